@@ -1,0 +1,1 @@
+"""Nearfield learns spaces of sound in which near means alike."""

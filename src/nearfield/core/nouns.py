@@ -1,0 +1,153 @@
+"""The nouns that travel between rooms: `Facts`, `Draw`, `Batch`, `Pairs`.
+
+Conventions: B items in a batch, N clips in a collection, K tags, C channels, T samples (or frames).
+Row numbers count the rows of the collection's table. Times are seconds.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Vectors = npt.NDArray[np.float32]
+
+Distance = Literal["squared_euclidean", "euclidean", "cosine"]
+"""`cosine` is 1 - cos, so that smaller is nearer, as with the other two."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of each clip, as plain arrays of length N: all that learning and evaluation may ask.
+
+    `labels`, `recordings` and `groups` are class numbers; -1 means not known. `groups` is the unit kept on
+    one side of a split (speaker, source, note); where nothing better is known it equals `recordings`.
+    """
+
+    labels: Ints
+    label_names: tuple[str, ...]
+    tags: Bools
+    """(N, K); K is 0 where there are no tags."""
+    tag_names: tuple[str, ...]
+    recordings: Ints
+    groups: Ints
+    moments: Floats
+    """When the clip begins on its recording's clock."""
+    seconds: Floats
+    """How long the clip is; 0 for pictures."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Ints) -> "Facts":
+        """The same facts for some rows, in the order given; names keep their numbers."""
+        return replace(
+            self,
+            labels=self.labels[rows],
+            tags=self.tags[rows],
+            recordings=self.recordings[rows],
+            groups=self.groups[rows],
+            moments=self.moments[rows],
+            seconds=self.seconds[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Keeps only triplets with `low < d(a, n) - d(a, p) <= high`; None means no bound on that side."""
+
+    low: float | None
+    high: float | None
+    distance: Distance
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Who is alike and who is unlike in a batch: the joint of the house.
+
+    Relations fill it, miners clear cells (and may narrow triplets by `gap`), losses read it. Rows are
+    anchors. A cell set in neither matrix takes no part. The diagonal is never set.
+    """
+
+    alike: Tensor
+    """(B, B) bool."""
+    unlike: Tensor
+    """(B, B) bool."""
+    strength: Tensor | None = None
+    """(B, B) float in 0..1, how alike; None means 1 wherever `alike` is set."""
+    gap: Gap | None = None
+    labels: Tensor | None = field(default=None)
+    """(B,) class numbers, where each item has exactly one: what proxy losses need."""
+
+    @classmethod
+    def from_labels(cls, labels: Tensor | npt.ArrayLike) -> Self:
+        """Same label: alike. Other label: unlike. A negative label is unknown and takes no part."""
+        given = torch.as_tensor(np.asarray(labels) if not isinstance(labels, Tensor) else labels)
+        known = (
+            given >= 0
+            if given.dtype.is_floating_point or given.dtype.is_signed
+            else torch.ones_like(given).bool()
+        )
+        both = known[:, None] & known[None, :]
+        same = given[:, None] == given[None, :]
+        alike = same & both
+        alike.fill_diagonal_(False)
+        return cls(alike, ~same & both, labels=given if bool(known.all()) else None)
+
+    @classmethod
+    def from_triplets(cls, anchors: Tensor, positives: Tensor, negatives: Tensor, size: int) -> Self:
+        """Sets cell (a, p) alike and (a, n) unlike for each triplet of positions; `size` is B.
+
+        Exact where each anchor stands in one triplet; else every alike of an anchor meets every unlike.
+        """
+        alike = torch.zeros(size, size, dtype=torch.bool)
+        unlike = torch.zeros(size, size, dtype=torch.bool)
+        alike[anchors, positives] = True
+        unlike[anchors, negatives] = True
+        return cls(alike, unlike)
+
+    def __len__(self) -> int:
+        return self.alike.shape[0]
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same pairs on another device."""
+        return replace(
+            self,
+            alike=self.alike.to(device),
+            unlike=self.unlike.to(device),
+            strength=None if self.strength is None else self.strength.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
+        )
+
+    def keep(self, alike: Tensor, unlike: Tensor) -> Self:
+        """Only cells that are set here and in the masks: all that a miner may do to them."""
+        return replace(self, alike=self.alike & alike, unlike=self.unlike & unlike)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One batch as a sampler wants it: rows, the second inside each clip, who belongs together."""
+
+    rows: Ints
+    """(B,)"""
+    starts: Floats
+    """(B,) seconds from the clip's beginning at which the window starts."""
+    pairs: Pairs | None = None
+    """Set where the sampler itself decides who is alike (triplet samplers); else the relation does."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch as the network sees it."""
+
+    signal: Tensor
+    """Waves (B, C, T), kept feature pictures (B, C, bands, frames), or pictures (B, C, H, W); float32."""
+    draw: Draw

@@ -1,0 +1,118 @@
+"""The base of every settings class, and the turning of a refused value into a sentence a person can use.
+
+A component's settings are one frozen pydantic class beside the component, with `kind`, a range and a
+sentence for each field, and `build()`. A family's list is a union of such classes: the only registry.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from nearfield.core.errors import RequestError, choose
+
+
+class Settings(BaseModel):
+    """Frozen, typed settings; an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def kinds(family: Any) -> dict[str, type[Settings]]:
+    """The members of a family (a union of settings classes, annotated or not), by their `kind`."""
+    union = get_args(family)[0] if get_origin(family) is Annotated else family
+    members = [get_args(m)[0] if get_origin(m) is Annotated else m for m in (get_args(union) or (union,))]
+    return {member.model_fields["kind"].default: member for member in members}
+
+
+def make(family: Any, where: str, given: Mapping[str, Any]) -> Any:
+    """Settings of `family` from plain values; `where` names the place in errors ("loss", "recipe.yaml").
+
+    Raises RequestError with the key, what was given, what is allowed and the nearest right spelling.
+    """
+    try:
+        return TypeAdapter(family).validate_python(dict(given))
+    except ValidationError as error:
+        raise RequestError(explain(error, where, family)) from None
+
+
+def explain(error: ValidationError, where: str, family: Any = None) -> str:
+    """Every complaint of a ValidationError, one line each."""
+    return "\n".join(_sentence(dict(item), where, family) for item in error.errors())
+
+
+def _sentence(item: dict[str, Any], where: str, family: Any) -> str:
+    steps = [str(step) for step in item["loc"]]
+    given = item.get("input")
+    if item["type"] == "extra_forbidden":
+        allowed = _fields(family, steps[:-1])
+        place = _key(where, steps[:-1], family)
+        return f"{place}: unknown key {steps[-1]!r}. {choose(steps[-1], allowed)}"
+    place = _key(where, steps, family)
+    if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        tags = [
+            tag.strip().strip("'") for tag in item["ctx"].get("expected_tags", "").split(",") if tag.strip()
+        ]
+        tags = tags or list(kinds(_member(family, steps)))
+        kind = given.get("kind") if isinstance(given, Mapping) else given
+        if kind is None:
+            return f"{place}: no kind given. {choose('', tags)}"
+        return f"{place}: unknown kind {str(kind)!r}. {choose(str(kind), tags)}"
+    if item["type"] == "missing":
+        return f"{place}: missing. It has no default; give a value."
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "value_error":
+        return f"{place}: {message}"
+    return f"{place}: {message[0].lower()}{message[1:]}. Given: {given!r}."
+
+
+def _member(family: Any, steps: list[str]) -> Any:
+    """The type at the end of a path of keys, kinds and list positions, or None where it cannot be told."""
+    here = family
+    for step in steps:
+        if get_origin(here) is Annotated:
+            here = get_args(here)[0]
+        if step.isdigit():
+            inner = [a for a in get_args(here) if a is not Ellipsis and a is not type(None)]
+            here = inner[0] if inner else None
+            continue
+        fields = getattr(here, "model_fields", None)
+        if fields is not None and step in fields:
+            here = fields[step].rebuild_annotation()
+            continue
+        by_kind = (
+            kinds(here) if get_args(here) and all(hasattr(m, "model_fields") for m in _models(here)) else {}
+        )
+        here = by_kind.get(step, here if step not in by_kind else None)
+    return here
+
+
+def _models(union: Any) -> list[Any]:
+    inner = get_args(union)[0] if get_origin(union) is Annotated else union
+    return [get_args(m)[0] if get_origin(m) is Annotated else m for m in (get_args(inner) or (inner,))]
+
+
+def _fields(family: Any, steps: list[str]) -> list[str]:
+    here = _member(family, steps)
+    found: list[str] = []
+    for model in _models(here):
+        for name in getattr(model, "model_fields", {}):
+            if name not in found and name != "kind":
+                found.append(name)
+    return found
+
+
+def _key(where: str, steps: list[str], family: Any) -> str:
+    """`loss.triplet.margin` as pydantic has it, written `loss.margin` as the recipe has it."""
+    shown: list[str] = []
+    for position, step in enumerate(steps):
+        before = _member(family, steps[:position])
+        is_tag = (
+            not step.isdigit()
+            and not hasattr(before, "model_fields")
+            and all(hasattr(m, "model_fields") for m in _models(before))
+        )
+        if not is_tag:
+            shown.append(f"[{step}]" if step.isdigit() else f".{step}")
+    path = "".join(shown).lstrip(".")
+    return f"{where}: {path}" if path and where else path or where
