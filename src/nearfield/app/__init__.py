@@ -1,0 +1,1 @@
+"""Doors for people: the command line. Every command is one call of the library."""

@@ -1,0 +1,103 @@
+"""Layouts: ways in which collections lie on disk, in the order in which they are asked."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, cast
+from urllib.parse import parse_qsl
+
+from pydantic import Field
+
+from nearfield.core.errors import DataError, choose, nearest
+from nearfield.core.settings import Settings, kinds, make
+from nearfield.data.layouts.audiofolder import Audiofolder
+from nearfield.data.layouts.esc50 import Esc50
+from nearfield.data.layouts.folder import Folder
+from nearfield.data.layouts.images import Images
+from nearfield.data.layouts.spoken_digits import SpokenDigits
+from nearfield.data.layouts.table import Table
+from nearfield.data.listing import Listing
+
+Layout = Annotated[
+    Esc50 | Audiofolder | Table | SpokenDigits | Images | Folder,
+    Field(discriminator="kind"),
+]
+
+
+class SyntheticSettings(Settings):
+    """What may stand behind `synthetic:NAME?`."""
+
+    seed: int = Field(0, ge=0)
+    """Another seed makes another set of the same sort."""
+    clips: int | None = Field(None, ge=1)
+    """Number of clips, or of recordings; None means the set's own."""
+
+
+_NAMED = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_-]+):(?P<path>.*)", re.DOTALL)
+
+
+def read_layout(data: str) -> tuple[str, Listing]:
+    """Name and rows of a collection given as PATH, NAME:PATH, NAME:PATH?key=value&... or synthetic:NAME.
+
+    Raises DataError where there is no such layout, path or set, RequestError for a wrong key or value.
+    """
+    named = _NAMED.fullmatch(data)
+    if not named or Path(data).exists():
+        path = _existing(Path(data).expanduser())
+        return _name(data), _detect(path).read(path)
+    name, place = named["name"], named["path"]
+    if name == "synthetic":
+        return data, Table().read(_synthetic(place))
+    if name not in kinds(Layout):
+        raise DataError(f"{data}: there is no layout {name!r}. {choose(name, [*kinds(Layout), 'synthetic'])}")
+    place, options = _options(place)
+    layout = make(Layout, name, {"kind": name, **options})
+    return _name(place), layout.read(_existing(Path(place).expanduser()))
+
+
+def _options(place: str) -> tuple[str, dict[str, str]]:
+    """`PATH?test_fold=1` in two: the path, and settings of the layout."""
+    path, _, options = place.partition("?")
+    return path, dict(parse_qsl(options, keep_blank_values=True))
+
+
+def _detect(path: Path) -> Any:
+    """The first layout that recognises the path."""
+    members = cast(dict[str, Any], kinds(Layout))
+    for layout in members.values():
+        if layout.recognises(path):
+            return layout()
+    raise DataError(
+        f"{path}: it is neither a folder nor a table. "
+        "Give a folder, or a .csv, .tsv, .parquet or .jsonl file."
+    )
+
+
+def _synthetic(place: str) -> Path:
+    """Makes a set called NAME, or NAME?seed=1&clips=200."""
+    from nearfield.data.layouts import synthetic  # it makes sound, which few need
+
+    name, options = _options(place)
+    given: SyntheticSettings = make(SyntheticSettings, f"synthetic:{name}", options)
+    return synthetic.make(name, seed=given.seed, clips=given.clips)
+
+
+def _existing(path: Path) -> Path:
+    """The path, its links followed. Raises DataError, naming what lies nearest, where it is not there."""
+    if path.exists():
+        return path.resolve()
+    above = path.absolute()
+    while not above.parent.exists():
+        above = above.parent
+    folder = above.parent
+    guess = nearest(above.name, [item.name for item in folder.iterdir()]) if folder.is_dir() else None
+    hint = f"Did you mean {str(folder / guess)!r}?" if guess else "Check the path."
+    raise DataError(f"{path}: there is no such file or folder. {hint}")
+
+
+def _name(data: str) -> str:
+    """The folder's name; for a table with a usual name that of its folder, else its own."""
+    path = Path(os.path.abspath(Path(data).expanduser()))
+    if path.is_dir():
+        return path.name
+    return path.parent.name if path.stem in ("labels", "metadata") else path.stem

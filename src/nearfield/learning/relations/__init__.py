@@ -1,0 +1,36 @@
+"""Who is alike: the family of relations. Each turns a `Draw` into `Pairs`."""
+
+from typing import Annotated, Any, Protocol
+
+from pydantic import Field
+
+from nearfield.core.nouns import Draw, Pairs
+from nearfield.core.settings import make
+from nearfield.learning.relations.labels import Labels
+from nearfield.learning.relations.tags import Tags
+from nearfield.learning.relations.time import Time
+from nearfield.learning.relations.views import Views
+
+RelationSettings = Annotated[Labels | Tags | Time | Views, Field(discriminator="kind")]
+
+
+class Relation(Protocol):
+    """What every member builds: says who is alike and who is unlike in a batch."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of its settings."""
+        ...
+
+    def __call__(self, draw: Draw) -> Pairs:
+        """(B, B) cells for the B windows of a draw, on the CPU; the diagonal is never set."""
+        ...
+
+
+def relation(kind: str, **settings: Any) -> Labels | Tags | Time | Views:
+    """Settings of the relation `kind`; `.build(facts)` makes the relation itself.
+
+    Raises RequestError for an unknown kind or key and for a value out of range.
+    """
+    made: Labels | Tags | Time | Views = make(RelationSettings, "relation", {"kind": kind, **settings})
+    return made

@@ -1,0 +1,30 @@
+# Each target is what a person would type. `make demo` and `make test` set up on their own.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch .venv/ready
+
+setup: .venv/ready
+
+demo: setup
+	rm -rf demo
+	$(BIN)/nearfield train recipes/demo.yaml --data synthetic:tones --out demo
+
+test: setup lint
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	for table in benchmarks/*.py; do $(BIN)/python $$table || exit 1; done
+
+.PHONY: setup demo test lint bench

@@ -1,0 +1,169 @@
+"""The command line: each command parses, calls the library once, and shows what came back.
+
+Answers go to standard output, progress and talk to standard error. Exit codes: 0 done, 1 the work failed,
+2 the request was wrong, 130 stopped by Ctrl-C.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nearfield.core.errors import NearfieldError
+
+app = typer.Typer(
+    name="nearfield",
+    help="Learns spaces of sound in which near means alike.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Data = Annotated[
+    str, typer.Option("--data", help="A folder, a table (CSV, Parquet), NAME:PATH, or synthetic:NAME.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+AllowLeak = Annotated[
+    bool,
+    typer.Option("--allow-leak", help="Go on with a split that has a group on two sides; results say so."),
+]
+
+
+@app.command()
+def check(
+    data: Annotated[
+        str, typer.Argument(help="A folder, a table (CSV, Parquet), NAME:PATH, or synthetic:NAME.")
+    ],
+    group: Annotated[str | None, typer.Option(help="Column to be kept on one side of a split.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column with labels.")] = None,
+    split: Annotated[str | None, typer.Option(help="Column with the split.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is in a collection, and every problem of it, by file, with a cure."""
+    from rich.console import Console
+
+    from nearfield.app.progress import watching
+    from nearfield.app.tables import report
+    from nearfield.data.collection import Collection
+    from nearfield.data.problems import inspect
+    from nearfield.data.settings import Columns
+    from nearfield.runs.events import Stage
+
+    with watching(quiet=as_json) as watch:
+        columns = Columns(group=group, label=label, split=split)
+        collection = Collection.open(
+            data, columns, allow_leak=True, progress=lambda d, n: watch(Stage("look", d, n))
+        )
+        found = inspect(collection, lambda d, n: watch(Stage("decode", d, n)))
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        report(Console(highlight=False), found, collection.name)
+    if not found.trainable:
+        raise typer.Exit(2)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe (YAML).")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder of the run; made if missing.")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: loss.margin=0.3")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes every draw of chance.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    allow_leak: AllowLeak = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn a space, then measure it on the test clips beside plain baselines."""
+    from nearfield.app.progress import watching
+    from nearfield.runs.judge import judge
+    from nearfield.runs.launch import Request, launch
+    from nearfield.runs.recipe import Recipe
+
+    request = Request(Recipe.load(recipe, changes or ()), data, out, seed, device, resume, allow_leak)
+    with watching(quiet=as_json) as watch:
+        folder = launch(request, watch)
+        result = judge(folder, watch=watch)
+    _show(result, f"{out}, test clips of {result['data']['name']}", as_json)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    data: Annotated[
+        str | None, typer.Option(help="Other clips; default: those the run was trained on.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    allow_leak: AllowLeak = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a run's space: probe, retrieval, clusters, geometry, beside plain baselines."""
+    from nearfield.app.progress import watching
+    from nearfield.runs.folder import Folder
+    from nearfield.runs.judge import judge
+
+    with watching(quiet=as_json) as watch:
+        result = judge(Folder.existing(run), data, split, allow_leak, watch)
+    _show(result, f"{run}, {split} clips of {result['data']['name']}", as_json)
+
+
+@app.command("list")
+def list_kinds(
+    family: Annotated[str | None, typer.Argument(help="One family; default: all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The kinds of every family that a recipe can name, with their settings."""
+    from nearfield.app.families import as_plain, as_text
+
+    _print_json(as_plain(family)) if as_json else typer.echo(as_text(family))
+
+
+@app.command()
+def doctor(
+    clear_cache: Annotated[bool, typer.Option("--clear-cache", help="Remove decoded sounds.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What this machine has: versions, devices, audio formats, the cache."""
+    from nearfield.app.health import examine
+
+    found = examine(clear_cache)
+    if as_json:
+        _print_json(found)
+        return
+    for name, value in found.items():
+        typer.echo(f"{name:<18} {value}")
+
+
+def main() -> None:
+    """Entry point: errors of ours become a sentence and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except NearfieldError as error:
+        print(f"nearfield: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("\nnearfield: stopped. Go on with the same command and --resume.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _show(result: dict[str, Any], title: str, as_json: bool) -> None:
+    if as_json:
+        _print_json(result)
+        return
+    from rich.console import Console
+
+    from nearfield.app.tables import result_table
+
+    console = Console(highlight=False)
+    console.print(result_table(result, title))
+    for note in result["notes"]:
+        console.print(note, style="dim", markup=False, soft_wrap=True)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,84 @@
+"""Results as text tables: the trained space beside its baselines, what a collection holds."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from nearfield.data.problems import Report
+
+SPACES = {
+    "": "trained space",
+    "baseline/random_encoder/": "untrained encoder",
+    "baseline/mfcc_stats/": "MFCC statistics",
+    "baseline/logmel_stats/": "log-mel statistics",
+    "baseline/pixels/": "pixels",
+    "baseline/chance/": "chance",
+}
+MEASURES = {
+    "probe/macro_f1": "probe F1",
+    "probe/accuracy": "accuracy",
+    "retrieval_from_train/recall_at_1": "R@1 from train",
+    "retrieval_from_train/map_at_r": "MAP@R from train",
+    "retrieval/recall_at_1": "R@1 in split",
+    "tagging/roc_auc": "ROC-AUC",
+    "tagging/pr_auc": "PR-AUC",
+    "retrieval/multilabel_recall_at_1": "tag R@1",
+    "retrieval/multilabel_recall_at_2": "tag R@2",
+    "clusters/nmi": "NMI",
+    "geometry/effective_rank": "eff. rank",
+    "geometry/hubness": "hubness",
+}
+
+
+def result_table(result: dict[str, Any], title: str) -> Table:
+    """One row a space, one column a measure that applies; intervals under the trained space's figures."""
+    metrics: dict[str, float] = result["metrics"]
+    shown = {name: head for name, head in MEASURES.items() if name in metrics}
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("space")
+    for head in shown.values():
+        table.add_column(head, justify="right")
+    for prefix, name in SPACES.items():
+        cells = [_cell(metrics.get(prefix + measure)) for measure in shown]
+        if any(cell != "–" for cell in cells):
+            table.add_row(name, *cells, style="bold" if not prefix else None)
+        if not prefix and result["intervals"]:
+            table.add_row(
+                "  95 % interval", *[_interval(result["intervals"].get(m)) for m in shown], style="dim"
+            )
+    return table
+
+
+def report(console: Console, found: Report, name: str) -> None:
+    """What `nearfield check` says to people."""
+    plain = found.as_json()
+    problems = plain.pop("problems")
+    table = Table(title=name, title_justify="left", show_header=False, show_edge=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column()
+    for key, value in plain.items():
+        table.add_row(key.replace("_", " "), _plain(value))
+    console.print(table)
+    for problem in problems:
+        place = f"{problem['path']}" + (f" (row {problem['row']})" if problem.get("row") else "")
+        console.print(f"\n{place}: {problem['kind']}, {problem['severity']}", style="yellow", markup=False)
+        console.print(f"  {problem['reason']}\n  {problem['cure']}", markup=False, soft_wrap=True)
+    console.print(f"\n{len(problems)} problems." if problems else "\nNo problems found.")
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _interval(ends: list[float] | None) -> str:
+    return "" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        shown = [f"{key} {_plain(inner)}" for key, inner in list(value.items())[:30]]
+        return ", ".join(shown) + (f", and {len(value) - 30} more" if len(value) > 30 else "")
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

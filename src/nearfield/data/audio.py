@@ -1,0 +1,182 @@
+"""Sound files to float32 waves: probing headers, decoding ranges, mixing channels, resampling.
+
+Waves are (C, T): channels, samples. Full scale is 1; files of floating-point samples may go beyond it.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from nearfield.core.errors import DataError
+from nearfield.data.faults import Fault, check_file
+
+Waves = npt.NDArray[np.float32]
+"""(C, T) float32."""
+
+_PLAIN = (".wav", ".wave", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf")
+_CODED = (".flac", ".ogg", ".oga", ".opus", ".mp3")
+
+SUFFIXES = frozenset((*_PLAIN, *_CODED))
+"""Names of files that are taken for sounds when a folder is searched."""
+
+UNREAD_SUFFIXES = frozenset(
+    (".m4a", ".mp4", ".aac", ".wma", ".amr", ".ape", ".wv", ".mka", ".webm", ".ac3", ".dsf", ".3gp")
+)
+"""Sounds that cannot be decoded here; they are named as left out rather than passed over."""
+
+_MOST_SAMPLES = 2**40  # more than this in a header means that the length is not known
+
+_INEXACT = ("OGG", "MP3")
+_PASSED = 1 << 18  # samples decoded at a time on the way to the first one that is wanted
+
+
+class _Forwards(soundfile.SoundFile):  # type: ignore[misc]  # the library has no types
+    """A file that is read on from where it stands; the library would jump to that place after each read."""
+
+    def seekable(self) -> bool:
+        """What keeps the library from jumping; `seek` works all the same."""
+        return False
+
+
+# A file's own words, where they say more than that it could not be read.
+_DULL = ("error opening", "format not recognised")
+
+
+@dataclass(frozen=True)
+class SoundFacts:
+    """What a sound file's header says."""
+
+    rate: int
+    """Samples a second, in hertz."""
+    channels: int
+    frames: int
+    """Samples of each channel."""
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.rate
+
+
+def describe(path: Path) -> SoundFacts:
+    """What the header says, without decoding. Raises Fault: missing, not a file, unreadable, empty."""
+    with _opened(path) as file:
+        return SoundFacts(file.samplerate, file.channels, file.frames)
+
+
+def decode(path: Path, start: float = 0.0, seconds: float | None = None) -> tuple[Waves, int]:
+    """The samples from `start` (seconds into the file) for `seconds` or to the end: (C, T), and hertz.
+
+    A file that breaks off gives the samples that are there, at least one. Raises Fault (a DataError) where
+    the file is missing, unreadable or empty, `start` lies beyond its end, it breaks while decoding, or a
+    sample is not a number.
+    """
+    with _opened(path) as file:
+        first, last = _range(path, file, start, seconds)
+        waves = next(_pieces(path, file, first, last, last - first))
+        rate = int(file.samplerate)
+    finite = np.isfinite(waves)
+    if not finite.all():
+        reason = (
+            f"{int(waves.size - finite.sum())} of {waves.size} samples are not numbers (NaN or infinite)."
+        )
+        raise Fault("not_numbers", reason, "Export the sound again.", path)
+    return waves, rate
+
+
+def blocks(path: Path, start: float, seconds: float | None, block_seconds: float) -> Iterator[Waves]:
+    """The same samples in pieces (C, T) of at most `block_seconds`; what is not a number is let through."""
+    with _opened(path) as file:
+        first, last = _range(path, file, start, seconds)
+        yield from _pieces(path, file, first, last, max(1, round(block_seconds * file.samplerate)))
+
+
+def mix(waves: Waves, channels: Literal["mean", "all"] | int) -> Waves:
+    """(C, T) to (1, T) by the mean of all channels or one channel counted from 0; `all` keeps (C, T).
+
+    Raises DataError where the sound has no channel of that number.
+    """
+    if channels == "all":
+        return waves
+    if channels == "mean":
+        return waves if len(waves) == 1 else waves.mean(axis=0, keepdims=True, dtype=np.float32)
+    if channels >= len(waves):
+        raise DataError(
+            f"data: channels: there is no channel {channels}: the sound has {len(waves)}, counted from 0. "
+            "Use mean, all, or a smaller number."
+        )
+    return waves[channels : channels + 1]
+
+
+def resample(waves: Waves, rate: float, target: float) -> Waves:
+    """(C, T) at `rate` hertz to (C, T') at `target` hertz by soxr's HQ band-limited filter."""
+    if rate == target:
+        return waves
+    return np.ascontiguousarray(soxr.resample(waves.T, rate, target, quality="HQ").T)
+
+
+def _range(path: Path, file: Any, start: float, seconds: float | None) -> tuple[int, int]:
+    """The first sample, and the one after the last."""
+    rate = file.samplerate
+    first = round(start * rate)
+    if not 0 <= first < file.frames:
+        reason = f"the clip starts at {start:g} s, but the file has {file.frames / rate:g} s."
+        raise Fault("short", reason, "Correct `start`.", path)
+    last = file.frames if seconds is None else min(file.frames, round((start + seconds) * rate))
+    if last <= first:
+        raise Fault("short", f"a clip of {seconds} s holds no sample.", "Correct `seconds`.", path)
+    return first, last
+
+
+def _go_to(file: Any, first: int) -> None:
+    """Stands before sample `first`: by a jump where jumps are exact, else by decoding all that is before it.
+
+    libsndfile (1.2.2) lands beside the mark on the last page of an ogg file, and mp3 sounds wrong for some
+    frames after a jump, because a frame needs bits of those before it.
+    """
+    if file.format not in _INEXACT:
+        file.seek(first)
+        return
+    while first > 0 and (passed := len(file.read(min(first, _PASSED), dtype="float32"))):
+        first -= passed
+
+
+def _pieces(path: Path, file: Any, first: int, last: int, size: int) -> Iterator[Waves]:
+    """Samples `first` to `last`, `size` at a time, for as long as some can be decoded; at least one piece."""
+    _go_to(file, first)
+    place = first
+    while place < last:
+        samples = file.read(min(size, last - place), dtype="float32", always_2d=True)
+        if not len(samples):
+            break
+        place += len(samples)
+        yield np.ascontiguousarray(samples.T)
+    if place == first:
+        reason = f"nothing could be decoded from {first / file.samplerate:g} s on."
+        raise Fault("cut_off", reason, path=path)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """An open soundfile.SoundFile with at least one sample; the library's errors in our words."""
+    check_file(path)
+    try:
+        with _Forwards(str(path)) as file:
+            if not 0 < file.frames < _MOST_SAMPLES:
+                raise Fault("empty", "there is no sound in it: 0 samples.", path=path)
+            yield file
+    except (soundfile.SoundFileError, TypeError, OSError) as error:
+        raise Fault("unreadable", f"it cannot be read as sound{_said(error)}.", path=path) from None
+
+
+def _said(error: Exception) -> str:
+    """What the decoder said, in brackets, where it helps."""
+    words = str(getattr(error, "error_string", error)).removeprefix("Error : ").strip(" .")
+    return "" if not words or words.lower().startswith(_DULL) else f" ({words})"

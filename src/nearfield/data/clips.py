@@ -1,0 +1,189 @@
+"""From a listing to the table of clips: files found and probed, times settled, parts read, faults listed."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from nearfield.core.errors import DataError
+from nearfield.data import pictures
+from nearfield.data.columns import Parts, doubts, find_parts, texts
+from nearfield.data.faults import Fault, Problem
+from nearfield.data.guesses import Guesses
+from nearfield.data.listing import Kind, Listing
+from nearfield.data.probing import Probed, Progress, probe
+from nearfield.data.settings import Columns
+from nearfield.data.tables import cell_text
+from nearfield.data.times import How, Span, settle
+
+STANDARD = ("id", "path", "start", "seconds", "moment", "recording", "group", "label", "tags", "split")
+"""Columns that every table of clips has, in this order; further columns of a source follow as they came."""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The table of clips, `split` still as the source has it, and what came of the other rows."""
+
+    table: pd.DataFrame
+    kind: Kind
+    lines: tuple[int | None, ...]
+    """The line of the source table that each clip came from."""
+    problems: tuple[Problem, ...]
+    starts: dict[How, int]
+    """How many clips had their start taken for what."""
+    split_from: str
+    """Where the split was read, in words."""
+    group_from: str
+    """Where the group was read, in words."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A row that can be used."""
+
+    position: int
+    path: Path
+    name: str
+    """The file's path from the table on."""
+    span: Span
+    id: str
+
+
+def read_clips(listing: Listing, columns: Columns, progress: Progress | None = None) -> Clips:
+    """The clips of a listing, in its order. `progress` gets how many of how many files were looked at.
+
+    Rows that cannot be used are listed as problems. Raises DataError where none can be used, or a column
+    is missing.
+    """
+    parts = find_parts(listing, columns)
+    names = texts(listing.table, parts.path)
+    kind = listing.kind or _kind(names)
+    kept, problems = _sort(listing, parts, names, probe(names, listing.base, kind, progress))
+    problems = [*listing.problems, *doubts(listing, parts), *problems]
+    if not kept:
+        first = "".join(f"\n  {problem}" for problem in problems[:3])
+        raise DataError(
+            f"{listing.source}: none of the {len(names)} clips can be used. The first reasons:{first}"
+        )
+    lines = tuple(listing.lines[clip.position] for clip in kept)
+    starts = dict(Counter(clip.span.how for clip in kept))
+    split_from, group_from = _origin(parts.split, "the folders"), _origin(parts.group, "the files' names")
+    table = _assemble(listing, parts, kept)
+    return Clips(table, kind, lines, tuple(problems), starts, split_from, group_from)
+
+
+def _origin(column: str | None, otherwise: str) -> str:
+    return otherwise if column is None else f"the column {column!r}"
+
+
+def _kind(names: list[str]) -> Kind:
+    """Pictures where most of the files are called so; else sounds."""
+    shown = sum(Path(name).suffix.lower() in pictures.SUFFIXES for name in names)
+    return "picture" if shown * 2 > len(names) else "sound"
+
+
+def _sort(
+    listing: Listing, parts: Parts, names: list[str], probed: Probed
+) -> tuple[list[_Kept], list[Problem]]:
+    """Rows that can be used, and a problem for each of the others."""
+    times = _times(listing.table, parts)
+    guesses = Guesses()
+    kept: dict[str, _Kept] = {}
+    problems: list[Problem] = []
+    for position, (name, (starts, seconds, end)) in enumerate(zip(names, times, strict=True)):
+        try:
+            what = probed[name]
+            if isinstance(what, Fault):
+                raise _with_guess(what, listing.base / name, guesses)
+            path, length = what
+            span = Span(0.0, 0.0, 0.0, "whole") if length is None else settle(starts, seconds, end, length)
+            file = _relative(path, listing.base)
+            clip = _Kept(position, path, file, span, _identity(file, span, length))
+            if clip.id in kept:
+                raise _doubled(listing.lines[kept[clip.id].position])
+            kept[clip.id] = clip
+        except Fault as fault:
+            problems.append(fault.problem(name or listing.source, listing.lines[position]))
+    return list(kept.values()), problems
+
+
+def _times(table: pd.DataFrame, parts: Parts) -> Iterator[tuple[list[str], str, str]]:
+    """For each row its starts, its seconds and its end, as text."""
+    starts = [texts(table, column) for column in parts.starts]
+    ends = zip(texts(table, parts.seconds), texts(table, parts.end), strict=True)
+    for position, (seconds, end) in enumerate(ends):
+        yield [column[position] for column in starts], seconds, end
+
+
+def _with_guess(fault: Fault, path: Path, guesses: Guesses) -> Fault:
+    near = guesses.near(path) if fault.kind == "missing" else None
+    return Fault(fault.kind, fault.reason, f"{fault.cure} Beside it is {near!r}.") if near else fault
+
+
+def _doubled(line: int | None) -> Fault:
+    reason = f"row {line} is the same piece of the same file."
+    cure = "Keep one of them; for several tags of one clip write them in one cell: tags = a|b."
+    return Fault("doubled", reason, cure)
+
+
+def _relative(path: Path, base: Path) -> str:
+    """The path from the table on; from the root where there is no way (another drive)."""
+    try:
+        return Path(os.path.relpath(path, base)).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def _identity(name: str, span: Span, length: float | None) -> str:
+    """A clip's name: its file, and where it is a piece of the file, which piece."""
+    if length is None or (span.start == 0 and span.seconds == length):
+        return name
+    return f"{name}#{span.start:.3f}-{span.start + span.seconds:.3f}"
+
+
+def _assemble(listing: Listing, parts: Parts, kept: list[_Kept]) -> pd.DataFrame:
+    """The table of clips."""
+    source = listing.table.iloc[[clip.position for clip in kept]].reset_index(drop=True)
+    recordings = [cell or clip.name for cell, clip in zip(texts(source, parts.recording), kept, strict=True)]
+    groups = [cell or name for cell, name in zip(texts(source, parts.group), recordings, strict=True)]
+    lines = [listing.lines[clip.position] for clip in kept]
+    standard = pd.DataFrame(
+        {
+            "id": [clip.id for clip in kept],
+            "path": [str(clip.path) for clip in kept],
+            "start": [clip.span.start for clip in kept],
+            "seconds": [clip.span.seconds for clip in kept],
+            "moment": [clip.span.moment for clip in kept],
+            "recording": recordings,
+            "group": groups,
+            "label": texts(source, parts.label),
+            "tags": _tags(source, parts.tags),
+            "split": texts(source, parts.split),
+        }
+    )
+    if None not in lines:
+        standard["row"] = lines
+    return pd.concat([standard, _further(source, parts)], axis=1)
+
+
+def _tags(source: pd.DataFrame, column: str | None) -> pd.Series:
+    """A tuple for each row, from `a|b` or from a list; each tag once, in the order given."""
+    cells = [""] * len(source) if column is None else list(source[column])
+    found = []
+    for cell in cells:
+        listed = (
+            cell if not isinstance(cell, str) and isinstance(cell, Iterable) else cell_text(cell).split("|")
+        )
+        found.append(tuple(dict.fromkeys(filter(None, map(cell_text, listed)))))
+    return pd.Series(found, dtype=object)
+
+
+def _further(source: pd.DataFrame, parts: Parts) -> pd.DataFrame:
+    """The source's columns that no part took over; one that bears a standard name becomes `given_NAME`."""
+    taken = {parts.label, parts.tags, parts.split, parts.recording, parts.group, parts.path, parts.seconds}
+    doubled = [name for name in (*STANDARD, "row") if name in source]
+    dropped = [name for name in doubled if name in (*taken, *parts.starts) or not any(texts(source, name))]
+    return source.drop(columns=dropped).rename(columns={name: f"given_{name}" for name in doubled})

@@ -1,0 +1,226 @@
+"""`Collection`: the table of clips that everything else stands on, one row a clip."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from nearfield.core.errors import DataError
+from nearfield.core.nouns import Facts, Ints
+from nearfield.data.clips import STANDARD, read_clips
+from nearfield.data.digests import content_digests
+from nearfield.data.faults import Problem
+from nearfield.data.layouts import read_layout
+from nearfield.data.listing import Kind, Listing
+from nearfield.data.probing import Progress
+from nearfield.data.settings import Columns
+from nearfield.data.sides import settle_sides
+from nearfield.data.splitfile import read_split_file, split_hash, write_split
+from nearfield.data.splits import find_leaks
+from nearfield.data.times import How
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """Clips, what is known of them, and on which side of the split each one stands."""
+
+    table: pd.DataFrame
+    """One row a clip: the columns `STANDARD`, then whatever else the source had."""
+    kind: Kind = "sound"
+    name: str = ""
+    problems: tuple[Problem, ...] = ()
+    """What was left out, and what somebody should look at."""
+    leaks: tuple[str, ...] = ()
+    """Groups that sit on more than one side of the split, where that was allowed."""
+    starts: Mapping[How, int] = field(default_factory=dict)
+    """How many clips had the start in their table taken for what."""
+    split_from: str = ""
+    """Where the split comes from, in words."""
+
+    @classmethod
+    def open(
+        cls,
+        data: str | Path,
+        columns: Columns | None = None,
+        allow_leak: bool = False,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Self:
+        """The clips of a folder, a table, `NAME:PATH` for a known layout, or `synthetic:NAME`.
+
+        `seed` fixes the split where one has to be made; `progress` gets how many of how many files were
+        looked at. Rows that cannot be used are in `problems`. Raises DataError where no row can be used, a
+        column is missing, a word for a split is not known, or a group sits on two sides and `allow_leak`
+        is False.
+        """
+        name, listing = read_layout(str(data))
+        return cls.from_listing(listing, name, columns, allow_leak, seed, progress)
+
+    @classmethod
+    def from_listing(
+        cls,
+        listing: Listing,
+        name: str,
+        columns: Columns | None = None,
+        allow_leak: bool = False,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Self:
+        """As `open`, from rows that a layout has read, as in `Esc50(test_fold=1).read(path)`."""
+        clips = read_clips(listing, columns or Columns(), progress)
+        sides = settle_sides(clips, listing.source, seed, allow_leak)
+        return cls(
+            table=clips.table.assign(split=sides.each),
+            kind=clips.kind,
+            name=name,
+            problems=clips.problems + sides.problems,
+            leaks=sides.leaks,
+            starts=clips.starts,
+            split_from=sides.origin,
+        )
+
+    @classmethod
+    def from_rows(cls, rows: pd.DataFrame, kind: Kind = "sound", name: str = "rows") -> Self:
+        """A collection of rows that are right already; nothing is read from disk.
+
+        `rows` needs `path`, and for sounds `seconds`; the other standard columns are filled in where they
+        are missing: no label, no tags, no split, each path its own recording and group. Raises DataError
+        where a needed column is missing or an id stands twice.
+        """
+        for column in ("path",) if kind == "picture" else ("path", "seconds"):
+            if column not in rows:
+                raise DataError(
+                    f"rows: there is no column {column!r}. Columns found: {', '.join(map(str, rows))}."
+                )
+        table = rows.reset_index(drop=True)
+        for column, value in _defaults(len(table)).items():
+            if column not in table:
+                table = table.assign(**{column: table[value] if isinstance(value, str) and value else value})
+        doubled = table["id"][table["id"].duplicated()]
+        if len(doubled):
+            raise DataError(f"rows: the id {doubled.iloc[0]!r} stands twice. Give each clip its own.")
+        return cls(table[[*STANDARD, *(name for name in table if name not in STANDARD)]], kind, name)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def rows(self, split: str) -> Ints:
+        """Row numbers of one side of the split (train, val, test), ascending; "" gives clips on no side."""
+        return np.flatnonzero((self.table["split"] == split).to_numpy()).astype(np.int64)
+
+    def subset(self, rows: Ints) -> Self:
+        """The same collection with some rows only, in the order given."""
+        return replace(self, table=self.table.iloc[rows].reset_index(drop=True))
+
+    def without(self, problems: Iterable[Problem]) -> Self:
+        """Leaves out every clip whose id or file a problem names, and lists the problems."""
+        listed = tuple(problems)
+        named = {problem.path for problem in listed}
+        bad = self.table["id"].isin(named) | self.table["path"].isin(named)
+        kept = self.subset(np.flatnonzero(~bad.to_numpy()).astype(np.int64))
+        return replace(kept, problems=self.problems + listed)
+
+    def facts(self) -> Facts:
+        """What is known of each clip, as arrays. Labels and tags are numbered in the order of their names."""
+        table = self.table
+        label_names = sorted(set(table["label"]) - {""})
+        tag_names = sorted({tag for tags in table["tags"] for tag in tags})
+        number = {name: position for position, name in enumerate(label_names)}
+        place = {name: position for position, name in enumerate(tag_names)}
+        tags = np.zeros((len(table), len(tag_names)), np.bool_)
+        for row, given in enumerate(table["tags"]):
+            tags[row, [place[tag] for tag in given]] = True
+        return Facts(
+            labels=np.array([number.get(label, -1) for label in table["label"]], np.int64),
+            label_names=tuple(label_names),
+            tags=tags,
+            tag_names=tuple(tag_names),
+            recordings=_numbered(table["recording"]),
+            groups=_numbered(table["group"]),
+            moments=table["moment"].to_numpy(np.float64),
+            seconds=table["seconds"].to_numpy(np.float64),
+        )
+
+    def fingerprint(self, progress: Progress | None = None) -> str:
+        """sha256 over what each clip is called, means and sounds like, whatever folder and order it lies in.
+
+        Reads every file once; later calls take the files' digests from the cache.
+        """
+        digests = content_digests([Path(path) for path in self.table["path"]], progress)
+        columns = ("id", "label", "tags", "group", "split", "start", "seconds", "moment")
+        lines = sorted(
+            json.dumps([*clip, digest], ensure_ascii=False)
+            for *clip, digest in zip(*(self.table[name] for name in columns), digests, strict=True)
+        )
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def split_hash(self) -> str:
+        """sha256 over which clip is on which side."""
+        return split_hash(list(self.table["id"]), list(self.table["split"]))
+
+    def save_split(self, path: Path) -> None:
+        """Writes which clip is on which side, as CSV with its hash, whole or not at all."""
+        write_split(path, list(self.table["id"]), list(self.table["split"]))
+
+    def with_split(self, path: Path) -> Self:
+        """The same clips on the sides that `save_split` wrote.
+
+        Clips that the file does not know are on no side, and listed; so is the number of those that are
+        gone. Raises DataError where the file is no split, was changed, or knows none of the clips.
+        """
+        stored = read_split_file(path)
+        ids = list(self.table["id"])
+        problems = _strangers(ids, stored, path)
+        each = [stored.get(clip, "") for clip in ids]
+        leaks = tuple(find_leaks(list(self.table["group"]), each))
+        return replace(
+            self,
+            table=self.table.assign(split=each),
+            problems=self.problems + problems,
+            leaks=leaks,
+            split_from=f"stored in {path.name}",
+        )
+
+
+def _defaults(count: int) -> dict[str, Any]:
+    """What a standard column holds where it is not given: a value, or what another column holds."""
+    return {
+        "id": "path",
+        "start": 0.0,
+        "seconds": 0.0,
+        "moment": "start",
+        "recording": "path",
+        "group": "recording",
+        "label": "",
+        "tags": pd.Series([()] * count, dtype=object),
+        "split": "",
+    }
+
+
+def _numbered(names: pd.Series) -> Ints:
+    """Class numbers in the order of the names; -1 where there is none."""
+    number = {name: position for position, name in enumerate(sorted(set(names) - {""}))}
+    return np.array([number.get(name, -1) for name in names], np.int64)
+
+
+def _strangers(ids: Sequence[str], stored: Mapping[str, str], path: Path) -> tuple[Problem, ...]:
+    """What a stored split and a collection do not share."""
+    new = [clip for clip in ids if clip not in stored]
+    if len(new) == len(ids):
+        raise DataError(f"{path}: the split knows none of the {len(ids)} clips. Was it made for other data?")
+    found = []
+    if new:
+        reason = f"{len(new)} clips are not in the stored split and take no part, the first being {new[0]}."
+        found.append(
+            Problem("new_clips", path.name, None, reason, "Make a new split to use them.", "warning")
+        )
+    gone = sorted(set(stored).difference(ids))
+    if gone:
+        reason = f"{len(gone)} clips of the stored split are gone, the first being {gone[0]}."
+        found.append(Problem("gone_clips", path.name, None, reason, "Bring them back.", "warning"))
+    return tuple(found)

@@ -1,0 +1,84 @@
+"""Files to what the store keeps: sounds at one rate in blocks of bounded size, pictures as small squares."""
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+from PIL import Image
+
+from nearfield.data.audio import Waves, describe, mix
+from nearfield.data.faults import Fault
+from nearfield.data.pictures import picture
+from nearfield.data.settings import Channels
+
+BLOCK = 1 << 20
+"""Samples of each channel that are decoded at a time: 24 s at 44.1 kHz."""
+
+
+def sound_blocks(path: Path, rate: int, channels: Channels, block: int = BLOCK) -> Iterator[Waves]:
+    """The whole file, mixed and at `rate` hertz, in pieces (T, C): samples first, as they are stored.
+
+    Put together they are bit for bit `resample(mix(decode(path)))`. Raises Fault as `audio.decode` does.
+    """
+    own = describe(path).rate
+    mixed = (mix(waves, channels).T for waves in _read(path, block))
+    samples = 0
+    for piece in mixed if own == rate else _resampled(mixed, own, rate):
+        samples += len(piece)
+        yield piece
+    if not samples:
+        raise Fault("short", f"it is too short to hold a sample at {rate} Hz.", "Remove it.", path)
+
+
+def _resampled(pieces: Iterator[Waves], own: int, rate: int) -> Iterator[Waves]:
+    """Pieces (T, C) at another rate; the filter's memory goes from one to the next."""
+    first = next(pieces)
+    stream = soxr.ResampleStream(own, rate, first.shape[1], dtype="float32", quality="HQ")
+    for piece in chain([first], pieces):
+        yield stream.resample_chunk(np.ascontiguousarray(piece))
+    yield stream.resample_chunk(np.empty((0, first.shape[1]), np.float32), last=True)
+
+
+def _read(path: Path, block: int) -> Iterator[Waves]:
+    """The file as decoded, in pieces (C, T)."""
+    first = 0
+    try:
+        with _Straight(str(path)) as file:
+            while len(samples := file.read(block, dtype="float32", always_2d=True)):
+                if not np.isfinite(samples).all():
+                    reason = f"some samples after {first / file.samplerate:.1f} s are not numbers."
+                    raise Fault("not_numbers", reason, "Export the sound again.", path)
+                yield np.ascontiguousarray(samples.T)
+                first += len(samples)
+    except (soundfile.SoundFileError, OSError):
+        raise Fault("unreadable", f"it cannot be decoded after sample {first}.", path=path) from None
+    if not first:
+        raise Fault("cut_off", "nothing could be decoded.", path=path)
+
+
+class _Straight(soundfile.SoundFile):  # type: ignore[misc]  # the library has no types
+    """A file read from beginning to end.
+
+    soundfile seeks to where it is after every read of a file that can seek, which makes decoders of mp3
+    and ogg start anew: samples after each seam would differ from those of the file read at once.
+    """
+
+    def seekable(self) -> bool:
+        """No."""
+        return False
+
+
+def square(path: Path, size: int, channels: int) -> npt.NDArray[np.uint8]:
+    """A picture as (C, size, size) bytes: grey or colour as `channels` says, stretched to the square.
+
+    Bilinear with antialiasing. Raises Fault as `pictures.picture` does.
+    """
+    pixels = picture(path)
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image = image.convert("L" if channels == 1 else "RGB")
+    small = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), np.uint8)
+    return np.ascontiguousarray(small.reshape(size, size, channels).transpose(2, 0, 1))

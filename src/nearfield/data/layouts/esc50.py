@@ -1,0 +1,80 @@
+"""ESC-50 and ESC-10 as published: `meta/esc50.csv` beside `audio/`, or names that say everything.
+
+K. J. Piczak, "ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from pydantic import Field
+
+from nearfield.core.errors import DataError
+from nearfield.core.settings import Settings
+from nearfield.data.faults import Problem
+from nearfield.data.listing import Listing
+from nearfield.data.search import search
+from nearfield.data.tables import read_table
+
+_NAME = re.compile(r"(?P<fold>\d+)-(?P<recording>\d+)-(?P<take>[A-Z]+)-(?P<label>\d+)")
+_META = Path("meta", "esc50.csv")
+_NEEDED = ("filename", "fold", "category")
+
+
+class Esc50(Settings):
+    """Five published folds; clips cut from one Freesound recording are kept together."""
+
+    kind: Literal["esc50"] = "esc50"
+    test_fold: int = Field(5, ge=1, le=5)
+    """Fold that judges."""
+    val_fold: int | None = Field(None, ge=1, le=5)
+    """Fold that chooses; None means the one before `test_fold` (before 1 comes 5). The others train."""
+    audio: Path | None = None
+    """Folder with the sounds, where it is not `audio` beside `meta`."""
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """A folder with `meta/esc50.csv`."""
+        return (path / _META).is_file()
+
+    def read(self, path: Path) -> Listing:
+        """One row a clip. Raises DataError where there is neither the table nor a file with such a name."""
+        val_fold = self.val_fold or (self.test_fold - 2) % 5 + 1
+        if val_fold == self.test_fold:
+            raise DataError(f"esc50: fold {val_fold} cannot both choose and judge. Take two different folds.")
+        listing = self._from_table(path) if self.recognises(path) else self._from_names(path)
+        sides = {str(self.test_fold): "test", str(val_fold): "val"}
+        split = [sides.get(cell, "train") for cell in map(str, listing.table["fold"])]
+        return replace(listing, table=listing.table.assign(split=split))
+
+    def _from_table(self, path: Path) -> Listing:
+        listing = read_table(path / _META)
+        missing = [name for name in _NEEDED if name not in listing.table]
+        if missing:
+            found = ", ".join(map(str, listing.table))
+            raise DataError(f"{path / _META}: there is no column {missing[0]!r}. Columns found: {found}.")
+        names = {"filename": "path", "category": "label", "src_file": "recording"}
+        base = self.audio or path / "audio"
+        return replace(listing, table=listing.table.rename(columns=names), base=base)
+
+    def _from_names(self, path: Path) -> Listing:
+        found = search(self.audio or path)
+        matches = [(file, _NAME.fullmatch(file.stem)) for file in found.sounds]
+        rows = [{"path": file.as_posix(), **match.groupdict()} for file, match in matches if match]
+        if not rows:
+            raise DataError(
+                f"{path}: there is no {_META.as_posix()} in it and no sound called like 1-100032-A-0.wav "
+                "(fold, recording, take, class)."
+            )
+        others = tuple(_stranger(file) for file, match in matches if not match)
+        table = pd.DataFrame(rows, dtype=object)
+        return Listing(
+            table, self.audio or path, (None,) * len(rows), path.name, found.problems() + others, "sound"
+        )
+
+
+def _stranger(file: Path) -> Problem:
+    reason = "its name is not fold-recording-take-class, as in 1-100032-A-0."
+    return Problem("name", file.as_posix(), None, reason, "Rename it or take it away.")

@@ -1,0 +1,144 @@
+"""Listens to clips, block by block, for what only their samples can tell."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nearfield.core.nouns import Floats
+from nearfield.data import audio, pictures
+from nearfield.data.cutoff import breaks_off
+from nearfield.data.faults import Fault
+
+FULL_SCALE = 0.999
+"""From here on a sample counts as standing at full scale."""
+CLIPPED_RUN = 3
+"""So many such samples on end are clipping; one or two may be a peak."""
+
+_BLOCK_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the samples of a clip say; arrays have one value a channel."""
+
+    rate: int
+    channels: int
+    frames: int
+    """Samples of each channel that could be decoded."""
+    not_numbers: int
+    """Samples that are NaN or infinite; the other values here are of the rest."""
+    peaks: Floats
+    """Largest absolute value."""
+    means: Floats
+    levels: Floats
+    """Root of the mean square."""
+    clipped: float
+    """Share of samples that stand at full scale, at least `CLIPPED_RUN` on end."""
+    digest: str
+    """The same for clips that decode to the same samples."""
+    cut_off: bool
+    """The file ends before it says it does."""
+
+
+def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault]:
+    """Listens to clips of one file, each a start and a length in seconds, decoding the file once.
+
+    A clip that cannot be decoded to its end gets the fault in the place of what was heard.
+    """
+    try:
+        facts = audio.describe(path)
+        cut_off = breaks_off(path)
+    except Fault as fault:
+        return [fault] * len(spans)
+    ears = [_Ear(facts, start, seconds) for start, seconds in spans]
+    place = first = min(ear.first for ear in ears)
+    last = max(ear.last for ear in ears)
+    trouble: Fault | None = None
+    try:
+        for waves in audio.blocks(path, first / facts.rate, (last - first) / facts.rate, _BLOCK_SECONDS):
+            for ear in ears:
+                ear.take(waves, place)
+            place += waves.shape[1]
+    except Fault as fault:
+        trouble = fault
+    return [trouble if trouble and place < ear.last else ear.heard(cut_off) for ear in ears]
+
+
+class _Ear:
+    """Gathers what one clip sounds like, from blocks that may begin before it and end after it."""
+
+    def __init__(self, facts: audio.SoundFacts, start: float, seconds: float) -> None:
+        self.first = round(start * facts.rate)
+        self.last = min(facts.frames, round((start + seconds) * facts.rate))
+        self._facts = facts
+        self._digest = hashlib.sha256(f"{facts.rate} {facts.channels}".encode())
+        self._peaks, self._sums, self._squares = np.zeros((3, facts.channels))
+        self._frames = self._not_numbers = self._clipped = 0
+
+    def take(self, block: audio.Waves, place: int) -> None:
+        """A block (C, T) that begins at sample `place` of the file."""
+        waves = block[:, max(0, self.first - place) : max(0, self.last - place)]
+        if not waves.size:
+            return
+        self._digest.update(np.ascontiguousarray(waves.T).tobytes())
+        bad = ~np.isfinite(waves)
+        sound = np.where(bad, 0, waves).astype(np.float64)
+        size = np.abs(sound)
+        self._not_numbers += int(bad.sum())
+        self._peaks = np.maximum(self._peaks, size.max(axis=1))
+        self._sums += sound.sum(axis=1)
+        self._squares += np.einsum("ct,ct->c", sound, sound)
+        self._clipped += _clipped(size)
+        self._frames += waves.shape[1]
+
+    def heard(self, cut_off: bool) -> Heard:
+        """What was gathered."""
+        samples = max(self._frames, 1)
+        return Heard(
+            rate=self._facts.rate,
+            channels=self._facts.channels,
+            frames=self._frames,
+            not_numbers=self._not_numbers,
+            peaks=self._peaks,
+            means=self._sums / samples,
+            levels=np.sqrt(self._squares / samples),
+            clipped=self._clipped / (samples * self._facts.channels),
+            digest=self._digest.hexdigest(),
+            cut_off=cut_off,
+        )
+
+
+def _clipped(size: Floats) -> int:
+    """Samples of (C, T) that stand at full scale with as many beside them as `CLIPPED_RUN` says."""
+    full = size >= FULL_SCALE
+    last = full.shape[1] - CLIPPED_RUN + 1
+    if last < 1 or not full.any():
+        return 0
+    begins = np.logical_and.reduce([full[:, lag : lag + last] for lag in range(CLIPPED_RUN)])
+    inside = np.zeros_like(full)
+    for lag in range(CLIPPED_RUN):
+        inside[:, lag : lag + last] |= begins
+    return int(inside.sum())
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the pixels of a picture say."""
+
+    height: int
+    width: int
+    channels: int
+    blank: bool
+    """Every pixel has the same colour."""
+    digest: str
+
+
+def look(path: Path) -> Seen:
+    """Decodes a picture. Raises Fault where it cannot be decoded."""
+    pixels = pictures.picture(path)
+    height, width, channels = pixels.shape
+    digest = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+    return Seen(height, width, channels, bool((pixels == pixels[0, 0]).all()), digest)

@@ -1,0 +1,205 @@
+"""What `nearfield check` finds: what is in a collection, and everything that is wrong with it.
+
+Opening a collection looks at headers; this listens to every clip.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nearfield.core.machine import usable_cores
+from nearfield.data.collection import Collection
+from nearfield.data.faults import Fault, Problem
+from nearfield.data.listening import Heard, Seen, hear, look
+from nearfield.data.listing import Kind
+from nearfield.data.meaning import learnable_from, meaning_problems
+from nearfield.data.probing import Progress
+from nearfield.data.splits import SHARES
+from nearfield.data.times import How
+from nearfield.data.verdicts import judge_picture, judge_sound, to_problem
+
+Counts = dict[str, int]
+"""How many: `all`, then train, val, test."""
+
+_Result = Heard | Seen | Fault
+
+
+@dataclass(frozen=True)
+class Report:
+    """A collection in numbers (of the clips that can be used), and its problems, those left out first."""
+
+    name: str
+    kind: Kind
+    clips: Counts
+    hours: float
+    rates: dict[str, int]
+    """How many clips have which rate, in hertz; the most usual first, here and below."""
+    channels: dict[str, int]
+    sizes: dict[str, int]
+    """How many pictures have which width and height, as `48x48`."""
+    labels: dict[str, Counts]
+    tags: dict[str, Counts]
+    groups: Counts
+    recordings: Counts
+    split_from: str
+    starts: dict[How, int]
+    """How many clips had the start in their table taken for what."""
+    learnable_from: tuple[str, ...]
+    """Relations that the train clips can teach: labels, tags, time, views."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def trainable(self) -> bool:
+        """True where labels or tags can teach; where there are neither, where time or views can."""
+        marks = [name for name, counts in (("labels", self.labels), ("tags", self.tags)) if counts]
+        return any(name in self.learnable_from for name in marks or ("time", "views"))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything by name, as plain values."""
+        return {**asdict(self), "trainable": self.trainable}
+
+
+def inspect(collection: Collection, progress: Progress | None = None) -> Report:
+    """Decodes every clip and reports on the collection. `progress` gets how many of how many are done."""
+    results = _listen(collection, progress)
+    problems = list(_clip_problems(collection, results))
+    usable = collection.without(problem for problem in problems if problem.severity == "left out")
+    rest = [result for result in results if not isinstance(result, Fault)]
+    every = [*collection.problems, *problems, *_doubles(collection, results), *_mixtures(collection, rest)]
+    every += meaning_problems(usable)
+    every.sort(key=lambda problem: problem.severity != "left out")
+    return _report(usable, rest, every)
+
+
+def _listen(collection: Collection, progress: Progress | None) -> list[_Result]:
+    """What each clip sounds or looks like, or why it cannot be told; each file is decoded once."""
+    table = collection.table
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, path in enumerate(table["path"]):
+        rows[path].append(row)
+    spans = list(zip(table["start"], table["seconds"], strict=True))
+    listen = _see if collection.kind == "picture" else hear
+    found: dict[int, _Result] = {}
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        work = ((Path(path), [spans[row] for row in own]) for path, own in rows.items())
+        for own, results in zip(rows.values(), pool.map(lambda job: listen(*job), work), strict=True):
+            found |= zip(own, results, strict=True)
+            if progress:
+                progress(len(found), len(table))
+    return [found[row] for row in range(len(table))]
+
+
+def _see(path: Path, spans: Sequence[tuple[float, float]]) -> list[_Result]:
+    try:
+        return [look(path)] * len(spans)
+    except Fault as fault:
+        return [fault] * len(spans)
+
+
+def _clip_problems(collection: Collection, results: Sequence[_Result]) -> Iterator[Problem]:
+    """What is wrong with single clips, in the order of the table."""
+    for name, row, seconds, result in zip(
+        *_places(collection), collection.table["seconds"], results, strict=True
+    ):
+        if isinstance(result, Fault):
+            yield result.problem(name, row)
+        else:
+            judged = judge_picture(result) if isinstance(result, Seen) else judge_sound(result, seconds)
+            yield from (to_problem(words, name, row) for words in judged)
+
+
+def _places(collection: Collection) -> tuple[list[str], list[int | None]]:
+    """Name and line of each clip."""
+    table = collection.table
+    lines = list(table["row"]) if "row" in table else [None] * len(table)
+    return list(table["id"]), lines
+
+
+def _doubles(collection: Collection, results: Sequence[_Result]) -> Iterator[Problem]:
+    """Clips of different files that decode to the same samples or pixels."""
+    first: dict[str, int] = {}
+    table = collection.table
+    names, lines = _places(collection)
+    for position, result in enumerate(results):
+        if isinstance(result, Fault):
+            continue
+        other = first.setdefault(result.digest, position)
+        if table["path"].iloc[other] == table["path"].iloc[position]:
+            continue
+        unlike = [
+            column
+            for column in ("label", "split")
+            if table[column].iloc[other] != table[column].iloc[position]
+        ]
+        extra = f", under another {' and another '.join(unlike)}" if unlike else ""
+        reason = f"it holds the same as {names[other]}{extra}."
+        yield Problem("double", names[position], lines[position], reason, "Keep one of them.", "warning")
+
+
+def _mixtures(collection: Collection, results: Iterable[Heard | Seen]) -> Iterator[Problem]:
+    """Several rates or numbers of channels in one collection."""
+    heard = [result for result in results if isinstance(result, Heard)]
+    rates = _most_usual(str(result.rate) for result in heard)
+    if len(rates) > 1:
+        reason = f"the clips have several rates: {_listed(rates, ' Hz')}."
+        cure = "All are brought to data.sample_rate; set it to the lowest, or the highs tell who recorded."
+        yield Problem("rates", collection.name, None, reason, cure, "warning")
+    channels = _most_usual(str(result.channels) for result in heard)
+    if len(channels) > 1:
+        reason = f"the clips have several numbers of channels: {_listed(channels, '')}."
+        cure = "Take their mean or one that all have (data.channels); `all` is not possible."
+        yield Problem("channels", collection.name, None, reason, cure, "warning")
+
+
+def _listed(counts: dict[str, int], unit: str) -> str:
+    return ", ".join(f"{value}{unit} ({count})" for value, count in counts.items())
+
+
+def _most_usual(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _report(usable: Collection, results: list[Heard | Seen], problems: list[Problem]) -> Report:
+    table = usable.table
+    sides = list(table["split"])
+    sounds = [result for result in results if isinstance(result, Heard)]
+    seen = [result for result in results if isinstance(result, Seen)]
+    return Report(
+        name=usable.name,
+        kind=usable.kind,
+        clips=_counts(sides),
+        hours=float(table["seconds"].sum()) / 3600,
+        rates=_most_usual(str(result.rate) for result in sounds),
+        channels=_most_usual(str(result.channels) for result in results),
+        sizes=_most_usual(f"{result.width}x{result.height}" for result in seen),
+        labels=_marked([(label,) if label else () for label in table["label"]], sides),
+        tags=_marked(list(table["tags"]), sides),
+        groups=_distinct(list(table["group"]), sides),
+        recordings=_distinct(list(table["recording"]), sides),
+        split_from=usable.split_from,
+        starts=dict(usable.starts),
+        learnable_from=learnable_from(usable),
+        problems=tuple(problems),
+    )
+
+
+def _counts(sides: Iterable[str]) -> Counts:
+    counted = Counter(sides)
+    return {"all": counted.total(), **{side: counted[side] for side in SHARES}}
+
+
+def _marked(marks: Sequence[tuple[str, ...]], sides: Sequence[str]) -> dict[str, Counts]:
+    """Clips of each mark, the most usual mark first."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for own, side in zip(marks, sides, strict=True):
+        for mark in own:
+            found[mark].append(side)
+    return {mark: _counts(found[mark]) for mark in sorted(found, key=lambda mark: (-len(found[mark]), mark))}
+
+
+def _distinct(names: Sequence[str], sides: Sequence[str]) -> Counts:
+    pairs = set(zip(names, sides, strict=True))
+    return {"all": len(set(names)), **{side: sum(own == side for _, own in pairs) for side in SHARES}}

@@ -1,0 +1,63 @@
+"""Looks through a folder for sounds and pictures, in the order of their paths."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nearfield.data import audio, pictures
+from nearfield.data.faults import Problem
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files of a folder and everything below it, by what they are; paths relative to the folder."""
+
+    sounds: list[Path] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
+    """Sounds of a format that is not decoded here."""
+
+    def problems(self) -> tuple[Problem, ...]:
+        """The sounds that are left out because of their format."""
+        cure = "Convert it, for example: ffmpeg -i {} {}"
+        return tuple(
+            Problem(
+                "format",
+                path.as_posix(),
+                None,
+                f"{path.suffix.lower()} files cannot be decoded.",
+                cure.format(path.name, path.with_suffix(".flac").name),
+            )
+            for path in self.unread
+        )
+
+
+def search(folder: Path) -> Found:
+    """Every sound and picture below `folder`, hidden ones left aside; links are followed, once."""
+    found = Found()
+    for path in _files(folder):
+        suffix = path.suffix.lower()
+        if suffix in audio.SUFFIXES:
+            found.sounds.append(path)
+        elif suffix in pictures.SUFFIXES:
+            found.pictures.append(path)
+        elif suffix in audio.UNREAD_SUFFIXES:
+            found.unread.append(path)
+    for paths in (found.sounds, found.pictures, found.unread):
+        paths.sort()
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Paths of files, relative to `folder`. A link that leads back up is not walked again."""
+    seen: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
+        here = Path(place).relative_to(folder)
+        yield from (here / name for name in sorted(names) if not name.startswith("."))

@@ -1,0 +1,59 @@
+"""What a recipe says about its data: how a clip is brought to one shape, and which columns mean what."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from nearfield.core.settings import Settings
+
+Channels = Literal["mean", "all"] | Annotated[int, Field(ge=0, le=1023)]
+
+
+class Columns(Settings):
+    """Which columns of a table to read; None means the usual names."""
+
+    label: str | None = None
+    """Column with the one class of a clip. Usual: `label`."""
+    tags: str | None = None
+    """Column with any number of tags, `|` between them. Usual: `tags`."""
+    split: str | None = None
+    """Column with train, val or test, or with fold numbers. Usual: `split`, then `fold`."""
+    group: str | None = None
+    """Column kept on one side of a split. Usual: first of `group`, `speaker`, `source`, `recording`."""
+    recording: str | None = None
+    """Column that names the recording on whose clock a clip's moment counts. Usual: `recording`."""
+
+
+class DataSettings(Settings):
+    """The recipe's `data:` key: what every clip is brought to, and which columns of the table mean what."""
+
+    kind: Literal["data"] = "data"
+    sample_rate: int = Field(16000, ge=1000, le=384000)
+    """Samples a second to which every sound is brought, in hertz."""
+    clip_seconds: float = Field(5.0, gt=0, le=3600)
+    """Length of the window that the network hears, in seconds."""
+    channels: Channels = "mean"
+    """`mean` of all channels, `all` channels apart, or the number of one channel, from 0."""
+    image_size: int = Field(64, ge=8, le=2048)
+    """Side of the square to which every picture is brought, in pixels."""
+    image_channels: Literal[1, 3] = 3
+    """1 for grey, 3 for red, green and blue."""
+    trim_db: float | None = Field(None, gt=0, le=200)
+    """Cut away beginning and end that are this many decibels below the clip's peak; None keeps all."""
+    label: str | None = None
+    """Column with the one class of a clip; None means `label`."""
+    tags: str | None = None
+    """Column with tags, `|` between them; None means `tags`."""
+    split: str | None = None
+    """Column with train, val or test, or with fold numbers; None means `split`, then `fold`."""
+    group: str | None = None
+    """Column kept on one side of a split; None: the first of `group`, `speaker`, `source`, `recording`."""
+    recording: str | None = None
+    """Column that names the recording a clip was cut from; None means `recording`."""
+
+    @property
+    def columns(self) -> Columns:
+        """The columns alone, as `Collection.open` wants them."""
+        return Columns(
+            label=self.label, tags=self.tags, split=self.split, group=self.group, recording=self.recording
+        )

@@ -1,0 +1,170 @@
+"""Which clips train, which choose, which judge: splits as given, or made; a group stays on one side."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from nearfield.core.errors import DataError, choose
+from nearfield.core.seeds import stream
+
+SHARES: Mapping[str, int] = {"train": 3, "val": 1, "test": 1}
+"""Parts of a split that is made: three fifths train, one fifth each to choose and to judge."""
+
+_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "eval": "val",
+    "test": "test",
+    "testing": "test",
+}
+_SHOWN = 10  # leaking groups named in an error
+
+
+def side(word: str) -> str | None:
+    """The side (train, val, test) that a word in a table or the name of a folder means, or None."""
+    return _WORDS.get(word.strip().lower())
+
+
+def read_split(cells: Sequence[str], lines: Sequence[int | None], where: str) -> list[str]:
+    """The side of each clip out of a split or fold column; "" stays: the clip is on no side.
+
+    Numbers are folds: the last is test, the one before it val (where there are three or more), the others
+    train. Raises DataError for a word that is neither.
+    """
+    known = [side(cell) if cell else "" for cell in cells]
+    if None not in known:
+        return [word or "" for word in known]
+    folds = sorted({int(cell) for cell in cells if cell.isdecimal()})
+    if len(folds) > 1 and all(cell.isdecimal() or not cell for cell in cells):
+        return [_fold_side(folds, int(cell)) if cell else "" for cell in cells]
+    wrong = known.index(None)
+    place = where if lines[wrong] is None else f"{where}: row {lines[wrong]}"
+    raise DataError(
+        f"{place}: the split {cells[wrong]!r} is not known. {choose(cells[wrong], _WORDS)} "
+        "Two or more fold numbers are understood too; an empty cell keeps a clip out of the split."
+    )
+
+
+def _fold_side(folds: list[int], fold: int) -> str:
+    if fold == folds[-1]:
+        return "test"
+    return "val" if len(folds) > 2 and fold == folds[-2] else "train"
+
+
+def make_split(
+    groups: Sequence[str],
+    marks: Sequence[tuple[str, ...]],
+    seed: int,
+    shares: Mapping[str, int] = SHARES,
+) -> list[str]:
+    """A side for each clip: whole groups, each mark (label or tag) shared out as `shares` say, by chance.
+
+    Follows the iterative stratification of Sechidis, Tsoumakas, Vlahavas (2011), with groups in the place
+    of examples: the rarest mark first, its largest groups first, each to the side that still wants most of
+    the mark. The same for the same clips in any order. Where there are as many groups as sides no side
+    stays empty; where there are fewer, train comes first and test second.
+    """
+    marked: dict[str, Counter[str]] = defaultdict(Counter)
+    inside: dict[str, Counter[str]] = defaultdict(Counter)
+    for group, own in zip(groups, marks, strict=True):
+        for mark in own or ("",):
+            marked[mark][group] += 1
+            inside[group][mark] += 1
+    sizes = Counter(groups)
+    names = sorted(sizes)
+    order = stream(seed, "split").permutation(len(names))
+    rank = {names[position]: place for place, position in enumerate(order)}
+    wanted = _Wanted(shares, sizes, marked)
+    given: dict[str, str] = {}
+    for mark in sorted(marked, key=lambda mark: (marked[mark].total(), mark)):
+        for group in sorted(marked[mark], key=lambda group: (-marked[mark][group], rank[group])):
+            if group not in given:
+                given[group] = wanted.most(mark)
+                wanted.take(given[group], sizes[group], inside[group])
+    _fill_empty(given, sorted(names, key=lambda group: (sizes[group], rank[group])), shares)
+    return [given[group] for group in groups]
+
+
+class _Wanted:
+    """How many clips each side still wants, of each mark and of all; in whole numbers: ties are ties."""
+
+    def __init__(
+        self, shares: Mapping[str, int], sizes: Counter[str], marked: Mapping[str, Counter[str]]
+    ) -> None:
+        self.sides = list(shares)
+        self.unit = sum(shares.values())
+        self.all = {name: share * sizes.total() for name, share in shares.items()}
+        self.marks = {
+            mark: {name: share * counts.total() for name, share in shares.items()}
+            for mark, counts in marked.items()
+        }
+
+    def most(self, mark: str) -> str:
+        """The side that wants most of a mark; where equal, most of all."""
+        return max(self.sides, key=lambda name: (self.marks[mark][name], self.all[name]))
+
+    def take(self, name: str, size: int, marks: Counter[str]) -> None:
+        """A group of `size` clips goes to a side."""
+        self.all[name] -= self.unit * size
+        for mark, count in marks.items():
+            self.marks[mark][name] -= self.unit * count
+
+
+def _fill_empty(given: dict[str, str], smallest_first: list[str], shares: Mapping[str, int]) -> None:
+    """Moves the smallest group of the side with most groups to a side that has none."""
+    first = [name for name in ("train", "test", "val") if name in shares][: len(given)]
+    for name in first:
+        count = Counter(given.values())
+        if not count[name]:
+            spare = [other for other in count if other not in first]
+            donor = spare[0] if spare else max(shares, key=lambda other: count[other])
+            given[next(group for group in smallest_first if given[group] == donor)] = name
+
+
+def carve_val(
+    sides: Sequence[str], groups: Sequence[str], marks: Sequence[tuple[str, ...]], seed: int
+) -> list[str]:
+    """The same sides with a quarter of train, in whole groups, turned into val; test stays as it is.
+
+    Where train has a single group nothing can be carved and the sides come back as they were.
+    """
+    rows = [row for row, name in enumerate(sides) if name == "train"]
+    carved = list(sides)
+    if len({groups[row] for row in rows}) > 1:
+        parts = {"train": SHARES["train"], "val": SHARES["val"]}
+        made = make_split([groups[row] for row in rows], [marks[row] for row in rows], seed, parts)
+        for row, name in zip(rows, made, strict=True):
+            carved[row] = name
+    return carved
+
+
+def find_leaks(groups: Sequence[str], sides: Sequence[str]) -> dict[str, Counter[str]]:
+    """Groups on more than one side, with the number of their clips on each; by name."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for group, name in zip(groups, sides, strict=True):
+        if name:
+            found[group][name] += 1
+    return {group: found[group] for group in sorted(found) if len(found[group]) > 1}
+
+
+def leak_error(leaks: Mapping[str, Counter[str]], where: str, column: str) -> DataError:
+    """Says which groups sit on several sides and what can be done."""
+    shown = [f"  {group}: {counts_text(leaks[group])}" for group in list(leaks)[:_SHOWN]]
+    if len(leaks) > _SHOWN:
+        shown.append(f"  and {len(leaks) - _SHOWN} more")
+    many = "1 group sits" if len(leaks) == 1 else f"{len(leaks)} groups sit"
+    lines = "\n".join(shown)
+    return DataError(
+        f"{where}: {many} on more than one side of the split; a test would ask for what training heard:\n"
+        f"{lines}\n"
+        f"Groups are read from {column}. Put each on one side, name another column (data.group), "
+        "leave the split out to have one made, or allow it with --allow-leak."
+    )
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """`64 train, 16 val`."""
+    return ", ".join(f"{counts[name]} {name}" for name in SHARES if counts.get(name))

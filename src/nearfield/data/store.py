@@ -1,0 +1,257 @@
+"""The store: every source decoded once, kept in the cache, and cut from there for ever after.
+
+A source is known by its contents, so a moved or copied file is not decoded again. Sounds lie as float32
+samples at the rate asked for, pictures as bytes; see `packs` for the files.
+"""
+
+import errno
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfield.core.errors import DataError, WorkError
+from nearfield.core.machine import usable_cores
+from nearfield.data.audio import Waves, describe
+from nearfield.data.cache import cache_folder
+from nearfield.data.collection import Collection
+from nearfield.data.decoding import sound_blocks, square
+from nearfield.data.digests import content_digests
+from nearfield.data.locks import locked
+from nearfield.data.packs import Packs, PackWriter
+from nearfield.data.settings import DataSettings
+from nearfield.data.signals import ArraySignals, PhotographSignals, Signals
+from nearfield.data.trimming import sounding
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many are done; may be called from several threads, one at a time."""
+
+Blocks = Callable[[Path], Iterable[npt.NDArray[Any]]]
+
+PACK_BYTES = 1 << 28
+"""About as much goes into one pack; a longer source has one of its own."""
+
+VERSION = 1
+"""To be raised when what is kept for the same file changes."""
+
+MADE = ("waves", "photographs", "features", "synthetic")
+"""Folders of the cache whose contents can be made again."""
+
+
+class Store:
+    """Decoded sounds and pictures in one cache folder."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """`folder`: the cache; the platform's own, or NEARFIELD_CACHE, where none is given."""
+        self.folder = folder or cache_folder()
+
+    def open(
+        self, collection: Collection, settings: DataSettings, progress: Progress | None = None
+    ) -> Signals:
+        """The collection's clips, row by row; what is not in the store yet is decoded first.
+
+        Raises DataError naming every file that cannot be used, a clip that begins after its file's end, or
+        (channels: all) files whose numbers of channels differ; WorkError where the disk is full.
+        """
+        if collection.kind == "picture":
+            return self._photographs(collection, settings, progress)
+        return self._sounds(collection, settings, progress)
+
+    def size(self) -> int:
+        """Bytes on disk of everything that `clear` would remove."""
+        files = (file for name in MADE for file in (self.folder / name).rglob("*"))
+        return sum(file.lstat().st_size for file in files if file.is_file())
+
+    def clear(self) -> int:
+        """Removes all that can be made again and gives the number of bytes freed."""
+        before = self.size()
+        for name in MADE:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        return before - self.size()
+
+    def _photographs(
+        self, collection: Collection, settings: DataSettings, progress: Progress | None
+    ) -> PhotographSignals:
+        size, channels = settings.image_size, settings.image_channels
+        packs = Packs(self.folder / "photographs" / f"v{VERSION}-{size}px-{channels}", np.uint8)
+        paths = [Path(path) for path in collection.table["path"]]
+        arrays = self._decoded(
+            packs,
+            paths,
+            blocks=lambda path: [square(path, size, channels)],
+            weigh=lambda path: size * size * channels,
+            progress=progress,
+        )
+        return PhotographSignals(arrays, (channels, size, size))
+
+    def _sounds(
+        self, collection: Collection, settings: DataSettings, progress: Progress | None
+    ) -> ArraySignals:
+        rate, channels = settings.sample_rate, settings.channels
+        packs = Packs(self.folder / "waves" / f"v{VERSION}-{rate}hz-{channels}", np.float32)
+        paths = [Path(path) for path in collection.table["path"]]
+
+        def weigh(path: Path) -> int:
+            facts = describe(path)
+            return int(facts.seconds * rate + 1) * 4 * (facts.channels if channels == "all" else 1)
+
+        sources = self._decoded(
+            packs, paths, lambda path: sound_blocks(path, rate, channels), weigh, progress
+        )
+        _same_channels(paths, sources)
+        places = zip(paths, collection.table["start"], collection.table["seconds"], sources, strict=True)
+        clips = [_clip(path, source.T, rate, start, seconds) for path, start, seconds, source in places]
+        kept = clips if settings.trim_db is None else [_trimmed(clip, settings.trim_db) for clip in clips]
+        cut = sum(clip.shape[1] for clip in clips) - sum(clip.shape[1] for clip in kept)
+        return ArraySignals(kept, float(rate), (kept[0].shape[0] if kept else 1,), cut / rate)
+
+    def _decoded(
+        self,
+        packs: Packs,
+        paths: list[Path],
+        blocks: Blocks,
+        weigh: Callable[[Path], int],
+        progress: Progress | None,
+    ) -> list[npt.NDArray[Any]]:
+        """What is kept of each path; `weigh` says how many bytes that will be."""
+        unique = list(dict.fromkeys(paths))
+        digests = dict(zip(unique, content_digests(unique), strict=True))
+        sources = {digest: path for path, digest in digests.items()}
+        places = packs.places()
+        if not sources.keys() <= places.keys():
+            with locked(packs.folder / "lock"):
+                places = packs.places()  # another process may have decoded them while we waited
+                missing = {digest: path for digest, path in sources.items() if digest not in places}
+                _Decoding(packs, missing, blocks, weigh, progress).run()
+            places = packs.places()
+        views = dict(zip(sources, packs.views(places[digest] for digest in sources), strict=True))
+        return [views[digests[path]] for path in paths]
+
+
+def _same_channels(paths: list[Path], sources: list[npt.NDArray[Any]]) -> None:
+    for path, source in zip(paths, sources, strict=True):
+        if source.shape[1] != sources[0].shape[1]:
+            raise DataError(
+                f"{path}: {source.shape[1]} channels, but {paths[0]} has {sources[0].shape[1]}. With "
+                "`channels: all` every file needs the same number; use `channels: mean` or the number of one."
+            )
+
+
+def _clip(path: Path, source: Waves, rate: int, start: float, seconds: float) -> Waves:
+    """The clip's own part of its source (C, T), to the end where it ends within a sample of it."""
+    samples = source.shape[1]
+    first, last = round(start * rate), round((start + seconds) * rate)
+    if seconds <= 0 or last >= samples - 1:
+        last = samples
+    if first >= last:
+        raise DataError(
+            f"{path}: the clip from {start:g} s on holds no sample; the file has {samples / rate:g} s. "
+            "Correct start and seconds, or remove the row."
+        )
+    return source[:, first:last]
+
+
+def _trimmed(clip: Waves, decibels: float) -> Waves:
+    first, last = sounding(clip, decibels)
+    return clip[:, first:last]
+
+
+class _Decoding:
+    """Decodes what is missing, in groups of about a pack, each by one thread with bounded memory."""
+
+    def __init__(
+        self,
+        packs: Packs,
+        missing: dict[str, Path],
+        blocks: Blocks,
+        weigh: Callable[[Path], int],
+        progress: Progress | None,
+    ) -> None:
+        self._packs, self._missing, self._blocks, self._progress = packs, missing, blocks, progress
+        self._weigh = weigh
+        self._done = 0
+        self._faults: dict[str, DataError] = {}
+        self._lock, self._stop = threading.Lock(), threading.Event()
+
+    def run(self) -> None:
+        """Writes the packs. What could be decoded is kept even where another file has a fault."""
+        weights = self._weights()
+        needed, workers = sum(weights.values()), usable_cores()
+        groups = list(_groups(weights, max(1, min(PACK_BYTES, needed // (4 * workers)))))
+        try:
+            with ThreadPoolExecutor(workers, "decode") as pool:
+                try:
+                    list(pool.map(self._write, groups))
+                except BaseException:
+                    self._stop.set()
+                    raise
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise WorkError(_no_space(self._packs.folder, needed)) from error
+        self._report()
+
+    def _weights(self) -> dict[str, int]:
+        weights: dict[str, int] = {}
+        for digest, path in self._missing.items():
+            try:
+                weights[digest] = self._weigh(path)
+            except DataError as fault:
+                self._faults[digest] = fault
+        return weights
+
+    def _write(self, group: list[str]) -> None:
+        with self._packs.writing() as writer:
+            for digest in group:
+                if self._stop.is_set():
+                    return
+                self._add(writer, digest)
+
+    def _add(self, writer: PackWriter, digest: str) -> None:
+        try:
+            writer.add(digest, self._blocks(self._missing[digest]))
+        except DataError as fault:
+            self._faults[digest] = fault
+        with self._lock:
+            self._done += 1
+            if self._progress:
+                self._progress(self._done, len(self._missing))
+
+    def _report(self) -> None:
+        faults = [
+            _named(path, self._faults[key]) for key, path in self._missing.items() if key in self._faults
+        ]
+        if faults:
+            more = [f"... and {len(faults) - 10} more."] if len(faults) > 10 else []
+            raise DataError("\n".join([*faults[:10], *more]))
+
+
+def _named(path: Path, error: DataError) -> str:
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
+
+
+def _groups(weights: dict[str, int], limit: int) -> Iterator[list[str]]:
+    """Keys in their order, in groups of about `limit` together."""
+    group: list[str] = []
+    total = 0
+    for key, weight in weights.items():
+        group.append(key)
+        total += weight
+        if total >= limit:
+            yield group
+            group, total = [], 0
+    if group:
+        yield group
+
+
+def _no_space(folder: Path, needed: int) -> str:
+    free = shutil.disk_usage(folder).free
+    return (
+        f"{folder}: no space left to keep decoded files: {needed / 1e6:,.1f} MB are needed and "
+        f"{free / 1e6:,.1f} MB free. Free some, or set NEARFIELD_CACHE to a folder on another disk."
+    )

@@ -1,0 +1,77 @@
+"""A small network (256-256) as reader: does more than a linear probe find say that the space hides something?
+
+Conventions as in `probes.py`. Trained on whole-batch cross-entropy with Adam; the weights of the update with
+the lowest loss on val are kept, or without val those after a fixed number of updates.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from nearfield.core.nouns import Ints, Vectors
+from nearfield.core.seeds import torch_stream
+from nearfield.evaluation.logistic import Scaling
+from nearfield.evaluation.probes import Labelled
+
+WIDTH = 256
+
+_UPDATES, _WITHOUT_VAL, _PATIENCE = 300, 100, 40
+
+
+def dense_predictions(train: Labelled, val: Labelled | None, vectors: Vectors, seed: int = 0) -> Ints:
+    """(N,) class numbers that the network, fitted on train, gives to `vectors` (N, D)."""
+    scaling = Scaling.of(train.vectors)
+    classes, codes = np.unique(train.labels, return_inverse=True)
+
+    def features(given: Vectors) -> Tensor:
+        return torch.from_numpy(scaling(given).astype(np.float32))
+
+    network = _network(train.vectors.shape[1], len(classes), seed)
+    # A class that train lacks has no output to score against.
+    judge = None
+    if val is not None and (known := np.isin(val.labels, classes)).any():
+        judge = features(val.vectors[known]), torch.from_numpy(np.searchsorted(classes, val.labels[known]))
+    _train(network, features(train.vectors), torch.from_numpy(codes), judge)
+    with torch.no_grad():
+        return np.asarray(classes[network(features(vectors)).argmax(dim=1).numpy()])
+
+
+def _network(size: int, classes: int, seed: int) -> nn.Sequential:
+    """Three linear layers, drawn from a named stream so that no global generator is touched."""
+    with torch.random.fork_rng(devices=[]):
+        network = nn.Sequential(
+            nn.Linear(size, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, classes)
+        )
+    generator = torch_stream(seed, "dense probe")
+    with torch.no_grad():
+        for layer in network:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+                layer.bias.zero_()
+        # Starts at the loss of knowing nothing, ln C.
+        network[-1].weight.zero_()
+    return network
+
+
+def _train(network: nn.Module, features: Tensor, codes: Tensor, judge: tuple[Tensor, Tensor] | None) -> None:
+    """Updates in place, and goes back to the best update on `judge` where it is given."""
+    adam = torch.optim.Adam(network.parameters(), lr=1e-3)
+    best, best_loss, since = copy.deepcopy(network.state_dict()), float("inf"), 0
+    for _ in range(_UPDATES if judge else _WITHOUT_VAL):
+        adam.zero_grad()
+        cross_entropy(network(features), codes).backward()
+        adam.step()
+        if judge is None:
+            continue
+        with torch.no_grad():
+            loss = float(cross_entropy(network(judge[0]), judge[1]))
+        since += 1
+        if loss < best_loss:
+            best, best_loss, since = copy.deepcopy(network.state_dict()), loss, 0
+        if since >= _PATIENCE:
+            break
+    if judge is not None:
+        network.load_state_dict(best)

@@ -1,0 +1,130 @@
+"""What the parts of an evaluation are given, and where they put what they find."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydantic import Field
+
+from nearfield.core.nouns import Bools, Distance, Facts, Floats, Ints, Vectors
+from nearfield.core.settings import Settings
+from nearfield.evaluation.classification import ClassScore, Confusion
+from nearfield.evaluation.geometry import Centroids
+from nearfield.evaluation.intervals import Resamples, interval, weighted_mean
+from nearfield.evaluation.neighbours import Search
+from nearfield.evaluation.result import TagScore
+
+
+class EvaluationSettings(Settings):
+    """What is measured, and how."""
+
+    split: str = "test"
+    """The split that is scored."""
+    distance: Distance = "cosine"
+    """By which distance neighbours are near; for vectors that are not normalised, `euclidean`."""
+    balanced: bool = False
+    """Whether the linear probes weigh rare classes like common ones."""
+    dense_probe: bool = False
+    """Whether a small network reads the labels too; it takes longer than all else together."""
+    draws: int = Field(1000, ge=0)
+    """Resamples of the groups of the split, for intervals; 0 for none."""
+    near_seconds: float = Field(10.0, gt=0)
+    """Clips of one recording that begin at most so many seconds apart are near in time."""
+    seed: int = 0
+    """Of everything drawn: resamples, pairs, starts of k-means."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Some clips: their vectors and what is known of them."""
+
+    vectors: Vectors
+    """(n, D)"""
+    facts: Facts
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def keep(self, mask: Bools) -> "Side":
+        """The clips where `mask` (n,) is set."""
+        rows = np.flatnonzero(mask)
+        return Side(self.vectors[rows], self.facts.take(rows))
+
+    @property
+    def sources(self) -> Ints:
+        """(n,) the group of each clip, or where it is not known its recording, numbered apart; -1 for neither."""
+        groups, recordings = self.facts.groups, self.facts.recordings
+        # Recordings take the odd numbers and groups the even, so both sides of a search number them alike.
+        by_recording = np.where(recordings >= 0, 2 * recordings + 1, -1)
+        return np.asarray(np.where(groups >= 0, 2 * groups, by_recording))
+
+    def search(self, gallery: "Side", distance: Distance, barred: bool) -> Search:
+        """These clips look among `gallery`; `barred` leaves their own sources out. Among itself, never itself."""
+        own = np.arange(len(self)) if gallery is self else None
+        if not barred:
+            return Search(self.vectors, gallery.vectors, distance, own)
+        return Search(self.vectors, gallery.vectors, distance, own, self.sources, gallery.sources)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What an evaluation is of."""
+
+    here: Side
+    """The split that is scored."""
+    train: Side
+    val: Side | None
+    """What choices are made on; None where there is none, or where it is the split that is scored."""
+    settings: EvaluationSettings
+
+
+@dataclass
+class Findings:
+    """Grows while the parts of an evaluation run."""
+
+    size: int
+    """Clips of the split."""
+    resamples: Resamples | None
+    """None where no intervals are wanted, or where fewer than two groups could be drawn."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    scores: dict[str, Floats] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    per_class: tuple[ClassScore, ...] = ()
+    per_tag: tuple[TagScore, ...] = ()
+    confusion: Confusion | None = None
+    centroids: Centroids | None = None
+    predicted: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def note(self, text: str) -> None:
+        """A sentence for the reader."""
+        self.notes.append(text)
+
+    def means(self, prefix: str, scores: dict[str, Floats], at: Ints) -> None:
+        """Metrics that are means of `scores` over the clips at the positions `at`; NaN is left out."""
+        for name, values in scores.items():
+            if np.isfinite(values).any():
+                whole = np.full(self.size, np.nan)
+                whole[at] = values
+                self.scores[f"{prefix}/{name}"] = whole
+                self.metrics[f"{prefix}/{name}"] = float(np.nanmean(values))
+
+    def averages(self, prefix: str, scores: dict[str, Floats]) -> None:
+        """The same without intervals and without scores per clip: for rows of chance."""
+        for name, values in scores.items():
+            if np.isfinite(values).any():
+                self.metrics[f"{prefix}/{name}"] = float(np.nanmean(values))
+
+    def drawn(self, name: str, values: Floats) -> None:
+        """The interval of a metric that is no mean: its `values` (draws,) under resampling."""
+        ends = interval(values)
+        if ends is not None:
+            self.intervals[name] = ends
+
+    def resample_means(self) -> None:
+        """Intervals of all metrics that are means over clips, in one pass over the draws."""
+        if self.resamples is None or not self.scores:
+            return
+        # Clips, then metrics: one product a block of draws serves them all.
+        values = self.resamples.apply(weighted_mean(np.stack(list(self.scores.values()), axis=1)))
+        for column, name in enumerate(self.scores):
+            self.drawn(name, values[:, column])

@@ -1,0 +1,155 @@
+"""The shape of a space: how far classes lie apart, how many directions it uses, whether it has hubs.
+
+Conventions
+-----------
+Vectors (N, D). A centroid is the mean of a class's vectors; the spherical mean is that of the vectors at unit
+length, brought back to unit length. Distances between centroids are Euclidean.
+
+Metrics
+-------
+- `centroid_spread`: coefficient of variation (population deviation over mean) of the distances between
+  centroids; 0 where all classes lie equally far apart.
+- `effective_rank`: exp of the entropy of the singular values divided by their sum (Roy and Vetterli 2007), of
+  the vectors as they are; 1..min(N, D). A collapsed space has 1.
+- `hubness`: skewness of how often each clip stands among the k nearest of the others (Radovanovic, Nanopoulos
+  and Ivanovic 2010); above about 1, few clips are everybody's neighbour.
+- `alike_distance`, `unlike_distance`: mean distance of pairs of the same class and of pairs of two classes.
+- `overlap`: the area that the histograms of the two share, 0 (apart) to 1 (the same).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nearfield.core.nouns import Distance, Floats, Ints, Vectors
+from nearfield.core.seeds import stream
+from nearfield.evaluation.neighbours import Search, nearest, unit
+
+PAIRS = 20_000
+"""Pairs of each sort that distances are measured on."""
+
+HUB_NEIGHBOURS = 10
+
+_BINS = 50
+
+
+@dataclass(frozen=True)
+class Centroids:
+    """Where the classes lie."""
+
+    names: tuple[str, ...]
+    vectors: Floats
+    """(C, D)"""
+    distances: Floats
+    """(C, C) Euclidean, symmetric, zeros on the diagonal."""
+
+
+def centroids(vectors: Vectors, labels: Ints, names: tuple[str, ...], spherical: bool = False) -> Centroids:
+    """The mean, or spherical mean, of every class that has clips; -1 is not known and takes no part."""
+    known = labels >= 0
+    given = vectors[known].astype(np.float64)
+    if spherical:
+        given = unit(given)
+    present, codes, counts = np.unique(labels[known], return_inverse=True, return_counts=True)
+    sums = np.zeros((len(present), vectors.shape[1]))
+    np.add.at(sums, codes, given)
+    means = sums / counts[:, None]
+    if spherical:
+        means = unit(means)
+    differences = means[:, None] - means[None]
+    return Centroids(tuple(names[c] for c in present), means, np.sqrt((differences**2).sum(axis=2)))
+
+
+def centroid_scores(found: Centroids) -> dict[str, float]:
+    """Spread, smallest and largest distance between centroids; empty where there are fewer than two."""
+    apart = found.distances[np.triu_indices(len(found.names), 1)]
+    if not len(apart):
+        return {}
+    mean = float(apart.mean())
+    return {
+        "centroid_spread": float(apart.std()) / mean if mean > 0 else 0.0,
+        "centroid_min": float(apart.min()),
+        "centroid_max": float(apart.max()),
+    }
+
+
+def effective_rank(vectors: Vectors) -> float:
+    """How many directions (N, D) vectors use; 0 where all are zero or there are none."""
+    wide = vectors.astype(np.float64)
+    # The squares of the singular values are the eigenvalues of the smaller product.
+    product = wide.T @ wide if wide.shape[0] >= wide.shape[1] else wide @ wide.T
+    values = np.sqrt(np.maximum(np.linalg.eigvalsh(product), 0)) if len(wide) else np.zeros(0)
+    # Below the rounding of the product there is no direction, only noise.
+    values = values[values > 1e-7 * values.max(initial=0)]
+    shares = values / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum())) if len(shares) else 0.0
+
+
+def hubness(vectors: Vectors, distance: Distance = "cosine", neighbours: int = HUB_NEIGHBOURS) -> float:
+    """Skewness of the k-occurrence of (N, D) vectors, each searched among all others; 0 where all are alike."""
+    if len(vectors) < 3:
+        return 0.0
+    index, _ = nearest(Search.within(vectors, distance), min(neighbours, len(vectors) - 1))
+    occurrence = np.bincount(index[index >= 0], minlength=len(vectors)).astype(np.float64)
+    centred = occurrence - occurrence.mean()
+    deviation = float(np.sqrt((centred**2).mean()))
+    return float((centred**3).mean()) / deviation**3 if deviation > 0 else 0.0
+
+
+def mean_norm(vectors: Vectors) -> float:
+    """Mean Euclidean length; 0 for no vectors."""
+    return float(np.linalg.norm(vectors.astype(np.float64), axis=1).mean()) if len(vectors) else 0.0
+
+
+def pair_scores(
+    vectors: Vectors, classes: Ints, distance: Distance = "cosine", seed: int = 0
+) -> dict[str, float]:
+    """Mean distance of alike and of unlike pairs and the overlap of their histograms, on `PAIRS` drawn pairs.
+
+    `classes` are labels or recordings, -1 takes no part. Empty where there is no alike or no unlike pair.
+    """
+    known = np.flatnonzero(classes >= 0)
+    alike, unlike = _draw_pairs(classes[known], seed)
+    if not len(alike) or not len(unlike):
+        return {}
+    chosen = vectors[known].astype(np.float64)
+    near, far = (pair_distances(chosen, pairs, distance) for pairs in (alike, unlike))
+    top = max(float(near.max()), float(far.max()), 1e-12)
+    shares = [np.histogram(side, bins=_BINS, range=(0, top))[0] / len(side) for side in (near, far)]
+    return {
+        "alike_distance": float(near.mean()),
+        "unlike_distance": float(far.mean()),
+        "overlap": float(np.minimum(*shares).sum()),
+    }
+
+
+def pair_distances(vectors: Floats, pairs: Ints, distance: Distance) -> Floats:
+    """(P,) distances between the rows of `vectors` that each of `pairs` (P, 2) names."""
+    left, right = (unit(vectors) if distance == "cosine" else vectors)[pairs.T]
+    squared = ((left - right) ** 2).sum(axis=1)
+    # Between unit vectors 1 - cos is half the squared distance; a zero vector is at 1 from all.
+    if distance == "cosine":
+        return np.asarray(1 - (left * right).sum(axis=1)).clip(0)
+    return np.asarray(np.sqrt(squared) if distance == "euclidean" else squared)
+
+
+def _draw_pairs(classes: Ints, seed: int) -> tuple[Ints, Ints]:
+    """(P, 2) pairs of the same class and (P, 2) of two: all of them where few, else drawn evenly from all."""
+    order = np.argsort(classes, kind="stable")
+    counts = np.unique(classes, return_counts=True)[1]
+    size, starts = len(classes), np.cumsum(counts) - counts
+    if size * size <= 2 * PAIRS:
+        first, second = np.triu_indices(size, 1)
+        pairs, same = np.stack([first, second], 1), classes[first] == classes[second]
+        return pairs[same], pairs[~same]
+    chance = stream(seed, "pairs")
+    weight = counts * (counts - 1.0)
+    if weight.sum() == 0:
+        return np.zeros((0, 2), np.int64), np.zeros((1, 2), np.int64)
+    drawn = chance.choice(len(counts), size=PAIRS, p=weight / weight.sum())
+    first = chance.integers(counts[drawn])
+    second = (first + chance.integers(1, counts[drawn])) % counts[drawn]
+    alike = order[np.stack([starts[drawn] + first, starts[drawn] + second], 1)]
+    pairs = chance.integers(size, size=(4 * PAIRS, 2))
+    unlike = pairs[classes[pairs[:, 0]] != classes[pairs[:, 1]]][:PAIRS]
+    return alike, unlike

@@ -1,0 +1,78 @@
+"""How far a score could be off because the test set is finite: intervals by resampling groups of clips.
+
+Conventions: clips of one group (speaker, source, recording) are not independent, so whole groups are drawn,
+with putting back, as many as there are (cluster bootstrap; Davison and Hinkley 1997, chapter 3.8). A clip
+whose group is not known (-1) is a group of its own. Intervals are percentiles of the draws, 95 % unless said.
+Every score of an evaluation uses the same draws, so that differences of scores are paired.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfield.core.nouns import Floats, Ints
+from nearfield.core.seeds import stream
+
+CELLS = 2**22
+"""Clip weights held at once."""
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """How often each group was drawn."""
+
+    counts: npt.NDArray[np.uint16]
+    """(draws, G)"""
+    group_of: Ints
+    """(N,) the column of each clip."""
+
+    @classmethod
+    def of(cls, groups: Ints, draws: int = 1000, seed: int = 0) -> "Resamples":
+        """Draws for clips of `groups` (N,), -1 where not known; the seed fixes them."""
+        # Unknown groups get numbers of their own, below all others.
+        own = np.where(groups >= 0, groups, -1 - np.arange(len(groups)))
+        names, group_of = np.unique(own, return_inverse=True)
+        counts = np.zeros((draws, len(names)), dtype=np.uint16)
+        chance = stream(seed, "resamples")
+        for draw in range(draws if len(names) else 0):
+            drawn = chance.integers(len(names), size=len(names))
+            counts[draw] = np.bincount(drawn, minlength=len(names))
+        return cls(counts, group_of)
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are."""
+        return self.counts.shape[1]
+
+    def weights(self) -> Iterator[Floats]:
+        """Yields (some draws, N) blocks of how often each clip counts."""
+        step = max(1, CELLS // max(len(self.group_of), 1))
+        for start in range(0, len(self.counts), step):
+            yield self.counts[start : start + step].astype(np.float64)[:, self.group_of]
+
+    def apply(self, statistic: Callable[[Floats], Floats]) -> Floats:
+        """`statistic` maps weights (some draws, N) to (some draws, ...); gives all draws' values."""
+        return np.concatenate([statistic(weights) for weights in self.weights()])
+
+
+def interval(values: Floats, level: float = 0.95) -> tuple[float, float] | None:
+    """The middle `level` of the draws' `values`, without those that are undefined; None where all are."""
+    kept = values[np.isfinite(values)]
+    if not len(kept):
+        return None
+    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def weighted_mean(scores: Floats) -> Callable[[Floats], Floats]:
+    """A statistic: the mean of per-clip `scores` (N,) or of every column of (N, M), those that are NaN left out."""
+    defined = np.isfinite(scores)
+    filled = np.where(defined, scores, 0.0)
+
+    def mean(weights: Floats) -> Floats:
+        count = weights @ defined.astype(np.float64)
+        return np.asarray(np.where(count > 0, weights @ filled / np.where(count > 0, count, 1), np.nan))
+
+    return mean

@@ -1,0 +1,82 @@
+"""Retrieval by tags: does the neighbourhood of a clip carry the clip's own tags, and beside it the cheats.
+
+Conventions
+-----------
+Q queries look among N gallery clips; tags are booleans (Q, K) and (N, K). A query without tags has no
+score: NaN, counted and left out of every mean. The query itself is barred by row number; where fewer than
+k clips may be found, all of them count. Scores are per query in 0..1, 1 is best.
+
+Metrics
+-------
+- `multilabel_recall_at_k`: the share of the query's tags that the first k neighbours carry between them,
+  |y_q & (y_1 | ... | y_k)| / |y_q|. It never falls with k and has no term for precision: clips with many
+  tags win it, which is why the rows of `chance.py` belong beside it.
+- `tag_overlap_at_k`: the mean Jaccard overlap |y_q & y_i| / |y_q | y_i| of the first k neighbours, which
+  clips with many tags do not win.
+- `tag_map`: average precision of the whole ranking, a clip being relevant where it shares a tag.
+- `tag_ndcg`: discounted gain of the whole ranking over that of the best order, the gain of a clip being its
+  Jaccard overlap with the query (Jarvelin and Kekalainen 2002; discount 1 / log2(1 + rank)).
+"""
+
+import numpy as np
+
+from nearfield.core.nouns import Bools, Floats, Ints
+from nearfield.evaluation.checks import check_lengths
+from nearfield.evaluation.neighbours import Search, available, nearest, ranking
+from nearfield.evaluation.retrieval import CUTOFFS
+
+
+def tag_scores(
+    search: Search, query_tags: Bools, gallery_tags: Bools, cutoffs: tuple[int, ...] = CUTOFFS
+) -> dict[str, Floats]:
+    """Recall and overlap at every cutoff for every query: names to (Q,) scores."""
+    check_lengths(len(search.queries), query_tags=query_tags)
+    check_lengths(len(search.gallery), gallery_tags=gallery_tags)
+    index, _ = nearest(search, max(cutoffs))
+    return listed_scores(index, query_tags, gallery_tags, cutoffs)
+
+
+def listed_scores(
+    index: Ints, query_tags: Bools, gallery_tags: Bools, cutoffs: tuple[int, ...] = CUTOFFS
+) -> dict[str, Floats]:
+    """The same for neighbours that are already listed: `index` (Q, k) gallery rows, -1 where there is none."""
+    # One row of no tags at the end is what -1 picks.
+    padded = np.vstack([gallery_tags, np.zeros((1, query_tags.shape[1]), dtype=bool)])
+    there = index >= 0
+    possible = query_tags.any(axis=1) & there.any(axis=1)
+    size = np.maximum(query_tags.sum(axis=1), 1)
+    union, overlap = np.zeros_like(query_tags), np.zeros(len(index))
+    scores: dict[str, Floats] = {}
+    for rank in range(index.shape[1]):
+        found = padded[index[:, rank]]
+        union = union | found
+        overlap = overlap + (found & query_tags).sum(axis=1) / np.maximum((found | query_tags).sum(axis=1), 1)
+        if rank + 1 in cutoffs:
+            ranks = np.maximum(there[:, : rank + 1].sum(axis=1), 1)
+            scores[f"multilabel_recall_at_{rank + 1}"] = (union & query_tags).sum(axis=1) / size
+            scores[f"tag_overlap_at_{rank + 1}"] = overlap / ranks
+    return {name: np.where(possible, values, np.nan) for name, values in scores.items()}
+
+
+def ranking_scores(search: Search, query_tags: Bools, gallery_tags: Bools) -> dict[str, Floats]:
+    """`tag_map` and `tag_ndcg` of every query; NaN where no clip that it may find shares a tag with it."""
+    check_lengths(len(search.queries), query_tags=query_tags)
+    check_lengths(len(search.gallery), gallery_tags=gallery_tags)
+    average, discounted = (np.full(len(query_tags), np.nan) for _ in range(2))
+    sizes = gallery_tags.sum(axis=1)
+    for block in ranking(search, available(search)):
+        # The product counts shared tags; BLAS does it in float32, exact up to 2^24 tags.
+        shared = query_tags[block.rows].astype(np.float32) @ gallery_tags.T.astype(np.float32)
+        either = query_tags[block.rows].sum(axis=1)[:, None] + sizes - shared
+        overlap = shared.astype(np.float64) / np.maximum(either, 1)
+        gains = np.where(block.index >= 0, np.take_along_axis(overlap, block.index, axis=1), 0.0)
+        relevant = gains > 0
+        ranks = np.arange(1, gains.shape[1] + 1)
+        count = relevant.sum(axis=1)
+        some = count > 0
+        precisions = (np.cumsum(relevant, axis=1) / ranks * relevant).sum(axis=1)
+        discount = 1 / np.log2(ranks + 1)
+        best = -np.sort(-gains, axis=1) @ discount
+        average[block.rows[some]] = precisions[some] / count[some]
+        discounted[block.rows[some]] = (gains @ discount)[some] / best[some]
+    return {"tag_map": average, "tag_ndcg": discounted}

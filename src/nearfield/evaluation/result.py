@@ -1,0 +1,77 @@
+"""What an evaluation found: one flat dict of metrics, and beside it tables, intervals, notes, scores per clip."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nearfield.core.nouns import Floats, Ints
+from nearfield.evaluation.classification import ClassScore, Confusion
+from nearfield.evaluation.geometry import Centroids
+
+
+@dataclass(frozen=True)
+class TagScore:
+    """How one tag fared; areas are None where the clips scored all have it, or none has, or train lacks it."""
+
+    name: str
+    positives: int
+    """Clips with the tag among those scored."""
+    few: bool
+    """Fewer than 20 positives: the tag's own figures say little."""
+    roc_auc: float | None
+    pr_auc: float | None
+    roc_auc_interval: tuple[float, float] | None
+    pr_auc_interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """Every clip of the evaluated split on its own: what paired comparisons of runs resample."""
+
+    rows: Ints
+    """(n,) rows of the collection."""
+    groups: Ints
+    """(n,) the unit that is resampled; -1 not known."""
+    reference: Ints
+    """(n,) class numbers, -1 not known."""
+    predicted: Ints
+    """(n,) class numbers that the linear probe gave, -1 where it did not run."""
+    scores: dict[str, Floats]
+    """Metrics that are means over clips: (n,) each, NaN where a clip has no score."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One evaluation of one split."""
+
+    split: str
+    metrics: dict[str, float]
+    """Flat; a metric that is not defined here is absent, and a note says why."""
+    intervals: dict[str, tuple[float, float]]
+    """95 % intervals for the finite test set, of metrics that have one."""
+    per_class: tuple[ClassScore, ...]
+    per_tag: tuple[TagScore, ...]
+    confusion: Confusion | None
+    centroids: Centroids | None
+    clips: ClipScores
+    notes: tuple[str, ...]
+
+    def prefixed(self, prefix: str) -> dict[str, float]:
+        """The metrics under another name, "baseline/mfcc_stats" say, without this result's own baseline rows."""
+        own = {name: value for name, value in self.metrics.items() if not name.startswith("baseline/")}
+        return {f"{prefix}/{name}": value for name, value in own.items()}
+
+    def plain(self) -> dict[str, Any]:
+        """All but the scores per clip, as values that JSON can hold."""
+        confusion, centroids = self.confusion, self.centroids
+        return {
+            "split": self.split,
+            "metrics": self.metrics,
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
+            "per_class": [asdict(row) for row in self.per_class],
+            "per_tag": [asdict(row) for row in self.per_tag],
+            "confusion": confusion
+            and {"names": list(confusion.names), "counts": confusion.counts.tolist()},
+            "centroids": centroids
+            and {"names": list(centroids.names), "distances": centroids.distances.tolist()},
+            "notes": list(self.notes),
+        }

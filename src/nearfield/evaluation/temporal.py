@@ -1,0 +1,99 @@
+"""What time alone can judge: whether the space finds again what was near in one recording, with no labels.
+
+Conventions
+-----------
+Vectors (N, D); `recordings` class numbers, -1 not known; `moments` seconds on the recording's clock. A clip
+that has no other clip of its recording has nothing to find: NaN, counted and left out of the mean.
+
+Metrics
+-------
+- `same_recording_at_1`: share of clips whose nearest other clip is of the same recording.
+- `near_in_time_at_1`: share whose nearest other clip is of the same recording and begins at most `near`
+  seconds away, among clips that have such a one.
+- `triplet_accuracy`: share of fixed drawn triplets (clip, one near in time, one of another recording) in
+  which the one near in time is nearer; 0.5 is chance.
+"""
+
+import numpy as np
+
+from nearfield.core.nouns import Distance, Floats, Ints, Vectors
+from nearfield.core.seeds import stream
+from nearfield.evaluation.checks import check_lengths
+from nearfield.evaluation.geometry import pair_distances
+from nearfield.evaluation.neighbours import Search, nearest
+
+TRIPLETS = 20_000
+"""Triplets drawn; a twentieth or so are lost where few recordings are long."""
+
+_SLACK = 1e-6
+"""Seconds, so that rounding of moments does not put a clip out of its window."""
+
+
+def time_scores(
+    vectors: Vectors, recordings: Ints, moments: Floats, near: float, distance: Distance = "cosine"
+) -> dict[str, Floats]:
+    """`same_recording_at_1` and `near_in_time_at_1` of every clip: names to (N,) scores."""
+    check_lengths(len(vectors), recordings=recordings, moments=moments)
+    first = nearest(Search.within(vectors, distance), 1)[0][:, 0]
+    together = (first >= 0) & (recordings >= 0) & (recordings[first] == recordings)
+    close = together & (np.abs(moments[first] - moments) <= near)
+    low, high, place = _windows(recordings, moments, near)
+    sizes = np.bincount(recordings[recordings >= 0], minlength=1)
+    has_own = (recordings >= 0) & (sizes[np.maximum(recordings, 0)] > 1)
+    has_near = (recordings >= 0) & ((high - low)[place] > 1)
+    return {
+        "same_recording_at_1": np.where(has_own, together, np.nan),
+        "near_in_time_at_1": np.where(has_near, close, np.nan),
+    }
+
+
+def triplet_accuracy(
+    vectors: Vectors,
+    recordings: Ints,
+    moments: Floats,
+    near: float,
+    distance: Distance = "cosine",
+    seed: int = 0,
+) -> float | None:
+    """Share of drawn triplets that the space puts right, ties half; None where none can be drawn."""
+    check_lengths(len(vectors), recordings=recordings, moments=moments)
+    triplets = _draw_triplets(recordings, moments, near, seed)
+    if not len(triplets):
+        return None
+    wide = vectors.astype(np.float64)
+    near_by = pair_distances(wide, triplets[:, [0, 1]], distance)
+    far_off = pair_distances(wide, triplets[:, [0, 2]], distance)
+    return float(((near_by < far_off) + 0.5 * (near_by == far_off)).mean())
+
+
+def _windows(recordings: Ints, moments: Floats, near: float) -> tuple[Ints, Ints, Ints]:
+    """Where, with clips in order of recording and moment, the clips near in time begin and end; each clip's place."""
+    order = np.lexsort((moments, recordings))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    low, high = (np.empty(len(order), dtype=np.int64) for _ in range(2))
+    starts = np.unique(recordings[order], return_index=True)[1].tolist()
+    for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        clock = moments[order[start:end]]
+        low[start:end] = start + np.searchsorted(clock, clock - near - _SLACK)
+        high[start:end] = start + np.searchsorted(clock, clock + near + _SLACK, side="right")
+    return low, high, place
+
+
+def _draw_triplets(recordings: Ints, moments: Floats, near: float, seed: int) -> Ints:
+    """(P, 3) rows: a clip, one near it in time, one of another recording."""
+    low, high, place = _windows(recordings, moments, near)
+    order = np.argsort(place)
+    anchors = np.flatnonzero((recordings >= 0) & ((high - low)[place] > 1))
+    others = np.flatnonzero(recordings >= 0)
+    if not len(anchors) or len(np.unique(recordings[others])) < 2:
+        return np.zeros((0, 3), dtype=np.int64)
+    chance = stream(seed, "time triplets")
+    anchor = anchors[chance.integers(len(anchors), size=TRIPLETS)]
+    at = place[anchor]
+    drawn = chance.integers(low[at], high[at] - 1)
+    # The window holds the clip itself: whoever stands at or past it moves on by one.
+    neighbour = order[drawn + (drawn >= at)]
+    opposite = others[chance.integers(len(others), size=TRIPLETS)]
+    kept = recordings[opposite] != recordings[anchor]
+    return np.stack([anchor, neighbour, opposite], axis=1)[kept]

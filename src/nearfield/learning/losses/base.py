@@ -1,0 +1,79 @@
+"""What all losses of ours share: how they are called, what they say besides their value, how their gradient is kept."""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from nearfield.core.errors import RequestError
+from nearfield.core.nouns import Pairs
+
+Parts = dict[str, Tensor]
+"""What was measured on the way, as detached scalars:
+
+- `active_fraction`: share of what could pull (triplets, pairs or anchors, as the loss says) that does;
+- `alike_distance`, `unlike_distance`: mean distance of the alike and of the unlike cells;
+- further ones that a loss names itself.
+"""
+
+
+class PairLoss(nn.Module):
+    """A loss over `Pairs`. Calling it gives a scalar with a gradient; `with_parts` says more for the same price."""
+
+    def forward(self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> Tensor:
+        """Loss (scalar) of (B, D) vectors; `pairs`, or (B,) class numbers in their place.
+
+        Raises RequestError where the two do not fit. Value and gradient come from one pass, so the gradient
+        cannot be differentiated again.
+        """
+        return self.with_parts(vectors, pairs)[0]
+
+    def with_parts(self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> tuple[Tensor, Parts]:
+        """The loss, and what was measured on the way (see `Parts`)."""
+        fitting = fit(vectors, pairs)
+        given = vectors if torch.is_grad_enabled() else vectors.detach()
+        with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
+            value, gradient, parts = self.measure(given, fitting)
+        return (value if gradient is None else _Known.apply(given, value, gradient)), parts
+
+    @abstractmethod
+    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
+        """Value, d value / d vectors (None where `vectors` ask for none), and parts; without autograd."""
+
+
+class _Known(torch.autograd.Function):
+    """A value whose gradient is known already."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream.to(gradient.dtype), None, None
+
+
+def fit(vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> Pairs:
+    """`pairs` (made from labels where those are given) on the device of `vectors` (B, D).
+
+    Raises RequestError where shapes or kinds do not fit.
+    """
+    if vectors.ndim != 2 or not vectors.dtype.is_floating_point:
+        raise RequestError(
+            f"A loss needs vectors of shape (items, numbers) in floating point. "
+            f"Given: {tuple(vectors.shape)} of {vectors.dtype}."
+        )
+    fitting = pairs if isinstance(pairs, Pairs) else Pairs.from_labels(pairs)
+    shape = (len(vectors), len(vectors))
+    if fitting.alike.shape != shape or fitting.unlike.shape != shape:
+        raise RequestError(
+            f"The pairs are of another batch: {len(vectors)} vectors, but alike is "
+            f"{tuple(fitting.alike.shape)} and unlike {tuple(fitting.unlike.shape)}; both must be {shape}."
+        )
+    return fitting.to(vectors.device)

@@ -1,0 +1,90 @@
+"""Circle loss: every cosine is pulled as hard as it is far from its own optimum (Sun et al. 2020, equation 6).
+
+For one anchor with cosines s_p to its alike and s_n to its unlike items:
+
+    log(1 + sum_n exp(gamma a_n (s_n - m)) * sum_p w_p exp(-gamma a_p (s_p - (1 - m))))
+    a_p = max(0, 1 + m - s_p),  a_n = max(0, s_n + m),  both without gradient
+
+Its boundary is the circle s_n^2 + (1 - s_p)^2 = 2 m^2 around the optimum (0, 1): a smaller m is stricter.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from nearfield.core.nouns import Pairs
+from nearfield.core.settings import Settings
+from nearfield.learning.distances import FAR, Points
+from nearfield.learning.losses.base import PairLoss, Parts
+from nearfield.learning.losses.gaps import settle
+from nearfield.learning.losses.rows import Company, Tally, exponents
+
+
+class Circle(Settings):
+    """Each cosine pulled by its own distance from where it should be."""
+
+    kind: Literal["circle"] = "circle"
+    m: float = Field(0.4, gt=0)
+    """Radius of the boundary, in cosine; 0 to 1. Smaller is stricter: the opposite of a triplet's margin."""
+    gamma: float = Field(80.0, gt=0)
+    """Scale of the exponents: how much the hardest items outweigh the rest."""
+    allow_impossible_margin: bool = False
+    """Train even with an m of 1 or more, which asks for nothing."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def build(self, size: int = 0, classes: int = 0) -> "CircleLoss":
+        """The loss; it needs neither the size of the vectors nor the number of classes."""
+        return CircleLoss(self)
+
+
+class CircleLoss(PairLoss):
+    """Equals pytorch-metric-learning's CircleLoss, in value and gradient: the mean over anchors with a loss above 0.
+
+    Anchors without an alike or without an unlike item take no part. `strength` is the w_p above. The part
+    `active_fraction` is the share of anchors beyond the boundary. Arithmetic is float32 at least, so that a
+    gamma of 256 overflows in no precision.
+    """
+
+    def __init__(self, settings: Circle) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
+        """One pass over the rows."""
+        settled = settle(vectors, pairs)
+        points = Points(vectors, "cosine")
+        tally = Tally(points.places)
+        for part in points.parts():
+            self._anchors(points, part, settled, tally)
+        value = tally.share("losses", "losses_above_zero").to(points.places.dtype)
+        scale = 1 / torch.where(tally["losses_above_zero"] > 0, tally["losses_above_zero"], 1)
+        parts = {"active_fraction": tally.share("beyond", "anchors"), **tally.parts()}
+        return value, points.gradient(scale), parts
+
+    def _anchors(self, points: Points, part: slice, pairs: Pairs, tally: Tally) -> None:
+        m, gamma = self.settings.m, self.settings.gamma
+        distances = points.distances(part)
+        company = Company.of(pairs, part, distances)
+        tally.see(company, distances)
+        near = company.alike.read(distances, 0.0)
+        pull = gamma * (near + m).clamp_min_(0)  # a_p, with s = 1 - distance
+        push = distances.neg().add_(1 + m).clamp_min_(0).mul_(gamma)  # a_n
+        alike = pull * (near - m) + company.weights.log().clamp_min_(-FAR)
+        unlike = (1 - m - distances).mul_(push)
+        reach_alike, share_alike = exponents(alike)
+        reach_unlike, share_unlike = exponents(company.hide(unlike, -1.0))
+        takes_part = company.here.any(1, keepdim=True) & company.unlike.any(1, keepdim=True)
+        beyond = (reach_alike + reach_unlike).where(takes_part, -FAR)
+        losses = softplus(beyond)
+        tally.add("losses", losses)
+        tally.add("losses_above_zero", (losses > 0).to(losses.dtype))
+        tally.add("anchors", takes_part)
+        tally.add("beyond", beyond > 0)
+        slope = beyond.sigmoid()
+        slopes = push.mul_(share_unlike).mul_(-slope)
+        company.alike.add(slopes, slope * share_alike * pull)
+        points.pull(part, slopes, distances)

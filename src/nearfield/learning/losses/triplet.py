@@ -1,0 +1,120 @@
+"""The triplet loss over every triplet of a batch, exact, without a triplet ever being listed.
+
+For anchor a, alike p and unlike n: max(0, d(a, p) - d(a, n) + margin) (Weinberger and Saul 2009; Schroff et
+al. 2015). An unlike n counts for (a, p) as long as d(a, n) < d(a, p) + margin. So the sum of all hinges is
+
+    sum over alike cells of  c(a, p) (d(a, p) + margin)   -   sum over unlike cells of  c(a, n) d(a, n)
+
+where c(a, p) counts the unlike cells under the bound of (a, p) and c(a, n) the bounds above d(a, n). The
+same counts are the slopes: + c(a, p) for an alike distance, - c(a, n) for an unlike one. B^2 log B steps do
+what B^3 would, in blocks of rows, and no (B, B) matrix of numbers is kept.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from nearfield.core.nouns import Distance, Pairs
+from nearfield.core.settings import Settings
+from nearfield.learning.distances import FAR, Points
+from nearfield.learning.losses.base import PairLoss, Parts
+from nearfield.learning.losses.counting import count
+from nearfield.learning.losses.gaps import check_gap, window
+from nearfield.learning.losses.rows import Company, Tally
+from nearfield.learning.losses.triplet_listed import listed
+
+
+class Triplet(Settings):
+    """Every alike item nearer than every unlike one, by a margin."""
+
+    kind: Literal["triplet"] = "triplet"
+    margin: float = Field(0.2, gt=0)
+    """By how much, in the units of the distance. Larger is stricter."""
+    distance: Distance = "euclidean"
+    """What is compared."""
+    reduction: Literal["non_zero_mean", "mean"] = "non_zero_mean"
+    """Mean over the triplets that still violate the margin, or over all. The first keeps its pull as training goes on."""
+    swap: bool = False
+    """Take the nearer of anchor and positive as the unlike item's partner (Balntas et al. 2016). O(B^3) steps."""
+    smooth: bool = False
+    """log(1 + exp(violation)) in place of the hinge: also satisfied triplets pull a little. O(B^3) steps."""
+    allow_impossible_margin: bool = False
+    """Train even where no vectors could satisfy the margin."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def build(self, size: int = 0, classes: int = 0) -> "TripletLoss":
+        """The loss; it needs neither the size of the vectors nor the number of classes."""
+        return TripletLoss(self)
+
+
+class TripletLoss(PairLoss):
+    """Equals pytorch-metric-learning's TripletMarginLoss over all triplets, in value and gradient.
+
+    `strength` weighs the triplets of an alike cell; the non-zero mean then divides by the summed strength of
+    the violating triplets, the mean by that of all. `gap` keeps only the triplets inside it. The part
+    `active_fraction` is the share of triplets that violate the margin, `triplets` their number.
+    """
+
+    def __init__(self, settings: Triplet) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
+        """One pass over the rows; see the head of this file."""
+        chosen = self.settings
+        check_gap(vectors, pairs.gap, chosen.distance)
+        points = Points(vectors, chosen.distance)
+        tally = Tally(points.places)
+        if chosen.swap or chosen.smooth:
+            listed(points, pairs, tally, chosen.margin, chosen.swap, chosen.smooth)
+        else:
+            for part in points.parts():
+                _hinges(points, part, pairs, tally, chosen.margin)
+        whole = "active_strength" if chosen.reduction == "non_zero_mean" else "strength"
+        scale = 1 / torch.where(tally[whole] > 0, tally[whole], 1)
+        value = (tally["hinges"] * scale).to(points.places.dtype)
+        parts = {
+            "active_fraction": tally.share("active", "triplets"),
+            "triplets": tally["triplets"],
+            **tally.parts(),
+        }
+        return value, points.gradient(scale), parts
+
+
+def _hinges(points: Points, part: slice, pairs: Pairs, tally: Tally, margin: float) -> None:
+    distances = points.distances(part)
+    company = Company.of(pairs, part, distances)
+    tally.see(company, distances)
+    far = company.hide(distances, 1.0)
+    near = company.alike.read(distances, -FAR)
+    bounds = near + margin
+    violating = bounds.nextafter(torch.full_like(bounds, -torch.inf))  # the last unlike distance that violates
+    low, high = window(near, pairs.gap, points.distance)
+    above, under = count(
+        far, low, violating if high is None else violating.minimum(high), company.strength
+    )
+    inside = _triplets(far, company, low, high, bounds, under)
+    tally.add("hinges", company.weights * under * bounds)
+    tally.add("hinges", -torch.linalg.vecdot(above, far))
+    tally.add("active_strength", company.weights * under)
+    tally.add("strength", company.weights * inside)
+    tally.add("active", under)
+    tally.add("triplets", inside)
+    slopes = above.neg_()
+    company.alike.add(slopes, company.weights * under)
+    points.pull(part, slopes, distances)
+
+
+def _triplets(
+    far: Tensor, company: Company, low: Tensor | None, high: Tensor | None, bounds: Tensor, under: Tensor
+) -> Tensor:
+    """(R, K) triplets of each alike cell that are inside the gap, violating or not."""
+    if high is not None and bool((high <= bounds).all()):
+        return under  # semi-hard and hard mining: all that are inside violate
+    if low is None and high is None:
+        return company.here * company.unlike.sum(1, keepdim=True)
+    limit = bounds.where(company.here == 0, FAR / 2) if high is None else high
+    return count(far, low, limit)[1]

@@ -1,0 +1,177 @@
+"""Optimisers and the schedules of their learning rate.
+
+Biases and the gains of norms take no part in decoupled decay: decaying them only moves the scale that the
+next layer undoes (Loshchilov & Hutter 2019 for the decoupling; the exemption is common practice).
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from nearfield.core.settings import Settings
+
+Named = Iterable[tuple[str, nn.Parameter]]
+
+
+class Adam(Settings):
+    """Adam (Kingma & Ba 2015)."""
+
+    kind: Literal["adam"] = "adam"
+    lr: float = Field(1e-3, gt=0, le=1)
+    """Learning rate at the top of the schedule."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the running mean and of the running square of the gradient."""
+    eps: float = Field(1e-8, gt=0)
+    """Added to the root of the running square."""
+
+    def build(self, parameters: Named) -> torch.optim.Optimizer:
+        """An optimiser over the parameters that want gradients."""
+        return torch.optim.Adam(_trainable(parameters), lr=self.lr, betas=self.betas, eps=self.eps)
+
+
+class AdamW(Settings):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    kind: Literal["adamw"] = "adamw"
+    lr: float = Field(1e-3, gt=0, le=1)
+    """Learning rate at the top of the schedule."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the running mean and of the running square of the gradient."""
+    decay: float = Field(0.01, ge=0, le=1)
+    """Share of each weight that a step at full rate takes away, times the learning rate."""
+
+    def build(self, parameters: Named) -> torch.optim.Optimizer:
+        """An optimiser over the parameters that want gradients; only matrices and kernels decay."""
+        return torch.optim.AdamW(_decaying(parameters, self.decay), lr=self.lr, betas=self.betas)
+
+
+class SGD(Settings):
+    """Stochastic gradient descent with Nesterov momentum (Sutskever et al. 2013)."""
+
+    kind: Literal["sgd"] = "sgd"
+    lr: float = Field(1e-2, gt=0, le=10)
+    """Learning rate at the top of the schedule."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Share of the last step that is taken again; 0 is plain descent."""
+    decay: float = Field(0.0, ge=0, le=1)
+    """Coupled decay of matrices and kernels, added to their gradient."""
+
+    def build(self, parameters: Named) -> torch.optim.Optimizer:
+        """An optimiser over the parameters that want gradients."""
+        groups = _decaying(parameters, self.decay)
+        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0)
+
+
+OptimizerSettings = Annotated[Adam | AdamW | SGD, Field(discriminator="kind")]
+
+
+class Constant(Settings):
+    """The same rate throughout."""
+
+    kind: Literal["constant"] = "constant"
+
+    def rate(self, update: int, updates: int) -> float:
+        """Factor on the learning rate for update 0, 1, ... of `updates`."""
+        return 1.0
+
+
+class Steps(Settings):
+    """Exponential staircase: the rate is multiplied by `factor` every `every` updates."""
+
+    kind: Literal["step"] = "step"
+    factor: float = Field(0.95, gt=0, le=1)
+    """What the rate is multiplied by."""
+    every: int = Field(7500, ge=1)
+    """Updates between two drops."""
+
+    def rate(self, update: int, updates: int) -> float:
+        """Factor on the learning rate for update 0, 1, ... of `updates`."""
+        return float(self.factor ** (update // self.every))
+
+
+class Cosine(Settings):
+    """A linear rise, then half a cosine down to `floor` (Loshchilov & Hutter 2017)."""
+
+    kind: Literal["cosine"] = "cosine"
+    warm_up: float = Field(0.05, ge=0, lt=1)
+    """Share of all updates in which the rate rises from zero."""
+    floor: float = Field(0.0, ge=0, le=1)
+    """The last factor."""
+
+    def rate(self, update: int, updates: int) -> float:
+        """Factor on the learning rate for update 0, 1, ... of `updates`."""
+        rise = max(1, round(self.warm_up * updates)) if self.warm_up else 0
+        if update < rise:
+            return (update + 1) / rise
+        done = (update - rise) / max(1, updates - rise)
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class Plateau(Settings):
+    """The rate drops when the validation score has not risen for `patience` validations, and training
+    stops when the rate has fallen below `stop_below` of its start."""
+
+    kind: Literal["plateau"] = "plateau"
+    factor: float = Field(0.2, gt=0, lt=1)
+    """What the rate is multiplied by."""
+    patience: int = Field(5, ge=1)
+    """Validations without a better score before a drop."""
+    stop_below: float = Field(0.01, gt=0, lt=1)
+    """Share of the first rate under which training stops."""
+
+    def rate(self, update: int, updates: int) -> float:
+        """1: the drops come from `PlateauState`."""
+        return 1.0
+
+
+ScheduleSettings = Annotated[Constant | Steps | Cosine | Plateau, Field(discriminator="kind")]
+
+
+class PlateauState:
+    """What a plateau schedule remembers: the best score, and how long ago it was."""
+
+    def __init__(self, settings: Plateau) -> None:
+        self.settings = settings
+        self.best, self.waited, self.factor = -math.inf, 0, 1.0
+
+    def see(self, score: float) -> bool:
+        """Takes in a validation score (higher is better); False when training should stop."""
+        if score > self.best:
+            self.best, self.waited = score, 0
+            return True
+        self.waited += 1
+        if self.waited >= self.settings.patience:
+            self.waited, self.factor = 0, self.factor * self.settings.factor
+        return self.factor >= self.settings.stop_below
+
+    def state(self) -> dict[str, float]:
+        """For a checkpoint."""
+        return {"best": self.best, "waited": self.waited, "factor": self.factor}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """From a checkpoint."""
+        self.best, self.waited, self.factor = state["best"], int(state["waited"]), state["factor"]
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: Callable[[], float] | float) -> None:
+    """Sets every group's rate to its first rate times `factor`."""
+    scale = factor() if callable(factor) else factor
+    for group in optimizer.param_groups:
+        first = group.setdefault("first_lr", group["lr"])
+        group["lr"] = first * scale
+
+
+def _trainable(parameters: Named) -> list[nn.Parameter]:
+    return [parameter for _, parameter in parameters if parameter.requires_grad]
+
+
+def _decaying(parameters: Named, decay: float) -> list[dict[str, object]]:
+    kept = _trainable(parameters)
+    return [
+        {"params": [p for p in kept if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in kept if p.ndim <= 1], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,95 @@
+"""Clips are alike when they share enough tags."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from nearfield.core.errors import DataError
+from nearfield.core.nouns import Bools, Draw, Facts, Pairs
+from nearfield.core.settings import Settings
+from nearfield.learning.relations.synonyms import Synonyms, merge_synonyms
+
+
+class Tags(Settings):
+    """Enough tags in common: alike. None in common: unlike. Clips without tags take no part."""
+
+    kind: Literal["tags"] = "tags"
+    at_least: int = Field(1, ge=1)
+    """Tags that two clips must share to be alike."""
+    jaccard: float | None = Field(None, gt=0, le=1)
+    """Overlap (shared tags divided by all tags of the two) that alike clips must reach as well."""
+    unlike: Literal["none_shared", "not_alike"] = "none_shared"
+    """Who is unlike: clips that share no tag, or every two clips that are not alike."""
+    strength: Literal["one", "jaccard"] = "one"
+    """How alike two alike clips are: all the same, or as much as their tags overlap."""
+    weights: Literal["equal", "idf"] = "equal"
+    """What a tag weighs in the overlap: all the same, or rare tags more (inverse document frequency)."""
+    synonyms: Synonyms = ()
+    """Groups of tags that mean the same; each group counts as one tag."""
+
+    def build(self, facts: Facts) -> "TagRelation":
+        """The relation over the clips of `facts`, in which the rarity of a tag is counted.
+
+        Raises DataError where no clip has a tag, RequestError for a synonym that is no tag.
+        """
+        if not facts.tags.any():
+            raise DataError(
+                "relation: tags: none of the clips has a tag. Name the column that holds them (data.tags), "
+                "or take another relation: labels, time, views."
+            )
+        tags, _ = merge_synonyms(facts.tags, facts.tag_names, self.synonyms, "relation")
+        weights = rarity(tags) if self.weights == "idf" else torch.ones(tags.shape[1])
+        return TagRelation(tags, weights, self)
+
+
+@dataclass(frozen=True)
+class TagRelation:
+    """Fills `Pairs` from the tags that two clips share; a clip is never unlike itself."""
+
+    tags: Bools
+    """(N, K), synonyms merged."""
+    weights: Tensor
+    """(K,) positive."""
+    settings: Tags
+    kind: ClassVar[str] = "tags"
+
+    def __call__(self, draw: Draw) -> Pairs:
+        """(B, B) cells of a batch; `strength`, where asked for, is 0 outside `alike`."""
+        has = torch.from_numpy(self.tags[draw.rows]).float()
+        rows = torch.from_numpy(draw.rows)
+        tagged = has.any(dim=1)
+        both = tagged[:, None] & tagged[None, :]
+        shared = has @ has.T
+        alike = (shared >= self.settings.at_least) & both
+        overlap = jaccard(has, self.weights)
+        if self.settings.jaccard is not None:
+            alike &= overlap >= self.settings.jaccard - 1e-6  # 1/3 typed as 0.333333 is meant
+        alike.fill_diagonal_(False)
+        apart = shared == 0 if self.settings.unlike == "none_shared" else ~alike
+        unlike = apart & both & (rows[:, None] != rows[None, :])
+        return Pairs(alike, unlike, strength=overlap * alike if self.settings.strength == "jaccard" else None)
+
+
+def jaccard(has: Tensor, weights: Tensor) -> Tensor:
+    """Overlap (B, B) in 0..1 of tag sets (B, K) of zeros and ones: weight shared by weight of the union.
+
+    0 for two empty sets. Jaccard, Bulletin de la Société Vaudoise des Sciences Naturelles 37 (1901).
+    """
+    shared = (has * weights) @ has.T
+    each = has @ weights
+    union = each[:, None] + each[None, :] - shared
+    return torch.where(union > 0, shared / union, 0.0).clamp(0, 1)
+
+
+def rarity(tags: Bools) -> Tensor:
+    """(K,) smoothed inverse document frequency, ln((1 + N) / (1 + n)) + 1, over the N clips that have tags.
+
+    n is the number of clips with the tag. Spärck Jones, Journal of Documentation 28 (1972); smoothed so that
+    a tag which every clip has still weighs 1.
+    """
+    tagged = int(tags.any(axis=1).sum())
+    return torch.from_numpy(np.log((1 + tagged) / (1 + tags.sum(axis=0))) + 1).float()

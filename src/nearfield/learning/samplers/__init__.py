@@ -1,0 +1,50 @@
+"""What comes together in a batch: the family of samplers. Each turns an epoch's number into `Draw`s."""
+
+from collections.abc import Iterator
+from typing import Annotated, Protocol
+
+from pydantic import Field
+
+from nearfield.core.nouns import Draw
+from nearfield.learning.samplers.balanced import Balanced
+from nearfield.learning.samplers.shuffle import Shuffle
+from nearfield.learning.samplers.tag_triplets import TagTriplets
+from nearfield.learning.samplers.tiles import Tiles
+from nearfield.learning.samplers.views import Views
+
+SamplerSettings = Annotated[
+    Balanced | Shuffle | Tiles | TagTriplets | Views,
+    Field(discriminator="kind"),
+]
+
+
+class Sampler(Protocol):
+    """What every member builds: a schedule that the run's seed and an epoch's number fix entirely."""
+
+    @property
+    def batch_size(self) -> int:
+        """Windows in a full batch."""
+        ...
+
+    @property
+    def clips_per_epoch(self) -> int:
+        """Windows drawn in an epoch, repeats counted."""
+        ...
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Names of the labels or tags that never come, with the settings given."""
+        ...
+
+    def epoch(self, number: int) -> Iterator[Draw]:
+        """The draws of epoch `number` (from 0), the same however often they are asked for."""
+        ...
+
+    def describe(self) -> str:
+        """One line: batch, epoch, what is left out."""
+        ...
+
+
+def sets_pairs(settings: Balanced | Shuffle | Tiles | TagTriplets | Views) -> bool:
+    """Whether the sampler itself says who is alike, so that the relation is not asked."""
+    return isinstance(settings, TagTriplets) or (isinstance(settings, Tiles) and settings.mode == "triplet")

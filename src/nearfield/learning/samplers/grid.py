@@ -1,0 +1,113 @@
+"""Where the tiles of a set of recordings lie, which are near each other, and which are far from one.
+
+Tiles are sorted by recording and moment, so that a tile's own recording, and its neighbours within any
+range, are one run of numbers each: low <= number < high.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nearfield.core.nouns import Bools, Facts, Floats, Ints
+from nearfield.learning.relations.time import clear, reach, ticks
+from nearfield.learning.samplers.refusal import draw_allowed
+
+SLACK = 1e-3
+"""Seconds that the last tile may reach past its clip: decoders and tables round lengths."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """M tiles, sorted by recording and moment; all arrays are (M,)."""
+
+    rows: Ints
+    starts: Floats
+    """Seconds inside the clip."""
+    moments: Ints
+    """When the tile starts on its recording's clock, in `ticks`."""
+    recordings: Ints
+    groups: Ints
+    room: Floats
+    """Seconds by which the tile can be moved on, less than a step of the grid, without leaving its clip."""
+    first: Ints
+    """Number of the first tile of the own recording."""
+    end: Ints
+    """One past the number of the last tile of the own recording."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def near(self, range_seconds: float) -> tuple[Ints, Ints]:
+        """(low, high): the run of tiles that start within the range of each tile, itself among them."""
+        span = reach(range_seconds)
+        clock = self.moments - self.moments[self.first]
+        # One axis on which recordings follow each other, too far apart to touch.
+        lengths = np.where(np.arange(len(self)) == self.first, clock[self.end - 1] + span + 1, 0)
+        axis = clock + np.cumsum(lengths) - lengths[self.first]
+        return np.searchsorted(axis, axis - span, "left"), np.searchsorted(axis, axis + span, "right")
+
+    def strangers(
+        self, tiles: Ints, other_group: bool, not_synchronous: float | None, chance: np.random.Generator
+    ) -> Ints:
+        """For each of `tiles` one tile of another recording, uniform among those allowed; -1 where none is.
+
+        `other_group` wants another known group as well; `not_synchronous` refuses tiles that start less than
+        so many seconds apart.
+        """
+
+        def draw(askers: Ints) -> Ints:
+            first, end = self.first[tiles[askers]], self.end[tiles[askers]]
+            drawn = chance.integers(len(self) - (end - first))
+            return drawn + np.where(drawn >= first, end - first, 0)
+
+        def allowed(askers: Ints, drawn: Ints) -> Bools:
+            asking = tiles[askers]
+            good: Bools = self.recordings[asking] != self.recordings[drawn]
+            if other_group:
+                good &= (self.groups[asking] >= 0) & (self.groups[drawn] >= 0)
+                good &= self.groups[asking] != self.groups[drawn]
+            if not_synchronous is not None:
+                good &= np.abs(self.moments[asking] - self.moments[drawn]) >= clear(not_synchronous)
+            return good
+
+        if len(self) == 0 or self.end[0] == len(self):
+            return np.full(len(tiles), -1, dtype=np.int64)
+        return draw_allowed(len(tiles), draw, allowed, len(self), chance)
+
+
+def lay(facts: Facts, rows: Ints, tile: float, step: float) -> Grid:
+    """Tiles of `tile` seconds at 0, step, 2 step ... of each clip of `rows`, each by its own length.
+
+    A clip shorter than a tile has one, at 0, which silence fills up. Clips of unknown recording have none.
+    """
+    rows = rows[facts.recordings[rows] >= 0]
+    counts = np.maximum(np.floor((facts.seconds[rows] - tile + SLACK) / step).astype(np.int64), 0) + 1
+    each = np.repeat(rows, counts)
+    place = np.arange(len(each)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = place * step
+    moments = ticks(facts.moments[each] + starts)
+    order = np.lexsort((starts, each, moments, facts.recordings[each]))
+    each, starts, moments = each[order], starts[order], moments[order]
+    recordings = facts.recordings[each]
+    room = np.clip(facts.seconds[each] - tile - starts, 0.0, step)
+    first = np.searchsorted(recordings, recordings, "left")
+    end = np.searchsorted(recordings, recordings, "right")
+    return Grid(each, starts, moments, recordings, facts.groups[each], room, first, end)
+
+
+def pick_neighbours(low: Ints, high: Ints, own: Ints, count: int, chance: np.random.Generator) -> Ints:
+    """(A, count) numbers drawn uniformly from each run low <= number < high without `own`, none twice.
+
+    Where a run has fewer than `count`, they come round again. Each run must have one besides `own`.
+    """
+    have = high - low - 1
+    picked = np.empty((len(own), count), dtype=np.int64)
+    for position in range(count):
+        drawn = chance.integers(np.maximum(have - position, 1))
+        before = np.sort(picked[:, :position], axis=1)
+        for column in before.T:  # skip what is taken, from the lowest up
+            drawn += drawn >= column
+        again = picked[np.arange(len(own)), position % have] if position else drawn
+        picked[:, position] = np.where(position < have, drawn, again)
+    numbers = low[:, None] + picked
+    return numbers + (numbers >= own[:, None])

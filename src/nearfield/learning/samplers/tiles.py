@@ -1,0 +1,173 @@
+"""Tiles of long recordings, each with company that is close in time: learning without labels.
+
+After Tile2Vec (Jean et al., AAAI 2019), on the time axis: a tile, a neighbour within range, and something
+from elsewhere.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from nearfield.core.errors import DataError, RequestError
+from nearfield.core.nouns import Draw, Facts, Floats, Ints, Pairs
+from nearfield.core.seeds import stream
+from nearfield.core.settings import Settings
+from nearfield.learning.samplers.cutting import cut
+from nearfield.learning.samplers.grid import Grid, lay, pick_neighbours
+
+
+class Tiles(Settings):
+    """Every tile is an anchor once an epoch; its neighbours, and perhaps its opposites, are drawn for it.
+
+    A tile is as long as the recipe's `data.clip_seconds`. Clips of one recording share its clock, so a
+    neighbour may lie in another file of the same recording.
+    """
+
+    kind: Literal["tiles"] = "tiles"
+    batch: int = Field(32, ge=2)
+    """Anchors a batch."""
+    neighbours: int = Field(1, ge=1)
+    """Neighbours of each anchor in its batch; they differ while there are enough in range."""
+    range_seconds: float = Field(5.0, gt=0)
+    """Largest time from the anchor's start to a neighbour's, in seconds; give the relation time the same."""
+    hop_seconds: float | None = Field(None, gt=0)
+    """Seconds from one tile's start to the next; none means the length of a tile."""
+    jitter: bool = False
+    """Move an anchor and its neighbours on together: a random part of a hop, as far as the clips reach."""
+    mode: Literal["batch", "triplet"] = "batch"
+    """Opposites: the batch's other recordings, as the relation says, or one drawn for each neighbour."""
+    other_group: bool = False
+    """With triplets: opposites come from another group (speaker, source, place) as well."""
+    not_synchronous: float | None = Field(None, gt=0)
+    """With triplets: opposites start at least this many seconds before or after, on the common clock."""
+
+    def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "TileSampler":
+        """The sampler over `rows`. Raises DataError where there is no sound or nothing has a neighbour."""
+        if not (facts.seconds[rows] > 0).any():
+            raise DataError(
+                "sampler: tiles: the clips to train on have no length in time. It needs sound; for pictures "
+                "take balanced, shuffle or views."
+            )
+        step = self.hop_seconds or clip_seconds
+        grid = lay(facts, rows, clip_seconds, step)
+        low, high = grid.near(self.range_seconds)
+        alone = high - low < 2
+        anchors = np.flatnonzero(~alone)
+        if len(anchors) < 2:
+            raise DataError(
+                f"sampler: tiles: {len(anchors)} of {len(grid)} tiles have a neighbour in their recording. "
+                f"A tile is {clip_seconds:g} s long, a step {step:g} s, the range {self.range_seconds:g} s. "
+                "Shorten data.clip_seconds or sampler.hop_seconds, or widen sampler.range_seconds."
+            )
+        unopposed = 0
+        if self.mode == "triplet":
+            chance = stream(seed, "opposites")
+            met = grid.strangers(anchors, self.other_group, self.not_synchronous, chance) >= 0
+            anchors, unopposed = anchors[met], int((~met).sum())
+            if not len(anchors):
+                raise RequestError(
+                    "sampler: tiles: no tile has an opposite: all are of one recording, one group, or "
+                    "synchronous. Ease other_group or not_synchronous, or give more recordings."
+                )
+        return TileSampler(grid, low, high, anchors, seed, self, int(alone.sum()), unopposed)
+
+
+@dataclass(frozen=True)
+class TileSampler:
+    """Orders the anchors of an epoch so that recordings mix, and draws their company."""
+
+    grid: Grid
+    low: Ints
+    high: Ints
+    anchors: Ints
+    """Numbers of the tiles that can be anchors."""
+    seed: int
+    settings: Tiles
+    alone: int
+    """Tiles that are no anchor because no other tile of their recording is in range."""
+    unopposed: int
+    """Tiles that are no anchor because nothing may be their opposite (triplets only)."""
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def batch_size(self) -> int:
+        """Windows a batch: anchors and company. The last of an epoch may hold fewer, or one anchor more."""
+        return self.settings.batch * self._company
+
+    @property
+    def clips_per_epoch(self) -> int:
+        """Windows drawn in an epoch."""
+        return len(self.anchors) * self._company
+
+    @property
+    def _company(self) -> int:
+        return 1 + self.settings.neighbours * (2 if self.settings.mode == "triplet" else 1)
+
+    def epoch(self, number: int) -> Iterator[Draw]:
+        """The draws of epoch `number`, laid out as A anchors, the first neighbour of each, the second ...
+
+        With triplets the opposites follow in the same order, and `pairs` is set: an anchor's neighbours are
+        alike to it, its opposites unlike.
+        """
+        chance = stream(self.seed, "batches", number)
+        order = self.anchors[spread(self.grid.recordings[self.anchors], chance)]
+        near = pick_neighbours(self.low[order], self.high[order], order, self.settings.neighbours, chance)
+        shift = self._shift(order, near, chance)
+        far, far_shift = self._opposites(order, chance)
+        for part in cut(np.arange(len(order)), self.settings.batch):
+            tiles = np.concatenate([order[part], near[part].T.ravel(), far[part].T.ravel()])
+            moved = np.tile(shift[part], 1 + self.settings.neighbours)
+            starts = self.grid.starts[tiles] + np.concatenate([moved, far_shift[part].T.ravel()])
+            pairs = self._triplets(len(part)) if self.settings.mode == "triplet" else None
+            yield Draw(self.grid.rows[tiles], starts, pairs)
+
+    def describe(self) -> str:
+        """One line: batch, epoch, and how many tiles are no anchors."""
+        kind = "triplets" if self.settings.mode == "triplet" else "neighbours"
+        line = (
+            f"tiles: batches of {self.batch_size} ({self.settings.batch} anchors, {self.settings.neighbours} "
+            f"{kind} each), {self.clips_per_epoch} windows an epoch, each of {len(self.anchors)} tiles "
+            f"once an anchor, of {len(self.grid)}"
+        )
+        line += f"; {self.alone} have no neighbour in range" if self.alone else ""
+        return line + (f"; {self.unopposed} have no opposite" if self.unopposed else "")
+
+    def _shift(self, anchors: Ints, near: Ints, chance: np.random.Generator) -> Floats:
+        """(A,) seconds; the same for an anchor and its neighbours, so that their distance stays."""
+        if not self.settings.jitter:
+            return np.zeros(len(anchors))
+        room: Floats = np.minimum(self.grid.room[anchors], self.grid.room[near].min(axis=1))
+        shift: Floats = chance.random(len(anchors)) * room
+        return shift
+
+    def _opposites(self, anchors: Ints, chance: np.random.Generator) -> tuple[Ints, Floats]:
+        """(A, n) tiles and the seconds by which each is moved; (A, 0) where the batch itself serves."""
+        count = self.settings.neighbours if self.settings.mode == "triplet" else 0
+        askers = np.repeat(anchors, count)
+        far = self.grid.strangers(askers, self.settings.other_group, self.settings.not_synchronous, chance)
+        moved = chance.random(len(far)) * self.grid.room[far] if self.settings.jitter else np.zeros(len(far))
+        return far.reshape(len(anchors), count), moved.reshape(len(anchors), count)
+
+    def _triplets(self, anchors: int) -> Pairs:
+        count = self.settings.neighbours
+        asking = torch.arange(anchors).repeat(count)
+        near = anchors + torch.arange(anchors * count)
+        return Pairs.from_triplets(asking, near, near + anchors * count, anchors * (1 + 2 * count))
+
+
+def spread(recordings: Ints, chance: np.random.Generator) -> Ints:
+    """A permutation in which the tiles of each recording come evenly over the epoch, in random order.
+
+    So every batch mixes recordings as the whole does, long ones and short ones.
+    """
+    shuffled = chance.permutation(len(recordings))
+    grouped = shuffled[np.argsort(recordings[shuffled], kind="stable")]
+    _, begins, which, sizes = np.unique(
+        recordings[grouped], return_index=True, return_inverse=True, return_counts=True
+    )
+    rank = np.arange(len(grouped)) - begins[which]
+    return grouped[np.argsort((rank + chance.random(len(grouped))) / sizes[which])]

@@ -1,0 +1,117 @@
+"""The loop: draw, encode, pair, pull, step. It yields what each step measured and knows nothing of files."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from nearfield.core.nouns import Batch, Draw, Pairs
+from nearfield.core.seeds import entropy
+from nearfield.core.settings import Settings
+from nearfield.learning.health import effective_rank, spread
+from nearfield.learning.optimizers import set_rate
+from nearfield.learning.together import gather, share, sum_gradients, world
+
+
+class TrainSettings(Settings):
+    """How long, in what arithmetic, and what is kept."""
+
+    updates: int = Field(2000, ge=1)
+    """Optimiser steps."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Arithmetic of the network; auto takes bf16 where the machine gains by it. Losses are always fp32."""
+    l2: float = Field(0.0, ge=0)
+    """Coupled penalty: this times the sum of squared convolution weights is added to the loss."""
+    clip_gradient: float | None = Field(None, gt=0)
+    """Largest norm of the whole gradient; longer ones are scaled down to it."""
+    average: float | None = Field(None, gt=0, lt=1)
+    """Keep a running average of the weights with this decay a step, and end with it instead of the last."""
+    validate_every: int = Field(0, ge=0)
+    """Updates between two validations on the val split (recall@1); 0 means none."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights the run ends with: the last, or those of the best validation."""
+    checkpoint_seconds: float = Field(60.0, ge=0)
+    """Seconds between two checkpoints to go on from after an interruption."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update: its number from 1, and flat numbers under the names `train/...`."""
+
+    number: int
+    measured: dict[str, float]
+
+
+class Loss(Protocol):
+    """What the loop asks of a loss: the value, and by name what it measured on the way."""
+
+    def with_parts(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scalar loss of (B, D) vectors, and detached scalars."""
+        ...
+
+
+@dataclass
+class Parts:
+    """Everything that the loop turns, already built and on its device."""
+
+    encode: Callable[[Batch, int], Tensor]
+    """(batch, update) -> (b, D): augment, read, embed this process's share."""
+    relation: Callable[[Draw], Pairs]
+    miner: Callable[[Tensor, Pairs], Pairs]
+    loss: Loss
+    penalty: Callable[[], Tensor] | None
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    rate: Callable[[int], float]
+    """update -> factor on the learning rate."""
+
+
+def train(
+    parts: Parts, batches: Iterable[tuple[Draw, Batch]], settings: TrainSettings, seed: int, first: int = 0
+) -> Iterator[Step]:
+    """Runs updates `first` + 1 ... `settings.updates`, one a batch, and yields a `Step` after each.
+
+    `batches` gives the whole draw and this process's share of it, from update `first` on.
+    """
+    for update, (draw, batch) in zip(range(first, settings.updates), batches, strict=False):
+        set_rate(parts.optimizer, parts.rate(update))
+        torch.manual_seed(entropy(seed, "step", update, world()[0]) >> 1)  # dropout: by name, so resumable
+        mine = parts.encode(batch, update)
+        vectors = gather(mine, len(draw))
+        pairs = (draw.pairs or parts.relation(draw)).to(vectors.device)
+        pairs = parts.miner(vectors.detach(), pairs)
+        value, measured = parts.loss.with_parts(vectors, pairs)
+        parts.optimizer.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        if vectors.grad is not None:
+            mine.backward(vectors.grad[share(len(draw))])  # type: ignore[no-untyped-call]
+        sum_gradients(parts.model.parameters())
+        if parts.penalty is not None:
+            penalty = parts.penalty()
+            penalty.backward()  # type: ignore[no-untyped-call]
+            measured["penalty"] = penalty.detach()
+        norm = nn.utils.clip_grad_norm_(parts.model.parameters(), settings.clip_gradient or torch.inf)
+        parts.optimizer.step()
+        yield Step(update + 1, _numbers(update + 1, value, norm, vectors.detach(), measured, parts))
+
+
+def _numbers(
+    number: int, value: Tensor, norm: Tensor, vectors: Tensor, measured: dict[str, Tensor], parts: Parts
+) -> dict[str, float]:
+    penalty = float(measured.pop("penalty", torch.zeros(())))
+    numbers = {
+        "train/loss": float(value.detach()) + penalty,
+        "train/loss_pairs": float(value.detach()),
+        "train/loss_penalty": penalty,
+        "train/gradient_norm": float(norm),
+        "train/vector_norm": float(vectors.norm(dim=1).mean()),
+        "train/spread": spread(vectors),
+        "train/learning_rate": parts.optimizer.param_groups[0]["lr"],
+        **{f"train/{name}": float(found) for name, found in measured.items()},
+    }
+    if number == 1 or number % 25 == 0:  # a singular value decomposition: cheap, but not for every step
+        numbers["train/effective_rank"] = effective_rank(vectors)
+    return numbers

@@ -1,0 +1,159 @@
+"""From a signal to a vector: feature, normalisation, backbone, pooling, dropout, last layer, unit length."""
+
+from collections.abc import Callable
+from typing import Literal, Protocol, Self, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from nearfield.core.settings import Settings
+from nearfield.models.description import Description, describe, evaluating
+from nearfield.models.initialisation import initialise
+from nearfield.models.pooling import Pooling, pooling
+
+
+class EmbeddingSettings(Settings):
+    """How the backbone's map ends in a vector, and what of the network is trained."""
+
+    size: int = Field(64, ge=2, le=4096)
+    """Numbers in an embedding."""
+    normalise: bool = True
+    """Whether embeddings have length 1, so that squared distances end at 4."""
+    pooling: Pooling | None = None
+    """From the map to one row of numbers; none: the backbone's own way."""
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of the pooled numbers set to 0 before the last layer while training."""
+    train: Literal["all", "head", "none"] = "all"
+    """head: the backbone keeps its weights and statistics, what follows it learns; none: nothing does."""
+
+
+class Embedder(nn.Module):
+    """Waves (B, C, T), or pictures (B, C, bands, frames), to embeddings (B, size), float32.
+
+    `shape` is that of one signal without the batch: (C, T), or (C, bands, frames) where pictures come in;
+    from it the pooled size is found, by one silent forward.
+    """
+
+    def __init__(
+        self,
+        feature: nn.Module,
+        normalisation: nn.Module,
+        backbone: nn.Module,
+        settings: EmbeddingSettings,
+        shape: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.shape = tuple(shape)
+        self.feature = feature
+        self.normalisation = normalisation
+        self.backbone = backbone
+        self.pool = pooling(settings.pooling or cast(Pooling, getattr(backbone, "pooling", "mean")))
+        self.dropout = nn.Dropout(settings.dropout)
+        self.head: nn.Module = nn.Identity()
+        self.channels_last = False
+        with torch.no_grad(), evaluating(self):
+            pooled = self._pooled(self._picture(self._silence()))
+        self.head = nn.Linear(pooled.shape[1], settings.size)
+        initialise(self.head, "head")
+        self.lay_out(channels_last=True)
+        self._freeze()
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Waves (B, C, T); or pictures (B, C, bands, frames), which are taken as features already made."""
+        return self.embed_picture(self._picture(signal))
+
+    def embed_picture(self, picture: Tensor) -> Tensor:
+        """The same from the feature's picture (B, C, bands, frames) onwards."""
+        vectors = self.head(self.dropout(self._pooled(picture))).float()
+        return unit_length(vectors) if self.settings.normalise else cast(Tensor, vectors)
+
+    def lay_out(self, channels_last: bool) -> None:
+        """Chooses how pictures and the weights that meet them lie in memory; the results are the same.
+
+        Channels innermost, the default, is what most processors convolve faster.
+        """
+        self.channels_last = channels_last
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.backbone.to(memory_format=layout)  # type: ignore[call-overload]
+
+    def describe(self) -> Description:
+        """Every layer with its output's shape, as one silent signal finds it, and its number of weights."""
+        return describe(self, self._silence())
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch, but frozen parts stay in evaluation: their batch norm's statistics must not move."""
+        super().train(mode)
+        for part in self._frozen():
+            part.eval()
+        return self
+
+    def _picture(self, signal: Tensor) -> Tensor:
+        if signal.ndim != 3:
+            return signal
+        # Half precision would round a spectrum's quiet bands away.
+        with torch.autocast(signal.device.type, enabled=False):
+            return cast(Tensor, self.feature(signal.float()))
+
+    def _pooled(self, picture: Tensor) -> Tensor:
+        with torch.autocast(picture.device.type, enabled=False):
+            picture = self.normalisation(picture.float())
+        if self.channels_last:
+            picture = picture.contiguous(memory_format=torch.channels_last)
+        return cast(Tensor, self.pool(self.backbone(picture)))
+
+    def _silence(self) -> Tensor:
+        like = next(self.parameters(), torch.empty(0))
+        return torch.zeros(2, *self.shape, device=like.device)
+
+    def _frozen(self) -> list[nn.Module]:
+        parts: dict[str, list[nn.Module]] = {
+            "all": [],
+            "head": [self.feature, self.normalisation, self.backbone],
+            "none": list(self.children()),
+        }
+        return parts[self.settings.train]
+
+    def _freeze(self) -> None:
+        for part in self._frozen():
+            part.requires_grad_(False).eval()
+
+
+class Buildable(Protocol):
+    """Settings of a feature, a normalisation or a backbone."""
+
+    @property
+    def build(self) -> Callable[..., nn.Module]:
+        """Makes the module."""
+
+
+def assemble(
+    feature: Buildable,
+    normalisation: Buildable,
+    backbone: Buildable,
+    embedding: EmbeddingSettings,
+    sample_rate: int,
+    shape: tuple[int, ...],
+) -> Embedder:
+    """An embedder out of the settings of its parts, for signals of `shape` without the batch.
+
+    `shape`: (channels, samples) of sound, or (channels, height, width) of pictures; `sample_rate` in Hz, 0
+    for pictures. Raises RequestError where pretrained weights or a backbone's least size do not fit.
+    """
+    reader = feature.build(sample_rate, shape[0])
+    with torch.no_grad(), evaluating(reader):
+        channels, bands, frames = reader(torch.zeros(2, *shape)).shape[1:]
+    scaler = normalisation.build(channels, bands)
+    return Embedder(reader, scaler, backbone.build(channels, bands, frames), embedding, shape)
+
+
+def unit_length(vectors: Tensor) -> Tensor:
+    """(B, D) -> (B, D), each row divided by its length, in float32.
+
+    A row shorter than 1e-6 has no direction: it stays as it is, and gradients stay finite.
+    """
+    with torch.autocast(vectors.device.type, enabled=False):
+        vectors = vectors.float()
+        lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        return vectors / torch.where(lengths > 1e-6, lengths, 1.0)

@@ -1,0 +1,43 @@
+"""What every feature promises: the shape of its picture, told before a sound is there."""
+
+from torch import Tensor, nn
+
+from nearfield.core.errors import RequestError
+
+
+class Feature(nn.Module):
+    """A picture of a sound: waves (B, C, T) float32 -> (B, channels, bands, frames) float32.
+
+    Works on the device of its input; draws nothing, learns nothing.
+    """
+
+    channels: int
+    """Channels of the picture."""
+    bands: int
+    """Rows of the picture; 0 where they are the input's own."""
+    hop: int
+    """Samples from one frame to the next."""
+    cuttable: bool
+    """Whether `feature(wave)[..., a:b]` is `feature(wave[..., a * hop : a * hop + samples(b - a)])`.
+
+    Then pictures of whole clips can be kept and cut; where frames reach beyond the wave's ends they cannot.
+    """
+
+    def frames(self, samples: int) -> int:
+        """Frames of the picture of so many samples; 0 where not even one fits."""
+        raise NotImplementedError
+
+    def samples(self, frames: int) -> int:
+        """The smallest number of samples whose picture has so many frames (1 or more)."""
+        raise NotImplementedError
+
+    def forward(self, waves: Tensor) -> Tensor:
+        """(B, C, T) -> (B, channels, bands, frames). Raises RequestError where T gives no frame."""
+        raise NotImplementedError
+
+    def _check(self, waves: Tensor) -> None:
+        if self.frames(waves.shape[-1]) < 1:
+            raise RequestError(
+                f"feature: a sound of {waves.shape[-1]} samples is too short for one frame, which takes "
+                f"{self.samples(1)}. Set data.clip_seconds larger or the feature's window smaller."
+            )

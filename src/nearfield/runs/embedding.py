@@ -1,0 +1,57 @@
+"""Vectors of whole clips: windows end to end, each embedded, the mean of their vectors, unit length again."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nearfield.core.nouns import Draw, Floats, Ints, Vectors
+from nearfield.data.loading import Loader
+from nearfield.models.embedder import Embedder, unit_length
+from nearfield.runs.device import Precision, arithmetic
+from nearfield.runs.events import Stage, Watcher, nobody
+from nearfield.runs.workbench import Sight, windows
+
+BATCH = 64
+"""Windows embedded at once."""
+
+
+def embed(
+    embedder: Embedder,
+    sight: Sight,
+    seconds: Floats,
+    clip_seconds: float,
+    precision: Precision = "fp32",
+    watch: Watcher = nobody,
+) -> Vectors:
+    """(N, D) float32: one vector for each clip of `sight`, whose lengths are `seconds` (0 for pictures)."""
+    plan = [windows(float(length), clip_seconds) for length in seconds]
+    rows = np.repeat(np.arange(len(plan)), [len(starts) for starts in plan])
+    starts = np.array([start for each in plan for start in each], np.float64)
+    device = next(embedder.parameters()).device
+    embedder.eval()
+    found: list[Tensor] = []
+    loader = Loader(sight.signals, _draws(rows, starts), sight.length)
+    with torch.no_grad():
+        for number, batch in enumerate(loader):
+            signal = batch.signal.to(device)
+            with arithmetic(device, precision):
+                picture = sight.feature(signal) if sight.feature is not None else signal
+                found.append(embedder.embed_picture(picture).float().cpu())
+            watch(Stage("embed", min(len(rows), (number + 1) * BATCH), len(rows)))
+    return mean_by_clip(torch.cat(found), rows, len(plan), embedder.settings.normalise)
+
+
+def mean_by_clip(vectors: Tensor, rows: Ints, clips: int, normalise: bool) -> Vectors:
+    """(W, D) window vectors to (N, D): the mean of each clip's windows, brought to unit length if asked."""
+    total = torch.zeros(clips, vectors.shape[1], dtype=torch.float64)
+    index = torch.from_numpy(rows)
+    total.index_add_(0, index, vectors.double())
+    mean = (total / torch.bincount(index, minlength=clips)[:, None]).float()
+    return (unit_length(mean) if normalise else mean).numpy()
+
+
+def _draws(rows: Ints, starts: Floats) -> Iterator[Draw]:
+    for first in range(0, len(rows), BATCH):
+        yield Draw(rows[first : first + BATCH], starts[first : first + BATCH])

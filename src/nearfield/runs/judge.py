@@ -1,0 +1,203 @@
+"""What a run is worth: its space measured, and beside it the plain baselines on the same clips.
+
+Baselines: mean and deviation of MFCC and of log-mel bands (pixels for pictures), and an encoder of the
+same shape that has learnt nothing but the statistics of its norms. A space must beat them to be worth
+its training; chance comes with every evaluation.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from nearfield.core.files import replacing
+from nearfield.core.nouns import Ints, Vectors
+from nearfield.core.seeds import stream
+from nearfield.data.collection import Collection
+from nearfield.data.settings import DataSettings
+from nearfield.data.signals import ArraySignals, Signals
+from nearfield.data.store import Store
+from nearfield.evaluation.evaluate import evaluate
+from nearfield.evaluation.findings import EvaluationSettings
+from nearfield.evaluation.result import Result
+from nearfield.evaluation.sound_statistics import band_statistics, standardised
+from nearfield.learning.together import world
+from nearfield.models.embedder import Embedder
+from nearfield.models.features.log_mel import LogMel
+from nearfield.models.features.mfcc import Mfcc
+from nearfield.runs.embedding import embed
+from nearfield.runs.events import Note, Stage, Watcher, nobody
+from nearfield.runs.folder import Folder
+from nearfield.runs.launch import open_collection
+from nearfield.runs.run import Run
+from nearfield.runs.workbench import Workbench
+
+HEADLINES = (
+    "probe/macro_f1",
+    "probe/accuracy",
+    "retrieval_from_train/recall_at_1",
+    "retrieval_from_train/map_at_r",
+    "retrieval/recall_at_1",
+    "tagging/pr_auc",
+    "tagging/roc_auc",
+    "retrieval/multilabel_recall_at_1",
+)
+"""The measures that a table shows first, where they apply."""
+
+
+def judge(
+    folder: Folder,
+    data: str | None = None,
+    split: str = "test",
+    allow_leak: bool = False,
+    watch: Watcher = nobody,
+) -> dict[str, Any]:
+    """Embeds every clip, scores `split`, and writes vectors.parquet and result.json (own data only).
+
+    `data`: other clips than the run was trained on; their labels are judged, nothing is written.
+    """
+    run = Run.load(folder.path)
+    environment = folder.environment()
+    own = data is None or data == environment["data"]["given"]
+    allow = allow_leak or bool(environment["data"]["leaks"])
+    given = data or environment["data"]["path"]
+    collection = open_collection(given, run.recipe, environment["seed"], allow, watch)
+    if own:
+        collection = collection.with_split(folder.split)
+        _check_same(collection, environment, watch)
+    bench = Workbench.build(run.recipe, collection, environment["seed"], watch)
+    vectors = vectors_of(run.embedder, bench, watch)
+    settings = EvaluationSettings(split=split)
+    splits = {side: collection.rows(side) for side in ("train", "val", "test")}
+    watch(Stage("measure", 0, 1))
+    found = evaluate(vectors, bench.facts, splits, settings)
+    metrics = dict(found.metrics)
+    for name, result in baselines(bench, splits, settings, watch):
+        metrics |= result.prefixed(f"baseline/{name}")
+    plain = {**found.plain(), "metrics": metrics}
+    plain["notes"] = [*plain["notes"], *_warnings(found, metrics, collection)]
+    plain["data"] = {"name": collection.name, "clips": len(collection), "leaks": list(collection.leaks)}
+    if own and world()[0] == 0:
+        write_vectors(folder.vectors, collection, vectors)
+        folder.write_result(plain)
+    return plain
+
+
+def vectors_of(embedder: Embedder, bench: Workbench, watch: Watcher = nobody) -> Vectors:
+    """(N, D): a vector for each clip of the bench's collection."""
+    clip_seconds = bench.recipe.data.clip_seconds
+    return embed(embedder, bench.sight, bench.facts.seconds, clip_seconds, watch=watch)
+
+
+def baselines(
+    bench: Workbench, splits: dict[str, Ints], settings: EvaluationSettings, watch: Watcher = nobody
+) -> Iterator[tuple[str, Result]]:
+    """Plain spaces on the same clips, scored alike: (name, result)."""
+    for name, vectors in baseline_vectors(bench, watch):
+        plain = standardised(vectors, splits["train"]) if len(splits["train"]) else vectors
+        yield name, evaluate(plain, bench.facts, splits, settings)
+
+
+def baseline_vectors(bench: Workbench, watch: Watcher = nobody) -> Iterator[tuple[str, Vectors]]:
+    """mfcc_stats and logmel_stats (pixels for pictures), then random_encoder; (N, D) each."""
+    data = bench.recipe.data
+    if bench.collection.kind == "picture":
+        small = Store().open(bench.collection, data.model_copy(update={"image_size": 24}))
+        yield "pixels", np.stack([_whole(small, row).ravel() for row in range(len(small))])
+    else:
+        yield from _statistics(bench, data, watch)
+    yield "random_encoder", vectors_of(_untrained(bench), bench)
+
+
+def _statistics(bench: Workbench, data: DataSettings, watch: Watcher) -> Iterator[tuple[str, Vectors]]:
+    signals = Store().open(bench.collection, data)
+    assert isinstance(signals, ArraySignals)
+    fft = 1024 if data.sample_rate > 8000 else 512
+    features = {
+        "mfcc_stats": Mfcc(bands=64, coefficients=40, fft=fft),
+        "logmel_stats": LogMel(bands=64, fft=fft),
+    }
+    for name, settings in features.items():
+        feature = settings.build(data.sample_rate, signals.channels)
+        least = feature.samples(2)
+
+        def pictures(feature: Any = feature, least: int = least, name: str = name) -> Iterator[Any]:
+            for row in range(len(signals)):
+                wave = np.zeros((1, *signals.shape(max(least, signals.length(row)))), np.float32)
+                signals.cut(row, 0, wave.shape[-1], wave[0])
+                watch(Stage(name, row + 1, len(signals)))
+                yield feature(torch.from_numpy(wave))[0].numpy()
+
+        with torch.no_grad():
+            yield name, band_statistics(pictures())
+
+
+def _whole(signals: Signals, row: int) -> Vectors:
+    out = np.empty(signals.shape(1), np.float32)
+    signals.cut(row, 0, 1, out)
+    return out
+
+
+def _untrained(bench: Workbench) -> Embedder:
+    """An encoder of the same shape with fresh weights; its norms have seen up to 256 training clips."""
+    fresh = Workbench.build(bench.recipe, bench.collection, bench.seed + 1_000_003).embedder
+    rows = bench.collection.rows("train")
+    chosen = stream(bench.seed, "untrained").permutation(rows)[:256]
+    from nearfield.models.batch_norm import settle
+
+    settle(fresh, _pictures(bench, chosen))
+    return fresh
+
+
+def _pictures(bench: Workbench, rows: Ints) -> Iterator[Tensor]:
+    for first in range(0, len(rows), 64):
+        members = rows[first : first + 64]
+        out = np.empty((len(members), *bench.sight.shape), np.float32)
+        for item, row in zip(out, members, strict=True):
+            bench.sight.signals.cut(int(row), 0, bench.sight.length, item)
+        signal = torch.from_numpy(out)
+        yield signal if bench.sight.feature is None else bench.sight.feature(signal)
+
+
+def write_vectors(path: Path, collection: Collection, vectors: Vectors) -> None:
+    """vectors.parquet: id, path, start, seconds, label, tags, group, split, vector; whole or not at all."""
+    table = collection.table
+    columns = {
+        name: pa.array(table[name]) for name in ("id", "path", "start", "seconds", "label", "group", "split")
+    }
+    columns["tags"] = pa.array([list(tags) for tags in table["tags"]], pa.list_(pa.string()))
+    flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
+    columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)
+
+
+def _warnings(found: Result, metrics: dict[str, float], collection: Collection) -> list[str]:
+    """Where the space does not beat a baseline, and where the split leaks: said, not hidden."""
+    said = []
+    for name in HEADLINES:
+        if name not in metrics:
+            continue
+        rivals = {
+            key: value for key, value in metrics.items() if key.startswith("baseline/") and key.endswith(name)
+        }
+        better = [key.split("/")[1] for key, value in rivals.items() if value >= metrics[name]]
+        if better:
+            said.append(f"{name}: {metrics[name]:.3f} does not beat {', '.join(sorted(better))}.")
+    if collection.leaks:
+        said.append(
+            f"The split leaks: {len(collection.leaks)} groups sit on two sides "
+            f"({', '.join(collection.leaks[:5])}). Scores flatter."
+        )
+    return said
+
+
+def _check_same(collection: Collection, environment: dict[str, Any], watch: Watcher) -> None:
+    before = environment["data"]
+    if len(collection) != before["clips"]:
+        watch(Note(f"the data has {len(collection)} clips; the run was trained with {before['clips']}", True))

@@ -1,0 +1,169 @@
+"""One training from its recipe to its folder: what is refused before it starts, and what it starts from."""
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nearfield.core.errors import RequestError
+from nearfield.core.machine import keep_memory, total_memory, usable_cores
+from nearfield.data.collection import Collection
+from nearfield.learning.combinations import check as check_combination
+from nearfield.learning.geometry import check_margin
+from nearfield.learning.optimizers import Plateau
+from nearfield.learning.together import world
+from nearfield.runs.device import best_precision, open_fabric
+from nearfield.runs.events import Note, Stage, Watcher, nobody
+from nearfield.runs.folder import Folder
+from nearfield.runs.recipe import Recipe
+from nearfield.runs.training import Training
+from nearfield.runs.workbench import Workbench, note_data
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a training is asked to do."""
+
+    recipe: Recipe
+    data: str
+    out: Path
+    seed: int = 0
+    device: str = "auto"
+    resume: bool = False
+    allow_leak: bool = False
+
+
+def launch(request: Request, watch: Watcher = nobody) -> Folder:
+    """Trains (or goes on training) and leaves a folder with weights; evaluation is another step.
+
+    Raises RequestError for what cannot work, before anything is trained; WorkError where the loss stops
+    being a number; KeyboardInterrupt after Ctrl-C, with the folder ready for `resume`.
+    """
+    keep_memory()
+    folder = Folder(request.out)
+    recipe = _settle(request, folder)
+    precision = "bf16" if recipe.train.precision == "bf16" else "fp32"
+    fabric = open_fabric(request.device, precision)
+    check(recipe, watch)
+    collection = open_collection(request.data, recipe, request.seed, request.allow_leak, watch)
+    if request.resume and folder.split.is_file():
+        collection = collection.with_split(folder.split)
+    note_data(collection, watch)
+    bench = Workbench.build(recipe, collection, request.seed, watch)
+    if world()[0] == 0 and not folder.is_started:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        collection.save_split(folder.split)
+        folder.begin(recipe, environment(request, collection, bench.sight.signals.channels, fabric.device))
+    if not folder.is_trained:
+        Training(bench, folder, fabric.device, precision, watch).run()
+    return folder
+
+
+def open_collection(
+    data: str, recipe: Recipe, seed: int, allow_leak: bool, watch: Watcher = nobody
+) -> Collection:
+    """The collection that a recipe's columns make of `data`."""
+    progress: Callable[[int, int], None] = lambda done, total: watch(Stage("look", done, total))  # noqa: E731
+    return Collection.open(data, recipe.data.columns, allow_leak, seed, progress)
+
+
+def check(recipe: Recipe, watch: Watcher = nobody) -> None:
+    """Refuses settings that each are right and together cannot work; says what is allowed but odd."""
+    check_combination(recipe.relation.kind, recipe.miner, recipe.loss)
+    warning = check_margin(recipe.loss, recipe.embedding.normalise)
+    if warning:
+        watch(Note(warning, is_warning=True))
+    if recipe.train.keep == "best" and not recipe.train.validate_every:
+        raise RequestError(
+            "train.keep: 'best' needs validations to choose by. Set train.validate_every, or train.keep=last."
+        )
+    if isinstance(recipe.schedule, Plateau) and not recipe.train.validate_every:
+        raise RequestError(
+            "schedule.kind: 'plateau' needs validations to follow. "
+            "Set train.validate_every, or another schedule."
+        )
+
+
+def environment(
+    request: Request, collection: Collection, channels: int, device: torch.device
+) -> dict[str, Any]:
+    """What a reader needs to make the run again."""
+    names = ("nearfield", "torch", "numpy", "scikit-learn", "pytorch-metric-learning", "soundfile", "soxr")
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in names}},
+        "machine": {
+            "platform": platform.platform(),
+            "cores": usable_cores(),
+            "memory_bytes": total_memory(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "threads": torch.get_num_threads(),
+        },
+        "data": {
+            "channels": channels,
+            "given": request.data,
+            "path": _absolute(request.data),
+            "name": collection.name,
+            "clips": len(collection),
+            "fingerprint": collection.fingerprint(),
+            "split": {side: len(collection.rows(side)) for side in ("train", "val", "test")},
+            "split_from": collection.split_from,
+            "split_hash": collection.split_hash(),
+            "leaks": list(collection.leaks),
+        },
+        "seed": request.seed,
+        "processes": world()[1],
+    }
+
+
+def _settle(request: Request, folder: Folder) -> Recipe:
+    """The recipe with nothing left open, checked against a run that is there already."""
+    recipe = request.recipe
+    if recipe.train.precision == "auto":
+        chosen = recipe.train.model_copy(update={"precision": best_precision(request.device)})
+        recipe = recipe.model_copy(update={"train": chosen})
+    if not folder.is_started:
+        return recipe
+    if not request.resume:
+        raise RequestError(
+            f"{folder.path} already holds a run. Go on with it by --resume, or choose another --out."
+        )
+    before = folder.recipe()
+    if before.plain() != recipe.plain():
+        keys = ", ".join(_differences(before.plain(), recipe.plain()))
+        raise RequestError(
+            f"{folder.path} was begun with another recipe: {keys} differ. "
+            "Resume with the recipe it was begun with, or choose another --out."
+        )
+    if folder.environment()["seed"] != request.seed:
+        raise RequestError(
+            f"{folder.path} was begun with seed {folder.environment()['seed']}, not {request.seed}."
+        )
+    return before
+
+
+def _differences(one: Any, other: Any, at: str = "") -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [*one, *(key for key in other if key not in one)]
+        return [
+            d for key in keys for d in _differences(one.get(key), other.get(key), f"{at}.{key}".lstrip("."))
+        ]
+    return [] if one == other else [at]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _absolute(data: str) -> str:
+    layout, colon, path = data.partition(":")
+    if layout == "synthetic" or (colon and not os.path.exists(data)):
+        return data if layout == "synthetic" else f"{layout}:{Path(path).resolve()}"
+    return str(Path(data).resolve())

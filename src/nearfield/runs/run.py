@@ -1,0 +1,107 @@
+"""A trained run, opened: its recipe, its results, and vectors of anything that sounds (or of pictures)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from nearfield.core.errors import RequestError
+from nearfield.core.nouns import Floats, Vectors
+from nearfield.data.audio import decode, mix, resample
+from nearfield.data.decoding import square
+from nearfield.data.settings import DataSettings
+from nearfield.data.signals import ArraySignals, PhotographSignals, Signals
+from nearfield.models.embedder import Embedder
+from nearfield.runs.embedding import embed
+from nearfield.runs.folder import Folder, load_tensors
+from nearfield.runs.recipe import Recipe
+from nearfield.runs.workbench import Sight, build_embedder
+
+Input = str | Path | npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and its embedder, ready to use."""
+
+    folder: Folder
+    recipe: Recipe
+    embedder: Embedder
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Run":
+        """Opens a finished run. Raises RequestError where there is none, or it has no weights yet."""
+        folder = Folder.existing(path)
+        if not folder.is_trained:
+            raise RequestError(f"{path} has no weights yet: finish it by `nearfield train ... --resume`.")
+        recipe = folder.recipe()
+        weights, _ = load_tensors(folder.weights)
+        embedder = build_embedder(recipe, folder.environment()["data"]["channels"], seed=0)
+        embedder.load_state_dict(weights)
+        return cls(folder, recipe, embedder.eval())
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the evaluation found, as result.json has it."""
+        return self.folder.result()
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The flat metrics of the evaluation."""
+        found: dict[str, float] = self.result["metrics"]
+        return found
+
+    def vectors(self) -> tuple[list[str], Vectors]:
+        """Ids of the collection's clips, and their vectors (N, D)."""
+        table = pq.read_table(self.folder.vectors, columns=["id", "vector"])
+        return table["id"].to_pylist(), np.stack(table["vector"].to_numpy()).astype(np.float32)
+
+    def encode(self, inputs: Sequence[Input]) -> Vectors:
+        """(N, D) float32 vectors of files, or of waves (T,) or (C, T) at the recipe's sample rate.
+
+        Longer sounds are cut into windows whose vectors are averaged. Raises DataError for files that
+        cannot be read.
+        """
+        if not len(inputs):
+            return np.zeros((0, self.recipe.embedding.size), np.float32)
+        if self.recipe.feature.kind == "pixels":
+            return self._embed(
+                PhotographSignals(*_photographs(inputs, self.recipe.data)), np.zeros(len(inputs))
+            )
+        waves = [_wave(given, self.recipe.data) for given in inputs]
+        signals = ArraySignals.of(waves, self.recipe.data.sample_rate)
+        return self._embed(signals, signals.seconds)
+
+    def _embed(self, signals: Signals, seconds: Floats) -> Vectors:
+        samples = round(self.recipe.data.clip_seconds * self.recipe.data.sample_rate)
+        feature = None if self.recipe.feature.kind == "pixels" else self.embedder.feature
+        sight = Sight(signals, samples if feature is not None else 1, feature)  # type: ignore[arg-type]
+        return embed(self.embedder, sight, seconds, self.recipe.data.clip_seconds)
+
+
+def _wave(given: Input, settings: DataSettings) -> npt.NDArray[np.float32]:
+    if isinstance(given, str | Path):
+        waves, rate = decode(Path(given))
+        return resample(mix(waves, settings.channels), rate, settings.sample_rate)
+    wave = np.atleast_2d(np.asarray(given, np.float32))
+    if wave.ndim != 2 or not np.isfinite(wave).all():
+        raise RequestError(
+            f"A sound is (samples,) or (channels, samples), all finite. Given: shape {np.shape(given)}."
+        )
+    return mix(wave, settings.channels)
+
+
+def _photographs(
+    inputs: Sequence[Input], settings: DataSettings
+) -> tuple[list[npt.NDArray[np.uint8]], tuple[int, int, int]]:
+    size, channels = settings.image_size, settings.image_channels
+    arrays = []
+    for given in inputs:
+        if not isinstance(given, str | Path):
+            raise RequestError("encode takes pictures as files. Given: an array.")
+        arrays.append(square(Path(given), size, channels))
+    return arrays, (channels, size, size)

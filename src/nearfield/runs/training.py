@@ -1,0 +1,272 @@
+"""The loop and everything around it: logs, checkpoints, validation, the alarm, and stopping at any moment.
+
+A run that was killed goes on from its last checkpoint to the same bits, because every draw of chance is
+found by its name and the number of the update, and a checkpoint holds all that updates change.
+"""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nearfield.core.errors import RequestError, WorkError
+from nearfield.core.nouns import Batch, Vectors
+from nearfield.evaluation.neighbours import nearest_neighbours
+from nearfield.learning.average import RunningAverage
+from nearfield.learning.health import CollapseWatch
+from nearfield.learning.optimizers import Plateau, PlateauState
+from nearfield.learning.together import world
+from nearfield.learning.train import Parts, Step, train
+from nearfield.models.regularisation import coupled_penalty
+from nearfield.runs.device import Precision, arithmetic
+from nearfield.runs.embedding import embed
+from nearfield.runs.events import Note, Stage, Watcher
+from nearfield.runs.folder import (
+    Folder,
+    MetricsLog,
+    flatten_optimizer,
+    load_tensors,
+    restore_optimizer,
+    save_tensors,
+)
+from nearfield.runs.workbench import Workbench
+
+
+class Training:
+    """The loop and everything around it: logs, checkpoints, validation, the alarm."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        folder: Folder,
+        device: torch.device,
+        precision: Precision,
+        watch: Watcher,
+    ) -> None:
+        recipe = bench.recipe
+        self.recipe, self.bench, self.folder, self.watch = recipe, bench, folder, watch
+        self.device, self.precision, self.seed = device, precision, bench.seed
+        self.settings = recipe.train
+        self.model = bench.embedder.to(device)
+        self.sampler = bench.sampler()
+        classes = len(bench.facts.label_names)
+        self.loss: nn.Module = recipe.loss.build(recipe.embedding.size, classes).to(device)
+        both = nn.ModuleDict({"model": self.model, "loss": self.loss})
+        self.optimizer = recipe.optimizer.build(both.named_parameters())
+        self.average = RunningAverage(self.model, self.settings.average) if self.settings.average else None
+        schedule = recipe.schedule
+        self.plateau = PlateauState(schedule) if isinstance(schedule, Plateau) else None
+        self.update, self.best = 0, -math.inf
+        self.done = False
+
+    def run(self) -> None:
+        """Trains to the end, then writes the weights."""
+        self.watch(Note(self.sampler.describe()))
+        for name in self.sampler.dropped:
+            self.watch(Note(f"left out of training: {name!r} has too few clips", is_warning=True))
+        self._restore()
+        self._fit_normalisation()
+        if world()[0] != 0:
+            for step in self._steps():
+                self._after(step, lead=False)
+            return
+        log = MetricsLog(self.folder.metrics, self.update)
+        with _interruptible() as interrupted, _curves(self.folder.tensorboard, self.update) as curve:
+            self._lead(log, curve, interrupted)
+        log.close()
+        self._finish()
+
+    def _lead(
+        self, log: MetricsLog, curve: Callable[[int, dict[str, float]], None], interrupted: threading.Event
+    ) -> None:
+        alarm = CollapseWatch(self.recipe.miner.kind in ("hard", "batch_hard"))
+        saved = before = time.monotonic()
+        for step in self._steps():
+            now = time.monotonic()
+            rate = self.sampler.batch_size / max(1e-9, now - before)
+            numbers = {**step.measured, "train/examples_per_second": rate, **self._after(step, lead=True)}
+            before = now
+            log.add(step.number, numbers)
+            curve(step.number, numbers)
+            self.watch(Stage("train", step.number, self.settings.updates, numbers))
+            trouble = alarm.see(step.measured)
+            if trouble:
+                self.watch(Note(trouble, is_warning=True))
+            if not math.isfinite(step.measured["train/loss"]):
+                raise WorkError(f"update {step.number}: {trouble or 'the loss is no longer a number.'}")
+            if interrupted.is_set() or now - saved >= self.settings.checkpoint_seconds:
+                self._save()
+                saved = time.monotonic()
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            if self.done:
+                break
+
+    def _steps(self) -> Iterator[Step]:
+        parts = Parts(
+            encode=self._encode,
+            relation=self.recipe.relation.build(self.bench.facts),
+            miner=self.recipe.miner.for_loss(self.recipe.loss).build(),
+            loss=self.loss,  # type: ignore[arg-type]
+            penalty=self._penalty if self.settings.l2 else None,
+            model=self.model,
+            optimizer=self.optimizer,
+            rate=self._rate,
+        )
+        self.encoder = self.bench.encoder(self.device)
+        self.model.train()
+        batches = self.bench.batches(self.sampler, self.update)
+        return train(parts, batches, self.settings, self.seed, self.update)
+
+    def _encode(self, batch: Batch, update: int) -> Tensor:
+        with arithmetic(self.device, self.precision):
+            return self.encoder(batch, update)
+
+    def _penalty(self) -> Tensor:
+        return coupled_penalty(self.model.backbone, self.settings.l2)
+
+    def _rate(self, update: int) -> float:
+        factor = self.plateau.factor if self.plateau else 1.0
+        return factor * self.recipe.schedule.rate(update, self.settings.updates)
+
+    def _after(self, step: Step, lead: bool) -> dict[str, float]:
+        """Average and validation after an update; every process does the same, so all stop together."""
+        self.update = step.number
+        if self.average:
+            self.average.see(self.model)
+        every = self.settings.validate_every
+        if not every or step.number % every:
+            return {}
+        score = self._validate()
+        if score > self.best and lead and self.settings.keep == "best":
+            save_tensors(self.folder.best, self._final_state(), {"update": step.number, "score": score})
+        self.best = max(self.best, score)
+        if self.plateau and not self.plateau.see(score):
+            self.done = True
+        self.model.train()
+        return {"val/recall_at_1": score}
+
+    def _validate(self) -> float:
+        """The validation score of the weights that the run would end with now."""
+        return validation_score(self._with_final_state(), self.bench)
+
+    def _with_final_state(self) -> Vectors:
+        present = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(self._final_state())
+        bench = self.bench
+        clip_seconds = self.recipe.data.clip_seconds
+        vectors = embed(self.model, bench.sight, bench.facts.seconds, clip_seconds, self.precision)
+        self.model.load_state_dict(present)
+        return vectors
+
+    def _final_state(self) -> dict[str, Tensor]:
+        return self.average.state if self.average else self.model.state_dict()
+
+    def _fit_normalisation(self) -> None:
+        normalisation = self.model.normalisation
+        fit = getattr(normalisation, "fit", None)
+        if fit is None or self.update:
+            return
+        batches = self.bench.batches(self.sampler, 0)
+        rounds = max(1, min(50, self.sampler.clips_per_epoch // self.sampler.batch_size))
+        feature = self.bench.sight.feature
+        signals = (
+            batch.signal.to(self.device) for _, (_, batch) in zip(range(rounds), batches, strict=False)
+        )
+        fit(signal if feature is None else feature(signal) for signal in signals)
+
+    def _save(self) -> None:
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"loss/{name}": tensor for name, tensor in self.loss.state_dict().items()}
+        if self.average:
+            tensors |= {f"average/{name}": tensor for name, tensor in self.average.state.items()}
+        numbers = {
+            "update": self.update,
+            "best": self.best if math.isfinite(self.best) else None,
+            "averaged": self.average.seen if self.average else 0,
+            "plateau": self.plateau.state() if self.plateau and math.isfinite(self.plateau.best) else None,
+        }
+        save_tensors(self.folder.state, tensors | flatten_optimizer(self.optimizer), numbers)
+
+    def _restore(self) -> None:
+        if not self.folder.state.is_file():
+            return
+        tensors, numbers = load_tensors(self.folder.state)
+        part = lambda name: {k[len(name) :]: v for k, v in tensors.items() if k.startswith(name)}  # noqa: E731
+        self.model.load_state_dict(part("model/"))
+        self.loss.load_state_dict(part("loss/"))
+        if self.average:
+            self.average.restore(part("average/"), numbers["averaged"])
+        restore_optimizer(self.optimizer, tensors)
+        self.update = numbers["update"]
+        self.best = -math.inf if numbers["best"] is None else numbers["best"]
+        if self.plateau and numbers["plateau"]:
+            self.plateau.restore(numbers["plateau"])
+        self.watch(Note(f"going on after update {self.update}"))
+
+    def _finish(self) -> None:
+        state = self._final_state()
+        if self.settings.keep == "best" and self.folder.best.is_file():
+            state, numbers = load_tensors(self.folder.best)
+            self.watch(Note(f"kept the weights of update {numbers['update']}, the best on val"))
+        save_tensors(self.folder.weights, state)
+
+
+def validation_score(vectors: Vectors, bench: Workbench) -> float:
+    """Mean over val clips of how alike the nearest train clip (cosine) is: same label 1, else shared tags."""
+    facts, collection = bench.facts, bench.collection
+    val, train_rows = collection.rows("val"), collection.rows("train")
+    if not len(val) or not len(train_rows):
+        raise RequestError("train.validate_every: the split has no val clips to validate on.")
+    found = nearest_neighbours(vectors[val], vectors[train_rows], k=1).rows[:, 0]
+    if len(facts.label_names):
+        return float(np.mean(facts.labels[val] == facts.labels[train_rows][found]))
+    mine, theirs = facts.tags[val], facts.tags[train_rows][found]
+    either = (mine | theirs).sum(1)
+    return float(np.mean(np.where(either > 0, (mine & theirs).sum(1) / np.maximum(1, either), 0.0)))
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C into a flag that is looked at between updates; a second one ends at once."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: Any) -> None:
+        if flag.is_set():
+            raise KeyboardInterrupt
+        flag.set()
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _curves(folder: Path, after: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """Writes curves for TensorBoard; on resumption, points after the checkpoint are hidden."""
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    writer = SummaryWriter(str(folder), purge_step=after + 1 if after else None)  # type: ignore[no-untyped-call]
+
+    def add(update: int, numbers: dict[str, float]) -> None:
+        for name, value in numbers.items():
+            writer.add_scalar(name, value, update)  # type: ignore[no-untyped-call]
+
+    try:
+        yield add
+    finally:
+        writer.close()  # type: ignore[no-untyped-call]

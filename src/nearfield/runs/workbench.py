@@ -1,0 +1,193 @@
+"""Everything that a recipe and a collection make together, built and laid out: what a run works with."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count, islice, tee
+
+import torch
+from torch import Tensor
+
+from nearfield.core.errors import RequestError
+from nearfield.core.machine import total_memory
+from nearfield.core.nouns import Batch, Draw, Facts
+from nearfield.core.seeds import entropy, torch_stream
+from nearfield.data.collection import Collection
+from nearfield.data.keeping import keep
+from nearfield.data.loading import Loader
+from nearfield.data.signals import ArraySignals, Signals
+from nearfield.data.store import Store
+from nearfield.learning.samplers import Sampler
+from nearfield.learning.together import own, share
+from nearfield.models.augmentations import Augmentation
+from nearfield.models.embedder import Embedder
+from nearfield.models.features import Feature
+from nearfield.runs.events import Note, Stage, Watcher, nobody
+from nearfield.runs.recipe import Recipe
+
+KEPT_SHARE = 0.25
+"""Largest share of the machine's memory that kept feature pictures may take before they are made anew."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How the network sees clips: signals to cut, the length of a window in them, and the feature if it
+    is still to be made (None where pictures are kept, or are photographs)."""
+
+    signals: Signals
+    length: int
+    feature: Feature | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one window."""
+        return self.signals.shape(self.length)
+
+
+@dataclass
+class Workbench:
+    """A recipe, a collection, and what they become together."""
+
+    recipe: Recipe
+    collection: Collection
+    facts: Facts
+    sight: Sight
+    embedder: Embedder
+    seed: int
+
+    @classmethod
+    def build(cls, recipe: Recipe, collection: Collection, seed: int, watch: Watcher = nobody) -> "Workbench":
+        """Decodes what is not decoded yet, keeps features where that is right, and builds the network.
+
+        Raises RequestError where the feature does not fit the kind of clips, DataError for unusable files.
+        """
+        _check_kind(recipe, collection)
+        signals = Store().open(collection, recipe.data, lambda d, n: watch(Stage("decode", d, n)))
+        facts = collection.facts()
+        if isinstance(signals, ArraySignals):
+            facts = replace(facts, seconds=signals.seconds)
+        feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
+        sight = see(recipe, collection, signals, feature, watch)
+        embedder = build_embedder(recipe, signals.channels, seed)
+        return cls(recipe, collection, facts, sight, embedder, seed)
+
+    def sampler(self) -> Sampler:
+        """The schedule of batches over the training rows. Raises RequestError where it cannot be kept."""
+        rows = self.collection.rows("train")
+        if not len(rows):
+            raise RequestError(
+                f"{self.collection.name}: no clip stands on the train side. "
+                "Give a split column with train in it, or none: then a split is made."
+            )
+        return self.recipe.sampler.build(self.facts, rows, self.recipe.data.clip_seconds, self.seed)
+
+    def batches(self, sampler: Sampler, first: int) -> Iterator[tuple[Draw, Batch]]:
+        """The whole draw and this process's share of it, cut; from update `first` on, without end."""
+        draws = islice((draw for epoch in count() for draw in sampler.epoch(epoch)), first, None)
+        whole, shared = tee(draws)
+        loader = Loader(self.sight.signals, map(own, shared), self.sight.length)
+        return zip(whole, loader, strict=False)
+
+    def encoder(self, device: torch.device) -> "Encoder":
+        """The training-time road from a batch to vectors."""
+        rate = self.recipe.data.sample_rate
+        hop = getattr(self.embedder.feature, "hop", 1)
+        bends = [settings.build(rate, hop) for settings in self.recipe.augment]
+        return Encoder(self.embedder, self.sight.feature, bends, self.seed, device)
+
+
+@dataclass
+class Encoder:
+    """Bends a batch, makes its picture where that is still to do, and embeds it."""
+
+    embedder: Embedder
+    feature: Feature | None
+    bends: list[Augmentation]
+    seed: int
+    device: torch.device
+
+    def __call__(self, batch: Batch, update: int) -> Tensor:
+        """(b, C, ...) signals of this process's share -> (b, D)."""
+        signal = batch.signal.to(self.device, non_blocking=True)
+        if self.feature is not None:
+            signal = self.feature(self._bent(signal, "wave", update))
+        return self.embedder.embed_picture(self._bent(signal, "picture", update))
+
+    def _bent(self, signal: Tensor, domain: str, update: int) -> Tensor:
+        for place, bend in enumerate(self.bends):
+            if bend.domain == domain:
+                generator = torch_stream(self.seed, "augment", place, update, share_number())
+                signal = bend.apply(signal, bend.draw(signal.shape, generator))
+        return signal
+
+
+def share_number() -> int:
+    """Which share of the batch this process bends: its draws must differ from the other processes'."""
+    return share(1 << 20).start
+
+
+def see(
+    recipe: Recipe, collection: Collection, signals: Signals, feature: Feature, watch: Watcher = nobody
+) -> Sight:
+    """Kept pictures where the feature can be cut, nothing bends the wave and memory allows; else waves."""
+    if collection.kind == "picture":
+        return Sight(signals, 1, None)
+    samples = round(recipe.data.clip_seconds * recipe.data.sample_rate)
+    rate = recipe.data.sample_rate
+    needs_wave = any(settings.build(rate, feature.hop).domain == "wave" for settings in recipe.augment)
+    total = sum(max(signals.length(row), samples) for row in range(len(signals)))
+    bytes_kept = total / feature.hop * feature.bands * signals.channels * 4
+    if needs_wave or not feature.cuttable or bytes_kept > KEPT_SHARE * total_memory():
+        return Sight(signals, samples, feature)
+    kept = keep(signals, feature, samples, progress=lambda d, n: watch(Stage("features", d, n)))
+    return Sight(kept, feature.frames(samples), None)
+
+
+def build_embedder(recipe: Recipe, channels: int, seed: int) -> Embedder:
+    """The network of a recipe for signals of so many channels, its weights drawn from the run's seed."""
+    feature = recipe.feature.build(recipe.data.sample_rate, channels)
+    if recipe.feature.kind == "pixels":
+        bands = frames = recipe.data.image_size
+    else:
+        bands = feature.bands
+        frames = feature.frames(round(recipe.data.clip_seconds * recipe.data.sample_rate))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(entropy(seed, "weights") >> 1)
+        normalisation = recipe.normalise.build(channels, bands)
+        backbone = recipe.backbone.build(channels, bands, frames)
+        return Embedder(feature, normalisation, backbone, recipe.embedding, (channels, bands, frames))
+
+
+def _check_kind(recipe: Recipe, collection: Collection) -> None:
+    is_picture = recipe.feature.kind == "pixels"
+    if collection.kind == "picture" and not is_picture:
+        raise RequestError(
+            f"feature.kind: {recipe.feature.kind!r} reads sound, and {collection.name} holds pictures. "
+            "Set feature.kind=pixels, or take recipes/pictures.yaml."
+        )
+    if collection.kind == "sound" and is_picture:
+        raise RequestError(
+            f"feature.kind: 'pixels' reads pictures, and {collection.name} holds sounds. "
+            "Set feature.kind=log_mel, or take recipes/labels.yaml."
+        )
+
+
+def windows(seconds: float, clip_seconds: float) -> list[float]:
+    """Starts of the windows that cover a clip: end to end, the last one flush with the clip's end."""
+    if seconds <= clip_seconds:
+        return [0.0]
+    whole = int(seconds / clip_seconds + 1e-9)
+    starts = [number * clip_seconds for number in range(whole)]
+    if seconds - whole * clip_seconds > 1e-3:
+        starts.append(seconds - clip_seconds)
+    return starts
+
+
+def note_data(collection: Collection, watch: Watcher) -> None:
+    """Says what was left out of a collection and where its split comes from."""
+    left_out = [problem for problem in collection.problems if problem.severity == "left out"]
+    for problem in left_out[:10]:
+        watch(Note(f"left out: {problem.path}: {problem.reason}", is_warning=True))
+    if len(left_out) > 10:
+        watch(Note(f"and {len(left_out) - 10} more: see `nearfield check`", is_warning=True))
+    if collection.leaks:
+        watch(Note(f"{len(collection.leaks)} groups sit on two sides of the split; results say so.", True))
