@@ -12,7 +12,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def write_sound() -> Write:
-    """Writes noise of its own for each path and returns the path: `write_sound(path, seconds, rate, channels)`."""
+    """Writes noise, its own for each path: `write_sound(path, seconds, rate, channels)` returns the path."""
 
     def write(path: Path, seconds: float = 0.25, rate: int = 8000, channels: int = 1) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

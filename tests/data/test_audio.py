@@ -39,7 +39,9 @@ def test_wav_is_decoded_to_the_bit(tmp_path: Path, write_sound: Write) -> None:
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(start=st.floats(0, 0.29), seconds=st.one_of(st.none(), st.floats(0.001, 0.5)), block=st.floats(0.001, 0.1))
+@given(
+    start=st.floats(0, 0.29), seconds=st.one_of(st.none(), st.floats(0.001, 0.5)), block=st.floats(0.001, 0.1)
+)
 def test_a_range_is_a_slice_and_blocks_put_together_are_the_range(
     tmp_path: Path, write_sound: Write, start: float, seconds: float | None, block: float
 ) -> None:
@@ -216,7 +218,9 @@ def test_a_clip_beyond_the_end_is_refused(tmp_path: Path, write_sound: Write) ->
         assert str(error.value) == f"{path}: {text}"
 
 
-def test_broken_inside_flac_is_an_error_and_mp3_gives_what_is_there(tmp_path: Path, write_sound: Write) -> None:
+def test_broken_inside_flac_is_an_error_and_mp3_gives_what_is_there(
+    tmp_path: Path, write_sound: Write
+) -> None:
     flac = write_sound(tmp_path / "a.flac", 2.0)
     content = flac.read_bytes()
     flac.write_bytes(content[: len(content) // 2])
@@ -233,7 +237,9 @@ def test_broken_inside_flac_is_an_error_and_mp3_gives_what_is_there(tmp_path: Pa
     assert str(error.value) == f"{mp3}: nothing could be decoded from 1.9 s on. {AGAIN}"
 
 
-def test_a_header_that_promises_more_than_memory_holds_costs_nothing(tmp_path: Path, write_sound: Write) -> None:
+def test_a_header_that_promises_more_than_memory_holds_costs_nothing(
+    tmp_path: Path, write_sound: Write
+) -> None:
     path = write_sound(tmp_path / "a.wav", 0.1)
     content = bytearray(path.read_bytes())
     place = content.index(b"data")

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from nearfield.data.faults import Fault
 AGAIN = "Copy or download it again, or remove it."
 
 
-def save(path: Path, pixels: np.ndarray, **how: object) -> Path:
+def save(path: Path, pixels: np.ndarray, **how: Any) -> Path:
     """A picture file of an array."""
     Image.fromarray(pixels).save(path, **how)
     return path
@@ -67,7 +68,9 @@ def giant(path: Path, side: int) -> Path:
         return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99))
+    )
     return path
 
 
@@ -77,9 +80,7 @@ def test_a_giant_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> N
     for act in (pictures.size, pictures.picture):
         with pytest.raises(Fault) as error:
             act(path)
-        assert (
-            str(error.value) == f"{path}: the picture has more than 50,000,000 pixels. Make it smaller."
-        )
+        assert str(error.value) == f"{path}: the picture has more than 50,000,000 pixels. Make it smaller."
 
 
 def test_broken_pictures_and_other_files_are_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
-from nearfield.core.errors import RequestError
+from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.nouns import Vectors
 from nearfield.core.seeds import stream
 from nearfield.data.instruments import INSTRUMENTS, RATE
@@ -118,7 +118,7 @@ def test_tones_can_be_learnt_but_not_by_statistics_alone(tmp_path: Path) -> None
         return float(f1_score(table["label"][test], probe.predict(scaled[test]), average="macro"))
 
     assert score(loudness) < 0.3
-    assert 0.45 < score(np.stack([statistics(samples) for samples in waves])) < 0.85
+    assert 0.3 < score(np.stack([statistics(samples) for samples in waves])) < 0.85
 
 
 @pytest.mark.parametrize("name", [*TEXTURES])
@@ -147,6 +147,12 @@ def test_half_a_set_is_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             synthetic.make("tones", 0, tmp_path, 8)
     assert not list(tmp_path.iterdir())
     assert (synthetic.make("tones", 0, tmp_path, 8) / "labels.csv").is_file()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(WorkError, match="NEARFIELD_CACHE"):
+        synthetic.make("tones", 0, tmp_path / "file", 8)
 
 
 def test_without_a_folder_it_lies_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

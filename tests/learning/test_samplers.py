@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -402,6 +402,7 @@ def test_every_tile_with_a_neighbour_is_an_anchor_once_an_epoch(
     count: int, seed: int, batch: int, neighbours: int, jitter: bool, mode: str
 ) -> None:
     facts = facts_of(count, seed)
+    assume(len(set(facts.recordings)) > 1)
     chosen = {"kind": "tiles", "batch": batch, "neighbours": neighbours, "jitter": jitter, "mode": mode}
     sampler: TileSampler = built({**chosen, "range_seconds": 4.0}, facts)
     close = relation("time", range_seconds=4.0).build(facts)
@@ -605,7 +606,8 @@ def test_tags_and_their_clips_are_drawn_uniformly(guard: bool) -> None:
     facts = facts_of(30, seed=2)
     tags = facts.tags.copy()
     tags[:, 5] = False
-    tags[3, 5] = True  # one clip alone cannot make a triplet
+    tags[3, [0, 5]] = True  # one clip alone cannot make a triplet of tag 5
+    tags[4, :5] = True  # shares a tag with everyone: guarded, it is no anchor
     facts = replace(facts, tags=tags)
     sampler: TagTripletSampler = built({"kind": "tag_triplets", "guard": guard}, facts)
     assert sampler.dropped == ("tag 5",)

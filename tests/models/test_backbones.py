@@ -13,6 +13,7 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.resnet import ResNet, ResNet18Settings, ResNet50Settings
+from nearfield.models.backbones.small_convnet import Residual
 from nearfield.models.batch_norm import settle
 from nearfield.models.pooling import pooling
 
@@ -270,6 +271,14 @@ def test_the_recurrence_of_conv_gru_steps_over_time() -> None:
     assert seen[0] == (2, 10, 32 * 32)
     assert torch.equal(before[..., :4], after[..., :4])
     assert not torch.equal(before[..., -1], after[..., -1])
+
+
+def test_a_residual_layer_that_says_nothing_lets_the_map_through() -> None:
+    layer = Residual(3)
+    map = torch.rand(2, 3, 4, 5)
+    assert not torch.allclose(layer(map), map)
+    nn.init.zeros_(layer.bn.weight)
+    assert torch.equal(layer(map), map)
 
 
 def test_too_few_frames_are_refused_with_what_to_do() -> None:

@@ -19,10 +19,14 @@ class Settings(BaseModel):
 
 
 def kinds(family: Any) -> dict[str, type[Settings]]:
-    """The members of a family (a union of settings classes, annotated or not), by their `kind`."""
+    """The members of a family (a union of settings classes, annotated or not), by their `kind`.
+
+    A member that stands for many kinds (its `kind` has no default) is left out.
+    """
     union = get_args(family)[0] if get_origin(family) is Annotated else family
     members = [get_args(m)[0] if get_origin(m) is Annotated else m for m in (get_args(union) or (union,))]
-    return {member.model_fields["kind"].default: member for member in members}
+    by_kind = {member.model_fields["kind"].default: member for member in members}
+    return {kind: member for kind, member in by_kind.items() if isinstance(kind, str)}
 
 
 def make(family: Any, where: str, given: Mapping[str, Any]) -> Any:

@@ -45,7 +45,7 @@ class _Kept:
     """A row that can be used."""
 
     position: int
-    path: Path
+    path: str
     name: str
     """The file's path from the table on."""
     span: Span
@@ -66,7 +66,7 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     if not kept:
         first = "".join(f"\n  {problem}" for problem in problems[:3])
         raise DataError(
-            f"{listing.source}: none of the {len(names)} clips can be used. The first reasons:{first}"
+            f"{listing.source}: not one clip can be used, of {len(names)}. The first reasons:{first}"
         )
     lines = tuple(listing.lines[clip.position] for clip in kept)
     starts = dict(Counter(clip.span.how for clip in kept))
@@ -81,7 +81,7 @@ def _origin(column: str | None, otherwise: str) -> str:
 
 def _kind(names: list[str]) -> Kind:
     """Pictures where most of the files are called so; else sounds."""
-    shown = sum(Path(name).suffix.lower() in pictures.SUFFIXES for name in names)
+    shown = sum(os.path.splitext(name)[1].lower() in pictures.SUFFIXES for name in names)
     return "picture" if shown * 2 > len(names) else "sound"
 
 
@@ -129,12 +129,15 @@ def _doubled(line: int | None) -> Fault:
     return Fault("doubled", reason, cure)
 
 
-def _relative(path: Path, base: Path) -> str:
+def _relative(path: str, base: Path) -> str:
     """The path from the table on; from the root where there is no way (another drive)."""
+    inside = os.path.join(base, "")
+    if path.startswith(inside):
+        return path[len(inside) :].replace(os.sep, "/")
     try:
-        return Path(os.path.relpath(path, base)).as_posix()
+        return os.path.relpath(path, base).replace(os.sep, "/")
     except ValueError:
-        return path.as_posix()
+        return path.replace(os.sep, "/")
 
 
 def _identity(name: str, span: Span, length: float | None) -> str:
@@ -153,7 +156,7 @@ def _assemble(listing: Listing, parts: Parts, kept: list[_Kept]) -> pd.DataFrame
     standard = pd.DataFrame(
         {
             "id": [clip.id for clip in kept],
-            "path": [str(clip.path) for clip in kept],
+            "path": [clip.path for clip in kept],
             "start": [clip.span.start for clip in kept],
             "seconds": [clip.span.seconds for clip in kept],
             "moment": [clip.span.moment for clip in kept],

@@ -212,15 +212,15 @@ def _strangers(ids: Sequence[str], stored: Mapping[str, str], path: Path) -> tup
     """What a stored split and a collection do not share."""
     new = [clip for clip in ids if clip not in stored]
     if len(new) == len(ids):
-        raise DataError(f"{path}: the split knows none of the {len(ids)} clips. Was it made for other data?")
+        raise DataError(f"{path}: the split knows no clip of this collection. Was it made for other data?")
     found = []
     if new:
-        reason = f"{len(new)} clips are not in the stored split and take no part, the first being {new[0]}."
+        reason = f"clips that the split does not know take no part ({len(new)}, the first being {new[0]})."
         found.append(
             Problem("new_clips", path.name, None, reason, "Make a new split to use them.", "warning")
         )
     gone = sorted(set(stored).difference(ids))
     if gone:
-        reason = f"{len(gone)} clips of the stored split are gone, the first being {gone[0]}."
+        reason = f"clips of the split are gone ({len(gone)}, the first being {gone[0]})."
         found.append(Problem("gone_clips", path.name, None, reason, "Bring them back.", "warning"))
     return tuple(found)

@@ -38,7 +38,7 @@ class Problem:
 class Fault(DataError):  # noqa: N818  (a fault is what it is about; it is listed more often than raised)
     """A clip that cannot be used, with kind, reason and cure apart so that a report can list it."""
 
-    def __init__(self, kind: str, reason: str, cure: str = AGAIN, path: Path | None = None) -> None:
+    def __init__(self, kind: str, reason: str, cure: str = AGAIN, path: Path | str | None = None) -> None:
         super().__init__(f"{path}: {reason} {cure}" if path else f"{reason} {cure}")
         self.kind, self.reason, self.cure = kind, reason, cure
 
@@ -47,10 +47,13 @@ class Fault(DataError):  # noqa: N818  (a fault is what it is about; it is liste
         return Problem(self.kind, path, row, self.reason, self.cure)
 
 
-def check_file(path: Path) -> None:
-    """Raises Fault unless `path` is a regular file, or a link to one, with something in it."""
+def check_file(path: Path | str) -> os.stat_result:
+    """The status of a regular file (or of one that `path` links to) with something in it.
+
+    Raises Fault for anything else.
+    """
     try:
-        status = path.stat()
+        status = os.stat(path)
     except PermissionError:
         raise _forbidden(path) from None
     except (OSError, ValueError):
@@ -62,7 +65,8 @@ def check_file(path: Path) -> None:
         raise Fault("empty", "the file is empty: 0 bytes.", path=path)
     if not os.access(path, os.R_OK):
         raise _forbidden(path)
+    return status
 
 
-def _forbidden(path: Path) -> Fault:
+def _forbidden(path: Path | str) -> Fault:
     return Fault("forbidden", "it may not be read.", "Allow yourself to read it.", path)

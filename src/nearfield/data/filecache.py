@@ -5,6 +5,7 @@ cache at once; where it cannot be used (read-only, damaged, on a disk without lo
 """
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,10 +20,10 @@ _SETTLED = 2.0
 """Seconds after which a file's time of change is trusted: it could be written twice within one tick."""
 
 
-def file_key(path: Path) -> FileKey:
-    """What a file is known by. Raises OSError where it is not there."""
-    status = path.stat()
-    return str(path.absolute()), status.st_size, status.st_mtime_ns
+def file_key(path: Path | str, status: os.stat_result | None = None) -> FileKey:
+    """What a file is known by; `status` where it is at hand. Raises OSError where there is no file."""
+    status = status or os.stat(path)
+    return os.path.abspath(path), status.st_size, status.st_mtime_ns
 
 
 def recall(subject: str, keys: Iterable[FileKey]) -> dict[FileKey, str]:

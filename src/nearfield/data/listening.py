@@ -64,7 +64,10 @@ def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault
             place += waves.shape[1]
     except Fault as fault:
         trouble = fault
-    return [trouble if trouble and place < ear.last else ear.heard(cut_off) for ear in ears]
+    whole = [not trouble or first < place >= ear.last for ear in ears]
+    return [
+        ear.heard(cut_off) if done or not trouble else trouble for ear, done in zip(ears, whole, strict=True)
+    ]
 
 
 class _Ear:

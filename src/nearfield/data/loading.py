@@ -1,16 +1,14 @@
 """The loader: draws in, batches out, in the order of the draws whatever the number of threads."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
 
-from nearfield.core.nouns import Batch, Draw
+from nearfield.core.nouns import Batch, Draw, Vectors
 from nearfield.data.signals import Signals
+from nearfield.data.threads import in_order
 
 
 @dataclass(frozen=True)
@@ -33,26 +31,15 @@ class Loader:
     """Batches that may be finished or under way beyond the one being read."""
 
     def __iter__(self) -> Iterator[Batch]:
-        if not self.workers:
-            yield from map(self.batch, self.draws)
-            return
-        draws = iter(self.draws)
-        pool = ThreadPoolExecutor(self.workers, "load")
-        try:
-            queue: deque[Future[Batch]] = deque()
-            for draw in islice(draws, max(self.ahead, self.workers)):
-                queue.append(pool.submit(self.batch, draw))
-            while queue:
-                batch = queue.popleft().result()
-                queue.extend(pool.submit(self.batch, draw) for draw in islice(draws, 1))
-                yield batch
-        finally:
-            pool.shutdown(cancel_futures=True)
+        # The reader's thread takes the memory: what other threads take is not kept for the next batch.
+        shape = self.signals.shape(self.length)
+        blanks = ((draw, np.empty((len(draw), *shape), np.float32)) for draw in self.draws)
+        return in_order(self._batch, blanks, self.workers, self.ahead, "load")
 
-    def batch(self, draw: Draw) -> Batch:
+    def _batch(self, blank: tuple[Draw, Vectors]) -> Batch:
         """One batch, float32 (B, *signals.shape(length))."""
+        draw, out = blank
         signals, length = self.signals, self.length
-        out = np.empty((len(draw), *signals.shape(length)), np.float32)
         starts = np.rint(draw.starts * signals.rate).astype(np.int64).tolist()
         for item, row, start in zip(out, draw.rows.tolist(), starts, strict=True):
             last = max(0, signals.length(row) - length)

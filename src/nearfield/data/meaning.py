@@ -57,9 +57,9 @@ def _by_side(pairs: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
 
 def _sides(collection: Collection) -> Iterator[Problem]:
     counts = Counter(collection.table["split"])
-    for side, purpose in (("train", "be learnt from"), ("test", "be judged by")):
+    for side, purpose in (("train", "learnt"), ("test", "judged")):
         if not counts[side]:
-            reason = f"there are no {side} clips, so nothing can {purpose}."
+            reason = f"there are no {side} clips, so nothing can be {purpose}."
             yield _warning(f"no_{side}", collection.name, reason, f"Give some clips the split {side}.")
 
 
@@ -114,8 +114,8 @@ def _unmarked(collection: Collection, what: str, marked: list[bool]) -> Iterator
     missing = marked.count(False)
     if any(marked) and missing:
         first = collection.table["id"].iloc[marked.index(False)]
-        reason = f"{missing} of {len(marked)} clips have no {what}, the first being {first}."
-        cure = f"Fill them in; where the relation is {what} they take no part."
+        reason = f"clips have no {what} ({missing} of {len(marked)}, the first being {first})."
+        cure = "Fill it in; until then they take no part where it is asked for."
         yield _warning(f"no_{what}", collection.name, reason, cure)
 
 

@@ -1,7 +1,7 @@
 """Finds the files that a table names and looks at their headers, each once, remembering what it saw."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,39 +12,42 @@ from nearfield.data.listing import Kind
 
 Progress = Callable[[int, int], None]
 
-Probed = dict[str, tuple[Path, float | None] | Fault]
+Probed = dict[str, tuple[str, float | None] | Fault]
 """For each name in a table: its file and length in seconds (None for pictures), or what is wrong with it."""
 
 _THREADS = 4  # opening files on a slow disk waits more than it works
 
 
-def probe(names: Sequence[str], base: Path, kind: Kind, progress: Progress | None = None) -> Probed:
-    """Every name once. `progress` gets how many of how many files were looked at."""
-    every = sorted(set(names))
+def probe(names: Iterable[str], base: Path, kind: Kind, progress: Progress | None = None) -> Probed:
+    """Every name once. `progress` gets how many of how many files were opened; known ones are not."""
+    folder = str(base)
     found: Probed = {}
     keys: dict[str, FileKey] = {}
-    for name in every:
+    for name in sorted(set(names)):
         try:
-            path = locate(name, base)
-            check_file(path)
-            keys[name] = file_key(path)
+            path = locate(name, folder)
+            keys[name] = file_key(path, check_file(path))
         except Fault as fault:
             found[name] = fault
     known = recall(kind, keys.values())
-    seen: dict[FileKey, str] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        looks = pool.map(lambda name: known.get(keys[name]) or _look(Path(keys[name][0]), kind), keys)
-        for done, (name, what) in enumerate(zip(keys, looks, strict=True), 1):
-            path = Path(keys[name][0])
-            found[name] = (
-                what if isinstance(what, Fault) else (path, float(what) if what != "picture" else None)
-            )
-            if isinstance(what, str) and keys[name] not in known:
-                seen[keys[name]] = what
-            if progress:
-                progress(done, len(keys))
-    remember(kind, seen)
+    looked = _look_at(sorted(set(keys.values()).difference(known)), kind, progress)
+    remember(kind, {key: seen for key, seen in looked.items() if isinstance(seen, str)})
+    for name, key in keys.items():
+        seen = known.get(key) or looked[key]
+        length = None if kind == "picture" or isinstance(seen, Fault) else float(seen)
+        found[name] = seen if isinstance(seen, Fault) else (key[0], length)
     return found
+
+
+def _look_at(keys: list[FileKey], kind: Kind, progress: Progress | None) -> dict[FileKey, str | Fault]:
+    """What each header says; `progress` as for `probe`."""
+    looked: dict[FileKey, str | Fault] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for key, seen in zip(keys, pool.map(lambda key: _look(Path(key[0]), kind), keys), strict=True):
+            looked[key] = seen
+            if progress:
+                progress(len(looked), len(keys))
+    return looked
 
 
 def _look(path: Path, kind: Kind) -> str | Fault:
@@ -58,7 +61,7 @@ def _look(path: Path, kind: Kind) -> str | Fault:
         return fault
 
 
-def locate(name: str, base: Path) -> Path:
+def locate(name: str, base: str) -> str:
     """The file that a table means: absolute, or from the table's folder on, also upwards; `\\` counts as `/`.
 
     Raises Fault for a name that is empty, an address, or impossible.
@@ -69,7 +72,7 @@ def locate(name: str, base: Path) -> Path:
         raise Fault("address", "it is an address, and nothing is fetched.", "Download it and give its path.")
     if "\0" in name:
         raise Fault("no_path", "the path holds a zero byte.", "Correct the path.")
-    path = base / name
+    path = os.path.join(base, name)
     if "\\" in name and not os.path.lexists(path):
-        path = base / name.replace("\\", "/")
-    return Path(os.path.abspath(path))
+        path = os.path.join(base, name.replace("\\", "/"))
+    return os.path.abspath(path)

@@ -51,7 +51,7 @@ def _blank(each: Sequence[str], source: str) -> tuple[Problem, ...]:
     count = each.count("")
     if not count:
         return ()
-    reason = f"{count} of {len(each)} clips have no split and take no part in training or judging."
+    reason = f"clips without a split take no part in training or judging ({count} of {len(each)})."
     return (Problem("no_split", source, None, reason, "Write train, val or test into each row.", "warning"),)
 
 
@@ -61,6 +61,6 @@ def _carved(each: Sequence[str], source: str) -> tuple[Problem, ...]:
         reason = "there are no val clips, and train is a single group, so none could be taken from it."
         cure = "Add groups, or give some clips the split val."
     else:
-        reason = f"there were no val clips; {count} were taken from train, in whole groups."
+        reason = f"there were no val clips: whole groups of train were taken ({count} in all)."
         cure = "To choose them yourself, give some clips the split val."
     return (Problem("no_val", source, None, reason, cure, "warning"),)

@@ -4,37 +4,28 @@ A source is known by its contents, so a moved or copied file is not decoded agai
 samples at the rate asked for, pictures as bytes; see `packs` for the files.
 """
 
-import errno
 import shutil
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nearfield.core.errors import DataError, WorkError
-from nearfield.core.machine import usable_cores
+from nearfield.core.errors import DataError
 from nearfield.data.audio import Waves, describe
 from nearfield.data.cache import cache_folder
 from nearfield.data.collection import Collection
 from nearfield.data.decoding import sound_blocks, square
 from nearfield.data.digests import content_digests
+from nearfield.data.faults import check_file
+from nearfield.data.filling import Blocks, Filling, Progress, refuse
 from nearfield.data.locks import locked
-from nearfield.data.packs import Packs, PackWriter
+from nearfield.data.packs import Packs
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals, Signals
+from nearfield.data.space import writing_to
 from nearfield.data.trimming import sounding
-
-Progress = Callable[[int, int], None]
-"""Told how many of how many are done; may be called from several threads, one at a time."""
-
-Blocks = Callable[[Path], Iterable[npt.NDArray[Any]]]
-
-PACK_BYTES = 1 << 28
-"""About as much goes into one pack; a longer source has one of its own."""
 
 VERSION = 1
 """To be raised when what is kept for the same file changes."""
@@ -120,17 +111,29 @@ class Store:
     ) -> list[npt.NDArray[Any]]:
         """What is kept of each path; `weigh` says how many bytes that will be."""
         unique = list(dict.fromkeys(paths))
-        digests = dict(zip(unique, content_digests(unique), strict=True))
+        digests = dict(zip(unique, _digests(unique), strict=True))
         sources = {digest: path for path, digest in digests.items()}
         places = packs.places()
         if not sources.keys() <= places.keys():
-            with locked(packs.folder / "lock"):
+            with writing_to(packs.folder, 0), locked(packs.folder / "lock"):
                 places = packs.places()  # another process may have decoded them while we waited
                 missing = {digest: path for digest, path in sources.items() if digest not in places}
-                _Decoding(packs, missing, blocks, weigh, progress).run()
+                Filling(packs, missing, blocks, weigh, progress).run()
             places = packs.places()
         views = dict(zip(sources, packs.views(places[digest] for digest in sources), strict=True))
         return [views[digests[path]] for path in paths]
+
+
+def _digests(paths: list[Path]) -> list[str]:
+    """What each file holds. Raises DataError naming every file that is not there."""
+    faults = []
+    for path in paths:
+        try:
+            check_file(path)
+        except DataError as fault:
+            faults.append(str(fault))
+    refuse(faults)
+    return content_digests(paths)
 
 
 def _same_channels(paths: list[Path], sources: list[npt.NDArray[Any]]) -> None:
@@ -143,11 +146,10 @@ def _same_channels(paths: list[Path], sources: list[npt.NDArray[Any]]) -> None:
 
 
 def _clip(path: Path, source: Waves, rate: int, start: float, seconds: float) -> Waves:
-    """The clip's own part of its source (C, T), to the end where it ends within a sample of it."""
+    """The clip's own part of its source (C, T); to the end where no length is given."""
     samples = source.shape[1]
-    first, last = round(start * rate), round((start + seconds) * rate)
-    if seconds <= 0 or last >= samples - 1:
-        last = samples
+    first = round(start * rate)
+    last = min(samples, round((start + seconds) * rate)) if seconds > 0 else samples
     if first >= last:
         raise DataError(
             f"{path}: the clip from {start:g} s on holds no sample; the file has {samples / rate:g} s. "
@@ -159,99 +161,3 @@ def _clip(path: Path, source: Waves, rate: int, start: float, seconds: float) ->
 def _trimmed(clip: Waves, decibels: float) -> Waves:
     first, last = sounding(clip, decibels)
     return clip[:, first:last]
-
-
-class _Decoding:
-    """Decodes what is missing, in groups of about a pack, each by one thread with bounded memory."""
-
-    def __init__(
-        self,
-        packs: Packs,
-        missing: dict[str, Path],
-        blocks: Blocks,
-        weigh: Callable[[Path], int],
-        progress: Progress | None,
-    ) -> None:
-        self._packs, self._missing, self._blocks, self._progress = packs, missing, blocks, progress
-        self._weigh = weigh
-        self._done = 0
-        self._faults: dict[str, DataError] = {}
-        self._lock, self._stop = threading.Lock(), threading.Event()
-
-    def run(self) -> None:
-        """Writes the packs. What could be decoded is kept even where another file has a fault."""
-        weights = self._weights()
-        needed, workers = sum(weights.values()), usable_cores()
-        groups = list(_groups(weights, max(1, min(PACK_BYTES, needed // (4 * workers)))))
-        try:
-            with ThreadPoolExecutor(workers, "decode") as pool:
-                try:
-                    list(pool.map(self._write, groups))
-                except BaseException:
-                    self._stop.set()
-                    raise
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            raise WorkError(_no_space(self._packs.folder, needed)) from error
-        self._report()
-
-    def _weights(self) -> dict[str, int]:
-        weights: dict[str, int] = {}
-        for digest, path in self._missing.items():
-            try:
-                weights[digest] = self._weigh(path)
-            except DataError as fault:
-                self._faults[digest] = fault
-        return weights
-
-    def _write(self, group: list[str]) -> None:
-        with self._packs.writing() as writer:
-            for digest in group:
-                if self._stop.is_set():
-                    return
-                self._add(writer, digest)
-
-    def _add(self, writer: PackWriter, digest: str) -> None:
-        try:
-            writer.add(digest, self._blocks(self._missing[digest]))
-        except DataError as fault:
-            self._faults[digest] = fault
-        with self._lock:
-            self._done += 1
-            if self._progress:
-                self._progress(self._done, len(self._missing))
-
-    def _report(self) -> None:
-        faults = [
-            _named(path, self._faults[key]) for key, path in self._missing.items() if key in self._faults
-        ]
-        if faults:
-            more = [f"... and {len(faults) - 10} more."] if len(faults) > 10 else []
-            raise DataError("\n".join([*faults[:10], *more]))
-
-
-def _named(path: Path, error: DataError) -> str:
-    return str(error) if str(path) in str(error) else f"{path}: {error}"
-
-
-def _groups(weights: dict[str, int], limit: int) -> Iterator[list[str]]:
-    """Keys in their order, in groups of about `limit` together."""
-    group: list[str] = []
-    total = 0
-    for key, weight in weights.items():
-        group.append(key)
-        total += weight
-        if total >= limit:
-            yield group
-            group, total = [], 0
-    if group:
-        yield group
-
-
-def _no_space(folder: Path, needed: int) -> str:
-    free = shutil.disk_usage(folder).free
-    return (
-        f"{folder}: no space left to keep decoded files: {needed / 1e6:,.1f} MB are needed and "
-        f"{free / 1e6:,.1f} MB free. Free some, or set NEARFIELD_CACHE to a folder on another disk."
-    )

@@ -34,7 +34,7 @@ def read_table(path: Path) -> Listing:
 
 def cell_text(value: object) -> str:
     """A cell as text without blanks around it: missing is "", and 3.0 is "3" as it was before a gap."""
-    if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))

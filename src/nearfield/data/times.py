@@ -62,9 +62,9 @@ def settle(starts: list[str], seconds: str, end: str, length: float) -> Span:
 
 
 def _only_as_long(length: float, wanted: float, start: float) -> bool:
-    """True where the file has just the clip's length, so that a clip at `start` would not fit inside."""
+    """True where the file has just the clip's length and leaves no room for a start inside it."""
     slack = SLACK_SECONDS + SLACK_SHARE * wanted
-    return abs(length - wanted) <= slack and start + wanted > length + SLACK_SECONDS
+    return abs(length - wanted) <= slack and not 0 <= start <= length + SLACK_SECONDS - wanted
 
 
 def _starts(cells: list[str]) -> tuple[float | None, float | None]:

@@ -64,7 +64,8 @@ def recording_first(
 ) -> dict[str, Floats]:
     """The multi-label recall of listing the query's own recording first, in order of row, then chance.
 
-    `recordings` are those of the queries and of the gallery; raises RequestError where the search bars sources.
+    `recordings` are those of the queries and of the gallery. Raises RequestError where the search bars
+    sources.
     """
     if search.query_sources is not None:
         raise RequestError("recording_first: the search bars sources, so there may be nothing to put first.")
@@ -82,7 +83,7 @@ def recording_first(
 def hub_scores(
     search: Search, query_tags: Bools, gallery_tags: Bools, cutoffs: tuple[int, ...] = CUTOFFS
 ) -> dict[str, Floats]:
-    """What one fixed list scores for every query: the clips with the most tags, the first row of equals first."""
+    """What one fixed list scores for every query: the clips with the most tags, equals in order of row."""
     order = np.argsort(-gallery_tags.sum(axis=1), kind="stable")
     index = _first_allowed(search, order, max(cutoffs))
     scores = listed_scores(index, query_tags, gallery_tags, cutoffs)
@@ -92,7 +93,7 @@ def hub_scores(
 def guess_scores(train_labels: Ints, labels: Ints) -> dict[str, float]:
     """Accuracy and macro F1 of guessing each clip's label by its share in train, both to first order.
 
-    With shares p in `labels` and q in `train_labels`, accuracy is sum p q, and a class has F1 2 p q / (p + q).
+    With shares p in `labels` and q in `train_labels`, accuracy is sum p q; a class's F1 is 2 p q / (p + q).
     """
     classes = int(max(train_labels.max(initial=0), labels.max(initial=0))) + 1
     q = np.bincount(train_labels, minlength=classes) / max(len(train_labels), 1)

@@ -12,7 +12,9 @@ def check_vectors(name: str, vectors: npt.NDArray[Any]) -> None:
     """Raises RequestError unless `vectors` is (N, D) of floats, WorkError where one of them is not finite."""
     if vectors.ndim != 2 or vectors.shape[1] == 0 or not np.issubdtype(vectors.dtype, np.floating):
         given = f"shape {vectors.shape}, {vectors.dtype}"
-        raise RequestError(f"{name}: one row a clip and one column a dimension is wanted, as floats; given: {given}.")
+        raise RequestError(
+            f"{name}: one row a clip and one column a dimension is wanted, as floats; given: {given}."
+        )
     wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(wrong):
         raise WorkError(

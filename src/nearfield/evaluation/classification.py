@@ -45,7 +45,9 @@ class Confusion:
     """(C, C): rows are the reference, columns what was predicted."""
 
 
-def classification_scores(reference: Ints, predicted: Ints, weights: Floats | None = None) -> dict[str, Floats]:
+def classification_scores(
+    reference: Ints, predicted: Ints, weights: Floats | None = None
+) -> dict[str, Floats]:
     """Every metric of this file: names to (draws,) for `weights` (draws, N), or to (1,) without weights.
 
     Raises RequestError where a label is negative or lengths differ. No clips at all score 0.
@@ -70,9 +72,7 @@ def class_table(
 ) -> tuple[ClassScore, ...]:
     """Precision, recall, F1 and supports of every class that is in the reference or predicted."""
     validate(reference, predicted)
-    right, support, claimed = (
-        part.sum(axis=0) for part in _indicators(reference, predicted, len(names))
-    )
+    right, support, claimed = (part.sum(axis=0) for part in _indicators(reference, predicted, len(names)))
     in_train = np.bincount(train_labels, minlength=len(names))
     table = []
     for number in np.flatnonzero(support + claimed > 0).tolist():

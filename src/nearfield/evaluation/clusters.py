@@ -3,7 +3,7 @@
 Conventions
 -----------
 Vectors (N, D), labels class numbers, all known. Distances are Euclidean, on unit vectors where the space's
-distance is the cosine. Beyond `MOST` clips a fixed drawn subset is measured, and `clusters/clips` says how many.
+distance is the cosine. Beyond `MOST` clips a fixed drawn subset is measured; `clips` says how many.
 
 Metrics
 -------
@@ -15,7 +15,7 @@ Metrics
 
 import numpy as np
 
-from nearfield.core.nouns import Distance, Ints, Vectors
+from nearfield.core.nouns import Distance, Floats, Ints, Vectors
 from nearfield.core.seeds import entropy, stream
 from nearfield.evaluation.checks import check_lengths, check_vectors
 from nearfield.evaluation.neighbours import unit
@@ -51,7 +51,7 @@ def cluster_scores(
     return scores | {"clips": float(len(vectors))}, baseline
 
 
-def _k_means(space: Vectors, classes: int, seed: int) -> Ints:
+def _k_means(space: Floats, classes: int, seed: int) -> Ints:
     """(N,) cluster numbers by scikit-learn's k-means, the best of a few starts."""
     from sklearn.cluster import KMeans
 
@@ -62,7 +62,7 @@ def _k_means(space: Vectors, classes: int, seed: int) -> Ints:
     return np.asarray(found, dtype=np.int64)
 
 
-def _agreement(space: Vectors, labels: Ints, found: Ints) -> dict[str, float]:
+def _agreement(space: Floats, labels: Ints, found: Ints) -> dict[str, float]:
     from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score, silhouette_score
 
     return {

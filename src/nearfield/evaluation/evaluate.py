@@ -16,7 +16,6 @@ tag is not known to lack them: tag measures leave it out.
 from collections.abc import Mapping
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from nearfield.core.errors import DataError, choose
 from nearfield.core.nouns import Facts, Ints, Vectors
@@ -27,6 +26,7 @@ from nearfield.evaluation.label_measures import measure_labels
 from nearfield.evaluation.result import ClipScores, Result
 from nearfield.evaluation.space_measures import measure_space
 from nearfield.evaluation.tag_measures import measure_tags
+from nearfield.evaluation.threads import one_thread
 
 FEW_GROUPS = 10
 """Groups below which an interval is said to be rough."""
@@ -37,9 +37,9 @@ def evaluate(
 ) -> Result:
     """Scores one split of a space.
 
-    `vectors` (N, D), one a clip; `facts` of the same N clips; `splits` names to rows, of which `train` teaches
-    the probes and `val` decides their strength. Raises DataError where the split holds no clips, WorkError
-    where vectors are not finite.
+    `vectors` (N, D), one a clip; `facts` of the same N clips; `splits` names to rows, of which `train`
+    teaches the probes and `val` decides their strength. Raises DataError where the split holds no clips,
+    WorkError where vectors are not finite.
     """
     settings = settings or EvaluationSettings()
     check_vectors("vectors", vectors)
@@ -57,8 +57,7 @@ def evaluate(
     val = None if settings.split == "val" or not len(splits.get("val", ())) else side("val")
     case = Case(side(settings.split), side("train"), val, settings)
     found = Findings(len(rows), _resamples(case))
-    # Many small products: a second thread of BLAS costs more than it gives, most of all on a busy machine.
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread():
         measure_labels(case, found)
         measure_tags(case, found)
         measure_space(case, found)

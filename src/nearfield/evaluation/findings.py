@@ -9,7 +9,7 @@ from nearfield.core.nouns import Bools, Distance, Facts, Floats, Ints, Vectors
 from nearfield.core.settings import Settings
 from nearfield.evaluation.classification import ClassScore, Confusion
 from nearfield.evaluation.geometry import Centroids
-from nearfield.evaluation.intervals import Resamples, interval, weighted_mean
+from nearfield.evaluation.intervals import Resamples, mirrored_interval, percentile_interval, weighted_mean
 from nearfield.evaluation.neighbours import Search
 from nearfield.evaluation.result import TagScore
 
@@ -23,8 +23,8 @@ class EvaluationSettings(Settings):
     """By which distance neighbours are near; for vectors that are not normalised, `euclidean`."""
     balanced: bool = False
     """Whether the linear probes weigh rare classes like common ones."""
-    dense_probe: bool = False
-    """Whether a small network reads the labels too; it takes longer than all else together."""
+    dense_probe: bool = True
+    """Whether a small network reads the labels too."""
     draws: int = Field(1000, ge=0)
     """Resamples of the groups of the split, for intervals; 0 for none."""
     near_seconds: float = Field(10.0, gt=0)
@@ -50,15 +50,25 @@ class Side:
         return Side(self.vectors[rows], self.facts.take(rows))
 
     @property
+    def labelled(self) -> Bools:
+        """(n,) where the label is known."""
+        return np.asarray(self.facts.labels >= 0)
+
+    @property
+    def tagged(self) -> Bools:
+        """(n,) where there is a tag: a clip without any is not known to lack them."""
+        return np.asarray(self.facts.tags.any(axis=1))
+
+    @property
     def sources(self) -> Ints:
-        """(n,) the group of each clip, or where it is not known its recording, numbered apart; -1 for neither."""
+        """(n,) the group of each clip, else its recording, numbered apart; -1 where neither is known."""
         groups, recordings = self.facts.groups, self.facts.recordings
         # Recordings take the odd numbers and groups the even, so both sides of a search number them alike.
         by_recording = np.where(recordings >= 0, 2 * recordings + 1, -1)
         return np.asarray(np.where(groups >= 0, 2 * groups, by_recording))
 
     def search(self, gallery: "Side", distance: Distance, barred: bool) -> Search:
-        """These clips look among `gallery`; `barred` leaves their own sources out. Among itself, never itself."""
+        """They look among `gallery`, never finding themselves; `barred` leaves out their own sources."""
         own = np.arange(len(self)) if gallery is self else None
         if not barred:
             return Search(self.vectors, gallery.vectors, distance, own)
@@ -115,10 +125,9 @@ class Findings:
                 self.metrics[f"{prefix}/{name}"] = float(np.nanmean(values))
 
     def drawn(self, name: str, values: Floats) -> None:
-        """The interval of a metric that is no mean: its `values` (draws,) under resampling."""
-        ends = interval(values)
-        if ends is not None:
-            self.intervals[name] = ends
+        """The interval of a metric that is no mean over clips: its `values` (draws,) under resampling."""
+        if self.resamples is not None:
+            self._keep(name, mirrored_interval(self.metrics[name], values, self.resamples.groups))
 
     def resample_means(self) -> None:
         """Intervals of all metrics that are means over clips, in one pass over the draws."""
@@ -127,4 +136,8 @@ class Findings:
         # Clips, then metrics: one product a block of draws serves them all.
         values = self.resamples.apply(weighted_mean(np.stack(list(self.scores.values()), axis=1)))
         for column, name in enumerate(self.scores):
-            self.drawn(name, values[:, column])
+            self._keep(name, percentile_interval(values[:, column], self.resamples.groups))
+
+    def _keep(self, name: str, ends: tuple[float, float] | None) -> None:
+        if ends is not None:
+            self.intervals[name] = ends

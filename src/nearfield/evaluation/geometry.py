@@ -86,7 +86,7 @@ def effective_rank(vectors: Vectors) -> float:
 
 
 def hubness(vectors: Vectors, distance: Distance = "cosine", neighbours: int = HUB_NEIGHBOURS) -> float:
-    """Skewness of the k-occurrence of (N, D) vectors, each searched among all others; 0 where all are alike."""
+    """Skewness of the k-occurrence of (N, D) vectors, each searched among all others; 0 where it is even."""
     if len(vectors) < 3:
         return 0.0
     index, _ = nearest(Search.within(vectors, distance), min(neighbours, len(vectors) - 1))

@@ -2,8 +2,14 @@
 
 Conventions: clips of one group (speaker, source, recording) are not independent, so whole groups are drawn,
 with putting back, as many as there are (cluster bootstrap; Davison and Hinkley 1997, chapter 3.8). A clip
-whose group is not known (-1) is a group of its own. Intervals are percentiles of the draws, 95 % unless said.
-Every score of an evaluation uses the same draws, so that differences of scores are paired.
+whose group is not known (-1) is a group of its own. Every score of an evaluation uses the same draws, so that
+differences of scores are paired.
+
+Intervals are for 95 %. Few groups make the bootstrap too narrow, so the percentiles are moved outwards as
+the t distribution asks (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", the expanded
+percentile interval). Macro F1 and the areas are biased in small sets, and twice as much in a resample of one:
+percentiles of macro PR-AUC held the truth in as few as 16 of 100 simulated sets, their mirror image about the
+figure in 85 to 90. So means over clips have percentile intervals, all else has mirrored ones.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm, t
 
 from nearfield.core.nouns import Floats, Ints
 from nearfield.core.seeds import stream
@@ -44,7 +51,7 @@ class Resamples:
     @property
     def groups(self) -> int:
         """How many groups there are."""
-        return self.counts.shape[1]
+        return int(self.counts.shape[1])
 
     def weights(self) -> Iterator[Floats]:
         """Yields (some draws, N) blocks of how often each clip counts."""
@@ -57,17 +64,35 @@ class Resamples:
         return np.concatenate([statistic(weights) for weights in self.weights()])
 
 
-def interval(values: Floats, level: float = 0.95) -> tuple[float, float] | None:
-    """The middle `level` of the draws' `values`, without those that are undefined; None where all are."""
+def percentile_interval(values: Floats, groups: int, level: float = 0.95) -> tuple[float, float] | None:
+    """The middle `level` of the draws' `values`, moved outwards for few `groups`.
+
+    Draws in which the score is undefined are left out; None where none is left or there is but one group.
+    """
     kept = values[np.isfinite(values)]
-    if not len(kept):
+    if not len(kept) or groups < 2:
         return None
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    tail = norm.cdf(-np.sqrt(groups / (groups - 1)) * t.ppf((1 + level) / 2, groups - 1))
+    low, high = np.quantile(kept, [tail, 1 - tail])
     return float(low), float(high)
 
 
+def mirrored_interval(
+    figure: float, values: Floats, groups: int, level: float = 0.95
+) -> tuple[float, float] | None:
+    """The percentile interval mirrored about the figure, which takes the bias of small sets off; within 0..1.
+
+    Where the bias is so large that the figure would lie outside, the interval is widened to hold it.
+    """
+    ends = percentile_interval(values, groups, level)
+    if ends is None:
+        return None
+    low, high = 2 * figure - ends[1], 2 * figure - ends[0]
+    return max(0.0, min(low, figure)), min(1.0, max(high, figure))
+
+
 def weighted_mean(scores: Floats) -> Callable[[Floats], Floats]:
-    """A statistic: the mean of per-clip `scores` (N,) or of every column of (N, M), those that are NaN left out."""
+    """A statistic: the mean of per-clip `scores` (N,), or of every column of (N, M), leaving out NaN."""
     defined = np.isfinite(scores)
     filled = np.where(defined, scores, 0.0)
 

@@ -16,13 +16,15 @@ from nearfield.evaluation.retrieval import label_scores, relevant_counts
 
 def measure_labels(case: Case, found: Findings) -> None:
     """Adds every measure of labels that the split allows."""
-    known = case.here.facts.labels >= 0
+    known = case.here.labelled
     at = np.flatnonzero(known)
     if not len(at):
         return
     if len(at) < len(known):
-        found.note(f"{len(known) - len(at)} of {len(known)} clips have no label; measures of labels leave them out.")
-    here, train = case.here.keep(known), case.train.keep(case.train.facts.labels >= 0)
+        found.note(
+            f"{len(known) - len(at)} of {len(known)} clips have no label; label measures leave them out."
+        )
+    here, train = case.here.keep(known), case.train.keep(case.train.labelled)
     _shape(case, here, found)
     distance = case.settings.distance
     _retrieval("retrieval", here, here.search(here, distance, barred=True), at, found)
@@ -48,7 +50,7 @@ def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> No
         found.note(f"The probe did not converge: its gradient is still {probe.model.gradient:.1e}.")
     unseen = int((~np.isin(labels, probe.classes)).sum())
     if unseen:
-        found.note(f"{unseen} of {len(labels)} clips are of classes that train does not hold; they count as wrong.")
+        found.note(f"{unseen} of {len(labels)} clips are of classes that train lacks; they count as wrong.")
     predicted = probe.predict(here.vectors)
     found.metrics |= {
         "probe/converged": float(probe.model.converged),
@@ -103,9 +105,15 @@ def _retrieval(
     labels = gallery.facts.labels if query_labels is None else query_labels
     relevant = relevant_counts(search, labels, gallery.facts.labels)
     able = int((relevant > 0).sum())
-    found.metrics |= {f"{prefix}/queries": float(able), f"{prefix}/queries_left_out": float(len(labels) - able)}
+    found.metrics |= {
+        f"{prefix}/queries": float(able),
+        f"{prefix}/queries_left_out": float(len(labels) - able),
+    }
     if able < len(labels):
-        found.note(f"{prefix}: {able} of {len(labels)} queries have a clip of their label to find; the rest are left out.")
+        found.note(
+            f"{prefix}: {able} of {len(labels)} queries have a clip of their label to find; "
+            "the others are left out."
+        )
     found.means(prefix, label_scores(search, labels, gallery.facts.labels), at)
     found.averages(f"baseline/chance/{prefix}", expected_label_scores(relevant, available(search)))
 
@@ -126,7 +134,7 @@ def _shape(case: Case, here: Side, found: Findings) -> None:
 def _val(case: Case) -> Labelled | None:
     if case.val is None:
         return None
-    val = case.val.keep(case.val.facts.labels >= 0)
+    val = case.val.keep(case.val.labelled)
     return _labelled(val) if len(val) else None
 
 

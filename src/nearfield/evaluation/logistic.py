@@ -91,7 +91,7 @@ def fit(
     start: Logistic | None = None,
     tolerance: float = TOLERANCE,
 ) -> Logistic:
-    """Solves the objective by Newton steps, each by conjugate gradients (Nocedal and Wright 2006, chapter 7.1).
+    """Solves the objective by Newton steps, each by conjugate gradients (Nocedal and Wright 2006, ch. 7.1).
 
     `features` (n, D) standardised; `targets` (n, K) of zeros and ones, one a row for `softmax`;
     `clip_weights` (n, 1) or (n, K) with mean one; `start` is a solution to begin from.

@@ -39,7 +39,7 @@ def tag_scores(
 def listed_scores(
     index: Ints, query_tags: Bools, gallery_tags: Bools, cutoffs: tuple[int, ...] = CUTOFFS
 ) -> dict[str, Floats]:
-    """The same for neighbours that are already listed: `index` (Q, k) gallery rows, -1 where there is none."""
+    """The same for neighbours that are already listed: `index` (Q, k) gallery rows, -1 for none."""
     # One row of no tags at the end is what -1 picks.
     padded = np.vstack([gallery_tags, np.zeros((1, query_tags.shape[1]), dtype=bool)])
     there = index >= 0

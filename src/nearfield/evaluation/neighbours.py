@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 import torch
-from threadpoolctl import threadpool_limits
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Distance, Floats, Ints, Vectors
 from nearfield.evaluation.checks import check_lengths, check_vectors
+from nearfield.evaluation.selection import smallest
+from nearfield.evaluation.threads import one_thread
 
 PRECISE = 2**28
 """Cells (Q x N) up to which distances are worked out in float64."""
@@ -97,7 +97,7 @@ def ranking(search: Search, wanted: Ints) -> Iterator[Ranked]:
 
     def rank(rows: Ints) -> Ranked:
         count = max(1, min(int(wanted[rows].max()), size))
-        index, cells = _smallest(space.cells(rows), count)
+        index, cells = smallest(space.cells(rows), count)
         return Ranked(rows, index, space.distances(rows, cells))
 
     if len(blocks) == 1:
@@ -105,7 +105,7 @@ def ranking(search: Search, wanted: Ints) -> Iterator[Ranked]:
         return
     workers = torch.get_num_threads()
     # One thread of arithmetic in each worker: BLAS threads of several workers would wait for each other.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+    with one_thread(), ThreadPoolExecutor(workers) as pool:
         # In strides, so that only few blocks are ever finished and not yet read.
         for start in range(0, len(blocks), 2 * workers):
             yield from pool.map(rank, blocks[start : start + 2 * workers])
@@ -179,10 +179,10 @@ class _Space:
             if not precise:
                 centre = gallery.mean(axis=0)
                 queries, gallery = queries - centre, gallery - centre
-            squares = np.einsum("nd,nd->n", gallery, gallery)
+            squares = (gallery**2).sum(axis=1)
             self.left = np.hstack([-2 * queries, np.ones_like(queries[:, :1])])
             self.right = np.hstack([gallery, squares[:, None]])
-            self.offset = np.einsum("nd,nd->n", queries, queries).astype(np.float64)
+            self.offset = (queries**2).sum(axis=1).astype(np.float64)
         self.copies, self.originals = _duplicates(self.right)
         self.sources = members(search.gallery_sources)
 
@@ -235,37 +235,3 @@ def members(sources: Ints | None) -> dict[int, Ints]:
     names, starts = np.unique(sources[order], return_index=True)
     parts = zip(names.tolist(), np.split(order, starts[1:]), strict=True)
     return {name: rows for name, rows in parts if name >= 0}
-
-
-def _smallest(cells: _Matrix, count: int) -> tuple[Ints, _Matrix]:
-    """Columns and values of each row's `count` smallest cells, in order, equal ones by column; -1 and inf beyond."""
-    if count < cells.shape[1]:
-        columns, values = _candidates(cells, count)
-    else:
-        columns, values = np.broadcast_to(np.arange(cells.shape[1]), cells.shape), cells
-    # The unstable sort is a dozen times as fast; what it leaves open between equal cells is put right after.
-    order = np.argsort(values, axis=1)
-    values = np.take_along_axis(values, order, axis=1)
-    index = np.take_along_axis(columns, order, axis=1)
-    for row in np.flatnonzero((values[:, 1:] == values[:, :-1]).any(axis=1)):
-        run = np.cumsum(np.r_[0, values[row, 1:] != values[row, :-1]])
-        span = cells.shape[1] + 1
-        index[row] = np.sort(run * span + index[row]) % span
-    index[np.isinf(values)] = -1
-    return index[:, :count], values[:, :count]
-
-
-def _candidates(cells: _Matrix, count: int) -> tuple[Ints, _Matrix]:
-    """Every cell up to each row's count-th smallest, ties included, moved to the left of a narrower matrix."""
-    size = cells.shape[1]
-    edge = np.partition(cells, count - 1, axis=1)[:, count - 1, None]
-    flat = np.flatnonzero(cells <= np.minimum(edge, np.finfo(cells.dtype).max))
-    row, column = np.divmod(flat, size)
-    counts = np.bincount(row, minlength=len(cells))
-    place = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
-    width = max(count, int(counts.max(initial=0)))
-    columns = np.full((len(cells), width), size, dtype=np.int64)
-    values = np.full((len(cells), width), np.inf, dtype=cells.dtype)
-    columns[row, place] = column
-    values[row, place] = cells[row, column]
-    return columns, values

@@ -1,4 +1,4 @@
-"""What simple readers make of a frozen space: a linear probe solved to tolerance, and the nearest clips' vote.
+"""What simple readers make of a frozen space: a linear probe solved to tolerance, the nearest clips' vote.
 
 Conventions
 -----------
@@ -24,6 +24,7 @@ STRENGTHS = tuple(10.0**power for power in range(-4, 3))
 
 NEIGHBOURS = 5
 """Clips that vote in the nearest-neighbour probe."""
+
 
 @dataclass(frozen=True)
 class Labelled:

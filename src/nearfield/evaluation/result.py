@@ -1,4 +1,4 @@
-"""What an evaluation found: one flat dict of metrics, and beside it tables, intervals, notes, scores per clip."""
+"""What an evaluation found: one flat dict of metrics, and tables, intervals, notes, scores per clip."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from nearfield.evaluation.geometry import Centroids
 
 @dataclass(frozen=True)
 class TagScore:
-    """How one tag fared; areas are None where the clips scored all have it, or none has, or train lacks it."""
+    """How one tag fared; areas are None where all clips scored have it, or none has, or train lacks it."""
 
     name: str
     positives: int
@@ -56,7 +56,7 @@ class Result:
     notes: tuple[str, ...]
 
     def prefixed(self, prefix: str) -> dict[str, float]:
-        """The metrics under another name, "baseline/mfcc_stats" say, without this result's own baseline rows."""
+        """The metrics renamed, under "baseline/mfcc_stats" say, without this result's own baseline rows."""
         own = {name: value for name, value in self.metrics.items() if not name.startswith("baseline/")}
         return {f"{prefix}/{name}": value for name, value in own.items()}
 
@@ -69,8 +69,7 @@ class Result:
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "per_class": [asdict(row) for row in self.per_class],
             "per_tag": [asdict(row) for row in self.per_tag],
-            "confusion": confusion
-            and {"names": list(confusion.names), "counts": confusion.counts.tolist()},
+            "confusion": confusion and {"names": list(confusion.names), "counts": confusion.counts.tolist()},
             "centroids": centroids
             and {"names": list(centroids.names), "distances": centroids.distances.tolist()},
             "notes": list(self.notes),

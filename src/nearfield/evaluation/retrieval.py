@@ -87,4 +87,3 @@ def _precision_sums(found: Bools) -> Floats:
     """(n,) the sum over ranks that hold a find of the precision at that rank."""
     ranks = np.arange(1, found.shape[1] + 1)
     return np.asarray((np.cumsum(found, axis=1) / ranks * found).sum(axis=1), dtype=np.float64)
-

@@ -26,7 +26,7 @@ def band_statistics(pictures: Iterable[npt.NDArray[Any]]) -> Vectors:
 
 
 def standardised(vectors: Vectors, train: Ints) -> Vectors:
-    """Every dimension at mean 0 and deviation 1 on the rows `train`; one that does not vary there is only centred."""
+    """Every dimension at mean 0 and deviation 1 on the rows `train`; a constant one is only centred."""
     if not len(train):
         raise RequestError("standardised: the split has no training rows to take mean and deviation from.")
     return Scaling.of(vectors[train])(vectors).astype(np.float32)
@@ -35,6 +35,8 @@ def standardised(vectors: Vectors, train: Ints) -> Vectors:
 def _statistics(picture: npt.NDArray[Any], number: int) -> npt.NDArray[np.float64]:
     if picture.ndim < 2 or picture.shape[-1] == 0:
         given = f"shape {picture.shape}"
-        raise RequestError(f"picture {number}: (bands, frames) with at least one frame is wanted; given: {given}.")
+        raise RequestError(
+            f"picture {number}: (bands, frames) with at least one frame is wanted; given: {given}."
+        )
     wide = picture.astype(np.float64)
     return np.concatenate([wide.mean(axis=-1).ravel(), wide.std(axis=-1).ravel()])

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from nearfield.core.nouns import Facts
 from nearfield.evaluation.chance import expected_label_scores
 from nearfield.evaluation.findings import Case, Findings
 from nearfield.evaluation.geometry import effective_rank, hubness, mean_norm, pair_scores
@@ -39,6 +40,8 @@ def _recordings(case: Case, found: Findings) -> None:
 
 def _time(case: Case, found: Findings) -> None:
     facts, settings = case.here.facts, case.settings
+    if not _clocked(facts):
+        return
     scores = time_scores(
         case.here.vectors, facts.recordings, facts.moments, settings.near_seconds, settings.distance
     )
@@ -55,3 +58,11 @@ def _time(case: Case, found: Findings) -> None:
     )
     if accuracy is not None:
         found.metrics |= {"time/triplet_accuracy": accuracy, "baseline/chance/time/triplet_accuracy": 0.5}
+
+
+def _clocked(facts: Facts) -> bool:
+    """Whether some recording has clips at different moments: whole files all begin at 0."""
+    order = np.lexsort((facts.moments, facts.recordings))
+    recordings, moments = facts.recordings[order], facts.moments[order]
+    later = (recordings[1:] == recordings[:-1]) & (recordings[1:] >= 0) & (moments[1:] > moments[:-1])
+    return bool(later.any())

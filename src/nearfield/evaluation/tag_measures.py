@@ -5,7 +5,7 @@ import numpy as np
 from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.evaluation.chance import expected_recall, hub_scores, recording_first
 from nearfield.evaluation.findings import Case, Findings, Side
-from nearfield.evaluation.intervals import interval
+from nearfield.evaluation.intervals import mirrored_interval
 from nearfield.evaluation.multilabel import ranking_scores, tag_scores
 from nearfield.evaluation.neighbours import Search, available
 from nearfield.evaluation.result import TagScore
@@ -14,13 +14,15 @@ from nearfield.evaluation.tagging import FEW, Tagged, fit_tag_probe, macro, tag_
 
 def measure_tags(case: Case, found: Findings) -> None:
     """Adds every measure of tags that the split allows."""
-    tagged = case.here.facts.tags.any(axis=1)
+    tagged = case.here.tagged
     at = np.flatnonzero(tagged)
     if not len(at):
         return
     if len(at) < len(tagged):
-        found.note(f"{len(tagged) - len(at)} of {len(tagged)} clips have no tags; measures of tags leave them out.")
-    here, train = case.here.keep(tagged), case.train.keep(case.train.facts.tags.any(axis=1))
+        found.note(
+            f"{len(tagged) - len(at)} of {len(tagged)} clips have no tags; tag measures leave them out."
+        )
+    here, train = case.here.keep(tagged), case.train.keep(case.train.tagged)
     distance = case.settings.distance
     _retrieval("retrieval", here, here, here.search(here, distance, barred=True), at, found)
     together = here.search(here, distance, barred=False)
@@ -40,7 +42,9 @@ def _retrieval(prefix: str, here: Side, gallery: Side, search: Search, at: Ints,
     tags, gallery_tags = here.facts.tags, gallery.facts.tags
     able = int((available(search) > 0).sum())
     if able < len(here):
-        found.note(f"{prefix}: {able} of {len(here)} tagged queries have a clip to find; the rest are left out.")
+        found.note(
+            f"{prefix}: {able} of {len(here)} tagged queries have a clip to find; the others do not count."
+        )
     found.metrics |= {f"{prefix}/tag_queries": float(able)}
     found.means(prefix, tag_scores(search, tags, gallery_tags), at)
     found.means(prefix, ranking_scores(search, tags, gallery_tags), at)
@@ -53,7 +57,7 @@ def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> No
     if not ((count > 0) & (count < len(train))).any():
         found.note("No tag is on some clips of train and not on others: no tag probe.")
         return
-    val = case.val.keep(case.val.facts.tags.any(axis=1)) if case.val is not None else None
+    val = case.val.keep(case.val.tagged) if case.val is not None else None
     judge = Tagged(val.vectors, val.facts.tags) if val is not None and len(val) else None
     probe = fit_tag_probe(Tagged(train.vectors, train.facts.tags), judge, case.settings.balanced)
     if not probe.chosen:
@@ -71,13 +75,14 @@ def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> No
     }
     if scored < len(count):
         found.note(
-            f"tagging: {scored} of {len(count)} tags are scored; the others are on all of the clips or on none, "
-            "or train cannot teach them."
+            f"tagging: {scored} of {len(count)} tags are scored; the others are on all of the clips "
+            "or on none, or train cannot teach them."
         )
     draws = _areas_drawn(tags, scores, at, found)
     if scored:
         _macro(areas, tags, draws, found)
-    found.per_tag = _table(probe.readable, areas, draws, here)
+    groups = found.resamples.groups if found.resamples else 0
+    found.per_tag = _table(probe.readable, areas, draws, groups, here)
 
 
 def _macro(areas: dict[str, Floats], tags: Bools, draws: dict[str, Floats], found: Findings) -> None:
@@ -99,7 +104,7 @@ def _areas_drawn(tags: Bools, scores: Floats, at: Ints, found: Findings) -> dict
 
 
 def _table(
-    readable: Ints, areas: dict[str, Floats], draws: dict[str, Floats], here: Side
+    readable: Ints, areas: dict[str, Floats], draws: dict[str, Floats], groups: int, here: Side
 ) -> tuple[TagScore, ...]:
     column = {int(tag): place for place, tag in enumerate(readable)}
 
@@ -108,7 +113,10 @@ def _table(
         return float(value) if np.isfinite(value) else None
 
     def ends(name: str, tag: int) -> tuple[float, float] | None:
-        return interval(draws[name][:, column[tag]]) if draws and area(name, tag) is not None else None
+        figure = area(name, tag)
+        if figure is None or not draws:
+            return None
+        return mirrored_interval(figure, draws[name][:, column[tag]], groups)
 
     return tuple(
         TagScore(

@@ -26,6 +26,7 @@ from nearfield.evaluation.probes import STRENGTHS
 FEW = 20
 """Positives below which a tag's own figures say little."""
 
+
 @dataclass(frozen=True)
 class Tagged:
     """Clips with their tags."""
@@ -73,7 +74,9 @@ def fit_tag_probe(
     count = train.tags.sum(axis=0)
     readable = np.flatnonzero((count > 0) & (count < len(train)))
     if not len(readable):
-        raise RequestError("tag probe: train must hold a tag that some clips have and others lack; given: none.")
+        raise RequestError(
+            "tag probe: train must hold a tag that some clips have and others lack; given: none."
+        )
     scaling = Scaling.of(train.vectors)
     features, targets = scaling(train.vectors), train.tags[:, readable].astype(np.float64)
     weights = _balance(targets) if balanced else None

@@ -67,7 +67,7 @@ def triplet_accuracy(
 
 
 def _windows(recordings: Ints, moments: Floats, near: float) -> tuple[Ints, Ints, Ints]:
-    """Where, with clips in order of recording and moment, the clips near in time begin and end; each clip's place."""
+    """With clips in order of recording and moment: where those near in time begin, end; each clip's place."""
     order = np.lexsort((moments, recordings))
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
@@ -96,4 +96,4 @@ def _draw_triplets(recordings: Ints, moments: Floats, near: float, seed: int) ->
     neighbour = order[drawn + (drawn >= at)]
     opposite = others[chance.integers(len(others), size=TRIPLETS)]
     kept = recordings[opposite] != recordings[anchor]
-    return np.stack([anchor, neighbour, opposite], axis=1)[kept]
+    return np.asarray(np.stack([anchor, neighbour, opposite], axis=1)[kept])

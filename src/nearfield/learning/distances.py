@@ -25,12 +25,11 @@ class Points:
         """`vectors` (B, D). The gradient is kept only where they ask for one."""
         self.distance = distance
         self.wanted = vectors.requires_grad
-        self.kind = vectors.dtype
         given = vectors.detach()
         given = given if given.dtype == torch.float64 else given.float()
         if distance == "cosine":
-            self.lengths = given.norm(dim=1, keepdim=True).clamp_min(1e-12)
-            self.places = given / self.lengths
+            self.lengths: Tensor = given.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            self.places: Tensor = given / self.lengths
         else:  # distances do not change when all move together, and are exact to more digits near zero
             self.places = given - given.mean(0)
         self.squares = self.places.square().sum(1)
@@ -48,17 +47,13 @@ class Points:
         for start in range(0, len(self), rows):
             yield slice(start, min(start + rows, len(self)))
 
-    def cosines(self, part: slice) -> Tensor:
-        """(R, B) cosines of a part's rows to all; only where the distance is cosine."""
-        return self.places[part] @ self.places.T
-
     def distances(self, part: slice) -> Tensor:
         """(R, B) distances of a part's rows to all; what rounding leaves of a zero is zero."""
         if self.distance == "cosine":
-            return self.cosines(part).neg_().add_(1)
+            return (self.places[part] @ self.places.T).neg_().add_(1)
         found = torch.addmm(self.squares[None, :], self.places[part], self.places.T, alpha=-2)
         found.add_(self.squares[part, None])
-        torch.nn.functional.threshold_(found, self._tiny, 0.0)
+        torch.threshold_(found, self._tiny, 0.0)
         return found.sqrt_() if self.distance == "euclidean" else found
 
     def pull(self, part: slice, slopes: Tensor, distances: Tensor) -> None:
@@ -86,7 +81,7 @@ class Points:
             found = (self.places * along - self._pulls) / self.lengths
         else:
             found = (self._sums[:, None] * self.places - self._pulls) * 2
-        return (found * scale).to(self.kind)
+        return found * scale.to(found.dtype)
 
 
 def convert(distances: Tensor, given: Distance, wanted: Distance) -> Tensor:

@@ -23,8 +23,6 @@ class TrainSettings(Settings):
     """Optimiser steps."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the network; auto takes bf16 where the machine gains by it. Losses are always fp32."""
-    l2: float = Field(0.0, ge=0)
-    """Coupled penalty: this times the sum of squared convolution weights is added to the loss."""
     clip_gradient: float | None = Field(None, gt=0)
     """Largest norm of the whole gradient; longer ones are scaled down to it."""
     average: float | None = Field(None, gt=0, lt=1)

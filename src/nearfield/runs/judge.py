@@ -28,8 +28,8 @@ from nearfield.evaluation.result import Result
 from nearfield.evaluation.sound_statistics import band_statistics, standardised
 from nearfield.learning.together import world
 from nearfield.models.embedder import Embedder
-from nearfield.models.features.log_mel import LogMel
-from nearfield.models.features.mfcc import Mfcc
+from nearfield.models.features.log_mel import LogMelSettings
+from nearfield.models.features.mfcc import MFCCSettings
 from nearfield.runs.embedding import embed
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
@@ -118,9 +118,9 @@ def _statistics(bench: Workbench, data: DataSettings, watch: Watcher) -> Iterato
     signals = Store().open(bench.collection, data)
     assert isinstance(signals, ArraySignals)
     fft = 1024 if data.sample_rate > 8000 else 512
-    features = {
-        "mfcc_stats": Mfcc(bands=64, coefficients=40, fft=fft),
-        "logmel_stats": LogMel(bands=64, fft=fft),
+    features: dict[str, LogMelSettings | MFCCSettings] = {
+        "mfcc_stats": MFCCSettings(bands=64, coefficients=40, fft=fft),
+        "logmel_stats": LogMelSettings(bands=64, fft=fft),
     }
     for name, settings in features.items():
         feature = settings.build(data.sample_rate, signals.channels)
@@ -131,10 +131,11 @@ def _statistics(bench: Workbench, data: DataSettings, watch: Watcher) -> Iterato
                 wave = np.zeros((1, *signals.shape(max(least, signals.length(row)))), np.float32)
                 signals.cut(row, 0, wave.shape[-1], wave[0])
                 watch(Stage(name, row + 1, len(signals)))
-                yield feature(torch.from_numpy(wave))[0].numpy()
+                with torch.no_grad():
+                    picture = feature(torch.from_numpy(wave))[0].numpy()
+                yield picture
 
-        with torch.no_grad():
-            yield name, band_statistics(pictures())
+        yield name, band_statistics(pictures())
 
 
 def _whole(signals: Signals, row: int) -> Vectors:

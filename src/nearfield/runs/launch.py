@@ -17,7 +17,7 @@ from nearfield.learning.combinations import check as check_combination
 from nearfield.learning.geometry import check_margin
 from nearfield.learning.optimizers import Plateau
 from nearfield.learning.together import world
-from nearfield.runs.device import best_precision, open_fabric
+from nearfield.runs.device import Precision, best_precision, open_fabric
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.recipe import Recipe
@@ -47,7 +47,7 @@ def launch(request: Request, watch: Watcher = nobody) -> Folder:
     keep_memory()
     folder = Folder(request.out)
     recipe = _settle(request, folder)
-    precision = "bf16" if recipe.train.precision == "bf16" else "fp32"
+    precision: Precision = "bf16" if recipe.train.precision == "bf16" else "fp32"
     fabric = open_fabric(request.device, precision)
     check(recipe, watch)
     collection = open_collection(request.data, recipe, request.seed, request.allow_leak, watch)
@@ -74,7 +74,7 @@ def open_collection(
 
 def check(recipe: Recipe, watch: Watcher = nobody) -> None:
     """Refuses settings that each are right and together cannot work; says what is allowed but odd."""
-    check_combination(recipe.relation.kind, recipe.miner, recipe.loss)
+    check_combination(recipe.relation.kind, recipe.miner, recipe.loss, recipe.embedding.normalise)
     warning = check_margin(recipe.loss, recipe.embedding.normalise)
     if warning:
         watch(Note(warning, is_warning=True))

@@ -12,7 +12,7 @@ from nearfield.data.settings import DataSettings
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.losses.triplet import Triplet
 from nearfield.learning.miners import MinerSettings
-from nearfield.learning.miners.every import All
+from nearfield.learning.miners.triplets import All
 from nearfield.learning.optimizers import Adam, Constant, OptimizerSettings, ScheduleSettings
 from nearfield.learning.relations import RelationSettings
 from nearfield.learning.relations.labels import Labels
@@ -21,11 +21,12 @@ from nearfield.learning.samplers.balanced import Balanced
 from nearfield.learning.train import TrainSettings
 from nearfield.models.augmentations import AugmentationSettings
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.backbones.small_convnet import SmallConvnet
+from nearfield.models.backbones.small_convnet import SmallConvnetSettings
 from nearfield.models.embedder import EmbeddingSettings
 from nearfield.models.features import FeatureSettings
-from nearfield.models.features.log_mel import LogMel
-from nearfield.models.normalisation import ClipBand, NormalisationSettings
+from nearfield.models.features.log_mel import LogMelSettings
+from nearfield.models.normalisation import ClipBandSettings, NormalisationSettings
+from nearfield.models.regularisation import WeightPenaltySettings
 
 
 class Recipe(Settings):
@@ -33,13 +34,13 @@ class Recipe(Settings):
 
     data: DataSettings = DataSettings()
     """What every clip is brought to."""
-    feature: FeatureSettings = LogMel()
+    feature: FeatureSettings = LogMelSettings()
     """The picture that is made of a sound."""
-    normalise: NormalisationSettings = ClipBand()
+    normalise: NormalisationSettings = ClipBandSettings()
     """What is taken away from the picture before the network sees it."""
     augment: tuple[AugmentationSettings, ...] = ()
     """How clips are bent while training, in order."""
-    backbone: BackboneSettings = SmallConvnet()
+    backbone: BackboneSettings = SmallConvnetSettings()
     """The network that reads the picture."""
     embedding: EmbeddingSettings = EmbeddingSettings()
     """How the network's map ends in a vector."""
@@ -51,6 +52,8 @@ class Recipe(Settings):
     """Which pairs are kept."""
     loss: LossSettings = Triplet()
     """How alike clips are pulled together and unlike ones pushed apart."""
+    penalty: WeightPenaltySettings = WeightPenaltySettings()
+    """How much large weights cost, coupled to the optimiser."""
     optimizer: OptimizerSettings = Adam()
     """How weights follow the gradient."""
     schedule: ScheduleSettings = Constant()
@@ -107,7 +110,7 @@ class _StrictLoader(yaml.SafeLoader):
     """A safe loader that refuses a key given twice, where YAML would keep the last in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.nouns import Batch, Vectors
-from nearfield.evaluation.neighbours import nearest_neighbours
+from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.learning.average import RunningAverage
 from nearfield.learning.health import CollapseWatch
+from nearfield.learning.losses import PairLoss
 from nearfield.learning.optimizers import Plateau, PlateauState
+from nearfield.learning.parts import miner_beside
 from nearfield.learning.together import world
 from nearfield.learning.train import Parts, Step, train
-from nearfield.models.regularisation import coupled_penalty
 from nearfield.runs.device import Precision, arithmetic
 from nearfield.runs.embedding import embed
 from nearfield.runs.events import Note, Stage, Watcher
@@ -58,7 +59,7 @@ class Training:
         self.model = bench.embedder.to(device)
         self.sampler = bench.sampler()
         classes = len(bench.facts.label_names)
-        self.loss: nn.Module = recipe.loss.build(recipe.embedding.size, classes).to(device)
+        self.loss: PairLoss = recipe.loss.build(recipe.embedding.size, classes).to(device)
         both = nn.ModuleDict({"model": self.model, "loss": self.loss})
         self.optimizer = recipe.optimizer.build(both.named_parameters())
         self.average = RunningAverage(self.model, self.settings.average) if self.settings.average else None
@@ -111,12 +112,13 @@ class Training:
                 break
 
     def _steps(self) -> Iterator[Step]:
+        penalty = self.recipe.penalty
         parts = Parts(
             encode=self._encode,
             relation=self.recipe.relation.build(self.bench.facts),
-            miner=self.recipe.miner.for_loss(self.recipe.loss).build(),
-            loss=self.loss,  # type: ignore[arg-type]
-            penalty=self._penalty if self.settings.l2 else None,
+            miner=miner_beside(self.recipe.miner, self.recipe.loss),
+            loss=self.loss,
+            penalty=penalty.build(self.model.backbone) if penalty.strength else None,
             model=self.model,
             optimizer=self.optimizer,
             rate=self._rate,
@@ -129,9 +131,6 @@ class Training:
     def _encode(self, batch: Batch, update: int) -> Tensor:
         with arithmetic(self.device, self.precision):
             return self.encoder(batch, update)
-
-    def _penalty(self) -> Tensor:
-        return coupled_penalty(self.model.backbone, self.settings.l2)
 
     def _rate(self, update: int) -> float:
         factor = self.plateau.factor if self.plateau else 1.0
@@ -200,7 +199,10 @@ class Training:
         if not self.folder.state.is_file():
             return
         tensors, numbers = load_tensors(self.folder.state)
-        part = lambda name: {k[len(name) :]: v for k, v in tensors.items() if k.startswith(name)}  # noqa: E731
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {key[len(name) :]: value for key, value in tensors.items() if key.startswith(name)}
+
         self.model.load_state_dict(part("model/"))
         self.loss.load_state_dict(part("loss/"))
         if self.average:
@@ -226,7 +228,7 @@ def validation_score(vectors: Vectors, bench: Workbench) -> float:
     val, train_rows = collection.rows("val"), collection.rows("train")
     if not len(val) or not len(train_rows):
         raise RequestError("train.validate_every: the split has no val clips to validate on.")
-    found = nearest_neighbours(vectors[val], vectors[train_rows], k=1).rows[:, 0]
+    found = nearest(Search(vectors[val], vectors[train_rows]), 1)[0][:, 0]
     if len(facts.label_names):
         return float(np.mean(facts.labels[val] == facts.labels[train_rows][found]))
     mine, theirs = facts.tags[val], facts.tags[train_rows][found]
@@ -260,13 +262,13 @@ def _curves(folder: Path, after: int) -> Iterator[Callable[[int, dict[str, float
     """Writes curves for TensorBoard; on resumption, points after the checkpoint are hidden."""
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    writer = SummaryWriter(str(folder), purge_step=after + 1 if after else None)  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(str(folder), purge_step=after + 1 if after else None)
 
     def add(update: int, numbers: dict[str, float]) -> None:
         for name, value in numbers.items():
-            writer.add_scalar(name, value, update)  # type: ignore[no-untyped-call]
+            writer.add_scalar(name, value, update)
 
     try:
         yield add
     finally:
-        writer.close()  # type: ignore[no-untyped-call]
+        writer.close()

@@ -1,6 +1,6 @@
 """Everything that a recipe and a collection make together, built and laid out: what a run works with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice, tee
 
@@ -17,10 +17,10 @@ from nearfield.data.loading import Loader
 from nearfield.data.signals import ArraySignals, Signals
 from nearfield.data.store import Store
 from nearfield.learning.samplers import Sampler
-from nearfield.learning.together import own, share
-from nearfield.models.augmentations import Augmentation
+from nearfield.learning.together import own, world
+from nearfield.models.augmentations.augmentation import Augmentation
 from nearfield.models.embedder import Embedder
-from nearfield.models.features import Feature
+from nearfield.models.features.feature import Feature
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.recipe import Recipe
 
@@ -101,7 +101,7 @@ class Encoder:
 
     embedder: Embedder
     feature: Feature | None
-    bends: list[Augmentation]
+    bends: Sequence[Augmentation]
     seed: int
     device: torch.device
 
@@ -115,14 +115,9 @@ class Encoder:
     def _bent(self, signal: Tensor, domain: str, update: int) -> Tensor:
         for place, bend in enumerate(self.bends):
             if bend.domain == domain:
-                generator = torch_stream(self.seed, "augment", place, update, share_number())
+                generator = torch_stream(self.seed, "augment", place, update, world()[0])
                 signal = bend.apply(signal, bend.draw(signal.shape, generator))
         return signal
-
-
-def share_number() -> int:
-    """Which share of the batch this process bends: its draws must differ from the other processes'."""
-    return share(1 << 20).start
 
 
 def see(
@@ -145,6 +140,7 @@ def see(
 def build_embedder(recipe: Recipe, channels: int, seed: int) -> Embedder:
     """The network of a recipe for signals of so many channels, its weights drawn from the run's seed."""
     feature = recipe.feature.build(recipe.data.sample_rate, channels)
+    channels = feature.channels or channels
     if recipe.feature.kind == "pixels":
         bands = frames = recipe.data.image_size
     else:

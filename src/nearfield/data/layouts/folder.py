@@ -77,13 +77,13 @@ def _inner(parts: tuple[str, ...], depth: int) -> tuple[str, ...]:
 
 
 def _loose(count: int) -> Problem:
-    reason = f"{count} files lie beside the class folders and have no label."
+    reason = f"files beside the class folders have no label ({count} found)."
     return Problem("no_label", ".", None, reason, "Move them into class folders.", "warning")
 
 
 def _beside(pictures: list[Path]) -> tuple[Problem, ...]:
     if not pictures:
         return ()
-    reason = f"{len(pictures)} pictures lie among the sounds and were not taken."
+    reason = f"pictures among the sounds are not taken ({len(pictures)} found)."
     cure = "To take them instead, write images:PATH."
     return (Problem("other_kind", pictures[0].as_posix(), None, reason, cure, "warning"),)

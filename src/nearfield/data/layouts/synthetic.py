@@ -20,6 +20,7 @@ from nearfield.core.nouns import Floats
 from nearfield.core.seeds import stream
 from nearfield.data.cache import cache_folder
 from nearfield.data.instruments import HIGHEST, INSTRUMENTS, LOWEST, RATE, Chance, Player, draw_pitch, play
+from nearfield.data.space import writing_to
 from nearfield.data.textures import TEXTURES, sound
 
 VERSION = 1
@@ -35,6 +36,8 @@ class Made:
 
     clips: int
     """Number of clips (of recordings for scenes) where nobody says."""
+    bytes: int
+    """About how many bytes each takes on disk."""
     fill: Callable[[int, int, Path], None]
     """Takes seed, number of clips and an empty folder."""
 
@@ -43,7 +46,7 @@ def make(name: str, seed: int = 0, folder: Path | None = None, clips: int | None
     """The folder of the set called `name` (tones, scenes, ensembles), made now unless it is there already.
 
     It lies in `folder`, or in the cache, under a name that says set, seed, number of clips and version.
-    Raises RequestError for an unknown name or fewer than one clip.
+    Raises RequestError for an unknown name or fewer than one clip, WorkError where the disk is full.
     """
     if name not in SETS:
         raise RequestError(f"synthetic: there is no set {name!r}. {choose(name, SETS)}")
@@ -53,7 +56,8 @@ def make(name: str, seed: int = 0, folder: Path | None = None, clips: int | None
     parent = folder or cache_folder() / "synthetic"
     whole = parent / f"{name}-{count}-seed{seed}-v{VERSION}"
     if not (whole / "labels.csv").is_file():
-        _make_whole(SETS[name], seed, count, whole)
+        with writing_to(parent, count * SETS[name].bytes):
+            _make_whole(SETS[name], seed, count, whole)
     return whole
 
 
@@ -75,7 +79,8 @@ def _make_whole(made: Made, seed: int, count: int, whole: Path) -> None:
 
 def _write(path: Path, wave: Floats) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, wave.astype(np.float32), RATE, subtype="PCM_16")
+    with path.open("wb") as file:  # soundfile's own errors do not say that the disk is full
+        soundfile.write(file, wave.astype(np.float32), RATE, subtype="PCM_16", format=path.suffix[1:])
 
 
 def _table(folder: Path, name: str, rows: list[dict[str, object]]) -> None:
@@ -207,4 +212,8 @@ def _hum(chance: Chance, samples: int) -> Floats:
     return np.asarray(sum(float(s) * np.sin((i + 1) * phase) for i, s in enumerate(strengths)))
 
 
-SETS = {"tones": Made(400, _tones), "scenes": Made(12, _scenes), "ensembles": Made(300, _ensembles)}
+SETS = {
+    "tones": Made(400, 32_000, _tones),
+    "scenes": Made(12, 2_000_000, _scenes),
+    "ensembles": Made(300, 64_000, _ensembles),
+}

@@ -1,4 +1,4 @@
-"""What all losses of ours share: how they are called, what they say besides their value, how their gradient is kept."""
+"""What all losses share: how they are called, what they say besides their value, how a gradient is kept."""
 
 from abc import abstractmethod
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Pairs
@@ -20,8 +19,12 @@ Parts = dict[str, Tensor]
 """
 
 
+OWN_KINDS = ("triplet", "circle", "contrastive", "nt_xent", "supcon", "multi_similarity")
+"""The kinds that are Nearfield's own, for sentences that name alternatives; all work from pairs alone."""
+
+
 class PairLoss(nn.Module):
-    """A loss over `Pairs`. Calling it gives a scalar with a gradient; `with_parts` says more for the same price."""
+    """A loss over `Pairs`. Calling it gives a scalar with a gradient; `with_parts` says more at no cost."""
 
     def forward(self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> Tensor:
         """Loss (scalar) of (B, D) vectors; `pairs`, or (B,) class numbers in their place.
@@ -37,7 +40,7 @@ class PairLoss(nn.Module):
         given = vectors if torch.is_grad_enabled() else vectors.detach()
         with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
             value, gradient, parts = self.measure(given, fitting)
-        return (value if gradient is None else _Known.apply(given, value, gradient)), parts
+        return (value if gradient is None else _known(given, value, gradient)), parts
 
     @abstractmethod
     def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
@@ -50,13 +53,23 @@ class _Known(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
         ctx.save_for_backward(gradient)
+        ctx.kind = vectors.dtype
         return value.clone()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        if torch.is_grad_enabled():  # create_graph=True: the gradient would wrongly pass for a constant
+            raise RequestError(
+                "The gradient of this loss cannot be differentiated again. Call backward without "
+                "create_graph, or take the loss from pytorch-metric-learning by its class name."
+            )
         (gradient,) = ctx.saved_tensors
-        return gradient * upstream.to(gradient.dtype), None, None
+        return (gradient * upstream).to(ctx.kind), None, None
+
+
+def _known(vectors: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+    attached: Tensor = _Known.apply(vectors, value, gradient)  # type: ignore[no-untyped-call]
+    return attached
 
 
 def fit(vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> Pairs:

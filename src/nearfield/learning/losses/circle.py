@@ -1,4 +1,4 @@
-"""Circle loss: every cosine is pulled as hard as it is far from its own optimum (Sun et al. 2020, equation 6).
+"""Circle loss: each cosine is pulled as hard as it is far from its own optimum (Sun et al. 2020, equation 6).
 
 For one anchor with cosines s_p to its alike and s_n to its unlike items:
 
@@ -10,12 +10,11 @@ Its boundary is the circle s_n^2 + (1 - s_p)^2 = 2 m^2 around the optimum (0, 1)
 
 from typing import ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfield.core.nouns import Pairs
+from nearfield.core.nouns import Distance, Pairs
 from nearfield.core.settings import Settings
 from nearfield.learning.distances import FAR, Points
 from nearfield.learning.losses.base import PairLoss, Parts
@@ -34,6 +33,7 @@ class Circle(Settings):
     allow_impossible_margin: bool = False
     """Train even with an m of 1 or more, which asks for nothing."""
 
+    distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def build(self, size: int = 0, classes: int = 0) -> "CircleLoss":
@@ -42,11 +42,11 @@ class Circle(Settings):
 
 
 class CircleLoss(PairLoss):
-    """Equals pytorch-metric-learning's CircleLoss, in value and gradient: the mean over anchors with a loss above 0.
+    """Equals pytorch-metric-learning's CircleLoss, in value and gradient.
 
-    Anchors without an alike or without an unlike item take no part. `strength` is the w_p above. The part
-    `active_fraction` is the share of anchors beyond the boundary. Arithmetic is float32 at least, so that a
-    gamma of 256 overflows in no precision.
+    The mean over anchors with a loss above 0. Anchors without an alike or without an unlike item take no
+    part. `strength` is the w_p above. The part `active_fraction` is the share of anchors beyond the boundary.
+    Arithmetic is float32 at least, so that a gamma of 256 overflows in no precision.
     """
 
     def __init__(self, settings: Circle) -> None:
@@ -61,9 +61,8 @@ class CircleLoss(PairLoss):
         for part in points.parts():
             self._anchors(points, part, settled, tally)
         value = tally.share("losses", "losses_above_zero").to(points.places.dtype)
-        scale = 1 / torch.where(tally["losses_above_zero"] > 0, tally["losses_above_zero"], 1)
         parts = {"active_fraction": tally.share("beyond", "anchors"), **tally.parts()}
-        return value, points.gradient(scale), parts
+        return value, points.gradient(tally.one_over("losses_above_zero")), parts
 
     def _anchors(self, points: Points, part: slice, pairs: Pairs, tally: Tally) -> None:
         m, gamma = self.settings.m, self.settings.gamma

@@ -1,4 +1,4 @@
-"""The gap that triplet miners set on `Pairs`: read in the loss's distance, or turned into cells or into triplets.
+"""The gap that triplet miners set on `Pairs`: read in the loss's distance, or turned into cells or triplets.
 
 A triplet (a, p, n) is inside when low < d(a, n) - d(a, p) <= high, in the gap's own distance.
 """
@@ -15,9 +15,9 @@ from nearfield.learning.losses.rows import Company
 
 
 def window(near: Tensor, gap: Gap | None, distance: Distance) -> tuple[Tensor | None, Tensor | None]:
-    """For alike distances (R, K) the least and the greatest unlike distance inside the gap, both in `distance`.
+    """For alike distances (R, K) the least and the greatest unlike distance inside the gap.
 
-    None is no bound.
+    All in `distance`; None is no bound.
     """
     if gap is None:
         return None, None
@@ -36,7 +36,7 @@ def check_gap(vectors: Tensor, gap: Gap | None, distance: Distance) -> None:
 
 
 def settle(vectors: Tensor, pairs: Pairs) -> Pairs:
-    """The same pairs without a gap: only cells that stand in some triplet inside it, for losses over pairs."""
+    """The same pairs without a gap: only cells that stand in a triplet inside it, for losses over pairs."""
     if pairs.gap is None:
         return pairs
     points = Points(vectors.detach(), pairs.gap.distance)

@@ -1,4 +1,4 @@
-"""Tools for a loss that walks over the batch some anchors (rows) at a time: alike cells as a table, sums, shares."""
+"""Tools for a loss that takes some anchors (rows) of a batch at a time: alike cells as a table, and sums."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -64,11 +64,11 @@ class Company:
 
     @classmethod
     def of(cls, pairs: Pairs, part: slice, like: Tensor) -> Self:
-        """The company of a part's rows, in the arithmetic of `like`."""
-        alike = Table.of(pairs.alike[part])
+        """The company of a part's rows, in the arithmetic of `like`. Alike with strength 0 is not alike."""
+        given = None if pairs.strength is None else pairs.strength[part].to(like.dtype)
+        alike = Table.of(pairs.alike[part] if given is None else pairs.alike[part] & (given > 0))
         here = alike.ones(like)
-        given = pairs.strength
-        strength = None if given is None else alike.read(given[part].to(like.dtype), 0.0)
+        strength = None if given is None else alike.read(given, 0.0)
         return cls(alike, here, strength, pairs.unlike[part].to(like.dtype))
 
     @property
@@ -103,9 +103,13 @@ class Tally:
         self.add("unlike", torch.linalg.vecdot(company.unlike, distances))
         self.add("unlike_cells", company.unlike.sum(1))
 
+    def one_over(self, name: str) -> Tensor:
+        """One over a sum of what is never negative; 1 where the sum is 0."""
+        return 1 / torch.where(self[name] > 0, self[name], 1)
+
     def share(self, part: str, whole: str) -> Tensor:
         """One sum over another; 0 over 0 is 0."""
-        return self[part] / torch.where(self[whole] > 0, self[whole], 1)
+        return self[part] * self.one_over(whole)
 
     def parts(self) -> dict[str, Tensor]:
         """The mean distances, seen with `see`, under the names that training logs."""
@@ -116,9 +120,9 @@ class Tally:
 
 
 def exponents(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """log of the summed exponentials of each row, (R, 1), and each one's share of the sum; `logits` are used up.
+    """log of the summed exponentials of each row, (R, 1), and each one's share of the sum.
 
-    Without overflow. A row of no columns sums to nothing: its log is -FAR.
+    Without overflow; `logits` are used up. A row of no columns sums to nothing: its log is -FAR.
     """
     if not logits.shape[1]:
         return logits.new_full((len(logits), 1), -FAR), logits

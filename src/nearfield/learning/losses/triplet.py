@@ -35,9 +35,9 @@ class Triplet(Settings):
     distance: Distance = "euclidean"
     """What is compared."""
     reduction: Literal["non_zero_mean", "mean"] = "non_zero_mean"
-    """Mean over the triplets that still violate the margin, or over all. The first keeps its pull as training goes on."""
+    """Mean over the triplets that still violate the margin, or over all. The first pulls to the end."""
     swap: bool = False
-    """Take the nearer of anchor and positive as the unlike item's partner (Balntas et al. 2016). O(B^3) steps."""
+    """Measure the unlike item from the nearer of the two alike ones (Balntas et al. 2016). O(B^3) steps."""
     smooth: bool = False
     """log(1 + exp(violation)) in place of the hinge: also satisfied triplets pull a little. O(B^3) steps."""
     allow_impossible_margin: bool = False
@@ -74,14 +74,13 @@ class TripletLoss(PairLoss):
             for part in points.parts():
                 _hinges(points, part, pairs, tally, chosen.margin)
         whole = "active_strength" if chosen.reduction == "non_zero_mean" else "strength"
-        scale = 1 / torch.where(tally[whole] > 0, tally[whole], 1)
-        value = (tally["hinges"] * scale).to(points.places.dtype)
+        value = tally.share("hinges", whole).to(points.places.dtype)
         parts = {
             "active_fraction": tally.share("active", "triplets"),
             "triplets": tally["triplets"],
             **tally.parts(),
         }
-        return value, points.gradient(scale), parts
+        return value, points.gradient(tally.one_over(whole)), parts
 
 
 def _hinges(points: Points, part: slice, pairs: Pairs, tally: Tally, margin: float) -> None:
@@ -91,11 +90,11 @@ def _hinges(points: Points, part: slice, pairs: Pairs, tally: Tally, margin: flo
     far = company.hide(distances, 1.0)
     near = company.alike.read(distances, -FAR)
     bounds = near + margin
-    violating = bounds.nextafter(torch.full_like(bounds, -torch.inf))  # the last unlike distance that violates
+    violating = bounds.nextafter(
+        torch.full_like(bounds, -torch.inf)
+    )  # the last unlike distance that violates
     low, high = window(near, pairs.gap, points.distance)
-    above, under = count(
-        far, low, violating if high is None else violating.minimum(high), company.strength
-    )
+    above, under = count(far, low, violating if high is None else violating.minimum(high), company.strength)
     inside = _triplets(far, company, low, high, bounds, under)
     tally.add("hinges", company.weights * under * bounds)
     tally.add("hinges", -torch.linalg.vecdot(above, far))

@@ -127,7 +127,8 @@ class TileSampler:
 
     def describe(self) -> str:
         """One line: batch, epoch, and how many tiles are no anchors."""
-        kind = "triplets" if self.settings.mode == "triplet" else "neighbours"
+        kind = "triplet" if self.settings.mode == "triplet" else "neighbour"
+        kind += "s" if self.settings.neighbours > 1 else ""
         line = (
             f"tiles: batches of {self.batch_size} ({self.settings.batch} anchors, {self.settings.neighbours} "
             f"{kind} each), {self.clips_per_epoch} windows an epoch, each of {len(self.anchors)} tiles "

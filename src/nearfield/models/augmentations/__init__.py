@@ -1,0 +1,35 @@
+"""Augmentations bend a sound or its picture as chance, drawn first, says; the union is the list of kinds."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from nearfield.models.augmentations.affine import AffineSettings
+from nearfield.models.augmentations.band_shift import BandShiftSettings
+from nearfield.models.augmentations.colour import ColourSettings
+from nearfield.models.augmentations.flip import FlipSettings
+from nearfield.models.augmentations.gain import GainSettings
+from nearfield.models.augmentations.masks import FrequencyMaskSettings, TimeMaskSettings
+from nearfield.models.augmentations.mix import MixSettings
+from nearfield.models.augmentations.noise import NoiseSettings
+from nearfield.models.augmentations.picture_stretch import PictureStretchSettings
+from nearfield.models.augmentations.pitch import PitchSettings
+from nearfield.models.augmentations.stretch import StretchSettings
+from nearfield.models.augmentations.time_shift import TimeShiftSettings
+
+AugmentationSettings = Annotated[
+    NoiseSettings
+    | GainSettings
+    | MixSettings
+    | StretchSettings
+    | PitchSettings
+    | TimeShiftSettings
+    | TimeMaskSettings
+    | FrequencyMaskSettings
+    | BandShiftSettings
+    | PictureStretchSettings
+    | ColourSettings
+    | AffineSettings
+    | FlipSettings,
+    Field(discriminator="kind"),
+]

@@ -3,6 +3,7 @@
 Davis and Mermelstein, "Comparison of parametric representations for monosyllabic word recognition", 1980.
 """
 
+import math
 from typing import Literal, cast
 
 import torch
@@ -41,9 +42,9 @@ def _cosines(bands: int, coefficients: int, orthonormal: bool) -> Tensor:
     """(coefficients, bands): rows of the DCT-II, scaled by sqrt(2 / bands)."""
     middles = torch.arange(bands, dtype=torch.float64) + 0.5
     rows = torch.arange(coefficients, dtype=torch.float64)[:, None]
-    cosines = torch.cos(torch.pi / bands * rows * middles) * (2.0 / bands) ** 0.5
+    cosines = torch.cos(math.pi / bands * rows * middles) * math.sqrt(2 / bands)
     if orthonormal:
-        cosines[0] /= 2.0**0.5
+        cosines[0] /= math.sqrt(2)
     return cosines.float()
 
 

@@ -1,0 +1,106 @@
+"""Filling packs: many sources decoded side by side, with bounded memory, and every fault told at once."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from nearfield.core.errors import DataError
+from nearfield.core.machine import usable_cores
+from nearfield.data.packs import Packs, PackWriter
+from nearfield.data.space import writing_to
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many are done; may be called from several threads, one at a time."""
+
+Blocks = Callable[[Path], Iterable[npt.NDArray[Any]]]
+"""A source in the pieces that are to be kept of it."""
+
+PACK_BYTES = 1 << 28
+"""About as much goes into one pack; a longer source has one of its own."""
+
+
+class Filling:
+    """Decodes what is missing, in groups of about a pack, each by one thread with bounded memory."""
+
+    def __init__(
+        self,
+        packs: Packs,
+        missing: dict[str, Path],
+        blocks: Blocks,
+        weigh: Callable[[Path], int],
+        progress: Progress | None,
+    ) -> None:
+        self._packs, self._missing, self._blocks, self._progress = packs, missing, blocks, progress
+        self._weigh = weigh
+        self._done = 0
+        self._faults: dict[str, DataError] = {}
+        self._lock, self._stop = threading.Lock(), threading.Event()
+
+    def run(self) -> None:
+        """Writes the packs. What could be decoded is kept even where another file has a fault."""
+        weights = self._weights()
+        needed, workers = sum(weights.values()), usable_cores()
+        groups = list(_groups(weights, max(1, min(PACK_BYTES, needed // (4 * workers)))))
+        with writing_to(self._packs.folder, needed), ThreadPoolExecutor(workers, "decode") as pool:
+            try:
+                list(pool.map(self._write, groups))
+            except BaseException:
+                self._stop.set()
+                raise
+        bad = [digest for digest in self._missing if digest in self._faults]
+        refuse([_named(self._missing[digest], self._faults[digest]) for digest in bad])
+
+    def _weights(self) -> dict[str, int]:
+        weights: dict[str, int] = {}
+        for digest, path in self._missing.items():
+            try:
+                weights[digest] = self._weigh(path)
+            except DataError as fault:
+                self._faults[digest] = fault
+        return weights
+
+    def _write(self, group: list[str]) -> None:
+        with self._packs.writing() as writer:
+            for digest in group:
+                if self._stop.is_set():
+                    return
+                self._add(writer, digest)
+
+    def _add(self, writer: PackWriter, digest: str) -> None:
+        try:
+            writer.add(digest, self._blocks(self._missing[digest]))
+        except DataError as fault:
+            self._faults[digest] = fault
+        with self._lock:
+            self._done += 1
+            if self._progress:
+                self._progress(self._done, len(self._missing))
+
+
+def _named(path: Path, error: DataError) -> str:
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
+
+
+def _groups(weights: dict[str, int], limit: int) -> Iterator[list[str]]:
+    """Keys in their order, in groups of about `limit` together."""
+    group: list[str] = []
+    total = 0
+    for key, weight in weights.items():
+        group.append(key)
+        total += weight
+        if total >= limit:
+            yield group
+            group, total = [], 0
+    if group:
+        yield group
+
+
+def refuse(faults: list[str]) -> None:
+    """Raises DataError with the first ten faults, where there are any."""
+    if faults:
+        more = [f"... and {len(faults) - 10} more."] if len(faults) > 10 else []
+        raise DataError("\n".join([*faults[:10], *more]))

@@ -1,0 +1,36 @@
+"""Work done ahead by threads, its results in the order it was asked for."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int, name: str = "work"
+) -> Iterator[Result]:
+    """`map(work, items)` by `workers` threads (0: none), at most `ahead` results beyond the one being read.
+
+    Items are drawn by the reader's thread. An error is raised where its result was due. The threads end with
+    the iteration, also where that is left early.
+    """
+    if not workers:
+        yield from map(work, items)
+        return
+    waiting = iter(items)
+    pool = ThreadPoolExecutor(workers, name)
+    try:
+        queue: deque[Future[Result]] = deque()
+        for item in islice(waiting, max(ahead, workers)):
+            queue.append(pool.submit(work, item))
+        while queue:
+            result = queue.popleft().result()
+            for item in islice(waiting, 1):
+                queue.append(pool.submit(work, item))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)

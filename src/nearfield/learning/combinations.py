@@ -1,0 +1,80 @@
+"""What cannot be combined, told when the recipe is read: the reason and what to take in its place."""
+
+from nearfield.core.errors import RequestError
+from nearfield.core.settings import Settings
+from nearfield.learning.losses.base import OWN_KINDS
+from nearfield.learning.losses.library import Library
+from nearfield.learning.losses.library_loss import PAIRS_ALONE
+from nearfield.learning.losses.triplet import Triplet
+from nearfield.learning.miners.distance_weighted import DistanceWeighted
+from nearfield.learning.miners.triplets import All, Easy, Hard, Semihard
+
+
+def check(relation_kind: str, miner: Settings, loss: Settings, normalised: bool = True) -> None:
+    """Raises RequestError where relation, miner and loss cannot work together.
+
+    `normalised`: whether the vectors have unit length.
+    """
+    _labels(relation_kind, loss)
+    _mined_labels(miner, loss)
+    _unit_length(miner, loss, normalised)
+    _nothing_left(miner, loss)
+
+
+def _labels(relation_kind: str, loss: Settings) -> None:
+    needs: frozenset[str] = getattr(loss, "needs", frozenset())
+    if "labels" not in needs or relation_kind == "labels":
+        return
+    what = "keeps weights for each class" if "classes" in needs else "compares labels"
+    raise RequestError(
+        f"loss.kind: {_kind(loss)} {what}, so every item needs exactly one label, and the relation "
+        f"{relation_kind!r} gives none. Set relation.kind to labels, or take a loss that works from pairs "
+        f"alone: {', '.join((*OWN_KINDS, *PAIRS_ALONE))}."
+    )
+
+
+def _mined_labels(miner: Settings, loss: Settings) -> None:
+    keeps_all = isinstance(miner, All) and miner.margin is None
+    if isinstance(loss, Library) and not loss.takes_mined and not keeps_all:
+        raise RequestError(
+            f"miner.kind: {_kind(loss)} reads labels alone and cannot leave out pairs, so the miner "
+            f"{_kind(miner)!r} would do nothing. Set miner to {{kind: all}}, or take another loss: "
+            f"{', '.join(OWN_KINDS)}."
+        )
+
+
+def _unit_length(miner: Settings, loss: Settings, normalised: bool) -> None:
+    if normalised:
+        return
+    if isinstance(miner, DistanceWeighted):
+        raise RequestError(
+            "miner.kind: distance_weighted draws by the distances of vectors of unit length, and "
+            "embedding.normalise is false. Set it to true, or take the miner multi_similarity or semihard."
+        )
+    measured, compared = getattr(miner, "distance", None), getattr(loss, "distance", None)
+    if (
+        not isinstance(miner, All | Hard | Semihard | Easy)
+        or not isinstance(loss, Triplet)
+        or measured is None
+    ):
+        return
+    if (measured == "cosine") != (compared == "cosine"):
+        raise RequestError(
+            f"miner.distance: {measured} and the loss's {compared} agree only for vectors of unit length, "
+            "and embedding.normalise is false. Set it to true, or leave out miner.distance."
+        )
+
+
+def _nothing_left(miner: Settings, loss: Settings) -> None:
+    if not isinstance(miner, Easy) or not isinstance(loss, Triplet) or loss.smooth or loss.swap:
+        return
+    same = miner.distance in (None, loss.distance)
+    if same and (miner.margin or loss.margin) >= loss.margin:
+        raise RequestError(
+            f"miner.kind: easy keeps only triplets that satisfy the loss's margin of {loss.margin:g}, so the "
+            "loss is always 0. Take the miner semihard or all, or set loss.smooth to true."
+        )
+
+
+def _kind(settings: Settings) -> str:
+    return str(getattr(settings, "kind", type(settings).__name__))

@@ -1,0 +1,84 @@
+"""Multi-similarity loss: soft maxima over an anchor's alike and unlike cosines (Wang et al. 2019, eq. 15).
+
+For one anchor with cosines s_p to its alike and s_n to its unlike items:
+
+    1/alpha log(1 + sum_p w_p exp(-alpha (s_p - base)))  +  1/beta log(1 + sum_n exp(beta (s_n - base)))
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from nearfield.core.nouns import Distance, Pairs
+from nearfield.core.settings import Settings
+from nearfield.learning.distances import FAR, Points
+from nearfield.learning.losses.base import PairLoss, Parts
+from nearfield.learning.losses.gaps import settle
+from nearfield.learning.losses.rows import Company, Tally, exponents
+
+
+class MultiSimilarity(Settings):
+    """Alike and unlike items weighed by how much they stand out among the anchor's others."""
+
+    kind: Literal["multi_similarity"] = "multi_similarity"
+    alpha: float = Field(2.0, gt=0)
+    """Scale of the exponents of the alike items."""
+    beta: float = Field(50.0, gt=0)
+    """Scale of the exponents of the unlike items."""
+    base: float = Field(0.5, ge=-1, le=1)
+    """The cosine that alike items should exceed and unlike ones stay under."""
+
+    distance: ClassVar[Distance] = "cosine"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def build(self, size: int = 0, classes: int = 0) -> "MultiSimilarityLoss":
+        """The loss; it needs neither the size of the vectors nor the number of classes."""
+        return MultiSimilarityLoss(self)
+
+
+class MultiSimilarityLoss(PairLoss):
+    """Equals pytorch-metric-learning's MultiSimilarityLoss, in value and gradient: the mean over all items.
+
+    `strength` is the w_p above. Parts: `active_fraction`, the share of anchors with an alike item under the
+    base or an unlike one over it (all together), and the two halves as `alike_loss` and `unlike_loss`.
+    """
+
+    def __init__(self, settings: MultiSimilarity) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
+        """One pass over the rows."""
+        settled = settle(vectors, pairs)
+        points = Points(vectors, "cosine")
+        tally = Tally(points.places)
+        for part in points.parts():
+            self._anchors(points, part, settled, tally)
+        alike, unlike = tally.share("alike_losses", "anchors"), tally.share("unlike_losses", "anchors")
+        parts = {
+            "active_fraction": tally.share("beyond", "anchors"),
+            "alike_loss": alike,
+            "unlike_loss": unlike,
+            **tally.parts(),
+        }
+        return (alike + unlike).to(points.places.dtype), points.gradient(tally.one_over("anchors")), parts
+
+    def _anchors(self, points: Points, part: slice, pairs: Pairs, tally: Tally) -> None:
+        alpha, beta, base = self.settings.alpha, self.settings.beta, 1 - self.settings.base
+        distances = points.distances(part)
+        company = Company.of(pairs, part, distances)
+        tally.see(company, distances)
+        near = (company.alike.read(distances, 0.0) - base) * alpha
+        reach_alike, shares_alike = exponents(near + company.weights.log().clamp_min_(-FAR))
+        far = (base - distances).mul_(beta)
+        reach_unlike, shares_unlike = exponents(company.hide(far, -1.0))
+        tally.add("alike_losses", softplus(reach_alike) / alpha)
+        tally.add("unlike_losses", softplus(reach_unlike) / beta)
+        tally.add("anchors", torch.ones_like(reach_alike))
+        tally.add("beyond", (reach_alike > 0) | (reach_unlike > 0))
+        slopes = shares_unlike.mul_(-reach_unlike.sigmoid())
+        company.alike.add(slopes, shares_alike * reach_alike.sigmoid())
+        points.pull(part, slopes, distances)

@@ -1,0 +1,92 @@
+"""What every augmentation promises: chance is drawn first, then the sound bent; same draw, same sound."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor
+
+from nearfield.core.settings import Settings
+
+Domain = Literal["wave", "picture"]
+"""`wave`: bends (B, C, T) before the feature. `picture`: bends (B, C, bands, frames) after it, before it is
+normalised; kept features can then be used."""
+
+
+class Augmentation(ABC):
+    """Bends some items of a batch, each by a draw of its own; `probability` is each item's chance of it."""
+
+    domain: Domain
+
+    def __init__(self, probability: float) -> None:
+        self.probability = probability
+
+    def draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
+        """All that chance decides for signals of `shape`, as CPU tensors, to keep or to apply."""
+        bent = torch.rand(shape[0], generator=generator) < self.probability
+        return {"bent": bent} | self._draw(shape, generator)
+
+    def apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+        """The signal bent as `drawn` says, in the same shape; items not bent keep their bits."""
+        if not bool(drawn["bent"].any()):
+            return signal
+        result = self._bend(signal, {name: value.to(signal.device) for name, value in drawn.items()})
+        if bool(drawn["bent"].all()):
+            return result
+        return torch.where(each(drawn["bent"].to(signal.device), signal), result, signal)
+
+    @abstractmethod
+    def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
+        """What is drawn beside `bent`; as many draws whatever comes out."""
+
+    @abstractmethod
+    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+        """The signal with every item bent; `drawn` is on its device."""
+
+
+class Occasional(Settings):
+    """What the settings of all augmentations share."""
+
+    probability: float = Field(1.0, ge=0.0, le=1.0)
+    """Each item's chance of being bent."""
+
+
+def bend(signal: Tensor, augmentations: Iterable[Augmentation], generator: torch.Generator) -> Tensor:
+    """The signal bent by one augmentation after the other, with chance out of `generator`."""
+    for augmentation in augmentations:
+        signal = augmentation.apply(signal, augmentation.draw(signal.shape, generator))
+    return signal
+
+
+def _rising(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] > limits[1]:
+        raise ValueError(f"the smaller number comes first. Given: {list(limits)}.")
+    return limits
+
+
+Span = Annotated[tuple[float, float], AfterValidator(_rising)]
+"""Smallest and largest value that may be drawn."""
+
+
+def uniform(count: int, limits: tuple[float, float], generator: torch.Generator) -> Tensor:
+    """(count,) float32, evenly between the limits."""
+    return limits[0] + (limits[1] - limits[0]) * torch.rand(count, generator=generator)
+
+
+def integers(count: int, largest: int, generator: torch.Generator) -> Tensor:
+    """(count,) int64, evenly from -largest to largest."""
+    return torch.randint(-largest, largest + 1, (count,), generator=generator)
+
+
+def each(values: Tensor, signal: Tensor) -> Tensor:
+    """(B,) -> (B, 1, ...), to meet a signal of any number of axes item by item."""
+    return values.view(-1, *[1] * (signal.ndim - 1))
+
+
+def power(signal: Tensor) -> Tensor:
+    """The mean square of each item, (B, 1, ...)."""
+    count = max(1, signal.shape[1:].numel())
+    lengths: Tensor = torch.linalg.vector_norm(signal, dim=tuple(range(1, signal.ndim)), keepdim=True)
+    return lengths.square() / count

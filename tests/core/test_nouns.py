@@ -1,0 +1,32 @@
+"""Pairs: what labels and triplets set, and the laws that hold for any of them."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nearfield.core.nouns import Pairs
+
+
+@given(st.lists(st.integers(-1, 3), min_size=1, max_size=12))
+def test_labels_set_every_cell_as_a_plain_reading_does(labels: list[int]) -> None:
+    pairs = Pairs.from_labels(np.array(labels))
+    for a, one in enumerate(labels):
+        for b, other in enumerate(labels):
+            known = one >= 0 and other >= 0
+            assert bool(pairs.alike[a, b]) == (known and one == other and a != b)
+            assert bool(pairs.unlike[a, b]) == (known and one != other)
+    assert (pairs.labels is None) == (-1 in labels)
+
+
+def test_a_triplet_list_sets_few_cells() -> None:
+    pairs = Pairs.from_triplets(torch.tensor([0, 1]), torch.tensor([2, 3]), torch.tensor([4, 5]), 6)
+    assert pairs.alike.nonzero().tolist() == [[0, 2], [1, 3]]
+    assert pairs.unlike.nonzero().tolist() == [[0, 4], [1, 5]]
+
+
+def test_keeping_never_sets_a_cell() -> None:
+    pairs = Pairs.from_labels(torch.tensor([0, 0, 1]))
+    kept = pairs.keep(torch.ones(3, 3, dtype=torch.bool), torch.zeros(3, 3, dtype=torch.bool))
+    assert torch.equal(kept.alike, pairs.alike)
+    assert not kept.unlike.any()

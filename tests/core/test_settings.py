@@ -1,0 +1,79 @@
+"""Refused settings become whole sentences: key, what was given, what is allowed, the nearest spelling."""
+
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import Field
+
+from nearfield.core.errors import RequestError, choose, nearest
+from nearfield.core.settings import Settings, kinds, make
+
+
+class Apple(Settings):
+    """An apple."""
+
+    kind: Literal["apple"] = "apple"
+    weight: float = Field(0.2, gt=0, le=4)
+
+
+class Bread(Settings):
+    """A loaf."""
+
+    kind: Literal["bread"] = "bread"
+    slices: int = 8
+
+
+Food = Annotated[Apple | Bread, Field(discriminator="kind")]
+
+
+class Basket(Settings):
+    """What is carried."""
+
+    first: Food = Apple()
+    rest: tuple[Food, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"frist": 1}, "basket: unknown key 'frist'. Did you mean 'first'? Known: first, rest."),
+        (
+            {"first": {"kind": "appel"}},
+            "basket: first: unknown kind 'appel'. Did you mean 'apple'? Known: apple, bread.",
+        ),
+        (
+            {"first": {"kind": "apple", "wieght": 1}},
+            "basket: first: unknown key 'wieght'. Did you mean 'weight'? Known: weight.",
+        ),
+        (
+            {"first": {"kind": "apple", "weight": 9}},
+            "basket: first.weight: input should be less than or equal to 4. Given: 9.",
+        ),
+        ({"rest": [{}]}, "basket: rest[0]: no kind given. Known: apple, bread."),
+        (
+            {"rest": [{"kind": "bread"}, {"kind": "bread", "slices": "many"}]},
+            "basket: rest[1].slices: input should be a valid integer, unable to parse string as an integer. "
+            "Given: 'many'.",
+        ),
+    ],
+)
+def test_whole_sentences(given: dict[str, Any], text: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        make(Basket, "basket", given)
+    assert str(caught.value) == text
+
+
+def test_several_complaints_are_all_told() -> None:
+    with pytest.raises(RequestError) as caught:
+        make(Basket, "basket", {"first": {"kind": "apple", "weight": -1}, "rst": 1})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_family_lists_its_kinds() -> None:
+    assert kinds(Food) == {"apple": Apple, "bread": Bread}
+
+
+def test_the_nearest_word_is_near() -> None:
+    assert nearest("Tripelt", ["triplet", "circle"]) == "triplet"
+    assert nearest("xyz", ["triplet", "circle"]) is None
+    assert choose("xyz", ["a"]) == "Known: a."

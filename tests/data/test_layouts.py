@@ -1,0 +1,373 @@
+"""One contract for every layout: a small imitation is read completely, rightly, and known again or not."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from nearfield.core.errors import DataError, RequestError
+from nearfield.core.settings import kinds
+from nearfield.data.collection import Collection
+from nearfield.data.layouts import Layout
+from nearfield.data.layouts.esc50 import Esc50
+
+Write = Callable[..., Path]
+
+
+def write_picture(path: Path, shade: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((4, 5, 3), shade, np.uint8)).save(path)
+
+
+def class_folders(folder: Path, sound: Write, table: Write) -> None:
+    for name in ("dog/1.wav", "dog/old/2.flac", "rain/1.ogg"):
+        sound(folder / name)
+
+
+def flat(folder: Path, sound: Write, table: Write) -> None:
+    for name in ("a.wav", "b.wav", "c.mp3"):
+        sound(folder / name)
+
+
+def split_folders(folder: Path, sound: Write, table: Write) -> None:
+    for name in ("train/dog/1.wav", "test/dog/2.wav", "validation/rain/3.wav"):
+        sound(folder / name)
+
+
+def labelled_table(folder: Path, sound: Write, table: Write) -> None:
+    class_folders(folder, sound, table)
+    table(
+        folder / "labels.csv",
+        "path,label,tags,split,speaker",
+        "dog/1.wav,dog,loud|wet,train,ann",
+        "dog/old/2.flac,dog,,val,ben",
+        "rain/1.ogg,rain,wet,test,cy",
+    )
+
+
+def parquet_table(folder: Path, sound: Write, table: Write) -> None:
+    class_folders(folder, sound, table)
+    rows = {
+        "path": ["dog/1.wav", "dog/old/2.flac", "rain/1.ogg"],
+        "label": [0, 0, 1],
+        "tags": [["loud", "wet"], [], None],
+        "fold": [1, 2, 3],
+    }
+    pd.DataFrame(rows).to_parquet(folder / "labels.parquet")
+
+
+def metadata_lines(folder: Path, sound: Write, table: Write) -> None:
+    for name in ("train/1.wav", "train/2.wav", "test/3.wav"):
+        sound(folder / name)
+    table(
+        folder / "metadata.jsonl",
+        json.dumps({"file_name": "train/1.wav", "label": "dog", "tags": ["a", "b"]}),
+        json.dumps({"file_name": "train/2.wav", "label": "rain", "tags": []}),
+        json.dumps({"file_name": "test/3.wav", "label": "dog"}),
+    )
+
+
+def metadata_by_side(folder: Path, sound: Write, table: Write) -> None:
+    for name in ("train/1.wav", "train/2.wav", "validation/sub/3.wav"):
+        sound(folder / name)
+    table(folder / "train/metadata.csv", "file_name,label", "1.wav,dog", "2.wav,rain")
+    table(folder / "validation/metadata.csv", "file_name,label", "sub/3.wav,dog")
+
+
+def esc50_table(folder: Path, sound: Write, table: Write) -> None:
+    lines = ["filename,fold,target,category,esc10,src_file,take"]
+    for fold, clip in ((1, "100-A-0"), (4, "200-B-0"), (5, "300-A-9")):
+        sound(folder / f"audio/{fold}-{clip}.wav")
+        recording, take, target = clip.split("-")
+        lines.append(
+            f"{fold}-{clip}.wav,{fold},{target},{'dog' if target == '0' else 'rain'},True,{recording},{take}"
+        )
+    table(folder / "meta/esc50.csv", *lines)
+
+
+def esc50_names(folder: Path, sound: Write, table: Write) -> None:
+    for name in ("1-100-A-0.wav", "4-200-B-0.wav", "5-300-A-9.wav"):
+        sound(folder / name)
+
+
+def digits(folder: Path, sound: Write, table: Write) -> None:
+    for name in ("0_ann_0.wav", "0_ben_0.wav", "7_cy_12.wav"):
+        sound(folder / "recordings" / name)
+
+
+def picture_folders(folder: Path, sound: Write, table: Write) -> None:
+    for shade, name in enumerate(("red/1.png", "red/2.jpg", "blue/1.bmp")):
+        write_picture(folder / name, shade * 50)
+
+
+def picture_table(folder: Path, sound: Write, table: Write) -> None:
+    picture_folders(folder, sound, table)
+    table(folder / "labels.csv", "path,label", "red/1.png,red", "red/2.jpg,red", "blue/1.bmp,blue")
+
+
+@dataclass
+class Case:
+    """An imitation of three clips, and what is to be read from it."""
+
+    kind: str
+    make: Callable[[Path, Write, Write], None]
+    ids: str
+    labels: str
+    split: str = ""
+    tags: tuple[tuple[str, ...], ...] = ((), (), ())
+    group: str = ""
+    known: bool = True
+    """The layout is found without being named."""
+    picture: bool = False
+
+
+FILES = "dog/1.wav dog/old/2.flac rain/1.ogg"
+ESC = "1-100-A-0.wav 4-200-B-0.wav 5-300-A-9.wav"
+DIGITS = "recordings/0_ann_0.wav recordings/0_ben_0.wav recordings/7_cy_12.wav"
+PICTURES = "red/1.png red/2.jpg blue/1.bmp"
+TAGS = (("loud", "wet"), (), ("wet",))
+CASES = {
+    "class folders": Case("folder", class_folders, FILES, "dog dog rain"),
+    "flat": Case("folder", flat, "a.wav b.wav c.mp3", "- - -"),
+    "split folders": Case(
+        "folder",
+        split_folders,
+        "test/dog/2.wav train/dog/1.wav validation/rain/3.wav",
+        "dog dog rain",
+        "test train val",
+    ),
+    "table": Case("table", labelled_table, FILES, "dog dog rain", "train val test", TAGS, "ann ben cy"),
+    "parquet": Case("table", parquet_table, FILES, "0 0 1", "train val test", (("loud", "wet"), (), ())),
+    "metadata lines": Case(
+        "audiofolder",
+        metadata_lines,
+        "train/1.wav train/2.wav test/3.wav",
+        "dog rain dog",
+        "train val test",
+        (("a", "b"), (), ()),
+    ),
+    "metadata by side": Case(
+        "audiofolder",
+        metadata_by_side,
+        "train/1.wav train/2.wav validation/sub/3.wav",
+        "dog rain dog",
+        "train train val",
+    ),
+    "esc50": Case("esc50", esc50_table, ESC, "dog dog rain", "train val test", group="100 200 300"),
+    "esc50 by name": Case(
+        "esc50", esc50_names, ESC, "0 0 9", "train val test", group="100 200 300", known=False
+    ),
+    "digits": Case("spoken_digits", digits, DIGITS, "0 0 7", group="ann ben cy", known=False),
+    "pictures": Case(
+        "images", picture_folders, "blue/1.bmp red/1.png red/2.jpg", "blue red red", picture=True
+    ),
+    "picture table": Case("images", picture_table, PICTURES, "red red blue", picture=True),
+}
+
+
+def test_every_layout_has_a_case() -> None:
+    assert {case.kind for case in CASES.values()} == set(kinds(Layout))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_contract(tmp_path: Path, write_sound: Write, write_table: Write, case: Case) -> None:
+    folder = tmp_path / "set"
+    case.make(folder, write_sound, write_table)
+    found = Collection.open(f"{case.kind}:{folder}")
+    table = found.table
+    assert found.kind == ("picture" if case.picture else "sound")
+    assert found.name == "set"
+    assert list(table["id"]) == case.ids.split()
+    assert list(table["label"]) == ["" if label == "-" else label for label in case.labels.split()]
+    assert list(table["tags"]) == list(case.tags)
+    if case.split:
+        assert list(table["split"]) == case.split.split()
+    else:
+        assert sorted(table["split"]) == ["test", "train", "val"]
+    assert list(table["group"]) == (case.group.split() or list(table["recording"]))
+    assert all(Path(path).is_absolute() and Path(path).is_file() for path in table["path"])
+    lengths = [0.0] * 3 if case.picture else [0.25] * 3
+    assert list(table["seconds"]) == pytest.approx(lengths, abs=0.02)
+    assert [problem for problem in found.problems if problem.severity == "left out"] == []
+    alone = Collection.open(folder)
+    if case.known:
+        assert alone.fingerprint() == found.fingerprint()
+    else:
+        assert alone.fingerprint() != found.fingerprint()
+
+
+@pytest.mark.parametrize("kind", [*kinds(Layout)])
+def test_a_folder_without_sounds_is_refused_in_words(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "notes.txt").write_text("nothing to hear")
+    with pytest.raises(DataError) as error:
+        Collection.open(f"{kind}:{tmp_path}")
+    assert str(error.value).startswith(f"{tmp_path}: ")
+    assert "no " in str(error.value)
+
+
+def test_folders_that_only_wrap_are_no_labels(tmp_path: Path, write_sound: Write) -> None:
+    for name in ("data/audio/dog/1.wav", "data/audio/rain/2.wav", "data/audio/rain/3.wav"):
+        write_sound(tmp_path / name)
+    assert list(Collection.open(tmp_path).table["label"]) == ["dog", "rain", "rain"]
+
+
+def test_loose_files_unread_formats_and_pictures_among_sounds_are_named(
+    tmp_path: Path, write_sound: Write
+) -> None:
+    class_folders(tmp_path, write_sound, write_sound)
+    write_sound(tmp_path / "loose.wav")
+    write_picture(tmp_path / "dog/cover.png", 1)
+    (tmp_path / "dog/3.m4a").write_bytes(b"some")
+    (tmp_path / "dog/._1.wav").write_bytes(b"hidden")
+    found = Collection.open(tmp_path)
+    assert len(found) == 4
+    assert [str(problem) for problem in found.problems] == [
+        "dog/3.m4a: .m4a files cannot be decoded. Convert it, for example: ffmpeg -i 3.m4a 3.flac",
+        "dog/cover.png: pictures among the sounds are not taken (1 found). "
+        "To take them instead, write images:PATH.",
+        ".: files beside the class folders have no label (1 found). Move them into class folders.",
+    ]
+    assert [problem.severity for problem in found.problems] == ["left out", "warning", "warning"]
+    assert Collection.open(f"images:{tmp_path}").kind == "picture"
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path, write_sound: Write) -> None:
+    write_sound(tmp_path / "elsewhere/1.wav")
+    folder = tmp_path / "set"
+    write_sound(folder / "dog/1.wav")
+    (folder / "rain").symlink_to(tmp_path / "elsewhere")
+    (folder / "dog/up").symlink_to(folder)
+    assert list(Collection.open(folder).table["id"]) == ["dog/1.wav", "rain/1.wav"]
+
+
+def test_two_tables_in_one_folder(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
+    labelled_table(tmp_path, write_sound, write_table)
+    write_table(tmp_path / "metadata.csv", "file_name,label", "dog/1.wav,cat")
+    found = Collection.open(tmp_path)
+    assert [str(problem) for problem in found.problems] == [
+        "metadata.csv: the table was not read, because labels.csv is there. To read it, give its own path."
+    ]
+    assert list(Collection.open(tmp_path / "metadata.csv").table["label"]) == ["cat"]
+
+
+def test_esc50_folds_can_be_turned_and_the_sounds_lie_elsewhere(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    esc50_table(tmp_path, write_sound, write_table)
+    (tmp_path / "audio").rename(tmp_path / "sounds")
+    data = f"esc50:{tmp_path}?test_fold=1&audio={tmp_path / 'sounds'}"
+    found = Collection.open(data)
+    assert list(found.table["split"]) == ["test", "train", "val"]
+    listing = Esc50(test_fold=4, val_fold=5, audio=tmp_path / "sounds").read(tmp_path)
+    other = Collection.from_listing(listing, "esc")
+    assert list(other.table["split"]) == ["train", "test", "val"]
+
+
+def test_esc50_of_the_real_set(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
+    meta = real_data("tag-formats") / "esc50"
+    sounds = real_data("esc10")
+    found = Collection.open(f"esc50:{meta}?audio={sounds / 'audio'}")
+    plain = Collection.open(sounds)
+    assert len(found) == 398
+    for side in ("train", "val", "test"):
+        assert len(found.rows(side)) == len(plain.rows(side))
+    assert list(found.facts().groups) == list(plain.facts().groups)
+    (tmp_path / "meta").symlink_to(meta / "meta")
+    (tmp_path / "audio").symlink_to(sounds / "audio")
+    assert Collection.open(tmp_path).fingerprint() == found.fingerprint()
+
+
+REFUSED: dict[str, tuple[str, type[RequestError], str]] = {
+    "layout": (
+        "ecs50:{}",
+        DataError,
+        "ecs50:{}: there is no layout 'ecs50'. Did you mean 'esc50'? "
+        "Known: esc50, audiofolder, table, spoken_digits, images, folder, synthetic.",
+    ),
+    "option": (
+        "esc50:{}?test_fould=2",
+        RequestError,
+        "esc50: unknown key 'test_fould'. Did you mean 'test_fold'? Known: test_fold, val_fold, audio.",
+    ),
+    "value": (
+        "esc50:{}?test_fold=6",
+        RequestError,
+        "esc50: test_fold: input should be less than or equal to 5. Given: '6'.",
+    ),
+    "folds": (
+        "esc50:{}?test_fold=2&val_fold=2",
+        DataError,
+        "esc50: fold 2 cannot both choose and judge. Take two different folds.",
+    ),
+    "names": (
+        "spoken_digits:{}",
+        DataError,
+        "{}: no sound in it is called like 7_jackson_32.wav (digit, speaker, index).",
+    ),
+    "metadata": (
+        "audiofolder:{}",
+        DataError,
+        "{}: there is no metadata.csv, .jsonl or .parquet in it or in train/, test/, ...",
+    ),
+    "table": (
+        "table:{}",
+        DataError,
+        "{}: there is no table in it. Known names: labels.csv, labels.tsv, labels.parquet, labels.jsonl, "
+        "metadata.csv, metadata.tsv, metadata.parquet, metadata.jsonl.",
+    ),
+    "pictures": (
+        "images:{}",
+        DataError,
+        "{}: there are no pictures in it. Give a folder with png, jpg, bmp or webp files.",
+    ),
+    "nearest": ("{}/dgo", DataError, "{}/dgo: there is no such file or folder. Did you mean '{}/dog'?"),
+    "nowhere": ("{}/x/y/z", DataError, "{}/x/y/z: there is no such file or folder. Check the path."),
+    "set": ("synthetic:tunes", RequestError, "synthetic: there is no set 'tunes'. Did you mean 'tones'? "),
+    "sound": (
+        "{}/dog/1.wav",
+        DataError,
+        "{}/dog/1.wav: it is neither a folder nor a table. "
+        "Give a folder, or a .csv, .tsv, .parquet or .jsonl file.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "error_type", "text"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_opened(
+    tmp_path: Path, write_sound: Write, data: str, error_type: type[RequestError], text: str
+) -> None:
+    class_folders(tmp_path, write_sound, write_sound)
+    with pytest.raises(error_type) as error:
+        Collection.open(data.replace("{}", str(tmp_path)))
+    assert str(error.value).startswith(text.replace("{}", str(tmp_path)))
+    if not text.startswith("synthetic"):  # which sets there are is for their own test
+        assert str(error.value) == text.replace("{}", str(tmp_path))
+
+
+def test_stranger_names_are_listed(tmp_path: Path, write_sound: Write) -> None:
+    digits(tmp_path, write_sound, write_sound)
+    esc50_names(tmp_path, write_sound, write_sound)
+    found = Collection.open(f"spoken_digits:{tmp_path}")
+    assert str(found.problems[0]) == (
+        "1-100-A-0.wav: its name is not digit_speaker_index, as in 7_jackson_32. Rename it or take it away."
+    )
+    other = Collection.open(f"esc50:{tmp_path}")
+    assert str(other.problems[0]) == (
+        "recordings/0_ann_0.wav: its name is not fold-recording-take-class, as in 1-100032-A-0. "
+        "Rename it or take it away."
+    )
+
+
+def test_a_synthetic_set_is_made_on_the_spot() -> None:
+    options: dict[str, Any] = {"clips": 30}
+    found = Collection.open("synthetic:tones?" + "&".join(f"{key}={value}" for key, value in options.items()))
+    assert len(found) == 30
+    assert found.name.startswith("synthetic:tones")
+    assert Collection.open("synthetic:tones?clips=30").fingerprint() == found.fingerprint()
+    assert Collection.open("synthetic:tones?clips=30&seed=1").fingerprint() != found.fingerprint()

@@ -1,0 +1,309 @@
+"""Planted faults are found with reason and cure, sound clips are left in peace, and the numbers are right."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from PIL import Image
+
+from nearfield.data.collection import Collection
+from nearfield.data.problems import Report, inspect
+
+Write = Callable[..., Path]
+RATE = 8000
+AGAIN = "Copy or download it again, or remove it."
+
+
+def noise(name: str, seconds: float = 0.5, channels: int = 1) -> np.ndarray:
+    """Samples (T, C) of their own for each name."""
+    chance = np.random.default_rng(list(name.encode()))
+    return chance.uniform(-0.5, 0.5, (round(seconds * RATE), channels))
+
+
+def clipped(samples: np.ndarray, share: float, run: int) -> np.ndarray:
+    """The share of samples, in runs, set to full scale."""
+    out = samples.copy()
+    for start in range(round(share * len(out)) // run):
+        out[start * 2 * run : start * 2 * run + run] = 1.0 if start % 2 else -1.0
+    return out
+
+
+def bad_numbers() -> np.ndarray:
+    """Noise with two samples that are no numbers."""
+    samples = noise("nan")
+    samples[5], samples[7] = np.nan, np.inf
+    return samples
+
+
+SILENT = "it is silent. Remove it, or see whether the recorder was connected."
+CUT = f"the file ends before it says it does. {AGAIN}"
+FINE = ""
+
+PLANTED: dict[str, tuple[np.ndarray, str]] = {
+    "first.wav": (noise("first"), FINE),
+    "loud.wav": (np.clip(3 * noise("loud"), -0.99, 0.99), FINE),
+    "peaks.wav": (clipped(noise("peaks"), 0.05, 2), FINE),
+    "slow.wav": (0.1 * noise("slow") + 0.015, FINE),
+    "nan.wav": (
+        bad_numbers(),
+        "2 of 4000 samples are not numbers (NaN or infinite). Export the sound again.",
+    ),
+    "silent.wav": (np.zeros((4000, 1)), SILENT),
+    "hiss.wav": (5e-5 * noise("hiss"), SILENT),
+    "clipped.wav": (
+        clipped(noise("clip"), 0.05, 4),
+        "5.0% of its samples are clipped: they stand at full scale. "
+        "Record at a lower level, or take it away if it sounds harsh.",
+    ),
+    "offset.wav": (
+        0.1 * noise("offset") + 0.2,
+        "its samples lie around 0.200 and not around 0 (full scale is 1). "
+        "Remove the constant part (a high-pass filter at 20 Hz does).",
+    ),
+    "odd.wav": (
+        noise("odd"),
+        "its rate of 7001 Hz is unusual. "
+        "See whether it plays at the right speed; if so, nothing is to be done.",
+    ),
+    "many.wav": (
+        noise("many", channels=9),
+        "it has 9 channels. See whether that is so; choose one with data.channels, or their mean.",
+    ),
+    "dead.wav": (
+        noise("dead", channels=2) * [1, 0],
+        "channel 1 of 2 (counted from 0) is silent. "
+        "Choose another with data.channels; their mean is quieter.",
+    ),
+    "again.flac": (noise("first"), "it holds the same as first.wav. Keep one of them."),
+    "cut.wav": (noise("cut.wav", 4.0), CUT),
+    "cut.aiff": (noise("cut.aiff", 4.0), CUT),
+    "cut.ogg": (noise("cut.ogg", 4.0), CUT),
+    "cut.flac": (
+        noise("cut.flac", 4.0),
+        f"it cannot be read as sound (flac decoder lost sync). {AGAIN}",
+    ),
+    "cut.mp3": (noise("cut.mp3", 4.0), f"4.00 s are promised, 2.3 s can be decoded. {AGAIN}"),
+}
+"""Sounds, and what is to be said about each."""
+
+
+def plant(folder: Path) -> None:
+    """Writes them, and a table of them all."""
+    folder.mkdir()
+    for name, (samples, _) in PLANTED.items():
+        path = folder / name
+        if path.suffix == ".wav" and name != "first.wav":
+            soundfile.write(path, samples, 7001 if name == "odd.wav" else RATE, subtype="FLOAT")
+        else:
+            soundfile.write(path, np.int16(samples * 32767), RATE)
+        if path.stem == "cut":
+            path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
+    rows = "".join(f"{name},train\n" for name in PLANTED)
+    (folder / "labels.csv").write_text("path,split\n" + rows)
+
+
+def by_file(report: Report) -> dict[str, list[str]]:
+    """What is said of each file."""
+    found: dict[str, list[str]] = {}
+    for problem in report.problems:
+        found.setdefault(problem.path, []).append(f"{problem.reason} {problem.cure}")
+    return found
+
+
+def test_every_planted_fault_is_found_and_nothing_else(tmp_path: Path) -> None:
+    plant(tmp_path / "set")
+    collection = Collection.open(tmp_path / "set")
+    assert list(collection.table["id"]) == list(PLANTED)
+    steps: list[tuple[int, int]] = []
+    report = inspect(collection, lambda done, total: steps.append((done, total)))
+    assert steps == [(done, len(PLANTED)) for done in range(1, len(PLANTED) + 1)]
+    found = by_file(report)
+    for name, (_, text) in PLANTED.items():
+        own = [re.sub(r"(2\.3)\d", r"\1", line) for line in found.pop(name, [FINE])]  # as the encoder pads
+        assert own == [text], name
+    assert sorted(found) == ["labels.csv", "set"]
+    assert found["set"] == [
+        "the clips have several rates: 8000 Hz (16), 7001 Hz (1). "
+        "All are brought to data.sample_rate; set it to the lowest, or the highs tell who recorded.",
+        "the clips have several numbers of channels: 1 (15), 2 (1), 9 (1). "
+        "Take their mean or one that all have (data.channels); `all` is not possible.",
+        "there are no test clips, so nothing can be judged. Give some clips the split test.",
+    ]
+    lines = {name: line for line, name in enumerate(PLANTED, 2)}
+    assert {problem.path: problem.row for problem in report.problems if problem.row} == {
+        name: lines[name] for name, (_, text) in PLANTED.items() if text
+    }
+    left_out = [problem.path for problem in report.problems if problem.severity == "left out"]
+    assert left_out == ["nan.wav", "cut.flac"]
+    assert (report.clips["all"], report.clips["test"]) == (16, 0)
+
+
+def test_parts_of_one_file_are_judged_apart(tmp_path: Path) -> None:
+    whole = np.concatenate([noise("a", 1.0), np.zeros((RATE, 1)), noise("b", 1.0), noise("a", 1.0)])
+    soundfile.write(tmp_path / "long.flac", whole, RATE)
+    (tmp_path / "t.csv").write_text("path,start,seconds\n" + "".join(f"long.flac,{n},1\n" for n in range(4)))
+    report = inspect(Collection.open(tmp_path / "t.csv"))
+    assert [(p.row, p.kind) for p in report.problems if p.path.startswith("long")] == [(3, "silent")]
+    assert report.clips["all"] == 4
+
+
+def test_a_break_in_the_middle_spares_the_clips_before_it(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.flac", noise("long", 90.0), RATE)
+    content = (tmp_path / "long.flac").read_bytes()
+    (tmp_path / "long.flac").write_bytes(content[: int(len(content) * 0.8)])
+    (tmp_path / "t.csv").write_text(
+        "path,start,seconds\n" + "".join(f"long.flac,{n},15\n" for n in range(0, 90, 15))
+    )
+    report = inspect(Collection.open(tmp_path / "t.csv"))
+    broken = [problem.row for problem in report.problems if problem.kind == "unreadable"]
+    assert broken == [6, 7]
+    assert report.clips["all"] == 4
+
+
+def test_blank_broken_and_doubled_pictures(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    pixels = [chance.integers(0, 256, (8, 9, 3), np.uint8) for _ in range(3)]
+    for number, own in enumerate(pixels):
+        Image.fromarray(own).save(tmp_path / f"{number}.png")
+    Image.fromarray(pixels[0]).save(tmp_path / "again.bmp")
+    Image.fromarray(np.full((4, 4), 7, np.uint8)).save(tmp_path / "blank.png")
+    Image.fromarray(chance.integers(0, 256, (99, 99), np.uint8)).save(tmp_path / "half.png")
+    (tmp_path / "half.png").write_bytes((tmp_path / "half.png").read_bytes()[:4000])
+    report = inspect(Collection.open(tmp_path))
+    found = by_file(report)
+    assert found["blank.png"] == [
+        "every pixel has the same colour. Remove it, or see whether it was saved well."
+    ]
+    assert found["half.png"] == [f"it cannot be read as a picture. {AGAIN}"]
+    assert found["again.bmp"][0].startswith("it holds the same as 0.png")
+    assert report.sizes == {"9x8": 4, "4x4": 1}
+    assert report.channels == {"3": 4, "1": 1}
+    assert (report.kind, report.hours, report.rates) == ("picture", 0.0, {})
+
+
+def made(
+    tmp_path: Path, write_sound: Write, rows: list[tuple[str, str, str, str]], leak: bool = False
+) -> Report:
+    """A report on rows of label, tags, split, group."""
+    lines = ["path,label,tags,split,group"]
+    for number, row in enumerate(rows):
+        write_sound(tmp_path / f"{number}.wav")
+        lines.append(",".join([f"{number}.wav", *row]))
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    return inspect(Collection.open(tmp_path, allow_leak=leak))
+
+
+def said(report: Report) -> list[str]:
+    return [str(problem) for problem in report.problems]
+
+
+def test_labels_that_cannot_teach(tmp_path: Path, write_sound: Write) -> None:
+    report = made(
+        tmp_path, write_sound, [("dog", "", side, "") for side in ("train", "train", "val", "test")]
+    )
+    assert said(report) == [
+        "dog: every clip that has a label has this one, so labels cannot tell clips apart. "
+        "Add clips of other labels, or train without labels."
+    ]
+    assert report.learnable_from == ("views",)
+    assert not report.trainable
+
+
+def test_single_unheard_alike_and_missing_labels(tmp_path: Path, write_sound: Write) -> None:
+    rows = [
+        ("dog", "", "train", ""), ("dog", "", "train", ""), ("cat", "", "train", ""), ("cat", "", "test", ""),
+        ("owl", "", "val", ""), ("owl", "", "test", ""), ("Dog", "", "train", ""), ("Dog", "", "val", ""),
+        ("", "", "train", ""), ("rain", "", "train", ""),
+    ]  # fmt: skip
+    report = made(tmp_path, write_sound, rows)
+    assert said(report) == [
+        "rain: a single clip has this label, so it is like no other. "
+        "Add clips, or join the label with another.",
+        "owl: the label is not in train (1 val, 1 test). Move a group of it to train, or take it out.",
+        "dog: it differs from 'Dog' in case or blanks alone. Write both the same way if they mean the same.",
+        f"{tmp_path.name}: clips have no label (1 of 10, the first being 8.wav). "
+        "Fill it in; until then they take no part where it is asked for.",
+    ]
+    assert report.trainable
+    assert list(report.labels) == ["Dog", "cat", "dog", "owl", "rain"]
+    assert report.labels["cat"] == {"all": 2, "train": 1, "val": 0, "test": 1}
+
+
+def test_labels_apart_are_said_once(tmp_path: Path, write_sound: Write) -> None:
+    sides = ["train"] * 4 + ["val"] * 2 + ["test"] * 2
+    rows = [(label, "", side, "") for label, side in zip("aabbccdd", sides, strict=True)]
+    assert said(made(tmp_path, write_sound, rows)) == [
+        "2 labels: no label of val or test is in train: the split asks for what is new altogether. "
+        "If that is not meant, share the labels out."
+    ]
+
+
+def test_tags_and_leaks(tmp_path: Path, write_sound: Write) -> None:
+    rows = [
+        ("", "wet|loud", "train", "g"), ("", "wet", "train", "h"), ("", "loud", "train", "i"),
+        ("", "", "train", "i"), ("", "rare", "test", "g"), ("", "wet", "val", "j"),
+    ]  # fmt: skip
+    report = made(tmp_path, write_sound, rows, leak=True)
+    assert said(report) == [
+        "g: the group is on more than one side of the split: 1 train, 1 test. "
+        "Put it on one side; until then figures flatter.",
+        f"{tmp_path.name}: clips have no tags (1 of 6, the first being 3.wav). "
+        "Fill it in; until then they take no part where it is asked for.",
+        "rare: the tag is not in train (1 test). Move a group of it to train, or take it out.",
+    ]
+    assert report.trainable
+    assert report.tags["wet"] == {"all": 3, "train": 2, "val": 1, "test": 0}
+    assert report.groups == {"all": 4, "train": 3, "val": 1, "test": 1}
+
+
+def test_the_same_sound_on_both_sides(tmp_path: Path, write_sound: Write) -> None:
+    rows = [
+        ("dog", "", "train", ""),
+        ("cat", "", "test", ""),
+        ("dog", "", "val", ""),
+        ("cat", "", "train", ""),
+    ]
+    made(tmp_path, write_sound, rows)
+    (tmp_path / "1.wav").write_bytes((tmp_path / "0.wav").read_bytes())
+    report = inspect(Collection.open(tmp_path))
+    assert said(report)[0] == (
+        "1.wav (row 3): it holds the same as 0.wav, under another label and another split. Keep one of them."
+    )
+
+
+def test_a_report_is_json_and_counts_of_real_sets_are_right(real_data: Callable[[str], Path]) -> None:
+    report = inspect(Collection.open(real_data("oneshots")))
+    value = json.loads(json.dumps(report.as_json(), allow_nan=False))
+    assert value["clips"] == {"all": 686, "train": 415, "val": 99, "test": 172}
+    assert value["hours"] * 60 == pytest.approx(20.2, abs=0.05)
+    assert value["rates"] == {"16000": 686}
+    assert value["channels"] == {"1": 686}
+    assert value["labels"]["body_slap"] == {"all": 102, "train": 62, "val": 16, "test": 24}
+    assert value["tags"]["family/body"] == {"all": 202, "train": 122, "val": 30, "test": 50}
+    assert value["learnable_from"] == ["labels", "tags", "time", "views"]
+    assert value["trainable"] is True
+    assert value["split_from"] == "given by the column 'split'"
+    assert Counter(problem["kind"] for problem in value["problems"]) == {"clipped": 8, "offset": 1}
+    assert value["problems"][0] == {
+        "kind": "clipped",
+        "path": "audio/kick/sp_bd_ada.ogg",
+        "row": 28,
+        "reason": "0.5% of its samples are clipped: they stand at full scale.",
+        "cure": "Record at a lower level, or take it away if it sounds harsh.",
+        "severity": "warning",
+    }
+
+
+def test_rows_made_by_hand_can_be_inspected(tmp_path: Path, write_sound: Write) -> None:
+    paths = [str(write_sound(tmp_path / f"{number}.wav", 2.5)) for number in range(3)]
+    rows = pd.DataFrame({"path": paths, "seconds": 2.5, "split": ["train", "train", "test"]})
+    report = inspect(Collection.from_rows(rows))
+    assert report.problems == ()
+    assert report.learnable_from == ("time", "views")
+    assert report.trainable

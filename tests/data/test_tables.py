@@ -1,0 +1,99 @@
+"""Tables in all their forms give the same rows and the right lines; what is broken is named."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nearfield.core.errors import DataError
+from nearfield.data.tables import cell_text, read_table
+
+Write = Callable[..., Path]
+
+
+def test_every_form_gives_the_same_rows(tmp_path: Path, write_table: Write) -> None:
+    rows = [{"path": "a.wav", "label": "dog, wet"}, {"path": "b.wav", "label": "Hund"}]
+    paths = [
+        write_table(tmp_path / "c.csv", "path,label", 'a.wav,"dog, wet"', "b.wav,Hund"),
+        write_table(tmp_path / "s.csv", "path;label", "a.wav;dog, wet", "b.wav;Hund"),
+        write_table(tmp_path / "t.tsv", "path\tlabel", "a.wav\tdog, wet", "b.wav\tHund"),
+        write_table(tmp_path / "j.jsonl", *map(json.dumps, rows)),
+    ]
+    marked = tmp_path / "marked.csv"
+    marked.write_text("\ufeff" + paths[0].read_text(), encoding="utf-8")
+    windows = tmp_path / "windows.csv"
+    windows.write_bytes(paths[0].read_bytes().replace(b"\n", b"\r\n"))
+    pd.DataFrame(rows).to_parquet(tmp_path / "p.parquet")
+    for path in (*paths, marked, windows, tmp_path / "p.parquet"):
+        listing = read_table(path)
+        assert listing.table.to_dict("records") == rows, path
+        assert listing.base == tmp_path
+        assert not listing.problems
+
+
+def test_lines_are_those_that_an_editor_shows(tmp_path: Path, write_table: Write) -> None:
+    path = write_table(
+        tmp_path / "t.csv",
+        "path,note",
+        "a.wav,",
+        "",
+        'b.wav,"two',
+        'lines"',
+        "c.wav",
+        ",",
+        "d.wav,x,y",
+        "e.wav,z",
+    )
+    listing = read_table(path)
+    assert list(listing.table["path"]) == ["a.wav", "b.wav", "c.wav", "e.wav"]
+    assert listing.lines == (2, 4, 6, 9)
+    assert [str(problem) for problem in listing.problems] == [
+        "t.csv (row 8): the row has 3 cells where the header has 2. "
+        "Put cells that hold the separator in double quotes."
+    ]
+
+
+def test_json_lines_that_are_none_are_listed(tmp_path: Path, write_table: Write) -> None:
+    path = write_table(
+        tmp_path / "t.jsonl", '{"path": "a.wav"}', "", "{path: b}", '["c.wav"]', '{"path": "d.wav"}'
+    )
+    listing = read_table(path)
+    assert listing.lines == (1, 5)
+    cure = 'Write one object a line: {"file_name": "a.wav", "label": "dog"}.'
+    assert [str(problem) for problem in listing.problems] == [
+        f"t.jsonl (row 3): the line is not JSON (Expecting property name enclosed in double quotes). {cure}",
+        f"t.jsonl (row 4): the line is not a JSON object. {cure}",
+    ]
+
+
+def test_cells_as_text() -> None:
+    cells = [None, float("nan"), pd.NaT, pd.NA, " a ", 3, 3.0, 3.5, True]
+    assert [cell_text(cell) for cell in cells] == ["", "", "", "", "a", "3", "3", "3.5", "True"]
+
+
+LATIN = "path,label\na.wav,Bär\n".encode("latin-1")
+LONG = b"path\n" + b"x" * 200_000 + b"\n"
+BROKEN = [
+    ("empty.csv", b"", "there are no rows in it. Add a row for each clip."),
+    ("header.csv", b"path,label\n", "there are no rows in it. Add a row for each clip."),
+    ("empty.jsonl", b"\n\n", "there are no rows in it. Add a row for each clip."),
+    ("latin.csv", LATIN, "it is not UTF-8 text (invalid continuation byte). Save it as UTF-8."),
+    ("twice.csv", b"path,label,label\na,x,y\n", "two columns are called 'label'. Rename or remove one."),
+    ("long.csv", LONG, "line 2: field larger than field limit (131072). Save the table as plain CSV."),
+    ("broken.parquet", b"PAR1 and no more", None),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "text"), BROKEN, ids=[broken[0] for broken in BROKEN])
+def test_broken_tables(tmp_path: Path, name: str, content: bytes, text: str | None) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_table(path)
+    if text is None:  # pyarrow's own words stand in the middle
+        assert str(error.value).startswith(f"{path}: it cannot be read as Parquet (")
+        assert str(error.value).endswith("). Write it again.")
+    else:
+        assert str(error.value) == f"{path}: {text}"

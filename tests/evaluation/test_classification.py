@@ -1,0 +1,69 @@
+"""Scores of predictions against scikit-learn, with weights, and at the edges."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+
+from nearfield.core.errors import RequestError
+from nearfield.evaluation.classification import class_table, classification_scores, confusion
+
+NAMES = ("rain", "wind", "bell", "dog", "saw")
+
+
+@given(data=st.data())
+@settings(max_examples=50, deadline=None)
+def test_scores_equal_scikit_learn_weights_too(data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, 20))
+    pick = st.lists(st.integers(0, 4), min_size=size, max_size=size)
+    reference, predicted = np.array(data.draw(pick)), np.array(data.draw(pick))
+    weights = np.array(data.draw(pick), dtype=float) + (data.draw(st.booleans()) or 0)
+    plain = classification_scores(reference, predicted)
+    assert plain["accuracy"][0] == pytest.approx(accuracy_score(reference, predicted))
+    for name in ("macro", "weighted"):
+        theirs = f1_score(reference, predicted, average=name, zero_division=0)
+        assert plain[f"{name}_f1"][0] == pytest.approx(theirs)
+    # Weights of whole numbers are the same as clips repeated so often.
+    if weights.sum() > 0:
+        repeated = [np.repeat(side, weights.astype(int)) for side in (reference, predicted)]
+        weighted = classification_scores(reference, predicted, weights)
+        for name, values in classification_scores(*repeated).items():
+            assert weighted[name][0] == pytest.approx(values[0])
+
+
+def test_tables_equal_scikit_learn() -> None:
+    chance = np.random.default_rng(0)
+    reference, predicted = chance.integers(0, 4, 200), chance.integers(1, 5, 200)
+    train = np.array([0, 0, 3])
+    table = class_table(reference, predicted, NAMES, train)
+    theirs = precision_recall_fscore_support(reference, predicted, zero_division=0)
+    for row, (precision, recall, f1, support) in zip(table, zip(*theirs, strict=True), strict=True):
+        assert (row.precision, row.recall, row.f1) == pytest.approx((precision, recall, f1))
+        assert row.support == support
+    assert [row.name for row in table] == list(NAMES)
+    assert [row.support_train for row in table] == [2, 0, 0, 1, 0]
+    found = confusion(reference, predicted, NAMES)
+    np.testing.assert_array_equal(found.counts, confusion_matrix(reference, predicted))
+    assert found.counts.sum() == 200
+
+
+def test_classes_that_nobody_has_or_predicts_take_no_part() -> None:
+    table = class_table(np.array([1, 1]), np.array([1, 3]), NAMES, np.array([0, 1, 3]))
+    assert [row.name for row in table] == ["wind", "dog"]
+    found = confusion(np.array([1, 1]), np.array([1, 3]), NAMES)
+    assert found.names == ("wind", "dog")
+    np.testing.assert_array_equal(found.counts, [[1, 1], [0, 0]])
+
+
+def test_perfect_scores_one_and_empty_scores_zero() -> None:
+    labels = np.array([0, 2, 2, 4])
+    assert all(values == [1] for values in classification_scores(labels, labels).values())
+    assert all(values == [0] for values in classification_scores(labels[:0], labels[:0]).values())
+
+
+def test_refuses_unknown_labels_and_unlike_lengths() -> None:
+    with pytest.raises(RequestError, match="a negative class number means not known"):
+        classification_scores(np.array([0, -1]), np.array([0, 0]))
+    with pytest.raises(RequestError, match="predicted: 2 entries are wanted, one a vector; given: 3"):
+        classification_scores(np.array([0, 1]), np.array([0, 1, 1]))

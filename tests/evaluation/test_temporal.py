@@ -1,0 +1,66 @@
+"""What time alone can judge, against loops and spaces whose answer is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nearfield.core.nouns import Floats, Ints, Vectors
+from nearfield.evaluation.temporal import _draw_triplets, time_scores, triplet_accuracy
+
+
+def _hours(recordings: int = 4, clips: int = 30) -> tuple[Ints, Floats]:
+    return np.repeat(np.arange(recordings), clips), np.tile(np.arange(clips) * 2.0, recordings)
+
+
+def _drifting(recordings: Ints, moments: Floats) -> Vectors:
+    """Each recording in its own place, drifting slowly with time."""
+    angle = recordings * 1.5 + moments / 100
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+
+
+def test_a_space_that_follows_time_scores_one() -> None:
+    recordings, moments = _hours()
+    vectors = _drifting(recordings, moments)
+    scores = time_scores(vectors, recordings, moments, near=4)
+    assert (scores["same_recording_at_1"] == 1).all()
+    assert (scores["near_in_time_at_1"] == 1).all()
+    assert triplet_accuracy(vectors, recordings, moments, near=4) == pytest.approx(1, abs=0.01)
+
+
+def test_a_space_that_knows_nothing_is_at_chance() -> None:
+    recordings, moments = _hours()
+    vectors = np.random.default_rng(0).standard_normal((120, 16)).astype(np.float32)
+    scores = time_scores(vectors, recordings, moments, near=4)
+    assert np.mean(scores["same_recording_at_1"]) == pytest.approx(29 / 119, abs=0.12)
+    assert triplet_accuracy(vectors, recordings, moments, near=4) == pytest.approx(0.5, abs=0.05)
+    assert triplet_accuracy(np.ones((120, 2), dtype=np.float32), recordings, moments, near=4) == 0.5
+
+
+def test_clips_with_nothing_to_find_have_no_score() -> None:
+    recordings, moments = np.array([0, 0, 1, 1, 2, -1]), np.array([0.0, 5, 0, 50, 0, 0])
+    scores = time_scores(np.eye(6, dtype=np.float32), recordings, moments, near=10)
+    assert np.isfinite(scores["same_recording_at_1"]).tolist() == [True] * 4 + [False] * 2
+    assert np.isfinite(scores["near_in_time_at_1"]).tolist() == [True] * 2 + [False] * 4
+    assert triplet_accuracy(np.eye(2, dtype=np.float32), recordings[:2], moments[:2], near=10) is None
+    nobody = np.full(6, -1)
+    assert np.isnan(time_scores(np.eye(6, dtype=np.float32), nobody, moments, 10)["same_recording_at_1"]).all()
+
+
+@given(data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_triplets_are_a_clip_one_near_it_and_one_from_elsewhere(data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, 15))
+    recordings = np.array(data.draw(st.lists(st.integers(-1, 3), min_size=size, max_size=size)))
+    moments = np.array(data.draw(st.lists(st.integers(0, 9), min_size=size, max_size=size)), dtype=float)
+    triplets = _draw_triplets(recordings, moments, 2.0, seed=0)
+    possible = {
+        (a, p)
+        for a in range(size)
+        for p in range(size)
+        if a != p and recordings[a] == recordings[p] >= 0 and abs(moments[a] - moments[p]) <= 2
+        if (recordings[recordings >= 0] != recordings[a]).any()
+    }
+    assert {(int(a), int(p)) for a, p, _ in triplets} == possible
+    assert (recordings[triplets[:, 2]] != recordings[triplets[:, 0]]).all()
+    assert (recordings[triplets[:, 2]] >= 0).all()

@@ -1,0 +1,305 @@
+"""Every loss of ours against its peer in pytorch-metric-learning, and the laws that all of them keep."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytorch_metric_learning import distances, losses
+from torch import Tensor
+from torch.nn.functional import normalize
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from nearfield.core.errors import RequestError
+from nearfield.core.nouns import Gap, Pairs
+from nearfield.core.settings import kinds, make
+from nearfield.learning.losses import LossSettings, PairLoss
+from nearfield.learning.losses.base import OWN_KINDS
+from nearfield.learning.losses.gaps import settle
+from nearfield.learning.parts import loss
+
+Batches = Any
+CASES: list[tuple[str, dict[str, Any], Any]] = [
+    ("circle", {}, losses.CircleLoss()),
+    ("circle", {"m": 0.25, "gamma": 256}, losses.CircleLoss(m=0.25, gamma=256)),
+    ("contrastive", {}, losses.ContrastiveLoss(distance=distances.LpDistance(normalize_embeddings=False))),
+    (
+        "contrastive",
+        {"pos_margin": 0.1, "neg_margin": 2.0, "distance": "squared_euclidean"},
+        losses.ContrastiveLoss(0.1, 2.0, distance=distances.LpDistance(normalize_embeddings=False, power=2)),
+    ),
+    ("nt_xent", {}, losses.NTXentLoss()),
+    ("supcon", {}, losses.SupConLoss()),
+    ("multi_similarity", {}, losses.MultiSimilarityLoss()),
+]
+
+
+def value_and_gradient(of: Callable[[Tensor], Tensor], vectors: Tensor) -> tuple[float, Tensor]:
+    """The value of a loss at `vectors`, and its gradient there."""
+    leaf = vectors.clone().requires_grad_()
+    value = of(leaf)
+    value.backward()  # type: ignore[no-untyped-call]
+    assert leaf.grad is not None
+    return value.item(), leaf.grad
+
+
+@pytest.mark.parametrize(("kind", "chosen", "peer"), CASES)
+def test_equals_its_peer_in_value_and_gradient(
+    kind: str, chosen: dict[str, Any], peer: Any, batches: Batches
+) -> None:
+    ours = loss(kind, **chosen)
+    for vectors, labels in batches(1000):
+        value, gradient = value_and_gradient(lambda v, known=labels: ours(v, known), vectors)  # type: ignore[misc]
+        wanted, slope = value_and_gradient(lambda v, known=labels: peer(v, known), vectors)  # type: ignore[misc]
+        assert value == pytest.approx(wanted, abs=1e-6)
+        torch.testing.assert_close(gradient, slope, atol=1e-6, rtol=1e-6)
+
+
+def batch(size: int = 24, seed: int = 0, kind: torch.dtype = torch.float64) -> tuple[Tensor, Pairs]:
+    """Vectors of unit length and pairs of no regular shape: one-sided, with items that take no part."""
+    chance = torch.Generator().manual_seed(seed)
+    vectors = normalize(torch.randn(size, 6, generator=chance, dtype=torch.float64)).to(kind)
+    draw = torch.rand(size, size, generator=chance)
+    off = ~torch.eye(size, dtype=torch.bool)
+    alike, unlike = (draw < 0.2) & off, (draw > 0.5) & off
+    alike[3] = False
+    unlike[5] = False
+    return vectors, Pairs(alike, unlike)
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_the_gradient_is_the_derivative(kind: str) -> None:
+    vectors, pairs = batch()
+    ours = loss(kind, **({"reduction": "mean"} if kind == "triplet" else {}))
+    if kind == "circle":  # its weights are held constant, so its gradient is not its derivative: see test_circle
+        return
+    assert torch.autograd.gradcheck(lambda v: ours(v, pairs), (vectors.requires_grad_(),), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**16))
+def test_the_order_of_the_batch_does_not_matter(kind: str, seed: int) -> None:
+    vectors, pairs = batch(seed=seed)
+    order = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))
+    turned = Pairs(pairs.alike[order][:, order], pairs.unlike[order][:, order])
+    ours = loss(kind)
+    value, gradient = value_and_gradient(lambda v: ours(v, pairs), vectors)
+    other, slope = value_and_gradient(lambda v: ours(v, turned), vectors[order])
+    assert value == pytest.approx(other, rel=1e-9)
+    torch.testing.assert_close(gradient[order], slope)
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_a_strength_of_one_changes_nothing_and_of_zero_takes_the_pair_out(kind: str) -> None:
+    vectors, pairs = batch()
+    ours = loss(kind)
+    plain = value_and_gradient(lambda v: ours(v, pairs), vectors)
+    ones = dataclasses.replace(pairs, strength=torch.ones(len(vectors), len(vectors)))
+    whole = value_and_gradient(lambda v: ours(v, ones), vectors)
+    assert whole[0] == pytest.approx(plain[0])
+    torch.testing.assert_close(whole[1], plain[1])
+    kept = torch.rand(pairs.alike.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    weak = value_and_gradient(lambda v: ours(v, dataclasses.replace(pairs, strength=kept.float())), vectors)
+    gone = value_and_gradient(lambda v: ours(v, pairs.keep(kept, torch.ones_like(kept))), vectors)
+    assert weak[0] == pytest.approx(gone[0])
+    torch.testing.assert_close(weak[1], gone[1])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OWN_KINDS if kind != "triplet"])
+def test_a_gap_becomes_cells_that_stand_in_a_triplet(kind: str) -> None:
+    vectors, pairs = batch()
+    mined = dataclasses.replace(pairs, gap=Gap(0.0, 0.1, "euclidean"))
+    distance = torch.cdist(vectors, vectors)
+    gap = distance[:, None, :] - distance[:, :, None]
+    inside = pairs.alike[:, :, None] & pairs.unlike[:, None, :] & (gap > 0) & (gap <= 0.1)
+    cells = Pairs(inside.any(2), inside.any(1))
+    settled = settle(vectors, mined)
+    assert torch.equal(settled.alike, cells.alike)
+    assert torch.equal(settled.unlike, cells.unlike)
+    ours = loss(kind)
+    assert ours(vectors, mined).item() == pytest.approx(ours(vectors, cells).item())
+
+
+@pytest.mark.parametrize("bounds", [(None, 0.0), (0.2, None), (0.0, None), (None, 0.3), (-0.5, -0.1)])
+def test_gaps_open_on_one_side_settle_as_well(bounds: tuple[float | None, float | None]) -> None:
+    vectors, pairs = batch(seed=2)
+    low, high = bounds
+    distance = torch.cdist(vectors, vectors) ** 2
+    gap = distance[:, None, :] - distance[:, :, None]
+    inside = pairs.alike[:, :, None] & pairs.unlike[:, None, :]
+    inside &= (gap > (-torch.inf if low is None else low)) & (gap <= (torch.inf if high is None else high))
+    settled = settle(vectors, dataclasses.replace(pairs, gap=Gap(low, high, "squared_euclidean")))
+    assert torch.equal(settled.alike, inside.any(2))
+    assert torch.equal(settled.unlike, inside.any(1))
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_single(kind: str, half: torch.dtype) -> None:
+    vectors, pairs = batch(kind=half)
+    ours = loss(kind)
+    value, gradient = value_and_gradient(lambda v: ours(v, pairs), vectors)
+    wanted, slope = value_and_gradient(lambda v: ours(v, pairs), vectors.float())
+    assert value == wanted
+    assert gradient.dtype == half
+    torch.testing.assert_close(gradient.float(), slope, atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_autocast_does_not_coarsen_the_loss(kind: str) -> None:
+    vectors, pairs = batch(kind=torch.float32)
+    ours = loss(kind)
+    plain = ours(vectors, pairs)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ours(vectors, pairs), plain)
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("missing", ["alike", "unlike", "both"])
+def test_nothing_to_compare_is_zero_with_a_zero_gradient(kind: str, missing: str) -> None:
+    vectors, pairs = batch()
+    none = torch.zeros_like(pairs.alike)
+    left = Pairs(
+        pairs.alike if missing == "unlike" else none, pairs.unlike if missing == "alike" else none
+    )
+    value, gradient = value_and_gradient(lambda v: loss(kind)(v, left), vectors)
+    if kind in ("contrastive", "multi_similarity") and missing != "both":
+        assert value > 0  # these two pull and push on their own
+    else:
+        assert value == 0
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_a_vector_that_is_no_number_is_not_hidden(kind: str) -> None:
+    vectors, pairs = batch()
+    vectors[2, 1] = torch.nan
+    assert torch.isnan(loss(kind)(vectors, pairs))
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_equal_vectors_give_finite_gradients(kind: str) -> None:
+    vectors, pairs = batch(kind=torch.float32)
+    vectors[:] = vectors[0]
+    value, gradient = value_and_gradient(lambda v: loss(kind)(v, pairs), vectors)
+    assert torch.isfinite(gradient).all()
+    assert value == value
+
+
+class Largest(TorchDispatchMode):
+    """Notes how many numbers the largest floating-point tensor made on the way holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(tensor, Tensor) and tensor.is_floating_point():
+                self.numbers = max(self.numbers, tensor.numel())
+        return made
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_no_matrix_of_all_by_all_numbers_is_made(kind: str) -> None:
+    size = 3000
+    vectors = torch.randn(size, 4, requires_grad=True)
+    pairs = Pairs.from_labels(torch.arange(size) // 3)
+    with Largest() as largest:
+        loss(kind)(vectors, pairs)
+    assert largest.numbers <= size * size / 10
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_blocks_of_rows_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, pairs = batch(50)
+    ours = loss(kind)
+    whole = value_and_gradient(lambda v: ours(v, pairs), vectors)
+    parts = ours.with_parts(vectors, pairs)[1]
+    monkeypatch.setattr("nearfield.learning.distances._CELLS", {"cpu": 1})  # the smallest blocks there are
+    cut = value_and_gradient(lambda v: ours(v, pairs), vectors)
+    assert cut[0] == pytest.approx(whole[0])
+    torch.testing.assert_close(cut[1], whole[1])
+    for name, found in ours.with_parts(vectors, pairs)[1].items():
+        torch.testing.assert_close(found, parts[name])
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_parts_say_how_far_and_how_active(kind: str) -> None:
+    vectors, pairs = batch()
+    value, parts = loss(kind).with_parts(vectors.requires_grad_(), pairs)
+    distance = 1 - vectors @ vectors.T
+    if kind in ("triplet", "contrastive"):
+        distance = torch.cdist(vectors, vectors)
+    assert parts["alike_distance"].item() == pytest.approx(distance[pairs.alike].mean().item())
+    assert parts["unlike_distance"].item() == pytest.approx(distance[pairs.unlike].mean().item())
+    assert 0 < parts["active_fraction"].item() <= 1
+    assert not any(part.requires_grad for part in parts.values())
+    if "alike_loss" in parts:
+        assert (parts["alike_loss"] + parts["unlike_loss"]).item() == pytest.approx(value.item())
+
+
+def test_labels_stand_for_the_pairs_they_make() -> None:
+    vectors, _ = batch()
+    labels = torch.arange(24) % 5
+    wanted = loss("triplet")(vectors, Pairs.from_labels(labels))
+    assert torch.equal(loss("triplet")(vectors, labels), wanted)
+    assert torch.equal(loss("triplet")(vectors, labels.numpy()), wanted)
+
+
+def test_no_gradient_is_worked_out_where_none_is_asked_for() -> None:
+    vectors, pairs = batch()
+    assert not loss("circle")(vectors, pairs).requires_grad
+    with torch.no_grad():
+        assert not loss("circle")(vectors.requires_grad_(), pairs).requires_grad
+
+
+def test_a_second_derivative_is_refused() -> None:
+    vectors, pairs = batch()
+    value = loss("triplet")(vectors.requires_grad_(), pairs)
+    with pytest.raises(RequestError, match="cannot be differentiated again"):
+        torch.autograd.grad(value, vectors, create_graph=True)
+
+
+def test_pairs_of_another_batch_are_refused() -> None:
+    vectors, pairs = batch()
+    with pytest.raises(RequestError) as caught:
+        loss("triplet")(vectors[:20], pairs)
+    assert str(caught.value) == (
+        "The pairs are of another batch: 20 vectors, but alike is (24, 24) and unlike (24, 24); "
+        "both must be (20, 20)."
+    )
+    with pytest.raises(RequestError, match=r"shape \(items, numbers\).*Given: \(24,\)"):
+        loss("triplet")(vectors[:, 0], pairs)
+
+
+def test_the_family_lists_its_own_kinds() -> None:
+    assert tuple(kinds(LossSettings)) == OWN_KINDS
+    for kind in OWN_KINDS:
+        assert isinstance(make(LossSettings, "loss", {"kind": kind}).build(), PairLoss)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (
+            {"kind": "triplet", "margn": 0.3},
+            "loss: unknown key 'margn'. Did you mean 'margin'? Known: margin, distance, reduction, swap, smooth, "
+            "allow_impossible_margin.",
+        ),
+        ({"kind": "triplet", "margin": 0}, "loss: margin: input should be greater than 0. Given: 0."),
+        (
+            {},
+            "loss: no kind given. Known: triplet, circle, contrastive, nt_xent, supcon, multi_similarity.",
+        ),
+    ],
+)
+def test_wrong_settings_are_named(chosen: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        make(LossSettings, "loss", chosen)
+    assert str(caught.value) == message

@@ -1,0 +1,70 @@
+"""Schedules against their closed forms; optimisers against torch's own on one step."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from nearfield.learning.optimizers import SGD, Adam, AdamW, Cosine, Plateau, PlateauState, Steps, set_rate
+
+
+def test_the_staircase_drops_when_it_should() -> None:
+    schedule = Steps(factor=0.95, every=7500)
+    assert [schedule.rate(u, 1) for u in (0, 7499, 7500, 15000)] == pytest.approx([1, 1, 0.95, 0.95**2])
+
+
+def test_cosine_rises_falls_and_ends_at_its_floor() -> None:
+    schedule = Cosine(warm_up=0.1, floor=0.02)
+    rates = [schedule.rate(u, 100) for u in range(100)]
+    assert rates[:10] == pytest.approx([(u + 1) / 10 for u in range(10)])
+    assert rates[10] == pytest.approx(1)
+    middle = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * 0.5))
+    assert rates[55] == pytest.approx(middle)
+    assert all(later <= sooner for sooner, later in pairwise(rates[10:]))
+    assert schedule.rate(100, 100) == pytest.approx(0.02)
+
+
+def test_a_flat_curve_drops_the_rate_and_then_stops() -> None:
+    state = PlateauState(Plateau(factor=0.2, patience=5, stop_below=0.01))
+    going = [state.see(0.5) for _ in range(16)]
+    # The first score is the best; each five after it drop the rate: 0.2, 0.04, 0.008, and that is below.
+    assert going == [True] * 15 + [False]
+    assert state.factor == pytest.approx(0.2**3)
+
+
+def test_a_plateau_goes_on_from_its_state() -> None:
+    one, other = PlateauState(Plateau(patience=2)), PlateauState(Plateau(patience=2))
+    for score in (0.1, 0.3, 0.2):
+        one.see(score)
+    other.restore(one.state())
+    assert [one.see(0.2), one.factor] == [other.see(0.2), other.factor]
+
+
+def test_only_matrices_decay() -> None:
+    layer = nn.Linear(3, 2)
+    nn.init.ones_(layer.weight)
+    nn.init.ones_(layer.bias)
+    optimizer = AdamW(lr=0.1, decay=0.5).build(layer.named_parameters())
+    for parameter in layer.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    assert torch.allclose(layer.weight, torch.full((2, 3), 1 - 0.1 * 0.5))
+    assert torch.equal(layer.bias, torch.ones(2))
+
+
+@pytest.mark.parametrize("settings", [Adam(), AdamW(), SGD()])
+def test_frozen_weights_are_left_out(settings: Adam | AdamW | SGD) -> None:
+    layer = nn.Linear(3, 2)
+    layer.weight.requires_grad_(False)
+    optimizer = settings.build(layer.named_parameters())
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    assert [p is layer.bias for p in held] == [True]
+
+
+def test_the_rate_is_set_from_the_first_rate_each_time() -> None:
+    optimizer = SGD(lr=0.1).build(nn.Linear(2, 2).named_parameters())
+    for factor in (0.5, 1.0, 0.25):
+        set_rate(optimizer, factor)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * factor)

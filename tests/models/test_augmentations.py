@@ -1,0 +1,389 @@
+"""Augmentations: laws that all of them keep, then a closed form or an obvious version of each."""
+
+import itertools
+import math
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from nearfield.core.errors import RequestError
+from nearfield.core.settings import kinds, make
+from nearfield.models.augmentations import AugmentationSettings
+from nearfield.models.augmentations.augmentation import Augmentation, bend
+from nearfield.models.features.log_mel import LogMelSettings
+from nearfield.models.normalisation import ClipBand
+
+RATE, HOP = 16000, 160
+SHAPES = {"wave": (6, 2, 8000), "picture": (6, 2, 20, 50)}
+BORROWED = {"stretch", "pitch"}
+
+
+def augmentation(**given: Any) -> Augmentation:
+    built: Augmentation = make(AugmentationSettings, "augment", given).build(RATE, HOP)
+    return built
+
+
+def chance(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def signals(domain: str, seed: int = 0) -> Tensor:
+    return torch.randn(*SHAPES[domain], generator=chance(seed)) * 0.1
+
+
+def drawn_and_bent(bender: Augmentation, signal: Tensor, seed: int = 0) -> tuple[dict[str, Tensor], Tensor]:
+    drawn = bender.draw(signal.shape, chance(seed))
+    return drawn, bender.apply(signal, drawn)
+
+
+ALL = [{"kind": kind, "probability": 1.0} for kind in kinds(AugmentationSettings)]
+ALL.append({"kind": "time_shift", "probability": 1.0, "domain": "wave"})
+
+
+# Laws of all
+
+
+@pytest.mark.parametrize("given", ALL, ids=lambda given: str(given["kind"]))
+def test_the_same_draw_gives_the_same_sound(given: dict[str, Any]) -> None:
+    bender = augmentation(**given)
+    signal = signals(bender.domain)
+    before = signal.clone()
+    drawn, bent = drawn_and_bent(bender, signal)
+    assert all(value.device.type == "cpu" for value in drawn.values())
+    assert torch.equal(bender.apply(signal, drawn), bent)
+    assert torch.equal(augmentation(**given).apply(signal, bender.draw(signal.shape, chance())), bent)
+    assert torch.equal(signal, before)
+    assert bent.shape == signal.shape
+    assert bent.dtype == torch.float32
+    assert bent.isfinite().all()
+    assert not torch.equal(bent, signal)
+
+
+@pytest.mark.parametrize("given", ALL, ids=lambda given: str(given["kind"]))
+def test_an_item_is_bent_by_its_own_chance_and_else_keeps_its_bits(given: dict[str, Any]) -> None:
+    bender = augmentation(**{**given, "probability": 0.5})
+    signal = signals(bender.domain)
+    drawn, bent = drawn_and_bent(bender, signal)
+    assert 0 < int(drawn["bent"].sum()) < len(signal)
+    for item in range(len(signal)):
+        if not drawn["bent"][item]:
+            assert torch.equal(bent[item], signal[item])
+    never = augmentation(**{**given, "probability": 0.0})
+    assert torch.equal(drawn_and_bent(never, signal)[1], signal)
+
+
+@pytest.mark.parametrize(
+    "given", [given for given in ALL if given["kind"] != "flip"], ids=lambda given: str(given["kind"])
+)
+def test_items_are_drawn_apart(given: dict[str, Any]) -> None:
+    """Six copies of one sound are not bent alike."""
+    bender = augmentation(**given)
+    copies = signals(bender.domain)[:1].expand(*SHAPES[bender.domain]).contiguous()
+    bent = drawn_and_bent(bender, copies)[1]
+    if given["kind"] == "mix":  # the background is the same sound: only its level differs
+        assert len(set(bent[:, 0, 0].tolist())) > 3
+        return
+    alike = [torch.equal(bent[a], bent[b]) for a, b in itertools.combinations(range(6), 2)]
+    assert sum(alike) <= 3
+
+
+def test_probability_is_a_share() -> None:
+    bender = augmentation(kind="gain", probability=0.3)
+    bent = bender.draw(torch.Size((20_000, 1, 1)), chance())["bent"]
+    assert float(bent.float().mean()) == pytest.approx(0.3, abs=0.015)
+
+
+def test_bend_goes_from_one_to_the_next() -> None:
+    both = [augmentation(kind="gain"), augmentation(kind="noise")]
+    signal, generator = signals("wave"), chance(5)
+    step = both[0].apply(signal, both[0].draw(signal.shape, generator))
+    step = both[1].apply(step, both[1].draw(step.shape, generator))
+    assert torch.equal(bend(signal, both, chance(5)), step)
+    assert torch.equal(bend(signal, [], chance()), signal)
+
+
+# Each
+
+
+def decibels(ratio: Tensor) -> Tensor:
+    return 10 * torch.log10(ratio)
+
+
+@given(low=st.floats(-10, 30), width=st.floats(0, 10), seed=st.integers(0, 50))
+@settings(max_examples=30, deadline=None)
+def test_noise_reaches_its_ratio(low: float, width: float, seed: int) -> None:
+    signal = signals("wave", seed).double()
+    drawn, bent = drawn_and_bent(augmentation(kind="noise", ratio_db=(low, low + width)), signal, seed)
+    noise = bent - signal
+    reached = decibels(signal.square().mean((1, 2)) / noise.square().mean((1, 2)))
+    torch.testing.assert_close(reached, drawn["decibels"].double(), atol=1e-3, rtol=0)
+    assert bool((reached >= low - 1e-3).all())
+    assert bool((reached <= low + width + 1e-3).all())
+
+
+def test_noise_is_white_and_differs_between_items_and_channels() -> None:
+    signal = torch.ones(4, 2, 16384)
+    noise = drawn_and_bent(augmentation(kind="noise"), signal)[1] - signal
+    rows = noise.flatten(0, 1) / noise.flatten(0, 1).std(dim=1, keepdim=True)
+    across = (rows @ rows.t() / rows.shape[1]).fill_diagonal_(0)
+    assert across.abs().max() < 6 / math.sqrt(rows.shape[1])
+    power = torch.fft.rfft(rows).abs().square()[:, 1:].view(8, 16, -1).mean(dim=2)
+    assert (power / power.mean()).sub(1).abs().max() < 0.25
+
+
+def test_silence_stays_silent() -> None:
+    silence = torch.zeros(6, 2, 800)
+    for kind in ("noise", "mix", "gain"):
+        assert torch.equal(drawn_and_bent(augmentation(kind=kind), silence)[1], silence)
+
+
+def test_gain_is_so_many_decibels() -> None:
+    signal = signals("wave")
+    drawn, bent = drawn_and_bent(augmentation(kind="gain", decibels=(-12, -3)), signal)
+    assert bool(((drawn["decibels"] >= -12) & (drawn["decibels"] <= -3)).all())
+    reached = decibels(bent.square().mean((1, 2)) / signal.square().mean((1, 2)))
+    torch.testing.assert_close(reached, drawn["decibels"], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("domain", ["wave", "picture"])
+def test_time_shift_rolls_each_item(domain: str) -> None:
+    signal = signals(domain)
+    drawn, bent = drawn_and_bent(augmentation(kind="time_shift", domain=domain, max_seconds=0.2), signal)
+    largest = 3200 if domain == "wave" else 20
+    assert largest * 0.4 < int(drawn["steps"].abs().max()) <= largest
+    for item in range(len(signal)):
+        assert torch.equal(bent[item], signal[item].roll(int(drawn["steps"][item]), -1))
+
+
+def test_a_shift_of_frames_is_a_shift_of_samples() -> None:
+    """Away from the seam, where frames hear both ends, rolled pictures are pictures of rolled waves."""
+    feature = LogMelSettings().build(RATE, 2)
+    waves = signals("wave")
+    bender = augmentation(kind="time_shift", max_seconds=0.1)
+    picture = feature(waves)
+    drawn = bender.draw(picture.shape, chance())
+    rolled = bender.apply(picture, drawn)
+    for item, steps in enumerate(drawn["steps"].tolist()):
+        shifted = feature(waves[item : item + 1].roll(steps * HOP, -1))[0]
+        whole = slice(steps, None) if steps >= 0 else slice(None, picture.shape[-1] + steps)
+        torch.testing.assert_close(rolled[item][..., whole], shifted[..., whole])
+
+
+@pytest.mark.parametrize(
+    ("given", "axis", "widest"),
+    [
+        ({"kind": "frequency_mask", "max_bands": 7, "count": 2}, 2, 7),
+        ({"kind": "time_mask", "max_seconds": 0.2, "count": 3}, 3, 20),
+        ({"kind": "time_mask", "max_seconds": 9.0}, 3, 50),
+    ],
+)
+def test_masks_cover_what_was_drawn(given: dict[str, Any], axis: int, widest: int) -> None:
+    signal = signals("picture")
+    drawn, bent = drawn_and_bent(augmentation(**given), signal)
+    assert int(drawn["width"].max()) <= widest
+    assert bool((drawn["first"] + drawn["width"] <= signal.shape[axis]).all())
+    expected = signal.clone()
+    for item in range(len(signal)):
+        means = signal[item].mean(dim=(1, 2) if axis == 2 else 2, keepdim=True)
+        for first, width in zip(drawn["first"][item].tolist(), drawn["width"][item].tolist(), strict=True):
+            expected[item].narrow(axis - 1, first, width).copy_(
+                means.expand_as(signal[item]).narrow(axis - 1, first, width)
+            )
+    torch.testing.assert_close(bent, expected)
+
+
+def test_masks_reach_every_place_and_every_width() -> None:
+    drawn = augmentation(kind="frequency_mask", max_bands=4).draw(torch.Size((5000, 1, 8, 9)), chance())
+    found = set(zip(drawn["first"][:, 0].tolist(), drawn["width"][:, 0].tolist(), strict=True))
+    assert found == {(first, width) for width in range(5) for first in range(8 - width + 1)}
+
+
+def test_a_masked_band_is_zero_for_clip_band() -> None:
+    signal = signals("picture")
+    drawn, bent = drawn_and_bent(augmentation(kind="frequency_mask", max_bands=6), signal)
+    for item, centred in enumerate(ClipBand(False)(bent)):
+        first, width = int(drawn["first"][item, 0]), int(drawn["width"][item, 0])
+        assert (centred.abs().amax(dim=(0, 2)) < 1e-6).nonzero()[:, 0].tolist() == [
+            *range(first, first + width)
+        ]
+
+
+@given(seed=st.integers(0, 50), items=st.integers(1, 6))
+@settings(max_examples=30, deadline=None)
+def test_mix_is_quieter_than_the_item_itself(seed: int, items: int) -> None:
+    signal = signals("wave", seed)[:items] * torch.rand(items, 1, 1, generator=chance(seed))
+    drawn, bent = drawn_and_bent(augmentation(kind="mix", under_db=(3, 9)), signal, seed)
+    if items == 1:
+        assert torch.equal(bent, signal)
+        return
+    assert bool((drawn["partner"] != torch.arange(items)).all())
+    added = (bent - signal).double()
+    reached = decibels(signal.double().square().mean((1, 2)) / added.square().mean((1, 2)))
+    torch.testing.assert_close(reached, drawn["decibels"].double(), atol=1e-2, rtol=0)
+    for item, partner in enumerate(drawn["partner"].tolist()):
+        cosine = F.cosine_similarity(added[item].flatten(), signal[partner].double().flatten(), dim=0)
+        assert float(cosine) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_mix_meets_every_partner() -> None:
+    drawn = augmentation(kind="mix").draw(torch.Size((3000, 1, 4)), chance())["partner"]
+    assert bool((drawn != torch.arange(3000)).all())
+    few = torch.cat(
+        [augmentation(kind="mix").draw(torch.Size((4, 1, 4)), chance(s))["partner"] for s in range(40)]
+    )
+    assert set(few.tolist()) == {0, 1, 2, 3}
+
+
+def tone(hertz: float) -> Tensor:
+    return torch.sin(2 * math.pi * hertz * torch.arange(RATE) / RATE).view(1, 1, -1) * 0.5
+
+
+def strongest(wave: Tensor) -> float:
+    middle = wave[0, 0, 4000:12000] * torch.hann_window(8000)
+    return float(torch.fft.rfft(middle, n=RATE).abs().argmax())
+
+
+def test_pitch_moves_a_tone() -> None:
+    for semitones in (-5.0, 4.0):
+        bent = drawn_and_bent(augmentation(kind="pitch", semitones=(semitones, semitones)), tone(500))[1]
+        assert strongest(bent) == pytest.approx(500 * 2 ** (semitones / 12), rel=0.01)
+
+
+@pytest.mark.parametrize(("rate", "silent"), [(2.0, True), (0.5, False)])
+def test_stretch_keeps_a_tone_and_changes_its_length(rate: float, silent: bool) -> None:
+    bent = drawn_and_bent(augmentation(kind="stretch", rate=(rate, rate)), tone(500))[1]
+    loud = bent[0, 0, :7000] if silent else bent[0, 0]
+    assert float(torch.fft.rfft(loud, n=RATE).abs().argmax()) == pytest.approx(500, abs=5)
+    assert (float(bent[..., 9000:].abs().max()) < 1e-3) == silent
+
+
+def test_borrowed_bends_any_number_of_channels_without_the_worlds_chance() -> None:
+    import random
+
+    signal = signals("wave")[:2].repeat(1, 2, 1)
+    random.seed(1)
+    state = random.getstate()
+    bent = drawn_and_bent(augmentation(kind="pitch"), signal)[1]
+    assert bent.shape == (2, 4, 8000)
+    assert random.getstate() == state
+
+
+@pytest.mark.parametrize("kind", sorted(BORROWED))
+def test_without_audiomentations_the_cure_is_told(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "audiomentations", None)
+    with pytest.raises(RequestError, match=r'pip install "nearfield\[augment\]"'):
+        augmentation(kind=kind)
+
+
+def test_band_shift_moves_rows_and_repeats_the_edge() -> None:
+    signal = signals("picture")
+    drawn, bent = drawn_and_bent(augmentation(kind="band_shift", max_bands=4), signal)
+    assert int(drawn["bands"].abs().max()) in (3, 4)
+    for item, bands in enumerate(drawn["bands"].tolist()):
+        for row in range(20):
+            assert torch.equal(bent[item, :, row], signal[item, :, min(max(row - bands, 0), 19)])
+
+
+def test_picture_stretch_reads_between_columns() -> None:
+    signal = signals("picture")
+    drawn, bent = drawn_and_bent(augmentation(kind="picture_stretch", rate=(0.5, 2.0)), signal)
+    for item, rate in enumerate(drawn["rate"].tolist()):
+        places = (np.arange(50) - 24.5) * rate + 24.5
+        for row in range(20):
+            expected = np.interp(places, np.arange(50), signal[item, 1, row].numpy())
+            np.testing.assert_allclose(bent[item, 1, row], expected, atol=1e-4)
+
+
+def test_picture_stretch_at_rate_1_changes_nothing() -> None:
+    signal = signals("picture")
+    torch.testing.assert_close(
+        drawn_and_bent(augmentation(kind="picture_stretch", rate=(1.0, 1.0)), signal)[1], signal
+    )
+
+
+def test_colour_adds_a_smooth_curve_that_clip_band_does_not_hear() -> None:
+    signal = signals("picture")
+    drawn, bent = drawn_and_bent(augmentation(kind="colour", points=3, deviation=2.0), signal)
+    curve = bent - signal
+    torch.testing.assert_close(curve.amin(dim=(1, 3)), curve.amax(dim=(1, 3)))
+    for item in range(6):
+        heights = drawn["heights"][item, 0].numpy()
+        expected = np.interp(np.linspace(0, 2, 20), np.arange(3), heights)
+        np.testing.assert_allclose(curve[item, 0, :, 0], expected, atol=1e-5)
+    many = augmentation(kind="colour", deviation=2.0).draw(torch.Size((5000, 1, 4, 4)), chance())["heights"]
+    assert float(many.std()) == pytest.approx(2.0, rel=0.03)
+    centred = ClipBand(False)
+    torch.testing.assert_close(centred(bent), centred(signal), atol=1e-5, rtol=1e-5)
+
+
+def test_affine_by_nothing_changes_nothing() -> None:
+    signal = signals("picture")
+    given = {"kind": "affine", "max_degrees": 0.0, "max_shift": 0.0, "max_scale": 0.0}
+    torch.testing.assert_close(drawn_and_bent(augmentation(**given), signal)[1], signal, atol=1e-5, rtol=0)
+
+
+def test_affine_is_scipys() -> None:
+    """Turn, scale and shift in pixels, about the middle, for pictures that are not square."""
+    signal = torch.randn(5, 1, 24, 36, generator=chance())
+    bender = augmentation(kind="affine", max_degrees=30.0, max_shift=0.2, max_scale=0.5)
+    drawn, bent = drawn_and_bent(bender, signal)
+    middle = np.array([11.5, 17.5])
+    for item in range(5):
+        turn, scale = float(drawn["turn"][item]), float(drawn["scale"][item])
+        back = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]) / scale
+        moved = np.array([24 * float(drawn["down"][item]), 36 * float(drawn["right"][item])])
+        offset = middle - back @ (middle + moved)
+        expected = scipy.ndimage.affine_transform(
+            signal[item, 0].numpy(), back, offset, order=1, mode="nearest"
+        )
+        np.testing.assert_allclose(bent[item, 0], expected, atol=1e-4)
+
+
+def test_affine_stays_within_its_limits() -> None:
+    bender = augmentation(kind="affine", max_degrees=10.0, max_shift=0.1, max_scale=0.25)
+    drawn = bender.draw(torch.Size((4000, 1, 2, 2)), chance())
+    assert float(drawn["turn"].abs().max()) == pytest.approx(math.radians(10), rel=0.01)
+    assert float(drawn["right"].abs().max()) == pytest.approx(0.1, rel=0.01)
+    assert float(drawn["scale"].max()) == pytest.approx(1.25, rel=0.01)
+    assert float(drawn["scale"].min()) == pytest.approx(0.8, rel=0.01)
+
+
+@pytest.mark.parametrize(("axis", "dimension"), [("horizontal", 3), ("vertical", 2)])
+def test_flip_mirrors(axis: str, dimension: int) -> None:
+    signal = signals("picture")
+    bender = augmentation(kind="flip", axis=axis, probability=1.0)
+    bent = drawn_and_bent(bender, signal)[1]
+    assert torch.equal(bent, signal.flip(dimension))
+    assert augmentation(kind="flip").probability == 0.5
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (
+            {"kind": "noise", "ratio_db": (9, 3)},
+            "augment: ratio_db: the smaller number comes first. Given: [9.0, 3.0].",
+        ),
+        ({"kind": "mix", "under_db": (-3, 3)}, "under_db must be 0 or more: a louder background"),
+        ({"kind": "stretch", "rate": (0.05, 1)}, "rate must lie from 0.1 to 10"),
+        ({"kind": "picture_stretch", "rate": (0.5, 11)}, "rate must lie from 0.1 to 10"),
+        ({"kind": "pitch", "semitones": (-30, 1)}, "semitones must lie from -24 to 24"),
+        ({"kind": "gain", "probability": 1.5}, "augment: probability: "),
+        ({"kind": "timeshift"}, "Did you mean 'time_shift'?"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(given: dict[str, Any], text: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        augmentation(**given)
+    assert text in str(caught.value)
