@@ -26,10 +26,11 @@ from nearfield.models.backbones import BackboneSettings
 from nearfield.models.embedder import Embedder, EmbeddingSettings
 
 NETWORKS: dict[str, dict[str, Any]] = {
-    "small, step 1": {"kind": "small_convnet", "stem_stride": 1},
-    "small, step 2": {"kind": "small_convnet", "stem_stride": 2},
-    "small, step 4": {"kind": "small_convnet", "stem_stride": 4},
-    "small, step 4, residual": {"kind": "small_convnet", "stem_stride": 4, "residual": True},
+    "small, step 1": {"kind": "small_convnet", "stem_stride": [1, 1]},
+    "small, step 2": {"kind": "small_convnet", "stem_stride": [2, 2]},
+    "small, steps 4 and 2": {"kind": "small_convnet", "stem_stride": [4, 2]},
+    "small, step 4": {"kind": "small_convnet", "stem_stride": [4, 4]},
+    "small, step 4, residual": {"kind": "small_convnet", "stem_stride": [4, 4], "residual": True},
     "resnet18": {"kind": "resnet18"},
 }
 FRAMES = {"small, step 1": (98, 501), "small, step 2": (98, 501), "small, step 4": (98, 501)}

@@ -264,6 +264,7 @@ def test_esc50_folds_can_be_turned_and_the_sounds_lie_elsewhere(
     data = f"esc50:{tmp_path}?test_fold=1&audio={tmp_path / 'sounds'}"
     found = Collection.open(data)
     assert list(found.table["split"]) == ["test", "train", "val"]
+    assert found.problems == ()
     listing = Esc50(test_fold=4, val_fold=5, audio=tmp_path / "sounds").read(tmp_path)
     other = Collection.from_listing(listing, "esc")
     assert list(other.table["split"]) == ["train", "test", "val"]

@@ -73,6 +73,13 @@ def test_tags_are_shared_out_better_than_by_chance() -> None:
     assert max(made) < 0.5 * float(np.mean(drawn))
 
 
+def test_large_groups_find_their_place_before_small_ones() -> None:
+    sizes = [60, 19, 18, 1, 1, 1]
+    groups = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    for seed in range(5):
+        assert Counter(make_split(groups, [("a",)] * 100, seed)) == {"train": 60, "val": 20, "test": 20}
+
+
 def test_another_seed_is_another_split_and_the_same_seed_the_same() -> None:
     groups = [str(row) for row in range(50)]
     marks = [("a",)] * 50

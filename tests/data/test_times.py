@@ -1,5 +1,6 @@
 """What a row's start, seconds and end mean for a file of a known length: examples and laws."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -44,9 +45,18 @@ SENSE = "Write seconds as 2.5, or a date and time as 2019-05-22T00:15."
 def test_the_rule(starts: list[str], seconds: str, end: str, length: float, span: Span) -> None:
     found = settle(starts, seconds, end, length)
     assert found.how == span.how
-    assert (found.start, found.seconds, found.moment) == pytest.approx(
-        (span.start, span.seconds, span.moment)
-    )
+    expected = (span.start, span.seconds, span.moment)
+    assert (found.start, found.seconds, found.moment) == pytest.approx(expected, rel=0, abs=1e-9)
+
+
+def test_a_time_without_a_zone_is_the_same_moment_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert settle(["2019-05-22T12:00"], "", "", 1.0).moment == NOON
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

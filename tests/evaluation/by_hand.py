@@ -1,10 +1,12 @@
-"""The slow and obvious version of a search, one query and one clip at a time, to compare the fast one with."""
+"""The slow and obvious version of a search, a query and a clip at a time, to compare the fast one with."""
 
 import hypothesis.strategies as st
 import numpy as np
 
-from nearfield.core.nouns import Bools, Ints
+from nearfield.core.nouns import Bools, Distance, Ints, Vectors
 from nearfield.evaluation.neighbours import Search
+
+GRID_DISTANCES: tuple[Distance, ...] = ("euclidean", "squared_euclidean")
 
 
 def rankings(search: Search) -> list[list[int]]:
@@ -47,7 +49,7 @@ def searches(draw: st.DrawFn, most: int = 12) -> Search:
     within = draw(st.booleans())
     queries = gallery if within else _grid(draw, draw(st.integers(1, most)), size)
     own = np.arange(len(gallery)) if within else None
-    distance = draw(st.sampled_from(["euclidean", "squared_euclidean"]))
+    distance = draw(st.sampled_from(GRID_DISTANCES))
     if not draw(st.booleans()):
         return Search(queries, gallery, distance, own)
     gallery_sources = numbers(draw, len(gallery), low=-1)
@@ -66,6 +68,6 @@ def tag_rows(draw: st.DrawFn, count: int, tags: int = 4) -> Bools:
     return np.array(flat, dtype=bool).reshape(count, tags)
 
 
-def _grid(draw: st.DrawFn, count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _grid(draw: st.DrawFn, count: int, size: int) -> Vectors:
     flat = draw(st.lists(st.integers(-2, 2), min_size=count * size, max_size=count * size))
     return np.array(flat, dtype=np.float32).reshape(count, size)

@@ -4,7 +4,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from by_hand import allowed, searches, tag_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
@@ -21,6 +20,8 @@ from nearfield.evaluation.chance import (
 from nearfield.evaluation.multilabel import listed_scores
 from nearfield.evaluation.neighbours import Search
 
+from .by_hand import allowed, searches, tag_rows
+
 
 @pytest.mark.parametrize(("relevant", "found"), [(1, 6), (2, 5), (3, 3), (4, 6), (1, 1)])
 def test_expected_scores_are_the_mean_over_all_orders(relevant: int, found: int) -> None:
@@ -28,8 +29,8 @@ def test_expected_scores_are_the_mean_over_all_orders(relevant: int, found: int)
     for order in permutations(range(found)):
         hits = np.array(order) < relevant
         first = hits[:relevant]
-        totals["recall_at_1"].append(hits[:1].any())
-        totals["recall_at_2"].append(hits[:2].any())
+        totals["recall_at_1"].append(float(hits[:1].any()))
+        totals["recall_at_2"].append(float(hits[:2].any()))
         totals["r_precision"].append(first.mean())
         totals["map_at_r"].append(float((np.cumsum(first) / np.arange(1, relevant + 1) * first).mean()))
     expected = expected_label_scores(np.array([relevant]), np.array([found]))
@@ -57,7 +58,9 @@ def test_expected_recall_is_the_mean_over_all_pairs_of_neighbours(data: st.DataO
         index = np.full((len(draws), 2), -1, dtype=np.int64)
         for number, drawn in enumerate(draws):
             index[number, : len(drawn)] = drawn
-        scores = listed_scores(index, np.repeat(query_tags[[query]], len(draws), axis=0), gallery_tags, (1, 2))
+        scores = listed_scores(
+            index, np.repeat(query_tags[[query]], len(draws), axis=0), gallery_tags, (1, 2)
+        )
         for cutoff in (1, 2):
             name = f"multilabel_recall_at_{cutoff}"
             np.testing.assert_allclose(expected[name][query], scores[name].mean(), atol=1e-12)
@@ -72,6 +75,22 @@ def test_same_recording_first_wins_where_a_recording_shares_its_tags() -> None:
     assert all((values == 1).all() for values in first.values())
     chance = expected_recall(search, tags, tags)["multilabel_recall_at_1"]
     np.testing.assert_allclose(chance, 2 / 14)
+
+
+def test_after_the_own_recording_comes_chance() -> None:
+    """Against all orders of the clips of other recordings, behind the query's own."""
+    chance = np.random.default_rng(3)
+    recordings, tags = np.array([0, 0, 0, 1, 1, 2, 3]), chance.random((7, 4)) < 0.4
+    search = Search.within(np.zeros((7, 1), dtype=np.float32))
+    found = recording_first(search, tags, tags, (recordings, recordings))
+    for query in np.flatnonzero(tags.any(axis=1)):
+        others = [row for row in range(7) if row != query]
+        own = [row for row in others if recordings[row] == recordings[query]]
+        rest = [row for row in others if recordings[row] != recordings[query]]
+        index = np.array([own + list(order) for order in permutations(rest)])
+        scores = listed_scores(index, np.repeat(tags[[query]], len(index), axis=0), tags, (1, 2, 4))
+        for name in (f"multilabel_recall_at_{cutoff}" for cutoff in (1, 2, 4)):
+            assert found[name][query] == pytest.approx(scores[name].mean())
 
 
 def test_a_recording_alone_falls_back_to_chance_elsewhere() -> None:
@@ -98,6 +117,14 @@ def test_the_hub_is_one_list_for_all_without_the_query_and_its_source() -> None:
     # Clips 0 and 1 may only find 2 and 3; a query's own source stands at the front of the list.
     np.testing.assert_allclose(apart["multilabel_recall_at_1"], [1 / 3, 1 / 2, 1, 0])
     assert set(apart) == {f"multilabel_recall_at_{k}" for k in (1, 2, 4, 8)}
+
+
+def test_a_source_that_holds_all_hubs_does_not_hide_the_next() -> None:
+    tags = np.array([[1, 1, 1]] * 5 + [[1, 1, 0], [1, 0, 0]], dtype=bool)
+    sources = np.array([0, 0, 0, 0, 0, 1, 2])
+    search = Search.within(np.zeros((7, 1), dtype=np.float32), "cosine", sources)
+    scores = hub_scores(search, tags, tags, (1,))["multilabel_recall_at_1"]
+    np.testing.assert_allclose(scores, [2 / 3] * 5 + [1, 1])
 
 
 def test_guessing_by_shares_is_near_its_simulation() -> None:

@@ -16,6 +16,7 @@ from nearfield.evaluation.geometry import (
     pair_distances,
     pair_scores,
 )
+from nearfield.evaluation.neighbours import Search, nearest
 
 
 def _vectors(count: int, size: int, seed: int = 0) -> Vectors:
@@ -48,7 +49,10 @@ def test_spread_is_zero_for_a_simplex_and_known_for_a_line() -> None:
     scores = centroid_scores(line)
     assert scores["centroid_spread"] == pytest.approx(np.std([1, 2, 3]) / 2)
     assert (scores["centroid_min"], scores["centroid_max"]) == (1, 3)
-    assert centroid_scores(centroids(np.ones((2, 2), dtype=np.float32), np.zeros(2, dtype=np.int64), ("a",))) == {}
+    assert (
+        centroid_scores(centroids(np.ones((2, 2), dtype=np.float32), np.zeros(2, dtype=np.int64), ("a",)))
+        == {}
+    )
     same = centroids(np.ones((4, 2), dtype=np.float32), np.arange(4) // 2, ("a", "b"))
     assert centroid_scores(same)["centroid_spread"] == 0
 
@@ -68,14 +72,17 @@ def test_effective_rank_of_known_shapes() -> None:
     assert effective_rank(np.zeros((0, 7), dtype=np.float32)) == 0
 
 
-def test_hubness_equals_scikit_learns_neighbours_and_scipys_skewness() -> None:
+def test_hubness_equals_scipys_skewness_of_scikit_learns_neighbours() -> None:
     vectors = _vectors(150, 30)
-    finder = NearestNeighbors(n_neighbors=10).fit(vectors)
-    counts = np.bincount(finder.kneighbors(return_distance=False).ravel(), minlength=150)
-    assert hubness(vectors, "euclidean") == pytest.approx(skew(counts))
+    theirs = NearestNeighbors(n_neighbors=10).fit(vectors).kneighbors(return_distance=False)
+    ours, _ = nearest(Search.within(vectors, "euclidean"), 10)
+    expected = skew(np.bincount(theirs.ravel(), minlength=150))
+    assert hubness(ours) == pytest.approx(expected)
     # Concentration: many dimensions make hubs, few do not.
-    assert hubness(vectors, "euclidean") > hubness(_vectors(150, 2), "euclidean")
-    assert hubness(vectors[:2]) == 0
+    assert hubness(ours) > hubness(nearest(Search.within(_vectors(150, 2), "euclidean"), 10)[0])
+    assert hubness(nearest(Search.within(vectors[:2]), 10)[0]) == 0
+    assert hubness(np.full((3, 10), -1)) == 0
+    assert hubness(np.zeros((0, 10), dtype=np.int64)) == 0
 
 
 def test_mean_norm() -> None:
@@ -88,7 +95,9 @@ def test_pair_distances_equal_scipy(distance: Distance) -> None:
     vectors = _vectors(20, 5).astype(float)
     pairs = np.random.default_rng(0).integers(20, size=(30, 2))
     theirs = cdist(vectors, vectors, distance.replace("squared_euclidean", "sqeuclidean"))  # type: ignore[call-overload]
-    np.testing.assert_allclose(pair_distances(vectors, pairs, distance), theirs[pairs[:, 0], pairs[:, 1]], atol=1e-12)
+    np.testing.assert_allclose(
+        pair_distances(vectors, pairs, distance), theirs[pairs[:, 0], pairs[:, 1]], atol=1e-12
+    )
 
 
 def test_small_sets_measure_all_pairs_and_large_ones_a_fair_draw() -> None:

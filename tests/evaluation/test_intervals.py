@@ -24,8 +24,10 @@ def test_the_seed_fixes_the_draws_and_blocks_change_nothing(monkeypatch: pytest.
     groups, scores = np.arange(30) // 2, np.random.default_rng(0).random(30)
     values = Resamples.of(groups, 100, seed=3).apply(weighted_mean(scores))
     monkeypatch.setattr(intervals, "CELLS", 70)
-    np.testing.assert_array_equal(Resamples.of(groups, 100, seed=3).apply(weighted_mean(scores)), values)
-    assert (Resamples.of(groups, 100, seed=4).apply(weighted_mean(scores)) != values).any()
+    np.testing.assert_allclose(
+        Resamples.of(groups, 100, seed=3).apply(weighted_mean(scores)), values, atol=1e-12
+    )
+    assert np.abs(Resamples.of(groups, 100, seed=4).apply(weighted_mean(scores)) - values).max() > 0.01
 
 
 def test_the_mean_leaves_out_clips_without_a_score_column_by_column() -> None:
@@ -59,15 +61,14 @@ def test_a_mirrored_interval_takes_the_bias_off_holds_its_figure_and_stays_in_ra
     low, high = mirrored_interval(0.5, 0.8 + 0.01 * chance.standard_normal(5000), 5000) or (0, 0)
     assert low < 0.25
     assert high == 0.5
-    assert mirrored_interval(0.99, 0.9 + 0.05 * chance.standard_normal(500), 500) == (
-        pytest.approx(0.98, abs=0.02),
-        1.0,
-    )
+    low, high = mirrored_interval(0.99, 0.9 + 0.05 * chance.standard_normal(500), 500) or (0, 0)
+    assert low == pytest.approx(0.98, abs=0.02)
+    assert high == 1
 
 
 @pytest.mark.parametrize(("groups", "size"), [(10, 12), (60, 3)])
 def test_intervals_hold_the_truth_as_often_as_they_say(groups: int, size: int) -> None:
-    """Shares of clips whose groups differ in skill; a clip-by-clip bootstrap holds the truth far less often."""
+    """Shares of clips whose groups differ in skill; a bootstrap clip by clip holds the truth less often."""
     chance = np.random.default_rng(groups)
     held, held_by_clips, trials = 0, 0, 300
     for trial in range(trials):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from by_hand import rankings, searches, tag_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, ndcg_score
@@ -10,6 +9,8 @@ from sklearn.metrics import average_precision_score, ndcg_score
 from nearfield.core.nouns import Bools
 from nearfield.evaluation.multilabel import ranking_scores, tag_scores
 from nearfield.evaluation.neighbours import Search
+
+from .by_hand import rankings, searches, tag_rows
 
 
 @given(data=st.data())

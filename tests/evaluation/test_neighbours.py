@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from by_hand import allowed, rankings, searches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +9,8 @@ from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.nouns import Distance
 from nearfield.evaluation import neighbours
 from nearfield.evaluation.neighbours import Search, available, barred_counts, nearest, ranking
+
+from .by_hand import allowed, rankings, searches
 
 
 @given(search=searches(), count=st.integers(1, 14))
@@ -67,6 +68,13 @@ def test_a_duplicate_of_the_query_is_found_and_the_query_is_not() -> None:
     index, distance = nearest(Search.within(vectors), 3)
     assert index.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
     assert distance[0, 0] == pytest.approx(0, abs=1e-15)
+
+
+def test_copies_are_known_by_value_minus_zero_too() -> None:
+    vectors = np.array([[0, 1], [2, 2], [-0.0, 1], [2, 2], [2, 3]], dtype=np.float32)
+    copies, originals = neighbours._duplicates(vectors)
+    assert copies.tolist() == [2, 3]
+    assert originals.tolist() == [0, 1]
 
 
 def test_a_collapsed_space_is_ranked_by_row() -> None:

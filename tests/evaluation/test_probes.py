@@ -24,15 +24,11 @@ def _clips(count: int, seed: int, apart: float = 0.9) -> Labelled:
 def test_equals_scikit_learn_on_standardised_vectors() -> None:
     train, test = _clips(200, 0), _clips(300, 1)
     probe = fit_label_probe(train, strength=1.0)
-    scaler = StandardScaler().fit(train.vectors)
-    theirs = LogisticRegression(C=1.0, tol=1e-9, max_iter=10_000)
-    theirs.fit(scaler.transform(train.vectors), train.labels)
-    np.testing.assert_allclose(
-        probe.probabilities(test.vectors), theirs.predict_proba(scaler.transform(test.vectors)), atol=1e-4
-    )
-    np.testing.assert_array_equal(
-        probe.predict(test.vectors), theirs.predict(scaler.transform(test.vectors))
-    )
+    scaler = StandardScaler().fit(train.vectors.astype(float))
+    here, there = (scaler.transform(side.vectors.astype(float)) for side in (train, test))
+    theirs = LogisticRegression(C=1.0, tol=1e-9, max_iter=10_000).fit(here, train.labels)
+    np.testing.assert_allclose(probe.probabilities(test.vectors), theirs.predict_proba(there), atol=1e-6)
+    np.testing.assert_array_equal(probe.predict(test.vectors), theirs.predict(there))
     assert probe.model.converged
     assert probe.classes.tolist() == [0, 2, 3, 7]
 
@@ -42,9 +38,9 @@ def test_strength_is_the_best_on_val_and_the_model_still_only_train() -> None:
     probe = fit_label_probe(train, val)
     scores = [
         float(
-            classification_scores(
-                val.labels, fit_label_probe(train, strength=strength).predict(val.vectors)
-            )["macro_f1"][0]
+            classification_scores(val.labels, fit_label_probe(train, strength=strength).predict(val.vectors))[
+                "macro_f1"
+            ][0]
         )
         for strength in STRENGTHS
     ]
@@ -94,6 +90,7 @@ def test_a_tied_vote_goes_to_the_nearest_and_nobody_gives_no_label() -> None:
     gallery = np.array([[1.0], [2.0], [3.0], [4.0]], dtype=np.float32)
     query = np.zeros((1, 1), dtype=np.float32)
     labels = np.array([5, 1, 1, 5])
+    assert vote(Search(query, gallery, "euclidean"), np.array([5, 1, 5, 1]), 4).tolist() == [5]
     assert vote(Search(query, gallery, "euclidean"), labels, 4).tolist() == [5]
     assert vote(Search(query, gallery, "euclidean"), labels, 3).tolist() == [1]
     # Fewer clips than voters: those there are.

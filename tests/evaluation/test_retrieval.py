@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from by_hand import numbers, rankings, searches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.distances import LpDistance
@@ -12,7 +11,9 @@ from pytorch_metric_learning.utils.inference import CustomKNN
 
 from nearfield.core.errors import RequestError
 from nearfield.evaluation.neighbours import Search
-from nearfield.evaluation.retrieval import label_scores, relevant_counts, same_source_share
+from nearfield.evaluation.retrieval import label_scores, relevant_counts
+
+from .by_hand import numbers, rankings, searches
 
 
 @given(data=st.data())
@@ -74,7 +75,10 @@ def test_a_perfect_space_scores_one_and_recall_never_falls() -> None:
     scores = label_scores(Search.within(vectors), labels, labels)
     assert all((values == 1).all() for values in scores.values())
     random = np.random.default_rng(1).standard_normal((20, 3)).astype(np.float32)
-    means = [np.nanmean(label_scores(Search.within(random), labels, labels)[f"recall_at_{k}"]) for k in (1, 2, 4, 8)]
+    means = [
+        np.nanmean(label_scores(Search.within(random), labels, labels)[f"recall_at_{k}"])
+        for k in (1, 2, 4, 8)
+    ]
     assert means == sorted(means)
 
 
@@ -86,7 +90,13 @@ def test_own_group_is_left_out_and_queries_left_with_nothing_are_counted() -> No
     without = label_scores(Search.within(vectors, "euclidean", speakers), labels, labels)
     assert with_group["recall_at_1"][:2].tolist() == [1, 1]
     np.testing.assert_array_equal(without["recall_at_1"], [0, 0, 0, np.nan, np.nan])
-    assert relevant_counts(Search.within(vectors, "euclidean", speakers), labels, labels).tolist() == [1, 1, 2, 0, 0]
+    assert relevant_counts(Search.within(vectors, "euclidean", speakers), labels, labels).tolist() == [
+        1,
+        1,
+        2,
+        0,
+        0,
+    ]
 
 
 def test_no_gallery_gives_no_scores_and_unknown_labels_are_refused_there() -> None:
@@ -95,10 +105,3 @@ def test_no_gallery_gives_no_scores_and_unknown_labels_are_refused_there() -> No
     assert all(np.isnan(values).all() for values in scores.values())
     with pytest.raises(RequestError, match="unknown label is in the gallery; leave such clips out"):
         label_scores(Search.within(some), np.zeros(3, dtype=np.int64), np.array([0, -1, 0]))
-
-
-def test_same_recording_first_is_seen() -> None:
-    recordings = np.array([0, 0, 1, 1, 2, -1])
-    vectors = np.array([[0], [0.1], [5], [5.1], [0.05], [0]], dtype=np.float32)
-    share = same_source_share(Search.within(vectors, "euclidean"), recordings, recordings)
-    np.testing.assert_array_equal(share, [0, 0, 1, 1, np.nan, np.nan])

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearfield.core.nouns import Floats, Ints, Vectors
-from nearfield.evaluation.temporal import _draw_triplets, time_scores, triplet_accuracy
+from nearfield.evaluation.neighbours import Search, nearest
+from nearfield.evaluation.temporal import _draw_triplets, near_in_time, same_recording, triplet_accuracy
 
 
 def _hours(recordings: int = 4, clips: int = 30) -> tuple[Ints, Floats]:
@@ -22,29 +23,36 @@ def _drifting(recordings: Ints, moments: Floats) -> Vectors:
 def test_a_space_that_follows_time_scores_one() -> None:
     recordings, moments = _hours()
     vectors = _drifting(recordings, moments)
-    scores = time_scores(vectors, recordings, moments, near=4)
-    assert (scores["same_recording_at_1"] == 1).all()
-    assert (scores["near_in_time_at_1"] == 1).all()
+    first = nearest(Search.within(vectors), 1)[0][:, 0]
+    assert (same_recording(first, recordings) == 1).all()
+    assert (near_in_time(first, recordings, moments, 4) == 1).all()
     assert triplet_accuracy(vectors, recordings, moments, near=4) == pytest.approx(1, abs=0.01)
 
 
 def test_a_space_that_knows_nothing_is_at_chance() -> None:
     recordings, moments = _hours()
     vectors = np.random.default_rng(0).standard_normal((120, 16)).astype(np.float32)
-    scores = time_scores(vectors, recordings, moments, near=4)
-    assert np.mean(scores["same_recording_at_1"]) == pytest.approx(29 / 119, abs=0.12)
+    first = nearest(Search.within(vectors), 1)[0][:, 0]
+    assert np.mean(same_recording(first, recordings)) == pytest.approx(29 / 119, abs=0.12)
     assert triplet_accuracy(vectors, recordings, moments, near=4) == pytest.approx(0.5, abs=0.05)
     assert triplet_accuracy(np.ones((120, 2), dtype=np.float32), recordings, moments, near=4) == 0.5
 
 
 def test_clips_with_nothing_to_find_have_no_score() -> None:
     recordings, moments = np.array([0, 0, 1, 1, 2, -1]), np.array([0.0, 5, 0, 50, 0, 0])
-    scores = time_scores(np.eye(6, dtype=np.float32), recordings, moments, near=10)
-    assert np.isfinite(scores["same_recording_at_1"]).tolist() == [True] * 4 + [False] * 2
-    assert np.isfinite(scores["near_in_time_at_1"]).tolist() == [True] * 2 + [False] * 4
+    first = np.array([1, 5, 3, 2, -1, 0])
+    together = [1, 0, 1, 1, np.nan, np.nan]
+    np.testing.assert_array_equal(same_recording(first, recordings), together)
+    near = [1, 0, np.nan, np.nan, np.nan, np.nan]
+    np.testing.assert_array_equal(near_in_time(first, recordings, moments, 10), near)
+    # Within the recording, but too far off.
+    np.testing.assert_array_equal(near_in_time(first, recordings, moments, 4.9), [np.nan] * 6)
+    moments[2] = 45
+    np.testing.assert_array_equal(
+        near_in_time(np.array([1, 0, 0, 2, 0, 0]), recordings, moments, 5)[:4], [1, 1, 0, 1]
+    )
     assert triplet_accuracy(np.eye(2, dtype=np.float32), recordings[:2], moments[:2], near=10) is None
-    nobody = np.full(6, -1)
-    assert np.isnan(time_scores(np.eye(6, dtype=np.float32), nobody, moments, 10)["same_recording_at_1"]).all()
+    assert np.isnan(same_recording(first, np.full(6, -1))).all()
 
 
 @given(data=st.data())

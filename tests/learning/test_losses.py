@@ -41,7 +41,7 @@ def value_and_gradient(of: Callable[[Tensor], Tensor], vectors: Tensor) -> tuple
     """The value of a loss at `vectors`, and its gradient there."""
     leaf = vectors.clone().requires_grad_()
     value = of(leaf)
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     assert leaf.grad is not None
     return value.item(), leaf.grad
 
@@ -70,12 +70,11 @@ def batch(size: int = 24, seed: int = 0, kind: torch.dtype = torch.float64) -> t
     return vectors, Pairs(alike, unlike)
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in OWN_KINDS if kind != "circle"])
 def test_the_gradient_is_the_derivative(kind: str) -> None:
+    """Circle holds its weights constant, so its gradient is another: see test_circle."""
     vectors, pairs = batch()
-    ours = loss(kind, **({"reduction": "mean"} if kind == "triplet" else {}))
-    if kind == "circle":  # its weights are held constant, so its gradient is not its derivative: see test_circle
-        return
+    ours = loss(kind)
     assert torch.autograd.gradcheck(lambda v: ours(v, pairs), (vectors.requires_grad_(),), atol=1e-5)
 
 
@@ -163,9 +162,7 @@ def test_autocast_does_not_coarsen_the_loss(kind: str) -> None:
 def test_nothing_to_compare_is_zero_with_a_zero_gradient(kind: str, missing: str) -> None:
     vectors, pairs = batch()
     none = torch.zeros_like(pairs.alike)
-    left = Pairs(
-        pairs.alike if missing == "unlike" else none, pairs.unlike if missing == "alike" else none
-    )
+    left = Pairs(pairs.alike if missing == "unlike" else none, pairs.unlike if missing == "alike" else none)
     value, gradient = value_and_gradient(lambda v: loss(kind)(v, left), vectors)
     if kind in ("contrastive", "multi_similarity") and missing != "both":
         assert value > 0  # these two pull and push on their own
@@ -289,8 +286,8 @@ def test_the_family_lists_its_own_kinds() -> None:
     [
         (
             {"kind": "triplet", "margn": 0.3},
-            "loss: unknown key 'margn'. Did you mean 'margin'? Known: margin, distance, reduction, swap, smooth, "
-            "allow_impossible_margin.",
+            "loss: unknown key 'margn'. Did you mean 'margin'? Known: margin, distance, reduction, swap, "
+            "smooth, allow_impossible_margin.",
         ),
         ({"kind": "triplet", "margin": 0}, "loss: margin: input should be greater than 0. Given: 0."),
         (

@@ -33,9 +33,9 @@ def gru(given: int, width: int) -> int:
     return 3 * width * (given + width + 2)
 
 
-def small(channels: int, *widths: int, stem: int = 7) -> int:
-    layers = [(channels, widths[0], stem), *[(a, b, 3) for a, b in pairwise(widths)]]
-    return sum(convolution(a, b, s, s, bias=False) + 2 * b for a, b, s in layers)
+def small(channels: int, *widths: int, stem: int = 49) -> int:
+    layers = [(channels, widths[0], stem), *[(a, b, 9) for a, b in pairwise(widths)]]
+    return sum(convolution(a, b, area, bias=False) + 2 * b for a, b, area in layers)
 
 
 # name, settings, weights for C channels, output for (C, 16, 33)
@@ -43,15 +43,21 @@ CASES: list[tuple[str, dict[str, Any], Any, tuple[int, ...] | None]] = [
     ("small", {"kind": "small_convnet"}, lambda c: small(c, 32, 64, 128, 256), (256, 1, 2)),
     (
         "small, step 2",
-        {"kind": "small_convnet", "stem_stride": 2, "width": 8, "blocks": 3},
-        lambda c: small(c, 8, 16, 32, stem=5),
+        {"kind": "small_convnet", "stem_stride": [2, 2], "width": 8, "blocks": 3},
+        lambda c: small(c, 8, 16, 32, stem=9),
         (32, 2, 5),
     ),
     (
         "small, step 1",
-        {"kind": "small_convnet", "stem_stride": 1},
-        lambda c: small(c, 32, 64, 128, 256, stem=3),
+        {"kind": "small_convnet", "stem_stride": [1, 1]},
+        lambda c: small(c, 32, 64, 128, 256, stem=9),
         (256, 1, 3),
+    ),
+    (
+        "small, steps 4 and 1",
+        {"kind": "small_convnet", "stem_stride": [4, 1], "width": 8, "blocks": 3},
+        lambda c: small(c, 8, 16, 32, stem=21),
+        (32, 1, 5),
     ),
     (
         "small, residual",
@@ -298,7 +304,7 @@ def test_layers_of_one_name_begin_alike_whatever_stands_beside_them() -> None:
         module = make(BackboneSettings, "backbone", {"kind": "small_convnet", **settings}).build(1, 64, 98)
         return module.state_dict()["blocks.0.0.weight"]  # type: ignore[no-any-return]
 
-    assert torch.equal(first(), first(stem_stride=2))
+    assert torch.equal(first(), first(stem_stride=[4, 2]))
     assert not torch.equal(first(), first(width=16)[:1])
     torch.manual_seed(8)
     other = make(BackboneSettings, "backbone", {"kind": "small_convnet"}).build(1, 64, 98)

@@ -1,11 +1,13 @@
 """The embedder: its parts in their order, unit length at any precision, freezing, the table of its layers."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nearfield.core.settings import Settings, make
@@ -13,6 +15,8 @@ from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.resnet import ResNet18Settings
 from nearfield.models.backbones.small_convnet import SmallConvnetSettings
 from nearfield.models.embedder import Embedder, EmbeddingSettings, assemble, unit_length
+from nearfield.models.features import FeatureSettings
+from nearfield.models.normalisation import NormalisationSettings
 
 
 class Frames(nn.Module):
@@ -228,6 +232,45 @@ class TestBuilding:
         one, two = embedder({"kind": "resnet18"}), embedder({"kind": "resnet34"})
         assert torch.equal(one.head.weight, two.head.weight)
         assert torch.equal(one.backbone.layer2[1].conv2.weight, two.backbone.layer2[1].conv2.weight)
+
+    @pytest.mark.parametrize("normalisation", ["none", "clip_band", "clip", "band"])
+    @pytest.mark.parametrize(
+        ("feature", "backbone"),
+        [
+            ("log_mel", "small_convnet"),
+            ("mfcc", "gru"),
+            ("waveform", "convnet1d"),
+            ("multi_log_mel", "resnet18"),
+        ],
+    )
+    def test_all_real_parts_fit(self, feature: str, normalisation: str, backbone: str) -> None:
+        scaler = make(NormalisationSettings, "normalisation", {"kind": normalisation})
+        model = assemble(
+            make(FeatureSettings, "feature", {"kind": feature}),
+            scaler,
+            make(BackboneSettings, "backbone", {"kind": backbone}),
+            EmbeddingSettings(size=8),
+            8000,
+            (1, 8000),
+        ).eval()
+        clips = waves(samples=8000, clips=2)
+        picture = model.feature(clips)
+        if normalisation == "band":
+            model.normalisation.fit([picture])  # type: ignore[operator]
+        vectors = model(clips)
+        assert vectors.isfinite().all()
+        assert torch.allclose(vectors, model.embed_picture(picture), atol=1e-6)
+        assert model.describe().layers[-1].shape == (8,)
+
+    def test_weights_stored_and_loaded_give_the_same_vectors(self, tmp_path: Path) -> None:
+        first = embedder(pooling="gem").train()
+        first(waves())
+        weights = {name: value.contiguous() for name, value in first.state_dict().items()}
+        save_file(weights, tmp_path / "weights.safetensors")
+        torch.manual_seed(99)
+        second = embedder(pooling="gem")
+        second.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+        assert torch.equal(first.eval()(waves()), second.eval()(waves()))
 
     def test_pictures_need_no_sample_rate(self) -> None:
         embedding = EmbeddingSettings(size=8)

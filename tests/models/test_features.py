@@ -284,6 +284,54 @@ def test_blocks_leave_no_seam(shape: tuple[int, int, int]) -> None:
     torch.testing.assert_close(taken(waves), whole, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_any_number_of_threads_gives_the_same_bits(mode: Any) -> None:
+    waves, taken = noise(5, 1, 40_000), feature(DCASE)
+    before = torch.get_num_threads()
+    try:
+        pictures = []
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            with mode():
+                pictures.append(taken(waves))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(pictures[0], pictures[1])
+    assert torch.equal(pictures[0], pictures[2])
+    assert not pictures[2].requires_grad
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_gradient_reaches_the_wave_where_one_is_wanted(power: int) -> None:
+    """Twice the wave is `power` times ln 2 more in every cell, so wave x gradient adds up to `power` (Euler)."""
+    waves = noise(2, 1, 8000).requires_grad_()
+    feature({**DCASE, "power": power, "floor": 1e-12})(waves).mean().backward()
+    assert waves.grad is not None
+    assert float((waves.detach() * waves.grad).sum()) == pytest.approx(power, rel=1e-3)
+
+
+def test_an_error_on_a_thread_is_raised() -> None:
+    from nearfield.models.features.spreading import spread
+
+    done: list[int] = []
+
+    def task(number: int) -> None:
+        if number == 3:
+            raise RuntimeError("three")
+        done.append(number)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(RuntimeError, match="three"):
+            spread(task, range(8))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert 3 not in done
+
+
 def test_no_clips_give_no_pictures() -> None:
     assert feature(DCASE)(torch.zeros(0, 1, 4000)).shape == (0, 1, 128, 23)
 

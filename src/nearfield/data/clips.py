@@ -70,13 +70,20 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
         )
     lines = tuple(listing.lines[clip.position] for clip in kept)
     starts = dict(Counter(clip.span.how for clip in kept))
-    split_from, group_from = _origin(parts.split, "the folders"), _origin(parts.group, "the files' names")
-    table = _assemble(listing, parts, kept)
-    return Clips(table, kind, lines, tuple(problems), starts, split_from, group_from)
+    from_table = None not in lines
+    return Clips(
+        table=_assemble(listing, parts, kept),
+        kind=kind,
+        lines=lines,
+        problems=tuple(problems),
+        starts=starts,
+        split_from=_origin(parts.split, from_table),
+        group_from=_origin(parts.group, from_table),
+    )
 
 
-def _origin(column: str | None, otherwise: str) -> str:
-    return otherwise if column is None else f"the column {column!r}"
+def _origin(column: str | None, from_table: bool) -> str:
+    return f"the column {column!r}" if column and from_table else "the files' names and folders"
 
 
 def _kind(names: list[str]) -> Kind:
@@ -177,9 +184,8 @@ def _tags(source: pd.DataFrame, column: str | None) -> pd.Series:
     cells = [""] * len(source) if column is None else list(source[column])
     found = []
     for cell in cells:
-        listed = (
-            cell if not isinstance(cell, str) and isinstance(cell, Iterable) else cell_text(cell).split("|")
-        )
+        is_list = isinstance(cell, Iterable) and not isinstance(cell, str)
+        listed = cell if is_list else cell_text(cell).split("|")
         found.append(tuple(dict.fromkeys(filter(None, map(cell_text, listed)))))
     return pd.Series(found, dtype=object)
 

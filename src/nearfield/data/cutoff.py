@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 _UNKNOWN = 0x7FFFF000
 """Sizes from here on stand for "not known" in files that were written to a pipe."""
-_LAST_PAGE = 0x10000  # bytes: no page of an ogg file is longer
+_LAST_PAGE = 27 + 255 + 255 * 255  # bytes: no page of an ogg file is longer
 
 
 def breaks_off(path: Path) -> bool:
@@ -37,8 +37,11 @@ def _chunks_break_off(file: BinaryIO, samples: bytes, order: str) -> bool:
 
 
 def _last_page_missing(file: BinaryIO) -> bool:
-    """The header of the last page carries the flag "end of stream"."""
+    """The header of the last page carries the flag "end of stream", and the page is all there."""
     file.seek(max(0, file.seek(0, 2) - _LAST_PAGE))
     tail = file.read()
-    place = tail.rfind(b"OggS\0")
-    return place >= 0 and len(tail) > place + 5 and not tail[place + 5] & 4
+    page = tail[max(0, tail.rfind(b"OggS\0")) :]
+    if len(page) < 27 or not page[5] & 4:
+        return True
+    segments = page[26]
+    return len(page) < 27 + segments + sum(page[27 : 27 + segments])

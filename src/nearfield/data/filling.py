@@ -19,8 +19,8 @@ Progress = Callable[[int, int], None]
 Blocks = Callable[[Path], Iterable[npt.NDArray[Any]]]
 """A source in the pieces that are to be kept of it."""
 
-PACK_BYTES = 1 << 28
-"""About as much goes into one pack; a longer source has one of its own."""
+SMALLEST, LARGEST = 1 << 22, 1 << 28
+"""About how many bytes go into one pack: each costs a few waits for the disk; a longer source has its own."""
 
 
 class Filling:
@@ -44,7 +44,7 @@ class Filling:
         """Writes the packs. What could be decoded is kept even where another file has a fault."""
         weights = self._weights()
         needed, workers = sum(weights.values()), usable_cores()
-        groups = list(_groups(weights, max(1, min(PACK_BYTES, needed // (4 * workers)))))
+        groups = list(_groups(weights, min(LARGEST, max(SMALLEST, needed // (2 * workers)))))
         with writing_to(self._packs.folder, needed), ThreadPoolExecutor(workers, "decode") as pool:
             try:
                 list(pool.map(self._write, groups))

@@ -17,7 +17,7 @@ def sounding(waves: Waves, decibels: float) -> tuple[int, int]:
     """
     samples = waves.shape[-1]
     powers = np.maximum(_powers(waves), _FLOOR)
-    loud = 10 * np.log10(powers / powers.max()) >= -decibels - 1
+    loud = 10 * np.log10(powers / powers.max()) > -decibels
     looks = np.flatnonzero(loud.any(axis=0))
     return int(looks[0]) * HOP, min(samples, (int(looks[-1]) + 1) * HOP)
 

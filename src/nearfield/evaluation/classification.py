@@ -55,7 +55,8 @@ def classification_scores(
     validate(reference, predicted)
     given = np.ones((1, len(reference))) if weights is None else np.atleast_2d(weights)
     classes = int(max(reference.max(initial=-1), predicted.max(initial=-1))) + 1
-    right, support, claimed = (given @ part for part in _indicators(reference, predicted, classes))
+    counts = np.array([_counts(reference, predicted, classes, row) for row in given])
+    right, support, claimed = counts[:, 0], counts[:, 1], counts[:, 2]
     total = given.sum(axis=1)
     f1 = 2 * right / np.where(support + claimed > 0, support + claimed, 1)
     present = (support + claimed > 0).sum(axis=1)
@@ -72,7 +73,7 @@ def class_table(
 ) -> tuple[ClassScore, ...]:
     """Precision, recall, F1 and supports of every class that is in the reference or predicted."""
     validate(reference, predicted)
-    right, support, claimed = (part.sum(axis=0) for part in _indicators(reference, predicted, len(names)))
+    right, support, claimed = _counts(reference, predicted, len(names), np.ones(len(reference)))
     in_train = np.bincount(train_labels, minlength=len(names))
     table = []
     for number in np.flatnonzero(support + claimed > 0).tolist():
@@ -106,8 +107,12 @@ def validate(reference: Ints, predicted: Ints) -> None:
         raise RequestError("labels: a negative class number means not known; leave such clips out first.")
 
 
-def _indicators(reference: Ints, predicted: Ints, classes: int) -> tuple[Floats, Floats, Floats]:
-    """(N, C) each: rightly of the class, of the class, predicted as the class."""
-    eye = np.eye(classes)
-    is_class, named = eye[reference], eye[predicted]
-    return is_class * named, is_class, named
+def _counts(reference: Ints, predicted: Ints, classes: int, weights: Floats) -> Floats:
+    """(3, C): clips rightly of each class, of it, predicted as it."""
+    hit = reference == predicted
+    parts = [
+        np.bincount(reference[hit], weights[hit], classes),
+        np.bincount(reference, weights, classes),
+        np.bincount(predicted, weights, classes),
+    ]
+    return np.array(parts, dtype=np.float64)

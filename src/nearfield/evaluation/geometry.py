@@ -20,10 +20,11 @@ Metrics
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from nearfield.core.nouns import Distance, Floats, Ints, Vectors
 from nearfield.core.seeds import stream
-from nearfield.evaluation.neighbours import Search, nearest, unit
+from nearfield.evaluation.neighbours import unit
 
 PAIRS = 20_000
 """Pairs of each sort that distances are measured on."""
@@ -56,8 +57,7 @@ def centroids(vectors: Vectors, labels: Ints, names: tuple[str, ...], spherical:
     means = sums / counts[:, None]
     if spherical:
         means = unit(means)
-    differences = means[:, None] - means[None]
-    return Centroids(tuple(names[c] for c in present), means, np.sqrt((differences**2).sum(axis=2)))
+    return Centroids(tuple(names[c] for c in present), means, cdist(means, means))
 
 
 def centroid_scores(found: Centroids) -> dict[str, float]:
@@ -85,12 +85,14 @@ def effective_rank(vectors: Vectors) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum())) if len(shares) else 0.0
 
 
-def hubness(vectors: Vectors, distance: Distance = "cosine", neighbours: int = HUB_NEIGHBOURS) -> float:
-    """Skewness of the k-occurrence of (N, D) vectors, each searched among all others; 0 where it is even."""
-    if len(vectors) < 3:
+def hubness(index: Ints) -> float:
+    """Skewness of how often each of N clips stands among the nearest of the others; 0 where it is even.
+
+    `index` (N, k) lists the neighbours of every clip, the clip itself left out; -1 stands for none.
+    """
+    occurrence = np.bincount(index[index >= 0], minlength=len(index)).astype(np.float64)
+    if not len(occurrence):
         return 0.0
-    index, _ = nearest(Search.within(vectors, distance), min(neighbours, len(vectors) - 1))
-    occurrence = np.bincount(index[index >= 0], minlength=len(vectors)).astype(np.float64)
     centred = occurrence - occurrence.mean()
     deviation = float(np.sqrt((centred**2).mean()))
     return float((centred**3).mean()) / deviation**3 if deviation > 0 else 0.0

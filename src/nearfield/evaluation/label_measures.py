@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nearfield.core.nouns import Ints
+from nearfield.core.nouns import Floats, Ints
 from nearfield.evaluation.chance import expected_label_scores, guess_scores
 from nearfield.evaluation.classification import class_table, classification_scores, confusion
 from nearfield.evaluation.clusters import cluster_scores
@@ -90,11 +90,12 @@ def _classification(prefix: str, labels: Ints, predicted: Ints, at: Ints, found:
     found.metrics |= {f"{prefix}/{name}": scores[name] for name in f1s}
     if found.resamples is None:
         return
-    drawn = found.resamples.apply(
-        lambda weights: np.stack(
-            [classification_scores(labels, predicted, weights[:, at])[name] for name in f1s], axis=1
-        )
-    )
+
+    def redrawn(weights: Floats) -> Floats:
+        values = classification_scores(labels, predicted, weights[:, at])
+        return np.stack([values[name] for name in f1s], axis=1)
+
+    drawn = found.resamples.apply(redrawn)
     for column, name in enumerate(f1s):
         found.drawn(f"{prefix}/{name}", drawn[:, column])
 
@@ -142,5 +143,5 @@ def _labelled(side: Side) -> Labelled:
     return Labelled(side.vectors, side.facts.labels)
 
 
-def _plain(scores: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]) -> dict[str, float]:
+def _plain(scores: dict[str, Floats]) -> dict[str, float]:
     return {name: float(values[0]) for name, values in scores.items()}

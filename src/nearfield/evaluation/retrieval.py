@@ -62,18 +62,6 @@ def relevant_counts(search: Search, query_labels: Ints, gallery_labels: Ints) ->
     return np.asarray(np.where(query_labels >= 0, same - barred, 0), dtype=np.int64)
 
 
-def same_source_share(search: Search, query_sources: Ints, gallery_sources: Ints) -> Floats:
-    """(Q,) 1 where the first neighbour is of the query's own source (recording), else 0.
-
-    NaN where the query's source is not known, or where none of its clips may be found.
-    """
-    share = np.full(len(query_sources), np.nan)
-    there = relevant_counts(search, query_sources, gallery_sources) > 0
-    for block in ranking(search, np.ones(len(query_sources), dtype=np.int64)):
-        share[block.rows] = _hits(block, query_sources, gallery_sources)[:, 0]
-    return np.where(there, share, np.nan)
-
-
 def _hits(block: Ranked, query_labels: Ints, gallery_labels: Ints) -> Bools:
     """(n, k) where the found clip carries the query's label."""
     if not len(gallery_labels):

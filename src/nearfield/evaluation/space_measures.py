@@ -2,51 +2,46 @@
 
 import numpy as np
 
-from nearfield.core.nouns import Facts
+from nearfield.core.nouns import Facts, Ints
 from nearfield.evaluation.chance import expected_label_scores
 from nearfield.evaluation.findings import Case, Findings
-from nearfield.evaluation.geometry import effective_rank, hubness, mean_norm, pair_scores
-from nearfield.evaluation.neighbours import available
-from nearfield.evaluation.retrieval import relevant_counts, same_source_share
-from nearfield.evaluation.temporal import time_scores, triplet_accuracy
+from nearfield.evaluation.geometry import HUB_NEIGHBOURS, effective_rank, hubness, mean_norm, pair_scores
+from nearfield.evaluation.neighbours import available, nearest
+from nearfield.evaluation.retrieval import relevant_counts
+from nearfield.evaluation.temporal import near_in_time, same_recording, triplet_accuracy
 
 
 def measure_space(case: Case, found: Findings) -> None:
     """Adds every measure that any split allows."""
     here, settings = case.here, case.settings
+    search = here.search(here, settings.distance, barred=False)
+    index, _ = nearest(search, HUB_NEIGHBOURS)
     found.metrics |= {
         "geometry/effective_rank": effective_rank(here.vectors),
-        "geometry/hubness": hubness(here.vectors, settings.distance),
+        "geometry/hubness": hubness(index),
         "geometry/mean_norm": mean_norm(here.vectors),
     }
-    if not (here.facts.labels >= 0).any():
+    if not here.labelled.any():
         # Without labels, clips of one recording are the ones that may be hoped to be alike.
         pairs = pair_scores(here.vectors, here.facts.recordings, settings.distance, settings.seed)
         found.metrics |= {f"geometry/{name}": value for name, value in pairs.items()}
-    _recordings(case, found)
-    _time(case, found)
 
-
-def _recordings(case: Case, found: Findings) -> None:
-    """How much of the retrieval within the split is the finding again of one's own recording."""
-    recordings = case.here.facts.recordings
-    search = case.here.search(case.here, case.settings.distance, barred=False)
-    at = np.arange(len(recordings))
-    share = same_source_share(search, recordings, recordings)
-    found.means("retrieval", {"same_recording_share": share}, at)
+    recordings = here.facts.recordings
+    shares = same_recording(index[:, 0], recordings)
+    found.means("retrieval", {"same_recording_share": shares}, np.arange(len(here)))
     chance = expected_label_scores(relevant_counts(search, recordings, recordings), available(search))
     found.averages("baseline/chance/retrieval", {"same_recording_share": chance["recall_at_1"]})
+    if _clocked(here.facts):
+        _time(case, index[:, 0], found)
 
 
-def _time(case: Case, found: Findings) -> None:
+def _time(case: Case, first: Ints, found: Findings) -> None:
+    """What the clock of the recordings says of the nearest clips, and of triplets."""
     facts, settings = case.here.facts, case.settings
-    if not _clocked(facts):
-        return
-    scores = time_scores(
-        case.here.vectors, facts.recordings, facts.moments, settings.near_seconds, settings.distance
-    )
-    if not np.isfinite(scores["near_in_time_at_1"]).any():
-        return
+    scores = {
+        "same_recording_at_1": same_recording(first, facts.recordings),
+        "near_in_time_at_1": near_in_time(first, facts.recordings, facts.moments, settings.near_seconds),
+    }
     found.means("time", scores, np.arange(len(case.here)))
     accuracy = triplet_accuracy(
         case.here.vectors,

@@ -20,7 +20,6 @@ from nearfield.core.nouns import Distance, Floats, Ints, Vectors
 from nearfield.core.seeds import stream
 from nearfield.evaluation.checks import check_lengths
 from nearfield.evaluation.geometry import pair_distances
-from nearfield.evaluation.neighbours import Search, nearest
 
 TRIPLETS = 20_000
 """Triplets drawn; a twentieth or so are lost where few recordings are long."""
@@ -29,22 +28,20 @@ _SLACK = 1e-6
 """Seconds, so that rounding of moments does not put a clip out of its window."""
 
 
-def time_scores(
-    vectors: Vectors, recordings: Ints, moments: Floats, near: float, distance: Distance = "cosine"
-) -> dict[str, Floats]:
-    """`same_recording_at_1` and `near_in_time_at_1` of every clip: names to (N,) scores."""
-    check_lengths(len(vectors), recordings=recordings, moments=moments)
-    first = nearest(Search.within(vectors, distance), 1)[0][:, 0]
-    together = (first >= 0) & (recordings >= 0) & (recordings[first] == recordings)
-    close = together & (np.abs(moments[first] - moments) <= near)
-    low, high, place = _windows(recordings, moments, near)
+def same_recording(first: Ints, recordings: Ints) -> Floats:
+    """(N,) 1 where a clip's nearest other clip, row `first`, is of its recording; NaN where it is alone."""
     sizes = np.bincount(recordings[recordings >= 0], minlength=1)
-    has_own = (recordings >= 0) & (sizes[np.maximum(recordings, 0)] > 1)
-    has_near = (recordings >= 0) & ((high - low)[place] > 1)
-    return {
-        "same_recording_at_1": np.where(has_own, together, np.nan),
-        "near_in_time_at_1": np.where(has_near, close, np.nan),
-    }
+    findable = (recordings >= 0) & (sizes[np.maximum(recordings, 0)] > 1)
+    together = (first >= 0) & (recordings[first] == recordings)
+    return np.where(findable, together, np.nan)
+
+
+def near_in_time(first: Ints, recordings: Ints, moments: Floats, near: float) -> Floats:
+    """(N,) 1 where it also begins at most `near` seconds away; NaN where none of its recording does."""
+    low, high, place = _windows(recordings, moments, near)
+    findable = (recordings >= 0) & ((high - low)[place] > 1)
+    close = (recordings[first] == recordings) & (np.abs(moments[first] - moments) <= near + _SLACK)
+    return np.where(findable, (first >= 0) & close, np.nan)
 
 
 def triplet_accuracy(

@@ -41,11 +41,14 @@ class Max(nn.Module):
 
 
 class MeanMax(nn.Module):
-    """(B, F, ...) -> (B, 2 F): the mean over all places beside the largest value."""
+    """(B, F, ...) -> (B, 2 F): bands averaged, then the mean over frames beside the largest frame.
+
+    Kong et al. 2020, "PANNs", section III, where the two are added.
+    """
 
     def forward(self, map: Tensor) -> Tensor:
-        places = _places(map)
-        return torch.cat([places.mean(2), places.amax(2)], dim=1)
+        frames = _places(map.float().mean(2) if map.ndim == 4 else map)
+        return torch.cat([frames.mean(2), frames.amax(2)], dim=1)
 
 
 class GeneralisedMean(nn.Module):

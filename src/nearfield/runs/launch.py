@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from nearfield.core.errors import RequestError
+from nearfield.core.errors import DataError, RequestError
 from nearfield.core.machine import keep_memory, total_memory, usable_cores
 from nearfield.data.collection import Collection
 from nearfield.learning.combinations import check as check_combination
@@ -54,13 +54,15 @@ def launch(request: Request, watch: Watcher = nobody) -> Folder:
     if request.resume and folder.split.is_file():
         collection = collection.with_split(folder.split)
     note_data(collection, watch)
+    check_teaching(recipe, collection)
     bench = Workbench.build(recipe, collection, request.seed, watch)
+    training = Training(bench, folder, fabric.device, precision, watch)
     if world()[0] == 0 and not folder.is_started:
         folder.path.mkdir(parents=True, exist_ok=True)
         collection.save_split(folder.split)
         folder.begin(recipe, environment(request, collection, bench.sight.signals.channels, fabric.device))
     if not folder.is_trained:
-        Training(bench, folder, fabric.device, precision, watch).run()
+        training.run()
     return folder
 
 
@@ -87,6 +89,28 @@ def check(recipe: Recipe, watch: Watcher = nobody) -> None:
             "schedule.kind: 'plateau' needs validations to follow. "
             "Set train.validate_every, or another schedule."
         )
+
+
+def check_teaching(recipe: Recipe, collection: Collection) -> None:
+    """Refuses a relation for which the training clips hold nothing to learn from."""
+    rows = collection.rows("train")
+    if not len(rows):
+        raise DataError(
+            f"{collection.name}: no clip stands on the train side. "
+            "Put train into its split column, or leave the column out: then a split is made."
+        )
+    table = collection.subset(rows).table
+    labels, tags = sorted(set(table["label"]) - {""}), {tag for each in table["tags"] for tag in each}
+    others = [name for name, found in (("labels", labels), ("tags", tags)) if found] + ["time", "views"]
+    others = [name for name in others if name != recipe.relation.kind]
+    advice = f"Set relation.kind to one of: {', '.join(others)}; or name the column (data.label, data.tags)."
+    if recipe.relation.kind == "labels" and len(labels) < 2:
+        held = f"all the label {labels[0]!r}" if labels else "no label"
+        raise DataError(
+            f"{collection.name}: the clips to train on have {held}; two labels at least. {advice}"
+        )
+    if recipe.relation.kind == "tags" and not tags:
+        raise DataError(f"{collection.name}: the clips to train on have no tags. {advice}")
 
 
 def environment(

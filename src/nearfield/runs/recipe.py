@@ -130,6 +130,9 @@ def _apply(plain: dict[str, Any], change: str) -> None:
     except yaml.YAMLError:
         raise RequestError(f"--set {change!r}: the value {text!r} is not YAML.") from None
     here: Any = plain
+    usual = Recipe.model_fields.get(steps[0])
+    if len(steps) > 1 and steps[0] not in plain and usual and hasattr(usual.default, "kind"):
+        plain[steps[0]] = {"kind": usual.default.kind}
     for step in steps[:-1]:
         here = _step_into(here, step, change)
     if isinstance(here, list):

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +79,12 @@ class Training:
             for step in self._steps():
                 self._after(step, lead=False)
             return
-        log = MetricsLog(self.folder.metrics, self.update)
-        with _interruptible() as interrupted, _curves(self.folder.tensorboard, self.update) as curve:
+        with (
+            closing(MetricsLog(self.folder.metrics, self.update)) as log,
+            _interruptible() as interrupted,
+            _curves(self.folder.tensorboard, self.update) as curve,
+        ):
             self._lead(log, curve, interrupted)
-        log.close()
         self._finish()
 
     def _lead(

@@ -146,11 +146,23 @@ def build_embedder(recipe: Recipe, channels: int, seed: int) -> Embedder:
     else:
         bands = feature.bands
         frames = feature.frames(round(recipe.data.clip_seconds * recipe.data.sample_rate))
+    if frames < 1:
+        raise RequestError(
+            f"data.clip_seconds: {recipe.data.clip_seconds:g} s are shorter than one frame of the feature, "
+            f"which takes {feature.samples(1) / recipe.data.sample_rate:g} s. Make it longer."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(entropy(seed, "weights") >> 1)
         normalisation = recipe.normalise.build(channels, bands)
         backbone = recipe.backbone.build(channels, bands, frames)
-        return Embedder(feature, normalisation, backbone, recipe.embedding, (channels, bands, frames))
+        try:
+            return Embedder(feature, normalisation, backbone, recipe.embedding, (channels, bands, frames))
+        except RuntimeError as error:
+            raise RequestError(
+                f"backbone.kind: {recipe.backbone.kind!r} cannot read pictures of {channels} x {bands} x "
+                f"{frames} (channels, bands, frames). Make data.clip_seconds longer, take more bands, or a "
+                f"smaller backbone. The network says: {str(error).splitlines()[0]}"
+            ) from None
 
 
 def _check_kind(recipe: Recipe, collection: Collection) -> None:

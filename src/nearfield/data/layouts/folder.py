@@ -47,7 +47,8 @@ class Folder(Settings):
 
 def list_files(folder: Path, files: list[Path], kind: Kind, problems: tuple[Problem, ...]) -> Listing:
     """Rows with path, label and, where the first folders say so, split."""
-    inner = [_inner(path.parts[:-1], _wrappers(files)) for path in files]
+    depth = _wrappers(files)
+    inner = [path.parts[depth:-1] for path in files]
     firsts = {parts[0] if parts else "" for parts in inner}
     if len(firsts) > 1 and all(side(first) for first in firsts):
         columns = {
@@ -70,10 +71,6 @@ def _wrappers(files: list[Path]) -> int:
         if len(names) != 1 or names.pop().lower() not in _WRAPPERS:
             return depth
         depth += 1
-
-
-def _inner(parts: tuple[str, ...], depth: int) -> tuple[str, ...]:
-    return parts[depth:]
 
 
 def _loose(count: int) -> Problem:

@@ -1,4 +1,4 @@
-"""Contrastive loss: alike pairs under one distance, unlike ones over another (Hadsell et al. 2006, hinges)."""
+"""Contrastive loss: alike pairs within one distance, unlike ones beyond another (Hadsell et al. 2006)."""
 
 from typing import ClassVar, Literal
 

@@ -1,6 +1,7 @@
 """Every other loss, by its class name in pytorch-metric-learning: `{kind: NCALoss, softmax_scale: 2}`."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -140,4 +141,6 @@ def _construct(kind: str, given: Mapping[str, Any], size: int, classes: int) -> 
 
     facts = {"size": size, "classes": classes}
     filled = {name: facts[_FILLED_IN[name]] for name in _constructor(kind)[1] if name in _FILLED_IN}
-    return getattr(losses, kind)(**filled, **given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, about NumPy
+        return getattr(losses, kind)(**filled, **given)

@@ -44,7 +44,6 @@ READS: dict[str, Reads] = {
     "ProxyNCALoss": "labels",
     "RankedListLoss": "labels only",
     "SignalToNoiseRatioContrastiveLoss": "pairs",
-    "SmoothAPLoss": "labels only",
     "SoftTripleLoss": "labels",
     "SphereFaceLoss": "labels",
     "SubCenterArcFaceLoss": "labels",
@@ -59,6 +58,7 @@ LEFT_OUT = {
     "CrossBatchMemory": "it wraps another loss and keeps vectors of earlier batches",
     "ManifoldLoss": "it reads neither pairs nor labels: it draws classes of its own at random",
     "MultipleLosses": "it wraps other losses",
+    "SmoothAPLoss": "it mixes up classes, unless a batch has as many classes as items of each",
     "SelfSupervisedLoss": "it wraps another loss; the relation `views` does what it is for",
 }
 
@@ -124,7 +124,10 @@ class LibraryLoss(PairLoss):
     def _arguments(self, vectors: Tensor, pairs: Pairs) -> dict[str, Any]:
         reads = READS[self.kind]
         if reads == "triplets":
-            return {"embeddings": vectors, "indices_tuple": triplets(vectors, pairs)}
+            labels = (
+                pairs.labels if pairs.labels is not None else torch.arange(len(vectors)).to(vectors.device)
+            )
+            return {"embeddings": vectors, "labels": labels, "indices_tuple": triplets(vectors, pairs)}
         settled = settle(vectors, pairs)
         if reads == "pairs":
             return {"embeddings": vectors, "indices_tuple": _cells(settled)}
@@ -137,8 +140,7 @@ class LibraryLoss(PairLoss):
         assert pairs.labels is not None
         full = Pairs.from_labels(pairs.labels)
         if torch.equal(full.alike, pairs.alike) and torch.equal(full.unlike, pairs.unlike):
-            order = pairs.labels.argsort(stable=True)  # SmoothAPLoss reads items class by class
-            return {"embeddings": vectors[order], "labels": pairs.labels[order]}
+            return {"embeddings": vectors, "labels": pairs.labels}
         if READS[self.kind] == "labels only":
             raise RequestError(
                 f"loss: {self.kind} reads labels alone and cannot leave out pairs. "

@@ -12,6 +12,7 @@ from nearfield.models.augmentations.gain import GainSettings
 from nearfield.models.augmentations.masks import FrequencyMaskSettings, TimeMaskSettings
 from nearfield.models.augmentations.mix import MixSettings
 from nearfield.models.augmentations.noise import NoiseSettings
+from nearfield.models.augmentations.noise_floor import NoiseFloorSettings
 from nearfield.models.augmentations.picture_stretch import PictureStretchSettings
 from nearfield.models.augmentations.pitch import PitchSettings
 from nearfield.models.augmentations.stretch import StretchSettings
@@ -19,6 +20,7 @@ from nearfield.models.augmentations.time_shift import TimeShiftSettings
 
 AugmentationSettings = Annotated[
     NoiseSettings
+    | NoiseFloorSettings
     | GainSettings
     | MixSettings
     | StretchSettings

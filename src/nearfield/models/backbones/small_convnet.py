@@ -10,6 +10,8 @@ from nearfield.core.settings import Settings
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling
 
+Step = Literal[1, 2, 4]
+
 
 class SmallConvnet(nn.Module):
     """(B, C, bands, T) -> (B, width x 2^(blocks - 1), h, w), of any size: halvings round up."""
@@ -31,26 +33,27 @@ class SmallConvnet(nn.Module):
         return cast(Tensor, self.blocks(self.stem(picture)))
 
 
-def stem(channels: int, width: int, stride: int) -> nn.Sequential:
-    """The first layer: on the largest map, so its stride decides most of the cost."""
-    if stride == 1:
-        return block(channels, width)
-    size = {2: 5, 4: 7}[stride]
-    return nn.Sequential(*convolution(channels, width, size, stride))
+def stem(channels: int, width: int, steps: tuple[Step, Step]) -> nn.Sequential:
+    """The first layer, whose steps decide most of the cost, as it sees the largest map.
+
+    Where it takes a step of 1, a pool takes 2 behind it: the blocks never meet a whole picture.
+    """
+    high, wide = (max(3, 2 * step - 1) for step in steps)
+    layers = normed(nn.Conv2d(channels, width, (high, wide), steps, (high // 2, wide // 2), bias=False))
+    if 1 in steps:
+        layers.append(nn.MaxPool2d(tuple(2 if step == 1 else 1 for step in steps), ceil_mode=True))
+    return nn.Sequential(*layers)
 
 
 def block(given: int, width: int) -> nn.Sequential:
     """Twice the width on half the map."""
-    return nn.Sequential(*convolution(given, width, 3), nn.MaxPool2d(2, ceil_mode=True))
+    convolution = nn.Conv2d(given, width, 3, padding=1, bias=False)
+    return nn.Sequential(*normed(convolution), nn.MaxPool2d(2, ceil_mode=True))
 
 
-def convolution(given: int, width: int, size: int, stride: int = 1) -> list[nn.Module]:
-    """Convolution, batch norm, ReLU; batch norm brings the bias."""
-    return [
-        nn.Conv2d(given, width, size, stride, size // 2, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-    ]
+def normed(convolution: nn.Conv2d) -> list[nn.Module]:
+    """Convolution, batch norm (which brings the bias), ReLU."""
+    return [convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True)]
 
 
 class Residual(nn.Module):
@@ -74,8 +77,8 @@ class SmallConvnetSettings(Settings):
     """Channels of the first layer; each block doubles them."""
     blocks: int = Field(4, ge=1, le=6)
     """Convolutions with another width, the first one included."""
-    stem_stride: Literal[1, 2, 4] = 4
-    """Step of the first convolution over bands and frames; 1 sees every cell, pools by 2, costs most."""
+    stem_stride: tuple[Step, Step] = (4, 4)
+    """Steps of the first convolution over bands and over frames; 1 is followed by pooling, and costs most."""
     residual: bool = False
     """Whether each block is followed by one more convolution beside a shortcut."""
 

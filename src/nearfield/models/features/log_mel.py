@@ -19,6 +19,7 @@ from nearfield.core.settings import Settings
 from nearfield.models.features.feature import Feature
 from nearfield.models.features.framing import Framing, Padding
 from nearfield.models.features.mel import MelBands, Scale
+from nearfield.models.features.spreading import spread
 
 _TOGETHER = 16
 """Bands that share one product: more read more zeros, fewer make more calls."""
@@ -62,16 +63,20 @@ class LogMel(Feature):
         # Half precision would lose the quiet bands, whatever the precision of the network around.
         with torch.autocast(waves.device.type, enabled=False):
             frames = self.framing.cut(waves.float().flatten(0, 1))
-            clips, length, _ = frames.shape
-            block = _BLOCK if frames.device.type == "cpu" else _BLOCK_ELSEWHERE
-            together = max(1, block // length)
-            picture = frames.new_empty(clips, self.bands, length)
-            for clip in range(0, clips, together):
-                for frame in range(0, length, block):
-                    part = frames[clip : clip + together, frame : frame + block]
-                    logs = self._log(self._mel(self._spectrum(part))).view(self.bands, *part.shape[:2])
-                    picture[clip : clip + together, :, frame : frame + block] = logs.transpose(0, 1)
-            return picture.view(*waves.shape[:2], self.bands, length)
+            picture = frames.new_empty(len(frames), self.bands, frames.shape[1])
+
+            def fill(block: tuple[slice, slice]) -> None:
+                clips, moments = block
+                part = frames[clips, moments]
+                logs = self._log(self._mel(self._spectrum(part)))
+                picture[clips, :, moments] = logs.view(self.bands, *part.shape[:2]).transpose(0, 1)
+
+            if frames.device.type == "cpu" and not frames.requires_grad and not torch.compiler.is_compiling():
+                spread(fill, _blocks(frames, _BLOCK))
+            else:
+                for block in _blocks(frames, _BLOCK_ELSEWHERE):
+                    fill(block)
+            return picture.view(*waves.shape[:2], *picture.shape[1:])
 
     def _spectrum(self, frames: Tensor) -> Tensor:
         """Frames (clips, length, window) -> magnitude, or power, (bins, clips x length)."""
@@ -93,6 +98,17 @@ class LogMel(Feature):
         if self.settings.log == "ln":
             return mel.add_(self.settings.least).log_()
         return mel.clamp_(min=self.settings.least).log10_().mul_(20.0 / self.settings.power)
+
+
+def _blocks(frames: Tensor, size: int) -> list[tuple[slice, slice]]:
+    """Which clips and moments of frames (clips, length, window) make a block of `size` frames or fewer."""
+    clips, length, _ = frames.shape
+    together = max(1, size // length)
+    return [
+        (slice(clip, clip + together), slice(moment, moment + size))
+        for clip in range(0, clips, together)
+        for moment in range(0, length, size)
+    ]
 
 
 def _bins(weights: Floats) -> tuple[int, int]:

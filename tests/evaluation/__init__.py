@@ -1,0 +1,1 @@
+"""Tests of the evaluation room, and the slow versions that they compare with."""

@@ -1,0 +1,1 @@
+"""Golden figures of the measures, and the one script that renews them."""

@@ -1,0 +1,103 @@
+"""What cannot be combined is refused with the reason and what to take instead; all else is let through."""
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+
+from nearfield.core.errors import RequestError
+from nearfield.core.nouns import Pairs
+from nearfield.core.settings import kinds, make
+from nearfield.learning.combinations import check
+from nearfield.learning.losses import LossSettings
+from nearfield.learning.losses.library_loss import NEEDS_LABELS, PAIRS_ALONE, READS
+from nearfield.learning.miners import MinerSettings
+from nearfield.learning.parts import miner_beside
+
+RELATIONS = ("labels", "tags", "time", "views")
+LOSSES: list[dict[str, Any]] = [
+    *({"kind": kind} for kind in kinds(LossSettings)),
+    *({"kind": kind} for kind in READS if kind != "RankedListLoss"),
+    {"kind": "RankedListLoss", "margin": 0.4, "Tn": 1},
+]
+
+
+def lose(**given: Any) -> Any:
+    return make(LossSettings, "loss", given)
+
+
+def mine(**given: Any) -> Any:
+    return make(MinerSettings, "miner", given)
+
+
+def test_what_is_let_through_runs_and_what_is_refused_says_why() -> None:
+    vectors = torch.nn.functional.normalize(torch.randn(12, 6, generator=torch.Generator().manual_seed(0)))
+    labelled = Pairs.from_labels(torch.arange(12) // 3)
+    plain = Pairs(labelled.alike, labelled.unlike)
+    ran = 0
+    refused: set[str] = set()
+    losses = [lose(**given) for given in LOSSES]
+    for relation, kind, loss in itertools.product(("labels", "tags"), kinds(MinerSettings), losses):
+        miner = mine(kind=kind)
+        try:
+            check(relation, miner, loss)
+        except RequestError as error:
+            refused.add(str(error).partition(":")[0])
+            continue
+        pairs = miner_beside(miner, loss)(vectors, labelled if relation == "labels" else plain)
+        assert torch.isfinite(loss.build(size=6, classes=4)(vectors, pairs))
+        ran += 1
+    assert ran > 300
+    assert refused == {"loss.kind", "miner.kind"}
+
+
+@pytest.mark.parametrize("relation", RELATIONS[1:])
+@pytest.mark.parametrize("kind", sorted(NEEDS_LABELS - {"RankedListLoss"}))
+def test_losses_that_need_labels_are_refused_without(relation: str, kind: str) -> None:
+    with pytest.raises(RequestError, match=f"loss.kind: {kind} .* the relation '{relation}' gives none"):
+        check(relation, mine(kind="all"), lose(kind=kind))
+
+
+def test_the_refusal_names_reason_and_alternatives() -> None:
+    with pytest.raises(RequestError) as caught:
+        check("tags", mine(kind="all"), lose(kind="ProxyAnchorLoss"))
+    assert str(caught.value) == (
+        "loss.kind: ProxyAnchorLoss keeps weights for each class, so every item needs exactly one label, and "
+        "the relation 'tags' gives none. Set relation.kind to labels, or take a loss that works from pairs alone: "
+        f"triplet, circle, contrastive, nt_xent, supcon, multi_similarity, {', '.join(PAIRS_ALONE)}."
+    )
+
+
+def test_a_loss_that_reads_labels_alone_takes_no_miner() -> None:
+    check("labels", mine(kind="all"), lose(kind="P2SGradLoss"))
+    with pytest.raises(RequestError) as caught:
+        check("labels", mine(kind="semihard"), lose(kind="P2SGradLoss"))
+    assert str(caught.value) == (
+        "miner.kind: P2SGradLoss reads labels alone and cannot leave out pairs, so the miner 'semihard' would "
+        "do nothing. Set miner to {kind: all}, or take another loss: triplet, circle, contrastive, nt_xent, "
+        "supcon, multi_similarity."
+    )
+
+
+def test_distances_that_agree_only_on_the_sphere() -> None:
+    cosine, euclidean = mine(kind="semihard", distance="cosine"), lose(kind="triplet")
+    check("labels", cosine, euclidean, normalised=True)
+    check("labels", cosine, lose(kind="triplet", distance="cosine"), normalised=False)
+    check("labels", cosine, lose(kind="circle"), normalised=False)
+    check("labels", mine(kind="semihard"), euclidean, normalised=False)
+    check("labels", mine(kind="hard", distance="squared_euclidean"), euclidean, normalised=False)
+    with pytest.raises(RequestError, match=r"miner\.distance: cosine and the loss's euclidean agree only"):
+        check("labels", cosine, euclidean, normalised=False)
+    with pytest.raises(
+        RequestError, match="distance_weighted draws by the distances of vectors of unit length"
+    ):
+        check("labels", mine(kind="distance_weighted"), euclidean, normalised=False)
+
+
+def test_easy_triplets_leave_the_hinge_nothing() -> None:
+    with pytest.raises(RequestError, match="the loss is always 0"):
+        check("labels", mine(kind="easy"), lose(kind="triplet"))
+    check("labels", mine(kind="easy", margin=0.1), lose(kind="triplet", margin=0.2))
+    check("labels", mine(kind="easy"), lose(kind="triplet", smooth=True))
+    check("labels", mine(kind="easy"), lose(kind="circle"))

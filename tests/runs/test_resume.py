@@ -1,0 +1,102 @@
+"""A run killed at any moment goes on to the same bits as one that never was: real processes, SIGKILL."""
+
+import json
+import multiprocessing
+import random
+import signal
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nearfield.core.files import digest
+from nearfield.runs.folder import Folder
+from nearfield.runs.launch import Request, launch
+from nearfield.runs.recipe import Recipe
+from tests.runs.conftest import small
+
+LONG: dict[str, Any] = {"train": {"updates": 120, "checkpoint_seconds": 0}}
+WHOLE: dict[str, Any] = {
+    "train": {
+        "updates": 60,
+        "checkpoint_seconds": 0,
+        "average": 0.9,
+        "validate_every": 7,
+        "keep": "best",
+    },
+    "schedule": {"kind": "plateau", "patience": 2},
+    "penalty": {"strength": 1e-4},
+}
+"""Everything that a checkpoint has to hold: average, validation, plateau, penalty, dropout."""
+
+
+def work(data: str, out: str, changes: dict[str, Any]) -> None:
+    """The child process: begins or goes on."""
+    import torch
+
+    torch.set_num_threads(1)
+    resume = Folder(Path(out)).is_started
+    launch(Request(Recipe.of(small(**changes)), data, Path(out), seed=3, device="cpu", resume=resume))
+
+
+def start(data: Path, out: Path, changes: dict[str, Any]) -> BaseProcess:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nearfield.runs.launch", "torch.utils.tensorboard"])
+    process = context.Process(target=work, args=(str(data), str(out), changes))
+    process.start()
+    return process
+
+
+def remembered(out: Path) -> list[dict[str, float]]:
+    """metrics.jsonl without the one number that depends on the clock."""
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "train/examples_per_second"} for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [LONG, WHOLE], ids=["plain", "everything"])
+def test_a_killed_run_ends_with_the_same_bits(tones: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    child = start(tones, whole, changes)
+    child.join(120)
+    assert child.exitcode == 0
+    chance = random.Random(1)
+    kills = 0
+    while not Folder(broken).is_trained:
+        child = start(tones, broken, changes)
+        child.join(chance.uniform(0.1, 0.6) if kills < 12 else 120)
+        if child.is_alive():
+            assert child.pid is not None
+            child.kill()
+            child.join()
+            kills += child.exitcode == -signal.SIGKILL
+        else:
+            assert child.exitcode == 0
+    assert kills >= 3
+    assert digest(broken / "weights.safetensors") == digest(whole / "weights.safetensors")
+    assert remembered(broken) == remembered(whole)
+    assert not [path for path in broken.rglob(".*") if path.is_file() and path.parent == broken / "state"]
+
+
+def test_ctrl_c_saves_and_resume_ends_the_same(tones: Path, tmp_path: Path) -> None:
+    """The first Ctrl-C stops between two updates with everything on disk."""
+    import os
+
+    from nearfield.runs.events import Event, Stage
+
+    slow = {"train": {"updates": 24, "checkpoint_seconds": 3600}}
+    request = Request(Recipe.of(small(**slow)), str(tones), tmp_path / "a", seed=3, device="cpu")
+    launch(request)
+
+    def press(event: Event) -> None:
+        if isinstance(event, Stage) and event.name == "train" and event.done == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = Request(request.recipe, request.data, tmp_path / "b", seed=3, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        launch(stopped, press)
+    assert not Folder(tmp_path / "b").is_trained
+    launch(Request(request.recipe, request.data, tmp_path / "b", seed=3, device="cpu", resume=True))
+    assert digest(tmp_path / "a" / "weights.safetensors") == digest(tmp_path / "b" / "weights.safetensors")
+    assert remembered(tmp_path / "a") == remembered(tmp_path / "b")
