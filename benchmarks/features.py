@@ -74,9 +74,7 @@ def ways(waves: Tensor, fft: int) -> dict[str, Way]:
         "peer: librosa, whole batch": lambda: librosa_clip(padded),
         "peer: torch.stft": torch_stft,
         "floor: bare rfft": lambda: torch.fft.rfft(cut),
-        "floor: bare rfft, 512 frames at a time": lambda: [
-            torch.fft.rfft(part) for part in torch.split(cut, 512)
-        ],
+        "floor: bare rfft, in blocks": lambda: [torch.fft.rfft(part) for part in torch.split(cut, 512)],
     }
     if importlib.util.find_spec("nnAudio") is not None:
         found["peer: nnAudio"] = nn_audio(waves, fft)

@@ -70,7 +70,7 @@ def test_several_complaints_are_all_told() -> None:
 
 
 def test_a_family_lists_its_kinds() -> None:
-    assert kinds(Food) == {"apple": Apple, "bread": Bread}
+    assert list(kinds(Food)) == ["apple", "bread"]
 
 
 def test_the_nearest_word_is_near() -> None:

@@ -304,7 +304,7 @@ def test_any_number_of_threads_gives_the_same_bits(mode: Any) -> None:
 
 @pytest.mark.parametrize("power", [1, 2])
 def test_a_gradient_reaches_the_wave_where_one_is_wanted(power: int) -> None:
-    """Twice the wave is `power` times ln 2 more in every cell, so wave x gradient adds up to `power` (Euler)."""
+    """Twice the wave is `power` x ln 2 more in every cell, so wave x gradient adds up to `power` (Euler)."""
     waves = noise(2, 1, 8000).requires_grad_()
     feature({**DCASE, "power": power, "floor": 1e-12})(waves).mean().backward()
     assert waves.grad is not None

@@ -1,0 +1,1 @@
+"""Measures of a space, plain functions on arrays: retrieval, probes, tags, clusters, geometry, time."""

@@ -30,7 +30,7 @@ class ClipScores:
     rows: Ints
     """(n,) rows of the collection."""
     groups: Ints
-    """(n,) the unit that is resampled; -1 not known."""
+    """(n,) the unit that is resampled, the same number for clips of one group; -1 not known."""
     reference: Ints
     """(n,) class numbers, -1 not known."""
     predicted: Ints

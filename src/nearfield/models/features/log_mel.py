@@ -71,7 +71,9 @@ class LogMel(Feature):
                 logs = self._log(self._mel(self._spectrum(part)))
                 picture[clips, :, moments] = logs.view(self.bands, *part.shape[:2]).transpose(0, 1)
 
-            if frames.device.type == "cpu" and not frames.requires_grad and not torch.compiler.is_compiling():
+            if torch.compiler.is_compiling():
+                fill((slice(None), slice(None)))  # blocks would fix the number of clips in what is exported
+            elif frames.device.type == "cpu" and not frames.requires_grad:
                 spread(fill, _blocks(frames, _BLOCK))
             else:
                 for block in _blocks(frames, _BLOCK_ELSEWHERE):
