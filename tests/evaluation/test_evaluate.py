@@ -225,6 +225,7 @@ def test_one_group_has_no_intervals_and_few_are_called_rough() -> None:
 def test_choices_are_never_made_on_the_split_that_is_scored() -> None:
     result = evaluate(_space(LABELS), _facts(LABELS), SPLITS, QUICK.model_copy(update={"split": "val"}))
     assert result.metrics["probe/strength"] == 1.0
+    assert any("No labelled val split to choose" in note for note in result.notes)
     on_train = evaluate(_space(LABELS), _facts(LABELS), SPLITS, QUICK.model_copy(update={"split": "train"}))
     assert any("taught the space and the probes" in note for note in on_train.notes)
 

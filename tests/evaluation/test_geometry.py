@@ -116,6 +116,12 @@ def test_small_sets_measure_all_pairs_and_large_ones_a_fair_draw() -> None:
     assert pair_scores(many, many_labels, "euclidean") == large
 
 
+def test_a_clip_is_never_paired_with_itself() -> None:
+    classes = np.arange(400) // 2
+    vectors = np.stack([classes * 10.0, np.arange(400) % 2], axis=1).astype(np.float32)
+    assert pair_scores(vectors, classes, "euclidean")["alike_distance"] == 1
+
+
 def test_overlap_is_one_where_labels_mean_nothing_and_zero_where_they_mean_all() -> None:
     labels = np.arange(400) % 2
     assert pair_scores(_vectors(400, 4), labels)["overlap"] > 0.95

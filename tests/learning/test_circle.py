@@ -30,8 +30,8 @@ def with_cosines(alike: float, unlike: float) -> tuple[Tensor, Pairs]:
 @settings(max_examples=50, deadline=None)
 @given(m=st.floats(0.05, 0.6), turn=st.floats(0.0, 1.0), gamma=st.floats(1.0, 256.0))
 def test_the_boundary_is_a_circle_of_radius_m_root_two(m: float, turn: float, gamma: float) -> None:
-    # On s_n^2 + (1 - s_p)^2 = 2 m^2 both sides balance and the loss is log 2, as long as these are cosines and
-    # neither weight is cut off at zero (s_n > -m).
+    # On s_n^2 + (1 - s_p)^2 = 2 m^2 both sides balance and the loss is log 2, as long as these are cosines
+    # and neither weight is cut off at zero (s_n > -m).
     angle = (turn - 0.2) * math.pi / 2
     unlike, alike = math.sqrt(2) * m * math.sin(angle), 1 - math.sqrt(2) * m * math.cos(angle)
     if unlike <= -m or alike > 1:

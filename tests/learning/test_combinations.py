@@ -64,8 +64,8 @@ def test_the_refusal_names_reason_and_alternatives() -> None:
         check("tags", mine(kind="all"), lose(kind="ProxyAnchorLoss"))
     assert str(caught.value) == (
         "loss.kind: ProxyAnchorLoss keeps weights for each class, so every item needs exactly one label, and "
-        "the relation 'tags' gives none. Set relation.kind to labels, or take a loss that works from pairs alone: "
-        f"triplet, circle, contrastive, nt_xent, supcon, multi_similarity, {', '.join(PAIRS_ALONE)}."
+        "the relation 'tags' gives none. Set relation.kind to labels, or take a loss that works from pairs "
+        f"alone: triplet, circle, contrastive, nt_xent, supcon, multi_similarity, {', '.join(PAIRS_ALONE)}."
     )
 
 
@@ -74,9 +74,9 @@ def test_a_loss_that_reads_labels_alone_takes_no_miner() -> None:
     with pytest.raises(RequestError) as caught:
         check("labels", mine(kind="semihard"), lose(kind="P2SGradLoss"))
     assert str(caught.value) == (
-        "miner.kind: P2SGradLoss reads labels alone and cannot leave out pairs, so the miner 'semihard' would "
-        "do nothing. Set miner to {kind: all}, or take another loss: triplet, circle, contrastive, nt_xent, "
-        "supcon, multi_similarity."
+        "miner.kind: P2SGradLoss reads labels alone and cannot leave out pairs, so the miner 'semihard' "
+        "would do nothing. Set miner to {kind: all}, or take another loss: triplet, circle, contrastive, "
+        "nt_xent, supcon, multi_similarity."
     )
 
 

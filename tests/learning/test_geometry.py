@@ -56,9 +56,10 @@ def test_what_can_be_had_is_let_through(given: dict[str, Any]) -> None:
     [
         (
             {"kind": "triplet", "margin": 10, "distance": "squared_euclidean"},
-            "loss.margin: no vectors can satisfy 10: squared Euclidean distances of vectors of unit length end "
-            "at 4. Use less than 4; 2 is about the most that many classes can keep from each other all at once. "
-            "To train all the same, as in repeating a study, set loss.allow_impossible_margin to true.",
+            "loss.margin: no vectors can satisfy 10: squared Euclidean distances of vectors of unit length "
+            "end at 4. Use less than 4; 2 is about the most that many classes can keep from each other all "
+            "at once. To train all the same, as in repeating a study, set loss.allow_impossible_margin to "
+            "true.",
         ),
         (
             {"kind": "triplet", "margin": 2},
@@ -76,8 +77,8 @@ def test_what_can_be_had_is_let_through(given: dict[str, Any]) -> None:
             {"kind": "circle", "m": 1.2},
             "loss.m: 1.2 asks for nothing. A circle loss is satisfied inside the circle "
             "s_n^2 + (1 - s_p)^2 = 2 m^2 of cosines, so a smaller m is stricter, the opposite of a triplet's "
-            "margin. Use more than 0 and less than 1; 0.25 and 0.4 are usual. To train all the same, as in repeating a study, set "
-            "loss.allow_impossible_margin to true.",
+            "margin. Use more than 0 and less than 1; 0.25 and 0.4 are usual. To train all the same, as in "
+            "repeating a study, set loss.allow_impossible_margin to true.",
         ),
     ],
 )

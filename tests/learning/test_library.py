@@ -1,4 +1,4 @@
-"""Every loss of pytorch-metric-learning by name: built, run forwards and back, equal to calling it oneself."""
+"""Every loss of pytorch-metric-learning by name: built, run forwards and back, equal to one's own call."""
 
 import dataclasses
 import warnings
@@ -223,7 +223,8 @@ def test_its_distance_is_known_to_miners(kind: str, distance: str | None) -> Non
     [
         (
             {"kind": "MultiSimilarityLoss", "alfa": 2},
-            "loss: unknown key 'alfa' of MultiSimilarityLoss. Did you mean 'alpha'? Known: alpha, beta, base.",
+            "loss: unknown key 'alfa' of MultiSimilarityLoss. Did you mean 'alpha'? "
+            "Known: alpha, beta, base.",
         ),
         (
             {"kind": "MultiSimilarityLoss", "alpha": "2"},
@@ -248,8 +249,8 @@ def test_its_distance_is_known_to_miners(kind: str, distance: str | None) -> Non
         ),
         (
             {"kind": "PNPLoss", "variant": "Q"},
-            "loss: PNPLoss refuses these settings: variant=Q but must be one of ['Ds', 'Dq', 'Iu', 'Ib', 'O'] "
-            "Given: {'variant': 'Q'}.",
+            "loss: PNPLoss refuses these settings: variant=Q but must be one of "
+            "['Ds', 'Dq', 'Iu', 'Ib', 'O'] Given: {'variant': 'Q'}.",
         ),
     ],
 )

@@ -226,6 +226,18 @@ def test_blocks_of_rows_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatc
         torch.testing.assert_close(found, parts[name])
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_a_gpu_gives_the_same(kind: str) -> None:
+    vectors, pairs = batch(50)
+    mined = dataclasses.replace(pairs, gap=Gap(0.0, 0.2, "euclidean"))
+    for own in (pairs, mined):
+        value, gradient = value_and_gradient(lambda v, own=own: loss(kind)(v, own), vectors)  # type: ignore[misc]
+        there, slope = value_and_gradient(lambda v, own=own: loss(kind)(v, own), vectors.cuda())  # type: ignore[misc]
+        assert there == pytest.approx(value)
+        torch.testing.assert_close(slope.cpu(), gradient)
+
+
 @pytest.mark.parametrize("kind", OWN_KINDS)
 def test_parts_say_how_far_and_how_active(kind: str) -> None:
     vectors, pairs = batch()

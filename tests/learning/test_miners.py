@@ -73,6 +73,33 @@ def test_triplet_miners_keep_the_same_triplets_and_loss(
     assert compared > 30
 
 
+@pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean"])
+def test_bounds_belong_to_the_harder_side(distance: Distance) -> None:
+    places = torch.tensor([[0.0], [1.0], [-1.0], [2.0], [-2.0]])  # whole numbers: nothing is rounded
+    alike, unlike = torch.zeros(5, 5, dtype=torch.bool), torch.zeros(5, 5, dtype=torch.bool)
+    alike[0, 1] = unlike[0, 2] = unlike[0, 3] = True  # gaps 0 and, squared or not, 3 or 1
+    margin = 1.0 if distance == "euclidean" else 3.0
+    pairs = Pairs(alike, unlike)
+
+    def kept(kind: str) -> list[int]:
+        settings = {} if kind == "hard" else {"margin": margin}
+        mined = miner(kind, distance=distance, **settings)(places, pairs)
+        return triplets(places, mined)[2].tolist()
+
+    assert kept("all") == [2, 3]
+    assert kept("hard") == [2]
+    assert kept("semihard") == [3]
+    assert kept("easy") == []
+    mined = miner("semihard", distance=distance, margin=margin)(places, pairs)
+    value = loss("triplet", distance=distance, margin=margin + 1)(places, mined)
+    assert value.item() == 1.0  # of the triplet (0, 1, 3) alone
+    chosen = miner("batch_easy_hard", alike="hard", unlike="semihard", distance=distance)(places, pairs)
+    assert chosen.unlike.nonzero().tolist() == [[0, 3]]
+    swapped = Pairs(unlike, alike)
+    chosen = miner("batch_easy_hard", alike="semihard", unlike="hard", distance=distance)(places, swapped)
+    assert not chosen.alike.any()
+
+
 def test_a_miner_may_measure_otherwise_than_the_loss(batches: Batches) -> None:
     theirs = miners.TripletMarginMiner(margin=0.2, type_of_triplets="semihard", distance=PEERS["cosine"])
     for vectors, labels in batches(100):
@@ -304,7 +331,7 @@ def test_mining_triplets_twice_is_refused() -> None:
         ({"kind": "semi_hard"}, "miner: unknown kind 'semi_hard'. Did you mean 'semihard'? Known: "),
         (
             {"kind": "batch_easy_hard", "alike": "semihard"},
-            "miner: alike and unlike cannot both be semihard: each would wait for the other. Take easy or hard",
+            "miner: alike and unlike cannot both be semihard: each would wait for the other. ",
         ),
         (
             {"kind": "batch_easy_hard", "alike": "all"},

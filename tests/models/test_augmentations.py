@@ -139,6 +139,26 @@ def test_noise_is_white_and_differs_between_items_and_channels() -> None:
     assert (power / power.mean()).sub(1).abs().max() < 0.25
 
 
+@pytest.mark.parametrize(
+    ("unit", "power", "log"), [("ln_magnitude", 1, "ln"), ("ln_power", 2, "ln"), ("db", 2, "db")]
+)
+def test_noise_floor_adds_one_power_to_every_cell(unit: str, power: int, log: str) -> None:
+    waves = signals("wave")
+    feature = LogMelSettings(power=power, log=log, floor=1e-20).build(RATE, 2)
+    drawn, bent = drawn_and_bent(
+        augmentation(kind="noise_floor", unit=unit, depth_db=(10, 30)), feature(waves)
+    )
+    powers = [
+        10 ** (p.double() / 10) if log == "db" else (p.double() * 2 / power).exp()
+        for p in (feature(waves), bent)
+    ]
+    added = powers[1] - powers[0]
+    loudest = powers[0].amax(dim=(1, 2, 3))
+    torch.testing.assert_close(
+        added, (loudest / 10 ** (drawn["depth"] / 10)).view(-1, 1, 1, 1).expand_as(added), rtol=2e-2, atol=0
+    )
+
+
 def test_silence_stays_silent() -> None:
     silence = torch.zeros(6, 2, 800)
     for kind in ("noise", "mix", "gain"):
@@ -214,6 +234,11 @@ def test_a_masked_band_is_zero_for_clip_band() -> None:
         assert (centred.abs().amax(dim=(0, 2)) < 1e-6).nonzero()[:, 0].tolist() == [
             *range(first, first + width)
         ]
+
+
+def test_a_silent_partner_adds_nothing_to_a_loud_item() -> None:
+    pair = torch.stack([100 * signals("wave")[0], torch.zeros(2, 8000)])
+    assert torch.equal(drawn_and_bent(augmentation(kind="mix"), pair)[1], pair)
 
 
 @given(seed=st.integers(0, 50), items=st.integers(1, 6))

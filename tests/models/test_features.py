@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import librosa
@@ -243,6 +244,12 @@ def test_samples_is_the_least_that_gives_the_frames(
     assert framing.cut(torch.zeros(1, samples)).shape == (1, framing.count(samples), window)
 
 
+def test_one_sample_has_one_frame_where_silence_is_put_around_it() -> None:
+    taken = feature({"kind": "log_mel", "padding": "zero"})
+    assert taken.samples(1) == taken.frames(1) == 1
+    assert taken(noise(1, 1, 1)).shape == (1, 1, 64, 1)
+
+
 @pytest.mark.parametrize(("seconds", "frames"), [(1, 98), (2, 198), (5, 498), (10, 998)])
 def test_frames_of_known_lengths(seconds: int, frames: int) -> None:
     assert feature(DCASE).frames(16000 * seconds) == frames
@@ -295,6 +302,8 @@ def test_any_number_of_threads_gives_the_same_bits(mode: Any) -> None:
             with mode():
                 pictures.append(taken(waves))
             assert torch.get_num_threads() == threads
+            with ThreadPoolExecutor(1) as pool:  # nor are threads of others told to work alone
+                assert pool.submit(torch.get_num_threads).result() == threads
     finally:
         torch.set_num_threads(before)
     assert torch.equal(pictures[0], pictures[1])
@@ -309,6 +318,14 @@ def test_a_gradient_reaches_the_wave_where_one_is_wanted(power: int) -> None:
     feature({**DCASE, "power": power, "floor": 1e-12})(waves).mean().backward()
     assert waves.grad is not None
     assert float((waves.detach() * waves.grad).sum()) == pytest.approx(power, rel=1e-3)
+
+
+def test_an_exported_feature_takes_any_number_of_clips() -> None:
+    taken = feature({"kind": "mfcc"})
+    batch = torch.export.Dim("batch")
+    exported = torch.export.export(taken, (noise(2, 1, 4000),), dynamic_shapes=({0: batch},)).module()
+    waves = noise(7, 1, 4000, seed=1)
+    torch.testing.assert_close(exported(waves), taken(waves), atol=1e-4, rtol=1e-5)
 
 
 def test_an_error_on_a_thread_is_raised() -> None:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from nearfield.learning.distances import FAR
 
-_FEW = 64  # so many passes over a block that stays in the cache cost about one binary search in every cell
+_FEW = 40  # so many passes over a block that stays in the cache cost about one binary search in every cell
 
 
 def count(

@@ -63,7 +63,7 @@ class LogMel(Feature):
         # Half precision would lose the quiet bands, whatever the precision of the network around.
         with torch.autocast(waves.device.type, enabled=False):
             frames = self.framing.cut(waves.float().flatten(0, 1))
-            picture = frames.new_empty(len(frames), self.bands, frames.shape[1])
+            picture = frames.new_empty(frames.shape[0], self.bands, frames.shape[1])
 
             def fill(block: tuple[slice, slice]) -> None:
                 clips, moments = block
