@@ -3,7 +3,7 @@
 Hermans et al. 2017 (batch hard); Xuan et al. 2020 (easy alike items).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import torch
@@ -75,7 +75,7 @@ class ExtremesMiner(Miner):
         alike, unlike = pairs.alike.clone(), pairs.unlike.clone()
         for part in points.parts():
             self._choose(points.distances(part), alike[part], unlike[part])
-        return pairs.keep(alike, unlike)
+        return replace(pairs, alike=alike, unlike=unlike)
 
     def _choose(self, distances: Tensor, alike: Tensor, unlike: Tensor) -> None:
         """Clears cells of a part's `alike` and `unlike` (R, B) in place."""
@@ -86,9 +86,9 @@ class ExtremesMiner(Miner):
             last = self._keep_alike(distances, alike, None)
             self._keep_unlike(distances, unlike, last)
         if "all" not in (self.alike, self.unlike):
-            both = alike.any(1, keepdim=True) & unlike.any(1, keepdim=True)
-            alike &= both
-            unlike &= both
+            lacking = ~(alike.any(1) & unlike.any(1))
+            alike[lacking] = False
+            unlike[lacking] = False
 
     def _keep_alike(self, distances: Tensor, alike: Tensor, other: Tensor | None) -> Tensor | None:
         if self.alike == "all":
@@ -109,5 +109,6 @@ def _keep_one(distances: Tensor, cells: Tensor, farthest: bool) -> Tensor:
     """Leaves the farthest or nearest of each row's cells; gives its distance (R, 1), FAR for none."""
     hidden = torch.add(distances, ~cells, alpha=-FAR if farthest else FAR)
     found, place = hidden.max(1, keepdim=True) if farthest else hidden.min(1, keepdim=True)
-    cells &= torch.zeros_like(cells).scatter_(1, place, True)
+    is_there = cells.gather(1, place)
+    cells.zero_().scatter_(1, place, is_there)
     return found

@@ -1,0 +1,196 @@
+"""What the recipes reach on real sets: three seeds each, medians and ranges, every baseline beside.
+
+    python benchmarks/quality.py [--data ../shared/data] [--rows fsdd esc10] [--seeds 3] [--jobs 2]
+
+Each run is the command a person would type, in a process of its own with one thread, so that processor
+seconds are honest; `--jobs` runs go side by side. Nothing is chosen on test: settings were, on val. The
+tables go to docs/results.md between their marks, and every run's numbers to --out as JSON.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "results.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the tables: a set, the recipe, and what is changed in it for the set."""
+
+    name: str
+    data: str
+    recipe: str
+    changes: tuple[str, ...] = ()
+    judged_on: tuple[str, ...] = ()
+    """Other sets whose clips the finished space is judged on (spaces learnt without labels)."""
+    allow_leak: bool = False
+
+
+ROWS = (
+    Row("fsdd", "fsdd", "words", ("train.updates=900",)),
+    Row("esc10", "esc10", "labels"),
+    Row("arabic-commands", "arabic-commands", "words"),
+    Row("oneshots", "oneshots", "oneshots"),
+    Row("omniglot-small", "omniglot-small", "pictures", ("data.group=drawer", "data.image_channels=1")),
+    Row("blood-cells", "blood-cells", "pictures", ("data.group=image", "sampler.classes=3")),
+    Row("incompetech-tags", "incompetech-tags", "tags", ("data.group=track", "data.recording=track")),
+    Row("esc10-mix", "esc10-mix", "tags"),
+    Row("oneshots, tags", "oneshots", "tags", ("data.clip_seconds=3",)),
+    Row(
+        "long-recordings",
+        "long-recordings",
+        "time",
+        judged_on=("esc10", "arabic-commands", "oneshots", "fsdd"),
+        allow_leak=True,
+    ),
+)
+LABELS = {
+    "probe/macro_f1": "probe F1",
+    "retrieval_from_train/recall_at_1": "R@1 from train",
+    "retrieval_from_train/map_at_r": "MAP@R from train",
+    "retrieval/recall_at_1": "R@1 in test, own group left out",
+}
+TAGS = {
+    "tagging/roc_auc": "ROC-AUC",
+    "tagging/pr_auc": "PR-AUC",
+    "retrieval/multilabel_recall_at_1": "tag R@1",
+    "retrieval/multilabel_recall_at_2": "tag R@2",
+}
+SPACES = {
+    "": "**trained**",
+    "baseline/random_encoder/": "untrained encoder",
+    "baseline/mfcc_stats/": "MFCC statistics",
+    "baseline/logmel_stats/": "log-mel statistics",
+    "baseline/pixels/": "pixels",
+    "baseline/same_recording/": "same recording first",
+    "baseline/hub/": "most-tagged hub",
+    "baseline/chance/": "chance",
+}
+TAGGED = ("incompetech-tags", "esc10-mix", "oneshots, tags")
+
+
+def main() -> None:
+    """Runs, tables, document."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    default = os.environ.get("NEARFIELD_TEST_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(default))
+    parser.add_argument("--rows", nargs="*", help="names of rows; all where none is given")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=ROOT / "runs-out")
+    given = parser.parse_args()
+    rows = [row for row in ROWS if not given.rows or row.name in given.rows]
+    asked = [(row, seed) for row in rows for seed in range(given.seeds)]
+    with ThreadPoolExecutor(given.jobs) as pool:
+        for row, seed, line in pool.map(lambda each: run(*each, given.data, given.out), asked):
+            print(f"{row.name} seed {seed}: {line}", file=sys.stderr, flush=True)
+    write(list(tables(given.out)), given.out)
+
+
+def run(row: Row, seed: int, data: Path, out: Path) -> tuple[Row, int, str]:
+    """Trains and judges once, unless that was done before; leaves a JSON file."""
+    name = f"{row.name.replace(', ', '-')}-{seed}"
+    found = out / f"{name}.json"
+    if found.is_file():
+        return row, seed, "done before"
+    folder = out / name
+    leak = ["--allow-leak"] if row.allow_leak else []
+    words = ["train", str(ROOT / "recipes" / f"{row.recipe}.yaml"), "--data", str(data / row.data), *leak]
+    changes = [word for change in row.changes for word in ("--set", change)]
+    resume = ["--resume"] if (folder / "recipe.yaml").is_file() else []
+    spent, result = command([*words, "--out", str(folder), "--seed", str(seed), *changes, *resume])
+    others = {}
+    for other in row.judged_on:
+        others[other] = command(["evaluate", str(folder), "--data", str(data / other)])[1]
+    said = (folder / "recipe.yaml").read_text()
+    out.mkdir(exist_ok=True, parents=True)
+    found.write_text(json.dumps({"row": row.name, "seed": seed, "cpu_seconds": spent, "recipe": said,
+                                 "words": [*words[:3], f"DATA/{row.data}", *changes], "result": result,
+                                 "others": others}))  # fmt: skip
+    return row, seed, f"{spent:.0f} processor seconds"
+
+
+def command(words: list[str]) -> tuple[float, dict[str, Any]]:
+    """Processor seconds and the JSON answer of one nearfield command with one thread."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    script = (
+        "import resource, sys; from nearfield.app.cli import app\n"
+        "try: app(sys.argv[1:], standalone_mode=False)\n"
+        "finally:\n"
+        "    used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "    print('PROCESSOR', used.ru_utime + used.ru_stime, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words, "--json"], env=environment, capture_output=True, text=True
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"nearfield {' '.join(words)} failed:\n{done.stderr[-3000:]}")
+    spent = [line.split()[1] for line in done.stderr.splitlines() if line.startswith("PROCESSOR")]
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return float(spent[-1]), answer
+
+
+def tables(out: Path) -> Iterator[str]:
+    """Markdown, one table a row of ROWS that has results."""
+    every = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
+    for row in ROWS:
+        runs = [each for each in every if each["row"] == row.name]
+        if not runs:
+            continue
+        spent = statistics.median(each["cpu_seconds"] for each in runs)
+        words = " ".join(word.replace(str(ROOT) + "/", "") for word in runs[0]["words"])
+        yield f"### {row.name}\n\n`nearfield {words}`\n"
+        yield f"{len(runs)} seeds, {spent:.0f} processor seconds a run, decoding and baselines included.\n"
+        if row.judged_on:
+            for other in row.judged_on:
+                yield f"Judged on {other}:\n"
+                yield table([each["others"][other]["metrics"] for each in runs], LABELS)
+        else:
+            yield table([each["result"]["metrics"] for each in runs], TAGS if row.name in TAGGED else LABELS)
+
+
+def table(runs: list[dict[str, float]], measures: dict[str, str]) -> str:
+    """One line a space: median of the seeds, and the range where there is one."""
+    lines = ["| space | " + " | ".join(measures.values()) + " |", "|---" * (len(measures) + 1) + "|"]
+    for prefix, space in SPACES.items():
+        cells = [cell([run[prefix + name] for run in runs if prefix + name in run]) for name in measures]
+        if any(text != "–" for text in cells):
+            lines.append(f"| {space} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def cell(values: list[float]) -> str:
+    """Median (least to most)."""
+    if not values:
+        return "–"
+    middle = f"{statistics.median(values):.3f}"
+    return middle if max(values) - min(values) < 5e-4 else f"{middle} ({min(values):.3f}–{max(values):.3f})"
+
+
+def write(blocks: list[str], out: Path) -> None:
+    """Puts the tables between the marks of docs/results.md, and prints them."""
+    text = "\n".join(blocks)
+    print(text)
+    begin, end = "<!-- quality: begin -->", "<!-- quality: end -->"
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    head = f"Machine: {machine}; largest process {peak} MB.\n"
+    DOCUMENT.write_text(f"{before}{begin}\n\n{head}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
