@@ -160,6 +160,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if (
+        "OMP_WAIT_POLICY" not in os.environ
+    ):  # waiting threads give their core away: else a busy machine drowns all
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_WAIT_POLICY": "passive"})
     torch.set_num_threads(asked.threads)
     if asked.measure:  # freed memory is handed back here, so that what is added shows
         objective, size, a_class, who = asked.measure

@@ -39,12 +39,12 @@ class Row:
 
 
 ROWS = (
-    Row("fsdd", "fsdd", "words", ("train.updates=900",)),
+    Row("fsdd", "fsdd", "words", ("train.updates=1000",)),
     Row("esc10", "esc10", "labels"),
     Row("arabic-commands", "arabic-commands", "words"),
     Row("oneshots", "oneshots", "oneshots"),
     Row("omniglot-small", "omniglot-small", "pictures", ("data.group=drawer", "data.image_channels=1")),
-    Row("blood-cells", "blood-cells", "pictures", ("data.group=image", "sampler.classes=3")),
+    Row("blood-cells", "blood-cells", "pictures", ("data.group=image", "sampler.classes=3", "train.updates=300")),
     Row("incompetech-tags", "incompetech-tags", "tags", ("data.group=track", "data.recording=track")),
     Row("esc10-mix", "esc10-mix", "tags"),
     Row("oneshots, tags", "oneshots", "tags", ("data.clip_seconds=3",)),
@@ -94,7 +94,7 @@ def main() -> None:
     rows = [row for row in ROWS if not given.rows or row.name in given.rows]
     asked = [(row, seed) for row in rows for seed in range(given.seeds)]
     with ThreadPoolExecutor(given.jobs) as pool:
-        for row, seed, line in pool.map(lambda each: run(*each, given.data, given.out), asked):
+        for row, seed, line in pool.map(lambda each: run(each[0], each[1], given.data, given.out), asked):
             print(f"{row.name} seed {seed}: {line}", file=sys.stderr, flush=True)
     write(list(tables(given.out)), given.out)
 

@@ -27,6 +27,7 @@ from nearfield.evaluation.findings import EvaluationSettings
 from nearfield.evaluation.result import Result
 from nearfield.evaluation.sound_statistics import band_statistics, standardised
 from nearfield.learning.together import world
+from nearfield.models.batch_norm import settle
 from nearfield.models.embedder import Embedder
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
@@ -34,8 +35,8 @@ from nearfield.runs.embedding import embed
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.launch import open_collection
-from nearfield.runs.run import Run
-from nearfield.runs.workbench import Workbench
+from nearfield.runs.run import Run, without_weights
+from nearfield.runs.workbench import Workbench, build_embedder
 
 HEADLINES = (
     "probe/macro_f1",
@@ -70,7 +71,7 @@ def judge(
     if own:
         collection = collection.with_split(folder.split)
         _check_same(collection, environment, watch)
-    bench = Workbench.build(run.recipe, collection, environment["seed"], watch)
+    bench = Workbench.build(run.recipe, collection, environment["seed"], watch, run.embedder)
     vectors = vectors_of(run.embedder, bench, watch)
     settings = EvaluationSettings(split=split)
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}
@@ -95,23 +96,27 @@ def vectors_of(embedder: Embedder, bench: Workbench, watch: Watcher = nobody) ->
 
 
 def baselines(
-    bench: Workbench, splits: dict[str, Ints], settings: EvaluationSettings, watch: Watcher = nobody
+    bench: Workbench,
+    splits: dict[str, Ints],
+    settings: EvaluationSettings,
+    watch: Watcher = nobody,
 ) -> Iterator[tuple[str, Result]]:
     """Plain spaces on the same clips, scored alike: (name, result)."""
-    for name, vectors in baseline_vectors(bench, watch):
-        plain = standardised(vectors, splits["train"]) if len(splits["train"]) else vectors
-        yield name, evaluate(plain, bench.facts, splits, settings)
+    plain = settings.model_copy(update={"distance": "euclidean"})
+    for name, vectors in statistics_vectors(bench, watch):
+        scaled = standardised(vectors, splits["train"]) if len(splits["train"]) else vectors
+        yield name, evaluate(scaled, bench.facts, splits, plain)
+    yield "random_encoder", evaluate(vectors_of(untrained(bench), bench), bench.facts, splits, settings)
 
 
-def baseline_vectors(bench: Workbench, watch: Watcher = nobody) -> Iterator[tuple[str, Vectors]]:
-    """mfcc_stats and logmel_stats (pixels for pictures), then random_encoder; (N, D) each."""
+def statistics_vectors(bench: Workbench, watch: Watcher = nobody) -> Iterator[tuple[str, Vectors]]:
+    """mfcc_stats and logmel_stats, or pixels for pictures; (N, D) each."""
     data = bench.recipe.data
     if bench.collection.kind == "picture":
         small = Store().open(bench.collection, data.model_copy(update={"image_size": 24}))
         yield "pixels", np.stack([_whole(small, row).ravel() for row in range(len(small))])
     else:
         yield from _statistics(bench, data, watch)
-    yield "random_encoder", vectors_of(_untrained(bench), bench)
 
 
 def _statistics(bench: Workbench, data: DataSettings, watch: Watcher) -> Iterator[tuple[str, Vectors]]:
@@ -144,13 +149,12 @@ def _whole(signals: Signals, row: int) -> Vectors:
     return out
 
 
-def _untrained(bench: Workbench) -> Embedder:
+def untrained(bench: Workbench) -> Embedder:
     """An encoder of the same shape with fresh weights; its norms have seen up to 256 training clips."""
-    fresh = Workbench.build(bench.recipe, bench.collection, bench.seed + 1_000_003).embedder
+    fresh = build_embedder(without_weights(bench.recipe), bench.channels, bench.seed + 1_000_003)
+    fresh.normalisation.load_state_dict(bench.embedder.normalisation.state_dict())
     rows = bench.collection.rows("train")
     chosen = stream(bench.seed, "untrained").permutation(rows)[:256]
-    from nearfield.models.batch_norm import settle
-
     settle(fresh, _pictures(bench, chosen))
     return fresh
 

@@ -60,7 +60,7 @@ def launch(request: Request, watch: Watcher = nobody) -> Folder:
     if world()[0] == 0 and not folder.is_started:
         folder.path.mkdir(parents=True, exist_ok=True)
         collection.save_split(folder.split)
-        folder.begin(recipe, environment(request, collection, bench.sight.signals.channels, fabric.device))
+        folder.begin(recipe, environment(request, collection, bench.channels, fabric.device))
     if not folder.is_trained:
         training.run()
     return folder

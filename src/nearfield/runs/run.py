@@ -16,6 +16,7 @@ from nearfield.data.decoding import square
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals, Signals
 from nearfield.models.embedder import Embedder
+from nearfield.models.pretrained import bare
 from nearfield.runs.embedding import embed
 from nearfield.runs.folder import Folder, load_tensors
 from nearfield.runs.recipe import Recipe
@@ -40,7 +41,7 @@ class Run:
             raise RequestError(f"{path} has no weights yet: finish it by `nearfield train ... --resume`.")
         recipe = folder.recipe()
         weights, _ = load_tensors(folder.weights)
-        embedder = build_embedder(recipe, folder.environment()["data"]["channels"], seed=0)
+        embedder = build_embedder(without_weights(recipe), folder.environment()["data"]["channels"], seed=0)
         embedder.load_state_dict(weights)
         return cls(folder, recipe, embedder.eval())
 
@@ -81,6 +82,11 @@ class Run:
         feature = None if self.recipe.feature.kind == "pixels" else self.embedder.feature
         sight = Sight(signals, samples if feature is not None else 1, feature)  # type: ignore[arg-type]
         return embed(self.embedder, sight, seconds, self.recipe.data.clip_seconds)
+
+
+def without_weights(recipe: Recipe) -> Recipe:
+    """The same recipe without published weights to begin from: a trained run holds its own."""
+    return recipe.model_copy(update={"backbone": bare(recipe.backbone)})
 
 
 def _wave(given: Input, settings: DataSettings) -> npt.NDArray[np.float32]:

@@ -52,11 +52,21 @@ class Workbench:
     facts: Facts
     sight: Sight
     embedder: Embedder
+    channels: int
+    """Channels of the clips, before any feature."""
     seed: int
 
     @classmethod
-    def build(cls, recipe: Recipe, collection: Collection, seed: int, watch: Watcher = nobody) -> "Workbench":
-        """Decodes what is not decoded yet, keeps features where that is right, and builds the network.
+    def build(
+        cls,
+        recipe: Recipe,
+        collection: Collection,
+        seed: int,
+        watch: Watcher = nobody,
+        embedder: Embedder | None = None,
+    ) -> "Workbench":
+        """Decodes what is not decoded yet, keeps features where that is right, and builds the network
+        (or takes the `embedder` given).
 
         Raises RequestError where the feature does not fit the kind of clips, DataError for unusable files.
         """
@@ -67,8 +77,8 @@ class Workbench:
             facts = replace(facts, seconds=signals.seconds)
         feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
         sight = see(recipe, collection, signals, feature, watch)
-        embedder = build_embedder(recipe, signals.channels, seed)
-        return cls(recipe, collection, facts, sight, embedder, seed)
+        embedder = embedder or build_embedder(recipe, signals.channels, seed)
+        return cls(recipe, collection, facts, sight, embedder, signals.channels, seed)
 
     def sampler(self) -> Sampler:
         """The schedule of batches over the training rows. Raises RequestError where it cannot be kept."""

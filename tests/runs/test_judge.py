@@ -1,0 +1,101 @@
+"""A run from data to result: what the folder holds, that it suffices, and that it says the truth."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from sklearn.neighbors import KNeighborsClassifier
+
+from nearfield.core.errors import RequestError
+from nearfield.runs.api import evaluate, train
+from nearfield.runs.recipe import Recipe
+from nearfield.runs.run import Run
+from tests.runs.conftest import small
+
+
+@pytest.fixture(scope="module")
+def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    # A steady tone is its own mean in every band: taking that away would leave nothing.
+    recipe = Recipe.of(small(train={"updates": 60}, normalise={"kind": "none"}))
+    return train(recipe, tones, tmp_path_factory.mktemp("run") / "r", device="cpu")
+
+
+def test_the_folder_holds_what_it_promises(run: Run) -> None:
+    names = {path.name for path in run.folder.path.iterdir()}
+    promised = {"recipe.yaml", "environment.json", "metrics.jsonl", "result.json", "weights.safetensors"}
+    assert names - {"state"} == promised | {"vectors.parquet", "split.csv", "tensorboard"}
+    lines = [json.loads(line) for line in (run.folder.path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in lines] == list(range(1, 61))
+    logged = {"train/loss", "train/active_fraction", "train/alike_distance", "train/unlike_distance"}
+    assert logged | {"train/gradient_norm", "train/vector_norm", "train/learning_rate"} <= set(lines[0])
+    assert "train/effective_rank" in lines[0]
+
+
+def test_separate_tones_are_learnt(run: Run) -> None:
+    assert run.metrics["retrieval_from_train/recall_at_1"] > 0.9
+    for baseline in ("mfcc_stats", "logmel_stats", "random_encoder"):
+        assert f"baseline/{baseline}/probe/macro_f1" in run.metrics
+    assert run.metrics["baseline/chance/retrieval_from_train/recall_at_1"] == pytest.approx(0.25, abs=0.02)
+
+
+def test_the_figure_is_what_scikit_learn_finds_in_the_vectors(run: Run) -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(run.folder.vectors).to_pandas()
+    vectors = np.stack(list(table["vector"]))
+    side = {name: (table["split"] == name).to_numpy() for name in ("train", "test")}
+    nearest = KNeighborsClassifier(1, metric="cosine").fit(
+        vectors[side["train"]], table["label"][side["train"]]
+    )
+    found = float((nearest.predict(vectors[side["test"]]) == table["label"][side["test"]]).mean())
+    assert run.metrics["retrieval_from_train/recall_at_1"] == pytest.approx(found)
+
+
+def test_evaluating_again_needs_the_folder_and_the_data_alone(run: Run, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(run.folder.path, moved)
+    before = json.loads((moved / "result.json").read_text())
+    (moved / "result.json").unlink()
+    after = evaluate(moved)
+    assert after["metrics"] == pytest.approx(before["metrics"], abs=1e-6)
+    assert json.loads((moved / "result.json").read_text())["metrics"] == after["metrics"]
+
+
+def test_encoding_files_and_waves_gives_the_stored_vectors(run: Run, tones: Path) -> None:
+    ids, vectors = run.vectors()
+    paths = [tones / "a" / "3.wav", tones / "d" / "7.wav"]
+    rows = [ids.index(f"{path.parent.name}/{path.name}") for path in paths]
+    assert np.abs(run.encode(paths) - vectors[rows]).max() < 1e-5
+    waves = [soundfile.read(path, dtype="float32")[0] for path in paths]
+    assert np.abs(run.encode(waves) - run.encode(paths)).max() < 1e-6
+    assert run.encode([]).shape == (0, 8)
+
+
+def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(run: Run, tones: Path) -> None:
+    out = run.folder.path
+    with pytest.raises(RequestError, match="already holds a run"):
+        train(run.recipe, tones, out, device="cpu")
+    other = Recipe.of(
+        small(train={"updates": 60}, normalise={"kind": "none"}, loss={"kind": "triplet", "margin": 0.4})
+    )
+    with pytest.raises(RequestError, match=r"begun with another recipe: loss\.margin differ"):
+        train(other, tones, out, device="cpu", resume=True)
+    with pytest.raises(RequestError, match="begun with seed 0, not 5"):
+        train(run.recipe, tones, out, device="cpu", resume=True, seed=5)
+
+
+def test_the_same_seed_gives_the_same_weights(
+    tones: Path, tmp_path: Path, recipe: Callable[..., Any]
+) -> None:
+    made = [
+        train(recipe(train={"updates": 6}), tones, tmp_path / name, device="cpu", seed=seed)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    one, other, third = [run.folder.weights.read_bytes() for run in made]
+    assert one == other
+    assert one != third

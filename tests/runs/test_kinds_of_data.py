@@ -1,0 +1,115 @@
+"""The whole road on every kind of data: tags, time alone, views, pictures, four channels, raw waves."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from nearfield.runs.api import train
+from nearfield.runs.recipe import Recipe
+from tests.runs.conftest import small
+
+FEW = {"updates": 5}
+
+
+def sound(path: Path, seconds: float, channels: int = 1, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = 0.1 * rng.standard_normal((round(seconds * 8000), channels))
+    soundfile.write(path, wave, 8000, subtype="FLOAT")
+
+
+def go(folder: Path, out: Path, **changes: Any) -> dict[str, float]:
+    run = train(Recipe.of(small(**{"train": FEW, **changes})), folder, out, device="cpu")
+    assert np.isfinite(run.vectors()[1]).all()
+    return run.metrics
+
+
+@pytest.fixture
+def tagged(tmp_path: Path) -> Path:
+    lines = ["path,tags,group"]
+    for number in range(24):
+        sound(tmp_path / "d" / f"{number}.wav", 0.5, seed=number)
+        lines.append(
+            f"{number}.wav,{'|'.join(t for b, t in enumerate('xyz') if number % (b + 2) == 0)},g{number}"
+        )
+    (tmp_path / "d" / "labels.csv").write_text("\n".join(lines))
+    return tmp_path / "d"
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [{"kind": "shuffle", "batch_size": 8}, {"kind": "tag_triplets", "batch": 4}],
+    ids=lambda s: s["kind"],
+)
+def test_tags(tagged: Path, tmp_path: Path, sampler: dict[str, Any]) -> None:
+    found = go(tagged, tmp_path / "r", relation={"kind": "tags"}, sampler=sampler)
+    assert {"tagging/roc_auc", "retrieval/multilabel_recall_at_1"} <= set(found)
+    assert {"baseline/hub/retrieval/multilabel_recall_at_1"} <= set(found)
+
+
+def test_time_alone(tmp_path: Path) -> None:
+    for number in range(8):
+        sound(tmp_path / "d" / f"{number}.wav", 4.0, seed=number)
+    relation = {"kind": "time", "range_seconds": 1.0}
+    sampler = {"kind": "tiles", "range_seconds": 1.0, "batch": 8}
+    found = go(tmp_path / "d", tmp_path / "r", relation=relation, sampler=sampler, loss={"kind": "nt_xent"})
+    assert "geometry/effective_rank" in found
+    assert "probe/macro_f1" not in found
+
+
+def test_views_of_one_clip(tmp_path: Path) -> None:
+    for number in range(12):
+        sound(tmp_path / "d" / f"{number}.wav", 1.0, seed=number)
+    sampler = {"kind": "views", "batch_size": 8}
+    noise = [{"kind": "noise"}]  # a bend of the wave: features are then made batch by batch
+    go(tmp_path / "d", tmp_path / "r", relation={"kind": "views"}, sampler=sampler, augment=noise)
+
+
+def test_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label in "ab":
+        (tmp_path / "d" / label).mkdir(parents=True)
+        for number in range(8):
+            cells = rng.integers(0, 120, (20, 24, 3)) + (100 if label == "b" else 0)
+            Image.fromarray(cells.astype(np.uint8)).save(tmp_path / "d" / label / f"{number}.png")
+    found = go(
+        tmp_path / "d",
+        tmp_path / "r",
+        data={"image_size": 16},
+        feature={"kind": "pixels"},
+        normalise={"kind": "none"},
+        augment=[{"kind": "flip"}],
+        sampler={"kind": "balanced", "classes": 2, "per_class": 4},
+    )
+    assert found["baseline/pixels/probe/macro_f1"] == 1
+
+
+@pytest.mark.parametrize(
+    "feature", [{"kind": "log_mel", "bands": 16}, {"kind": "waveform"}], ids=lambda f: f["kind"]
+)
+@pytest.mark.parametrize("channels", ["mean", "all", 2])
+def test_four_channels(tmp_path: Path, channels: str | int, feature: dict[str, Any]) -> None:
+    for label in "ab":
+        for number in range(8):
+            sound(tmp_path / "d" / label / f"{number}.wav", 0.5, channels=4, seed=number)
+    go(
+        tmp_path / "d",
+        tmp_path / "r",
+        data={"sample_rate": 8000, "clip_seconds": 0.4, "channels": channels},
+        feature=feature,
+        augment=[],
+        normalise={"kind": "clip"},
+        backbone={"kind": "small_convnet", "width": 4, "blocks": 2, "stem_stride": [1, 4]},
+        sampler={"kind": "balanced", "classes": 2, "per_class": 4},
+    )
+
+
+def test_band_statistics_of_train_travel_with_the_weights(tones: Path, tmp_path: Path) -> None:
+    run = train(Recipe.of(small(train=FEW, normalise={"kind": "band"})), tones, tmp_path / "r", device="cpu")
+    path = [tones / "a" / "0.wav"]
+    assert np.isfinite(run.encode(path)).all()
+    assert [name for name, _ in run.embedder.normalisation.named_buffers()]
