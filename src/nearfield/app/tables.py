@@ -16,18 +16,15 @@ SPACES = {
     "baseline/chance/": "chance",
 }
 MEASURES = {
-    "probe/macro_f1": "probe F1",
-    "probe/accuracy": "accuracy",
-    "retrieval_from_train/recall_at_1": "R@1 from train",
-    "retrieval_from_train/map_at_r": "MAP@R from train",
-    "retrieval/recall_at_1": "R@1 in split",
+    "probe/macro_f1": "probe\nF1",
+    "retrieval_from_train/recall_at_1": "R@1\nfrom train",
+    "retrieval_from_train/map_at_r": "MAP@R\nfrom train",
+    "retrieval/recall_at_1": "R@1\nin split",
     "tagging/roc_auc": "ROC-AUC",
     "tagging/pr_auc": "PR-AUC",
     "retrieval/multilabel_recall_at_1": "tag R@1",
     "retrieval/multilabel_recall_at_2": "tag R@2",
     "clusters/nmi": "NMI",
-    "geometry/effective_rank": "eff. rank",
-    "geometry/hubness": "hubness",
 }
 
 
@@ -36,7 +33,7 @@ def result_table(result: dict[str, Any], title: str) -> Table:
     metrics: dict[str, float] = result["metrics"]
     shown = {name: head for name, head in MEASURES.items() if name in metrics}
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-    table.add_column("space")
+    table.add_column("space", no_wrap=True)
     for head in shown.values():
         table.add_column(head, justify="right")
     for prefix, name in SPACES.items():
@@ -72,7 +69,7 @@ def _cell(value: float | None) -> str:
 
 
 def _interval(ends: list[float] | None) -> str:
-    return "" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
+    return "" if ends is None else f"{ends[0]:.2f}–{ends[1]:.2f}"
 
 
 def _plain(value: Any) -> str:

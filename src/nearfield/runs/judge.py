@@ -124,8 +124,8 @@ def _statistics(bench: Workbench, data: DataSettings, watch: Watcher) -> Iterato
     assert isinstance(signals, ArraySignals)
     fft = 1024 if data.sample_rate > 8000 else 512
     features: dict[str, LogMelSettings | MFCCSettings] = {
-        "mfcc_stats": MFCCSettings(bands=64, coefficients=40, fft=fft),
-        "logmel_stats": LogMelSettings(bands=64, fft=fft),
+        "mfcc_stats": MFCCSettings(bands=128, low=0, coefficients=20, fft=fft, power=2, log="db"),
+        "logmel_stats": LogMelSettings(bands=64, low=0, fft=fft, power=2),
     }
     for name, settings in features.items():
         feature = settings.build(data.sample_rate, signals.channels)

@@ -112,7 +112,7 @@ class LibraryLoss(PairLoss):
         kind = self.kind
         if kind in NEEDS_LABELS and pairs.labels is None:
             raise RequestError(
-                f"loss: {kind} needs one label for each item, and these pairs have none. "
+                f"loss: {kind} needs one label for each item, and not every item of this batch has one. "
                 f"Take a loss that works from pairs alone: {', '.join((*OWN_KINDS, *PAIRS_ALONE))}."
             )
         if pairs.strength is not None and bool((pairs.strength[pairs.alike] != 1).any()):
@@ -125,7 +125,7 @@ class LibraryLoss(PairLoss):
         reads = READS[self.kind]
         if reads == "triplets":
             labels = (
-                pairs.labels if pairs.labels is not None else torch.arange(len(vectors)).to(vectors.device)
+                torch.zeros(len(vectors), device=vectors.device) if pairs.labels is None else pairs.labels
             )
             return {"embeddings": vectors, "labels": labels, "indices_tuple": triplets(vectors, pairs)}
         settled = settle(vectors, pairs)

@@ -90,11 +90,9 @@ def _hinges(points: Points, part: slice, pairs: Pairs, tally: Tally, margin: flo
     far = company.hide(distances, 1.0)
     near = company.alike.read(distances, -FAR)
     bounds = near + margin
-    violating = bounds.nextafter(
-        torch.full_like(bounds, -torch.inf)
-    )  # the last unlike distance that violates
+    last = bounds.nextafter(torch.full_like(bounds, -torch.inf))  # the greatest distance that violates
     low, high = window(near, pairs.gap, points.distance)
-    above, under = count(far, low, violating if high is None else violating.minimum(high), company.strength)
+    above, under = count(far, low, last if high is None else last.minimum(high), company.strength)
     inside = _triplets(far, company, low, high, bounds, under)
     tally.add("hinges", company.weights * under * bounds)
     tally.add("hinges", -torch.linalg.vecdot(above, far))

@@ -1,0 +1,99 @@
+"""The whole road from files on disk against the bare step of the same network on tensors in memory.
+
+    python benchmarks/training.py [--data ../shared/data] [--updates 150] [--rounds 3]
+
+Each round takes, in turn, a training from an empty cache (headers, decoding, features, batches, relation,
+loss, logs and all) and as many bare steps (forward in the same arithmetic, the same loss, backward, Adam) on
+one batch in memory. The ratio of medians is what the road leaves of the bare speed; 1 would be free.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from nearfield.core.machine import keep_memory, usable_cores
+from nearfield.core.nouns import Pairs
+from nearfield.runs.device import arithmetic, best_precision
+from nearfield.runs.launch import Request, launch
+from nearfield.runs.recipe import Recipe
+from nearfield.runs.workbench import build_embedder
+
+ROOT = Path(__file__).parents[1]
+CASES = (
+    ("esc10", "labels", "small_convnet", 1.0),
+    ("fsdd", "words", "small_convnet", 2.0),
+    ("esc10", "labels", "resnet18", 0.2),
+    ("fsdd", "words", "resnet18", 0.4),
+)
+"""Set, recipe, backbone, and how many times --updates: about equal time for each."""
+
+
+def main() -> None:
+    """Measures and prints a Markdown table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    default = os.environ.get("NEARFIELD_TEST_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(default))
+    parser.add_argument("--updates", type=int, default=150)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    keep_memory()
+    print(f"{platform.processor() or platform.machine()}, {usable_cores()} cores, {torch.get_num_threads()} ")
+    print(f"threads, {best_precision('cpu')}, batch 64, medians of {given.rounds}, in turn.\n")
+    print("| set | backbone | updates | whole road, examples/s | bare step, examples/s | ratio |")
+    print("|---|---|---|---|---|---|")
+    for name, recipe, backbone, times in CASES:
+        updates = max(10, round(given.updates * times))
+        changes = [f"backbone.kind={backbone}", f"train.updates={updates}"]
+        settled = Recipe.load(ROOT / "recipes" / f"{recipe}.yaml", changes)
+        rounds = [(whole(settled, given.data / name), bare(settled)) for _ in range(given.rounds)]
+        road, floor = (statistics.median(each) for each in zip(*rounds, strict=True))
+        clips = updates * 64
+        cells = f"{clips / road:.0f} | {clips / floor:.0f} | {floor / road:.2f}"
+        print(f"| {name} | {backbone} | {updates} | {cells} |", flush=True)
+
+
+def whole(recipe: Recipe, data: Path) -> float:
+    """Seconds of a training from files, nothing decoded before."""
+    folder = Path(tempfile.mkdtemp())
+    before = os.environ.get("NEARFIELD_CACHE")
+    os.environ["NEARFIELD_CACHE"] = str(folder / "cache")
+    try:
+        start = time.perf_counter()
+        launch(Request(recipe, str(data), folder / "run", device="cpu"))
+        return time.perf_counter() - start
+    finally:
+        shutil.rmtree(folder)
+        if before is None:
+            del os.environ["NEARFIELD_CACHE"]
+        else:
+            os.environ["NEARFIELD_CACHE"] = before
+
+
+def bare(recipe: Recipe) -> float:
+    """Seconds of as many steps on one batch that lies in memory."""
+    embedder = build_embedder(recipe, 1, seed=0)
+    picture = torch.randn(64, *embedder.shape)
+    pairs = Pairs.from_labels(torch.arange(64) % 8)
+    loss = recipe.loss.build(recipe.embedding.size, 8)
+    optimizer = recipe.optimizer.build(embedder.named_parameters())
+    precision = best_precision("cpu")
+    start = time.perf_counter()
+    for _ in range(recipe.train.updates):
+        with arithmetic(torch.device("cpu"), precision):
+            vectors = embedder.embed_picture(picture)
+        value = loss(vectors, pairs)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        optimizer.step()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

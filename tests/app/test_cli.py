@@ -1,0 +1,69 @@
+"""The command line as a script sees it: one JSON object, exit codes, quick help."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.runs.conftest import small
+
+
+def nearfield(*words: str, code: int = 0, cwd: Path | None = None) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "nearfield", *words], capture_output=True, text=True, env=environment, cwd=cwd
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_check_train_and_evaluate_print_one_json_object(tones: Path, tmp_path: Path) -> None:
+    found = json.loads(nearfield("check", str(tones), "--json"))
+    assert found["clips"]["all"] == 40
+    assert set(found["labels"]) == set("abcd")
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(yaml.safe_dump(small(train={"updates": 3})))
+    words = ["train", str(recipe), "--data", str(tones), "--out", str(tmp_path / "run"), "--json"]
+    trained: dict[str, Any] = json.loads(nearfield(*words))
+    judged = json.loads(nearfield("evaluate", str(tmp_path / "run"), "--json"))
+    assert judged["metrics"] == pytest.approx(trained["metrics"], abs=1e-6)
+    other = json.loads(nearfield("evaluate", str(tmp_path / "run"), "--split", "val", "--json"))
+    assert other["split"] == "val"
+
+
+def test_check_says_two_when_nothing_can_be_trained_on(tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "x.wav").write_bytes(b"nothing")
+    nearfield("check", str(tmp_path), code=2)
+
+
+def test_list_and_doctor() -> None:
+    families = json.loads(nearfield("list", "--json"))
+    assert {"triplet", "circle", "supcon"} <= set(families["losses"])
+    for family, members in families.items():
+        for kind, about in members.items():
+            assert about["about"], f"{family} {kind} says nothing of itself"
+            for key, setting in about["settings"].items():
+                assert setting["about"], f"{family} {kind}.{key} has no sentence"
+    found = json.loads(nearfield("doctor", "--json"))
+    assert {"torch", "formats", "cache", "precision"} <= set(found)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = (
+        "import sys; from nearfield.app import cli\n"
+        "heavy = {'torch', 'pandas', 'sklearn', 'numpy', 'pyarrow'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+    start = time.perf_counter()
+    assert "train" in nearfield("--help")
+    assert time.perf_counter() - start < 10  # half a second on a machine that does nothing else

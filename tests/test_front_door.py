@@ -1,0 +1,43 @@
+"""The dozen public names, and documents that stay true."""
+
+import re
+from pathlib import Path
+
+import nearfield
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in nearfield.__all__:
+        assert getattr(nearfield, name).__doc__, name
+    assert set(dir(nearfield)) == set(nearfield.__all__)
+
+
+def test_python_in_the_readme_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_what_the_readme_names_is_there() -> None:
+    named = re.findall(r"`((?:recipes|benchmarks|docs|app|runs|learning)/[\w/.]+)`", README)
+    named += re.findall(r"\]\(([\w/.]+)\)", README)
+    assert named
+    missing = [
+        name for name in named if not (ROOT / name).exists() and not (ROOT / "src/nearfield" / name).exists()
+    ]
+    assert not missing
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    from typer.main import get_command
+
+    from nearfield.app.cli import app
+
+    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    used = set(re.findall(r"\.venv/bin/nearfield (\w+)", README))
+    assert used
+    assert used <= known
