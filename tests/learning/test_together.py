@@ -33,7 +33,7 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
 parts = Parts(
     encode=lambda batch, update: model(batch.signal),
     relation=lambda draw: Pairs.from_labels(labels[torch.as_tensor(draw.rows)]),
-    miner=lambda vectors, pairs: pairs,
+    miner=lambda vectors, pairs, generator: pairs,
     loss=Triplet(margin=1.0, distance="squared_euclidean").build(4, 4),
     penalty=None, model=model, optimizer=optimizer, rate=lambda update: 1.0)
 batches = [(draw, Batch(data[torch.as_tensor(own(draw).rows)], own(draw))) for draw in draws]

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from nearfield.core.nouns import Batch, Draw, Pairs
-from nearfield.core.seeds import entropy
+from nearfield.core.seeds import entropy, torch_stream
 from nearfield.core.settings import Settings
 from nearfield.learning.health import effective_rank, spread
 from nearfield.learning.optimizers import set_rate
@@ -58,7 +58,7 @@ class Parts:
     encode: Callable[[Batch, int], Tensor]
     """(batch, update) -> (b, D): augment, read, embed this process's share."""
     relation: Callable[[Draw], Pairs]
-    miner: Callable[[Tensor, Pairs], Pairs]
+    miner: Callable[[Tensor, Pairs, torch.Generator], Pairs]
     loss: Loss
     penalty: Callable[[], Tensor] | None
     model: nn.Module
@@ -80,7 +80,7 @@ def train(
         mine = parts.encode(batch, update)
         vectors = gather(mine, len(draw))
         pairs = (draw.pairs or parts.relation(draw)).to(vectors.device)
-        pairs = parts.miner(vectors.detach(), pairs)
+        pairs = parts.miner(vectors.detach(), pairs, torch_stream(seed, "miner", update))
         value, measured = parts.loss.with_parts(vectors, pairs)
         parts.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]

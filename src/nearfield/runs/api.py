@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from nearfield.learning.together import world
 from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.judge import judge
@@ -29,7 +30,8 @@ def train(
     """
     settled = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     folder = launch(Request(settled, str(data), Path(out), seed, device, resume, allow_leak), watch)
-    judge(folder, watch=watch)
+    if world()[0] == 0:
+        judge(folder, watch=watch)
     return Run.load(folder.path)
 
 

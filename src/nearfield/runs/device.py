@@ -1,5 +1,6 @@
 """Where a run computes, and in what arithmetic: decided here, once."""
 
+import logging
 import os
 from contextlib import AbstractContextManager
 from typing import Any, Literal
@@ -20,6 +21,7 @@ def open_fabric(device: str, precision: Precision) -> Fabric:
         raise RequestError(f"--device {device!r} is not known. Known: auto, cpu, cuda, cuda:N, mps.")
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise RequestError(f"--device {device}: no CUDA device is here. Use --device cpu or auto.")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     devices: Any = [int(index)] if index else processes
     fabric = Fabric(

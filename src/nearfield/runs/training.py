@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError, WorkError
+from nearfield.core.files import sweep
 from nearfield.core.nouns import Batch, Vectors
 from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.learning.average import RunningAverage
@@ -27,6 +28,7 @@ from nearfield.learning.optimizers import Plateau, PlateauState
 from nearfield.learning.parts import miner_beside
 from nearfield.learning.together import world
 from nearfield.learning.train import Parts, Step, train
+from nearfield.models.batch_norm import gathered
 from nearfield.runs.device import Precision, arithmetic
 from nearfield.runs.embedding import embed
 from nearfield.runs.events import Note, Stage, Watcher
@@ -57,6 +59,8 @@ class Training:
         self.device, self.precision, self.seed = device, precision, bench.seed
         self.settings = recipe.train
         self.model = bench.embedder.to(device)
+        if world()[1] > 1:
+            gathered(self.model)  # in place: its norms then see the whole batch
         self.sampler = bench.sampler()
         classes = len(bench.facts.label_names)
         self.loss: PairLoss = recipe.loss.build(recipe.embedding.size, classes).to(device)
@@ -79,6 +83,7 @@ class Training:
             for step in self._steps():
                 self._after(step, lead=False)
             return
+        sweep(self.folder.path)
         with (
             closing(MetricsLog(self.folder.metrics, self.update)) as log,
             _interruptible() as interrupted,
