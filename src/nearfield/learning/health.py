@@ -9,7 +9,7 @@ from torch import Tensor
 
 PATIENCE = 20
 """Steps that must all look collapsed before the alarm: a few dozen steps into training at the latest."""
-NEAR = 0.02
+NEAR = 0.1
 """A batch whose items lie closer together than this share of their own length is a point."""
 FLAT = 1.5
 """Effective rank under which a batch of vectors is a line."""

@@ -1,0 +1,45 @@
+"""Collapses planted in real trainings: the alarm says early what happened, why, and what to do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nearfield.runs.events import Event, Note, Stage
+from nearfield.runs.launch import Request, launch
+from nearfield.runs.recipe import Recipe
+from tests.runs.conftest import small
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        (
+            {"miner": {"kind": "batch_hard"}, "optimizer": {"kind": "adam", "lr": 0.5}},
+            "Likely cause: mining only the hardest pairs from the start.",
+        ),
+        (
+            {"loss": {"kind": "contrastive", "neg_margin": 0.001}, "optimizer": {"kind": "adam", "lr": 0.05}},
+            "Likely cause: a learning rate too high for this loss, or contradicting pairs.",
+        ),
+    ],
+    ids=["hard mining", "no push"],
+)
+def test_a_real_collapse_is_told_within_a_few_dozen_steps(
+    tones: Path, tmp_path: Path, changes: dict[str, Any], cause: str
+) -> None:
+    said: list[tuple[int, str]] = []
+    update = 0
+
+    def listen(event: Event) -> None:
+        nonlocal update
+        if isinstance(event, Stage) and event.name == "train":
+            update = event.done
+        if isinstance(event, Note) and "collapsed" in event.text:
+            said.append((update, event.text))
+
+    recipe = Recipe.of(small(train={"updates": 60}, **changes))
+    launch(Request(recipe, str(tones), tmp_path / "r", device="cpu"), listen)
+    assert len(said) == 1
+    assert said[0][0] <= 50
+    assert cause in said[0][1]
