@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nearfield.core.machine import keep_memory, usable_cores
+from nearfield.core.machine import calm_threads, keep_memory, usable_cores
 from nearfield.core.nouns import Pairs
 from nearfield.learning.parts import loss, miner
 
@@ -160,10 +160,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if (
-        "OMP_WAIT_POLICY" not in os.environ
-    ):  # waiting threads give their core away: else a busy machine drowns all
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_WAIT_POLICY": "passive"})
+    if "GOMP_SPINCOUNT" not in os.environ:  # as the command line sets it; torch is loaded by now
+        calm_threads()
+        os.execve(sys.executable, [sys.executable, *sys.argv], {"GOMP_SPINCOUNT": "", **os.environ})
     torch.set_num_threads(asked.threads)
     if asked.measure:  # freed memory is handed back here, so that what is added shows
         objective, size, a_class, who = asked.measure

@@ -16,14 +16,17 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
+from nearfield.core.machine import calm_threads, keep_memory, usable_cores
 
-from nearfield.core.machine import keep_memory, usable_cores
-from nearfield.core.nouns import Pairs
-from nearfield.runs.device import arithmetic, best_precision
-from nearfield.runs.launch import Request, launch
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.workbench import build_embedder
+calm_threads()  # before torch is loaded, as the command line does
+
+import torch  # noqa: E402
+
+from nearfield.core.nouns import Pairs  # noqa: E402
+from nearfield.runs.device import arithmetic, best_precision  # noqa: E402
+from nearfield.runs.launch import Request, launch  # noqa: E402
+from nearfield.runs.recipe import Recipe  # noqa: E402
+from nearfield.runs.workbench import build_embedder  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 CASES = (

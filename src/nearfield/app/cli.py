@@ -5,7 +5,6 @@ Answers go to standard output, progress and talk to standard error. Exit codes: 
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfield.core.errors import NearfieldError
+from nearfield.core.machine import calm_threads
 
 app = typer.Typer(
     name="nearfield",
@@ -145,9 +145,7 @@ def doctor(
 
 def main() -> None:
     """Entry point: errors of ours become a sentence and an exit code."""
-    # Read once, when torch is first imported: waiting threads then sleep instead of spinning, which on a
-    # machine with other work makes small steps up to ten times faster.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    calm_threads()
     try:
         app(standalone_mode=True)
     except NearfieldError as error:

@@ -21,6 +21,16 @@ def keep_memory() -> bool:
     return bool(libc.mallopt(_M_MMAP_MAX, 0)) and bool(libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
+def calm_threads() -> None:
+    """Lets waiting threads of OpenMP spin for a moment only; to be called before torch is first imported.
+
+    Spinning on and on made small steps ten times slower on a machine with other work; sleeping at once made
+    them three times slower on one without. Does nothing where the environment already decides.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
 def usable_cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
