@@ -7,6 +7,8 @@ from rich.table import Table
 
 from nearfield.data.problems import Report
 
+LISTED = 30
+"""Labels or tags that a report lists one by one."""
 SPACES = {
     "": "trained space",
     "baseline/random_encoder/": "untrained encoder",
@@ -54,14 +56,32 @@ def report(console: Console, found: Report, name: str) -> None:
     table = Table(title=name, title_justify="left", show_header=False, show_edge=False, pad_edge=False)
     table.add_column(style="dim")
     table.add_column()
+    marked = {key: plain.pop(key) for key in ("labels", "tags")}
     for key, value in plain.items():
-        table.add_row(key.replace("_", " "), _plain(value))
+        if value not in ({}, [], ()):
+            table.add_row(key.replace("_", " "), _plain(value))
     console.print(table)
+    for key, counts in marked.items():
+        if counts:
+            console.print(_counts(key, counts))
     for problem in problems:
         place = f"{problem['path']}" + (f" (row {problem['row']})" if problem.get("row") else "")
         console.print(f"\n{place}: {problem['kind']}, {problem['severity']}", style="yellow", markup=False)
         console.print(f"  {problem['reason']}\n  {problem['cure']}", markup=False, soft_wrap=True)
     console.print(f"\n{len(problems)} problems." if problems else "\nNo problems found.")
+
+
+def _counts(title: str, counts: dict[str, dict[str, int]]) -> Table:
+    """One row a label or tag, the most usual first, one column a side of the split."""
+    table = Table(title=f"{len(counts)} {title}", title_justify="left", show_edge=False, pad_edge=False)
+    sides = list(next(iter(counts.values())))
+    for head in (title, *sides):
+        table.add_column(head, justify="left" if head == title else "right")
+    for name, row in list(counts.items())[:LISTED]:
+        table.add_row(name, *(str(row[side]) for side in sides))
+    if len(counts) > LISTED:
+        table.add_row(f"and {len(counts) - LISTED} more: see --json")
+    return table
 
 
 def _cell(value: float | None) -> str:
@@ -76,6 +96,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, dict):
         shown = [f"{key} {_plain(inner)}" for key, inner in list(value.items())[:30]]
         return ", ".join(shown) + (f", and {len(value) - 30} more" if len(value) > 30 else "")
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
