@@ -68,3 +68,11 @@ def test_the_rate_is_set_from_the_first_rate_each_time() -> None:
     for factor in (0.5, 1.0, 0.25):
         set_rate(optimizer, factor)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * factor)
+
+
+def test_a_plateau_that_has_ended_is_known_to_have_after_a_restart() -> None:
+    settings = Plateau(factor=0.05, patience=1, stop_below=0.1)
+    one, other = PlateauState(settings), PlateauState(settings)
+    assert [one.see(0.5), one.see(0.4)] == [True, False]
+    other.restore(one.state())
+    assert other.has_ended

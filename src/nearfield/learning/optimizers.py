@@ -146,7 +146,12 @@ class PlateauState:
         self.waited += 1
         if self.waited >= self.settings.patience:
             self.waited, self.factor = 0, self.factor * self.settings.factor
-        return self.factor >= self.settings.stop_below
+        return not self.has_ended
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the rate has fallen so far that training stops."""
+        return self.factor < self.settings.stop_below
 
     def state(self) -> dict[str, float]:
         """For a checkpoint."""

@@ -25,8 +25,8 @@ def world() -> tuple[int, int]:
 def share(size: int) -> slice:
     """The rows of a batch of `size` that this process encodes: contiguous, as even as can be."""
     rank, processes = world()
-    edges = np.linspace(0, size, processes + 1).round().astype(int)
-    return slice(int(edges[rank]), int(edges[rank + 1]))
+    edges = _edges(size, processes)
+    return slice(edges[rank], edges[rank + 1])
 
 
 def own(draw: Draw) -> Draw:
@@ -40,8 +40,8 @@ def gather(vectors: Tensor, size: int) -> Tensor:
     _, processes = world()
     if processes == 1:
         return vectors.detach().requires_grad_()
-    edges = np.linspace(0, size, processes + 1).round().astype(int)
-    largest = int(np.diff(edges).max())
+    edges = _edges(size, processes)
+    largest = max(np.diff(edges).tolist())
     padded = vectors.new_zeros(largest, vectors.shape[1])
     padded[: len(vectors)] = vectors.detach()
     parts = [torch.empty_like(padded) for _ in range(processes)]
@@ -59,3 +59,9 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             dist.all_reduce(parameter.grad)
+
+
+def _edges(size: int, processes: int) -> list[int]:
+    """Where the shares of a batch begin, and where the last one ends."""
+    edges: list[int] = np.linspace(0, size, processes + 1).round().astype(int).tolist()
+    return edges

@@ -32,7 +32,7 @@ def embed(
     device = next(embedder.parameters()).device
     embedder.eval()
     found: list[Tensor] = []
-    loader = Loader(sight.signals, _draws(rows, starts), sight.length)
+    loader = Loader(sight.signals, draws(rows, starts), sight.length)
     with torch.no_grad():
         for number, batch in enumerate(loader):
             signal = batch.signal.to(device)
@@ -52,6 +52,7 @@ def mean_by_clip(vectors: Tensor, rows: Ints, clips: int, normalise: bool) -> Ve
     return (unit_length(mean) if normalise else mean).numpy()
 
 
-def _draws(rows: Ints, starts: Floats) -> Iterator[Draw]:
+def draws(rows: Ints, starts: Floats) -> Iterator[Draw]:
+    """Windows as draws of up to `BATCH`, in order."""
     for first in range(0, len(rows), BATCH):
         yield Draw(rows[first : first + BATCH], starts[first : first + BATCH])

@@ -19,6 +19,7 @@ from nearfield.core.files import replacing
 from nearfield.core.nouns import Ints, Vectors
 from nearfield.core.seeds import stream
 from nearfield.data.collection import Collection
+from nearfield.data.loading import Loader
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, Signals
 from nearfield.data.store import Store
@@ -31,7 +32,7 @@ from nearfield.models.batch_norm import settle
 from nearfield.models.embedder import Embedder
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
-from nearfield.runs.embedding import embed
+from nearfield.runs.embedding import draws, embed
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.launch import open_collection
@@ -160,13 +161,10 @@ def untrained(bench: Workbench) -> Embedder:
 
 
 def _pictures(bench: Workbench, rows: Ints) -> Iterator[Tensor]:
-    for first in range(0, len(rows), 64):
-        members = rows[first : first + 64]
-        out = np.empty((len(members), *bench.sight.shape), np.float32)
-        for item, row in zip(out, members, strict=True):
-            bench.sight.signals.cut(int(row), 0, bench.sight.length, item)
-        signal = torch.from_numpy(out)
-        yield signal if bench.sight.feature is None else bench.sight.feature(signal)
+    """The first window of each of some clips, as the network sees it."""
+    sight = bench.sight
+    for batch in Loader(sight.signals, draws(rows, np.zeros(len(rows))), sight.length, workers=0):
+        yield batch.signal if sight.feature is None else sight.feature(batch.signal)
 
 
 def write_vectors(path: Path, collection: Collection, vectors: Vectors) -> None:

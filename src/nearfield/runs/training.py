@@ -82,6 +82,8 @@ class Training:
         if world()[0] != 0:
             for step in self._steps():
                 self._after(step, lead=False)
+                if self.done:
+                    break
             return
         sweep(self.folder.path)
         with (
@@ -133,7 +135,7 @@ class Training:
         self.encoder = self.bench.encoder(self.device)
         self.model.train()
         batches = self.bench.batches(self.sampler, self.update)
-        return train(parts, batches, self.settings, self.seed, self.update)
+        return iter(()) if self.done else train(parts, batches, self.settings, self.seed, self.update)
 
     def _encode(self, batch: Batch, update: int) -> Tensor:
         with arithmetic(self.device, self.precision):
@@ -219,6 +221,7 @@ class Training:
         self.best = -math.inf if numbers["best"] is None else numbers["best"]
         if self.plateau and numbers["plateau"]:
             self.plateau.restore(numbers["plateau"])
+            self.done = self.plateau.has_ended
         self.watch(Note(f"going on after update {self.update}"))
 
     def _finish(self) -> None:
