@@ -21,8 +21,8 @@ def test_spread_is_the_root_mean_squared_distance_over_the_length() -> None:
     vectors = torch.randn(12, 5, generator=torch.Generator().manual_seed(1))
     pairs = torch.cdist(vectors, vectors).square().mean()
     length = vectors.square().sum(1).mean()
-    assert spread(vectors) == pytest.approx(float((pairs / length).sqrt()), rel=1e-5)
-    assert spread(torch.ones(5, 3)) == 0
+    assert float(spread(vectors)) == pytest.approx(float((pairs / length).sqrt()), rel=1e-5)
+    assert float(spread(torch.ones(5, 3))) == 0
 
 
 def healthy() -> dict[str, float]:

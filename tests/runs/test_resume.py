@@ -16,10 +16,10 @@ from nearfield.runs.launch import Request, launch
 from nearfield.runs.recipe import Recipe
 from tests.runs.conftest import small
 
-LONG: dict[str, Any] = {"train": {"updates": 120, "checkpoint_seconds": 0}}
+LONG: dict[str, Any] = {"train": {"updates": 240, "checkpoint_seconds": 0}}
 WHOLE: dict[str, Any] = {
     "train": {
-        "updates": 120,
+        "updates": 240,
         "checkpoint_seconds": 0,
         "average": 0.9,
         "validate_every": 7,
@@ -65,7 +65,7 @@ def test_a_killed_run_ends_with_the_same_bits(tones: Path, tmp_path: Path, chang
     kills = 0
     while not Folder(broken).is_trained:
         child = start(tones, broken, changes)
-        child.join(chance.uniform(0.05, 0.4) if kills < 12 else 120)
+        child.join(chance.uniform(0.05, 0.35) if kills < 12 else 120)
         if child.is_alive():
             assert child.pid is not None
             child.kill()

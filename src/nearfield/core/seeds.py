@@ -24,3 +24,14 @@ def stream(seed: int, name: str, *numbers: int) -> np.random.Generator:
 def torch_stream(seed: int, name: str, *numbers: int) -> torch.Generator:
     """A CPU torch generator for the named draw."""
     return torch.Generator().manual_seed(entropy(seed, name, *numbers) >> 1)
+
+
+def reseed(seed: int, name: str, *numbers: int) -> None:
+    """Seeds torch's own generators, which dropout and fresh weights draw from, for the named draw.
+
+    `torch.manual_seed` on a machine whose CUDA was never used notes the whole call stack each time: 0.8 ms.
+    """
+    number = entropy(seed, name, *numbers) >> 1
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(number)

@@ -38,7 +38,11 @@ _PASSED = 1 << 18  # samples decoded at a time on the way to the first one that 
 
 
 class _Forwards(soundfile.SoundFile):  # type: ignore[misc]  # the library has no types
-    """A file that is read on from where it stands; the library would jump to that place after each read."""
+    """A file that is read on from where it stands.
+
+    The library would jump to that place after each read, which makes decoders of mp3 and ogg start anew:
+    samples after each seam would differ from those of the file read at once.
+    """
 
     def seekable(self) -> bool:
         """What keeps the library from jumping; `seek` works all the same."""
@@ -67,7 +71,7 @@ class SoundFacts:
 
 def describe(path: Path) -> SoundFacts:
     """What the header says, without decoding. Raises Fault: missing, not a file, unreadable, empty."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return SoundFacts(file.samplerate, file.channels, file.frames)
 
 
@@ -78,7 +82,7 @@ def decode(path: Path, start: float = 0.0, seconds: float | None = None) -> tupl
     the file is missing, unreadable or empty, `start` lies beyond its end, it breaks while decoding, or a
     sample is not a number.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         first, last = _range(path, file, start, seconds)
         waves = next(_pieces(path, file, first, last, last - first))
         rate = int(file.samplerate)
@@ -93,7 +97,7 @@ def decode(path: Path, start: float = 0.0, seconds: float | None = None) -> tupl
 
 def blocks(path: Path, start: float, seconds: float | None, block_seconds: float) -> Iterator[Waves]:
     """The same samples in pieces (C, T) of at most `block_seconds`; what is not a number is let through."""
-    with _opened(path) as file:
+    with opened(path) as file:
         first, last = _range(path, file, start, seconds)
         yield from _pieces(path, file, first, last, max(1, round(block_seconds * file.samplerate)))
 
@@ -164,7 +168,7 @@ def _pieces(path: Path, file: Any, first: int, last: int, size: int) -> Iterator
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
     """An open soundfile.SoundFile with at least one sample; the library's errors in our words."""
     check_file(path)
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import soundfile
 import soxr
 from PIL import Image
 
-from nearfield.data.audio import Waves, describe, mix
+from nearfield.data.audio import Waves, mix, opened
 from nearfield.data.faults import Fault
 from nearfield.data.pictures import picture
 from nearfield.data.settings import Channels
@@ -24,12 +25,13 @@ def sound_blocks(path: Path, rate: int, channels: Channels, block: int = BLOCK) 
 
     Put together they are bit for bit `resample(mix(decode(path)))`. Raises Fault as `audio.decode` does.
     """
-    own = describe(path).rate
-    mixed = (mix(waves, channels).T for waves in _read(path, block))
     samples = 0
-    for piece in mixed if own == rate else _resampled(mixed, own, rate):
-        samples += len(piece)
-        yield piece
+    with opened(path) as file:
+        own = file.samplerate
+        mixed = (mix(waves, channels).T for waves in _read(path, file, block))
+        for piece in mixed if own == rate else _resampled(mixed, own, rate):
+            samples += len(piece)
+            yield piece
     if not samples:
         raise Fault("short", f"it is too short to hold a sample at {rate} Hz.", "Remove it.", path)
 
@@ -43,33 +45,23 @@ def _resampled(pieces: Iterator[Waves], own: int, rate: int) -> Iterator[Waves]:
     yield stream.resample_chunk(np.empty((0, first.shape[1]), np.float32), last=True)
 
 
-def _read(path: Path, block: int) -> Iterator[Waves]:
-    """The file as decoded, in pieces (C, T)."""
+def _read(path: Path, file: Any, block: int) -> Iterator[Waves]:
+    """The file as decoded, in pieces (C, T); what is asked for beyond its end the library fills with zeros."""
     first = 0
     try:
-        with _Straight(str(path)) as file:
-            while len(samples := file.read(block, dtype="float32", always_2d=True)):
-                if not np.isfinite(samples).all():
-                    reason = f"some samples after {first / file.samplerate:.1f} s are not numbers."
-                    raise Fault("not_numbers", reason, "Export the sound again.", path)
-                yield np.ascontiguousarray(samples.T)
-                first += len(samples)
+        while first < file.frames:
+            samples = file.read(min(block, file.frames - first), dtype="float32", always_2d=True)
+            if not len(samples):
+                break
+            if not np.isfinite(samples).all():
+                reason = f"some samples after {first / file.samplerate:.1f} s are not numbers."
+                raise Fault("not_numbers", reason, "Export the sound again.", path)
+            yield np.ascontiguousarray(samples.T)
+            first += len(samples)
     except (soundfile.SoundFileError, OSError):
         raise Fault("unreadable", f"it cannot be decoded after sample {first}.", path=path) from None
     if not first:
         raise Fault("cut_off", "nothing could be decoded.", path=path)
-
-
-class _Straight(soundfile.SoundFile):  # type: ignore[misc]  # the library has no types
-    """A file read from beginning to end.
-
-    soundfile seeks to where it is after every read of a file that can seek, which makes decoders of mp3
-    and ogg start anew: samples after each seam would differ from those of the file read at once.
-    """
-
-    def seekable(self) -> bool:
-        """No."""
-        return False
 
 
 def square(path: Path, size: int, channels: int) -> npt.NDArray[np.uint8]:

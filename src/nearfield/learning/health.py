@@ -28,7 +28,7 @@ def effective_rank(vectors: Tensor) -> float:
     return float(torch.exp(-(share * torch.log(share.clamp_min(1e-300))).sum()))
 
 
-def spread(vectors: Tensor) -> float:
+def spread(vectors: Tensor) -> Tensor:
     """Root mean squared distance between two items of (B, D), over the root mean squared length.
 
     About 1.41 for directions spread evenly, 0 for a point. O(B D): the mean squared distance of all pairs
@@ -36,7 +36,7 @@ def spread(vectors: Tensor) -> float:
     """
     length = vectors.square().sum(1).mean()
     variance = vectors.var(0, correction=0).sum()
-    return float(torch.sqrt(2 * variance / length.clamp_min(1e-20)))
+    return torch.sqrt(2 * variance / length.clamp_min(1e-20))
 
 
 class CollapseWatch:

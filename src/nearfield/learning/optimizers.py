@@ -30,7 +30,9 @@ class Adam(Settings):
 
     def build(self, parameters: Named) -> torch.optim.Optimizer:
         """An optimiser over the parameters that want gradients."""
-        return torch.optim.Adam(_trainable(parameters), lr=self.lr, betas=self.betas, eps=self.eps)
+        return torch.optim.Adam(
+            _trainable(parameters), lr=self.lr, betas=self.betas, eps=self.eps, fused=True
+        )
 
 
 class AdamW(Settings):
@@ -46,7 +48,8 @@ class AdamW(Settings):
 
     def build(self, parameters: Named) -> torch.optim.Optimizer:
         """An optimiser over the parameters that want gradients; only matrices and kernels decay."""
-        return torch.optim.AdamW(_decaying(parameters, self.decay), lr=self.lr, betas=self.betas)
+        groups = _decaying(parameters, self.decay)
+        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, fused=True)
 
 
 class SGD(Settings):
@@ -63,7 +66,9 @@ class SGD(Settings):
     def build(self, parameters: Named) -> torch.optim.Optimizer:
         """An optimiser over the parameters that want gradients."""
         groups = _decaying(parameters, self.decay)
-        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0)
+        return torch.optim.SGD(
+            groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=True
+        )
 
 
 OptimizerSettings = Annotated[Adam | AdamW | SGD, Field(discriminator="kind")]

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from nearfield.core.nouns import Batch, Draw, Pairs
-from nearfield.core.seeds import entropy, torch_stream
+from nearfield.core.seeds import reseed, torch_stream
 from nearfield.core.settings import Settings
 from nearfield.learning.health import effective_rank, spread
 from nearfield.learning.optimizers import set_rate
@@ -76,7 +76,7 @@ def train(
     """
     for update, (draw, batch) in zip(range(first, settings.updates), batches, strict=False):
         set_rate(parts.optimizer, parts.rate(update))
-        torch.manual_seed(entropy(seed, "step", update, world()[0]) >> 1)  # dropout: by name, so resumable
+        reseed(seed, "step", update, world()[0])  # dropout draws by name, so a run can be taken up again
         mine = parts.encode(batch, update)
         vectors = gather(mine, len(draw))
         pairs = (draw.pairs or parts.relation(draw)).to(vectors.device)
@@ -91,25 +91,35 @@ def train(
             penalty = parts.penalty()
             penalty.backward()  # type: ignore[no-untyped-call]
             measured["penalty"] = penalty.detach()
-        norm = nn.utils.clip_grad_norm_(parts.model.parameters(), settings.clip_gradient or torch.inf)
+        norm = _clip(parts.model, settings.clip_gradient)
         parts.optimizer.step()
         yield Step(update + 1, _numbers(update + 1, value, norm, vectors.detach(), measured, parts))
+
+
+def _clip(model: nn.Module, largest: float | None) -> Tensor:
+    """The norm of the whole gradient, which is scaled down where that is more than `largest`."""
+    weights = [weight for weight in model.parameters() if weight.grad is not None]
+    norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    if largest is not None:
+        nn.utils.clip_grads_with_norm_(weights, largest, norm)
+    return norm
 
 
 def _numbers(
     number: int, value: Tensor, norm: Tensor, vectors: Tensor, measured: dict[str, Tensor], parts: Parts
 ) -> dict[str, float]:
-    penalty = float(measured.pop("penalty", torch.zeros(())))
-    numbers = {
-        "train/loss": float(value.detach()) + penalty,
-        "train/loss_pairs": float(value.detach()),
-        "train/loss_penalty": penalty,
-        "train/gradient_norm": float(norm),
-        "train/vector_norm": float(vectors.norm(dim=1).mean()),
-        "train/spread": spread(vectors),
-        "train/learning_rate": parts.optimizer.param_groups[0]["lr"],
-        **{f"train/{name}": float(found) for name, found in measured.items()},
+    scalars = {
+        "loss_pairs": value.detach(),
+        "loss_penalty": measured.pop("penalty", value.new_zeros(())),
+        "gradient_norm": norm,
+        "vector_norm": vectors.norm(dim=1).mean(),
+        "spread": spread(vectors),
+        **measured,
     }
+    found = torch.stack([scalar.float() for scalar in scalars.values()]).tolist()  # one wait for the device
+    numbers = {f"train/{name}": number for name, number in zip(scalars, found, strict=True)}
+    numbers["train/loss"] = numbers["train/loss_pairs"] + numbers["train/loss_penalty"]
+    numbers["train/learning_rate"] = parts.optimizer.param_groups[0]["lr"]
     if number == 1 or number % 25 == 0:  # a singular value decomposition: cheap, but not for every step
         numbers["train/effective_rank"] = effective_rank(vectors)
     return numbers

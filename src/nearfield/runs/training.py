@@ -267,16 +267,25 @@ def _interruptible() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
+CURVE_EVERY = 5
+"""Updates from one point of TensorBoard's curves to the next; metrics.jsonl has them all."""
+
+
 @contextmanager
 def _curves(folder: Path, after: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Writes curves for TensorBoard; on resumption, points after the checkpoint are hidden."""
+    """Writes curves for TensorBoard; on resumption, points after the checkpoint are hidden.
+
+    Numbers that not every update has, such as validations, are all written.
+    """
     from torch.utils.tensorboard.writer import SummaryWriter
 
     writer = SummaryWriter(str(folder), purge_step=after + 1 if after else None)
 
     def add(update: int, numbers: dict[str, float]) -> None:
+        thin = update > 1 and update % CURVE_EVERY
         for name, value in numbers.items():
-            writer.add_scalar(name, value, update)
+            if not thin or name.startswith("val/"):
+                writer.add_scalar(name, value, update)
 
     try:
         yield add

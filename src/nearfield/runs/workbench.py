@@ -10,7 +10,7 @@ from torch import Tensor
 from nearfield.core.errors import RequestError
 from nearfield.core.machine import total_memory
 from nearfield.core.nouns import Batch, Draw, Facts
-from nearfield.core.seeds import entropy, torch_stream
+from nearfield.core.seeds import reseed, torch_stream
 from nearfield.data.collection import Collection
 from nearfield.data.keeping import keep
 from nearfield.data.loading import Loader
@@ -162,7 +162,7 @@ def build_embedder(recipe: Recipe, channels: int, seed: int) -> Embedder:
             f"which takes {feature.samples(1) / recipe.data.sample_rate:g} s. Make it longer."
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(entropy(seed, "weights") >> 1)
+        reseed(seed, "weights")
         normalisation = recipe.normalise.build(channels, bands)
         backbone = recipe.backbone.build(channels, bands, frames)
         try:
