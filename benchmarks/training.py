@@ -32,8 +32,8 @@ ROOT = Path(__file__).parents[1]
 CASES = (
     ("esc10", "labels", "small_convnet", 1.0),
     ("fsdd", "words", "small_convnet", 2.67),
-    ("esc10", "labels", "resnet18", 0.1),
-    ("fsdd", "words", "resnet18", 0.2),
+    ("esc10", "labels", "resnet18", 0.2),
+    ("fsdd", "words", "resnet18", 0.5),
 )
 """Set, recipe, backbone, and how many times --updates: the recipe's own length, or what time allows."""
 

@@ -5,6 +5,7 @@ import multiprocessing
 import resource
 import shutil
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,11 +133,20 @@ def test_trims_clips_and_says_how_much(tmp_path: Path) -> None:
 
 
 def memory_to_open(path: Path, warm: Path, cache: Path) -> tuple[int, int]:
-    """Bytes by which the process's peak grows, and samples found; what `warm` makes it load does not count."""
+    """Bytes by which the process's peak grows, and samples found; what `warm` loads does not count."""
     Store(cache).open(collection([warm]), DataSettings())
     before = peak_memory()
     signals = Store(cache).open(collection([path]), DataSettings())
     return peak_memory() - before, signals.length(0)
+
+
+def test_short_files_are_decoded_in_little_memory(tmp_path: Path) -> None:
+    path = noise(tmp_path / "short.flac", 0.2)  # 35 kB as float32
+    tracemalloc.start()
+    list(decoding.sound_blocks(path, 16000, "mean"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 500_000
 
 
 def test_long_files_are_decoded_in_little_memory(tmp_path: Path) -> None:

@@ -33,5 +33,5 @@ def reseed(seed: int, name: str, *numbers: int) -> None:
     """
     number = entropy(seed, name, *numbers) >> 1
     torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(number)

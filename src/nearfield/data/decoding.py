@@ -46,7 +46,10 @@ def _resampled(pieces: Iterator[Waves], own: int, rate: int) -> Iterator[Waves]:
 
 
 def _read(path: Path, file: Any, block: int) -> Iterator[Waves]:
-    """The file as decoded, in pieces (C, T); what is asked for beyond its end the library fills with zeros."""
+    """The file as decoded, in pieces (C, T).
+
+    No more is asked for than there is: the library would fill up the rest with zeros, megabytes a file.
+    """
     first = 0
     try:
         while first < file.frames:

@@ -22,6 +22,7 @@ from nearfield.data.faults import check_file
 from nearfield.data.filling import Blocks, Filling, Progress, refuse
 from nearfield.data.locks import locked
 from nearfield.data.packs import Packs
+from nearfield.data.probing import known_lengths
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals, Signals
 from nearfield.data.space import writing_to
@@ -87,7 +88,11 @@ class Store:
         packs = Packs(self.folder / "waves" / f"v{VERSION}-{rate}hz-{channels}", np.float32)
         paths = [Path(path) for path in collection.table["path"]]
 
+        lengths = known_lengths(paths) if channels != "all" else {}
+
         def weigh(path: Path) -> int:
+            if path in lengths:
+                return int(lengths[path] * rate + 1) * 4
             facts = describe(path)
             return int(facts.seconds * rate + 1) * 4 * (facts.channels if channels == "all" else 1)
 

@@ -14,11 +14,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfield.core.nouns import Distance, Pairs
+from nearfield.core.nouns import Distance
 from nearfield.core.settings import Settings
-from nearfield.learning.distances import FAR, Points
-from nearfield.learning.losses.base import PairLoss, Parts
-from nearfield.learning.losses.gaps import settle
+from nearfield.learning.distances import FAR
+from nearfield.learning.losses.base import Parts
+from nearfield.learning.losses.row_loss import RowLoss
 from nearfield.learning.losses.rows import Company, Tally, exponents
 
 
@@ -41,7 +41,7 @@ class Circle(Settings):
         return CircleLoss(self)
 
 
-class CircleLoss(PairLoss):
+class CircleLoss(RowLoss):
     """Equals pytorch-metric-learning's CircleLoss, in value and gradient.
 
     The mean over anchors with a loss above 0. Anchors without an alike or without an unlike item take no
@@ -53,22 +53,9 @@ class CircleLoss(PairLoss):
         super().__init__()
         self.settings = settings
 
-    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
-        """One pass over the rows."""
-        settled = settle(vectors, pairs)
-        points = Points(vectors, "cosine")
-        tally = Tally(points.places)
-        for part in points.parts():
-            self._anchors(points, part, settled, tally)
-        value = tally.share("losses", "losses_above_zero").to(points.places.dtype)
-        parts = {"active_fraction": tally.share("beyond", "anchors"), **tally.parts()}
-        return value, points.gradient(tally.one_over("losses_above_zero")), parts
-
-    def _anchors(self, points: Points, part: slice, pairs: Pairs, tally: Tally) -> None:
+    def add_rows(self, company: Company, distances: Tensor, tally: Tally) -> Tensor:
+        """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
         m, gamma = self.settings.m, self.settings.gamma
-        distances = points.distances(part)
-        company = Company.of(pairs, part, distances)
-        tally.see(company, distances)
         near = company.alike.read(distances, 0.0)
         pull = gamma * (near + m).clamp_min_(0)  # a_p, with s = 1 - distance
         push = distances.neg().add_(1 + m).clamp_min_(0).mul_(gamma)  # a_n
@@ -86,4 +73,9 @@ class CircleLoss(PairLoss):
         slope = beyond.sigmoid()
         slopes = push.mul_(share_unlike).mul_(-slope)
         company.alike.add(slopes, slope * share_alike * pull)
-        points.pull(part, slopes, distances)
+        return slopes
+
+    def conclude(self, tally: Tally) -> tuple[Tensor, Tensor, Parts]:
+        """The mean over anchors with a loss above 0."""
+        parts = {"active_fraction": tally.share("beyond", "anchors")}
+        return tally.share("losses", "losses_above_zero"), tally.one_over("losses_above_zero"), parts

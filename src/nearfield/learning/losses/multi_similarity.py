@@ -12,11 +12,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfield.core.nouns import Distance, Pairs
+from nearfield.core.nouns import Distance
 from nearfield.core.settings import Settings
-from nearfield.learning.distances import FAR, Points
-from nearfield.learning.losses.base import PairLoss, Parts
-from nearfield.learning.losses.gaps import settle
+from nearfield.learning.distances import FAR
+from nearfield.learning.losses.base import Parts
+from nearfield.learning.losses.row_loss import RowLoss
 from nearfield.learning.losses.rows import Company, Tally, exponents
 
 
@@ -39,7 +39,7 @@ class MultiSimilarity(Settings):
         return MultiSimilarityLoss(self)
 
 
-class MultiSimilarityLoss(PairLoss):
+class MultiSimilarityLoss(RowLoss):
     """Equals pytorch-metric-learning's MultiSimilarityLoss, in value and gradient: the mean over all items.
 
     `strength` is the w_p above. Parts: `active_fraction`, the share of anchors with an alike item under the
@@ -50,27 +50,9 @@ class MultiSimilarityLoss(PairLoss):
         super().__init__()
         self.settings = settings
 
-    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
-        """One pass over the rows."""
-        settled = settle(vectors, pairs)
-        points = Points(vectors, "cosine")
-        tally = Tally(points.places)
-        for part in points.parts():
-            self._anchors(points, part, settled, tally)
-        alike, unlike = tally.share("alike_losses", "anchors"), tally.share("unlike_losses", "anchors")
-        parts = {
-            "active_fraction": tally.share("beyond", "anchors"),
-            "alike_loss": alike,
-            "unlike_loss": unlike,
-            **tally.parts(),
-        }
-        return (alike + unlike).to(points.places.dtype), points.gradient(tally.one_over("anchors")), parts
-
-    def _anchors(self, points: Points, part: slice, pairs: Pairs, tally: Tally) -> None:
+    def add_rows(self, company: Company, distances: Tensor, tally: Tally) -> Tensor:
+        """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
         alpha, beta, base = self.settings.alpha, self.settings.beta, 1 - self.settings.base
-        distances = points.distances(part)
-        company = Company.of(pairs, part, distances)
-        tally.see(company, distances)
         near = (company.alike.read(distances, 0.0) - base) * alpha
         reach_alike, shares_alike = exponents(near + company.weights.log().clamp_min_(-FAR))
         far = (base - distances).mul_(beta)
@@ -81,4 +63,11 @@ class MultiSimilarityLoss(PairLoss):
         tally.add("beyond", (reach_alike > 0) | (reach_unlike > 0))
         slopes = shares_unlike.mul_(-reach_unlike.sigmoid())
         company.alike.add(slopes, shares_alike * reach_alike.sigmoid())
-        points.pull(part, slopes, distances)
+        return slopes
+
+    def conclude(self, tally: Tally) -> tuple[Tensor, Tensor, Parts]:
+        """The mean over all anchors."""
+        alike, unlike = tally.share("alike_losses", "anchors"), tally.share("unlike_losses", "anchors")
+        active = tally.share("beyond", "anchors")
+        parts = {"active_fraction": active, "alike_loss": alike, "unlike_loss": unlike}
+        return alike + unlike, tally.one_over("anchors"), parts

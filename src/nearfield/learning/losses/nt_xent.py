@@ -11,11 +11,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfield.core.nouns import Distance, Pairs
+from nearfield.core.nouns import Distance
 from nearfield.core.settings import Settings
-from nearfield.learning.distances import Points
-from nearfield.learning.losses.base import PairLoss, Parts
-from nearfield.learning.losses.gaps import settle
+from nearfield.learning.losses.base import Parts
+from nearfield.learning.losses.row_loss import RowLoss
 from nearfield.learning.losses.rows import Company, Tally, exponents
 
 
@@ -34,7 +33,7 @@ class NTXent(Settings):
         return NTXentLoss(self)
 
 
-class NTXentLoss(PairLoss):
+class NTXentLoss(RowLoss):
     """Equals pytorch-metric-learning's NTXentLoss, in value and gradient: the mean over all alike cells.
 
     `strength` weighs the alike cells, in sum and mean. The part `active_fraction` is the share of alike
@@ -45,22 +44,9 @@ class NTXentLoss(PairLoss):
         super().__init__()
         self.settings = settings
 
-    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
-        """One pass over the rows."""
-        settled = settle(vectors, pairs)
-        points = Points(vectors, "cosine")
-        tally = Tally(points.places)
-        for part in points.parts():
-            self._anchors(points, part, settled, tally)
-        value = tally.share("losses", "strength").to(points.places.dtype)
-        parts = {"active_fraction": tally.share("outweighed", "alike_cells"), **tally.parts()}
-        return value, points.gradient(tally.one_over("strength")), parts
-
-    def _anchors(self, points: Points, part: slice, pairs: Pairs, tally: Tally) -> None:
+    def add_rows(self, company: Company, distances: Tensor, tally: Tally) -> Tensor:
+        """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
         sharpness = 1 / self.settings.temperature
-        distances = points.distances(part)
-        company = Company.of(pairs, part, distances)
-        tally.see(company, distances)
         near = company.alike.read(distances, 0.0)
         reach, shares = exponents(company.hide(distances * -sharpness, -1.0))
         beyond = reach + near * sharpness
@@ -70,4 +56,9 @@ class NTXentLoss(PairLoss):
         slope = beyond.sigmoid() * company.weights * sharpness
         slopes = shares.mul_(-slope.sum(1, keepdim=True))
         company.alike.add(slopes, slope)
-        points.pull(part, slopes, distances)
+        return slopes
+
+    def conclude(self, tally: Tally) -> tuple[Tensor, Tensor, Parts]:
+        """The mean over alike cells."""
+        parts = {"active_fraction": tally.share("outweighed", "alike_cells")}
+        return tally.share("losses", "strength"), tally.one_over("strength"), parts

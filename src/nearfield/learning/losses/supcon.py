@@ -12,11 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from nearfield.core.nouns import Distance, Pairs
+from nearfield.core.nouns import Distance
 from nearfield.core.settings import Settings
-from nearfield.learning.distances import FAR, Points
-from nearfield.learning.losses.base import PairLoss, Parts
-from nearfield.learning.losses.gaps import settle
+from nearfield.learning.distances import FAR
+from nearfield.learning.losses.base import Parts
+from nearfield.learning.losses.row_loss import RowLoss
 from nearfield.learning.losses.rows import Company, Tally, exponents
 
 
@@ -35,7 +35,7 @@ class SupCon(Settings):
         return SupConLoss(self)
 
 
-class SupConLoss(PairLoss):
+class SupConLoss(RowLoss):
     """Equals pytorch-metric-learning's SupConLoss, in value and gradient.
 
     The mean over anchors with a loss above 0. A batch without alike or without unlike cells has loss 0.
@@ -47,23 +47,9 @@ class SupConLoss(PairLoss):
         super().__init__()
         self.settings = settings
 
-    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
-        """One pass over the rows."""
-        settled = settle(vectors, pairs)
-        points = Points(vectors, "cosine")
-        tally = Tally(points.places)
-        told = bool(settled.unlike.any())
-        for part in points.parts():
-            self._anchors(points, part, settled, tally, told)
-        value = tally.share("losses", "losses_above_zero").to(points.places.dtype)
-        parts = {"active_fraction": tally.share("outweighed", "anchors"), **tally.parts()}
-        return value, points.gradient(tally.one_over("losses_above_zero")), parts
-
-    def _anchors(self, points: Points, part: slice, pairs: Pairs, tally: Tally, told: bool) -> None:
+    def add_rows(self, company: Company, distances: Tensor, tally: Tally) -> Tensor:
+        """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
         sharpness = 1 / self.settings.temperature
-        distances = points.distances(part)
-        company = Company.of(pairs, part, distances)
-        tally.see(company, distances)
         near = company.alike.read(distances, 0.0) * -sharpness
         reach_unlike, shares_unlike = exponents(company.hide(distances * -sharpness, -1.0))
         reach_alike, shares_alike = exponents(near.where(company.here > 0, -FAR))
@@ -71,7 +57,7 @@ class SupConLoss(PairLoss):
         strength = company.weights.sum(1, keepdim=True)
         weights = company.weights / strength.where(strength > 0, 1)
         losses = (weights * (total - near)).sum(1, keepdim=True)
-        counts = ((losses > 0) & (strength > 0) & told).to(losses.dtype)
+        counts = ((losses > 0) & (strength > 0)).to(losses.dtype)
         tally.add("losses", losses * counts)
         tally.add("losses_above_zero", counts)
         tally.add("anchors", strength > 0)
@@ -79,4 +65,11 @@ class SupConLoss(PairLoss):
         slopes = shares_unlike.mul_((reach_unlike - total).exp() * counts * -sharpness)
         alike = (weights - shares_alike * (reach_alike - total).exp()) * counts * sharpness
         company.alike.add(slopes, alike)
-        points.pull(part, slopes, distances)
+        return slopes
+
+    def conclude(self, tally: Tally) -> tuple[Tensor, Tensor, Parts]:
+        """The mean over anchors with a loss above 0; nothing where no item of the batch is unlike another."""
+        told = tally["unlike_cells"] > 0
+        parts = {"active_fraction": tally.share("outweighed", "anchors")}
+        scale = tally.one_over("losses_above_zero") * told
+        return tally.share("losses", "losses_above_zero") * told, scale, parts
