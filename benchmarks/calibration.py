@@ -1,0 +1,237 @@
+"""How often a study of equal arms claims a difference, and other promises of the statistics, by simulation.
+
+    python benchmarks/calibration.py [--studies 2000] [--quick]
+
+Scores are drawn for arms, seeds and test groups from the models below, and judged exactly as a study judges
+them. Standard deviations are those of a difference between two arms: of a training (seed), of a test group,
+and of what is left.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
+
+import numpy as np
+from scipy import stats
+
+from nearfield.study.statistics.crossed import Array, Squares, differences
+from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS, Bound, all_pairs
+from nearfield.study.statistics.looks import shares
+from nearfield.study.statistics.planning import power
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
+
+ARMS, SEEDS, GROUPS = (2, 4, 8), (3, 5, 10), (10, 40, 200)
+PARTS = {
+    "balanced": (0.7, 1.0, 1.4),
+    "seeds": (1.0, 0.1, 1.0),
+    "groups": (0.3, 1.5, 1.5),
+    "little": (0.1, 0.1, 1.0),
+}
+"""Model -> standard deviations (seed, group, rest), in any unit."""
+
+
+def normal(chance: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Standard normal."""
+    return chance.standard_normal(shape)
+
+
+def skewed(chance: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Exponential, centred: now and then a training is far off."""
+    return chance.standard_exponential(shape) - 1
+
+
+def heavy(chance: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Student's t with 4 degrees of freedom, of variance 1."""
+    return np.asarray(chance.standard_t(4, shape) / 2**0.5)
+
+
+def scores(
+    chance: np.random.Generator,
+    shape: tuple[int, int, int, int],
+    parts: tuple[float, float, float],
+    draw: Draw = normal,
+    uneven: float = 1.0,
+) -> Array:
+    """(studies, A, S, G) scores of equal arms; the seeds of the first vary `uneven` times as much."""
+    studies, arms, seeds, groups = shape
+    seed, group, rest = (part / np.sqrt(2) for part in parts)
+    spread = np.ones((arms, 1, 1))
+    spread[0] = uneven
+    trained = seed * spread * draw(chance, (studies, arms, seeds, 1))
+    heard = group * draw(chance, (studies, arms, 1, groups))
+    return np.asarray(trained + heard + rest * normal(chance, shape))
+
+
+def counted(chance: np.random.Generator, shape: tuple[int, int, int, int]) -> Array:
+    """Shares of four clips of each group that are right, 0 to 1: many ties, and no normal in sight."""
+    studies, _, _, groups = shape
+    ease = chance.normal(1.0, 1.0, (studies, 1, 1, groups))
+    return np.asarray(
+        chance.binomial(4, stats.norm.cdf(ease + 0.5 * scores(chance, shape, (0.5, 0.7, 0.7)))) / 4
+    )
+
+
+MODELS: dict[str, Callable[[np.random.Generator, tuple[int, int, int, int]], Array]] = {
+    **{name: partial(scores, parts=parts) for name, parts in PARTS.items()},
+    "skewed": partial(scores, parts=PARTS["balanced"], draw=skewed),
+    "heavy": partial(scores, parts=PARTS["balanced"], draw=heavy),
+    "counted": counted,
+}
+
+
+def in_parts(model: str, studies: int, arms: int, seeds: int, groups: int) -> Iterator[Array]:
+    """Some studies at a time, so that memory stays small."""
+    chance = np.random.default_rng([len(model), arms, seeds, groups])
+    most = max(1, 4_000_000 // (arms * seeds * groups))
+    for first in range(0, studies, most):
+        yield MODELS[model](chance, (min(most, studies - first), arms, seeds, groups))
+
+
+def false_claims(tables: Array, level: float = FOR_ARMS) -> Array:
+    """For each study, whether it claims any difference."""
+    own, errors, share, bound = all_pairs(tables)
+    return np.asarray((np.abs(own.mean) > bound.limit(share, level) * errors).any(1))
+
+
+def covered(tables: Array) -> Array:
+    """For each study, whether the first arm's own 95 % interval holds the truth, which is 0."""
+    squares = Squares.of(tables[:, 0])
+    limit = Bound(2, *squares.freedoms).limit(squares.share, 0.05)
+    return np.asarray(np.abs(squares.mean) <= limit * np.sqrt(squares.variance))
+
+
+def pair_covered(tables: Array) -> Array:
+    """For each study, whether the 95 % interval of its first pair, taken alone, holds 0."""
+    own, errors, share, bound = all_pairs(tables)
+    limit = Bound(2, bound.by_seed, bound.by_group).limit(share, 0.05)
+    return np.asarray((np.abs(own.mean) <= limit * errors)[:, 0])
+
+
+def upper(count: int, of: int) -> float:
+    """Upper end of the one-sided 95 % interval of a share (Clopper & Pearson 1934)."""
+    return float(stats.beta.ppf(0.95, count + 1, of - count)) if count < of else 1.0
+
+
+def _head(names: tuple[str, ...]) -> None:
+    print("\n| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|", flush=True)
+
+
+def main_table(studies: int, cells: list[tuple[int, int, int]]) -> None:
+    """False claims of equal arms, coverage, and stated against found power."""
+    by_model = f"false claims, % by model: {', '.join(MODELS)}"
+    heads = ("arms", "seeds", "groups", by_model, "worst, upper bound", "an arm's interval covers, %",
+             "a pair's covers, %", "power stated, found, %")  # fmt: skip
+    _head(heads)
+    for arms, seeds, groups in cells:
+        rates, own, pair = [], [], []
+        for model in MODELS:
+            tables = list(in_parts(model, studies, arms, seeds, groups))
+            rates.append(sum(int(false_claims(each).sum()) for each in tables))
+            if model != "counted":  # whose truth is not 0 for a single arm
+                own.append(sum(int(covered(each).sum()) for each in tables) / studies)
+            pair.append(sum(int(pair_covered(each).sum()) for each in tables) / studies)
+        stated, found = powers(studies, arms, seeds, groups)
+        shown = " ".join(f"{100 * rate / studies:.1f}" for rate in rates)
+        print(
+            f"| {arms} | {seeds} | {groups} | {shown} | {100 * upper(max(rates), studies):.1f} "
+            f"| {100 * min(own):.1f} to {100 * max(own):.1f} "
+            f"| {100 * min(pair):.1f} to {100 * max(pair):.1f} "
+            f"| {100 * stated:.0f}, {100 * found:.0f} |",
+            flush=True,
+        )
+
+
+def powers(studies: int, arms: int, seeds: int, groups: int) -> tuple[float, float]:
+    """Power as a document would state it, and as found, for a difference of 2.5 true standard errors."""
+    seed, group, rest = (part**2 for part in PARTS["balanced"])
+    size = 3.5 * np.sqrt(seed / seeds + group / groups + rest / (seeds * groups))
+    hits = 0
+    for tables in in_parts("balanced", studies, arms, seeds, groups):
+        tables[:, 0] += size
+        own, errors, share, bound = all_pairs(tables)
+        hits += int((own.mean > bound.limit(share, FOR_ARMS) * errors)[:, 0].sum())
+    return power(float(size), (seed, group, rest), seeds, groups, arms), hits / studies
+
+
+def rivals(studies: int, cells: list[tuple[int, int, int]]) -> None:
+    """What other procedures do with the same equal arms."""
+    names = ("ours", "pooled variance alone", "each pair's own", "seeds alone, Tukey", "Holm on paired t",
+             "sign flips", "bootstrap over seeds")  # fmt: skip
+    _head(("model", "arms", "seeds", "groups", *names))
+    models = {"balanced": (1.0, normal), "uneven": (3.0, normal)}
+    for (name, (uneven, draw)), (arms, seeds, groups) in product(models.items(), cells):
+        chance = np.random.default_rng([3, arms, seeds, groups])
+        some = 100  # at a time: the bootstrap takes memory
+        rows = []
+        for _ in range(max(1, studies // some)):
+            tables = scores(chance, (some, arms, seeds, groups), PARTS["balanced"], draw, uneven)
+            rows.append([float(rate) * 100 for rate in rival_rates(tables, chance)])
+        row = np.mean(rows, axis=0)
+        print(
+            f"| {name} | {arms} | {seeds} | {groups} | " + " | ".join(f"{rate:.1f}" for rate in row) + " |",
+            flush=True,
+        )
+
+
+def rival_rates(tables: Array, chance: np.random.Generator) -> Iterator[float]:
+    """Share of studies with any false claim, for each procedure."""
+    arms = tables.shape[1]
+    own = Squares.of(differences(tables))
+    together = own.pooled(arms - 1)
+    yield false_claims(tables).mean()
+    for squares in (together, own):
+        limit = Bound(arms, *squares.freedoms).limit(squares.share, FALSE_CLAIMS)
+        yield (np.abs(own.mean) > limit * np.sqrt(squares.variance)).any(1).mean()
+    by_seed = differences(tables.mean(3)[..., None])[..., 0]  # (studies, pairs, S)
+    seeds = by_seed.shape[-1]
+    t = np.abs(by_seed.mean(-1)) / (by_seed.std(-1, ddof=1) / np.sqrt(seeds))
+    pooled = np.sqrt((by_seed.var(-1, ddof=1)).mean(1, keepdims=True) / seeds)
+    limit = Bound(arms, (arms - 1) * (seeds - 1), 1).limit(np.ones(()), FALSE_CLAIMS)
+    yield (np.abs(by_seed.mean(-1)) > limit * pooled).any(1).mean()
+    p = 2 * stats.t.sf(t, seeds - 1)
+    yield (p.min(1) * p.shape[1] < FALSE_CLAIMS).mean()  # Holm claims something where its first step does
+    signs = np.array(list(product((1, -1), repeat=min(seeds, 10))))
+    flipped = np.abs(by_seed @ signs.T / seeds)
+    share = (flipped >= np.abs(by_seed.mean(-1))[..., None] - 1e-12).mean(-1)
+    yield (share.min(1) * share.shape[1] <= FALSE_CLAIMS).mean()
+    drawn = chance.integers(0, seeds, (400, seeds))
+    means = by_seed[..., drawn].mean(-1)
+    level = 100 * FALSE_CLAIMS / by_seed.shape[1] / 2
+    low, high = np.percentile(means, [level, 100 - level], axis=-1)
+    yield ((low > 0) | (high < 0)).any(1).mean()
+
+
+def sequences(studies: int) -> None:
+    """Seeds added until something is claimed, at most 12."""
+    looks = (3, 5, 8, 12)
+    _head(("arms", "groups", "looks", "false claims, %", "if every look spent the whole rate, %"))
+    for arms, groups in product((2, 4, 8), (10, 40)):
+        spent, careless = np.zeros(0, bool), np.zeros(0, bool)
+        for tables in in_parts("balanced", studies, arms, looks[-1], groups):
+            seen = [(tables[:, :, :look], share) for look, share in zip(looks, shares(looks), strict=True)]
+            spent = np.append(spent, np.any([false_claims(t, FOR_ARMS * share) for t, share in seen], axis=0))
+            careless = np.append(careless, np.any([false_claims(t, FALSE_CLAIMS) for t, _ in seen], axis=0))
+        print(
+            f"| {arms} | {groups} | {looks} | {100 * spent.mean():.1f} | {100 * careless.mean():.1f} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Prints Markdown tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--quick", action="store_true", help="a few cells only")
+    given = parser.parse_args()
+    cells = list(product(ARMS, SEEDS, GROUPS))
+    print(f"{given.studies} studies a cell; a family-wise level of {FALSE_CLAIMS:.0%} for all claims,")
+    print(f"of which {FOR_ARMS:.0%} go to the arms among each other, as here.")
+    main_table(given.studies, cells[::9] if given.quick else cells)
+    rivals(given.studies, [(4, 3, 40)] if given.quick else list(product((2, 4, 8), (3, 5, 10), (40,))))
+    sequences(given.studies)
+
+
+if __name__ == "__main__":
+    main()

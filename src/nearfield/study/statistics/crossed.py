@@ -1,0 +1,100 @@
+"""Seeds crossed with test groups: how far a mean over both may lie from that over all seeds and all sounds.
+
+For a table d of one number for each seed s and group g (scores of an arm, or differences of two arms):
+
+    d[s, g] = mean + seed[s] + group[g] + rest[s, g]            all three random
+    Var(mean over S seeds and G groups) = var_seed / S + var_group / G + var_rest / (S G)
+
+The mean squares MS_seed, MS_group and MS_rest of the two-way layout estimate it as
+
+    (MS_seed + max(0, MS_group - MS_rest)) / (S G)
+
+This is the analysis of multi-reader multi-case studies (Dorfman, Berbaum & Metz 1992; Obuchowski & Rockette
+1995; Hillis 2007 for the constrained sum), the seed being the reader and the group the case. Leading axes are
+kept, so that a simulation asks for thousands at once.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Squares:
+    """Mean squares of two-way layouts of S seeds and G groups, with any leading axes."""
+
+    mean: Array
+    seed: Array
+    group: Array
+    """Zero throughout where there is one group."""
+    rest: Array
+    seeds: int
+    groups: int
+    layouts: int = 1
+    """How many independent layouts were averaged: it multiplies the degrees of freedom."""
+
+    @classmethod
+    def of(cls, table: Array) -> "Squares":
+        """From (..., S, G). S must be 2 at least; with G = 1 only the seeds can be seen."""
+        seeds, groups = table.shape[-2:]
+        mean = table.mean((-2, -1))
+        by_seed, by_group = table.mean(-1), table.mean(-2)
+        seed = groups * ((by_seed - mean[..., None]) ** 2).sum(-1) / (seeds - 1)
+        if groups == 1:
+            return cls(mean, seed, np.zeros_like(seed), np.zeros_like(seed), seeds, groups)
+        group = seeds * ((by_group - mean[..., None]) ** 2).sum(-1) / (groups - 1)
+        rest = table - by_seed[..., :, None] - by_group[..., None, :] + mean[..., None, None]
+        residual = (rest**2).sum((-2, -1)) / ((seeds - 1) * (groups - 1))
+        return cls(mean, seed, group, residual, seeds, groups)
+
+    def pooled(self, layouts: int) -> "Squares":
+        """The average over the last axis, which stands for `layouts` independent ones."""
+
+        def over(values: Array) -> Array:
+            return np.asarray(values.mean(-1, keepdims=True))
+
+        return Squares(
+            self.mean, over(self.seed), over(self.group), over(self.rest), self.seeds, self.groups, layouts
+        )
+
+    @property
+    def excess(self) -> Array:
+        """What groups differ by beyond the rest; never negative."""
+        return np.asarray(np.maximum(self.group - self.rest, 0.0))
+
+    @property
+    def variance(self) -> Array:
+        """Of the mean."""
+        return np.asarray((self.seed + self.excess) / (self.seeds * self.groups))
+
+    @property
+    def share(self) -> Array:
+        """Of the variance, what the seeds show; the rest is what the groups do. 1 where nothing varies."""
+        whole = self.seed + self.excess
+        return np.asarray(np.divide(self.seed, whole, out=np.ones_like(whole), where=whole > 0))
+
+    @property
+    def freedoms(self) -> tuple[int, int]:
+        """Degrees of freedom of what the seeds and of what the groups show."""
+        return (self.seeds - 1) * self.layouts, max(1, self.groups - 1) * self.layouts
+
+    def parts(self) -> tuple[Any, Any, Any]:
+        """Estimated (var_seed, var_group, var_rest), none negative."""
+        seed = np.maximum(self.seed - self.rest, 0.0) / self.groups
+        return seed, self.excess / self.seeds, self.rest
+
+
+def differences(scores: Array) -> Array:
+    """(..., A, S, G) scores to (..., A (A - 1) / 2, S, G): each arm minus each later one."""
+    one, other = pairs(scores.shape[-3])
+    return np.asarray(scores[..., one, :, :] - scores[..., other, :, :])
+
+
+def pairs(arms: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The numbers of both arms of every pair, in the order of `differences`."""
+    one, other = np.triu_indices(arms, 1)
+    return one, other

@@ -1,0 +1,50 @@
+"""Scores of single clips to scores of test groups whose mean is the measure itself.
+
+A measure that is no mean over clips (macro F1) has no score for one recording, but a jackknife pseudo-value:
+with G groups, measure m over all and m[-g] without group g, it is G m - (G - 1) m[-g] (Quenouille 1949; Tukey
+1958; for the measures of multi-reader studies Dorfman, Berbaum & Metz 1992). Pseudo-values behave like
+independent scores of the groups; their mean is the measure, corrected for bias. Means over clips are treated
+alike, so that groups of unlike size weigh as they should.
+"""
+
+import numpy as np
+
+from nearfield.core.nouns import Floats, Ints
+
+
+def mean_by_group(scores: Floats, groups: Ints) -> Floats:
+    """(n,) scores, NaN where a clip has none, and (n,) groups -> (G,) pseudo-values, groups ascending."""
+    known = np.isfinite(scores)
+    names, place = np.unique(groups, return_inverse=True)
+    sums = np.bincount(place, np.where(known, scores, 0.0), len(names))
+    counts = np.bincount(place, known, len(names))
+    return _pseudo(sums.sum() / counts.sum(), (sums.sum() - sums) / np.maximum(1, counts.sum() - counts))
+
+
+def macro_f1_by_group(reference: Ints, predicted: Ints, groups: Ints) -> Floats:
+    """Pseudo-values (G,) of macro F1 over the classes that occur in `reference`; (n,) class numbers each."""
+    classes = np.unique(reference)
+    names, place = np.unique(groups, return_inverse=True)
+    here = reference[:, None] == classes
+    said = predicted[:, None] == classes
+
+    def by_group(cells: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Floats:
+        found = np.zeros((len(names), len(classes)))
+        np.add.at(found, place, cells)
+        return found
+
+    hits, reals, claims = by_group(here & said), by_group(here), by_group(said)
+    whole = _f1(hits.sum(0), reals.sum(0), claims.sum(0)).mean()
+    without = _f1(hits.sum(0) - hits, reals.sum(0) - reals, claims.sum(0) - claims)
+    # A class that lives in one group alone is not there without it: the mean is over those that are.
+    left = (reals.sum(0) - reals) > 0
+    return _pseudo(float(whole), (without * left).sum(1) / np.maximum(1, left.sum(1)))
+
+
+def _f1(hits: Floats, reals: Floats, claims: Floats) -> Floats:
+    return np.asarray(2 * hits / np.maximum(1e-12, reals + claims))
+
+
+def _pseudo(whole: float, without: Floats) -> Floats:
+    count = len(without)
+    return np.asarray(count * whole - (count - 1) * without) if count > 1 else np.asarray([whole])

@@ -1,0 +1,227 @@
+"""The statistics of studies: against slow sums, scipy and scikit-learn, and by simulation of equal arms."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from nearfield.core.errors import RequestError
+from nearfield.study.statistics.conclude import Asked, conclude
+from nearfield.study.statistics.crossed import Array, Squares, differences, pairs
+from nearfield.study.statistics.family import FOR_ARMS, Bound, all_pairs
+from nearfield.study.statistics.groups import macro_f1_by_group, mean_by_group
+from nearfield.study.statistics.looks import shares
+from nearfield.study.statistics.planning import power, seeds_to_decide
+
+CHANCE = np.random.default_rng(5)
+ASKED = Asked("probe/macro_f1", 0.02, {})
+
+
+def arms(*means: float, seeds: int = 5, groups: int = 20, spread: float = 0.01) -> dict[str, Array]:
+    """Arms a, b, ... with these means; seeds and groups vary by `spread`, groups much more in common."""
+    chance = np.random.default_rng(3)
+    common = chance.normal(0, 0.2, groups)
+    return {
+        name: mean + common - common.mean() + chance.normal(0, spread, (seeds, 1)) * np.ones((1, groups))
+        for name, mean in zip("abcdefgh", means, strict=False)
+    }
+
+
+@given(st.integers(2, 6), st.integers(2, 7), st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_mean_squares_are_those_of_the_two_way_layout(seeds: int, groups: int, number: int) -> None:
+    table = np.random.default_rng(number).normal(size=(seeds, groups))
+    found, mean = Squares.of(table), table.mean()
+    by_seed = sum(groups * (table[s].mean() - mean) ** 2 for s in range(seeds))
+    by_group = sum(seeds * (table[:, g].mean() - mean) ** 2 for g in range(groups))
+    whole = sum((value - mean) ** 2 for value in table.ravel())
+    assert found.seed == pytest.approx(by_seed / (seeds - 1))
+    assert found.group == pytest.approx(by_group / (groups - 1))
+    assert found.rest == pytest.approx((whole - by_seed - by_group) / ((seeds - 1) * (groups - 1)))
+
+
+def test_parts_of_the_variance_come_out_as_they_were_put_in() -> None:
+    chance = np.random.default_rng(0)
+    tables = (
+        chance.normal(0, 2, (400, 8, 1))
+        + chance.normal(0, 3, (400, 1, 30))
+        + chance.normal(0, 1, (400, 8, 30))
+    )
+    parts = [float(part.mean()) for part in Squares.of(tables).parts()]
+    assert parts == pytest.approx([4, 9, 1], rel=0.1)
+    assert float(Squares.of(tables).variance.mean()) == pytest.approx(4 / 8 + 9 / 30 + 1 / 240, rel=0.1)
+
+
+def test_two_arms_without_groups_are_the_paired_t_test() -> None:
+    one, other = CHANCE.normal(size=(2, 6))
+    result = stats.ttest_rel(one, other)
+    own, error, share, bound = all_pairs(np.stack([one, other])[..., None])
+    assert float(own.mean[0] / error[0]) == pytest.approx(result.statistic)
+    assert bound.by_seed == 5
+    assert share[0] == 1
+    assert bound.chance(abs(result.statistic), 1.0) == pytest.approx(result.pvalue, rel=1e-3)
+
+
+def test_pairs_are_in_the_order_of_their_names() -> None:
+    table = CHANCE.normal(size=(4, 3, 5))
+    for place, (one, other) in enumerate(combinations(range(4), 2)):
+        assert (pairs(4)[0][place], pairs(4)[1][place]) == (one, other)
+        np.testing.assert_array_equal(differences(table)[place], table[one] - table[other])
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize("freedom", [2, 5, 33, 4000])
+def test_bounds_are_tukeys_at_both_ends_and_cochrans_between(count: int, freedom: int) -> None:
+    bound = Bound(count, freedom, 60)
+    seeds, groups = (stats.studentized_range.ppf(0.96, count, each) / 2**0.5 for each in (freedom, 60))
+    for share in (0.0, 0.3, 1.0):
+        wanted = share * seeds + (1 - share) * groups
+        assert float(bound.limit(np.asarray(share), 0.04)) == pytest.approx(wanted, rel=5e-3)
+        assert bound.chance(wanted, share) == pytest.approx(0.04, rel=2e-2)
+
+
+@given(st.integers(0, 500))
+@settings(max_examples=25, deadline=None)
+def test_pseudo_values_of_macro_f1_leave_each_group_out(number: int) -> None:
+    chance = np.random.default_rng(number)
+    reference, predicted = chance.integers(0, 3, (2, 40))
+    groups = chance.integers(0, 6, 40) * 10
+    found = macro_f1_by_group(reference, predicted, groups)
+    names = np.unique(groups)
+
+    def score(rows: np.ndarray) -> float:
+        labels = np.unique(reference[rows])
+        return float(
+            f1_score(reference[rows], predicted[rows], labels=labels, average="macro", zero_division=0)
+        )
+
+    whole = score(np.full(40, True))
+    wanted = [len(names) * whole - (len(names) - 1) * score(groups != name) for name in names]
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+def test_groups_of_one_size_keep_their_own_means() -> None:
+    scores = CHANCE.random(12)
+    np.testing.assert_allclose(
+        mean_by_group(scores, np.repeat([4, 7, 9], 4)), scores.reshape(3, 4).mean(1), atol=1e-12
+    )
+
+
+def test_clips_without_a_score_take_no_part() -> None:
+    scores = np.array([1.0, np.nan, 0.0, 1.0, 0.5])
+    groups = np.array([0, 0, 1, 1, 1])
+    without = [np.array([0.0, 1.0, 0.5]).mean(), 1.0]
+    whole = np.array([1.0, 0.0, 1.0, 0.5]).mean()
+    np.testing.assert_allclose(mean_by_group(scores, groups), [2 * whole - each for each in without])
+
+
+@pytest.mark.parametrize(("count", "seeds", "groups"), [(2, 3, 10), (4, 3, 40), (8, 5, 40)])
+def test_equal_arms_are_told_apart_in_one_study_of_twenty_at_most(
+    count: int, seeds: int, groups: int
+) -> None:
+    """The table of benchmarks/calibration.py, in small: upper 95 % bound of 800 studies below 6 %."""
+    chance = np.random.default_rng(count)
+    shape = (800, count, seeds, groups)
+    tables = chance.normal(0, 0.7, (*shape[:3], 1)) + chance.normal(0, 1, (shape[0], count, 1, groups))
+    tables = tables + chance.normal(0, 1.4, shape)
+    own, errors, share, bound = all_pairs(tables)
+    false = (np.abs(own.mean) > bound.limit(share, FOR_ARMS) * errors).any(1)
+    assert stats.beta.ppf(0.95, false.sum() + 1, 800 - false.sum()) < 0.06
+    assert false.any()
+
+
+def test_the_power_stated_is_the_power_found() -> None:
+    chance = np.random.default_rng(9)
+    parts = (0.25, 0.5, 1.0)
+    tables = sum(
+        chance.normal(0, (part / 2) ** 0.5, shape)
+        for part, shape in zip(parts, [(3000, 4, 5, 1), (3000, 4, 1, 20), (3000, 4, 5, 20)], strict=True)
+    )
+    tables = np.asarray(tables)
+    tables[:, 0] += 1.1
+    own, errors, share, bound = all_pairs(tables)
+    hits = (np.abs(own.mean) > bound.limit(share, FOR_ARMS) * errors)[:, 0].mean()
+    assert 0.3 < hits < 0.95
+    assert power(1.1, parts, 5, 20, 4) == pytest.approx(hits, abs=0.03)
+
+
+def test_more_seeds_settle_what_more_seeds_can_settle() -> None:
+    many = seeds_to_decide(1.0, 0.1, (1.0, 0.0, 0.0), 3, 50, 2)
+    assert many is not None
+    assert power(1.0, (1.0, 0.0, 0.0), many, 50, 2) >= 0.8 > power(1.0, (1.0, 0.0, 0.0), many - 1, 50, 2)
+    assert seeds_to_decide(0.1, 0.05, (1.0, 10.0, 1.0), 3, 20, 2) is None  # the test set itself is too small
+
+
+def test_an_arm_far_above_is_the_best_and_the_others_are_worse() -> None:
+    found = conclude(ASKED, arms(0.9, 0.6, 0.5))
+    assert [verdict.word for verdict in found.verdicts] == ["best", "worse", "worse"]
+    assert (found.recommended, found.recommended_because) == ("a", "it is the best")
+
+
+def test_arms_that_hardly_differ_are_as_good_and_the_cheapest_is_recommended() -> None:
+    asked = Asked("probe/macro_f1", 0.05, {"a": 3.0, "b": 1.0, "c": 2.0})
+    found = conclude(asked, arms(0.90, 0.899, 0.901, 0.5, spread=0.002))
+    assert [verdict.word for verdict in found.verdicts] == ["as_good", "as_good", "as_good", "worse"]
+    assert found.recommended == "b"
+    assert "cheapest" in found.recommended_because
+
+
+def test_noise_decides_nothing_and_says_what_it_would_cost() -> None:
+    found = conclude(ASKED, arms(0.7, 0.72, seeds=3, spread=0.05))
+    assert {verdict.word for verdict in found.verdicts} == {"undecided"}
+    assert found.recommended is None
+    assert found.comparisons[0].more_seeds is not None
+    assert f"about {found.comparisons[0].more_seeds} seeds" in found.verdicts[0].reason
+
+
+def test_an_arm_of_which_a_training_failed_is_shown_and_not_compared() -> None:
+    tables = arms(0.9, 0.6, 0.5)
+    tables["b"][2] = np.nan
+    found = conclude(ASKED, tables, {"b": "1 of 5 trainings failed: the loss is no longer a number"})
+    assert found.estimates["b"].per_seed[2] is None
+    assert np.isfinite(found.estimates["b"].mean)
+    assert found.verdicts[1].word == "not_comparable"
+    assert "failed" in found.verdicts[1].reason
+    assert {(each.one, each.other) for each in found.comparisons} == {("a", "c")}
+
+
+def test_two_seeds_claim_nothing() -> None:
+    found = conclude(ASKED, arms(0.9, 0.1, seeds=2))
+    assert not found.comparisons
+    assert {verdict.word for verdict in found.verdicts} == {"not_comparable"}
+    assert "claims nothing" in found.procedure
+
+
+def test_baselines_are_compared_with_every_arm_and_get_no_verdict() -> None:
+    tables = arms(0.9, 0.6)
+    found = conclude(ASKED, tables, baselines={"mfcc_stats": arms(0.7, seeds=1)["a"]})
+    against = {each.one: each.claim for each in found.comparisons if each.other == "baseline/mfcc_stats"}
+    assert against == {"a": "better", "b": "worse"}
+    assert [verdict.arm for verdict in found.verdicts] == ["a", "b"]
+
+
+@given(st.integers(0, 10_000), st.floats(0, 0.2))
+@settings(max_examples=25, deadline=None)
+def test_what_is_claimed_has_a_small_p_and_an_interval_that_excludes_nothing(number: int, gap: float) -> None:
+    chance = np.random.default_rng(number)
+    tables = {name: chance.normal(gap * place, 0.1, (4, 6)) for place, name in enumerate("abc")}
+    for each in conclude(ASKED, tables).comparisons:
+        assert each.low < each.difference < each.high
+        decided = each.claim in ("better", "worse")
+        assert decided == (not each.low <= 0 <= each.high)
+        if abs(each.p - 0.05) > 0.002:  # bounds are interpolated, p is not
+            assert decided == (each.p < 0.05)
+
+
+def test_scores_on_unlike_groups_are_refused() -> None:
+    with pytest.raises(RequestError, match="unlike seeds or test groups"):
+        conclude(ASKED, {"a": np.zeros((3, 4)), "b": np.zeros((3, 5))})
+
+
+def test_looks_share_the_rate() -> None:
+    assert shares((3, 5, 8, 12)) == pytest.approx((3 / 12, 2 / 12, 3 / 12, 4 / 12))
+    assert sum(shares((3, 5, 8))) == pytest.approx(1)
