@@ -23,7 +23,7 @@ def main(folder: str, picture: str) -> None:
     """Two panels: MFCC statistics and the trained space, by principal components fitted on train."""
     run = Run.load(folder)
     environment = run.folder.environment()
-    collection = open_collection(environment["data"]["path"], run.recipe, environment["seed"], False)
+    collection = open_collection(environment["data"]["path"], run.recipe, allow_leak=False)
     collection = collection.with_split(run.folder.split)
     bench = Workbench.build(run.recipe, collection, environment["seed"], embedder=run.embedder)
     train = collection.rows("train")

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from sklearn.neighbors import KNeighborsClassifier
 
 from nearfield.core.errors import RequestError
 from nearfield.runs.api import evaluate, train
+from nearfield.runs.clips import read_clips
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
 from tests.runs.conftest import small
@@ -28,7 +30,8 @@ def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_the_folder_holds_what_it_promises(run: Run) -> None:
     names = {path.name for path in run.folder.path.iterdir()}
     promised = {"recipe.yaml", "environment.json", "metrics.jsonl", "result.json", "weights.safetensors"}
-    assert names - {"state"} == promised | {"vectors.parquet", "split.csv", "tensorboard"}
+    promised |= {"clips.parquet", "vectors.parquet", "split.csv", "tensorboard"}
+    assert names - {"state"} == promised
     lines = [json.loads(line) for line in (run.folder.path / "metrics.jsonl").read_text().splitlines()]
     assert [line["update"] for line in lines] == list(range(1, 61))
     logged = {"train/loss", "train/active_fraction", "train/alike_distance", "train/unlike_distance"}
@@ -54,6 +57,22 @@ def test_the_figure_is_what_scikit_learn_finds_in_the_vectors(run: Run) -> None:
     )
     found = float((nearest.predict(vectors[side["test"]]) == table["label"][side["test"]]).mean())
     assert run.metrics["retrieval_from_train/recall_at_1"] == pytest.approx(found)
+
+
+def test_scores_of_single_clips_are_those_that_the_metrics_are_means_of(run: Run) -> None:
+    clips = read_clips(run.folder.clips)
+    ids, _ = run.vectors()
+    split = pd.read_csv(run.folder.split, comment="#").set_index("id")["split"]
+    assert list(clips["id"]) == [name for name in ids if split[name] == "test"]
+    assert list(clips["label"]) == [name.split("/")[0] for name in clips["id"]]
+    assert len(set(clips["group"])) == len(clips)  # no clip says whom it belongs to
+    assert (clips["label"] == clips["predicted"]).mean() == pytest.approx(run.metrics["probe/accuracy"])
+    scores = [name for name in clips if name in run.metrics]
+    assert {"retrieval_from_train/recall_at_1", "probe/accuracy"} <= set(scores)
+    for name in scores:
+        assert clips[name].mean() == pytest.approx(run.metrics[name])
+    with pytest.raises(RequestError, match=r"is missing\. Measure the run again"):
+        read_clips(run.folder.path / "none.parquet")
 
 
 def test_evaluating_again_needs_the_folder_and_the_data_alone(run: Run, tmp_path: Path) -> None:

@@ -56,3 +56,14 @@ def test_python_objects_in_yaml_are_refused(tmp_path: Path) -> None:
     path.write_text("loss: !!python/object/apply:os.system ['echo hello']\n")
     with pytest.raises(RequestError, match=r"evil\.yaml is not YAML: could not determine a constructor"):
         Recipe.load(path)
+
+
+def test_a_recipe_is_changed_by_dotted_keys_in_any_order() -> None:
+    recipe = Recipe.of({"loss": {"kind": "triplet", "margin": 0.5}, "augment": [{"kind": "gain"}]})
+    changed = recipe.changed({"loss.m": 0.3, "loss.kind": "circle", "augment": [], "embedding.size": 8})
+    assert changed == Recipe.of({"loss": {"kind": "circle", "m": 0.3}, "embedding": {"size": 8}})
+    assert recipe.changed({"loss.kind": "triplet"}) == recipe  # the same kind keeps its settings
+    with pytest.raises(RequestError, match=r"here: loss: unknown key 'margn'\. Did you mean 'margin'"):
+        recipe.changed({"loss.margn": 0.3}, "here")
+    with pytest.raises(RequestError, match=r"here: 'size' holds 64, which has no keys below it"):
+        recipe.changed({"embedding.size.more": 1}, "here")

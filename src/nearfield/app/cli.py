@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nearfield.app.studies import study
 from nearfield.core.errors import NearfieldError
 from nearfield.core.machine import calm_threads
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(study, name="study")
 
 Data = Annotated[
     str, typer.Option("--data", help="A folder, a table (CSV, Parquet), NAME:PATH, or synthetic:NAME.")
@@ -152,7 +154,9 @@ def main() -> None:
         print(f"nearfield: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("\nnearfield: stopped. Go on with the same command and --resume.", file=sys.stderr)
+        print(
+            "\nnearfield: stopped. Go on with the same command (for `train`: and --resume).", file=sys.stderr
+        )
         sys.exit(130)
 
 

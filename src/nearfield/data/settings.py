@@ -1,6 +1,6 @@
 """What a recipe says about its data: how a clip is brought to one shape, and which columns mean what."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -50,6 +50,19 @@ class DataSettings(Settings):
     """Column kept on one side of a split; None: the first of `group`, `speaker`, `source`, `recording`."""
     recording: str | None = None
     """Column that names the recording a clip was cut from; None means `recording`."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        "clip_seconds": (
+            "The length of sound that the network hears at once. Too short, and many windows hold nothing "
+            "that tells classes apart, silence for instance; too long, and short events drown in what "
+            "surrounds them, while time and memory grow in proportion. Longer windows at the same number "
+            "of updates also mean more sound heard, which a comparison must hold equal."
+        ),
+        "sample_rate": (
+            "Samples a second, twice the highest frequency that can be heard. Too low cuts off what tells "
+            "some sounds apart; too high costs time for what the recordings may not hold."
+        ),
+    }
 
     @property
     def columns(self) -> Columns:

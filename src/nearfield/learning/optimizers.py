@@ -6,7 +6,7 @@ next layer undoes (Loshchilov & Hutter 2019 for the decoupling; the exemption is
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -15,6 +15,13 @@ from torch import nn
 from nearfield.core.settings import Settings
 
 Named = Iterable[tuple[str, nn.Parameter]]
+
+_RATE = (
+    "The learning rate is the size of a step, often the setting that matters most (Bengio 2012). Too "
+    "small, and training is not over when the updates are; too large, and the loss leaps about or "
+    "diverges, or with triplets all vectors fall into one place. The best rate changes with the batch, the "
+    "optimiser and the loss, so a comparison at one fixed rate may favour one arm."
+)
 
 
 class Adam(Settings):
@@ -27,6 +34,8 @@ class Adam(Settings):
     """Decay of the running mean and of the running square of the gradient."""
     eps: float = Field(1e-8, gt=0)
     """Added to the root of the running square."""
+
+    introductions: ClassVar[dict[str, str]] = {"lr": _RATE}
 
     def build(self, parameters: Named) -> torch.optim.Optimizer:
         """An optimiser over the parameters that want gradients."""
@@ -46,6 +55,8 @@ class AdamW(Settings):
     decay: float = Field(0.01, ge=0, le=1)
     """Share of each weight that a step at full rate takes away, times the learning rate."""
 
+    introductions: ClassVar[dict[str, str]] = {"lr": _RATE}
+
     def build(self, parameters: Named) -> torch.optim.Optimizer:
         """An optimiser over the parameters that want gradients; only matrices and kernels decay."""
         groups = _decaying(parameters, self.decay)
@@ -63,6 +74,8 @@ class SGD(Settings):
     decay: float = Field(0.0, ge=0, le=1)
     """Coupled decay of matrices and kernels, added to their gradient."""
 
+    introductions: ClassVar[dict[str, str]] = {"lr": _RATE}
+
     def build(self, parameters: Named) -> torch.optim.Optimizer:
         """An optimiser over the parameters that want gradients."""
         groups = _decaying(parameters, self.decay)
@@ -70,6 +83,15 @@ class SGD(Settings):
             groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=True
         )
 
+
+OPTIMIZER_INTRODUCTION = (
+    "The optimiser turns gradients into steps. Adam scales each weight's step by its own past gradients "
+    "and needs little tuning (Kingma and Ba 2015); decoupled decay makes a penalty independent of that "
+    "scaling (Loshchilov and Hutter 2019); plain descent with momentum needs a fitting rate and may end in "
+    "a better place. Each has its own best learning rate: at one rate for all, the comparison is of the "
+    "rate."
+)
+"""What the choice of a kind does, and what fails; for the documents of studies."""
 
 OptimizerSettings = Annotated[Adam | AdamW | SGD, Field(discriminator="kind")]
 
@@ -132,6 +154,14 @@ class Plateau(Settings):
         """1: the drops come from `PlateauState`."""
         return 1.0
 
+
+SCHEDULE_INTRODUCTION = (
+    "The schedule says how the learning rate runs. A constant rate leaves the end of training noisy, and "
+    "the last update is a matter of luck; a rate that falls lets the weights settle (Loshchilov and Hutter "
+    "2017). Falling too early ends learning before it is done, and a plateau schedule may end runs after "
+    "different numbers of updates."
+)
+"""What the choice of a kind does, and what fails; for the documents of studies."""
 
 ScheduleSettings = Annotated[Constant | Steps | Cosine | Plateau, Field(discriminator="kind")]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -33,6 +33,15 @@ class TrainSettings(Settings):
     """Which weights the run ends with: the last, or those of the best validation."""
     checkpoint_seconds: float = Field(60.0, ge=0)
     """Seconds between two checkpoints to go on from after an interruption."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        "updates": (
+            "How long training goes on. Too short, and arms are judged before they have learnt what they "
+            "can, which favours fast starters; too long, and a small set is learnt by heart (Prechelt "
+            "1998), though metric losses may go on improving after the training loss is near 0 (Hoffer et "
+            "al. 2017)."
+        ),
+    }
 
 
 @dataclass(frozen=True)

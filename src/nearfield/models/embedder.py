@@ -1,7 +1,7 @@
 """From a signal to a vector: feature, normalisation, backbone, pooling, dropout, last layer, unit length."""
 
 from collections.abc import Callable
-from typing import Literal, Protocol, Self, cast
+from typing import ClassVar, Literal, Protocol, Self, cast
 
 import torch
 from pydantic import Field
@@ -26,6 +26,26 @@ class EmbeddingSettings(Settings):
     """Share of the pooled numbers set to 0 before the last layer while training."""
     train: Literal["all", "head", "none"] = "all"
     """head: the backbone keeps its weights and statistics, what follows it learns; none: nothing does."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        "size": (
+            "How many numbers an embedding has. Too few, and there is no room to put many classes apart: "
+            "in D dimensions at most D + 1 points can be equally far from each other. Too many cost memory "
+            "and time in every search, and may fit the training clips without helping others; beyond some "
+            "size gains are small (Musgrave et al. 2020)."
+        ),
+        "normalise": (
+            "Whether embeddings have length 1. With it only directions count, distances are bounded, and a "
+            "margin has a fixed meaning (Wang et al. 2017). Without it a network can satisfy a margin by "
+            "making all vectors longer, and loud or long clips may end far from quiet ones; what length "
+            "could tell, such as certainty, is lost with it."
+        ),
+        "dropout": (
+            "Share of the pooled numbers set to 0 while training, so that no single one is relied upon "
+            "(Srivastava et al. 2014). Too little lets a small set be learnt by heart; too much leaves too "
+            "little to learn from, and slows training."
+        ),
+    }
 
 
 class Embedder(nn.Module):

@@ -5,7 +5,7 @@ optimiser's own weight decay (Loshchilov and Hutter 2019); use one of the two.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -24,6 +24,17 @@ class WeightPenaltySettings(Settings):
     of: Penalised = "kernels"
     """kernels: of convolutions, linear and recurrent layers; convolutions: theirs alone;
     convolutions_and_biases: their biases too. Never batch norm, whose scale undoes any penalty on it."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        "strength": (
+            "The strength is the price of large weights, added to the loss so that a small set is not "
+            "learnt by heart (Krogh and Hertz 1992). At 0 nothing holds them back; too much, and shrinking "
+            "weights is worth more than telling sounds apart, down to a space where all is in one place. "
+            "In front of a batch norm the size of weights changes nothing but the effective learning rate "
+            "(van Laarhoven 2017), and Adam rescales the penalty with the gradient (Loshchilov and Hutter "
+            "2019), so its best value depends on both."
+        ),
+    }
 
     def build(self, module: nn.Module) -> "WeightPenalty":
         """The penalty on the weights that `module` has now and that are trained."""

@@ -4,7 +4,8 @@ recipe.yaml          resolved, nothing left to defaults
 environment.json     versions, machine, data, seed
 split.csv            which clip stood on which side
 metrics.jsonl        one line an update, append-only
-result.json          what the evaluation found
+clips.parquet        how each clip of the evaluated split fared
+result.json          what the evaluation found; written last
 weights.safetensors  the embedder
 vectors.parquet      a vector for each clip
 state/               to go on from after an interruption
@@ -19,7 +20,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from nearfield.core.errors import RequestError
@@ -53,6 +54,11 @@ class Folder:
     def vectors(self) -> Path:
         """A vector for each clip of the collection."""
         return self.path / "vectors.parquet"
+
+    @property
+    def clips(self) -> Path:
+        """How each clip of the evaluated split fared; `runs.clips` reads it."""
+        return self.path / "clips.parquet"
 
     @property
     def state(self) -> Path:
@@ -89,6 +95,11 @@ class Folder:
         """Whether the run has its final weights."""
         return self.weights.is_file()
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether the run was measured; its scores per clip and its vectors are then there too."""
+        return (self.path / "result.json").is_file() and self.clips.is_file()
+
     def recipe(self) -> Recipe:
         """The resolved recipe."""
         return Recipe.load(self.path / "recipe.yaml")
@@ -114,8 +125,9 @@ class Folder:
 def save_tensors(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any] | None = None) -> None:
     """A safetensors file, whole or not at all; `numbers` travel as JSON in its header."""
     flat = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
-        save_file(flat, temporary, metadata={"numbers": json.dumps(numbers or {})})
+    whole = save(flat, metadata={"numbers": json.dumps(numbers or {})})
+    with replacing(path) as temporary:  # the library's own save_file leaves a file behind when it is killed
+        temporary.write_bytes(whole)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -152,12 +164,13 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 
 class MetricsLog:
-    """metrics.jsonl, one line an update; on resumption lines after the checkpoint are taken back."""
+    """metrics.jsonl, one line an update; on resumption lines after the checkpoint are taken back, and
+    those up to it are in `before`."""
 
     def __init__(self, path: Path, after: int) -> None:
         self.path = path
-        kept = [line for line in self._lines() if line["update"] <= after]
-        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self.before = [line for line in self._lines() if line["update"] <= after]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in self.before))
         self.file = path.open("a", encoding="utf-8", buffering=1)
 
     def add(self, update: int, numbers: dict[str, float]) -> None:

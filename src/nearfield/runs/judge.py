@@ -32,6 +32,7 @@ from nearfield.models.batch_norm import settle
 from nearfield.models.embedder import Embedder
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
+from nearfield.runs.clips import write_clips
 from nearfield.runs.embedding import draws, embed
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
@@ -58,17 +59,20 @@ def judge(
     split: str = "test",
     allow_leak: bool = False,
     watch: Watcher = nobody,
+    with_baselines: bool = True,
 ) -> dict[str, Any]:
-    """Embeds every clip, scores `split`, and writes vectors.parquet and result.json (own data only).
+    """Embeds every clip, scores `split`, and writes vectors.parquet, clips.parquet and, last, result.json
+    (own data only).
 
     `data`: other clips than the run was trained on; their labels are judged, nothing is written.
+    `with_baselines`: whether plain spaces are scored too; where many runs share their data, once will do.
     """
     run = Run.load(folder.path)
     environment = folder.environment()
     own = data is None or data == environment["data"]["given"]
     allow = allow_leak or bool(environment["data"]["leaks"])
     given = data or environment["data"]["path"]
-    collection = open_collection(given, run.recipe, environment["seed"], allow, watch)
+    collection = open_collection(given, run.recipe, allow, watch)
     if own:
         collection = collection.with_split(folder.split)
         _check_same(collection, environment, watch)
@@ -79,15 +83,21 @@ def judge(
     watch(Stage("measure", 0, 1))
     found = evaluate(vectors, bench.facts, splits, settings)
     metrics = dict(found.metrics)
-    for name, result in baselines(bench, splits, settings, watch):
+    for name, result in baselines(bench, splits, settings, watch) if with_baselines else ():
         metrics |= result.prefixed(f"baseline/{name}")
     plain = {**found.plain(), "metrics": metrics}
     plain["notes"] = [*plain["notes"], *_warnings(found, metrics, collection)]
     plain["data"] = {"name": collection.name, "clips": len(collection), "leaks": list(collection.leaks)}
     if own and world()[0] == 0:
         write_vectors(folder.vectors, collection, vectors)
+        write_clips(folder.clips, collection, bench.facts.label_names, found.clips)
         folder.write_result(plain)
     return plain
+
+
+def random_encoder(bench: Workbench, splits: dict[str, Ints], settings: EvaluationSettings) -> Result:
+    """The space of an encoder that was never trained, its weights drawn from the bench's seed."""
+    return evaluate(vectors_of(untrained(bench), bench), bench.facts, splits, settings)
 
 
 def vectors_of(embedder: Embedder, bench: Workbench, watch: Watcher = nobody) -> Vectors:
@@ -102,12 +112,19 @@ def baselines(
     settings: EvaluationSettings,
     watch: Watcher = nobody,
 ) -> Iterator[tuple[str, Result]]:
-    """Plain spaces on the same clips, scored alike: (name, result)."""
+    """Plain spaces and an untrained encoder on the same clips, scored alike: (name, result)."""
+    yield from plain_spaces(bench, splits, settings, watch)
+    yield "random_encoder", random_encoder(bench, splits, settings)
+
+
+def plain_spaces(
+    bench: Workbench, splits: dict[str, Ints], settings: EvaluationSettings, watch: Watcher = nobody
+) -> Iterator[tuple[str, Result]]:
+    """What can be had without any network: (name, result). No chance is in them but that of the split."""
     plain = settings.model_copy(update={"distance": "euclidean"})
     for name, vectors in statistics_vectors(bench, watch):
         scaled = standardised(vectors, splits["train"]) if len(splits["train"]) else vectors
         yield name, evaluate(scaled, bench.facts, splits, plain)
-    yield "random_encoder", evaluate(vectors_of(untrained(bench), bench), bench.facts, splits, settings)
 
 
 def statistics_vectors(bench: Workbench, watch: Watcher = nobody) -> Iterator[tuple[str, Vectors]]:

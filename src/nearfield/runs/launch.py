@@ -50,7 +50,7 @@ def launch(request: Request, watch: Watcher = nobody) -> Folder:
     precision: Precision = "bf16" if recipe.train.precision == "bf16" else "fp32"
     fabric = open_fabric(request.device, precision)
     check(recipe, watch)
-    collection = open_collection(request.data, recipe, request.seed, request.allow_leak, watch)
+    collection = open_collection(request.data, recipe, request.allow_leak, watch)
     if request.resume and folder.split.is_file():
         collection = collection.with_split(folder.split)
     note_data(collection, watch)
@@ -66,12 +66,13 @@ def launch(request: Request, watch: Watcher = nobody) -> Folder:
     return folder
 
 
-def open_collection(
-    data: str, recipe: Recipe, seed: int, allow_leak: bool, watch: Watcher = nobody
-) -> Collection:
-    """The collection that a recipe's columns make of `data`."""
+def open_collection(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody) -> Collection:
+    """The collection that a recipe's columns make of `data`.
+
+    A split that has to be made is the same for every seed of training: runs can be compared clip by clip.
+    """
     progress: Callable[[int, int], None] = lambda done, total: watch(Stage("look", done, total))  # noqa: E731
-    return Collection.open(data, recipe.data.columns, allow_leak, seed, progress)
+    return Collection.open(data, recipe.data.columns, allow_leak, progress=progress)
 
 
 def check(recipe: Recipe, watch: Watcher = nobody) -> None:

@@ -69,7 +69,7 @@ class Recipe(Settings):
         right spelling.
         """
         file = Path(path)
-        plain = _read(file)
+        plain = read_keys(file, "recipe")
         for change in changes:
             _apply(plain, change)
         return cls.of(plain, file.name)
@@ -80,6 +80,16 @@ class Recipe(Settings):
         made: Self = make(cls, where, plain)
         return made
 
+    def changed(self, changes: Mapping[str, Any], where: str = "recipe") -> Self:
+        """The recipe with dotted keys set, such as {"loss.kind": "circle", "loss.m": 0.3}, in any order.
+
+        A new kind begins with its own settings: the old kind's are forgotten. Raises RequestError as `load`.
+        """
+        plain = self.plain()
+        for key in sorted(changes, key=lambda key: not key.endswith(".kind")):
+            set_key(plain, key, changes[key], where)
+        return self.of(plain, where)
+
     def plain(self) -> dict[str, Any]:
         """Every setting, defaults too, as values that YAML and JSON can hold."""
         return self.model_dump(mode="json")
@@ -89,10 +99,11 @@ class Recipe(Settings):
         return yaml.safe_dump(self.plain(), sort_keys=False, default_flow_style=None, width=100)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_keys(file: Path, noun: str) -> dict[str, Any]:
+    """The plain values of a YAML file of keys and values; `noun` says in errors what it should be."""
     if not file.is_file():
         near = [p.name for p in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
-        raise RequestError(f"No recipe at {file}. {choose(file.name, sorted(near))}")
+        raise RequestError(f"No {noun} at {file}. {choose(file.name, sorted(near))}")
     try:
         plain = yaml.load(file.read_text(encoding="utf-8"), _StrictLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -101,7 +112,7 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(plain, dict):
         raise RequestError(
-            f"{file.name}: a recipe is a list of keys and values. Given: {type(plain).__name__}."
+            f"{file.name}: a {noun} is a list of keys and values. Given: {type(plain).__name__}."
         )
     return plain
 
@@ -120,39 +131,51 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def _apply(plain: dict[str, Any], change: str) -> None:
-    """Sets one dotted key; a new `kind` clears the section, whose other keys belonged to the old one."""
-    key, equals, text = change.partition("=")
-    steps = key.strip().split(".")
-    if not equals or not all(steps):
-        raise RequestError(f"--set {change!r}: a change is written KEY=VALUE, as in loss.margin=0.3.")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise RequestError(f"--set {change!r}: the value {text!r} is not YAML.") from None
-    here: Any = plain
+    """Sets one dotted key, given as "loss.margin=0.3"."""
+    key, value = parse_change(change)
+    steps = key.split(".")
     usual = Recipe.model_fields.get(steps[0])
     if len(steps) > 1 and steps[0] not in plain and usual and hasattr(usual.default, "kind"):
         plain[steps[0]] = {"kind": usual.default.kind}
-    for step in steps[:-1]:
-        here = _step_into(here, step, change)
+    set_key(plain, key, value, f"--set {change!r}")
+
+
+def parse_change(change: str) -> tuple[str, Any]:
+    """The dotted key and the YAML value of "loss.margin=0.3"."""
+    key, equals, text = change.partition("=")
+    if not equals or not all(key.strip().split(".")):
+        raise RequestError(f"--set {change!r}: a change is written KEY=VALUE, as in loss.margin=0.3.")
+    try:
+        return key.strip(), yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RequestError(f"--set {change!r}: the value {text!r} is not YAML.") from None
+
+
+def set_key(plain: dict[str, Any], key: str, value: Any, said: str) -> None:
+    """Sets one dotted key in plain values; a new `kind` clears the section, whose other keys belonged to
+    the old one. `said` names the change in errors."""
+    *before, last = key.split(".")
+    here: Any = plain
+    for step in before:
+        here = _step_into(here, step, said)
     if isinstance(here, list):
-        here[_position(here, steps[-1], change)] = value
+        here[_position(here, last, said)] = value
         return
-    if steps[-1] == "kind" and here.get("kind") != value:
+    if last == "kind" and here.get("kind") != value:
         here.clear()
-    here[steps[-1]] = value
+    here[last] = value
 
 
-def _step_into(here: Any, step: str, change: str) -> Any:
+def _step_into(here: Any, step: str, said: str) -> Any:
     if isinstance(here, list):
-        return here[_position(here, step, change)]
+        return here[_position(here, step, said)]
     inner = here.setdefault(step, {})
     if not isinstance(inner, dict | list):
-        raise RequestError(f"--set {change!r}: {step!r} holds {inner!r}, which has no keys below it.")
+        raise RequestError(f"{said}: {step!r} holds {inner!r}, which has no keys below it.")
     return inner
 
 
-def _position(here: list[Any], step: str, change: str) -> int:
+def _position(here: list[Any], step: str, said: str) -> int:
     if not step.isdigit() or int(step) >= len(here):
-        raise RequestError(f"--set {change!r}: {step!r} is no place in a list of {len(here)}; count from 0.")
+        raise RequestError(f"{said}: {step!r} is no place in a list of {len(here)}; count from 0.")
     return int(step)

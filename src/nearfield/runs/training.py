@@ -78,7 +78,8 @@ class Training:
         for name in self.sampler.dropped:
             self.watch(Note(f"left out of training: {name!r} has too few clips", is_warning=True))
         self._restore()
-        self._fit_normalisation()
+        if not self.update:
+            self.bench.fit_normalisation(self.sampler, self.device)
         if world()[0] != 0:
             for step in self._steps():
                 self._after(step, lead=False)
@@ -98,6 +99,8 @@ class Training:
         self, log: MetricsLog, curve: Callable[[int, dict[str, float]], None], interrupted: threading.Event
     ) -> None:
         alarm = CollapseWatch(self.recipe.miner.kind in ("hard", "batch_hard"))
+        for line in log.before:  # resumed, it must know what it saw, to say the same as if never stopped
+            self._warn(alarm.see({name: math.inf if v is None else v for name, v in line.items()}))
         saved = before = time.monotonic()
         for step in self._steps():
             now = time.monotonic()
@@ -107,9 +110,7 @@ class Training:
             log.add(step.number, numbers)
             curve(step.number, numbers)
             self.watch(Stage("train", step.number, self.settings.updates, numbers))
-            trouble = alarm.see(step.measured)
-            if trouble:
-                self.watch(Note(trouble, is_warning=True))
+            trouble = self._warn(alarm.see(step.measured))
             if not math.isfinite(step.measured["train/loss"]):
                 raise WorkError(f"update {step.number}: {trouble or 'the loss is no longer a number.'}")
             if interrupted.is_set() or now - saved >= self.settings.checkpoint_seconds:
@@ -119,6 +120,11 @@ class Training:
                 raise KeyboardInterrupt
             if self.done:
                 break
+
+    def _warn(self, trouble: str | None) -> str | None:
+        if trouble:
+            self.watch(Note(trouble, is_warning=True))
+        return trouble
 
     def _steps(self) -> Iterator[Step]:
         penalty = self.recipe.penalty
@@ -177,19 +183,6 @@ class Training:
 
     def _final_state(self) -> dict[str, Tensor]:
         return self.average.state if self.average else self.model.state_dict()
-
-    def _fit_normalisation(self) -> None:
-        normalisation = self.model.normalisation
-        fit = getattr(normalisation, "fit", None)
-        if fit is None or self.update:
-            return
-        batches = self.bench.batches(self.sampler, 0)
-        rounds = max(1, min(50, self.sampler.clips_per_epoch // self.sampler.batch_size))
-        feature = self.bench.sight.feature
-        signals = (
-            batch.signal.to(self.device) for _, (_, batch) in zip(range(rounds), batches, strict=False)
-        )
-        fit(signal if feature is None else feature(signal) for signal in signals)
 
     def _save(self) -> None:
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}

@@ -97,6 +97,17 @@ class Workbench:
         loader = Loader(self.sight.signals, map(own, shared), self.sight.length)
         return zip(whole, loader, strict=False)
 
+    def fit_normalisation(self, sampler: Sampler, device: torch.device) -> None:
+        """Gives a normalisation that has statistics those of the first batches, 50 at most."""
+        fit = getattr(self.embedder.normalisation, "fit", None)
+        if fit is None:
+            return
+        rounds = max(1, min(50, sampler.clips_per_epoch // sampler.batch_size))
+        batches = zip(range(rounds), self.batches(sampler, 0), strict=False)
+        signals = (batch.signal.to(device) for _, (_, batch) in batches)
+        feature = self.sight.feature
+        fit(signal if feature is None else feature(signal) for signal in signals)
+
     def encoder(self, device: torch.device) -> "Encoder":
         """The training-time road from a batch to vectors."""
         rate = self.recipe.data.sample_rate

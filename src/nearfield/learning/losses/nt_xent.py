@@ -25,6 +25,15 @@ class NTXent(Settings):
     temperature: float = Field(0.07, gt=0)
     """Divides the cosines: smaller looks at the hardest unlike items alone."""
 
+    introductions: ClassVar[dict[str, str]] = {
+        "temperature": (
+            "The temperature divides similarities before the softmax: it says how much the nearest unlike "
+            "items outweigh the far ones (Chen et al. 2020; Wang and Liu 2021). Too low, and only the very "
+            "nearest count: the gradient is noisy, and unlike labels that are in truth alike are torn "
+            "apart. Too high, and all items push alike: clusters stay loose. Usual are 0.05 to 0.5."
+        ),
+    }
+
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[frozenset[str]] = frozenset()
 

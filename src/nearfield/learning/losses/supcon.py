@@ -16,6 +16,7 @@ from nearfield.core.nouns import Distance
 from nearfield.core.settings import Settings
 from nearfield.learning.distances import FAR
 from nearfield.learning.losses.base import Parts
+from nearfield.learning.losses.nt_xent import NTXent
 from nearfield.learning.losses.row_loss import RowLoss
 from nearfield.learning.losses.rows import Company, Tally, exponents
 
@@ -26,6 +27,8 @@ class SupCon(Settings):
     kind: Literal["supcon"] = "supcon"
     temperature: float = Field(0.1, gt=0)
     """Divides the cosines: smaller looks at the hardest items alone."""
+
+    introductions: ClassVar[dict[str, str]] = NTXent.introductions
 
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[frozenset[str]] = frozenset()

@@ -28,6 +28,15 @@ class Time(Settings):
     gap_seconds: float = Field(0.0, ge=0)
     """Seconds beyond the range in which windows of one recording are still neither, with far_is_unlike."""
 
+    introductions: ClassVar[dict[str, str]] = {
+        "range_seconds": (
+            "How near in time two windows of one recording must be to count as alike (Jean et al. 2019; "
+            "Jansen et al. 2018). Too near, and they share the same event, so that little but its "
+            "recording is learnt; too far, and what was going on has changed, so that unlike sounds are "
+            "pulled together."
+        ),
+    }
+
     def build(self, facts: Facts) -> "TimeRelation":
         """The relation over the clips of `facts`. Raises DataError for pictures and unknown recordings."""
         if not (facts.seconds > 0).any():

@@ -6,7 +6,7 @@ from elsewhere.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -44,6 +44,17 @@ class Tiles(Settings):
     """With triplets: opposites come from another group (speaker, source, place) as well."""
     not_synchronous: float | None = Field(None, gt=0)
     """With triplets: opposites start at least this many seconds before or after, on the common clock."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        "range_seconds": (
+            "How far in time the neighbour of a tile may lie: the same as the relation's range, whose two "
+            "ends fail for the same reasons."
+        ),
+        "batch": (
+            "Anchors in a batch: the other recordings among them are the opposites. Few anchors meet few "
+            "opposites; with many, some opposites are in truth alike."
+        ),
+    }
 
     def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "TileSampler":
         """The sampler over `rows`. Raises DataError where there is no sound or nothing has a neighbour."""

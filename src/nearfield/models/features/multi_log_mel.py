@@ -1,7 +1,7 @@
 """Log-mel through several windows at once, as channels: short ones see when, long ones see which pitch."""
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -55,6 +55,19 @@ class MultiLogMelSettings(MelSettings):
     """Step from one frame to the next, as a share of the window; 1: frames lie side by side."""
     resample: Literal["area", "nearest"] = "area"
     """How shorter windows' frames become as many as the longest's: their mean, or the nearest one."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        "hop_share": (
+            "From one frame to the next, as a share of the window. At 1 the frames do not overlap, and what "
+            "falls between two of them is nearly lost under the window's taper; small shares cost time."
+        ),
+        "windows_ms": (
+            "The windows of the channels. A short window tells when something happens, a long one at what "
+            "pitch; none does both (Gabor 1946). Several side by side leave the choice to the network "
+            "(Dieleman and Schrauwen 2013), at the price of as many times the picture; windows that differ "
+            "little add cost alone."
+        ),
+    }
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

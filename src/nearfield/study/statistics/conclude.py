@@ -52,9 +52,9 @@ def conclude(
     failures = dict(failures or {})
     _check(scores)
     whole = {name: table for name, table in scores.items() if name not in failures}
-    estimates = {name: _estimate(table) for name, table in scores.items() if np.isfinite(table).any()}
+    estimates = {name: estimate(table) for name, table in scores.items() if np.isfinite(table).any()}
     beside = {f"baseline/{name}": table for name, table in (baselines or {}).items()}
-    estimates |= {name: _estimate(table) for name, table in beside.items()}
+    estimates |= {name: estimate(table) for name, table in beside.items()}
     seeds = len(next(iter(whole.values()))) if whole else 0
     comparisons: tuple[Comparison, ...] = ()
     if seeds >= LEAST_SEEDS:
@@ -82,7 +82,7 @@ def _check(scores: Mapping[str, Array]) -> None:
         )
 
 
-def _estimate(table: Array) -> Estimate:
+def estimate(table: Array) -> Estimate:
     """Mean and interval of one arm; the mean alone where there is nothing to take an interval from."""
     per_seed = tuple(float(value) if np.isfinite(value) else None for value in table.mean(1))
     kept = table[np.isfinite(table).all(1)]

@@ -22,6 +22,7 @@ from functools import cache
 
 import numpy as np
 from scipy import stats
+from scipy.interpolate import PchipInterpolator
 
 from nearfield.study.statistics.crossed import Array, Squares, differences
 
@@ -32,8 +33,9 @@ FOR_ARMS = 0.04
 FOR_BASELINES = 0.01
 """... and for the arms against the baselines."""
 
-_RATIOS = np.concatenate([np.linspace(0, 8, 65), np.geomspace(8.5, 1000, 40)])
+_RATIOS = np.concatenate([np.linspace(0, 6, 21), np.geomspace(6.5, 1000, 19)])
 _LEVELS = np.geomspace(1e-7, 0.9999, 300)
+_FREEDOMS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 30, 60, 120, 10_000)
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,23 @@ def _quantile(arms: int, freedom: int, level: float) -> float:
     return float(np.interp(np.log(level), np.log(_LEVELS), _quantiles(arms, freedom)))
 
 
-@cache
 def _quantiles(arms: int, freedom: int) -> Array:
-    """q / sqrt(2) at each of `_LEVELS`, from scipy's tails at `_RATIOS`; good to three digits."""
+    """q / sqrt(2) at each of `_LEVELS`, good to three digits; between tables by 1 / freedom, as is usual."""
     if arms == 2:
         return np.asarray(stats.t.isf(_LEVELS / 2, freedom))
-    tails = np.asarray(stats.studentized_range.sf(_RATIOS * 2**0.5, arms, min(freedom, 10_000)), np.float64)
+    above = next((each for each in _FREEDOMS if each >= freedom), _FREEDOMS[-1])
+    below = max(each for each in _FREEDOMS if each <= freedom)
+    if above == below:
+        return _tukeys(arms, above)
+    share = (1 / freedom - 1 / above) / (1 / below - 1 / above)
+    return np.asarray(share * _tukeys(arms, below) + (1 - share) * _tukeys(arms, above))
+
+
+@cache
+def _tukeys(arms: int, freedom: int) -> Array:
+    """From scipy's tails at `_RATIOS`, which take their time."""
+    tails = np.asarray(stats.studentized_range.sf(_RATIOS * 2**0.5, arms, freedom), np.float64)
     falls = np.concatenate([[True], np.diff(tails) < 0]) & (tails > 1e-12)  # scipy's digits end there
-    logs = np.log(tails[falls])
-    return np.asarray(np.interp(-np.log(_LEVELS), -logs, _RATIOS[falls]))
+    logs = -np.log(tails[falls])
+    wanted = np.minimum(-np.log(_LEVELS), logs[-1])
+    return np.asarray(PchipInterpolator(logs, _RATIOS[falls])(wanted))

@@ -3,8 +3,9 @@
 A measure that is no mean over clips (macro F1) has no score for one recording, but a jackknife pseudo-value:
 with G groups, measure m over all and m[-g] without group g, it is G m - (G - 1) m[-g] (Quenouille 1949; Tukey
 1958; for the measures of multi-reader studies Dorfman, Berbaum & Metz 1992). Pseudo-values behave like
-independent scores of the groups; their mean is the measure, corrected for bias. Means over clips are treated
-alike, so that groups of unlike size weigh as they should.
+independent scores of the groups. Their mean is the measure less what the jackknife takes for its bias; here
+they are moved so that it is the measure itself: a document should say one number for one thing. Means over
+clips are treated alike, so that groups of unlike size weigh as they should.
 """
 
 import numpy as np
@@ -22,8 +23,8 @@ def mean_by_group(scores: Floats, groups: Ints) -> Floats:
 
 
 def macro_f1_by_group(reference: Ints, predicted: Ints, groups: Ints) -> Floats:
-    """Pseudo-values (G,) of macro F1 over the classes that occur in `reference`; (n,) class numbers each."""
-    classes = np.unique(reference)
+    """Pseudo-values (G,) of macro F1 over the classes that occur or are predicted, (n,) class numbers."""
+    classes = np.union1d(reference, predicted)
     names, place = np.unique(groups, return_inverse=True)
     here = reference[:, None] == classes
     said = predicted[:, None] == classes
@@ -37,7 +38,7 @@ def macro_f1_by_group(reference: Ints, predicted: Ints, groups: Ints) -> Floats:
     whole = _f1(hits.sum(0), reals.sum(0), claims.sum(0)).mean()
     without = _f1(hits.sum(0) - hits, reals.sum(0) - reals, claims.sum(0) - claims)
     # A class that lives in one group alone is not there without it: the mean is over those that are.
-    left = (reals.sum(0) - reals) > 0
+    left = (reals.sum(0) - reals + claims.sum(0) - claims) > 0
     return _pseudo(float(whole), (without * left).sum(1) / np.maximum(1, left.sum(1)))
 
 
@@ -47,4 +48,6 @@ def _f1(hits: Floats, reals: Floats, claims: Floats) -> Floats:
 
 def _pseudo(whole: float, without: Floats) -> Floats:
     count = len(without)
-    return np.asarray(count * whole - (count - 1) * without) if count > 1 else np.asarray([whole])
+    if count == 1:
+        return np.asarray([whole])
+    return np.asarray(whole + (count - 1) * (without.mean() - without))

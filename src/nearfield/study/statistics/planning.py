@@ -80,10 +80,17 @@ def seeds_to_decide(
     """The smallest number of seeds, above `seeds`, with which a difference as found would be claimed, or, if
     it is smaller than `meaningful`, be shown to be so, with `WANTED_POWER`. None where none up to
     `MOST_SEEDS` would: then the test set is too small."""
-    for more in range(seeds + 1, MOST_SEEDS + 1):
-        if (
+
+    def decides(more: int) -> bool:
+        return (
             power(difference, parts, more, groups, arms, level) >= WANTED_POWER
             or power_of_equality(difference, meaningful, parts, more, groups, arms, level) >= WANTED_POWER
-        ):
-            return more
-    return None
+        )
+
+    if not decides(MOST_SEEDS):
+        return None
+    below, enough = seeds, MOST_SEEDS  # both powers rise with the seeds
+    while enough - below > 1:
+        middle = (below + enough) // 2
+        below, enough = (below, middle) if decides(middle) else (middle, enough)
+    return enough

@@ -1,0 +1,100 @@
+"""Studies of equal arms on real trainings: what share of them claims a difference that is not there.
+
+    python benchmarks/equal_arms.py [--data ../shared/data/esc10] [--studies 100] [--arms 3] [--seeds 3]
+
+Trains studies x arms x seeds tiny encoders that differ in nothing but the seed, each a real run with its
+folder, measured on the test clips, and deals them out to studies that are judged as any study is.
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from nearfield.core.machine import calm_threads
+
+calm_threads()  # before torch is loaded, as the command line does
+
+import numpy as np  # noqa: E402
+from rich.progress import track  # noqa: E402
+from scipy import stats  # noqa: E402
+
+from nearfield.runs.clips import read_clips  # noqa: E402
+from nearfield.runs.folder import Folder  # noqa: E402
+from nearfield.runs.judge import judge  # noqa: E402
+from nearfield.runs.launch import Request, launch  # noqa: E402
+from nearfield.runs.recipe import Recipe  # noqa: E402
+from nearfield.study.scores import by_group  # noqa: E402
+from nearfield.study.statistics.conclude import Asked, conclude  # noqa: E402
+from nearfield.study.statistics.crossed import Array, Squares, differences  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+TINY = (
+    "backbone={kind: small_convnet, width: 8, blocks: 3}",
+    "embedding.size=32",
+    "data.clip_seconds=2.0",
+    "data.sample_rate=8000",
+    "feature={kind: log_mel, bands: 32, fft: 512, window_ms: 30, hop_ms: 20}",
+    "augment=[]",
+    "train.updates=40",
+    "loss={kind: triplet, margin: 0.2}",
+    "optimizer.lr=3.0e-3",
+)
+MEASURES = ("probe/macro_f1", "retrieval_from_train/recall_at_1")
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    default = os.environ.get("NEARFIELD_TEST_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(default) / "esc10")
+    parser.add_argument("--studies", type=int, default=100)
+    parser.add_argument("--arms", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    recipe = Recipe.load(ROOT / "recipes" / "labels.yaml", TINY)
+    count = given.studies * given.arms * given.seeds
+    begun = time.monotonic()
+    tables = [scores_of(recipe, given.data, seed) for seed in track(range(count), "training", transient=True)]
+    took = (time.monotonic() - begun) / count
+    print(f"{count} trainings of {recipe.train.updates} updates on {given.data.name}, {took:.1f} s each;")
+    print(f"{given.studies} studies of {given.arms} equal arms and {given.seeds} seeds.\n")
+    heads = ("measure", "test groups", "mean of all", "sd: seed, group, rest", "studies with a claim", "95 %")
+    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
+    for measure in MEASURES:
+        found = np.stack([table[measure] for table in tables])
+        dealt = found.reshape(given.studies, given.arms, given.seeds, -1)
+        claims = sum(any_claim(measure, study) for study in dealt)
+        parts = [float(np.sqrt(part.mean())) for part in Squares.of(differences(dealt)).parts()]
+        interval = stats.binomtest(claims, given.studies).proportion_ci(method="exact")
+        shown = ", ".join(f"{part:.3f}" for part in parts)
+        print(
+            f"| {measure} | {found.shape[1]} | {found.mean():.3f} | {shown} | {claims} of {given.studies} "
+            f"| {100 * interval.low:.0f} to {100 * interval.high:.0f} % |"
+        )
+
+
+def scores_of(recipe: Recipe, data: Path, seed: int) -> dict[str, Array]:
+    """Scores of the test groups after one training."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        launch(Request(recipe, str(data), folder / "run", seed, device="cpu"))
+        judge(Folder(folder / "run"), with_baselines=False)
+        clips = read_clips(folder / "run" / "clips.parquet")
+        found = {measure: by_group(clips, measure) for measure in MEASURES}
+    finally:
+        shutil.rmtree(folder)
+    return {measure: scores for measure, scores in found.items() if scores is not None}
+
+
+def any_claim(measure: str, tables: Array) -> bool:
+    """Whether a study of these (A, S, G) scores says that one arm is better than another."""
+    arms = {str(place): table for place, table in enumerate(tables)}
+    claimed = conclude(Asked(measure, 0.01, {}), arms).comparisons
+    return any(each.claim in ("better", "worse") for each in claimed)
+
+
+if __name__ == "__main__":
+    main()

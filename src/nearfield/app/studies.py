@@ -1,0 +1,209 @@
+"""`nearfield study`: run a study or write its document again; a table of arms that fills up meanwhile."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+study = typer.Typer(help="Answer a question about settings, with evidence.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+@study.command("run")
+def run(
+    file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study (YAML).")],
+    data: Annotated[str, typer.Option(help="A folder, a table, NAME:PATH, or synthetic:NAME.")],
+    out: Annotated[Path, typer.Option(help="Folder of the study; made if missing.")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: seeds=3")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray (an extra).")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train every arm with every seed, and write what can be concluded. Goes on where it was stopped."""
+    from nearfield.core.settings import make
+    from nearfield.study.engines import EngineSettings
+    from nearfield.study.plan import Plan
+    from nearfield.study.run import Study
+
+    if dry_run:
+        _show_cost(Plan.load(file, changes or ()), data, device, as_json)
+        return
+    settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
+    begun = Study.begin(file, data, out, changes or ())
+    with watching_study(out, quiet=as_json) as (watch, progress):
+        facts = begun.run(settings, device, watch, progress)
+    _tell(facts, out, as_json)
+
+
+@study.command("report")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a study.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write the document again from what is there."""
+    from nearfield.study.run import Study
+
+    _tell(Study.existing(folder).report(), folder, as_json)
+
+
+def _tell(facts: Any, folder: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from nearfield.study.document.sections import abstract_text
+
+    if as_json:
+        print(json.dumps(asdict(facts), ensure_ascii=False, allow_nan=False))
+        return
+    typer.echo(abstract_text(facts))
+    typer.echo(f"{folder / 'study.html'}\n{folder / 'study.pdf'}")
+
+
+def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
+    from nearfield.app.progress import watching
+    from nearfield.study.estimate import estimate_cost
+
+    with watching(quiet=as_json) as watch:
+        cost = estimate_cost(plan, data, device, watch)
+    arms = {arm.id: arm.changes for arm in plan.arms}
+    plain = {
+        "question": plan.question,
+        "arms": arms,
+        "seeds": plan.seeds.words(),
+        "held": plan.held,
+        "runs": list(dict.fromkeys(cost.runs)),
+        "seconds": [round(each, 1) for each in dict.fromkeys(cost.seconds)],
+        "bytes": list(dict.fromkeys(cost.bytes)),
+    }
+    if as_json:
+        print(json.dumps(plain, ensure_ascii=False))
+        return
+    typer.echo(plan.question)
+    for name, changes in arms.items():
+        typer.echo(f"  {name:<24} {', '.join(f'{key} = {value}' for key, value in changes.items())}")
+    typer.echo(f"held equal: {plan.held}")
+    spans = [
+        (f"{plan.seeds.words()} seeds", " to ".join(str(each) for each in plain["runs"]) + " runs"),
+        ("about", " to ".join(_span(each) for each in plain["seconds"])),
+        ("on disk", " to ".join(f"{each / 1e6:.0f} MB" for each in plain["bytes"])),
+    ]
+    for name, text in spans:
+        typer.echo(f"{name}: {text}")
+
+
+def _span(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+@dataclass
+class _Board:
+    """The table of arms: a mark a seed, the judge so far, what is being done now, the time left."""
+
+    folder: Path
+    live: Live
+    quiet: bool
+    begun: float = field(default_factory=time.monotonic)
+    standing: Any = None
+    now: str = ""
+    scores: dict[Any, float] = field(default_factory=dict)
+    said: float = 0.0
+
+    def progress(self, standing: Any) -> None:
+        from nearfield.study.engines.engine import task_folder
+
+        self.standing = standing
+        for task, outcome in standing.outcomes.items():
+            path = task_folder(self.folder, task) / "result.json"
+            if outcome.state == "done" and task not in self.scores and path.is_file():
+                value = json.loads(path.read_text(encoding="utf-8"))["metrics"].get(standing.plan.judge)
+                self.scores[task] = float("nan") if value is None else value
+        self._draw()
+        if not self.live.console.is_terminal and not self.quiet and standing.outcomes:
+            done, left = self._counts()
+            self.live.console.print(f"{done} of {standing.wanted} runs, {left}", markup=False)
+
+    def watch(self, task: Any, event: Any) -> None:
+        from nearfield.runs.events import Note
+
+        if isinstance(event, Note):
+            if event.is_warning and not self.quiet:
+                self.live.console.print(
+                    f"{task.arm}, seed {task.seed}: {event.text}", style="yellow", markup=False
+                )
+            return
+        self.now = f"{task.arm}, seed {task.seed}: {event.name} {event.done}/{event.total}"
+        if time.monotonic() - self.said > 0.2:
+            self._draw()
+
+    def _counts(self) -> tuple[int, str]:
+        """Runs that have ended, and the time left in words."""
+        outcomes = self.standing.outcomes.values()
+        timed = [outcome.seconds for outcome in outcomes if outcome.seconds > 0]
+        left = max(0, self.standing.wanted - len(self.standing.outcomes))
+        words = f"about {_span(left * sum(timed) / len(timed))} left" if timed else "time left not known yet"
+        return len(self.standing.outcomes), words
+
+    def _draw(self) -> None:
+        if self.quiet or self.standing is None or not self.live.console.is_terminal:
+            return
+        self.said = time.monotonic()
+        self.live.update(self._table())
+
+    def _table(self) -> Table:
+        plan, outcomes = self.standing.plan, self.standing.outcomes
+        done, left = self._counts()
+        table = Table(
+            title=plan.question, caption=f"{done} of {self.standing.wanted} runs, {left}\n{self.now}"
+        )
+        for head in ("arm", "seeds", f"{plan.judge}, mean"):
+            table.add_column(head)
+        means = {}
+        for arm in plan.arms:
+            ended = {task.seed: each for task, each in outcomes.items() if task.arm == arm.id}
+            marks = "".join("●" if ended[seed].state == "done" else "×" for seed in sorted(ended))
+            found = [value for task, value in self.scores.items() if task.arm == arm.id]
+            means[arm.id] = (arm.name, marks, found)
+        best = max(means.values(), key=lambda row: sum(row[2]) / len(row[2]) if row[2] else -1.0)
+        for row in means.values():
+            table.add_row(row[0], row[1], _mean(row[2]), style="bold" if row is best and row[2] else "")
+        return table
+
+
+def _mean(values: list[float]) -> str:
+    """Mean, with its 95 % interval over seeds where there are two."""
+    import numpy as np
+
+    from nearfield.study.statistics.conclude import estimate
+
+    if not values:
+        return ""
+    found = estimate(np.array(values)[:, None])
+    return f"{found.mean:.3f}" + (f"  {found.low:.3f} to {found.high:.3f}" if len(values) > 1 else "")
+
+
+@contextmanager
+def watching_study(folder: Path, quiet: bool = False) -> Iterator[tuple[Any, Any]]:
+    """(watch, progress) for `Study.run`, drawing on standard error."""
+    console = Console(file=sys.stderr, highlight=False)
+    with Live(console=console, refresh_per_second=4, transient=False) as live:
+        board = _Board(folder, live, quiet)
+        yield board.watch, board.progress

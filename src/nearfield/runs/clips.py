@@ -1,0 +1,41 @@
+"""clips.parquet: how every clip of the evaluated split fared, which paired comparisons of runs resample."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nearfield.core.errors import RequestError
+from nearfield.core.files import replacing
+from nearfield.core.nouns import Ints
+from nearfield.data.collection import Collection
+from nearfield.evaluation.result import ClipScores
+
+
+def write_clips(path: Path, collection: Collection, names: tuple[str, ...], clips: ClipScores) -> None:
+    """Columns id, group (a number, alike for clips resampled together), label, predicted, then one of floats
+    for each score; whole or not at all. `names` of the classes by number; "" stands for none."""
+    columns = {
+        "id": pa.array(collection.table["id"].iloc[clips.rows].to_list(), pa.string()),
+        "group": pa.array(clips.groups, pa.int64()),
+        "label": _named(clips.reference, names),
+        "predicted": _named(clips.predicted, names),
+    }
+    columns |= {name: pa.array(scores, pa.float64()) for name, scores in clips.scores.items()}
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)
+
+
+def read_clips(path: Path) -> pd.DataFrame:
+    """What `write_clips` wrote, one row a clip. Raises RequestError where the file is missing."""
+    if not path.is_file():
+        raise RequestError(f"{path} is missing. Measure the run again: nearfield evaluate {path.parent}")
+    table: pd.DataFrame = pq.read_table(path).to_pandas()
+    return table
+
+
+def _named(numbers: Ints, names: tuple[str, ...]) -> pa.Array:
+    known = np.array([*names, ""], dtype=object)  # -1, for none, is the last one
+    return pa.array(known[numbers].tolist(), pa.string())

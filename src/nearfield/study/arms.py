@@ -1,0 +1,177 @@
+"""Arms from what a study file says of them: products of values, or named changes."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from nearfield.core.errors import RequestError, choose
+from nearfield.learning.geometry import check_margin
+from nearfield.runs.launch import check
+from nearfield.runs.recipe import Recipe
+from nearfield.runs.run import without_weights
+from nearfield.runs.workbench import build_embedder
+from nearfield.study.records import Arm
+
+ALLOWANCE = "loss.allow_impossible_margin"
+"""The key that a study gives an arm whose margin is beyond the geometry, where it allows that."""
+
+AS_IT_IS = "as it is"
+"""Name of the recipe without changes, where an arm for it is made."""
+
+
+def product_arms(vary: Mapping[str, Sequence[Any]], where: str) -> list[Arm]:
+    """One arm a value; of several keys one a combination, the last key running fastest."""
+    for key, values in vary.items():
+        if len(values) < 2:
+            raise RequestError(f"{where}: vary: {key}: two values at least. Given: {list(values)!r}.")
+    labels = key_labels(list(vary))
+    combinations = [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
+    return [Arm(_id(changes, labels), _name(changes, labels), changes) for changes in combinations]
+
+
+def named_arms(arms: Mapping[str, Mapping[str, Any] | None], where: str) -> list[Arm]:
+    """An arm a name. Nested changes are written out as dotted keys."""
+    return [Arm(_slug(name), name, flatten(changes or {})) for name, changes in arms.items()]
+
+
+def settle(arm: Arm, base: Recipe, where: str, allow_impossible: bool = False) -> tuple[Arm, Recipe]:
+    """The arm with values as the recipe holds them, and its recipe.
+
+    Raises RequestError, naming the arm, where the recipe is invalid or could not be trained.
+    """
+    place = f"{where}: arm {arm.name!r}"
+    changes = dict(arm.changes)
+    recipe = base.changed(changes, place)
+    if allow_impossible and _is_impossible(recipe) and hasattr(recipe.loss, "allow_impossible_margin"):
+        changes[ALLOWANCE] = True
+        recipe = base.changed(changes, place)
+    try:
+        check(recipe)
+    except RequestError as error:
+        way = " A study allows it by allow_impossible: true." if _is_impossible(recipe) else ""
+        raise RequestError(f"{place}: {error}{way}") from None
+    plain = recipe.plain()
+    return Arm(arm.id, arm.name, {key: value_at(plain, key) for key in changes}), recipe
+
+
+def check_networks(recipes: Mapping[str, Recipe], where: str) -> None:
+    """Builds each network once, without weights of others. Raises RequestError, naming the arm."""
+    built = set()
+    for name, recipe in recipes.items():
+        parts = json.dumps([getattr(recipe, part).model_dump(mode="json") for part in _PARTS], sort_keys=True)
+        if parts in built:
+            continue
+        built.add(parts)
+        channels = recipe.data.image_channels if recipe.feature.kind == "pixels" else 1
+        try:
+            build_embedder(without_weights(recipe), channels, 0)
+        except RequestError as error:
+            raise RequestError(f"{where}: arm {name!r}: {error}") from None
+
+
+_PARTS = ("data", "feature", "normalise", "backbone", "embedding")
+
+
+def check_apart(arms: Sequence[Arm], recipes: Mapping[str, Recipe], where: str) -> None:
+    """Raises RequestError where two arms have one name, or are the same recipe."""
+    seen: dict[str, str] = {}
+    for arm in arms:
+        if arm.id in ("", "baselines"):
+            raise RequestError(
+                f"{where}: arm {arm.name!r}: this name cannot be that of a folder, or is taken. "
+                "Take letters and digits."
+            )
+        plain = json.dumps(recipes[arm.id].plain(), sort_keys=True)
+        for mark, what in ((arm.id, "would share the folder " + arm.id), (plain, "are the same recipe")):
+            if mark in seen:
+                raise RequestError(
+                    f"{where}: arms {seen[mark]!r} and {arm.name!r} {what}. Leave one out, or name them "
+                    "apart under arms."
+                )
+            seen[mark] = arm.name
+
+
+def find_arm(arms: Iterable[Arm], given: Any, where: str) -> str:
+    """The id of the arm that `given` names: by id, by name or by value. RequestError where none is."""
+    named = {arm.id: arm.id for arm in arms} | {arm.name: arm.id for arm in arms}
+    if value_name(given) not in named:
+        raise RequestError(
+            f"{where}: there is no arm {value_name(given)!r}. "
+            f"{choose(value_name(given), [arm.name for arm in arms])}"
+        )
+    return named[value_name(given)]
+
+
+def varied_keys(arms: Sequence[Arm]) -> tuple[str, ...]:
+    """Dotted keys whose values differ between arms, in the order in which they are named."""
+    keys = dict.fromkeys(key for arm in arms for key in arm.changes if key != ALLOWANCE)
+    values = {key: {json.dumps(arm.changes.get(key, "(none)")) for arm in arms} for key in keys}
+    return tuple(key for key in keys if len(values[key]) > 1)
+
+
+def flatten(changes: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """{"loss": {"kind": "circle"}} as {"loss.kind": "circle"}; lists stay whole."""
+    found: dict[str, Any] = {}
+    for key, value in changes.items():
+        place = f"{at}.{key}" if at else str(key)
+        found |= flatten(value, place) if isinstance(value, Mapping) else {place: value}
+    return found
+
+
+def value_at(plain: Any, key: str) -> Any:
+    """The value at a dotted key of plain values."""
+    for step in key.split("."):
+        plain = plain[int(step)] if isinstance(plain, list) else plain[step]
+    return plain
+
+
+def value_name(value: Any) -> str:
+    """A value as figures and tables say it: 0.3, circle, noise+gain, none."""
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, list | tuple):
+        return "+".join(value_name(each) for each in value) or "none"
+    if isinstance(value, Mapping):
+        return str(value.get("kind") or ", ".join(f"{key} {value_name(each)}" for key, each in value.items()))
+    return str(value)
+
+
+def key_labels(keys: Sequence[str]) -> dict[str, str]:
+    """Short names for dotted keys: `margin`, `loss` for loss.kind; the whole key where two would be alike."""
+    short = {key: key.removesuffix(".kind").rsplit(".", 1)[-1] for key in keys}
+    alike = list(short.values())
+    return {key: label if alike.count(label) == 1 else key for key, label in short.items()}
+
+
+def label_of(changes: Mapping[str, Any]) -> str:
+    """Changes as figures say them: "0.3" of one, "loss circle, m 0.3" of several."""
+    return _name(changes, key_labels(list(changes)))
+
+
+def _name(changes: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    if len(changes) == 1:
+        return value_name(next(iter(changes.values())))
+    return ", ".join(f"{labels[key]} {value_name(value)}" for key, value in changes.items())
+
+
+def _id(changes: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    return "_".join(_slug(f"{labels[key]}-{value_name(value)}") for key, value in changes.items())
+
+
+def _slug(text: str) -> str:
+    """Lower case, safe as the name of a folder on every system."""
+    return re.sub(r"[^a-z0-9.+]+", "-", text.lower()).strip("-.")
+
+
+def _is_impossible(recipe: Recipe) -> bool:
+    try:
+        check_margin(recipe.loss, recipe.embedding.normalise)
+    except RequestError:
+        return True
+    return False

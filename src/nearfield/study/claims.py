@@ -1,0 +1,147 @@
+"""Every comparative sentence of a study, made from the comparison that it rests on.
+
+No other place writes that one arm is better than another: a sentence that compares without such a record
+is found by `overclaims.check_overclaims`.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal
+
+from nearfield.study.records import Comparison, StudyFacts, Verdict
+from nearfield.study.wording import chance, count, digits, label, plain, sentence, signed
+
+SourceVerdict = Literal["supported", "not supported", "not decided"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that compares, and the record that it rests on, turned the way the sentence reads."""
+
+    text: str
+    comparison: Comparison
+
+
+def turned(comparison: Comparison) -> Comparison:
+    """The same record, seen from the other arm."""
+    swap: dict[str, Literal["better", "worse"]] = {"better": "worse", "worse": "better"}
+    return replace(
+        comparison,
+        one=comparison.other,
+        other=comparison.one,
+        difference=-comparison.difference,
+        low=-comparison.high,
+        high=-comparison.low,
+        claim=swap.get(comparison.claim, comparison.claim),
+    )
+
+
+def between(facts: StudyFacts, one: str, other: str) -> Comparison | None:
+    """The record of `one` against `other`, or None where they were not compared."""
+    for comparison in facts.conclusion.comparisons:
+        if (comparison.one, comparison.other) == (one, other):
+            return comparison
+        if (comparison.one, comparison.other) == (other, one):
+            return turned(comparison)
+    return None
+
+
+def evidence(facts: StudyFacts, comparison: Comparison) -> str:
+    """What a comparative sentence must carry: difference, interval, corrected p, seeds and test groups."""
+    n = digits(facts)
+    low, high = signed(comparison.low, n), signed(comparison.high, n)
+    return (
+        f"difference {signed(comparison.difference, n)}, simultaneous 95 % interval {low} to {high}, "
+        f"corrected p {chance(comparison.p)}, {count(comparison.seeds, 'seed')}, "
+        f"{count(comparison.groups, 'test group')}"
+    )
+
+
+def claim(facts: StudyFacts, comparison: Comparison) -> Claim:
+    """What a comparison allows to be said, with its evidence."""
+    one, other = label(facts, comparison.one), label(facts, comparison.other)
+    judge, meaningful = facts.judge, f"{facts.conclusion.meaningful:g}"
+    said = {
+        "better": f"{one} is better than {other} on {judge}",
+        "worse": f"{one} is worse than {other} on {judge}",
+        "equal": f"{one} is as good as {other} on {judge} within the meaningful difference of {meaningful}",
+        "undecided": f"between {one} and {other} nothing is decided on {judge}",
+    }[comparison.claim]
+    return Claim(f"{sentence(said)} ({evidence(facts, comparison)}).", comparison)
+
+
+def verdict_claim(facts: StudyFacts, verdict: Verdict) -> Claim | str:
+    """The verdict on one arm in the fixed words; plain text where it rests on no comparison."""
+    arm = label(facts, verdict.arm)
+    if verdict.word == "not_comparable":
+        return sentence(f"{arm} is not comparable, because {_clause(verdict.reason)}.")
+    comparison = between(facts, verdict.arm, verdict.against)
+    if comparison is None:
+        return sentence(f"{arm} has no other arm to stand against.")
+    proof = evidence(facts, comparison)
+    return Claim(f"{sentence(_verdict_words(facts, verdict, comparison))} ({proof}).", comparison)
+
+
+def _verdict_words(facts: StudyFacts, verdict: Verdict, comparison: Comparison) -> str:
+    arm, against = label(facts, verdict.arm), label(facts, verdict.against)
+    meaningful = f"{facts.conclusion.meaningful:g}"
+    if verdict.word == "best":
+        return f"{arm} is best; it is better than {against}, the next, on {facts.judge}"
+    if verdict.word == "as_good":
+        within = f"within the meaningful difference of {meaningful} on {facts.judge}"
+        return f"{arm} is as good as the best {within}, judged against {against}"
+    if verdict.word == "worse":
+        return f"{arm} is worse than {against} on {facts.judge}"
+    if comparison.claim != "undecided":
+        return f"{arm} is not decided, judged against {against}"
+    needed = further_seeds(comparison)
+    cost = (
+        f"about {count(needed, 'more seed')} would be needed"
+        if needed
+        else "no number of seeds alone would tell"
+    )
+    return f"{arm} is not decided against {against} on {facts.judge}: {cost}"
+
+
+def further_seeds(comparison: Comparison) -> int | None:
+    """How many seeds beyond those there are would decide it; None where none would, or it is decided."""
+    return None if comparison.more_seeds is None else max(1, comparison.more_seeds - comparison.seeds)
+
+
+def source_pairs(facts: StudyFacts) -> tuple[tuple[str, str], ...]:
+    """The pairs of arms, by id, that the source's conclusion speaks of; empty without a source."""
+    if facts.source is None:
+        return ()
+    others = facts.source.over or tuple(each.arm.id for each in facts.arms)
+    if not facts.source.prefers:
+        return tuple(combinations(others, 2))
+    return tuple((facts.source.prefers, other) for other in others if other != facts.source.prefers)
+
+
+def source_verdict(facts: StudyFacts) -> SourceVerdict:
+    """Whether the source's conclusion holds here, from the comparisons only.
+
+    A preference is supported where the preferred arm is better than every arm it was preferred to, and not
+    supported where it is worse than one of them, or as good as one. A source that preferred none is
+    supported where all its arms are equal, and not where one is better than another.
+    """
+    found = [between(facts, one, other) for one, other in source_pairs(facts)]
+    words = {comparison.claim if comparison else "undecided" for comparison in found}
+    preferred = facts.source is not None and bool(facts.source.prefers)
+    wanted, refuting = ({"better"}, {"worse", "equal"}) if preferred else ({"equal"}, {"better", "worse"})
+    if words & refuting:
+        return "not supported"
+    return "supported" if words and words <= wanted else "not decided"
+
+
+def mean_text(facts: StudyFacts, name: str) -> str:
+    """The judge of one arm or baseline as "0.781 [0.762, 0.800]"; a dash where it has none."""
+    estimate = facts.conclusion.estimates.get(name)
+    if estimate is None:
+        return "—"
+    n = digits(facts)
+    return f"{plain(estimate.mean, n)} [{plain(estimate.low, n)}, {plain(estimate.high, n)}]"
+
+
+def _clause(text: str) -> str:
+    return text.strip().rstrip(".") or "no run of it could be judged"

@@ -1,0 +1,160 @@
+"""What to do next, worked out from the results of a study."""
+
+from collections.abc import Callable, Iterator
+
+from nearfield.study.claims import claim, further_seeds
+from nearfield.study.document.content import Part, Quoted
+from nearfield.study.records import Comparison, StudyFacts
+from nearfield.study.wording import count, digits, factor, label, listed, number, plain, sentence
+
+Step = tuple[Part, ...]
+
+
+def next_steps(facts: StudyFacts) -> tuple[Step, ...]:
+    """Steps in order of what they would settle; one that says so where the results suggest none."""
+    finders: tuple[Callable[[StudyFacts], Iterator[Step]], ...] = (
+        _edge,
+        _undecided,
+        _where_chance_lies,
+        _failed,
+        _no_gain,
+        _interaction,
+    )
+    found = tuple(step for finder in finders for step in finder(facts))
+    return found or (
+        ("Nothing in these results asks for a further study of this question on this data set.",),
+    )
+
+
+def _edge(facts: StudyFacts) -> Iterator[Step]:
+    """The recommended value is the first or last of the range."""
+    chosen = facts.conclusion.recommended
+    values = {each.arm.id: number(each.arm.name) for each in facts.arms}
+    own = values.get(chosen or "")
+    known = sorted(value for value in values.values() if value is not None)
+    if own is None or len(facts.varied) != 1 or len(known) != len(values) or len(known) < 2:
+        return
+    name = label(facts, chosen or "")
+    if own == known[0]:
+        beyond = f"{own**2 / known[1]:.2g}" if own > 0 else ""
+        yield from _beyond(name, "smallest", beyond)
+    elif own == known[-1]:
+        yield from _beyond(name, "largest", f"{own**2 / known[-2]:.3g}" if known[-2] > 0 else "")
+    else:
+        below, above = known[known.index(own) - 1], known[known.index(own) + 1]
+        if below > 0 and above / below > 4:
+            yield (f"The values beside {name}, {below:g} and {above:g}, lie far apart: try some between.",)
+
+
+def _beyond(name: str, end: str, value: str) -> Iterator[Step]:
+    if value:
+        tried = f"{sentence(name)}, the recommended one, is the {end} tried"
+        yield (f"{tried}: go on to {value}, if the setting allows it.",)
+
+
+def _open(facts: StudyFacts) -> list[Comparison]:
+    return [
+        each
+        for each in facts.conclusion.comparisons
+        if each.claim == "undecided" and not each.other.startswith("baseline/")
+    ]
+
+
+def _undecided(facts: StudyFacts) -> Iterator[Step]:
+    """Which pairs are open, and how many trainings would close them."""
+    pairs = _open(facts)
+    by_seeds = [each for each in pairs if further_seeds(each)]
+    if by_seeds:
+        most = max(further_seeds(each) or 0 for each in by_seeds)
+        names = _names(facts, by_seeds)
+        trainings = most * len(facts.arms)
+        yield (
+            f"{names}: about {count(most, 'more seed')} for every arm, "
+            f"{count(trainings, 'further training')}, would decide, each with a chance of "
+            "0.8 if the true difference is as found.",
+        )
+    rest = [each for each in pairs if not further_seeds(each)]
+    if rest:
+        yield (
+            f"{_names(facts, rest)}: nothing is decided, and seeds alone would not do it. Add test groups.",
+        )
+
+
+def _names(facts: StudyFacts, pairs: list[Comparison]) -> str:
+    return sentence(
+        listed([f"{label(facts, each.one)} against {label(facts, each.other)}" for each in pairs])
+    )
+
+
+def _where_chance_lies(facts: StudyFacts) -> Iterator[Step]:
+    """Whether training chance or the finite test set makes the intervals wide."""
+    pairs = _open(facts)
+    if not pairs:
+        return
+    seed = sum(each.parts.seed**2 / each.seeds for each in pairs) / len(pairs)
+    group = sum(each.parts.group**2 / max(1, each.groups) for each in pairs) / len(pairs)
+    rest = sum(each.parts.residual**2 / (each.seeds * max(1, each.groups)) for each in pairs) / len(pairs)
+    total = seed + group + rest
+    if not total:
+        return
+    advice = "add test groups first" if group > seed else "add seeds first"
+    yield (
+        f"The variance of the open differences divides into training chance {seed / total:.2f}, test groups "
+        f"{group / total:.2f} and what is left {rest / total:.2f}: {advice}.",
+    )
+
+
+def _failed(facts: StudyFacts) -> Iterator[Step]:
+    """Arms of which a training failed are out of the comparison."""
+    for each in facts.arms:
+        failed = [run for run in each.runs if run.state == "failed"]
+        if failed:
+            seeds = listed([str(run.seed) for run in failed])
+            yield (
+                f"{sentence(label(facts, each.arm.id))}: {len(failed)} of {len(each.runs)} trainings "
+                f"failed (seed {seeds}). Find out why before this arm is tried again: ",
+                Quoted(failed[0].cause),
+            )
+
+
+def _no_gain(facts: StudyFacts) -> Iterator[Step]:
+    """Baselines that the recommended arm, or every arm, is not shown to beat."""
+    chosen = facts.conclusion.recommended
+    rows = [each for each in facts.conclusion.comparisons if each.other.startswith("baseline/")]
+    for name in dict.fromkeys(each.other for each in rows):
+        against = [each for each in rows if each.other == name]
+        own = next((each for each in against if each.one == chosen), None)
+        if own and own.claim != "better":
+            yield (
+                claim(facts, own),
+                f" Before anything else, find a recipe that clears {label(facts, name)}.",
+            )
+        elif chosen is None and all(each.claim != "better" for each in against):
+            yield (f"No arm is shown to clear {label(facts, name)}: look for a recipe that does.",)
+
+
+def _interaction(facts: StudyFacts) -> Iterator[Step]:
+    """Whether the means of a product of settings add up from the single settings; described, not tested."""
+    import numpy as np
+
+    estimates = facts.conclusion.estimates
+    arms = [each.arm for each in facts.arms if each.arm.id in estimates]
+    columns = [
+        [repr(arm.changes.get(key)) == level for arm in arms]
+        for key in facts.varied
+        for level in sorted({repr(arm.changes.get(key)) for arm in arms})[1:]
+    ]
+    if len(facts.varied) < 2 or len(arms) <= len(columns) + 1:
+        return
+    design = np.column_stack([np.ones(len(arms)), *np.array(columns, dtype=float)])
+    means = np.array([estimates[arm.id].mean for arm in arms])
+    left = means - design @ np.linalg.lstsq(design, means, rcond=None)[0]
+    largest = float(np.abs(left).max())
+    if largest > facts.conclusion.meaningful:
+        yield (
+            "The means of ",
+            Quoted(listed([factor(key) for key in facts.varied])),
+            " do not add up from the single settings: up to "
+            f"{plain(largest, digits(facts))} is left over. This describes and tests nothing; a study of the "
+            "interaction would settle it.",
+        )

@@ -1,0 +1,355 @@
+"""The sections of a study's document: sentences of claims, tables and figures, in the form of the source."""
+
+from collections.abc import Iterator, Mapping
+
+from nearfield.study import figures
+from nearfield.study.claims import between, claim, further_seeds, source_pairs, source_verdict, verdict_claim
+from nearfield.study.document import tables
+from nearfield.study.document.content import (
+    Block,
+    Code,
+    Content,
+    Heading,
+    Items,
+    Paragraph,
+    Part,
+    Picture,
+    Quoted,
+    Section,
+    Strong,
+    said,
+)
+from nearfield.study.document.next_steps import next_steps
+from nearfield.study.records import Comparison, StudyFacts, Verdict
+from nearfield.study.wording import count, factor, label, listed, plain, sentence
+
+
+def document(facts: StudyFacts, introductions: Mapping[str, str]) -> Content:
+    """The whole document; `introductions` by dotted recipe key say what a setting does."""
+    runs = sum(len(each.runs) for each in facts.arms)
+    line = (
+        f"{count(len(facts.arms), 'arm')} · {count(len(facts.seeds), 'seed')} · {count(runs, 'training')} · "
+    )
+    return Content(
+        f"Study doc: {facts.title}",
+        facts.question,
+        f"{line}plan {facts.plan_hash[:12]}",
+        tuple(_abstract(facts)),
+        (
+            Section("Introduction", tuple(_introduction(facts, introductions))),
+            Section("Hyperparameters", tuple(_hyperparameters(facts))),
+            Section("Results", tuple(_results(facts))),
+            Section("Conclusion", tuple(_conclusion(facts))),
+            Section("Next steps", (Items(next_steps(facts)),)),
+            Section("Data card", tuple(_data(facts)), numbered=False),
+            Section("Environment", tuple(_environment(facts)), numbered=False),
+            Section("Deviations from the plan", tuple(_deviations(facts)), numbered=False),
+            Section("Make it again", tuple(_again(facts)), numbered=False),
+        ),
+    )
+
+
+def abstract_text(facts: StudyFacts) -> str:
+    """The first paragraph of the abstract in plain words: what a command line says at the end."""
+    first = next(block for block in _abstract(facts) if isinstance(block, Paragraph))
+    return said(first.parts).strip()
+
+
+def _abstract(facts: StudyFacts) -> Iterator[Block]:
+    varied = listed([factor(key) for key in facts.varied])
+    yield Paragraph(
+        (
+            "This study varies ",
+            Quoted(f"{varied} on {facts.data.get('name', 'one data set')}"),
+            f", in {count(len(facts.arms), 'arm')} of {count(len(facts.seeds), 'seed')}; all have alike ",
+            Quoted(_clause(facts.held)),
+            f". The judge is {facts.judge} on held-out test clips. ",
+            *_recommendation(facts),
+            *_proof(facts),
+            *_short_of_baselines(facts),
+            *_source_line(facts),
+        )
+    )
+    if facts.reduced:
+        yield Paragraph((Strong("Smaller than the question asks for. "), Quoted(facts.reduced)))
+    if facts.conclusion.verdicts:
+        yield tables.verdict_table(facts)
+
+
+def _recommendation(facts: StudyFacts) -> Iterator[Part]:
+    chosen = facts.conclusion.recommended
+    if chosen is None:
+        yield Strong("No arm is recommended: ")
+        yield Quoted(_clause(facts.conclusion.recommended_because or "nothing is decided"))
+        yield ". "
+        return
+    yield Strong(f"Recommended: {label(facts, chosen)}")
+    yield ", because "
+    yield Quoted(_clause(facts.conclusion.recommended_because))
+    yield ". "
+
+
+def _proof(facts: StudyFacts) -> Iterator[Part]:
+    """The verdict on the recommended arm, with what it rests on."""
+    for verdict in facts.conclusion.verdicts:
+        if verdict.arm == facts.conclusion.recommended:
+            yield _verdict(facts, verdict)
+            yield " "
+
+
+def _verdict(facts: StudyFacts, verdict: Verdict) -> Part:
+    """A verdict that rests on no comparison gives the reason of whoever made it, in their words."""
+    made = verdict_claim(facts, verdict)
+    return Quoted(made) if isinstance(made, str) else made
+
+
+def _short_of_baselines(facts: StudyFacts) -> Iterator[Part]:
+    """Baselines that the recommended arm is not shown to beat; nothing where it beats all."""
+    for each in _against_baselines(facts):
+        if each.claim != "better":
+            yield claim(facts, each)
+            yield " "
+
+
+def _source_line(facts: StudyFacts) -> Iterator[Part]:
+    if facts.source is not None:
+        yield f"The conclusion of the source study {facts.source.study} is "
+        yield Strong(source_verdict(facts))
+        yield " here."
+
+
+def _introduction(facts: StudyFacts, introductions: Mapping[str, str]) -> Iterator[Block]:
+    yield Paragraph(("The question: ", Quoted(facts.question)))
+    for key in facts.varied:
+        text = introductions.get(key)
+        yield Paragraph((Quoted(text or f"What varies is {factor(key)} ({key} in the recipe)."),))
+    if facts.source is not None:
+        yield Paragraph(
+            (
+                "It was asked before in ",
+                Quoted(f"{facts.source.document} ({facts.source.study}): “{facts.source.question}” "),
+                "The answer given there: ",
+                Quoted(f"“{facts.source.concluded}”"),
+            )
+        )
+    yield Paragraph(
+        (
+            "Seeds are replicates. A seed gives every arm the same initial weights where shapes agree, the "
+            "same batches in the same order and the same split, so that differences are paired. Choices "
+            "within a run use val; this document reports test.",
+        )
+    )
+
+
+def _hyperparameters(facts: StudyFacts) -> Iterator[Block]:
+    names = listed([label(facts, each.arm.id) for each in facts.arms])
+    yield Paragraph((f"The arms are {names}. All have alike: ", Quoted(_clause(facts.held)), "."))
+    yield tables.settings_table(facts)
+    named = [each for each in facts.arms if each.arm.changes]
+    if len(facts.varied) > 1:
+        yield Paragraph(("What each arm changes in the recipe:",))
+        yield Items(
+            tuple(
+                (Strong(label(facts, each.arm.id)), Quoted(f": {_changes(each.arm.changes)}"))
+                for each in named
+            )
+        )
+
+
+def _changes(changes: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} = {tables.value_text(value)}" for key, value in tables.flatten(changes).items())
+
+
+def _results(facts: StudyFacts) -> Iterator[Block]:
+    yield Heading(f"The judge: {facts.judge}")
+    if facts.conclusion.estimates:
+        yield Picture(
+            "judge",
+            f"{facts.judge} of every arm. Discs are means over seeds, bars 95 % intervals for training "
+            "chance and the finite test set together, small dots beside them single seeds; hollow discs are "
+            "arms that are not comparable. Dashed lines are baselines.",
+            figures.judge_figure(facts),
+        )
+    yield from tables.results_tables(facts)
+    yield Heading("Comparisons")
+    yield Paragraph((Quoted(facts.conclusion.procedure), *_power(facts)))
+    for table in (tables.comparison_table(facts, False), tables.comparison_table(facts, True)):
+        if table is not None:
+            yield table
+    trials = tables.search_table(facts)
+    if trials is not None:
+        yield Heading("The search")
+        yield trials
+    yield from _training(facts)
+    yield from _classes(facts)
+    yield from _space(facts)
+    yield from _warnings(facts)
+
+
+def _power(facts: StudyFacts) -> Iterator[Part]:
+    powers = [each.power for each in facts.conclusion.comparisons if not each.other.startswith("baseline/")]
+    if powers:
+        low, high = plain(min(powers), 2), plain(max(powers), 2)
+        between_them = low if low == high else f"{low} to {high}"
+        yield (
+            f" A study of this size shows a true difference of {facts.conclusion.meaningful:g} with a chance "
+            f"of {between_them}."
+        )
+
+
+def _training(facts: StudyFacts) -> Iterator[Block]:
+    names = {name for each in facts.arms for run in each.runs for name in run.curves}
+    if not names:
+        return
+    yield Heading("Training")
+    smooth = (
+        "Thin: raw, mean over seeds; thick: moving mean over a thirtieth part on either side, drawn only "
+        "where its whole window has values."
+    )
+    if "train/loss" in names:
+        apart = any(key.startswith(("loss", "miner", "penalty", "relation")) for key in facts.varied)
+        if apart:
+            told = (
+                f"{smooth.replace('raw, mean over seeds', 'raw, every seed')} Each panel has its own scale: "
+                "losses of different settings are not on one scale and are never set against each other."
+            )
+        else:
+            told = f"{smooth} It judges nothing."
+        yield Picture(
+            "loss",
+            f"Training loss of all arms. {told}",
+            figures.curve_figure(facts, "train/loss", apart),
+        )
+    if "train/active_fraction" in names:
+        yield Picture(
+            "active",
+            f"Share of triplets or pairs that still pull or push. {smooth}",
+            figures.curve_figure(facts, "train/active_fraction", apart=False),
+        )
+    for name in sorted(name for name in names if name.startswith("val/"))[:3]:
+        yield Picture(
+            name.replace("/", "-"),
+            f"{name} while training, on the validation clips. {smooth}",
+            figures.curve_figure(facts, name, apart=False),
+        )
+
+
+def _classes(facts: StudyFacts) -> Iterator[Block]:
+    if any(each.classes for each in facts.arms):
+        yield Heading("Classes")
+        yield from tables.class_tables(facts)
+
+
+def _space(facts: StudyFacts) -> Iterator[Block]:
+    methods = {found.method for each in facts.arms for found in each.maps}
+    centroids = any(each.centroid_distances for each in facts.arms)
+    if methods or centroids:
+        yield Heading("The space")
+    if centroids:
+        yield Picture(
+            "centroids",
+            "Distances between the centroids of classes, mean over seeds, on one scale for all arms; CV is "
+            "their coefficient of variation. A description: it decides nothing.",
+            figures.centroid_figure(facts),
+        )
+        yield tables.centroid_table(facts)
+    key = "; ".join(f"{position + 1} {name}" for position, name in enumerate(figures.map_classes(facts)))
+    for method in sorted(methods):
+        yield Picture(
+            method,
+            f"{method.upper()} of the test clips of each arm's first finished seed. Trustworthiness is the "
+            "share of neighbours that the map keeps honest, 1 at most. The numbers stand for classes.",
+            figures.map_figure(facts, method),
+            f"{key}.",
+        )
+
+
+def _warnings(facts: StudyFacts) -> Iterator[Block]:
+    """Failed trainings and every warning, each once with its seeds."""
+    items: list[tuple[Part, ...]] = []
+    for each in facts.arms:
+        found: dict[str, list[str]] = {}
+        for run in each.runs:
+            for note in (*run.notes, *([f"Failed: {run.cause}"] if run.state == "failed" else [])):
+                found.setdefault(note, []).append(str(run.seed))
+        name = sentence(label(facts, each.arm.id))
+        items += [
+            (Strong(name), f", seed{'s' * (len(seeds) > 1)} {listed(seeds)}: ", Quoted(note))
+            for note, seeds in found.items()
+        ]
+        items += [(Strong(name), ": ", Quoted(note)) for note in each.warnings]
+    if items:
+        yield Heading("Failures and warnings")
+        yield Items(tuple(items))
+
+
+def _conclusion(facts: StudyFacts) -> Iterator[Block]:
+    if facts.conclusion.verdicts:
+        yield Paragraph(("The verdict on every arm:",))
+        yield Items(tuple((_verdict(facts, verdict),) for verdict in facts.conclusion.verdicts))
+    yield Paragraph(tuple(_recommendation(facts)))
+    yield from _beside_baselines(facts)
+    yield from _open_pairs(facts)
+    if facts.source is not None:
+        yield Heading("The source's conclusion")
+        yield Paragraph(
+            (Quoted(f"{facts.source.document}: “{facts.source.concluded}” "), *_source_line(facts))
+        )
+        found = [between(facts, one, other) for one, other in source_pairs(facts)]
+        if any(found):
+            yield Paragraph(("It rests on:",))
+            yield Items(tuple((claim(facts, each),) for each in found if each))
+        if not all(found):
+            yield Paragraph(("Some of the arms that it speaks of are not comparable here.",))
+
+
+def _beside_baselines(facts: StudyFacts) -> Iterator[Block]:
+    rows = _against_baselines(facts)
+    if rows:
+        yield Paragraph(("Beside the baselines:",))
+        yield Items(tuple((claim(facts, each),) for each in rows))
+
+
+def _against_baselines(facts: StudyFacts) -> list[Comparison]:
+    arm = facts.conclusion.recommended
+    rows = facts.conclusion.comparisons
+    return [each for each in rows if each.one == arm and each.other.startswith("baseline/")]
+
+
+def _open_pairs(facts: StudyFacts) -> Iterator[Block]:
+    items: list[tuple[Part, ...]] = []
+    for each in facts.conclusion.comparisons:
+        if each.claim == "undecided" and not each.other.startswith("baseline/"):
+            needed = further_seeds(each)
+            cost = " Seeds alone would not decide it: that takes further test recordings."
+            if needed:
+                trainings = count(needed * len(facts.arms), "training")
+                cost = f" About {count(needed, 'more seed')} for every arm would decide it, {trainings}."
+            items.append((claim(facts, each), cost))
+    if items:
+        yield Paragraph(("What is not decided, and what it would cost:",))
+        yield Items(tuple(items))
+
+
+def _data(facts: StudyFacts) -> Iterator[Block]:
+    yield tables.fact_table("data", "The data set, as this study used it.", facts.data)
+
+
+def _environment(facts: StudyFacts) -> Iterator[Block]:
+    yield tables.fact_table("environment", "What computed.", facts.environment)
+
+
+def _deviations(facts: StudyFacts) -> Iterator[Block]:
+    if facts.deviations:
+        yield Items(tuple((Quoted(each),) for each in facts.deviations))
+    else:
+        yield Paragraph(("None: what was planned was done.",))
+
+
+def _again(facts: StudyFacts) -> Iterator[Block]:
+    yield Code(facts.command)
+    yield Paragraph((f"The plan was frozen before the first training; its sha256 is {facts.plan_hash}.",))
+
+
+def _clause(text: str) -> str:
+    return text.strip().rstrip(".")

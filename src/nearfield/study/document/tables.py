@@ -1,0 +1,293 @@
+"""Tables of a study's document, from its facts."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from nearfield.study.claims import between, mean_text
+from nearfield.study.document.content import Row, Table
+from nearfield.study.figures import spread
+from nearfield.study.records import ArmFacts, Comparison, StudyFacts, Verdict
+from nearfield.study.wording import BASELINES, chance, count, digits, label, listed, plain, signed
+
+BLOCKS = {
+    "data": ("data",),
+    "feature": ("feature", "normalise", "augment"),
+    "network": ("backbone", "embedding"),
+    "learning": ("relation", "sampler", "miner", "loss", "penalty", "optimizer", "schedule", "train"),
+}
+"""Sections of the recipe by block of the table of hyperparameters; unknown sections go to the last."""
+
+WORDS = {
+    "best": "best",
+    "as_good": "as good as the best",
+    "worse": "worse",
+    "undecided": "not decided",
+    "not_comparable": "not comparable",
+}
+"""The fixed words of verdicts."""
+
+COLUMNS = 3
+"""Measures, or arms with ranges, that stand side by side on a printed page."""
+
+
+def verdict_table(facts: StudyFacts) -> Table:
+    """An arm a row: its judge, the verdict, and the evidence that the verdict rests on."""
+    head = ("arm", facts.judge, "verdict", "against", "difference [simultaneous]", "corrected p", "n")
+    return Table(
+        "verdicts",
+        f"Verdicts on {facts.judge}. Means over seeds with 95 % intervals; differences with simultaneous "
+        f"95 % intervals, against the arm that the verdict rests on; n is seeds × test groups.",
+        head,
+        tuple(_verdict_row(facts, verdict) for verdict in facts.conclusion.verdicts),
+    )
+
+
+def _verdict_row(facts: StudyFacts, verdict: Verdict) -> Row:
+    comparison = between(facts, verdict.arm, verdict.against)
+    against = label(facts, verdict.against) if comparison else "—"
+    return Row(
+        (
+            label(facts, verdict.arm),
+            mean_text(facts, verdict.arm),
+            WORDS[verdict.word],
+            against,
+            *_proof(facts, comparison),
+        ),
+        _style(facts, verdict.arm),
+    )
+
+
+def _style(facts: StudyFacts, arm: str) -> Literal["", "marked"]:
+    """The recommended arm stands out in every table."""
+    return "marked" if arm == facts.conclusion.recommended else ""
+
+
+def _proof(facts: StudyFacts, comparison: Comparison | None) -> tuple[str, str, str]:
+    if comparison is None:
+        return ("—", "—", "—")
+    return difference(facts, comparison), _p(comparison.p), f"{comparison.seeds} × {comparison.groups}"
+
+
+def difference(facts: StudyFacts, comparison: Comparison) -> str:
+    """A difference and its simultaneous interval: "+0.012 [−0.003, +0.027]"."""
+    n = digits(facts)
+    ends = f"{signed(comparison.low, n)}, {signed(comparison.high, n)}"
+    return f"{signed(comparison.difference, n)} [{ends}]"
+
+
+def _p(value: float) -> str:
+    return chance(value).removeprefix("= ")
+
+
+def settings_table(facts: StudyFacts) -> Table:
+    """Every hyperparameter in blocks, after the study documents of the source; varied ones marked."""
+    rows = [Row(("general",), "block"), *(Row(cells) for cells in _general(facts))]
+    flat = dict.fromkeys(facts.varied) | flatten(facts.recipe)
+    listed_in = {section: block for block, sections in BLOCKS.items() for section in sections}
+    for block in BLOCKS:
+        rows.append(Row((block,), "block"))
+        keys = [key for key in flat if listed_in.get(key.partition(".")[0], "learning") == block]
+        for section in sorted({key.partition(".")[0] for key in keys}, key=_order):
+            rows += [_setting(facts, key, flat) for key in keys if key.partition(".")[0] == section]
+    return Table(
+        "settings",
+        "Hyperparameters. Varied settings are bold and in square brackets; all others hold for all arms.",
+        ("setting", "value"),
+        tuple(rows),
+        words=2,
+    )
+
+
+def _order(section: str) -> tuple[int, str]:
+    known = [section for sections in BLOCKS.values() for section in sections]
+    return (known.index(section) if section in known else len(known), section)
+
+
+def _general(facts: StudyFacts) -> Iterator[tuple[str, str]]:
+    yield "data set", str(facts.data.get("name", "not recorded"))
+    yield "seeds", f"{listed([str(seed) for seed in facts.seeds])} (planned: {facts.planned_seeds})"
+    yield "held equal", facts.held
+    yield "judge", facts.judge
+    yield "smallest difference that matters", f"{facts.meaningful:g}"
+    yield "plan", facts.plan_hash[:16]
+
+
+def _setting(facts: StudyFacts, key: str, flat: Mapping[str, Any]) -> Row:
+    if key not in facts.varied:
+        return Row((key, value_text(flat[key])))
+    values = [flatten(each.arm.changes).get(key, flat.get(key)) for each in facts.arms]
+    texts = list(dict.fromkeys(value_text(value) for value in values))
+    return Row((key, f"[{', '.join(texts)}]"), "marked")
+
+
+def flatten(plain_values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested values by dotted key; `kind` and `name` first, `kind` not where it repeats its section."""
+    flat: dict[str, Any] = {}
+    for key in sorted(plain_values, key=lambda key: (key not in ("kind", "name"), key)):
+        value, name = plain_values[key], f"{before}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name}.")
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+            flat |= {f"{name}.{i}": _one_line(each) for i, each in enumerate(value)}
+        elif name != f"{value}.kind":
+            flat[name] = value
+    return flat
+
+
+def _one_line(values: Mapping[str, Any]) -> str:
+    rest = [f"{key} {value_text(value)}" for key, value in sorted(values.items()) if key != "kind"]
+    return f"{values.get('kind', '')} ({', '.join(rest)})"
+
+
+def value_text(value: Any) -> str:
+    """A setting as a person writes it."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(value_text(each) for each in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def results_tables(facts: StudyFacts) -> Iterator[Table]:
+    """Arms and baselines by the judge and the further measures, three measures a table."""
+    names = sorted({name for each in facts.arms for name in each.measures} - {facts.judge})
+    groups = [names[i : i + COLUMNS] for i in range(0, len(names), COLUMNS)] or [[]]
+    for position, group in enumerate(groups):
+        rows = [_arm_row(facts, each, group) for each in facts.arms]
+        rows += [_baseline_row(facts, name, group) for name in baseline_names(facts)]
+        yield Table(
+            f"results-{position + 1}",
+            f"Arms and baselines on {listed([facts.judge, *group])}: means over seeds with 95 % intervals; n "
+            "is trainings. What stands beside the judge is described, not compared. Baselines have no seeds.",
+            ("arm", "n", facts.judge, *group),
+            tuple(rows),
+        )
+
+
+def _arm_row(facts: StudyFacts, each: ArmFacts, measures: Sequence[str]) -> Row:
+    done = sum(run.state == "done" for run in each.runs)
+    further = (
+        f"{plain(found.mean)} [{plain(found.low)}, {plain(found.high)}]"
+        if (found := each.measures.get(name))
+        else "—"
+        for name in measures
+    )
+    failed = len(each.runs) - done
+    n = f"{done} ({failed} failed)" if failed else str(done)
+    return Row(
+        (label(facts, each.arm.id), n, mean_text(facts, each.arm.id), *further), _style(facts, each.arm.id)
+    )
+
+
+def _baseline_row(facts: StudyFacts, name: str, measures: Sequence[str]) -> Row:
+    row, full = facts.baselines.get(name, {}), f"baseline/{name}"
+    judge = mean_text(facts, full)
+    if judge == "—" and facts.judge in row:
+        judge = plain(row[facts.judge], digits(facts))
+    further = (plain(row[measure]) if measure in row else "—" for measure in measures)
+    return Row((label(facts, full), "—", judge, *further), "baseline")
+
+
+def baseline_names(facts: StudyFacts) -> list[str]:
+    """The plain spaces of this study, chance first."""
+    known = [name for name in BASELINES if name in facts.baselines]
+    return known + sorted(set(facts.baselines) - set(known))
+
+
+def comparison_table(facts: StudyFacts, with_baselines: bool) -> Table | None:
+    """Every pair of arms, or every arm against every baseline; None where there is none."""
+    rows = []
+    for each in facts.conclusion.comparisons:
+        if ("baseline/" in each.one + each.other) != with_baselines:
+            continue
+        proof = (difference(facts, each), _p(each.p), _p(each.p_alone), str(each.seeds), str(each.groups))
+        rows.append(Row((label(facts, each.one), label(facts, each.other), *proof, each.claim)))
+    if not rows:
+        return None
+    pair = "Every arm against every baseline" if with_baselines else "Every pair of arms"
+    return Table(
+        "baselines" if with_baselines else "comparisons",
+        f"{pair} on {facts.judge}: the first minus the second, with simultaneous 95 % intervals, p corrected "
+        "for all comparisons of this study and p as if it were the only one, seeds and test groups. The last "
+        "column is what may be claimed of the first.",
+        ("arm", "against", "difference [simultaneous]", "corrected p", "p alone", "seeds", "groups", "claim"),
+        tuple(rows),
+        words=2,
+    )
+
+
+def class_tables(facts: StudyFacts) -> Iterator[Table]:
+    """F1 of every class under every arm: median over seeds and range; four arms a table at most."""
+    arms = [each for each in facts.arms if each.classes]
+    tables = math.ceil(len(arms) / (COLUMNS + 1))
+    for position in range(tables):
+        group = arms[position * len(arms) // tables : (position + 1) * len(arms) // tables]
+        cells = [{found.name: found for found in each.classes} for each in group]
+        rows = []
+        for name in dict.fromkeys(found.name for each in group for found in each.classes):
+            support = next(found[name].support for found in cells if name in found)
+            texts = (
+                f"{plain(f.f1, 2)} ({plain(f.f1_range[0], 2)}–{plain(f.f1_range[1], 2)})"
+                if (f := found.get(name))
+                else "—"
+                for found in cells
+            )
+            rows.append(Row((name, f"{support:,}", *texts)))
+        yield Table(
+            f"classes-{position + 1}",
+            "F1 by class: median over seeds, and the range over seeds in brackets; support is test clips. "
+            "Described, not compared.",
+            ("class", "support", *(label(facts, each.arm.id) for each in group)),
+            tuple(rows),
+        )
+
+
+def centroid_table(facts: StudyFacts) -> Table:
+    """How the distances between centroids vary under every arm."""
+    rows = []
+    for each in facts.arms:
+        table = each.centroid_distances
+        values = sorted(table[i][j] for i in range(len(table)) for j in range(i))
+        variation = spread(each)
+        if values and variation is not None:
+            cells = (plain(values[0]), plain(values[-1]), plain(variation))
+            rows.append(Row((label(facts, each.arm.id), *cells)))
+    return Table(
+        "centroids",
+        "Distances between the centroids of classes, mean over seeds: the smallest, the largest and the "
+        "coefficient of variation (0 where none differs).",
+        ("arm", "smallest", "largest", "coefficient of variation"),
+        tuple(rows),
+    )
+
+
+def fact_table(name: str, caption: str, values: Mapping[str, Any]) -> Table:
+    """Any nested values as a table of two columns; long lists are counted and cut."""
+    rows = []
+    for key, value in flatten(values).items():
+        text = value_text(value)
+        if isinstance(value, list | tuple) and len(value) > 12:
+            text = f"{len(value)}: {value_text(value[:12])} …"
+        rows.append(Row((key.replace("_", " ").replace(".", ": "), text)))
+    return Table(name, caption, ("what", "value"), tuple(rows), words=2)
+
+
+def search_table(facts: StudyFacts) -> Table | None:
+    """The trials of a search; None where there was none, or it kept no table."""
+    trials = next(
+        (v for v in facts.search.values() if isinstance(v, list | tuple) and v and isinstance(v[0], Mapping)),
+        None,
+    )
+    if trials is None:
+        return None
+    rows = [flatten(trial) for trial in trials]
+    head = tuple(dict.fromkeys(key for row in rows for key in row))
+    return Table(
+        "trials",
+        f"The search: {count(len(rows), 'trial')}, scored on val. These scores served for choosing only.",
+        head,
+        tuple(Row(tuple(value_text(row.get(key)) for key in head)) for row in rows),
+    )

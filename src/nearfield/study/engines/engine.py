@@ -1,0 +1,94 @@
+"""What every engine promises, and the one thing that all of them do with a task.
+
+An engine decides where and when tasks run, never what comes of them: that is fixed by the plan, the data and
+the seed, bit for bit, whichever engine it is and however many workers it has.
+"""
+
+import pkgutil
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from nearfield.core.errors import NearfieldError, WorkError
+from nearfield.core.files import write_json
+from nearfield.runs.events import Event, Watcher
+from nearfield.study.records import Outcome, Task
+
+PERFORM = "nearfield.study.tasks:perform"
+"""What a worker does with a task, by name, so that parents need not load what it needs."""
+THREADS = 2
+"""Threads that a task computes with, on every machine and beside however many other tasks: sums over another
+number of threads differ in their last bits. Small networks gain little from more."""
+
+
+@dataclass(frozen=True)
+class StudyWork:
+    """What the tasks of a study have in common; values that JSON can hold, but for the folder."""
+
+    plan: dict[str, Any]
+    """`Plan.plain()`."""
+    data: str
+    folder: Path
+    """Of the study; where several machines work, on a disk that all of them see."""
+    device: str = "auto"
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, for another process."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> "StudyWork":
+        """The other way round."""
+        return cls(**{**plain, "folder": Path(plain["folder"])})
+
+
+class Engine(Protocol):
+    """Runs tasks somewhere."""
+
+    def run(
+        self,
+        work: StudyWork,
+        tasks: Sequence[Task],
+        done: Callable[[Outcome], None],
+        watch: Callable[[Task, Event], None],
+    ) -> None:
+        """Performs every task; tells `done` as each one ends and `watch` what happens meanwhile.
+
+        Both are called from the thread that called `run`. Raises WorkError where the machine, not a
+        training, is in trouble; KeyboardInterrupt after Ctrl-C, when nothing is left running and every
+        training has its checkpoint.
+        """
+
+
+def task_folder(study: Path, task: Task) -> Path:
+    """Where a task leaves what it made."""
+    return study / "runs" / task.arm / f"seed-{task.seed}"
+
+
+def failed(study: Path, task: Task, cause: str, trace: str = "", seconds: float = 0.0) -> Outcome:
+    """Notes a failure in the task's folder, where it stays: a failed run is a result."""
+    write_json(
+        task_folder(study, task) / "failed.json", {"cause": cause} | ({"trace": trace} if trace else {})
+    )
+    return Outcome(task, "failed", cause, seconds)
+
+
+def attempt(perform: str, work: StudyWork, task: Task, watch: Watcher) -> dict[str, Any]:
+    """In a worker: {"outcome": ...}, or {"trouble": why the whole study should stop}."""
+    try:
+        function: Callable[..., Outcome] = pkgutil.resolve_name(perform)
+        return {"outcome": asdict(function(work.plan, work.data, work.folder, task, work.device, watch))}
+    except NearfieldError as error:
+        return {"trouble": str(error)}
+    except Exception:
+        return {"trouble": f"{task.arm}, seed {task.seed}: a fault of the program:\n{traceback.format_exc()}"}
+
+
+def outcome_of(answer: dict[str, Any]) -> Outcome:
+    """In the parent: what `attempt` gave. Raises WorkError where that was trouble."""
+    if "trouble" in answer:
+        raise WorkError(answer["trouble"])
+    plain = answer["outcome"]
+    return Outcome(**{**plain, "task": Task(**plain["task"])})

@@ -1,0 +1,321 @@
+"""Gathers every number of a study's document: the plan, the journal, and the folders of the runs."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from safetensors import safe_open
+
+from nearfield.runs.folder import Folder
+from nearfield.study.engines.engine import task_folder
+from nearfield.study.maps import draw_map
+from nearfield.study.plan import Plan
+from nearfield.study.records import (
+    Arm,
+    ArmFacts,
+    ClassFacts,
+    Conclusion,
+    Curve,
+    Estimate,
+    MapFacts,
+    Outcome,
+    RunFacts,
+    StudyFacts,
+    Task,
+)
+from nearfield.study.scores import table
+from nearfield.study.statistics.conclude import Asked, conclude, estimate
+from nearfield.study.statistics.crossed import Array
+from nearfield.study.tasks import BASELINES
+
+POINTS = 200
+"""Of a training curve that go into the facts."""
+MAPPED = 600
+"""Clips on a map at most."""
+CURVES = (
+    "train/loss",
+    "train/active_fraction",
+    "train/alike_distance",
+    "train/unlike_distance",
+    "train/gradient_norm",
+    "train/spread",
+    "train/effective_rank",
+    "val/recall_at_1",
+)
+
+
+class Gathered:
+    """What the runs of some seeds gave, read once."""
+
+    def __init__(
+        self, plan: Plan, folder: Path, outcomes: Mapping[Task, Outcome], seeds: Sequence[int]
+    ) -> None:
+        self.plan, self.folder, self.seeds = plan, folder, tuple(seeds)
+        self.outcomes = outcomes
+        self.arms = {arm.id: self._arm(arm) for arm in plan.arms}
+
+    def conclusion(self, measure: str, share: float = 1.0) -> Conclusion:
+        """What may be said of the arms by one measure; `share` of the error rate is spent."""
+        tables = {arm.id: self._table(self.arms[arm.id], measure) for arm in self.plan.arms}
+        found = {name: scores for name, scores in tables.items() if scores is not None}
+        asked = Asked(
+            measure, self.plan.meaningful, {name: float(self._weights(name)) for name in found}, share
+        )
+        failures = {arm: why for arm in tables if (why := self._failure(arm, tables[arm]))}
+        concluded = conclude(asked, found, failures, self._baseline_tables(measure, found))
+        lost = [name for name in tables if name not in found]
+        return concluded if not lost else _with_lost(concluded, lost, failures)
+
+    def measures(self, arm: str) -> dict[str, Estimate]:
+        """The further measures of one arm."""
+        tables = {name: self._table(self.arms[arm], name) for name in self.plan.measures}
+        return {name: estimate(scores) for name, scores in tables.items() if scores is not None}
+
+    def arm_facts(self, arm: Arm) -> ArmFacts:
+        """All that is known of one arm."""
+        runs = self.arms[arm.id]
+        results = [result for _, result, _ in runs if result]
+        names, distances = _centroids(results)
+        return ArmFacts(
+            arm=arm,
+            parameters=self._weights(arm.id),
+            runs=tuple(run for _, _, run in runs),
+            measures=self.measures(arm.id),
+            classes=_classes(results),
+            centroid_names=names,
+            centroid_distances=distances,
+            maps=tuple(self._maps(arm.id)),
+            warnings=tuple(dict.fromkeys(note for _, _, run in runs for note in run.notes)),
+        )
+
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """By name: the judge and the further measures."""
+        wanted = (self.plan.judge, *self.plan.measures)
+        found: dict[str, dict[str, float]] = {}
+        results = [self._result(Task(BASELINES, seed)) for seed in self.seeds]
+        arms = [result for runs in self.arms.values() for _, result, _ in runs]
+        for metrics in (result["metrics"] for result in [*arms, *results] if result):
+            for key, value in metrics.items():
+                head, _, rest = key.partition("/")
+                name, _, measure = rest.partition("/")
+                if head == "baseline" and measure in wanted:
+                    found.setdefault(name, {}).setdefault(measure, value)
+        return found
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """The clips of the collection: vectors.parquet of the first finished run, without the vectors."""
+        for runs in self.arms.values():
+            for place, result, _ in runs:
+                if result:
+                    columns = ["id", "seconds", "label", "group", "split", "tags"]
+                    found: pd.DataFrame = pq.read_table(
+                        place / "vectors.parquet", columns=columns
+                    ).to_pandas()
+                    return found
+        return pd.DataFrame({name: [] for name in ("id", "seconds", "label", "group", "split", "tags")})
+
+    def environment(self) -> dict[str, Any]:
+        """environment.json of the first run that has one."""
+        for runs in self.arms.values():
+            for place, _, _ in runs:
+                if (place / "environment.json").is_file():
+                    return Folder(place).environment()
+        return {}
+
+    def _arm(self, arm: Arm) -> list[tuple[Path, dict[str, Any], RunFacts]]:
+        found = []
+        for seed in self.seeds:
+            task = Task(arm.id, seed)
+            place, result = task_folder(self.folder, task), self._result(task)
+            outcome = self.outcomes.get(task)
+            cause = outcome.cause if outcome and outcome.state == "failed" else ""
+            notes = (*_list(place / "warnings.json"), *result.get("notes", ()))
+            metrics = dict(result.get("metrics", {}))
+            state = "done" if result else "failed"
+            curves = dict(_curves(place / "metrics.jsonl"))
+            found.append((place, result, RunFacts(arm.id, seed, state, cause, metrics, curves, notes)))  # type: ignore[arg-type]
+        return found
+
+    def _result(self, task: Task) -> dict[str, Any]:
+        """result.json; empty where the task failed."""
+        outcome = self.outcomes.get(task)
+        path = task_folder(self.folder, task) / "result.json"
+        if outcome is None or outcome.state == "failed" or not path.is_file():
+            return {}
+        plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return plain
+
+    def _table(self, runs: Sequence[tuple[Path, dict[str, Any], RunFacts]], measure: str) -> Array | None:
+        paths = [place / "clips.parquet" if result else None for place, result, _ in runs]
+        return table(paths, [run.metrics for _, _, run in runs], measure)[0]
+
+    def _baseline_tables(self, measure: str, arms: Mapping[str, Array]) -> dict[str, Array]:
+        """Tables of the baselines that were scored on the same groups."""
+        groups = {scores.shape[1] for scores in arms.values()}
+        names = {
+            name for seed in self.seeds for name in self._result(Task(BASELINES, seed)).get("spaces", ())
+        }
+        found = {}
+        for name in sorted(names):
+            paths, metrics = [], []
+            for seed in self.seeds:
+                place = task_folder(self.folder, Task(BASELINES, seed))
+                if (place / f"{name}.json").is_file():
+                    paths.append(place / f"{name}.clips.parquet")
+                    metrics.append(
+                        json.loads((place / f"{name}.json").read_text(encoding="utf-8"))["metrics"]
+                    )
+            scores, _ = table(paths, metrics, measure)
+            if scores is not None and {scores.shape[1]} == groups and len(scores) in (1, len(self.seeds)):
+                found[name] = scores
+        return found
+
+    def _failure(self, arm: str, scores: Array | None) -> str:
+        """Why an arm cannot be compared; "" where it can."""
+        failed = [run for _, _, run in self.arms[arm] if run.state == "failed"]
+        if failed:
+            return f"{len(failed)} of {len(self.seeds)} trainings failed: {failed[0].cause or 'not finished'}"
+        return "" if scores is not None else f"its trainings have no {self.plan.judge}"
+
+    def _weights(self, arm: str) -> int:
+        """Weights of the network; 0 where no training ended."""
+        for place, result, _ in self.arms[arm]:
+            if result:
+                with safe_open(Folder(place).weights, framework="np") as file:
+                    sizes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+                return int(sum(np.prod(size) for size in sizes))
+        return 0
+
+    def _maps(self, arm: str) -> Iterator[MapFacts]:
+        place = next((place for place, result, _ in self.arms[arm] if result), None)
+        if place is None:
+            return
+        frame = pq.read_table(
+            place / "vectors.parquet", columns=["label", "tags", "split", "vector"]
+        ).to_pandas()
+        here = frame[frame["split"] == "test"]
+        if len(here) > MAPPED:
+            here = here.iloc[np.linspace(0, len(here) - 1, MAPPED).round().astype(int)]
+        vectors = np.stack(list(here["vector"])).astype(np.float64) if len(here) else np.zeros((0, 2))
+        labels = [
+            label or (tags[0] if len(tags) else "")
+            for label, tags in zip(here["label"], here["tags"], strict=True)
+        ]
+        for method in self.plan.maps:
+            if len(vectors) > 10:
+                yield draw_map(method, vectors, labels)
+
+
+def gather(
+    plan: Plan,
+    folder: Path,
+    outcomes: Mapping[Task, Outcome],
+    seeds: Sequence[int],
+    share: float,
+    deviations: Sequence[str],
+    command: str,
+) -> StudyFacts:
+    """The facts of a study from what is there. `share` of the error rate is spent by this look."""
+    found = Gathered(plan, folder, outcomes, seeds)
+    environment = found.environment()
+    return StudyFacts(
+        title=plan.title,
+        question=plan.question,
+        plan_hash=plan.hash,
+        judge=plan.judge,
+        meaningful=plan.meaningful,
+        seeds=tuple(seeds),
+        planned_seeds=plan.seeds.words(),
+        varied=plan.varied,
+        held=plan.held,
+        recipe=plan.recipe.plain(),
+        arms=tuple(found.arm_facts(arm) for arm in plan.arms),
+        conclusion=found.conclusion(plan.judge, share),
+        baselines=found.baselines(),
+        data=_data_card(environment.get("data", {}), found.clips),
+        environment={**environment.get("versions", {}), **_machine(environment.get("machine", {}))},
+        deviations=tuple(deviations),
+        source=plan.source,
+        command=command,
+        reduced=plan.reduced,
+    )
+
+
+def _with_lost(concluded: Conclusion, lost: Sequence[str], failures: Mapping[str, str]) -> Conclusion:
+    """Arms of which no training ended get their verdict too."""
+    from nearfield.study.records import Verdict
+
+    more = tuple(Verdict(arm, "not_comparable", "", failures[arm]) for arm in lost)
+    return replace(concluded, verdicts=concluded.verdicts + more)
+
+
+def _data_card(data: Mapping[str, Any], clips: pd.DataFrame) -> dict[str, Any]:
+    tags = {tag for each in clips["tags"] for tag in each}
+    sides = ("train", "val", "test")
+    return {
+        "name": data.get("name", ""),
+        "given": data.get("given", ""),
+        "clips": len(clips),
+        "hours": round(float(clips["seconds"].sum()) / 3600, 3),
+        "classes": len(set(clips["label"]) - {""}),
+        "tags": len(tags),
+        "split": {side: int((clips["split"] == side).sum()) for side in sides},
+        "groups": {side: int(clips.loc[clips["split"] == side, "group"].nunique()) for side in sides},
+        "split_from": data.get("split_from", ""),
+        "fingerprint": data.get("fingerprint", ""),
+        "split_hash": data.get("split_hash", ""),
+        "leaks": list(data.get("leaks", ())),
+    }
+
+
+def _machine(machine: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: machine[name] for name in ("platform", "device") if name in machine}
+
+
+def _curves(path: Path) -> Iterator[tuple[str, Curve]]:
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    for name in CURVES:
+        there = [(row["update"], row[name]) for row in rows if name in row]
+        if there:
+            step = max(1, -(-len(there) // POINTS))
+            kept = there[step - 1 :: step]
+            yield name, Curve(tuple(update for update, _ in kept), tuple(value for _, value in kept))
+
+
+def _classes(results: Sequence[Mapping[str, Any]]) -> tuple[ClassFacts, ...]:
+    found: dict[str, list[float]] = {}
+    support: dict[str, int] = {}
+    for result in results:
+        for row in result["per_class"]:
+            found.setdefault(row["name"], []).append(row["f1"])
+            support[row["name"]] = max(row["support"], support.get(row["name"], 0))
+    return tuple(
+        ClassFacts(name, support[name], float(np.median(values)), (min(values), max(values)))
+        for name, values in sorted(found.items())
+    )
+
+
+def _centroids(
+    results: Sequence[Mapping[str, Any]],
+) -> tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]:
+    """Names and mean distances over the results that have the same classes as the first."""
+    there = [result["centroids"] for result in results if result.get("centroids")]
+    there = [each for each in there if each["names"] == there[0]["names"]]
+    if not there:
+        return (), ()
+    mean = np.mean([each["distances"] for each in there], axis=0)
+    return tuple(there[0]["names"]), tuple(tuple(row) for row in mean.tolist())
+
+
+def _list(path: Path) -> tuple[str, ...]:
+    return tuple(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else ()

@@ -1,0 +1,37 @@
+"""A space of many dimensions laid out in two, and how far the picture can be trusted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nearfield.study.records import MapFacts
+from nearfield.study.statistics.crossed import Array
+
+
+def draw_map(method: str, vectors: Array, labels: Sequence[str]) -> MapFacts:
+    """`vectors` (N, D) with one of `labels` each, N above 10, by "pca" or "umap"; the same bits each time."""
+    from sklearn.manifold import trustworthiness
+
+    points = _umap(vectors) if method == "umap" else _pca(vectors)
+    kept = float(trustworthiness(vectors, points, n_neighbors=min(5, len(vectors) // 2 - 1)))
+    rounded = tuple((round(float(x), 5), round(float(y), 5)) for x, y in points)
+    return MapFacts("umap" if method == "umap" else "pca", rounded, tuple(labels), round(kept, 4))
+
+
+def _pca(vectors: Array) -> Array:
+    """The two directions of largest variance, each turned so that its largest weight is positive."""
+    centred = vectors - vectors.mean(0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    signs = np.sign(directions[np.arange(2), np.abs(directions[:2]).argmax(1)])
+    return np.asarray(centred @ (directions[:2] * signs[:, None]).T, np.float64)
+
+
+def _umap(vectors: Array) -> Array:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numba's and umap's own
+        from umap import UMAP
+
+        mapped = UMAP(n_neighbors=15, min_dist=0.1, random_state=0, n_jobs=1).fit_transform(vectors)
+    return np.asarray(mapped, np.float64)

@@ -1,0 +1,259 @@
+"""Finds sentences that say more than the records of a study allow.
+
+Each rule stands for a fault of hand-made study documents: comparisons of single runs, of training losses, by
+the eye on a map, against the test. The check reads plain text, so it also serves on what a person wrote
+beside the document. Clever wording can fool it; it exists so that the usual slips do not pass.
+"""
+
+import re
+from dataclasses import dataclass
+from itertools import permutations
+
+from nearfield.study.claims import between
+from nearfield.study.records import Comparison, StudyFacts
+from nearfield.study.wording import BASELINES, chance, count, digits, label, number, plain, signed
+
+_UP = (
+    r"better|best|higher|highest|superior|outperform\w*|beats?|beaten|exceeds?|surpass\w*|improve\w*|wins?|"
+    r"greater|stronger|faster|preferable|optimal|more (?:stable|robust|accurate|reliable)|"
+    r"(?:scores?|lies|is) above|helps?|gains?"
+)
+_DOWN = (
+    r"worse|worst|lower|lowest|inferior|weaker|slower|loses?|(?:scores?|lies|is) below|more sensitive|"
+    r"less (?:stable|robust|accurate|reliable)|hurts?|harms?|too (?:hard|easy|large|small)"
+)
+_EQUAL = (
+    r"as good|no (?:\w+ )?difference|equally|equivalent|the same as|equals?|do(?:es)? not (?:differ|matter)|"
+    r"indistinguishable|no effect"
+)
+_SIGNIFICANT = r"(?:in)?significan\w+"
+_COMPARES = f"{_UP}|{_DOWN}|{_EQUAL}|{_SIGNIFICANT}"
+_MEASURES = r"f1|auc|recall|precision|accuracy|map_at_r|nmi|score|fraction|probe/\w+|retrieval\w*/\w+"
+_NUMBER = r"[+−-]?\d+(?:\.\d+)?"
+_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+_ITEMS = {
+    "the difference": rf"difference ({_NUMBER})",
+    "the simultaneous interval": rf"interval (?:of |from )?\[?({_NUMBER} ?(?:to|,) ?{_NUMBER})\]?",
+    "the corrected p": r"corrected p ([=<] ?[\d.]+\d)",
+    "the number of seeds": r"(?<!about )\b(\d+ seeds?)\b",
+    "the number of test groups": r"(\d+ test groups?)",
+}
+"""What a comparative sentence carries, and how each is written."""
+
+_NEVER = (
+    (
+        (
+            r"(?:training |train/|final |validation )?loss(?:es)?",
+            rf"{_COMPARES}|smaller|smallest|larger|less|falls?|converge\w*",
+        ),
+        "Compares losses, which lie on different scales for different settings and judge nothing.",
+    ),
+    (
+        (
+            r"(?:(?:chosen|chose|select(?:ed)?|picked|tuned|stopped|kept|best (?:epoch|update|version))\b"
+            r".{0,60}\btest(?! group)|best test)",
+        ),
+        "Reports what was chosen on the test clips: choose on val, then judge fresh runs on test.",
+    ),
+    (
+        (
+            r"maps?|umap|pca|projector|projection|t-?sne|figure|plot",
+            rf"clear\w*|separat\w*|tight\w*|clean\w*|distinct\w*|compact|visib\w*|looks?|{_COMPARES}",
+        ),
+        "Judges by the eye on a map or figure, which explains and measures nothing.",
+    ),
+    ((r"p ?= ?0(?:\.0+)?(?!\.?\d)",), "Writes a p of zero; it is never zero: write p < 0.001."),
+    (
+        (r"(?:a|one|the|its|single) (?:single )?(?:run|training|seed)|best seed|luckiest", _COMPARES),
+        "Compares single runs: one training of each says nothing of the settings.",
+    ),
+    (
+        (r"challenge|winners?|published|literature|leader ?board|prior work|paper|competitors?", _COMPARES),
+        "Compares with a number from elsewhere: only what ran side by side on the same clips compares.",
+    ),
+    (
+        (r"centroids?|distances", r"equally|evenly|uniform\w*|fairly equal|balanced"),
+        "Calls distances even by the eye: give their coefficient of variation, and call it a description.",
+    ),
+    (
+        (
+            r"always|never fails|in general|generally|any data\w*|all data ?sets|proves?|proven|guarantee\w*|"
+            r"state of the art|clearly|obviously",
+        ),
+        "Says more than one data set and one recipe can show.",
+    ),
+    (
+        (
+            r"(?:increases?|rises?|grows?|falls?|drops?|decreases?|improves?) (?:with|as)|"
+            r"the (?:larger|smaller|higher|lower)\b.*\bthe \w+er|tends?|trends?|approach\w* significance|"
+            r"(?:nearly|almost|marginally|borderline) significant|promising",
+        ),
+        "Reads a trend: only differences that the records decide may be claimed.",
+    ),
+    (
+        (r"correlat\w*|directly related|predicts?|causes?|leads to|explains|depends on",),
+        "States a relation that no comparison of this study tests.",
+    ),
+)
+"""Patterns that must not all stand in one sentence, and why."""
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    """One sentence, with the arms that it names taken out, so that a name is never read as a word."""
+
+    text: str
+    bare: str
+    """Names replaced by "@"."""
+    arms: tuple[str, ...]
+    """Arms and baselines by id, in the order in which they are named."""
+
+    def says(self, pattern: str) -> bool:
+        """Whether the sentence, names aside, holds `pattern` as whole words."""
+        return re.search(rf"\b(?:{pattern})(?!\w)", self.bare, re.I) is not None
+
+
+def check_overclaims(text: str, facts: StudyFacts) -> list[str]:
+    """What `text` claims beyond the records, one message a sentence; empty where nothing is."""
+    found = []
+    for each in re.split(r"(?<=[.!?…])\s+|\n+", text):
+        said = _read(each.strip(), facts)
+        never = (why for patterns, why in _NEVER if all(said.says(pattern) for pattern in patterns))
+        fault = next(never, None) or next(filter(None, (rule(said, facts) for rule in _RULES)), None)
+        if fault:
+            found.append(f"{fault} In: “{said.text}”")
+    return found
+
+
+def _read(text: str, facts: StudyFacts) -> _Sentence:
+    """Finds the arms: by label or id anywhere, by a bare number only outside the evidence."""
+    names = [each.arm.id for each in facts.arms] + [f"baseline/{name}" for name in BASELINES]
+    called = {label(facts, name): name for name in names} | {name: name for name in names}
+    bare, found = text, []
+    for word in sorted(called, key=len, reverse=True):
+        other = r"(?<!training )(?<!\ba )(?<!% )" if word == "chance" else ""
+        pattern = re.compile(rf"{other}(?<![\w.@−-]){re.escape(word)}(?![\w@]|\.\d)", re.I)
+        found += [(match.start(), called[word]) for match in pattern.finditer(bare)]
+        bare = pattern.sub(lambda match: "@" * len(match.group()), bare)
+    head = bare
+    for item in _ITEMS.values():
+        head = re.sub(item, lambda match: " " * len(match.group()), head)
+    for each in facts.arms:
+        if number(each.arm.name) is not None:
+            alone = rf"(?<![\w.@+−-]){re.escape(each.arm.name)}(?!\.?\d|\w| ?%| \w*\s?(?:seed|run|arm))"
+            found += [(match.start(), each.arm.id) for match in re.finditer(alone, head)]
+    arms = tuple(dict.fromkeys(name for _, name in sorted(found)))
+    return _Sentence(text, re.sub("@+", "@", bare), arms)
+
+
+def _percent(said: _Sentence, facts: StudyFacts) -> str | None:
+    text = re.sub(r"\d+ ?% (?:simultaneous |confidence )*(?:intervals?|chance|confidence)", "", said.bare)
+    if re.search(r"\d ?(?:%|per ?cent)", text) and said.says(_MEASURES):
+        return "Puts a percent sign on a measure: measures are fractions from 0 to 1."
+    return None
+
+
+def _counts(said: _Sentence, facts: StudyFacts) -> str | None:
+    seeds = {len(facts.seeds)} | {comparison.seeds for comparison in facts.conclusion.comparisons}
+    arms = {len(facts.arms)}
+    true = {"arm": arms, "model": arms, "value": arms, "seed": seeds}
+    pattern = rf"(?<!of )(?<!about )\b(\d+|{'|'.join(_WORDS)}) (arm|model|value|seed)s?\b"
+    for given, noun in re.findall(pattern, said.bare, re.I):
+        n = _WORDS.index(given.lower()) + 1 if given.lower() in _WORDS else int(given)
+        if n not in true[noun.lower()]:
+            right = " or ".join(map(str, sorted(true[noun.lower()])))
+            return f"Says {given} {noun}s; the records have {right}."
+    return None
+
+
+def _hides_failures(said: _Sentence, facts: StudyFacts) -> str | None:
+    failed = sum(run.state == "failed" for each in facts.arms for run in each.runs)
+    whole = r"(?:all|every) (?:\w+ )?(?:runs?|seeds?|trainings?) (?:finished|succeeded|converged|went well)"
+    return f"Hides that {count(failed, 'run')} failed." if failed and said.says(whole) else None
+
+
+def _value(said: _Sentence, facts: StudyFacts) -> str | None:
+    """A value given for one arm on the judge must be its mean, not its best seed."""
+    words = facts.judge.rpartition("/")[2].replace("_", "[ _]")
+    found = re.search(r"(?:scores?|reach(?:es|ed)|mean(?: of)?|has|gets|achieves?|=|of) (0?\.\d+)", said.bare)
+    if len(said.arms) != 1 or not found or not said.says(f"{re.escape(facts.judge)}|{words}"):
+        return None
+    estimate = facts.conclusion.estimates.get(said.arms[0])
+    given = found[1].lstrip("0")
+    if estimate and plain(estimate.mean, len(given) - 1).lstrip("0") != given:
+        return f"Gives {found[1]}; the mean over seeds is {plain(estimate.mean, digits(facts))}."
+    return None
+
+
+def _recommends(said: _Sentence, facts: StudyFacts) -> str | None:
+    words = r"recommend\w*|should be (?:used|chosen)|becomes? the default|we (?:choose|chose|use)"
+    if said.arms and said.says(words) and said.arms[0] != facts.conclusion.recommended:
+        return "Recommends an arm that the records do not recommend."
+    return None
+
+
+def _comparison(said: _Sentence, facts: StudyFacts) -> str | None:
+    """A comparative sentence names two arms, carries its evidence and says what the record says."""
+    if not said.says(_COMPARES) or said.says("not decided|nothing is decided|undecided"):
+        return None
+    if len(said.arms) < 2:
+        return "Compares without naming the two arms that a record compares."
+    outside = {verdict.arm for verdict in facts.conclusion.verdicts if verdict.word == "not_comparable"}
+    if barred := [arm for arm in said.arms if arm in outside]:
+        return f"Compares {label(facts, barred[0])}, which is not comparable."
+    records = [found for one, other in permutations(said.arms, 2) if (found := between(facts, one, other))]
+    if not records:
+        return "Compares two arms that no record compares."
+    faults = [_evidence_fault(said, facts, record) for record in records]
+    return faults[0] if all(faults) else _direction_fault(said, facts)
+
+
+def _evidence_fault(said: _Sentence, facts: StudyFacts, record: Comparison) -> str | None:
+    n = digits(facts)
+    wanted = {
+        "the difference": signed(record.difference, n),
+        "the simultaneous interval": f"{signed(record.low, n)} to {signed(record.high, n)}",
+        "the corrected p": chance(record.p),
+        "the number of seeds": count(record.seeds, "seed"),
+        "the number of test groups": count(record.groups, "test group"),
+    }
+    found = {item: re.search(pattern, said.text) for item, pattern in _ITEMS.items()}
+    missing = [item for item, match in found.items() if not match]
+    if missing:
+        return f"Compares without evidence; lacking: {', '.join(missing)}."
+    for item, match in found.items():
+        if match and match[1] != wanted[item]:
+            return f"Gives {item} as {match[1]}; the record says {wanted[item]}."
+    return None
+
+
+def _direction_fault(said: _Sentence, facts: StudyFacts) -> str | None:
+    """Whether the words for the first arm against the second are the record's."""
+    record = between(facts, *said.arms[:2])
+    if record is None:
+        return "Compares two arms that no record compares."
+    one, other = label(facts, record.one), label(facts, record.other)
+    words = {verdict.arm: verdict.word for verdict in facts.conclusion.verdicts}
+    if said.says("as good as the best") and words.get(record.one) == "as_good":
+        return None
+    rest = said.bare.replace("as good as the best", "as good")
+    if re.search(r"\bbest\b", rest) and words.get(record.one) != "best":
+        return f"Calls {one} best; the records do not."
+    if record.claim not in _allowed(re.sub(r"\bbest\b", "", rest)):
+        return f"Contradicts the record, in which {one} against {other} is {record.claim}."
+    return None
+
+
+def _allowed(words: str) -> set[str]:
+    """The claims of a record that `words` for it do not contradict."""
+    every = {"better", "worse", "equal", "undecided"}
+    denied = re.search(r"\b(?:not|never|neither|nor|fails to)\b", words) is not None
+    for pattern, claims in ((_EQUAL, {"equal"}), (_UP, {"better"}), (_DOWN, {"worse"})):
+        if re.search(rf"\b(?:{pattern})\b", words, re.I):
+            return every - claims if denied and pattern != _EQUAL else claims
+    return {"better", "worse"} if re.search(rf"\b{_SIGNIFICANT}", words, re.I) else every
+
+
+_RULES = (_percent, _counts, _hides_failures, _value, _recommends, _comparison)
+"""Asked in this order after the patterns; the first that finds a fault names it."""

@@ -1,0 +1,51 @@
+"""From the folders of finished runs to what the statistics read: a row a seed, a column a test group."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nearfield.runs.clips import read_clips
+from nearfield.study.statistics.crossed import Array
+from nearfield.study.statistics.groups import macro_f1_by_group, mean_by_group
+
+
+def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
+    """(G,) scores of the test groups, whose mean is the measure; None where single clips have no such score.
+
+    `clips` as `runs.clips` writes them. Clips of no known group stand for themselves.
+    """
+    groups = clips["group"].to_numpy(np.int64)
+    alone = groups < 0
+    groups = np.where(alone, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
+    if measure in clips:
+        scores = clips[measure].to_numpy(np.float64)
+        return mean_by_group(scores, groups) if np.isfinite(scores).any() else None
+    if measure == "probe/macro_f1":
+        known = ((clips["label"] != "") & (clips["predicted"] != "")).to_numpy()
+        names = sorted({*clips["label"], *clips["predicted"]})
+        number = {name: place for place, name in enumerate(names)}
+        labels, predicted = (
+            np.array([number[name] for name in clips[column]]) for column in ("label", "predicted")
+        )
+        return macro_f1_by_group(labels[known], predicted[known], groups[known]) if known.any() else None
+    return None
+
+
+def table(
+    paths: Sequence[Path | None], metrics: Sequence[Mapping[str, float]], measure: str
+) -> tuple[Array | None, bool]:
+    """(S, G) scores of one arm, one row a seed, NaN where a path is None (that training failed).
+
+    `paths` lead to clips.parquet, `metrics` are those of each result. Where single clips have no score of the
+    measure, G is 1 and the second value False: then only the seeds' chance is known. None where no run has
+    the measure.
+    """
+    rows = [None if path is None else by_group(read_clips(path), measure) for path in paths]
+    kept = [row for row in rows if row is not None]
+    if kept:
+        blank = np.full_like(kept[0], np.nan)
+        return np.stack([blank if row is None else row for row in rows]), True
+    single = np.array([[found.get(measure, np.nan)] for found in metrics])
+    return (single, False) if np.isfinite(single).any() else (None, False)

@@ -1,0 +1,196 @@
+"""A search over ranges: which trials to train next, given what is known of those before.
+
+It keeps no memory of its own. What was told (from the journal) fixes what is asked next, so a search that
+was interrupted goes on with the trial it would have asked for, whatever the number of workers.
+
+Scores are of val. They choose; they are never the result: `finalists` are trained again with seeds that the
+search has not used, and judged on test.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nearfield.core.errors import RequestError
+from nearfield.runs.recipe import Recipe
+from nearfield.study.arms import label_of
+from nearfield.study.ranges import SearchSettings, grid
+from nearfield.study.records import Arm
+
+SEED = 0
+"""The seed that every trial is trained with; finalists take others."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A training that the search wants: a trial's changes, for so many updates."""
+
+    trial: int
+    changes: dict[str, Any]
+    updates: int
+
+    def arm(self, whole: int) -> Arm:
+        """The attempt as an arm; `whole`: updates of a whole training."""
+        short = {} if self.updates == whole else {"train.updates": self.updates}
+        at = f"-at-{self.updates}" if short else ""
+        return Arm(f"trial-{self.trial:03}{at}", label_of(self.changes), {**self.changes, **short})
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of an attempt: its score on val, higher is better; None where it failed."""
+
+    attempt: Attempt
+    score: float | None
+
+
+class Search:
+    """Asks for trials of a recipe. All methods are functions of what was told."""
+
+    def __init__(self, settings: SearchSettings, recipe: Recipe, seed: int = SEED) -> None:
+        self.settings, self.seed = settings, seed
+        self.updates = recipe.train.updates
+        self.rungs = rungs(settings, self.updates, recipe.train.validate_every)
+
+    def pending(self, told: Iterable[Told]) -> tuple[Attempt, ...]:
+        """What is to be trained next, all of it at once if one likes; nothing when the search is done."""
+        told = list(told)
+        scores = {_mark(each.attempt): each.score for each in told}
+        for trials in self._generations(told):
+            for attempts in self._rungs_of(trials, scores):
+                missing = {_mark(attempt): attempt for attempt in attempts if _mark(attempt) not in scores}
+                if missing:
+                    return tuple(missing.values())
+        return ()
+
+    def finalists(self, told: Iterable[Told]) -> tuple[Arm, ...]:
+        """The arms to train again: the best trial, the next best, then the neighbours of the best, in turn.
+
+        A neighbour is the tried point nearest to the best in the space, each range from 0 to 1. Scores are
+        left behind. Raises RequestError where no trial ended well.
+        """
+        ranked = self._ranked(told)
+        if not ranked:
+            raise RequestError(
+                "search: no trial ended with a score, so there is nothing to train again. See the journal "
+                "for why each failed, and narrow the space."
+            )
+        best, others = ranked[0], ranked[1:]
+        near = sorted(others, key=lambda one: self._distance(one.changes, best.changes))
+        chosen = [best]
+        for one in (one for pair in zip(others, near, strict=True) for one in pair):
+            if len(chosen) < self.settings.final and one not in chosen:
+                chosen.append(one)
+        return tuple(one.arm(one.updates) for one in chosen)
+
+    def table(self, told: Iterable[Told]) -> dict[str, Any]:
+        """For the document: the trials with their ranks, without the scores that they were chosen by."""
+        told = sorted(told, key=lambda each: each.attempt.updates)
+        ranks = {one.trial: place for place, one in enumerate(self._ranked(told), start=1)}
+        rows: dict[int, dict[str, Any]] = {}
+        for each in told:
+            one = each.attempt
+            word = (
+                f"rank {ranks[one.trial]}" if one.trial in ranks else f"stopped after {one.updates} updates"
+            )
+            rows[one.trial] = {
+                "trial": one.trial,
+                "changes": one.changes,
+                "outcome": "failed" if each.score is None else word,
+            }
+        return {"method": self.settings.method, "trials": len(rows), "table": [rows[n] for n in sorted(rows)]}
+
+    def _generations(self, told: Sequence[Told]) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+        """Trials in the groups that are asked together: numbers and changes."""
+        known = {each.attempt.trial: each.attempt.changes for each in told}
+        if self.settings.method == "grid":
+            yield list(enumerate(grid(self.settings.space)))
+            return
+        total = self.settings.trials or 0
+        size = self.settings.together if self.settings.method == "tpe" else total
+        for first in range(0, total, size):
+            numbers = range(first, min(first + size, total))
+            if all(number in known for number in numbers):
+                yield [(number, known[number]) for number in numbers]
+            else:
+                asked = self._ask(first, len(numbers), told)
+                yield [(n, known.get(n, changes)) for n, changes in zip(numbers, asked, strict=True)]
+
+    def _rungs_of(
+        self, trials: list[tuple[int, dict[str, Any]]], scores: Mapping[str, float | None]
+    ) -> Iterator[list[Attempt]]:
+        """The attempts of one group, rung by rung; each rung needs the scores of the one before."""
+        alive = trials
+        for updates in self.rungs:
+            attempts = [Attempt(number, changes, updates) for number, changes in alive]
+            yield attempts
+            ended = [(scores[_mark(one)], one) for one in attempts]
+            well = sorted(
+                ((score, one) for score, one in ended if score is not None), key=lambda e: (-e[0], e[1].trial)
+            )
+            kept = well[: math.ceil(len(attempts) / self.settings.keep)]
+            alive = [(one.trial, one.changes) for _, one in kept]
+
+    def _ask(self, first: int, number: int, told: Sequence[Told]) -> list[dict[str, Any]]:
+        from nearfield.study.drawing import draw  # Optuna is slow to import
+
+        past = self._histories(first, told)
+        return draw(self.settings, number, past, self.updates, self.seed, first)
+
+    def _histories(
+        self, first: int, told: Sequence[Told]
+    ) -> Iterator[tuple[dict[str, Any], dict[int, float]]]:
+        """Of each trial before `first`: its changes, and its scores by updates."""
+        reached: dict[int, dict[int, float]] = {}
+        changes: dict[int, dict[str, Any]] = {}
+        for each in told:
+            one = each.attempt
+            if one.trial < first:
+                changes[one.trial] = one.changes
+                reached.setdefault(one.trial, {})
+                if each.score is not None:
+                    reached[one.trial][one.updates] = each.score
+        for number in sorted(changes):
+            yield changes[number], reached[number]
+
+    def _ranked(self, told: Iterable[Told]) -> list[Attempt]:
+        """Trials that were trained whole, the best first."""
+        whole = [each for each in told if each.attempt.updates == self.updates and each.score is not None]
+        whole.sort(key=lambda each: (-(each.score or 0.0), each.attempt.trial))
+        return [each.attempt for each in whole]
+
+    def _distance(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+        gaps = [
+            abs(values.place(one[key]) - values.place(other[key])) or float(one[key] != other[key])
+            for key, values in self.settings.space.items()
+        ]
+        return math.hypot(*gaps)
+
+
+def explore(search: Search, score_of: Callable[[Attempt], float | None]) -> list[Told]:
+    """Runs a whole search, one attempt after the other; `score_of` is the score on val, None of a failure."""
+    told: list[Told] = []
+    while attempts := search.pending(told):
+        told += [Told(attempt, score_of(attempt)) for attempt in attempts]
+    return told
+
+
+def rungs(settings: SearchSettings, updates: int, every: int) -> tuple[int, ...]:
+    """Lengths of the trainings of successive halving, the last one whole (Jamieson and Talwalkar 2016).
+
+    Each is a training of its own, whose schedule runs to its end; all are multiples of `every`, so that they
+    end with a validation.
+    """
+    found = {updates}
+    length = updates // settings.keep
+    while settings.pruning == "halving" and length >= every and len(found) < 3:
+        found.add(length // every * every)
+        length //= settings.keep
+    return tuple(sorted(found))
+
+
+def _mark(attempt: Attempt) -> str:
+    """Attempts with the same mark are the same training, which is never done twice."""
+    return json.dumps([attempt.changes, attempt.updates], sort_keys=True)

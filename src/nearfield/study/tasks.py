@@ -1,0 +1,166 @@
+"""What one task of a study does: a training and its evaluation, or the plain spaces that stand beside them.
+
+A task may be killed at any moment and begun again, by whichever worker: it goes on from what lies in its
+folder and ends with the same bits. What has ended, well or badly, is never done again; to have a failed task
+tried once more, remove its folder and the study's journal.
+"""
+
+import contextlib
+import errno
+import json
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
+
+from nearfield.core.errors import NearfieldError, WorkError
+from nearfield.core.files import sweep, write_json
+from nearfield.data.locks import locked
+from nearfield.evaluation.findings import EvaluationSettings
+from nearfield.runs.clips import write_clips
+from nearfield.runs.events import Event, Note, Watcher, nobody
+from nearfield.runs.folder import Folder
+from nearfield.runs.judge import judge, plain_spaces, random_encoder
+from nearfield.runs.launch import Request, launch, open_collection
+from nearfield.runs.recipe import Recipe
+from nearfield.runs.workbench import Workbench
+from nearfield.study.engines.engine import THREADS, failed, task_folder
+from nearfield.study.plan import Plan
+from nearfield.study.records import Outcome, Task
+
+BASELINES = "baselines"
+"""Stands in a task where the name of an arm would."""
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)
+"""Errors that say nothing of the arm."""
+
+
+def perform(
+    plan: Mapping[str, Any], data: str, folder: Path, task: Task, device: str, watch: Watcher = nobody
+) -> Outcome:
+    """Trains (or goes on training) and evaluates, in the task's folder below `folder`, that of the study.
+
+    A training that fails is an outcome, with its cause: loss that is no number, memory, data, settings.
+    Raises WorkError where the machine is in trouble (a full disk), which no arm is to blame for, and
+    KeyboardInterrupt after Ctrl-C, with everything on the disk that going on needs.
+    """
+    place = task_folder(folder, task)
+    begun = time.monotonic()
+    # A worker whose parent was killed may live for a moment more: two must never write to one folder.
+    with locked(place.parent / f".{place.name}.lock"):
+        if (place / "failed.json").is_file():
+            cause = json.loads((place / "failed.json").read_text(encoding="utf-8"))["cause"]
+            return Outcome(task, "failed", cause)
+        if _is_finished(place, task):
+            return Outcome(task, "done")
+        sweep(place)
+        try:
+            with _threads(THREADS):
+                _work(Plan.of(plan), data, place, task, device, _Listener(place, watch))
+        except Exception as error:
+            if _is_machine(error):
+                raise WorkError(
+                    f"{place}: {error}. Put that right and start the study again: it goes on from here."
+                ) from error
+            trace = "" if isinstance(error, NearfieldError) else traceback.format_exc()
+            return failed(folder, task, _cause(error), trace, time.monotonic() - begun)
+    return Outcome(task, "done", seconds=time.monotonic() - begun)
+
+
+def _work(plan: Plan, data: str, place: Path, task: Task, device: str, watch: Watcher) -> None:
+    if task.arm == BASELINES:
+        is_first = task.seed == plan.seeds.start
+        _score_baselines(plan.recipe_of(plan.reference), data, place, task.seed, is_first, watch)
+        return
+    run = Folder(place)
+    if not run.is_trained:
+        recipe = _as_begun(plan.recipe_of(task.arm), run)
+        launch(Request(recipe, data, place, task.seed, device, resume=run.is_started), watch)
+    judge(run, watch=watch, with_baselines=False)
+
+
+def _as_begun(recipe: Recipe, run: Folder) -> Recipe:
+    """`recipe` with the arithmetic that the run was begun in, where the recipe leaves it to the machine."""
+    if recipe.train.precision != "auto" or not run.is_started:
+        return recipe
+    begun = {"precision": run.recipe().train.precision}
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=begun)})
+
+
+def _score_baselines(
+    recipe: Recipe, data: str, place: Path, seed: int, is_first: bool, watch: Watcher
+) -> None:
+    """{name}.json and {name}.clips.parquet for each space, then result.json with the metrics of all.
+
+    Plain spaces know no chance of training, so they are scored with the first seed only.
+    """
+    collection = open_collection(data, recipe, allow_leak=False, watch=watch)
+    bench = Workbench.build(recipe, collection, seed, watch)
+    bench.fit_normalisation(bench.sampler(), torch.device("cpu"))
+    splits = {side: collection.rows(side) for side in ("train", "val", "test")}
+    settings = EvaluationSettings()
+    spaces = dict(plain_spaces(bench, splits, settings, watch)) if is_first else {}
+    spaces["random_encoder"] = random_encoder(bench, splits, settings)
+    metrics: dict[str, float] = {}
+    for name, result in spaces.items():
+        write_clips(place / f"{name}.clips.parquet", collection, bench.facts.label_names, result.clips)
+        write_json(place / f"{name}.json", result.plain())
+        metrics |= result.prefixed(f"baseline/{name}")
+    write_json(place / "result.json", {"metrics": metrics, "spaces": list(spaces)})
+
+
+def _is_finished(place: Path, task: Task) -> bool:
+    return (place / "result.json").is_file() if task.arm == BASELINES else Folder(place).is_judged
+
+
+class _Listener:
+    """Passes events on and keeps the warnings among them in warnings.json, each once, as they come.
+
+    Kept at once and not at the end: what a training said before it was killed is not said again after it.
+    """
+
+    def __init__(self, place: Path, watch: Watcher) -> None:
+        self.path, self.watch = place / "warnings.json", watch
+        is_there = self.path.is_file()
+        self.said: list[str] = json.loads(self.path.read_text(encoding="utf-8")) if is_there else []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Note) and event.is_warning and event.text not in self.said:
+            self.said.append(event.text)
+            write_json(self.path, self.said)
+        self.watch(event)
+
+
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Computes with so many threads, whatever the environment says."""
+    before = torch.get_num_threads()
+    with threadpool_limits(number):
+        torch.set_num_threads(number)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def _is_machine(error: BaseException | None) -> bool:
+    """Whether trouble of the machine is at the root of an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _MACHINE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _cause(error: Exception) -> str:
+    """In a sentence or two that a person can read."""
+    if isinstance(error, NearfieldError):
+        return str(error)
+    said = str(error).strip().split("\n")[0].rstrip(".")
+    lacks_memory = isinstance(error, RuntimeError) and ("can't allocate" in said or "out of memory" in said)
+    if lacks_memory or isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return f"The training ran out of memory: {said or 'no more could be had'}."
+    return f"A fault of the program: {type(error).__name__}: {said}"

@@ -1,0 +1,94 @@
+"""How arms, settings and numbers are called, the same in every sentence, table and figure of a study."""
+
+import math
+
+from nearfield.study.records import ArmFacts, StudyFacts
+
+BASELINES = {
+    "chance": "chance",
+    "mfcc_stats": "MFCC statistics",
+    "logmel_stats": "log-mel statistics",
+    "pixels": "plain pixels",
+    "random_encoder": "an untrained encoder",
+}
+"""The plain spaces that stand beside the arms, in the order of tables."""
+
+_VAGUE = {"size", "strength", "width", "blocks", "probability", "train", "low", "high", "scale", "of"}
+"""Keys that say nothing without their section: "embedding size", but "margin"."""
+
+_SPELT = {"lr": "learning rate", "fft": "FFT size"}
+
+
+def factor(key: str) -> str:
+    """A dotted recipe key in words: "loss.margin" -> "margin", "embedding.size" -> "embedding size"."""
+    section, _, last = key.rpartition(".")
+    section = section.rpartition(".")[2].replace("_", " ")
+    if last == "kind" and section:
+        return section
+    words = _SPELT.get(last, last.replace("_", " "))
+    return f"{section} {words}" if last in _VAGUE and section else words
+
+
+def number(text: str) -> float | None:
+    """The number that `text` spells, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def label(facts: StudyFacts, name: str) -> str:
+    """What an arm (by id) or a baseline ("baseline/mfcc_stats") is called in a sentence: "margin 0.3"."""
+    if name.startswith("baseline/"):
+        plain = name.removeprefix("baseline/")
+        return BASELINES.get(plain, plain)
+    for each in facts.arms:
+        if each.arm.id == name:
+            return _arm_label(facts, each)
+    return name
+
+
+def _arm_label(facts: StudyFacts, each: ArmFacts) -> str:
+    name = each.arm.name
+    says_little = number(name) is not None or name.lower() in ("true", "false", "null", "none")
+    return f"{factor(facts.varied[0])} {name}" if len(facts.varied) == 1 and says_little else name
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital letter, unless it begins with a name that would change by it ("nt_xent")."""
+    first = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if first.isalpha() else text
+
+
+def digits(facts: StudyFacts) -> int:
+    """Decimals of the judge: one more than the smallest difference that matters has; 2 to 5."""
+    return min(5, max(2, math.ceil(-math.log10(facts.meaningful)) + 1)) if facts.meaningful > 0 else 3
+
+
+def plain(value: float, decimals: int = 3) -> str:
+    """A measured number with a true minus sign; large ones get fewer decimals."""
+    decimals = decimals if abs(value) < 10 else max(0, decimals - 2)
+    text = f"{value:.{decimals}f}".replace("-", "−")
+    return text if text.strip("−0.") else text.lstrip("−")
+
+
+def signed(value: float, decimals: int = 3) -> str:
+    """A difference, always with its sign: "+0.012"."""
+    text = plain(value, decimals)
+    return text if text.startswith("−") else f"+{text}"
+
+
+def chance(p: float) -> str:
+    """A p value as "= 0.034" or "< 0.001"; never zero."""
+    return f"= {p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def listed(words: list[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "none"
+
+
+def count(n: int, noun: str) -> str:
+    """ "1 seed", "5 seeds"."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith('ss') else 's'}"

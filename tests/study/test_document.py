@@ -1,0 +1,360 @@
+"""One content in four forms: the same words everywhere, nothing from outside, nothing beyond the records."""
+
+import io
+import json
+import re
+from dataclasses import asdict, replace
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pypdf import PdfReader
+
+from nearfield.core.errors import RequestError
+from nearfield.study import document as room
+from nearfield.study.claims import Claim
+from nearfield.study.document import facts_from_json, write_documents
+from nearfield.study.document.content import Content, Items, Paragraph, Picture, Table
+from nearfield.study.document.html import html
+from nearfield.study.document.markdown import markdown
+from nearfield.study.document.next_steps import next_steps
+from nearfield.study.document.pdf import pdf
+from nearfield.study.document.sections import document
+from nearfield.study.document.tables import results_tables, settings_table, verdict_table
+from nearfield.study.overclaims import check_overclaims
+from nearfield.study.records import Arm, StudyFacts
+from tests.study.sample import PLAIN, sample_conclusion, sample_facts
+
+FACTS = sample_facts()
+INTRODUCTIONS = {"loss.margin": "Too small a margin is met at once. Too large a margin is worse: never met."}
+FILES = ("facts.json", "study.html", "study.md", "study.pdf")
+
+
+class Reader(HTMLParser):
+    """The text of a page, its claims, and whatever it would load from elsewhere."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text, self.claims, self.loads, self.open = "", [], [], 0  # type: ignore[var-annotated]
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.loads += [value for key, value in given.items() if key in ("src", "href", "srcset")]
+        if given.get("class") == "claim":
+            self.claims.append((given["data-one"], given["data-other"]))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text)
+
+
+@cache
+def whole() -> Content:
+    return document(FACTS, INTRODUCTIONS)
+
+
+def all_claims() -> list[Claim]:
+    rows: list[Any] = []
+    for block in whole().blocks():
+        rows += (
+            block.items if isinstance(block, Items) else [block.parts] if isinstance(block, Paragraph) else []
+        )
+    return [part for parts in rows for part in parts if isinstance(part, Claim)]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    write_documents(FACTS, folder, INTRODUCTIONS)
+    return folder
+
+
+def test_equal_facts_give_equal_bytes(written: Path, tmp_path: Path) -> None:
+    shuffled = dict(reversed(FACTS.recipe.items()))
+    write_documents(sample_facts(recipe=shuffled), tmp_path, INTRODUCTIONS)
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (written / name).read_bytes(), name
+    assert sorted(path.name for path in written.iterdir()) == sorted(FILES)
+
+
+def test_a_document_again_from_its_own_facts_is_the_same(written: Path, tmp_path: Path) -> None:
+    facts = facts_from_json(json.loads((written / "facts.json").read_text()))
+    assert facts == FACTS
+    write_documents(facts, tmp_path, INTRODUCTIONS)
+    assert (tmp_path / "study.html").read_bytes() == (written / "study.html").read_bytes()
+
+
+def test_facts_that_do_not_fit_are_named() -> None:
+    with pytest.raises(RequestError, match="judge"):
+        facts_from_json({**asdict(FACTS), "judge": None})
+
+
+def test_the_page_needs_no_network_and_names_no_folder(written: Path) -> None:
+    page = (written / "study.html").read_text()
+    assert all(load.startswith("#") for load in Reader(page).loads)
+    assert "@import" not in page
+    assert "url(http" not in page
+    assert "<script" not in page
+    assert str(written) not in page
+    assert "/work/" not in page
+
+
+def test_the_paper_carries_no_date(written: Path) -> None:
+    information = PdfReader(written / "study.pdf").metadata
+    assert information is not None
+    assert information.title == "Study doc: Margin of the triplet loss"
+    assert "/CreationDate" not in information
+    assert "/ModDate" not in information
+
+
+def test_page_paper_and_short_form_say_the_same(written: Path) -> None:
+    content = whole()
+    page = squeezed(Reader((written / "study.html").read_text()).text)
+    paper = squeezed("".join(each.extract_text() for each in PdfReader(written / "study.pdf").pages))
+    paper = paper.replace("ﬀ", "ff").replace("ﬁ", "fi")
+    for claim in all_claims():
+        assert squeezed(claim.text) in page
+    for block in content.blocks():
+        if isinstance(block, Table | Picture):
+            assert squeezed(block.caption) in page
+        if isinstance(block, Table):
+            for row in block.rows:
+                for cell in row.cells:
+                    assert squeezed(cell) in page
+                    assert squeezed(cell) in paper or len(cell) > 20, cell
+    for section in content.sections:
+        assert squeezed(section.title) in page
+        assert squeezed(section.title) in paper
+    short = (written / "study.md").read_text()
+    assert "**Recommended: margin 0.5**" in short
+    assert "| **margin 0.5** |" in short
+    assert "[0.757, 0.805]** |" in short
+
+
+def test_claims_in_the_page_name_the_records_they_rest_on(written: Path) -> None:
+    found = Reader((written / "study.html").read_text()).claims
+    records = {(each.one, each.other) for each in FACTS.conclusion.comparisons}
+    assert len(found) == len(all_claims()) > 15
+    assert all(pair in records or pair[::-1] in records for pair in found)
+
+
+def test_the_form_is_that_of_the_source_documents() -> None:
+    content = whole()
+    assert content.title.startswith("Study doc: ")
+    assert [section.title for section in content.sections if section.numbered] == [
+        "Introduction",
+        "Hyperparameters",
+        "Results",
+        "Conclusion",
+        "Next steps",
+    ]
+    pictures = [block.name for block in content.blocks() if isinstance(block, Picture)]
+    assert pictures == ["judge", "loss", "active", "val-recall_at_1", "centroids", "pca", "umap"]
+
+
+def test_the_table_of_settings_is_whole_and_marks_what_varies() -> None:
+    rows = settings_table(FACTS).rows
+    assert [row.cells[0] for row in rows if row.style == "block"] == [
+        "general",
+        "data",
+        "feature",
+        "network",
+        "learning",
+    ]
+    assert [row.cells for row in rows if row.style == "marked"] == [
+        ("loss.margin", "[0.3, 0.5, 0.7, 1, 2, 10]")
+    ]
+    named = {row.cells[0] for row in rows}
+    assert {"optimizer.lr", "sampler.per_class", "feature.window_ms", "augment.1", "embedding.size"} <= named
+
+
+def test_baselines_stand_in_every_table_of_results() -> None:
+    for table in results_tables(FACTS):
+        assert [row.cells[0] for row in table.rows if row.style == "baseline"] == [
+            "chance",
+            "MFCC statistics",
+            "log-mel statistics",
+            "an untrained encoder",
+        ]
+        assert len(table.rows) == 6 + len(PLAIN)
+
+
+def test_the_abstract_says_which_baselines_are_not_beaten() -> None:
+    facts = sample_facts(arms=LIGHT, conclusion=replace(FACTS.conclusion, recommended="margin-2"))
+    opening = document(facts, {}).abstract[0]
+    assert isinstance(opening, Paragraph)
+    said = "".join(part if isinstance(part, str) else part.text for part in opening.parts)
+    assert "Between margin 2 and MFCC statistics nothing is decided" in said
+
+
+def test_the_failed_run_is_shown() -> None:
+    text = html(whole())
+    assert "4 (1 failed)" in text
+    assert text.count("The loss became NaN at update 118.") == 2
+
+
+def test_verdicts_stand_with_their_evidence() -> None:
+    rows = {row.cells[0]: row for row in verdict_table(FACTS).rows}
+    assert rows["margin 0.5"].style == "marked"
+    assert rows["margin 2"].cells[2:] == (
+        "worse",
+        "margin 0.5",
+        "−0.059 [−0.078, −0.040]",
+        "< 0.001",
+        "5 × 40",
+    )
+    assert rows["margin 10"].cells[2:] == ("not comparable", "—", "—", "—", "—")
+
+
+LIGHT = tuple(
+    replace(each, maps=(), centroid_distances=(), runs=tuple(replace(run, curves={}) for run in each.runs))
+    for each in FACTS.arms
+)
+VARIANTS: dict[str, StudyFacts] = {
+    "open": FACTS,
+    "decided": sample_facts(arms=LIGHT, conclusion=sample_conclusion(decided=True)),
+    "no source": sample_facts(arms=LIGHT, source=None, reduced="", deviations=()),
+    "source without a preference": sample_facts(
+        arms=LIGHT, source=replace(FACTS.source, prefers="", over=()) if FACTS.source else None
+    ),
+    "nothing compared": sample_facts(
+        arms=LIGHT,
+        conclusion=replace(
+            FACTS.conclusion, comparisons=(), verdicts=(), recommended=None, recommended_because=""
+        ),
+        seeds=(0, 1),
+    ),
+    "nothing finished": sample_facts(
+        arms=tuple(
+            replace(
+                each,
+                runs=tuple(replace(run, state="failed", curves={}) for run in each.runs),
+                measures={},
+                classes=(),
+                centroid_distances=(),
+                maps=(),
+            )
+            for each in FACTS.arms
+        ),
+        conclusion=replace(FACTS.conclusion, estimates={}, comparisons=(), verdicts=(), recommended=None),
+        baselines={},
+    ),
+    "one arm": sample_facts(
+        arms=FACTS.arms[:1],
+        conclusion=replace(FACTS.conclusion, comparisons=(), verdicts=FACTS.conclusion.verdicts[:1]),
+    ),
+    "named arms": sample_facts(
+        varied=("loss.kind", "loss.scale"),
+        arms=tuple(
+            replace(each, arm=replace(each.arm, name=f"better_{i} <b>*", changes={"loss.scale": i}))
+            for i, each in enumerate(LIGHT)
+        ),
+    ),
+    "words that compare as names": sample_facts(
+        title="Which gain is better?",
+        varied=("augment.gain",),
+        held="the same best effort",
+        arms=tuple(
+            replace(each, maps=tuple(replace(m, labels=("always best",) * len(m.labels)) for m in each.maps))
+            for each in FACTS.arms
+        ),
+    ),
+    "a search": sample_facts(
+        arms=LIGHT,
+        search={"method": "tpe", "trials": [{"margin": 0.1, "val": 0.7}, {"margin": 0.2, "val": 0.72}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+def test_no_document_says_more_than_its_records(kind: str, tmp_path: Path) -> None:
+    facts = VARIANTS[kind]
+    content = document(facts, INTRODUCTIONS)
+    assert check_overclaims(content.own_text(), facts) == []
+    write_documents(facts, tmp_path, INTRODUCTIONS)
+    assert (tmp_path / "study.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_document_that_overclaims_says_so_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def boasting(facts: StudyFacts, introductions: Any) -> Any:
+        return replace(whole(), abstract=(Paragraph(("Margin 0.5 outperforms all others.",)),))
+
+    monkeypatch.setattr(room, "document", boasting)
+    beyond = write_documents(FACTS, tmp_path)
+    assert any("Margin 0.5 outperforms" in each for each in beyond)
+    assert "do not rely on them" in (tmp_path / "study.html").read_text()
+
+
+def test_words_of_others_are_shown_and_not_checked() -> None:
+    content = whole()
+    assert "is better than all others" in html(content)
+    assert "is better than all others" not in content.own_text()
+    assert "Too large a margin is worse" not in content.own_text()
+
+
+def test_markup_in_names_stays_text() -> None:
+    content = document(VARIANTS["named arms"], {})
+    page = html(content)
+    assert "<b>*" not in page
+    assert "&lt;b&gt;*" in page
+    assert "\\<b>\\*" in markdown(content)
+
+
+def steps(facts: StudyFacts) -> str:
+    return "\n".join("".join(p if isinstance(p, str) else p.text for p in step) for step in next_steps(facts))
+
+
+def test_next_steps_follow_from_the_results() -> None:
+    said = steps(FACTS)
+    assert "margin 0.5 against margin 1" in said
+    assert "about 9 more seeds for every arm, 54 further trainings" in said
+    assert "add seeds first" in said
+    assert "Margin 10: 1 of 5 trainings failed (seed 3)" in said
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [("margin-0.3", "smallest tried: go on to 0.18"), ("margin-10", "largest tried: go on to 50")],
+)
+def test_the_edge_of_the_range_asks_for_more(chosen: str, expected: str) -> None:
+    assert expected in steps(sample_facts(conclusion=replace(FACTS.conclusion, recommended=chosen)))
+
+
+def test_a_baseline_that_is_not_beaten_is_named() -> None:
+    said = steps(sample_facts(conclusion=replace(FACTS.conclusion, recommended="margin-2")))
+    assert "Between margin 2 and an untrained encoder nothing is decided" in said
+    assert "find a recipe that clears an untrained encoder" in said
+
+
+def test_the_shares_of_variance_say_whether_seeds_or_groups_help() -> None:
+    wide = tuple(replace(each, parts=replace(each.parts, group=0.2)) for each in FACTS.conclusion.comparisons)
+    assert "add test groups first" in steps(
+        sample_facts(conclusion=replace(FACTS.conclusion, comparisons=wide))
+    )
+
+
+@pytest.mark.parametrize(("extra", "suspected"), [(0.0, False), (0.1, True)])
+def test_an_interaction_is_suspected_where_means_do_not_add_up(extra: float, suspected: bool) -> None:
+    means = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4 + extra}
+    keys = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    arms = tuple(
+        replace(FACTS.arms[0], arm=Arm(name, name, {"loss.margin": x, "embedding.size": y}))
+        for name, (x, y) in zip(means, keys, strict=True)
+    )
+    some = FACTS.conclusion.estimates["margin-0.5"]
+    estimates = {name: replace(some, mean=mean) for name, mean in means.items()}
+    conclusion = replace(FACTS.conclusion, estimates=estimates, comparisons=(), recommended=None)
+    facts = sample_facts(varied=("loss.margin", "embedding.size"), arms=arms, conclusion=conclusion)
+    assert ("do not add up" in steps(facts)) == suspected
+
+
+def test_the_template_survives_text_that_looks_like_typst() -> None:
+    odd = replace(whole(), title="#panic() $x$ [*] \\ @ref", question="`raw` _it_ <label>")
+    made = pdf(odd)
+    assert "#panic()" in PdfReader(io.BytesIO(made)).pages[0].extract_text()

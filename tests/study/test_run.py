@@ -1,0 +1,267 @@
+"""The whole of a study: trained, stopped at any moment, gone on with, looked at, written down."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nearfield.core.errors import RequestError
+from nearfield.core.files import digest
+from nearfield.study.document import facts_from_json
+from nearfield.study.records import StudyFacts
+from nearfield.study.run import Standing, Study
+from tests.study import trainings
+
+KILLS = int(os.environ.get("NEARFIELD_KILLS", "4"))
+"""How often the kill test kills."""
+PAPERS = ("facts.json", "study.html", "study.pdf", "study.md")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with sounds, a recipe and a study."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "sounds").mkdir()
+    trainings.sounds(folder / "sounds")
+    trainings.plan(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(place: Path) -> tuple[Study, StudyFacts, list[Standing]]:
+    """The study, done without interruption."""
+    told: list[Standing] = []
+    study = begin(place, place / "whole")
+    return study, study.run(progress=told.append), told
+
+
+def begin(place: Path, out: Path, *changes: str) -> Study:
+    return Study.begin(place / "study.yaml", str(place / "sounds"), out, changes)
+
+
+def work(place: str, out: str) -> None:
+    """In a process of its own."""
+    begin(Path(place), Path(out)).run()
+
+
+def trained(folder: Path) -> dict[str, int]:
+    """When each run got its weights."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.glob("runs/*/*/weights.safetensors")}
+
+
+def test_every_arm_is_trained_with_every_seed_and_written_down(
+    finished: tuple[Study, StudyFacts, list[Standing]],
+) -> None:
+    study, facts, told = finished
+    assert len(trained(study.folder)) == 6
+    assert [arm.arm.name for arm in facts.arms] == ["0.3", "0.6"]
+    assert all(run.state == "done" for arm in facts.arms for run in arm.runs)
+    assert facts.conclusion.comparisons[0].seeds == 3
+    assert facts.conclusion.comparisons[0].groups == facts.data["groups"]["test"]
+    assert {"mfcc_stats", "logmel_stats", "random_encoder", "chance"} <= facts.baselines.keys()
+    assert told[-1].wanted == len(told[-1].outcomes) == 9
+    for name in PAPERS:
+        assert (study.folder / name).stat().st_size > 1000
+
+
+def test_the_means_are_those_of_the_runs(finished: tuple[Study, StudyFacts, list[Standing]]) -> None:
+    study, facts, _ = finished
+    for arm in facts.arms:
+        for run in arm.runs:
+            plain = json.loads((study.folder / f"runs/{arm.arm.id}/seed-{run.seed}/result.json").read_text())
+            found = facts.conclusion.estimates[arm.arm.id].per_seed[facts.seeds.index(run.seed)]
+            assert found == pytest.approx(plain["metrics"]["probe/accuracy"])
+
+
+def test_facts_are_what_the_document_holds(finished: tuple[Study, StudyFacts, list[Standing]]) -> None:
+    study, facts, _ = finished
+    plain = json.loads((study.folder / "facts.json").read_text())
+    assert facts_from_json(plain).conclusion.verdicts == facts.conclusion.verdicts
+
+
+def test_a_finished_study_trains_nothing_and_writes_the_same(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    study, _, _ = finished
+    before, papers = trained(study.folder), {name: digest(study.folder / name) for name in PAPERS}
+    begin(place, study.folder).run()
+    assert trained(study.folder) == before
+    Study.existing(study.folder).report()
+    assert {name: digest(study.folder / name) for name in PAPERS} == papers
+
+
+@pytest.mark.slow
+def test_a_study_killed_at_any_moment_ends_with_the_same_document(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    """NEARFIELD_KILLS=50 for more moments."""
+    study, _, _ = finished
+    out, chance, kills = place / "broken", random.Random(4), 0
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nearfield.study.run", "nearfield.study.tasks"])
+    while not (out / "study.pdf").is_file():
+        child = context.Process(target=work, args=(str(place), str(out)))
+        child.start()
+        child.join(chance.uniform(0.3, 6.0) if kills < KILLS else 200)
+        if child.is_alive():
+            assert child.pid is not None
+            child.kill()
+            child.join()
+            kills += child.exitcode == -signal.SIGKILL
+        else:
+            assert child.exitcode == 0
+    assert kills >= min(KILLS, 2)
+    assert trainings.bits(out) == trainings.bits(study.folder)
+    assert {name: digest(out / name) for name in PAPERS} == {
+        name: digest(study.folder / name) for name in PAPERS
+    }
+
+
+def test_what_the_plan_says_otherwise_later_is_a_deviation(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    import shutil
+
+    study, _, _ = finished
+    copy = place / "changed"
+    shutil.copytree(study.folder, copy)
+    facts = begin(place, copy, "meaningful=0.2").run()
+    assert facts.deviations == ("meaningful: 0.2, planned 0.05.",)
+    assert "planned 0.05" in (copy / "study.html").read_text()
+
+
+def test_a_plan_that_would_give_finished_runs_another_meaning_is_refused(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    study, _, _ = finished
+    with pytest.raises(RequestError, match="begun with another recipe"):
+        begin(place, study.folder, "train.updates=5")
+    with pytest.raises(RequestError, match="begun with --data"):
+        Study.begin(place / "study.yaml", "elsewhere", study.folder)
+    with pytest.raises(RequestError, match=r"has no plan\.json"):
+        Study.existing(place / "nothing")
+    with pytest.raises(RequestError, match="holds other things"):
+        begin(place, place)
+
+
+def test_half_a_study_reports_the_seeds_it_has(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    study, _, _ = finished
+    half = place / "half"
+    (half / "runs").mkdir(parents=True)
+    (half / "runs").rmdir()
+    (half / "runs").symlink_to(study.folder / "runs")
+    (half / "plan.json").write_bytes((study.folder / "plan.json").read_bytes())
+    lines = (study.folder / "journal.jsonl").read_text().splitlines(keepends=True)
+    (half / "journal.jsonl").write_text("".join(lines[:7]))
+    facts = Study.existing(half).report()
+    assert facts.seeds == (0, 1)
+    assert "2 of 3 planned seeds are finished." in facts.deviations
+    assert not facts.conclusion.comparisons
+    (half / "journal.jsonl").write_text("".join(lines[:2]))
+    with pytest.raises(RequestError, match="no seed is finished for every arm"):
+        Study.existing(half).report()
+
+
+class Pretends:
+    """An engine whose tasks leave the scores that a test wants."""
+
+    def __init__(self, study: Study, gap: float) -> None:
+        self.study, self.gap = study, gap
+        self.kind = "pretends"
+
+    def build(self) -> "Pretends":
+        return self
+
+    def run(self, work: Any, tasks: Any, done: Any, watch: Any) -> None:
+        import shutil
+
+        import pandas as pd
+
+        from nearfield.study.engines.engine import task_folder
+        from nearfield.study.records import Outcome, Task
+
+        whole = self.study.folder.parent / "whole"
+        for task in tasks:
+            source = task_folder(whole, replace(task, seed=task.seed % 3))
+            target = task_folder(work.folder, Task(task.arm, task.seed))
+            shutil.copytree(source, target)
+            clips = target / "clips.parquet"
+            if clips.is_file():
+                table = pd.read_parquet(clips)
+                shift = self.gap * (task.arm == "margin-0.6")
+                noise = 0.01 * ((task.seed * 7) % 5 - 2) * (1 if task.arm == "margin-0.6" else -1)
+                table["probe/accuracy"] = 0.5 + shift + noise
+                table.to_parquet(clips)
+            done(Outcome(task, "done"))
+
+
+def test_seeds_are_added_until_it_is_decided(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    seeds = "seeds={at_least: 3, at_most: 8, until: decided}"
+    clear = begin(place, place / "clear", seeds)
+    facts = clear.run(Pretends(clear, 0.3))  # type: ignore[arg-type]
+    assert facts.seeds == (0, 1, 2)
+    assert [verdict.word for verdict in facts.conclusion.verdicts] == ["worse", "best"]
+    open_ended = begin(place, place / "open", seeds, "meaningful=0.0001")
+    facts = open_ended.run(Pretends(open_ended, 0.0))  # type: ignore[arg-type]
+    assert facts.seeds == tuple(range(8))
+    assert {verdict.word for verdict in facts.conclusion.verdicts} == {"undecided"}
+
+
+def test_a_failed_training_stands_in_the_document(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    import shutil
+
+    from nearfield.study.journal import Journal
+    from nearfield.study.records import Outcome, Task
+
+    study, _, _ = finished
+    copy = place / "failed"
+    shutil.copytree(study.folder, copy)
+    with Journal.open(copy / "journal.jsonl") as journal:
+        journal.add_outcome(
+            Outcome(Task("margin-0.6", 1), "failed", "update 7: the loss is no longer a number.")
+        )
+    facts = Study.existing(copy).report()
+    assert facts.conclusion.verdicts[1].word == "not_comparable"
+    assert "the loss is no longer a number" in (copy / "study.html").read_text()
+
+
+def test_the_command_line_runs_and_reports(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from typer.testing import CliRunner
+
+    from nearfield.app.cli import app
+
+    study, facts, _ = finished
+    result = CliRunner().invoke(app, ["study", "report", str(study.folder), "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["plan_hash"] == facts.plan_hash
+    asked = [
+        "study",
+        "run",
+        str(place / "study.yaml"),
+        "--data",
+        str(place / "sounds"),
+        "--out",
+        str(study.folder),
+    ]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 0
+    assert "study.html" in result.stdout
+    result = CliRunner().invoke(app, [*asked, "--dry-run", "--json"])
+    assert result.exit_code == 0
+    plain = json.loads(result.stdout)
+    assert plain["runs"] == [6]
+    assert 0 < plain["seconds"][0] < 600

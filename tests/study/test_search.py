@@ -1,0 +1,137 @@
+"""Searches on a function that is known: what is asked, resumption at every point, what is trained again."""
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+
+from nearfield.core.errors import RequestError
+from nearfield.runs.recipe import Recipe
+from nearfield.study.ranges import SearchSettings, resolve
+from nearfield.study.search import Attempt, Search, Told, explore, rungs
+
+RECIPE = Recipe.of({"train": {"updates": 900, "validate_every": 50}})
+SPACE: dict[str, Any] = {
+    "optimizer.lr": {"low": 1e-5, "high": 1e-1, "log": True},
+    "embedding.size": {"low": 8, "high": 128},
+    "miner.kind": ["all", "semihard"],
+}
+
+
+def search(**keys: Any) -> Search:
+    settings = SearchSettings.model_validate({"method": "tpe", "trials": 24, "space": SPACE} | keys)
+    return Search(resolve(settings, RECIPE, "study"), RECIPE)
+
+
+def score(attempt: Attempt) -> float:
+    """Best, 0, at a rate of 1e-3, 64 numbers and the miner all; worse for short trainings."""
+    changes: dict[str, Any] = attempt.changes
+    off: float = (math.log10(changes["optimizer.lr"]) + 3) ** 2 + (changes["embedding.size"] / 64 - 1) ** 2
+    return -off - float(changes["miner.kind"] != "all") - 0.01 * (900 / attempt.updates - 1)
+
+
+def test_values_have_the_settings_own_types_and_lie_in_range() -> None:
+    for told in explore(search(method="random"), score):
+        changes = told.attempt.changes
+        assert list(changes) == list(SPACE)
+        assert isinstance(changes["embedding.size"], int)
+        assert 8 <= changes["embedding.size"] <= 128
+        assert 1e-5 <= changes["optimizer.lr"] <= 1e-1
+        RECIPE.changed(changes)
+
+
+def test_ends_and_choices_come_from_the_setting_where_they_are_left_out() -> None:
+    space = {"embedding.size": {"high": 16}, "embedding.normalise": {}, "miner.kind": ["all"]}
+    found = search(space=space).settings.space
+    assert (found["embedding.size"].low, found["embedding.size"].whole) == (2, True)
+    assert found["embedding.normalise"].choices == (False, True)
+    literal = search(space={"loss.reduction": {}}).settings.space["loss.reduction"]
+    assert set(literal.choices) == {"mean", "non_zero_mean"}
+
+
+def test_tpe_comes_nearer_than_chance() -> None:
+    best = [
+        max(each.score or -9 for each in explore(search(method=method, trials=40), score))
+        for method in ("random", "tpe")
+    ]
+    assert best[1] > best[0]
+    assert best[1] > -0.2
+
+
+def test_a_grid_tries_every_point_once() -> None:
+    space = {"embedding.size": {"low": 8, "high": 32, "step": 8}, "optimizer.lr": [0.1, 0.01]}
+    tried = [
+        told.attempt.changes for told in explore(search(method="grid", trials=None, space=space), lambda _: 0)
+    ]
+    wanted = itertools.product([8, 16, 24, 32], [0.1, 0.01])
+    assert tried == [{"embedding.size": size, "optimizer.lr": lr} for size, lr in wanted]
+    with pytest.raises(RequestError, match=r"a grid tries all of its 8 points\. Given: 5"):
+        search(method="grid", trials=5, space=space)
+
+
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_a_search_taken_up_again_asks_the_same_trials(method: str) -> None:
+    keys = {"method": method, "trials": 12, "pruning": "halving"}
+    whole = explore(search(**keys), score)
+    for cut in range(len(whole)):
+        rest = list(whole[:cut])
+        again = search(**keys)  # a new process, which knows no more than the journal
+        while attempts := again.pending(rest):
+            rest += [Told(attempt, score(attempt)) for attempt in reversed(attempts)]  # as workers may end
+        assert {(t.attempt.trial, t.attempt.updates, t.score) for t in rest} == {
+            (t.attempt.trial, t.attempt.updates, t.score) for t in whole
+        }
+
+
+def test_halving_goes_on_with_the_best_third() -> None:
+    assert rungs(search(pruning="halving").settings, 900, 50) == (100, 300, 900)
+    assert rungs(search(pruning="halving").settings, 900, 200) == (200, 900)
+    assert rungs(search().settings, 900, 50) == (900,)
+    told = explore(search(method="random", trials=18, pruning="halving"), score)
+    by_rung = {u: [t for t in told if t.attempt.updates == u] for u in (100, 300, 900)}
+    assert [len(rung) for rung in by_rung.values()] == [18, 6, 2]
+    kept = {t.attempt.trial for t in by_rung[300]}
+    worst_kept = min(score(t.attempt) for t in by_rung[100] if t.attempt.trial in kept)
+    assert all(score(t.attempt) <= worst_kept for t in by_rung[100] if t.attempt.trial not in kept)
+
+
+def test_a_trial_that_failed_is_never_a_finalist_and_stops_nothing() -> None:
+    one = search(trials=12)
+    told = explore(one, lambda attempt: None if attempt.trial % 3 == 0 else score(attempt))
+    assert len(told) == 12
+    assert not {arm.id for arm in one.finalists(told)} & {"trial-000", "trial-003", "trial-006", "trial-009"}
+    assert [row["outcome"] for row in one.table(told)["table"]].count("failed") == 4
+    with pytest.raises(RequestError, match="no trial ended with a score"):
+        one.finalists([Told(each.attempt, None) for each in told])
+
+
+def test_the_same_changes_are_trained_once() -> None:
+    space = {"miner.kind": ["all", "semihard"]}
+    told = explore(search(method="random", trials=10, space=space), lambda attempt: float(attempt.trial))
+    assert sorted(each.attempt.changes["miner.kind"] for each in told) == ["all", "semihard"]
+
+
+def test_finalists_are_the_best_the_next_and_the_nearest() -> None:
+    space = {"embedding.size": [8, 16, 24, 32, 40]}
+    values = {8: 0.5, 16: 0.8, 24: 0.1, 32: 0.9, 40: 0.2}
+    one = search(method="grid", trials=None, space=space, final=4)
+    told = explore(one, lambda attempt: values[attempt.changes["embedding.size"]])
+    # 32 is best, 16 the next best; of the best's two neighbours 40 is the better one; then 8 by score.
+    assert [arm.name for arm in one.finalists(told)] == ["32", "16", "40", "8"]
+    assert one.finalists(told)[0].id == "trial-003"
+
+
+def test_no_score_that_was_chosen_by_is_reported() -> None:
+    one = search(trials=8)
+    told = explore(one, score)
+    said = repr(one.finalists(told)) + repr(one.table(told))
+    assert not [each for each in told if f"{each.score:.4f}" in said or repr(each.score) in said]
+    assert one.table(told)["trials"] == 8
+
+
+def test_short_trainings_are_arms_of_their_own() -> None:
+    attempt = Attempt(7, {"loss.margin": 0.5}, 100)
+    assert attempt.arm(900).id == "trial-007-at-100"
+    assert attempt.arm(900).changes == {"loss.margin": 0.5, "train.updates": 100}
+    assert attempt.arm(100).id == "trial-007"
