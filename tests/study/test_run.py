@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import digest
@@ -265,3 +266,41 @@ def test_the_command_line_runs_and_reports(
     plain = json.loads(result.stdout)
     assert plain["runs"] == [6]
     assert 0 < plain["seconds"][0] < 600
+
+
+def test_a_search_reports_its_finalists_with_fresh_seeds(place: Path) -> None:
+    study = {
+        "question": "Which margin and rate?",
+        "recipe": trainings.RECIPE | {"train": {"updates": 8, "validate_every": 4}},
+        "search": {
+            "method": "random",
+            "trials": 4,
+            "space": {"loss.margin": {"low": 0.1, "high": 0.9}},
+            "pruning": "halving",
+            "keep": 2,
+            "final": 2,
+        },
+        "seeds": 3,
+        "judge": "probe/accuracy",
+        "meaningful": 0.05,
+    }
+    (place / "search.yaml").write_text(yaml.safe_dump(study))
+    started = Study.begin(place / "search.yaml", str(place / "sounds"), place / "searched")
+    facts = started.run()
+    assert facts.seeds == (1, 2, 3)
+    assert facts.plan_hash == started.plan.hash
+    names = [arm.arm.id for arm in facts.arms]
+    assert len(names) == 3  # the recipe as it is, and two finalists
+    assert all(name.startswith("trial-") for name in names[1:])
+    assert facts.search["trials"] == 4
+    assert "score" not in json.dumps(facts.search["table"])
+    assert {path.name for path in (place / "searched" / "runs" / names[1]).iterdir() if path.is_dir()} == {
+        "seed-0",
+        "seed-1",
+        "seed-2",
+        "seed-3",
+    }
+    before = trained(place / "searched")
+    again = Study.begin(place / "search.yaml", str(place / "sounds"), place / "searched").run()
+    assert again == facts
+    assert trained(place / "searched") == before

@@ -20,7 +20,7 @@ RECIPE: dict[str, Any] = {
     "embedding": {"size": 8, "dropout": 0.2},
     "sampler": {"kind": "balanced", "classes": 4, "per_class": 4},
     "loss": {"kind": "triplet", "margin": 0.3},
-    "train": {"updates": 12, "checkpoint_seconds": 0},
+    "train": {"updates": 12, "checkpoint_seconds": 0, "precision": "fp32"},
 }
 
 

@@ -126,6 +126,7 @@ class _Board:
     now: str = ""
     scores: dict[Any, float] = field(default_factory=dict)
     said: float = 0.0
+    told: set[tuple[str, str]] = field(default_factory=set)
 
     def progress(self, standing: Any) -> None:
         from nearfield.study.engines.engine import task_folder
@@ -145,7 +146,8 @@ class _Board:
         from nearfield.runs.events import Note
 
         if isinstance(event, Note):
-            if event.is_warning and not self.quiet:
+            if event.is_warning and not self.quiet and (task.arm, event.text) not in self.told:
+                self.told.add((task.arm, event.text))  # once an arm, not once a seed
                 self.live.console.print(
                     f"{task.arm}, seed {task.seed}: {event.text}", style="yellow", markup=False
                 )

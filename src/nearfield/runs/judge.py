@@ -33,6 +33,7 @@ from nearfield.models.embedder import Embedder
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
 from nearfield.runs.clips import write_clips
+from nearfield.runs.device import Precision
 from nearfield.runs.embedding import draws, embed
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
@@ -60,12 +61,14 @@ def judge(
     allow_leak: bool = False,
     watch: Watcher = nobody,
     with_baselines: bool = True,
+    precision: Precision = "fp32",
 ) -> dict[str, Any]:
     """Embeds every clip, scores `split`, and writes vectors.parquet, clips.parquet and, last, result.json
     (own data only).
 
     `data`: other clips than the run was trained on; their labels are judged, nothing is written.
     `with_baselines`: whether plain spaces are scored too; where many runs share their data, once will do.
+    `precision`: of the network; vectors that are kept for use are made in fp32, as `Run.encode` makes them.
     """
     run = Run.load(folder.path)
     environment = folder.environment()
@@ -77,7 +80,7 @@ def judge(
         collection = collection.with_split(folder.split)
         _check_same(collection, environment, watch)
     bench = Workbench.build(run.recipe, collection, environment["seed"], watch, run.embedder)
-    vectors = vectors_of(run.embedder, bench, watch)
+    vectors = vectors_of(run.embedder, bench, watch, precision)
     settings = EvaluationSettings(split=split)
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}
     watch(Stage("measure", 0, 1))
@@ -95,15 +98,20 @@ def judge(
     return plain
 
 
-def random_encoder(bench: Workbench, splits: dict[str, Ints], settings: EvaluationSettings) -> Result:
+def random_encoder(
+    bench: Workbench, splits: dict[str, Ints], settings: EvaluationSettings, precision: Precision = "fp32"
+) -> Result:
     """The space of an encoder that was never trained, its weights drawn from the bench's seed."""
-    return evaluate(vectors_of(untrained(bench), bench), bench.facts, splits, settings)
+    vectors = vectors_of(untrained(bench), bench, precision=precision)
+    return evaluate(vectors, bench.facts, splits, settings)
 
 
-def vectors_of(embedder: Embedder, bench: Workbench, watch: Watcher = nobody) -> Vectors:
+def vectors_of(
+    embedder: Embedder, bench: Workbench, watch: Watcher = nobody, precision: Precision = "fp32"
+) -> Vectors:
     """(N, D): a vector for each clip of the bench's collection."""
     clip_seconds = bench.recipe.data.clip_seconds
-    return embed(embedder, bench.sight, bench.facts.seconds, clip_seconds, watch=watch)
+    return embed(embedder, bench.sight, bench.facts.seconds, clip_seconds, precision, watch)
 
 
 def baselines(

@@ -3,8 +3,9 @@
 import json
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import write_json
@@ -13,11 +14,13 @@ from nearfield.runs.launch import check_teaching, open_collection
 from nearfield.study.document import write_documents
 from nearfield.study.engines import EngineSettings, StudyWork
 from nearfield.study.engines.local import LocalSettings
+from nearfield.study.exploring import chosen, explore
 from nearfield.study.facts import Gathered, gather
 from nearfield.study.introductions import introduction
 from nearfield.study.journal import Journal
 from nearfield.study.plan import Plan
-from nearfield.study.records import Conclusion, Outcome, StudyFacts, Task
+from nearfield.study.records import Outcome, StudyFacts, Task
+from nearfield.study.search import Search, Told
 from nearfield.study.statistics.looks import shares
 from nearfield.study.tasks import BASELINES
 
@@ -89,21 +92,28 @@ class Study:
         """
         self._check_data()
         built = (engine or LocalSettings()).build()
-        work = StudyWork(self.plan.plain(), self.data, self.folder, device)
         with Journal.open(self.folder / "journal.jsonl") as journal:
             self._note_deviations(journal)
-            for look, share in self._looks():
-                wanted = self._tasks(look)
 
-                def done(outcome: Outcome, wanted: Sequence[Task] = wanted) -> None:
+            def train(plan: Plan, tasks: Sequence[Task]) -> None:
+                wanted = len(tasks) + len(journal.outcomes())
+
+                def done(outcome: Outcome) -> None:
                     journal.add_outcome(outcome)
-                    progress(Standing(self.plan, journal.outcomes(), len(wanted)))
+                    progress(Standing(plan, journal.outcomes(), wanted))
 
-                progress(Standing(self.plan, journal.outcomes(), len(wanted)))
-                missing = [task for task in wanted if task not in journal.outcomes()]
-                if missing:
-                    built.run(work, missing, done, watch)
-                if self._is_decided(journal.outcomes(), look, share):
+                progress(Standing(plan, journal.outcomes(), wanted))
+                if tasks:
+                    work = StudyWork(plan.plain(), self.data, self.folder, device)
+                    built.run(work, tasks, done, watch)
+
+            if self.plan.search:
+                explore(self.plan, self.folder, journal.outcomes, train)
+            plan = self._carried(journal.outcomes())
+            assert plan is not None
+            for look, share in _looks(plan):
+                train(plan, [task for task in _tasks(plan, look) if task not in journal.outcomes()])
+                if self._is_decided(plan, journal.outcomes(), look, share):
                     break
         return self.report()
 
@@ -111,17 +121,18 @@ class Study:
         """The document from what is there. Raises RequestError where no seed is finished for every arm."""
         journal = Journal(self.folder / "journal.jsonl")
         outcomes = journal.outcomes()
-        finished = self._finished(outcomes)
-        if not finished:
+        plan = self._carried(outcomes)
+        finished = _finished(plan, outcomes) if plan else 0
+        if not finished or not plan:
             raise RequestError(f"{self.folder}: no seed is finished for every arm yet. Go on: {self.command}")
-        look, share = self._stopped_at(finished, outcomes)
+        look, share = self._stopped_at(plan, finished, outcomes)
         deviations = [entry["text"] for entry in journal.entries("deviation")]
-        if look < self.plan.seeds.at_least:
-            deviations.append(f"{look} of {self.plan.seeds.at_least} planned seeds are finished.")
+        if look < plan.seeds.at_least:
+            deviations.append(f"{look} of {plan.seeds.at_least} planned seeds are finished.")
             watch(Note(deviations[-1], is_warning=True))
-        facts = gather(
-            self.plan, self.folder, outcomes, self.plan.seeds.take(look), share, deviations, self.command
-        )
+        seeds = plan.seeds.take(look)
+        facts = gather(plan, self.folder, outcomes, seeds, share, deviations, self.command)
+        facts = replace(facts, plan_hash=self.plan.hash, search=self._search_table(outcomes))
         texts = {key: text for key in self.plan.varied if (text := introduction(key, self.plan.recipe))}
         for beyond in write_documents(facts, self.folder, texts):
             watch(Note(f"The document says more than its records: {beyond}", is_warning=True))
@@ -140,39 +151,33 @@ class Study:
         collection = open_collection(self.data, self.plan.recipe, allow_leak=False)
         check_teaching(self.plan.recipe_of(self.plan.reference), collection)
 
-    def _looks(self) -> list[tuple[int, float]]:
-        looks = self.plan.seeds.looks()
-        return list(zip(looks, shares(looks), strict=True))
+    def _told(self, outcomes: dict[Task, Outcome]) -> list[Told]:
+        """What is known of the search's trials."""
+        return explore(self.plan, self.folder, lambda: outcomes, lambda plan, tasks: None)
 
-    def _tasks(self, seeds: int) -> list[Task]:
-        """Seed by seed, so that what is there at any moment is balanced; the plain spaces come first."""
-        arms = [BASELINES, *(arm.id for arm in self.plan.arms)]
-        return [Task(arm, seed) for seed in self.plan.seeds.take(seeds) for arm in arms]
+    def _carried(self, outcomes: dict[Task, Outcome]) -> Plan | None:
+        """The plan whose arms are compared: after a search, that of its finalists; None before."""
+        return chosen(self.plan, self._told(outcomes)) if self.plan.search else self.plan
 
-    def _is_decided(self, outcomes: dict[Task, Outcome], look: int, share: float) -> bool:
-        if not self.plan.seeds.until_decided:
+    def _search_table(self, outcomes: dict[Task, Outcome]) -> dict[str, Any]:
+        if not self.plan.search:
+            return {}
+        return Search(self.plan.search, self.plan.recipe).table(self._told(outcomes))
+
+    def _is_decided(self, plan: Plan, outcomes: dict[Task, Outcome], look: int, share: float) -> bool:
+        if not plan.seeds.until_decided:
             return False
-        found = self._conclude(outcomes, look, share)
+        gathered = Gathered(plan, self.folder, outcomes, plan.seeds.take(look))
+        found = gathered.conclusion(plan.judge, share)
         return all(verdict.word != "undecided" for verdict in found.verdicts)
 
-    def _conclude(self, outcomes: dict[Task, Outcome], look: int, share: float) -> Conclusion:
-        seeds = self.plan.seeds.take(look)
-        return Gathered(self.plan, self.folder, outcomes, seeds).conclusion(self.plan.judge, share)
-
-    def _finished(self, outcomes: dict[Task, Outcome]) -> int:
-        """How many seeds have ended for every arm."""
-        count = 0
-        while count < self.plan.seeds.at_most and all(task in outcomes for task in self._tasks(count + 1)):
-            count += 1
-        return count
-
-    def _stopped_at(self, finished: int, outcomes: dict[Task, Outcome]) -> tuple[int, float]:
+    def _stopped_at(self, plan: Plan, finished: int, outcomes: dict[Task, Outcome]) -> tuple[int, float]:
         """The look that the document rests on: the first that decided, else the last that was reached."""
-        reached = [(look, share) for look, share in self._looks() if look <= finished]
+        reached = [(look, share) for look, share in _looks(plan) if look <= finished]
         if not reached:
-            return finished, self._looks()[0][1]
+            return finished, _looks(plan)[0][1]
         for look, share in reached:
-            if self._is_decided(outcomes, look, share):
+            if self._is_decided(plan, outcomes, look, share):
                 return look, share
         return reached[-1]
 
@@ -183,6 +188,26 @@ class Study:
         for text in self.plan.differences(frozen):
             if text not in known:
                 journal.add("deviation", text=text)
+
+
+def _looks(plan: Plan) -> list[tuple[int, float]]:
+    """Numbers of seeds at which one looks, and what each look may spend of the error rate."""
+    looks = plan.seeds.looks()
+    return list(zip(looks, shares(looks), strict=True))
+
+
+def _tasks(plan: Plan, seeds: int) -> list[Task]:
+    """Seed by seed, so that what is there at any moment is balanced; the plain spaces come first."""
+    arms = [BASELINES, *(arm.id for arm in plan.arms)]
+    return [Task(arm, seed) for seed in plan.seeds.take(seeds) for arm in arms]
+
+
+def _finished(plan: Plan, outcomes: dict[Task, Outcome]) -> int:
+    """How many seeds have ended for every arm."""
+    count = 0
+    while count < plan.seeds.at_most and all(task in outcomes for task in _tasks(plan, count + 1)):
+        count += 1
+    return count
 
 
 def _check_compatible(frozen: Plan, plan: Plan, folder: Path) -> None:

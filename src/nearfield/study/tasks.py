@@ -22,6 +22,7 @@ from nearfield.core.files import sweep, write_json
 from nearfield.data.locks import locked
 from nearfield.evaluation.findings import EvaluationSettings
 from nearfield.runs.clips import write_clips
+from nearfield.runs.device import Precision, best_precision
 from nearfield.runs.events import Event, Note, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.judge import judge, plain_spaces, random_encoder
@@ -73,13 +74,19 @@ def perform(
 def _work(plan: Plan, data: str, place: Path, task: Task, device: str, watch: Watcher) -> None:
     if task.arm == BASELINES:
         is_first = task.seed == plan.seeds.start
-        _score_baselines(plan.recipe_of(plan.reference), data, place, task.seed, is_first, watch)
+        _score_baselines(plan.recipe_of(plan.reference), data, place, task.seed, is_first, device, watch)
         return
     run = Folder(place)
     if not run.is_trained:
         recipe = _as_begun(plan.recipe_of(task.arm), run)
         launch(Request(recipe, data, place, task.seed, device, resume=run.is_started), watch)
-    judge(run, watch=watch, with_baselines=False)
+    # In the arithmetic of the training: half the time, and alike for all arms.
+    judge(run, watch=watch, with_baselines=False, precision=_arithmetic(run.recipe(), device))
+
+
+def _arithmetic(recipe: Recipe, device: str) -> Precision:
+    """bf16 or fp32, as the recipe says or the machine does best."""
+    return best_precision(device) if recipe.train.precision == "auto" else recipe.train.precision
 
 
 def _as_begun(recipe: Recipe, run: Folder) -> Recipe:
@@ -91,7 +98,7 @@ def _as_begun(recipe: Recipe, run: Folder) -> Recipe:
 
 
 def _score_baselines(
-    recipe: Recipe, data: str, place: Path, seed: int, is_first: bool, watch: Watcher
+    recipe: Recipe, data: str, place: Path, seed: int, is_first: bool, device: str, watch: Watcher
 ) -> None:
     """{name}.json and {name}.clips.parquet for each space, then result.json with the metrics of all.
 
@@ -103,7 +110,7 @@ def _score_baselines(
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}
     settings = EvaluationSettings()
     spaces = dict(plain_spaces(bench, splits, settings, watch)) if is_first else {}
-    spaces["random_encoder"] = random_encoder(bench, splits, settings)
+    spaces["random_encoder"] = random_encoder(bench, splits, settings, _arithmetic(recipe, device))
     metrics: dict[str, float] = {}
     for name, result in spaces.items():
         write_clips(place / f"{name}.clips.parquet", collection, bench.facts.label_names, result.clips)

@@ -28,7 +28,7 @@ def write_documents(
     `introductions`: by dotted recipe key, what the setting does. Gives back what the document says beyond
     its records, which would be a fault of ours: it is marked in the document, which is not held back.
     """
-    text = json.dumps(asdict(facts), indent=2, allow_nan=False, ensure_ascii=False, sort_keys=True)
+    text = json.dumps(asdict(facts), allow_nan=False, ensure_ascii=False, sort_keys=True)
     facts = facts_from_json(json.loads(text))
     content = document(facts, introductions or {})
     beyond = tuple(check_overclaims(content.own_text(), facts))

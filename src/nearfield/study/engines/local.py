@@ -4,9 +4,9 @@ Workers are programs of their own and not copies of this one, so that a script n
 and a worker that the system kills for want of memory ends one attempt and not the study. A worker lives for
 many tasks: what it imported stays, and decoded sound is mapped from the cache that all workers share.
 
-The number of threads a task computes with is fixed (`engine.THREADS`) and does not follow from the number of
-workers, because sums over other numbers of threads differ in their last bits. So one worker for every two
-cores is the number that fills a machine; more of them take turns, and change no result.
+A task computes with a fixed number of threads (`engine.THREADS`), which does not follow from the number of
+workers, because sums over other numbers of threads differ in their last bits. One worker a core fills a
+machine; more of them take turns, and change no result. Where a GPU computes, one worker has it.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class LocalSettings(Settings):
 
     kind: Literal["local"] = "local"
     workers: int | None = Field(default=None, ge=1)
-    """Tasks at one time; by default one for every two cores. Results do not depend on it."""
+    """Tasks at one time; by default one a core, or one where a GPU computes. Results do not depend on it."""
 
     def build(self) -> "LocalEngine":
         """The engine."""

@@ -1,0 +1,71 @@
+"""Takes finished studies into docs/studies, and writes what became of the conclusions of their sources.
+
+    python docs/studies.py STUDY_FOLDER...
+
+Each folder keeps its name; without folders only the overview is written again.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from nearfield.study.claims import source_verdict
+from nearfield.study.document import facts_from_json
+from nearfield.study.records import StudyFacts
+from nearfield.study.wording import label
+
+HERE = Path(__file__).parent / "studies"
+KEPT = ("study.html", "study.pdf", "study.md", "facts.json")
+HEAD = """# What became of the sources' conclusions
+
+Every study below repeats one of the source documents on open data: reduced, with the seeds, intervals and
+corrected comparisons that a claim needs. The command under each makes it again. *Supported*: every
+comparison that the source's preference stands for is claimed here too; *not supported*: one is claimed the
+other way round, or shown to be no more than the meaningful difference; *not decided*: the evidence is not
+enough, and the document says what it would take.
+
+| study | the source asked | the source concluded | here | recommended here | on | document |
+|---|---|---|---|---|---|---|
+"""
+
+
+def main(folders: list[str]) -> None:
+    """Copies and writes."""
+    for folder in map(Path, folders):
+        target = HERE / folder.name
+        target.mkdir(parents=True, exist_ok=True)
+        for name in KEPT:
+            shutil.copyfile(folder / name, target / name)
+    found = [
+        (path.parent, facts_from_json(json.loads(path.read_text()))) for path in HERE.glob("*/facts.json")
+    ]
+    with_source = [(place, facts) for place, facts in found if facts.source]
+    rows = [_row(place, facts) for place, facts in sorted(with_source, key=lambda each: _number(each[1]))]
+    commands = [
+        f"- {facts.title}: `{facts.command}`" for _, facts in sorted(found, key=lambda each: _number(each[1]))
+    ]
+    (HERE / "README.md").write_text(HEAD + "\n".join(rows) + "\n\n" + "\n".join(commands) + "\n")
+
+
+def _number(facts: StudyFacts) -> int:
+    return int(facts.source.study[1:]) if facts.source else 0
+
+
+def _row(place: Path, facts: StudyFacts) -> str:
+    assert facts.source is not None
+    chosen = facts.conclusion.recommended
+    cells = (
+        facts.source.study,
+        facts.source.question,
+        facts.source.concluded,
+        f"**{source_verdict(facts)}**",
+        label(facts, chosen) if chosen else "none: not decided",
+        f"{facts.data['name']}, {len(facts.arms)} arms x {len(facts.seeds)} seeds",
+        f"[html]({place.name}/study.html), [pdf]({place.name}/study.pdf), [short]({place.name}/study.md)",
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

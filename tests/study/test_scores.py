@@ -1,0 +1,62 @@
+"""Scores of test groups against the measures that they stand for, and maps against scikit-learn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.metrics import f1_score
+
+from nearfield.study.maps import draw_map
+from nearfield.study.scores import by_group, table
+
+CHANCE = np.random.default_rng(2)
+
+
+def clips(groups: list[int], **columns: list[float]) -> pd.DataFrame:
+    """Clips of two classes; the probe takes the last of each for the other class."""
+    label = ["a", "b"] * (len(groups) // 2)
+    predicted = [*label[:-2], *reversed(label[-2:])]
+    ids = [str(place) for place in range(len(groups))]
+    return pd.DataFrame({"id": ids, "group": groups, "label": label, "predicted": predicted, **columns})
+
+
+def test_groups_of_macro_f1_average_to_it() -> None:
+    frame = clips([0, 0, 1, 1, 2, 2, 3, 3])
+    found = by_group(frame, "probe/macro_f1")
+    assert found is not None
+    assert len(found) == 4
+    assert found.mean() == pytest.approx(f1_score(frame["label"], frame["predicted"], average="macro"))
+
+
+def test_clips_without_a_group_stand_for_themselves() -> None:
+    found = by_group(clips([5, 5, -1, -1], score=[1.0, 0.0, 1.0, 1.0]), "score")
+    assert found is not None
+    assert len(found) == 3
+    assert found.mean() == pytest.approx(0.75)
+
+
+def test_what_single_clips_do_not_score_has_no_groups(tmp_path: object) -> None:
+    assert by_group(clips([0, 1]), "tagging/pr_auc") is None
+    scores, grouped = table([None, None], [{"clusters/nmi": 0.4}, {}], "clusters/nmi")
+    assert scores is not None
+    assert not grouped
+    np.testing.assert_array_equal(scores, [[0.4], [np.nan]])
+    assert table([None], [{}], "clusters/nmi") == (None, False)
+
+
+def test_the_plain_map_is_that_of_principal_components() -> None:
+    vectors = CHANCE.normal(size=(40, 6)) * [5, 3, 1, 1, 1, 1]
+    found = draw_map("pca", vectors, ["x"] * 40)
+    wanted = PCA(2).fit_transform(vectors)
+    np.testing.assert_allclose(np.abs(found.points), np.abs(wanted), atol=1e-4)
+    assert 0.7 < found.trustworthiness <= 1
+
+
+def test_umap_gives_the_same_map_each_time() -> None:
+    pytest.importorskip("umap")
+    vectors = np.concatenate([CHANCE.normal(size=(20, 6)), CHANCE.normal(size=(20, 6)) + 8])
+    first, second = (draw_map("umap", vectors, ["x"] * 40) for _ in range(2))
+    assert first == second
+    points = np.array(first.points)
+    gap = np.linalg.norm(points[:20].mean(0) - points[20:].mean(0))
+    assert gap > points[:20].std()
