@@ -289,7 +289,12 @@ def _curves(path: Path) -> Iterator[tuple[str, Curve]]:
         if there:
             step = max(1, -(-len(there) // POINTS))
             kept = there[step - 1 :: step]
-            yield name, Curve(tuple(update for update, _ in kept), tuple(value for _, value in kept))
+            yield name, Curve(tuple(update for update, _ in kept), tuple(_short(value) for _, value in kept))
+
+
+def _short(value: float | None) -> float | None:
+    """Four digits: curves are for the eye, and make up most of the facts."""
+    return None if value is None else float(f"{value:.4g}")
 
 
 def _classes(results: Sequence[Mapping[str, Any]]) -> tuple[ClassFacts, ...]:
