@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from nearfield.study.claims import source_verdict
+from nearfield.study.claims import source_pairs, source_verdict
 from nearfield.study.document import facts_from_json
 from nearfield.study.records import StudyFacts
 from nearfield.study.wording import label
@@ -59,7 +59,7 @@ def _row(place: Path, facts: StudyFacts) -> str:
         facts.source.study,
         facts.source.question,
         facts.source.concluded,
-        f"**{source_verdict(facts)}**",
+        f"**{source_verdict(facts)}**" if source_pairs(facts) else "no comparison of arms: see there",
         label(facts, chosen) if chosen else "none: not decided",
         f"{facts.data['name']}, {len(facts.arms)} arms x {len(facts.seeds)} seeds",
         f"[html]({place.name}/study.html), [pdf]({place.name}/study.pdf), [short]({place.name}/study.md)",

@@ -80,6 +80,7 @@ def test_every_sentence_made_from_a_record_passes_the_check(decided: bool) -> No
         ("", ("margin-0.5", "margin-2"), "not supported"),
         ("", ("margin-0.5", "margin-1"), "not decided"),
         ("margin-10", ("margin-0.5",), "not decided"),
+        ("", (), "not decided"),
     ],
 )
 def test_the_source_is_judged_by_the_comparisons_alone(

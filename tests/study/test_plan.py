@@ -219,7 +219,7 @@ def test_the_hash_covers_everything(tmp_path: Path) -> None:
     assert Plan.load(study(tmp_path)).hash == first.hash
     others = [
         *(["seeds=3"], ["judge=knn/accuracy"], ["meaningful=0.02"], ["train.updates=10"], ["reference=1"]),
-        *(["vary={loss.margin: [0.1, 0.3, 2]}", "allow_impossible=true"], ["reduced=less"], ["maps=[pca]"]),
+        *(["vary={loss.margin: [0.1, 0.3, 2]}", "allow_impossible=true"], ["reduced=less"], ["maps=[umap]"]),
     ]
     assert len({Plan.load(study(tmp_path), changes).hash for changes in others} | {first.hash}) == 9
 

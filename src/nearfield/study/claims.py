@@ -112,9 +112,9 @@ def source_pairs(facts: StudyFacts) -> tuple[tuple[str, str], ...]:
     """The pairs of arms, by id, that the source's conclusion speaks of; empty without a source."""
     if facts.source is None:
         return ()
-    others = facts.source.over or tuple(each.arm.id for each in facts.arms)
     if not facts.source.prefers:
-        return tuple(combinations(others, 2))
+        return tuple(combinations(facts.source.over, 2))
+    others = facts.source.over or tuple(each.arm.id for each in facts.arms)
     return tuple((facts.source.prefers, other) for other in others if other != facts.source.prefers)
 
 
@@ -122,8 +122,9 @@ def source_verdict(facts: StudyFacts) -> SourceVerdict:
     """Whether the source's conclusion holds here, from the comparisons only.
 
     A preference is supported where the preferred arm is better than every arm it was preferred to, and not
-    supported where it is worse than one of them, or as good as one. A source that preferred none is
-    supported where all its arms are equal, and not where one is better than another.
+    supported where it is worse than one of them, or as good as one. A source that preferred none of the arms
+    in `over` is supported where they are equal, and not where one is better than another; one that names no
+    arms concluded something that comparisons of arms cannot decide.
     """
     found = [between(facts, one, other) for one, other in source_pairs(facts)]
     words = {comparison.claim if comparison else "undecided" for comparison in found}

@@ -29,7 +29,8 @@ class Source(Settings):
     prefers: Any = ""
     """The arm that the source preferred, by name or value; "" where it preferred none."""
     over: tuple[Any, ...] = ()
-    """The arms that it was preferred to; none means all others."""
+    """The arms that it was preferred to, none meaning all others. Where it preferred none: the arms that it
+    held to be alike; none means that its conclusion is of another kind."""
 
 
 class StudyFile(Settings):

@@ -209,7 +209,8 @@ class SourceClaim:
     prefers: str
     """Arm id that the source preferred; "" where it preferred none."""
     over: tuple[str, ...] = ()
-    """Arm ids that it was preferred to; empty means all others."""
+    """Arm ids that it was preferred to; empty means all others. Where it preferred none: those that it held
+    to be alike; empty means that its conclusion is no comparison of arms."""
 
 
 @dataclass(frozen=True)

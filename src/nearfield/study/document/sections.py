@@ -112,7 +112,9 @@ def _short_of_baselines(facts: StudyFacts) -> Iterator[Part]:
 
 
 def _source_line(facts: StudyFacts) -> Iterator[Part]:
-    if facts.source is not None:
+    if facts.source is not None and not source_pairs(facts):
+        yield f"What the source study {facts.source.study} concluded is no comparison of arms."
+    elif facts.source is not None:
         yield f"The conclusion of the source study {facts.source.study} is "
         yield Strong(source_verdict(facts))
         yield " here."
