@@ -17,7 +17,7 @@ from nearfield.core.machine import usable_cores
 from nearfield.core.settings import kinds, make
 from nearfield.runs.events import Event, Note, Stage
 from nearfield.study.engines import EngineSettings, StudyWork
-from nearfield.study.engines.local import LocalEngine, LocalSettings
+from nearfield.study.engines.local import LocalEngine, LocalSettings, fitting
 from nearfield.study.records import Outcome, Task
 from tests.study import stand_ins
 
@@ -175,7 +175,9 @@ def test_workers_set_up_waiting_threads_before_torch_is_loaded() -> None:
 
 def test_the_family_reads_settings_and_refuses_others() -> None:
     assert make(EngineSettings, "engine", {"kind": "local", "workers": 3}).build() == LocalEngine(3)
-    assert LocalSettings().build().workers == max(1, usable_cores() // 2)
+    assert LocalSettings().build() == LocalEngine(None)
+    assert fitting("cpu") == usable_cores()
+    assert fitting("cuda:1") == 1
     with pytest.raises(RequestError, match=r"engine: unknown kind 'rai'\. Did you mean 'ray'\?"):
         make(EngineSettings, "engine", {"kind": "rai"})
     with pytest.raises(RequestError, match=r"engine: workers"):

@@ -45,26 +45,36 @@ class LocalSettings(Settings):
 
     def build(self) -> "LocalEngine":
         """The engine."""
-        return LocalEngine(self.workers or max(1, usable_cores() // THREADS))
+        return LocalEngine(self.workers)
 
 
 @dataclass(frozen=True)
 class LocalEngine:
     """Worker processes that end with the call of `run`, or with this process."""
 
-    workers: int
+    workers: int | None = None
+    """None: as many as fit the machine."""
     perform: str = PERFORM
 
     def run(self, work: StudyWork, tasks: Sequence[Task], done: Done, watch: Watch) -> None:
         """See `Engine.run`. A process that dies twice with the same task makes it a failed one."""
         crew = _Crew(work, self.perform, deque(tasks), done, watch)
         try:
-            crew.work(self.workers)
+            crew.work(self.workers or fitting(work.device))
         except KeyboardInterrupt:
             crew.interrupt()
             raise
         finally:
             crew.dismiss()
+
+
+def fitting(device: str) -> int:
+    """Workers that fill the machine: one a core, or one where a GPU computes."""
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() or torch.backends.mps.is_available() else "cpu"
+    return max(1, usable_cores() // THREADS) if device == "cpu" else 1
 
 
 class _Crew:
