@@ -215,6 +215,13 @@ def test_what_is_claimed_has_a_small_p_and_an_interval_that_excludes_nothing(num
             assert decided == (each.p < 0.05)
 
 
+def test_no_interval_of_an_arm_goes_beyond_what_the_measure_can_be() -> None:
+    asked = Asked("probe/macro_f1", 0.02, {}, within=(0.0, 1.0))
+    found = conclude(asked, arms(0.98, 0.03, spread=0.2)).estimates
+    assert found["a"].high == 1.0
+    assert found["b"].low == 0.0
+
+
 def test_scores_on_unlike_groups_are_refused() -> None:
     with pytest.raises(RequestError, match="unlike seeds or test groups"):
         conclude(ASKED, {"a": np.zeros((3, 4)), "b": np.zeros((3, 5))})

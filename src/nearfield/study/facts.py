@@ -15,6 +15,7 @@ from safetensors import safe_open
 from nearfield.runs.folder import Folder
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.maps import draw_map
+from nearfield.study.measures import span
 from nearfield.study.plan import Plan
 from nearfield.study.records import (
     Arm,
@@ -64,9 +65,8 @@ class Gathered:
         """What may be said of the arms by one measure; `share` of the error rate is spent."""
         tables = {arm.id: self._table(self.arms[arm.id], measure) for arm in self.plan.arms}
         found = {name: scores for name, scores in tables.items() if scores is not None}
-        asked = Asked(
-            measure, self.plan.meaningful, {name: float(self._weights(name)) for name in found}, share
-        )
+        costs = {name: float(self._weights(name)) for name in found}
+        asked = Asked(measure, self.plan.meaningful, costs, span(measure), share)
         failures = {arm: why for arm in tables if (why := self._failure(arm, tables[arm]))}
         concluded = conclude(asked, found, failures, self._baseline_tables(measure, found))
         lost = [name for name in tables if name not in found]
@@ -75,7 +75,7 @@ class Gathered:
     def measures(self, arm: str) -> dict[str, Estimate]:
         """The further measures of one arm."""
         tables = {name: self._table(self.arms[arm], name) for name in self.plan.measures}
-        return {name: estimate(scores) for name, scores in tables.items() if scores is not None}
+        return {name: estimate(scores, span(name)) for name, scores in tables.items() if scores is not None}
 
     def arm_facts(self, arm: Arm) -> ArmFacts:
         """All that is known of one arm."""

@@ -1,5 +1,7 @@
 """Which measures a study may be judged by, and which it may only describe."""
 
+import math
+
 from nearfield.core.errors import RequestError, nearest
 
 _PROBES = ("macro_f1", "accuracy", "weighted_f1")
@@ -36,6 +38,15 @@ MEASURES: tuple[str, ...] = (
     *(f"geometry/{name}" for name in ("effective_rank", "hubness", "mean_norm")),
 )
 """What a study may describe beside its judge."""
+
+
+def span(name: str) -> tuple[float, float]:
+    """The least and the largest value that a measure can have."""
+    family = name.partition("/")[0]
+    if name == "clusters/silhouette":
+        return -1.0, 1.0
+    shares = ("probe", "knn", "dense_probe", "tagging", "time", "clusters")
+    return (0.0, 1.0) if family in shares or family.startswith("retrieval") else (-math.inf, math.inf)
 
 
 def check_judge(name: str, where: str) -> None:

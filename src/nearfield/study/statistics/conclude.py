@@ -1,5 +1,6 @@
 """From scores by arm, seed and test group to everything that may be said of the arms."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -32,6 +33,8 @@ class Asked:
     meaningful: float
     costs: Mapping[str, float]
     """By arm, anything that grows with what an arm costs to use: the smaller is recommended among equals."""
+    within: tuple[float, float] = (-math.inf, math.inf)
+    """What the measure can be: no interval of an arm goes beyond it."""
     share: float = 1.0
     """Of the error rate that this look may spend; 1 where one looks once."""
 
@@ -52,9 +55,11 @@ def conclude(
     failures = dict(failures or {})
     _check(scores)
     whole = {name: table for name, table in scores.items() if name not in failures}
-    estimates = {name: estimate(table) for name, table in scores.items() if np.isfinite(table).any()}
+    estimates = {
+        name: estimate(table, asked.within) for name, table in scores.items() if np.isfinite(table).any()
+    }
     beside = {f"baseline/{name}": table for name, table in (baselines or {}).items()}
-    estimates |= {name: estimate(table) for name, table in beside.items()}
+    estimates |= {name: estimate(table, asked.within) for name, table in beside.items()}
     seeds = len(next(iter(whole.values()))) if whole else 0
     comparisons: tuple[Comparison, ...] = ()
     if seeds >= LEAST_SEEDS:
@@ -82,7 +87,7 @@ def _check(scores: Mapping[str, Array]) -> None:
         )
 
 
-def estimate(table: Array) -> Estimate:
+def estimate(table: Array, within: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
     """Mean and interval of one arm; the mean alone where there is nothing to take an interval from."""
     per_seed = tuple(float(value) if np.isfinite(value) else None for value in table.mean(1))
     kept = table[np.isfinite(table).all(1)]
@@ -94,7 +99,7 @@ def estimate(table: Array) -> Estimate:
         half = float(stats.sem(kept[0]) * stats.t.ppf(0.975, kept.shape[1] - 1))
     else:
         half = 0.0
-    return Estimate(mean, mean - half, mean + half, per_seed)
+    return Estimate(mean, max(within[0], mean - half), min(within[1], mean + half), per_seed)
 
 
 def _arms(asked: Asked, scores: Mapping[str, Array]) -> list[Comparison]:
