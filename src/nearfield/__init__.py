@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nearfield.runs.api import train as train
     from nearfield.runs.recipe import Recipe as Recipe
     from nearfield.runs.run import Run as Run
+    from nearfield.study.run import Study as Study
 
 _HOMES = {
     "Collection": "nearfield.data.collection",
@@ -26,6 +27,7 @@ _HOMES = {
     "Pairs": "nearfield.core.nouns",
     "Recipe": "nearfield.runs.recipe",
     "Run": "nearfield.runs.run",
+    "Study": "nearfield.study.run",
     "backbone": "nearfield.models.parts",
     "evaluate": "nearfield.runs.api",
     "feature": "nearfield.models.parts",
@@ -41,6 +43,7 @@ __all__ = [
     "Pairs",
     "Recipe",
     "Run",
+    "Study",
     "backbone",
     "evaluate",
     "feature",
