@@ -1,16 +1,12 @@
 """Digests of files' contents, remembered so that the second time costs one look at the file."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 
 from nearfield.core.files import digest
 from nearfield.core.machine import usable_cores
 from nearfield.data.filecache import FileKey, file_key, recall, remember
-
-_TOGETHER = 16
-"""Files that a thread takes at a time: handing over one small file costs as much as reading it."""
+from nearfield.data.threads import in_groups
 
 
 def content_digest(path: Path) -> str:
@@ -34,10 +30,7 @@ def content_digests(paths: Sequence[Path], progress: Callable[[int, int], None] 
 
 
 def _hash_all(keys: list[FileKey], progress: Callable[[int, int], None] | None) -> Iterator[str]:
-    some = [keys[first : first + _TOGETHER] for first in range(0, len(keys), _TOGETHER)]
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        found = pool.map(lambda part: [digest(Path(key[0])) for key in part], some)
-        for done, value in enumerate(chain.from_iterable(found), 1):
-            if progress:
-                progress(done, len(keys))
-            yield value
+    for done, value in enumerate(in_groups(lambda key: digest(Path(key[0])), keys, usable_cores()), 1):
+        if progress:
+            progress(done, len(keys))
+        yield value

@@ -3,14 +3,13 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 
 from nearfield.data import audio, pictures
 from nearfield.data.faults import Fault, check_file
 from nearfield.data.filecache import FileKey, file_key, recall, remember
 from nearfield.data.listing import Kind
+from nearfield.data.threads import in_groups
 
 Progress = Callable[[int, int], None]
 
@@ -18,7 +17,6 @@ Probed = dict[str, tuple[str, float | None] | Fault]
 """For each name in a table: its file and length in seconds (None for pictures), or what is wrong with it."""
 
 _THREADS = 4  # opening files on a slow disk waits more than it works
-_TOGETHER = 16  # files a thread takes at a time: handing over one costs as much as looking at it
 
 
 def probe(names: Iterable[str], base: Path, kind: Kind, progress: Progress | None = None) -> Probed:
@@ -55,13 +53,11 @@ def known_lengths(paths: Iterable[Path]) -> dict[Path, float]:
 def _look_at(keys: list[FileKey], kind: Kind, progress: Progress | None) -> dict[FileKey, str | Fault]:
     """What each header says; `progress` as for `probe`."""
     looked: dict[FileKey, str | Fault] = {}
-    some = [keys[first : first + _TOGETHER] for first in range(0, len(keys), _TOGETHER)]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda part: [_look(Path(key[0]), kind) for key in part], some)
-        for key, seen in zip(keys, chain.from_iterable(found), strict=True):
-            looked[key] = seen
-            if progress:
-                progress(len(looked), len(keys))
+    found = in_groups(lambda key: _look(Path(key[0]), kind), keys, _THREADS)
+    for key, seen in zip(keys, found, strict=True):
+        looked[key] = seen
+        if progress:
+            progress(len(looked), len(keys))
     return looked
 
 

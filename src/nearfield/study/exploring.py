@@ -33,7 +33,8 @@ def explore(
     told: list[Told] = []
     while attempts := search.pending(told):
         tasks = [_task(attempt, search) for attempt in attempts]
-        missing = [task for task in tasks if task not in outcomes()]
+        known = outcomes()
+        missing = [task for task in tasks if task not in known]
         if missing:
             train(plan.with_arms([attempt.arm(search.updates) for attempt in attempts]), missing)
         ended = outcomes()

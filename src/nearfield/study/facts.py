@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
+from nearfield.runs.clips import read_clips
 from nearfield.runs.folder import Folder
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.maps import draw_map
@@ -29,6 +30,7 @@ from nearfield.study.records import (
     RunFacts,
     StudyFacts,
     Task,
+    Verdict,
 )
 from nearfield.study.scores import table
 from nearfield.study.statistics.conclude import Asked, conclude, estimate
@@ -59,6 +61,7 @@ class Gathered:
     ) -> None:
         self.plan, self.folder, self.seeds = plan, folder, tuple(seeds)
         self.outcomes = outcomes
+        self._scored: dict[Path, pd.DataFrame] = {}
         self.arms = {arm.id: self._arm(arm) for arm in plan.arms}
 
     def conclusion(self, measure: str, share: float = 1.0) -> Conclusion:
@@ -153,8 +156,14 @@ class Gathered:
         return plain
 
     def _table(self, runs: Sequence[tuple[Path, dict[str, Any], RunFacts]], measure: str) -> Array | None:
-        paths = [place / "clips.parquet" if result else None for place, result, _ in runs]
-        return table(paths, [run.metrics for _, _, run in runs], measure)[0]
+        clips = [self._clips_at(place / "clips.parquet") if result else None for place, result, _ in runs]
+        return table(clips, [run.metrics for _, _, run in runs], measure)[0]
+
+    def _clips_at(self, path: Path) -> pd.DataFrame:
+        """How single clips fared; read once for all measures."""
+        if path not in self._scored:
+            self._scored[path] = read_clips(path)
+        return self._scored[path]
 
     def _baseline_tables(self, measure: str, arms: Mapping[str, Array]) -> dict[str, Array]:
         """Tables of the baselines that were scored on the same groups."""
@@ -164,15 +173,15 @@ class Gathered:
         }
         found = {}
         for name in sorted(names):
-            paths, metrics = [], []
+            clips, metrics = [], []
             for seed in self.seeds:
                 place = task_folder(self.folder, Task(BASELINES, seed))
                 if (place / f"{name}.json").is_file():
-                    paths.append(place / f"{name}.clips.parquet")
+                    clips.append(self._clips_at(place / f"{name}.clips.parquet"))
                     metrics.append(
                         json.loads((place / f"{name}.json").read_text(encoding="utf-8"))["metrics"]
                     )
-            scores, _ = table(paths, metrics, measure)
+            scores, _ = table(clips, metrics, measure)
             if scores is not None and {scores.shape[1]} == groups and len(scores) in (1, len(self.seeds)):
                 found[name] = scores
         return found
@@ -250,8 +259,6 @@ def gather(
 
 def _with_lost(concluded: Conclusion, lost: Sequence[str], failures: Mapping[str, str]) -> Conclusion:
     """Arms of which no training ended get their verdict too."""
-    from nearfield.study.records import Verdict
-
     more = tuple(Verdict(arm, "not_comparable", "", failures[arm]) for arm in lost)
     return replace(concluded, verdicts=concluded.verdicts + more)
 

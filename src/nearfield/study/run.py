@@ -112,7 +112,8 @@ class Study:
             plan = self._carried(journal.outcomes())
             assert plan is not None
             for look, share in _looks(plan):
-                train(plan, [task for task in _tasks(plan, look) if task not in journal.outcomes()])
+                ended = journal.outcomes()
+                train(plan, [task for task in _tasks(plan, look) if task not in ended])
                 if self._is_decided(plan, journal.outcomes(), look, share):
                     break
         return self.report()

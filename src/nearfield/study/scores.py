@@ -1,12 +1,10 @@
 """From the folders of finished runs to what the statistics read: a row a seed, a column a test group."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from nearfield.runs.clips import read_clips
 from nearfield.study.statistics.crossed import Array
 from nearfield.study.statistics.groups import macro_f1_by_group, mean_by_group
 
@@ -34,15 +32,15 @@ def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
 
 
 def table(
-    paths: Sequence[Path | None], metrics: Sequence[Mapping[str, float]], measure: str
+    clips: Sequence[pd.DataFrame | None], metrics: Sequence[Mapping[str, float]], measure: str
 ) -> tuple[Array | None, bool]:
-    """(S, G) scores of one arm, one row a seed, NaN where a path is None (that training failed).
+    """(S, G) scores of one arm, one row a seed, NaN where there are no clips (that training failed).
 
-    `paths` lead to clips.parquet, `metrics` are those of each result. Where single clips have no score of the
+    `clips` as for `by_group`, `metrics` are those of each result. Where single clips have no score of the
     measure, G is 1 and the second value False: then only the seeds' chance is known. None where no run has
     the measure.
     """
-    rows = [None if path is None else by_group(read_clips(path), measure) for path in paths]
+    rows = [None if each is None else by_group(each, measure) for each in clips]
     kept = [row for row in rows if row is not None]
     if kept:
         blank = np.full_like(kept[0], np.nan)
