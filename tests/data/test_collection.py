@@ -489,4 +489,5 @@ def test_settings_hand_on_their_columns() -> None:
     assert settings.columns == Columns(label="alphabet", recording="track")
     assert DataSettings().model_dump()["channels"] == "mean"
     assert DataSettings(channels=3).channels == 3
-    assert json.loads(Columns().model_dump_json()) == dict.fromkeys(Columns.model_fields)
+    assert DataSettings(channels="views").columns == Columns(views=True)
+    assert json.loads(Columns().model_dump_json()) == {**dict.fromkeys(Columns.model_fields), "views": False}

@@ -101,6 +101,35 @@ def digits(folder: Path, sound: Write, table: Write) -> None:
         sound(folder / "recordings" / name)
 
 
+def dcase_folds(folder: Path, sound: Write, table: Write) -> None:
+    rows = []
+    for node, session, label in ((1, 3, "cooking"), (2, 4, "eating"), (4, 5, "cooking")):
+        name = f"audio/DevNode{node}_ex{session}_1.wav"
+        sound(folder / name, 10.0, 1000, 4)
+        rows.append(f"{name}\t{label}\tex{session}")
+    table(folder / "meta.txt", *rows)
+    table(folder / "evaluation_setup/fold1_train.txt", *rows[:2])
+    table(folder / "evaluation_setup/fold1_test.txt", rows[2].split("\t")[0])
+
+
+def magnatagatune(folder: Path, sound: Write, table: Write) -> None:
+    lines = ["clip_id\twet\tloud\tmp3_path"]
+    for number, (name, marks) in enumerate((("a/ann-x", "1\t1"), ("c/ben-y", "0\t1"), ("d/cy-z", "1\t0"))):
+        sound(folder / f"{name}-01-t-0-29.mp3")
+        lines.append(f"{number}\t{marks}\t{name}-01-t-0-29.mp3")
+    table(folder / "annotations_final.csv", *lines)
+
+
+def mtg_jamendo(folder: Path, sound: Write, table: Write) -> None:
+    lines = []
+    for artist, tags in (("ann", "loud\twet"), ("ben", "wet"), ("cy", "wet")):
+        sound(folder / f"{artist}.mp3")
+        lines.append(f"track_{artist}\t{artist}\tx\t{artist}.mp3\t0.25\t{tags}")
+    table(folder / "autotagging.tsv", "TRACK_ID", *lines)
+    for row, side in enumerate(("train", "validation", "test")):
+        table(folder / f"splits/split-0/autotagging-{side}.tsv", "TRACK_ID", lines[row])
+
+
 def picture_folders(folder: Path, sound: Write, table: Write) -> None:
     for shade, name in enumerate(("red/1.png", "red/2.jpg", "blue/1.bmp")):
         write_picture(folder / name, shade * 50)
@@ -125,6 +154,7 @@ class Case:
     known: bool = True
     """The layout is found without being named."""
     picture: bool = False
+    seconds: float = 0.25
 
 
 FILES = "dog/1.wav dog/old/2.flac rain/1.ogg"
@@ -164,6 +194,33 @@ CASES = {
         "esc50", esc50_names, ESC, "0 0 9", "train val test", group="100 200 300", known=False
     ),
     "digits": Case("spoken_digits", digits, DIGITS, "0 0 7", group="ann ben cy", known=False),
+    "dcase": Case(
+        "dcase2018_task5",
+        dcase_folds,
+        "audio/DevNode1_ex3_1.wav audio/DevNode2_ex4_1.wav audio/DevNode4_ex5_1.wav",
+        "cooking eating cooking",
+        "train val test",
+        group="ex3 ex4 ex5",
+        seconds=10.0,
+    ),
+    "magnatagatune": Case(
+        "magnatagatune",
+        magnatagatune,
+        "a/ann-x-01-t-0-29.mp3 c/ben-y-01-t-0-29.mp3 d/cy-z-01-t-0-29.mp3",
+        "- - -",
+        "train val test",
+        (("loud", "wet"), ("loud",), ("wet",)),
+        "ann-x-01-t ben-y-01-t cy-z-01-t",
+    ),
+    "mtg_jamendo": Case(
+        "mtg_jamendo",
+        mtg_jamendo,
+        "ann.mp3 ben.mp3 cy.mp3",
+        "- - -",
+        "train val test",
+        (("loud", "wet"), ("wet",), ("wet",)),
+        "ann ben cy",
+    ),
     "pictures": Case(
         "images", picture_folders, "blue/1.bmp red/1.png red/2.jpg", "blue red red", picture=True
     ),
@@ -192,7 +249,7 @@ def test_the_contract(tmp_path: Path, write_sound: Write, write_table: Write, ca
         assert sorted(table["split"]) == ["test", "train", "val"]
     assert list(table["group"]) == (case.group.split() or list(table["recording"]))
     assert all(Path(path).is_absolute() and Path(path).is_file() for path in table["path"])
-    lengths = [0.0] * 3 if case.picture else [0.25] * 3
+    lengths = [0.0] * 3 if case.picture else [case.seconds] * 3
     assert list(table["seconds"]) == pytest.approx(lengths, abs=0.02)
     assert [problem for problem in found.problems if problem.severity == "left out"] == []
     alone = Collection.open(folder)
@@ -289,7 +346,8 @@ REFUSED: dict[str, tuple[str, type[RequestError], str]] = {
         "ecs50:{}",
         DataError,
         "ecs50:{}: there is no layout 'ecs50'. Did you mean 'esc50'? "
-        "Known: esc50, audiofolder, table, spoken_digits, images, folder, synthetic.",
+        "Known: esc50, dcase2018_task5, magnatagatune, mtg_jamendo, audiofolder, table, spoken_digits, "
+        "images, folder, synthetic.",
     ),
     "option": (
         "esc50:{}?test_fould=2",

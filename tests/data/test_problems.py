@@ -14,6 +14,9 @@ from PIL import Image
 
 from nearfield.data.collection import Collection
 from nearfield.data.problems import Report, inspect
+from nearfield.data.settings import DataSettings
+from nearfield.data.signals import ArraySignals
+from nearfield.data.store import Store
 
 Write = Callable[..., Path]
 RATE = 8000
@@ -307,3 +310,39 @@ def test_rows_made_by_hand_can_be_inspected(tmp_path: Path, write_sound: Write) 
     assert report.problems == ()
     assert report.learnable_from == ("time", "views")
     assert report.trainable
+
+
+SONGS = {"House": (1.0, 3.0, 0.5), "Techno": (0.0, 2.0, 2.0), "Trance": (0.0, 4.0, 0.0)}
+"""Seconds of silence, of sound and of silence again."""
+
+
+def test_a_music_folder_says_how_much_of_it_is_silence(tmp_path: Path) -> None:
+    for genre, (before, sounding, after) in SONGS.items():
+        for song in range(5):
+            parts = [np.zeros((round(before * RATE), 2)), noise(genre + str(song), sounding, 2)]
+            path = tmp_path / genre / f"{song}.wav"
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, np.concatenate([*parts, np.zeros((round(after * RATE), 2))]), RATE)
+    found = Collection.open(tmp_path)
+    report = inspect(found)
+    silence = 5 * sum(before + after for before, _, after in SONGS.values())
+    settings = DataSettings(sample_rate=RATE, trim_db=60.0)
+    signals = Store(tmp_path / "cache").open(found, settings)
+    assert isinstance(signals, ArraySignals)
+    assert report.quiet_seconds == pytest.approx(silence, abs=15 * 2048 / RATE)
+    assert report.quiet_seconds == pytest.approx(signals.trimmed, abs=0.2)
+    assert report.labels == {genre: {"all": 5, "train": 3, "val": 1, "test": 1} for genre in sorted(SONGS)}
+    assert report.groups == {"all": 15, "train": 9, "val": 3, "test": 3}
+
+
+def test_the_split_of_a_music_folder_is_by_song_and_kept(tmp_path: Path, write_sound: Write) -> None:
+    for genre in SONGS:
+        for song in range(5):
+            write_sound(tmp_path / "music" / genre / f"{song}.wav", 1.0)
+    found = Collection.open(tmp_path / "music", seed=3)
+    found.save_split(tmp_path / "split.csv")
+    write_sound(tmp_path / "music" / "Techno" / "new.wav", 1.0)
+    later = Collection.open(tmp_path / "music", seed=4).with_split(tmp_path / "split.csv")
+    sides = dict(zip(later.table["id"], later.table["split"], strict=True))
+    assert sides.pop("Techno/new.wav") == ""
+    assert sides == dict(zip(found.table["id"], found.table["split"], strict=True))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearfield.data.faults import Fault
-from nearfield.data.times import Span, settle
+from nearfield.data.times import Span, on_clock, settle, uncut
 
 NOON = datetime(2019, 5, 22, 12, tzinfo=UTC).timestamp()
 SENSE = "Write seconds as 2.5, or a date and time as 2019-05-22T00:15."
@@ -47,6 +47,24 @@ def test_the_rule(starts: list[str], seconds: str, end: str, length: float, span
     assert found.how == span.how
     expected = (span.start, span.seconds, span.moment)
     assert (found.start, found.seconds, found.moment) == pytest.approx(expected, rel=0, abs=1e-9)
+
+
+def test_a_file_shorter_than_all_of_its_set_was_cut_off() -> None:
+    assert uncut(10.0, 10.0) == 10.0
+    assert uncut(9.9, 10.0) == 9.9
+    assert uncut(3.0, 0.0) == 3.0
+    with pytest.raises(Fault) as error:
+        uncut(9.8, 10.0)
+    assert str(error.value) == (
+        "it has 9.8 s, but every clip of this set has 10 s: it was cut off. "
+        "Copy or download it again, or remove it."
+    )
+
+
+def test_a_piece_of_a_file_whose_moment_is_known() -> None:
+    span = settle(["2.5"], "4", "", 10.0)
+    assert on_clock(span, None) == span
+    assert on_clock(span, 100.0) == Span(2.5, 4, 102.5, "moment")
 
 
 def test_a_time_without_a_zone_is_the_same_moment_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:

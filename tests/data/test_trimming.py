@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearfield.data.trimming import sounding
+from nearfield.data.trimming import Loudness, sounding
 
 
 @settings(max_examples=100, deadline=None)
@@ -27,3 +27,14 @@ def test_agrees_with_librosa(seed: int, channels: int, samples: int, decibels: f
 @pytest.mark.parametrize("samples", [1, 511, 512, 4000])
 def test_silence_is_left_whole(samples: int) -> None:
     assert sounding(np.zeros((2, samples), np.float32), 30.0) == (0, samples)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 3000), min_size=1, max_size=6))
+def test_pieces_are_as_loud_as_the_whole(seed: int, cuts: list[int]) -> None:
+    chance = np.random.default_rng(seed)
+    waves = chance.standard_normal((2, sum(cuts))) * np.exp(-np.abs(np.arange(sum(cuts)) - 1000) / 300)
+    loudness = Loudness(2)
+    for piece in np.split(waves.astype(np.float32), np.cumsum(cuts)[:-1], axis=1):
+        loudness.take(piece)
+    assert loudness.sounding(20.0) == sounding(waves.astype(np.float32), 20.0)

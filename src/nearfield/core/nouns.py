@@ -4,6 +4,7 @@ Conventions: B items in a batch, N clips in a collection, K tags, C channels, T 
 Row numbers count the rows of the collection's table. Times are seconds.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
@@ -40,6 +41,10 @@ class Facts:
     """When the clip begins on its recording's clock."""
     seconds: Floats
     """How long the clip is; 0 for pictures."""
+    columns: Mapping[str, Ints] = field(default_factory=dict)
+    """Further columns of the collection by name (session, node, artist), each as class numbers; -1 where empty."""
+    predictions: Floats | None = None
+    """(N, K) what an earlier tagger says of each tag, in 0..1; NaN rows where it was not asked."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,6 +59,8 @@ class Facts:
             groups=self.groups[rows],
             moments=self.moments[rows],
             seconds=self.seconds[rows],
+            columns={name: numbers[rows] for name, numbers in self.columns.items()},
+            predictions=None if self.predictions is None else self.predictions[rows],
         )
 
 
@@ -83,6 +90,8 @@ class Pairs:
     gap: Gap | None = None
     labels: Tensor | None = field(default=None)
     """(B,) class numbers, where each item has exactly one: what proxy losses need."""
+    tags: Tensor | None = None
+    """(B, K) float, 1 where the item has the tag: what tagging losses need. Rows of NaN take no part."""
 
     @classmethod
     def from_labels(cls, labels: Tensor | npt.ArrayLike) -> Self:
@@ -122,6 +131,7 @@ class Pairs:
             unlike=self.unlike.to(device),
             strength=None if self.strength is None else self.strength.to(device),
             labels=None if self.labels is None else self.labels.to(device),
+            tags=None if self.tags is None else self.tags.to(device),
         )
 
     def keep(self, alike: Tensor, unlike: Tensor) -> Self:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import soxr
 
 from nearfield.core.errors import DataError
 from nearfield.data.faults import Fault, check_file
+from nearfield.data.settings import Channels
 
 Waves = npt.NDArray[np.float32]
 """(C, T) float32."""
@@ -102,15 +103,17 @@ def blocks(path: Path, start: float, seconds: float | None, block_seconds: float
         yield from _pieces(path, file, first, last, max(1, round(block_seconds * file.samplerate)))
 
 
-def mix(waves: Waves, channels: Literal["mean", "all"] | int) -> Waves:
+def mix(waves: Waves, channels: Channels) -> Waves:
     """(C, T) to (1, T) by the mean of all channels or one channel counted from 0; `all` keeps (C, T).
 
-    Raises DataError where the sound has no channel of that number.
+    `views` makes clips of channels where a collection is opened; a sound that is asked for as one is
+    heard by the mean. Raises DataError where the sound has no channel of that number.
     """
     if channels == "all":
         return waves
-    if channels == "mean":
+    if channels in ("mean", "views"):
         return waves if len(waves) == 1 else waves.mean(axis=0, keepdims=True, dtype=np.float32)
+    assert isinstance(channels, int)
     if channels >= len(waves):
         raise DataError(
             f"data: channels: there is no channel {channels}: the sound has {len(waves)}, counted from 0. "

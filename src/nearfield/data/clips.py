@@ -17,7 +17,8 @@ from nearfield.data.listing import Kind, Listing
 from nearfield.data.probing import Probed, Progress, probe
 from nearfield.data.settings import Columns
 from nearfield.data.tables import cell_text
-from nearfield.data.times import How, Span, settle
+from nearfield.data.times import How, Span, on_clock, settle, uncut
+from nearfield.data.views import channel_rows
 
 STANDARD = ("id", "path", "start", "seconds", "moment", "recording", "group", "label", "tags", "split")
 """Columns that every table of clips has, in this order; further columns of a source follow as they came."""
@@ -71,13 +72,18 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     lines = tuple(listing.lines[clip.position] for clip in kept)
     starts = dict(Counter(clip.span.how for clip in kept))
     from_table = None not in lines
+    table = _assemble(listing, parts, kept)
+    if columns.views and kind == "sound":
+        rows, table = channel_rows(table)
+        lines = tuple(lines[row] for row in rows)
+    said = listing.split_from if columns.split is None else ""
     return Clips(
-        table=_assemble(listing, parts, kept),
+        table=table,
         kind=kind,
         lines=lines,
         problems=tuple(problems),
         starts=starts,
-        split_from=_origin(parts.split, from_table),
+        split_from=said or _origin(parts.split, from_table),
         group_from=_origin(parts.group, from_table),
     )
 
@@ -106,7 +112,12 @@ def _sort(
             if isinstance(what, Fault):
                 raise _with_guess(what, listing.base / name, guesses)
             path, length = what
-            span = Span(0.0, 0.0, 0.0, "whole") if length is None else settle(starts, seconds, end, length)
+            if length is None:
+                span = Span(0.0, 0.0, 0.0, "whole")
+            else:
+                span = settle(starts, seconds, end, uncut(length, listing.least_seconds))
+            if listing.moments:
+                span = on_clock(span, listing.moments[position])
             file = _relative(path, listing.base)
             clip = _Kept(position, path, file, span, _identity(file, span, length))
             if clip.id in kept:

@@ -41,6 +41,8 @@ class Collection:
     """How many clips had the start in their table taken for what."""
     split_from: str = ""
     """Where the split comes from, in words."""
+    tag_order: tuple[str, ...] = ()
+    """Tags that are numbered first, in this order, as a published set has them; () for the order of names."""
 
     @classmethod
     def open(
@@ -82,6 +84,7 @@ class Collection:
             leaks=sides.leaks,
             starts=clips.starts,
             split_from=sides.origin,
+            tag_order=listing.tags,
         )
 
     @classmethod
@@ -126,10 +129,15 @@ class Collection:
         return replace(kept, problems=self.problems + listed)
 
     def facts(self) -> Facts:
-        """What is known of each clip, as arrays. Labels and tags are numbered in the order of their names."""
+        """What is known of each clip, as arrays.
+
+        Labels are numbered in the order of their names; so are tags, but for those in `tag_order`.
+        """
         table = self.table
         label_names = sorted(set(table["label"]) - {""})
-        tag_names = sorted({tag for tags in table["tags"] for tag in tags})
+        found = {tag for tags in table["tags"] for tag in tags}
+        first = [tag for tag in self.tag_order if tag in found]
+        tag_names = [*first, *sorted(found.difference(first))]
         number = {name: position for position, name in enumerate(label_names)}
         place = {name: position for position, name in enumerate(tag_names)}
         tags = np.zeros((len(table), len(tag_names)), np.bool_)
@@ -144,6 +152,7 @@ class Collection:
             groups=_numbered(table["group"]),
             moments=table["moment"].to_numpy(np.float64),
             seconds=table["seconds"].to_numpy(np.float64),
+            columns=_further(table),
         )
 
     def fingerprint(self, progress: Progress | None = None) -> str:
@@ -206,6 +215,13 @@ def _numbered(names: pd.Series) -> Ints:
     """Class numbers in the order of the names; -1 where there is none."""
     number = {name: position for position, name in enumerate(sorted(set(names) - {""}))}
     return np.array([number.get(name, -1) for name in names], np.int64)
+
+
+def _further(table: pd.DataFrame) -> dict[str, Ints]:
+    """The columns beyond the standard ones that name something (text, whole numbers), as class numbers."""
+    names = [str(name) for name in table if name not in (*STANDARD, "row")]
+    kept = [name for name in names if not pd.api.types.is_float_dtype(table[name])]
+    return {name: _numbered(table[name].fillna("").astype(str)) for name in kept}
 
 
 def _strangers(ids: Sequence[str], stored: Mapping[str, str], path: Path) -> tuple[Problem, ...]:

@@ -46,7 +46,8 @@ def find_parts(listing: Listing, columns: Columns) -> Parts:
     path = _first(table, PATH)
     if path is None:
         raise DataError(f"{where}: {_no_path(list(table))}")
-    chosen = {part: name for part, name in columns.model_dump().items() if name is not None}
+    named = columns.model_dump(exclude={"views"})
+    chosen = {part: name for part, name in named.items() if name is not None}
     for part, name in chosen.items():
         if name not in table:
             raise DataError(

@@ -11,11 +11,15 @@ from nearfield.core.nouns import Floats
 from nearfield.data import audio, pictures
 from nearfield.data.cutoff import breaks_off
 from nearfield.data.faults import Fault
+from nearfield.data.trimming import Loudness
 
 FULL_SCALE = 0.999
 """From here on a sample counts as standing at full scale."""
 CLIPPED_RUN = 3
 """So many such samples on end are clipping; one or two may be a peak."""
+
+TRIM_DB = 60.0
+"""How far below a clip's loudest moment its beginning and end must stay to count as quiet, in decibels."""
 
 _BLOCK_SECONDS = 30.0
 
@@ -41,6 +45,8 @@ class Heard:
     """The same for clips that decode to the same samples."""
     cut_off: bool
     """The file ends before it says it does."""
+    quiet: int
+    """Samples at beginning and end that `data.trim_db: 60` would cut away."""
 
 
 def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault]:
@@ -80,6 +86,7 @@ class _Ear:
         self._digest = hashlib.sha256(f"{facts.rate} {facts.channels}".encode())
         self._peaks, self._sums, self._squares = np.zeros((3, facts.channels))
         self._frames = self._not_numbers = self._clipped = 0
+        self._loudness = Loudness(facts.channels)
 
     def take(self, block: audio.Waves, place: int) -> None:
         """A block (C, T) that begins at sample `place` of the file."""
@@ -96,10 +103,12 @@ class _Ear:
         self._squares += np.einsum("ct,ct->c", sound, sound)
         self._clipped += _clipped(size)
         self._frames += waves.shape[1]
+        self._loudness.take(sound.astype(np.float32))
 
     def heard(self, cut_off: bool) -> Heard:
         """What was gathered."""
         samples = max(self._frames, 1)
+        first, last = self._loudness.sounding(TRIM_DB)
         return Heard(
             rate=self._facts.rate,
             channels=self._facts.channels,
@@ -111,6 +120,7 @@ class _Ear:
             clipped=self._clipped / (samples * self._facts.channels),
             digest=self._digest.hexdigest(),
             cut_off=cut_off,
+            quiet=self._frames - (last - first),
         )
 
 

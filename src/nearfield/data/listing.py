@@ -26,3 +26,11 @@ class Listing:
     """What the layout itself left out."""
     kind: Kind | None = None
     """None where the names of the files decide."""
+    moments: tuple[float | None, ...] = ()
+    """For each row when its file begins on its recording's clock, in seconds; () where no row says."""
+    least_seconds: float = 0.0
+    """Files shorter than this were cut off, and are left out."""
+    tags: tuple[str, ...] = ()
+    """The order in which tags are numbered; those that it does not name follow by name."""
+    split_from: str = ""
+    """What gives the split, in words; "" for a column or the names of the files."""

@@ -50,6 +50,18 @@ def known_lengths(paths: Iterable[Path]) -> dict[Path, float]:
     return {path: float(known[key]) for path, key in keys.items() if key in known}
 
 
+def channel_counts(paths: Iterable[str]) -> dict[str, int]:
+    """How many channels each sound file has. Raises Fault where one cannot be read any more."""
+    keys = {path: file_key(path) for path in set(paths)}
+    known = recall("channels", keys.values())
+    fresh = sorted(set(keys.values()).difference(known))
+    counts = in_groups(lambda key: str(audio.describe(Path(key[0])).channels), fresh, _THREADS)
+    looked = dict(zip(fresh, counts, strict=True))
+    remember("channels", looked)
+    known |= looked
+    return {path: int(known[key]) for path, key in keys.items()}
+
+
 def _look_at(keys: list[FileKey], kind: Kind, progress: Progress | None) -> dict[FileKey, str | Fault]:
     """What each header says; `progress` as for `probe`."""
     looked: dict[FileKey, str | Fault] = {}

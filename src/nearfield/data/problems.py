@@ -35,6 +35,8 @@ class Report:
     kind: Kind
     clips: Counts
     hours: float
+    quiet_seconds: float
+    """Of these, seconds at beginnings and ends that stay 60 dB below: what `data.trim_db: 60` cuts away."""
     rates: dict[str, int]
     """How many clips have which rate, in hertz; the most usual first, here and below."""
     channels: dict[str, int]
@@ -172,6 +174,7 @@ def _report(usable: Collection, results: list[Heard | Seen], problems: list[Prob
         kind=usable.kind,
         clips=_counts(sides),
         hours=float(table["seconds"].sum()) / 3600,
+        quiet_seconds=sum(result.quiet / result.rate for result in sounds),
         rates=_most_usual(str(result.rate) for result in sounds),
         channels=_most_usual(str(result.channels) for result in results),
         sizes=_most_usual(f"{result.width}x{result.height}" for result in seen),

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from nearfield.core.settings import Settings
 
-Channels = Literal["mean", "all"] | Annotated[int, Field(ge=0, le=1023)]
+Channels = Literal["mean", "all", "views"] | Annotated[int, Field(ge=0, le=1023)]
 
 
 class Columns(Settings):
@@ -22,6 +22,8 @@ class Columns(Settings):
     """Column kept on one side of a split. Usual: first of `group`, `speaker`, `source`, `recording`."""
     recording: str | None = None
     """Column that names the recording on whose clock a clip's moment counts. Usual: `recording`."""
+    views: bool = False
+    """Each channel of a sound becomes a clip of its own, its number (from 0) in the column `channel`."""
 
 
 class DataSettings(Settings):
@@ -33,7 +35,8 @@ class DataSettings(Settings):
     clip_seconds: float = Field(5.0, gt=0, le=3600)
     """Length of the window that the network hears, in seconds."""
     channels: Channels = "mean"
-    """`mean` of all channels, `all` channels apart, or the number of one channel, from 0."""
+    """`mean` of all channels; `all` of them side by side in one clip; the number of one, from 0; or `views`:
+    each channel a clip of its own at the same moment of the same recording."""
     image_size: int = Field(64, ge=8, le=2048)
     """Side of the square to which every picture is brought, in pixels."""
     image_channels: Literal[1, 3] = 3
@@ -66,7 +69,12 @@ class DataSettings(Settings):
 
     @property
     def columns(self) -> Columns:
-        """The columns alone, as `Collection.open` wants them."""
+        """What `Collection.open` wants to know: the columns, and whether each channel is a clip."""
         return Columns(
-            label=self.label, tags=self.tags, split=self.split, group=self.group, recording=self.recording
+            label=self.label,
+            tags=self.tags,
+            split=self.split,
+            group=self.group,
+            recording=self.recording,
+            views=self.channels == "views",
         )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nearfield.core.errors import DataError
+from nearfield.core.errors import DataError, RequestError
 from nearfield.data.audio import Waves, describe
 from nearfield.data.cache import cache_folder
 from nearfield.data.collection import Collection
@@ -23,7 +23,7 @@ from nearfield.data.filling import Blocks, Filling, Progress, refuse
 from nearfield.data.locks import locked
 from nearfield.data.packs import Packs
 from nearfield.data.probing import known_lengths
-from nearfield.data.settings import DataSettings
+from nearfield.data.settings import Channels, DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals, Signals
 from nearfield.data.space import writing_to
 from nearfield.data.trimming import sounding
@@ -84,7 +84,10 @@ class Store:
     def _sounds(
         self, collection: Collection, settings: DataSettings, progress: Progress | None
     ) -> ArraySignals:
-        rate, channels = settings.sample_rate, settings.channels
+        by_channel = settings.channels == "views"
+        numbers = _channel_numbers(collection) if by_channel else None
+        channels: Channels = "all" if by_channel else settings.channels
+        rate = settings.sample_rate
         packs = Packs(self.folder / "waves" / f"v{VERSION}-{rate}hz-{channels}", np.float32)
         paths = [Path(path) for path in collection.table["path"]]
 
@@ -99,11 +102,14 @@ class Store:
         sources = self._decoded(
             packs, paths, lambda path: sound_blocks(path, rate, channels), weigh, progress
         )
-        _same_channels(paths, sources)
+        if numbers is None:
+            _same_channels(paths, sources)
         places = zip(paths, collection.table["start"], collection.table["seconds"], sources, strict=True)
         clips = [_clip(path, source.T, rate, start, seconds) for path, start, seconds, source in places]
         kept = clips if settings.trim_db is None else [_trimmed(clip, settings.trim_db) for clip in clips]
         cut = sum(clip.shape[1] for clip in clips) - sum(clip.shape[1] for clip in kept)
+        if numbers is not None:  # trimmed before, so that views of one moment stay together
+            kept = [clip[channel : channel + 1] for clip, channel in zip(kept, numbers, strict=True)]
         return ArraySignals(kept, float(rate), (kept[0].shape[0] if kept else 1,), cut / rate)
 
     def _decoded(
@@ -139,6 +145,16 @@ def _digests(paths: list[Path]) -> list[str]:
             faults.append(str(fault))
     refuse(faults)
     return content_digests(paths)
+
+
+def _channel_numbers(collection: Collection) -> list[int]:
+    """The channel that each row stands for. Raises RequestError where rows do not say."""
+    if "channel" not in collection.table:
+        raise RequestError(
+            f"data.channels: 'views' needs a row for each channel, and {collection.name or 'the collection'} "
+            "has none. Open it by Collection.open(data, Columns(views=True)), or take mean or all."
+        )
+    return [int(number) for number in collection.table["channel"]]
 
 
 def _same_channels(paths: list[Path], sources: list[npt.NDArray[Any]]) -> None:

@@ -6,11 +6,11 @@ row says the clip is, and so has no room for an offset: then the file is the cli
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from nearfield.data.faults import Fault
+from nearfield.data.faults import AGAIN, Fault
 
 How = Literal["whole", "offset", "moment", "clock"]
 
@@ -59,6 +59,19 @@ def settle(starts: list[str], seconds: str, end: str, length: float) -> Span:
     moment = start if clock is None else clock + start
     how: How = "clock" if clock is not None else "whole" if number is None else "offset"
     return Span(start, taken, moment, how)
+
+
+def uncut(length: float, least: float) -> float:
+    """The length of a file, in seconds. Raises Fault where it is shorter than all of its set are."""
+    if length < least - SLACK_SECONDS - SLACK_SHARE * least:
+        reason = f"it has {length:g} s, but every clip of this set has {least:g} s: it was cut off."
+        raise Fault("short", reason, AGAIN)
+    return length
+
+
+def on_clock(span: Span, begins: float | None) -> Span:
+    """The same piece of a file that begins at so many seconds on its recording's clock; None: as it was."""
+    return span if begins is None else replace(span, moment=begins + span.start, how="moment")
 
 
 def _only_as_long(length: float, wanted: float, start: float) -> bool:

@@ -11,15 +11,26 @@ from pydantic import Field
 from nearfield.core.errors import DataError, choose, nearest
 from nearfield.core.settings import Settings, kinds, make
 from nearfield.data.layouts.audiofolder import Audiofolder
+from nearfield.data.layouts.dcase2018_task5 import Dcase2018Task5
 from nearfield.data.layouts.esc50 import Esc50
 from nearfield.data.layouts.folder import Folder
 from nearfield.data.layouts.images import Images
+from nearfield.data.layouts.magnatagatune import Magnatagatune
+from nearfield.data.layouts.mtg_jamendo import MtgJamendo
 from nearfield.data.layouts.spoken_digits import SpokenDigits
 from nearfield.data.layouts.table import Table
 from nearfield.data.listing import Listing
 
 Layout = Annotated[
-    Esc50 | Audiofolder | Table | SpokenDigits | Images | Folder,
+    Esc50
+    | Dcase2018Task5
+    | Magnatagatune
+    | MtgJamendo
+    | Audiofolder
+    | Table
+    | SpokenDigits
+    | Images
+    | Folder,
     Field(discriminator="kind"),
 ]
 

@@ -1,0 +1,201 @@
+"""DCASE 2018 task 5, domestic activities heard by several nodes of four microphones, as published.
+
+G. Dekkers et al., "The SINS database for detection of daily activities in a home environment using an
+acoustic sensor network", DCASE 2017; development set https://zenodo.org/record/1247102, evaluation set
+https://zenodo.org/record/1964758.
+"""
+
+import math
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import Field, field_validator
+
+from nearfield.core.errors import DataError
+from nearfield.core.settings import Settings
+from nearfield.data.faults import Problem
+from nearfield.data.layouts.dcase_folds import Fold, check_folds, read_folds
+from nearfield.data.layouts.published import NEARLY_ALL, audio_root, difference, present_files, tab_lines
+from nearfield.data.listing import Listing
+from nearfield.data.splits import carve_val
+
+SEGMENT_SECONDS = 10.0
+"""Length of every clip."""
+KNOWN_NODES = ("1", "2", "3", "4")
+"""Nodes that the development set was recorded with."""
+
+CLIPS = {
+    "absence": 18_860,
+    "cooking": 5_124,
+    "dishwashing": 1_424,
+    "eating": 2_308,
+    "other": 2_060,
+    "social_activity": 4_944,
+    "vacuum_cleaner": 972,
+    "watching_tv": 18_648,
+    "working": 18_644,
+}
+"""Published clips of each class of the development set, 72,984 in all."""
+SESSIONS = {
+    "absence": 42,
+    "cooking": 13,
+    "dishwashing": 10,
+    "eating": 13,
+    "other": 118,
+    "social_activity": 21,
+    "vacuum_cleaner": 9,
+    "watching_tv": 9,
+    "working": 33,
+}
+"""Published sessions of each class, 268 in all."""
+
+_NAME = re.compile(r"(?:[A-Za-z]*)Node(?P<node>\d+)_ex(?P<session>\d+)_(?P<segment>\d+)")
+_LISTS = ("evaluate.txt", "evaluation.txt")
+
+
+class Dcase2018Task5(Settings):
+    """`meta.txt` (path, label, session; tabs between, no header) and the official folds.
+
+    A fold gives train and test; val is about a quarter of train, in whole sessions, classes shared out
+    evenly, the same sessions every time. A session is a group, and what one node hears of it a recording:
+    the segments of `DevNode1_ex9_12.wav` follow one another, so clips of all nodes stand on one clock.
+    """
+
+    kind: Literal["dcase2018_task5"] = "dcase2018_task5"
+    fold: int | None = Field(1, ge=1, le=4)
+    """Official fold whose test part judges, 1 to 4; `none`: no fold, a split by sessions is made."""
+    part: Literal["development", "evaluation"] = "development"
+    """`evaluation`: the challenge's own test clips, with `known_node` yes for nodes 1 to 4, no for others."""
+    audio: Path | None = None
+    """Folder that the paths count from, where it is not the set's own."""
+
+    @field_validator("fold", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return None if value == "none" else value
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """A folder with `meta.txt` and `evaluation_setup`."""
+        return (path / "meta.txt").is_file() and (path / "evaluation_setup").is_dir()
+
+    def read(self, path: Path) -> Listing:
+        """One row a clip. Raises DataError where a table or fold is missing, or a session crosses folds."""
+        base = audio_root(path, self.audio, self.kind)
+        if self.part == "evaluation":
+            table, lines, source = _table(_evaluation_list(path))
+            names = _names(path / "evaluation_setup" / "map.txt")
+            table = _with_nodes(table, [names.get(clip, clip) for clip in table["path"]])
+            known = {"": "", **dict.fromkeys(KNOWN_NODES, "yes")}
+            table["known_node"] = [known.get(node, "no") for node in table["node"]]
+            table["split"] = "test"
+            return _listing(
+                table, base, lines, source, (), "the challenge: all of its evaluation set is test"
+            )
+        table, lines, source = _table(path / "meta.txt")
+        table = _with_nodes(table, list(table["path"]))
+        problems = _differences(table, source)
+        if self.fold is None:
+            return _listing(table, base, lines, source, problems, "")
+        folds = read_folds(path, self.fold)
+        check_folds(path, folds, dict(zip(table["path"], table["session"], strict=True)))
+        fold = folds[self.fold]
+        table["split"] = _sides(table, fold)
+        problems += _strangers(fold, set(table["path"]), source)
+        said = f"fold {self.fold} of DCASE 2018 task 5; val is sessions held out of its train part"
+        return _listing(table, base, lines, source, problems, said)
+
+
+def _table(path: Path) -> tuple[pd.DataFrame, tuple[int, ...], str]:
+    """Path, label and session, as listed; the line of each; the name of the list."""
+    rows = list(tab_lines(path, 3))
+    if not rows:
+        raise DataError(f"{path}: there are no rows in it. Copy it again.")
+    table = pd.DataFrame([cells for _, cells in rows], columns=["path", "label", "session"], dtype=object)
+    return table.assign(group=table["session"]), tuple(number for number, _ in rows), path.name
+
+
+def _evaluation_list(path: Path) -> Path:
+    setup = path / "evaluation_setup"
+    found = [setup / name for name in _LISTS if (setup / name).is_file()]
+    if not found:
+        raise DataError(
+            f"{path}: there is no evaluation_setup/{_LISTS[0]} in it. Give the folder of the evaluation set, "
+            "or leave out part=evaluation."
+        )
+    return found[0]
+
+
+def _names(path: Path) -> dict[str, str]:
+    """What `1.wav` of the evaluation set would be called in the manner of the development set, by path."""
+    if not path.is_file():
+        return {}
+    pairs = [cells for _, cells in tab_lines(path, 2)]
+    return {one: other for one, other in (*pairs, *(pair[::-1] for pair in pairs)) if _match(other)}
+
+
+def _match(name: str) -> re.Match[str] | None:
+    return _NAME.fullmatch(Path(name).stem)
+
+
+def _with_nodes(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Node, recording (what a node hears of a session) and moment in seconds, from names that say them."""
+    matches = [_match(name) for name in names]
+    return table.assign(
+        node=[match["node"] if match else "" for match in matches],
+        recording=[f"node{match['node']}_ex{match['session']}" if match else "" for match in matches],
+        moment=[SEGMENT_SECONDS * int(match["segment"]) if match else math.nan for match in matches],
+    )
+
+
+def _listing(
+    table: pd.DataFrame,
+    base: Path,
+    lines: tuple[int, ...],
+    source: str,
+    problems: tuple[Problem, ...],
+    split_from: str,
+) -> Listing:
+    moments = tuple(None if math.isnan(moment) else float(moment) for moment in table.pop("moment"))
+    return Listing(
+        table.assign(path=present_files(list(table["path"]), base)),
+        base,
+        lines,
+        source,
+        problems,
+        "sound",
+        moments,
+        SEGMENT_SECONDS,
+        split_from=split_from,
+    )
+
+
+def _sides(table: pd.DataFrame, fold: Fold) -> list[str]:
+    sides = [fold.side(clip) for clip in table["path"]]
+    marks = [(label,) for label in table["label"]]
+    return carve_val(sides, list(table["session"]), marks, seed=0)
+
+
+def _strangers(fold: Fold, known: set[str], source: str) -> tuple[Problem, ...]:
+    """Clips of a fold that the table of all clips does not have."""
+    unknown = sorted((fold.train | fold.test) - known)
+    if not unknown:
+        return ()
+    reason = f"the fold lists clips that are not in {source} ({len(unknown)}, the first being {unknown[0]})."
+    return (Problem("unknown_clips", source, None, reason, "Copy the tables again.", "warning"),)
+
+
+def _differences(table: pd.DataFrame, source: str) -> tuple[Problem, ...]:
+    """Where a set that looks whole does not have the published number of clips and sessions of a class."""
+    if len(table) < NEARLY_ALL * sum(CLIPS.values()):
+        return ()
+    clips = Counter(table["label"])
+    sessions = Counter(label for label, _ in set(zip(table["label"], table["session"], strict=True)))
+    found: tuple[Problem, ...] = ()
+    for label in sorted({*CLIPS, *clips}):
+        found += difference(source, f"clips of {label!r}", clips[label], CLIPS.get(label, 0))
+        found += difference(source, f"sessions of {label!r}", sessions[label], SESSIONS.get(label, 0))
+    return found

@@ -1,0 +1,132 @@
+"""MTG-Jamendo: 55,000 tracks with 195 tags of genre, instrument and mood, under its published splits.
+
+D. Bogdanov et al., "The MTG-Jamendo Dataset for Automatic Music Tagging", ICML 2019 workshop;
+https://github.com/MTG/mtg-jamendo-dataset
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import Field, field_validator
+
+from nearfield.core.errors import DataError
+from nearfield.core.settings import Settings
+from nearfield.data.faults import Problem
+from nearfield.data.layouts.published import audio_root, dropped, present_files, tab_lines
+from nearfield.data.layouts.tagged import by_frequency
+from nearfield.data.listing import Listing
+
+ALL = "autotagging.tsv"
+_SIDES = {"train": "train", "validation": "val", "test": "test"}
+_CELLS = ("track", "artist", "album", "path", "duration")
+_Row = tuple[int, str, list[str]]
+"""Line, side and cells."""
+
+
+class MtgJamendo(Settings):
+    """`splits/split-0/autotagging-train.tsv` and the like: a track a line, as many columns as it has tags.
+
+    Tags keep their category (`instrument---piano`); the most frequent is numbered first, where equal by
+    name. Tracks of one artist stay on one side, as the published splits have them.
+    """
+
+    kind: Literal["mtg_jamendo"] = "mtg_jamendo"
+    split: int | None = Field(0, ge=0, le=4)
+    """Published split, 0 to 4; `none`: all of `autotagging.tsv`, a split by artists is made."""
+    category: Literal["genre", "instrument", "mood/theme"] | None = None
+    """Only tags of this category, and tracks that have one; None takes all."""
+    group: Literal["artist", "album", "track"] | None = None
+    """What is kept on one side of the split; None: `artist`, or `track` where all are by the same one."""
+    audio: Path | None = None
+    """Folder that the paths count from, where it is not the set's own."""
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return None if value == "none" else value
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """A folder with `autotagging.tsv`, or one whose folder `data` has it."""
+        return (_tables(path) / ALL).is_file()
+
+    def read(self, path: Path) -> Listing:
+        """One row a track. Raises DataError where a table is missing or no track has a tag asked for."""
+        base = audio_root(path, self.audio, self.kind)
+        source = ALL if self.split is None else f"split-{self.split}"
+        rows = list(self._rows(_tables(path), path))
+        whole = [row for row in rows if len(row[2]) >= len(_CELLS)]
+        tags = [self._tags(cells) for _, _, cells in whole]
+        kept = [number for number, own in enumerate(tags) if own]
+        if not kept:
+            wanted = f"of the category {self.category!r} " if self.category else ""
+            raise DataError(
+                f"{path}: no track of {source} has a tag {wanted}(category---tag). Choose another."
+            )
+        problems = _problems(source, len(rows) - len(whole), len(whole) - len(kept))
+        return self._listing(base, source, [whole[n] for n in kept], [tags[n] for n in kept], problems)
+
+    def _rows(self, tables: Path, given: Path) -> Iterator[_Row]:
+        if self.split is None:
+            yield from _read(tables / ALL, "")
+            return
+        folder = tables / "splits" / f"split-{self.split}"
+        if not folder.is_dir():
+            raise DataError(
+                f"{given}: there is no splits/split-{self.split} in it. Give another, as in ?split=0, or "
+                "?split=none to have a split made."
+            )
+        for word, side in _SIDES.items():
+            yield from _read(folder / f"autotagging-{word}.tsv", side)
+
+    def _tags(self, cells: list[str]) -> tuple[str, ...]:
+        prefix = f"{self.category}---" if self.category else ""
+        return tuple(dict.fromkeys(tag for tag in cells[len(_CELLS) :] if tag and tag.startswith(prefix)))
+
+    def _listing(
+        self,
+        base: Path,
+        source: str,
+        rows: list[_Row],
+        tags: list[tuple[str, ...]],
+        problems: tuple[Problem, ...],
+    ) -> Listing:
+        table = pd.DataFrame([cells[: len(_CELLS)] for _, _, cells in rows], columns=_CELLS, dtype=object)
+        table = table.drop(columns="duration").assign(
+            path=present_files(list(table["path"]), base, (".low.mp3",)),
+            tags=pd.Series(tags, dtype=object),
+            split=[side for _, side, _ in rows],
+            recording=table["track"],
+        )
+        group = self.group or ("artist" if table["artist"].nunique() > 1 else "track")
+        return Listing(
+            table.assign(group=table[group]),
+            base,
+            tuple(line for line, _, _ in rows),
+            source,
+            problems,
+            "sound",
+            tags=by_frequency(tags),
+            split_from="" if self.split is None else f"split {self.split} of MTG-Jamendo",
+        )
+
+
+def _tables(path: Path) -> Path:
+    """The folder with the tables: the one given, or `data` in it, as the repository has them."""
+    return path / "data" if (path / "data" / ALL).is_file() else path
+
+
+def _read(file: Path, side: str) -> Iterator[_Row]:
+    """The lines below the header."""
+    for number, cells in tab_lines(file, 0):
+        if cells[0] != "TRACK_ID":
+            yield number, side, cells
+
+
+def _problems(source: str, ragged: int, untagged: int) -> tuple[Problem, ...]:
+    reason = f"lines with fewer than {len(_CELLS)} cells take no part"
+    first = dropped("ragged", source, ragged, reason, "Copy the tables again.")
+    reason = "tracks without a tag that is asked for take no part"
+    return first + dropped("untagged", source, untagged, reason, "Ask for all categories to use more.")
