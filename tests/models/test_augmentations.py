@@ -290,6 +290,20 @@ def test_stretch_keeps_a_tone_and_changes_its_length(rate: float, silent: bool) 
     assert (float(bent[..., 9000:].abs().max()) < 1e-3) == silent
 
 
+@pytest.mark.parametrize(("kind", "name"), [("stretch", "amount"), ("picture_stretch", "rate")])
+def test_stretch_keeps_to_the_rates_it_is_given(kind: str, name: str) -> None:
+    bender = augmentation(kind=kind, rates=[0.8, 1.25])
+    drawn = bender.draw(torch.Size((4000, 1, 2, 2)), chance())[name]
+    assert sorted(set(drawn.tolist())) == [pytest.approx(0.8), pytest.approx(1.25)]
+    assert float((drawn < 1).float().mean()) == pytest.approx(0.5, abs=0.03)
+    free = augmentation(kind=kind).draw(torch.Size((4000, 1, 2, 2)), chance())[name]
+    assert len(set(free.tolist())) > 1000
+    one = augmentation(kind=kind, rates=[1.25])
+    signal = signals(one.domain)[:2]
+    limits = augmentation(kind=kind, rate=(1.25, 1.25))
+    torch.testing.assert_close(drawn_and_bent(one, signal)[1], drawn_and_bent(limits, signal)[1])
+
+
 def test_borrowed_bends_any_number_of_channels_without_the_worlds_chance() -> None:
     import random
 
@@ -403,6 +417,8 @@ def test_flip_mirrors(axis: str, dimension: int) -> None:
         ({"kind": "mix", "under_db": (-3, 3)}, "under_db must be 0 or more: a louder background"),
         ({"kind": "stretch", "rate": (0.05, 1)}, "rate must lie from 0.1 to 10"),
         ({"kind": "picture_stretch", "rate": (0.5, 11)}, "rate must lie from 0.1 to 10"),
+        ({"kind": "stretch", "rates": (0.8, 12)}, "rates must lie from 0.1 to 10. Given: [0.8, 12.0]."),
+        ({"kind": "picture_stretch", "rates": (0,)}, "rates must lie from 0.1 to 10. Given: [0.0]."),
         ({"kind": "pitch", "semitones": (-30, 1)}, "semitones must lie from -24 to 24"),
         ({"kind": "gain", "probability": 1.5}, "augment: probability: "),
         ({"kind": "timeshift"}, "Did you mean 'time_shift'?"),

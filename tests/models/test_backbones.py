@@ -15,17 +15,9 @@ from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.resnet import ResNet, ResNet18Settings, ResNet50Settings
 from nearfield.models.backbones.small_convnet import Residual
 from nearfield.models.batch_norm import settle
-from nearfield.models.pooling import pooling
+from tests.models.overfitting import convolution, prove, weights_of
 
 BANDS, FRAMES = 16, 33
-
-
-def convolution(given: int, wanted: int, *sizes: int, bias: bool = True) -> int:
-    """Weights of a convolution, from its definition."""
-    area = 1
-    for size in sizes:
-        area *= size
-    return given * wanted * area + (wanted if bias else 0)
 
 
 def gru(given: int, width: int) -> int:
@@ -108,10 +100,6 @@ CASES: list[tuple[str, dict[str, Any], Any, tuple[int, ...] | None]] = [
 NAMES = [case[0] for case in CASES]
 
 
-def weights_of(module: nn.Module) -> int:
-    return sum(weight.numel() for weight in module.parameters())
-
-
 @pytest.mark.parametrize("channels", [1, 2, 4])
 @pytest.mark.parametrize(("settings", "count", "shape"), [case[1:] for case in CASES], ids=NAMES)
 def test_shape_and_number_of_weights(
@@ -123,55 +111,13 @@ def test_shape_and_number_of_weights(
     assert weights_of(module) == count(channels)
 
 
-class WithHead(nn.Module):
-    """A backbone, its own pooling and a linear layer to unit vectors."""
-
-    def __init__(self, backbone: nn.Module, picture: Tensor) -> None:
-        super().__init__()
-        self.backbone, self.pool = backbone, pooling(backbone.pooling)  # type: ignore[arg-type]
-        with torch.no_grad():
-            size = self.pool(backbone.eval()(picture)).shape[1]
-        self.head = nn.Linear(size, 16)
-
-    def forward(self, picture: Tensor) -> Tensor:
-        return F.normalize(self.head(self.pool(self.backbone(picture))), dim=1)
-
-
-def overfit(settings: dict[str, Any], steps: int) -> tuple[nn.Module, Tensor, Tensor, list[float]]:
-    """Trains on 32 clips of noise, 4 to each of 8 labels, towards 8 fixed directions."""
-    torch.manual_seed(3)
-    pictures, labels = torch.randn(32, 1, BANDS, FRAMES), torch.arange(32) % 8
-    network = WithHead(make(BackboneSettings, "backbone", settings).build(1, BANDS, FRAMES), pictures).train()
-    directions = torch.eye(16)[:8]
-    optimiser = torch.optim.Adam(network.parameters(), 2e-3)
-    losses = []
-    for _ in range(steps):
-        loss = F.cross_entropy(10 * network(pictures) @ directions.T, labels)
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        optimiser.step()
-        losses.append(float(loss.detach()))
-    return network, pictures, labels, losses
-
-
 QUICK = {"small", "small, step 1", "convnet2d", "resnet18", "dense", "projection"}
 LEARNERS = [(case[0], case[1], 25 if case[0] in QUICK else 70) for case in CASES]
 
 
 @pytest.mark.parametrize(("settings", "steps"), [case[1:] for case in LEARNERS], ids=NAMES)
 def test_overfits_32_clips_and_evaluates_as_it_trains(settings: dict[str, Any], steps: int) -> None:
-    network, pictures, labels, losses = overfit(settings, steps)
-    assert losses[-1] < 0.2 * losses[0]
-    network.train()
-    with torch.no_grad():
-        for _ in range(30):  # running statistics arrive where the batch's are
-            network(pictures)
-        trained = torch.stack([network(pictures) for _ in range(30)])
-        evaluated = network.eval()(pictures)
-    distances = torch.cdist(evaluated, evaluated).fill_diagonal_(9.0)
-    assert torch.equal(labels[distances.argmin(1)], labels)
-    assert (trained.mean((0, 1)) - evaluated.mean(0)).abs().max() < 0.06
-    assert (trained.std(1).mean(0) - evaluated.std(0)).abs().max() < 0.1  # dropout's own noise
+    prove(settings, (BANDS, FRAMES), steps)
 
 
 def test_batch_norm_is_not_skipped_in_evaluation() -> None:

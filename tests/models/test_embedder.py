@@ -111,6 +111,38 @@ def test_any_pooling_on_any_backbone(pooling: str, kind: str) -> None:
     assert all(weight.grad is not None for weight in model.parameters())
 
 
+class TestNoLastLayer:
+    def test_the_pooled_numbers_come_straight_out(self) -> None:
+        model = embedder(size=None, normalise=False).eval()
+        picture = model.normalisation(model.feature(waves()))
+        torch.testing.assert_close(model(waves()), model.backbone(picture).mean((2, 3)))
+        assert torch.allclose(embedder(size=None).eval()(waves()).norm(dim=1), torch.ones(6), atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("given", "size"),
+        [({}, 64), ({"pooling": "mean_max"}, 128), ({"pooling": "flatten"}, 64 * 1 * 2)],
+        ids=str,
+    )
+    def test_size_is_what_comes_out(self, given: dict[str, Any], size: int) -> None:
+        model = embedder(size=None, **given)
+        assert model.size == model(waves()).shape[1] == size
+        assert embedder(size=24, **given).size == 24
+
+    def test_no_weights_are_left_in_its_place(self) -> None:
+        model, usual = embedder(size=None), embedder(size=16)
+        assert model.state_dict().keys() == usual.state_dict().keys() - {"head.weight", "head.bias"}
+        assert model.describe().weights == usual.describe().weights - 16 * 65
+        assert model.describe().layers[-1].shape == (64,)
+
+    def test_a_frozen_network_learns_nothing_and_passes_gradients_on(self) -> None:
+        """What stands on it, such as a layer to tags, can learn alone."""
+        model = embedder(size=None, train="head", normalise=False)
+        tags = nn.Linear(model.size, 5)
+        torch.autograd.backward(tags(model(waves())).sum())
+        assert tags.weight.grad is not None
+        assert not [name for name, weight in model.named_parameters() if weight.requires_grad]
+
+
 def test_lengths_are_free_without_normalisation() -> None:
     model = embedder(normalise=False).eval()
     lengths = model(waves()).norm(dim=1)
@@ -233,7 +265,7 @@ class TestBuilding:
         assert torch.equal(one.head.weight, two.head.weight)
         assert torch.equal(one.backbone.layer2[1].conv2.weight, two.backbone.layer2[1].conv2.weight)
 
-    @pytest.mark.parametrize("normalisation", ["none", "clip_band", "clip", "band"])
+    @pytest.mark.parametrize("normalisation", ["none", "clip_band", "clip", "band", "batch_norm"])
     @pytest.mark.parametrize(
         ("feature", "backbone"),
         [

@@ -1,18 +1,21 @@
 """Normalisations against numpy over everything at once, and what each must take away and leave."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
-from nearfield.models.normalisation import Band, NormalisationSettings
+from nearfield.models.normalisation import Band, InputBatchNorm, NormalisationSettings
 
 
 def normalisation(channels: int = 2, bands: int = 5, **given: Any) -> nn.Module:
@@ -33,7 +36,7 @@ def test_shape_stays_and_nothing_is_not_a_number(given: dict[str, Any], shape: t
     module = normalisation(**given)
     if isinstance(module, Band):
         module.fit([pictures(4, 2, 5, 7)])
-    result = module(pictures(*shape))
+    result = module.eval()(pictures(*shape))
     assert result.shape == shape
     assert result.isfinite().all()
 
@@ -136,7 +139,82 @@ def test_band_statistics_travel_with_the_weights() -> None:
         unfitted(given)
 
 
+def test_batch_norm_is_one_scale_and_shift_a_channel_over_the_batch() -> None:
+    given = pictures(6, 2, 5, 7) + 10 * torch.arange(2.0)[:, None, None]
+    module = normalisation(kind="batch_norm")
+    values = given.double().numpy()
+    mean, variance = values.mean(axis=(0, 2, 3), keepdims=True), values.var(axis=(0, 2, 3), keepdims=True)
+    with torch.no_grad():
+        np.testing.assert_allclose(module(given), (values - mean) / np.sqrt(variance + 1e-5), atol=1e-5)
+        norm = module.get_submodule("norm")
+        norm.weight.copy_(torch.tensor([2.0, 3.0]))  # type: ignore[operator]
+        norm.bias.copy_(torch.tensor([-1.0, 4.0]))  # type: ignore[operator]
+        scaled = module(given).mean(dim=(0, 2, 3)), module(given).std(dim=(0, 2, 3), correction=0)
+    torch.testing.assert_close(scaled[0], torch.tensor([-1.0, 4.0]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(scaled[1], torch.tensor([2.0, 3.0]), atol=1e-3, rtol=0)
+    assert [weight.numel() for weight in module.parameters()] == [2, 2]
+
+
+def test_batch_norms_running_statistics_are_what_evaluation_uses() -> None:
+    module = normalisation(kind="batch_norm")
+    given = pictures(50, 2, 5, 40, level=-40.0)
+    for _ in range(100):
+        module(given)
+    torch.testing.assert_close(module.eval()(given), module.train()(given), atol=1e-2, rtol=1e-2)
+
+
+def test_batch_norms_statistics_can_be_set_ahead_and_training_is_the_same() -> None:
+    """What is frozen from the start sees normalised pictures; what trains sees what it would have seen."""
+    given = [pictures(8, 2, 5, 40, level=-40.0, seed=seed) for seed in range(5)]
+    module: Any = normalisation(kind="batch_norm")
+    untouched = copy.deepcopy(module)
+    module.fit(iter(given))
+    assert torch.equal(module(given[0]), untouched(given[0]))
+    frozen: Any = normalisation(kind="batch_norm")
+    frozen.fit(given)
+    result = frozen.eval()(torch.cat(given))
+    torch.testing.assert_close(result.mean(dim=(0, 2, 3)), torch.zeros(2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(result.std(dim=(0, 2, 3)), torch.ones(2), atol=1e-2, rtol=0)
+    assert not untouched.eval()(torch.cat(given)).mean() > -1
+
+
+def run_with(folder: Path, **section: Any) -> Path:
+    """A folder as a run leaves it, of which only the input's batch norm is asked here."""
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({"normalise": section}))
+    norm = InputBatchNorm(1)
+    with torch.no_grad():
+        norm.norm.weight.fill_(1.5)
+        norm.norm.bias.fill_(-0.25)
+    norm.fit([pictures(4, 1, 5, 7, level=-40.0)])
+    weights = {f"normalisation.{name}": value for name, value in norm.state_dict().items()}
+    save_file({**weights, "backbone.conv1.weight": torch.zeros(2)}, folder / "weights.safetensors")
+    return folder
+
+
+def test_batch_norm_begins_as_a_run_left_it_and_keeps_its_statistics(tmp_path: Path) -> None:
+    run = run_with(tmp_path / "tagger", kind="batch_norm", weights=None)
+    module: Any = normalisation(channels=1, kind="batch_norm", weights=str(run))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    assert float(before["norm.weight"]) == 1.5
+    assert float(before["norm.running_mean"]) == pytest.approx(-40, abs=1)
+    module.fit([pictures(4, 1, 5, 7, level=90.0)])
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert module.weights_source["source"] == str(run)
+
+
+def test_batch_norm_of_another_normalisation_or_number_of_channels_is_refused(tmp_path: Path) -> None:
+    other = run_with(tmp_path / "bands", kind="band")
+    with pytest.raises(
+        RequestError, match=r"normalise.weights: the run in .* has normalise.kind 'band', and"
+    ):
+        normalisation(channels=1, kind="batch_norm", weights=str(other))
+    run = run_with(tmp_path / "tagger", kind="batch_norm")
+    with pytest.raises(RequestError, match=r"does not fit this normalise: .*norm.weight \(1,\) for \(2,\)"):
+        normalisation(channels=2, kind="batch_norm", weights=str(run))
+
+
 def test_the_usual_one_is_clip_band_in_the_familys_words() -> None:
-    assert list(kinds(NormalisationSettings)) == ["none", "clip_band", "clip", "band"]
+    assert list(kinds(NormalisationSettings)) == ["none", "clip_band", "clip", "band", "batch_norm"]
     with pytest.raises(RequestError, match="Did you mean 'clip_band'"):
         normalisation(kind="clipband")

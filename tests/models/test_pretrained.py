@@ -1,18 +1,23 @@
-"""Published weights: loaded by name from a safetensors file, fitted to the channels, or refused by name."""
+"""Weights to begin from: published ones and those of a run, loaded by name or refused by name."""
 
 import hashlib
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
+from nearfield.core.settings import kinds, make
+from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.gru import GRUSettings
 from nearfield.models.backbones.resnet import ResNet18Settings
+from nearfield.models.embedder import Embedder, EmbeddingSettings
 from nearfield.models.pretrained import bare, fit_channels
 
 
@@ -123,6 +128,156 @@ def test_the_hub_is_asked_for_the_safetensors_file(tmp_path: Path, monkeypatch: 
     assert source["source"] == "hub:timm/resnet18.a1_in1k"
     with pytest.raises(RequestError, match=r"could not fetch .* \(404\). Check the name"):
         ResNet18Settings(weights="hub:timm/nothing").build(3, 64, 98)
+
+
+SIZE = (128, 180)
+"""Bands and frames that every backbone can read."""
+SMALL: dict[str, dict[str, Any]] = {
+    "small_convnet": {"width": 8},
+    "dense": {"widths": [8]},
+    "short_chunk_cnn": {"width": 4},
+    "cnn2d": {"width": 4},
+    "deep_cnn": {"width": 4},
+    "residual_stack": {"widths": [4, 8]},
+    "musicnn": {"timbral": 4, "temporal": 4},
+}
+LOADABLE = [
+    kind
+    for kind in kinds(BackboneSettings)
+    if kind not in ("linear_projection", "resnet34", "resnet50", "resnet101", "resnet152")
+]
+
+
+def settings_of(kind: str, **given: Any) -> Any:
+    return make(BackboneSettings, "backbone", {"kind": kind, **SMALL.get(kind, {}), **given})
+
+
+def run_with(
+    folder: Path, kind: str, size: tuple[int, int] = SIZE, channels: int = 1, **given: Any
+) -> tuple[Path, nn.Module]:
+    """A folder as a finished run leaves it, and its backbone, with statistics of its own."""
+    torch.manual_seed(11)
+    settings = settings_of(kind, **given)
+    network = settings.build(channels, *size)
+    network.train()(torch.randn(4, channels, *size))
+    model = Embedder(nn.Identity(), nn.Identity(), network, EmbeddingSettings(size=8), (channels, *size))
+    folder.mkdir()
+    recipe = {"backbone": settings.model_dump(mode="json"), "embedding": {"size": 8}}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    save_file(
+        {name: value.contiguous() for name, value in model.state_dict().items()},
+        folder / "weights.safetensors",
+    )
+    return folder, network
+
+
+@pytest.mark.parametrize("kind", LOADABLE)
+def test_every_backbone_begins_as_a_run_left_it(kind: str, tmp_path: Path) -> None:
+    run, network = run_with(tmp_path / "run", kind)
+    torch.manual_seed(99)
+    module = settings_of(kind, weights=str(run)).build(1, *SIZE)
+    assert module.state_dict().keys() == network.state_dict().keys()
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, network.state_dict()[name]), name
+    picture = torch.randn(2, 1, *SIZE)
+    with torch.no_grad():
+        wanted = network.eval()(picture)
+        torch.testing.assert_close(module.eval()(picture), wanted, atol=1e-5, rtol=1e-5)
+    sha256 = hashlib.sha256((run / "weights.safetensors").read_bytes()).hexdigest()
+    assert module.weights_source == {"source": str(run), "sha256": sha256}
+    by_file = settings_of(kind, weights=str(run / "weights.safetensors")).build(1, *SIZE).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(by_file(picture), wanted, atol=1e-5, rtol=1e-5)
+    assert bare(settings_of(kind, weights=str(run))) == settings_of(kind)
+
+
+def test_what_a_run_taught_can_be_kept_or_taught_on(tmp_path: Path) -> None:
+    """Frozen: the tagger's own numbers under a new last layer; tuned: every weight moves."""
+    run, network = run_with(tmp_path / "run", "cnn1d")
+    pictures = torch.randn(6, 1, *SIZE)
+    for train in ("head", "all"):
+        module = settings_of("cnn1d", weights=str(run)).build(1, *SIZE)
+        settings = EmbeddingSettings(size=4, normalise=False, train=train)
+        model = Embedder(nn.Identity(), nn.Identity(), module, settings, (1, *SIZE)).train()
+        optimiser = torch.optim.SGD([w for w in model.parameters() if w.requires_grad], 0.1)
+        torch.autograd.backward(model(pictures).pow(2).sum())
+        optimiser.step()
+        model.eval(), network.eval()
+        with torch.no_grad():
+            kept = torch.equal(model.backbone(pictures), network(pictures))
+        assert kept == (train == "head")
+        untouched = {
+            name
+            for name, weight in model.backbone.named_parameters()
+            if torch.equal(weight, network.state_dict()[name])
+        }
+        assert untouched == (set(dict(network.named_parameters())) if train == "head" else set())
+
+
+def test_a_run_of_another_kind_is_refused(tmp_path: Path) -> None:
+    run, _ = run_with(tmp_path / "run", "gru")
+    with pytest.raises(RequestError) as caught:
+        settings_of("cnn1d", weights=str(run)).build(1, *SIZE)
+    assert str(caught.value) == (
+        f"backbone.weights: the run in {run} has backbone.kind 'gru', and this recipe asks for 'cnn1d'. "
+        "Set backbone.kind=gru, or name another run."
+    )
+
+
+def test_a_run_of_another_size_is_refused_with_what_differs(tmp_path: Path) -> None:
+    run, _ = run_with(tmp_path / "run", "cnn1d", width=16)
+    with pytest.raises(RequestError) as caught:
+        settings_of("cnn1d", weights=str(run)).build(1, *SIZE)
+    text = str(caught.value)
+    assert text.startswith(f"backbone.weights: {run} does not fit this backbone: of another shape: ")
+    assert "blocks.0.0.weight (16, 128, 3) for (32, 128, 3)" in text
+    assert text.endswith(
+        "In that run: backbone.width is 16 there and 32 here. "
+        "Take the run's backbone, feature and data.clip_seconds over."
+    )
+    deeper, _ = run_with(tmp_path / "deeper", "residual_stack", widths=[4, 8, 8])
+    with pytest.raises(
+        RequestError, match=r"not expected: blocks.2.*widths is \[4, 8, 8\] there and \[4, 8\]"
+    ):
+        settings_of("residual_stack", weights=str(deeper)).build(1, *SIZE)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("cnn1d", (64, 180)), ("dense", (128, 100))])
+def test_a_run_on_other_pictures_is_refused(kind: str, size: tuple[int, int], tmp_path: Path) -> None:
+    run, _ = run_with(tmp_path / "run", kind)
+    with pytest.raises(RequestError, match=r"the settings of the backbone are the same: it read other pict"):
+        settings_of(kind, weights=str(run)).build(1, *size)
+
+
+def test_a_runs_first_convolution_is_not_fitted_to_channels(tmp_path: Path) -> None:
+    """Published colour pictures are; a run says what it read."""
+    run, _ = run_with(tmp_path / "run", "resnet18", channels=2)
+    for source in (run, run / "weights.safetensors"):
+        with pytest.raises(RequestError, match=r"conv1.weight \(64, 2, 7, 7\) for \(64, 1, 7, 7\)"):
+            settings_of("resnet18", weights=str(source)).build(1, *SIZE)
+
+
+def test_folders_that_hold_no_finished_run_are_refused(tmp_path: Path) -> None:
+    settings = settings_of("cnn1d", weights=str(tmp_path))
+    with pytest.raises(RequestError, match=r"holds no run: it has no recipe.yaml. Give the folder that"):
+        settings.build(1, *SIZE)
+    (tmp_path / "recipe.yaml").write_text("backbone: [")
+    with pytest.raises(
+        RequestError, match=r"has no weights yet. Finish it by `nearfield train ... --resume`"
+    ):
+        settings.build(1, *SIZE)
+    save_file({"backbone.blocks.0.0.bias": torch.zeros(1)}, tmp_path / "weights.safetensors")
+    with pytest.raises(RequestError, match=r"recipe.yaml is not YAML"):
+        settings.build(1, *SIZE)
+    (tmp_path / "recipe.yaml").write_text("- 1")
+    with pytest.raises(RequestError, match=r"has backbone.kind None, and this recipe asks for 'cnn1d'"):
+        settings.build(1, *SIZE)
+
+
+def test_a_network_without_weights_has_none_to_load(tmp_path: Path) -> None:
+    run, _ = run_with(tmp_path / "run", "linear_projection", size=(8, 8))
+    with pytest.raises(RequestError, match=r"this backbone has no weights that could be loaded. Leave"):
+        settings_of("linear_projection", weights=str(run)).build(1, 8, 8)
 
 
 def test_a_trained_run_is_rebuilt_without_the_file() -> None:

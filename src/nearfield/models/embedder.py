@@ -1,5 +1,6 @@
 """From a signal to a vector: feature, normalisation, backbone, pooling, dropout, last layer, unit length."""
 
+import copy
 from collections.abc import Callable
 from typing import ClassVar, Literal, Protocol, Self, cast
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from nearfield.core.settings import Settings
 from nearfield.models.description import Description, describe, evaluating
+from nearfield.models.folding import folded
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling, pooling
 
@@ -16,8 +18,8 @@ from nearfield.models.pooling import Pooling, pooling
 class EmbeddingSettings(Settings):
     """How the backbone's map ends in a vector, and what of the network is trained."""
 
-    size: int = Field(64, ge=2, le=4096)
-    """Numbers in an embedding."""
+    size: int | None = Field(64, ge=2, le=4096)
+    """Numbers in an embedding; none: the pooled numbers straight out, with no last layer."""
     normalise: bool = True
     """Whether embeddings have length 1, so that squared distances end at 4."""
     pooling: Pooling | None = None
@@ -75,10 +77,17 @@ class Embedder(nn.Module):
         self.channels_last = False
         with torch.no_grad(), evaluating(self):
             pooled = self._pooled(self._picture(self._silence()))
-        self.head = nn.Linear(pooled.shape[1], settings.size)
-        initialise(self.head, "head")
+        self._size = int(pooled.shape[1] if settings.size is None else settings.size)
+        if settings.size is not None:
+            self.head = nn.Linear(pooled.shape[1], settings.size)
+            initialise(self.head, "head")
         self.lay_out(channels_last=True)
         self._freeze()
+
+    @property
+    def size(self) -> int:
+        """Numbers in an embedding, also where the settings leave them to the backbone."""
+        return self._size
 
     def forward(self, signal: Tensor) -> Tensor:
         """Waves (B, C, T); or pictures (B, C, bands, frames), which are taken as features already made."""
@@ -88,6 +97,13 @@ class Embedder(nn.Module):
         """The same from the feature's picture (B, C, bands, frames) onwards."""
         vectors = self.head(self.dropout(self._pooled(picture))).float()
         return unit_length(vectors) if self.settings.normalise else cast(Tensor, vectors)
+
+    def reader(self) -> Self:
+        """The same embedder for reading alone, in evaluation, its norms folded into its convolutions."""
+        self.eval()
+        twin = copy.copy(self)
+        twin._modules = {**self._modules, "backbone": folded(self.backbone)}
+        return twin
 
     def lay_out(self, channels_last: bool) -> None:
         """Chooses how pictures and the weights that meet them lie in memory; the results are the same.

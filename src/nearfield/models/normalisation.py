@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import Settings
+from nearfield.models.batch_norm import settle
+from nearfield.models.pretrained import NORMALISATION, load_pretrained
 
 _LEAST = 1e-5
 """A deviation below this is taken for none: silence is not blown up."""
@@ -101,6 +103,33 @@ class Band(nn.Module):
         return (picture - self.mean) / self.deviation
 
 
+class InputBatchNorm(nn.Module):
+    """Batch norm of the picture: one scale and one shift a channel, learned, the same for all bands.
+
+    While training with the batch's mean and variance, afterwards with running ones (Ioffe and Szegedy 2015),
+    as music taggers have it in front of their first layer.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.loaded = False
+
+    def fit(self, pictures: Iterable[Tensor]) -> None:
+        """Sets the running statistics from training clips' pictures (B, C, bands, frames), unless loaded.
+
+        Training itself never reads them; a frozen network, or one judged early, would else see a picture that
+        is not normalised at all.
+        """
+        if not self.loaded:
+            settle(self, pictures)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """(B, C, bands, frames) -> the same."""
+        result: Tensor = self.norm(picture)
+        return result
+
+
 def _note_loaded(band: nn.Module, _keys: object) -> None:
     """Weights that were stored after a fit bring its statistics."""
     if isinstance(band, Band):
@@ -154,6 +183,22 @@ class BandSettings(Settings):
         return Band(channels, bands)
 
 
+class BatchNormSettings(Settings):
+    """Each channel is normalised over the batch, with a scale and a shift that are learned."""
+
+    kind: Literal["batch_norm"] = "batch_norm"
+    weights: str | None = None
+    """Scale, shift and statistics to begin from, beside backbone.weights: a run's folder; none: 1 and 0."""
+
+    def build(self, channels: int, bands: int) -> InputBatchNorm:
+        """For pictures (B, channels, any, any); raises RequestError where the weights do not fit."""
+        module = InputBatchNorm(channels)
+        if self.weights is not None:
+            load_pretrained(module, self.weights, NORMALISATION, self)
+            module.loaded = True
+        return module
+
+
 INTRODUCTION = (
     "What is taken away from the picture before the network sees it. Each clip's mean in each band is its "
     "level, microphone and room (Atal 1974): where these go with the class in training and not afterwards, "
@@ -163,5 +208,6 @@ INTRODUCTION = (
 """What the choice of a kind does, and what fails; for the documents of studies."""
 
 NormalisationSettings = Annotated[
-    NoneSettings | ClipBandSettings | ClipSettings | BandSettings, Field(discriminator="kind")
+    NoneSettings | ClipBandSettings | ClipSettings | BandSettings | BatchNormSettings,
+    Field(discriminator="kind"),
 ]

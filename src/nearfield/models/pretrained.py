@@ -1,13 +1,16 @@
-"""Published weights into a backbone: from a safetensors file, or by name from the Hugging Face Hub.
+"""Weights of another training to begin from: a safetensors file, the Hugging Face Hub, or a part of a run.
 
-Nothing is guessed: the file's names and shapes must be the backbone's, but for the classifier `fc`, which
-no embedder has, and the first convolution, which is fitted to the number of channels.
+Nothing is guessed: names and shapes must be the module's, and a run's kind too. Only of what was published
+elsewhere the classifier `fc`, which no embedder has, is left out, and the first convolution fitted to the
+number of channels.
 """
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -18,21 +21,55 @@ from nearfield.core.settings import Settings
 log = logging.getLogger(__name__)
 
 HUB = "hub:"
+_FIRST = "conv1.weight"
+"""The convolution of published networks that is fitted to the module's channels."""
 
 
-def load_pretrained(module: nn.Module, source: str, first: str = "conv1.weight") -> None:
+@dataclass(frozen=True)
+class Part:
+    """A part of an embedder that may begin from weights."""
+
+    section: str
+    """Its section of the recipe."""
+    prefix: str
+    """How its weights' names begin in those of a run."""
+
+
+BACKBONE = Part("backbone", "backbone.")
+NORMALISATION = Part("normalise", "normalisation.")
+
+
+def load_pretrained(module: nn.Module, source: str, part: Part, settings: Settings) -> None:
     """Loads `source` into `module` and notes where it came from, and its sha256, in `module.weights_source`.
 
-    `source`: path of a safetensors file, or `hub:OWNER/NAME`, which downloads (extra `hub`). `first` names
-    the convolution fitted to the module's channels. Raises RequestError naming every key that is missing,
-    left over or of another shape.
+    `source`: path of a safetensors file, a run's folder, or `hub:OWNER/NAME`, which downloads (extra `hub`).
+    `settings` are the module's, to be compared with the run's. Raises RequestError for another kind, and
+    naming every weight that is missing, left over or of another shape.
     """
-    path = _download(source.removeprefix(HUB)) if source.startswith(HUB) else Path(source).expanduser()
-    weights = {name: value for name, value in _read(path, source).items() if not name.startswith("fc.")}
+    path, theirs = _find(source, part)
+    weights = _read(path, source, part)
     own: dict[str, Tensor] = module.state_dict()
-    if first in weights and first in own:
-        weights[first] = fit_channels(weights[first], own[first].shape[1])
-    _compare(own, weights, source)
+    if not own:
+        raise RequestError(
+            f"{part.section}.weights: this {part.section} has no weights that could be loaded. "
+            "Leave the key out."
+        )
+    if any(name.startswith(part.prefix) for name in weights):
+        weights = {
+            name.removeprefix(part.prefix): value
+            for name, value in weights.items()
+            if name.startswith(part.prefix)
+        }
+    else:
+        weights = {name: value for name, value in weights.items() if not name.startswith("fc.")}
+        if _FIRST in weights and _FIRST in own:
+            weights[_FIRST] = fit_channels(weights[_FIRST], own[_FIRST].shape[1])
+    told = _misfit(own, weights)
+    cure = _cure(theirs, settings, source, part)
+    if told:
+        raise RequestError(
+            f"{part.section}.weights: {source} does not fit this {part.section}: {told}. {cure}"
+        )
     module.load_state_dict(weights, strict=False)
     noted: Any = {"source": source, "sha256": digest(path)}
     module.weights_source = noted
@@ -58,22 +95,71 @@ def bare(settings: Settings) -> Settings:
     )
 
 
-def _read(path: Path, source: str) -> dict[str, Tensor]:
+def _find(source: str, part: Part) -> tuple[Path, dict[str, Any] | None]:
+    """The file of weights; and, where it is a run's, the settings of the part there."""
+    if source.startswith(HUB):
+        return _download(source.removeprefix(HUB), part), None
+    path = Path(source).expanduser()
+    if not path.is_dir():
+        return path, None
+    recipe, weights = path / "recipe.yaml", path / "weights.safetensors"
+    if not recipe.is_file():
+        raise RequestError(
+            f"{part.section}.weights: the folder {source} holds no run: it has no recipe.yaml. "
+            "Give the folder that `nearfield train --out` made, or a .safetensors file."
+        )
+    if not weights.is_file():
+        raise RequestError(
+            f"{part.section}.weights: the run in {source} has no weights yet. "
+            "Finish it by `nearfield train ... --resume`."
+        )
+    try:
+        plain = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"{part.section}.weights: {recipe} is not YAML: {error}") from None
+    section = plain.get(part.section) if isinstance(plain, dict) else None
+    return weights, section if isinstance(section, dict) else {}
+
+
+def _cure(theirs: dict[str, Any] | None, settings: Settings, source: str, part: Part) -> str:
+    """What to do where shapes differ. Raises RequestError where the run's kind is another."""
+    if theirs is None:
+        return f"Choose the {part.section}'s kind that the file was made for."
+    own, kind = settings.model_dump(mode="json"), theirs.get("kind")
+    if kind != own["kind"]:
+        raise RequestError(
+            f"{part.section}.weights: the run in {source} has {part.section}.kind {kind!r}, and this recipe "
+            f"asks for {own['kind']!r}. Set {part.section}.kind={kind}, or name another run."
+        )
+    unlike = [
+        f"{part.section}.{key} is {theirs[key]!r} there and {value!r} here"
+        for key, value in own.items()
+        if key != "weights" and key in theirs and theirs[key] != value
+    ]
+    told = (
+        "; ".join(unlike) or f"the settings of the {part.section} are the same: it read other pictures there"
+    )
+    return f"In that run: {told}. Take the run's {part.section}, feature and data.clip_seconds over."
+
+
+def _read(path: Path, source: str, part: Part) -> dict[str, Tensor]:
     if not path.is_file():
         raise RequestError(
-            f"backbone.weights: no such file: {source}. Give the path of a .safetensors file, "
-            f"or {HUB}OWNER/NAME to download one from the Hugging Face Hub, as in {HUB}timm/resnet18.a1_in1k."
+            f"{part.section}.weights: no such file: {source}. Give the path of a .safetensors file, a run's "
+            f"folder, or {HUB}OWNER/NAME to download one from the Hugging Face Hub, as in "
+            f"{HUB}timm/resnet18.a1_in1k."
         )
     try:
         return dict(load_file(path))
     except Exception as error:  # safetensors raises its own error class, and others for broken headers
         raise RequestError(
-            f"backbone.weights: {source} is not a readable safetensors file ({error}). "
+            f"{part.section}.weights: {source} is not a readable safetensors file ({error}). "
             "Other formats may run code when they are opened; convert them first."
         ) from None
 
 
-def _compare(own: dict[str, Tensor], given: dict[str, Tensor], source: str) -> None:
+def _misfit(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
+    """Every name that is missing, left over or of another shape; empty where all fit."""
     # Files older than torch 0.4.1 have no count of batches; nothing but cumulative statistics reads it.
     needed = {name for name in own if not name.endswith("num_batches_tracked")}
     complaints = {
@@ -85,26 +171,21 @@ def _compare(own: dict[str, Tensor], given: dict[str, Tensor], source: str) -> N
             if given[name].shape != own[name].shape
         ],
     }
-    told = "; ".join(f"{what}: {', '.join(names)}" for what, names in complaints.items() if names)
-    if told:
-        raise RequestError(
-            f"backbone.weights: {source} does not fit this backbone: {told}. "
-            "Choose the backbone's kind that the file was made for."
-        )
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in complaints.items() if names)
 
 
-def _download(name: str) -> Path:
+def _download(name: str, part: Part) -> Path:
     try:
         from huggingface_hub import hf_hub_download
     except ImportError:
         raise RequestError(
-            f"backbone.weights: {HUB}{name} needs the package huggingface_hub, which is not installed. "
+            f"{part.section}.weights: {HUB}{name} needs the package huggingface_hub, which is not installed. "
             "Run: pip install 'nearfield[hub]'"
         ) from None
     try:
         return Path(hf_hub_download(name, "model.safetensors"))
     except Exception as error:  # the hub's errors and the network's have no common root
         raise RequestError(
-            f"backbone.weights: could not fetch model.safetensors of {name!r} from the Hub ({error}). "
+            f"{part.section}.weights: could not fetch model.safetensors of {name!r} from the Hub ({error}). "
             "Check the name and the network, or download the file and give its path."
         ) from None

@@ -1,7 +1,7 @@
 """What every augmentation promises: chance is drawn first, then the sound bent; same draw, same sound."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -73,6 +73,11 @@ Span = Annotated[tuple[float, float], AfterValidator(_rising)]
 def uniform(count: int, limits: tuple[float, float], generator: torch.Generator) -> Tensor:
     """(count,) float32, evenly between the limits."""
     return limits[0] + (limits[1] - limits[0]) * torch.rand(count, generator=generator)
+
+
+def one_of(count: int, values: Sequence[float], generator: torch.Generator) -> Tensor:
+    """(count,) float32, each of the values as often as any other."""
+    return torch.tensor(values)[torch.randint(len(values), (count,), generator=generator)]
 
 
 def integers(count: int, largest: int, generator: torch.Generator) -> Tensor:

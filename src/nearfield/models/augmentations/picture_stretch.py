@@ -6,7 +6,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from nearfield.models.augmentations.augmentation import Augmentation, Occasional, Span, uniform
+from nearfield.models.augmentations.augmentation import Augmentation, Occasional, Span, one_of, uniform
 
 
 class PictureStretch(Augmentation):
@@ -19,9 +19,11 @@ class PictureStretch(Augmentation):
 
     def __init__(self, settings: "PictureStretchSettings") -> None:
         super().__init__(settings.probability)
-        self.rate = settings.rate
+        self.rate, self.rates = settings.rate, settings.rates
 
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
+        if self.rates:
+            return {"rate": one_of(shape[0], self.rates, generator)}
         return {"rate": uniform(shape[0], self.rate, generator)}
 
     def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
@@ -40,11 +42,14 @@ class PictureStretchSettings(Occasional):
     kind: Literal["picture_stretch"] = "picture_stretch"
     rate: Span = (0.8, 1.25)
     """Speed: least and most; 2 is twice as fast."""
+    rates: tuple[float, ...] = ()
+    """Only these speeds, each as often; none: any that `rate` allows."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.rate[0] < 0.1 or self.rate[1] > 10:
-            raise ValueError(f"rate must lie from 0.1 to 10. Given: {list(self.rate)}.")
+        for name, speeds in (("rate", self.rate), ("rates", self.rates)):
+            if any(not 0.1 <= speed <= 10 for speed in speeds):
+                raise ValueError(f"{name} must lie from 0.1 to 10. Given: {list(speeds)}.")
         return self
 
     def build(self, sample_rate: int, hop: int) -> PictureStretch:

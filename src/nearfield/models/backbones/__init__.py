@@ -4,11 +4,17 @@ from typing import Annotated
 
 from pydantic import Field
 
+from nearfield.models.backbones.cnn1d import CNN1DSettings
+from nearfield.models.backbones.cnn2d import CNN2DSettings
 from nearfield.models.backbones.conv_gru import ConvGRUSettings
 from nearfield.models.backbones.convnet1d import ConvNet1DSettings
 from nearfield.models.backbones.convnet2d import ConvNet2DSettings
+from nearfield.models.backbones.deep_cnn import DeepCNNSettings
 from nearfield.models.backbones.dense import DenseSettings
 from nearfield.models.backbones.gru import GRUSettings
+from nearfield.models.backbones.linear_projection import LinearProjectionSettings
+from nearfield.models.backbones.musicnn import MusicnnSettings
+from nearfield.models.backbones.residual_stack import ResidualStackSettings
 from nearfield.models.backbones.resnet import (
     ResNet18Settings,
     ResNet34Settings,
@@ -16,7 +22,9 @@ from nearfield.models.backbones.resnet import (
     ResNet101Settings,
     ResNet152Settings,
 )
+from nearfield.models.backbones.short_chunk_cnn import ShortChunkCNNSettings
 from nearfield.models.backbones.small_convnet import SmallConvnetSettings
+from nearfield.models.backbones.time_frequency import TimeFrequencySettings
 
 INTRODUCTION = (
     "The backbone is the network that reads the picture. A small one is quick and may miss what is fine; a "
@@ -37,6 +45,14 @@ BackboneSettings = Annotated[
     | ConvNet2DSettings
     | GRUSettings
     | ConvGRUSettings
-    | DenseSettings,
+    | DenseSettings
+    | LinearProjectionSettings
+    | CNN1DSettings
+    | CNN2DSettings
+    | DeepCNNSettings
+    | ResidualStackSettings
+    | TimeFrequencySettings
+    | MusicnnSettings
+    | ShortChunkCNNSettings,
     Field(discriminator="kind"),
 ]

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from nearfield.core.settings import Settings
+from nearfield.models.backbones.backbone import Loadable
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling
 
@@ -44,7 +44,7 @@ def block(given: int, width: int, size: int) -> nn.Sequential:
     )
 
 
-class ConvGRUSettings(Settings):
+class ConvGRUSettings(Loadable):
     """Convolutions for what a moment sounds like, a recurrence for how moments follow each other."""
 
     kind: Literal["conv_gru"] = "conv_gru"
@@ -53,4 +53,4 @@ class ConvGRUSettings(Settings):
 
     def build(self, channels: int, bands: int, frames: int) -> ConvGRU:
         """For pictures (B, channels, bands, frames) of any size."""
-        return ConvGRU(channels, bands, self.width)
+        return self.begun(ConvGRU(channels, bands, self.width))

@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
-from nearfield.core.settings import Settings
+from nearfield.models.backbones.backbone import Loadable
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling
 
@@ -39,7 +39,7 @@ def block(given: int, width: int, size: int, dropout: float) -> nn.Sequential:
     )
 
 
-class ConvNet1DSettings(Settings):
+class ConvNet1DSettings(Loadable):
     """Convolutions over time alone; small and quick, with the bands' neighbourhood unseen."""
 
     kind: Literal["convnet1d"] = "convnet1d"
@@ -53,4 +53,4 @@ class ConvNet1DSettings(Settings):
                 f"backbone: convnet1d halves the frames three times and needs 8; the clip gives {frames}. "
                 "Make clips longer (data.clip_seconds) or the feature's hop shorter."
             )
-        return ConvNet1D(channels * bands, self.dropout)
+        return self.begun(ConvNet1D(channels * bands, self.dropout))

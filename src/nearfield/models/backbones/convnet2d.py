@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from nearfield.core.settings import Settings
+from nearfield.models.backbones.backbone import Loadable
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling
 
@@ -42,11 +42,11 @@ class ConvNet2D(nn.Module):
         return map
 
 
-class ConvNet2DSettings(Settings):
+class ConvNet2DSettings(Loadable):
     """A small network for small pictures; its flattened end needs clips of one length."""
 
     kind: Literal["convnet2d"] = "convnet2d"
 
     def build(self, channels: int, bands: int, frames: int) -> ConvNet2D:
         """For pictures (B, channels, bands, frames) of any size."""
-        return ConvNet2D(channels)
+        return self.begun(ConvNet2D(channels))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from nearfield.core.settings import Settings
+from nearfield.models.backbones.backbone import Loadable
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling
 
@@ -28,7 +28,7 @@ class Dense(nn.Module):
         return map
 
 
-class DenseSettings(Settings):
+class DenseSettings(Loadable):
     """Knows nothing of time or pitch: what any other backbone should beat."""
 
     kind: Literal["dense"] = "dense"
@@ -37,4 +37,4 @@ class DenseSettings(Settings):
 
     def build(self, channels: int, bands: int, frames: int) -> Dense:
         """For pictures of exactly (B, channels, bands, frames)."""
-        return Dense(channels * bands * frames, self.widths)
+        return self.begun(Dense(channels * bands * frames, self.widths))

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from nearfield.core.settings import Settings
+from nearfield.models.backbones.backbone import Loadable
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling
 
@@ -28,7 +28,7 @@ class Recurrent(nn.Module):
         return map
 
 
-class GRUSettings(Settings):
+class GRUSettings(Loadable):
     """Gated recurrent units (Cho et al. 2014), read off at the last frame unless pooled otherwise."""
 
     kind: Literal["gru"] = "gru"
@@ -37,4 +37,4 @@ class GRUSettings(Settings):
 
     def build(self, channels: int, bands: int, frames: int) -> Recurrent:
         """For pictures (B, channels, bands, any number of frames)."""
-        return Recurrent(channels * bands, self.width)
+        return self.begun(Recurrent(channels * bands, self.width))

@@ -8,10 +8,9 @@ from typing import ClassVar, Literal, cast
 
 from torch import Tensor, nn
 
-from nearfield.core.settings import Settings
+from nearfield.models.backbones.backbone import Loadable
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling
-from nearfield.models.pretrained import load_pretrained
 
 Depths = tuple[int, int, int, int]
 """Blocks in each of the four stages."""
@@ -101,22 +100,15 @@ def stage(
     return nn.Sequential(block(given, width, stride), *rest)
 
 
-class ResNetSettings(Settings):
+class ResNetSettings(Loadable):
     """What the five depths share."""
 
     block: ClassVar[type[BasicBlock | Bottleneck]] = BasicBlock
     depths: ClassVar[Depths]
 
-    kind: str
-    weights: str | None = None
-    """Pretrained weights: path of a safetensors file, or hub:OWNER/NAME; none: drawn by chance."""
-
     def build(self, channels: int, bands: int, frames: int) -> ResNet:
         """For pictures (B, channels, any, any); raises RequestError where the weights do not fit."""
-        module = ResNet(self.block, self.depths, channels)
-        if self.weights is not None:
-            load_pretrained(module, self.weights)
-        return module
+        return self.begun(ResNet(self.block, self.depths, channels))
 
 
 class ResNet18Settings(ResNetSettings):

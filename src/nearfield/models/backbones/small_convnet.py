@@ -6,7 +6,7 @@ from typing import Literal, cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from nearfield.core.settings import Settings
+from nearfield.models.backbones.backbone import Loadable
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling
 
@@ -39,21 +39,26 @@ def stem(channels: int, width: int, steps: tuple[Step, Step]) -> nn.Sequential:
     Where it takes a step of 1, a pool takes 2 behind it: the blocks never meet a whole picture.
     """
     high, wide = (max(3, 2 * step - 1) for step in steps)
-    layers = normed(nn.Conv2d(channels, width, (high, wide), steps, (high // 2, wide // 2), bias=False))
-    if 1 in steps:
-        layers.append(nn.MaxPool2d(tuple(2 if step == 1 else 1 for step in steps), ceil_mode=True))
-    return nn.Sequential(*layers)
+    convolution = nn.Conv2d(channels, width, (high, wide), steps, (high // 2, wide // 2), bias=False)
+    pool = (
+        nn.MaxPool2d(tuple(2 if step == 1 else 1 for step in steps), ceil_mode=True) if 1 in steps else None
+    )
+    return normed(convolution, pool)
 
 
 def block(given: int, width: int) -> nn.Sequential:
     """Twice the width on half the map."""
     convolution = nn.Conv2d(given, width, 3, padding=1, bias=False)
-    return nn.Sequential(*normed(convolution), nn.MaxPool2d(2, ceil_mode=True))
+    return normed(convolution, nn.MaxPool2d(2, ceil_mode=True))
 
 
-def normed(convolution: nn.Conv2d) -> list[nn.Module]:
-    """Convolution, batch norm (which brings the bias), ReLU."""
-    return [convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True)]
+def normed(convolution: nn.Conv2d, pool: nn.MaxPool2d | None) -> nn.Sequential:
+    """Convolution, batch norm (which brings the bias), pool, ReLU.
+
+    The largest number is the same before a ReLU as behind it, and behind the pool there are fewer to cut off.
+    """
+    layers: list[nn.Module] = [convolution, nn.BatchNorm2d(convolution.out_channels)]
+    return nn.Sequential(*layers, *([pool] if pool else []), nn.ReLU(inplace=True))
 
 
 class Residual(nn.Module):
@@ -69,7 +74,7 @@ class Residual(nn.Module):
         return cast(Tensor, self.relu(map + self.bn(self.conv(map))))
 
 
-class SmallConvnetSettings(Settings):
+class SmallConvnetSettings(Loadable):
     """Convolution, batch norm, ReLU and pooling, a few times over."""
 
     kind: Literal["small_convnet"] = "small_convnet"
@@ -84,4 +89,4 @@ class SmallConvnetSettings(Settings):
 
     def build(self, channels: int, bands: int, frames: int) -> SmallConvnet:
         """For pictures (B, channels, any, any)."""
-        return SmallConvnet(channels, self)
+        return self.begun(SmallConvnet(channels, self))

@@ -50,7 +50,8 @@ class MultiLogMelSettings(MelSettings):
 
     kind: Literal["multi_log_mel"] = "multi_log_mel"
     windows_ms: tuple[float, ...] = Field((10.0, 20.0, 30.0), min_length=2, max_length=8)
-    """Milliseconds of sound in a frame, one channel each, shortest first."""
+    """Milliseconds of sound in a frame, one channel each, shortest first; the same one several times gives
+    copies, with which to tell what windows bring from what channels bring."""
     hop_share: float = Field(1.0, gt=0.0, le=1.0)
     """Step from one frame to the next, as a share of the window; 1: frames lie side by side."""
     resample: Literal["area", "nearest"] = "area"
@@ -71,8 +72,8 @@ class MultiLogMelSettings(MelSettings):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if any(one >= other for one, other in pairwise(self.windows_ms)) or self.windows_ms[0] <= 0:
-            raise ValueError(f"windows_ms must rise from above 0. Given: {list(self.windows_ms)}.")
+        if any(one > other for one, other in pairwise(self.windows_ms)) or self.windows_ms[0] <= 0:
+            raise ValueError(f"windows_ms must be above 0, shortest first. Given: {list(self.windows_ms)}.")
         return self
 
     def build(self, sample_rate: int, channels: int) -> MultiLogMel:

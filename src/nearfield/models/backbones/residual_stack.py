@@ -1,0 +1,63 @@
+"""Residual blocks, each followed by a pool; with their shortcuts, or without, to see what those are worth."""
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from nearfield.models.backbones.backbone import Loadable
+from nearfield.models.backbones.blocks import Pool
+from nearfield.models.backbones.least import check_least, least
+from nearfield.models.backbones.resnet import BasicBlock
+from nearfield.models.initialisation import initialise
+from nearfield.models.pooling import Pooling
+
+
+class ResidualStack(nn.Module):
+    """(B, C, bands, T) -> (B, last width, h, w): bands and T over the pool once a block, rounded down."""
+
+    pooling: Pooling = "mean"
+
+    def __init__(self, widths: list[int], pool: Pool, residual: bool) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential()
+        for given, width in pairwise(widths):
+            layers = BasicBlock(given, width, stride=1) if residual else _plain(given, width)
+            self.blocks.append(nn.Sequential(layers, nn.MaxPool2d(pool)))
+        initialise(self, "backbone")
+
+    def forward(self, picture: Tensor) -> Tensor:
+        map: Tensor = self.blocks(picture)
+        return map
+
+
+def _plain(given: int, width: int) -> nn.Sequential:
+    """The two convolutions of a residual block with nothing beside them."""
+    return nn.Sequential(
+        nn.Conv2d(given, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    )
+
+
+class ResidualStackSettings(Loadable):
+    """Blocks of two convolutions beside a shortcut (He et al. 2015), each followed by a pool."""
+
+    kind: Literal["residual_stack"] = "residual_stack"
+    widths: tuple[Annotated[int, Field(ge=4, le=1024)], ...] = Field(
+        (64, 128, 128, 64), min_length=1, max_length=8
+    )
+    """Channels of each block."""
+    pool: Pool = (2, 2)
+    """Bands and frames that become one behind each block."""
+    residual: bool = True
+    """Whether a shortcut leads around each block; without, it is a plain stack of as many convolutions."""
+
+    def build(self, channels: int, bands: int, frames: int) -> ResidualStack:
+        """For pictures (B, channels, bands, frames); raises RequestError where the pools leave nothing."""
+        check_least(self.kind, (bands, frames), least((self.pool,) * len(self.widths)))
+        return self.begun(ResidualStack([channels, *self.widths], self.pool, self.residual))
