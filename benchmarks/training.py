@@ -88,7 +88,7 @@ def bare(recipe: Recipe) -> float:
     embedder = build_embedder(recipe, 1, seed=0)
     picture = torch.randn(64, *embedder.shape)
     pairs = Pairs.from_labels(torch.arange(64) % 8)
-    loss = recipe.loss.build(recipe.embedding.size, 8)
+    loss = recipe.loss.build(embedder.size, 8)
     optimizer = recipe.optimizer.build(embedder.named_parameters())
     precision = best_precision("cpu")
     start = time.perf_counter()

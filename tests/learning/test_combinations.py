@@ -11,9 +11,11 @@ from nearfield.core.nouns import Pairs
 from nearfield.core.settings import kinds, make
 from nearfield.learning.combinations import check
 from nearfield.learning.losses import LossSettings
+from nearfield.learning.losses.base import TAGGING_KINDS
 from nearfield.learning.losses.library_loss import NEEDS_LABELS, PAIRS_ALONE, READS
 from nearfield.learning.miners import MinerSettings
 from nearfield.learning.parts import miner_beside
+from nearfield.learning.samplers import SamplerSettings
 
 RELATIONS = ("labels", "tags", "time", "views")
 LOSSES: list[dict[str, Any]] = [
@@ -34,7 +36,7 @@ def mine(**given: Any) -> Any:
 def test_what_is_let_through_runs_and_what_is_refused_says_why() -> None:
     vectors = torch.nn.functional.normalize(torch.randn(12, 6, generator=torch.Generator().manual_seed(0)))
     labelled = Pairs.from_labels(torch.arange(12) // 3)
-    plain = Pairs(labelled.alike, labelled.unlike)
+    plain = Pairs(labelled.alike, labelled.unlike, tags=torch.eye(4)[torch.arange(12) // 3])
     ran = 0
     refused: set[str] = set()
     losses = [lose(**given) for given in LOSSES]
@@ -78,6 +80,46 @@ def test_a_loss_that_reads_labels_alone_takes_no_miner() -> None:
         "would do nothing. Set miner to {kind: all}, or take another loss: triplet, circle, contrastive, "
         "nt_xent, supcon, multi_similarity."
     )
+
+
+@pytest.mark.parametrize("kind", TAGGING_KINDS)
+def test_tagging_needs_the_tags_and_takes_no_miner(kind: str) -> None:
+    check("tags", mine(kind="all"), lose(kind=kind))
+    for relation in ("labels", "time", "views"):
+        with pytest.raises(RequestError) as caught:
+            check(relation, mine(kind="all"), lose(kind=kind))
+        assert str(caught.value) == (
+            f"loss.kind: {kind} reads the tags of each clip, and the relation {relation!r} gives none. Set "
+            "relation.kind to tags, or take a loss that works from pairs alone: triplet, circle, "
+            "contrastive, nt_xent, supcon, multi_similarity."
+        )
+    for miner in [{"kind": name} for name in kinds(MinerSettings) if name != "all"] + [
+        {"kind": "all", "margin": 0.2}
+    ]:
+        with pytest.raises(
+            RequestError, match=r"miner\.kind: .* would do nothing\. Set miner to {kind: all}"
+        ):
+            check("tags", mine(**miner), lose(kind=kind))
+
+
+def test_samplers_that_set_pairs_give_neither_labels_nor_tags() -> None:
+    def sample(**given: Any) -> Any:
+        return make(SamplerSettings, "sampler", given)
+
+    triplets, every = sample(kind="tag_triplets"), mine(kind="all")
+    check("tags", every, lose(kind="triplet"), sampler=triplets)
+    check("tags", every, lose(kind="bce"), sampler=sample(kind="balanced_tags"))
+    check("labels", every, lose(kind="ProxyAnchorLoss"), sampler=sample(kind="tiles"))
+    with pytest.raises(RequestError) as caught:
+        check("tags", every, lose(kind="bce"), sampler=triplets)
+    assert str(caught.value) == (
+        "sampler.kind: tag_triplets says itself who is alike, so that the relation is not asked, and bce "
+        "needs the tags that the relation would give. Take another sampler (balanced, balanced_tags, "
+        "shuffle), or a loss that works from pairs alone: triplet, circle, contrastive, nt_xent, supcon, "
+        "multi_similarity."
+    )
+    with pytest.raises(RequestError, match="ProxyAnchorLoss needs the labels that the relation would give"):
+        check("labels", every, lose(kind="ProxyAnchorLoss"), sampler=sample(kind="tiles", mode="triplet"))
 
 
 def test_distances_that_agree_only_on_the_sphere() -> None:

@@ -17,7 +17,7 @@ from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Gap, Pairs
 from nearfield.core.settings import kinds, make
 from nearfield.learning.losses import LossSettings, PairLoss
-from nearfield.learning.losses.base import OWN_KINDS
+from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS
 from nearfield.learning.losses.gaps import settle
 from nearfield.learning.parts import loss
 
@@ -288,9 +288,11 @@ def test_pairs_of_another_batch_are_refused() -> None:
 
 
 def test_the_family_lists_its_own_kinds() -> None:
-    assert tuple(kinds(LossSettings)) == OWN_KINDS
+    assert tuple(kinds(LossSettings)) == (*OWN_KINDS, *TAGGING_KINDS)
     for kind in OWN_KINDS:
         assert isinstance(make(LossSettings, "loss", {"kind": kind}).build(), PairLoss)
+    for kind in TAGGING_KINDS:
+        assert isinstance(make(LossSettings, "loss", {"kind": kind}).build(8, 3), PairLoss)
 
 
 @pytest.mark.parametrize(
@@ -304,7 +306,8 @@ def test_the_family_lists_its_own_kinds() -> None:
         ({"kind": "triplet", "margin": 0}, "loss: margin: input should be greater than 0. Given: 0."),
         (
             {},
-            "loss: no kind given. Known: triplet, circle, contrastive, nt_xent, supcon, multi_similarity.",
+            "loss: no kind given. Known: triplet, circle, contrastive, nt_xent, supcon, multi_similarity, "
+            "bce, focal.",
         ),
     ],
 )

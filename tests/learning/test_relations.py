@@ -16,7 +16,7 @@ from nearfield.core.nouns import Draw, Facts, Pairs
 from nearfield.core.settings import make
 from nearfield.learning.relations import RelationSettings, relation
 from nearfield.learning.relations.false_opposites import false_opposite_rate
-from nearfield.learning.relations.tags import rarity
+from nearfield.learning.relations.tags import Tags, rarity
 
 TAGS = ("voice", "vocal", "beat", "drum", "slow")
 
@@ -136,6 +136,27 @@ def test_tags_as_sets_say(
             assert bool(pairs.unlike[i, j]) == (takes_part and apart and draw.rows[i] != draw.rows[j])
             assert pairs.strength is not None
             assert float(pairs.strength[i, j]) == pytest.approx(shared / union if alike else 0)
+
+
+def test_each_clip_hands_on_its_tags_and_those_that_mean_the_same() -> None:
+    facts = facts_of(30)
+    draw = draw_of(facts, 20)
+    for groups in ([], [["voice", "vocal"], ["drum", "beat"]]):
+        tagging = Tags.model_validate({"synonyms": groups}).build(facts)
+        given_tags = tagging(draw).tags
+        assert given_tags is not None
+        assert given_tags.shape == (20, 5)
+        for row, found in zip(draw.rows, given_tags, strict=True):
+            names = {name for name, has in zip(TAGS, facts.tags[row], strict=True) if has}
+            for group in groups:
+                names |= set(group) if names & set(group) else set()
+            wanted = [float(name in names) if names else float("nan") for name in TAGS]
+            torch.testing.assert_close(found, torch.tensor(wanted), equal_nan=True)
+        rows = np.arange(5, 25)
+        each = tagging(Draw(rows, np.zeros(20))).tags
+        assert each is not None
+        torch.testing.assert_close(tagging.shares(rows), each[~each[:, 0].isnan()].mean(0))
+    assert relation("labels").build(facts)(draw).tags is None
 
 
 def test_strength_is_the_jaccard_score_of_scikit_learn() -> None:

@@ -46,6 +46,7 @@ def facts_of(count: int, seed: int = 0, labels: int = 5, tags: int = 6) -> Facts
         groups=recordings // 5,
         moments=moments,
         seconds=seconds,
+        predictions=np.where(chance.random((count, 1)) < 0.9, chance.random((count, tags)), np.nan),
     )
 
 
@@ -80,6 +81,9 @@ EVERY: list[dict[str, Any]] = [
     {"kind": "tiles", "batch": 5, "mode": "triplet", "jitter": True, "other_group": True},
     {"kind": "tag_triplets", "batch": 4},
     {"kind": "tag_triplets", "batch": 4, "guard": True},
+    {"kind": "tag_triplets", "batch": 4, "rule": "extreme"},
+    {"kind": "tag_triplets", "batch": 4, "rule": "errors", "top": 2, "guard": True},
+    {"kind": "balanced_tags", "batch_size": 8},
 ]
 
 
@@ -275,6 +279,26 @@ def test_small_labels_are_repeated_or_left_out_by_name() -> None:
     assert "label 1, label 3" in dropping.describe()
     rows, _ = joined(list(dropping.epoch(0)))
     assert set(facts.labels[rows]) == {0, 2, 4}
+
+
+@given(sizes=sizes_strategy, classes=st.integers(2, 6), per_class=st.integers(1, 6), seed=st.integers(0, 99))
+@settings(max_examples=50, deadline=None)
+def test_without_small_labels_batches_are_exact_and_repeat_nothing(
+    sizes: list[int], classes: int, per_class: int, seed: int
+) -> None:
+    large = [label for label, size in enumerate(sizes) if size >= per_class]
+    classes = min(classes, len(large))
+    assume(classes >= 2)
+    facts = labelled(sizes)
+    chosen = {"kind": "balanced", "classes": classes, "per_class": per_class, "small": "drop"}
+    sampler: BalancedSampler = built(chosen, facts, seed=seed)
+    draws = list(sampler.epoch(seed))
+    for draw in draws:
+        assert len(set(draw.rows.tolist())) == len(draw) == classes * per_class
+        assert sorted(Counter(facts.labels[draw.rows]).values()) == [per_class] * classes
+    seen = set(joined(draws)[0].tolist())
+    assert seen == set(np.flatnonzero(np.isin(facts.labels, large)).tolist())
+    assert sampler.dropped == tuple(f"label {label}" for label in range(len(sizes)) if label not in large)
 
 
 @pytest.mark.parametrize(
@@ -696,7 +720,7 @@ def test_tag_triplets_of_real_music(real_data: Callable[[str], Path]) -> None:
     facts = replace(facts_of(len(table)), tags=tags, tag_names=tuple(names))
     plain: TagTripletSampler = built({"kind": "tag_triplets"}, facts)
     guarded: TagTripletSampler = built({"kind": "tag_triplets", "guard": True}, facts)
-    assert len(plain.table.usable) == len(names) == 44
+    assert len(plain.rule.usable) == len(names) == 44
     assert 0.3 < plain.shared_share(0) < 0.95
     assert guarded.shared_share(0) == 0
     share = 1 - (tags.astype(int) @ tags.astype(int).T == 0).mean()  # between any two clips

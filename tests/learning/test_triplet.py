@@ -13,7 +13,7 @@ from torch.nn.functional import normalize, softplus
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Distance, Gap, Pairs
 from nearfield.learning.distances import FAR, Points, convert
-from nearfield.learning.losses.counting import count
+from nearfield.learning.losses.counting import count, count_inside
 from nearfield.learning.parts import loss
 
 Batches = Any
@@ -164,6 +164,76 @@ def test_parts_count_the_triplets() -> None:
             assert parts["triplets"].item() == int(inside.sum())
             share = 1.0 if smooth else (hinge[inside] > 0).double().mean().item()
             assert parts["active_fraction"].item() == pytest.approx(share)
+
+
+DIFFICULT: tuple[tuple[float | None, float | None] | None, ...] = (
+    *GAPS,
+    (0.2, None),
+    (-0.1, 0.1),
+    (None, -0.1),
+)
+
+
+@pytest.mark.parametrize("bounds", DIFFICULT)
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("distance", list(PEERS))
+def test_easy_semihard_and_hard_are_those_of_loops(bounds: Any, swap: bool, distance: Distance) -> None:
+    for seed in range(4):
+        vectors, pairs = odd_batch(seed=seed)
+        vectors[1] = vectors[2]  # ties
+        gap = None if bounds is None else Gap(bounds[0], bounds[1], distance)
+        strength = (
+            None
+            if seed % 2
+            else (torch.rand(14, 14, generator=torch.Generator().manual_seed(1)) > 0.3).double()
+        )
+        mined = dataclasses.replace(pairs, gap=gap, strength=strength)
+        far = matrix(vectors, distance)
+        sorts = {"easy": 0, "semihard": 0, "hard": 0}
+        for a, p, n in itertools.product(range(14), repeat=3):
+            if not (pairs.alike[a, p] and pairs.unlike[a, n]) or (
+                strength is not None and not strength[a, p]
+            ):
+                continue
+            between = float(far[a, n] - far[a, p])
+            if bounds is not None and not (
+                (bounds[0] is None or between > bounds[0]) and (bounds[1] is None or between <= bounds[1])
+            ):
+                continue
+            nearest = min(between, float(far[p, n] - far[a, p])) if swap else between
+            sorts["hard" if nearest <= 0 else "semihard" if nearest < 0.2 else "easy"] += 1
+        parts = loss("triplet", margin=0.2, distance=distance, swap=swap).with_parts(vectors, mined)[1]
+        total = sum(sorts.values())
+        assert parts["triplets"].item() == total
+        for sort, found in sorts.items():
+            assert parts[f"{sort}_fraction"].item() == pytest.approx(found / max(1, total), abs=1e-12), sort
+        assert parts["active_fraction"].item() == pytest.approx(
+            1 - parts["easy_fraction"].item() if total else 0
+        )
+
+
+def test_smoothed_triplets_are_sorted_as_hinged_ones_are() -> None:
+    vectors, pairs = odd_batch()
+    hinged, smoothed = (
+        loss("triplet", smooth=smooth).with_parts(vectors, pairs)[1] for smooth in (False, True)
+    )
+    for sort in ("easy_fraction", "semihard_fraction", "hard_fraction"):
+        assert smoothed[sort].item() == pytest.approx(hinged[sort].item())
+
+
+def test_searching_counts_what_passing_over_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = torch.Generator().manual_seed(0)
+    values = torch.randint(0, 30, (7, 50), generator=chance).double()
+    high = torch.randint(-2, 30, (7, 9), generator=chance).double()
+    wanted = (values[:, :, None] <= high[:, None, :]).double().sum(1)
+    torch.testing.assert_close(count_inside(values, None, high), wanted)
+    monkeypatch.setattr("nearfield.learning.losses.counting._FEW", 0)
+    torch.testing.assert_close(count_inside(values, None, high), wanted)
+    low = high - 3
+    wanted = (
+        ((values[:, :, None] <= high[:, None, :]) & (values[:, :, None] >= low[:, None, :])).double().sum(1)
+    )
+    torch.testing.assert_close(count_inside(values, low, high), wanted)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

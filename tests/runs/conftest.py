@@ -26,6 +26,24 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def chords(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 half-second clips of one to three of four tones, tagged with the tones that are heard."""
+    folder = tmp_path_factory.mktemp("chords")
+    rng = np.random.default_rng(1)
+    time = np.arange(4000) / 8000
+    pitches = {"low": 200.0, "middle": 500.0, "high": 1100.0, "top": 2300.0}
+    lines = ["path,tags,split"]
+    for number in range(48):
+        heard = rng.choice(list(pitches), size=rng.integers(1, 4), replace=False)
+        wave = sum(np.sin(2 * np.pi * pitches[name] * time + rng.uniform(0, 6)) for name in heard)
+        noisy = 0.1 * wave + 0.005 * rng.standard_normal(len(time))
+        soundfile.write(folder / f"{number}.wav", noisy, 8000, subtype="FLOAT")
+        lines.append(f"{number}.wav,{'|'.join(heard)},{('train', 'train', 'val', 'test')[number % 4]}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
 def small(**changes: Any) -> dict[str, Any]:
     """A recipe's plain values, small enough for a test; `changes` replace whole sections."""
     return {

@@ -152,6 +152,18 @@ def test_panels_print_variation_and_trustworthiness() -> None:
     assert "margin 10 · trustworthiness 0.95" in words(figures.map_figure(FACTS, "umap"))
 
 
+def test_classes_that_training_never_heard_are_hollow() -> None:
+    def hollow(unseen: tuple[str, ...]) -> int:
+        arms = tuple(
+            replace(each, maps=tuple(replace(found, unseen=unseen) for found in each.maps))
+            for each in FACTS.arms
+        )
+        return figures.map_figure(sample_facts(arms=arms), "pca").count("fill-opacity: 0;")
+
+    assert hollow(()) == 0
+    assert hollow(CLASSES[:2]) > 0
+
+
 def test_many_points_become_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "MANY_POINTS", 100)
     svg = figures.map_figure(FACTS, "pca")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
-from sklearn.metrics import f1_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from nearfield.study.maps import draw_map
 from nearfield.study.scores import by_group, table
@@ -37,11 +37,30 @@ def test_clips_without_a_group_stand_for_themselves() -> None:
 
 def test_what_single_clips_do_not_score_has_no_groups(tmp_path: object) -> None:
     assert by_group(clips([0, 1]), "tagging/pr_auc") is None
-    scores, grouped = table([None, None], [{"clusters/nmi": 0.4}, {}], "clusters/nmi")
+    scores = table([None, None], [{"clusters/nmi": 0.4}, {}], "clusters/nmi")
     assert scores is not None
-    assert not grouped
     np.testing.assert_array_equal(scores, [[0.4], [np.nan]])
-    assert table([None], [{}], "clusters/nmi") == (None, False)
+    assert table([None], [{}], "clusters/nmi") is None
+
+
+@pytest.mark.parametrize("area", ["pr_auc", "roc_auc"])
+def test_areas_of_tags_have_scores_of_groups(area: str) -> None:
+    tags = CHANCE.random((24, 3)) < 0.4
+    said = tags + CHANCE.normal(size=tags.shape)
+    groups = np.repeat(np.arange(8), 3)
+    frame = pd.DataFrame({"group": groups, "tagging/tags": list(tags), "tagging/scores": list(said)})
+    frame.loc[len(frame)] = {"group": 8, "tagging/tags": None, "tagging/scores": None}
+    found = by_group(frame, f"tagging/{area}")
+    assert found is not None
+
+    def whole(rows: np.ndarray) -> float:
+        oracle = average_precision_score if area == "pr_auc" else roc_auc_score
+        return float(np.mean([oracle(tags[rows, at], said[rows, at]) for at in range(3)]))
+
+    every = np.ones(24, dtype=bool)
+    assert found.mean() == pytest.approx(whole(every))
+    without = np.array([whole(groups != group) for group in range(8)])
+    np.testing.assert_allclose(found - found.mean(), 7 * (without.mean() - without))
 
 
 def test_the_plain_map_is_that_of_principal_components() -> None:

@@ -93,7 +93,7 @@ def test_baselines_are_those_that_a_run_of_its_own_has(sounds: str, plan: Planne
     for seed in (0, 1):
         perform(found.plain(), sounds, tmp_path, Task("baselines", seed), "cpu")
         request = Request(found.recipe_of(found.reference), sounds, tmp_path / f"own-{seed}", seed, "cpu")
-        own = judge(launch(request))["metrics"]
+        own = judge(Folder(request.out), bench=launch(request))["metrics"]
         folder = tmp_path / f"runs/baselines/seed-{seed}"
         metrics = json.loads((folder / "result.json").read_text())["metrics"]
         names = {"random_encoder"} | ({"mfcc_stats", "logmel_stats"} if seed == 0 else set())

@@ -85,16 +85,17 @@ def train(
     """Learn a space, then measure it on the test clips beside plain baselines."""
     from nearfield.app.progress import watching
     from nearfield.learning.together import world
+    from nearfield.runs.folder import Folder
     from nearfield.runs.judge import judge
     from nearfield.runs.launch import Request, launch
     from nearfield.runs.recipe import Recipe
 
     request = Request(Recipe.load(recipe, changes or ()), data, out, seed, device, resume, allow_leak)
     with watching(quiet=as_json) as watch:
-        folder = launch(request, watch)
+        bench = launch(request, watch)
         if world()[0] != 0:  # under torchrun the first process measures
             return
-        result = judge(folder, watch=watch)
+        result = judge(Folder(out), watch=watch, bench=bench)
     _show(result, f"{out}, test clips of {result['data']['name']}", as_json)
 
 
@@ -116,6 +117,31 @@ def evaluate(
     with watching(quiet=as_json) as watch:
         result = judge(Folder.existing(run), data, split, allow_leak, watch)
     _show(result, f"{run}, {split} clips of {result['data']['name']}", as_json)
+
+
+@app.command()
+def tag(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run on tagged clips.")],
+    files: Annotated[list[Path], typer.Argument(help="Sound files (or pictures, as the run was trained on).")],
+    top: Annotated[int, typer.Option(min=1, help="Tags shown a file.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Tags of files with their scores (0 to 1): the run's own where it is a tagger, else a probe's."""
+    from nearfield.runs.run import Run
+    from nearfield.runs.tagging import tag as tag_files
+
+    names, scores = tag_files(Run.load(run), files)
+    found = []
+    for file, row in zip(files, scores, strict=True):
+        best = sorted(zip(names, row.tolist(), strict=True), key=lambda each: -each[1])[:top]
+        found.append({"file": str(file), "tags": [{"tag": name, "score": score} for name, score in best]})
+    if as_json:
+        _print_json({"files": found})
+        return
+    for each in found:
+        typer.echo(each["file"])
+        for row in each["tags"]:
+            typer.echo(f"  {row['score']:.3f}  {row['tag']}")
 
 
 @app.command("list")

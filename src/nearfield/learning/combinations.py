@@ -8,14 +8,23 @@ from nearfield.learning.losses.library_loss import PAIRS_ALONE
 from nearfield.learning.losses.triplet import Triplet
 from nearfield.learning.miners.distance_weighted import DistanceWeighted
 from nearfield.learning.miners.triplets import All, Easy, Hard, Semihard
+from nearfield.learning.samplers import sets_pairs
 
 
-def check(relation_kind: str, miner: Settings, loss: Settings, normalised: bool = True) -> None:
-    """Raises RequestError where relation, miner and loss cannot work together.
+def check(
+    relation_kind: str,
+    miner: Settings,
+    loss: Settings,
+    normalised: bool = True,
+    sampler: Settings | None = None,
+) -> None:
+    """Raises RequestError where relation, miner, loss and (if given) sampler cannot work together.
 
     `normalised`: whether the vectors have unit length.
     """
     _labels(relation_kind, loss)
+    _tags(relation_kind, miner, loss)
+    _own_pairs(sampler, loss)
     _mined_labels(miner, loss)
     _unit_length(miner, loss, normalised)
     _nothing_left(miner, loss)
@@ -33,9 +42,37 @@ def _labels(relation_kind: str, loss: Settings) -> None:
     )
 
 
+def _tags(relation_kind: str, miner: Settings, loss: Settings) -> None:
+    if "tags" not in getattr(loss, "needs", frozenset()):
+        return
+    if relation_kind != "tags":
+        raise RequestError(
+            f"loss.kind: {_kind(loss)} reads the tags of each clip, and the relation {relation_kind!r} gives "
+            "none. Set relation.kind to tags, or take a loss that works from pairs alone: "
+            f"{', '.join(OWN_KINDS)}."
+        )
+    if not _keeps_all(miner):
+        raise RequestError(
+            f"miner.kind: {_kind(loss)} reads the tags of each clip and no pairs, so the miner "
+            f"{_kind(miner)!r} would do nothing. Set miner to {{kind: all}}, or take a loss over pairs: "
+            f"{', '.join(OWN_KINDS)}."
+        )
+
+
+def _own_pairs(sampler: Settings | None, loss: Settings) -> None:
+    wanted = {"labels", "tags"} & getattr(loss, "needs", frozenset())
+    if sampler is None or not wanted or not sets_pairs(sampler):
+        return
+    raise RequestError(
+        f"sampler.kind: {_kind(sampler)} says itself who is alike, so that the relation is not asked, and "
+        f"{_kind(loss)} needs the {wanted.pop()} that the relation would give. Take another sampler "
+        "(balanced, balanced_tags, shuffle), or a loss that works from pairs alone: "
+        f"{', '.join(OWN_KINDS)}."
+    )
+
+
 def _mined_labels(miner: Settings, loss: Settings) -> None:
-    keeps_all = isinstance(miner, All) and miner.margin is None
-    if isinstance(loss, Library) and not loss.takes_mined and not keeps_all:
+    if isinstance(loss, Library) and not loss.takes_mined and not _keeps_all(miner):
         raise RequestError(
             f"miner.kind: {_kind(loss)} reads labels alone and cannot leave out pairs, so the miner "
             f"{_kind(miner)!r} would do nothing. Set miner to {{kind: all}}, or take another loss: "
@@ -74,6 +111,10 @@ def _nothing_left(miner: Settings, loss: Settings) -> None:
             f"miner.kind: easy keeps only triplets that satisfy the loss's margin of {loss.margin:g}, so the "
             "loss is always 0. Take the miner semihard or all, or set loss.smooth to true."
         )
+
+
+def _keeps_all(miner: Settings) -> bool:
+    return isinstance(miner, All) and miner.margin is None
 
 
 def _kind(settings: Settings) -> str:

@@ -29,10 +29,10 @@ def train(
     cannot work, before anything is trained; WorkError where training itself fails.
     """
     settled = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    folder = launch(Request(settled, str(data), Path(out), seed, device, resume, allow_leak), watch)
+    bench = launch(Request(settled, str(data), Path(out), seed, device, resume, allow_leak), watch)
     if world()[0] == 0:
-        judge(folder, watch=watch)
-    return Run.load(folder.path)
+        judge(Folder(Path(out)), watch=watch, bench=bench)
+    return Run.load(out)
 
 
 def evaluate(

@@ -1,6 +1,7 @@
 """clips.parquet: how every clip of the evaluated split fared, which paired comparisons of runs resample."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,14 @@ from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Ints
 from nearfield.data.collection import Collection
-from nearfield.evaluation.result import ClipScores
+from nearfield.evaluation.result import Result
 
 
-def write_clips(path: Path, collection: Collection, names: tuple[str, ...], clips: ClipScores) -> None:
+def write_clips(path: Path, collection: Collection, names: tuple[str, ...], found: Result) -> None:
     """Columns id, group (a number, alike for clips resampled together), label, predicted, then one of floats
-    for each score; whole or not at all. `names` of the classes by number; "" stands for none."""
+    for each score, then `{who}/tags` and `{who}/scores` with lists for whoever told tags (null where a clip
+    has none); whole or not at all. `names` of the classes by number; "" stands for none."""
+    clips = found.clips
     columns = {
         "id": pa.array(collection.table["id"].iloc[clips.rows].to_list(), pa.string()),
         "group": pa.array(clips.groups, pa.int64()),
@@ -24,6 +27,14 @@ def write_clips(path: Path, collection: Collection, names: tuple[str, ...], clip
         "predicted": _named(clips.predicted, names),
     }
     columns |= {name: pa.array(scores, pa.float64()) for name, scores in clips.scores.items()}
+    for who, said in found.tag_scores.items():
+        for name, cells in (("tags", said.tags), ("scores", said.scores)):
+            lists: list[Any] = [None] * len(clips.rows)
+            for place, row in zip(said.at, cells.tolist(), strict=True):
+                lists[place] = row
+            columns[f"{who}/{name}"] = pa.array(
+                lists, pa.list_(pa.bool_() if name == "tags" else pa.float64())
+            )
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
 

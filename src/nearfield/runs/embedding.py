@@ -26,11 +26,24 @@ def embed(
     watch: Watcher = nobody,
 ) -> Vectors:
     """(N, D) float32: one vector for each clip of `sight`, whose lengths are `seconds` (0 for pictures)."""
+    vectors, rows = embed_windows(embedder, sight, seconds, clip_seconds, precision, watch)
+    return mean_by_clip(vectors, rows, len(seconds), embedder.settings.normalise)
+
+
+def embed_windows(
+    embedder: Embedder,
+    sight: Sight,
+    seconds: Floats,
+    clip_seconds: float,
+    precision: Precision = "fp32",
+    watch: Watcher = nobody,
+) -> tuple[Tensor, Tensor]:
+    """(W, D) float32 vectors of all windows, clip after clip, and (W,) the clip that each is of."""
     plan = [windows(float(length), clip_seconds) for length in seconds]
     rows = np.repeat(np.arange(len(plan)), [len(starts) for starts in plan])
     starts = np.array([start for each in plan for start in each], np.float64)
     device = next(embedder.parameters()).device
-    embedder.eval()
+    reader = embedder.reader()
     found: list[Tensor] = []
     loader = Loader(sight.signals, draws(rows, starts), sight.length)
     with torch.no_grad():
@@ -38,17 +51,16 @@ def embed(
             signal = batch.signal.to(device)
             with arithmetic(device, precision):
                 picture = sight.feature(signal) if sight.feature is not None else signal
-                found.append(embedder.embed_picture(picture).float().cpu())
+                found.append(reader.embed_picture(picture).float().cpu())
             watch(Stage("embed", min(len(rows), (number + 1) * BATCH), len(rows)))
-    return mean_by_clip(torch.cat(found), rows, len(plan), embedder.settings.normalise)
+    return torch.cat(found), torch.from_numpy(rows)
 
 
-def mean_by_clip(vectors: Tensor, rows: Ints, clips: int, normalise: bool) -> Vectors:
+def mean_by_clip(vectors: Tensor, rows: Tensor, clips: int, normalise: bool) -> Vectors:
     """(W, D) window vectors to (N, D): the mean of each clip's windows, brought to unit length if asked."""
     total = torch.zeros(clips, vectors.shape[1], dtype=torch.float64)
-    index = torch.from_numpy(rows)
-    total.index_add_(0, index, vectors.double())
-    mean = (total / torch.bincount(index, minlength=clips)[:, None]).float()
+    total.index_add_(0, rows, vectors.double())
+    mean = (total / torch.bincount(rows, minlength=clips)[:, None]).float()
     return (unit_length(mean) if normalise else mean).numpy()
 
 

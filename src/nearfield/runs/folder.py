@@ -7,6 +7,8 @@ metrics.jsonl        one line an update, append-only
 clips.parquet        how each clip of the evaluated split fared
 result.json          what the evaluation found; written last
 weights.safetensors  the embedder
+head.safetensors     the last layer of a tagger
+predictions.parquet  what a tagger says of every clip
 vectors.parquet      a vector for each clip
 state/               to go on from after an interruption
 tensorboard/         the same curves for TensorBoard
@@ -47,8 +49,20 @@ class Folder:
 
     @property
     def weights(self) -> Path:
-        """The embedder's weights; present once the run has finished training."""
-        return self.path / "weights.safetensors"
+        """The embedder's weights; present once the run has finished training. A run that was exported for the
+        Hugging Face Hub has them under the name that is usual there."""
+        own, published = self.path / "weights.safetensors", self.path / "model.safetensors"
+        return published if published.is_file() and not own.is_file() else own
+
+    @property
+    def head(self) -> Path:
+        """What a tagger tells tags by, beside the embedder; only taggers have it."""
+        return self.path / "head.safetensors"
+
+    @property
+    def predictions(self) -> Path:
+        """What a tagger says of every clip of its collection; `runs.tagging` reads it."""
+        return self.path / "predictions.parquet"
 
     @property
     def vectors(self) -> Path:

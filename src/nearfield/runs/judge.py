@@ -6,6 +6,7 @@ its training; chance comes with every evaluation.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from nearfield.core.errors import NearfieldError
 from nearfield.core.files import replacing
-from nearfield.core.nouns import Ints, Vectors
+from nearfield.core.nouns import Floats, Ints, Vectors
 from nearfield.core.seeds import stream
 from nearfield.data.collection import Collection
 from nearfield.data.loading import Loader
@@ -27,6 +29,9 @@ from nearfield.evaluation.evaluate import evaluate
 from nearfield.evaluation.findings import EvaluationSettings
 from nearfield.evaluation.result import Result
 from nearfield.evaluation.sound_statistics import band_statistics, standardised
+from nearfield.learning.fixed_loss import FixedLoss
+from nearfield.learning.parts import miner_beside
+from nearfield.learning.relations.false_opposites import opposite_report
 from nearfield.learning.together import world
 from nearfield.models.batch_norm import settle
 from nearfield.models.embedder import Embedder
@@ -39,6 +44,7 @@ from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.launch import open_collection
 from nearfield.runs.run import Run, without_weights
+from nearfield.runs.tagging import TagHead, write_predictions
 from nearfield.runs.workbench import Workbench, build_embedder
 
 HEADLINES = (
@@ -62,6 +68,7 @@ def judge(
     watch: Watcher = nobody,
     with_baselines: bool = True,
     precision: Precision = "fp32",
+    bench: Workbench | None = None,
 ) -> dict[str, Any]:
     """Embeds every clip, scores `split`, and writes vectors.parquet, clips.parquet and, last, result.json
     (own data only).
@@ -69,23 +76,29 @@ def judge(
     `data`: other clips than the run was trained on; their labels are judged, nothing is written.
     `with_baselines`: whether plain spaces are scored too; where many runs share their data, once will do.
     `precision`: of the network; vectors that are kept for use are made in fp32, as `Run.encode` makes them.
+    `bench`: what `launch` trained on, where this follows at once: nothing is opened a second time.
     """
     run = Run.load(folder.path)
     environment = folder.environment()
     own = data is None or data == environment["data"]["given"]
     allow = allow_leak or bool(environment["data"]["leaks"])
     given = data or environment["data"]["path"]
-    collection = open_collection(given, run.recipe, allow, watch)
-    if own:
-        collection = collection.with_split(folder.split)
-        _check_same(collection, environment, watch)
-    bench = Workbench.build(run.recipe, collection, environment["seed"], watch, run.embedder)
+    if bench is not None and own:
+        bench = replace(bench, embedder=run.embedder)
+    else:
+        collection = open_collection(given, run.recipe, allow, watch)
+        if own:
+            collection = collection.with_split(folder.split)
+            _check_same(collection, environment, watch)
+        bench = Workbench.build(run.recipe, collection, environment["seed"], watch, run.embedder)
+    collection = bench.collection
     vectors = vectors_of(run.embedder, bench, watch, precision)
     settings = EvaluationSettings(split=split)
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}
     watch(Stage("measure", 0, 1))
-    found = evaluate(vectors, bench.facts, splits, settings)
-    metrics = dict(found.metrics)
+    said = _said(run, bench, precision)
+    found = evaluate(vectors, replace(bench.facts, predictions=None), splits, settings, said)
+    metrics = {**found.metrics, **fixed_losses(run, bench, vectors), **opposites(bench)}
     for name, result in baselines(bench, splits, settings, watch) if with_baselines else ():
         metrics |= result.prefixed(f"baseline/{name}")
     plain = {**found.plain(), "metrics": metrics}
@@ -93,9 +106,64 @@ def judge(
     plain["data"] = {"name": collection.name, "clips": len(collection), "leaks": list(collection.leaks)}
     if own and world()[0] == 0:
         write_vectors(folder.vectors, collection, vectors)
-        write_clips(folder.clips, collection, bench.facts.label_names, found.clips)
+        write_clips(folder.clips, collection, bench.facts.label_names, found)
+        if said is not None:
+            ids = list(collection.table["id"])
+            write_predictions(folder.predictions, ids, bench.facts.tag_names, said)
         folder.write_result(plain)
     return plain
+
+
+def _said(run: Run, bench: Workbench, precision: Precision) -> Floats | None:
+    """(N, K) what the run's own head says of the tags of the bench's clips; None where it is no tagger.
+
+    NaN for a tag that the head was not trained to tell."""
+    head = TagHead.load(run.folder, run.recipe, run.embedder.size)
+    if head is None:
+        return None
+    clip_seconds = run.recipe.data.clip_seconds
+    own = head.probabilities(run.embedder, bench.sight, bench.facts.seconds, clip_seconds, precision)
+    column = {name: at for at, name in enumerate(head.names)}
+    said = np.full((len(own), len(bench.facts.tag_names)), np.nan)
+    for at, name in enumerate(bench.facts.tag_names):
+        if name in column:
+            said[:, at] = own[:, column[name]]
+    return said
+
+
+def fixed_losses(run: Run, bench: Workbench, vectors: Vectors) -> dict[str, float]:
+    """`loss/{train,val,test}_{mined,unmined}`: the run's loss on fixed batches of each side, by `vectors`.
+
+    Compare them within a run, or between runs of one loss with one setting. A side that the sampler cannot
+    draw from, and losses with weights of their own (which are not kept), are left out.
+    """
+    recipe, found = run.recipe, {}
+    loss = bench.loss()
+    if any(True for _ in loss.parameters()):
+        return {}
+    relation, miner = recipe.relation.build(bench.facts), miner_beside(recipe.miner, recipe.loss)
+    for side in ("train", "val", "test"):
+        try:
+            fixed = FixedLoss(bench.sampler_over(bench.collection.rows(side)), relation, miner, loss)
+        except NearfieldError:
+            continue
+        for state, value in fixed.measure(vectors).items():
+            if np.isfinite(value):
+                found[f"loss/{side}_{state}"] = value
+    return found
+
+
+def opposites(bench: Workbench) -> dict[str, float]:
+    """`opposites/{label,group,recording,synchronous,...}`: shares of the pairs that training pushed apart which
+    have these alike. Only where they were not chosen by label: the price of learning without labels."""
+    recipe = bench.recipe
+    if recipe.relation.kind in ("labels", "tags"):
+        return {}
+    relation = recipe.relation.build(bench.facts)
+    return {
+        f"opposites/{name}": share
+        for name, share in opposite_report(bench.sampler(), relation, bench.facts).items()
+    }
 
 
 def random_encoder(
@@ -148,7 +216,8 @@ def statistics_vectors(bench: Workbench, watch: Watcher = nobody) -> Iterator[tu
 def _statistics(bench: Workbench, data: DataSettings, watch: Watcher) -> Iterator[tuple[str, Vectors]]:
     signals = Store().open(bench.collection, data)
     assert isinstance(signals, ArraySignals)
-    fft = 1024 if data.sample_rate > 8000 else 512
+    window = round(0.03 * data.sample_rate)  # the features' usual one
+    fft = 512 if data.sample_rate <= 8000 else max(1024, 1 << (window - 1).bit_length())
     features: dict[str, LogMelSettings | MFCCSettings] = {
         "mfcc_stats": MFCCSettings(bands=128, low=0, coefficients=20, fft=fft, power=2, log="db"),
         "logmel_stats": LogMelSettings(bands=64, low=0, fft=fft, power=2),

@@ -3,10 +3,11 @@
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import torch
 
@@ -15,12 +16,15 @@ from nearfield.core.machine import keep_memory, total_memory, usable_cores
 from nearfield.data.collection import Collection
 from nearfield.learning.combinations import check as check_combination
 from nearfield.learning.geometry import check_margin
+from nearfield.learning.losses.base import OWN_KINDS
 from nearfield.learning.optimizers import Plateau
 from nearfield.learning.together import world
+from nearfield.models.embedder import Embedder
 from nearfield.runs.device import Precision, best_precision, open_fabric
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.recipe import Recipe
+from nearfield.runs.tagging import read_predictions
 from nearfield.runs.training import Training
 from nearfield.runs.workbench import Workbench, note_data
 
@@ -38,8 +42,9 @@ class Request:
     allow_leak: bool = False
 
 
-def launch(request: Request, watch: Watcher = nobody) -> Folder:
-    """Trains (or goes on training) and leaves a folder with weights; evaluation is another step.
+def launch(request: Request, watch: Watcher = nobody) -> Workbench:
+    """Trains (or goes on training) and leaves a folder with weights; evaluation is another step, which may
+    take up the workbench that comes back.
 
     Raises RequestError for what cannot work, before anything is trained; WorkError where the loss stops
     being a number; KeyboardInterrupt after Ctrl-C, with the folder ready for `resume`.
@@ -56,14 +61,19 @@ def launch(request: Request, watch: Watcher = nobody) -> Folder:
     note_data(collection, watch)
     check_teaching(recipe, collection)
     bench = Workbench.build(recipe, collection, request.seed, watch)
+    tagger = getattr(recipe.sampler, "tagger", None)
+    if tagger:
+        said = read_predictions(tagger, collection, bench.facts)
+        bench = replace(bench, facts=replace(bench.facts, predictions=said))
     training = Training(bench, folder, fabric.device, precision, watch)
     if world()[0] == 0 and not folder.is_started:
         folder.path.mkdir(parents=True, exist_ok=True)
         collection.save_split(folder.split)
-        folder.begin(recipe, environment(request, collection, bench.channels, fabric.device))
+        noted = environment(request, collection, bench.channels, fabric.device)
+        folder.begin(recipe, {**noted, "weights_from": weights_from(bench.embedder)})
     if not folder.is_trained:
         training.run()
-    return folder
+    return bench
 
 
 def open_collection(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody) -> Collection:
@@ -77,13 +87,20 @@ def open_collection(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher 
 
 def check(recipe: Recipe, watch: Watcher = nobody) -> None:
     """Refuses settings that each are right and together cannot work; says what is allowed but odd."""
-    check_combination(recipe.relation.kind, recipe.miner, recipe.loss, recipe.embedding.normalise)
+    normalised = recipe.embedding.normalise
+    check_combination(recipe.relation.kind, recipe.miner, recipe.loss, normalised, recipe.sampler)
     warning = check_margin(recipe.loss, recipe.embedding.normalise)
     if warning:
         watch(Note(warning, is_warning=True))
     if recipe.train.keep == "best" and not recipe.train.validate_every:
         raise RequestError(
             "train.keep: 'best' needs validations to choose by. Set train.validate_every, or train.keep=last."
+        )
+    headless = recipe.embedding.size is None and recipe.embedding.train == "head"
+    if headless and recipe.loss.kind in OWN_KINDS:
+        raise RequestError(
+            f"embedding: without a last layer (size: null) and with train: head, {recipe.loss.kind} has "
+            "nothing to train. Give a size, or set embedding.train to all."
         )
     if isinstance(recipe.schedule, Plateau) and not recipe.train.validate_every:
         raise RequestError(
@@ -112,6 +129,12 @@ def check_teaching(recipe: Recipe, collection: Collection) -> None:
         )
     if recipe.relation.kind == "tags" and not tags:
         raise DataError(f"{collection.name}: the clips to train on have no tags. {advice}")
+
+
+def weights_from(embedder: Embedder) -> dict[str, Any]:
+    """Where the weights that a network begins with were read: part to source, sha256 and so on."""
+    parts = {"backbone": embedder.backbone, "normalise": embedder.normalisation}
+    return {name: part.weights_source for name, part in parts.items() if hasattr(part, "weights_source")}
 
 
 def environment(
@@ -190,5 +213,15 @@ def _version(name: str) -> str | None:
 def _absolute(data: str) -> str:
     layout, colon, path = data.partition(":")
     if layout == "synthetic" or (colon and not os.path.exists(data)):
-        return data if layout == "synthetic" else f"{layout}:{Path(path).resolve()}"
+        return data if layout == "synthetic" else f"{layout}:{_absolute_options(path)}"
     return str(Path(data).resolve())
+
+
+def _absolute_options(place: str) -> str:
+    """`PATH?audio=PATH&fold=1` with both paths absolute."""
+    path, question, given = place.partition("?")
+    options = dict(parse_qsl(given, keep_blank_values=True))
+    if "audio" in options:
+        audio = Path(options["audio"]).expanduser()  # from here, or from the set's folder, as it was read
+        options["audio"] = str((audio if audio.is_dir() else Path(path) / audio).resolve())
+    return str(Path(path).resolve()) + question + urlencode(options, safe="/:")

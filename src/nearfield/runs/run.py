@@ -14,8 +14,9 @@ from nearfield.core.nouns import Floats, Vectors
 from nearfield.data.audio import decode, mix, resample
 from nearfield.data.decoding import square
 from nearfield.data.settings import DataSettings
-from nearfield.data.signals import ArraySignals, PhotographSignals, Signals
+from nearfield.data.signals import ArraySignals, PhotographSignals
 from nearfield.models.embedder import Embedder
+from nearfield.models.features.feature import Feature
 from nearfield.models.pretrained import bare
 from nearfield.runs.embedding import embed
 from nearfield.runs.folder import Folder, load_tensors
@@ -68,25 +69,26 @@ class Run:
         cannot be read.
         """
         if not len(inputs):
-            return np.zeros((0, self.recipe.embedding.size), np.float32)
+            return np.zeros((0, self.embedder.size), np.float32)
+        sight, seconds = self.sight(inputs)
+        return embed(self.embedder, sight, seconds, self.recipe.data.clip_seconds)
+
+    def sight(self, inputs: Sequence[Input]) -> tuple[Sight, Floats]:
+        """How the network sees files or waves (see `encode`), and their lengths in seconds, (N,)."""
         if self.recipe.feature.kind == "pixels":
-            return self._embed(
-                PhotographSignals(*_photographs(inputs, self.recipe.data)), np.zeros(len(inputs))
-            )
+            photographs = PhotographSignals(*_photographs(inputs, self.recipe.data))
+            return Sight(photographs, 1, None), np.zeros(len(inputs))
         waves = [_wave(given, self.recipe.data) for given in inputs]
         signals = ArraySignals.of(waves, self.recipe.data.sample_rate)
-        return self._embed(signals, signals.seconds)
-
-    def _embed(self, signals: Signals, seconds: Floats) -> Vectors:
         samples = round(self.recipe.data.clip_seconds * self.recipe.data.sample_rate)
-        feature = None if self.recipe.feature.kind == "pixels" else self.embedder.feature
-        sight = Sight(signals, samples if feature is not None else 1, feature)  # type: ignore[arg-type]
-        return embed(self.embedder, sight, seconds, self.recipe.data.clip_seconds)
+        feature: Feature = self.embedder.feature  # type: ignore[assignment]
+        return Sight(signals, samples, feature), signals.seconds
 
 
 def without_weights(recipe: Recipe) -> Recipe:
     """The same recipe without published weights to begin from: a trained run holds its own."""
-    return recipe.model_copy(update={"backbone": bare(recipe.backbone)})
+    bared = {"backbone": bare(recipe.backbone), "normalise": bare(recipe.normalise)}
+    return recipe.model_copy(update=bared)
 
 
 def _wave(given: Input, settings: DataSettings) -> npt.NDArray[np.float32]:

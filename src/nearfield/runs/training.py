@@ -24,6 +24,7 @@ from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.learning.average import RunningAverage
 from nearfield.learning.health import CollapseWatch
 from nearfield.learning.losses import PairLoss
+from nearfield.learning.losses.tagging import TaggingLoss
 from nearfield.learning.optimizers import Plateau, PlateauState
 from nearfield.learning.parts import miner_beside
 from nearfield.learning.together import world
@@ -40,6 +41,7 @@ from nearfield.runs.folder import (
     restore_optimizer,
     save_tensors,
 )
+from nearfield.runs.tagging import TagHead
 from nearfield.runs.workbench import Workbench
 
 
@@ -62,8 +64,7 @@ class Training:
         if world()[1] > 1:
             gathered(self.model)  # in place: its norms then see the whole batch
         self.sampler = bench.sampler()
-        classes = len(bench.facts.label_names)
-        self.loss: PairLoss = recipe.loss.build(recipe.embedding.size, classes).to(device)
+        self.loss: PairLoss = bench.loss().to(device)
         both = nn.ModuleDict({"model": self.model, "loss": self.loss})
         self.optimizer = recipe.optimizer.build(both.named_parameters())
         self.average = RunningAverage(self.model, self.settings.average) if self.settings.average else None
@@ -222,6 +223,8 @@ class Training:
         if self.settings.keep == "best" and self.folder.best.is_file():
             state, numbers = load_tensors(self.folder.best)
             self.watch(Note(f"kept the weights of update {numbers['update']}, the best on val"))
+        if isinstance(self.loss, TaggingLoss):
+            TagHead(self.loss, self.bench.facts.tag_names).save(self.folder)
         save_tensors(self.folder.weights, state)
 
 

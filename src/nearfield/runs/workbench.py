@@ -9,13 +9,16 @@ from torch import Tensor
 
 from nearfield.core.errors import RequestError
 from nearfield.core.machine import total_memory
-from nearfield.core.nouns import Batch, Draw, Facts
+from nearfield.core.nouns import Batch, Draw, Facts, Ints
 from nearfield.core.seeds import reseed, torch_stream
 from nearfield.data.collection import Collection
 from nearfield.data.keeping import keep
 from nearfield.data.loading import Loader
 from nearfield.data.signals import ArraySignals, Signals
 from nearfield.data.store import Store
+from nearfield.learning.losses import PairLoss
+from nearfield.learning.losses.bce import BCELoss
+from nearfield.learning.relations.tags import TagRelation
 from nearfield.learning.samplers import Sampler
 from nearfield.learning.together import own, world
 from nearfield.models.augmentations.augmentation import Augmentation
@@ -75,6 +78,8 @@ class Workbench:
         facts = collection.facts()
         if isinstance(signals, ArraySignals):
             facts = replace(facts, seconds=signals.seconds)
+            if signals.trimmed:
+                watch(Note(f"{signals.trimmed:.1f} s of silence were cut away"))
         feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
         sight = see(recipe, collection, signals, feature, watch)
         embedder = embedder or build_embedder(recipe, signals.channels, seed)
@@ -88,7 +93,27 @@ class Workbench:
                 f"{self.collection.name}: no clip stands on the train side. "
                 "Give a split column with train in it, or none: then a split is made."
             )
+        return self.sampler_over(rows)
+
+    def sampler_over(self, rows: Ints) -> Sampler:
+        """The same schedule over other rows."""
         return self.recipe.sampler.build(self.facts, rows, self.recipe.data.clip_seconds, self.seed)
+
+    def loss(self) -> PairLoss:
+        """The loss of the recipe for these clips, its weights, if it has some, drawn from the run's seed.
+
+        A tagger's knows how usual each tag is in train.
+        """
+        is_tagger = "tags" in getattr(self.recipe.loss, "needs", frozenset())
+        classes = len(self.facts.tag_names if is_tagger else self.facts.label_names)
+        with torch.random.fork_rng(devices=[]):
+            reseed(self.seed, "loss")
+            loss: PairLoss = self.recipe.loss.build(self.embedder.size, classes)
+        if isinstance(loss, BCELoss):
+            relation = self.recipe.relation.build(self.facts)
+            assert isinstance(relation, TagRelation)
+            loss.see_frequencies(relation.shares(self.collection.rows("train")))
+        return loss
 
     def batches(self, sampler: Sampler, first: int) -> Iterator[tuple[Draw, Batch]]:
         """The whole draw and this process's share of it, cut; from update `first` on, without end."""

@@ -78,7 +78,7 @@ def check_apart(arms: Sequence[Arm], recipes: Mapping[str, Recipe], where: str) 
     """Raises RequestError where two arms have one name, or are the same recipe."""
     seen: dict[str, str] = {}
     for arm in arms:
-        if arm.id in ("", "baselines"):
+        if arm.id in ("", "baselines") or arm.id.startswith("before-"):
             raise RequestError(
                 f"{where}: arm {arm.name!r}: this name cannot be that of a folder, or is taken. "
                 "Take letters and digits."

@@ -42,9 +42,9 @@ def estimate_cost(plan: Plan, data: str, device: str = "auto", watch: Watcher = 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
         begun = time.monotonic()
-        launch(Request(short, data, folder, device=device), note)
+        bench = launch(Request(short, data, folder, device=device), note)
         trained = time.monotonic()
-        judge(Folder(folder), watch=watch, with_baselines=False)
+        judge(Folder(folder), watch=watch, with_baselines=False, bench=bench)
         measured = time.monotonic() - trained
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     steps = [after - before for before, after in pairwise(moments)]

@@ -157,7 +157,7 @@ class Gathered:
 
     def _table(self, runs: Sequence[tuple[Path, dict[str, Any], RunFacts]], measure: str) -> Array | None:
         clips = [self._clips_at(place / "clips.parquet") if result else None for place, result, _ in runs]
-        return table(clips, [run.metrics for _, _, run in runs], measure)[0]
+        return table(clips, [run.metrics for _, _, run in runs], measure)
 
     def _clips_at(self, path: Path) -> pd.DataFrame:
         """How single clips fared; read once for all measures."""
@@ -181,7 +181,7 @@ class Gathered:
                     metrics.append(
                         json.loads((place / f"{name}.json").read_text(encoding="utf-8"))["metrics"]
                     )
-            scores, _ = table(clips, metrics, measure)
+            scores = table(clips, metrics, measure)
             if scores is not None and {scores.shape[1]} == groups and len(scores) in (1, len(self.seeds)):
                 found[name] = scores
         return found
@@ -217,9 +217,11 @@ class Gathered:
             label or (tags[0] if len(tags) else "")
             for label, tags in zip(here["label"], here["tags"], strict=True)
         ]
+        taught = set(frame["label"][frame["split"] == "train"])
+        unseen = tuple(sorted(set(here["label"]) - taught - {""}))
         for method in self.plan.maps:
             if len(vectors) > 10:
-                yield draw_map(method, vectors, labels)
+                yield replace(draw_map(method, vectors, labels), unseen=unseen)
 
 
 def gather(

@@ -376,7 +376,9 @@ def _one_map(axes: "Axes", found: MapFacts, names: Sequence[str], heavy: bool) -
         x, y = zip(*points, strict=True)
         colour = COLOURS[position % len(COLOURS)]
         marker = MARKERS[position // len(COLOURS) % len(MARKERS)]
-        axes.plot(x, y, marker, color=colour, markersize=2.2, markeredgewidth=0, alpha=0.7, rasterized=heavy)
+        look: Any = {"markerfacecolor": "none", "markeredgewidth": 0.6} if name in found.unseen else {}
+        look = look or {"markeredgewidth": 0}
+        axes.plot(x, y, marker, color=colour, markersize=2.2, alpha=0.7, rasterized=heavy, **look)
         if len(names) <= 40:
             middle = sorted(x)[len(x) // 2], sorted(y)[len(y) // 2]
             axes.annotate(str(position + 1), middle, ha="center", va="center", fontsize=7.5, weight="bold")

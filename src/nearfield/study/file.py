@@ -48,6 +48,9 @@ class StudyFile(Settings):
     """A dotted key and its values, one arm each; of several keys every combination."""
     arms: dict[str, dict[str, Any] | None] | None = Field(None, min_length=1)
     """Named arms, each with its changes; none is the recipe as it is."""
+    before: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Trainings that arms build upon, such as a tagger: names and changes of the recipe. Each is trained
+    once a seed, before the arms, which name its run as "{name}" in a setting that takes a run."""
     search: SearchSettings | None = None
     """A search over ranges in place of arms that are known beforehand."""
     reference: Any = None

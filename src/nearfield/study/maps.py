@@ -27,11 +27,25 @@ def _pca(vectors: Array) -> Array:
 
 
 def _umap(vectors: Array) -> Array:
+    """McInnes et al. (2018), from exact neighbours, as its own search is compiled first, for seconds."""
     import warnings
 
+    from sklearn.neighbors import NearestNeighbors
+
+    near = min(15, len(vectors) - 1)
+    distances, rows = NearestNeighbors(n_neighbors=near).fit(vectors).kneighbors(vectors)
+    known = (rows.astype(np.int32), distances.astype(np.float32))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba's and umap's own
         from umap import UMAP
 
-        mapped = UMAP(n_neighbors=15, min_dist=0.1, random_state=0, n_jobs=1).fit_transform(vectors)
+        umap = UMAP(
+            n_neighbors=near,
+            min_dist=0.1,
+            random_state=0,
+            n_jobs=1,
+            precomputed_knn=known,
+            force_approximation_algorithm=True,
+        )
+        mapped = umap.fit_transform(vectors)
     return np.asarray(mapped, np.float64)

@@ -20,6 +20,8 @@ JUDGES: tuple[str, ...] = (
     *(f"{gallery}/{name}" for gallery in ("retrieval", "retrieval_from_train") for name in _RETRIEVAL),
     "tagging/roc_auc",
     "tagging/pr_auc",
+    "tagger/roc_auc",
+    "tagger/pr_auc",
     "clusters/nmi",
     "clusters/ami",
     "clusters/silhouette",
@@ -36,6 +38,7 @@ MEASURES: tuple[str, ...] = (
     *(f"geometry/{name}" for name in ("centroid_spread", "centroid_min", "centroid_max")),
     *(f"geometry/{name}" for name in ("alike_distance", "unlike_distance", "overlap")),
     *(f"geometry/{name}" for name in ("effective_rank", "hubness", "mean_norm")),
+    *(f"loss/{side}_{state}" for side in ("train", "val", "test") for state in ("mined", "unmined")),
 )
 """What a study may describe beside its judge."""
 
@@ -45,7 +48,7 @@ def span(name: str) -> tuple[float, float]:
     family = name.partition("/")[0]
     if name == "clusters/silhouette":
         return -1.0, 1.0
-    shares = ("probe", "knn", "dense_probe", "tagging", "time", "clusters")
+    shares = ("probe", "knn", "dense_probe", "tagging", "tagger", "time", "clusters")
     return (0.0, 1.0) if family in shares or family.startswith("retrieval") else (-math.inf, math.inf)
 
 

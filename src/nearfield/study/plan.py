@@ -20,6 +20,7 @@ from nearfield.study.arms import (
     settle,
     varied_keys,
 )
+from nearfield.study.before import before_arms, said_before
 from nearfield.study.budget import Hold, budget, check_budgets, held
 from nearfield.study.file import Source, StudyFile, base_recipe, read_study
 from nearfield.study.measures import check_judge, check_measure
@@ -57,6 +58,8 @@ class Plan:
     """With its ranges resolved."""
     maps: tuple[str, ...]
     allow_impossible: bool
+    before: tuple[Arm, ...] = ()
+    """Trainings that arms build upon; no arms themselves."""
 
     @classmethod
     def load(cls, path: str | Path, changes: Iterable[str] = ()) -> "Plan":
@@ -92,6 +95,7 @@ class Plan:
             search=search,
             maps=study.maps,
             allow_impossible=study.allow_impossible,
+            before=before_arms(study.before, base, arms, file.name),
         )
         if search:
             tried = [Arm(f"corner-{at}", str(changes), changes) for at, changes in enumerate(corners(search))]
@@ -113,6 +117,7 @@ class Plan:
                     "measures": tuple(given["measures"]),
                     "varied": tuple(given["varied"]),
                     "maps": tuple(given["maps"]),
+                    "before": tuple(Arm(**arm) for arm in given.get("before", ())),
                     "source": _source(given["source"]),
                     "search": make(SearchSettings, f"{where}: search", given["search"])
                     if given["search"]
@@ -153,8 +158,11 @@ class Plan:
         return known[arm_id]
 
     def recipe_of(self, arm_id: str) -> Recipe:
-        """The arm's recipe, resolved. Raises RequestError where there is no such arm."""
-        return self.recipe.changed(self.arm(arm_id).changes, f"arm {arm_id!r}")
+        """The recipe of an arm, or of a training before them, resolved. Raises RequestError where there is
+        no such arm."""
+        earlier = {arm.id: arm for arm in self.before}
+        arm = earlier.get(arm_id) or self.arm(arm_id)
+        return self.recipe.changed(arm.changes, f"arm {arm_id!r}")
 
     def with_arms(self, arms: Sequence[Arm]) -> "Plan":
         """The plan with these arms in place of its own, checked as if a file had named them.
@@ -172,7 +180,9 @@ class Plan:
             said += _otherwise(key, getattr(self, key), getattr(planned, key))
         said += _otherwise("seeds", self.seeds.words(), planned.seeds.words())
         said += _otherwise("reference", self.reference, planned.reference)
-        mine, theirs = ({arm.id: arm.changes for arm in plan.arms} for plan in (self, planned))
+        mine, theirs = (
+            {arm.id: arm.changes for arm in (*plan.before, *plan.arms)} for plan in (self, planned)
+        )
         said += [f"arm {name} was added after the plan was frozen." for name in mine if name not in theirs]
         said += [f"arm {name} was planned and is missing." for name in theirs if name not in mine]
         for name in mine:
@@ -193,6 +203,10 @@ class Plan:
             "source": asdict(self.source) if self.source else None,
             "search": self.search.model_dump(mode="json") if self.search else None,
         }
+        if not self.before:
+            del fields["before"]
+        else:
+            fields["before"] = [asdict(arm) for arm in self.before]
         plain: dict[str, Any] = json.loads(_canonical(fields))
         return plain
 
@@ -217,7 +231,7 @@ def _settled(plan: Plan, where: str, apart: bool = True) -> Plan:
     if varied != ("train.updates",):  # the length of the training is then itself what is studied
         check_budgets(budgets, plan.hold, where)
     check_networks({arm.name: recipe for arm, recipe in pairs}, where)
-    words = held(budgets, plan.hold, pairs[0][1].data.clip_seconds)
+    words = held(budgets, plan.hold, pairs[0][1].data.clip_seconds) + said_before(plan.before)
     return replace(plan, arms=arms, varied=varied, held=words)
 
 

@@ -174,6 +174,8 @@ class MapFacts:
     labels: tuple[str, ...]
     trustworthiness: float
     """Share of neighbours that the map keeps honest (Venna & Kaski 2001); 1 is perfect."""
+    unseen: tuple[str, ...] = ()
+    """Labels on the map of which training heard no clip."""
 
 
 @dataclass(frozen=True)

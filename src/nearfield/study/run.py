@@ -11,6 +11,7 @@ from nearfield.core.errors import RequestError
 from nearfield.core.files import write_json
 from nearfield.runs.events import Event, Note, Watcher, nobody
 from nearfield.runs.launch import check_teaching, open_collection
+from nearfield.study.before import is_before
 from nearfield.study.document import write_documents
 from nearfield.study.engines import EngineSettings, StudyWork
 from nearfield.study.engines.local import LocalSettings
@@ -103,9 +104,11 @@ class Study:
                     progress(Standing(plan, journal.outcomes(), wanted))
 
                 progress(Standing(plan, journal.outcomes(), wanted))
-                if tasks:
-                    work = StudyWork(plan.plain(), self.data, self.folder, device)
-                    built.run(work, tasks, done, watch)
+                work = StudyWork(plan.plain(), self.data, self.folder, device)
+                earlier = [task for task in tasks if is_before(task)]
+                for part in (earlier, [task for task in tasks if task not in earlier]):
+                    if part:
+                        built.run(work, part, done, watch)
 
             if self.plan.search:
                 explore(self.plan, self.folder, journal.outcomes, train)
@@ -199,7 +202,7 @@ def _looks(plan: Plan) -> list[tuple[int, float]]:
 
 def _tasks(plan: Plan, seeds: int) -> list[Task]:
     """Seed by seed, so that what is there at any moment is balanced; the plain spaces come first."""
-    arms = [BASELINES, *(arm.id for arm in plan.arms)]
+    arms = [BASELINES, *(arm.id for arm in (*plan.before, *plan.arms))]
     return [Task(arm, seed) for seed in plan.seeds.take(seeds) for arm in arms]
 
 

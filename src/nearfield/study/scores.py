@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from nearfield.evaluation.tag_table import AREAS
 from nearfield.study.statistics.crossed import Array
-from nearfield.study.statistics.groups import macro_f1_by_group, mean_by_group
+from nearfield.study.statistics.groups import area_by_group, macro_f1_by_group, mean_by_group
 
 
 def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
@@ -28,22 +29,26 @@ def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
             np.array([number[name] for name in clips[column]]) for column in ("label", "predicted")
         )
         return macro_f1_by_group(labels[known], predicted[known], groups[known]) if known.any() else None
+    who, _, area = measure.partition("/")
+    if area in AREAS and f"{who}/scores" in clips:
+        told = clips[f"{who}/scores"].notna().to_numpy()
+        scores, tags = (np.stack(list(clips[f"{who}/{column}"][told])) for column in ("scores", "tags"))
+        return area_by_group(tags.astype(np.bool_), scores.astype(np.float64), groups[told], area)
     return None
 
 
 def table(
     clips: Sequence[pd.DataFrame | None], metrics: Sequence[Mapping[str, float]], measure: str
-) -> tuple[Array | None, bool]:
+) -> Array | None:
     """(S, G) scores of one arm, one row a seed, NaN where there are no clips (that training failed).
 
     `clips` as for `by_group`, `metrics` are those of each result. Where single clips have no score of the
-    measure, G is 1 and the second value False: then only the seeds' chance is known. None where no run has
-    the measure.
+    measure G is 1: then only the seeds' chance is known. None where no run has the measure.
     """
     rows = [None if each is None else by_group(each, measure) for each in clips]
     kept = [row for row in rows if row is not None]
     if kept:
         blank = np.full_like(kept[0], np.nan)
-        return np.stack([blank if row is None else row for row in rows]), True
+        return np.stack([blank if row is None else row for row in rows])
     single = np.array([[found.get(measure, np.nan)] for found in metrics])
-    return (single, False) if np.isfinite(single).any() else (None, False)
+    return single if np.isfinite(single).any() else None

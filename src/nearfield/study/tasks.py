@@ -29,6 +29,7 @@ from nearfield.runs.judge import judge, plain_spaces, random_encoder
 from nearfield.runs.launch import Request, launch, open_collection
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.workbench import Workbench
+from nearfield.study.before import filled
 from nearfield.study.engines.engine import THREADS, failed, task_folder
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, Task
@@ -76,12 +77,14 @@ def _work(plan: Plan, data: str, place: Path, task: Task, device: str, watch: Wa
         is_first = task.seed == plan.seeds.start
         _score_baselines(plan.recipe_of(plan.reference), data, place, task.seed, is_first, device, watch)
         return
-    run = Folder(place)
+    run, bench = Folder(place), None
     if not run.is_trained:
-        recipe = _as_begun(plan.recipe_of(task.arm), run)
-        launch(Request(recipe, data, place, task.seed, device, resume=run.is_started), watch)
+        recipe = filled(plan.recipe_of(task.arm), plan.before, place.parents[2], task.seed)
+        recipe = _as_begun(recipe, run)
+        bench = launch(Request(recipe, data, place, task.seed, device, resume=run.is_started), watch)
     # In the arithmetic of the training: half the time, and alike for all arms.
-    judge(run, watch=watch, with_baselines=False, precision=_arithmetic(run.recipe(), device))
+    precision = _arithmetic(run.recipe(), device)
+    judge(run, watch=watch, with_baselines=False, precision=precision, bench=bench)
 
 
 def _arithmetic(recipe: Recipe, device: str) -> Precision:
@@ -113,7 +116,7 @@ def _score_baselines(
     spaces["random_encoder"] = random_encoder(bench, splits, settings, _arithmetic(recipe, device))
     metrics: dict[str, float] = {}
     for name, result in spaces.items():
-        write_clips(place / f"{name}.clips.parquet", collection, bench.facts.label_names, result.clips)
+        write_clips(place / f"{name}.clips.parquet", collection, bench.facts.label_names, result)
         write_json(place / f"{name}.json", result.plain())
         metrics |= result.prefixed(f"baseline/{name}")
     write_json(place / "result.json", {"metrics": metrics, "spaces": list(spaces)})

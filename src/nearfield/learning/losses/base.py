@@ -22,6 +22,9 @@ Parts = dict[str, Tensor]
 OWN_KINDS = ("triplet", "circle", "contrastive", "nt_xent", "supcon", "multi_similarity")
 """The kinds that are Nearfield's own, for sentences that name alternatives; all work from pairs alone."""
 
+TAGGING_KINDS = ("bce", "focal")
+"""Nearfield's own kinds that read the tags of each clip instead of pairs."""
+
 
 class PairLoss(nn.Module):
     """A loss over `Pairs`. Calling it gives a scalar with a gradient; `with_parts` says more at no cost."""

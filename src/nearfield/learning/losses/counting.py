@@ -28,6 +28,16 @@ def count(
     return holders, held
 
 
+def count_inside(values: Tensor, low: Tensor | None, high: Tensor) -> Tensor:
+    """(R, K) for each window of a row, how many of its (R, B) values it holds: the second of `count`."""
+    if low is not None or high.shape[1] > 8 * _FEW:
+        return count(values, low, high)[1]
+    found, inside = torch.empty_like(high), torch.empty_like(values)
+    for column in range(high.shape[1]):
+        found[:, column] = torch.le(values, high[:, column : column + 1], out=inside).sum(1)
+    return found
+
+
 def _one_by_one(
     values: Tensor, low: Tensor | None, high: Tensor, weights: Tensor | None
 ) -> tuple[Tensor, Tensor]:
@@ -36,7 +46,7 @@ def _one_by_one(
     for column in range(high.shape[1]):
         here = slice(column, column + 1)
         if low is None:
-            inside.copy_(values).le_(high[:, here])
+            torch.le(values, high[:, here], out=inside)
         else:  # pressed into the window: what does not move is inside
             torch.maximum(values, low[:, here], out=inside)
             torch.minimum(inside, high[:, here], out=inside).eq_(values)

@@ -20,7 +20,7 @@ from nearfield.core.nouns import Distance, Pairs
 from nearfield.core.settings import Settings
 from nearfield.learning.distances import FAR, Points
 from nearfield.learning.losses.base import PairLoss, Parts
-from nearfield.learning.losses.counting import count
+from nearfield.learning.losses.counting import count, count_inside
 from nearfield.learning.losses.gaps import check_gap, window
 from nearfield.learning.losses.rows import Company, Tally
 from nearfield.learning.losses.triplet_listed import listed
@@ -81,8 +81,11 @@ class TripletLoss(PairLoss):
     """Equals pytorch-metric-learning's TripletMarginLoss over all triplets, in value and gradient.
 
     `strength` weighs the triplets of an alike cell; the non-zero mean then divides by the summed strength of
-    the violating triplets, the mean by that of all. `gap` keeps only the triplets inside it. The part
-    `active_fraction` is the share of triplets that violate the margin, `triplets` their number.
+    the violating triplets, the mean by that of all. `gap` keeps only the triplets inside it.
+
+    Parts: `triplets`, how many there are, and shares of them. `hard_fraction`: the unlike item is no farther
+    than the alike one. `semihard_fraction`: it is farther, by less than the margin. `easy_fraction`: the
+    margin is kept. `active_fraction`: it is violated.
     """
 
     def __init__(self, settings: Triplet) -> None:
@@ -105,6 +108,7 @@ class TripletLoss(PairLoss):
         parts = {
             "active_fraction": tally.share("active", "triplets"),
             "triplets": tally["triplets"],
+            **_difficulty(tally),
             **tally.parts(),
         }
         return value, points.gradient(tally.one_over(whole)), parts
@@ -121,15 +125,36 @@ def _hinges(points: Points, part: slice, pairs: Pairs, tally: Tally, margin: flo
     low, high = window(near, pairs.gap, points.distance)
     above, under = count(far, low, last if high is None else last.minimum(high), company.strength)
     inside = _triplets(far, company, low, high, bounds, under)
+    tally.add("hard", _hard(far, near, low, high, under))
     tally.add("hinges", company.weights * under * bounds)
     tally.add("hinges", -torch.linalg.vecdot(above, far))
     tally.add("active_strength", company.weights * under)
     tally.add("strength", company.weights * inside)
     tally.add("active", under)
+    tally.add("violating", under)
     tally.add("triplets", inside)
     slopes = above.neg_()
     company.alike.add(slopes, company.weights * under)
     points.pull(part, slopes, distances)
+
+
+def _difficulty(tally: Tally) -> Parts:
+    hard, violating = tally.share("hard", "triplets"), tally.share("violating", "triplets")
+    some = (tally["triplets"] > 0).to(hard.dtype)
+    return {
+        "easy_fraction": some - violating,
+        "semihard_fraction": violating - hard,
+        "hard_fraction": hard,
+    }
+
+
+def _hard(far: Tensor, near: Tensor, low: Tensor | None, high: Tensor | None, under: Tensor) -> Tensor:
+    """(R, K) triplets of each alike cell inside the gap whose unlike item is no farther than the alike."""
+    if low is not None and bool((low > near).all()):
+        return torch.zeros_like(near)  # semi-hard and easy mining
+    if high is not None and bool((high <= near).all()):
+        return under  # hard mining
+    return count_inside(far, low, near if high is None else near.minimum(high))
 
 
 def _triplets(

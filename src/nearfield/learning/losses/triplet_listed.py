@@ -24,10 +24,13 @@ def listed(points: Points, pairs: Pairs, tally: Tally, margin: float, swap: bool
         weights = torch.ones_like(near) if pairs.strength is None else pairs.strength[anchor, positives, None]
         weights = weights.to(near.dtype) * _inside(near, far, pairs, points)
         other = distances[positives[:, None], negatives] if swap else far
-        violation = near - torch.minimum(far, other) + margin
+        nearer = torch.minimum(far, other)
+        violation = near - nearer + margin
         slope = (violation.sigmoid() if smooth else (violation > 0).to(near.dtype)) * weights
         hinge = torch.nn.functional.softplus(violation) if smooth else violation.clamp_min(0)
         _count(tally, hinge, weights)
+        tally.add("violating", (violation > 0) & (weights > 0))
+        tally.add("hard", (nearer <= near) & (weights > 0))
         slopes[anchor, positives] += slope.sum(1)
         at_anchor = slope * ((far < other) + 0.5 * (far == other)) if swap else slope  # a tie is shared
         slopes[anchor, negatives] -= at_anchor.sum(0)

@@ -1,10 +1,25 @@
-"""How often clips that a relation pushes apart carry the same label: the price of learning without labels."""
+"""How often clips that are pushed apart are in truth the same: the price of learning without labels."""
 
 from collections.abc import Callable, Iterable
+from itertools import count, islice
+from typing import Protocol
 
+import numpy as np
 import torch
 
-from nearfield.core.nouns import Draw, Ints, Pairs
+from nearfield.core.nouns import Draw, Facts, Ints, Pairs
+from nearfield.learning.relations.time import clear, ticks
+
+SYNCHRONOUS = 1.0
+"""Windows that start less than so many seconds apart are called synchronous in `opposite_report`."""
+
+
+class Epochs(Protocol):
+    """What is asked of a sampler."""
+
+    def epoch(self, number: int) -> Iterable[Draw]:
+        """The draws of epoch `number`."""
+        ...
 
 
 def false_opposite_rate(
@@ -24,6 +39,33 @@ def false_opposite_rate(
         judged += int(cells.sum())
         wrong += int((cells & (given[:, None] == given[None, :])).sum())
     return wrong / judged if judged else None
+
+
+def opposite_report(
+    sampler: Epochs, relation: Callable[[Draw], Pairs] | None, facts: Facts, batches: int = 50
+) -> dict[str, float]:
+    """Shares (0..1) of the unlike cells in the first `batches` batches whose two windows have in common:
+
+    `label`, `group`, `recording`, and each further column by its name: cells where one of the two is not
+    known are not counted; `synchronous`: they start less than a second apart on the clock of their
+    recordings, which means something where recordings share one clock. What cannot be judged is left out.
+    Pairs are taken as in `false_opposite_rate`.
+    """
+    columns = {"label": facts.labels, "group": facts.groups, "recording": facts.recordings, **facts.columns}
+    judged = dict.fromkeys((*columns, "synchronous"), 0)
+    common = dict(judged)
+    for draw in islice((draw for number in count() for draw in sampler.epoch(number)), batches):
+        one, other = _pairs(draw, relation).unlike.numpy().nonzero()
+        for name, numbers in columns.items():
+            first, second = numbers[draw.rows[one]], numbers[draw.rows[other]]
+            known = (first >= 0) & (second >= 0)
+            judged[name] += int(known.sum())
+            common[name] += int((known & (first == second)).sum())
+        moments = ticks(facts.moments[draw.rows] + draw.starts)
+        near = np.abs(moments[one] - moments[other]) < clear(SYNCHRONOUS)
+        judged["synchronous"] += len(near) if facts.moments.any() else 0
+        common["synchronous"] += int(near.sum())
+    return {name: common[name] / times for name, times in judged.items() if times}
 
 
 def _pairs(draw: Draw, relation: Callable[[Draw], Pairs] | None) -> Pairs:

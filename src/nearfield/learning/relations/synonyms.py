@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from nearfield.core.errors import RequestError, choose
-from nearfield.core.nouns import Bools
+from nearfield.core.nouns import Bools, Floats
 
 Synonyms = tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...]
 """Groups of tag names that mean the same, as in `[[vocal, vocals, voice], [beat, beats]]`."""
@@ -22,15 +22,34 @@ def merge_synonyms(
     A clip has the merged tag where it has any of the group. Raises RequestError, with `where` in front,
     for a name that is not among the tags and for a name that stands in two groups.
     """
+    filled = fill_synonyms(tags, names, synonyms, where)
+    kept = _kept(names, synonyms)
+    return np.ascontiguousarray(filled[:, kept]), tuple(names[position] for position in kept)
+
+
+def fill_synonyms(tags: Bools, names: Sequence[str], synonyms: Synonyms, where: str) -> Bools:
+    """(N, K) tags with every tag of a group set where any of the group is; errors as in `merge_synonyms`."""
     _check(names, synonyms, where)
-    number = {name: position for position, name in enumerate(names)}
-    merged = tags.copy()
-    gone: set[str] = set()
-    for first, *others in synonyms:
-        merged[:, number[first]] = tags[:, [number[name] for name in (first, *others)]].any(axis=1)
-        gone.update(others)
-    kept = [position for position, name in enumerate(names) if name not in gone]
-    return np.ascontiguousarray(merged[:, kept]), tuple(names[position] for position in kept)
+    filled = tags.copy()
+    for group in synonyms:
+        columns = [names.index(name) for name in group]
+        filled[:, columns] = tags[:, columns].any(axis=1, keepdims=True)
+    return filled
+
+
+def merge_scores(scores: Floats, names: Sequence[str], synonyms: Synonyms) -> Floats:
+    """Scores (N, K) in the columns that `merge_synonyms` leaves: each group has its highest score."""
+    merged = scores.copy()
+    for group in synonyms:
+        columns = [names.index(name) for name in group]
+        merged[:, columns[0]] = scores[:, columns].max(axis=1)
+    return merged[:, _kept(names, synonyms)]
+
+
+def _kept(names: Sequence[str], synonyms: Synonyms) -> list[int]:
+    """Positions of the tags that stand for themselves or for their group."""
+    gone = {name for _, *others in synonyms for name in others}
+    return [position for position, name in enumerate(names) if name not in gone]
 
 
 def _check(names: Sequence[str], synonyms: Synonyms, where: str) -> None:

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor
 
 from nearfield.core.errors import DataError
-from nearfield.core.nouns import Bools, Draw, Facts, Pairs
+from nearfield.core.nouns import Bools, Draw, Facts, Ints, Pairs
 from nearfield.core.settings import Settings
-from nearfield.learning.relations.synonyms import Synonyms, merge_synonyms
+from nearfield.learning.relations.synonyms import Synonyms, fill_synonyms, merge_synonyms
 
 
 class Tags(Settings):
@@ -43,22 +43,31 @@ class Tags(Settings):
             )
         tags, _ = merge_synonyms(facts.tags, facts.tag_names, self.synonyms, "relation")
         weights = rarity(tags) if self.weights == "idf" else torch.ones(tags.shape[1])
-        return TagRelation(tags, weights, self)
+        truth = fill_synonyms(facts.tags, facts.tag_names, self.synonyms, "relation")
+        return TagRelation(tags, weights, truth, self)
 
 
 @dataclass(frozen=True)
 class TagRelation:
-    """Fills `Pairs` from the tags that two clips share; a clip is never unlike itself."""
+    """Fills `Pairs` from the tags that two clips share; a clip is never unlike itself.
+
+    It also hands on each clip's tags, for losses that read those.
+    """
 
     tags: Bools
     """(N, K), synonyms merged."""
     weights: Tensor
     """(K,) positive."""
+    truth: Bools
+    """(N, all tags), synonyms set wherever one of them is."""
     settings: Tags
     kind: ClassVar[str] = "tags"
 
     def __call__(self, draw: Draw) -> Pairs:
-        """(B, B) cells of a batch; `strength`, where asked for, is 0 outside `alike`."""
+        """(B, B) cells of a batch; `strength`, where asked for, is 0 outside `alike`.
+
+        `tags` has a column for every tag of the collection, and NaN in the rows of clips without tags.
+        """
         has = torch.from_numpy(self.tags[draw.rows]).float()
         rows = torch.from_numpy(draw.rows)
         tagged = has.any(dim=1)
@@ -71,7 +80,15 @@ class TagRelation:
         alike.fill_diagonal_(False)
         apart = shared == 0 if self.settings.unlike == "none_shared" else ~alike
         unlike = apart & both & (rows[:, None] != rows[None, :])
-        return Pairs(alike, unlike, strength=overlap * alike if self.settings.strength == "jaccard" else None)
+        strength = overlap * alike if self.settings.strength == "jaccard" else None
+        truth = torch.from_numpy(self.truth[draw.rows]).float()
+        return Pairs(alike, unlike, strength, tags=truth.where(tagged[:, None], torch.nan))
+
+    def shares(self, rows: Ints) -> Tensor:
+        """(K,) share (0..1) of the tagged clips among `rows` that have each tag of the collection."""
+        truth = self.truth[rows]
+        tagged = truth[truth.any(axis=1)]
+        return torch.from_numpy(tagged.sum(axis=0) / max(1, len(tagged))).float()
 
 
 def jaccard(has: Tensor, weights: Tensor) -> Tensor:

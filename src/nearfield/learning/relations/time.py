@@ -8,8 +8,10 @@ import torch
 from pydantic import Field
 
 from nearfield.core.errors import DataError
-from nearfield.core.nouns import Bools, Draw, Facts, Floats, Ints, Pairs
+from nearfield.core.nouns import Draw, Facts, Floats, Ints, Pairs
 from nearfield.core.settings import Settings
+from nearfield.learning.relations.across import Across, Scenes
+from nearfield.learning.relations.columns import column, other, same
 
 
 class Time(Settings):
@@ -20,9 +22,15 @@ class Time(Settings):
     """Largest time from one window's start to the other's for the two to be alike, in seconds."""
     other_group: bool = False
     """Windows of two recordings are unlike only where the group (speaker, source, place) differs as well."""
+    other: tuple[str, ...] = ()
+    """Columns of the collection (as session, node) in which windows of two recordings must differ as well to
+    be unlike; windows that lack one are nobody's other."""
     not_synchronous: float | None = Field(None, gt=0)
     """Windows of two recordings that start less than this many seconds apart are not unlike: for several
     recorders of one scene, whose moments are on one clock."""
+    across: Across | None = None
+    """Windows of one scene from two recorders are alike where they start at the same moment; elsewhere
+    within the range they are neither."""
     far_is_unlike: bool = False
     """Windows of one recording that lie further apart than range and gap are unlike."""
     gap_seconds: float = Field(0.0, ge=0)
@@ -35,10 +43,19 @@ class Time(Settings):
             "recording is learnt; too far, and what was going on has changed, so that unlike sounds are "
             "pulled together."
         ),
+        "across": (
+            "Whether one moment of a scene, heard by two recorders, is alike. Time within one recording also "
+            "teaches its room and microphone, which neighbours share and opposites do not; the same sound "
+            "from two microphones can only be alike by the sound (Arandjelović and Zisserman 2017 use sight "
+            "and sound of one moment so)."
+        ),
     }
 
     def build(self, facts: Facts) -> "TimeRelation":
-        """The relation over the clips of `facts`. Raises DataError for pictures and unknown recordings."""
+        """The relation over the clips of `facts`.
+
+        Raises DataError for pictures and unknown recordings, RequestError for unknown columns.
+        """
         if not (facts.seconds > 0).any():
             raise DataError(
                 "relation: time: the clips have no length in time. It needs sound; for pictures take labels, "
@@ -49,7 +66,10 @@ class Time(Settings):
                 "relation: time: no clip's recording is known. Name the column that holds it "
                 "(data.recording), or take the relation views."
             )
-        return TimeRelation(facts, self)
+        differing = [column(facts, name, "relation.other") for name in self.other]
+        differing += [facts.groups] if self.other_group else []
+        scenes = self.across.read(facts, "relation.across") if self.across else None
+        return TimeRelation(facts, self, tuple(differing), scenes)
 
 
 @dataclass(frozen=True)
@@ -62,23 +82,30 @@ class TimeRelation:
 
     facts: Facts
     settings: Time
+    differing: tuple[Ints, ...]
+    """(N,) each: class numbers in which unlike windows must differ, besides the recording."""
+    scenes: Scenes | None
     kind: ClassVar[str] = "time"
 
     def __call__(self, draw: Draw) -> Pairs:
         """(B, B) cells of a batch."""
         recordings = self.facts.recordings[draw.rows]
-        same = _same(recordings)
+        here = same(recordings)
         moments = ticks(self.facts.moments[draw.rows] + draw.starts)
         apart = np.abs(moments[:, None] - moments[None, :])
         window = (draw.rows[:, None] == draw.rows[None, :]) & (apart == 0)
-        alike = same & (apart <= reach(self.settings.range_seconds)) & ~window
-        unlike = _other(recordings)
-        if self.settings.other_group:
-            unlike &= _other(self.facts.groups[draw.rows])
+        alike = here & (apart <= reach(self.settings.range_seconds)) & ~window
+        unlike = other(recordings)
+        for numbers in self.differing:
+            unlike &= other(numbers[draw.rows])
         if self.settings.not_synchronous is not None:
             unlike &= apart >= clear(self.settings.not_synchronous)
+        if self.scenes is not None and self.settings.across is not None:
+            scenes, within = self.scenes.take(draw.rows), self.settings.across.within_seconds
+            alike |= scenes.across() & other(recordings) & (apart <= reach(within))
+            unlike &= ~(scenes.together() & (apart <= reach(max(within, self.settings.range_seconds))))
         if self.settings.far_is_unlike:
-            unlike |= same & (apart > reach(self.settings.range_seconds + self.settings.gap_seconds))
+            unlike |= here & (apart > reach(self.settings.range_seconds + self.settings.gap_seconds))
         return Pairs(torch.from_numpy(alike), torch.from_numpy(unlike))
 
 
@@ -95,14 +122,3 @@ def reach(seconds: float) -> int:
 def clear(seconds: float) -> int:
     """The smallest difference of two `ticks` that counts as `seconds` or more."""
     return int(ticks(seconds)) - 1
-
-
-def _same(numbers: Ints) -> Bools:
-    same: Bools = (numbers[:, None] == numbers[None, :]) & (numbers >= 0)[:, None]
-    return same
-
-
-def _other(numbers: Ints) -> Bools:
-    known = numbers >= 0
-    other: Bools = (numbers[:, None] != numbers[None, :]) & known[:, None] & known[None, :]
-    return other

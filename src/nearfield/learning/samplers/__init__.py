@@ -6,7 +6,9 @@ from typing import Annotated, Protocol
 from pydantic import Field
 
 from nearfield.core.nouns import Draw
+from nearfield.core.settings import Settings
 from nearfield.learning.samplers.balanced import Balanced
+from nearfield.learning.samplers.balanced_tags import BalancedTags
 from nearfield.learning.samplers.shuffle import Shuffle
 from nearfield.learning.samplers.tag_triplets import TagTriplets
 from nearfield.learning.samplers.tiles import Tiles
@@ -21,7 +23,7 @@ INTRODUCTION = (
 """What the choice of a kind does, and what fails; for the documents of studies."""
 
 SamplerSettings = Annotated[
-    Balanced | Shuffle | Tiles | TagTriplets | Views,
+    Balanced | BalancedTags | Shuffle | Tiles | TagTriplets | Views,
     Field(discriminator="kind"),
 ]
 
@@ -53,6 +55,6 @@ class Sampler(Protocol):
         ...
 
 
-def sets_pairs(settings: Balanced | Shuffle | Tiles | TagTriplets | Views) -> bool:
+def sets_pairs(settings: Settings) -> bool:
     """Whether the sampler itself says who is alike, so that the relation is not asked."""
     return isinstance(settings, TagTriplets) or (isinstance(settings, Tiles) and settings.mode == "triplet")

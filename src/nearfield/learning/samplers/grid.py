@@ -1,4 +1,4 @@
-"""Where the tiles of a set of recordings lie, which are near each other, and which are far from one.
+"""Where the tiles of a set of recordings lie, and which are near each other.
 
 Tiles are sorted by recording and moment, so that a tile's own recording, and its neighbours within any
 range, are one run of numbers each: low <= number < high.
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nearfield.core.nouns import Bools, Facts, Floats, Ints
-from nearfield.learning.relations.time import clear, reach, ticks
-from nearfield.learning.samplers.refusal import draw_allowed
+from nearfield.core.nouns import Facts, Floats, Ints
+from nearfield.learning.relations.time import reach, ticks
 
 SLACK = 1e-3
 """Seconds that the last tile may reach past its clip: decoders and tables round lengths."""
@@ -26,7 +25,6 @@ class Grid:
     moments: Ints
     """When the tile starts on its recording's clock, in `ticks`."""
     recordings: Ints
-    groups: Ints
     room: Floats
     """Seconds by which the tile can be moved on, less than a step of the grid, without leaving its clip."""
     first: Ints
@@ -46,34 +44,6 @@ class Grid:
         axis = clock + np.cumsum(lengths) - lengths[self.first]
         return np.searchsorted(axis, axis - span, "left"), np.searchsorted(axis, axis + span, "right")
 
-    def strangers(
-        self, tiles: Ints, other_group: bool, not_synchronous: float | None, chance: np.random.Generator
-    ) -> Ints:
-        """For each of `tiles` one tile of another recording, uniform among those allowed; -1 where none is.
-
-        `other_group` wants another known group as well; `not_synchronous` refuses tiles that start less than
-        so many seconds apart.
-        """
-
-        def draw(askers: Ints) -> Ints:
-            first, end = self.first[tiles[askers]], self.end[tiles[askers]]
-            drawn = chance.integers(len(self) - (end - first))
-            return drawn + np.where(drawn >= first, end - first, 0)
-
-        def allowed(askers: Ints, drawn: Ints) -> Bools:
-            asking = tiles[askers]
-            good: Bools = self.recordings[asking] != self.recordings[drawn]
-            if other_group:
-                good &= (self.groups[asking] >= 0) & (self.groups[drawn] >= 0)
-                good &= self.groups[asking] != self.groups[drawn]
-            if not_synchronous is not None:
-                good &= np.abs(self.moments[asking] - self.moments[drawn]) >= clear(not_synchronous)
-            return good
-
-        if len(self) == 0 or self.end[0] == len(self):
-            return np.full(len(tiles), -1, dtype=np.int64)
-        return draw_allowed(len(tiles), draw, allowed, len(self), chance)
-
 
 def lay(facts: Facts, rows: Ints, tile: float, step: float) -> Grid:
     """Tiles of `tile` seconds at 0, step, 2 step ... of each clip of `rows`, each by its own length.
@@ -92,22 +62,4 @@ def lay(facts: Facts, rows: Ints, tile: float, step: float) -> Grid:
     room = np.clip(facts.seconds[each] - tile - starts, 0.0, step)
     first = np.searchsorted(recordings, recordings, "left")
     end = np.searchsorted(recordings, recordings, "right")
-    return Grid(each, starts, moments, recordings, facts.groups[each], room, first, end)
-
-
-def pick_neighbours(low: Ints, high: Ints, own: Ints, count: int, chance: np.random.Generator) -> Ints:
-    """(A, count) numbers drawn uniformly from each run low <= number < high without `own`, none twice.
-
-    Where a run has fewer than `count`, they come round again. Each run must have one besides `own`.
-    """
-    have = high - low - 1
-    picked = np.empty((len(own), count), dtype=np.int64)
-    for position in range(count):
-        drawn = chance.integers(np.maximum(have - position, 1))
-        before = np.sort(picked[:, :position], axis=1)
-        for column in before.T:  # skip what is taken, from the lowest up
-            drawn += drawn >= column
-        again = picked[np.arange(len(own)), position % have] if position else drawn
-        picked[:, position] = np.where(position < have, drawn, again)
-    numbers = low[:, None] + picked
-    return numbers + (numbers >= own[:, None])
+    return Grid(each, starts, moments, recordings, room, first, end)

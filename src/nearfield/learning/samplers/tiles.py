@@ -6,18 +6,22 @@ from elsewhere.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.nouns import Draw, Facts, Floats, Ints, Pairs
 from nearfield.core.seeds import stream
 from nearfield.core.settings import Settings
+from nearfield.learning.relations.across import Across
+from nearfield.learning.relations.columns import column
 from nearfield.learning.samplers.cutting import cut
-from nearfield.learning.samplers.grid import Grid, lay, pick_neighbours
+from nearfield.learning.samplers.grid import Grid, lay
+from nearfield.learning.samplers.neighbours import Neighbours
+from nearfield.learning.samplers.opposites import Opposites
 
 
 class Tiles(Settings):
@@ -42,13 +46,26 @@ class Tiles(Settings):
     """Opposites: the batch's other recordings, as the relation says, or one drawn for each neighbour."""
     other_group: bool = False
     """With triplets: opposites come from another group (speaker, source, place) as well."""
+    other: tuple[str, ...] = ()
+    """With triplets: columns of the collection (as session, node) in which opposites differ as well."""
     not_synchronous: float | None = Field(None, gt=0)
     """With triplets: opposites start at least this many seconds before or after, on the common clock."""
+    opposites_from: int | None = Field(None, ge=1)
+    """With triplets: an epoch draws the opposites of a clip's tiles from so many other files only, as a
+    small buffer of opened files does; none: from all."""
+    across: Across | None = None
+    """The same moment from another recorder of the scene is a neighbour too, and moments of one scene within
+    the range oppose each other in no triplet; give the relation time the same."""
 
     introductions: ClassVar[dict[str, str]] = {
         "range_seconds": (
             "How far in time the neighbour of a tile may lie: the same as the relation's range, whose two "
             "ends fail for the same reasons."
+        ),
+        "neighbours": (
+            "Neighbours of each anchor in its batch, and triplets for each where those are drawn. More make "
+            "more of one anchor and need fewer batches for as many pairs; its windows overlap or repeat, so "
+            "that they say less than as many from other places (Jean et al. 2019 draw one)."
         ),
         "batch": (
             "Anchors in a batch: the other recordings among them are the opposites. Few anchors meet few "
@@ -56,8 +73,21 @@ class Tiles(Settings):
         ),
     }
 
+    @model_validator(mode="after")
+    def _files_or_moments(self) -> Self:
+        if self.opposites_from is not None and (self.not_synchronous is not None or self.across is not None):
+            raise ValueError(
+                "opposites_from draws whole files, and not_synchronous and across judge moments within them. "
+                "Leave out opposites_from, or the other two."
+            )
+        return self
+
     def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "TileSampler":
-        """The sampler over `rows`. Raises DataError where there is no sound or nothing has a neighbour."""
+        """The sampler over `rows`.
+
+        Raises DataError where there is no sound or nothing has a neighbour, RequestError for unknown columns
+        and where nothing has an opposite.
+        """
         if not (facts.seconds[rows] > 0).any():
             raise DataError(
                 "sampler: tiles: the clips to train on have no length in time. It needs sound; for pictures "
@@ -65,8 +95,8 @@ class Tiles(Settings):
             )
         step = self.hop_seconds or clip_seconds
         grid = lay(facts, rows, clip_seconds, step)
-        low, high = grid.near(self.range_seconds)
-        alone = high - low < 2
+        near, far = self._company(facts, grid)
+        alone = near.counts < 1
         anchors = np.flatnonzero(~alone)
         if len(anchors) < 2:
             raise DataError(
@@ -76,15 +106,25 @@ class Tiles(Settings):
             )
         unopposed = 0
         if self.mode == "triplet":
-            chance = stream(seed, "opposites")
-            met = grid.strangers(anchors, self.other_group, self.not_synchronous, chance) >= 0
+            met = far.draw(anchors, stream(seed, "opposites")) >= 0
             anchors, unopposed = anchors[met], int((~met).sum())
             if not len(anchors):
                 raise RequestError(
                     "sampler: tiles: no tile has an opposite: all are of one recording, one group, or "
-                    "synchronous. Ease other_group or not_synchronous, or give more recordings."
+                    "synchronous. Ease other_group, other or not_synchronous, or give more recordings."
                 )
-        return TileSampler(grid, low, high, anchors, seed, self, int(alone.sum()), unopposed)
+        return TileSampler(grid, near, far, anchors, seed, self, int(alone.sum()), unopposed)
+
+    def _company(self, facts: Facts, grid: Grid) -> tuple[Neighbours, Opposites]:
+        """Who may be near and who may be far, of the tiles of a grid."""
+        across = self.across
+        scenes = across.read(facts, "sampler.across").take(grid.rows) if across else None
+        within = across.within_seconds if across else 0.0
+        near = Neighbours.of(grid, self.range_seconds, scenes, within)
+        differing = [column(facts, name, "sampler.other") for name in self.other]
+        differing += [facts.groups] if self.other_group else []
+        apart = tuple(numbers[grid.rows] for numbers in differing)
+        return near, Opposites(grid, apart, self.not_synchronous, scenes, max(self.range_seconds, within))
 
 
 @dataclass(frozen=True)
@@ -92,14 +132,14 @@ class TileSampler:
     """Orders the anchors of an epoch so that recordings mix, and draws their company."""
 
     grid: Grid
-    low: Ints
-    high: Ints
+    near: Neighbours
+    far: Opposites
     anchors: Ints
     """Numbers of the tiles that can be anchors."""
     seed: int
     settings: Tiles
     alone: int
-    """Tiles that are no anchor because no other tile of their recording is in range."""
+    """Tiles that are no anchor because nothing is their neighbour."""
     unopposed: int
     """Tiles that are no anchor because nothing may be their opposite (triplets only)."""
     dropped: tuple[str, ...] = ()
@@ -126,7 +166,7 @@ class TileSampler:
         """
         chance = stream(self.seed, "batches", number)
         order = self.anchors[spread(self.grid.recordings[self.anchors], chance)]
-        near = pick_neighbours(self.low[order], self.high[order], order, self.settings.neighbours, chance)
+        near = self.near.pick(order, self.settings.neighbours, chance)
         shift = self._shift(order, near, chance)
         far, far_shift = self._opposites(order, chance)
         for part in cut(np.arange(len(order)), self.settings.batch):
@@ -145,6 +185,9 @@ class TileSampler:
             f"{kind} each), {self.clips_per_epoch} windows an epoch, each of {len(self.anchors)} tiles "
             f"once an anchor, of {len(self.grid)}"
         )
+        if self.settings.across is not None:
+            heard = int((self.near.sizes[self.anchors] > 0).sum())
+            line += f"; {heard} anchors are heard by another recorder at the same moment"
         line += f"; {self.alone} have no neighbour in range" if self.alone else ""
         return line + (f"; {self.unopposed} have no opposite" if self.unopposed else "")
 
@@ -160,7 +203,8 @@ class TileSampler:
         """(A, n) tiles and the seconds by which each is moved; (A, 0) where the batch itself serves."""
         count = self.settings.neighbours if self.settings.mode == "triplet" else 0
         askers = np.repeat(anchors, count)
-        far = self.grid.strangers(askers, self.settings.other_group, self.settings.not_synchronous, chance)
+        files = self.settings.opposites_from
+        far = self.far.draw_from(askers, files, chance) if files and count else self.far.draw(askers, chance)
         moved = chance.random(len(far)) * self.grid.room[far] if self.settings.jitter else np.zeros(len(far))
         return far.reshape(len(anchors), count), moved.reshape(len(anchors), count)
 

@@ -256,11 +256,13 @@ def _space(facts: StudyFacts) -> Iterator[Block]:
         )
         yield tables.centroid_table(facts)
     key = "; ".join(f"{position + 1} {name}" for position, name in enumerate(figures.map_classes(facts)))
+    unseen = any(found.unseen for each in facts.arms for found in each.maps)
     for method in sorted(methods):
         yield Picture(
             method,
             f"{method.upper()} of the test clips of each arm's first finished seed. Trustworthiness is the "
-            "share of neighbours that the map keeps honest, 1 at most. The numbers stand for classes.",
+            "share of neighbours that the map keeps honest, 1 at most. The numbers stand for classes."
+            + (" Hollow marks are classes of which training heard no clip." if unseen else ""),
             figures.map_figure(facts, method),
             f"{key}.",
         )

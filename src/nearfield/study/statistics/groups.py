@@ -10,7 +10,8 @@ clips are treated alike, so that groups of unlike size weigh as they should.
 
 import numpy as np
 
-from nearfield.core.nouns import Floats, Ints
+from nearfield.core.nouns import Bools, Floats, Ints
+from nearfield.evaluation.tagging import macro, tag_areas
 
 
 def mean_by_group(scores: Floats, groups: Ints) -> Floats:
@@ -40,6 +41,17 @@ def macro_f1_by_group(reference: Ints, predicted: Ints, groups: Ints) -> Floats:
     # A class that lives in one group alone is not there without it: the mean is over those that are.
     left = (reals.sum(0) - reals + claims.sum(0) - claims) > 0
     return _pseudo(float(whole), (without * left).sum(1) / np.maximum(1, left.sum(1)))
+
+
+def area_by_group(tags: Bools, scores: Floats, groups: Ints, area: str) -> Floats:
+    """Pseudo-values (G,) of the mean over tags of `roc_auc` or `pr_auc`, from (n, K) tags and scores.
+
+    A tag that all clips or none have without a group does not count there.
+    """
+    names, place = np.unique(groups, return_inverse=True)
+    kept = np.vstack([np.ones(len(groups)), place != np.arange(len(names))[:, None]])
+    means = macro(tag_areas(tags, scores, kept)[area])
+    return _pseudo(float(means[0]), np.where(np.isfinite(means[1:]), means[1:], means[0]))
 
 
 def _f1(hits: Floats, reals: Floats, claims: Floats) -> Floats:

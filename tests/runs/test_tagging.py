@@ -1,0 +1,102 @@
+"""Taggers: their heads, what they say of files, and what samplers learn of their mistakes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import average_precision_score
+
+from nearfield.core.errors import RequestError
+from nearfield.data.collection import Collection
+from nearfield.runs.api import train
+from nearfield.runs.recipe import Recipe
+from nearfield.runs.run import Run
+from nearfield.runs.tagging import read_predictions, tag
+from tests.runs.conftest import small
+
+TAGGED = {
+    "normalise": {"kind": "none"},
+    "relation": {"kind": "tags"},
+    "sampler": {"kind": "shuffle", "batch_size": 16},
+}
+
+
+@pytest.fixture(scope="module")
+def tagger(chords: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    recipe = Recipe.of(
+        small(
+            **TAGGED,
+            loss={"kind": "bce"},
+            embedding={"size": 8, "normalise": False},
+            optimizer={"kind": "adam", "lr": 0.01},
+            train={"updates": 100},
+        )
+    )
+    return train(recipe, chords, tmp_path_factory.mktemp("tagger") / "r", device="cpu")
+
+
+def test_a_tagger_tells_tones_apart(tagger: Run) -> None:
+    assert tagger.metrics["tagger/pr_auc"] > tagger.metrics["baseline/chance/tagging/pr_auc"] + 0.2
+    assert {"tagger/roc_auc", "tagging/pr_auc"} <= set(tagger.metrics)
+
+
+def test_what_is_said_of_files_is_the_head_on_the_windows_averaged(tagger: Run, chords: Path) -> None:
+    files = [chords / "0.wav", chords / "3.wav"]
+    names, said = tag(tagger, files)
+    assert names == ("high", "low", "middle", "top")
+    head = load_file(tagger.folder.head)
+    for file, row in zip(files, said, strict=True):
+        wave, _ = soundfile.read(file, dtype="float32")
+        windows = [wave[:3200], wave[800:]]  # 0.4 s each, the last flush with the end
+        vectors = tagger.encode(windows)
+        logits = vectors @ head["tags.weight"].numpy().T + head["tags.bias"].numpy()
+        np.testing.assert_allclose(row, (1 / (1 + np.exp(-logits))).mean(0), atol=1e-4)
+
+
+def test_the_figure_is_that_of_the_predictions_kept(tagger: Run, chords: Path) -> None:
+    collection = Collection.open(chords)
+    facts, rows = collection.facts(), collection.rows("test")
+    said = read_predictions(tagger.folder.path, collection, facts)[rows]
+    tags = facts.tags[rows]
+    areas = [
+        average_precision_score(tags[:, at], said[:, at]) for at in range(4) if 0 < tags[:, at].mean() < 1
+    ]
+    assert tagger.metrics["tagger/pr_auc"] == pytest.approx(np.mean(areas), abs=1e-6)
+
+
+def test_a_run_that_is_no_tagger_answers_by_a_probe(chords: Path, tmp_path: Path) -> None:
+    recipe = Recipe.of(small(**TAGGED, loss={"kind": "nt_xent"}, train={"updates": 5}))
+    run = train(recipe, chords, tmp_path / "r", device="cpu")
+    names, said = tag(run, [chords / "0.wav"])
+    assert said.shape == (1, len(names))
+    assert ((said > 0) & (said < 1)).all()
+    collection = Collection.open(chords)
+    with pytest.raises(RequestError, match=r"sampler.tagger.*has no predictions.parquet"):
+        read_predictions(run.folder.path, collection, collection.facts())
+
+
+def test_triplets_can_be_drawn_from_a_taggers_mistakes(chords: Path, tmp_path: Path) -> None:
+    hasty = Recipe.of(small(**TAGGED, loss={"kind": "bce"}, train={"updates": 1}))
+    train(hasty, chords, tmp_path / "hasty", device="cpu")  # one that is never wrong gives no such triplets
+    tagger = str(tmp_path / "hasty")
+    sampler = {"kind": "tag_triplets", "batch": 4, "rule": "errors", "top": 2, "tagger": tagger}
+    changes = {**TAGGED, "sampler": sampler}
+    run = train(Recipe.of(small(**changes, train={"updates": 3})), chords, tmp_path / "r", device="cpu")
+    assert run.metrics["retrieval/multilabel_recall_at_1"] > 0
+    assert not any(name.startswith("tagger/") for name in run.metrics)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_an_embedding_begins_from_the_taggers_backbone(
+    frozen: bool, tagger: Run, chords: Path, tmp_path: Path
+) -> None:
+    backbone = {"kind": "small_convnet", "width": 4, "blocks": 2, "weights": str(tagger.folder.path)}
+    embedding = {"size": 8, "train": "head" if frozen else "all"}
+    changes = {**TAGGED, "backbone": backbone, "embedding": embedding, "loss": {"kind": "nt_xent"}}
+    run = train(Recipe.of(small(**changes, train={"updates": 3})), chords, tmp_path / "r", device="cpu")
+    before, after = tagger.embedder.backbone.state_dict(), run.embedder.backbone.state_dict()
+    same = all(torch.equal(before[name], after[name]) for name in before)
+    assert same == frozen
