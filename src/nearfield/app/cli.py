@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nearfield.app import spaces
 from nearfield.app.studies import study
 from nearfield.core.errors import NearfieldError
 from nearfield.core.machine import calm_threads
@@ -23,6 +24,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(study, name="study")
+for command in (spaces.embed, spaces.index, spaces.search):
+    app.command()(command)
 
 Data = Annotated[
     str, typer.Option("--data", help="A folder, a table (CSV, Parquet), NAME:PATH, or synthetic:NAME.")
@@ -122,7 +125,9 @@ def evaluate(
 @app.command()
 def tag(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run on tagged clips.")],
-    files: Annotated[list[Path], typer.Argument(help="Sound files (or pictures, as the run was trained on).")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Sound files (or pictures, as the run was trained on).")
+    ],
     top: Annotated[int, typer.Option(min=1, help="Tags shown a file.")] = 10,
     as_json: AsJson = False,
 ) -> None:
@@ -131,7 +136,7 @@ def tag(
     from nearfield.runs.tagging import tag as tag_files
 
     names, scores = tag_files(Run.load(run), files)
-    found = []
+    found: list[dict[str, Any]] = []
     for file, row in zip(files, scores, strict=True):
         best = sorted(zip(names, row.tolist(), strict=True), key=lambda each: -each[1])[:top]
         found.append({"file": str(file), "tags": [{"tag": name, "score": score} for name, score in best]})

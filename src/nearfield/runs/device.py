@@ -6,32 +6,40 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import torch
-from lightning_fabric import Fabric
 
 from nearfield.core.errors import RequestError
 
 Precision = Literal["bf16", "fp32"]
 
 
-def open_fabric(device: str, precision: Precision) -> Fabric:
-    """Fabric on the device asked for (auto, cpu, cuda, cuda:1, mps), joined with the other processes that
+def open_device(device: str, precision: Precision) -> torch.device:
+    """The device asked for (auto, cpu, cuda, cuda:1, mps), in one group with the other processes that
     torchrun started, if it did. Raises RequestError for a device that is not here."""
-    accelerator, _, index = ("auto" if device == "auto" else device).partition(":")
+    accelerator, _, index = device.partition(":")
     if accelerator not in ("auto", "cpu", "cuda", "mps"):
         raise RequestError(f"--device {device!r} is not known. Known: auto, cpu, cuda, cuda:N, mps.")
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise RequestError(f"--device {device}: no CUDA device is here. Use --device cpu or auto.")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    devices: Any = [int(index)] if index else processes
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=devices,
-        strategy="ddp" if processes > 1 else "auto",
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
-    )
+    if processes > 1:
+        return _joined(accelerator, [int(index)] if index else processes, precision)
+    if accelerator == "auto":
+        accelerator = (
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    return torch.device(accelerator, int(index)) if index else torch.device(accelerator)
+
+
+def _joined(accelerator: str, devices: list[int] | int, precision: Precision) -> torch.device:
+    """This process's device of several, by Lightning Fabric; loading it takes seconds that one process alone
+    need not spend."""
+    from lightning_fabric import Fabric
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    precise: Any = "bf16-mixed" if precision == "bf16" else "32-true"
+    fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp", precision=precise)
     fabric.launch()
-    return fabric
+    return fabric.device
 
 
 def best_precision(device: str) -> Precision:

@@ -154,16 +154,19 @@ def fixed_losses(run: Run, bench: Workbench, vectors: Vectors) -> dict[str, floa
 
 
 def opposites(bench: Workbench) -> dict[str, float]:
-    """`opposites/{label,group,recording,synchronous,...}`: shares of the pairs that training pushed apart which
-    have these alike. Only where they were not chosen by label: the price of learning without labels."""
+    """`opposites/{label,group,recording,synchronous,...}`: shares of the pairs that training pushed apart
+    in which these are alike: the price of learning without labels. Empty where labels or tags chose them."""
     recipe = bench.recipe
     if recipe.relation.kind in ("labels", "tags"):
         return {}
     relation = recipe.relation.build(bench.facts)
-    return {
-        f"opposites/{name}": share
-        for name, share in opposite_report(bench.sampler(), relation, bench.facts).items()
+    kept = {
+        name: bench.facts.columns[name]
+        for name in EvaluationSettings().columns
+        if name in bench.facts.columns
     }
+    shares = opposite_report(bench.sampler(), relation, replace(bench.facts, columns=kept))
+    return {f"opposites/{name}": share for name, share in shares.items()}
 
 
 def random_encoder(

@@ -20,7 +20,7 @@ from nearfield.learning.losses.base import OWN_KINDS
 from nearfield.learning.optimizers import Plateau
 from nearfield.learning.together import world
 from nearfield.models.embedder import Embedder
-from nearfield.runs.device import Precision, best_precision, open_fabric
+from nearfield.runs.device import Precision, best_precision, open_device
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.recipe import Recipe
@@ -53,7 +53,7 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
     folder = Folder(request.out)
     recipe = _settle(request, folder)
     precision: Precision = "bf16" if recipe.train.precision == "bf16" else "fp32"
-    fabric = open_fabric(request.device, precision)
+    device = open_device(request.device, precision)
     check(recipe, watch)
     collection = open_collection(request.data, recipe, request.allow_leak, watch)
     if request.resume and folder.split.is_file():
@@ -65,11 +65,11 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
     if tagger:
         said = read_predictions(tagger, collection, bench.facts)
         bench = replace(bench, facts=replace(bench.facts, predictions=said))
-    training = Training(bench, folder, fabric.device, precision, watch)
+    training = Training(bench, folder, device, precision, watch)
     if world()[0] == 0 and not folder.is_started:
         folder.path.mkdir(parents=True, exist_ok=True)
         collection.save_split(folder.split)
-        noted = environment(request, collection, bench.channels, fabric.device)
+        noted = environment(request, collection, bench.channels, device)
         folder.begin(recipe, {**noted, "weights_from": weights_from(bench.embedder)})
     if not folder.is_trained:
         training.run()
@@ -89,6 +89,9 @@ def check(recipe: Recipe, watch: Watcher = nobody) -> None:
     """Refuses settings that each are right and together cannot work; says what is allowed but odd."""
     normalised = recipe.embedding.normalise
     check_combination(recipe.relation.kind, recipe.miner, recipe.loss, normalised, recipe.sampler)
+    reading = getattr(recipe.backbone, "check_reading", None)
+    if reading is not None:  # an encoder that others trained reads what it was trained on
+        reading(recipe.feature.kind, recipe.data.sample_rate)
     warning = check_margin(recipe.loss, recipe.embedding.normalise)
     if warning:
         watch(Note(warning, is_warning=True))

@@ -1,0 +1,100 @@
+"""The commands of a space: embed, index, search, explore, export. Each calls the library once."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from nearfield.core.errors import RequestError
+
+RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.")]
+SpaceFolder = Annotated[Path, typer.Argument(help="The folder of a space.")]
+Data = Annotated[str, typer.Option("--data", help="A folder, a table (CSV, Parquet), NAME:PATH.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Windows = Annotated[
+    str, typer.Option(help="clip: a vector for each clip; all: one for each window of a clip.")
+]
+
+
+def embed(
+    run: RunFolder,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The Parquet file to write.")],
+    windows: Windows = "clip",
+    as_json: AsJson = False,
+) -> None:
+    """Vectors of every clip of a collection, as a Parquet file."""
+    from nearfield.app.progress import watching
+    from nearfield.runs.run import Run
+    from nearfield.space.vectorfile import embed_collection, read_vectors
+
+    with watching(quiet=as_json) as watch:
+        path = embed_collection(Run.load(run), data, out, watch, _windows(windows))
+    count = len(read_vectors(path)[0])
+    _tell({"out": str(path), "vectors": count}, f"{path}: {count:,} vectors", as_json)
+
+
+def index(
+    run: RunFolder,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder of the space; made if missing.")],
+    update: Annotated[bool, typer.Option("--update", help="Bring a space that is there up to date.")] = False,
+    windows: Windows = "clip",
+    as_json: AsJson = False,
+) -> None:
+    """A space to search in, of every clip of a collection."""
+    from nearfield.app.progress import watching
+    from nearfield.runs.run import Run
+    from nearfield.space.space import Space
+
+    with watching(quiet=as_json) as watch:
+        if update:
+            space = Space.open(out)
+            changes = space.update(data, watch, Run.load(run)).plain()
+        else:
+            space = Space.create(Run.load(run), data, out, watch, _windows(windows))
+            changes = {"added": len(space)}
+    said = ", ".join(f"{number:,} {what}" for what, number in changes.items())
+    found = {"space": str(out), "vectors": len(space), **changes}
+    _tell(found, f"{out}: {len(space):,} vectors ({said}), {space.identity}", as_json)
+
+
+def search(
+    space: SpaceFolder,
+    query: Annotated[str, typer.Argument(help="A sound file, or the id of a clip of the space.")],
+    top: Annotated[int, typer.Option(min=1, help="Answers wanted.")] = 10,
+    where: Annotated[str | None, typer.Option(help="A condition on columns: \"label = 'rain'\".")] = None,
+    start: Annotated[float | None, typer.Option(min=0, help="Where in the file to begin, s.")] = None,
+    seconds: Annotated[float, typer.Option(min=0, help="How much of the file, s; 0: to its end.")] = 0.0,
+    diverse: Annotated[str | None, typer.Option(help="One answer a group, or a recording.")] = None,
+    plus: Annotated[list[str] | None, typer.Option(help="A further example to be near to.")] = None,
+    minus: Annotated[list[str] | None, typer.Option(help="An example to be far from.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The clips that sound most like one."""
+    from nearfield.space.space import Space
+
+    example: Any = query if start is None and not seconds else (Path(query), start or 0.0, seconds)
+    opened = Space.open(space)
+    found = opened.search(example, top, where, diverse, plus or (), minus or ())  # type: ignore[arg-type]
+    if as_json:
+        print(json.dumps({"answers": [each.plain() for each in found]}, ensure_ascii=False))
+        return
+    for each in found:
+        what = " ".join(filter(None, (each.label, "|".join(each.tags))))
+        typer.echo(f"{each.rank:>3}  {each.distance:.3f}  {each.id}  {each.start:g} s  {what}".rstrip())
+    if found:
+        typer.echo(f"unusual: {found[0].unusual:.0%} of the clips have their nearest as far away", err=True)
+
+
+def _windows(given: str) -> Literal["clip", "all"]:
+    if given == "clip":
+        return "clip"
+    if given == "all":
+        return "all"
+    raise RequestError(f"--windows: clip or all. Given: {given!r}.")
+
+
+def _tell(found: dict[str, Any], text: str, as_json: bool) -> None:
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
