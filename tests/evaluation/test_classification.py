@@ -67,3 +67,14 @@ def test_refuses_unknown_labels_and_unlike_lengths() -> None:
         classification_scores(np.array([0, -1]), np.array([0, 0]))
     with pytest.raises(RequestError, match="predicted: 2 entries are wanted, one a vector; given: 3"):
         classification_scores(np.array([0, 1]), np.array([0, 1, 1]))
+
+
+def test_all_draws_at_once_equal_one_draw_at_a_time() -> None:
+    chance = np.random.default_rng(1)
+    reference, predicted = chance.integers(0, 5, 60), chance.integers(0, 6, 60)
+    weights = chance.integers(0, 4, size=(7, 60)).astype(float)
+    weights[3] = 0
+    together = classification_scores(reference, predicted, weights)
+    for draw, row in enumerate(weights):
+        for name, values in classification_scores(reference, predicted, row).items():
+            assert together[name][draw] == pytest.approx(values[0], abs=1e-15)

@@ -189,6 +189,45 @@ def test_clips_without_labels_or_tags_are_judged_by_shape_and_time() -> None:
     assert not any(name.startswith("time/") for name in whole_files.metrics)
 
 
+def test_distances_in_time_and_the_spread_of_chance_stand_in_every_result() -> None:
+    facts = replace(_facts(LABELS, recordings=np.arange(180) // 10), moments=np.tile(np.arange(10) * 5.0, 18))
+    metrics = evaluate(_space(LABELS), facts, SPLITS, QUICK).metrics
+    assert 0 < metrics["geometry/alike_distance"] < metrics["geometry/unlike_distance"]
+    assert {"geometry/neighbour_distance", "geometry/opposite_distance"} <= set(metrics)
+    assert 0 <= metrics["geometry/neighbour_overlap"] <= 1
+    assert metrics["baseline/chance/geometry/centroid_spread"] > 0
+
+
+def test_no_song_and_no_artist_finds_itself() -> None:
+    chance = np.random.default_rng(6)
+    tags = chance.random((180, 5)) < 0.4
+    songs, artists = np.arange(180) // 3, np.arange(180) // 12
+    # A space of artists: near in it means by the same hand.
+    vectors = chance.standard_normal((15, 16))[artists] + 0.01 * chance.standard_normal((180, 16))
+    facts = _facts(np.full(180, -1), tags, np.arange(180))
+    facts = replace(facts, columns={"song": songs, "artist": np.where(artists == 14, -1, artists)})
+    result = evaluate(vectors.astype(np.float32), facts, SPLITS, QUICK)
+    rows = SPLITS["test"]
+    heard = rows[tags[rows].any(axis=1)]
+    space = vectors[heard] / np.linalg.norm(vectors[heard], axis=1, keepdims=True)
+    likeness = space @ space.T
+    for column, values in (("song", songs), ("artist", facts.columns["artist"])):
+        given = values[heard]
+        barred = (given[:, None] == given) & (given[:, None] >= 0)
+        np.fill_diagonal(barred, True)
+        first = np.where(barred, -np.inf, likeness).argmax(axis=1)
+        truth = tags[heard]
+        recall = ((truth & truth[first]).sum(axis=1) / truth.sum(axis=1)).mean()
+        prefix = f"retrieval_without_{column}"
+        assert result.metrics[f"{prefix}/multilabel_recall_at_1"] == pytest.approx(recall)
+        assert f"baseline/chance/{prefix}/multilabel_recall_at_8" in result.metrics
+        assert f"{prefix}/multilabel_recall_at_1" in result.intervals
+    alone = replace(facts, columns={"song": np.zeros(180, dtype=np.int64)})
+    found = evaluate(vectors.astype(np.float32), alone, SPLITS, QUICK)
+    assert "retrieval_without_song: no clip has another song to find." in found.notes
+    assert not any(name.startswith("retrieval_without_song") for name in found.metrics)
+
+
 def test_what_is_missing_is_said() -> None:
     labels = LABELS.copy()
     labels[120:130] = -1

@@ -13,8 +13,10 @@ from nearfield.evaluation.geometry import (
     effective_rank,
     hubness,
     mean_norm,
+    overlap,
     pair_distances,
     pair_scores,
+    shuffled_spread,
 )
 from nearfield.evaluation.neighbours import Search, nearest
 
@@ -130,3 +132,28 @@ def test_overlap_is_one_where_labels_mean_nothing_and_zero_where_they_mean_all()
     assert pair_scores(apart, np.zeros(400, dtype=np.int64)) == {}
     assert pair_scores(apart, np.full(400, -1)) == {}
     assert pair_scores(apart, np.arange(400)) == {}
+
+
+def test_overlap_equals_the_shared_area_of_two_known_histograms() -> None:
+    near, far = np.linspace(0, 0.6, 6001), np.linspace(0.4, 1.0, 6001)
+    # Both are even over 0.6, and share 0.2 of it.
+    assert overlap(near, far) == pytest.approx(1 / 3, abs=0.01)
+    assert overlap(near, near) == 1
+
+
+def test_shuffled_labels_give_the_spread_that_chance_gives() -> None:
+    chance = np.random.default_rng(3)
+    vectors, labels = _vectors(300, 8), np.repeat([0, 1, 2, -1], 75)
+    vectors[:, 0] += 5 * labels
+    loop = []
+    for _ in range(200):
+        shuffled = labels.copy()
+        shuffled[:225] = chance.permutation(shuffled[:225])
+        loop.append(centroid_scores(centroids(vectors, shuffled, ("a", "b", "c")))["centroid_spread"])
+    found = shuffled_spread(vectors, labels, draws=200)
+    assert found == pytest.approx(np.mean(loop), rel=0.1)
+    # On a line the three centroids lie 1, 1, 2 apart; shuffled, they lie together.
+    spread = centroid_scores(centroids(vectors, labels, ("a", "b", "c")))["centroid_spread"]
+    assert spread == pytest.approx(np.std([1, 1, 2]) / np.mean([1, 1, 2]), abs=0.02)
+    assert shuffled_spread(vectors, labels, spherical=True) is not None
+    assert shuffled_spread(vectors, np.zeros(300, dtype=np.int64)) is None

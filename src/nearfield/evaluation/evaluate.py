@@ -1,7 +1,8 @@
 """Puts every measure that applies to a split into one result.
 
 Clips with labels: probes, retrieval by label, clusters, centroids. Clips with tags: the tag probe, retrieval
-by tags. Recordings with several clips: what time alone can judge. Any clips: the shape of the space. Beside
+by tags, and how a tagger's own scores rank. Recordings with several clips: what time alone can judge. Further
+columns: whether the space gives away the microphone or the speaker. Any clips: the shape of the space. Beside
 them, under `baseline/`, what can be had without listening. Baselines of other vectors are had by calling
 `evaluate` with them and naming its metrics by `Result.prefixed`.
 
@@ -18,14 +19,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from nearfield.core.errors import DataError, choose
-from nearfield.core.nouns import Facts, Ints, Vectors
+from nearfield.core.nouns import Facts, Floats, Ints, Vectors
 from nearfield.evaluation.checks import check_lengths, check_vectors
 from nearfield.evaluation.findings import Case, EvaluationSettings, Findings, Side
 from nearfield.evaluation.intervals import Resamples
 from nearfield.evaluation.label_measures import measure_labels
+from nearfield.evaluation.nuisance import measure_columns
 from nearfield.evaluation.result import ClipScores, Result
 from nearfield.evaluation.space_measures import measure_space
 from nearfield.evaluation.tag_measures import measure_tags
+from nearfield.evaluation.tagger import measure_tagger
 from nearfield.evaluation.threads import one_thread
 
 FEW_GROUPS = 10
@@ -33,13 +36,18 @@ FEW_GROUPS = 10
 
 
 def evaluate(
-    vectors: Vectors, facts: Facts, splits: Mapping[str, Ints], settings: EvaluationSettings | None = None
+    vectors: Vectors,
+    facts: Facts,
+    splits: Mapping[str, Ints],
+    settings: EvaluationSettings | None = None,
+    predictions: Floats | None = None,
 ) -> Result:
     """Scores one split of a space.
 
     `vectors` (N, D), one a clip; `facts` of the same N clips; `splits` names to rows, of which `train`
-    teaches the probes and `val` decides their strength. Raises DataError where the split holds no clips,
-    WorkError where vectors are not finite.
+    teaches the probes and `val` decides their strength. `predictions` (N, K) are a tagger's own scores, to be
+    judged beside the space; without them those of `facts` are taken, if it has some. Raises DataError where
+    the split holds no clips, WorkError where vectors are not finite.
     """
     settings = settings or EvaluationSettings()
     check_vectors("vectors", vectors)
@@ -57,10 +65,15 @@ def evaluate(
     val = None if settings.split == "val" or not len(splits.get("val", ())) else side("val")
     case = Case(side(settings.split), side("train"), val, settings)
     found = Findings(len(rows), _resamples(case))
+    said = facts.predictions if predictions is None else predictions
     with one_thread():
         measure_labels(case, found)
         measure_tags(case, found)
         measure_space(case, found)
+        measure_columns(case, found)
+        if said is not None:
+            check_lengths(len(vectors), predictions=said)
+            found.per_tag_of_tagger = measure_tagger(said[rows], case.here.facts, found)
         found.resample_means()
     return _result(case, np.asarray(rows, dtype=np.int64), found)
 
@@ -94,4 +107,6 @@ def _result(case: Case, rows: Ints, found: Findings) -> Result:
         centroids=found.centroids,
         clips=clips,
         notes=tuple(found.notes),
+        per_tag_of_tagger=found.per_tag_of_tagger,
+        tag_scores=found.tag_scores,
     )

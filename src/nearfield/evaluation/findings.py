@@ -11,7 +11,7 @@ from nearfield.evaluation.classification import ClassScore, Confusion
 from nearfield.evaluation.geometry import Centroids
 from nearfield.evaluation.intervals import Resamples, mirrored_interval, percentile_interval, weighted_mean
 from nearfield.evaluation.neighbours import Search
-from nearfield.evaluation.result import TagScore
+from nearfield.evaluation.result import ClipTagScores, TagScore
 
 
 class EvaluationSettings(Settings):
@@ -29,6 +29,10 @@ class EvaluationSettings(Settings):
     """Resamples of the groups of the split, for intervals; 0 for none."""
     near_seconds: float = Field(10.0, gt=0)
     """Clips of one recording that begin at most so many seconds apart are near in time."""
+    columns: tuple[str, ...] = ("node", "session", "speaker", "device")
+    """Further columns that the space should not give away: a probe tries to read each that is there."""
+    barred: tuple[str, ...] = ("song", "artist")
+    """Further columns: for each that is there, retrieval by tags is scored without the query's own value."""
     seed: int = 0
     """Of everything drawn: resamples, pairs, starts of k-means."""
 
@@ -74,6 +78,16 @@ class Side:
             return Search(self.vectors, gallery.vectors, distance, own)
         return Search(self.vectors, gallery.vectors, distance, own, self.sources, gallery.sources)
 
+    def search_without(self, column: str, distance: Distance) -> Search:
+        """They look among themselves, never finding one that shares their value of a further column.
+
+        Where the value is not known, the clip's own source is barred instead.
+        """
+        values, sources = self.facts.columns[column], self.sources
+        # Values take the even numbers and sources the odd, so that neither is taken for the other.
+        otherwise = np.where(sources >= 0, 2 * sources + 1, -1)
+        return Search.within(self.vectors, distance, np.where(values >= 0, 2 * values, otherwise))
+
 
 @dataclass(frozen=True)
 class Case:
@@ -101,6 +115,8 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     per_class: tuple[ClassScore, ...] = ()
     per_tag: tuple[TagScore, ...] = ()
+    per_tag_of_tagger: tuple[TagScore, ...] = ()
+    tag_scores: dict[str, ClipTagScores] = field(default_factory=dict)
     confusion: Confusion | None = None
     centroids: Centroids | None = None
     predicted: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))

@@ -73,6 +73,29 @@ def centroid_scores(found: Centroids) -> dict[str, float]:
     }
 
 
+def shuffled_spread(
+    vectors: Vectors, labels: Ints, spherical: bool = False, draws: int = 20, seed: int = 0
+) -> float | None:
+    """The mean `centroid_spread` under shuffled labels: what chance gives. None below two classes."""
+    known = labels >= 0
+    given = vectors[known].astype(np.float64)
+    if spherical:
+        given = unit(given)
+    counts = np.unique(labels[known], return_counts=True)[1]
+    if len(counts) < 2:
+        return None
+    starts, chance = np.cumsum(counts) - counts, stream(seed, "shuffled centroids")
+    upper = np.triu_indices(len(counts), 1)
+    spreads = []
+    for _ in range(draws):
+        means = np.add.reduceat(chance.permutation(given), starts) / counts[:, None]
+        if spherical:
+            means = unit(means)
+        apart = cdist(means, means)[upper]
+        spreads.append(apart.std() / apart.mean() if apart.mean() > 0 else 0.0)
+    return float(np.mean(spreads))
+
+
 def effective_rank(vectors: Vectors) -> float:
     """How many directions (N, D) vectors use; 0 where all are zero or there are none."""
     wide = vectors.astype(np.float64)
@@ -116,13 +139,18 @@ def pair_scores(
         return {}
     chosen = vectors[known].astype(np.float64)
     near, far = (pair_distances(chosen, pairs, distance) for pairs in (alike, unlike))
-    top = max(float(near.max()), float(far.max()), 1e-12)
-    shares = [np.histogram(side, bins=_BINS, range=(0, top))[0] / len(side) for side in (near, far)]
     return {
         "alike_distance": float(near.mean()),
         "unlike_distance": float(far.mean()),
-        "overlap": float(np.minimum(*shares).sum()),
+        "overlap": overlap(near, far),
     }
+
+
+def overlap(near: Floats, far: Floats) -> float:
+    """The area that the histograms of two sets of distances share, 0 (apart) to 1 (the same)."""
+    top = max(float(near.max()), float(far.max()), 1e-12)
+    shares = [np.histogram(side, bins=_BINS, range=(0, top))[0] / len(side) for side in (near, far)]
+    return float(np.minimum(*shares).sum())
 
 
 def pair_distances(vectors: Floats, pairs: Ints, distance: Distance) -> Floats:

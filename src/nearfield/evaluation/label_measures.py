@@ -8,7 +8,7 @@ from nearfield.evaluation.classification import class_table, classification_scor
 from nearfield.evaluation.clusters import cluster_scores
 from nearfield.evaluation.dense_probe import dense_predictions
 from nearfield.evaluation.findings import Case, Findings, Side
-from nearfield.evaluation.geometry import centroid_scores, centroids, pair_scores
+from nearfield.evaluation.geometry import centroid_scores, centroids, pair_scores, shuffled_spread
 from nearfield.evaluation.neighbours import Search, available
 from nearfield.evaluation.probes import Labelled, fit_label_probe, vote
 from nearfield.evaluation.retrieval import label_scores, relevant_counts
@@ -121,10 +121,14 @@ def _retrieval(
 
 def _shape(case: Case, here: Side, found: Findings) -> None:
     settings, labels = case.settings, here.facts.labels
-    found.centroids = centroids(here.vectors, labels, here.facts.label_names, settings.distance == "cosine")
+    spherical = settings.distance == "cosine"
+    found.centroids = centroids(here.vectors, labels, here.facts.label_names, spherical)
     pairs = pair_scores(here.vectors, labels, settings.distance, settings.seed)
     shape = centroid_scores(found.centroids) | pairs
     found.metrics |= {f"geometry/{name}": value for name, value in shape.items()}
+    by_chance = shuffled_spread(here.vectors, labels, spherical, seed=settings.seed)
+    if by_chance is not None:
+        found.metrics["baseline/chance/geometry/centroid_spread"] = by_chance
     scores, baseline = cluster_scores(here.vectors, labels, settings.distance, settings.seed)
     found.metrics |= {f"clusters/{name}": value for name, value in scores.items()}
     found.metrics |= {f"baseline/chance/clusters/{name}": value for name, value in baseline.items()}

@@ -1,9 +1,9 @@
 """What an evaluation found: one flat dict of metrics, and tables, intervals, notes, scores per clip."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nearfield.core.nouns import Floats, Ints
+from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.evaluation.classification import ClassScore, Confusion
 from nearfield.evaluation.geometry import Centroids
 
@@ -40,6 +40,20 @@ class ClipScores:
 
 
 @dataclass(frozen=True)
+class ClipTagScores:
+    """What was said of every tag of every clip: what comparisons of areas resample, tag by tag."""
+
+    at: Ints
+    """(n,) positions in the evaluated split, as in `ClipScores`, of the clips that have tags."""
+    names: tuple[str, ...]
+    """K tags."""
+    tags: Bools
+    """(n, K) whether the clip has the tag."""
+    scores: Floats
+    """(n, K) larger means rather has it; a probe's or a tagger's are probabilities."""
+
+
+@dataclass(frozen=True)
 class Result:
     """One evaluation of one split."""
 
@@ -54,6 +68,10 @@ class Result:
     centroids: Centroids | None
     clips: ClipScores
     notes: tuple[str, ...]
+    per_tag_of_tagger: tuple[TagScore, ...] = ()
+    """The same table for a tagger's own scores, where there is a tagger."""
+    tag_scores: dict[str, ClipTagScores] = field(default_factory=dict)
+    """By who said it: `tagging` the tag probe, `tagger` the tagger."""
 
     def prefixed(self, prefix: str) -> dict[str, float]:
         """The metrics renamed, under "baseline/mfcc_stats" say, without this result's own baseline rows."""
@@ -61,7 +79,7 @@ class Result:
         return {f"{prefix}/{name}": value for name, value in own.items()}
 
     def plain(self) -> dict[str, Any]:
-        """All but the scores per clip, as values that JSON can hold."""
+        """All but the scores per clip and tag, as values that JSON can hold."""
         confusion, centroids = self.confusion, self.centroids
         return {
             "split": self.split,
@@ -69,6 +87,7 @@ class Result:
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "per_class": [asdict(row) for row in self.per_class],
             "per_tag": [asdict(row) for row in self.per_tag],
+            "per_tag_of_tagger": [asdict(row) for row in self.per_tag_of_tagger],
             "confusion": confusion and {"names": list(confusion.names), "counts": confusion.counts.tolist()},
             "centroids": centroids
             and {"names": list(centroids.names), "distances": centroids.distances.tolist()},

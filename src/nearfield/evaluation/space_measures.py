@@ -8,7 +8,7 @@ from nearfield.evaluation.findings import Case, Findings
 from nearfield.evaluation.geometry import HUB_NEIGHBOURS, effective_rank, hubness, mean_norm, pair_scores
 from nearfield.evaluation.neighbours import available, nearest
 from nearfield.evaluation.retrieval import relevant_counts
-from nearfield.evaluation.temporal import near_in_time, same_recording, triplet_accuracy
+from nearfield.evaluation.temporal import near_in_time, same_recording, triplet_scores
 
 
 def measure_space(case: Case, found: Findings) -> None:
@@ -43,7 +43,7 @@ def _time(case: Case, first: Ints, found: Findings) -> None:
         "near_in_time_at_1": near_in_time(first, facts.recordings, facts.moments, settings.near_seconds),
     }
     found.means("time", scores, np.arange(len(case.here)))
-    accuracy = triplet_accuracy(
+    triplets = triplet_scores(
         case.here.vectors,
         facts.recordings,
         facts.moments,
@@ -51,8 +51,10 @@ def _time(case: Case, first: Ints, found: Findings) -> None:
         settings.distance,
         settings.seed,
     )
-    if accuracy is not None:
+    if triplets:
+        accuracy = triplets.pop("triplet_accuracy")
         found.metrics |= {"time/triplet_accuracy": accuracy, "baseline/chance/time/triplet_accuracy": 0.5}
+        found.metrics |= {f"geometry/{name}": value for name, value in triplets.items()}
 
 
 def _clocked(facts: Facts) -> bool:

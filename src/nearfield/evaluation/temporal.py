@@ -12,6 +12,9 @@ Metrics
   seconds away, among clips that have such a one.
 - `triplet_accuracy`: share of fixed drawn triplets (clip, one near in time, one of another recording) in
   which the one near in time is nearer; 0.5 is chance.
+- `neighbour_distance`, `opposite_distance`: mean distance to the one near in time, and to the one of another
+  recording, in the same triplets.
+- `neighbour_overlap`: the area that the histograms of the two share, 0 (apart) to 1 (the same).
 """
 
 import numpy as np
@@ -19,7 +22,7 @@ import numpy as np
 from nearfield.core.nouns import Distance, Floats, Ints, Vectors
 from nearfield.core.seeds import stream
 from nearfield.evaluation.checks import check_lengths
-from nearfield.evaluation.geometry import pair_distances
+from nearfield.evaluation.geometry import overlap, pair_distances
 
 TRIPLETS = 20_000
 """Triplets drawn; a twentieth or so are lost where few recordings are long."""
@@ -44,23 +47,28 @@ def near_in_time(first: Ints, recordings: Ints, moments: Floats, near: float) ->
     return np.where(findable, (first >= 0) & close, np.nan)
 
 
-def triplet_accuracy(
+def triplet_scores(
     vectors: Vectors,
     recordings: Ints,
     moments: Floats,
     near: float,
     distance: Distance = "cosine",
     seed: int = 0,
-) -> float | None:
-    """Share of drawn triplets that the space puts right, ties half; None where none can be drawn."""
+) -> dict[str, float]:
+    """`triplet_accuracy` of drawn triplets, ties half, and distances in them; empty where there are none."""
     check_lengths(len(vectors), recordings=recordings, moments=moments)
     triplets = _draw_triplets(recordings, moments, near, seed)
     if not len(triplets):
-        return None
+        return {}
     wide = vectors.astype(np.float64)
     near_by = pair_distances(wide, triplets[:, [0, 1]], distance)
     far_off = pair_distances(wide, triplets[:, [0, 2]], distance)
-    return float(((near_by < far_off) + 0.5 * (near_by == far_off)).mean())
+    return {
+        "triplet_accuracy": float(((near_by < far_off) + 0.5 * (near_by == far_off)).mean()),
+        "neighbour_distance": float(near_by.mean()),
+        "opposite_distance": float(far_off.mean()),
+        "neighbour_overlap": overlap(near_by, far_off),
+    }
 
 
 def _windows(recordings: Ints, moments: Floats, near: float) -> tuple[Ints, Ints, Ints]:

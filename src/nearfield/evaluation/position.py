@@ -1,0 +1,104 @@
+"""Does a space fail at beginnings and ends? Scores of clips by where in its file each one lies.
+
+Conventions: a clip's place is that of its middle, 0 where its recording begins and 1 where it ends. A
+recording begins with its first clip and ends with its last unless its span is given. Recordings of a single
+clip have no inside and take no part.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nearfield.core.errors import RequestError
+from nearfield.core.nouns import Facts, Floats, Ints
+from nearfield.evaluation.checks import check_lengths
+from nearfield.evaluation.intervals import Resamples, percentile_interval, weighted_mean
+
+EDGE = 0.1
+"""Share of a recording at either end that counts as its beginning or end."""
+
+
+@dataclass(frozen=True)
+class PlaceScore:
+    """The score of the clips of one part of their recordings."""
+
+    part: str
+    """`first`, `middle` or `last`."""
+    clips: int
+    score: float | None
+    """Mean over its clips; None where there are none."""
+    interval: tuple[float, float] | None
+    """95 %, by resampling groups."""
+    less: float | None
+    """Score of the middle less this one: how much weaker; None for the middle itself."""
+    less_interval: tuple[float, float] | None
+    """Of that difference, from the same draws."""
+
+
+def relative_places(facts: Facts, spans: Floats | None = None) -> Floats:
+    """(N,) where in its recording the middle of each clip lies, 0..1; NaN where it has no inside.
+
+    `spans` (N, 2): seconds at which the recording of each clip begins and ends, where that is known.
+    """
+    check_lengths(len(facts), spans=spans)
+    begins, ends = facts.moments, facts.moments + facts.seconds
+    if spans is None:
+        first, last = _spans(facts.recordings, begins, ends)
+    else:
+        first, last = spans[:, 0], spans[:, 1]
+    length = last - first
+    inside = (facts.recordings >= 0) & (length > facts.seconds + 1e-9)
+    middle = (begins + ends) / 2 - first
+    return np.where(inside, middle / np.where(inside, length, 1), np.nan)
+
+
+def position_scores(
+    scores: Floats, places: Floats, groups: Ints, draws: int = 1000, seed: int = 0, edge: float = EDGE
+) -> tuple[PlaceScore, ...]:
+    """The mean of `scores` in the first `edge` of the recordings, in the middle, and in the last `edge`.
+
+    `scores` (N,), one a clip (1 where the probe was right, say), NaN where there is none; `places` (N,) of
+    `relative_places`; `groups` (N,) are resampled whole. Raises RequestError where lengths differ or no clip
+    has both a score and a place.
+    """
+    check_lengths(len(scores), places=places, groups=groups)
+    kept = np.isfinite(scores) & np.isfinite(places)
+    if not kept.any():
+        raise RequestError(
+            "position: no clip with a score lies inside a longer recording. Give clips that are "
+            "cut from recordings, with their moments."
+        )
+    part = np.digitize(places, [edge, 1 - edge])
+    masks = {name: kept & (part == number) for number, name in enumerate(("first", "middle", "last"))}
+    columns = np.stack([np.where(mask, scores, np.nan) for mask in masks.values()], axis=1)
+    resamples = Resamples.of(groups[kept], draws, seed)
+    drawn = resamples.apply(weighted_mean(columns[kept]))
+    means = [float(scores[mask].mean()) if mask.any() else None for mask in masks.values()]
+
+    def ends(values: Floats) -> tuple[float, float] | None:
+        return percentile_interval(values, resamples.groups)
+
+    rows = []
+    for number, (name, mask) in enumerate(masks.items()):
+        mean, middle, edge_part = means[number], means[1], name != "middle"
+        both = mean is not None and middle is not None and edge_part
+        rows.append(
+            PlaceScore(
+                part=name,
+                clips=int(mask.sum()),
+                score=mean,
+                interval=ends(drawn[:, number]),
+                less=middle - mean if both and middle is not None and mean is not None else None,
+                less_interval=ends(drawn[:, 1] - drawn[:, number]) if both else None,
+            )
+        )
+    return tuple(rows)
+
+
+def _spans(recordings: Ints, begins: Floats, ends: Floats) -> tuple[Floats, Floats]:
+    """(N,) when the first clip of each clip's recording begins, and when its last one ends."""
+    codes = np.unique(recordings, return_inverse=True)[1]
+    first, last = np.full(codes.max(initial=0) + 1, np.inf), np.full(codes.max(initial=0) + 1, -np.inf)
+    np.minimum.at(first, codes, begins)
+    np.maximum.at(last, codes, ends)
+    return first[codes], last[codes]

@@ -1,0 +1,1 @@
+"""What in a collection looks wrong, ranked, with reasons: labels, tags, duplicates, levels, channels."""

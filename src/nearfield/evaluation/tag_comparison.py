@@ -1,0 +1,149 @@
+"""Two models that score tags, compared on the same clips tag by tag: which tags did the change help or hurt?
+
+Conventions: scores (N, K) of any scale, larger means rather has the tag; a difference is the second model's
+area less the first's. Whole groups are resampled, the same for both, so that differences are paired; the
+interval is the difference plus and minus its deviation over the draws times the quantile of the t
+distribution, with one degree of freedom less than groups that have the tag (or that lack it, where those are
+fewer). p is of the same t, two-sided; `p_holm` is held over all tags of an area (Holm 1979).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import t
+
+from nearfield.core.nouns import Bools, Floats, Ints
+from nearfield.evaluation.checks import check_lengths
+from nearfield.evaluation.intervals import Resamples
+from nearfield.evaluation.tagging import FEW, macro, tag_areas
+
+
+@dataclass(frozen=True)
+class AreaDifference:
+    """One area of one tag, by both models."""
+
+    first: float
+    second: float
+    difference: float
+    interval: tuple[float, float] | None
+    """95 %; None where fewer than two groups can tell."""
+    p: float | None
+    p_holm: float | None
+
+
+@dataclass(frozen=True)
+class TagDifference:
+    """One tag, or the mean of all."""
+
+    name: str
+    positives: int
+    few: bool
+    """Fewer than 20 positives: its own figures say little."""
+    roc_auc: AreaDifference | None
+    """None where all clips have the tag, or none."""
+    pr_auc: AreaDifference | None
+
+
+@dataclass(frozen=True)
+class TagComparison:
+    """The table."""
+
+    tags: tuple[TagDifference, ...]
+    macro: TagDifference
+    """Of the means over the tags that have areas; its p stands alone."""
+    groups: int
+
+
+def compare_taggers(
+    tags: Bools,
+    first: Floats,
+    second: Floats,
+    names: tuple[str, ...],
+    groups: Ints,
+    draws: int = 1000,
+) -> TagComparison:
+    """Compares the scores `first` and `second` (N, K) of clips with `tags` (N, K).
+
+    `groups` (N,) are resampled whole, -1 is a group of its own. Raises RequestError where lengths differ.
+    """
+    check_lengths(len(tags), first=first, second=second, groups=groups)
+    check_lengths(tags.shape[1], names=np.array(names, dtype=object), first=first.T, second=second.T)
+    resamples = Resamples.of(groups, draws)
+    areas = [
+        {name: values[0] for name, values in tag_areas(tags, scores).items()} for scores in (first, second)
+    ]
+    blocks = [
+        {name: second_areas[name] - first_areas[name] for name in first_areas}
+        for first_areas, second_areas in _pairs(tags, first, second, resamples)
+    ]
+    freedom = _freedom(tags, resamples)
+    table: dict[str, list[AreaDifference | None]] = {}
+    means: dict[str, AreaDifference | None] = {}
+    for name in ("roc_auc", "pr_auc"):
+        drawn = np.concatenate([block[name] for block in blocks])
+        a, b = areas[0][name], areas[1][name]
+        rows = [_difference(a[k], b[k], drawn[:, k], int(freedom[k])) for k in range(tags.shape[1])]
+        table[name] = _corrected(rows)
+        whole = _difference(macro(a[None])[0], macro(b[None])[0], macro(drawn), resamples.groups - 1)
+        means[name] = _corrected([whole])[0]
+    positives = tags.sum(axis=0)
+    rows_of_tags = tuple(
+        TagDifference(
+            name, int(positives[k]), bool(positives[k] < FEW), table["roc_auc"][k], table["pr_auc"][k]
+        )
+        for k, name in enumerate(names)
+    )
+    total = TagDifference("mean", int(positives.sum()), False, means["roc_auc"], means["pr_auc"])
+    return TagComparison(rows_of_tags, total, resamples.groups)
+
+
+def holm(values: Floats) -> Floats:
+    """(n,) p values held over all of them (Holm 1979), in the order given."""
+    order = np.argsort(values, kind="stable")
+    scaled = values[order] * np.arange(len(values), 0, -1)
+    held = np.empty(len(values))
+    held[order] = np.minimum(np.maximum.accumulate(scaled), 1)
+    return held
+
+
+def _pairs(
+    tags: Bools, first: Floats, second: Floats, resamples: Resamples
+) -> Iterator[tuple[dict[str, Floats], dict[str, Floats]]]:
+    for weights in resamples.weights():
+        yield tag_areas(tags, first, weights), tag_areas(tags, second, weights)
+
+
+def _freedom(tags: Bools, resamples: Resamples) -> Ints:
+    """(K,) one less than the groups that have each tag, or than those that lack it, if they are fewer."""
+
+    def groups_with(mask: Bools) -> int:
+        return len(np.unique(resamples.group_of[mask]))
+
+    counts = [min(groups_with(tag), groups_with(~tag)) for tag in tags.T]
+    return np.array(counts, dtype=np.int64) - 1
+
+
+def _difference(first: float, second: float, drawn: Floats, freedom: int) -> AreaDifference | None:
+    """`drawn` (draws,) are the differences in every draw, NaN where there is none."""
+    if not np.isfinite(first) or not np.isfinite(second):
+        return None
+    difference, kept = float(second - first), drawn[np.isfinite(drawn)]
+    if freedom < 1 or len(kept) < 2:
+        return AreaDifference(float(first), float(second), difference, None, None, None)
+    deviation = float(kept.std(ddof=1))
+    if deviation < 1e-12:
+        # The same scores up to their scale differ in no draw.
+        same = 1.0 if abs(difference) < 1e-12 else 0.0
+        return AreaDifference(float(first), float(second), difference, (difference, difference), same, None)
+    reach = float(t.ppf(0.975, freedom)) * deviation
+    p = float(2 * t.sf(abs(difference) / deviation, freedom))
+    interval = (difference - reach, difference + reach)
+    return AreaDifference(float(first), float(second), difference, interval, p, None)
+
+
+def _corrected(rows: list[AreaDifference | None]) -> list[AreaDifference | None]:
+    """The same with `p_holm` over all that have a p."""
+    judged = [row for row in rows if row is not None and row.p is not None]
+    held = iter(holm(np.array([row.p for row in judged])).tolist()) if judged else iter(())
+    return [row if row is None or row.p is None else replace(row, p_holm=next(held)) for row in rows]

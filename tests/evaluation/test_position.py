@@ -1,0 +1,81 @@
+"""Scores by place in the recording: places by hand, planted weakness, intervals that hold the truth."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nearfield.core.errors import RequestError
+from nearfield.core.nouns import Facts
+from nearfield.evaluation.position import position_scores, relative_places
+
+
+def _facts(recordings: int = 30, clips: int = 20, seconds: float = 5.0) -> Facts:
+    count = recordings * clips
+    of = np.repeat(np.arange(recordings), clips)
+    return Facts(
+        labels=np.full(count, -1),
+        label_names=(),
+        tags=np.zeros((count, 0), dtype=bool),
+        tag_names=(),
+        recordings=of,
+        groups=of,
+        moments=np.tile(np.arange(clips) * seconds, recordings),
+        seconds=np.full(count, seconds),
+    )
+
+
+def test_places_run_from_the_first_clip_to_the_last() -> None:
+    facts = _facts(2, 10)
+    expected = np.tile((np.arange(10) + 0.5) / 10, 2)
+    np.testing.assert_allclose(relative_places(facts), expected)
+    # A recording that starts later than its first clip, and ends after its last one.
+    spans = np.tile([-50.0, 50.0], (20, 1))
+    np.testing.assert_allclose(relative_places(facts, spans), np.tile((np.arange(10) * 5 + 52.5) / 100, 2))
+    shuffled = np.random.default_rng(0).permutation(20)
+    np.testing.assert_allclose(relative_places(facts.take(shuffled)), expected[shuffled])
+
+
+def test_whole_files_and_clips_of_no_recording_have_no_place() -> None:
+    assert np.isnan(relative_places(_facts(5, 1))).all()
+    facts = _facts(2, 10)
+    lost = replace(facts, recordings=np.where(np.arange(20) < 10, -1, facts.recordings))
+    assert np.isnan(relative_places(lost)[:10]).all()
+
+
+def test_planted_weakness_at_the_beginning_is_found_and_the_end_cleared() -> None:
+    facts, chance = _facts(), np.random.default_rng(1)
+    places = relative_places(facts)
+    sure = np.where(places < 0.1, 0.4, 0.9)
+    right = (chance.random(600) < sure).astype(np.float64)
+    right[7] = np.nan
+    first, middle, last = position_scores(right, places, facts.groups)
+    assert [row.part for row in (first, middle, last)] == ["first", "middle", "last"]
+    assert first.clips == 60
+    assert first.score == pytest.approx(np.nanmean(right[places < 0.1]))
+    assert middle.score == pytest.approx(np.nanmean(right[(places >= 0.1) & (places < 0.9)]))
+    assert first.less == pytest.approx((middle.score or 0) - (first.score or 0))
+    assert first.less_interval is not None
+    assert first.less_interval[0] > 0.2
+    assert last.less_interval is not None
+    assert last.less_interval[1] < first.less_interval[0]
+    assert (middle.less, middle.less_interval) == (None, None)
+
+
+def test_intervals_hold_the_truth_where_nothing_is_weak() -> None:
+    facts = _facts(20, 20)
+    places, held = relative_places(facts), 0
+    for seed in range(60):
+        right = (np.random.default_rng(seed).random(400) < 0.7).astype(np.float64)
+        ends = position_scores(right, places, facts.groups, draws=300)[0].less_interval
+        assert ends is not None
+        held += ends[0] <= 0 <= ends[1]
+    assert held >= 52
+
+
+def test_a_part_without_clips_has_no_score_and_no_clips_at_all_are_refused() -> None:
+    places = np.full(10, 0.5)
+    first, middle, _ = position_scores(np.ones(10), places, np.arange(10), draws=20)
+    assert (first.score, first.less, middle.score) == (None, None, 1)
+    with pytest.raises(RequestError, match="no clip with a score lies inside a longer recording"):
+        position_scores(np.ones(10), np.full(10, np.nan), np.arange(10))
