@@ -7,26 +7,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nearfield.app.estimator import Embedder as Embedder
     from nearfield.core.nouns import Pairs as Pairs
     from nearfield.data.collection import Collection as Collection
     from nearfield.learning.parts import loss as loss
     from nearfield.learning.parts import miner as miner
     from nearfield.learning.relations import relation as relation
-    from nearfield.models.embedder import Embedder as Embedder
     from nearfield.models.parts import backbone as backbone
     from nearfield.models.parts import feature as feature
     from nearfield.runs.api import evaluate as evaluate
     from nearfield.runs.api import train as train
     from nearfield.runs.recipe import Recipe as Recipe
     from nearfield.runs.run import Run as Run
+    from nearfield.space.space import Space as Space
     from nearfield.study.run import Study as Study
 
 _HOMES = {
     "Collection": "nearfield.data.collection",
-    "Embedder": "nearfield.models.embedder",
+    "Embedder": "nearfield.app.estimator",
     "Pairs": "nearfield.core.nouns",
     "Recipe": "nearfield.runs.recipe",
     "Run": "nearfield.runs.run",
+    "Space": "nearfield.space.space",
     "Study": "nearfield.study.run",
     "backbone": "nearfield.models.parts",
     "evaluate": "nearfield.runs.api",
@@ -43,6 +45,7 @@ __all__ = [
     "Pairs",
     "Recipe",
     "Run",
+    "Space",
     "Study",
     "backbone",
     "evaluate",

@@ -1,4 +1,4 @@
-"""Pretrained encoders, as tiny ones with weights by chance on disk: what they hear, load, learn, and refuse."""
+"""Pretrained encoders, as tiny ones with weights by chance on disk: what they hear, load, learn, refuse."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,12 @@ from nearfield.models.features.waveform import WaveformSettings
 from nearfield.models.normalisation import NoneSettings
 from nearfield.models.pretrained import bare
 
-SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+SMALL: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+}
 SPEECH = {
     **SMALL,
     "conv_dim": (8, 8),
@@ -197,7 +202,7 @@ def test_frozen_it_stays_and_tuned_it_learns(kind: str, published: Callable[[str
 
 
 def test_training_is_without_bending_of_its_own(published: Callable[[str], Path]) -> None:
-    module = TransformerSettings(weights=str(published("wav2vec2"))).build(1, 1, 4000)
+    module: Any = TransformerSettings(weights=str(published("wav2vec2"))).build(1, 1, 4000)
     config = module.network.config
     assert config.apply_spec_augment is False
     assert config.layerdrop == 0.0

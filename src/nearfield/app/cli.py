@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(study, name="study")
-for command in (spaces.embed, spaces.index, spaces.search):
+for command in (spaces.embed, spaces.index, spaces.search, spaces.export):
     app.command()(command)
 
 Data = Annotated[

@@ -88,6 +88,22 @@ def search(
         typer.echo(f"unusual: {found[0].unusual:.0%} of the clips have their nearest as far away", err=True)
 
 
+def export(
+    run: RunFolder,
+    to: Annotated[str, typer.Option(help="onnx, huggingface, projector or parquet.")],
+    out: Annotated[Path, typer.Option(help="The file or folder to write.")],
+    licence: Annotated[str | None, typer.Option(help="Of the weights, for the model card.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A run for use elsewhere: ONNX with the front end inside, a Hugging Face folder, projector files."""
+    from nearfield.app.progress import watching
+    from nearfield.space.export import export as export_run
+
+    with watching(quiet=as_json) as watch:
+        found = export_run(run, to, out, watch, licence=licence)
+    _tell({"to": found.to, "path": str(found.path), **found.facts}, str(found.path), as_json)
+
+
 def _windows(given: str) -> Literal["clip", "all"]:
     if given == "clip":
         return "clip"

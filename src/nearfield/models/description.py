@@ -1,7 +1,7 @@
 """What a network is made of: a row a layer, with the shape that really came out of it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,8 +81,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 def _note(shapes: dict[str, tuple[int, ...]], name: str) -> Any:
     def hook(_layer: nn.Module, _given: Any, output: Any) -> None:
-        tensor = output[0] if isinstance(output, tuple) else output  # recurrent layers also give their state
-        shapes[name] = tuple(tensor.shape[1:])
+        while not isinstance(output, Tensor):  # recurrent layers also give their state, some networks names
+            output = next(iter(output.values() if isinstance(output, Mapping) else output))
+        shapes[name] = tuple(output.shape[1:])
 
     return hook
 

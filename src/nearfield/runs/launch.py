@@ -14,6 +14,7 @@ import torch
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.machine import keep_memory, total_memory, usable_cores
 from nearfield.data.collection import Collection
+from nearfield.data.patches import join_patch, split_patch
 from nearfield.learning.combinations import check as check_combination
 from nearfield.learning.geometry import check_margin
 from nearfield.learning.losses.base import OWN_KINDS
@@ -82,7 +83,8 @@ def open_collection(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher 
     A split that has to be made is the same for every seed of training: runs can be compared clip by clip.
     """
     progress: Callable[[int, int], None] = lambda done, total: watch(Stage("look", done, total))  # noqa: E731
-    return Collection.open(data, recipe.data.columns, allow_leak, progress=progress)
+    opened = Collection.open(data, recipe.data.columns, allow_leak, progress=progress)
+    return opened.with_patch(recipe.data.patch, recipe.data.patch_sides) if recipe.data.patch else opened
 
 
 def check(recipe: Recipe, watch: Watcher = nobody) -> None:
@@ -214,6 +216,9 @@ def _version(name: str) -> str | None:
 
 
 def _absolute(data: str) -> str:
+    data, patch = split_patch(data)
+    if patch is not None:
+        return join_patch(_absolute(data), Path(patch).expanduser().resolve())
     layout, colon, path = data.partition(":")
     if layout == "synthetic" or (colon and not os.path.exists(data)):
         return data if layout == "synthetic" else f"{layout}:{_absolute_options(path)}"

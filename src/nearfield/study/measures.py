@@ -22,6 +22,12 @@ JUDGES: tuple[str, ...] = (
     "tagging/pr_auc",
     "tagger/roc_auc",
     "tagger/pr_auc",
+    *(
+        f"retrieval_without_{column}/{name}_at_{k}"
+        for column in ("song", "artist")
+        for name in ("multilabel_recall", "tag_overlap")
+        for k in (1, 2, 4, 8)
+    ),
     "clusters/nmi",
     "clusters/ami",
     "clusters/silhouette",
@@ -38,6 +44,8 @@ MEASURES: tuple[str, ...] = (
     *(f"geometry/{name}" for name in ("centroid_spread", "centroid_min", "centroid_max")),
     *(f"geometry/{name}" for name in ("alike_distance", "unlike_distance", "overlap")),
     *(f"geometry/{name}" for name in ("effective_rank", "hubness", "mean_norm")),
+    *(f"geometry/{name}" for name in ("neighbour_distance", "opposite_distance", "neighbour_overlap")),
+    *(f"nuisance/{column}/macro_f1" for column in ("node", "session", "speaker", "device")),
     *(f"loss/{side}_{state}" for side in ("train", "val", "test") for state in ("mined", "unmined")),
 )
 """What a study may describe beside its judge."""
@@ -48,7 +56,7 @@ def span(name: str) -> tuple[float, float]:
     family = name.partition("/")[0]
     if name == "clusters/silhouette":
         return -1.0, 1.0
-    shares = ("probe", "knn", "dense_probe", "tagging", "tagger", "time", "clusters")
+    shares = ("probe", "knn", "dense_probe", "tagging", "tagger", "time", "clusters", "nuisance")
     return (0.0, 1.0) if family in shares or family.startswith("retrieval") else (-math.inf, math.inf)
 
 
@@ -62,6 +70,8 @@ def check_judge(name: str, where: str) -> None:
         "baseline": "a baseline is the same for every arm",
         "retrieval_with_group": "it finds clips of the query's own recording, and is for the record only",
         "geometry": "it says what a space is like, not how good it is",
+        "nuisance": "it says what a space gives away, not how good it is",
+        "loss": "losses of different settings have different scales",
     }
     if family in reasons:
         raise RequestError(

@@ -25,6 +25,7 @@ from nearfield.models.backbones.resnet import (
 from nearfield.models.backbones.short_chunk_cnn import ShortChunkCNNSettings
 from nearfield.models.backbones.small_convnet import SmallConvnetSettings
 from nearfield.models.backbones.time_frequency import TimeFrequencySettings
+from nearfield.models.backbones.transformer import TransformerSettings
 
 INTRODUCTION = (
     "The backbone is the network that reads the picture. A small one is quick and may miss what is fine; a "
@@ -53,6 +54,7 @@ BackboneSettings = Annotated[
     | ResidualStackSettings
     | TimeFrequencySettings
     | MusicnnSettings
-    | ShortChunkCNNSettings,
+    | ShortChunkCNNSettings
+    | TransformerSettings,
     Field(discriminator="kind"),
 ]

@@ -1,9 +1,9 @@
 """Pretrained encoders of sound: audio spectrogram transformer, CLAP, wav2vec 2.0, HuBERT, WavLM.
 
 They come from the library transformers (extra `hub`), read safetensors only, and run none of the publisher's
-code. All read the wave: the recipe's feature is `waveform`, its sample rate the encoder's own, and the picture
-that an encoder wants is made inside (`transformer_inputs`). `normalise: {kind: none}` leaves the level as it
-was in the encoder's training.
+code. All read the wave: the recipe's feature is `waveform`, its sample rate the encoder's own, and the
+picture that an encoder wants is made inside (`transformer_inputs`). `normalise: {kind: none}` leaves the
+level as it was in the encoder's training.
 """
 
 import logging
@@ -23,6 +23,7 @@ from nearfield.models.backbones.transformer_source import (
     describe_source,
     find_source,
     is_run,
+    quiet_library,
     transformers_library,
 )
 from nearfield.models.pooling import Pooling
@@ -56,17 +57,27 @@ FAMILIES = {
 
 
 class Transformer(nn.Module):
-    """Waves as a picture (B, C, 1, T), the mean of whose channels is read -> (B, F, steps), or (B, F) where the
-    encoder has a summary of its own (audio spectrogram transformer, CLAP)."""
+    """Waves as a picture (B, C, 1, T), the mean of whose channels is read -> (B, F, steps), or (B, F) where
+    the encoder has a summary of its own (audio spectrogram transformer, CLAP)."""
 
     pooling: Pooling = "mean"
 
     def __init__(self, network: nn.Module, inputs: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network = without_fusion(network)
         self.inputs = inputs
 
+    @property
+    def longest(self) -> int | None:
+        """Samples that the encoder takes at most; None: any number."""
+        return cast(int | None, self.inputs.longest)
+
     def forward(self, picture: Tensor) -> Tensor:
+        if self.longest is not None and picture.shape[-1] > self.longest:
+            raise RequestError(
+                f"This encoder takes {self.longest} samples at most. Given: {picture.shape[-1]}. "
+                "Cut the sound into windows."
+            )
         with torch.autocast(picture.device.type, enabled=False):
             given = self.inputs(picture.float().flatten(1, 2).mean(1))
         found = self.network(**given)
@@ -76,8 +87,18 @@ class Transformer(nn.Module):
         return cast(Tensor, found.last_hidden_state.transpose(1, 2))
 
 
+def without_fusion(network: nn.Module) -> nn.Module:
+    """The same network told that no sound is longer than its window, which windows never are: what CLAP would
+    fuse with the whole then takes no part."""
+    module: Any
+    for module in network.modules():
+        if getattr(module, "enable_fusion", False):
+            module.enable_fusion = False
+    return network
+
+
 class TransformerSettings(Settings):
-    """A published encoder, frozen or tuned (`embedding.train`): small sets gain from what large ones taught."""
+    """A published encoder, frozen or tuned (`embedding.train`): small sets gain by what large ones taught."""
 
     kind: Literal["transformer"] = "transformer"
     weights: str | None = None
@@ -108,7 +129,7 @@ class TransformerSettings(Settings):
         return int(preprocessor.get("sampling_rate", self._family().sample_rate))
 
     def check_reading(self, feature: str, sample_rate: int) -> None:
-        """Raises RequestError where the recipe's feature or sample rate (Hz) is not what the encoder reads."""
+        """Raises RequestError where the recipe's feature or sample rate (Hz) is not the encoder's."""
         if feature != "waveform":
             raise RequestError(
                 f"feature.kind: {feature!r} makes a picture, and the backbone transformer reads the wave and "
@@ -132,10 +153,9 @@ class TransformerSettings(Settings):
         network_class = getattr(library, self._family().network)
         config = network_class.config_class.from_dict(self._part("config"))
         module = Transformer(network_class(config), self._inputs(config))
-        longest = cast(int | None, module.inputs.longest)
-        if longest is not None and frames > longest:
+        if module.longest is not None and frames > module.longest:
             raise RequestError(
-                f"data.clip_seconds: this encoder takes {longest / self.sample_rate:.2f} s at most. "
+                f"data.clip_seconds: this encoder takes {module.longest / self.sample_rate:.2f} s at most. "
                 f"Given: {frames / self.sample_rate:g} s. Longer clips are cut into windows of that length."
             )
         if self.weights is not None:
@@ -149,14 +169,15 @@ class TransformerSettings(Settings):
             return
         folder = find_source(self.weights, with_weights=True)
         try:
-            network, report = network_class.from_pretrained(
-                folder,
-                config=config,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-            )
+            with quiet_library():
+                network, report = network_class.from_pretrained(
+                    folder,
+                    config=config,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    local_files_only=True,
+                    output_loading_info=True,
+                )
         except Exception as error:  # the library's errors have no common root
             raise RequestError(
                 f"backbone.weights: {self.weights} could not be loaded: {str(error).splitlines()[0]}"
@@ -165,11 +186,12 @@ class TransformerSettings(Settings):
             name for name in report["missing_keys"] if not any(part in name for part in NOT_STORED)
         )
         if lacking or report["mismatched_keys"]:
+            named = ", ".join([*lacking, *map(str, report["mismatched_keys"])][:5])
             raise RequestError(
-                f"backbone.weights: {self.weights} does not hold the whole encoder: "
-                f"{', '.join([*lacking, *map(str, report['mismatched_keys'])][:5])} missing or of another shape."
+                f"backbone.weights: {self.weights} does not hold the whole encoder: {named} missing or of "
+                "another shape. Download it again, or choose another publication."
             )
-        module.network = network.float()
+        module.network = without_fusion(network.float())
         module.weights_source = self._source(folder)  # type: ignore[assignment]
         log.info("weights of %s from %s, licence %s", self.kind, self.weights, self.licence or "not stated")
 

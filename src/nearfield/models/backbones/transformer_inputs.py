@@ -19,7 +19,7 @@ Given = dict[str, Tensor]
 
 
 class ScaledWave(nn.Module):
-    """Waves (B, T) as wav2vec 2.0, HuBERT and WavLM read them: each brought to mean 0 and variance 1, if asked."""
+    """Waves (B, T) as wav2vec 2.0, HuBERT and WavLM read them: each at mean 0 and variance 1, if asked."""
 
     longest: int | None = None
     """Samples; None: any number."""
@@ -38,9 +38,9 @@ class ScaledWave(nn.Module):
 class KaldiLogMel(nn.Module):
     """Waves (B, T) -> log-mel (B, length, bands) as the audio spectrogram transformer reads them.
 
-    Frames of 25 ms every 10 ms, each without its mean and with pre-emphasis, under a Hann window; mel bands of
-    powers by Kaldi's formula from 20 Hz to half the rate; filled up with zeros to the encoder's length. All
-    that is linear is one convolution. Gong, Chung and Glass 2021, "AST", section 2.1.
+    Frames of 25 ms every 10 ms, each without its mean and with pre-emphasis, under a Hann window; mel bands
+    of powers by Kaldi's formula from 20 Hz to half the rate; filled up with zeros to the encoder's length.
+    All that is linear is one convolution. Gong, Chung and Glass 2021, "AST", section 2.1.
     """
 
     waves: Tensor
@@ -80,18 +80,18 @@ class KaldiLogMel(nn.Module):
 
 
 class RepeatedLogMel(nn.Module):
-    """Waves (B, T) -> log-mel in decibels (B, 1 or 4, frames, bands) as CLAP's audio encoder reads them.
+    """Waves (B, T) -> log-mel in decibels (B, 1, frames, bands) as CLAP's audio encoder reads them.
 
-    Sounds shorter than the encoder's window are repeated as often as they fit whole, and zeros follow. Where
-    the encoder fuses views of long sounds, it gets four times the same. Wu et al. 2023, "Large-scale
-    contrastive language-audio pretraining", section 3.
+    Sounds shorter than the encoder's window are repeated as often as they fit whole, and zeros follow. Wu et
+    al. 2023, "Large-scale contrastive language-audio pretraining", section 3. Encoders that were taught to
+    fuse views of longer sounds have mel bands of another scale.
     """
 
     def __init__(self, preprocessor: Mapping[str, Any], config: Any) -> None:
         super().__init__()
         rate = int(preprocessor.get("sampling_rate", 48000))
         self.longest = round(preprocessor.get("max_length_s", 10) * rate)
-        self.fuses = bool(config.enable_fusion)
+        fuses = bool(config.enable_fusion)
         fft, hop = int(preprocessor.get("fft_window_size", 1024)), int(preprocessor.get("hop_length", 480))
         settings = MelSettings(
             bands=config.num_mel_bins,
@@ -99,8 +99,8 @@ class RepeatedLogMel(nn.Module):
             high=preprocessor.get("frequency_max", 14000),
             fft=fft,
             padding="reflect",
-            scale="htk" if self.fuses else "slaney",
-            area_norm=not self.fuses,
+            scale="htk" if fuses else "slaney",
+            area_norm=not fuses,
             power=2,
             log="db",
         )
@@ -112,15 +112,11 @@ class RepeatedLogMel(nn.Module):
         samples = waves.shape[1]
         whole = waves.repeat(1, self.longest // samples)
         whole = F.pad(whole, (0, self.longest - whole.shape[1]))
-        picture = self.log_mel(whole.unsqueeze(1)).transpose(2, 3)
-        if not self.fuses:
-            return {"input_features": picture}
-        longer = torch.zeros(len(waves), 1, dtype=torch.bool, device=waves.device)
-        return {"input_features": picture.expand(-1, 4, -1, -1), "is_longer": longer}
+        return {"input_features": self.log_mel(whole.unsqueeze(1)).transpose(2, 3)}
 
 
 def _emphasised_waves(window: int, fft: int) -> Tensor:
-    """(2 x bins, 1, window): cosines and sines that a frame meets after its mean is off, emphasised, windowed."""
+    """(2 x bins, 1, window): what a frame meets: mean off, emphasis, window, then cosines and sines."""
     moments = torch.arange(window, dtype=torch.float64)
     bins = torch.arange(fft // 2 + 1, dtype=torch.float64)[:, None]
     angles = 2 * torch.pi * torch.remainder(bins * moments, fft) / fft

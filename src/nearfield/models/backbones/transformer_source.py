@@ -1,7 +1,8 @@
 """Where a published encoder lies, and what its files say: architecture, the sound it reads, licence."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,8 @@ def find_source(source: str, with_weights: bool) -> Path:
         )
     if with_weights and not any(folder.glob("*.safetensors")):
         raise RequestError(
-            f"backbone.weights: {source} has no safetensors. Other formats may run code when they are opened; "
-            "convert them first, or choose a publication that has them."
+            f"backbone.weights: {source} has no safetensors. Other formats may run code when they are "
+            "opened; convert them first, or choose a publication that has them."
         )
     return folder
 
@@ -83,7 +84,7 @@ def is_run(source: str) -> bool:
 
 
 def transformers_library() -> Any:
-    """The library, quiet. Raises RequestError where it is not installed."""
+    """The library. Raises RequestError where it is not installed."""
     try:
         import transformers
     except ImportError:
@@ -94,14 +95,29 @@ def transformers_library() -> Any:
     return transformers
 
 
+@contextmanager
+def quiet_library() -> Iterator[None]:
+    """Keeps its progress bars, and its reports of what of a file was not asked for, out of sight."""
+    talk = transformers_library().utils.logging
+    level, bars = talk.get_verbosity(), talk.is_progress_bar_enabled()
+    talk.set_verbosity_error()
+    talk.disable_progress_bar()
+    try:
+        yield
+    finally:
+        talk.set_verbosity(level)
+        if bars:
+            talk.enable_progress_bar()
+
+
 def _of_run(source: str) -> dict[str, Any]:
     """What the run's recipe says of its own encoder."""
     plain = yaml.safe_load((Path(source).expanduser() / "recipe.yaml").read_text(encoding="utf-8"))
     section = plain.get("backbone", {}) if isinstance(plain, dict) else {}
     if section.get("kind") != "transformer" or not isinstance(section.get("described"), dict):
         raise RequestError(
-            f"backbone.weights: the run in {source} has backbone.kind {section.get('kind')!r}, and this recipe "
-            "asks for 'transformer'. Name another run."
+            f"backbone.weights: the run in {source} has backbone.kind {section.get('kind')!r}, and this "
+            "recipe asks for 'transformer'. Name another run."
         )
     return {**section["described"], "source": source}
 

@@ -1,0 +1,170 @@
+"""`Embedder`: a space as a scikit-learn estimator, for pipelines, grids and cross-validation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.utils import Tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from nearfield.core.errors import DataError
+from nearfield.core.nouns import Vectors
+from nearfield.runs.fitting import fit
+from nearfield.runs.recipe import Recipe
+from nearfield.runs.run import Input, Run
+
+MOST_CLASSES = 8
+"""Labels in a batch of the usual recipe, where there are as many."""
+
+
+class FitError(DataError, ValueError):
+    """What was given cannot be learnt from; a ValueError too, as scikit-learn's own tools expect."""
+
+
+class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Learns a space in which sounds of one label are near each other; transforms sounds to vectors.
+
+    Parameters
+    ----------
+    recipe : Recipe, path of a recipe, dict of changes, or None
+        None: the usual recipe. A dict changes it by dotted keys: {"loss.margin": 0.3}. In both, batches take
+        as many labels as there are, 8 at most.
+    updates : int or None
+        Optimiser steps; None: the recipe's own.
+    seed : int
+        Fixes every draw of chance: the same data and seed give the same vectors on the same machine.
+    neighbours : int
+        Training clips that vote in `score`.
+    device : str
+        auto, cpu, cuda, cuda:N or mps.
+
+    Attributes
+    ----------
+    run_ : Run
+        The learnt space; its folder is gone, `encode` works.
+    classes_ : (K,) the labels, where they were given.
+    vectors_ : (N, D) float32 vectors of the training sounds; `labels_` (N,) theirs.
+
+    X is a sequence of files; or of waves (T,) or (C, T) of any lengths at the recipe's sample rate; or an
+    array (N, T) of waves of one length, which is then the length of every array to come. Nothing but files
+    is resampled. Validation while training needs a split, which this has not: `nearfield.train` has.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe | str | Path | Mapping[str, Any] | None = None,
+        *,
+        updates: int | None = None,
+        seed: int = 0,
+        neighbours: int = 1,
+        device: str = "auto",
+    ) -> None:
+        self.recipe = recipe
+        self.updates = updates
+        self.seed = seed
+        self.neighbours = neighbours
+        self.device = device
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Trains from scratch on all of X. `y` (N,): labels, needed where the relation is that of labels.
+
+        Raises RequestError (FitError, DataError) where the recipe and the data do not go together.
+        """
+        sounds = self._sounds(X, reset=True)
+        names = None if y is None else self._labels(y, len(sounds))
+        recipe = self._recipe(0 if names is None else len(self.classes_))
+        if names is None and recipe.relation.kind == "labels":
+            raise FitError(
+                "Embedder: this recipe requires y to be passed, but the target y is None. Give a label for "
+                'each sound, or a recipe that needs none, as {"relation.kind": "views", ...}.'
+            )
+        self.run_: Run = fit(recipe, sounds, names, seed=self.seed, device=self.device)
+        self.vectors_: Vectors = self.run_.encode(sounds)
+        self._n_features_out = self.vectors_.shape[1]
+        return self
+
+    def transform(self, X: Any) -> Vectors:
+        """(N, D) float32 vectors; longer sounds are cut into windows whose vectors are averaged."""
+        check_is_fitted(self, "run_")
+        return self.run_.encode(self._sounds(X, reset=False))
+
+    def score(self, X: Any, y: Any) -> float:
+        """Share of the sounds whose label is that of the nearest training sound (recall at 1); with more
+        `neighbours` that of most of them."""
+        check_is_fitted(self, "run_")
+        if not hasattr(self, "labels_"):
+            raise FitError("Embedder: score needs labels, and fit was given none.")
+        nearest = KNeighborsClassifier(min(self.neighbours, len(self.vectors_)))
+        nearest.fit(self.vectors_, self.labels_)
+        return float(nearest.score(self.transform(X), column_or_1d(y)))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.transformer_tags.preserves_dtype = []
+        tags.input_tags.string = True
+        return tags
+
+    def _labels(self, y: Any, count: int) -> list[str]:
+        """Names of the labels, one a sound; notes the labels themselves."""
+        self.labels_ = column_or_1d(y, warn=True)
+        check_classification_targets(self.labels_)
+        check_consistent_length(range(count), self.labels_)
+        self.classes_, numbers = np.unique(self.labels_, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise FitError(
+                f"Embedder: y has 1 class ({self.classes_[0]!r}); near and far need two at least. "
+                "Give sounds of other labels."
+            )
+        width = len(str(len(self.classes_)))
+        return [f"{number:0{width}d} {self.classes_[number]}" for number in numbers]
+
+    def _recipe(self, classes: int) -> Recipe:
+        recipe = self.recipe
+        if isinstance(recipe, str | Path):
+            recipe = Recipe.load(recipe)
+        if not isinstance(recipe, Recipe):
+            usual = Recipe()
+            if classes:
+                usual = usual.changed({"sampler.classes": min(MOST_CLASSES, classes)})
+            recipe = usual.changed(dict(recipe or {}), "Embedder")
+        return recipe if self.updates is None else recipe.changed({"train.updates": self.updates}, "Embedder")
+
+    def _sounds(self, X: Any, reset: bool) -> Sequence[Input]:
+        """Files or waves, checked; X as an array goes through scikit-learn's own checks."""
+        given = _as_list(X)
+        if given is not None and all(isinstance(each, str | Path) for each in given):
+            return [str(each) for each in given]
+        if given is not None and all(isinstance(each, np.ndarray) and each.ndim in (1, 2) for each in given):
+            return [_wave(each, number) for number, each in enumerate(given)]
+        waves: npt.NDArray[np.float32] = validate_data(self, X, reset=reset, dtype=np.float32)
+        return list(waves)
+
+
+def _as_list(X: Any) -> list[Any] | None:
+    """The elements of a sequence of files or waves, or None where X is an array of numbers, or nothing."""
+    if isinstance(X, np.ndarray) and X.ndim != 1:
+        return None
+    if isinstance(X, str | bytes | Mapping) or not hasattr(X, "__len__") or hasattr(X, "toarray"):
+        return None
+    if hasattr(X, "columns"):
+        return None
+    return list(X) or None
+
+
+def _wave(wave: npt.NDArray[Any], number: int) -> npt.NDArray[np.float32]:
+    if not np.issubdtype(wave.dtype, np.number) or np.iscomplexobj(wave):
+        raise FitError(f"Embedder: sound {number} holds {wave.dtype}; samples are real numbers.")
+    if not wave.size or not np.isfinite(wave).all():
+        raise FitError(f"Embedder: sound {number} is empty, or some of its samples are NaN or infinite.")
+    return wave.astype(np.float32)

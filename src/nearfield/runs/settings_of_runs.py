@@ -1,0 +1,27 @@
+"""Which settings runs differ in: recipes as flat keys, and the keys that are not the same in all."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Flat = dict[str, Any]
+"""A recipe's settings by dotted key, such as {"loss.margin": 0.3}."""
+
+
+def flat(plain: Mapping[str, Any]) -> Flat:
+    """Every setting of a recipe's plain values; items of lists by their number, from 0."""
+    return dict(_flat(plain, ""))
+
+
+def differing(recipes: Sequence[Flat]) -> dict[str, tuple[Any, ...]]:
+    """Keys whose values are not the same in all, with the value of each; None where a recipe has none."""
+    keys = dict.fromkeys(key for recipe in recipes for key in recipe)
+    values = {key: tuple(recipe.get(key) for recipe in recipes) for key in keys}
+    return {key: each for key, each in values.items() if any(value != each[0] for value in each)}
+
+
+def _flat(value: Any, at: str) -> Iterator[tuple[str, Any]]:
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    if not items:
+        yield at, value
+    for key, inner in items:
+        yield from _flat(inner, f"{at}.{key}".lstrip("."))

@@ -1,0 +1,74 @@
+"""A run taken elsewhere: ONNX, a Hugging Face folder, TensorBoard's projector, a Parquet table."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nearfield.core.errors import RequestError, choose
+from nearfield.runs.events import Watcher, nobody
+from nearfield.runs.run import Run
+
+TARGETS = ("onnx", "huggingface", "projector", "parquet")
+"""What `export` writes."""
+
+_FILES = {"onnx": "model.onnx", "parquet": "space.parquet"}
+"""Names of what is one file, inside a folder that is given for it."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written where."""
+
+    to: str
+    path: Path
+    """The file, or the folder."""
+    facts: dict[str, Any]
+    """What the target's own function found, as values that JSON can hold."""
+
+
+def export(
+    run: str | Path, to: str, out: str | Path, watch: Watcher = nobody, *, licence: str | None = None
+) -> Exported:
+    """Writes the finished run in folder `run` in another form to `out`.
+
+    `to`: onnx (a file, checked against PyTorch before it is written), huggingface (a folder with a model
+    card), projector (a folder for TensorBoard), parquet (a table with vectors and map coordinates). `out`:
+    for onnx and parquet a file, or a folder for it. `licence`: of the weights, for the model card, such as
+    "cc-by-4.0".
+    Raises RequestError for an unknown target, a run that is not finished, a missing extra; WorkError where
+    the exported network does not give PyTorch's vectors.
+    """
+    if to not in TARGETS:
+        raise RequestError(f"--to {to!r} is not known. {choose(to, TARGETS)}")
+    if licence is not None and to != "huggingface":
+        raise RequestError(f"--licence goes into a model card; --to {to} has none. Leave it out.")
+    opened = Run.load(run)
+    made = _write(opened, to, _place(Path(out), to), watch, licence)
+    facts = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(made).items()}
+    return Exported(to, made.path, facts)
+
+
+def _write(run: Run, to: str, path: Path, watch: Watcher, licence: str | None) -> Any:
+    if to == "onnx":
+        from nearfield.space.export.onnx_model import export_onnx
+
+        return export_onnx(run, path, watch)
+    if to == "huggingface":
+        from nearfield.space.export.huggingface import export_huggingface
+
+        return export_huggingface(run, path, watch, licence)
+    if to == "projector":
+        from nearfield.space.export.projector import export_projector
+
+        return export_projector(run, path)
+    from nearfield.space.export.table import export_parquet
+
+    return export_parquet(run, path)
+
+
+def _place(out: Path, to: str) -> Path:
+    """The file that is meant: `out` itself where it ends as such a file does, else one inside it."""
+    usual = _FILES.get(to)
+    if usual is None or out.suffix == Path(usual).suffix:
+        return out
+    return out / usual

@@ -1,0 +1,157 @@
+"""Whether an exported network says what PyTorch says: the same windows through both."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from nearfield.core.errors import DataError, WorkError
+from nearfield.core.nouns import Vectors
+from nearfield.core.seeds import stream
+from nearfield.data.audio import decode, mix, resample
+from nearfield.data.decoding import square
+from nearfield.data.settings import DataSettings
+from nearfield.models.embedder import Embedder
+from nearfield.runs.run import Run
+
+COUNT = 8
+"""Windows compared."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of real clips where they can still be read, else of made-up sound."""
+
+    waves: Tensor
+    """(N, C, T), or (N, C, size, size) for pictures."""
+    real: bool
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far vectors of the same windows are from each other."""
+
+    windows: int
+    real: bool
+    """Whether the windows are the collection's own, and not made up."""
+    difference: float
+    """The largest absolute difference of one number."""
+    cosine: float
+    """The smallest cosine between a window's two vectors."""
+    largest: float
+    """The largest absolute number in PyTorch's vectors."""
+
+    def __str__(self) -> str:
+        source = "the collection" if self.real else "made-up sound"
+        return (
+            f"PyTorch and onnxruntime on {self.windows} windows of {source}: largest difference "
+            f"{self.difference:.1e}, smallest cosine {self.cosine:.7f}"
+        )
+
+
+def windows_to_compare(run: Run) -> Windows:
+    """Up to `COUNT` windows of the run's own clips, spread over the collection; made up if none is left."""
+    files = _files(run.folder.vectors)
+    shape = _shape(run)
+    found = []
+    for path, start in files:
+        try:
+            found.append(_window(Path(path), start, run, shape))
+        except DataError:
+            continue  # moved or changed since: what is left will do
+    if found:
+        return Windows(torch.from_numpy(np.stack(found)), real=True)
+    return Windows(_made_up(shape), real=False)
+
+
+def measure_parity(embedder: Embedder, model: bytes, windows: Windows, any_length: bool) -> Parity:
+    """The windows through `embedder` and through the ONNX `model`: one by one, together, and, where any
+    length goes in, cut to about half and joined to twice their length."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    batches = [windows.waves, windows.waves[:1]]
+    if any_length:
+        samples = windows.waves.shape[-1]
+        batches += [windows.waves[:3, :, : samples // 2 + 1], _doubled(windows.waves[:2])]
+    pairs = [(_by_torch(embedder, batch), _by_onnx(session, batch)) for batch in batches]
+    wanted, given = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    lengths = np.linalg.norm(wanted, axis=1) * np.linalg.norm(given, axis=1)
+    silent = ~(wanted.any(axis=1) | given.any(axis=1))  # no direction in either: nothing to compare
+    cosines = np.where(silent, 1.0, (wanted * given).sum(1) / np.maximum(lengths, 1e-12))
+    return Parity(
+        windows=len(wanted),
+        real=windows.real,
+        difference=float(np.abs(wanted - given).max()),
+        cosine=float(cosines.min()),
+        largest=float(np.abs(wanted).max()),
+    )
+
+
+def _by_torch(embedder: Embedder, batch: Tensor) -> Vectors:
+    device = next(embedder.parameters()).device
+    with torch.no_grad():
+        vectors: Vectors = embedder.eval()(batch.to(device)).cpu().numpy()
+    return vectors
+
+
+def _by_onnx(session: Any, batch: Tensor) -> Vectors:
+    name = session.get_inputs()[0].name
+    try:
+        vectors: Vectors = session.run(None, {name: batch.numpy()})[0]
+    except Exception as error:  # the runtime's errors have no common root
+        raise WorkError(
+            f"onnxruntime cannot run the exported network on {tuple(batch.shape)}: {error}. Please report it "
+            "with the run's recipe.yaml; `--to huggingface` keeps the run as it is."
+        ) from error
+    return vectors
+
+
+def _doubled(waves: Tensor) -> Tensor:
+    return torch.cat([waves, waves.flip(0)], dim=-1)
+
+
+def _files(vectors: Path) -> list[tuple[str, float]]:
+    """Path and start of some clips, evenly spread over the table that a measured run has."""
+    if not vectors.is_file():
+        return []
+    table = pq.read_table(vectors, columns=["path", "start"]).to_pylist()
+    rows = sorted({round(place) for place in np.linspace(0, len(table) - 1, COUNT)}) if table else []
+    return [(table[row]["path"], float(table[row]["start"])) for row in rows]
+
+
+def _shape(run: Run) -> tuple[int, ...]:
+    """Shape of one window: (C, T), or (C, size, size)."""
+    data: DataSettings = run.recipe.data
+    if run.recipe.feature.kind == "pixels":
+        return (data.image_channels, data.image_size, data.image_size)
+    return (run.folder.environment()["data"]["channels"], round(data.clip_seconds * data.sample_rate))
+
+
+def _window(path: Path, start: float, run: Run, shape: tuple[int, ...]) -> Vectors:
+    data = run.recipe.data
+    if run.recipe.feature.kind == "pixels":
+        return (square(path, data.image_size, data.image_channels) / np.float32(255)).astype(np.float32)
+    waves, rate = decode(path, start, data.clip_seconds)
+    wave = resample(mix(waves, data.channels), rate, data.sample_rate)[:, : shape[1]]
+    window = np.zeros(shape, np.float32)
+    window[:, : wave.shape[1]] = wave
+    return window
+
+
+def _made_up(shape: tuple[int, ...]) -> Tensor:
+    """Noise and tones of several levels; for pictures noise in 0..1."""
+    chance = stream(0, "parity")
+    noise = chance.standard_normal((COUNT, *shape)).astype(np.float32)
+    if len(shape) == 3:
+        return torch.from_numpy(1 / (1 + np.exp(-noise)))
+    moments = np.arange(shape[1], dtype=np.float32)
+    tones = np.sin(moments * np.linspace(0.01, 2.0, COUNT, dtype=np.float32)[:, None])[:, None]
+    levels = np.geomspace(0.001, 0.5, COUNT, dtype=np.float32)[:, None, None]
+    return torch.from_numpy((tones + 0.1 * noise) * levels)

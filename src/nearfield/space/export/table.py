@@ -1,0 +1,86 @@
+"""The space as one Parquet table, for pandas, Embedding Atlas, Renumics Spotlight and FiftyOne."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nearfield.core.errors import RequestError
+from nearfield.core.files import replacing
+from nearfield.core.nouns import Floats, Vectors
+from nearfield.runs.folder import Folder
+from nearfield.runs.run import Run
+
+TEXT = ("id", "path", "label", "group", "split")
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceTable:
+    """The clips of a measured run, and a vector for each."""
+
+    table: pd.DataFrame
+    """Columns id, path, start, seconds, label, tags, group, split."""
+    vectors: Vectors
+    """(N, D)"""
+
+
+@dataclass(frozen=True)
+class ParquetFile:
+    """What was written."""
+
+    path: Path
+    clips: int
+    size: int
+    explained: float
+    """Share of the vectors' variance that the two coordinates show."""
+
+
+def read_space(folder: Folder) -> SpaceTable:
+    """What a measured run keeps of its collection. Raises RequestError where it was not measured yet."""
+    if not folder.vectors.is_file():
+        raise RequestError(
+            f"{folder.path} has no vectors.parquet: its clips were not embedded yet. "
+            f"Measure the run: nearfield evaluate {folder.path}"
+        )
+    stored = pq.read_table(folder.vectors)
+    vectors = np.stack(stored["vector"].to_numpy()).astype(np.float32)
+    return SpaceTable(stored.drop_columns(["vector"]).to_pandas(), vectors)
+
+
+def export_parquet(run: Run, path: Path) -> ParquetFile:
+    """Writes id, path, start, seconds, label, tags, group, split, x, y and vector; whole or not at all.
+
+    x, y: the first two principal components, which any tool can draw at once. tags: list<string>, vector:
+    list<float>. Raises RequestError where the run has no vectors yet.
+    """
+    space = read_space(run.folder)
+    places, explained = principal_plane(space.vectors)
+    table = space.table
+    columns = {name: pa.array(table[name].astype(str), pa.string()) for name in TEXT}
+    columns["tags"] = pa.array([list(tags) for tags in table["tags"]], pa.list_(pa.string()))
+    numbers = {"start": table["start"], "seconds": table["seconds"], "x": places[:, 0], "y": places[:, 1]}
+    columns |= {name: pa.array(np.asarray(values, np.float64)) for name, values in numbers.items()}
+    columns["vector"] = pa.array(list(space.vectors), pa.list_(pa.float32()))
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)
+    clips, size = space.vectors.shape
+    return ParquetFile(path, clips, size, explained)
+
+
+def principal_plane(vectors: Vectors) -> tuple[Floats, float]:
+    """(N, D) to the first two principal components (N, 2), and the share of the variance that they hold.
+
+    Each component's largest weight is positive, so that the same vectors give the same picture anywhere.
+    """
+    from sklearn.decomposition import PCA
+
+    count = min(2, *vectors.shape)
+    plane = np.zeros((len(vectors), 2))
+    if len(vectors) < 2 or not vectors.std(axis=0).any():
+        return plane, 0.0
+    analysis = PCA(count, random_state=0).fit(vectors.astype(np.float64))
+    plane[:, :count] = analysis.transform(vectors.astype(np.float64))
+    return plane, float(analysis.explained_variance_ratio_.sum())
