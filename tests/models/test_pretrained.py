@@ -144,7 +144,7 @@ SMALL: dict[str, dict[str, Any]] = {
 LOADABLE = [
     kind
     for kind in kinds(BackboneSettings)
-    if kind not in ("linear_projection", "resnet34", "resnet50", "resnet101", "resnet152")
+    if kind not in ("linear_projection", "transformer", "resnet34", "resnet50", "resnet101", "resnet152")
 ]
 
 
