@@ -26,6 +26,10 @@ DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 MARKERS = ("o", "s", "^", "D")
 WIDTH = 6.4
 """Inches; all figures are as wide as the text."""
+NUMBERED = 40
+"""Classes up to which a map numbers them; more would hide it."""
+TITLE = 32
+"""Letters that fit over one panel of three."""
 MANY_POINTS = 6000
 """Beyond so many, a map's points are drawn as a picture, not one by one."""
 
@@ -109,7 +113,7 @@ def centroid_figure(facts: StudyFacts) -> str:
             )  # fmt: skip
             axes.set_aspect("equal")
             axes.invert_yaxis()
-            axes.set_title(f"{label(facts, each.arm.id)} · CV {plain(spread(each) or 0, 2)}")
+            axes.set_title(_two_lines(label(facts, each.arm.id), f"CV {plain(spread(each) or 0, 2)}"))
             _class_ticks(axes, names, left=position % 3 == 0, below=position + 3 >= len(arms))
         bar = figure.colorbar(drawn, ax=panels, shrink=0.7, aspect=30, pad=0.02)
         bar.outline.set_visible(False)
@@ -128,7 +132,7 @@ def map_figure(facts: StudyFacts, method: str) -> str:
         for axes, (each, found) in zip(_panels(figure, len(shown)), shown, strict=True):
             _one_map(axes, found, names, heavy)
             trust = plain(found.trustworthiness, 2)
-            axes.set_title(f"{label(facts, each.arm.id)} · trustworthiness {trust}")
+            axes.set_title(_two_lines(label(facts, each.arm.id), f"trustworthiness {trust}"))
 
     return _svg(draw, method, 0.1 + 1.95 * math.ceil(len(shown) / 3))
 
@@ -358,6 +362,12 @@ def _panels(figure: "Figure", count: int) -> list["Axes"]:
     return axes[:count]
 
 
+def _two_lines(name: str, figure: str) -> str:
+    """A title over one panel of three: on one line where there is room."""
+    joined = f"{name} · {figure}"
+    return joined if len(joined) <= TITLE else f"{name}\n{figure}"
+
+
 def _class_ticks(axes: "Axes", names: Sequence[str], left: bool, below: bool) -> None:
     places = [i + 0.5 for i in range(len(names))] if len(names) <= 20 else []
     words = list(names) if places else []
@@ -379,7 +389,7 @@ def _one_map(axes: "Axes", found: MapFacts, names: Sequence[str], heavy: bool) -
         look: Any = {"markerfacecolor": "none", "markeredgewidth": 0.6} if name in found.unseen else {}
         look = look or {"markeredgewidth": 0}
         axes.plot(x, y, marker, color=colour, markersize=2.2, alpha=0.7, rasterized=heavy, **look)
-        if len(names) <= 40:
+        if len(names) <= NUMBERED:
             middle = sorted(x)[len(x) // 2], sorted(y)[len(y) // 2]
             axes.annotate(str(position + 1), middle, ha="center", va="center", fontsize=7.5, weight="bold")
     axes.set_xticks([])

@@ -255,16 +255,19 @@ def _space(facts: StudyFacts) -> Iterator[Block]:
             figures.centroid_figure(facts),
         )
         yield tables.centroid_table(facts)
-    key = "; ".join(f"{position + 1} {name}" for position, name in enumerate(figures.map_classes(facts)))
+    names = figures.map_classes(facts)
+    numbered = names if len(names) <= figures.NUMBERED else ()
+    key = "; ".join(f"{position + 1} {name}" for position, name in enumerate(numbered))
     unseen = any(found.unseen for each in facts.arms for found in each.maps)
     for method in sorted(methods):
         yield Picture(
             method,
             f"{method.upper()} of the test clips of each arm's first finished seed. Trustworthiness is the "
-            "share of neighbours that the map keeps honest, 1 at most. The numbers stand for classes."
+            "share of neighbours that the map keeps honest, 1 at most."
+            + (" The numbers stand for classes." if key else " Colours and marks stand for classes.")
             + (" Hollow marks are classes of which training heard no clip." if unseen else ""),
             figures.map_figure(facts, method),
-            f"{key}.",
+            f"{key}." if key else "",
         )
 
 

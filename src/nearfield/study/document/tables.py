@@ -27,6 +27,8 @@ WORDS = {
 }
 """The fixed words of verdicts."""
 
+LISTED = 40
+"""Classes that a table lists; of more, the hardest."""
 COLUMNS = 3
 """Measures, or arms with ranges, that stand side by side on a printed page."""
 
@@ -223,11 +225,12 @@ def class_tables(facts: StudyFacts) -> Iterator[Table]:
     """F1 of every class under every arm: median over seeds and range; four arms a table at most."""
     arms = [each for each in facts.arms if each.classes]
     tables = math.ceil(len(arms) / (COLUMNS + 1))
+    total = len({found.name for each in arms for found in each.classes})
     for position in range(tables):
         group = arms[position * len(arms) // tables : (position + 1) * len(arms) // tables]
         cells = [{found.name: found for found in each.classes} for each in group]
         rows = []
-        for name in dict.fromkeys(found.name for each in group for found in each.classes):
+        for name in _listed(arms):
             support = next(found[name].support for found in cells if name in found)
             texts = (
                 f"{plain(f.f1, 2)} ({plain(f.f1_range[0], 2)}–{plain(f.f1_range[1], 2)})"
@@ -239,10 +242,21 @@ def class_tables(facts: StudyFacts) -> Iterator[Table]:
         yield Table(
             f"classes-{position + 1}",
             "F1 by class: median over seeds, and the range over seeds in brackets; support is test clips. "
-            "Described, not compared.",
+            + (f"The {LISTED} hardest of {total}; facts.json has all. " if total > LISTED else "")
+            + "Described, not compared.",
             ("class", "support", *(label(facts, each.arm.id) for each in group)),
             tuple(rows),
         )
+
+
+def _listed(arms: Sequence[ArmFacts]) -> list[str]:
+    """The classes that a table shows, in their order: all, or the hardest by their mean F1 over the arms."""
+    scores: dict[str, list[float]] = {}
+    for each in arms:
+        for found in each.classes:
+            scores.setdefault(found.name, []).append(found.f1)
+    hardest = sorted(scores, key=lambda name: sum(scores[name]) / len(scores[name]))[:LISTED]
+    return [name for name in scores if name in set(hardest)]
 
 
 def centroid_table(facts: StudyFacts) -> Table:
