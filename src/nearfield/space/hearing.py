@@ -1,0 +1,148 @@
+"""Clips to vectors as a stream, in bounded memory: threads decode ahead while the network reads."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, count, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from nearfield.core.errors import DataError
+from nearfield.core.machine import usable_cores
+from nearfield.core.nouns import Floats, Ints, Vectors
+from nearfield.data.decoding import square
+from nearfield.data.settings import DataSettings
+from nearfield.data.threads import in_order
+from nearfield.data.views import CHANNEL
+from nearfield.runs.embedding import BATCH, mean_by_clip
+from nearfield.runs.run import Run
+from nearfield.space.cutting import Piece, cut
+
+Windows = Literal["clip", "all"]
+"""`clip`: a vector for each clip, the mean of its windows; `all`: a vector for each window."""
+
+LONG = 120.0
+"""Seconds of sound from which a file is not decoded whole before it is read."""
+
+Heard = tuple[int, float, float, Vectors]
+"""A row of the table, seconds into its clip, seconds of sound, and the signal as the network wants it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Vectors of some rows of a table, and what is wrong with rows that have none."""
+
+    rows: Ints
+    """(W,) the row that each vector is of."""
+    starts: Floats
+    """(W,) seconds into the clip at which it begins."""
+    seconds: Floats
+    """(W,) how much of it was heard; 0 for pictures."""
+    vectors: Vectors
+    """(W, D) float32."""
+    faults: tuple[str, ...] = field(default=())
+
+
+def hear(run: Run, table: pd.DataFrame, windows: Windows) -> Part:
+    """Vectors of every row of a collection's table; a row whose file cannot be used is left out and said."""
+    faults: list[str] = []
+    signals = _pictures(table, run, faults) if _is_picture(run) else _sounds(table, run.recipe.data, faults)
+    heard = list(_embedded(run, signals))
+    rows = np.array([row for part in heard for row in part[0]], np.int64)
+    starts, seconds = (np.array([x for part in heard for x in part[at]], np.float64) for at in (1, 2))
+    size = run.embedder.size
+    vectors = torch.cat([part[3] for part in heard]) if heard else torch.empty(0, size)
+    if windows == "clip" and len(rows):
+        unique, place = np.unique(rows, return_inverse=True)
+        normalise = run.recipe.embedding.normalise
+        means = mean_by_clip(vectors, torch.from_numpy(place), len(unique), normalise)
+        lengths = table["seconds"].to_numpy(np.float64)[unique]
+        return Part(unique, np.zeros(len(unique)), lengths, means, tuple(faults))
+    return Part(rows, starts, seconds, vectors.numpy(), tuple(faults))
+
+
+def _is_picture(run: Run) -> bool:
+    return run.recipe.feature.kind == "pixels"
+
+
+def _embedded(
+    run: Run, signals: Iterable[Heard]
+) -> Iterator[tuple[list[int], list[float], list[float], Tensor]]:
+    """Rows, starts, seconds and vectors of each batch; the network runs in fp32 as `Run.encode` does."""
+    embedder, device = run.embedder.reader(), next(run.embedder.parameters()).device
+    signals = iter(signals)
+
+    def batch(_: int) -> tuple[list[Heard], Tensor]:
+        some = list(islice(signals, BATCH))
+        return some, torch.from_numpy(_together([signal for *_, signal in some], run))
+
+    with torch.no_grad():
+        for some, together in in_order(batch, count(), workers=1, ahead=3, name="hear"):
+            if not some:
+                return
+            picture = together.to(device)
+            if not _is_picture(run):
+                picture = embedder.feature(picture)
+            rows, starts, seconds, _ = zip(*some, strict=True)
+            yield list(rows), list(starts), list(seconds), embedder.embed_picture(picture).float().cpu()
+
+
+def _together(signals: Sequence[Vectors], run: Run) -> Vectors:
+    """Waves (C, up to T) as (B, C, T), zeros behind what is shorter; pictures as they are."""
+    if not signals or _is_picture(run):
+        return np.stack(signals) if signals else np.empty(0, np.float32)
+    length = round(run.recipe.data.clip_seconds * run.recipe.data.sample_rate)
+    out = np.zeros((len(signals), len(signals[0]), length), np.float32)
+    for place, signal in zip(out, signals, strict=True):
+        place[:, : signal.shape[1]] = signal
+    return out
+
+
+def _sounds(table: pd.DataFrame, settings: DataSettings, faults: list[str]) -> Iterator[Heard]:
+    """The windows of every row, file by file; short files by several threads, long ones as they stream."""
+
+    def work(own: pd.DataFrame) -> Iterable[Heard]:
+        heard = _file(own, settings, faults)
+        return heard if float(own["seconds"].sum()) > LONG else list(heard)
+
+    cores = usable_cores()
+    files = (own for _, own in table.sort_values("start", kind="stable").groupby("path", sort=False))
+    return chain.from_iterable(in_order(work, files, cores, 2 * BATCH, "decode"))
+
+
+def _file(own: pd.DataFrame, settings: DataSettings, faults: list[str]) -> Iterator[Heard]:
+    """The windows of the rows of one file. Where it breaks, the rows that were not whole are not heard."""
+    channels: list[Any] = list(own[CHANNEL]) if settings.channels == "views" else [None] * len(own)
+    pieces = [Piece(*piece) for piece in zip(own["start"], own["seconds"], channels, strict=True)]
+    rows, waiting, at = own.index.to_numpy(), list[Heard](), 0
+    try:
+        for window in cut(Path(str(own["path"].iloc[0])), pieces, settings):
+            if window.piece != at or len(waiting) > BATCH:
+                yield from waiting
+                waiting, at = [], window.piece
+            heard = window.wave.shape[1] / settings.sample_rate
+            waiting.append((int(rows[window.piece]), window.start, heard, window.wave))
+    except DataError as fault:
+        faults.append(str(fault))
+        return
+    yield from waiting
+
+
+def _pictures(table: pd.DataFrame, run: Run, faults: list[str]) -> Iterator[Heard]:
+    settings = run.recipe.data
+
+    def work(item: tuple[int, str]) -> list[Heard]:
+        try:
+            pixels = square(Path(item[1]), settings.image_size, settings.image_channels)
+        except DataError as fault:
+            faults.append(str(fault))
+            return []
+        return [(item[0], 0.0, 0.0, pixels.astype(np.float32) / np.float32(255))]
+
+    items = zip(table.index.to_numpy().tolist(), table["path"], strict=True)
+    read: Callable[[tuple[int, str]], list[Heard]] = work
+    return chain.from_iterable(in_order(read, items, usable_cores(), 2 * BATCH, "decode"))

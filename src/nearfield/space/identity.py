@@ -1,0 +1,100 @@
+"""The identity of a space: two vectors may be compared only where everything that made them is the same."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from torch import Tensor
+
+from nearfield.core.errors import RequestError
+from nearfield.runs.run import Run, without_weights
+
+WINDOWS = "end to end, the last one flush with the clip's end; mean of their vectors"
+"""How a clip longer than a window is heard. To be changed when the rule is."""
+
+KEY = b"nearfield.identity"
+"""Where the schema of an Arrow or Parquet table holds the identity of its vectors."""
+
+_FRONT = ("sample_rate", "clip_seconds", "channels", "image_size", "image_channels", "trim_db")
+_EMBEDDING = ("size", "normalise", "pooling")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What made a space, as sha256 of each part and of all together."""
+
+    run: str
+    """Name of the run, for people; another name is no other identity."""
+    parts: Mapping[str, str]
+    """sha256 by part: weights, front end, normalisation, embedding."""
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """The identity of every vector that `run` makes."""
+        recipe = without_weights(run.recipe).plain()
+        front = {name: recipe["data"].get(name) for name in _FRONT}
+        parts = {
+            "weights": _of_tensors(run.embedder.state_dict(), recipe["backbone"]),
+            "front end": _of_plain({"data": front, "feature": recipe["feature"], "windows": WINDOWS}),
+            "normalisation": _of_plain(recipe["normalise"]),
+            "embedding": _of_plain({name: recipe["embedding"].get(name) for name in _EMBEDDING}),
+        }
+        return cls(run.folder.path.resolve().name, parts)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """What `plain` gave."""
+        return cls(str(plain["run"]), {str(name): str(value) for name, value in plain["parts"].items()})
+
+    @property
+    def digest(self) -> str:
+        """sha256 over all parts, hexadecimal."""
+        return _of_plain(dict(self.parts))
+
+    def __str__(self) -> str:
+        return f"{self.run} ({self.digest[:12]})"
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {"run": self.run, "digest": self.digest, "parts": dict(self.parts)}
+
+    def check(self, other: "Identity", what: str, where: str) -> None:
+        """Raises RequestError, naming both, where `other`, the identity of `what`, is not that of `where`."""
+        if self.digest == other.digest:
+            return
+        names = sorted({*self.parts, *other.parts})
+        unlike = [name for name in names if self.parts.get(name) != other.parts.get(name)]
+        raise RequestError(
+            f"{what} belongs to the space of {other}, and {where} to that of {self}: distances between them "
+            f"mean nothing. What differs: {', '.join(unlike)}. Use the run of one for both, or index again."
+        )
+
+
+def to_metadata(identity: Identity) -> dict[bytes, bytes]:
+    """Metadata of an Arrow schema."""
+    return {KEY: json.dumps(identity.plain()).encode()}
+
+
+def from_metadata(metadata: Mapping[bytes, bytes] | None, what: str) -> Identity:
+    """The identity that a schema holds. Raises RequestError where `what` has none."""
+    if not metadata or KEY not in metadata:
+        raise RequestError(
+            f"{what} does not say which space its vectors belong to. Make it again by `nearfield embed`."
+        )
+    return Identity.from_plain(json.loads(metadata[KEY]))
+
+
+def _of_tensors(tensors: Mapping[str, Tensor], backbone: Mapping[str, Any]) -> str:
+    """sha256 over names, shapes and bytes, and over what a network does beside its weights."""
+    total = hashlib.sha256(_of_plain(dict(backbone)).encode())
+    for name in sorted(tensors):
+        array = tensors[name].detach().cpu().contiguous().numpy()
+        total.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def _of_plain(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,242 @@
+"""Making the next state of a space: what is new is embedded, what is known taken over, the rest dropped.
+
+A state is written beside the one before and comes into force when space.json is replaced; a kill at any
+moment leaves the state before, and work done so far in the folder `work`.
+"""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from nearfield.core.files import sweep
+from nearfield.core.nouns import Floats, Ints, Vectors
+from nearfield.data.collection import Collection
+from nearfield.data.locks import locked
+from nearfield.runs.events import Stage, Watcher
+from nearfield.runs.run import Run
+from nearfield.space.arrays import mapped, write_stream
+from nearfield.space.columns import base_table, of_part
+from nearfield.space.generation import Generation, gathered, unit_rows, write_generation
+from nearfield.space.hearing import Part, Windows
+from nearfield.space.identity import Identity
+from nearfield.space.parts import Parts
+from nearfield.space.rows import Rows
+from nearfield.space.spacefile import NAME, SpaceFile, facts_of
+from nearfield.space.vectorfile import digests_of, no_vectors
+
+ENCODER, GENERATIONS, WORK = "encoder", "generations", "work"
+"""Folders of a space: the run that hears queries, the generations, and what is being made."""
+MADE = "made.npy"
+"""In the work folder: the vectors that this update makes."""
+
+_ENCODER_FILES = (
+    "environment.json",
+    "weights.safetensors",
+    "model.safetensors",
+    "head.safetensors",
+    "recipe.yaml",
+)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What an update found, in clips."""
+
+    added: int
+    changed: int
+    """The same name, other contents."""
+    dropped: int
+    kept: int
+    left_out: int
+    """Files that could not be used."""
+    embedded: int
+    """Vectors that were made; all others were taken over."""
+
+    def plain(self) -> dict[str, int]:
+        """The fields by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class State:
+    """A state of a space that is in force."""
+
+    file: SpaceFile
+    generation: Generation
+    rows: Rows
+
+    @classmethod
+    def read(cls, folder: Path) -> "State":
+        """The present one; raises as `SpaceFile.read` and `check_sizes`."""
+        file = SpaceFile.read(folder)
+        file.check_sizes(folder)
+        own = generation_folder(folder, file.version)
+        return cls(file, Generation(own), Rows(own))
+
+
+@dataclass(frozen=True)
+class Order:
+    """Where each row of the next state comes from; all (N,)."""
+
+    clips: Ints
+    """The row of the collection's table."""
+    offsets: Floats
+    """Seconds into the clip."""
+    seconds: Floats
+    vectors: Ints
+    """Counted through the vectors of the state before, then those made now."""
+
+    @classmethod
+    def joined(cls, some: Iterable["Order"]) -> "Order":
+        """In the order of clips, and of time within each."""
+        listed = list(some)
+        clips, offsets, seconds, vectors = (
+            np.concatenate([getattr(order, name) for order in listed])
+            for name in ("clips", "offsets", "seconds", "vectors")
+        )
+        place = np.lexsort((offsets, clips))
+        return cls(clips[place], offsets[place], seconds[place], vectors[place])
+
+
+def generation_folder(folder: Path, version: int) -> Path:
+    """Where all that belongs to one state lies."""
+    return folder / GENERATIONS / f"{version:06d}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be indexed, by which run, and where."""
+
+    folder: Path
+    run: Run
+    collection: Collection
+    data: str
+    """The data as the user named them."""
+    windows: Windows
+    watch: Watcher
+
+
+def index(job: Job) -> Changes:
+    """Brings the space in the job's folder to what its collection holds, or makes one there.
+
+    Raises DataError where nothing can be embedded, or the present state is damaged.
+    """
+    with locked(job.folder / "lock"):
+        before = State.read(job.folder) if (job.folder / NAME).is_file() else None
+        if before is None:
+            _keep_encoder(job)
+        digests = digests_of(job.collection, job.watch)
+        base = base_table(job.collection.table, digests)
+        known = _known(base, before)
+        fresh = np.setdiff1d(np.arange(len(base)), known.clips)
+        parts = Parts(job.folder / WORK, job.run, job.windows, job.watch)
+        made = _make(parts, job.collection, digests, fresh, 0 if before is None else before.file.count)
+        order = Order.joined([known, made])
+        if not len(order.clips):
+            raise no_vectors(job.collection)
+        every = Part(order.clips, order.offsets, order.seconds, np.empty((0, 0), np.float32))
+        rows = of_part(base, every, job.windows)
+        changes = _changes(rows, before, len(made.clips), parts.faults)
+        if before is None or not before.rows.same(rows):
+            _publish(job, order, rows, before)
+        parts.clear()
+        return changes
+
+
+def _known(base: pa.Table, before: State | None) -> Order:
+    """The rows of the state before that belong to clips which are there now, unchanged."""
+    none = np.empty(0, np.int64)
+    if before is None:
+        return Order(none, np.empty(0), np.empty(0), none)
+    old = before.rows.read(["source", "clip", "offset", "seconds"]).to_pandas()
+    old["vector"] = np.arange(len(old))
+    first = old.drop_duplicates("source")[["source", "clip"]]  # one file twice: its vectors once
+    old = old.merge(first, on=["source", "clip"])
+    new = base.select(["source"]).to_pandas()
+    new["row"] = np.arange(len(new))
+    found = new.merge(old, on="source")
+    return Order(
+        found["row"].to_numpy(np.int64),
+        found["offset"].to_numpy(np.float64),
+        found["seconds"].to_numpy(np.float64),
+        found["vector"].to_numpy(np.int64),
+    )
+
+
+def _make(parts: Parts, collection: Collection, digests: list[str], fresh: Ints, first: int) -> Order:
+    """Embeds some rows of a collection; their vectors go into one file of the work folder."""
+    table = collection.table.iloc[fresh].reset_index(drop=True)
+    kept: list[Part] = []
+
+    def blocks() -> Iterable[Vectors]:
+        for part in parts.each(table, [digests[row] for row in fresh]):
+            kept.append(Part(fresh[part.rows], part.starts, part.seconds, part.vectors[:0], part.faults))
+            yield unit_rows(part.vectors)  # once only: again it could move them by a rounding
+
+    count = write_stream(parts.folder / MADE, blocks(), parts.run.embedder.size)
+    if not kept:
+        none = np.empty(0, np.int64)
+        return Order(none, np.empty(0), np.empty(0), none)
+    rows, starts, seconds = (
+        np.concatenate([getattr(p, n) for p in kept]) for n in ("rows", "starts", "seconds")
+    )
+    return Order(rows, starts, seconds, np.arange(first, first + count))
+
+
+def _changes(rows: pa.Table, before: State | None, embedded: int, faults: int) -> Changes:
+    now = dict(zip(rows["clip"].to_pylist(), rows["source"].to_pylist(), strict=True))
+    if before is None:
+        return Changes(len(now), 0, 0, 0, faults, embedded)
+    old = before.rows.read(["clip", "source"])
+    then = dict(zip(old["clip"].to_pylist(), old["source"].to_pylist(), strict=True))
+    both = now.keys() & then.keys()
+    kept = sum(now[clip] == then[clip] for clip in both)
+    return Changes(len(now) - len(both), len(both) - kept, len(then) - len(both), kept, faults, embedded)
+
+
+def _publish(job: Job, order: Order, rows: pa.Table, before: State | None) -> None:
+    """Writes the next state and puts it into force."""
+    folder, size = job.folder, job.run.embedder.size
+    version = 1 if before is None else before.file.version + 1
+    target = generation_folder(folder, version)
+    shutil.rmtree(target, ignore_errors=True)  # left by a kill before space.json was replaced
+    job.watch(Stage("index", 0, 1))
+    stores = [np.empty((0, size), np.float32) if before is None else before.generation.vectors]
+    stores.append(mapped(folder / WORK / MADE))
+    write_generation(target, gathered(stores, order.vectors), size, rows)
+    Rows.write(target, rows)
+    files = [file for own in (target, folder / ENCODER) for file in sorted(own.rglob("*")) if file.is_file()]
+    SpaceFile(
+        version=version,
+        identity=Identity.of(job.run).plain() if before is None else before.file.identity,
+        run=str(job.run.folder.path) if before is None else before.file.run,
+        data=job.data,
+        windows=job.windows,
+        count=len(rows),
+        size=size,
+        files=facts_of(folder, files),
+    ).write(folder)
+    job.watch(Stage("index", 1, 1))
+    _tidy(folder, version)
+
+
+def _tidy(folder: Path, version: int) -> None:
+    """Removes all generations but the last two: a reader may still be opening the one before."""
+    for old in (folder / GENERATIONS).iterdir():
+        if old.name < f"{version - 1:06d}":
+            shutil.rmtree(old, ignore_errors=True)
+    sweep(folder)
+
+
+def _keep_encoder(job: Job) -> None:
+    """Copies what is needed to hear queries, so that a space can be taken elsewhere without its run."""
+    target = job.folder / ENCODER
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name in _ENCODER_FILES:
+        if (job.run.folder.path / name).is_file():
+            shutil.copyfile(job.run.folder.path / name, target / name)

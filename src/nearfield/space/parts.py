@@ -1,0 +1,119 @@
+"""Vectors made part by part and kept on disk, so that work that was stopped goes on where it was.
+
+A part's file bears the name of what is in it: rows, windows and identity. One that is there is right.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nearfield.core.files import replacing
+from nearfield.core.nouns import Ints
+from nearfield.runs.events import Note, Stage, Watcher
+from nearfield.runs.run import Run
+from nearfield.space.hearing import Part, Windows, hear
+from nearfield.space.identity import Identity
+
+SECONDS, CLIPS = 1800.0, 2048
+"""How much is lost at most when the work is killed: so much sound, or so many clips."""
+
+_FAULTS = b"nearfield.faults"
+_SHOWN = 10
+
+
+class Parts:
+    """The parts of one collection's vectors in a work folder."""
+
+    def __init__(self, folder: Path, run: Run, windows: Windows, watch: Watcher) -> None:
+        self.folder, self.run, self.windows, self.watch = folder, run, windows, watch
+        self._identity = Identity.of(run)
+        self.faults = 0
+        """Files that could not be used so far; the first ten were told to the watcher."""
+
+    def each(self, table: pd.DataFrame, digests: Sequence[str]) -> Iterator[Part]:
+        """The vectors of a table's rows, part after part; `digests` say what each row's file holds."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        clock, fresh, done = time.perf_counter(), 0.0, 0
+        contents = np.array(digests, dtype=object)
+        for rows in portions(table):
+            path = self.folder / f"{self._name(table, rows, contents)}.parquet"
+            if not path.is_file():
+                part = hear(self.run, table.iloc[rows].reset_index(drop=True), self.windows)
+                fresh += float(table["seconds"].iloc[rows].sum())
+                _write(path, part)
+            part = _read(path)
+            self._note(part)
+            done += len(rows)
+            speed = fresh / 3600 / max(1e-9, time.perf_counter() - clock)
+            self.watch(Stage("embed", done, len(table), {"hours_per_second": speed}))
+            yield Part(rows[part.rows], part.starts, part.seconds, part.vectors, part.faults)
+
+    def clear(self) -> None:
+        """Removes the work folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _name(self, table: pd.DataFrame, rows: Ints, digests: np.ndarray) -> str:
+        lines = [self._identity.digest, self.windows]
+        columns = ["start", "seconds", *(["channel"] if "channel" in table else [])]
+        pieces = table[columns].iloc[rows].itertuples(index=False)
+        lines += [f"{digest} {tuple(piece)}" for digest, piece in zip(digests[rows], pieces, strict=True)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+    def _note(self, part: Part) -> None:
+        for fault in part.faults:
+            self.faults += 1
+            if self.faults <= _SHOWN:
+                self.watch(Note(f"left out: {fault}", is_warning=True))
+
+
+def portions(table: pd.DataFrame) -> Iterator[Ints]:
+    """Row numbers of files that are embedded together, in the table's order; a file is never parted."""
+    groups = pd.factorize(table["path"])[0]
+    order = np.argsort(groups, kind="stable")
+    lengths = table["seconds"].to_numpy(np.float64)[order]
+    ends = np.flatnonzero(np.diff(groups[order], append=-1))
+    first, seconds, begun = 0, 0.0, 0
+    for end in ends.tolist():
+        seconds += float(lengths[begun : end + 1].sum())
+        begun = end + 1
+        if seconds >= SECONDS or end + 1 - first >= CLIPS or end == ends[-1]:
+            yield order[first : end + 1].astype(np.int64)
+            first, seconds = end + 1, 0.0
+
+
+def _write(path: Path, part: Part) -> None:
+    columns = {
+        "row": pa.array(part.rows),
+        "start": pa.array(part.starts),
+        "seconds": pa.array(part.seconds),
+        "vector": vector_column(part.vectors),
+    }
+    metadata = {_FAULTS: json.dumps(part.faults).encode()}
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(columns).replace_schema_metadata(metadata), temporary)
+
+
+def _read(path: Path) -> Part:
+    table = pq.read_table(path)
+    vectors = table["vector"].combine_chunks()
+    return Part(
+        rows=table["row"].to_numpy(),
+        starts=table["start"].to_numpy(),
+        seconds=table["seconds"].to_numpy(),
+        vectors=vectors.flatten().to_numpy().reshape(len(table), vectors.type.list_size),
+        faults=tuple(json.loads(table.schema.metadata[_FAULTS])),
+    )
+
+
+def vector_column(vectors: np.ndarray) -> pa.Array:
+    """(N, D) as a column of lists of D float32."""
+    flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])

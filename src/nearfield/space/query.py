@@ -1,0 +1,71 @@
+"""From what a user points at to one direction on the sphere: sounds, spans, clips, vectors, or several."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nearfield.core.errors import DataError, RequestError
+from nearfield.core.nouns import Vectors
+from nearfield.runs.run import Run
+from nearfield.space.generation import unit_rows
+from nearfield.space.hearing import hear
+
+Span = tuple[str | Path, float, float]
+"""A file, where in it to begin, and how long, in seconds."""
+
+Example = str | Path | Span | npt.NDArray[Any]
+"""A sound file, a span of one, the id of a clip of the space, or a vector (D,)."""
+
+
+def span_of(example: Example) -> Span | None:
+    """The piece of a file that an example names, where it names one."""
+    if isinstance(example, tuple):
+        if len(example) != 3 or min(float(example[1]), float(example[2])) < 0:
+            raise RequestError(f"A span is (file, start, seconds), from 0 on. Given: {example!r}.")
+        return example
+    if isinstance(example, Path) or (isinstance(example, str) and Path(example).is_file()):
+        return example, 0.0, 0.0
+    return None
+
+
+def hear_span(run: Run, span: Span) -> Vectors:
+    """(D,) the vector of a piece of a file, as indexing makes it. Raises DataError for what is no sound."""
+    path, start, seconds = span
+    rows = {"path": [str(path)], "start": [float(start)], "seconds": [float(seconds)], "channel": [0]}
+    part = hear(run, pd.DataFrame(rows), "clip")
+    if not len(part.rows):
+        raise DataError("\n".join(part.faults))
+    vector: Vectors = part.vectors[0]
+    return vector
+
+
+def given_vector(example: npt.NDArray[Any], size: int) -> Vectors:
+    """(D,) a vector that was given. Raises RequestError where it is none of this space."""
+    vector = np.asarray(example, np.float32)
+    if vector.shape != (size,) or not np.isfinite(vector).all():
+        raise RequestError(
+            f"A query vector is {size} finite numbers in this space. Given: shape {vector.shape}. "
+            "Encode the sound by the run that the space was made with."
+        )
+    return vector
+
+
+def direction(plus: Sequence[Vectors], minus: Sequence[Vectors]) -> Vectors:
+    """(D,) the mean of some unit vectors less the mean of others, of unit length.
+
+    Raises RequestError where nothing is left of them.
+    """
+    total = np.zeros_like(np.asarray((*plus, *minus)[0], np.float64))
+    for sign, some in ((1.0, plus), (-1.0, minus)):
+        if len(some):
+            total += sign * unit_rows(np.stack(some)).astype(np.float64).mean(axis=0)
+    length = float(np.linalg.norm(total))
+    if length < 1e-6:
+        raise RequestError(
+            "The examples cancel each other out: no direction is left to search in. Take one of them away."
+        )
+    return (total / length).astype(np.float32)

@@ -1,0 +1,105 @@
+"""What is known of each vector, in a LanceDB table: filters, and single rows by their number."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from nearfield.core.errors import DataError, RequestError, choose
+from nearfield.core.nouns import Bools
+
+TABLE = "rows"
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+POSITION = "position"
+"""The column with each row's number, which is that of its vector."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The table in one generation's folder."""
+
+    folder: Path
+
+    @classmethod
+    def write(cls, folder: Path, table: pa.Table) -> "Rows":
+        """Writes the rows of a generation, in the order of its vectors."""
+        positions = pa.array(np.arange(len(table)))
+        connect(folder).create_table(TABLE, table.append_column(POSITION, positions), mode="overwrite")
+        return cls(folder)
+
+    @cached_property
+    def table(self) -> Any:
+        """The open table. Raises DataError where it cannot be opened."""
+        try:
+            return connect(self.folder).open_table(TABLE)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise DataError(f"{TABLE}.lance cannot be opened: {_first(error)}") from None
+
+    @property
+    def names(self) -> list[str]:
+        """Columns that a filter can name."""
+        return [name for name in self.table.schema.names if name != POSITION]
+
+    def __len__(self) -> int:
+        return int(self.table.count_rows())
+
+    def take(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+        """Rows by number, in the order given."""
+        wanted = [int(position) for position in positions]
+        found = self.table.take_offsets(sorted(set(wanted))).to_arrow().to_pylist() if wanted else []
+        by_position = {row.pop(POSITION): row for row in found}
+        return [by_position[position] for position in wanted]
+
+    def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
+        """Columns (all where none are named) of the rows that `where` lets through, in the order of vectors.
+
+        `where` is a condition as SQL has it, such as "label = 'rain' AND array_has(tags, 'wet')". Raises
+        RequestError naming the columns where it cannot be understood.
+        """
+        if where is not None and ";" in _QUOTED.sub("", where):
+            raise self._refusal(where, ValueError("a condition has no semicolon."))
+        wanted = list(columns) if columns is not None else self.names
+        query = self.table.search().select([*wanted, POSITION])
+        try:
+            found = (query.where(where) if where is not None else query).to_arrow()
+        except (ValueError, RuntimeError, TypeError, OSError) as error:
+            raise self._refusal(where or "", error) from None
+        return found.sort_by(POSITION)
+
+    def same(self, table: pa.Table) -> bool:
+        """Whether these are the rows of `table`: then their vectors are the same too."""
+        return bool(self.read().drop_columns([POSITION]).equals(table))
+
+    def allowed(self, where: str) -> Bools:
+        """(N,) which rows `where` lets through."""
+        mask = np.zeros(len(self), np.bool_)
+        mask[self.read([], where)[POSITION].to_numpy()] = True
+        return mask
+
+    def _refusal(self, where: str, error: Exception) -> RequestError:
+        text = _first(error)
+        unknown = text.partition("No field named ")[2].partition(". ")[0].strip("\"'. ")
+        hint = choose(unknown, self.names) if unknown else f"Columns: {', '.join(self.names)}."
+        return RequestError(
+            f"where: {where!r} cannot be used: {text} {hint} "
+            "Write a condition such as label = 'rain' or array_has(tags, 'wet')."
+        )
+
+
+def connect(folder: Path) -> Any:
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it would greet every new table with a warning
+    import lancedb  # not before it is needed: a space opens without it
+
+    return lancedb.connect(folder)
+
+
+def _first(error: Exception) -> str:
+    """What a library said, in one line, without its own place in its source."""
+    text = " ".join(str(error).split())
+    return text.removeprefix("Invalid input, ").partition(", /")[0].partition(", rust/")[0].rstrip(".") + "."

@@ -1,0 +1,209 @@
+"""`Space`: a collection's vectors, searched by sound.
+
+space.json   which files are in force, and whose vectors they hold
+encoder/     the run that made the vectors, and hears queries
+generations/ the vectors, what search needs, and what is known of each: a folder for each state
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from nearfield.core.errors import DataError, RequestError, choose
+from nearfield.core.nouns import Ints, Vectors
+from nearfield.data.collection import Collection
+from nearfield.runs.events import Stage, Watcher, nobody
+from nearfield.runs.run import Run
+from nearfield.space.generation import GROUPINGS, Grouping
+from nearfield.space.hearing import Windows
+from nearfield.space.identity import Identity
+from nearfield.space.indexing import ENCODER, Changes, Job, State, index
+from nearfield.space.query import Example, direction, given_vector, hear_span, span_of
+from nearfield.space.spacefile import Approximate, damaged
+from nearfield.space.vectorfile import collection_for
+
+if TYPE_CHECKING:
+    from nearfield.space.answers import Answer
+
+
+class Space:
+    """An open space. What it reads stays as it is when another process updates it; `reload` shows the new."""
+
+    def __init__(self, folder: Path, state: State) -> None:
+        """`open` and `create` make one."""
+        self.folder, self.state = folder, state
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Space":
+        """Opens a space at once: vectors are mapped and read as they are needed.
+
+        Raises RequestError where there is none, DataError, with the command that makes it again, where it is
+        damaged.
+        """
+        folder = Path(path)
+        return cls(folder, State.read(folder))
+
+    @classmethod
+    def create(
+        cls,
+        run: Run,
+        data: str | Collection,
+        out: str | Path,
+        watch: Watcher = nobody,
+        windows: Windows = "clip",
+    ) -> "Space":
+        """Embeds all of `data` and makes a space of it in the folder `out`.
+
+        `windows`: a vector for each clip (`clip`), or for each window of a clip (`all`). In bounded memory;
+        work that was stopped goes on with the same call. Files that cannot be used are left out and told.
+        Raises RequestError where there is a space already or the run does not fit the data, DataError where
+        no clip can be used.
+        """
+        folder = Path(out)
+        if (folder / "space.json").is_file():
+            raise RequestError(
+                f"{folder} already holds a space. Bring it up to date by --update, or choose another --out."
+            )
+        collection = collection_for(run, data, watch)
+        index(Job(folder, run, collection, _named(data), windows, watch))
+        return cls.open(folder)
+
+    def update(
+        self, data: str | Collection | None = None, watch: Watcher = nobody, run: Run | None = None
+    ) -> Changes:
+        """Brings the space up to `data` (what it was made of, where none is given): new clips are embedded,
+        vanished ones dropped, changed ones done again; nothing else is touched.
+
+        A file is known by its contents: one that was moved is not embedded again. Raises RequestError where
+        `run` is given and is not the one that made this space.
+        """
+        if run is not None:
+            self.identity.check(Identity.of(run), str(run.folder.path), str(self.folder))
+        given = self.state.file.data if data is None else data
+        collection = collection_for(self.run, given, watch)
+        changes = index(Job(self.folder, self.run, collection, _named(given), self.state.file.windows, watch))
+        self.state = State.read(self.folder)
+        return changes
+
+    def reload(self) -> None:
+        """Goes over to the state that is in force now."""
+        self.state = State.read(self.folder)
+
+    def __len__(self) -> int:
+        return self.state.file.count
+
+    @property
+    def identity(self) -> Identity:
+        """Whose vectors these are."""
+        return Identity.from_plain(self.state.file.identity)
+
+    @property
+    def vectors(self) -> Vectors:
+        """(N, D) float32 of unit length, mapped into memory."""
+        return self.state.generation.vectors
+
+    @property
+    def approximate(self) -> Approximate | None:
+        """The approximate index and its measured recall, where one is built."""
+        return self.state.file.approximate
+
+    @cached_property
+    def run(self) -> Run:
+        """The run that made the vectors. Raises DataError where its copy in the space is not that run."""
+        run = Run.load(self.folder / ENCODER)
+        if Identity.of(run).digest != self.identity.digest:
+            raise damaged(self.folder, f"the run in {ENCODER} is not {self.identity}", self.state.file)
+        return run
+
+    def rows(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
+        """What is known of the vectors, in their order, with the column `position`; see `Rows.read`."""
+        return self.state.rows.read(columns, where)
+
+    def positions(self, clip: str) -> Ints:
+        """The rows of one clip, or of one window, by its id. Raises RequestError where there is none."""
+        quoted = clip.replace("'", "''")
+        found = self.rows(["id"], f"clip = '{quoted}' OR id = '{quoted}'")
+        if not len(found):
+            raise RequestError(f"{clip!r} is neither a sound file nor the id of a clip in {self.folder}.")
+        positions: Ints = found["position"].to_numpy()
+        return positions
+
+    def encode(self, example: Example) -> Vectors:
+        """(D,) the unit vector of a file, a span of one, a clip of this space by id, or of a vector."""
+        return direction([self._example(example)[0]], [])
+
+    def search(
+        self,
+        query: Example | None = None,
+        top: int = 10,
+        where: str | None = None,
+        diverse: Grouping | None = None,
+        plus: Sequence[Example] = (),
+        minus: Sequence[Example] = (),
+    ) -> "list[Answer]":
+        """The `top` nearest to a query, the nearest first; of equals the first in the table.
+
+        An example is a sound file, a span of one (file, start, seconds), the id of a clip, or a vector (D,).
+        `plus` are further ones to be near to, `minus` to be far from: the mean of one side less that of the
+        other, on the sphere. `where` is a condition on columns as SQL has it; `diverse` gives one answer a
+        group or recording. Clips that are themselves examples are not answers. Exact, but for spaces of
+        `APPROXIMATE_FROM` and more whose approximate index is built. Raises RequestError for what cannot be
+        asked, DataError for sounds that cannot be read.
+        """
+        if top < 1:
+            raise RequestError(f"top: at least 1. Given: {top}.")
+        if diverse is not None and diverse not in GROUPINGS:
+            raise RequestError(f"diverse: unknown {diverse!r}. {choose(diverse, GROUPINGS)}")
+        from nearfield.space.answers import Aim, Wish, answer  # with the search's compiler
+
+        examples = [*plus] if query is None else [query, *plus]
+        if not examples and not minus:
+            raise RequestError("A search needs a query: a sound file, a span, the id of a clip, or a vector.")
+        near, far = [self._example(each) for each in examples], [self._example(each) for each in minus]
+        vector = direction([vector for vector, _ in near], [vector for vector, _ in far])
+        own = np.concatenate([rows for _, rows in (*near, *far)])
+        return answer(self.state, Aim(vector, own), Wish(top, where, diverse))
+
+    def build_approximate(self, watch: Watcher = nobody) -> Approximate:
+        """Builds LanceDB's approximate index, measures its recall, and stores both. An update drops it."""
+        from nearfield.space.approximate import build
+
+        watch(Stage("approximate index", 0, 1))
+        facts = build(self.state.generation.folder, self.state.generation.nearest)
+        file = self.state.file.model_copy(update={"approximate": facts})
+        file.write(self.folder)
+        self.state = replace(self.state, file=file)
+        watch(Stage("approximate index", 1, 1))
+        return facts
+
+    def verify(self) -> None:
+        """Reads every file of the space. Raises DataError, with the command that makes it again, where one is
+        not what was written."""
+        self.state.file.check_contents(self.folder)
+        try:
+            count = len(self.state.rows)
+        except DataError as error:
+            raise damaged(self.folder, str(error), self.state.file) from None
+        if count != len(self):
+            raise damaged(
+                self.folder, f"rows.lance has {count:,} rows instead of {len(self):,}", self.state.file
+            )
+
+    def _example(self, example: Example) -> tuple[Vectors, Ints]:
+        """(D,) the vector of an example, and the rows that it is of."""
+        span = span_of(example)
+        if span is not None:
+            return hear_span(self.run, span), np.empty(0, np.int64)
+        if isinstance(example, str):
+            rows = self.positions(example)
+            return self.vectors[rows].astype(np.float64).mean(axis=0).astype(np.float32), rows
+        return given_vector(np.asarray(example), self.state.file.size), np.empty(0, np.int64)
+
+
+def _named(data: str | Collection) -> str:
+    return data if isinstance(data, str) else data.name

@@ -1,0 +1,125 @@
+"""space.json: which files make up the present state of a space. Replacing it, whole, is what an update is."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from nearfield.core.errors import DataError, RequestError
+from nearfield.core.files import digest, write_text
+from nearfield.core.settings import Settings
+from nearfield.space.hearing import Windows
+
+NAME = "space.json"
+FORMAT = 1
+
+
+class FileFacts(Settings):
+    """What a file must be."""
+
+    bytes: int
+    sha256: str
+
+
+class Approximate(Settings):
+    """An approximate index that was built, and how well it finds what is there."""
+
+    nprobes: int
+    """Parts of the index that a search looks into."""
+    refine: int
+    """Times as many rows as asked for are compared by their full vectors."""
+    recall: float
+    """Measured share of the ten nearest that it finds."""
+    queries: int
+    """Rows of the space that it was measured with."""
+
+
+class SpaceFile(Settings):
+    """The contents of space.json."""
+
+    format: int = FORMAT
+    version: int
+    """Counts the states of this space from 1."""
+    identity: dict[str, Any]
+    """See `identity.Identity`."""
+    run: str
+    """The run's folder, as it was given."""
+    data: str
+    """The data, as they were given."""
+    windows: Windows
+    """One vector a clip, or one a window."""
+    count: int
+    """N, the number of vectors."""
+    size: int
+    """D, the numbers in each."""
+    files: dict[str, FileFacts]
+    """Every other file, from the space's folder on."""
+    approximate: Approximate | None = Field(default=None)
+    """The approximate index of this state, where one was built."""
+
+    def write(self, folder: Path) -> None:
+        """Puts this state in the place of the one before."""
+        plain = self.model_dump(mode="json")
+        write_text(folder / NAME, json.dumps(plain | {"check": _check(plain)}, indent=1, ensure_ascii=False))
+
+    @classmethod
+    def read(cls, folder: Path) -> "SpaceFile":
+        """The present state. Raises RequestError where there is no space, DataError where it is damaged."""
+        path = folder / NAME
+        if not path.is_file():
+            raise RequestError(
+                f"No space at {folder}: it has no {NAME}. "
+                f"Make one: nearfield index RUN --data DATA --out {folder}"
+            )
+        try:
+            plain = json.loads(path.read_text(encoding="utf-8"))
+            check = plain.pop("check")
+            found = cls.model_validate(plain)
+        except (ValueError, KeyError, AttributeError, ValidationError):
+            raise damaged(folder, f"{NAME} cannot be read") from None
+        if check != _check(plain):
+            raise damaged(folder, f"{NAME} was changed", found)
+        if found.format != FORMAT:
+            raise damaged(folder, f"it has format {found.format}, and this version reads {FORMAT}", found)
+        return found
+
+    def check_sizes(self, folder: Path) -> None:
+        """Raises DataError where a file is missing or has another length."""
+        for name, facts in self.files.items():
+            try:
+                length = (folder / name).stat().st_size
+            except OSError:
+                raise damaged(folder, f"{name} is missing", self) from None
+            if length != facts.bytes:
+                raise damaged(folder, f"{name} has {length:,} bytes instead of {facts.bytes:,}", self)
+
+    def check_contents(self, folder: Path) -> None:
+        """Reads every file; raises DataError where one is not what was written."""
+        self.check_sizes(folder)
+        for name, facts in self.files.items():
+            if digest(folder / name) != facts.sha256:
+                raise damaged(folder, f"the contents of {name} have changed", self)
+
+
+def facts_of(folder: Path, files: Iterable[Path]) -> dict[str, FileFacts]:
+    """What is to be remembered of some files below `folder`."""
+    return {
+        str(file.relative_to(folder).as_posix()): FileFacts(bytes=file.stat().st_size, sha256=digest(file))
+        for file in files
+    }
+
+
+def damaged(folder: Path, reason: str, known: SpaceFile | None = None) -> DataError:
+    """The index is not what it was; the command that makes it again."""
+    run, data = (known.run, known.data) if known else ("RUN", "DATA")
+    return DataError(
+        f"The index {folder} is damaged: {reason}. Your sounds are untouched. Make it again: "
+        f"remove {folder}, then nearfield index {run} --data {data} --out {folder}"
+    )
+
+
+def _check(plain: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
