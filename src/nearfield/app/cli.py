@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from nearfield.app import spaces
+from nearfield.app import explaining, mending, spaces
+from nearfield.app.listening import listen
 from nearfield.app.studies import study
 from nearfield.core.errors import NearfieldError
 from nearfield.core.machine import calm_threads
@@ -24,8 +25,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(study, name="study")
-for command in (spaces.embed, spaces.index, spaces.search, spaces.export):
-    app.command()(command)
+app.add_typer(listen, name="listen")
 
 Data = Annotated[
     str, typer.Option("--data", help="A folder, a table (CSV, Parquet), NAME:PATH, or synthetic:NAME.")
@@ -174,6 +174,14 @@ def doctor(
         return
     for name, value in found.items():
         typer.echo(f"{name:<18} {value}")
+
+
+for command in (
+    *(spaces.embed, spaces.index, spaces.search, spaces.explore, spaces.export),
+    *(mending.suspects, mending.mend),
+    *(explaining.explain, explaining.compare, explaining.runs, explaining.similar),
+):
+    app.command()(command)
 
 
 def main() -> None:

@@ -104,6 +104,33 @@ def export(
     _tell({"to": found.to, "path": str(found.path), **found.facts}, str(found.path), as_json)
 
 
+def explore(
+    space: Annotated[Path | None, typer.Argument(help="The folder of a space.")] = None,
+    beside: Annotated[Path | None, typer.Option("--with", help="A second space of the same clips.")] = None,
+    watch: Annotated[Path | None, typer.Option(help="A run's or study's folder, to watch it train.")] = None,
+    suspects: Annotated[
+        Path | None, typer.Option(help="What `suspects --json` printed, to decide on.")
+    ] = None,
+    decisions: Annotated[Path | None, typer.Option(help="The patch table; usual: in the space.")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine's need a token.")
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8787,
+    token: Annotated[
+        str | None, typer.Option(envvar="NEARFIELD_TOKEN", help="Asked of every client.")
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only serve.")] = False,
+) -> None:
+    """The map of a space in a browser, with sound: hear it, search it, mend it."""
+    from nearfield.app.server.guard import Access
+    from nearfield.app.server.serve import Show, prepare, read_suspects, serve
+
+    found = read_suspects(suspects) if suspects else []
+    access = Access(host, port, token)
+    shown = prepare(Show(space, beside, watch, found, decisions), lambda text: typer.echo(text, err=True))
+    serve(shown, access, typer.echo, open_browser=not no_browser)
+
+
 def _windows(given: str) -> Literal["clip", "all"]:
     if given == "clip":
         return "clip"

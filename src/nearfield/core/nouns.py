@@ -42,7 +42,7 @@ class Facts:
     seconds: Floats
     """How long the clip is; 0 for pictures."""
     columns: Mapping[str, Ints] = field(default_factory=dict)
-    """Further columns of the collection by name (session, node, artist), each as class numbers; -1 where empty."""
+    """Further columns of the collection (session, node, artist) by name, as class numbers; -1 where empty."""
     predictions: Floats | None = None
     """(N, K) what an earlier tagger says of each tag, in 0..1; NaN rows where it was not asked."""
 

@@ -1,0 +1,116 @@
+"""From what a client points at to a vector or a wave; the one place where the network and clients meet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from fastapi import UploadFile
+
+from nearfield.app.server.exhibition import Exhibition
+from nearfield.app.server.shown import Clip, Shown
+from nearfield.app.server.uploads import check_span, kept
+from nearfield.core.errors import RequestError
+from nearfield.core.nouns import Ints, Vectors
+from nearfield.data.audio import Waves, decode, mix, resample
+from nearfield.space.answers import Aim
+from nearfield.space.query import direction
+
+Found = TypeVar("Found")
+Piece = tuple[Path, float, float | None]
+"""A file, seconds from its beginning, how many seconds; None: to its end."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A clip of the space or a file that was sent, and which part of it."""
+
+    clip: str | None
+    file: UploadFile | None
+    start: float = 0.0
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip is not None and self.file is not None:
+            raise RequestError("Give a clip or a file, not both.")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is pointed at."""
+        return self.clip is None and self.file is None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is less than all of it."""
+        return self.start > 0 or self.seconds is not None
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Takes what clients ask of one space; its network works for one at a time, to bound memory."""
+
+    shows: Exhibition
+    number: int
+
+    @property
+    def shown(self) -> Shown:
+        """The space. Raises 404 where there is none of this number."""
+        return self.shows.shown(self.number)
+
+    def vector(self, asked: Asked) -> tuple[Vectors, Ints]:
+        """(D,) of unit length, and the rows that it is of. Raises RequestError, DataError; 404."""
+        shown = self.shown
+        if asked.clip is not None and not asked.is_part:
+            return self._rows([asked.clip])
+        vector = self._with_piece(asked, lambda piece, _: shown.space.encode((*piece[:2], piece[2] or 0.0)))
+        own = [] if asked.clip is None else [self._clip(asked.clip).row]
+        return vector, np.array(own, np.int64)
+
+    def aim(self, asked: Asked, plus: list[str], minus: list[str]) -> Aim:
+        """What a search is for: the query and `plus` less `minus`; none of them is an answer."""
+        near, far = [self._rows([each]) for each in plus], [self._rows([each]) for each in minus]
+        if not asked.is_empty:
+            near = [self.vector(asked), *near]
+        if not near and not far:
+            raise RequestError("A search needs a query: a clip, a file, or clips as plus or minus.")
+        toward = direction([vector for vector, _ in near], [vector for vector, _ in far])
+        return Aim(toward, np.concatenate([rows for _, rows in (*near, *far)]))
+
+    def wave(self, asked: Asked) -> Waves:
+        """(C, T) at the run's rate, for what listens to waves alone."""
+        data = self.shown.space.run.recipe.data
+
+        def read(piece: Piece, channel: int | None) -> Waves:
+            waves, rate = decode(*piece)
+            if channel is not None:
+                waves = waves[channel : channel + 1]
+            mixed = mix(waves, "mean" if data.channels == "views" else data.channels)
+            return resample(mixed, rate, data.sample_rate)
+
+        return self._with_piece(asked, read)
+
+    def _rows(self, names: list[str]) -> tuple[Vectors, Ints]:
+        rows = np.array([self._clip(name).row for name in names], np.int64)
+        return direction(list(self.shown.space.vectors[rows]), []), rows
+
+    def _clip(self, name: str) -> Clip:
+        return self.shows.clip(name, self.number)[1]
+
+    def _with_piece(self, asked: Asked, use: Callable[[Piece, int | None], Found]) -> Found:
+        """What `use` makes of the sound that is pointed at, one client at a time."""
+        if asked.file is not None:
+            with kept(asked.file.file, asked.file.filename or "") as path:
+                check_span(path, asked.start, asked.seconds, self.shows.limits)
+                with self.shown.network:
+                    return use((path, asked.start, asked.seconds), None)
+        if asked.clip is None:
+            raise RequestError("Give a clip of the space, or send a file.")
+        clip = self._clip(asked.clip)
+        if asked.start >= clip.seconds:
+            raise RequestError(f"start: the clip has {clip.seconds:g} s. Given: {asked.start:g}.")
+        rest = clip.seconds - asked.start
+        seconds = rest if asked.seconds is None else min(rest, asked.seconds)
+        check_span(clip.path, clip.start + asked.start, seconds, self.shows.limits)
+        with self.shown.network:
+            return use((clip.path, clip.start + asked.start, seconds), clip.channel)

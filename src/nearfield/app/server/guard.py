@@ -1,0 +1,215 @@
+"""Who may ask: Host and Origin of every request, the token, the size of its body; and what answers forbid.
+
+A page of another site can make a browser send requests to this machine. Its requests bear its own Origin, or
+`Sec-Fetch-Site: cross-site`, and are refused. Where it has its own name resolve to this machine (DNS
+rebinding), the Host that the browser sends is that name, and is refused too.
+"""
+
+import hmac
+import ipaddress
+import json
+import secrets
+import socket
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nearfield.core.errors import RequestError
+
+COOKIE = "nearfield"
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "img-src 'self' blob:",
+        "media-src 'self' blob:",
+        "object-src 'none'",
+    )
+)
+_ALWAYS = {
+    "content-security-policy": _POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(self)",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+_TOO_LONG = "The body is longer than {} bytes. Send a shorter sound, or a part of it."
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the server listens, and who is let in."""
+
+    host: str = "127.0.0.1"
+    """An address of this machine; 0.0.0.0 is all of them."""
+    port: int = 8787
+    """0 takes a free one."""
+    token: str | None = None
+    """Needed on any address but the loopback: sent as `Authorization: Bearer`, or once as `?token=`."""
+    session: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    """What the cookie holds once the token was given."""
+
+    def __post_init__(self) -> None:
+        if self.token is not None and len(self.token) < 8:
+            raise RequestError("--token: fewer than 8 characters. Give a longer one.")
+        if self.token is None and not self.is_loopback:
+            raise RequestError(
+                f"--host: {self.host} can be reached by others, who would hear every clip. "
+                "Give --token as well, or listen on 127.0.0.1."
+            )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the address."""
+        return self.host in _LOOPBACK or self.host.startswith("127.")
+
+    def allows_host(self, given: str) -> bool:
+        """Whether a Host header names this server.
+
+        With a token any address in figures will do: rebinding needs a name, and the cookie is of one host.
+        """
+        name, port = _split(given)
+        if port not in ("", str(self.port)) or not name:
+            return False
+        known = {self.host.lower(), *_LOOPBACK}
+        if self.is_loopback:
+            return name in known
+        return name in known | {socket.gethostname().lower()} or _is_address(name)
+
+    def knows(self, headers: Headers) -> bool:
+        """Whether a request brings the token, or the cookie that was given for it."""
+        if self.token is None:
+            return True
+        scheme, _, sent = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and _same(sent.strip(), self.token):
+            return True
+        return _same(_cookie(headers.get("cookie", "")), self.session)
+
+
+class Guard:
+    """Lets through what may pass; refuses the rest by 401, 403 or 413."""
+
+    def __init__(self, app: ASGIApp, access: Access, body_bytes: int) -> None:
+        self.app, self.access, self.body_bytes = app, access, body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; sockets other than HTTP are closed."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        sealed = _sealing(send)
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await _answer(sealed, *refusal)
+        elif self._brings_token(scope):
+            await self._welcome(scope, sealed)
+        elif not self.access.knows(headers):
+            await _answer(sealed, 401, "This server needs its token: open the address that it printed.")
+        else:
+            await self.app(scope, self._counting(receive), sealed)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        host = headers.get("host", "")
+        if not self.access.allows_host(host):
+            return 403, f"This server is not called {host[:100]!r}. Open the address that it printed."
+        origin = headers.get("origin")
+        if origin is not None and origin != f"{scope['scheme']}://{host}":
+            return 403, "Requests from pages of other origins are refused."
+        navigates = headers.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET"
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not navigates:
+            return 403, "Requests from pages of other sites are refused."
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self.body_bytes:
+            return 413, _TOO_LONG.format(self.body_bytes)
+        return None
+
+    def _brings_token(self, scope: Scope) -> bool:
+        sent = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
+        return self.access.token is not None and sent is not None and _same(sent, self.access.token)
+
+    async def _welcome(self, scope: Scope, send: Send) -> None:
+        """Gives the cookie, and sends the browser to the same page without the token in its address."""
+        kept = [pair for pair in parse_qsl(scope["query_string"].decode("latin-1")) if pair[0] != "token"]
+        place = "/" + scope["path"].lstrip("/\\") + (f"?{urlencode(kept)}" if kept else "")
+        cookie = f"{COOKIE}={self.access.session}; HttpOnly; SameSite=Strict; Path=/"
+        safe = place.encode("ascii", "ignore").replace(b"\r", b"").replace(b"\n", b"")
+        headers = [(b"location", safe), (b"set-cookie", cookie.encode())]
+        await send({"type": "http.response.start", "status": 303, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _counting(self, receive: Receive) -> Receive:
+        """The same body, broken off where it grows beyond the limit: its stated length may be a lie."""
+        total = 0
+
+        async def counted() -> Message:
+            nonlocal total
+            message = await receive()
+            total += len(message.get("body", b""))
+            if total > self.body_bytes:
+                raise HTTPException(413, _TOO_LONG.format(self.body_bytes))
+            return message
+
+        return counted
+
+
+def _sealing(send: Send) -> Send:
+    async def sealed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _ALWAYS.items():
+                headers[name] = value
+            headers.setdefault("cache-control", "no-store")
+        await send(message)
+
+    return sealed
+
+
+async def _answer(send: Send, status: int, said: str) -> None:
+    body = json.dumps({"detail": said}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _split(given: str) -> tuple[str, str]:
+    """Name and port of a Host header, the name in small letters and without brackets."""
+    text = given.strip().lower()
+    if text.startswith("["):
+        name, _, rest = text[1:].partition("]")
+        return name, rest.removeprefix(":")
+    name, _, port = text.partition(":")
+    return name, port
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _cookie(header: str) -> str:
+    jar: SimpleCookie = SimpleCookie()
+    try:
+        jar.load(header)
+    except CookieError:
+        return ""
+    return jar[COOKIE].value if COOKIE in jar else ""

@@ -1,0 +1,149 @@
+"""`serve`: shows a space, two side by side, or a training, in a browser."""
+
+import json
+import socket
+import webbrowser
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import uvicorn
+
+from nearfield.app.server.application import build_application
+from nearfield.app.server.curves import Runs
+from nearfield.app.server.decisions import Decisions
+from nearfield.app.server.exhibition import Exhibition
+from nearfield.app.server.guard import Access
+from nearfield.app.server.shown import Shown
+from nearfield.core.errors import RequestError, WorkError
+from nearfield.space.map import Watch, map_beside
+from nearfield.space.space import Space
+
+MAP = "map.parquet"
+DECISIONS = "decisions.csv"
+
+_CLIENTS = 256  # at a time; more are told to come again
+
+
+@dataclass(frozen=True)
+class Show:
+    """What is to be shown, by path; at least one of the three."""
+
+    space: Path | None = None
+    beside: Path | None = None
+    """A second space, whose clips are told by the same ids."""
+    watch: Path | None = None
+    """A run's folder or a study's."""
+    suspects: Sequence[Mapping[str, Any]] = ()
+    """Each with id, kind, score, reason, suggestion, proposed, other; the most suspicious first."""
+    decisions: Path | None = None
+    """The patch table; none: decisions.csv in the space's folder."""
+
+
+def prepare(show: Show, say: Watch = lambda _: None) -> Exhibition:
+    """Opens spaces, makes the maps that are missing (`say` gets what is being made), and loads the networks.
+
+    Raises RequestError, DataError where a space cannot be shown.
+    """
+    paths = [path for path in (show.space, show.beside) if path is not None]
+    if show.space is None and (show.beside is not None or show.watch is None):
+        raise RequestError(
+            "There is nothing to show. Give a space, or --watch with a run's or study's folder."
+        )
+    if show.watch is not None and not show.watch.is_dir():
+        raise RequestError(f"--watch: {show.watch} is not a folder. Give that of a run or of a study.")
+    most = {str(each["id"]): float(each["score"]) for each in reversed(show.suspects)}
+    spaces = tuple(_shown(path, most if path == show.space else {}, say) for path in paths)
+    table = show.decisions or (show.space / DECISIONS if show.space else None)
+    return Exhibition(
+        spaces,
+        tuple(show.suspects),
+        Decisions(table) if table else None,
+        Runs(show.watch) if show.watch else None,
+    )
+
+
+def serve(
+    exhibition: Exhibition,
+    access: Access,
+    announce: Callable[[str], None] = print,
+    open_browser: bool = True,
+) -> None:
+    """Serves until it is interrupted; `announce` gets the address to open, with the token where there is one.
+
+    Raises WorkError where the address cannot be listened on.
+    """
+    listening = listen(access)
+    access = replace(access, port=int(listening.getsockname()[1]))
+    address = address_of(access)
+    announce(address)
+    if open_browser:
+        webbrowser.open(address)
+    server(exhibition, access).run(sockets=[listening])
+
+
+def listen(access: Access) -> socket.socket:
+    """A socket on the address. Raises WorkError where it is taken or not of this machine."""
+    family = socket.AF_INET6 if ":" in access.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((access.host, access.port))
+        listening.listen(128)  # a browser that is opened at once waits until it is answered
+    except OSError as error:
+        listening.close()
+        raise WorkError(
+            f"{access.host}:{access.port} cannot be listened on: {error.strerror}. "
+            "Choose another by --port; 0 takes a free one."
+        ) from None
+    return listening
+
+
+def server(exhibition: Exhibition, access: Access) -> uvicorn.Server:
+    """The server, ready to run; it writes no log of addresses, as one may hold the token."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            build_application(exhibition, access),
+            access_log=False,
+            log_level="warning",
+            limit_concurrency=_CLIENTS,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=3,
+            server_header=False,
+            ws="none",
+        )
+    )
+
+
+def address_of(access: Access) -> str:
+    """The page's address for a browser on this machine."""
+    host = "127.0.0.1" if access.host == "0.0.0.0" else access.host
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{access.port}/" + (
+        f"?token={quote(access.token, safe='')}" if access.token else ""
+    )
+
+
+def read_suspects(path: Path) -> list[dict[str, Any]]:
+    """Suspects from a JSON file: a list, or an object with one as `suspects`. Raises RequestError."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        listed = found["suspects"] if isinstance(found, dict) else found
+        return [{**each, "id": str(each["id"]), "kind": str(each["kind"])} for each in listed]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(
+            f"{path} holds no suspects ({error}). Make it: nearfield suspects ... --json"
+        ) from None
+
+
+def _shown(path: Path, suspicion: Mapping[str, float], say: Watch) -> Shown:
+    space = Space.open(path)
+    ids = space.rows(["id"])["id"].to_pylist()
+    layouts = map_beside(path / MAP, ids, space.vectors, space.identity.digest, say)
+    say("network")
+    _ = space.run  # so that the first search does not wait for it, nor the page for its map
+    shown = Shown(space, layouts, suspicion)
+    shown.packed_map(next(iter(layouts.layouts)), True)
+    return shown

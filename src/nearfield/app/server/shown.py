@@ -1,0 +1,198 @@
+"""A space as the page sees it: its clips by id, its columns as arrays, its map."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nearfield.app.server.packing import Array, pack
+from nearfield.app.server.windows import Window
+from nearfield.core.errors import RequestError
+from nearfield.models.features.log_mel import LogMelSettings
+from nearfield.runs.run import Run
+from nearfield.space.identity import Identity
+from nearfield.space.map import SpaceMap
+from nearfield.space.space import Space
+
+_HIDDEN = frozenset(("id", "path", "vector", "source", "offset", "clip", "row", "tags", "position"))
+_FIRST = ("label", "tags", "cluster", "split", "recording", "group")
+_SUSPICION = "suspicion"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row of a space."""
+
+    row: int
+    id: str
+    path: Path
+    start: float
+    seconds: float
+    label: str
+    tags: tuple[str, ...]
+    channel: int | None
+
+    def plain(self) -> dict[str, Any]:
+        """What a client may know: all but where the file lies."""
+        return {
+            "row": self.row,
+            "id": self.id,
+            "start": self.start,
+            "seconds": self.seconds,
+            "label": self.label,
+            "tags": list(self.tags),
+        }
+
+
+class Shown:
+    """A space, its rows in memory, its map; its network, behind a lock, works for one client at a time."""
+
+    def __init__(self, space: Space, layouts: SpaceMap, suspicion: Mapping[str, float] | None = None) -> None:
+        self.space, self.layouts = space, layouts
+        self.table: pd.DataFrame = space.rows().to_pandas()
+        self.rows = {clip: row for row, clip in enumerate(self.table["id"])}
+        self.suspicion = suspicion or {}
+        self.network = threading.Lock()
+        self._packed: dict[str, bytes] = {}
+        self._packing = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.space.folder.resolve().name
+
+    def clip(self, name: str) -> Clip:
+        """The clip of an id. Raises KeyError: nothing but what the table lists can be reached."""
+        return self.at(self.rows[name])
+
+    def at(self, row: int) -> Clip:
+        """The clip of a row."""
+        cells = self.table.iloc[row]
+        number = cells.get("channel")
+        is_view = number is not None and str(cells["clip"]).endswith(f"#channel{number}")
+        return Clip(
+            row=row,
+            id=str(cells["id"]),
+            path=Path(cells["path"]),
+            start=float(cells["start"]),
+            seconds=float(cells["seconds"]),
+            label=str(cells["label"]),
+            tags=tuple(cells["tags"]),
+            channel=int(number) if number is not None and is_view else None,
+        )
+
+    def window(self, clip: Clip) -> Window:
+        """The sound of a clip. Raises DataError where its file is gone or cannot be read."""
+        return Window.of(clip.path, clip.start, clip.seconds, clip.channel)
+
+    @property
+    def kind(self) -> str:
+        """sound or picture."""
+        return "picture" if self.space.run.recipe.feature.kind == "pixels" else "sound"
+
+    def tagger(self) -> Run:
+        """The run that knows tags: the space's copy where it has a head for them, else the run itself.
+
+        Raises RequestError where that is gone, or has become another one.
+        """
+        copy = self.space.run
+        if copy.folder.head.is_file():
+            return copy
+        folder = self.space.state.file.run
+        run = Run.load(folder)
+        self.space.identity.check(Identity.of(run), folder, str(self.space.folder))
+        return run
+
+    def columns_of(self, row: int) -> dict[str, Any]:
+        """The further columns of a row, by name."""
+        cells = {name: self.table[name].iloc[row] for name in self._own()}
+        plain = {name: cell.item() if isinstance(cell, np.generic) else cell for name, cell in cells.items()}
+        return {name: None if pd.isna(cell) else cell for name, cell in plain.items()}
+
+    def rows_where(self, where: str) -> Array:
+        """Rows that a filter lets through. Raises RequestError where it cannot be understood."""
+        return np.asarray(self.space.rows([], where)["position"].to_numpy())
+
+    def picture(self) -> LogMelSettings:
+        """The log-mel that the network hears, or the usual one where it hears something else."""
+        feature = self.space.run.recipe.feature
+        return feature if isinstance(feature, LogMelSettings) else LogMelSettings()
+
+    def packed_map(self, layout: str, with_columns: bool) -> bytes:
+        """One layout, and the columns to colour it by, for the page; made once. Raises RequestError."""
+        if layout not in self.layouts.layouts:
+            known = ", ".join(self.layouts.layouts)
+            raise RequestError(f"layout: {layout!r} is not one of this map. Known: {known}.")
+        key = f"{layout} {with_columns}"
+        with self._packing:
+            if key not in self._packed:
+                self._packed[key] = self._pack(layout, with_columns)
+            return self._packed[key]
+
+    def _pack(self, layout: str, with_columns: bool) -> bytes:
+        arrays: dict[str, Array] = {"points": self.layouts.layouts[layout].ravel()}
+        header: dict[str, Any] = {
+            "name": self.name,
+            "identity": str(self.space.identity),
+            "count": len(self),
+            "layout": layout,
+            "layouts": [
+                {"name": name, "dimensions": points.shape[1], "trust": _finite(self.layouts.trust[name])}
+                for name, points in self.layouts.layouts.items()
+            ],
+        }
+        if with_columns:
+            arrays["ids"] = np.frombuffer("\0".join(self.table["id"]).encode(), np.uint8)
+            header["columns"] = [self._column(name, arrays) for name in self._columns()]
+        return pack(header, arrays)
+
+    def _own(self) -> list[str]:
+        return [str(name) for name in self.table if name not in _HIDDEN]
+
+    def _columns(self) -> list[str]:
+        tagged = ["tags"] if self.table["tags"].map(len).any() else []
+        known = ["cluster", *tagged, *([_SUSPICION] if self.suspicion else []), *self._own()]
+        order = {name: place for place, name in enumerate(_FIRST)}
+        return sorted(dict.fromkeys(known), key=lambda name: order.get(name, len(order)))
+
+    def _column(self, name: str, arrays: dict[str, Array]) -> dict[str, Any]:
+        """Adds the arrays of one column; gives what the header says of it."""
+        if name == "tags":
+            numbers, names = _numbered([tag for tags in self.table["tags"] for tag in tags])
+            arrays["tags"] = numbers.astype(np.uint32)
+            counts = self.table["tags"].map(len).to_numpy(np.int64)
+            arrays["tags/offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+            return {"name": "tags", "kind": "set", "names": names}
+        if name == "cluster":
+            values: Any = self.layouts.clusters
+            names = [f"cluster {number + 1}" for number in range(int(values.max()) + 1)]
+            arrays[name] = values.astype(np.int32)
+            return {"name": name, "kind": "class", "names": names}
+        if name == _SUSPICION:
+            arrays[name] = np.array([self.suspicion.get(id, np.nan) for id in self.table["id"]], np.float32)
+            return {"name": name, "kind": "number"}
+        cells = self.table[name]
+        if pd.api.types.is_float_dtype(cells):
+            arrays[name] = cells.to_numpy(np.float32)
+            return {"name": name, "kind": "number"}
+        numbers, names = _numbered(cells.fillna("").astype(str).tolist())
+        arrays[name] = numbers
+        return {"name": name, "kind": "class", "names": names}
+
+
+def _numbered(cells: Sequence[str]) -> tuple[Array, list[str]]:
+    """Class numbers in the order of the names, -1 for none."""
+    named = pd.Series(cells, dtype=object).replace("", None)
+    numbers, names = pd.factorize(named, sort=True)
+    return numbers.astype(np.int32), [str(name) for name in names]
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

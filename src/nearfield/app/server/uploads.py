@@ -1,0 +1,51 @@
+"""A sound that a client sends: kept as a file while it is needed, looked at before it is decoded."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from nearfield.app.server.limits import Limits
+from nearfield.core.errors import DataError, RequestError
+from nearfield.data.audio import SUFFIXES, describe
+
+
+@contextlib.contextmanager
+def kept(sent: BinaryIO, name: str) -> Iterator[Path]:
+    """The bytes as a file of our own naming, gone after the block; of the client's name only a known ending.
+
+    Errors that name the file speak of "the sound".
+    """
+    ending = Path(name).suffix.lower()
+    with tempfile.TemporaryDirectory(prefix="nearfield-") as folder:
+        path = Path(folder) / f"sound{ending if ending in SUFFIXES else ''}"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sent, file, 2**18)
+        try:
+            yield path
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), "the sound")) from None
+
+
+def check_span(path: Path, start: float, seconds: float | None, limits: Limits) -> None:
+    """Raises RequestError where the span of a sound is more than may be decoded, DataError where it is none.
+
+    Only the header is read.
+    """
+    facts = describe(path)
+    if facts.channels > limits.channels:
+        raise RequestError(
+            f"The sound has {facts.channels} channels; {limits.channels} is the most. Mix it first."
+        )
+    rest = facts.seconds - start
+    if rest <= 0:
+        raise RequestError(f"start: {start:g} s lies beyond the sound's end at {facts.seconds:g} s.")
+    asked = rest if seconds is None else min(rest, seconds)
+    most = min(limits.seconds, limits.samples / (facts.rate * facts.channels))
+    if asked > most:
+        raise RequestError(
+            f"The sound has {asked:.0f} s; {most:.0f} s of its kind is the most. "
+            "Give start and seconds of a part."
+        )

@@ -1,0 +1,117 @@
+"""The window of a clip as a WAV file of 16 bits, any bytes of it, with no more than a piece in memory."""
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nearfield.data.audio import Waves, blocks, describe
+
+HEAD = 44
+"""Bytes before the first sample."""
+
+_PIECE_SECONDS = 10.0
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
+
+
+@dataclass(frozen=True)
+class Window:
+    """Samples `first` to `first + frames` of a file, as a WAV file."""
+
+    path: Path
+    first: int
+    frames: int
+    rate: int
+    """Samples a second, in hertz: the file's own."""
+    channels: int
+    """The file's own up to two; more are mixed to one, as browsers take them for loudspeakers."""
+    channel: int | None
+    """The one channel that the clip is, or None."""
+
+    @classmethod
+    def of(cls, path: Path, start: float, seconds: float, channel: int | None = None) -> "Window":
+        """The window that a clip is, in seconds of its file. Raises DataError where it cannot be read."""
+        facts = describe(path)
+        first = min(round(start * facts.rate), facts.frames)
+        last = min(facts.frames, round((start + seconds) * facts.rate))
+        channels = facts.channels if channel is None and facts.channels <= 2 else 1
+        return cls(path, first, max(0, last - first), facts.rate, channels, channel)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the WAV file."""
+        return HEAD + self.frames * self.width
+
+    @property
+    def width(self) -> int:
+        """Bytes of one sample of all channels."""
+        return 2 * self.channels
+
+    def head(self) -> bytes:
+        """The RIFF header of PCM16."""
+        data = self.frames * self.width
+        shape = (self.channels, self.rate, self.rate * self.width, self.width, 16)
+        return struct.pack(
+            "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + data, b"WAVE", b"fmt ", 16, 1, *shape, b"data", data
+        )
+
+    def read(self, begin: int, end: int) -> Iterator[bytes]:
+        """Bytes `begin` to `end` (the one after the last) of the WAV file, piece by piece.
+
+        A file that breaks off sooner than its header says goes on in silence.
+        """
+        if begin < HEAD:
+            yield self.head()[begin : min(end, HEAD)]
+        begin, end = max(begin, HEAD) - HEAD, end - HEAD
+        if begin >= end:
+            return
+        skip, left = begin % self.width, end - begin
+        for piece in self._pieces(begin // self.width, -(-end // self.width)):
+            given = piece[skip : skip + left]
+            skip, left = 0, left - len(given)
+            yield given
+        while left > 0:
+            given = bytes(min(left, 2**16))
+            left -= len(given)
+            yield given
+
+    def _pieces(self, low: int, high: int) -> Iterator[bytes]:
+        """Samples `low` to `high` of the window as PCM16."""
+        start, seconds = (self.first + low) / self.rate, (high - low) / self.rate
+        for waves in blocks(self.path, start, seconds, _PIECE_SECONDS):
+            yield pcm16(self._mixed(waves))
+
+    def _mixed(self, waves: Waves) -> Waves:
+        if self.channel is not None:
+            return waves[self.channel : self.channel + 1]
+        return waves if len(waves) == self.channels else waves.mean(0, keepdims=True, dtype=np.float32)
+
+
+def pcm16(waves: Waves) -> bytes:
+    """(C, T) of full scale 1 to interleaved little-endian integers; NaN becomes silence."""
+    finite = np.nan_to_num(waves, nan=0.0, posinf=1.0, neginf=-1.0)
+    return bytes(np.clip(np.rint(finite.T * 32768.0), -32768, 32767).astype("<i2").tobytes())
+
+
+def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """First byte and the one after the last that a Range header asks for; None for the whole.
+
+    Several ranges, and what is not understood, give the whole, as RFC 9110 allows. Raises ValueError where
+    the range lies beyond the end.
+    """
+    asked = _RANGE.match((header or "").replace(" ", ""))
+    if asked is None or asked.groups() == ("", ""):
+        return None
+    low, high = asked.groups()
+    if not low:
+        first, last = max(0, size - int(high)), size
+    else:
+        first, last = int(low), min(size, int(high) + 1) if high else size
+        if high and int(high) < int(low):
+            return None
+    if first >= size or first >= last:
+        raise ValueError("beyond the end")
+    return first, last

@@ -1,0 +1,79 @@
+// The points of one space: ids, columns, and the layouts that were asked for so far.
+
+import { mapOf } from "./api.js";
+
+export class Cloud {
+  static async open(number, layout = "") {
+    const cloud = new Cloud();
+    const { header, arrays } = await mapOf(number, layout, true);
+    cloud.number = number;
+    cloud.header = header;
+    cloud.name = header.name;
+    cloud.count = header.count;
+    cloud.layouts = header.layouts;
+    cloud.ids = header.count ? new TextDecoder().decode(arrays.get("ids")).split("\0") : [];
+    cloud.rows = new Map(cloud.ids.map((id, row) => [id, row]));
+    cloud.columns = new Map(header.columns.map((column) => [column.name, {
+      ...column, values: arrays.get(column.name), offsets: arrays.get(`${column.name}/offsets`),
+    }]));
+    cloud.places = new Map([[header.layout, solid(arrays.get("points"), cloud.dimensions(header.layout))]]);
+    return cloud;
+  }
+
+  dimensions(layout) {
+    return this.layouts.find(({ name }) => name === layout).dimensions;
+  }
+
+  trust(layout) {
+    return this.layouts.find(({ name }) => name === layout).trust;
+  }
+
+  /** (N * 3) numbers within -1 and 1; fetched once. */
+  async layout(name) {
+    if (!this.places.has(name)) {
+      const { arrays } = await mapOf(this.number, name, false);
+      this.places.set(name, solid(arrays.get("points"), this.dimensions(name)));
+    }
+    return this.places.get(name);
+  }
+
+  /** What a column says of a row, as text. */
+  text(name, row) {
+    const column = this.columns.get(name);
+    if (!column) return "";
+    if (column.kind === "number") return Number.isFinite(column.values[row]) ? String(+column.values[row].toPrecision(4)) : "";
+    if (column.kind === "class") return column.names[column.values[row]] ?? "";
+    return this.tags(row).map((number) => column.names[number]).join(" · ");
+  }
+
+  /** Numbers of a row's tags. */
+  tags(row) {
+    const { values, offsets } = this.columns.get("tags");
+    return [...values.subarray(offsets[row], offsets[row + 1])];
+  }
+}
+
+/** Points of two or three dimensions to three, centred, the widest side from -1 to 1. */
+function solid(points, dimensions) {
+  const count = points.length / dimensions;
+  const low = Array(dimensions).fill(Infinity), high = Array(dimensions).fill(-Infinity);
+  for (let at = 0; at < points.length; at++) {
+    const axis = at % dimensions;
+    if (points[at] < low[axis]) low[axis] = points[at];
+    if (points[at] > high[axis]) high[axis] = points[at];
+  }
+  const half = Math.max(...low.map((value, axis) => high[axis] - value)) / 2 || 1;
+  const out = new Float32Array(count * 3);
+  for (let row = 0; row < count; row++) {
+    for (let axis = 0; axis < dimensions; axis++) {
+      out[row * 3 + axis] = (points[row * dimensions + axis] - (low[axis] + high[axis]) / 2) / half;
+    }
+  }
+  return out;
+}
+
+/** The last part of an id, and what stands before it. */
+export function nameOf(id) {
+  const place = id.lastIndexOf("/");
+  return { file: id.slice(place + 1), folder: id.slice(0, place + 1) };
+}

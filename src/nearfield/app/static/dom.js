@@ -1,0 +1,36 @@
+// Elements in one call, words and figures as people read them.
+
+/** An element with properties (`class`, `data-*` and `aria-*` as attributes, `on*` as listeners) and children. */
+export function h(tag, given = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || value === null) continue;
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name === "class" || name.includes("-")) made.setAttribute(name, value);
+    else made[name] = value;
+  }
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+export const $ = (id) => document.getElementById(id);
+
+/** What happened, for eyes and screen readers; goes by itself. */
+export function say(text, isWrong = false) {
+  const place = $("said");
+  place.textContent = text;
+  place.classList.toggle("wrong", isWrong);
+  clearTimeout(say.later);
+  say.later = setTimeout(() => { place.textContent = ""; }, isWrong ? 9000 : 4000);
+}
+
+export const figure = (value, digits = 3) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
+
+export const seconds = (value) => (value < 60 ? `${+value.toFixed(2)} s` : `${Math.floor(value / 60)}:${String(Math.round(value % 60)).padStart(2, "0")} min`);
+
+/** Hands a file to whoever looks. */
+export function download(name, text, type) {
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  h("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}

@@ -1,0 +1,44 @@
+// The keyboard: every key, what it does, and the words for it on the page.
+
+import { $, h } from "./dom.js";
+
+const WORDS = [
+  ["← ↑ → ↓", "from clip to clip on the map"],
+  ["Space", "play or stop"],
+  ["J  K", "down and up in a list"],
+  ["Enter", "open the clip that is marked in a list"],
+  ["/", "filter"],
+  ["C  M", "choose colours, choose the map"],
+  ["+  −  0", "nearer, farther, all"],
+  ["Shift ← ↑ → ↓", "move the map; turn it in three dimensions"],
+  ["L", "lasso; Shift and drag does the same"],
+  ["A", "put the clip into the set, or take it out"],
+  ["G", "make a set of all that is shown"],
+  ["X", "listen through the set, or stop"],
+  ["E", "export the set as CSV"],
+  ["P  N", "more like the clip, less like it"],
+  ["U", "search by a sound file"],
+  ["R", "record to search; again to stop"],
+  ["S", "suspects; then Y accepts, D dismisses, Z takes back"],
+  ["W", "curves of a training"],
+  ["T", "light or dark"],
+  ["Esc", "close, clear"],
+  ["?", "this list"],
+];
+
+/** `acts`: what each key does, by its name. Keys in fields of text are left alone. */
+export function listenToKeys(acts) {
+  $("keys").querySelector("dl").replaceChildren(...WORDS.flatMap(([keys, what]) => [h("dt", {}, keys.split("  ").map((key) => h("kbd", {}, key))), h("dd", {}, what)]));
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if ($("keys").open) return;
+    const typing = event.target.matches("input, select, textarea");
+    if (typing && event.key !== "Escape") return;
+    if (event.target.matches("button, a") && ["Enter", " "].includes(event.key)) return;
+    const name = (event.shiftKey && event.key.startsWith("Arrow") ? "Shift" : "") + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
+    const act = acts[name];
+    if (!act) return;
+    event.preventDefault();
+    act(event);
+  });
+}

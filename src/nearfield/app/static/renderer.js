@@ -1,0 +1,163 @@
+// Points on a canvas by WebGL 2; where more than a hundred thousand are in view, how dense they are instead.
+
+const MOST = 100_000;
+const CELL = 3; // pixels of a cell of the density
+
+/** What becomes of a point. */
+export const HIDDEN = 0, DIM = 1, PLAIN = 2, CHOSEN = 3;
+
+const POINTS = [`#version 300 es
+in vec3 place; in vec4 colour; in float state;
+uniform mat4 matrix; uniform float size; uniform float solid;
+out vec4 tint; out float across;
+void main() {
+  gl_Position = matrix * vec4(place, 1.0);
+  float near = 1.0 / gl_Position.w;
+  float grown = size * (solid > 0.5 ? near * near : 1.0) * (state > 2.5 ? 1.25 : state < 1.5 ? 0.8 : 1.0);
+  across = state < 0.5 ? 0.0 : max(grown, 1.5);
+  gl_PointSize = across;
+  float fog = solid > 0.5 ? clamp(near * 1.15 - 0.35, 0.25, 1.0) : 1.0;
+  tint = vec4(colour.rgb, colour.a * fog * (state < 1.5 ? 0.13 : 1.0));
+}`, `#version 300 es
+precision mediump float;
+in vec4 tint; in float across; out vec4 colour;
+void main() {
+  float away = length(gl_PointCoord * 2.0 - 1.0);
+  float edge = 1.0 - smoothstep(1.0 - 3.0 / max(across, 3.0), 1.0, away);
+  if (across < 1.0 || edge <= 0.0) discard;
+  colour = vec4(tint.rgb * tint.a, tint.a) * edge;
+}`];
+
+const PICTURE = [`#version 300 es
+const vec2 corners[4] = vec2[](vec2(0, 0), vec2(1, 0), vec2(0, 1), vec2(1, 1));
+out vec2 at;
+void main() { at = corners[gl_VertexID]; gl_Position = vec4(at.x * 2.0 - 1.0, 1.0 - at.y * 2.0, 0.0, 1.0); }`,
+`#version 300 es
+precision mediump float;
+uniform sampler2D picture; in vec2 at; out vec4 colour;
+void main() { vec4 found = texture(picture, at); colour = vec4(found.rgb * found.a, found.a); }`];
+
+export class Renderer {
+  constructor(canvas) {
+    this.canvas = canvas;
+    const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true, alpha: true });
+    if (!gl) throw new Error("This browser draws no map: it has no WebGL 2. Lists and search work all the same.");
+    this.gl = gl;
+    this.points = program(gl, ...POINTS);
+    this.picture = program(gl, ...PICTURE);
+    this.buffers = { place: gl.createBuffer(), colour: gl.createBuffer(), state: gl.createBuffer() };
+    this.array = gl.createVertexArray();
+    this.bare = gl.createVertexArray();
+    this.texture = gl.createTexture();
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+  }
+
+  setPlaces(places) {
+    this.count = places.length / 3;
+    this.fill("place", places, 3, this.gl.FLOAT);
+  }
+
+  /** (N * 4) bytes. */
+  setColours(colours) {
+    this.colours = colours;
+    this.fill("colour", colours, 4, this.gl.UNSIGNED_BYTE, true);
+  }
+
+  /** (N) of HIDDEN, DIM, PLAIN, CHOSEN. */
+  setStates(states) {
+    this.states = states;
+    this.fill("state", states, 1, this.gl.UNSIGNED_BYTE);
+  }
+
+  fill(name, numbers, size, type, whole = false) {
+    const { gl } = this;
+    const place = gl.getAttribLocation(this.points, name);
+    gl.bindVertexArray(this.array);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
+    gl.bufferData(gl.ARRAY_BUFFER, numbers, gl.STATIC_DRAW);
+    gl.enableVertexAttribArray(place);
+    gl.vertexAttribPointer(place, size, type, whole, 0, 0);
+  }
+
+  /** Draws what the camera sees; gives "points" or "density". */
+  draw(camera, projected, size) {
+    const { gl, canvas } = this;
+    const ratio = Math.min(2, devicePixelRatio || 1);
+    const [width, height] = [Math.round(camera.width * ratio), Math.round(camera.height * ratio)];
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    gl.viewport(0, 0, width, height);
+    gl.clearColor(0, 0, 0, 0);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    const dense = this.count > MOST && inView(projected, camera) > MOST;
+    if (dense) this.drawDensity(camera, projected);
+    else this.drawPoints(camera, size * ratio);
+    return dense ? "density" : "points";
+  }
+
+  drawPoints(camera, size) {
+    const { gl, points } = this;
+    gl.useProgram(points);
+    gl.bindVertexArray(this.array);
+    gl.uniformMatrix4fv(gl.getUniformLocation(points, "matrix"), false, camera.matrix());
+    gl.uniform1f(gl.getUniformLocation(points, "size"), size);
+    gl.uniform1f(gl.getUniformLocation(points, "solid"), camera.solid ? 1 : 0);
+    (camera.solid ? gl.enable : gl.disable).call(gl, gl.DEPTH_TEST);
+    gl.drawArrays(gl.POINTS, 0, this.count);
+    gl.disable(gl.DEPTH_TEST);
+  }
+
+  /** The mean colour of each cell, the more opaque the more points it has, on a scale of logarithms. */
+  drawDensity(camera, projected) {
+    const { gl } = this;
+    const across = Math.ceil(camera.width / CELL), down = Math.ceil(camera.height / CELL);
+    const sums = new Float32Array(across * down * 4);
+    let most = 1;
+    for (let row = 0; row < this.count; row++) {
+      const x = Math.floor(projected[row * 2] / CELL), y = Math.floor(projected[row * 2 + 1] / CELL);
+      if (x < 0 || y < 0 || x >= across || y >= down || this.states[row] < PLAIN) continue;
+      const cell = (y * across + x) * 4;
+      for (let part = 0; part < 3; part++) sums[cell + part] += this.colours[row * 4 + part];
+      if (++sums[cell + 3] > most) most = sums[cell + 3];
+    }
+    const shown = new Uint8Array(sums.length), scale = 1 / Math.log1p(most);
+    for (let cell = 0; cell < sums.length; cell += 4) {
+      const count = sums[cell + 3];
+      if (!count) continue;
+      for (let part = 0; part < 3; part++) shown[cell + part] = sums[cell + part] / count;
+      shown[cell + 3] = 40 + 215 * Math.log1p(count) * scale;
+    }
+    gl.useProgram(this.picture);
+    gl.bindVertexArray(this.bare);
+    gl.bindTexture(gl.TEXTURE_2D, this.texture);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, across, down, 0, gl.RGBA, gl.UNSIGNED_BYTE, shown);
+    for (const [name, value] of [["MIN_FILTER", "NEAREST"], ["MAG_FILTER", "NEAREST"],
+      ["WRAP_S", "CLAMP_TO_EDGE"], ["WRAP_T", "CLAMP_TO_EDGE"]]) {
+      gl.texParameteri(gl.TEXTURE_2D, gl[`TEXTURE_${name}`], gl[value]);
+    }
+    gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
+  }
+}
+
+function inView(projected, { width, height }) {
+  let count = 0;
+  for (let at = 0; at < projected.length; at += 2) {
+    const x = projected[at], y = projected[at + 1];
+    if (x >= 0 && y >= 0 && x < width && y < height) count++;
+  }
+  return count;
+}
+
+function program(gl, ...sources) {
+  const made = gl.createProgram();
+  for (const [place, source] of sources.entries()) {
+    const shader = gl.createShader(place ? gl.FRAGMENT_SHADER : gl.VERTEX_SHADER);
+    gl.shaderSource(shader, source);
+    gl.compileShader(shader);
+    if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(shader));
+    gl.attachShader(made, shader);
+  }
+  gl.linkProgram(made);
+  if (!gl.getProgramParameter(made, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(made));
+  return made;
+}

@@ -1,0 +1,23 @@
+// Light or dark: what the system says, until somebody says otherwise.
+
+const KEY = "nearfield-theme";
+const system = matchMedia("(prefers-color-scheme: dark)");
+
+export const theme = () => document.documentElement.dataset.theme;
+
+/** Sets the theme now, and again when it changes; `changed` is told. */
+export function followTheme(changed) {
+  const set = (name) => {
+    document.documentElement.dataset.theme = name;
+    changed(name);
+  };
+  const natural = () => (system.matches ? "dark" : "light");
+  set(localStorage.getItem(KEY) ?? natural());
+  system.addEventListener("change", () => localStorage.getItem(KEY) || set(natural()));
+  return () => {
+    const name = theme() === "dark" ? "light" : "dark";
+    if (name === natural()) localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, name);
+    set(name);
+  };
+}

@@ -1,0 +1,395 @@
+"""The page in headless Chromium: what is seen, heard, found and exported; nothing leaves the machine."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+import soundfile
+from matplotlib.path import Path as Outline
+from PIL import Image
+
+from nearfield.app.server.serve import Show, prepare
+from nearfield.space.space import Space
+from tests.app.serving import RATE, Site, running
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no page is tested")
+
+CHROMIUM = Path("/usr/bin/chromium")
+READY = "body[data-ready] .stage[data-drawn]"
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium with a microphone that beeps."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is missing: no page is tested")
+    with sync_api.sync_playwright() as driver:
+        flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+        found = driver.chromium.launch(executable_path=str(CHROMIUM), args=flags)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Open]:
+    """Opens a page of a site; at the end no error was on its console, and no request went elsewhere."""
+    wrong: list[str] = []
+    contexts = []
+
+    def open_page(site: Site, path: str = "", ready: str = READY, **context: Any) -> Any:
+        contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | context)))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(20_000)
+
+        def console(message: Any) -> None:
+            if message.type == "error" and "status of 4" not in message.text:
+                wrong.append(message.text)
+
+        def request(asked: Any) -> None:
+            if not asked.url.startswith((site.address, f"blob:{site.address}")):
+                wrong.append(asked.url)
+
+        page.on("console", console)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", request)
+        page.goto(site.address + path)
+        page.wait_for_selector(ready)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def in_page(page: Any, body: str, given: object = None) -> Any:
+    """What a function body gives that sees the page's own stages, clouds and player."""
+    return page.evaluate(
+        "async (given) => { const { stages, clouds, player } = await import('/static/explore.js');"
+        f"{body} }}",
+        given,
+    )
+
+
+def place_of(page: Any, name: str) -> tuple[float, float]:
+    """Where a clip is on the screen."""
+    x, y = in_page(
+        page,
+        "const box = stages[0].root.getBoundingClientRect();"
+        "const [x, y] = stages[0].at(clouds[0].rows.get(given));"
+        "return [x + box.left, y + box.top];",
+        name,
+    )
+    return float(x), float(y)
+
+
+def listed(page: Any) -> list[str]:
+    """Ids in the list of the sheet."""
+    found: list[str] = page.eval_on_selector_all(
+        "#panel ol.clips li", "all => all.map((one) => one.dataset.id)"
+    )
+    return found
+
+
+def nearest(site: Site, name: str, space: int = 0, top: int = 12) -> list[str]:
+    """What the server says is near."""
+    reply = site.post("/search", [("clip", name), ("top", str(top)), ("space", str(space))])
+    return [each["id"] for each in json.loads(reply.body)["answers"]]
+
+
+def test_map_is_drawn_in_the_colours_of_the_legend(alone: Site, visit: Open) -> None:
+    page = visit(alone)
+    assert page.inner_text("#count") == "30 clips"
+    assert page.input_value("#colour") == "label"
+    swatches = page.eval_on_selector_all(
+        "#legend i", "all => all.map((one) => getComputedStyle(one).backgroundColor)"
+    )
+    area = {"x": 260, "y": 90, "width": 1000, "height": 690}  # beside the legend
+    picture = Image.open(io.BytesIO(page.screenshot(clip=area))).convert("RGB")
+    seen = np.asarray(picture).reshape(-1, 3).astype(int)
+    for swatch in swatches:
+        colour = np.array([int(part) for part in swatch[4:-1].split(",")])
+        assert (np.abs(seen - colour).max(1) <= 25).sum() > 100, swatch  # a little paper shines through
+    assert page.eval_on_selector_all("#legend li span", "all => all.map((one) => one.textContent)") == [
+        "high",
+        "low",
+        "middle",
+    ]
+    for name in ("pca_3d", "pca_2d"):
+        page.select_option("#layout", name)
+        page.wait_for_timeout(100)
+        assert "trustworthiness" in page.inner_text("#note")
+    for column in ("tags", "cluster", "session", "split", "seconds", "suspicion", ""):
+        page.select_option("#colour", column)
+
+
+def test_click_plays_exactly_that_window(alone: Site, sounding: Path, visit: Open) -> None:
+    page = visit(alone)
+    name = "low.flac#1.125-1.625"
+    page.mouse.move(*place_of(page, name))
+    named = page.inner_text(".tip b")
+    page.mouse.click(*place_of(page, name))
+    page.wait_for_selector("body[data-latency]:not([data-latency=''])")
+    chosen = page.get_attribute("body", "data-playing")
+    assert chosen.endswith(named)
+    page.evaluate(f"location.hash = {json.dumps(name)}")
+    in_page(
+        page,
+        "player.play(given); while (player.latency === null) await new Promise(requestAnimationFrame);",
+        name,
+    )
+    body = in_page(page, "return [...new Uint8Array(await (await fetch(player.now.sound)).arrayBuffer())];")
+    heard, rate = soundfile.read(io.BytesIO(bytes(body)), dtype="int16")
+    wanted, _ = soundfile.read(sounding / "low.flac", start=9000, stop=13000, dtype="int16")
+    np.testing.assert_array_equal(heard, wanted)
+    assert rate == RATE
+    assert in_page(page, "return player.length;") == pytest.approx(0.5)
+    page.wait_for_selector("#panel[data-sheet=clip] .mel img")
+    page.wait_for_selector("#panel ol.clips li")
+    assert listed(page) == nearest(alone, chosen)
+    assert in_page(page, "return document.querySelector('.mel img').naturalHeight;") == 16
+
+
+def test_neighbours_have_their_distances_and_can_be_played(alone: Site, visit: Open) -> None:
+    page = visit(alone, "#" + "low%2F0.wav")
+    page.wait_for_selector("#panel ol.clips li")
+    reply = json.loads(alone.post("/search", [("clip", "low/0.wav"), ("top", "12")]).body)["answers"]
+    shown = page.eval_on_selector_all("#panel .distance", "all => all.map((one) => one.textContent)")
+    assert shown == [f"{each['distance']:.3f}" for each in reply]
+    page.click("#panel ol li:nth-child(2) .play")
+    page.wait_for_selector(f"body[data-playing='{reply[1]['id']}']")
+    page.click("#panel ol li:nth-child(2) .open")
+    page.wait_for_selector(f"#panel h2[title='{reply[1]['id']}']")
+
+
+def test_upload_finds_the_clip_itself(alone: Site, sounding: Path, visit: Open) -> None:
+    page = visit(alone)
+    page.set_input_files("#file", sounding / "high/4.wav")
+    page.wait_for_selector("#panel[data-sheet=search] ol li")
+    assert listed(page)[0] == "high/4.wav"
+    page.click("text=Hear it")
+    page.wait_for_selector("body[data-latency]:not([data-latency=''])")
+    page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": b"no sound at all"})
+    page.wait_for_selector("#said.wrong:not(:empty)")
+
+
+def test_microphone_searches(alone: Site, visit: Open) -> None:
+    page = visit(alone, permissions=["microphone"])
+    page.click("#record")
+    page.wait_for_selector("#record[aria-pressed=true]")
+    page.wait_for_timeout(700)
+    page.click("#record")
+    page.wait_for_selector("#panel[data-sheet=search] ol li")
+    assert len(listed(page)) == 24
+
+
+def test_lasso_takes_what_lies_within_and_exports_it(
+    alone: Site, spaces: tuple[Path, Path], visit: Open
+) -> None:
+    page = visit(alone)
+    table = Space.open(spaces[0]).rows().to_pandas().set_index("id")
+    places = {name: place_of(page, name) for name in table.index}
+    centre = places["middle/2.wav"]
+    corners = [(centre[0] + dx, centre[1] + dy) for dx, dy in ((-90, -60), (110, -70), (80, 95), (-100, 50))]
+    wanted = {name for name, at in places.items() if Outline(corners).contains_point(at)}
+    assert 0 < len(wanted) < len(places)
+    page.click("#lasso")
+    page.mouse.move(*corners[0])
+    page.mouse.down()
+    for corner in corners[1:]:
+        page.mouse.move(*corner, steps=4)
+    page.mouse.up()
+    page.wait_for_selector("#panel[data-sheet=set] ol li")
+    assert set(listed(page)) == wanted
+    with page.expect_download() as waiting:
+        page.click("#export")
+    rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text())))
+    assert {row["id"] for row in rows} == wanted
+    for row in rows:
+        clip = table.loc[row["id"]]
+        assert (row["label"], row["tags"].split("|")) == (clip["label"], list(clip["tags"]))
+        assert float(row["seconds"]) == pytest.approx(clip["seconds"], rel=1e-6)
+    page.click("#listen")
+    heard = []
+    for _ in range(2):
+        page.wait_for_selector("body[data-latency]:not([data-latency=''])")
+        heard.append(page.get_attribute("body", "data-playing"))
+        page.wait_for_selector(f"body[data-playing]:not([data-playing='{heard[-1]}'])")
+    assert heard == listed(page)[:2]
+
+
+def test_filter_and_legend_leave_the_rest_dim(alone: Site, visit: Open) -> None:
+    page = visit(alone)
+    page.fill("#where", "label = 'low' and seconds > 0.45")
+    page.press("#where", "Enter")
+    page.wait_for_selector("body[data-shown='8']")
+    assert page.inner_text("#count") == "8 of 30 clips"
+    page.fill("#where", "lable = 1")
+    page.press("#where", "Enter")
+    page.wait_for_selector("#where[aria-invalid]")
+    page.fill("#where", "")
+    page.press("#where", "Enter")
+    page.wait_for_selector("body[data-shown='30']")
+    page.click("#legend button:has-text('high')")
+    page.wait_for_selector("body[data-shown='10']")
+
+
+def test_keyboard_does_it_all(alone: Site, visit: Open) -> None:
+    page = visit(alone)
+    page.keyboard.press("?")
+    page.wait_for_selector("#keys[open]")
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#panel[data-sheet=clip] ol li")
+    first = page.get_attribute("#panel h2", "title")
+    for key in ("ArrowLeft", "ArrowUp", "ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    now = unquote(page.evaluate("location.hash.slice(1)"))
+    page.wait_for_selector(f"#panel h2[title='{now}']")  # the answer to the last of them has come
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.wait_for_selector("#panel li.here:first-child")
+    near = listed(page)[0]
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"#panel h2[title='{near}']")
+    page.keyboard.press("a")
+    page.wait_for_selector("#panel[data-sheet=set]")
+    assert listed(page) == [near] != [first]
+    page.keyboard.press("g")
+    page.wait_for_selector("#panel[data-sheet=set] li:nth-child(30)")
+    with page.expect_download() as waiting:
+        page.keyboard.press("e")
+    assert len(Path(waiting.value.path()).read_text().splitlines()) == 31
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#panel", state="hidden")
+    page.keyboard.press("/")
+    page.keyboard.type("label = 'high'")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("body[data-shown='10']")
+    page.keyboard.press("Escape")
+    before = page.get_attribute("html", "data-theme")
+    page.keyboard.press("t")
+    assert page.get_attribute("html", "data-theme") != before
+    zoom = in_page(page, "return stages[0].camera.zoom;")
+    page.keyboard.press("+")
+    assert in_page(page, "return stages[0].camera.zoom;") > zoom
+    page.keyboard.press("0")
+    page.keyboard.press("l")
+    assert page.get_attribute("#lasso", "aria-pressed") == "true"
+
+
+def test_more_and_less_like_some(alone: Site, visit: Open) -> None:
+    page = visit(alone, "#" + "low%2F0.wav")
+    page.wait_for_selector("#panel ol.clips li")
+    page.click("text=More like this")
+    page.wait_for_selector("#panel[data-sheet=search] ol li")
+    away = listed(page)[0]
+    page.hover("#panel ol li:first-child")
+    page.click("#panel ol li:first-child .more button:last-child")
+    page.wait_for_selector(".chip:nth-child(2)")
+    reply = json.loads(alone.post("/search", [("plus", "low/0.wav"), ("minus", away), ("top", "24")]).body)
+    assert listed(page) == [each["id"] for each in reply["answers"]]
+
+
+def test_two_spaces_side_by_side(site: Site, visit: Open) -> None:
+    page = visit(site, "#" + "low%2F2.wav")
+    page.wait_for_selector("#panel .sides li")
+    first, second = (nearest(site, "low/2.wav", number) for number in (0, 1))
+    lost, gained = (
+        [name for name in first if name not in second],
+        [name for name in second if name not in first],
+    )
+    sides = page.eval_on_selector_all(
+        ".sides > div",
+        "all => all.map((side) => [...side.querySelectorAll('li')]"
+        ".map((one) => [one.dataset.id, one.dataset.mark]))",
+    )
+    assert [[name for name, _ in side] for side in sides] == [first, second]
+    assert [name for name, mark in sides[0] if mark == "lost"] == lost
+    assert [name for name, mark in sides[1] if mark == "gained"] == gained
+    assert f"loses {len(lost)} and gains {len(gained)}" in page.inner_text("#compared")
+    linked = in_page(page, "return stages.map((stage) => stage.cloud.ids[stage.marks.selected]);")
+    assert linked == ["low/2.wav"] * 2
+
+
+def test_suspects_are_decided_and_taken_back(alone: Site, visit: Open) -> None:
+    page = visit(alone)
+    page.keyboard.press("s")
+    page.wait_for_selector("#panel[data-sheet=suspects] li")
+    assert listed(page) == ["low/0.wav", "low/1.wav"]
+    page.keyboard.press("y")
+    page.wait_for_selector("li[data-id='low/0.wav'][data-decision=accepted]")
+    page.keyboard.press("d")
+    page.wait_for_selector("li[data-id='low/1.wav'][data-decision=rejected]")
+    made = json.loads(alone.ask("/decisions").body)["decisions"]
+    assert [(row["column"], row["before"], row["after"], row["decision"]) for row in made] == [
+        ("label", "low", "high", "accepted"),
+        ("use", "yes", "no", "rejected"),
+    ]
+    for _ in range(2):
+        page.keyboard.press("z")
+    page.wait_for_selector("li[data-id='low/0.wav'][data-decision='']")
+    assert json.loads(alone.ask("/decisions").body)["decisions"] == []
+
+
+def test_watched_curves_grow(tmp_path: Path, visit: Open) -> None:
+    log = tmp_path / "arm" / "seed-0" / "metrics.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(json.dumps({"update": n, "train/loss": 1 / n}) + "\n" for n in range(1, 6)))
+    with running(prepare(Show(watch=tmp_path))) as site:
+        page = visit(site, ready="figure[data-metric='train/loss'][data-points='5']")
+        with log.open("a") as file:
+            file.write(json.dumps({"update": 6, "train/loss": 0.1}) + "\n")
+        page.wait_for_selector("figure[data-metric='train/loss'][data-points='6']")
+        assert page.inner_text("#runs tbody td:last-child") == "0.1000"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_phone_and_theme(alone: Site, visit: Open, theme: str) -> None:
+    page = visit(
+        alone, viewport={"width": 360, "height": 740}, color_scheme=theme, has_touch=True, is_mobile=True
+    )
+    assert page.get_attribute("html", "data-theme") == theme
+    page.touchscreen.tap(*place_of(page, "high/3.wav"))
+    page.wait_for_selector("#panel ol li")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    box = page.locator("#panel").bounding_box()
+    assert (box["x"], box["width"]) == (0, 360)
+    dark = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("L")).mean() < 128
+    assert dark == (theme == "dark")
+
+
+def test_beyond_a_hundred_thousand_points_density_comes_first(alone: Site, visit: Open) -> None:
+    page = visit(alone)
+    drawn = page.evaluate(
+        """async () => {
+          const { Stage } = await import("/static/stage.js");
+          const count = 150_000, places = new Float32Array(count * 3);
+          for (let at = 0; at < places.length; at++) {
+            places[at] = at % 3 === 2 ? 0 : Math.sin(at * 12.9898) * Math.cos(at * 3.1);
+          }
+          const cloud = {
+            name: "many", count, ids: [], columns: new Map(), layouts: [],
+            dimensions: () => 2, layout: async () => places,
+          };
+          const stage = new Stage(document.getElementById("stages"), cloud, {}, false);
+          stage.setColours(new Uint8Array(count * 4).fill(120), null);
+          await stage.setLayout("any");
+          stage.draw();
+          const first = stage.root.dataset.drawn;
+          stage.camera.zoomBy(6);
+          stage.draw();
+          return [first, stage.root.dataset.drawn, +stage.root.dataset.milliseconds];
+        }"""
+    )
+    assert drawn[:2] == ["density", "points"]
+    assert drawn[2] < 200  # milliseconds, on any machine; docs/explore.md has what it takes on one
