@@ -491,3 +491,15 @@ def test_settings_hand_on_their_columns() -> None:
     assert DataSettings(channels=3).channels == 3
     assert DataSettings(channels="views").columns == Columns(views=True)
     assert json.loads(Columns().model_dump_json()) == {**dict.fromkeys(Columns.model_fields), "views": False}
+
+
+def test_only_some_clips_of_a_collection(real_data: Callable[[str], Path]) -> None:
+    collection = Collection.open(real_data("omniglot-small"))
+    tailed = collection.only({"imbalanced": 1})
+    table = pd.read_csv(real_data("omniglot-small") / "labels.csv")
+    assert len(tailed) == int((table["imbalanced"] == 1).sum()) == 1816
+    assert len(tailed.rows("test")) == len(collection.rows("test"))
+    with pytest.raises(DataError, match=r"no column 'imbalance'.*'imbalanced'"):
+        collection.only({"imbalance": 1})
+    with pytest.raises(DataError, match="no clip"):
+        collection.only({"imbalanced": 7})

@@ -63,6 +63,19 @@ def test_frozen_weights_are_left_out(settings: Adam | AdamW | SGD) -> None:
     assert [p is layer.bias for p in held] == [True]
 
 
+def test_descent_looks_ahead_as_nesterov_has_it() -> None:
+    layer = nn.Linear(2, 1, bias=False)
+    nn.init.zeros_(layer.weight)
+    optimizer = SGD(lr=0.1, momentum=0.9).build(layer.named_parameters())
+    speed, place = 0.0, 0.0
+    for gradient in (1.0, 0.5, -2.0):
+        layer.weight.grad = torch.full((1, 2), gradient)
+        optimizer.step()
+        speed = 0.9 * speed + gradient
+        place -= 0.1 * (gradient + 0.9 * speed)
+        assert torch.allclose(layer.weight, torch.full((1, 2), place))
+
+
 def test_the_rate_is_set_from_the_first_rate_each_time() -> None:
     optimizer = SGD(lr=0.1).build(nn.Linear(2, 2).named_parameters())
     for factor in (0.5, 1.0, 0.25):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 from sklearn.neighbors import KNeighborsClassifier
@@ -30,13 +31,16 @@ def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_the_folder_holds_what_it_promises(run: Run) -> None:
     names = {path.name for path in run.folder.path.iterdir()}
     promised = {"recipe.yaml", "environment.json", "metrics.jsonl", "result.json", "weights.safetensors"}
-    promised |= {"clips.parquet", "vectors.parquet", "split.csv", "tensorboard"}
+    promised |= {"clips.parquet", "vectors.parquet", "split.csv", "tensorboard", "network.txt"}
     assert names - {"state"} == promised
     lines = [json.loads(line) for line in (run.folder.path / "metrics.jsonl").read_text().splitlines()]
     assert [line["update"] for line in lines] == list(range(1, 61))
     logged = {"train/loss", "train/active_fraction", "train/alike_distance", "train/unlike_distance"}
     assert logged | {"train/gradient_norm", "train/vector_norm", "train/learning_rate"} <= set(lines[0])
     assert "train/effective_rank" in lines[0]
+    for line in lines:
+        assert line["train/loss"] == pytest.approx(line["train/loss_pairs"] + line["train/loss_penalty"])
+    assert "Conv2d" in (run.folder.path / "network.txt").read_text()
 
 
 def test_separate_tones_are_learnt(run: Run) -> None:
@@ -46,9 +50,18 @@ def test_separate_tones_are_learnt(run: Run) -> None:
     assert run.metrics["baseline/chance/retrieval_from_train/recall_at_1"] == pytest.approx(0.25, abs=0.02)
 
 
-def test_the_figure_is_what_scikit_learn_finds_in_the_vectors(run: Run) -> None:
-    import pyarrow.parquet as pq
+def test_validations_keep_how_far_apart_the_labels_lie(tones: Path, tmp_path: Path) -> None:
+    recipe = Recipe.of(small(train={"updates": 4, "validate_every": 4}, normalise={"kind": "none"}))
+    run = train(recipe, tones, tmp_path / "r", device="cpu")
+    last = json.loads((tmp_path / "r/metrics.jsonl").read_text().splitlines()[-1])
+    table = pq.read_table(run.folder.vectors).to_pandas()
+    table = table[table["split"] == "val"]
+    means = {name: np.stack(list(table["vector"][table["label"] == name])).mean(0) for name in ("a", "b")}
+    assert last["val/centroids/a_to_b"] == pytest.approx(np.linalg.norm(means["a"] - means["b"]), rel=0.05)
+    assert len([name for name in last if name.startswith("val/centroids/")]) == 6
 
+
+def test_the_figure_is_what_scikit_learn_finds_in_the_vectors(run: Run) -> None:
     table = pq.read_table(run.folder.vectors).to_pandas()
     vectors = np.stack(list(table["vector"]))
     side = {name: (table["split"] == name).to_numpy() for name in ("train", "test")}

@@ -1,5 +1,7 @@
 """Scores of test groups against the measures that they stand for, and maps against scikit-learn."""
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,10 +73,10 @@ def test_the_plain_map_is_that_of_principal_components() -> None:
     assert 0.7 < found.trustworthiness <= 1
 
 
-def test_umap_gives_the_same_map_each_time() -> None:
-    pytest.importorskip("umap")
+@pytest.mark.parametrize("method", ["umap", "tsne"])
+def test_a_map_is_the_same_each_time_and_keeps_heaps_apart(method: Literal["umap", "tsne"]) -> None:
     vectors = np.concatenate([CHANCE.normal(size=(20, 6)), CHANCE.normal(size=(20, 6)) + 8])
-    first, second = (draw_map("umap", vectors, ["x"] * 40) for _ in range(2))
+    first, second = (draw_map(method, vectors, ["x"] * 40) for _ in range(2))
     assert first == second
     points = np.array(first.points)
     gap = np.linalg.norm(points[:20].mean(0) - points[20:].mean(0))

@@ -10,13 +10,14 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from nearfield.core.errors import DataError
+from nearfield.core.errors import DataError, choose
 from nearfield.core.nouns import Facts, Ints
 from nearfield.data.clips import STANDARD, read_clips
 from nearfield.data.digests import content_digests
 from nearfield.data.faults import Problem
 from nearfield.data.layouts import read_layout
 from nearfield.data.listing import Kind, Listing
+from nearfield.data.patches import Patch, split_patch
 from nearfield.data.probing import Progress
 from nearfield.data.settings import Columns
 from nearfield.data.sides import settle_sides
@@ -52,16 +53,21 @@ class Collection:
         allow_leak: bool = False,
         seed: int = 0,
         progress: Progress | None = None,
+        patch: str | Path | None = None,
     ) -> Self:
         """The clips of a folder, a table, `NAME:PATH` for a known layout, or `synthetic:NAME`.
 
         `seed` fixes the split where one has to be made; `progress` gets how many of how many files were
-        looked at. Rows that cannot be used are in `problems`. Raises DataError where no row can be used, a
-        column is missing, a word for a split is not known, or a group sits on two sides and `allow_leak`
-        is False.
+        looked at. `patch` is a table of decisions that is applied, as is that of `DATA?patch=PATH`. Rows that
+        cannot be used are in `problems`. Raises DataError where no row can be used, a column is missing, a
+        word for a split is not known, or a group sits on two sides and `allow_leak` is False.
         """
-        name, listing = read_layout(str(data))
-        return cls.from_listing(listing, name, columns, allow_leak, seed, progress)
+        source, own = split_patch(str(data))
+        name, listing = read_layout(source)
+        opened = cls.from_listing(listing, name, columns, allow_leak, seed, progress)
+        for table in (own, patch):
+            opened = opened if table is None else opened.with_patch(table)
+        return opened
 
     @classmethod
     def from_listing(
@@ -194,6 +200,35 @@ class Collection:
             leaks=leaks,
             split_from=f"stored in {path.name}",
         )
+
+    def only(self, wanted: Mapping[str, str | int]) -> Self:
+        """The clips that have the value `wanted` in each column named, compared as text.
+
+        Raises DataError where there is no such column, or no clip is left.
+        """
+        kept = np.ones(len(self), np.bool_)
+        for column, value in wanted.items():
+            if column not in self.table:
+                raise DataError(
+                    f"data.only: {self.name} has no column {column!r}. {choose(column, map(str, self.table))}"
+                )
+            kept &= (self.table[column].astype(str) == str(value)).to_numpy()
+        if not kept.any():
+            raise DataError(f"data.only: no clip of {self.name} has {dict(wanted)}.")
+        return self.subset(np.flatnonzero(kept).astype(np.int64))
+
+    def with_patch(self, path: str | Path, sides: Iterable[str] = ("train", "val", "test")) -> Self:
+        """The same clips, relabelled, retagged or left out as the patch table at `path` decides, on the given
+        sides of the split; the split stays as it was before.
+
+        Decisions about clips that are not there are listed. Raises DataError where the table is none, or it
+        leaves nothing.
+        """
+        table, problems = Patch.read(path).apply(self.table, tuple(sides))
+        if not len(table):
+            raise DataError(f"{path}: the patch table leaves out every clip. Keep some.")
+        leaks = tuple(find_leaks(list(table["group"]), list(table["split"]))) if self.leaks else ()
+        return replace(self, table=table, problems=self.problems + problems, leaks=leaks)
 
 
 def _defaults(count: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nearfield.core.nouns import Floats
+from nearfield.core.nouns import Bools, Floats
 from nearfield.data import audio, pictures
 from nearfield.data.cutoff import breaks_off
 from nearfield.data.faults import Fault
@@ -101,7 +101,7 @@ class _Ear:
         self._peaks = np.maximum(self._peaks, size.max(axis=1))
         self._sums += sound.sum(axis=1)
         self._squares += np.einsum("ct,ct->c", sound, sound)
-        self._clipped += _clipped(size)
+        self._clipped += int(standing_at_full_scale(size).sum())
         self._frames += waves.shape[1]
         self._loudness.take(sound.astype(np.float32))
 
@@ -124,17 +124,17 @@ class _Ear:
         )
 
 
-def _clipped(size: Floats) -> int:
-    """Samples of (C, T) that stand at full scale with as many beside them as `CLIPPED_RUN` says."""
+def standing_at_full_scale(size: Floats) -> Bools:
+    """Which of the absolute values (C, T) stand at full scale, `CLIPPED_RUN` on end at least."""
     full = size >= FULL_SCALE
     last = full.shape[1] - CLIPPED_RUN + 1
-    if last < 1 or not full.any():
-        return 0
-    begins = np.logical_and.reduce([full[:, lag : lag + last] for lag in range(CLIPPED_RUN)])
     inside = np.zeros_like(full)
+    if last < 1 or not full.any():
+        return inside
+    begins = np.logical_and.reduce([full[:, lag : lag + last] for lag in range(CLIPPED_RUN)])
     for lag in range(CLIPPED_RUN):
         inside[:, lag : lag + last] |= begins
-    return int(inside.sum())
+    return inside
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,13 @@ class DataSettings(Settings):
     """Column kept on one side of a split; None: the first of `group`, `speaker`, `source`, `recording`."""
     recording: str | None = None
     """Column that names the recording a clip was cut from; None means `recording`."""
+    only: dict[str, str | int] = Field(default_factory=dict)
+    """Columns and the value that a clip must have in each, as in {imbalanced: 1}; others are left out."""
+    patch: str | None = None
+    """Table of decisions that mend the collection (see `nearfield suspects`); None: it is as it is."""
+    patch_sides: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
+    """Sides of the split that are mended. Arms of a study that compares a faulty collection with a mended one
+    must be judged alike: mend test in both, or in neither."""
 
     introductions: ClassVar[dict[str, str]] = {
         "clip_seconds": (

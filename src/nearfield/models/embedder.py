@@ -47,6 +47,11 @@ class EmbeddingSettings(Settings):
             "(Srivastava et al. 2014). Too little lets a small set be learnt by heart; too much leaves too "
             "little to learn from, and slows training."
         ),
+        "train": (
+            "What of the network learns. With the head alone the backbone stays what it was: few clips "
+            "suffice and nothing is unlearnt, but what it does not hear cannot be learnt (Yosinski et al. "
+            "2014). With all of it more can be learnt, and a small set may be learnt by heart."
+        ),
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from scipy.stats import t
 
 from nearfield.core.errors import RequestError
@@ -44,7 +45,7 @@ class Difference:
     second: float
     difference: float
     interval: tuple[float, float] | None
-    """95 %; None where fewer than two groups can tell."""
+    """95 %; None where fewer than two groups can tell, or where both runs do the same in every draw."""
     p: float | None
     p_holm: float | None
 
@@ -156,7 +157,7 @@ def _classes(tables: tuple[pd.DataFrame, pd.DataFrame], resamples: Resamples) ->
 
 
 def _f1(own: Any, claimed: Any) -> Callable[[Floats], Floats]:
-    """F1 of a class from its clips and those claimed for it, (N,) each; NaN where a draw has no clip of it."""
+    """F1 of a class from its clips and those claimed for it, (N,) each; NaN where a draw has none of it."""
     right = (own & claimed).astype(np.float64)
     both = own.astype(np.float64) + claimed
 
@@ -174,21 +175,60 @@ def _groups(group_of: Ints, mask: Any) -> int:
 def _tags(
     folders: tuple[Folder, Folder], tables: tuple[pd.DataFrame, pd.DataFrame], groups: Ints
 ) -> dict[str, TagComparison]:
-    """One comparison for each who told tags in both runs; tags that only one of them tells are left out."""
+    """One comparison for each who told tags in both runs."""
     found = {}
-    for who, key in (("tagging", "per_tag"), ("tagger", "per_tag_of_tagger")):
+    for who in ("tagging", "tagger"):
         if not all(f"{who}/tags" in table for table in tables):
             continue
-        lists = [_told(folder.result()[key], table, who) for folder, table in zip(folders, tables, strict=True)]
-        names = tuple(name for name in lists[0][0] if name in lists[1][0])
-        columns = [[told[0].index(name) for name in names] for told in lists]
-        there = np.flatnonzero(tables[0][f"{who}/tags"].notna() & tables[1][f"{who}/tags"].notna())
-        if not names or not len(there):
+        there = np.logical_and.reduce([table[f"{who}/tags"].notna() for table in tables])
+        if not there.any():
             continue
-        has = np.stack(list(tables[0][f"{who}/tags"].iloc[there]))[:, columns[0]].astype(np.bool_)
-        scores = [
-            np.stack(list(table[f"{who}/scores"].iloc[there]))[:, column].astype(np.float64)
-            for table, column in zip(tables, columns, strict=True)
-        ]
+        has, others = (_cells(table, f"{who}/tags", there).astype(np.bool_) for table in tables)
+        names = _tag_names(folders[0], who, has.shape[1])
+        if has.shape != others.shape or (has != others).any() or names is None:
+            raise RequestError(
+                f"{folders[0].path} and {folders[1].path} were measured with other tags. Measure both again "
+                "on the same data: nearfield evaluate RUN."
+            )
+        scores = [_cells(table, f"{who}/scores", there).astype(np.float64) for table in tables]
         found[who] = compare_taggers(has, scores[0], scores[1], names, groups[there], DRAWS)
     return found
+
+
+def _cells(table: pd.DataFrame, column: str, rows: Any) -> Any:
+    return np.stack(list(table[column][rows]))
+
+
+def _tag_names(folder: Folder, who: str, count: int) -> tuple[str, ...] | None:
+    """The tags of the lists in clips.parquet, which a probe has only for those that train can teach."""
+    rows = folder.result()["per_tag_of_tagger" if who == "tagger" else "per_tag"]
+    names = tuple(row["name"] for row in rows)
+    if len(names) != count and folder.vectors.is_file():
+        known = pq.read_table(folder.vectors, columns=["tags", "split"]).to_pandas()
+        taught = [set(tags) for tags in known["tags"][known["split"] == "train"] if len(tags)]
+        names = tuple(name for name in names if 0 < sum(name in tags for tags in taught) < len(taught))
+    return names if len(names) == count else None
+
+
+def _difference(
+    name: str, clips: int, figures: tuple[float, float], drawn: Floats, freedom: int
+) -> Difference:
+    """`drawn` (draws,) are the differences in every draw, NaN where there is none; p is not yet held."""
+    first, second = figures
+    kept = drawn[np.isfinite(drawn)]
+    bare = Difference(name, clips, clips < FEW, first, second, second - first, None, None, None)
+    if freedom < 1 or len(kept) < 2:
+        return bare
+    deviation = float(kept.std(ddof=1))
+    if deviation < 1e-12:  # no draw differs, which says nothing of how other clips would
+        return replace(bare, p=1.0) if abs(bare.difference) < 1e-12 else bare
+    reach = float(t.ppf(0.975, freedom)) * deviation
+    p = float(2 * t.sf(abs(bare.difference) / deviation, freedom))
+    return replace(bare, interval=(bare.difference - reach, bare.difference + reach), p=p)
+
+
+def _held(rows: list[Difference]) -> tuple[Difference, ...]:
+    """The same with `p_holm` over all that have a p."""
+    judged = [row.p for row in rows if row.p is not None]
+    held = iter(holm(np.array(judged)).tolist()) if judged else iter(())
+    return tuple(row if row.p is None else replace(row, p_holm=next(held)) for row in rows)

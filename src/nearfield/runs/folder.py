@@ -2,6 +2,7 @@
 
 recipe.yaml          resolved, nothing left to defaults
 environment.json     versions, machine, data, seed
+network.txt          layers, shapes, numbers of weights
 split.csv            which clip stood on which side
 metrics.jsonl        one line an update, append-only
 clips.parquet        how each clip of the evaluated split fared
@@ -53,6 +54,11 @@ class Folder:
         Hugging Face Hub has them under the name that is usual there."""
         own, published = self.path / "weights.safetensors", self.path / "model.safetensors"
         return published if published.is_file() and not own.is_file() else own
+
+    @property
+    def network(self) -> Path:
+        """Every layer with its shape and its weights, as text."""
+        return self.path / "network.txt"
 
     @property
     def head(self) -> Path:

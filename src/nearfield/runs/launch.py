@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 import torch
 
 from nearfield.core.errors import DataError, RequestError
+from nearfield.core.files import write_text
 from nearfield.core.machine import keep_memory, total_memory, usable_cores
 from nearfield.data.collection import Collection
 from nearfield.data.patches import join_patch, split_patch
@@ -71,6 +72,7 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
         folder.path.mkdir(parents=True, exist_ok=True)
         collection.save_split(folder.split)
         noted = environment(request, collection, bench.channels, device)
+        write_text(folder.network, str(bench.embedder.describe()) + "\n")
         folder.begin(recipe, {**noted, "weights_from": weights_from(bench.embedder)})
     if not folder.is_trained:
         training.run()
@@ -84,6 +86,7 @@ def open_collection(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher 
     """
     progress: Callable[[int, int], None] = lambda done, total: watch(Stage("look", done, total))  # noqa: E731
     opened = Collection.open(data, recipe.data.columns, allow_leak, progress=progress)
+    opened = opened.only(recipe.data.only) if recipe.data.only else opened
     return opened.with_patch(recipe.data.patch, recipe.data.patch_sides) if recipe.data.patch else opened
 
 
@@ -179,6 +182,9 @@ def _settle(request: Request, folder: Folder) -> Recipe:
     if recipe.train.precision == "auto":
         chosen = recipe.train.model_copy(update={"precision": best_precision(request.device)})
         recipe = recipe.model_copy(update={"train": chosen})
+    if recipe.data.patch:  # a run must find it from wherever it is used
+        found = {"patch": str(Path(recipe.data.patch).expanduser().resolve())}
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=found)})
     if not folder.is_started:
         return recipe
     if not request.resume:

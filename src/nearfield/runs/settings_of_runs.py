@@ -20,8 +20,8 @@ def differing(recipes: Sequence[Flat]) -> dict[str, tuple[Any, ...]]:
 
 
 def _flat(value: Any, at: str) -> Iterator[tuple[str, Any]]:
-    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    if not items:
+    if not isinstance(value, Mapping | list):
         yield at, value
-    for key, inner in items:
+        return
+    for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
         yield from _flat(inner, f"{at}.{key}".lstrip("."))

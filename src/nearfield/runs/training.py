@@ -4,6 +4,7 @@ A run that was killed goes on from its last checkpoint to the same bits, because
 found by its name and the number of the update, and a checkpoint holds all that updates change.
 """
 
+import itertools
 import math
 import signal
 import threading
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.files import sweep
 from nearfield.core.nouns import Batch, Vectors
+from nearfield.evaluation.geometry import centroids
 from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.learning.average import RunningAverage
 from nearfield.learning.health import CollapseWatch
@@ -43,6 +45,9 @@ from nearfield.runs.folder import (
 )
 from nearfield.runs.tagging import TagHead
 from nearfield.runs.workbench import Workbench
+
+FEW_LABELS = 12
+"""Labels up to which a curve is kept for every pair of them."""
 
 
 class Training:
@@ -160,20 +165,18 @@ class Training:
         every = self.settings.validate_every
         if not every or step.number % every:
             return {}
-        score = self._validate()
+        vectors = self._with_final_state()
+        score = validation_score(vectors, self.bench)
         if score > self.best and lead and self.settings.keep == "best":
             save_tensors(self.folder.best, self._final_state(), {"update": step.number, "score": score})
         self.best = max(self.best, score)
         if self.plateau and not self.plateau.see(score):
             self.done = True
         self.model.train()
-        return {"val/recall_at_1": score}
-
-    def _validate(self) -> float:
-        """The validation score of the weights that the run would end with now."""
-        return validation_score(self._with_final_state(), self.bench)
+        return {"val/recall_at_1": score, **label_distances(vectors, self.bench)}
 
     def _with_final_state(self) -> Vectors:
+        """(N, D) vectors of all clips by the weights that the run would end with now."""
         present = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self._final_state())
         bench = self.bench
@@ -240,6 +243,21 @@ def validation_score(vectors: Vectors, bench: Workbench) -> float:
     mine, theirs = facts.tags[val], facts.tags[train_rows][found]
     either = (mine | theirs).sum(1)
     return float(np.mean(np.where(either > 0, (mine & theirs).sum(1) / np.maximum(1, either), 0.0)))
+
+
+def label_distances(vectors: Vectors, bench: Workbench) -> dict[str, float]:
+    """`val/centroids/A_to_B`: Euclidean distances between the centroids of the labels of val clips.
+
+    Empty where there are more than `FEW_LABELS` of them: nobody reads a thousand curves.
+    """
+    rows, facts = bench.collection.rows("val"), bench.facts
+    if not 2 <= len(facts.label_names) <= FEW_LABELS:
+        return {}
+    found = centroids(vectors[rows], facts.labels[rows], facts.label_names)
+    pairs = itertools.combinations(range(len(found.names)), 2)
+    return {
+        f"val/centroids/{found.names[a]}_to_{found.names[b]}": float(found.distances[a, b]) for a, b in pairs
+    }
 
 
 @contextmanager

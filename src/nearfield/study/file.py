@@ -65,7 +65,7 @@ class StudyFile(Settings):
     """The smallest difference of the judge that would matter."""
     hold: Hold | None = None
     """What is equal between arms whose updates, batches or clip lengths differ; none: all are equal."""
-    maps: tuple[Literal["pca", "umap"], ...] = ("pca",)
+    maps: tuple[Literal["pca", "umap", "tsne"], ...] = ("pca",)
     """Maps of the space that the document shows."""
     allow_impossible: bool = False
     """Whether a margin that no vectors can satisfy is trained all the same."""

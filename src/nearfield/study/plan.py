@@ -23,6 +23,7 @@ from nearfield.study.arms import (
 from nearfield.study.before import before_arms, said_before
 from nearfield.study.budget import Hold, budget, check_budgets, held
 from nearfield.study.file import Source, StudyFile, base_recipe, read_study
+from nearfield.study.maps import Method
 from nearfield.study.measures import check_judge, check_measure
 from nearfield.study.ranges import SearchSettings, corners, resolve
 from nearfield.study.records import Arm, SourceClaim
@@ -56,7 +57,7 @@ class Plan:
     reduced: str
     search: SearchSettings | None
     """With its ranges resolved."""
-    maps: tuple[str, ...]
+    maps: tuple[Method, ...]
     allow_impossible: bool
     before: tuple[Arm, ...] = ()
     """Trainings that arms build upon; no arms themselves."""

@@ -169,7 +169,7 @@ class ClassFacts:
 class MapFacts:
     """Where the clips of the judged split lie, in two dimensions; of the arm's first finished seed."""
 
-    method: Literal["pca", "umap"]
+    method: Literal["pca", "umap", "tsne"]
     points: tuple[Interval, ...]
     labels: tuple[str, ...]
     trustworthiness: float

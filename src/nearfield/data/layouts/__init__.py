@@ -3,12 +3,12 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import parse_qsl
 
 from pydantic import Field
 
-from nearfield.core.errors import DataError, choose, nearest
+from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.settings import Settings, kinds, make
 from nearfield.data.layouts.audiofolder import Audiofolder
 from nearfield.data.layouts.dcase2018_task5 import Dcase2018Task5
@@ -42,6 +42,8 @@ class SyntheticSettings(Settings):
     """Another seed makes another set of the same sort."""
     clips: int | None = Field(None, ge=1)
     """Number of clips, or of recordings; None means the set's own."""
+    table: Literal["labels", "clips"] = "labels"
+    """`clips`, of scenes alone: stretches of 2 s, labelled by what is heard in them, of all recordings."""
 
 
 _NAMED = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_-]+):(?P<path>.*)", re.DOTALL)
@@ -90,7 +92,10 @@ def _synthetic(place: str) -> Path:
 
     name, options = _options(place)
     given: SyntheticSettings = make(SyntheticSettings, f"synthetic:{name}", options)
-    return synthetic.make(name, seed=given.seed, clips=given.clips)
+    table = synthetic.make(name, seed=given.seed, clips=given.clips) / f"{given.table}.csv"
+    if not table.is_file():
+        raise RequestError(f"synthetic:{name}: table: this set has no {given.table!r}; only scenes has.")
+    return table
 
 
 def _existing(path: Path) -> Path:

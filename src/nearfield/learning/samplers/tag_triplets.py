@@ -56,6 +56,15 @@ class TagTriplets(Settings):
             "one triplet pushes apart another pulls together; with it, negatives are farther and easier, "
             "and clips with many tags find few of them."
         ),
+        "tagger": (
+            "The tagger that is asked what it says of each clip. One that was trained on these very clips "
+            "makes few errors on them, and those where the data are wrong; a poor one calls everything an "
+            "error."
+        ),
+        "top": (
+            "How many tags the tagger names for a clip. Fewer than it has, and true tags count as missed; "
+            "more, and most of what it names is wrong by number alone."
+        ),
     }
 
     def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "TagTripletSampler":

@@ -71,6 +71,17 @@ class Tiles(Settings):
             "Anchors in a batch: the other recordings among them are the opposites. Few anchors meet few "
             "opposites; with many, some opposites are in truth alike."
         ),
+        "mode": (
+            "Where opposites come from. One drawn for each neighbour makes a triplet (Jean et al. 2019): an "
+            "anchor is set against a single other window, soon told apart by level and colour alone. Taken "
+            "from the batch, all its other recordings are opposites at once, the hard ones among them, and "
+            "more of them are in truth alike."
+        ),
+        "opposites_from": (
+            "How many other files an epoch draws the opposites of a clip from. Few save the opening of "
+            "files, and all windows of a clip are set against the same few; from all, opposites differ from "
+            "anchor to anchor."
+        ),
     }
 
     @model_validator(mode="after")

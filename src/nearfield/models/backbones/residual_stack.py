@@ -1,7 +1,7 @@
 """Residual blocks, each followed by a pool; with their shortcuts, or without, to see what those are worth."""
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -56,6 +56,19 @@ class ResidualStackSettings(Loadable):
     """Bands and frames that become one behind each block."""
     residual: bool = True
     """Whether a shortcut leads around each block; without, it is a plain stack of as many convolutions."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        **Loadable.introductions,
+        "widths": (
+            "Channels of each block, and by their number the depth. Narrow and shallow networks miss what "
+            "is fine; wide and deep ones cost more for every clip, need more of them, and may not have "
+            "converged when the updates are over (He et al. 2016)."
+        ),
+        "residual": (
+            "Whether a shortcut leads around each block. Without shortcuts deep stacks train worse than "
+            "shallow ones; at a few blocks the difference is small (He et al. 2016)."
+        ),
+    }
 
     def build(self, channels: int, bands: int, frames: int) -> ResidualStack:
         """For pictures (B, channels, bands, frames); raises RequestError where the pools leave nothing."""

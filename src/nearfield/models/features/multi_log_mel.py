@@ -68,6 +68,11 @@ class MultiLogMelSettings(MelSettings):
             "(Dieleman and Schrauwen 2013), at the price of as many times the picture; windows that differ "
             "little add cost alone."
         ),
+        "resample": (
+            "How the frames of shorter windows become as many as those of the longest. The nearest one alone "
+            "leaves the others out, so that short events are met or missed by chance; their mean keeps "
+            "something of all, and blurs what short windows are there for."
+        ),
     }
 
     @model_validator(mode="after")

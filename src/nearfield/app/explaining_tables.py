@@ -1,0 +1,184 @@
+"""What `nearfield explain`, `compare` and `runs` found, as text tables."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from nearfield.app.listening_tables import ends, plain_table
+from nearfield.evaluation.challenge import COLUMNS, ChallengeTable
+from nearfield.evaluation.cluster_report import ClusterReport
+from nearfield.evaluation.silence import SilenceReport
+from nearfield.evaluation.tag_comparison import TagComparison
+from nearfield.runs.compare import Comparison, Difference
+from nearfield.runs.explain import Explanation, Nuisance
+from nearfield.runs.explain_position import Positions
+from nearfield.runs.overview import Overview
+
+CERTAIN = 0.05
+
+_WIDEST = 10
+"""Clusters up to which the labels in them are listed."""
+
+
+def explanation(console: Console, found: Explanation) -> None:
+    """Every table that applies, and a sentence where one does not."""
+    console.print(f"{found.run}: {found.clips} {found.split} clips of {found.data}\n", markup=False)
+    _clusters(console, found.clusters)
+    if found.silence is not None:
+        _silence(console, found.silence)
+    if found.positions is not None:
+        _positions(console, found.positions)
+    if found.nuisance:
+        _nuisance(console, found.nuisance)
+    if found.apart is not None:
+        names, spread = found.apart.centroids.names, found.apart.spread
+        console.print(
+            f"Centroids of {len(names)} labels: variation of their distances {_figure(spread)} "
+            f"(0 where all lie equally far apart; shuffled labels {_figure(found.apart.spread_by_chance)}).\n"
+        )
+    if found.challenge is not None:
+        _challenge(console, found.challenge)
+    for note in found.notes:
+        console.print(note, style="dim", markup=False, soft_wrap=True)
+
+
+def comparison(console: Console, found: Comparison) -> None:
+    """Settings that differ, then paired differences."""
+    table = plain_table(("setting", "first", "second"), ())
+    for key, (one, other) in found.settings.items():
+        table.add_row(key, _value(one), _value(other))
+    console.print(table)
+    console.print(f"\n{found.clips} {found.split} clips in {found.groups} groups; second less first\n")
+    for title, rows in (("metric", found.metrics), ("label (F1)", found.classes)):
+        if rows:
+            console.print(_differences(title, rows))
+    for who, each in found.tags.items():
+        console.print(_tags(f"tag (PR-AUC, {who})", each))
+    console.print(
+        "\n* p < 0.05 after Holm's correction over the table; ? fewer than 20 clips. The intervals are for "
+        "these clips: whether a setting is better, a study of several seeds can say.",
+        style="dim",
+        soft_wrap=True,
+    )
+
+
+def all_runs(console: Console, found: Overview) -> None:
+    """One row a run."""
+    table = Table(show_edge=False, pad_edge=False)
+    for head in ("run", "data", *found.differing):
+        table.add_column(head)
+    for head in found.headlines:
+        table.add_column(head.replace("/", "\n"), justify="right")
+    for run in found.runs:
+        settings = [_value(run.settings.get(key)) for key in found.differing]
+        table.add_row(run.name, run.data, *settings, *(_figure(run.metrics.get(m)) for m in found.headlines))
+    console.print(table)
+    console.print(f"{len(found.runs)} runs", style="dim")
+    for path in found.unread:
+        console.print(f"{path}: its files cannot be read", style="yellow", markup=False)
+
+
+def _clusters(console: Console, found: ClusterReport) -> None:
+    right = ("clusters", "left out", "purity", "NMI", "AMI")
+    table = plain_table(("space", "chosen by"), right)
+    for space in found.spaces:
+        name = f"{space.name.replace('_', ' ')} ({space.variance:.0%} of variance)"
+        for each in space.found:
+            judged = [_figure(value) for value in (each.purity, each.nmi, each.ami)]
+            rule = "as many as labels" if each.chosen_by == "labels" else each.chosen_by
+            table.add_row(name, rule, str(each.clusters), str(each.left_out), *judged)
+            name = ""
+    console.print(table)
+    console.print()
+    chosen = next(each for each in found.spaces[0].found if each.chosen_by == "elbow")
+    if (
+        chosen.contingency is not None
+        and len(found.label_names) <= 3 * _WIDEST
+        and chosen.clusters <= _WIDEST
+    ):
+        table = plain_table(("label",), tuple(f"c{number}" for number in range(chosen.clusters)))
+        for label, counts in zip(found.label_names, chosen.contingency.tolist(), strict=True):
+            table.add_row(label, *(str(count) if count else "·" for count in counts))
+        console.print(table)
+        console.print()
+
+
+def _silence(console: Console, found: SilenceReport) -> None:
+    quiet = found.quiet
+    console.print(
+        f"Quietest cluster (elbow, whole space): c{quiet.cluster}, {quiet.clips} clips of "
+        f"{quiet.level:.0f} dB on average, {quiet.silent} of them silent (below {found.threshold:.0f} dB), "
+        f"{quiet.of_all_silent:.0%} of all silence. Clusters explain {found.explained:.0%} of the variance "
+        "of level.\n",
+        soft_wrap=True,
+    )
+
+
+def _positions(console: Console, found: Positions) -> None:
+    table = plain_table(("score", "part"), (found.of, "mean", "95 %", "below middle", "95 %"))
+    for name, parts in found.scores.items():
+        for part in parts:
+            less = _figure(part.less)
+            row = (str(part.clips), _figure(part.score), ends(part.interval), less, ends(part.less_interval))
+            table.add_row(name if part is parts[0] else "", part.part, *row)
+    console.print(table)
+    console.print(f"first and last: {found.edge:.0%} of a recording at either end\n", style="dim")
+
+
+def _nuisance(console: Console, found: tuple[Nuisance, ...]) -> None:
+    table = plain_table(("can be read",), ("macro F1", "95 %", "by guessing"))
+    for row in found:
+        table.add_row(row.column, _figure(row.macro_f1), ends(row.interval), _figure(row.chance))
+    console.print(table)
+    console.print()
+
+
+def _challenge(console: Console, found: ChallengeTable) -> None:
+    table = plain_table(("system", "reads"), ("unknown nodes", "known nodes", "all", "gap"))
+    for row in (found.ours, *found.published):
+        gaps = found.gaps.get(row.system, {})
+        cells = [_figure(getattr(row, name), 1) for name in COLUMNS]
+        table.add_row(row.system, row.reading, *cells, ", ".join(f"{n} {v:+.1f}" for n, v in gaps.items()))
+    console.print(table)
+    for note in found.notes:
+        console.print(note, style="dim", soft_wrap=True)
+
+
+def _differences(title: str, rows: tuple[Difference, ...]) -> Table:
+    table = plain_table((title,), ("clips", "first", "second", "difference", "95 %", "p"))
+    for row in rows:
+        p = _mark(row.p_holm)
+        name = row.name + (" ?" if row.few else "")
+        cells = (str(row.clips), _figure(row.first), _figure(row.second), f"{row.difference:+.3f}")
+        table.add_row(name, *cells, _signed(row.interval), p)
+    return table
+
+
+def _tags(title: str, found: TagComparison) -> Table:
+    table = plain_table((title,), ("clips", "first", "second", "difference", "95 %", "p"))
+    for row in (*found.tags, found.macro):
+        if row.pr_auc is not None:
+            area = row.pr_auc
+            name = row.name + (" ?" if row.few else "")
+            cells = (str(row.positives), _figure(area.first), _figure(area.second), f"{area.difference:+.3f}")
+            table.add_row(name, *cells, _signed(area.interval), _mark(area.p_holm))
+    return table
+
+
+def _mark(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return ("< 0.001" if p < 0.001 else f"{p:.3f}") + (" *" if p < CERTAIN else "  ")
+
+
+def _signed(interval: tuple[float, float] | None) -> str:
+    return "–" if interval is None else f"{interval[0]:+.3f} to {interval[1]:+.3f}"
+
+
+def _figure(value: float | None, decimals: int = 3) -> str:
+    return "–" if value is None else f"{value:.{decimals}f}"
+
+
+def _value(value: Any) -> str:
+    return "–" if value is None else str(value)

@@ -1,0 +1,198 @@
+"""`nearfield listen`: a space by ear. Songs of clips, walks, arithmetic, playlists, blinded tests."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+listen = typer.Typer(
+    help="Hear a space: songs of clips, walks, blinded listening tests.", no_args_is_help=True
+)
+
+Source = Annotated[
+    Path, typer.Argument(metavar="RUN|SPACE", help="The folder of a measured run, or of a space.")
+]
+Split = Annotated[str | None, typer.Option(help="Only clips of this side: train, val or test.")]
+Seconds = Annotated[float, typer.Option(min=0.1, max=600, help="Seconds of each clip that are played.")]
+Count = Annotated[int, typer.Option(min=1, max=1000, help="Clips.")]
+Audio = Annotated[Path, typer.Option("--out", help="The sound to write: .wav, .flac or .ogg.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+@listen.command()
+def centre(
+    source: Source,
+    label: Annotated[str, typer.Argument(help="A label, or a tag.")],
+    out: Audio,
+    count: Count = 5,
+    seconds: Seconds = 5.0,
+    split: Split = None,
+    as_json: AsJson = False,
+) -> None:
+    """The clips at the heart of a label, one behind the other, and their list (CSV)."""
+    from nearfield.space.listening.shelf import Shelf
+    from nearfield.space.listening.song import centre as find
+    from nearfield.space.listening.song import make_song
+
+    shelf = Shelf.open(source, split)
+    _song(make_song(shelf, find(shelf, label, count), out, seconds), as_json)
+
+
+@listen.command()
+def neighbourhood(
+    source: Source,
+    clip: Annotated[str, typer.Argument(help="The id of a clip, or its file.")],
+    out: Audio,
+    count: Count = 5,
+    seconds: Seconds = 5.0,
+    split: Split = None,
+    as_json: AsJson = False,
+) -> None:
+    """A clip and the clips nearest to it, one behind the other, and their list (CSV)."""
+    from nearfield.space.listening.shelf import Shelf
+    from nearfield.space.listening.song import make_song, surroundings
+
+    shelf = Shelf.open(source, split)
+    _song(make_song(shelf, surroundings(shelf, clip, count), out, seconds), as_json)
+
+
+@listen.command()
+def playlist(
+    source: Source,
+    clip: Annotated[str, typer.Argument(help="The id of the first clip, or its file.")],
+    count: Count = 20,
+    out: Annotated[Path | None, typer.Option(help="A sound to write: .wav, .flac or .ogg.")] = None,
+    seconds: Seconds = 10.0,
+    again: Annotated[bool, typer.Option("--again", help="Let a group be heard more than once.")] = False,
+    split: Split = None,
+    as_json: AsJson = False,
+) -> None:
+    """From one clip on, each the nearest to the one before; nothing is heard twice."""
+    from nearfield.space.listening.shelf import Shelf
+    from nearfield.space.listening.song import make_song, sequence
+
+    shelf = Shelf.open(source, split)
+    _song(make_song(shelf, sequence(shelf, clip, count, not again), out, seconds), as_json)
+
+
+@listen.command()
+def walk(
+    source: Source,
+    start: Annotated[str, typer.Argument(metavar="FROM", help="A clip (id or file), a label or a tag.")],
+    end: Annotated[str, typer.Argument(metavar="TO", help="A clip (id or file), a label or a tag.")],
+    out: Audio,
+    stops: Annotated[int, typer.Option(min=2, max=200, help="Points on the way, both ends too.")] = 10,
+    clips: Annotated[int, typer.Option(min=1, max=20, help="Clips at each.")] = 1,
+    seconds: Seconds = 3.0,
+    crossfade: Annotated[float, typer.Option(min=0, max=30, help="Seconds of overlap.")] = 0.25,
+    split: Split = None,
+    as_json: AsJson = False,
+) -> None:
+    """From one clip or label to another: a sound, a picture (PNG) and a list (CSV)."""
+    from nearfield.space.listening.shelf import Shelf
+    from nearfield.space.listening.walking import Way, take_walk
+
+    way = Way(stops, clips, seconds=seconds, crossfade=crossfade)
+    found = take_walk(Shelf.open(source, split), start, end, out, way)
+    if as_json:
+        _print(found.plain())
+        return
+    for row in found.song.records():
+        typer.echo(f"{row['stop']:>3}  {row['to_target']:.3f}  {_named(row)}")
+    typer.echo(
+        f"{found.walk.monotone:.0%} of the steps do not lead away from {end}; smoothness "
+        f"{found.walk.smoothness:.2f}\n{out}\n{found.picture}\n{out.with_suffix('.csv')}",
+    )
+
+
+@listen.command()
+def algebra(
+    source: Source,
+    expected: Annotated[
+        Path | None, typer.Option(help="CSV: formula (rain - wind), labels (a|b) that would be right.")
+    ] = None,
+    nearest: Annotated[int, typer.Option(min=1, help="Clips looked at for each formula of tags.")] = 5,
+    split: Split = None,
+    as_json: AsJson = False,
+) -> None:
+    """A - B and A + B of labels and of tags: what lies there, beside chance."""
+    from nearfield.space.listening.arithmetic import arithmetic
+    from nearfield.space.listening.shelf import Shelf
+
+    found = arithmetic(Shelf.open(source, split), expected, nearest)
+    if as_json:
+        _print(found.plain())
+        return
+    from rich.console import Console
+
+    from nearfield.app.listening_tables import label_arithmetic, tag_arithmetic
+
+    console = Console(highlight=False)
+    if found.labels is not None:
+        label_arithmetic(console, found.labels)
+    if found.tags is not None:
+        tag_arithmetic(console, found.tags)
+
+
+@listen.command()
+def form(
+    source: Source,
+    out: Annotated[Path, typer.Option(help="The page to write: .html.")],
+    key: Annotated[Path | None, typer.Option(help="The key to write: .json; usual: beside the page.")] = None,
+    anchors: Annotated[int, typer.Option(min=2, max=200, help="Clips heard in every condition.")] = 10,
+    seconds: Seconds = 5.0,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes what is drawn by chance.")] = 0,
+    split: Split = None,
+    as_json: AsJson = False,
+) -> None:
+    """A blinded listening test as one page, and its key, which listeners must not see."""
+    from nearfield.space.listening.form import write_form
+    from nearfield.space.listening.shelf import Shelf
+
+    made = write_form(Shelf.open(source, split), out, key, anchors, seconds, seed)
+    if as_json:
+        _print(made.plain())
+        return
+    said = ", ".join(f"{count} {name}" for name, count in made.conditions.items())
+    typer.echo(f"{made.page}: {made.pairs} pairs ({said})\n{made.key}: the key; keep it from the listeners")
+    typer.echo(f"then: nearfield listen form-analyse ANSWERS.csv... --key {made.key}")
+
+
+@listen.command("form-analyse")
+def form_analyse(
+    answers: Annotated[list[Path], typer.Argument(help="The CSV file of each listener.")],
+    key: Annotated[Path, typer.Option(help="The key that was written with the form.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ratings by condition, and each condition less its control, with intervals."""
+    from nearfield.space.listening.analysis import analyse
+
+    found = analyse(answers, key)
+    if as_json:
+        _print(found.plain())
+        return
+    from rich.console import Console
+
+    from nearfield.app.listening_tables import listening_test
+
+    listening_test(Console(highlight=False), found)
+
+
+def _song(song: Any, as_json: bool) -> None:
+    if as_json:
+        _print(song.plain())
+        return
+    for number, row in enumerate(song.records(), 1):
+        typer.echo(f"{number:>3}  {row['distance']:.3f}  {_named(row)}")
+    if song.audio is not None:
+        typer.echo(f"{song.audio} ({song.seconds:.1f} s)\n{song.audio.with_suffix('.csv')}")
+
+
+def _named(row: dict[str, Any]) -> str:
+    what = " ".join(filter(None, (row["label"], "|".join(row["tags"]))))
+    return f"{row['id']}  {what}".rstrip()
+
+
+def _print(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,179 @@
+"""The patch table: decisions about single clips, applied as a collection is opened. No source is changed.
+
+A CSV table with the columns id, column, before, after, decision; further ones are for people. An accepted row
+says: in `column` of the clip `id`, put `after` in the place of `before`.
+
+- label: another label; an empty `after` takes it away.
+- tags: one tag for another; an empty `before` adds `after`, an empty `after` takes `before` away.
+- use: `no` leaves the clip out, `yes` keeps it.
+
+The last decision about one thing holds: the same clip and column, and the same `before` (of a tag that is
+to be added, the same `after`). So `rejected`, later, takes `accepted` back. Rows without a decision wait for
+one. What remains is applied in the order of the table, each row to what the ones above it made.
+"""
+
+from collections.abc import Collection as Several
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, cast
+from urllib.parse import quote, unquote
+
+import pandas as pd
+
+from nearfield.core.errors import DataError, choose
+from nearfield.data.faults import Problem
+from nearfield.data.tables import cell_text, read_table
+
+Column = Literal["label", "tags", "use"]
+
+NEEDED = ("id", "column", "before", "after", "decision")
+"""Columns that a patch table must have."""
+_COLUMNS, _DECISIONS, _USE = ("label", "tags", "use"), ("accepted", "rejected", ""), ("yes", "no")
+_OPTION = "patch="
+
+
+class Decision(NamedTuple):
+    """One row of the table that somebody decided on."""
+
+    id: str
+    column: Column
+    before: str
+    after: str
+    accepted: bool
+    line: int | None
+    """Of the table, the header being line 1."""
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """What is decided on: a later decision about the same stands over an earlier one."""
+        if self.column == "use":
+            return self.id, "use"
+        added = self.after if self.column == "tags" and not self.before else ""
+        return self.id, self.column, self.before, added
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The decisions of a table that hold."""
+
+    name: str
+    """Of the file, for messages."""
+    decisions: tuple[Decision, ...]
+    """Accepted, and not taken back; in the order of the table."""
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Patch":
+        """The table at `path`. Raises DataError where there is none, a column is missing, or a word in it is
+        not known."""
+        file = Path(path).expanduser()
+        if not file.is_file():
+            raise DataError(
+                f"{path}: there is no such patch table. Bring it back, correct the path, or leave it out "
+                "(data.patch: null)."
+            )
+        rows = list(_rows(file))
+        last = {row.about: place for place, row in enumerate(rows)}
+        kept = (row for place, row in enumerate(rows) if last[row.about] == place and row.accepted)
+        return cls(file.name, tuple(kept))
+
+    def apply(
+        self, table: pd.DataFrame, sides: Several[str] = ("train", "val", "test")
+    ) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
+        """A table of clips as it should be, and problems: who was left out, decisions that could not be kept.
+
+        Clips on a side that is not among `sides` stay as they are; clips on no side are patched. The table
+        given is not changed.
+        """
+        place = {clip: row for row, clip in enumerate(table["id"])}
+        split, labels = list(table["split"]), list(table["label"])
+        tags = [tuple(each) for each in table["tags"]]
+        out: dict[int, Problem] = {}
+        problems: list[Problem] = []
+        for decision in self.decisions:
+            row = place.get(decision.id)
+            if row is None:
+                problems.append(self._unknown(decision))
+            elif split[row] and split[row] not in sides:
+                continue
+            elif decision.column == "use":
+                out |= {row: self._left_out(decision)} if decision.after == "no" else {}
+            elif decision.column == "label":
+                if labels[row] in (decision.before, decision.after):
+                    labels[row] = decision.after
+                else:
+                    problems.append(self._stale(decision, f"its label is {labels[row]!r}"))
+            elif (changed := _retagged(tags[row], decision.before, decision.after)) is not None:
+                tags[row] = changed
+            else:
+                problems.append(self._stale(decision, f"its tags are {'|'.join(tags[row])!r}"))
+        mended = table.assign(label=labels, tags=pd.Series(tags, index=table.index, dtype=object))
+        kept = [row for row in range(len(table)) if row not in out]
+        return mended.iloc[kept].reset_index(drop=True), (*problems, *out.values())
+
+    def _unknown(self, decision: Decision) -> Problem:
+        reason = f"there is no clip {decision.id!r}."
+        cure = "Correct the id; if the clip is gone, the row may go too."
+        return Problem("unknown_clip", self.name, decision.line, reason, cure, "warning")
+
+    def _stale(self, decision: Decision, found: str) -> Problem:
+        reason = f"{decision.id}: {found}, and the decision was made on {decision.before!r}."
+        return Problem("stale_decision", self.name, decision.line, reason, "Decide again.", "warning")
+
+    def _left_out(self, decision: Decision) -> Problem:
+        place = self.name if decision.line is None else f"{self.name}, row {decision.line},"
+        cure = "To have it back, decide on it again, or take the row away."
+        return Problem("left_out", decision.id, None, f"{place} leaves it out.", cure)
+
+
+def split_patch(data: str) -> tuple[str, str | None]:
+    """`DATA?patch=PATH` in two: the data, with other options where it has some, and the path of the table."""
+    place, question, given = data.partition("?")
+    if not question or Path(data).exists():
+        return data, None
+    options = given.split("&")
+    paths = [unquote(option.removeprefix(_OPTION)) for option in options if option.startswith(_OPTION)]
+    others = [option for option in options if not option.startswith(_OPTION)]
+    return place + ("?" + "&".join(others) if others else ""), paths[-1] if paths else None
+
+
+def join_patch(data: str, path: str | Path) -> str:
+    """`split_patch` undone."""
+    return f"{data}{'&' if '?' in data else '?'}{_OPTION}{quote(str(path))}"
+
+
+def _retagged(tags: tuple[str, ...], before: str, after: str) -> tuple[str, ...] | None:
+    """The tags with `after` in the place of `before`, each once; None where `before` is not there to be
+    replaced, and it is not as decided already."""
+    if before and before not in tags:
+        return tags if not after or after in tags else None
+    changed = (after if tag == before else tag for tag in (*tags, *(() if before else ("",))))
+    return tuple(dict.fromkeys(filter(None, changed)))
+
+
+def _rows(file: Path) -> Iterator[Decision]:
+    """All rows with a decision."""
+    if not file.read_bytes().strip().count(b"\n"):
+        return  # a header, and every decision taken back
+    listing = read_table(file)
+    for column in NEEDED:
+        if column not in listing.table:
+            raise DataError(
+                f"{file}: there is no column {column!r}; a patch table has {', '.join(NEEDED)}. "
+                f"{choose(column, map(str, listing.table))}"
+            )
+    for cells, line in zip(listing.table[list(NEEDED)].itertuples(index=False), listing.lines, strict=True):
+        clip, column, before, after, decision = map(cell_text, cells)
+        place = f"{file}: row {line}"
+        _check(column, "column", _COLUMNS, place)
+        _check(decision, "decision", _DECISIONS, place)
+        if column == "use":
+            _check(after, "after", _USE, place)
+        if decision:
+            yield Decision(clip, cast(Column, column), before, after, decision == "accepted", line)
+
+
+def _check(word: str, column: str, allowed: tuple[str, ...], place: str) -> None:
+    if word not in allowed:
+        known = ", ".join(filter(None, allowed))
+        raise DataError(f"{place}: {column} is one of {known}. Given: {word!r}. Correct the row.")

@@ -1,0 +1,200 @@
+"""`nearfield explain`: what a space holds, beyond its scores.
+
+Which clusters it falls into without labels, and whether one of them is silence; whether it fails at
+beginnings and ends; how far apart the labels lie; what it gives away (microphone, session, speaker); and, on
+the evaluation set of DCASE 2018 task 5, where it stands beside what was published.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from nearfield.core.nouns import Distance, Floats
+from nearfield.evaluation.challenge import ChallengeTable, challenge_table
+from nearfield.evaluation.cluster_report import ClusterReport, ClusterSettings, cluster_report
+from nearfield.evaluation.evaluate import evaluate
+from nearfield.evaluation.findings import EvaluationSettings
+from nearfield.evaluation.geometry import Centroids, centroid_scores, centroids, shuffled_spread
+from nearfield.evaluation.result import Result
+from nearfield.evaluation.silence import SilenceReport, silence_report
+from nearfield.runs.events import Stage, Watcher, nobody
+from nearfield.runs.explain_material import Material
+from nearfield.runs.explain_position import Positions, positions
+
+KNOWN_NODE = "known_node"
+"""The column that says whether a clip's microphone stands in the development set, yes or no."""
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """How well a further column can be read out of the space."""
+
+    column: str
+    macro_f1: float
+    accuracy: float
+    chance: float
+    """Macro F1 of guessing by the values' shares."""
+    interval: tuple[float, float] | None
+    """95 % interval of macro F1."""
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How far apart the labels lie."""
+
+    centroids: Centroids
+    """Spherical means where the space is of unit vectors, else means."""
+    spread: float | None
+    """Coefficient of variation of the distances: 0 where all labels lie equally far apart."""
+    spread_by_chance: float | None
+    """The mean of the same under shuffled labels."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What was found in one split of one space."""
+
+    run: str
+    data: str
+    split: str
+    clips: int
+    distance: Distance
+    clusters: ClusterReport
+    silence: SilenceReport | None
+    """Of the clusters of the whole space at the elbow; None for pictures."""
+    positions: Positions | None
+    challenge: ChallengeTable | None
+    nuisance: tuple[Nuisance, ...]
+    apart: Apart | None
+    """None below two labels."""
+    class_counts: dict[str, dict[str, int]]
+    """Clips of each label, else of each tag, by side of the split."""
+    notes: tuple[str, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """As values that JSON can hold; members of clusters left out."""
+        apart = self.apart
+        return {
+            "run": self.run,
+            "data": self.data,
+            "split": self.split,
+            "clips": self.clips,
+            "distance": self.distance,
+            "clusters": self.clusters.plain(),
+            "silence": None if self.silence is None else asdict(self.silence),
+            "positions": None if self.positions is None else asdict(self.positions),
+            "challenge": None if self.challenge is None else self.challenge.plain(),
+            "nuisance": [asdict(row) for row in self.nuisance],
+            "apart": apart
+            and {
+                "names": list(apart.centroids.names),
+                "distances": apart.centroids.distances.tolist(),
+                "spread": apart.spread,
+                "spread_by_chance": apart.spread_by_chance,
+            },
+            "class_counts": self.class_counts,
+            "notes": list(self.notes),
+        }
+
+
+def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20) -> Explanation:
+    """Everything that applies to the clips of `material`; a note says what does not, and why.
+
+    Raises WorkError for vectors that are not finite.
+    """
+    facts, rows, notes = material.bench.facts, material.rows, list[str]()
+    normalised = material.run.recipe.embedding.normalise
+    distance: Distance = "cosine" if normalised else "euclidean"
+    watch(Stage("explain", 0, 3))
+    judged = evaluate(
+        material.vectors,
+        facts,
+        material.splits,
+        EvaluationSettings(split=material.split, distance=distance, dense_probe=False),
+    )
+    watch(Stage("explain", 1, 3))
+    settings = ClusterSettings(most=most_clusters, distance=distance)
+    labels = facts.labels[rows]
+    clusters = cluster_report(material.vectors[rows], labels, facts.label_names, settings)
+    silence = _silence(material, clusters) if material.is_sound else None
+    watch(Stage("explain", 2, 3))
+    placed = positions(material, judged.clips.scores)
+    if placed is None:
+        notes.append(
+            "position: no clips lie at the beginning, in the middle and at the end of longer recordings, and "
+            "not two groups have clips of three windows or more."
+        )
+    table = _challenge(material, judged, notes)
+    watch(Stage("explain", 3, 3))
+    return Explanation(
+        run=str(material.run.folder.path),
+        data=material.collection.name,
+        split=material.split,
+        clips=len(rows),
+        distance=distance,
+        clusters=clusters,
+        silence=silence,
+        positions=placed,
+        challenge=table,
+        nuisance=_nuisance(judged),
+        apart=_apart(material, normalised),
+        class_counts=class_counts(material),
+        notes=(*notes, *(note for note in judged.notes if note.startswith("nuisance"))),
+    )
+
+
+def class_counts(material: Material) -> dict[str, dict[str, int]]:
+    """Clips of every label by side, the commonest first; of every tag where nothing has a label."""
+    facts, splits = material.bench.facts, material.splits
+    if facts.label_names:
+        has: Floats = (facts.labels[:, None] == np.arange(len(facts.label_names))).astype(np.float64)
+        names = facts.label_names
+    else:
+        has, names = facts.tags.astype(np.float64), facts.tag_names
+    counts = {side: has[members].sum(axis=0).astype(int).tolist() for side, members in splits.items()}
+    order = sorted(range(len(names)), key=lambda at: (-float(has[:, at].sum()), names[at]))
+    return {names[at]: {side: counts[side][at] for side in splits} for at in order}
+
+
+def _silence(material: Material, clusters: ClusterReport) -> SilenceReport:
+    at_elbow = next(each for each in clusters.spaces[0].found if each.chosen_by == "elbow")
+    return silence_report(material.levels(material.rows[clusters.rows]), at_elbow.members)
+
+
+def _challenge(material: Material, judged: Result, notes: list[str]) -> ChallengeTable | None:
+    table, clips = material.collection.table, judged.clips
+    if KNOWN_NODE not in table:
+        return None
+    scored = np.flatnonzero((clips.reference >= 0) & (clips.predicted >= 0))
+    if not len(scored):
+        notes.append("challenge: the clips have no labels that a probe learnt to read.")
+        return None
+    words = table[KNOWN_NODE].iloc[clips.rows[scored]].astype(str).str.lower()
+    known = words.isin(("yes", "true", "1")).to_numpy(np.bool_)
+    return challenge_table(clips.predicted[scored], clips.reference[scored], known, clips.groups[scored])
+
+
+def _nuisance(judged: Result) -> tuple[Nuisance, ...]:
+    ending = "/macro_f1"
+    names = [name for name in judged.metrics if name.startswith("nuisance/") and name.endswith(ending)]
+    return tuple(
+        Nuisance(
+            column=name.removeprefix("nuisance/").removesuffix(ending),
+            macro_f1=judged.metrics[name],
+            accuracy=judged.metrics[name.replace(ending, "/accuracy")],
+            chance=judged.metrics[name.replace(ending, "/chance")],
+            interval=judged.intervals.get(name),
+        )
+        for name in names
+    )
+
+
+def _apart(material: Material, spherical: bool) -> Apart | None:
+    facts = material.bench.facts.take(material.rows)
+    vectors = material.vectors[material.rows]
+    found = centroids(vectors, facts.labels, facts.label_names, spherical)
+    if len(found.names) < 2:
+        return None
+    scores = centroid_scores(found)
+    return Apart(found, scores.get("centroid_spread"), shuffled_spread(vectors, facts.labels, spherical))

@@ -1,0 +1,44 @@
+"""Writes every figure of an explanation that applies into one folder."""
+
+from pathlib import Path
+
+import numpy as np
+
+from nearfield.runs.events import Watcher, nobody
+from nearfield.runs.explain import Explanation
+from nearfield.runs.explain_examples import clip_row, drawn_clips, neighbourhoods, tile
+from nearfield.runs.explain_figures import (
+    draw_apart,
+    draw_classes,
+    draw_clusters,
+    draw_neighbourhood,
+    draw_tile,
+)
+from nearfield.runs.explain_material import Material
+
+
+def draw(
+    found: Explanation, material: Material, out: Path, clip: str | None = None, watch: Watcher = nobody
+) -> tuple[Path, ...]:
+    """classes.png, clusters.png, centroids.png, clip-N.png, neighbours-N.png: what was written.
+
+    `clip`: the id of the one clip to show; three drawn by chance where none is given. Raises RequestError
+    for an id that the split does not hold.
+    """
+    rows = drawn_clips(material) if clip is None else np.array([clip_row(material, clip)])
+    paths = [out / "clusters.png"]
+    draw_clusters(paths[0], found)
+    if found.class_counts:
+        paths.append(out / "classes.png")
+        draw_classes(paths[-1], found.class_counts)
+    if found.apart is not None:
+        paths.append(out / "centroids.png")
+        draw_apart(paths[-1], found.apart)
+    for number, row in enumerate(rows.tolist() if material.is_sound else (), 1):
+        paths.append(out / f"clip-{number}.png")
+        draw_tile(paths[-1], tile(material, row))
+    if len(material.rows) > 1:
+        for number, each in enumerate(neighbourhoods(material, rows, watch=watch), 1):
+            paths.append(out / f"neighbours-{number}.png")
+            draw_neighbourhood(paths[-1], each)
+    return tuple(paths)

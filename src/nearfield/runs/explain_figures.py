@@ -1,0 +1,195 @@
+"""The figures of an explanation as PNG files, each drawn from a record that says the same in numbers."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nearfield.core.files import replacing
+from nearfield.runs.explain import Apart, Explanation
+from nearfield.runs.explain_examples import Image, Neighbour, Neighbourhood, Tile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, RULE = "#22262b", "#6b737c", "#d5d9dd"
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+"""Okabe and Ito's, which most eyes can tell apart."""
+
+MOST_NAMES = 40
+"""Labels or tags that a figure names one by one."""
+
+_DOTS = 150  # to the inch
+_RANGE = 80.0  # decibels from the loudest to what is shown as nothing
+_SPACES = {"mfcc_stats": "MFCC statistics", "pixels": "pixels"}
+
+
+def draw_classes(path: Path, counts: dict[str, dict[str, int]]) -> None:
+    """Clips of each class as bars, a part for each side of the split."""
+    shown = list(counts.items())[:MOST_NAMES]
+    figure = new_figure(6.4, 0.9 + 0.22 * len(shown))
+    axes = figure.subplots()
+    left = np.zeros(len(shown))
+    for colour, side in zip(COLOURS, next(iter(counts.values())), strict=False):
+        widths = np.array([row[side] for _, row in shown], np.float64)
+        if widths.any():
+            axes.barh(range(len(shown)), widths, left=left, height=0.72, color=colour, label=side)
+        left += widths
+    for place, total in enumerate(left.tolist()):
+        axes.text(total + 0.01 * left.max(), place, f"{total:,.0f}", va="center", fontsize=7, color=MUTED)
+    axes.set_yticks(range(len(shown)), [_short(name, 28) for name, _ in shown], fontsize=7.5)
+    axes.set_xlim(0, 1.1 * left.max())
+    left_out = len(counts) - len(shown)
+    axes.set_xlabel(f"clips; {left_out} more not shown" if left_out else "clips")
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    figure.legend(frameon=False, fontsize=7.5, loc="outside upper right", ncols=3)
+    save(figure, path)
+
+
+def draw_tile(path: Path, tile: Tile) -> None:
+    """One clip as wave, log-mel and MFCC, on one clock."""
+    figure = new_figure(6.4, 5.2)
+    panels = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [1, 2, 1.3]})
+    clock = np.linspace(0, tile.seconds, len(tile.wave), endpoint=False)
+    panels[0].plot(clock, tile.wave, color=COLOURS[0], linewidth=0.4)
+    panels[0].set_ylabel("wave")
+    spread = float(np.abs(tile.mfcc).max()) or 1.0
+    extent = (0.0, tile.seconds)
+    _image(panels[1], tile.log_mel, (*extent, 0.0, float(len(tile.log_mel))), _loudness(tile.log_mel))
+    panels[1].set_ylabel("log-mel band")
+    mfcc = (*extent, 0.5, len(tile.mfcc) + 0.5)
+    _image(panels[2], tile.mfcc, mfcc, (-spread, spread), "RdBu_r")
+    panels[2].set_ylabel("MFCC 1 to 12")
+    panels[2].set_yticks([1, 4, 8, 12])
+    panels[2].set_xlabel("seconds")
+    panels[0].set_title(
+        f"{_short(tile.id, 60)}\n{_short(', '.join(tile.names), 90)}", loc="left", fontsize=8.5
+    )
+    save(figure, path)
+
+
+def draw_neighbourhood(path: Path, found: Neighbourhood) -> None:
+    """The anchor, and its neighbours before (above) and after (below), what each is called under it."""
+    columns = 1 + max(len(found.before), len(found.after), 1)
+    longest = max(len(each.names) for each in _tiles(found))
+    figure = new_figure(1.62 * columns, 3.7 + 0.26 * min(longest, 6))
+    rows = ((_SPACES.get(found.plain, found.plain), found.before), ("this space", found.after))
+    panels = figure.subplots(2, columns, squeeze=False)
+    for line, (name, neighbours) in zip(panels, rows, strict=True):
+        _panel(line[0], found.anchor, "anchor", ())
+        line[0].set_ylabel(f"near by\n{name}", fontsize=8, color=INK)
+        for axes, each in zip(line[1:], neighbours, strict=False):
+            _panel(axes, each.tile, f"{each.distance:.2f}", each.shared)
+        for axes in line[1 + len(neighbours) :]:
+            axes.set_axis_off()
+    figure.suptitle(_short(found.anchor.id, 80), x=0.02, ha="left", fontsize=8.5)
+    save(figure, path)
+
+
+def draw_clusters(path: Path, found: Explanation) -> None:
+    """Inertia and silhouette for every number of clusters, and what each rule chose."""
+    figure = new_figure(6.4, 4.2)
+    panels = figure.subplots(2, len(found.clusters.spaces), sharex=True, squeeze=False)
+    for (above, below), space in zip(panels.T, found.clusters.spaces, strict=True):
+        name = "the whole space" if space.name == "whole" else space.name.replace("_", " ").upper()
+        above.set_title(f"{name} · {space.variance:.0%} of variance", loc="left", fontsize=8.5)
+        for axes, values in ((above, space.path.inertias), (below, space.path.silhouettes)):
+            axes.plot(space.path.counts, values, marker="o", markersize=3, linewidth=1, color=COLOURS[0])
+        chosen = ((above, space.path.elbow, "elbow"), (below, space.path.by_silhouette, "silhouette"))
+        for axes, count, rule in chosen:
+            if count is not None:
+                axes.axvline(count, color=COLOURS[4], linewidth=0.8)
+                axes.annotate(
+                    f"{rule}: {count}", (count, 1.0), xycoords=("data", "axes fraction"), xytext=(3, -9),
+                    textcoords="offset points", fontsize=7.5, color=COLOURS[4],
+                )  # fmt: skip
+        below.set_xlabel("clusters")
+    panels[0, 0].set_ylabel("inertia")
+    panels[1, 0].set_ylabel("mean silhouette")
+    save(figure, path)
+
+
+def draw_apart(path: Path, apart: Apart) -> None:
+    """Distances between the centroids of the labels."""
+    names = apart.centroids.names
+    side = 2.2 + 0.24 * min(len(names), MOST_NAMES)
+    figure = new_figure(side + 0.8, side)
+    axes = figure.subplots()
+    drawn = axes.pcolormesh(apart.centroids.distances, vmin=0, cmap="Blues")
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    named = names if len(names) <= MOST_NAMES else ()
+    places = np.arange(len(named)) + 0.5
+    axes.set_xticks(places, [_short(name, 20) for name in named], rotation=90, fontsize=7)
+    axes.set_yticks(places, [_short(name, 20) for name in named], fontsize=7)
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.7, pad=0.03)
+    bar.outline.set_visible(False)
+    chance = "" if apart.spread_by_chance is None else f" (shuffled labels {apart.spread_by_chance:.2f})"
+    axes.set_title(
+        f"distance between centroids\nvariation {apart.spread or 0:.2f}{chance}", loc="left", fontsize=8.5
+    )
+    save(figure, path)
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure, so many inches wide and high."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Writes the figure as PNG, whole or not at all, in the quiet style of all figures here."""
+    for axes in figure.axes:
+        axes.tick_params(color=MUTED, labelcolor=INK, labelsize=7.5, length=2)
+        for text in (axes.xaxis.label, axes.yaxis.label):
+            text.set_fontsize(8)
+            text.set_color(INK)
+        for edge in axes.spines.values():
+            edge.set_color(RULE)
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # names may be of any script
+        figure.savefig(temporary, format="png", dpi=_DOTS, facecolor="white")
+
+
+def _panel(axes: "Axes", tile: Tile, title: str, shared: Sequence[str]) -> None:
+    if tile.mfcc.size:
+        extent = (0.0, tile.seconds, 0.0, float(len(tile.log_mel)))
+        _image(axes, tile.log_mel, extent, _loudness(tile.log_mel))
+    else:
+        axes.imshow(tile.log_mel.squeeze(), cmap="gray", vmin=0, vmax=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title, fontsize=8)
+    ordered = sorted(tile.names, key=lambda name: name not in shared)
+    listed = [_short(name, 22) + (" ✓" if name in shared else "") for name in ordered[:6]]
+    axes.set_xlabel("\n".join(listed) or " ")
+
+
+def _image(
+    axes: "Axes",
+    picture: Image,
+    extent: tuple[float, float, float, float],
+    limits: tuple[float, float],
+    colours: str = "magma",
+) -> None:
+    low, high = limits
+    axes.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap=colours)
+
+
+def _loudness(picture: Image) -> tuple[float, float]:
+    """From the loudest cell down to nothing."""
+    loudest = float(picture.max())
+    return loudest - _RANGE, loudest
+
+
+def _tiles(found: Neighbourhood) -> list[Tile]:
+    others: tuple[Neighbour, ...] = (*found.before, *found.after)
+    return [found.anchor, *(each.tile for each in others)]
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,160 @@
+"""All runs below a folder as one table: what they differ in, how they fared; filtered and sorted.
+
+Only recipe.yaml, environment.json and result.json are read, so that runs of other versions are listed too.
+"""
+
+import json
+import operator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nearfield.core.errors import RequestError, choose
+from nearfield.runs.judge import HEADLINES
+from nearfield.runs.recipe import read_keys
+from nearfield.runs.settings_of_runs import Flat, differing, flat
+
+_CONDITION = re.compile(r"\s*([^=<>!\s]+)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*$")
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    ">": operator.gt,
+    "<=": operator.le,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One run."""
+
+    name: str
+    """Its folder, from the folder that was looked through on."""
+    data: str
+    settings: Flat
+    """Every setting by dotted key, and `seed`."""
+    metrics: dict[str, float]
+    """Empty where it was not measured yet."""
+
+    def value(self, key: str) -> Any:
+        """A setting, a metric, or `data`; None where it has none."""
+        return {"data": self.data, **self.settings, **self.metrics}.get(key)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The table."""
+
+    runs: tuple[Listed, ...]
+    differing: tuple[str, ...]
+    """Settings that are not the same in all runs."""
+    headlines: tuple[str, ...]
+    """Metrics to show: those that some run has."""
+    unread: tuple[str, ...]
+    """Folders whose files could not be read."""
+
+    def plain(self) -> dict[str, Any]:
+        """As values that JSON can hold: of each run what differs, and all metrics."""
+        rows = [
+            {
+                "run": run.name,
+                "data": run.data,
+                "settings": {key: run.settings.get(key) for key in self.differing},
+                "metrics": run.metrics,
+            }
+            for run in self.runs
+        ]
+        return {"runs": rows, "differing": list(self.differing), "unread": list(self.unread)}
+
+
+def overview(
+    folder: Path, where: Sequence[str] = (), sort: str | None = None, ascending: bool = False
+) -> Overview:
+    """All runs below `folder`.
+
+    `where`: conditions on settings, metrics, `data` or `seed`, all of which must hold, such as
+    "loss.kind=circle", "loss.margin<=0.3", "probe/macro_f1>0.5". `sort`: by which of them, the largest first
+    unless `ascending`; runs that have no such value come last. Raises RequestError where no run is there, or
+    a condition or key is not understood.
+    """
+    found, unread = [], []
+    for path in _folders(folder):
+        try:
+            found.append(_listed(folder, path))
+        except (RequestError, OSError, ValueError, KeyError, TypeError):
+            unread.append(str(path.relative_to(folder)))
+    if not found:
+        raise RequestError(f"{folder}: there is no run below it. Give a folder that holds run folders.")
+    keys = sorted({key for run in found for key in (*run.settings, *run.metrics)} | {"data"})
+    kept = [run for run in found if all(holds(run, each, keys) for each in where)]
+    if sort is not None:
+        _check_key("--sort", sort, keys)
+        kept = _sorted(kept, sort, ascending)
+    unlike = tuple(key for key in differing([run.settings for run in kept]) if key != "train.precision")
+    shown = tuple(name for name in HEADLINES if any(name in run.metrics for run in kept))
+    return Overview(tuple(kept), unlike, shown, tuple(unread))
+
+
+def holds(run: Listed, condition: str, keys: Sequence[str]) -> bool:
+    """Whether a run meets a condition such as "loss.margin<=0.3"."""
+    matched = _CONDITION.match(condition)
+    if matched is None:
+        raise RequestError(
+            f"--where {condition!r}: a condition is KEY=VALUE (or !=, <, >, <=, >=), as in loss.kind=circle."
+        )
+    key, sign, text = matched.groups()
+    _check_key("--where", key, keys)
+    value, wanted = run.value(key), yaml.safe_load(text)
+    if sign in ("=", "!="):
+        same = value == wanted or str(value) == text
+        return same if sign == "=" else not same
+    if not isinstance(wanted, int | float):
+        raise RequestError(f"--where {condition!r}: {sign} compares numbers. Given: {text!r}.")
+    return isinstance(value, int | float) and _ORDERS[sign](value, wanted)
+
+
+def _check_key(option: str, key: str, keys: Sequence[str]) -> None:
+    if key not in keys:
+        raise RequestError(f"{option}: no run has {key!r}. {choose(key, keys)}")
+
+
+def _sorted(runs: list[Listed], key: str, ascending: bool) -> list[Listed]:
+    """Numbers by size, words by letters behind them, runs without a value last."""
+    numbers = [run for run in runs if _is_number(run.value(key))]
+    words = [run for run in runs if not _is_number(run.value(key)) and run.value(key) is not None]
+    none = [run for run in runs if run.value(key) is None]
+    sign = 1 if ascending else -1
+    numbers.sort(key=lambda run: sign * run.value(key))
+    words.sort(key=lambda run: str(run.value(key)), reverse=not ascending)
+    return [*numbers, *words, *none]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """Run folders in the order of their names; what lies inside one is its own."""
+    if not folder.is_dir():
+        raise RequestError(f"{folder} is no folder. Give the folder that holds the runs.")
+    seen: list[Path] = []
+    for file in sorted(folder.rglob("recipe.yaml")):
+        path = file.parent
+        if (path / "environment.json").is_file() and not any(above in path.parents for above in seen):
+            seen.append(path)
+            yield path
+
+
+def _listed(folder: Path, path: Path) -> Listed:
+    environment = json.loads((path / "environment.json").read_text(encoding="utf-8"))
+    result = path / "result.json"
+    metrics = json.loads(result.read_text(encoding="utf-8"))["metrics"] if result.is_file() else {}
+    return Listed(
+        name=str(path.relative_to(folder)) if path != folder else path.resolve().name,
+        data=environment["data"]["name"],
+        settings=flat(read_keys(path / "recipe.yaml", "recipe")) | {"seed": environment["seed"]},
+        metrics={name: value for name, value in metrics.items() if _is_number(value)},
+    )

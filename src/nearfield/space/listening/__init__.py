@@ -1,0 +1,1 @@
+"""Tools to hear a space by: songs of clips, walks, arithmetic, blinded listening tests."""
