@@ -1,20 +1,25 @@
 """Wrong labels and tags planted in real sets, and who finds them: Nearfield, cleanlab, the plain rule.
 
     python benchmarks/suspects.py [--data ../shared/data] [--sets esc10 fsdd] [--seeds 5] [--out FILE]
+    python benchmarks/suspects.py --vectors trained --updates 100 --seeds 2 [--kinds labels]
 
 Vectors are the mean and deviation of MFCCs over a clip (or of log-mel bands), standardised, the same for
-all. Labels: 2, 5 and 10 % of them are flipped to another class, drawn evenly. Tags: as many are taken off as
-are put on. Precision is that of as many as were planted, which is recall too; `listed` is what a method names
-by itself. cleanlab gets out-of-fold probabilities of scikit-learn's logistic regression, its usual way. The
-sets may hold wrong labels of their own, which count as false alarms for everybody. Nearfield's settings were
-chosen on seeds 100 and 101 with MFCCs; the table is of others. cleanlab is wanted: pip install cleanlab.
+all; or those of a small convnet that was trained on the faulty labels or tags, for each share and seed anew,
+by the recipe that the set has in `RECIPES`, in so many updates. Labels: 2, 5 and 10 % of them are flipped to
+another class, drawn evenly. Tags: as many are taken off as are put on. Precision is that of as many as were
+planted, which is recall too; `listed` is what a method names by itself. cleanlab gets out-of-fold
+probabilities of scikit-learn's logistic regression, its usual way. The sets may hold wrong labels of their
+own, which count as false alarms for everybody. Nearfield's settings were chosen on seeds 100 and 101 with
+MFCCs; the table is of others. cleanlab is wanted: pip install cleanlab.
 """
 
 import argparse
+import csv
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +40,8 @@ from nearfield.evaluation.suspects.evidence import SuspectSettings
 from nearfield.evaluation.suspects.labels import all_neighbours_differ, doubt_labels
 from nearfield.evaluation.suspects.tags import doubt_tags
 from nearfield.evaluation.threads import one_thread
-from nearfield.runs.judge import statistics_vectors
+from nearfield.runs.judge import statistics_vectors, vectors_of
+from nearfield.runs.launch import Request, launch
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.workbench import Workbench
 
@@ -45,9 +51,18 @@ TAGGED = ("incompetech-tags", "esc10-mix", "oneshots")
 SHARES = (0.02, 0.05, 0.1)
 RULE = 30
 """Neighbours that the plain rule asks, as the thesis has it."""
-OURS = SuspectSettings(distance="euclidean")
+OURS = {
+    "mfcc_stats": SuspectSettings(distance="euclidean"),
+    "logmel_stats": SuspectSettings(distance="euclidean"),
+    "trained": SuspectSettings(),
+}
+RECIPES = {"labels": {"esc10": "labels", "oneshots": "oneshots"}, "tags": {}}
+USUAL = {"labels": "words", "tags": "tags"}
+"""Recipes by what is faulty and the set; else the usual ones."""
 
 Line = dict[str, Any]
+Changes = list[tuple[str, str, str]]
+"""Id of a clip, what stands there, what is put in its place."""
 
 
 def main() -> None:
@@ -58,35 +73,90 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=sorted({*LABELLED, *TAGGED}))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--vectors", default="mfcc_stats", choices=("mfcc_stats", "logmel_stats"))
+    parser.add_argument("--vectors", default="mfcc_stats", choices=tuple(OURS))
+    parser.add_argument("--kinds", nargs="*", default=["labels", "tags"], choices=("labels", "tags"))
+    parser.add_argument("--updates", type=int, default=100, help="of each training, with --vectors trained")
     parser.add_argument("--out", type=Path, help="all lines as JSON")
     given = parser.parse_args()
     lines: list[Line] = []
     with one_thread():
         for name in given.sets:
-            vectors, facts = _space(given.data / name, given.vectors)
+            space = Space.open(given.data / name, given.vectors, given.updates)
+            kinds = [kind for kind, own in (("labels", LABELLED), ("tags", TAGGED)) if name in own]
             for share in SHARES:
                 for seed in range(given.first, given.first + given.seeds):
-                    where = {"set": name, "share": share, "seed": seed}
-                    if name in LABELLED:
-                        lines += [
-                            {"what": "labels", **where, **line}
-                            for line in labels(vectors, facts, share, seed)
-                        ]
-                    if name in TAGGED:
-                        lines += [
-                            {"what": "tags", **where, **line} for line in tags(vectors, facts, share, seed)
-                        ]
+                    for kind in (kind for kind in kinds if kind in given.kinds):
+                        where = {"what": kind, "set": name, "share": share, "seed": seed}
+                        lines += [{**where, **line} for line in PLANTED[kind](space, share, seed)]
     if given.out:
         given.out.write_text(json.dumps(lines, indent=1))
     for what in ("labels", "tags"):
         print("\n".join(table([line for line in lines if line["what"] == what], what)))
 
 
-def labels(vectors: Vectors, facts: Facts, share: float, seed: int) -> Iterator[Line]:
+@dataclass(frozen=True)
+class Space:
+    """A set, and how its clips become vectors."""
+
+    folder: Path
+    kind: str
+    updates: int
+    ids: list[str]
+    facts: Facts
+    fixed: Vectors | None
+    """None where a network is trained on the faults."""
+
+    @classmethod
+    def open(cls, folder: Path, kind: str, updates: int) -> "Space":
+        """The clips with label or tags, and tags that are neither rare nor everywhere."""
+        bench = Workbench.build(Recipe(), Collection.open(str(folder)), 0)
+        known = np.flatnonzero((bench.facts.labels >= 0) | bench.facts.tags.any(axis=1))
+        facts = bench.facts.take(known)
+        # Only tags that both a fit and a fold can have.
+        kept = np.flatnonzero((facts.tags.sum(axis=0) >= 10) & (facts.tags.mean(axis=0) < 0.95))
+        names = tuple(facts.tag_names[tag] for tag in kept)
+        facts = replace(facts, tags=facts.tags[:, kept], tag_names=names)
+        ids, fixed = list(bench.collection.table["id"].iloc[known]), None
+        if kind != "trained":
+            fixed = standardised(dict(statistics_vectors(bench))[kind][known], np.arange(len(known)))
+        return cls(folder, kind, updates, ids, facts, fixed)
+
+    def settings(self, seed: int) -> SuspectSettings:
+        """Nearfield's own, as the vectors ask for."""
+        return OURS[self.kind].model_copy(update={"seed": seed})
+
+    def vectors(self, what: str, changes: Changes, seed: int) -> Vectors:
+        """(N, D), of a network trained on the labels or tags with these changes where there are no others."""
+        if self.fixed is not None:
+            return self.fixed
+        name = RECIPES[what].get(self.folder.name, USUAL[what])
+        with tempfile.TemporaryDirectory() as folder:
+            patch = Path(folder) / "faults.csv"
+            with patch.open("w", encoding="utf-8", newline="") as file:
+                column = "label" if what == "labels" else what
+                rows = ((clip, column, before, after, "accepted") for clip, before, after in changes)
+                csv.writer(file).writerows([("id", "column", "before", "after", "decision"), *rows])
+            recipe = Recipe.load(
+                ROOT / "recipes" / f"{name}.yaml", [f"train.updates={self.updates}", f"data.patch={patch}"]
+            )
+            bench = launch(Request(recipe, str(self.folder), Path(folder) / "run", seed, "cpu"))
+            found = dict(
+                zip(bench.collection.table["id"], vectors_of(bench.embedder.eval(), bench), strict=True)
+            )
+        return np.stack([found[clip] for clip in self.ids])
+
+
+def labels(space: Space, share: float, seed: int) -> Iterator[Line]:
     """One line a method, for flips drawn by `seed`."""
+    facts = space.facts
     wrong, planted = flipped(facts.labels, share, seed)
-    settings = OURS.model_copy(update={"seed": seed})
+    names = facts.label_names
+    changes = [
+        (space.ids[row], names[facts.labels[row]], names[wrong[row]])
+        for row in np.flatnonzero(planted).tolist()
+    ]
+    vectors = space.vectors("labels", changes, seed)
+    settings = space.settings(seed)
     doubts = doubt_labels(vectors, replace(facts, labels=wrong), settings)
     yield _line("nearfield", doubts.scores, planted, doubts.scores >= settings.least)
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
@@ -98,21 +168,27 @@ def labels(vectors: Vectors, facts: Facts, share: float, seed: int) -> Iterator[
         quality = get_label_quality_scores(wrong, said, method=method)
         yield _line(f"cleanlab {method}", -np.asarray(quality), planted, listed)
     # With the strength that Nearfield's own probe has, to tell the method from its tuning.
-    probe = LogisticRegression(C=OURS.strength, max_iter=1000)
+    probe = LogisticRegression(C=settings.strength, max_iter=1000)
     said = cross_val_predict(probe, vectors, wrong, cv=folds, method="predict_proba")
     quality, listed = get_label_quality_scores(wrong, said), np.asarray(find_label_issues(wrong, said))
-    yield _line(f"cleanlab self_confidence, C = {OURS.strength:g}", -np.asarray(quality), planted, listed)
+    yield _line(f"cleanlab self_confidence, C = {settings.strength:g}", -np.asarray(quality), planted, listed)
     # The rule says yes or no; to rank, the share of neighbours that differ, and the listing is the rule's.
-    index, _ = nearest(Search.within(vectors, "euclidean"), RULE)
+    index, _ = nearest(Search.within(vectors, settings.distance), RULE)
     differ = (wrong[index] != wrong[:, None]).mean(axis=1)
-    rule = all_neighbours_differ(vectors, replace(facts, labels=wrong), RULE, "euclidean")
+    rule = all_neighbours_differ(vectors, replace(facts, labels=wrong), RULE, settings.distance)
     yield _line("all neighbours differ", differ, planted, rule)
 
 
-def tags(vectors: Vectors, facts: Facts, share: float, seed: int) -> Iterator[Line]:
+def tags(space: Space, share: float, seed: int) -> Iterator[Line]:
     """Two lines a method: tags put on, and tags taken off."""
+    facts = space.facts
     wrong = replaced(facts.tags, share, seed)
-    settings = OURS.model_copy(update={"seed": seed})
+    changes = [
+        (space.ids[row], *(("", facts.tag_names[tag]) if wrong[row, tag] else (facts.tag_names[tag], "")))
+        for row, tag in np.argwhere(wrong != facts.tags).tolist()
+    ]
+    vectors = space.vectors("tags", changes, seed)
+    settings = space.settings(seed)
     doubts = doubt_tags(vectors, replace(facts, tags=wrong), settings)
     # A clip that lost its only tag is not known to lack any: nobody is asked about it.
     vectors, wrong, right = vectors[doubts.rows], wrong[doubts.rows], facts.tags[doubts.rows]
@@ -124,6 +200,9 @@ def tags(vectors: Vectors, facts: Facts, share: float, seed: int) -> Iterator[Li
         for sort, among in (("put on", wrong), ("taken off", ~wrong)):
             bad = (wrong != right)[among]
             yield _line(f"{method}, {sort}", scores[among], bad, scores[among] >= settings.least)
+
+
+PLANTED = {"labels": labels, "tags": tags}
 
 
 def flipped(labels: Ints, share: float, seed: int) -> tuple[Ints, Bools]:
@@ -190,18 +269,6 @@ def _line(method: str, scores: Floats, planted: Bools, listed: Bools) -> Line:
         "listed_precision": hits / max(int(listed.sum()), 1),
         "listed_recall": hits / count,
     }
-
-
-def _space(folder: Path, kind: str) -> tuple[Vectors, Facts]:
-    """Statistics of every clip, standardised, and the facts; clips without label and tags left out."""
-    bench = Workbench.build(Recipe(), Collection.open(str(folder)), 0)
-    vectors = dict(statistics_vectors(bench))[kind]
-    known = np.flatnonzero((bench.facts.labels >= 0) | bench.facts.tags.any(axis=1))
-    facts = bench.facts.take(known)
-    # Only tags that both a fit and a fold can have.
-    kept = np.flatnonzero((facts.tags.sum(axis=0) >= 10) & (facts.tags.mean(axis=0) < 0.95))
-    facts = replace(facts, tags=facts.tags[:, kept], tag_names=tuple(facts.tag_names[tag] for tag in kept))
-    return standardised(vectors[known], np.arange(len(known))), facts
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 import torch
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.core.files import write_text
+from nearfield.core.files import digest, write_text
 from nearfield.core.machine import keep_memory, total_memory, usable_cores
 from nearfield.data.collection import Collection
 from nearfield.data.patches import join_patch, split_patch
@@ -170,6 +170,7 @@ def environment(
             "split_from": collection.split_from,
             "split_hash": collection.split_hash(),
             "leaks": list(collection.leaks),
+            "patch": _patch(request.recipe.data.patch),
         },
         "seed": request.seed,
         "processes": world()[1],
@@ -219,6 +220,11 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _patch(table: str | None) -> dict[str, str] | None:
+    """The table of decisions that the clips were mended by, as it was when the run began."""
+    return {"path": table, "sha256": digest(Path(table).expanduser())} if table else None
 
 
 def _absolute(data: str) -> str:
