@@ -137,6 +137,12 @@ def test_what_the_plan_says_otherwise_later_is_a_deviation(
     assert "planned 0.05" in (copy / "study.html").read_text()
 
 
+def test_the_command_that_makes_it_again_has_the_changes_that_made_it(place: Path) -> None:
+    begun = begin(place, place / "asked", "seeds=4")
+    assert "study.yaml --set seeds=4 --data" in begun.command
+    assert Study.existing(place / "asked").command == begun.command
+
+
 def test_a_plan_that_would_give_finished_runs_another_meaning_is_refused(
     finished: tuple[Study, StudyFacts, list[Standing]], place: Path
 ) -> None:

@@ -41,9 +41,10 @@ class Standing:
 class Study:
     """A folder in which a plan is carried out."""
 
-    def __init__(self, folder: Path, plan: Plan, data: str, file: str) -> None:
+    def __init__(self, folder: Path, plan: Plan, data: str, file: str, changes: Sequence[str] = ()) -> None:
         """As `begin` and `existing` make it."""
         self.folder, self.plan, self.data, self.file = folder, plan, data, file
+        self.changes = tuple(changes)
 
     @classmethod
     def begin(cls, file: str | Path, data: str, out: str | Path, changes: Iterable[str] = ()) -> "Study":
@@ -52,13 +53,15 @@ class Study:
         What the plan says otherwise than the frozen one is a deviation, and will stand in the document.
         Raises RequestError where the plan is not valid, or would make finished runs mean something else.
         """
-        folder, plan = Path(out), Plan.load(file, changes)
+        given = list(changes)
+        folder, plan = Path(out), Plan.load(file, given)
         path = folder / "plan.json"
         if not path.is_file():
             if folder.is_dir() and any(folder.iterdir()):
                 raise RequestError(f"{folder} holds other things. Give a new folder, or one of a study.")
-            write_json(path, {"file": str(file), "data": data, "plan": plan.plain()})
-            return cls(folder, plan, data, str(file))
+            asked = {"file": str(file), "data": data, "changes": given}
+            write_json(path, {**asked, "plan": plan.plain()})
+            return cls(folder, plan, data, str(file), given)
         study = cls.existing(folder)
         if study.data != data:
             raise RequestError(
@@ -78,7 +81,8 @@ class Study:
                 f"Run one: nearfield study run STUDY --data DATA --out {folder}"
             )
         plain = json.loads(path.read_text(encoding="utf-8"))
-        return cls(Path(folder), Plan.of(plain["plan"], str(path)), plain["data"], plain["file"])
+        plan = Plan.of(plain["plan"], str(path))
+        return cls(Path(folder), plan, plain["data"], plain["file"], plain.get("changes", ()))
 
     def run(
         self,
@@ -145,7 +149,10 @@ class Study:
     @property
     def command(self) -> str:
         """That makes the study again."""
-        return f"nearfield study run {shlex.quote(self.file)} --data {shlex.quote(self.data)} --out DIR"
+        changes = "".join(f"--set {shlex.quote(change)} " for change in self.changes)
+        return (
+            f"nearfield study run {shlex.quote(self.file)} {changes}--data {shlex.quote(self.data)} --out DIR"
+        )
 
     def _check_data(self) -> None:
         """Refuses data that cannot serve, before anything is trained and noted as failed.
