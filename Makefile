@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/nearfield study run studies/demo.yaml --data synthetic:tones --out demo
 
 test: setup lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
