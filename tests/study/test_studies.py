@@ -1,38 +1,167 @@
 """The shipped studies: each can be run as it stands, and says what it repeats and how it is smaller."""
 
+import importlib
+import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from nearfield.core.errors import RequestError
+from nearfield.data.collection import Collection
+from nearfield.runs.recipe import Recipe
 from nearfield.study.plan import Plan
 
-STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
-PRESENT = {f"U{number}" for number in (*range(1, 16), 18)}
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+QUESTIONS = sorted((ROOT / "studies" / "questions").glob("*.yaml"))
+TABLE = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
+FORM = re.compile(r"# ([UQ]\d+), made for (.+)\.")
+SETS = (
+    "arabic-commands", "blood-cells", "esc10", "esc10-mix", "fsdd", "incompetech-tags", "long-recordings",
+    "omniglot-small", "oneshots", "tag-formats",
+)  # fmt: skip
+MADE = {"synthetic:scenes?clips=60&table=clips"}
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_every_shipped_study_is_whole(path: Path) -> None:
-    plan = Plan.load(path)
-    ids = {arm.id for arm in plan.arms}
-    if path.stem != "demo":
-        assert plan.source is not None
-        assert plan.source.prefers in {*ids, ""}
-        assert set(plan.source.over) <= ids - {plan.source.prefers}
-        assert path.read_text().startswith(f"# {plan.source.study}, made for ")
+def _header(path: Path) -> tuple[str, str]:
+    """The id and the data that the first line names."""
+    found = FORM.fullmatch(path.read_text(encoding="utf-8").split("\n")[0])
+    assert found, f"{path.name}: its first line says no id and no data"
+    return found[1], found[2]
+
+
+@cache
+def _plan(path: Path) -> Plan:
+    return Plan.load(path)
+
+
+def _check(path: Path) -> Plan:
+    plan = _plan(path)
     assert plan.question.endswith("?")
     assert plan.reduced.endswith(".")
     assert not plan.describes_only
     assert Plan.of(plan.plain()) == plan
     assert len(plan.arms) * plan.seeds.at_most <= 40  # minutes, on two cores
+    return plan
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_shipped_study_is_whole(path: Path) -> None:
+    plan = _check(path)
+    if path.stem == "demo":
+        return
+    ids = {arm.id for arm in plan.arms}
+    assert plan.source is not None
+    assert plan.source.prefers in {*ids, ""}
+    assert set(plan.source.over) <= ids - {plan.source.prefers}
+    name, data = _header(path)
+    assert name == plan.source.study
+    assert data in SETS
+
+
+@pytest.mark.parametrize("path", QUESTIONS, ids=lambda path: path.stem)
+def test_every_question_is_whole(path: Path) -> None:
+    plan = _check(path)
+    assert plan.source is None
+    name, data = _header(path)
+    assert int(name[1:]) == int(path.name[1:3])
+    assert data in {*SETS, *MADE}
 
 
 def test_each_source_study_has_one_file() -> None:
-    sources = [plan.source.study for plan in map(Plan.load, STUDIES) if plan.source]
-    assert sorted(sources) == sorted(PRESENT)
+    sources = [plan.source.study for plan in map(_plan, STUDIES) if plan.source]
+    assert sorted(sources, key=lambda name: int(name[1:])) == [f"U{number}" for number in range(1, 21)]
+
+
+def test_data_that_are_named_are_there(real_data: Callable[[str], Path]) -> None:
+    for data in {_header(path)[1] for path in (*STUDIES, *QUESTIONS) if path.stem != "demo"} - MADE:
+        assert real_data(data).is_dir()
+
+
+def test_a_study_has_the_columns_that_it_asks_its_data_for(real_data: Callable[[str], Path]) -> None:
+    """A group, a label or a recording that is not there would be found out by the first training only."""
+    for path in (*STUDIES, *QUESTIONS):
+        if path.stem == "demo" or _header(path)[1] in {*MADE, "tag-formats"}:
+            continue
+        plan, folder = _plan(path), real_data(_header(path)[1])
+        header = (folder / "labels.csv").read_text(encoding="utf-8").split("\n")[0].split(",")
+        for arm in plan.arms:
+            asked = plan.recipe_of(arm.id).data
+            named = (asked.label, asked.tags, asked.split, asked.group, asked.recording)
+            assert {name for name in named if name} <= set(header), path.name
+
+
+def test_tracks_of_the_music_stay_on_one_side_and_are_never_each_others_answer(
+    real_data: Callable[[str], Path],
+) -> None:
+    music = [path for path in (*STUDIES, *QUESTIONS) if "made for incompetech-tags" in path.read_text()]
+    assert len(music) > 10
+    for path in music:
+        assert _plan(path).recipe.data.group == "track", path.name
+    columns = Recipe.of({"data": {"group": "track"}}).data.columns
+    assert not Collection.open(str(real_data("incompetech-tags")), columns).leaks
 
 
 def test_the_margin_beyond_the_sphere_needs_leave() -> None:
     margin = next(path for path in STUDIES if path.stem == "margin")
     with pytest.raises(RequestError, match=r"arm '10': loss\.margin: no vectors can satisfy 10"):
         Plan.load(margin, ["allow_impossible=false"])
+
+
+@pytest.mark.parametrize("method", ["random", "grid"])
+def test_the_study_of_searches_is_one_of_each_method(method: str) -> None:
+    path = next(path for path in QUESTIONS if path.stem == "Q40_search")
+    number = ["search.trials=null"] if method == "grid" else []
+    both = Plan.load(path), Plan.load(path, [f"search.method={method}", *number])
+    assert [plan.search.trials for plan in both if plan.search] == [12, 12]
+
+
+def _rows() -> dict[str, list[str]]:
+    """The cells of the table of questions, by id."""
+    rows = [line.strip("| ").split(" | ") for line in TABLE.split("\n") if line.startswith("| Q")]
+    assert all(len(row) == 5 for row in rows)
+    assert len({row[0] for row in rows}) == len(rows)
+    return {row[0]: row for row in rows}
+
+
+def test_the_table_lists_each_question_once() -> None:
+    assert list(_rows()) == [f"Q{number}" for number in range(1, 49)]
+
+
+def test_the_table_and_the_files_say_the_same() -> None:
+    rows = _rows()
+    for path in QUESTIONS:
+        name, data = _header(path)
+        _, question, answer, said, _ = rows[name]
+        assert question == _plan(path).question
+        assert f"`studies/questions/{path.name}`" in answer
+        assert data == said.strip("`")
+    named = set(re.findall(r"`(studies/[\w/]+\.yaml|recipes/\w+\.yaml|benchmarks/\w+\.py)`", TABLE))
+    assert len(named) >= len(QUESTIONS)
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_what_the_table_says_was_run_is_there() -> None:
+    for name, row in _rows().items():
+        linked = re.findall(r"\]\((.+?)\)", row[4])
+        assert (row[4] == "no") == (not linked), name
+        assert all((ROOT / "docs" / link).is_file() for link in linked)
+
+
+def test_functions_that_the_table_names_exist() -> None:
+    named = set(re.findall(r"`(nearfield(?:\.\w+)+)`", TABLE))
+    assert named
+    for name in named:
+        module, _, function = name.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_commands_that_the_table_names_exist() -> None:
+    from typer.main import get_command
+
+    from nearfield.app.cli import app
+
+    used = set(re.findall(r"nearfield (\w+)", TABLE))
+    assert used <= set(get_command(app).commands)  # type: ignore[attr-defined]

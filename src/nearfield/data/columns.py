@@ -12,7 +12,7 @@ from nearfield.data.settings import Columns
 from nearfield.data.tables import cell_text
 
 PATH = ("path", "file_name")
-GROUP = ("group", "speaker", "source", "recording")
+GROUP = ("group", "speaker", "source", "recording", "track")
 """What is kept on one side of a split: the first of these that is there."""
 STARTS = ("start", "start_time")
 SECONDS = ("seconds", "duration")

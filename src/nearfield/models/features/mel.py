@@ -51,7 +51,8 @@ class MelBands:
         """Bands that no bin falls into: their picture would be one constant row."""
         edges, step = self.edges(), sample_rate / fft
         next_bin = (np.floor(edges[:-2] / step) + 1) * step
-        return [int(band) for band in np.flatnonzero(next_bin >= edges[2:])]
+        ends = edges[2:] * (1 - 1e-12)  # a bin on the very edge has no weight, however the edge was rounded
+        return [int(band) for band in np.flatnonzero(next_bin >= ends)]
 
 
 def to_mel(hertz: Floats, scale: Scale) -> Floats:
