@@ -19,7 +19,7 @@ class Columns(Settings):
     split: str | None = None
     """Column with train, val or test, or with fold numbers. Usual: `split`, then `fold`."""
     group: str | None = None
-    """Column kept on one side of a split. Usual: `group`, `speaker`, `source`, `recording`, `track`, the first."""
+    """Column kept on one side of a split. Usual: first of group, speaker, source, recording, track."""
     recording: str | None = None
     """Column that names the recording on whose clock a clip's moment counts. Usual: `recording`."""
     views: bool = False
@@ -50,7 +50,7 @@ class DataSettings(Settings):
     split: str | None = None
     """Column with train, val or test, or with fold numbers; None means `split`, then `fold`."""
     group: str | None = None
-    """Column kept on one side of a split; None: first of `group`, `speaker`, `source`, `recording`, `track`."""
+    """Column kept on one side of a split; None: first of group, speaker, source, recording, track."""
     recording: str | None = None
     """Column that names the recording a clip was cut from; None means `recording`."""
     only: dict[str, str | int] = Field(default_factory=dict)
