@@ -17,6 +17,10 @@ BATCH = 64
 """Windows embedded at once."""
 
 
+Windows = tuple[Tensor, Tensor]
+"""(W, D) vectors of windows, and (W,) the clip that each is of."""
+
+
 def embed(
     embedder: Embedder,
     sight: Sight,
@@ -37,7 +41,7 @@ def embed_windows(
     clip_seconds: float,
     precision: Precision = "fp32",
     watch: Watcher = nobody,
-) -> tuple[Tensor, Tensor]:
+) -> Windows:
     """(W, D) float32 vectors of all windows, clip after clip, and (W,) the clip that each is of."""
     plan = [windows(float(length), clip_seconds) for length in seconds]
     rows = np.repeat(np.arange(len(plan)), [len(starts) for starts in plan])

@@ -39,7 +39,7 @@ from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
 from nearfield.runs.clips import write_clips
 from nearfield.runs.device import Precision
-from nearfield.runs.embedding import draws, embed
+from nearfield.runs.embedding import Windows, draws, embed, embed_windows, mean_by_clip
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.launch import open_collection
@@ -92,11 +92,13 @@ def judge(
             _check_same(collection, environment, watch)
         bench = Workbench.build(run.recipe, collection, environment["seed"], watch, run.embedder)
     collection = bench.collection
-    vectors = vectors_of(run.embedder, bench, watch, precision)
+    clip_seconds = run.recipe.data.clip_seconds
+    windows = embed_windows(run.embedder, bench.sight, bench.facts.seconds, clip_seconds, precision, watch)
+    vectors = mean_by_clip(*windows, len(collection), run.embedder.settings.normalise)
     settings = EvaluationSettings(split=split)
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}
     watch(Stage("measure", 0, 1))
-    said = _said(run, bench, precision)
+    said = _said(run, bench, windows)
     found = evaluate(vectors, replace(bench.facts, predictions=None), splits, settings, said)
     metrics = {**found.metrics, **fixed_losses(run, bench, vectors), **opposites(bench)}
     for name, result in baselines(bench, splits, settings, watch) if with_baselines else ():
@@ -114,15 +116,14 @@ def judge(
     return plain
 
 
-def _said(run: Run, bench: Workbench, precision: Precision) -> Floats | None:
+def _said(run: Run, bench: Workbench, windows: Windows) -> Floats | None:
     """(N, K) what the run's own head says of the tags of the bench's clips; None where it is no tagger.
 
     NaN for a tag that the head was not trained to tell."""
     head = TagHead.load(run.folder, run.recipe, run.embedder.size)
     if head is None:
         return None
-    clip_seconds = run.recipe.data.clip_seconds
-    own = head.probabilities(run.embedder, bench.sight, bench.facts.seconds, clip_seconds, precision)
+    own = head.probabilities(windows, len(bench.facts))
     column = {name: at for at, name in enumerate(head.names)}
     said = np.full((len(own), len(bench.facts.tag_names)), np.nan)
     for at, name in enumerate(bench.facts.tag_names):

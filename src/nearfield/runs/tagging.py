@@ -16,13 +16,10 @@ from nearfield.core.nouns import Facts, Floats
 from nearfield.data.collection import Collection
 from nearfield.evaluation.tagging import Tagged, TagProbe, fit_tag_probe
 from nearfield.learning.losses.tagging import TaggingLoss
-from nearfield.models.embedder import Embedder
-from nearfield.runs.device import Precision
-from nearfield.runs.embedding import embed_windows
+from nearfield.runs.embedding import Windows, embed_windows
 from nearfield.runs.folder import Folder, load_tensors, save_tensors
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Input, Run
-from nearfield.runs.workbench import Sight
 
 
 @dataclass(frozen=True)
@@ -47,14 +44,12 @@ class TagHead:
         """Writes head.safetensors, the names in its header."""
         save_tensors(folder.head, self.loss.state_dict(), {"tags": list(self.names)})
 
-    def probabilities(
-        self, embedder: Embedder, sight: Sight, seconds: Floats, clip_seconds: float, precision: Precision
-    ) -> Floats:
+    def probabilities(self, windows: Windows, clips: int) -> Floats:
         """(N, K) in 0..1: of every window of a clip, then the mean over its windows."""
-        vectors, rows = embed_windows(embedder, sight, seconds, clip_seconds, precision)
+        vectors, rows = windows
         with torch.no_grad():
             said = self.loss.logits(vectors).double().sigmoid()
-        return mean_of_windows(said, rows, len(seconds))
+        return mean_of_windows(said, rows, clips)
 
 
 def mean_of_windows(said: Tensor, rows: Tensor, clips: int) -> Floats:
@@ -74,8 +69,8 @@ def tag(run: Run, inputs: Sequence[Input]) -> tuple[tuple[str, ...], Floats]:
     head = TagHead.load(run.folder, run.recipe, run.embedder.size)
     if head is not None:
         sight, seconds = run.sight(inputs)
-        clip_seconds = run.recipe.data.clip_seconds
-        return head.names, head.probabilities(run.embedder, sight, seconds, clip_seconds, "fp32")
+        windows = embed_windows(run.embedder, sight, seconds, run.recipe.data.clip_seconds)
+        return head.names, head.probabilities(windows, len(inputs))
     names, probe = _probe(run)
     return names, probe.probabilities(run.encode(inputs))
 
