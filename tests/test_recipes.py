@@ -18,6 +18,7 @@ from sklearn.metrics import average_precision_score
 from nearfield.data.layouts import synthetic
 from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.learning.losses.tagging import TaggingLoss
+from nearfield.runs.embedding import embed_windows
 from nearfield.runs.events import Note
 from nearfield.runs.folder import Folder
 from nearfield.runs.judge import vectors_of
@@ -148,7 +149,8 @@ def _precision(bench: Workbench, folder: Folder) -> tuple[float, float]:
     assert head is not None
     seconds, clip_seconds = bench.facts.seconds, bench.recipe.data.clip_seconds
     rows = bench.collection.rows("train")
-    said = head.probabilities(bench.embedder, bench.sight, seconds, clip_seconds, "fp32")[rows]
+    windows = embed_windows(bench.embedder, bench.sight, seconds, clip_seconds)
+    said = head.probabilities(windows, len(seconds))[rows]
     tags = bench.facts.tags[rows]
     scored = tags.any(axis=0) & ~tags.all(axis=0)
     return (
