@@ -5,6 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Tests share the cores, so a clock says nothing of one example.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 REAL = Path(os.environ.get("NEARFIELD_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
