@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from nearfield.runs.api import train
+from nearfield.runs.api import evaluate, train
 from nearfield.runs.recipe import Recipe
 from tests.runs.conftest import small
 
@@ -113,3 +113,24 @@ def test_band_statistics_of_train_travel_with_the_weights(tones: Path, tmp_path:
     path = [tones / "a" / "0.wav"]
     assert np.isfinite(run.encode(path)).all()
     assert [name for name, _ in run.embedder.normalisation.named_buffers()]
+
+
+@pytest.mark.parametrize("taught", ["labels", "time", "tags"])
+def test_a_space_judges_clips_that_could_not_have_taught_it(
+    taught: str, tagged: Path, tmp_path: Path
+) -> None:
+    """Other clips may lack what the relation or the sampler of the training needs."""
+    for number in range(8):
+        sound(tmp_path / "long" / f"{number}.wav", 2.0, seed=number)
+        sound(tmp_path / "short" / "ab"[number % 2] / f"{number}.wav", 0.4, seed=number)
+    tiles = {"kind": "tiles", "range_seconds": 1.0, "batch": 8}
+    settings: dict[str, Any] = {
+        "labels": {"sampler": {"kind": "balanced", "classes": 2, "per_class": 4}},
+        "time": {"relation": {"kind": "time", "range_seconds": 1.0}, "sampler": tiles},
+        "tags": {"relation": {"kind": "tags"}, "sampler": {"kind": "shuffle"}, "loss": {"kind": "bce"}},
+    }
+    own, other = {"labels": ("short", "long"), "time": ("long", "short"), "tags": ("d", "long")}[taught]
+    go(tmp_path / own, tmp_path / "r", **settings[taught])
+    found = evaluate(tmp_path / "r", tmp_path / other)["metrics"]
+    assert "geometry/effective_rank" in found
+    assert not any(name.startswith(("loss/", "opposites/")) for name in found)

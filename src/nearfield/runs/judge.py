@@ -100,7 +100,9 @@ def judge(
     watch(Stage("measure", 0, 1))
     said = _said(run, bench, windows)
     found = evaluate(vectors, replace(bench.facts, predictions=None), splits, settings, said)
-    metrics = {**found.metrics, **fixed_losses(run, bench, vectors), **opposites(bench)}
+    metrics = dict(found.metrics)
+    if own:  # they tell of the training: other clips may have no labels, or no neighbours, to make pairs of
+        metrics |= fixed_losses(run, bench, vectors) | opposites(bench)
     for name, result in baselines(bench, splits, settings, watch) if with_baselines else ():
         metrics |= result.prefixed(f"baseline/{name}")
     plain = {**found.plain(), "metrics": metrics}
