@@ -8,7 +8,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Bools, Floats, Ints
-from nearfield.evaluation.tag_comparison import compare_taggers, holm
+from nearfield.evaluation.paired import holm
+from nearfield.evaluation.tag_comparison import compare_taggers
 
 NAMES = ("a", "b", "c", "d")
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import t
 
 from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.evaluation.checks import check_lengths
 from nearfield.evaluation.intervals import Resamples
+from nearfield.evaluation.paired import by_t, held
 from nearfield.evaluation.tagging import FEW, macro, tag_areas
 
 
@@ -98,15 +98,6 @@ def compare_taggers(
     return TagComparison(rows_of_tags, total, resamples.groups)
 
 
-def holm(values: Floats) -> Floats:
-    """(n,) p values held over all of them (Holm 1979), in the order given."""
-    order = np.argsort(values, kind="stable")
-    scaled = values[order] * np.arange(len(values), 0, -1)
-    held = np.empty(len(values))
-    held[order] = np.minimum(np.maximum.accumulate(scaled), 1)
-    return held
-
-
 def _pairs(
     tags: Bools, first: Floats, second: Floats, resamples: Resamples
 ) -> Iterator[tuple[dict[str, Floats], dict[str, Floats]]]:
@@ -136,14 +127,11 @@ def _difference(first: float, second: float, drawn: Floats, freedom: int) -> Are
         # The same scores up to their scale differ in no draw.
         same = 1.0 if abs(difference) < 1e-12 else 0.0
         return AreaDifference(float(first), float(second), difference, (difference, difference), same, None)
-    reach = float(t.ppf(0.975, freedom)) * deviation
-    p = float(2 * t.sf(abs(difference) / deviation, freedom))
-    interval = (difference - reach, difference + reach)
+    interval, p = by_t(difference, deviation, freedom)
     return AreaDifference(float(first), float(second), difference, interval, p, None)
 
 
 def _corrected(rows: list[AreaDifference | None]) -> list[AreaDifference | None]:
     """The same with `p_holm` over all that have a p."""
-    judged = [row for row in rows if row is not None and row.p is not None]
-    held = iter(holm(np.array([row.p for row in judged])).tolist()) if judged else iter(())
-    return [row if row is None or row.p is None else replace(row, p_holm=next(held)) for row in rows]
+    corrected = held([None if row is None else row.p for row in rows])
+    return [row and replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)]

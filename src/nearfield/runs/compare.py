@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from scipy.stats import t
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Floats, Ints
 from nearfield.evaluation.intervals import Resamples, weighted_mean
-from nearfield.evaluation.tag_comparison import TagComparison, compare_taggers, holm
+from nearfield.evaluation.paired import by_t, held
+from nearfield.evaluation.tag_comparison import TagComparison, compare_taggers
 from nearfield.evaluation.tagging import FEW
 from nearfield.runs.clips import read_clips
 from nearfield.runs.folder import Folder
@@ -222,13 +222,11 @@ def _difference(
     deviation = float(kept.std(ddof=1))
     if deviation < 1e-12:  # no draw differs, which says nothing of how other clips would
         return replace(bare, p=1.0) if abs(bare.difference) < 1e-12 else bare
-    reach = float(t.ppf(0.975, freedom)) * deviation
-    p = float(2 * t.sf(abs(bare.difference) / deviation, freedom))
-    return replace(bare, interval=(bare.difference - reach, bare.difference + reach), p=p)
+    interval, p = by_t(bare.difference, deviation, freedom)
+    return replace(bare, interval=interval, p=p)
 
 
 def _held(rows: list[Difference]) -> tuple[Difference, ...]:
     """The same with `p_holm` over all that have a p."""
-    judged = [row.p for row in rows if row.p is not None]
-    held = iter(holm(np.array(judged)).tolist()) if judged else iter(())
-    return tuple(row if row.p is None else replace(row, p_holm=next(held)) for row in rows)
+    corrected = held([row.p for row in rows])
+    return tuple(replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True))

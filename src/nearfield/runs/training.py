@@ -4,7 +4,6 @@ A run that was killed goes on from its last checkpoint to the same bits, because
 found by its name and the number of the update, and a checkpoint holds all that updates change.
 """
 
-import itertools
 import math
 import signal
 import threading
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.files import sweep
 from nearfield.core.nouns import Batch, Vectors
-from nearfield.evaluation.geometry import centroids
+from nearfield.evaluation.centroid_curves import centroid_curves
 from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.learning.average import RunningAverage
 from nearfield.learning.health import CollapseWatch
@@ -253,11 +252,8 @@ def label_distances(vectors: Vectors, bench: Workbench) -> dict[str, float]:
     rows, facts = bench.collection.rows("val"), bench.facts
     if not 2 <= len(facts.label_names) <= FEW_LABELS:
         return {}
-    found = centroids(vectors[rows], facts.labels[rows], facts.label_names)
-    pairs = itertools.combinations(range(len(found.names)), 2)
-    return {
-        f"val/centroids/{found.names[a]}_to_{found.names[b]}": float(found.distances[a, b]) for a, b in pairs
-    }
+    curves = centroid_curves([(0, vectors[rows])], facts.labels[rows], facts.label_names).curves()
+    return {f"val/centroids/{pair}": distances[0] for pair, distances in curves.items()}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ these listeners; what other listeners would say they do not tell.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from scipy import stats
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Floats
-from nearfield.evaluation.tag_comparison import holm
+from nearfield.evaluation.paired import held
 from nearfield.space.listening.form import HIGHEST, LOWEST
 from nearfield.space.listening.pairs import CONTROLS
 
@@ -160,11 +160,8 @@ def _differences(rated: pd.DataFrame) -> tuple[Against, ...]:
             by_sign = 1.0 if gap[0] == 0 else 2.0 ** (1 - len(gap))
             p = by_sign if float(gap.std()) == 0 else float(stats.ttest_1samp(gap, 0).pvalue)
         found.append(Against(condition, control, len(gap), float(gap.mean()), _interval(gap), p, None))
-    judged = [each.p for each in found if each.p is not None]
-    held = iter(holm(np.array(judged)).tolist()) if judged else iter(())
-    return tuple(
-        each if each.p is None else Against(**{**asdict(each), "p_holm": next(held)}) for each in found
-    )
+    corrected = held([each.p for each in found])
+    return tuple(replace(each, p_holm=p) for each, p in zip(found, corrected, strict=True))
 
 
 def _interval(values: Floats) -> tuple[float, float] | None:
