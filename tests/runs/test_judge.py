@@ -15,7 +15,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from nearfield.core.errors import RequestError
 from nearfield.runs.api import evaluate, train
+from nearfield.data.collection import Collection
 from nearfield.runs.clips import read_clips
+from nearfield.runs.judge import _warnings
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
 from tests.runs.conftest import small
@@ -48,6 +50,19 @@ def test_separate_tones_are_learnt(run: Run) -> None:
     for baseline in ("mfcc_stats", "logmel_stats", "random_encoder"):
         assert f"baseline/{baseline}/probe/macro_f1" in run.metrics
     assert run.metrics["baseline/chance/retrieval_from_train/recall_at_1"] == pytest.approx(0.25, abs=0.02)
+
+
+def test_a_rival_is_beaten_or_not_in_the_same_measure(run: Run) -> None:
+    """A baseline's dense probe is no rival of a linear probe, though its name ends alike."""
+    collection = Collection.open(run.folder.environment()["data"]["path"])
+    metrics = {
+        "probe/macro_f1": 0.6,
+        "baseline/a/probe/macro_f1": 0.5,
+        "baseline/a/dense_probe/macro_f1": 0.9,
+    }
+    assert _warnings(metrics, collection) == []
+    metrics["baseline/b/probe/macro_f1"] = 0.7
+    assert _warnings(metrics, collection) == ["probe/macro_f1: 0.600 does not beat b."]
 
 
 def test_validations_keep_how_far_apart_the_labels_lie(tones: Path, tmp_path: Path) -> None:

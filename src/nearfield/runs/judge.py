@@ -106,7 +106,7 @@ def judge(
     for name, result in baselines(bench, splits, settings, watch) if with_baselines else ():
         metrics |= result.prefixed(f"baseline/{name}")
     plain = {**found.plain(), "metrics": metrics}
-    plain["notes"] = [*plain["notes"], *_warnings(found, metrics, collection)]
+    plain["notes"] = [*plain["notes"], *_warnings(metrics, collection)]
     plain["data"] = {"name": collection.name, "clips": len(collection), "leaks": list(collection.leaks)}
     if own and world()[0] == 0:
         write_vectors(folder.vectors, collection, vectors)
@@ -280,16 +280,14 @@ def write_vectors(path: Path, collection: Collection, vectors: Vectors) -> None:
         pq.write_table(pa.table(columns), temporary)
 
 
-def _warnings(found: Result, metrics: dict[str, float], collection: Collection) -> list[str]:
+def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
     """Where the space does not beat a baseline, and where the split leaks: said, not hidden."""
     said = []
     for name in HEADLINES:
         if name not in metrics:
             continue
-        rivals = {
-            key: value for key, value in metrics.items() if key.startswith("baseline/") and key.endswith(name)
-        }
-        better = [key.split("/")[1] for key, value in rivals.items() if value >= metrics[name]]
+        parts = [(key.split("/", 2), value) for key, value in metrics.items() if key.startswith("baseline/")]
+        better = [rival for (_, rival, measure), value in parts if measure == name and value >= metrics[name]]
         if better:
             said.append(f"{name}: {metrics[name]:.3f} does not beat {', '.join(sorted(better))}.")
     if collection.leaks:
