@@ -14,8 +14,8 @@ import soundfile
 from sklearn.neighbors import KNeighborsClassifier
 
 from nearfield.core.errors import RequestError
-from nearfield.runs.api import evaluate, train
 from nearfield.data.collection import Collection
+from nearfield.runs.api import evaluate, train
 from nearfield.runs.clips import read_clips
 from nearfield.runs.judge import _warnings
 from nearfield.runs.recipe import Recipe
