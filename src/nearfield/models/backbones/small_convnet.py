@@ -11,6 +11,8 @@ from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling
 
 Step = Literal[1, 2, 4]
+LARGE = 2**21
+"""Numbers in a map from which on `pooled_norm` gains more than its calls cost."""
 
 
 class SmallConvnet(nn.Module):
@@ -57,8 +59,24 @@ def normed(convolution: nn.Conv2d, pool: nn.MaxPool2d | None) -> nn.Sequential:
 
     The largest number is the same before a ReLU as behind it, and behind the pool there are fewer to cut off.
     """
-    layers: list[nn.Module] = [convolution, nn.BatchNorm2d(convolution.out_channels)]
-    return nn.Sequential(*layers, *([pool] if pool else []), nn.ReLU(inplace=True))
+    norm, relu = nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True)
+    if pool is None:
+        return nn.Sequential(convolution, norm, relu)
+    return (Pooled if pool.kernel_size in (2, (2, 2)) else nn.Sequential)(convolution, norm, pool, relu)
+
+
+class Pooled(nn.Sequential):
+    """Convolution, batch norm, pool of 2 x 2, ReLU: the last three in one where that can be done faster."""
+
+    def forward(self, map: Tensor) -> Tensor:
+        convolution, norm, pool, relu = self
+        map = convolution(map)
+        if isinstance(norm, nn.BatchNorm2d) and norm.training and map.numel() >= LARGE:
+            from nearfield.models.pooled_norm import fits, pooled_norm  # brings numba
+
+            if fits(map, norm):
+                return pooled_norm(map, norm)
+        return cast(Tensor, relu(pool(norm(map))))
 
 
 class Residual(nn.Module):
