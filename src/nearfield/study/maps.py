@@ -43,13 +43,16 @@ def _umap(vectors: Array) -> Array:
 
     from sklearn.neighbors import NearestNeighbors
 
+    from nearfield.core.compiled import keep_compiled
+
     near = min(15, len(vectors) - 1)
     distances, rows = NearestNeighbors(n_neighbors=near).fit(vectors).kneighbors(vectors)
     known = (rows.astype(np.int32), distances.astype(np.float32))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba's and umap's own
-        from umap import UMAP
+        from umap import UMAP, layouts, umap_
 
+        keep_compiled(layouts, umap_)
         umap = UMAP(
             n_neighbors=near,
             min_dist=0.1,
