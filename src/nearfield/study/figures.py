@@ -91,7 +91,7 @@ def curve_figure(facts: StudyFacts, name: str, apart: bool) -> str:
 
 
 UNITS = {
-    "train/loss": "training loss, in the units of each setting",
+    "train/loss": "training loss",
     "train/active_fraction": "active share of triplets or pairs (0 to 1)",
 }
 """What stands at the axis of a curve, where its name says too little."""
