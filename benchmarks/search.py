@@ -6,10 +6,12 @@
 
 Engines answer the same single queries in turn, so that a busy moment strikes all alike; "least" is the
 fastest of them, which other work on the machine disturbs least. Batches of 1,024 are answered in turn too,
-the best of three rounds. Recall is against products in float64.
+median and best of some rounds. Recall is against products in float64. Waiting threads of OpenMP spin for a
+moment only, as under the command line: else each engine's would be in the next one's way.
 """
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,24 +19,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import torch
+from nearfield.core.machine import calm_threads, usable_cores
 
-from nearfield.core.machine import usable_cores
-from nearfield.core.nouns import Ints, Vectors
-from nearfield.space.generation import gathered, write_generation
-from nearfield.space.indexing import State, generation_folder
-from nearfield.space.nearest import Nearest
-from nearfield.space.parts import vector_column
-from nearfield.space.rows import Rows, connect
-from nearfield.space.spacefile import SpaceFile, facts_of
+calm_threads()  # before torch is loaded, as the command line does
 
-SIZE, TOP, BATCH, ROUNDS = 128, 10, 1024, 3
+import numpy as np  # noqa: E402
+import pyarrow as pa  # noqa: E402
+import torch  # noqa: E402
+
+from nearfield.core.nouns import Ints, Vectors  # noqa: E402
+from nearfield.space.generation import gathered, write_generation  # noqa: E402
+from nearfield.space.indexing import State, generation_folder  # noqa: E402
+from nearfield.space.nearest import Nearest  # noqa: E402
+from nearfield.space.parts import vector_column  # noqa: E402
+from nearfield.space.rows import Rows, connect  # noqa: E402
+from nearfield.space.spacefile import SpaceFile, facts_of  # noqa: E402
+
+SIZE, TOP, BATCH = 128, 10, 1024
 SLOW = {"lancedb_flat": 16}
 """Engines that answer fewer single queries, and batches by a loop over so many."""
-APPROXIMATE = ("faiss_hnsw", "usearch")
-
 Search = Callable[[Vectors], Ints]
 
 
@@ -162,7 +165,7 @@ def built(name: str, vectors: Vectors, queries: Vectors) -> Engine:
     return Engine(name, search, seconds)
 
 
-def measure(engines: list[Engine], vectors: Vectors, queries: Vectors, singles: int) -> None:
+def measure(engines: list[Engine], vectors: Vectors, queries: Vectors, singles: int, rounds: int) -> None:
     """Asks all engines in turn."""
     for number in range(singles):
         for engine in engines:
@@ -170,7 +173,7 @@ def measure(engines: list[Engine], vectors: Vectors, queries: Vectors, singles: 
                 began = time.perf_counter()
                 engine.search(queries[number : number + 1])
                 engine.single.append(time.perf_counter() - began)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for engine in engines:
             some = queries[: SLOW.get(engine.name, BATCH)]
             began = time.perf_counter()
@@ -178,8 +181,8 @@ def measure(engines: list[Engine], vectors: Vectors, queries: Vectors, singles: 
             engine.batch.append((time.perf_counter() - began) / len(some))
     wanted = exact(vectors, queries[:100])
     for engine in engines:
-        found = engine.search(queries[:100])
-        pairs = zip(found, wanted, strict=True)
+        asked = SLOW.get(engine.name, 100)
+        pairs = zip(engine.search(queries[:asked]), wanted[:asked], strict=True)
         engine.recall = float(np.mean([len(set(left) & set(right)) / TOP for left, right in pairs]))
 
 
@@ -232,26 +235,28 @@ def main() -> None:
     parser.add_argument("--sizes", default="10000,100000,1000000")
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--singles", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=usable_cores())
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    print("| n | engine | build s | p50 ms | p99 ms | least ms | batch queries/s | recall@10 |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| n | engine | build s | p50 ms | p99 ms | least ms | batch queries/s | best | recall@10 |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for count in map(int, asked.sizes.split(",")):
         vectors, queries = draw(count, max(10, count // 1000))
         engines = [built(name, vectors, queries) for name in asked.engines.split(",")]
-        measure(engines, vectors, queries, asked.singles)
+        measure(engines, vectors, queries, asked.singles, asked.rounds)
         for engine in engines:
+            rates = f"{1 / np.median(engine.batch):,.0f} | {1 / min(engine.batch):,.0f}"
             p50, p99, least = 1e3 * np.array([*np.percentile(engine.single, [50, 99]), min(engine.single)])
             print(
                 f"| {count:,} | {engine.name} | {engine.build:.2f} | {p50:.3f} | {p99:.3f} | {least:.3f} "
-                f"| {1 / min(engine.batch):,.0f} | {engine.recall:.3f} |",
+                f"| {rates} | {engine.recall:.3f} |",
                 flush=True,
             )
         milliseconds, share = stored(vectors)
         print(
             f"\nA stored space of {count:,}: opened in {milliseconds:.1f} ms; search maps {share:.3f} times "
-            "the vectors' bytes.\n",
+            f"the vectors' bytes. Load average {os.getloadavg()[0]:.1f}.\n",
             flush=True,
         )
 

@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearfield.core.nouns import Bools, Vectors
+from nearfield.space import coded, products
 from nearfield.space import nearest as nearest_module
-from nearfield.space import products
-from nearfield.space.codes import Codes, encode_query
-from nearfield.space.nearest import Found, Nearest
-from nearfield.space.screening import SIDE
+from nearfield.space.codes import SIDE, Codes, encode_query
+from nearfield.space.nearest import FEW, Found, Nearest
 
 
 def brute(vectors: Vectors, query: Vectors, top: int, allowed: Bools | None = None) -> Found:
@@ -48,10 +47,17 @@ KINDS = ("plain", "few", "same", "zeros", "collapsed", "coarse", "one large")
     count=st.sampled_from([1, 2, 63, 64, 65, 500, 4095, 4097, 9000]),
     size=st.sampled_from([1, 2, 3, 16, 128]),
     top=st.sampled_from([1, 3, 10, 100, 5000]),
+    few=st.sampled_from([0, FEW]),
     seed=st.integers(0, 10**6),
 )
-@settings(max_examples=60, deadline=None)
-def test_equal_to_a_full_comparison(kind: str, count: int, size: int, top: int, seed: int) -> None:
+@settings(max_examples=100, deadline=None)
+def test_equal_to_a_full_comparison(kind: str, count: int, size: int, top: int, few: int, seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest_module, "FEW", few)  # 0: by codes whatever the size
+        check_against_a_full_comparison(kind, count, size, top, seed)
+
+
+def check_against_a_full_comparison(kind: str, count: int, size: int, top: int, seed: int) -> None:
     vectors = drawn(kind, count, size, seed)
     queries = np.concatenate(
         [drawn("plain", 2, size, seed + 1), vectors[:1], np.zeros((1, size), np.float32)]
@@ -69,14 +75,15 @@ def test_equal_to_a_full_comparison(kind: str, count: int, size: int, top: int, 
 
 @given(
     kind=st.sampled_from(KINDS),
+    count=st.sampled_from([3000, 5000]),
     share=st.sampled_from([0.0, 0.001, 0.1, 0.9]),
     top=st.sampled_from([1, 10, 300]),
     seed=st.integers(0, 10**6),
 )
 @settings(max_examples=25, deadline=None)
-def test_only_allowed_rows_are_found(kind: str, share: float, top: int, seed: int) -> None:
-    vectors = drawn(kind, 5000, 16, seed)
-    allowed = np.random.default_rng(seed).random(5000) < share
+def test_only_allowed_rows_are_found(kind: str, count: int, share: float, top: int, seed: int) -> None:
+    vectors = drawn(kind, count, 16, seed)
+    allowed = np.random.default_rng(seed).random(count) < share
     queries = drawn("plain", 3, 16, seed + 1)
     search = Nearest.of(vectors)
     many = search.search_many(queries, top, allowed)[0]
@@ -97,16 +104,56 @@ def test_where_codes_tell_next_to_nothing_the_order_is_still_exact(number: int) 
         assert (rows == brute(vectors, query, 10)[0]).all()
 
 
-def test_unit_vectors_of_clusters_in_the_order_of_their_exact_products() -> None:
+@pytest.mark.parametrize("count", [FEW, 20_000])
+def test_unit_vectors_of_clusters_in_the_order_of_their_exact_products(count: int) -> None:
     chance = np.random.default_rng(0)
     centres = chance.standard_normal((50, 128))
-    rows = centres[chance.integers(0, 50, 20_000)] + 0.7 * chance.standard_normal((20_000, 128))
+    rows = centres[chance.integers(0, 50, count)] + 0.7 * chance.standard_normal((count, 128))
     vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     search = Nearest.of(vectors)
     found = search.search_many(vectors[:300], 10)[0]
     for row in range(300):
         assert (found[row] == brute(vectors, vectors[row], 10)[0]).all()
         assert found[row, 0] == row
+
+
+@pytest.mark.parametrize("count", [FEW, 9000])
+def test_rows_that_float32_cannot_tell_apart_are_in_their_true_order(count: int) -> None:
+    chance = np.random.default_rng(1)
+    ladder = np.zeros((count, 2), np.float32)
+    ladder[:, 0], ladder[:, 1] = 1, chance.permutation(count)  # 1 + n / 2 ** 40 is 1 in float32
+    query = np.array([1, 2.0**-40], np.float32)
+    found, scores = Nearest.of(ladder).search(query, 20)
+    assert (ladder[found, 1] == np.arange(count - 1, count - 21, -1)).all()
+    assert (scores == 1 + ladder[found, 1].astype(np.float64) / 2**40).all()
+
+
+@pytest.mark.parametrize("count", [500, FEW, 9000])
+def test_rows_that_differ_by_less_than_float32_sums_lose(count: int) -> None:
+    chance = np.random.default_rng(2)
+    base = chance.standard_normal(128)
+    vectors = (base + 1e-6 * chance.standard_normal((count, 128))).astype(np.float32)
+    queries = chance.standard_normal((40, 128)).astype(np.float32)
+    many = Nearest.of(vectors).search_many(queries, 10)[0]
+    for query, rows in zip(queries, many, strict=True):
+        assert (rows == brute(vectors, query, 10)[0]).all()
+
+
+@pytest.mark.parametrize("queries", [1, 2, 31, 32, 33, 600, 2100])
+def test_every_query_of_a_batch_is_answered_once_in_its_place(queries: int) -> None:
+    vectors = drawn("plain", 5000, 8, 0)
+    wanted = np.random.default_rng(0).integers(0, 5000, queries)
+    found = Nearest.of(10 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).search_many(
+        vectors[wanted], 1
+    )[0]
+    assert (found[:, 0] == wanted).all()
+
+
+def test_a_query_that_must_not_be_written_to_is_read() -> None:
+    vectors = drawn("plain", 5000, 8, 0)
+    query = vectors[7].copy()
+    query.flags.writeable = False
+    assert (Nearest.of(vectors).search(query, 3)[0] == brute(vectors, query, 3)[0]).all()
 
 
 def test_what_a_query_loses_is_within_the_bound_where_rows_lose_nothing() -> None:
@@ -141,7 +188,7 @@ def test_nothing_that_codes_lose_is_beyond_their_bound(kind: str) -> None:
 
 
 def test_a_query_that_needs_more_room_is_answered_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest_module, "ROOM", 16)
+    monkeypatch.setattr(coded, "ROOM", 16)
     vectors = drawn("plain", 9000, 16, 0)
     queries = drawn("plain", 5, 16, 1)
     found = Nearest.of(vectors).search_many(queries, 20)[0]
@@ -171,3 +218,15 @@ def test_integer_products_are_those_of_numpy(size: int, count: int) -> None:
     wanted = queries.astype(np.int64) @ codes.T.astype(np.int64)
     assert (products.many(codes, queries, torch.empty(count, 4096, dtype=torch.int32)) == wanted).all()
     assert (products.one(codes, queries[0]) == wanted[0]).all()
+
+
+def test_held_products_are_those_of_one_thread_and_leave_the_others_their_number() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    codes = np.random.default_rng(0).integers(-127, 128, (4096, 64)).astype(np.int8)
+    with products.unshared():
+        assert torch.get_num_threads() == 1
+        alone = products.one(codes, codes[5])
+    assert torch.get_num_threads() == before
+    assert (alone == products.one(codes, codes[5])).all()

@@ -1,6 +1,7 @@
 """The commands of a space: embed, index, search, explore, export. Each calls the library once."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 Windows = Annotated[
     str, typer.Option(help="clip: a vector for each clip; all: one for each window of a clip.")
 ]
+
+_INDEX = (
+    "index makes a space of a run and its data: RUN --data DATA --out SPACE. A space that is there is "
+    "brought up to date by --out SPACE --update, and looked after by --out SPACE --verify or --approximate."
+)
 
 
 def embed(
@@ -36,11 +42,20 @@ def embed(
 
 
 def index(
-    run: RunFolder,
-    data: Data,
+    run: Annotated[
+        Path | None, typer.Argument(help="The folder of a finished run; not to mend a space.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="A folder, a table (CSV, Parquet), NAME:PATH.")] = None,
+    *,
     out: Annotated[Path, typer.Option(help="Folder of the space; made if missing.")],
     update: Annotated[bool, typer.Option("--update", help="Bring a space that is there up to date.")] = False,
     windows: Windows = "clip",
+    approximate: Annotated[
+        bool, typer.Option("--approximate", help="Build the approximate index for very large spaces.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file, and say which is damaged.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """A space to search in, of every clip of a collection."""
@@ -48,16 +63,30 @@ def index(
     from nearfield.runs.run import Run
     from nearfield.space.space import Space
 
+    said: list[str] = []
     with watching(quiet=as_json) as watch:
+        found: dict[str, Any] = {}
         if update:
             space = Space.open(out)
-            changes = space.update(data, watch, Run.load(run)).plain()
-        else:
+            found = space.update(data, watch, None if run is None else Run.load(run)).plain()
+        elif run is not None and data is not None:
             space = Space.create(Run.load(run), data, out, watch, _windows(windows))
-            changes = {"added": len(space)}
-    said = ", ".join(f"{number:,} {what}" for what, number in changes.items())
-    found = {"space": str(out), "vectors": len(space), **changes}
-    _tell(found, f"{out}: {len(space):,} vectors ({said}), {space.identity}", as_json)
+            found = {"added": len(space)}
+        elif run is None and data is None and (approximate or verify):
+            space = Space.open(out)
+        else:
+            raise RequestError(_INDEX)
+        said = [f"{number:,} {what}" for what, number in found.items()]
+        if approximate:
+            facts = space.build_approximate(watch)
+            found["approximate"] = facts.model_dump()
+            said.append(f"approximate index with recall {facts.recall:.3f} at 10")
+        if verify:
+            space.verify()
+            found["verified"] = True
+            said.append("every file is as it was written")
+    text = f"{out}: {len(space):,} vectors ({', '.join(said)}), {space.identity}"
+    _tell({"space": str(out), "vectors": len(space), **found}, text, as_json)
 
 
 def search(
@@ -73,10 +102,13 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """The clips that sound most like one."""
+    from nearfield.space.nearest import is_ready
     from nearfield.space.space import Space
 
     example: Any = query if start is None and not seconds else (Path(query), start or 0.0, seconds)
     opened = Space.open(space)
+    if not is_ready(len(opened)):
+        typer.echo("The search is being compiled for this machine: once, for some seconds.", err=True)
     found = opened.search(example, top, where, diverse, plus or (), minus or ())  # type: ignore[arg-type]
     if as_json:
         print(json.dumps({"answers": [each.plain() for each in found]}, ensure_ascii=False))
@@ -104,12 +136,29 @@ def export(
     _tell({"to": found.to, "path": str(found.path), **found.facts}, str(found.path), as_json)
 
 
+def page(
+    space: SpaceFolder,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")],
+    most: Annotated[int, typer.Option(min=1, help="Clips at most; of more, as many evenly chosen.")] = 500,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of each sound at most, s.")] = 4.0,
+    as_json: AsJson = False,
+) -> None:
+    """A space as one HTML file, its map in 3-D with the sounds inside: no server, no network."""
+    from nearfield.app.onefile import write_page
+    from nearfield.app.progress import watching
+
+    with watching(quiet=as_json) as watch:
+        made = write_page(space, out, most, seconds, watch)
+    said = f"{made.path}: {made.clips:,} of {made.of:,} clips, {made.bytes / 1e6:.1f} MB"
+    _tell({**asdict(made), "path": str(made.path)}, said, as_json)
+
+
 def explore(
     space: Annotated[Path | None, typer.Argument(help="The folder of a space.")] = None,
     beside: Annotated[Path | None, typer.Option("--with", help="A second space of the same clips.")] = None,
     watch: Annotated[Path | None, typer.Option(help="A run's or study's folder, to watch it train.")] = None,
     suspects: Annotated[
-        Path | None, typer.Option(help="What `suspects --json` printed, to decide on.")
+        Path | None, typer.Option(help="What `suspects --out` wrote, to decide on (CSV; or its JSON).")
     ] = None,
     decisions: Annotated[Path | None, typer.Option(help="The patch table; usual: in the space.")] = None,
     host: Annotated[
@@ -122,12 +171,15 @@ def explore(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only serve.")] = False,
 ) -> None:
     """The map of a space in a browser, with sound: hear it, search it, mend it."""
+    from nearfield.app.progress import watching
     from nearfield.app.server.guard import Access
-    from nearfield.app.server.serve import Show, prepare, read_suspects, serve
+    from nearfield.app.server.listed import read_suspects
+    from nearfield.app.server.serve import Show, prepare, serve
 
     found = read_suspects(suspects) if suspects else []
     access = Access(host, port, token)
-    shown = prepare(Show(space, beside, watch, found, decisions), lambda text: typer.echo(text, err=True))
+    with watching() as progress:
+        shown = prepare(Show(space, beside, watch, found, decisions), progress)
     serve(shown, access, typer.echo, open_browser=not no_browser)
 
 

@@ -11,16 +11,16 @@ from numba.core.dispatcher import Dispatcher
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Function, **options: Any) -> Function:
     """`function`, compiled by numba at its first call; it lets go of the interpreter's lock while it runs.
 
-    The machine code stays on disk beside the source, or in the user's cache where that may not be written;
-    where neither may be, each process compiles for itself.
+    `options`: further ones of `numba.njit`. The machine code stays on disk beside the source, or in the
+    user's cache where that may not be written; where neither may be, each process compiles for itself.
     """
     try:
-        made: Any = numba.njit(nogil=True, cache=True)(function)
+        made: Any = numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # "no locator available": numba found no folder that it may write to
-        made = numba.njit(nogil=True)(function)
+        made = numba.njit(nogil=True, **options)(function)
     return cast(Function, made)
 
 

@@ -51,12 +51,16 @@ def _read(path: Path, file: Any, block: int) -> Iterator[Waves]:
     No more is asked for than there is: the library would fill up the rest with zeros, megabytes a file.
     """
     first = 0
+    whole = file.subtype == "PCM_16"  # read as they are, and scaled here: the same floats in half the time
     try:
         while first < file.frames:
-            samples = file.read(min(block, file.frames - first), dtype="float32", always_2d=True)
+            wanted = min(block, file.frames - first)
+            samples = file.read(wanted, dtype="int16" if whole else "float32", always_2d=True)
             if not len(samples):
                 break
-            if not np.isfinite(samples).all():
+            if whole:
+                samples = samples * np.float32(1 / 32768)
+            elif not np.isfinite(samples).all():
                 reason = f"some samples after {first / file.samplerate:.1f} s are not numbers."
                 raise Fault("not_numbers", reason, "Export the sound again.", path)
             yield np.ascontiguousarray(samples.T)

@@ -1,13 +1,14 @@
 """A trained run, opened: its recipe, its results, and vectors of anything that sounds (or of pictures)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
+from torch import Tensor
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Floats, Vectors
@@ -25,6 +26,8 @@ from nearfield.runs.workbench import Sight, build_embedder
 
 Input = str | Path | npt.NDArray[np.float32]
 
+_Kept = tuple[list[tuple[int, int, int]], list[Tensor], Embedder]
+
 
 @dataclass(frozen=True)
 class Run:
@@ -33,6 +36,7 @@ class Run:
     folder: Folder
     recipe: Recipe
     embedder: Embedder
+    _kept: list[_Kept] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
     def load(cls, path: str | Path) -> "Run":
@@ -45,6 +49,23 @@ class Run:
         embedder = build_embedder(without_weights(recipe), folder.environment()["data"]["channels"], seed=0)
         embedder.load_state_dict(weights)
         return cls(folder, recipe, embedder.eval())
+
+    def reader(self) -> Embedder:
+        """The embedder for reading alone, in evaluation, its norms folded; kept until a weight changes.
+
+        A change to a tensor's `data` in place, which torch does not count, is not seen.
+        """
+        tensors = [*self.embedder.parameters(), *self.embedder.buffers()]
+        stamp = [(id(each), each.data_ptr(), _version(each)) for each in tensors]
+        if self._kept and self._kept[0][0] == stamp:
+            reader = self._kept[0][2]
+        else:
+            reader = self.embedder.reader()
+            self._kept[:] = [
+                (stamp, tensors, reader)
+            ]  # with the tensors, so that none takes the place of another
+        self.embedder.eval()
+        return reader.eval()
 
     @property
     def result(self) -> dict[str, Any]:
@@ -83,6 +104,11 @@ class Run:
         samples = round(self.recipe.data.clip_seconds * self.recipe.data.sample_rate)
         feature: Feature = self.embedder.feature  # type: ignore[assignment]
         return Sight(signals, samples, feature), signals.seconds
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was written to, as far as torch counts it."""
+    return -1 if tensor.is_inference() else tensor._version
 
 
 def without_weights(recipe: Recipe) -> Recipe:

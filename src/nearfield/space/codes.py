@@ -18,9 +18,13 @@ import numpy.typing as npt
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats, Vectors
 from nearfield.space.arrays import mapped, write_array
-from nearfield.space.screening import SIDE, TILE
 
 Bytes = npt.NDArray[np.int8]
+
+SIDE = 64
+"""Groups in a tile, and rows in a group."""
+TILE = SIDE * SIDE
+"""Rows that are screened together."""
 
 FILES = ("codes.npy", "bounds.npy")
 """What `write_codes` writes into a folder."""

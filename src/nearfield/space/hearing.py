@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
@@ -73,7 +74,7 @@ def _embedded(
     run: Run, signals: Iterable[Heard]
 ) -> Iterator[tuple[list[int], list[float], list[float], Tensor]]:
     """Rows, starts, seconds and vectors of each batch; the network runs in fp32 as `Run.encode` does."""
-    embedder, device = run.embedder.reader(), next(run.embedder.parameters()).device
+    embedder, device = run.reader(), next(run.embedder.parameters()).device
     signals = iter(signals)
 
     def batch(_: int) -> tuple[list[Heard], Tensor]:
@@ -104,23 +105,32 @@ def _together(signals: Sequence[Vectors], run: Run) -> Vectors:
 
 def _sounds(table: pd.DataFrame, settings: DataSettings, faults: list[str]) -> Iterator[Heard]:
     """The windows of every row, file by file; short files by several threads, long ones as they stream."""
+    starts, seconds = (table[name].to_numpy(np.float64) for name in ("start", "seconds"))
+    channels = list(table[CHANNEL]) if settings.channels == "views" else [None] * len(table)
+    paths = table["path"].to_numpy(object)
 
-    def work(own: pd.DataFrame) -> Iterable[Heard]:
-        heard = _file(own, settings, faults)
-        return heard if float(own["seconds"].sum()) > LONG else list(heard)
+    def work(rows: Ints) -> Iterable[Heard]:
+        pieces = [Piece(float(starts[row]), float(seconds[row]), channels[row]) for row in rows]
+        heard = _file(Path(str(paths[rows[0]])), rows, pieces, settings, faults)
+        return heard if float(seconds[rows].sum()) > LONG else list(heard)
 
-    cores = usable_cores()
-    files = (own for _, own in table.sort_values("start", kind="stable").groupby("path", sort=False))
-    return chain.from_iterable(in_order(work, files, cores, 2 * BATCH, "decode"))
+    return chain.from_iterable(in_order(work, _by_file(paths, starts), usable_cores(), 2 * BATCH, "decode"))
 
 
-def _file(own: pd.DataFrame, settings: DataSettings, faults: list[str]) -> Iterator[Heard]:
-    """The windows of the rows of one file. Where it breaks, the rows that were not whole are not heard."""
-    channels: list[Any] = list(own[CHANNEL]) if settings.channels == "views" else [None] * len(own)
-    pieces = [Piece(*piece) for piece in zip(own["start"], own["seconds"], channels, strict=True)]
-    rows, waiting, at = own.index.to_numpy(), list[Heard](), 0
+def _by_file(paths: npt.NDArray[Any], starts: Floats) -> list[Ints]:
+    """The rows of each file in the order of their starts, files as they come in the table."""
+    numbers = pd.factorize(paths)[0]
+    order = np.lexsort((starts, numbers))
+    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
+
+
+def _file(
+    path: Path, rows: Ints, pieces: Sequence[Piece], settings: DataSettings, faults: list[str]
+) -> Iterator[Heard]:
+    """The windows of some pieces of one file. Where it breaks, the rows that were not whole are not heard."""
+    waiting, at = list[Heard](), 0
     try:
-        for window in cut(Path(str(own["path"].iloc[0])), pieces, settings):
+        for window in cut(path, pieces, settings):
             if window.piece != at or len(waiting) > BATCH:
                 yield from waiting
                 waiting, at = [], window.piece

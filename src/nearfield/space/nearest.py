@@ -1,27 +1,24 @@
-"""Exact nearest neighbours by dot product: a screen of eight-bit codes, then float64 on what passes it.
+"""Exact nearest neighbours by dot product: a screen of cheap products, then float64 on what passes it.
 
 Of unit vectors the dot product is the cosine. The answer is that of a full comparison in float64, ties in
-the order of rows; the codes only decide which rows cannot be in it.
+the order of rows; the screen only decides which rows cannot be in it.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from nearfield.core.machine import usable_cores
 from nearfield.core.nouns import Bools, Floats, Ints, Vectors
-from nearfield.space import products
-from nearfield.space.codes import Codes, encode_query
-from nearfield.space.screening import BANNED, SIDE, TILE, Products, screen, screen_each, settle, settle_each
+from nearfield.space.codes import Codes
+from nearfield.space.few import Few
 
-QUERIES = 512
-"""Queries that are answered together: their products with a tile of rows fit the processor's cache."""
-ROOM = 2048
-"""Rows kept for each query of a batch; one that needs more is answered alone."""
+if TYPE_CHECKING:
+    from nearfield.space.coded import Coded
 
+FEW = 4096
+"""Rows up to which vectors are compared as they are; beyond, their codes, by code that is compiled once."""
 Found = tuple[Ints, Floats]
 """Row numbers, the nearest first, and their dot products with the query."""
 
@@ -42,84 +39,31 @@ class Nearest:
 
     def search(self, query: Vectors, top: int, allowed: Bools | None = None) -> Found:
         """The `top` rows with the largest dot products with `query` (D,); fewer where fewer are allowed."""
-        count = self._count(top, allowed)
-        query = np.ascontiguousarray(query, np.float32)
-        if not count:
-            return np.empty(0, np.int64), np.empty(0)
-        code, bound = encode_query(query)
-        found = products.one(self.codes.codes, code)
-        _ban(found, len(self.vectors), 0, allowed)
-        heap = np.full(count, -np.inf, np.float32)
-        tiles = found.reshape(-1, SIDE, SIDE)
-        room, known = ROOM, -1
-        while known < 0:
-            heap[:] = -np.inf
-            kept = np.empty(room, np.int64), np.empty(room, np.float32)
-            known = screen(tiles, self.codes.bounds, bound, heap, kept, (0, 0))
-            room = min(8 * room, len(self.vectors))
-        answer = np.empty(count, np.int64), np.empty(count)
-        settle(self.vectors, query, heap[0], (kept[0][:known], kept[1][:known]), answer)
-        return answer
+        rows, scores = self.search_many(np.asarray(query)[None], top, allowed)
+        return rows[0], scores[0]
 
     def search_many(self, queries: Vectors, top: int, allowed: Bools | None = None) -> Found:
         """The same for (B, D) queries: row numbers and dot products (B, top), or narrower as `search`."""
-        count = self._count(top, allowed)
-        queries = np.ascontiguousarray(queries, np.float32)
+        count = min(top, len(self.vectors) if allowed is None else int(allowed.sum()))
+        queries = np.require(queries, np.float32, ["C", "W"])  # one layout: compiled once
         rows, scores = np.empty((len(queries), count), np.int64), np.empty((len(queries), count))
         if count:
-            for first in range(0, len(queries), QUERIES):
-                part = slice(first, first + QUERIES)
-                self._block(queries[part], rows[part], scores[part], allowed)
+            self._search.search(queries, (rows, scores), allowed)
         return rows, scores
 
-    def _count(self, top: int, allowed: Bools | None) -> int:
-        return min(top, len(self.vectors) if allowed is None else int(allowed.sum()))
+    @cached_property
+    def _search(self) -> "Few | Coded":
+        if len(self.vectors) <= FEW:
+            return Few(self.vectors)
+        from nearfield.space.coded import Coded  # the compiler takes half a second to load
 
-    def _block(self, queries: Vectors, rows: Ints, scores: Floats, allowed: Bools | None) -> None:
-        """Fills `rows` and `scores` (B, top) for one block of queries."""
-        known = self._screened(queries, rows, scores, allowed) if len(queries) > 1 else np.full(1, -1)
-        for item in np.flatnonzero(known < rows.shape[1]):
-            rows[item], scores[item] = self.search(queries[item], rows.shape[1], allowed)
-
-    def _screened(self, queries: Vectors, rows: Ints, scores: Floats, allowed: Bools | None) -> Ints:
-        """Answers the queries for which `ROOM` was enough; how many rows each had, -1 for the others."""
-        count = len(queries)
-        codes, bounds = encode_query(queries)
-        out = torch.empty(count, TILE, dtype=torch.int32)
-        heaps = np.full((count, rows.shape[1]), -np.inf, np.float32)
-        kept = np.empty((count, ROOM), np.int64), np.empty((count, ROOM), np.float32)
-        known = np.zeros(count, np.int64)
-        with ThreadPoolExecutor(usable_cores(), "search") as pool:
-            for tile in range(self.codes.bounds.shape[1]):
-                first = tile * TILE
-                found = products.many(self.codes.codes[first : first + TILE], codes, out)
-                _ban(found, len(self.vectors), first, allowed)
-                tiles, limits = found.reshape(count, 1, SIDE, SIDE), self.codes.bounds[:, tile : tile + 1]
-
-                def look(part: slice, tiles=tiles, limits=limits, first=first) -> None:  # type: ignore[no-untyped-def]
-                    place = kept[0][part], kept[1][part]
-                    screen_each(tiles[part], limits, bounds[part], heaps[part], place, (first, known[part]))
-
-                _shared(pool, look, count)
-
-            def finish(part: slice) -> None:
-                place, answers = (kept[0][part], kept[1][part]), (rows[part], scores[part])
-                settle_each(self.vectors, queries[part], heaps[part], place, known[part], answers)
-
-            _shared(pool, finish, count)
-        return known
+        return Coded(self.vectors, self.codes)
 
 
-def _ban(found: Products, rows: int, first: int, allowed: Bools | None) -> None:
-    """Takes out of products (..., P), the first of row `first`, what fills up and what is not allowed."""
-    count = found.shape[-1]
-    found[..., max(0, rows - first) :] = BANNED
-    if allowed is not None:
-        there = allowed[first : first + count]
-        np.copyto(found[..., : len(there)], BANNED, where=~there)
+def is_ready(count: int) -> bool:
+    """Whether `count` vectors can be searched at once; else code is compiled first, for some seconds."""
+    if count <= FEW:
+        return True
+    from nearfield.space.screening import is_compiled
 
-
-def _shared(pool: ThreadPoolExecutor, work: Callable[[slice], None], count: int) -> None:
-    """`work` on all of `count` items, a share for each core."""
-    share = -(-count // usable_cores())
-    list(pool.map(work, [slice(first, first + share) for first in range(0, count, share)]))
+    return is_compiled()

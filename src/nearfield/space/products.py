@@ -6,9 +6,11 @@ overflow; and with a transposed operand one number long it leaves the result unw
 whole numbers come from a product of floats, which is exact as long as sums stay below the mantissa.
 """
 
+from contextlib import AbstractContextManager
 from functools import cache
 
 import torch
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped, unused-ignore]
 from torch import Tensor
 
 from nearfield.space.codes import Bytes
@@ -41,6 +43,17 @@ def trusted() -> bool:
         return all(_is_right(size) for size in (2, 3, 64, 128, 1000))
     except (AttributeError, RuntimeError):
         return False
+
+
+def unshared() -> AbstractContextManager[object]:
+    """Holds the calling thread's products to it: it waits for no other, which may not be running."""
+    limits: AbstractContextManager[object] = _openmp().limit(limits=1)
+    return limits
+
+
+@cache
+def _openmp() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="openmp")  # takes 10 ms, its limits a few microseconds
 
 
 def _is_right(size: int) -> bool:

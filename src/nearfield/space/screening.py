@@ -1,38 +1,102 @@
 """Which rows may be among the nearest, judged by products of integers, and which of them are.
 
 Compiled by numba, whose machine code stays on disk after the first use; each function lets go of the
-interpreter's lock. A tile is `TILE` rows: row `member * SIDE + group` of a tile belongs to its group `group`,
-so that the peaks of all groups of a tile are found by comparing whole vectors.
+interpreter's lock. Callers come by the same two functions with arrays of the same layout, so that each is
+compiled once. A tile is `TILE` rows: row `member * SIDE + group` of a tile belongs to its group `group`, so
+that the peaks of all groups of a tile are found by comparing whole vectors.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from nearfield.core.compiled import Function, compiled
 from nearfield.core.nouns import Floats, Ints, Vectors
+from nearfield.space.codes import SIDE, TILE
 
-SIDE = 64
-"""Groups in a tile, and rows in a group."""
-TILE = SIDE * SIDE
-"""Rows that are screened together."""
 BANNED = -(2**31)
 """The product of a row that takes no part."""
 
 Products = npt.NDArray[np.int32]
 
-Function = TypeVar("Function", bound=Callable[..., object])
+
+def _regrouped(function: Function) -> Function:
+    """Compiled so that sums are taken in whatever order is fastest, though always in the same one."""
+    return compiled(function, fastmath={"reassoc", "contract"})
 
 
-def _compiled(function: Function) -> Function:
-    made: Any = numba.njit(nogil=True, cache=True)(function)
-    return cast(Function, made)
+def is_compiled() -> bool:
+    """Whether machine code lies on disk, so that the first search need not wait for it to be made."""
+    each: Any = settle_each
+    folder = each.stats.cache_path
+    return folder is not None and any(Path(folder).glob("*.settle_each-*.nbc"))
 
 
-@_compiled
-def screen(
+@compiled
+def screen_each(
+    products: Products,
+    bounds: Vectors,
+    queries: Vectors,
+    heaps: Vectors,
+    found: tuple[Ints, Vectors],
+    counts: tuple[int, Ints],
+) -> None:
+    """Appends for each query the rows of some tiles that may be among its nearest.
+
+    `products` (B, tiles, SIDE, SIDE) are those of rows' codes with the queries'; `bounds` (3, all tiles,
+    SIDE) the scale, the residual and the length of each group's codes; `queries` (B, 3) the scale of each
+    code, its residual and its length. `heaps` (B, top) hold the best lower bounds of groups so far, one a
+    group: the smallest, which comes first, is no more than the k-th best product. `found` takes row numbers
+    and upper bounds (B, room); `counts` are the number of the first tile and how many were found before
+    (B,), which becomes how many there are now, or -1 where `found` is too short.
+    """
+    first, known = counts
+    for item in range(len(products)):
+        if known[item] >= 0:
+            place = (found[0][item], found[1][item])
+            many = (first, known[item])
+            known[item] = _screen(products[item], bounds, queries[item], heaps[item], place, many)
+
+
+@compiled
+def settle_each(
+    vectors: Vectors,
+    queries: Vectors,
+    heaps: Vectors,
+    found: tuple[Ints, Vectors],
+    known: Ints,
+    answers: tuple[Ints, Floats],
+) -> None:
+    """Fills `answers` (B, top) with the best of the rows found.
+
+    Those whose upper bound is below the first of `heaps` are out already. Queries (B, D) that found fewer
+    than `top` are passed over. Products are sums in float64, the same for
+    equal rows; the best come first, equals in the order of their rows.
+    """
+    for item in range(len(queries)):
+        count = known[item]
+        rows, scores = answers[0][item], answers[1][item]
+        size = len(rows)
+        if count < size:
+            continue
+        rows[:] = len(vectors)
+        scores[:] = -np.inf
+        for place in range(count):
+            if found[1][item, place] >= heaps[item, 0]:
+                row = found[0][item, place]
+                score = _product(vectors[row], queries[item])
+                if score > scores[0] or (score == scores[0] and row < rows[0]):
+                    _sift(rows, scores, size, row, score)
+        for end in range(size - 1, 0, -1):
+            row, score = rows[0], scores[0]
+            _sift(rows, scores, end, rows[end], scores[end])
+            rows[end], scores[end] = row, score
+
+
+@compiled
+def _screen(
     products: Products,
     bounds: Vectors,
     query: Vectors,
@@ -40,22 +104,16 @@ def screen(
     found: tuple[Ints, Vectors],
     counts: tuple[int, int],
 ) -> int:
-    """Appends the rows of some tiles that may be among the nearest; gives how many there are now.
-
-    `products` (tiles, SIDE, SIDE) are those of rows' codes with the query's; `bounds` (3, tiles, SIDE) the
-    scale, the residual and the length of each group's codes; `query` the scale of its code, its residual
-    and its length. `heap` holds the best lower bounds of groups so far, one a group: the smallest, which
-    comes first, is no more than the k-th best product. `found` takes row numbers and upper bounds; `counts`
-    are the first row's number and how many were found before. Gives -1 where `found` is too short.
-    """
+    """`screen_each` for one query; gives how many were found, or -1."""
     rows, highs = found
     first, known = counts
     uppers = np.empty(SIDE, np.float32)
-    for tile in range(len(products)):
-        peaks = products[tile, 0].copy()
+    for place in range(len(products)):
+        tile = first + place
+        peaks = products[place, 0].copy()
         for member in range(1, SIDE):
             for group in range(SIDE):
-                peaks[group] = max(peaks[group], products[tile, member, group])
+                peaks[group] = max(peaks[group], products[place, member, group])
         for group in range(SIDE):
             score = np.float32(peaks[group]) * (bounds[0, tile, group] * query[0])
             error = bounds[1, tile, group] * query[2] + bounds[2, tile, group] * query[1]
@@ -68,98 +126,27 @@ def screen(
             scale = bounds[0, tile, group] * query[0]
             error = bounds[1, tile, group] * query[2] + bounds[2, tile, group] * query[1]
             for member in range(SIDE):
-                product = products[tile, member, group]
+                product = products[place, member, group]
                 high = np.float32(product) * scale + error
                 if high >= heap[0] and product > BANNED:
                     if known == len(rows):
                         return -1
-                    rows[known] = first + tile * TILE + member * SIDE + group
+                    rows[known] = tile * TILE + member * SIDE + group
                     highs[known] = high
                     known += 1
     return known
 
 
-@_compiled
-def screen_each(
-    products: Products,
-    bounds: Vectors,
-    queries: Vectors,
-    heaps: Vectors,
-    found: tuple[Ints, Vectors],
-    counts: tuple[int, Ints],
-) -> None:
-    """`screen` for each of some queries: products (B, tiles, SIDE, SIDE), all else with B rows too."""
-    first, known = counts
-    for item in range(len(products)):
-        if known[item] >= 0:
-            place = (found[0][item], found[1][item])
-            many = (first, known[item])
-            known[item] = screen(products[item], bounds, queries[item], heaps[item], place, many)
-
-
-@_compiled
-def settle(
-    vectors: Vectors,
-    query: Vectors,
-    least: np.float32,
-    found: tuple[Ints, Vectors],
-    answer: tuple[Ints, Floats],
-) -> None:
-    """Fills `answer` (top) with the best of the rows found whose upper bound is at least `least`.
-
-    There must be `top` of them. Their products with `query` are sums in float64, the same for equal rows; the
-    best come first, equals in the order of their rows.
-    """
-    rows, scores = answer
-    rows[:] = len(vectors)
-    scores[:] = -np.inf
-    size = len(rows)
-    for place in range(len(found[0])):
-        if found[1][place] >= least:
-            row = found[0][place]
-            score = _product(vectors[row], query)
-            if score > scores[0] or (score == scores[0] and row < rows[0]):
-                _sift(rows, scores, size, row, score)
-    for end in range(size - 1, 0, -1):
-        row, score = rows[0], scores[0]
-        _sift(rows, scores, end, rows[end], scores[end])
-        rows[end], scores[end] = row, score
-
-
-@_compiled
-def settle_each(
-    vectors: Vectors,
-    queries: Vectors,
-    heaps: Vectors,
-    found: tuple[Ints, Vectors],
-    known: Ints,
-    answers: tuple[Ints, Floats],
-) -> None:
-    """`settle` for each of some queries (B, D); fills `answers` (B, top) of those that found no fewer."""
-    rows, scores = answers
-    for item in range(len(queries)):
-        count = known[item]
-        if count >= rows.shape[1]:
-            place = (found[0][item, :count], found[1][item, :count])
-            settle(vectors, queries[item], heaps[item, 0], place, (rows[item], scores[item]))
-
-
-@_compiled
+@_regrouped
 def _product(left: Vectors, right: Vectors) -> float:
-    """Sum of products in float64, in four strands: the same order for every row."""
-    a = b = c = d = 0.0
-    whole = len(left) // 4 * 4
-    for place in range(0, whole, 4):
-        a += np.float64(left[place]) * np.float64(right[place])
-        b += np.float64(left[place + 1]) * np.float64(right[place + 1])
-        c += np.float64(left[place + 2]) * np.float64(right[place + 2])
-        d += np.float64(left[place + 3]) * np.float64(right[place + 3])
-    for place in range(whole, len(left)):
-        a += np.float64(left[place]) * np.float64(right[place])
-    return (a + b) + (c + d)
+    """Sum of products in float64."""
+    total = 0.0
+    for place in range(len(left)):
+        total += np.float64(left[place]) * np.float64(right[place])
+    return total
 
 
-@_compiled
+@compiled
 def _push(heap: Vectors, value: np.float32) -> None:
     """Puts `value` in the place of the smallest, which comes first."""
     place, count = 0, len(heap)
@@ -176,7 +163,7 @@ def _push(heap: Vectors, value: np.float32) -> None:
     heap[place] = value
 
 
-@_compiled
+@compiled
 def _sift(rows: Ints, scores: Floats, size: int, row: int, score: float) -> None:
     """Puts a row in the place of the worst of the first `size`, which comes first in their heap."""
     place = 0
@@ -193,6 +180,6 @@ def _sift(rows: Ints, scores: Floats, size: int, row: int, score: float) -> None
     rows[place], scores[place] = row, score
 
 
-@_compiled
+@compiled
 def _is_worse(rows: Ints, scores: Floats, left: int, right: int) -> bool:
     return bool(scores[left] < scores[right] or (scores[left] == scores[right] and rows[left] > rows[right]))

@@ -1,0 +1,81 @@
+"""The commands of a space, as a script calls them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from nearfield.app.cli import app
+from nearfield.core.errors import DataError, RequestError
+from nearfield.runs.run import Run
+from nearfield.space import nearest
+from nearfield.space.space import Space
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def own(listener: Run, sounding: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A space that was made by the command."""
+    folder = tmp_path_factory.mktemp("own") / "space"
+    done = call("index", listener.folder.path, "--data", sounding, "--out", folder, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["vectors"] == found["added"] == len(Space.open(folder))
+    return folder
+
+
+def test_a_space_is_verified_and_given_an_approximate_index_without_its_run(own: Path) -> None:
+    done = call("index", "--out", own, "--approximate", "--verify", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    facts = Space.open(own).approximate
+    assert facts is not None
+    assert found["approximate"] == facts.model_dump()
+    assert found["verified"] is True
+    said = call("index", "--out", own, "--verify")
+    assert "every file is as it was written" in said.stdout
+
+
+def test_an_update_needs_neither_run_nor_data(own: Path) -> None:
+    done = call("index", "--out", own, "--update", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["added"], found["dropped"], found["kept"]) == (0, 0, len(Space.open(own)))
+
+
+def test_verify_names_the_file_that_is_damaged(listener: Run, sounding: Path, tmp_path: Path) -> None:
+    space = Space.create(listener, str(sounding), tmp_path / "space")
+    file = space.state.generation.folder / "vectors.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    done = call("index", "--out", tmp_path / "space", "--verify")
+    assert isinstance(done.exception, DataError)
+    assert "vectors.npy" in str(done.exception)
+
+
+@pytest.mark.parametrize("words", [[], ["--data", "sounds"], ["run"], ["run", "--verify"]])
+def test_index_says_what_is_missing(words: list[str], tmp_path: Path) -> None:
+    done = call("index", *words, "--out", tmp_path / "space")
+    assert isinstance(done.exception, RequestError)
+    assert "RUN --data DATA --out SPACE" in str(done.exception)
+    assert "--verify" in str(done.exception)
+
+
+def test_search_prints_the_answers_of_the_library(
+    own: Path, sounding: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = next(sounding.rglob("*.wav"))
+    wanted = Space.open(own).search(sound, top=3)
+    done = call("search", own, sound, "--top", 3, "--json")
+    assert [each["id"] for each in json.loads(done.stdout)["answers"]] == [each.id for each in wanted]
+    assert "compiled" not in done.stderr
+    monkeypatch.setattr("nearfield.space.screening.is_compiled", lambda: False)
+    monkeypatch.setattr(nearest, "FEW", 0)
+    done = call("search", own, sound, "--top", 3)
+    assert "being compiled for this machine" in done.stderr
+    assert [line.split()[2] for line in done.stdout.splitlines()] == [each.id for each in wanted]
