@@ -1,18 +1,25 @@
-"""The map in a browser: how soon the page is there, and how soon a sound starts, for spaces of several sizes.
+"""The map in a browser: how soon it is there, how smoothly it moves, how soon a sound starts.
 
-    python benchmarks/explore.py [--clips 1000 10000 100000] [--chromium /usr/bin/chromium]
+    python benchmarks/explore.py [--clips 1000 10000 50000 100000 300000] [--keep FOLDER]
 
 Makes a space of short pieces of one noisy sound by a tiny run, serves it on this machine, and opens it in
 headless Chromium (playwright). The layouts are drawn from a mixture of Gaussians: how a map is reckoned
-has no part in how it is shown. Columns, in milliseconds: opening the page until the first frame is drawn; a
-frame's drawing; choosing a clip until its sound plays (median of 15, and the slowest); the same clip's bytes
-by themselves; its neighbours.
+has no part in how it is shown. `--keep` keeps the spaces for another time. benchmarks/clients.py asks the
+server from many sides at once.
+
+Columns, in milliseconds. Page: opening it until the first frame is drawn. Draw: what the page itself does for
+that frame. Panning: from one frame to the next while the map is dragged, the median and the 95th percentile;
+near: the same, drawn near enough for points where the whole is shown as density. First sound: from choosing
+a clip to its sound, the output's own delay with it, the median of 15 and the slowest: of a clip that nothing
+announced, and of the next by arrow key after having listened for half a second. Bytes: the same window
+fetched by a program. Search: the neighbours of a clip.
 """
 
 import argparse
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -27,6 +34,7 @@ from nearfield.app.server.guard import Access
 from nearfield.app.server.serve import MAP, Show, address_of, listen, prepare, server
 from nearfield.core.seeds import stream
 from nearfield.data.collection import Collection
+from nearfield.runs.folder import Folder
 from nearfield.runs.launch import Request, launch
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
@@ -41,21 +49,26 @@ STARTS = 15
 def main() -> None:
     """Prints one row for each size."""
     given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    given.add_argument("--clips", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    given.add_argument("--clips", type=int, nargs="+", default=[1_000, 10_000, 50_000, 100_000, 300_000])
+    given.add_argument("--keep", type=Path)
     given.add_argument("--chromium", default="/usr/bin/chromium")
     asked = given.parse_args()
-    print("| clips | page | frame | first sound | slowest | bytes alone | neighbours |")
-    print("|---|---|---|---|---|---|---|")
+    print("| clips | page | draw | panning | panning near | unannounced: first sound, slowest ", end="")
+    print("| next: first sound, slowest | bytes | search |\n|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        run = tiny_run(Path(folder))
+        place = asked.keep or Path(folder)
+        run = tiny_run(place)
         for count in asked.clips:
-            space = make_space(Path(folder), run, count)
-            row = measure(space, asked.chromium)
-            print(f"| {count:,} | " + " | ".join(f"{value:.1f}" for value in row) + " |", flush=True)
+            print(
+                f"| {count:,} | {' | '.join(measure(make_space(place, run, count), asked.chromium))} |",
+                flush=True,
+            )
 
 
 def tiny_run(folder: Path) -> Run:
     """A run of one update on tones."""
+    if Folder(folder / "run").is_trained:
+        return Run.load(folder / "run")
     rng = stream(0, "benchmark")
     for label, pitch in {"low": 200.0, "high": 1100.0}.items():
         for number in range(10):
@@ -78,6 +91,8 @@ def tiny_run(folder: Path) -> Run:
 def make_space(folder: Path, run: Run, count: int) -> Path:
     """A space of `count` overlapping pieces of one file, and a made-up map beside it."""
     rng, sound, place = stream(1, "benchmark"), folder / f"{count}.wav", folder / f"space-{count}"
+    if (place / MAP).is_file():
+        return place
     step = 0.02
     samples = round((count * step + SECONDS) * RATE)
     soundfile.write(sound, 0.2 * rng.normal(size=samples), RATE, subtype="PCM_16")
@@ -99,8 +114,8 @@ def make_space(folder: Path, run: Run, count: int) -> Path:
     return place
 
 
-def measure(place: Path, chromium: str) -> list[float]:
-    """Page, frame, first sound (median, slowest), bytes, neighbours: milliseconds."""
+def measure(place: Path, chromium: str) -> list[str]:
+    """The cells of one row after the first."""
     from playwright.sync_api import sync_playwright
 
     exhibition = prepare(Show(space=place))
@@ -114,12 +129,7 @@ def measure(place: Path, chromium: str) -> list[float]:
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=chromium)
             page = browser.new_page(viewport={"width": 1280, "height": 800})
-            begun = time.perf_counter()
-            page.goto(address_of(access))
-            page.wait_for_selector("body[data-ready] .stage[data-milliseconds]")
-            loaded = 1000 * (time.perf_counter() - begun)
-            sounds = [start_sound(page, number) for number in range(STARTS)]
-            frame = float(page.evaluate("document.querySelector('.stage').dataset.milliseconds"))
+            seen = look_at(page, address_of(access))
             browser.close()
         first = exhibition.spaces[0].at(0).id
         address = address_of(access)
@@ -128,22 +138,67 @@ def measure(place: Path, chromium: str) -> list[float]:
     finally:
         serving.should_exit = True
         thread.join(10)
-    return [
-        loaded,
-        frame,
-        *(float(x) for x in (np.median(sounds), max(sounds), np.median(alone), np.median(near))),
-    ]
+    return [*seen, f"{np.median(alone):.1f}", f"{np.median(near):.1f}"]
 
 
-def start_sound(page: Any, number: int) -> float:
-    """Milliseconds from choosing the next clip to its sound; the page itself takes the time."""
+def look_at(page: Any, address: str) -> list[str]:
+    """Page, draw, panning twice, first sounds twice."""
+    begun = time.perf_counter()
+    page.goto(address)
+    page.wait_for_selector("body[data-ready] .stage[data-milliseconds]")
+    loaded = 1000 * (time.perf_counter() - begun)
+    draw = page.evaluate("+document.querySelector('.stage').dataset.milliseconds")
+    panned = pan(page)
+    for _ in range(14):
+        page.keyboard.press("+")
+    near = pan(page)
+    page.keyboard.press("0")
+    sounds = [spread([start_sound(page, how, number) for number in range(STARTS)]) for how in (jump, press)]
+    return [f"{loaded:.0f}", f"{draw:.1f}", panned, near, *sounds]
+
+
+def pan(page: Any) -> str:
+    """Milliseconds between frames while the map is dragged to and fro: the median, the 95th percentile."""
+    script = """async () => {
+      const { stages: [stage] } = await import('/static/explore.js'), times = [];
+      for (let frame = 0; frame < 60; frame++) {
+        stage.camera.drag(frame % 20 < 10 ? 8 : -8, 3 * Math.sin(frame));
+        stage.redraw();
+        times.push(await new Promise(requestAnimationFrame));
+      }
+      return [...times.slice(1).map((time, at) => time - times[at]), stage.root.dataset.drawn];
+    }"""
+    *times, drawn = page.evaluate(script)
+    median, late = np.percentile(times[5:], [50, 95])
+    return f"{median:.0f}, {late:.0f} ({drawn})"
+
+
+def jump(page: Any, number: int) -> None:
+    """To a clip that the page could not know of."""
+    script = "async (row) => { const { choose, clouds } = await import('/static/explore.js');"
+    page.evaluate(script + "choose(clouds[0].ids[row]); }", 37 * (number + 1))
+
+
+def press(page: Any, number: int) -> None:
+    """To the next clip of the map."""
+    page.wait_for_timeout(500)
     page.keyboard.press("ArrowRight" if number % 2 else "ArrowDown")
+
+
+def start_sound(page: Any, choose: Callable[[Any, int], None], number: int) -> float:
+    """Milliseconds from choosing a clip to its sound; the page itself takes the time."""
+    choose(page, number)
     page.wait_for_selector("body[data-latency]:not([data-latency=''])")
     found = float(page.evaluate("document.body.dataset.latency"))
     page.wait_for_selector("#panel ol li")
     page.keyboard.press(" ")
     page.wait_for_selector("body[data-playing='']")
     return found
+
+
+def spread(times: list[float]) -> str:
+    """The median and the largest."""
+    return f"{np.median(times):.0f}, {max(times):.0f}"
 
 
 def timed(address: str, form: str | None = None) -> float:

@@ -1,9 +1,9 @@
 """Takes the pictures of docs/explore.md: the map of a space in headless Chromium, a training that is watched.
 
-python docs/explore_pictures.py SPACE BESIDE STUDY [--chromium /usr/bin/chromium]
+python docs/explore_pictures.py SPACE BESIDE STUDY [PICTURES] [--chromium /usr/bin/chromium]
 
-SPACE and BESIDE are spaces of the same clips by two runs, STUDY is the folder of a study. Writes
-docs/explore_*.png. Needs playwright.
+SPACE and BESIDE are spaces of the same clips by two runs, STUDY is the folder of a study, PICTURES a space
+of pictures. Writes docs/explore_*.png. Needs playwright.
 """
 
 import argparse
@@ -27,18 +27,27 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("space", "beside", "study"):
         given.add_argument(name, type=Path)
+    given.add_argument("pictures", type=Path, nargs="?")
     given.add_argument("--chromium", default="/usr/bin/chromium")
     asked = given.parse_args()
     alone, two = Show(asked.space, watch=asked.study), Show(asked.space, asked.beside)
-    ids = Space.open(asked.space).rows(["id"])["id"].to_pylist()
-    clip = ids[len(ids) // 3]
+    clip = some_clip(asked.space)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=asked.chromium, args=["--use-angle=swiftshader"])
         with_server(alone, lambda address: take_one(browser, address, clip))
         with_server(two, lambda address: take_two(browser, address, clip))
+        if asked.pictures:
+            shown = some_clip(asked.pictures)
+            with_server(Show(asked.pictures), lambda address: take_pictures(browser, address, shown))
         browser.close()
+
+
+def some_clip(space: Path) -> str:
+    """The clip that is opened."""
+    ids: list[str] = Space.open(space).rows(["id"])["id"].to_pylist()
+    return ids[len(ids) // 3]
 
 
 def with_server(show: Show, use: Any) -> None:
@@ -84,6 +93,13 @@ def take_two(browser: Any, address: str, clip: str) -> None:
     keep(page, "two")
 
 
+def take_pictures(browser: Any, address: str, clip: str) -> None:
+    """A space of pictures."""
+    page = opened(browser, address, "light", DESKTOP)
+    choose(page, clip)
+    keep(page, "pictures")
+
+
 def opened(browser: Any, address: str, theme: str, size: dict[str, int], ready: str = READY) -> Any:
     """The page, ready."""
     is_phone = size == PHONE
@@ -115,8 +131,23 @@ def draw_round(page: Any) -> None:
 
 def keep(page: Any, name: str) -> None:
     """A picture of the page once it has come to rest."""
-    page.wait_for_timeout(700)
+    settle(page)
     page.screenshot(path=HERE / f"explore_{name}.png")
+
+
+def settle(page: Any) -> None:
+    """Waits until maps rest, pictures have come and frames have been shown, however slow the machine is."""
+    page.wait_for_timeout(700)
+    page.evaluate(
+        """async () => {
+          const isMap = document.body.matches('.explore');
+          const { stages } = isMap ? await import('/static/explore.js') : { stages: [] };
+          const hasCome = (image) => image.complete || image.loading === 'lazy';
+          const isDone = () => stages.every((stage) => stage.rests) && [...document.images].every(hasCome);
+          const frame = () => new Promise(requestAnimationFrame);
+          for (let quiet = 0; quiet < 5; quiet = isDone() ? quiet + 1 : 0) await frame();
+        }"""
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,18 @@
-"""The same small tones as for runs, and a small space that is served."""
+"""The same small tones as for runs, a small space that is served, and a browser."""
 
+from tests.app.browser import browser, visit
 from tests.app.serving import alone, listener, shown, site, sounding, spaces, suspected
 from tests.runs.conftest import tones
 
-__all__ = ["alone", "listener", "shown", "site", "sounding", "spaces", "suspected", "tones"]
+__all__ = [
+    "alone",
+    "browser",
+    "listener",
+    "shown",
+    "site",
+    "sounding",
+    "spaces",
+    "suspected",
+    "tones",
+    "visit",
+]

@@ -3,9 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -16,87 +14,8 @@ from PIL import Image
 
 from nearfield.app.server.serve import Show, prepare
 from nearfield.space.space import Space
+from tests.app.browser import Open, in_page, listed, place_of
 from tests.app.serving import RATE, Site, running
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no page is tested")
-
-CHROMIUM = Path("/usr/bin/chromium")
-READY = "body[data-ready] .stage[data-drawn]"
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Headless Chromium with a microphone that beeps."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is missing: no page is tested")
-    with sync_api.sync_playwright() as driver:
-        flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-        found = driver.chromium.launch(executable_path=str(CHROMIUM), args=flags)
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Open]:
-    """Opens a page of a site; at the end no error was on its console, and no request went elsewhere."""
-    wrong: list[str] = []
-    contexts = []
-
-    def open_page(site: Site, path: str = "", ready: str = READY, **context: Any) -> Any:
-        contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | context)))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(20_000)
-
-        def console(message: Any) -> None:
-            if message.type == "error" and "status of 4" not in message.text:
-                wrong.append(message.text)
-
-        def request(asked: Any) -> None:
-            if not asked.url.startswith((site.address, f"blob:{site.address}")):
-                wrong.append(asked.url)
-
-        page.on("console", console)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", request)
-        page.goto(site.address + path)
-        page.wait_for_selector(ready)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-def in_page(page: Any, body: str, given: object = None) -> Any:
-    """What a function body gives that sees the page's own stages, clouds and player."""
-    return page.evaluate(
-        "async (given) => { const { stages, clouds, player } = await import('/static/explore.js');"
-        f"{body} }}",
-        given,
-    )
-
-
-def place_of(page: Any, name: str) -> tuple[float, float]:
-    """Where a clip is on the screen."""
-    x, y = in_page(
-        page,
-        "const box = stages[0].root.getBoundingClientRect();"
-        "const [x, y] = stages[0].at(clouds[0].rows.get(given));"
-        "return [x + box.left, y + box.top];",
-        name,
-    )
-    return float(x), float(y)
-
-
-def listed(page: Any) -> list[str]:
-    """Ids in the list of the sheet."""
-    found: list[str] = page.eval_on_selector_all(
-        "#panel ol.clips li", "all => all.map((one) => one.dataset.id)"
-    )
-    return found
 
 
 def nearest(site: Site, name: str, space: int = 0, top: int = 12) -> list[str]:
@@ -141,17 +60,13 @@ def test_click_plays_exactly_that_window(alone: Site, sounding: Path, visit: Ope
     chosen = page.get_attribute("body", "data-playing")
     assert chosen.endswith(named)
     page.evaluate(f"location.hash = {json.dumps(name)}")
-    in_page(
-        page,
-        "player.play(given); while (player.latency === null) await new Promise(requestAnimationFrame);",
-        name,
-    )
-    body = in_page(page, "return [...new Uint8Array(await (await fetch(player.now.sound)).arrayBuffer())];")
+    length, sound = in_page(page, "await player.play(given); return [player.length, player.now.sound];", name)
+    body = in_page(page, "return [...new Uint8Array(await (await fetch(given)).arrayBuffer())];", sound)
     heard, rate = soundfile.read(io.BytesIO(bytes(body)), dtype="int16")
     wanted, _ = soundfile.read(sounding / "low.flac", start=9000, stop=13000, dtype="int16")
     np.testing.assert_array_equal(heard, wanted)
     assert rate == RATE
-    assert in_page(page, "return player.length;") == pytest.approx(0.5)
+    assert length == pytest.approx(0.5)
     page.wait_for_selector("#panel[data-sheet=clip] .mel img")
     page.wait_for_selector("#panel ol.clips li")
     assert listed(page) == nearest(alone, chosen)
@@ -168,6 +83,26 @@ def test_neighbours_have_their_distances_and_can_be_played(alone: Site, visit: O
     page.wait_for_selector(f"body[data-playing='{reply[1]['id']}']")
     page.click("#panel ol li:nth-child(2) .open")
     page.wait_for_selector(f"#panel h2[title='{reply[1]['id']}']")
+
+
+def test_what_will_perhaps_be_heard_next_is_there_already(alone: Site, visit: Open) -> None:
+    page = visit(alone)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(unquote(request.url)))
+    page.mouse.move(*place_of(page, "middle/3.wav"))
+    under = page.inner_text(".tip b")
+    page.wait_for_timeout(600)
+    assert sum(f"/{under}/audio" in each for each in asked) == 1
+    page.mouse.click(*place_of(page, "middle/3.wav"))
+    page.wait_for_selector("body[data-latency]:not([data-latency=''])")
+    page.wait_for_selector("#panel ol.clips li")
+    page.wait_for_timeout(600)
+    near = listed(page)[:3]
+    assert {each for each in near if any(f"/{each}/audio" in one for one in asked)} == set(near)
+    for name in near:
+        page.keyboard.press("j")
+        page.wait_for_selector(f"body[data-playing='{name}']:not([data-latency=''])")
+    assert all(sum(f"/{name}/audio" in one for one in asked) == 1 for name in near)
 
 
 def test_upload_finds_the_clip_itself(alone: Site, sounding: Path, visit: Open) -> None:
@@ -368,28 +303,62 @@ def test_phone_and_theme(alone: Site, visit: Open, theme: str) -> None:
     assert dark == (theme == "dark")
 
 
+MADE = """
+  const { Stage } = await import("/static/stage.js");
+  const made = async (count) => {
+    const places = new Float32Array(count * 3);
+    for (let at = 0; at < places.length; at++) {
+      places[at] = at % 3 === 2 ? 0 : Math.sin(at * 12.9898) * Math.cos(at * 3.1);
+    }
+    const cloud = {
+      name: "many", count, ids: [], columns: new Map(), layouts: [],
+      dimensions: () => 2, layout: async () => places,
+    };
+    const stage = new Stage(document.getElementById("stages"), cloud, {}, false);
+    stage.setColours(new Uint8Array(count * 4).fill(120), null);
+    await stage.setLayout("any");
+    stage.draw();
+    return stage;
+  };
+"""
+"""A map of so many points, none of which is anything."""
+
+
 def test_beyond_a_hundred_thousand_points_density_comes_first(alone: Site, visit: Open) -> None:
-    page = visit(alone)
-    drawn = page.evaluate(
-        """async () => {
-          const { Stage } = await import("/static/stage.js");
-          const count = 150_000, places = new Float32Array(count * 3);
-          for (let at = 0; at < places.length; at++) {
-            places[at] = at % 3 === 2 ? 0 : Math.sin(at * 12.9898) * Math.cos(at * 3.1);
-          }
-          const cloud = {
-            name: "many", count, ids: [], columns: new Map(), layouts: [],
-            dimensions: () => 2, layout: async () => places,
-          };
-          const stage = new Stage(document.getElementById("stages"), cloud, {}, false);
-          stage.setColours(new Uint8Array(count * 4).fill(120), null);
-          await stage.setLayout("any");
-          stage.draw();
-          const first = stage.root.dataset.drawn;
+    drawn = in_page(
+        visit(alone),
+        MADE
+        + """
+          const stage = await made(150_000), first = stage.root.dataset.drawn;
           stage.camera.zoomBy(6);
           stage.draw();
           return [first, stage.root.dataset.drawn, +stage.root.dataset.milliseconds];
-        }"""
+        """,
     )
     assert drawn[:2] == ["density", "points"]
     assert drawn[2] < 200  # milliseconds, on any machine; docs/explore.md has what it takes on one
+
+
+def test_a_large_map_that_moves_slowly_is_thinned_out_until_it_rests(alone: Site, visit: Open) -> None:
+    found = in_page(
+        visit(alone),
+        MADE
+        + """
+          const pause = (time) => new Promise((done) => setTimeout(done, time)), seen = [];
+          for (const count of [30, 90_000]) {
+            const stage = await made(count);
+            let thinnest = 1;
+            for (let step = 0; step < 8; step++) {
+              stage.redraw();
+              await pause(50);
+              thinnest = Math.max(thinnest, stage.every);
+            }
+            for (let tries = 0; stage.every > 1 && tries < 40; tries++) await pause(100);
+            seen.push([thinnest, stage.every]);
+          }
+          return seen;
+        """,
+    )
+    assert found[0] == [1, 1]
+    assert found[1][0] > 1
+    assert found[1][1] == 1

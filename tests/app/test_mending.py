@@ -9,9 +9,10 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from nearfield.app.cli import check
 from nearfield.app.mending import gain, mend, mending_study, suspects
 from nearfield.app.server.decisions import Decision, Decisions
-from nearfield.app.server.serve import read_suspects
+from nearfield.app.server.listed import read_suspects
 from nearfield.core.errors import RequestError
 from nearfield.data.collection import Collection
 from nearfield.runs.api import train
@@ -26,6 +27,7 @@ from tests.runs.conftest import small
 app = typer.Typer()
 app.command()(suspects)
 app.command()(mend)
+app.command()(check)
 
 
 def nearfield(*words: str) -> str:
@@ -54,6 +56,14 @@ def run(tones: Path, flips: Path, tmp_path_factory: pytest.TempPathFactory) -> R
     """Trained on the wrong labels."""
     recipe = Recipe.of(small(train={"updates": 25}, normalise={"kind": "none"}))
     return train(recipe, f"{tones}?patch={flips}", tmp_path_factory.mktemp("run") / "r", device="cpu")
+
+
+def test_check_looks_through_a_table(tones: Path, flips: Path) -> None:
+    plain, patched, named = (
+        json.loads(nearfield("check", *words, "--json"))
+        for words in ([str(tones)], [str(tones), "--patch", str(flips)], [f"{tones}?patch={flips}"])
+    )
+    assert patched["labels"] == named["labels"] != plain["labels"]
 
 
 def test_the_run_knows_its_patched_data_from_anywhere(run: Run, flips: Path) -> None:

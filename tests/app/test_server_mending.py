@@ -4,15 +4,20 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nearfield.app.server.curves import Runs
 from nearfield.app.server.decisions import COLUMNS, Decision, Decisions
-from nearfield.app.server.serve import read_suspects
+from nearfield.app.server.listed import read_suspects
+from nearfield.app.server.serve import Show, prepare
 from nearfield.core.errors import RequestError
+from nearfield.data.collection import Collection
 from nearfield.data.patches import Patch
-from tests.app.serving import Site
+from nearfield.runs.suspect_list import Named, Suspected
+from tests.app.browser import Open
+from tests.app.serving import Site, running
 
 CHANGE = {"id": "low/0.wav", "kind": "label", "column": "label", "before": "low", "after": 'high, "very"'}
 
@@ -80,6 +85,72 @@ def test_curves_grow_by_whole_lines(tmp_path: Path) -> None:
     assert runs.lines(name, following)[0] == [{"update": 1}]
     with pytest.raises(RequestError, match="no run"):
         runs.lines("runs/../..", 0)
+
+
+def listed(path: Path) -> Path:
+    """A list of suspects as `nearfield suspects --out` writes it."""
+    common: dict[str, Any] = {"score": 0.75, "reason": "All differ.", "suggestion": "Listen."}
+    common |= {"other": None, "path": "/x/y"}
+    twin = common | {"other": "high/2.wav"}
+    found = (
+        Named("low/2.wav", "label", proposed="high", column="label", before="low", after="high", **common),
+        Named("low/3.wav", "tag_wrong", proposed="dark", column="tags", before="dark", after="", **common),
+        Named("high/1.wav", "duplicate", proposed=None, column="use", before="yes", after="no", **twin),
+    )
+    Suspected("tones", 30, found).save(path)
+    return path
+
+
+def test_suspects_are_read_from_a_table(tmp_path: Path) -> None:
+    found = read_suspects(listed(tmp_path / "suspects.csv"))
+    assert [(each["id"], each["kind"], each["proposed"], each["score"]) for each in found] == [
+        ("low/2.wav", "label", "high", 0.75),
+        ("low/3.wav", "tag_wrong", "dark", 0.75),
+        ("high/1.wav", "duplicate", None, 0.75),
+    ]
+    assert not any("path" in each for each in found)
+    text = (tmp_path / "suspects.csv").read_text()
+    (tmp_path / "decided.csv").write_text(text.replace("low,high,,", "low,high,accepted,"))
+    assert [each["decision"] for each in read_suspects(tmp_path / "decided.csv")] == ["accepted", "", ""]
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(RequestError, match="nearfield suspects RUN --out"):
+        read_suspects(tmp_path / "other.csv")
+
+
+def test_a_list_of_suspects_is_no_table_of_decisions(spaces: tuple[Path, Path], tmp_path: Path) -> None:
+    path = listed(tmp_path / "suspects.csv")
+    before = path.read_bytes()
+    with pytest.raises(RequestError, match="goes to --suspects"):
+        prepare(Show(spaces[0], decisions=path))
+    assert path.read_bytes() == before
+
+
+def test_a_table_is_heard_decided_and_applied(
+    spaces: tuple[Path, Path], sounding: Path, tmp_path: Path, visit: Open
+) -> None:
+    suspects, table = listed(tmp_path / "suspects.csv"), tmp_path / "own" / "decisions.csv"
+    before = suspects.read_bytes()
+    with running(prepare(Show(spaces[0], suspects=read_suspects(suspects), decisions=table))) as site:
+        page = visit(site)
+        page.keyboard.press("s")
+        page.click("#panel li[data-id='low/2.wav'] .play")
+        page.wait_for_selector("body[data-playing='low/2.wav']")
+        page.wait_for_selector("body[data-latency]:not([data-latency=''])")
+        page.click("#panel li[data-id='low/2.wav'] >> text=Yes: high")
+        page.wait_for_selector("li[data-id='low/2.wav'][data-decision=accepted]")
+        page.click("#panel li[data-id='high/1.wav'] .other")
+        page.wait_for_selector("body[data-playing='high/2.wav']")
+        page.click("#panel li[data-id='high/1.wav'] >> text=Yes")
+        page.wait_for_selector("li[data-id='high/1.wav'][data-decision=accepted]")
+        page.click("text=Take back")
+        page.wait_for_selector("li[data-id='high/1.wav'][data-decision='']")
+        page.click("#panel li[data-id='low/3.wav'] >> text=Yes: dark")
+        page.wait_for_selector("li[data-id='low/3.wav'][data-decision=accepted]")
+    clips = Collection.open(sounding, patch=table).table.set_index("id")
+    assert clips.loc["low/2.wav", "label"] == "high"
+    assert list(clips["tags"]["low/3.wav"]) == ["tone"]
+    assert "high/1.wav" in clips.index
+    assert suspects.read_bytes() == before
 
 
 def test_suspects_are_read_from_json(tmp_path: Path) -> None:

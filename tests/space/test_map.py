@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import cdist, pdist
 
 import nearfield.space.map as under_test
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Vectors
+from nearfield.runs.events import Event, Stage
+from nearfield.space.layouts import neighbours
 from nearfield.space.map import SpaceMap, map_beside
 
 
@@ -38,6 +40,18 @@ def test_clusters_are_the_groups() -> None:
     assert len(pairs) == 3
 
 
+def test_neighbours_are_those_of_a_full_comparison() -> None:
+    chance = np.random.default_rng(0)
+    among = (chance.normal(size=(300, 7)) * chance.uniform(0.2, 5, size=(300, 1))).astype(np.float32)
+    queries = np.concatenate([among[:20], chance.normal(size=(40, 7))]).astype(np.float32)
+    steps: list[tuple[int, int]] = []
+    rows, away = neighbours(queries, among, 6, lambda done, of: steps.append((done, of)))
+    full = cdist(queries.astype(np.float64), among.astype(np.float64))
+    np.testing.assert_array_equal(rows, np.argsort(full, 1, kind="stable")[:, :6])
+    np.testing.assert_allclose(away, np.sort(full, 1)[:, :6], atol=1e-5)
+    assert steps == [(60, 60)]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_a_few_points_have_a_map(count: int) -> None:
     vectors = groups(count)[0][:, :2]
@@ -54,7 +68,7 @@ def test_no_points_are_refused() -> None:
 def test_map_is_kept_until_the_vectors_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, _ = groups(3)
     path, ids = tmp_path / "map.parquet", ["a", "b", "c"]
-    made: list[str] = []
+    made: list[Event] = []
     first = map_beside(path, ids, vectors, "one", made.append)
     assert made
     made.clear()
@@ -79,7 +93,12 @@ def test_map_is_kept_until_the_vectors_change(tmp_path: Path, monkeypatch: pytes
 def test_umap_keeps_groups_apart_and_places_the_rest_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "DRAWN", 60)  # the others of 90 are placed by their neighbours
     vectors, which = groups(90)
-    made = SpaceMap.of(vectors)
+    told: list[Event] = []
+    made = SpaceMap.of(vectors, watch=told.append)
+    steps = [(each.done, each.total) for each in told if isinstance(each, Stage) and "flat" in each.name]
+    assert steps == sorted(steps)
+    assert len(steps) > 2
+    assert steps[-1][0] == steps[-1][1]
     assert list(made.layouts) == ["umap_2d", "umap_3d", "pca_2d", "pca_3d"]
     for name, size in (("umap_2d", 2), ("umap_3d", 3)):
         points = made.layouts[name]

@@ -7,13 +7,12 @@ map are not those of the space: each layout carries its trustworthiness (Venna a
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
@@ -21,24 +20,18 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unus
 from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Ints, Vectors
-from nearfield.core.seeds import entropy, stream
 from nearfield.evaluation.elbow import k_means_path
+from nearfield.runs.events import Stage, Watcher
+from nearfield.space.layouts import BLOCK, draw, filled, neighbours, place, principal, trustworthiness, umap
 
-DRAWN = 50_000
+DRAWN = 20_000
 """Points that UMAP lays out; the others follow their neighbours."""
 NEAR = 15
 """Neighbours that UMAP reads, the point itself among them."""
-ANCHORS = 5
-"""Laid-out points that place one that was not."""
 MOST_CLUSTERS = 12
 """Clusters at most: as many as colours can tell apart."""
 
-_JUDGED = 2_000  # points on which trustworthiness is measured: it costs the square
 _CLUSTERED = 3_000  # points that k-means learns from
-_BLOCK = 65_536
-
-Watch = Callable[[str], None]
-"""Gets the name of what is being made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +47,7 @@ class SpaceMap:
 
     @classmethod
     def of(
-        cls, vectors: Vectors, seed: int = 0, watch: Watch = lambda _: None, with_umap: bool = True
+        cls, vectors: Vectors, seed: int = 0, watch: Watcher = lambda _: None, with_umap: bool = True
     ) -> "SpaceMap":
         """Lays out (N, D) vectors; the same bits for the same vectors and seed on one machine.
 
@@ -63,20 +56,19 @@ class SpaceMap:
         """
         if not len(vectors):
             raise RequestError("There is no vector to make a map of. Index some sounds first.")
-        watch("pca")
-        axes = _principal(vectors)
-        layouts = {"pca_2d": _filled(axes, 2), "pca_3d": _filled(axes, 3)}
+        _tell(watch, "map: PCA", 0, 1)
+        axes = principal(vectors)
+        layouts = {"pca_2d": filled(axes, 2), "pca_3d": filled(axes, 3)}
         if with_umap and len(vectors) > 3:
-            drawn = _draw(len(vectors), DRAWN, seed, "map/sample")
+            drawn = draw(len(vectors), DRAWN, seed, "map/sample")
             sample = np.ascontiguousarray(vectors[drawn], np.float32)
-            watch("neighbours")
-            known = _neighbours(sample, sample, min(NEAR, len(sample)))
-            for name, size in (("umap_2d", 2), ("umap_3d", 3)):
-                watch(name)
-                placed = _umap(sample, known, _filled(axes[drawn], size), seed)
-                layouts[name] = _place(vectors, drawn, sample, placed)
-        watch("trust")
-        trust = {name: _trust(vectors, points, seed) for name, points in layouts.items()}
+            near = min(NEAR, len(sample))
+            known = neighbours(sample, sample, near, partial(_tell, watch, "map: neighbours"))
+            for name, words, size in (("umap_2d", "UMAP, flat", 2), ("umap_3d", "UMAP, solid", 3)):
+                begun = filled(axes[drawn], size)
+                placed = umap(sample, known, begun, seed, partial(_tell, watch, f"map: {words}"))
+                layouts[name] = place(vectors, drawn, placed)
+        trust = {name: trustworthiness(vectors, points, seed) for name, points in layouts.items()}
         order = sorted(layouts, key=lambda name: ("umap" not in name, name))
         return cls(
             {name: layouts[name] for name in order},
@@ -114,7 +106,7 @@ class SpaceMap:
 
 
 def map_beside(
-    path: Path, ids: list[str], vectors: Vectors, identity: str, watch: Watch = lambda _: None
+    path: Path, ids: list[str], vectors: Vectors, identity: str, watch: Watcher = lambda _: None
 ) -> SpaceMap:
     """The map in `path` if it is of these vectors; else a new one, which is written there."""
     stamp = stamp_of(vectors)
@@ -128,9 +120,13 @@ def map_beside(
 def stamp_of(vectors: Vectors) -> str:
     """A hash of the vectors in their order."""
     found = hashlib.blake2b(str(vectors.shape).encode(), digest_size=16)
-    for first in range(0, len(vectors), _BLOCK):
-        found.update(np.ascontiguousarray(vectors[first : first + _BLOCK], np.float32).tobytes())
+    for first in range(0, len(vectors), BLOCK):
+        found.update(np.ascontiguousarray(vectors[first : first + BLOCK], np.float32).tobytes())
     return found.hexdigest()
+
+
+def _tell(watch: Watcher, name: str, done: int, total: int) -> None:
+    watch(Stage(name, done, total))
 
 
 def _points(column: pa.ChunkedArray) -> Vectors:
@@ -139,104 +135,9 @@ def _points(column: pa.ChunkedArray) -> Vectors:
     return numbers.reshape(len(lists), -1)
 
 
-def _principal(vectors: Vectors) -> Vectors:
-    """(N, 3 or fewer) coordinates along the directions of largest variance, in blocks of rows.
-
-    Each direction is turned so that its largest weight is positive.
-    """
-    blocks = [slice(first, first + _BLOCK) for first in range(0, len(vectors), _BLOCK)]
-    centre = sum(vectors[block].sum(0, dtype=np.float64) for block in blocks) / len(vectors)
-    scatter = np.zeros((vectors.shape[1], vectors.shape[1]))
-    for block in blocks:
-        rows = vectors[block] - centre
-        scatter += rows.T @ rows
-    directions = np.linalg.eigh(scatter)[1][:, ::-1][:, :3].T
-    largest = np.abs(directions).argmax(1)
-    directions = directions * np.where(directions[np.arange(len(directions)), largest] < 0, -1, 1)[:, None]
-    return np.concatenate([((vectors[block] - centre) @ directions.T).astype(np.float32) for block in blocks])
-
-
-def _filled(axes: Vectors, size: int) -> Vectors:
-    """The first `size` axes; 0 for those that a space of fewer dimensions lacks."""
-    points = np.zeros((len(axes), size), np.float32)
-    points[:, : axes.shape[1]] = axes[:, :size]
-    return points
-
-
-def _draw(count: int, most: int, seed: int, name: str) -> Ints:
-    """At most `most` of `count` rows, ascending."""
-    if count <= most:
-        return np.arange(count, dtype=np.int64)
-    return np.sort(stream(seed, name).choice(count, most, replace=False)).astype(np.int64)
-
-
-def _neighbours(queries: Vectors, among: Vectors, near: int) -> tuple[npt.NDArray[np.int32], Vectors]:
-    """Rows and Euclidean distances (N, near) of the exact nearest."""
-    from sklearn.neighbors import NearestNeighbors
-
-    found = NearestNeighbors(n_neighbors=near, algorithm="brute").fit(among)
-    distances, rows = found.kneighbors(queries)
-    return rows.astype(np.int32), distances.astype(np.float32)
-
-
-def _umap(
-    vectors: Vectors, known: tuple[npt.NDArray[np.int32], Vectors], begun: Vectors, seed: int
-) -> Vectors:
-    import warnings
-
-    chance = entropy(seed, "map/umap") % 2**32
-    noise = stream(seed, "map/begin").normal(scale=1e-4, size=begun.shape)
-    widest = float(np.abs(begun).max()) or 1.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numba's and umap's own
-        from umap import UMAP
-
-        found = UMAP(
-            n_components=begun.shape[1],
-            n_neighbors=known[0].shape[1],
-            min_dist=0.1,
-            init=(begun * (10 / widest) + noise).astype(np.float32),
-            random_state=chance,
-            n_jobs=1,
-            precomputed_knn=known,
-            force_approximation_algorithm=True,
-        ).fit_transform(vectors)
-    return _turned(np.asarray(found, np.float32))
-
-
-def _turned(points: Vectors) -> Vectors:
-    """The same layout with its longest side first: screens are wide, and its direction means nothing."""
-    return _filled(_principal(points), points.shape[1])
-
-
-def _place(vectors: Vectors, drawn: Ints, sample: Vectors, placed: Vectors) -> Vectors:
-    """(N, size): the sample where it was placed, the others among their nearest of the sample."""
-    points = np.empty((len(vectors), placed.shape[1]), np.float32)
-    points[drawn] = placed
-    others = np.setdiff1d(np.arange(len(vectors)), drawn)
-    for first in range(0, len(others), _BLOCK):
-        rows = others[first : first + _BLOCK]
-        near, distances = _neighbours(vectors[rows], sample, min(ANCHORS, len(sample)))
-        weights = 1 / np.maximum(distances, 1e-6)
-        weights /= weights.sum(1, keepdims=True)
-        points[rows] = (placed[near] * weights[:, :, None]).sum(1)
-    return points
-
-
-def _trust(vectors: Vectors, points: Vectors, seed: int) -> float:
-    """Share of the map's neighbours that are neighbours in the space, by rank; NaN below six points."""
-    from sklearn.manifold import trustworthiness
-
-    rows = _draw(len(vectors), _JUDGED, seed, "map/judged")
-    near = min(5, (len(rows) - 1) // 2)
-    if near < 1:
-        return float("nan")
-    return round(float(trustworthiness(vectors[rows], points[rows], n_neighbors=near)), 4)
-
-
 def _clusters(vectors: Vectors, seed: int) -> Ints:
     """k-means on a drawn sample, then the nearest centre for every vector."""
-    rows = _draw(len(vectors), _CLUSTERED, seed, "map/clustered")
+    rows = draw(len(vectors), _CLUSTERED, seed, "map/clustered")
     sample = np.asarray(vectors[rows], np.float32)
     with threadpool_limits(1):  # small work, over which threads wait for one another
         path = k_means_path(
@@ -247,8 +148,4 @@ def _clusters(vectors: Vectors, seed: int) -> Ints:
         return np.zeros(len(vectors), np.int64)
     members = path.at(count)
     centres = np.stack([sample[members == number].mean(0) for number in range(count)])
-    found = [
-        _neighbours(vectors[first : first + _BLOCK], centres, 1)[0][:, 0]
-        for first in range(0, len(vectors), _BLOCK)
-    ]
-    return np.concatenate(found).astype(np.int64)
+    return neighbours(vectors, centres, 1)[0][:, 0].astype(np.int64)

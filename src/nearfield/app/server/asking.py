@@ -10,10 +10,11 @@ from fastapi import UploadFile
 
 from nearfield.app.server.exhibition import Exhibition
 from nearfield.app.server.shown import Clip, Shown
-from nearfield.app.server.uploads import check_span, kept
+from nearfield.app.server.uploads import check_picture, check_span, kept
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Ints, Vectors
+from nearfield.core.nouns import Floats, Ints, Vectors
 from nearfield.data.audio import Waves, decode, mix, resample
+from nearfield.runs.tagging import tag
 from nearfield.space.answers import Aim
 from nearfield.space.query import direction
 
@@ -77,18 +78,24 @@ class Desk:
         toward = direction([vector for vector, _ in near], [vector for vector, _ in far])
         return Aim(toward, np.concatenate([rows for _, rows in (*near, *far)]))
 
-    def wave(self, asked: Asked) -> Waves:
-        """(C, T) at the run's rate, for what listens to waves alone."""
+    def tags(self, asked: Asked) -> tuple[list[str], Floats]:
+        """Names of tags, and what the run says of each, 0..1. Raises RequestError where it knows none."""
+        run, is_picture = self.shown.tagger(), self.shown.kind == "picture"
+
+        def said(piece: Piece, channel: int | None) -> tuple[list[str], Floats]:
+            names, rows = tag(run, [piece[0] if is_picture else self._wave(piece, channel)])
+            return list(names), rows[0]
+
+        return self._with_piece(asked, said)
+
+    def _wave(self, piece: Piece, channel: int | None) -> Waves:
+        """(C, T) at the run's rate."""
         data = self.shown.space.run.recipe.data
-
-        def read(piece: Piece, channel: int | None) -> Waves:
-            waves, rate = decode(*piece)
-            if channel is not None:
-                waves = waves[channel : channel + 1]
-            mixed = mix(waves, "mean" if data.channels == "views" else data.channels)
-            return resample(mixed, rate, data.sample_rate)
-
-        return self._with_piece(asked, read)
+        waves, rate = decode(*piece)
+        if channel is not None:
+            waves = waves[channel : channel + 1]
+        mixed = mix(waves, "mean" if data.channels == "views" else data.channels)
+        return resample(mixed, rate, data.sample_rate)
 
     def _rows(self, names: list[str]) -> tuple[Vectors, Ints]:
         rows = np.array([self._clip(name).row for name in names], np.int64)
@@ -98,15 +105,24 @@ class Desk:
         return self.shows.clip(name, self.number)[1]
 
     def _with_piece(self, asked: Asked, use: Callable[[Piece, int | None], Found]) -> Found:
-        """What `use` makes of the sound that is pointed at, one client at a time."""
+        """What `use` makes of the sound or picture that is pointed at, one client at a time."""
+        is_picture = self.shown.kind == "picture"
+        if is_picture and asked.is_part:
+            raise RequestError("start, seconds: a picture has no parts in time. Leave them out.")
         if asked.file is not None:
-            with kept(asked.file.file, asked.file.filename or "") as path:
-                check_span(path, asked.start, asked.seconds, self.shows.limits)
+            with kept(asked.file.file, asked.file.filename or "", self.shown.kind) as path:
+                if is_picture:
+                    check_picture(path)
+                else:
+                    check_span(path, asked.start, asked.seconds, self.shows.limits)
                 with self.shown.network:
                     return use((path, asked.start, asked.seconds), None)
         if asked.clip is None:
             raise RequestError("Give a clip of the space, or send a file.")
         clip = self._clip(asked.clip)
+        if is_picture:
+            with self.shown.network:
+                return use((clip.path, 0.0, None), None)
         if asked.start >= clip.seconds:
             raise RequestError(f"start: the clip has {clip.seconds:g} s. Given: {asked.start:g}.")
         rest = clip.seconds - asked.start

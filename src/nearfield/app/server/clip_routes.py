@@ -1,27 +1,43 @@
 """GET /clips/ID/...: the window of a clip as sound, and as a picture."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from nearfield.app.server.exhibition import Exhibition
-from nearfield.app.server.pictures import Theme, log_mel_png
+from nearfield.app.server.pictures import Theme, log_mel_png, picture_png
+from nearfield.app.server.shown import Clip, Shown
 from nearfield.app.server.windows import byte_range
+from nearfield.core.errors import RequestError
 from nearfield.data.audio import decode
 
 Number = Annotated[int, Query(description="0: the space; 1: the one beside it")]
+Side = Annotated[int, Query(ge=16, le=2048, description="pixels of the longer side, at most")]
+
+_WHOLE = 2**20  # bytes that are sent at once: a stream waits for a thread again at each of its pieces
+_DRAWN = 2  # pictures made at a time: each has its sound in memory, and none keeps a thread from a sound
 
 
 def clip_routes(shows: Exhibition) -> APIRouter:
     """The routes over the clips of `shows`."""
     routes = APIRouter(tags=["clips"])
+    hands = CapacityLimiter(_DRAWN)
+    png: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}, 400: {}, 404: {}}
+
+    def found(name: str, number: int, kind: str) -> tuple[Shown, Clip]:
+        shown, clip = shows.clip(name, number)
+        if shown.kind != kind:
+            others = "audio and spectrogram" if shown.kind == "sound" else "picture"
+            raise RequestError(f"The clips of {shown.name} are {shown.kind}s: ask for {others}.")
+        return shown, clip
 
     @routes.head("/clips/{id:path}/audio", include_in_schema=False)
     @routes.get(
         "/clips/{id:path}/audio",
         response_class=Response,
-        responses={200: {"content": {"audio/wav": {}}}, 206: {}, 404: {}, 416: {}},
+        responses={200: {"content": {"audio/wav": {}}}, 206: {}, 400: {}, 404: {}, 416: {}},
     )
     def audio(
         request: Request,
@@ -30,7 +46,7 @@ def clip_routes(shows: Exhibition) -> APIRouter:
         range: Annotated[str | None, Header(description="bytes=FIRST-LAST")] = None,
     ) -> Response:
         """Exactly the clip's window as WAV, PCM of 16 bits at the file's own rate; any range of bytes."""
-        shown, clip = shows.clip(id, space)
+        shown, clip = found(id, space, "sound")
         window = shown.window(clip)
         headers = {"accept-ranges": "bytes"}
         try:
@@ -44,22 +60,31 @@ def clip_routes(shows: Exhibition) -> APIRouter:
         status = 206 if part else 200
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers, media_type="audio/wav")
-        return StreamingResponse(window.read(begin, end), status, headers, "audio/wav")
+        pieces = window.read(begin, end)
+        if end - begin <= _WHOLE:
+            return Response(b"".join(pieces), status, headers, "audio/wav")
+        return StreamingResponse(pieces, status, headers, "audio/wav")
 
-    @routes.get(
-        "/clips/{id:path}/spectrogram",
-        response_class=Response,
-        responses={200: {"content": {"image/png": {}}}, 404: {}},
-    )
-    def spectrogram(id: str, space: Number = 0, theme: Theme = "light") -> Response:
+    @routes.get("/clips/{id:path}/spectrogram", response_class=Response, responses=png)
+    async def spectrogram(id: str, space: Number = 0, theme: Theme = "light") -> Response:
         """The clip's log-mel as PNG, by the bands that the run hears; at most the first ten minutes."""
-        shown, clip = shows.clip(id, space)
-        settings = shown.picture()
+        shown, clip = found(id, space, "sound")
         seconds = min(clip.seconds, shows.limits.picture_seconds)
-        waves, rate = decode(clip.path, clip.start, seconds)
-        if clip.channel is not None:
-            waves = waves[clip.channel : clip.channel + 1]
-        return Response(log_mel_png(waves, rate, settings, theme), media_type="image/png")
+
+        def draw() -> bytes:
+            waves, rate = decode(clip.path, clip.start, seconds)
+            if clip.channel is not None:
+                waves = waves[clip.channel : clip.channel + 1]
+            return log_mel_png(waves, rate, shown.picture(), theme)
+
+        return Response(await to_thread.run_sync(draw, limiter=hands), media_type="image/png")
+
+    @routes.get("/clips/{id:path}/picture", response_class=Response, responses=png)
+    async def picture(id: str, space: Number = 0, side: Side = 768) -> Response:
+        """The picture that the clip is, as PNG, upright; large ones are made smaller."""
+        _, clip = found(id, space, "picture")
+        made = await to_thread.run_sync(picture_png, clip.path, side, limiter=hands)
+        return Response(made, media_type="image/png")
 
     @routes.get("/clips/{id:path}", responses={404: {}})
     def clip(id: str, space: Number = 0) -> dict[str, object]:

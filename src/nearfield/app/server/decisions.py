@@ -54,7 +54,8 @@ class Decisions:
         reader = csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8")))
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise RequestError(
-                f"{self.path}: the columns are not {', '.join(COLUMNS)}. Move it away to begin a new one."
+                f"{self.path}: the columns are not {', '.join(COLUMNS)}, so these are no decisions made in "
+                "the page. Name another file: --decisions NEW.csv. (A list of suspects goes to --suspects.)"
             )
         return list(reader)
 

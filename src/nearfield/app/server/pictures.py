@@ -1,6 +1,7 @@
-"""The log-mel picture of a clip as a small PNG, loud over quiet in one colour scale a theme."""
+"""A clip as a small PNG: a picture, or the log-mel of a sound in one colour scale a theme."""
 
 import io
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from nearfield.data.audio import Waves
+from nearfield.data.pictures import picture
 from nearfield.models.features.log_mel import LogMelSettings
 
 Theme = Literal["light", "dark"]
@@ -31,6 +33,19 @@ def log_mel_png(waves: Waves, rate: int, settings: LogMelSettings, theme: Theme)
     shown = np.clip((levels - loudest + _RANGE) / _RANGE, 0, 1) if loudest > -190 else np.zeros_like(levels)
     image = Image.fromarray((shown[::-1] * 255).astype(np.uint8))
     image.putpalette(_palette(theme))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def picture_png(path: Path, side: int) -> bytes:
+    """A picture as a PNG, upright, its longer side at most `side` pixels; smaller ones stay as they are.
+
+    Raises DataError where there is none.
+    """
+    pixels = picture(path)
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((side, side))
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()

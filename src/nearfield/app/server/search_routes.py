@@ -6,11 +6,10 @@ from fastapi import APIRouter, File, Form, UploadFile
 
 from nearfield.app.server.asking import Asked, Desk
 from nearfield.app.server.exhibition import Exhibition
-from nearfield.runs.tagging import tag
 from nearfield.space.answers import Wish, answer
 from nearfield.space.generation import Grouping
 
-Sent = Annotated[UploadFile | None, File(description="a sound file: wav, flac, ogg, mp3, ...")]
+Sent = Annotated[UploadFile | None, File(description="a sound (wav, flac, ogg, mp3, ...), or a picture")]
 Name = Annotated[str | None, Form(description="id of a clip of the space")]
 Names = Annotated[list[str] | None, Form(max_length=100)]
 Start = Annotated[float, Form(ge=0, description="seconds into the clip or sound")]
@@ -66,10 +65,8 @@ def search_routes(shows: Exhibition) -> APIRouter:
     ) -> dict[str, Any]:
         """What the run says of each tag, 0..1, the likeliest first; refused where it knows no tags."""
         desk = Desk(shows, space)
-        wave = desk.wave(Asked(clip, file, start, seconds))
-        with desk.shown.network:
-            names, said = tag(desk.shown.tagger(), [wave])
-        order = sorted(zip(names, said[0].tolist(), strict=True), key=lambda each: -each[1])
+        names, said = desk.tags(Asked(clip, file, start, seconds))
+        order = sorted(zip(names, said.tolist(), strict=True), key=lambda each: -each[1])
         return {"tags": [{"name": name, "probability": probability} for name, probability in order]}
 
     return routes

@@ -1,6 +1,5 @@
 """`serve`: shows a space, two side by side, or a training, in a browser."""
 
-import json
 import socket
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,8 @@ from nearfield.app.server.exhibition import Exhibition
 from nearfield.app.server.guard import Access
 from nearfield.app.server.shown import Shown
 from nearfield.core.errors import RequestError, WorkError
-from nearfield.space.map import Watch, map_beside
+from nearfield.runs.events import Stage, Watcher, nobody
+from nearfield.space.map import map_beside
 from nearfield.space.space import Space
 
 MAP = "map.parquet"
@@ -42,8 +42,8 @@ class Show:
     """The patch table; none: decisions.csv in the space's folder."""
 
 
-def prepare(show: Show, say: Watch = lambda _: None) -> Exhibition:
-    """Opens spaces, makes the maps that are missing (`say` gets what is being made), and loads the networks.
+def prepare(show: Show, watch: Watcher = nobody) -> Exhibition:
+    """Opens spaces, makes the maps that are missing, and loads the networks.
 
     Raises RequestError, DataError where a space cannot be shown.
     """
@@ -55,8 +55,10 @@ def prepare(show: Show, say: Watch = lambda _: None) -> Exhibition:
     if show.watch is not None and not show.watch.is_dir():
         raise RequestError(f"--watch: {show.watch} is not a folder. Give that of a run or of a study.")
     most = {str(each["id"]): float(each["score"]) for each in reversed(show.suspects)}
-    spaces = tuple(_shown(path, most if path == show.space else {}, say) for path in paths)
+    spaces = tuple(_shown(path, most if path == show.space else {}, watch) for path in paths)
     table = show.decisions or (show.space / DECISIONS if show.space else None)
+    if table is not None:
+        Decisions(table).rows()  # a table of another sort is refused now, not at the first decision
     return Exhibition(
         spaces,
         tuple(show.suspects),
@@ -126,24 +128,13 @@ def address_of(access: Access) -> str:
     )
 
 
-def read_suspects(path: Path) -> list[dict[str, Any]]:
-    """Suspects from a JSON file: a list, or an object with one as `suspects`. Raises RequestError."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        listed = found["suspects"] if isinstance(found, dict) else found
-        return [{**each, "id": str(each["id"]), "kind": str(each["kind"])} for each in listed]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RequestError(
-            f"{path} holds no suspects ({error}). Make it: nearfield suspects ... --json"
-        ) from None
-
-
-def _shown(path: Path, suspicion: Mapping[str, float], say: Watch) -> Shown:
+def _shown(path: Path, suspicion: Mapping[str, float], watch: Watcher) -> Shown:
     space = Space.open(path)
     ids = space.rows(["id"])["id"].to_pylist()
-    layouts = map_beside(path / MAP, ids, space.vectors, space.identity.digest, say)
-    say("network")
+    layouts = map_beside(path / MAP, ids, space.vectors, space.identity.digest, watch)
+    watch(Stage("network", 0, 1))
     _ = space.run  # so that the first search does not wait for it, nor the page for its map
+    space.search(ids[0], top=1)  # nor a search for its compiler
     shown = Shown(space, layouts, suspicion)
     shown.packed_map(next(iter(layouts.layouts)), True)
     return shown

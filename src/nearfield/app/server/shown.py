@@ -19,6 +19,7 @@ from nearfield.space.map import SpaceMap
 from nearfield.space.space import Space
 
 _HIDDEN = frozenset(("id", "path", "vector", "source", "offset", "clip", "row", "tags", "position"))
+_OF_TIME = frozenset(("start", "seconds", "moment"))
 _FIRST = ("label", "tags", "cluster", "split", "recording", "group")
 _SUSPICION = "suspicion"
 
@@ -141,6 +142,7 @@ class Shown:
         header: dict[str, Any] = {
             "name": self.name,
             "identity": str(self.space.identity),
+            "kind": self.kind,
             "count": len(self),
             "layout": layout,
             "layouts": [
@@ -154,7 +156,8 @@ class Shown:
         return pack(header, arrays)
 
     def _own(self) -> list[str]:
-        return [str(name) for name in self.table if name not in _HIDDEN]
+        hidden = _HIDDEN | _OF_TIME if self.kind == "picture" else _HIDDEN
+        return [str(name) for name in self.table if name not in hidden]
 
     def _columns(self) -> list[str]:
         tagged = ["tags"] if self.table["tags"].map(len).any() else []

@@ -1,4 +1,4 @@
-"""A sound that a client sends: kept as a file while it is needed, looked at before it is decoded."""
+"""A sound or picture that a client sends: kept as a file while needed, looked at before it is decoded."""
 
 import contextlib
 import shutil
@@ -9,24 +9,30 @@ from typing import BinaryIO
 
 from nearfield.app.server.limits import Limits
 from nearfield.core.errors import DataError, RequestError
+from nearfield.data import pictures
 from nearfield.data.audio import SUFFIXES, describe
 
 
 @contextlib.contextmanager
-def kept(sent: BinaryIO, name: str) -> Iterator[Path]:
+def kept(sent: BinaryIO, name: str, kind: str = "sound") -> Iterator[Path]:
     """The bytes as a file of our own naming, gone after the block; of the client's name only a known ending.
 
-    Errors that name the file speak of "the sound".
+    What cannot be read is raised as RequestError, which speaks of "the sound", or what else `kind` is.
     """
     ending = Path(name).suffix.lower()
     with tempfile.TemporaryDirectory(prefix="nearfield-") as folder:
-        path = Path(folder) / f"sound{ending if ending in SUFFIXES else ''}"
+        path = Path(folder) / f"{kind}{ending if ending in SUFFIXES | pictures.SUFFIXES else ''}"
         with path.open("wb") as file:
             shutil.copyfileobj(sent, file, 2**18)
         try:
             yield path
         except DataError as error:
-            raise DataError(str(error).replace(str(path), "the sound")) from None
+            raise RequestError(str(error).replace(str(path), f"the {kind}")) from None
+
+
+def check_picture(path: Path) -> None:
+    """Raises DataError where the file is no picture, or one of too many pixels; only the header is read."""
+    pictures.size(path)
 
 
 def check_span(path: Path, start: float, seconds: float | None, limits: Limits) -> None:

@@ -25,7 +25,8 @@ export const decide = (decision) => json("/decisions", {
 
 const clipPath = (id) => `/clips/${encodeURIComponent(id)}`;
 export const soundOf = (id, space = 0) => `${clipPath(id)}/audio?space=${space}`;
-export const pictureOf = (id, space, theme) => `${clipPath(id)}/spectrogram?space=${space}&theme=${theme}`;
+export const logMelOf = (id, space, theme) => `${clipPath(id)}/spectrogram?space=${space}&theme=${theme}`;
+export const pictureOf = (id, space = 0, side = 768) => `${clipPath(id)}/picture?space=${space}&side=${side}`;
 
 /** One layout of a space; with columns, ids too. */
 export async function mapOf(space, layout, columns) {

@@ -61,12 +61,13 @@ export class Camera {
     this.y -= (py - this.middle[1]) * (1 / before - 1 / this.unit);
   }
 
-  /** Brings a place into view where it lies outside. */
+  /** Brings a place into view where it lies outside; whether it had to. */
   show(px, py, places, row) {
     const margin = 40, { left, right, bottom } = this.inset;
-    if (this.solid || (px > left + margin && py > margin && px < this.width - right - margin && py < this.height - bottom - margin)) return;
+    if (this.solid || (px > left + margin && py > margin && px < this.width - right - margin && py < this.height - bottom - margin)) return false;
     this.x = places[row * 3];
     this.y = places[row * 3 + 1];
+    return true;
   }
 
   /** Column after column, for WebGL. */

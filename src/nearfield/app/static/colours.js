@@ -25,6 +25,14 @@ export function namedColours(column, theme) {
   }]));
 }
 
+/** The share of clips that the commonest names, which have colours of their own, make up. */
+export function coloured(column) {
+  const counts = column.names.map(() => 0);
+  for (const number of column.values) if (number >= 0) counts[number]++;
+  const all = counts.reduce((sum, count) => sum + count, 0);
+  return counts.sort((a, b) => b - a).slice(0, most).reduce((sum, count) => sum + count, 0) / (all || 1);
+}
+
 /** (N * 4) bytes; `named` is what `namedColours` gave for a class column or for tags. */
 export function paint(cloud, column, named, theme) {
   const out = new Uint32Array(cloud.count), rest = word(bytes(REST[theme]));

@@ -1,20 +1,21 @@
 // The sheets beside the map: a clip with its neighbours, what a search found, a set of clips, suspects.
 
-import { pictureOf } from "./api.js";
+import { logMelOf, pictureOf } from "./api.js";
 import { nameOf } from "./cloud.js";
 import { $, figure, h, seconds } from "./dom.js";
+import { acts, arePictures, player } from "./page.js";
 import { theme } from "./theme.js";
 
 const FURTHEST_SHOWN = 500; // rows of a list; the map shows all
 
 /** Shows a sheet: a title, what closes it, and its parts. */
-export function sheet(title, kind, close, ...parts) {
+export function sheet(heading, kind, close, ...parts) {
   const panel = $("panel");
   panel.hidden = false;
   panel.dataset.sheet = kind;
   panel.setAttribute("aria-label", kind);
   panel.replaceChildren(
-    h("header", {}, title, h("button", { type: "button", class: "quiet close", title: "Close (Esc)", "aria-label": "Close", onclick: close }, "×")),
+    h("header", {}, heading, h("button", { type: "button", class: "quiet close", title: "Close (Esc)", "aria-label": "Close", onclick: close }, "×")),
     ...parts.flat().filter(Boolean));
   panel.scrollTop = 0;
 }
@@ -32,12 +33,18 @@ export function title(id, small = "") {
   return h("h2", { title: id }, file, h("small", {}, small || folder));
 }
 
+/** What a clip looks like: the picture that it is, or its log-mel, which plays. */
+export function look(id, cloud) {
+  if (!arePictures()) return logMel(id, cloud.number, cloud.columns.get("seconds")?.values[cloud.rows.get(id)] ?? 0);
+  return h("figure", { class: "mel photograph" }, h("img", { src: pictureOf(id, cloud.number), alt: id }));
+}
+
 /** The log-mel of a clip with a line that goes along while it sounds; a click plays. */
-export function picture(id, space, player, length) {
+function logMel(id, space, length) {
   const line = h("i", { class: "line" });
   const figureOf = h("figure", { class: "mel" },
-    h("button", { type: "button", class: "melbutton", title: "Play or stop (Space)", "aria-label": "Play or stop", onclick: () => player.toggle(id, space) },
-      h("img", { src: pictureOf(id, space, theme()), alt: `Log-mel of ${id}`, "data-id": id, "data-space": String(space) }), line, playSign(id)),
+    h("button", { type: "button", class: "melbutton", title: "Play or stop (Space)", "aria-label": "Play or stop", onclick: () => acts.play(id, space) },
+      h("img", { src: logMelOf(id, space, theme()), alt: `Log-mel of ${id}`, "data-id": id, "data-space": String(space) }), line, playSign(id)),
     h("figcaption", {}, h("span", {}, "log-mel"), h("span", {}, seconds(length))));
   const follow = () => {
     if (!figureOf.isConnected) return;
@@ -51,20 +58,28 @@ export function picture(id, space, player, length) {
 
 const playSign = (id) => h("span", { class: "sign", "data-play": id, "aria-hidden": "true" });
 
-/** A list of clips, each to be heard, looked at, and wanted more or less of. `hooks`: play, open, plus, minus, hover. */
-export function list(rows, cloud, hooks, marks = new Map()) {
+/** The button before a clip in a list: plays it, or is the picture that it is. */
+export function hearing(id, space) {
+  const { file } = nameOf(id);
+  const [what, shown] = arePictures() ? ["Show", h("img", { class: "small", src: pictureOf(id, space, 96), alt: "", loading: "lazy" })] : ["Play", playSign(id)];
+  return h("button", { type: "button", class: "quiet play", title: arePictures() ? "Open" : "Play or stop", "aria-label": `${what} ${file}`, onclick: () => acts.play(id, space) }, shown);
+}
+
+/** A list of clips, each to be heard, looked at, and with `more` wanted more or less of. `marks`: a word for an id. */
+export function list(rows, cloud, { more = true, marks = new Map() } = {}) {
   const furthest = Math.max(...rows.map(({ distance }) => distance ?? 0), 1e-9);
   return h("ol", { class: "clips" }, rows.slice(0, FURTHEST_SHOWN).map((row) => {
     const { file, folder } = nameOf(row.id), number = cloud.rows.get(row.id);
     const words = [cloud.text("label", number), cloud.text("tags", number)].filter(Boolean).join(" · ") || folder;
     const bar = row.distance === undefined ? null : h("i", { class: "reach" });
     if (bar) bar.style.width = `${(100 * row.distance) / furthest}%`;
-    return h("li", { "data-id": row.id, "data-mark": marks.get(row.id), onmouseenter: () => hooks.hover(number), onmouseleave: () => hooks.hover(null) },
-      h("button", { type: "button", class: "quiet play", title: "Play or stop", "aria-label": `Play ${file}`, onclick: () => hooks.play(row.id) }, playSign(row.id)),
-      h("button", { type: "button", class: "quiet open", title: row.id, onclick: () => hooks.open(row.id) }, h("b", {}, file), h("span", {}, words)),
-      hooks.plus && h("span", { class: "more" },
-        h("button", { type: "button", class: "quiet", title: "More like this (+)", "aria-label": `More like ${file}`, onclick: () => hooks.plus(row.id) }, "+"),
-        h("button", { type: "button", class: "quiet", title: "Less like this (−)", "aria-label": `Less like ${file}`, onclick: () => hooks.minus(row.id) }, "−")),
+    const enter = () => { acts.hover(number, cloud.number); acts.ahead(row.id, cloud.number); };
+    return h("li", { "data-id": row.id, "data-mark": marks.get(row.id), onmouseenter: enter, onmouseleave: () => acts.hover(null, cloud.number) },
+      hearing(row.id, cloud.number),
+      h("button", { type: "button", class: "quiet open", title: row.id, onclick: () => acts.choose(row.id, cloud.number) }, h("b", {}, file), h("span", {}, words)),
+      more && h("span", { class: "more" },
+        h("button", { type: "button", class: "quiet", title: "More like this (+)", "aria-label": `More like ${file}`, onclick: () => acts.want("plus", row.id) }, "+"),
+        h("button", { type: "button", class: "quiet", title: "Less like this (−)", "aria-label": `Less like ${file}`, onclick: () => acts.want("minus", row.id) }, "−")),
       row.distance !== undefined && h("span", { class: "distance" }, figure(row.distance)), bar);
   }));
 }
@@ -72,16 +87,17 @@ export function list(rows, cloud, hooks, marks = new Map()) {
 /** How unusual a query is, in words. */
 export function unusualWords(share) {
   if (share === null || share === undefined) return null;
+  if (share > 0.99) return h("p", { class: "hint" }, "As near as clips of the space are to one another, or nearer.");
   const per = 100 * share, shown = per < 1 ? "fewer than 1 %" : `${Math.round(per)} %`;
   return h("p", { class: "hint" }, `${shown} of the clips here are as far from their nearest${share < 0.05 ? ": this one is unusual." : "."}`);
 }
 
 /** Marks what is being played, wherever it is listed. */
-export function markPlaying(player) {
+export function markPlaying() {
   for (const sign of document.querySelectorAll("[data-play]")) sign.classList.toggle("playing", player.isPlaying(sign.dataset.play));
 }
 
 /** The same pictures in the theme that is in force. */
 export function repaintPictures() {
-  for (const image of document.querySelectorAll("img[data-id]")) image.src = pictureOf(image.dataset.id, image.dataset.space, theme());
+  for (const image of document.querySelectorAll("img[data-id]")) image.src = logMelOf(image.dataset.id, image.dataset.space, theme());
 }

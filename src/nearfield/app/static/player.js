@@ -4,8 +4,7 @@
 // takes to start; long ones, and files of the reader's own, are left to the element, which streams them.
 
 import { soundOf } from "./api.js";
-
-const MOST = 16 * 2 ** 20; // bytes of a sound that is fetched whole
+import { Sounds } from "./sounds.js";
 
 export class Player extends EventTarget {
   constructor() {
@@ -13,16 +12,24 @@ export class Player extends EventTarget {
     this.now = null; // { id, space, sound }
     this.queue = [];
     this.latency = null; // milliseconds from the wish to the sound
+    this.sounds = new Sounds(() => this.wake());
     this.audio = new Audio();
     this.audio.addEventListener("playing", () => this.started());
     this.audio.addEventListener("ended", () => this.next());
     this.audio.addEventListener("error", () => this.now && this.audio.src && this.next());
+    for (const sign of ["pointermove", "pointerdown", "keydown"]) addEventListener(sign, () => this.wake(), { once: true, capture: true });
   }
 
-  /** Plays the window of a clip from its beginning. `sound` may be an address of its own. */
+  /** What sounds are made by; it takes a twentieth of a second to come, so it comes before the first wish. */
+  wake() {
+    this.context ??= new AudioContext({ latencyHint: "interactive" });
+    return this.context;
+  }
+
+  /** Plays the window of a clip from its beginning; settles once it sounds. `sound` may be an address of its own. */
   play(id, space = 0, sound = soundOf(id, space)) {
     this.queue = [];
-    this.begin({ id, space, sound });
+    return this.begin({ id, space, sound });
   }
 
   /** Plays clips one after the other. */
@@ -34,6 +41,11 @@ export class Player extends EventTarget {
   toggle(id, space, sound) {
     if (this.isPlaying(id)) this.stop();
     else this.play(id, space, sound);
+  }
+
+  /** Fetches a clip that will perhaps be asked for next. */
+  ahead(id, space = 0) {
+    this.sounds.wish(soundOf(id, space));
   }
 
   stop() {
@@ -65,15 +77,16 @@ export class Player extends EventTarget {
   }
 
   async begin(what) {
+    if (this.now && this.now.sound !== what.sound) this.sounds.leave(this.now.sound);
     this.silence();
     this.now = what;
     this.latency = null;
     this.asked = performance.now();
     this.tell();
     try {
-      const whole = what.sound.startsWith("blob:") ? null : await this.fetch(what.sound);
+      const buffer = what.sound.startsWith("blob:") ? null : await this.sounds.get(what.sound);
       if (this.now !== what) return;
-      if (whole) return await this.voiceOf(whole, what);
+      if (buffer) return await this.voiceOf(buffer, what);
       this.audio.src = what.sound;
       await this.audio.play();
     } catch {
@@ -81,27 +94,16 @@ export class Player extends EventTarget {
     }
   }
 
-  /** The bytes of a sound, or null where they are many. */
-  async fetch(sound) {
-    this.fetching = new AbortController();
-    const reply = await fetch(sound, { signal: this.fetching.signal });
-    if (!reply.ok) throw new Error(reply.statusText);
-    if (Number(reply.headers.get("content-length")) <= MOST) return reply.arrayBuffer();
-    this.fetching.abort();
-    return null;
-  }
-
-  async voiceOf(bytes, what) {
-    this.context ??= new AudioContext({ latencyHint: "interactive" });
-    const buffer = await this.context.decodeAudioData(bytes);
-    if (this.context.state !== "running") await this.context.resume();
+  async voiceOf(buffer, what) {
+    const context = this.wake();
+    if (context.state !== "running") await context.resume();
     if (this.now !== what) return;
-    const voice = Object.assign(this.context.createBufferSource(), { buffer, begun: this.context.currentTime });
+    const voice = Object.assign(context.createBufferSource(), { buffer, begun: context.currentTime });
     voice.addEventListener("ended", () => this.voice === voice && this.next());
-    voice.connect(this.context.destination);
+    voice.connect(context.destination);
     voice.start();
     this.voice = voice;
-    this.started(1000 * this.context.baseLatency);
+    this.started(1000 * context.baseLatency);
   }
 
   started(later = 0) {
@@ -110,7 +112,6 @@ export class Player extends EventTarget {
   }
 
   silence() {
-    this.fetching?.abort();
     const { voice } = this;
     this.voice = null;
     voice?.stop();

@@ -46,6 +46,7 @@ export class Renderer {
     this.points = program(gl, ...POINTS);
     this.picture = program(gl, ...PICTURE);
     this.buffers = { place: gl.createBuffer(), colour: gl.createBuffer(), state: gl.createBuffer() };
+    this.read = {}; // how each buffer is read
     this.array = gl.createVertexArray();
     this.bare = gl.createVertexArray();
     this.texture = gl.createTexture();
@@ -72,16 +73,27 @@ export class Renderer {
 
   fill(name, numbers, size, type, whole = false) {
     const { gl } = this;
-    const place = gl.getAttribLocation(this.points, name);
+    this.read[name] = { place: gl.getAttribLocation(this.points, name), size, type, whole, bytes: size * numbers.BYTES_PER_ELEMENT };
     gl.bindVertexArray(this.array);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
     gl.bufferData(gl.ARRAY_BUFFER, numbers, gl.STATIC_DRAW);
-    gl.enableVertexAttribArray(place);
-    gl.vertexAttribPointer(place, size, type, whole, 0, 0);
+    gl.enableVertexAttribArray(this.read[name].place);
+    this.every = 0;
   }
 
-  /** Draws what the camera sees; gives "points" or "density". */
-  draw(camera, projected, size) {
+  /** Has one point of so many read from the buffers, and no other. */
+  skip(every) {
+    if (every === this.every) return;
+    const { gl } = this;
+    this.every = every;
+    for (const [name, { place, size, type, whole, bytes }] of Object.entries(this.read)) {
+      gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
+      gl.vertexAttribPointer(place, size, type, whole, bytes * every, 0);
+    }
+  }
+
+  /** Draws what the camera sees, one point of `every`; gives "points" or "density". */
+  draw(camera, projected, size, every = 1) {
     const { gl, canvas } = this;
     const ratio = Math.min(2, devicePixelRatio || 1);
     const [width, height] = [Math.round(camera.width * ratio), Math.round(camera.height * ratio)];
@@ -90,30 +102,31 @@ export class Renderer {
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     const dense = this.count > MOST && inView(projected, camera) > MOST;
-    if (dense) this.drawDensity(camera, projected);
-    else this.drawPoints(camera, size * ratio);
+    if (dense) this.drawDensity(camera, projected, every);
+    else this.drawPoints(camera, size * ratio, every);
     return dense ? "density" : "points";
   }
 
-  drawPoints(camera, size) {
+  drawPoints(camera, size, every) {
     const { gl, points } = this;
     gl.useProgram(points);
     gl.bindVertexArray(this.array);
+    this.skip(every);
     gl.uniformMatrix4fv(gl.getUniformLocation(points, "matrix"), false, camera.matrix());
     gl.uniform1f(gl.getUniformLocation(points, "size"), size);
     gl.uniform1f(gl.getUniformLocation(points, "solid"), camera.solid ? 1 : 0);
     (camera.solid ? gl.enable : gl.disable).call(gl, gl.DEPTH_TEST);
-    gl.drawArrays(gl.POINTS, 0, this.count);
+    gl.drawArrays(gl.POINTS, 0, Math.ceil(this.count / every));
     gl.disable(gl.DEPTH_TEST);
   }
 
   /** The mean colour of each cell, the more opaque the more points it has, on a scale of logarithms. */
-  drawDensity(camera, projected) {
+  drawDensity(camera, projected, every) {
     const { gl } = this;
     const across = Math.ceil(camera.width / CELL), down = Math.ceil(camera.height / CELL);
     const sums = new Float32Array(across * down * 4);
     let most = 1;
-    for (let row = 0; row < this.count; row++) {
+    for (let row = 0; row < this.count; row += every) {
       const x = Math.floor(projected[row * 2] / CELL), y = Math.floor(projected[row * 2 + 1] / CELL);
       if (x < 0 || y < 0 || x >= across || y >= down || this.states[row] < PLAIN) continue;
       const cell = (y * across + x) * 4;

@@ -1,23 +1,28 @@
 // One map on the page: points, marks upon them, names of classes, and what pointers do to it.
 
+import { pictureOf } from "./api.js";
 import { Camera } from "./camera.js";
 import { nameOf } from "./cloud.js";
 import { h } from "./dom.js";
-import { CHOSEN, DIM, HIDDEN, PLAIN, Renderer } from "./renderer.js";
+import { drawMarks } from "./marks.js";
+import { Names } from "./names.js";
+import { PLAIN, Renderer } from "./renderer.js";
 
 const NEAR = 14; // pixels within which a point is meant
-const MOST_NAMES = 40;
+const SLOW = 34, QUICK = 20; // milliseconds from frame to frame while the map moves
+const REST = 160; // milliseconds after which it has come to rest
+const FEW = 10_000; // points that are never thinned out
 
 export class Stage {
   /** `hooks`: select(row), hover(row), lasso(rows). */
   constructor(place, cloud, hooks, titled) {
-    Object.assign(this, { cloud, hooks, top: titled ? 28 : 0, camera: new Camera(), marks: {}, lassoing: false, path: null, pointers: new Map() });
+    Object.assign(this, { cloud, hooks, top: titled ? 28 : 0, camera: new Camera(), marks: {}, every: 1, lassoing: false, path: null, pointers: new Map() });
     this.points = h("canvas", { class: "points", "aria-hidden": "true" });
     this.overlay = h("canvas", { class: "marks" });
-    this.names = h("div", { class: "names", "aria-hidden": "true" });
+    this.names = new Names();
     this.tip = h("div", { class: "tip", hidden: true });
     this.root = h("div", { class: "stage", tabIndex: 0, role: "application", "aria-label": `Map of ${cloud.name}: ${cloud.count} clips. Arrow keys go from clip to clip.` },
-      this.points, this.names, this.overlay, this.tip, titled && h("h2", {}, cloud.name));
+      this.points, this.names.root, this.overlay, this.tip, titled && h("h2", {}, cloud.name));
     place.append(this.root);
     this.renderer = new Renderer(this.points);
     this.states = new Uint8Array(cloud.count).fill(PLAIN);
@@ -33,14 +38,14 @@ export class Stage {
     this.camera.hold(places);
     this.camera.fit();
     this.renderer.setPlaces(places);
-    this.middles = null;
+    this.names.forget();
     this.resize();
   }
 
   setColours(colours, classes) {
     this.renderer.setColours(colours);
     this.classes = classes;
-    this.middles = null;
+    this.names.forget();
     this.redraw();
   }
 
@@ -54,7 +59,7 @@ export class Stage {
   /** selected: row or null; near: rows, the nearest first. */
   setMarks(marks) {
     this.marks = { ...this.marks, ...marks };
-    this.redraw();
+    this.redraw(false);
   }
 
   resize() {
@@ -65,12 +70,28 @@ export class Stage {
     this.redraw();
   }
 
-  redraw() {
+  /** Draws before the next frame: all, or the marks alone. */
+  redraw(all = true) {
+    this.stale ||= all;
     if (this.waiting || !this.places || !this.renderer.colours) return;
-    this.waiting = requestAnimationFrame(() => {
-      this.waiting = null;
-      this.draw();
+    this.waiting = requestAnimationFrame((time) => {
+      const { stale } = this;
+      Object.assign(this, { waiting: null, stale: false });
+      if (stale) this.thin(time);
+      if (stale) this.draw();
+      else this.drawMarks();
     });
+  }
+
+  /** While the map moves and frames come slowly one point of several is drawn; all of them once it rests. */
+  thin(time) {
+    const passed = time - (this.drawnAt ?? -Infinity);
+    this.drawnAt = time;
+    clearTimeout(this.resting);
+    if (passed > REST) this.every = 1;
+    else if (passed > SLOW && this.cloud.count / this.every > FEW) this.every *= 2;
+    else if (passed < QUICK) this.every = Math.max(1, this.every / 2);
+    if (this.every > 1) this.resting = setTimeout(() => { this.drawnAt = -Infinity; this.redraw(); }, REST);
   }
 
   /** Leaves room for what lies upon the map; it moves there in a quarter of a second. */
@@ -81,7 +102,9 @@ export class Stage {
       const share = Math.min(1, (performance.now() - begun) / time), eased = 1 - (1 - share) ** 3;
       for (const side of Object.keys(inset)) camera.inset[side] = from[side] + (inset[side] - from[side]) * eased;
       this.redraw();
-      if (share < 1 && this.moving === move) requestAnimationFrame(move);
+      if (this.moving !== move) return;
+      if (share < 1) requestAnimationFrame(move);
+      else this.moving = null;
     };
     this.moving = move;
     move();
@@ -96,9 +119,9 @@ export class Stage {
   draw() {
     const begun = performance.now();
     this.seen = this.camera.project(this.places);
-    this.root.dataset.drawn = this.renderer.draw(this.camera, this.seen, this.size);
+    this.root.dataset.drawn = this.renderer.draw(this.camera, this.seen, this.size, this.every);
     this.drawMarks();
-    this.placeNames();
+    this.names.place(this);
     this.root.dataset.milliseconds = (performance.now() - begun).toFixed(1);
   }
 
@@ -107,72 +130,7 @@ export class Stage {
   }
 
   drawMarks() {
-    const pen = this.overlay.getContext("2d"), ratio = Math.min(2, devicePixelRatio || 1);
-    const style = getComputedStyle(this.root);
-    const [accent, ink] = [style.getPropertyValue("--accent"), style.getPropertyValue("--ink")];
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, this.overlay.width, this.overlay.height);
-    const ring = (row, radius, colour, width) => {
-      const [x, y] = this.at(row);
-      pen.beginPath();
-      pen.arc(x, y, radius, 0, 7);
-      Object.assign(pen, { strokeStyle: colour, lineWidth: width });
-      pen.stroke();
-    };
-    const { selected, near = [], hovered } = this.marks, radius = this.size / 2 + 3;
-    if (selected !== null && selected !== undefined) {
-      pen.globalAlpha = 0.45;
-      for (const row of near) {
-        pen.beginPath();
-        pen.moveTo(...this.at(selected));
-        pen.lineTo(...this.at(row));
-        Object.assign(pen, { strokeStyle: accent, lineWidth: 1 });
-        pen.stroke();
-      }
-      pen.globalAlpha = 1;
-      ring(selected, radius + 3, accent, 2.5);
-    }
-    pen.globalAlpha = 0.8;
-    for (const row of near) ring(row, radius, accent, 1);
-    pen.globalAlpha = 1;
-    if (hovered !== null && hovered !== undefined) ring(hovered, radius, ink, 1.5);
-    if (this.path) {
-      pen.beginPath();
-      this.path.forEach(([x, y], step) => (step ? pen.lineTo(x, y) : pen.moveTo(x, y)));
-      pen.closePath();
-      Object.assign(pen, { strokeStyle: accent, fillStyle: accent, lineWidth: 1.5 });
-      pen.stroke();
-      pen.globalAlpha = 0.08;
-      pen.fill();
-      pen.globalAlpha = 1;
-    }
-  }
-
-  /** Class names where their points lie, those first that have the most; none lies over another. */
-  placeNames() {
-    const { column, named } = this.classes ?? {};
-    if (!column || column.kind !== "class" || column.names.length > MOST_NAMES || this.camera.solid || column.names.length < 2) {
-      this.names.replaceChildren();
-      return;
-    }
-    this.middles ??= middles(this.places, column);
-    if (this.names.childElementCount !== this.middles.length || this.named !== named) {
-      this.names.replaceChildren(...this.middles.map(({ name }) => h("span", {}, name.replaceAll("_", " "))));
-      [...this.names.children].forEach((each, place) => { each.style.color = `color-mix(in srgb, ${named.get(this.middles[place].name).colour} 62%, var(--ink))`; });
-      this.named = named;
-    }
-    const taken = [], matrix = this.camera.matrix(), { width, height } = this.camera;
-    this.middles.forEach(({ name, x, y }, place) => {
-      const label = this.names.children[place];
-      const px = (x * matrix[0] + matrix[12] + 1) * 0.5 * width, py = (1 - (y * matrix[5] + matrix[13])) * 0.5 * height - this.size - 7;
-      const half = name.length * 3.9 + 6, box = [px - half, py - 11, px + half, py + 11];
-      const free = box[0] > 0 && box[2] < width && box[1] > this.top && box[3] < height
-        && !taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1]);
-      label.hidden = !free;
-      if (!free) return;
-      taken.push(box);
-      label.style.transform = `translate(${px}px, ${py}px) translate(-50%, -50%)`;
-    });
+    drawMarks(this.overlay, this.root, this.marks, { at: (row) => this.at(row), radius: this.size / 2 + 3, path: this.path });
   }
 
   /** The row under a pixel that can be seen, or null. */
@@ -202,11 +160,15 @@ export class Stage {
     return found;
   }
 
+  /** Whether nothing moves, and all that is to be seen has been drawn. */
+  get rests() {
+    return !this.moving && !this.waiting && this.every === 1;
+  }
+
   /** Brings a row into view. */
   reveal(row) {
     if (!this.seen) return;
-    this.camera.show(...this.at(row), this.places, row);
-    this.redraw();
+    if (this.camera.show(...this.at(row), this.places, row)) this.redraw();
   }
 
   listen() {
@@ -275,7 +237,8 @@ export class Stage {
     if (row !== null) {
       const { file } = nameOf(this.cloud.ids[row]), [x, y] = this.at(row);
       const words = ["label", "tags"].map((name) => this.cloud.text(name, row)).filter(Boolean);
-      this.tip.replaceChildren(h("b", {}, file), ...words.map((word) => h("span", {}, word)));
+      const seen = this.cloud.header?.kind === "picture" ? [h("img", { src: pictureOf(this.cloud.ids[row], this.cloud.number, 160), alt: "" })] : [];
+      this.tip.replaceChildren(...seen, h("b", {}, file), ...words.map((word) => h("span", {}, word)));
       this.tip.style.transform = `translate(${Math.round(x)}px, ${Math.round(y - 14)}px) translate(${x > this.camera.width * 0.7 ? -100 : x < this.camera.width * 0.3 ? 0 : -50}%, -100%)`;
     }
     this.setMarks({ hovered: row });
@@ -286,7 +249,7 @@ export class Stage {
   inside(path) {
     const found = [];
     for (let row = 0; row < this.cloud.count; row++) {
-      if (this.states[row] !== HIDDEN && this.states[row] !== DIM && within(path, ...this.at(row))) found.push(row);
+      if (this.states[row] >= PLAIN && within(path, ...this.at(row))) found.push(row);
     }
     return found;
   }
@@ -300,15 +263,3 @@ function within(path, x, y) {
   }
   return is;
 }
-
-/** For each class a place above the middle of its points, the largest class first. */
-function middles(places, column) {
-  const rows = column.names.map(() => []);
-  column.values.forEach((number, row) => number >= 0 && rows[number].push(row));
-  const at = (some, axis, share) => Float32Array.from(some, (row) => places[row * 3 + axis]).sort()[Math.floor(some.length * share)];
-  return column.names.map((name, number) => ({ name, some: rows[number] })).filter(({ some }) => some.length)
-    .sort((a, b) => b.some.length - a.some.length)
-    .map(({ name, some }) => ({ name, x: at(some, 0, 0.5), y: at(some, 1, 0.9) }));
-}
-
-export { CHOSEN, DIM, HIDDEN, PLAIN };

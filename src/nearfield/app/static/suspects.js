@@ -3,7 +3,8 @@
 import * as api from "./api.js";
 import { nameOf } from "./cloud.js";
 import { figure, h, say } from "./dom.js";
-import { markPlaying, sheet } from "./panel.js";
+import { acts, main } from "./page.js";
+import { hearing, markPlaying, sheet } from "./panel.js";
 
 const KINDS = {
   label: "label", tag_wrong: "tag that does not belong", tag_missing: "tag that is missing", duplicate: "duplicate",
@@ -11,8 +12,8 @@ const KINDS = {
 };
 
 export class Suspects {
-  constructor({ choose, clear, player, cloud }) {
-    Object.assign(this, { choose, clear, player, cloud, kind: "", decided: new Map() });
+  constructor() {
+    Object.assign(this, { kind: "", decided: new Map() });
   }
 
   async open() {
@@ -31,28 +32,29 @@ export class Suspects {
     const pick = h("select", { "aria-label": "Kind", onchange: () => { this.kind = pick.value; this.draw(); } },
       h("option", { value: "" }, "all kinds"), this.kinds.map((kind) => h("option", { value: kind, selected: kind === this.kind }, KINDS[kind] ?? kind)));
     const left = this.listed.filter((each) => !this.decisionOn(each)).length;
-    sheet(h("h2", {}, "Suspects", h("small", {}, `${left} of ${this.listed.length} to be heard`)), "suspects", this.clear,
+    sheet(h("h2", {}, "Suspects", h("small", {}, `${left} of ${this.listed.length} to be decided`)), "suspects", acts.clear,
       h("p", { class: "acts" }, pick, h("button", { type: "button", onclick: () => this.undo(), title: "Take back (Z)" }, "Take back"), h("a", { href: "/decisions.csv", download: "decisions.csv" }, "Decisions")),
       h("ol", { class: "clips suspects" }, this.listed.slice(0, 300).map((each) => this.item(each))));
-    markPlaying(this.player);
+    markPlaying();
   }
 
   item(each) {
     const { file } = nameOf(each.id), decision = this.decisionOn(each);
     const choose = (word) => () => this.decideOn(each, word);
     return h("li", { "data-id": each.id, "data-kind": each.kind, "data-proposed": each.proposed ?? "", "data-decision": decision ?? "" },
-      h("button", { type: "button", class: "quiet play", "aria-label": `Play ${file}`, onclick: () => this.player.toggle(each.id) }, h("span", { class: "sign", "data-play": each.id })),
-      h("button", { type: "button", class: "quiet open", title: each.id, onclick: () => this.choose(each.id) }, h("b", {}, file), h("span", {}, KINDS[each.kind] ?? each.kind)),
+      hearing(each.id, 0),
+      h("button", { type: "button", class: "quiet open", title: each.id, onclick: () => acts.choose(each.id) }, h("b", {}, file), h("span", {}, KINDS[each.kind] ?? each.kind)),
       h("span", { class: "distance" }, figure(each.score, 2)),
       h("p", {}, each.reason, " ", h("em", {}, each.suggestion)),
       h("p", { class: "acts" },
         h("button", { type: "button", "aria-pressed": String(decision === "accepted"), onclick: choose("accepted") }, each.proposed ? `Yes: ${each.proposed}` : "Yes"),
-        h("button", { type: "button", "aria-pressed": String(decision === "rejected"), onclick: choose("rejected") }, "No, it is right")));
+        h("button", { type: "button", "aria-pressed": String(decision === "rejected"), onclick: choose("rejected") }, "No, it is right"),
+        main().rows.has(each.other) && h("button", { type: "button", class: "other", title: each.other, onclick: () => acts.play(each.other) }, "The other")));
   }
 
   decisionOn(each) {
     const { id, kind, before, after } = this.change(each);
-    return this.decided.get(key(id, kind, before, after));
+    return this.decided.get(key(id, kind, before, after)) ?? (each.decision || undefined);
   }
 
   /** The change that a suspect stands for. */
@@ -60,7 +62,7 @@ export class Suspects {
     if (column) return { id, kind, column, before: before ?? "", after: after ?? "", reason };
     const word = proposed ?? "";
     const parts = {
-      label: { column: "label", before: this.cloud.text("label", this.cloud.rows.get(id)), after: word },
+      label: { column: "label", before: main().text("label", main().rows.get(id)), after: word },
       tag_wrong: { column: "tags", before: word, after: "" },
       tag_missing: { column: "tags", before: "", after: word },
     }[kind] ?? { column: "use", before: "yes", after: "no" };

@@ -1,0 +1,103 @@
+// Searches: by several clips, by a file that is chosen or dropped, by the microphone.
+
+import * as api from "./api.js";
+import { clear } from "./clip.js";
+import { $, h, say } from "./dom.js";
+import { acts, arePictures, guarded, main, now, player, stages } from "./page.js";
+import { list, markPlaying, sheet, unusualWords } from "./panel.js";
+import { record, toWav } from "./record.js";
+import { condition } from "./scene.js";
+
+const ANSWERS = 24;
+
+const wanted = { plus: [], minus: [] };
+let stopRecording = null;
+
+/** Several examples: near to some, far from others. `side`: plus or minus. */
+export const want = guarded(async (side, id) => {
+  drop(id);
+  wanted[side].push(id);
+  await showWanted();
+});
+
+/** No example is wanted any more. */
+export const forget = () => Object.assign(wanted, { plus: [], minus: [] });
+
+function drop(id) {
+  for (const side of ["plus", "minus"]) wanted[side] = wanted[side].filter((other) => other !== id);
+}
+
+async function showWanted() {
+  if (!wanted.plus.length && !wanted.minus.length) return clear();
+  const found = await api.search({ ...wanted, top: ANSWERS, where: condition() });
+  const without = guarded((id) => { drop(id); return showWanted(); });
+  const chips = (side, sign) => wanted[side].map((id) => h("button", { type: "button", class: "chip", title: "Take away", onclick: () => without(id) }, `${sign} ${id.split("/").pop()}`));
+  showFound(h("h2", {}, "Near to these", h("small", {}, "press one to take it away")), found, h("p", { class: "acts" }, chips("plus", "+"), chips("minus", "−")));
+}
+
+function showFound(heading, found, ...before) {
+  now.selected = null;
+  stages[0].setMarks({ selected: null, near: found.answers.map(({ row }) => row) });
+  sheet(heading, "search", clear, ...before, unusualWords(found.unusual), h("h3", {}, "Nearest in the space"), list(found.answers, main()),
+    h("p", { class: "acts" }, h("button", { type: "button", onclick: () => acts.gather(found.answers.map(({ id }) => id)) }, "Make a set of these")));
+  markPlaying();
+}
+
+/** Searches by a file of the reader's own, a sound or a picture as the space has them. */
+export const searchFile = guarded(async (file) => {
+  say(`Searching by ${file.name} …`);
+  const found = await (arePictures() ? ask(file) : askBySound(file));
+  const own = URL.createObjectURL(file);
+  const shown = arePictures()
+    ? h("figure", { class: "mel photograph" }, h("img", { src: own, alt: file.name }))
+    : h("p", { class: "acts" }, h("button", { type: "button", onclick: () => player.toggle(`file:${file.name}`, 0, own) }, "Hear it"));
+  showFound(h("h2", {}, file.name, h("small", {}, arePictures() ? "your picture" : "your sound")), found, shown);
+  say("");
+});
+
+const ask = (sent) => api.search({ file: sent, top: ANSWERS, where: condition() });
+
+/** What the server cannot read the browser perhaps can. */
+async function askBySound(file) {
+  try {
+    return await ask(file);
+  } catch (error) {
+    if (!error.message.includes("cannot be read as sound")) throw error;
+    return ask(await toWav(file, "sound.wav").catch(() => { throw error; }));
+  }
+}
+
+export const toggleRecording = guarded(async () => {
+  if (arePictures()) return;
+  if (stopRecording) {
+    const stop = stopRecording;
+    stopRecording = null;
+    $("record").setAttribute("aria-pressed", "false");
+    $("record").textContent = "Record";
+    await searchFile(await stop());
+    return;
+  }
+  player.stop();
+  stopRecording = await record().catch(() => { throw new Error("No microphone: allow it for this page, or search by a file."); });
+  $("record").setAttribute("aria-pressed", "true");
+  $("record").textContent = "Stop and search";
+});
+
+/** Files that are chosen, or dropped anywhere. */
+export function bindFiles() {
+  let depth = 0;
+  const show = () => { $("drop").hidden = depth <= 0; };
+  $("upload").addEventListener("click", () => $("file").click());
+  $("file").addEventListener("change", () => { const [file] = $("file").files; $("file").value = ""; if (file) searchFile(file); });
+  $("record").addEventListener("click", toggleRecording);
+  addEventListener("dragenter", (event) => { event.preventDefault(); depth++; show(); });
+  addEventListener("dragleave", () => { depth--; show(); });
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    depth = 0;
+    show();
+    const [file] = event.dataTransfer.files;
+    if (file) searchFile(file);
+  });
+}

@@ -1,0 +1,118 @@
+// What the maps show: which layout, in which colours, what is plain, dim or chosen, and what lies over them.
+
+import * as api from "./api.js";
+import { coloured, namedColours, paint } from "./colours.js";
+import { $, h } from "./dom.js";
+import { drawLegend } from "./legend.js";
+import { acts, arePictures, chosen, clouds, guarded, main, stages } from "./page.js";
+import { CHOSEN, DIM, PLAIN } from "./renderer.js";
+import { theme } from "./theme.js";
+
+const WORDS = { umap_2d: "UMAP, flat", umap_3d: "UMAP, solid", pca_2d: "PCA, flat", pca_3d: "PCA, solid" };
+const LEAST_COLOURED = 0.4; // share of the clips that have colours of their own, where there is another choice
+const WIDE = 760; // pixels from which the sheet lies beside the map and not below it
+
+const kept = new Set(); // names of the legend that are shown alone
+let passing = null, named = null, column = null;
+
+/** What lies on the map hides none of it, where there is room for both. */
+export function makeRoom() {
+  const wide = innerWidth > WIDE, alone = stages.length === 1, open = !$("panel").hidden;
+  const below = open && !(wide && alone) ? $("panel").offsetHeight + 10 : 0;
+  stages.forEach((stage, place) => stage.makeRoom({
+    left: wide && place === 0 && !below ? 190 : 0,
+    right: wide && alone && open ? $("panel").offsetWidth + 20 : 0,
+    bottom: below || (wide ? 20 : 64),
+  }));
+}
+
+export function fillChoices() {
+  $("layout").replaceChildren(...main().layouts.map(({ name }) => h("option", { value: name }, WORDS[name] ?? name)));
+  $("colour").replaceChildren(h("option", { value: "" }, "nothing"), ...[...main().columns.keys()].map((name) => h("option", { value: name }, name)));
+  const usual = ["label", "tags", "cluster"].map((name) => main().columns.get(name)).filter((column) => column?.names.length);
+  $("colour").value = (usual.find((column) => coloured(column) > LEAST_COLOURED) ?? usual[0])?.name ?? "";
+  const label = main().columns.get("label")?.names[0]?.replaceAll("'", "''");
+  const words = [label && `label = '${label}'`, main().columns.has("seconds") && "seconds > 1"].filter(Boolean);
+  $("where").placeholder = words.length ? `Filter: ${words.join(" and ")}` : "Filter";
+}
+
+export async function setLayout(name) {
+  $("layout").value = name;
+  await Promise.all(stages.map((stage) => stage.setLayout(stage.cloud.layouts.some((each) => each.name === name) ? name : stage.cloud.layouts[0].name)));
+  const trust = main().trust(name);
+  $("note").textContent = `${WORDS[name] ?? name}${trust === null ? "" : ` · trustworthiness ${trust.toFixed(2)}`}`;
+  $("note").title = "Share of neighbours on the map that are neighbours in the space, by rank; 1 is all. Distances in lists are those of the space.";
+}
+
+export function setColour(name) {
+  $("colour").value = name;
+  column = main().columns.get(name) ?? null;
+  kept.clear();
+  recolour();
+  restate();
+}
+
+export function recolour() {
+  if (!stages.length) return;
+  named = column && column.kind !== "number" ? namedColours(column, theme()) : null;
+  for (const stage of stages) {
+    const own = column ? stage.cloud.columns.get(column.name) : null;
+    const names = own && own.kind !== "number" ? named : null;
+    stage.setColours(paint(stage.cloud, own, names, theme()), own && { column: { ...own, names: own.names?.filter((one) => named?.has(one)) && own.names }, named: fill(own, named) });
+  }
+  drawLegend(column, named, kept, (name) => {
+    if (!kept.delete(name)) kept.add(name);
+    recolour();
+    restate();
+  });
+}
+
+/** Colours for names that the first space does not have. */
+function fill(own, colours) {
+  if (!colours) return null;
+  return new Map(own.names.map((name) => [name, colours.get(name) ?? { colour: "inherit", count: 0, own: false }]));
+}
+
+/** What of the map is plain, dim or chosen. */
+export function restate() {
+  for (const [number, stage] of stages.entries()) {
+    const { cloud } = stage, own = column ? cloud.columns.get(column.name) : null;
+    const numbers = own?.names ? new Set([...kept].map((name) => own.names.indexOf(name))) : new Set();
+    const isKept = (row) => !numbers.size || (own.kind === "set" ? cloud.tags(row).some((tag) => numbers.has(tag)) : numbers.has(own.values[row]));
+    const pass = passing?.[number], rows = new Set([...chosen].map((id) => cloud.rows.get(id)));
+    stage.setStates((row) => ((pass && !pass.has(row)) || !isKept(row) ? DIM : rows.has(row) ? CHOSEN : PLAIN));
+  }
+  const shown = (stages[0]?.states ?? []).reduce((sum, state) => sum + (state >= PLAIN), 0);
+  const all = `${main().count.toLocaleString("en")} ${arePictures() ? "pictures" : "clips"}`;
+  $("count").textContent = shown === main().count ? all : `${shown.toLocaleString("en")} of ${all}`;
+  document.body.dataset.shown = shown;
+}
+
+/** The condition that answers of searches have to meet too. */
+export const condition = () => ($("where").getAttribute("aria-invalid") ? "" : $("where").value.trim());
+
+export const filter = guarded(async () => {
+  const where = $("where").value.trim();
+  $("where").removeAttribute("aria-invalid");
+  try {
+    passing = where ? await Promise.all(clouds.map(async ({ number }) => new Set(await api.rowsWhere(where, number)))) : null;
+  } catch (error) {
+    $("where").setAttribute("aria-invalid", "true");
+    throw error;
+  }
+  restate();
+});
+
+/** All is shown again. */
+export function unfilter() {
+  $("where").value = "";
+  kept.clear();
+  recolour();
+  filter();
+}
+
+/** A clip that the pointer is on, on every map; its sound is fetched, as it may be asked for next. */
+export function hoverAll(id, from) {
+  for (const stage of stages) if (stage.cloud !== from) stage.setMarks({ hovered: id === null ? null : stage.cloud.rows.get(id) ?? null });
+  if (id !== null) acts.ahead(id, from.number);
+}

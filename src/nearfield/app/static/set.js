@@ -1,0 +1,75 @@
+// The set: clips that somebody put together, to listen through and to take elsewhere.
+
+import { clear } from "./clip.js";
+import { $, download, h, say, seconds } from "./dom.js";
+import { acts, arePictures, chosen, main, player, stages } from "./page.js";
+import { list, markPlaying, sheet } from "./panel.js";
+import { restate } from "./scene.js";
+
+/** These clips are the set from now on. */
+export function gather(ids) {
+  if (!ids.length) return say("No clip lies within.");
+  chosen.clear();
+  ids.forEach((id) => chosen.add(id));
+  setLasso(false);
+  restate();
+  showSet();
+}
+
+export function toggleChosen(id) {
+  if (!chosen.delete(id)) chosen.add(id);
+  restate();
+  showSet();
+}
+
+function showSet() {
+  const cloud = main(), rows = [...chosen].filter((id) => cloud.rows.has(id)).map((id) => ({ id }));
+  if (!rows.length) return clear();
+  const length = rows.reduce((sum, { id }) => sum + (cloud.columns.get("seconds")?.values[cloud.rows.get(id)] ?? 0), 0);
+  const away = () => { chosen.clear(); restate(); clear(); };
+  sheet(h("h2", {}, `${rows.length.toLocaleString("en")} ${arePictures() ? "pictures" : "clips"}`, arePictures() ? null : h("small", {}, seconds(length))), "set", away,
+    h("p", { class: "acts" },
+      arePictures() ? null : h("button", { type: "button", id: "listen", onclick: listenThrough, title: "One after the other (X)" }, "Listen through"),
+      h("button", { type: "button", id: "export", onclick: exportSet, title: "As CSV (E)" }, "Export")),
+    list(rows, cloud));
+  markPlaying();
+}
+
+export function listenThrough() {
+  if (arePictures()) return;
+  if (player.now && (player.queue.length || chosen.has(player.now.id))) player.stop();
+  else player.playAll([...chosen]);
+}
+
+export function exportSet() {
+  if (!chosen.size) return say("The set is empty: draw round some clips first (L), or take all that is shown (G).");
+  const cloud = main(), names = [...cloud.columns.keys()];
+  const cell = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const lines = [...chosen].filter((id) => cloud.rows.has(id)).map((id) => [id, ...names.map((name) => value(cloud, name, cloud.rows.get(id)))]);
+  download(`${cloud.name}.csv`, [["id", ...names], ...lines].map((line) => line.map(cell).join(",")).join("\n") + "\n", "text/csv");
+}
+
+/** As tables have it: tags with bars between, figures in full. */
+function value(cloud, name, row) {
+  const own = cloud.columns.get(name);
+  if (own.kind === "set") return cloud.tags(row).map((number) => own.names[number]).join("|");
+  return own.kind === "number" && Number.isFinite(own.values[row]) ? String(own.values[row]) : cloud.text(name, row);
+}
+
+export function setLasso(on) {
+  stages.forEach((stage) => { stage.lassoing = on; });
+  document.body.classList.toggle("lassoing", on);
+  $("lasso").setAttribute("aria-pressed", String(on));
+}
+
+/** While a set is played through, the map and the list show where it is. */
+export function followQueue() {
+  const id = player.now?.id;
+  if ($("panel").dataset.sheet !== "set") return;
+  stages[0].setMarks({ selected: id ? main().rows.get(id) ?? null : null, near: [] });
+  for (const item of document.querySelectorAll("#panel ol.clips li")) {
+    item.classList.toggle("here", item.dataset.id === id);
+    if (item.dataset.id === id) item.scrollIntoView({ block: "nearest" });
+  }
+  if (player.queue.length) acts.ahead(player.queue[0].id);
+}
