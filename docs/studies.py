@@ -6,6 +6,7 @@ Each folder keeps its name; without folders only the overview is written again.
 """
 
 import json
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -43,9 +44,19 @@ def main(folders: list[str]) -> None:
     with_source = [(place, facts) for place, facts in found if facts.source]
     rows = [_row(place, facts) for place, facts in sorted(with_source, key=lambda each: _number(each[1]))]
     commands = [
-        f"- {facts.title}: `{facts.command}`" for _, facts in sorted(found, key=lambda each: _number(each[1]))
+        f"- {facts.title}: `{_command(facts)}`"
+        for _, facts in sorted(found, key=lambda each: _number(each[1]))
     ]
     (HERE / "README.md").write_text(HEAD + "\n".join(rows) + "\n\n" + "\n".join(commands) + "\n")
+
+
+def _command(facts: StudyFacts) -> str:
+    """With the data by name: where they lay when the study was made is no one else's place."""
+    words = shlex.split(facts.command)
+    place = words.index("--data") + 1
+    if not words[place].startswith("synthetic:"):
+        words[place] = f"PATH_OF_{facts.data['name']}"
+    return shlex.join(words)
 
 
 def _number(facts: StudyFacts) -> int:

@@ -47,6 +47,7 @@ SMALLER: dict[str, list[str]] = {
     "tagging_cnn2d": [*COURSE, "data.clip_seconds=2.9", "backbone.width=16"],
     "tagging_musicnn": [*SECOND, "feature.bands=16", "backbone.timbral=8", "backbone.temporal=4"],
     "tagging_short_chunk": ["data.clip_seconds=2.1", "backbone.width=16"],
+    "tag_pairs": SECOND,
     "tags": SECOND,
     "time": [*NEAR, "sampler.batch=16"],
     "triplet_labels": SECOND,
@@ -63,6 +64,7 @@ FASTER: dict[str, list[str]] = {
     "tagging_cnn2d": ["optimizer.lr=0.1"],
     "tagging_musicnn": ["optimizer.lr=5.0e-3"],
     "tagging_short_chunk": ["optimizer.lr=5.0e-3"],
+    "tags": ["optimizer.lr=3.0e-3"],
 }
 """Rates for a few dozen updates in the place of rates for thousands."""
 UPDATES = {"labels": 25, "tags": 40, "time": 25}

@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from nearfield.app.health import examine
 from tests.runs.conftest import small
 
 
@@ -34,8 +36,10 @@ def test_check_train_and_evaluate_print_one_json_object(tones: Path, tmp_path: P
     trained: dict[str, Any] = json.loads(nearfield(*words))
     judged = json.loads(nearfield("evaluate", str(tmp_path / "run"), "--json"))
     assert judged["metrics"] == pytest.approx(trained["metrics"], abs=1e-6)
+    kept = (tmp_path / "run/result.json").read_bytes()
     other = json.loads(nearfield("evaluate", str(tmp_path / "run"), "--split", "val", "--json"))
     assert other["split"] == "val"
+    assert (tmp_path / "run/result.json").read_bytes() == kept
 
 
 def test_check_says_two_when_nothing_can_be_trained_on(tmp_path: Path) -> None:
@@ -55,6 +59,15 @@ def test_list_and_doctor() -> None:
                 assert setting["about"], f"{family} {kind}.{key} has no sentence"
     found = json.loads(nearfield("doctor", "--json"))
     assert {"torch", "formats", "cache", "precision"} <= set(found)
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"]) - {"dev"}
+    assert {each.split()[0] for each in found["extras"].split(", ")} == extras
+
+
+def test_doctor_names_the_device_that_auto_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert examine()["device"] == "mps"
 
 
 def test_help_loads_nothing_heavy() -> None:

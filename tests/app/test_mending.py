@@ -19,7 +19,6 @@ from nearfield.runs.api import train
 from nearfield.runs.folder import Folder
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
-from nearfield.study.engines.local import LocalSettings
 from nearfield.study.plan import Plan
 from nearfield.study.run import Study
 from tests.runs.conftest import small
@@ -139,10 +138,16 @@ def test_a_study_takes_arms_that_differ_in_what_is_mended(tmp_path: Path) -> Non
         assert tested[0] is tested[1]
 
 
+def test_fewer_seeds_than_can_decide_are_refused_before_they_are_trained(tmp_path: Path) -> None:
+    words = ["mend", "r.yaml", "--data", "tones", "--patch", "p.csv", "--out", str(tmp_path), "--seeds", "2"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "--seeds" in done.output
+    assert "equal to 3" in done.output
+
+
 @pytest.mark.slow
-def test_mending_is_studied_to_its_gain(
-    run: Run, tones: Path, flips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mending_is_studied_to_its_gain(run: Run, tones: Path, flips: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text(yaml.safe_dump(small(train={"updates": 8}, normalise={"kind": "none"})))
     # The table that makes all right again.
@@ -151,10 +156,13 @@ def test_mending_is_studied_to_its_gain(
     cells = [row.split(",") for row in rows]
     turned = [",".join((clip, column, after, before, word)) for clip, column, before, after, word in cells]
     right.write_text("\n".join([head, *turned]) + "\n")
-    file = tmp_path / "study.yaml"
-    file.write_text(yaml.safe_dump(mending_study(recipe, right, 3, keep_test=True)))
-    facts = Study.begin(file, f"{tones}?patch={flips}", tmp_path / "study").run(LocalSettings(workers=1))
-    found = gain(facts)
+    words = ["mend", str(recipe), "--data", f"{tones}?patch={flips}", "--patch", str(right), "--keep-test"]
+    words += ["--out", str(tmp_path / "study"), "--seeds", "3"]
+    found = json.loads(nearfield(*words, "--json"))
+    assert found == gain(Study.existing(tmp_path / "study").report())
+    said = nearfield(*words)  # trained before: only told
+    assert f"mended {found['mended']:.3f}" in said
+    assert str(tmp_path / "study" / "study.html") in said
     runs = {
         arm: [
             Folder(tmp_path / "study" / "runs" / arm / f"seed-{seed}").result()["metrics"][found["judge"]]

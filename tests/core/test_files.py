@@ -53,3 +53,19 @@ def test_a_killed_writer_leaves_whole_files(tmp_path: Path) -> None:
         assert len(text) == 200_000
         assert len(set(text)) == 1
         target.unlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file modes")
+def test_a_file_keeps_its_mode_and_a_new_one_has_that_of_the_umask(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    before = os.umask(0o027)
+    try:
+        write_text(target, "new")
+        plain = tmp_path / "plain.txt"
+        plain.write_text("as any program writes")
+        assert target.stat().st_mode == plain.stat().st_mode
+        target.chmod(0o664)
+        write_text(target, "again")
+    finally:
+        os.umask(before)
+    assert target.stat().st_mode & 0o777 == 0o664

@@ -503,3 +503,36 @@ def test_only_some_clips_of_a_collection(real_data: Callable[[str], Path]) -> No
         collection.only({"imbalance": 1})
     with pytest.raises(DataError, match="no clip"):
         collection.only({"imbalanced": 7})
+
+
+def test_rows_are_read_as_a_table_is(write_sound: Write, write_table: Write, tmp_path: Path) -> None:
+    cells = {
+        "label": ["dog", "", "cat"],
+        "tags": ["wet|loud", "", "loud"],
+        "split": ["training", "dev", "test"],
+        "node": ["1", "", "2"],
+    }
+    for name in "abc":
+        write_sound(tmp_path / f"{name}.wav")
+    lines = [",".join(line) for line in zip(("a.wav", "b.wav", "c.wav"), *cells.values(), strict=True)]
+    table = Collection.open(write_table(tmp_path / "t.csv", ",".join(["path", *cells]), *lines))
+    rows = pd.DataFrame({"path": ["a.wav", "b.wav", "c.wav"], "seconds": 0.25, **cells}).assign(
+        label=["dog", np.nan, "cat"],
+        node=[1, np.nan, 2],  # as pandas reads gaps
+    )
+    rows_ = Collection.from_rows(rows)
+    one, other = table.facts(), rows_.facts()
+    assert list(table.table["split"]) == list(rows_.table["split"]) == ["train", "val", "test"]
+    assert (one.label_names, one.tag_names) == (other.label_names, other.tag_names)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    np.testing.assert_array_equal(one.tags, other.tags)
+    np.testing.assert_array_equal(one.columns["node"], other.columns["node"])
+    for collection in (table, rows_):
+        assert list(collection.only({"node": 1}).table["label"]) == ["dog"]
+        with pytest.raises(DataError, match=r"data\.only: no clip of .* has node 7\. Known: 1, 2\."):
+            collection.only({"node": 7})
+        with pytest.raises(DataError, match=r"no clip of .* has {'node': 1, 'label': 'cat'}"):
+            collection.only({"node": 1, "label": "cat"})
+    assert "weight" not in Collection.from_rows(rows.assign(weight=[0.5, np.nan, 2])).facts().columns
+    with pytest.raises(DataError, match="the split 'trane' is not known"):
+        Collection.from_rows(rows.assign(split="trane"))

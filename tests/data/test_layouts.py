@@ -322,6 +322,10 @@ def test_esc50_folds_can_be_turned_and_the_sounds_lie_elsewhere(
     found = Collection.open(data)
     assert list(found.table["split"]) == ["test", "train", "val"]
     assert found.problems == ()
+    beside = Collection.open(f"esc50:{tmp_path}?test_fold=1&audio=sounds")  # from the set's folder
+    assert list(beside.table["path"]) == list(found.table["path"])
+    with pytest.raises(DataError, match=r"esc50: audio: there is no folder nowhere"):
+        Collection.open(f"esc50:{tmp_path}?audio=nowhere")
     listing = Esc50(test_fold=4, val_fold=5, audio=tmp_path / "sounds").read(tmp_path)
     other = Collection.from_listing(listing, "esc")
     assert list(other.table["split"]) == ["train", "test", "val"]
@@ -430,3 +434,13 @@ def test_a_synthetic_set_is_made_on_the_spot() -> None:
     assert found.name.startswith("synthetic:tones")
     assert Collection.open("synthetic:tones?clips=30").fingerprint() == found.fingerprint()
     assert Collection.open("synthetic:tones?clips=30&seed=1").fingerprint() != found.fingerprint()
+
+
+def test_paths_of_a_side_may_be_absolute(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
+    elsewhere = write_sound(tmp_path / "elsewhere" / "a.wav")
+    inside = write_sound(tmp_path / "set" / "train" / "b.wav")
+    test = write_sound(tmp_path / "set" / "test" / "c.wav")
+    write_table(tmp_path / "set/train/metadata.csv", "file_name,label", f"{elsewhere},x", "b.wav,y")
+    write_table(tmp_path / "set/test/metadata.csv", "file_name,label", "c.wav,x")
+    found = Collection.open(tmp_path / "set")
+    assert set(found.table["path"]) == {str(elsewhere), str(inside), str(test)}

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearfield.core.nouns import Draw, Vectors
+from nearfield.core.nouns import Beside, Draw, Vectors
 from nearfield.data.loading import Loader
 from nearfield.data.signals import ArraySignals, PhotographSignals
 
@@ -166,3 +167,28 @@ class Meeting(ArraySignals):
 def test_several_threads_cut_at_the_same_time() -> None:
     signals = Meeting(clips().arrays, RATE, (2,))
     assert len(list(Loader(signals, [draw([0], [0.0])] * 9, 5, workers=3))) == 9
+
+
+def test_windows_beside_each_other_add_up_at_the_level_asked_for() -> None:
+    chance = np.random.default_rng(0)
+    waves = [
+        chance.normal(size=(2, length)).astype(np.float32) * level for length, level in ((40, 1), (60, 9))
+    ]
+    waves.append(np.zeros((2, 30), np.float32))
+    signals = ArraySignals.of(waves, RATE)
+    plain = draw([0, 1, 0, 2, 1], [0.5, 2.0, 1.0, 0.0, 9.9])
+    beside = Beside(
+        np.array([1, 0, -1, 1, 2]), np.array([3.0, 0.2, 0.0, 1.0, 0.0]), np.array([6.0, -3, 0, 0, 0])
+    )
+    (alone,) = Loader(signals, [plain], 20)
+    (other,) = Loader(signals, [draw([1, 0, 0, 1, 2], beside.starts.tolist())], 20)
+    (both,) = Loader(signals, [replace(plain, beside=beside)], 20)
+    added = (both.signal - alone.signal).numpy()
+    own, theirs = alone.signal.numpy(), other.signal.numpy()
+    for item, decibels in ((0, 6.0), (1, -3.0)):
+        found = 10 * np.log10((own[item] ** 2).mean() / (added[item] ** 2).mean())
+        assert found == pytest.approx(decibels, abs=1e-3)
+        assert np.corrcoef(added[item].ravel(), theirs[item].ravel())[0, 1] == pytest.approx(1, abs=1e-5)
+    np.testing.assert_array_equal(added[2], 0)
+    np.testing.assert_allclose(both.signal.numpy()[3], theirs[3])  # under silence the other is as it is
+    np.testing.assert_array_equal(added[4], 0)

@@ -301,6 +301,13 @@ def test_lists_that_are_not_what_they_should_be(made: Path, write_table: Write) 
     )
     write_table(made / "val_gt.tsv", "9\tnone")
     assert "line 1: there must be 3 numbers in brackets" in error_of(made, "?split=gt")
+    for cell in ('[0.0, "1", 0.0]', "[0.0, null, 0.0]", "[0.0, [1], 0.0]"):
+        write_table(made / "val_gt.tsv", f"9\t{cell}")
+        assert "line 1: there must be 3 numbers in brackets" in error_of(made, "?split=gt")
+    for side in ("train", "val", "test"):
+        (made / f"{side}_gt.tsv").write_text("\n")
+    assert error_of(made, "?split=gt") == "{}: the published lists name no clip. Copy them again."
+    write_lists(made, write_table)
     write_table(made / "val_gt.tsv", "10\t[0.0, 1.0, 0.0]", "2\t[0.0, 1.0, 0.0]")
     for split in ("gt", "cleaned"):
         assert error_of(made, f"?split={split}") == (

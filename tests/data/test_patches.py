@@ -124,6 +124,7 @@ def test_only_the_sides_named_are_mended(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("id,what,value\na,label,dog\n", "there is no column 'column'"),
+        ("id,what,value\n", "there is no column 'column'"),
         (f"{HEAD}\na,lable,dog,wolf,accepted\n", "row 2: column is one of label, tags, use. Given: 'lable'"),
         (f"{HEAD}\na,label,dog,wolf,yes\n", "row 2: decision is one of accepted, rejected. Given: 'yes'"),
         (f"{HEAD}\na,use,yes,drop,accepted\n", "row 2: after is one of yes, no. Given: 'drop'"),

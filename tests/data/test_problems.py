@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from nearfield.core.errors import DataError
 from nearfield.data.collection import Collection
 from nearfield.data.problems import Report, inspect
 from nearfield.data.settings import DataSettings
@@ -132,9 +133,9 @@ def test_every_planted_fault_is_found_and_nothing_else(tmp_path: Path) -> None:
         assert own == [text], name
     assert sorted(found) == ["labels.csv", "set"]
     assert found["set"] == [
-        "the clips have several rates: 8000 Hz (16), 7001 Hz (1). "
+        "the clips have several rates: 8000 Hz (15), 7001 Hz (1). "
         "All are brought to data.sample_rate; set it to the lowest, or the highs tell who recorded.",
-        "the clips have several numbers of channels: 1 (15), 2 (1), 9 (1). "
+        "the clips have several numbers of channels: 1 (14), 2 (1), 9 (1). "
         "Take their mean or one that all have (data.channels); `all` is not possible.",
         "there are no test clips, so nothing can be judged. Give some clips the split test.",
     ]
@@ -346,3 +347,30 @@ def test_the_split_of_a_music_folder_is_by_song_and_kept(tmp_path: Path, write_s
     sides = dict(zip(later.table["id"], later.table["split"], strict=True))
     assert sides.pop("Techno/new.wav") == ""
     assert sides == dict(zip(found.table["id"], found.table["split"], strict=True))
+
+
+def test_a_number_missing_beside_a_clip_is_told_as_training_would_tell_it(tmp_path: Path) -> None:
+    samples = noise("beside", 2.0)
+    samples[100] = np.nan
+    soundfile.write(tmp_path / "bad.wav", samples, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "good.wav", noise("good", 2.0), 16000, subtype="FLOAT")
+    (tmp_path / "t.csv").write_text("path,start,seconds\nbad.wav,1,1\ngood.wav,0,0.5\ngood.wav,0.5,0.5\n")
+    collection = Collection.open(tmp_path / "t.csv")
+    report = inspect(collection)
+    (left_out,) = [str(problem) for problem in report.problems if problem.severity == "left out"]
+    assert left_out == (
+        f"{collection.table['id'].iloc[0]} (row 2): 1 samples of its file, outside the clip, are not "
+        "numbers. Export the sound again, or cut the clip out into a file of its own."
+    )
+    assert (report.clips["all"], report.rates) == (2, {"16000": 2})  # what is left out is not counted either
+    with pytest.raises(DataError, match=r"bad\.wav: some samples after 0\.0 s are not numbers"):
+        Store(tmp_path / "cache").open(collection, DataSettings())
+
+
+def test_a_clip_of_no_given_length_is_heard_to_its_end(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.concatenate([noise("a", 1.0), np.zeros((RATE, 1))]), RATE)
+    rows = pd.DataFrame({"id": ["whole", "rest"], "path": str(tmp_path / "a.wav"), "start": [0.0, 1.0]})
+    report = inspect(Collection.from_rows(rows.assign(seconds=0.0, split="train")))
+    assert [(problem.path, problem.kind) for problem in report.problems if problem.path != "rows"] == [
+        ("rest", "silent")
+    ]

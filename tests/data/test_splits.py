@@ -183,7 +183,7 @@ def test_a_split_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     path.write_text("id,split\na,train\n")
     with pytest.raises(DataError) as error:
         read_split_file(path)
-    assert str(error.value) == f"{path}: this is no split file. One is written by Collection.save_split."
+    assert str(error.value) == f"{path}: this is no split file. Give one that Collection.save_split wrote."
     with pytest.raises(DataError) as error:
         read_split_file(tmp_path / "gone.csv")
     assert str(error.value).startswith(f"{tmp_path / 'gone.csv'}: the split cannot be read (")

@@ -194,6 +194,9 @@ def test_a_pack_without_its_index_or_cut_short_is_as_if_not_there(tmp_path: Path
     assert packs.places() == {}
     pack.write_bytes(whole_pack)
     assert packs.places() == places
+    for other in ("[1, 2]", '{"a": 3}', '{"a": ["x", 2]}', '{"a": [0, null]}', "null", '{"a": []}'):
+        pack.with_suffix(".json").write_text(other)
+        assert packs.places() == {}, other
     pack.with_suffix(".json").unlink()
     assert packs.places() == {}
 

@@ -19,6 +19,7 @@ def test_every_form_gives_the_same_rows(tmp_path: Path, write_table: Write) -> N
         write_table(tmp_path / "c.csv", "path,label", 'a.wav,"dog, wet"', "b.wav,Hund"),
         write_table(tmp_path / "s.csv", "path;label", "a.wav;dog, wet", "b.wav;Hund"),
         write_table(tmp_path / "t.tsv", "path\tlabel", "a.wav\tdog, wet", "b.wav\tHund"),
+        write_table(tmp_path / "misnamed.tsv", "path,label", 'a.wav,"dog, wet"', "b.wav,Hund"),
         write_table(tmp_path / "j.jsonl", *map(json.dumps, rows)),
     ]
     marked = tmp_path / "marked.csv"
@@ -97,3 +98,8 @@ def test_broken_tables(tmp_path: Path, name: str, content: bytes, text: str | No
         assert str(error.value).endswith("). Write it again.")
     else:
         assert str(error.value) == f"{path}: {text}"
+
+
+def test_names_of_columns_in_tsv_may_hold_commas(tmp_path: Path, write_table: Write) -> None:
+    path = write_table(tmp_path / "t.tsv", "path\tlabel (a, b, or c)", "a.wav\tb")
+    assert read_table(path).table.to_dict("records") == [{"path": "a.wav", "label (a, b, or c)": "b"}]

@@ -12,6 +12,8 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.core.nouns import Vectors
 from nearfield.data.audio import Waves, decode, mix, resample
 from nearfield.data.collection import Collection
+from nearfield.data.faults import Fault
+from nearfield.data.probing import channel_counts
 from nearfield.data.settings import Channels, Columns, DataSettings
 from nearfield.data.signals import Signals
 from nearfield.data.store import Store
@@ -210,3 +212,8 @@ def test_every_way_trains(tmp_path: Path, channels: Channels, rows: int, lead: i
     vectors = Run.load(tmp_path / "run").encode([tmp_path / "set/a/0.wav"])
     assert np.isfinite(vectors).all()
     assert vectors.shape == (1, 8)
+
+
+def test_a_file_that_is_gone_is_told_by_its_path(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match=r"gone\.wav: there is no such file"):
+        channel_counts([str(tmp_path / "gone.wav")])

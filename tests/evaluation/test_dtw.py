@@ -86,3 +86,13 @@ def test_what_cannot_be_warped_is_refused() -> None:
     for other in (np.zeros((2, 4)), np.zeros((3, 0)), np.zeros(3)):
         with pytest.raises(RequestError, match="with as many numbers are wanted"):
             warp(frames, other)
+
+
+def test_a_frame_of_silence_has_no_direction() -> None:
+    first, second = np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([[0.0, 2.0, -1.0], [0.0, 4.0, -2.0]])
+    expected = [[1, 0, 2], [0, 1, 1]]
+    np.testing.assert_allclose(frame_distances(first, second, "cosine"), expected, atol=1e-12)
+    assert similarity(first, first, "cosine") == pytest.approx(1)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(RequestError, match="NaN or infinite"):
+            warp(first, np.where(second == 0, bad, second), "l1")

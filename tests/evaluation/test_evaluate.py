@@ -317,3 +317,13 @@ def test_refuses_what_cannot_be_scored() -> None:
     vectors[7] = np.inf
     with pytest.raises(WorkError, match="1 of 180 vectors are not finite, the first in row 7"):
         evaluate(vectors, facts, SPLITS, QUICK)
+
+
+def test_no_clip_of_train_finds_itself_where_train_is_scored() -> None:
+    chance = np.random.default_rng(0).standard_normal((180, 8)).astype(np.float32)  # knows no labels
+    tags = np.random.default_rng(5).random((180, 4)) < 0.3
+    facts = _facts(LABELS, tags, recordings=np.full(180, -1))  # no group keeps a clip from itself
+    found = evaluate(chance, facts, SPLITS, QUICK.model_copy(update={"split": "train"})).metrics
+    first = [name for name in found if name.startswith("retrieval") and name.endswith("recall_at_1")]
+    assert len(first) >= 3
+    assert all(found[name] < 0.8 for name in first), {name: found[name] for name in first}

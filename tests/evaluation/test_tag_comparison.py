@@ -101,3 +101,9 @@ def test_holm_equals_its_definition(values: list[float]) -> None:
         worst = max((len(values) - before) * values[order[before]] for before in range(place + 1))
         assert held[at] == pytest.approx(min(1, worst))
     assert (held >= np.array(values) - 1e-15).all()
+
+
+def test_no_draws_are_refused_in_words() -> None:
+    tags, scores, groups = _world(count=40)
+    with pytest.raises(RequestError, match="draws: an interval needs one draw at least"):
+        compare_taggers(tags, scores, scores, NAMES, groups, draws=0)

@@ -302,6 +302,8 @@ def test_blocks_and_half_precision(
         ({"kind": "hard", "distance": "euclidean"}, {"kind": "circle"}, Gap(None, 0.0, "euclidean")),
         ({"kind": "semihard"}, {"kind": "TripletMarginLoss"}, Gap(0.0, 0.05, "euclidean")),
         ({"kind": "semihard"}, {"kind": "NCALoss"}, Gap(0.0, 0.2, "squared_euclidean")),
+        ({"kind": "semihard"}, {"kind": "ArcFaceLoss", "margin": 28.6}, Gap(0.0, 0.2, "cosine")),
+        ({"kind": "semihard"}, {"kind": "TripletMarginLoss", "margin": 0.3}, Gap(0.0, 0.3, "euclidean")),
         ({"kind": "all"}, {"kind": "triplet"}, None),
     ],
 )
@@ -336,6 +338,10 @@ def test_mining_triplets_twice_is_refused() -> None:
         (
             {"kind": "batch_easy_hard", "alike": "all"},
             "miner: semihard compares with one item, and all keeps many. Take easy or hard for one.",
+        ),
+        (
+            {"kind": "distance_weighted", "cutoff": 1.4},
+            "miner: cutoff must be smaller than farthest, or nothing is ever drawn. Given: 1.4 and 1.4.",
         ),
     ],
 )

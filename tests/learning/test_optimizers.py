@@ -7,7 +7,19 @@ import pytest
 import torch
 from torch import nn
 
-from nearfield.learning.optimizers import SGD, Adam, AdamW, Cosine, Plateau, PlateauState, Steps, set_rate
+from nearfield.core.errors import RequestError
+from nearfield.core.settings import make
+from nearfield.learning.optimizers import (
+    SGD,
+    Adam,
+    AdamW,
+    Cosine,
+    OptimizerSettings,
+    Plateau,
+    PlateauState,
+    Steps,
+    set_rate,
+)
 
 
 def test_the_staircase_drops_when_it_should() -> None:
@@ -89,3 +101,10 @@ def test_a_plateau_that_has_ended_is_known_to_have_after_a_restart() -> None:
     assert [one.see(0.5), one.see(0.4)] == [True, False]
     other.restore(one.state())
     assert other.has_ended
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+@pytest.mark.parametrize("betas", [(1.0, 0.999), (0.9, 1.5), (-0.1, 0.999)])
+def test_decays_that_torch_would_refuse_are_named_by_their_key(kind: str, betas: tuple[float, float]) -> None:
+    with pytest.raises(RequestError, match=r"optimizer: betas\[[01]\]: input should be"):
+        make(OptimizerSettings, "optimizer", {"kind": kind, "betas": betas})

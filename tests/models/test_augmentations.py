@@ -267,6 +267,44 @@ def test_mix_meets_every_partner() -> None:
     assert set(few.tolist()) == {0, 1, 2, 3}
 
 
+def shuffle_mixed(labels: list[int], pieces: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Items of 13 samples, no two alike, in two channels, and what becomes of them."""
+    signal = (torch.arange(len(labels) * 26.0) ** 2).view(len(labels), 2, 13)
+    bender = augmentation(kind="shuffle_mix", pieces=pieces)
+    drawn = bender.draw(signal.shape, chance(seed), torch.tensor(labels))
+    return signal, bender.apply(signal, drawn)
+
+
+@given(seed=st.integers(0, 1000), pieces=st.integers(1, 13))
+@settings(max_examples=40, deadline=None)
+def test_shuffle_mix_is_half_of_each_of_two_of_one_label_piece_by_piece(seed: int, pieces: int) -> None:
+    labels = [0, 1, 0, 1, 0, -1, -1, 2]
+    signal, mixed = shuffle_mixed(labels, pieces, seed)
+    length = 13 // pieces
+    for item, label in enumerate(labels):
+        kin = [other for other, own in enumerate(labels) if own == label >= 0 and other != item] or [item]
+        places = [range(i * length, (i + 1) * length) for i in range(pieces)]
+        for place in places:
+            reachable = {
+                tuple(((signal[item][:, list(own)] + signal[other][:, list(theirs)]) / 2).flatten().tolist())
+                for other in kin
+                for own, theirs in itertools.product(places, places)
+            }
+            assert tuple(mixed[item][:, list(place)].flatten().tolist()) in reachable
+        total = mixed[item].sum()  # every piece of both is there once
+        assert any(torch.isclose(total, (signal[item] + signal[other]).sum() / 2) for other in kin)
+
+
+def test_shuffle_mix_meets_every_order_and_every_partner_and_needs_labels_to_mix() -> None:
+    labels = [0, 0, 0, 1]
+    found = [shuffle_mixed(labels, 2, seed)[1] for seed in range(80)]
+    assert len({tuple(each[3].flatten().tolist()) for each in found}) == 2  # alone: two orders of two pieces
+    assert len({tuple(each[0].flatten().tolist()) for each in found}) == 2 * 2 * 2  # with two partners
+    signal = signals("wave")
+    alone = drawn_and_bent(augmentation(kind="shuffle_mix", pieces=4), signal)[1]
+    torch.testing.assert_close(alone.sort(-1).values, signal.sort(-1).values)
+
+
 def tone(hertz: float) -> Tensor:
     return torch.sin(2 * math.pi * hertz * torch.arange(RATE) / RATE).view(1, 1, -1) * 0.5
 
@@ -363,6 +401,56 @@ def test_colour_adds_a_smooth_curve_that_clip_band_does_not_hear() -> None:
     torch.testing.assert_close(centred(bent), centred(signal), atol=1e-5, rtol=1e-5)
 
 
+def test_resized_crop_of_the_whole_changes_nothing() -> None:
+    signal = signals("picture")
+    bender = augmentation(kind="resized_crop", bands=(1.0, 1.0), frames=(1.0, 1.0))
+    torch.testing.assert_close(drawn_and_bent(bender, signal)[1], signal, atol=1e-5, rtol=0)
+
+
+def test_resized_crop_is_scipys() -> None:
+    signal = signals("picture")
+    bender = augmentation(kind="resized_crop", bands=(0.5, 2.0), frames=(0.7, 1.1))
+    drawn, bent = drawn_and_bent(bender, signal)
+    for item in range(len(signal)):
+        size = np.array([float(drawn["bands"][item]), float(drawn["frames"][item])])
+        shift = np.array([10 * float(drawn["bands_middle"][item]), 25 * float(drawn["frames_middle"][item])])
+        middle = np.array([9.5, 24.5])
+        expected = scipy.ndimage.affine_transform(
+            signal[item, 1].numpy(), size, middle + shift - size * middle, order=1, mode="nearest"
+        )
+        np.testing.assert_allclose(bent[item, 1], expected, atol=1e-4)
+
+
+def test_resized_crop_lies_in_the_picture_or_the_picture_in_it() -> None:
+    bender = augmentation(kind="resized_crop", bands=(0.5, 2.0), frames=(0.25, 0.5))
+    drawn = bender.draw(torch.Size((5000, 1, 4, 4)), chance())
+    for name, (least, most) in {"bands": (0.5, 2.0), "frames": (0.25, 0.5)}.items():
+        size, middle = drawn[name], drawn[f"{name}_middle"]
+        assert float(size.min()) == pytest.approx(least, rel=0.01)
+        assert float(size.max()) == pytest.approx(most, rel=0.01)
+        assert float(size.log().mean()) == pytest.approx(math.log(least * most) / 2, abs=0.03)
+        low, high = middle - size, middle + size  # edges, in halves of a side from the middle
+        inside = (low >= -1 - 1e-6) & (high <= 1 + 1e-6)
+        around = (low <= -1 + 1e-6) & (high >= 1 - 1e-6)
+        assert bool(torch.where(size < 1, inside, around).all())
+
+
+def test_cut_short_is_a_short_clip_in_its_window() -> None:
+    """What the feature makes of a wave with zeros behind it, where no frame straddles the end."""
+    wave = signals("wave")
+    feature = LogMelSettings(window_ms=10, floor=1e-3).build(RATE, 2)
+    picture = feature(wave)
+    drawn, bent = drawn_and_bent(
+        augmentation(kind="cut_short", silence=math.log(1e-3), least_share=0.2), picture
+    )
+    assert int(drawn["frames"].min()) >= picture.shape[3] // 5
+    assert len(set(drawn["frames"].tolist())) > 3
+    for item, frames in enumerate(drawn["frames"].tolist()):
+        short = wave[item : item + 1].clone()
+        short[..., frames * 160 :] = 0
+        torch.testing.assert_close(bent[item], feature(short)[0], atol=1e-4, rtol=1e-4)
+
+
 def test_affine_by_nothing_changes_nothing() -> None:
     signal = signals("picture")
     given = {"kind": "affine", "max_degrees": 0.0, "max_shift": 0.0, "max_scale": 0.0}
@@ -428,3 +516,13 @@ def test_what_makes_no_sense_is_refused(given: dict[str, Any], text: str) -> Non
     with pytest.raises(RequestError) as caught:
         augmentation(**given)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [("gain", "decibels"), ("noise", "ratio_db"), ("mix", "under_db"), ("noise_floor", "depth_db")],
+)
+def test_levels_beyond_what_float32_holds_are_refused(kind: str, key: str) -> None:
+    augmentation(kind=kind, **{key: (0, 120)})
+    with pytest.raises(RequestError, match="less than or equal to 120"):
+        augmentation(kind=kind, **{key: (0, 4000)})

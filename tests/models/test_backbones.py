@@ -160,6 +160,28 @@ def test_residual_networks_have_the_published_numbers(kind: str) -> None:
     assert module(torch.empty(2, 3, 64, 98, device="meta")).shape == (2, width, 2, 4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["resnet34", "resnet101", "resnet152"])
+def test_a_deep_residual_network_takes_a_step_downhill(kind: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = ResNet(*parts(kind), channels=1)
+        pictures = torch.randn(8, 1, 64, 64)
+    optimizer = torch.optim.SGD(module.parameters(), lr=1e-6)
+    losses = []
+    for _ in range(2):
+        loss = module(pictures).square().mean()
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[1] < losses[0]
+    for name, weight in module.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.isfinite().all(), name
+        assert weight.grad.any(), name
+
+
 def parts(kind: str) -> tuple[Any, Any]:
     settings = kinds(BackboneSettings)[kind]
     return settings.block, settings.depths  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """The embedder: its parts in their order, unit length at any precision, freezing, the table of its layers."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -17,6 +17,8 @@ from nearfield.models.backbones.small_convnet import SmallConvnetSettings
 from nearfield.models.embedder import Embedder, EmbeddingSettings, assemble, unit_length
 from nearfield.models.features import FeatureSettings
 from nearfield.models.normalisation import NormalisationSettings
+from nearfield.models.pooling import Pooling
+from nearfield.models.whitening import Whitening
 
 
 class Frames(nn.Module):
@@ -103,7 +105,7 @@ def test_other_sizes_are_refused(size: int) -> None:
         EmbeddingSettings(size=size)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "mean_max", "gem", "last", "flatten"])
+@pytest.mark.parametrize("pooling", get_args(Pooling))
 @pytest.mark.parametrize("kind", ["small_convnet", "gru", "dense"])
 def test_any_pooling_on_any_backbone(pooling: str, kind: str) -> None:
     model = embedder({"kind": kind}, pooling=pooling)
@@ -141,6 +143,50 @@ class TestNoLastLayer:
         torch.autograd.backward(tags(model(waves())).sum())
         assert tags.weight.grad is not None
         assert not [name for name, weight in model.named_parameters() if weight.requires_grad]
+
+
+class TestReading:
+    """What a finished space gives may lie before the last layer."""
+
+    def test_the_loss_sees_the_last_layer_and_the_reader_what_is_before_it(self) -> None:
+        model, usual = embedder(read="pooled"), embedder()
+        model.load_state_dict(usual.state_dict())
+        assert torch.allclose(model.train()(waves()), usual.train()(waves()))
+        model.load_state_dict(usual.state_dict())
+        picture = model.eval().normalisation(model.feature(waves()))
+        wanted = F.normalize(model.backbone(picture).mean((2, 3)), dim=1)
+        assert torch.allclose(model(waves()), wanted, atol=1e-6)
+        assert (model.size, model.taught_size) == (64, 16)
+        assert (usual.size, usual.taught_size) == (16, 16)
+
+    @pytest.mark.parametrize("read", ["last", "pooled"])
+    @pytest.mark.parametrize("normalise", [True, False])
+    def test_whitened_after_training_and_not_while_training(self, read: str, normalise: bool) -> None:
+        given: dict[str, Any] = {"read": read, "normalise": normalise}
+        plain, model = embedder(**given), embedder(**given, whiten=0.5)
+        model.load_state_dict(plain.state_dict(), strict=False)
+        pictures = [model.feature(waves()), model.feature(2 * waves(clips=9))]
+        training = [network.train()(waves()) for network in (plain, model)]
+        assert torch.equal(*training)
+        model.fit_whitening(pictures)
+        assert model.training
+        whitening, rows = Whitening(model.size, 0.5), torch.cat([plain.eval()(each) for each in pictures])
+        whitening.fit(rows)
+        wanted = whitening(rows)
+        found = torch.cat([model.eval()(each) for each in pictures])
+        assert torch.allclose(found, F.normalize(wanted, dim=1) if normalise else wanted, atol=1e-4)
+        assert not torch.allclose(found, rows, atol=0.01)
+        assert torch.allclose(model.reader()(waves()), model(waves()), atol=1e-4)
+
+    def test_without_it_nothing_is_fitted_or_stored(self) -> None:
+        model = embedder()
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        model.fit_whitening([model.feature(waves())])
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+        assert embedder(whiten=0.5).state_dict().keys() - before.keys() == {
+            "whitening.mean",
+            "whitening.turn",
+        }
 
 
 def test_lengths_are_free_without_normalisation() -> None:

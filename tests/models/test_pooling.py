@@ -19,6 +19,8 @@ def test_against_numpy() -> None:
         "max": map.max((2, 3)),
         "mean_max": np.concatenate([map.mean((2, 3)), map.mean(2).max(2)], 1),
         "gem": (positive**3).mean((2, 3)) ** (1 / 3),
+        "bands": map.mean(3).reshape(3, 20),
+        "bands_max": np.concatenate([map.mean(3).reshape(3, 20), map.max(3).reshape(3, 20)], 1),
         "last": map[:, :, :, -1].reshape(3, 20),
         "flatten": map.reshape(3, 120),
     }
@@ -28,13 +30,13 @@ def test_against_numpy() -> None:
         np.testing.assert_allclose(found, values, rtol=1e-5, atol=1e-6, err_msg=kind)
 
 
-@pytest.mark.parametrize("kind", ["mean", "max", "mean_max", "gem", "last", "flatten"])
+@pytest.mark.parametrize("kind", get_args(Pooling))
 def test_takes_maps_sequences_and_vectors(kind: Pooling) -> None:
     for map in (MAP, MAP[:, :, 0], MAP[:, :, 0, 0]):
         found = pooling(kind)(map)
         assert found.ndim == 2
         assert len(found) == 3
-    if kind not in ("mean_max", "gem"):
+    if kind not in ("mean_max", "bands_max", "gem"):
         assert torch.equal(pooling(kind)(MAP[:, :, 0, 0]), MAP[:, :, 0, 0])
 
 
@@ -44,6 +46,14 @@ def test_order_and_layout_of_places_do_not_matter(kind: Pooling) -> None:
     shuffled = MAP[:, :, [2, 0, 3, 1]][..., [5, 1, 0, 2, 4, 3]]
     assert torch.allclose(pool(MAP), pool(shuffled), atol=1e-6)
     assert torch.allclose(pool(MAP), pool(MAP.contiguous(memory_format=torch.channels_last)), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["bands", "bands_max"])
+def test_bands_stay_apart_and_frames_do_not(kind: Pooling) -> None:
+    pool = pooling(kind)
+    assert torch.allclose(pool(MAP), pool(MAP[..., [5, 1, 0, 2, 4, 3]]), atol=1e-6)
+    assert torch.allclose(pool(MAP), pool(MAP.contiguous(memory_format=torch.channels_last)), atol=1e-6)
+    assert not torch.allclose(pool(MAP), pool(MAP[:, :, [2, 0, 3, 1]]), atol=0.1)
 
 
 def test_generalised_mean_goes_from_mean_to_maximum() -> None:

@@ -5,16 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 from PIL import Image
 from scipy.spatial.distance import cosine, pdist
-from sklearn.metrics import f1_score, normalized_mutual_info_score
+from sklearn.metrics import confusion_matrix, f1_score, normalized_mutual_info_score
 
 from nearfield.core.errors import DataError, RequestError
+from nearfield.evaluation.classification import Confusion
+from nearfield.evaluation.probes import Labelled, fit_label_probe
+from nearfield.runs.clips import read_clips
 from nearfield.runs.explain import Explanation, explain
 from nearfield.runs.explain_drawing import draw
 from nearfield.runs.explain_examples import neighbourhoods, tile
+from nearfield.runs.explain_figures import confusion_figure, draw_confusion
 from nearfield.runs.explain_material import Material
 from nearfield.runs.folder import Folder
 from nearfield.runs.judge import judge
@@ -100,6 +105,28 @@ def test_centroids_and_counts(found: Explanation, material: Material) -> None:
     assert any(note.startswith("position") for note in found.notes)
 
 
+def test_the_confusion_is_scikit_learns_and_drawn_with_its_numbers(
+    found: Explanation, run: Run, tmp_path: Path
+) -> None:
+    clips = read_clips(run.folder.clips)
+    clips = clips[clips["predicted"] != ""]
+    assert found.confusion is not None
+    expected = confusion_matrix(clips["label"], clips["predicted"], labels=list(found.confusion.names))
+    assert found.confusion.counts.tolist() == expected.tolist()
+    planted = Confusion(("cat", "dog", "rain"), np.array([[7, 2, 0], [0, 30, 1], [0, 0, 5]]))
+    figure = confusion_figure(planted)
+    axes = figure.axes[0]
+    assert {(text.get_text(), *text.get_position()) for text in axes.texts} == {
+        ("7", 0.5, 0.5), ("2", 1.5, 0.5), ("30", 1.5, 1.5), ("1", 2.5, 1.5), ("5", 2.5, 2.5)
+    }  # fmt: skip
+    for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [tick.get_text() for tick in ticks] == ["cat", "dog", "rain"]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("what it is", "predicted")
+    assert "93% of 45 clips right" in axes.get_title(loc="left")
+    draw_confusion(tmp_path / "confusion.png", planted)
+    assert (tmp_path / "confusion.png").stat().st_size > 1000
+
+
 def test_a_cluster_of_silence_is_found(run: Run, tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     waves = {f"t{n}.wav": tone(1100.0, 0.5, n) for n in range(8)}
@@ -183,8 +210,6 @@ def test_known_nodes_and_microphones(run: Run, tones: Path, tmp_path: Path) -> N
     assert found.nuisance[0].chance == pytest.approx(0.5, abs=0.02)
     assert found.challenge is not None
     assert found.challenge.clips == {"unknown": 4, "known": 12, "all": 16}
-    from nearfield.evaluation.probes import Labelled, fit_label_probe
-
     facts, train = material.bench.facts, material.splits["train"]
     probe = fit_label_probe(Labelled(material.vectors[train], facts.labels[train]), None)
     told = probe.predict(material.vectors[material.rows])
@@ -193,6 +218,42 @@ def test_known_nodes_and_microphones(run: Run, tones: Path, tmp_path: Path) -> N
         labels = facts.labels[material.rows][of]
         expected = 100 * f1_score(labels, told[of], average="macro")
         assert getattr(found.challenge.ours, column) == pytest.approx(expected)
+
+
+def test_clips_that_only_judge_are_read_by_what_the_runs_own_teach(
+    run: Run, tones: Path, tmp_path: Path
+) -> None:
+    """As the evaluation set of a challenge, in its own layout: all of it is test."""
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "evaluation_setup").mkdir()
+    lines = []
+    for number in range(8):
+        label, node = "abcd"[number % 4], (1, 5)[number // 4]
+        name = f"audio/EvalNode{node}_ex{number}_1.wav"
+        soundfile.write(
+            tmp_path / name, tone({"a": 200, "b": 500, "c": 1100, "d": 2300}[label], 10, number), RATE
+        )
+        lines.append(f"{name}\t{label}\tex{number}")
+    (tmp_path / "evaluation_setup" / "evaluate.txt").write_text("\n".join(lines) + "\n")
+    material = Material.open(run, f"dcase2018_task5:{tmp_path}?part=evaluation")
+    found = explain(material, most_clusters=3)
+    assert found.challenge is not None
+    assert found.challenge.clips == {"unknown": 4, "known": 4, "all": 8}
+    assert found.challenge.ours.reading == "supervised"
+    assert any("own train clips taught the reader" in note for note in found.notes)
+    own = pq.read_table(run.folder.vectors).to_pandas()
+    sides = {side: own[own["split"] == side] for side in ("train", "val")}
+    taught = [
+        Labelled(np.stack(list(rows["vector"])), rows["label"].map("abcd".index).to_numpy(np.int64))
+        for rows in sides.values()
+    ]
+    labels = material.collection.table["label"].map("abcd".index).to_numpy()
+    told = fit_label_probe(taught[0], taught[1]).predict(material.vectors)
+    for column, part in (("known", slice(0, 4)), ("unknown", slice(4, 8))):
+        expected = 100 * f1_score(labels[part], told[part], average="macro")
+        assert getattr(found.challenge.ours, column) == pytest.approx(expected)
+    assert found.confusion is not None
+    assert np.trace(found.confusion.counts) == (labels == told).sum() >= 6
 
 
 def test_neighbours_after_learning_are_the_nearest_of_other_groups(material: Material) -> None:
@@ -228,7 +289,11 @@ def test_figures_are_written_and_clips_can_be_named(
     clip = str(material.collection.table["id"].iloc[material.rows[1]])
     paths = draw(found, material, tmp_path / "figures", clip)
     names = {path.name for path in paths}
-    assert names == {"clusters.png", "classes.png", "centroids.png", "clip-1.png", "neighbours-1.png"}
+    assert names == {"clusters.png", "classes.png", "centroids.png"} | {
+        "confusion.png",
+        "clip-1.png",
+        "neighbours-1.png",
+    }
     for path in paths:
         with Image.open(path) as image:
             assert image.convert("L").getextrema() != (255, 255)

@@ -17,6 +17,7 @@ from nearfield.core.errors import RequestError
 from nearfield.data.collection import Collection
 from nearfield.runs.api import evaluate, train
 from nearfield.runs.clips import read_clips
+from nearfield.runs.folder import Folder
 from nearfield.runs.judge import _warnings
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
@@ -74,6 +75,48 @@ def test_validations_keep_how_far_apart_the_labels_lie(tones: Path, tmp_path: Pa
     means = {name: np.stack(list(table["vector"][table["label"] == name])).mean(0) for name in ("a", "b")}
     assert last["val/centroids/a_to_b"] == pytest.approx(np.linalg.norm(means["a"] - means["b"]), rel=0.05)
     assert len([name for name in last if name.startswith("val/centroids/")]) == 6
+
+
+def test_val_clips_train_too_where_the_recipe_says_so(tones: Path, tmp_path: Path) -> None:
+    plain = Collection.open(str(tones))
+    recipe = Recipe.of(small(train={"updates": 4}, data={**small()["data"], "val_trains": True}))
+    run = train(recipe, tones, tmp_path / "r", device="cpu")
+    noted = run.folder.environment()["data"]
+    both = len(plain.rows("train")) + len(plain.rows("val"))
+    assert noted["split"] == {"train": both, "val": 0, "test": len(plain.rows("test"))}
+    kept = plain.with_split(run.folder.split)
+    assert kept.split_hash() == noted["split_hash"] != plain.split_hash()
+    assert noted["split_from"].endswith("; val trains too")
+    assert list(kept.rows("test")) == list(plain.rows("test"))
+    on_train = evaluate(run.folder.path, split="train")
+    assert sum(row["support"] for row in on_train["per_class"]) == both
+    validating = recipe.changed({"train.validate_every": 2})
+    with pytest.raises(RequestError, match=r"data.val_trains: .* cannot both train and validate"):
+        train(validating, tones, tmp_path / "other", device="cpu")
+
+
+def test_other_sides_than_test_are_measured_and_leave_the_run_as_it_is(run: Run) -> None:
+    kept = (run.folder.path / "result.json", run.folder.clips, run.folder.vectors)
+    before = [path.read_bytes() for path in kept]
+    assert evaluate(run.folder.path, split="val")["split"] == "val"
+    assert [path.read_bytes() for path in kept] == before
+
+
+def test_a_measuring_cut_short_leaves_no_result_beside_files_that_are_not_its_own(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run.folder.path, copy)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("nearfield.runs.judge.write_clips", killed)
+        evaluate(copy)
+    assert not Folder(copy).is_judged
+    assert evaluate(copy)["metrics"] == run.metrics
+    assert Folder(copy).is_judged
 
 
 def test_the_figure_is_what_scikit_learn_finds_in_the_vectors(run: Run) -> None:

@@ -134,3 +134,36 @@ def test_a_space_judges_clips_that_could_not_have_taught_it(
     found = evaluate(tmp_path / "r", tmp_path / other)["metrics"]
     assert "geometry/effective_rank" in found
     assert not any(name.startswith(("loss/", "opposites/")) for name in found)
+
+
+@pytest.mark.parametrize("size", [8, None], ids=["linear end", "ReLU end"])
+def test_a_dense_encoder_trains_and_beats_the_untrained_one(tmp_path: Path, size: int | None) -> None:
+    """Chirps that rise or fall: alike in mean and deviation, told apart by their course alone."""
+    rng = np.random.default_rng(0)
+    time = np.arange(4000) / 8000
+    for number in range(80):
+        name = "rise" if number % 2 else "fall"
+        way = 1 if name == "rise" else -1
+        course = rng.uniform(1500, 2000) + way * 1200 * (time - 0.25)
+        wave = np.sin(2 * np.pi * np.cumsum(course) / 8000) + 0.3 * rng.standard_normal(len(time))
+        (tmp_path / "d" / name).mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / "d" / name / f"{number}.wav", 0.2 * wave, 8000, subtype="FLOAT")
+    run = train(
+        Recipe.of(
+            small(
+                data={"sample_rate": 8000, "clip_seconds": 0.5},
+                backbone={"kind": "dense", "widths": [16]},
+                embedding={"size": size},
+                sampler={"kind": "balanced", "classes": 2, "per_class": 8},
+                augment=[],
+                train={"updates": 80},
+            )
+        ),
+        tmp_path / "d",
+        tmp_path / "r",
+        device="cpu",
+    )
+    name = "retrieval_from_train/recall_at_1"
+    assert run.metrics[name] >= 0.9
+    assert run.metrics[name] > run.metrics[f"baseline/random_encoder/{name}"] + 0.1
+    assert (run.vectors()[1].min() >= 0) == (size is None)  # the source's encoder ended in a ReLU

@@ -12,9 +12,10 @@ from sklearn.metrics import average_precision_score
 from nearfield.core.errors import RequestError
 from nearfield.data.collection import Collection
 from nearfield.runs.api import train
+from nearfield.runs.folder import Folder
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
-from nearfield.runs.tagging import read_predictions, tag
+from nearfield.runs.tagging import read_predictions, tag, write_predictions
 from tests.runs.conftest import small
 
 TAGGED = {
@@ -54,6 +55,21 @@ def test_what_is_said_of_files_is_the_head_on_the_windows_averaged(tagger: Run, 
         vectors = tagger.encode(windows)
         logits = vectors @ head["tags.weight"].numpy().T + head["tags.bias"].numpy()
         np.testing.assert_allclose(row, (1 / (1 + np.exp(-logits))).mean(0), atol=1e-4)
+
+
+def test_a_tag_may_be_called_as_the_column_of_ids_is(chords: Path, tmp_path: Path) -> None:
+    table = chords.with_name("ids.csv")
+    lines = (chords / "labels.csv").read_text().replace("low", "id").replace("high", "=id").splitlines()
+    table.write_text("\n".join(f"{chords}/{line}" if ".wav" in line else line for line in lines) + "\n")
+    collection = Collection.open(table)
+    facts = collection.facts()
+    assert facts.tag_names == ("=id", "id", "middle", "top")
+    said = np.random.default_rng(0).random((len(collection), 4)).astype(np.float32)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/recipe.yaml").touch()
+    folder = Folder(tmp_path / "run")
+    write_predictions(folder.predictions, list(collection.table["id"]), facts.tag_names, said)
+    np.testing.assert_array_equal(read_predictions(folder.path, collection, facts), said)
 
 
 def test_the_figure_is_that_of_the_predictions_kept(tagger: Run, chords: Path) -> None:

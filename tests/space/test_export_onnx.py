@@ -151,6 +151,7 @@ BACKBONES: list[dict[str, Any]] = [
         "normalise": {"kind": "clip_band", "scale": True},
     },
     {"feature": {"kind": "waveform"}, "normalise": {"kind": "none"}},
+    {"embedding": {"size": 4, "pooling": "bands_max", "read": "pooled", "whiten": 0.5}},
 ]
 
 

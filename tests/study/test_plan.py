@@ -10,6 +10,7 @@ import yaml
 from nearfield.core.errors import RequestError
 from nearfield.runs.recipe import Recipe
 from nearfield.study.budget import budget
+from nearfield.study.estimate import runs_of
 from nearfield.study.plan import Plan
 from nearfield.study.records import Arm
 from nearfield.study.seeds import SeedPlan
@@ -47,7 +48,7 @@ def test_one_factor_gives_one_arm_a_value(tmp_path: Path) -> None:
     ]
     assert (plan.title, plan.reference, plan.varied) == ("A study", "margin-0.3", ("loss.margin",))
     assert plan.held == "60 updates of 16 clips of 1 s each"
-    assert plan.seeds.first() == (0, 1, 2, 3, 4)
+    assert plan.seeds.take(plan.seeds.at_least) == (0, 1, 2, 3, 4)
     recipe = plan.recipe_of("margin-1")
     assert recipe == Recipe.of(
         {**SMALL, "loss": {"margin": 1.0, "kind": "triplet"}, "embedding": {"size": 8}}
@@ -190,14 +191,13 @@ def test_the_looks_rise_by_half_and_end_at_most() -> None:
     assert SeedPlan(3, 3, True).looks() == (3,)
     assert SeedPlan(5, 5, False).looks() == (5,)
     assert SeedPlan(3, 12, True).words() == "3 to 12, until decided"
-    assert SeedPlan(2, 4, True, start=1).first() == (1, 2)
+    assert SeedPlan(2, 4, True, start=1).take(2) == (1, 2)
 
 
-def test_fewer_than_three_seeds_only_describe(tmp_path: Path) -> None:
-    assert Plan.load(study(tmp_path, seeds=2)).describes_only
-    assert Plan.load(study(tmp_path, seeds={"at_least": 2, "at_most": 9})).describes_only
-    assert not Plan.load(study(tmp_path, seeds={"at_most": 9})).describes_only
-    assert not Plan.load(study(tmp_path, seeds=3)).describes_only
+def test_no_look_is_taken_where_nothing_could_be_decided() -> None:
+    assert SeedPlan(1, 6, True).looks() == (3, 5, 6)
+    assert SeedPlan(2, 3, True).looks() == (3,)
+    assert SeedPlan(1, 2, True).looks() == (2,)
 
 
 def test_a_plan_comes_back_from_its_plain_values(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_search_begins_with_the_recipe_as_it_is(tmp_path: Path) -> None:
     plan = Plan.load(study(tmp_path, vary=None, search=search, seeds=3))
     assert [(arm.id, arm.changes) for arm in plan.arms] == [("as-it-is", {})]
     assert plan.varied == ("loss.margin",)
-    assert plan.seeds.first() == (1, 2, 3)  # seed 0 is the search's
+    assert plan.seeds.take(3) == (1, 2, 3)  # seed 0 is the search's
     final = plan.with_arms([*plan.arms, Arm("trial-002", "0.5", {"loss.margin": 0.5})])
     assert final.recipe_of("trial-002").loss.model_dump()["margin"] == 0.5
     assert (final.reference, final.search) == ("as-it-is", plan.search)
@@ -273,6 +273,16 @@ def test_a_search_begins_with_the_recipe_as_it_is(tmp_path: Path) -> None:
 )
 def test_searches_that_cannot_work_are_refused(tmp_path: Path, search: dict[str, Any], said: str) -> None:
     assert said in refusal(tmp_path, vary=None, search=search)
+
+
+def test_the_runs_of_a_plan_are_those_that_it_will_take(tmp_path: Path) -> None:
+    assert runs_of(Plan.load(study(tmp_path, seeds=3))) == (12, 12)  # three arms and the plain spaces
+    before = {"tagger": {"embedding.size": 4}}
+    until = {"at_least": 1, "at_most": 6}
+    assert runs_of(Plan.load(study(tmp_path, seeds=until, before=before))) == (15, 30)
+    search = {"method": "random", "trials": 40, "space": {"loss.margin": {"low": 0.1, "high": 1}}, "final": 2}
+    sought = study(tmp_path, vary=None, search=search, seeds=3)
+    assert runs_of(Plan.load(sought)) == (52, 52)  # 40, then the recipe as it is, two finalists and the rest
 
 
 def test_a_search_needs_validations(tmp_path: Path) -> None:

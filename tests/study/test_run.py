@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import digest
 from nearfield.study.document import facts_from_json
-from nearfield.study.records import StudyFacts
+from nearfield.study.journal import Journal
+from nearfield.study.records import Outcome, StudyFacts, Task
 from nearfield.study.run import Standing, Study
 from tests.study import trainings
 
@@ -143,6 +145,9 @@ def test_what_the_plan_says_otherwise_later_is_a_deviation(
     facts = begin(place, copy, "meaningful=0.2").run()
     assert facts.deviations == ("meaningful: 0.2, planned 0.05.",)
     assert "planned 0.05" in (copy / "study.html").read_text()
+    assert facts.plan_hash == study.plan.hash
+    assert "--set meaningful=0.2 " in facts.command
+    assert Study.existing(copy).report() == facts
 
 
 def test_the_command_that_makes_it_again_has_the_changes_that_made_it(place: Path) -> None:
@@ -198,12 +203,8 @@ class Pretends:
         return self
 
     def run(self, work: Any, tasks: Any, done: Any, watch: Any) -> None:
-        import shutil
-
-        import pandas as pd
 
         from nearfield.study.engines.engine import task_folder
-        from nearfield.study.records import Outcome, Task
 
         whole = self.study.folder.parent / "whole"
         for task in tasks:
@@ -237,10 +238,6 @@ def test_seeds_are_added_until_it_is_decided(
 def test_a_failed_training_stands_in_the_document(
     finished: tuple[Study, StudyFacts, list[Standing]], place: Path
 ) -> None:
-    import shutil
-
-    from nearfield.study.journal import Journal
-    from nearfield.study.records import Outcome, Task
 
     study, _, _ = finished
     copy = place / "failed"
@@ -280,7 +277,7 @@ def test_the_command_line_runs_and_reports(
     result = CliRunner().invoke(app, [*asked, "--dry-run", "--json"])
     assert result.exit_code == 0
     plain = json.loads(result.stdout)
-    assert plain["runs"] == [6]
+    assert plain["runs"] == [9]
     assert 0 < plain["seconds"][0] < 600
 
 
@@ -320,3 +317,126 @@ def test_a_search_reports_its_finalists_with_fresh_seeds(place: Path) -> None:
     again = Study.begin(place / "search.yaml", str(place / "sounds"), place / "searched").run()
     assert again == facts
     assert trained(place / "searched") == before
+
+
+def copied(finished: tuple[Study, StudyFacts, list[Standing]], place: Path, name: str) -> Path:
+    """A copy of the finished study, to be spoilt."""
+    shutil.copytree(finished[0].folder, place / name)
+    return place / name
+
+
+def test_a_run_that_was_measured_on_another_side_is_not_reported(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    copy = copied(finished, place, "other-side")
+    path = copy / "runs/margin-0.3/seed-1/result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"split": "val"}))
+    with pytest.raises(RequestError, match=r"measured on val; a study reports test.*nearfield evaluate"):
+        Study.existing(copy).report()
+
+
+def test_data_that_change_under_a_study_are_refused(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    data = place / "moving"
+    shutil.copytree(place / "sounds", data)
+    begun = Study.begin(place / "study.yaml", str(data), place / "moved", ["seeds=1"])
+    begun.run(Pretends(begun, 0.3))  # type: ignore[arg-type]
+    again = Study.begin(place / "study.yaml", str(data), place / "moved", ["seeds=3"])
+    (data / "a/0.wav").write_bytes((data / "b/0.wav").read_bytes())
+    with pytest.raises(RequestError, match=r"not what the study was begun with.*Bring them back"):
+        again.run(Pretends(again, 0.3))  # type: ignore[arg-type]
+    assert len(Journal(place / "moved/journal.jsonl").outcomes()) == 3
+    (data / "a/0.wav").write_bytes((place / "sounds/a/0.wav").read_bytes())
+    assert len(again.run(Pretends(again, 0.3)).seeds) == 3  # type: ignore[arg-type]
+
+
+def test_data_of_every_arm_are_looked_at_before_anything_is_trained(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    arms = "arms={plain: {}, mended: {data.patch: nowhere.csv}}"
+    begun = begin(place, place / "patched", "vary=null", arms)
+    with pytest.raises(RequestError, match=r"nowhere\.csv"):
+        begun.run(Pretends(begun, 0.3))  # type: ignore[arg-type]
+    assert not Journal(place / "patched/journal.jsonl").outcomes()
+
+
+def test_another_search_or_another_training_before_is_another_study(place: Path) -> None:
+    search = "search={method: random, trials: 4, space: {loss.margin: {low: 0.1, high: %s}}}"
+    asked = ["vary=null", "train.validate_every=4"]
+    begin(place, place / "sought", *asked, search % 0.9)
+    begin(place, place / "sought", *asked, search % 0.9)
+    with pytest.raises(RequestError, match=r"begun with another search: .*high: 0\.8, planned 0\.9"):
+        begin(place, place / "sought", *asked, search % 0.8)
+    begin(place, place / "built-upon", "before={tagger: {embedding.size: 4}}")
+    with pytest.raises(RequestError, match="arm before-tagger was begun with other settings"):
+        begin(place, place / "built-upon", "before={tagger: {embedding.size: 16}}")
+
+
+def test_an_arm_that_was_added_later_keeps_its_settings_too(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    copy = copied(finished, place, "grown")
+    arms = "arms={margin-0.3: {loss.margin: 0.3}, margin-0.6: {loss.margin: 0.6}, new: {loss.margin: %s}}"
+    grown = begin(place, copy, "vary=null", arms % 0.9)
+    with Journal.open(copy / "journal.jsonl") as journal:
+        grown._note_deviations(journal)
+    assert [arm.id for arm in Study.existing(copy).plan.arms] == ["margin-0.3", "margin-0.6", "new"]
+    with pytest.raises(RequestError, match="arm new was begun with other settings"):
+        begin(place, copy, "vary=null", arms % 0.8)
+
+
+def test_too_few_seeds_for_a_verdict_are_not_taken_for_an_answer(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    study = begin(place, place / "one", "seeds={at_least: 1, at_most: 8, until: decided}")
+    facts = study.run(Pretends(study, 0.3))  # type: ignore[arg-type]
+    assert facts.seeds == (0, 1, 2)
+    assert [verdict.word for verdict in facts.conclusion.verdicts] == ["worse", "best"]
+
+
+def test_baselines_that_failed_are_told_and_not_taken_for_others(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    def against(facts: StudyFacts) -> set[str]:
+        return {each.other for each in facts.conclusion.comparisons if each.other.startswith("baseline/")}
+
+    assert "baseline/random_encoder" in against(finished[1])
+    copy = copied(finished, place, "without-baselines")
+    with Journal.open(copy / "journal.jsonl") as journal:
+        for seed in (1, 2):
+            journal.add_outcome(Outcome(Task("baselines", seed), "failed", "the disk was unplugged."))
+    facts = Study.existing(copy).report()
+    assert against(facts) == against(finished[1]) - {"baseline/random_encoder"}
+    assert facts.deviations == tuple(
+        f"The baselines of seed {seed} could not be scored: the disk was unplugged." for seed in (1, 2)
+    )
+
+
+def test_one_run_without_the_judge_takes_its_arm_out_alone(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    copy = copied(finished, place, "unjudged")
+    clips = copy / "runs/margin-0.6/seed-1/clips.parquet"
+    pd.read_parquet(clips).drop(columns="probe/accuracy").to_parquet(clips)
+    facts = Study.existing(copy).report()
+    assert [verdict.reason for verdict in facts.conclusion.verdicts] == [
+        "there is no other arm to compare it with",
+        "1 of 3 trainings have no probe/accuracy",
+    ]
+    assert facts.conclusion.estimates["margin-0.6"].per_seed[1] is None
+
+
+def test_the_first_seeds_of_a_fixed_number_are_said_to_be_the_first(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    begun = begin(place, place / "fixed", "seeds={at_least: 2, at_most: 6, until: null}")
+    (begun.folder / "runs").symlink_to(finished[0].folder / "runs")
+    shutil.copy(finished[0].folder / "journal.jsonl", begun.folder / "journal.jsonl")
+    assert begun.report().deviations == ("3 of 6 planned seeds are finished.",)
+
+
+def test_a_plan_cut_short_by_a_kill_is_written_again(place: Path) -> None:
+    (place / "killed").mkdir()
+    (place / "killed/.plan.json.x1.part").write_text("{")
+    assert begin(place, place / "killed").plan.hash == begin(place, place / "killed").plan.hash

@@ -1,15 +1,26 @@
 """Searches on a function that is known: what is asked, resumption at every point, what is trained again."""
 
 import itertools
+import json
 import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from nearfield.core.errors import RequestError
 from nearfield.runs.recipe import Recipe
+from nearfield.study.arms import AS_IT_IS, label_of
+from nearfield.study.engines.engine import task_folder
+from nearfield.study.exploring import explore as carry_out
+from nearfield.study.plan import Plan
 from nearfield.study.ranges import SearchSettings, resolve
-from nearfield.study.search import Attempt, Search, Told, explore, rungs
+from nearfield.study.records import Arm, Outcome, Task
+from nearfield.study.search import Attempt, Search, Told, rungs
+from nearfield.study.seeds import SeedPlan
 
 RECIPE = Recipe.of({"train": {"updates": 900, "validate_every": 50}})
 SPACE: dict[str, Any] = {
@@ -22,6 +33,44 @@ SPACE: dict[str, Any] = {
 def search(**keys: Any) -> Search:
     settings = SearchSettings.model_validate({"method": "tpe", "trials": 24, "space": SPACE} | keys)
     return Search(resolve(settings, RECIPE, "study"), RECIPE)
+
+
+def explore(one: Search, score_of: Callable[[Attempt], float | None]) -> list[Told]:
+    """The whole search, as a study carries it out, with trainings that leave nothing but their score."""
+    place = dict.fromkeys(("title", "question", "held", "reduced"), "")
+    plain = Arm(AS_IT_IS, AS_IT_IS, {})
+    plan = Plan(
+        **place,
+        recipe=RECIPE,
+        arms=(plain,),
+        reference=plain.id,
+        seeds=SeedPlan(3, 3, False, start=1),
+        judge="probe/macro_f1",
+        measures=(),
+        meaningful=0.01,
+        varied=tuple(one.settings.space),
+        hold=None,
+        source=None,
+        search=one.settings,
+        maps=(),
+        allow_impossible=True,
+    )
+    outcomes: dict[Task, Outcome] = {}
+    with TemporaryDirectory() as folder:
+
+        def train(asked: Plan, tasks: Sequence[Task]) -> None:
+            for task in tasks:
+                changes = dict(asked.arm(task.arm).changes)
+                updates = changes.pop("train.updates", one.updates)
+                trial = int(task.arm.split("-")[1])
+                found = score_of(Attempt(trial, changes, updates))
+                outcomes[task] = Outcome(task, "done" if found is not None else "failed")
+                lines = [{"update": 1, "val/recall_at_1": 9.0}, {"update": updates, "val/recall_at_1": found}]
+                written = task_folder(Path(folder), task) / "metrics.jsonl"
+                written.parent.mkdir(parents=True)
+                written.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+        return carry_out(plan, Path(folder), lambda: outcomes, train)
 
 
 def score(attempt: Attempt) -> float:
@@ -125,9 +174,39 @@ def test_finalists_are_the_best_the_next_and_the_nearest() -> None:
 def test_no_score_that_was_chosen_by_is_reported() -> None:
     one = search(trials=8)
     told = explore(one, score)
-    said = repr(one.finalists(told)) + repr(one.table(told))
-    assert not [each for each in told if f"{each.score:.4f}" in said or repr(each.score) in said]
-    assert one.table(told)["trials"] == 8
+    table = one.table(told)
+    assert {key for row in table["table"] for key in row} == {"trial", "changes", "outcome"}
+    assert all(set(row["changes"]) == set(SPACE) for row in table["table"])
+    assert sorted(row["outcome"] for row in table["table"]) == [f"rank {place}" for place in range(1, 9)]
+    assert {arm.name for arm in one.finalists(told)} == {label_of(arm.changes) for arm in one.finalists(told)}
+    assert (table["method"], table["trials"]) == ("tpe", 8)
+
+
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_a_search_without_its_library_is_refused_before_it_begins(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(RequestError, match=r"needs Optuna.*pip install 'nearfield\[search\]'.*grid"):
+        search(method=method)
+    search(method="grid", trials=None, space={"miner.kind": ["all", "semihard"]})
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        ({"method": "random", "trials": 18, "pruning": "halving"}, [100] * 18 + [300] * 6 + [900] * 2),
+        (
+            {"trials": 6, "pruning": "halving", "together": 4},
+            [100] * 4 + [300] * 2 + [900] + [100] * 2 + [300, 900],
+        ),
+        ({"method": "random", "trials": 5}, [900] * 5),
+    ],
+)
+def test_what_a_search_will_train_is_known_beforehand(keys: dict[str, Any], wanted: list[int]) -> None:
+    one = search(**keys)
+    assert one.lengths() == wanted
+    assert [each.attempt.updates for each in explore(one, score)] == wanted
 
 
 def test_short_trainings_are_arms_of_their_own() -> None:

@@ -1,6 +1,9 @@
 """The statistics of studies: against slow sums, scipy and scikit-learn, and by simulation of equal arms."""
 
+import json
+from dataclasses import asdict, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +13,14 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from nearfield.core.errors import RequestError
+from nearfield.study.records import Comparison, Estimate
 from nearfield.study.statistics.conclude import Asked, conclude
 from nearfield.study.statistics.crossed import Array, Squares, differences, pairs
 from nearfield.study.statistics.family import FOR_ARMS, Bound, all_pairs
 from nearfield.study.statistics.groups import macro_f1_by_group, mean_by_group
 from nearfield.study.statistics.looks import shares
-from nearfield.study.statistics.planning import power, seeds_to_decide
+from nearfield.study.statistics.planning import cost, power, seeds_to_decide
+from nearfield.study.statistics.verdicts import verdicts
 
 CHANCE = np.random.default_rng(5)
 ASKED = Asked("probe/macro_f1", 0.02, {})
@@ -173,7 +178,61 @@ def test_noise_decides_nothing_and_says_what_it_would_cost() -> None:
     assert {verdict.word for verdict in found.verdicts} == {"undecided"}
     assert found.recommended is None
     assert found.comparisons[0].more_seeds is not None
-    assert f"about {found.comparisons[0].more_seeds} seeds" in found.verdicts[0].reason
+    assert f"about {found.comparisons[0].more_seeds - 3} more seeds would" in found.verdicts[0].reason
+
+
+def test_what_would_decide_is_groups_only_where_there_are_groups() -> None:
+    noisy = conclude(ASKED, arms(0.7, 0.72, seeds=3, spread=0.05)).comparisons[0]
+    never = replace(noisy, more_seeds=None)
+    assert cost(replace(noisy, more_seeds=4)) == "about 1 more seed would be needed"
+    assert cost(never) == "more than 100 seeds, or more test recordings, would be needed"
+    assert cost(replace(never, groups=1)) == "more than 100 seeds would be needed"
+    chance = np.random.default_rng(0)
+    alone = {name: 0.7 + 0.05 * chance.normal(size=(3, 1)) for name in "abcde"}
+    found = conclude(Asked("clusters/nmi", 0.0001, {}), alone)
+    assert any(each.claim == "undecided" and each.more_seeds is None for each in found.comparisons)
+    assert not any("recordings" in verdict.reason for verdict in found.verdicts)
+
+
+def test_an_open_arm_stands_against_the_arm_that_is_open() -> None:
+    some = conclude(ASKED, arms(0.7, 0.72, seeds=3, spread=0.05)).comparisons[0]
+
+    def pair(one: str, other: str, low: float, high: float, claim: Any, more: int | None) -> Comparison:
+        return replace(some, one=one, other=other, low=low, high=high, claim=claim, more_seeds=more)
+
+    comparisons = [
+        pair("first", "near", -0.005, 0.015, "equal", None),
+        pair("first", "far", -0.01, 0.05, "undecided", 9),
+        pair("near", "far", -0.03, 0.06, "undecided", 12),
+    ]
+    means = {"first": 0.80, "near": 0.795, "far": 0.78}
+    estimates = {name: Estimate(mean, mean, mean, (mean,)) for name, mean in means.items()}
+    near = verdicts(list(means), {}, estimates, comparisons, 0.02, True)[1]
+    assert (near.word, near.against) == ("undecided", "far")
+    assert near.reason == "about 9 more seeds would be needed"
+
+
+def test_a_run_without_the_judge_takes_its_arm_out_and_no_other() -> None:
+    tables = arms(0.9, 0.6, 0.5)
+    tables["b"][2] = np.nan
+
+    tables["d"] = np.full_like(tables["a"], np.nan)
+    tables["d"][:, 0] = 0.5
+    failures = {"b": "1 of 5 trainings have no judge", "d": "5 of 5 trainings have no judge"}
+    found = conclude(ASKED, tables, failures)
+    assert "d" not in found.estimates
+    json.dumps(asdict(found), allow_nan=False)
+
+
+def test_the_procedure_says_where_nothing_is_compared() -> None:
+    def said(failures: dict[str, str], **given: Any) -> str:
+        return conclude(ASKED, arms(0.9, 0.6), failures, **given).procedure
+
+    few = "Fewer than two arms have all their trainings: nothing is compared."
+    assert said({"b": "it failed"}) == few
+    assert said({"a": "it failed", "b": "it failed"}) == few
+    beside = said({"b": "it failed"}, baselines={"mfcc_stats": arms(0.7, seeds=1)["a"]})
+    assert beside.startswith("One arm is compared with 1 baseline, paired by 5 seeds")
 
 
 def test_an_arm_of_which_a_training_failed_is_shown_and_not_compared() -> None:

@@ -12,6 +12,7 @@ from nearfield.core.errors import RequestError
 from nearfield.data.collection import Collection
 from nearfield.runs.recipe import Recipe
 from nearfield.study.plan import Plan
+from nearfield.study.seeds import VERDICT
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
@@ -41,7 +42,7 @@ def _check(path: Path) -> Plan:
     plan = _plan(path)
     assert plan.question.endswith("?")
     assert plan.reduced.endswith(".")
-    assert not plan.describes_only
+    assert plan.seeds.at_least >= VERDICT
     assert Plan.of(plan.plain()) == plan
     assert len(plan.arms) * plan.seeds.at_most <= 40  # minutes, on two cores
     return plan

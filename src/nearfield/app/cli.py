@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfield.app import explaining, mending, spaces
+from nearfield.app.folds import folds
 from nearfield.app.listening import listen
 from nearfield.app.studies import study
 from nearfield.core.errors import NearfieldError
@@ -45,6 +46,7 @@ def check(
     group: Annotated[str | None, typer.Option(help="Column to be kept on one side of a split.")] = None,
     label: Annotated[str | None, typer.Option(help="Column with labels.")] = None,
     split: Annotated[str | None, typer.Option(help="Column with the split.")] = None,
+    patch: Annotated[Path | None, typer.Option(help="A table of decisions to look through.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """What is in a collection, and every problem of it, by file, with a cure."""
@@ -60,7 +62,7 @@ def check(
     with watching(quiet=as_json) as watch:
         columns = Columns(group=group, label=label, split=split)
         collection = Collection.open(
-            data, columns, allow_leak=True, progress=lambda d, n: watch(Stage("look", d, n))
+            data, columns, allow_leak=True, progress=lambda d, n: watch(Stage("look", d, n)), patch=patch
         )
         found = inspect(collection, lambda d, n: watch(Stage("decode", d, n)))
     if as_json:
@@ -177,8 +179,9 @@ def doctor(
 
 
 for command in (
-    *(spaces.embed, spaces.index, spaces.search, spaces.explore, spaces.export),
+    *(spaces.embed, spaces.index, spaces.search, spaces.explore, spaces.page, spaces.export),
     *(mending.suspects, mending.mend),
+    folds,
     *(explaining.explain, explaining.compare, explaining.runs, explaining.similar),
 ):
     app.command()(command)

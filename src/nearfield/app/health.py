@@ -5,7 +5,14 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
-EXTRAS = {"augment": "audiomentations", "hub": "huggingface_hub"}
+EXTRAS = {
+    "augment": "audiomentations",
+    "hub": "transformers",
+    "onnx": "onnxruntime",
+    "ray": "ray",
+    "search": "optuna",
+}
+"""What pip installs beside the package when asked, and a module of it."""
 
 
 def examine(clear_cache: bool = False) -> dict[str, Any]:
@@ -15,11 +22,12 @@ def examine(clear_cache: bool = False) -> dict[str, Any]:
 
     from nearfield.core.machine import total_memory, usable_cores
     from nearfield.data.store import Store
-    from nearfield.runs.device import best_precision
+    from nearfield.runs.device import best_precision, open_device
 
     store = Store()
     freed = store.clear() if clear_cache else None
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    chosen = open_device("auto", "fp32").type
+    device = torch.cuda.get_device_name() if chosen == "cuda" else chosen
     formats = soundfile.available_formats()
     found: dict[str, Any] = {
         "nearfield": metadata.version("nearfield"),

@@ -56,7 +56,9 @@ def mend(
     data: Annotated[str, typer.Option("--data", help="The collection as it is.")],
     patch: Annotated[Path, typer.Option(help="The table of decisions.")],
     out: Annotated[Path, typer.Option(help="Folder of the study; made if missing.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each of the two.")] = 5,
+    seeds: Annotated[
+        int, typer.Option(min=3, help="Trainings of each of the two; fewer decide nothing.")
+    ] = 5,
     judge: Annotated[str, typer.Option(help="The measure that decides.")] = "probe/macro_f1",
     keep_test: Annotated[
         bool, typer.Option("--keep-test", help="Judge by test as it is, not by test as mended.")

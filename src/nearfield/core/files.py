@@ -4,7 +4,8 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,14 @@ def replacing(path: Path) -> Iterator[Path]:
     A kill at any moment leaves the old file or the new one, never half of one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.part"
+    temporary.touch(0o666, exist_ok=False)  # less what the user's umask takes away, as for any new file
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o644)
+        with contextlib.suppress(OSError):  # a new file, or one of another user's
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         temporary.replace(path)
         sync_folder(path.parent)
     finally:

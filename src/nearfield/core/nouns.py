@@ -49,6 +49,13 @@ class Facts:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def sources(self) -> Ints:
+        """(N,) the group of each clip, else its recording, numbered apart; -1 where neither is known."""
+        # Recordings take the odd numbers and groups the even, so that two parts of one table agree on them.
+        by_recording = np.where(self.recordings >= 0, 2 * self.recordings + 1, -1)
+        return np.asarray(np.where(self.groups >= 0, 2 * self.groups, by_recording))
+
     def take(self, rows: Ints) -> "Facts":
         """The same facts for some rows, in the order given; names keep their numbers."""
         return replace(
@@ -140,6 +147,22 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Windows that sound together with those of a draw: what is heard then has the tags of both clips."""
+
+    rows: Ints
+    """(B,) the other clip's row; -1: none, the draw's own window is heard alone."""
+    starts: Floats
+    """(B,) seconds from the other clip's beginning."""
+    decibels: Floats
+    """(B,) power of the draw's own window over the other's."""
+
+    def take(self, part: slice) -> "Beside":
+        """The same for some items of the batch."""
+        return Beside(self.rows[part], self.starts[part], self.decibels[part])
+
+
+@dataclass(frozen=True)
 class Draw:
     """One batch as a sampler wants it: rows, the second inside each clip, who belongs together."""
 
@@ -149,6 +172,8 @@ class Draw:
     """(B,) seconds from the clip's beginning at which the window starts."""
     pairs: Pairs | None = None
     """Set where the sampler itself decides who is alike (triplet samplers); else the relation does."""
+    beside: Beside | None = None
+    """Set where clips are heard together; only a relation by tags can say what such a mixture is."""
 
     def __len__(self) -> int:
         return len(self.rows)

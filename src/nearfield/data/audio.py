@@ -63,6 +63,8 @@ class SoundFacts:
     channels: int
     frames: int
     """Samples of each channel."""
+    floating: bool = False
+    """Whether samples are kept as floating-point numbers, of which some may be NaN or infinite."""
 
     @property
     def seconds(self) -> float:
@@ -73,7 +75,8 @@ class SoundFacts:
 def describe(path: Path) -> SoundFacts:
     """What the header says, without decoding. Raises Fault: missing, not a file, unreadable, empty."""
     with opened(path) as file:
-        return SoundFacts(file.samplerate, file.channels, file.frames)
+        floating = file.subtype in ("FLOAT", "DOUBLE")
+        return SoundFacts(file.samplerate, file.channels, file.frames, floating)
 
 
 def decode(path: Path, start: float = 0.0, seconds: float | None = None) -> tuple[Waves, int]:

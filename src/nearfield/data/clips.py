@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -181,7 +182,7 @@ def _assemble(listing: Listing, parts: Parts, kept: list[_Kept]) -> pd.DataFrame
             "recording": recordings,
             "group": groups,
             "label": texts(source, parts.label),
-            "tags": _tags(source, parts.tags),
+            "tags": tag_tuples([""] * len(source) if parts.tags is None else source[parts.tags]),
             "split": texts(source, parts.split),
         }
     )
@@ -190,9 +191,8 @@ def _assemble(listing: Listing, parts: Parts, kept: list[_Kept]) -> pd.DataFrame
     return pd.concat([standard, _further(source, parts)], axis=1)
 
 
-def _tags(source: pd.DataFrame, column: str | None) -> pd.Series:
-    """A tuple for each row, from `a|b` or from a list; each tag once, in the order given."""
-    cells = [""] * len(source) if column is None else list(source[column])
+def tag_tuples(cells: Iterable[Any]) -> pd.Series:
+    """A tuple for each cell, from `a|b` or from a list; each tag once, in the order given."""
     found = []
     for cell in cells:
         is_list = isinstance(cell, Iterable) and not isinstance(cell, str)

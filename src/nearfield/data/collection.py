@@ -12,7 +12,7 @@ import pandas as pd
 
 from nearfield.core.errors import DataError, choose
 from nearfield.core.nouns import Facts, Ints
-from nearfield.data.clips import STANDARD, read_clips
+from nearfield.data.clips import STANDARD, read_clips, tag_tuples
 from nearfield.data.digests import content_digests
 from nearfield.data.faults import Problem
 from nearfield.data.layouts import read_layout
@@ -22,8 +22,12 @@ from nearfield.data.probing import Progress
 from nearfield.data.settings import Columns
 from nearfield.data.sides import settle_sides
 from nearfield.data.splitfile import read_split_file, split_hash, write_split
-from nearfield.data.splits import find_leaks
+from nearfield.data.splits import find_leaks, read_split
+from nearfield.data.tables import cell_text
 from nearfield.data.times import How
+
+SHOWN = 20
+"""Values of a column that an error lists at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +102,9 @@ class Collection:
         """A collection of rows that are right already; nothing is read from disk.
 
         `rows` needs `path`, and for sounds `seconds`; the other standard columns are filled in where they
-        are missing: no label, no tags, no split, each path its own recording and group. Raises DataError
-        where a needed column is missing or an id stands twice.
+        are missing: no label, no tags, no split, each path its own recording and group. Cells are read as
+        those of a table: tags as `a|b` or a list, `training` as train, a gap as nothing. Raises DataError
+        where a needed column is missing, an id stands twice or a word for a split is not known.
         """
         for column in ("path",) if kind == "picture" else ("path", "seconds"):
             if column not in rows:
@@ -110,6 +115,11 @@ class Collection:
         for column, value in _defaults(len(table)).items():
             if column not in table:
                 table = table.assign(**{column: table[value] if isinstance(value, str) and value else value})
+        table["path"] = [str(path) for path in table["path"]]
+        for column in ("id", "recording", "group", "label"):
+            table[column] = pd.Series([cell_text(cell) for cell in table[column]], dtype=object)
+        table["tags"] = tag_tuples(table["tags"])
+        table["split"] = read_split([cell_text(cell) for cell in table["split"]], [None] * len(table), name)
         doubled = table["id"][table["id"].duplicated()]
         if len(doubled):
             raise DataError(f"rows: the id {doubled.iloc[0]!r} stands twice. Give each clip its own.")
@@ -125,6 +135,12 @@ class Collection:
     def subset(self, rows: Ints) -> Self:
         """The same collection with some rows only, in the order given."""
         return replace(self, table=self.table.iloc[rows].reset_index(drop=True))
+
+    def with_val_in_train(self) -> Self:
+        """The same clips, those of val on the train side: nothing is left to choose by."""
+        sides = self.table["split"].replace("val", "train")
+        said = f"{self.split_from}; val trains too"
+        return replace(self, table=self.table.assign(split=sides), split_from=said)
 
     def without(self, problems: Iterable[Problem]) -> Self:
         """Leaves out every clip whose id or file a problem names, and lists the problems."""
@@ -212,7 +228,13 @@ class Collection:
                 raise DataError(
                     f"data.only: {self.name} has no column {column!r}. {choose(column, map(str, self.table))}"
                 )
-            kept &= (self.table[column].astype(str) == str(value)).to_numpy()
+            cells = [cell_text(cell) for cell in self.table[column]]
+            if cell_text(value) not in cells:
+                known = sorted(set(cells) - {""})[:SHOWN]
+                raise DataError(
+                    f"data.only: no clip of {self.name} has {column} {value!r}. {choose(str(value), known)}"
+                )
+            kept &= np.array([cell == cell_text(value) for cell in cells])
         if not kept.any():
             raise DataError(f"data.only: no clip of {self.name} has {dict(wanted)}.")
         return self.subset(np.flatnonzero(kept).astype(np.int64))
@@ -253,10 +275,18 @@ def _numbered(names: pd.Series) -> Ints:
 
 
 def _further(table: pd.DataFrame) -> dict[str, Ints]:
-    """The columns beyond the standard ones that name something (text, whole numbers), as class numbers."""
+    """The columns beyond the standard ones that name something (text, whole numbers), as class numbers.
+
+    Whole numbers with gaps come as floating-point ones, and are taken for what they were.
+    """
     names = [str(name) for name in table if name not in (*STANDARD, "row")]
-    kept = [name for name in names if not pd.api.types.is_float_dtype(table[name])]
-    return {name: _numbered(table[name].fillna("").astype(str)) for name in kept}
+    kept = [name for name in names if not _measures(table[name])]
+    return {name: _numbered(pd.Series([cell_text(cell) for cell in table[name]])) for name in kept}
+
+
+def _measures(column: pd.Series) -> bool:
+    """Whether a column holds fractions, and so names nothing."""
+    return bool(pd.api.types.is_float_dtype(column) and (column.dropna() % 1 != 0).any())
 
 
 def _strangers(ids: Sequence[str], stored: Mapping[str, str], path: Path) -> tuple[Problem, ...]:

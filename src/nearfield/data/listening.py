@@ -34,6 +34,8 @@ class Heard:
     """Samples of each channel that could be decoded."""
     not_numbers: int
     """Samples that are NaN or infinite; the other values here are of the rest."""
+    not_numbers_beside: int
+    """Such samples of its file outside the clip; they spoil it too, as a file is decoded whole."""
     peaks: Floats
     """Largest absolute value."""
     means: Floats
@@ -50,7 +52,7 @@ class Heard:
 
 
 def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault]:
-    """Listens to clips of one file, each a start and a length in seconds, decoding the file once.
+    """Listens to clips of one file, each a start and a length in seconds (0: to the end), decoding it once.
 
     A clip that cannot be decoded to its end gets the fault in the place of what was heard.
     """
@@ -60,19 +62,23 @@ def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault
     except Fault as fault:
         return [fault] * len(spans)
     ears = [_Ear(facts, start, seconds) for start, seconds in spans]
-    place = first = min(ear.first for ear in ears)
-    last = max(ear.last for ear in ears)
+    first, last = min(ear.first for ear in ears), max(ear.last for ear in ears)
+    if facts.floating:
+        first, last = 0, facts.frames
+    place, not_numbers = first, 0
     trouble: Fault | None = None
     try:
         for waves in audio.blocks(path, first / facts.rate, (last - first) / facts.rate, _BLOCK_SECONDS):
             for ear in ears:
                 ear.take(waves, place)
+            not_numbers += int((~np.isfinite(waves)).sum()) if facts.floating else 0
             place += waves.shape[1]
     except Fault as fault:
         trouble = fault
     whole = [not trouble or first < place >= ear.last for ear in ears]
     return [
-        ear.heard(cut_off) if done or not trouble else trouble for ear, done in zip(ears, whole, strict=True)
+        ear.heard(cut_off, not_numbers) if done or not trouble else trouble
+        for ear, done in zip(ears, whole, strict=True)
     ]
 
 
@@ -81,7 +87,7 @@ class _Ear:
 
     def __init__(self, facts: audio.SoundFacts, start: float, seconds: float) -> None:
         self.first = round(start * facts.rate)
-        self.last = min(facts.frames, round((start + seconds) * facts.rate))
+        self.last = min(facts.frames, round((start + seconds) * facts.rate)) if seconds else facts.frames
         self._facts = facts
         self._digest = hashlib.sha256(f"{facts.rate} {facts.channels}".encode())
         self._peaks, self._sums, self._squares = np.zeros((3, facts.channels))
@@ -105,8 +111,8 @@ class _Ear:
         self._frames += waves.shape[1]
         self._loudness.take(sound.astype(np.float32))
 
-    def heard(self, cut_off: bool) -> Heard:
-        """What was gathered."""
+    def heard(self, cut_off: bool, not_numbers: int) -> Heard:
+        """What was gathered; `not_numbers` of the whole file."""
         samples = max(self._frames, 1)
         first, last = self._loudness.sounding(TRIM_DB)
         return Heard(
@@ -114,6 +120,7 @@ class _Ear:
             channels=self._facts.channels,
             frames=self._frames,
             not_numbers=self._not_numbers,
+            not_numbers_beside=max(0, not_numbers - self._not_numbers),
             peaks=self._peaks,
             means=self._sums / samples,
             levels=np.sqrt(self._squares / samples),

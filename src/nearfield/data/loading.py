@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from nearfield.core.nouns import Batch, Draw, Vectors
+from nearfield.core.nouns import Batch, Beside, Draw, Vectors
 from nearfield.data.signals import Signals
 from nearfield.data.threads import in_order
 
@@ -39,9 +39,28 @@ class Loader:
     def _batch(self, blank: tuple[Draw, Vectors]) -> Batch:
         """One batch, float32 (B, *signals.shape(length))."""
         draw, out = blank
-        signals, length = self.signals, self.length
-        starts = np.rint(draw.starts * signals.rate).astype(np.int64).tolist()
-        for item, row, start in zip(out, draw.rows.tolist(), starts, strict=True):
-            last = max(0, signals.length(row) - length)
-            signals.cut(row, min(max(0, start), last), length, item)
+        for item, row, start in zip(out, draw.rows.tolist(), draw.starts.tolist(), strict=True):
+            self._cut(row, start, item)
+        if draw.beside is not None:
+            self._lay_beside(draw.beside, out)
         return Batch(torch.from_numpy(out), draw)
+
+    def _lay_beside(self, beside: Beside, out: Vectors) -> None:
+        """Adds the other clips' windows, each at so many decibels under the item's own; silence has no level
+        to go by, and is added to as it is."""
+        other = np.empty(out.shape[1:], np.float32)
+        each = (beside.rows.tolist(), beside.starts.tolist(), beside.decibels.tolist())
+        for item, row, start, decibels in zip(out, *each, strict=True):
+            if row < 0:
+                continue
+            self._cut(row, start, other)
+            own, theirs = float(np.square(item).mean()), float(np.square(other).mean())
+            if own > 0 and theirs > 0:
+                other *= np.float32((own / theirs * 10 ** (-decibels / 10)) ** 0.5)
+            item += other
+
+    def _cut(self, row: int, start: float, out: Vectors) -> None:
+        """One window, `start` seconds into its clip or as late as lets it lie within."""
+        last = max(0, self.signals.length(row) - self.length)
+        first = min(max(0, round(start * self.signals.rate)), last)
+        self.signals.cut(row, first, self.length, out)

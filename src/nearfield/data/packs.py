@@ -45,7 +45,8 @@ class Packs:
         found: dict[str, Place] = {}
         for index in sorted(self.folder.glob("*.json")):
             pack = index.with_suffix(".npy")
-            with contextlib.suppress(OSError, ValueError):  # removed or damaged: as if it were not there
+            # Removed or damaged, be it JSON of another shape: as if it were not there.
+            with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
                 entries: dict[str, list[int]] = json.loads(index.read_text(encoding="utf-8"))
                 places = {key: Place(pack, first, tuple(shape)) for key, (first, *shape) in entries.items()}
                 items = max((place.first + math.prod(place.shape) for place in places.values()), default=0)

@@ -12,8 +12,9 @@ to be added, the same `after`). So `rejected`, later, takes `accepted` back. Row
 one. What remains is applied in the order of the table, each row to what the ones above it made.
 """
 
+import csv
 from collections.abc import Collection as Several
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -23,7 +24,7 @@ import pandas as pd
 
 from nearfield.core.errors import DataError, choose
 from nearfield.data.faults import Problem
-from nearfield.data.tables import cell_text, read_table
+from nearfield.data.tables import cell_text, read_table, separator
 
 Column = Literal["label", "tags", "use"]
 
@@ -153,15 +154,14 @@ def _retagged(tags: tuple[str, ...], before: str, after: str) -> tuple[str, ...]
 
 def _rows(file: Path) -> Iterator[Decision]:
     """All rows with a decision."""
-    if not file.read_bytes().strip().count(b"\n"):
-        return  # a header, and every decision taken back
+    content = file.read_bytes().strip()
+    if not content.count(b"\n"):  # a header at most, and every decision taken back
+        header = content.decode("utf-8-sig", errors="replace")
+        if header:
+            _check_columns(file, next(csv.reader([header], delimiter=separator(file, header))))
+        return
     listing = read_table(file)
-    for column in NEEDED:
-        if column not in listing.table:
-            raise DataError(
-                f"{file}: there is no column {column!r}; a patch table has {', '.join(NEEDED)}. "
-                f"{choose(column, map(str, listing.table))}"
-            )
+    _check_columns(file, map(str, listing.table))
     for cells, line in zip(listing.table[list(NEEDED)].itertuples(index=False), listing.lines, strict=True):
         clip, column, before, after, decision = map(cell_text, cells)
         place = f"{file}: row {line}"
@@ -171,6 +171,16 @@ def _rows(file: Path) -> Iterator[Decision]:
             _check(after, "after", _USE, place)
         if decision:
             yield Decision(clip, cast(Column, column), before, after, decision == "accepted", line)
+
+
+def _check_columns(file: Path, found: Iterable[str]) -> None:
+    names = [name.strip() for name in found]
+    for column in NEEDED:
+        if column not in names:
+            raise DataError(
+                f"{file}: there is no column {column!r}; a patch table has {', '.join(NEEDED)}. "
+                f"{choose(column, names)}"
+            )
 
 
 def _check(word: str, column: str, allowed: tuple[str, ...], place: str) -> None:

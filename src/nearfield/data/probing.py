@@ -52,7 +52,7 @@ def known_lengths(paths: Iterable[Path]) -> dict[Path, float]:
 
 def channel_counts(paths: Iterable[str]) -> dict[str, int]:
     """How many channels each sound file has. Raises Fault where one cannot be read any more."""
-    keys = {path: file_key(path) for path in set(paths)}
+    keys = {path: file_key(path, check_file(path)) for path in set(paths)}
     known = recall("channels", keys.values())
     fresh = sorted(set(keys.values()).difference(known))
     counts = in_groups(lambda key: str(audio.describe(Path(key[0])).channels), fresh, _THREADS)

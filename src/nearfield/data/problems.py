@@ -69,7 +69,9 @@ def inspect(collection: Collection, progress: Progress | None = None) -> Report:
     results = _listen(collection, progress)
     problems = list(_clip_problems(collection, results))
     usable = collection.without(problem for problem in problems if problem.severity == "left out")
-    rest = [result for result in results if not isinstance(result, Fault)]
+    kept = set(usable.table["id"])
+    pairs = zip(collection.table["id"], results, strict=True)
+    rest = [result for clip, result in pairs if clip in kept and not isinstance(result, Fault)]
     every = [*collection.problems, *problems, *_doubles(collection, results), *_mixtures(collection, rest)]
     every += meaning_problems(usable)
     every.sort(key=lambda problem: problem.severity != "left out")

@@ -55,6 +55,8 @@ class DataSettings(Settings):
     """Column that names the recording a clip was cut from; None means `recording`."""
     only: dict[str, str | int] = Field(default_factory=dict)
     """Columns and the value that a clip must have in each, as in {imbalanced: 1}; others are left out."""
+    val_trains: bool = False
+    """Val clips train too: for a last training, whose settings are chosen. Nothing is chosen on them then."""
     patch: str | None = None
     """Table of decisions that mend the collection (see `nearfield suspects`); None: it is as it is."""
     patch_sides: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")

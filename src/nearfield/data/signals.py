@@ -1,13 +1,13 @@
 """`Signals`: N clips of sound or pictures out of which windows can be cut, whatever they are kept in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from nearfield.core.nouns import Floats, Vectors
+from nearfield.core.nouns import Facts, Floats, Vectors
 
 Numbers = npt.NDArray[Any]
 """float32 for sounds and their pictures, uint8 for photographs."""
@@ -53,6 +53,8 @@ class ArraySignals:
     """Shape without time: (C,) or (C, bands)."""
     trimmed: float = 0.0
     """Seconds of silence that were cut away before, over all clips."""
+    begins: Floats | None = None
+    """(N,) seconds of silence cut away at each clip's beginning; none: nowhere."""
 
     @classmethod
     def of(cls, arrays: Sequence[Numbers], rate: float) -> "ArraySignals":
@@ -68,6 +70,11 @@ class ArraySignals:
     def seconds(self) -> Floats:
         """(N,) how long each clip is."""
         return np.array([array.shape[-1] for array in self.arrays], np.float64) / self.rate
+
+    def corrected(self, facts: Facts) -> Facts:
+        """The facts of these clips as they are kept: so long, and beginning so much later."""
+        moments = facts.moments if self.begins is None else facts.moments + self.begins
+        return replace(facts, seconds=self.seconds, moments=moments)
 
     def __len__(self) -> int:
         return len(self.arrays)

@@ -28,10 +28,12 @@ def read_split_file(path: Path) -> dict[str, str]:
     try:
         mark, _, body = path.read_text(encoding="utf-8").partition("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: the split cannot be read ({error}).") from None
+        raise DataError(
+            f"{path}: the split cannot be read ({error}). Correct the path, or make the split anew."
+        ) from None
     rows = list(csv.reader(io.StringIO(body)))
     if not mark.startswith(_MARK) or rows[:1] != [["id", "split"]] or any(len(row) != 2 for row in rows):
-        raise DataError(f"{path}: this is no split file. One is written by Collection.save_split.")
+        raise DataError(f"{path}: this is no split file. Give one that Collection.save_split wrote.")
     sides = {row[0]: row[1] for row in rows[1:]}
     wrong = [name for name in sides.values() if name not in ("", *SHARES)]
     if wrong or split_hash(list(sides), list(sides.values())) != mark.removeprefix(_MARK):

@@ -106,11 +106,13 @@ class Store:
             _same_channels(paths, sources)
         places = zip(paths, collection.table["start"], collection.table["seconds"], sources, strict=True)
         clips = [_clip(path, source.T, rate, start, seconds) for path, start, seconds, source in places]
-        kept = clips if settings.trim_db is None else [_trimmed(clip, settings.trim_db) for clip in clips]
+        spans = [_span(clip, settings.trim_db) for clip in clips]
+        kept = [clip[:, first:last] for clip, (first, last) in zip(clips, spans, strict=True)]
         cut = sum(clip.shape[1] for clip in clips) - sum(clip.shape[1] for clip in kept)
+        begins = np.array([first for first, _ in spans], np.float64) / rate
         if numbers is not None:  # trimmed before, so that views of one moment stay together
             kept = [clip[channel : channel + 1] for clip, channel in zip(kept, numbers, strict=True)]
-        return ArraySignals(kept, float(rate), (kept[0].shape[0] if kept else 1,), cut / rate)
+        return ArraySignals(kept, float(rate), (kept[0].shape[0] if kept else 1,), cut / rate, begins)
 
     def _decoded(
         self,
@@ -179,6 +181,6 @@ def _clip(path: Path, source: Waves, rate: int, start: float, seconds: float) ->
     return source[:, first:last]
 
 
-def _trimmed(clip: Waves, decibels: float) -> Waves:
-    first, last = sounding(clip, decibels)
-    return clip[:, first:last]
+def _span(clip: Waves, decibels: float | None) -> tuple[int, int]:
+    """First sample and end of what is kept of a clip (C, T)."""
+    return (0, clip.shape[1]) if decibels is None else sounding(clip, decibels)

@@ -44,8 +44,7 @@ def cell_text(value: object) -> str:
 def _from_csv(path: Path, file: Iterable[str]) -> Listing:
     lines = iter(file)
     first = next(lines, "")
-    separator = max(",;\t", key=first.count)
-    reader = csv.reader(_chained(first, lines), delimiter=separator)
+    reader = csv.reader(_chained(first, lines), delimiter=separator(path, first))
     rows: list[list[str]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
@@ -64,6 +63,13 @@ def _from_csv(path: Path, file: Iterable[str]) -> Listing:
         raise DataError(f"{path}: line {reader.line_num}: {error}. Save the table as plain CSV.") from None
     table = pd.DataFrame(rows, columns=header, dtype=object)
     return Listing(table, path.parent, tuple(numbers), path.name, tuple(problems))
+
+
+def separator(path: Path, header: str) -> str:
+    """What parts the cells of a table whose first line is `header`."""
+    if path.suffix.lower() == ".tsv" and "\t" in header:
+        return "\t"
+    return max(",;\t", key=header.count)
 
 
 def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:

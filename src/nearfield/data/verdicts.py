@@ -32,6 +32,9 @@ def judge_sound(heard: Heard, seconds: float) -> Iterator[_Words]:
         total = heard.frames * heard.channels
         reason = f"{heard.not_numbers} of {total} samples are not numbers (NaN or infinite)."
         yield "not_numbers", reason, "Export the sound again."
+    elif heard.not_numbers_beside:
+        reason = f"{heard.not_numbers_beside} samples of its file, outside the clip, are not numbers."
+        yield "not_numbers", reason, "Export the sound again, or cut the clip out into a file of its own."
     decoded = heard.frames / heard.rate
     if decoded < seconds - LENGTH_SLACK:
         yield "cut_off", f"{seconds:.2f} s are promised, {decoded:.2f} s can be decoded.", AGAIN

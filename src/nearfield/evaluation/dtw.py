@@ -42,7 +42,7 @@ def warp(first: Floats, second: Floats, distance: FrameDistance = "l1") -> Warp:
     """The cheapest path between sequences (D, T) and (D, U).
 
     Memory O(T (T + U)), one pass of array arithmetic for each anti-diagonal. Raises RequestError where a
-    sequence is empty, shapes do not fit, or the distance is not known.
+    sequence is empty or not finite, shapes do not fit, or the distance is not known.
     """
     costs = frame_distances(first, second, distance)
     totals = accumulate(costs)
@@ -55,7 +55,11 @@ def similarity(first: Floats, second: Floats, distance: FrameDistance = "l1") ->
 
 
 def frame_distances(first: Floats, second: Floats, distance: FrameDistance = "l1") -> Floats:
-    """(T, U) distances between all frames of sequences (D, T) and (D, U)."""
+    """(T, U) distances between all frames of sequences (D, T) and (D, U).
+
+    A frame of zeros has no direction: by cosine it is 1 from every other frame, and 0 from its like. Raises
+    RequestError as `warp`.
+    """
     if distance not in _METRICS:
         raise RequestError(f"dtw: unknown frame distance {distance!r}. Known: {', '.join(_METRICS)}.")
     shapes = first.shape, second.shape
@@ -63,7 +67,14 @@ def frame_distances(first: Floats, second: Floats, distance: FrameDistance = "l1
         raise RequestError(
             f"dtw: two sequences (numbers, frames) with as many numbers are wanted; given: {shapes}."
         )
-    return np.asarray(cdist(first.T, second.T, _METRICS[distance]))
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise RequestError("dtw: some numbers of the sequences are NaN or infinite. Leave those frames out.")
+    found = np.asarray(cdist(first.T, second.T, _METRICS[distance]))
+    if distance == "cosine":
+        silent, other = (np.flatnonzero((frames == 0).all(axis=0)) for frames in (first, second))
+        found[silent], found[:, other] = 1.0, 1.0
+        found[np.ix_(silent, other)] = 0.0
+    return found
 
 
 def accumulate(costs: Floats) -> Floats:

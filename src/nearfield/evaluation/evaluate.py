@@ -59,7 +59,7 @@ def evaluate(
 
     def side(name: str) -> Side:
         members = np.asarray(splits.get(name, []), dtype=np.int64)
-        return Side(vectors[members], facts.take(members))
+        return Side(vectors[members], facts.take(members), members)
 
     # Choices made on the split that is scored would flatter it.
     val = None if settings.split == "val" or not len(splits.get("val", ())) else side("val")

@@ -44,14 +44,16 @@ class Side:
     vectors: Vectors
     """(n, D)"""
     facts: Facts
+    rows: Ints | None = None
+    """(n,) which of all clips these are, so that none finds itself on another side; none: not known."""
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def keep(self, mask: Bools) -> "Side":
         """The clips where `mask` (n,) is set."""
-        rows = np.flatnonzero(mask)
-        return Side(self.vectors[rows], self.facts.take(rows))
+        at = np.flatnonzero(mask)
+        return Side(self.vectors[at], self.facts.take(at), None if self.rows is None else self.rows[at])
 
     @property
     def labelled(self) -> Bools:
@@ -66,17 +68,24 @@ class Side:
     @property
     def sources(self) -> Ints:
         """(n,) the group of each clip, else its recording, numbered apart; -1 where neither is known."""
-        groups, recordings = self.facts.groups, self.facts.recordings
-        # Recordings take the odd numbers and groups the even, so both sides of a search number them alike.
-        by_recording = np.where(recordings >= 0, 2 * recordings + 1, -1)
-        return np.asarray(np.where(groups >= 0, 2 * groups, by_recording))
+        return self.facts.sources
 
     def search(self, gallery: "Side", distance: Distance, barred: bool) -> Search:
         """They look among `gallery`, never finding themselves; `barred` leaves out their own sources."""
-        own = np.arange(len(self)) if gallery is self else None
+        own = self._own(gallery)
         if not barred:
             return Search(self.vectors, gallery.vectors, distance, own)
         return Search(self.vectors, gallery.vectors, distance, own, self.sources, gallery.sources)
+
+    def _own(self, gallery: "Side") -> Ints | None:
+        """(n,) where in `gallery` each clip itself stands, -1 where it does not; None where none does."""
+        if gallery is self:
+            return np.arange(len(self))
+        if self.rows is None or gallery.rows is None:
+            return None
+        place = {row: at for at, row in enumerate(gallery.rows.tolist())}
+        own = np.array([place.get(row, -1) for row in self.rows.tolist()], dtype=np.int64)
+        return own if (own >= 0).any() else None
 
     def search_without(self, column: str, distance: Distance) -> Search:
         """They look among themselves, never finding one that shares their value of a further column.

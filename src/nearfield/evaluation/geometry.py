@@ -10,7 +10,7 @@ Metrics
 - `centroid_spread`: coefficient of variation (population deviation over mean) of the distances between
   centroids; 0 where all classes lie equally far apart.
 - `effective_rank`: exp of the entropy of the singular values divided by their sum (Roy and Vetterli 2007), of
-  the vectors as they are; 1..min(N, D). A collapsed space has 1.
+  the vectors as they are; 1..min(N, D). A collapsed space has 1. (`train/effective_rank` is of centred ones.)
 - `hubness`: skewness of how often each clip stands among the k nearest of the others (Radovanovic, Nanopoulos
   and Ivanovic 2010); above about 1, few clips are everybody's neighbour.
 - `alike_distance`, `unlike_distance`: mean distance of pairs of the same class and of pairs of two classes.

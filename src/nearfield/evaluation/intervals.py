@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm, t
 
+from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Floats, Ints
 from nearfield.core.seeds import stream
 
@@ -54,7 +55,9 @@ class Resamples:
         return int(self.counts.shape[1])
 
     def weights(self) -> Iterator[Floats]:
-        """Yields (some draws, N) blocks of how often each clip counts."""
+        """Yields (some draws, N) blocks of how often each clip counts. Raises RequestError without draws."""
+        if not len(self.counts):
+            raise RequestError("draws: an interval needs one draw at least. Given: 0.")
         step = max(1, CELLS // max(len(self.group_of), 1))
         for start in range(0, len(self.counts), step):
             yield self.counts[start : start + step].astype(np.float64)[:, self.group_of]

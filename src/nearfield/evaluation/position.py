@@ -58,9 +58,11 @@ def position_scores(
     """The mean of `scores` in the first `edge` of the recordings, in the middle, and in the last `edge`.
 
     `scores` (N,), one a clip (1 where the probe was right, say), NaN where there is none; `places` (N,) of
-    `relative_places`; `groups` (N,) are resampled whole. Raises RequestError where lengths differ or no clip
-    has both a score and a place.
+    `relative_places`; `groups` (N,) are resampled whole. Raises RequestError where lengths differ, `edge` is
+    not between 0 and 0.5, or no clip has both a score and a place.
     """
+    if not 0 < edge < 0.5:
+        raise RequestError(f"position: edge is a share above 0 and below 0.5. Given: {edge:g}.")
     check_lengths(len(scores), places=places, groups=groups)
     kept = np.isfinite(scores) & np.isfinite(places)
     if not kept.any():

@@ -25,6 +25,7 @@ def check(
     _labels(relation_kind, loss)
     _tags(relation_kind, miner, loss)
     _own_pairs(sampler, loss)
+    _mixtures(relation_kind, sampler)
     _mined_labels(miner, loss)
     _unit_length(miner, loss, normalised)
     _nothing_left(miner, loss)
@@ -68,6 +69,16 @@ def _own_pairs(sampler: Settings | None, loss: Settings) -> None:
         f"{_kind(loss)} needs the {wanted.pop()} that the relation would give. Take another sampler "
         "(balanced, balanced_tags, shuffle), or a loss that works from pairs alone: "
         f"{', '.join(OWN_KINDS)}."
+    )
+
+
+def _mixtures(relation_kind: str, sampler: Settings | None) -> None:
+    if relation_kind == "tags" or getattr(sampler, "mixing", None) is None:
+        return
+    raise RequestError(
+        f"sampler.mixing: two clips heard together have the tags of both, and the relation {relation_kind!r} "
+        "cannot say what they are. Set relation.kind to tags, or sampler.mixing to null; for a quiet "
+        "background that leaves a clip what it is, take the augmentation mix."
     )
 
 

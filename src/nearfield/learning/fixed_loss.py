@@ -7,6 +7,7 @@ on any clips: what is left between training and validation clips is not the mine
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count, islice
 
 import torch
@@ -35,7 +36,7 @@ class FixedLoss:
         `loss` is the one that trains, so that weights of its own are as trained; it is never changed.
         """
         self.draws = list(
-            islice((draw for number in count() for draw in sampler.epoch(number)), max(1, batches))
+            islice((_alone(draw) for number in count() for draw in sampler.epoch(number)), max(1, batches))
         )
         self.relation, self.miner, self.loss = relation, miner, loss
 
@@ -53,6 +54,11 @@ class FixedLoss:
             found = fixed_loss(given[torch.from_numpy(draw.rows)], pairs, loss, self.miner, chance)
             sums = {name: sums[name] + found[name] for name in sums}
         return {name: total / len(self.draws) for name, total in sums.items()}
+
+
+def _alone(draw: Draw) -> Draw:
+    """Every clip by itself: there are no vectors of mixtures."""
+    return replace(draw, beside=None)
 
 
 def fixed_loss(

@@ -18,11 +18,14 @@ FLAT = 1.5
 def effective_rank(vectors: Tensor) -> float:
     """exp of the entropy of the normalised singular values of centred vectors (B, D) (Roy & Vetterli 2007).
 
-    1 for a line, min(B - 1, D) at most; 0 for a single point.
+    1 for a line, min(B - 1, D) at most; 0 for a single point, and for vectors that are not finite. An
+    evaluation's `effective_rank` is of vectors as they are, not centred: the two are not to be compared.
     """
+    if not torch.isfinite(vectors).all():  # a decomposition would raise before the alarm could speak
+        return 0.0
     values = torch.linalg.svdvals((vectors - vectors.mean(0)).double())
     total = values.sum()
-    if not torch.isfinite(total) or total <= 1e-12 * max(1.0, float(vectors.abs().max())):
+    if total <= 1e-12 * max(1.0, float(vectors.abs().max())):
         return 0.0
     share = values / total
     return float(torch.exp(-(share * torch.log(share.clamp_min(1e-300))).sum()))

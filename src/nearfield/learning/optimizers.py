@@ -16,6 +16,9 @@ from nearfield.core.settings import Settings
 
 Named = Iterable[tuple[str, nn.Parameter]]
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""Share of a running mean that a step leaves."""
+
 _RATE = (
     "The learning rate is the size of a step, often the setting that matters most (Bengio 2012). Too "
     "small, and training is not over when the updates are; too large, and the loss leaps about or "
@@ -30,7 +33,7 @@ class Adam(Settings):
     kind: Literal["adam"] = "adam"
     lr: float = Field(1e-3, gt=0, le=1)
     """Learning rate at the top of the schedule."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     """Decay of the running mean and of the running square of the gradient."""
     eps: float = Field(1e-8, gt=0)
     """Added to the root of the running square."""
@@ -50,7 +53,7 @@ class AdamW(Settings):
     kind: Literal["adamw"] = "adamw"
     lr: float = Field(1e-3, gt=0, le=1)
     """Learning rate at the top of the schedule."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     """Decay of the running mean and of the running square of the gradient."""
     decay: float = Field(0.01, ge=0, le=1)
     """Share of each weight that a step at full rate takes away, times the learning rate."""
@@ -127,7 +130,7 @@ class Cosine(Settings):
     warm_up: float = Field(0.05, ge=0, lt=1)
     """Share of all updates in which the rate rises from zero."""
     floor: float = Field(0.0, ge=0, le=1)
-    """The last factor."""
+    """The factor that the rate comes down to; the last update stands one step of the curve above it."""
 
     def rate(self, update: int, updates: int) -> float:
         """Factor on the learning rate for update 0, 1, ... of `updates`."""

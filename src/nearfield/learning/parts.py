@@ -36,7 +36,7 @@ def miner_beside(miner: Any, loss: Settings) -> Miner:
     """The miner of some settings, with the loss's distance and margin where they leave them open."""
     distance: Distance = getattr(loss, "distance", None) or "euclidean"
     margin = getattr(loss, "margin", None)
-    if isinstance(loss, Library) and loss.kind == "TripletMarginLoss":
-        margin = usual(loss, "margin")
+    if isinstance(loss, Library):  # other margins there are angles, cosines or of single pairs
+        margin = usual(loss, "margin") if loss.kind == "TripletMarginLoss" else None
     built: Miner = miner.build(distance, float(margin) if margin is not None else 0.2)
     return built

@@ -33,6 +33,14 @@ class TrainSettings(Settings):
     """Which weights the run ends with: the last, or those of the best validation."""
     checkpoint_seconds: float = Field(60.0, ge=0)
     """Seconds between two checkpoints to go on from after an interruption."""
+    checkpoints: int = Field(1, ge=1, le=100)
+    """Checkpoints kept; where the last cannot be read, the one before it serves."""
+    pictures: bool = False
+    """Whether each validation draws the map of the val clips and the distances of their labels' centroids for
+    TensorBoard."""
+    profile: int = Field(0, ge=0, le=1000)
+    """Updates, after the first ten, whose cost is written down operation by operation, as profile.txt and
+    profile.json in the run's folder; 0: none."""
 
     introductions: ClassVar[dict[str, str]] = {
         "updates": (
@@ -93,21 +101,23 @@ def train(
         value, measured = parts.loss.with_parts(vectors, pairs)
         parts.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
-        if vectors.grad is not None:
+        if vectors.grad is not None and mine.requires_grad:  # not where only the loss's own weights learn
             mine.backward(vectors.grad[share(len(draw))])  # type: ignore[no-untyped-call]
         sum_gradients(parts.model.parameters())
         if parts.penalty is not None:
             penalty = parts.penalty()
-            penalty.backward()  # type: ignore[no-untyped-call]
-            measured["penalty"] = penalty.detach()
-        norm = _clip(parts.model, settings.clip_gradient)
+            if penalty.requires_grad:  # it counts nothing where a backbone has no weights of its sort
+                penalty.backward()  # type: ignore[no-untyped-call]
+                measured["penalty"] = penalty.detach()
+        norm = _clip(parts.optimizer, settings.clip_gradient)
         parts.optimizer.step()
         yield Step(update + 1, _numbers(update + 1, value, norm, vectors.detach(), measured, parts))
 
 
-def _clip(model: nn.Module, largest: float | None) -> Tensor:
-    """The norm of the whole gradient, which is scaled down where that is more than `largest`."""
-    weights = [weight for weight in model.parameters() if weight.grad is not None]
+def _clip(optimizer: torch.optim.Optimizer, largest: float | None) -> Tensor:
+    """The norm of the whole gradient, also of a loss's own weights; scaled down where more than `largest`."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    weights = [weight for weight in weights if weight.grad is not None]
     norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
     if largest is not None:
         nn.utils.clip_grads_with_norm_(weights, largest, norm)

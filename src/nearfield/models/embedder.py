@@ -1,7 +1,9 @@
-"""From a signal to a vector: feature, normalisation, backbone, pooling, dropout, last layer, unit length."""
+"""From a signal to a vector: feature, normalisation, backbone, pooling, dropout, last layer, unit length.
+
+A finished space may leave out the last layer and whiten what is before it."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal, Protocol, Self, cast
 
 import torch
@@ -13,6 +15,7 @@ from nearfield.models.description import Description, describe, evaluating
 from nearfield.models.folding import folded
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling, pooling
+from nearfield.models.whitening import Whitening
 
 
 class EmbeddingSettings(Settings):
@@ -28,6 +31,12 @@ class EmbeddingSettings(Settings):
     """Share of the pooled numbers set to 0 before the last layer while training."""
     train: Literal["all", "head", "none"] = "all"
     """head: the backbone keeps its weights and statistics, what follows it learns; none: nothing does."""
+    read: Literal["last", "pooled"] = "last"
+    """What a finished space gives: the last layer's numbers, or the pooled ones before it, so that the last
+    layer serves the loss alone."""
+    whiten: float = Field(0.0, ge=0.0, le=1.0)
+    """How far the directions of a finished space are brought to equal spread over training windows: 0 not at
+    all, 1 wholly."""
 
     introductions: ClassVar[dict[str, str]] = {
         "size": (
@@ -51,6 +60,17 @@ class EmbeddingSettings(Settings):
             "What of the network learns. With the head alone the backbone stays what it was: few clips "
             "suffice and nothing is unlearnt, but what it does not hear cannot be learnt (Yosinski et al. "
             "2014). With all of it more can be learnt, and a small set may be learnt by heart."
+        ),
+        "read": (
+            "Which numbers the finished space gives. The last layer becomes deaf to what its loss had no use "
+            "for; the pooled numbers before it keep more of it (Chen et al. 2020), which helps where the "
+            "space is used for other sounds than it was taught on. Where it is used for what it was taught, "
+            "the last layer is the smaller and better space."
+        ),
+        "whiten": (
+            "How far the directions of the finished space are brought to equal spread (Jégou and Chum 2012). "
+            "Not at all, and a few strong directions decide every distance; wholly, and directions that hold "
+            "little but chance count as much as the others."
         ),
     }
 
@@ -82,17 +102,24 @@ class Embedder(nn.Module):
         self.channels_last = False
         with torch.no_grad(), evaluating(self):
             pooled = self._pooled(self._picture(self._silence()))
-        self._size = int(pooled.shape[1] if settings.size is None else settings.size)
+        self._pooled_size = int(pooled.shape[1])
         if settings.size is not None:
             self.head = nn.Linear(pooled.shape[1], settings.size)
             initialise(self.head, "head")
+        if settings.whiten:
+            self.whitening = Whitening(self.size, settings.whiten)
         self.lay_out(channels_last=True)
         self._freeze()
 
     @property
     def size(self) -> int:
-        """Numbers in an embedding, also where the settings leave them to the backbone."""
-        return self._size
+        """Numbers in a finished embedding, also where the settings leave them to the backbone."""
+        return self._pooled_size if self.settings.read == "pooled" else self.taught_size
+
+    @property
+    def taught_size(self) -> int:
+        """Numbers in what the loss sees."""
+        return self.settings.size or self._pooled_size
 
     def forward(self, signal: Tensor) -> Tensor:
         """Waves (B, C, T); or pictures (B, C, bands, frames), which are taken as features already made."""
@@ -100,8 +127,20 @@ class Embedder(nn.Module):
 
     def embed_picture(self, picture: Tensor) -> Tensor:
         """The same from the feature's picture (B, C, bands, frames) onwards."""
-        vectors = self.head(self.dropout(self._pooled(picture))).float()
-        return unit_length(vectors) if self.settings.normalise else cast(Tensor, vectors)
+        vectors = self._unwhitened(picture)
+        if self.training or not self.settings.whiten:
+            return vectors
+        return self._brought_to_length(self.whitening(vectors))
+
+    @torch.no_grad()
+    def fit_whitening(self, pictures: Iterable[Tensor]) -> None:
+        """Whitens the space by pictures (B, C, bands, frames) of training windows, if the settings say so.
+
+        Raises DataError where there are fewer than two.
+        """
+        if self.settings.whiten:
+            with evaluating(self):
+                self.whitening.fit(torch.cat([self._unwhitened(picture) for picture in pictures]))
 
     def reader(self) -> Self:
         """The same embedder for reading alone, in evaluation, its norms folded into its convolutions."""
@@ -147,6 +186,15 @@ class Embedder(nn.Module):
     def _silence(self) -> Tensor:
         like = next(self.parameters(), torch.empty(0))
         return torch.zeros(2, *self.shape, device=like.device)
+
+    def _unwhitened(self, picture: Tensor) -> Tensor:
+        vectors = self.dropout(self._pooled(picture))
+        if self.training or self.settings.read == "last":
+            vectors = self.head(vectors)
+        return self._brought_to_length(vectors.float())
+
+    def _brought_to_length(self, vectors: Tensor) -> Tensor:
+        return unit_length(vectors) if self.settings.normalise else vectors
 
     def _frozen(self) -> list[nn.Module]:
         parts: dict[str, list[nn.Module]] = {

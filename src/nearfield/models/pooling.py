@@ -1,4 +1,4 @@
-"""From a map to one vector a clip: mean, max, both, generalised mean, the last frame, or everything.
+"""From a map to one vector a clip: mean, max, both, generalised mean, bands apart, last frame, everything.
 
 A map is (B, F), (B, F, T) or (B, F, bands, T): F values at each place. All but `flatten` and `last` take maps
 of any number of frames.
@@ -9,8 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Pooling = Literal["mean", "max", "mean_max", "gem", "last", "flatten"]
-"""`mean_max` doubles the values; `last` fixes the number of bands, `flatten` also that of frames."""
+Pooling = Literal["mean", "max", "mean_max", "gem", "bands", "bands_max", "last", "flatten"]
+"""`mean_max` and `bands_max` double the values; `bands`, `bands_max` and `last` fix the number of bands,
+`flatten` also that of frames."""
 
 
 def pooling(kind: Pooling) -> nn.Module:
@@ -20,6 +21,8 @@ def pooling(kind: Pooling) -> nn.Module:
         "max": Max,
         "mean_max": MeanMax,
         "gem": GeneralisedMean,
+        "bands": Bands,
+        "bands_max": BandsMax,
         "last": Last,
         "flatten": Flatten,
     }
@@ -69,6 +72,25 @@ class GeneralisedMean(nn.Module):
         return means * largest[:, :, 0]
 
 
+class Bands(nn.Module):
+    """(B, F, T) -> (B, F), (B, F, bands, T) -> (B, F bands): the mean over frames, each band apart.
+
+    Where in the spectrum something is heard stays known. Niizumi et al. 2023, "BYOL for audio: exploring
+    pre-trained general-purpose audio representations", section III-C.
+    """
+
+    def forward(self, map: Tensor) -> Tensor:
+        return _frames(map).mean(2)
+
+
+class BandsMax(nn.Module):
+    """(B, F, bands, T) -> (B, 2 F bands): the mean over frames beside the largest frame, each band apart."""
+
+    def forward(self, map: Tensor) -> Tensor:
+        frames = _frames(map)
+        return torch.cat([frames.mean(2), frames.amax(2)], dim=1)
+
+
 class Last(nn.Module):
     """(B, F, T) -> (B, F), (B, F, bands, T) -> (B, F bands): the last frame; (B, F) stays."""
 
@@ -86,3 +108,9 @@ class Flatten(nn.Module):
 def _places(map: Tensor) -> Tensor:
     """(B, F, places) in float32: half precision is too coarse to add many places up."""
     return map.float().reshape(map.shape[0], map.shape[1], -1)
+
+
+def _frames(map: Tensor) -> Tensor:
+    """(B, F) -> (B, F, 1), (B, F, T) stays, (B, F, bands, T) -> (B, F bands, T), in float32."""
+    values = map.float()
+    return values[..., None] if map.ndim == 2 else values.flatten(1, -2)

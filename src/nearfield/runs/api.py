@@ -43,6 +43,7 @@ def evaluate(
     allow_leak: bool = False,
     watch: Watcher = nobody,
 ) -> dict[str, Any]:
-    """Measures a finished run on its own data or on other clips; the plain form of result.json."""
+    """Measures a finished run on its own data or on other clips; the plain form of result.json, which is
+    written where these are the test clips of the run's own data."""
     given = None if data is None else str(data)
     return judge(Folder.existing(run), given, split, allow_leak, watch)

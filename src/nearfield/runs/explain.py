@@ -12,6 +12,7 @@ import numpy as np
 
 from nearfield.core.nouns import Distance, Floats
 from nearfield.evaluation.challenge import ChallengeTable, challenge_table
+from nearfield.evaluation.classification import Confusion
 from nearfield.evaluation.cluster_report import ClusterReport, ClusterSettings, cluster_report
 from nearfield.evaluation.evaluate import evaluate
 from nearfield.evaluation.findings import EvaluationSettings
@@ -21,6 +22,7 @@ from nearfield.evaluation.silence import SilenceReport, silence_report
 from nearfield.runs.events import Stage, Watcher, nobody
 from nearfield.runs.explain_material import Material
 from nearfield.runs.explain_position import Positions, positions
+from nearfield.runs.reading import Reading, read
 
 KNOWN_NODE = "known_node"
 """The column that says whether a clip's microphone stands in the development set, yes or no."""
@@ -68,13 +70,15 @@ class Explanation:
     nuisance: tuple[Nuisance, ...]
     apart: Apart | None
     """None below two labels."""
+    confusion: Confusion | None
+    """Of the linear probe; None where there was nothing to probe for."""
     class_counts: dict[str, dict[str, int]]
     """Clips of each label, else of each tag, by side of the split."""
     notes: tuple[str, ...]
 
     def plain(self) -> dict[str, Any]:
         """As values that JSON can hold; members of clusters left out."""
-        apart = self.apart
+        apart, confusion = self.apart, self.confusion
         return {
             "run": self.run,
             "data": self.data,
@@ -93,6 +97,7 @@ class Explanation:
                 "spread": apart.spread,
                 "spread_by_chance": apart.spread_by_chance,
             },
+            "confusion": confusion and {"names": list(confusion.names), "counts": confusion.counts.tolist()},
             "class_counts": self.class_counts,
             "notes": list(self.notes),
         }
@@ -125,7 +130,10 @@ def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20
             "position: no clips lie at the beginning, in the middle and at the end of longer recordings, and "
             "not two groups have clips of three windows or more."
         )
-    table = _challenge(material, judged, notes)
+    reading = read(material, judged)
+    if reading is not None and reading.by_own_clips:
+        notes.append("probe: these clips have no train side; the run's own train clips taught the reader.")
+    table = _challenge(material, reading, notes)
     watch(Stage("explain", 3, 3))
     return Explanation(
         run=str(material.run.folder.path),
@@ -139,6 +147,7 @@ def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20
         challenge=table,
         nuisance=_nuisance(judged),
         apart=_apart(material, normalised),
+        confusion=None if reading is None else reading.confusion,
         class_counts=class_counts(material),
         notes=(*notes, *(note for note in judged.notes if note.startswith("nuisance"))),
     )
@@ -162,17 +171,23 @@ def _silence(material: Material, clusters: ClusterReport) -> SilenceReport:
     return silence_report(material.levels(material.rows[clusters.rows]), at_elbow.members)
 
 
-def _challenge(material: Material, judged: Result, notes: list[str]) -> ChallengeTable | None:
-    table, clips = material.collection.table, judged.clips
+def _challenge(material: Material, reading: Reading | None, notes: list[str]) -> ChallengeTable | None:
+    table = material.collection.table
     if KNOWN_NODE not in table:
         return None
-    scored = np.flatnonzero((clips.reference >= 0) & (clips.predicted >= 0))
-    if not len(scored):
+    if reading is None:
         notes.append("challenge: the clips have no labels that a probe learnt to read.")
         return None
-    words = table[KNOWN_NODE].iloc[clips.rows[scored]].astype(str).str.lower()
+    words = table[KNOWN_NODE].iloc[reading.rows].astype(str).str.lower()
     known = words.isin(("yes", "true", "1")).to_numpy(np.bool_)
-    return challenge_table(clips.predicted[scored], clips.reference[scored], known, clips.groups[scored])
+    supervised = material.run.recipe.relation.kind in ("labels", "tags")
+    return challenge_table(
+        reading.predicted,
+        reading.reference,
+        known,
+        material.bench.facts.groups[reading.rows],
+        "supervised" if supervised else "frozen features",
+    )
 
 
 def _nuisance(judged: Result) -> tuple[Nuisance, ...]:

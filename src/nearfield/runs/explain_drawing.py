@@ -11,6 +11,7 @@ from nearfield.runs.explain_figures import (
     draw_apart,
     draw_classes,
     draw_clusters,
+    draw_confusion,
     draw_neighbourhood,
     draw_tile,
 )
@@ -20,7 +21,7 @@ from nearfield.runs.explain_material import Material
 def draw(
     found: Explanation, material: Material, out: Path, clip: str | None = None, watch: Watcher = nobody
 ) -> tuple[Path, ...]:
-    """classes.png, clusters.png, centroids.png, clip-N.png, neighbours-N.png: what was written.
+    """classes.png, clusters.png, centroids.png, confusion.png, clip-N.png, neighbours-N.png: those written.
 
     `clip`: the id of the one clip to show; three drawn by chance where none is given. Raises RequestError
     for an id that the split does not hold.
@@ -34,6 +35,9 @@ def draw(
     if found.apart is not None:
         paths.append(out / "centroids.png")
         draw_apart(paths[-1], found.apart)
+    if found.confusion is not None:
+        paths.append(out / "confusion.png")
+        draw_confusion(paths[-1], found.confusion)
     for number, row in enumerate(rows.tolist() if material.is_sound else (), 1):
         paths.append(out / f"clip-{number}.png")
         draw_tile(paths[-1], tile(material, row))

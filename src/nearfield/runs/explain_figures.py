@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nearfield.core.files import replacing
+from nearfield.core.nouns import Floats
+from nearfield.evaluation.classification import Confusion
 from nearfield.runs.explain import Apart, Explanation
 from nearfield.runs.explain_examples import Image, Neighbour, Neighbourhood, Tile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
 INK, MUTED, RULE = "#22262b", "#6b737c", "#d5d9dd"
@@ -21,6 +24,8 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 
 MOST_NAMES = 40
 """Labels or tags that a figure names one by one."""
+NUMBERED = 25
+"""Labels up to which a matrix has its numbers written into it."""
 
 _DOTS = 150  # to the inch
 _RANGE = 80.0  # decibels from the loudest to what is shown as nothing
@@ -114,24 +119,69 @@ def draw_clusters(path: Path, found: Explanation) -> None:
 
 def draw_apart(path: Path, apart: Apart) -> None:
     """Distances between the centroids of the labels."""
+    save(apart_figure(apart), path)
+
+
+def apart_figure(apart: Apart) -> "Figure":
+    """The same, not yet written."""
     names = apart.centroids.names
     side = 2.2 + 0.24 * min(len(names), MOST_NAMES)
     figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
-    drawn = axes.pcolormesh(apart.centroids.distances, vmin=0, cmap="Blues")
-    axes.set_aspect("equal")
-    axes.invert_yaxis()
-    named = names if len(names) <= MOST_NAMES else ()
-    places = np.arange(len(named)) + 0.5
-    axes.set_xticks(places, [_short(name, 20) for name in named], rotation=90, fontsize=7)
-    axes.set_yticks(places, [_short(name, 20) for name in named], fontsize=7)
+    drawn = _matrix(axes, apart.centroids.distances, names)
     bar = figure.colorbar(drawn, ax=axes, shrink=0.7, pad=0.03)
     bar.outline.set_visible(False)
     chance = "" if apart.spread_by_chance is None else f" (shuffled labels {apart.spread_by_chance:.2f})"
     axes.set_title(
         f"distance between centroids\nvariation {apart.spread or 0:.2f}{chance}", loc="left", fontsize=8.5
     )
-    save(figure, path)
+    return figure
+
+
+def draw_confusion(path: Path, confusion: Confusion) -> None:
+    """Who is taken for whom."""
+    save(confusion_figure(confusion), path)
+
+
+def confusion_figure(confusion: Confusion) -> "Figure":
+    """Who is taken for whom: a row for what a clip is, a column for what was said; shaded by shares of a row,
+    clips written into the cells where there is room."""
+    names, counts = confusion.names, confusion.counts
+    side = 2.2 + 0.3 * min(len(names), MOST_NAMES)
+    figure = new_figure(side + 0.8, side)
+    axes = figure.subplots()
+    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    drawn = _matrix(axes, shares, names, most=1.0)
+    for row, column in zip(*np.nonzero(counts), strict=True) if len(names) <= NUMBERED else ():
+        dark = shares[row, column] > 0.5
+        axes.text(
+            column + 0.5, row + 0.5, f"{counts[row, column]}", ha="center", va="center", fontsize=7,
+            color="white" if dark else INK,
+        )  # fmt: skip
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("what it is")
+    right = np.trace(counts) / max(1, counts.sum())
+    axes.set_title(
+        f"confusion of the linear probe\n{right:.0%} of {counts.sum():,} clips right",
+        loc="left",
+        fontsize=8.5,
+    )
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.7, pad=0.03)
+    bar.outline.set_visible(False)
+    bar.set_label("share of the row's clips")
+    return figure
+
+
+def _matrix(axes: "Axes", cells: Floats, names: Sequence[str], most: float | None = None) -> "QuadMesh":
+    """Square cells from 0 up, with names on both sides where they can be read."""
+    drawn = axes.pcolormesh(cells, vmin=0, vmax=most, cmap="Blues")
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    named = names if len(names) <= MOST_NAMES else ()
+    places = np.arange(len(named)) + 0.5
+    axes.set_xticks(places, [_short(name, 20) for name in named], rotation=90, fontsize=7)
+    axes.set_yticks(places, [_short(name, 20) for name in named], fontsize=7)
+    return drawn
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -142,7 +192,15 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Writes the figure as PNG, whole or not at all, in the quiet style of all figures here."""
+    """Writes the figure as PNG, whole or not at all."""
+    quieten(figure)
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # names may be of any script
+        figure.savefig(temporary, format="png", dpi=_DOTS, facecolor="white")
+
+
+def quieten(figure: "Figure") -> None:
+    """The quiet style of all figures here."""
     for axes in figure.axes:
         axes.tick_params(color=MUTED, labelcolor=INK, labelsize=7.5, length=2)
         for text in (axes.xaxis.label, axes.yaxis.label):
@@ -150,9 +208,6 @@ def save(figure: "Figure", path: Path) -> None:
             text.set_color(INK)
         for edge in axes.spines.values():
             edge.set_color(RULE)
-    with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # names may be of any script
-        figure.savefig(temporary, format="png", dpi=_DOTS, facecolor="white")
 
 
 def _panel(axes: "Axes", tile: Tile, title: str, shared: Sequence[str]) -> None:

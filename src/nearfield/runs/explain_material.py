@@ -1,6 +1,6 @@
 """What an explanation is made of: a run, a collection as the run hears it, and a vector for each clip."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def _bench(run: Run, collection: Collection, seed: int, watch: Watcher) -> Workb
     signals = Store().open(collection, recipe.data, lambda done, total: watch(Stage("decode", done, total)))
     facts = collection.facts()
     if isinstance(signals, ArraySignals):
-        facts = replace(facts, seconds=signals.seconds)
+        facts = signals.corrected(facts)
         samples = round(recipe.data.clip_seconds * recipe.data.sample_rate)
         feature: Feature = run.embedder.feature  # type: ignore[assignment]
         sight = Sight(signals, samples, feature)

@@ -2,14 +2,14 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from nearfield.core.errors import DataError
 from nearfield.core.machine import keep_memory
-from nearfield.data.audio import mix
+from nearfield.data.audio import Waves, mix
 from nearfield.data.collection import Collection
 from nearfield.data.listing import Kind
 from nearfield.data.signals import ArraySignals, Signals
@@ -76,14 +76,27 @@ def _collection(recipe: Recipe, inputs: Sequence[Input], labels: Sequence[str] |
 def _signals(recipe: Recipe, collection: Collection, inputs: Sequence[Input]) -> Signals:
     if all(isinstance(given, str | Path) for given in inputs):
         return Store().open(collection, recipe.data)
-    waves = [mix(np.atleast_2d(np.asarray(wave, np.float32)), recipe.data.channels) for wave in inputs]
-    return ArraySignals.of(waves, recipe.data.sample_rate)
+    waves = [_wave(wave, number) for number, wave in enumerate(inputs)]
+    return ArraySignals.of([mix(wave, recipe.data.channels) for wave in waves], recipe.data.sample_rate)
+
+
+def _wave(given: Input, number: int) -> Waves:
+    """(C, T). Raises DataError with the input's number for what is no sound."""
+    if isinstance(given, str | Path):
+        raise DataError(f"input {number} is a file among waves. Give files alone, or waves alone.")
+    wave = np.atleast_2d(np.asarray(given, np.float32))
+    if wave.ndim != 2 or not wave.size or not np.isfinite(wave).all():
+        raise DataError(
+            f"input {number}: a sound is (samples,) or (channels, samples), one sample or more, all finite. "
+            f"Given: shape {np.shape(given)}. Leave it out, or correct it."
+        )
+    return wave
 
 
 def _bench(recipe: Recipe, collection: Collection, signals: Signals, seed: int) -> Workbench:
     facts = collection.facts()
     if isinstance(signals, ArraySignals):
-        facts = replace(facts, seconds=signals.seconds)
+        facts = signals.corrected(facts)
     feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
     sight = see(recipe, collection, signals, feature)
     embedder = build_embedder(recipe, signals.channels, seed)

@@ -12,7 +12,8 @@ head.safetensors     the last layer of a tagger
 predictions.parquet  what a tagger says of every clip
 vectors.parquet      a vector for each clip
 state/               to go on from after an interruption
-tensorboard/         the same curves for TensorBoard
+tensorboard/         the same curves for TensorBoard, and pictures where they were asked for
+profile.txt, .json   what single operations cost, where it was asked for
 """
 
 import json
@@ -136,6 +137,10 @@ class Folder:
         """Writes what the run starts from; the recipe last, since it marks a run as begun."""
         write_json(self.path / "environment.json", environment)
         write_text(self.path / "recipe.yaml", recipe.text())
+
+    def take_result(self) -> None:
+        """Removes result.json, before the files that it speaks of are replaced."""
+        (self.path / "result.json").unlink(missing_ok=True)
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Writes result.json."""

@@ -70,10 +70,10 @@ def judge(
     precision: Precision = "fp32",
     bench: Workbench | None = None,
 ) -> dict[str, Any]:
-    """Embeds every clip, scores `split`, and writes vectors.parquet, clips.parquet and, last, result.json
-    (own data only).
+    """Embeds every clip, scores `split`, and writes vectors.parquet, clips.parquet and, last, result.json.
 
-    `data`: other clips than the run was trained on; their labels are judged, nothing is written.
+    A run's files are those of its own data's test clips: of train, of val and of other clips nothing is
+    written. `data`: other clips than the run was trained on; their labels are judged.
     `with_baselines`: whether plain spaces are scored too; where many runs share their data, once will do.
     `precision`: of the network; vectors that are kept for use are made in fp32, as `Run.encode` makes them.
     `bench`: what `launch` trained on, where this follows at once: nothing is opened a second time.
@@ -108,7 +108,8 @@ def judge(
     plain = {**found.plain(), "metrics": metrics}
     plain["notes"] = [*plain["notes"], *_warnings(metrics, collection)]
     plain["data"] = {"name": collection.name, "clips": len(collection), "leaks": list(collection.leaks)}
-    if own and world()[0] == 0:
+    if own and split == "test" and world()[0] == 0:
+        folder.take_result()  # whoever is stopped from here on leaves a run that is not judged yet
         write_vectors(folder.vectors, collection, vectors)
         write_clips(folder.clips, collection, bench.facts.label_names, found)
         if said is not None:
@@ -144,7 +145,7 @@ def fixed_losses(run: Run, bench: Workbench, vectors: Vectors) -> dict[str, floa
     loss = bench.loss()
     if any(True for _ in loss.parameters()):
         return {}
-    relation, miner = recipe.relation.build(bench.facts), miner_beside(recipe.miner, recipe.loss)
+    relation, miner = bench.relation(), miner_beside(recipe.miner, recipe.loss)
     for side in ("train", "val", "test"):
         try:
             fixed = FixedLoss(bench.sampler_over(bench.collection.rows(side)), relation, miner, loss)
@@ -162,7 +163,7 @@ def opposites(bench: Workbench) -> dict[str, float]:
     recipe = bench.recipe
     if recipe.relation.kind in ("labels", "tags"):
         return {}
-    relation = recipe.relation.build(bench.facts)
+    relation = bench.relation()
     kept = {
         name: bench.facts.columns[name]
         for name in EvaluationSettings().columns

@@ -26,6 +26,7 @@ from nearfield.runs.device import Precision, best_precision, open_device
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.recipe import Recipe
+from nearfield.runs.recipe_checks import check_learning, check_units
 from nearfield.runs.tagging import read_predictions
 from nearfield.runs.training import Training
 from nearfield.runs.workbench import Workbench, note_data
@@ -87,7 +88,9 @@ def open_collection(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher 
     progress: Callable[[int, int], None] = lambda done, total: watch(Stage("look", done, total))  # noqa: E731
     opened = Collection.open(data, recipe.data.columns, allow_leak, progress=progress)
     opened = opened.only(recipe.data.only) if recipe.data.only else opened
-    return opened.with_patch(recipe.data.patch, recipe.data.patch_sides) if recipe.data.patch else opened
+    if recipe.data.patch:
+        opened = opened.with_patch(recipe.data.patch, recipe.data.patch_sides)
+    return opened.with_val_in_train() if recipe.data.val_trains else opened
 
 
 def check(recipe: Recipe, watch: Watcher = nobody) -> None:
@@ -104,11 +107,25 @@ def check(recipe: Recipe, watch: Watcher = nobody) -> None:
         raise RequestError(
             "train.keep: 'best' needs validations to choose by. Set train.validate_every, or train.keep=last."
         )
-    headless = recipe.embedding.size is None and recipe.embedding.train == "head"
-    if headless and recipe.loss.kind in OWN_KINDS:
+    if recipe.data.val_trains and recipe.train.validate_every:
         raise RequestError(
-            f"embedding: without a last layer (size: null) and with train: head, {recipe.loss.kind} has "
-            "nothing to train. Give a size, or set embedding.train to all."
+            "data.val_trains: the val clips cannot both train and validate. Set train.validate_every=0, with "
+            "train.keep=last and a schedule other than plateau; or leave data.val_trains out."
+        )
+    if any(each.kind == "shuffle_mix" for each in recipe.augment) and recipe.relation.kind != "labels":
+        raise RequestError(
+            f"augment: 'shuffle_mix' mixes clips of one label, which the relation {recipe.relation.kind!r} "
+            "must not know. Take 'mix', which asks for no label, or set relation.kind=labels."
+        )
+    check_learning(recipe)
+    check_units(recipe)
+    if "tags" in getattr(recipe.loss, "needs", ()) and (
+        recipe.embedding.read == "pooled" or recipe.embedding.whiten
+    ):
+        raise RequestError(
+            f"embedding: {recipe.loss.kind} tells tags from the vectors as they were in training, and read: "
+            "pooled or whiten would give others afterwards. Leave both out, or take a loss over pairs: "
+            f"{', '.join(OWN_KINDS)}."
         )
     if isinstance(recipe.schedule, Plateau) and not recipe.train.validate_every:
         raise RequestError(

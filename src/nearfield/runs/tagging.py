@@ -101,9 +101,14 @@ def _probe(run: Run) -> tuple[tuple[str, ...], TagProbe]:
 def write_predictions(path: Path, ids: Sequence[str], names: Sequence[str], said: Floats) -> None:
     """predictions.parquet: id, then one column of probabilities a tag; whole or not at all."""
     columns = {"id": pa.array(list(ids), pa.string())}
-    columns |= {name: pa.array(said[:, at], pa.float32()) for at, name in enumerate(names)}
+    columns |= {_column(name): pa.array(said[:, at], pa.float32()) for at, name in enumerate(names)}
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
+
+
+def _column(tag: str) -> str:
+    """The tag's own name, with = before it where the column of ids has that name, or the tag begins so."""
+    return f"={tag}" if tag == "id" or tag.startswith("=") else tag
 
 
 def read_predictions(run: str | Path, collection: Collection, facts: Facts) -> Floats:
@@ -119,12 +124,13 @@ def read_predictions(run: str | Path, collection: Collection, facts: Facts) -> F
             "bce or focal."
         )
     table = pq.read_table(path).to_pandas().set_index("id")
-    unknown = [name for name in facts.tag_names if name not in table]
+    columns = [_column(name) for name in facts.tag_names]
+    unknown = [name for name, column in zip(facts.tag_names, columns, strict=True) if column not in table]
     if unknown:
         raise RequestError(
             f"sampler.tagger: {run} does not know the tag {unknown[0]!r} of {collection.name}."
         )
-    said = table.reindex(collection.table["id"])[list(facts.tag_names)].to_numpy(np.float64)
+    said = table.reindex(collection.table["id"])[columns].to_numpy(np.float64)
     if not np.isfinite(said).any():
         raise RequestError(f"sampler.tagger: {run} heard none of the clips of {collection.name}.")
     return np.asarray(said)

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,8 @@ from nearfield.learning.parts import miner_beside
 from nearfield.learning.together import world
 from nearfield.learning.train import Parts, Step, train
 from nearfield.models.batch_norm import gathered
+from nearfield.runs.board import Board
+from nearfield.runs.checkpoints import load_state, save_state
 from nearfield.runs.device import Precision, arithmetic
 from nearfield.runs.embedding import embed
 from nearfield.runs.events import Note, Stage, Watcher
@@ -42,7 +43,9 @@ from nearfield.runs.folder import (
     restore_optimizer,
     save_tensors,
 )
+from nearfield.runs.profiling import profiled
 from nearfield.runs.tagging import TagHead
+from nearfield.runs.validation_figures import validation_figures
 from nearfield.runs.workbench import Workbench
 
 FEW_LABELS = 12
@@ -69,9 +72,9 @@ class Training:
             gathered(self.model)  # in place: its norms then see the whole batch
         self.sampler = bench.sampler()
         self.loss: PairLoss = bench.loss().to(device)
-        both = nn.ModuleDict({"model": self.model, "loss": self.loss})
-        self.optimizer = recipe.optimizer.build(both.named_parameters())
-        self.average = RunningAverage(self.model, self.settings.average) if self.settings.average else None
+        self.both = nn.ModuleDict({"model": self.model, "loss": self.loss})  # all that updates change
+        self.optimizer = recipe.optimizer.build(self.both.named_parameters())
+        self.average = RunningAverage(self.both, self.settings.average) if self.settings.average else None
         schedule = recipe.schedule
         self.plateau = PlateauState(schedule) if isinstance(schedule, Plateau) else None
         self.update, self.best = 0, -math.inf
@@ -95,14 +98,13 @@ class Training:
         with (
             closing(MetricsLog(self.folder.metrics, self.update)) as log,
             _interruptible() as interrupted,
-            _curves(self.folder.tensorboard, self.update) as curve,
+            closing(Board(self.folder.tensorboard, self.update)) as self.board,
+            profiled(self.folder.path, self.settings, self.device) as tick,
         ):
-            self._lead(log, curve, interrupted)
+            self._lead(log, interrupted, tick)
         self._finish()
 
-    def _lead(
-        self, log: MetricsLog, curve: Callable[[int, dict[str, float]], None], interrupted: threading.Event
-    ) -> None:
+    def _lead(self, log: MetricsLog, interrupted: threading.Event, tick: Callable[[], None]) -> None:
         alarm = CollapseWatch(self.recipe.miner.kind in ("hard", "batch_hard"))
         for line in log.before:  # resumed, it must know what it saw, to say the same as if never stopped
             self._warn(alarm.see({name: math.inf if v is None else v for name, v in line.items()}))
@@ -113,7 +115,8 @@ class Training:
             numbers = {**step.measured, "train/examples_per_second": rate, **self._after(step, lead=True)}
             before = now
             log.add(step.number, numbers)
-            curve(step.number, numbers)
+            self.board.add(step.number, numbers)
+            tick()
             self.watch(Stage("train", step.number, self.settings.updates, numbers))
             trouble = self._warn(alarm.see(step.measured))
             if not math.isfinite(step.measured["train/loss"]):
@@ -135,7 +138,7 @@ class Training:
         penalty = self.recipe.penalty
         parts = Parts(
             encode=self._encode,
-            relation=self.recipe.relation.build(self.bench.facts),
+            relation=self.bench.relation(),
             miner=miner_beside(self.recipe.miner, self.recipe.loss),
             loss=self.loss,
             penalty=penalty.build(self.model.backbone) if penalty.strength else None,
@@ -160,7 +163,7 @@ class Training:
         """Average and validation after an update; every process does the same, so all stop together."""
         self.update = step.number
         if self.average:
-            self.average.see(self.model)
+            self.average.see(self.both)
         every = self.settings.validate_every
         if not every or step.number % every:
             return {}
@@ -171,13 +174,16 @@ class Training:
         self.best = max(self.best, score)
         if self.plateau and not self.plateau.see(score):
             self.done = True
+        if self.settings.pictures and lead:
+            for name, figure in validation_figures(vectors, self.bench):
+                self.board.draw(step.number, name, figure)
         self.model.train()
         return {"val/recall_at_1": score, **label_distances(vectors, self.bench)}
 
     def _with_final_state(self) -> Vectors:
         """(N, D) vectors of all clips by the weights that the run would end with now."""
         present = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.model.load_state_dict(self._final_state())
+        self.model.load_state_dict(part(self._final_state(), "model."))
         bench = self.bench
         clip_seconds = self.recipe.data.clip_seconds
         vectors = embed(self.model, bench.sight, bench.facts.seconds, clip_seconds, self.precision)
@@ -185,7 +191,8 @@ class Training:
         return vectors
 
     def _final_state(self) -> dict[str, Tensor]:
-        return self.average.state if self.average else self.model.state_dict()
+        """What the run would end with now, the network's under `model.` and the loss's under `loss.`."""
+        return self.average.state if self.average else self.both.state_dict()
 
     def _save(self) -> None:
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -198,20 +205,19 @@ class Training:
             "averaged": self.average.seen if self.average else 0,
             "plateau": self.plateau.state() if self.plateau and math.isfinite(self.plateau.best) else None,
         }
-        save_tensors(self.folder.state, tensors | flatten_optimizer(self.optimizer), numbers)
+        save_state(
+            self.folder.state, tensors | flatten_optimizer(self.optimizer), numbers, self.settings.checkpoints
+        )
 
     def _restore(self) -> None:
-        if not self.folder.state.is_file():
+        found = load_state(self.folder.state, self.watch)
+        if found is None:
             return
-        tensors, numbers = load_tensors(self.folder.state)
-
-        def part(name: str) -> dict[str, Tensor]:
-            return {key[len(name) :]: value for key, value in tensors.items() if key.startswith(name)}
-
-        self.model.load_state_dict(part("model/"))
-        self.loss.load_state_dict(part("loss/"))
+        tensors, numbers = found
+        self.model.load_state_dict(part(tensors, "model/"))
+        self.loss.load_state_dict(part(tensors, "loss/"))
         if self.average:
-            self.average.restore(part("average/"), numbers["averaged"])
+            self.average.restore(part(tensors, "average/"), numbers["averaged"])
         restore_optimizer(self.optimizer, tensors)
         self.update = numbers["update"]
         self.best = -math.inf if numbers["best"] is None else numbers["best"]
@@ -226,8 +232,19 @@ class Training:
             state, numbers = load_tensors(self.folder.best)
             self.watch(Note(f"kept the weights of update {numbers['update']}, the best on val"))
         if isinstance(self.loss, TaggingLoss):
+            self.loss.load_state_dict(part(state, "loss."))  # a head belongs to the network it learnt beside
             TagHead(self.loss, self.bench.facts.tag_names).save(self.folder)
-        save_tensors(self.folder.weights, state)
+        weights = part(state, "model.")
+        if self.recipe.embedding.whiten:
+            self.model.load_state_dict(weights)
+            self.model.fit_whitening(self.bench.pictures(self.sampler, self.device))
+            weights = self.model.state_dict()
+        save_tensors(self.folder.weights, weights)
+
+
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with `prefix`, by the rest of their names."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def validation_score(vectors: Vectors, bench: Workbench) -> float:
@@ -236,6 +253,13 @@ def validation_score(vectors: Vectors, bench: Workbench) -> float:
     val, train_rows = collection.rows("val"), collection.rows("train")
     if not len(val) or not len(train_rows):
         raise RequestError("train.validate_every: the split has no val clips to validate on.")
+    if len(facts.label_names):  # a clip whose label is not known is neither right nor wrong
+        val, train_rows = val[facts.labels[val] >= 0], train_rows[facts.labels[train_rows] >= 0]
+    if not len(val) or not len(train_rows):
+        raise RequestError(
+            "train.validate_every: no clip of val, or none of train, has a label to validate by. "
+            "Label some, or set train.validate_every=0."
+        )
     found = nearest(Search(vectors[val], vectors[train_rows]), 1)[0][:, 0]
     if len(facts.label_names):
         return float(np.mean(facts.labels[val] == facts.labels[train_rows][found]))
@@ -275,29 +299,3 @@ def _interruptible() -> Iterator[threading.Event]:
         yield flag
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-CURVE_EVERY = 5
-"""Updates from one point of TensorBoard's curves to the next; metrics.jsonl has them all."""
-
-
-@contextmanager
-def _curves(folder: Path, after: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Writes curves for TensorBoard; on resumption, points after the checkpoint are hidden.
-
-    Numbers that not every update has, such as validations, are all written.
-    """
-    from torch.utils.tensorboard.writer import SummaryWriter
-
-    writer = SummaryWriter(str(folder), purge_step=after + 1 if after else None)
-
-    def add(update: int, numbers: dict[str, float]) -> None:
-        thin = update > 1 and update % CURVE_EVERY
-        for name, value in numbers.items():
-            if not thin or name.startswith("val/"):
-                writer.add_scalar(name, value, update)
-
-    try:
-        yield add
-    finally:
-        writer.close()

@@ -1,7 +1,7 @@
 """Everything that a recipe and a collection make together, built and laid out: what a run works with."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count, islice, tee
 
 import torch
@@ -18,7 +18,8 @@ from nearfield.data.signals import ArraySignals, Signals
 from nearfield.data.store import Store
 from nearfield.learning.losses import PairLoss
 from nearfield.learning.losses.bce import BCELoss
-from nearfield.learning.relations.tags import TagRelation
+from nearfield.learning.relations import Relation
+from nearfield.learning.relations.tags import TagRelation, Tags
 from nearfield.learning.samplers import Sampler
 from nearfield.learning.together import own, world
 from nearfield.models.augmentations.augmentation import Augmentation
@@ -77,7 +78,7 @@ class Workbench:
         signals = Store().open(collection, recipe.data, lambda d, n: watch(Stage("decode", d, n)))
         facts = collection.facts()
         if isinstance(signals, ArraySignals):
-            facts = replace(facts, seconds=signals.seconds)
+            facts = signals.corrected(facts)
             if signals.trimmed:
                 watch(Note(f"{signals.trimmed:.1f} s of silence were cut away"))
         feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
@@ -99,6 +100,14 @@ class Workbench:
         """The same schedule over other rows."""
         return self.recipe.sampler.build(self.facts, rows, self.recipe.data.clip_seconds, self.seed)
 
+    def relation(self) -> Relation:
+        """Who is alike among these clips; what it counts, such as how rare a tag is, is counted in train."""
+        settings, rows = self.recipe.relation, self.collection.rows("train")
+        if isinstance(settings, Tags) and len(rows):
+            return settings.build(self.facts, rows)
+        built: Relation = settings.build(self.facts)
+        return built
+
     def loss(self) -> PairLoss:
         """The loss of the recipe for these clips, its weights, if it has some, drawn from the run's seed.
 
@@ -108,9 +117,9 @@ class Workbench:
         classes = len(self.facts.tag_names if is_tagger else self.facts.label_names)
         with torch.random.fork_rng(devices=[]):
             reseed(self.seed, "loss")
-            loss: PairLoss = self.recipe.loss.build(self.embedder.size, classes)
+            loss: PairLoss = self.recipe.loss.build(self.embedder.taught_size, classes)
         if isinstance(loss, BCELoss):
-            relation = self.recipe.relation.build(self.facts)
+            relation = self.relation()
             assert isinstance(relation, TagRelation)
             loss.see_frequencies(relation.shares(self.collection.rows("train")))
         return loss
@@ -125,20 +134,25 @@ class Workbench:
     def fit_normalisation(self, sampler: Sampler, device: torch.device) -> None:
         """Gives a normalisation that has statistics those of the first batches, 50 at most."""
         fit = getattr(self.embedder.normalisation, "fit", None)
-        if fit is None:
-            return
+        if fit is not None:
+            fit(self.pictures(sampler, device))
+
+    def pictures(self, sampler: Sampler, device: torch.device) -> Iterator[Tensor]:
+        """The first batches of an epoch, 50 at most, as the network sees them and not bent."""
         rounds = max(1, min(50, sampler.clips_per_epoch // sampler.batch_size))
-        batches = zip(range(rounds), self.batches(sampler, 0), strict=False)
-        signals = (batch.signal.to(device) for _, (_, batch) in batches)
         feature = self.sight.feature
-        fit(signal if feature is None else feature(signal) for signal in signals)
+        for _, (_, batch) in zip(range(rounds), self.batches(sampler, 0), strict=False):
+            signal = batch.signal.to(device)
+            yield signal if feature is None else feature(signal)
 
     def encoder(self, device: torch.device) -> "Encoder":
         """The training-time road from a batch to vectors."""
         rate = self.recipe.data.sample_rate
         hop = getattr(self.embedder.feature, "hop", 1)
         bends = [settings.build(rate, hop) for settings in self.recipe.augment]
-        return Encoder(self.embedder, self.sight.feature, bends, self.seed, device)
+        is_labelled = self.recipe.relation.kind == "labels"  # no other relation may know them
+        labels = torch.from_numpy(self.facts.labels) if is_labelled else None
+        return Encoder(self.embedder, self.sight.feature, bends, self.seed, device, labels)
 
 
 @dataclass
@@ -150,19 +164,22 @@ class Encoder:
     bends: Sequence[Augmentation]
     seed: int
     device: torch.device
+    labels: Tensor | None = None
+    """(N,) class numbers of the collection's clips, where training may know them."""
 
     def __call__(self, batch: Batch, update: int) -> Tensor:
         """(b, C, ...) signals of this process's share -> (b, D)."""
         signal = batch.signal.to(self.device, non_blocking=True)
+        labels = None if self.labels is None else self.labels[torch.from_numpy(batch.draw.rows)]
         if self.feature is not None:
-            signal = self.feature(self._bent(signal, "wave", update))
-        return self.embedder.embed_picture(self._bent(signal, "picture", update))
+            signal = self.feature(self._bent(signal, "wave", update, labels))
+        return self.embedder.embed_picture(self._bent(signal, "picture", update, labels))
 
-    def _bent(self, signal: Tensor, domain: str, update: int) -> Tensor:
+    def _bent(self, signal: Tensor, domain: str, update: int, labels: Tensor | None) -> Tensor:
         for place, bend in enumerate(self.bends):
             if bend.domain == domain:
                 generator = torch_stream(self.seed, "augment", place, update, world()[0])
-                signal = bend.apply(signal, bend.draw(signal.shape, generator))
+                signal = bend.apply(signal, bend.draw(signal.shape, generator, labels))
         return signal
 
 
@@ -175,6 +192,7 @@ def see(
     samples = round(recipe.data.clip_seconds * recipe.data.sample_rate)
     rate = recipe.data.sample_rate
     needs_wave = any(settings.build(rate, feature.hop).domain == "wave" for settings in recipe.augment)
+    needs_wave |= getattr(recipe.sampler, "mixing", None) is not None  # logarithms do not add up
     total = sum(max(signals.length(row), samples) for row in range(len(signals)))
     bytes_kept = total / feature.hop * feature.bands * signals.channels * 4
     if needs_wave or not feature.cuttable or bytes_kept > KEPT_SHARE * total_memory():

@@ -9,7 +9,8 @@ from itertools import combinations
 from typing import Literal
 
 from nearfield.study.records import Comparison, StudyFacts, Verdict
-from nearfield.study.wording import chance, count, digits, label, plain, sentence, signed
+from nearfield.study.statistics.planning import cost
+from nearfield.study.wording import chance, count, digits, label, mean_and_interval, sentence, signed
 
 SourceVerdict = Literal["supported", "not supported", "not decided"]
 
@@ -94,18 +95,7 @@ def _verdict_words(facts: StudyFacts, verdict: Verdict, comparison: Comparison) 
         return f"{arm} is worse than {against} on {facts.judge}"
     if comparison.claim != "undecided":
         return f"{arm} is not decided, judged against {against}"
-    needed = further_seeds(comparison)
-    cost = (
-        f"about {count(needed, 'more seed')} would be needed"
-        if needed
-        else "no number of seeds alone would tell"
-    )
-    return f"{arm} is not decided against {against} on {facts.judge}: {cost}"
-
-
-def further_seeds(comparison: Comparison) -> int | None:
-    """How many seeds beyond those there are would decide it; None where none would, or it is decided."""
-    return None if comparison.more_seeds is None else max(1, comparison.more_seeds - comparison.seeds)
+    return f"{arm} is not decided against {against} on {facts.judge}: {cost(comparison)}"
 
 
 def source_pairs(facts: StudyFacts) -> tuple[tuple[str, str], ...]:
@@ -138,10 +128,7 @@ def source_verdict(facts: StudyFacts) -> SourceVerdict:
 def mean_text(facts: StudyFacts, name: str) -> str:
     """The judge of one arm or baseline as "0.781 [0.762, 0.800]"; a dash where it has none."""
     estimate = facts.conclusion.estimates.get(name)
-    if estimate is None:
-        return "—"
-    n = digits(facts)
-    return f"{plain(estimate.mean, n)} [{plain(estimate.low, n)}, {plain(estimate.high, n)}]"
+    return "—" if estimate is None else mean_and_interval(estimate, digits(facts))
 
 
 def _clause(text: str) -> str:

@@ -12,6 +12,7 @@ from nearfield.runs.folder import Folder
 from nearfield.runs.judge import judge
 from nearfield.runs.launch import Request, launch
 from nearfield.study.plan import Plan
+from nearfield.study.search import Search
 
 TRIED = 20
 """Updates that are timed."""
@@ -22,9 +23,23 @@ class Cost:
     """What a study will take; the first number is for the fewest seeds, the second for the most."""
 
     runs: tuple[int, int]
+    """As `runs_of`."""
     seconds: tuple[float, float]
     """Of wall clock with one worker; other arms are taken to cost what the reference does."""
     bytes: tuple[int, int]
+
+
+def runs_of(plan: Plan) -> tuple[int, int]:
+    """Runs for the fewest seeds and for the most: the trials of a search, then for each seed the trainings
+    before the arms, the arms (of a search also its finalists) and the plain spaces beside them."""
+    each = len(plan.before) + len(plan.arms) + (plan.search.final if plan.search else 0) + 1
+    return _trials(plan)[0] + each * plan.seeds.looks()[0], _trials(plan)[0] + each * plan.seeds.at_most
+
+
+def _trials(plan: Plan) -> tuple[int, float]:
+    """Trainings of the search, and how many whole trainings they are as long as."""
+    lengths = Search(plan.search, plan.recipe).lengths() if plan.search else []
+    return len(lengths), sum(lengths) / plan.recipe.train.updates
 
 
 def estimate_cost(plan: Plan, data: str, device: str = "auto", watch: Watcher = nobody) -> Cost:
@@ -49,10 +64,13 @@ def estimate_cost(plan: Plan, data: str, device: str = "auto", watch: Watcher = 
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     steps = [after - before for before, after in pairwise(moments)]
     first = moments[0] - begun
-    a_run = measured + updates * (median(steps) if steps else first)
-    runs = [len(plan.arms) * seeds for seeds in (plan.seeds.at_least, plan.seeds.at_most)]
-    return Cost(
-        (runs[0], runs[1]),
-        (first + runs[0] * a_run, first + runs[1] * a_run),
-        (runs[0] * size, runs[1] * size),
-    )
+    training = updates * (median(steps) if steps else first)
+    runs, (trials, whole) = runs_of(plan), _trials(plan)
+    seeds = plan.seeds.looks()[0], plan.seeds.at_most
+    # A task of plain spaces measures several, and trains none.
+    trained = [number - trials - each for number, each in zip(runs, seeds, strict=True)]
+    seconds = [
+        first + number * measured + (count + whole) * training
+        for number, count in zip(runs, trained, strict=True)
+    ]
+    return Cost(runs, (seconds[0], seconds[1]), (runs[0] * size, runs[1] * size))

@@ -12,8 +12,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
+from nearfield.core.errors import RequestError
 from nearfield.runs.clips import read_clips
 from nearfield.runs.folder import Folder
+from nearfield.study.budget import batch_size
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.maps import draw_map
 from nearfield.study.measures import span
@@ -28,15 +30,19 @@ from nearfield.study.records import (
     MapFacts,
     Outcome,
     RunFacts,
+    Speed,
     StudyFacts,
     Task,
     Verdict,
 )
 from nearfield.study.scores import table
-from nearfield.study.statistics.conclude import Asked, conclude, estimate
+from nearfield.study.speed import arm_speed
+from nearfield.study.statistics.conclude import Asked, conclude, estimate, has_estimate
 from nearfield.study.statistics.crossed import Array
 from nearfield.study.tasks import BASELINES
 
+SEEDED = "random_encoder"
+"""The plain space that is drawn anew with each seed; the others know no chance of training."""
 POINTS = 200
 """Of a training curve that go into the facts."""
 MAPPED = 600
@@ -78,7 +84,11 @@ class Gathered:
     def measures(self, arm: str) -> dict[str, Estimate]:
         """The further measures of one arm."""
         tables = {name: self._table(self.arms[arm], name) for name in self.plan.measures}
-        return {name: estimate(scores, span(name)) for name, scores in tables.items() if scores is not None}
+        return {
+            name: estimate(scores, span(name))
+            for name, scores in tables.items()
+            if scores is not None and has_estimate(scores)
+        }
 
     def arm_facts(self, arm: Arm) -> ArmFacts:
         """All that is known of one arm."""
@@ -95,6 +105,20 @@ class Gathered:
             centroid_distances=distances,
             maps=tuple(self._maps(arm.id)),
             warnings=tuple(dict.fromkeys(note for _, _, run in runs for note in run.notes)),
+        )
+
+    def speeds(self) -> tuple[Speed, ...]:
+        """How fast each arm reached the plan's target; none where the plan has no target."""
+        if self.plan.target is None:
+            return ()
+        return tuple(
+            arm_speed(
+                arm.id,
+                [place / "metrics.jsonl" if result else None for place, result, _ in self.arms[arm.id]],
+                self.plan.target,
+                batch_size(self.plan.recipe_of(arm.id).sampler),
+            )
+            for arm in self.plan.arms
         )
 
     def baselines(self) -> dict[str, dict[str, float]]:
@@ -147,12 +171,17 @@ class Gathered:
         return found
 
     def _result(self, task: Task) -> dict[str, Any]:
-        """result.json; empty where the task failed."""
+        """result.json; empty where the task failed. Raises RequestError where it is not of test clips."""
         outcome = self.outcomes.get(task)
         path = task_folder(self.folder, task) / "result.json"
         if outcome is None or outcome.state == "failed" or not path.is_file():
             return {}
         plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if (split := plain.get("split", "test")) != "test":
+            raise RequestError(
+                f"{path} was measured on {split}; a study reports test. "
+                f"Measure it again: nearfield evaluate {path.parent}"
+            )
         return plain
 
     def _table(self, runs: Sequence[tuple[Path, dict[str, Any], RunFacts]], measure: str) -> Array | None:
@@ -168,30 +197,36 @@ class Gathered:
     def _baseline_tables(self, measure: str, arms: Mapping[str, Array]) -> dict[str, Array]:
         """Tables of the baselines that were scored on the same groups."""
         groups = {scores.shape[1] for scores in arms.values()}
-        names = {
-            name for seed in self.seeds for name in self._result(Task(BASELINES, seed)).get("spaces", ())
-        }
+        spaces = {seed: self._result(Task(BASELINES, seed)).get("spaces", ()) for seed in self.seeds}
         found = {}
-        for name in sorted(names):
+        for name in sorted({name for each in spaces.values() for name in each}):
             clips, metrics = [], []
-            for seed in self.seeds:
+            for seed in (seed for seed, each in spaces.items() if name in each):
                 place = task_folder(self.folder, Task(BASELINES, seed))
-                if (place / f"{name}.json").is_file():
-                    clips.append(self._clips_at(place / f"{name}.clips.parquet"))
-                    metrics.append(
-                        json.loads((place / f"{name}.json").read_text(encoding="utf-8"))["metrics"]
-                    )
+                clips.append(self._clips_at(place / f"{name}.clips.parquet"))
+                metrics.append(json.loads((place / f"{name}.json").read_text(encoding="utf-8"))["metrics"])
             scores = table(clips, metrics, measure)
-            if scores is not None and {scores.shape[1]} == groups and len(scores) in (1, len(self.seeds)):
+            wanted = len(self.seeds) if name == SEEDED else 1
+            if scores is not None and {scores.shape[1]} == groups and len(scores) == wanted:
                 found[name] = scores
         return found
+
+    def lost_baselines(self) -> Iterator[str]:
+        """Seeds whose plain spaces could not be scored, and why, a sentence each."""
+        for seed in self.seeds:
+            outcome = self.outcomes.get(Task(BASELINES, seed))
+            if outcome is not None and outcome.state == "failed":
+                yield f"The baselines of seed {seed} could not be scored: {outcome.cause}"
 
     def _failure(self, arm: str, scores: Array | None) -> str:
         """Why an arm cannot be compared; "" where it can."""
         failed = [run for _, _, run in self.arms[arm] if run.state == "failed"]
         if failed:
             return f"{len(failed)} of {len(self.seeds)} trainings failed: {failed[0].cause or 'not finished'}"
-        return "" if scores is not None else f"its trainings have no {self.plan.judge}"
+        if scores is None:
+            return f"its trainings have no {self.plan.judge}"
+        without = int((~np.isfinite(scores).all(1)).sum())
+        return f"{without} of {len(self.seeds)} trainings have no {self.plan.judge}" if without else ""
 
     def _weights(self, arm: str) -> int:
         """Weights of the network; 0 where no training ended."""
@@ -252,10 +287,12 @@ def gather(
         baselines=found.baselines(),
         data=_data_card(environment.get("data", {}), found.clips),
         environment={**environment.get("versions", {}), **_machine(environment.get("machine", {}))},
-        deviations=tuple(deviations),
+        deviations=(*deviations, *found.lost_baselines()),
         source=plan.source,
         command=command,
         reduced=plan.reduced,
+        target=plan.target,
+        speeds=found.speeds(),
     )
 
 

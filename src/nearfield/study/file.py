@@ -65,6 +65,9 @@ class StudyFile(Settings):
     """The smallest difference of the judge that would matter."""
     hold: Hold | None = None
     """What is equal between arms whose updates, batches or clip lengths differ; none: all are equal."""
+    target: float | None = Field(None, gt=0, le=1)
+    """Recall@1 on the validation clips: the document then says how fast each arm reached it. Needs
+    train.validate_every; described, never compared."""
     maps: tuple[Literal["pca", "umap", "tsne"], ...] = ("pca",)
     """Maps of the space that the document shows."""
     allow_impossible: bool = False

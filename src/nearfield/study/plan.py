@@ -27,7 +27,8 @@ from nearfield.study.maps import Method
 from nearfield.study.measures import check_judge, check_measure
 from nearfield.study.ranges import SearchSettings, corners, resolve
 from nearfield.study.records import Arm, SourceClaim
-from nearfield.study.seeds import VERDICT, SeedPlan
+from nearfield.study.seeds import SeedPlan
+from nearfield.study.speed import check_target
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Plan:
     allow_impossible: bool
     before: tuple[Arm, ...] = ()
     """Trainings that arms build upon; no arms themselves."""
+    target: float | None = None
+    """Recall@1 on val whose reaching the document tells of; None: it does not."""
 
     @classmethod
     def load(cls, path: str | Path, changes: Iterable[str] = ()) -> "Plan":
@@ -97,6 +100,7 @@ class Plan:
             maps=study.maps,
             allow_impossible=study.allow_impossible,
             before=before_arms(study.before, base, arms, file.name),
+            target=study.target,
         )
         if search:
             tried = [Arm(f"corner-{at}", str(changes), changes) for at, changes in enumerate(corners(search))]
@@ -146,11 +150,6 @@ class Plan:
         """sha256, hexadecimal, over everything in the plan."""
         return _digest(self._values())
 
-    @property
-    def describes_only(self) -> bool:
-        """Whether there are too few seeds for a verdict."""
-        return self.seeds.at_least < VERDICT
-
     def arm(self, arm_id: str) -> Arm:
         """The arm of that id. Raises RequestError where there is none."""
         known = {arm.id: arm for arm in self.arms}
@@ -177,7 +176,17 @@ class Plan:
     def differences(self, planned: "Plan") -> list[str]:
         """What is otherwise here than in the plan that was frozen, a sentence each."""
         said = []
-        for key in ("title", "question", "judge", "measures", "meaningful", "hold", "reduced", "maps"):
+        for key in (
+            "title",
+            "question",
+            "judge",
+            "measures",
+            "meaningful",
+            "hold",
+            "target",
+            "reduced",
+            "maps",
+        ):
             said += _otherwise(key, getattr(self, key), getattr(planned, key))
         said += _otherwise("seeds", self.seeds.words(), planned.seeds.words())
         said += _otherwise("reference", self.reference, planned.reference)
@@ -204,10 +213,10 @@ class Plan:
             "source": asdict(self.source) if self.source else None,
             "search": self.search.model_dump(mode="json") if self.search else None,
         }
-        if not self.before:
-            del fields["before"]
-        else:
-            fields["before"] = [asdict(arm) for arm in self.before]
+        fields["before"] = [asdict(arm) for arm in self.before]
+        for name in ("before", "target"):  # plans that were frozen before these keys existed keep their hash
+            if not fields[name]:
+                del fields[name]
         plain: dict[str, Any] = json.loads(_canonical(fields))
         return plain
 
@@ -232,6 +241,7 @@ def _settled(plan: Plan, where: str, apart: bool = True) -> Plan:
     if varied != ("train.updates",):  # the length of the training is then itself what is studied
         check_budgets(budgets, plan.hold, where)
     check_networks({arm.name: recipe for arm, recipe in pairs}, where)
+    check_target(plan.target, recipes, where)
     words = held(budgets, plan.hold, pairs[0][1].data.clip_seconds) + said_before(plan.before)
     return replace(plan, arms=arms, varied=varied, held=words)
 

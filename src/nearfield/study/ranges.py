@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any, Literal, Self, get_args, get_origin
 
 from pydantic import Field, model_validator
@@ -116,6 +117,11 @@ def resolve(settings: SearchSettings, recipe: Recipe, where: str) -> SearchSetti
                 "Leave it out, or take the method random."
             )
         return settings.model_copy(update={"space": space, "trials": points})
+    if find_spec("optuna") is None:
+        raise RequestError(
+            f"{where}: method: {settings.method!r} needs Optuna. Run: pip install 'nearfield[search]', or "
+            "take the method grid."
+        )
     if settings.trials is None:
         raise RequestError(f"{where}: trials: missing. How many are to be tried? 20 to 40 are usual.")
     return settings.model_copy(update={"space": space})

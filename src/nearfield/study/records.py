@@ -93,8 +93,8 @@ class Comparison:
     claim: Literal["better", "worse", "equal", "undecided"]
     """`better`: one is above other; `equal`: the whole interval lies within the meaningful difference."""
     more_seeds: int | None
-    """About how many seeds in all would decide it with 80 % chance; None where no number of seeds would
-    (the test set is too small), or it is decided."""
+    """About how many seeds in all would decide it with 80 % chance; None where not even 100 would, or it is
+    decided."""
     power: float
     """Chance that a study of this size shows a difference as large as `meaningful`."""
 
@@ -152,6 +152,22 @@ class RunFacts:
     points."""
     notes: tuple[str, ...]
     """Collapse, unconverged probe, hubs: whatever training and evaluation warned of."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast one arm reached the target."""
+
+    arm: str
+    updates: tuple[int | None, ...]
+    """One a seed, in the order of `StudyFacts.seeds`; None where the target was never reached."""
+    seconds: tuple[float | None, ...]
+    """Of wall clock, on the machine and beside the work that there was; one a seed."""
+    median_updates: float | None
+    """None where half of the trainings or more never got there."""
+    median_seconds: float | None
+    never: int
+    """Trainings that did not reach the target, failed ones among them."""
 
 
 @dataclass(frozen=True)
@@ -248,5 +264,9 @@ class StudyFacts:
     """That makes the study again."""
     reduced: str = ""
     """In words, how the study is smaller than the question asks for; "" where it is not."""
+    target: float | None = None
+    """Recall@1 on val whose reaching `speeds` tells of; None where none was asked for."""
+    speeds: tuple[Speed, ...] = ()
+    """How fast each arm reached the target."""
     search: dict[str, Any] = field(default_factory=dict)
     """For a search: method, trials, and the trials' table; empty otherwise."""

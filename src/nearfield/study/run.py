@@ -9,6 +9,7 @@ from typing import Any
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import write_json
+from nearfield.data.collection import Collection
 from nearfield.runs.events import Event, Note, Watcher, nobody
 from nearfield.runs.launch import check_teaching, open_collection
 from nearfield.study.before import is_before
@@ -24,6 +25,9 @@ from nearfield.study.records import Outcome, StudyFacts, Task
 from nearfield.study.search import Search, Told
 from nearfield.study.statistics.looks import shares
 from nearfield.study.tasks import BASELINES
+
+_SHAPES = {"sample_rate", "clip_seconds", "image_size", "image_channels", "trim_db"}
+"""Settings of data that say what a clip is brought to: the collection is the same whatever they are."""
 
 Progress = Callable[["Standing"], None]
 
@@ -57,7 +61,7 @@ class Study:
         folder, plan = Path(out), Plan.load(file, given)
         path = folder / "plan.json"
         if not path.is_file():
-            if folder.is_dir() and any(folder.iterdir()):
+            if folder.is_dir() and any(each.suffix != ".part" for each in folder.iterdir()):  # cut by a kill
                 raise RequestError(f"{folder} holds other things. Give a new folder, or one of a study.")
             asked = {"file": str(file), "data": data, "changes": given}
             write_json(path, {**asked, "plan": plan.plain()})
@@ -67,22 +71,23 @@ class Study:
             raise RequestError(
                 f"{folder} was begun with --data {study.data}, not {data}. Give that, or another folder."
             )
-        _check_compatible(study.plan, plan, folder)
-        study.plan = plan
-        return study
+        for earlier in _plans(folder):
+            _check_compatible(Plan.of(earlier["plan"], str(path)), plan, folder)
+        return study if plan == study.plan else cls(folder, plan, data, str(file), given)
 
     @classmethod
     def existing(cls, folder: str | Path) -> "Study":
-        """The study of a folder, as frozen. Raises RequestError where there is none."""
+        """The study of a folder, as it was last gone on with. Raises RequestError where there is none."""
         path = Path(folder) / "plan.json"
         if not path.is_file():
             raise RequestError(
                 f"No study at {folder}: it has no plan.json. "
                 f"Run one: nearfield study run STUDY --data DATA --out {folder}"
             )
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        plan = Plan.of(plain["plan"], str(path))
-        return cls(Path(folder), plan, plain["data"], plain["file"], plain.get("changes", ()))
+        plans = _plans(Path(folder))
+        frozen, last = plans[0], plans[-1]
+        plan = Plan.of(last["plan"], str(path))
+        return cls(Path(folder), plan, frozen["data"], last["file"], last.get("changes", ()))
 
     def run(
         self,
@@ -95,10 +100,10 @@ class Study:
 
         Finished runs are never trained again. Raises KeyboardInterrupt after Ctrl-C with everything whole.
         """
-        self._check_data()
         built = (engine or LocalSettings()).build()
         with Journal.open(self.folder / "journal.jsonl") as journal:
             self._note_deviations(journal)
+            self._check_data(journal)
 
             def train(plan: Plan, tasks: Sequence[Task]) -> None:
                 wanted = len(tasks) + len(journal.outcomes())
@@ -135,12 +140,13 @@ class Study:
             raise RequestError(f"{self.folder}: no seed is finished for every arm yet. Go on: {self.command}")
         look, share = self._stopped_at(plan, finished, outcomes)
         deviations = [entry["text"] for entry in journal.entries("deviation")]
-        if look < plan.seeds.at_least:
-            deviations.append(f"{look} of {plan.seeds.at_least} planned seeds are finished.")
+        if look < (planned := plan.seeds.looks()[0]):
+            deviations.append(f"{look} of {planned} planned seeds are finished.")
             watch(Note(deviations[-1], is_warning=True))
         seeds = plan.seeds.take(look)
         facts = gather(plan, self.folder, outcomes, seeds, share, deviations, self.command)
-        facts = replace(facts, plan_hash=self.plan.hash, search=self._search_table(outcomes))
+        frozen: str = _plans(self.folder)[0]["plan"]["hash"]
+        facts = replace(facts, plan_hash=frozen, search=self._search_table(outcomes))
         texts = {key: text for key in self.plan.varied if (text := introduction(key, self.plan.recipe))}
         for beyond in write_documents(facts, self.folder, texts):
             watch(Note(f"The document says more than its records: {beyond}", is_warning=True))
@@ -154,13 +160,31 @@ class Study:
             f"nearfield study run {shlex.quote(self.file)} {changes}--data {shlex.quote(self.data)} --out DIR"
         )
 
-    def _check_data(self) -> None:
-        """Refuses data that cannot serve, before anything is trained and noted as failed.
+    def _check_data(self, journal: Journal) -> None:
+        """Refuses data that cannot serve any of the arms, before anything is trained and noted as failed.
 
-        Raises DataError where files are missing, groups leak between the sides, or nothing can be learnt.
+        Raises DataError where files are missing, groups leak between the sides, or nothing can be learnt;
+        RequestError where the data are not those that an arm was begun with, so that seeds would be mixed.
         """
-        collection = open_collection(self.data, self.plan.recipe, allow_leak=False)
-        check_teaching(self.plan.recipe_of(self.plan.reference), collection)
+        begun = {entry["arm"]: entry["fingerprint"] for entry in journal.entries("data")}
+        opened: dict[str, tuple[Collection, str]] = {}
+        for arm in (*self.plan.before, *self.plan.arms):
+            recipe = self.plan.recipe_of(arm.id)
+            key = recipe.data.model_dump_json(exclude=_SHAPES)
+            if key not in opened:
+                collection = open_collection(self.data, recipe, allow_leak=False)
+                opened[key] = collection, collection.fingerprint()
+            collection, fingerprint = opened[key]
+            check_teaching(recipe, collection)
+            if begun.setdefault(arm.id, fingerprint) != fingerprint:
+                raise RequestError(
+                    f"{self.folder}: arm {arm.name!r}: the data ({self.data}) are not what the study was "
+                    "begun with. Bring them back, or begin a new folder."
+                )
+        known = {entry["arm"] for entry in journal.entries("data")}
+        for name, fingerprint in begun.items():
+            if name not in known:
+                journal.add("data", arm=name, fingerprint=fingerprint)
 
     def _told(self, outcomes: dict[Task, Outcome]) -> list[Told]:
         """What is known of the search's trials."""
@@ -193,12 +217,21 @@ class Study:
         return reached[-1]
 
     def _note_deviations(self, journal: Journal) -> None:
-        """What the plan says now otherwise than when it was frozen, each noted once."""
-        frozen = Study.existing(self.folder).plan
+        """The plan where it is another than last time, and what it says otherwise than when it was frozen,
+        each noted once."""
+        plans = _plans(self.folder)
+        if Plan.of(plans[-1]["plan"]) != self.plan:
+            journal.add("plan", plan=self.plan.plain(), file=self.file, changes=list(self.changes))
         known = {entry["text"] for entry in journal.entries("deviation")}
-        for text in self.plan.differences(frozen):
+        for text in self.plan.differences(Plan.of(plans[0]["plan"])):
             if text not in known:
                 journal.add("deviation", text=text)
+
+
+def _plans(folder: Path) -> list[dict[str, Any]]:
+    """What was asked, plain: as frozen, then each time that the study was gone on with otherwise."""
+    frozen = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    return [frozen, *Journal(folder / "journal.jsonl").entries("plan")]
 
 
 def _looks(plan: Plan) -> list[tuple[int, float]]:
@@ -223,12 +256,16 @@ def _finished(plan: Plan, outcomes: dict[Task, Outcome]) -> int:
 
 def _check_compatible(frozen: Plan, plan: Plan, folder: Path) -> None:
     """Refuses a plan under which finished runs would mean something else than they did."""
-    if frozen.recipe.plain() != plan.recipe.plain():
-        raise RequestError(
-            f"{folder} was begun with another recipe: {'; '.join(plan.differences(frozen)[:3])} "
-            "Begin a new folder."
-        )
-    before = {arm.id: arm.changes for arm in frozen.arms}
-    for arm in plan.arms:
-        if arm.id in before and before[arm.id] != arm.changes:
+    for part, is_other in (
+        ("recipe", frozen.recipe.plain() != plan.recipe.plain()),
+        ("search", frozen.search != plan.search),
+    ):
+        if is_other:
+            raise RequestError(
+                f"{folder} was begun with another {part}: {'; '.join(plan.differences(frozen)[:3])} "
+                "Begin a new folder."
+            )
+    known = {arm.id: arm.changes for arm in (*frozen.before, *frozen.arms)}
+    for arm in (*plan.before, *plan.arms):
+        if arm.id in known and known[arm.id] != arm.changes:
             raise RequestError(f"{folder}: arm {arm.id} was begun with other settings. Begin a new folder.")

@@ -9,7 +9,7 @@ search has not used, and judged on test.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,16 @@ class Search:
                     return tuple(missing.values())
         return ()
 
+    def lengths(self) -> list[int]:
+        """Updates of every training, in their order, where none fails and no two trials are the same."""
+        found = []
+        for numbers in self._groups():
+            alive = len(numbers)
+            for updates in self.rungs:
+                found += [updates] * alive
+                alive = math.ceil(alive / self.settings.keep)
+        return found
+
     def finalists(self, told: Iterable[Told]) -> tuple[Arm, ...]:
         """The arms to train again: the best trial, the next best, then the neighbours of the best, in turn.
 
@@ -108,15 +118,20 @@ class Search:
         if self.settings.method == "grid":
             yield list(enumerate(grid(self.settings.space)))
             return
-        total = self.settings.trials or 0
-        size = self.settings.together if self.settings.method == "tpe" else total
-        for first in range(0, total, size):
-            numbers = range(first, min(first + size, total))
+        for numbers in self._groups():
+            first = numbers[0]
             if all(number in known for number in numbers):
                 yield [(number, known[number]) for number in numbers]
             else:
                 asked = self._ask(first, len(numbers), told)
                 yield [(n, known.get(n, changes)) for n, changes in zip(numbers, asked, strict=True)]
+
+    def _groups(self) -> Iterator[range]:
+        """Numbers of the trials that are asked together."""
+        total = self.settings.trials or 0
+        size = self.settings.together if self.settings.method == "tpe" else total
+        for first in range(0, total, size):
+            yield range(first, min(first + size, total))
 
     def _rungs_of(
         self, trials: list[tuple[int, dict[str, Any]]], scores: Mapping[str, float | None]
@@ -167,14 +182,6 @@ class Search:
             for key, values in self.settings.space.items()
         ]
         return math.hypot(*gaps)
-
-
-def explore(search: Search, score_of: Callable[[Attempt], float | None]) -> list[Told]:
-    """Runs a whole search, one attempt after the other; `score_of` is the score on val, None of a failure."""
-    told: list[Told] = []
-    while attempts := search.pending(told):
-        told += [Told(attempt, score_of(attempt)) for attempt in attempts]
-    return told
 
 
 def rungs(settings: SearchSettings, updates: int, every: int) -> tuple[int, ...]:

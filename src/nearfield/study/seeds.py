@@ -52,19 +52,18 @@ class SeedPlan:
         """The plan of a study file's `seeds`."""
         return cls(asked.at_least, asked.at_most, asked.until == "decided", start)
 
-    def first(self) -> tuple[int, ...]:
-        """The seeds that are trained before the first look."""
-        return self.take(self.looks()[0])
-
     def take(self, number: int) -> tuple[int, ...]:
         """The first `number` seeds."""
         return tuple(range(self.start, self.start + number))
 
     def looks(self) -> tuple[int, ...]:
-        """Numbers of seeds after which one looks; each about half as many again, the last is `at_most`."""
+        """Numbers of seeds after which one looks; each about half as many again, the last is `at_most`.
+
+        The first is one that can decide: fewer than `VERDICT` seeds leave no arm that is open.
+        """
         if not self.until_decided:
             return (self.at_most,)
-        found = [self.at_least]
+        found = [min(self.at_most, max(VERDICT, self.at_least))]
         while found[-1] < self.at_most:
             found.append(min(self.at_most, math.ceil(1.5 * found[-1])))
         return tuple(found)

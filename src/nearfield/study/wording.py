@@ -2,7 +2,7 @@
 
 import math
 
-from nearfield.study.records import ArmFacts, StudyFacts
+from nearfield.study.records import ArmFacts, Estimate, StudyFacts
 
 BASELINES = {
     "chance": "chance",
@@ -71,6 +71,14 @@ def plain(value: float, decimals: int = 3) -> str:
     decimals = decimals if abs(value) < 10 else max(0, decimals - 2)
     text = f"{value:.{decimals}f}".replace("-", "−")
     return text if text.strip("−0.") else text.lstrip("−")
+
+
+def mean_and_interval(estimate: Estimate, decimals: int = 3) -> str:
+    """ "0.781 [0.762, 0.800]"; the mean alone where there was nothing to take an interval from."""
+    mean = plain(estimate.mean, decimals)
+    if estimate.low == estimate.high:
+        return mean
+    return f"{mean} [{plain(estimate.low, decimals)}, {plain(estimate.high, decimals)}]"
 
 
 def signed(value: float, decimals: int = 3) -> str:

@@ -77,3 +77,15 @@ def test_copies_of_one_clip_and_a_clip_that_may_ask_nobody_have_shares_too() -> 
     settings = SETTINGS.model_copy(update={"apart": True})
     alone = gather(np.eye(10, dtype=np.float32), targets, "softmax", np.zeros(10, dtype=np.int64), settings)
     np.testing.assert_allclose(alone.mean, 0.5)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_half_precision_says_what_the_same_numbers_say_in_full(distance: Distance) -> None:
+    vectors, labels = classes(60, 1.0)
+    halves = (300 * vectors).astype(np.float16)  # their squares go beyond what a half can hold
+    settings = SETTINGS.model_copy(update={"distance": distance})
+    asked = np.eye(4)[labels], "softmax", np.arange(60), settings
+    found, wanted = gather(halves, *asked), gather(halves.astype(np.float32), *asked)  # type: ignore[arg-type]
+    assert np.isfinite(found.mean).all()
+    np.testing.assert_array_equal(found.neighbours, wanted.neighbours)
+    np.testing.assert_array_equal(found.probe, wanted.probe)

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from pydantic import Field
 
@@ -66,6 +66,29 @@ def read_layout(data: str) -> tuple[str, Listing]:
     place, options = _options(place)
     layout = make(Layout, name, {"kind": name, **options})
     return _name(place), layout.read(_existing(Path(place).expanduser()))
+
+
+def official_folds(data: str) -> dict[int, str]:
+    """The same collection with each of its official folds as the judge, by number: `NAME:PATH?fold=2`.
+
+    Raises DataError where its layout has none.
+    """
+    named = _NAMED.fullmatch(data) if not Path(data).exists() else None
+    place, options = _options(named["path"] if named else data)
+    members = cast(dict[str, Any], kinds(Layout))
+    name = named["name"] if named else _detect(_existing(Path(place).expanduser())).kind
+    folds = getattr(members.get(name), "folds", None)
+    found = folds(_existing(Path(place).expanduser())) if folds else {}
+    if not found:
+        with_folds = [kind for kind, layout in members.items() if hasattr(layout, "folds")]
+        raise DataError(
+            f"{data}: there are no official folds in it. Layouts that have some: {', '.join(with_folds)}. "
+            "For one split, train and evaluate it as it is."
+        )
+    return {
+        number: f"{name}:{place}?{urlencode({**options, **chosen}, safe='/:')}"
+        for number, chosen in found.items()
+    }
 
 
 def _options(place: str) -> tuple[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 """The Hugging Face audiofolder and imagefolder: metadata beside the files, in one folder or one a split."""
 
 from dataclasses import replace
+from os.path import isabs
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -12,7 +13,7 @@ from nearfield.data.columns import PATH
 from nearfield.data.layouts.table import tables_in, unread_tables
 from nearfield.data.listing import Listing
 from nearfield.data.splits import side
-from nearfield.data.tables import read_table
+from nearfield.data.tables import cell_text, read_table
 
 
 class Audiofolder(Settings):
@@ -63,7 +64,8 @@ def _read_part(folder: Path) -> Listing:
     table = listing.table.copy()
     for column in PATH:
         if column in table:
-            table[column] = [f"{folder.name}/{cell}" if cell else "" for cell in table[column]]
+            cells = [cell_text(cell) for cell in table[column]]
+            table[column] = [f"{folder.name}/{cell}" if cell and not isabs(cell) else cell for cell in cells]
     table["split"] = folder.name
     problems = tuple(replace(problem, path=f"{folder.name}/{problem.path}") for problem in listing.problems)
     return replace(listing, table=table, problems=problems)

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 from nearfield.core.errors import DataError
 from nearfield.core.settings import Settings
 from nearfield.data.faults import Problem
-from nearfield.data.layouts.dcase_folds import Fold, check_folds, read_folds
+from nearfield.data.layouts.dcase_folds import Fold, check_folds, fold_numbers, read_folds
 from nearfield.data.layouts.published import NEARLY_ALL, audio_root, difference, present_files, tab_lines
 from nearfield.data.listing import Listing
 from nearfield.data.splits import carve_val
@@ -76,6 +76,11 @@ class Dcase2018Task5(Settings):
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value == "none" else value
+
+    @classmethod
+    def folds(cls, path: Path) -> dict[int, dict[str, str]]:
+        """The official folds that are there, and the options that choose each."""
+        return {number: {"fold": str(number)} for number in fold_numbers(path)}
 
     @classmethod
     def recognises(cls, path: Path) -> bool:

@@ -25,9 +25,14 @@ class Fold:
         return "train" if clip in self.train else "test" if clip in self.test else ""
 
 
+def fold_numbers(path: Path) -> list[int]:
+    """The folds that are there, ascending."""
+    return sorted(int(name[1]) for name in map(_TRAIN.fullmatch, _names(path / SETUP)) if name)
+
+
 def read_folds(path: Path, wanted: int) -> dict[int, Fold]:
     """Every fold that is there, by number. Raises DataError where the one that is wanted is not."""
-    found = sorted(int(name[1]) for name in map(_TRAIN.fullmatch, _names(path / SETUP)) if name)
+    found = fold_numbers(path)
     if wanted not in found:
         listed = ", ".join(map(str, found)) or "none"
         choices = f"?fold={found[0]} or " if found else ""

@@ -14,6 +14,7 @@ from pydantic import Field
 from nearfield.core.errors import DataError
 from nearfield.core.settings import Settings
 from nearfield.data.faults import Problem
+from nearfield.data.layouts.published import audio_root
 from nearfield.data.listing import Listing
 from nearfield.data.search import search
 from nearfield.data.tables import read_table
@@ -33,6 +34,11 @@ class Esc50(Settings):
     """Fold that chooses; None means the one before `test_fold` (before 1 comes 5). The others train."""
     audio: Path | None = None
     """Folder with the sounds, where it is not `audio` beside `meta`."""
+
+    @classmethod
+    def folds(cls, path: Path) -> dict[int, dict[str, str]]:
+        """The published folds, and the options that have each judge."""
+        return {number: {"test_fold": str(number)} for number in range(1, 6)}
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -56,11 +62,12 @@ class Esc50(Settings):
             found = ", ".join(map(str, listing.table))
             raise DataError(f"{path / _META}: there is no column {missing[0]!r}. Columns found: {found}.")
         names = {"filename": "path", "category": "label", "src_file": "recording"}
-        base = self.audio or path / "audio"
+        base = audio_root(path, self.audio, "esc50") if self.audio else path / "audio"
         return replace(listing, table=listing.table.rename(columns=names), base=base)
 
     def _from_names(self, path: Path) -> Listing:
-        found = search(self.audio or path)
+        base = audio_root(path, self.audio, "esc50")
+        found = search(base)
         matches = [(file, _NAME.fullmatch(file.stem)) for file in found.sounds]
         rows = [{"path": file.as_posix(), **match.groupdict()} for file, match in matches if match]
         if not rows:
@@ -70,9 +77,7 @@ class Esc50(Settings):
             )
         others = tuple(_stranger(file) for file, match in matches if not match)
         table = pd.DataFrame(rows, dtype=object)
-        return Listing(
-            table, self.audio or path, (None,) * len(rows), path.name, found.problems() + others, "sound"
-        )
+        return Listing(table, base, (None,) * len(rows), path.name, found.problems() + others, "sound")
 
 
 def _stranger(file: Path) -> Problem:

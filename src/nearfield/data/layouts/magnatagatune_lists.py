@@ -61,6 +61,8 @@ def read_lists(path: Path) -> tuple[Tagged, list[str]]:
             vectors.append(_vector(file, number, cell, len(order)))
             lines.append(number)
     clips = list(by_clip)
+    if not clips:
+        raise DataError(f"{path}: the published lists name no clip. Copy them again.")
     tags = named(np.array(vectors) > 0.5, order)
     found = Tagged(clips, [index.get(clip, "") for clip in clips], tags, lines, order, "the published lists")
     return found, [by_clip[clip] if clip in index else "" for clip in clips]
@@ -69,13 +71,17 @@ def read_lists(path: Path) -> tuple[Tagged, list[str]]:
 def _vector(file: Path, number: int, cell: str, tags: int) -> list[float]:
     try:
         vector = json.loads(cell)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         vector = None
-    if not isinstance(vector, list) or len(vector) != tags:
+    if not isinstance(vector, list) or len(vector) != tags or not all(map(_is_number, vector)):
         raise DataError(
             f"{file}: line {number}: there must be {tags} numbers in brackets, one a tag of {TOP_TAGS}."
         )
     return vector
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _list(path: Path, name: str) -> Path:

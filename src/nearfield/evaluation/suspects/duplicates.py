@@ -1,8 +1,10 @@
 """Clips on two sides of a split that are all but the same: what makes a test easier than it looks.
 
 A pair is suspicious where its distance is small beside what is usual: the median, over the clips of the
-smaller side, of the distance to the nearest clip of the other side. The score is
-1 - distance / usual. Vectors cannot tell a copy from a good likeness: listen, or compare the sound itself.
+smaller side, of the distance to the nearest clip of the other side; or, where that is larger, the median
+within the larger side of the distance to the nearest other clip, so that a smaller side of nothing but
+copies does not pass for usual. The score is 1 - distance / usual. Vectors cannot tell a copy from a good
+likeness: listen, or compare the sound itself.
 """
 
 from collections.abc import Mapping
@@ -16,6 +18,9 @@ from nearfield.core.settings import Settings
 from nearfield.evaluation.checks import check_vectors
 from nearfield.evaluation.neighbours import Search, nearest, unit
 from nearfield.evaluation.suspects.suspect import Suspect, ranked
+
+ASKED = 2000
+"""Clips of the larger side, evenly spread over it, that are asked how near its own clips lie."""
 
 
 class DuplicateSettings(Settings):
@@ -52,7 +57,7 @@ def _across(
     space: Vectors, asks: tuple[str, Ints], told: tuple[str, Ints], settings: DuplicateSettings
 ) -> list[Suspect]:
     index, apart = nearest(Search(space[asks[1]], space[told[1]], "euclidean"), 1)
-    usual = float(np.median(apart))
+    usual = max(float(np.median(apart)), _within(space[told[1]]))
     if usual <= 0:
         # A collapsed space: everything is where everything is.
         return []
@@ -71,3 +76,11 @@ def _across(
         )
         for place in close
     ]
+
+
+def _within(side: Vectors) -> float:
+    """Median distance of a clip of one side to the nearest other clip there; 0 where there is no other."""
+    if len(side) < 2:
+        return 0.0
+    some = np.unique(np.linspace(0, len(side) - 1, ASKED).round().astype(np.int64))
+    return float(np.median(nearest(Search(side[some], side, "euclidean", own=some), 1)[1]))

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from nearfield.core.nouns import Bools, Distance, Facts, Floats, Ints, Vectors
+from nearfield.core.nouns import Bools, Distance, Floats, Ints, Vectors
 from nearfield.core.seeds import stream
 from nearfield.core.settings import Settings
 from nearfield.evaluation.logistic import ROUGH, Link, Scaling, fit
@@ -73,6 +73,7 @@ def gather(
 ) -> Evidence:
     """Asks both witnesses of N clips with `targets` (N, K); `sources` (N,) are their groups, -1 not known."""
     barred = sources if settings.apart else None
+    vectors = vectors.astype(np.float32, copy=False)  # squares of halves would overflow
     space = unit(vectors) if settings.distance == "cosine" else vectors
     return Evidence(
         neighbour_shares(space, targets, barred, settings),
@@ -126,12 +127,6 @@ def folds(targets: Floats, barred: Ints | None, settings: SuspectSettings) -> In
     fold_of = np.empty(len(targets), dtype=np.int64)
     fold_of[dealt] = np.arange(len(targets)) % settings.folds
     return fold_of
-
-
-def sources_of(facts: Facts) -> Ints:
-    """(N,) the group of each clip, else its recording, numbered apart; -1 where neither is known."""
-    by_recording = np.where(facts.recordings >= 0, 2 * facts.recordings + 1, -1)
-    return np.asarray(np.where(facts.groups >= 0, 2 * facts.groups, by_recording))
 
 
 def _medians(apart: Floats, there: Bools) -> Floats:

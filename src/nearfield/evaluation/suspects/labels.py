@@ -12,7 +12,7 @@ from nearfield.core.errors import DataError
 from nearfield.core.nouns import Bools, Distance, Facts, Floats, Ints, Vectors
 from nearfield.evaluation.checks import check_lengths, check_vectors
 from nearfield.evaluation.neighbours import Search, nearest
-from nearfield.evaluation.suspects.evidence import Evidence, SuspectSettings, gather, sources_of
+from nearfield.evaluation.suspects.evidence import Evidence, SuspectSettings, gather
 from nearfield.evaluation.suspects.suspect import Suspect, per_cent, ranked
 
 FLOOR = 0.02
@@ -50,9 +50,7 @@ def doubt_labels(vectors: Vectors, facts: Facts, settings: SuspectSettings | Non
             "label suspects: two labels with two clips each are needed, so that one can be doubted for "
             f"the other; given: {len(classes)} labels on {len(rows)} clips. Look for other faults instead."
         )
-    evidence = gather(
-        vectors[rows], np.eye(len(classes))[codes], "softmax", sources_of(facts)[rows], settings
-    )
+    evidence = gather(vectors[rows], np.eye(len(classes))[codes], "softmax", facts.sources[rows], settings)
     claims, every = evidence.mean, np.arange(len(rows))
     own = claims[every, codes]
     claims[every, codes] = -1

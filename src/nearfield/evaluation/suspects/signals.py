@@ -9,12 +9,10 @@ import numpy as np
 
 from nearfield.core.nouns import Floats, Ints
 from nearfield.evaluation.checks import check_lengths
+from nearfield.evaluation.silence import FLOOR
 from nearfield.evaluation.suspects.channels import channel_faults
 from nearfield.evaluation.suspects.statistics import SignalSettings, SignalStatistics, over
 from nearfield.evaluation.suspects.suspect import Suspect, ranked
-
-FLOOR = -120.0
-"""Level taken for digital silence, which has none."""
 
 
 def signal_suspects(

@@ -7,6 +7,7 @@ from pydantic import Field
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Floats
 from nearfield.core.settings import Settings
+from nearfield.evaluation.silence import SILENT
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class SignalStatistics:
 class SignalSettings(Settings):
     """From where on a signal is called faulty."""
 
-    silent: float = Field(-60.0, le=0)
+    silent: float = Field(SILENT, le=0)
     """Level below which a channel is silent, in dB of full scale."""
     clipped: float = Field(0.001, gt=0, le=1)
     """Share of samples at full scale."""

@@ -10,7 +10,7 @@ import numpy as np
 from nearfield.core.errors import DataError
 from nearfield.core.nouns import Facts, Floats, Ints, Vectors
 from nearfield.evaluation.checks import check_lengths, check_vectors
-from nearfield.evaluation.suspects.evidence import Evidence, SuspectSettings, gather, sources_of
+from nearfield.evaluation.suspects.evidence import Evidence, SuspectSettings, gather
 from nearfield.evaluation.suspects.suspect import Suspect, descending, per_cent
 
 
@@ -47,9 +47,7 @@ def doubt_tags(vectors: Vectors, facts: Facts, settings: SuspectSettings | None 
             f"given: {len(facts.tag_names)} tags on {len(rows)} clips. Look for other faults instead."
         )
     has = facts.tags[np.ix_(rows, tags)].astype(np.float64)
-    return TagDoubts(
-        rows, tags, has, gather(vectors[rows], has, "sigmoid", sources_of(facts)[rows], settings)
-    )
+    return TagDoubts(rows, tags, has, gather(vectors[rows], has, "sigmoid", facts.sources[rows], settings))
 
 
 def tag_suspects(vectors: Vectors, facts: Facts, settings: SuspectSettings | None = None) -> list[Suspect]:

@@ -6,10 +6,10 @@ evens that out.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -27,6 +27,15 @@ class DistanceWeighted(Settings):
     """Nearer items are drawn as if they were at this Euclidean distance: the nearest are noise."""
     farthest: float = Field(1.4, gt=0, le=2)
     """Items at this Euclidean distance or farther are never drawn: they would add no loss."""
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if self.cutoff >= self.farthest:
+            raise ValueError(
+                f"cutoff must be smaller than farthest, or nothing is ever drawn. "
+                f"Given: {self.cutoff:g} and {self.farthest:g}."
+            )
+        return self
 
     def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "DistanceWeightedMiner":
         """The miner; it takes nothing over from the loss."""

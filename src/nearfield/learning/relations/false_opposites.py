@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Draw, Facts, Ints, Pairs
 from nearfield.learning.relations.time import clear, ticks
 
@@ -28,7 +29,7 @@ def false_opposite_rate(
     """Share (0..1) of unlike cells whose two clips have the same label; None where no cell can be judged.
 
     `labels` (N,) are class numbers, -1 for unknown: cells of unknown clips are not counted. Pairs that the
-    sampler set itself are taken as they are; for other draws `relation` says who is unlike (ValueError
+    sampler set itself are taken as they are; for other draws `relation` says who is unlike (RequestError
     without it).
     """
     judged = wrong = 0
@@ -72,5 +73,5 @@ def _pairs(draw: Draw, relation: Callable[[Draw], Pairs] | None) -> Pairs:
     if draw.pairs is not None:
         return draw.pairs
     if relation is None:
-        raise ValueError("These draws carry no pairs: give the relation that fills them.")
+        raise RequestError("These draws carry no pairs. Give the relation that fills them.")
     return relation(draw)

@@ -31,10 +31,11 @@ class Tags(Settings):
     synonyms: Synonyms = ()
     """Groups of tags that mean the same; each group counts as one tag."""
 
-    def build(self, facts: Facts) -> "TagRelation":
-        """The relation over the clips of `facts`, in which the rarity of a tag is counted.
+    def build(self, facts: Facts, rows: Ints | None = None) -> "TagRelation":
+        """The relation over the clips of `facts`; how rare a tag is, is counted in `rows` of them, or in all.
 
-        Raises DataError where no clip has a tag, RequestError for a synonym that is no tag.
+        A run gives the rows of train: how tags fall in test is not known while training. Raises DataError
+        where no clip has a tag, RequestError for a synonym that is no tag.
         """
         if not facts.tags.any():
             raise DataError(
@@ -42,7 +43,8 @@ class Tags(Settings):
                 "or take another relation: labels, time, views."
             )
         tags, _ = merge_synonyms(facts.tags, facts.tag_names, self.synonyms, "relation")
-        weights = rarity(tags) if self.weights == "idf" else torch.ones(tags.shape[1])
+        counted = tags if rows is None else tags[rows]
+        weights = rarity(counted) if self.weights == "idf" else torch.ones(tags.shape[1])
         truth = fill_synonyms(facts.tags, facts.tag_names, self.synonyms, "relation")
         return TagRelation(tags, weights, truth, self)
 
@@ -68,8 +70,7 @@ class TagRelation:
 
         `tags` has a column for every tag of the collection, and NaN in the rows of clips without tags.
         """
-        has = torch.from_numpy(self.tags[draw.rows]).float()
-        rows = torch.from_numpy(draw.rows)
+        has = torch.from_numpy(heard(self.tags, draw)).float()
         tagged = has.any(dim=1)
         both = tagged[:, None] & tagged[None, :]
         shared = has @ has.T
@@ -79,9 +80,9 @@ class TagRelation:
             alike &= overlap >= self.settings.jaccard - 1e-6  # 1/3 typed as 0.333333 is meant
         alike.fill_diagonal_(False)
         apart = shared == 0 if self.settings.unlike == "none_shared" else ~alike
-        unlike = apart & both & (rows[:, None] != rows[None, :])
+        unlike = apart & both & ~torch.from_numpy(shares_a_clip(draw))
         strength = overlap * alike if self.settings.strength == "jaccard" else None
-        truth = torch.from_numpy(self.truth[draw.rows]).float()
+        truth = torch.from_numpy(heard(self.truth, draw)).float()
         return Pairs(alike, unlike, strength, tags=truth.where(tagged[:, None], torch.nan))
 
     def shares(self, rows: Ints) -> Tensor:
@@ -89,6 +90,29 @@ class TagRelation:
         truth = self.truth[rows]
         tagged = truth[truth.any(axis=1)]
         return torch.from_numpy(tagged.sum(axis=0) / max(1, len(tagged))).float()
+
+
+def heard(tags: Bools, draw: Draw) -> Bools:
+    """(B, K) the tags (N, K) of each window of a draw; where two clips sound together, those of both.
+
+    A clip without tags may have any: what is heard of it and another is not known, and has no tags either.
+    """
+    own = tags[draw.rows]
+    if draw.beside is None:
+        return own
+    others = tags[draw.beside.rows]
+    known = np.asarray(own.any(axis=1) & others.any(axis=1))
+    return np.where(draw.beside.rows[:, None] >= 0, (own | others) & known[:, None], own)
+
+
+def shares_a_clip(draw: Draw) -> Bools:
+    """(B, B) whether a clip of one window of a draw is also heard in the other."""
+    rows = draw.rows
+    if draw.beside is None:
+        return np.asarray(rows[:, None] == rows)
+    beside = np.where(draw.beside.rows < 0, rows, draw.beside.rows)
+    both = np.stack([rows, beside])
+    return np.asarray((both[:, None, :, None] == both[None, :, None, :]).any(axis=(0, 1)))
 
 
 def jaccard(has: Tensor, weights: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from nearfield.core.nouns import Draw, Facts, Ints
 from nearfield.core.seeds import stream
 from nearfield.core.settings import Settings
 from nearfield.learning.samplers.cutting import cut
+from nearfield.learning.samplers.mixing import Mixing
 from nearfield.learning.samplers.windows import random_starts
 
 
@@ -22,6 +23,11 @@ class Shuffle(Settings):
     """Clips a batch."""
     drop_last: bool = False
     """Leave out the short batch at the end of an epoch. If kept, a single clip joins the batch before."""
+    mixing: Mixing | None = None
+    """Some clips are heard together with another of the batch, and have the tags of both; none: every clip is
+    heard alone."""
+
+    introductions: ClassVar[dict[str, str]] = {"mixing": Mixing.introduction}
 
     def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "ShuffleSampler":
         """The sampler over `rows`. Raises DataError where they do not make one batch."""
@@ -61,8 +67,13 @@ class ShuffleSampler:
         """The draws of epoch `number`; each clip is in exactly one of them."""
         chance = stream(self.seed, "batches", number)
         for rows in cut(chance.permutation(self.rows), self.batch_size, self.settings.drop_last):
-            yield Draw(rows, random_starts(self.facts, rows, self.clip_seconds, chance))
+            starts = random_starts(self.facts, rows, self.clip_seconds, chance)
+            mixing = self.settings.mixing
+            beside = mixing.draw(self.facts, rows, self.clip_seconds, chance) if mixing else None
+            yield Draw(rows, starts, beside=beside)
 
     def describe(self) -> str:
         """One line: batch and epoch."""
-        return f"shuffle: batches of {self.batch_size}, {self.clips_per_epoch} clips an epoch, each once"
+        line = f"shuffle: batches of {self.batch_size}, {self.clips_per_epoch} clips an epoch, each once"
+        mixing = self.settings.mixing
+        return line + (f"; {mixing.share:.0%} heard together with another" if mixing else "")

@@ -7,6 +7,7 @@ from pydantic import Field
 from nearfield.models.augmentations.affine import AffineSettings
 from nearfield.models.augmentations.band_shift import BandShiftSettings
 from nearfield.models.augmentations.colour import ColourSettings
+from nearfield.models.augmentations.cut_short import CutShortSettings
 from nearfield.models.augmentations.flip import FlipSettings
 from nearfield.models.augmentations.gain import GainSettings
 from nearfield.models.augmentations.masks import FrequencyMaskSettings, TimeMaskSettings
@@ -15,6 +16,8 @@ from nearfield.models.augmentations.noise import NoiseSettings
 from nearfield.models.augmentations.noise_floor import NoiseFloorSettings
 from nearfield.models.augmentations.picture_stretch import PictureStretchSettings
 from nearfield.models.augmentations.pitch import PitchSettings
+from nearfield.models.augmentations.resized_crop import ResizedCropSettings
+from nearfield.models.augmentations.shuffle_mix import ShuffleMixSettings
 from nearfield.models.augmentations.stretch import StretchSettings
 from nearfield.models.augmentations.time_shift import TimeShiftSettings
 
@@ -32,13 +35,16 @@ AugmentationSettings = Annotated[
     | NoiseFloorSettings
     | GainSettings
     | MixSettings
+    | ShuffleMixSettings
     | StretchSettings
     | PitchSettings
     | TimeShiftSettings
     | TimeMaskSettings
     | FrequencyMaskSettings
+    | CutShortSettings
     | BandShiftSettings
     | PictureStretchSettings
+    | ResizedCropSettings
     | ColourSettings
     | AffineSettings
     | FlipSettings,

@@ -23,10 +23,15 @@ class Augmentation(ABC):
     def __init__(self, probability: float) -> None:
         self.probability = probability
 
-    def draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
-        """All that chance decides for signals of `shape`, as CPU tensors, to keep or to apply."""
+    def draw(
+        self, shape: torch.Size, generator: torch.Generator, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """All that chance decides for signals of `shape`, as CPU tensors, to keep or to apply.
+
+        `labels`: (B,) class numbers of the items, -1 not known, for the few that bend by them."""
         bent = torch.rand(shape[0], generator=generator) < self.probability
-        return {"bent": bent} | self._draw(shape, generator)
+        known = {} if labels is None else {"labels": labels}
+        return {"bent": bent} | self._draw(shape, generator) | known
 
     def apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         """The signal bent as `drawn` says, in the same shape; items not bent keep their bits."""
@@ -68,6 +73,12 @@ def _rising(limits: tuple[float, float]) -> tuple[float, float]:
 
 Span = Annotated[tuple[float, float], AfterValidator(_rising)]
 """Smallest and largest value that may be drawn."""
+
+Level = Annotated[float, Field(ge=-120.0, le=120.0)]
+"""Decibels; 120 are a millionfold amplitude, beyond which float32 has nothing left of the quieter."""
+
+Decibels = Annotated[tuple[Level, Level], AfterValidator(_rising)]
+"""Least and most."""
 
 
 def uniform(count: int, limits: tuple[float, float], generator: torch.Generator) -> Tensor:

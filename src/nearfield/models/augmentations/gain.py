@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nearfield.models.augmentations.augmentation import Augmentation, Occasional, Span, each, uniform
+from nearfield.models.augmentations.augmentation import Augmentation, Decibels, Occasional, each, uniform
 
 
 class Gain(Augmentation):
@@ -28,7 +28,7 @@ class GainSettings(Occasional):
     """Louder or quieter; a normalisation that takes the level away undoes it."""
 
     kind: Literal["gain"] = "gain"
-    decibels: Span = (-6.0, 6.0)
+    decibels: Decibels = (-6.0, 6.0)
     """Decibels: least and most; below 0 is quieter."""
 
     def build(self, sample_rate: int, hop: int) -> Gain:

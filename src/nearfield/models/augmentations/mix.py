@@ -6,7 +6,14 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from nearfield.models.augmentations.augmentation import Augmentation, Occasional, Span, each, power, uniform
+from nearfield.models.augmentations.augmentation import (
+    Augmentation,
+    Decibels,
+    Occasional,
+    each,
+    power,
+    uniform,
+)
 
 
 class Mix(Augmentation):
@@ -45,7 +52,7 @@ class MixSettings(Occasional):
     """Another clip of the batch in the background."""
 
     kind: Literal["mix"] = "mix"
-    under_db: Span = (6.0, 20.0)
+    under_db: Decibels = (6.0, 20.0)
     """Decibels of the item's power over the other's: least and most; 0 or more, so that labels hold."""
 
     @model_validator(mode="after")

@@ -5,7 +5,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nearfield.models.augmentations.augmentation import Augmentation, Occasional, Span, each, power, uniform
+from nearfield.models.augmentations.augmentation import (
+    Augmentation,
+    Decibels,
+    Occasional,
+    each,
+    power,
+    uniform,
+)
 
 
 class Noise(Augmentation):
@@ -39,7 +46,7 @@ class NoiseSettings(Occasional):
     """White noise under the sound."""
 
     kind: Literal["noise"] = "noise"
-    ratio_db: Span = (5.0, 30.0)
+    ratio_db: Decibels = (5.0, 30.0)
     """Decibels of the whole sound's power over the noise's: least and most."""
 
     def build(self, sample_rate: int, hop: int) -> Noise:

@@ -6,7 +6,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nearfield.models.augmentations.augmentation import Augmentation, Domain, Occasional, Span, each, uniform
+from nearfield.models.augmentations.augmentation import (
+    Augmentation,
+    Decibels,
+    Domain,
+    Occasional,
+    each,
+    uniform,
+)
 
 NEPER = 10 / math.log(10)
 """Decibels in one unit of a natural logarithm of power."""
@@ -39,7 +46,7 @@ class NoiseFloorSettings(Occasional):
     """A steady noise under the sound, added in the picture."""
 
     kind: Literal["noise_floor"] = "noise_floor"
-    depth_db: Span = (25.0, 70.0)
+    depth_db: Decibels = (25.0, 70.0)
     """Decibels of the item's loudest cell over the floor: least and most."""
     unit: Literal["ln_magnitude", "ln_power", "db"] = "ln_magnitude"
     """What the picture is: natural logarithm of magnitude (log_mel as it comes) or of power, or decibels."""

@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from nearfield.core.errors import RequestError
 from nearfield.models.backbones.backbone import Loadable
+from nearfield.models.backbones.least import check_least
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling
 
@@ -48,9 +48,5 @@ class ConvNet1DSettings(Loadable):
 
     def build(self, channels: int, bands: int, frames: int) -> ConvNet1D:
         """For pictures (B, channels, bands, at least 8); raises RequestError below 8 frames."""
-        if frames < 8:
-            raise RequestError(
-                f"backbone: convnet1d halves the frames three times and needs 8; the clip gives {frames}. "
-                "Make clips longer (data.clip_seconds) or the feature's hop shorter."
-            )
+        check_least(self.kind, (bands, frames), (1, 8))
         return self.begun(ConvNet1D(channels * bands, self.dropout))

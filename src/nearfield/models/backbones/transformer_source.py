@@ -112,7 +112,13 @@ def quiet_library() -> Iterator[None]:
 
 def _of_run(source: str) -> dict[str, Any]:
     """What the run's recipe says of its own encoder."""
-    plain = yaml.safe_load((Path(source).expanduser() / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe = Path(source).expanduser() / "recipe.yaml"
+    try:
+        plain = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RequestError(
+            f"backbone.weights: {recipe} cannot be read ({str(error).splitlines()[0]}). Name another run."
+        ) from None
     section = plain.get("backbone", {}) if isinstance(plain, dict) else {}
     if section.get("kind") != "transformer" or not isinstance(section.get("described"), dict):
         raise RequestError(

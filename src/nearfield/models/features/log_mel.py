@@ -157,6 +157,11 @@ class MelSettings(Settings):
     }
 
     @property
+    def unit(self) -> str | None:
+        """What the picture's numbers are, in the words of augmentations that ask; none: no loudness."""
+        return "db" if self.log == "db" else {1: "ln_magnitude", 2: "ln_power"}[self.power]
+
+    @property
     def least(self) -> float:
         """The floor, chosen or usual."""
         return self.floor if self.floor is not None else {"ln": 1e-6, "db": 1e-10}[self.log]

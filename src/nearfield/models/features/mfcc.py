@@ -69,6 +69,11 @@ class MFCCSettings(MelSettings):
         ),
     }
 
+    @property
+    def unit(self) -> None:
+        """None: a cosine over bands is no loudness."""
+        return None
+
     def build(self, sample_rate: int, channels: int) -> MFCC:
         """For waves (B, channels, T) at `sample_rate` Hz; RequestError for more coefficients than bands."""
         if self.coefficients > self.bands:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-from nearfield.study.claims import claim, further_seeds
+from nearfield.study.claims import claim
 from nearfield.study.document.content import Part, Quoted
 from nearfield.study.records import Comparison, StudyFacts
+from nearfield.study.statistics.planning import cost, further_seeds
 from nearfield.study.wording import count, digits, factor, label, listed, number, plain, sentence
 
 Step = tuple[Part, ...]
@@ -74,10 +75,9 @@ def _undecided(facts: StudyFacts) -> Iterator[Step]:
             "0.8 if the true difference is as found.",
         )
     rest = [each for each in pairs if not further_seeds(each)]
-    if rest:
-        yield (
-            f"{_names(facts, rest)}: nothing is decided, and seeds alone would not do it. Add test groups.",
-        )
+    for needed in dict.fromkeys(cost(each) for each in rest):
+        alike = [each for each in rest if cost(each) == needed]
+        yield (f"{_names(facts, alike)}: nothing is decided; {needed}.",)
 
 
 def _names(facts: StudyFacts, pairs: list[Comparison]) -> str:

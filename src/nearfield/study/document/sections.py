@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from nearfield.study import figures
-from nearfield.study.claims import between, claim, further_seeds, source_pairs, source_verdict, verdict_claim
+from nearfield.study.claims import between, claim, source_pairs, source_verdict, verdict_claim
 from nearfield.study.document import tables
 from nearfield.study.document.content import (
     Block,
@@ -21,6 +21,7 @@ from nearfield.study.document.content import (
 )
 from nearfield.study.document.next_steps import next_steps
 from nearfield.study.records import Comparison, StudyFacts, Verdict
+from nearfield.study.statistics.planning import cost, further_seeds
 from nearfield.study.wording import count, factor, label, listed, plain, sentence
 
 
@@ -228,6 +229,9 @@ def _training(facts: StudyFacts) -> Iterator[Block]:
             f"Share of triplets or pairs that still pull or push. {smooth}",
             figures.curve_figure(facts, "train/active_fraction", apart=False),
         )
+    speed = tables.speed_table(facts)
+    if speed is not None:
+        yield speed
     for name in sorted(name for name in names if name.startswith("val/"))[:3]:
         yield Picture(
             name.replace("/", "-"),
@@ -328,11 +332,11 @@ def _open_pairs(facts: StudyFacts) -> Iterator[Block]:
     for each in facts.conclusion.comparisons:
         if each.claim == "undecided" and not each.other.startswith("baseline/"):
             needed = further_seeds(each)
-            cost = " Seeds alone would not decide it: that takes further test recordings."
+            way = f" To decide it, {cost(each)}."
             if needed:
                 trainings = count(needed * len(facts.arms), "training")
-                cost = f" About {count(needed, 'more seed')} for every arm would decide it, {trainings}."
-            items.append((claim(facts, each), cost))
+                way = f" About {count(needed, 'more seed')} for every arm would decide it, {trainings}."
+            items.append((claim(facts, each), way))
     if items:
         yield Paragraph(("What is not decided, and what it would cost:",))
         yield Items(tuple(items))
@@ -355,7 +359,8 @@ def _deviations(facts: StudyFacts) -> Iterator[Block]:
 
 def _again(facts: StudyFacts) -> Iterator[Block]:
     yield Code(facts.command)
-    yield Paragraph((f"The plan was frozen before the first training; its sha256 is {facts.plan_hash}.",))
+    yield Paragraph(("The plan was frozen before the first training; its sha256:",))
+    yield Code(facts.plan_hash)
 
 
 def _clause(text: str) -> str:

@@ -8,7 +8,17 @@ from nearfield.study.claims import between, mean_text
 from nearfield.study.document.content import Row, Table
 from nearfield.study.figures import spread
 from nearfield.study.records import ArmFacts, Comparison, StudyFacts, Verdict
-from nearfield.study.wording import BASELINES, chance, count, digits, label, listed, plain, signed
+from nearfield.study.wording import (
+    BASELINES,
+    chance,
+    count,
+    digits,
+    label,
+    listed,
+    mean_and_interval,
+    plain,
+    signed,
+)
 
 BLOCKS = {
     "data": ("data",),
@@ -171,12 +181,7 @@ def results_tables(facts: StudyFacts) -> Iterator[Table]:
 
 def _arm_row(facts: StudyFacts, each: ArmFacts, measures: Sequence[str]) -> Row:
     done = sum(run.state == "done" for run in each.runs)
-    further = (
-        f"{plain(found.mean)} [{plain(found.low)}, {plain(found.high)}]"
-        if (found := each.measures.get(name))
-        else "—"
-        for name in measures
-    )
+    further = (mean_and_interval(found) if (found := each.measures.get(name)) else "—" for name in measures)
     failed = len(each.runs) - done
     n = f"{done} ({failed} failed)" if failed else str(done)
     return Row(
@@ -231,7 +236,7 @@ def class_tables(facts: StudyFacts) -> Iterator[Table]:
         cells = [{found.name: found for found in each.classes} for each in group]
         rows = []
         for name in _listed(arms):
-            support = next(found[name].support for found in cells if name in found)
+            support = max(found.support for each in arms for found in each.classes if found.name == name)
             texts = (
                 f"{plain(f.f1, 2)} ({plain(f.f1_range[0], 2)}–{plain(f.f1_range[1], 2)})"
                 if (f := found.get(name))
@@ -257,6 +262,28 @@ def _listed(arms: Sequence[ArmFacts]) -> list[str]:
             scores.setdefault(found.name, []).append(found.f1)
     hardest = sorted(scores, key=lambda name: sum(scores[name]) / len(scores[name]))[:LISTED]
     return [name for name in scores if name in set(hardest)]
+
+
+def speed_table(facts: StudyFacts) -> Table | None:
+    """When each arm reached the study's target on the validation clips; None where it has no target."""
+    if facts.target is None:
+        return None
+    rows = []
+    for each in facts.speeds:
+        found = sorted(update for update in each.updates if update is not None)
+        span = f"{found[0]:,} to {found[-1]:,}" if found else "—"
+        middle = "—" if each.median_updates is None else f"{each.median_updates:,.0f}"
+        seconds = "—" if each.median_seconds is None else f"{each.median_seconds:,.1f}"
+        never = f"{each.never} of {len(each.updates)}"
+        rows.append(Row((label(facts, each.arm), middle, span, seconds, never)))
+    return Table(
+        "speed",
+        f"Updates until val/recall_at_1 was {facts.target:g}, at the first validation that showed it, and "
+        "seconds of training on the machine at hand, validations left out. A training that never got there "
+        "counts as slowest; an arm of which half never got there has no median. Described, not compared.",
+        ("arm", "updates, median", "range", "seconds, median", "never"),
+        tuple(rows),
+    )
 
 
 def centroid_table(facts: StudyFacts) -> Table:

@@ -45,9 +45,9 @@ def conclude(
     failures: Mapping[str, str] | None = None,
     baselines: Mapping[str, Array] | None = None,
 ) -> Conclusion:
-    """`scores` by arm, (S, G) each: one row a seed (NaN where that training failed), one column a test group,
-    the same in all. `failures`: arms of which a training failed, and why. `baselines` as `scores`, with one
-    row where they know no seeds.
+    """`scores` by arm, (S, G) each: one row a seed (NaN where that training failed or has no such measure),
+    one column a test group, the same in all. `failures`: arms of which a row is so, and why. `baselines` as
+    `scores`, with one row where they know no seeds.
 
     An arm with a failed training is not compared: what its other trainings show is what survived. Raises
     RequestError where the tables do not fit together.
@@ -55,9 +55,7 @@ def conclude(
     failures = dict(failures or {})
     _check(scores)
     whole = {name: table for name, table in scores.items() if name not in failures}
-    estimates = {
-        name: estimate(table, asked.within) for name, table in scores.items() if np.isfinite(table).any()
-    }
+    estimates = {name: estimate(table, asked.within) for name, table in scores.items() if has_estimate(table)}
     beside = {f"baseline/{name}": table for name, table in (baselines or {}).items()}
     estimates |= {name: estimate(table, asked.within) for name, table in beside.items()}
     seeds = len(next(iter(whole.values()))) if whole else 0
@@ -85,6 +83,11 @@ def _check(scores: Mapping[str, Array]) -> None:
         raise RequestError(
             f"Arms were scored on unlike seeds or test groups: {shapes}. Run them again alike."
         )
+
+
+def has_estimate(table: Array) -> bool:
+    """Whether a seed of it was scored throughout."""
+    return bool(np.isfinite(table).all(1).any())
 
 
 def estimate(table: Array, within: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
@@ -178,20 +181,28 @@ def _comparison(
 
 
 def _procedure(seeds: int, groups: int, arms: int, baselines: int, share: float) -> str:
+    few = "Fewer than two arms have all their trainings: nothing is compared."
+    if not arms:
+        return few
     if seeds < LEAST_SEEDS:
         return (
             f"With {seeds} {'seed' if seeds == 1 else 'seeds'} this document describes and claims nothing: "
             f"a claim needs {LEAST_SEEDS} at least."
         )
+    if arms == 1 and not baselines:
+        return few
     units = (
         f"{groups} groups of the test set"
         if groups > 1
         else "no groups of the test set, which is taken as it is"
     )
     spent = "" if share == 1 else f" This look may spend {share:.0%} of that rate; earlier ones had the rest."
-    against = f", and with {baselines} baselines" if baselines else ""
+    beside = f"with {baselines} {'baseline' if baselines == 1 else 'baselines'}" if baselines else ""
+    compared = f"{arms} arms are compared in all pairs{beside and ', and '}{beside}"
+    if arms == 1:
+        compared = f"One arm is compared {beside}"
     return (
-        f"{arms} arms are compared in all pairs{against}, paired by {seeds} seeds and crossed with {units}: "
+        f"{compared}, paired by {seeds} seeds and crossed with {units}: "
         "seeds, groups and what is left are random (two-way random effects); the variance is that of all "
         "pairs, or a pair's own where that is larger. Intervals are simultaneous "
         "(Tukey's studentised range, with Cochran's bound for the two sorts of chance): "

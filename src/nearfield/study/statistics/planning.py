@@ -3,8 +3,10 @@
 import numpy as np
 from scipy import stats
 
+from nearfield.study.records import Comparison
 from nearfield.study.statistics.crossed import Array, Squares
 from nearfield.study.statistics.family import FOR_ARMS, Bound
+from nearfield.study.wording import count
 
 MOST_SEEDS = 100
 """Beyond this many, more seeds are no advice."""
@@ -68,6 +70,20 @@ def power_of_equality(
     return float(np.mean(np.where(room > 0, inside, 0.0)))
 
 
+def further_seeds(comparison: Comparison) -> int | None:
+    """How many seeds beyond those there are would decide it; None where none would, or it is decided."""
+    return None if comparison.more_seeds is None else max(1, comparison.more_seeds - comparison.seeds)
+
+
+def cost(comparison: Comparison) -> str:
+    """What would decide an open comparison; without test groups only seeds are known to vary."""
+    needed = further_seeds(comparison)
+    if needed:
+        return f"about {count(needed, 'more seed')} would be needed"
+    groups = ", or more test recordings," if comparison.groups > 1 else ""
+    return f"more than {MOST_SEEDS} seeds{groups} would be needed"
+
+
 def seeds_to_decide(
     difference: float,
     meaningful: float,
@@ -79,7 +95,7 @@ def seeds_to_decide(
 ) -> int | None:
     """The smallest number of seeds, above `seeds`, with which a difference as found would be claimed, or, if
     it is smaller than `meaningful`, be shown to be so, with `WANTED_POWER`. None where none up to
-    `MOST_SEEDS` would: then the test set is too small."""
+    `MOST_SEEDS` would."""
 
     def decides(more: int) -> bool:
         return (

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from nearfield.study.records import Comparison, Estimate, Verdict
+from nearfield.study.statistics.planning import cost
 
 _Bounds = Mapping[tuple[str, str], tuple[float, float, Comparison]]
 
@@ -43,10 +44,9 @@ def _verdict(arm: str, first: str, others: Sequence[str], between: _Bounds, mean
     above = [other for other in others if between[arm, other][1] < 0]
     if above:
         return Verdict(arm, "worse", first if first in above else above[0], "")
-    against = first if arm != first else _closest(arm, others, between)
-    more = between[arm, against][2].more_seeds
-    cost = f"about {more} seeds in all would be needed" if more else "more test recordings would be needed"
-    return Verdict(arm, "undecided", against, cost)
+    is_open = arm != first and between[arm, first][2].claim == "undecided"
+    against = first if is_open else _closest(arm, others, between)
+    return Verdict(arm, "undecided", against, cost(between[arm, against][2]))
 
 
 def _closest(arm: str, others: Sequence[str], between: _Bounds) -> str:

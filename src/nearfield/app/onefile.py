@@ -1,0 +1,91 @@
+"""A space as one HTML file: its clips in three dimensions, coloured by label, each heard by a click.
+
+Everything is inside, sounds too (Ogg Vorbis, 16 kHz, mono), so that the file can be sent and opened anywhere,
+without a server and without a network.
+"""
+
+import base64
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from nearfield.core.errors import RequestError
+from nearfield.core.files import write_text
+from nearfield.core.nouns import Floats, Vectors
+from nearfield.data.audio import decode, resample
+from nearfield.runs.events import Stage, Watcher, nobody
+from nearfield.space.map import map_beside
+from nearfield.space.space import Space
+
+RATE = 16000
+TEMPLATE = Path(__file__).with_name("onefile.html")
+PLACE = "/*CLIPS*/null"
+"""Where the template takes its clips."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was written."""
+
+    path: Path
+    clips: int
+    of: int
+    """Clips in the space."""
+    layout: str
+    """How they are laid out: umap_3d or pca_3d."""
+    bytes: int
+
+
+def write_page(
+    folder: Path, out: Path, most: int = 500, seconds: float = 4.0, watch: Watcher = nobody
+) -> Page:
+    """Writes the space in `folder` to the file `out`: at most `most` clips, evenly chosen, `seconds` of each.
+
+    Raises RequestError where there is no space, or it is of pictures; DataError where a sound is gone.
+    """
+    space = Space.open(folder)
+    table = space.rows().to_pandas()
+    found = map_beside(folder / "map.parquet", list(table["id"]), space.vectors, space.identity.digest)
+    layout = next(name for name in ("umap_3d", "pca_3d") if name in found.layouts)
+    rows = np.unique(np.linspace(0, len(table) - 1, min(most, len(table))).round().astype(int))
+    points, clips = scaled(found.layouts[layout][rows]), list[dict[str, Any]]()
+    for place, (row, point) in enumerate(zip(table.iloc[rows].to_dict("records"), points, strict=True), 1):
+        clips.append(
+            {
+                "at": [round(float(value), 4) for value in point],
+                "name": str(row["id"]),
+                "label": str(row["label"]) or ", ".join(row["tags"][:1]),
+                "tags": list(row["tags"]),
+                "sound": sound(Path(row["path"]), float(row["start"]), min(seconds, float(row["seconds"]))),
+            }
+        )
+        watch(Stage("sounds", place, len(rows)))
+    trust = found.trust[layout]
+    said: dict[str, Any] = {"title": folder.resolve().name, "layout": layout, "of": len(table)}
+    said["trust"] = None if np.isnan(trust) else trust
+    text = json.dumps({**said, "clips": clips}, ensure_ascii=False).replace("</", "<\\/")
+    write_text(out, TEMPLATE.read_text(encoding="utf-8").replace(PLACE, text))
+    return Page(out, len(clips), len(table), layout, out.stat().st_size)
+
+
+def scaled(points: Vectors) -> Floats:
+    """(n, 3) about the origin, the farthest at 1."""
+    centred = points.astype(np.float64) - points.mean(0)
+    reach = float(np.linalg.norm(centred, axis=1).max(initial=0.0))
+    return np.asarray(centred / (reach or 1.0))
+
+
+def sound(path: Path, start: float, seconds: float) -> str:
+    """A stretch of a file as a data URI that browsers play. Raises RequestError for a picture."""
+    if seconds <= 0:
+        raise RequestError(f"{path}: it has no sound in it. A page of one file is for spaces of sounds.")
+    waves, rate = decode(path, start, seconds)
+    wave = resample(waves.mean(0, keepdims=True), rate, RATE)[0]
+    held = io.BytesIO()
+    soundfile.write(held, np.clip(wave, -1, 1), RATE, format="OGG", subtype="VORBIS")
+    return "data:audio/ogg;base64," + base64.b64encode(held.getvalue()).decode()

@@ -1,0 +1,96 @@
+"""The space in one file: it opens from the disk, asks for nothing, and a click plays that very sound."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from nearfield.app.onefile import Page, scaled, write_page
+from nearfield.data.audio import decode, resample
+from nearfield.space.space import Space
+
+FRONT = """() => {
+    const front = drawn.at(-1), box = canvas.getBoundingClientRect();
+    return [box.left + front.x, box.top + front.y, front.index];
+}"""
+"""Where on the screen the nearest point is, and whose it is."""
+
+
+@pytest.fixture(scope="module")
+def page(spaces: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return write_page(spaces[0], tmp_path_factory.mktemp("page") / "map.html", seconds=0.3)
+
+
+def inside(page: Page) -> dict[str, Any]:
+    text = page.path.read_text(encoding="utf-8")
+    begin = text.index("const space = ") + len("const space = ")
+    found: dict[str, Any] = json.JSONDecoder().raw_decode(text[begin:])[0]
+    return found
+
+
+def test_every_clip_is_in_with_its_label_and_its_own_sound(page: Page, spaces: tuple[Path, Path]) -> None:
+    table = Space.open(spaces[0]).rows().to_pandas()
+    held = inside(page)
+    assert (page.clips, page.of) == (len(table), len(table)) == (len(held["clips"]), held["of"])
+    assert page.bytes == page.path.stat().st_size
+    assert [clip["label"] for clip in held["clips"]] == list(table["label"])
+    for row in (0, len(table) // 2, len(table) - 1):
+        clip, cells = held["clips"][row], table.iloc[row]
+        ogg = base64.b64decode(clip["sound"].removeprefix("data:audio/ogg;base64,"))
+        heard, rate = soundfile.read(io.BytesIO(ogg))
+        waves, own_rate = decode(Path(cells["path"]), cells["start"], 0.3)
+        wanted = resample(waves.mean(0, keepdims=True), own_rate, rate)[0]
+        assert len(heard) == pytest.approx(len(wanted), abs=2)
+        size = min(len(heard), len(wanted))
+        assert np.corrcoef(heard[:size], wanted[:size])[0, 1] > 0.95
+
+
+def test_of_many_clips_as_many_are_evenly_chosen(spaces: tuple[Path, Path], tmp_path: Path) -> None:
+    made = write_page(spaces[0], tmp_path / "few.html", most=5)
+    assert (made.clips, made.layout) == (5, "pca_3d")
+    names = list(Space.open(spaces[0]).rows(["id"]).to_pandas()["id"])
+    chosen = [names.index(clip["name"]) for clip in inside(made)["clips"]]
+    assert (chosen[0], chosen[-1]) == (0, len(names) - 1)
+    assert np.ptp(np.diff(chosen)) <= 1
+
+
+def test_points_are_moved_and_scaled_alike() -> None:
+    points = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32) * 40 + 7
+    found = scaled(points)
+    assert np.abs(found.mean(0)).max() < 1e-6
+    assert np.linalg.norm(found, axis=1).max() == pytest.approx(1)
+    ratio = np.linalg.norm(np.diff(points, axis=0), axis=1) / np.linalg.norm(np.diff(found, axis=0), axis=1)
+    assert np.ptp(ratio) < 1e-3
+    assert (scaled(np.ones((3, 3), np.float32)) == 0).all()
+
+
+def test_a_browser_opens_it_from_the_disk_and_a_click_plays_that_clip(browser: Any, page: Page) -> None:
+    context = browser.new_context(viewport={"width": 1000, "height": 700})
+    opened = context.new_page()
+    asked, wrong = list[str](), list[str]()
+    opened.on("request", lambda request: asked.append(request.url.split(",")[0]))
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.goto(page.path.as_uri())
+    opened.wait_for_selector("canvas[data-drawn]")
+    assert opened.inner_text("#legend").split() == ["high", "low", "middle"]
+    x, y, index = opened.evaluate(FRONT)
+    opened.mouse.click(x, y)
+    opened.wait_for_function("() => player.duration > 0")
+    clip = inside(page)["clips"][index]
+    assert opened.evaluate("() => player.src") == clip["sound"]
+    assert opened.evaluate("() => player.error") is None
+    assert opened.inner_text("#now").startswith(clip["name"])
+    opened.get_by_role("button", name="high").click()
+    shown = sum(each["label"] != "high" for each in inside(page)["clips"])
+    assert opened.get_attribute("canvas", "data-drawn") == str(shown)
+    before = opened.evaluate("() => drawn[0].x")
+    opened.locator("canvas").press("ArrowLeft")
+    assert opened.evaluate("() => drawn[0].x") != before
+    assert wrong == []
+    assert set(asked) <= {page.path.as_uri(), "data:audio/ogg;base64"}
+    context.close()

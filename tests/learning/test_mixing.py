@@ -1,0 +1,150 @@
+"""Clips heard together: who meets whom, what a relation says of them, and what refuses them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kstest
+
+from nearfield.core.errors import RequestError
+from nearfield.core.nouns import Beside, Draw, Pairs
+from nearfield.core.settings import Settings, make
+from nearfield.learning import together
+from nearfield.learning.combinations import check
+from nearfield.learning.fixed_loss import FixedLoss
+from nearfield.learning.losses import LossSettings
+from nearfield.learning.miners import MinerSettings
+from nearfield.learning.parts import loss, miner
+from nearfield.learning.relations import relation
+from nearfield.learning.samplers import SamplerSettings
+from tests.learning.test_samplers import CLIP, built, facts_of
+
+SHUFFLE = {"kind": "shuffle", "batch_size": 16, "mixing": {"share": 0.7, "decibels": [-3, 9]}}
+
+
+def test_everyone_meets_another_of_its_batch_once_at_most() -> None:
+    facts = facts_of(100)
+    sampler = built(SHUFFLE, facts)
+    alone, decibels = [], []
+    for number in range(40):
+        for draw in sampler.epoch(number):
+            beside = draw.beside
+            mixed = beside.rows >= 0
+            assert set(beside.rows[mixed]) <= set(draw.rows)
+            assert len(set(beside.rows[mixed])) == mixed.sum()
+            assert not (beside.rows == draw.rows).any()
+            latest = np.maximum(facts.seconds[beside.rows[mixed]] - CLIP, 0)
+            assert ((beside.starts[mixed] >= 0) & (beside.starts[mixed] <= latest)).all()
+            alone += (~mixed).tolist()
+            decibels += beside.decibels.tolist()
+    assert abs(np.mean(alone) - 0.3) < 4 * (0.3 * 0.7 / len(alone)) ** 0.5
+    assert kstest(decibels, "uniform", (-3, 12)).pvalue > 1e-4
+
+
+def test_an_epoch_comes_again_and_mixing_changes_no_clip_of_it() -> None:
+    facts = facts_of(50)
+    first, again = (list(built(SHUFFLE, facts).epoch(3)) for _ in range(2))
+    plain = list(built({"kind": "shuffle", "batch_size": 16}, facts).epoch(3))
+    for one, other, unmixed in zip(first, again, plain, strict=True):
+        np.testing.assert_array_equal(one.beside.rows, other.beside.rows)
+        np.testing.assert_array_equal(one.beside.decibels, other.beside.decibels)
+        np.testing.assert_array_equal(np.sort(one.rows), np.sort(other.rows))
+        assert unmixed.beside is None
+    rows = np.concatenate([draw.rows for draw in first])
+    np.testing.assert_array_equal(np.sort(rows), np.arange(50))
+
+
+@pytest.mark.parametrize("unlike", ["none_shared", "not_alike"])
+@pytest.mark.parametrize("jaccard", [None, 0.4])
+def test_mixtures_have_the_tags_of_both_as_sets_say(unlike: str, jaccard: float | None) -> None:
+    facts = facts_of(60, tags=5)
+    given = relation("tags", unlike=unlike, jaccard=jaccard, strength="jaccard").build(facts)
+    names = [frozenset(np.flatnonzero(row).tolist()) for row in facts.tags]
+    seen = 0
+    for draw in built(SHUFFLE, facts).epoch(0):
+        pairs = given(draw)
+        items = [(int(row),) + ((int(other),) if other >= 0 else ())
+                 for row, other in zip(draw.rows, draw.beside.rows, strict=True)]  # fmt: skip
+        heard = [frozenset().union(*(names[clip] for clip in clips)) if all(names[clip] for clip in clips)
+                 else frozenset() for clips in items]  # fmt: skip
+        for a, mine in enumerate(heard):
+            for b, theirs in enumerate(heard):
+                overlap = len(mine & theirs) / max(1, len(mine | theirs))
+                alike = a != b and bool(mine & theirs) and overlap >= (jaccard or 0)
+                apart = not mine & theirs if unlike == "none_shared" else not alike
+                apart = apart and bool(mine) and bool(theirs) and not set(items[a]) & set(items[b])
+                assert bool(pairs.alike[a, b]) == alike
+                assert bool(pairs.unlike[a, b]) == apart
+                assert pairs.strength is not None
+                assert float(pairs.strength[a, b]) == pytest.approx(overlap if alike else 0)
+                seen += alike
+            assert pairs.tags is not None
+            told = {tag for tag, value in enumerate(pairs.tags[a].tolist()) if value == 1}
+            assert told == mine
+            assert bool(pairs.tags[a].isnan().all()) == (not mine)
+    assert seen
+
+
+def test_a_process_gets_its_share_of_what_sounds_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw: Draw = next(iter(built(SHUFFLE, facts_of(40)).epoch(0)))
+    shares = []
+    for rank in range(3):
+        monkeypatch.setattr(together, "world", lambda rank=rank: (rank, 3))
+        shares.append(together.own(draw))
+    for name in ("rows", "starts", "decibels"):
+        joined = np.concatenate([getattr(each.beside, name) for each in shares])
+        np.testing.assert_array_equal(joined, getattr(draw.beside, name))
+    assert [len(each) for each in shares] == [5, 6, 5]
+
+
+def test_a_fixed_loss_is_taken_over_clips_alone() -> None:
+    facts = facts_of(60)
+    vectors = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)).numpy()
+
+    def measured(settings: dict[str, object]) -> dict[str, float]:
+        sampler = built({**settings, "batch_size": 60}, facts)  # all in one batch: the order is of no matter
+        given = relation("tags").build(facts)
+        return FixedLoss(sampler, given, miner("all"), loss("supcon"), 1).measure(vectors)
+
+    assert measured(SHUFFLE) == pytest.approx(measured({"kind": "shuffle"}), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["labels", "time", "views"])
+def test_only_tags_can_say_what_a_mixture_is(kind: str) -> None:
+    sampler = make(SamplerSettings, "sampler", SHUFFLE)
+    supcon = make(LossSettings, "loss", {"kind": "supcon"})
+    check("tags", make_all(), supcon, sampler=sampler)
+    check(kind, make_all(), supcon, sampler=make(SamplerSettings, "sampler", {"kind": "shuffle"}))
+    with pytest.raises(RequestError, match=rf"sampler.mixing: .*{kind}.*relation.kind to tags.*mix"):
+        check(kind, make_all(), supcon, sampler=sampler)
+
+
+@pytest.mark.parametrize("decibels", [[6, -6], [-40, 0], [0, 31]])
+def test_levels_must_stand_in_order_and_in_reach(decibels: list[float]) -> None:
+    with pytest.raises(RequestError, match=r"decibels must be two numbers from -30 to 30"):
+        make(SamplerSettings, "sampler", {"kind": "shuffle", "mixing": {"decibels": decibels}})
+
+
+def test_without_anything_beside_a_relation_says_what_it_said() -> None:
+    facts = facts_of(30)
+    draw = Draw(np.arange(12), np.zeros(12))
+    none = Beside(np.full(12, -1), np.zeros(12), np.zeros(12))
+    given = relation("tags", unlike="not_alike", jaccard=0.3).build(facts)
+    plain, mixed = given(draw), given(replace(draw, beside=none))
+    assert equal(plain, mixed)
+
+
+def equal(one: Pairs, other: Pairs) -> bool:
+    assert one.tags is not None
+    assert other.tags is not None
+    return (
+        torch.equal(one.alike, other.alike)
+        and torch.equal(one.unlike, other.unlike)
+        and torch.equal(one.tags.nan_to_num(2), other.tags.nan_to_num(2))
+    )
+
+
+def make_all() -> Settings:
+    made: Settings = make(MinerSettings, "miner", {"kind": "all"})
+    return made
