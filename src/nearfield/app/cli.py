@@ -31,7 +31,6 @@ app.add_typer(listen, name="listen")
 Data = Annotated[
     str, typer.Option("--data", help="A folder, a table (CSV, Parquet), NAME:PATH, or synthetic:NAME.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 AllowLeak = Annotated[
     bool,
     typer.Option("--allow-leak", help="Go on with a split that has a group on two sides; results say so."),
@@ -66,7 +65,7 @@ def check(
         )
         found = inspect(collection, lambda d, n: watch(Stage("decode", d, n)))
     if as_json:
-        _print_json(found.as_json())
+        print_json(found.as_json())
     else:
         report(Console(highlight=False), found, collection.name)
     if not found.trainable:
@@ -143,7 +142,7 @@ def tag(
         best = sorted(zip(names, row.tolist(), strict=True), key=lambda each: -each[1])[:top]
         found.append({"file": str(file), "tags": [{"tag": name, "score": score} for name, score in best]})
     if as_json:
-        _print_json({"files": found})
+        print_json({"files": found})
         return
     for each in found:
         typer.echo(each["file"])
@@ -159,7 +158,7 @@ def list_kinds(
     """The kinds of every family that a recipe can name, with their settings."""
     from nearfield.app.families import as_plain, as_text
 
-    _print_json(as_plain(family)) if as_json else typer.echo(as_text(family))
+    print_json(as_plain(family)) if as_json else typer.echo(as_text(family))
 
 
 @app.command()
@@ -172,7 +171,7 @@ def doctor(
 
     found = examine(clear_cache)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for name, value in found.items():
         typer.echo(f"{name:<18} {value}")
@@ -204,7 +203,7 @@ def main() -> None:
 
 def _show(result: dict[str, Any], title: str, as_json: bool) -> None:
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     from rich.console import Console
 
@@ -214,7 +213,3 @@ def _show(result: dict[str, Any], title: str, as_json: bool) -> None:
     console.print(result_table(result, title))
     for note in result["notes"]:
         console.print(note, style="dim", markup=False, soft_wrap=True)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))

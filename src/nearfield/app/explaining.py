@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.")]
 
 
@@ -41,7 +40,7 @@ def explain(
     if out is not None:
         write_json(out / "explain.json", plain)
     if as_json:
-        _print(plain)
+        print_json(plain)
         return
     from rich.console import Console
 
@@ -69,7 +68,7 @@ def compare(
         write_json(out / "compare.json", found.plain())
         draw_comparison(out / "compare.png", found)
     if as_json:
-        _print(found.plain())
+        print_json(found.plain())
         return
     from rich.console import Console
 
@@ -94,7 +93,7 @@ def runs(
 
     found = overview(folder, where or (), sort, ascending)
     if as_json:
-        _print(found.plain())
+        print_json(found.plain())
         return
     from rich.console import Console
 
@@ -115,14 +114,10 @@ def similar(
 
     found = align(first, second, seconds, rate)
     if as_json:
-        _print(found.plain())
+        print_json(found.plain())
         return
     typer.echo(
         f"similarity {found.similarity:.3f} (1 the same), {found.per_step:.2f} a step\n"
         f"{found.steps} steps through {found.frames[0]} and {found.frames[1]} frames, "
         f"{found.diagonal:.0%} of them on in both"
     )
-
-
-def _print(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))

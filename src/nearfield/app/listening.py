@@ -17,7 +17,6 @@ Split = Annotated[str | None, typer.Option(help="Only clips of this side: train,
 Seconds = Annotated[float, typer.Option(min=0.1, max=600, help="Seconds of each clip that are played.")]
 Count = Annotated[int, typer.Option(min=1, max=1000, help="Clips.")]
 Audio = Annotated[Path, typer.Option("--out", help="The sound to write: .wav, .flac or .ogg.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
 @listen.command()
@@ -96,7 +95,7 @@ def walk(
     way = Way(stops, clips, seconds=seconds, crossfade=crossfade)
     found = take_walk(Shelf.open(source, split), start, end, out, way)
     if as_json:
-        _print(found.plain())
+        print_json(found.plain())
         return
     for row in found.song.records():
         typer.echo(f"{row['stop']:>3}  {row['to_target']:.3f}  {_named(row)}")
@@ -122,7 +121,7 @@ def algebra(
 
     found = arithmetic(Shelf.open(source, split), expected, nearest)
     if as_json:
-        _print(found.plain())
+        print_json(found.plain())
         return
     from rich.console import Console
 
@@ -152,7 +151,7 @@ def form(
 
     made = write_form(Shelf.open(source, split), out, key, anchors, seconds, seed)
     if as_json:
-        _print(made.plain())
+        print_json(made.plain())
         return
     said = ", ".join(f"{count} {name}" for name, count in made.conditions.items())
     typer.echo(f"{made.page}: {made.pairs} pairs ({said})\n{made.key}: the key; keep it from the listeners")
@@ -170,7 +169,7 @@ def form_analyse(
 
     found = analyse(answers, key)
     if as_json:
-        _print(found.plain())
+        print_json(found.plain())
         return
     from rich.console import Console
 
@@ -181,7 +180,7 @@ def form_analyse(
 
 def _song(song: Any, as_json: bool) -> None:
     if as_json:
-        _print(song.plain())
+        print_json(song.plain())
         return
     for number, row in enumerate(song.records(), 1):
         typer.echo(f"{number:>3}  {row['distance']:.3f}  {_named(row)}")
@@ -192,7 +191,3 @@ def _song(song: Any, as_json: bool) -> None:
 def _named(row: dict[str, Any]) -> str:
     what = " ".join(filter(None, (row["label"], "|".join(row["tags"]))))
     return f"{row['id']}  {what}".rstrip()
-
-
-def _print(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))

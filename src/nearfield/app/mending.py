@@ -24,9 +24,7 @@ def suspects(
     accept: Annotated[
         float | None, typer.Option(min=0, max=1, help="Accept labels and tags from this score on, unheard.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Clips whose labels, tags or samples look wrong, and near-duplicates across the split."""
     from nearfield.app.progress import watching
@@ -40,7 +38,7 @@ def suspects(
         found = find_suspects(Run.load(run), data, sorts, top, watch)
     accepted = found.save(out, accept) if out is not None else 0
     if as_json:
-        print(json.dumps({**found.plain(), "accepted": accepted}, ensure_ascii=False, allow_nan=False))
+        print_json({**found.plain(), "accepted": accepted})
         return
     for each in found.suspects:
         typer.echo(f"{each.score:.3f}  {each.kind:<11}  {each.id}")
@@ -66,9 +64,7 @@ def mend(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train on a collection as it is and as mended, and say what mending gained, with its interval."""
     import yaml
@@ -84,7 +80,7 @@ def mend(
         facts = begun.run(watch=watch, progress=progress)
     found = gain(facts)
     if as_json:
-        print(json.dumps(found, ensure_ascii=False, allow_nan=False))
+        print_json(found)
         return
     typer.echo(
         f"{found['judge']}: as it is {found['as_it_is']:.3f}, mended {found['mended']:.3f}; gained "

@@ -12,7 +12,6 @@ from nearfield.core.errors import RequestError
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.")]
 SpaceFolder = Annotated[Path, typer.Argument(help="The folder of a space.")]
 Data = Annotated[str, typer.Option("--data", help="A folder, a table (CSV, Parquet), NAME:PATH.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Windows = Annotated[
     str, typer.Option(help="clip: a vector for each clip; all: one for each window of a clip.")
 ]
@@ -111,7 +110,7 @@ def search(
         typer.echo("The search is being compiled for this machine: once, for some seconds.", err=True)
     found = opened.search(example, top, where, diverse, plus or (), minus or ())  # type: ignore[arg-type]
     if as_json:
-        print(json.dumps({"answers": [each.plain() for each in found]}, ensure_ascii=False))
+        print_json({"answers": [each.plain() for each in found]})
         return
     for each in found:
         what = " ".join(filter(None, (each.label, "|".join(each.tags))))

@@ -16,7 +16,6 @@ from rich.table import Table
 
 study = typer.Typer(help="Answer a question about settings, with evidence.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
 @study.command("run")
@@ -66,7 +65,7 @@ def _tell(facts: Any, folder: Path, as_json: bool) -> None:
     from nearfield.study.document.sections import abstract_text
 
     if as_json:
-        print(json.dumps(asdict(facts), ensure_ascii=False, allow_nan=False))
+        print_json(asdict(facts))
         return
     typer.echo(abstract_text(facts))
     typer.echo(f"{folder / 'study.html'}\n{folder / 'study.pdf'}")
@@ -89,7 +88,7 @@ def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
         "bytes": list(dict.fromkeys(cost.bytes)),
     }
     if as_json:
-        print(json.dumps(plain, ensure_ascii=False))
+        print_json(plain)
         return
     typer.echo(plan.question)
     for name, changes in arms.items():
