@@ -50,7 +50,18 @@ ROWS = (
         "pictures",
         ("data.group=image", "sampler.classes=3", "train.updates=300"),
     ),
-    Row("incompetech-tags", "incompetech-tags", "tags", ("data.group=track", "data.recording=track")),
+    Row(
+        "incompetech-tags",
+        "incompetech-tags",
+        "tag_pairs",
+        (
+            "data.group=track",
+            "data.recording=track",
+            "relation.jaccard=0.3",
+            "relation.unlike=not_alike",
+            "loss.kind=supcon",
+        ),
+    ),
     Row("esc10-mix", "esc10-mix", "tags", ("sampler.mixing.share=0.7", "train.updates=600")),
     Row("oneshots, tags", "oneshots", "tags", ("data.clip_seconds=3",)),
     Row(

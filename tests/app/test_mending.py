@@ -80,7 +80,7 @@ def test_suspects_are_shown_and_saved_for_the_page(run: Run, tmp_path: Path) -> 
     found = json.loads(nearfield(*words, "--accept", "0.9"))
     assert 0 < len(found["suspects"]) <= 5
     assert found["accepted"] == sum(each["score"] >= 0.9 for each in found["suspects"])
-    assert out.read_text().count(",accepted,") == found["accepted"]
+    assert out.read_text().count(',"accepted",') == found["accepted"]
     saved = tmp_path / "suspects.json"
     saved.write_text(json.dumps(found))
     shown = read_suspects(saved)

@@ -65,6 +65,38 @@ def test_a_table_of_others_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "a,b\n1,2\n"
 
 
+def test_any_text_comes_back_from_the_table(tmp_path: Path) -> None:
+    table = Decisions(tmp_path / "decisions.csv")
+    odd = {"after": "a\rb", "reason": 'one\r\ntwo\n"three"\x0b\u2028', "before": "=low"}
+    for clip in ("low/0.wav", "low/1.wav"):
+        table.add(Decision.model_validate({**CHANGE, **odd, "id": clip, "decision": "accepted"}))
+    rows = table.rows()
+    assert [row["id"] for row in rows] == ["low/0.wav", "low/1.wav"]
+    assert [{name: row[name] for name in odd} for row in rows] == [odd, odd]
+    assert [(each.before, each.after) for each in Patch.read(table.path).decisions] == [("=low", "a\rb")] * 2
+    assert table.undo() == rows[1]
+
+
+def test_a_spreadsheet_takes_no_words_for_a_formula(tmp_path: Path) -> None:
+    table = Decisions(tmp_path / "decisions.csv")
+    for text in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"):
+        words = {"kind": text, "reason": text, "after": "-high", "decision": "accepted"}
+        table.add(Decision.model_validate({**CHANGE, **words}))
+        row = table.rows()[-1]
+        assert (row["kind"], row["reason"], row["after"]) == (f"'{text}", f"'{text}", "-high")
+    assert table.rows()[0]["reason"] == "'=1+1"  # written again five times, and marked once
+
+
+def test_curves_pass_over_what_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(
+        b'{"update": 1}\n{"upda\x00\n\xff\xfe\n5\n\n{"update": 2, "val/loss": NaN}\n{"broken\n'
+    )
+    runs = Runs(tmp_path)
+    kept = [{"update": 1}, {"update": 2, "val/loss": None}]
+    assert runs.lines(tmp_path.name, 0) == (kept, (tmp_path / "metrics.jsonl").stat().st_size)
+    assert runs.plain()[0]["last"] == kept[1]
+
+
 def test_curves_grow_by_whole_lines(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "arm" / "seed-0"
     run.mkdir(parents=True)
@@ -110,11 +142,18 @@ def test_suspects_are_read_from_a_table(tmp_path: Path) -> None:
     ]
     assert not any("path" in each for each in found)
     text = (tmp_path / "suspects.csv").read_text()
-    (tmp_path / "decided.csv").write_text(text.replace("low,high,,", "low,high,accepted,"))
+    (tmp_path / "decided.csv").write_text(text.replace('"low","high",""', '"low","high","accepted"'))
     assert [each["decision"] for each in read_suspects(tmp_path / "decided.csv")] == ["accepted", "", ""]
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(RequestError, match="nearfield suspects RUN --out"):
         read_suspects(tmp_path / "other.csv")
+
+
+def test_any_label_comes_back_from_a_list(tmp_path: Path) -> None:
+    odd = Named("a\r.wav", "label", 0.9, "x", "y", "b\x0bc", None, "/a", "label", "d\u2028e", "b\x0bc")
+    Suspected("set", 9, (odd,)).save(tmp_path / "suspects.csv")
+    (found,) = read_suspects(tmp_path / "suspects.csv")
+    assert (found["id"], found["before"], found["after"]) == ("a\r.wav", "d\u2028e", "b\x0bc")
 
 
 def test_a_list_of_suspects_is_no_table_of_decisions(spaces: tuple[Path, Path], tmp_path: Path) -> None:
@@ -157,6 +196,7 @@ def test_suspects_are_read_from_json(tmp_path: Path) -> None:
     path = tmp_path / "suspects.json"
     path.write_text(json.dumps({"suspects": [{"id": "a", "kind": "label", "score": 1.0}]}))
     assert read_suspects(path) == [{"id": "a", "kind": "label", "score": 1.0}]
-    path.write_text("[{}]")
-    with pytest.raises(RequestError, match="holds no suspects"):
-        read_suspects(path)
+    for text in ("[{}]", '[{"id": "a", "kind": "label"}]', '[{"id": "a", "kind": "label", "score": NaN}]'):
+        path.write_text(text)
+        with pytest.raises(RequestError, match="holds no suspects"):
+            read_suspects(path)

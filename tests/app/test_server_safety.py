@@ -113,6 +113,9 @@ def test_token_is_given_once_and_then_a_cookie(shown: Exhibition) -> None:
         assert site.ask(AUDIO, headers={"Cookie": cookie.split(";")[0]}).status == 200
         away = site.ask(f"//elsewhere.example/?token={quote(TOKEN)}").headers.get("location", "/")
         assert not away.startswith("//")
+        for asked in ("/%09/elsewhere.example/", "/a%0d%0ab", "/clips/low%2F7%20%C3%A4%23.wav"):
+            moved = site.ask(f"{asked}?token={quote(TOKEN)}").headers["location"]
+            assert moved.lower() == asked.lower().replace("%2f", "/")
 
 
 def traversals(root: Path) -> list[str]:
@@ -241,6 +244,18 @@ def test_nothing_to_show_is_refused(tmp_path: Path) -> None:
         prepare(Show(space=tmp_path))
     with pytest.raises(RequestError, match="is not a folder"):
         prepare(Show(watch=tmp_path / "none"))
+
+
+def test_the_head_of_a_window_beyond_4_gib_names_the_most_that_it_can() -> None:
+    for frames, said in (
+        (1000, (4036, 4000)),
+        (2**30 - 12, (2**32 - 12, 2**32 - 48)),
+        (2**31, (2**32 - 1,) * 2),
+    ):
+        window = Window(Path("long.w64"), 0, frames, RATE, 2, None)
+        head = window.head()
+        assert (len(head), window.size) == (44, 44 + 4 * frames)
+        assert (struct.unpack_from("<I", head, 4)[0], struct.unpack_from("<I", head, 40)[0]) == said
 
 
 @given(st.integers(0, 400), st.integers(1, 400))

@@ -58,6 +58,19 @@ def test_verify_names_the_file_that_is_damaged(listener: Run, sounding: Path, tm
     assert "vectors.npy" in str(done.exception)
 
 
+def test_a_query_that_is_nothing_is_told_what_to_do_next(own: Path) -> None:
+    for words, said in (
+        (("nope.wav",), "Correct the path"),
+        (("loow/0.wav",), "Did you mean 'low/0.wav'"),
+        (("loow/0.wav", "--seconds", 0.2), "Did you mean 'low/0.wav'"),
+        (("low/0.wav", "--seconds", 0.2), "--start and --seconds are of a file. Given: the id of a clip"),
+        (("low/0.wav", "--start", 0.1), "--start and --seconds are of a file. Given: the id of a clip"),
+    ):
+        done = call("search", own, *words)
+        assert isinstance(done.exception, RequestError)
+        assert said in str(done.exception)
+
+
 @pytest.mark.parametrize("words", [[], ["--data", "sounds"], ["run"], ["run", "--verify"]])
 def test_index_says_what_is_missing(words: list[str], tmp_path: Path) -> None:
     done = call("index", *words, "--out", tmp_path / "space")

@@ -206,6 +206,14 @@ def test_samples_that_are_not_numbers_are_refused_but_can_be_listened_to(tmp_pat
     assert np.isnan(next(audio.blocks(path, 0, None, 1.0))).sum() == 1
 
 
+@pytest.mark.parametrize("seconds", [1e308, np.inf])
+def test_more_than_there_is_is_all_there_is(tmp_path: Path, write_sound: Write, seconds: float) -> None:
+    path = write_sound(tmp_path / "a.wav")
+    np.testing.assert_array_equal(audio.decode(path, 0.1, seconds)[0], audio.decode(path, 0.1)[0])
+    with pytest.raises(DataError, match="Correct `start`"):
+        audio.decode(path, seconds)
+
+
 def test_a_clip_beyond_the_end_is_refused(tmp_path: Path, write_sound: Write) -> None:
     path = write_sound(tmp_path / "a.wav", 1.0)
     for start, seconds, text in (

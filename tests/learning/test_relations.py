@@ -283,7 +283,7 @@ def test_false_opposites_are_counted_over_the_cells_that_can_be_judged() -> None
     set_by_sampler = [replace(draw, pairs=time(draw)) for draw in draws]
     assert false_opposite_rate(set_by_sampler, facts.labels) == wrong / judged
     assert false_opposite_rate(draws, np.full(20, -1), time) is None
-    with pytest.raises(ValueError, match="give the relation"):
+    with pytest.raises(RequestError, match="Give the relation"):
         false_opposite_rate(draws, facts.labels)
     nobody = torch.zeros(10, 10, dtype=torch.bool)
     assert false_opposite_rate([replace(draws[0], pairs=Pairs(nobody, nobody))], facts.labels) is None

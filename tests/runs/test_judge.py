@@ -111,9 +111,10 @@ def test_a_measuring_cut_short_leaves_no_result_beside_files_that_are_not_its_ow
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr("nearfield.runs.judge.write_clips", killed)
-        evaluate(copy)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(copy)
     assert not Folder(copy).is_judged
     assert evaluate(copy)["metrics"] == run.metrics
     assert Folder(copy).is_judged

@@ -1,5 +1,6 @@
 """Faults planted in collections are found by name: labels, tags, samples of real recordings, copies."""
 
+import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,6 +117,17 @@ def test_the_list_keeps_what_was_decided(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no list of suspects"):
         found.save(other)
     assert other.read_text().startswith("path,label")
+
+
+def test_any_name_and_reason_comes_back_from_the_list(tmp_path: Path) -> None:
+    odd = Named("a\r.wav", "label", 0.9, "=1\r\n2", "Listen.", "b\x0b", None, "/a", "label", "\ra", "b\x0b")
+    found, path = Suspected("set", 9, (odd,)), tmp_path / "suspects.csv"
+    assert found.save(path, accept=0.5) == 1
+    assert found.save(path, accept=0.5) == 0  # it is known again
+    with path.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["id"], row["before"], row["after"]) == ("a\r.wav", "\ra", "b\x0b")
+    assert row["reason"] == "'=1\r\n2"
 
 
 def test_what_cannot_be_judged_is_refused_where_it_was_asked_for(faulty: tuple[Run, dict[str, str]]) -> None:

@@ -64,7 +64,7 @@ def test_a_tag_may_be_called_as_the_column_of_ids_is(chords: Path, tmp_path: Pat
     collection = Collection.open(table)
     facts = collection.facts()
     assert facts.tag_names == ("=id", "id", "middle", "top")
-    said = np.random.default_rng(0).random((len(collection), 4)).astype(np.float32)
+    said = np.random.default_rng(0).integers(0, 2, (len(collection), 4)).astype(np.float64)
     (tmp_path / "run").mkdir()
     (tmp_path / "run/recipe.yaml").touch()
     folder = Folder(tmp_path / "run")

@@ -10,7 +10,7 @@ import soundfile
 
 from nearfield.core.errors import DataError
 from nearfield.core.nouns import Draw
-from nearfield.data.audio import Waves
+from nearfield.data.audio import Waves, decode
 from nearfield.data.collection import Collection
 from nearfield.data.decoding import sound_blocks
 from nearfield.data.loading import Loader
@@ -114,6 +114,26 @@ def test_each_channel_as_a_clip_of_its_own(tmp_path: Path) -> None:
         streamed(tmp_path / "a.wav", pieces, settings), whole(collection, settings), strict=True
     ):
         np.testing.assert_array_equal(mine, its)
+
+
+def test_a_sound_that_is_no_channel_is_the_mean_of_all_where_channels_are_clips(tmp_path: Path) -> None:
+    path = noise(tmp_path / "a.wav", 0.4, 8000, channels=3)
+    settings = DataSettings(sample_rate=8000, clip_seconds=0.4, channels="views")
+    waves, _ = decode(path)
+    alone, one = (next(iter(cut(path, [Piece(0.0, 0.0, which)], settings))).wave for which in (None, 2))
+    np.testing.assert_allclose(alone, waves.mean(0, keepdims=True), atol=1e-7)
+    np.testing.assert_array_equal(one, waves[2:])
+
+
+@pytest.mark.parametrize("seconds", [1e308, np.inf])
+def test_more_than_there_is_is_all_there_is(tmp_path: Path, seconds: float) -> None:
+    path = noise(tmp_path / "a.wav", 1.0)
+    settings = DataSettings(sample_rate=8000, clip_seconds=0.5)
+    mine, whole = (list(cut(path, [Piece(0.2, length)], settings)) for length in (seconds, 0.0))
+    for one, other in zip(mine, whole, strict=True):
+        np.testing.assert_array_equal(one.wave, other.wave)
+    with pytest.raises(DataError, match="holds no sample"):
+        list(cut(path, [Piece(seconds, 1.0)], settings))
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,8 +97,8 @@ def test_umap_keeps_groups_apart_and_places_the_rest_among_them(monkeypatch: pyt
     made = SpaceMap.of(vectors, watch=told.append)
     steps = [(each.done, each.total) for each in told if isinstance(each, Stage) and "flat" in each.name]
     assert steps == sorted(steps)
-    assert len(steps) > 2
-    assert steps[-1][0] == steps[-1][1]
+    assert steps[0][0] == 0  # a quick machine tells no more than where it begins and ends
+    assert steps[-1][0] == steps[-1][1] > 1
     assert list(made.layouts) == ["umap_2d", "umap_3d", "pca_2d", "pca_3d"]
     for name, size in (("umap_2d", 2), ("umap_3d", 3)):
         points = made.layouts[name]

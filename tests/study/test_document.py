@@ -266,6 +266,13 @@ VARIANTS: dict[str, StudyFacts] = {
         conclusion=replace(FACTS.conclusion, estimates={}, comparisons=(), verdicts=(), recommended=None),
         baselines={},
     ),
+    "open beyond any number of seeds": sample_facts(
+        arms=LIGHT,
+        conclusion=replace(
+            FACTS.conclusion,
+            comparisons=tuple(replace(each, more_seeds=None) for each in FACTS.conclusion.comparisons),
+        ),
+    ),
     "one arm": sample_facts(
         arms=FACTS.arms[:1],
         conclusion=replace(FACTS.conclusion, comparisons=(), verdicts=FACTS.conclusion.verdicts[:1]),
@@ -337,6 +344,14 @@ def test_next_steps_follow_from_the_results() -> None:
     assert "about 9 more seeds for every arm, 54 further trainings" in said
     assert "add seeds first" in said
     assert "Margin 10: 1 of 5 trainings failed (seed 3)" in said
+
+
+def test_what_an_open_pair_would_cost_is_said_alike_everywhere() -> None:
+    facts = VARIANTS["open beyond any number of seeds"]
+    needed = "more than 100 seeds, or more test recordings, would be needed"
+    assert f"margin 0.7 against margin 1: nothing is decided; {needed}" in steps(facts)
+    page = " ".join(html(document(facts, {})).split())
+    assert page.count(f"To decide it, {needed}.") == page.count("To decide it, ") > 0
 
 
 @pytest.mark.parametrize(

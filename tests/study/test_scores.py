@@ -39,9 +39,19 @@ def test_clips_without_a_group_stand_for_themselves() -> None:
 
 def test_what_single_clips_do_not_score_has_no_groups(tmp_path: object) -> None:
     assert by_group(clips([0, 1]), "tagging/pr_auc") is None
-    scores = table([None, None], [{"clusters/nmi": 0.4}, {}], "clusters/nmi")
+    there = clips([0, 1])
+    scores = table([there, there, None], [{"clusters/nmi": 0.4}, {}, {}], "clusters/nmi")
     assert scores is not None
-    np.testing.assert_array_equal(scores, [[0.4], [np.nan]])
+    np.testing.assert_array_equal(scores, [[0.4], [np.nan], [np.nan]])  # no measure; no training
+
+
+def test_a_run_whose_clips_lack_the_measure_has_no_row() -> None:
+    scores = table([clips([0, 1], score=[1.0, 0.0]), clips([0, 1])], [{}, {}], "score")
+    assert scores is not None
+    np.testing.assert_array_equal(np.isfinite(scores), [[True, True], [False, False]])
+
+
+def test_what_no_run_has_has_no_table() -> None:
     assert table([None], [{}], "clusters/nmi") is None
 
 

@@ -37,10 +37,12 @@ def search(**keys: Any) -> Search:
 
 def explore(one: Search, score_of: Callable[[Attempt], float | None]) -> list[Told]:
     """The whole search, as a study carries it out, with trainings that leave nothing but their score."""
-    place = dict.fromkeys(("title", "question", "held", "reduced"), "")
     plain = Arm(AS_IT_IS, AS_IT_IS, {})
     plan = Plan(
-        **place,
+        title="",
+        question="",
+        held="",
+        reduced="",
         recipe=RECIPE,
         arms=(plain,),
         reference=plain.id,

@@ -4,7 +4,6 @@ Answers go to standard output, progress and talk to standard error. Exit codes: 
 2 the request was wrong, 130 stopped by Ctrl-C.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfield.app import explaining, mending, spaces
+from nearfield.app.answers import AsJson, print_json
 from nearfield.app.folds import folds
 from nearfield.app.listening import listen
 from nearfield.app.studies import study

@@ -1,10 +1,11 @@
 """Commands that look into runs: explain, compare, runs, similar. Each calls the library once."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from nearfield.app.answers import AsJson, print_json
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.")]
 

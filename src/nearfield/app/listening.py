@@ -1,10 +1,11 @@
 """`nearfield listen`: a space by ear. Songs of clips, walks, arithmetic, playlists, blinded tests."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from nearfield.app.answers import AsJson, print_json
 
 listen = typer.Typer(
     help="Hear a space: songs of clips, walks, blinded listening tests.", no_args_is_help=True

@@ -1,11 +1,11 @@
 """The commands that mend a collection: what looks wrong (suspects), and what mending it gained (mend)."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from nearfield.app.answers import AsJson, print_json
 from nearfield.core.errors import RequestError, WorkError
 
 

@@ -1,12 +1,12 @@
 """The commands of a space: embed, index, search, explore, export. Each calls the library once."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from nearfield.app.answers import AsJson, print_json
 from nearfield.core.errors import RequestError
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.")]
@@ -108,6 +108,9 @@ def search(
     opened = Space.open(space)
     if not is_ready(len(opened)):
         typer.echo("The search is being compiled for this machine: once, for some seconds.", err=True)
+    if isinstance(example, tuple) and not example[0].is_file():
+        opened.positions(query)
+        raise RequestError(f"--start and --seconds are of a file. Given: the id of a clip, {query!r}.")
     found = opened.search(example, top, where, diverse, plus or (), minus or ())  # type: ignore[arg-type]
     if as_json:
         print_json({"answers": [each.plain() for each in found]})
@@ -191,4 +194,4 @@ def _windows(given: str) -> Literal["clip", "all"]:
 
 
 def _tell(found: dict[str, Any], text: str, as_json: bool) -> None:
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else text)
+    print_json(found) if as_json else typer.echo(text)

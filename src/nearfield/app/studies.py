@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-study = typer.Typer(help="Answer a question about settings, with evidence.", no_args_is_help=True)
+from nearfield.app.answers import AsJson, print_json
 
+study = typer.Typer(help="Answer a question about settings, with evidence.", no_args_is_help=True)
 
 
 @study.command("run")

@@ -135,11 +135,11 @@ def resample(waves: Waves, rate: float, target: float) -> Waves:
 def _range(path: Path, file: Any, start: float, seconds: float | None) -> tuple[int, int]:
     """The first sample, and the one after the last."""
     rate = file.samplerate
-    first = round(start * rate)
+    first = round(min(start * rate, file.frames))
     if not 0 <= first < file.frames:
         reason = f"the clip starts at {start:g} s, but the file has {file.frames / rate:g} s."
         raise Fault("short", reason, "Correct `start`.", path)
-    last = file.frames if seconds is None else min(file.frames, round((start + seconds) * rate))
+    last = file.frames if seconds is None else round(min((start + seconds) * rate, file.frames))
     if last <= first:
         raise Fault("short", f"a clip of {seconds} s holds no sample.", "Correct `seconds`.", path)
     return first, last

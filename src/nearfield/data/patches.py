@@ -13,8 +13,9 @@ one. What remains is applied in the order of the table, each row to what the one
 """
 
 import csv
+import io
 from collections.abc import Collection as Several
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -32,6 +33,8 @@ NEEDED = ("id", "column", "before", "after", "decision")
 """Columns that a patch table must have."""
 _COLUMNS, _DECISIONS, _USE = ("label", "tags", "use"), ("accepted", "rejected", ""), ("yes", "no")
 _OPTION = "patch="
+_WORDS = ("kind", "reason")  # for people alone: nothing is done by them
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one
 
 
 class Decision(NamedTuple):
@@ -125,6 +128,20 @@ class Patch:
         place = self.name if decision.line is None else f"{self.name}, row {decision.line},"
         cure = "To have it back, decide on it again, or take the row away."
         return Problem("left_out", decision.id, None, f"{place} leaves it out.", cure)
+
+
+def table_text(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
+    """A patch table as CSV, every cell in quotes: one may hold a line's end.
+
+    A kind or a reason that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writeheader()
+    for row in rows:
+        words = {name: "'" + row[name] for name in _WORDS if row[name].startswith(_FORMULA)}
+        writer.writerow({**row, **words})
+    return out.getvalue()
 
 
 def split_patch(data: str) -> tuple[str, str | None]:

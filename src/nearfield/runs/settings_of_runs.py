@@ -7,9 +7,9 @@ Flat = dict[str, Any]
 """A recipe's settings by dotted key, such as {"loss.margin": 0.3}."""
 
 
-def flat(plain: Mapping[str, Any]) -> Flat:
-    """Every setting of a recipe's plain values; items of lists by their number, from 0."""
-    return dict(_flat(plain, ""))
+def flat(plain: Mapping[str, Any], into_lists: bool = True) -> Flat:
+    """Every setting of plain values; items of lists by their number, from 0, or lists as they are."""
+    return dict(_flat(plain, "", Mapping | list if into_lists else Mapping))
 
 
 def differing(recipes: Sequence[Flat]) -> dict[str, tuple[Any, ...]]:
@@ -19,9 +19,9 @@ def differing(recipes: Sequence[Flat]) -> dict[str, tuple[Any, ...]]:
     return {key: each for key, each in values.items() if any(value != each[0] for value in each)}
 
 
-def _flat(value: Any, at: str) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, Mapping | list):
+def _flat(value: Any, at: str, nests: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, nests):
         yield at, value
         return
     for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
-        yield from _flat(inner, f"{at}.{key}".lstrip("."))
+        yield from _flat(inner, f"{at}.{key}".lstrip("."), nests)

@@ -5,7 +5,6 @@ table, in which somebody only has to fill in the decisions.
 """
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from nearfield.core.errors import RequestError
 from nearfield.core.files import write_text
 from nearfield.data.collection import Collection
+from nearfield.data.patches import table_text
 from nearfield.evaluation.suspects.suspect import Suspect
 
 COLUMNS = (
@@ -80,11 +80,7 @@ class Suspected:
             count += taken
             shown = {"score": f"{each.score:.4f}", "decision": "accepted" if taken else ""}
             rows.append({name: str({**plain, **shown}[name] or "") for name in COLUMNS})
-        out = io.StringIO(newline="")
-        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(path, out.getvalue())
+        write_text(path, table_text(COLUMNS, rows))
         return count
 
 
@@ -101,9 +97,10 @@ def _decided(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     try:
-        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
-        if reader.fieldnames is not None and tuple(reader.fieldnames) == COLUMNS:
-            return [row for row in reader if row["decision"]]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            if reader.fieldnames is not None and tuple(reader.fieldnames) == COLUMNS:
+                return [row for row in reader if row["decision"]]
     except (OSError, UnicodeDecodeError, csv.Error):
         pass
     raise RequestError(f"{path} is there and is no list of suspects, so it stays. Choose another --out.")

@@ -7,6 +7,7 @@ import numpy as np
 
 from nearfield.core.nouns import Ints, Vectors
 from nearfield.evaluation.geometry import centroid_scores, centroids
+from nearfield.evaluation.projection import principal
 from nearfield.runs.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ def map_figure(vectors: Vectors, labels: Ints, names: tuple[str, ...]) -> "Figur
     from nearfield.runs.explain_figures import COLOURS, MUTED, new_figure
 
     centred = vectors - vectors.mean(0)
-    directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
-    x, y = np.pad(centred @ directions.T, ((0, 0), (0, 2 - len(directions)))).T
+    x, y = principal(vectors, 2).T
     figure = new_figure(6.0, 4.2)
     axes = figure.subplots()
     for number in np.unique(labels).tolist():

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from nearfield.core.errors import DataError
-from nearfield.data.audio import Waves
+from nearfield.data.audio import Waves, mix
 from nearfield.data.decoding import sound_blocks
 from nearfield.data.settings import Channels, DataSettings
 from nearfield.data.trimming import sounding
 
 _LEAST = 1e-3  # seconds: a shorter rest at a clip's end has no window of its own
+_END = 1 << 62  # a sample that no file has
 _KEPT = 1 << 26  # samples kept for clips that overlap; beyond them the file is decoded again
 
 
@@ -29,7 +30,7 @@ class Piece:
     seconds: float
     """Its length; 0: to the file's end."""
     channel: int | None = None
-    """The one channel that it stands for, where each is a clip of its own."""
+    """The one channel that it stands for, where each is a clip of its own; None: as the settings say."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,18 +54,24 @@ def cut(path: Path, pieces: Sequence[Piece], settings: DataSettings) -> Iterator
     with closing(_Stream(path, settings.sample_rate, channels)) as stream:
         for number, piece in enumerate(pieces):
             following = pieces[number + 1].start if number + 1 < len(pieces) else np.inf
-            stream.keep = int(min(following * settings.sample_rate, 2**62))
+            stream.keep = int(min(following * settings.sample_rate, _END))
             for start, wave in _windows(stream, path, piece, settings):
-                heard = wave if piece.channel is None else wave[piece.channel : piece.channel + 1]
-                yield Window(number, start, heard)
+                yield Window(number, start, mix(wave, _wanted(piece, settings)))
+
+
+def _wanted(piece: Piece, settings: DataSettings) -> Channels:
+    """What is still to be done to a wave of the stream: of views it has all channels."""
+    if piece.channel is not None:
+        return piece.channel
+    return "mean" if settings.channels == "views" else "all"
 
 
 def _windows(
     stream: "_Stream", path: Path, piece: Piece, settings: DataSettings
 ) -> Iterator[tuple[float, Waves]]:
     rate, length = settings.sample_rate, round(settings.clip_seconds * settings.sample_rate)
-    first = round(piece.start * rate)
-    last = round((piece.start + piece.seconds) * rate) if piece.seconds > 0 else 2**62
+    first = round(min(piece.start * rate, _END))
+    last = round(min((piece.start + piece.seconds) * rate, _END)) if piece.seconds > 0 else _END
     stream.back = length
     if not stream.read(first, min(first + 1, last)).size:
         raise DataError(

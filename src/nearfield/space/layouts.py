@@ -1,27 +1,17 @@
-"""Points of a plane or a room for vectors: PCA, UMAP, places among neighbours, and how far to trust them."""
-
-import re
-from collections.abc import Callable
+"""Points of a plane or a room among their neighbours, and how far a layout can be trusted."""
 
 import numpy as np
-import numpy.typing as npt
 
 from nearfield.core.nouns import Ints, Vectors
-from nearfield.core.seeds import entropy, stream
+from nearfield.core.seeds import stream
+from nearfield.evaluation.projection import Known, Steps
 from nearfield.space.nearest import Nearest
 
-BLOCK = 65_536
-"""Rows that are worked on at a time."""
 ANCHORS = 5
 """Laid-out points that place one that was not."""
 
 _JUDGED = 2_000  # points on which trustworthiness is measured: it costs the square
 _ASKED = 4_096  # points whose neighbours are sought at a time
-
-Steps = Callable[[int, int], None]
-"""Gets how many steps are done, and how many there are."""
-Known = tuple[npt.NDArray[np.int32], Vectors]
-"""Rows and Euclidean distances (N, K) of the nearest, the nearest first."""
 
 
 def draw(count: int, most: int, seed: int, name: str) -> Ints:
@@ -29,30 +19,6 @@ def draw(count: int, most: int, seed: int, name: str) -> Ints:
     if count <= most:
         return np.arange(count, dtype=np.int64)
     return np.sort(stream(seed, name).choice(count, most, replace=False)).astype(np.int64)
-
-
-def filled(axes: Vectors, size: int) -> Vectors:
-    """The first `size` axes; 0 for those that a space of fewer dimensions lacks."""
-    points = np.zeros((len(axes), size), np.float32)
-    points[:, : axes.shape[1]] = axes[:, :size]
-    return points
-
-
-def principal(vectors: Vectors) -> Vectors:
-    """(N, 3 or fewer) coordinates along the directions of largest variance, in blocks of rows.
-
-    Each direction is turned so that its largest weight is positive.
-    """
-    blocks = [slice(first, first + BLOCK) for first in range(0, len(vectors), BLOCK)]
-    centre = sum(vectors[block].sum(0, dtype=np.float64) for block in blocks) / len(vectors)
-    scatter = np.zeros((vectors.shape[1], vectors.shape[1]))
-    for block in blocks:
-        rows = vectors[block] - centre
-        scatter += rows.T @ rows
-    directions = np.linalg.eigh(scatter)[1][:, ::-1][:, :3].T
-    largest = np.abs(directions).argmax(1)
-    directions = directions * np.where(directions[np.arange(len(directions)), largest] < 0, -1, 1)[:, None]
-    return np.concatenate([((vectors[block] - centre) @ directions.T).astype(np.float32) for block in blocks])
 
 
 def neighbours(queries: Vectors, among: Vectors, near: int, steps: Steps = lambda done, of: None) -> Known:
@@ -73,51 +39,6 @@ def neighbours(queries: Vectors, among: Vectors, near: int, steps: Steps = lambd
         found[1][part] = np.take_along_axis(away, order, 1)
         steps(min(first + _ASKED, len(queries)), len(queries))
     return found
-
-
-def umap(vectors: Vectors, known: Known, begun: Vectors, seed: int, steps: Steps) -> Vectors:
-    """UMAP of (N, D) vectors whose neighbours are `known`, from `begun` (N, 2 or 3) on."""
-    import warnings
-
-    chance = entropy(seed, "map/umap") % 2**32
-    noise = stream(seed, "map/begin").normal(scale=1e-4, size=begun.shape)
-    widest = float(np.abs(begun).max()) or 1.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numba's and umap's own
-        from umap import UMAP
-
-        found = UMAP(
-            n_components=begun.shape[1],
-            n_neighbors=known[0].shape[1],
-            min_dist=0.1,
-            init=(begun * (10 / widest) + noise).astype(np.float32),
-            random_state=chance,
-            n_jobs=1,
-            precomputed_knn=known,
-            force_approximation_algorithm=True,
-            tqdm_kwds={"disable": False, "file": _Bar(steps), "bar_format": "{n_fmt}/{total_fmt}"},
-        ).fit_transform(vectors)
-    return _turned(np.asarray(found, np.float32))
-
-
-class _Bar:
-    """Reads the bar that the library draws, as it tells its progress in no other way."""
-
-    def __init__(self, steps: Steps) -> None:
-        self.steps = steps
-
-    def write(self, text: str) -> None:
-        found = re.search(r"(\d+)/(\d+)", text)
-        if found:
-            self.steps(int(found[1]), int(found[2]))
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-
-def _turned(points: Vectors) -> Vectors:
-    """The same layout with its longest side first: screens are wide, and its direction means nothing."""
-    return filled(principal(points), points.shape[1])
 
 
 def place(vectors: Vectors, drawn: Ints, placed: Vectors) -> Vectors:

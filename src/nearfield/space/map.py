@@ -21,8 +21,9 @@ from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Ints, Vectors
 from nearfield.evaluation.elbow import k_means_path
+from nearfield.evaluation.projection import BLOCK, principal, umap
 from nearfield.runs.events import Stage, Watcher
-from nearfield.space.layouts import BLOCK, draw, filled, neighbours, place, principal, trustworthiness, umap
+from nearfield.space.layouts import draw, neighbours, place, trustworthiness
 
 DRAWN = 20_000
 """Points that UMAP lays out; the others follow their neighbours."""
@@ -57,16 +58,15 @@ class SpaceMap:
         if not len(vectors):
             raise RequestError("There is no vector to make a map of. Index some sounds first.")
         _tell(watch, "map: PCA", 0, 1)
-        axes = principal(vectors)
-        layouts = {"pca_2d": filled(axes, 2), "pca_3d": filled(axes, 3)}
+        axes = principal(vectors, 3).astype(np.float32)
+        layouts = {"pca_2d": axes[:, :2], "pca_3d": axes}
         if with_umap and len(vectors) > 3:
             drawn = draw(len(vectors), DRAWN, seed, "map/sample")
             sample = np.ascontiguousarray(vectors[drawn], np.float32)
             near = min(NEAR, len(sample))
             known = neighbours(sample, sample, near, partial(_tell, watch, "map: neighbours"))
             for name, words, size in (("umap_2d", "UMAP, flat", 2), ("umap_3d", "UMAP, solid", 3)):
-                begun = filled(axes[drawn], size)
-                placed = umap(sample, known, begun, seed, partial(_tell, watch, f"map: {words}"))
+                placed = umap(sample, known, axes[drawn, :size], seed, partial(_tell, watch, f"map: {words}"))
                 layouts[name] = place(vectors, drawn, placed)
         trust = {name: trustworthiness(vectors, points, seed) for name, points in layouts.items()}
         order = sorted(layouts, key=lambda name: ("umap" not in name, name))

@@ -14,8 +14,8 @@ from nearfield.runs.run import Run
 from nearfield.space.generation import unit_rows
 from nearfield.space.hearing import hear
 
-Span = tuple[str | Path, float, float]
-"""A file, where in it to begin, and how long, in seconds."""
+Span = tuple[str | Path, float, float] | tuple[str | Path, float, float, int | None]
+"""A file, where in it to begin, and how long, in seconds; and the one channel to hear, where it is one."""
 
 Example = str | Path | Span | npt.NDArray[Any]
 """A sound file, a span of one, the id of a clip of the space, or a vector (D,)."""
@@ -24,7 +24,7 @@ Example = str | Path | Span | npt.NDArray[Any]
 def span_of(example: Example) -> Span | None:
     """The piece of a file that an example names, where it names one."""
     if isinstance(example, tuple):
-        if len(example) != 3 or min(float(example[1]), float(example[2])) < 0:
+        if len(example) not in (3, 4) or min(float(example[1]), float(example[2])) < 0:
             raise RequestError(f"A span is (file, start, seconds), from 0 on. Given: {example!r}.")
         return example
     if isinstance(example, Path) or (isinstance(example, str) and Path(example).is_file()):
@@ -34,8 +34,9 @@ def span_of(example: Example) -> Span | None:
 
 def hear_span(run: Run, span: Span) -> Vectors:
     """(D,) the vector of a piece of a file, as indexing makes it. Raises DataError for what is no sound."""
-    path, start, seconds = span
-    rows = {"path": [str(path)], "start": [float(start)], "seconds": [float(seconds)], "channel": [0]}
+    path, start, seconds, *channel = span
+    rows = {"path": [str(path)], "start": [float(start)], "seconds": [float(seconds)]}
+    rows["channel"] = channel or [None]
     part = hear(run, pd.DataFrame(rows), "clip")
     if not len(part.rows):
         raise DataError("\n".join(part.faults))

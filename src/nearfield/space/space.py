@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from nearfield.core.errors import DataError, RequestError, choose
+from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.nouns import Ints, Vectors
 from nearfield.data.collection import Collection
 from nearfield.runs.events import Stage, Watcher, nobody
@@ -29,6 +29,8 @@ from nearfield.space.vectorfile import collection_for
 
 if TYPE_CHECKING:
     from nearfield.space.answers import Answer
+
+_GUESSED = 20_000  # ids among which a misspelt one is looked for
 
 
 class Space:
@@ -129,7 +131,11 @@ class Space:
         quoted = clip.replace("'", "''")
         found = self.rows(["id"], f"clip = '{quoted}' OR id = '{quoted}'")
         if not len(found):
-            raise RequestError(f"{clip!r} is neither a sound file nor the id of a clip in {self.folder}.")
+            close = nearest(clip, self.rows(["id"])["id"].to_pylist()) if len(self) <= _GUESSED else None
+            raise RequestError(
+                f"{clip!r} is neither a sound file nor the id of a clip in {self.folder}. "
+                + (f"Did you mean {close!r}?" if close else "Correct the path, or give the id of a clip.")
+            )
         positions: Ints = found["position"].to_numpy()
         return positions
 

@@ -11,6 +11,7 @@ from nearfield.learning.geometry import check_margin
 from nearfield.runs.launch import check
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import without_weights
+from nearfield.runs.settings_of_runs import flat
 from nearfield.runs.workbench import build_embedder
 from nearfield.study.records import Arm
 
@@ -33,7 +34,7 @@ def product_arms(vary: Mapping[str, Sequence[Any]], where: str) -> list[Arm]:
 
 def named_arms(arms: Mapping[str, Mapping[str, Any] | None], where: str) -> list[Arm]:
     """An arm a name. Nested changes are written out as dotted keys."""
-    return [Arm(_slug(name), name, flatten(changes or {})) for name, changes in arms.items()]
+    return [Arm(_slug(name), name, flat(changes or {}, into_lists=False)) for name, changes in arms.items()]
 
 
 def settle(arm: Arm, base: Recipe, where: str, allow_impossible: bool = False) -> tuple[Arm, Recipe]:
@@ -109,15 +110,6 @@ def varied_keys(arms: Sequence[Arm]) -> tuple[str, ...]:
     keys = dict.fromkeys(key for arm in arms for key in arm.changes if key != ALLOWANCE)
     values = {key: {json.dumps(arm.changes.get(key, "(none)")) for arm in arms} for key in keys}
     return tuple(key for key in keys if len(values[key]) > 1)
-
-
-def flatten(changes: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    """{"loss": {"kind": "circle"}} as {"loss.kind": "circle"}; lists stay whole."""
-    found: dict[str, Any] = {}
-    for key, value in changes.items():
-        place = f"{at}.{key}" if at else str(key)
-        found |= flatten(value, place) if isinstance(value, Mapping) else {place: value}
-    return found
 
 
 def value_at(plain: Any, key: str) -> Any:

@@ -10,7 +10,8 @@ from typing import Any
 
 from nearfield.core.errors import RequestError, choose
 from nearfield.runs.recipe import Recipe
-from nearfield.study.arms import ALLOWANCE, flatten, label_of
+from nearfield.runs.settings_of_runs import flat
+from nearfield.study.arms import ALLOWANCE, label_of
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.records import Arm, Task
 
@@ -30,7 +31,7 @@ def before_arms(
     for name, changes in given.items():
         if not re.fullmatch(r"[a-z0-9_]+", name):
             raise RequestError(f"{where}: before: {name!r}: a name is made of small letters, digits and _.")
-        arm = Arm(PREFIX + name, name, flatten(changes))
+        arm = Arm(PREFIX + name, name, flat(changes, into_lists=False))
         recipe.changed(arm.changes, f"{where}: before: {name}")
         made.append(arm)
     for arm in (*made, *arms):

@@ -64,13 +64,16 @@ def estimate_cost(plan: Plan, data: str, device: str = "auto", watch: Watcher = 
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     steps = [after - before for before, after in pairwise(moments)]
     first = moments[0] - begun
-    training = updates * (median(steps) if steps else first)
-    runs, (trials, whole) = runs_of(plan), _trials(plan)
-    seeds = plan.seeds.looks()[0], plan.seeds.at_most
-    # A task of plain spaces measures several, and trains none.
-    trained = [number - trials - each for number, each in zip(runs, seeds, strict=True)]
-    seconds = [
-        first + number * measured + (count + whole) * training
-        for number, count in zip(runs, trained, strict=True)
-    ]
-    return Cost(runs, (seconds[0], seconds[1]), (runs[0] * size, runs[1] * size))
+    one = updates * (median(steps) if steps else first)
+    trials, trials_in_whole = _trials(plan)
+
+    def seconds(runs: int, seeds: int) -> float:
+        """Every run is measured; all but those of the plain spaces are trained."""
+        return first + runs * measured + (runs - trials - seeds + trials_in_whole) * one
+
+    least, most = runs_of(plan)
+    return Cost(
+        (least, most),
+        (seconds(least, plan.seeds.looks()[0]), seconds(most, plan.seeds.at_most)),
+        (least * size, most * size),
+    )

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.settings import Settings, make
 from nearfield.runs.recipe import Recipe, parse_change, read_keys, set_key
-from nearfield.study.arms import flatten
+from nearfield.runs.settings_of_runs import flat
 from nearfield.study.budget import Hold
 from nearfield.study.ranges import SearchSettings
 from nearfield.study.seeds import SeedRange
@@ -107,7 +107,7 @@ def read_study(path: Path, changes: Iterable[str] = ()) -> StudyFile:
 def base_recipe(study: StudyFile, path: Path) -> Recipe:
     """The recipe that arms change, with what all arms share. Raises RequestError."""
     _check_shared(study, path.name)
-    shared = flatten(study.set)
+    shared = flat(study.set, into_lists=False)
     if isinstance(study.recipe, dict):
         return Recipe.of(study.recipe, f"{path.name}: recipe").changed(shared, f"{path.name}: set")
     beside = path.parent / study.recipe
@@ -117,7 +117,7 @@ def base_recipe(study: StudyFile, path: Path) -> Recipe:
 
 def _check_shared(study: StudyFile, where: str) -> None:
     space = study.search.space if study.search else {}
-    both = [key for key in flatten(study.set) if key in (study.vary or {}) or key in space]
+    both = [key for key in flat(study.set, into_lists=False) if key in (study.vary or {}) or key in space]
     if both:
         raise RequestError(
             f"{where}: set: {both[0]} is set for all arms, and it is what the study varies. Leave it out of "

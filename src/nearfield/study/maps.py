@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from nearfield.evaluation.neighbours import Search, nearest
+from nearfield.evaluation.projection import principal, umap
 from nearfield.study.records import MapFacts
 from nearfield.study.statistics.crossed import Array
 
@@ -22,11 +24,7 @@ def draw_map(method: Method, vectors: Array, labels: Sequence[str]) -> MapFacts:
 
 
 def _pca(vectors: Array) -> Array:
-    """The two directions of largest variance, each turned so that its largest weight is positive."""
-    centred = vectors - vectors.mean(0)
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    signs = np.sign(directions[np.arange(2), np.abs(directions[:2]).argmax(1)])
-    return np.asarray(centred @ (directions[:2] * signs[:, None]).T, np.float64)
+    return principal(vectors, 2)
 
 
 def _tsne(vectors: Array) -> Array:
@@ -38,28 +36,9 @@ def _tsne(vectors: Array) -> Array:
 
 
 def _umap(vectors: Array) -> Array:
-    """McInnes et al. (2018), from exact neighbours, as its own search is compiled first, for seconds."""
-    import warnings
-
-    from sklearn.neighbors import NearestNeighbors
-
-    from nearfield.core.compiled import keep_compiled
-
-    near = min(15, len(vectors) - 1)
-    distances, rows = NearestNeighbors(n_neighbors=near).fit(vectors).kneighbors(vectors)
-    known = (rows.astype(np.int32), distances.astype(np.float32))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numba's and umap's own
-        from umap import UMAP, layouts, umap_
-
-        keep_compiled(layouts, umap_)
-        umap = UMAP(
-            n_neighbors=near,
-            min_dist=0.1,
-            random_state=0,
-            n_jobs=1,
-            precomputed_knn=known,
-            force_approximation_algorithm=True,
-        )
-        mapped = umap.fit_transform(vectors)
-    return np.asarray(mapped, np.float64)
+    single = vectors.astype(np.float32)
+    rows, _ = nearest(Search(single, single, "euclidean"), min(15, len(single) - 1))
+    # Worked out anew, so that a point is exactly 0 from itself: umap takes the least that is more for a gap.
+    away = np.linalg.norm(single[rows] - single[:, None], axis=2)
+    known = (rows.astype(np.int32), away)
+    return umap(single, known, principal(vectors, 2), seed=0).astype(np.float64)

@@ -36,7 +36,7 @@ _ITEMS = {
     "the difference": rf"difference ({_NUMBER})",
     "the simultaneous interval": rf"interval (?:of |from )?\[?({_NUMBER} ?(?:to|,) ?{_NUMBER})\]?",
     "the corrected p": r"corrected p ([=<] ?[\d.]+\d)",
-    "the number of seeds": r"(?<!about )\b(\d+ seeds?)\b",
+    "the number of seeds": r"(?<!about )(?<!more than )\b(\d+ seeds?)\b",
     "the number of test groups": r"(\d+ test groups?)",
 }
 """What a comparative sentence carries, and how each is written."""
@@ -158,7 +158,7 @@ def _counts(said: _Sentence, facts: StudyFacts) -> str | None:
     seeds = {len(facts.seeds)} | {comparison.seeds for comparison in facts.conclusion.comparisons}
     arms = {len(facts.arms)}
     true = {"arm": arms, "model": arms, "value": arms, "seed": seeds}
-    pattern = rf"(?<!of )(?<!about )\b(\d+|{'|'.join(_WORDS)}) (arm|model|value|seed)s?\b"
+    pattern = rf"(?<!of )(?<!about )(?<!more than )\b(\d+|{'|'.join(_WORDS)}) (arm|model|value|seed)s?\b"
     for given, noun in re.findall(pattern, said.bare, re.I):
         n = _WORDS.index(given.lower()) + 1 if given.lower() in _WORDS else int(given)
         if n not in true[noun.lower()]:

@@ -10,6 +10,7 @@ from typing import Any
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.settings import make
 from nearfield.runs.recipe import Recipe
+from nearfield.runs.settings_of_runs import flat
 from nearfield.study.arms import (
     AS_IT_IS,
     check_apart,
@@ -198,10 +199,10 @@ class Plan:
         for name in mine:
             if name in theirs:
                 said += _unlike(f"arm {name}: ", mine[name], theirs[name])
-        said += _unlike("recipe: ", _leaves(self.recipe.plain()), _leaves(planned.recipe.plain()))
         here, there = self._values(), planned._values()
-        said += _unlike("search: ", _leaves(here["search"]), _leaves(there["search"]))
-        said += _unlike("source: ", _leaves(here["source"]), _leaves(there["source"]))
+        for part in ("recipe", "search", "source"):
+            now, before = (flat(plan[part] or {}, into_lists=False) for plan in (here, there))
+            said += _unlike(f"{part}: ", now, before)
         return said
 
     def _values(self) -> dict[str, Any]:
@@ -283,14 +284,3 @@ def _say(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)
-
-
-def _leaves(values: Any, at: str = "") -> dict[str, Any]:
-    """Nested values by dotted key; lists of plain values stay whole."""
-    if isinstance(values, dict):
-        return {
-            k: v
-            for key, value in values.items()
-            for k, v in _leaves(value, f"{at}.{key}".lstrip(".")).items()
-        }
-    return {at: values} if at else {}

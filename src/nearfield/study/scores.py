@@ -40,7 +40,7 @@ def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
 def table(
     clips: Sequence[pd.DataFrame | None], metrics: Sequence[Mapping[str, float]], measure: str
 ) -> Array | None:
-    """(S, G) scores of one arm, one row a seed, NaN where there are no clips (that training failed).
+    """(S, G) scores of one arm, one row a seed, NaN where that training failed or has no such measure.
 
     `clips` as for `by_group`, `metrics` are those of each result. Where single clips have no score of the
     measure G is 1: then only the seeds' chance is known. None where no run has the measure.

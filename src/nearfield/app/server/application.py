@@ -44,10 +44,11 @@ def build_routes(shows: Exhibition) -> FastAPI:
         return FileResponse(STATIC / "watch.html")
 
     application.mount("/static", StaticFiles(directory=STATIC), name="static")
-    application.add_exception_handler(NearfieldError, _refuse)
+
+    @application.exception_handler(NearfieldError)
+    def refuse(request: Request, error: Exception) -> JSONResponse:
+        """Our own errors as a sentence: 400 where the request was wrong, else 500."""
+        said = shows.without_places(str(error))
+        return JSONResponse({"detail": said}, 400 if isinstance(error, RequestError) else 500)
+
     return application
-
-
-def _refuse(request: Request, error: Exception) -> JSONResponse:
-    """Our own errors as a sentence: 400 where the request was wrong, else 500."""
-    return JSONResponse({"detail": str(error)}, 400 if isinstance(error, RequestError) else 500)

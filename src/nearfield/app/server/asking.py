@@ -64,7 +64,12 @@ class Desk:
         shown = self.shown
         if asked.clip is not None and not asked.is_part:
             return self._rows([asked.clip])
-        vector = self._with_piece(asked, lambda piece, _: shown.space.encode((*piece[:2], piece[2] or 0.0)))
+
+        def heard(piece: Piece, channel: int | None) -> Vectors:
+            path, start, seconds = piece
+            return shown.space.encode((path, start, seconds or 0.0, channel))
+
+        vector = self._with_piece(asked, heard)
         own = [] if asked.clip is None else [self._clip(asked.clip).row]
         return vector, np.array(own, np.int64)
 

@@ -35,7 +35,8 @@ class Runs:
         """Whole lines from byte `after` on, at most a megabyte, and the byte to ask from next.
 
         A file that has become shorter was taken back to a checkpoint: its lines come from the start, and
-        updates that a client knows already come again. Raises RequestError for a name that is not a run.
+        updates that a client knows already come again. Damaged lines are passed over. Raises RequestError
+        for a name that is not a run.
         """
         runs = self.found()
         if name not in runs:
@@ -46,7 +47,7 @@ class Runs:
             file.seek(begin)
             read = file.read(_READ)
         whole = read[: read.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines() if line.strip()], begin + len(whole)
+        return [*filter(None, map(_read, whole.split(b"\n")))], begin + len(whole)
 
 
 def _plain(name: str, run: Folder) -> dict[str, Any]:
@@ -65,10 +66,13 @@ def _last(path: Path) -> dict[str, Any] | None:
         size = file.seek(0, 2)
         file.seek(max(0, size - _TAIL))
         lines = file.read().split(b"\n")[:-1]
-    for line in reversed(lines):
-        try:
-            found: dict[str, Any] = json.loads(line)
-        except ValueError:
-            continue
-        return found
-    return None
+    return next(filter(None, map(_read, reversed(lines))), None)
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None where it is damaged, as a full disk leaves it."""
+    try:
+        found = json.loads(line, parse_constant=lambda _: None)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -5,7 +5,6 @@ it and says what a row does. The table grows at its end; undo takes its last row
 """
 
 import csv
-import io
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import write_text
+from nearfield.data.patches import table_text
 
 COLUMNS = ("id", "kind", "column", "before", "after", "decision", "reason", "decided")
 
@@ -51,13 +51,15 @@ class Decisions:
         """All rows, the oldest first. Raises RequestError where the file is no such table."""
         if not self.path.is_file():
             return []
-        reader = csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8")))
-        if tuple(reader.fieldnames or ()) != COLUMNS:
+        with self.path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            names, rows = tuple(reader.fieldnames or ()), list(reader)
+        if names != COLUMNS:
             raise RequestError(
                 f"{self.path}: the columns are not {', '.join(COLUMNS)}, so these are no decisions made in "
                 "the page. Name another file: --decisions NEW.csv. (A list of suspects goes to --suspects.)"
             )
-        return list(reader)
+        return rows
 
     def add(self, decision: Decision) -> int:
         """Appends one; how many there are now."""
@@ -76,16 +78,8 @@ class Decisions:
 
     def text(self) -> str:
         """The table as CSV."""
-        return _csv(self.rows())
+        return table_text(COLUMNS, self.rows())
 
     def _write(self, rows: list[dict[str, str]]) -> int:
-        write_text(self.path, _csv(rows))
+        write_text(self.path, table_text(COLUMNS, rows))
         return len(rows)
-
-
-def _csv(rows: list[dict[str, str]]) -> str:
-    out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()

@@ -1,7 +1,9 @@
 """What a server shows: one space or two, suspects and what was decided about them, runs being trained."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
@@ -29,6 +31,21 @@ class Exhibition:
         if not 0 <= number < len(self.spaces):
             raise HTTPException(404, f"There is no space number {number} here.")
         return self.spaces[number]
+
+    def without_places(self, text: str) -> str:
+        """What a client may read of a message: of all that is shown the names, not the folders it lies in."""
+        folders = {str(place.parent) for place in self._places()} - {".", os.sep}
+        for folder in sorted(folders, key=len, reverse=True):
+            text = text.replace(folder + os.sep, "")
+        return text
+
+    def _places(self) -> Iterator[Path]:
+        for shown in self.spaces:
+            yield from shown.places()
+        if self.decisions is not None:
+            yield self.decisions.path
+        if self.runs is not None:
+            yield self.runs.folder
 
     def clip(self, name: str, number: int = 0) -> tuple[Shown, Clip]:
         """A clip by its id. Raises 404: no other name reaches a file."""

@@ -12,7 +12,7 @@ import secrets
 import socket
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -143,10 +143,9 @@ class Guard:
     async def _welcome(self, scope: Scope, send: Send) -> None:
         """Gives the cookie, and sends the browser to the same page without the token in its address."""
         kept = [pair for pair in parse_qsl(scope["query_string"].decode("latin-1")) if pair[0] != "token"]
-        place = "/" + scope["path"].lstrip("/\\") + (f"?{urlencode(kept)}" if kept else "")
+        place = "/" + quote(scope["path"].lstrip("/\\")) + (f"?{urlencode(kept)}" if kept else "")
         cookie = f"{COOKIE}={self.access.session}; HttpOnly; SameSite=Strict; Path=/"
-        safe = place.encode("ascii", "ignore").replace(b"\r", b"").replace(b"\n", b"")
-        headers = [(b"location", safe), (b"set-cookie", cookie.encode())]
+        headers = [(b"location", place.encode("ascii")), (b"set-cookie", cookie.encode())]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 

@@ -1,7 +1,9 @@
 """Suspects as `nearfield suspects` wrote them: its CSV table, or the JSON that it prints."""
 
 import csv
+import io
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ def read_suspects(path: Path) -> list[dict[str, Any]]:
     What somebody decided in the table stays with each as `decision`. Raises RequestError.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
         return _of_table(text) if path.suffix.lower() == ".csv" else _of_json(text)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(
@@ -27,12 +29,15 @@ def read_suspects(path: Path) -> list[dict[str, Any]]:
 def _of_json(text: str) -> list[dict[str, Any]]:
     found = json.loads(text)
     listed = found["suspects"] if isinstance(found, dict) else found
-    return [{**each, "id": str(each["id"]), "kind": str(each["kind"])} for each in listed]
+    return [
+        {**each, "id": str(each["id"]), "kind": str(each["kind"]), "score": _score(each["score"])}
+        for each in listed
+    ]
 
 
 def _of_table(text: str) -> list[dict[str, Any]]:
     """Rows with a kind; rows of people's own, which have none, are decisions and no suspects."""
-    rows = [row for row in csv.DictReader(text.splitlines(keepends=True)) if row["kind"]]
+    rows = [row for row in csv.DictReader(io.StringIO(text, newline="")) if row["kind"]]
     return [_suspect(row) for row in rows]
 
 
@@ -40,4 +45,11 @@ def _suspect(row: Mapping[str, str]) -> dict[str, Any]:
     words = ("id", "kind", "column", "before", "after", "decision", "reason", "suggestion")
     proposed = row["after"] or row["before"] if row["column"] != "use" else None
     plain = {name: row.get(name) or "" for name in words}
-    return {**plain, "score": float(row["score"]), "proposed": proposed, "other": row.get("other") or None}
+    return {**plain, "score": _score(row["score"]), "proposed": proposed, "other": row.get("other") or None}
+
+
+def _score(given: Any) -> float:
+    score = float(given)
+    if not math.isfinite(score):
+        raise ValueError(f"a score is a number; given: {given}")
+    return score

@@ -1,7 +1,7 @@
 """A space as the page sees it: its clips by id, its columns as arrays, its map."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,11 @@ class Shown:
     def name(self) -> str:
         """What people call it."""
         return self.space.folder.resolve().name
+
+    def places(self) -> Iterator[Path]:
+        """Where the space lies, and the run and the files that it was made of."""
+        yield from (self.space.folder, self.space.folder.resolve(), Path(self.space.state.file.run))
+        yield from map(Path, self.table["path"].unique())
 
     def clip(self, name: str) -> Clip:
         """The clip of an id. Raises KeyError: nothing but what the table lists can be reached."""

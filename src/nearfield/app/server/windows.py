@@ -13,6 +13,7 @@ from nearfield.data.audio import Waves, blocks, describe
 HEAD = 44
 """Bytes before the first sample."""
 
+_MOST = 2**32 - 1  # bytes that a RIFF header can name
 _PIECE_SECONDS = 10.0
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 
@@ -51,11 +52,12 @@ class Window:
         return 2 * self.channels
 
     def head(self) -> bytes:
-        """The RIFF header of PCM16."""
+        """The RIFF header of PCM16; beyond 4 GiB it names the most that it can."""
         data = self.frames * self.width
+        whole, data = min(36 + data, _MOST), min(data, _MOST)
         shape = (self.channels, self.rate, self.rate * self.width, self.width, 16)
         return struct.pack(
-            "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + data, b"WAVE", b"fmt ", 16, 1, *shape, b"data", data
+            "<4sI4s4sIHHIIHH4sI", b"RIFF", whole, b"WAVE", b"fmt ", 16, 1, *shape, b"data", data
         )
 
     def read(self, begin: int, end: int) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats, Vectors
+from nearfield.evaluation.projection import principal
 from nearfield.runs.folder import Folder
 from nearfield.runs.run import Run
 
@@ -75,12 +76,7 @@ def principal_plane(vectors: Vectors) -> tuple[Floats, float]:
 
     Each component's largest weight is positive, so that the same vectors give the same picture anywhere.
     """
-    from sklearn.decomposition import PCA
-
-    count = min(2, *vectors.shape)
-    plane = np.zeros((len(vectors), 2))
     if len(vectors) < 2 or not vectors.std(axis=0).any():
-        return plane, 0.0
-    analysis = PCA(count, random_state=0).fit(vectors.astype(np.float64))
-    plane[:, :count] = analysis.transform(vectors.astype(np.float64))
-    return plane, float(analysis.explained_variance_ratio_.sum())
+        return np.zeros((len(vectors), 2)), 0.0
+    plane = principal(vectors, 2)
+    return plane, float(plane.var(axis=0).sum() / vectors.var(axis=0, dtype=np.float64).sum())
