@@ -102,8 +102,8 @@ class Study:
         """
         built = (engine or LocalSettings()).build()
         with Journal.open(self.folder / "journal.jsonl") as journal:
-            self._note_deviations(journal)
             self._check_data(journal)
+            self._note_deviations(journal)
 
             def train(plan: Plan, tasks: Sequence[Task]) -> None:
                 wanted = len(tasks) + len(journal.outcomes())
