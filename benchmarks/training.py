@@ -57,9 +57,7 @@ def main() -> None:
     machine = f"{platform.processor() or platform.machine()}, {usable_cores()} cores"
     print(f"{machine}, {torch.get_num_threads()} threads, {best_precision('cpu')}, batch 64, ")
     print(f"medians of {given.rounds} rounds, in turn.\n")
-    print(
-        "| set | backbone | updates | whole road, clips/s | bare step | ratio | torch's layers | ratio |"
-    )
+    print("| set | backbone | updates | whole road, clips/s | bare step | ratio | torch's layers | ratio |")
     print("|---|---|---|---|---|---|---|---|")
     for name, recipe, backbone, steps, times in CASES:
         label = f"{backbone} {steps}".strip()

@@ -1,0 +1,134 @@
+"""Is a space learnt from time alone ahead of its baselines, by how much, and how much of what labels bring?
+
+    python benchmarks/time_alone.py RUNS [--data ../shared/data]
+
+RUNS is the folder that `benchmarks/quality.py --out RUNS` filled, with its rows long-recordings (also as
+triplets), esc10, arabic-commands, oneshots and fsdd. Recall@1 of test clips from train; differences with the
+standard error of seeds crossed with clips, and with groups: speakers, recordings or notes.
+The share is what is gained over an untrained encoder, of what labels gain on the same set.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nearfield.core.machine import calm_threads, keep_memory
+from nearfield.core.nouns import Vectors
+from nearfield.evaluation.neighbours import Search, nearest
+from nearfield.evaluation.sound_statistics import standardised
+from nearfield.models.batch_norm import settle
+from nearfield.models.embedder import Embedder
+from nearfield.runs.events import nobody
+from nearfield.runs.judge import statistics_vectors, untrained, vectors_of
+from nearfield.runs.launch import open_collection
+from nearfield.runs.run import Run, without_weights
+from nearfield.runs.workbench import Workbench, build_embedder
+from nearfield.study.statistics.crossed import Array, Squares
+
+ROOT = Path(__file__).parents[1]
+SETS = ("esc10", "arabic-commands", "oneshots", "fsdd")
+NAMES = {"mfcc_stats": "MFCC statistics", "logmel_stats": "log-mel statistics"}
+
+
+def main() -> None:
+    """Prints a Markdown table for each set."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    default = os.environ.get("NEARFIELD_TEST_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--data", type=Path, default=Path(default))
+    given = parser.parse_args()
+    calm_threads()
+    keep_memory()
+    ours = [Run.load(path) for path in sorted(given.runs.glob("long-recordings-[0-9]"))]
+    theirs = [Run.load(path) for path in sorted(given.runs.glob("long-recordings, triplets-[0-9]"))]
+    schooled = _settled_on(given.data / "long-recordings", ours)
+    for name in SETS:
+        hits, groups = _hits(given.data / name, ours, theirs, schooled)
+        labels = _supervised(given.runs, name)
+        print(f"\n{name}: by labels {labels:.3f}\n")
+        print("| space | R@1 from train | time alone is ahead by | errors of it: clips, groups | share |")
+        print("|---|---|---|---|---|")
+        for space, table in hits.items():
+            print(
+                "| " + " | ".join(_row(space, table, hits["time alone"], groups, labels)) + " |", flush=True
+            )
+
+
+def _row(space: str, table: Array, best: Array, groups: Array, labels: float) -> Iterator[str]:
+    found = table.mean(1)
+    spread = f" ({found.min():.3f}–{found.max():.3f})" if len(table) > 1 else ""
+    yield space
+    yield f"{statistics.median(found):.3f}{spread}"
+    if table is best:
+        yield from ("", "", "")
+        return
+    apart = best - (table if len(table) == len(best) else table[:1])
+    by_group = np.stack([apart[:, groups == each].sum(1) for each in np.unique(groups)], 1)
+    by_group *= by_group.shape[1] / apart.shape[1]
+    errors = [math.sqrt(float(Squares.of(each).variance)) for each in (apart, by_group)]
+    yield f"{apart.mean():+.3f}"
+    yield ", ".join(f"{each:.3f}" for each in errors)
+    gained = (best.mean() - table.mean()) / (labels - table.mean())
+    yield f"{gained:.2f}" if space.startswith("untrained") else ""
+
+
+def _hits(
+    data: Path, ours: list[Run], theirs: list[Run], schooled: list[Embedder]
+) -> tuple[dict[str, Array], Array]:
+    """(seeds, clips) 1 where the nearest training clip has the test clip's label, by space; clips' groups."""
+    found: dict[str, list[Array]] = {}
+    for seed, run in enumerate(ours):
+        bench = _bench(run, data, seed)
+        train, test = bench.collection.rows("train"), bench.collection.rows("test")
+
+        def note(space: str, vectors: Vectors, distance: str = "cosine", bench: Workbench = bench) -> None:
+            train, test = bench.collection.rows("train"), bench.collection.rows("test")
+            near = nearest(Search(vectors[test], vectors[train], distance), 1)[0][:, 0]  # type: ignore[arg-type]
+            labels = bench.facts.labels
+            found.setdefault(space, []).append((labels[train][near] == labels[test]).astype(np.float64))
+
+        note("time alone", vectors_of(run.embedder, bench))
+        note("untrained encoder", vectors_of(untrained(bench), bench))
+        note("untrained, norms and whitening of the long recordings", vectors_of(schooled[seed], bench))
+        for name, vectors in statistics_vectors(bench) if seed == 0 else ():
+            note(NAMES[name], standardised(vectors, train), "euclidean")
+        if seed < len(theirs):
+            other = _bench(theirs[seed], data, seed)
+            note("the source's rule", vectors_of(theirs[seed].embedder, other), bench=other)
+    groups = bench.facts.groups if (bench.facts.groups >= 0).any() else np.arange(len(bench.facts.labels))
+    return {name: np.stack(each) for name, each in found.items()}, np.asarray(groups[test], np.float64)
+
+
+def _bench(run: Run, data: Path, seed: int) -> Workbench:
+    collection = open_collection(str(data), run.recipe, True, nobody)
+    return Workbench.build(run.recipe, collection, seed, embedder=run.embedder)
+
+
+def _settled_on(data: Path, runs: list[Run]) -> list[Embedder]:
+    """Untrained encoders whose norms and whitening have seen what the trained ones were trained on."""
+    found = []
+    for seed, run in enumerate(runs):
+        bench = _bench(run, data, seed)
+        seen = bench.pictures(bench.sampler(), torch.device("cpu"))
+        pictures = [each for _, each in zip(range(16), seen, strict=False)]
+        fresh = build_embedder(without_weights(run.recipe), bench.channels, seed + 1_000_003)
+        settle(fresh, pictures)
+        fresh.fit_whitening(pictures)
+        found.append(fresh.eval())
+    return found
+
+
+def _supervised(runs: Path, name: str) -> float:
+    scores = [json.loads(path.read_text())["result"]["metrics"] for path in runs.glob(f"{name}-[0-9].json")]
+    return statistics.median(float(each["retrieval_from_train/recall_at_1"]) for each in scores)
+
+
+if __name__ == "__main__":
+    main()
