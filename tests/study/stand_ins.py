@@ -60,6 +60,7 @@ def perform(
 def _wait(folder: Path, task: Task) -> None:
     """As a training does: Ctrl-C leaves a checkpoint."""
     try:
+        (folder / f"waits-{task.seed}").touch()
         for _ in range(1200):
             time.sleep(0.05)
     except KeyboardInterrupt:

@@ -119,10 +119,10 @@ def test_an_error_of_whoever_listens_ends_the_workers(tmp_path: Path) -> None:
 
 
 def study(folder: Path, arm: str = "waits") -> "subprocess.Popen[bytes]":
-    """Two tasks that wait, in a process of their own, when both have begun."""
+    """Two tasks that wait, in a process of their own, when both do."""
     command = [sys.executable, "-m", stand_ins.HERE, str(folder), arm]
     child = subprocess.Popen(command, start_new_session=True, cwd=Path(__file__).parents[2])
-    until(lambda: (folder / "begun.txt").is_file() and len(stand_ins.begun(folder)) == 2)
+    until(lambda: len(list(folder.glob("waits-*"))) == 2)
     return child
 
 
