@@ -1,7 +1,10 @@
 """The command line as a script sees it: one JSON object, exit codes, quick help."""
 
+import contextlib
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -47,6 +50,47 @@ def test_check_says_two_when_nothing_can_be_trained_on(tmp_path: Path) -> None:
         (tmp_path / label).mkdir()
         (tmp_path / label / "x.wav").write_bytes(b"nothing")
     nearfield("check", str(tmp_path), code=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("train",), r"stopped(?: after update \d+)?; go on with the same command and --resume"),
+        (("study", "run"), "stopped; the same command goes on"),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(words: tuple[str, ...], said: str, tones: Path, tmp_path: Path) -> None:
+    plain = small(train={"updates": 100_000, "checkpoint_seconds": 3600})
+    asked = (
+        {"recipe": plain, "question": "How long?", "vary": {"loss.margin": [0.1, 0.3]}}
+        if "study" in words
+        else plain
+    )
+    asking, out = tmp_path / "asked.yaml", tmp_path / "out"
+    asking.write_text(yaml.safe_dump(asked))
+    command = [*words, str(asking), "--data", str(tones), "--out", str(out)]
+    errors = tmp_path / "errors.txt"
+    with errors.open("w") as told:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "nearfield", *command, "--device", "cpu"],
+            stderr=told,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    try:
+        give_up = time.monotonic() + 60
+        while not any(log.stat().st_size for log in out.rglob("metrics.jsonl")):
+            assert child.poll() is None, errors.read_text()
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+        assert child.wait(60) == 130
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    assert re.fullmatch(f"nearfield: {said}", errors.read_text().strip().splitlines()[-1])
 
 
 def test_list_and_doctor() -> None:

@@ -180,3 +180,14 @@ def test_mending_is_studied_to_its_gain(run: Run, tones: Path, flips: Path, tmp_
     }
     assert (labels["mended"] == Collection.open(tones).table["label"]).all()
     assert (labels["as-it-is"] != labels["mended"]).any()
+
+
+def test_check_says_what_the_decisions_of_a_patch_table_change(tones: Path, tmp_path: Path) -> None:
+    table = tmp_path / "decisions.csv"
+    rows = ["id,column,before,after,decision", "a/0.wav,label,a,b,accepted", "b/1.wav,use,,no,"]
+    table.write_text("\n".join(rows) + "\n")
+    done = CliRunner().invoke(app, ["check", str(tones), "--patch", str(table)])
+    said = f"{table}: 1 accepted, 0 rejected, 1 undecided\n  a/0.wav: label 'a' becomes 'b'\n"
+    assert done.stdout.endswith(said)
+    done = CliRunner().invoke(app, ["check", str(tones), "--patch", str(table), "--json"])
+    assert json.loads(done.stdout)["decisions"]["undecided"] == 1

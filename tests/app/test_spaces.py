@@ -79,6 +79,48 @@ def test_index_says_what_is_missing(words: list[str], tmp_path: Path) -> None:
     assert "--verify" in str(done.exception)
 
 
+def test_a_strange_query_is_told_and_others_say_nothing(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = Space.open(own).rows(["path"])["path"][0].as_py()
+    done = call("search", own, sound)
+    assert "like it" not in done.stderr
+    found = json.loads(call("search", own, sound, "--json").stdout)["answers"]
+    assert found[0]["unusual"] > 0.05
+    monkeypatch.setattr("nearfield.app.spaces.RARE", found[0]["unusual"])
+    share = f"{found[0]['unusual']:.1%}".replace(".0%", "%")
+    said = f"nothing here is really like it: only {share} of the clips are as far from their nearest"
+    assert said in call("search", own, sound).stderr
+
+
+def test_a_filter_that_nothing_meets_is_told(own: Path) -> None:
+    for where, said in (
+        ("label = 'lwo'", "No clip meets label = 'lwo'. Did you mean 'low'? Known: high, low, middle."),
+        ("seconds > 900", "No clip meets seconds > 900."),
+        ("label = 'low' AND seconds > 900", "No clip meets label = 'low' AND seconds > 900."),
+    ):
+        done = call("search", own, "low/0.wav", "--where", where)
+        assert done.exit_code == 0, done.output
+        assert done.stdout == ""
+        assert done.stderr.strip() == said
+
+
+def test_a_run_and_a_space_are_not_mixed_up(own: Path, listener: Run, tmp_path: Path) -> None:
+    run = listener.folder.path
+    for words, said in (
+        (("search", run, "low/0.wav"), f"it is a run. Make a space of it: nearfield index {run} --data"),
+        (("page", run, "--out", tmp_path / "p.html"), "it is a run. Make a space of it"),
+        (
+            ("export", own, "--to", "onnx", "--out", tmp_path / "o"),
+            f"Give the run that it was made by: {run}",
+        ),
+        (("index", own, "--data", "x", "--out", tmp_path / "s"), "it is a space. Give the run"),
+        (("index", run, "--data", "x", "--out", run), "a space has a folder of its own"),
+        (("study", "report", run), f"it is a run. A run is looked into by: nearfield explain {run}"),
+    ):
+        done = call(*words)
+        assert isinstance(done.exception, RequestError)
+        assert said in str(done.exception)
+
+
 def test_search_prints_the_answers_of_the_library(
     own: Path, sounding: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,18 +1,41 @@
 """What people see: the report of a check and the table of a result, as text."""
 
 import io
+import re
+from collections.abc import Callable
 
 from rich.console import Console
+from rich.table import Table
 
-from nearfield.app.tables import result_table
+from nearfield.app.explaining_tables import all_runs
+from nearfield.app.folds import fold_table
+from nearfield.app.tables import result_table, show_result
+from nearfield.app.widths import fits, show
+from nearfield.runs.folds import Folds, over_folds
+from nearfield.runs.judge import HEADLINES
+from nearfield.runs.overview import Listed, Overview
+
+MEASURES = {
+    "probe/macro_f1": 0.712,
+    "retrieval_from_train/recall_at_1": 0.681,
+    "retrieval_from_train/map_at_r": 0.463,
+    "retrieval/recall_at_1": 0.594,
+    "tagging/roc_auc": 0.875,
+    "tagging/pr_auc": 0.326,
+    "retrieval/multilabel_recall_at_1": 0.407,
+    "clusters/nmi": 0.538,
+}
+
+
+def printed(draw: Callable[[Console], None], width: int) -> str:
+    """What a terminal so wide is sent."""
+    out = io.StringIO()
+    draw(Console(file=out, width=width, highlight=False))
+    return out.getvalue()
 
 
 def shown(result: dict[str, object]) -> str:
-    console = Console(file=io.StringIO(), width=100, highlight=False)
-    console.print(result_table(result, "run"))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert isinstance(text, str)
-    return text
+    return printed(lambda console: console.print(result_table(result, "run")), 100)
 
 
 def test_every_space_that_has_a_figure_gets_a_row() -> None:
@@ -31,3 +54,72 @@ def test_every_space_that_has_a_figure_gets_a_row() -> None:
     ]
     assert "0.40–0.60" in text
     assert "untrained" not in text
+
+
+def test_a_result_keeps_every_figure_in_a_narrow_terminal() -> None:
+    spaces = {"": 0.0, "baseline/random_encoder/": 0.1, "baseline/mfcc_stats/": 0.2, "baseline/chance/": 0.3}
+    metrics = {
+        space + name: value - less for space, less in spaces.items() for name, value in MEASURES.items()
+    }
+    result = {
+        "metrics": metrics,
+        "intervals": {name: [value - 0.05, value + 0.05] for name, value in MEASURES.items()},
+        "notes": [],
+    }
+    for width in (40, 80, 200):
+        text = printed(lambda console: show_result(console, result, "run"), width)
+        assert "…" not in text
+        assert sorted(re.findall(r"-?0\.\d{3}\b", text)) == sorted(
+            f"{value:.3f}" for value in metrics.values()
+        )
+        assert "0.66–0.76" in text
+        assert width == 40 or max(map(len, text.splitlines())) <= width
+    assert "\nMAP@R from train" in printed(lambda console: show_result(console, result, "run"), 80)
+
+
+def test_a_run_on_clips_without_labels_or_tags_says_where_to_go_on() -> None:
+    result = {"metrics": {"geometry/mean_norm": 1.0}, "intervals": {}, "notes": ["a note"]}
+    text = printed(lambda console: show_result(console, result, "out"), 80)
+    assert text.startswith("out: nothing to measure without labels or tags; go on with `nearfield index`")
+    assert text.endswith("\na note\n")
+    assert "│" not in text
+
+
+def test_ten_folds_keep_every_figure_in_a_narrow_terminal() -> None:
+    values = [0.701 + 0.002 * number for number in range(10)]
+    found = Folds("esc50", tuple(range(1, 11)), {HEADLINES[0]: over_folds(values)})
+    text = printed(lambda console: show(console, fold_table(found)), 80)
+    assert "…" not in text
+    assert set(re.findall(r"0\.7\d\d", text)) >= {f"{value:.3f}" for value in values}
+
+
+def overview_of(differing: int) -> Overview:
+    keys = tuple(f"loss.setting_{number}" for number in range(differing))
+    runs = tuple(
+        Listed(
+            f"runs/first-{at}", "esc10", dict.fromkeys(keys, at + 0.25), dict.fromkeys(HEADLINES[:4], 0.625)
+        )
+        for at in range(2)
+    )
+    return Overview(runs, keys, HEADLINES[:4], ())
+
+
+def test_runs_that_differ_in_much_tell_it_in_a_line_each() -> None:
+    many = printed(lambda console: all_runs(console, overview_of(30)), 80)
+    assert "…" not in many
+    assert many.count("0.625") == 8
+    told = [line for line in many.splitlines() if line.startswith("runs/first-1: ")]
+    assert told == ["runs/first-1: " + " ".join(f"loss.setting_{number}=1.25" for number in range(30))]
+    few = printed(lambda console: all_runs(console, overview_of(1)), 120)
+    assert "runs/first-1: " not in few
+    assert few.count("1.25") == 1
+
+
+def test_words_break_where_figures_do_not() -> None:
+    table = Table("what", show_edge=False)
+    table.add_column("95 %", justify="right")
+    table.add_row("one two three four five six seven", "-0.125 to 0.250")
+    text = printed(lambda console: show(console, table), 30)
+    assert "-0.125 to 0.250" in text
+    assert max(map(len, text.splitlines())) <= 30
+    assert not fits(Console(width=20), table)

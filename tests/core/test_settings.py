@@ -52,8 +52,7 @@ class Basket(Settings):
         ({"rest": [{}]}, "basket: rest[0]: no kind given. Known: apple, bread."),
         (
             {"rest": [{"kind": "bread"}, {"kind": "bread", "slices": "many"}]},
-            "basket: rest[1].slices: input should be a valid integer, unable to parse string as an integer. "
-            "Given: 'many'.",
+            "basket: rest[1].slices: a whole number is wanted. Given: 'many'.",
         ),
     ],
 )

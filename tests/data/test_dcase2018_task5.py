@@ -235,8 +235,7 @@ REFUSED = {
     "word": (
         "?fold=all",
         RequestError,
-        "dcase2018_task5: fold: input should be a valid integer, unable to parse string as an integer. "
-        "Given: 'all'.",
+        "dcase2018_task5: fold: a whole number is wanted. Given: 'all'.",
     ),
     "part": (
         "?part=eval",

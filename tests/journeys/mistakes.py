@@ -97,7 +97,7 @@ MISTAKES: dict[str, list[str]] = {
     "tags where there are none": training("relation.kind=tags"),
     "tag triplets where there are no tags": training("sampler.kind=tag_triplets"),
     "tiles without neighbours": training("relation.kind=time", "sampler.kind=tiles"),
-    "more classes than there are": training("sampler.classes=9"),
+    "one class a batch": training("sampler.classes=1"),
     "pixels of a sound": training("feature.kind=pixels"),
     "weights that are not there": training("backbone.kind=resnet18", "backbone.weights=none.safetensors"),
     "a folder with a slip": training(data="god"),
@@ -119,5 +119,6 @@ MISTAKES: dict[str, list[str]] = {
     "unknown device": training(device="gpu"),
     "a run that is not there": ["evaluate", "norun"],
     "a folder that is no run": ["evaluate", "good"],
+    "a run into a folder of texts": ["train", "ok.yaml", "--data", "good", "--out", "texts"],
     "unknown family": ["list", "loses"],
 }

@@ -13,12 +13,13 @@ import pytest
 import soundfile
 from sklearn.neighbors import KNeighborsClassifier
 
-from nearfield.core.errors import RequestError
+from nearfield.app.tables import SPACES
+from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
 from nearfield.runs.api import evaluate, train
 from nearfield.runs.clips import read_clips
 from nearfield.runs.folder import Folder
-from nearfield.runs.judge import _warnings
+from nearfield.runs.judge import PLAIN_NAMES, _warnings, judge
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
 from tests.runs.conftest import small
@@ -63,7 +64,31 @@ def test_a_rival_is_beaten_or_not_in_the_same_measure(run: Run) -> None:
     }
     assert _warnings(metrics, collection) == []
     metrics["baseline/b/probe/macro_f1"] = 0.7
-    assert _warnings(metrics, collection) == ["probe/macro_f1: 0.600 does not beat b."]
+    assert _warnings(metrics, collection) == ["probe/macro_f1: 0.600 does not beat: b."]
+
+
+def test_baselines_have_the_names_of_the_table(run: Run) -> None:
+    shown = {prefix.split("/")[1]: name for prefix, name in SPACES.items() if prefix}
+    assert {name: shown[name] for name in PLAIN_NAMES} == PLAIN_NAMES
+    collection = Collection.open(run.folder.environment()["data"]["path"])
+    metrics = {"probe/accuracy": 0.5, "baseline/random_encoder/probe/accuracy": 0.5}
+    assert _warnings(metrics, collection) == ["probe/accuracy: 0.500 does not beat: untrained encoder."]
+
+
+def test_a_run_whose_data_moved_names_the_option_that_helps(tones: Path, tmp_path: Path) -> None:
+    shutil.copytree(tones, tmp_path / "here")
+    recipe = Recipe.of(small(train={"updates": 2}, normalise={"kind": "none"}))
+    run = train(recipe, tmp_path / "here", tmp_path / "r", device="cpu")
+    assert len(run.encode(str(tmp_path / "here/a/0.wav"))) == 1  # one path is one sound
+    assert np.array_equal(run.encode(tmp_path / "here/a/0.wav"), run.encode([tmp_path / "here/a/0.wav"]))
+    (tmp_path / "here").rename(tmp_path / "there")
+    with pytest.raises(DataError, match="if they have moved: --data NEW_PLACE"):
+        judge(run.folder)
+    moved = judge(run.folder, str(tmp_path / "there"))["metrics"]
+    shared = [name for name in moved if name in run.metrics and "baseline" not in name]
+    assert "probe/macro_f1" in shared
+    for name in shared:
+        assert moved[name] == pytest.approx(run.metrics[name])
 
 
 def test_validations_keep_how_far_apart_the_labels_lie(tones: Path, tmp_path: Path) -> None:

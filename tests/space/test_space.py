@@ -175,6 +175,12 @@ def test_an_update_without_changes_writes_nothing(own: tuple[Path, Path]) -> Non
     assert {path: path.stat().st_mtime_ns for path in own[1].rglob("*") if path.name != "lock"} == times
 
 
+def test_files_that_cannot_be_used_are_counted_by_an_update(own: tuple[Path, Path]) -> None:
+    data, folder = own
+    (data / "low" / "text.wav").write_bytes(b"no sound at all")
+    assert Space.open(folder).update() == Changes(0, 0, 0, 18, left_out=1, embedded=0)
+
+
 def test_new_labels_come_in_without_embedding(own: tuple[Path, Path]) -> None:
     data, folder = own
     names = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.wav"))

@@ -210,3 +210,23 @@ def test_an_arm_named_like_a_claim_is_no_claim() -> None:
     arms[0] = replace(arms[0], arm=replace(arms[0].arm, name="better miner"))
     facts = sample_facts(arms=tuple(arms))
     assert check_overclaims("The runs of better miner took 300 updates.", facts) == []
+
+
+def test_as_good_says_how_far_below_the_interval_lets_it_be() -> None:
+    low = record("0.7", "0.5").low
+    assert -0.01 < low < 0
+    said = verdict_claim(FACTS, next(each for each in FACTS.conclusion.verdicts if each.arm == "margin-0.7"))
+    assert not isinstance(said, str)
+    assert f": at worst {-low:.3f} below it, less than the meaningful 0.01 (" in said.text
+    assert check_overclaims(said.text, FACTS) == []
+
+
+def test_a_bound_is_never_rounded_up_to_what_matters() -> None:
+    near = [
+        replace(each, low=-0.00004, high=0.00996) if each == record("0.5", "0.7") else each
+        for each in FACTS.conclusion.comparisons
+    ]
+    facts = sample_facts(conclusion=replace(FACTS.conclusion, comparisons=tuple(near)))
+    said = verdict_claim(facts, next(each for each in facts.conclusion.verdicts if each.arm == "margin-0.7"))
+    assert not isinstance(said, str)
+    assert "at worst 0.00996 below it, less than the meaningful 0.01 (" in said.text

@@ -19,12 +19,13 @@ from nearfield.study.document import facts_from_json, write_documents
 from nearfield.study.document.content import Content, Items, Paragraph, Picture, Table
 from nearfield.study.document.html import html
 from nearfield.study.document.markdown import markdown
-from nearfield.study.document.next_steps import next_steps
+from nearfield.study.document.next_steps import next_steps, open_pairs
 from nearfield.study.document.pdf import pdf
-from nearfield.study.document.sections import document
+from nearfield.study.document.sections import abstract_text, document
 from nearfield.study.document.tables import class_tables, results_tables, settings_table, verdict_table
+from nearfield.study.figures import judge_figure
 from nearfield.study.overclaims import check_overclaims
-from nearfield.study.records import Arm, ClassFacts, Estimate, StudyFacts
+from nearfield.study.records import Arm, ArmFacts, ClassFacts, Estimate, StudyFacts
 from tests.study.sample import PLAIN, sample_conclusion, sample_facts
 
 FACTS = sample_facts()
@@ -394,3 +395,67 @@ def test_the_template_survives_text_that_looks_like_typst() -> None:
     odd = replace(whole(), title="#panic() $x$ [*] \\ @ref", question="`raw` _it_ <label>")
     made = pdf(odd)
     assert "#panic()" in PdfReader(io.BytesIO(made)).pages[0].extract_text()
+
+
+def told(facts: StudyFacts) -> str:
+    return markdown(document(facts, {}))
+
+
+def test_the_untrained_encoder_has_one_number_in_figure_and_table() -> None:
+    """Where a row of a single seed (0.704) stands in the facts, the mean over seeds is shown in both."""
+    alone = {**FACTS.baselines, "random_encoder": {FACTS.judge: 0.704}}
+    facts = sample_facts(arms=LIGHT, baselines=alone)
+    rows = next(iter(results_tables(facts)))
+    shown = next(row for row in rows.rows if row.cells[0] == "an untrained encoder").cells[2]
+    assert shown.startswith("0.731 ")
+    figure = judge_figure(facts)
+    assert "an untrained encoder 0.731" in figure
+    assert "0.704" not in figure
+    assert "is drawn anew with each seed and stands with its mean over seeds" in rows.caption
+    without = sample_facts(arms=LIGHT, baselines={"chance": {FACTS.judge: 0.1}})
+    assert next(iter(results_tables(without))).caption.endswith("Baselines have no seeds.")
+
+
+def test_the_short_form_lists_deviations_where_there_are_any() -> None:
+    said = told(
+        sample_facts(arms=LIGHT, deviations=("meaningful: 0.2, planned 0.05.", "seeds: 5, planned 9."))
+    )
+    listed = "- meaningful: 0.2, planned 0.05.\n- seeds: 5, planned 9.\n"
+    assert f"## Deviations from the plan\n\n{listed}" in said
+    assert "Deviations" not in told(sample_facts(arms=LIGHT, deviations=()))
+
+
+def test_the_short_form_and_the_last_words_say_what_deciding_would_cost() -> None:
+    """One arm of six is open: its two pairs ask for 14 seeds where there are 5."""
+    pairs = len(open_pairs(FACTS))
+    needed = "about 9 more seeds for every arm, 54 further trainings, would be needed."
+    for said in (told(sample_facts(arms=LIGHT)), abstract_text(FACTS)):
+        assert f"{pairs} pairs of arms are not decided. To decide them, {needed}" in said
+    beyond = VARIANTS["open beyond any number of seeds"]
+    assert "To decide them, more than 100 seeds, or more test recordings, would be needed." in told(beyond)
+    first, *rest = open_pairs(FACTS)
+    kept = [each for each in FACTS.conclusion.comparisons if each not in rest[1:]]
+    mixed = [replace(each, more_seeds=None) if each == first else each for each in kept]
+    said = abstract_text(sample_facts(conclusion=replace(FACTS.conclusion, comparisons=tuple(mixed))))
+    assert f"To decide 1 of them, {needed} To decide the other, more than 100 seeds" in said
+    decided = sample_facts(conclusion=sample_conclusion(decided=True))
+    assert "To decide" not in abstract_text(decided)
+
+
+def test_a_warning_that_arms_share_is_listed_once_with_the_arms() -> None:
+    """Arms carry the notes of their runs again as warnings."""
+
+    def warned(each: ArmFacts, *notes: str) -> ArmFacts:
+        runs = tuple(replace(run, state="done", cause="", notes=notes) for run in each.runs)
+        return replace(each, runs=runs, warnings=notes)
+
+    one, other = warned(LIGHT[0], "left out: a.wav"), warned(LIGHT[1], "left out: a.wav", "hubs")
+    fewer = replace(other, runs=other.runs[1:])
+    said = squeezed(html(document(sample_facts(arms=(one, other)), {})))
+    assert said.count(squeezed("left out: a.wav")) == 1
+    assert squeezed("<strong>Margin 0.3 and margin 0.5</strong>, seeds 0, 1, 2, 3 and 4: left out") in said
+    assert squeezed("<strong>Margin 0.5</strong>, seeds 0, 1, 2, 3 and 4: hubs") in said
+    said = squeezed(html(document(sample_facts(arms=(one, fewer)), {})))
+    assert (
+        squeezed("Margin 0.3 (seeds 0, 1, 2, 3 and 4) and margin 0.5 (seeds 1, 2, 3 and 4)</strong>:") in said
+    )

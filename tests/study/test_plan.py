@@ -9,8 +9,8 @@ import yaml
 
 from nearfield.core.errors import RequestError
 from nearfield.runs.recipe import Recipe
-from nearfield.study.budget import budget
-from nearfield.study.estimate import runs_of
+from nearfield.study.budget import budget, check_classes
+from nearfield.study.estimate import baselines_of, runs_of
 from nearfield.study.plan import Plan
 from nearfield.study.records import Arm
 from nearfield.study.seeds import SeedPlan
@@ -31,6 +31,14 @@ def study(folder: Path, **keys: Any) -> Path:
     path = folder / "a_study.yaml"
     path.write_text(yaml.safe_dump({key: value for key, value in plain.items() if value is not None}))
     return path
+
+
+def test_a_study_refuses_batches_smaller_than_its_plan_says() -> None:
+    four, eight = Recipe().changed({"sampler.classes": 4}), Recipe().changed({"sampler.small": "drop"})
+    check_classes(four.sampler, [9, 9, 1, 9], "four")
+    check_classes(eight.sampler, [9] * 8, "eight")
+    with pytest.raises(RequestError, match=r"arm 'eight': .*classes is 8, .*have 7 labels.*classes=7"):
+        check_classes(eight.sampler, [9] * 7 + [1], "eight")
 
 
 def refusal(folder: Path, **keys: Any) -> str:
@@ -279,7 +287,10 @@ def test_the_runs_of_a_plan_are_those_that_it_will_take(tmp_path: Path) -> None:
     assert runs_of(Plan.load(study(tmp_path, seeds=3))) == (12, 12)  # three arms and the plain spaces
     before = {"tagger": {"embedding.size": 4}}
     until = {"at_least": 1, "at_most": 6}
-    assert runs_of(Plan.load(study(tmp_path, seeds=until, before=before))) == (15, 30)
+    asked = Plan.load(study(tmp_path, seeds=until, before=before))
+    assert (runs_of(asked), baselines_of(asked)) == ((15, 30), (3, 6))
+    assert asked.seeds.counted() == "1 to 6 seeds, until decided"
+    assert SeedPlan(1, 1, False).counted() == "1 seed"
     search = {"method": "random", "trials": 40, "space": {"loss.margin": {"low": 0.1, "high": 1}}, "final": 2}
     sought = study(tmp_path, vary=None, search=search, seeds=3)
     assert runs_of(Plan.load(sought)) == (52, 52)  # 40, then the recipe as it is, two finalists and the rest

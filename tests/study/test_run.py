@@ -150,6 +150,37 @@ def test_what_the_plan_says_otherwise_later_is_a_deviation(
     assert Study.existing(copy).report() == facts
 
 
+def test_a_deviation_that_was_changed_back_says_so(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    copy = copied(finished, place, "changed-back")
+    begin(place, copy, "meaningful=0.2").run()
+    facts = begin(place, copy, "meaningful=0.3").run()
+    again = "meaningful: 0.2, planned 0.05. (Changed again later.)"
+    assert facts.deviations == (again, "meaningful: 0.3, planned 0.05.")
+    facts = begin(place, copy).run()
+    assert facts.deviations == tuple(
+        f"meaningful: {value}, planned 0.05. (Changed back later.)" for value in (0.2, 0.3)
+    )
+    assert facts.meaningful == 0.05
+    assert f"- {facts.deviations[1]}" in (copy / "study.md").read_text()
+    assert Study.existing(copy).report() == facts
+
+
+def test_the_untrained_encoder_stands_with_its_mean_over_seeds(
+    finished: tuple[Study, StudyFacts, list[Standing]],
+) -> None:
+    study, facts, _ = finished
+    found = [
+        json.loads((study.folder / f"runs/baselines/seed-{seed}/random_encoder.json").read_text())["metrics"]
+        for seed in facts.seeds
+    ]
+    row = facts.baselines["random_encoder"]
+    for measure, value in row.items():
+        assert value == pytest.approx(sum(each[measure] for each in found) / 3)
+    assert row[facts.judge] == pytest.approx(facts.conclusion.estimates["baseline/random_encoder"].mean)
+
+
 def test_the_command_that_makes_it_again_has_the_changes_that_made_it(place: Path) -> None:
     begun = begin(place, place / "asked", "seeds=4")
     assert "study.yaml --set seeds=4 --data" in begun.command
@@ -277,8 +308,26 @@ def test_the_command_line_runs_and_reports(
     result = CliRunner().invoke(app, [*asked, "--dry-run", "--json"])
     assert result.exit_code == 0
     plain = json.loads(result.stdout)
-    assert plain["runs"] == [9]
+    assert (plain["runs"], plain["trainings"], plain["baselines"]) == ([9], [6], [3])
     assert 0 < plain["seconds"][0] < 600
+    result = CliRunner().invoke(app, [*asked, "--dry-run", "--set", "seeds=1"])
+    assert "1 seed: 2 trainings and 1 baseline\n" in result.stdout
+    assert "A trial for timing first: 12 updates of one training" in result.stderr
+
+
+def test_the_command_line_lists_deviations_and_counts_trainings_apart(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    from nearfield.app.cli import app
+
+    copy = copied(finished, place, "told")
+    changed = ["--data", str(place / "sounds"), "--out", str(copy), "--set", "meaningful=0.2"]
+    for asked in (["run", str(place / "study.yaml"), *changed], ["report", str(copy)]):
+        result = CliRunner().invoke(app, ["study", *asked])
+        assert "Deviations from the plan:\n- meaningful: 0.2, planned 0.05.\n" in result.stdout
+        assert ("6 of 6 trainings and 3 of 3 baselines, " in result.stderr) == (asked[0] == "run")
 
 
 def test_a_search_reports_its_finalists_with_fresh_seeds(place: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfield.app import explaining, mending, spaces
-from nearfield.app.answers import AsJson, print_json
+from nearfield.app.answers import AsJson, print_json, stoppable
 from nearfield.app.folds import folds
 from nearfield.app.listening import listen
 from nearfield.app.studies import study
@@ -56,6 +56,7 @@ def check(
     from nearfield.data.collection import Collection
     from nearfield.data.problems import inspect
     from nearfield.data.settings import Columns
+    from nearfield.data.tally import tally
     from nearfield.runs.events import Stage
 
     with watching(quiet=as_json) as watch:
@@ -64,10 +65,13 @@ def check(
             data, columns, allow_leak=True, progress=lambda d, n: watch(Stage("look", d, n)), patch=patch
         )
         found = inspect(collection, lambda d, n: watch(Stage("decode", d, n)))
+    decisions = None if patch is None else tally(patch)
     if as_json:
-        print_json(found.as_json())
+        print_json(found.as_json() | ({} if decisions is None else {"decisions": decisions.plain()}))
     else:
         report(Console(highlight=False), found, collection.name)
+        if decisions is not None:
+            typer.echo(f"{patch}: " + "\n  ".join(decisions.lines()))
     if not found.trainable:
         raise typer.Exit(2)
 
@@ -88,14 +92,16 @@ def train(
 ) -> None:
     """Learn a space, then measure it on the test clips beside plain baselines."""
     from nearfield.app.progress import watching
+    from nearfield.core.places import check_free
     from nearfield.learning.together import world
     from nearfield.runs.folder import Folder
     from nearfield.runs.judge import judge
     from nearfield.runs.launch import Request, launch
     from nearfield.runs.recipe import Recipe
 
+    check_free(out)
     request = Request(Recipe.load(recipe, changes or ()), data, out, seed, device, resume, allow_leak)
-    with watching(quiet=as_json) as watch:
+    with stoppable("go on with the same command and --resume"), watching(quiet=as_json) as watch:
         bench = launch(request, watch)
         if world()[0] != 0:  # under torchrun the first process measures
             return
@@ -195,9 +201,7 @@ def main() -> None:
         print(f"nearfield: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print(
-            "\nnearfield: stopped. Go on with the same command (for `train`: and --resume).", file=sys.stderr
-        )
+        print("nearfield: stopped", file=sys.stderr)
         sys.exit(130)
 
 
@@ -207,9 +211,6 @@ def _show(result: dict[str, Any], title: str, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from nearfield.app.tables import result_table
+    from nearfield.app.tables import show_result
 
-    console = Console(highlight=False)
-    console.print(result_table(result, title))
-    for note in result["notes"]:
-        console.print(note, style="dim", markup=False, soft_wrap=True)
+    show_result(Console(highlight=False), result, title)

@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nearfield.app.listening_tables import ends, plain_table
+from nearfield.app.tables import MEASURES
+from nearfield.app.widths import fits, show
 from nearfield.evaluation.challenge import COLUMNS, ChallengeTable
 from nearfield.evaluation.cluster_report import ClusterReport
 from nearfield.evaluation.silence import SilenceReport
@@ -48,13 +50,13 @@ def comparison(console: Console, found: Comparison) -> None:
     table = plain_table(("setting", "first", "second"), ())
     for key, (one, other) in found.settings.items():
         table.add_row(key, _value(one), _value(other))
-    console.print(table)
+    show(console, table)
     console.print(f"\n{found.clips} {found.split} clips in {found.groups} groups; second less first\n")
     for title, rows in (("metric", found.metrics), ("label (F1)", found.classes)):
         if rows:
-            console.print(_differences(title, rows))
+            show(console, _differences(title, rows))
     for who, each in found.tags.items():
-        console.print(_tags(f"tag (PR-AUC, {who})", each))
+        show(console, _tags(f"tag (PR-AUC, {who})", each))
     console.print(
         "\n* p < 0.05 after Holm's correction over the table; ? fewer than 20 clips. The intervals are for "
         "these clips: whether a setting is better, a study of several seeds can say.",
@@ -64,19 +66,32 @@ def comparison(console: Console, found: Comparison) -> None:
 
 
 def all_runs(console: Console, found: Overview) -> None:
-    """One row a run."""
-    table = Table(show_edge=False, pad_edge=False)
-    for head in ("run", "data", *found.differing):
-        table.add_column(head)
-    for head in found.headlines:
-        table.add_column(head.replace("/", "\n"), justify="right")
-    for run in found.runs:
-        settings = [_value(run.settings.get(key)) for key in found.differing]
-        table.add_row(run.name, run.data, *settings, *(_figure(run.metrics.get(m)) for m in found.headlines))
-    console.print(table)
+    """One row a run; settings that have no room in it are listed below, a line a run."""
+    table = _runs(found, found.differing)
+    if fits(console, table):
+        show(console, table)
+    else:
+        show(console, _runs(found, ()))
+        for run in found.runs:
+            given = {key: run.settings.get(key) for key in found.differing}
+            line = " ".join(f"{key}={value}" for key, value in given.items() if value is not None)
+            console.print(f"{run.name}: {line}", markup=False, soft_wrap=True)
     console.print(f"{len(found.runs)} runs", style="dim")
     for path in found.unread:
         console.print(f"{path}: its files cannot be read", style="yellow", markup=False)
+
+
+def _runs(found: Overview, settings: tuple[str, ...]) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
+    for head in ("run", "data", *settings):
+        table.add_column(head)
+    for head in found.headlines:
+        table.add_column(MEASURES.get(head, head.replace("/", "\n")), justify="right")
+    for run in found.runs:
+        values = [_value(run.settings.get(key)) for key in settings]
+        figures = [_figure(run.metrics.get(name)) for name in found.headlines]
+        table.add_row(run.name, run.data, *values, *figures)
+    return table
 
 
 def _clusters(console: Console, found: ClusterReport) -> None:
@@ -89,7 +104,7 @@ def _clusters(console: Console, found: ClusterReport) -> None:
             rule = "as many as labels" if each.chosen_by == "labels" else each.chosen_by
             table.add_row(name, rule, str(each.clusters), str(each.left_out), *judged)
             name = ""
-    console.print(table)
+    show(console, table)
     console.print()
     chosen = next(each for each in found.spaces[0].found if each.chosen_by == "elbow")
     if (
@@ -100,7 +115,7 @@ def _clusters(console: Console, found: ClusterReport) -> None:
         table = plain_table(("label",), tuple(f"c{number}" for number in range(chosen.clusters)))
         for label, counts in zip(found.label_names, chosen.contingency.tolist(), strict=True):
             table.add_row(label, *(str(count) if count else "·" for count in counts))
-        console.print(table)
+        show(console, table)
         console.print()
 
 
@@ -122,7 +137,7 @@ def _positions(console: Console, found: Positions) -> None:
             less = _figure(part.less)
             row = (str(part.clips), _figure(part.score), ends(part.interval), less, ends(part.less_interval))
             table.add_row(name if part is parts[0] else "", part.part, *row)
-    console.print(table)
+    show(console, table)
     console.print(f"first and last: {found.edge:.0%} of a recording at either end\n", style="dim")
 
 
@@ -130,7 +145,7 @@ def _nuisance(console: Console, found: tuple[Nuisance, ...]) -> None:
     table = plain_table(("can be read",), ("macro F1", "95 %", "by guessing"))
     for row in found:
         table.add_row(row.column, _figure(row.macro_f1), ends(row.interval), _figure(row.chance))
-    console.print(table)
+    show(console, table)
     console.print()
 
 
@@ -140,7 +155,7 @@ def _challenge(console: Console, found: ChallengeTable) -> None:
         gaps = found.gaps.get(row.system, {})
         cells = [_figure(getattr(row, name), 1) for name in COLUMNS]
         table.add_row(row.system, row.reading, *cells, ", ".join(f"{n} {v:+.1f}" for n, v in gaps.items()))
-    console.print(table)
+    show(console, table)
     for note in found.notes:
         console.print(note, style="dim", soft_wrap=True)
 

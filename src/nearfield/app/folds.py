@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nearfield.app.answers import stoppable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -30,14 +32,16 @@ def folds(
     from nearfield.runs.folds import train_folds
     from nearfield.runs.recipe import Recipe
 
-    with watching(quiet=as_json) as watch:
+    with stoppable("the same command goes on"), watching(quiet=as_json) as watch:
         found = train_folds(Recipe.load(recipe, changes or ()), data, out, seed, device, watch)
     if as_json:
         print(json.dumps(found.plain(), ensure_ascii=False, allow_nan=False))
         return
     from rich.console import Console
 
-    Console(highlight=False).print(fold_table(found))
+    from nearfield.app.widths import show
+
+    show(Console(highlight=False), fold_table(found))
 
 
 def fold_table(found: "Folds") -> "Table":

@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from nearfield.app.widths import show
 from nearfield.evaluation.algebra import LabelAlgebra
 from nearfield.evaluation.tag_algebra import TagAlgebra
 from nearfield.space.listening.analysis import Heard
@@ -16,7 +17,7 @@ def label_arithmetic(console: Console, found: LabelAlgebra) -> None:
         table.add_row(
             row.formula, row.nearest, f"{row.angle:.3f}", lead, _yes(row.stable), _yes(row.expected)
         )
-    console.print(table)
+    show(console, table)
     if found.stable_share is not None:
         console.print(
             f"Two halves of the clips give the same answer to {found.stable_share:.0%}; drawn by lot to "
@@ -36,7 +37,7 @@ def tag_arithmetic(console: Console, found: TagAlgebra) -> None:
     table = plain_table(("formula",), ("clips that carry it", "by chance"))
     table.add_row("A + B", f"{found.sum_rate:.3f}", f"{found.sum_chance:.3f}")
     table.add_row("A - B", f"{found.difference_rate:.3f}", f"{found.difference_chance:.3f}")
-    console.print(table)
+    show(console, table)
     console.print(f"{found.pairs} formulas of tags; p {_chance(found.p)} by shuffled vectors.")
 
 
@@ -45,14 +46,14 @@ def listening_test(console: Console, found: Heard) -> None:
     table = plain_table(("condition",), ("pairs", "mean rating", "95 % interval"))
     for row in found.conditions:
         table.add_row(row.condition, str(row.pairs), f"{row.mean:.2f}", ends(row.interval))
-    console.print(table)
+    show(console, table)
     table = plain_table(("condition", "less its control"), ("anchors", "difference", "95 % interval", "p"))
     for each in found.differences:
         p = "–" if each.p_holm is None else _chance(each.p_holm)
         table.add_row(
             each.condition, each.control, str(each.anchors), f"{each.difference:+.2f}", ends(each.interval), p
         )
-    console.print(table)
+    show(console, table)
     listeners = f"{len(found.raters)} listener" + ("s" if len(found.raters) > 1 else "")
     far = (
         "" if found.with_distance is None else f"; rank correlation with distance {found.with_distance:+.2f}"

@@ -16,6 +16,8 @@ Windows = Annotated[
     str, typer.Option(help="clip: a vector for each clip; all: one for each window of a clip.")
 ]
 
+RARE = 0.05
+"""Share of a space's clips whose nearest is as far as a query's, up to which the query is strange to it."""
 _INDEX = (
     "index makes a space of a run and its data: RUN --data DATA --out SPACE. A space that is there is "
     "brought up to date by --out SPACE --update, and looked after by --out SPACE --verify or --approximate."
@@ -118,8 +120,13 @@ def search(
     for each in found:
         what = " ".join(filter(None, (each.label, "|".join(each.tags))))
         typer.echo(f"{each.rank:>3}  {each.distance:.3f}  {each.id}  {each.start:g} s  {what}".rstrip())
-    if found:
-        typer.echo(f"unusual: {found[0].unusual:.0%} of the clips have their nearest as far away", err=True)
+    if not found and where is not None:
+        typer.echo(opened.state.rows.unmet(where), err=True)
+    if found and found[0].unusual <= RARE:
+        share = f"only {found[0].unusual:.1%}".replace(".0%", "%")
+        typer.echo(
+            f"nothing here is really like it: {share} of the clips are as far from their nearest", err=True
+        )
 
 
 def export(

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from nearfield.app.answers import AsJson, print_json
+from nearfield.app.answers import AsJson, print_json, stoppable
 
 study = typer.Typer(help="Answer a question about settings, with evidence.", no_args_is_help=True)
 
@@ -44,7 +44,8 @@ def run(
         return
     settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
     begun = Study.begin(file, data, out, changes or ())
-    with watching_study(out, quiet=as_json) as (watch, progress):
+    stopped = stoppable("the same command goes on")
+    with stopped, watching_study(out, quiet=as_json) as (watch, progress):
         facts = begun.run(settings, device, watch, progress)
     _tell(facts, out, as_json)
 
@@ -55,8 +56,11 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write the document again from what is there."""
+    from nearfield.core.places import not_there, place_of
     from nearfield.study.run import Study
 
+    if place_of(folder) != "study":
+        raise not_there("study", folder)
     _tell(Study.existing(folder).report(), folder, as_json)
 
 
@@ -69,22 +73,33 @@ def _tell(facts: Any, folder: Path, as_json: bool) -> None:
         print_json(asdict(facts))
         return
     typer.echo(abstract_text(facts))
+    if facts.deviations:
+        typer.echo("\n".join(["Deviations from the plan:", *(f"- {each}" for each in facts.deviations)]))
     typer.echo(f"{folder / 'study.html'}\n{folder / 'study.pdf'}")
 
 
 def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
     from nearfield.app.progress import watching
-    from nearfield.study.estimate import estimate_cost
+    from nearfield.study.estimate import TRIED, baselines_of, estimate_cost
+    from nearfield.study.wording import count
 
+    if not as_json:
+        tried = count(min(TRIED, plan.recipe_of(plan.reference).train.updates), "update")
+        typer.echo(f"A trial for timing first: {tried} of one training, thrown away afterwards.", err=True)
     with watching(quiet=as_json) as watch:
         cost = estimate_cost(plan, data, device, watch)
     arms = {arm.id: arm.changes for arm in plan.arms}
+    baselines = baselines_of(plan)
     plain = {
         "question": plan.question,
         "arms": arms,
         "seeds": plan.seeds.words(),
         "held": plan.held,
         "runs": list(dict.fromkeys(cost.runs)),
+        "trainings": list(
+            dict.fromkeys(runs - plain for runs, plain in zip(cost.runs, baselines, strict=True))
+        ),
+        "baselines": list(dict.fromkeys(baselines)),
         "seconds": [round(each, 1) for each in dict.fromkeys(cost.seconds)],
         "bytes": list(dict.fromkeys(cost.bytes)),
     }
@@ -96,12 +111,23 @@ def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
         typer.echo(f"  {name:<24} {', '.join(f'{key} = {value}' for key, value in changes.items())}")
     typer.echo(f"held equal: {plan.held}")
     spans = [
-        (f"{plan.seeds.words()} seeds", " to ".join(str(each) for each in plain["runs"]) + " runs"),
+        (
+            plan.seeds.counted(),
+            f"{_counted(plain['trainings'], 'training')} and {_counted(baselines, 'baseline')}",
+        ),
         ("about", " to ".join(_span(each) for each in plain["seconds"])),
         ("on disk", " to ".join(f"{each / 1e6:.0f} MB" for each in plain["bytes"])),
     ]
     for name, text in spans:
         typer.echo(f"{name}: {text}")
+
+
+def _counted(spans: Sequence[int], noun: str) -> str:
+    """ "6 trainings", or "6 to 24 trainings"."""
+    from nearfield.study.wording import count
+
+    *least, most = dict.fromkeys(spans)
+    return "".join(f"{each:,} to " for each in least) + count(most, noun)
 
 
 def _span(seconds: float) -> str:
@@ -140,7 +166,7 @@ class _Board:
         self._draw()
         if not self.live.console.is_terminal and not self.quiet and standing.outcomes:
             done, left = self._counts()
-            self.live.console.print(f"{done} of {standing.wanted} runs, {left}", markup=False)
+            self.live.console.print(f"{done}, {left}", markup=False)
 
     def watch(self, task: Any, event: Any) -> None:
         from nearfield.runs.events import Note
@@ -156,13 +182,18 @@ class _Board:
         if time.monotonic() - self.said > 0.2:
             self._draw()
 
-    def _counts(self) -> tuple[int, str]:
-        """Runs that have ended, and the time left in words."""
+    def _counts(self) -> tuple[str, str]:
+        """What has ended, and the time left, in words."""
+        from nearfield.study.tasks import BASELINES
+
+        ended, plain = len(self.standing.outcomes), self.standing.baselines
+        measured = sum(task.arm == BASELINES for task in self.standing.outcomes)
         outcomes = self.standing.outcomes.values()
         timed = [outcome.seconds for outcome in outcomes if outcome.seconds > 0]
         left = max(0, self.standing.wanted - len(self.standing.outcomes))
         words = f"about {_span(left * sum(timed) / len(timed))} left" if timed else "time left not known yet"
-        return len(self.standing.outcomes), words
+        done = f"{ended - measured} of {_counted([self.standing.wanted - plain], 'training')}"
+        return f"{done} and {measured} of {_counted([plain], 'baseline')}" if plain else done, words
 
     def _draw(self) -> None:
         if self.quiet or self.standing is None or not self.live.console.is_terminal:
@@ -173,11 +204,9 @@ class _Board:
     def _table(self) -> Table:
         plan, outcomes = self.standing.plan, self.standing.outcomes
         done, left = self._counts()
-        table = Table(
-            title=plan.question, caption=f"{done} of {self.standing.wanted} runs, {left}\n{self.now}"
-        )
+        table = Table(title=plan.question, caption=f"{done}, {left}\n{self.now}")
         for head in ("arm", "seeds", f"{plan.judge}, mean"):
-            table.add_column(head)
+            table.add_column(head, no_wrap=head not in ("arm", "seeds"), overflow="fold")
         means = {}
         for arm in plan.arms:
             ended = {task.seed: each for task, each in outcomes.items() if task.arm == arm.id}

@@ -5,8 +5,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from nearfield.app.widths import fits, show
 from nearfield.data.problems import Report
 
+NOTHING = "nothing to measure without labels or tags; go on with `nearfield index` and `nearfield explore`"
 LISTED = 30
 """Labels or tags that a report lists one by one."""
 SPACES = {
@@ -28,6 +30,29 @@ MEASURES = {
     "retrieval/multilabel_recall_at_2": "tag R@2",
     "clusters/nmi": "NMI",
 }
+
+
+def show_result(console: Console, result: dict[str, Any], title: str) -> None:
+    """The table of a result, turned where the terminal is too narrow, and its notes."""
+    if any(name in result["metrics"] for name in MEASURES):
+        table = result_table(result, title)
+        show(console, table if fits(console, table) else turned(table))
+    else:
+        console.print(f"{title}: {NOTHING}", markup=False, soft_wrap=True)
+    for note in result["notes"]:
+        console.print(note, style="dim", markup=False, soft_wrap=True)
+
+
+def turned(table: Table) -> Table:
+    """The same figures, a row a measure and a column a space."""
+    other = Table(title=table.title, title_justify="left", show_edge=False, pad_edge=False)
+    first, *measures = table.columns
+    other.add_column("measure", no_wrap=True)
+    for name, row in zip(first.cells, table.rows, strict=True):
+        other.add_column("\n".join(str(name).strip().rsplit(" ", 1)), justify="right", style=row.style or "")
+    for column in measures:
+        other.add_row(str(column.header).replace("\n", " "), *column.cells)
+    return other
 
 
 def result_table(result: dict[str, Any], title: str) -> Table:
@@ -60,10 +85,10 @@ def report(console: Console, found: Report, name: str) -> None:
     for key, value in plain.items():
         if value not in ({}, [], ()):
             table.add_row(key.replace("_", " "), _plain(value))
-    console.print(table)
+    show(console, table)
     for key, counts in marked.items():
         if counts:
-            console.print(_counts(key, counts))
+            show(console, _counts(key, counts))
     for problem in problems:
         place = f"{problem['path']}" + (f" (row {problem['row']})" if problem.get("row") else "")
         console.print(f"\n{place}: {problem['kind']}, {problem['severity']}", style="yellow", markup=False)

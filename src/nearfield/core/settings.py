@@ -40,6 +40,14 @@ def make(family: Any, where: str, given: Mapping[str, Any]) -> Any:
         raise RequestError(explain(error, where, family)) from None
 
 
+_WANTED = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+}
+"""What pydantic's complaints about a value of another sort mean."""
+
+
 def explain(error: ValidationError, where: str, family: Any = None) -> str:
     """Every complaint of a ValidationError, one line each."""
     return "\n".join(_sentence(dict(item), where, family) for item in error.errors())
@@ -64,6 +72,8 @@ def _sentence(item: dict[str, Any], where: str, family: Any) -> str:
         return f"{place}: unknown kind {str(kind)!r}. {choose(str(kind), tags)}"
     if item["type"] == "missing":
         return f"{place}: missing. It has no default; give a value."
+    if item["type"] in _WANTED:
+        return f"{place}: {_WANTED[item['type']]} is wanted. Given: {given!r}."
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "value_error":
         return f"{place}: {message}"

@@ -49,6 +49,16 @@ class Decision(NamedTuple):
     """Of the table, the header being line 1."""
 
     @property
+    def change(self) -> str:
+        """What it does to its clip, in words."""
+        if self.column == "use":
+            return "left out" if self.after == "no" else "kept"
+        what = "label" if self.column == "label" else "tag"
+        if not self.before or not self.after:
+            return f"{what} {self.after or self.before!r} {'added' if self.after else 'taken away'}"
+        return f"{what} {self.before!r} becomes {self.after!r}"
+
+    @property
     def about(self) -> tuple[str, ...]:
         """What is decided on: a later decision about the same stands over an earlier one."""
         if self.column == "use":
@@ -171,6 +181,11 @@ def _retagged(tags: tuple[str, ...], before: str, after: str) -> tuple[str, ...]
 
 def _rows(file: Path) -> Iterator[Decision]:
     """All rows with a decision."""
+    return (row for row, is_decided in every_row(file) if is_decided)
+
+
+def every_row(file: Path) -> Iterator[tuple[Decision, bool]]:
+    """All rows, and whether somebody decided on them."""
     content = file.read_bytes().strip()
     if not content.count(b"\n"):  # a header at most, and every decision taken back
         header = content.decode("utf-8-sig", errors="replace")
@@ -186,8 +201,8 @@ def _rows(file: Path) -> Iterator[Decision]:
         _check(decision, "decision", _DECISIONS, place)
         if column == "use":
             _check(after, "after", _USE, place)
-        if decision:
-            yield Decision(clip, cast(Column, column), before, after, decision == "accepted", line)
+        row = Decision(clip, cast(Column, column), before, after, decision == "accepted", line)
+        yield row, bool(decision)
 
 
 def _check_columns(file: Path, found: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from nearfield.data.store import Store
 from nearfield.models.features.feature import Feature
 from nearfield.runs.events import Stage, Watcher, nobody
 from nearfield.runs.judge import vectors_of
-from nearfield.runs.launch import open_collection
+from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run
 from nearfield.runs.workbench import Sight, Workbench
 
@@ -43,7 +43,7 @@ class Material:
         """
         environment = run.folder.environment()
         own = data is None or data == environment["data"]["given"]
-        collection = open_collection(data or environment["data"]["path"], run.recipe, True, watch)
+        collection = open_trained_on(data, environment["data"]["path"], run.recipe, True, watch)
         if own:
             collection = collection.with_split(run.folder.split)
         rows = collection.rows(split)

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing, write_json, write_text
+from nearfield.core.places import not_there
 from nearfield.runs.recipe import Recipe
 
 
@@ -43,10 +44,7 @@ class Folder:
         """The folder of a run that was started. Raises RequestError where there is none."""
         folder = cls(Path(path))
         if not (folder.path / "recipe.yaml").is_file():
-            raise RequestError(
-                f"No run at {path}: it has no recipe.yaml. "
-                f"Train one: nearfield train RECIPE --data DATA --out {path}"
-            )
+            raise not_there("run", path)
         return folder
 
     @property

@@ -42,7 +42,7 @@ from nearfield.runs.device import Precision
 from nearfield.runs.embedding import Windows, draws, embed, embed_windows, mean_by_clip
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
-from nearfield.runs.launch import open_collection
+from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run, without_weights
 from nearfield.runs.tagging import TagHead, write_predictions
 from nearfield.runs.workbench import Workbench, build_embedder
@@ -58,6 +58,12 @@ HEADLINES = (
     "retrieval/multilabel_recall_at_1",
 )
 """The measures that a table shows first, where they apply."""
+PLAIN_NAMES = {
+    "random_encoder": "untrained encoder",
+    "mfcc_stats": "MFCC statistics",
+    "logmel_stats": "log-mel statistics",
+}
+"""The baselines as the table of a result names them."""
 
 
 def judge(
@@ -82,11 +88,10 @@ def judge(
     environment = folder.environment()
     own = data is None or data == environment["data"]["given"]
     allow = allow_leak or bool(environment["data"]["leaks"])
-    given = data or environment["data"]["path"]
     if bench is not None and own:
         bench = replace(bench, embedder=run.embedder)
     else:
-        collection = open_collection(given, run.recipe, allow, watch)
+        collection = open_trained_on(data, environment["data"]["path"], run.recipe, allow, watch)
         if own:
             collection = collection.with_split(folder.split)
             _check_same(collection, environment, watch)
@@ -139,7 +144,8 @@ def fixed_losses(run: Run, bench: Workbench, vectors: Vectors) -> dict[str, floa
     """`loss/{train,val,test}_{mined,unmined}`: the run's loss on fixed batches of each side, by `vectors`.
 
     Compare them within a run, or between runs of one loss with one setting. A side that the sampler cannot
-    draw from, and losses with weights of their own (which are not kept), are left out.
+    draw from, or only batches smaller than those of training, is left out, and so are losses with weights of
+    their own (which are not kept).
     """
     recipe, found = run.recipe, {}
     loss = bench.loss()
@@ -148,7 +154,10 @@ def fixed_losses(run: Run, bench: Workbench, vectors: Vectors) -> dict[str, floa
     relation, miner = bench.relation(), miner_beside(recipe.miner, recipe.loss)
     for side in ("train", "val", "test"):
         try:
-            fixed = FixedLoss(bench.sampler_over(bench.collection.rows(side)), relation, miner, loss)
+            sampler = bench.sampler_over(bench.collection.rows(side))
+            if sampler.batch_size < bench.sampler().batch_size:
+                continue
+            fixed = FixedLoss(sampler, relation, miner, loss)
         except NearfieldError:
             continue
         for state, value in fixed.measure(vectors).items():
@@ -290,7 +299,8 @@ def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
         parts = [(key.split("/", 2), value) for key, value in metrics.items() if key.startswith("baseline/")]
         better = [rival for (_, rival, measure), value in parts if measure == name and value >= metrics[name]]
         if better:
-            said.append(f"{name}: {metrics[name]:.3f} does not beat {', '.join(sorted(better))}.")
+            names = ", ".join(PLAIN_NAMES.get(rival, rival) for rival in sorted(better))
+            said.append(f"{name}: {metrics[name]:.3f} does not beat: {names}.")
     if collection.leaks:
         said.append(
             f"The split leaks: {len(collection.leaks)} groups sit on two sides "

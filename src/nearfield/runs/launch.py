@@ -93,6 +93,31 @@ def open_collection(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher 
     return opened.with_val_in_train() if recipe.data.val_trains else opened
 
 
+def open_trained_on(
+    data: str | None, trained_on: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody
+) -> Collection:
+    """`open_collection` of `data`, or, where that is None, of what the run was trained on.
+
+    Raises DataError, with the option that helps, where the latter has moved.
+    """
+    try:
+        return open_collection(data or trained_on, recipe, allow_leak, watch)
+    except DataError as error:
+        if data is not None or _is_there(trained_on):
+            raise
+        cure = "The run was trained on these; if they have moved: --data NEW_PLACE"
+        raise DataError(f"{error} {cure}") from None
+
+
+def _is_there(data: str) -> bool:
+    """Whether the place that some data name, PATH or LAYOUT:PATH?OPTIONS, is there."""
+    place = split_patch(data)[0]
+    layout, _, rest = place.partition(":")
+    return layout == "synthetic" or any(
+        Path(name).exists() for name in (place, place.partition("?")[0], rest.partition("?")[0]) if name
+    )
+
+
 def check(recipe: Recipe, watch: Watcher = nobody) -> None:
     """Refuses settings that each are right and together cannot work; says what is allowed but odd."""
     normalised = recipe.embedding.normalise

@@ -83,12 +83,14 @@ class Run:
         table = pq.read_table(self.folder.vectors, columns=["id", "vector"])
         return table["id"].to_pylist(), np.stack(table["vector"].to_numpy()).astype(np.float32)
 
-    def encode(self, inputs: Sequence[Input]) -> Vectors:
+    def encode(self, inputs: str | Path | Sequence[Input]) -> Vectors:
         """(N, D) float32 vectors of files, or of waves (T,) or (C, T) at the recipe's sample rate.
 
-        Longer sounds are cut into windows whose vectors are averaged. Raises DataError for files that
-        cannot be read.
+        One file may be given by its path alone, and gives (1, D). Longer sounds are cut into windows whose
+        vectors are averaged. Raises DataError for files that cannot be read.
         """
+        if isinstance(inputs, str | Path):
+            inputs = [inputs]
         if not len(inputs):
             return np.zeros((0, self.embedder.size), np.float32)
         sight, seconds = self.sight(inputs)

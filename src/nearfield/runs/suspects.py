@@ -22,7 +22,7 @@ from nearfield.evaluation.suspects.suspect import Suspect, ranked
 from nearfield.evaluation.suspects.tags import tag_suspects
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.judge import vectors_of
-from nearfield.runs.launch import open_collection
+from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run
 from nearfield.runs.suspect_list import Suspected, named
 from nearfield.runs.workbench import Workbench
@@ -60,7 +60,10 @@ def find_suspects(
         except DataError as error:
             if sorts:
                 raise
-            watch(Note(f"{sort} are not judged: {error}"))
+            if sort != "tags" or not set(space.collection.table["label"]) - {
+                ""
+            }:  # labels without tags: usual
+                watch(Note(f"{sort} are not judged: {error}"))
             continue
         for kind in dict.fromkeys(each.kind for each in listed):
             found += [each for each in listed if each.kind == kind][:top]
@@ -74,7 +77,7 @@ class _Space:
         self.run, self.watch = run, watch
         told = run.folder.environment()["data"]
         own = data is None or split_patch(data)[0] == split_patch(told["given"])[0]
-        collection = open_collection(data or told["path"], run.recipe, True, watch)
+        collection = open_trained_on(data, told["path"], run.recipe, True, watch)
         # A split that was made is kept by the run; one of another collection is its own.
         self.collection = collection.with_split(run.folder.split) if own else collection
         self._stored = own and run.folder.vectors.is_file()

@@ -82,7 +82,8 @@ class Training:
 
     def run(self) -> None:
         """Trains to the end, then writes the weights."""
-        self.watch(Note(self.sampler.describe()))
+        is_short = getattr(self.sampler, "is_short", False)  # a batch is smaller than the recipe says
+        self.watch(Note(self.sampler.describe(), is_warning=is_short))
         for name in self.sampler.dropped:
             self.watch(Note(f"left out of training: {name!r} has too few clips", is_warning=True))
         self._restore()
@@ -125,7 +126,7 @@ class Training:
                 self._save()
                 saved = time.monotonic()
             if interrupted.is_set():
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(f"stopped after update {step.number}")
             if self.done:
                 break
 

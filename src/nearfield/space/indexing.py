@@ -140,7 +140,8 @@ def index(job: Job) -> Changes:
             raise no_vectors(job.collection)
         every = Part(order.clips, order.offsets, order.seconds, np.empty((0, 0), np.float32))
         rows = of_part(base, every, job.windows)
-        changes = _changes(rows, before, len(made.clips), parts.faults)
+        unusable = sum(problem.severity == "left out" for problem in job.collection.problems)
+        changes = _changes(rows, before, len(made.clips), unusable + parts.faults)
         if before is None or not before.rows.same(rows):
             _publish(job, order, rows, before)
         parts.clear()

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from nearfield.core.errors import DataError, RequestError, choose
+from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.nouns import Bools
 
 TABLE = "rows"
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_EQUALITY = re.compile(r"[\"`]?(\w+)[\"`]?\s*==?\s*'((?:[^']|'')*)'")
+_SHOWN = 20
+"""Values of a column that are told."""
 POSITION = "position"
 """The column with each row's number, which is that of its vector."""
 
@@ -81,6 +84,24 @@ class Rows:
         mask = np.zeros(len(self), np.bool_)
         mask[self.read([], where)[POSITION].to_numpy()] = True
         return mask
+
+    def unmet(self, where: str) -> str:
+        """Why a search with this filter has no answers, in words; with the value that was probably meant
+        where the filter says that a column of words is equal to one."""
+        if self.allowed(where).any():
+            return f"No clip meets {where} but those that were searched by."
+        said, simple = f"No clip meets {where}.", _EQUALITY.fullmatch(where.strip())
+        if simple is None or simple[1] not in self.names:
+            return said
+        column = self.read([simple[1]])[simple[1]]
+        if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+            return said
+        values = sorted(each for each in set(column.to_pylist()) if each)
+        close = nearest(simple[2].replace("''", "'"), values)
+        known = ", ".join(values[:_SHOWN]) + (
+            f" and {len(values) - _SHOWN:,} more" if values[_SHOWN:] else ""
+        )
+        return f"{said} " + (f"Did you mean {close!r}? " if close else "") + f"Known: {known or 'none'}."
 
     def _refusal(self, where: str, error: Exception) -> RequestError:
         text = _first(error)

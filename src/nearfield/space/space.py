@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.nouns import Ints, Vectors
+from nearfield.core.places import place_of
 from nearfield.data.collection import Collection
 from nearfield.runs.events import Stage, Watcher, nobody
 from nearfield.runs.run import Run
@@ -70,6 +71,10 @@ class Space:
         if (folder / "space.json").is_file():
             raise RequestError(
                 f"{folder} already holds a space. Bring it up to date by --update, or choose another --out."
+            )
+        if place_of(folder) in ("run", "study"):
+            raise RequestError(
+                f"--out {folder}: it is a {place_of(folder)}; a space has a folder of its own."
             )
         collection = collection_for(run, data, watch)
         index(Job(folder, run, collection, _named(data), windows, watch))

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from nearfield.core.errors import DataError, RequestError
+from nearfield.core.errors import DataError
 from nearfield.core.files import digest, write_text
+from nearfield.core.places import not_there
 from nearfield.core.settings import Settings
 from nearfield.space.hearing import Windows
 
@@ -70,10 +71,7 @@ class SpaceFile(Settings):
         """The present state. Raises RequestError where there is no space, DataError where it is damaged."""
         path = folder / NAME
         if not path.is_file():
-            raise RequestError(
-                f"No space at {folder}: it has no {NAME}. "
-                f"Make one: nearfield index RUN --data DATA --out {folder}"
-            )
+            raise not_there("space", folder)
         try:
             plain = json.loads(path.read_text(encoding="utf-8"))
             check = plain.pop("check")

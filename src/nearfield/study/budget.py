@@ -1,6 +1,6 @@
 """What an arm may spend on learning. Arms with unlike budgets cannot be compared, so they are refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,6 +56,23 @@ def batch_size(sampler: SamplerSettings) -> int:
         company = 2 * sampler.neighbours if sampler.mode == "triplet" else sampler.neighbours
         return sampler.batch * (1 + company)
     return sampler.batch_size
+
+
+def check_classes(sampler: SamplerSettings, clips: Iterable[int], arm: str) -> None:
+    """Raises RequestError where a sampler would take fewer labels than the plan counted with.
+
+    `clips`: of each label that training has. A single run may do with fewer; a study has said beforehand how
+    large the batches of its arms are.
+    """
+    if not isinstance(sampler, Balanced):
+        return
+    there = sampler.labels_to_take(clips)
+    if 2 <= there < sampler.classes:
+        raise RequestError(
+            f"arm {arm!r}: sampler.classes is {sampler.classes}, but the clips to train on have {there} "
+            "labels to choose from, so batches would be smaller than the plan says. "
+            f"Set sampler.classes to {there} or less (--set sampler.classes={there}, or in the arm)."
+        )
 
 
 def check_budgets(budgets: Mapping[str, Budget], hold: Hold | None, where: str) -> None:

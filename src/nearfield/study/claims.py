@@ -10,7 +10,7 @@ from typing import Literal
 
 from nearfield.study.records import Comparison, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost
-from nearfield.study.wording import chance, count, digits, label, mean_and_interval, sentence, signed
+from nearfield.study.wording import chance, count, digits, label, mean_and_interval, plain, sentence, signed
 
 SourceVerdict = Literal["supported", "not supported", "not decided"]
 
@@ -90,12 +90,27 @@ def _verdict_words(facts: StudyFacts, verdict: Verdict, comparison: Comparison) 
         return f"{arm} is best; it is better than {against}, the next, on {facts.judge}"
     if verdict.word == "as_good":
         within = f"within the meaningful difference of {meaningful} on {facts.judge}"
-        return f"{arm} is as good as the best {within}, judged against {against}"
+        return (
+            f"{arm} is as good as the best {within}, judged against {against}{_at_worst(facts, comparison)}"
+        )
     if verdict.word == "worse":
         return f"{arm} is worse than {against} on {facts.judge}"
     if comparison.claim != "undecided":
         return f"{arm} is not decided, judged against {against}"
     return f"{arm} is not decided against {against} on {facts.judge}: {cost(comparison)}"
+
+
+def _at_worst(facts: StudyFacts, comparison: Comparison) -> str:
+    """How far below the other arm the interval lets the first be, where it lies within what matters."""
+    meaningful = facts.conclusion.meaningful
+    if not -meaningful < comparison.low < 0:
+        return ""
+    below = next(
+        (text for n in range(digits(facts), 9) if float(text := plain(-comparison.low, n)) < meaningful), ""
+    )
+    if not below:
+        return ""
+    return f": at worst {below} below it, less than the meaningful {meaningful:g}"
 
 
 def source_pairs(facts: StudyFacts) -> tuple[tuple[str, str], ...]:

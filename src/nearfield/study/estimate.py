@@ -36,6 +36,11 @@ def runs_of(plan: Plan) -> tuple[int, int]:
     return _trials(plan)[0] + each * plan.seeds.looks()[0], _trials(plan)[0] + each * plan.seeds.at_most
 
 
+def baselines_of(plan: Plan) -> tuple[int, int]:
+    """How many of those runs score the plain spaces and train nothing."""
+    return plan.seeds.looks()[0], plan.seeds.at_most
+
+
 def _trials(plan: Plan) -> tuple[int, float]:
     """Trainings of the search, and how many whole trainings they are as long as."""
     lengths = Search(plan.search, plan.recipe).lengths() if plan.search else []

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -122,9 +123,9 @@ class Gathered:
         )
 
     def baselines(self) -> dict[str, dict[str, float]]:
-        """By name: the judge and the further measures."""
+        """By name: the judge and the further measures; means over the seeds that have them."""
         wanted = (self.plan.judge, *self.plan.measures)
-        found: dict[str, dict[str, float]] = {}
+        found: dict[str, dict[str, list[float]]] = {}
         results = [self._result(Task(BASELINES, seed)) for seed in self.seeds]
         arms = [result for runs in self.arms.values() for _, result, _ in runs]
         for metrics in (result["metrics"] for result in [*arms, *results] if result):
@@ -132,8 +133,8 @@ class Gathered:
                 head, _, rest = key.partition("/")
                 name, _, measure = rest.partition("/")
                 if head == "baseline" and measure in wanted:
-                    found.setdefault(name, {}).setdefault(measure, value)
-        return found
+                    found.setdefault(name, {}).setdefault(measure, []).append(value)
+        return {name: {key: fmean(values) for key, values in row.items()} for name, row in found.items()}
 
     @cached_property
     def clips(self) -> pd.DataFrame:

@@ -320,6 +320,8 @@ def _one_arm(axes: "Axes", estimate: Estimate, place: float, hollow: bool) -> No
 def _baseline_lines(axes: "Axes", facts: StudyFacts) -> None:
     """Dashed lines with their names; those far off the arms are only named at the foot of the axis."""
     values = {name: row[facts.judge] for name, row in facts.baselines.items() if facts.judge in row}
+    estimates = facts.conclusion.estimates
+    values |= {n: found.mean for n in values if (found := estimates.get(f"baseline/{n}"))}  # as in tables
     low, high = axes.get_ylim()
     reach = high - low
     near = {n: value for n, value in values.items() if low - reach / 2 <= value <= high + reach / 2}

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from nearfield.data.collection import Collection
 from nearfield.runs.events import Event, Note, Watcher, nobody
 from nearfield.runs.launch import check_teaching, open_collection
 from nearfield.study.before import is_before
+from nearfield.study.budget import check_classes
 from nearfield.study.document import write_documents
 from nearfield.study.engines import EngineSettings, StudyWork
 from nearfield.study.engines.local import LocalSettings
@@ -40,6 +42,8 @@ class Standing:
     outcomes: dict[Task, Outcome]
     wanted: int
     """Tasks up to the next look."""
+    baselines: int = 0
+    """How many of those are scorings of the plain spaces, and no trainings."""
 
 
 class Study:
@@ -107,12 +111,13 @@ class Study:
 
             def train(plan: Plan, tasks: Sequence[Task]) -> None:
                 wanted = len(tasks) + len(journal.outcomes())
+                plain = sum(task.arm == BASELINES for task in (*tasks, *journal.outcomes()))
 
                 def done(outcome: Outcome) -> None:
                     journal.add_outcome(outcome)
-                    progress(Standing(plan, journal.outcomes(), wanted))
+                    progress(Standing(plan, journal.outcomes(), wanted, plain))
 
-                progress(Standing(plan, journal.outcomes(), wanted))
+                progress(Standing(plan, journal.outcomes(), wanted, plain))
                 work = StudyWork(plan.plain(), self.data, self.folder, device)
                 earlier = [task for task in tasks if is_before(task)]
                 for part in (earlier, [task for task in tasks if task not in earlier]):
@@ -139,7 +144,7 @@ class Study:
         if not finished or not plan:
             raise RequestError(f"{self.folder}: no seed is finished for every arm yet. Go on: {self.command}")
         look, share = self._stopped_at(plan, finished, outcomes)
-        deviations = [entry["text"] for entry in journal.entries("deviation")]
+        deviations = self._deviations(journal)
         if look < (planned := plan.seeds.looks()[0]):
             deviations.append(f"{look} of {planned} planned seeds are finished.")
             watch(Note(deviations[-1], is_warning=True))
@@ -164,7 +169,8 @@ class Study:
         """Refuses data that cannot serve any of the arms, before anything is trained and noted as failed.
 
         Raises DataError where files are missing, groups leak between the sides, or nothing can be learnt;
-        RequestError where the data are not those that an arm was begun with, so that seeds would be mixed.
+        RequestError where the data are not those that an arm was begun with, so that seeds would be mixed, or
+        have fewer labels than an arm's batches.
         """
         begun = {entry["arm"]: entry["fingerprint"] for entry in journal.entries("data")}
         opened: dict[str, tuple[Collection, str]] = {}
@@ -176,6 +182,8 @@ class Study:
                 opened[key] = collection, collection.fingerprint()
             collection, fingerprint = opened[key]
             check_teaching(recipe, collection)
+            labels = Counter(collection.subset(collection.rows("train")).table["label"])
+            check_classes(recipe.sampler, (n for label, n in labels.items() if label), arm.name)
             if begun.setdefault(arm.id, fingerprint) != fingerprint:
                 raise RequestError(
                     f"{self.folder}: arm {arm.name!r}: the data ({self.data}) are not what the study was "
@@ -215,6 +223,17 @@ class Study:
             if self._is_decided(plan, outcomes, look, share):
                 return look, share
         return reached[-1]
+
+    def _deviations(self, journal: Journal) -> list[str]:
+        """Every deviation that was noted; one that the plan in use no longer has says so."""
+        hold = self.plan.differences(Plan.of(_plans(self.folder)[0]["plan"]))
+        again = {text.rpartition(": ")[0] for text in hold} - {""}
+        return [
+            text
+            if text in hold
+            else f"{text} (Changed {'again' if text.rpartition(': ')[0] in again else 'back'} later.)"
+            for text in (entry["text"] for entry in journal.entries("deviation"))
+        ]
 
     def _note_deviations(self, journal: Journal) -> None:
         """The plan where it is another than last time, and what it says otherwise than when it was frozen,

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from nearfield.core.settings import Settings
+from nearfield.study.wording import count
 
 VERDICT = 3
 """Seeds below which nothing is concluded: the spread of trainings cannot be told from two of them."""
@@ -67,6 +68,12 @@ class SeedPlan:
         while found[-1] < self.at_most:
             found.append(min(self.at_most, math.ceil(1.5 * found[-1])))
         return tuple(found)
+
+    def counted(self) -> str:
+        """ "1 seed", "5 seeds", or "3 to 12 seeds, until decided"."""
+        if self.until_decided:
+            return f"{self.at_least} to {count(self.at_most, 'seed')}, until decided"
+        return count(self.at_most, "seed")
 
     def words(self) -> str:
         """ "5", or "3 to 12, until decided"."""

@@ -5,7 +5,7 @@ An epoch visits every clip, and no clip more often than the composition of the b
 label has most of the clips, every batch needs other labels beside it, and their clips return more often.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -20,11 +20,14 @@ from nearfield.learning.samplers.windows import random_starts
 
 
 class Balanced(Settings):
-    """Each batch holds `classes` labels with `per_class` clips of each; unlabelled clips are left out."""
+    """Each batch holds `classes` labels with `per_class` clips of each; unlabelled clips are left out.
+
+    Where there are fewer labels, each batch holds all of them, and is that much smaller.
+    """
 
     kind: Literal["balanced"] = "balanced"
     classes: int = Field(8, ge=2)
-    """Labels a batch."""
+    """Labels a batch, or all that there are where they are fewer."""
     per_class: int = Field(4, ge=1)
     """Clips of each label in a batch."""
     small: Literal["duplicate", "drop"] = "duplicate"
@@ -49,7 +52,7 @@ class Balanced(Settings):
     }
 
     def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "BalancedSampler":
-        """The sampler over `rows`. Raises DataError without labels, RequestError with too few of them."""
+        """The sampler over `rows`. Raises DataError without labels, RequestError with fewer than two."""
         labelled = rows[facts.labels[rows] >= 0]
         if not len(labelled):
             raise DataError(
@@ -59,21 +62,24 @@ class Balanced(Settings):
         ordered = labelled[np.argsort(facts.labels[labelled], kind="stable")]
         numbers, begins = np.unique(facts.labels[ordered], return_index=True)
         members = np.split(ordered, begins[1:])
-        kept = [m for m in members if len(m) >= self.per_class or self.small == "duplicate"]
+        kept = [m for m in members if self._keeps(len(m))]
         names = [facts.label_names[number] for number in numbers]
-        dropped = tuple(
-            name
-            for name, m in zip(names, members, strict=True)
-            if self.small == "drop" and len(m) < self.per_class
-        )
+        dropped = tuple(name for name, m in zip(names, members, strict=True) if not self._keeps(len(m)))
         self._check(len(kept), len(members))
         return BalancedSampler(facts, kept, clip_seconds, seed, self, dropped, len(rows) - len(labelled))
 
+    def labels_to_take(self, clips: Iterable[int]) -> int:
+        """How many labels `classes` can be chosen from, with so many clips of each label."""
+        return sum(self._keeps(count) for count in clips)
+
+    def _keeps(self, clips: int) -> bool:
+        return clips >= self.per_class or self.small == "duplicate"
+
     def _check(self, kept: int, present: int) -> None:
-        if kept >= self.classes:
+        if kept >= 2:
             return
         small = f" with at least {self.per_class} clips" if self.small == "drop" else ""
-        cures = [f"set sampler.classes to {kept} or less"] if kept >= 2 else ["give clips of more labels"]
+        cures = ["give clips of more labels"]
         if self.small == "drop" and present > kept:
             cures.append(
                 f"set sampler.small to duplicate or lower sampler.per_class ({present} labels in all)"
@@ -100,9 +106,19 @@ class BalancedSampler:
     """Clips left out for having no label."""
 
     @property
+    def classes(self) -> int:
+        """Labels in every batch: as many as are set, or all that there are."""
+        return min(self.settings.classes, len(self.members))
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there are fewer labels than a batch was to hold."""
+        return self.classes < self.settings.classes
+
+    @property
     def batch_size(self) -> int:
         """Clips in every batch, without exception."""
-        return self.settings.classes * self.settings.per_class
+        return self.classes * self.settings.per_class
 
     @property
     def batches_per_epoch(self) -> int:
@@ -112,7 +128,7 @@ class BalancedSampler:
         if self.settings.visits == "classes":
             return int(-(-sizes.sum() // self.batch_size))
         hands = -(-sizes // self.settings.per_class)
-        return int(max(hands.max(), -(-hands.sum() // self.settings.classes)))
+        return int(max(hands.max(), -(-hands.sum() // self.classes)))
 
     @property
     def clips_per_epoch(self) -> int:
@@ -131,9 +147,12 @@ class BalancedSampler:
     def describe(self) -> str:
         """One line: batch, epoch, and what is left out."""
         clips = int(self._sizes().sum())
+        there = len(self.members)
+        short = f"classes {self.settings.classes}, but {there} labels are there: {there} are taken; "
         line = (
-            f"balanced: batches of {self.batch_size} ({self.settings.classes} of {len(self.members)} labels, "
-            f"{self.settings.per_class} clips each), {self.clips_per_epoch} clips an epoch of {clips} kept"
+            f"balanced: {short if self.is_short else ''}batches of {self.batch_size} "
+            f"({self.classes} of {there} labels, {self.settings.per_class} clips each), "
+            f"{self.clips_per_epoch} clips an epoch of {clips} kept"
         )
         if self.dropped:
             line += (
@@ -146,7 +165,7 @@ class BalancedSampler:
 
     def _uniform(self, chance: np.random.Generator) -> Iterator[Ints]:
         for _ in range(self.batches_per_epoch):
-            yield chance.permutation(len(self.members))[: self.settings.classes]
+            yield chance.permutation(len(self.members))[: self.classes]
 
     def _by_clips(self, chance: np.random.Generator) -> Iterator[Ints]:
         """The labels of each batch, drawn without replacement and weighted by the hands each has left.
@@ -155,14 +174,12 @@ class BalancedSampler:
         hands left are always `classes` times the batches left, and no label has more of them than batches.
         """
         batches = self.batches_per_epoch
-        left = share_hands(
-            self._sizes(), self.settings.per_class, batches, batches * self.settings.classes, chance
-        )
+        left = share_hands(self._sizes(), self.settings.per_class, batches, batches * self.classes, chance)
         for to_come in range(batches, 0, -1):
             keys = np.full(len(left), np.inf)
             np.divide(chance.exponential(size=len(left)), left, out=keys, where=left > 0)
             keys[left == to_come] = -1.0
-            classes = np.argpartition(keys, self.settings.classes - 1)[: self.settings.classes]
+            classes = np.argpartition(keys, self.classes - 1)[: self.classes]
             left[classes] -= 1
             yield classes
 

@@ -95,6 +95,8 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
     numbered: bool = True
+    short: bool = False
+    """Whether it stands in the short form too."""
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,32 @@
 """The short form: question, verdict and its evidence, for a README."""
 
 import re
+from collections.abc import Iterator
 
-from nearfield.study.document.content import Content, Paragraph, Part, Strong, Table
+from nearfield.study.document.content import Block, Content, Items, Paragraph, Part, Strong, Table
 
 
 def markdown(content: Content) -> str:
-    """Title, question and abstract as GitHub's Markdown, and where the rest stands."""
+    """Title, question, abstract and short sections as GitHub's Markdown, and where the rest stands."""
     lines = [f"# {_safe(content.title)}", "", f"*{_safe(content.question)}*", ""]
     for block in content.abstract:
-        if isinstance(block, Paragraph):
-            lines += ["".join(map(_part, block.parts)).strip(), ""]
-        elif isinstance(block, Table):
-            lines += [*_table(block), "", f"{_safe(block.caption)}", ""]
+        lines += _block(block)
+    for section in content.sections:
+        if section.short:
+            lines += [f"## {_safe(section.title)}", ""]
+            lines += [line for block in section.blocks for line in _block(block)]
     lines += [f"{_safe(content.line)}. In full: [study.html](study.html), [study.pdf](study.pdf).", ""]
     return "\n".join(lines)
+
+
+def _block(block: Block) -> Iterator[str]:
+    """Lines; none of figures, which the short form leaves to the whole."""
+    if isinstance(block, Paragraph):
+        yield from ("".join(map(_part, block.parts)).strip(), "")
+    elif isinstance(block, Table):
+        yield from (*_table(block), "", _safe(block.caption), "")
+    elif isinstance(block, Items):
+        yield from (*(f"- {''.join(map(_part, item))}" for item in block.items), "")
 
 
 def _part(part: Part) -> str:

@@ -53,7 +53,8 @@ def _beyond(name: str, end: str, value: str) -> Iterator[Step]:
         yield (f"{tried}: go on to {value}, if the setting allows it.",)
 
 
-def _open(facts: StudyFacts) -> list[Comparison]:
+def open_pairs(facts: StudyFacts) -> list[Comparison]:
+    """Pairs of arms of which nothing is decided."""
     return [
         each
         for each in facts.conclusion.comparisons
@@ -63,7 +64,7 @@ def _open(facts: StudyFacts) -> list[Comparison]:
 
 def _undecided(facts: StudyFacts) -> Iterator[Step]:
     """Which pairs are open, and how many trainings would close them."""
-    pairs = _open(facts)
+    pairs = open_pairs(facts)
     by_seeds = [each for each in pairs if further_seeds(each)]
     if by_seeds:
         most = max(further_seeds(each) or 0 for each in by_seeds)
@@ -88,7 +89,7 @@ def _names(facts: StudyFacts, pairs: list[Comparison]) -> str:
 
 def _where_chance_lies(facts: StudyFacts) -> Iterator[Step]:
     """Whether training chance or the finite test set makes the intervals wide."""
-    pairs = _open(facts)
+    pairs = open_pairs(facts)
     if not pairs:
         return
     seed = sum(each.parts.seed**2 / each.seeds for each in pairs) / len(pairs)

@@ -1,6 +1,6 @@
 """The sections of a study's document: sentences of claims, tables and figures, in the form of the source."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from nearfield.study import figures
 from nearfield.study.claims import between, claim, source_pairs, source_verdict, verdict_claim
@@ -19,7 +19,7 @@ from nearfield.study.document.content import (
     Strong,
     said,
 )
-from nearfield.study.document.next_steps import next_steps
+from nearfield.study.document.next_steps import next_steps, open_pairs
 from nearfield.study.records import Comparison, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost, further_seeds
 from nearfield.study.wording import count, factor, label, listed, plain, sentence
@@ -44,7 +44,12 @@ def document(facts: StudyFacts, introductions: Mapping[str, str]) -> Content:
             Section("Next steps", (Items(next_steps(facts)),)),
             Section("Data card", tuple(_data(facts)), numbered=False),
             Section("Environment", tuple(_environment(facts)), numbered=False),
-            Section("Deviations from the plan", tuple(_deviations(facts)), numbered=False),
+            Section(
+                "Deviations from the plan",
+                tuple(_deviations(facts)),
+                numbered=False,
+                short=bool(facts.deviations),
+            ),
             Section("Make it again", tuple(_again(facts)), numbered=False),
         ),
     )
@@ -67,6 +72,7 @@ def _abstract(facts: StudyFacts) -> Iterator[Block]:
             f". The judge is {facts.judge} on held-out test clips. ",
             *_recommendation(facts),
             *_proof(facts),
+            *_deciding(facts),
             *_short_of_baselines(facts),
             *_source_line(facts),
         )
@@ -102,6 +108,29 @@ def _verdict(facts: StudyFacts, verdict: Verdict) -> Part:
     """A verdict that rests on no comparison gives the reason of whoever made it, in their words."""
     made = verdict_claim(facts, verdict)
     return Quoted(made) if isinstance(made, str) else made
+
+
+def _deciding(facts: StudyFacts) -> Iterator[Part]:
+    """What it would cost to decide the open pairs; nothing where every arm has a verdict."""
+    if all(verdict.word != "undecided" for verdict in facts.conclusion.verdicts):
+        return
+    pairs = open_pairs(facts)
+    by_seeds = [needed for each in pairs if (needed := further_seeds(each))]
+    rest = [each for each in pairs if not further_seeds(each)]
+    if pairs:
+        yield f"{count(len(pairs), 'pair')} of arms {'is' if len(pairs) == 1 else 'are'} not decided. "
+    if by_seeds:
+        seeds = count(max(by_seeds), "more seed")
+        trainings = count(max(by_seeds) * len(facts.arms), "further training")
+        some = f"{len(by_seeds)} of them" if rest else _them(by_seeds)
+        yield f"To decide {some}, about {seeds} for every arm, {trainings}, would be needed. "
+    if rest:
+        some = f"the other{f' {len(rest)}' if len(rest) > 1 else ''}" if by_seeds else _them(rest)
+        yield f"To decide {some}, {cost(rest[0])}. "
+
+
+def _them(pairs: Sequence[object]) -> str:
+    return "it" if len(pairs) == 1 else "them"
 
 
 def _short_of_baselines(facts: StudyFacts) -> Iterator[Part]:
@@ -170,7 +199,7 @@ def _results(facts: StudyFacts) -> Iterator[Block]:
             "judge",
             f"{facts.judge} of every arm. Discs are means over seeds, bars 95 % intervals for training "
             "chance and the finite test set together, small dots beside them single seeds; hollow discs are "
-            "arms that are not comparable. Dashed lines are baselines.",
+            f"arms that are not comparable. Dashed lines are baselines. {tables.seeds_of_baselines(facts)}",
             figures.judge_figure(facts),
         )
     yield from tables.results_tables(facts)
@@ -276,22 +305,30 @@ def _space(facts: StudyFacts) -> Iterator[Block]:
 
 
 def _warnings(facts: StudyFacts) -> Iterator[Block]:
-    """Failed trainings and every warning, each once with its seeds."""
-    items: list[tuple[Part, ...]] = []
+    """Failed trainings and every warning, each once with the arms and seeds that it concerns."""
+    found: dict[str, dict[str, list[str]]] = {}
     for each in facts.arms:
-        found: dict[str, list[str]] = {}
+        name = label(facts, each.arm.id)
         for run in each.runs:
             for note in (*run.notes, *([f"Failed: {run.cause}"] if run.state == "failed" else [])):
-                found.setdefault(note, []).append(str(run.seed))
-        name = sentence(label(facts, each.arm.id))
-        items += [
-            (Strong(name), f", seed{'s' * (len(seeds) > 1)} {listed(seeds)}: ", Quoted(note))
-            for note, seeds in found.items()
-        ]
-        items += [(Strong(name), ": ", Quoted(note)) for note in each.warnings]
-    if items:
+                found.setdefault(note, {}).setdefault(name, []).append(str(run.seed))
+        for note in each.warnings:
+            found.setdefault(note, {}).setdefault(name, [])
+    if found:
         yield Heading("Failures and warnings")
-        yield Items(tuple(items))
+        yield Items(tuple((*_concerned(arms), ": ", Quoted(note)) for note, arms in found.items()))
+
+
+def _concerned(arms: Mapping[str, Sequence[str]]) -> tuple[Part, ...]:
+    """Arms with their seeds; the seeds once where they are the same for all."""
+    said = {
+        name: f"seed{'s' * (len(seeds) > 1)} {listed(list(seeds))}" for name, seeds in arms.items() if seeds
+    }
+    ways = {said.get(name, "") for name in arms}
+    if len(ways) == 1:
+        seeds = ways.pop()
+        return Strong(sentence(listed(list(arms)))), f", {seeds}" if seeds else ""
+    return (Strong(sentence(listed([f"{name} ({said[name]})" if name in said else name for name in arms]))),)
 
 
 def _conclusion(facts: StudyFacts) -> Iterator[Block]:
@@ -329,14 +366,13 @@ def _against_baselines(facts: StudyFacts) -> list[Comparison]:
 
 def _open_pairs(facts: StudyFacts) -> Iterator[Block]:
     items: list[tuple[Part, ...]] = []
-    for each in facts.conclusion.comparisons:
-        if each.claim == "undecided" and not each.other.startswith("baseline/"):
-            needed = further_seeds(each)
-            way = f" To decide it, {cost(each)}."
-            if needed:
-                trainings = count(needed * len(facts.arms), "training")
-                way = f" About {count(needed, 'more seed')} for every arm would decide it, {trainings}."
-            items.append((claim(facts, each), way))
+    for each in open_pairs(facts):
+        needed = further_seeds(each)
+        way = f" To decide it, {cost(each)}."
+        if needed:
+            trainings = count(needed * len(facts.arms), "training")
+            way = f" About {count(needed, 'more seed')} for every arm would decide it, {trainings}."
+        items.append((claim(facts, each), way))
     if items:
         yield Paragraph(("What is not decided, and what it would cost:",))
         yield Items(tuple(items))

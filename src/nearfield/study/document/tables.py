@@ -173,7 +173,8 @@ def results_tables(facts: StudyFacts) -> Iterator[Table]:
         yield Table(
             f"results-{position + 1}",
             f"Arms and baselines on {listed([facts.judge, *group])}: means over seeds with 95 % intervals; n "
-            "is trainings. What stands beside the judge is described, not compared. Baselines have no seeds.",
+            "is trainings. What stands beside the judge is described, not compared. "
+            f"{seeds_of_baselines(facts)}",
             ("arm", "n", facts.judge, *group),
             tuple(rows),
         )
@@ -186,6 +187,16 @@ def _arm_row(facts: StudyFacts, each: ArmFacts, measures: Sequence[str]) -> Row:
     n = f"{done} ({failed} failed)" if failed else str(done)
     return Row(
         (label(facts, each.arm.id), n, mean_text(facts, each.arm.id), *further), _style(facts, each.arm.id)
+    )
+
+
+def seeds_of_baselines(facts: StudyFacts) -> str:
+    """Which of the plain spaces are drawn anew with each seed."""
+    if "random_encoder" not in facts.baselines:
+        return "Baselines have no seeds."
+    return (
+        f"Baselines are not trained: {label(facts, 'baseline/random_encoder')} is drawn anew with each seed "
+        "and stands with its mean over seeds; the others have no seeds."
     )
 
 

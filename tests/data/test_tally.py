@@ -1,0 +1,27 @@
+"""A patch table in numbers."""
+
+from pathlib import Path
+
+from nearfield.data.tally import tally
+
+
+def test_each_thing_is_counted_once_as_it_stands_now(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.csv"
+    rows = [
+        "a,label,dog,cat,accepted",
+        "b,label,dog,cat,accepted",
+        "b,label,dog,cat,rejected",
+        "c,use,,no,accepted",
+        "d,tags,,loud,accepted",
+        "e,tags,old,,",
+        *(f"f{number},label,dog,cat,accepted" for number in range(9)),
+    ]
+    path.write_text("\n".join(["id,column,before,after,decision", *rows]) + "\n")
+    found = tally(path)
+    assert (len(found.accepted), found.rejected, found.undecided) == (12, 1, 1)
+    lines = list(found.lines())
+    assert lines[0] == "12 accepted, 1 rejected, 1 undecided"
+    assert lines[1:4] == ["a: label 'dog' becomes 'cat'", "c: left out", "d: tag 'loud' added"]
+    assert len(lines) == 12
+    assert lines[-1] == "and 2 more"
+    assert found.plain()["changes"][0] == {"id": "a", "change": "label 'dog' becomes 'cat'"}
