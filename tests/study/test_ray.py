@@ -65,11 +65,13 @@ def test_a_lost_node_changes_no_bit(cluster: Nodes, tmp_path: Path) -> None:
             time.sleep(0.02)
         begun.append(len(states) - len(list(work.folder.glob("runs/margin*/*/weights.safetensors"))))
         cluster.kill_one()
+        trainings.struck(work.folder).touch()
 
     killer = threading.Thread(target=strike)
     killer.start()
     outcomes: list[Outcome] = []
-    RayEngine(address=cluster.address).run(work, tasks, outcomes.append, lambda task, event: None)
+    engine = RayEngine(address=cluster.address, perform=f"{trainings.HERE}:held")
+    engine.run(work, tasks, outcomes.append, lambda task, event: None)
     killer.join()
     assert begun == [2]  # both were in the middle of their training
     assert {(outcome.task, outcome.state) for outcome in outcomes} == {(task, "done") for task in tasks}

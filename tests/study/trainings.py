@@ -1,5 +1,6 @@
 """Trainings small enough for tests of studies: sounds, a plan over two margins, and what came of it."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,13 @@ import soundfile
 import yaml
 
 from nearfield.core.files import digest
+from nearfield.runs.events import Event, Watcher
+from nearfield.study import tasks
+from nearfield.study.engines.engine import task_folder
 from nearfield.study.plan import Plan
+from nearfield.study.records import Outcome, Task
 
+HERE = __name__
 RECIPE: dict[str, Any] = {
     "data": {"sample_rate": 8000, "clip_seconds": 0.4},
     "feature": {"kind": "log_mel", "bands": 16},
@@ -57,3 +63,20 @@ def bits(folder: Path) -> dict[str, str]:
     names = ("*/*/weights.safetensors", "*/*/*.json", "*/*/*.parquet")
     files = (path for name in names for path in (folder / "runs").glob(name))
     return {str(p.relative_to(folder)): digest(p) for p in files if p.name != "environment.json"}
+
+
+def held(plan: dict[str, Any], data: str, folder: Path, task: Task, device: str, watch: Watcher) -> Outcome:
+    """As studies do it, but that a training with a checkpoint goes no further until there is `struck`."""
+
+    def told(event: Event) -> None:
+        saved = task_folder(folder, task) / "state/last.safetensors"
+        while saved.is_file() and not struck(folder).is_file():
+            time.sleep(0.02)
+        watch(event)
+
+    return tasks.perform(plan, data, folder, task, device, told)
+
+
+def struck(folder: Path) -> Path:
+    """The file that lets held trainings go on."""
+    return folder / "struck"
