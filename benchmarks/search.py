@@ -3,10 +3,12 @@
     pip install faiss-cpu usearch lancedb
     python benchmarks/search.py                                 10,000, 100,000 and 1,000,000 vectors
     python benchmarks/search.py --sizes 10000 --engines nearfield,numpy,faiss_flat
+    python benchmarks/search.py --apart                         one engine after the other
 
-Engines answer the same single queries in turn, so that a busy moment strikes all alike; "least" is the
-fastest of them, which other work on the machine disturbs least. Batches of 1,024 are answered in turn too,
-median and best of some rounds. Recall is against products in float64. Waiting threads of OpenMP spin for a
+Engines answer the same single queries in turn, so that a busy moment strikes all alike, and each finds the
+others' vectors in the processor's cache; with --apart its own, like a server that does nothing else. "least"
+is the fastest answer, which other work on the machine disturbs least. Batches of 1,024 likewise, median and
+best of some rounds. Recall is against products in float64. Waiting threads of OpenMP spin for a
 moment only, as under the command line: else each engine's would be in the next one's way.
 """
 
@@ -166,7 +168,7 @@ def built(name: str, vectors: Vectors, queries: Vectors) -> Engine:
 
 
 def measure(engines: list[Engine], vectors: Vectors, queries: Vectors, singles: int, rounds: int) -> None:
-    """Asks all engines in turn."""
+    """Asks the engines in turn."""
     for number in range(singles):
         for engine in engines:
             if number < SLOW.get(engine.name, singles):
@@ -236,6 +238,7 @@ def main() -> None:
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--singles", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--apart", action="store_true")
     parser.add_argument("--threads", type=int, default=usable_cores())
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
@@ -244,7 +247,8 @@ def main() -> None:
     for count in map(int, asked.sizes.split(",")):
         vectors, queries = draw(count, max(10, count // 1000))
         engines = [built(name, vectors, queries) for name in asked.engines.split(",")]
-        measure(engines, vectors, queries, asked.singles, asked.rounds)
+        for asked_together in [[engine] for engine in engines] if asked.apart else [engines]:
+            measure(asked_together, vectors, queries, asked.singles, asked.rounds)
         for engine in engines:
             rates = f"{1 / np.median(engine.batch):,.0f} | {1 / min(engine.batch):,.0f}"
             p50, p99, least = 1e3 * np.array([*np.percentile(engine.single, [50, 99]), min(engine.single)])

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from nearfield.core.nouns import Bools, Vectors
 from nearfield.space import coded, products
 from nearfield.space import nearest as nearest_module
-from nearfield.space.codes import SIDE, Codes, encode_query
+from nearfield.space.codes import SIDE, Codes
 from nearfield.space.nearest import FEW, Found, Nearest
+from nearfield.space.screening import encode_each
 
 
 def brute(vectors: Vectors, query: Vectors, top: int, allowed: Bools | None = None) -> Found:
@@ -164,7 +165,7 @@ def test_what_a_query_loses_is_within_the_bound_where_rows_lose_nothing() -> Non
     codes = Codes.of(vectors)
     assert codes.bounds[1].max() < 1e-2
     for query in drawn("plain", 20, 8, 1) * np.float32(0.37):
-        code, facts = encode_query(query)
+        (code,), (facts,) = encode_each(query[None])
         exact = vectors.astype(np.float64) @ query.astype(np.float64)
         guess = (codes.codes.astype(np.int64) @ code.astype(np.int64)) * float(facts[0])
         length = np.linalg.norm(vectors.astype(np.float64), axis=1)
@@ -176,7 +177,7 @@ def test_what_a_query_loses_is_within_the_bound_where_rows_lose_nothing() -> Non
 def test_nothing_that_codes_lose_is_beyond_their_bound(kind: str) -> None:
     vectors = drawn(kind, 5000, 32, 3)
     query = drawn("plain", 1, 32, 4)[0] / 7
-    codes, (code, facts) = Codes.of(vectors), encode_query(query)
+    codes, ((code,), (facts,)) = Codes.of(vectors), encode_each(query[None])
     padded = np.concatenate([vectors, np.repeat(vectors[-1:], len(codes.codes) - 5000, axis=0)])
     exact = (padded.astype(np.float64) - vectors.astype(np.float64).mean(axis=0)) @ query.astype(np.float64)
     scale, lost, length = (np.repeat(each, SIDE, axis=0).ravel() for each in codes.bounds.astype(np.float64))

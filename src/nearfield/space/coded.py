@@ -9,17 +9,23 @@ import torch
 from nearfield.core.nouns import Bools, Floats, Ints, Vectors
 from nearfield.models.features.spreading import spread
 from nearfield.space import products
-from nearfield.space.codes import SIDE, TILE, Codes, encode_query
-from nearfield.space.screening import BANNED, Products, screen_each, settle_each
+from nearfield.space.codes import SIDE, TILE, Codes
+from nearfield.space.screening import (
+    BANNED,
+    ROOM,
+    Products,
+    answer_one,
+    encode_each,
+    screen_each,
+    settle_each,
+)
 
-QUERIES = 512
+QUERIES = 256
 """Queries that a thread answers together at most: more would leave the cache."""
 ALONE = 16
 """Queries that are too few for a thread of their own."""
 SHARED = 1 << 25
 """Bytes of codes beyond which threads share the products of a few queries: fewer, one reads as fast."""
-ROOM = 2048
-"""Rows kept for each query of a batch; one that needs more is answered alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,45 +40,46 @@ class Coded:
 
         `allowed` (N,) lets through `top` rows at least. Equals come in the order of their rows.
         """
+        shares = _shares(len(queries))
+        if len(shares) == 1:
+            is_small = self.codes.codes.nbytes <= SHARED
+            with products.unshared() if is_small else nullcontext():
+                self._block(queries, answers, allowed)
+            return
         rows, scores = answers
 
         def answer(part: slice) -> None:
             self._block(queries[part], (rows[part], scores[part]), allowed)
 
-        shares = _shares(len(queries))
-        is_small = len(shares) == 1 and self.codes.codes.nbytes <= SHARED
-        with products.unshared() if is_small else nullcontext():
-            spread(answer, shares)
+        spread(answer, shares)
 
     def _block(self, queries: Vectors, answers: tuple[Ints, Floats], allowed: Bools | None) -> None:
         """`search` on one thread."""
+        if len(queries) == 1:
+            self._alone(queries, answers, allowed)
+            return
         rows, scores = answers
-        known = self._together(queries, answers, allowed) if len(queries) > 1 else np.full(1, -1)
+        known = self._together(queries, answers, allowed)
         for item in np.flatnonzero(known < rows.shape[1]):
             one = slice(item, item + 1)
             self._alone(queries[one], (rows[one], scores[one]), allowed)
 
     def _alone(self, query: Vectors, answer: tuple[Ints, Floats], allowed: Bools | None) -> None:
         """`search` for one query (1, D), with all the room it needs."""
-        code, bounds = encode_query(query)
+        code, facts = encode_each(query)
         found = products.one(self.codes.codes, code[0])
         _ban(found, len(self.vectors), 0, allowed)
-        tiles = found.reshape(1, -1, SIDE, SIDE)
-        room, known = ROOM, np.full(1, -1)
-        while known[0] < 0:
-            heaps = np.full(answer[0].shape, -np.inf, np.float32)
-            kept, known = _empty(1, room), np.zeros(1, np.int64)
-            screen_each(tiles, self.codes.bounds, bounds, heaps, kept, (0, known))
-            room = min(8 * room, len(self.vectors))
-        settle_each(self.vectors, query, heaps, kept, known, answer)
+        tiles = found.reshape(-1, SIDE, SIDE)
+        answer_one(tiles, self.codes.bounds, (query[0], facts[0]), self.vectors, (answer[0][0], answer[1][0]))
 
     def _together(self, queries: Vectors, answers: tuple[Ints, Floats], allowed: Bools | None) -> Ints:
         """Answers the queries for which `ROOM` was enough; how many rows each had, -1 for the others."""
         count = len(queries)
-        codes, bounds = encode_query(queries)
+        codes, bounds = encode_each(queries)
         out = torch.empty(count, TILE, dtype=torch.int32)
         heaps = np.full(answers[0].shape, -np.inf, np.float32)
-        kept, known = _empty(count, ROOM), np.zeros(count, np.int64)
+        kept = np.empty((count, ROOM), np.int64), np.empty((count, ROOM), np.float32)
+        known = np.zeros(count, np.int64)
         for tile in range(self.codes.bounds.shape[1]):
             first = tile * TILE
             found = products.many(self.codes.codes[first : first + TILE], codes, out)
@@ -89,10 +96,6 @@ def _shares(count: int) -> list[slice]:
     blocks = threads * -(-count // (threads * QUERIES))
     size = -(-count // max(1, blocks))
     return [slice(first, first + size) for first in range(0, count, max(1, size))]
-
-
-def _empty(queries: int, room: int) -> tuple[Ints, Vectors]:
-    return np.empty((queries, room), np.int64), np.empty((queries, room), np.float32)
 
 
 def _ban(found: Products, rows: int, first: int, allowed: Bools | None) -> None:

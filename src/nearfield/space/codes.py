@@ -29,7 +29,8 @@ TILE = SIDE * SIDE
 FILES = ("codes.npy", "bounds.npy")
 """What `write_codes` writes into a folder."""
 
-_LARGEST = 127
+LARGEST = 127
+"""Of a code's numbers, up and down."""
 _ROUNDING = 4e-6  # of a product's length: twice what its float32 arithmetic can lose
 _TINY = 1e-12  # of the vectors' length: what sums in float64 may differ by
 
@@ -69,16 +70,6 @@ def write_codes(folder: Path, vectors: Vectors) -> None:
     write_array(folder / FILES[1], bounds)
 
 
-def encode_query(query: Vectors) -> tuple[Bytes, Vectors]:
-    """The code (D,) of one query, and its scale, its residual's length and its own; or (B, D) and (B, 3)."""
-    exact = query.astype(np.float64)
-    scale = np.maximum(np.abs(exact).max(-1, keepdims=True), 1e-30) / _LARGEST
-    code = np.rint(exact / scale)
-    residual = np.linalg.norm(exact - code * scale.astype(np.float32), axis=-1, keepdims=True)
-    length = np.linalg.norm(exact, axis=-1, keepdims=True)
-    return code.astype(np.int8), np.concatenate([scale, residual, length], -1).astype(np.float32)
-
-
 def _tiles(vectors: Vectors) -> Iterator[tuple[Bytes, Vectors]]:
     """Codes (TILE, D) and bounds (3, SIDE) of each tile; the last one is filled up with its last row."""
     mean = _mean(vectors)
@@ -91,8 +82,8 @@ def _tiles(vectors: Vectors) -> Iterator[tuple[Bytes, Vectors]]:
 
 def _encode(rows: Floats, length: float) -> tuple[Bytes, Vectors]:
     """(member, group, D) numbers to codes (TILE, D) and bounds (3, SIDE)."""
-    scale = (np.maximum(np.abs(rows).max((0, 2)), 1e-30) / _LARGEST).astype(np.float32)
-    codes = np.clip(np.rint(rows / scale[:, None].astype(np.float64)), -_LARGEST, _LARGEST)
+    scale = (np.maximum(np.abs(rows).max((0, 2)), 1e-30) / LARGEST).astype(np.float32)
+    codes = np.clip(np.rint(rows / scale[:, None].astype(np.float64)), -LARGEST, LARGEST)
     seen = codes * scale[:, None]
     residual = np.sqrt(np.square(rows - seen).sum(2)).max(0)
     size = np.sqrt(np.square(seen).sum(2)).max(0)

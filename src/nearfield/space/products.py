@@ -6,11 +6,12 @@ overflow; and with a transposed operand one number long it leaves the result unw
 whole numbers come from a product of floats, which is exact as long as sums stay below the mantissa.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped, unused-ignore]
+from threadpoolctl import LibController, ThreadpoolController  # type: ignore[import-untyped, unused-ignore]
 from torch import Tensor
 
 from nearfield.space.codes import Bytes
@@ -45,15 +46,24 @@ def trusted() -> bool:
         return False
 
 
-def unshared() -> AbstractContextManager[object]:
+@contextmanager
+def unshared() -> Iterator[None]:
     """Holds the calling thread's products to it: it waits for no other, which may not be running."""
-    limits: AbstractContextManager[object] = _openmp().limit(limits=1)
-    return limits
+    libraries = _openmp()
+    before = [library.get_num_threads() for library in libraries]
+    for library in libraries:
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, threads in zip(libraries, before, strict=True):
+            library.set_num_threads(threads)
 
 
 @cache
-def _openmp() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="openmp")  # takes 10 ms, its limits a few microseconds
+def _openmp() -> list[LibController]:
+    controllers: list[LibController] = ThreadpoolController().select(user_api="openmp").lib_controllers
+    return controllers  # to find them takes 10 ms, to ask one a microsecond
 
 
 def _is_right(size: int) -> bool:

@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from nearfield.core.compiled import Function, compiled
 from nearfield.core.nouns import Floats, Ints, Vectors
-from nearfield.space.codes import SIDE, TILE
+from nearfield.space.codes import LARGEST, SIDE, TILE, Bytes
 
 BANNED = -(2**31)
 """The product of a row that takes no part."""
+ROOM = 2048
+"""Rows kept for each query of a batch, and at first for a query alone: one that needs more is given more."""
 
 Products = npt.NDArray[np.int32]
 
@@ -32,6 +34,13 @@ def is_compiled() -> bool:
     each: Any = settle_each
     folder = each.stats.cache_path
     return folder is not None and any(Path(folder).glob("*.settle_each-*.nbc"))
+
+
+def encode_each(queries: Vectors) -> tuple[Bytes, Vectors]:
+    """The codes (B, D) of queries (B, D); the scale of each, its residual's length and its own (B, 3)."""
+    codes, bounds = np.empty(queries.shape, np.int8), np.empty((len(queries), 3), np.float32)
+    _encode(queries, codes, bounds)
+    return codes, bounds
 
 
 @compiled
@@ -76,23 +85,75 @@ def settle_each(
     equal rows; the best come first, equals in the order of their rows.
     """
     for item in range(len(queries)):
-        count = known[item]
-        rows, scores = answers[0][item], answers[1][item]
-        size = len(rows)
-        if count < size:
-            continue
-        rows[:] = len(vectors)
-        scores[:] = -np.inf
-        for place in range(count):
-            if found[1][item, place] >= heaps[item, 0]:
-                row = found[0][item, place]
-                score = _product(vectors[row], queries[item])
-                if score > scores[0] or (score == scores[0] and row < rows[0]):
-                    _sift(rows, scores, size, row, score)
-        for end in range(size - 1, 0, -1):
-            row, score = rows[0], scores[0]
-            _sift(rows, scores, end, rows[end], scores[end])
-            rows[end], scores[end] = row, score
+        if known[item] >= answers[0].shape[1]:
+            place = (found[0][item, : known[item]], found[1][item, : known[item]])
+            _settle(vectors, queries[item], heaps[item, 0], place, (answers[0][item], answers[1][item]))
+
+
+@compiled
+def answer_one(
+    products: Products,
+    bounds: Vectors,
+    query: tuple[Vectors, Vectors],
+    vectors: Vectors,
+    answer: tuple[Ints, Floats],
+) -> None:
+    """Fills `answer` (top,) with the best of all rows for one query, with all the room it needs.
+
+    `products` (tiles, SIDE, SIDE) are those of rows' codes with the query's; `bounds` as for `screen_each`;
+    `query` itself (D,) and the scale of its code, its residual and its length (3,).
+    """
+    heap = np.empty(len(answer[0]), np.float32)
+    room, known = ROOM, -1
+    while known < 0:
+        heap[:] = -np.inf
+        rows, highs = np.empty(room, np.int64), np.empty(room, np.float32)
+        known = _screen(products, bounds, query[1], heap, (rows, highs), (0, 0))
+        room = min(8 * room, len(vectors))
+    _settle(vectors, query[0], heap[0], (rows[:known], highs[:known]), answer)
+
+
+@compiled
+def _encode(queries: Vectors, codes: Bytes, bounds: Vectors) -> None:
+    """Fills `codes` (B, D) and `bounds` (B, 3)."""
+    for item in range(len(queries)):
+        largest = 0.0
+        for place in range(queries.shape[1]):
+            largest = max(largest, abs(np.float64(queries[item, place])))
+        scale = max(largest, 1e-30) / LARGEST
+        lost = length = 0.0
+        for place in range(queries.shape[1]):
+            number = np.float64(queries[item, place])
+            code = np.rint(number / scale)
+            codes[item, place] = np.int8(code)
+            lost += (number - code * np.float64(np.float32(scale))) ** 2
+            length += number**2
+        bounds[item, 0], bounds[item, 1], bounds[item, 2] = scale, np.sqrt(lost), np.sqrt(length)
+
+
+@compiled
+def _settle(
+    vectors: Vectors,
+    query: Vectors,
+    least: np.float32,
+    found: tuple[Ints, Vectors],
+    answer: tuple[Ints, Floats],
+) -> None:
+    """`settle_each` for one query: the rows found and their upper bounds, those below `least` being out."""
+    rows, scores = answer
+    size = len(rows)
+    rows[:] = len(vectors)
+    scores[:] = -np.inf
+    for place in range(len(found[0])):
+        if found[1][place] >= least:
+            row = found[0][place]
+            score = _product(vectors[row], query)
+            if score > scores[0] or (score == scores[0] and row < rows[0]):
+                _sift(rows, scores, size, row, score)
+    for end in range(size - 1, 0, -1):
+        row, score = rows[0], scores[0]
+        _sift(rows, scores, end, rows[end], scores[end])
+        rows[end], scores[end] = row, score
 
 
 @compiled
