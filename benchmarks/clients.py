@@ -113,11 +113,11 @@ def load(space: Path, clients: int, seconds: float) -> dict[str, object]:
 
 
 def client(address: str, ids: list[str], sound: bytes, until: float, number: int) -> Tally:
-    """One connection, one request after the other."""
+    """One connection, one request after the other; some at least, however slow the machine."""
     tally, chance = Tally(), random.Random(number)
     kinds = chance.choices(list(SHARES), list(SHARES.values()), k=997)
     line, count = http.client.HTTPConnection(address, timeout=60), 0
-    while time.perf_counter() < until:
+    while time.perf_counter() < until or count < len(SHARES):
         kind = kinds[count % len(kinds)]
         ask_once(line, kind, draw(kind, ids, sound, chance.randrange(len(ids))), tally)
         count += 1

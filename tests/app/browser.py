@@ -10,6 +10,19 @@ from tests.app.serving import Site
 
 CHROMIUM = Path("/usr/bin/chromium")
 READY = "body[data-ready] .stage[data-drawn]"
+PATIENT = 60_000
+"""Milliseconds after which a page is given up: whoever waits for it may have a share of one core."""
+HEARD = """
+  window.heard = [];
+  let last = "";
+  new MutationObserver(() => {
+    const { playing, latency } = document.body?.dataset ?? {};
+    const sounds = playing && latency ? playing : "";
+    if (sounds && sounds !== last) heard.push(sounds);
+    last = sounds;
+  }).observe(document, { subtree: true, attributeFilter: ["data-playing", "data-latency"] });
+"""
+"""Writes down what sounded: a clip of half a second has perhaps ended before it is looked for."""
 
 Open = Callable[..., Any]
 
@@ -36,7 +49,8 @@ def visit(browser: Any) -> Iterator[Open]:
     def open_page(site: Site, path: str = "", ready: str = READY, **context: Any) -> Any:
         contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | context)))
         page = contexts[-1].new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENT)
+        page.add_init_script(HEARD)
 
         def console(message: Any) -> None:
             if message.type == "error" and "status of 4" not in message.text:
@@ -78,6 +92,13 @@ def place_of(page: Any, name: str) -> tuple[float, float]:
         name,
     )
     return float(x), float(y)
+
+
+def sounded(page: Any, count: int = 1) -> list[str]:
+    """Ids of the clips that have sounded since the page was opened, once there are so many."""
+    page.wait_for_function("count => heard.length >= count", arg=count)
+    found: list[str] = page.evaluate("heard")
+    return found
 
 
 def listed(page: Any) -> list[str]:

@@ -100,7 +100,7 @@ def running(exhibition: Exhibition, access: Access | None = None) -> Iterator[Si
         yield Site(access.port, exhibition)
     finally:
         serving.should_exit = True
-        thread.join(15)
+        thread.join(60)
         listening.close()
         assert not thread.is_alive()
 

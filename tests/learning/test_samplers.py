@@ -743,10 +743,10 @@ def test_tag_triplets_of_real_music(real_data: Callable[[str], Path]) -> None:
 @pytest.mark.parametrize("given_settings", EVERY, ids=str)
 def test_an_epoch_of_many_clips_is_quickly_scheduled(given_settings: dict[str, Any]) -> None:
     facts = facts_of(20_000, labels=50)
-    begun = time.perf_counter()
+    begun = time.thread_time()
     batches = sum(1 for _ in built(given_settings, facts).epoch(0))
-    took = time.perf_counter() - begun
-    assert took < 2 + batches * 1e-3  # tenths of a second when nobody else is at work
+    took = time.thread_time() - begun  # what others on the machine take does not count
+    assert took < 2 + batches * 1e-3  # it takes tenths of a second
 
 
 def test_errors_about_data_are_data_errors() -> None:

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import random
 import signal
+import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from nearfield.core.files import digest
+from nearfield.runs.events import Event, Stage
 from nearfield.runs.folder import Folder
 from nearfield.runs.launch import Request, launch
 from nearfield.runs.recipe import Recipe
@@ -31,21 +33,32 @@ WHOLE: dict[str, Any] = {
 """Everything that a checkpoint has to hold: average, validation, plateau, penalty, dropout."""
 
 
-def work(data: str, out: str, changes: dict[str, Any]) -> None:
-    """The child process: begins or goes on."""
+def work(data: str, out: str, changes: dict[str, Any], held_after: int) -> None:
+    """The child process: begins or goes on, and from update `held_after` on waits to be killed."""
     import torch
+
+    def hold(event: Event) -> None:
+        while isinstance(event, Stage) and event.name == "train" and event.done >= held_after:
+            time.sleep(1)
 
     torch.set_num_threads(1)
     resume = Folder(Path(out)).is_started
-    launch(Request(Recipe.of(small(**changes)), data, Path(out), seed=3, device="cpu", resume=resume))
+    request = Request(Recipe.of(small(**changes)), data, Path(out), seed=3, device="cpu", resume=resume)
+    launch(request, hold)
 
 
-def start(data: Path, out: Path, changes: dict[str, Any]) -> BaseProcess:
+def start(data: Path, out: Path, changes: dict[str, Any], held_after: int = 10**9) -> BaseProcess:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["nearfield.runs.launch", "torch.utils.tensorboard"])
-    process = context.Process(target=work, args=(str(data), str(out), changes))
+    process = context.Process(target=work, args=(str(data), str(out), changes, held_after))
     process.start()
     return process
+
+
+def written(out: Path) -> int:
+    """Bytes of metrics.jsonl, which grows with every update."""
+    metrics = out / "metrics.jsonl"
+    return metrics.stat().st_size if metrics.is_file() else 0
 
 
 def remembered(out: Path) -> list[dict[str, float]]:
@@ -59,21 +72,22 @@ def remembered(out: Path) -> list[dict[str, float]]:
 def test_a_killed_run_ends_with_the_same_bits(tones: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     child = start(tones, whole, changes)
-    child.join(120)
+    child.join()
     assert child.exitcode == 0
     chance = random.Random(1)
-    kills = 0
-    while not Folder(broken).is_trained:
-        child = start(tones, broken, changes)
-        child.join(chance.uniform(0.05, 0.35) if kills < 12 else 120)
-        if child.is_alive():
-            assert child.pid is not None
-            child.kill()
-            child.join()
-            kills += child.exitcode == -signal.SIGKILL
-        else:
-            assert child.exitcode == 0
-    assert kills >= 3
+    for kill in range(6):  # on no machine does it come to its end before: each child is held some updates on
+        before = written(broken)
+        child = start(tones, broken, changes, held_after=36 * (kill + 1))
+        while kill % 3 and written(broken) <= before and child.is_alive():
+            time.sleep(0.005)  # two of three are killed after an update, others perhaps before the first
+        child.join(chance.uniform(0.0, 0.35) / (1 + kill % 3))
+        child.kill()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+        assert not Folder(broken).is_trained
+    child = start(tones, broken, changes)
+    child.join()
+    assert child.exitcode == 0
     assert digest(broken / "weights.safetensors") == digest(whole / "weights.safetensors")
     assert remembered(broken) == remembered(whole)
     assert not [path for path in broken.rglob(".*") if path.is_file()]

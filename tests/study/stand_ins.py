@@ -61,7 +61,7 @@ def _wait(folder: Path, task: Task) -> None:
     """As a training does: Ctrl-C leaves a checkpoint."""
     try:
         (folder / f"waits-{task.seed}").touch()
-        for _ in range(1200):
+        for _ in range(6000):  # five minutes: longer than any test looks at it
             time.sleep(0.05)
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt):

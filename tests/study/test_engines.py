@@ -39,13 +39,12 @@ def tasks(*arms: str) -> list[Task]:
 
 def is_alive(process: int) -> bool:
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -129,7 +128,7 @@ def study(folder: Path, arm: str = "waits") -> "subprocess.Popen[bytes]":
 def test_ctrl_c_lets_every_worker_save_and_leaves_none(tmp_path: Path) -> None:
     child = study(tmp_path)
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to everyone in the foreground
-    assert child.wait(20) == -signal.SIGINT
+    assert child.wait(120) == -signal.SIGINT
     assert {path.name for path in tmp_path.glob("saved-*")} == {"saved-0", "saved-1"}
     assert not any(map(is_alive, stand_ins.processes(tmp_path)))
 
@@ -139,7 +138,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     assert all(map(is_alive, stand_ins.processes(tmp_path)))
     child.kill()
     child.wait()
-    until(lambda: not any(map(is_alive, stand_ins.processes(tmp_path))), seconds=5)
+    until(lambda: not any(map(is_alive, stand_ins.processes(tmp_path))))  # long before they would end
 
 
 def test_a_script_needs_no_guard(tmp_path: Path) -> None:

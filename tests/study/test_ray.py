@@ -2,8 +2,10 @@
 
 import os
 import signal
+import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.study.engines import StudyWork
+from nearfield.study.engines.engine import THREADS
 from nearfield.study.engines.local import LocalEngine
 from nearfield.study.engines.ray import RayEngine, RaySettings
 from nearfield.study.records import Outcome, Task
@@ -33,7 +36,7 @@ class Nodes:
         quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
         head = {"num_cpus": 0, "include_dashboard": False, "_system_config": quick, **store}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.nodes = [self.cluster.add_node(num_cpus=2, **store) for _ in range(2)]
+        self.nodes = [self.cluster.add_node(num_cpus=THREADS, **store) for _ in range(2)]
         self.address: str = self.cluster.address
 
     def kill_one(self) -> None:
@@ -41,10 +44,19 @@ class Nodes:
         self.cluster.remove_node(self.nodes.pop(), allow_graceful=False)
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What Ray's processes find: these tests, and a folder of their own that no other user has made before;
+    its name is short, as that of a socket may have 107 letters."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        yield
+
+
+@pytest.fixture
+def cluster(surroundings: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     made = Nodes()
     yield made
     ray.shutdown()
@@ -74,6 +86,8 @@ def test_a_lost_node_changes_no_bit(cluster: Nodes, tmp_path: Path) -> None:
     engine.run(work, tasks, outcomes.append, lambda task, event: None)
     killer.join()
     assert begun == [2]  # both were in the middle of their training
+    beginnings = Counter((work.folder / "begun").read_text().split())
+    assert max(beginnings[arm.id] for arm in plan.arms) >= 2  # and one of them was lost
     assert {(outcome.task, outcome.state) for outcome in outcomes} == {(task, "done") for task in tasks}
     here = StudyWork(plan.plain(), sounds, tmp_path / "local", "cpu")
     LocalEngine(1).run(here, tasks, lambda outcome: None, lambda task, event: None)
@@ -81,9 +95,8 @@ def test_a_lost_node_changes_no_bit(cluster: Nodes, tmp_path: Path) -> None:
     assert len(trainings.bits(here.folder)) == 2 * 4 + 3
 
 
-def test_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_of_its_own(tmp_path: Path) -> None:
     """Started for the study, gone after it; deaths, failures and trouble as with the local engine."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     given = [Task(arm, seed) for seed, arm in enumerate(("a", "dies-once", "dies", "nan"))]
     outcomes: list[Outcome] = []
     work = StudyWork({"title": "t"}, "data", tmp_path)
@@ -98,13 +111,10 @@ def test_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
-def test_ctrl_c_lets_the_training_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-
+def test_ctrl_c_lets_the_training_save(tmp_path: Path) -> None:
     def press() -> None:
-        while not (tmp_path / "begun.txt").is_file():
+        while not (tmp_path / "waits-0").is_file():
             time.sleep(0.02)
-        time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=press).start()

@@ -66,7 +66,13 @@ def bits(folder: Path) -> dict[str, str]:
 
 
 def held(plan: dict[str, Any], data: str, folder: Path, task: Task, device: str, watch: Watcher) -> Outcome:
-    """As studies do it, but that a training with a checkpoint goes no further until there is `struck`."""
+    """As studies do it, but that a training with a checkpoint goes no further until there is `struck`.
+
+    Each beginning of a task is a line of its own in `begun`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "begun").open("a") as file:
+        file.write(f"{task.arm}\n")
 
     def told(event: Event) -> None:
         saved = task_folder(folder, task) / "state/last.safetensors"

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from nearfield.core.errors import RequestError, choose
-from nearfield.core.settings import Settings, kinds
+from nearfield.core.settings import Settings, kinds, sentences
 
 
 def families() -> dict[str, Any]:
@@ -68,12 +68,13 @@ def as_text(family: str | None = None) -> str:
 def _about(settings: type[Settings]) -> dict[str, Any]:
     sentence = " ".join((settings.__doc__ or "").split("\n\n")[0].split())
     fields = {name: field for name, field in settings.model_fields.items() if name != "kind"}
+    said = sentences(settings)
     return {
         "about": sentence,
         "settings": {
             name: {
                 "default": None if field.default is PydanticUndefined else field.default,
-                "about": " ".join((field.description or "").split()),
+                "about": " ".join(said.get(name, "").split()),
             }
             for name, field in fields.items()
         },

@@ -4,7 +4,10 @@ A component's settings are one frozen pydantic class beside the component, with 
 sentence for each field, and `build()`. A family's list is a union of such classes: the only registry.
 """
 
+import ast
+import inspect
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -15,7 +18,29 @@ from nearfield.core.errors import RequestError, choose
 class Settings(BaseModel):
     """Frozen, typed settings; an unknown key is an error, never ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def sentences(settings: type[Settings]) -> dict[str, str]:
+    """What is written under each key of a settings class and of those that it extends.
+
+    Read from the source when it is asked for: pydantic would parse it at every start of every command.
+    """
+    found: dict[str, str] = {}
+    for each in reversed(settings.__mro__):
+        if issubclass(each, Settings):
+            found |= _written(each)
+    return found
+
+
+def _written(settings: type[Settings]) -> dict[str, str]:
+    (definition,) = ast.parse(inspect.getsource(settings)).body
+    found: dict[str, str] = {}
+    for key, below in pairwise(definition.body if isinstance(definition, ast.ClassDef) else []):
+        match key, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = inspect.cleandoc(text)
+    return found
 
 
 def kinds(family: Any) -> dict[str, type[Settings]]:

@@ -7,8 +7,8 @@ import numpy as np
 
 from nearfield.core.nouns import Bools, Ints, Vectors
 from nearfield.space.generation import Generation, Grouping
-from nearfield.space.indexing import State
 from nearfield.space.nearest import Found, Nearest
+from nearfield.space.state import State
 from nearfield.space.unusual import unusual
 
 APPROXIMATE_FROM = 5_000_000

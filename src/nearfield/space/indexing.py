@@ -20,16 +20,17 @@ from nearfield.runs.events import Stage, Watcher
 from nearfield.runs.run import Run
 from nearfield.space.arrays import mapped, write_stream
 from nearfield.space.columns import base_table, of_part
-from nearfield.space.generation import Generation, gathered, unit_rows, write_generation
+from nearfield.space.generation import gathered, unit_rows, write_generation
 from nearfield.space.hearing import Part, Windows
 from nearfield.space.identity import Identity
 from nearfield.space.parts import Parts
 from nearfield.space.rows import Rows
 from nearfield.space.spacefile import NAME, SpaceFile, facts_of
+from nearfield.space.state import ENCODER, GENERATIONS, State, generation_folder
 from nearfield.space.vectorfile import digests_of, no_vectors
 
-ENCODER, GENERATIONS, WORK = "encoder", "generations", "work"
-"""Folders of a space: the run that hears queries, the generations, and what is being made."""
+WORK = "work"
+"""The folder of what is being made."""
 MADE = "made.npy"
 """In the work folder: the vectors that this update makes."""
 
@@ -62,23 +63,6 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class State:
-    """A state of a space that is in force."""
-
-    file: SpaceFile
-    generation: Generation
-    rows: Rows
-
-    @classmethod
-    def read(cls, folder: Path) -> "State":
-        """The present one; raises as `SpaceFile.read` and `check_sizes`."""
-        file = SpaceFile.read(folder)
-        file.check_sizes(folder)
-        own = generation_folder(folder, file.version)
-        return cls(file, Generation(own), Rows(own))
-
-
-@dataclass(frozen=True)
 class Order:
     """Where each row of the next state comes from; all (N,)."""
 
@@ -100,11 +84,6 @@ class Order:
         )
         place = np.lexsort((offsets, clips))
         return cls(clips[place], offsets[place], seconds[place], vectors[place])
-
-
-def generation_folder(folder: Path, version: int) -> Path:
-    """Where all that belongs to one state lies."""
-    return folder / GENERATIONS / f"{version:06d}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""What is known of each vector, in a LanceDB table: filters, and single rows by their number."""
+"""What is known of each vector, twice: in an Arrow file, for rows by their number, and in a LanceDB table,
+for filters. LanceDB takes a second to load, and most searches have no filter.
+"""
 
 import os
 import re
@@ -15,6 +17,8 @@ from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.nouns import Bools
 
 TABLE = "rows"
+FILE = "rows.arrow"
+_CHUNK = 1 << 16  # rows together in the Arrow file
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _EQUALITY = re.compile(r"[\"`]?(\w+)[\"`]?\s*==?\s*'((?:[^']|'')*)'")
 _SHOWN = 20
@@ -32,9 +36,25 @@ class Rows:
     @classmethod
     def write(cls, folder: Path, table: pa.Table) -> "Rows":
         """Writes the rows of a generation, in the order of its vectors."""
-        positions = pa.array(np.arange(len(table)))
-        connect(folder).create_table(TABLE, table.append_column(POSITION, positions), mode="overwrite")
+        numbered = table.append_column(POSITION, pa.array(np.arange(len(table))))
+        with pa.OSFile(str(folder / FILE), "wb") as file, pa.ipc.new_file(file, numbered.schema) as writer:
+            writer.write_table(numbered, max_chunksize=_CHUNK)
+        connect(folder).create_table(TABLE, numbered, mode="overwrite")
         return cls(folder)
+
+    @cached_property
+    def stored(self) -> pa.Table | None:
+        """The Arrow file, mapped into memory; None in a space that was made before there was one.
+
+        Raises DataError where it cannot be read.
+        """
+        path = self.folder / FILE
+        if not path.is_file():
+            return None
+        try:
+            return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{FILE} cannot be read: {_first(error)}") from None
 
     @cached_property
     def table(self) -> Any:
@@ -47,7 +67,8 @@ class Rows:
     @property
     def names(self) -> list[str]:
         """Columns that a filter can name."""
-        return [name for name in self.table.schema.names if name != POSITION]
+        schema = self.table.schema if self.stored is None else self.stored.schema
+        return [name for name in schema.names if name != POSITION]
 
     def __len__(self) -> int:
         return int(self.table.count_rows())
@@ -55,6 +76,9 @@ class Rows:
     def take(self, positions: Sequence[int]) -> list[dict[str, Any]]:
         """Rows by number, in the order given."""
         wanted = [int(position) for position in positions]
+        if self.stored is not None:
+            found = [row for each in wanted for row in self.stored.slice(each, 1).to_pylist()]
+            return [{name: row[name] for name in self.names} for row in found]
         found = self.table.take_offsets(sorted(set(wanted))).to_arrow().to_pylist() if wanted else []
         by_position = {row.pop(POSITION): row for row in found}
         return [by_position[position] for position in wanted]
@@ -68,6 +92,8 @@ class Rows:
         if where is not None and ";" in _QUOTED.sub("", where):
             raise self._refusal(where, ValueError("a condition has no semicolon."))
         wanted = list(columns) if columns is not None else self.names
+        if where is None and self.stored is not None:
+            return self.stored.select([*wanted, POSITION])
         query = self.table.search().select([*wanted, POSITION])
         try:
             found = (query.where(where) if where is not None else query).to_arrow()

@@ -13,23 +13,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.nouns import Ints, Vectors
 from nearfield.core.places import place_of
-from nearfield.data.collection import Collection
 from nearfield.runs.events import Stage, Watcher, nobody
 from nearfield.runs.run import Run
 from nearfield.space.generation import GROUPINGS, Grouping
 from nearfield.space.hearing import Windows
 from nearfield.space.identity import Identity
-from nearfield.space.indexing import ENCODER, Changes, Job, State, index
 from nearfield.space.query import Example, direction, given_vector, hear_span, span_of
 from nearfield.space.spacefile import Approximate, damaged
-from nearfield.space.vectorfile import collection_for
+from nearfield.space.state import ENCODER, State
 
 if TYPE_CHECKING:
+    from nearfield.data.collection import Collection
     from nearfield.space.answers import Answer
+    from nearfield.space.indexing import Changes
 
 _GUESSED = 20_000  # ids among which a misspelt one is looked for
 
@@ -55,7 +56,7 @@ class Space:
     def create(
         cls,
         run: Run,
-        data: str | Collection,
+        data: "str | Collection",
         out: str | Path,
         watch: Watcher = nobody,
         windows: Windows = "clip",
@@ -76,19 +77,25 @@ class Space:
             raise RequestError(
                 f"--out {folder}: it is a {place_of(folder)}; a space has a folder of its own."
             )
+        from nearfield.space.indexing import Job, index  # with all that reads collections
+        from nearfield.space.vectorfile import collection_for
+
         collection = collection_for(run, data, watch)
         index(Job(folder, run, collection, _named(data), windows, watch))
         return cls.open(folder)
 
     def update(
-        self, data: str | Collection | None = None, watch: Watcher = nobody, run: Run | None = None
-    ) -> Changes:
+        self, data: "str | Collection | None" = None, watch: Watcher = nobody, run: Run | None = None
+    ) -> "Changes":
         """Brings the space up to `data` (what it was made of, where none is given): new clips are embedded,
         vanished ones dropped, changed ones done again; nothing else is touched.
 
         A file is known by its contents: one that was moved is not embedded again. Raises RequestError where
         `run` is given and is not the one that made this space.
         """
+        from nearfield.space.indexing import Job, index
+        from nearfield.space.vectorfile import collection_for
+
         if run is not None:
             self.identity.check(Identity.of(run), str(run.folder.path), str(self.folder))
         given = self.state.file.data if data is None else data
@@ -133,10 +140,10 @@ class Space:
 
     def positions(self, clip: str) -> Ints:
         """The rows of one clip, or of one window, by its id. Raises RequestError where there is none."""
-        quoted = clip.replace("'", "''")
-        found = self.rows(["id"], f"clip = '{quoted}' OR id = '{quoted}'")
+        names = self.rows(["clip", "id"])
+        found = names.filter(pc.or_(pc.equal(names["clip"], clip), pc.equal(names["id"], clip)))
         if not len(found):
-            close = nearest(clip, self.rows(["id"])["id"].to_pylist()) if len(self) <= _GUESSED else None
+            close = nearest(clip, names["id"].to_pylist()) if len(self) <= _GUESSED else None
             raise RequestError(
                 f"{clip!r} is neither a sound file nor the id of a clip in {self.folder}. "
                 + (f"Did you mean {close!r}?" if close else "Correct the path, or give the id of a clip.")
@@ -216,5 +223,5 @@ class Space:
         return given_vector(np.asarray(example), self.state.file.size), np.empty(0, np.int64)
 
 
-def _named(data: str | Collection) -> str:
+def _named(data: "str | Collection") -> str:
     return data if isinstance(data, str) else data.name

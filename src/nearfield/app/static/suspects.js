@@ -17,7 +17,9 @@ export class Suspects {
   }
 
   async open() {
+    const turn = this.turn = (this.turn ?? 0) + 1;
     const [{ suspects, kinds }, { decisions }] = await Promise.all([api.suspects(), api.decisions()]);
+    if (turn !== this.turn) return; // asked again meanwhile: the later answer counts
     this.all = suspects;
     this.kinds = kinds;
     this.decided = new Map(decisions.map((each) => [key(each.id, each.kind, each.before, each.after), each.decision]));
