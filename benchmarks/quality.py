@@ -2,6 +2,9 @@
 
     python benchmarks/quality.py [--data ../shared/data] [--rows fsdd esc10] [--seeds 3] [--jobs 2]
 
+The row begun from published weights is left out where no file of them is named: --music-weights FILE, or
+NEARFIELD_MUSIC_WEIGHTS, as `python -m nearfield.app.published` makes it of MTT_musicnn.
+
 Each run is the command a person would type, in a process of its own with one thread, so that processor
 seconds are honest; `--jobs` runs go side by side. Nothing is chosen on test: settings were, on val. The
 tables go to docs/results.md between their marks, and every run's numbers to --out as JSON.
@@ -17,7 +20,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,8 @@ class Row:
     judged_on: tuple[str, ...] = ()
     """Other sets whose clips the finished space is judged on (spaces learnt without labels)."""
     allow_leak: bool = False
+    begun: bool = False
+    """Whether backbone and input norm begin from the file of --music-weights."""
 
 
 ROWS = (
@@ -61,6 +66,13 @@ ROWS = (
             "relation.unlike=not_alike",
             "loss.kind=supcon",
         ),
+    ),
+    Row(
+        "incompetech-tags, musicnn",
+        "incompetech-tags",
+        "music_tags",
+        ("data.group=track", "data.recording=track", "train.updates=1"),  # of the space nothing is trained
+        begun=True,
     ),
     Row("esc10-mix", "esc10-mix", "tags", ("sampler.mixing.share=0.7", "train.updates=600")),
     Row("oneshots, tags", "oneshots", "tags", ("data.clip_seconds=3",)),
@@ -117,7 +129,7 @@ SPACES = {
     "baseline/hub/": "most-tagged hub",
     "baseline/chance/": "chance",
 }
-TAGGED = ("incompetech-tags", "esc10-mix", "oneshots, tags")
+TAGGED = ("incompetech-tags", "incompetech-tags, musicnn", "esc10-mix", "oneshots, tags")
 
 
 def main() -> None:
@@ -130,8 +142,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="measure finished runs anew")
     parser.add_argument("--out", type=Path, default=ROOT / "runs-out")
+    weights = os.environ.get("NEARFIELD_MUSIC_WEIGHTS")
+    parser.add_argument("--music-weights", type=Path, default=Path(weights) if weights else None)
     given = parser.parse_args()
-    rows = [row for row in ROWS if not given.rows or row.name in given.rows]
+    asked_for = [row for row in ROWS if not given.rows or row.name in given.rows]
+    rows = [begun(row, given.music_weights) for row in asked_for if given.music_weights or not row.begun]
+    for row in asked_for:
+        if row.begun and not given.music_weights:
+            print(f"{row.name}: left out, no --music-weights", file=sys.stderr)
     asked = [(row, seed) for row in rows for seed in range(given.seeds)]
     with ThreadPoolExecutor(given.jobs) as pool:
         for row, seed, line in pool.map(
@@ -139,6 +157,14 @@ def main() -> None:
         ):
             print(f"{row.name} seed {seed}: {line}", file=sys.stderr, flush=True)
     write(list(tables(given.out)), given.out)
+
+
+def begun(row: Row, weights: Path | None) -> Row:
+    """The same row with its first weights named, where it asks for some."""
+    if not row.begun:
+        return row
+    named = tuple(f"{part}.weights={weights}" for part in ("backbone", "normalise"))
+    return replace(row, changes=(*row.changes, *named))
 
 
 def run(row: Row, seed: int, data: Path, out: Path, again: bool) -> tuple[Row, int, str]:
@@ -196,7 +222,7 @@ def tables(out: Path) -> Iterator[str]:
         if not runs:
             continue
         spent = statistics.median(each["cpu_seconds"] for each in runs)
-        words = " ".join(word.replace(str(ROOT) + "/", "") for word in runs[0]["words"])
+        words = " ".join(told(word) for word in runs[0]["words"])
         yield f"### {row.name}\n\n`nearfield {words}`\n"
         yield f"{len(runs)} seeds, {spent:.0f} processor seconds a run, decoding and baselines included.\n"
         if row.judged_on:
@@ -205,6 +231,14 @@ def tables(out: Path) -> Iterator[str]:
                 yield table([each["others"][other]["metrics"] for each in runs], LABELS)
         else:
             yield table([each["result"]["metrics"] for each in runs], TAGS if row.name in TAGGED else LABELS)
+
+
+def told(word: str) -> str:
+    """A word of a command without this machine's folders."""
+    key, equals, value = word.partition("=")
+    if equals and key.endswith(".weights"):
+        return f"{key}={Path(value).name}"
+    return word.replace(str(ROOT) + "/", "")
 
 
 def table(runs: list[dict[str, float]], measures: dict[str, str]) -> str:
@@ -227,6 +261,8 @@ def cell(values: list[float]) -> str:
 
 def write(blocks: list[str], out: Path) -> None:
     """Puts the tables between the marks of docs/results.md, and prints them."""
+    if not blocks:
+        raise SystemExit(f"{out} holds no results: {DOCUMENT.name} stays as it is")
     text = "\n".join(blocks)
     print(text)
     begin, end = "<!-- quality: begin -->", "<!-- quality: end -->"

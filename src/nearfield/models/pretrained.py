@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -40,8 +41,9 @@ NORMALISATION = Part("normalise", "normalisation.")
 
 
 def load_pretrained(module: nn.Module, source: str, part: Part, settings: Settings) -> None:
-    """Loads `source` into `module` and notes where it came from, and its sha256, in `module.weights_source`.
+    """Loads `source` into `module`, and notes in `module.weights_source` where it came from and its sha256.
 
+    The licence is noted too, where the file's metadata state one.
     `source`: path of a safetensors file, a run's folder, or `hub:OWNER/NAME`, which downloads (extra `hub`).
     `settings` are the module's, to be compared with the run's. Raises RequestError for another kind, and
     naming every weight that is missing, left over or of another shape.
@@ -71,7 +73,7 @@ def load_pretrained(module: nn.Module, source: str, part: Part, settings: Settin
             f"{part.section}.weights: {source} does not fit this {part.section}: {told}. {cure}"
         )
     module.load_state_dict(weights, strict=False)
-    noted: Any = {"source": source, "sha256": digest(path)}
+    noted: Any = {"source": source, "sha256": digest(path), **_licence(path)}
     module.weights_source = noted
     log.info("weights of %s from %s (sha256 %s)", type(module).__name__, source, noted["sha256"])
 
@@ -156,6 +158,14 @@ def _read(path: Path, source: str, part: Part) -> dict[str, Tensor]:
             f"{part.section}.weights: {source} is not a readable safetensors file ({error}). "
             "Other formats may run code when they are opened; convert them first."
         ) from None
+
+
+def _licence(path: Path) -> dict[str, str]:
+    """`licence` of the weights in a safetensors file, as its metadata have it, by either spelling."""
+    with safe_open(path, "pt") as file:
+        said = file.metadata() or {}
+    found = said.get("licence") or said.get("license")
+    return {"licence": found} if found else {}
 
 
 def _misfit(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
