@@ -71,7 +71,7 @@ ROWS = (
         "incompetech-tags, musicnn",
         "incompetech-tags",
         "music_tags",
-        ("data.group=track", "data.recording=track", "train.updates=1"),  # of the space nothing is trained
+        ("data.group=track", "data.recording=track"),
         begun=True,
     ),
     Row("esc10-mix", "esc10-mix", "tags", ("sampler.mixing.share=0.7", "train.updates=600")),
@@ -238,7 +238,7 @@ def told(word: str) -> str:
     key, equals, value = word.partition("=")
     if equals and key.endswith(".weights"):
         return f"{key}={Path(value).name}"
-    return word.replace(str(ROOT) + "/", "")
+    return f"recipes/{Path(word).name}" if word.endswith(".yaml") else word
 
 
 def table(runs: list[dict[str, float]], measures: dict[str, str]) -> str:

@@ -39,7 +39,13 @@ SMALLER: dict[str, list[str]] = {
     "groeger": TILES,
     "groeger_music": TILES,
     "labels": SECOND,
-    "music_tags": [*SECOND, "backbone.timbral=8", "backbone.temporal=4", "embedding.train=all"],  # no weights here
+    "music_tags": [
+        *SECOND,
+        "backbone.timbral=8",
+        "backbone.temporal=2",
+        "embedding.train=all",
+        "sampler.batch_size=16",
+    ],
     "oneshots": SECOND,
     "pictures": ["data.image_size=32"],
     "tag_triplets_linear": ["data.clip_seconds=2.0", "embedding.size=256"],

@@ -1,0 +1,65 @@
+"""A file of published weights out of the wheel that has them, and what is said where that cannot be."""
+
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from nearfield.app.published import convert
+from nearfield.core.errors import RequestError
+from nearfield.models.published import musicnn_weights
+from tests.models.test_published import made
+
+
+def wheel(folder: Path, model: str, files: dict[str, bytes]) -> Path:
+    """A wheel as musicnn's is laid out."""
+    path = folder / "musicnn-0.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"musicnn/{model}/{name}", content)
+        about = "musicnn-0.1.0.dist-info"
+        archive.writestr(f"{about}/METADATA", "Name: musicnn\nVersion: 0.1.0\nLicense: ISC\n\n# musicnn\n")
+        archive.writestr(f"{about}/LICENSE.md", "Copyright (c) A Group 2019.\n")
+    return path
+
+
+def test_a_file_is_made_out_of_the_wheel(tmp_path: Path) -> None:
+    tensorflow = pytest.importorskip(
+        "tensorflow", reason="TensorFlow reads its checkpoints: pip install tensorflow-cpu"
+    )
+    variables = made()
+    with tensorflow.Graph().as_default(), tensorflow.compat.v1.Session() as session:
+        for name, value in variables.items():
+            tensorflow.compat.v1.get_variable(name, initializer=value)
+        session.run(tensorflow.compat.v1.global_variables_initializer())
+        saver = tensorflow.compat.v1.train.Saver()
+        saver.save(session, str(tmp_path / "saved"), write_meta_graph=False)
+    files = {path.name.removeprefix("saved"): path.read_bytes() for path in tmp_path.glob("saved.*")}
+    given, out = wheel(tmp_path, "MSD_musicnn", files), tmp_path / "out.safetensors"
+    convert(given, "MSD_musicnn", out)
+    with safe_open(out, "np") as file:
+        said = file.metadata()
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    wanted = musicnn_weights(variables)
+    assert found.keys() == wanted.keys()
+    assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    assert said["licence"] == "ISC"
+    assert said["licence_text"] == "Copyright (c) A Group 2019."
+    assert said["source"] == "https://pypi.org/project/musicnn/0.1.0/"
+    assert said["model"] == "MSD_musicnn"
+
+
+def test_what_cannot_be_converted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(RequestError, match=r"nothing\.whl is not a wheel .* pip download musicnn==0\.1\.0"):
+        convert(tmp_path / "nothing.whl", "MSD_musicnn", out)
+    given = wheel(tmp_path, "MSD_musicnn", {".index": b"", ".data-00000-of-00001": b""})
+    with pytest.raises(RequestError, match=r"no model 'MSD_music'\. Did you mean 'MSD_musicnn'\?"):
+        convert(given, "MSD_music", out)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # as where it is not installed
+    with pytest.raises(RequestError, match="Run: pip install tensorflow-cpu"):
+        convert(given, "MSD_musicnn", out)
+    assert not out.exists()
