@@ -1,6 +1,6 @@
 """Is a space learnt from time alone ahead of its baselines, by how much, and how much of what labels bring?
 
-    python benchmarks/time_alone.py RUNS [--data ../shared/data]
+    python benchmarks/time_alone.py [RUNS] [--data ../shared/data]
 
 RUNS is the folder that `benchmarks/quality.py --out RUNS` filled, with its rows long-recordings (also as
 triplets), esc10, arabic-commands, oneshots and fsdd. Recall@1 of test clips from train; differences with the
@@ -41,13 +41,13 @@ def main() -> None:
     """Prints a Markdown table for each set."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     default = os.environ.get("NEARFIELD_TEST_DATA", str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("runs", type=Path)
+    parser.add_argument("runs", type=Path, nargs="?", default=ROOT / "runs-out")
     parser.add_argument("--data", type=Path, default=Path(default))
     given = parser.parse_args()
     calm_threads()
     keep_memory()
     ours = [Run.load(path) for path in sorted(given.runs.glob("long-recordings-[0-9]"))]
-    theirs = [Run.load(path) for path in sorted(given.runs.glob("long-recordings, triplets-[0-9]"))]
+    theirs = [Run.load(path) for path in sorted(given.runs.glob("long-recordings-triplets-[0-9]"))]
     schooled = _settled_on(given.data / "long-recordings", ours)
     for name in SETS:
         hits, groups = _hits(given.data / name, ours, theirs, schooled)
