@@ -3,7 +3,7 @@
     python benchmarks/tag_limit.py [RUN ...]
 
 RUNs are folders of runs on one tagged set that were evaluated on test; without any, those on incompetech-tags
-that `benchmarks/quality.py` made. The probes' chances of the tags are averaged over the runs. A query's neighbour
+that `benchmarks/quality.py` made. The chances of tags are averaged over the runs. A query's neighbour
 is sought outside its own group: by the chances alone; by chances of the query and true tags of the others, as
 if all but the query had been tagged without fault; the other way round; and with all true tags. The last is
 the most that any space can have.

@@ -75,7 +75,13 @@ FASTER: dict[str, list[str]] = {
 }
 """Rates for a few dozen updates in the place of rates for thousands."""
 UPDATES = {"labels": 25, "tags": 40, "time": 25}
-MORE = {"tag_triplets_linear": 100, "tagging_musicnn": 60, "tagging_short_chunk": 60}
+MORE = {
+    "tag_triplets_linear": 100,
+    "tagging_cnn2d": 80,
+    "tagging_musicnn": 90,
+    "tagging_short_chunk": 60,
+    "music_tags": 80,
+}
 """Updates, by relation and by recipe."""
 
 

@@ -1,0 +1,177 @@
+"""How often intervals of macro F1 and of accuracy hold the truth, simulated: ours beside plainer ones.
+
+    python benchmarks/intervals.py [--sets 400] [--draws 500]
+
+A fixed reader of labels, whose skill differs from class to class and, about it, from group to group (beta),
+judges test sets of which the truth is known: the macro F1 and the accuracy of groups without end. Groups lie
+in one class each (recordings) or hold every class (speakers).
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from rich.progress import track
+from scipy import stats
+
+from nearfield.core.nouns import Floats, Ints
+from nearfield.evaluation.classification import classification_scores
+from nearfield.evaluation.intervals import (
+    Resamples,
+    mirrored_interval,
+    percentile_interval,
+    share_interval,
+    weighted_mean,
+)
+
+Ends = tuple[float, float] | None
+
+LIKE_ESC10 = (2, 5, 8, 7, 6, 4, 8, 8, 5, 4)
+LIKE_ONESHOTS = (8, 3, 1, 6, 1, 3, 3, 2, 4, 4, 4, 5, 4, 8, 7, 6, 4, 6, 11, 4, 4, 2, 6, 3, 4, 4)
+WAYS = {
+    "macro F1": ("ours", "percentile", "absent 0, percentile", "absent 0, mirrored"),
+    "accuracy": ("ours", "percentile"),
+}
+
+
+@dataclass(frozen=True)
+class Sort:
+    """A sort of test sets."""
+
+    name: str
+    groups: tuple[int, ...]
+    """Of each class; a single number where every group holds every class."""
+    classes: int
+    clips: int
+    """Of a group, in each of its classes."""
+    skill: float
+    """Share of clips told rightly, about which classes differ."""
+    alike: float
+    """The sum of the parameters of the beta distribution: smaller is more correlation within groups."""
+
+
+SORTS = (
+    Sort("2 to 8 groups a class, as esc10", LIKE_ESC10, 10, 2, 0.85, 4),
+    Sort("the same, a good reader", LIKE_ESC10, 10, 2, 0.95, 4),
+    Sort("the same, a poor reader", LIKE_ESC10, 10, 2, 0.45, 4),
+    Sort("2 groups a class", (2,) * 10, 10, 4, 0.8, 4),
+    Sort("2 to 4 groups a class", (2, 3, 4, 2, 3, 4, 2, 3, 4, 2), 10, 3, 0.7, 4),
+    Sort("3 classes of 2, 3 and 8 groups", (2, 3, 8), 3, 4, 0.8, 4),
+    Sort("1 to 11 groups a class, as oneshots", LIKE_ONESHOTS, 26, 2, 0.85, 4),
+    Sort("30 groups a class", (30,) * 5, 5, 3, 0.8, 4),
+    Sort("2 speakers of every class", (2,), 10, 20, 0.9, 8),
+    Sort("6 speakers of every class", (6,), 20, 3, 0.9, 4),
+    Sort("20 speakers of every class", (20,), 10, 2, 0.8, 4),
+)
+
+
+def main() -> None:
+    """Prints a Markdown table: shares of sets whose interval holds the truth, then mean widths."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sets", type=int, default=400, help="simulated test sets of each sort")
+    parser.add_argument("--draws", type=int, default=500, help="resamples of each")
+    given = parser.parse_args()
+    heads = [f"{measure}: {way}" for measure, ways in WAYS.items() for way in ways]
+    print(f"| test set | {' | '.join(heads)} |\n|{'---|' * (1 + len(heads))}")
+    for sort in track(SORTS, "simulating", transient=True):
+        print(f"| {sort.name} | {' | '.join(coverage(sort, given.sets, given.draws))} |")
+
+
+def coverage(sort: Sort, sets: int, draws: int) -> Iterator[str]:
+    """For each way: how often its intervals hold the truth in 100, their mean width, ends of 1 in 100."""
+    held: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
+    chance, truth = np.random.default_rng(5), true_scores(sort)
+    for number in range(sets):
+        reference, predicted, groups = test_set(sort, chance)
+        resamples = Resamples.of(groups, draws, seed=number)
+        for named, ends in intervals(reference, predicted, resamples):
+            low, high = ends or (0.0, 1.0)
+            held[named].append((low <= truth[named[0]] <= high, high - low, high > 0.9995))
+    for measure, ways in WAYS.items():
+        for way in ways:
+            share, width, one = np.mean(held[measure, way], axis=0)
+            yield f"{100 * share:.0f} ({width:.2f}{f', {100 * one:.0f} end at 1' if one > 0.005 else ''})"
+
+
+def intervals(
+    reference: Ints, predicted: Ints, resamples: Resamples
+) -> Iterator[tuple[tuple[str, str], Ends]]:
+    """Every way's interval of one set."""
+    plain, groups = classification_scores(reference, predicted), resamples.groups
+    figure = float(plain["macro_f1"][0])
+    ours = resamples.apply(lambda weights: classification_scores(reference, predicted, weights)["macro_f1"])
+    sunk = resamples.apply(absent_score_nothing(reference, predicted))
+    yield ("macro F1", "ours"), share_interval(figure, ours, groups)
+    yield ("macro F1", "percentile"), percentile_interval(ours, groups)
+    yield ("macro F1", "absent 0, percentile"), percentile_interval(sunk, groups)
+    yield ("macro F1", "absent 0, mirrored"), mirrored_interval(figure, sunk, groups)
+    right = resamples.apply(weighted_mean((reference == predicted).astype(np.float64)))
+    yield ("accuracy", "ours"), share_interval(float(plain["accuracy"][0]), right, groups)
+    yield ("accuracy", "percentile"), percentile_interval(right, groups)
+
+
+def absent_score_nothing(reference: Ints, predicted: Ints) -> Callable[[Floats], Floats]:
+    """Macro F1 of draws in which a class without a clip of its own scores 0 where it is predicted."""
+    classes = int(max(reference.max(), predicted.max())) + 1
+    of, told = (np.eye(classes)[side] for side in (reference, predicted))
+
+    def statistic(weights: Floats) -> Floats:
+        both = weights @ (of + told)
+        f1 = 2 * (weights @ (of * told)) / np.where(both > 0, both, 1)
+        return np.asarray(f1.sum(axis=1) / (both > 0).sum(axis=1))
+
+    return statistic
+
+
+def test_set(sort: Sort, chance: np.random.Generator) -> tuple[Ints, Ints, Ints]:
+    """Labels, what the reader says, and groups, of the clips of one set."""
+    skills, taken_for = reader(sort)
+    if len(sort.groups) == 1:
+        classes = np.tile(np.arange(sort.classes), sort.groups[0])
+        groups = np.repeat(np.arange(sort.groups[0]), sort.classes)
+        # A speaker is easy or hard in every word.
+        quantiles = chance.beta(sort.alike, sort.alike, sort.groups[0])[groups]
+        own = stats.beta.ppf(quantiles, *parameters(sort, skills[classes]))
+    else:
+        classes = np.repeat(np.arange(sort.classes), sort.groups)
+        groups = np.arange(len(classes))
+        own = chance.beta(*parameters(sort, skills[classes]))
+    reference = np.repeat(classes, sort.clips)
+    right = chance.random(len(reference)) < np.repeat(own, sort.clips)
+    wrong = np.array([chance.choice(sort.classes, p=taken_for[each]) for each in reference])
+    return reference, np.where(right, reference, wrong), np.repeat(groups, sort.clips)
+
+
+def true_scores(sort: Sort) -> dict[str, float]:
+    """Of groups without end, classes as frequent as in the sets."""
+    skills, taken_for = reader(sort)
+    counts = np.ones(sort.classes) if len(sort.groups) == 1 else np.array(sort.groups, np.float64)
+    if len(sort.groups) == 1:
+        # The quantiles are not drawn evenly, so the mean over speakers is not quite the skill.
+        quantiles = stats.beta.ppf((np.arange(2000) + 0.5) / 2000, sort.alike, sort.alike)
+        first, second = parameters(sort, skills)
+        skills = np.asarray(stats.beta.ppf(quantiles[:, None], first, second)).mean(axis=0)
+    told = counts[:, None] * (np.diag(skills) + (1 - skills)[:, None] * taken_for)
+    right = np.diag(told)
+    f1 = 2 * right / (told.sum(axis=0) + told.sum(axis=1))
+    return {"macro F1": float(f1.mean()), "accuracy": float(right.sum() / told.sum())}
+
+
+def reader(sort: Sort) -> tuple[Floats, Floats]:
+    """(classes,) the skill in each class, and (classes, classes) what its clips are taken for when wrong."""
+    fixed = np.random.default_rng(7)
+    skills = fixed.normal(sort.skill, 0.08, sort.classes).clip(0.05, 0.98)
+    taken_for = fixed.dirichlet(np.full(sort.classes, 0.5), sort.classes)
+    np.fill_diagonal(taken_for, 0)
+    return skills, taken_for / taken_for.sum(axis=1, keepdims=True)
+
+
+def parameters(sort: Sort, skills: Floats) -> tuple[Floats, Floats]:
+    """Of the beta distribution of groups' skills about those of their classes."""
+    return skills * sort.alike, (1 - skills) * sort.alike
+
+
+if __name__ == "__main__":
+    main()
