@@ -97,6 +97,7 @@ def test_ctrl_c_says_how_to_go_on(words: tuple[str, ...], said: str, tones: Path
 def test_list_and_doctor() -> None:
     families = json.loads(nearfield("list", "--json"))
     assert {"triplet", "circle", "supcon"} <= set(families["losses"])
+    assert {"audio", "test_fold", "val_fold"} == set(families["layouts"]["esc50"]["settings"])
     for family, members in families.items():
         for kind, about in members.items():
             assert about["about"], f"{family} {kind} says nothing of itself"
@@ -120,6 +121,15 @@ def test_a_space_opens_without_what_only_other_commands_need() -> None:
         "import sys; import nearfield.space.space, nearfield.space.answers\n"
         "heavy = {'lancedb', 'scipy', 'sklearn', 'numba', 'umap', 'matplotlib', 'transformers'}\n"
         "heavy = (heavy | {'nearfield.space.indexing', 'nearfield.runs.launch'}) & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_runs_embed_and_tag_without_what_only_measures_need() -> None:
+    script = (
+        "import sys; import nearfield.runs.tagging, nearfield.space.vectorfile\n"
+        "heavy = {'scipy', 'sklearn', 'umap', 'lancedb'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

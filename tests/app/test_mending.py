@@ -91,6 +91,16 @@ def test_suspects_are_shown_and_saved_for_the_page(run: Run, tmp_path: Path) -> 
         suspects(run.folder.path, accept=0.9)
 
 
+def test_suspects_says_how_many_more_there_are(run: Run) -> None:
+    words = ["suspects", str(run.folder.path), "--kind", "labels"]
+    found = json.loads(nearfield(*words, "--json"))
+    assert found["count"] == len(found["suspects"]) > 2
+    every, some = (CliRunner().invoke(app, [*words, *more]).stderr for more in ([], ["--top", "2"]))
+    assert every.splitlines()[-1].endswith(f": {found['count']} suspects among {found['clips']} clips")
+    said = f": the first 2 of {found['count']} suspects, at most 2 of a kind, among {found['clips']} clips"
+    assert some.splitlines()[-1].endswith(said)
+
+
 def test_the_table_of_the_page_mends_the_collection(tones: Path, tmp_path: Path) -> None:
     table = Decisions(tmp_path / "decisions.csv")
     ids = list(Collection.open(tones).table["id"])
@@ -191,3 +201,15 @@ def test_check_says_what_the_decisions_of_a_patch_table_change(tones: Path, tmp_
     assert done.stdout.endswith(said)
     done = CliRunner().invoke(app, ["check", str(tones), "--patch", str(table), "--json"])
     assert json.loads(done.stdout)["decisions"]["undecided"] == 1
+
+
+def test_check_tells_a_decision_on_what_is_no_longer_so_as_not_applied(tones: Path, tmp_path: Path) -> None:
+    table = tmp_path / "decisions.csv"
+    table.write_text("id,column,before,after,decision\na/0.wav,label,thunder,b,accepted\n")
+    done = CliRunner().invoke(app, ["check", str(tones), "--patch", str(table)])
+    assert "decisions.csv (row 2): stale_decision, warning" in done.stdout
+    assert "\n1 problem.\n" in done.stdout
+    assert done.stdout.endswith(
+        f"{table}: 1 accepted (1 not applied), 0 rejected, 0 undecided\n"
+        "  a/0.wav: label 'thunder' becomes 'b': not applied, see above\n"
+    )

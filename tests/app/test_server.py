@@ -185,6 +185,74 @@ def test_search_refuses(site: Site, fields: list[tuple[str, str]], status: int, 
     assert words in reply.body.decode()
 
 
+@pytest.mark.parametrize("path", ["/search", "/encode", "/tag"])
+def test_a_body_that_is_no_form_is_refused_by_its_name(site: Site, path: str) -> None:
+    body = json.dumps({"clip": "low/0.wav", "top": 2}).encode()
+    reply = site.ask(path, "POST", {"Content-Type": "application/json; charset=utf-8"}, body)
+    said = json.loads(reply.body)["detail"]
+    assert reply.status == 415
+    for part in (
+        path,
+        "multipart/form-data",
+        "application/x-www-form-urlencoded",
+        "application/json",
+        "curl -F",
+    ):
+        assert part in said
+    plain = {"Content-Type": "application/x-www-form-urlencoded"}
+    sent = site.ask(path, "POST", plain, b"clip=low%2F0.wav")
+    assert (sent.status, sent.body) == (200, site.post(path, [("clip", "low/0.wav")]).body)
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        (("top", "0"), "top: input should be greater than or equal to 1. Given: '0'."),
+        (("top", "many"), "top: a whole number is wanted. Given: 'many'."),
+        (("diverse", "colour"), "diverse: input should be 'group' or 'recording'. Given: 'colour'."),
+        (("start", "x" * 9999), f"start: a number is wanted. Given: '{'x' * 100}'."),
+    ],
+)
+def test_a_field_that_does_not_fit_is_told_in_a_sentence(
+    site: Site, field: tuple[str, str], said: str
+) -> None:
+    reply = site.post("/search", [("clip", "low/0.wav"), field])
+    assert (reply.status, json.loads(reply.body)) == (422, {"detail": said})
+
+
+def test_a_decision_that_is_none_is_told_in_sentences(site: Site) -> None:
+    kind = {"Content-Type": "application/json"}
+    body = {
+        "id": "low/0.wav",
+        "kind": "label",
+        "column": "label",
+        "before": "low",
+        "after": "high",
+        "decision": "accept",
+    }
+    said = json.loads(site.ask("/decisions", "POST", kind, json.dumps(body).encode()).body)["detail"]
+    assert said.startswith("decision: input should be 'accepted'")
+    assert said.endswith("Given: 'accept'.")
+    strange = {**body, "decision": "accepted", "clip": "x"}
+    said = json.loads(site.ask("/decisions", "POST", kind, json.dumps(strange).encode()).body)["detail"]
+    assert said == "clip: there is no such field. /openapi.json lists those that there are."
+    for broken in (b"{", b"[1]", b"decision=accept"):
+        reply = site.ask("/decisions", "POST", kind, broken)
+        assert (reply.status, b"/openapi.json" in reply.body) == (422, True)
+    missing = json.loads(site.ask("/rows").body)["detail"]
+    assert missing == "where: missing. It has no default; give a value."
+
+
+def test_a_sound_that_is_sent_is_as_unusual_as_its_clip(site: Site, sounding: Path) -> None:
+    by_clip = {f"low/{n}.wav": found(site, ("clip", f"low/{n}.wav"))["unusual"] for n in range(6)}
+    name, usual = min(by_clip.items(), key=lambda each: float(each[1]))
+    assert usual < 1
+    sent = ("a.wav", (sounding / name).read_bytes())
+    for fields in ([], [("where", "label = 'high'")], [("diverse", "group")]):
+        assert found(site, *fields, file=sent)["unusual"] == usual
+    assert found(site, ("clip", name), ("seconds", "9"))["unusual"] == usual
+
+
 def test_encode_is_that_of_the_space(site: Site, spaces: tuple[Path, Path], sounding: Path) -> None:
     space = Space.open(spaces[0])
     reply = json.loads(site.post("/encode", [("clip", "high/2.wav")]).body)
@@ -268,7 +336,10 @@ def test_metrics_come_in_pieces(site: Site, listener: Run) -> None:
 
 
 def test_openapi_names_every_route(site: Site) -> None:
-    paths = json.loads(site.ask("/openapi.json").body)["paths"]
+    described = json.loads(site.ask("/openapi.json").body)
+    paths = described["paths"]
+    assert "415" in paths["/search"]["post"]["responses"]
+    assert "HTTPValidationError" not in described["components"]["schemas"]
     assert set(paths) == {
         "/search",
         "/encode",

@@ -1,6 +1,7 @@
 """The commands of a space, as a script calls them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,49 @@ def test_an_update_needs_neither_run_nor_data(own: Path) -> None:
     assert (found["added"], found["dropped"], found["kept"]) == (0, 0, len(Space.open(own)))
 
 
+def test_an_update_from_elsewhere_or_by_another_rule_is_refused(
+    own: Path, sounding: Path, listener: Run, tmp_path: Path
+) -> None:
+    before = Space.open(own).state.file
+    run, moved = listener.folder.path, tmp_path / "moved"
+    shutil.copytree(sounding, moved)
+    done = call("index", run, "--data", moved, "--out", own, "--update")
+    assert isinstance(done.exception, RequestError)
+    for part in (str(sounding), str(moved), "another --out", "--data-moved"):
+        assert part in str(done.exception)
+    done = call("index", run, "--data", sounding, "--out", own, "--update", "--windows", "all")
+    assert isinstance(done.exception, RequestError)
+    assert "--windows clip" in str(done.exception)
+    assert Space.open(own).state.file == before
+
+    shutil.copytree(own, tmp_path / "copy")
+    words = (
+        "index",
+        run,
+        "--data",
+        moved,
+        "--out",
+        tmp_path / "copy",
+        "--update",
+        "--windows",
+        "clip",
+        "--data-moved",
+    )
+    done = call(*words, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["kept"] == len(Space.open(own))
+    assert json.loads(done.stdout)["embedded"] == 0
+    rows = (moved / "labels.csv").read_text().splitlines(keepends=True)
+    (moved / "labels.csv").write_text("".join(rows[:10]))
+    done = call(*words)
+    assert isinstance(done.exception, DataError)
+    assert "21 of its 30 clips are no longer in" in str(done.exception)
+    assert "--allow-drop" in str(done.exception)
+    done = call(*words, "--allow-drop", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["dropped"] == 21
+
+
 def test_verify_names_the_file_that_is_damaged(listener: Run, sounding: Path, tmp_path: Path) -> None:
     space = Space.create(listener, str(sounding), tmp_path / "space")
     file = space.state.generation.folder / "vectors.npy"
@@ -79,16 +123,21 @@ def test_index_says_what_is_missing(words: list[str], tmp_path: Path) -> None:
     assert "--verify" in str(done.exception)
 
 
-def test_a_strange_query_is_told_and_others_say_nothing(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_usual_a_query_is_in_the_whole_space_is_always_told(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sound = Space.open(own).rows(["path"])["path"][0].as_py()
-    done = call("search", own, sound)
-    assert "like it" not in done.stderr
     found = json.loads(call("search", own, sound, "--json").stdout)["answers"]
-    assert found[0]["unusual"] > 0.05
-    monkeypatch.setattr("nearfield.app.spaces.RARE", found[0]["unusual"])
+    assert 0.05 < found[0]["unusual"] < 1
     share = f"{found[0]['unusual']:.1%}".replace(".0%", "%")
-    said = f"nothing here is really like it: only {share} of the clips are as far from their nearest"
-    assert said in call("search", own, sound).stderr
+    usual = f"in the whole space, {share} of the clips are as far from their nearest\n"
+    assert call("search", own, sound).stderr == usual
+    assert call("search", own, sound, "--where", "label = 'high'").stderr == usual
+    monkeypatch.setattr("nearfield.app.spaces.RARE", found[0]["unusual"])
+    assert call("search", own, sound).stderr == (
+        "nothing in the whole space is really like it: "
+        f"only {share} of its clips are as far from their nearest\n"
+    )
 
 
 def test_a_filter_that_nothing_meets_is_told(own: Path) -> None:

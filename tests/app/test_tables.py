@@ -4,13 +4,18 @@ import io
 import re
 from collections.abc import Callable
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nearfield.app.explaining_tables import all_runs
+from nearfield.app.explaining_tables import all_runs, explanation
 from nearfield.app.folds import fold_table
-from nearfield.app.tables import result_table, show_result
+from nearfield.app.tables import report, result_table, show_result
 from nearfield.app.widths import fits, show
+from nearfield.data.faults import Problem
+from nearfield.data.problems import Report
+from nearfield.evaluation.cluster_report import cluster_report
+from nearfield.runs.explain import Explanation
 from nearfield.runs.folds import Folds, over_folds
 from nearfield.runs.judge import HEADLINES
 from nearfield.runs.overview import Listed, Overview
@@ -123,3 +128,58 @@ def test_words_break_where_figures_do_not() -> None:
     assert "-0.125 to 0.250" in text
     assert max(map(len, text.splitlines())) <= 30
     assert not fits(Console(width=20), table)
+
+
+def checked(*problems: Problem) -> str:
+    """The report on a collection with these problems."""
+    none = {"all": 0, "train": 0, "val": 0, "test": 0}
+    found = Report(
+        *("a", "sound", none, 0.0, 0.0, {}, {}, {}, {"dog": none}, {}, none, none, "", {}, ()), problems
+    )
+    return printed(lambda console: report(console, found, "a"), 100)
+
+
+def problem(kind: str, number: int, cure: str = "Filter it.") -> Problem:
+    return Problem(kind, f"{number}.wav", number, f"it is {kind} {number}.", cure, "warning")
+
+
+def test_many_problems_of_one_kind_are_told_as_one_with_examples() -> None:
+    text = checked(problem("clipped", 1), *(problem("offset", number) for number in range(2, 98)))
+    assert "\n1.wav (row 1): clipped, warning\n  it is clipped 1.\n  Filter it.\n" in text
+    assert (
+        "\n96 times: offset, warning\n"
+        "  2.wav (row 2): it is offset 2.\n  3.wav (row 3): it is offset 3.\n"
+        "  4.wav (row 4): it is offset 4.\n"
+        "  and 93 more: see --json\n  Filter it.\n"
+    ) in text
+    assert "5.wav" not in text
+    assert text.endswith("\n97 problems.\n")
+
+
+def test_few_problems_and_unlike_cures_are_told_each() -> None:
+    few = checked(*(problem("offset", number) for number in range(3)))
+    assert few.count("Filter it.") == 3
+    unlike = checked(*(problem("missing", number, f"Beside it is {number}.") for number in range(4)))
+    assert "it is missing 2. Beside it is 2.\n  and 1 more: see --json\n" in unlike
+    assert "Beside it is 3." not in unlike
+    one = checked(problem("offset", 1))
+    assert one.endswith("\n1 problem.\n")
+    assert "\n1 label " in one
+
+
+def test_without_labels_clusters_are_counted_and_nothing_is_told_of_how_good_they_are() -> None:
+    vectors = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
+
+    def told(labels: bool) -> str:
+        clusters = cluster_report(vectors, np.arange(60) % 2 if labels else None, ("dog", "cat"))
+        found = Explanation(
+            "r", "a", "test", 60, "cosine", clusters, None, None, None, (), None, None, {}, ()
+        )
+        return printed(lambda console: explanation(console, found), 100)
+
+    text = told(labels=False)
+    assert text.startswith("r: 60 test clips of a\n\nClusters: no clip has a label to set them against.\n")
+    assert "–" not in text
+    assert "purity" not in text
+    assert re.search(r"whole \(100% of variance\): \d+ by elbow", text)
+    assert "purity" in told(labels=True)

@@ -331,6 +331,25 @@ def test_esc50_folds_can_be_turned_and_the_sounds_lie_elsewhere(
     assert list(other.table["split"]) == ["train", "test", "val"]
 
 
+def test_where_no_file_is_found_the_option_that_names_their_folder_is_told(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    esc50_table(tmp_path, write_sound, write_table)
+    sounds = tmp_path.parent / f"{tmp_path.name}-sounds"
+    (tmp_path / "audio").rename(sounds)
+    for data in (str(tmp_path), f"esc50:{tmp_path}"):
+        with pytest.raises(DataError) as error:
+            Collection.open(data)
+        told = str(error.value).rpartition("If the sounds lie in another folder, name it: ")[2]
+        assert told == f"esc50:{tmp_path}?audio=FOLDER"
+        assert len(Collection.open(told.replace("FOLDER", str(sounds))).table) == 3
+    table = tmp_path / "gone.csv"
+    write_table(table, "path,label", "a.wav,dog")
+    with pytest.raises(DataError, match="not one clip can be used") as error:
+        Collection.open(table)
+    assert "FOLDER" not in str(error.value)
+
+
 def test_esc50_of_the_real_set(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
     meta = real_data("tag-formats") / "esc50"
     sounds = real_data("esc10")

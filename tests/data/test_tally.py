@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pandas as pd
+
+from nearfield.data.patches import Patch
 from nearfield.data.tally import tally
 
 
@@ -24,4 +27,25 @@ def test_each_thing_is_counted_once_as_it_stands_now(tmp_path: Path) -> None:
     assert lines[1:4] == ["a: label 'dog' becomes 'cat'", "c: left out", "d: tag 'loud' added"]
     assert len(lines) == 12
     assert lines[-1] == "and 2 more"
-    assert found.plain()["changes"][0] == {"id": "a", "change": "label 'dog' becomes 'cat'"}
+    assert found.plain()["changes"][0] == {
+        "id": "a",
+        "change": "label 'dog' becomes 'cat'",
+        "applied": True,
+    }
+
+
+def test_a_row_whose_clip_is_another_by_now_is_told_as_not_applied(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.csv"
+    rows = ["a,label,dog,wolf,accepted", "b,label,dog,wolf,accepted", "gone,use,,no,accepted"]
+    path.write_text("\n".join(["id,column,before,after,decision", *rows]) + "\n")
+    clips = pd.DataFrame({"id": ["a", "b"], "label": ["cat", "dog"], "tags": [(), ()], "split": ["", ""]})
+    _, problems = Patch.read(path).apply(clips)
+    found = tally(path, problems)
+    assert list(found.lines()) == [
+        "3 accepted (2 not applied), 0 rejected, 0 undecided",
+        "a: label 'dog' becomes 'wolf': not applied, see above",
+        "gone: left out: not applied, see above",
+        "b: label 'dog' becomes 'wolf'",
+    ]
+    assert found.plain()["not_applied"] == 2
+    assert [each["applied"] for each in found.plain()["changes"]] == [False, True, False]

@@ -28,8 +28,20 @@ def test_scores_equal_scikit_learn_weights_too(data: st.DataObject) -> None:
     if weights.sum() > 0:
         repeated = [np.repeat(side, weights.astype(int)) for side in (reference, predicted)]
         weighted = classification_scores(reference, predicted, weights)
-        for name, values in classification_scores(*repeated).items():
-            assert weighted[name][0] == pytest.approx(values[0])
+        for name in ("accuracy", "weighted_f1"):
+            assert weighted[name][0] == pytest.approx(classification_scores(*repeated)[name][0])
+        # A class that all its clips were taken from says nothing, one that never had any scores 0.
+        there = [each for each in np.union1d(reference, predicted) if each in repeated[0]]
+        strange = np.setdiff1d(predicted, reference)
+        theirs = f1_score(*repeated, labels=[*there, *strange], average="macro", zero_division=0)
+        assert weighted["macro_f1"][0] == pytest.approx(theirs)
+
+
+def test_a_class_that_a_draw_missed_does_not_sink_its_macro_f1() -> None:
+    reference, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])
+    missed = classification_scores(reference, predicted, np.array([1.0, 1, 0, 1]))
+    # Class 0: 2 of 3; class 1 has no clip here, though one was taken for it; class 2: right.
+    assert missed["macro_f1"][0] == pytest.approx((2 / 3 + 1) / 2)
 
 
 def test_tables_equal_scikit_learn() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import logit
 from sklearn.metrics import f1_score, roc_auc_score
 
 from nearfield.core.errors import DataError, RequestError, WorkError
@@ -327,3 +328,13 @@ def test_no_clip_of_train_finds_itself_where_train_is_scored() -> None:
     first = [name for name in found if name.startswith("retrieval") and name.endswith("recall_at_1")]
     assert len(first) >= 3
     assert all(found[name] < 0.8 for name in first), {name: found[name] for name in first}
+
+
+def test_intervals_of_shares_lie_evenly_about_their_figures_on_the_scale_of_odds() -> None:
+    result = evaluate(_space(LABELS, 0.5), _facts(LABELS), SPLITS, QUICK)
+    for name in ("probe/macro_f1", "probe/accuracy", "probe/weighted_f1", "retrieval/map_at_r"):
+        assert 0 < result.metrics[name] < 1
+        low, middle, high = logit(
+            [result.intervals[name][0], result.metrics[name], result.intervals[name][1]]
+        )
+        assert high - middle == pytest.approx(middle - low)

@@ -1,11 +1,20 @@
 """Resampling: what is drawn, what it equals, and how often an interval holds the truth."""
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from scipy.stats import norm, t
 
 from nearfield.evaluation import intervals
-from nearfield.evaluation.intervals import Resamples, mirrored_interval, percentile_interval, weighted_mean
+from nearfield.evaluation.classification import classification_scores
+from nearfield.evaluation.intervals import (
+    Resamples,
+    mirrored_interval,
+    percentile_interval,
+    share_interval,
+    weighted_mean,
+)
 
 
 def test_whole_groups_are_drawn_as_many_as_there_are() -> None:
@@ -84,3 +93,51 @@ def test_intervals_hold_the_truth_as_often_as_they_say(groups: int, size: int) -
                 held += low <= 4 / 6 <= high
     assert 0.90 <= held / trials <= 0.985
     assert held_by_clips < held
+
+
+@hypothesis.given(st.floats(0, 1), st.floats(0, 0.5), st.integers(2, 200))
+def test_the_interval_of_a_share_holds_its_figure_and_stays_in_range(
+    figure: float, spread: float, groups: int
+) -> None:
+    values = figure + spread * np.array([-1.0, 1, np.nan, 0.5, -0.5])
+    low, high = share_interval(figure, values, groups) or (-1, -1)
+    assert 0 <= low <= figure <= high <= 1
+
+
+def test_the_interval_of_a_share_is_that_of_t_where_the_scale_is_straight() -> None:
+    values = 0.5 + 0.001 * np.random.default_rng(3).standard_normal(1000)
+    low, high = share_interval(0.5, values, 12) or (0, 0)
+    reach = t.ppf(0.975, 11) * values.std(ddof=1)
+    assert (low, high) == pytest.approx((0.5 - reach, 0.5 + reach), rel=1e-4)
+    assert share_interval(1.0, np.ones(10), 12) == (1, 1)
+    assert share_interval(0.5, values, 1) is None
+    assert share_interval(0.5, np.array([np.nan, 0.5]), 12) is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "skill"),
+    [((2, 5, 8, 7, 6, 4, 8, 8, 5, 4), 0.93), ((2, 2, 3, 3, 2, 4), 0.75), ((2, 3, 8), 0.85)],
+)
+def test_intervals_of_macro_f1_hold_the_truth_with_few_groups_a_class(
+    sizes: tuple[int, ...], skill: float
+) -> None:
+    """benchmarks/intervals.py in small: groups of one class each, some of which are harder than others."""
+    chance, classes, clips = np.random.default_rng(11), len(sizes), 3
+    # Every class is taken for the next: a class is named by its own clips and by those of the one before.
+    of = np.repeat(np.arange(classes), sizes)
+    counts = np.array(sizes, float)
+    truth = np.mean(2 * skill * counts / (counts + skill * counts + (1 - skill) * np.roll(counts, 1)))
+    reference, groups = np.repeat(of, clips), np.repeat(np.arange(len(of)), clips)
+    held, ends_at_one = [], []
+    for trial in range(250):
+        own = np.repeat(chance.beta(4 * skill, 4 * (1 - skill), len(of)), clips)
+        predicted = np.where(chance.random(len(own)) < own, reference, (reference + 1) % classes)
+        resamples = Resamples.of(groups, 200, seed=trial)
+        blocks = [classification_scores(reference, predicted, weights) for weights in resamples.weights()]
+        drawn = np.concatenate([block["macro_f1"] for block in blocks])
+        figure = float(classification_scores(reference, predicted)["macro_f1"][0])
+        low, high = share_interval(figure, drawn, resamples.groups) or (0, 0)
+        held.append(low <= truth <= high)
+        ends_at_one.append(figure < 0.95 and high > 0.999)
+    assert np.mean(held) >= 0.92
+    assert not any(ends_at_one)

@@ -58,6 +58,18 @@ def test_wrong_labels_are_ranked_first_with_the_right_one_proposed(
     json.dumps(found.plain(), allow_nan=False)
 
 
+def test_those_that_were_not_asked_for_are_counted(faulty: tuple[Run, dict[str, str]]) -> None:
+    every, some = find_suspects(faulty[0]), find_suspects(faulty[0], top=1)
+    kinds = [each.kind for each in every.suspects]
+    assert len(kinds) > len(set(kinds))
+    assert [each.kind for each in some.suspects] == list(dict.fromkeys(kinds))
+    assert some.suspects == tuple(
+        next(each for each in every.suspects if each.kind == kind) for kind in dict.fromkeys(kinds)
+    )
+    assert (every.left_out, some.left_out) == (0, len(kinds) - len(set(kinds)))
+    assert every.count == some.count == some.plain()["count"] == len(kinds)
+
+
 def test_the_list_mends_and_other_data_are_judged(faulty: tuple[Run, dict[str, str]], tmp_path: Path) -> None:
     run, wrong = faulty
     found = find_suspects(run, sorts=("labels",), top=3)

@@ -348,16 +348,34 @@ def test_ratings_are_compared_within_anchors_as_scipy_does(form: Form, tmp_path:
         ]
         expected = ttest_rel(sides[0], sides[1])
         assert each.difference == pytest.approx((sides[0] - sides[1]).mean())
-        assert each.p == pytest.approx(expected.pvalue)
-        assert each.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
+        # Two differences are told, each at half the rate.
+        assert each.p == pytest.approx(min(1, 2 * expected.pvalue))
+        assert each.interval == pytest.approx(tuple(expected.confidence_interval(0.975)))
     neighbour, label = found.differences
-    assert neighbour.p_holm is not None
-    assert neighbour.p_holm < 0.01
-    assert label.p_holm is not None
-    assert label.p_holm > 0.05
+    assert neighbour.p is not None
+    assert neighbour.p < 0.01
+    assert label.p is not None
+    assert label.p > 0.05
     for rated in found.conditions:
         assert rated.mean == pytest.approx(key["rating"][key["condition"] == rated.condition].mean())
     json.dumps(found.plain(), allow_nan=False)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_an_interval_leaves_out_zero_where_p_is_small_and_keeps_to_the_scale(
+    form: Form, tmp_path: Path, seed: int
+) -> None:
+    chance = np.random.default_rng(seed)
+    low = {"neighbour": 3, "random": 1, "label": 7, "shuffled label": 5}
+    draw = lambda each: min(10, low[each["condition"]] + int(chance.integers(0, 4)))  # noqa: E731
+    found = analyse([answers(form, tmp_path / "ann.csv", "ann", draw)], form.key)
+    for each in found.differences:
+        if each.interval is not None and each.p is not None:
+            assert (each.p < 0.05) == (each.interval[0] > 0 or each.interval[1] < 0)
+            assert -9 <= each.interval[0] <= each.difference <= each.interval[1] <= 9
+    for rated in found.conditions:
+        if rated.interval is not None:
+            assert 1 <= rated.interval[0] <= rated.mean <= rated.interval[1] <= 10
 
 
 def test_answers_that_do_not_fit_are_refused(form: Form, shelf: Shelf, tmp_path: Path) -> None:

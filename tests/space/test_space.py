@@ -149,6 +149,35 @@ def test_how_unusual_a_sound_is(space: Space, tmp_path: Path) -> None:
     assert space.search(tmp_path / "noise.wav", where="label = 'low'")[0].unusual == odd.unusual
 
 
+def test_a_file_of_the_space_is_as_unusual_as_its_clip(space: Space, heard: Run, tmp_path: Path) -> None:
+    rows = space.rows().to_pandas()
+    shares = [space.search(clip)[0].unusual for clip in rows["id"]]
+    for row in np.argsort(shares)[:3].tolist():
+        path, usual = rows["path"][row], shares[row]
+        assert usual < 0.5
+        copy = shutil.copyfile(path, tmp_path / "copy.wav")
+        soundfile.write(tmp_path / "same.flac", *soundfile.read(path), subtype="PCM_24")
+        for query in (path, copy, tmp_path / "same.flac", space.vectors[row], heard.encode([path])[0]):
+            found = space.search(query, top=1)[0]
+            assert (found.id, found.unusual) == (rows["id"][row], usual)
+            assert space.search(query, where=f"label <> '{rows['label'][row]}'")[0].unusual == usual
+
+
+def test_a_part_of_a_file_of_the_space_is_measured_by_other_groups(
+    heard: Run, scale: Path, tmp_path: Path
+) -> None:
+    space = Space.create(heard, str(scale), tmp_path / "space", windows="all")
+    rows = space.rows().to_pandas()
+    vectors, calibration = space.vectors.astype(np.float64), np.asarray(space.state.generation.calibration)
+    for span in ((scale / "low" / "5.wav", 0.4, 0.4), (scale / "high" / "4.wav", 0.1, 0.5)):
+        answer = space.search(span, top=1)[0]
+        assert Path(answer.path) == span[0]
+        others = (rows["path"] != str(span[0])).to_numpy()
+        nearest = 1 - (vectors[others] @ space.encode(span)).max()
+        wanted = (1 + (calibration >= nearest - 1e-7).sum()) / (1 + len(calibration))
+        assert answer.unusual == pytest.approx(wanted)
+
+
 def test_an_update_is_the_same_as_an_index_made_anew(own: tuple[Path, Path], heard: Run, tone: Tone) -> None:
     data, folder = own
     space = Space.open(folder)

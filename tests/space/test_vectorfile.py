@@ -1,6 +1,7 @@
 """`embed`: vectors, metadata, what is left out, and going on after a stop."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,15 @@ import pytest
 import soundfile
 
 from nearfield.core.errors import DataError, RequestError
+from nearfield.data.collection import Collection
 from nearfield.runs.events import Event, Note, Stage
 from nearfield.runs.run import Run
 from nearfield.space import parts
-from nearfield.space.hearing import hear
-from nearfield.space.identity import Identity
-from nearfield.space.vectorfile import embed_collection, read_vectors
+from nearfield.space.hearing import Windows, hear
+from nearfield.space.identity import Identity, from_metadata
+from nearfield.space.query import Embedded
+from nearfield.space.space import Space
+from nearfield.space.vectorfile import collection_for, embed_collection, read_embedded, read_vectors
 from tests.space.conftest import Tone
 
 
@@ -108,6 +112,41 @@ def test_vectors_of_another_run_are_refused_and_both_named(
         assert part in str(error.value)
 
 
+def test_one_vector_says_whose_it_is(heard: Run, other: Run, scale: Path, tmp_path: Path) -> None:
+    space = Space.create(heard, str(scale), tmp_path / "space")
+    own_file = embed_collection(heard, str(scale), tmp_path / "heard.parquet")
+    other_file = embed_collection(other, str(scale), tmp_path / "other.parquet")
+    own = read_embedded(own_file, "low/0.wav")
+    np.testing.assert_allclose(own.vector, space.vectors[space.positions("low/0.wav")[0]], atol=1e-6)
+    assert space.search(own, top=1)[0].id == "low/0.wav"
+    assert space.search(Embedded.of(heard, scale / "low" / "0.wav"), top=1)[0].id == "low/0.wav"
+    for foreign in (read_embedded(other_file, "low/0.wav"), Embedded.of(other, scale / "low" / "0.wav")):
+        for ask in (lambda: space.search(foreign), lambda: space.search("low/1.wav", minus=[foreign])):  # noqa: B023
+            with pytest.raises(RequestError) as error:
+                ask()
+            for part in ("heard (", "other (", "What differs: weights", str(space.folder)):
+                assert part in str(error.value)
+    with pytest.raises(RequestError, match=r"no vector of 'loow/0.wav'. Did you mean 'low/0.wav'"):
+        read_embedded(own_file, "loow/0.wav")
+
+
+def test_vectors_of_clips_and_of_windows_are_two_spaces_of_one_identity(
+    heard: Run, scale: Path, tmp_path: Path
+) -> None:
+    rules: tuple[Windows, ...] = ("clip", "all")
+    stored = {}
+    for windows in rules:
+        out = embed_collection(heard, str(scale), tmp_path / f"{windows}.parquet", windows=windows)
+        stored[windows] = from_metadata(pq.read_schema(out).metadata, str(out))
+        space = Space.create(heard, str(scale), tmp_path / windows, windows=windows)
+        assert space.identity == stored[windows] == Identity.of(heard, windows)
+        assert space.search(read_embedded(out, read_vectors(out)[0][0]))
+    assert stored["clip"].digest == stored["all"].digest == Identity.of(heard).digest
+    assert len({stored["clip"].space, stored["all"].space, Identity.of(heard).space}) == 3
+    assert str(stored["all"]) != str(stored["clip"])
+    stored["clip"].check(stored["all"], "one", "other")
+
+
 def test_a_file_without_identity_is_refused(heard: Run, scale: Path, tmp_path: Path) -> None:
     out = embed_collection(heard, str(scale), tmp_path / "v.parquet")
     pq.write_table(pq.read_table(out).replace_schema_metadata(None), tmp_path / "bare.parquet")
@@ -116,3 +155,10 @@ def test_a_file_without_identity_is_refused(heard: Run, scale: Path, tmp_path: P
     (tmp_path / "text.parquet").write_text("no")
     with pytest.raises(RequestError, match="cannot be read as vectors"):
         read_vectors(tmp_path / "text.parquet")
+
+
+def test_of_groups_on_two_sides_nothing_is_said_where_no_side_judges(heard: Run, scale: Path) -> None:
+    collection = replace(Collection.open(scale), leaks=("low/0.wav",))
+    said = list[Event]()
+    assert collection_for(heard, collection, said.append) is collection
+    assert said == []

@@ -40,7 +40,10 @@ AllowLeak = Annotated[
 @app.command()
 def check(
     data: Annotated[
-        str, typer.Argument(help="A folder, a table (CSV, Parquet), NAME:PATH, or synthetic:NAME.")
+        str,
+        typer.Argument(
+            help="A folder, a table (CSV, Parquet), NAME:PATH (`nearfield list layouts`), or synthetic:NAME."
+        ),
     ],
     group: Annotated[str | None, typer.Option(help="Column to be kept on one side of a split.")] = None,
     label: Annotated[str | None, typer.Option(help="Column with labels.")] = None,
@@ -65,7 +68,7 @@ def check(
             data, columns, allow_leak=True, progress=lambda d, n: watch(Stage("look", d, n)), patch=patch
         )
         found = inspect(collection, lambda d, n: watch(Stage("decode", d, n)))
-    decisions = None if patch is None else tally(patch)
+    decisions = None if patch is None else tally(patch, collection.problems)
     if as_json:
         print_json(found.as_json() | ({} if decisions is None else {"decisions": decisions.plain()}))
     else:
@@ -161,7 +164,7 @@ def list_kinds(
     family: Annotated[str | None, typer.Argument(help="One family; default: all.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The kinds of every family that a recipe can name, with their settings."""
+    """The layouts of collections and the kinds of every family that a recipe can name, with settings."""
     from nearfield.app.families import as_plain, as_text
 
     print_json(as_plain(family)) if as_json else typer.echo(as_text(family))

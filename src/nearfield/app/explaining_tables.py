@@ -8,6 +8,7 @@ from rich.table import Table
 from nearfield.app.listening_tables import ends, plain_table
 from nearfield.app.tables import MEASURES
 from nearfield.app.widths import fits, show
+from nearfield.core.words import count
 from nearfield.evaluation.challenge import COLUMNS, ChallengeTable
 from nearfield.evaluation.cluster_report import ClusterReport
 from nearfield.evaluation.silence import SilenceReport
@@ -25,7 +26,7 @@ _WIDEST = 10
 
 def explanation(console: Console, found: Explanation) -> None:
     """Every table that applies, and a sentence where one does not."""
-    console.print(f"{found.run}: {found.clips} {found.split} clips of {found.data}\n", markup=False)
+    console.print(f"{found.run}: {count(found.clips, f'{found.split} clip')} of {found.data}\n", markup=False)
     _clusters(console, found.clusters)
     if found.silence is not None:
         _silence(console, found.silence)
@@ -51,7 +52,10 @@ def comparison(console: Console, found: Comparison) -> None:
     for key, (one, other) in found.settings.items():
         table.add_row(key, _value(one), _value(other))
     show(console, table)
-    console.print(f"\n{found.clips} {found.split} clips in {found.groups} groups; second less first\n")
+    console.print(
+        f"\n{count(found.clips, f'{found.split} clip')} in {count(found.groups, 'group')}; "
+        "second less first\n"
+    )
     for title, rows in (("metric", found.metrics), ("label (F1)", found.classes)):
         if rows:
             show(console, _differences(title, rows))
@@ -76,7 +80,7 @@ def all_runs(console: Console, found: Overview) -> None:
             given = {key: run.settings.get(key) for key in found.differing}
             line = " ".join(f"{key}={value}" for key, value in given.items() if value is not None)
             console.print(f"{run.name}: {line}", markup=False, soft_wrap=True)
-    console.print(f"{len(found.runs)} runs", style="dim")
+    console.print(count(len(found.runs), "run"), style="dim")
     for path in found.unread:
         console.print(f"{path}: its files cannot be read", style="yellow", markup=False)
 
@@ -95,6 +99,9 @@ def _runs(found: Overview, settings: tuple[str, ...]) -> Table:
 
 
 def _clusters(console: Console, found: ClusterReport) -> None:
+    if not found.label_names:
+        _numbers_of_clusters(console, found)
+        return
     right = ("clusters", "left out", "purity", "NMI", "AMI")
     table = plain_table(("space", "chosen by"), right)
     for space in found.spaces:
@@ -119,10 +126,20 @@ def _clusters(console: Console, found: ClusterReport) -> None:
         console.print()
 
 
+def _numbers_of_clusters(console: Console, found: ClusterReport) -> None:
+    """Without labels nothing says how good clusters are: how many there are is all there is to tell."""
+    console.print("Clusters: no clip has a label to set them against.")
+    for space in found.spaces:
+        numbers = ", ".join(f"{each.clusters} by {each.chosen_by}" for each in space.found)
+        name = space.name.replace("_", " ")
+        console.print(f"  {name} ({space.variance:.0%} of variance): {numbers}", markup=False, soft_wrap=True)
+    console.print()
+
+
 def _silence(console: Console, found: SilenceReport) -> None:
     quiet = found.quiet
     console.print(
-        f"Quietest cluster (elbow, whole space): c{quiet.cluster}, {quiet.clips} clips of "
+        f"Quietest cluster (elbow, whole space): c{quiet.cluster}, {count(quiet.clips, 'clip')} of "
         f"{quiet.level:.0f} dB on average, {quiet.silent} of them silent (below {found.threshold:.0f} dB), "
         f"{quiet.of_all_silent:.0%} of all silence. Clusters explain {found.explained:.0%} of the variance "
         "of level.\n",

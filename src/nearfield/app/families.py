@@ -1,4 +1,7 @@
-"""The families of kinds, read off their settings: what `nearfield list` shows and a recipe may name."""
+"""The families of kinds, read off their settings: what `nearfield list` shows.
+
+A recipe may name the kinds of all but layouts, which are named with the data.
+"""
 
 from typing import Any
 
@@ -7,9 +10,13 @@ from pydantic_core import PydanticUndefined
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.settings import Settings, kinds, sentences
 
+WRITTEN = {"layouts": ", recognised or named in DATA: KIND:PATH?setting=value&setting=value"}
+"""How a family is written that no recipe names."""
+
 
 def families() -> dict[str, Any]:
     """Every family by its plural name; the values are unions of settings."""
+    from nearfield.data.layouts import Layout
     from nearfield.learning.losses import LossSettings
     from nearfield.learning.miners import MinerSettings
     from nearfield.learning.optimizers import OptimizerSettings, ScheduleSettings
@@ -21,6 +28,7 @@ def families() -> dict[str, Any]:
     from nearfield.models.normalisation import NormalisationSettings
 
     return {
+        "layouts": Layout,
         "features": FeatureSettings,
         "normalisations": NormalisationSettings,
         "augmentations": AugmentationSettings,
@@ -53,7 +61,7 @@ def as_text(family: str | None = None) -> str:
     """The same, to read."""
     lines: list[str] = []
     for name, members in as_plain(family).items():
-        lines.append(f"{name}:")
+        lines.append(f"{name}{WRITTEN.get(name, '')}:")
         for kind, about in members.items():
             lines.append(f"  {kind:<22} {about['about']}")
             if family:

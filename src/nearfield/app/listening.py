@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfield.app.answers import AsJson, print_json
+from nearfield.core.words import count
 
 listen = typer.Typer(
     help="Hear a space: songs of clips, walks, blinded listening tests.", no_args_is_help=True
@@ -155,7 +156,9 @@ def form(
         print_json(made.plain())
         return
     said = ", ".join(f"{count} {name}" for name, count in made.conditions.items())
-    typer.echo(f"{made.page}: {made.pairs} pairs ({said})\n{made.key}: the key; keep it from the listeners")
+    typer.echo(
+        f"{made.page}: {count(made.pairs, 'pair')} ({said})\n{made.key}: the key; keep it from the listeners"
+    )
     typer.echo(f"then: nearfield listen form-analyse ANSWERS.csv... --key {made.key}")
 
 

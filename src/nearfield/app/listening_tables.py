@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nearfield.app.widths import show
+from nearfield.core.words import count
 from nearfield.evaluation.algebra import LabelAlgebra
 from nearfield.evaluation.tag_algebra import TagAlgebra
 from nearfield.space.listening.analysis import Heard
@@ -49,16 +50,15 @@ def listening_test(console: Console, found: Heard) -> None:
     show(console, table)
     table = plain_table(("condition", "less its control"), ("anchors", "difference", "95 % interval", "p"))
     for each in found.differences:
-        p = "–" if each.p_holm is None else _chance(each.p_holm)
+        p = "–" if each.p is None else _chance(each.p)
         table.add_row(
             each.condition, each.control, str(each.anchors), f"{each.difference:+.2f}", ends(each.interval), p
         )
     show(console, table)
-    listeners = f"{len(found.raters)} listener" + ("s" if len(found.raters) > 1 else "")
     far = (
         "" if found.with_distance is None else f"; rank correlation with distance {found.with_distance:+.2f}"
     )
-    console.print(f"{found.answers} answers of {listeners}{far}.")
+    console.print(f"{count(found.answers, 'answer')} of {count(len(found.raters), 'listener')}{far}.")
 
 
 def plain_table(left: tuple[str, ...], right: tuple[str, ...], behind: tuple[str, ...] = ()) -> Table:

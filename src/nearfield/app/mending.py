@@ -7,6 +7,7 @@ import typer
 
 from nearfield.app.answers import AsJson, print_json
 from nearfield.core.errors import RequestError, WorkError
+from nearfield.core.words import count
 
 
 def suspects(
@@ -44,7 +45,10 @@ def suspects(
         typer.echo(f"{each.score:.3f}  {each.kind:<11}  {each.id}")
         other = f" [{each.other}]" if each.other else ""
         typer.echo(f"       {each.reason} {each.suggestion}{other}")
-    typer.echo(f"{found.name}: {len(found.suspects)} suspects among {found.clips:,} clips", err=True)
+    listed = count(len(found.suspects), "suspect")
+    if found.count > len(found.suspects):
+        listed = f"the first {len(found.suspects):,} of {found.count:,} suspects, at most {top:,} of a kind,"
+    typer.echo(f"{found.name}: {listed} among {count(found.clips, 'clip')}", err=True)
     if out is not None:
         typer.echo(f"{out}: {accepted} accepted; decide on the others in the column `decision`", err=True)
 

@@ -8,12 +8,14 @@ import typer
 
 from nearfield.app.answers import AsJson, print_json
 from nearfield.core.errors import RequestError
+from nearfield.core.words import count
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.")]
 SpaceFolder = Annotated[Path, typer.Argument(help="The folder of a space.")]
 Data = Annotated[str, typer.Option("--data", help="A folder, a table (CSV, Parquet), NAME:PATH.")]
 Windows = Annotated[
-    str, typer.Option(help="clip: a vector for each clip; all: one for each window of a clip.")
+    str | None,
+    typer.Option(help="clip: a vector for each clip (usual); all: one for each window of a clip."),
 ]
 
 RARE = 0.05
@@ -28,7 +30,7 @@ def embed(
     run: RunFolder,
     data: Data,
     out: Annotated[Path, typer.Option(help="The Parquet file to write.")],
-    windows: Windows = "clip",
+    windows: Windows = None,
     as_json: AsJson = False,
 ) -> None:
     """Vectors of every clip of a collection, as a Parquet file."""
@@ -38,8 +40,8 @@ def embed(
 
     with watching(quiet=as_json) as watch:
         path = embed_collection(Run.load(run), data, out, watch, _windows(windows))
-    count = len(read_vectors(path)[0])
-    _tell({"out": str(path), "vectors": count}, f"{path}: {count:,} vectors", as_json)
+    made = len(read_vectors(path)[0])
+    _tell({"out": str(path), "vectors": made}, f"{path}: {count(made, 'vector')}", as_json)
 
 
 def index(
@@ -50,7 +52,14 @@ def index(
     *,
     out: Annotated[Path, typer.Option(help="Folder of the space; made if missing.")],
     update: Annotated[bool, typer.Option("--update", help="Bring a space that is there up to date.")] = False,
-    windows: Windows = "clip",
+    data_moved: Annotated[
+        bool, typer.Option("--data-moved", help="With --update: --data is where the same data lie now.")
+    ] = False,
+    allow_drop: Annotated[
+        bool,
+        typer.Option("--allow-drop", help="With --update: go on where more than half of the clips are gone."),
+    ] = False,
+    windows: Windows = None,
     approximate: Annotated[
         bool, typer.Option("--approximate", help="Build the approximate index for very large spaces.")
     ] = False,
@@ -69,7 +78,8 @@ def index(
         found: dict[str, Any] = {}
         if update:
             space = Space.open(out)
-            found = space.update(data, watch, None if run is None else Run.load(run)).plain()
+            own, rule = None if run is None else Run.load(run), None if windows is None else _windows(windows)
+            found = space.update(data, watch, own, rule, data_moved, allow_drop).plain()
         elif run is not None and data is not None:
             space = Space.create(Run.load(run), data, out, watch, _windows(windows))
             found = {"added": len(space)}
@@ -86,7 +96,7 @@ def index(
             space.verify()
             found["verified"] = True
             said.append("every file is as it was written")
-    text = f"{out}: {len(space):,} vectors ({', '.join(said)}), {space.identity}"
+    text = f"{out}: {count(len(space), 'vector')} ({', '.join(said)}), {space.identity}"
     _tell({"space": str(out), "vectors": len(space), **found}, text, as_json)
 
 
@@ -122,11 +132,8 @@ def search(
         typer.echo(f"{each.rank:>3}  {each.distance:.3f}  {each.id}  {each.start:g} s  {what}".rstrip())
     if not found and where is not None:
         typer.echo(opened.state.rows.unmet(where), err=True)
-    if found and found[0].unusual <= RARE:
-        share = f"only {found[0].unusual:.1%}".replace(".0%", "%")
-        typer.echo(
-            f"nothing here is really like it: {share} of the clips are as far from their nearest", err=True
-        )
+    if found:
+        typer.echo(_how_usual(found[0].unusual), err=True)
 
 
 def export(
@@ -158,7 +165,7 @@ def page(
 
     with watching(quiet=as_json) as watch:
         made = write_page(space, out, most, seconds, watch)
-    said = f"{made.path}: {made.clips:,} of {made.of:,} clips, {made.bytes / 1e6:.1f} MB"
+    said = f"{made.path}: {made.clips:,} of {count(made.of, 'clip')}, {made.bytes / 1e6:.1f} MB"
     _tell({**asdict(made), "path": str(made.path)}, said, as_json)
 
 
@@ -192,8 +199,16 @@ def explore(
     serve(shown, access, typer.echo, open_browser=not no_browser)
 
 
-def _windows(given: str) -> Literal["clip", "all"]:
-    if given == "clip":
+def _how_usual(share: float) -> str:
+    shown = f"{share:.1%}".replace(".0%", "%")
+    if share <= RARE:
+        said = "nothing in the whole space is really like it"
+        return f"{said}: only {shown} of its clips are as far from their nearest"
+    return f"in the whole space, {shown} of the clips are as far from their nearest"
+
+
+def _windows(given: str | None) -> Literal["clip", "all"]:
+    if given in (None, "clip"):
         return "clip"
     if given == "all":
         return "all"

@@ -80,8 +80,8 @@ def _tell(facts: Any, folder: Path, as_json: bool) -> None:
 
 def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
     from nearfield.app.progress import watching
+    from nearfield.core.words import count
     from nearfield.study.estimate import TRIED, baselines_of, estimate_cost
-    from nearfield.study.wording import count
 
     if not as_json:
         tried = count(min(TRIED, plan.recipe_of(plan.reference).train.updates), "update")
@@ -124,7 +124,7 @@ def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
 
 def _counted(spans: Sequence[int], noun: str) -> str:
     """ "6 trainings", or "6 to 24 trainings"."""
-    from nearfield.study.wording import count
+    from nearfield.core.words import count
 
     *least, most = dict.fromkeys(spans)
     return "".join(f"{each:,} to " for each in least) + count(most, noun)

@@ -6,9 +6,13 @@ from rich.console import Console
 from rich.table import Table
 
 from nearfield.app.widths import fits, show
+from nearfield.core.words import count
+from nearfield.data.faults import Problem
 from nearfield.data.problems import Report
 
 NOTHING = "nothing to measure without labels or tags; go on with `nearfield index` and `nearfield explore`"
+EXAMPLES = 3
+"""Problems of one kind that a report tells one by one; of more it tells so many."""
 LISTED = 30
 """Labels or tags that a report lists one by one."""
 SPACES = {
@@ -89,16 +93,46 @@ def report(console: Console, found: Report, name: str) -> None:
     for key, counts in marked.items():
         if counts:
             show(console, _counts(key, counts))
-    for problem in problems:
-        place = f"{problem['path']}" + (f" (row {problem['row']})" if problem.get("row") else "")
-        console.print(f"\n{place}: {problem['kind']}, {problem['severity']}", style="yellow", markup=False)
-        console.print(f"  {problem['reason']}\n  {problem['cure']}", markup=False, soft_wrap=True)
-    console.print(f"\n{len(problems)} problems." if problems else "\nNo problems found.")
+    alike: dict[tuple[str, str], list[Problem]] = {}
+    for problem in found.problems:
+        alike.setdefault((problem.kind, problem.severity), []).append(problem)
+    for several in alike.values():
+        _problems(console, several)
+    console.print(f"\n{count(len(problems), 'problem')}." if problems else "\nNo problems found.")
+
+
+def _problems(console: Console, alike: list[Problem]) -> None:
+    """Problems of one kind: each by itself, or, where there are many, how many, and some of them."""
+
+    def say(head: str, *lines: str) -> None:
+        console.print(f"\n{head}: {alike[0].kind}, {alike[0].severity}", style="yellow", markup=False)
+        for line in lines:
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+
+    if len(alike) <= EXAMPLES:
+        for each in alike:
+            say(_place(each), each.reason, each.cure)
+        return
+    cures = {each.cure for each in alike}
+    shown = [f"{_place(each)}: {each.reason}" for each in alike[:EXAMPLES]]
+    if len(cures) > 1:
+        shown = [f"{line} {each.cure}" for line, each in zip(shown, alike, strict=False)]
+    more = f"and {len(alike) - EXAMPLES:,} more: see --json"
+    say(f"{len(alike):,} times", *shown, more, *(cures if len(cures) == 1 else ()))
+
+
+def _place(problem: Problem) -> str:
+    return problem.path if problem.row is None else f"{problem.path} (row {problem.row})"
 
 
 def _counts(title: str, counts: dict[str, dict[str, int]]) -> Table:
     """One row a label or tag, the most usual first, one column a side of the split."""
-    table = Table(title=f"{len(counts)} {title}", title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(
+        title=count(len(counts), title.removesuffix("s")),
+        title_justify="left",
+        show_edge=False,
+        pad_edge=False,
+    )
     sides = list(next(iter(counts.values())))
     for head in (title, *sides):
         table.add_column(head, justify="left" if head == title else "right")

@@ -75,10 +75,11 @@ _WANTED = {
 
 def explain(error: ValidationError, where: str, family: Any = None) -> str:
     """Every complaint of a ValidationError, one line each."""
-    return "\n".join(_sentence(dict(item), where, family) for item in error.errors())
+    return "\n".join(complaint(item, where, family) for item in error.errors())
 
 
-def _sentence(item: dict[str, Any], where: str, family: Any) -> str:
+def complaint(item: Mapping[str, Any], where: str, family: Any = None) -> str:
+    """One complaint of pydantic, as a ValidationError lists them, as a sentence."""
     steps = [str(step) for step in item["loc"]]
     given = item.get("input")
     if item["type"] == "extra_forbidden":

@@ -67,8 +67,10 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     problems = [*listing.problems, *doubts(listing, parts), *problems]
     if not kept:
         first = "".join(f"\n  {problem}" for problem in problems[:3])
+        missing = listing.elsewhere and any(problem.kind == "missing" for problem in problems)
+        hint = f"\nIf the sounds lie in another folder, name it: {listing.elsewhere}" if missing else ""
         raise DataError(
-            f"{listing.source}: not one clip can be used, of {len(names)}. The first reasons:{first}"
+            f"{listing.source}: not one clip can be used, of {len(names)}. The first reasons:{first}{hint}"
         )
     lines = tuple(listing.lines[clip.position] for clip in kept)
     starts = dict(Counter(clip.span.how for clip in kept))

@@ -34,3 +34,5 @@ class Listing:
     """The order in which tags are numbered; those that it does not name follow by name."""
     split_from: str = ""
     """What gives the split, in words; "" for a column or the names of the files."""
+    elsewhere: str = ""
+    """DATA that says that the sounds lie in another FOLDER; "" where the layout cannot be told."""

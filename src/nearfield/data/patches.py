@@ -31,6 +31,8 @@ Column = Literal["label", "tags", "use"]
 
 NEEDED = ("id", "column", "before", "after", "decision")
 """Columns that a patch table must have."""
+NOT_APPLIED = ("unknown_clip", "stale_decision")
+"""Kinds of problems that tell of an accepted row that could not be applied."""
 _COLUMNS, _DECISIONS, _USE = ("label", "tags", "use"), ("accepted", "rejected", ""), ("yes", "no")
 _OPTION = "patch="
 _WORDS = ("kind", "reason")  # for people alone: nothing is done by them

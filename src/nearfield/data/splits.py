@@ -1,10 +1,11 @@
 """Which clips train, which choose, which judge: splits as given, or made; a group stays on one side."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 
 from nearfield.core.errors import DataError, choose
 from nearfield.core.seeds import stream
+from nearfield.core.words import count
 
 SHARES: Mapping[str, int] = {"train": 3, "val": 1, "test": 1}
 """Parts of a split that is made: three fifths train, one fifth each to choose and to judge."""
@@ -109,18 +110,18 @@ class _Wanted:
     def take(self, name: str, size: int, marks: Counter[str]) -> None:
         """A group of `size` clips goes to a side."""
         self.all[name] -= self.unit * size
-        for mark, count in marks.items():
-            self.marks[mark][name] -= self.unit * count
+        for mark, number in marks.items():
+            self.marks[mark][name] -= self.unit * number
 
 
 def _fill_empty(given: dict[str, str], smallest_first: list[str], shares: Mapping[str, int]) -> None:
     """Moves the smallest group of the side with most groups to a side that has none."""
     first = [name for name in ("train", "test", "val") if name in shares][: len(given)]
     for name in first:
-        count = Counter(given.values())
-        if not count[name]:
-            spare = [other for other in count if other not in first]
-            donor = spare[0] if spare else max(shares, key=lambda other: count[other])
+        held = Counter(given.values())
+        if not held[name]:
+            spare = [other for other in held if other not in first]
+            donor = spare[0] if spare else max(shares, key=lambda other: held[other])
             given[next(group for group in smallest_first if given[group] == donor)] = name
 
 
@@ -150,15 +151,20 @@ def find_leaks(groups: Sequence[str], sides: Sequence[str]) -> dict[str, Counter
     return {group: found[group] for group in sorted(found) if len(found[group]) > 1}
 
 
+def they_sit(groups: Sized) -> str:
+    """How many groups sit (on several sides), in words."""
+    return f"{count(len(groups), 'group')} {'sits' if len(groups) == 1 else 'sit'}"
+
+
 def leak_error(leaks: Mapping[str, Counter[str]], where: str, column: str) -> DataError:
     """Says which groups sit on several sides and what can be done."""
     shown = [f"  {group}: {counts_text(leaks[group])}" for group in list(leaks)[:_SHOWN]]
     if len(leaks) > _SHOWN:
         shown.append(f"  and {len(leaks) - _SHOWN} more")
-    many = "1 group sits" if len(leaks) == 1 else f"{len(leaks)} groups sit"
     lines = "\n".join(shown)
     return DataError(
-        f"{where}: {many} on more than one side of the split; a test would ask for what training heard:\n"
+        f"{where}: {they_sit(leaks)} on more than one side of the split; "
+        "a test would ask for what training heard:\n"
         f"{lines}\n"
         f"Groups are read from {column}. Put each on one side, name another column (data.group), "
         "leave the split out to have one made, or allow it with --allow-leak."

@@ -1,10 +1,11 @@
 """How the decisions of a patch table stand: how many are accepted, and what these change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nearfield.data.patches import Decision, Patch, every_row
+from nearfield.data.faults import Problem
+from nearfield.data.patches import NOT_APPLIED, Decision, Patch, every_row
 
 
 class Tally(NamedTuple):
@@ -14,28 +15,47 @@ class Tally(NamedTuple):
     rejected: int
     undecided: int
     """Rows that wait for a decision."""
+    not_applied: frozenset[int | None] = frozenset()
+    """Lines of accepted rows of which the clip is gone, or no longer as it was."""
 
     def plain(self) -> dict[str, Any]:
         """Counts, and the accepted changes in words."""
-        changes = [{"id": each.id, "change": each.change} for each in self.accepted]
+        changes = [
+            {"id": each.id, "change": each.change, "applied": each.line not in self.not_applied}
+            for each in self.accepted
+        ]
         counts = {"rejected": self.rejected, "undecided": self.undecided}
-        return {"accepted": len(self.accepted), **counts, "changes": changes}
+        not_applied = sum(not each["applied"] for each in changes)
+        return {"accepted": len(self.accepted), "not_applied": not_applied, **counts, "changes": changes}
 
     def lines(self, most: int = 10) -> Iterator[str]:
         """How many there are, then what the accepted ones change: a line each, `most` of these."""
-        yield f"{len(self.accepted):,} accepted, {self.rejected:,} rejected, {self.undecided:,} undecided"
-        for decision in self.accepted[:most]:
-            yield f"{decision.id}: {decision.change}"
+        stale = [each for each in self.accepted if each.line in self.not_applied]
+        without = f" ({len(stale):,} not applied)" if stale else ""
+        yield (
+            f"{len(self.accepted):,} accepted{without}, {self.rejected:,} rejected, "
+            f"{self.undecided:,} undecided"
+        )
+        # What somebody has to look at comes first.
+        fresh = [each for each in self.accepted if each.line not in self.not_applied]
+        for decision in [*stale, *fresh][:most]:
+            instead = ": not applied, see above" if decision.line in self.not_applied else ""
+            yield f"{decision.id}: {decision.change}{instead}"
         if len(self.accepted) > most:
             yield f"and {len(self.accepted) - most:,} more"
 
 
-def tally(path: str | Path) -> Tally:
-    """How the decisions of the table at `path` stand. Raises as `Patch.read`."""
-    accepted = Patch.read(path).decisions
+def tally(path: str | Path, problems: Iterable[Problem] = ()) -> Tally:
+    """How the decisions of the table at `path` stand. Raises as `Patch.read`.
+
+    `problems` are those of the collection that was opened with it: they tell which rows were not applied.
+    """
+    patch = Patch.read(path)
+    accepted = patch.decisions
+    lines = (each.row for each in problems if each.kind in NOT_APPLIED and each.path == patch.name)
     last: dict[tuple[str, ...], bool | None] = {}
     for row, is_decided in every_row(Path(path).expanduser()):
         if is_decided or row.about not in last:
             last[row.about] = row.accepted if is_decided else None
     standing = list(last.values())
-    return Tally(accepted, standing.count(False), standing.count(None))
+    return Tally(accepted, standing.count(False), standing.count(None), frozenset(lines))

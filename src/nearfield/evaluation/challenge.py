@@ -16,7 +16,7 @@ import numpy as np
 from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.evaluation.checks import check_lengths
 from nearfield.evaluation.classification import classification_scores
-from nearfield.evaluation.intervals import Resamples, mirrored_interval
+from nearfield.evaluation.intervals import Resamples, share_interval
 
 Reading = Literal["supervised", "frozen features"]
 
@@ -123,7 +123,7 @@ def _macro_f1(
     def redrawn(weights: Floats) -> Floats:
         return classification_scores(reference, predicted, weights)["macro_f1"]
 
-    ends = mirrored_interval(figure, resamples.apply(redrawn), resamples.groups)
+    ends = share_interval(figure, resamples.apply(redrawn), resamples.groups)
     return 100 * figure, None if ends is None else (100 * ends[0], 100 * ends[1])
 
 

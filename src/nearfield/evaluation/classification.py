@@ -4,7 +4,9 @@ Conventions
 -----------
 Labels are class numbers 0..C-1; `reference` comes before `predicted`. Scores are in 0..1, 1 is best. A class
 that is neither in the reference nor predicted takes no part; a share of nothing is 0, as in scikit-learn.
-`weights` (N,) count a clip several times or not at all, which is how resampling asks for a score.
+`weights` (N,) count a clip several times or not at all, which is how resampling asks for a score. Macro F1 is
+then the mean over the classes that the draw has clips of: what a class would score there is not known, and 0,
+which one clip wrongly taken for it would make of it, would sink the draw.
 
 Metrics
 -------
@@ -16,7 +18,6 @@ Metrics
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Floats, Ints
@@ -59,11 +60,13 @@ def classification_scores(
     right, support, claimed = _counts(reference, predicted, classes, given)
     total = given.sum(axis=1)
     f1 = 2 * right / np.where(support + claimed > 0, support + claimed, 1)
-    present = (support + claimed > 0).sum(axis=1)
+    in_all = np.bincount(reference, minlength=classes) > 0
+    named = np.bincount(predicted, minlength=classes) > 0
+    taken = np.where(in_all, support > 0, named)
     safe_total = np.where(total > 0, total, 1)
     return {
         "accuracy": right.sum(axis=1) / safe_total,
-        "macro_f1": f1.sum(axis=1) / np.maximum(present, 1),
+        "macro_f1": (f1 * taken).sum(axis=1) / np.maximum(taken.sum(axis=1), 1),
         "weighted_f1": (f1 * support).sum(axis=1) / safe_total,
     }
 
@@ -113,6 +116,8 @@ def _counts(reference: Ints, predicted: Ints, classes: int, weights: Floats) -> 
     rows = np.concatenate([hits, every, every])
     columns = np.concatenate([reference[hits], classes + reference, 2 * classes + predicted])
     # One sparse product for all draws: a count a draw and class would take a pass over the clips each.
+    from scipy.sparse import csr_array  # at the first use: many commands load this and count nothing
+
     places = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(reference), 3 * classes))
     counts = np.asarray(places.T @ weights.T)
     return counts.reshape(3, classes, len(weights)).transpose(0, 2, 1)

@@ -20,6 +20,7 @@ import numpy as np
 
 from nearfield.core.errors import DataError, choose
 from nearfield.core.nouns import Facts, Floats, Ints, Vectors
+from nearfield.core.words import count
 from nearfield.evaluation.checks import check_lengths, check_vectors
 from nearfield.evaluation.findings import Case, EvaluationSettings, Findings, Side
 from nearfield.evaluation.intervals import Resamples
@@ -89,7 +90,7 @@ def _resamples(case: Case) -> Resamples | None:
 def _result(case: Case, rows: Ints, found: Findings) -> Result:
     groups = found.resamples.groups if found.resamples else 0
     if groups and groups < FEW_GROUPS:
-        found.note(f"The split holds {groups} groups only: its intervals are rough.")
+        found.note(f"The split holds {count(groups, 'group')} only: its intervals are rough.")
     if case.settings.draws and not groups:
         found.note("The split holds one group only: no intervals, for nothing says how another would fare.")
     if case.settings.split == "train":

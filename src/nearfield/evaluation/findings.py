@@ -9,7 +9,7 @@ from nearfield.core.nouns import Bools, Distance, Facts, Floats, Ints, Vectors
 from nearfield.core.settings import Settings
 from nearfield.evaluation.classification import ClassScore, Confusion
 from nearfield.evaluation.geometry import Centroids
-from nearfield.evaluation.intervals import Resamples, mirrored_interval, percentile_interval, weighted_mean
+from nearfield.evaluation.intervals import Resamples, mirrored_interval, share_interval, weighted_mean
 from nearfield.evaluation.neighbours import Search
 from nearfield.evaluation.result import ClipTagScores, TagScore
 
@@ -150,7 +150,12 @@ class Findings:
                 self.metrics[f"{prefix}/{name}"] = float(np.nanmean(values))
 
     def drawn(self, name: str, values: Floats) -> None:
-        """The interval of a metric that is no mean over clips: its `values` (draws,) under resampling."""
+        """The interval of a share that is no mean over clips: its `values` (draws,) under resampling."""
+        if self.resamples is not None:
+            self._keep(name, share_interval(self.metrics[name], values, self.resamples.groups))
+
+    def drawn_area(self, name: str, values: Floats) -> None:
+        """The interval of an area under a curve: its `values` (draws,) under resampling."""
         if self.resamples is not None:
             self._keep(name, mirrored_interval(self.metrics[name], values, self.resamples.groups))
 
@@ -161,7 +166,7 @@ class Findings:
         # Clips, then metrics: one product a block of draws serves them all.
         values = self.resamples.apply(weighted_mean(np.stack(list(self.scores.values()), axis=1)))
         for column, name in enumerate(self.scores):
-            self._keep(name, percentile_interval(values[:, column], self.resamples.groups))
+            self._keep(name, share_interval(self.metrics[name], values[:, column], self.resamples.groups))
 
     def _keep(self, name: str, ends: tuple[float, float] | None) -> None:
         if ends is not None:

@@ -20,7 +20,6 @@ Metrics
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from nearfield.core.nouns import Distance, Floats, Ints, Vectors
 from nearfield.core.seeds import stream
@@ -57,7 +56,14 @@ def centroids(vectors: Vectors, labels: Ints, names: tuple[str, ...], spherical:
     means = sums / counts[:, None]
     if spherical:
         means = unit(means)
-    return Centroids(tuple(names[c] for c in present), means, cdist(means, means))
+    return Centroids(tuple(names[c] for c in present), means, _distances(means))
+
+
+def _distances(means: Floats) -> Floats:
+    """(C, C)"""
+    from scipy.spatial.distance import cdist  # not where a run is only opened
+
+    return np.asarray(cdist(means, means))
 
 
 def centroid_scores(found: Centroids) -> dict[str, float]:
@@ -91,7 +97,7 @@ def shuffled_spread(
         means = np.add.reduceat(chance.permutation(given), starts) / counts[:, None]
         if spherical:
             means = unit(means)
-        apart = cdist(means, means)[upper]
+        apart = _distances(means)[upper]
         spreads.append(apart.std() / apart.mean() if apart.mean() > 0 else 0.0)
     return float(np.mean(spreads))
 

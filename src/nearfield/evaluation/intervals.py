@@ -5,11 +5,16 @@ with putting back, as many as there are (cluster bootstrap; Davison and Hinkley 
 whose group is not known (-1) is a group of its own. Every score of an evaluation uses the same draws, so that
 differences of scores are paired.
 
-Intervals are for 95 %. Few groups make the bootstrap too narrow, so the percentiles are moved outwards as
-the t distribution asks (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", the expanded
-percentile interval). Macro F1 and the areas are biased in small sets, and twice as much in a resample of one:
-percentiles of macro PR-AUC held the truth in as few as 16 of 100 simulated sets, their mirror image about the
-figure in 85 to 90. So means over clips have percentile intervals, all else has mirrored ones.
+Intervals are for 95 %. Shares and means of shares (accuracy, recall, F1) have intervals of Student's t on the
+scale of log(p / (1 - p)), the deviation being that of the draws (Dean and Pagano 2015, on proportions in
+clustered samples): they never leave 0..1 and allow for few groups. Draws of macro F1 have a long tail below
+and lie lower than the figure, which itself is hardly biased; a percentile interval leans down with them, and
+its mirror image ends at 1. benchmarks/intervals.py simulates how often each holds the truth.
+
+Areas under curves are biased in small sets, and twice as much in a resample of one: percentiles of macro
+PR-AUC held the truth in as few as 16 of 100 simulated sets, their mirror image about the figure in 85 to 90.
+So these are mirrored. Percentiles are moved outwards for few groups as the t distribution asks (Hesterberg
+2015, "What Teachers Should Know About the Bootstrap", the expanded percentile interval).
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, logit
 from scipy.stats import norm, t
 
 from nearfield.core.errors import RequestError
@@ -65,6 +71,28 @@ class Resamples:
     def apply(self, statistic: Callable[[Floats], Floats]) -> Floats:
         """`statistic` maps weights (some draws, N) to (some draws, ...); gives all draws' values."""
         return np.concatenate([statistic(weights) for weights in self.weights()])
+
+
+def share_interval(
+    figure: float, values: Floats, groups: int, level: float = 0.95
+) -> tuple[float, float] | None:
+    """The interval of a share, or of a mean of shares, from its `values` (draws,) under resampling.
+
+    The figure plus and minus the quantile of t, with one degree of freedom less than `groups`, times the
+    deviation of the draws, all on the scale of log(p / (1 - p)). Draws in which the score is undefined are
+    left out; None where fewer than two are left or there is but one group. Where no draw differs, as where
+    every clip is right, resampling cannot tell how far the score could be off: the ends are the figure.
+    """
+    kept = values[np.isfinite(values)]
+    if len(kept) < 2 or groups < 2:
+        return None
+    slope = figure * (1 - figure)
+    if slope <= 0:
+        return figure, figure
+    reach = float(t.ppf((1 + level) / 2, groups - 1)) * float(kept.std(ddof=1)) / slope
+    low, high = expit(logit(figure) - reach), expit(logit(figure) + reach)
+    # Rounding on the way there and back must not part the ends from the figure.
+    return min(float(low), figure), max(float(high), figure)
 
 
 def percentile_interval(values: Floats, groups: int, level: float = 0.95) -> tuple[float, float] | None:

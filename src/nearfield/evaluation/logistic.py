@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit, logsumexp
 
 from nearfield.core.nouns import Floats, Vectors
 
@@ -76,6 +75,8 @@ class Logistic:
 
     def probabilities(self, features: Floats) -> Floats:
         """(N, K); rows sum to one for `softmax`."""
+        from scipy.special import expit, logsumexp  # not where a run is only opened
+
         logits = self.logits(features)
         if self.link == "sigmoid":
             return np.asarray(expit(logits))

@@ -24,7 +24,7 @@ from nearfield.evaluation.chance import guess_scores
 from nearfield.evaluation.checks import check_lengths
 from nearfield.evaluation.classification import classification_scores
 from nearfield.evaluation.findings import Case, Findings
-from nearfield.evaluation.intervals import Resamples, mirrored_interval
+from nearfield.evaluation.intervals import Resamples, share_interval
 from nearfield.evaluation.probes import Labelled, fit_label_probe
 
 MOST = 50
@@ -84,7 +84,7 @@ def column_probe(
     if draws:
         resamples = Resamples.of(sources[judged], draws, seed)
         drawn = resamples.apply(lambda weights: _macro_f1(reference, predicted, weights))
-        interval = mirrored_interval(scores["macro_f1"], drawn, resamples.groups)
+        interval = share_interval(scores["macro_f1"], drawn, resamples.groups)
     chance = guess_scores(column[teach], reference)["macro_f1"]
     values = len(probe.classes)
     return ColumnScore(

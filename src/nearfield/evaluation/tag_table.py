@@ -52,7 +52,7 @@ class TagTable:
         for name, values in self.areas.items():
             found.metrics[f"{prefix}/{name}"] = float(macro(values[None])[0])
             if self.draws:
-                found.drawn(f"{prefix}/{name}", macro(self.draws[name]))
+                found.drawn_area(f"{prefix}/{name}", macro(self.draws[name]))
         found.metrics[f"baseline/chance/{prefix}/roc_auc"] = 0.5
         found.metrics[f"baseline/chance/{prefix}/pr_auc"] = self.chance
 

@@ -1,11 +1,14 @@
 """Under which licence data or weights stand, as far as the files beside them say it."""
 
+import re
 from pathlib import Path
 
 import yaml
 
 _LONGEST = 300
-"""Characters of a sentence that is quoted."""
+"""Characters that are quoted; what is longer is cut behind a sentence, or a word."""
+_END = re.compile(r"(?<=[\w)`”][\w)`”][.!?])\s")
+"""Between two sentences: a stop behind a word, not behind an initial or within a number."""
 
 
 def stated_licence(folder: Path) -> tuple[str | None, str | None]:
@@ -20,7 +23,7 @@ def stated_licence(folder: Path) -> tuple[str | None, str | None]:
     for name in ("LICENSE", "LICENCE", "LICENSE.md", "LICENSE.txt"):
         if (folder / name).is_file():
             lines = (folder / name).read_text(encoding="utf-8", errors="replace").splitlines()
-            return None, next((line.strip()[:_LONGEST] for line in lines if line.strip()), None)
+            return None, next((_cut(line.strip()) for line in lines if line.strip()), None)
     return None, None
 
 
@@ -46,5 +49,14 @@ def _sentence(text: str) -> str | None:
     for line in body.splitlines():
         plain = line.strip(" -*#>_")
         if plain.lower().startswith(("licence", "license")) and ":" in plain:
-            return plain.partition(":")[2].strip(" *_")[:_LONGEST] or None
+            return _cut(plain.partition(":")[2].strip(" *_")) or None
     return None
+
+
+def _cut(text: str) -> str:
+    """The text up to `_LONGEST` characters, whole sentences where one fits, else whole words, and "…"."""
+    if len(text) <= _LONGEST:
+        return text
+    ends = [found.start() for found in _END.finditer(text[: _LONGEST + 1])]
+    kept = text[: ends[-1]] if ends else text[: _LONGEST + 1].rpartition(" ")[0] or text[:_LONGEST]
+    return f"{kept.rstrip(' ,;:')} …"

@@ -20,10 +20,12 @@ from nearfield.core.errors import NearfieldError
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats, Ints, Vectors
 from nearfield.core.seeds import stream
+from nearfield.core.words import count
 from nearfield.data.collection import Collection
 from nearfield.data.loading import Loader
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, Signals
+from nearfield.data.splits import they_sit
 from nearfield.data.store import Store
 from nearfield.evaluation.evaluate import evaluate
 from nearfield.evaluation.findings import EvaluationSettings
@@ -303,7 +305,7 @@ def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
             said.append(f"{name}: {metrics[name]:.3f} does not beat: {names}.")
     if collection.leaks:
         said.append(
-            f"The split leaks: {len(collection.leaks)} groups sit on two sides "
+            f"The split leaks: {they_sit(collection.leaks)} on two sides "
             f"({', '.join(collection.leaks[:5])}). Scores flatter."
         )
     return said
@@ -312,4 +314,9 @@ def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
 def _check_same(collection: Collection, environment: dict[str, Any], watch: Watcher) -> None:
     before = environment["data"]
     if len(collection) != before["clips"]:
-        watch(Note(f"the data has {len(collection)} clips; the run was trained with {before['clips']}", True))
+        watch(
+            Note(
+                f"the data has {count(len(collection), 'clip')}; the run was trained with {before['clips']}",
+                True,
+            )
+        )

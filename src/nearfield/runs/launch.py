@@ -103,13 +103,13 @@ def open_trained_on(
     try:
         return open_collection(data or trained_on, recipe, allow_leak, watch)
     except DataError as error:
-        if data is not None or _is_there(trained_on):
+        if data is not None or is_there(trained_on):
             raise
         cure = "The run was trained on these; if they have moved: --data NEW_PLACE"
         raise DataError(f"{error} {cure}") from None
 
 
-def _is_there(data: str) -> bool:
+def is_there(data: str) -> bool:
     """Whether the place that some data name, PATH or LAYOUT:PATH?OPTIONS, is there."""
     place = split_patch(data)[0]
     layout, _, rest = place.partition(":")
@@ -204,7 +204,7 @@ def environment(
         "data": {
             "channels": channels,
             "given": request.data,
-            "path": _absolute(request.data),
+            "path": absolute(request.data),
             "name": collection.name,
             "clips": len(collection),
             "fingerprint": collection.fingerprint(),
@@ -269,10 +269,11 @@ def _patch(table: str | None) -> dict[str, str] | None:
     return {"path": table, "sha256": digest(Path(table).expanduser())} if table else None
 
 
-def _absolute(data: str) -> str:
+def absolute(data: str) -> str:
+    """The same DATA from the root on: to be found, and known again, from any folder."""
     data, patch = split_patch(data)
     if patch is not None:
-        return join_patch(_absolute(data), Path(patch).expanduser().resolve())
+        return join_patch(absolute(data), Path(patch).expanduser().resolve())
     layout, colon, path = data.partition(":")
     if layout == "synthetic" or (colon and not os.path.exists(data)):
         return data if layout == "synthetic" else f"{layout}:{_absolute_options(path)}"

@@ -57,10 +57,18 @@ class Suspected:
     clips: int
     suspects: tuple[Named, ...]
     """The most suspicious first."""
+    left_out: int = 0
+    """How many more there are than were asked for."""
+
+    @property
+    def count(self) -> int:
+        """How many there are, listed here or not."""
+        return len(self.suspects) + self.left_out
 
     def plain(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return {"data": self.name, "clips": self.clips, "suspects": [each.plain() for each in self.suspects]}
+        listed = [each.plain() for each in self.suspects]
+        return {"data": self.name, "clips": self.clips, "count": self.count, "suspects": listed}
 
     def save(self, path: Path, accept: float | None = None) -> int:
         """Writes the list as a patch table without decisions, whole or not at all; with `accept`, labels and
@@ -84,12 +92,12 @@ class Suspected:
         return count
 
 
-def named(suspects: Sequence[Suspect], collection: Collection) -> Suspected:
-    """Suspects of a collection by the names of its clips."""
+def named(suspects: Sequence[Suspect], collection: Collection, left_out: int = 0) -> Suspected:
+    """Suspects of a collection by the names of its clips, and how many more there are."""
     table = collection.table
     ids, paths, labels = list(table["id"]), list(table["path"]), list(table["label"])
     found = tuple(_named(each, ids, paths, labels) for each in suspects)
-    return Suspected(collection.name, len(collection), found)
+    return Suspected(collection.name, len(collection), found, left_out)
 
 
 def _decided(path: Path) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """What in a collection looks wrong: labels and tags by the space of a run, faults of the samples, copies."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -53,10 +54,10 @@ def find_suspects(
         if sort not in SORTS:
             raise RequestError(f"suspects: there is no kind {sort!r}. {choose(sort, SORTS)}")
     space = _Space(run, data, watch)
-    found: list[Suspect] = []
+    found, left_out = list[Suspect](), 0
     for sort in sorts or SORTS:
         try:
-            listed = _FINDERS[sort](space, top)
+            listed = _FINDERS[sort](space)
         except DataError as error:
             if sorts:
                 raise
@@ -66,8 +67,10 @@ def find_suspects(
                 watch(Note(f"{sort} are not judged: {error}"))
             continue
         for kind in dict.fromkeys(each.kind for each in listed):
-            found += [each for each in listed if each.kind == kind][:top]
-    return named(ranked(found), space.collection)
+            own = [each for each in listed if each.kind == kind]
+            found += own[:top]
+            left_out += len(own[top:])
+    return named(ranked(found), space.collection, left_out)
 
 
 class _Space:
@@ -85,9 +88,9 @@ class _Space:
 
     @property
     def settings(self) -> SuspectSettings:
-        """Distances as the space has them."""
+        """Distances as the space has them; every suspect is found, to be counted."""
         unit = self.run.recipe.embedding.normalise
-        return SuspectSettings(distance="cosine" if unit else "euclidean")
+        return SuspectSettings(distance="cosine" if unit else "euclidean", most=sys.maxsize)
 
     def vectors(self) -> tuple[Vectors, Facts]:
         """(N, D), and the facts of the same clips; made where the run has not stored one for every clip."""
@@ -110,17 +113,15 @@ class _Space:
         return vectors_of(self.run.embedder, bench, self.watch), bench.facts
 
 
-def _labels(space: _Space, top: int) -> list[Suspect]:
-    vectors, facts = space.vectors()
-    return label_suspects(vectors, facts, space.settings.model_copy(update={"most": top}))
+def _labels(space: _Space) -> list[Suspect]:
+    return label_suspects(*space.vectors(), space.settings)
 
 
-def _tags(space: _Space, top: int) -> list[Suspect]:
-    vectors, facts = space.vectors()
-    return tag_suspects(vectors, facts, space.settings.model_copy(update={"most": top}))
+def _tags(space: _Space) -> list[Suspect]:
+    return tag_suspects(*space.vectors(), space.settings)
 
 
-def _signals(space: _Space, top: int) -> list[Suspect]:
+def _signals(space: _Space) -> list[Suspect]:
     """Faults of the samples; clips with as many channels are compared with each other."""
     if space.collection.kind == "picture":
         raise DataError(f"signal suspects: {space.collection.name} holds pictures, which have no samples.")
@@ -146,7 +147,7 @@ def _statistics(measured: ChannelStatistics, rows: Ints, channels: int) -> Signa
     return SignalStatistics(**{name: getattr(measured, name)[rows, :channels] for name in names})
 
 
-def _duplicates(space: _Space, top: int) -> list[Suspect]:
+def _duplicates(space: _Space) -> list[Suspect]:
     """Pairs near each other across the split, then listened to; those that are one sound come first."""
     collection = space.collection
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}
@@ -157,7 +158,7 @@ def _duplicates(space: _Space, top: int) -> list[Suspect]:
     pairs = duplicate_suspects(vectors, splits, settings)
     surely = 1 - DuplicateSettings().share
     if collection.kind == "picture":
-        return [pair for pair in pairs if pair.score >= surely][:top]
+        return [pair for pair in pairs if pair.score >= surely]
     table = collection.table
     spans = list(zip(map(Path, table["path"]), table["start"], table["seconds"], strict=True))
     found = []
@@ -176,7 +177,7 @@ def _duplicates(space: _Space, top: int) -> list[Suspect]:
     return ranked(found)
 
 
-_FINDERS: dict[Sort, Callable[[_Space, int], list[Suspect]]] = {
+_FINDERS: dict[Sort, Callable[[_Space], list[Suspect]]] = {
     "labels": _labels,
     "tags": _tags,
     "signals": _signals,

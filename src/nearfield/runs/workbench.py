@@ -15,6 +15,7 @@ from nearfield.data.collection import Collection
 from nearfield.data.keeping import keep
 from nearfield.data.loading import Loader
 from nearfield.data.signals import ArraySignals, Signals
+from nearfield.data.splits import they_sit
 from nearfield.data.store import Store
 from nearfield.learning.losses import PairLoss
 from nearfield.learning.losses.bce import BCELoss
@@ -255,11 +256,16 @@ def windows(seconds: float, clip_seconds: float) -> list[float]:
 
 
 def note_data(collection: Collection, watch: Watcher) -> None:
-    """Says what was left out of a collection and where its split comes from."""
+    """Says what was left out of a collection, and whether its split leaks."""
+    note_left_out(collection, watch)
+    if collection.leaks:
+        watch(Note(f"{they_sit(collection.leaks)} on two sides of the split; results say so.", True))
+
+
+def note_left_out(collection: Collection, watch: Watcher) -> None:
+    """Says what was left out of a collection."""
     left_out = [problem for problem in collection.problems if problem.severity == "left out"]
     for problem in left_out[:10]:
         watch(Note(f"left out: {problem.path}: {problem.reason}", is_warning=True))
     if len(left_out) > 10:
         watch(Note(f"and {len(left_out) - 10} more: see `nearfield check`", is_warning=True))
-    if collection.leaks:
-        watch(Note(f"{len(collection.leaks)} groups sit on two sides of the split; results say so.", True))

@@ -1,5 +1,6 @@
 """Answers to a query: what is left out, what is filtered, how repeats are thinned, and what each one says."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy as np
 from nearfield.core.nouns import Bools, Ints, Vectors
 from nearfield.space.generation import Generation, Grouping
 from nearfield.space.nearest import Found, Nearest
+from nearfield.space.query import Resolved, direction
 from nearfield.space.state import State
-from nearfield.space.unusual import unusual
+from nearfield.space.unusual import SAME, unusual
 
 APPROXIMATE_FROM = 5_000_000
 """Rows from which a plain search is approximate once an index for that is built; below, exact is fast."""
@@ -33,7 +35,8 @@ class Answer:
     distance: float
     """Cosine distance, 1 - cos: 0 the same direction, 2 the opposite."""
     unusual: float
-    """Of the query, the same in all its answers: share of this space's clips whose nearest is as far away."""
+    """Of the query, the same in all its answers: share of the clips of the whole space, whatever the filter,
+    whose nearest is as far away. The query's own recording, where the space has it, counts as nobody's."""
     position: int
     """The row's number in this state of the space."""
 
@@ -50,6 +53,16 @@ class Aim:
     """(D,) of unit length."""
     own: Ints
     """Rows of the space that were examples: they are no answers."""
+    copies: Ints
+    """Rows whose files hold the same as an example's: answers, but no sign that it is a usual sound."""
+
+    @classmethod
+    def of(cls, near: Sequence[Resolved], far: Sequence[Resolved]) -> "Aim":
+        """Toward some examples and away from others. Raises RequestError where they cancel each other out."""
+        vector = direction([each.vector for each in near], [each.vector for each in far])
+        every = (*near, *far)
+        own, copies = (np.concatenate([getattr(each, name) for each in every]) for name in ("own", "copies"))
+        return cls(vector, own, copies)
 
 
 @dataclass(frozen=True)
@@ -95,14 +108,23 @@ def answer(state: State, aim: Aim, wish: Wish) -> list[Answer]:
 
 
 def how_unusual(generation: Generation, aim: Aim) -> float:
-    """How unusual a query is among all clips, whatever filter it has; the groups of its examples left out."""
-    allowed = None
-    if len(aim.own):
+    """How unusual a query is among all clips, whatever filter it has.
+
+    The groups of its examples and of their copies are left out; where there are none, that of a row with the
+    very same vector.
+    """
+    known = np.concatenate([aim.own, aim.copies])
+    if not len(known):
+        rows, scores = generation.nearest.search(aim.vector, 1)
+        known = rows[scores >= 1.0 - SAME]
+    else:
+        scores = np.empty(0)
+    if len(known):
         groups = generation.grouping("group")
-        others = ~np.isin(groups, groups[aim.own])
+        others = ~np.isin(groups, groups[known])
         allowed = others if others.any() else np.ones(len(groups), np.bool_)
-        allowed[aim.own] = False
-    scores = generation.nearest.search(aim.vector, 1, allowed)[1]
+        allowed[known] = False
+        scores = generation.nearest.search(aim.vector, 1, allowed)[1]
     return unusual(1.0 - float(scores[0]), generation.calibration) if len(scores) else 1.0
 
 

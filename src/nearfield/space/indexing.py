@@ -27,6 +27,7 @@ from nearfield.space.parts import Parts
 from nearfield.space.rows import Rows
 from nearfield.space.spacefile import NAME, SpaceFile, facts_of
 from nearfield.space.state import ENCODER, GENERATIONS, State, generation_folder
+from nearfield.space.updating import check_losses
 from nearfield.space.vectorfile import digests_of, no_vectors
 
 WORK = "work"
@@ -94,15 +95,17 @@ class Job:
     run: Run
     collection: Collection
     data: str
-    """The data as the user named them."""
+    """The data, as `absolute` names them."""
     windows: Windows
     watch: Watcher
+    may_drop: bool = False
+    """Whether most of the clips that are there may vanish."""
 
 
 def index(job: Job) -> Changes:
     """Brings the space in the job's folder to what its collection holds, or makes one there.
 
-    Raises DataError where nothing can be embedded, or the present state is damaged.
+    Raises DataError where nothing can be embedded, most clips are gone, or the present state is damaged.
     """
     with locked(job.folder / "lock"):
         before = State.read(job.folder) if (job.folder / NAME).is_file() else None
@@ -110,6 +113,8 @@ def index(job: Job) -> Changes:
             _keep_encoder(job)
         digests = digests_of(job.collection, job.watch)
         base = base_table(job.collection.table, digests)
+        if before is not None and not job.may_drop:
+            check_losses(job.folder, before, base, job.data)
         known = _known(base, before)
         fresh = np.setdiff1d(np.arange(len(base)), known.clips)
         parts = Parts(job.folder / WORK, job.run, job.windows, job.watch)
@@ -192,7 +197,7 @@ def _publish(job: Job, order: Order, rows: pa.Table, before: State | None) -> No
     files = [file for own in (target, folder / ENCODER) for file in sorted(own.rglob("*")) if file.is_file()]
     SpaceFile(
         version=version,
-        identity=Identity.of(job.run).plain() if before is None else before.file.identity,
+        identity=Identity.of(job.run, job.windows).plain() if before is None else before.file.identity,
         run=str(job.run.folder.path) if before is None else before.file.run,
         data=job.data,
         windows=job.windows,

@@ -1,24 +1,57 @@
 """From what a user points at to one direction on the sphere: sounds, spans, clips, vectors, or several."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.core.nouns import Vectors
-from nearfield.runs.run import Run
+from nearfield.core.nouns import Ints, Vectors
+from nearfield.runs.run import Input, Run
 from nearfield.space.generation import unit_rows
 from nearfield.space.hearing import hear
+from nearfield.space.identity import Identity
 
 Span = tuple[str | Path, float, float] | tuple[str | Path, float, float, int | None]
 """A file, where in it to begin, and how long, in seconds; and the one channel to hear, where it is one."""
 
-Example = str | Path | Span | npt.NDArray[Any]
-"""A sound file, a span of one, the id of a clip of the space, or a vector (D,)."""
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """A vector that says whose it is, so that a space of another identity refuses it."""
+
+    vector: Vectors
+    """(D,)"""
+    identity: Identity
+
+    @classmethod
+    def of(cls, run: Run, sound: Input) -> Self:
+        """What `run` makes of a file, or of a wave at its sample rate; raises as `Run.encode`."""
+        return cls(run.encode([sound])[0], Identity.of(run))
+
+
+Example = str | Path | Span | npt.NDArray[Any] | Embedded
+"""A sound file, a span of one, the id of a clip of the space, or a vector (D,).
+
+A bare array says nothing of where it comes from, and is taken for one of this space's own run: one of another
+run is answered, and the answer means nothing. `Embedded` says whose it is.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Resolved:
+    """What an example is in a space."""
+
+    vector: Vectors
+    """(D,)"""
+    own: Ints
+    """The rows that the example names: they are no answers."""
+    copies: Ints
+    """The rows of files that hold the same bytes as the example's: they are answers, and no company."""
 
 
 def span_of(example: Example) -> Span | None:

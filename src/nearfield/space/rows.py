@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nearfield.core.errors import DataError, RequestError, choose, nearest
-from nearfield.core.nouns import Bools
+from nearfield.core.nouns import Bools, Ints
 
 TABLE = "rows"
 FILE = "rows.arrow"
@@ -100,6 +101,12 @@ class Rows:
         except (ValueError, RuntimeError, TypeError, OSError) as error:
             raise self._refusal(where or "", error) from None
         return found.sort_by(POSITION)
+
+    def of_file(self, digest: str) -> Ints:
+        """The rows of every file with these contents (sha256), whichever pieces of it they are."""
+        sources = self.read(["source"])
+        positions: Ints = sources.filter(pc.starts_with(sources["source"], digest))[POSITION].to_numpy()
+        return positions
 
     def same(self, table: pa.Table) -> bool:
         """Whether these are the rows of `table`: then their vectors are the same too."""

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearfield.core.errors import DataError, RequestError, choose, nearest
+from nearfield.core.files import digest
 from nearfield.core.nouns import Ints, Vectors
 from nearfield.core.places import place_of
 from nearfield.runs.events import Stage, Watcher, nobody
@@ -23,7 +24,7 @@ from nearfield.runs.run import Run
 from nearfield.space.generation import GROUPINGS, Grouping
 from nearfield.space.hearing import Windows
 from nearfield.space.identity import Identity
-from nearfield.space.query import Example, direction, given_vector, hear_span, span_of
+from nearfield.space.query import Embedded, Example, Resolved, direction, given_vector, hear_span, span_of
 from nearfield.space.spacefile import Approximate, damaged
 from nearfield.space.state import ENCODER, State
 
@@ -85,22 +86,35 @@ class Space:
         return cls.open(folder)
 
     def update(
-        self, data: "str | Collection | None" = None, watch: Watcher = nobody, run: Run | None = None
+        self,
+        data: "str | Collection | None" = None,
+        watch: Watcher = nobody,
+        run: Run | None = None,
+        windows: Windows | None = None,
+        moved: bool = False,
+        may_drop: bool = False,
     ) -> "Changes":
         """Brings the space up to `data` (what it was made of, where none is given): new clips are embedded,
         vanished ones dropped, changed ones done again; nothing else is touched.
 
         A file is known by its contents: one that was moved is not embedded again. Raises RequestError where
-        `run` is given and is not the one that made this space.
+        `run` or `windows` is given and is not what made this space, or `data` lie elsewhere than before and
+        are not said to have `moved`; DataError where more than half of the clips are gone and it is not said
+        that it `may_drop` them.
         """
         from nearfield.space.indexing import Job, index
-        from nearfield.space.vectorfile import collection_for
+        from nearfield.space.updating import check_data, check_windows, open_data
 
+        file = self.state.file
         if run is not None:
             self.identity.check(Identity.of(run), str(run.folder.path), str(self.folder))
-        given = self.state.file.data if data is None else data
-        collection = collection_for(self.run, given, watch)
-        changes = index(Job(self.folder, self.run, collection, _named(given), self.state.file.windows, watch))
+        if windows is not None:
+            check_windows(self.folder, file, windows)
+        if isinstance(data, str) and not moved:
+            check_data(self.folder, file, data)
+        collection = open_data(self.run, file, data, watch)
+        named = file.data if data is None else _named(data)
+        changes = index(Job(self.folder, self.run, collection, named, file.windows, watch, may_drop))
         self.state = State.read(self.folder)
         return changes
 
@@ -113,8 +127,9 @@ class Space:
 
     @property
     def identity(self) -> Identity:
-        """Whose vectors these are."""
-        return Identity.from_plain(self.state.file.identity)
+        """Whose vectors these are, and what each stands for."""
+        file = self.state.file
+        return replace(Identity.from_plain(file.identity), windows=file.windows)
 
     @property
     def vectors(self) -> Vectors:
@@ -153,7 +168,7 @@ class Space:
 
     def encode(self, example: Example) -> Vectors:
         """(D,) the unit vector of a file, a span of one, a clip of this space by id, or of a vector."""
-        return direction([self._example(example)[0]], [])
+        return direction([self.resolve(example).vector], [])
 
     def search(
         self,
@@ -166,7 +181,9 @@ class Space:
     ) -> "list[Answer]":
         """The `top` nearest to a query, the nearest first; of equals the first in the table.
 
-        An example is a sound file, a span of one (file, start, seconds), the id of a clip, or a vector (D,).
+        An example is a sound file, a span of one (file, start, seconds), the id of a clip, or a vector (D,):
+        `Embedded`, which is refused where it is of another identity, or bare, and then it is taken for one of
+        this space's run.
         `plus` are further ones to be near to, `minus` to be far from: the mean of one side less that of the
         other, on the sphere. `where` is a condition on columns as SQL has it; `diverse` gives one answer a
         group or recording. Clips that are themselves examples are not answers. Exact, but for spaces of
@@ -182,10 +199,8 @@ class Space:
         examples = [*plus] if query is None else [query, *plus]
         if not examples and not minus:
             raise RequestError("A search needs a query: a sound file, a span, the id of a clip, or a vector.")
-        near, far = [self._example(each) for each in examples], [self._example(each) for each in minus]
-        vector = direction([vector for vector, _ in near], [vector for vector, _ in far])
-        own = np.concatenate([rows for _, rows in (*near, *far)])
-        return answer(self.state, Aim(vector, own), Wish(top, where, diverse))
+        near, far = [self.resolve(each) for each in examples], [self.resolve(each) for each in minus]
+        return answer(self.state, Aim.of(near, far), Wish(top, where, diverse))
 
     def build_approximate(self, watch: Watcher = nobody) -> Approximate:
         """Builds LanceDB's approximate index, measures its recall, and stores both. An update drops it."""
@@ -212,16 +227,23 @@ class Space:
                 self.folder, f"rows.lance has {count:,} rows instead of {len(self):,}", self.state.file
             )
 
-    def _example(self, example: Example) -> tuple[Vectors, Ints]:
-        """(D,) the vector of an example, and the rows that it is of."""
+    def resolve(self, example: Example) -> Resolved:
+        """What an example is here. Raises as `search`."""
+        none = np.empty(0, np.int64)
         span = span_of(example)
         if span is not None:
-            return hear_span(self.run, span), np.empty(0, np.int64)
+            copies = self.state.rows.of_file(digest(Path(span[0])))
+            return Resolved(hear_span(self.run, span), none, copies)
         if isinstance(example, str):
             rows = self.positions(example)
-            return self.vectors[rows].astype(np.float64).mean(axis=0).astype(np.float32), rows
-        return given_vector(np.asarray(example), self.state.file.size), np.empty(0, np.int64)
+            return Resolved(self.vectors[rows].astype(np.float64).mean(axis=0).astype(np.float32), rows, none)
+        if isinstance(example, Embedded):
+            self.identity.check(example.identity, "The query", str(self.folder))
+            example = example.vector
+        return Resolved(given_vector(np.asarray(example), self.state.file.size), none, none)
 
 
 def _named(data: "str | Collection") -> str:
-    return data if isinstance(data, str) else data.name
+    from nearfield.runs.launch import absolute
+
+    return absolute(data) if isinstance(data, str) else data.name

@@ -49,7 +49,7 @@ class SpaceFile(Settings):
     run: str
     """The run's folder, as it was given."""
     data: str
-    """The data, as they were given."""
+    """The data from the root on; in an older space, as they were given."""
     windows: Windows
     """One vector a clip, or one a window."""
     count: int

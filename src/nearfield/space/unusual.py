@@ -11,6 +11,8 @@ from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.core.seeds import stream
 from nearfield.space.nearest import Nearest
 
+SAME = 1e-6
+"""Cosine distance by which two vectors of one sound may differ: float32, and the company in a batch."""
 SAMPLE = 2000
 """Clips whose nearest are looked up: p is then known to half a thousandth."""
 _AT_ONCE = 32  # neighbours looked at first; rows whose group has more are searched again without it
@@ -38,5 +40,5 @@ def calibrate(nearest: Nearest, groups: Ints) -> Floats:
 
 def unusual(distance: float, calibration: Floats) -> float:
     """Share of clips, the query among them, whose nearest is as far as `distance` or farther."""
-    farther = len(calibration) - int(np.searchsorted(calibration, distance - 1e-9))
+    farther = len(calibration) - int(np.searchsorted(calibration, distance - SAME))
     return (1 + farther) / (1 + len(calibration))

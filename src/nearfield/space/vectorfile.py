@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from nearfield.core.errors import DataError, RequestError
+from nearfield.core.errors import DataError, RequestError, nearest
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Vectors
 from nearfield.data.collection import Collection
@@ -12,11 +12,14 @@ from nearfield.data.digests import content_digests
 from nearfield.runs.events import Stage, Watcher, nobody
 from nearfield.runs.launch import open_collection
 from nearfield.runs.run import Run
-from nearfield.runs.workbench import note_data
+from nearfield.runs.workbench import note_left_out
 from nearfield.space.columns import OWN, base_table, of_part
 from nearfield.space.hearing import Windows
 from nearfield.space.identity import Identity, from_metadata, to_metadata
 from nearfield.space.parts import Parts, vector_column
+from nearfield.space.query import Embedded
+
+_GUESSED = 20_000  # ids among which a misspelt one is looked for
 
 
 def embed_collection(
@@ -39,7 +42,7 @@ def embed_collection(
         for part in parts.each(collection.table, digests):
             rows = of_part(base, part, windows).drop_columns(list(OWN))
             rows = rows.append_column("vector", vector_column(part.vectors))
-            rows = rows.replace_schema_metadata(to_metadata(Identity.of(run)))
+            rows = rows.replace_schema_metadata(to_metadata(Identity.of(run, windows)))
             writer = writer or pq.ParquetWriter(temporary, rows.schema)
             writer.write_table(rows)
             count += len(rows)
@@ -68,10 +71,20 @@ def read_vectors(path: Path, identity: Identity | None = None) -> tuple[list[str
     return table["id"].to_pylist(), vectors.flatten().to_numpy().reshape(len(table), -1)
 
 
+def read_embedded(path: Path, clip: str) -> Embedded:
+    """One vector of such a file, by its id, that says whose it is. Raises RequestError as `read_vectors`."""
+    ids, vectors = read_vectors(path)
+    if clip not in ids:
+        close = nearest(clip, ids[:_GUESSED])
+        hint = f"Did you mean {close!r}?" if close else "Give an id of its column `id`."
+        raise RequestError(f"{path} has no vector of {clip!r}. {hint}")
+    return Embedded(vectors[ids.index(clip)], from_metadata(pq.read_schema(path).metadata, str(path)))
+
+
 def collection_for(run: Run, data: str | Collection, watch: Watcher) -> Collection:
     """The collection that the recipe makes of `data`. Raises RequestError where the kinds do not fit."""
     collection = open_collection(data, run.recipe, True, watch) if isinstance(data, str) else data
-    note_data(collection, watch)
+    note_left_out(collection, watch)
     reads = "picture" if run.recipe.feature.kind == "pixels" else "sound"
     if collection.kind != reads:
         raise RequestError(

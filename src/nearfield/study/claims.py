@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
+from nearfield.core.words import count
 from nearfield.study.records import Comparison, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost
-from nearfield.study.wording import chance, count, digits, label, mean_and_interval, plain, sentence, signed
+from nearfield.study.wording import chance, digits, label, mean_and_interval, plain, sentence, signed
 
 SourceVerdict = Literal["supported", "not supported", "not decided"]
 

@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass
 from itertools import permutations
 
+from nearfield.core.words import count
 from nearfield.study.claims import between
 from nearfield.study.records import Comparison, StudyFacts
-from nearfield.study.wording import BASELINES, chance, count, digits, label, number, plain, signed
+from nearfield.study.wording import BASELINES, chance, digits, label, number, plain, signed
 
 _UP = (
     r"better|best|higher|highest|superior|outperform\w*|beats?|beaten|exceeds?|surpass\w*|improve\w*|wins?|"

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from nearfield.core.settings import Settings
-from nearfield.study.wording import count
+from nearfield.core.words import count
 
 VERDICT = 3
 """Seeds below which nothing is concluded: the spread of trainings cannot be told from two of them."""

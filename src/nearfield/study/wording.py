@@ -95,8 +95,3 @@ def chance(p: float) -> str:
 def listed(words: list[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "none"
-
-
-def count(n: int, noun: str) -> str:
-    """ "1 seed", "5 seeds"."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith('ss') else 's'}"

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 import nearfield.app
 from nearfield.app.server.clip_routes import clip_routes
 from nearfield.app.server.exhibition import Exhibition
+from nearfield.app.server.forms import REFUSED, sentences
 from nearfield.app.server.guard import Access, Guard
 from nearfield.app.server.map_routes import map_routes
 from nearfield.app.server.mending_routes import mending_routes
@@ -31,6 +33,7 @@ def build_routes(shows: Exhibition) -> FastAPI:
         description="A learnt space of sound: searched, looked at, listened to.",
         docs_url=None,  # its page comes from a server elsewhere
         redoc_url=None,
+        responses=REFUSED,
     )
     for routes in (search_routes, map_routes, mending_routes, watching_routes, clip_routes):
         application.include_router(routes(shows))
@@ -50,5 +53,11 @@ def build_routes(shows: Exhibition) -> FastAPI:
         """Our own errors as a sentence: 400 where the request was wrong, else 500."""
         said = shows.without_places(str(error))
         return JSONResponse({"detail": said}, 400 if isinstance(error, RequestError) else 500)
+
+    @application.exception_handler(RequestValidationError)
+    def unfit(request: Request, error: Exception) -> JSONResponse:
+        """A field that cannot be what was sent, as a sentence."""
+        assert isinstance(error, RequestValidationError)
+        return JSONResponse({"detail": sentences(error.errors())}, 422)
 
     return application

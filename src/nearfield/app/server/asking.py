@@ -12,11 +12,11 @@ from nearfield.app.server.exhibition import Exhibition
 from nearfield.app.server.shown import Clip, Shown
 from nearfield.app.server.uploads import check_picture, check_span, kept
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Floats, Ints, Vectors
+from nearfield.core.nouns import Floats
 from nearfield.data.audio import Waves, decode, mix, resample
 from nearfield.runs.tagging import tag
 from nearfield.space.answers import Aim
-from nearfield.space.query import direction
+from nearfield.space.query import Resolved, direction
 
 Found = TypeVar("Found")
 Piece = tuple[Path, float, float | None]
@@ -59,29 +59,28 @@ class Desk:
         """The space. Raises 404 where there is none of this number."""
         return self.shows.shown(self.number)
 
-    def vector(self, asked: Asked) -> tuple[Vectors, Ints]:
-        """(D,) of unit length, and the rows that it is of. Raises RequestError, DataError; 404."""
+    def resolve(self, asked: Asked) -> Resolved:
+        """What it is in the space; the vector of unit length. Raises RequestError, DataError; 404."""
         shown = self.shown
         if asked.clip is not None and not asked.is_part:
-            return self._rows([asked.clip])
+            return self._row(asked.clip)
 
-        def heard(piece: Piece, channel: int | None) -> Vectors:
+        def heard(piece: Piece, channel: int | None) -> Resolved:
             path, start, seconds = piece
-            return shown.space.encode((path, start, seconds or 0.0, channel))
+            return shown.space.resolve((path, start, seconds or 0.0, channel))
 
-        vector = self._with_piece(asked, heard)
+        found = self._with_piece(asked, heard)
         own = [] if asked.clip is None else [self._clip(asked.clip).row]
-        return vector, np.array(own, np.int64)
+        return Resolved(direction([found.vector], []), np.array(own, np.int64), found.copies)
 
     def aim(self, asked: Asked, plus: list[str], minus: list[str]) -> Aim:
         """What a search is for: the query and `plus` less `minus`; none of them is an answer."""
-        near, far = [self._rows([each]) for each in plus], [self._rows([each]) for each in minus]
+        near, far = [self._row(each) for each in plus], [self._row(each) for each in minus]
         if not asked.is_empty:
-            near = [self.vector(asked), *near]
+            near = [self.resolve(asked), *near]
         if not near and not far:
             raise RequestError("A search needs a query: a clip, a file, or clips as plus or minus.")
-        toward = direction([vector for vector, _ in near], [vector for vector, _ in far])
-        return Aim(toward, np.concatenate([rows for _, rows in (*near, *far)]))
+        return Aim.of(near, far)
 
     def tags(self, asked: Asked) -> tuple[list[str], Floats]:
         """Names of tags, and what the run says of each, 0..1. Raises RequestError where it knows none."""
@@ -102,9 +101,10 @@ class Desk:
         mixed = mix(waves, "mean" if data.channels == "views" else data.channels)
         return resample(mixed, rate, data.sample_rate)
 
-    def _rows(self, names: list[str]) -> tuple[Vectors, Ints]:
-        rows = np.array([self._clip(name).row for name in names], np.int64)
-        return direction(list(self.shown.space.vectors[rows]), []), rows
+    def _row(self, name: str) -> Resolved:
+        row = self._clip(name).row
+        none = np.empty(0, np.int64)
+        return Resolved(direction([self.shown.space.vectors[row]], []), np.array([row], np.int64), none)
 
     def _clip(self, name: str) -> Clip:
         return self.shows.clip(name, self.number)[1]

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import APIRouter, Depends, File, Form, UploadFile
 
 from nearfield.app.server.asking import Asked, Desk
 from nearfield.app.server.exhibition import Exhibition
+from nearfield.app.server.forms import NOT_A_FORM, check_form
 from nearfield.space.answers import Wish, answer
 from nearfield.space.generation import Grouping
 
@@ -19,7 +20,7 @@ Number = Annotated[int, Form(description="0: the space; 1: the one beside it")]
 
 def search_routes(shows: Exhibition) -> APIRouter:
     """The routes that ask the spaces of `shows`."""
-    routes = APIRouter(tags=["search"])
+    routes = APIRouter(tags=["search"], dependencies=[Depends(check_form)], responses=NOT_A_FORM)
 
     @routes.post("/search")
     def search(
@@ -37,7 +38,8 @@ def search_routes(shows: Exhibition) -> APIRouter:
         """The nearest clips with their distances in the space: by clip, span, file, or several clips.
 
         `plus` are clips to be near to, `minus` clips to be far from; examples are no answers. Distance is
-        1 - cos. `unusual` is the share of the space's clips whose nearest is as far away as the query's.
+        1 - cos. `unusual` is the share of the clips of the whole space, whatever `where` says, whose
+        nearest is as far away as the query's; the query's own recording is left out.
         """
         desk = Desk(shows, space)
         shown = desk.shown
@@ -56,7 +58,7 @@ def search_routes(shows: Exhibition) -> APIRouter:
     ) -> dict[str, Any]:
         """The vector of a sound or clip, of unit length, and the identity of its space."""
         desk = Desk(shows, space)
-        vector, _ = desk.vector(Asked(clip, file, start, seconds))
+        vector = desk.resolve(Asked(clip, file, start, seconds)).vector
         return {"identity": str(desk.shown.space.identity), "size": len(vector), "vector": vector.tolist()}
 
     @routes.post("/tag")

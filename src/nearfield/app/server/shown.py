@@ -71,7 +71,8 @@ class Shown:
 
     def places(self) -> Iterator[Path]:
         """Where the space lies, and the run and the files that it was made of."""
-        yield from (self.space.folder, self.space.folder.resolve(), Path(self.space.state.file.run))
+        file = self.space.state.file
+        yield from (self.space.folder, self.space.folder.resolve(), Path(file.run), Path(file.data))
         yield from map(Path, self.table["path"].unique())
 
     def clip(self, name: str) -> Clip:

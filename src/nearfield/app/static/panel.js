@@ -87,9 +87,9 @@ export function list(rows, cloud, { more = true, marks = new Map() } = {}) {
 /** How unusual a query is, in words. */
 export function unusualWords(share) {
   if (share === null || share === undefined) return null;
-  if (share > 0.99) return h("p", { class: "hint" }, "As near as clips of the space are to one another, or nearer.");
+  if (share > 0.99) return h("p", { class: "hint" }, "As near as clips of the whole space are to one another, or nearer.");
   const per = 100 * share, shown = per < 1 ? "fewer than 1 %" : `${Math.round(per)} %`;
-  return h("p", { class: "hint" }, `${shown} of the clips here are as far from their nearest${share < 0.05 ? ": this one is unusual." : "."}`);
+  return h("p", { class: "hint" }, `${shown} of the clips of the whole space are as far from their nearest${share < 0.05 ? ": this one is unusual." : "."}`);
 }
 
 /** Marks what is being played, wherever it is listed. */

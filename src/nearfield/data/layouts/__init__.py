@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import parse_qsl, urlencode
@@ -57,7 +58,7 @@ def read_layout(data: str) -> tuple[str, Listing]:
     named = _NAMED.fullmatch(data)
     if not named or Path(data).exists():
         path = _existing(Path(data).expanduser())
-        return _name(data), _detect(path).read(path)
+        return _name(data), _read(_detect(path), path, data)
     name, place = named["name"], named["path"]
     if name == "synthetic":
         return data, Table().read(_synthetic(place))
@@ -65,7 +66,15 @@ def read_layout(data: str) -> tuple[str, Listing]:
         raise DataError(f"{data}: there is no layout {name!r}. {choose(name, [*kinds(Layout), 'synthetic'])}")
     place, options = _options(place)
     layout = make(Layout, name, {"kind": name, **options})
-    return _name(place), layout.read(_existing(Path(place).expanduser()))
+    return _name(place), _read(layout, _existing(Path(place).expanduser()), place)
+
+
+def _read(layout: Any, path: Path, place: str) -> Listing:
+    """The rows, with how to name the folder of the sounds where the layout lets it lie elsewhere."""
+    listing: Listing = layout.read(path)
+    if "audio" not in type(layout).model_fields:
+        return listing
+    return replace(listing, elsewhere=f"{layout.kind}:{place}?audio=FOLDER")
 
 
 def official_folds(data: str) -> dict[int, str]:

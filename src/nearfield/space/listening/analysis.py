@@ -1,14 +1,23 @@
 """What listeners said: ratings by condition, and each condition less its control, within anchors.
 
-Conventions: the rating of a pair is the mean over the listeners who rated it. Means have intervals of
-Student's t over pairs; differences are of the same anchor's two pairs, with intervals and p of the paired t
-test over anchors, p held over all differences (Holm 1979). They speak of other clips of this space, judged by
-these listeners; what other listeners would say they do not tell.
+Conventions: the rating of a pair is the mean over the listeners who rated it. Means have 95 % intervals of
+Student's t over pairs. Differences are of the same anchor's two pairs: interval and p are of one paired t
+test over anchors, and both are held over all differences by Bonferroni's rule (m differences have intervals
+for 1 - 0.05 / m each, and p is multiplied by m), so that an interval leaves 0 out exactly where p < 0.05.
+Holm's rule, which is sharper, has no intervals as simple that agree with it.
+
+Ratings have ends: no mean can lie outside the scale, no difference beyond its length, and intervals are cut
+there, which takes nothing from them that could be true. The t test is kept for few anchors because a test by
+turned signs cannot speak there: with 5 anchors its smallest p is 2 / 2^5 = 0.06. Only where all differences
+are equal, and t has nothing to go by, p is that of turned signs, and there is no interval.
+
+They speak of other clips of this space, judged by these listeners; what other listeners would say they do not
+tell.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +27,6 @@ from scipy import stats
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Floats
-from nearfield.evaluation.paired import held
 from nearfield.space.listening.form import HIGHEST, LOWEST
 from nearfield.space.listening.pairs import CONTROLS
 
@@ -33,7 +41,7 @@ class Rated:
     pairs: int
     mean: float
     interval: tuple[float, float] | None
-    """95 %; None for a single pair, and where all are rated the same."""
+    """95 %, within the scale; None for a single pair, and where all are rated the same."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +53,9 @@ class Against:
     anchors: int
     difference: float
     interval: tuple[float, float] | None
+    """95 % for all differences together; None for a single anchor, and where all differ by the same."""
     p: float | None
-    p_holm: float | None
+    """Held over all differences, as the interval is."""
 
 
 @dataclass(frozen=True)
@@ -142,33 +151,50 @@ def _ordered(names: set[str]) -> list[str]:
 
 def _rated(name: str, rated: pd.DataFrame) -> Rated:
     values = rated["rating"][rated["condition"] == name].to_numpy(np.float64)
-    return Rated(name, len(values), float(values.mean()), _interval(values))
+    return Rated(name, len(values), float(values.mean()), _interval(values, (LOWEST, HIGHEST)))
 
 
 def _differences(rated: pd.DataFrame) -> tuple[Against, ...]:
-    found = []
-    for condition, control in CONTROLS.items():
-        sides = [
-            rated[rated["condition"] == name].set_index("anchor")["rating"] for name in (condition, control)
-        ]
-        gap = (sides[0] - sides[1]).dropna().to_numpy(np.float64)
-        if not len(gap):
-            continue
-        p = None
-        if len(gap) > 1:
-            # Equal differences leave the t test nothing to go by, and the sign test all.
-            by_sign = 1.0 if gap[0] == 0 else 2.0 ** (1 - len(gap))
-            p = by_sign if float(gap.std()) == 0 else float(stats.ttest_1samp(gap, 0).pvalue)
-        found.append(Against(condition, control, len(gap), float(gap.mean()), _interval(gap), p, None))
-    corrected = held([each.p for each in found])
-    return tuple(replace(each, p_holm=p) for each, p in zip(found, corrected, strict=True))
+    gaps = {pair: _gap(rated, *pair) for pair in CONTROLS.items()}
+    compared = sum(len(gap) > 1 for gap in gaps.values())
+    most = float(HIGHEST - LOWEST)
+    return tuple(
+        Against(
+            condition,
+            control,
+            len(gap),
+            float(gap.mean()),
+            _interval(gap, (-most, most), 1 - 0.05 / max(compared, 1)),
+            _p(gap, compared),
+        )
+        for (condition, control), gap in gaps.items()
+        if len(gap)
+    )
 
 
-def _interval(values: Floats) -> tuple[float, float] | None:
+def _gap(rated: pd.DataFrame, condition: str, control: str) -> Floats:
+    """(anchors,) the rating of each anchor's pair less that of its control."""
+    sides = [rated[rated["condition"] == name].set_index("anchor")["rating"] for name in (condition, control)]
+    return np.asarray((sides[0] - sides[1]).dropna(), np.float64)
+
+
+def _p(gap: Floats, compared: int) -> float | None:
+    """Of the paired t test, times how many differences are `compared`."""
+    if len(gap) < 2:
+        return None
+    if float(gap.std()) == 0:
+        p = 1.0 if gap[0] == 0 else 2.0 ** (1 - len(gap))
+    else:
+        p = float(stats.ttest_1samp(gap, 0).pvalue)
+    return min(1.0, compared * p)
+
+
+def _interval(values: Floats, scale: tuple[float, float], level: float = 0.95) -> tuple[float, float] | None:
+    """Of the mean, by t, cut at the ends of the scale."""
     if len(values) < 2 or float(values.std()) == 0:
         return None
-    reach = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    return float(values.mean() - reach), float(values.mean() + reach)
+    found = stats.ttest_1samp(values, 0).confidence_interval(level)
+    return max(scale[0], float(found.low)), min(scale[1], float(found.high))
 
 
 def _correlation(rated: pd.DataFrame) -> float | None:

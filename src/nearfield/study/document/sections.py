@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from nearfield.core.words import count
 from nearfield.study import figures
 from nearfield.study.claims import between, claim, source_pairs, source_verdict, verdict_claim
 from nearfield.study.document import tables
@@ -22,7 +23,7 @@ from nearfield.study.document.content import (
 from nearfield.study.document.next_steps import next_steps, open_pairs
 from nearfield.study.records import Comparison, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost, further_seeds
-from nearfield.study.wording import count, factor, label, listed, plain, sentence
+from nearfield.study.wording import factor, label, listed, plain, sentence
 
 
 def document(facts: StudyFacts, introductions: Mapping[str, str]) -> Content:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from nearfield.core.words import count
 from nearfield.study.claims import between, mean_text
 from nearfield.study.document.content import Row, Table
 from nearfield.study.figures import spread
@@ -11,7 +12,6 @@ from nearfield.study.records import ArmFacts, Comparison, StudyFacts, Verdict
 from nearfield.study.wording import (
     BASELINES,
     chance,
-    count,
     digits,
     label,
     listed,

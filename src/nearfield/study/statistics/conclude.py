@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from nearfield.core.errors import RequestError
+from nearfield.core.words import count
 from nearfield.study.records import Comparison, Conclusion, Estimate, VarianceParts
 from nearfield.study.statistics.crossed import Array, Squares, pairs
 from nearfield.study.statistics.family import (
@@ -186,7 +187,7 @@ def _procedure(seeds: int, groups: int, arms: int, baselines: int, share: float)
         return few
     if seeds < LEAST_SEEDS:
         return (
-            f"With {seeds} {'seed' if seeds == 1 else 'seeds'} this document describes and claims nothing: "
+            f"With {count(seeds, 'seed')} this document describes and claims nothing: "
             f"a claim needs {LEAST_SEEDS} at least."
         )
     if arms == 1 and not baselines:
@@ -197,7 +198,7 @@ def _procedure(seeds: int, groups: int, arms: int, baselines: int, share: float)
         else "no groups of the test set, which is taken as it is"
     )
     spent = "" if share == 1 else f" This look may spend {share:.0%} of that rate; earlier ones had the rest."
-    beside = f"with {baselines} {'baseline' if baselines == 1 else 'baselines'}" if baselines else ""
+    beside = f"with {count(baselines, 'baseline')}" if baselines else ""
     compared = f"{arms} arms are compared in all pairs{beside and ', and '}{beside}"
     if arms == 1:
         compared = f"One arm is compared {beside}"

@@ -3,10 +3,10 @@
 import numpy as np
 from scipy import stats
 
+from nearfield.core.words import count
 from nearfield.study.records import Comparison
 from nearfield.study.statistics.crossed import Array, Squares
 from nearfield.study.statistics.family import FOR_ARMS, Bound
-from nearfield.study.wording import count
 
 MOST_SEEDS = 100
 """Beyond this many, more seeds are no advice."""
