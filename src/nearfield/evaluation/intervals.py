@@ -82,7 +82,10 @@ def share_interval(
     deviation of the draws, all on the scale of log(p / (1 - p)). Draws in which the score is undefined are
     left out; None where fewer than two are left or there is but one group. Where no draw differs, as where
     every clip is right, resampling cannot tell how far the score could be off: the ends are the figure.
+    Raises ValueError where `figure` is no share.
     """
+    if not 0 <= figure <= 1:
+        raise ValueError(f"{figure} is no share: intervals of other measures need another scale.")
     kept = values[np.isfinite(values)]
     if len(kept) < 2 or groups < 2:
         return None
