@@ -15,7 +15,7 @@ from nearfield.study.records import Outcome, Task
 HERE = __name__
 
 
-def _mark(folder: Path, task: Task) -> int:
+def mark(folder: Path, task: Task) -> int:
     """Notes that a task was begun, with this process's id; says how often it was before."""
     with (folder / "begun.txt").open("a") as file:
         file.write(f"{task.arm} {task.seed} {os.getpid()}\n")
@@ -33,11 +33,19 @@ def processes(folder: Path) -> list[int]:
     return [int(line.split()[2]) for line in (folder / "begun.txt").read_text().splitlines()]
 
 
+def is_alive(process: int) -> bool:
+    """Whether a process of this id is there and has not ended."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def perform(
     plan: dict[str, Any], data: str, folder: Path, task: Task, device: str, watch: Watcher
 ) -> Outcome:
     """Does what the arm's name says."""
-    before = _mark(folder, task)
+    before = mark(folder, task)
     watch(Note(f"{plan['title']} {data} {device}"))
     for done in range(1, 101):
         watch(Stage("train", done, 100, {"train/loss": 1 / done}))

@@ -37,13 +37,6 @@ def tasks(*arms: str) -> list[Task]:
     return [Task(arm, seed) for seed, arm in enumerate(arms)]
 
 
-def is_alive(process: int) -> bool:
-    try:
-        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -62,7 +55,7 @@ def test_every_task_is_done_once_by_workers_that_stay(tmp_path: Path) -> None:
         assert own[0] == Note("ü data cpu")
         assert own[-1] == Stage("train", 100, 100, {"train/loss": 0.01})
         assert len(own) < 20  # few of a hundred steps in no time
-    assert not any(map(is_alive, stand_ins.processes(tmp_path)))
+    assert not any(map(stand_ins.is_alive, stand_ins.processes(tmp_path)))
 
 
 def test_two_workers_share_the_tasks(tmp_path: Path) -> None:
@@ -103,7 +96,7 @@ def test_a_failed_training_is_an_outcome_and_the_rest_goes_on(tmp_path: Path) ->
 def test_trouble_of_the_machine_stops_the_study_and_every_worker(tmp_path: Path, arm: str, said: str) -> None:
     with pytest.raises(WorkError, match=f"(?s){said}"):
         run(tmp_path, tasks(arm, "waits", "a"), workers=2)
-    until(lambda: not any(map(is_alive, stand_ins.processes(tmp_path))))
+    until(lambda: not any(map(stand_ins.is_alive, stand_ins.processes(tmp_path))))
     assert ("a", 2) not in stand_ins.begun(tmp_path)
 
 
@@ -114,7 +107,7 @@ def test_an_error_of_whoever_listens_ends_the_workers(tmp_path: Path) -> None:
     work = StudyWork({"title": "t"}, "data", tmp_path)
     with pytest.raises(WorkError, match="the journal"):
         LocalEngine(2, PERFORM).run(work, tasks("waits", "a"), full, lambda task, event: None)
-    assert not any(map(is_alive, stand_ins.processes(tmp_path)))
+    assert not any(map(stand_ins.is_alive, stand_ins.processes(tmp_path)))
 
 
 def study(folder: Path, arm: str = "waits") -> "subprocess.Popen[bytes]":
@@ -130,15 +123,17 @@ def test_ctrl_c_lets_every_worker_save_and_leaves_none(tmp_path: Path) -> None:
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to everyone in the foreground
     assert child.wait(120) == -signal.SIGINT
     assert {path.name for path in tmp_path.glob("saved-*")} == {"saved-0", "saved-1"}
-    assert not any(map(is_alive, stand_ins.processes(tmp_path)))
+    assert not any(map(stand_ins.is_alive, stand_ins.processes(tmp_path)))
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     child = study(tmp_path)
-    assert all(map(is_alive, stand_ins.processes(tmp_path)))
+    assert all(map(stand_ins.is_alive, stand_ins.processes(tmp_path)))
     child.kill()
     child.wait()
-    until(lambda: not any(map(is_alive, stand_ins.processes(tmp_path))))  # long before they would end
+    until(
+        lambda: not any(map(stand_ins.is_alive, stand_ins.processes(tmp_path)))
+    )  # long before they would end
 
 
 def test_a_script_needs_no_guard(tmp_path: Path) -> None:

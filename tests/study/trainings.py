@@ -15,6 +15,7 @@ from nearfield.study import tasks
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, Task
+from tests.study import stand_ins
 
 HERE = __name__
 RECIPE: dict[str, Any] = {
@@ -68,11 +69,10 @@ def bits(folder: Path) -> dict[str, str]:
 def held(plan: dict[str, Any], data: str, folder: Path, task: Task, device: str, watch: Watcher) -> Outcome:
     """As studies do it, but that a training with a checkpoint goes no further until there is `struck`.
 
-    Each beginning of a task is a line of its own in `begun`.
+    `stand_ins` tells which tasks were begun, and by which processes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "begun").open("a") as file:
-        file.write(f"{task.arm}\n")
+    stand_ins.mark(folder, task)
 
     def told(event: Event) -> None:
         saved = task_folder(folder, task) / "state/last.safetensors"
