@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.runs.run import Run
@@ -106,3 +108,52 @@ def test_a_space_of_before_opens_and_is_updated_from_where_it_was_made(
     monkeypatch.chdir(tmp_path)
     assert old.update(str(data)).kept == old.update().kept == 18
     assert old.search("low/0.wav")[0].id == space.search("low/0.wav")[0].id
+
+
+def test_a_table_that_moved_alone_is_known_from_then_on(
+    heard: Run, scale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "".join(f"{path},{path.parent.name}\n" for path in sorted(scale.rglob("*.wav")))
+    (tmp_path / "t.csv").write_text("path,label\n" + rows)
+    space = Space.create(heard, str(tmp_path / "t.csv"), tmp_path / "space")
+    (tmp_path / "t.csv").rename(tmp_path / "t2.csv")
+    assert space.update(str(tmp_path / "t2.csv"), moved=True).kept == 18
+    assert Space.open(space.folder).update().kept == 18
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert space.update("~/t2.csv").kept == 18
+    assert space.update("table:~/t2.csv").kept == 18
+
+
+def test_a_link_is_followed_to_where_it_leads_now(
+    heard: Run, tone: Tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, count in (("v1", 3), ("v2", 4)):
+        for number in range(count):
+            tone(tmp_path / name / "low" / f"{number}.wav", 250 + number, 0.5)
+    (tmp_path / "current").symlink_to(tmp_path / "v1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    space = Space.create(heard, "~/current", tmp_path / "space")
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to(tmp_path / "v2")
+    assert space.update().kept + space.update(str(tmp_path / "current")).kept >= 4
+    assert len(space) == 4
+
+
+def test_a_sound_beyond_all_numbers_is_left_out_and_said(own: tuple[Path, Space]) -> None:
+    data, space = own
+    wave = np.full(4000, 1e30, np.float32) * np.sign(np.sin(np.arange(4000)))
+    soundfile.write(data / "low" / "huge.wav", wave, 8000, subtype="FLOAT")
+    changes = space.update()
+    assert (changes.kept, len(space)) == (18, 18)
+    assert np.isfinite(space.vectors).all()
+    with pytest.raises(DataError, match=r"huge\.wav: the network gives no finite numbers"):
+        space.search(data / "low" / "huge.wav")
+
+
+def test_what_is_no_file_is_told_as_such(own: tuple[Path, Space]) -> None:
+    data, space = own
+    for query in (data / "none.wav", (data / "none.wav", 0.0, 1.0), data):
+        with pytest.raises(DataError):
+            space.search(query)
+    with pytest.raises(RequestError, match="unknown 'nope'"):
+        space.rows(["nope"])

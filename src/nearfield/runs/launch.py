@@ -269,22 +269,32 @@ def _patch(table: str | None) -> dict[str, str] | None:
     return {"path": table, "sha256": digest(Path(table).expanduser())} if table else None
 
 
-def absolute(data: str) -> str:
-    """The same DATA from the root on: to be found, and known again, from any folder."""
+def absolute(data: str, follow: bool = True) -> str:
+    """The same DATA from the root on: to be found, and known again, from any folder.
+
+    `follow`: whether links are replaced by what they lead to now.
+    """
     data, patch = split_patch(data)
     if patch is not None:
-        return join_patch(absolute(data), Path(patch).expanduser().resolve())
+        return join_patch(absolute(data, follow), Path(patch).expanduser().resolve())
     layout, colon, path = data.partition(":")
-    if layout == "synthetic" or (colon and not os.path.exists(data)):
-        return data if layout == "synthetic" else f"{layout}:{_absolute_options(path)}"
-    return str(Path(data).resolve())
+    if layout == "synthetic":
+        return data
+    if colon and not Path(data).expanduser().exists():
+        return f"{layout}:{_absolute_options(path, follow)}"
+    return _from_root(data, follow)
 
 
-def _absolute_options(place: str) -> str:
+def _from_root(path: str, follow: bool) -> str:
+    own = Path(path).expanduser()
+    return str(own.resolve()) if follow else os.path.abspath(own)
+
+
+def _absolute_options(place: str, follow: bool) -> str:
     """`PATH?audio=PATH&fold=1` with both paths absolute."""
     path, question, given = place.partition("?")
     options = dict(parse_qsl(given, keep_blank_values=True))
     if "audio" in options:
         audio = Path(options["audio"]).expanduser()  # from here, or from the set's folder, as it was read
-        options["audio"] = str((audio if audio.is_dir() else Path(path) / audio).resolve())
-    return str(Path(path).resolve()) + question + urlencode(options, safe="/:")
+        options["audio"] = str((audio if audio.is_dir() else Path(path).expanduser() / audio).resolve())
+    return _from_root(path, follow) + question + urlencode(options, safe="/:")

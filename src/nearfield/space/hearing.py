@@ -26,6 +26,11 @@ from nearfield.space.cutting import Piece, cut
 Windows = Literal["clip", "all"]
 """`clip`: a vector for each clip, the mean of its windows; `all`: a vector for each window."""
 
+_BEYOND = (
+    "the network gives no finite numbers of it: its samples are far too large. Write it again with samples "
+    "within -1 and 1."
+)
+
 LONG = 120.0
 """Seconds of sound from which a file is not decoded whole before it is read."""
 
@@ -57,6 +62,16 @@ def hear(run: Run, table: pd.DataFrame, windows: Windows) -> Part:
     starts, seconds = (np.array([x for part in heard for x in part[at]], np.float64) for at in (1, 2))
     size = run.embedder.size
     vectors = torch.cat([part[3] for part in heard]) if heard else torch.empty(0, size)
+    beyond = np.unique(rows[~torch.isfinite(vectors).all(dim=1).numpy()])
+    if len(beyond):
+        faults += [f"{table['path'].iloc[row]}: {_BEYOND}" for row in beyond]
+        kept = ~np.isin(rows, beyond)
+        rows, starts, seconds, vectors = (
+            rows[kept],
+            starts[kept],
+            seconds[kept],
+            vectors[torch.from_numpy(kept)],
+        )
     if windows == "clip" and len(rows):
         unique, place = np.unique(rows, return_inverse=True)
         normalise = run.recipe.embedding.normalise

@@ -128,6 +128,8 @@ def index(job: Job) -> Changes:
         changes = _changes(rows, before, len(made.clips), unusable + parts.faults)
         if before is None or not before.rows.same(rows):
             _publish(job, order, rows, before)
+        elif before.file.data != job.data:
+            before.file.model_copy(update={"data": job.data}).write(job.folder)
         parts.clear()
         return changes
 

@@ -98,7 +98,7 @@ def direction(plus: Sequence[Vectors], minus: Sequence[Vectors]) -> Vectors:
         if len(some):
             total += sign * unit_rows(np.stack(some)).astype(np.float64).mean(axis=0)
     length = float(np.linalg.norm(total))
-    if length < 1e-6:
+    if not length >= 1e-6:
         raise RequestError(
             "The examples cancel each other out: no direction is left to search in. Take one of them away."
         )

@@ -55,7 +55,10 @@ class Rows:
         try:
             return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{FILE} cannot be read: {_first(error)}") from None
+            raise DataError(
+                f"{path} cannot be read: {_first(error)}. `nearfield index --verify --out "
+                f"{self.folder.parents[1]}` names the command that makes the space again."
+            ) from None
 
     @cached_property
     def table(self) -> Any:
@@ -92,7 +95,9 @@ class Rows:
         """
         if where is not None and ";" in _QUOTED.sub("", where):
             raise self._refusal(where, ValueError("a condition has no semicolon."))
-        wanted = list(columns) if columns is not None else self.names
+        wanted = [name for name in (self.names if columns is None else columns) if name != POSITION]
+        if unknown := [name for name in wanted if name not in self.names]:
+            raise RequestError(f"columns: unknown {unknown[0]!r}. {choose(unknown[0], self.names)}")
         if where is None and self.stored is not None:
             return self.stored.select([*wanted, POSITION])
         query = self.table.search().select([*wanted, POSITION])

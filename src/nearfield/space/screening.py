@@ -31,9 +31,9 @@ def _regrouped(function: Function) -> Function:
 
 def is_compiled() -> bool:
     """Whether machine code lies on disk, so that the first search need not wait for it to be made."""
-    each: Any = settle_each
+    each: Any = answer_one
     folder = each.stats.cache_path
-    return folder is not None and any(Path(folder).glob("*.settle_each-*.nbc"))
+    return folder is not None and any(Path(folder).glob("*.answer_one-*.nbc"))
 
 
 def encode_each(queries: Vectors) -> tuple[Bytes, Vectors]:

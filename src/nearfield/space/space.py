@@ -113,7 +113,7 @@ class Space:
         if isinstance(data, str) and not moved:
             check_data(self.folder, file, data)
         collection = open_data(self.run, file, data, watch)
-        named = file.data if data is None else _named(data)
+        named = _named(data) if isinstance(data, str) else file.data
         changes = index(Job(self.folder, self.run, collection, named, file.windows, watch, may_drop))
         self.state = State.read(self.folder)
         return changes
@@ -232,8 +232,12 @@ class Space:
         none = np.empty(0, np.int64)
         span = span_of(example)
         if span is not None:
-            copies = self.state.rows.of_file(digest(Path(span[0])))
-            return Resolved(hear_span(self.run, span), none, copies)
+            vector = hear_span(self.run, span)
+            try:
+                copies = self.state.rows.of_file(digest(Path(span[0])))
+            except OSError as error:
+                raise DataError(f"{span[0]} cannot be read: {error.strerror}.") from None
+            return Resolved(vector, none, copies)
         if isinstance(example, str):
             rows = self.positions(example)
             return Resolved(self.vectors[rows].astype(np.float64).mean(axis=0).astype(np.float32), rows, none)
@@ -246,4 +250,4 @@ class Space:
 def _named(data: "str | Collection") -> str:
     from nearfield.runs.launch import absolute
 
-    return absolute(data) if isinstance(data, str) else data.name
+    return absolute(data, follow=False) if isinstance(data, str) else data.name

@@ -1,5 +1,6 @@
 """What an update is refused for: another place, another rule of windows, the loss of most clips."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from nearfield.space.spacefile import SpaceFile
 from nearfield.space.state import State
 from nearfield.space.vectorfile import collection_for
 
+_LAYOUT = re.compile(r"^[\w-]+:(?=/)")
+"""In front of a path: by which layout it is read."""
 LOST = 0.5
 """Share of a space's clips up to which they may vanish unasked."""
 
@@ -27,7 +30,7 @@ def check_data(folder: Path, file: SpaceFile, data: str) -> None:
 
     Options behind a ? are of the same place, and a table of decisions too.
     """
-    if _place(data) == _place(file.data):
+    if _places(data) & _places(file.data):
         return
     raise RequestError(
         f"{folder} is made of {file.data}. Given: --data {absolute(data)}: an update would put these clips "
@@ -76,5 +79,7 @@ def check_losses(folder: Path, before: State, base: pa.Table, data: str) -> None
         )
 
 
-def _place(data: str) -> str:
-    return absolute(split_patch(data)[0]).partition("?")[0]
+def _places(data: str) -> set[str]:
+    """Where the data lie, with links followed and not, whatever layout reads them."""
+    named = (absolute(split_patch(data)[0], follow).partition("?")[0] for follow in (True, False))
+    return {_LAYOUT.sub("", each) for each in named}

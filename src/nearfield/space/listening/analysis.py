@@ -31,6 +31,8 @@ from nearfield.space.listening.form import HIGHEST, LOWEST
 from nearfield.space.listening.pairs import CONTROLS
 
 COLUMNS = ("form", "rater", "pair", "rating")
+_ROUNDING = 1e-9
+"""Up to which means over listeners are equal: 10/3 - 3 and 4/3 - 1 differ in their last bits."""
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,8 @@ def _p(gap: Floats, compared: int) -> float | None:
     """Of the paired t test, times how many differences are `compared`."""
     if len(gap) < 2:
         return None
-    if float(gap.std()) == 0:
-        p = 1.0 if gap[0] == 0 else 2.0 ** (1 - len(gap))
+    if _all_equal(gap):
+        p = 1.0 if abs(gap[0]) <= _ROUNDING else 2.0 ** (1 - len(gap))
     else:
         p = float(stats.ttest_1samp(gap, 0).pvalue)
     return min(1.0, compared * p)
@@ -191,10 +193,14 @@ def _p(gap: Floats, compared: int) -> float | None:
 
 def _interval(values: Floats, scale: tuple[float, float], level: float = 0.95) -> tuple[float, float] | None:
     """Of the mean, by t, cut at the ends of the scale."""
-    if len(values) < 2 or float(values.std()) == 0:
+    if len(values) < 2 or _all_equal(values):
         return None
     found = stats.ttest_1samp(values, 0).confidence_interval(level)
     return max(scale[0], float(found.low)), min(scale[1], float(found.high))
+
+
+def _all_equal(values: Floats) -> bool:
+    return float(np.ptp(values)) <= _ROUNDING
 
 
 def _correlation(rated: pd.DataFrame) -> float | None:
