@@ -26,11 +26,10 @@ RUNS = Path(__file__).parents[1] / "runs-out"
 def main() -> None:
     """Prints a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("runs", type=Path, nargs="*", default=sorted(RUNS.glob("incompetech-tags*-[0-9]")))
+    parser.add_argument("runs", type=Path, nargs="*", default=sorted(RUNS.glob("incompetech-tags-[0-9]")))
     given = parser.parse_args()
     if not given.runs:
         raise SystemExit("no runs are given, and there are none of benchmarks/quality.py")
-    tables = [pq.read_table(run / "clips.parquet") for run in given.runs]
     tables = [tagged(run) for run in given.runs]
     if any(table["id"] != tables[0]["id"] for table in tables):
         raise SystemExit("these runs were not judged on the same clips")

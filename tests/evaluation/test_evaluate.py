@@ -5,13 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import logit
+from scipy.special import expit, logit
+from scipy.stats import t
 from sklearn.metrics import f1_score, roc_auc_score
 
 from nearfield.core.errors import DataError, RequestError, WorkError
 from nearfield.core.nouns import Bools, Facts, Ints, Vectors
+from nearfield.evaluation.classification import classification_scores
 from nearfield.evaluation.evaluate import evaluate
-from nearfield.evaluation.findings import EvaluationSettings
+from nearfield.evaluation.findings import EvaluationSettings, Findings
+from nearfield.evaluation.intervals import Resamples
 from nearfield.evaluation.neighbours import Search
 from nearfield.evaluation.probes import Labelled, fit_label_probe
 from nearfield.evaluation.result import Result
@@ -338,3 +341,47 @@ def test_intervals_of_shares_lie_evenly_about_their_figures_on_the_scale_of_odds
             [result.intervals[name][0], result.metrics[name], result.intervals[name][1]]
         )
         assert high - middle == pytest.approx(middle - low)
+
+
+def test_degrees_of_freedom_are_of_the_groups_with_a_clip_that_is_scored() -> None:
+    resamples = Resamples.of(np.arange(100), 300)
+    found = Findings(100, resamples)
+    values, at = np.array([0.2, 0.7, 0.9]), np.array([5, 20, 40])
+    found.means("here", {"share": values, "of one": np.array([0.5, np.nan, np.nan])}, at)
+    found.resample_means()
+    counts = resamples.counts[:, at].astype(float)
+    counts = counts[counts.any(axis=1)]
+    deviation = (counts @ values / counts.sum(axis=1)).std(ddof=1)
+    figure = values.mean()
+    reach = t.ppf(0.975, 2) * deviation / (figure * (1 - figure))
+    assert found.intervals["here/share"] == pytest.approx(expit(logit(figure) + np.array([-reach, reach])))
+    assert "here/of one" not in found.intervals
+
+
+def test_few_labelled_groups_among_many_have_wide_intervals() -> None:
+    labels = LABELS.copy()
+    labels[126:] = -1
+    facts = _facts(labels)
+    result = evaluate(_space(LABELS, 0.2), facts, SPLITS, QUICK)
+    resamples = Resamples.of(facts.sources[SPLITS["test"]], QUICK.draws, QUICK.seed)
+    assert resamples.groups == 30
+    weights = np.concatenate(list(resamples.weights()))[:, :6]
+    drawn = classification_scores(labels[120:126], result.clips.predicted[:6], weights)["macro_f1"]
+    figure = result.metrics["probe/macro_f1"]
+    reach = t.ppf(0.975, 2) * np.nanstd(drawn, ddof=1) / (figure * (1 - figure))
+    assert result.intervals["probe/macro_f1"] == pytest.approx(
+        expit(logit(figure) + np.array([-reach, reach]))
+    )
+
+
+def test_tags_or_a_column_of_one_group_have_no_intervals() -> None:
+    tags = LABELS[:, None] == np.arange(3)
+    tags[124:] = False
+    groups = np.arange(180) // 4
+    column = np.where(np.arange(180) < 124, np.arange(180) % 2, -1)
+    facts = replace(_facts(np.full(180, -1), tags, groups), columns={"node": column})
+    result = evaluate(_space(LABELS), facts, SPLITS, QUICK)
+    for name in ("tagging/pr_auc", "nuisance/node/macro_f1"):
+        assert name in result.metrics
+        assert name not in result.intervals
+    assert all(tag.pr_auc_interval is None for tag in result.per_tag)

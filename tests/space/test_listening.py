@@ -25,7 +25,7 @@ from nearfield.data.audio import Waves
 from nearfield.runs.folder import Folder
 from nearfield.runs.judge import judge
 from nearfield.runs.run import Run
-from nearfield.space.listening.analysis import analyse
+from nearfield.space.listening.analysis import _interval, _p, analyse
 from nearfield.space.listening.arithmetic import arithmetic
 from nearfield.space.listening.form import Form, write_form
 from nearfield.space.listening.joining import LEVEL, PEAK, Piece, Seam, evened, join, lay, pieces_of
@@ -376,6 +376,15 @@ def test_an_interval_leaves_out_zero_where_p_is_small_and_keeps_to_the_scale(
     for rated in found.conditions:
         if rated.interval is not None:
             assert 1 <= rated.interval[0] <= rated.mean <= rated.interval[1] <= 10
+
+
+def test_differences_equal_but_for_rounding_are_equal() -> None:
+    gap = np.array([10 / 3 - 3, 4 / 3 - 1, 7 / 3 - 2])
+    assert len(set(gap.tolist())) > 1
+    assert _p(gap, 3) == 3 * 2 / 2**3
+    assert _p(gap - 1 / 3, 3) == 1
+    assert _interval(gap, (-9, 9)) is None
+    assert _interval(gap + np.array([0, 0, 0.1]), (-9, 9)) is not None
 
 
 def test_answers_that_do_not_fit_are_refused(form: Form, shelf: Shelf, tmp_path: Path) -> None:

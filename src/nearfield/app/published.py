@@ -24,6 +24,8 @@ from nearfield.models.published import musicnn_weights
 
 _INDEX, _DATA = ".index", ".data-00000-of-00001"
 """The files of a checkpoint, behind its name, which is empty there."""
+MOST = 200_000_000
+"""Bytes of a file of the wheel at most: a small archive can say that it holds what fills the memory."""
 
 
 def convert(
@@ -40,11 +42,10 @@ def convert(
 
     try:
         with zipfile.ZipFile(wheel) as archive:
-            variables = _variables(archive, model)
-            said = _said(archive)
+            parts, said = _parts(archive, model), _said(archive)
     except (OSError, zipfile.BadZipFile) as error:
         raise RequestError(f"{wheel} is not a wheel that can be read: {error}. {_WHERE}") from None
-    weights = musicnn_weights(variables)
+    weights = musicnn_weights(_variables(parts))
     with replacing(out) as temporary:
         save_file(weights, temporary, said | {"model": model, "sha256": digest(wheel)})
     print(f"{out}: {sum(value.size for value in weights.values()):,} numbers, licence {said['licence']}")
@@ -53,14 +54,31 @@ def convert(
 _WHERE = "Get it by: pip download musicnn==0.1.0 --no-deps"
 
 
-def _variables(archive: zipfile.ZipFile, model: str) -> dict[str, Vectors]:
-    """Every variable of a model in the wheel, as TensorFlow reads it."""
-    names = archive.namelist()
+def _parts(archive: zipfile.ZipFile, model: str) -> dict[str, bytes]:
+    """Both files of a model's checkpoint."""
+    names = set(archive.namelist())
     models = sorted(
-        name.split("/")[1] for name in names if name.endswith(f"/{_INDEX}") and name.count("/") == 2
+        folder.removeprefix("musicnn/")
+        for folder in {name.rpartition("/")[0] for name in names}
+        if folder.startswith("musicnn/") and {f"{folder}/{part}" for part in (_INDEX, _DATA)} <= names
     )
     if model not in models:
         raise RequestError(f"{archive.filename} holds no model {model!r}. {choose(model, models)} {_WHERE}")
+    return {part: _member(archive, f"musicnn/{model}/{part}") for part in (_INDEX, _DATA)}
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    size = archive.getinfo(name).file_size
+    if size > MOST:
+        raise RequestError(
+            f"{archive.filename}: {name} is of {size:,} bytes, and {MOST:,} are read at most: this is not "
+            f"the wheel of musicnn. {_WHERE}"
+        )
+    return archive.read(name)
+
+
+def _variables(parts: dict[str, bytes]) -> dict[str, Vectors]:
+    """Every variable of a checkpoint, as TensorFlow reads it."""
     try:
         tensorflow: Any = import_module("tensorflow")
     except ImportError:
@@ -69,8 +87,8 @@ def _variables(archive: zipfile.ZipFile, model: str) -> dict[str, Vectors]:
             "installed. Run: pip install tensorflow-cpu"
         ) from None
     with tempfile.TemporaryDirectory() as folder:
-        for part in (_INDEX, _DATA):
-            (Path(folder) / f"model{part}").write_bytes(archive.read(f"musicnn/{model}/{part}"))
+        for part, content in parts.items():
+            (Path(folder) / f"model{part}").write_bytes(content)
         reader = tensorflow.train.load_checkpoint(str(Path(folder) / "model"))
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
@@ -80,12 +98,12 @@ def _said(archive: zipfile.ZipFile) -> dict[str, str]:
     found = {Path(name).name: name for name in archive.namelist() if ".dist-info/" in name}
     if not {"METADATA", "LICENSE.md"} <= found.keys():
         raise RequestError(f"{archive.filename} is not the wheel of musicnn: it states no licence. {_WHERE}")
-    about = email.message_from_bytes(archive.read(found["METADATA"]))
+    about = email.message_from_bytes(_member(archive, found["METADATA"]))
     return {
         "source": f"https://pypi.org/project/{about['Name']}/{about['Version']}/",
         "version": str(about["Version"]),
         "licence": str(about["License"]),
-        "licence_text": archive.read(found["LICENSE.md"]).decode("utf-8").strip(),
+        "licence_text": _member(archive, found["LICENSE.md"]).decode("utf-8").strip(),
     }
 
 

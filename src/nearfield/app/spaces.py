@@ -73,6 +73,7 @@ def index(
     from nearfield.runs.run import Run
     from nearfield.space.space import Space
 
+    _check_options(update, data, data_moved, allow_drop)
     said: list[str] = []
     with watching(quiet=as_json) as watch:
         found: dict[str, Any] = {}
@@ -197,6 +198,18 @@ def explore(
     with watching() as progress:
         shown = prepare(Show(space, beside, watch, found, decisions), progress)
     serve(shown, access, typer.echo, open_browser=not no_browser)
+
+
+def _check_options(update: bool, data: str | None, data_moved: bool, allow_drop: bool) -> None:
+    """Raises RequestError where an option of an update would do nothing."""
+    for option, given in (("--data-moved", data_moved), ("--allow-drop", allow_drop)):
+        if given and not update:
+            raise RequestError(f"{option} is of an update alone. Add --update, or leave {option} out.")
+    if data_moved and data is None:
+        raise RequestError(
+            "--data-moved says that the data lie elsewhere now, and not where. Add --data NEW_PLACE, or "
+            "leave --data-moved out."
+        )
 
 
 def _how_usual(share: float) -> str:

@@ -6,6 +6,7 @@ sentence for each field, and `build()`. A family's list is a union of such class
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, get_args, get_origin
@@ -24,7 +25,8 @@ class Settings(BaseModel):
 def sentences(settings: type[Settings]) -> dict[str, str]:
     """What is written under each key of a settings class and of those that it extends.
 
-    Read from the source when it is asked for: pydantic would parse it at every start of every command.
+    Read from the source when it is asked for: pydantic would parse it at every start of every command. A
+    class without source adds none.
     """
     found: dict[str, str] = {}
     for each in reversed(settings.__mro__):
@@ -34,7 +36,11 @@ def sentences(settings: type[Settings]) -> dict[str, str]:
 
 
 def _written(settings: type[Settings]) -> dict[str, str]:
-    (definition,) = ast.parse(inspect.getsource(settings)).body
+    try:
+        source = textwrap.dedent(inspect.getsource(settings))
+    except (OSError, TypeError):  # made at run time, or at a prompt
+        return {}
+    (definition,) = ast.parse(source).body
     found: dict[str, str] = {}
     for key, below in pairwise(definition.body if isinstance(definition, ast.ClassDef) else []):
         match key, below:

@@ -149,15 +149,17 @@ class Findings:
             if np.isfinite(values).any():
                 self.metrics[f"{prefix}/{name}"] = float(np.nanmean(values))
 
-    def drawn(self, name: str, values: Floats) -> None:
-        """The interval of a share that is no mean over clips: its `values` (draws,) under resampling."""
-        if self.resamples is not None:
-            self._keep(name, share_interval(self.metrics[name], values, self.resamples.groups))
+    def drawn(self, name: str, values: Floats, at: Ints) -> None:
+        """The interval of a share that is no mean over clips: its `values` (draws,) under resampling.
 
-    def drawn_area(self, name: str, values: Floats) -> None:
-        """The interval of an area under a curve: its `values` (draws,) under resampling."""
+        `at` are the positions of the clips that it is of: groups without any tell nothing.
+        """
         if self.resamples is not None:
-            self._keep(name, mirrored_interval(self.metrics[name], values, self.resamples.groups))
+            self._keep(name, share_interval(self.metrics[name], values, self.resamples.groups_with(at)))
+
+    def drawn_area(self, name: str, values: Floats, groups: int) -> None:
+        """The interval of an area under a curve: its `values` (draws,) under resampling of `groups`."""
+        self._keep(name, mirrored_interval(self.metrics[name], values, groups))
 
     def resample_means(self) -> None:
         """Intervals of all metrics that are means over clips, in one pass over the draws."""
@@ -165,8 +167,9 @@ class Findings:
             return
         # Clips, then metrics: one product a block of draws serves them all.
         values = self.resamples.apply(weighted_mean(np.stack(list(self.scores.values()), axis=1)))
-        for column, name in enumerate(self.scores):
-            self._keep(name, share_interval(self.metrics[name], values[:, column], self.resamples.groups))
+        for column, (name, scores) in enumerate(self.scores.items()):
+            groups = self.resamples.groups_with(np.isfinite(scores))
+            self._keep(name, share_interval(self.metrics[name], values[:, column], groups))
 
     def _keep(self, name: str, ends: tuple[float, float] | None) -> None:
         if ends is not None:

@@ -26,7 +26,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm, t
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Floats, Ints
+from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.core.seeds import stream
 
 CELLS = 2**22
@@ -59,6 +59,10 @@ class Resamples:
     def groups(self) -> int:
         """How many groups there are."""
         return int(self.counts.shape[1])
+
+    def groups_with(self, clips: Ints | Bools) -> int:
+        """How many groups have one of `clips`, positions or a mask (N,): those that a score can differ by."""
+        return len(np.unique(self.group_of[clips]))
 
     def weights(self) -> Iterator[Floats]:
         """Yields (some draws, N) blocks of how often each clip counts. Raises RequestError without draws."""

@@ -97,7 +97,7 @@ def _classification(prefix: str, labels: Ints, predicted: Ints, at: Ints, found:
 
     drawn = found.resamples.apply(redrawn)
     for column, name in enumerate(f1s):
-        found.drawn(f"{prefix}/{name}", drawn[:, column])
+        found.drawn(f"{prefix}/{name}", drawn[:, column], at)
 
 
 def _retrieval(

@@ -122,9 +122,8 @@ def measure_columns(case: Case, found: Findings) -> None:
             f"nuisance/{name}/chance": score.chance,
         }
         if found.resamples is not None:
-            found.drawn(
-                f"nuisance/{name}/macro_f1", _redrawn(found.resamples, here.facts.columns[name], score)
-            )
+            drawn = _redrawn(found.resamples, here.facts.columns[name], score)
+            found.drawn(f"nuisance/{name}/macro_f1", drawn, score.at)
 
 
 def _redrawn(resamples: Resamples, column: Ints, score: ColumnScore) -> Floats:

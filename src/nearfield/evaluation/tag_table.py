@@ -24,6 +24,7 @@ class TagTable:
     draws: dict[str, Floats]
     """The same, (draws, K); empty where nothing is resampled."""
     groups: int
+    """Groups that have one of the clips."""
 
     @classmethod
     def of(cls, tags: Bools, scores: Floats, at: Ints, found: Findings) -> "TagTable":
@@ -33,7 +34,7 @@ class TagTable:
             return cls(tags, areas, {}, 0)
         blocks = [tag_areas(tags, scores, weights[:, at]) for weights in found.resamples.weights()]
         draws = {name: np.concatenate([block[name] for block in blocks]) for name in AREAS}
-        return cls(tags, areas, draws, found.resamples.groups)
+        return cls(tags, areas, draws, found.resamples.groups_with(at))
 
     @property
     def scored(self) -> int:
@@ -52,7 +53,7 @@ class TagTable:
         for name, values in self.areas.items():
             found.metrics[f"{prefix}/{name}"] = float(macro(values[None])[0])
             if self.draws:
-                found.drawn_area(f"{prefix}/{name}", macro(self.draws[name]))
+                found.drawn_area(f"{prefix}/{name}", macro(self.draws[name]), self.groups)
         found.metrics[f"baseline/chance/{prefix}/roc_auc"] = 0.5
         found.metrics[f"baseline/chance/{prefix}/pr_auc"] = self.chance
 

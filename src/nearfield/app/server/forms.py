@@ -1,5 +1,6 @@
 """What a client sent and cannot be read, said in sentences: a body of another sort, a field out of range."""
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,11 +40,24 @@ def sentences(complaints: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _sentence(item: Mapping[str, Any]) -> str:
-    place, given = item["loc"][1:], item.get("input")
+    place = [step if isinstance(step, int) else str(step)[:_SHOWN] for step in item["loc"][1:]]
     if item["type"] == "json_invalid" or not place:
         return "The body is not the JSON object that is wanted here; /openapi.json describes it."
     if item["type"] == "extra_forbidden":
         return f"{place[-1]}: there is no such field. /openapi.json lists those that there are."
-    if isinstance(given, str):
-        given = given[:_SHOWN]
+    given = _short(item.get("input"))
+    if "Expected UploadFile" in item["msg"]:
+        return f"{place[-1]}: a file is wanted, as by curl -F {place[-1]}=@FILE. Given: {given!r}."
     return complaint({**item, "loc": place, "input": given}, "")
+
+
+class _Shown(str):
+    """A value as it was written, which is put into sentences without quotation marks."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _short(given: Any) -> str:
+    """What was sent, cut: a body may be as long, and nested as deeply, as its sender likes."""
+    return given[:_SHOWN] if isinstance(given, str) else _Shown(reprlib.repr(given)[:_SHOWN])
