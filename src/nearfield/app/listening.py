@@ -155,7 +155,7 @@ def form(
     if as_json:
         print_json(made.plain())
         return
-    said = ", ".join(f"{count} {name}" for name, count in made.conditions.items())
+    said = ", ".join(f"{number} {name}" for name, number in made.conditions.items())
     typer.echo(
         f"{made.page}: {count(made.pairs, 'pair')} ({said})\n{made.key}: the key; keep it from the listeners"
     )

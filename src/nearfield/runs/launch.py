@@ -2,7 +2,8 @@
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -100,16 +101,24 @@ def open_trained_on(
 
     Raises DataError, with the option that helps, where the latter has moved.
     """
+    if data:
+        return open_collection(data, recipe, allow_leak, watch)
+    with moved(trained_on, "The run was trained on these; if they have moved: --data NEW_PLACE"):
+        return open_collection(trained_on, recipe, allow_leak, watch)
+
+
+@contextmanager
+def moved(data: str, cure: str) -> Iterator[None]:
+    """Adds `cure` to a DataError where the place that `data` name is no longer there."""
     try:
-        return open_collection(data or trained_on, recipe, allow_leak, watch)
+        yield
     except DataError as error:
-        if data is not None or is_there(trained_on):
+        if _is_there(data):
             raise
-        cure = "The run was trained on these; if they have moved: --data NEW_PLACE"
         raise DataError(f"{error} {cure}") from None
 
 
-def is_there(data: str) -> bool:
+def _is_there(data: str) -> bool:
     """Whether the place that some data name, PATH or LAYOUT:PATH?OPTIONS, is there."""
     place = split_patch(data)[0]
     layout, _, rest = place.partition(":")

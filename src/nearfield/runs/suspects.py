@@ -61,9 +61,8 @@ def find_suspects(
         except DataError as error:
             if sorts:
                 raise
-            if sort != "tags" or not set(space.collection.table["label"]) - {
-                ""
-            }:  # labels without tags: usual
+            is_labelled = bool(set(space.collection.table["label"]) - {""})
+            if sort != "tags" or not is_labelled:  # labels without tags: usual
                 watch(Note(f"{sort} are not judged: {error}"))
             continue
         for kind in dict.fromkeys(each.kind for each in listed):

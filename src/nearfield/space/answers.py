@@ -117,8 +117,6 @@ def how_unusual(generation: Generation, aim: Aim) -> float:
     if not len(known):
         rows, scores = generation.nearest.search(aim.vector, 1)
         known = rows[scores >= 1.0 - SAME]
-    else:
-        scores = np.empty(0)
     if len(known):
         groups = generation.grouping("group")
         others = ~np.isin(groups, groups[known])

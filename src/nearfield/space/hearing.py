@@ -66,12 +66,8 @@ def hear(run: Run, table: pd.DataFrame, windows: Windows) -> Part:
     if len(beyond):
         faults += [f"{table['path'].iloc[row]}: {_BEYOND}" for row in beyond]
         kept = ~np.isin(rows, beyond)
-        rows, starts, seconds, vectors = (
-            rows[kept],
-            starts[kept],
-            seconds[kept],
-            vectors[torch.from_numpy(kept)],
-        )
+        rows, starts, seconds = rows[kept], starts[kept], seconds[kept]
+        vectors = vectors[torch.from_numpy(kept)]
     if windows == "clip" and len(rows):
         unique, place = np.unique(rows, return_inverse=True)
         normalise = run.recipe.embedding.normalise

@@ -81,8 +81,8 @@ class Rows:
         """Rows by number, in the order given."""
         wanted = [int(position) for position in positions]
         if self.stored is not None:
-            found = [row for each in wanted for row in self.stored.slice(each, 1).to_pylist()]
-            return [{name: row[name] for name in self.names} for row in found]
+            table = self.stored.drop_columns([POSITION])
+            return [row for each in wanted for row in table.slice(each, 1).to_pylist()]
         found = self.table.take_offsets(sorted(set(wanted))).to_arrow().to_pylist() if wanted else []
         by_position = {row.pop(POSITION): row for row in found}
         return [by_position[position] for position in wanted]

@@ -10,7 +10,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
 from nearfield.data.patches import split_patch
 from nearfield.runs.events import Watcher
-from nearfield.runs.launch import absolute, is_there
+from nearfield.runs.launch import absolute, moved
 from nearfield.runs.run import Run
 from nearfield.space.hearing import Windows
 from nearfield.space.spacefile import SpaceFile
@@ -46,13 +46,8 @@ def open_data(run: Run, file: SpaceFile, data: str | Collection | None, watch: W
     """
     if data is not None:
         return collection_for(run, data, watch)
-    try:
+    with moved(file.data, "The space is made of these; if they have moved: --data NEW_PLACE --data-moved"):
         return collection_for(run, file.data, watch)
-    except DataError as error:
-        if is_there(file.data):
-            raise
-        cure = "The space is made of these; if they have moved: --data NEW_PLACE --data-moved"
-        raise DataError(f"{error} {cure}") from None
 
 
 def check_windows(folder: Path, file: SpaceFile, windows: Windows) -> None:
