@@ -24,6 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nearfield.evaluation.result import BASELINE_NAMES
+
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "results.md"
 
@@ -119,15 +121,8 @@ TAGS = {
     "retrieval/tag_overlap_at_1": "tag overlap@1",
     "retrieval_from_train/multilabel_recall_at_1": "tag R@1 from train",
 }
-SPACES = {
-    "": "**trained**",
-    "baseline/random_encoder/": "untrained encoder",
-    "baseline/mfcc_stats/": "MFCC statistics",
-    "baseline/logmel_stats/": "log-mel statistics",
-    "baseline/pixels/": "pixels",
-    "baseline/same_recording/": "same recording first",
-    "baseline/hub/": "most-tagged hub",
-    "baseline/chance/": "chance",
+SPACES = {"": "**trained**"} | {
+    f"baseline/{name}/": called for name, called in reversed(BASELINE_NAMES.items())
 }
 TAGGED = ("incompetech-tags", "incompetech-tags, musicnn", "esc10-mix", "oneshots, tags")
 

@@ -40,7 +40,8 @@ from nearfield.evaluation.suspects.evidence import SuspectSettings
 from nearfield.evaluation.suspects.labels import all_neighbours_differ, doubt_labels
 from nearfield.evaluation.suspects.tags import doubt_tags
 from nearfield.evaluation.threads import one_thread
-from nearfield.runs.judge import statistics_vectors, vectors_of
+from nearfield.runs.baselines import statistics_vectors
+from nearfield.runs.embedding import vectors_of
 from nearfield.runs.launch import Request, launch
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.workbench import Workbench

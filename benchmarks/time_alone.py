@@ -25,8 +25,9 @@ from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.evaluation.sound_statistics import standardised
 from nearfield.models.batch_norm import settle
 from nearfield.models.embedder import Embedder
+from nearfield.runs.baselines import statistics_vectors, untrained
+from nearfield.runs.embedding import vectors_of
 from nearfield.runs.events import nobody
-from nearfield.runs.judge import statistics_vectors, untrained, vectors_of
 from nearfield.runs.launch import open_collection
 from nearfield.runs.run import Run, without_weights
 from nearfield.runs.workbench import Workbench, build_embedder

@@ -13,7 +13,8 @@ from sklearn.decomposition import PCA
 
 from nearfield.core.nouns import Vectors
 from nearfield.evaluation.sound_statistics import standardised
-from nearfield.runs.judge import statistics_vectors, vectors_of
+from nearfield.runs.baselines import statistics_vectors
+from nearfield.runs.embedding import vectors_of
 from nearfield.runs.launch import open_collection
 from nearfield.runs.run import Run
 from nearfield.runs.workbench import Workbench

@@ -18,10 +18,9 @@ from sklearn.metrics import average_precision_score
 from nearfield.data.layouts import synthetic
 from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.learning.losses.tagging import TaggingLoss
-from nearfield.runs.embedding import embed_windows
+from nearfield.runs.embedding import embed_windows, vectors_of
 from nearfield.runs.events import Note
 from nearfield.runs.folder import Folder
-from nearfield.runs.judge import vectors_of
 from nearfield.runs.launch import Request, launch
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.tagging import TagHead

@@ -13,13 +13,12 @@ import pytest
 import soundfile
 from sklearn.neighbors import KNeighborsClassifier
 
-from nearfield.app.tables import SPACES
 from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
 from nearfield.runs.api import evaluate, train
 from nearfield.runs.clips import read_clips
 from nearfield.runs.folder import Folder
-from nearfield.runs.judge import PLAIN_NAMES, _warnings, judge
+from nearfield.runs.judge import _warnings, judge
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
 from tests.runs.conftest import small
@@ -67,9 +66,7 @@ def test_a_rival_is_beaten_or_not_in_the_same_measure(run: Run) -> None:
     assert _warnings(metrics, collection) == ["probe/macro_f1: 0.600 does not beat: b."]
 
 
-def test_baselines_have_the_names_of_the_table(run: Run) -> None:
-    shown = {prefix.split("/")[1]: name for prefix, name in SPACES.items() if prefix}
-    assert {name: shown[name] for name in PLAIN_NAMES} == PLAIN_NAMES
+def test_a_warning_names_the_baseline_as_tables_do(run: Run) -> None:
     collection = Collection.open(run.folder.environment()["data"]["path"])
     metrics = {"probe/accuracy": 0.5, "baseline/random_encoder/probe/accuracy": 0.5}
     assert _warnings(metrics, collection) == ["probe/accuracy: 0.500 does not beat: untrained encoder."]

@@ -9,20 +9,13 @@ from nearfield.app.widths import fits, show
 from nearfield.core.words import count
 from nearfield.data.faults import Problem
 from nearfield.data.problems import Report
+from nearfield.evaluation.result import BASELINE_NAMES
 
 NOTHING = "nothing to measure without labels or tags; go on with `nearfield index` and `nearfield explore`"
 EXAMPLES = 3
 """Problems of one kind that a report tells one by one; of more it tells so many."""
 LISTED = 30
 """Labels or tags that a report lists one by one."""
-SPACES = {
-    "": "trained space",
-    "baseline/random_encoder/": "untrained encoder",
-    "baseline/mfcc_stats/": "MFCC statistics",
-    "baseline/logmel_stats/": "log-mel statistics",
-    "baseline/pixels/": "pixels",
-    "baseline/chance/": "chance",
-}
 MEASURES = {
     "probe/macro_f1": "probe\nF1",
     "retrieval_from_train/recall_at_1": "R@1\nfrom train",
@@ -67,7 +60,8 @@ def result_table(result: dict[str, Any], title: str) -> Table:
     table.add_column("space", no_wrap=True)
     for head in shown.values():
         table.add_column(head, justify="right")
-    for prefix, name in SPACES.items():
+    plain = {f"baseline/{name}/": called for name, called in reversed(BASELINE_NAMES.items())}
+    for prefix, name in ({"": "trained space"} | plain).items():
         cells = [_cell(metrics.get(prefix + measure)) for measure in shown]
         if any(cell != "–" for cell in cells):
             table.add_row(name, *cells, style="bold" if not prefix else None)

@@ -7,6 +7,17 @@ from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.evaluation.classification import ClassScore, Confusion
 from nearfield.evaluation.geometry import Centroids
 
+BASELINE_NAMES = {
+    "chance": "chance",
+    "hub": "most-tagged hub",
+    "same_recording": "same recording first",
+    "mfcc_stats": "MFCC statistics",
+    "logmel_stats": "log-mel statistics",
+    "pixels": "pixels",
+    "random_encoder": "untrained encoder",
+}
+"""What stands beside a space under `baseline/NAME/`, as it is called, in the order of tables."""
+
 
 @dataclass(frozen=True)
 class TagScore:

@@ -11,7 +11,7 @@ from nearfield.data.loading import Loader
 from nearfield.models.embedder import Embedder, unit_length
 from nearfield.runs.device import Precision, arithmetic
 from nearfield.runs.events import Stage, Watcher, nobody
-from nearfield.runs.workbench import Sight, windows
+from nearfield.runs.workbench import Sight, Workbench, windows
 
 BATCH = 64
 """Windows embedded at once."""
@@ -58,6 +58,14 @@ def embed_windows(
                 found.append(reader.embed_picture(picture).float().cpu())
             watch(Stage("embed", min(len(rows), (number + 1) * BATCH), len(rows)))
     return torch.cat(found), torch.from_numpy(rows)
+
+
+def vectors_of(
+    embedder: Embedder, bench: Workbench, watch: Watcher = nobody, precision: Precision = "fp32"
+) -> Vectors:
+    """(N, D): a vector for each clip of the bench's collection."""
+    clip_seconds = bench.recipe.data.clip_seconds
+    return embed(embedder, bench.sight, bench.facts.seconds, clip_seconds, precision, watch)
 
 
 def mean_by_clip(vectors: Tensor, rows: Tensor, clips: int, normalise: bool) -> Vectors:

@@ -17,9 +17,9 @@ from nearfield.evaluation.sound_statistics import standardised
 from nearfield.models.features.feature import Feature
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
+from nearfield.runs.baselines import statistics_vectors
 from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.explain_material import Material
-from nearfield.runs.judge import statistics_vectors
 
 Image = npt.NDArray[np.float32]
 

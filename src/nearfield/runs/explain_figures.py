@@ -10,6 +10,7 @@ import numpy as np
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats
 from nearfield.evaluation.classification import Confusion
+from nearfield.evaluation.result import BASELINE_NAMES
 from nearfield.runs.explain import Apart, Explanation
 from nearfield.runs.explain_examples import Image, Neighbour, Neighbourhood, Tile
 
@@ -29,7 +30,6 @@ NUMBERED = 25
 
 _DOTS = 150  # to the inch
 _RANGE = 80.0  # decibels from the loudest to what is shown as nothing
-_SPACES = {"mfcc_stats": "MFCC statistics", "pixels": "pixels"}
 
 
 def draw_classes(path: Path, counts: dict[str, dict[str, int]]) -> None:
@@ -81,7 +81,7 @@ def draw_neighbourhood(path: Path, found: Neighbourhood) -> None:
     columns = 1 + max(len(found.before), len(found.after), 1)
     longest = max(len(each.names) for each in _tiles(found))
     figure = new_figure(1.62 * columns, 3.7 + 0.26 * min(longest, 6))
-    rows = ((_SPACES.get(found.plain, found.plain), found.before), ("this space", found.after))
+    rows = ((BASELINE_NAMES[found.plain], found.before), ("this space", found.after))
     panels = figure.subplots(2, columns, squeeze=False)
     for line, (name, neighbours) in zip(panels, rows, strict=True):
         _panel(line[0], found.anchor, "anchor", ())

@@ -10,8 +10,8 @@ from nearfield.data.collection import Collection
 from nearfield.data.signals import ArraySignals
 from nearfield.data.store import Store
 from nearfield.models.features.feature import Feature
+from nearfield.runs.embedding import vectors_of
 from nearfield.runs.events import Stage, Watcher, nobody
-from nearfield.runs.judge import vectors_of
 from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run
 from nearfield.runs.workbench import Sight, Workbench

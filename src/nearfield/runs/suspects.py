@@ -21,8 +21,8 @@ from nearfield.evaluation.suspects.signals import signal_suspects
 from nearfield.evaluation.suspects.statistics import SignalStatistics
 from nearfield.evaluation.suspects.suspect import Suspect, ranked
 from nearfield.evaluation.suspects.tags import tag_suspects
+from nearfield.runs.embedding import vectors_of
 from nearfield.runs.events import Note, Stage, Watcher, nobody
-from nearfield.runs.judge import vectors_of
 from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run
 from nearfield.runs.suspect_list import Suspected, named

@@ -12,7 +12,7 @@ from itertools import permutations
 from nearfield.core.words import count
 from nearfield.study.claims import between
 from nearfield.study.records import Comparison, StudyFacts
-from nearfield.study.wording import BASELINES, chance, digits, label, number, plain, signed
+from nearfield.study.wording import PLAIN_SPACES, chance, digits, label, number, plain, signed
 
 _UP = (
     r"better|best|higher|highest|superior|outperform\w*|beats?|beaten|exceeds?|surpass\w*|improve\w*|wins?|"
@@ -129,7 +129,7 @@ def check_overclaims(text: str, facts: StudyFacts) -> list[str]:
 
 def _read(text: str, facts: StudyFacts) -> _Sentence:
     """Finds the arms: by label or id anywhere, by a bare number only outside the evidence."""
-    names = [each.arm.id for each in facts.arms] + [f"baseline/{name}" for name in BASELINES]
+    names = [each.arm.id for each in facts.arms] + [f"baseline/{name}" for name in PLAIN_SPACES]
     called = {label(facts, name): name for name in names} | {name: name for name in names}
     bare, found = text, []
     for word in sorted(called, key=len, reverse=True):

@@ -21,11 +21,12 @@ from nearfield.core.errors import NearfieldError, WorkError
 from nearfield.core.files import sweep, write_json
 from nearfield.data.locks import locked
 from nearfield.evaluation.findings import EvaluationSettings
+from nearfield.runs.baselines import plain_spaces, random_encoder
 from nearfield.runs.clips import write_clips
 from nearfield.runs.device import Precision, best_precision
 from nearfield.runs.events import Event, Note, Watcher, nobody
 from nearfield.runs.folder import Folder
-from nearfield.runs.judge import judge, plain_spaces, random_encoder
+from nearfield.runs.judge import judge
 from nearfield.runs.launch import Request, launch, open_collection
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.workbench import Workbench

@@ -2,16 +2,11 @@
 
 import math
 
+from nearfield.evaluation.result import BASELINE_NAMES
 from nearfield.study.records import ArmFacts, Estimate, StudyFacts
 
-BASELINES = {
-    "chance": "chance",
-    "mfcc_stats": "MFCC statistics",
-    "logmel_stats": "log-mel statistics",
-    "pixels": "plain pixels",
-    "random_encoder": "an untrained encoder",
-}
-"""The plain spaces that stand beside the arms, in the order of tables."""
+PLAIN_SPACES = BASELINE_NAMES | {"pixels": "plain pixels", "random_encoder": "an untrained encoder"}
+"""The plain spaces that stand beside the arms, in the order of tables, as a sentence needs them."""
 
 _VAGUE = {"size", "strength", "width", "blocks", "probability", "train", "low", "high", "scale", "of"}
 """Keys that say nothing without their section: "embedding size", but "margin"."""
@@ -42,7 +37,7 @@ def label(facts: StudyFacts, name: str) -> str:
     """What an arm (by id) or a baseline ("baseline/mfcc_stats") is called in a sentence: "margin 0.3"."""
     if name.startswith("baseline/"):
         plain = name.removeprefix("baseline/")
-        return BASELINES.get(plain, plain)
+        return PLAIN_SPACES.get(plain, plain)
     for each in facts.arms:
         if each.arm.id == name:
             return _arm_label(facts, each)

@@ -8,11 +8,9 @@ from typing import Any
 
 import yaml
 
+from nearfield.evaluation.result import BASELINE_NAMES
 from nearfield.runs.judge import HEADLINES
 from nearfield.runs.run import Run
-
-_BASELINES = ("chance", "mfcc_stats", "logmel_stats", "pixels", "random_encoder")
-"""Columns beside the space's own figures, where they were measured."""
 
 _MOST_NAMES = 60
 """Labels or tags that are listed."""
@@ -127,8 +125,10 @@ def _figures(result: dict[str, Any] | None) -> str:
         return "## Figures\n\nThis space was never measured: `nearfield evaluate RUN` does it.\n"
     metrics, intervals = result["metrics"], result["intervals"]
     shown = [name for name in HEADLINES if name in metrics]
-    beside = [name for name in _BASELINES if any(f"baseline/{name}/{metric}" in metrics for metric in shown)]
-    head = ["measure", "this space", "95 % interval", *beside]
+    beside = [
+        name for name in BASELINE_NAMES if any(f"baseline/{name}/{metric}" in metrics for metric in shown)
+    ]
+    head = ["measure", "this space", "95 % interval", *(BASELINE_NAMES[name] for name in beside)]
     rows = [
         [
             f"`{name}`",

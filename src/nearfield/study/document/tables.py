@@ -10,7 +10,7 @@ from nearfield.study.document.content import Row, Table
 from nearfield.study.figures import spread
 from nearfield.study.records import ArmFacts, Comparison, StudyFacts, Verdict
 from nearfield.study.wording import (
-    BASELINES,
+    PLAIN_SPACES,
     chance,
     digits,
     label,
@@ -211,7 +211,7 @@ def _baseline_row(facts: StudyFacts, name: str, measures: Sequence[str]) -> Row:
 
 def baseline_names(facts: StudyFacts) -> list[str]:
     """The plain spaces of this study, chance first."""
-    known = [name for name in BASELINES if name in facts.baselines]
+    known = [name for name in PLAIN_SPACES if name in facts.baselines]
     return known + sorted(set(facts.baselines) - set(known))
 
 
