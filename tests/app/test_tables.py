@@ -47,7 +47,10 @@ def test_every_space_that_has_a_figure_gets_a_row() -> None:
     metrics = {
         "probe/macro_f1": 0.5,
         "clusters/nmi": 0.25,
+        "retrieval/multilabel_recall_at_1": 0.3,
         "baseline/mfcc_stats/probe/macro_f1": 0.4,
+        "baseline/same_recording/retrieval_with_group/multilabel_recall_at_1": 1.0,  # another measure
+        "baseline/hub/retrieval/multilabel_recall_at_1": 0.2,
         "baseline/chance/clusters/nmi": 0.1,
     }
     text = shown({"metrics": metrics, "intervals": {"probe/macro_f1": [0.4, 0.6]}, "notes": []})
@@ -55,6 +58,7 @@ def test_every_space_that_has_a_figure_gets_a_row() -> None:
         "trained space",
         "95 % interval",
         "MFCC statistics",
+        "most-tagged hub",
         "chance",
     ]
     assert "0.40–0.60" in text

@@ -265,6 +265,18 @@ def test_visits_by_class_is_as_even_over_labels_as_the_peer() -> None:
     assert np.bincount(facts.labels[rows])[0] > 2 * np.bincount(facts.labels[rows])[2]
 
 
+@pytest.mark.parametrize(
+    ("settings", "clips"),
+    [({"kind": "shuffle", "batch_size": 8}, 8), ({"kind": "views", "batch_size": 8}, 4)],
+)
+def test_a_sampler_with_too_few_clips_for_one_batch_says_so(settings: dict[str, object], clips: int) -> None:
+    enough, few = (built(settings, labelled([many])) for many in (clips, clips - 1))
+    assert not enough.is_short
+    assert few.is_short
+    assert all(len(draw.rows) == enough.batch_size for draw in enough.epoch(0))
+    assert all(len(draw.rows) < few.batch_size for draw in few.epoch(0))
+
+
 @pytest.mark.parametrize("visits", ["clips", "classes"])
 def test_balanced_takes_the_labels_there_are_where_it_wants_more(visits: str) -> None:
     facts = labelled([9, 12, 8, 3, 12])

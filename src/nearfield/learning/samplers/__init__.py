@@ -46,6 +46,11 @@ class Sampler(Protocol):
         """Names of the labels or tags that never come, with the settings given."""
         ...
 
+    @property
+    def is_short(self) -> bool:
+        """Whether every batch is smaller than the settings ask, for want of labels or of clips."""
+        ...
+
     def epoch(self, number: int) -> Iterator[Draw]:
         """The draws of epoch `number` (from 0), the same however often they are asked for."""
         ...

@@ -76,6 +76,11 @@ class BalancedTagSampler:
         return self.settings.batch_size
 
     @property
+    def is_short(self) -> bool:
+        """Never: too few clips are refused, as none comes twice in a batch."""
+        return False
+
+    @property
     def clips_per_epoch(self) -> int:
         """The least number of whole batches that hold as many clips as there are."""
         return -(-len(self.rows) // self.batch_size) * self.batch_size

@@ -58,6 +58,11 @@ class ShuffleSampler:
         return self.settings.batch_size
 
     @property
+    def is_short(self) -> bool:
+        """Whether all clips together are fewer than a batch was to hold."""
+        return self.clips_per_epoch < self.batch_size
+
+    @property
     def clips_per_epoch(self) -> int:
         """All clips; with `drop_last` those of whole batches."""
         short = len(self.rows) % self.batch_size if self.settings.drop_last else 0

@@ -139,6 +139,11 @@ class TagTripletSampler:
         return 3 * self.settings.batch
 
     @property
+    def is_short(self) -> bool:
+        """Whether all triplets together are fewer than a batch was to hold."""
+        return self.clips_per_epoch < self.batch_size
+
+    @property
     def clips_per_epoch(self) -> int:
         """Windows drawn in an epoch: three for each clip with tags that can be an anchor."""
         return 3 * self.rule.count

@@ -161,6 +161,11 @@ class TileSampler:
         return self.settings.batch * self._company
 
     @property
+    def is_short(self) -> bool:
+        """Whether all anchors together are fewer than a batch was to hold."""
+        return self.clips_per_epoch < self.batch_size
+
+    @property
     def clips_per_epoch(self) -> int:
         """Windows drawn in an epoch."""
         return len(self.anchors) * self._company

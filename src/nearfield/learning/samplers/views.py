@@ -48,6 +48,11 @@ class ViewSampler:
         return self.settings.batch_size
 
     @property
+    def is_short(self) -> bool:
+        """Whether all clips together are fewer than a batch was to hold."""
+        return self.clips_per_epoch < self.batch_size
+
+    @property
     def clips_per_epoch(self) -> int:
         """Each clip, twice."""
         return 2 * len(self.rows)
