@@ -12,8 +12,10 @@ import numpy as np
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Facts, Floats, Ints
 from nearfield.evaluation.checks import check_lengths
-from nearfield.evaluation.intervals import Resamples, percentile_interval, weighted_mean
+from nearfield.evaluation.intervals import Resamples, share_interval, weighted_mean
+from nearfield.evaluation.paired import by_t
 
+PARTS = ("first", "middle", "last")
 EDGE = 0.1
 """Share of a recording at either end that counts as its beginning or end."""
 
@@ -23,16 +25,16 @@ class PlaceScore:
     """The score of the clips of one part of their recordings."""
 
     part: str
-    """`first`, `middle` or `last`."""
+    """One of PARTS."""
     clips: int
     score: float | None
     """Mean over its clips; None where there are none."""
     interval: tuple[float, float] | None
-    """95 %, by resampling groups."""
+    """95 %, by resampling groups (`share_interval`)."""
     less: float | None
     """Score of the middle less this one: how much weaker; None for the middle itself."""
     less_interval: tuple[float, float] | None
-    """Of that difference, from the same draws."""
+    """95 % of that difference: t, with the deviation of the same draws."""
 
 
 def relative_places(facts: Facts, spans: Floats | None = None) -> Floats:
@@ -57,9 +59,9 @@ def position_scores(
 ) -> tuple[PlaceScore, ...]:
     """The mean of `scores` in the first `edge` of the recordings, in the middle, and in the last `edge`.
 
-    `scores` (N,), one a clip (1 where the probe was right, say), NaN where there is none; `places` (N,) of
-    `relative_places`; `groups` (N,) are resampled whole. Raises RequestError where lengths differ, `edge` is
-    not between 0 and 0.5, or no clip has both a score and a place.
+    `scores` (N,) from 0 to 1, one a clip (1 where the probe was right, say), NaN where there is none;
+    `places` (N,) of `relative_places`; `groups` (N,) are resampled whole. Raises RequestError where lengths
+    differ, `edge` is not between 0 and 0.5, or no clip has both a score and a place.
     """
     if not 0 < edge < 0.5:
         raise RequestError(f"position: edge is a share above 0 and below 0.5. Given: {edge:g}.")
@@ -70,31 +72,38 @@ def position_scores(
             "position: no clip with a score lies inside a longer recording. Give clips that are "
             "cut from recordings, with their moments."
         )
-    part = np.digitize(places, [edge, 1 - edge])
-    masks = {name: kept & (part == number) for number, name in enumerate(("first", "middle", "last"))}
-    columns = np.stack([np.where(mask, scores, np.nan) for mask in masks.values()], axis=1)
+    part = np.digitize(places[kept], [edge, 1 - edge])
+    masks = part == np.arange(len(PARTS))[:, None]
     resamples = Resamples.of(groups[kept], draws, seed)
-    drawn = resamples.apply(weighted_mean(columns[kept]))
-    means = [float(scores[mask].mean()) if mask.any() else None for mask in masks.values()]
-
-    def ends(values: Floats) -> tuple[float, float] | None:
-        return percentile_interval(values, resamples.groups)
-
+    columns = np.where(masks, scores[kept], np.nan).T
+    drawn = resamples.apply(weighted_mean(columns)).T
+    means = [float(scores[kept][mask].mean()) if mask.any() else None for mask in masks]
+    counts = [resamples.groups_with(mask) for mask in masks]
     rows = []
-    for number, (name, mask) in enumerate(masks.items()):
-        mean, middle, edge_part = means[number], means[1], name != "middle"
-        both = mean is not None and middle is not None and edge_part
+    for number, name in enumerate(PARTS):
+        mean, middle = means[number], None if name == "middle" else means[1]
+        less = None if mean is None or middle is None else middle - mean
+        fewer = min(counts[1], counts[number])
         rows.append(
             PlaceScore(
                 part=name,
-                clips=int(mask.sum()),
+                clips=int(masks[number].sum()),
                 score=mean,
-                interval=ends(drawn[:, number]),
-                less=middle - mean if both and middle is not None and mean is not None else None,
-                less_interval=ends(drawn[:, 1] - drawn[:, number]) if both else None,
+                interval=None if mean is None else share_interval(mean, drawn[number], counts[number]),
+                less=less,
+                less_interval=None if less is None else _around(less, drawn[1] - drawn[number], fewer),
             )
         )
     return tuple(rows)
+
+
+def _around(difference: float, drawn: Floats, groups: int) -> tuple[float, float] | None:
+    """95 % by t; `drawn` (draws,) are the differences in every draw, NaN where there is none."""
+    kept = drawn[np.isfinite(drawn)]
+    if groups < 2 or len(kept) < 2:
+        return None
+    deviation = float(kept.std(ddof=1))
+    return by_t(difference, deviation, groups - 1)[0] if deviation else (difference, difference)
 
 
 def _spans(recordings: Ints, begins: Floats, ends: Floats) -> tuple[Floats, Floats]:

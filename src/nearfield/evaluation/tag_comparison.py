@@ -107,11 +107,7 @@ def _pairs(
 
 def _freedom(tags: Bools, resamples: Resamples) -> Ints:
     """(K,) one less than the groups that have each tag, or than those that lack it, if they are fewer."""
-
-    def groups_with(mask: Bools) -> int:
-        return len(np.unique(resamples.group_of[mask]))
-
-    counts = [min(groups_with(tag), groups_with(~tag)) for tag in tags.T]
+    counts = [min(resamples.groups_with(tag), resamples.groups_with(~tag)) for tag in tags.T]
     return np.array(counts, dtype=np.int64) - 1
 
 
