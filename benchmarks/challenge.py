@@ -31,6 +31,7 @@ from nearfield.data.audio import decode, resample
 from nearfield.runs.explain import explain
 from nearfield.runs.explain_material import Material
 from nearfield.runs.folds import train_folds
+from nearfield.runs.launch import Request
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
 
@@ -72,7 +73,8 @@ def main() -> None:
             recipe = Recipe.load(ROOT / "recipes" / "labels.yaml").changed(shared | changes)
             out = folder / name.replace(" ", "-")
             console.print(f"\n## {name}: {given.updates} updates of 64 windows of 1 s\n")
-            console.print(fold_table(train_folds(recipe, f"dcase2018_task5:{folder / 'development'}", out)))
+            asked = Request(recipe, f"dcase2018_task5:{folder / 'development'}", out)
+            console.print(fold_table(train_folds(asked)))
             judged = f"dcase2018_task5:{folder / 'evaluation'}?part=evaluation"
             explanation(console, explain(Material.open(Run.load(out / "fold-1"), judged), most_clusters=9))
 

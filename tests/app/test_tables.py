@@ -96,7 +96,7 @@ def test_a_run_on_clips_without_labels_or_tags_says_where_to_go_on() -> None:
 
 def test_ten_folds_keep_every_figure_in_a_narrow_terminal() -> None:
     values = [0.701 + 0.002 * number for number in range(10)]
-    found = Folds("esc50", tuple(range(1, 11)), {HEADLINES[0]: over_folds(values)})
+    found = Folds("esc50", None, tuple(range(1, 11)), {HEADLINES[0]: over_folds(values)})
     text = printed(lambda console: show(console, fold_table(found)), 80)
     assert "…" not in text
     assert set(re.findall(r"0\.7\d\d", text)) >= {f"{value:.3f}" for value in values}

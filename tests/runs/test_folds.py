@@ -1,17 +1,26 @@
-"""Official folds: a run each, the published sessions judged, and a table that numpy agrees with."""
+"""Folds, official and dealt: a run each, the published sessions judged, a table that numpy agrees with."""
 
+import io
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
+from rich.console import Console
 from typer.testing import CliRunner
 
 from nearfield.app.cli import app
+from nearfield.app.folds import fold_table
 from nearfield.core.errors import DataError, RequestError
 from nearfield.data.layouts import official_folds
+from nearfield.runs.folder import Folder
 from nearfield.runs.folds import Folds, over_folds, train_folds
+from nearfield.runs.judge import judge
+from nearfield.runs.launch import Request, launch
 from nearfield.runs.recipe import Recipe
 from tests.runs.conftest import small
 
@@ -64,10 +73,14 @@ def write(path: Path, lines: list[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines))
 
 
+def asked(dcase: Path, out: Path) -> Request:
+    return Request(RECIPE, f"dcase2018_task5:{dcase}", out, device="cpu")
+
+
 @pytest.fixture(scope="module")
 def trained(dcase: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Folds, Path]:
     out = tmp_path_factory.mktemp("folds") / "out"
-    return train_folds(RECIPE, f"dcase2018_task5:{dcase}", out, device="cpu"), out
+    return train_folds(asked(dcase, out)), out
 
 
 def test_every_fold_judges_its_own_sessions(trained: tuple[Folds, Path]) -> None:
@@ -95,10 +108,10 @@ def test_what_is_finished_is_not_trained_again_nor_mixed_with_another_recipe(
 ) -> None:
     found, out = trained
     before = {path: path.stat().st_mtime_ns for path in out.glob("fold-*/weights.safetensors")}
-    assert train_folds(RECIPE, f"dcase2018_task5:{dcase}", out, device="cpu") == found
+    assert train_folds(asked(dcase, out)) == found
     assert {path: path.stat().st_mtime_ns for path in before} == before
     with pytest.raises(RequestError, match=r"another recipe: embedding.size differ"):
-        train_folds(RECIPE.changed({"embedding.size": 4}), f"dcase2018_task5:{dcase}", out, device="cpu")
+        train_folds(replace(asked(dcase, out), recipe=RECIPE.changed({"embedding.size": 4})))
 
 
 def test_the_command_shows_each_fold_mean_and_deviation(
@@ -117,7 +130,7 @@ def test_the_command_shows_each_fold_mean_and_deviation(
     over = found.metrics["probe/macro_f1"]
     for value in (*over.values, over.mean, over.deviation):
         assert f"{value:.3f}" in row
-    assert "mfcc stats" in done.output
+    assert "MFCC statistics" in done.output
 
 
 def test_folds_are_those_of_the_layout_with_its_options_kept(dcase: Path, tmp_path: Path) -> None:
@@ -141,7 +154,49 @@ def test_the_imitation_has_its_one_fold(real_data: object, tmp_path: Path) -> No
     told = official_folds(f"dcase2018_task5:{formats / 'dcase2018-task5'}?audio={audio}")
     assert list(told) == [1]
     recipe = RECIPE.changed({"train.updates": 2, "sampler.classes": 4})
-    found = train_folds(
-        recipe, f"dcase2018_task5:{formats / 'dcase2018-task5'}?audio={audio}", tmp_path / "o"
-    )
+    imitation = f"dcase2018_task5:{formats / 'dcase2018-task5'}?audio={audio}"
+    found = train_folds(Request(recipe, imitation, tmp_path / "o"))
     assert found.metrics["probe/macro_f1"].deviation is None
+
+
+def test_a_cross_validation_judges_every_clip_but_those_of_test(chords: Path, tmp_path: Path) -> None:
+    tagger = small(
+        relation={"kind": "tags"}, sampler={"kind": "shuffle", "batch_size": 8}, loss={"kind": "bce"}
+    )
+    recipe = Recipe.of(tagger | {"train": {"updates": 4, "validate_every": 2}})
+    found = train_folds(Request(recipe, str(chords), tmp_path / "out", device="cpu"), over=3)
+    assert (found.over, found.folds) == (3, (1, 2, 3))
+    given = pd.read_csv(chords / "labels.csv").set_index("path")["split"]
+    judged: list[str] = []
+    for fold in found.folds:
+        run = Folder(tmp_path / "out" / f"fold-{fold}")
+        sides = pd.read_csv(run.split, comment="#", keep_default_na=False).set_index("id")["split"]
+        assert set(sides[given[given == "test"].index]) == {""}
+        assert set(sides) == {"", "train", "val", "test"}
+        judged += sides[sides == "test"].index.tolist()
+        assert run.environment()["data"]["split_from"].startswith(f"fold {fold} of 3 of train and val; given")
+        assert judge(run)["metrics"] == run.result()["metrics"]  # opened again, it judges the same clips
+    assert sorted(judged) == sorted(given[given != "test"].index)
+    table = printed(found)
+    assert "train and val in 3 folds" in table
+    assert "MFCC statistics" in table
+
+
+def printed(found: Folds) -> str:
+    out = io.StringIO()
+    Console(file=out, width=120).print(fold_table(found))
+    return out.getvalue()
+
+
+def test_a_run_of_a_fold_judges_other_clips_by_their_own_split(chords: Path, tmp_path: Path) -> None:
+    recipe = Recipe.of(
+        small(
+            relation={"kind": "views"}, sampler={"kind": "views", "batch_size": 8}, loss={"kind": "nt_xent"}
+        )
+    )
+    run = tmp_path / "run"
+    launch(Request(recipe.changed({"data.fold": {"of": 2, "number": 2}}), str(chords), run, device="cpu"))
+    shutil.copytree(chords, tmp_path / "other")
+    other = judge(Folder(run), data=str(tmp_path / "other"), with_baselines=False)
+    given = pd.read_csv(chords / "labels.csv")["split"]
+    assert other["metrics"]["retrieval/tag_queries"] == (given == "test").sum()

@@ -1,4 +1,4 @@
-"""`nearfield folds`: one recipe over all official folds of a set, as one table."""
+"""`nearfield folds`: one recipe over all folds, a set's own or a cross-validation, as one table."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nearfield.app.answers import stoppable
+from nearfield.evaluation.result import BASELINE_NAMES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
 
 def folds(
     recipe: Annotated[Path, typer.Argument(help="A recipe (YAML).")],
-    data: Annotated[str, typer.Option(help="A set with official folds, such as dcase2018_task5:PATH.")],
+    data: Annotated[
+        str, typer.Option(help="A collection, or a set with official folds: dcase2018_task5:PATH.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the runs, one a fold; made if missing.")],
+    over: Annotated[
+        int | None,
+        typer.Option(min=2, max=100, help="Deal train and val into so many folds; test stays unseen."),
+    ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: loss.margin=0.3")
     ] = None,
@@ -27,13 +34,18 @@ def folds(
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
     ] = False,
 ) -> None:
-    """Train and measure a recipe on every official fold of a set: each fold, mean, deviation."""
+    """Train and measure a recipe on every fold: each fold, mean, deviation.
+
+    The folds are the official ones of a set, or, with --over, a cross-validation over train and val.
+    """
     from nearfield.app.progress import watching
     from nearfield.runs.folds import train_folds
+    from nearfield.runs.launch import Request
     from nearfield.runs.recipe import Recipe
 
     with stoppable("the same command goes on"), watching(quiet=as_json) as watch:
-        found = train_folds(Recipe.load(recipe, changes or ()), data, out, seed, device, watch)
+        asked = Request(Recipe.load(recipe, changes or ()), data, out, seed, device)
+        found = train_folds(asked, over, watch)
     if as_json:
         print(json.dumps(found.plain(), ensure_ascii=False, allow_nan=False))
         return
@@ -50,14 +62,16 @@ def fold_table(found: "Folds") -> "Table":
 
     from nearfield.runs.judge import HEADLINES
 
-    table = Table(title=f"{found.data}, test part of every fold")
+    judged = f"train and val in {found.over} folds" if found.over else "test part of every fold"
+    table = Table(title=f"{found.data}, {judged}")
     for column in ("measure", *(f"fold {number}" for number in found.folds), "mean", "deviation"):
         table.add_column(column, justify="left" if column == "measure" else "right")
     for headline in HEADLINES:
         rivals = [name for name in found.metrics if _is_rival(name, headline)]
         for name in (headline, *rivals) if headline in found.metrics else ():
             over = found.metrics[name]
-            shown = name if name == headline else "  " + name.split("/")[1].replace("_", " ")
+            rival = name.split("/")[1]
+            shown = name if name == headline else "  " + BASELINE_NAMES.get(rival, rival.replace("_", " "))
             values = [f"{value:.3f}" for value in (*over.values, over.mean)]
             spread = "–" if over.deviation is None else f"{over.deviation:.3f}"
             table.add_row(shown, *values, spread, style="" if name == headline else "dim")

@@ -19,8 +19,8 @@ from nearfield.data.layouts import read_layout
 from nearfield.data.listing import Kind, Listing
 from nearfield.data.patches import Patch, split_patch
 from nearfield.data.probing import Progress
-from nearfield.data.settings import Columns
-from nearfield.data.sides import settle_sides
+from nearfield.data.settings import Columns, Fold
+from nearfield.data.sides import fold_sides, settle_sides
 from nearfield.data.splitfile import read_split_file, split_hash, write_split
 from nearfield.data.splits import find_leaks, read_split
 from nearfield.data.tables import cell_text
@@ -141,6 +141,16 @@ class Collection:
         sides = self.table["split"].replace("val", "train")
         said = f"{self.split_from}; val trains too"
         return replace(self, table=self.table.assign(split=sides), split_from=said)
+
+    def with_fold(self, fold: Fold, validates: bool = False) -> Self:
+        """The clips of train and val as one fold of a cross-validation; test is on no side (`fold_sides`).
+
+        Raises DataError where the groups do not fill the folds, or nothing would be left to train on.
+        """
+        sides = fold_sides(self.table, fold, validates)
+        said = f"fold {fold.number} of {fold.of} of train and val; {self.split_from}"
+        leaks = tuple(find_leaks(list(self.table["group"]), sides))
+        return replace(self, table=self.table.assign(split=sides), split_from=said, leaks=leaks)
 
     def without(self, problems: Iterable[Problem]) -> Self:
         """Leaves out every clip whose id or file a problem names, and lists the problems."""

@@ -1,8 +1,8 @@
 """What a recipe says about its data: how a clip is brought to one shape, and which columns mean what."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nearfield.core.settings import Settings
 
@@ -24,6 +24,24 @@ class Columns(Settings):
     """Column that names the recording on whose clock a clip's moment counts. Usual: `recording`."""
     views: bool = False
     """Each channel of a sound becomes a clip of its own, its number (from 0) in the column `channel`."""
+
+
+class Fold(Settings):
+    """One fold of a cross-validation over the clips that train and choose, by which settings can be compared
+    again and again while test stays unseen: whole groups, labels (or tags) shared out evenly. One fold judges
+    in the place of test and the others train, but for the next one where the recipe validates, which chooses.
+    """
+
+    of: int = Field(3, ge=2, le=100)
+    """Folds that the clips of train and val are dealt into, the same for every seed."""
+    number: int = Field(1, ge=1, le=100)
+    """The fold that judges, from 1."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if self.number > self.of:
+            raise ValueError(f"there are {self.of} folds, the first being 1: number cannot be {self.number}.")
+        return self
 
 
 class DataSettings(Settings):
@@ -57,6 +75,9 @@ class DataSettings(Settings):
     """Columns and the value that a clip must have in each, as in {imbalanced: 1}; others are left out."""
     val_trains: bool = False
     """Val clips train too: for a last training, whose settings are chosen. Nothing is chosen on them then."""
+    fold: Fold | None = None
+    """The clips of train and val make a cross-validation and this is its fold; those of test take no part.
+    None: all sides as they are. `nearfield folds --over` trains them all."""
     patch: str | None = None
     """Table of decisions that mend the collection (see `nearfield suspects`); None: it is as it is."""
     patch_sides: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from nearfield.core.errors import DataError
 from nearfield.data.clips import Clips
 from nearfield.data.faults import Problem
-from nearfield.data.splits import carve_val, find_leaks, leak_error, make_split, read_split
+from nearfield.data.settings import Fold
+from nearfield.data.splits import carve_val, find_leaks, leak_error, make_folds, make_split, read_split
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,25 @@ def settle_sides(clips: Clips, source: str, seed: int, allow_leak: bool) -> Side
         each = carve_val(each, groups, marks, seed)
         problems += _carved(each, source)
     return Sides(each, f"given by {clips.split_from}", tuple(leaks), problems)
+
+
+def fold_sides(table: pd.DataFrame, fold: Fold, validates: bool) -> list[str]:
+    """The side of each clip of a collection's `table` in one fold of a cross-validation over train and val.
+
+    The fold judges (test) and the others train, but where `validates`, the next one chooses (val). Clips of
+    test are on no side (""). Raises DataError where the groups do not fill the folds, or none would train.
+    """
+    if validates and fold.of == 2:
+        raise DataError(
+            "data.fold: of 2 folds one judges and one chooses, and none trains. Take 3 or more, "
+            "or set train.validate_every=0."
+        )
+    chooses = fold.number % fold.of + 1 if validates else None
+    side = {fold.number: "test", chooses: "val"}
+    own = table[table["split"].isin(["train", "val"])]
+    dealt = make_folds(list(own["group"]), stratify_by(own), fold.of)
+    sides = {row: side.get(part, "train") for row, part in zip(own.index, dealt, strict=True)}
+    return [sides.get(row, "") for row in table.index]
 
 
 def stratify_by(table: pd.DataFrame) -> list[tuple[str, ...]]:

@@ -116,13 +116,27 @@ class _Wanted:
 
 def _fill_empty(given: dict[str, str], smallest_first: list[str], shares: Mapping[str, int]) -> None:
     """Moves the smallest group of the side with most groups to a side that has none."""
-    first = [name for name in ("train", "test", "val") if name in shares][: len(given)]
+    usual = [name for name in ("train", "test", "val") if name in shares]
+    first = (usual or list(shares))[: len(given)]
     for name in first:
         held = Counter(given.values())
         if not held[name]:
             spare = [other for other in held if other not in first]
             donor = spare[0] if spare else max(shares, key=lambda other: held[other])
             given[next(group for group in smallest_first if given[group] == donor)] = name
+
+
+def make_folds(groups: Sequence[str], marks: Sequence[tuple[str, ...]], folds: int) -> list[int]:
+    """The fold (1 .. `folds`) of each clip: whole groups, each mark shared out evenly, as `make_split` does.
+
+    Raises DataError where there are fewer groups than folds.
+    """
+    if len(set(groups)) < folds:
+        raise DataError(
+            f"folds: {count(len(set(groups)), 'group')} cannot fill {folds} folds, as a group stays whole. "
+            "Ask for fewer folds, or name a column with finer groups (data.group)."
+        )
+    return [int(name) for name in make_split(groups, marks, 0, {str(n + 1): 1 for n in range(folds)})]
 
 
 def carve_val(

@@ -1,7 +1,6 @@
-"""One recipe over all official folds of a set: a run a fold, and one table with mean and deviation."""
+"""One recipe over all folds, official ones or a cross-validation's: a run a fold, and one table of all."""
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -11,7 +10,6 @@ from nearfield.runs.events import Note, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.judge import judge
 from nearfield.runs.launch import Request, launch
-from nearfield.runs.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,8 @@ class Folds:
     """What all folds gave."""
 
     data: str
+    over: int | None
+    """Folds that the clips of train and val were dealt into; None: these are the set's official folds."""
     folds: tuple[int, ...]
     metrics: dict[str, OverFolds]
     """The measures that every fold has, baselines too, under the names of `result.json`."""
@@ -40,27 +40,38 @@ class Folds:
         return asdict(self)
 
 
-def train_folds(
-    recipe: Recipe, data: str, out: Path, seed: int = 0, device: str = "auto", watch: Watcher = nobody
-) -> Folds:
-    """Trains and measures `recipe` on each official fold of `data`, in `out/fold-N`, then `out/folds.json`.
+def train_folds(asked: Request, over: int | None = None, watch: Watcher = nobody) -> Folds:
+    """Trains and measures what is `asked` on each fold, in `out/fold-N`, then writes `out/folds.json`.
 
-    Each is a run like any other. Folds that are finished are not trained again, one that was interrupted goes
-    on. Raises DataError where the set has no official folds, RequestError where `out` was begun otherwise.
+    `over`: the folds that the clips of train and val are dealt into (`data.fold`), test being left alone;
+    None asks for the official folds of the set. Each is a run like any other. Folds that are finished are not
+    trained again, one that was interrupted goes on. Raises DataError where the set has no official folds, or
+    too few groups for so many; RequestError where `out` was begun otherwise.
     """
     results = {}
-    for number, given in official_folds(data).items():
-        folder = Folder(out / f"fold-{number}")
-        watch(Note(f"fold {number}: {given}"))
-        bench = launch(Request(recipe, given, folder.path, seed, device, resume=folder.is_started), watch)
+    for number, request in (_dealt(asked, over) if over else _official(asked)).items():
+        folder = Folder(request.out)
+        watch(Note(f"fold {number}: {request.data}"))
+        bench = launch(replace(request, resume=folder.is_started), watch)
         results[number] = folder.result() if folder.is_judged else judge(folder, watch=watch, bench=bench)
     metrics = [result["metrics"] for result in results.values()]
     shared = [name for name in metrics[0] if all(name in each for each in metrics)]
-    found = Folds(
-        data, tuple(results), {name: over_folds([each[name] for each in metrics]) for name in shared}
-    )
-    write_json(out / "folds.json", found.plain())
+    means = {name: over_folds([each[name] for each in metrics]) for name in shared}
+    found = Folds(asked.data, over, tuple(results), means)
+    write_json(asked.out / "folds.json", found.plain())
     return found
+
+
+def _official(asked: Request) -> dict[int, Request]:
+    return {
+        number: replace(asked, data=data, out=asked.out / f"fold-{number}")
+        for number, data in official_folds(asked.data).items()
+    }
+
+
+def _dealt(asked: Request, over: int) -> dict[int, Request]:
+    recipes = {n: asked.recipe.changed({"data.fold": {"of": over, "number": n}}) for n in range(1, over + 1)}
+    return {n: replace(asked, recipe=recipe, out=asked.out / f"fold-{n}") for n, recipe in recipes.items()}
 
 
 def over_folds(values: list[float]) -> OverFolds:

@@ -59,7 +59,7 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
     precision: Precision = "bf16" if recipe.train.precision == "bf16" else "fp32"
     device = open_device(request.device, precision)
     check(recipe, watch)
-    collection = open_collection(request.data, recipe, request.allow_leak, watch)
+    collection = open_to_train(request.data, recipe, request.allow_leak, watch)
     if request.resume and folder.split.is_file():
         collection = collection.with_split(folder.split)
     note_data(collection, watch)
@@ -92,6 +92,13 @@ def open_collection(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher 
     if recipe.data.patch:
         opened = opened.with_patch(recipe.data.patch, recipe.data.patch_sides)
     return opened.with_val_in_train() if recipe.data.val_trains else opened
+
+
+def open_to_train(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody) -> Collection:
+    """`open_collection`, as the one fold of a cross-validation where the recipe asks for it."""
+    opened = open_collection(data, recipe, allow_leak, watch)
+    fold = recipe.data.fold
+    return opened.with_fold(fold, validates=bool(recipe.train.validate_every)) if fold else opened
 
 
 def open_trained_on(

@@ -12,7 +12,7 @@ from nearfield.core.errors import RequestError
 from nearfield.core.files import write_json
 from nearfield.data.collection import Collection
 from nearfield.runs.events import Event, Note, Watcher, nobody
-from nearfield.runs.launch import check_teaching, open_collection
+from nearfield.runs.launch import check_teaching, open_to_train
 from nearfield.study.before import is_before
 from nearfield.study.budget import check_classes
 from nearfield.study.document import write_documents
@@ -178,7 +178,7 @@ class Study:
             recipe = self.plan.recipe_of(arm.id)
             key = recipe.data.model_dump_json(exclude=_SHAPES)
             if key not in opened:
-                collection = open_collection(self.data, recipe, allow_leak=False)
+                collection = open_to_train(self.data, recipe, allow_leak=False)
                 opened[key] = collection, collection.fingerprint()
             collection, fingerprint = opened[key]
             check_teaching(recipe, collection)

@@ -27,7 +27,7 @@ from nearfield.runs.device import Precision, best_precision
 from nearfield.runs.events import Event, Note, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.judge import judge
-from nearfield.runs.launch import Request, launch, open_collection
+from nearfield.runs.launch import Request, launch, open_to_train
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.workbench import Workbench
 from nearfield.study.before import filled
@@ -108,7 +108,7 @@ def _score_baselines(
 
     Plain spaces know no chance of training, so they are scored with the first seed only.
     """
-    collection = open_collection(data, recipe, allow_leak=False, watch=watch)
+    collection = open_to_train(data, recipe, allow_leak=False, watch=watch)
     bench = Workbench.build(recipe, collection, seed, watch)
     bench.fit_normalisation(bench.sampler(), torch.device("cpu"))
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}

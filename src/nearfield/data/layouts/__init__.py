@@ -92,7 +92,7 @@ def official_folds(data: str) -> dict[int, str]:
         with_folds = [kind for kind, layout in members.items() if hasattr(layout, "folds")]
         raise DataError(
             f"{data}: there are no official folds in it. Layouts that have some: {', '.join(with_folds)}. "
-            "For one split, train and evaluate it as it is."
+            "For a cross-validation over its train and val: --over 5. For one split, `nearfield train`."
         )
     return {
         number: f"{name}:{place}?{urlencode({**options, **chosen}, safe='/:')}"
