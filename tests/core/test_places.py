@@ -53,3 +53,16 @@ def test_a_run_begins_in_a_folder_of_its_own(here: Path) -> None:
     for name in ("space", "study", "sounds", "sounds/a.wav"):
         with pytest.raises(RequestError, match="Give a new one"):
             check_free(here / name)
+
+
+def test_a_study_begins_in_a_folder_of_its_own_and_no_leavings_of_a_run(here: Path) -> None:
+    for name in ("study", "empty", "nowhere"):
+        check_free(here / name, "study")
+    for name, held in (("space", "is a space"), ("run", "is a run"), ("sounds", "holds other things")):
+        with pytest.raises(RequestError, match=f"it {held}, and a study has a folder of its own"):
+            check_free(here / name, "study")
+    (here / "empty/plan.json.1.part").write_text("cut by a kill")
+    check_free(here / "empty", "study")
+    (here / "empty/split.csv").write_text("a run's")
+    with pytest.raises(RequestError, match="it holds other things"):
+        check_free(here / "empty", "study")

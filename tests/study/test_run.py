@@ -197,7 +197,7 @@ def test_a_plan_that_would_give_finished_runs_another_meaning_is_refused(
         Study.begin(place / "study.yaml", "elsewhere", study.folder)
     with pytest.raises(RequestError, match=r"has no plan\.json"):
         Study.existing(place / "nothing")
-    with pytest.raises(RequestError, match="holds other things"):
+    with pytest.raises(RequestError, match="is a run, and a study has a folder of its own"):
         begin(place, place)
 
 

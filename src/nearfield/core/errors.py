@@ -10,6 +10,9 @@ A message has up to three sentences: what is wrong and where, what was given, wh
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
+
+_COMPARED = 20_000  # choices that a word is compared with
 
 
 class NearfieldError(Exception):
@@ -33,8 +36,11 @@ class WorkError(NearfieldError):
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that `word` was most likely meant to be, or None where none is close."""
-    known = {choice.lower(): choice for choice in choices}
+    """The choice that `word` was most likely meant to be, or None where none is close.
+
+    Of very many the first are looked at: all would take seconds.
+    """
+    known = {choice.lower(): choice for choice in islice(choices, _COMPARED)}
     found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     return known[found[0]] if found else None
 

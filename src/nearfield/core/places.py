@@ -14,8 +14,11 @@ _MARKS: dict[Literal["space", "study", "run"], str] = {
     "study": "plan.json",
     "run": "recipe.yaml",
 }
-_BEGINNINGS = ("split.csv", "network.txt", "environment.json", "metrics.jsonl", "state", "tensorboard")
-"""What a run writes before its recipe.yaml: one that was killed there may begin again."""
+_BEGINNINGS = {
+    "run": ("split.csv", "network.txt", "environment.json", "metrics.jsonl", "state", "tensorboard"),
+    "study": (),
+}
+"""What each writes before its mark: one that was killed there may begin again."""
 
 
 def place_of(path: str | Path) -> Place:
@@ -42,17 +45,17 @@ def not_there(wanted: Literal["run", "space", "study"], path: str | Path) -> Req
     return RequestError(f"{said}; it is a {found}. {_step(wanted, found, Path(path))}")
 
 
-def check_free(path: str | Path) -> None:
-    """Raises RequestError where `path` is neither missing, nor empty, nor the folder of a run."""
+def check_free(path: str | Path, wanted: Literal["run", "study"] = "run") -> None:
+    """Raises RequestError where `path` is neither missing, nor empty, nor a run (or study) that was begun."""
     folder, found = Path(path), place_of(path)
-    if found in ("run", "missing", "empty"):
+    if found in (wanted, "missing", "empty"):
         return
     if found == "other things" and folder.is_dir():
         kept = [each.name for each in folder.iterdir() if each.suffix != ".part"]
-        if all(name in _BEGINNINGS for name in kept):
+        if all(name in _BEGINNINGS[wanted] for name in kept):
             return
     held = f"is a {found}" if found != "other things" else "holds other things"
-    raise RequestError(f"--out {path}: it {held}, and a run has a folder of its own. Give a new one.")
+    raise RequestError(f"--out {path}: it {held}, and a {wanted} has a folder of its own. Give a new one.")
 
 
 def _make(wanted: str, out: str) -> str:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from nearfield.space.answers import Answer
     from nearfield.space.indexing import Changes
 
-_GUESSED = 20_000  # ids among which a misspelt one is looked for
-
 
 class Space:
     """An open space. What it reads stays as it is when another process updates it; `reload` shows the new."""
@@ -158,7 +156,7 @@ class Space:
         names = self.rows(["clip", "id"])
         found = names.filter(pc.or_(pc.equal(names["clip"], clip), pc.equal(names["id"], clip)))
         if not len(found):
-            close = nearest(clip, names["id"].to_pylist()) if len(self) <= _GUESSED else None
+            close = nearest(clip, names["id"].to_pylist())
             raise RequestError(
                 f"{clip!r} is neither a sound file nor the id of a clip in {self.folder}. "
                 + (f"Did you mean {close!r}?" if close else "Correct the path, or give the id of a clip.")

@@ -19,8 +19,6 @@ from nearfield.space.identity import Identity, from_metadata, to_metadata
 from nearfield.space.parts import Parts, vector_column
 from nearfield.space.query import Embedded
 
-_GUESSED = 20_000  # ids among which a misspelt one is looked for
-
 
 def embed_collection(
     run: Run, data: str | Collection, out: Path, watch: Watcher = nobody, windows: Windows = "clip"
@@ -75,7 +73,7 @@ def read_embedded(path: Path, clip: str) -> Embedded:
     """One vector of such a file, by its id, that says whose it is. Raises RequestError as `read_vectors`."""
     ids, vectors = read_vectors(path)
     if clip not in ids:
-        close = nearest(clip, ids[:_GUESSED])
+        close = nearest(clip, ids)
         hint = f"Did you mean {close!r}?" if close else "Give an id of its column `id`."
         raise RequestError(f"{path} has no vector of {clip!r}. {hint}")
     return Embedded(vectors[ids.index(clip)], from_metadata(pq.read_schema(path).metadata, str(path)))

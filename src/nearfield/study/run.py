@@ -10,6 +10,7 @@ from typing import Any
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import write_json
+from nearfield.core.places import check_free, not_there
 from nearfield.data.collection import Collection
 from nearfield.runs.events import Event, Note, Watcher, nobody
 from nearfield.runs.launch import check_teaching, open_to_train
@@ -65,8 +66,7 @@ class Study:
         folder, plan = Path(out), Plan.load(file, given)
         path = folder / "plan.json"
         if not path.is_file():
-            if folder.is_dir() and any(each.suffix != ".part" for each in folder.iterdir()):  # cut by a kill
-                raise RequestError(f"{folder} holds other things. Give a new folder, or one of a study.")
+            check_free(folder, "study")
             asked = {"file": str(file), "data": data, "changes": given}
             write_json(path, {**asked, "plan": plan.plain()})
             return cls(folder, plan, data, str(file), given)
@@ -84,10 +84,7 @@ class Study:
         """The study of a folder, as it was last gone on with. Raises RequestError where there is none."""
         path = Path(folder) / "plan.json"
         if not path.is_file():
-            raise RequestError(
-                f"No study at {folder}: it has no plan.json. "
-                f"Run one: nearfield study run STUDY --data DATA --out {folder}"
-            )
+            raise not_there("study", folder)
         plans = _plans(Path(folder))
         frozen, last = plans[0], plans[-1]
         plan = Plan.of(last["plan"], str(path))
