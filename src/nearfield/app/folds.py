@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nearfield.app.answers import stoppable
-from nearfield.evaluation.result import BASELINE_NAMES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,6 +59,7 @@ def fold_table(found: "Folds") -> "Table":
     """The headlines, and under each its baselines: a row a measure, a column a fold, mean and deviation."""
     from rich.table import Table
 
+    from nearfield.evaluation.result import BASELINE_NAMES
     from nearfield.runs.judge import HEADLINES
 
     judged = f"train and val in {found.over} folds" if found.over else "test part of every fold"
