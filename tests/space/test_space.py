@@ -303,6 +303,25 @@ def test_readers_of_the_state_before_are_not_disturbed(own: tuple[Path, Path], t
     assert len(reader) == 19
 
 
+def test_a_reader_of_a_state_that_is_gone_is_told_to_open_it_again(
+    own: tuple[Path, Path], tone: Tone
+) -> None:
+    used, late, filters, writer = (Space.open(own[1]) for _ in range(4))
+    found = used.search("low/0.wav", top=50)
+    assert filters.search("low/0.wav")
+    for number in (8, 9):
+        tone(own[0] / "low" / f"{number}.wav", 250, 0.7)
+        writer.update()
+    assert used.search("low/0.wav", top=50) == found
+    gone = r"brought up to date twice since it was opened here.*Open it again"
+    with pytest.raises(DataError, match=gone):
+        late.search("low/0.wav")
+    with pytest.raises(DataError, match=gone):
+        filters.search("low/0.wav", where="label = 'low'")
+    late.reload()
+    assert len(late.search("low/0.wav", top=50)) == len(found) + 2
+
+
 def test_the_approximate_index_states_its_recall(own: tuple[Path, Path], tone: Tone) -> None:
     space = Space.open(own[1])
     facts = space.build_approximate()

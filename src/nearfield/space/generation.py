@@ -57,7 +57,11 @@ class Generation:
 
     def grouping(self, name: Grouping) -> Ints:
         """(N,) the number of each row's group or recording."""
-        return mapped(self.folder / GROUPINGS[name])
+        return self._groupings[name]
+
+    @cached_property
+    def _groupings(self) -> dict[Grouping, Ints]:
+        return {name: mapped(self.folder / file) for name, file in GROUPINGS.items()}
 
 
 def write_generation(folder: Path, blocks: Iterator[Vectors], size: int, rows: pa.Table) -> Generation:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.nouns import Bools, Ints
+from nearfield.space.arrays import check_in_force
 
 TABLE = "rows"
 FILE = "rows.arrow"
@@ -49,6 +50,7 @@ class Rows:
 
         Raises DataError where it cannot be read.
         """
+        check_in_force(self.folder)
         path = self.folder / FILE
         if not path.is_file():
             return None
@@ -63,6 +65,7 @@ class Rows:
     @cached_property
     def table(self) -> Any:
         """The open table. Raises DataError where it cannot be opened."""
+        check_in_force(self.folder)
         try:
             return connect(self.folder).open_table(TABLE)
         except (ValueError, RuntimeError, OSError) as error:

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 
 class Space:
-    """An open space. What it reads stays as it is when another process updates it; `reload` shows the new."""
+    """An open space. What it reads stays as it is when another process updates it; `reload` shows the new.
+
+    After a second update what was not read before is gone, and asking for it raises DataError.
+    """
 
     def __init__(self, folder: Path, state: State) -> None:
         """`open` and `create` make one."""
