@@ -65,6 +65,8 @@ def test_folds_that_cannot_be_are_refused() -> None:
     chance = np.random.default_rng(0)
     with pytest.raises(DataError, match=r"folds: 3 groups cannot fill 4 folds, as a group stays whole\."):
         fold_sides(clips(np.array([0, 1, 1, 2]), chance), Fold(of=4), validates=False)
+    with pytest.raises(DataError, match="no clip is of train or val"):
+        fold_sides(clips(np.array([], np.int64), chance), Fold(of=3), validates=False)
     with pytest.raises(DataError, match=r"of 2 folds one judges and one chooses, and none trains\. Take 3"):
         fold_sides(clips(np.arange(9), chance), Fold(of=2), validates=True)
     with pytest.raises(ValueError, match="there are 3 folds, the first being 1: number cannot be 4"):

@@ -22,6 +22,9 @@ from nearfield.runs.folds import Folds, over_folds, train_folds
 from nearfield.runs.judge import judge
 from nearfield.runs.launch import Request, launch
 from nearfield.runs.recipe import Recipe
+from nearfield.runs.run import Run
+from nearfield.space.export.card import Facts as CardFacts
+from nearfield.space.export.card import model_card
 from tests.runs.conftest import small
 
 RATE = 2000
@@ -200,3 +203,31 @@ def test_a_run_of_a_fold_judges_other_clips_by_their_own_split(chords: Path, tmp
     other = judge(Folder(run), data=str(tmp_path / "other"), with_baselines=False)
     given = pd.read_csv(chords / "labels.csv")["split"]
     assert other["metrics"]["retrieval/tag_queries"] == (given == "test").sum()
+    assert other["data"]["judged"] == "test clips"
+    own = judge(Folder(run), with_baselines=False)
+    assert own["data"]["judged"] == "clips of fold 2 of 2 of train and val"
+    card = model_card(Run.load(run), CardFacts("a name", None, None))
+    assert "On the clips of fold 2 of 2 of train and val of chords0" in card
+    assert "split: clips of fold 2 of 2 of train and val" in card
+
+
+def test_a_group_on_two_sides_is_no_leak_once_folds_are_dealt(chords: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(chords / "labels.csv").assign(group=[f"g{number // 4}" for number in range(48)])
+    shutil.copytree(chords, tmp_path / "leaking")
+    table.to_csv(tmp_path / "leaking/labels.csv", index=False)
+    recipe = Recipe.of(
+        small(
+            relation={"kind": "views"}, sampler={"kind": "views", "batch_size": 8}, loss={"kind": "nt_xent"}
+        )
+    )
+    begun = Request(recipe, str(tmp_path / "leaking"), tmp_path / "run", device="cpu")
+    with pytest.raises(DataError, match="12 groups sit on more than one side"):
+        launch(begun)
+    launch(replace(begun, recipe=recipe.changed({"data.fold.of": 3, "data.fold.number": 1})))
+    assert Folder(tmp_path / "run").environment()["data"]["leaks"] == []
+
+
+def test_one_fold_and_all_folds_at_once_are_refused(dcase: Path, tmp_path: Path) -> None:
+    one = replace(asked(dcase, tmp_path), recipe=RECIPE.changed({"data.fold.of": 3}))
+    with pytest.raises(RequestError, match=r"data\.fold: the recipe asks for one fold, and --over for all"):
+        train_folds(one, over=3)

@@ -67,3 +67,11 @@ def test_a_recipe_is_changed_by_dotted_keys_in_any_order() -> None:
         recipe.changed({"loss.margn": 0.3}, "here")
     with pytest.raises(RequestError, match=r"here: 'size' holds 64, which has no keys below it"):
         recipe.changed({"embedding.size.more": 1}, "here")
+
+
+def test_a_section_that_is_left_out_can_be_given_key_by_key() -> None:
+    whole = Recipe.of(Recipe().plain())  # as a run keeps it, with `fold: null`
+    assert whole.data.fold is None
+    fold = whole.changed({"data.fold.of": 4, "data.fold.number": 2}).data.fold
+    assert fold is not None
+    assert (fold.of, fold.number) == (4, 2)

@@ -109,7 +109,7 @@ def train(
         if world()[0] != 0:  # under torchrun the first process measures
             return
         result = judge(Folder(out), watch=watch, bench=bench)
-    _show(result, f"{out}, test clips of {result['data']['name']}", as_json)
+    _show(result, f"{out}, {result['data']['judged']} of {result['data']['name']}", as_json)
 
 
 @app.command()
@@ -129,7 +129,7 @@ def evaluate(
 
     with watching(quiet=as_json) as watch:
         result = judge(Folder.existing(run), data, split, allow_leak, watch)
-    _show(result, f"{run}, {split} clips of {result['data']['name']}", as_json)
+    _show(result, f"{run}, {result['data']['judged']} of {result['data']['name']}", as_json)
 
 
 @app.command()

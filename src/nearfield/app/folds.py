@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from nearfield.runs.folds import Folds
 
 
+UNSURE = "Folds share most of their training clips: their deviation understates how unsure the mean is."
+
+
 def folds(
     recipe: Annotated[Path, typer.Argument(help="A recipe (YAML).")],
     data: Annotated[
@@ -29,6 +32,9 @@ def folds(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes every draw of chance.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Go on where official folds have a group on two sides.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
     ] = False,
@@ -43,7 +49,8 @@ def folds(
     from nearfield.runs.recipe import Recipe
 
     with stoppable("the same command goes on"), watching(quiet=as_json) as watch:
-        asked = Request(Recipe.load(recipe, changes or ()), data, out, seed, device)
+        loaded = Recipe.load(recipe, changes or ())
+        asked = Request(loaded, data, out, seed, device, allow_leak=allow_leak)
         found = train_folds(asked, over, watch)
     if as_json:
         print(json.dumps(found.plain(), ensure_ascii=False, allow_nan=False))
@@ -52,7 +59,9 @@ def folds(
 
     from nearfield.app.widths import show
 
-    show(Console(highlight=False), fold_table(found))
+    console = Console(highlight=False)
+    show(console, fold_table(found))
+    console.print(UNSURE, style="dim", soft_wrap=True)
 
 
 def fold_table(found: "Folds") -> "Table":

@@ -148,7 +148,7 @@ class Collection:
         Raises DataError where the groups do not fill the folds, or nothing would be left to train on.
         """
         sides = fold_sides(self.table, fold, validates)
-        said = f"fold {fold.number} of {fold.of} of train and val; {self.split_from}"
+        said = f"{fold}; {self.split_from}"
         leaks = tuple(find_leaks(list(self.table["group"]), sides))
         return replace(self, table=self.table.assign(split=sides), split_from=said, leaks=leaks)
 

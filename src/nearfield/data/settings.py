@@ -37,6 +37,9 @@ class Fold(Settings):
     number: int = Field(1, ge=1, le=100)
     """The fold that judges, from 1."""
 
+    def __str__(self) -> str:
+        return f"fold {self.number} of {self.of} of train and val"
+
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if self.number > self.of:

@@ -131,6 +131,8 @@ def make_folds(groups: Sequence[str], marks: Sequence[tuple[str, ...]], folds: i
 
     Raises DataError where there are fewer groups than folds.
     """
+    if not len(groups):
+        raise DataError("folds: no clip is of train or val, and those of test are not dealt into folds.")
     if len(set(groups)) < folds:
         raise DataError(
             f"folds: {count(len(set(groups)), 'group')} cannot fill {folds} folds, as a group stays whole. "

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
+from nearfield.core.errors import RequestError
 from nearfield.core.files import write_json
 from nearfield.data.layouts import official_folds
 from nearfield.runs.events import Note, Watcher, nobody
@@ -70,6 +71,8 @@ def _official(asked: Request) -> dict[int, Request]:
 
 
 def _dealt(asked: Request, over: int) -> dict[int, Request]:
+    if asked.recipe.data.fold:
+        raise RequestError("data.fold: the recipe asks for one fold, and --over for all. Leave one out.")
     recipes = {n: asked.recipe.changed({"data.fold": {"of": over, "number": n}}) for n in range(1, over + 1)}
     return {n: replace(asked, recipe=recipe, out=asked.out / f"fold-{n}") for n, recipe in recipes.items()}
 

@@ -13,6 +13,7 @@ from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats, Vectors
 from nearfield.core.words import count
 from nearfield.data.collection import Collection
+from nearfield.data.settings import Fold
 from nearfield.data.splits import they_sit
 from nearfield.evaluation.evaluate import evaluate
 from nearfield.evaluation.findings import EvaluationSettings
@@ -91,7 +92,12 @@ def judge(
         metrics |= result.prefixed(f"baseline/{name}")
     plain = {**found.plain(), "metrics": metrics}
     plain["notes"] = [*plain["notes"], *_warnings(metrics, collection)]
-    plain["data"] = {"name": collection.name, "clips": len(collection), "leaks": list(collection.leaks)}
+    plain["data"] = {
+        "name": collection.name,
+        "clips": len(collection),
+        "leaks": list(collection.leaks),
+        "judged": judged(run.recipe.data.fold if own else None, split),
+    }
     if own and split == "test" and world()[0] == 0:
         folder.take_result()  # whoever is stopped from here on leaves a run that is not judged yet
         write_vectors(folder.vectors, collection, vectors)
@@ -101,6 +107,11 @@ def judge(
             write_predictions(folder.predictions, ids, bench.facts.tag_names, said)
         folder.write_result(plain)
     return plain
+
+
+def judged(fold: Fold | None, split: str) -> str:
+    """Which clips the figures are of, in words: a fold of a cross-validation is not the set's own test."""
+    return f"{split} clips" if fold is None or split != "test" else f"clips of {fold}"
 
 
 def _said(run: Run, bench: Workbench, windows: Windows) -> Floats | None:

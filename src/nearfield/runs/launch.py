@@ -95,9 +95,12 @@ def open_collection(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher 
 
 
 def open_to_train(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody) -> Collection:
-    """`open_collection`, as the one fold of a cross-validation where the recipe asks for it."""
-    opened = open_collection(data, recipe, allow_leak, watch)
+    """`open_collection`, as the one fold of a cross-validation where the recipe asks for it.
+
+    Folds are dealt anew by whole groups: a group that sat on two sides no longer does, and is no fault.
+    """
     fold = recipe.data.fold
+    opened = open_collection(data, recipe, allow_leak or fold is not None, watch)
     return opened.with_fold(fold, validates=bool(recipe.train.validate_every)) if fold else opened
 
 

@@ -169,7 +169,9 @@ def set_key(plain: dict[str, Any], key: str, value: Any, said: str) -> None:
 def _step_into(here: Any, step: str, said: str) -> Any:
     if isinstance(here, list):
         return here[_position(here, step, said)]
-    inner = here.setdefault(step, {})
+    if here.get(step) is None:  # missing, or a section that is left out: `fold: null`
+        here[step] = {}
+    inner = here[step]
     if not isinstance(inner, dict | list):
         raise RequestError(f"{said}: {step!r} holds {inner!r}, which has no keys below it.")
     return inner

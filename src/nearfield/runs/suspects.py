@@ -80,8 +80,10 @@ class _Space:
         told = run.folder.environment()["data"]
         own = data is None or split_patch(data)[0] == split_patch(told["given"])[0]
         collection = open_trained_on(data, told["path"], run.recipe, True, watch)
-        # A split that was made is kept by the run; one of another collection is its own.
-        self.collection = collection.with_split(run.folder.split) if own else collection
+        # A split that was made is kept by the run; one of another collection is its own. A fold's sides are
+        # of one run alone: what to move is said of the collection's.
+        kept = own and run.recipe.data.fold is None
+        self.collection = collection.with_split(run.folder.split) if kept else collection
         self._stored = own and run.folder.vectors.is_file()
         self._made: tuple[Vectors, Facts] | None = None
 

@@ -66,7 +66,7 @@ def _model_index(name: str, modality: str, result: dict[str, Any]) -> dict[str, 
         if metric in result["metrics"]
     ]
     data = result["data"]["name"] or "unnamed"
-    dataset = {"name": data, "type": data, "split": result["split"]}
+    dataset = {"name": data, "type": data, "split": _judged(result).removesuffix(" clips")}
     task = {"type": "feature-extraction", "name": f"{modality} embedding"}
     return {"name": name, "results": [{"task": task, "dataset": dataset, "metrics": metrics}]}
 
@@ -141,9 +141,14 @@ def _figures(result: dict[str, Any] | None) -> str:
     lines = [" | ".join(row) for row in (head, ["---"] * len(head), *rows)]
     table = "\n".join(f"| {line} |" for line in lines)
     return (
-        f"## Figures\n\nOn the {result['split']} clips of {result['data']['name']}; intervals are for the "
+        f"## Figures\n\nOn the {_judged(result)} of {result['data']['name']}; intervals are for the "
         f"finite set of clips, one training. Beside them spaces that took no training.\n\n{table}\n"
     )
+
+
+def _judged(result: dict[str, Any]) -> str:
+    """ "test clips", or "clips of fold 1 of 3 of train and val"."""
+    return str(result["data"].get("judged", f"{result['split']} clips"))
 
 
 def _interval(ends: list[float] | None) -> str:
