@@ -24,7 +24,9 @@ Every study below repeats one of the source documents on open data: reduced, wit
 corrected comparisons that a claim needs. The command under each makes it again. *Supported*: every
 comparison that the source's preference stands for is claimed here too; *not supported*: one is claimed the
 other way round, or shown to be no more than the meaningful difference; *not decided*: the evidence is not
-enough, and the document says what it would take.
+enough, and the document says what it would take. *Recommended here* asks for less than that an arm be better:
+it was shown to be worse than no other by more than the meaningful difference, and may stand beside *not decided*.
+What an arm is worth beside plain baselines, which some arms here do not reach, each document says.
 
 | study | the source asked | the source concluded | here | recommended here | on | document |
 |---|---|---|---|---|---|---|

@@ -3,18 +3,21 @@
 import io
 import re
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nearfield.app.explaining_tables import all_runs, explanation
+from nearfield.app.explaining_tables import _challenge, _silence, all_runs, explanation
 from nearfield.app.folds import fold_table
 from nearfield.app.tables import report, result_table, show_result
 from nearfield.app.widths import fits, show
 from nearfield.data.faults import Problem
 from nearfield.data.problems import Report
+from nearfield.evaluation.challenge import challenge_table
 from nearfield.evaluation.cluster_report import cluster_report
+from nearfield.evaluation.silence import silence_report
 from nearfield.runs.explain import Explanation
 from nearfield.runs.folds import Folds, over_folds
 from nearfield.runs.judge import HEADLINES
@@ -187,3 +190,25 @@ def test_without_labels_clusters_are_counted_and_nothing_is_told_of_how_good_the
     assert "purity" not in text
     assert re.search(r"whole \(100% of variance\): \d+ by elbow", text)
     assert "purity" in told(labels=True)
+
+
+def test_a_gap_to_what_was_published_stands_beside_its_interval() -> None:
+    chance = np.random.default_rng(0)
+    labels = np.arange(9).repeat(8)
+    near = np.where(chance.random(72) < 0.6, labels, chance.integers(0, 9, 72))
+    for predicted, undecided in ((near, True), (labels, False)):
+        table = challenge_table(predicted, labels, np.ones(72, bool), np.arange(72), draws=200)
+        text = printed(partial(_challenge, found=table), 120)
+        low, high = table.intervals["all"]
+        assert f"{low:.1f} to {high:.1f}" in text
+        thesis = next(line for line in text.splitlines() if "thesis" in line)
+        assert ("within 95 %" in thesis) == undecided == (low <= 62.19 <= high)
+        assert re.search(r"clips .* 0 .* 72 .* 72", text)
+
+
+def test_silence_is_not_shared_out_where_there_is_none() -> None:
+    loud = silence_report(np.linspace(-20, -10, 8), np.arange(8) % 2)
+    quiet = silence_report(np.array([-90.0, -80, -20, -10]), np.array([0, 0, 1, 1]))
+    assert "no clip of any cluster silent (below -60 dB)" in printed(partial(_silence, found=loud), 200)
+    told = printed(partial(_silence, found=quiet), 200)
+    assert "2 of them silent, 100% of all silence (below -60 dB)" in told

@@ -215,6 +215,19 @@ def test_the_abstract_says_which_baselines_are_not_beaten() -> None:
     assert "Between margin 2 and MFCC statistics nothing is decided" in said
 
 
+def test_without_a_recommendation_it_names_the_baselines_that_no_arm_beats() -> None:
+    rows = tuple(
+        replace(each, claim="undecided") if each.other == "baseline/mfcc_stats" else each
+        for each in FACTS.conclusion.comparisons
+    )
+    open_ = sample_facts(conclusion=replace(FACTS.conclusion, recommended=None, comparisons=rows))
+    said = abstract_text(open_)
+    assert "Between margin 0.5 and MFCC statistics nothing is decided" in said  # the arm that comes nearest
+    assert said.count("MFCC statistics") == 1
+    assert "log-mel statistics" not in said
+    assert "untrained encoder" not in said
+
+
 def test_the_failed_run_is_shown() -> None:
     text = html(whole())
     assert "4 (1 failed)" in text

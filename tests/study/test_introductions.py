@@ -5,40 +5,71 @@ from pathlib import Path
 
 import pytest
 
+from nearfield.core.settings import kinds
+from nearfield.learning.losses import LossSettings
 from nearfield.runs.recipe import Recipe
 from nearfield.study.introductions import introduction
 from nearfield.study.plan import Plan
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 ASKED = [
-    *("loss.margin", "loss.m", "loss.gamma", "loss.temperature", "loss.kind", "loss.reduction"),
-    *("embedding.size", "embedding.normalise", "penalty.strength", "feature.kind", "feature.bands"),
+    *(
+        "loss.margin",
+        "loss.kind",
+        "loss.reduction",
+        "embedding.size",
+        "embedding.normalise",
+        "penalty.strength",
+        "feature.kind",
+        "feature.bands",
+    ),
     *("miner.kind", "sampler.per_class", "data.clip_seconds", "optimizer.lr", "schedule.kind", "augment"),
-    *("backbone.kind", "normalise.kind", "relation.kind", "relation.range_seconds", "train.updates"),
+    *("backbone.kind", "normalise.kind", "relation.kind", "train.updates"),
 ]
+
+
+def arms(plan: Plan) -> list[Recipe]:
+    return [plan.recipe_of(arm.id) for arm in plan.arms] or [plan.recipe]
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_factor_of_a_shipped_study_has_a_text(path: Path) -> None:
     plan = Plan.load(path)
-    assert [key for key in plan.varied if not introduction(key, plan.recipe)] == []
+    assert [key for key in plan.varied if not introduction(key, arms(plan))] == []
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_no_study_explains_a_setting_of_a_loss_that_no_arm_has(path: Path) -> None:
+    plan = Plan.load(path)
+    taken = {recipe.loss.kind for recipe in arms(plan)}
+    others = {
+        text
+        for kind, member in kinds(LossSettings).items()
+        if kind not in taken
+        for text in getattr(member, "introductions", {}).values()
+    }
+    told = " ".join(introduction(key, arms(plan)) or "" for key in plan.varied)
+    assert not [text for text in others if text in told]
 
 
 @pytest.mark.parametrize("key", ASKED)
 def test_texts_are_whole_sentences(key: str) -> None:
-    text = introduction(key, Recipe())
+    text = introduction(key, [Recipe()])
     assert text is not None
     assert re.fullmatch(r"[A-Z].{100,}\.", text)
     assert "  " not in text
 
 
-def test_the_recipes_own_kind_is_asked_first() -> None:
-    tiles = Recipe.of({"sampler": {"kind": "tiles"}})
-    assert introduction("sampler.batch", tiles) != introduction("sampler.per_class", tiles)
-    assert introduction("loss.m", Recipe()) == introduction("loss.m", Recipe.of({"loss": {"kind": "circle"}}))
-    assert introduction("augment.0.max_seconds", Recipe()) == introduction("augment", Recipe())
+def test_each_kind_that_an_arm_has_is_explained_once() -> None:
+    circle, focal, triplet = (Recipe.of({"loss": {"kind": kind}}) for kind in ("circle", "focal", "triplet"))
+    own = introduction("loss.gamma", [circle]), introduction("loss.gamma", [focal])
+    assert all(own)
+    assert own[0] != own[1]
+    assert introduction("loss.gamma", [circle, triplet, focal, circle]) == f"{own[0]} {own[1]}"
+    assert introduction("augment.0.max_seconds", [circle]) == introduction("augment", [circle])
 
 
 def test_there_is_none_for_a_key_without_one() -> None:
-    assert introduction("loss.swap", Recipe()) is None
-    assert introduction("nothing.at_all", Recipe()) is None
+    assert introduction("loss.gamma", [Recipe()]) is None
+    assert introduction("loss.swap", [Recipe()]) is None
+    assert introduction("nothing.at_all", [Recipe()]) is None

@@ -201,6 +201,18 @@ def test_a_plan_that_would_give_finished_runs_another_meaning_is_refused(
         begin(place, place)
 
 
+def test_arms_that_would_be_judged_by_other_clips_are_refused_before_anything_is_trained(
+    place: Path, tmp_path: Path
+) -> None:
+    plan = yaml.safe_load((place / "study.yaml").read_text())
+    plan |= {"vary": {"data.fold.number": [1, 2]}, "set": {"data.fold.of": 2, "train.validate_every": 0}}
+    (place / "folds.yaml").write_text(yaml.safe_dump(plan))
+    study = Study.begin(place / "folds.yaml", str(place / "sounds"), tmp_path / "out")
+    with pytest.raises(RequestError, match="'1' and '2' would be judged by unlike groups of clips"):
+        study.run()
+    assert not list(tmp_path.rglob("recipe.yaml"))
+
+
 def test_half_a_study_reports_the_seeds_it_has(
     finished: tuple[Study, StudyFacts, list[Standing]], place: Path
 ) -> None:

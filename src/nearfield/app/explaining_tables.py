@@ -1,5 +1,6 @@
 """What `nearfield explain`, `compare` and `runs` found, as text tables."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from nearfield.app.listening_tables import ends, plain_table
 from nearfield.app.tables import MEASURES
 from nearfield.app.widths import fits, show
 from nearfield.core.words import count
-from nearfield.evaluation.challenge import COLUMNS, ChallengeTable
+from nearfield.evaluation.challenge import COLUMNS, ChallengeRow, ChallengeTable
 from nearfield.evaluation.cluster_report import ClusterReport
 from nearfield.evaluation.silence import SilenceReport
 from nearfield.evaluation.tag_comparison import TagComparison
@@ -140,11 +141,16 @@ def _silence(console: Console, found: SilenceReport) -> None:
     quiet = found.quiet
     console.print(
         f"Quietest cluster (elbow, whole space): c{quiet.cluster}, {count(quiet.clips, 'clip')} of "
-        f"{quiet.level:.0f} dB on average, {quiet.silent} of them silent (below {found.threshold:.0f} dB), "
-        f"{quiet.of_all_silent:.0%} of all silence. Clusters explain {found.explained:.0%} of the variance "
-        "of level.\n",
+        f"{quiet.level:.0f} dB on average, {_of_silence(found)} (below {found.threshold:.0f} dB). Clusters "
+        f"explain {found.explained:.0%} of the variance of level.\n",
         soft_wrap=True,
     )
+
+
+def _of_silence(found: SilenceReport) -> str:
+    if not found.silent_share:
+        return "no clip of any cluster silent"
+    return f"{found.quiet.silent} of them silent, {found.quiet.of_all_silent:.0%} of all silence"
 
 
 def _positions(console: Console, found: Positions) -> None:
@@ -169,12 +175,29 @@ def _nuisance(console: Console, found: tuple[Nuisance, ...]) -> None:
 def _challenge(console: Console, found: ChallengeTable) -> None:
     table = plain_table(("system", "reads"), ("unknown nodes", "known nodes", "all", "gap"))
     for row in (found.ours, *found.published):
-        gaps = found.gaps.get(row.system, {})
         cells = [_figure(getattr(row, name), 1) for name in COLUMNS]
-        table.add_row(row.system, row.reading, *cells, ", ".join(f"{n} {v:+.1f}" for n, v in gaps.items()))
+        table.add_row(row.system, row.reading, *cells, ", ".join(_gaps(found, row)))
+        if row is found.ours:
+            reach = (_points(found.intervals.get(name)) for name in COLUMNS)
+            table.add_row("  95 %", "", *reach, "", style="dim")
+            table.add_row(
+                "  clips", "", *(str(found.clips.get(name, 0)) for name in COLUMNS), "", style="dim"
+            )
     show(console, table)
     for note in found.notes:
         console.print(note, style="dim", soft_wrap=True)
+
+
+def _gaps(found: ChallengeTable, row: ChallengeRow) -> Iterator[str]:
+    """Ours less theirs; one that our own interval holds decides nothing."""
+    for name, gap in found.gaps.get(row.system, {}).items():
+        low, high = found.intervals.get(name, (float("-inf"), float("inf")))
+        theirs = getattr(row, name)
+        yield f"{name} {gap:+.1f}" + (" (within 95 %)" if low <= theirs <= high else "")
+
+
+def _points(ends: tuple[float, float] | None) -> str:
+    return f"{ends[0]:.1f} to {ends[1]:.1f}" if ends else "–"
 
 
 def _differences(title: str, rows: tuple[Difference, ...]) -> Table:

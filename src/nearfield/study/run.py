@@ -149,7 +149,8 @@ class Study:
         facts = gather(plan, self.folder, outcomes, seeds, share, deviations, self.command)
         frozen: str = _plans(self.folder)[0]["plan"]["hash"]
         facts = replace(facts, plan_hash=frozen, search=self._search_table(outcomes))
-        texts = {key: text for key in self.plan.varied if (text := introduction(key, self.plan.recipe))}
+        recipes = [self.plan.recipe_of(arm.id) for arm in self.plan.arms] or [self.plan.recipe]
+        texts = {key: text for key in self.plan.varied if (text := introduction(key, recipes))}
         for beyond in write_documents(facts, self.folder, texts):
             watch(Note(f"The document says more than its records: {beyond}", is_warning=True))
         return facts
@@ -166,9 +167,10 @@ class Study:
         """Refuses data that cannot serve any of the arms, before anything is trained and noted as failed.
 
         Raises DataError where files are missing, groups leak between the sides, or nothing can be learnt;
-        RequestError where the data are not those that an arm was begun with, so that seeds would be mixed, or
-        have fewer labels than an arm's batches.
+        RequestError where the data are not those that an arm was begun with, so that seeds would be mixed,
+        have fewer labels than an arm's batches, or give the arms other groups to be judged by.
         """
+        judges: dict[str, set[str]] = {}
         begun = {entry["arm"]: entry["fingerprint"] for entry in journal.entries("data")}
         opened: dict[str, tuple[Collection, str]] = {}
         for arm in (*self.plan.before, *self.plan.arms):
@@ -179,6 +181,8 @@ class Study:
                 opened[key] = collection, collection.fingerprint()
             collection, fingerprint = opened[key]
             check_teaching(recipe, collection)
+            if arm in self.plan.arms:
+                judges[arm.name] = set(collection.subset(collection.rows("test")).table["group"])
             labels = Counter(collection.subset(collection.rows("train")).table["label"])
             check_classes(recipe.sampler, (n for label, n in labels.items() if label), arm.name)
             if begun.setdefault(arm.id, fingerprint) != fingerprint:
@@ -186,6 +190,7 @@ class Study:
                     f"{self.folder}: arm {arm.name!r}: the data ({self.data}) are not what the study was "
                     "begun with. Bring them back, or begin a new folder."
                 )
+        _check_judges(judges)
         known = {entry["arm"] for entry in journal.entries("data")}
         for name, fingerprint in begun.items():
             if name not in known:
@@ -242,6 +247,17 @@ class Study:
         for text in self.plan.differences(Plan.of(plans[0]["plan"])):
             if text not in known:
                 journal.add("deviation", text=text)
+
+
+def _check_judges(judges: dict[str, set[str]]) -> None:
+    """`judges`: the groups of the test side, by the name of the arm."""
+    (first, groups), *others = judges.items()
+    for name, own in others:
+        if own != groups:
+            raise RequestError(
+                f"Arms {first!r} and {name!r} would be judged by unlike groups of clips, and are compared by "
+                "groups. Vary a setting that leaves the test side as it is."
+            )
 
 
 def _plans(folder: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from nearfield.core.words import count
+from nearfield.data.settings import Fold
 from nearfield.study import figures
 from nearfield.study.claims import between, claim, source_pairs, source_verdict, verdict_claim
 from nearfield.study.document import tables
@@ -62,6 +63,11 @@ def abstract_text(facts: StudyFacts) -> str:
     return said(first.parts).strip()
 
 
+def _judging(facts: StudyFacts) -> str:
+    fold = facts.recipe.get("data", {}).get("fold")
+    return f"clips of {Fold(**fold)}" if fold else "held-out test clips"
+
+
 def _abstract(facts: StudyFacts) -> Iterator[Block]:
     varied = listed([factor(key) for key in facts.varied])
     yield Paragraph(
@@ -70,7 +76,7 @@ def _abstract(facts: StudyFacts) -> Iterator[Block]:
             Quoted(f"{varied} on {facts.data.get('name', 'one data set')}"),
             f", in {count(len(facts.arms), 'arm')} of {count(len(facts.seeds), 'seed')}; all have alike ",
             Quoted(_clause(facts.held)),
-            f". The judge is {facts.judge} on held-out test clips. ",
+            f". The judge is {facts.judge} on {_judging(facts)}. ",
             *_recommendation(facts),
             *_proof(facts),
             *_deciding(facts),
@@ -135,7 +141,7 @@ def _them(pairs: Sequence[object]) -> str:
 
 
 def _short_of_baselines(facts: StudyFacts) -> Iterator[Part]:
-    """Baselines that the recommended arm is not shown to beat; nothing where it beats all."""
+    """Baselines that the recommended arm, or no arm, is shown to beat; nothing where it beats all."""
     for each in _against_baselines(facts):
         if each.claim != "better":
             yield claim(facts, each)
@@ -360,9 +366,18 @@ def _beside_baselines(facts: StudyFacts) -> Iterator[Block]:
 
 
 def _against_baselines(facts: StudyFacts) -> list[Comparison]:
+    """The recommended arm's; where none is recommended, those of baselines that no arm is shown to beat, each
+    by the arm that comes nearest to it."""
     arm = facts.conclusion.recommended
-    rows = facts.conclusion.comparisons
-    return [each for each in rows if each.one == arm and each.other.startswith("baseline/")]
+    rows = [each for each in facts.conclusion.comparisons if each.other.startswith("baseline/")]
+    if arm is not None:
+        return [each for each in rows if each.one == arm]
+    beaten = {each.other for each in rows if each.claim == "better"}
+    open_to_all = dict.fromkeys(each.other for each in rows if each.other not in beaten)
+    return [
+        max((each for each in rows if each.other == name), key=lambda each: each.difference)
+        for name in open_to_all
+    ]
 
 
 def _open_pairs(facts: StudyFacts) -> Iterator[Block]:
