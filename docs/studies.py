@@ -2,7 +2,8 @@
 
     python docs/studies.py STUDY_FOLDER...
 
-Each folder keeps its name; without folders only the overview is written again.
+Each folder keeps its name; without folders only the overview is written again, and docs/study.png, the first
+page of one of them (needs playwright and Chromium).
 """
 
 import json
@@ -10,6 +11,8 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+
+from playwright.sync_api import sync_playwright
 
 from nearfield.study.claims import source_pairs, source_verdict
 from nearfield.study.document import facts_from_json
@@ -25,8 +28,8 @@ corrected comparisons that a claim needs. The command under each makes it again.
 comparison that the source's preference stands for is claimed here too; *not supported*: one is claimed the
 other way round, or shown to be no more than the meaningful difference; *not decided*: the evidence is not
 enough, and the document says what it would take. *Recommended here* asks for less than that an arm be better:
-it was shown to be worse than no other by more than the meaningful difference, and may stand beside *not decided*.
-What an arm is worth beside plain baselines, which some arms here do not reach, each document says.
+it was shown not to be worse than any other by more than the meaningful difference, and may stand beside *not
+decided*. What an arm is worth beside plain baselines, which some here do not reach, each document says.
 
 | study | the source asked | the source concluded | here | recommended here | on | document |
 |---|---|---|---|---|---|---|
@@ -50,6 +53,16 @@ def main(folders: list[str]) -> None:
         for _, facts in sorted(found, key=lambda each: _number(each[1]))
     ]
     (HERE / "README.md").write_text(HEAD + "\n".join(rows) + "\n\n" + "\n".join(commands) + "\n")
+    _picture(HERE / "margin_sensitivity" / "study.html", HERE.parent / "study.png")
+
+
+def _picture(page: Path, target: Path) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        tab = browser.new_page(viewport={"width": 1000, "height": 1100})
+        tab.goto(page.resolve().as_uri())
+        tab.screenshot(path=target)
+        browser.close()
 
 
 def _command(facts: StudyFacts) -> str:
