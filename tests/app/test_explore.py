@@ -262,8 +262,11 @@ def test_suspects_are_decided_and_taken_back(alone: Site, visit: Open) -> None:
     page.keyboard.press("s")
     page.wait_for_selector("#panel[data-sheet=suspects] li")
     assert listed(page) == ["low/0.wav", "low/1.wav"]
+    page.keyboard.press("y")  # marks the first, to be heard
+    page.wait_for_selector("li.here[data-id='low/0.wav'][data-decision='']")
     page.keyboard.press("y")
     page.wait_for_selector("li[data-id='low/0.wav'][data-decision=accepted]")
+    page.wait_for_selector("li.here[data-id='low/1.wav']")
     page.keyboard.press("d")
     page.wait_for_selector("li[data-id='low/1.wav'][data-decision=rejected]")
     made = json.loads(alone.ask("/decisions").body)["decisions"]

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,12 @@ import pytest
 import soundfile
 
 from nearfield.app.onefile import Page, scaled, write_page
+from nearfield.app.server.serve import MAP
+from nearfield.core.errors import DataError
 from nearfield.data.audio import decode, resample
+from nearfield.runs.events import Note
+from nearfield.runs.run import Run
+from nearfield.space.map import SpaceMap, stamp_of
 from nearfield.space.space import Space
 
 FRONT = """() => {
@@ -59,6 +65,32 @@ def test_of_many_clips_as_many_are_evenly_chosen(spaces: tuple[Path, Path], tmp_
     assert np.ptp(np.diff(chosen)) <= 1
 
 
+def test_a_sound_that_is_gone_is_left_out_and_told(listener: Run, sounding: Path, tmp_path: Path) -> None:
+    shutil.copytree(sounding, tmp_path / "sounds")
+    folder, gone = tmp_path / "space", tmp_path / "sounds" / "low" / "3.wav"
+    space = Space.create(listener, str(tmp_path / "sounds"), folder)
+    SpaceMap.of(space.vectors, with_umap=False).save(
+        folder / MAP, space.rows(["id"])["id"].to_pylist(), space.identity.digest, stamp_of(space.vectors)
+    )
+    gone.unlink()
+    notes = list[str]()
+    made = write_page(
+        folder,
+        tmp_path / "map.html",
+        seconds=0.1,
+        watch=lambda event: notes.append(event.text) if isinstance(event, Note) else None,
+    )
+    assert (made.clips, made.of, made.left_out) == (29, 30, 1)
+    assert "low/3.wav" not in [clip["name"] for clip in inside(made)["clips"]]
+    (said,) = notes
+    assert said.startswith(
+        f"1 of 30 clips are left out of the page. The first: {gone}: there is no such file"
+    )
+    shutil.rmtree(tmp_path / "sounds")
+    with pytest.raises(DataError, match="30 of 30 clips"):
+        write_page(folder, tmp_path / "map.html", seconds=0.1)
+
+
 def test_points_are_moved_and_scaled_alike() -> None:
     points = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32) * 40 + 7
     found = scaled(points)
@@ -88,6 +120,9 @@ def test_a_browser_opens_it_from_the_disk_and_a_click_plays_that_clip(browser: A
     opened.get_by_role("button", name="high").click()
     shown = sum(each["label"] != "high" for each in inside(page)["clips"])
     assert opened.get_attribute("canvas", "data-drawn") == str(shown)
+    for _ in range(shown + 1):
+        opened.locator("canvas").press("n")
+        assert "high" not in opened.inner_text("#now").split(" · ")  # what is hidden is not played
     before = opened.evaluate("() => drawn[0].x")
     opened.locator("canvas").press("ArrowLeft")
     assert opened.evaluate("() => drawn[0].x") != before

@@ -426,8 +426,12 @@ def test_a_listener_fills_in_the_form(form: Form, browser: Any, tmp_path: Path) 
         "request", lambda asked: None if asked.url.startswith(("file:", "data:")) else wrong.append(asked.url)
     )
     page.goto(form.page.as_uri())
-    page.fill("#rater", 'Ann "A"')
     page.click("#begin")
+    assert page.is_hidden("#pair")  # a name is wanted
+    page.fill("#rater", 'Ann "A"')
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "place"
+    assert page.get_by_label("Sound A", exact=True).get_attribute("id") == "a"
     assert page.is_disabled("#next")
     page.wait_for_function("document.getElementById('a').duration > 0.29")
     page.keyboard.press("b")
@@ -437,7 +441,9 @@ def test_a_listener_fills_in_the_form(form: Form, browser: Any, tmp_path: Path) 
     for number in range(2, form.pairs + 1):
         assert page.inner_text("#place") == f"Pair {number} of {form.pairs}"
         page.locator("#scale label").nth(number % 10).click()
+        assert page.evaluate("document.getElementById('progress').value") == number
         page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "thanks"
     with page.expect_download() as download:
         page.click("#save")
     download.value.save_as(tmp_path / "answers.csv")
@@ -450,4 +456,15 @@ def test_a_listener_fills_in_the_form(form: Form, browser: Any, tmp_path: Path) 
     page.reload()
     page.click("#begin")
     assert page.inner_text("#place") == f"Pair {form.pairs} of {form.pairs}"  # nothing was lost
+    page.reload()
+    page.fill("#rater", "Ben")
+    page.click("#begin")
+    assert page.inner_text("#place") == f"Pair 1 of {form.pairs}"  # nor given to another
+    assert page.locator("#scale input:checked").count() == 0
+    page.reload()
+    page.fill("#rater", 'Ann "A"')
+    page.click("#begin")
+    page.keyboard.press("Enter")
+    page.click("#other")
+    assert page.input_value("#rater") == ""
     page.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nearfield.core.errors import DataError
+from nearfield.core.errors import DataError, RequestError
 from nearfield.space.rows import FILE, Rows
 
 TABLE = pa.table(
@@ -58,3 +58,30 @@ def test_rows_by_number_do_without_lancedb(rows: Rows) -> None:
         "sys.exit('lancedb' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script, str(rows.folder)]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        ("rain", "there is no column 'rain'. Did you mean label = 'rain'?"),
+        ("label = rain", "there is no column 'rain'. Did you mean label = 'rain'?"),
+        ('"b\'c"', "Did you mean id = 'b''c'?"),
+        ("loud", "Did you mean array_has(tags, 'loud')?"),
+        ("lable = 'x'", "there is no column 'lable'. Did you mean 'label'? Known: id, label, tags, start."),
+        ("label = 'ra", "a quote is not closed. Columns: id, label, tags, start."),
+        ("label =", "something is missing at its end. Columns: "),
+        ("start > 'x'", "a value is of another kind than its column. Columns: "),
+        ("start + 1", "it compares nothing with a value. Columns: "),
+        ("start > > 1", "Expected: an expression, found: >. Columns: "),
+        ("shout(label)", "Invalid function 'shout'."),
+    ],
+)
+def test_a_condition_that_cannot_be_used_is_told_in_our_own_words(
+    rows: Rows, where: str, reason: str
+) -> None:
+    with pytest.raises(RequestError) as raised:
+        rows.read([], where)
+    said = str(raised.value)
+    assert reason in said
+    assert said.count("tags, start") <= 1
+    assert not any(part in said for part in ("Schema", "literal", "SELECT", "Valid fields", "position"))

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from nearfield.core.errors import RequestError
+from nearfield.core.errors import DataError, RequestError
 from nearfield.core.files import write_text
 from nearfield.core.nouns import Floats, Vectors
 from nearfield.data.audio import decode, resample
-from nearfield.runs.events import Stage, Watcher, nobody
+from nearfield.data.faults import Fault
+from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.space.map import map_beside
 from nearfield.space.space import Space
 
@@ -39,6 +40,8 @@ class Page:
     layout: str
     """How they are laid out: umap_3d or pca_3d."""
     bytes: int
+    left_out: int
+    """Clips that were chosen and whose sound cannot be read."""
 
 
 def write_page(
@@ -46,31 +49,42 @@ def write_page(
 ) -> Page:
     """Writes the space in `folder` to the file `out`: at most `most` clips, evenly chosen, `seconds` of each.
 
-    Raises RequestError where there is no space, or it is of pictures; DataError where a sound is gone.
+    A clip whose sound cannot be read is left out and told. Raises RequestError where there is no space, or it
+    is of pictures; DataError where no sound can be read.
     """
     space = Space.open(folder)
     table = space.rows().to_pandas()
     found = map_beside(folder / "map.parquet", list(table["id"]), space.vectors, space.identity.digest)
     layout = next(name for name in ("umap_3d", "pca_3d") if name in found.layouts)
     rows = np.unique(np.linspace(0, len(table) - 1, min(most, len(table))).round().astype(int))
-    points, clips = scaled(found.layouts[layout][rows]), list[dict[str, Any]]()
+    points, clips, faults = scaled(found.layouts[layout][rows]), list[dict[str, Any]](), list[Fault]()
     for place, (row, point) in enumerate(zip(table.iloc[rows].to_dict("records"), points, strict=True), 1):
+        watch(Stage("sounds", place, len(rows)))
+        try:
+            heard = sound(Path(row["path"]), float(row["start"]), min(seconds, float(row["seconds"])))
+        except Fault as fault:
+            faults.append(fault)
+            continue
         clips.append(
             {
                 "at": [round(float(value), 4) for value in point],
                 "name": str(row["id"]),
                 "label": str(row["label"]) or ", ".join(row["tags"][:1]),
                 "tags": list(row["tags"]),
-                "sound": sound(Path(row["path"]), float(row["start"]), min(seconds, float(row["seconds"]))),
+                "sound": heard,
             }
         )
-        watch(Stage("sounds", place, len(rows)))
+    if faults:
+        told = f"{len(faults):,} of {len(rows):,} clips are left out of the page. The first: {faults[0]}"
+        if not clips:
+            raise DataError(told)
+        watch(Note(told, is_warning=True))
     trust = found.trust[layout]
     said: dict[str, Any] = {"title": folder.resolve().name, "layout": layout, "of": len(table)}
     said["trust"] = None if np.isnan(trust) else trust
     text = json.dumps({**said, "clips": clips}, ensure_ascii=False).replace("</", "<\\/")
     write_text(out, TEMPLATE.read_text(encoding="utf-8").replace(PLACE, text))
-    return Page(out, len(clips), len(table), layout, out.stat().st_size)
+    return Page(out, len(clips), len(table), layout, out.stat().st_size, len(faults))
 
 
 def scaled(points: Vectors) -> Floats:

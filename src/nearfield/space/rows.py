@@ -23,6 +23,13 @@ FILE = "rows.arrow"
 _CHUNK = 1 << 16  # rows together in the Arrow file
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _EQUALITY = re.compile(r"[\"`]?(\w+)[\"`]?\s*==?\s*'((?:[^']|'')*)'")
+_WORDS = {
+    "Unterminated string literal": "a quote is not closed.",
+    "found: EOF": "something is missing at its end.",
+    "does not return a boolean": "it compares nothing with a value.",
+    "could not convert to literal of type": "a value is of another kind than its column.",
+}
+"""What LanceDB says of a condition, by a part of it, and what is told instead."""
 _SHOWN = 20
 """Values of a column that are told."""
 POSITION = "position"
@@ -147,11 +154,27 @@ class Rows:
     def _refusal(self, where: str, error: Exception) -> RequestError:
         text = _first(error)
         unknown = text.partition("No field named ")[2].partition(". ")[0].strip("\"'. ")
-        hint = choose(unknown, self.names) if unknown else f"Columns: {', '.join(self.names)}."
-        return RequestError(
-            f"where: {where!r} cannot be used: {text} {hint} "
-            "Write a condition such as label = 'rain' or array_has(tags, 'wet')."
-        )
+        if unknown:
+            meant = self._meant(unknown) or self._meant(where.strip("\"'` "))
+            known = meant or choose(unknown, self.names)
+            reason = f"there is no column {unknown!r}. {known}"
+        else:
+            reason = f"{_plain(text)} Columns: {', '.join(self.names)}."
+        example = "Write a condition such as label = 'rain' or array_has(tags, 'wet')."
+        return RequestError(f"where: {where!r} cannot be used: {reason} {example}")
+
+    def _meant(self, word: str) -> str:
+        """The condition that was meant by a value alone, as a question; empty where no column has it."""
+        quoted = word.replace("'", "''")
+        for name in self.names:
+            column = self.read([name])[name]
+            is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+            values = pc.list_flatten(column) if is_list else column
+            is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+            if is_text and pc.any(pc.equal(values, word)).as_py():
+                meant = f"array_has({name}, '{quoted}')" if is_list else f"{name} = '{quoted}'"
+                return f"Did you mean {meant}?"
+        return ""
 
 
 def connect(folder: Path) -> Any:
@@ -159,6 +182,13 @@ def connect(folder: Path) -> Any:
     import lancedb  # not before it is needed: a space opens without it
 
     return lancedb.connect(folder)
+
+
+def _plain(text: str) -> str:
+    """What LanceDB says of a condition, without the names of its own parts."""
+    told = (words for part, words in _WORDS.items() if part in text)
+    own = text.partition("parser error: ")[2].replace(").", ".") or text.rpartition(": ")[2]
+    return next(told, own)
 
 
 def _first(error: Exception) -> str:

@@ -1,12 +1,15 @@
 // Requests to the server this page came from, and to nothing else.
 
-/** Raises an Error with the server's own sentence where it refuses. */
+/** Raises an Error with the server's own sentence, and its `status`, where it refuses. */
 async function ask(path, options) {
-  const reply = await fetch(path, options);
+  const reply = await fetch(path, options).catch(() => {
+    throw new Error("The server does not answer: is `nearfield explore` still running?");
+  });
   if (reply.ok) return reply;
   const said = await reply.json().catch(() => null);
   const detail = said && said.detail;
-  throw new Error(typeof detail === "string" ? detail : `${reply.status} ${reply.statusText}`);
+  const error = new Error(typeof detail === "string" ? detail : `${reply.status} ${reply.statusText}`);
+  throw Object.assign(error, { status: reply.status });
 }
 
 const json = async (path, options) => (await ask(path, options)).json();

@@ -23,7 +23,10 @@ export const choose = guarded(async (id, space = 0, sound = true) => {
   }
   if (heard) await Promise.race([heard, new Promise((done) => setTimeout(done, PATIENCE))]);
   const holders = clouds.filter(({ rows }) => rows.has(id));
-  const found = await Promise.all(holders.map(({ number }) => api.search({ clip: id, top: NEAREST, space: number, where: condition() })));
+  const found = await Promise.all(holders.map(({ number }) => api.search({ clip: id, top: NEAREST, space: number, where: condition() }))).catch((error) => {
+    if (now.selected === id) stages.forEach((stage) => stage.setMarks({ selected: null })); // no sheet, no ring
+    throw error;
+  });
   if (now.selected !== id) return;
   holders.forEach((cloud, place) => stages[cloud.number].setMarks({ near: found[place].answers.map(({ row }) => row) }));
   showClip(id, holders, found);
@@ -77,12 +80,16 @@ export function step(by) {
   const items = [...document.querySelectorAll("#panel ol.clips li")];
   if (!items.length) return;
   const before = items.findIndex((item) => item.classList.contains("here"));
-  const place = Math.max(0, Math.min(items.length - 1, before + by)), here = items[place];
-  items.forEach((item) => item.classList.toggle("here", item === here));
-  here.scrollIntoView({ block: "nearest" });
-  if (arePictures()) return;
-  player.play(here.dataset.id);
+  const place = Math.max(0, Math.min(items.length - 1, before + by));
+  mark(items[place]);
+  if (!arePictures()) player.play(items[place].dataset.id);
   if (items[place + by]) acts.ahead(items[place + by].dataset.id);
+}
+
+/** Marks an item of a list, and no other. */
+export function mark(here) {
+  for (const item of here.parentElement.children) item.classList.toggle("here", item === here);
+  here.scrollIntoView({ block: "nearest" });
 }
 
 /** The next clip of the map in a direction on the screen. */

@@ -30,14 +30,25 @@ async function start() {
   fillChoices();
   teach();
   bind(turnTheme, new Suspects());
-  new MutationObserver(makeRoom).observe($("panel"), { attributes: true, attributeFilter: ["hidden"] });
+  new ResizeObserver(makeRoom).observe($("panel"));
   addEventListener("resize", makeRoom);
   makeRoom();
   await setLayout(main().header.layout);
   setColour($("colour").value);
   document.body.dataset.ready = "yes";
-  const asked = decodeURIComponent(location.hash.slice(1));
+  const asked = idOfAddress();
   if (main().rows.has(asked)) await choose(asked, 0, false);
+  else if (asked) say(`The address asks for ${asked}, which is not in this space.`, true);
+}
+
+/** The id after the # of the address; as it stands there where it cannot be decoded. */
+function idOfAddress() {
+  const written = location.hash.slice(1);
+  try {
+    return decodeURIComponent(written);
+  } catch {
+    return written;
+  }
 }
 
 function stageOf(cloud) {
@@ -70,6 +81,7 @@ function teach() {
 function bind(turnTheme, suspects) {
   $("filter").addEventListener("submit", (event) => { event.preventDefault(); filter(); });
   $("where").addEventListener("search", filter);
+  $("where").addEventListener("input", () => !$("where").value && filter()); // emptied by hand too
   $("colour").addEventListener("change", () => setColour($("colour").value));
   $("layout").addEventListener("change", guarded(() => setLayout($("layout").value)));
   $("lasso").addEventListener("click", () => setLasso(!stages[0].lassoing));
@@ -92,7 +104,7 @@ function bind(turnTheme, suspects) {
     g: () => gather(main().ids.filter((_, row) => stages[0].states[row] >= PLAIN)), x: listenThrough, e: exportSet,
     p: withOpen((id) => want("plus", id)), n: withOpen((id) => want("minus", id)),
     u: () => $("upload").click(), r: toggleRecording, w: () => !$("watch").hidden && $("watch").click(),
-    s: () => !$("mend").hidden && $("mend").click(), y: () => suspects.decide("accepted"), d: () => suspects.decide("rejected"), z: () => suspects.undo(),
+    s: () => !$("mend").hidden && ($("mend").focus(), $("mend").click()), y: () => suspects.decide("accepted"), d: () => suspects.decide("rejected"), z: () => suspects.undo(),
     t: turnTheme, "?": () => $("keys").showModal(), Escape: escape,
   });
 }
@@ -100,7 +112,7 @@ function bind(turnTheme, suspects) {
 function escape(event) {
   if (event.target.matches("input, select")) return event.target.blur();
   if (stages[0].lassoing) return setLasso(false);
-  if (!$("panel").hidden) return $("panel").querySelector(".close").click();
+  if (!$("panel").hidden) return $("panel").querySelector(".back, .close").click();
   unfilter();
 }
 

@@ -43,16 +43,18 @@ function showFound(heading, found, ...before) {
   markPlaying();
 }
 
-/** Searches by a file of the reader's own, a sound or a picture as the space has them. */
-export const searchFile = guarded(async (file) => {
+/** Searches by a file of the reader's own, a sound or a picture as the space has them; the first of `among` files. */
+export const searchFile = guarded(async (file, among = 1) => {
   say(`Searching by ${file.name} …`);
-  const found = await (arePictures() ? ask(file) : askBySound(file));
+  const found = await (arePictures() ? ask(file) : askBySound(file)).catch((error) => {
+    throw new Error(`${file.name}: ${error.message.replace(/^the (sound|picture): /, "")}`);
+  });
   const own = URL.createObjectURL(file);
   const shown = arePictures()
     ? h("figure", { class: "mel photograph" }, h("img", { src: own, alt: file.name }))
     : h("p", { class: "acts" }, h("button", { type: "button", onclick: () => player.toggle(`file:${file.name}`, 0, own) }, "Hear it"));
   showFound(h("h2", {}, file.name, h("small", {}, arePictures() ? "your picture" : "your sound")), found, shown);
-  say("");
+  say(among > 1 ? `Searched by ${file.name} alone, the first of ${among} files.` : "");
 });
 
 const ask = (sent) => api.search({ file: sent, top: ANSWERS, where: condition() });
@@ -90,14 +92,17 @@ export function bindFiles() {
   $("upload").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", () => { const [file] = $("file").files; $("file").value = ""; if (file) searchFile(file); });
   $("record").addEventListener("click", toggleRecording);
-  addEventListener("dragenter", (event) => { event.preventDefault(); depth++; show(); });
-  addEventListener("dragleave", () => { depth--; show(); });
-  addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", (event) => {
+  const onFiles = (name, act) => addEventListener(name, (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return; // text that is dragged is none of ours
     event.preventDefault();
-    depth = 0;
+    act(event.dataTransfer.files);
     show();
-    const [file] = event.dataTransfer.files;
-    if (file) searchFile(file);
+  });
+  onFiles("dragenter", () => { depth++; });
+  onFiles("dragleave", () => { depth--; });
+  onFiles("dragover", () => {});
+  onFiles("drop", (files) => {
+    depth = 0;
+    if (files.length) searchFile(files[0], files.length);
   });
 }

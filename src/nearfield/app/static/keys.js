@@ -1,10 +1,11 @@
 // The keyboard: every key, what it does, and the words for it on the page.
 
 import { $, h } from "./dom.js";
+import { arePictures } from "./page.js";
 
-const WORDS = [
+const WORDS = [ // keys, what they do, what they do where there are pictures and no sounds
   ["← ↑ → ↓", "from clip to clip on the map"],
-  ["Space", "play or stop"],
+  ["Space", "play or stop", null],
   ["J  K", "down and up in a list"],
   ["Enter", "open the clip that is marked in a list"],
   ["/", "filter"],
@@ -14,27 +15,31 @@ const WORDS = [
   ["L", "lasso; Shift and drag does the same"],
   ["A", "put the clip into the set, or take it out"],
   ["G", "make a set of all that is shown"],
-  ["X", "listen through the set, or stop"],
+  ["X", "listen through the set, or stop", null],
   ["E", "export the set as CSV"],
   ["P  N", "more like the clip, less like it"],
-  ["U", "search by a sound file"],
-  ["R", "record to search; again to stop"],
+  ["U", "search by a sound file", "search by a picture"],
+  ["R", "record to search; again to stop", null],
   ["S", "suspects; then Y accepts, D dismisses, Z takes back"],
   ["W", "curves of a training"],
   ["T", "light or dark"],
-  ["Esc", "close, clear"],
+  ["Esc", "back, close, clear"],
   ["?", "this list"],
 ];
 
 /** `acts`: what each key does, by its name. Keys in fields of text are left alone. */
 export function listenToKeys(acts) {
-  $("keys").querySelector("dl").replaceChildren(...WORDS.flatMap(([keys, what]) => [h("dt", {}, keys.split("  ").map((key) => h("kbd", {}, key))), h("dd", {}, what)]));
+  const words = WORDS.map(([keys, what, pictured = what.replaceAll("clip", "picture")]) => [keys, arePictures() ? pictured : what]);
+  $("keys").querySelector("dl").replaceChildren(...words.filter(([, what]) => what).flatMap(([keys, what]) => [h("dt", {}, keys.split("  ").map((key) => h("kbd", {}, key))), h("dd", {}, what)]));
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if ($("keys").open) return;
     const typing = event.target.matches("input, select, textarea");
     if (typing && event.key !== "Escape") return;
-    if (event.target.matches("button, a") && ["Enter", " "].includes(event.key)) return;
+    if (event.target.matches("button, a, summary") && ["Enter", " "].includes(event.key)) return;
+    // arrows scroll what has the focus; the list of keys keeps it for a moment after it is closed
+    if (event.key.startsWith("Arrow") && !event.target.matches("body, .stage, #keys *")) return;
+    if (event.repeat && "yd".includes(event.key)) return; // a key that is held decides on one suspect
     const name = (event.shiftKey && event.key.startsWith("Arrow") ? "Shift" : "") + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
     const act = acts[name];
     if (!act) return;

@@ -15,12 +15,13 @@ export function drawLegend(column, named, kept, press) {
     place.replaceChildren(h("h2", {}, column.name), strip, h("p", { class: "ends" }, h("span", {}, String(+low.toPrecision(3))), h("span", {}, String(+high.toPrecision(3)))));
     return;
   }
-  const scrolled = place.querySelector("ul")?.scrollTop ?? 0;
+  const scrolled = place.querySelector("ul")?.scrollTop ?? 0, focused = place.contains(document.activeElement) && document.activeElement.dataset.name;
   place.replaceChildren(h("h2", {}, column.name), h("ul", {}, [...named].map(([name, { colour, count }]) => {
     const swatch = h("i");
     swatch.style.background = colour;
-    return h("li", {}, h("button", { type: "button", class: "quiet", "aria-pressed": String(kept.has(name)), onclick: () => press(name) },
+    return h("li", {}, h("button", { type: "button", class: "quiet", "data-name": name, "aria-label": `${name}, ${count.toLocaleString("en")}`, "aria-pressed": String(kept.has(name)), onclick: () => press(name) },
       swatch, h("span", {}, name), h("small", {}, count.toLocaleString("en"))));
   })));
   place.querySelector("ul").scrollTop = scrolled;
+  if (focused !== false) [...place.querySelectorAll("button")].find((each) => each.dataset.name === focused)?.focus({ preventScroll: true });
 }

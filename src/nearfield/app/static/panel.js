@@ -3,28 +3,70 @@
 import { logMelOf, pictureOf } from "./api.js";
 import { nameOf } from "./cloud.js";
 import { $, figure, h, seconds } from "./dom.js";
-import { acts, arePictures, player } from "./page.js";
+import { acts, arePictures, now, player, stages } from "./page.js";
 import { theme } from "./theme.js";
 
 const FURTHEST_SHOWN = 500; // rows of a list; the map shows all
 
-/** Shows a sheet: a title, what closes it, and its parts. */
+const LISTS = ["suspects", "search", "set"]; // sheets that one comes back to from a clip
+
+let opener = null; // what had the focus before it went into the sheet
+let former = null; // the list that the open clip was opened from
+
+/** Shows a sheet: a title, what closes it, and its parts. The focus stays on the same control, where it is still there. */
 export function sheet(heading, kind, close, ...parts) {
+  const panel = $("panel"), focused = document.activeElement, isWithin = panel.contains(focused), key = keyOf(focused);
+  if (!isWithin) opener = focused;
+  if (kind !== "clip") former = null;
+  else if (LISTS.includes(panel.dataset.sheet)) former = { kind: panel.dataset.sheet, nodes: [...panel.childNodes], scrolled: panel.scrollTop };
+  heading.tabIndex = -1;
+  fill(kind, [
+    former && h("button", { type: "button", class: "quiet back", title: "Back (Esc)", onclick: goBack }, `← Back to the ${former.kind}`),
+    h("header", {}, heading, h("button", { type: "button", class: "quiet close", title: "Close", "aria-label": "Close", onclick: close }, "×")),
+    ...parts.flat()]);
+  panel.scrollTop = 0;
+  if (!isWithin && !focused.closest(".bar")) return;
+  const same = [...panel.querySelectorAll("button, a, select, summary")].find((each) => isWithin && keyOf(each) === key);
+  (same ?? heading).focus({ preventScroll: true });
+}
+
+function fill(kind, parts) {
   const panel = $("panel");
   panel.hidden = false;
   panel.dataset.sheet = kind;
-  panel.setAttribute("aria-label", kind);
-  panel.replaceChildren(
-    h("header", {}, heading, h("button", { type: "button", class: "quiet close", title: "Close (Esc)", "aria-label": "Close", onclick: close }, "×")),
-    ...parts.flat().filter(Boolean));
-  panel.scrollTop = 0;
+  panel.setAttribute("aria-label", kind[0].toUpperCase() + kind.slice(1));
+  panel.replaceChildren(...parts.filter(Boolean));
+}
+
+/** What a control is known by when its sheet is drawn anew. */
+function keyOf(control) {
+  const { id, kind, proposed } = control.closest("li")?.dataset ?? {};
+  return [id, kind, proposed, control.getAttribute("aria-label") ?? control.textContent].join("\0");
+}
+
+/** The list again that a clip was opened from, as it was left. */
+function goBack() {
+  const panel = $("panel"), isWithin = panel.contains(document.activeElement), { kind, nodes, scrolled } = former, id = now.selected;
+  former = now.selected = null;
+  history.replaceState(null, "", location.pathname);
+  fill(kind, nodes);
+  panel.scrollTop = scrolled;
+  const items = [...panel.querySelectorAll("ol.clips li")], item = items.find((each) => each.dataset.id === id);
+  const found = kind === "search" ? items.map((each) => stages[0].cloud.rows.get(each.dataset.id)) : [];
+  stages.forEach((stage, place) => stage.setMarks({ selected: null, near: place ? [] : found }));
+  if (isWithin) (item?.querySelector(".open") ?? panel.querySelector("h2")).focus({ preventScroll: true });
+  markPlaying();
 }
 
 export function closeSheet() {
-  const panel = $("panel");
+  const panel = $("panel"), isWithin = panel.contains(document.activeElement);
+  former = null;
   panel.hidden = true;
   panel.dataset.sheet = "";
   panel.replaceChildren();
+  if (!isWithin) return;
+  const isThere = opener !== document.body && opener?.getClientRects().length;
+  (isThere ? opener : document.querySelector(".stage")).focus({ preventScroll: true });
 }
 
 /** The name of a clip: its file large, the folder small. */
@@ -36,15 +78,18 @@ export function title(id, small = "") {
 /** What a clip looks like: the picture that it is, or its log-mel, which plays. */
 export function look(id, cloud) {
   if (!arePictures()) return logMel(id, cloud.number, cloud.columns.get("seconds")?.values[cloud.rows.get(id)] ?? 0);
-  return h("figure", { class: "mel photograph" }, h("img", { src: pictureOf(id, cloud.number), alt: id }));
+  return h("figure", { class: "mel photograph" }, h("img", { src: pictureOf(id, cloud.number), alt: id, onerror: instead }));
 }
+
+/** Words in the place of a picture that cannot be had. */
+const instead = ({ target }) => target.replaceWith(h("span", { class: "gone" }, "The file cannot be read."));
 
 /** The log-mel of a clip with a line that goes along while it sounds; a click plays. */
 function logMel(id, space, length) {
   const line = h("i", { class: "line" });
   const figureOf = h("figure", { class: "mel" },
     h("button", { type: "button", class: "melbutton", title: "Play or stop (Space)", "aria-label": "Play or stop", onclick: () => acts.play(id, space) },
-      h("img", { src: logMelOf(id, space, theme()), alt: `Log-mel of ${id}`, "data-id": id, "data-space": String(space) }), line, playSign(id)),
+      h("img", { src: logMelOf(id, space, theme()), alt: `Log-mel of ${id}`, "data-id": id, "data-space": String(space), onerror: instead }), line, playSign(id)),
     h("figcaption", {}, h("span", {}, "log-mel"), h("span", {}, seconds(length))));
   const follow = () => {
     if (!figureOf.isConnected) return;
@@ -87,9 +132,10 @@ export function list(rows, cloud, { more = true, marks = new Map() } = {}) {
 /** How unusual a query is, in words. */
 export function unusualWords(share) {
   if (share === null || share === undefined) return null;
-  if (share > 0.99) return h("p", { class: "hint" }, "As near as clips of the whole space are to one another, or nearer.");
-  const per = 100 * share, shown = per < 1 ? "fewer than 1 %" : `${Math.round(per)} %`;
-  return h("p", { class: "hint" }, `${shown} of the clips of the whole space are as far from their nearest${share < 0.05 ? ": this one is unusual." : "."}`);
+  const them = arePictures() ? "pictures" : "clips";
+  if (share > 0.99) return h("p", { class: "hint" }, `As near as ${them} of the whole space are to one another, or nearer.`);
+  const per = 100 * share, shown = per < 1 ? "Fewer than 1 %" : `${Math.round(per)} %`;
+  return h("p", { class: "hint" }, `${shown} of the ${them} of the whole space are as far from their nearest${share < 0.05 ? ": this one is unusual." : "."}`);
 }
 
 /** Marks what is being played, wherever it is listed. */

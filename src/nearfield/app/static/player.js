@@ -4,6 +4,7 @@
 // takes to start; long ones, and files of the reader's own, are left to the element, which streams them.
 
 import { soundOf } from "./api.js";
+import { say } from "./dom.js";
 import { Sounds } from "./sounds.js";
 
 export class Player extends EventTarget {
@@ -11,12 +12,14 @@ export class Player extends EventTarget {
     super();
     this.now = null; // { id, space, sound }
     this.queue = [];
+    this.begun = 0; // sounds since the last wish
+    this.missed = []; // why some of them could not be had
     this.latency = null; // milliseconds from the wish to the sound
     this.sounds = new Sounds(() => this.wake());
     this.audio = new Audio();
     this.audio.addEventListener("playing", () => this.started());
     this.audio.addEventListener("ended", () => this.next());
-    this.audio.addEventListener("error", () => this.now && this.audio.src && this.next());
+    this.audio.addEventListener("error", () => this.now?.sound === this.audio.getAttribute("src") && this.miss(this.now, this.audio.error));
     for (const sign of ["pointermove", "pointerdown", "keydown"]) addEventListener(sign, () => this.wake(), { once: true, capture: true });
   }
 
@@ -28,12 +31,13 @@ export class Player extends EventTarget {
 
   /** Plays the window of a clip from its beginning; settles once it sounds. `sound` may be an address of its own. */
   play(id, space = 0, sound = soundOf(id, space)) {
-    this.queue = [];
+    this.reset();
     return this.begin({ id, space, sound });
   }
 
   /** Plays clips one after the other. */
   playAll(ids, space = 0) {
+    this.reset();
     this.queue = ids.map((id) => ({ id, space, sound: soundOf(id, space) }));
     this.next();
   }
@@ -49,10 +53,14 @@ export class Player extends EventTarget {
   }
 
   stop() {
-    this.queue = [];
+    this.reset();
     this.now = null;
     this.silence();
     this.tell();
+  }
+
+  reset() {
+    Object.assign(this, { queue: [], missed: [], begun: 0 });
   }
 
   isPlaying(id) {
@@ -72,14 +80,24 @@ export class Player extends EventTarget {
 
   next() {
     const following = this.queue.shift();
-    if (following) this.begin(following);
-    else this.stop();
+    if (following) return this.begin(following);
+    const { missed: [first], missed, begun } = this;
+    if (first) say(begun > 1 ? `${missed.length} of ${begun} could not be played. ${first}` : first, true);
+    this.stop();
+  }
+
+  /** A sound that cannot be had stops no list; at the end of it that is told. */
+  miss(what, error) {
+    if (this.now !== what) return;
+    this.missed.push(error instanceof Error && !(error instanceof DOMException) ? error.message : `${what.id}: the browser cannot play it.`);
+    this.next();
   }
 
   async begin(what) {
     if (this.now && this.now.sound !== what.sound) this.sounds.leave(this.now.sound);
     this.silence();
     this.now = what;
+    this.begun++;
     this.latency = null;
     this.asked = performance.now();
     this.tell();
@@ -89,8 +107,8 @@ export class Player extends EventTarget {
       if (buffer) return await this.voiceOf(buffer, what);
       this.audio.src = what.sound;
       await this.audio.play();
-    } catch {
-      if (this.now === what) this.next(); // a file that is gone stops no list
+    } catch (error) {
+      this.miss(what, error);
     }
   }
 

@@ -1,4 +1,5 @@
 // Points on a canvas by WebGL 2; where more than a hundred thousand are in view, how dense they are instead.
+// A browser without it has them on a flat canvas, more slowly.
 
 const MOST = 100_000;
 const CELL = 3; // pixels of a cell of the density
@@ -37,12 +38,46 @@ precision mediump float;
 uniform sampler2D picture; in vec2 at; out vec4 colour;
 void main() { vec4 found = texture(picture, at); colour = vec4(found.rgb * found.a, found.a); }`];
 
-export class Renderer {
+/** What draws on a canvas, by the means that the browser has. */
+export function rendererOf(canvas) {
+  const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true, alpha: true });
+  return gl ? new Renderer(canvas, gl) : new Flat(canvas);
+}
+
+class Flat {
   constructor(canvas) {
-    this.canvas = canvas;
-    const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true, alpha: true });
-    if (!gl) throw new Error("This browser draws no map: it has no WebGL 2. Lists and search work all the same.");
-    this.gl = gl;
+    Object.assign(this, { canvas, pen: canvas.getContext("2d") });
+  }
+
+  setPlaces() {} // it draws where they are projected to
+
+  setColours(colours) {
+    this.colours = colours;
+  }
+
+  setStates(states) {
+    this.states = states;
+  }
+
+  draw(camera, projected, size, every = 1) {
+    const { canvas, pen, colours, states } = this, ratio = fitted(canvas, camera);
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, camera.width, camera.height);
+    for (let row = 0; row < states.length; row += every) {
+      if (states[row] === HIDDEN) continue;
+      const [red, green, blue, alpha] = colours.subarray(row * 4, row * 4 + 4);
+      pen.fillStyle = `rgb(${red} ${green} ${blue} / ${(alpha / 255) * (states[row] === DIM ? 0.13 : 1)})`;
+      pen.beginPath();
+      pen.arc(projected[row * 2], projected[row * 2 + 1], (size / 2) * (states[row] === CHOSEN ? 1.25 : 1), 0, 7);
+      pen.fill();
+    }
+    return "points";
+  }
+}
+
+class Renderer {
+  constructor(canvas, gl) {
+    Object.assign(this, { canvas, gl });
     this.points = program(gl, ...POINTS);
     this.picture = program(gl, ...PICTURE);
     this.buffers = { place: gl.createBuffer(), colour: gl.createBuffer(), state: gl.createBuffer() };
@@ -94,11 +129,8 @@ export class Renderer {
 
   /** Draws what the camera sees, one point of `every`; gives "points" or "density". */
   draw(camera, projected, size, every = 1) {
-    const { gl, canvas } = this;
-    const ratio = Math.min(2, devicePixelRatio || 1);
-    const [width, height] = [Math.round(camera.width * ratio), Math.round(camera.height * ratio)];
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    gl.viewport(0, 0, width, height);
+    const { gl, canvas } = this, ratio = fitted(canvas, camera);
+    gl.viewport(0, 0, canvas.width, canvas.height);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     const dense = this.count > MOST && inView(projected, camera) > MOST;
@@ -150,6 +182,14 @@ export class Renderer {
     }
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
   }
+}
+
+/** Gives the canvas as many pixels as the screen has there, and how many to one of the page's. */
+function fitted(canvas, camera) {
+  const ratio = Math.min(2, devicePixelRatio || 1);
+  const [width, height] = [Math.round(camera.width * ratio), Math.round(camera.height * ratio)];
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  return ratio;
 }
 
 function inView(projected, { width, height }) {

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { coloured, namedColours, paint } from "./colours.js";
-import { $, h } from "./dom.js";
+import { $, h, say } from "./dom.js";
 import { drawLegend } from "./legend.js";
 import { acts, arePictures, chosen, clouds, guarded, main, stages } from "./page.js";
 import { CHOSEN, DIM, PLAIN } from "./renderer.js";
@@ -11,19 +11,25 @@ import { theme } from "./theme.js";
 const WORDS = { umap_2d: "UMAP, flat", umap_3d: "UMAP, solid", pca_2d: "PCA, flat", pca_3d: "PCA, solid" };
 const LEAST_COLOURED = 0.4; // share of the clips that have colours of their own, where there is another choice
 const WIDE = 760; // pixels from which the sheet lies beside the map and not below it
+const LEAST = 120; // pixels of a map's height that no sheet takes
 
 const kept = new Set(); // names of the legend that are shown alone
 let passing = null, named = null, column = null;
+let inForce = "", asked = 0; // the filter that the map shows, and how many were asked for
+let laid = ""; // the layout that the map shows
 
 /** What lies on the map hides none of it, where there is room for both. */
 export function makeRoom() {
-  const wide = innerWidth > WIDE, alone = stages.length === 1, open = !$("panel").hidden;
-  const below = open && !(wide && alone) ? $("panel").offsetHeight + 10 : 0;
-  stages.forEach((stage, place) => stage.makeRoom({
-    left: wide && place === 0 && !below ? 190 : 0,
-    right: wide && alone && open ? $("panel").offsetWidth + 20 : 0,
-    bottom: below || (wide ? 20 : 64),
-  }));
+  const wide = innerWidth > WIDE, alone = stages.length === 1, open = !$("panel").hidden, isBelow = open && !(wide && alone);
+  for (const [place, stage] of stages.entries()) {
+    const { bottom, height } = stage.root.getBoundingClientRect();
+    const covered = bottom - $("panel").getBoundingClientRect().top + 10; // each map by what the sheet hides of it
+    stage.makeRoom({
+      left: wide && place === 0 && !isBelow ? 190 : 0,
+      right: wide && alone && open ? $("panel").offsetWidth + 20 : 0,
+      bottom: isBelow ? Math.max(0, Math.min(covered, height - LEAST)) : wide ? 20 : 64,
+    });
+  }
 }
 
 export function fillChoices() {
@@ -37,8 +43,14 @@ export function fillChoices() {
 }
 
 export async function setLayout(name) {
-  $("layout").value = name;
-  await Promise.all(stages.map((stage) => stage.setLayout(stage.cloud.layouts.some((each) => each.name === name) ? name : stage.cloud.layouts[0].name)));
+  const own = (cloud) => (cloud.layouts.some((each) => each.name === name) ? name : cloud.layouts[0].name);
+  try {
+    await Promise.all(clouds.map((cloud) => cloud.layout(own(cloud)))); // all are there before one map changes
+    await Promise.all(stages.map((stage) => stage.setLayout(own(stage.cloud))));
+    laid = name;
+  } finally {
+    $("layout").value = laid;
+  }
   const trust = main().trust(name);
   $("note").textContent = `${WORDS[name] ?? name}${trust === null ? "" : ` · trustworthiness ${trust.toFixed(2)}`}`;
   $("note").title = "Share of neighbours on the map that are neighbours in the space, by rank; 1 is all. Distances in lists are those of the space.";
@@ -88,18 +100,22 @@ export function restate() {
   document.body.dataset.shown = shown;
 }
 
-/** The condition that answers of searches have to meet too. */
-export const condition = () => ($("where").getAttribute("aria-invalid") ? "" : $("where").value.trim());
+/** The condition that answers of searches have to meet too: that of the map, not one half typed. */
+export const condition = () => inForce;
 
 export const filter = guarded(async () => {
-  const where = $("where").value.trim();
-  $("where").removeAttribute("aria-invalid");
+  const where = $("where").value.trim(), turn = ++asked;
   try {
-    passing = where ? await Promise.all(clouds.map(async ({ number }) => new Set(await api.rowsWhere(where, number)))) : null;
+    const found = where ? await Promise.all(clouds.map(async ({ number }) => new Set(await api.rowsWhere(where, number)))) : null;
+    if (turn !== asked) return; // another was asked for meanwhile
+    [passing, inForce] = [found, where];
   } catch (error) {
-    $("where").setAttribute("aria-invalid", "true");
+    if (turn !== asked) return;
+    if (error.status < 500) $("where").setAttribute("aria-invalid", "true"); // else the filter may well be right
     throw error;
   }
+  $("where").removeAttribute("aria-invalid");
+  say(passing?.every((rows) => !rows.size) ? "No clip meets this filter: change it, or empty the field." : "");
   restate();
 });
 

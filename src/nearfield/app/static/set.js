@@ -6,31 +6,43 @@ import { acts, arePictures, chosen, main, player, stages } from "./page.js";
 import { list, markPlaying, sheet } from "./panel.js";
 import { restate } from "./scene.js";
 
+$("set").addEventListener("click", showSet);
+
 /** These clips are the set from now on. */
 export function gather(ids) {
   if (!ids.length) return say("No clip lies within.");
   chosen.clear();
   ids.forEach((id) => chosen.add(id));
   setLasso(false);
-  restate();
-  showSet();
+  showChange();
 }
 
 export function toggleChosen(id) {
   if (!chosen.delete(id)) chosen.add(id);
+  showChange();
+}
+
+const there = () => [...chosen].filter((id) => main().rows.has(id)).map((id) => ({ id }));
+
+/** The set as it is now, on the map, in its sheet and on the button that opens it again. */
+function showChange() {
   restate();
+  const { length } = there();
+  $("set").hidden = !length;
+  $("set").textContent = `Set (${length.toLocaleString("en")})`;
   showSet();
 }
 
 function showSet() {
-  const cloud = main(), rows = [...chosen].filter((id) => cloud.rows.has(id)).map((id) => ({ id }));
+  const cloud = main(), rows = there();
   if (!rows.length) return clear();
   const length = rows.reduce((sum, { id }) => sum + (cloud.columns.get("seconds")?.values[cloud.rows.get(id)] ?? 0), 0);
-  const away = () => { chosen.clear(); restate(); clear(); };
-  sheet(h("h2", {}, `${rows.length.toLocaleString("en")} ${arePictures() ? "pictures" : "clips"}`, arePictures() ? null : h("small", {}, seconds(length))), "set", away,
+  const empty = () => { chosen.clear(); showChange(); };
+  sheet(h("h2", {}, `${rows.length.toLocaleString("en")} ${arePictures() ? "pictures" : "clips"}`, arePictures() ? null : h("small", {}, seconds(length))), "set", clear,
     h("p", { class: "acts" },
       arePictures() ? null : h("button", { type: "button", id: "listen", onclick: listenThrough, title: "One after the other (X)" }, "Listen through"),
-      h("button", { type: "button", id: "export", onclick: exportSet, title: "As CSV (E)" }, "Export")),
+      h("button", { type: "button", id: "export", onclick: exportSet, title: "As CSV (E)" }, "Export"),
+      h("button", { type: "button", onclick: empty, title: "No clip is in it any more" }, "Empty")),
     list(rows, cloud));
   markPlaying();
 }

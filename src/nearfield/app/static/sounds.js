@@ -63,8 +63,10 @@ export class Sounds {
   }
 
   async fetch(address, most, stop) {
-    const reply = await fetch(address, { signal: stop.signal });
-    if (!reply.ok) throw new Error(reply.statusText);
+    const reply = await fetch(address, { signal: stop.signal }).catch((error) => {
+      throw error.name === "AbortError" ? error : new Error("The server does not answer: is `nearfield explore` still running?");
+    });
+    if (!reply.ok) throw new Error((await reply.json().catch(() => null))?.detail ?? reply.statusText);
     if (Number(reply.headers.get("content-length")) <= most) return this.context().decodeAudioData(await reply.arrayBuffer());
     stop.abort();
     return null;

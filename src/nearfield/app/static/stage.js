@@ -6,7 +6,7 @@ import { nameOf } from "./cloud.js";
 import { h } from "./dom.js";
 import { drawMarks } from "./marks.js";
 import { Names } from "./names.js";
-import { PLAIN, Renderer } from "./renderer.js";
+import { PLAIN, rendererOf } from "./renderer.js";
 
 const NEAR = 14; // pixels within which a point is meant
 const SLOW = 34, QUICK = 20; // milliseconds from frame to frame while the map moves
@@ -24,7 +24,7 @@ export class Stage {
     this.root = h("div", { class: "stage", tabIndex: 0, role: "application", "aria-label": `Map of ${cloud.name}: ${cloud.count} clips. Arrow keys go from clip to clip.` },
       this.points, this.names.root, this.overlay, this.tip, titled && h("h2", {}, cloud.name));
     place.append(this.root);
-    this.renderer = new Renderer(this.points);
+    this.renderer = rendererOf(this.points);
     this.states = new Uint8Array(cloud.count).fill(PLAIN);
     this.renderer.setStates(this.states);
     new ResizeObserver(() => this.resize()).observe(this.root);
@@ -103,8 +103,9 @@ export class Stage {
       for (const side of Object.keys(inset)) camera.inset[side] = from[side] + (inset[side] - from[side]) * eased;
       this.redraw();
       if (this.moving !== move) return;
-      if (share < 1) requestAnimationFrame(move);
-      else this.moving = null;
+      if (share < 1) return requestAnimationFrame(move);
+      this.moving = null;
+      if (this.pointer) requestAnimationFrame(() => this.pointer && this.hoverAt(...this.pointer)); // another point may be there now
     };
     this.moving = move;
     move();
@@ -121,6 +122,7 @@ export class Stage {
     this.seen = this.camera.project(this.places);
     this.root.dataset.drawn = this.renderer.draw(this.camera, this.seen, this.size, this.every);
     this.drawMarks();
+    this.placeTip();
     this.names.place(this);
     this.root.dataset.milliseconds = (performance.now() - begun).toFixed(1);
   }
@@ -186,6 +188,7 @@ export class Stage {
     });
     root.addEventListener("pointermove", (event) => {
       const before = this.pointers.get(event.pointerId), now = place(event);
+      if (event.pointerType === "mouse") this.pointer = now;
       if (!before) return event.pointerType === "mouse" && this.hoverAt(...now);
       const [dx, dy] = [now[0] - before[0], now[1] - before[1]];
       this.moved += Math.hypot(dx, dy);
@@ -205,7 +208,7 @@ export class Stage {
     };
     root.addEventListener("pointerup", up);
     root.addEventListener("pointercancel", up);
-    root.addEventListener("pointerleave", () => this.hover(null));
+    root.addEventListener("pointerleave", () => { this.pointer = null; this.hover(null); });
     root.addEventListener("dblclick", () => this.fit());
     root.addEventListener("wheel", (event) => {
       event.preventDefault();
@@ -235,14 +238,22 @@ export class Stage {
   hover(row) {
     this.tip.hidden = row === null;
     if (row !== null) {
-      const { file } = nameOf(this.cloud.ids[row]), [x, y] = this.at(row);
+      const { file } = nameOf(this.cloud.ids[row]);
       const words = ["label", "tags"].map((name) => this.cloud.text(name, row)).filter(Boolean);
       const seen = this.cloud.header?.kind === "picture" ? [h("img", { src: pictureOf(this.cloud.ids[row], this.cloud.number, 160), alt: "" })] : [];
       this.tip.replaceChildren(...seen, h("b", {}, file), ...words.map((word) => h("span", {}, word)));
-      this.tip.style.transform = `translate(${Math.round(x)}px, ${Math.round(y - 14)}px) translate(${x > this.camera.width * 0.7 ? -100 : x < this.camera.width * 0.3 ? 0 : -50}%, -100%)`;
     }
     this.setMarks({ hovered: row });
+    this.placeTip();
     this.hooks.hover(row);
+  }
+
+  /** The tip stands over its point, wherever the map has gone. */
+  placeTip() {
+    const { hovered } = this.marks;
+    if (this.tip.hidden || hovered === null || hovered === undefined) return;
+    const [x, y] = this.at(hovered), { width } = this.camera;
+    this.tip.style.transform = `translate(${Math.round(x)}px, ${Math.round(y - 14)}px) translate(${x > width * 0.7 ? -100 : x < width * 0.3 ? 0 : -50}%, -100%)`;
   }
 
   /** Rows that can be seen and lie within a path of pixels. */

@@ -1,9 +1,10 @@
 // Clips that look wrong, one after the other: listen, decide, take back. The collection stays as it is.
 
 import * as api from "./api.js";
+import { mark } from "./clip.js";
 import { nameOf } from "./cloud.js";
-import { figure, h, say } from "./dom.js";
-import { acts, main } from "./page.js";
+import { $, figure, h, say } from "./dom.js";
+import { acts, arePictures, guarded, main, player } from "./page.js";
 import { hearing, markPlaying, sheet } from "./panel.js";
 
 const KINDS = {
@@ -11,19 +12,28 @@ const KINDS = {
   silent: "silent", clipped: "clipped", offset: "constant offset", channel: "broken channel", swapped: "swapped channels",
 };
 
+const isOpen = () => $("panel").dataset.sheet === "suspects";
+const items = () => [...$("panel").querySelectorAll("li")]; // in the order of those that are listed
+const marked = () => items().findIndex((item) => item.classList.contains("here"));
+
 export class Suspects {
   constructor() {
     Object.assign(this, { kind: "", decided: new Map() });
   }
 
   async open() {
+    if (await this.load()) this.draw();
+  }
+
+  /** Whether what was asked is still wanted: the later answer counts. */
+  async load() {
     const turn = this.turn = (this.turn ?? 0) + 1;
     const [{ suspects, kinds }, { decisions }] = await Promise.all([api.suspects(), api.decisions()]);
-    if (turn !== this.turn) return; // asked again meanwhile: the later answer counts
+    if (turn !== this.turn) return false;
     this.all = suspects;
     this.kinds = kinds;
     this.decided = new Map(decisions.map((each) => [key(each.id, each.kind, each.before, each.after), each.decision]));
-    this.draw();
+    return true;
   }
 
   get listed() {
@@ -71,43 +81,60 @@ export class Suspects {
     return { id, kind, ...parts, reason };
   }
 
-  /** Decides on the clip that is marked, or on the first that nobody decided on. */
-  decide(word) {
-    const panel = document.querySelector("#panel[data-sheet=suspects]");
-    if (!panel) return;
-    const here = panel.querySelector("li.here");
-    const found = here
-      ? this.listed.find((each) => each.id === here.dataset.id && each.kind === here.dataset.kind && (each.proposed ?? "") === here.dataset.proposed)
-      : this.listed.find((each) => !this.decisionOn(each));
-    if (found) this.decideOn(found, word);
+  /** Decides on the clip that is marked, and goes on; where none is, the first to be decided on is marked and heard. */
+  async decide(word) {
+    if (!isOpen() || this.isDeciding) return; // one after the other: the next is to be heard first
+    const here = marked();
+    if (here < 0) return this.goOn(here);
+    this.isDeciding = true;
+    const isDone = await this.decideOn(this.listed[here], word);
+    this.isDeciding = false;
+    if (isDone && isOpen()) this.goOn(here);
   }
 
+  /** Marks and plays the next clip that nobody decided on. */
+  goOn(from) {
+    const all = items(), left = [...all.keys()].filter((place) => !this.decisionOn(this.listed[place]));
+    const place = left.find((each) => each > from) ?? left[0];
+    if (place === undefined) return say("All of these are decided.");
+    mark(all[place]);
+    if (!arePictures()) player.play(all[place].dataset.id);
+  }
+
+  /** Whether the decision is written. */
   async decideOn(each, word) {
     const change = this.change(each);
     try {
-      await api.decide({ ...change, decision: word });
+      if (this.decisionOn(each) !== word) await api.decide({ ...change, decision: word });
     } catch (error) {
-      return say(error.message, true);
+      say(error.message, true);
+      return false;
     }
     this.decided.set(key(change.id, change.kind, change.before, change.after), word);
     this.redraw();
+    return true;
   }
 
-  async undo() {
-    if (!this.all) return;
+  undo = guarded(async () => {
+    if (!isOpen()) return $("mend").hidden || say("Z takes back while the suspects are open: press S first.");
     const { undone } = await api.undo();
     if (!undone) return say("Nothing was decided yet.");
     say(`Taken back: ${undone.id}`);
-    await this.open();
-  }
+    if (!await this.load()) return;
+    this.redraw();
+    const place = this.listed.findIndex((each) => isOf(this.change(each), undone));
+    if (isOpen() && items()[place]) mark(items()[place]);
+  });
 
   /** The same place in the list after a decision. */
   redraw() {
-    const panel = document.querySelector("#panel"), scrolled = panel.scrollTop, here = panel.querySelector("li.here")?.dataset.id;
+    if (!isOpen()) return;
+    const scrolled = $("panel").scrollTop, here = marked();
     this.draw();
-    panel.scrollTop = scrolled;
-    if (here) [...panel.querySelectorAll("li")].find((item) => item.dataset.id === here)?.classList.add("here");
+    $("panel").scrollTop = scrolled;
+    items()[here]?.classList.add("here");
   }
 }
 
+const isOf = (change, decision) => ["id", "kind", "before", "after"].every((name) => change[name] === decision[name]);
 const key = (...parts) => parts.join("\0");
