@@ -53,8 +53,8 @@ SMALLER: dict[str, list[str]] = {
     "tagging_cnn2d": [*COURSE, "data.clip_seconds=2.9", "backbone.width=16"],
     "tagging_musicnn": [*SECOND, "feature.bands=16", "backbone.timbral=8", "backbone.temporal=4"],
     "tagging_short_chunk": ["data.clip_seconds=2.1", "backbone.width=16"],
-    "tag_pairs": SECOND,
-    "tags": SECOND,
+    "tag_pairs": [*SECOND, "sampler.batch_size=32"],
+    "tags": [*SECOND, "sampler.batch_size=32"],
     "time": [*NEAR, "sampler.batch=16"],
     "triplet_labels": SECOND,
 }

@@ -27,7 +27,11 @@ WHOLE: dict[str, Any] = {
         "validate_every": 7,
         "keep": "best",
     },
-    "schedule": {"kind": "plateau", "patience": 2},
+    "schedule": {
+        "kind": "plateau",
+        "patience": 2,
+        "stop_below": 1e-30,
+    },  # else it ends before a kill
     "penalty": {"strength": 1e-4},
 }
 """Everything that a checkpoint has to hold: average, validation, plateau, penalty, dropout."""

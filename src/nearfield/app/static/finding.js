@@ -32,7 +32,9 @@ async function showWanted() {
   const found = await api.search({ ...wanted, top: ANSWERS, where: condition() });
   const without = guarded((id) => { drop(id); return showWanted(); });
   const chips = (side, sign) => wanted[side].map((id) => h("button", { type: "button", class: "chip", title: "Take away", onclick: () => without(id) }, `${sign} ${id.split("/").pop()}`));
-  showFound(h("h2", {}, "Near to these", h("small", {}, "press one to take it away")), found, h("p", { class: "acts" }, chips("plus", "+"), chips("minus", "−")));
+  const heading = wanted.plus.length ? "Near to these" : "Far from these";
+  if (!wanted.plus.length) found.unusual = null; // far from a clip, nothing is unusual
+  showFound(h("h2", {}, heading, h("small", {}, "press one to take it away")), found, h("p", { class: "acts" }, chips("plus", "+"), chips("minus", "−")));
 }
 
 function showFound(heading, found, ...before) {
