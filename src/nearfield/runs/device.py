@@ -1,5 +1,6 @@
 """Where a run computes, and in what arithmetic: decided here, once."""
 
+import atexit
 import logging
 import os
 from contextlib import AbstractContextManager
@@ -8,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from nearfield.core.errors import RequestError
+from nearfield.learning.together import leave
 
 Precision = Literal["bf16", "fp32"]
 
@@ -39,6 +41,7 @@ def _joined(accelerator: str, devices: list[int] | int, precision: Precision) ->
     precise: Any = "bf16-mixed" if precision == "bf16" else "32-true"
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp", precision=precise)
     fabric.launch()
+    atexit.register(leave)
     return fabric.device
 
 
