@@ -21,7 +21,7 @@ from nearfield.study.document.html import html
 from nearfield.study.document.markdown import markdown
 from nearfield.study.document.next_steps import next_steps, open_pairs
 from nearfield.study.document.pdf import pdf
-from nearfield.study.document.sections import abstract_text, document
+from nearfield.study.document.sections import _against_baselines, abstract_text, document
 from nearfield.study.document.tables import class_tables, results_tables, settings_table, verdict_table
 from nearfield.study.figures import judge_figure
 from nearfield.study.overclaims import check_overclaims
@@ -224,6 +224,8 @@ def test_without_a_recommendation_it_names_the_baselines_that_no_arm_beats() -> 
     said = abstract_text(open_)
     assert "Between margin 0.5 and MFCC statistics nothing is decided" in said  # the arm that comes nearest
     assert said.count("MFCC statistics") == 1
+    (named,) = _against_baselines(open_)
+    assert (named.one, named.other) == ("margin-0.5", "baseline/mfcc_stats")
     assert "log-mel statistics" not in said
     assert "untrained encoder" not in said
 
