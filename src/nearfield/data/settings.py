@@ -47,6 +47,11 @@ class Fold(Settings):
         return self
 
 
+def judged(fold: Fold | None, split: str = "test") -> str:
+    """Which clips figures are of, in words: a fold of a cross-validation is not the set's own test."""
+    return f"{split} clips" if fold is None or split != "test" else f"clips of {fold}"
+
+
 class DataSettings(Settings):
     """The recipe's `data:` key: what every clip is brought to, and which columns of the table mean what."""
 

@@ -8,6 +8,13 @@ from scipy.stats import t
 from nearfield.core.nouns import Floats
 
 
+def standard_error(drawn: Floats, freedom: int) -> float | None:
+    """Of a figure, from its values (draws,) under resampling; NaN are left out. None where fewer than two
+    are left, or `freedom` leaves nothing to judge by. Below 1e-12 no draw differs."""
+    kept = drawn[np.isfinite(drawn)]
+    return None if freedom < 1 or len(kept) < 2 else float(kept.std(ddof=1))
+
+
 def by_t(difference: float, deviation: float, freedom: int) -> tuple[tuple[float, float], float]:
     """The 95 % interval and the two-sided p of a difference whose standard error is `deviation`, above 0."""
     reach = float(t.ppf(0.975, freedom)) * deviation

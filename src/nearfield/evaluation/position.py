@@ -13,7 +13,7 @@ from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Facts, Floats, Ints
 from nearfield.evaluation.checks import check_lengths
 from nearfield.evaluation.intervals import Resamples, share_interval, weighted_mean
-from nearfield.evaluation.paired import by_t
+from nearfield.evaluation.paired import by_t, standard_error
 
 PARTS = ("first", "middle", "last")
 EDGE = 0.1
@@ -99,11 +99,10 @@ def position_scores(
 
 def _around(difference: float, drawn: Floats, groups: int) -> tuple[float, float] | None:
     """95 % by t; `drawn` (draws,) are the differences in every draw, NaN where there is none."""
-    kept = drawn[np.isfinite(drawn)]
-    if groups < 2 or len(kept) < 2:
+    deviation = standard_error(drawn, groups - 1)
+    if deviation is None:
         return None
-    deviation = float(kept.std(ddof=1))
-    return by_t(difference, deviation, groups - 1)[0] if deviation else (difference, difference)
+    return (difference, difference) if deviation < 1e-12 else by_t(difference, deviation, groups - 1)[0]
 
 
 def _spans(recordings: Ints, begins: Floats, ends: Floats) -> tuple[Floats, Floats]:

@@ -15,7 +15,7 @@ import numpy as np
 from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.evaluation.checks import check_lengths
 from nearfield.evaluation.intervals import Resamples
-from nearfield.evaluation.paired import by_t, held
+from nearfield.evaluation.paired import by_t, held, standard_error
 from nearfield.evaluation.tagging import FEW, macro, tag_areas
 
 
@@ -115,10 +115,9 @@ def _difference(first: float, second: float, drawn: Floats, freedom: int) -> Are
     """`drawn` (draws,) are the differences in every draw, NaN where there is none."""
     if not np.isfinite(first) or not np.isfinite(second):
         return None
-    difference, kept = float(second - first), drawn[np.isfinite(drawn)]
-    if freedom < 1 or len(kept) < 2:
+    difference, deviation = float(second - first), standard_error(drawn, freedom)
+    if deviation is None:
         return AreaDifference(float(first), float(second), difference, None, None, None)
-    deviation = float(kept.std(ddof=1))
     if deviation < 1e-12:
         # The same scores up to their scale differ in no draw.
         same = 1.0 if abs(difference) < 1e-12 else 0.0

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Floats, Ints
 from nearfield.evaluation.intervals import Resamples, weighted_mean
-from nearfield.evaluation.paired import by_t, held
+from nearfield.evaluation.paired import by_t, held, standard_error
 from nearfield.evaluation.tag_comparison import TagComparison, compare_taggers
 from nearfield.evaluation.tagging import FEW
 from nearfield.runs.clips import read_clips
@@ -215,11 +215,10 @@ def _difference(
 ) -> Difference:
     """`drawn` (draws,) are the differences in every draw, NaN where there is none; p is not yet held."""
     first, second = figures
-    kept = drawn[np.isfinite(drawn)]
     bare = Difference(name, clips, clips < FEW, first, second, second - first, None, None, None)
-    if freedom < 1 or len(kept) < 2:
+    deviation = standard_error(drawn, freedom)
+    if deviation is None:
         return bare
-    deviation = float(kept.std(ddof=1))
     if deviation < 1e-12:  # no draw differs, which says nothing of how other clips would
         return replace(bare, p=1.0) if abs(bare.difference) < 1e-12 else bare
     interval, p = by_t(bare.difference, deviation, freedom)

@@ -13,7 +13,7 @@ from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats, Vectors
 from nearfield.core.words import count
 from nearfield.data.collection import Collection
-from nearfield.data.settings import Fold
+from nearfield.data.settings import judged
 from nearfield.data.splits import they_sit
 from nearfield.evaluation.evaluate import evaluate
 from nearfield.evaluation.findings import EvaluationSettings
@@ -107,11 +107,6 @@ def judge(
             write_predictions(folder.predictions, ids, bench.facts.tag_names, said)
         folder.write_result(plain)
     return plain
-
-
-def judged(fold: Fold | None, split: str) -> str:
-    """Which clips the figures are of, in words: a fold of a cross-validation is not the set's own test."""
-    return f"{split} clips" if fold is None or split != "test" else f"clips of {fold}"
 
 
 def _said(run: Run, bench: Workbench, windows: Windows) -> Floats | None:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nearfield.core.errors import DataError
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Vectors
 
@@ -34,21 +33,8 @@ def write_stream(path: Path, blocks: Iterable[Vectors], size: int) -> int:
 
 
 def mapped(path: Path) -> npt.NDArray[Any]:
-    """A file's array, read as it is used; what is done to the array does not reach the file.
-
-    Raises DataError where its folder, of a generation, is no longer there.
-    """
-    check_in_force(path.parent)
+    """A file's array, read as it is used; what is done to the array does not reach the file."""
     return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
-
-
-def check_in_force(generation: Path) -> None:
-    """Raises DataError where a generation's folder is gone: two updates remove what was in force before."""
-    if not generation.is_dir():
-        raise DataError(
-            f"{generation.parents[1]} was brought up to date twice since it was opened here, and what it "
-            "held then is gone. Open it again (Space.reload; or start the server anew)."
-        )
 
 
 def _write_header(file: Any, count: int, size: int) -> None:

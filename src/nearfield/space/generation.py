@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from nearfield.core.nouns import Floats, Ints, Vectors
 from nearfield.space.arrays import mapped, write_array, write_stream
+from nearfield.space.spacefile import in_force
 
 if TYPE_CHECKING:
     from nearfield.space.nearest import Nearest
@@ -40,7 +41,7 @@ class Generation:
     @cached_property
     def vectors(self) -> Vectors:
         """(N, D) of unit length."""
-        return mapped(self.folder / VECTORS)
+        return mapped(in_force(self.folder) / VECTORS)
 
     @cached_property
     def nearest(self) -> "Nearest":
@@ -48,12 +49,12 @@ class Generation:
         from nearfield.space.codes import Codes  # the compiler takes half a second to load
         from nearfield.space.nearest import Nearest
 
-        return Nearest(self.vectors, Codes.open(self.folder))
+        return Nearest(self.vectors, Codes.open(in_force(self.folder)))
 
     @cached_property
     def calibration(self) -> Floats:
         """How far clips of this space are from their nearest, ascending."""
-        return mapped(self.folder / CALIBRATION)
+        return mapped(in_force(self.folder) / CALIBRATION)
 
     def grouping(self, name: Grouping) -> Ints:
         """(N,) the number of each row's group or recording."""
@@ -61,7 +62,7 @@ class Generation:
 
     @cached_property
     def _groupings(self) -> dict[Grouping, Ints]:
-        return {name: mapped(self.folder / file) for name, file in GROUPINGS.items()}
+        return {name: mapped(in_force(self.folder) / file) for name, file in GROUPINGS.items()}
 
 
 def write_generation(folder: Path, blocks: Iterator[Vectors], size: int, rows: pa.Table) -> Generation:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.nouns import Bools, Ints
-from nearfield.space.arrays import check_in_force
+from nearfield.space.spacefile import in_force
 
 TABLE = "rows"
 FILE = "rows.arrow"
@@ -57,8 +57,7 @@ class Rows:
 
         Raises DataError where it cannot be read.
         """
-        check_in_force(self.folder)
-        path = self.folder / FILE
+        path = in_force(self.folder) / FILE
         if not path.is_file():
             return None
         try:
@@ -72,9 +71,8 @@ class Rows:
     @cached_property
     def table(self) -> Any:
         """The open table. Raises DataError where it cannot be opened."""
-        check_in_force(self.folder)
         try:
-            return connect(self.folder).open_table(TABLE)
+            return connect(in_force(self.folder)).open_table(TABLE)
         except (ValueError, RuntimeError, OSError) as error:
             raise DataError(f"{TABLE}.lance cannot be opened: {_first(error)}") from None
 

@@ -110,6 +110,16 @@ def facts_of(folder: Path, files: Iterable[Path]) -> dict[str, FileFacts]:
     }
 
 
+def in_force(generation: Path) -> Path:
+    """A generation's folder. Raises DataError where it is gone: two updates remove what was in force."""
+    if not generation.is_dir():
+        raise DataError(
+            f"{generation.parents[1]} was brought up to date twice since it was opened here, and what it "
+            "held then is gone. Open it again (Space.reload; or start the server anew)."
+        )
+    return generation
+
+
 def damaged(folder: Path, reason: str, known: SpaceFile | None = None) -> DataError:
     """The index is not what it was; the command that makes it again."""
     run, data = (known.run, known.data) if known else ("RUN", "DATA")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from nearfield.core.words import count
-from nearfield.data.settings import Fold
+from nearfield.data.settings import Fold, judged
 from nearfield.study import figures
 from nearfield.study.claims import between, claim, source_pairs, source_verdict, verdict_claim
 from nearfield.study.document import tables
@@ -63,20 +63,16 @@ def abstract_text(facts: StudyFacts) -> str:
     return said(first.parts).strip()
 
 
-def _judging(facts: StudyFacts) -> str:
-    fold = facts.recipe.get("data", {}).get("fold")
-    return f"clips of {Fold(**fold)}" if fold else "held-out test clips"
-
-
 def _abstract(facts: StudyFacts) -> Iterator[Block]:
     varied = listed([factor(key) for key in facts.varied])
+    fold = facts.recipe.get("data", {}).get("fold")
     yield Paragraph(
         (
             "This study varies ",
             Quoted(f"{varied} on {facts.data.get('name', 'one data set')}"),
             f", in {count(len(facts.arms), 'arm')} of {count(len(facts.seeds), 'seed')}; all have alike ",
             Quoted(_clause(facts.held)),
-            f". The judge is {facts.judge} on {_judging(facts)}. ",
+            f". The judge is {facts.judge} on held-out {judged(Fold(**fold) if fold else None)}. ",
             *_recommendation(facts),
             *_proof(facts),
             *_deciding(facts),
