@@ -60,7 +60,11 @@ def perform(
         raise ZeroDivisionError("a slip")
     if task.arm == "nan":
         return Outcome(task, "failed", "the loss is no longer a number")
-    if task.arm == "waits":
+    if task.arm == "distracted":
+        with contextlib.suppress(KeyboardInterrupt):  # as in the midst of an import
+            watch(Note("here"))
+            time.sleep(300)
+    if task.arm in ("waits", "distracted"):
         _wait(folder, task)
     return Outcome(task, "done", seconds=0.5)
 

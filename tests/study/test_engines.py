@@ -16,7 +16,7 @@ from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.machine import usable_cores
 from nearfield.core.settings import kinds, make
 from nearfield.runs.events import Event, Note, Stage
-from nearfield.study.engines import EngineSettings, StudyWork
+from nearfield.study.engines import EngineSettings, StudyWork, local
 from nearfield.study.engines.local import LocalEngine, LocalSettings, fitting
 from nearfield.study.records import Outcome, Task
 from tests.study import stand_ins
@@ -123,6 +123,22 @@ def test_ctrl_c_lets_every_worker_save_and_leaves_none(tmp_path: Path) -> None:
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to everyone in the foreground
     assert child.wait(120) == -signal.SIGINT
     assert {path.name for path in tmp_path.glob("saved-*")} == {"saved-0", "saved-1"}
+    assert not any(map(stand_ins.is_alive, stand_ins.processes(tmp_path)))
+
+
+def test_a_worker_that_misses_the_first_ctrl_c_hears_the_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "PATIENCE", 2.0)
+
+    def press(task: Task, event: Event) -> None:
+        if event == Note("here"):
+            raise KeyboardInterrupt
+
+    work = StudyWork({"title": "t"}, "data", tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        LocalEngine(1, PERFORM).run(work, tasks("distracted"), lambda outcome: None, press)
+    assert (tmp_path / "saved-0").is_file()
     assert not any(map(stand_ins.is_alive, stand_ins.processes(tmp_path)))
 
 

@@ -32,6 +32,9 @@ from nearfield.study.records import Outcome, Task
 RETRIES = 1
 """How often a task is begun again, from its checkpoint, when the process that had it died."""
 
+PATIENCE = 30.0
+"""Seconds in which an interrupted process has to end the update that it is in and to keep its state."""
+
 Done = Callable[[Outcome], None]
 Watch = Callable[[Task, Event], None]
 
@@ -97,11 +100,14 @@ class _Crew:
                 self._hear(by_connection[connection])  # type: ignore[index]
 
     def interrupt(self) -> None:
-        """Lets every worker save its checkpoint and end."""
-        for worker in self.workers:
-            worker.process.send_signal(signal.SIGINT)
-        for worker in self.workers:
-            worker.process.wait()
+        """Lets every worker save its checkpoint and end. One that does not is told once more: an interrupt in
+        the midst of an import may be caught there. After that it is ended with all others, as by a kill."""
+        for _ in range(2):
+            for worker in self.workers:
+                worker.process.send_signal(signal.SIGINT)
+            for worker in self.workers:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    worker.process.wait(PATIENCE)
 
     def dismiss(self) -> None:
         """Ends every worker that is still there."""
