@@ -121,4 +121,8 @@ MISTAKES: dict[str, list[str]] = {
     "a folder that is no run": ["evaluate", "good"],
     "a run into a folder of texts": ["train", "ok.yaml", "--data", "good", "--out", "texts"],
     "unknown family": ["list", "loses"],
+    "tags of nothing": ["tag", "norun"],
+    "tags of a folder as a file": ["tag", "norun", "good"],
+    "a table of tags of files": ["tag", "norun", "good/a/0.wav", "--out", "tags.csv"],
+    "tags accepted into no table": ["tag", "norun", "--data", "good", "--accept", "0.9"],
 }

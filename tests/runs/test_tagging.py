@@ -15,6 +15,7 @@ from nearfield.runs.api import train
 from nearfield.runs.folder import Folder
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
+from nearfield.runs.tag_proposals import propose_tags
 from nearfield.runs.tagging import read_predictions, tag, write_predictions
 from tests.runs.conftest import small
 
@@ -116,3 +117,44 @@ def test_an_embedding_begins_from_the_taggers_backbone(
     before, after = tagger.embedder.backbone.state_dict(), run.embedder.backbone.state_dict()
     same = all(torch.equal(before[name], after[name]) for name in before)
     assert same == frozen
+
+
+def test_tags_are_proposed_to_clips_that_lack_them_and_fill_in_what_was_blanked(
+    tagger: Run, chords: Path, tmp_path: Path
+) -> None:
+    """Of a copy of the table every third clip is blanked: what is accepted goes back to those clips."""
+    lines = (chords / "labels.csv").read_text().splitlines()[1:]
+    true = {name: set(tags.split("|")) for name, tags, _ in (line.split(",") for line in lines)}
+    blanked = [name for at, name in enumerate(true) if at % 3 == 0]
+    table = tmp_path / "blanked.csv"
+    rows = [f"{chords / name},{'' if name in blanked else '|'.join(tags)}" for name, tags in true.items()]
+    table.write_text("path,tags\n" + "\n".join(rows) + "\n")
+
+    found = propose_tags(tagger, str(table), at_least=0.5, untagged=True)
+    assert found.clips == len(blanked)
+    names, scores = tag(tagger, [chords / name for name in blanked])
+    expected = {
+        (name, names[column])
+        for row, name in enumerate(blanked)
+        for column in np.flatnonzero(scores[row] >= 0.5)
+    }
+    assert {(Path(each.path).name, each.after) for each in found.suspects} == expected
+
+    out = tmp_path / "tags.csv"
+    assert found.save(out, accept=0.5) == len(expected)
+    mended = Collection.open(f"{table}?patch={out}").table
+    filled = {Path(path).name: set(tags) for path, tags in zip(mended["path"], mended["tags"], strict=True)}
+    for name in true:
+        wanted = {tag for clip, tag in expected if clip == name} if name in blanked else true[name]
+        assert filled[name] == wanted
+
+
+def test_clips_that_have_a_tag_are_not_offered_it_again(tagger: Run, chords: Path) -> None:
+    lines = (chords / "labels.csv").read_text().splitlines()[1:]
+    true = {name: set(tags.split("|")) for name, tags, _ in (line.split(",") for line in lines)}
+    found = propose_tags(tagger, str(chords), at_least=0.0)
+    proposed = {(Path(each.path).name, each.after) for each in found.suspects}
+    everything = {(name, tag) for name in true for tag in ("high", "low", "middle", "top")}
+    assert proposed == everything - {(name, tag) for name, tags in true.items() for tag in tags}
+    with pytest.raises(RequestError, match=r"all 48 clips .* have tags"):
+        propose_tags(tagger, str(chords), untagged=True)

@@ -15,6 +15,7 @@ from nearfield.app.answers import AsJson, print_json, stoppable
 from nearfield.app.folds import folds
 from nearfield.app.listening import listen
 from nearfield.app.studies import study
+from nearfield.app.tagging import tag
 from nearfield.core.errors import NearfieldError
 from nearfield.core.machine import calm_threads
 
@@ -132,33 +133,6 @@ def evaluate(
     _show(result, f"{run}, {result['data']['judged']} of {result['data']['name']}", as_json)
 
 
-@app.command()
-def tag(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run on tagged clips.")],
-    files: Annotated[
-        list[Path], typer.Argument(help="Sound files (or pictures, as the run was trained on).")
-    ],
-    top: Annotated[int, typer.Option(min=1, help="Tags shown a file.")] = 10,
-    as_json: AsJson = False,
-) -> None:
-    """Tags of files with their scores (0 to 1): the run's own where it is a tagger, else a probe's."""
-    from nearfield.runs.run import Run
-    from nearfield.runs.tagging import tag as tag_files
-
-    names, scores = tag_files(Run.load(run), files)
-    found: list[dict[str, Any]] = []
-    for file, row in zip(files, scores, strict=True):
-        best = sorted(zip(names, row.tolist(), strict=True), key=lambda each: -each[1])[:top]
-        found.append({"file": str(file), "tags": [{"tag": name, "score": score} for name, score in best]})
-    if as_json:
-        print_json({"files": found})
-        return
-    for each in found:
-        typer.echo(each["file"])
-        for row in each["tags"]:
-            typer.echo(f"  {row['score']:.3f}  {row['tag']}")
-
-
 @app.command("list")
 def list_kinds(
     family: Annotated[str | None, typer.Argument(help="One family; default: all.")] = None,
@@ -187,6 +161,7 @@ def doctor(
 
 
 for command in (
+    tag,
     *(spaces.embed, spaces.index, spaces.search, spaces.explore, spaces.page, spaces.export),
     *(mending.suspects, mending.mend),
     folds,

@@ -16,10 +16,12 @@ from nearfield.core.nouns import Facts, Floats
 from nearfield.data.collection import Collection
 from nearfield.evaluation.tagging import Tagged, TagProbe, fit_tag_probe
 from nearfield.learning.losses.tagging import TaggingLoss
-from nearfield.runs.embedding import Windows, embed_windows
+from nearfield.runs.embedding import Windows, embed_windows, mean_by_clip
+from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.folder import Folder, load_tensors, save_tensors
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Input, Run
+from nearfield.runs.workbench import Sight
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,20 @@ def tag(run: Run, inputs: Sequence[Input]) -> tuple[tuple[str, ...], Floats]:
     by a logistic probe on the vectors of its tagged training clips. Raises RequestError where the run knows
     no tags, DataError for files that cannot be read.
     """
+    return tag_signals(run, *run.sight(inputs))
+
+
+def tag_signals(
+    run: Run, sight: Sight, seconds: Floats, watch: Watcher = nobody
+) -> tuple[tuple[str, ...], Floats]:
+    """The same of N clips as the network sees them, `seconds` (N,) long."""
+    windows = embed_windows(run.embedder, sight, seconds, run.recipe.data.clip_seconds, watch=watch)
     head = TagHead.load(run.folder, run.recipe, run.embedder.size)
     if head is not None:
-        sight, seconds = run.sight(inputs)
-        windows = embed_windows(run.embedder, sight, seconds, run.recipe.data.clip_seconds)
-        return head.names, head.probabilities(windows, len(inputs))
+        return head.names, head.probabilities(windows, len(seconds))
     names, probe = _probe(run)
-    return names, probe.probabilities(run.encode(inputs))
+    vectors = mean_by_clip(*windows, len(seconds), run.embedder.settings.normalise)
+    return names, probe.probabilities(vectors)
 
 
 def _probe(run: Run) -> tuple[tuple[str, ...], TagProbe]:
