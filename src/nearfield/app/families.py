@@ -3,6 +3,8 @@
 A recipe may name the kinds of all but layouts, which are named with the data.
 """
 
+import shutil
+import textwrap
 from typing import Any
 
 from pydantic_core import PydanticUndefined
@@ -57,20 +59,47 @@ def as_plain(family: str | None = None) -> dict[str, dict[str, Any]]:
     }
 
 
-def as_text(family: str | None = None) -> str:
-    """The same, to read."""
+def as_text(family: str | None = None, width: int | None = None) -> str:
+    """The same, to read; lines are wrapped at `width` characters, by default that of the terminal."""
+    width = width or shutil.get_terminal_size((110, 24)).columns
     lines: list[str] = []
     for name, members in as_plain(family).items():
         lines.append(f"{name}{WRITTEN.get(name, '')}:")
+        column = max(map(len, members)) + 2
         for kind, about in members.items():
-            lines.append(f"  {kind:<22} {about['about']}")
-            if family:
-                lines += [
-                    f"      {key:<20} {setting['default']!s:<12} {setting['about']}"
-                    for key, setting in about["settings"].items()
-                ]
+            lines += _wrapped(f"  {kind:<{column}}", about["about"], width)
+            if family and about["settings"]:
+                lines += _settings(about["settings"], width)
+        if name == "losses":
+            lines += _wrapped("  ", _of_the_library(), width)
         lines.append("")
     return "\n".join(lines).rstrip()
+
+
+def _settings(settings: dict[str, dict[str, Any]], width: int) -> list[str]:
+    """A line each: its key, its default, its sentence, in columns."""
+    keys, defaults = max(map(len, settings)), max(len(str(each["default"])) for each in settings.values())
+    return [
+        line
+        for key, each in settings.items()
+        for line in _wrapped(f"      {key:<{keys}}  {each['default']!s:<{defaults}}  ", each["about"], width)
+    ]
+
+
+def _wrapped(head: str, text: str, width: int) -> list[str]:
+    """`text` behind `head`, further lines under its first word."""
+    return textwrap.wrap(
+        text, max(width, len(head) + 30), initial_indent=head, subsequent_indent=" " * len(head)
+    ) or [head.rstrip()]
+
+
+def _of_the_library() -> str:
+    from nearfield.learning.losses.library_loss import READS
+
+    return (
+        "Further losses by their class name in pytorch-metric-learning, with its settings "
+        f"({{kind: NCALoss, softmax_scale: 2}}): {', '.join(READS)}."
+    )
 
 
 def _about(settings: type[Settings]) -> dict[str, Any]:
