@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.files import write_text
 from nearfield.core.nouns import Floats, Vectors
 from nearfield.data.audio import decode, resample
 from nearfield.data.faults import Fault
+from nearfield.data.writing import write_sound
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.space.map import map_beside
 from nearfield.space.space import Space
@@ -99,7 +99,7 @@ def sound(path: Path, start: float, seconds: float) -> str:
     if seconds <= 0:
         raise RequestError(f"{path}: it has no sound in it. A page of one file is for spaces of sounds.")
     waves, rate = decode(path, start, seconds)
-    wave = resample(waves.mean(0, keepdims=True), rate, RATE)[0]
+    wave = resample(waves.mean(0, keepdims=True), rate, RATE)
     held = io.BytesIO()
-    soundfile.write(held, np.clip(wave, -1, 1), RATE, format="OGG", subtype="VORBIS")
+    write_sound(held, np.clip(wave, -1, 1), RATE, ".ogg")
     return "data:audio/ogg;base64," + base64.b64encode(held.getvalue()).decode()

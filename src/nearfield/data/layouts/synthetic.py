@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.nouns import Floats
@@ -22,6 +21,7 @@ from nearfield.data.cache import cache_folder
 from nearfield.data.instruments import HIGHEST, INSTRUMENTS, LOWEST, RATE, Chance, Player, draw_pitch, play
 from nearfield.data.space import writing_to
 from nearfield.data.textures import TEXTURES, sound
+from nearfield.data.writing import write_sound
 
 VERSION = 1
 """To be raised whenever the same seed would give other sound: older folders are then not used again."""
@@ -79,8 +79,8 @@ def _make_whole(made: Made, seed: int, count: int, whole: Path) -> None:
 
 def _write(path: Path, wave: Floats) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:  # soundfile's own errors do not say that the disk is full
-        soundfile.write(file, wave.astype(np.float32), RATE, subtype="PCM_16", format=path.suffix[1:])
+    with path.open("wb") as file:
+        write_sound(file, wave.astype(np.float32)[None], RATE, path.suffix)
 
 
 def _table(folder: Path, name: str, rows: list[dict[str, object]]) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import write_text
+from nearfield.data.writing import write_sound
 from nearfield.evaluation.neighbours import unit
 from nearfield.space.listening.joining import Joined, Seam, join, pieces_of
 from nearfield.space.listening.pairs import Pair, draw_pairs
@@ -111,5 +111,5 @@ def _sound(shelf: Shelf, row: int, seconds: float) -> str:
     """The clip as FLAC, for the page."""
     joined: Joined = join(pieces_of(shelf.take([row]), seconds), Seam(gap=0.0))
     out = io.BytesIO()
-    soundfile.write(out, joined.wave.T, joined.rate, format="FLAC", subtype="PCM_16")
+    write_sound(out, joined.wave, joined.rate, ".flac")
     return "data:audio/flac;base64," + base64.b64encode(out.getvalue()).decode()

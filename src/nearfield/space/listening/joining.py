@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 
-from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats
 from nearfield.data.audio import Waves, decode, resample
+from nearfield.data.writing import check_name, write_sound
 
 LEVEL = -23.0
 """Level to which every clip is brought."""
@@ -29,8 +28,6 @@ LONG = 60.0
 """Seconds from which a clip is not searched for its loudest part."""
 FADE = 0.015
 """Seconds in which a clip comes up and goes down where nothing overlaps."""
-
-_FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
 
 @dataclass(frozen=True)
@@ -72,16 +69,9 @@ class Joined:
     def write(self, path: Path) -> Path:
         """Writes .wav, .flac (16 bits) or .ogg, whole or not at all. RequestError for other names."""
         check_name(path)
-        form, subtype = _FORMATS[path.suffix.lower()]
-        with replacing(path) as temporary:
-            soundfile.write(temporary, self.wave.T, self.rate, format=form, subtype=subtype)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            write_sound(file, self.wave, self.rate, path.suffix)
         return path
-
-
-def check_name(path: Path) -> None:
-    """Raises RequestError where a sound cannot be written under this name."""
-    if path.suffix.lower() not in _FORMATS:
-        raise RequestError(f"{path}: a sound is written as one of {', '.join(_FORMATS)}. Name it so.")
 
 
 def pieces_of(clips: pd.DataFrame, most: float) -> list[Piece]:

@@ -10,9 +10,10 @@ import pandas as pd
 
 from nearfield.core.files import write_text
 from nearfield.core.nouns import Ints
+from nearfield.data.writing import check_name
 from nearfield.evaluation.centres import Heard, centre_clips, neighbourhood
 from nearfield.evaluation.playlist import playlist
-from nearfield.space.listening.joining import Seam, check_name, join, pieces_of
+from nearfield.space.listening.joining import Seam, join, pieces_of
 from nearfield.space.listening.shelf import Shelf
 
 
