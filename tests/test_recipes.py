@@ -51,7 +51,12 @@ SMALLER: dict[str, list[str]] = {
     "tagger": [*SECOND, "backbone.stem_stride=[4, 4]"],
     "tagging_cnn1d": COURSE,
     "tagging_cnn2d": [*COURSE, "data.clip_seconds=2.9", "backbone.width=16"],
-    "tagging_musicnn": [*SECOND, "feature.bands=16", "backbone.timbral=8", "backbone.temporal=4"],
+    "tagging_musicnn": [
+        *SECOND,
+        "feature.bands=16",
+        "backbone.front.timbral=8",
+        "backbone.front.temporal=4",
+    ],
     "tagging_short_chunk": ["data.clip_seconds=2.1", "backbone.width=16"],
     "tag_pairs": [*SECOND, "sampler.batch_size=32"],
     "tags": [*SECOND, "sampler.batch_size=32"],

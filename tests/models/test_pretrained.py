@@ -19,6 +19,7 @@ from nearfield.models.backbones.gru import GRUSettings
 from nearfield.models.backbones.resnet import ResNet18Settings
 from nearfield.models.embedder import Embedder, EmbeddingSettings
 from nearfield.models.pretrained import bare, fit_channels
+from nearfield.runs.launch import weights_from
 
 
 def published(
@@ -140,6 +141,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "deep_cnn": {"width": 4},
     "residual_stack": {"widths": [4, 8]},
     "musicnn": {"timbral": 4, "temporal": 4},
+    "musicnn_front": {"timbral": 4, "temporal": 4},
+    "stacked": {"front": {"kind": "musicnn_front", "timbral": 4, "temporal": 4}},
 }
 LOADABLE = [
     kind
@@ -189,6 +192,18 @@ def test_every_backbone_begins_as_a_run_left_it(kind: str, tmp_path: Path) -> No
     with torch.no_grad():
         torch.testing.assert_close(by_file(picture), wanted, atol=1e-5, rtol=1e-5)
     assert bare(settings_of(kind, weights=str(run))) == settings_of(kind)
+
+
+def test_a_front_begins_as_its_own_run_left_it_and_the_stack_by_chance(tmp_path: Path) -> None:
+    run, network = run_with(tmp_path / "run", "cnn1d")
+    stack = {"kind": "residual_stack", "widths": [4], "pool": [1, 2], "kernel": [1, 3]}
+    settings = settings_of("stacked", front={"kind": "cnn1d", "weights": str(run)}, stack=stack)
+    module = settings.build(1, *SIZE)
+    for name, value in module.front.state_dict().items():
+        assert torch.equal(value, network.state_dict()[name]), name
+    model = Embedder(nn.Identity(), nn.Identity(), module, EmbeddingSettings(size=8), (1, *SIZE))
+    assert weights_from(model)["backbone.front"]["source"] == str(run)
+    assert bare(settings) == settings_of("stacked", front={"kind": "cnn1d"}, stack=stack)
 
 
 def test_what_a_run_taught_can_be_kept_or_taught_on(tmp_path: Path) -> None:

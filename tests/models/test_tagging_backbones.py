@@ -2,6 +2,7 @@
 rewriting of each, what their filters can see, that they learn, and what they cannot read."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,15 @@ from torch import Tensor, nn
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.backbones.musicnn import Front, MusicnnSettings
+from nearfield.models.backbones.musicnn import MusicnnSettings
+from nearfield.models.backbones.musicnn_front import Front
 from nearfield.models.embedder import Embedder, EmbeddingSettings
 from nearfield.models.normalisation import BatchNormSettings
+from nearfield.runs.recipe import Recipe
+from nearfield.runs.workbench import build_embedder
 from tests.models.overfitting import convolution, prove, weights_of
 
+ROOT = Path(__file__).parents[2]
 TAGS = 50
 
 
@@ -40,11 +45,14 @@ def tall(c: int, bands: int) -> int:
     return normed(c, 204, int(0.4 * bands), 7) + normed(c, 204, int(0.7 * bands), 7)
 
 
+def filters(c: int, bands: int) -> int:
+    return tall(c, bands) + normed(c, 51, 128) + normed(c, 51, 64) + normed(c, 51, 32)
+
+
 def musicnn(c: int) -> int:
-    long = normed(c, 51, 128) + normed(c, 51, 64) + normed(c, 51, 32)
     middle = normed(561, 64, 7) + 2 * normed(64, 64, 7)
     pooled = 2 * (561 + 3 * 64)
-    return tall(c, 96) + long + middle + 2 * pooled + linear(pooled, 200) + 2 * 200
+    return filters(c, 96) + middle + 2 * pooled + linear(pooled, 200) + 2 * 200
 
 
 def short_chunk(c: int) -> int:
@@ -58,11 +66,11 @@ def short_chunk_residual(c: int) -> int:
     return layers + linear(512, 512) + 2 * 512
 
 
-def stack(c: int) -> int:
+def stack(c: int, *kernel: int) -> int:
     widths = pairwise([c, 64, 128, 128, 64])
     return sum(
-        normed(a, b, 3, 3, bias=False)
-        + normed(b, b, 3, 3, bias=False)
+        normed(a, b, *kernel, bias=False)
+        + normed(b, b, *kernel, bias=False)
         + (normed(a, b, 1, 1, bias=False) if a != b else 0)
         for a, b in widths
     )
@@ -99,7 +107,33 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, int], Any, tuple[int, ...], in
         128,
     ),
     "linear_projection": ({"kind": "linear_projection"}, (96, 188), lambda c: 0, (18_048,), 18_048),
-    "residual_stack": ({"kind": "residual_stack"}, (96, 188), stack, (64, 6, 11), 64),
+    "residual_stack": ({"kind": "residual_stack"}, (96, 188), lambda c: stack(c, 3, 3), (64, 6, 11), 64),
+    "musicnn_front": ({"kind": "musicnn_front"}, (96, 188), lambda c: filters(c, 96), (561, 1, 188), 561),
+    "stacked": ({"kind": "stacked"}, (96, 188), lambda c: filters(c, 96) + stack(561, 3), (64, 1, 11), 64),
+    "stacked, others": (
+        {
+            "kind": "stacked",
+            "front": {"kind": "cnn1d"},
+            "stack": {"kind": "residual_stack", "pool": [1, 1], "kernel": [1, 3]},
+        },
+        (96, 188),
+        lambda c: normed(96 * c, 32, 3) + 2 * normed(32, 32, 3) + stack(32, 3),
+        (64, 1, 8),
+        64,
+    ),
+    "stacked, three": (
+        {
+            "kind": "stacked",
+            "front": {"kind": "stacked"},
+            "stack": {"kind": "residual_stack", "widths": [8], "pool": [1, 1], "kernel": [1, 1]},
+        },
+        (96, 188),
+        lambda c: (
+            filters(c, 96) + stack(561, 3) + 2 * normed(64, 8, 1, bias=False) + normed(8, 8, 1, bias=False)
+        ),
+        (8, 1, 11),
+        8,
+    ),
     "residual_stack, plain": (
         {"kind": "residual_stack", "residual": False, "widths": [8, 16], "pool": [4, 2]},
         (96, 188),
@@ -179,6 +213,15 @@ def test_with_input_norm_and_tag_layer_the_published_number(
     )
     assert weights_of(model) + linear(model.size, TAGS) == total
     assert model.describe().weights == weights_of(model)
+
+
+def test_the_final_tagger_of_the_course_has_front_and_blocks() -> None:
+    """Its recipe: batch norm on three channels of 128 bands, filters, four blocks behind them, 50 tags."""
+    recipe = Recipe.load(ROOT / "recipes" / "tagging_musicnn.yaml")
+    model = build_embedder(recipe, channels=1, seed=0)
+    counted = 2 * 3 + filters(3, 128) + stack(561, 3) + linear(64, TAGS)
+    assert weights_of(model) + linear(model.size, TAGS) == counted == 1_022_203
+    assert f"{counted:,} weights" in (ROOT / "recipes" / "tagging_musicnn.yaml").read_text()
 
 
 def test_the_linear_projection_to_4096_numbers_has_its_published_number() -> None:
@@ -281,6 +324,17 @@ class Rewritten:
             map = (deep + map).relu().unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
         return map
 
+    def stacked(self, picture: Tensor) -> Tensor:
+        """The front's map is one band high; blocks and pools go over time alone."""
+        map = self.filters(picture, "front.front")[:, :, None]
+        for number in range(2):
+            here = f"stack.blocks.{number}.0"
+            deep = self.norm(f"{here}.bn1", self.conv(f"{here}.conv1", F.pad(map, (1, 1)))).relu()
+            deep = self.norm(f"{here}.bn2", self.conv(f"{here}.conv2", F.pad(deep, (1, 1))))
+            map = self.norm(f"{here}.downsample.1", self.conv(f"{here}.downsample.0", map))
+            map = (deep + map).relu().unfold(3, 2, 2).amax(4)
+        return map
+
     def time_frequency(self, picture: Tensor) -> Tensor:
         found = []
         for name, axis in (("tall", 3), ("long", 2)):
@@ -289,15 +343,17 @@ class Rewritten:
             found.append(map.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)).amax(axis))
         return torch.cat(found, 2)
 
-    def musicnn(self, picture: Tensor) -> Tensor:
+    def filters(self, picture: Tensor, name: str) -> Tensor:
         """As the published code has it: ReLU, then batch norm, then the best pitch."""
         found = []
         for number, before, after in [(0, 3, 3), (1, 3, 3), (2, 63, 64), (3, 31, 32), (4, 15, 16)]:
-            here = f"front.filters.{number}"
+            here = f"{name}.filters.{number}"
             map = self.conv(f"{here}.1", F.pad(picture, (before, after, 0, 0))).relu()
             found.append(self.norm(f"{here}.3", map).amax(2))
-        front = torch.cat(found, 1)
-        layers = [front]
+        return torch.cat(found, 1)
+
+    def musicnn(self, picture: Tensor) -> Tensor:
+        layers = [self.filters(picture, "front")]
         for number in range(3):
             here = f"middle.{number}"
             out = self.norm(f"{here}.2", self.conv(f"{here}.0", F.pad(layers[-1], (3, 3))).relu())
@@ -316,6 +372,15 @@ class Rewritten:
         ("deep_cnn", {"kind": "deep_cnn", "width": 8}, (70, 130)),
         ("residual_stack", {"kind": "residual_stack", "widths": [8, 8, 16, 4]}, (21, 34)),
         ("time_frequency", {"kind": "time_frequency"}, (60, 70)),
+        (
+            "stacked",
+            {
+                "kind": "stacked",
+                "front": {"kind": "musicnn_front", "timbral": 6, "temporal": 3},
+                "stack": {"kind": "residual_stack", "widths": [8, 4], "pool": [1, 2], "kernel": [1, 3]},
+            },
+            (20, 140),
+        ),
         ("musicnn", {"kind": "musicnn", "timbral": 20, "temporal": 10}, (20, 140)),
         ("short_chunk_cnn", {"kind": "short_chunk_cnn", "width": 4}, (130, 260)),
         ("short_chunk_residual", {"kind": "short_chunk_cnn", "width": 4, "residual": True}, (40, 300)),
@@ -380,6 +445,16 @@ LEARNERS: list[tuple[dict[str, Any], tuple[int, int], int]] = [
     ({"kind": "residual_stack", "widths": [8, 16, 16, 32], "residual": False}, (16, 33), 60),
     ({"kind": "time_frequency"}, (48, 64), 25),
     ({"kind": "musicnn", "timbral": 24, "temporal": 12}, (16, 33), 60),
+    ({"kind": "musicnn_front", "timbral": 24, "temporal": 12}, (16, 33), 60),
+    (
+        {
+            "kind": "stacked",
+            "front": {"kind": "musicnn_front", "timbral": 24, "temporal": 12},
+            "stack": {"kind": "residual_stack", "widths": [16, 32], "pool": [1, 2], "kernel": [1, 3]},
+        },
+        (16, 33),
+        60,
+    ),
     ({"kind": "short_chunk_cnn", "width": 4}, (128, 128), 30),
     ({"kind": "short_chunk_cnn", "width": 8, "residual": True}, (32, 33), 60),
 ]
@@ -422,6 +497,11 @@ def test_learns_in_half_precision(kind: str) -> None:
         "deep_cnn": {"width": 8, "dropout": 0.0},
         "residual_stack": {"widths": [8, 16]},
         "musicnn": {"timbral": 16, "temporal": 8, "dropout": 0.0},
+        "musicnn_front": {"timbral": 16, "temporal": 8},
+        "stacked": {
+            "front": {"kind": "musicnn_front", "timbral": 16, "temporal": 8},
+            "stack": {"kind": "residual_stack", "widths": [8, 16], "pool": [1, 2], "kernel": [1, 3]},
+        },
         "dense": {"widths": [16]},
         "convnet1d": {"dropout": 0.0},
     }
@@ -480,6 +560,22 @@ def test_the_least_picture_is_read_and_the_next_smaller_refused(
     if frames > 1:
         with pytest.raises(RequestError, match=rf"needs {frames} frames; the clip gives {frames - 1}\. Make"):
             backbone(1, bands, frames - 1, **settings)
+
+
+def test_a_stack_that_cannot_read_the_fronts_map_is_refused() -> None:
+    with pytest.raises(RequestError) as caught:
+        backbone(1, 96, 188, kind="stacked", stack={"kind": "residual_stack"})
+    assert str(caught.value) == (
+        "backbone.stack: residual_stack cannot read what musicnn_front gives: 561 channels of 1 bands x 188 "
+        "frames. Pool less in the stack (backbone.stack.pool: [1, 2] keeps the bands), or take another "
+        "front or stack."
+    )
+    with pytest.raises(RequestError, match=r"musicnn_front needs 3 bands; the feature gives 2"):
+        backbone(1, 2, 188, kind="stacked")
+    with pytest.raises(RequestError, match=r"backbone: stack: unknown kind 'residual_stak'\. Did you mean"):
+        backbone(1, 96, 188, kind="stacked", stack={"kind": "residual_stak"})
+    with pytest.raises(RequestError, match=r"backbone: front: unknown key 'timbrall'\. Did you mean"):
+        backbone(1, 96, 188, kind="stacked", front={"kind": "musicnn_front", "timbrall": 3})
 
 
 def test_no_filters_at_all_are_refused() -> None:

@@ -110,9 +110,15 @@ def _about(settings: type[Settings]) -> dict[str, Any]:
         "about": sentence,
         "settings": {
             name: {
-                "default": None if field.default is PydanticUndefined else field.default,
+                "default": _plain(field.default),
                 "about": " ".join(said.get(name, "").split()),
             }
             for name, field in fields.items()
         },
     }
+
+
+def _plain(default: Any) -> Any:
+    if isinstance(default, Settings):  # a part that has parts, such as a stacked backbone
+        return default.model_dump(mode="json")
+    return None if default is PydanticUndefined else default

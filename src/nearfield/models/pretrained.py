@@ -90,11 +90,12 @@ def fit_channels(kernel: Tensor, channels: int) -> Tensor:
 
 def bare(settings: Settings) -> Settings:
     """The same backbone settings without pretrained weights: to rebuild a trained run, which has its own."""
-    return (
-        settings.model_copy(update={"weights": None})
-        if "weights" in type(settings).model_fields
-        else settings
-    )
+    bared = {
+        name: None if name == "weights" else bare(value)
+        for name, value in settings
+        if name == "weights" or isinstance(value, Settings)
+    }
+    return settings.model_copy(update=bared)
 
 
 def _find(source: str, part: Part) -> tuple[Path, dict[str, Any] | None]:

@@ -202,8 +202,12 @@ def check_teaching(recipe: Recipe, collection: Collection) -> None:
 
 def weights_from(embedder: Embedder) -> dict[str, Any]:
     """Where the weights that a network begins with were read: part to source, sha256 and so on."""
-    parts = {"backbone": embedder.backbone, "normalise": embedder.normalisation}
-    return {name: part.weights_source for name, part in parts.items() if hasattr(part, "weights_source")}
+    sections = {"normalisation": "normalise"}  # the others, and parts of a stacked backbone, by their names
+    return {
+        sections.get(name, name): part.weights_source
+        for name, part in embedder.named_modules()
+        if hasattr(part, "weights_source")
+    }
 
 
 def environment(

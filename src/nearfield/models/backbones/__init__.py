@@ -14,6 +14,7 @@ from nearfield.models.backbones.dense import DenseSettings
 from nearfield.models.backbones.gru import GRUSettings
 from nearfield.models.backbones.linear_projection import LinearProjectionSettings
 from nearfield.models.backbones.musicnn import MusicnnSettings
+from nearfield.models.backbones.musicnn_front import MusicnnFrontSettings
 from nearfield.models.backbones.residual_stack import ResidualStackSettings
 from nearfield.models.backbones.resnet import (
     ResNet18Settings,
@@ -24,6 +25,7 @@ from nearfield.models.backbones.resnet import (
 )
 from nearfield.models.backbones.short_chunk_cnn import ShortChunkCNNSettings
 from nearfield.models.backbones.small_convnet import SmallConvnetSettings
+from nearfield.models.backbones.stacked import StackedSettings
 from nearfield.models.backbones.time_frequency import TimeFrequencySettings
 from nearfield.models.backbones.transformer import TransformerSettings
 
@@ -54,7 +56,11 @@ BackboneSettings = Annotated[
     | ResidualStackSettings
     | TimeFrequencySettings
     | MusicnnSettings
+    | MusicnnFrontSettings
+    | StackedSettings
     | ShortChunkCNNSettings
     | TransformerSettings,
     Field(discriminator="kind"),
 ]
+
+StackedSettings.model_rebuild(_types_namespace={"BackboneSettings": BackboneSettings})  # it holds two of them

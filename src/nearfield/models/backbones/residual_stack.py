@@ -13,18 +13,24 @@ from nearfield.models.backbones.resnet import BasicBlock
 from nearfield.models.initialisation import initialise
 from nearfield.models.pooling import Pooling
 
+Kernel = tuple[Literal[1, 3, 5, 7, 9], Literal[1, 3, 5, 7, 9]]
+
 
 class ResidualStack(nn.Module):
     """(B, C, bands, T) -> (B, last width, h, w): bands and T over the pool once a block, rounded down."""
 
     pooling: Pooling = "mean"
 
-    def __init__(self, widths: list[int], pool: Pool, residual: bool) -> None:
+    def __init__(self, channels: int, settings: "ResidualStackSettings") -> None:
         super().__init__()
         self.blocks = nn.Sequential()
-        for given, width in pairwise(widths):
-            layers = BasicBlock(given, width, stride=1) if residual else _plain(given, width)
-            self.blocks.append(nn.Sequential(layers, nn.MaxPool2d(pool)))
+        for given, width in pairwise([channels, *settings.widths]):
+            layers = (
+                BasicBlock(given, width, 1, settings.kernel)
+                if settings.residual
+                else _plain(given, width, settings.kernel)
+            )
+            self.blocks.append(nn.Sequential(layers, nn.MaxPool2d(settings.pool)))
         initialise(self, "backbone")
 
     def forward(self, picture: Tensor) -> Tensor:
@@ -32,13 +38,14 @@ class ResidualStack(nn.Module):
         return map
 
 
-def _plain(given: int, width: int) -> nn.Sequential:
+def _plain(given: int, width: int, kernel: Kernel) -> nn.Sequential:
     """The two convolutions of a residual block with nothing beside them."""
+    around = (kernel[0] // 2, kernel[1] // 2)
     return nn.Sequential(
-        nn.Conv2d(given, width, 3, padding=1, bias=False),
+        nn.Conv2d(given, width, kernel, padding=around, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
-        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.Conv2d(width, width, kernel, padding=around, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     )
@@ -54,6 +61,8 @@ class ResidualStackSettings(Loadable):
     """Channels of each block."""
     pool: Pool = (2, 2)
     """Bands and frames that become one behind each block."""
+    kernel: Kernel = (3, 3)
+    """Bands and frames, both odd, that a convolution sees at once."""
     residual: bool = True
     """Whether a shortcut leads around each block; without, it is a plain stack of as many convolutions."""
 
@@ -73,4 +82,4 @@ class ResidualStackSettings(Loadable):
     def build(self, channels: int, bands: int, frames: int) -> ResidualStack:
         """For pictures (B, channels, bands, frames); raises RequestError where the pools leave nothing."""
         check_least(self.kind, (bands, frames), least((self.pool,) * len(self.widths)))
-        return self.begun(ResidualStack([channels, *self.widths], self.pool, self.residual))
+        return self.begun(ResidualStack(channels, self))

@@ -17,15 +17,17 @@ Depths = tuple[int, int, int, int]
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut: (B, given, h, w) -> (B, width, h / stride, w / stride)."""
+    """Two convolutions beside a shortcut: (B, given, h, w) -> (B, width, h / stride, w / stride)."""
 
     expansion = 1
 
-    def __init__(self, given: int, width: int, stride: int) -> None:
+    def __init__(self, given: int, width: int, stride: int, kernel: tuple[int, int] = (3, 3)) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(given, width, 3, stride, 1, bias=False)
+        high, wide = kernel
+        around = (high // 2, wide // 2)
+        self.conv1 = nn.Conv2d(given, width, kernel, stride, around, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, kernel, 1, around, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = shortcut(given, width, stride)
