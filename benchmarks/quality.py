@@ -183,9 +183,9 @@ def run(row: Row, seed: int, data: Path, out: Path, again: bool) -> tuple[Row, i
         others[other] = command(["evaluate", str(folder), "--data", str(data / other)])[1]
     said = (folder / "recipe.yaml").read_text()
     out.mkdir(exist_ok=True, parents=True)
-    found.write_text(json.dumps({"row": row.name, "seed": seed, "cpu_seconds": spent, "recipe": said,
-                                 "words": [*words[:3], f"DATA/{row.data}", *changes], "result": result,
-                                 "others": others}))  # fmt: skip
+    shown = [*words[:3], f"DATA/{row.data}", *leak, "--out", "RUN", *changes]
+    kept = {"row": row.name, "seed": seed, "cpu_seconds": spent, "recipe": said, "words": shown}
+    found.write_text(json.dumps({**kept, "result": result, "others": others}))
     return row, seed, f"{spent:.0f} processor seconds"
 
 
