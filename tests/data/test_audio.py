@@ -2,6 +2,7 @@
 
 import os
 import struct
+import tracemalloc
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -201,9 +202,50 @@ def test_samples_that_are_not_numbers_are_refused_but_can_be_listened_to(tmp_pat
     with pytest.raises(Fault) as error:
         audio.decode(path)
     assert str(error.value) == (
-        f"{path}: 2 of 4 samples are not numbers (NaN or infinite). Export the sound again."
+        f"{path}: 2 of 4 samples are NaN, infinite or beyond 1e10 (full scale is 1). "
+        "Export the sound again, with samples from -1 to 1."
     )
     assert np.isnan(next(audio.blocks(path, 0, None, 1.0))).sum() == 1
+
+
+def test_numbers_too_large_for_sound_are_refused_and_integers_that_were_not_scaled_are_not(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "huge.wav"
+    soundfile.write(path, np.array([0, 3e38, 1, -1]), 8000, subtype="FLOAT")
+    with pytest.raises(Fault, match="1 of 4 samples are NaN, infinite or beyond 1e10"):
+        audio.decode(path)
+    soundfile.write(path, np.array([0, 2.0**31, 1, -1]), 8000, subtype="FLOAT")
+    assert audio.decode(path)[0].max() == 2.0**31
+
+
+@pytest.mark.parametrize(("rate", "said"), [(1, "1 Hz"), (99, "99 Hz"), (2_000_000_000, "2,000,000,000 Hz")])
+def test_a_header_with_an_impossible_rate_is_refused(tmp_path: Path, rate: int, said: str) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(1000), rate)
+    for act in (audio.describe, audio.decode):
+        with pytest.raises(Fault) as error:
+            act(path)
+        assert str(error.value) == (
+            f"{path}: its header says {said}; 100 to 10,000,000 Hz are read. "
+            "Export it again with its true rate, or remove it."
+        )
+        assert error.value.kind == "rate"
+
+
+def test_an_mp3_header_that_promises_a_day_costs_no_memory(tmp_path: Path, write_sound: Write) -> None:
+    path = write_sound(tmp_path / "a.mp3", 2.0)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"Xing")
+    content[place + 8 : place + 12] = struct.pack(">I", 8_000_000)  # frames
+    path.write_bytes(content)
+    assert audio.describe(path).frames > 4e9
+    tracemalloc.start()
+    waves, _ = audio.decode(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 15000 < waves.shape[1] < 20000
+    assert peak < 200e6
 
 
 @pytest.mark.parametrize("seconds", [1e308, np.inf])

@@ -56,7 +56,8 @@ PLANTED: dict[str, tuple[np.ndarray, str]] = {
     "slow.wav": (0.1 * noise("slow") + 0.015, FINE),
     "nan.wav": (
         bad_numbers(),
-        "2 of 4000 samples are not numbers (NaN or infinite). Export the sound again.",
+        "2 of 4,000 samples are NaN, infinite or beyond 1e10 (full scale is 1). "
+        "Export the sound again, with samples from -1 to 1.",
     ),
     "silent.wav": (np.zeros((4000, 1)), SILENT),
     "hiss.wav": (5e-5 * noise("hiss"), SILENT),
@@ -146,6 +147,18 @@ def test_every_planted_fault_is_found_and_nothing_else(tmp_path: Path) -> None:
     left_out = [problem.path for problem in report.problems if problem.severity == "left out"]
     assert left_out == ["nan.wav", "cut.flac"]
     assert (report.clips["all"], report.clips["test"]) == (16, 0)
+
+
+def test_a_file_of_impossible_samples_is_named_and_spoils_no_other(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "huge.wav", np.full(4000, 3e38), RATE, subtype="FLOAT")
+    for number in range(3):
+        soundfile.write(tmp_path / f"{number}.wav", noise(str(number)), RATE)
+    report = inspect(Collection.open(tmp_path))
+    assert by_file(report)["huge.wav"] == [
+        "4,000 of 4,000 samples are NaN, infinite or beyond 1e10 (full scale is 1). "
+        "Export the sound again, with samples from -1 to 1."
+    ]
+    assert report.clips["all"] == 3
 
 
 def test_parts_of_one_file_are_judged_apart(tmp_path: Path) -> None:
@@ -359,11 +372,12 @@ def test_a_number_missing_beside_a_clip_is_told_as_training_would_tell_it(tmp_pa
     report = inspect(collection)
     (left_out,) = [str(problem) for problem in report.problems if problem.severity == "left out"]
     assert left_out == (
-        f"{collection.table['id'].iloc[0]} (row 2): 1 samples of its file, outside the clip, are not "
-        "numbers. Export the sound again, or cut the clip out into a file of its own."
+        f"{collection.table['id'].iloc[0]} (row 2): 1 samples of its file, outside the clip, are NaN, "
+        "infinite or beyond 1e10 (full scale is 1). Export the sound again, or cut the clip out into a file "
+        "of its own."
     )
     assert (report.clips["all"], report.rates) == (2, {"16000": 2})  # what is left out is not counted either
-    with pytest.raises(DataError, match=r"bad\.wav: some samples after 0\.0 s are not numbers"):
+    with pytest.raises(DataError, match=r"bad\.wav: some samples after 0\.0 s are NaN"):
         Store(tmp_path / "cache").open(collection, DataSettings())
 
 

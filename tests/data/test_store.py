@@ -95,6 +95,15 @@ def test_channels_stay_in_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole(signals, 0), samples.T.astype(np.float32))
 
 
+def test_a_low_rate_is_decoded_in_little_memory_and_to_the_same_bits(tmp_path: Path) -> None:
+    path = tmp_path / "low.flac"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(30_000), 100)
+    wanted = resample(decode(path)[0], 100, 48000)
+    pieces = list(decoding.sound_blocks(path, 48000, "mean"))
+    np.testing.assert_array_equal(np.concatenate(pieces).T, wanted)
+    assert max(len(piece) for piece in pieces) < 1_000_000  # of 14 million
+
+
 def test_clips_are_parts_of_their_source(tmp_path: Path) -> None:
     path = noise(tmp_path / "long.wav", 10.0, rate=16000)
     table = pd.DataFrame({"path": str(path), "start": [0.0, 2.5, 9.0], "seconds": [1.0, 2.0, 5.0]})

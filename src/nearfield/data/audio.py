@@ -15,6 +15,7 @@ import soundfile
 import soxr
 
 from nearfield.core.errors import DataError
+from nearfield.core.nouns import Bools
 from nearfield.data.faults import Fault, check_file
 from nearfield.data.settings import Channels
 
@@ -33,6 +34,19 @@ UNREAD_SUFFIXES = frozenset(
 """Sounds that cannot be decoded here; they are named as left out rather than passed over."""
 
 _MOST_SAMPLES = 2**40  # more than this in a header means that the length is not known
+
+RATES = (100, 10_000_000)
+"""Lowest and highest rate, in hertz, of a file that is read. Beyond them the header is wrong: brought to a
+usual rate, a small file would become gigabytes."""
+
+LARGEST = 1e10
+"""Floating-point samples beyond this are no sound: sums of their squares leave the range of float32."""
+UNUSABLE = "are NaN, infinite or beyond 1e10 (full scale is 1)."
+"""What is wrong with samples that are not usable."""
+EXPORT = "Export the sound again, with samples from -1 to 1."
+
+MOST_AT_ONCE = 1 << 24
+"""Samples, of all channels together, that are asked of a decoder at a time, whatever the header promises."""
 
 _INEXACT = ("OGG", "MP3")
 _PASSED = 1 << 18  # samples decoded at a time on the way to the first one that is wanted
@@ -88,19 +102,23 @@ def decode(path: Path, start: float = 0.0, seconds: float | None = None) -> tupl
     """
     with opened(path) as file:
         first, last = _range(path, file, start, seconds)
-        waves = next(_pieces(path, file, first, last, last - first))
+        pieces = list(_pieces(path, file, first, last, last - first))
+        waves = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
         rate = int(file.samplerate)
-    finite = np.isfinite(waves)
-    if not finite.all():
-        reason = (
-            f"{int(waves.size - finite.sum())} of {waves.size} samples are not numbers (NaN or infinite)."
-        )
-        raise Fault("not_numbers", reason, "Export the sound again.", path)
+    usable = is_usable(waves)
+    if not usable.all():
+        bad = int(waves.size - usable.sum())
+        raise Fault("not_numbers", f"{bad:,} of {waves.size:,} samples {UNUSABLE}", EXPORT, path)
     return waves, rate
 
 
+def is_usable(waves: Waves) -> Bools:
+    """Which samples are numbers that sound can have: neither NaN nor infinite, nor beyond `LARGEST`."""
+    return np.asarray(np.abs(waves) <= LARGEST)
+
+
 def blocks(path: Path, start: float, seconds: float | None, block_seconds: float) -> Iterator[Waves]:
-    """The same samples in pieces (C, T) of at most `block_seconds`; what is not a number is let through."""
+    """The same samples in pieces (C, T) of at most `block_seconds`; unusable samples are let through."""
     with opened(path) as file:
         first, last = _range(path, file, start, seconds)
         yield from _pieces(path, file, first, last, max(1, round(block_seconds * file.samplerate)))
@@ -159,9 +177,13 @@ def _go_to(file: Any, first: int) -> None:
 
 
 def _pieces(path: Path, file: Any, first: int, last: int, size: int) -> Iterator[Waves]:
-    """Samples `first` to `last`, `size` at a time, for as long as some can be decoded; at least one piece."""
+    """Samples `first` to `last`, at most `size` at a time, while some can be decoded; at least one piece.
+
+    No more than `MOST_AT_ONCE`: the library would make room for all that a wrong header promises.
+    """
     _go_to(file, first)
     place = first
+    size = min(size, max(1, MOST_AT_ONCE // file.channels))
     while place < last:
         samples = file.read(min(size, last - place), dtype="float32", always_2d=True)
         if not len(samples):
@@ -181,6 +203,9 @@ def opened(path: Path) -> Iterator[Any]:
         with _Forwards(str(path)) as file:
             if not 0 < file.frames < _MOST_SAMPLES:
                 raise Fault("empty", "there is no sound in it: 0 samples.", path=path)
+            if not RATES[0] <= file.samplerate <= RATES[1]:
+                reason = f"its header says {file.samplerate:,} Hz; {RATES[0]} to {RATES[1]:,} Hz are read."
+                raise Fault("rate", reason, "Export it again with its true rate, or remove it.", path)
             yield file
     except (soundfile.SoundFileError, TypeError, OSError) as error:
         raise Fault("unreadable", f"it cannot be read as sound{_said(error)}.", path=path) from None

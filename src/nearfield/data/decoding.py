@@ -11,7 +11,7 @@ import soundfile
 import soxr
 from PIL import Image
 
-from nearfield.data.audio import Waves, mix, opened
+from nearfield.data.audio import EXPORT, MOST_AT_ONCE, UNUSABLE, Waves, is_usable, mix, opened
 from nearfield.data.faults import Fault
 from nearfield.data.pictures import picture
 from nearfield.data.settings import Channels
@@ -37,11 +37,13 @@ def sound_blocks(path: Path, rate: int, channels: Channels, block: int = BLOCK) 
 
 
 def _resampled(pieces: Iterator[Waves], own: int, rate: int) -> Iterator[Waves]:
-    """Pieces (T, C) at another rate; the filter's memory goes from one to the next."""
+    """Pieces (T, C) at another rate, as they came or shorter; the filter's memory goes on through all."""
     first = next(pieces)
     stream = soxr.ResampleStream(own, rate, first.shape[1], dtype="float32", quality="HQ")
     for piece in chain([first], pieces):
-        yield stream.resample_chunk(np.ascontiguousarray(piece))
+        step = max(1, len(piece) * own // max(own, rate))
+        for begin in range(0, len(piece), step):
+            yield stream.resample_chunk(np.ascontiguousarray(piece[begin : begin + step]))
     yield stream.resample_chunk(np.empty((0, first.shape[1]), np.float32), last=True)
 
 
@@ -54,15 +56,15 @@ def _read(path: Path, file: Any, block: int) -> Iterator[Waves]:
     whole = file.subtype == "PCM_16"  # read as they are, and scaled here: the same floats in half the time
     try:
         while first < file.frames:
-            wanted = min(block, file.frames - first)
+            wanted = min(block, MOST_AT_ONCE // file.channels, file.frames - first)
             samples = file.read(wanted, dtype="int16" if whole else "float32", always_2d=True)
             if not len(samples):
                 break
             if whole:
                 samples = samples * np.float32(1 / 32768)
-            elif not np.isfinite(samples).all():
-                reason = f"some samples after {first / file.samplerate:.1f} s are not numbers."
-                raise Fault("not_numbers", reason, "Export the sound again.", path)
+            elif not is_usable(samples).all():
+                reason = f"some samples after {first / file.samplerate:.1f} s {UNUSABLE}"
+                raise Fault("not_numbers", reason, EXPORT, path)
             yield np.ascontiguousarray(samples.T)
             first += len(samples)
     except (soundfile.SoundFileError, OSError):

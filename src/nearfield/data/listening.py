@@ -33,7 +33,7 @@ class Heard:
     frames: int
     """Samples of each channel that could be decoded."""
     not_numbers: int
-    """Samples that are NaN or infinite; the other values here are of the rest."""
+    """Samples that are NaN, infinite or beyond `audio.LARGEST`; the other values here are of the rest."""
     not_numbers_beside: int
     """Such samples of its file outside the clip; they spoil it too, as a file is decoded whole."""
     peaks: Floats
@@ -71,7 +71,7 @@ def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault
         for waves in audio.blocks(path, first / facts.rate, (last - first) / facts.rate, _BLOCK_SECONDS):
             for ear in ears:
                 ear.take(waves, place)
-            not_numbers += int((~np.isfinite(waves)).sum()) if facts.floating else 0
+            not_numbers += int((~audio.is_usable(waves)).sum()) if facts.floating else 0
             place += waves.shape[1]
     except Fault as fault:
         trouble = fault
@@ -100,7 +100,7 @@ class _Ear:
         if not waves.size:
             return
         self._digest.update(np.ascontiguousarray(waves.T).tobytes())
-        bad = ~np.isfinite(waves)
+        bad = ~audio.is_usable(waves)
         sound = np.where(bad, 0, waves).astype(np.float64)
         size = np.abs(sound)
         self._not_numbers += int(bad.sum())

@@ -110,7 +110,7 @@ class _Clip:
         """(C, T) of the clip, where there is some of it in the block."""
         if not piece.shape[1]:
             return
-        waves = np.nan_to_num(piece, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float64)
+        waves = np.where(audio.is_usable(piece), piece, 0).astype(np.float64)
         self._samples += waves.shape[1]
         self._full += standing_at_full_scale(np.abs(waves)).sum(axis=1)
         self._sums += waves.sum(axis=1)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nearfield.data.audio import EXPORT, UNUSABLE
 from nearfield.data.faults import AGAIN, Problem
 from nearfield.data.listening import Heard, Seen
 
@@ -27,14 +28,16 @@ _Words = tuple[str, str, str]
 
 
 def judge_sound(heard: Heard, seconds: float) -> Iterator[_Words]:
-    """What is wrong with a clip that is to be `seconds` long. The first that is fatal comes first."""
+    """What is wrong with a clip that is to be `seconds` long; nothing more where it cannot be used."""
     if heard.not_numbers:
         total = heard.frames * heard.channels
-        reason = f"{heard.not_numbers} of {total} samples are not numbers (NaN or infinite)."
-        yield "not_numbers", reason, "Export the sound again."
-    elif heard.not_numbers_beside:
-        reason = f"{heard.not_numbers_beside} samples of its file, outside the clip, are not numbers."
-        yield "not_numbers", reason, "Export the sound again, or cut the clip out into a file of its own."
+        yield "not_numbers", f"{heard.not_numbers:,} of {total:,} samples {UNUSABLE}", EXPORT
+        return
+    if heard.not_numbers_beside:
+        reason = f"{heard.not_numbers_beside:,} samples of its file, outside the clip, {UNUSABLE}"
+        cure = "Export the sound again, or cut the clip out into a file of its own."
+        yield "not_numbers", reason, cure
+        return
     decoded = heard.frames / heard.rate
     if decoded < seconds - LENGTH_SLACK:
         yield "cut_off", f"{seconds:.2f} s are promised, {decoded:.2f} s can be decoded.", AGAIN
