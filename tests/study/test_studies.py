@@ -11,6 +11,7 @@ import pytest
 from nearfield.core.errors import RequestError
 from nearfield.data.collection import Collection
 from nearfield.runs.recipe import Recipe
+from nearfield.runs.workbench import build_embedder
 from nearfield.study.plan import Plan
 from nearfield.study.seeds import VERDICT
 
@@ -109,6 +110,16 @@ def test_the_margin_beyond_the_sphere_needs_leave() -> None:
     margin = next(path for path in STUDIES if path.stem == "margin")
     with pytest.raises(RequestError, match=r"arm '10': loss\.margin: no vectors can satisfy 10"):
         Plan.load(margin, ["allow_impossible=false"])
+
+
+def test_the_two_taggers_are_as_large_as_each_other() -> None:
+    """Else the larger one could be better by its size, which is not the question."""
+    plan = _plan(next(path for path in STUDIES if path.stem == "two_taggers"))
+    first, final = (
+        build_embedder(plan.recipe_of(arm), 1, 0).describe().weights for arm in ("first", "final")
+    )
+    assert abs(final / first - 1) < 0.01
+    assert f"{final:,} weights; the first one's {first:,}" in (ROOT / "studies/two_taggers.yaml").read_text()
 
 
 @pytest.mark.parametrize("method", ["random", "grid"])

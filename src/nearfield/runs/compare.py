@@ -184,7 +184,7 @@ def _tags(
         if not there.any():
             continue
         has, others = (_cells(table, f"{who}/tags", there).astype(np.bool_) for table in tables)
-        names = _tag_names(folders[0], who, has.shape[1])
+        names = tag_names(folders[0], who, has.shape[1])
         if has.shape != others.shape or (has != others).any() or names is None:
             raise RequestError(
                 f"{folders[0].path} and {folders[1].path} were measured with other tags. Measure both again "
@@ -199,8 +199,11 @@ def _cells(table: pd.DataFrame, column: str, rows: Any) -> Any:
     return np.stack(list(table[column][rows]))
 
 
-def _tag_names(folder: Folder, who: str, count: int) -> tuple[str, ...] | None:
-    """The tags of the lists in clips.parquet, which a probe has only for those that train can teach."""
+def tag_names(folder: Folder, who: str, count: int) -> tuple[str, ...] | None:
+    """The tags of the lists that `who`, "tagger" or "tagging", has in clips.parquet.
+
+    A probe has only those that train can teach. None where they cannot be told.
+    """
     rows = folder.result()["per_tag_of_tagger" if who == "tagger" else "per_tag"]
     names = tuple(row["name"] for row in rows)
     if len(names) != count and folder.vectors.is_file():

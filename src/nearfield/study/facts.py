@@ -33,6 +33,7 @@ from nearfield.study.records import (
     RunFacts,
     Speed,
     StudyFacts,
+    TagFacts,
     Task,
     Verdict,
 )
@@ -40,6 +41,7 @@ from nearfield.study.scores import table
 from nearfield.study.speed import arm_speed
 from nearfield.study.statistics.conclude import Asked, conclude, estimate, has_estimate
 from nearfield.study.statistics.crossed import Array
+from nearfield.study.tags import tag_facts, told_by
 from nearfield.study.tasks import BASELINES
 
 SEEDED = "random_encoder"
@@ -107,6 +109,18 @@ class Gathered:
             maps=tuple(self._maps(arm.id)),
             warnings=tuple(dict.fromkeys(note for _, _, run in runs for note in run.notes)),
         )
+
+    def tags(self) -> tuple[TagFacts, ...]:
+        """Each tag, where the judge is an area over tags; none where it is not."""
+        who = told_by(self.plan.judge)
+        if who is None:
+            return ()
+        clips = {
+            arm: [self._clips_at(place / "clips.parquet") if result else None for place, result, _ in runs]
+            for arm, runs in self.arms.items()
+        }
+        ended = next((place for runs in self.arms.values() for place, result, _ in runs if result), None)
+        return tag_facts(clips, Folder(ended), who, self.plan.reference) if ended else ()
 
     def speeds(self) -> tuple[Speed, ...]:
         """How fast each arm reached the plan's target; none where the plan has no target."""
@@ -294,6 +308,7 @@ def gather(
         reduced=plan.reduced,
         target=plan.target,
         speeds=found.speeds(),
+        tags=found.tags(),
     )
 
 

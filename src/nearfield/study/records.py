@@ -213,6 +213,35 @@ class ArmFacts:
 
 
 @dataclass(frozen=True)
+class TagArea:
+    """One area of one tag under one arm, mean over seeds."""
+
+    mean: float
+    interval: Interval | None
+    """95 %, for training chance and the test groups together; None below two seeds, or where fewer than three
+    groups have the tag, or lack it."""
+    gap: float | None = None
+    """From the reference: this mean less its mean, over the seeds that both have; None for the reference."""
+    gap_interval: Interval | None = None
+    """95 %, paired."""
+    p_holm: float | None = None
+    """Of the gap, two-sided, corrected over all tags and arms of the area (Holm 1979)."""
+
+
+@dataclass(frozen=True)
+class TagFacts:
+    """One tag under all arms."""
+
+    name: str
+    positives: int
+    """Clips of the test set that have it."""
+    few: bool
+    """Fewer than 20: its own figures say little."""
+    areas: dict[str, dict[str, TagArea]]
+    """By area, `roc_auc` and `pr_auc`, then by arm id; an arm of which no run told the tag is missing."""
+
+
+@dataclass(frozen=True)
 class SourceClaim:
     """What a source document concluded, where the study repeats one."""
 
@@ -270,3 +299,5 @@ class StudyFacts:
     """How fast each arm reached the target."""
     search: dict[str, Any] = field(default_factory=dict)
     """For a search: method, trials, and the trials' table; empty otherwise."""
+    tags: tuple[TagFacts, ...] = ()
+    """Where the judge is an area over tags: each tag, told by whom the judge is of."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from nearfield.core.nouns import Ints
 from nearfield.evaluation.tag_table import AREAS
 from nearfield.study.statistics.crossed import Array
 from nearfield.study.statistics.groups import area_by_group, macro_f1_by_group, mean_by_group
@@ -13,11 +14,9 @@ from nearfield.study.statistics.groups import area_by_group, macro_f1_by_group, 
 def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
     """(G,) scores of the test groups, whose mean is the measure; None where single clips have no such score.
 
-    `clips` as `runs.clips` writes them. Clips of no known group stand for themselves.
+    `clips` as `runs.clips` writes them.
     """
-    groups = clips["group"].to_numpy(np.int64)
-    alone = groups < 0
-    groups = np.where(alone, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
+    groups = groups_of(clips)
     if measure in clips:
         scores = clips[measure].to_numpy(np.float64)
         return mean_by_group(scores, groups) if np.isfinite(scores).any() else None
@@ -35,6 +34,12 @@ def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
         scores, tags = (np.stack(list(clips[f"{who}/{column}"][told])) for column in ("scores", "tags"))
         return area_by_group(tags.astype(np.bool_), scores.astype(np.float64), groups[told], area)
     return None
+
+
+def groups_of(clips: pd.DataFrame) -> Ints:
+    """(n,) the group of each clip; clips of no known group stand for themselves."""
+    groups = clips["group"].to_numpy(np.int64)
+    return np.where(groups < 0, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
 
 
 def table(

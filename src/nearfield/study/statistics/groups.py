@@ -48,10 +48,22 @@ def area_by_group(tags: Bools, scores: Floats, groups: Ints, area: str) -> Float
 
     A tag that all clips or none have without a group does not count there.
     """
+    means = macro(_areas(tags, scores, groups, area))
+    return _pseudo(float(means[0]), np.where(np.isfinite(means[1:]), means[1:], means[0]))
+
+
+def areas_by_group(tags: Bools, scores: Floats, groups: Ints, area: str) -> tuple[Floats, Floats]:
+    """Each tag by itself: (K,) areas, NaN where all clips or none have it, and (G, K) pseudo-values, NaN also
+    where the tag is in all clips or none without one of the groups."""
+    areas = _areas(tags, scores, groups, area)
+    return areas[0], np.stack([_pseudo(float(each[0]), each[1:]) for each in areas.T], axis=1)
+
+
+def _areas(tags: Bools, scores: Floats, groups: Ints, area: str) -> Floats:
+    """(1 + G, K): over all clips, then without each group."""
     names, place = np.unique(groups, return_inverse=True)
     kept = np.vstack([np.ones(len(groups)), place != np.arange(len(names))[:, None]])
-    means = macro(tag_areas(tags, scores, kept)[area])
-    return _pseudo(float(means[0]), np.where(np.isfinite(means[1:]), means[1:], means[0]))
+    return tag_areas(tags, scores, kept)[area]
 
 
 def _f1(hits: Floats, reals: Floats, claims: Floats) -> Floats:
