@@ -39,8 +39,8 @@ QUICK = {
 
 
 def expected_to_fail(estimator: Any) -> dict[str, str]:
-    """None: every check applies."""
-    return {}
+    """The one check that gives int64 for samples."""
+    return {"check_estimators_dtypes": "int64 does not tell what full scale is: refused, not guessed"}
 
 
 @parametrize_with_checks(  # type: ignore[untyped-decorator]
@@ -159,7 +159,7 @@ def test_what_cannot_be_learnt_from_says_why(sounds: tuple[list[str], list[str]]
         Embedder(recipe()).fit(sounds[0], ["a"] * 40)
     with pytest.raises(RequestError, match="requires y to be passed"):
         Embedder(recipe()).fit(sounds[0])
-    with pytest.raises(RequestError, match="sound 1 is empty, or some"):
+    with pytest.raises(RequestError, match="Embedder: sound 1: 1 of 2 samples are NaN"):
         Embedder(recipe()).fit([np.zeros(10), np.array([0.0, np.nan])], ["a", "b"])
     with pytest.raises(RequestError, match="no such file"):
         Embedder(recipe(), updates=1).fit([*sounds[0], "gone.wav"], [*sounds[1], "a"])

@@ -1,11 +1,13 @@
 """A space made, searched, brought up to date, damaged and killed."""
 
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -381,3 +383,30 @@ def test_a_large_space_opens_at_once(own: tuple[Path, Path]) -> None:
         Space.open(own[1])
         seconds.append(time.thread_time() - began)
     assert min(seconds) < 0.1
+
+
+def test_an_example_is_one_and_a_vector_is_taken_as_encode_gives_it(
+    heard: Run, scale: Path, tmp_path: Path
+) -> None:
+    space = Space.create(heard, str(scale), tmp_path / "space")
+    sound = scale / "low" / "0.wav"
+    vectors = heard.encode(sound)
+    assert [each.id for each in space.search(vectors)] == [each.id for each in space.search(vectors[0])]
+    given: Any
+    for given, said in (
+        ([str(sound), str(sound)], "An example is one sound file.*a list.*plus"),
+        (heard.encode([sound, sound]), r"Given: shape \(2, 8\)"),
+        (np.zeros(3000, np.float32), r"Given: shape \(3000,\).*encode\(\[wave\]\)"),
+    ):
+        with pytest.raises(RequestError, match=said):
+            space.search(given)
+    with pytest.raises(DataError, match="Data are given by name"):
+        Space.create(heard, pd.DataFrame({"path": [str(sound)]}), tmp_path / "other")  # type: ignore[arg-type]
+
+
+def test_a_space_travels_to_another_process_as_its_folder(heard: Run, scale: Path, tmp_path: Path) -> None:
+    space = Space.create(heard, scale, tmp_path / "space")
+    again = pickle.loads(pickle.dumps(space))
+    assert again.folder == space.folder
+    np.testing.assert_array_equal(again.vectors, space.vectors)
+    assert again.search(scale / "low" / "0.wav", top=1)[0].id == "low/0.wav"

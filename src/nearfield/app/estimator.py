@@ -1,11 +1,11 @@
 """`Embedder`: a space as a scikit-learn estimator, for pipelines, grids and cross-validation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from numbers import Number
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import Tags
@@ -19,9 +19,11 @@ from sklearn.utils.validation import (
 
 from nearfield.core.errors import DataError
 from nearfield.core.nouns import Vectors
+from nearfield.data.arrays import as_sounds, as_wave
+from nearfield.data.audio import Waves
 from nearfield.runs.fitting import fit
 from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Input, Run
+from nearfield.runs.run import Run
 
 MOST_CLASSES = 8
 """Labels in a batch of the usual recipe, where there are as many."""
@@ -140,31 +142,24 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             recipe = usual.changed(dict(recipe or {}), "Embedder")
         return recipe if self.updates is None else recipe.changed({"train.updates": self.updates}, "Embedder")
 
-    def _sounds(self, X: Any, reset: bool) -> Sequence[Input]:
-        """Files or waves, checked; X as an array goes through scikit-learn's own checks."""
-        given = _as_list(X)
-        if given is not None and all(isinstance(each, str | Path) for each in given):
-            return [str(each) for each in given]
-        if given is not None and all(isinstance(each, np.ndarray) and each.ndim in (1, 2) for each in given):
-            return [_wave(each, number) for number, each in enumerate(given)]
-        waves: npt.NDArray[np.float32] = validate_data(self, X, reset=reset, dtype=np.float32)
-        return list(waves)
+    def _sounds(self, X: Any, reset: bool) -> list[Path | Waves]:
+        """Files or waves, checked; X as one array of numbers goes through scikit-learn's own checks first."""
+        try:
+            if not _is_array(X):
+                return as_sounds(X)
+            waves = validate_data(self, X, reset=reset)
+            return [as_wave(wave, f"sound {number}") for number, wave in enumerate(waves)]
+        except DataError as error:
+            raise FitError(f"Embedder: {error}") from None
 
 
-def _as_list(X: Any) -> list[Any] | None:
-    """The elements of a sequence of files or waves, or None where X is an array of numbers, or nothing."""
-    if isinstance(X, np.ndarray) and X.ndim != 1:
-        return None
-    if isinstance(X, str | bytes | Mapping) or not hasattr(X, "__len__") or hasattr(X, "toarray"):
-        return None
+def _is_array(X: Any) -> bool:
+    """Whether X is what scikit-learn takes for an array: numbers (N, T), rows of numbers, a sparse matrix, a
+    table of numbers, or nothing. Its own checks then say what is wrong with it."""
     if hasattr(X, "columns"):
-        return None
-    return list(X) or None
-
-
-def _wave(wave: npt.NDArray[Any], number: int) -> npt.NDArray[np.float32]:
-    if not np.issubdtype(wave.dtype, np.number) or np.iscomplexobj(wave):
-        raise FitError(f"Embedder: sound {number} holds {wave.dtype}; samples are real numbers.")
-    if not wave.size or not np.isfinite(wave).all():
-        raise FitError(f"Embedder: sound {number} is empty, or some of its samples are NaN or infinite.")
-    return wave.astype(np.float32)
+        return all(getattr(kind, "kind", "O") in "biuf" for kind in X.dtypes)
+    if len(getattr(X, "shape", (0,))) != 1 or not hasattr(X, "__iter__"):
+        return True
+    if isinstance(X, str | bytes | Mapping | tuple):
+        return False
+    return hasattr(X, "__len__") and isinstance(next(iter(X), 0.0), Number | list)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from nearfield.core.errors import DataError, choose
 from nearfield.core.nouns import Facts, Ints
+from nearfield.data.arrays import as_data
 from nearfield.data.clips import STANDARD, read_clips, tag_tuples
 from nearfield.data.digests import content_digests
 from nearfield.data.faults import Problem
@@ -66,7 +67,7 @@ class Collection:
         cannot be used are in `problems`. Raises DataError where no row can be used, a column is missing, a
         word for a split is not known, or a group sits on two sides and `allow_leak` is False.
         """
-        source, own = split_patch(str(data))
+        source, own = split_patch(as_data(data))
         name, listing = read_layout(source)
         opened = cls.from_listing(listing, name, columns, allow_leak, seed, progress)
         for table in (own, patch):

@@ -143,11 +143,13 @@ class Embedder(nn.Module):
                 self.whitening.fit(torch.cat([self._unwhitened(picture) for picture in pictures]))
 
     def reader(self) -> Self:
-        """The same embedder for reading alone, in evaluation, its norms folded into its convolutions."""
-        self.eval()
+        """A copy for reading alone, in evaluation and float32, its norms folded into its convolutions."""
         twin = copy.copy(self)
-        twin._modules = {**self._modules, "backbone": folded(self.backbone)}
-        return twin
+        twin._modules = {
+            name: copy.deepcopy(part) for name, part in self._modules.items() if name != "backbone"
+        }
+        twin._modules["backbone"] = folded(self.backbone)
+        return twin.float().eval()
 
     def lay_out(self, channels_last: bool) -> None:
         """Chooses how pictures and the weights that meet them lie in memory; the results are the same.

@@ -17,10 +17,8 @@ def folded(module: nn.Module) -> nn.Module:
     With running statistics a norm is a scale and a shift for each channel, which a convolution's weights and
     bias can hold (Jacob et al. 2018, "Quantization and training of neural networks", section 3.2). Norms are
     found behind a convolution in an `nn.Sequential`, and as `bnX` beside `convX`, as residual networks name
-    them; any other stays as it is. Results differ by rounding alone. Where there is none: the module itself.
+    them; any other stays as it is. Results differ by rounding alone.
     """
-    if not any(True for parent in module.modules() for _ in _followed(parent)):
-        return module.eval()
     copied = copy.deepcopy(module).eval()
     for parent in list(copied.modules()):
         for convolution, norm, name in list(_followed(parent)):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from nearfield.data.arrays import as_data
 from nearfield.learning.together import world
 from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.folder import Folder
@@ -29,7 +30,7 @@ def train(
     cannot work, before anything is trained; WorkError where training itself fails.
     """
     settled = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    bench = launch(Request(settled, str(data), Path(out), seed, device, resume, allow_leak), watch)
+    bench = launch(Request(settled, as_data(data), Path(out), seed, device, resume, allow_leak), watch)
     if world()[0] == 0:
         judge(Folder(Path(out)), watch=watch, bench=bench)
     return Run.load(out)
@@ -45,5 +46,5 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measures a finished run on its own data or on other clips; the plain form of result.json, which is
     written where these are the test clips of the run's own data."""
-    given = None if data is None else str(data)
+    given = None if data is None else as_data(data)
     return judge(Folder.existing(run), given, split, allow_leak, watch)

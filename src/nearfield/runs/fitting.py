@@ -1,14 +1,14 @@
 """A training on sounds at hand, as libraries for learning want it: no table, no split, no folder kept."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from nearfield.core.errors import DataError
 from nearfield.core.machine import keep_memory
+from nearfield.data.arrays import Input, as_sounds
 from nearfield.data.audio import Waves, mix
 from nearfield.data.collection import Collection
 from nearfield.data.listing import Kind
@@ -19,14 +19,14 @@ from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.folder import Folder, load_tensors
 from nearfield.runs.launch import check, check_teaching
 from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Input, Run
+from nearfield.runs.run import Run
 from nearfield.runs.training import Training
 from nearfield.runs.workbench import Workbench, build_embedder, see
 
 
 def fit(
     recipe: Recipe,
-    inputs: Sequence[Input],
+    inputs: Iterable[Input],
     labels: Sequence[str] | None = None,
     *,
     seed: int = 0,
@@ -44,9 +44,10 @@ def fit(
     precision: Precision = "bf16" if chosen == "bf16" else "fp32"
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"precision": precision})})
     check(recipe, watch)
-    collection = _collection(recipe, inputs, labels)
+    sounds = as_sounds(inputs)
+    collection = _collection(recipe, sounds, labels)
     check_teaching(recipe, collection)
-    bench = _bench(recipe, collection, _signals(recipe, collection, inputs), seed)
+    bench = _bench(recipe, collection, _signals(recipe, collection, sounds), seed)
     place = open_device(device, precision)
     with tempfile.TemporaryDirectory(prefix="nearfield-") as name:
         folder = Folder(Path(name))
@@ -57,9 +58,9 @@ def fit(
     return Run(folder, recipe, embedder.eval())
 
 
-def _collection(recipe: Recipe, inputs: Sequence[Input], labels: Sequence[str] | None) -> Collection:
-    """A row an input, all to train on; waves have their number for a path."""
-    paths = [str(given) if isinstance(given, str | Path) else f"wave {n}" for n, given in enumerate(inputs)]
+def _collection(recipe: Recipe, sounds: list[Path | Waves], labels: Sequence[str] | None) -> Collection:
+    """A row a sound, all to train on; waves have their number for a path."""
+    paths = [str(given) if isinstance(given, Path) else f"wave {n}" for n, given in enumerate(sounds)]
     rows = pd.DataFrame(
         {
             "id": [str(number) for number in range(len(paths))],
@@ -73,24 +74,20 @@ def _collection(recipe: Recipe, inputs: Sequence[Input], labels: Sequence[str] |
     return Collection.from_rows(rows, kind, "what was given")
 
 
-def _signals(recipe: Recipe, collection: Collection, inputs: Sequence[Input]) -> Signals:
-    if all(isinstance(given, str | Path) for given in inputs):
+def _signals(recipe: Recipe, collection: Collection, sounds: list[Path | Waves]) -> Signals:
+    if all(isinstance(given, Path) for given in sounds):
         return Store().open(collection, recipe.data)
-    waves = [_wave(wave, number) for number, wave in enumerate(inputs)]
-    return ArraySignals.of([mix(wave, recipe.data.channels) for wave in waves], recipe.data.sample_rate)
-
-
-def _wave(given: Input, number: int) -> Waves:
-    """(C, T). Raises DataError with the input's number for what is no sound."""
-    if isinstance(given, str | Path):
-        raise DataError(f"input {number} is a file among waves. Give files alone, or waves alone.")
-    wave = np.atleast_2d(np.asarray(given, np.float32))
-    if wave.ndim != 2 or not wave.size or not np.isfinite(wave).all():
-        raise DataError(
-            f"input {number}: a sound is (samples,) or (channels, samples), one sample or more, all finite. "
-            f"Given: shape {np.shape(given)}. Leave it out, or correct it."
-        )
-    return wave
+    waves = []
+    for number, wave in enumerate(sounds):
+        if isinstance(wave, Path):
+            raise DataError(f"sound {number} is a file among waves. Give files alone, or waves alone.")
+        waves.append(mix(wave, recipe.data.channels))
+        if len(waves[-1]) != len(waves[0]):
+            raise DataError(
+                f"sound {number} has {len(wave)} channels, and sound 0 has {len(waves[0])}. Give all of them "
+                "as many, or set data.channels: mean."
+            )
+    return ArraySignals.of(waves, recipe.data.sample_rate)
 
 
 def _bench(recipe: Recipe, collection: Collection, signals: Signals, seed: int) -> Workbench:

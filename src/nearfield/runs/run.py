@@ -1,7 +1,9 @@
 """A trained run, opened: its recipe, its results, and vectors of anything that sounds (or of pictures)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from torch import Tensor
 
-from nearfield.core.errors import RequestError
+from nearfield.core.errors import DataError, RequestError
 from nearfield.core.nouns import Floats, Vectors
-from nearfield.data.audio import decode, mix, resample
+from nearfield.data.arrays import Input, as_sounds
+from nearfield.data.audio import Waves, decode, mix, resample
 from nearfield.data.decoding import square
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals
@@ -20,11 +23,10 @@ from nearfield.models.embedder import Embedder
 from nearfield.models.features.feature import Feature
 from nearfield.models.pretrained import bare
 from nearfield.runs.embedding import embed
+from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.folder import Folder, load_tensors
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.workbench import Sight, build_embedder
-
-Input = str | Path | npt.NDArray[np.float32]
 
 _Kept = tuple[list[tuple[int, int, int]], list[Tensor], Embedder]
 
@@ -51,7 +53,8 @@ class Run:
         return cls(folder, recipe, embedder.eval())
 
     def reader(self) -> Embedder:
-        """The embedder for reading alone, in evaluation, its norms folded; kept until a weight changes.
+        """A copy of the embedder for reading, in evaluation and float32, its norms folded; kept until a
+        weight changes.
 
         A change to a tensor's `data` in place, which torch does not count, is not seen.
         """
@@ -64,8 +67,7 @@ class Run:
             self._kept[:] = [
                 (stamp, tensors, reader)
             ]  # with the tensors, so that none takes the place of another
-        self.embedder.eval()
-        return reader.eval()
+        return reader
 
     @property
     def result(self) -> dict[str, Any]:
@@ -83,29 +85,55 @@ class Run:
         table = pq.read_table(self.folder.vectors, columns=["id", "vector"])
         return table["id"].to_pylist(), np.stack(table["vector"].to_numpy()).astype(np.float32)
 
-    def encode(self, inputs: str | Path | Sequence[Input]) -> Vectors:
-        """(N, D) float32 vectors of files, or of waves (T,) or (C, T) at the recipe's sample rate.
+    def encode(self, inputs: Iterable[Input] | str | PathLike[str], watch: Watcher = nobody) -> Vectors:
+        """(N, D) float32 vectors of files, or of waves at the recipe's sample rate, always in float32.
 
-        One file may be given by its path alone, and gives (1, D). Longer sounds are cut into windows whose
-        vectors are averaged. Raises DataError for files that cannot be read.
+        Parameters
+        ----------
+        inputs : sequence of files by their paths, or of waves (samples,) or (channels, samples)
+            Waves are of floating point within -1 and 1, or int16, int32, int8 or uint8 as a file has them,
+            which are divided by their full scale. One file may be given by its path alone: (1, D).
+        watch : callable
+            Called with `Stage("embed", done, windows)` after each batch, to show progress.
+
+        Longer sounds are cut into windows whose vectors are averaged. The mode of `embedder` (training or
+        not) stays what it is. Raises DataError for files that cannot be read and arrays that are no sound.
         """
-        if isinstance(inputs, str | Path):
-            inputs = [inputs]
-        if not len(inputs):
+        sounds = as_sounds(inputs)
+        if not sounds:
             return np.zeros((0, self.embedder.size), np.float32)
-        sight, seconds = self.sight(inputs)
-        return embed(self.embedder, sight, seconds, self.recipe.data.clip_seconds)
+        sight, seconds = self.sight(sounds)
+        return embed(self.embedder, sight, seconds, self.recipe.data.clip_seconds, watch=watch)
 
-    def sight(self, inputs: Sequence[Input]) -> tuple[Sight, Floats]:
+    def sight(self, inputs: Iterable[Input]) -> tuple[Sight, Floats]:
         """How the network sees files or waves (see `encode`), and their lengths in seconds, (N,)."""
+        sounds = as_sounds(inputs)
         if self.recipe.feature.kind == "pixels":
-            photographs = PhotographSignals(*_photographs(inputs, self.recipe.data))
-            return Sight(photographs, 1, None), np.zeros(len(inputs))
-        waves = [_wave(given, self.recipe.data) for given in inputs]
+            photographs = PhotographSignals(*_photographs(sounds, self.recipe.data))
+            return Sight(photographs, 1, None), np.zeros(len(sounds))
+        waves = [_wave(given, self.recipe.data) for given in sounds]
+        feature: Feature = self.reader().feature  # type: ignore[assignment]
+        for number, wave in enumerate(waves):
+            self._check_channels(len(wave), number)
         signals = ArraySignals.of(waves, self.recipe.data.sample_rate)
         samples = round(self.recipe.data.clip_seconds * self.recipe.data.sample_rate)
-        feature: Feature = self.embedder.feature  # type: ignore[assignment]
         return Sight(signals, samples, feature), signals.seconds
+
+    def _check_channels(self, channels: int, number: int) -> None:
+        """Raises DataError where a sound, with all its channels, is not what the network was built for."""
+        if self.recipe.data.channels != "all" or channels == self._channels:
+            return
+        raise DataError(
+            f"sound {number} has {channels} channels, and this run reads sounds of {self._channels} "
+            "(data.channels: all). Give sounds of as many channels as it was trained on."
+        )
+
+    @cached_property
+    def _channels(self) -> int:
+        """Channels of the sounds that the network was built for."""
+        feature: Feature = self.embedder.feature  # type: ignore[assignment]
+        of_one = self.recipe.feature.build(self.recipe.data.sample_rate, 1).channels
+        return feature.channels // of_one
 
 
 def _version(tensor: Tensor) -> int:
@@ -119,25 +147,20 @@ def without_weights(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update=bared)
 
 
-def _wave(given: Input, settings: DataSettings) -> npt.NDArray[np.float32]:
-    if isinstance(given, str | Path):
-        waves, rate = decode(Path(given))
+def _wave(given: Path | Waves, settings: DataSettings) -> Waves:
+    if isinstance(given, Path):
+        waves, rate = decode(given)
         return resample(mix(waves, settings.channels), rate, settings.sample_rate)
-    wave = np.atleast_2d(np.asarray(given, np.float32))
-    if wave.ndim != 2 or not np.isfinite(wave).all():
-        raise RequestError(
-            f"A sound is (samples,) or (channels, samples), all finite. Given: shape {np.shape(given)}."
-        )
-    return mix(wave, settings.channels)
+    return mix(given, settings.channels)
 
 
 def _photographs(
-    inputs: Sequence[Input], settings: DataSettings
+    inputs: Sequence[Path | Waves], settings: DataSettings
 ) -> tuple[list[npt.NDArray[np.uint8]], tuple[int, int, int]]:
     size, channels = settings.image_size, settings.image_channels
     arrays = []
     for given in inputs:
-        if not isinstance(given, str | Path):
-            raise RequestError("encode takes pictures as files. Given: an array.")
-        arrays.append(square(Path(given), size, channels))
+        if not isinstance(given, Path):
+            raise DataError("encode takes pictures as files. Given: an array.")
+        arrays.append(square(given, size, channels))
     return arrays, (channels, size, size)

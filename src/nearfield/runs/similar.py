@@ -1,5 +1,6 @@
 """How alike two sound files are when one may go faster than the other: MFCC frames, time warped."""
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ class Similarity:
 
 
 def similar(
-    first: Path,
-    second: Path,
+    first: str | Path,
+    second: str | Path,
     seconds: float | None = None,
     sample_rate: int = 16000,
     distance: FrameDistance = "l2",
@@ -55,7 +56,10 @@ def similar(
     `seconds`: how much of each to hear from its beginning on; None for all. Raises DataError for files that
     cannot be read or are shorter than a frame, RequestError where both are too long together.
     """
-    heard = [_wave(path, seconds, sample_rate) for path in (first, second)]
+    for path in (first, second):
+        if not isinstance(path, str | os.PathLike):
+            raise RequestError(f"similar aligns two sound files. Given: a {type(path).__name__}.")
+    heard = [_wave(Path(path), seconds, sample_rate) for path in (first, second)]
     feature = (settings or usual_mfcc(sample_rate)).build(sample_rate, 1)
     frames = [feature.frames(wave.shape[1]) for wave in heard]
     if frames[0] * (frames[0] + frames[1]) > MOST_CELLS:

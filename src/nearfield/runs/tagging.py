@@ -1,6 +1,6 @@
 """What a run says of tags: by the head that it was trained with, else by a probe on its vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Facts, Floats
+from nearfield.data.arrays import Input
 from nearfield.data.collection import Collection
 from nearfield.evaluation.tagging import Tagged, TagProbe, fit_tag_probe
 from nearfield.learning.losses.tagging import TaggingLoss
@@ -20,7 +21,7 @@ from nearfield.runs.embedding import Windows, embed_windows, mean_by_clip
 from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.folder import Folder, load_tensors, save_tensors
 from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Input, Run
+from nearfield.runs.run import Run
 from nearfield.runs.workbench import Sight
 
 
@@ -61,7 +62,7 @@ def mean_of_windows(said: Tensor, rows: Tensor, clips: int) -> Floats:
     return found
 
 
-def tag(run: Run, inputs: Sequence[Input]) -> tuple[tuple[str, ...], Floats]:
+def tag(run: Run, inputs: Iterable[Input]) -> tuple[tuple[str, ...], Floats]:
     """Names of K tags, and the probability (0..1) of each for each of N files or waves: (N, K).
 
     A run trained to tag answers by its own head, over windows of the clip's length, averaged; any other run

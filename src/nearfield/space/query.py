@@ -11,7 +11,8 @@ import pandas as pd
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.nouns import Ints, Vectors
-from nearfield.runs.run import Input, Run
+from nearfield.data.arrays import Input
+from nearfield.runs.run import Run
 from nearfield.space.generation import unit_rows
 from nearfield.space.hearing import hear
 from nearfield.space.identity import Identity
@@ -37,8 +38,9 @@ class Embedded:
 Example = str | Path | Span | npt.NDArray[Any] | Embedded
 """A sound file, a span of one, the id of a clip of the space, or a vector (D,).
 
-A bare array says nothing of where it comes from, and is taken for one of this space's own run: one of another
-run is answered, and the answer means nothing. `Embedded` says whose it is.
+A bare array (also (1, D), as `Run.encode` gives it) says nothing of where it comes from, and is taken for one
+of this space's own run: one of another run is answered, and the answer means nothing. `Embedded` says whose
+it is.
 """
 
 
@@ -77,13 +79,25 @@ def hear_span(run: Run, span: Span) -> Vectors:
     return vector
 
 
-def given_vector(example: npt.NDArray[Any], size: int) -> Vectors:
-    """(D,) a vector that was given. Raises RequestError where it is none of this space."""
-    vector = np.asarray(example, np.float32)
+def given_vector(example: Any, size: int) -> Vectors:
+    """(D,) a vector that was given, also as `Run.encode` gives one: (1, D).
+
+    Raises RequestError where it is none of this space.
+    """
+    try:
+        vector = np.asarray(example, np.float32)
+    except (TypeError, ValueError):  # NumPy's own words are about its own types
+        raise RequestError(
+            f"An example is one sound file, span, id or vector. Given: a {type(example).__name__}. Further "
+            "examples go into plus and minus; several searches are several calls."
+        ) from None
+    if vector.shape == (1, size):
+        vector = vector[0]
     if vector.shape != (size,) or not np.isfinite(vector).all():
         raise RequestError(
             f"A query vector is {size} finite numbers in this space. Given: shape {vector.shape}. "
-            "Encode the sound by the run that the space was made with."
+            "Encode a wave by the run that the space was made with, space.run.encode([wave]); search for "
+            "several vectors one by one."
         )
     return vector
 

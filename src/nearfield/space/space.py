@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.files import digest
 from nearfield.core.nouns import Ints, Vectors
 from nearfield.core.places import place_of
+from nearfield.data.arrays import as_data
 from nearfield.runs.events import Stage, Watcher, nobody
 from nearfield.runs.run import Run
 from nearfield.space.generation import GROUPINGS, Grouping
@@ -58,7 +59,7 @@ class Space:
     def create(
         cls,
         run: Run,
-        data: "str | Collection",
+        data: "str | Path | Collection",
         out: str | Path,
         watch: Watcher = nobody,
         windows: Windows = "clip",
@@ -82,13 +83,14 @@ class Space:
         from nearfield.space.indexing import Job, index  # with all that reads collections
         from nearfield.space.vectorfile import collection_for
 
+        data = _told(data)
         collection = collection_for(run, data, watch)
         index(Job(folder, run, collection, _named(data), windows, watch))
         return cls.open(folder)
 
     def update(
         self,
-        data: "str | Collection | None" = None,
+        data: "str | Path | Collection | None" = None,
         watch: Watcher = nobody,
         run: Run | None = None,
         windows: Windows | None = None,
@@ -111,6 +113,7 @@ class Space:
             self.identity.check(Identity.of(run), str(run.folder.path), str(self.folder))
         if windows is not None:
             check_windows(self.folder, file, windows)
+        data = None if data is None else _told(data)
         if isinstance(data, str) and not moved:
             check_data(self.folder, file, data)
         collection = open_data(self.run, file, data, watch)
@@ -122,6 +125,10 @@ class Space:
     def reload(self) -> None:
         """Goes over to the state that is in force now."""
         self.state = State.read(self.folder)
+
+    def __reduce__(self) -> "tuple[Any, tuple[Path]]":
+        """Travels to another process as its folder, and is opened there in the state in force then."""
+        return Space.open, (self.folder.absolute(),)
 
     def __len__(self) -> int:
         return self.state.file.count
@@ -245,7 +252,14 @@ class Space:
         if isinstance(example, Embedded):
             self.identity.check(example.identity, "The query", str(self.folder))
             example = example.vector
-        return Resolved(given_vector(np.asarray(example), self.state.file.size), none, none)
+        return Resolved(given_vector(example, self.state.file.size), none, none)
+
+
+def _told(data: "str | Path | Collection") -> "str | Collection":
+    """The collection, or DATA as text. Raises DataError for anything else."""
+    from nearfield.data.collection import Collection
+
+    return data if isinstance(data, Collection) else as_data(data)
 
 
 def _named(data: "str | Collection") -> str:
