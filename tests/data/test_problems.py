@@ -170,17 +170,43 @@ def test_parts_of_one_file_are_judged_apart(tmp_path: Path) -> None:
     assert report.clips["all"] == 4
 
 
-def test_a_break_in_the_middle_spares_the_clips_before_it(tmp_path: Path) -> None:
+def test_a_break_in_the_middle_takes_every_clip_of_the_file_as_in_training(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "long.flac", noise("long", 90.0), RATE)
     content = (tmp_path / "long.flac").read_bytes()
     (tmp_path / "long.flac").write_bytes(content[: int(len(content) * 0.8)])
     (tmp_path / "t.csv").write_text(
-        "path,start,seconds\n" + "".join(f"long.flac,{n},15\n" for n in range(0, 90, 15))
+        "path,start,seconds\nfirst.wav,0,0.5\n" + "".join(f"long.flac,{n},15\n" for n in range(0, 90, 15))
     )
-    report = inspect(Collection.open(tmp_path / "t.csv"))
+    soundfile.write(tmp_path / "first.wav", noise("first"), RATE)
+    collection = Collection.open(tmp_path / "t.csv")
+    report = inspect(collection)
     broken = [problem.row for problem in report.problems if problem.kind == "unreadable"]
-    assert broken == [6, 7]
-    assert report.clips["all"] == 4
+    assert broken == [3, 4, 5, 6, 7, 8]
+    assert report.clips["all"] == 1
+    assert len(Store(tmp_path / "cache").usable(collection, DataSettings())) == 1
+
+
+def test_a_clip_after_the_end_of_what_can_be_decoded_is_left_out_as_in_training(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "cut.mp3", noise("cut.mp3", 4.0), RATE)
+    content = (tmp_path / "cut.mp3").read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(content[: len(content) // 2])
+    (tmp_path / "t.csv").write_text("path,start,seconds\ncut.mp3,0,1\ncut.mp3,3,1\n")
+    collection = Collection.open(tmp_path / "t.csv")
+    report = inspect(collection)
+    left_out = [(each.row, each.reason) for each in report.problems if each.severity == "left out"]
+    assert left_out == [(3, "it begins after the end of what can be decoded.")]
+    kept = Store(tmp_path / "cache").usable(collection, DataSettings())
+    assert list(kept.table["start"]) == [0.0]
+    assert [problem.row for problem in kept.problems if problem.severity == "left out"] == [3]
+
+
+def test_check_and_training_leave_out_the_same_clips(tmp_path: Path) -> None:
+    plant(tmp_path / "set")
+    collection = Collection.open(tmp_path / "set")
+    checked = {each.path for each in inspect(collection).problems if each.severity == "left out"}
+    trained = Store(tmp_path / "cache").usable(collection, DataSettings())
+    assert {each.path for each in trained.problems if each.severity == "left out"} == checked
+    assert set(trained.table["id"]) == set(PLANTED) - checked
 
 
 def test_blank_broken_and_doubled_pictures(tmp_path: Path) -> None:

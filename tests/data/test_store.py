@@ -19,7 +19,8 @@ from PIL import Image
 from nearfield.core.errors import DataError, WorkError
 from nearfield.core.machine import peak_memory
 from nearfield.core.nouns import Vectors
-from nearfield.data import decoding
+from nearfield.data import decoding, filling
+from nearfield.data import packs as packs_module
 from nearfield.data.audio import decode, describe, mix, resample
 from nearfield.data.collection import Collection
 from nearfield.data.packs import Packs
@@ -208,6 +209,38 @@ def test_a_pack_without_its_index_or_cut_short_is_as_if_not_there(tmp_path: Path
         assert packs.places() == {}, other
     pack.with_suffix(".json").unlink()
     assert packs.places() == {}
+
+
+def test_damage_to_what_was_kept_is_found_told_and_mended(
+    sounds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, clips = Store(tmp_path / "cache"), collection(sounds).table
+    rows = Collection(clips.assign(id=clips["path"]), name="sounds")
+    wanted = [whole(store.open(rows, DataSettings()), row).tobytes() for row in range(len(rows))]
+    for pack in (tmp_path / "cache").rglob("*.npy"):
+        kept = np.memmap(pack, np.uint32, mode="r+", offset=128)
+        kept[::1000] ^= 1 << 20
+        kept.flush()
+    monkeypatch.setattr(packs_module, "_COMPARED", set())  # as in another process
+    told = list[str]()
+    assert len(store.usable(rows, DataSettings(), tell=told.append)) == len(rows)
+    assert [whole(store.open(rows, DataSettings()), row).tobytes() for row in range(len(rows))] == wanted
+    assert len(told) == 1
+    assert told[0].endswith("will be decoded again. See whether the disk is sound.")
+
+
+def test_much_is_told_before_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "LARGE", 100_000)
+    paths = [noise(tmp_path / "a.wav", 1.0), noise(tmp_path / "b.wav", 2.5)]
+    rows = collection(paths).table
+    told = list[str]()
+    Store(tmp_path / "cache").usable(
+        Collection(rows.assign(id=rows["path"])), DataSettings(), tell=told.append
+    )
+    assert len(told) == 1
+    assert told[0].startswith(f"2 files will be decoded, once, into {tmp_path / 'cache' / 'waves'}")
+    assert "about 0.0 GB, of " in told[0]
+    assert "NEARFIELD_CACHE names another folder" in told[0]
 
 
 def test_an_error_while_writing_leaves_no_pack_and_one_source_no_trace(tmp_path: Path) -> None:

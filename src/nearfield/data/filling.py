@@ -1,5 +1,6 @@
 """Filling packs: many sources decoded side by side, with bounded memory, and every fault told at once."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +11,18 @@ import numpy.typing as npt
 
 from nearfield.core.errors import DataError
 from nearfield.core.machine import usable_cores
+from nearfield.core.words import count
 from nearfield.data.packs import Packs, PackWriter
 from nearfield.data.space import writing_to
 
 Progress = Callable[[int, int], None]
 """Told how many of how many are done; may be called from several threads, one at a time."""
+
+Tell = Callable[[str], None]
+"""Told, in a sentence, what somebody should know before or after the work."""
+
+LARGE = 1_000_000_000
+"""Bytes from which it is told beforehand how much is going to be written, and where."""
 
 Blocks = Callable[[Path], Iterable[npt.NDArray[Any]]]
 """A source in the pieces that are to be kept of it."""
@@ -33,26 +41,28 @@ class Filling:
         blocks: Blocks,
         weigh: Callable[[Path], int],
         progress: Progress | None,
+        tell: Tell,
     ) -> None:
         self._packs, self._missing, self._blocks, self._progress = packs, missing, blocks, progress
-        self._weigh = weigh
+        self._weigh, self._tell = weigh, tell
         self._done = 0
         self._faults: dict[str, DataError] = {}
         self._lock, self._stop = threading.Lock(), threading.Event()
 
-    def run(self) -> None:
-        """Writes the packs. What could be decoded is kept even where another file has a fault."""
+    def run(self) -> dict[str, DataError]:
+        """Writes the packs, and gives what is wrong with each source that could not be decoded."""
         weights = self._weights()
         needed, workers = sum(weights.values()), usable_cores()
         groups = list(_groups(weights, min(LARGEST, max(SMALLEST, needed // (2 * workers)))))
+        if needed >= LARGE:
+            self._tell(_announced(len(weights), needed, self._packs.folder))
         with writing_to(self._packs.folder, needed), ThreadPoolExecutor(workers, "decode") as pool:
             try:
                 list(pool.map(self._write, groups))
             except BaseException:
                 self._stop.set()
                 raise
-        bad = [digest for digest in self._missing if digest in self._faults]
-        refuse([_named(self._missing[digest], self._faults[digest]) for digest in bad])
+        return self._faults
 
     def _weights(self) -> dict[str, int]:
         weights: dict[str, int] = {}
@@ -81,8 +91,13 @@ class Filling:
                 self._progress(self._done, len(self._missing))
 
 
-def _named(path: Path, error: DataError) -> str:
-    return str(error) if str(path) in str(error) else f"{path}: {error}"
+def _announced(files: int, needed: int, folder: Path) -> str:
+    free = shutil.disk_usage(folder).free
+    return (
+        f"{count(files, 'file')} will be decoded, once, into {folder}: about {needed / 1e9:,.1f} GB, of "
+        f"{free / 1e9:,.1f} GB that are free. NEARFIELD_CACHE names another folder; `nearfield doctor "
+        "--clear-cache` empties it."
+    )
 
 
 def _groups(weights: dict[str, int], limit: int) -> Iterator[list[str]]:

@@ -82,9 +82,11 @@ def _kept(pictures: "_Pictures", folder: Path, key: str, progress: Progress | No
 
 
 def _fits(packs: Packs, pictures: "_Pictures") -> bool:
-    """Whether what is kept has the shapes it must have; for the rest the key answers."""
-    shapes = {key: place.shape for key, place in packs.places().items()}
-    return shapes == {str(row): shape for row, shape in enumerate(pictures.shapes)}
+    """Whether what is kept has the right shapes and is as it was written; the key answers for the rest."""
+    places = packs.places()
+    shapes = {key: place.shape for key, place in places.items()}
+    wanted = {str(row): shape for row, shape in enumerate(pictures.shapes)}
+    return shapes == wanted and not packs.damaged(places.values())
 
 
 class _Pictures:

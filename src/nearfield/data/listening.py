@@ -52,9 +52,10 @@ class Heard:
 
 
 def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault]:
-    """Listens to clips of one file, each a start and a length in seconds (0: to the end), decoding it once.
+    """Listens to clips of one file, each a start and a length in seconds (0: to the end), decoding all of it.
 
-    A clip that cannot be decoded to its end gets the fault in the place of what was heard.
+    A file that breaks while it is decoded gives its fault for every clip: training, which decodes files
+    whole, could use none of them.
     """
     try:
         facts = audio.describe(path)
@@ -62,24 +63,16 @@ def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault
     except Fault as fault:
         return [fault] * len(spans)
     ears = [_Ear(facts, start, seconds) for start, seconds in spans]
-    first, last = min(ear.first for ear in ears), max(ear.last for ear in ears)
-    if facts.floating:
-        first, last = 0, facts.frames
-    place, not_numbers = first, 0
-    trouble: Fault | None = None
+    place, not_numbers = 0, 0
     try:
-        for waves in audio.blocks(path, first / facts.rate, (last - first) / facts.rate, _BLOCK_SECONDS):
+        for waves in audio.blocks(path, 0.0, None, _BLOCK_SECONDS):
             for ear in ears:
                 ear.take(waves, place)
             not_numbers += int((~audio.is_usable(waves)).sum()) if facts.floating else 0
             place += waves.shape[1]
     except Fault as fault:
-        trouble = fault
-    whole = [not trouble or first < place >= ear.last for ear in ears]
-    return [
-        ear.heard(cut_off, not_numbers) if done or not trouble else trouble
-        for ear, done in zip(ears, whole, strict=True)
-    ]
+        return [fault] * len(spans)
+    return [ear.heard(cut_off, not_numbers) for ear in ears]
 
 
 class _Ear:

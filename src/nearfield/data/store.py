@@ -5,7 +5,7 @@ samples at the rate asked for, pictures as bytes; see `packs` for the files.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfield.core.errors import DataError, RequestError
+from nearfield.core.words import count
 from nearfield.data.audio import Waves, describe
 from nearfield.data.cache import cache_folder
 from nearfield.data.collection import Collection
 from nearfield.data.decoding import sound_blocks, square
 from nearfield.data.digests import content_digests
-from nearfield.data.faults import check_file
-from nearfield.data.filling import Blocks, Filling, Progress, refuse
+from nearfield.data.faults import Fault, Problem, check_file
+from nearfield.data.filling import Blocks, Filling, Progress, Tell, refuse
 from nearfield.data.locks import locked
 from nearfield.data.packs import Packs
 from nearfield.data.probing import known_lengths
@@ -30,6 +31,9 @@ from nearfield.data.trimming import sounding
 
 VERSION = 1
 """To be raised when what is kept for the same file changes."""
+
+Sources = dict[Path, npt.NDArray[Any] | DataError]
+"""What is kept of each file, or why there is nothing."""
 
 MADE = ("waves", "photographs", "features", "synthetic")
 """Folders of the cache whose contents can be made again."""
@@ -50,9 +54,37 @@ class Store:
         Raises DataError naming every file that cannot be used, a clip that begins after its file's end, or
         (channels: all) files whose numbers of channels differ; WorkError where the disk is full.
         """
+        found = self._sources(collection, settings, progress, _nobody)
+        refuse([_named(path, error) for path, error in found.items() if isinstance(error, DataError)])
+        arrays = {path: array for path, array in found.items() if not isinstance(array, DataError)}
+        sources = [arrays[Path(path)] for path in collection.table["path"]]
         if collection.kind == "picture":
-            return self._photographs(collection, settings, progress)
-        return self._sounds(collection, settings, progress)
+            channels, size = settings.image_channels, settings.image_size
+            return PhotographSignals(sources, (channels, size, size))
+        return _sounds(collection, settings, sources)
+
+    def usable(
+        self,
+        collection: Collection,
+        settings: DataSettings,
+        progress: Progress | None = None,
+        tell: Tell | None = None,
+    ) -> Collection:
+        """The clips that can be decoded, which is done here; the others are left out, each with its problem.
+
+        `tell` gets sentences: how much is going to be written where that is much, what was damaged. Raises
+        DataError where the settings do not fit a file, or no clip is left; WorkError where the disk is full.
+        """
+        found = self._sources(collection, settings, progress, tell or _nobody)
+        unfit = [(path, error) for path, error in found.items() if isinstance(error, DataError)]
+        refuse([_named(path, error) for path, error in unfit if not isinstance(error, Fault)])
+        problems = list(_left_out(collection, found, settings))
+        if len(problems) == len(collection) > 0:
+            raise DataError(
+                f"{collection.name or 'the data'}: not one clip can be decoded, of {len(problems):,}. "
+                f"The first reason: {problems[0]}"
+            )
+        return collection.without(problems) if problems else collection
 
     def size(self) -> int:
         """Bytes on disk of everything that `clear` would remove."""
@@ -66,87 +98,114 @@ class Store:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         return before - self.size()
 
-    def _photographs(
-        self, collection: Collection, settings: DataSettings, progress: Progress | None
-    ) -> PhotographSignals:
-        size, channels = settings.image_size, settings.image_channels
-        packs = Packs(self.folder / "photographs" / f"v{VERSION}-{size}px-{channels}", np.uint8)
+    def _sources(
+        self, collection: Collection, settings: DataSettings, progress: Progress | None, tell: Tell
+    ) -> Sources:
+        """What is kept of every file of the collection; what is not kept yet is decoded."""
         paths = [Path(path) for path in collection.table["path"]]
-        arrays = self._decoded(
-            packs,
-            paths,
-            blocks=lambda path: [square(path, size, channels)],
-            weigh=lambda path: size * size * channels,
-            progress=progress,
-        )
-        return PhotographSignals(arrays, (channels, size, size))
-
-    def _sounds(
-        self, collection: Collection, settings: DataSettings, progress: Progress | None
-    ) -> ArraySignals:
-        by_channel = settings.channels == "views"
-        numbers = _channel_numbers(collection) if by_channel else None
-        channels: Channels = "all" if by_channel else settings.channels
-        rate = settings.sample_rate
-        packs = Packs(self.folder / "waves" / f"v{VERSION}-{rate}hz-{channels}", np.float32)
-        paths = [Path(path) for path in collection.table["path"]]
-
-        lengths = known_lengths(paths) if channels != "all" else {}
+        if collection.kind == "picture":
+            size, channels = settings.image_size, settings.image_channels
+            packs = Packs(self.folder / "photographs" / f"v{VERSION}-{size}px-{channels}", np.uint8)
+            made: Blocks = lambda path: [square(path, size, channels)]  # noqa: E731
+            return _decoded(packs, paths, made, lambda path: size * size * channels, progress, tell)
+        rate, mixed = settings.sample_rate, _mixed(settings)
+        packs = Packs(self.folder / "waves" / f"v{VERSION}-{rate}hz-{mixed}", np.float32)
+        lengths = known_lengths(paths) if mixed != "all" else {}
 
         def weigh(path: Path) -> int:
             if path in lengths:
                 return int(lengths[path] * rate + 1) * 4
             facts = describe(path)
-            return int(facts.seconds * rate + 1) * 4 * (facts.channels if channels == "all" else 1)
+            return int(facts.seconds * rate + 1) * 4 * (facts.channels if mixed == "all" else 1)
 
-        sources = self._decoded(
-            packs, paths, lambda path: sound_blocks(path, rate, channels), weigh, progress
-        )
-        if numbers is None:
-            _same_channels(paths, sources)
-        places = zip(paths, collection.table["start"], collection.table["seconds"], sources, strict=True)
-        clips = [_clip(path, source.T, rate, start, seconds) for path, start, seconds, source in places]
-        spans = [_span(clip, settings.trim_db) for clip in clips]
-        kept = [clip[:, first:last] for clip, (first, last) in zip(clips, spans, strict=True)]
-        cut = sum(clip.shape[1] for clip in clips) - sum(clip.shape[1] for clip in kept)
-        begins = np.array([first for first, _ in spans], np.float64) / rate
-        if numbers is not None:  # trimmed before, so that views of one moment stay together
-            kept = [clip[channel : channel + 1] for clip, channel in zip(kept, numbers, strict=True)]
-        return ArraySignals(kept, float(rate), (kept[0].shape[0] if kept else 1,), cut / rate, begins)
-
-    def _decoded(
-        self,
-        packs: Packs,
-        paths: list[Path],
-        blocks: Blocks,
-        weigh: Callable[[Path], int],
-        progress: Progress | None,
-    ) -> list[npt.NDArray[Any]]:
-        """What is kept of each path; `weigh` says how many bytes that will be."""
-        unique = list(dict.fromkeys(paths))
-        digests = dict(zip(unique, _digests(unique), strict=True))
-        sources = {digest: path for path, digest in digests.items()}
-        places = packs.places()
-        if not sources.keys() <= places.keys():
-            with writing_to(packs.folder, 0), locked(packs.folder / "lock"):
-                places = packs.places()  # another process may have decoded them while we waited
-                missing = {digest: path for digest, path in sources.items() if digest not in places}
-                Filling(packs, missing, blocks, weigh, progress).run()
-            places = packs.places()
-        views = dict(zip(sources, packs.views(places[digest] for digest in sources), strict=True))
-        return [views[digests[path]] for path in paths]
+        return _decoded(packs, paths, lambda path: sound_blocks(path, rate, mixed), weigh, progress, tell)
 
 
-def _digests(paths: list[Path]) -> list[str]:
-    """What each file holds. Raises DataError naming every file that is not there."""
-    faults = []
-    for path in paths:
+def _mixed(settings: DataSettings) -> Channels:
+    """What is kept of a sound's channels: views are cut out of all of them."""
+    return "all" if settings.channels == "views" else settings.channels
+
+
+def _decoded(
+    packs: Packs,
+    paths: list[Path],
+    blocks: Blocks,
+    weigh: Callable[[Path], int],
+    progress: Progress | None,
+    tell: Tell,
+) -> Sources:
+    """What is kept of each path; `weigh` says how many bytes that will be."""
+    found: Sources = {}
+    present = []
+    for path in dict.fromkeys(paths):
         try:
             check_file(path)
+            present.append(path)
         except DataError as fault:
-            faults.append(str(fault))
-    refuse(faults)
-    return content_digests(paths)
+            found[path] = fault
+    digests = dict(zip(present, content_digests(present), strict=True))
+    sources = {digest: path for path, digest in digests.items()}
+    places, faults = packs.places(), dict[str, DataError]()
+    if not sources.keys() <= places.keys() or packs.damaged(places[digest] for digest in sources):
+        with writing_to(packs.folder, 0), locked(packs.folder / "lock"):
+            places = packs.places()  # another process may have decoded them while we waited
+            damaged = packs.damaged(places[digest] for digest in sources if digest in places)
+            if damaged:
+                packs.remove(damaged)
+                tell(
+                    f"{packs.folder}: {count(len(damaged), 'file')} of decoded data had changed after being "
+                    "written, and will be decoded again. See whether the disk is sound."
+                )
+                places = packs.places()
+            missing = {digest: path for digest, path in sources.items() if digest not in places}
+            faults = Filling(packs, missing, blocks, weigh, progress, tell).run()
+        places = packs.places()
+    kept = [digest for digest in sources if digest not in faults]
+    views: dict[str, Any] = dict(zip(kept, packs.views(places[digest] for digest in kept), strict=True))
+    return found | {path: (views | faults)[digest] for path, digest in digests.items()}
+
+
+def _named(path: Path, error: DataError) -> str:
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
+
+
+def _nobody(sentence: str) -> None:
+    """Nobody is told."""
+
+
+def _left_out(collection: Collection, found: Sources, settings: DataSettings) -> Iterator[Problem]:
+    """Clips whose file cannot be decoded, or that begin after its end."""
+    table = collection.table
+    lines = table["row"] if "row" in table else [None] * len(table)
+    for name, path, start, seconds, line in zip(
+        table["id"], table["path"], table["start"], table["seconds"], lines, strict=True
+    ):
+        source = found[Path(path)]
+        try:
+            if isinstance(source, DataError):
+                raise source
+            if collection.kind == "sound":
+                _clip(Path(path), source.T, settings.sample_rate, start, seconds)
+        except Fault as fault:
+            yield fault.problem(name, line)
+
+
+def _sounds(collection: Collection, settings: DataSettings, sources: list[npt.NDArray[Any]]) -> ArraySignals:
+    """Each clip's own part of its source (T, C)."""
+    numbers = _channel_numbers(collection) if settings.channels == "views" else None
+    rate = settings.sample_rate
+    paths = [Path(path) for path in collection.table["path"]]
+    if numbers is None:
+        _same_channels(paths, sources)
+    places = zip(paths, collection.table["start"], collection.table["seconds"], sources, strict=True)
+    clips = [_clip(path, source.T, rate, start, seconds) for path, start, seconds, source in places]
+    spans = [_span(clip, settings.trim_db) for clip in clips]
+    kept = [clip[:, first:last] for clip, (first, last) in zip(clips, spans, strict=True)]
+    cut = sum(clip.shape[1] for clip in clips) - sum(clip.shape[1] for clip in kept)
+    begins = np.array([first for first, _ in spans], np.float64) / rate
+    if numbers is not None:  # trimmed before, so that views of one moment stay together
+        kept = [clip[channel : channel + 1] for clip, channel in zip(kept, numbers, strict=True)]
+    return ArraySignals(kept, float(rate), (kept[0].shape[0] if kept else 1,), cut / rate, begins)
 
 
 def _channel_numbers(collection: Collection) -> list[int]:
@@ -174,10 +233,8 @@ def _clip(path: Path, source: Waves, rate: int, start: float, seconds: float) ->
     first = round(start * rate)
     last = min(samples, round((start + seconds) * rate)) if seconds > 0 else samples
     if first >= last:
-        raise DataError(
-            f"{path}: the clip from {start:g} s on holds no sample; the file has {samples / rate:g} s. "
-            "Correct start and seconds, or remove the row."
-        )
+        reason = f"the clip from {start:g} s on holds no sample; the file has {samples / rate:g} s."
+        raise Fault("short", reason, "Correct start and seconds, or remove the row.", path)
     return source[:, first:last]
 
 

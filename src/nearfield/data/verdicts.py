@@ -38,6 +38,9 @@ def judge_sound(heard: Heard, seconds: float) -> Iterator[_Words]:
         cure = "Export the sound again, or cut the clip out into a file of its own."
         yield "not_numbers", reason, cure
         return
+    if not heard.frames:
+        yield "beyond_end", "it begins after the end of what can be decoded.", AGAIN
+        return
     decoded = heard.frames / heard.rate
     if decoded < seconds - LENGTH_SLACK:
         yield "cut_off", f"{seconds:.2f} s are promised, {decoded:.2f} s can be decoded.", AGAIN
@@ -80,4 +83,5 @@ def judge_picture(seen: Seen) -> Iterator[_Words]:
 def to_problem(words: _Words, path: str, row: int | None) -> Problem:
     """The words as a line of a report on one clip."""
     kind, reason, cure = words
-    return Problem(kind, path, row, reason, cure, "left out" if kind == "not_numbers" else "warning")
+    fatal = kind in ("not_numbers", "beyond_end")
+    return Problem(kind, path, row, reason, cure, "left out" if fatal else "warning")

@@ -11,10 +11,10 @@ from nearfield.data.signals import ArraySignals
 from nearfield.data.store import Store
 from nearfield.models.features.feature import Feature
 from nearfield.runs.embedding import vectors_of
-from nearfield.runs.events import Stage, Watcher, nobody
+from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run
-from nearfield.runs.workbench import Sight, Workbench
+from nearfield.runs.workbench import Sight, Workbench, decodable
 
 SIDES = ("train", "val", "test")
 
@@ -46,6 +46,7 @@ class Material:
         collection = open_trained_on(data, environment["data"]["path"], run.recipe, True, watch)
         if own:
             collection = collection.with_split(run.folder.split)
+        collection = decodable(run.recipe, collection, watch)
         rows = collection.rows(split)
         if not len(rows):
             filled = [side for side in SIDES if len(collection.rows(side))]
@@ -86,7 +87,7 @@ class Material:
 
 def _bench(run: Run, collection: Collection, seed: int, watch: Watcher) -> Workbench:
     recipe = run.recipe
-    signals = Store().open(collection, recipe.data, lambda done, total: watch(Stage("decode", done, total)))
+    signals = Store().open(collection, recipe.data)
     facts = collection.facts()
     if isinstance(signals, ArraySignals):
         facts = signals.corrected(facts)

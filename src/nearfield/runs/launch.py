@@ -65,9 +65,10 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
     note_data(collection, watch)
     check_teaching(recipe, collection)
     bench = Workbench.build(recipe, collection, request.seed, watch)
+    check_teaching(recipe, bench.collection)  # files that break while decoding take no part
     tagger = getattr(recipe.sampler, "tagger", None)
     if tagger:
-        said = read_predictions(tagger, collection, bench.facts)
+        said = read_predictions(tagger, bench.collection, bench.facts)
         bench = replace(bench, facts=replace(bench.facts, predictions=said))
     training = Training(bench, folder, device, precision, watch)
     if world()[0] == 0 and not folder.is_started:

@@ -26,7 +26,7 @@ from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run
 from nearfield.runs.suspect_list import Suspected, named
-from nearfield.runs.workbench import Workbench
+from nearfield.runs.workbench import Workbench, decodable
 
 Sort = Literal["labels", "tags", "signals", "duplicates"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
@@ -85,6 +85,9 @@ class _Space:
         kept = own and run.recipe.data.fold is None
         self.collection = collection.with_split(run.folder.split) if kept else collection
         self._stored = own and run.folder.vectors.is_file()
+        named = run.vectors()[0] if self._stored else []
+        if not set(named).issuperset(self.collection.table["id"]):
+            self.collection = decodable(run.recipe, self.collection, watch)
         self._made: tuple[Vectors, Facts] | None = None
 
     @property

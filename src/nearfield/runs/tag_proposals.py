@@ -23,7 +23,7 @@ def propose_tags(
     """
     told = run.folder.environment()["data"]
     collection = open_trained_on(data, told["path"], run.recipe, True, watch)
-    note_left_out(collection, watch)
+    note_left_out(collection.problems, watch)
     if untagged:
         rows = np.array([row for row, tags in enumerate(collection.table["tags"]) if not tags], np.int64)
         if not len(rows):
@@ -33,6 +33,7 @@ def propose_tags(
             )
         collection = collection.subset(rows)
     bench = Workbench.build(run.recipe, collection, 0, watch, run.embedder)
+    collection = bench.collection
     names, scores = tag_signals(run, bench.sight, bench.facts.seconds, watch)
     proposed = [
         _proposal(row, names[column], float(scores[row, column]))

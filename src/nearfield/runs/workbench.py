@@ -12,6 +12,7 @@ from nearfield.core.machine import total_memory
 from nearfield.core.nouns import Batch, Draw, Facts, Ints
 from nearfield.core.seeds import reseed, torch_stream
 from nearfield.data.collection import Collection
+from nearfield.data.faults import Problem
 from nearfield.data.keeping import keep
 from nearfield.data.loading import Loader
 from nearfield.data.signals import ArraySignals, Signals
@@ -70,13 +71,13 @@ class Workbench:
         watch: Watcher = nobody,
         embedder: Embedder | None = None,
     ) -> "Workbench":
-        """Decodes what is not decoded yet, keeps features where that is right, and builds the network
-        (or takes the `embedder` given).
+        """Decodes what is not decoded yet, leaves out (and tells) clips that cannot be, keeps features where
+        that is right, and builds the network (or takes the `embedder` given).
 
         Raises RequestError where the feature does not fit the kind of clips, DataError for unusable files.
         """
-        _check_kind(recipe, collection)
-        signals = Store().open(collection, recipe.data, lambda d, n: watch(Stage("decode", d, n)))
+        collection = decodable(recipe, collection, watch)
+        signals = Store().open(collection, recipe.data)
         facts = collection.facts()
         if isinstance(signals, ArraySignals):
             facts = signals.corrected(facts)
@@ -230,6 +231,23 @@ def build_embedder(recipe: Recipe, channels: int, seed: int) -> Embedder:
             ) from None
 
 
+def decodable(recipe: Recipe, collection: Collection, watch: Watcher = nobody) -> Collection:
+    """The clips that can be decoded, which is done here; those that cannot are left out and told.
+
+    Raises RequestError where the feature does not fit the kind of clips, DataError where no clip is left.
+    """
+    _check_kind(recipe, collection)
+    before = len(collection.problems)
+    found = Store().usable(
+        collection,
+        recipe.data,
+        lambda done, total: watch(Stage("decode", done, total)),
+        lambda sentence: watch(Note(sentence, is_warning=True)),
+    )
+    note_left_out(found.problems[before:], watch)
+    return found
+
+
 def _check_kind(recipe: Recipe, collection: Collection) -> None:
     is_picture = recipe.feature.kind == "pixels"
     if collection.kind == "picture" and not is_picture:
@@ -257,14 +275,14 @@ def windows(seconds: float, clip_seconds: float) -> list[float]:
 
 def note_data(collection: Collection, watch: Watcher) -> None:
     """Says what was left out of a collection, and whether its split leaks."""
-    note_left_out(collection, watch)
+    note_left_out(collection.problems, watch)
     if collection.leaks:
         watch(Note(f"{they_sit(collection.leaks)} on two sides of the split; results say so.", True))
 
 
-def note_left_out(collection: Collection, watch: Watcher) -> None:
+def note_left_out(problems: Sequence[Problem], watch: Watcher) -> None:
     """Says what was left out of a collection."""
-    left_out = [problem for problem in collection.problems if problem.severity == "left out"]
+    left_out = [problem for problem in problems if problem.severity == "left out"]
     for problem in left_out[:10]:
         watch(Note(f"left out: {problem.path}: {problem.reason}", is_warning=True))
     if len(left_out) > 10:

@@ -82,7 +82,7 @@ def read_embedded(path: Path, clip: str) -> Embedded:
 def collection_for(run: Run, data: str | Collection, watch: Watcher) -> Collection:
     """The collection that the recipe makes of `data`. Raises RequestError where the kinds do not fit."""
     collection = open_collection(data, run.recipe, True, watch) if isinstance(data, str) else data
-    note_left_out(collection, watch)
+    note_left_out(collection.problems, watch)
     reads = "picture" if run.recipe.feature.kind == "pixels" else "sound"
     if collection.kind != reads:
         raise RequestError(

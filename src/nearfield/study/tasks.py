@@ -108,8 +108,9 @@ def _score_baselines(
 
     Plain spaces know no chance of training, so they are scored with the first seed only.
     """
-    collection = open_to_train(data, recipe, allow_leak=False, watch=watch)
-    bench = Workbench.build(recipe, collection, seed, watch)
+    opened = open_to_train(data, recipe, allow_leak=False, watch=watch)
+    bench = Workbench.build(recipe, opened, seed, watch)
+    collection = bench.collection
     bench.fit_normalisation(bench.sampler(), torch.device("cpu"))
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}
     settings = EvaluationSettings()
