@@ -1,10 +1,15 @@
 """Who is let in, what is served, and how much may be sent."""
 
 import contextlib
+import http.client
 import io
 import json
 import resource
+import socket
 import struct
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +22,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nearfield.app.server import connections
 from nearfield.app.server.exhibition import Exhibition
 from nearfield.app.server.guard import Access
 from nearfield.app.server.limits import Limits
@@ -47,12 +53,104 @@ AUDIO = "/clips/" + quote("low/0.wav", safe="") + "/audio"
         ({"Sec-Fetch-Site": "same-origin"}, 200),
         ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
         ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
-        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Host": "[::1]x:{port}"}, 403),
+        ({"Host": "localhost:"}, 403),
+        ({"Host": "localhost"}, 200),
     ],
 )
 def test_host_and_origin(alone: Site, headers: dict[str, str], status: int) -> None:
     filled = {name: value.format(port=alone.port) for name, value in headers.items()}
     assert alone.ask(AUDIO, headers=filled).status == status
+
+
+@pytest.mark.parametrize(
+    ("path", "dest", "status"),
+    [
+        ("/", "document", 200),
+        ("/watch", "document", 200),
+        ("/docs", "document", 200),
+        ("/", "iframe", 403),
+        ("/", "", 403),
+        ("/rows?where=low", "document", 403),
+        ("/spaces", "document", 403),
+        ("/static/explore.js", "document", 403),
+    ],
+)
+def test_another_site_may_lead_to_a_page_and_to_nothing_else(
+    alone: Site, path: str, dest: str, status: int
+) -> None:
+    for site in ("cross-site", "same-site"):
+        headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": dest}
+        assert alone.ask(path, headers=headers).status == status
+        assert alone.ask(path, "POST", headers).status == 403
+
+
+HEAVY = [
+    "1+" * 900 + "1 > 0",
+    "array_length(array_repeat(label, 10000000)) > 0",
+    "length(repeat(label, 10000000)) > 0",
+    "label = ?",
+    "label = $1",
+    "(" * 900 + "label = 'low'" + ")" * 900,
+    "starts_with(path, '/')",
+]
+
+
+@pytest.mark.parametrize("where", HEAVY)
+def test_no_filter_ends_the_server_fills_its_memory_or_tells_where_files_lie(alone: Site, where: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for reply in (
+        alone.ask("/rows?where=" + quote(where, safe="")),
+        alone.post("/search", [("clip", "low/0.wav"), ("where", where)]),
+    ):
+        assert reply.status == 400
+        assert "cannot be used: " in json.loads(reply.body)["detail"]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
+    assert alone.ask("/rows?where=low").status == 200
+
+
+def test_an_origin_that_was_let_in_asks_by_script(shown: Exhibition) -> None:
+    mine = "https://mine.example:8443"
+    with running(shown, Access(port=0, origins=(mine,), token=TOKEN)) as site:
+        foreign = {"Origin": mine, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+        asks = {**foreign, "Access-Control-Request-Method": "POST"}
+        before = site.ask("/search", "OPTIONS", asks)
+        assert (before.status, before.headers["access-control-allow-origin"]) == (200, mine)
+        assert "authorization" in before.headers["access-control-allow-headers"]
+        assert "access-control-allow-credentials" not in before.headers
+        assert site.ask("/spaces", headers=foreign).status == 401
+        found = site.ask("/spaces", headers={**foreign, "Authorization": f"Bearer {TOKEN}"})
+        assert (found.status, found.headers["access-control-allow-origin"]) == (200, mine)
+        other = site.ask("/spaces", headers={**foreign, "Origin": "https://mine.example"})
+        assert other.status == 403
+        assert "--allow-origin https://mine.example" in other.body.decode()
+        assert "access-control-allow-origin" not in other.headers
+        assert site.ask("/spaces", "OPTIONS", {**asks, "Origin": "https://mine.example"}).status == 403
+    for wrong in ("*", "null", "mine.example", "https://mine.example/", "https://a@b", "ftp://x"):
+        with pytest.raises(RequestError, match="is not an origin"):
+            Access(origins=(wrong,))
+
+
+def test_the_reference_names_every_route_and_field(alone: Site) -> None:
+    page = alone.ask("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    text = page.body.decode()
+    document = json.loads(alone.ask("/openapi.json").body)
+    for path in document["paths"]:
+        assert path in text
+    for word in (
+        "<td>where",
+        "<td>diverse",
+        "group | recording",
+        "<td>file",
+        "<td>decision",
+        "accepted | rejected",
+    ):
+        assert word in text, word
+    assert "<script" not in text
 
 
 def test_every_answer_is_sealed(alone: Site) -> None:
@@ -90,8 +188,12 @@ def test_page_has_nothing_inline_and_nothing_from_elsewhere() -> None:
 def test_other_addresses_need_a_token() -> None:
     with pytest.raises(RequestError, match=r"--host: 0\.0\.0\.0 can be reached by others"):
         Access(host="0.0.0.0")
-    with pytest.raises(RequestError, match="fewer than 8"):
-        Access(token="short")
+    for host in ("127.evil.com", "127.0.0.1.evil.com", "127.1", "::2"):
+        with pytest.raises(RequestError, match="can be reached by others"):
+            Access(host=host)
+    assert Access(host="127.0.0.2").is_loopback
+    with pytest.raises(RequestError, match="--token: 15 characters; 16 are the least"):
+        Access(token="x" * 15)
     assert Access(host="0.0.0.0", token=TOKEN).allows_host("192.168.1.7:8787")
     assert not Access(host="0.0.0.0", token=TOKEN).allows_host("rebound.example:8787")
     assert not Access().allows_host("192.168.1.7:8787")
@@ -116,6 +218,70 @@ def test_token_is_given_once_and_then_a_cookie(shown: Exhibition) -> None:
         for asked in ("/%09/elsewhere.example/", "/a%0d%0ab", "/clips/low%2F7%20%C3%A4%23.wav"):
             moved = site.ask(f"{asked}?token={quote(TOKEN)}").headers["location"]
             assert moved.lower() == asked.lower().replace("%2f", "/")
+
+
+def test_a_wrong_token_takes_its_time(shown: Exhibition) -> None:
+    with running(shown, Access(port=0, token=TOKEN)) as site:
+
+        def seconds(**headers: str) -> float:
+            begun = time.perf_counter()
+            site.ask("/spaces", headers=headers)
+            return time.perf_counter() - begun
+
+        assert seconds(Authorization="Bearer wrong") >= 1
+        assert seconds(Authorization=f"Bearer {TOKEN}") < 0.9
+        assert seconds() < 0.9
+
+
+def test_a_kept_connection_answers_at_once(alone: Site) -> None:
+    line = http.client.HTTPConnection("127.0.0.1", alone.port, timeout=60)
+    waited = []
+    for _ in range(15):
+        begun = time.perf_counter()
+        line.request("GET", "/spaces", headers={"Host": f"127.0.0.1:{alone.port}"})
+        line.getresponse().read()
+        waited.append(time.perf_counter() - begun)
+    line.close()
+    assert np.median(waited) < 0.02, waited  # 0.048 where Nagle's algorithm is on
+
+
+def test_silent_connections_shut_nobody_out(shown: Exhibition, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 1.0)
+    monkeypatch.setattr(connections.Room, "of_system", lambda: connections.Room(20, 10))
+    with running(shown) as site, contextlib.ExitStack() as held:
+        lines = [held.enter_context(socket.create_connection(("127.0.0.1", site.port))) for _ in range(60)]
+        for line in lines[10:20]:
+            line.sendall(b"GET /spaces HTTP/1.1\r\nHost: x")
+        for line in lines[:10]:
+            line.sendall(
+                b"POST /search HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 9\r\n\r\n" % site.port
+            )
+        for _ in range(20):
+            with contextlib.suppress(OSError):  # a head that comes drop by drop is no request
+                lines[10].sendall(b"x")
+            time.sleep(0.1)
+        assert site.ask("/spaces").status == 200
+
+
+def test_more_connections_than_files_are_told_and_the_log_stays_short(spaces: tuple[Path, Path]) -> None:
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))\n"
+        "from nearfield.app.cli import main; main()"
+    )
+    words = [sys.executable, "-c", script, "explore", str(spaces[0]), "--port", "0", "--no-browser"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().strip().rstrip("/").rpartition(":")[2])
+        with contextlib.ExitStack() as held:
+            for _ in range(150):
+                held.enter_context(socket.create_connection(("127.0.0.1", port)))
+            time.sleep(1.5)
+        assert Site(port, Exhibition()).ask("/spaces").status == 200
+    finally:
+        process.terminate()
+        said = process.communicate(timeout=30)[1]
+    assert len(said) < 20_000, said[:2000]
 
 
 def traversals(root: Path) -> list[str]:

@@ -183,7 +183,11 @@ def explore(
     ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8787,
     token: Annotated[
-        str | None, typer.Option(envvar="NEARFIELD_TOKEN", help="Asked of every client.")
+        str | None, typer.Option(envvar="NEARFIELD_TOKEN", help="Required from every client.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Origin whose pages may use the API by script: https://example.org"),
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only serve.")] = False,
 ) -> None:
@@ -194,7 +198,7 @@ def explore(
     from nearfield.app.server.serve import Show, prepare, serve
 
     found = read_suspects(suspects) if suspects else []
-    access = Access(host, port, token)
+    access = Access(host, port, token, tuple(allow_origin or ()))
     with watching() as progress:
         shown = prepare(Show(space, beside, watch, found, decisions), progress)
     serve(shown, access, typer.echo, open_browser=not no_browser)

@@ -4,7 +4,7 @@ vectors.npy      (N, D) float32, of unit length
 codes.npy        (P, D) int8, and bounds.npy: see `codes`
 groups.npy       (N,) numbers of groups, and recordings.npy, of recordings
 calibration.npy  ascending: see `unusual`
-rows.arrow       what is known of each vector: see `rows`; and rows.lance/
+rows.arrow       what is known of each vector: see `rows`
 """
 
 from collections.abc import Iterator

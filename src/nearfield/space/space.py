@@ -193,10 +193,10 @@ class Space:
         `Embedded`, which is refused where it is of another identity, or bare, and then it is taken for one of
         this space's run.
         `plus` are further ones to be near to, `minus` to be far from: the mean of one side less that of the
-        other, on the sphere. `where` is a condition on columns as SQL has it; `diverse` gives one answer a
-        group or recording. Clips that are themselves examples are not answers. Exact, but for spaces of
-        `APPROXIMATE_FROM` and more whose approximate index is built. Raises RequestError for what cannot be
-        asked, DataError for sounds that cannot be read.
+        other, on the sphere. `where` is a condition on columns, or words (see `filters`); `diverse` gives one
+        answer a group or recording. Clips that are themselves examples are not answers. Exact, but for spaces
+        of `APPROXIMATE_FROM` and more whose approximate index is built. Raises RequestError for what cannot
+        be asked, DataError for sounds that cannot be read.
         """
         if top < 1:
             raise RequestError(f"top: at least 1. Given: {top}.")
@@ -231,9 +231,7 @@ class Space:
         except DataError as error:
             raise damaged(self.folder, str(error), self.state.file) from None
         if count != len(self):
-            raise damaged(
-                self.folder, f"rows.lance has {count:,} rows instead of {len(self):,}", self.state.file
-            )
+            raise damaged(self.folder, f"the rows are {count:,} instead of {len(self):,}", self.state.file)
 
     def resolve(self, example: Example) -> Resolved:
         """What an example is here. Raises as `search`."""

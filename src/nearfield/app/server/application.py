@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 import nearfield.app
@@ -14,6 +14,7 @@ from nearfield.app.server.forms import REFUSED, sentences
 from nearfield.app.server.guard import Access, Guard
 from nearfield.app.server.map_routes import map_routes
 from nearfield.app.server.mending_routes import mending_routes
+from nearfield.app.server.reference import reference_page
 from nearfield.app.server.search_routes import search_routes
 from nearfield.app.server.watching_routes import watching_routes
 from nearfield.core.errors import NearfieldError, RequestError
@@ -27,11 +28,11 @@ def build_application(shows: Exhibition, access: Access) -> Guard:
 
 
 def build_routes(shows: Exhibition) -> FastAPI:
-    """Everything that answers; its OpenAPI document is at /openapi.json."""
+    """Everything that answers; its OpenAPI document is at /openapi.json, the same for people at /docs."""
     application = FastAPI(
         title="Nearfield",
         description="A learnt space of sound: searched, looked at, listened to.",
-        docs_url=None,  # its page comes from a server elsewhere
+        docs_url=None,  # FastAPI's page comes from a server elsewhere
         redoc_url=None,
         responses=REFUSED,
     )
@@ -45,6 +46,10 @@ def build_routes(shows: Exhibition) -> FastAPI:
     @application.get("/watch", include_in_schema=False)
     def watch() -> FileResponse:
         return FileResponse(STATIC / "watch.html")
+
+    @application.get("/docs", include_in_schema=False)
+    def reference() -> HTMLResponse:
+        return HTMLResponse(reference_page(application.openapi()))
 
     application.mount("/static", StaticFiles(directory=STATIC), name="static")
 

@@ -1,13 +1,16 @@
 """Who may ask: Host and Origin of every request, the token, the size of its body; and what answers forbid.
 
 A page of another site can make a browser send requests to this machine. Its requests bear its own Origin, or
-`Sec-Fetch-Site: cross-site`, and are refused. Where it has its own name resolve to this machine (DNS
-rebinding), the Host that the browser sends is that name, and is refused too.
+`Sec-Fetch-Site: cross-site`, and are refused, unless that origin was let in by `--allow-origin`; what another
+site may do is to lead to one of the pages, in a window of its own and not in a frame. Where it has its own
+name resolve to this machine (DNS rebinding), the Host that the browser sends is that name, and is refused.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import json
+import re
 import secrets
 import socket
 from dataclasses import dataclass, field
@@ -22,7 +25,14 @@ from nearfield.core.errors import RequestError
 
 COOKIE = "nearfield"
 
+LEAST_TOKEN = 16
+"""Signs of a token."""
+
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PAGES = ("/", "/watch", "/docs")  # what a link on another site may lead to
+_PAUSE = 1.0  # seconds that the answer to a wrong token takes
+_HOST = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+))(?::(\d+))?")
+_ORIGIN = re.compile(r"https?://[^/?#@\s*]+")
 _POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -55,12 +65,23 @@ class Access:
     """0 takes a free one."""
     token: str | None = None
     """Needed on any address but the loopback: sent as `Authorization: Bearer`, or once as `?token=`."""
+    origins: tuple[str, ...] = ()
+    """Origins (https://host:port) whose pages may ask by script."""
     session: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     """What the cookie holds once the token was given."""
 
     def __post_init__(self) -> None:
-        if self.token is not None and len(self.token) < 8:
-            raise RequestError("--token: fewer than 8 characters. Give a longer one.")
+        if self.token is not None and len(self.token) < LEAST_TOKEN:
+            raise RequestError(
+                f"--token: {len(self.token)} characters; {LEAST_TOKEN} are the least, as others could guess "
+                f"it. Give a longer one, such as {secrets.token_urlsafe(24)}"
+            )
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise RequestError(
+                    f"--allow-origin: {origin!r} is not an origin. Give scheme, host and port of the page "
+                    "whose scripts may ask, without a path: https://example.org or http://localhost:3000"
+                )
         if self.token is None and not self.is_loopback:
             raise RequestError(
                 f"--host: {self.host} can be reached by others, who would hear every clip. "
@@ -70,7 +91,9 @@ class Access:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the address."""
-        return self.host in _LOOPBACK or self.host.startswith("127.")
+        if self.host == "localhost":
+            return True
+        return _is_address(self.host) and ipaddress.ip_address(self.host).is_loopback
 
     def allows_host(self, given: str) -> bool:
         """Whether a Host header names this server.
@@ -114,9 +137,17 @@ class Guard:
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             await _answer(sealed, *refusal)
-        elif self._brings_token(scope):
+            return
+        if headers.get("origin") in self.access.origins:
+            sealed = _open_to(headers["origin"], sealed)
+            if scope["method"] == "OPTIONS":  # asked by browsers before what is no plain request
+                await _answer(sealed, 200, "Pages of this origin may ask.")
+                return
+        if self._brings_token(scope):
             await self._welcome(scope, sealed)
         elif not self.access.knows(headers):
+            if "authorization" in headers or b"token=" in scope["query_string"]:
+                await asyncio.sleep(_PAUSE)
             await _answer(sealed, 401, "This server needs its token: open the address that it printed.")
         else:
             await self.app(scope, self._counting(receive), sealed)
@@ -126,10 +157,14 @@ class Guard:
         if not self.access.allows_host(host):
             return 403, f"This server is not called {host[:100]!r}. Open the address that it printed."
         origin = headers.get("origin")
-        if origin is not None and origin != f"{scope['scheme']}://{host}":
-            return 403, "Requests from pages of other origins are refused."
-        navigates = headers.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET"
-        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not navigates:
+        is_let_in = origin in self.access.origins
+        if origin is not None and not is_let_in and origin != f"{scope['scheme']}://{host}":
+            return (
+                403,
+                f"Pages of other origins are refused. To let this one in: --allow-origin {origin[:100]}",
+            )
+        is_foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if is_foreign and not is_let_in and not _opens_page(scope, headers):
             return 403, "Requests from pages of other sites are refused."
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > self.body_bytes:
@@ -176,6 +211,31 @@ def _sealing(send: Send) -> Send:
     return sealed
 
 
+def _opens_page(scope: Scope, headers: Headers) -> bool:
+    """Whether a browser opens one of the pages in a window of its own."""
+    asked = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"), scope["method"]
+    return asked == ("navigate", "document", "GET") and scope["path"] in _PAGES
+
+
+def _open_to(origin: str, send: Send) -> Send:
+    """What lets scripts of an origin read an answer (the CORS protocol); cookies stay out of it."""
+    allowed = {
+        "access-control-allow-origin": origin,
+        "access-control-allow-methods": "GET, HEAD, POST",
+        "access-control-allow-headers": "authorization, content-type, range",
+        "access-control-expose-headers": "accept-ranges, content-range",
+        "access-control-max-age": "600",
+        "vary": "origin",
+    }
+
+    async def opened(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(allowed)
+        await send(message)
+
+    return opened
+
+
 async def _answer(send: Send, status: int, said: str) -> None:
     body = json.dumps({"detail": said}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -184,13 +244,9 @@ async def _answer(send: Send, status: int, said: str) -> None:
 
 
 def _split(given: str) -> tuple[str, str]:
-    """Name and port of a Host header, the name in small letters and without brackets."""
-    text = given.strip().lower()
-    if text.startswith("["):
-        name, _, rest = text[1:].partition("]")
-        return name, rest.removeprefix(":")
-    name, _, port = text.partition(":")
-    return name, port
+    """Name and port of a Host header, the name in small letters, without brackets; empty if it is none."""
+    parts = _HOST.fullmatch(given.strip().lower())
+    return (parts[1] or parts[2], parts[3] or "") if parts else ("", "")
 
 
 def _is_address(name: str) -> bool:

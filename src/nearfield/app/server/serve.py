@@ -11,6 +11,7 @@ from urllib.parse import quote
 import uvicorn
 
 from nearfield.app.server.application import build_application
+from nearfield.app.server.connections import PATIENCE, Connection, Room
 from nearfield.app.server.curves import Runs
 from nearfield.app.server.decisions import Decisions
 from nearfield.app.server.exhibition import Exhibition
@@ -23,8 +24,6 @@ from nearfield.space.space import Space
 
 MAP = "map.parquet"
 DECISIONS = "decisions.csv"
-
-_CLIENTS = 256  # at a time; more are told to come again
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,9 @@ def serve(
 def listen(access: Access) -> socket.socket:
     """A socket on the address. Raises WorkError where it is taken or not of this machine."""
     family = socket.AF_INET6 if ":" in access.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches off Nagle's algorithm only of a socket whose protocol is named TCP; with it on, the
+    # last piece of every answer on a kept connection waits for 40 ms.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((access.host, access.port))
@@ -105,13 +106,16 @@ def listen(access: Access) -> socket.socket:
 
 def server(exhibition: Exhibition, access: Access) -> uvicorn.Server:
     """The server, ready to run; it writes no log of addresses, as one may hold the token."""
+    room = Room.of_system()
     return uvicorn.Server(
         uvicorn.Config(
             build_application(exhibition, access),
+            http=Connection,
+            backlog=room.backlog,
             access_log=False,
             log_level="warning",
-            limit_concurrency=_CLIENTS,
-            timeout_keep_alive=30,
+            limit_concurrency=room.clients,
+            timeout_keep_alive=round(PATIENCE),
             timeout_graceful_shutdown=3,
             server_header=False,
             ws="none",
