@@ -30,7 +30,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     for line in (*lines, *(" ".join(each.split()) for each in re.findall(r"`([^`]+)`", rest))):
         found = COMMAND.fullmatch(re.split(r"\s{3,}(?![\s-])|\s#\s", line)[0].strip())
         if found and not SHORTENED.search(re.sub(r"=\[[^\]]*\]", "=", found[1])):
-            words = shlex.split(found[1])
+            words = ["1" if word == "SECONDS" else word for word in shlex.split(found[1])]
             if not is_mention(words):
                 yield words
 

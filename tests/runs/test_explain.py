@@ -10,16 +10,21 @@ import pytest
 import soundfile
 from PIL import Image
 from scipy.spatial.distance import cosine, pdist
-from sklearn.metrics import confusion_matrix, f1_score, normalized_mutual_info_score
+from sklearn.metrics import (
+    confusion_matrix,
+    f1_score,
+    normalized_mutual_info_score,
+    precision_recall_fscore_support,
+)
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.evaluation.classification import Confusion
+from nearfield.evaluation.classification import Confusion, confusion, report
 from nearfield.evaluation.probes import Labelled, fit_label_probe
 from nearfield.runs.clips import read_clips
 from nearfield.runs.explain import Explanation, explain
 from nearfield.runs.explain_drawing import draw
 from nearfield.runs.explain_examples import neighbourhoods, tile
-from nearfield.runs.explain_figures import confusion_figure, draw_confusion
+from nearfield.runs.explain_figures import confusion_figure, draw_confusion, focal_curve
 from nearfield.runs.explain_material import Material
 from nearfield.runs.folder import Folder
 from nearfield.runs.judge import judge
@@ -125,6 +130,20 @@ def test_the_confusion_is_scikit_learns_and_drawn_with_its_numbers(
     assert "93% of 45 clips right" in axes.get_title(loc="left")
     draw_confusion(tmp_path / "confusion.png", planted)
     assert (tmp_path / "confusion.png").stat().st_size > 1000
+
+
+def test_precision_recall_and_f1_of_a_confusion_are_scikit_learns() -> None:
+    chance = np.random.default_rng(0)
+    truth, told = chance.integers(0, 5, 200), chance.integers(0, 6, 200)
+    found = confusion(truth, told, tuple("abcdef"))
+    expected = precision_recall_fscore_support(truth, told, zero_division=0)
+    np.testing.assert_allclose(report(found), np.stack(expected[:3], 1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_the_curve_of_focal_loss_is_its_formula(gamma: float) -> None:
+    probability, cost = focal_curve(gamma)
+    np.testing.assert_allclose(cost, -((1 - probability) ** gamma) * np.log(probability), rtol=1e-9)
 
 
 def test_a_cluster_of_silence_is_found(run: Run, tmp_path: Path) -> None:
@@ -277,6 +296,10 @@ def test_neighbours_after_learning_are_the_nearest_of_other_groups(material: Mat
     assert shown.seconds == pytest.approx(0.4)
     wave, _ = soundfile.read(material.collection.table["path"].iloc[row], frames=3200)
     np.testing.assert_allclose(shown.wave, wave, atol=1e-6)
+    later = tile(material, row, start=0.2)
+    assert [later.start, later.seconds] == pytest.approx([0.2, 0.3])
+    whole, _ = soundfile.read(material.collection.table["path"].iloc[row])
+    np.testing.assert_allclose(later.wave, whole[1600:], atol=1e-6)
     peak = shown.log_mel.mean(axis=1).argmax()
     pitch = {"a": 200, "b": 500, "c": 1100, "d": 2300}[label]
     mel = lambda hertz: 2595 * np.log10(1 + hertz / 700)  # noqa: E731
@@ -291,12 +314,16 @@ def test_figures_are_written_and_clips_can_be_named(
     names = {path.name for path in paths}
     assert names == {"clusters.png", "classes.png", "centroids.png"} | {
         "confusion.png",
+        "report.png",
         "clip-1.png",
         "neighbours-1.png",
     }
     for path in paths:
         with Image.open(path) as image:
             assert image.convert("L").getextrema() != (255, 255)
+    draw(found, material, tmp_path / "figures", clip, at=0.05)
+    with pytest.raises(RequestError, match=r"is 0.5 s long. Given: 3"):
+        draw(found, material, tmp_path / "figures", clip, at=3)
     with pytest.raises(RequestError, match="have no 'nothing'"):
         draw(found, material, tmp_path / "figures", "nothing")
     with pytest.raises(DataError, match=r"split 'tset' holds no clips. Did you mean 'test'"):

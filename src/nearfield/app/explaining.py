@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nearfield.app.answers import AsJson, print_json
+from nearfield.core.errors import RequestError
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.")]
 
@@ -20,6 +21,9 @@ def explain(
     clip: Annotated[
         str | None, typer.Option(help="The id of the clip to draw; usual: three by chance.")
     ] = None,
+    at: Annotated[
+        float | None, typer.Option(min=0, help="With --clip: the second at which the window drawn begins.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What a space holds beyond its scores: clusters, silence, beginnings and ends, microphones, labels."""
@@ -29,6 +33,8 @@ def explain(
     from nearfield.runs.explain_material import Material
     from nearfield.runs.run import Run
 
+    if at is not None and clip is None:
+        raise RequestError("--at: of which clip? Give its id by --clip.")
     figures: tuple[Path, ...] = ()
     with watching(quiet=as_json) as watch:
         material = Material.open(Run.load(run), data, split, watch)
@@ -36,7 +42,7 @@ def explain(
         if out is not None:
             from nearfield.runs.explain_drawing import draw
 
-            figures = draw(found, material, out, clip, watch)
+            figures = draw(found, material, out, clip, at or 0.0, watch)
     plain = {**found.plain(), "figures": [str(path) for path in figures]}
     if out is not None:
         write_json(out / "explain.json", plain)

@@ -137,6 +137,36 @@ def algebra(
 
 
 @listen.command()
+def augmented(
+    recipe: Annotated[Path, typer.Argument(help="A recipe (YAML) with augmentations.")],
+    file: Annotated[Path, typer.Argument(help="The sound file to augment.")],
+    others: Annotated[
+        list[Path] | None, typer.Argument(help="Sounds that are mixed in, where the recipe mixes.")
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for augmented.png and a .wav of each.")],
+    start: Annotated[float, typer.Option(min=0, help="Where in the file to begin, s.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes what is drawn by chance.")] = 0,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A sound under each augmentation of a recipe: a figure of waves and features, and sounds to hear."""
+    from nearfield.runs.augmented import augment_each, write_augmented
+    from nearfield.runs.recipe import Recipe
+
+    read = Recipe.load(recipe, changes or ())
+    found = augment_each(read, file, tuple(others or ()), start, seed)
+    paths = write_augmented(found, read.data.sample_rate, out)
+    if as_json:
+        print_json({"kinds": [each.kind for each in found], "files": [str(path) for path in paths]})
+        return
+    for path in paths:
+        typer.echo(str(path))
+
+
+@listen.command()
 def form(
     source: Source,
     out: Annotated[Path, typer.Option(help="The page to write: .html.")],

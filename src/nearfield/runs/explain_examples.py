@@ -28,13 +28,15 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """The first window of a clip."""
+    """A window of a clip, as long as the network sees one; usually the first."""
 
     id: str
     names: tuple[str, ...]
     """Its label and its tags."""
     seconds: float
     """How much of it is shown; 0 for photographs."""
+    start: float
+    """Where in the clip the window begins, in seconds."""
     wave: Image
     """(T,) the mean of its channels; empty for photographs."""
     log_mel: Image
@@ -83,19 +85,26 @@ def clip_row(material: Material, clip: str) -> int:
     return int(material.rows[ids.index(clip)])
 
 
-def tile(material: Material, row: int) -> Tile:
-    """What one clip is like."""
+def tile(material: Material, row: int, start: float = 0.0) -> Tile:
+    """What one clip is like from `start` (seconds) on. Raises RequestError where it ends before that."""
     bench, signals = material.bench, material.bench.sight.signals
     names = _names(material, row)
     clip = str(material.collection.table["id"].iloc[row])
-    whole = np.zeros(signals.shape(min(signals.length(row), bench.sight.length)), np.float32)
-    signals.cut(row, 0, whole.shape[-1], whole)
+    rate, length = bench.recipe.data.sample_rate, signals.length(row)
+    first = round(start * rate) if isinstance(signals, ArraySignals) else 0
+    if first >= length:
+        raise RequestError(
+            f"--at: {clip} is {length / rate:g} s long. Given: {start:g}. Give a time before its end."
+        )
+    whole = np.zeros(signals.shape(min(length - first, bench.sight.length)), np.float32)
+    signals.cut(row, first, whole.shape[-1], whole)
     if not isinstance(signals, ArraySignals):
         nothing = np.zeros((0, 0), np.float32)
-        return Tile(clip, names, 0.0, nothing.ravel(), whole.transpose(1, 2, 0), nothing)
-    wave, rate = whole.mean(axis=0, dtype=np.float32), bench.recipe.data.sample_rate
+        return Tile(clip, names, 0.0, 0.0, nothing.ravel(), whole.transpose(1, 2, 0), nothing)
+    wave = whole.mean(axis=0, dtype=np.float32)
     log_mel, mfcc = _features(rate)
-    return Tile(clip, names, len(wave) / rate, wave, _picture(log_mel, wave), _picture(mfcc, wave)[1:])
+    pictures = _picture(log_mel, wave), _picture(mfcc, wave)[1:]
+    return Tile(clip, names, len(wave) / rate, first / rate, wave, *pictures)
 
 
 def neighbourhoods(

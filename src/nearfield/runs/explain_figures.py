@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats
-from nearfield.evaluation.classification import Confusion
+from nearfield.evaluation.classification import Confusion, report
 from nearfield.evaluation.result import BASELINE_NAMES
+from nearfield.learning.losses.focal import Focal
 from nearfield.runs.explain import Apart, Explanation
 from nearfield.runs.explain_examples import Image, Neighbour, Neighbourhood, Tile
 
@@ -58,11 +60,12 @@ def draw_tile(path: Path, tile: Tile) -> None:
     """One clip as wave, log-mel and MFCC, on one clock."""
     figure = new_figure(6.4, 5.2)
     panels = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [1, 2, 1.3]})
-    clock = np.linspace(0, tile.seconds, len(tile.wave), endpoint=False)
+    ends = tile.start, tile.start + tile.seconds
+    clock = np.linspace(*ends, len(tile.wave), endpoint=False)
     panels[0].plot(clock, tile.wave, color=COLOURS[0], linewidth=0.4)
     panels[0].set_ylabel("wave")
     spread = float(np.abs(tile.mfcc).max()) or 1.0
-    extent = (0.0, tile.seconds)
+    extent = ends
     _image(panels[1], tile.log_mel, (*extent, 0.0, float(len(tile.log_mel))), _loudness(tile.log_mel))
     panels[1].set_ylabel("log-mel band")
     mfcc = (*extent, 0.5, len(tile.mfcc) + 0.5)
@@ -170,6 +173,58 @@ def confusion_figure(confusion: Confusion) -> "Figure":
     bar.outline.set_visible(False)
     bar.set_label("share of the row's clips")
     return figure
+
+
+def draw_report(path: Path, confusion: Confusion) -> None:
+    """Precision, recall and F1 of each class as a heat map, the class with the lowest F1 first."""
+    values = report(confusion)
+    order = np.argsort(values[:, 2], kind="stable")[:MOST_NAMES]
+    figure = new_figure(4.4, 1.2 + 0.24 * len(order))
+    axes = figure.subplots()
+    axes.pcolormesh(values[order], vmin=0, vmax=1, cmap="Blues")
+    axes.invert_yaxis()
+    axes.set_xticks([0.5, 1.5, 2.5], ["precision", "recall", "F1"])
+    support = confusion.counts.sum(1)
+    named = [f"{_short(confusion.names[row], 24)} ({support[row]:,})" for row in order]
+    axes.set_yticks(np.arange(len(order)) + 0.5, named, fontsize=7)
+    for place, row in enumerate(order.tolist()):
+        for column, value in enumerate(values[row].tolist()):
+            colour = "white" if value > 0.5 else INK
+            axes.text(
+                column + 0.5, place + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour
+            )  # fmt: skip
+    left_out = len(values) - len(order)
+    told = f"; the {len(order)} with the lowest F1 of {len(values)}" if left_out else ""
+    axes.set_title(f"linear probe by class{told}", loc="left", fontsize=8.5)
+    save(figure, path)
+
+
+def draw_focal(path: Path, gamma: float) -> None:
+    """The cost of one tag over the probability that the tagger gives the truth, for several gammas, `gamma`
+    (the run's own) among them."""
+    figure = new_figure(5.2, 3.6)
+    axes = figure.subplots()
+    for colour, each in zip(COLOURS, sorted({0.0, 0.5, 1.0, 2.0, 5.0, gamma}), strict=False):
+        probability, cost = focal_curve(each)
+        told = (
+            f"γ = {each:g}"
+            + (" (cross-entropy)" if each == 0 else "")
+            + (", this run" if each == gamma else "")
+        )
+        axes.plot(probability, cost, color=colour, linewidth=2.2 if each == gamma else 1, label=told)
+    axes.set(
+        xlim=(0, 1), ylim=(0, 5), xlabel="probability given to the truth", ylabel="focal loss, −(1−p)^γ ln p"
+    )
+    axes.legend(frameon=False, fontsize=7.5)
+    save(figure, path)
+
+
+def focal_curve(gamma: float) -> tuple[Floats, Floats]:
+    """(n,) probabilities of the truth, and (n,) what the loss makes of each."""
+    probability = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
+    loss = Focal(gamma=gamma).build(size=1, classes=1)
+    cost = loss.costs(torch.logit(probability)[:, None], torch.ones(199, 1, dtype=torch.bool))
+    return probability.numpy(), cost[:, 0].numpy()
 
 
 def _matrix(axes: "Axes", cells: Floats, names: Sequence[str], most: float | None = None) -> "QuadMesh":
