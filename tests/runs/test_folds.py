@@ -166,7 +166,7 @@ def test_a_cross_validation_judges_every_clip_but_those_of_test(chords: Path, tm
     tagger = small(
         relation={"kind": "tags"}, sampler={"kind": "shuffle", "batch_size": 8}, loss={"kind": "bce"}
     )
-    recipe = Recipe.of(tagger | {"train": {"updates": 4, "validate_every": 2}})
+    recipe = Recipe.of(tagger | {"train": {"updates": 4, "validate_every": 2, "keep": "best"}})
     found = train_folds(Request(recipe, str(chords), tmp_path / "out", device="cpu"), over=3)
     assert (found.over, found.folds) == (3, (1, 2, 3))
     given = pd.read_csv(chords / "labels.csv").set_index("path")["split"]

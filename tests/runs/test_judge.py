@@ -112,7 +112,7 @@ def test_val_clips_train_too_where_the_recipe_says_so(tones: Path, tmp_path: Pat
     assert list(kept.rows("test")) == list(plain.rows("test"))
     on_train = evaluate(run.folder.path, split="train")
     assert sum(row["support"] for row in on_train["per_class"]) == both
-    validating = recipe.changed({"train.validate_every": 2})
+    validating = recipe.changed({"train.validate_every": 2, "train.keep": "best"})
     with pytest.raises(RequestError, match=r"data.val_trains: .* cannot both train and validate"):
         train(validating, tones, tmp_path / "other", device="cpu")
 

@@ -67,7 +67,7 @@ def explore(one: Search, score_of: Callable[[Attempt], float | None]) -> list[To
                 trial = int(task.arm.split("-")[1])
                 found = score_of(Attempt(trial, changes, updates))
                 outcomes[task] = Outcome(task, "done" if found is not None else "failed")
-                lines = [{"update": 1, "val/recall_at_1": 9.0}, {"update": updates, "val/recall_at_1": found}]
+                lines = [{"update": 1, "val/score": 9.0}, {"update": updates, "val/score": found}]
                 written = task_folder(Path(folder), task) / "metrics.jsonl"
                 written.parent.mkdir(parents=True)
                 written.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -27,7 +27,7 @@ def write_log(path: Path, rise: float, step_seconds: float, updates: int = 200) 
         seconds = step_seconds + (9.0 if update % EVERY == 1 and update > 1 else 0.0)
         line = {"update": update, "train/examples_per_second": BATCH / seconds}
         if update % EVERY == 0:
-            line["val/recall_at_1"] = 1 - math.exp(-update / rise)
+            line["val/score"] = 1 - math.exp(-update / rise)
         lines.append(json.dumps(line))
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -61,18 +61,18 @@ def test_validations_cost_no_seconds_however_often_they_come() -> None:
     """Every second update is validated, and the one after it seems to take 9 s more."""
     lines = [
         {"update": u, "train/examples_per_second": BATCH / (0.25 if u % 2 == 0 or u == 1 else 9.25)}
-        | ({"val/recall_at_1": u / 10} if u % 2 == 0 else {})
+        | ({"val/score": u / 10} if u % 2 == 0 else {})
         for u in range(1, 11)
     ]
     found = first_reach(lines, 0.5, BATCH)
     assert found is not None
     assert found == (6, 6 * 0.25)
-    always = [{"update": u, "train/examples_per_second": 1.0, "val/recall_at_1": 1.0} for u in (1, 2, 3)]
+    always = [{"update": u, "train/examples_per_second": 1.0, "val/score": 1.0} for u in (1, 2, 3)]
     assert first_reach(always, 0.5, BATCH) == (1, None)
 
 
 def test_a_null_and_a_log_without_validations_reach_nothing() -> None:
-    lines: list[dict[str, float | None]] = [{"update": 1, "val/recall_at_1": None}, {"update": 2}]
+    lines: list[dict[str, float | None]] = [{"update": 1, "val/score": None}, {"update": 2}]
     assert first_reach(lines, 0.1, BATCH) is None
     assert first_reach([], 0.1, BATCH) is None
 

@@ -45,6 +45,7 @@ class _Watch:
         self.tasks: dict[str, TaskID] = {}
         self.since: dict[str, float] = {}
         self.said = 0.0
+        self.numbers: dict[str, dict[str, float]] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Note):
@@ -54,7 +55,9 @@ class _Watch:
             return
         now = time.monotonic()
         first = self.since.setdefault(event.name, now)
-        figures = _figures(event.numbers)
+        latest = self.numbers.setdefault(event.name, {})
+        latest.update(event.numbers)  # a validation's stay until the next one
+        figures = _figures(latest)
         if not self.console.is_terminal:
             self._line(event.name, event.done, event.total, figures, now)
             return
@@ -80,5 +83,8 @@ def _figures(numbers: dict[str, float]) -> str:
         "train/active_fraction": "active {:.0%}",
         "train/examples_per_second": "{:.0f}/s",
         "val/recall_at_1": "val R@1 {:.3f}",
+        "val/tag_overlap_at_1": "val tag overlap {:.3f}",
+        "val/triplet_accuracy": "val triplets {:.3f}",
+        "val/loss": "val loss {:.3f}",
     }
     return "  ".join(form.format(numbers[name]) for name, form in shown.items() if name in numbers)

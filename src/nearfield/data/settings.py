@@ -29,7 +29,8 @@ class Columns(Settings):
 class Fold(Settings):
     """One fold of a cross-validation over the clips that train and choose, by which settings can be compared
     again and again while test stays unseen: whole groups, labels (or tags) shared out evenly. One fold judges
-    in the place of test and the others train, but for the next one where the recipe validates, which chooses.
+    in the place of test and the others train, but for the next one, which chooses,
+    where the recipe keeps the best weights or follows a plateau.
     """
 
     of: int = Field(3, ge=2, le=100)

@@ -51,6 +51,20 @@ def cluster_scores(
     return scores | {"clips": float(len(vectors))}, baseline
 
 
+def silhouette(vectors: Vectors, labels: Ints, distance: Distance = "cosine", seed: int = 0) -> float | None:
+    """The silhouette alone, of (N, D) vectors with a known label (the others are left out); None where there
+    are fewer than two classes or as many as there are clips."""
+    from sklearn.metrics import silhouette_score
+
+    kept = np.flatnonzero(labels >= 0)
+    if len(kept) > MOST:
+        kept = np.sort(stream(seed, "clusters").choice(kept, MOST, replace=False))
+    if not 2 <= len(np.unique(labels[kept])) < len(kept):
+        return None
+    space = vectors[kept].astype(np.float64)
+    return float(silhouette_score(unit(space) if distance == "cosine" else space, labels[kept]))
+
+
 def _k_means(space: Floats, classes: int, seed: int) -> Ints:
     """(N,) cluster numbers by scikit-learn's k-means, the best of a few starts."""
     from sklearn.cluster import KMeans

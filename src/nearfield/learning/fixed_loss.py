@@ -46,12 +46,17 @@ class FixedLoss:
         Windows of one clip have the clip's vector. What a miner draws by chance is the same each time.
         """
         given = torch.as_tensor(vectors)
+        return self.over(lambda draw, pairs: given[torch.from_numpy(draw.rows)])
+
+    def over(self, embed: Callable[[Draw, Pairs], Tensor]) -> dict[str, float]:
+        """The same for the vectors (B, D) that `embed` gives of the windows of each batch."""
         sums = {"mined": 0.0, "unmined": 0.0}
-        loss = copy.deepcopy(self.loss).to(given.device)
+        loss: PairLoss | None = None
         for number, draw in enumerate(self.draws):
             pairs = draw.pairs or self.relation(draw)
-            chance = torch_stream(0, "fixed loss", number)
-            found = fixed_loss(given[torch.from_numpy(draw.rows)], pairs, loss, self.miner, chance)
+            vectors = embed(draw, pairs)
+            loss = loss or copy.deepcopy(self.loss).to(vectors.device)
+            found = fixed_loss(vectors, pairs, loss, self.miner, torch_stream(0, "fixed loss", number))
             sums = {name: sums[name] + found[name] for name in sums}
         return {name: total / len(self.draws) for name, total in sums.items()}
 

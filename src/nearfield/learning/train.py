@@ -28,7 +28,11 @@ class TrainSettings(Settings):
     average: float | None = Field(None, gt=0, lt=1)
     """Keep a running average of the weights with this decay a step, and end with it instead of the last."""
     validate_every: int = Field(0, ge=0)
-    """Updates between two validations on the val split (recall@1); 0 means none."""
+    """Updates between two validations on the val split; 0 means none."""
+    validate_by: Literal["relation", "labels", "tags", "triplets", "loss"] = "relation"
+    """The score that `keep: best` and a plateau go by. labels: recall@1 from train; tags: overlap with the
+    nearest train clip; triplets: share of triplets of fixed val batches in which the alike window is nearer;
+    loss: the loss of those batches; relation: what the relation's kind names, triplets for time and views."""
     keep: Literal["last", "best"] = "last"
     """Which weights the run ends with: the last, or those of the best validation."""
     checkpoint_seconds: float = Field(60.0, ge=0)

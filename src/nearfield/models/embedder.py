@@ -132,6 +132,12 @@ class Embedder(nn.Module):
             return vectors
         return self._brought_to_length(self.whitening(vectors))
 
+    def teach(self, picture: Tensor) -> Tensor:
+        """What the loss sees of a picture, in evaluation too, where the finished space may be read before the
+        last layer."""
+        vectors = self.head(self.dropout(self._pooled(picture)))
+        return self._brought_to_length(vectors.float())
+
     @torch.no_grad()
     def fit_whitening(self, pictures: Iterable[Tensor]) -> None:
         """Whitens the space by pictures (B, C, bands, frames) of training windows, if the settings say so.

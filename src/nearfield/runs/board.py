@@ -22,9 +22,14 @@ class Board:
         self._writer = SummaryWriter(str(folder), purge_step=after + 1 if after else None)
 
     def add(self, update: int, numbers: dict[str, float]) -> None:
-        """Points of curves. Numbers that not every update has, such as validations, are all written."""
+        """Points of curves. Numbers that not every update has, such as validations, are all written.
+
+        The distances of every pair of labels are not: they would bury the rest, and are a picture there.
+        """
         thin = update > 1 and update % CURVE_EVERY
         for name, value in numbers.items():
+            if name == "val/score" or name.startswith("val/centroids/"):
+                continue
             if not thin or name.startswith("val/"):
                 self._writer.add_scalar(name, value, update)
 

@@ -28,9 +28,13 @@ def embed(
     clip_seconds: float,
     precision: Precision = "fp32",
     watch: Watcher = nobody,
+    only: Ints | None = None,
 ) -> Vectors:
-    """(N, D) float32: one vector for each clip of `sight`, whose lengths are `seconds` (0 for pictures)."""
-    vectors, rows = embed_windows(embedder, sight, seconds, clip_seconds, precision, watch)
+    """(N, D) float32: one vector for each clip of `sight`, whose lengths are `seconds` (0 for pictures).
+
+    `only`: the rows that are embedded, where not all are; the vectors of the others are NaN.
+    """
+    vectors, rows = embed_windows(embedder, sight, seconds, clip_seconds, precision, watch, only)
     return mean_by_clip(vectors, rows, len(seconds), embedder.settings.normalise)
 
 
@@ -41,9 +45,16 @@ def embed_windows(
     clip_seconds: float,
     precision: Precision = "fp32",
     watch: Watcher = nobody,
+    only: Ints | None = None,
 ) -> Windows:
-    """(W, D) float32 vectors of all windows, clip after clip, and (W,) the clip that each is of."""
+    """(W, D) float32 vectors of all windows, clip after clip, and (W,) the clip that each is of.
+
+    `only`: the rows whose windows are embedded, where not those of all clips are.
+    """
     plan = [windows(float(length), clip_seconds) for length in seconds]
+    if only is not None:
+        wanted = set(only.tolist())
+        plan = [starts if row in wanted else [] for row, starts in enumerate(plan)]
     rows = np.repeat(np.arange(len(plan)), [len(starts) for starts in plan])
     starts = np.array([start for each in plan for start in each], np.float64)
     device = next(embedder.parameters()).device

@@ -30,6 +30,7 @@ from nearfield.runs.recipe import Recipe
 from nearfield.runs.recipe_checks import check_learning, check_units
 from nearfield.runs.tagging import read_predictions
 from nearfield.runs.training import Training
+from nearfield.runs.validation import keeps_val, rests_on_validation
 from nearfield.runs.workbench import Workbench, note_data
 
 
@@ -102,7 +103,7 @@ def open_to_train(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = 
     """
     fold = recipe.data.fold
     opened = open_collection(data, recipe, allow_leak or fold is not None, watch)
-    return opened.with_fold(fold, validates=bool(recipe.train.validate_every)) if fold else opened
+    return opened.with_fold(fold, validates=keeps_val(recipe)) if fold else opened
 
 
 def open_trained_on(
@@ -152,10 +153,11 @@ def check(recipe: Recipe, watch: Watcher = nobody) -> None:
         raise RequestError(
             "train.keep: 'best' needs validations to choose by. Set train.validate_every, or train.keep=last."
         )
-    if recipe.data.val_trains and recipe.train.validate_every:
+    resting = rests_on_validation(recipe)
+    if recipe.data.val_trains and resting:
         raise RequestError(
-            "data.val_trains: the val clips cannot both train and validate. Set train.validate_every=0, with "
-            "train.keep=last and a schedule other than plateau; or leave data.val_trains out."
+            f"data.val_trains: the val clips cannot both train and validate, and {resting} goes by the "
+            "validations. Set train.keep=last and a schedule other than plateau, or data.val_trains=false."
         )
     if any(each.kind == "shuffle_mix" for each in recipe.augment) and recipe.relation.kind != "labels":
         raise RequestError(

@@ -12,15 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nearfield.core.errors import RequestError, WorkError
+from nearfield.core.errors import WorkError
 from nearfield.core.files import sweep
 from nearfield.core.nouns import Batch, Vectors
-from nearfield.evaluation.centroid_curves import centroid_curves
-from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.learning.average import RunningAverage
 from nearfield.learning.health import CollapseWatch
 from nearfield.learning.losses import PairLoss
@@ -34,7 +31,7 @@ from nearfield.runs.board import Board
 from nearfield.runs.checkpoints import load_state, save_state
 from nearfield.runs.device import Precision, arithmetic
 from nearfield.runs.embedding import embed
-from nearfield.runs.events import Note, Stage, Watcher
+from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import (
     Folder,
     MetricsLog,
@@ -45,11 +42,9 @@ from nearfield.runs.folder import (
 )
 from nearfield.runs.profiling import profiled
 from nearfield.runs.tagging import TagHead
+from nearfield.runs.validation import SCORE, Validation
 from nearfield.runs.validation_figures import validation_figures
 from nearfield.runs.workbench import Workbench
-
-FEW_LABELS = 12
-"""Labels up to which a curve is kept for every pair of them."""
 
 
 class Training:
@@ -77,6 +72,7 @@ class Training:
         self.average = RunningAverage(self.both, self.settings.average) if self.settings.average else None
         schedule = recipe.schedule
         self.plateau = PlateauState(schedule) if isinstance(schedule, Plateau) else None
+        self.validation = Validation.build(bench, self.loss, watch if world()[0] == 0 else nobody)
         self.update, self.best = 0, -math.inf
         self.done = False
 
@@ -165,31 +161,43 @@ class Training:
         self.update = step.number
         if self.average:
             self.average.see(self.both)
-        every = self.settings.validate_every
-        if not every or step.number % every:
+        if self.validation is None or step.number % self.settings.validate_every:
             return {}
-        vectors = self._with_final_state()
-        score = validation_score(vectors, self.bench)
+        vectors, found = self._with_final_state(self.validation)
+        score = found[SCORE]
         if score > self.best and lead and self.settings.keep == "best":
             save_tensors(self.folder.best, self._final_state(), {"update": step.number, "score": score})
         self.best = max(self.best, score)
         if self.plateau and not self.plateau.see(score):
             self.done = True
-        if self.settings.pictures and lead:
+        if self.settings.pictures and lead and vectors is not None:
             for name, figure in validation_figures(vectors, self.bench):
                 self.board.draw(step.number, name, figure)
         self.model.train()
-        return {"val/recall_at_1": score, **label_distances(vectors, self.bench)}
+        return found
 
-    def _with_final_state(self) -> Vectors:
-        """(N, D) vectors of all clips by the weights that the run would end with now."""
-        present = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.model.load_state_dict(part(self._final_state(), "model."))
-        bench = self.bench
-        clip_seconds = self.recipe.data.clip_seconds
-        vectors = embed(self.model, bench.sight, bench.facts.seconds, clip_seconds, self.precision)
-        self.model.load_state_dict(present)
-        return vectors
+    def _with_final_state(self, validation: Validation) -> tuple[Vectors | None, dict[str, float]]:
+        """(N, D) vectors of the clips that a validation asks for, and what it finds, by the weights that the
+        run would end with now."""
+        present = {name: tensor.clone() for name, tensor in self.both.state_dict().items()}
+        self.both.load_state_dict(self._final_state())
+        self.model.eval()
+        bench, vectors = self.bench, None
+        if validation.compares_clips:
+            lengths, clip_seconds = bench.facts.seconds, self.recipe.data.clip_seconds
+            vectors = embed(
+                self.model, bench.sight, lengths, clip_seconds, self.precision, only=validation.rows
+            )
+        with torch.no_grad():
+            found = validation.measure(vectors, self._encode_val)
+        self.both.load_state_dict(present)
+        return vectors, found
+
+    def _encode_val(self, batch: Batch, number: int) -> Tensor:
+        """What the loss sees of a val batch; bent as in training where two views of one window are compared,
+        which are otherwise the same."""
+        with arithmetic(self.device, self.precision):
+            return self.encoder(batch, -1 - number, bent=self.recipe.relation.kind == "views")
 
     def _final_state(self) -> dict[str, Tensor]:
         """What the run would end with now, the network's under `model.` and the loss's under `loss.`."""
@@ -246,39 +254,6 @@ class Training:
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Those whose names begin with `prefix`, by the rest of their names."""
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def validation_score(vectors: Vectors, bench: Workbench) -> float:
-    """Mean over val clips of how alike the nearest train clip (cosine) is: same label 1, else shared tags."""
-    facts, collection = bench.facts, bench.collection
-    val, train_rows = collection.rows("val"), collection.rows("train")
-    if not len(val) or not len(train_rows):
-        raise RequestError("train.validate_every: the split has no val clips to validate on.")
-    if len(facts.label_names):  # a clip whose label is not known is neither right nor wrong
-        val, train_rows = val[facts.labels[val] >= 0], train_rows[facts.labels[train_rows] >= 0]
-    if not len(val) or not len(train_rows):
-        raise RequestError(
-            "train.validate_every: no clip of val, or none of train, has a label to validate by. "
-            "Label some, or set train.validate_every=0."
-        )
-    found = nearest(Search(vectors[val], vectors[train_rows]), 1)[0][:, 0]
-    if len(facts.label_names):
-        return float(np.mean(facts.labels[val] == facts.labels[train_rows][found]))
-    mine, theirs = facts.tags[val], facts.tags[train_rows][found]
-    either = (mine | theirs).sum(1)
-    return float(np.mean(np.where(either > 0, (mine & theirs).sum(1) / np.maximum(1, either), 0.0)))
-
-
-def label_distances(vectors: Vectors, bench: Workbench) -> dict[str, float]:
-    """`val/centroids/A_to_B`: Euclidean distances between the centroids of the labels of val clips.
-
-    Empty where there are more than `FEW_LABELS` of them: nobody reads a thousand curves.
-    """
-    rows, facts = bench.collection.rows("val"), bench.facts
-    if not 2 <= len(facts.label_names) <= FEW_LABELS:
-        return {}
-    curves = centroid_curves([(0, vectors[rows])], facts.labels[rows], facts.label_names).curves()
-    return {f"val/centroids/{pair}": distances[0] for pair, distances in curves.items()}
 
 
 @contextmanager

@@ -169,18 +169,19 @@ class Encoder:
     labels: Tensor | None = None
     """(N,) class numbers of the collection's clips, where training may know them."""
 
-    def __call__(self, batch: Batch, update: int) -> Tensor:
-        """(b, C, ...) signals of this process's share -> (b, D)."""
+    def __call__(self, batch: Batch, update: int, bent: bool = True) -> Tensor:
+        """(b, C, ...) signals of this process -> (b, D), as the loss sees them; `bent` as in training."""
         signal = batch.signal.to(self.device, non_blocking=True)
         labels = None if self.labels is None else self.labels[torch.from_numpy(batch.draw.rows)]
         if self.feature is not None:
-            signal = self.feature(self._bent(signal, "wave", update, labels))
-        return self.embedder.embed_picture(self._bent(signal, "picture", update, labels))
+            signal = self.feature(self._bent(signal, "wave", update, labels) if bent else signal)
+        return self.embedder.teach(self._bent(signal, "picture", update, labels) if bent else signal)
 
     def _bent(self, signal: Tensor, domain: str, update: int, labels: Tensor | None) -> Tensor:
+        rank = world()[0] if update >= 0 else 0  # a validation's are the same in every process
         for place, bend in enumerate(self.bends):
             if bend.domain == domain:
-                generator = torch_stream(self.seed, "augment", place, update, world()[0])
+                generator = torch_stream(self.seed, "augment", place, update, rank)
                 signal = bend.apply(signal, bend.draw(signal.shape, generator, labels))
         return signal
 

@@ -8,13 +8,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from nearfield.runs.validation import SCORE
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.plan import Plan
 from nearfield.study.records import Arm, Outcome, Task
 from nearfield.study.search import SEED, Attempt, Search, Told
-
-VAL = "val/recall_at_1"
-"""What trials are chosen by."""
 
 
 def explore(
@@ -67,5 +65,5 @@ def _score(folder: Path, outcome: Outcome) -> float | None:
     if outcome.state == "failed":
         return None
     lines = (task_folder(folder, outcome.task) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    found = [values[VAL] for values in map(json.loads, lines) if VAL in values]
+    found = [values[SCORE] for values in map(json.loads, lines) if SCORE in values]
     return float(found[-1]) if found else None

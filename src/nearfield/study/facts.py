@@ -58,7 +58,7 @@ CURVES = (
     "train/gradient_norm",
     "train/spread",
     "train/effective_rank",
-    "val/recall_at_1",
+    *("val/recall_at_1", "val/tag_overlap_at_1", "val/triplet_accuracy", "val/loss"),
 )
 
 

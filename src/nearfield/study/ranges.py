@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import Settings
 from nearfield.runs.recipe import Recipe
+from nearfield.runs.validation import keeps_val
 
 CORNERS = 256
 """Combinations of the ranges' ends that are tried out, without training, before a search begins."""
@@ -107,6 +108,16 @@ def resolve(settings: SearchSettings, recipe: Recipe, where: str) -> SearchSetti
         raise RequestError(
             f"{where}: trials are chosen by their validations, and train.validate_every is 0. Set it, for "
             f"instance to {max(1, recipe.train.updates // 9)}."
+        )
+    if not keeps_val(recipe):
+        raise RequestError(
+            f"{where}: trials are chosen by their validations, and a fold keeps clips for them only where "
+            "they choose the weights as well. Set train.keep=best."
+        )
+    if "relation.kind" in settings.space and recipe.train.validate_by == "relation":
+        raise RequestError(
+            f"{where}: space: trials of different relations are validated by different scores. Set "
+            "train.validate_by to one that all have: labels, tags, triplets or loss."
         )
     space = {key: _filled(key, given, recipe, f"{where}: space") for key, given in settings.space.items()}
     if settings.method == "grid":

@@ -16,27 +16,38 @@ from typing import Any
 
 from nearfield.core.errors import RequestError
 from nearfield.runs.recipe import Recipe
+from nearfield.runs.validation import SCORE, keeps_val, scores_by
 from nearfield.study.records import Speed
 
-VALIDATION = "val/recall_at_1"
+VALIDATION = SCORE
 """The curve that a target is on."""
 RATE = "train/examples_per_second"
 
 
 def check_target(target: float | None, recipes: Mapping[str, Recipe], where: str) -> None:
-    """Raises RequestError where a target is asked for and an arm never validates."""
-    blind = [name for name, recipe in recipes.items() if not recipe.train.validate_every]
-    if target is not None and blind:
+    """Raises RequestError where a target is asked for and an arm never validates, or by another score."""
+    if target is None:
+        return
+    scores = {scores_by(recipe) for recipe in recipes.values()}
+    if len(scores) > 1 or "loss" in scores:
+        raise RequestError(
+            f"{where}: target: {target:g} is one share that all arms are to reach, and they are validated "
+            f"by: {', '.join(sorted(scores))}. Set train.validate_by to labels, tags or triplets for all "
+            "arms, or leave the target out."
+        )
+    blind = [name for name, recipe in recipes.items() if not keeps_val(recipe)]
+    if blind:
         raise RequestError(
             f"{where}: target: {target:g} is a score on the validation clips, and arm {blind[0]!r} never "
-            "validates. Set train.validate_every, such as 20, for all arms, or leave the target out."
+            "validates. Set train.validate_every, such as 20, for all arms (in folds train.keep=best as "
+            "well), or leave the target out."
         )
 
 
 def arm_speed(arm: str, logs: Sequence[Path | None], target: float, batch: int) -> Speed:
     """The speed of an arm from the `metrics.jsonl` of its trainings; None stands for one that failed.
 
-    `target`: recall@1, in 0..1. `batch`: items an update.
+    `target`: of the score that the arm is validated by (`train.validate_by`). `batch`: items an update.
     """
     reached = [None if path is None else first_reach(_lines(path), target, batch) for path in logs]
     updates = tuple(None if each is None else each[0] for each in reached)

@@ -242,7 +242,7 @@ def _training(facts: StudyFacts) -> Iterator[Block]:
         "where its whole window has values."
     )
     if "train/loss" in names:
-        apart = any(key.startswith(("loss", "miner", "penalty", "relation")) for key in facts.varied)
+        apart = losses_differ(facts)
         if apart:
             told = (
                 f"{smooth.replace('raw, mean over seeds', 'raw, every seed')} Each panel has its own scale: "
@@ -268,8 +268,13 @@ def _training(facts: StudyFacts) -> Iterator[Block]:
         yield Picture(
             name.replace("/", "-"),
             f"{name} while training, on the validation clips. {smooth}",
-            figures.curve_figure(facts, name, apart=False),
+            figures.curve_figure(facts, name, apart=name == "val/loss" and losses_differ(facts)),
         )
+
+
+def losses_differ(facts: StudyFacts) -> bool:
+    """Whether arms have losses that are not on one scale."""
+    return any(key.startswith(("loss", "miner", "penalty", "relation")) for key in facts.varied)
 
 
 def _classes(facts: StudyFacts) -> Iterator[Block]:

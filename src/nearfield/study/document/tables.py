@@ -289,7 +289,7 @@ def speed_table(facts: StudyFacts) -> Table | None:
         rows.append(Row((label(facts, each.arm), middle, span, seconds, never)))
     return Table(
         "speed",
-        f"Updates until val/recall_at_1 was {facts.target:g}, at the first validation that showed it, and "
+        f"Updates until the validation score was {facts.target:g}, at the first validation to show it, and "
         "seconds of training on the machine at hand, validations left out. A training that never got there "
         "counts as slowest; an arm of which half never got there has no median. Described, not compared.",
         ("arm", "updates, median", "range", "seconds, median", "never"),
