@@ -13,7 +13,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 import yaml
 
 from nearfield.app.health import examine
@@ -51,6 +53,21 @@ def test_check_says_two_when_nothing_can_be_trained_on(tmp_path: Path) -> None:
         (tmp_path / label).mkdir()
         (tmp_path / label / "x.wav").write_bytes(b"nothing")
     nearfield("check", str(tmp_path), code=2)
+
+
+def test_check_takes_the_columns_of_a_recipe(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
+    for number in range(12):
+        soundfile.write(tmp_path / f"{number}.wav", noise[number:], 8000)
+    rows = [f"{number}.wav,{'ab'[number % 2]},0.25" for number in range(12)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,sort,until", *rows]))
+    words = ("check", str(tmp_path), "--json", "--set", "data.label=sort", "--set", "data.end=until")
+    found = json.loads(nearfield(*words))
+    assert sorted(found["labels"]) == ["a", "b"]
+    assert found["hours"] * 3600 == pytest.approx(3.0)
+    none = json.loads(nearfield(*words, "--set", "data.label=false"))
+    assert none["labels"] == {}
+    nearfield(*words, "--set", "loss.margin=1", code=2)
 
 
 @pytest.mark.slow

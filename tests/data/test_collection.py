@@ -333,9 +333,9 @@ def test_a_table_of_bad_rows_alone_is_refused(
 NAMELESS = "labels.csv: there is no column 'path' or 'file_name' that names the files."
 REFUSED = [
     (
-        ["filename,label", "a.wav,x"],
+        ["filnam,label", "a.wav,x"],
         Columns(),
-        f"{NAMELESS} Is it 'filename'? Then rename it. Columns found: filename, label.",
+        f"{NAMELESS} Is it 'filnam'? Then choose it: data.path=filnam. Columns found: filnam, label.",
     ),
     (["sound,label", "a.wav,x"], Columns(), f"{NAMELESS} Columns found: sound, label."),
     (
@@ -383,9 +383,9 @@ def test_a_column_that_looks_misspelt_is_asked_about(three: Path, write_table: W
     write_table(three / "labels.csv", "path,lable,tag", "a.wav,x,y")
     assert [str(problem) for problem in Collection.open(three).problems] == [
         "labels.csv: there is no column 'label', but one called 'lable', which was not used. "
-        "Rename it to label, or say that it is the label column.",
+        "If it holds the label, choose it: data.label=lable.",
         "labels.csv: there is no column 'tags', but one called 'tag', which was not used. "
-        "Rename it to tags, or say that it is the tags column.",
+        "If it holds the tags, choose it: data.tags=tag.",
     ]
 
 
@@ -490,7 +490,11 @@ def test_settings_hand_on_their_columns() -> None:
     assert DataSettings().model_dump()["channels"] == "mean"
     assert DataSettings(channels=3).channels == 3
     assert DataSettings(channels="views").columns == Columns(views=True)
-    assert json.loads(Columns().model_dump_json()) == {**dict.fromkeys(Columns.model_fields), "views": False}
+    assert DataSettings(label=False, group_by="x", end="until").columns == Columns(
+        label=False, group_by="x", end="until"
+    )
+    given = json.loads(Columns().model_dump_json())
+    assert given == {**dict.fromkeys(Columns.model_fields), "views": False, "folder_labels": True}
 
 
 def test_only_some_clips_of_a_collection(real_data: Callable[[str], Path]) -> None:

@@ -47,8 +47,18 @@ def check(
         ),
     ],
     group: Annotated[str | None, typer.Option(help="Column to be kept on one side of a split.")] = None,
-    label: Annotated[str | None, typer.Option(help="Column with labels.")] = None,
-    split: Annotated[str | None, typer.Option(help="Column with the split.")] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN", help="Regular expression: paths with the same (first) group stay on one side."
+        ),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Column with labels; false: there are none.")] = None,
+    split: Annotated[str | None, typer.Option(help="Column with the split; false: one is made.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any column of a recipe's data: data.start=onset"),
+    ] = None,
     patch: Annotated[Path | None, typer.Option(help="A table of decisions to look through.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -57,14 +67,21 @@ def check(
 
     from nearfield.app.progress import watching
     from nearfield.app.tables import report
+    from nearfield.core.settings import make
     from nearfield.data.collection import Collection
     from nearfield.data.problems import inspect
     from nearfield.data.settings import Columns
     from nearfield.data.tally import tally
     from nearfield.runs.events import Stage
 
+    given = {"group": group, "group_by": group_by, "label": label, "split": split}
+    named = {key: False if value == "false" else value for key, value in given.items() if value is not None}
+    if changes:
+        from nearfield.runs.recipe import section
+
+        named |= section(changes, "data")
+    columns: Columns = make(Columns, "data", named)
     with watching(quiet=as_json) as watch:
-        columns = Columns(group=group, label=label, split=split)
         collection = Collection.open(
             data, columns, allow_leak=True, progress=lambda d, n: watch(Stage("look", d, n)), patch=patch
         )

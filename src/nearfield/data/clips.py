@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ import pandas as pd
 
 from nearfield.core.errors import DataError
 from nearfield.data import pictures
-from nearfield.data.columns import Parts, doubts, find_parts, texts
+from nearfield.data.columns import Parts, doubts, find_parts
 from nearfield.data.faults import Fault, Problem
 from nearfield.data.guesses import Guesses
 from nearfield.data.listing import Kind, Listing
 from nearfield.data.probing import Probed, Progress, probe
 from nearfield.data.settings import Columns
-from nearfield.data.tables import cell_text
+from nearfield.data.tables import cell_text, texts
 from nearfield.data.times import How, Span, on_clock, settle, uncut
 from nearfield.data.views import channel_rows
 
@@ -105,7 +105,7 @@ def _sort(
     listing: Listing, parts: Parts, names: list[str], probed: Probed
 ) -> tuple[list[_Kept], list[Problem]]:
     """Rows that can be used, and a problem for each of the others."""
-    times = _times(listing.table, parts)
+    times = parts.times.cells(listing.table)
     guesses = Guesses()
     kept: dict[str, _Kept] = {}
     problems: list[Problem] = []
@@ -124,19 +124,11 @@ def _sort(
             file = _relative(path, listing.base)
             clip = _Kept(position, path, file, span, _identity(file, span, length))
             if clip.id in kept:
-                raise _doubled(listing.lines[kept[clip.id].position])
+                raise _doubled(listing.lines[kept[clip.id].position], parts)
             kept[clip.id] = clip
         except Fault as fault:
             problems.append(fault.problem(name or listing.source, listing.lines[position]))
     return list(kept.values()), problems
-
-
-def _times(table: pd.DataFrame, parts: Parts) -> Iterator[tuple[list[str], str, str]]:
-    """For each row its starts, its seconds and its end, as text."""
-    starts = [texts(table, column) for column in parts.starts]
-    ends = zip(texts(table, parts.seconds), texts(table, parts.end), strict=True)
-    for position, (seconds, end) in enumerate(ends):
-        yield [column[position] for column in starts], seconds, end
 
 
 def _with_guess(fault: Fault, path: Path, guesses: Guesses) -> Fault:
@@ -144,9 +136,12 @@ def _with_guess(fault: Fault, path: Path, guesses: Guesses) -> Fault:
     return Fault(fault.kind, fault.reason, f"{fault.cure} Beside it is {near!r}.") if near else fault
 
 
-def _doubled(line: int | None) -> Fault:
+def _doubled(line: int | None, parts: Parts) -> Fault:
     reason = f"row {line} is the same piece of the same file."
     cure = "Keep one of them; for several tags of one clip write them in one cell: tags = a|b."
+    unused = [repr(column.name) for column in parts.times.unused]
+    if unused:
+        cure = f"If {', '.join(unused)} say which piece a row is, choose them: data.start=..., data.end=..."
     return Fault("doubled", reason, cure)
 
 
@@ -205,7 +200,8 @@ def tag_tuples(cells: Iterable[Any]) -> pd.Series:
 
 def _further(source: pd.DataFrame, parts: Parts) -> pd.DataFrame:
     """The source's columns that no part took over; one that bears a standard name becomes `given_NAME`."""
-    taken = {parts.label, parts.tags, parts.split, parts.recording, parts.group, parts.path, parts.seconds}
+    taken = {parts.label, parts.tags, parts.split, parts.recording, parts.group, parts.path}
+    taken |= parts.times.names()
     doubled = [name for name in (*STANDARD, "row") if name in source]
-    dropped = [name for name in doubled if name in (*taken, *parts.starts) or not any(texts(source, name))]
+    dropped = [name for name in doubled if name in taken or not any(texts(source, name))]
     return source.drop(columns=dropped).rename(columns={name: f"given_{name}" for name in doubled})

@@ -8,14 +8,19 @@ import pandas as pd
 from nearfield.core.errors import DataError, choose
 from nearfield.data.faults import Problem
 from nearfield.data.listing import Listing
-from nearfield.data.settings import Columns
+from nearfield.data.settings import Choice, Columns
 from nearfield.data.tables import cell_text
+from nearfield.data.time_columns import Times, find_times, name_words
 
+PARTS = ("path", "label", "tags", "split", "group", "recording", "start", "end", "seconds")
+"""The parts that a column can be chosen for."""
 PATH = ("path", "file_name")
+"""The usual names of the column with the files; others are understood by their words."""
+_FILE = frozenset(("path", "file", "filename", "filepath", "fname"))
+_BESIDE = frozenset(("name", "audio", "sound", "wav", "clip", "slice", "relative"))
+"""A name like `slice_file_name` or `AudioFile` is of words of `_FILE`, one at least, and of these."""
 GROUP = ("group", "speaker", "source", "recording", "track")
 """What is kept on one side of a split: the first of these that is there."""
-STARTS = ("start", "start_time")
-SECONDS = ("seconds", "duration")
 
 _CLOSE = 0.8
 """How like a usual name a column must be to be asked about (difflib's ratio)."""
@@ -31,9 +36,7 @@ class Parts:
     split: str | None
     recording: str | None
     group: str | None
-    starts: tuple[str, ...]
-    seconds: str | None
-    end: str | None
+    times: Times
 
 
 def find_parts(listing: Listing, columns: Columns) -> Parts:
@@ -43,52 +46,68 @@ def find_parts(listing: Listing, columns: Columns) -> Parts:
     is not there.
     """
     table, where = listing.table, listing.source
-    path = _first(table, PATH)
-    if path is None:
-        raise DataError(f"{where}: {_no_path(list(table))}")
-    named = columns.model_dump(exclude={"views"})
-    chosen = {part: name for part, name in named.items() if name is not None}
-    for part, name in chosen.items():
-        if name not in table:
+    for part, name in columns.model_dump(include=set(PARTS)).items():
+        if isinstance(name, str) and name not in table:
             raise DataError(
                 f"{where}: there is no column {name!r} to be used as {part}. {choose(name, map(str, table))}"
             )
+    path = columns.path or path_column(table, where)
+    if path is None:
+        raise DataError(f"{where}: {_no_path(list(table))}")
     return Parts(
         path=path,
-        label=chosen.get("label") or _first(table, ("label",)),
-        tags=chosen.get("tags") or _first(table, ("tags",)),
-        split=chosen.get("split") or _first(table, ("split", "fold")),
-        recording=chosen.get("recording") or _first(table, ("recording",)),
-        group=chosen.get("group") or _first(table, GROUP),
-        starts=tuple(name for name in STARTS if name in table),
-        seconds=_first(table, SECONDS),
-        end=_first(table, ("end",)),
+        label=_pick(table, columns.label, ("label",)),
+        tags=_pick(table, columns.tags, ("tags",)),
+        split=_pick(table, columns.split, ("split", "fold")),
+        recording=_pick(table, columns.recording, ("recording",)),
+        group=_pick(table, columns.group, GROUP),
+        times=find_times(table, columns, where),
     )
 
 
+def path_column(table: pd.DataFrame, where: str) -> str | None:
+    """The column that names the files, or None. Raises DataError where two could, and neither is usual."""
+    usual = _first(table, PATH)
+    if usual:
+        return usual
+    able = [str(name) for name in table if _names_files(str(name)) and _first(table, (str(name).lower(),))]
+    if len(able) > 1:
+        raise DataError(
+            f"{where}: {able[0]!r} and {able[1]!r} could both name the files. "
+            f"Choose one, as in data.path={able[0]}."
+        )
+    return able[0] if able else None
+
+
+def _names_files(name: str) -> bool:
+    words = set(name_words(name))
+    return bool(words & _FILE) and words <= _FILE | _BESIDE
+
+
 def doubts(listing: Listing, parts: Parts) -> list[Problem]:
-    """Columns that look like a misspelt `label`, `tags` or `split` where that part is missing."""
-    found = []
+    """Columns that look like times, or like a misspelt `label`, `tags` or `split`, and were not used."""
+    found = parts.times.doubts(listing.source)
     for part in ("label", "tags", "split"):
         names = [str(name) for name in listing.table if name != parts.path]
         close = difflib.get_close_matches(part, names, n=1, cutoff=_CLOSE)
-        if getattr(parts, part) is None and close and close[0] != part:
+        if getattr(parts, part) is None and close:
             reason = f"there is no column {part!r}, but one called {close[0]!r}, which was not used."
-            cure = f"Rename it to {part}, or say that it is the {part} column."
+            cure = f"If it holds the {part}, choose it: data.{part}={close[0]}."
             found.append(Problem("column", listing.source, None, reason, cure, "warning"))
     return found
 
 
-def texts(table: pd.DataFrame, column: str | None) -> list[str]:
-    """A column's cells as text, "" for each row where there is no such column."""
-    return [""] * len(table) if column is None else [cell_text(cell) for cell in table[column]]
+def _pick(table: pd.DataFrame, chosen: Choice, usual: tuple[str, ...]) -> str | None:
+    """The chosen column, none where that is False, or the first of the usual ones."""
+    return chosen if isinstance(chosen, str) else None if chosen is False else _first(table, usual)
 
 
 def _first(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
-    """The first of `names` that is a column with something in it."""
-    for name in names:
-        if name in table and any(_is_filled(cell) for cell in table[name]):
-            return name
+    """The first of `names`, in any case, that is a column with something in it."""
+    for wanted in names:
+        for name in table:
+            if str(name).strip().lower() == wanted and any(_is_filled(cell) for cell in table[name]):
+                return str(name)
     return None
 
 
@@ -105,6 +124,6 @@ def _no_path(found: list[object]) -> str:
         (difflib.SequenceMatcher(None, part, name.lower()).ratio(), name) for part in PATH for name in names
     ]
     ratio, name = max(pairs, default=(0.0, ""))
-    guess = f"Is it {name!r}? Then rename it. " if ratio >= 0.6 else ""
+    guess = f"Is it {name!r}? Then choose it: data.path={name}. " if ratio >= 0.6 else ""
     listed = ", ".join(names) or "none"
     return f"there is no column 'path' or 'file_name' that names the files. {guess}Columns found: {listed}."

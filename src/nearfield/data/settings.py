@@ -1,29 +1,58 @@
 """What a recipe says about its data: how a clip is brought to one shape, and which columns mean what."""
 
+import re
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from nearfield.core.settings import Settings
 
 Channels = Literal["mean", "all", "views"] | Annotated[int, Field(ge=0, le=1023)]
 
 
-class Columns(Settings):
-    """Which columns of a table to read; None means the usual names."""
+Choice = str | Literal[False] | None
+"""A column by its name, False for none, None for the usual names."""
 
-    label: str | None = None
-    """Column with the one class of a clip. Usual: `label`."""
-    tags: str | None = None
+
+class Columns(Settings):
+    """Which columns of a table to read; None means the usual names, False that there is none."""
+
+    path: str | None = None
+    """Column with the files. Usual: `path`, `file_name`, `filename`, `file` and the like."""
+    label: Choice = None
+    """Column with the one class of a clip. Usual: `label`; without a table, the names of folders."""
+    tags: Choice = None
     """Column with any number of tags, `|` between them. Usual: `tags`."""
-    split: str | None = None
+    tag_separator: str | None = Field(None, min_length=1)
+    """What stands between tags; None means `|`."""
+    split: Choice = None
     """Column with train, val or test, or with fold numbers. Usual: `split`, then `fold`."""
-    group: str | None = None
+    group: Choice = None
     """Column kept on one side of a split. Usual: first of group, speaker, source, recording, track."""
-    recording: str | None = None
+    group_by: str | None = None
+    """Regular expression looked for in each path; clips with the same (first) group in it stay together."""
+    recording: Choice = None
     """Column that names the recording on whose clock a clip's moment counts. Usual: `recording`."""
+    start: Choice = None
+    """Column with the clip's start, in seconds or in the unit that its name says. Usual: `start`,
+    `start_time`, then names like `begin`, `onset`, `start_ms` or `Start (s)`."""
+    end: Choice = None
+    """Column with the clip's end. Usual: `end`, `end_time`, then names like `stop` or `end_s`."""
+    seconds: Choice = None
+    """Column with the clip's length. Usual: `seconds`, `duration`, then names like `duration_ms`."""
+    folder_labels: bool = True
+    """Whether the names of folders are labels where nothing else says them and `label` is None."""
     views: bool = False
     """Each channel of a sound becomes a clip of its own, its number (from 0) in the column `channel`."""
+
+    @field_validator("group_by")
+    @classmethod
+    def _is_pattern(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"this is no regular expression ({error}).") from None
+        return value
 
 
 class Fold(Settings):
@@ -70,16 +99,31 @@ class DataSettings(Settings):
     """1 for grey, 3 for red, green and blue."""
     trim_db: float | None = Field(None, gt=0, le=200)
     """Cut away beginning and end that are this many decibels below the clip's peak; None keeps all."""
-    label: str | None = None
-    """Column with the one class of a clip; None means `label`."""
-    tags: str | None = None
-    """Column with tags, `|` between them; None means `tags`."""
-    split: str | None = None
-    """Column with train, val or test, or with fold numbers; None means `split`, then `fold`."""
-    group: str | None = None
-    """Column kept on one side of a split; None: first of group, speaker, source, recording, track."""
-    recording: str | None = None
-    """Column that names the recording a clip was cut from; None means `recording`."""
+    path: str | None = None
+    """Column with the files; None means `path`, `file_name`, `filename`, `file` and the like."""
+    label: Choice = None
+    """Column with the one class of a clip; None means `label`, or the names of folders; false: no labels."""
+    tags: Choice = None
+    """Column with tags, `|` between them; None means `tags`; false: no tags."""
+    tag_separator: str | None = Field(None, min_length=1)
+    """What stands between tags; None means `|`."""
+    split: Choice = None
+    """Column with train, val or test, or with fold numbers; None means `split`, then `fold`; false: a split
+    is made."""
+    group: Choice = None
+    """Column kept on one side of a split; None: first of group, speaker, source, recording, track; false:
+    each recording is a group."""
+    group_by: str | None = None
+    """Regular expression looked for in each clip's path; clips with the same (first) group in it are kept on
+    one side of a split, as in `([^/]+)_\\d+`."""
+    recording: Choice = None
+    """Column that names the recording a clip was cut from; None: `recording`; false: each file is one."""
+    start: Choice = None
+    """Column with the start of the clip in its file; None means `start` and names like it; false: none."""
+    end: Choice = None
+    """Column with the end of the clip in its file; None means `end` and names like it; false: none."""
+    seconds: Choice = None
+    """Column with the length of the clip; None means `seconds` and names like it; false: none."""
     only: dict[str, str | int] = Field(default_factory=dict)
     """Columns and the value that a clip must have in each, as in {imbalanced: 1}; others are left out."""
     val_trains: bool = False
@@ -109,11 +153,7 @@ class DataSettings(Settings):
     @property
     def columns(self) -> Columns:
         """What `Collection.open` wants to know: the columns, and whether each channel is a clip."""
-        return Columns(
-            label=self.label,
-            tags=self.tags,
-            split=self.split,
-            group=self.group,
-            recording=self.recording,
-            views=self.channels == "views",
-        )
+        named = {
+            name: getattr(self, name) for name in Columns.model_fields if name in DataSettings.model_fields
+        }
+        return Columns(**named, views=self.channels == "views")

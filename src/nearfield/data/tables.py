@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pandas as pd
 from nearfield.core.errors import DataError
 from nearfield.data.faults import Problem
 from nearfield.data.listing import Listing
+
+_WHOLE = re.compile(r"-?\d+\.0+")
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 
@@ -39,6 +42,19 @@ def cell_text(value: object) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     return str(value).strip()
+
+
+def texts(table: pd.DataFrame, column: str | None) -> list[str]:
+    """A column's cells as text, "" for each row where there is no such column.
+
+    Text that holds whole numbers written as 1.0 throughout reads as the numbers themselves do: 1.
+    """
+    if column is None:
+        return [""] * len(table)
+    cells = [cell_text(cell) for cell in table[column]]
+    if all(_WHOLE.fullmatch(cell) for cell in cells if cell):
+        return [cell.partition(".")[0] for cell in cells]
+    return cells
 
 
 def _from_csv(path: Path, file: Iterable[str]) -> Listing:
@@ -119,5 +135,7 @@ def _from_parquet(path: Path) -> Listing:
         raise DataError(f"{path}: it cannot be read as Parquet ({reason}). Write it again.") from None
     if not len(table):
         raise DataError(f"{path}: there are no rows in it. Add a row for each clip.")
+    if any(table.index.names):  # pandas keeps what was an index apart
+        table = table.reset_index()
     table.columns = table.columns.map(str)
     return Listing(table, path.parent, tuple(range(2, len(table) + 2)), path.name)

@@ -61,6 +61,14 @@ def settle(starts: list[str], seconds: str, end: str, length: float) -> Span:
     return Span(start, taken, moment, how)
 
 
+_MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell of a column of times says nothing, as R and others write it (`NA`)."""
+    return cell.lower() in _MISSING
+
+
 def uncut(length: float, least: float) -> float:
     """The length of a file, in seconds. Raises Fault where it is shorter than all of its set are."""
     if length < least - SLACK_SECONDS - SLACK_SHARE * least:
@@ -84,7 +92,7 @@ def _starts(cells: list[str]) -> tuple[float | None, float | None]:
     """The first number among the cells, and the first date and time."""
     number = clock = None
     for cell in filter(None, cells):
-        value = _number(cell)
+        value = to_number(cell)
         if value is not None:
             number = value if number is None else number
         else:
@@ -95,21 +103,29 @@ def _starts(cells: list[str]) -> tuple[float | None, float | None]:
 
 def _wanted(seconds: str, end: str, number: float | None, clock: float | None) -> float | None:
     """How long the clip is to be, or None where the row does not say."""
+    found = []
     if seconds:
-        wanted = _number(seconds)
-        if wanted is None:
+        value = to_number(seconds)
+        if value is None:
             raise Fault("bad_time", f"seconds is {seconds!r}, not a number.", "Write seconds as 2.5.")
-    elif end:
-        value = _number(end)
-        wanted = _clock("end", end) - (clock or 0.0) if value is None else value - (number or 0.0)
-    else:
-        return None
-    if wanted <= 0:
-        raise Fault("bad_time", f"the clip is {wanted:g} s long.", "Correct `seconds` or `end`.")
-    return wanted
+        found.append(value)
+    if end:
+        value = to_number(end)
+        found.append(_clock("end", end) - (clock or 0.0) if value is None else value - (number or 0.0))
+    for wanted in found:
+        if wanted <= 0:
+            raise Fault("bad_time", f"the clip is {wanted:g} s long.", "Correct `seconds` or `end`.")
+    if len(found) == 2 and abs(found[0] - found[1]) > SLACK_SECONDS + SLACK_SHARE * found[0]:
+        raise Fault(
+            "bad_time",
+            f"the clip is {found[0]:g} s long by `seconds` and {found[1]:g} s by `end`.",
+            "Correct one, or leave one out: data.seconds=false or data.end=false.",
+        )
+    return found[0] if found else None
 
 
-def _number(cell: str) -> float | None:
+def to_number(cell: str) -> float | None:
+    """The finite number that a cell holds, or None."""
     try:
         value = float(cell)
     except ValueError:

@@ -151,6 +151,22 @@ def parse_change(change: str) -> tuple[str, Any]:
         raise RequestError(f"--set {change!r}: the value {text!r} is not YAML.") from None
 
 
+def section(changes: Iterable[str], name: str) -> dict[str, Any]:
+    """The keys of one section of a recipe, out of changes such as "data.label=false".
+
+    Raises RequestError for a key of another section.
+    """
+    found: dict[str, Any] = {}
+    for change in changes:
+        key, value = parse_change(change)
+        if not key.startswith(f"{name}."):
+            raise RequestError(
+                f"--set {change!r}: only keys of {name} are asked for here, as in {name}.KEY=VALUE."
+            )
+        set_key(found, key.removeprefix(f"{name}."), value, f"--set {change!r}")
+    return found
+
+
 def set_key(plain: dict[str, Any], key: str, value: Any, said: str) -> None:
     """Sets one dotted key in plain values; a new `kind` clears the section, whose other keys belonged to
     the old one. `said` names the change in errors."""

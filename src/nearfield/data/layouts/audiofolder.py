@@ -9,7 +9,7 @@ import pandas as pd
 
 from nearfield.core.errors import DataError
 from nearfield.core.settings import Settings
-from nearfield.data.columns import PATH
+from nearfield.data.columns import path_column
 from nearfield.data.layouts.table import tables_in, unread_tables
 from nearfield.data.listing import Listing
 from nearfield.data.splits import side
@@ -62,10 +62,10 @@ def _read_part(folder: Path) -> Listing:
     """The table of one side, paths counting from the folder above it."""
     listing = read_table(tables_in(folder)[0])
     table = listing.table.copy()
-    for column in PATH:
-        if column in table:
-            cells = [cell_text(cell) for cell in table[column]]
-            table[column] = [f"{folder.name}/{cell}" if cell and not isabs(cell) else cell for cell in cells]
+    column = path_column(table, listing.source)
+    if column:
+        cells = [cell_text(cell) for cell in table[column]]
+        table[column] = [f"{folder.name}/{cell}" if cell and not isabs(cell) else cell for cell in cells]
     table["split"] = folder.name
     problems = tuple(replace(problem, path=f"{folder.name}/{problem.path}") for problem in listing.problems)
     return replace(listing, table=table, problems=problems)
@@ -73,7 +73,7 @@ def _read_part(folder: Path) -> Listing:
 
 def _split_by_folder(listing: Listing) -> Listing:
     """Takes the split from each path's first folder, where all are sides and no column says it."""
-    column = next((name for name in PATH if name in listing.table), None)
+    column = path_column(listing.table, listing.source)
     if column is None or "split" in listing.table:
         return listing
     firsts = [PurePosixPath(str(cell)).parts[:1] for cell in listing.table[column]]

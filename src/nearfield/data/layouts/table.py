@@ -15,10 +15,11 @@ NAMES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in
 
 
 class Table(Settings):
-    """A table with a column `path` or `file_name`, paths counting from the table's folder.
+    """A table with a column `path`, `file_name`, `filename` or the like; paths count from its folder.
 
-    Understood as they come: label; tags (| between); split or fold; recording, group, speaker, source;
-    start or start_time; seconds, duration or end.
+    Understood as they come, in any case: label; tags (| between); split or fold; recording, group, speaker,
+    source; start, begin or onset, end, stop or offset, seconds, duration or length, with a unit in the name
+    where they are not in seconds (`start_ms`).
     """
 
     kind: Literal["table"] = "table"

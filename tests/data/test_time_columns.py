@@ -1,0 +1,175 @@
+"""Columns of times: understood by their names and units, or told, or refused; never left aside in silence."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nearfield.core.errors import DataError
+from nearfield.data.collection import Collection
+from nearfield.data.settings import Columns
+from nearfield.data.time_columns import time_column
+
+Write = Callable[..., Path]
+
+PIECES = [(0.0, 1.0), (1.0, 0.5), (2.5, 1.5)]
+"""Start and length of the clips that every table below means, in seconds."""
+
+
+def rows(start: Callable[[float], object], other: Callable[[float, float], object]) -> list[str]:
+    return [f"r.wav,{start(a)},{other(a, b)},{'xyz'[n]}" for n, (a, b) in enumerate(PIECES)]
+
+
+def milliseconds(value: float) -> int:
+    return round(1000 * value)
+
+
+ENDS = [
+    ("start_time", "end_time"),
+    ("start", "end_time"),
+    ("Start", "End"),
+    ("start_s", "end_s"),
+    ("Start (s)", "End (s)"),
+    ("Begin Time (s)", "End Time (s)"),
+    ("begin_time", "end_time"),
+    ("startTime", "stopTime"),
+    ("onset", "offset"),
+    ("start_seconds", "end_seconds"),
+]
+LENGTHS = [("start", "length"), ("start_time", "duration_s"), ("begin", "dur"), ("onset", "clip_seconds")]
+MILLISECONDS = [("start_ms", "duration_ms"), ("Begin (msec)", "Length (msec)")]
+CASES = [
+    *((*names, float, lambda a, b: a + b) for names in ENDS),
+    *((*names, float, lambda a, b: b) for names in LENGTHS),
+    *((*names, milliseconds, lambda a, b: milliseconds(b)) for names in MILLISECONDS),
+    ("start_min", "end_h", lambda a: a / 60, lambda a, b: (a + b) / 3600),
+]
+
+
+@pytest.mark.parametrize(("one", "two", "start", "other"), CASES, ids=[f"{c[0]}, {c[1]}" for c in CASES])
+def test_the_usual_ways_to_name_times_mean_the_same_pieces(
+    tmp_path: Path, write_sound: Write, write_table: Write, one: str, two: str, start: object, other: object
+) -> None:
+    write_sound(tmp_path / "r.wav", 5.0)
+    table = write_table(tmp_path / "t.csv", f"path,{one},{two},label", *rows(start, other))  # type: ignore[arg-type]
+    found = Collection.open(table)
+    assert found.problems == ()
+    assert list(found.table["label"]) == ["x", "y", "z"]
+    assert list(found.table["start"]) == pytest.approx([a for a, _ in PIECES], abs=1e-6)
+    assert list(found.table["seconds"]) == pytest.approx([b for _, b in PIECES], abs=1e-6)
+
+
+def test_names_that_are_of_no_time() -> None:
+    for name in ("label", "backend", "weekend", "site", "n_birds", "source_url", "min", "h", "calendar"):
+        assert time_column(name) is None, name
+    for name in ("recording_start", "end_sample", "track_length", "start_end"):
+        column = time_column(name)
+        assert column is not None, name
+        assert column.unit is None, name
+
+
+def test_a_half_that_is_not_understood_is_refused_and_chosen_or_denied(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    write_sound(tmp_path / "r.wav", 5.0)
+    table = write_table(tmp_path / "t.csv", "path,start,call_end,label", "r.wav,1,2,a", "r.wav,2,4,b")
+    with pytest.raises(DataError) as error:
+        Collection.open(table)
+    assert str(error.value) == (
+        "t.csv: the column 'call_end' looks like the end of each clip, but not in a way that is understood; "
+        "without it each clip would be another piece of its file. If it is that (in seconds): "
+        "data.end=call_end. If not: data.end=false."
+    )
+    assert list(Collection.open(table, Columns(end="call_end")).table["seconds"]) == [1.0, 2.0]
+    assert list(Collection.open(table, Columns(end=False)).table["seconds"]) == [4.0, 3.0]
+    whole = Collection.open(table, Columns(start=False, end=False))
+    assert list(whole.table["seconds"]) == [5.0]
+
+
+def test_samples_and_an_offset_alone_are_refused(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    write_sound(tmp_path / "r.wav", 5.0)
+    table = write_table(tmp_path / "t.csv", "path,start_sample,end_sample", "r.wav,8000,16000")
+    with pytest.raises(
+        DataError, match=r"'start_sample'.*in samples or frames.*write it in seconds as 'start'"
+    ):
+        Collection.open(table)
+    with pytest.raises(DataError, match=r"data\.start: the column 'start_sample' counts samples"):
+        Collection.open(table, Columns(start="start_sample"))
+    table = write_table(tmp_path / "nemo.csv", "path,offset,duration", "r.wav,1,2")
+    with pytest.raises(DataError, match=r"'offset' looks like the start.*data\.start=offset"):
+        Collection.open(table)
+    found = Collection.open(table, Columns(start="offset")).table
+    assert (found["start"][0], found["seconds"][0]) == (1.0, 2.0)
+
+
+def test_a_time_that_stands_alone_is_told(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
+    write_sound(tmp_path / "r.wav", 5.0)
+    write_sound(tmp_path / "s.wav", 5.0)
+    table = write_table(
+        tmp_path / "t.csv",
+        "path,length,recording_start,end_note",
+        "r.wav,3,2024-01-01 05:00:00,loud",
+        "s.wav,3,2024-01-01 06:00:00,end",
+    )
+    found = Collection.open(table)
+    assert list(found.table["seconds"]) == [5.0, 5.0]
+    assert [str(problem) for problem in found.problems] == [
+        "t.csv: the column 'length' looks like a time and was not used. "
+        "If it is how long each clip is: data.seconds=length.",
+        "t.csv: the column 'recording_start' looks like a time and was not used. "
+        "If it is the start of each clip: data.start=recording_start.",
+    ]
+    assert list(Collection.open(table, Columns(seconds="length")).table["seconds"]) == [3.0, 3.0]
+
+
+def test_an_end_and_a_length_that_disagree_are_told_by_row(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    write_sound(tmp_path / "r.wav", 5.0)
+    table = write_table(
+        tmp_path / "t.csv", "path,start,end,duration", "r.wav,1,2,1", "r.wav,2,4,5", "r.wav,NA,na,NaN"
+    )
+    found = Collection.open(table)
+    assert list(found.table["id"]) == ["r.wav#1.000-2.000", "r.wav"]
+    assert [str(problem) for problem in found.problems] == [
+        "r.wav (row 3): the clip is 5 s long by `seconds` and 2 s by `end`. "
+        "Correct one, or leave one out: data.seconds=false or data.end=false."
+    ]
+    assert list(Collection.open(table, Columns(seconds=False)).table["seconds"])[1] == 2.0
+
+
+def test_an_index_of_parquet_is_read_as_columns(tmp_path: Path, write_sound: Write) -> None:
+    write_sound(tmp_path / "r.wav", 5.0)
+    frame = pd.DataFrame(
+        {"file": ["r.wav"] * 2, "start_time": [0.0, 1.0], "end_time": [1.0, 2.0], "x": [1, 0]}
+    )
+    frame.set_index(["file", "start_time", "end_time"]).to_parquet(tmp_path / "t.parquet")
+    assert list(Collection.open(tmp_path / "t.parquet").table["seconds"]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "name", ["filename", "slice_file_name", "file", "fname", "Path", "FilePath", "audio_file"]
+)
+def test_the_files_may_be_named_in_another_column(
+    tmp_path: Path, write_sound: Write, write_table: Write, name: str
+) -> None:
+    write_sound(tmp_path / "r.wav")
+    table = write_table(tmp_path / "t.csv", f"{name},Label,file_size", "r.wav,dog,17")
+    found = Collection.open(table)
+    assert (list(found.table["id"]), list(found.table["label"])) == (["r.wav"], ["dog"])
+
+
+def test_two_columns_that_could_name_the_files_are_refused(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    write_sound(tmp_path / "r.wav")
+    table = write_table(tmp_path / "t.csv", "filename,wav_path,sound", "r.wav,r.wav,r.wav")
+    with pytest.raises(DataError) as error:
+        Collection.open(table)
+    assert str(error.value) == (
+        "t.csv: 'filename' and 'wav_path' could both name the files. Choose one, as in data.path=filename."
+    )
+    assert len(Collection.open(table, Columns(path="sound"))) == 1
