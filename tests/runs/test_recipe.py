@@ -1,5 +1,6 @@
 """Recipes: every shipped one is read whole, changes go where they should, text and values agree."""
 
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,20 @@ def test_python_objects_in_yaml_are_refused(tmp_path: Path) -> None:
     path.write_text("loss: !!python/object/apply:os.system ['echo hello']\n")
     with pytest.raises(RequestError, match=r"evil\.yaml is not YAML: could not determine a constructor"):
         Recipe.load(path)
+
+
+def test_kinds_within_kinds_are_changed_in_any_order() -> None:
+    changes = {
+        "backbone.front.kind": "cnn1d",
+        "backbone.front.width": 8,
+        "backbone.kind": "stacked",
+        "backbone.stack.kind": "dense",
+    }
+    wanted = Recipe.of(
+        {"backbone": {"kind": "stacked", "front": {"kind": "cnn1d", "width": 8}, "stack": {"kind": "dense"}}}
+    )
+    for order in permutations(changes):
+        assert Recipe.of({}).changed({key: changes[key] for key in order}) == wanted
 
 
 def test_a_recipe_is_changed_by_dotted_keys_in_any_order() -> None:

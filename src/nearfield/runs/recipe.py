@@ -86,7 +86,8 @@ class Recipe(Settings):
         A new kind begins with its own settings: the old kind's are forgotten. Raises RequestError as `load`.
         """
         plain = self.plain()
-        for key in sorted(changes, key=lambda key: not key.endswith(".kind")):
+        kinds_first = sorted(changes, key=lambda key: (not key.endswith(".kind"), key.count(".")))
+        for key in kinds_first:  # the outer before the inner, which it would clear
             set_key(plain, key, changes[key], where)
         return self.of(plain, where)
 

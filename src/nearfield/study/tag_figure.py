@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 MOST = 60
 """Tags that are drawn: those of most clips."""
 CHANCE = 0.5
+LETTER = 0.055
+"""Inches that a letter of a tag's name takes, below the bars."""
 
 
 def tag_figure(facts: StudyFacts) -> str:
@@ -34,7 +36,8 @@ def tag_figure(facts: StudyFacts) -> str:
         rows[-1].set_xticks(range(len(tags)), [tag.name for tag in tags], rotation=90, fontsize=6)
         rows[-1].set_xlim(-0.7, len(tags) - 0.3)
 
-    return _svg(draw, "tags", 0.8 + 1.3 * len(arms))
+    names = LETTER * max(len(tag.name) for tag in tags)
+    return _svg(draw, "tags", 0.3 + names + 1.3 * len(arms))
 
 
 def shown_tags(facts: StudyFacts) -> list[TagFacts]:
