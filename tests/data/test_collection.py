@@ -387,6 +387,12 @@ def test_a_column_that_looks_misspelt_is_asked_about(three: Path, write_table: W
         "labels.csv: there is no column 'tags', but one called 'tag', which was not used. "
         "If it holds the tags, choose it: data.tags=tag.",
     ]
+    write_table(three / "labels.csv", "path,Species,split,tags", "a.wav,owl,,")
+    assert [str(problem) for problem in Collection.open(three).problems] == [
+        "labels.csv: there is no column 'label', but one called 'Species', which was not used. "
+        "If it holds the label, choose it: data.label=Species."
+    ]
+    assert Collection.open(three, Columns(label=False)).problems == ()
 
 
 def test_a_missing_val_is_carved_out_and_empty_cells_are_counted(

@@ -64,7 +64,7 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     names = texts(listing.table, parts.path)
     kind = listing.kind or _kind(names)
     kept, problems = _sort(listing, parts, names, probe(names, listing.base, kind, progress))
-    problems = [*listing.problems, *doubts(listing, parts), *problems]
+    problems = [*listing.problems, *doubts(listing, parts, columns), *problems]
     if not kept:
         first = "".join(f"\n  {problem}" for problem in problems[:3])
         missing = listing.elsewhere and any(problem.kind == "missing" for problem in problems)

@@ -22,6 +22,8 @@ _BESIDE = frozenset(("name", "audio", "sound", "wav", "clip", "slice", "relative
 GROUP = ("group", "speaker", "source", "recording", "track")
 """What is kept on one side of a split: the first of these that is there."""
 
+_MEANT = {"label": ("class", "classname", "category", "species", "annotation", "target", "genre")}
+"""Other names under which tables hold a part."""
 _CLOSE = 0.8
 """How like a usual name a column must be to be asked about (difflib's ratio)."""
 
@@ -84,15 +86,19 @@ def _names_files(name: str) -> bool:
     return bool(words & _FILE) and words <= _FILE | _BESIDE
 
 
-def doubts(listing: Listing, parts: Parts) -> list[Problem]:
-    """Columns that look like times, or like a misspelt `label`, `tags` or `split`, and were not used."""
+def doubts(listing: Listing, parts: Parts, columns: Columns) -> list[Problem]:
+    """Columns that look like times, or like a label, tags or a split, and were not used."""
     found = parts.times.doubts(listing.source)
     for part in ("label", "tags", "split"):
-        names = [str(name) for name in listing.table if name != parts.path]
-        close = difflib.get_close_matches(part, names, n=1, cutoff=_CLOSE)
-        if getattr(parts, part) is None and close:
-            reason = f"there is no column {part!r}, but one called {close[0]!r}, which was not used."
-            cure = f"If it holds the {part}, choose it: data.{part}={close[0]}."
+        if getattr(parts, part) is not None or getattr(columns, part) is False:
+            continue
+        names = [str(name) for name in listing.table if str(name) != parts.path]
+        close = [name for name in names if name.lower() in _MEANT.get(part, ())]
+        close += difflib.get_close_matches(part, names, n=1, cutoff=_CLOSE)
+        filled = [name for name in close if _first(listing.table, (name.lower(),))]
+        if filled:
+            reason = f"there is no column {part!r}, but one called {filled[0]!r}, which was not used."
+            cure = f"If it holds the {part}, choose it: data.{part}={filled[0]}."
             found.append(Problem("column", listing.source, None, reason, cure, "warning"))
     return found
 
