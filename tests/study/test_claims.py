@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from nearfield.study.claims import between, claim, evidence, source_verdict, turned, verdict_claim
+from nearfield.study.claims import between, claim, evidence, left_out, source_verdict, turned, verdict_claim
 from nearfield.study.overclaims import check_overclaims
 from nearfield.study.records import Comparison, StudyFacts
 from tests.study.sample import sample_conclusion, sample_facts
@@ -54,7 +54,15 @@ def test_verdicts_use_the_fixed_words() -> None:
     decided = sample_facts(conclusion=sample_conclusion(decided=True))
     best = verdict_claim(decided, decided.conclusion.verdicts[1])
     assert not isinstance(best, str)
+    assert best.text.startswith(
+        "Margin 0.5 is best of the 5 arms that finished; it is better than margin 0.7, the next"
+    )
+    whole = replace(decided, arms=decided.arms[:5])
+    best = verdict_claim(whole, decided.conclusion.verdicts[1])
+    assert not isinstance(best, str)
     assert best.text.startswith("Margin 0.5 is best; it is better than margin 0.7, the next")
+    assert list(left_out(whole)) == []
+    assert list(left_out(decided)) == ["Margin 10 (4 of 5 seeds, mean 0.512) could not be compared."]
 
 
 @pytest.mark.parametrize("decided", [False, True])
@@ -97,6 +105,23 @@ def test_without_a_source_nothing_is_supported() -> None:
 
 
 OVERCLAIMS = {
+    **{
+        text: (text, "")
+        for text in (
+            "Results favour margin 0.5.",
+            "Margin 0.5 is the winner.",
+            "Margin 0.5 dominates.",
+            "Performance peaks at 0.5.",
+            "Larger margins degrade retrieval.",
+            "Margin 0.5 came out on top.",
+            "Margin 0.5 leads the field.",
+            "Margin 2 lags behind margin 0.5.",
+            "Margin 0.5 has an advantage over margin 2.",
+            "The recall of margin 2 suffers.",
+            "Margin 0.5 is the value to use.",
+            "Margin 2 falls short of margin 0.5.",
+        )
+    },
     "no evidence (B57)": ("Margin 0.5 is better than margin 2.", "without evidence"),
     "one arm only": ("Margin 0.5 performs best.", "without naming the two arms"),
     "single run (B18)": ("A single run of margin 0.5 beats margin 2.", "single runs"),

@@ -72,13 +72,16 @@ def test_a_worker_that_dies_costs_one_attempt_and_two_make_a_failure(tmp_path: P
     cause = "The process was ended by signal 9, most likely by lack of memory."
     assert outcomes == [
         Outcome(once, "done", seconds=0.5),
-        Outcome(twice, "failed", cause),
-        Outcome(exits, "failed", "The process ended by itself with exit code 3."),
+        Outcome(twice, "failed", cause, again=True),
+        Outcome(exits, "failed", "The process ended by itself with exit code 3.", again=True),
         Outcome(after, "done", seconds=0.5),
     ]
     counts = {arm: [name for name, _ in stand_ins.begun(tmp_path)].count(arm) for arm in ("dies-once", "a")}
     assert counts == {"dies-once": 2, "a": 1}
-    assert json.loads((tmp_path / "runs/dies/seed-1/failed.json").read_text()) == {"cause": cause}
+    assert json.loads((tmp_path / "runs/dies/seed-1/failed.json").read_text()) == {
+        "cause": cause,
+        "again": True,
+    }
     warned = [(task, event) for task, event in events if isinstance(event, Note) and event.is_warning]
     assert warned[0] == (once, Note(f"{cause} The task is begun once more.", is_warning=True))
 

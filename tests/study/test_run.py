@@ -17,6 +17,7 @@ import yaml
 from nearfield.core.errors import RequestError
 from nearfield.core.files import digest
 from nearfield.study.document import facts_from_json
+from nearfield.study.engines.engine import failed, task_folder
 from nearfield.study.journal import Journal
 from nearfield.study.records import Outcome, StudyFacts, Task
 from nearfield.study.run import Standing, Study
@@ -240,20 +241,19 @@ class Pretends:
 
     def __init__(self, study: Study, gap: float) -> None:
         self.study, self.gap = study, gap
+        self.given: list[Task] = []
         self.kind = "pretends"
 
     def build(self) -> "Pretends":
         return self
 
     def run(self, work: Any, tasks: Any, done: Any, watch: Any) -> None:
-
-        from nearfield.study.engines.engine import task_folder
-
         whole = self.study.folder.parent / "whole"
+        self.given += tasks
         for task in tasks:
             source = task_folder(whole, replace(task, seed=task.seed % 3))
             target = task_folder(work.folder, Task(task.arm, task.seed))
-            shutil.copytree(source, target)
+            shutil.copytree(source, target, dirs_exist_ok=True)
             clips = target / "clips.parquet"
             if clips.is_file():
                 table = pd.read_parquet(clips)
@@ -292,6 +292,44 @@ def test_a_failed_training_stands_in_the_document(
     facts = Study.existing(copy).report()
     assert facts.conclusion.verdicts[1].word == "not_comparable"
     assert "the loss is no longer a number" in (copy / "study.html").read_text()
+
+
+def test_a_training_that_was_killed_is_trained_again_and_one_that_diverged_is_not(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    """The engine stands in: only what it is given to do is asked about here."""
+    killed, diverged = Task("margin-0.6", 1), Task("margin-0.3", 2)
+    copy = copied(finished, place, "killed-worker")
+    for task, again in ((killed, True), (diverged, False)):
+        folder = task_folder(copy, task)
+        shutil.rmtree(folder)
+        with Journal.open(copy / "journal.jsonl") as journal:
+            journal.add_outcome(failed(copy, task, "it ended.", again=again))
+    before = Study.existing(copy).report()
+    assert [verdict.word for verdict in before.conclusion.verdicts] == ["not_comparable"] * 2
+    study = begin(place, copy)
+    engine = Pretends(study, 0.0)
+    facts = study.run(engine)  # type: ignore[arg-type]
+    assert engine.given == [killed]
+    states = {Task(run.arm, run.seed): run.state for arm in facts.arms for run in arm.runs}
+    assert (states[killed], states[diverged]) == ("done", "failed")
+
+
+def test_a_study_that_is_prolonged_by_hand_pays_for_the_look_that_there_was(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    copy = copied(finished, place, "prolonged")
+    study = begin(place, copy, "seeds=5")
+    facts = study.run(Pretends(study, 0.0))  # type: ignore[arg-type]
+    assert facts.seeds == (0, 1, 2, 3, 4)
+    assert "this look may spend 40% of it again" in facts.conclusion.procedure
+    assert "in 93 of 100 studies all hold together" in facts.conclusion.procedure
+    assert Study.existing(copy).report() == facts
+    study = begin(place, copy, "seeds=6")
+    again = study.run(Pretends(study, 0.0)).conclusion  # type: ignore[arg-type]
+    assert "may spend 17% of it again" in again.procedure
+    assert "up to 7.8 of 100 such studies" in again.procedure  # 1 + 2/5 + 1/6 times 5
+    assert "again" not in finished[1].conclusion.procedure
 
 
 def test_the_command_line_runs_and_reports(

@@ -116,7 +116,10 @@ def test_a_training_that_fails_is_a_result_that_stays(sounds: str, plan: Planned
     assert outcome.state == "failed"
     assert "the loss is no longer a number" in outcome.cause
     place = task_folder(tmp_path, FIRST)
-    assert json.loads((place / "failed.json").read_text()) == {"cause": outcome.cause}
+    assert json.loads((place / "failed.json").read_text()) == {
+        "cause": outcome.cause,
+        "again": False,
+    }
     said = json.loads((place / "warnings.json").read_text())
     assert any("the loss is no longer a number" in text for text in said)
     before = (place / "metrics.jsonl").stat().st_mtime_ns
@@ -126,7 +129,7 @@ def test_a_training_that_fails_is_a_result_that_stays(sounds: str, plan: Planned
 
 def test_data_that_cannot_serve_is_told_in_its_own_words(plan: Planned, tmp_path: Path) -> None:
     outcome = perform(plan().plain(), str(tmp_path / "nothing"), tmp_path, FIRST, "cpu")
-    assert outcome.state == "failed"
+    assert (outcome.state, outcome.again) == ("failed", True)
     assert str(tmp_path / "nothing") in outcome.cause
 
 

@@ -3,7 +3,8 @@
     NearfieldError
     ├── RequestError     the request was wrong: a recipe key, a path, a combination   (exit code 2)
     │   └── DataError    the data cannot serve the request: nothing trainable, a leak (exit code 2)
-    └── WorkError        the request was right and the work failed: collapse, disk    (exit code 1)
+    └── WorkError        the request was right and the work failed: a full disk      (exit code 1)
+        └── DivergedError  a training whose loss is no longer a number             (exit code 1)
 
 A message has up to three sentences: what is wrong and where, what was given, what to do next.
 """
@@ -33,6 +34,10 @@ class DataError(RequestError):
 
 class WorkError(NearfieldError):
     """The request was sound; the work failed."""
+
+
+class DivergedError(WorkError):
+    """A training whose loss is no longer a number: to train it again would end alike."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nearfield.core.errors import WorkError
+from nearfield.core.errors import DivergedError
 from nearfield.core.files import sweep
 from nearfield.core.nouns import Batch, Vectors
 from nearfield.learning.average import RunningAverage
@@ -117,7 +117,7 @@ class Training:
             self.watch(Stage("train", step.number, self.settings.updates, numbers))
             trouble = self._warn(alarm.see(step.measured))
             if not math.isfinite(step.measured["train/loss"]):
-                raise WorkError(f"update {step.number}: {trouble or 'the loss is no longer a number.'}")
+                raise DivergedError(f"update {step.number}: {trouble or 'the loss is no longer a number.'}")
             if interrupted.is_set() or now - saved >= self.settings.checkpoint_seconds:
                 self._save()
                 saved = time.monotonic()

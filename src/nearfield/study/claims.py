@@ -4,6 +4,7 @@ No other place writes that one arm is better than another: a sentence that compa
 is found by `overclaims.check_overclaims`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
@@ -88,7 +89,8 @@ def _verdict_words(facts: StudyFacts, verdict: Verdict, comparison: Comparison) 
     arm, against = label(facts, verdict.arm), label(facts, verdict.against)
     meaningful = f"{facts.conclusion.meaningful:g}"
     if verdict.word == "best":
-        return f"{arm} is best; it is better than {against}, the next, on {facts.judge}"
+        among = f" of the {count(finished, 'arm')} that finished" if (finished := _finished(facts)) else ""
+        return f"{arm} is best{among}; it is better than {against}, the next, on {facts.judge}"
     if verdict.word == "as_good":
         within = f"within the meaningful difference of {meaningful} on {facts.judge}"
         return (
@@ -99,6 +101,24 @@ def _verdict_words(facts: StudyFacts, verdict: Verdict, comparison: Comparison) 
     if comparison.claim != "undecided":
         return f"{arm} is not decided, judged against {against}"
     return f"{arm} is not decided against {against} on {facts.judge}: {cost(comparison)}"
+
+
+def _finished(facts: StudyFacts) -> int:
+    """How many arms have all their trainings; 0 where all have."""
+    whole = sum(all(run.state == "done" for run in each.runs) for each in facts.arms)
+    return whole if whole < len(facts.arms) else 0
+
+
+def left_out(facts: StudyFacts) -> Iterator[str]:
+    """Arms that a failed training keeps out of the comparison, with what is known, a sentence each."""
+    for each in facts.arms:
+        done = sum(run.state == "done" for run in each.runs)
+        if done < len(each.runs):
+            found = facts.conclusion.estimates.get(each.arm.id)
+            mean = f", mean {plain(found.mean, digits(facts))}" if found else ""
+            name = label(facts, each.arm.id)
+            known = f"{done} of {count(len(each.runs), 'seed')}{mean}"
+            yield sentence(f"{name} ({known}) could not be compared.")
 
 
 def _at_worst(facts: StudyFacts, comparison: Comparison) -> str:

@@ -41,6 +41,7 @@ from nearfield.study.scores import table
 from nearfield.study.speed import arm_speed
 from nearfield.study.statistics.conclude import Asked, conclude, estimate, has_estimate
 from nearfield.study.statistics.crossed import Array
+from nearfield.study.statistics.looks import ONE_LOOK, Look
 from nearfield.study.tags import tag_facts, told_by
 from nearfield.study.tasks import BASELINES
 
@@ -73,12 +74,12 @@ class Gathered:
         self._scored: dict[Path, pd.DataFrame] = {}
         self.arms = {arm.id: self._arm(arm) for arm in plan.arms}
 
-    def conclusion(self, measure: str, share: float = 1.0) -> Conclusion:
-        """What may be said of the arms by one measure; `share` of the error rate is spent."""
+    def conclusion(self, measure: str, look: Look = ONE_LOOK) -> Conclusion:
+        """What may be said of the arms by one measure."""
         tables = {arm.id: self._table(self.arms[arm.id], measure) for arm in self.plan.arms}
         found = {name: scores for name, scores in tables.items() if scores is not None}
         costs = {name: float(self._weights(name)) for name in found}
-        asked = Asked(measure, self.plan.meaningful, costs, span(measure), share)
+        asked = Asked(measure, self.plan.meaningful, costs, span(measure), look)
         failures = {arm: why for arm in tables if (why := self._failure(arm, tables[arm]))}
         concluded = conclude(asked, found, failures, self._baseline_tables(measure, found))
         lost = [name for name in tables if name not in found]
@@ -279,11 +280,11 @@ def gather(
     folder: Path,
     outcomes: Mapping[Task, Outcome],
     seeds: Sequence[int],
-    share: float,
+    look: Look,
     deviations: Sequence[str],
     command: str,
 ) -> StudyFacts:
-    """The facts of a study from what is there. `share` of the error rate is spent by this look."""
+    """The facts of a study from what is there."""
     found = Gathered(plan, folder, outcomes, seeds)
     environment = found.environment()
     return StudyFacts(
@@ -298,7 +299,7 @@ def gather(
         held=plan.held,
         recipe=plan.recipe.plain(),
         arms=tuple(found.arm_facts(arm) for arm in plan.arms),
-        conclusion=found.conclusion(plan.judge, share),
+        conclusion=found.conclusion(plan.judge, look),
         baselines=found.baselines(),
         data=_data_card(environment.get("data", {}), found.clips),
         environment={**environment.get("versions", {}), **_machine(environment.get("machine", {}))},

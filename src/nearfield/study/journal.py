@@ -81,12 +81,22 @@ class Journal:
         self.add("outcome", **plain.pop("task"), **plain)
 
     def outcomes(self) -> dict[Task, Outcome]:
-        """How each task ended; the last word where there are several."""
+        """How each task ended; the last word where there are several, none where it is tried again."""
         found: dict[Task, Outcome] = {}
-        for entry in self.entries("outcome"):
-            task = Task(entry.pop("arm"), entry.pop("seed"))
-            found[task] = Outcome(task, **entry)
+        for entry in self._entries:
+            if entry["kind"] not in ("outcome", "again"):
+                continue
+            plain = {name: v for name, v in entry.items() if name not in ("sum", "kind")}
+            task = Task(plain.pop("arm"), plain.pop("seed"))
+            if entry["kind"] == "again":
+                found.pop(task, None)
+            else:
+                found[task] = Outcome(task, **plain)
         return found
+
+    def try_again(self, task: Task) -> None:
+        """Takes the outcome of a task back."""
+        self.add("again", arm=task.arm, seed=task.seed)
 
 
 def _read(path: Path) -> tuple[list[Entry], int]:

@@ -17,16 +17,19 @@ from nearfield.study.wording import PLAIN_SPACES, chance, digits, label, number,
 _UP = (
     r"better|best|higher|highest|superior|outperform\w*|beats?|beaten|exceeds?|surpass\w*|improve\w*|wins?|"
     r"greater|stronger|faster|preferable|optimal|more (?:stable|robust|accurate|reliable)|"
-    r"(?:scores?|lies|is) above|helps?|gains?"
+    r"(?:scores?|lies|is) above|helps?|gains?|favou?rs?|winners?|dominat\w+|peaks?|came out on top|on top|"
+    r"outdo\w*|ahead|leads?|advantages?|prefer(?:s|red)|the (?:one|value|setting) to (?:use|take)"
 )
 _DOWN = (
     r"worse|worst|lower|lowest|inferior|weaker|slower|loses?|(?:scores?|lies|is) below|more sensitive|"
-    r"less (?:stable|robust|accurate|reliable)|hurts?|harms?|too (?:hard|easy|large|small)"
+    r"less (?:stable|robust|accurate|reliable)|hurts?|harms?|too (?:hard|easy|large|small)|degrad\w+|"
+    r"suffers?|deteriorat\w+|lags?|behind|falls? short|underperform\w*|disadvantages?"
 )
 _EQUAL = (
     r"as good|no (?:\w+ )?difference|equally|equivalent|the same as|equals?|do(?:es)? not (?:differ|matter)|"
     r"indistinguishable|no effect"
 )
+_OPEN = "not decided|nothing is decided|undecided|more seeds will not help"
 _SIGNIFICANT = r"(?:in)?significan\w+"
 _COMPARES = f"{_UP}|{_DOWN}|{_EQUAL}|{_SIGNIFICANT}"
 _MEASURES = r"f1|auc|recall|precision|accuracy|map_at_r|nmi|score|fraction|probe/\w+|retrieval\w*/\w+"
@@ -158,9 +161,11 @@ def _percent(said: _Sentence, facts: StudyFacts) -> str | None:
 def _counts(said: _Sentence, facts: StudyFacts) -> str | None:
     seeds = {len(facts.seeds)} | {comparison.seeds for comparison in facts.conclusion.comparisons}
     arms = {len(facts.arms)}
+    finished = sum(all(run.state == "done" for run in each.runs) for each in facts.arms)
+    text = said.bare.replace(f"{count(finished, 'arm')} that finished", "")
     true = {"arm": arms, "model": arms, "value": arms, "seed": seeds}
     pattern = rf"(?<!of )(?<!about )(?<!more than )\b(\d+|{'|'.join(_WORDS)}) (arm|model|value|seed)s?\b"
-    for given, noun in re.findall(pattern, said.bare, re.I):
+    for given, noun in re.findall(pattern, text, re.I):
         n = _WORDS.index(given.lower()) + 1 if given.lower() in _WORDS else int(given)
         if n not in true[noun.lower()]:
             right = " or ".join(map(str, sorted(true[noun.lower()])))
@@ -196,7 +201,7 @@ def _recommends(said: _Sentence, facts: StudyFacts) -> str | None:
 
 def _comparison(said: _Sentence, facts: StudyFacts) -> str | None:
     """A comparative sentence names two arms, carries its evidence and says what the record says."""
-    if not said.says(_COMPARES) or said.says("not decided|nothing is decided|undecided"):
+    if not said.says(_COMPARES) or said.says(_OPEN):
         return None
     if len(said.arms) < 2:
         return "Compares without naming the two arms that a record compares."

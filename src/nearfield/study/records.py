@@ -45,6 +45,9 @@ class Outcome:
     """Of a failure, in one sentence that a person can read."""
     seconds: float = 0.0
     """Of wall clock; kept in the journal, never in the document, which must be the same on every machine."""
+    again: bool = False
+    """Whether the same command tries a failure again: what ended it says nothing of the arm, as a divergence
+    does."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,12 @@ class Comparison:
     claim: Literal["better", "worse", "equal", "undecided"]
     """`better`: one is above other; `equal`: the whole interval lies within the meaningful difference."""
     more_seeds: int | None
-    """About how many seeds in all would decide it with 80 % chance; None where not even 100 would, or it is
-    decided."""
+    """About how many seeds in all would decide it with 80 % chance, on the same test groups; None where not
+    even 100 would, or it is decided."""
     power: float
     """Chance that a study of this size shows a difference as large as `meaningful`."""
+    by_seeds: float | None = None
+    """Chance that 100 seeds in all would decide it; None where it is decided."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from nearfield.study.before import is_before
 from nearfield.study.budget import check_classes
 from nearfield.study.document import write_documents
 from nearfield.study.engines import EngineSettings, StudyWork
+from nearfield.study.engines.engine import FAILED, task_folder
 from nearfield.study.engines.local import LocalSettings
 from nearfield.study.exploring import chosen, explore
 from nearfield.study.facts import Gathered, gather
@@ -26,7 +27,7 @@ from nearfield.study.journal import Journal
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, StudyFacts, Task
 from nearfield.study.search import Search, Told
-from nearfield.study.statistics.looks import shares
+from nearfield.study.statistics.looks import Look, planned
 from nearfield.study.tasks import BASELINES
 
 _SHAPES = {"sample_rate", "clip_seconds", "image_size", "image_channels", "trim_db"}
@@ -99,12 +100,15 @@ class Study:
     ) -> StudyFacts:
         """Trains what is missing, looks, adds seeds where the plan says so, and writes the document.
 
-        Finished runs are never trained again. Raises KeyboardInterrupt after Ctrl-C with everything whole.
+        Finished runs are never trained again, nor those that diverged; other failures are. Raises
+        KeyboardInterrupt after Ctrl-C with everything whole.
         """
         built = (engine or LocalSettings()).build()
         with Journal.open(self.folder / "journal.jsonl") as journal:
             self._check_data(journal)
+            self._note_looks(journal)
             self._note_deviations(journal)
+            self._try_again(journal)
 
             def train(plan: Plan, tasks: Sequence[Task]) -> None:
                 wanted = len(tasks) + len(journal.outcomes())
@@ -125,10 +129,10 @@ class Study:
                 explore(self.plan, self.folder, journal.outcomes, train)
             plan = self._carried(journal.outcomes())
             assert plan is not None
-            for look, share in _looks(plan):
+            for look in planned(plan.seeds.looks(), _taken(journal)):
                 ended = journal.outcomes()
-                train(plan, [task for task in _tasks(plan, look) if task not in ended])
-                if self._is_decided(plan, journal.outcomes(), look, share):
+                train(plan, [task for task in _tasks(plan, look.seeds) if task not in ended])
+                if self._is_decided(plan, journal.outcomes(), look):
                     break
         return self.report()
 
@@ -140,13 +144,13 @@ class Study:
         finished = _finished(plan, outcomes) if plan else 0
         if not finished or not plan:
             raise RequestError(f"{self.folder}: no seed is finished for every arm yet. Go on: {self.command}")
-        look, share = self._stopped_at(plan, finished, outcomes)
+        look = self._stopped_at(plan, finished, journal)
         deviations = self._deviations(journal)
-        if look < (planned := plan.seeds.looks()[0]):
-            deviations.append(f"{look} of {planned} planned seeds are finished.")
+        if look.seeds < (first := plan.seeds.looks()[0]):
+            deviations.append(f"{look.seeds} of {first} planned seeds are finished.")
             watch(Note(deviations[-1], is_warning=True))
-        seeds = plan.seeds.take(look)
-        facts = gather(plan, self.folder, outcomes, seeds, share, deviations, self.command)
+        seeds = plan.seeds.take(look.seeds)
+        facts = gather(plan, self.folder, outcomes, seeds, look, deviations, self.command)
         frozen: str = _plans(self.folder)[0]["plan"]["hash"]
         facts = replace(facts, plan_hash=frozen, search=self._search_table(outcomes))
         recipes = [self.plan.recipe_of(arm.id) for arm in self.plan.arms] or [self.plan.recipe]
@@ -209,22 +213,39 @@ class Study:
             return {}
         return Search(self.plan.search, self.plan.recipe).table(self._told(outcomes))
 
-    def _is_decided(self, plan: Plan, outcomes: dict[Task, Outcome], look: int, share: float) -> bool:
+    def _is_decided(self, plan: Plan, outcomes: dict[Task, Outcome], look: Look) -> bool:
         if not plan.seeds.until_decided:
             return False
-        gathered = Gathered(plan, self.folder, outcomes, plan.seeds.take(look))
-        found = gathered.conclusion(plan.judge, share)
+        gathered = Gathered(plan, self.folder, outcomes, plan.seeds.take(look.seeds))
+        found = gathered.conclusion(plan.judge, look)
         return all(verdict.word != "undecided" for verdict in found.verdicts)
 
-    def _stopped_at(self, plan: Plan, finished: int, outcomes: dict[Task, Outcome]) -> tuple[int, float]:
-        """The look that the document rests on: the first that decided, else the last that was reached."""
-        reached = [(look, share) for look, share in _looks(plan) if look <= finished]
-        if not reached:
-            return finished, _looks(plan)[0][1]
-        for look, share in reached:
-            if self._is_decided(plan, outcomes, look, share):
-                return look, share
-        return reached[-1]
+    def _stopped_at(self, plan: Plan, finished: int, journal: Journal) -> Look:
+        """The look that the document rests on: the first that decided, else the last that was reached. Before
+        the first that was planned there is none, and nothing is claimed."""
+        reached = [look for look in planned(plan.seeds.looks(), _taken(journal)) if look.seeds <= finished]
+        decided = (look for look in reached if self._is_decided(plan, journal.outcomes(), look))
+        return next(decided, reached[-1] if reached else Look(finished, 0.0, 0.0))
+
+    def _try_again(self, journal: Journal) -> None:
+        """Takes back failures that say nothing of their arm: they are trained once more."""
+        for task, outcome in journal.outcomes().items():
+            if outcome.again:
+                (task_folder(self.folder, task) / FAILED).unlink(missing_ok=True)
+                journal.try_again(task)
+
+    def _note_looks(self, journal: Journal) -> None:
+        """Before a study is gone on with by another number of seeds: the looks that there were, and what each
+        spent of the error rate."""
+        before = Plan.of(_plans(self.folder)[-1]["plan"])
+        outcomes, taken = journal.outcomes(), _taken(journal)
+        plan = Study(self.folder, before, self.data, self.file)._carried(outcomes)
+        if plan is None or before.seeds == self.plan.seeds:
+            return
+        finished = _finished(plan, outcomes)
+        for look in planned(plan.seeds.looks(), taken):
+            if look.seeds <= finished and look.seeds not in taken:
+                journal.add("look", seeds=look.seeds, share=look.share)
 
     def _deviations(self, journal: Journal) -> list[str]:
         """Every deviation that was noted; one that the plan in use no longer has says so."""
@@ -266,10 +287,9 @@ def _plans(folder: Path) -> list[dict[str, Any]]:
     return [frozen, *Journal(folder / "journal.jsonl").entries("plan")]
 
 
-def _looks(plan: Plan) -> list[tuple[int, float]]:
-    """Numbers of seeds at which one looks, and what each look may spend of the error rate."""
-    looks = plan.seeds.looks()
-    return list(zip(looks, shares(looks), strict=True))
+def _taken(journal: Journal) -> dict[int, float]:
+    """By number of seeds: looks under an earlier plan, and what each spent of the error rate."""
+    return {entry["seeds"]: entry["share"] for entry in journal.entries("look")}
 
 
 def _tasks(plan: Plan, seeds: int) -> list[Task]:

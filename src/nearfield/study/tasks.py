@@ -1,8 +1,8 @@
 """What one task of a study does: a training and its evaluation, or the plain spaces that stand beside them.
 
 A task may be killed at any moment and begun again, by whichever worker: it goes on from what lies in its
-folder and ends with the same bits. What has ended, well or badly, is never done again; to have a failed task
-tried once more, remove its folder and the study's journal.
+folder and ends with the same bits. What has ended well is never done again, nor is a training that diverged;
+any other failure (a killed worker, memory, data, a fault of the program) is tried again when the study is.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
 
-from nearfield.core.errors import NearfieldError, WorkError
+from nearfield.core.errors import DivergedError, NearfieldError, WorkError
 from nearfield.core.files import sweep, write_json
 from nearfield.data.locks import locked
 from nearfield.evaluation.findings import EvaluationSettings
@@ -31,7 +31,7 @@ from nearfield.runs.launch import Request, launch, open_to_train
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.workbench import Workbench
 from nearfield.study.before import filled
-from nearfield.study.engines.engine import THREADS, failed, task_folder
+from nearfield.study.engines.engine import THREADS, failed, failure, task_folder
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, Task
 
@@ -46,7 +46,8 @@ def perform(
 ) -> Outcome:
     """Trains (or goes on training) and evaluates, in the task's folder below `folder`, that of the study.
 
-    A training that fails is an outcome, with its cause: loss that is no number, memory, data, settings.
+    A training that fails is an outcome, with its cause: loss that is no number, memory, data, settings. All
+    but the first may be tried `again`.
     Raises WorkError where the machine is in trouble (a full disk), which no arm is to blame for, and
     KeyboardInterrupt after Ctrl-C, with everything on the disk that going on needs.
     """
@@ -54,9 +55,8 @@ def perform(
     begun = time.monotonic()
     # A worker whose parent was killed may live for a moment more: two must never write to one folder.
     with locked(place.parent / f".{place.name}.lock"):
-        if (place / "failed.json").is_file():
-            cause = json.loads((place / "failed.json").read_text(encoding="utf-8"))["cause"]
-            return Outcome(task, "failed", cause)
+        if known := failure(folder, task):
+            return known
         if _is_finished(place, task):
             return Outcome(task, "done")
         sweep(place)
@@ -69,7 +69,8 @@ def perform(
                     f"{place}: {error}. Put that right and start the study again: it goes on from here."
                 ) from error
             trace = "" if isinstance(error, NearfieldError) else traceback.format_exc()
-            return failed(folder, task, _cause(error), trace, time.monotonic() - begun)
+            again = not isinstance(error, DivergedError)
+            return failed(folder, task, _cause(error), trace, time.monotonic() - begun, again)
     return Outcome(task, "done", seconds=time.monotonic() - begun)
 
 

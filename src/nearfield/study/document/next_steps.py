@@ -99,10 +99,11 @@ def _where_chance_lies(facts: StudyFacts) -> Iterator[Step]:
     total = seed + group + rest
     if not total:
         return
-    advice = "add test groups first" if group > seed else "add seeds first"
+    advice = "add test recordings" if group > seed + rest else "add seeds" if seed > group + rest else ""
     yield (
-        f"The variance of the open differences divides into training chance {seed / total:.2f}, test groups "
-        f"{group / total:.2f} and what is left {rest / total:.2f}: {advice}.",
+        f"Of the variance of the open differences, {seed / total:.0%} comes from the seed, "
+        f"{group / total:.0%} from the choice of test recordings, and {rest / total:.0%} is residual, "
+        f"which more of either reduces{f': {advice} first' if advice else ''}.",
     )
 
 
@@ -114,7 +115,7 @@ def _failed(facts: StudyFacts) -> Iterator[Step]:
             seeds = listed([str(run.seed) for run in failed])
             yield (
                 f"{sentence(label(facts, each.arm.id))}: {len(failed)} of {len(each.runs)} trainings "
-                f"failed (seed {seeds}). Find out why before this arm is tried again: ",
+                f"failed (seed {seeds}). The same command trains them again, but for those that diverged: ",
                 Quoted(failed[0].cause),
             )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from nearfield.core.words import count
 from nearfield.data.settings import Fold, judged
 from nearfield.study import figures
-from nearfield.study.claims import between, claim, source_pairs, source_verdict, verdict_claim
+from nearfield.study.claims import between, claim, left_out, source_pairs, source_verdict, verdict_claim
 from nearfield.study.document import tables
 from nearfield.study.document.content import (
     Block,
@@ -75,6 +75,8 @@ def _abstract(facts: StudyFacts) -> Iterator[Block]:
             f". The judge is {facts.judge} on held-out {judged(Fold(**fold) if fold else None)}. ",
             *_recommendation(facts),
             *_proof(facts),
+            *(f"{each} " for each in left_out(facts)),
+            *_one_group(facts),
             *_deciding(facts),
             *_short_of_baselines(facts),
             *_source_line(facts),
@@ -107,6 +109,15 @@ def _proof(facts: StudyFacts) -> Iterator[Part]:
             yield " "
 
 
+def _one_group(facts: StudyFacts) -> Iterator[Part]:
+    """Said where the test side has no parts that could tell how far a result holds."""
+    if any(each.groups == 1 for each in facts.conclusion.comparisons):
+        yield (
+            "This judge has no score of single recordings, or there is one alone: whether other recordings "
+            "would show the same is not tested. "
+        )
+
+
 def _verdict(facts: StudyFacts, verdict: Verdict) -> Part:
     """A verdict that rests on no comparison gives the reason of whoever made it, in their words."""
     made = verdict_claim(facts, verdict)
@@ -129,7 +140,7 @@ def _deciding(facts: StudyFacts) -> Iterator[Part]:
         yield f"To decide {some}, about {seeds} for every arm, {trainings}, would be needed. "
     if rest:
         some = f"the other{f' {len(rest)}' if len(rest) > 1 else ''}" if by_seeds else _them(rest)
-        yield f"To decide {some}, {cost(rest[0])}. "
+        yield f"For {some}: {cost(rest[0])}. "
 
 
 def _them(pairs: Sequence[object]) -> str:
@@ -219,6 +230,7 @@ def _results(facts: StudyFacts) -> Iterator[Block]:
     yield from _classes(facts)
     yield from _space(facts)
     yield from _warnings(facts)
+    yield from _collapses(facts)
 
 
 def _power(facts: StudyFacts) -> Iterator[Part]:
@@ -312,6 +324,20 @@ def _space(facts: StudyFacts) -> Iterator[Block]:
         )
 
 
+def _collapses(facts: StudyFacts) -> Iterator[Block]:
+    """How many failures so few seeds would not show."""
+    seeds = len(facts.seeds)
+    whole = [each for each in facts.arms if each.runs and all(run.state == "done" for run in each.runs)]
+    if whole:
+        bound = 100 * (1 - 0.05 ** (1 / seeds))
+        yield Paragraph(
+            (
+                f"Of an arm of which none of {count(seeds, 'training')} failed, up to {bound:.0f} % of all "
+                "trainings may fail (95 % bound): rare collapses need more seeds to be seen.",
+            )
+        )
+
+
 def _warnings(facts: StudyFacts) -> Iterator[Block]:
     """Failed trainings and every warning, each once with the arms and seeds that it concerns."""
     found: dict[str, dict[str, list[str]]] = {}
@@ -385,7 +411,7 @@ def _open_pairs(facts: StudyFacts) -> Iterator[Block]:
     items: list[tuple[Part, ...]] = []
     for each in open_pairs(facts):
         needed = further_seeds(each)
-        way = f" To decide it, {cost(each)}."
+        way = f" {sentence(cost(each))}."
         if needed:
             trainings = count(needed * len(facts.arms), "training")
             way = f" About {count(needed, 'more seed')} for every arm would decide it, {trainings}."

@@ -4,6 +4,7 @@ An engine decides where and when tasks run, never what comes of them: that is fi
 the seed, bit for bit, whichever engine it is and however many workers it has.
 """
 
+import json
 import pkgutil
 import traceback
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from nearfield.study.records import Outcome, Task
 
 PERFORM = "nearfield.study.tasks:perform"
 """What a worker does with a task, by name, so that parents need not load what it needs."""
+FAILED = "failed.json"
+"""In the folder of a task that failed."""
 THREADS = 1
 """Threads that a task computes with, on every machine and beside however many other tasks: sums over another
 number of threads differ in their last bits. A study has many trainings, and two of one thread each do more in
@@ -68,12 +71,23 @@ def task_folder(study: Path, task: Task) -> Path:
     return study / "runs" / task.arm / f"seed-{task.seed}"
 
 
-def failed(study: Path, task: Task, cause: str, trace: str = "", seconds: float = 0.0) -> Outcome:
-    """Notes a failure in the task's folder, where it stays: a failed run is a result."""
-    write_json(
-        task_folder(study, task) / "failed.json", {"cause": cause} | ({"trace": trace} if trace else {})
-    )
-    return Outcome(task, "failed", cause, seconds)
+def failed(
+    study: Path, task: Task, cause: str, trace: str = "", seconds: float = 0.0, again: bool = True
+) -> Outcome:
+    """Notes a failure in the task's folder. It stays as a result of the arm, unless it is to be tried
+    `again` when the study is given once more: then nothing of the arm was learnt from it."""
+    kept = {"cause": cause, "again": again} | ({"trace": trace} if trace else {})
+    write_json(task_folder(study, task) / FAILED, kept)
+    return Outcome(task, "failed", cause, seconds, again)
+
+
+def failure(study: Path, task: Task) -> Outcome | None:
+    """The failure that is noted in a task's folder; None where there is none."""
+    path = task_folder(study, task) / FAILED
+    if not path.is_file():
+        return None
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return Outcome(task, "failed", kept["cause"], again=kept.get("again", False))
 
 
 def attempt(perform: str, work: StudyWork, task: Task, watch: Watcher) -> dict[str, Any]:

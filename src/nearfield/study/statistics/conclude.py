@@ -19,7 +19,8 @@ from nearfield.study.statistics.family import (
     Bound,
     all_pairs,
 )
-from nearfield.study.statistics.planning import power, seeds_to_decide
+from nearfield.study.statistics.looks import ONE_LOOK, Look
+from nearfield.study.statistics.planning import numbers, power, seeds_to_decide
 from nearfield.study.statistics.verdicts import recommend, verdicts
 
 LEAST_SEEDS = 3
@@ -36,8 +37,8 @@ class Asked:
     """By arm, anything that grows with what an arm costs to use: the smaller is recommended among equals."""
     within: tuple[float, float] = (-math.inf, math.inf)
     """What the measure can be: no interval of an arm goes beyond it."""
-    share: float = 1.0
-    """Of the error rate that this look may spend; 1 where one looks once."""
+    look: Look = ONE_LOOK
+    """How much of the error rate may be spent."""
 
 
 def conclude(
@@ -61,10 +62,13 @@ def conclude(
     estimates |= {name: estimate(table, asked.within) for name, table in beside.items()}
     seeds = len(next(iter(whole.values()))) if whole else 0
     comparisons: tuple[Comparison, ...] = ()
-    if seeds >= LEAST_SEEDS:
+    silent = _silence(seeds, asked.look)
+    if not silent:
         comparisons = (*_arms(asked, whole), *_baselines(asked, whole, beside))
-    found = verdicts(list(scores), failures, estimates, comparisons, asked.meaningful, seeds >= LEAST_SEEDS)
+    found = verdicts(list(scores), failures, estimates, comparisons, asked.meaningful, silent)
     recommended, because = recommend(found, estimates, asked.costs)
+    if recommended and len(whole) < len(scores):
+        because += f", among the {count(len(whole), 'arm')} that finished"
     groups = next(iter(scores.values())).shape[1] if scores else 0
     return Conclusion(
         asked.measure,
@@ -74,8 +78,15 @@ def conclude(
         found,
         recommended,
         because,
-        _procedure(seeds, groups, len(whole), len(beside), asked.share),
+        _procedure(seeds, groups, len(whole), len(beside), asked.look),
     )
+
+
+def _silence(seeds: int, look: Look) -> str:
+    """Why nothing may be claimed yet; "" where it may."""
+    if seeds < LEAST_SEEDS:
+        return f"a verdict needs {LEAST_SEEDS} seeds at least"
+    return "" if look.share else "a verdict needs all planned seeds"
 
 
 def _check(scores: Mapping[str, Array]) -> None:
@@ -112,57 +123,72 @@ def _arms(asked: Asked, scores: Mapping[str, Array]) -> list[Comparison]:
     if len(names) < 2:
         return []
     tables = np.stack([scores[name] for name in names])
-    level, arms = FOR_ARMS * asked.share, len(names)
-    _, errors, seeds, bound = all_pairs(tables)
+    level, arms = FOR_ARMS * asked.look.share, len(names)
+    squares, errors, seeds, bound = all_pairs(tables)
+    together = squares.pooled(arms - 1).single() if arms > 2 else None
     found = []
     for place, (one, other) in enumerate(zip(*pairs(arms), strict=True)):
         own, error = Squares.of(tables[one] - tables[other]), float(errors[place])
         limit = float(bound.limit(seeds[place], level)) * error
         corrected = _chance(own, error, float(seeds[place]), bound) * FALSE_CLAIMS / level
-        found.append(_comparison(asked, (names[one], names[other]), own, limit, corrected, arms, level))
+        found.append(
+            _comparison(asked, (names[one], names[other]), own, together, limit, corrected, arms, level)
+        )
     return found
 
 
 def _baselines(asked: Asked, scores: Mapping[str, Array], beside: Mapping[str, Array]) -> list[Comparison]:
     """Every arm against every baseline, by Bonferroni."""
     count = max(1, len(scores) * len(beside))
-    level = FOR_BASELINES * asked.share
+    level = FOR_BASELINES * asked.look.share
     found = []
     for name, baseline in beside.items():
         own = [Squares.of(table - baseline) for table in scores.values()]
         stacked = Squares.of(np.stack([table - baseline for table in scores.values()]))
-        together = stacked.pooled(1)
+        together = stacked.pooled(1).single()
         for arm, squares in zip(scores, own, strict=True):
-            error = float(np.sqrt(max(float(squares.variance), float(together.variance[0]))))
-            bound, share = Bound(2, *squares.freedoms), float(together.share[0])
+            error = float(np.sqrt(max(float(squares.variance), float(together.variance))))
+            bound, share = Bound(2, *squares.freedoms), float(together.share)
             limit = float(bound.limit(np.asarray(share), level / count)) * error
             corrected = _chance(squares, error, share, bound) * count * FALSE_CLAIMS / level
-            found.append(_comparison(asked, (arm, name), squares, limit, corrected, 2, level / count))
+            found.append(
+                _comparison(asked, (arm, name), squares, together, limit, corrected, 2, level / count)
+            )
     return found
 
 
 def _chance(own: Squares, error: float, share: float, bound: Bound) -> float:
-    """Chance of such a difference among equals; without any variance only no difference is possible."""
+    """Chance of such a difference among equals; not known where nothing varies."""
     if error == 0:
-        return 1.0 if own.mean == 0 else 0.0
+        return 1.0
     return bound.chance(abs(float(own.mean)) / error, share)
 
 
 def _comparison(
-    asked: Asked, names: tuple[str, str], own: Squares, limit: float, p: float, arms: int, level: float
+    asked: Asked,
+    names: tuple[str, str],
+    own: Squares,
+    together: Squares | None,
+    limit: float,
+    p: float,
+    arms: int,
+    level: float,
 ) -> Comparison:
     difference = float(own.mean)
+    if limit == 0 and difference:  # the same in every seed and group: nothing is known of chance
+        widest = asked.within[1] - asked.within[0]
+        limit = widest if math.isfinite(widest) else 2 * abs(difference)
     low, high = difference - limit, difference + limit
     claim: Literal["better", "worse", "equal", "undecided"] = "undecided"
     if low > 0 or high < 0:
         claim = "better" if low > 0 else "worse"
     elif -asked.meaningful < low and high < asked.meaningful:
         claim = "equal"
-    by_seed, by_group, rest = (float(part) for part in own.parts())
-    parts = (by_seed, by_group, rest)
-    more = None
+    parts = numbers(own)
+    more, by_seeds = None, None
     if claim == "undecided":
-        more = seeds_to_decide(difference, asked.meaningful, parts, own.seeds, own.groups, arms, level)
+        more, by_seeds = seeds_to_decide(own, together, asked.meaningful, arms, level)
+    others = numbers(together) if together else None
     alone = _chance(own, float(np.sqrt(own.variance)), float(own.share), Bound(2, *own.freedoms))
     return Comparison(
         one=names[0],
@@ -174,14 +200,15 @@ def _comparison(
         p_alone=alone,
         seeds=own.seeds,
         groups=own.groups,
-        parts=VarianceParts(by_seed**0.5, by_group**0.5, rest**0.5),
+        parts=VarianceParts(*(part**0.5 for part in parts)),
         claim=claim,
         more_seeds=more,
-        power=power(asked.meaningful, parts, own.seeds, own.groups, arms, level),
+        power=power(asked.meaningful, parts, own.seeds, own.groups, arms, level, others),
+        by_seeds=by_seeds,
     )
 
 
-def _procedure(seeds: int, groups: int, arms: int, baselines: int, share: float) -> str:
+def _procedure(seeds: int, groups: int, arms: int, baselines: int, look: Look) -> str:
     few = "Fewer than two arms have all their trainings: nothing is compared."
     if not arms:
         return few
@@ -192,12 +219,14 @@ def _procedure(seeds: int, groups: int, arms: int, baselines: int, share: float)
         )
     if arms == 1 and not baselines:
         return few
+    if not look.share:
+        return "Not all planned seeds are finished: this document describes and claims nothing yet."
     units = (
         f"{groups} groups of the test set"
         if groups > 1
         else "no groups of the test set, which is taken as it is"
     )
-    spent = "" if share == 1 else f" This look may spend {share:.0%} of that rate; earlier ones had the rest."
+    hold = math.floor(100 - 100 * FALSE_CLAIMS * max(1.0, look.spent))
     beside = f"with {count(baselines, 'baseline')}" if baselines else ""
     compared = f"{arms} arms are compared in all pairs{beside and ', and '}{beside}"
     if arms == 1:
@@ -207,6 +236,18 @@ def _procedure(seeds: int, groups: int, arms: int, baselines: int, share: float)
         "seeds, groups and what is left are random (two-way random effects); the variance is that of all "
         "pairs, or a pair's own where that is larger. Intervals are simultaneous "
         "(Tukey's studentised range, with Cochran's bound for the two sorts of chance): "
-        "in 95 of 100 studies all hold together, and whatever they exclude is "
-        f"claimed. p is corrected accordingly.{spent}"
+        f"in {hold} of 100 studies all hold together, and whatever they exclude is "
+        f"claimed. p is corrected accordingly.{_spending(look)} The claims are about this split of this data "
+        "set: other training clips are one more chance, which no seed shows."
     )
+
+
+def _spending(look: Look) -> str:
+    """What the looks of a study have spent, in words; "" where there was one."""
+    if look.spent > 1 + 1e-9:
+        return (
+            " The study was prolonged after its planned seeds had been looked at: these had spent the whole "
+            f"error rate of {FALSE_CLAIMS:.0%}, and this look may spend {look.share:.0%} of it again, so up "
+            f"to {100 * FALSE_CLAIMS * look.spent:.1f} of 100 such studies claim something false."
+        )
+    return "" if look.share == 1 else f" This look may spend {look.share:.0%} of that rate."

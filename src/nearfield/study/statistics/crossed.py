@@ -14,7 +14,7 @@ This is the analysis of multi-reader multi-case studies (Dorfman, Berbaum & Metz
 kept, so that a simulation asks for thousands at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,10 @@ class Squares:
         return Squares(
             self.mean, over(self.seed), over(self.group), over(self.rest), self.seeds, self.groups, layouts
         )
+
+    def single(self) -> "Squares":
+        """Those that `pooled` gave, of one set of layouts, as single numbers."""
+        return replace(self, seed=self.seed[0], group=self.group[0], rest=self.rest[0])
 
     @property
     def excess(self) -> Array:

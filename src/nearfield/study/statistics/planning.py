@@ -1,7 +1,9 @@
 """What a study of some size can show, and how many seeds would settle what is open."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr
 
 from nearfield.core.words import count
 from nearfield.study.records import Comparison
@@ -11,63 +13,75 @@ from nearfield.study.statistics.family import FOR_ARMS, Bound
 MOST_SEEDS = 100
 """Beyond this many, more seeds are no advice."""
 WANTED_POWER = 0.8
-DRAWS = 4000
-"""Draws behind a power: its own error is below one point. Their seed is fixed, so a power is a number."""
-
+HOPELESS = 0.2
+"""Chance that `MOST_SEEDS` decide a pair below which it is said that more seeds will not help."""
+DRAWS = 1000
+"""Draws behind a power: its own error is a point or two. Their seed is fixed, so a power is a number."""
 
 Parts = tuple[float, float, float]
 """var_seed, var_group, var_rest of a difference between two arms."""
 
 
-def limits(parts: Parts, seeds: int, groups: int, arms: int, level: float) -> tuple[Array, float]:
+def numbers(squares: Squares) -> Parts:
+    """The parts of one layout's variance."""
+    by_seed, by_group, rest = (float(part) for part in squares.parts())
+    return by_seed, by_group, rest
+
+
+def limits(
+    parts: Parts, seeds: int, groups: int, arms: int, level: float, together: Parts | None = None
+) -> tuple[Array, float]:
     """How large a difference `all_pairs` may ask for, drawn often, and the true standard error.
 
-    The mean squares of a pair and those of the others are independent multiples of chi-squares; other arms
-    are taken to vary as these two do.
+    The mean squares of a pair and those of the others are independent multiples of chi-squares. `together`:
+    the parts averaged over all pairs, which the rule reads too; None takes the others to vary as this one.
     """
     chance = np.random.default_rng(0)
-    by_seed, by_group, rest = parts
-    means = (groups * by_seed + rest, seeds * by_group + rest, rest)
     freedoms = (seeds - 1, groups - 1, (seeds - 1) * (groups - 1))
 
-    def drawn(layouts: int) -> list[Array]:
+    def drawn(means: Sequence[float], layouts: int) -> list[Array]:
         found = []
         for mean, freedom in zip(means, freedoms, strict=True):
             count = freedom * layouts
             found.append(mean * chance.chisquare(count, DRAWS) / count if count else np.zeros(DRAWS))
         return found
 
-    own, others = drawn(1), drawn(arms - 2)
-    both = [(one + (arms - 2) * many) / (arms - 1) for one, many in zip(own, others, strict=True)]
+    own = _means(parts, seeds, groups)
+    mean = own if together is None else _means(together, seeds, groups)
+    others = [
+        max(0.0, ((arms - 1) * all_ - one) / max(1, arms - 2)) for all_, one in zip(mean, own, strict=True)
+    ]
+    single, rest = drawn(own, 1), drawn(others, arms - 2)
+    both = [(one + (arms - 2) * many) / (arms - 1) for one, many in zip(single, rest, strict=True)]
     zero = np.zeros(DRAWS)
-    alone = Squares(zero, own[0], own[1], own[2], seeds, groups)
-    together = Squares(zero, both[0], both[1], both[2], seeds, groups, arms - 1)
-    true = by_seed / seeds + by_group / groups + rest / (seeds * groups)
-    errors = np.sqrt(np.maximum(alone.variance, together.variance))
-    return errors * Bound(arms, *together.freedoms).limit(together.share, level), float(np.sqrt(true))
+    alone = Squares(zero, single[0], single[1], single[2], seeds, groups)
+    pooled = Squares(zero, both[0], both[1], both[2], seeds, groups, arms - 1)
+    true = parts[0] / seeds + parts[1] / groups + parts[2] / (seeds * groups)
+    errors = np.sqrt(np.maximum(alone.variance, pooled.variance))
+    return errors * Bound(arms, *pooled.freedoms).limit(pooled.share, level), float(np.sqrt(true))
+
+
+def _means(parts: Parts, seeds: int, groups: int) -> tuple[float, float, float]:
+    """The mean squares that parts of the variance lead to one to expect."""
+    by_seed, by_group, rest = parts
+    return groups * by_seed + rest, seeds * by_group + rest, rest
 
 
 def power(
-    difference: float, parts: Parts, seeds: int, groups: int, arms: int, level: float = FOR_ARMS
+    difference: float,
+    parts: Parts,
+    seeds: int,
+    groups: int,
+    arms: int,
+    level: float = FOR_ARMS,
+    together: Parts | None = None,
 ) -> float:
     """Chance that a true `difference` between two of `arms` arms is claimed."""
-    limit, true = limits(parts, seeds, groups, arms, level)
+    limit, true = limits(parts, seeds, groups, arms, level, together)
     if true == 0:
         return float(difference != 0)
-    above = stats.norm.sf((limit - abs(difference)) / true)
-    return float(np.mean(above + stats.norm.cdf((-limit - abs(difference)) / true)))
-
-
-def power_of_equality(
-    difference: float, meaningful: float, parts: Parts, seeds: int, groups: int, arms: int, level: float
-) -> float:
-    """Chance that a true `difference` is shown to be smaller than `meaningful`."""
-    limit, true = limits(parts, seeds, groups, arms, level)
-    if true == 0:
-        return float(abs(difference) < meaningful)
-    room = meaningful - limit
-    inside = stats.norm.cdf((room - difference) / true) - stats.norm.cdf((-room - difference) / true)
-    return float(np.mean(np.where(room > 0, inside, 0.0)))
+    above = ndtr((abs(difference) - limit) / true)
+    return float(np.mean(above + ndtr((-limit - abs(difference)) / true)))
 
 
 def further_seeds(comparison: Comparison) -> int | None:
@@ -80,33 +94,65 @@ def cost(comparison: Comparison) -> str:
     needed = further_seeds(comparison)
     if needed:
         return f"about {count(needed, 'more seed')} would be needed"
-    groups = ", or more test recordings," if comparison.groups > 1 else ""
-    return f"more than {MOST_SEEDS} seeds{groups} would be needed"
+    if comparison.by_seeds is not None and comparison.by_seeds >= HOPELESS:
+        return "more seeds may decide it; how many cannot be foretold from those there are"
+    return "more seeds will not help" + ("; more test recordings would" if comparison.groups > 1 else "")
 
 
 def seeds_to_decide(
-    difference: float,
-    meaningful: float,
-    parts: Parts,
-    seeds: int,
-    groups: int,
-    arms: int,
-    level: float = FOR_ARMS,
-) -> int | None:
-    """The smallest number of seeds, above `seeds`, with which a difference as found would be claimed, or, if
-    it is smaller than `meaningful`, be shown to be so, with `WANTED_POWER`. None where none up to
-    `MOST_SEEDS` would."""
+    own: Squares, together: Squares | None, meaningful: float, arms: int, level: float
+) -> tuple[int | None, float]:
+    """How many seeds in all decide an open pair with a chance of `WANTED_POWER` when those there are stay and
+    more are trained on the same test groups (None where not even `MOST_SEEDS` do), and the chance that
+    `MOST_SEEDS` do.
 
-    def decides(more: int) -> bool:
-        return (
-            power(difference, parts, more, groups, arms, level) >= WANTED_POWER
-            or power_of_equality(difference, meaningful, parts, more, groups, arms, level) >= WANTED_POWER
-        )
+    `own` and `together` are what the rule reads: the squares of the pair, and those pooled with it (None:
+    the pair's own alone). Decided is a difference that is claimed, or shown to be below `meaningful`.
+    """
+    if own.seeds >= MOST_SEEDS:
+        return None, 0.0
 
-    if not decides(MOST_SEEDS):
-        return None
-    below, enough = seeds, MOST_SEEDS  # both powers rise with the seeds
+    def chance(seeds: int) -> float:
+        return _chance_to_decide(own, together, seeds, meaningful, arms, level)
+
+    if (most := chance(MOST_SEEDS)) < WANTED_POWER:
+        return None, most
+    below, enough = own.seeds, MOST_SEEDS
     while enough - below > 1:
         middle = (below + enough) // 2
-        below, enough = (below, middle) if decides(middle) else (middle, enough)
-    return enough
+        below, enough = (below, middle) if chance(middle) >= WANTED_POWER else (middle, enough)
+    return enough, most
+
+
+def _chance_to_decide(
+    own: Squares, together: Squares | None, seeds: int, meaningful: float, arms: int, level: float
+) -> float:
+    """Predictive: what the seeds' variance may be is drawn from what so few of them say of it; the test
+    groups stay, so that their part of the difference stays too."""
+    random = np.random.default_rng(0)
+
+    def ahead(squares: Squares) -> tuple[Array, Squares]:
+        """The seeds' true mean square, drawn, and the squares that so many seeds will show."""
+        had, more = squares.freedoms[0], (seeds - squares.seeds) * squares.layouts
+        true = squares.seed * had / random.chisquare(had, DRAWS)
+        shown = (had * squares.seed + true * random.chisquare(more, DRAWS)) / (had + more)
+        group = squares.rest + squares.excess * seeds / squares.seeds
+        zero = np.zeros(DRAWS)
+        return true, Squares(
+            zero, shown, zero + group, zero + squares.rest, seeds, own.groups, squares.layouts
+        )
+
+    true, alone = ahead(own)
+    pooled = alone if together is None else ahead(together)[1]
+    errors = np.sqrt(np.maximum(alone.variance, pooled.variance))
+    limit = errors * Bound(arms, *pooled.freedoms).limit(pooled.share, level)
+    spread = np.sqrt(true / own.groups * (1 / own.seeds - 1 / seeds))
+    difference = abs(float(own.mean))
+
+    def below(place: Array) -> Array:
+        """Share of the differences to come that lie below `place`."""
+        gap = place - difference
+        return np.where(spread > 0, ndtr(gap / np.where(spread > 0, spread, 1.0)), gap > 0)
+
+    room = np.maximum(0.0, meaningful - limit)
+    return float(np.mean(1 - below(limit) + below(-limit) + below(room) - below(-room)))

@@ -14,13 +14,12 @@ def verdicts(
     estimates: Mapping[str, Estimate],
     comparisons: Sequence[Comparison],
     meaningful: float,
-    decides: bool,
+    silent: str = "",
 ) -> tuple[Verdict, ...]:
-    """One verdict an arm, in the order of `arms`. `decides` is False where there are too few seeds."""
+    """One verdict an arm, in the order of `arms`. `silent`: why nothing may be claimed, "" where it may."""
     compared = [arm for arm in arms if arm not in failures]
-    if not decides or not compared:
-        reason = "a verdict needs three seeds at least"
-        return tuple(Verdict(arm, "not_comparable", "", failures.get(arm, reason)) for arm in arms)
+    if silent or not compared:
+        return tuple(Verdict(arm, "not_comparable", "", failures.get(arm, silent)) for arm in arms)
     first = max(compared, key=lambda arm: estimates[arm].mean)
     between = _between(comparisons)
     found = []
