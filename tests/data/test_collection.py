@@ -357,7 +357,7 @@ REFUSED = [
         ["path,split", "a.wav,tset"],
         Columns(),
         "labels.csv: row 2: the split 'tset' is not known. Did you mean 'test'? "
-        "Known: train, training, val, valid, validation, dev, eval, test, testing. "
+        "Known: train, training, val, valid, validate, validation, dev, devel, eval, test, testing. "
         "Two or more fold numbers are understood too; an empty cell keeps a clip out of the split.",
     ),
     (

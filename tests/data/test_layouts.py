@@ -1,6 +1,8 @@
 """One contract for every layout: a small imitation is read completely, rightly, and known again or not."""
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -272,6 +274,106 @@ def test_folders_that_only_wrap_are_no_labels(tmp_path: Path, write_sound: Write
     for name in ("data/audio/dog/1.wav", "data/audio/rain/2.wav", "data/audio/rain/3.wav"):
         write_sound(tmp_path / name)
     assert list(Collection.open(tmp_path).table["label"]) == ["dog", "rain", "rain"]
+
+
+def folders(folder: Path, write_sound: Write, *names: str) -> None:
+    for name in names:
+        for number in range(2):
+            write_sound(folder / name / f"{number}.wav")
+
+
+def test_sides_beside_a_folder_that_is_none_are_refused_with_both_readings(
+    tmp_path: Path, write_sound: Write
+) -> None:
+    folders(tmp_path, write_sound, *(f"{one}/{two}" for one in ("train", "test", "extra") for two in "ab"))
+    with pytest.raises(DataError) as error:
+        Collection.open(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: the folders test, train are called like sides of a split, but extra is not. "
+        "If the split is meant, and the others take no part: "
+        f"folder:{tmp_path}?first=split. If all are labels: folder:{tmp_path}?first=label."
+    )
+    sides = Collection.open(f"folder:{tmp_path}?first=split")
+    assert [len(sides.rows(side)) for side in ("train", "test", "")] == [4 - len(sides.rows("val")), 4, 4]
+    assert set(sides.table["label"]) == {"a", "b"}
+    labels = Collection.open(f"folder:{tmp_path}?first=label")
+    assert set(labels.table["label"]) == {"train", "test", "extra"}
+
+
+def test_more_words_for_sides_and_one_side_alone_is_told(tmp_path: Path, write_sound: Write) -> None:
+    folders(tmp_path / "a", write_sound, "train_set/x", "test-data/x", "validate/x")
+    found = Collection.open(tmp_path / "a")
+    assert list(found.table["split"]) == ["test", "test", "train", "train", "val", "val"]
+    assert set(found.table["label"]) == {"x"}
+    folders(tmp_path / "b", write_sound, "train", "ship")  # what the sound is of
+    found = Collection.open(tmp_path / "b")
+    assert set(found.table["label"]) == {"train", "ship"}
+    assert [str(problem) for problem in found.problems] == [
+        "train: the folder is taken for a label, though it is called like a side of a split. "
+        f"If it is a side: folder:{tmp_path / 'b'}?first=split; if not: folder:{tmp_path / 'b'}?first=label."
+    ]
+    assert Collection.open(f"folder:{tmp_path / 'b'}?first=label").problems == ()
+
+
+def test_second_folders_may_be_the_split(tmp_path: Path, write_sound: Write) -> None:
+    folders(tmp_path, write_sound, *(f"{one}/{two}" for one in "ab" for two in ("train", "val", "test")))
+    found = Collection.open(tmp_path)
+    assert list(found.table["label"]) == ["a"] * 6 + ["b"] * 6
+    assert list(found.table["split"]) == (["test"] * 2 + ["train"] * 2 + ["val"] * 2) * 2
+
+
+def test_folders_beside_the_sides_of_an_audiofolder_are_told(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    metadata_by_side(tmp_path, write_sound, write_table)
+    write_sound(tmp_path / "test/4.wav")
+    write_sound(tmp_path / "extra/5.wav")
+    assert [str(problem) for problem in Collection.open(tmp_path).problems[:2]] == [
+        "extra: the folder was not read: it is not called train, val, test or the like. "
+        "To use it, rename it or give it a table; else nothing is to be done.",
+        "test: the folder was not read: there is no metadata.csv, .jsonl or .parquet in it. "
+        "To use it, rename it or give it a table; else nothing is to be done.",
+    ]
+
+
+def test_metadata_of_sides_and_others_is_refused(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    metadata_lines(tmp_path, write_sound, write_table)
+    write_sound(tmp_path / "new/4.wav")
+    with (tmp_path / "metadata.jsonl").open("a") as file:
+        file.write(json.dumps({"file_name": "new/4.wav", "label": "dog"}))
+    with pytest.raises(DataError, match=r"some do not \(row 4: 'new'\)\. Write a column split, or"):
+        Collection.open(tmp_path)
+    assert len(Collection.open(f"table:{tmp_path}")) == 4
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.wav", b"cl\xff\xfe/\xff1.wav"])
+def test_names_that_are_no_utf8_are_left_out_and_named(
+    tmp_path: Path, write_sound: Write, name: bytes
+) -> None:
+    class_folders(tmp_path, write_sound, write_sound)
+    bad = os.fsencode(tmp_path / "dog") + b"/" + name
+    os.makedirs(os.path.dirname(bad), exist_ok=True)
+    shutil.copy(os.fsencode(tmp_path / "dog/1.wav"), bad)
+    found = Collection.open(tmp_path)
+    assert len(found) == 3
+    assert [str(problem) for problem in found.problems] == [
+        f"dog/{name.decode(errors='backslashreplace')}: its name is not UTF-8 text. Rename it; "
+        "`convmv -f latin1 -t utf8 -r --notest FOLDER` renames all in a folder."
+    ]
+    json.dumps([problem.as_json() for problem in found.problems]).encode()
+    found.fingerprint()
+    with pytest.raises(DataError, match=r"dog.*: (the path is not UTF-8 text|it is neither)"):
+        Collection.open(os.fsdecode(bad))
+
+
+def test_folders_may_begin_and_end_with_blanks(tmp_path: Path, write_sound: Write) -> None:
+    for name in (" lead/0.wav", "trail /1.wav", "ok/ 2 .wav", " top.wav"):
+        write_sound(tmp_path / name)
+    found = Collection.open(f"folder:{tmp_path}?first=label")
+    assert list(found.table["id"]) == [" lead/0.wav", " top.wav", "ok/ 2 .wav", "trail /1.wav"]
+    assert list(found.table["label"]) == ["lead", "", "ok", "trail"]
 
 
 def test_loose_files_unread_formats_and_pictures_among_sounds_are_named(

@@ -18,6 +18,7 @@ from nearfield.data.problems import Report, inspect
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals
 from nearfield.data.store import Store
+from nearfield.data.times import to_number
 
 Write = Callable[..., Path]
 RATE = 8000
@@ -269,13 +270,38 @@ def test_single_unheard_alike_and_missing_labels(tmp_path: Path, write_sound: Wr
         "rain: a single clip has this label, so it is like no other. "
         "Add clips, or join the label with another.",
         "owl: the label is not in train (1 val, 1 test). Move a group of it to train, or take it out.",
-        "dog: it differs from 'Dog' in case or blanks alone. Write both the same way if they mean the same.",
+        "dog: it differs from the label 'Dog' in case or blanks alone. "
+        "Write both the same way if they mean the same.",
         f"{tmp_path.name}: clips have no label (1 of 10, the first being 8.wav). "
         "Fill it in; until then they take no part where it is asked for.",
     ]
     assert report.trainable
     assert list(report.labels) == ["Dog", "cat", "dog", "owl", "rain"]
     assert report.labels["cat"] == {"all": 2, "train": 1, "val": 0, "test": 1}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "how"),
+    [
+        ("caf\u00e9", "cafe\u0301", "in how its accents are encoded (composed or decomposed)"),
+        ("1", "01", "in the way the number is written"),
+        ("1", "1.0", "in the way the number is written"),
+        ("dog", "\uff44\uff4f\uff47", "in case, blanks or the form of its letters"),
+        ("big dog", "big\u00a0dog", "in case, blanks or the form of its letters"),
+        ("stra\u00dfe", "STRASSE", "in case or blanks"),
+    ],
+)
+def test_marks_that_look_the_same_are_told(
+    tmp_path: Path, write_sound: Write, one: str, other: str, how: str
+) -> None:
+    sides = ("train", "train", "test")
+    rows = [(mark, f"{mark}|wet", side, f"g{mark}{side}") for mark in (one, other, "tea") for side in sides]
+    alike = [each for each in made(tmp_path, write_sound, rows, leak=True).problems if each.kind == "alike"]
+    two = sorted([one, other])
+    reasons = [f"it differs from the {what} {two[0]!r} {how} alone." for what in ("label", "tag")]
+    assert [problem.reason for problem in alike if problem.path == two[1]] == reasons
+    groups = [problem for problem in alike if problem.path not in two]
+    assert len(groups) == (0 if to_number(one) else 2)
 
 
 def test_labels_apart_are_said_once(tmp_path: Path, write_sound: Write) -> None:

@@ -130,7 +130,7 @@ def test_words_and_folds(cells: str, sides: str) -> None:
     ],
 )
 def test_a_word_that_is_no_side(cells: list[str], text: str) -> None:
-    known = "train, training, val, valid, validation, dev, eval, test, testing"
+    known = "train, training, val, valid, validate, validation, dev, devel, eval, test, testing"
     with pytest.raises(DataError) as error:
         read_split(cells, [2, 3], "t.csv")
     assert str(error.value) == (

@@ -69,6 +69,41 @@ def test_json_lines_that_are_none_are_listed(tmp_path: Path, write_table: Write)
     ]
 
 
+def test_json_lines_without_end_and_halves_of_pairs_are_listed(tmp_path: Path, write_table: Write) -> None:
+    lines = [
+        '{"path": "a.wav"}',
+        "[" * 100_000,
+        '{"a": ' + "1" * 5000 + "}",
+        r'{"label": "\ud800"}',
+        r'{"path": "\ud83d\ude00"}',
+    ]
+    listing = read_table(write_table(tmp_path / "t.jsonl", *lines))
+    assert list(listing.table["path"]) == ["a.wav", "\U0001f600"]
+    assert [(problem.row, problem.reason) for problem in listing.problems] == [
+        (2, "the line is not JSON that can be read: a number or a nesting in it has no end."),
+        (3, "the line is not JSON that can be read: a number or a nesting in it has no end."),
+        (4, "the line holds half of a pair of signs (\\ud800 to \\udfff), which is no text."),
+    ]
+
+
+def test_the_separator_that_excel_writes_first(tmp_path: Path, write_table: Write) -> None:
+    listing = read_table(write_table(tmp_path / "t.csv", "sep=;", "path;label", "a,b.wav;x"))
+    assert listing.table.to_dict("records") == [{"path": "a,b.wav", "label": "x"}]
+    assert listing.lines == (3,)
+
+
+def test_a_quote_that_swallows_rows_is_told(tmp_path: Path, write_table: Write) -> None:
+    path = write_table(
+        tmp_path / "t.csv", "path,label", "a.wav,x", 'b.wav,"y', "c.wav,y", 'd.wav,"', "e.wav,z"
+    )
+    listing = read_table(path)
+    assert list(listing.table["path"]) == ["a.wav", "b.wav", "e.wav"]
+    assert [str(problem) for problem in listing.problems] == [
+        "t.csv (row 3): a cell in quotes holds lines that look like rows, which were not read as such. "
+        "See whether a quote is closed too late."
+    ]
+
+
 def test_cells_as_text() -> None:
     cells = [None, float("nan"), pd.NaT, pd.NA, " a ", 3, 3.0, 3.5, True]
     assert [cell_text(cell) for cell in cells] == ["", "", "", "", "a", "3", "3", "3.5", "True"]
@@ -83,6 +118,18 @@ BROKEN = [
     ("latin.csv", LATIN, "it is not UTF-8 text (invalid continuation byte). Save it as UTF-8."),
     ("twice.csv", b"path,label,label\na,x,y\n", "two columns are called 'label'. Rename or remove one."),
     ("long.csv", LONG, "line 2: field larger than field limit (131072). Save the table as plain CSV."),
+    (
+        "open.csv",
+        b'path,label\na,x\nb,"y\nc,z\n',
+        'line 3: a double quote (") is opened in this row and not closed. Close it, or write a quote inside '
+        'a cell as "".',
+    ),
+    (
+        "twofold.csv",
+        b'path,label\na,x\nb,"y\nc,z\nd,"w"\n',
+        "line 3: in this row something stands between a closing quote and the next cell. Close it, or write "
+        'a quote inside a cell as "".',
+    ),
     ("broken.parquet", b"PAR1 and no more", None),
 ]
 

@@ -2,10 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -15,9 +13,11 @@ from nearfield.data.columns import Parts, doubts, find_parts
 from nearfield.data.faults import Fault, Problem
 from nearfield.data.guesses import Guesses
 from nearfield.data.listing import Kind, Listing
+from nearfield.data.marks import read_labels, read_tags
+from nearfield.data.names import shown
 from nearfield.data.probing import Probed, Progress, probe
 from nearfield.data.settings import Columns
-from nearfield.data.tables import cell_text, texts
+from nearfield.data.tables import texts
 from nearfield.data.times import How, Span, on_clock, settle, uncut
 from nearfield.data.views import channel_rows
 
@@ -61,7 +61,7 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     is missing.
     """
     parts = find_parts(listing, columns)
-    names = texts(listing.table, parts.path)
+    names = _paths(listing, parts.path)
     kind = listing.kind or _kind(names)
     kept, problems = _sort(listing, parts, names, probe(names, listing.base, kind, progress))
     problems = [*listing.problems, *doubts(listing, parts, columns), *problems]
@@ -75,7 +75,7 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     lines = tuple(listing.lines[clip.position] for clip in kept)
     starts = dict(Counter(clip.span.how for clip in kept))
     from_table = None not in lines
-    table = _assemble(listing, parts, kept)
+    table = _assemble(listing, parts, columns, kept)
     if columns.views and kind == "sound":
         rows, table = channel_rows(table)
         lines = tuple(lines[row] for row in rows)
@@ -89,6 +89,13 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
         split_from=said or _origin(parts.split, from_table),
         group_from=_origin(parts.group, from_table),
     )
+
+
+def _paths(listing: Listing, column: str) -> list[str]:
+    """What names the files: cells of a table without blanks around them, names from the disk as they are."""
+    if any(line is not None for line in listing.lines):
+        return texts(listing.table, column)
+    return [str(cell) for cell in listing.table[column]]
 
 
 def _origin(column: str | None, from_table: bool) -> str:
@@ -127,7 +134,7 @@ def _sort(
                 raise _doubled(listing.lines[kept[clip.id].position], parts)
             kept[clip.id] = clip
         except Fault as fault:
-            problems.append(fault.problem(name or listing.source, listing.lines[position]))
+            problems.append(fault.problem(shown(name) or listing.source, listing.lines[position]))
     return list(kept.values()), problems
 
 
@@ -163,9 +170,10 @@ def _identity(name: str, span: Span, length: float | None) -> str:
     return f"{name}#{span.start:.3f}-{span.start + span.seconds:.3f}"
 
 
-def _assemble(listing: Listing, parts: Parts, kept: list[_Kept]) -> pd.DataFrame:
+def _assemble(listing: Listing, parts: Parts, columns: Columns, kept: list[_Kept]) -> pd.DataFrame:
     """The table of clips."""
-    source = listing.table.iloc[[clip.position for clip in kept]].reset_index(drop=True)
+    rows = [clip.position for clip in kept]
+    source = listing.table.iloc[rows].reset_index(drop=True)
     recordings = [cell or clip.name for cell, clip in zip(texts(source, parts.recording), kept, strict=True)]
     groups = [cell or name for cell, name in zip(texts(source, parts.group), recordings, strict=True)]
     lines = [listing.lines[clip.position] for clip in kept]
@@ -178,24 +186,14 @@ def _assemble(listing: Listing, parts: Parts, kept: list[_Kept]) -> pd.DataFrame
             "moment": [clip.span.moment for clip in kept],
             "recording": recordings,
             "group": groups,
-            "label": texts(source, parts.label),
-            "tags": tag_tuples([""] * len(source) if parts.tags is None else source[parts.tags]),
+            "label": read_labels(listing, parts.label, rows),
+            "tags": read_tags(listing, parts.tags, rows, columns.tag_separator),
             "split": texts(source, parts.split),
         }
     )
     if None not in lines:
         standard["row"] = lines
     return pd.concat([standard, _further(source, parts)], axis=1)
-
-
-def tag_tuples(cells: Iterable[Any]) -> pd.Series:
-    """A tuple for each cell, from `a|b` or from a list; each tag once, in the order given."""
-    found = []
-    for cell in cells:
-        is_list = isinstance(cell, Iterable) and not isinstance(cell, str)
-        listed = cell if is_list else cell_text(cell).split("|")
-        found.append(tuple(dict.fromkeys(filter(None, map(cell_text, listed)))))
-    return pd.Series(found, dtype=object)
 
 
 def _further(source: pd.DataFrame, parts: Parts) -> pd.DataFrame:

@@ -13,11 +13,13 @@ import pandas as pd
 from nearfield.core.errors import DataError, choose
 from nearfield.core.nouns import Facts, Ints
 from nearfield.data.arrays import as_data
-from nearfield.data.clips import STANDARD, read_clips, tag_tuples
+from nearfield.data.clips import STANDARD, read_clips
 from nearfield.data.digests import content_digests
 from nearfield.data.faults import Problem
 from nearfield.data.layouts import read_layout
 from nearfield.data.listing import Kind, Listing
+from nearfield.data.marks import tag_tuples
+from nearfield.data.names import is_text, shown
 from nearfield.data.patches import Patch, split_patch
 from nearfield.data.probing import Progress
 from nearfield.data.settings import Columns, Fold
@@ -119,6 +121,7 @@ class Collection:
         table["path"] = [str(path) for path in table["path"]]
         for column in ("id", "recording", "group", "label"):
             table[column] = pd.Series([cell_text(cell) for cell in table[column]], dtype=object)
+            _check_text(table[column])
         table["tags"] = tag_tuples(table["tags"])
         table["split"] = read_split([cell_text(cell) for cell in table["split"]], [None] * len(table), name)
         doubled = table["id"][table["id"].duplicated()]
@@ -277,6 +280,13 @@ def _defaults(count: int) -> dict[str, Any]:
         "tags": pd.Series([()] * count, dtype=object),
         "split": "",
     }
+
+
+def _check_text(cells: Iterable[str]) -> None:
+    """Raises DataError where a cell is no UTF-8 text: it could be stored nowhere."""
+    for cell in cells:
+        if not is_text(cell):
+            raise DataError(f"rows: {shown(cell)}: this is not UTF-8 text. Rename it or leave it out.")
 
 
 def _numbered(names: pd.Series) -> Ints:

@@ -53,11 +53,16 @@ def find_parts(listing: Listing, columns: Columns) -> Parts:
             raise DataError(
                 f"{where}: there is no column {name!r} to be used as {part}. {choose(name, map(str, table))}"
             )
-    path = columns.path or path_column(table, where)
-    if path is None:
+    able = [columns.path] if columns.path else path_columns(table)
+    if not able:
         raise DataError(f"{where}: {_no_path(list(table))}")
+    if len(able) > 1:
+        raise DataError(
+            f"{where}: {able[0]!r} and {able[1]!r} could both name the files. "
+            f"Choose one, as in data.path={able[0]}."
+        )
     return Parts(
-        path=path,
+        path=able[0],
         label=_pick(table, columns.label, ("label",)),
         tags=_pick(table, columns.tags, ("tags",)),
         split=_pick(table, columns.split, ("split", "fold")),
@@ -67,18 +72,12 @@ def find_parts(listing: Listing, columns: Columns) -> Parts:
     )
 
 
-def path_column(table: pd.DataFrame, where: str) -> str | None:
-    """The column that names the files, or None. Raises DataError where two could, and neither is usual."""
+def path_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that could name the files; only one where its name is a usual one."""
     usual = _first(table, PATH)
     if usual:
-        return usual
-    able = [str(name) for name in table if _names_files(str(name)) and _first(table, (str(name).lower(),))]
-    if len(able) > 1:
-        raise DataError(
-            f"{where}: {able[0]!r} and {able[1]!r} could both name the files. "
-            f"Choose one, as in data.path={able[0]}."
-        )
-    return able[0] if able else None
+        return [usual]
+    return [str(name) for name in table if _names_files(str(name)) and _first(table, (str(name).lower(),))]
 
 
 def _names_files(name: str) -> bool:

@@ -4,6 +4,8 @@ import difflib
 import os
 from pathlib import Path
 
+from nearfield.data.names import is_text
+
 _MANY = 5000
 """Files in a folder beyond which only other endings are looked for."""
 _SLIPS = 20
@@ -31,7 +33,7 @@ class Guesses:
     def _stems(self, folder: Path) -> dict[str, str]:
         if folder not in self._folders:
             try:
-                names = sorted(os.listdir(folder), reverse=True)
+                names = sorted(filter(is_text, os.listdir(folder)), reverse=True)
             except (OSError, ValueError):
                 names = []
             self._folders[folder] = {Path(name).stem.lower(): name for name in names}

@@ -1,12 +1,16 @@
 """What labels, tags, groups and splits of a collection can teach, and what is odd about them."""
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from nearfield.data.collection import Collection
 from nearfield.data.faults import Problem
 from nearfield.data.splits import counts_text, find_leaks
+from nearfield.data.times import to_number
 
+_OVERLOOKED = frozenset(("Zs", "Pd", "Cf", "Cc"))
+"""Blanks, hyphens, signs without width and control characters, as Unicode sorts them."""
 TWO_WINDOWS = 2.0
 """Seconds that a clip needs at least so that two windows in it can be neighbours in time."""
 
@@ -43,7 +47,11 @@ def meaning_problems(collection: Collection) -> list[Problem]:
     found += _unmarked(collection, "label", [bool(label) for label in table["label"]])
     found += _unmarked(collection, "tags", [bool(tags) for tags in table["tags"]])
     tagged = zip(table["tags"], table["split"], strict=True)
-    found += _unheard("tag", _by_side((tag, side) for tags, side in tagged for tag in tags))
+    tags = _by_side((tag, side) for tags, side in tagged for tag in tags)
+    found += _unheard("tag", tags)
+    found += _alike("tag", tags)
+    named = set(table["group"]).difference(table["recording"], table["id"], table["path"])
+    found += _alike("group", named)
     return found
 
 
@@ -80,7 +88,7 @@ def _labels(collection: Collection, sides: dict[str, Counter[str]]) -> Iterator[
             reason = "a single clip has this label, so it is like no other."
             yield _warning("single", label, reason, "Add clips, or join the label with another.")
     yield from _unheard("label", sides)
-    yield from _alike(list(sides))
+    yield from _alike("label", sides)
 
 
 def _unheard(what: str, sides: dict[str, Counter[str]]) -> Iterator[Problem]:
@@ -99,15 +107,36 @@ def _unheard(what: str, sides: dict[str, Counter[str]]) -> Iterator[Problem]:
             yield _warning("unheard", mark, reason, "Move a group of it to train, or take it out.")
 
 
-def _alike(labels: list[str]) -> Iterator[Problem]:
-    """Labels that differ in case, blanks, hyphens or underscores alone."""
+def _alike(what: str, marks: Iterable[str]) -> Iterator[Problem]:
+    """Marks that differ in ways that the eye overlooks."""
     seen: dict[str, str] = {}
-    for label in labels:
-        plain = "".join(letter for letter in label.casefold() if letter not in " -_")
+    for mark in sorted(marks):
+        plain = _plain(mark)
         if plain in seen:
-            reason = f"it differs from {seen[plain]!r} in case or blanks alone."
-            yield _warning("alike", label, reason, "Write both the same way if they mean the same.")
-        seen.setdefault(plain, label)
+            reason = f"it differs from the {what} {seen[plain]!r} {_how(mark, seen[plain])} alone."
+            yield _warning("alike", mark, reason, "Write both the same way if they mean the same.")
+        seen.setdefault(plain, mark)
+
+
+def _plain(mark: str) -> str:
+    """A mark without case, blanks, hyphens and underscores; one form of each letter; 01 and 1.0 as 1."""
+    number = to_number(mark)
+    if number is not None:
+        return repr(number)
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", mark).casefold())
+    return "".join(sign for sign in folded if unicodedata.category(sign) not in _OVERLOOKED and sign != "_")
+
+
+def _how(one: str, other: str) -> str:
+    """In what two marks that look alike differ."""
+    if to_number(one) is not None:
+        return "in the way the number is written"
+    if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other):
+        return "in how its accents are encoded (composed or decomposed)"
+    forms = [unicodedata.normalize("NFKC", each) for each in (one, other)]
+    if (one.isascii() and other.isascii()) or forms == [one, other]:
+        return "in case or blanks"
+    return "in case, blanks or the form of its letters"
 
 
 def _unmarked(collection: Collection, what: str, marked: list[bool]) -> Iterator[Problem]:

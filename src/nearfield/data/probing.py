@@ -2,13 +2,15 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from nearfield.data import audio, pictures
 from nearfield.data.faults import Fault, check_file
 from nearfield.data.filecache import FileKey, file_key, recall, remember
 from nearfield.data.listing import Kind
+from nearfield.data.names import is_text
 from nearfield.data.threads import in_groups
 
 Progress = Callable[[int, int], None]
@@ -95,7 +97,18 @@ def locate(name: str, base: str) -> str:
         raise Fault("address", "it is an address, and nothing is fetched.", "Download it and give its path.")
     if "\0" in name:
         raise Fault("no_path", "the path holds a zero byte.", "Correct the path.")
+    if not is_text(name):
+        raise Fault("name", "its name is not UTF-8 text.", "Rename the file, and correct the row.")
     path = os.path.join(base, name)
-    if "\\" in name and not os.path.lexists(path):
-        path = os.path.join(base, name.replace("\\", "/"))
+    if not os.path.lexists(path):
+        path = next(filter(os.path.lexists, _otherwise(base, name)), path)
     return os.path.abspath(path)
+
+
+def _otherwise(base: str, name: str) -> Iterator[str]:
+    """Other ways to write the same path: `\\` as `/`, and accents composed or decomposed."""
+    slashed = name.replace("\\", "/")
+    yield os.path.join(base, slashed)
+    if not slashed.isascii():
+        for form in ("NFC", "NFD"):
+            yield os.path.join(base, unicodedata.normalize(form, slashed))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nearfield.data import audio, pictures
 from nearfield.data.faults import Problem
+from nearfield.data.names import is_text, shown
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class Found:
     pictures: list[Path] = field(default_factory=list)
     unread: list[Path] = field(default_factory=list)
     """Sounds of a format that is not decoded here."""
+    misnamed: list[Path] = field(default_factory=list)
+    """Sounds and pictures whose path is no UTF-8 text."""
 
     def problems(self) -> tuple[Problem, ...]:
-        """The sounds that are left out because of their format."""
+        """The sounds that are left out because of their format or their name."""
         cure = "Convert it, for example: ffmpeg -i {} {}"
-        return tuple(
+        return self.nameless() + tuple(
             Problem(
                 "format",
                 path.as_posix(),
@@ -32,19 +35,28 @@ class Found:
             for path in self.unread
         )
 
+    def nameless(self) -> tuple[Problem, ...]:
+        """The files that are left out because of their name."""
+        reason = "its name is not UTF-8 text."
+        cure = "Rename it; `convmv -f latin1 -t utf8 -r --notest FOLDER` renames all in a folder."
+        return tuple(Problem("name", shown(path.as_posix()), None, reason, cure) for path in self.misnamed)
+
 
 def search(folder: Path) -> Found:
     """Every sound and picture below `folder`, hidden ones left aside; links are followed, once."""
     found = Found()
     for path in _files(folder):
         suffix = path.suffix.lower()
-        if suffix in audio.SUFFIXES:
+        if not is_text(path.as_posix()):
+            if suffix in (*audio.SUFFIXES, *pictures.SUFFIXES):
+                found.misnamed.append(path)
+        elif suffix in audio.SUFFIXES:
             found.sounds.append(path)
         elif suffix in pictures.SUFFIXES:
             found.pictures.append(path)
         elif suffix in audio.UNREAD_SUFFIXES:
             found.unread.append(path)
-    for paths in (found.sounds, found.pictures, found.unread):
+    for paths in (found.sounds, found.pictures, found.unread, found.misnamed):
         paths.sort()
     return found
 

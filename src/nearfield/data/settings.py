@@ -1,6 +1,7 @@
 """What a recipe says about its data: how a clip is brought to one shape, and which columns mean what."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -9,6 +10,10 @@ from nearfield.core.settings import Settings
 
 Channels = Literal["mean", "all", "views"] | Annotated[int, Field(ge=0, le=1023)]
 
+
+Separator = Literal["bar", "comma", "semicolon", "blank"]
+SEPARATORS: Mapping[str, str] = {"bar": "|", "comma": ",", "semicolon": ";", "blank": " "}
+"""What may stand between the tags of a cell, by the words that a recipe has for it."""
 
 Choice = str | Literal[False] | None
 """A column by its name, False for none, None for the usual names."""
@@ -23,8 +28,8 @@ class Columns(Settings):
     """Column with the one class of a clip. Usual: `label`; without a table, the names of folders."""
     tags: Choice = None
     """Column with any number of tags, `|` between them. Usual: `tags`."""
-    tag_separator: str | None = Field(None, min_length=1)
-    """What stands between tags; None means `|`."""
+    tag_separator: Separator | None = None
+    """What stands between tags; None means the bar, `|`."""
     split: Choice = None
     """Column with train, val or test, or with fold numbers. Usual: `split`, then `fold`."""
     group: Choice = None
@@ -105,8 +110,8 @@ class DataSettings(Settings):
     """Column with the one class of a clip; None means `label`, or the names of folders; false: no labels."""
     tags: Choice = None
     """Column with tags, `|` between them; None means `tags`; false: no tags."""
-    tag_separator: str | None = Field(None, min_length=1)
-    """What stands between tags; None means `|`."""
+    tag_separator: Separator | None = None
+    """What stands between tags; None means the bar, `|`."""
     split: Choice = None
     """Column with train, val or test, or with fold numbers; None means `split`, then `fold`; false: a split
     is made."""

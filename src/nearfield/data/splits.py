@@ -1,5 +1,6 @@
 """Which clips train, which choose, which judge: splits as given, or made; a group stays on one side."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Sized
 
@@ -15,18 +16,25 @@ _WORDS = {
     "training": "train",
     "val": "val",
     "valid": "val",
+    "validate": "val",
     "validation": "val",
     "dev": "val",
+    "devel": "val",
     "eval": "val",
     "test": "test",
     "testing": "test",
 }
+_SUFFIX = re.compile(r"[-_ ]?(?:set|data|split)$")
 _SHOWN = 10  # leaking groups named in an error
 
 
 def side(word: str) -> str | None:
-    """The side (train, val, test) that a word in a table or the name of a folder means, or None."""
-    return _WORDS.get(word.strip().lower())
+    """The side (train, val, test) that a word in a table or the name of a folder means, or None.
+
+    `test_set` and `train-data` mean what `test` and `train` do.
+    """
+    plain = word.strip().lower()
+    return _WORDS.get(plain) or _WORDS.get(_SUFFIX.sub("", plain))
 
 
 def read_split(cells: Sequence[str], lines: Sequence[int | None], where: str) -> list[str]:

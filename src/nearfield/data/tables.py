@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,10 @@ import pandas as pd
 from nearfield.core.errors import DataError
 from nearfield.data.faults import Problem
 from nearfield.data.listing import Listing
+from nearfield.data.names import is_text
 
+_SAID = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _WHOLE = re.compile(r"-?\d+\.0+")
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
@@ -59,26 +63,55 @@ def texts(table: pd.DataFrame, column: str | None) -> list[str]:
 
 def _from_csv(path: Path, file: Iterable[str]) -> Listing:
     lines = iter(file)
-    first = next(lines, "")
-    reader = csv.reader(_chained(first, lines), delimiter=separator(path, first))
+    first, skipped, sign = _first_line(path, lines)
+    reader = csv.reader(chain([first], lines), delimiter=sign, strict=True)
     rows: list[list[str]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
+    before = 0
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(path, header)
         before = reader.line_num
         for cells in reader:
-            line, before = before + 1, reader.line_num
+            line, before = before + 1 + skipped, reader.line_num
             if len(cells) > len(header):
                 problems.append(_ragged(path, line, len(cells), len(header)))
             elif any(cell.strip() for cell in cells):
                 rows.append(cells + [""] * (len(header) - len(cells)))
                 numbers.append(line)
+                problems += _swallowed(path, line, cells, len(header), sign)
     except csv.Error as error:
-        raise DataError(f"{path}: line {reader.line_num}: {error}. Save the table as plain CSV.") from None
+        raise _bad_csv(path, before + 1 + skipped, reader.line_num + skipped, str(error)) from None
     table = pd.DataFrame(rows, columns=header, dtype=object)
     return Listing(table, path.parent, tuple(numbers), path.name, tuple(problems))
+
+
+def _first_line(path: Path, lines: Iterator[str]) -> tuple[str, int, str]:
+    """The header, how many lines stand before it, and what parts cells: Excel may say it first (`sep=;`)."""
+    first = next(lines, "")
+    said = _SAID.fullmatch(first.strip())
+    return (next(lines, ""), 1, said[1]) if said else (first, 0, separator(path, first))
+
+
+def _bad_csv(path: Path, line: int, last: int, said: str) -> DataError:
+    """`line`: the first of the row that could not be read; `last`: the one at which reading ended."""
+    if said == "unexpected end of data":
+        reason = f'line {line}: a double quote (") is opened in this row and not closed'
+    elif "expected after" in said:
+        reason = f"line {line}: in this row something stands between a closing quote and the next cell"
+    else:
+        return DataError(f"{path}: line {last}: {said}. Save the table as plain CSV.")
+    return DataError(f'{path}: {reason}. Close it, or write a quote inside a cell as "".')
+
+
+def _swallowed(path: Path, line: int, cells: list[str], columns: int, sign: str) -> list[Problem]:
+    """A word on a cell that holds lines which look like rows."""
+    inner = [text for cell in cells for text in cell.splitlines()[1:-1]]
+    if columns < 2 or not any(text.count(sign) == columns - 1 for text in inner):
+        return []
+    reason = "a cell in quotes holds lines that look like rows, which were not read as such."
+    return [Problem("quoted", path.name, line, reason, "See whether a quote is closed too late.", "warning")]
 
 
 def separator(path: Path, header: str) -> str:
@@ -86,11 +119,6 @@ def separator(path: Path, header: str) -> str:
     if path.suffix.lower() == ".tsv" and "\t" in header:
         return "\t"
     return max(",;\t", key=header.count)
-
-
-def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
 
 
 def _check_header(path: Path, header: list[str]) -> None:
@@ -111,12 +139,7 @@ def _from_json_lines(path: Path, file: Iterable[str]) -> Listing:
     for line, text in enumerate(file, 1):
         if not text.strip():
             continue
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            row, reason = None, f"the line is not JSON ({error.msg})."
-        else:
-            reason = "the line is not a JSON object."
+        row, reason = _from_json(text)
         if isinstance(row, dict):
             rows.append(row)
             numbers.append(line)
@@ -125,6 +148,19 @@ def _from_json_lines(path: Path, file: Iterable[str]) -> Listing:
             problems.append(Problem("ragged", path.name, line, reason, cure))
     table = pd.DataFrame(rows, dtype=object)
     return Listing(table, path.parent, tuple(numbers), path.name, tuple(problems))
+
+
+def _from_json(text: str) -> tuple[object, str]:
+    """What a line holds, and what is wrong with it where it is no object."""
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        return None, f"the line is not JSON ({error.msg})."
+    except (ValueError, RecursionError):  # thousands of digits, or of brackets
+        return None, "the line is not JSON that can be read: a number or a nesting in it has no end."
+    if _HALF.search(text) and not is_text(json.dumps(row, ensure_ascii=False)):
+        return None, "the line holds half of a pair of signs (\\ud800 to \\udfff), which is no text."
+    return row, "the line is not a JSON object."
 
 
 def _from_parquet(path: Path) -> Listing:

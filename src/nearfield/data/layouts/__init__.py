@@ -21,6 +21,7 @@ from nearfield.data.layouts.mtg_jamendo import MtgJamendo
 from nearfield.data.layouts.spoken_digits import SpokenDigits
 from nearfield.data.layouts.table import Table
 from nearfield.data.listing import Listing
+from nearfield.data.names import is_text, shown
 
 Layout = Annotated[
     Esc50
@@ -133,7 +134,10 @@ def _synthetic(place: str) -> Path:
 def _existing(path: Path) -> Path:
     """The path, its links followed. Raises DataError, naming what lies nearest, where it is not there."""
     if path.exists():
-        return path.resolve()
+        found = path.resolve()
+        if not is_text(str(found)):
+            raise DataError(f"{shown(str(found))}: the path is not UTF-8 text. Rename the folder.")
+        return found
     above = path.absolute()
     while not above.parent.exists():
         above = above.parent

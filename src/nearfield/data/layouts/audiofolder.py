@@ -9,9 +9,11 @@ import pandas as pd
 
 from nearfield.core.errors import DataError
 from nearfield.core.settings import Settings
-from nearfield.data.columns import path_column
+from nearfield.data.columns import path_columns
+from nearfield.data.faults import Problem
 from nearfield.data.layouts.table import tables_in, unread_tables
 from nearfield.data.listing import Listing
+from nearfield.data.search import search
 from nearfield.data.splits import side
 from nearfield.data.tables import cell_text, read_table
 
@@ -38,7 +40,8 @@ class Audiofolder(Settings):
         if found:
             listing = read_table(found[0])
             return _split_by_folder(replace(listing, problems=listing.problems + unread_tables(found)))
-        listings = [_read_part(part) for part in _parts(path)]
+        parts = _parts(path)
+        listings = [_read_part(part) for part in parts]
         if not listings:
             raise DataError(
                 f"{path}: there is no metadata.csv, .jsonl or .parquet in it or in train/, test/, ..."
@@ -48,7 +51,7 @@ class Audiofolder(Settings):
             path,
             tuple(line for listing in listings for line in listing.lines),
             path.name,
-            tuple(problem for listing in listings for problem in listing.problems),
+            tuple(problem for listing in listings for problem in listing.problems) + _unread(path, parts),
         )
 
 
@@ -58,12 +61,24 @@ def _parts(folder: Path) -> list[Path]:
     return [part for part in inside if tables_in(part)]
 
 
+def _unread(folder: Path, parts: list[Path]) -> tuple[Problem, ...]:
+    """A word on each folder beside the sides that holds a table or sounds and was not read."""
+    found = []
+    for inside in sorted(item for item in folder.iterdir() if item.is_dir() and item not in parts):
+        if tables_in(inside) or search(inside).sounds:
+            reason = "the folder was not read: it is not called train, val, test or the like."
+            if side(inside.name):
+                reason = "the folder was not read: there is no metadata.csv, .jsonl or .parquet in it."
+            cure = "To use it, rename it or give it a table; else nothing is to be done."
+            found.append(Problem("other_folder", inside.name, None, reason, cure, "warning"))
+    return tuple(found)
+
+
 def _read_part(folder: Path) -> Listing:
     """The table of one side, paths counting from the folder above it."""
     listing = read_table(tables_in(folder)[0])
     table = listing.table.copy()
-    column = path_column(table, listing.source)
-    if column:
+    for column in path_columns(table):
         cells = [cell_text(cell) for cell in table[column]]
         table[column] = [f"{folder.name}/{cell}" if cell and not isabs(cell) else cell for cell in cells]
     table["split"] = folder.name
@@ -73,10 +88,18 @@ def _read_part(folder: Path) -> Listing:
 
 def _split_by_folder(listing: Listing) -> Listing:
     """Takes the split from each path's first folder, where all are sides and no column says it."""
-    column = path_column(listing.table, listing.source)
-    if column is None or "split" in listing.table:
+    columns = path_columns(listing.table)
+    if not columns or "split" in listing.table:
         return listing
-    firsts = [PurePosixPath(str(cell)).parts[:1] for cell in listing.table[column]]
-    if not all(first and side(first[0]) for first in firsts):
-        return listing
-    return replace(listing, table=listing.table.assign(split=[first[0] for first in firsts]))
+    firsts = [(PurePosixPath(str(cell)).parts or ("",))[0] for cell in listing.table[columns[0]]]
+    sides = [side(first) for first in firsts]
+    if None not in sides:
+        return replace(listing, table=listing.table.assign(split=firsts))
+    if len({*sides} - {None}) > 1:
+        row = sides.index(None)
+        raise DataError(
+            f"{listing.source}: some paths begin with a folder called train, test or the like, which says "
+            f"the split, and some do not (row {listing.lines[row]}: {firsts[row]!r}). Write a column split, "
+            f"or, to have a split made: table:{listing.base}."
+        )
+    return listing

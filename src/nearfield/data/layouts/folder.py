@@ -1,7 +1,7 @@
 """Class folders, or a folder of sounds without labels: what is there is what there is."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from nearfield.data.listing import Kind, Listing
 from nearfield.data.search import search
 from nearfield.data.splits import side
 
+First = Literal["label", "split"]
 _OF_SOUNDS = ("audio", "sounds", "clips", "samples", "recordings", "wav", "wavs", "flac", "ogg", "mp3")
 _WRAPPERS = (*_OF_SOUNDS, "data", "files", "images", "pictures")
 """Folders that are passed through where they are the only one: their names are no labels."""
@@ -21,10 +22,13 @@ class Folder(Settings):
     """A folder of class folders (the first folder's name is the label, any depth below), or of sounds alone.
 
     Where the first folders are called train, val, test or the like, they are the split and the label is one
-    deeper. Pictures are taken where there is no sound.
+    deeper; where all of the second are, they are the split. Pictures are taken where there is no sound.
     """
 
     kind: Literal["folder"] = "folder"
+    first: First | None = None
+    """What the first folders are: `label`, or `split` (those not called train, test or the like take no
+    part); not given: the split where all of them are called so, else labels."""
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -35,9 +39,10 @@ class Folder(Settings):
         """One row a file. Raises DataError where there is neither sound nor picture."""
         found = search(path)
         if found.sounds:
-            return list_files(path, found.sounds, "sound", found.problems() + _beside(found.pictures))
+            problems = found.problems() + _beside(found.pictures)
+            return list_files(path, found.sounds, "sound", problems, self)
         if found.pictures:
-            return list_files(path, found.pictures, "picture", found.problems())
+            return list_files(path, found.pictures, "picture", found.problems(), self)
         unread = f" {found.problems()[0]}" if found.unread else ""
         raise DataError(
             f"{path}: there are no sounds and no pictures in it.{unread} "
@@ -45,22 +50,63 @@ class Folder(Settings):
         )
 
 
-def list_files(folder: Path, files: list[Path], kind: Kind, problems: tuple[Problem, ...]) -> Listing:
-    """Rows with path, label and, where the first folders say so, split."""
+class Chooses(Protocol):
+    """A layout that can be told what the first folders are."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def first(self) -> First | None: ...
+
+
+def list_files(
+    folder: Path, files: list[Path], kind: Kind, problems: tuple[Problem, ...], layout: Chooses
+) -> Listing:
+    """Rows with path, label and, where folders say so, split.
+
+    Raises DataError where some of the first folders are sides of a split and some are not.
+    """
     depth = _wrappers(files)
-    inner = [path.parts[depth:-1] for path in files]
-    firsts = {parts[0] if parts else "" for parts in inner}
-    if len(firsts) > 1 and all(side(first) for first in firsts):
-        columns = {
-            "label": [parts[1] if len(parts) > 1 else "" for parts in inner],
-            "split": [parts[0] for parts in inner],
-        }
-    else:
-        columns = {"label": [parts[0] if parts else "" for parts in inner]}
+    inner = [(*path.parts[depth:-1], "", "") for path in files]
+    ones, twos = [parts[0] for parts in inner], [parts[1] for parts in inner]
+    first, told = _what_first(ones, folder, layout)
+    columns = {"label": ones}
+    if first == "split":
+        columns = {"label": twos, "split": [name if side(name) else "" for name in ones]}
+    elif layout.first is None and _sides(twos) and all(map(side, twos)):
+        columns["split"] = twos
+    problems += told
     if "" in columns["label"] and any(columns["label"]):
         problems += (_loose(columns["label"].count("")),)
     table = pd.DataFrame({"path": [path.as_posix() for path in files], **columns}, dtype=object)
     return Listing(table, folder, (None,) * len(files), folder.name, problems, kind)
+
+
+def _what_first(names: list[str], folder: Path, layout: Chooses) -> tuple[First, tuple[Problem, ...]]:
+    """What the first folders are, and a word where that is a guess."""
+    if layout.first is not None:
+        return layout.first, ()
+    choice = f"{layout.kind}:{folder}?first="
+    called = sorted({name for name in names if side(name)})
+    others = sorted({name or "files beside the folders" for name in names if not side(name)})
+    if not others:
+        return ("split" if len(called) > 1 else "label"), ()
+    if _sides(names):
+        raise DataError(
+            f"{folder}: the folders {', '.join(called)} are called like sides of a split, but "
+            f"{', '.join(others[:5])} {'is' if len(others) == 1 else 'are'} not. If the split is meant, and "
+            f"the others take no part: {choice}split. If all are labels: {choice}label."
+        )
+    if called:
+        reason = "the folder is taken for a label, though it is called like a side of a split."
+        cure = f"If it is a side: {choice}split; if not: {choice}label."
+        return "label", (Problem("side", called[0], None, reason, cure, "warning"),)
+    return "label", ()
+
+
+def _sides(names: list[str]) -> bool:
+    """Whether folders are called like two sides of a split, or all three."""
+    return len({side(name) for name in names} - {None}) > 1
 
 
 def _wrappers(files: list[Path]) -> int:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from nearfield.core.errors import DataError
 from nearfield.core.settings import Settings
-from nearfield.data.layouts.folder import list_files
+from nearfield.data.layouts.folder import First, list_files
 from nearfield.data.layouts.table import Table
 from nearfield.data.listing import Listing
 from nearfield.data.search import search
@@ -16,6 +16,8 @@ class Images(Settings):
     """Pictures (png, jpg, bmp, webp): class folders, one folder without labels, or a table of them."""
 
     kind: Literal["images"] = "images"
+    first: First | None = None
+    """What the first folders are, as for `folder`."""
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -31,4 +33,4 @@ class Images(Settings):
             raise DataError(
                 f"{path}: there are no pictures in it. Give a folder with png, jpg, bmp or webp files."
             )
-        return list_files(path, found.pictures, "picture", ())
+        return list_files(path, found.pictures, "picture", found.nameless(), self)

@@ -1,0 +1,105 @@
+"""Cells of labels and tags: one label a clip, any number of tags; what has two readings is refused."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from nearfield.core.errors import DataError
+from nearfield.data.listing import Listing
+from nearfield.data.settings import SEPARATORS
+from nearfield.data.tables import cell_text, texts
+
+_LONGEST = 20_000  # signs of a list written as text
+
+
+def read_labels(listing: Listing, column: str | None, rows: Sequence[int]) -> list[str]:
+    """The label of each of some rows; a list of one label is that label.
+
+    Raises DataError where a cell holds several.
+    """
+    if column is None:
+        return [""] * len(rows)
+    source = listing.table.iloc[list(rows)].reset_index(drop=True)
+    lists = {at: list(cell) for at, cell in enumerate(source[column]) if _is_list(cell)}
+    for at, cell in lists.items():
+        if len(cell) > 1:
+            raise DataError(
+                f"{_place(listing, rows[at])}: the column {column!r} holds several labels: {cell}. "
+                f"A clip has one; if they are tags: data.tags={column} and data.label=false."
+            )
+    if not lists:
+        return texts(source, column)
+    plain = [lists.get(at, [cell]) for at, cell in enumerate(source[column])]
+    return [cell_text(cell[0]) if cell else "" for cell in plain]
+
+
+def read_tags(listing: Listing, column: str | None, rows: Sequence[int], separator: str | None) -> pd.Series:
+    """The tags of each of some rows; `separator` is a word of `SEPARATORS`, None means the bar.
+
+    Raises DataError where no cell has a bar and some have a comma or a semicolon, and none was chosen.
+    """
+    if column is None:
+        return tag_tuples([""] * len(rows))
+    cells = list(listing.table[column].iloc[list(rows)])
+    if separator is None:
+        _refuse_other_separators(listing, column, rows, cells)
+    return tag_tuples(cells, SEPARATORS[separator or "bar"])
+
+
+def tag_tuples(cells: Iterable[Any], separator: str = "|") -> pd.Series:
+    """A tuple for each cell, each tag once, in the order given: from `a|b`, or from a list, also one that is
+    written as text (`['a', 'b']`)."""
+    found = []
+    for cell in cells:
+        listed = list(cell) if _is_list(cell) else _written_list(cell_text(cell))
+        if listed is None:
+            listed = cell_text(cell).split(separator)
+        found.append(tuple(dict.fromkeys(filter(None, map(cell_text, listed)))))
+    return pd.Series(found, dtype=object)
+
+
+def _refuse_other_separators(
+    listing: Listing, column: str, rows: Sequence[int], cells: Sequence[Any]
+) -> None:
+    plain = [(row, cell_text(cell)) for row, cell in zip(rows, cells, strict=True) if not _is_list(cell)]
+    plain = [(row, text) for row, text in plain if _written_list(text) is None]
+    if any("|" in text for _, text in plain):
+        return
+    for word in ("semicolon", "comma"):
+        row, text = next(_with(plain, SEPARATORS[word]), (None, ""))
+        if row is not None:
+            raise DataError(
+                f"{_place(listing, row)}: the tags in the column {column!r} have no | between them, but a "
+                f"{word}: {text!r}. If it parts tags: data.tag_separator={word}. If each cell is one tag: "
+                "data.tag_separator=bar."
+            )
+
+
+def _with(plain: Iterable[tuple[int, str]], sign: str) -> Iterator[tuple[int, str]]:
+    return ((row, text) for row, text in plain if sign in text)
+
+
+def _place(listing: Listing, row: int) -> str:
+    line = listing.lines[row]
+    return listing.source if line is None else f"{listing.source}: row {line}"
+
+
+def _is_list(cell: object) -> bool:
+    return isinstance(cell, Iterable) and not isinstance(cell, str | bytes | dict)
+
+
+def _written_list(text: str) -> list[Any] | None:
+    """What a list written as text holds, as Python or JSON writes it; None where it is none."""
+    if not (text.startswith("[") and text.endswith("]") and len(text) < _LONGEST):
+        return None
+    is_plain = not any(sign in text for sign in ('"', "\\"))
+    for form in (text, text.replace("'", '"')) if is_plain else (text,):
+        try:
+            listed = json.loads(form)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(listed, list) and not any(isinstance(each, list | dict) for each in listed):
+            return listed
+    return None

@@ -1,0 +1,72 @@
+"""Labels and tags out of cells: lists in every form, and separators that are refused until one is chosen."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nearfield.core.errors import DataError
+from nearfield.core.settings import make
+from nearfield.data.collection import Collection
+from nearfield.data.marks import tag_tuples
+from nearfield.data.settings import Columns
+
+Write = Callable[..., Path]
+
+
+def test_tags_out_of_every_form_of_a_list() -> None:
+    two = ["a|b", ["a", "b"], "['a', 'b']", '["a", "b"]', "a|b|a"]
+    assert list(tag_tuples(two)) == [("a", "b")] * len(two)
+    assert list(tag_tuples(["['a']", "[]", None, '["it\'s"]'])) == [("a",), (), (), ("it's",)]
+    odd = [r"['it\'s']", "[" * 10_000, "[[1]]"]
+    assert list(tag_tuples(odd)) == [(each,) for each in odd]
+
+
+@pytest.mark.parametrize(("sign", "word"), [(",", "comma"), (";", "semicolon"), (", ", "comma")])
+def test_another_separator_is_refused_until_one_is_chosen(
+    tmp_path: Path, write_sound: Write, write_table: Write, sign: str, word: str
+) -> None:
+    for name in "ab":
+        write_sound(tmp_path / f"{name}.wav")
+    table = write_table(tmp_path / "t.csv", "path,tags", 'a.wav,"rain"', f'b.wav,"rain{sign}wind"')
+    with pytest.raises(DataError) as error:
+        Collection.open(table)
+    assert str(error.value) == (
+        f"t.csv: row 3: the tags in the column 'tags' have no | between them, but a {word}: "
+        f"'rain{sign}wind'. If it parts tags: data.tag_separator={word}. If each cell is one tag: "
+        "data.tag_separator=bar."
+    )
+    chosen = Collection.open(table, make(Columns, "", {"tag_separator": word}))
+    assert list(chosen.table["tags"]) == [("rain",), ("rain", "wind")]
+    whole = Collection.open(table, Columns(tag_separator="bar"))
+    assert list(whole.table["tags"]) == [("rain",), (f"rain{sign}wind",)]
+    write_table(tmp_path / "t.csv", "path,tags", 'a.wav,"speech, loud|rain"', "b.wav,rain")
+    assert list(Collection.open(table).table["tags"]) == [("speech, loud", "rain"), ("rain",)]
+
+
+def test_labels_in_lists(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
+    for name in "ab":
+        write_sound(tmp_path / f"{name}.wav")
+    rows = [{"path": "a.wav", "label": ["dog"]}, {"path": "b.wav", "label": []}]
+    table = write_table(tmp_path / "t.jsonl", *map(json.dumps, rows))
+    assert list(Collection.open(table).table["label"]) == ["dog", ""]
+    write_table(table, json.dumps(rows[0]), json.dumps({"path": "b.wav", "label": ["dog", "cat"]}))
+    with pytest.raises(DataError) as error:
+        Collection.open(table)
+    assert str(error.value) == (
+        "t.jsonl: row 2: the column 'label' holds several labels: ['dog', 'cat']. A clip has one; "
+        "if they are tags: data.tags=label and data.label=false."
+    )
+    assert Collection.open(table, Columns(tags="label", label=False)).table["tags"][1] == ("dog", "cat")
+
+
+def test_whole_numbers_read_alike_in_text_and_as_numbers(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    for name in "abc":
+        write_sound(tmp_path / f"{name}.wav")
+    table = write_table(tmp_path / "t.csv", "path,label,fold", "a.wav,0.0,0.0", "b.wav,,1.0", "c.wav,1.0,2.0")
+    found = Collection.open(table)
+    assert list(found.table["label"]) == ["0", "", "1"]
+    assert list(found.table["split"]) == ["train", "val", "test"]
