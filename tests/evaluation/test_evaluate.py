@@ -14,10 +14,10 @@ from nearfield.core.nouns import Bools, Facts, Ints, Vectors
 from nearfield.evaluation.classification import classification_scores
 from nearfield.evaluation.evaluate import evaluate
 from nearfield.evaluation.findings import EvaluationSettings, Findings
-from nearfield.evaluation.intervals import Resamples
+from nearfield.evaluation.intervals import Resamples, weighted_mean
 from nearfield.evaluation.neighbours import Search
 from nearfield.evaluation.probes import Labelled, fit_label_probe
-from nearfield.evaluation.result import Result
+from nearfield.evaluation.result import Result, searches_within
 from nearfield.evaluation.retrieval import label_scores
 
 QUICK = EvaluationSettings(draws=50, dense_probe=False)
@@ -88,6 +88,39 @@ def test_every_mean_over_clips_is_the_mean_of_its_scores() -> None:
         low, high = result.intervals[name]
         assert 0 <= low <= result.metrics[name] <= high <= 1
     assert {"probe/macro_f1", "knn/macro_f1"} <= set(result.intervals)
+
+
+def test_searches_within_the_split_are_known_without_each_group() -> None:
+    """Against the whole evaluation again, of a split that lacks the group."""
+    chance = np.random.default_rng(8)
+    tags = chance.random((180, 4)) < 0.3
+    facts = replace(
+        _facts(np.where(chance.random(180) < 0.1, -1, LABELS), tags, np.arange(180) // 5),
+        moments=chance.permutation(np.linspace(0.0, 179.0, 180)),
+        columns={"song": np.arange(180) // 10},
+    )
+    vectors = _space(LABELS)
+    result, test = evaluate(vectors, facts, SPLITS, QUICK), SPLITS["test"]
+    within = {name for name in result.clips.scores if searches_within(name)}
+    assert {"retrieval/map_at_r", "retrieval/tag_map", "time/near_in_time_at_1"} <= within
+    assert {"retrieval_without_song/tag_overlap_at_4", "retrieval_with_group/recall_at_2"} <= within
+    assert set(result.clips.without) == within
+    for group in np.unique(facts.groups[test])[:4]:
+        here = facts.groups[test] == group
+        left = evaluate(vectors, facts, {**SPLITS, "test": test[~here]}, QUICK).metrics
+        for name in within:
+            np.testing.assert_allclose(result.clips.without[name][here], left[name], err_msg=name)
+
+
+def test_intervals_of_searches_within_the_split_count_both_sides() -> None:
+    result = evaluate(_space(LABELS), _facts(LABELS), SPLITS, QUICK)
+    figure, without = result.metrics["retrieval/map_at_r"], result.clips.without["retrieval/map_at_r"][::2]
+    reach = t.ppf(0.975, 29) * np.sqrt(29 * np.var(without)) / (figure * (1 - figure))
+    ends = expit([logit(figure) - reach, logit(figure) + reach])
+    np.testing.assert_allclose(result.intervals["retrieval/map_at_r"], ends)
+    draws = Resamples.of(np.arange(60) // 2, 1000)
+    spread = draws.apply(weighted_mean(result.clips.scores["retrieval/map_at_r"])).std()
+    assert reach * figure * (1 - figure) > 1.2 * t.ppf(0.975, 29) * spread
 
 
 def test_a_perfect_space_scores_one_everywhere() -> None:

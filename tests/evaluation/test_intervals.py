@@ -4,7 +4,7 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from scipy.stats import norm, t
+from scipy.stats import binomtest, norm, t
 
 from nearfield.evaluation import intervals
 from nearfield.evaluation.classification import classification_scores
@@ -109,7 +109,6 @@ def test_the_interval_of_a_share_is_that_of_t_where_the_scale_is_straight() -> N
     low, high = share_interval(0.5, values, 12) or (0, 0)
     reach = t.ppf(0.975, 11) * values.std(ddof=1)
     assert (low, high) == pytest.approx((0.5 - reach, 0.5 + reach), rel=1e-4)
-    assert share_interval(1.0, np.ones(10), 12) == (1, 1)
     assert share_interval(0.5, values, 1) is None
     assert share_interval(0.5, np.array([np.nan, 0.5]), 12) is None
 
@@ -147,3 +146,28 @@ def test_intervals_of_macro_f1_hold_the_truth_with_few_groups_a_class(
 def test_what_is_no_share_has_no_interval_of_one(figure: float) -> None:
     with pytest.raises(ValueError, match="no share"):
         share_interval(figure, np.array([0.1, 0.2, 0.3]), 5)
+
+
+@pytest.mark.parametrize("groups", [2, 8, 57])
+def test_a_share_that_all_groups_agree_on_has_the_bound_of_clopper_and_pearson(groups: int) -> None:
+    exact = binomtest(groups, groups).proportion_ci(method="exact")
+    assert share_interval(1.0, np.ones(10), groups) == pytest.approx((exact.low, 1))
+    assert share_interval(0.0, np.zeros(10), groups) == pytest.approx((0, 1 - exact.low))
+    # Groups that were not met may be all right or all wrong.
+    low, high = share_interval(0.5, np.full(10, 0.5), groups) or (0, 0)
+    assert (low, high) == pytest.approx((exact.low / 2, 1 - exact.low / 2))
+
+
+@pytest.mark.parametrize("groups", [8, 20, 57])
+def test_near_the_ceiling_the_interval_holds_the_truth(groups: int) -> None:
+    """Most sets are all right; an interval from the draws alone ends there."""
+    chance, truth, held, alone = np.random.default_rng(groups), 0.991, [], []
+    for trial in range(200):
+        skill = chance.beta(0.991 * 6, 0.009 * 6, groups)
+        right = (chance.random((groups, 4)) < skill[:, None]).astype(float).ravel()
+        resamples = Resamples.of(np.repeat(np.arange(groups), 4), 100, seed=trial)
+        low, high = share_interval(right.mean(), resamples.apply(weighted_mean(right)), groups) or (0, 0)
+        held.append(low <= truth <= high)
+        alone.append(not right.all())
+    assert np.mean(held) >= 0.93
+    assert np.mean(alone) < 0.9

@@ -77,11 +77,11 @@ def test_intervals_hold_the_truth_where_nothing_is_weak(recordings: int) -> None
     assert (held >= 90).all()
 
 
-def test_where_every_clip_is_right_no_draw_differs() -> None:
+def test_where_every_clip_is_right_the_interval_is_what_so_few_recordings_allow() -> None:
     facts = _facts(4, 20)
     for part in position_scores(np.ones(80), relative_places(facts), facts.groups, draws=50):
-        assert part.interval == (1, 1)
-        assert part.less_interval == (None if part.part == "middle" else (0, 0))
+        assert part.interval == pytest.approx((0.025 ** (1 / 4), 1))
+        assert part.less_interval is None
 
 
 def test_a_part_without_clips_has_no_score_and_no_clips_at_all_are_refused() -> None:

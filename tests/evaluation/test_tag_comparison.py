@@ -49,7 +49,7 @@ def test_a_tag_made_worse_is_told_and_the_others_are_not() -> None:
     assert hurt.p_holm is not None
     assert hurt.p_holm < 0.001
     assert same is not None
-    assert (same.difference, same.interval, same.p, same.p_holm) == (0, (0, 0), 1, 1)
+    assert (same.difference, same.interval, same.p, same.p_holm) == (0, None, 1, 1)
     # Turned round, every difference changes its sign and nothing else.
     turned = compare_taggers(tags, second, first, NAMES, groups, draws=300).tags[1].roc_auc
     assert turned is not None
@@ -107,3 +107,19 @@ def test_no_draws_are_refused_in_words() -> None:
     tags, scores, groups = _world(count=40)
     with pytest.raises(RequestError, match="draws: an interval needs one draw at least"):
         compare_taggers(tags, scores, scores, NAMES, groups, draws=0)
+
+
+def test_differences_of_areas_end_at_one_and_two_groups_have_no_interval() -> None:
+    tags, first, groups = _world(count=60)
+    few = np.minimum(groups, 2)  # groups of 4, 4 and 52 clips
+    for numbers, least in ((few, 3), (np.minimum(groups, 1), 2)):
+        table = compare_taggers(tags, first, -first, NAMES, numbers, draws=200)
+        for row in (*table.tags, table.macro):
+            area = row.roc_auc
+            assert area is not None
+            assert area.groups <= least
+            if area.groups < 3:
+                assert (area.interval, area.p) == (None, None)
+            else:
+                assert area.interval is not None
+                assert -1 <= area.interval[0] < area.difference < area.interval[1] <= 1

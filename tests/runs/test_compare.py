@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+from scipy import stats
 from sklearn.metrics import average_precision_score, f1_score
 
 from nearfield.core.errors import DataError, RequestError
@@ -106,6 +107,18 @@ def _tags(folder: Path) -> list[set[str]]:
 
     table = pq.read_table(folder / "vectors.parquet").to_pandas()
     return [set(tags) for tags in table["tags"][table["split"] == "test"]]
+
+
+def test_differences_of_a_search_within_the_split_count_both_sides(runs: Path) -> None:
+    found = compare(str(runs / "tones/narrow"), str(runs / "tones/wide"))
+    first, second = (read_clips(runs / "tones" / name / "clips.parquet") for name in ("narrow", "wide"))
+    name = "without/retrieval/recall_at_1"
+    gap = (second[name] - first[name]).to_numpy()  # every clip is its own group
+    row = next(each for each in found.metrics if each.name == "retrieval/recall_at_1")
+    assert row.interval is not None
+    error = np.sqrt((len(gap) - 1) / len(gap) * ((gap - gap.mean()) ** 2).sum())
+    wanted = row.difference + np.array([-1, 1]) * stats.t.ppf(0.975, len(gap) - 1) * error
+    assert row.interval == pytest.approx(tuple(np.clip(wanted, -1, 1)))
 
 
 def test_a_run_does_not_differ_from_itself(runs: Path) -> None:

@@ -8,6 +8,9 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+from nearfield.core.errors import RequestError
+from nearfield.evaluation.neighbours import Search
+from nearfield.evaluation.retrieval import label_scores
 from nearfield.study.maps import draw_map
 from nearfield.study.scores import by_group, table
 
@@ -73,6 +76,26 @@ def test_areas_of_tags_have_scores_of_groups(area: str) -> None:
     assert found.mean() == pytest.approx(whole(every))
     without = np.array([whole(groups != group) for group in range(8)])
     np.testing.assert_allclose(found - found.mean(), 7 * (without.mean() - without))
+
+
+def test_a_search_within_the_test_set_is_known_without_each_group() -> None:
+    groups, labels = np.repeat(np.arange(7), 2), np.repeat(np.arange(7), 2) % 3
+    vectors = CHANCE.normal(size=(14, 3)).astype(np.float32)
+
+    def of(kept: np.ndarray) -> float:
+        search = Search.within(vectors[kept], sources=groups[kept])
+        return float(np.nanmean(label_scores(search, labels[kept], labels[kept])["map_at_r"]))
+
+    without = np.array([of(groups != group) for group in range(7)])
+    scores = label_scores(Search.within(vectors, sources=groups), labels, labels)["map_at_r"]
+    name = "retrieval/map_at_r"
+    frame = pd.DataFrame({"group": groups, name: scores, "block": groups, f"without/{name}": without[groups]})
+    found = by_group(frame, name)
+    assert found is not None
+    assert found.mean() == pytest.approx(np.nanmean(scores))
+    np.testing.assert_allclose(found - found.mean(), 6 * (without.mean() - without))
+    with pytest.raises(RequestError, match=r"earlier version measured .* nearfield evaluate"):
+        by_group(frame.drop(columns=f"without/{name}"), name)
 
 
 def test_the_plain_map_is_that_of_principal_components() -> None:

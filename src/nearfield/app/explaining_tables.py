@@ -12,8 +12,9 @@ from nearfield.app.widths import fits, show
 from nearfield.core.words import count
 from nearfield.evaluation.challenge import COLUMNS, ChallengeRow, ChallengeTable
 from nearfield.evaluation.cluster_report import ClusterReport
+from nearfield.evaluation.paired import LEAST_GROUPS
 from nearfield.evaluation.silence import SilenceReport
-from nearfield.evaluation.tag_comparison import TagComparison
+from nearfield.evaluation.tag_comparison import AreaDifference, TagComparison
 from nearfield.runs.compare import Comparison, Difference
 from nearfield.runs.explain import Explanation, Nuisance
 from nearfield.runs.explain_position import Positions
@@ -206,7 +207,7 @@ def _differences(title: str, rows: tuple[Difference, ...]) -> Table:
         p = _mark(row.p_holm)
         name = row.name + (" ?" if row.few else "")
         cells = (str(row.clips), _figure(row.first), _figure(row.second), f"{row.difference:+.3f}")
-        table.add_row(name, *cells, _signed(row.interval), p)
+        table.add_row(name, *cells, _reach(row), p)
     return table
 
 
@@ -217,8 +218,13 @@ def _tags(title: str, found: TagComparison) -> Table:
             area = row.pr_auc
             name = row.name + (" ?" if row.few else "")
             cells = (str(row.positives), _figure(area.first), _figure(area.second), f"{area.difference:+.3f}")
-            table.add_row(name, *cells, _signed(area.interval), _mark(area.p_holm))
+            table.add_row(name, *cells, _reach(area), _mark(area.p_holm))
     return table
+
+
+def _reach(row: Difference | AreaDifference) -> str:
+    """The interval, or that there are too few groups for one."""
+    return f"too few groups ({row.groups})" if row.groups < LEAST_GROUPS else _signed(row.interval)
 
 
 def _mark(p: float | None) -> str:

@@ -25,6 +25,7 @@ from nearfield.evaluation.checks import check_lengths, check_vectors
 from nearfield.evaluation.findings import Case, EvaluationSettings, Findings, Side
 from nearfield.evaluation.intervals import Resamples
 from nearfield.evaluation.label_measures import measure_labels
+from nearfield.evaluation.left_out import Blocks
 from nearfield.evaluation.nuisance import measure_columns
 from nearfield.evaluation.result import ClipScores, Result
 from nearfield.evaluation.space_measures import measure_space
@@ -65,7 +66,8 @@ def evaluate(
     # Choices made on the split that is scored would flatter it.
     val = None if settings.split == "val" or not len(splits.get("val", ())) else side("val")
     case = Case(side(settings.split), side("train"), val, settings)
-    found = Findings(len(rows), _resamples(case))
+    resamples = _resamples(case)
+    found = Findings(len(rows), resamples, Blocks.by(case.here.sources) if resamples else None)
     said = facts.predictions if predictions is None else predictions
     with one_thread():
         measure_labels(case, found)
@@ -97,7 +99,21 @@ def _result(case: Case, rows: Ints, found: Findings) -> Result:
         found.note("These clips taught the space and the probes: the scores say nothing of unheard sound.")
     unread = np.full(len(rows), -1, dtype=np.int64)
     predicted = found.predicted if len(found.predicted) else unread
-    clips = ClipScores(rows, case.here.sources, case.here.facts.labels, predicted, found.scores)
+    blocks = found.blocks
+    if blocks and blocks.count < blocks.groups and found.without:
+        found.note(
+            f"Intervals of searches within the split leave its {count(blocks.groups, 'group')} out in "
+            f"{blocks.count} blocks of several."
+        )
+    clips = ClipScores(
+        rows=rows,
+        groups=case.here.sources,
+        reference=case.here.facts.labels,
+        predicted=predicted,
+        scores=found.scores,
+        without={name: values[blocks.of] for name, values in found.without.items()} if blocks else {},
+        blocks=blocks.of if blocks else case.here.sources,
+    )
     return Result(
         split=case.settings.split,
         metrics=found.metrics,

@@ -1,5 +1,6 @@
 """What the parts of an evaluation are given, and where they put what they find."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,14 @@ from nearfield.core.nouns import Bools, Distance, Facts, Floats, Ints, Vectors
 from nearfield.core.settings import Settings
 from nearfield.evaluation.classification import ClassScore, Confusion
 from nearfield.evaluation.geometry import Centroids
-from nearfield.evaluation.intervals import Resamples, mirrored_interval, share_interval, weighted_mean
+from nearfield.evaluation.intervals import (
+    Resamples,
+    jackknife_interval,
+    mirrored_interval,
+    share_interval,
+    weighted_mean,
+)
+from nearfield.evaluation.left_out import Blocks
 from nearfield.evaluation.neighbours import Search
 from nearfield.evaluation.result import ClipTagScores, TagScore
 
@@ -118,9 +126,12 @@ class Findings:
     """Clips of the split."""
     resamples: Resamples | None
     """None where no intervals are wanted, or where fewer than two groups could be drawn."""
+    blocks: Blocks | None = None
+    """What is left out together, of all clips of the split; None where nothing is resampled."""
     metrics: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     scores: dict[str, Floats] = field(default_factory=dict)
+    without: dict[str, Floats] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     per_class: tuple[ClassScore, ...] = ()
     per_tag: tuple[TagScore, ...] = ()
@@ -143,6 +154,28 @@ class Findings:
                 self.scores[f"{prefix}/{name}"] = whole
                 self.metrics[f"{prefix}/{name}"] = float(np.nanmean(values))
 
+    def within(
+        self,
+        prefix: str,
+        scores: dict[str, Floats],
+        at: Ints,
+        without: Callable[[Blocks], dict[str, Floats]],
+    ) -> None:
+        """The same for a search of the clips at `at` among themselves: `without` gives the measures without
+        each of their blocks."""
+        self.means(prefix, scores, at)
+        if self.blocks is None:
+            return
+        own = self.blocks.take(at)
+        there = np.isin(np.arange(own.count), own.of)
+        for name, values in without(own).items():
+            figure = self.metrics.get(f"{prefix}/{name}")
+            if figure is not None:
+                # A measure that is gone with a block shows nothing of how far it may be off.
+                kept = self.without[f"{prefix}/{name}"] = np.where(np.isfinite(values), values, figure)
+                scored = len(np.unique(own.of[np.isfinite(scores[name])]))
+                self._keep(f"{prefix}/{name}", jackknife_interval(figure, kept[there], scored))
+
     def averages(self, prefix: str, scores: dict[str, Floats]) -> None:
         """The same without intervals and without scores per clip: for rows of chance."""
         for name, values in scores.items():
@@ -162,12 +195,13 @@ class Findings:
         self._keep(name, mirrored_interval(self.metrics[name], values, groups))
 
     def resample_means(self) -> None:
-        """Intervals of all metrics that are means over clips, in one pass over the draws."""
-        if self.resamples is None or not self.scores:
+        """Intervals of all other metrics that are means over clips, in one pass over the draws."""
+        left = {name: scores for name, scores in self.scores.items() if name not in self.without}
+        if self.resamples is None or not left:
             return
         # Clips, then metrics: one product a block of draws serves them all.
-        values = self.resamples.apply(weighted_mean(np.stack(list(self.scores.values()), axis=1)))
-        for column, (name, scores) in enumerate(self.scores.items()):
+        values = self.resamples.apply(weighted_mean(np.stack(list(left.values()), axis=1)))
+        for column, (name, scores) in enumerate(left.items()):
             groups = self.resamples.groups_with(np.isfinite(scores))
             self._keep(name, share_interval(self.metrics[name], values[:, column], groups))
 

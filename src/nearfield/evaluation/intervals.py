@@ -9,7 +9,12 @@ Intervals are for 95 %. Shares and means of shares (accuracy, recall, F1) have i
 scale of log(p / (1 - p)), the deviation being that of the draws (Dean and Pagano 2015, on proportions in
 clustered samples): they never leave 0..1 and allow for few groups. Draws of macro F1 have a long tail below
 and lie lower than the figure, which itself is hardly biased; a percentile interval leans down with them, and
-its mirror image ends at 1. benchmarks/intervals.py simulates how often each holds the truth.
+its mirror image ends at 1. Where all groups score alike (all are right, say) no draw differs; then the bound
+is that of the groups which could score otherwise and were not met (`unseen_interval`).
+benchmarks/intervals.py simulates how often each holds the truth.
+
+A clip drawn twice would find itself, so measures that search the judged clips among themselves are not
+resampled: their deviation is that of leaving each group out on both sides (`left_out.py`).
 
 Areas under curves are biased in small sets, and twice as much in a resample of one: percentiles of macro
 PR-AUC held the truth in as few as 16 of 100 simulated sets, their mirror image about the figure in 85 to 90.
@@ -31,6 +36,8 @@ from nearfield.core.seeds import stream
 
 CELLS = 2**22
 """Clip weights held at once."""
+NOTHING = 1e-12
+"""A deviation below this is rounding."""
 
 
 @dataclass(frozen=True)
@@ -84,22 +91,60 @@ def share_interval(
 
     The figure plus and minus the quantile of t, with one degree of freedom less than `groups`, times the
     deviation of the draws, all on the scale of log(p / (1 - p)). Draws in which the score is undefined are
-    left out; None where fewer than two are left or there is but one group. Where no draw differs, as where
-    every clip is right, resampling cannot tell how far the score could be off: the ends are the figure.
+    left out; None where fewer than two are left or there is but one group.
+    Raises ValueError where `figure` is no share.
+    """
+    kept = values[np.isfinite(values)]
+    if len(kept) < 2 or groups < 2:
+        return None
+    return logit_interval(
+        figure, float(kept.std(ddof=1)), float(t.ppf((1 + level) / 2, groups - 1)), groups, level
+    )
+
+
+def logit_interval(
+    figure: float, deviation: float, limit: float, groups: int, level: float = 0.95
+) -> tuple[float, float]:
+    """The interval of a share whose standard error is `deviation`: `limit` of them on either side, on the
+    scale of log(p / (1 - p)). Without any deviation, what `groups` that score alike allow.
+
     Raises ValueError where `figure` is no share.
     """
     if not 0 <= figure <= 1:
         raise ValueError(f"{figure} is no share: intervals of other measures need another scale.")
-    kept = values[np.isfinite(values)]
-    if len(kept) < 2 or groups < 2:
-        return None
     slope = figure * (1 - figure)
-    if slope <= 0:
-        return figure, figure
-    reach = float(t.ppf((1 + level) / 2, groups - 1)) * float(kept.std(ddof=1)) / slope
+    if slope <= 0 or deviation < NOTHING:
+        return unseen_interval(figure, groups, level)
+    reach = limit * deviation / slope
     low, high = expit(logit(figure) - reach), expit(logit(figure) + reach)
     # Rounding on the way there and back must not part the ends from the figure.
     return min(float(low), figure), max(float(high), figure)
+
+
+def jackknife_deviation(without: Floats) -> float:
+    """The standard error of a measure from its values (B,) without each block of clips."""
+    return float(np.sqrt((len(without) - 1) * np.var(without)))
+
+
+def jackknife_interval(
+    figure: float, without: Floats, groups: int, level: float = 0.95
+) -> tuple[float, float] | None:
+    """The interval of a share from its values (B,) without each block of clips, of which `groups` hold a clip
+    that has a score; None where fewer than two do."""
+    if groups < 2:
+        return None
+    limit = float(t.ppf((1 + level) / 2, groups - 1))
+    return logit_interval(figure, jackknife_deviation(without), limit, groups, level)
+
+
+def unseen_interval(figure: float, groups: int, level: float = 0.95) -> tuple[float, float]:
+    """The interval of a share that is the same in all of `groups`.
+
+    A share e of all groups that score otherwise goes unmet with a chance of (1 - e)^groups; the largest e for
+    which that is (1 - level) / 2 (Clopper and Pearson 1934) bounds the share, whatever those would score.
+    """
+    unseen = 1 - ((1 - level) / 2) ** (1 / groups)
+    return figure * (1 - unseen), figure + unseen * (1 - figure)
 
 
 def percentile_interval(values: Floats, groups: int, level: float = 0.95) -> tuple[float, float] | None:

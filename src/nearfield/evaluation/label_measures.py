@@ -1,5 +1,7 @@
 """The part of an evaluation that needs labels: probes, retrieval, clusters, centroids."""
 
+from functools import partial
+
 import numpy as np
 
 from nearfield.core.nouns import Floats, Ints
@@ -11,7 +13,7 @@ from nearfield.evaluation.findings import Case, Findings, Side
 from nearfield.evaluation.geometry import centroid_scores, centroids, pair_scores, shuffled_spread
 from nearfield.evaluation.neighbours import Search, available
 from nearfield.evaluation.probes import Labelled, fit_label_probe, vote
-from nearfield.evaluation.retrieval import label_scores, relevant_counts
+from nearfield.evaluation.retrieval import label_means_without, label_scores, relevant_counts
 
 
 def measure_labels(case: Case, found: Findings) -> None:
@@ -115,7 +117,11 @@ def _retrieval(
             f"{prefix}: {able} of {len(labels)} queries have a clip of their label to find; "
             "the others are left out."
         )
-    found.means(prefix, label_scores(search, labels, gallery.facts.labels), at)
+    scores = label_scores(search, labels, gallery.facts.labels)
+    if query_labels is None:
+        found.within(prefix, scores, at, partial(label_means_without, search, labels))
+    else:
+        found.means(prefix, scores, at)
     found.averages(f"baseline/chance/{prefix}", expected_label_scores(relevant, available(search)))
 
 

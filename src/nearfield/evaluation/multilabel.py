@@ -22,6 +22,7 @@ import numpy as np
 
 from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.evaluation.checks import check_lengths
+from nearfield.evaluation.left_out import Blocks, Left, counted, means_without
 from nearfield.evaluation.neighbours import Search, available, nearest, ranking
 from nearfield.evaluation.retrieval import CUTOFFS
 
@@ -80,3 +81,49 @@ def ranking_scores(search: Search, query_tags: Bools, gallery_tags: Bools) -> di
         average[block.rows[some]] = precisions[some] / count[some]
         discounted[block.rows[some]] = (gains @ discount)[some] / best[some]
     return {"tag_map": average, "tag_ndcg": discounted}
+
+
+def tag_means_without(
+    search: Search, tags: Bools, blocks: Blocks, cutoffs: tuple[int, ...] = CUTOFFS
+) -> dict[str, Floats]:
+    """Names to (B,) means of every metric of this file without each block; clips are searched among
+    themselves."""
+    check_lengths(len(search.queries), tags=tags, blocks=blocks.of)
+    sizes = tags.sum(axis=1)
+    discount = np.r_[0.0, 1 / np.log2(np.arange(1, len(tags) + 1) + 1)]
+
+    def shared(row: int) -> Ints:
+        return np.asarray(tags[:, tags[row]].sum(axis=1))
+
+    def score(row: int, left: Left) -> dict[str, Floats]:
+        both = shared(row)[left.rows]
+        overlap = both / (sizes[row] + sizes[left.rows] - both)
+        # Few of the relevant clips are ever among the first.
+        near = left.rank.min(axis=1, initial=len(tags)) <= max(cutoffs)
+        there, rank, own = left.there[near], left.rank[near], tags[left.rows[near]][:, tags[row]]
+        scores = {}
+        for cutoff in cutoffs:
+            first = (there & (rank <= cutoff)).astype(np.float64)
+            listed = np.maximum(np.minimum(cutoff, left.found), 1)
+            scores[f"multilabel_recall_at_{cutoff}"] = (first.T @ own > 0).sum(axis=1) / max(sizes[row], 1)
+            scores[f"tag_overlap_at_{cutoff}"] = overlap[near] @ first / listed
+        possible = (left.found > 0) & (sizes[row] > 0)
+        scores = {name: np.where(possible, values, np.nan) for name, values in scores.items()}
+        return scores | _ranking_without(left, overlap, discount)
+
+    depth = np.full(len(tags), len(tags))
+    return means_without(search, blocks, depth, lambda row: shared(row) > 0, score)
+
+
+def _ranking_without(left: Left, overlap: Floats, discount: Floats) -> dict[str, Floats]:
+    """(B,) `tag_map` and `tag_ndcg`; `overlap` (h,) with the query's relevant clips; `discount` by rank."""
+    some = left.relevant > 0
+    precisions = (left.number / np.maximum(left.rank, 1) * left.there).sum(axis=0)
+    gains = overlap @ (left.there * discount[left.rank])
+    order = np.argsort(-overlap, kind="stable")
+    there = left.there[order]
+    best = overlap[order] @ (there * discount[counted(there)])
+    return {
+        "tag_map": np.where(some, precisions / np.maximum(left.relevant, 1), np.nan),
+        "tag_ndcg": np.where(some, gains / np.where(some, best, 1), np.nan),
+    }

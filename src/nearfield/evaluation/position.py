@@ -13,7 +13,7 @@ from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Facts, Floats, Ints
 from nearfield.evaluation.checks import check_lengths
 from nearfield.evaluation.intervals import Resamples, share_interval, weighted_mean
-from nearfield.evaluation.paired import by_t, standard_error
+from nearfield.evaluation.paired import by_t, spread
 
 PARTS = ("first", "middle", "last")
 EDGE = 0.1
@@ -34,7 +34,7 @@ class PlaceScore:
     less: float | None
     """Score of the middle less this one: how much weaker; None for the middle itself."""
     less_interval: tuple[float, float] | None
-    """95 % of that difference: t, with the deviation of the same draws."""
+    """95 % of that difference: t, with the deviation of the same draws; None where it does not deviate."""
 
 
 def relative_places(facts: Facts, spans: Floats | None = None) -> Floats:
@@ -83,7 +83,7 @@ def position_scores(
     for number, name in enumerate(PARTS):
         mean, middle = means[number], None if name == "middle" else means[1]
         less = None if mean is None or middle is None else middle - mean
-        fewer = min(counts[1], counts[number])
+        fewer, gaps = min(counts[1], counts[number]), spread(drawn[1] - drawn[number])
         rows.append(
             PlaceScore(
                 part=name,
@@ -91,18 +91,10 @@ def position_scores(
                 score=mean,
                 interval=None if mean is None else share_interval(mean, drawn[number], counts[number]),
                 less=less,
-                less_interval=None if less is None else _around(less, drawn[1] - drawn[number], fewer),
+                less_interval=None if less is None else by_t(less, gaps, fewer)[0],
             )
         )
     return tuple(rows)
-
-
-def _around(difference: float, drawn: Floats, groups: int) -> tuple[float, float] | None:
-    """95 % by t; `drawn` (draws,) are the differences in every draw, NaN where there is none."""
-    deviation = standard_error(drawn, groups - 1)
-    if deviation is None:
-        return None
-    return (difference, difference) if deviation < 1e-12 else by_t(difference, deviation, groups - 1)[0]
 
 
 def _spans(recordings: Ints, begins: Floats, ends: Floats) -> tuple[Floats, Floats]:

@@ -19,6 +19,12 @@ BASELINE_NAMES = {
 """What stands beside a space under `baseline/NAME/`, as it is called, in the order of tables."""
 
 
+def searches_within(metric: str) -> bool:
+    """Whether a metric over clips searches the judged clips among themselves: each is in the gallery too."""
+    family = metric.partition("/")[0]
+    return family == "time" or (family.startswith("retrieval") and family != "retrieval_from_train")
+
+
 @dataclass(frozen=True)
 class TagScore:
     """How one tag fared; areas are None where all clips scored have it, or none has, or train lacks it."""
@@ -48,6 +54,11 @@ class ClipScores:
     """(n,) class numbers that the linear probe gave, -1 where it did not run."""
     scores: dict[str, Floats]
     """Metrics that are means over clips: (n,) each, NaN where a clip has no score."""
+    blocks: Ints
+    """(n,) what is left out together below: the group, or several where there are many clips."""
+    without: dict[str, Floats]
+    """Of those metrics that search the clips among themselves, (n,) the metric without each clip's block, as
+    query and in the gallery; empty where nothing was resampled."""
 
 
 @dataclass(frozen=True)

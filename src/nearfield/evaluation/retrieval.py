@@ -21,6 +21,7 @@ import numpy as np
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.evaluation.checks import check_lengths
+from nearfield.evaluation.left_out import Blocks, Left, deepest, means_without
 from nearfield.evaluation.neighbours import Ranked, Search, barred_counts, count_equal, ranking
 
 CUTOFFS = (1, 2, 4, 8)
@@ -53,6 +54,27 @@ def label_scores(
         scores["r_precision"][block.rows] = found.sum(axis=1) / count
         scores["map_at_r"][block.rows] = _precision_sums(found) / count
     return scores
+
+
+def label_means_without(
+    search: Search, labels: Ints, blocks: Blocks, cutoffs: tuple[int, ...] = CUTOFFS
+) -> dict[str, Floats]:
+    """Names to (B,) means of the same scores without each block; clips are searched among themselves."""
+    check_lengths(len(search.queries), labels=labels, blocks=blocks.of)
+
+    def score(_: int, left: Left) -> dict[str, Floats]:
+        wanted = left.relevant
+        count, found = np.maximum(wanted, 1), left.there & (left.rank <= wanted)
+        sums = (left.number / np.maximum(left.rank, 1) * found).sum(axis=0)
+        scores = {f"recall_at_{k}": (left.there & (left.rank <= k)).any(axis=0) for k in cutoffs}
+        scores |= {"r_precision": found.sum(axis=0) / count, "map_at_r": sums / count}
+        return {name: np.where(wanted > 0, values, np.nan) for name, values in scores.items()}
+
+    def relevant(row: int) -> Bools:
+        return np.asarray((labels == labels[row]) & (labels[row] >= 0))
+
+    depth = np.maximum(relevant_counts(search, labels, labels), max(cutoffs)) + deepest(blocks)
+    return means_without(search, blocks, depth, relevant, score)
 
 
 def relevant_counts(search: Search, query_labels: Ints, gallery_labels: Ints) -> Ints:

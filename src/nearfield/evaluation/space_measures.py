@@ -1,14 +1,23 @@
 """The part of an evaluation that needs neither labels nor tags: the shape of the space, and time."""
 
+from functools import partial
+
 import numpy as np
 
 from nearfield.core.nouns import Facts, Ints
 from nearfield.evaluation.chance import expected_label_scores
 from nearfield.evaluation.findings import Case, Findings
 from nearfield.evaluation.geometry import HUB_NEIGHBOURS, effective_rank, hubness, mean_norm, pair_scores
-from nearfield.evaluation.neighbours import available, nearest
+from nearfield.evaluation.neighbours import Search, available, nearest
 from nearfield.evaluation.retrieval import relevant_counts
-from nearfield.evaluation.temporal import near_in_time, same_recording, triplet_scores
+from nearfield.evaluation.temporal import (
+    first_without,
+    near_by,
+    near_in_time,
+    of_recording,
+    same_recording,
+    triplet_scores,
+)
 
 
 def measure_space(case: Case, found: Findings) -> None:
@@ -28,21 +37,36 @@ def measure_space(case: Case, found: Findings) -> None:
 
     recordings = here.facts.recordings
     shares = same_recording(index[:, 0], recordings)
-    found.means("retrieval", {"same_recording_share": shares}, np.arange(len(here)))
+    same = partial(of_recording, recordings)
+    found.within(
+        "retrieval",
+        {"same_recording_share": shares},
+        np.arange(len(here)),
+        lambda blocks: {"same_recording_share": first_without(search, blocks, same)},
+    )
     chance = expected_label_scores(relevant_counts(search, recordings, recordings), available(search))
     found.averages("baseline/chance/retrieval", {"same_recording_share": chance["recall_at_1"]})
     if _clocked(here.facts):
-        _time(case, index[:, 0], found)
+        _time(case, search, index[:, 0], found)
 
 
-def _time(case: Case, first: Ints, found: Findings) -> None:
+def _time(case: Case, search: Search, first: Ints, found: Findings) -> None:
     """What the clock of the recordings says of the nearest clips, and of triplets."""
     facts, settings = case.here.facts, case.settings
     scores = {
         "same_recording_at_1": same_recording(first, facts.recordings),
         "near_in_time_at_1": near_in_time(first, facts.recordings, facts.moments, settings.near_seconds),
     }
-    found.means("time", scores, np.arange(len(case.here)))
+    relevant = {
+        "same_recording_at_1": partial(of_recording, facts.recordings),
+        "near_in_time_at_1": partial(near_by, facts.recordings, facts.moments, settings.near_seconds),
+    }
+    found.within(
+        "time",
+        scores,
+        np.arange(len(case.here)),
+        lambda blocks: {name: first_without(search, blocks, each) for name, each in relevant.items()},
+    )
     triplets = triplet_scores(
         case.here.vectors,
         facts.recordings,

@@ -3,8 +3,9 @@
 Conventions: scores (N, K) of any scale, larger means rather has the tag; a difference is the second model's
 area less the first's. Whole groups are resampled, the same for both, so that differences are paired; the
 interval is the difference plus and minus its deviation over the draws times the quantile of the t
-distribution, with one degree of freedom less than groups that have the tag (or that lack it, where those are
-fewer). p is of the same t, two-sided; `p_holm` is held over all tags of an area (Holm 1979).
+distribution, within -1..1, with one degree of freedom less than groups that have the tag (or that lack it,
+where those are fewer); fewer than three groups give none. p is of the same t, two-sided; `p_holm` is held
+over all tags of an area (Holm 1979).
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import numpy as np
 from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.evaluation.checks import check_lengths
 from nearfield.evaluation.intervals import Resamples
-from nearfield.evaluation.paired import by_t, held, standard_error
+from nearfield.evaluation.paired import by_t, held, spread
 from nearfield.evaluation.tagging import FEW, macro, tag_areas
 
 
@@ -27,9 +28,11 @@ class AreaDifference:
     second: float
     difference: float
     interval: tuple[float, float] | None
-    """95 %; None where fewer than two groups can tell."""
+    """95 %; None where fewer than three groups can tell, or where both models do the same in every draw."""
     p: float | None
     p_holm: float | None
+    groups: int
+    """That can tell: that have the tag, or that lack it, if those are fewer."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,15 @@ def compare_taggers(
         {name: second_areas[name] - first_areas[name] for name in first_areas}
         for first_areas, second_areas in _pairs(tags, first, second, resamples)
     ]
-    freedom = _freedom(tags, resamples)
+    told = _groups(tags, resamples)
     table: dict[str, list[AreaDifference | None]] = {}
     means: dict[str, AreaDifference | None] = {}
     for name in ("roc_auc", "pr_auc"):
         drawn = np.concatenate([block[name] for block in blocks])
         a, b = areas[0][name], areas[1][name]
-        rows = [_difference(a[k], b[k], drawn[:, k], int(freedom[k])) for k in range(tags.shape[1])]
+        rows = [_difference(a[k], b[k], drawn[:, k], told[k]) for k in range(tags.shape[1])]
         table[name] = _corrected(rows)
-        whole = _difference(macro(a[None])[0], macro(b[None])[0], macro(drawn), resamples.groups - 1)
+        whole = _difference(macro(a[None])[0], macro(b[None])[0], macro(drawn), resamples.groups)
         means[name] = _corrected([whole])[0]
     positives = tags.sum(axis=0)
     rows_of_tags = tuple(
@@ -105,25 +108,18 @@ def _pairs(
         yield tag_areas(tags, first, weights), tag_areas(tags, second, weights)
 
 
-def _freedom(tags: Bools, resamples: Resamples) -> Ints:
-    """(K,) one less than the groups that have each tag, or than those that lack it, if they are fewer."""
-    counts = [min(resamples.groups_with(tag), resamples.groups_with(~tag)) for tag in tags.T]
-    return np.array(counts, dtype=np.int64) - 1
+def _groups(tags: Bools, resamples: Resamples) -> list[int]:
+    """Groups that have each tag, or that lack it, if those are fewer."""
+    return [min(resamples.groups_with(tag), resamples.groups_with(~tag)) for tag in tags.T]
 
 
-def _difference(first: float, second: float, drawn: Floats, freedom: int) -> AreaDifference | None:
+def _difference(first: float, second: float, drawn: Floats, groups: int) -> AreaDifference | None:
     """`drawn` (draws,) are the differences in every draw, NaN where there is none."""
     if not np.isfinite(first) or not np.isfinite(second):
         return None
-    difference, deviation = float(second - first), standard_error(drawn, freedom)
-    if deviation is None:
-        return AreaDifference(float(first), float(second), difference, None, None, None)
-    if deviation < 1e-12:
-        # The same scores up to their scale differ in no draw.
-        same = 1.0 if abs(difference) < 1e-12 else 0.0
-        return AreaDifference(float(first), float(second), difference, (difference, difference), same, None)
-    interval, p = by_t(difference, deviation, freedom)
-    return AreaDifference(float(first), float(second), difference, interval, p, None)
+    difference = float(second - first)
+    interval, p = by_t(difference, spread(drawn), groups)
+    return AreaDifference(float(first), float(second), difference, interval, p, None, groups)
 
 
 def _corrected(rows: list[AreaDifference | None]) -> list[AreaDifference | None]:

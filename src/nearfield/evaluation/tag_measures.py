@@ -1,11 +1,13 @@
 """The part of an evaluation that needs tags: the tag probe, and retrieval by tags beside its cheats."""
 
+from functools import partial
+
 import numpy as np
 
 from nearfield.core.nouns import Ints
 from nearfield.evaluation.chance import expected_recall, hub_scores, recording_first
 from nearfield.evaluation.findings import Case, Findings, Side
-from nearfield.evaluation.multilabel import ranking_scores, tag_scores
+from nearfield.evaluation.multilabel import ranking_scores, tag_means_without, tag_scores
 from nearfield.evaluation.neighbours import Search, available
 from nearfield.evaluation.result import ClipTagScores
 from nearfield.evaluation.tag_table import TagTable
@@ -49,8 +51,11 @@ def _retrieval(prefix: str, here: Side, gallery: Side, search: Search, at: Ints,
             f"{prefix}: {able} of {len(here)} tagged queries have a clip to find; the others do not count."
         )
     found.metrics |= {f"{prefix}/tag_queries": float(able)}
-    found.means(prefix, tag_scores(search, tags, gallery_tags), at)
-    found.means(prefix, ranking_scores(search, tags, gallery_tags), at)
+    scores = tag_scores(search, tags, gallery_tags) | ranking_scores(search, tags, gallery_tags)
+    if gallery is here:
+        found.within(prefix, scores, at, partial(tag_means_without, search, tags))
+    else:
+        found.means(prefix, scores, at)
     found.averages(f"baseline/chance/{prefix}", expected_recall(search, tags, gallery_tags))
     found.averages(f"baseline/hub/{prefix}", hub_scores(search, tags, gallery_tags))
 
@@ -62,7 +67,7 @@ def _without(column: str, case: Case, here: Side, at: Ints, found: Findings) -> 
     if not (available(search) > 0).any():
         found.note(f"{prefix}: no clip has another {column} to find.")
         return
-    found.means(prefix, tag_scores(search, tags, tags), at)
+    found.within(prefix, tag_scores(search, tags, tags), at, partial(tag_means_without, search, tags))
     found.averages(f"baseline/chance/{prefix}", expected_recall(search, tags, tags))
     found.averages(f"baseline/hub/{prefix}", hub_scores(search, tags, tags))
 

@@ -17,12 +17,16 @@ Metrics
 - `neighbour_overlap`: the area that the histograms of the two share, 0 (apart) to 1 (the same).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from nearfield.core.nouns import Distance, Floats, Ints, Vectors
+from nearfield.core.nouns import Bools, Distance, Floats, Ints, Vectors
 from nearfield.core.seeds import stream
 from nearfield.evaluation.checks import check_lengths
 from nearfield.evaluation.geometry import overlap, pair_distances
+from nearfield.evaluation.left_out import Blocks, Left, deepest, means_without
+from nearfield.evaluation.neighbours import Search
 
 TRIPLETS = 20_000
 """Triplets drawn; a twentieth or so are lost where few recordings are long."""
@@ -45,6 +49,30 @@ def near_in_time(first: Ints, recordings: Ints, moments: Floats, near: float) ->
     findable = (recordings >= 0) & ((high - low)[place] > 1)
     close = (recordings[first] == recordings) & (np.abs(moments[first] - moments) <= near + _SLACK)
     return np.where(findable, (first >= 0) & close, np.nan)
+
+
+def first_without(search: Search, blocks: Blocks, relevant: Callable[[int], Bools]) -> Floats:
+    """(B,) either of these measures without each block of the clips, which are searched among themselves.
+
+    `relevant`: a clip's row to (N,) what its nearest other clip should be.
+    """
+
+    def score(_: int, left: Left) -> dict[str, Floats]:
+        found = (left.there & (left.rank <= 1)).any(axis=0)
+        return {"first": np.where(left.relevant > 0, found, np.nan)}
+
+    depth = np.full(len(search.queries), 1 + deepest(blocks))
+    return means_without(search, blocks, depth, relevant, score)["first"]
+
+
+def of_recording(recordings: Ints, row: int) -> Bools:
+    """(N,) the clips of a clip's recording."""
+    return np.asarray((recordings == recordings[row]) & (recordings[row] >= 0))
+
+
+def near_by(recordings: Ints, moments: Floats, near: float, row: int) -> Bools:
+    """(N,) those that also begin at most `near` seconds away."""
+    return np.asarray(of_recording(recordings, row) & (np.abs(moments - moments[row]) <= near + _SLACK))
 
 
 def triplet_scores(

@@ -10,15 +10,19 @@ import pyarrow.parquet as pq
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing
-from nearfield.core.nouns import Ints
+from nearfield.core.nouns import Floats, Ints
 from nearfield.data.collection import Collection
 from nearfield.evaluation.result import Result
+
+WITHOUT = "without"
 
 
 def write_clips(path: Path, collection: Collection, names: tuple[str, ...], found: Result) -> None:
     """Columns id, group (a number, alike for clips resampled together), label, predicted, then one of floats
-    for each score, then `{who}/tags` and `{who}/scores` with lists for whoever told tags (null where a clip
-    has none); whole or not at all. `names` of the classes by number; "" stands for none."""
+    for each score; `block` (alike for clips left out together) and `without/{score}`, the score of the split
+    without each clip's block, for searches of the split within itself; then `{who}/tags` and `{who}/scores`
+    with lists for whoever told tags (null where a clip has none); whole or not at all. `names` of the classes
+    by number; "" stands for none."""
     clips = found.clips
     columns = {
         "id": pa.array(collection.table["id"].iloc[clips.rows].to_list(), pa.string()),
@@ -27,6 +31,8 @@ def write_clips(path: Path, collection: Collection, names: tuple[str, ...], foun
         "predicted": _named(clips.predicted, names),
     }
     columns |= {name: pa.array(scores, pa.float64()) for name, scores in clips.scores.items()}
+    columns["block"] = pa.array(clips.blocks, pa.int64())
+    columns |= {f"{WITHOUT}/{name}": pa.array(values, pa.float64()) for name, values in clips.without.items()}
     for who, said in found.tag_scores.items():
         for name, cells in (("tags", said.tags), ("scores", said.scores)):
             lists: list[Any] = [None] * len(clips.rows)
@@ -45,6 +51,19 @@ def read_clips(path: Path) -> pd.DataFrame:
         raise RequestError(f"{path} is missing. Measure the run again: nearfield evaluate {path.parent}")
     table: pd.DataFrame = pq.read_table(path).to_pandas()
     return table
+
+
+def without(clips: pd.DataFrame, measure: str) -> tuple[Floats, Ints]:
+    """(n,) what a measure of a search within the split is without each clip's block, and the blocks.
+
+    Raises RequestError where the clips were measured before that was kept.
+    """
+    if f"{WITHOUT}/{measure}" not in clips:
+        raise RequestError(
+            f"clips.parquet: there is no column '{WITHOUT}/{measure}': an earlier version measured the run, "
+            f"and its scores of {measure} cannot be compared. Measure the run again: nearfield evaluate RUN."
+        )
+    return clips[f"{WITHOUT}/{measure}"].to_numpy(np.float64), clips["block"].to_numpy(np.int64)
 
 
 def _named(numbers: Ints, names: tuple[str, ...]) -> pa.Array:

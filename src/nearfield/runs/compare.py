@@ -1,9 +1,11 @@
 """Two runs on the same clips, compared clip by clip: which labels and tags did the change help or hurt?
 
 Conventions: a difference is the second run's figure less the first's. Groups of clips are resampled whole,
-the same draws for both runs, so that differences are paired; the interval is the difference plus and minus
-its deviation over the draws times the quantile of Student's t, p is of the same t, two-sided, with one degree
-of freedom less than groups that can tell; `p_holm` is held over all rows of a table (Holm 1979).
+the same draws for both runs, so that differences are paired; a measure that searches the clips among
+themselves is worked out without each group instead (`evaluation/left_out.py`). The interval is the difference
+plus and minus its deviation times the quantile of Student's t, within -1..1; p is of the same t, two-sided,
+with one degree of freedom less than groups that can tell, of which three are needed; `p_holm` is held over
+all rows of a table (Holm 1979).
 
 These intervals are for the finite test set. Another seed of the same recipe gives another run: whether a
 setting is better is for a study of several seeds to say.
@@ -19,11 +21,12 @@ import pyarrow.parquet as pq
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Floats, Ints
-from nearfield.evaluation.intervals import Resamples, weighted_mean
-from nearfield.evaluation.paired import by_t, held, standard_error
+from nearfield.evaluation.intervals import Resamples, jackknife_deviation, weighted_mean
+from nearfield.evaluation.paired import by_t, held, spread
+from nearfield.evaluation.result import searches_within
 from nearfield.evaluation.tag_comparison import TagComparison, compare_taggers
 from nearfield.evaluation.tagging import FEW
-from nearfield.runs.clips import read_clips
+from nearfield.runs.clips import read_clips, without
 from nearfield.runs.folder import Folder
 from nearfield.runs.judge import HEADLINES
 from nearfield.runs.settings_of_runs import differing, flat
@@ -45,9 +48,11 @@ class Difference:
     second: float
     difference: float
     interval: tuple[float, float] | None
-    """95 %; None where fewer than two groups can tell, or where both runs do the same in every draw."""
+    """95 %; None where fewer than three groups can tell, or where both runs do the same in every draw."""
     p: float | None
     p_holm: float | None
+    groups: int
+    """That can tell; of a label those that carry it, or that do not, if those are fewer."""
 
 
 @dataclass(frozen=True)
@@ -131,12 +136,20 @@ def _metrics(tables: tuple[pd.DataFrame, pd.DataFrame], resamples: Resamples) ->
         both = np.isfinite(first) & np.isfinite(second)
         if not both.any():
             continue
-        gap = np.where(both, second - first, np.nan)
-        drawn = resamples.apply(weighted_mean(gap[:, None]))[:, 0]
-        freedom = len(np.unique(resamples.group_of[both])) - 1
+        groups, gap = _groups(resamples.group_of, both), np.where(both, second - first, np.nan)
+        deviation = spread(resamples.apply(weighted_mean(gap[:, None]))[:, 0])
+        if searches_within(name) and resamples.groups > 1:
+            deviation = _left_out(tables, name)
         means = float(first[both].mean()), float(second[both].mean())
-        rows.append(_difference(name, int(both.sum()), means, drawn, freedom))
+        rows.append(_difference(name, int(both.sum()), means, deviation, groups))
     return _held(rows)
+
+
+def _left_out(tables: tuple[pd.DataFrame, pd.DataFrame], name: str) -> float:
+    """The standard error of a difference whose clips are searched among themselves: with each block left out
+    as query and in the gallery."""
+    (first, blocks), (second, _) = (without(table, name) for table in tables)
+    return jackknife_deviation((second - first)[np.unique(blocks, return_index=True)[1]])
 
 
 def _classes(tables: tuple[pd.DataFrame, pd.DataFrame], resamples: Resamples) -> tuple[Difference, ...]:
@@ -151,8 +164,8 @@ def _classes(tables: tuple[pd.DataFrame, pd.DataFrame], resamples: Resamples) ->
         values = [_f1(own, kept & (predicted == name)) for predicted in told]
         whole = [float(value(np.ones((1, len(kept))))[0]) for value in values]
         drawn = resamples.apply(values[1]) - resamples.apply(values[0])
-        freedom = min(_groups(resamples.group_of, own), _groups(resamples.group_of, kept & ~own)) - 1
-        rows.append(_difference(name, int(own.sum()), (whole[0], whole[1]), drawn, freedom))
+        groups = min(_groups(resamples.group_of, own), _groups(resamples.group_of, kept & ~own))
+        rows.append(_difference(name, int(own.sum()), (whole[0], whole[1]), spread(drawn), groups))
     return _held(rows)
 
 
@@ -214,18 +227,12 @@ def tag_names(folder: Folder, who: str, count: int) -> tuple[str, ...] | None:
 
 
 def _difference(
-    name: str, clips: int, figures: tuple[float, float], drawn: Floats, freedom: int
+    name: str, clips: int, figures: tuple[float, float], deviation: float | None, groups: int
 ) -> Difference:
-    """`drawn` (draws,) are the differences in every draw, NaN where there is none; p is not yet held."""
+    """`deviation`: the standard error of the difference; p is not yet held."""
     first, second = figures
-    bare = Difference(name, clips, clips < FEW, first, second, second - first, None, None, None)
-    deviation = standard_error(drawn, freedom)
-    if deviation is None:
-        return bare
-    if deviation < 1e-12:  # no draw differs, which says nothing of how other clips would
-        return replace(bare, p=1.0) if abs(bare.difference) < 1e-12 else bare
-    interval, p = by_t(bare.difference, deviation, freedom)
-    return replace(bare, interval=interval, p=p)
+    interval, p = by_t(second - first, deviation, groups)
+    return Difference(name, clips, clips < FEW, first, second, second - first, interval, p, None, groups)
 
 
 def _held(rows: list[Difference]) -> tuple[Difference, ...]:

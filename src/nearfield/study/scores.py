@@ -6,9 +6,16 @@ import numpy as np
 import pandas as pd
 
 from nearfield.core.nouns import Ints
+from nearfield.evaluation.result import searches_within
 from nearfield.evaluation.tag_table import AREAS
+from nearfield.runs.clips import without
 from nearfield.study.statistics.crossed import Array
-from nearfield.study.statistics.groups import area_by_group, macro_f1_by_group, mean_by_group
+from nearfield.study.statistics.groups import (
+    area_by_group,
+    left_out_by_block,
+    macro_f1_by_group,
+    mean_by_group,
+)
 
 
 def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
@@ -19,7 +26,11 @@ def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
     groups = groups_of(clips)
     if measure in clips:
         scores = clips[measure].to_numpy(np.float64)
-        return mean_by_group(scores, groups) if np.isfinite(scores).any() else None
+        if not np.isfinite(scores).any():
+            return None
+        if searches_within(measure) and len(np.unique(groups)) > 1:
+            return left_out_by_block(float(np.nanmean(scores)), *without(clips, measure))
+        return mean_by_group(scores, groups)
     if measure == "probe/macro_f1":
         known = ((clips["label"] != "") & (clips["predicted"] != "")).to_numpy()
         names = sorted({*clips["label"], *clips["predicted"]})

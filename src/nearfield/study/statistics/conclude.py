@@ -10,6 +10,7 @@ from scipy import stats
 
 from nearfield.core.errors import RequestError
 from nearfield.core.words import count
+from nearfield.evaluation.intervals import logit_interval
 from nearfield.study.records import Comparison, Conclusion, Estimate, VarianceParts
 from nearfield.study.statistics.crossed import Array, Squares, pairs
 from nearfield.study.statistics.family import (
@@ -103,18 +104,29 @@ def has_estimate(table: Array) -> bool:
 
 
 def estimate(table: Array, within: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
-    """Mean and interval of one arm; the mean alone where there is nothing to take an interval from."""
+    """Mean and interval of one arm; the mean alone where there is nothing to take an interval from.
+
+    The interval of a measure that is bounded on both sides is taken on the scale of log(p / (1 - p)), as
+    `evaluation.intervals` does: near an end a symmetric one is too short on the far side.
+    """
     per_seed = tuple(float(value) if np.isfinite(value) else None for value in table.mean(1))
     kept = table[np.isfinite(table).all(1)]
-    mean = float(kept.mean())
-    if len(kept) > 1:
+    mean, (seeds, groups) = float(kept.mean()), kept.shape
+    if seeds > 1:
         squares = Squares.of(kept)
-        half = float(np.sqrt(squares.variance) * Bound(2, *squares.freedoms).limit(squares.share, 0.05))
-    elif kept.shape[1] > 1:
-        half = float(stats.sem(kept[0]) * stats.t.ppf(0.975, kept.shape[1] - 1))
+        error = float(np.sqrt(squares.variance))
+        limit = float(Bound(2, *squares.freedoms).limit(squares.share, 0.05))
+    elif groups > 1:
+        error, limit = float(stats.sem(kept[0])), float(stats.t.ppf(0.975, groups - 1))
     else:
-        half = 0.0
-    return Estimate(mean, max(within[0], mean - half), min(within[1], mean + half), per_seed)
+        return Estimate(mean, mean, mean, per_seed)
+    low, high = within
+    if math.isinf(low) or math.isinf(high):
+        return Estimate(mean, max(low, mean - limit * error), min(high, mean + limit * error), per_seed)
+    size = high - low
+    share = min(1.0, max(0.0, (mean - low) / size))  # rounding may take it beyond
+    ends = logit_interval(share, error / size, limit, groups if groups > 1 else seeds)
+    return Estimate(mean, low + size * ends[0], low + size * ends[1], per_seed)
 
 
 def _arms(asked: Asked, scores: Mapping[str, Array]) -> list[Comparison]:

@@ -5,7 +5,9 @@ with G groups, measure m over all and m[-g] without group g, it is G m - (G - 1)
 1958; for the measures of multi-reader studies Dorfman, Berbaum & Metz 1992). Pseudo-values behave like
 independent scores of the groups. Their mean is the measure less what the jackknife takes for its bias; here
 they are moved so that it is the measure itself: a document should say one number for one thing. Means over
-clips are treated alike, so that groups of unlike size weigh as they should.
+clips are treated alike, so that groups of unlike size weigh as they should. Of a measure that searches the
+test set within itself a clip is a part twice, as query and in the gallery, and is left out of both
+(`evaluation/left_out.py`).
 """
 
 import numpy as np
@@ -21,6 +23,13 @@ def mean_by_group(scores: Floats, groups: Ints) -> Floats:
     sums = np.bincount(place, np.where(known, scores, 0.0), len(names))
     counts = np.bincount(place, known, len(names))
     return _pseudo(sums.sum() / counts.sum(), (sums.sum() - sums) / np.maximum(1, counts.sum() - counts))
+
+
+def left_out_by_block(whole: float, without: Floats, blocks: Ints) -> Floats:
+    """Pseudo-values (B,) of a measure that is `whole` over all clips, from its value (n,) without the block
+    of each clip, as query and in the gallery, and the (n,) blocks."""
+    first = np.unique(blocks, return_index=True)[1]
+    return _pseudo(whole, without[first])
 
 
 def macro_f1_by_group(reference: Ints, predicted: Ints, groups: Ints) -> Floats:
