@@ -4,15 +4,17 @@ import io
 import re
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from nearfield import app
 from nearfield.app.explaining_tables import _challenge, _silence, all_runs, explanation
 from nearfield.app.folds import fold_table
 from nearfield.app.tables import report, result_table, show_result
-from nearfield.app.widths import fits, show
+from nearfield.app.widths import Terminal, fits, show
 from nearfield.data.faults import Problem
 from nearfield.data.problems import Report
 from nearfield.evaluation.challenge import challenge_table
@@ -38,7 +40,7 @@ MEASURES = {
 def printed(draw: Callable[[Console], None], width: int) -> str:
     """What a terminal so wide is sent."""
     out = io.StringIO()
-    draw(Console(file=out, width=width, highlight=False))
+    draw(Terminal(file=out, width=width, highlight=False, markup=False, emoji=False))
     return out.getvalue()
 
 
@@ -137,6 +139,32 @@ def test_words_break_where_figures_do_not() -> None:
     assert not fits(Console(width=20), table)
 
 
+def test_names_and_labels_are_shown_as_they_are_and_obeyed_by_nothing() -> None:
+    names = ("[noise]", "[/]", "[bold]dog", ":dog:", "\x1b[31mred\a")
+    counts = {name: {"all": 1, "train": 1, "val": 0, "test": 0} for name in names}
+    found = Report(
+        *("[b]", "sound", counts["[/]"], 0.0, 0.0, {}, {}, {}, counts, {}, counts["[/]"], counts["[/]"]),
+        *("[/]", {}, (), (Problem("[/]", "[/].wav", 1, "[red]", ":dog:", "warning"),)),
+    )
+    text = printed(lambda console: report(console, found, "[bold]set"), 100)
+    for name in names[:4]:
+        assert f"\n{name} " in text
+    assert "\n\\x1b[31mred\\x07 " in text
+    assert not {"\x1b", "\a"} & set(text)
+    assert text.startswith("[bold]set")
+    assert "[/].wav (row 1): [/], warning\n  [red]\n  :dog:\n" in text
+    listed = Overview((Listed("[/]", "[x]", {"[y]": "[z]"}, {}),), ("[y]",), (), ("[/]",))
+    text = printed(lambda console: all_runs(console, listed), 100)
+    assert all(name in text for name in ("[/] ", "[x]", "[y]", "[z]", "[/]: its files"))
+
+
+def test_every_command_prints_by_the_same_door() -> None:
+    for file in Path(app.__file__).parent.glob("*.py"):
+        if file.stem not in ("answers", "widths"):
+            words = file.read_text(encoding="utf-8")
+            assert not re.search(r"typer\.echo\(|[^.\w]Console\(", words), file
+
+
 def checked(*problems: Problem) -> str:
     """The report on a collection with these problems."""
     none = {"all": 0, "train": 0, "val": 0, "test": 0}
@@ -160,7 +188,7 @@ def test_many_problems_of_one_kind_are_told_as_one_with_examples() -> None:
         "  and 93 more: see --json\n  Filter it.\n"
     ) in text
     assert "5.wav" not in text
-    assert text.endswith("\n97 problems.\n")
+    assert text.endswith("\n97 warnings; no clip is left out.\n")
 
 
 def test_few_problems_and_unlike_cures_are_told_each() -> None:
@@ -170,7 +198,12 @@ def test_few_problems_and_unlike_cures_are_told_each() -> None:
     assert "it is missing 2. Beside it is 2.\n  and 1 more: see --json\n" in unlike
     assert "Beside it is 3." not in unlike
     one = checked(problem("offset", 1))
-    assert one.endswith("\n1 problem.\n")
+    assert one.endswith("\n1 warning; no clip is left out.\n")
+    fatal = Problem("missing", "a.wav", None, "there is no such file.", "Bring it back.")
+    assert checked(fatal).endswith("\n1 problem for which clips are left out.\n")
+    both = checked(fatal, problem("offset", 1), problem("offset", 2))
+    assert both.endswith("\n1 problem for which clips are left out, and 2 warnings.\n")
+    assert checked().endswith("\nNo problems found.\n")
     assert "\n1 label " in one
 
 

@@ -69,8 +69,8 @@ PLANTED: dict[str, tuple[np.ndarray, str]] = {
     ),
     "offset.wav": (
         0.1 * noise("offset") + 0.2,
-        "its samples lie around 0.200 and not around 0 (full scale is 1). "
-        "Remove the constant part (a high-pass filter at 20 Hz does).",
+        "it has a DC offset of 0.200 (full scale = 1). It does no harm to features that begin above 20 Hz "
+        "(log_mel: feature.low, 50 Hz by default). For others, use a high-pass filter at 20 Hz.",
     ),
     "odd.wav": (
         noise("odd"),
@@ -86,7 +86,7 @@ PLANTED: dict[str, tuple[np.ndarray, str]] = {
         "channel 1 of 2 (counted from 0) is silent. "
         "Choose another with data.channels; their mean is quieter.",
     ),
-    "again.flac": (noise("first"), "it holds the same as first.wav. Keep one of them."),
+    "again.flac": (noise("first"), "it is identical to first.wav. Keep one of them."),
     "cut.wav": (noise("cut.wav", 4.0), CUT),
     "cut.aiff": (noise("cut.aiff", 4.0), CUT),
     "cut.ogg": (noise("cut.ogg", 4.0), CUT),
@@ -136,7 +136,8 @@ def test_every_planted_fault_is_found_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(found) == ["labels.csv", "set"]
     assert found["set"] == [
         "the clips have several rates: 8000 Hz (15), 7001 Hz (1). "
-        "All are brought to data.sample_rate; set it to the lowest, or the highs tell who recorded.",
+        "All are brought to data.sample_rate. Use the lowest rate, or the model may learn the recorder from "
+        "its bandwidth.",
         "the clips have several numbers of channels: 1 (14), 2 (1), 9 (1). "
         "Take their mean or one that all have (data.channels); `all` is not possible.",
         "there are no test clips, so nothing can be judged. Give some clips the split test.",
@@ -225,7 +226,7 @@ def test_blank_broken_and_doubled_pictures(tmp_path: Path) -> None:
         "every pixel has the same colour. Remove it, or see whether it was saved well."
     ]
     assert found["half.png"] == [f"it cannot be read as a picture. {AGAIN}"]
-    assert found["again.bmp"][0].startswith("it holds the same as 0.png")
+    assert found["again.bmp"][0].startswith("it is identical to 0.png")
     assert report.sizes == {"9x8": 4, "4x4": 1}
     assert report.channels == {"3": 4, "1": 1}
     assert (report.kind, report.hours, report.rates) == ("picture", 0.0, {})
@@ -273,7 +274,7 @@ def test_single_unheard_alike_and_missing_labels(tmp_path: Path, write_sound: Wr
         "dog: it differs from the label 'Dog' in case or blanks alone. "
         "Write both the same way if they mean the same.",
         f"{tmp_path.name}: clips have no label (1 of 10, the first being 8.wav). "
-        "Fill it in; until then they take no part where it is asked for.",
+        "Add labels; until then these clips are skipped when training on labels.",
     ]
     assert report.trainable
     assert list(report.labels) == ["Dog", "cat", "dog", "owl", "rain"]
@@ -323,7 +324,7 @@ def test_tags_and_leaks(tmp_path: Path, write_sound: Write) -> None:
         "g: the group is on more than one side of the split: 1 train, 1 test. "
         "Put it on one side; until then figures flatter.",
         f"{tmp_path.name}: clips have no tags (1 of 6, the first being 3.wav). "
-        "Fill it in; until then they take no part where it is asked for.",
+        "Add tags; until then these clips are skipped when training on tags.",
         "rare: the tag is not in train (1 test). Move a group of it to train, or take it out.",
     ]
     assert report.trainable
@@ -342,7 +343,8 @@ def test_the_same_sound_on_both_sides(tmp_path: Path, write_sound: Write) -> Non
     (tmp_path / "1.wav").write_bytes((tmp_path / "0.wav").read_bytes())
     report = inspect(Collection.open(tmp_path))
     assert said(report)[0] == (
-        "1.wav (row 3): it holds the same as 0.wav, under another label and another split. Keep one of them."
+        "1.wav (row 3): it is identical to 0.wav, which has another label and is in another split. "
+        "Keep one of them."
     )
 
 

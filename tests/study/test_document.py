@@ -352,6 +352,16 @@ def test_markup_in_names_stays_text() -> None:
     assert "\\<b>\\*" in markdown(content)
 
 
+def test_control_characters_in_names_are_shown_escaped_in_every_form(tmp_path: Path) -> None:
+    text = json.dumps(asdict(VARIANTS["named arms"])).replace("<b>", "<b>\\u001b[31m\\u0000\\u000b")
+    assert write_documents(facts_from_json(json.loads(text)), tmp_path, {}) == ()
+    for name in ("study.html", "study.md"):
+        written = (tmp_path / name).read_text()
+        assert not set(written) & {"\x1b", "\0", "\x0b"}
+        assert "x1b" in written
+    assert (tmp_path / "study.pdf").stat().st_size > 10_000
+
+
 def steps(facts: StudyFacts) -> str:
     return "\n".join("".join(p if isinstance(p, str) else p.text for p in step) for step in next_steps(facts))
 

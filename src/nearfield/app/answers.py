@@ -1,12 +1,21 @@
-"""What every command that answers has alike: the option --json, and the one object that it prints."""
+"""What every command that answers has alike: the option --json, and how text reaches the terminal.
+
+Names and labels come from files, so nothing that is printed is read as rich's markup or emoji, and control
+characters are shown escaped.
+"""
 
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from nearfield.core.words import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
@@ -14,6 +23,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 def print_json(value: Any) -> None:
     """One line on standard output. NaN is refused: it is not JSON."""
     print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def say(text: object, err: bool = False) -> None:
+    """A line on standard output, or on standard error."""
+    typer.echo(visible(str(text)), err=err)
+
+
+def terminal(err: bool = False) -> "Console":
+    """Where tables and styled lines are printed."""
+    from nearfield.app.widths import Terminal
+
+    return Terminal(stderr=err, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager

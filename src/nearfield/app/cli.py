@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfield.app import explaining, mending, spaces
-from nearfield.app.answers import AsJson, print_json, stoppable
+from nearfield.app.answers import AsJson, print_json, say, stoppable, terminal
 from nearfield.app.folds import folds
 from nearfield.app.listening import listen
 from nearfield.app.studies import study
@@ -63,7 +63,6 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """What is in a collection, and every problem of it, by file, with a cure."""
-    from rich.console import Console
 
     from nearfield.app.progress import watching
     from nearfield.app.tables import report
@@ -90,9 +89,9 @@ def check(
     if as_json:
         print_json(found.as_json() | ({} if decisions is None else {"decisions": decisions.plain()}))
     else:
-        report(Console(highlight=False), found, collection.name)
+        report(terminal(), found, collection.name)
         if decisions is not None:
-            typer.echo(f"{patch}: " + "\n  ".join(decisions.lines()))
+            say(f"{patch}: " + "\n  ".join(decisions.lines()))
     if not found.trainable:
         raise typer.Exit(2)
 
@@ -158,7 +157,7 @@ def list_kinds(
     """The layouts of collections and the kinds of every family that a recipe can name, with settings."""
     from nearfield.app.families import as_plain, as_text
 
-    print_json(as_plain(family)) if as_json else typer.echo(as_text(family))
+    print_json(as_plain(family)) if as_json else say(as_text(family))
 
 
 @app.command()
@@ -174,7 +173,7 @@ def doctor(
         print_json(found)
         return
     for name, value in found.items():
-        typer.echo(f"{name:<18} {value}")
+        say(f"{name:<18} {value}")
 
 
 for command in (
@@ -193,7 +192,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except NearfieldError as error:
-        print(f"nearfield: {error}", file=sys.stderr)
+        say(f"nearfield: {error}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("nearfield: stopped", file=sys.stderr)
@@ -204,8 +203,7 @@ def _show(result: dict[str, Any], title: str, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    from rich.console import Console
 
     from nearfield.app.tables import show_result
 
-    show_result(Console(highlight=False), result, title)
+    show_result(terminal(), result, title)

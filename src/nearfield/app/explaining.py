@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nearfield.app.answers import AsJson, print_json
+from nearfield.app.answers import AsJson, print_json, say, terminal
 from nearfield.core.errors import RequestError
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.")]
@@ -49,13 +49,12 @@ def explain(
     if as_json:
         print_json(plain)
         return
-    from rich.console import Console
 
     from nearfield.app.explaining_tables import explanation
 
-    explanation(Console(highlight=False), found)
+    explanation(terminal(), found)
     for path in figures:
-        typer.echo(str(path))
+        say(str(path))
 
 
 def compare(
@@ -77,13 +76,12 @@ def compare(
     if as_json:
         print_json(found.plain())
         return
-    from rich.console import Console
 
     from nearfield.app.explaining_tables import comparison
 
-    comparison(Console(highlight=False), found)
+    comparison(terminal(), found)
     if out is not None:
-        typer.echo(str(out / "compare.png"))
+        say(str(out / "compare.png"))
 
 
 def runs(
@@ -102,11 +100,10 @@ def runs(
     if as_json:
         print_json(found.plain())
         return
-    from rich.console import Console
 
     from nearfield.app.explaining_tables import all_runs
 
-    all_runs(Console(highlight=False), found)
+    all_runs(terminal(), found)
 
 
 def similar(
@@ -123,7 +120,7 @@ def similar(
     if as_json:
         print_json(found.plain())
         return
-    typer.echo(
+    say(
         f"similarity {found.similarity:.3f} (1 the same), {found.per_step:.2f} a step\n"
         f"{found.steps} steps through {found.frames[0]} and {found.frames[1]} frames, "
         f"{found.diagonal:.0%} of them on in both"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nearfield.app.answers import stoppable
+from nearfield.app.answers import stoppable, terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,11 +55,10 @@ def folds(
     if as_json:
         print(json.dumps(found.plain(), ensure_ascii=False, allow_nan=False))
         return
-    from rich.console import Console
 
     from nearfield.app.widths import show
 
-    console = Console(highlight=False)
+    console = terminal()
     show(console, fold_table(found))
     console.print(UNSURE, style="dim", soft_wrap=True)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nearfield.app.answers import AsJson, print_json
+from nearfield.app.answers import AsJson, print_json, say, terminal
 from nearfield.core.words import count
 
 listen = typer.Typer(
@@ -100,8 +100,8 @@ def walk(
         print_json(found.plain())
         return
     for row in found.song.records():
-        typer.echo(f"{row['stop']:>3}  {row['to_target']:.3f}  {_named(row)}")
-    typer.echo(
+        say(f"{row['stop']:>3}  {row['to_target']:.3f}  {_named(row)}")
+    say(
         f"{found.walk.monotone:.0%} of the steps do not lead away from {end}; smoothness "
         f"{found.walk.smoothness:.2f}\n{out}\n{found.picture}\n{out.with_suffix('.csv')}",
     )
@@ -125,11 +125,10 @@ def algebra(
     if as_json:
         print_json(found.plain())
         return
-    from rich.console import Console
 
     from nearfield.app.listening_tables import label_arithmetic, tag_arithmetic
 
-    console = Console(highlight=False)
+    console = terminal()
     if found.labels is not None:
         label_arithmetic(console, found.labels)
     if found.tags is not None:
@@ -163,7 +162,7 @@ def augmented(
         print_json({"kinds": [each.kind for each in found], "files": [str(path) for path in paths]})
         return
     for path in paths:
-        typer.echo(str(path))
+        say(str(path))
 
 
 @listen.command()
@@ -186,10 +185,8 @@ def form(
         print_json(made.plain())
         return
     said = ", ".join(f"{number} {name}" for name, number in made.conditions.items())
-    typer.echo(
-        f"{made.page}: {count(made.pairs, 'pair')} ({said})\n{made.key}: the key; keep it from the listeners"
-    )
-    typer.echo(f"then: nearfield listen form-analyse ANSWERS.csv... --key {made.key}")
+    say(f"{made.page}: {count(made.pairs, 'pair')} ({said})\n{made.key}: the key; keep it from the listeners")
+    say(f"then: nearfield listen form-analyse ANSWERS.csv... --key {made.key}")
 
 
 @listen.command("form-analyse")
@@ -205,11 +202,10 @@ def form_analyse(
     if as_json:
         print_json(found.plain())
         return
-    from rich.console import Console
 
     from nearfield.app.listening_tables import listening_test
 
-    listening_test(Console(highlight=False), found)
+    listening_test(terminal(), found)
 
 
 def _song(song: Any, as_json: bool) -> None:
@@ -217,9 +213,9 @@ def _song(song: Any, as_json: bool) -> None:
         print_json(song.plain())
         return
     for number, row in enumerate(song.records(), 1):
-        typer.echo(f"{number:>3}  {row['distance']:.3f}  {_named(row)}")
+        say(f"{number:>3}  {row['distance']:.3f}  {_named(row)}")
     if song.audio is not None:
-        typer.echo(f"{song.audio} ({song.seconds:.1f} s)\n{song.audio.with_suffix('.csv')}")
+        say(f"{song.audio} ({song.seconds:.1f} s)\n{song.audio.with_suffix('.csv')}")
 
 
 def _named(row: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nearfield.app.answers import AsJson, print_json
+from nearfield.app.answers import AsJson, print_json, say
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.words import count
 
@@ -42,15 +42,15 @@ def suspects(
         print_json({**found.plain(), "accepted": accepted})
         return
     for each in found.suspects:
-        typer.echo(f"{each.score:.3f}  {each.kind:<11}  {each.id}")
+        say(f"{each.score:.3f}  {each.kind:<11}  {each.id}")
         other = f" [{each.other}]" if each.other else ""
-        typer.echo(f"       {each.reason} {each.suggestion}{other}")
+        say(f"       {each.reason} {each.suggestion}{other}")
     listed = count(len(found.suspects), "suspect")
     if found.count > len(found.suspects):
         listed = f"the first {len(found.suspects):,} of {found.count:,} suspects, at most {top:,} of a kind,"
-    typer.echo(f"{found.name}: {listed} among {count(found.clips, 'clip')}", err=True)
+    say(f"{found.name}: {listed} among {count(found.clips, 'clip')}", err=True)
     if out is not None:
-        typer.echo(f"{out}: {accepted} accepted; decide on the others in the column `decision`", err=True)
+        say(f"{out}: {accepted} accepted; decide on the others in the column `decision`", err=True)
 
 
 def mend(
@@ -86,12 +86,12 @@ def mend(
     if as_json:
         print_json(found)
         return
-    typer.echo(
+    say(
         f"{found['judge']}: as it is {found['as_it_is']:.3f}, mended {found['mended']:.3f}; gained "
         f"{found['gained']:+.3f} (95 % interval {found['low']:+.3f} to {found['high']:+.3f}, "
         f"{found['seeds']} seeds, {found['groups']} test groups): {found['claim']}"
     )
-    typer.echo(f"{out / 'study.html'}")
+    say(f"{out / 'study.html'}")
 
 
 def mending_study(

@@ -1,6 +1,5 @@
 """Shows on standard error how far the work is: a bar a stage, with the figures that matter."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from nearfield.app.answers import terminal
 from nearfield.runs.events import Event, Note, Watcher
 
 QUIET_SECONDS = 2.0
@@ -27,7 +27,7 @@ TITLES = {
 @contextmanager
 def watching(quiet: bool = False) -> Iterator[Watcher]:
     """A watcher that draws; `quiet` shows warnings only."""
-    console = Console(file=sys.stderr, highlight=False)
+    console = terminal(err=True)
     columns = (
         TextColumn("{task.description:<18}"),
         BarColumn(bar_width=28),

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nearfield.app.answers import say
 from nearfield.core.errors import NearfieldError, RequestError, choose
 from nearfield.core.files import digest, replacing
 from nearfield.core.nouns import Vectors
@@ -111,5 +112,5 @@ if __name__ == "__main__":
     try:
         typer.run(convert)
     except NearfieldError as wrong:
-        print(f"nearfield: {wrong}", file=sys.stderr)
+        say(f"nearfield: {wrong}", err=True)
         sys.exit(wrong.exit_code)

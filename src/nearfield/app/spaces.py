@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from nearfield.app.answers import AsJson, print_json
+from nearfield.app.answers import AsJson, print_json, say
 from nearfield.core.errors import RequestError
 from nearfield.core.words import count
 
@@ -120,7 +120,7 @@ def search(
     example: Any = query if start is None and not seconds else (Path(query), start or 0.0, seconds)
     opened = Space.open(space)
     if not is_ready(len(opened)):
-        typer.echo("The search is being compiled for this machine: once, for some seconds.", err=True)
+        say("The search is being compiled for this machine: once, for some seconds.", err=True)
     if isinstance(example, tuple) and not example[0].is_file():
         opened.positions(query)
         raise RequestError(f"--start and --seconds are of a file. Given: the id of a clip, {query!r}.")
@@ -130,11 +130,11 @@ def search(
         return
     for each in found:
         what = " ".join(filter(None, (each.label, "|".join(each.tags))))
-        typer.echo(f"{each.rank:>3}  {each.distance:.3f}  {each.id}  {each.start:g} s  {what}".rstrip())
+        say(f"{each.rank:>3}  {each.distance:.3f}  {each.id}  {each.start:g} s  {what}".rstrip())
     if not found and where is not None:
-        typer.echo(opened.state.rows.unmet(where), err=True)
+        say(opened.state.rows.unmet(where), err=True)
     if found:
-        typer.echo(_how_usual(found[0].unusual), err=True)
+        say(_how_usual(found[0].unusual), err=True)
 
 
 def export(
@@ -233,4 +233,4 @@ def _windows(given: str | None) -> Literal["clip", "all"]:
 
 
 def _tell(found: dict[str, Any], text: str, as_json: bool) -> None:
-    print_json(found) if as_json else typer.echo(text)
+    print_json(found) if as_json else say(text)

@@ -1,7 +1,6 @@
 """`nearfield study`: run a study or write its document again; a table of arms that fills up meanwhile."""
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from nearfield.app.answers import AsJson, print_json, stoppable
+from nearfield.app.answers import AsJson, print_json, say, stoppable, terminal
 
 study = typer.Typer(help="Answer a question about settings, with evidence.", no_args_is_help=True)
 
@@ -72,10 +70,10 @@ def _tell(facts: Any, folder: Path, as_json: bool) -> None:
     if as_json:
         print_json(asdict(facts))
         return
-    typer.echo(abstract_text(facts))
+    say(abstract_text(facts))
     if facts.deviations:
-        typer.echo("\n".join(["Deviations from the plan:", *(f"- {each}" for each in facts.deviations)]))
-    typer.echo(f"{folder / 'study.html'}\n{folder / 'study.pdf'}")
+        say("\n".join(["Deviations from the plan:", *(f"- {each}" for each in facts.deviations)]))
+    say(f"{folder / 'study.html'}\n{folder / 'study.pdf'}")
 
 
 def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
@@ -85,7 +83,7 @@ def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
 
     if not as_json:
         tried = count(min(TRIED, plan.recipe_of(plan.reference).train.updates), "update")
-        typer.echo(f"A trial for timing first: {tried} of one training, thrown away afterwards.", err=True)
+        say(f"A trial for timing first: {tried} of one training, thrown away afterwards.", err=True)
     with watching(quiet=as_json) as watch:
         cost = estimate_cost(plan, data, device, watch)
     arms = {arm.id: arm.changes for arm in plan.arms}
@@ -106,10 +104,10 @@ def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
     if as_json:
         print_json(plain)
         return
-    typer.echo(plan.question)
+    say(plan.question)
     for name, changes in arms.items():
-        typer.echo(f"  {name:<24} {', '.join(f'{key} = {value}' for key, value in changes.items())}")
-    typer.echo(f"held equal: {plan.held}")
+        say(f"  {name:<24} {', '.join(f'{key} = {value}' for key, value in changes.items())}")
+    say(f"held equal: {plan.held}")
     spans = [
         (
             plan.seeds.counted(),
@@ -119,7 +117,7 @@ def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
         ("on disk", " to ".join(f"{each / 1e6:.0f} MB" for each in plain["bytes"])),
     ]
     for name, text in spans:
-        typer.echo(f"{name}: {text}")
+        say(f"{name}: {text}")
 
 
 def _counted(spans: Sequence[int], noun: str) -> str:
@@ -234,7 +232,7 @@ def _mean(values: list[float]) -> str:
 @contextmanager
 def watching_study(folder: Path, quiet: bool = False) -> Iterator[tuple[Any, Any]]:
     """(watch, progress) for `Study.run`, drawing on standard error."""
-    console = Console(file=sys.stderr, highlight=False)
+    console = terminal(err=True)
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         board = _Board(folder, live, quiet)
         yield board.watch, board.progress

@@ -1,5 +1,6 @@
 """Results as text tables: the trained space beside its baselines, what a collection holds."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -75,7 +76,7 @@ def result_table(result: dict[str, Any], title: str) -> Table:
 def report(console: Console, found: Report, name: str) -> None:
     """What `nearfield check` says to people."""
     plain = found.as_json()
-    problems = plain.pop("problems")
+    del plain["problems"]
     table = Table(title=name, title_justify="left", show_header=False, show_edge=False, pad_edge=False)
     table.add_column(style="dim")
     table.add_column()
@@ -92,7 +93,19 @@ def report(console: Console, found: Report, name: str) -> None:
         alike.setdefault((problem.kind, problem.severity), []).append(problem)
     for several in alike.values():
         _problems(console, several)
-    console.print(f"\n{count(len(problems), 'problem')}." if problems else "\nNo problems found.")
+    console.print(f"\n{_summary(found.problems)}")
+
+
+def _summary(problems: Sequence[Problem]) -> str:
+    """How many problems of which weight."""
+    if not problems:
+        return "No problems found."
+    fatal = sum(problem.severity == "left out" for problem in problems)
+    warnings = count(len(problems) - fatal, "warning")
+    if not fatal:
+        return f"{warnings}; no clip is left out."
+    left_out = f"{count(fatal, 'problem')} for which clips are left out"
+    return f"{left_out}." if fatal == len(problems) else f"{left_out}, and {warnings}."
 
 
 def _problems(console: Console, alike: list[Problem]) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nearfield.app.answers import AsJson, print_json
+from nearfield.app.answers import AsJson, print_json, say
 from nearfield.core.errors import RequestError
 from nearfield.core.words import count
 
@@ -71,9 +71,9 @@ def _tag_files(run: Path, files: list[Path], top: int, at_least: float, as_json:
         print_json({"files": found})
         return
     for each in found:
-        typer.echo(each["file"])
+        say(each["file"])
         for tagged in each["tags"]:
-            typer.echo(f"  {tagged['score']:.3f}  {tagged['tag']}")
+            say(f"  {tagged['score']:.3f}  {tagged['tag']}")
 
 
 def _tag_collection(
@@ -96,18 +96,18 @@ def _tag_collection(
         print_json({**found.plain(), "accepted": accepted})
         return
     for each in found.suspects[:SHOWN]:
-        typer.echo(f"{each.score:.3f}  {each.after}  {each.id}")
+        say(f"{each.score:.3f}  {each.after}  {each.id}")
     clips = len({each.id for each in found.suspects})
-    typer.echo(
+    say(
         f"{count(found.count, 'tag')} proposed for {clips:,} of {count(found.clips, 'clip')} "
         f"(score of {at_least:g} or more).",
         err=True,
     )
     if out is not None:
-        typer.echo(
+        say(
             f"{out}: {accepted:,} accepted. Write accepted or rejected in the column `decision`, "
             f"then use the table by `{data}?patch={out}` or data.patch.",
             err=True,
         )
     elif found.count > SHOWN:
-        typer.echo(f"The first {SHOWN} are shown; --out TABLE.csv writes all.", err=True)
+        say(f"The first {SHOWN} are shown; --out TABLE.csv writes all.", err=True)

@@ -1,10 +1,23 @@
 """Tables in terminals of any width: words may break over lines, figures are never cut."""
 
+from typing import Any
+
 from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
+
+from nearfield.core.words import visible
+
+
+class Terminal(Console):
+    """A console that shows control characters instead of obeying them."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As rich does, of the text with control characters escaped."""
+        return super().render_str(visible(text), **options)
+
 
 UNBOUNDED = 10_000
 """Columns of a terminal in which every table fits."""
@@ -32,5 +45,5 @@ def _least(console: Console, table: Table) -> int:
 
 
 def _widest(column: Column) -> int:
-    shown = [str(cell) for cell in (column.header, *column.cells) if isinstance(cell, str | Text)]
+    shown = [visible(str(cell)) for cell in (column.header, *column.cells) if isinstance(cell, str | Text)]
     return max((cell_len(line) for cell in shown for line in cell.split("\n")), default=0)

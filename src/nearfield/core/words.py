@@ -1,6 +1,30 @@
-"""Words about numbers."""
+"""Words about numbers, and words that others wrote."""
+
+import unicodedata
 
 
 def count(n: int, noun: str) -> str:
     """ "1 seed", "5 seeds"."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith('ss') else 's'}"
+
+
+_TURNED = frozenset("\u200e\u200f\u061c\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that turn the direction of what follows, or end the line."""
+
+
+def visible(text: str) -> str:
+    """The text with control characters escaped (by a backslash), so that a terminal only shows them.
+
+    Line feeds and tabs stay. Characters that turn the direction of writing are escaped too, and the halves of
+    broken characters, which could not be printed.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        _escaped(sign) if unicodedata.category(sign) in ("Cc", "Cs") or sign in _TURNED else sign
+        for sign in text
+    )
+
+
+def _escaped(sign: str) -> str:
+    return sign if sign in "\n\t" else sign.encode("unicode_escape").decode()

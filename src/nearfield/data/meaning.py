@@ -143,8 +143,9 @@ def _unmarked(collection: Collection, what: str, marked: list[bool]) -> Iterator
     missing = marked.count(False)
     if any(marked) and missing:
         first = collection.table["id"].iloc[marked.index(False)]
+        marks = "labels" if what == "label" else what
         reason = f"clips have no {what} ({missing} of {len(marked)}, the first being {first})."
-        cure = "Fill it in; until then they take no part where it is asked for."
+        cure = f"Add {marks}; until then these clips are skipped when training on {marks}."
         yield _warning(f"no_{what}", collection.name, reason, cure)
 
 

@@ -134,12 +134,12 @@ def _doubles(collection: Collection, results: Sequence[_Result]) -> Iterator[Pro
         if table["path"].iloc[other] == table["path"].iloc[position]:
             continue
         unlike = [
-            column
-            for column in ("label", "split")
+            said
+            for column, said in (("label", "has another label"), ("split", "is in another split"))
             if table[column].iloc[other] != table[column].iloc[position]
         ]
-        extra = f", under another {' and another '.join(unlike)}" if unlike else ""
-        reason = f"it holds the same as {names[other]}{extra}."
+        extra = f", which {' and '.join(unlike)}" if unlike else ""
+        reason = f"it is identical to {names[other]}{extra}."
         yield Problem("double", names[position], lines[position], reason, "Keep one of them.", "warning")
 
 
@@ -149,7 +149,10 @@ def _mixtures(collection: Collection, results: Iterable[Heard | Seen]) -> Iterat
     rates = _most_usual(str(result.rate) for result in heard)
     if len(rates) > 1:
         reason = f"the clips have several rates: {_listed(rates, ' Hz')}."
-        cure = "All are brought to data.sample_rate; set it to the lowest, or the highs tell who recorded."
+        cure = (
+            "All are brought to data.sample_rate. Use the lowest rate, or the model may learn the recorder "
+            "from its bandwidth."
+        )
         yield Problem("rates", collection.name, None, reason, cure, "warning")
     channels = _most_usual(str(result.channels) for result in heard)
     if len(channels) > 1:

@@ -23,6 +23,12 @@ USUAL_RATES = frozenset((*_CARDS, *_BATS))
 MANY_CHANNELS = 8
 """More channels than this are more often a slip in a header than an array of microphones."""
 
+HARMLESS = (
+    "It does no harm to features that begin above 20 Hz (log_mel: feature.low, 50 Hz by default). "
+    "For others, use a high-pass filter at 20 Hz."
+)
+"""What is to be done about an offset."""
+
 _Words = tuple[str, str, str]
 """Kind, reason and cure."""
 
@@ -70,8 +76,8 @@ def _judge_level(heard: Heard) -> Iterator[_Words]:
     offset = np.abs(heard.means)
     if bool(((offset > OFFSET) & (offset > OFFSET_SHARE * heard.levels)).any()):
         value = heard.means[int(offset.argmax())]
-        reason = f"its samples lie around {value:.3f} and not around 0 (full scale is 1)."
-        yield "offset", reason, "Remove the constant part (a high-pass filter at 20 Hz does)."
+        reason = f"it has a DC offset of {value:.3f} (full scale = 1)."
+        yield "offset", reason, HARMLESS
 
 
 def judge_picture(seen: Seen) -> Iterator[_Words]:

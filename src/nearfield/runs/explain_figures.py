@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from nearfield.core.figures import as_written
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats
 from nearfield.evaluation.classification import Confusion, report
@@ -255,7 +256,8 @@ def save(figure: "Figure", path: Path) -> None:
 
 
 def quieten(figure: "Figure") -> None:
-    """The quiet style of all figures here."""
+    """The quiet style of all figures here, and their names as they are written."""
+    as_written(figure)
     for axes in figure.axes:
         axes.tick_params(color=MUTED, labelcolor=INK, labelsize=7.5, length=2)
         for text in (axes.xaxis.label, axes.yaxis.label):

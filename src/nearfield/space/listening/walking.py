@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from nearfield.core.errors import RequestError
+from nearfield.core.figures import as_written
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.data.audio import decode, mix, resample
@@ -129,6 +130,7 @@ def _draw(path: Path, found: Walk, song: Song, ends: tuple[str, str]) -> None:
         f"{ends[0]} → {ends[1]} · smoothness {found.smoothness:.2f} · {found.monotone:.0%} of steps "
         "lead towards the target", x=0.01, ha="left", fontsize=9,
     )  # fmt: skip
+    as_written(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150, facecolor="white")
 

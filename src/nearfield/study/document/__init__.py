@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing, write_text
 from nearfield.core.settings import explain
+from nearfield.core.words import visible
 from nearfield.study.document.content import Content, Items, Quoted, Section
 from nearfield.study.document.html import html
 from nearfield.study.document.markdown import markdown
@@ -29,7 +30,7 @@ def write_documents(
     its records, which would be a fault of ours: it is marked in the document, which is not held back.
     """
     text = json.dumps(asdict(facts), allow_nan=False, ensure_ascii=False, sort_keys=True)
-    facts = facts_from_json(json.loads(text))
+    facts = facts_from_json(_visible(json.loads(text)))
     content = document(facts, introductions or {})
     beyond = tuple(check_overclaims(content.own_text(), facts))
     if beyond:
@@ -41,6 +42,15 @@ def write_documents(
     with replacing(folder / "study.pdf") as temporary:
         temporary.write_bytes(paper)
     return beyond
+
+
+def _visible(plain: Any) -> Any:
+    """Plain values with the control characters of all text escaped: SVG and Typst refuse them."""
+    if isinstance(plain, dict):
+        return {visible(key): _visible(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [_visible(value) for value in plain]
+    return visible(plain) if isinstance(plain, str) else plain
 
 
 def facts_from_json(plain: Mapping[str, Any]) -> StudyFacts:

@@ -1,0 +1,24 @@
+"""Names in figures, shown as they are written."""
+
+from typing import TYPE_CHECKING
+
+from nearfield.core.words import visible
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def as_written(figure: "Figure") -> None:
+    """Reads no text of a figure as a formula, and escapes control characters: names come from files."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, FixedFormatter):
+                formatter.seq = [visible(name) for name in formatter.seq]
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_parse_math(False)
+        text.set_text(visible(text.get_text()))
