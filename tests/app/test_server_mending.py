@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,30 @@ def test_any_text_comes_back_from_the_table(tmp_path: Path) -> None:
 
 def test_a_spreadsheet_takes_no_words_for_a_formula(tmp_path: Path) -> None:
     table = Decisions(tmp_path / "decisions.csv")
-    for text in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"):
-        words = {"kind": text, "reason": text, "after": "-high", "decision": "accepted"}
-        table.add(Decision.model_validate({**CHANGE, **words}))
-        row = table.rows()[-1]
-        assert (row["kind"], row["reason"], row["after"]) == (f"'{text}", f"'{text}", "-high")
-    assert table.rows()[0]["reason"] == "'=1+1"  # written again five times, and marked once
+    texts = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''-1", "'quoted'", "'")
+    words = ("id", "kind", "before", "after", "reason")
+    for text in texts:
+        given = dict.fromkeys(words, text)
+        table.add(Decision.model_validate({**CHANGE, **given, "column": "tags", "decision": "accepted"}))
+    assert [[row[name] for name in words] for row in table.rows()] == [[text] * 5 for text in texts]
+    with table.path.open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
+    assert "'=1+1" in cells  # written again nine times, and marked once
+    assert [each.id for each in Patch.read(table.path).decisions] == list(texts)
+
+
+def test_no_decision_is_lost_where_several_servers_write(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.csv"
+
+    def decide(server: int) -> None:
+        table = Decisions(path)
+        for number in range(20):
+            table.add(Decision.model_validate({**CHANGE, "id": f"{server} {number}", "decision": "accepted"}))
+
+    with ThreadPoolExecutor(4) as servers:
+        list(servers.map(decide, range(4)))
+    assert len({row["id"] for row in Decisions(path).rows()}) == 80
 
 
 def test_curves_pass_over_what_is_damaged(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ one. What remains is applied in the order of the table, each row to what the one
 
 import csv
 import io
+import re
 from collections.abc import Collection as Several
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,8 +36,7 @@ NOT_APPLIED = ("unknown_clip", "stale_decision")
 """Kinds of problems that tell of an accepted row that could not be applied."""
 _COLUMNS, _DECISIONS, _USE = ("label", "tags", "use"), ("accepted", "rejected", ""), ("yes", "no")
 _OPTION = "patch="
-_WORDS = ("kind", "reason")  # for people alone: nothing is done by them
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet takes for one, and what is marked already
 
 
 class Decision(NamedTuple):
@@ -145,15 +145,24 @@ class Patch:
 def table_text(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
     """A patch table as CSV, every cell in quotes: one may hold a line's end.
 
-    A kind or a reason that a spreadsheet would take for a formula begins with an apostrophe.
+    A cell that a spreadsheet would take for a formula begins with an apostrophe, which `unmarked` takes away.
     """
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writeheader()
     for row in rows:
-        words = {name: "'" + row[name] for name in _WORDS if row[name].startswith(_FORMULA)}
-        writer.writerow({**row, **words})
+        writer.writerow({name: "'" + cell if _FORMULA.match(cell) else cell for name, cell in row.items()})
     return out.getvalue()
+
+
+def text_rows(reader: "csv.DictReader[str]") -> list[dict[str, str]]:
+    """The rows of a table that `table_text` wrote, as they were before; without cells beyond the header."""
+    return [{name: unmarked(cell or "") for name, cell in row.items() if name is not None} for row in reader]
+
+
+def unmarked(cell: str) -> str:
+    """A cell of a patch table without the apostrophe that keeps it from being taken for a formula."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def split_patch(data: str) -> tuple[str, str | None]:
@@ -197,7 +206,7 @@ def every_row(file: Path) -> Iterator[tuple[Decision, bool]]:
     listing = read_table(file)
     _check_columns(file, map(str, listing.table))
     for cells, line in zip(listing.table[list(NEEDED)].itertuples(index=False), listing.lines, strict=True):
-        clip, column, before, after, decision = map(cell_text, cells)
+        clip, column, before, after, decision = (unmarked(cell_text(cell)) for cell in cells)
         place = f"{file}: row {line}"
         _check(column, "column", _COLUMNS, place)
         _check(decision, "decision", _DECISIONS, place)

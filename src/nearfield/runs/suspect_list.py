@@ -13,7 +13,7 @@ from typing import Any, Literal
 from nearfield.core.errors import RequestError
 from nearfield.core.files import write_text
 from nearfield.data.collection import Collection
-from nearfield.data.patches import table_text
+from nearfield.data.patches import table_text, text_rows
 from nearfield.evaluation.suspects.suspect import Suspect
 
 COLUMNS = (
@@ -108,7 +108,7 @@ def _decided(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             if reader.fieldnames is not None and tuple(reader.fieldnames) == COLUMNS:
-                return [row for row in reader if row["decision"]]
+                return [row for row in text_rows(reader) if row["decision"]]
     except (OSError, UnicodeDecodeError, csv.Error):
         pass
     raise RequestError(f"{path} is there and is no list of suspects, so it stays. Choose another --out.")

@@ -5,7 +5,6 @@ it and says what a row does. The table grows at its end; undo takes its last row
 """
 
 import csv
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import write_text
-from nearfield.data.patches import table_text
+from nearfield.data.locks import locked
+from nearfield.data.patches import table_text, text_rows
 
 COLUMNS = ("id", "kind", "column", "before", "after", "decision", "reason", "decided")
 
@@ -41,11 +41,11 @@ class Decision(BaseModel):
 
 
 class Decisions:
-    """The table in a file, one writer at a time."""
+    """The table in a file, one writer at a time, whichever server it belongs to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._lock = path.with_name(f".{path.name}.lock")
 
     def rows(self) -> list[dict[str, str]]:
         """All rows, the oldest first. Raises RequestError where the file is no such table."""
@@ -53,7 +53,7 @@ class Decisions:
             return []
         with self.path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
-            names, rows = tuple(reader.fieldnames or ()), list(reader)
+            names, rows = tuple(reader.fieldnames or ()), text_rows(reader)
         if names != COLUMNS:
             raise RequestError(
                 f"{self.path}: the columns are not {', '.join(COLUMNS)}, so these are no decisions made in "
@@ -64,12 +64,12 @@ class Decisions:
     def add(self, decision: Decision) -> int:
         """Appends one; how many there are now."""
         row = {**decision.model_dump(), "decided": datetime.now(UTC).isoformat(timespec="seconds")}
-        with self._lock:
+        with locked(self._lock):
             return self._write([*self.rows(), row])
 
     def undo(self) -> dict[str, str] | None:
         """Takes the last one back and gives it; None where there is none."""
-        with self._lock:
+        with locked(self._lock):
             rows = self.rows()
             if not rows:
                 return None

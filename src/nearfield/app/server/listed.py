@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfield.core.errors import RequestError
+from nearfield.data.patches import text_rows
 
 
 def read_suspects(path: Path) -> list[dict[str, Any]]:
@@ -37,8 +38,8 @@ def _of_json(text: str) -> list[dict[str, Any]]:
 
 def _of_table(text: str) -> list[dict[str, Any]]:
     """Rows with a kind; rows of people's own, which have none, are decisions and no suspects."""
-    rows = [row for row in csv.DictReader(io.StringIO(text, newline="")) if row["kind"]]
-    return [_suspect(row) for row in rows]
+    rows = text_rows(csv.DictReader(io.StringIO(text, newline="")))
+    return [_suspect(row) for row in rows if row["kind"]]
 
 
 def _suspect(row: Mapping[str, str]) -> dict[str, Any]:
