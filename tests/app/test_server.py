@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -307,6 +308,33 @@ def test_rows_are_those_that_pandas_finds(site: Site, spaces: tuple[Path, Path])
     wrong = site.ask("/rows?where=" + quote("nonsense ="))
     assert wrong.status == 400
     assert "cannot be used" in json.loads(wrong.body)["detail"]
+
+
+def test_nothing_is_played_but_what_was_indexed(site: Site, sounding: Path, tmp_path: Path) -> None:
+    name, path = "low/2.wav", sounding / "low" / "2.wav"
+    clip = f"/clips/{quote(name, safe='')}"
+    whole = site.ask(f"{clip}/audio").body
+    path.rename(tmp_path / "mine.wav")
+    try:
+        shutil.copy(sounding / "high" / "1.wav", tmp_path / "secret.wav")
+        path.symlink_to(tmp_path / "secret.wav")
+        for reply in (
+            site.ask(f"{clip}/audio"),
+            site.ask(f"{clip}/spectrogram"),
+            site.post("/search", [("clip", name), ("start", "0.1")]),
+            site.post("/encode", [("clip", name), ("seconds", "0.2")]),
+        ):
+            assert reply.status == 400
+            said = json.loads(reply.body)["detail"]
+            assert said.startswith(f"{name}: its file has changed since the space was made.")
+            assert str(tmp_path) not in said
+        path.unlink()
+        path.symlink_to(tmp_path / "mine.wav")  # the same sound by another way
+        assert site.ask(f"{clip}/audio").body == whole
+    finally:
+        path.unlink()
+        (tmp_path / "mine.wav").rename(path)
+    assert site.ask(f"{clip}/audio").body == whole
 
 
 def test_clip_tells_its_columns_but_not_its_place(site: Site, sounding: Path) -> None:

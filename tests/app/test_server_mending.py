@@ -64,6 +64,9 @@ def test_a_table_of_others_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="the columns are not id, kind"):
         Decisions(path).add(Decision.model_validate({**CHANGE, "decision": "accepted"}))
     assert path.read_text() == "a,b\n1,2\n"
+    path.write_bytes(b"id,\xff\n")
+    with pytest.raises(RequestError, match="cannot be read"):
+        Decisions(path).rows()
 
 
 def test_any_text_comes_back_from_the_table(tmp_path: Path) -> None:

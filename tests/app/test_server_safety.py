@@ -341,7 +341,9 @@ def wave(frames: int, channels: int = 1, rate: int = RATE) -> bytes:
 
 
 def test_uploads_are_looked_at_before_they_are_decoded(shown: Exhibition) -> None:
-    small = replace(shown, limits=Limits(body_bytes=200_000, seconds=2.0, channels=2, samples=20_000))
+    small = replace(
+        shown, limits=Limits(body_bytes=200_000, seconds=2.0, reach=4.0, channels=2, samples=20_000)
+    )
     lie = bytearray(wave(RATE))
     struct.pack_into("<I", lie, 40, 2**31 - 1)  # the header promises hours
     with running(small) as site:
@@ -353,6 +355,10 @@ def test_uploads_are_looked_at_before_they_are_decoded(shown: Exhibition) -> Non
         assert status("a.wav", wave(RATE))[0] == 200
         assert "the most. Give start" in status("a.wav", wave(3 * RATE))[1]
         assert status("a.wav", wave(3 * RATE), ("start", "1"), ("seconds", "1.5"))[0] == 200
+        assert (
+            "the first 4 s are decoded at most"
+            in status("a.wav", wave(9 * RATE), ("start", "3.5"), ("seconds", "1"))[1]
+        )
         assert "3 channels; 2 is the most" in status("a.wav", wave(RATE, 3))[1]
         assert "the most" in status("a.wav", wave(RATE + 9000, 2))[1]
         assert status("a.wav", bytes(lie))[0] in (200, 400)

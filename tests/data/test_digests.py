@@ -81,6 +81,16 @@ def test_a_file_written_just_now_is_not_trusted(
     assert content_digest(path) == hashlib.sha256(b"two").hexdigest()
 
 
+def test_other_contents_of_the_same_size_and_time_are_seen(cache: Path, tmp_path: Path) -> None:
+    path = written(tmp_path, "a.bin", b"one")
+    times = path.stat()
+    content_digest(path)
+    path.write_bytes(b"two")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (times.st_size, times.st_mtime_ns)
+    assert content_digest(path) == hashlib.sha256(b"two").hexdigest()
+
+
 @pytest.mark.parametrize("content", [b"this is no database" * 100, b""])
 def test_a_damaged_cache_heals(cache: Path, tmp_path: Path, content: bytes) -> None:
     path = written(tmp_path, "a.bin", b"one")

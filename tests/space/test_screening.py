@@ -45,3 +45,27 @@ def test_the_first_search_of_a_machine_leaves_its_code_for_the_next_one(tmp_path
 def test_where_code_cannot_be_kept_it_is_made_each_time(tmp_path: Path) -> None:
     assert lines(tmp_path, "nowhere") == ["False True False", "[3, 67] 2", "False"]
     assert not list(tmp_path.rglob("*.nbc"))
+
+
+def test_a_full_disk_is_an_error_and_no_signal(tmp_path: Path) -> None:
+    script = (
+        "import sys, numpy as np; from pathlib import Path; from nearfield.space.codes import write_codes\n"
+        "try: write_codes(Path(sys.argv[1]), np.ones((40_000, 64), np.float32))\n"
+        "except OSError as error: sys.exit(error.strerror)"
+    )
+    small = 'mount -t tmpfs -o size=1m none "$0" || exit 77; exec "$1" -c "$2" "$0"'
+    words = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        small,
+        str(tmp_path),
+        sys.executable,
+        script,
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("no small disk can be made here")
+    assert (done.returncode, done.stderr.strip()) == (1, "No space left on device")

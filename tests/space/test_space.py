@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,15 @@ import pytest
 import soundfile
 
 from nearfield.core.errors import DataError, RequestError
+from nearfield.data.collection import Collection
+from nearfield.data.locks import locked
+from nearfield.runs.events import nobody
 from nearfield.runs.run import Run
 from nearfield.space.generation import unit_rows
 from nearfield.space.indexing import Changes
+from nearfield.space.parts import Parts
 from nearfield.space.space import Space
+from nearfield.space.vectorfile import digests_of
 from tests.space.conftest import Tone
 
 
@@ -408,3 +414,71 @@ def test_a_space_travels_to_another_process_as_its_folder(heard: Run, scale: Pat
     assert again.folder == space.folder
     np.testing.assert_array_equal(again.vectors, space.vectors)
     assert again.search(scale / "low" / "0.wav", top=1)[0].id == "low/0.wav"
+
+
+def test_two_runs_that_index_into_one_folder_are_not_mixed(
+    heard: Run, other: Run, scale: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "space"
+
+    def make(run: Run) -> str:
+        try:
+            return str(Space.create(run, str(scale), folder).identity)
+        except RequestError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as both:
+        with locked(folder / "lock"):  # both have looked before either may begin
+            waiting = [both.submit(make, run) for run in (heard, other)]
+            wait(waiting, timeout=2)
+        said = [each.result() for each in waiting]
+    made = Space.open(folder)
+    assert sum("already holds a space" in each for each in said) == 1
+    assert str(made.identity) in said
+    np.testing.assert_allclose(
+        made.vectors, unit_rows(made.run.encode(made.rows(["path"])["path"].to_pylist())), atol=1e-5
+    )
+
+
+def test_an_update_takes_nothing_over_that_is_damaged(own: tuple[Path, Path], tone: Tone) -> None:
+    space = Space.open(own[1])
+    flip(next(own[1].rglob("vectors.npy")), -3)
+    tone(own[0] / "low" / "9.wav", 250, 0.5)
+    with pytest.raises(DataError, match=r"is damaged: the contents of \S*vectors\.npy have changed"):
+        space.update()
+    with pytest.raises(DataError, match="is damaged"):
+        Space.open(own[1])
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "codes.npy", "rows.arrow", "groups.npy", "calibration.npy"])
+def test_a_flipped_bit_is_found_as_a_space_is_opened(own: tuple[Path, Path], name: str) -> None:
+    flip(next(own[1].rglob(name)), -3)
+    with pytest.raises(DataError, match=rf"the contents of \S*{name} have changed"):
+        Space.open(own[1])
+
+
+def test_a_large_file_that_is_damaged_is_told_as_it_is_read(
+    own: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearfield.space.spacefile.QUICK", 0)
+    vectors = next(own[1].rglob("vectors.npy"))
+    flip(vectors, 20)
+    with pytest.raises(DataError, match=r"vectors\.npy cannot be read as an array"):
+        _ = Space.open(own[1]).vectors
+
+
+def test_a_part_of_work_that_is_damaged_is_made_again(heard: Run, scale: Path, tmp_path: Path) -> None:
+    collection = Collection.open(str(scale))
+    parts = Parts(tmp_path, heard, "clip", nobody)
+    digests = digests_of(collection, nobody)
+    (whole,) = parts.each(collection.table, digests)
+    flip(next(tmp_path.glob("*.parquet")), -900)
+    (again,) = parts.each(collection.table, digests)
+    np.testing.assert_array_equal(again.vectors, whole.vectors)
+
+
+def flip(file: Path, place: int) -> None:
+    """Turns every bit of one byte."""
+    content = bytearray(file.read_bytes())
+    content[place] ^= 0xFF
+    file.write_bytes(content)

@@ -82,7 +82,7 @@ def write_page(
     trust = found.trust[layout]
     said: dict[str, Any] = {"title": folder.resolve().name, "layout": layout, "of": len(table)}
     said["trust"] = None if np.isnan(trust) else trust
-    text = json.dumps({**said, "clips": clips}, ensure_ascii=False).replace("</", "<\\/")
+    text = json.dumps({**said, "clips": clips}, ensure_ascii=False).replace("<", "\\u003c")
     write_text(out, TEMPLATE.read_text(encoding="utf-8").replace(PLACE, text))
     return Page(out, len(clips), len(table), layout, out.stat().st_size, len(faults))
 

@@ -1,6 +1,7 @@
 """Remembers what was found out about files, for as long as they do not change, in one SQLite file.
 
-A finding is found again by subject, absolute path, size and time of change. Several processes may use the
+A finding is found again by subject, absolute path, size and times of change: that of the contents, which can
+be set back (`cp -p`, `rsync -t`, `touch`), and that of the inode, which cannot. Several processes may use the
 cache at once; where it cannot be used (read-only, damaged, on a disk without locks) nothing is remembered.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 from nearfield.data.cache import cache_folder
 
 FileKey = tuple[str, int, int]
-"""Absolute path, bytes, time of change in nanoseconds."""
+"""Absolute path, bytes, both times of change in nanoseconds, added: each only grows unless it is set back."""
 
 _SETTLED = 2.0
 """Seconds after which a file's time of change is trusted: it could be written twice within one tick."""
@@ -23,7 +24,7 @@ _SETTLED = 2.0
 def file_key(path: Path | str, status: os.stat_result | None = None) -> FileKey:
     """What a file is known by; `status` where it is at hand. Raises OSError where there is no file."""
     status = status or os.stat(path)
-    return os.path.abspath(path), status.st_size, status.st_mtime_ns
+    return os.path.abspath(path), status.st_size, status.st_mtime_ns + status.st_ctime_ns
 
 
 def recall(subject: str, keys: Iterable[FileKey]) -> dict[FileKey, str]:
@@ -42,7 +43,7 @@ def recall(subject: str, keys: Iterable[FileKey]) -> dict[FileKey, str]:
 
 def remember(subject: str, found: Mapping[FileKey, str]) -> None:
     """Remembers a finding for each file, but not for files that were written just now."""
-    newest = time.time_ns() - int(_SETTLED * 1e9)
+    newest = 2 * (time.time_ns() - int(_SETTLED * 1e9))
     rows = [(subject, *key, value) for key, value in found.items() if key[2] < newest]
     with _database() as database, database:
         database.executemany("INSERT OR REPLACE INTO findings VALUES (?, ?, ?, ?, ?)", rows)

@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats, Vectors
-from nearfield.space.arrays import mapped, write_array
+from nearfield.space.arrays import mapped, write_array, write_stream
 
 Bytes = npt.NDArray[np.int8]
 
@@ -58,16 +57,15 @@ class Codes:
 
 def write_codes(folder: Path, vectors: Vectors) -> None:
     """Writes the codes of (N, D) vectors a tile at a time, each file whole or not at all."""
-    count = -(-len(vectors) // TILE)
-    bounds = np.empty((3, count, SIDE), np.float32)
-    with replacing(folder / FILES[0]) as temporary:
-        shape = (count * TILE, vectors.shape[1])
-        out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.int8, shape=shape)
-        for tile, (codes, bound) in enumerate(_tiles(vectors)):
-            out[tile * TILE : (tile + 1) * TILE] = codes
-            bounds[:, tile] = bound
-        out.flush()
-    write_array(folder / FILES[1], bounds)
+    bounds: list[Vectors] = []
+
+    def blocks() -> Iterator[Bytes]:
+        for codes, bound in _tiles(vectors):
+            bounds.append(bound)
+            yield codes
+
+    write_stream(folder / FILES[0], blocks(), vectors.shape[1], np.int8)
+    write_array(folder / FILES[1], np.stack(bounds, axis=1))
 
 
 def _tiles(vectors: Vectors) -> Iterator[tuple[Bytes, Vectors]]:

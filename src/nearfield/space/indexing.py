@@ -25,9 +25,9 @@ from nearfield.space.hearing import Part, Windows
 from nearfield.space.identity import Identity
 from nearfield.space.parts import Parts
 from nearfield.space.rows import Rows
-from nearfield.space.spacefile import NAME, SpaceFile, facts_of
-from nearfield.space.state import ENCODER, GENERATIONS, State, generation_folder
-from nearfield.space.updating import check_losses
+from nearfield.space.spacefile import ENCODER, NAME, SpaceFile, facts_of
+from nearfield.space.state import GENERATIONS, State, generation_folder
+from nearfield.space.updating import check_losses, check_new
 from nearfield.space.vectorfile import digests_of, no_vectors
 
 WORK = "work"
@@ -100,17 +100,24 @@ class Job:
     watch: Watcher
     may_drop: bool = False
     """Whether most of the clips that are there may vanish."""
+    is_new: bool = False
+    """Whether there must be no space yet: another process may make one while this one waits."""
 
 
 def index(job: Job) -> Changes:
     """Brings the space in the job's folder to what its collection holds, or makes one there.
 
-    Raises DataError where nothing can be embedded, most clips are gone, or the present state is damaged.
+    Raises DataError where nothing can be embedded, most clips are gone, or the present state is damaged;
+    RequestError where there is a space and there must be none.
     """
     with locked(job.folder / "lock"):
+        if job.is_new:
+            check_new(job.folder)
         before = State.read(job.folder) if (job.folder / NAME).is_file() else None
         if before is None:
             _keep_encoder(job)
+        else:
+            before.file.check_contents(job.folder)  # what is taken over gets new digests
         digests = digests_of(job.collection, job.watch)
         base = base_table(job.collection.table, digests)
         if before is not None and not job.may_drop:

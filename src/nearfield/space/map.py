@@ -86,7 +86,8 @@ class SpaceMap:
         noted = {"identity": identity, "stamp": stamp}
         noted |= {f"trust/{name}": repr(value) for name, value in self.trust.items()}
         with replacing(path) as temporary:
-            pq.write_table(pa.table(columns).replace_schema_metadata(noted), temporary)
+            table = pa.table(columns).replace_schema_metadata(noted)
+            pq.write_table(table, temporary, write_page_checksum=True)
 
     @classmethod
     def load(cls, path: Path, identity: str, stamp: str) -> "SpaceMap | None":
@@ -95,14 +96,13 @@ class SpaceMap:
             noted = {key.decode(): text.decode() for key, text in pq.read_schema(path).metadata.items()}
             if (noted.get("identity"), noted.get("stamp")) != (identity, stamp):
                 return None
-            table = pq.read_table(path).combine_chunks()
-        except (OSError, ValueError, AttributeError, pa.ArrowException):
+            table = pq.read_table(path, page_checksum_verification=True).combine_chunks()
+            scores = {key: text for key, text in noted.items() if key.startswith("trust/")}
+            trust = {key.removeprefix("trust/"): float(text) for key, text in scores.items()}
+            layouts = {name: _points(table[name]) for name in trust}
+            return cls(layouts, trust, table["cluster"].to_numpy().astype(np.int64))
+        except (OSError, ValueError, KeyError, AttributeError, pa.ArrowException):
             return None
-        trust = {
-            key.removeprefix("trust/"): float(text) for key, text in noted.items() if key.startswith("trust/")
-        }
-        layouts = {name: _points(table[name]) for name in trust}
-        return cls(layouts, trust, table["cluster"].to_numpy().astype(np.int64))
 
 
 def map_beside(

@@ -45,11 +45,12 @@ class Parts:
         contents = np.array(digests, dtype=object)
         for rows in portions(table):
             path = self.folder / f"{self._name(table, rows, contents)}.parquet"
-            if not path.is_file():
-                part = hear(self.run, table.iloc[rows].reset_index(drop=True), self.windows)
-                fresh += float(table["seconds"].iloc[rows].sum())
-                _write(path, part)
             part = _read(path)
+            if part is None:
+                _write(path, hear(self.run, table.iloc[rows].reset_index(drop=True), self.windows))
+                fresh += float(table["seconds"].iloc[rows].sum())
+                part = _read(path)
+                assert part is not None, path
             self._note(part)
             done += len(rows)
             speed = fresh / 3600 / max(1e-9, time.perf_counter() - clock)
@@ -98,19 +99,24 @@ def _write(path: Path, part: Part) -> None:
     }
     metadata = {_FAULTS: json.dumps(part.faults).encode()}
     with replacing(path) as temporary:
-        pq.write_table(pa.table(columns).replace_schema_metadata(metadata), temporary)
+        table = pa.table(columns).replace_schema_metadata(metadata)
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
-def _read(path: Path) -> Part:
-    table = pq.read_table(path)
-    vectors = table["vector"].combine_chunks()
-    return Part(
-        rows=table["row"].to_numpy(),
-        starts=table["start"].to_numpy(),
-        seconds=table["seconds"].to_numpy(),
-        vectors=vectors.flatten().to_numpy().reshape(len(table), vectors.type.list_size),
-        faults=tuple(json.loads(table.schema.metadata[_FAULTS])),
-    )
+def _read(path: Path) -> Part | None:
+    """What `_write` wrote; None where it is not there, or damaged."""
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        vectors = table["vector"].combine_chunks()
+        return Part(
+            rows=table["row"].to_numpy(),
+            starts=table["start"].to_numpy(),
+            seconds=table["seconds"].to_numpy(),
+            vectors=vectors.flatten().to_numpy().reshape(len(table), vectors.type.list_size),
+            faults=tuple(json.loads(table.schema.metadata[_FAULTS])),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
+        return None
 
 
 def vector_column(vectors: np.ndarray) -> pa.Array:

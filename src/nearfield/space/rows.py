@@ -47,7 +47,9 @@ class Rows:
         try:
             if not path.is_file():
                 return connect(self.folder).open_table(TABLE).to_arrow().sort_by(POSITION)
-            return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            table.validate(full=True)  # Arrow follows offsets that were flipped out of the file
+            return table
         except (pa.ArrowException, ValueError, RuntimeError, OSError) as error:
             raise DataError(
                 f"{path} cannot be read: {_first(error)} `nearfield index --verify --out "

@@ -26,8 +26,8 @@ from nearfield.space.generation import GROUPINGS, Grouping
 from nearfield.space.hearing import Windows
 from nearfield.space.identity import Identity
 from nearfield.space.query import Embedded, Example, Resolved, direction, given_vector, hear_span, span_of
-from nearfield.space.spacefile import Approximate, damaged
-from nearfield.space.state import ENCODER, State
+from nearfield.space.spacefile import ENCODER, Approximate, damaged
+from nearfield.space.state import State
 
 if TYPE_CHECKING:
     from nearfield.data.collection import Collection
@@ -72,20 +72,18 @@ class Space:
         no clip can be used.
         """
         folder = Path(out)
-        if (folder / "space.json").is_file():
-            raise RequestError(
-                f"{folder} already holds a space. Bring it up to date by --update, or choose another --out."
-            )
+        from nearfield.space.indexing import Job, index  # with all that reads collections
+        from nearfield.space.updating import check_new
+        from nearfield.space.vectorfile import collection_for
+
+        check_new(folder)
         if place_of(folder) in ("run", "study"):
             raise RequestError(
                 f"--out {folder}: it is a {place_of(folder)}; a space has a folder of its own."
             )
-        from nearfield.space.indexing import Job, index  # with all that reads collections
-        from nearfield.space.vectorfile import collection_for
-
         data = _told(data)
         collection = collection_for(run, data, watch)
-        index(Job(folder, run, collection, _named(data), windows, watch))
+        index(Job(folder, run, collection, _named(data), windows, watch, is_new=True))
         return cls.open(folder)
 
     def update(

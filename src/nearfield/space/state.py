@@ -7,8 +7,8 @@ from nearfield.space.generation import Generation
 from nearfield.space.rows import Rows
 from nearfield.space.spacefile import SpaceFile
 
-ENCODER, GENERATIONS = "encoder", "generations"
-"""Folders of a space: the run that hears queries, and the generations."""
+GENERATIONS = "generations"
+"""The folder of a space with its generations."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class State:
 
     @classmethod
     def read(cls, folder: Path) -> "State":
-        """The present one; raises as `SpaceFile.read` and `check_sizes`."""
+        """The present one; raises as `SpaceFile.read` and `check_opening`."""
         file = SpaceFile.read(folder)
-        file.check_sizes(folder)
+        file.check_opening(folder)
         own = generation_folder(folder, file.version)
         return cls(file, Generation(own), Rows(own))
 

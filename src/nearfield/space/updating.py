@@ -1,4 +1,4 @@
-"""What an update is refused for: another place, another rule of windows, the loss of most clips."""
+"""What making and updating a space are refused for: a space there, other data or windows, lost clips."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from nearfield.runs.events import Watcher
 from nearfield.runs.launch import absolute, moved
 from nearfield.runs.run import Run
 from nearfield.space.hearing import Windows
-from nearfield.space.spacefile import SpaceFile
+from nearfield.space.spacefile import NAME, SpaceFile
 from nearfield.space.state import State
 from nearfield.space.vectorfile import collection_for
 
@@ -23,6 +23,14 @@ LOST = 0.5
 """Share of a space's clips up to which they may vanish unasked."""
 
 _RULES = {"clip": "a vector for each clip", "all": "a vector for each window"}
+
+
+def check_new(folder: Path) -> None:
+    """Raises RequestError where the folder holds a space already."""
+    if (folder / NAME).is_file():
+        raise RequestError(
+            f"{folder} already holds a space. Bring it up to date by --update, or choose another --out."
+        )
 
 
 def check_data(folder: Path, file: SpaceFile, data: str) -> None:

@@ -10,7 +10,7 @@ from fastapi import UploadFile
 
 from nearfield.app.server.exhibition import Exhibition
 from nearfield.app.server.shown import Clip, Shown
-from nearfield.app.server.uploads import check_picture, check_span, kept
+from nearfield.app.server.uploads import check_picture, check_span, check_upload, kept
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Floats
 from nearfield.data.audio import Waves, decode, mix, resample
@@ -119,19 +119,20 @@ class Desk:
                 if is_picture:
                     check_picture(path)
                 else:
-                    check_span(path, asked.start, asked.seconds, self.shows.limits)
+                    check_upload(path, asked.start, asked.seconds, self.shows.limits)
                 with self.shown.network:
                     return use((path, asked.start, asked.seconds), None)
         if asked.clip is None:
             raise RequestError("Give a clip of the space, or send a file.")
         clip = self._clip(asked.clip)
+        path = self.shown.file(clip)
         if is_picture:
             with self.shown.network:
-                return use((clip.path, 0.0, None), None)
+                return use((path, 0.0, None), None)
         if asked.start >= clip.seconds:
             raise RequestError(f"start: the clip has {clip.seconds:g} s. Given: {asked.start:g}.")
         rest = clip.seconds - asked.start
         seconds = rest if asked.seconds is None else min(rest, asked.seconds)
-        check_span(clip.path, clip.start + asked.start, seconds, self.shows.limits)
+        check_span(path, clip.start + asked.start, seconds, self.shows.limits)
         with self.shown.network:
-            return use((clip.path, clip.start + asked.start, seconds), clip.channel)
+            return use((path, clip.start + asked.start, seconds), clip.channel)

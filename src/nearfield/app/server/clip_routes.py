@@ -72,7 +72,7 @@ def clip_routes(shows: Exhibition) -> APIRouter:
         seconds = min(clip.seconds, shows.limits.picture_seconds)
 
         def draw() -> bytes:
-            waves, rate = decode(clip.path, clip.start, seconds)
+            waves, rate = decode(shown.file(clip), clip.start, seconds)
             if clip.channel is not None:
                 waves = waves[clip.channel : clip.channel + 1]
             return log_mel_png(waves, rate, shown.picture(), theme)
@@ -82,8 +82,8 @@ def clip_routes(shows: Exhibition) -> APIRouter:
     @routes.get("/clips/{id:path}/picture", response_class=Response, responses=png)
     async def picture(id: str, space: Number = 0, side: Side = 768) -> Response:
         """The picture that the clip is, as PNG, upright; large ones are made smaller."""
-        _, clip = found(id, space, "picture")
-        made = await to_thread.run_sync(picture_png, clip.path, side, limiter=hands)
+        shown, clip = found(id, space, "picture")
+        made = await to_thread.run_sync(lambda: picture_png(shown.file(clip), side), limiter=hands)
         return Response(made, media_type="image/png")
 
     @routes.get("/clips/{id:path}", responses={404: {}})

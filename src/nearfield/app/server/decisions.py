@@ -51,9 +51,14 @@ class Decisions:
         """All rows, the oldest first. Raises RequestError where the file is no such table."""
         if not self.path.is_file():
             return []
-        with self.path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            names, rows = tuple(reader.fieldnames or ()), text_rows(reader)
+        try:
+            with self.path.open(encoding="utf-8", newline="") as file:
+                reader = csv.DictReader(file)
+                names, rows = tuple(reader.fieldnames or ()), text_rows(reader)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise RequestError(
+                f"{self.path} cannot be read ({error}). Mend it, or name another file: --decisions NEW.csv"
+            ) from None
         if names != COLUMNS:
             raise RequestError(
                 f"{self.path}: the columns are not {', '.join(COLUMNS)}, so these are no decisions made in "

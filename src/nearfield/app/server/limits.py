@@ -11,6 +11,8 @@ class Limits:
     """Bytes of a request's body, counted while they arrive."""
     seconds: float = 600.0
     """Seconds of an uploaded sound, or of the span of it that is asked for."""
+    reach: float = 3600.0
+    """Seconds from an uploaded sound's beginning to the end of that span: all of it has to be decoded."""
     channels: int = 8
     """Channels of an uploaded sound."""
     samples: int = 2**25

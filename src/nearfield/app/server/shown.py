@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pandas as pd
 
 from nearfield.app.server.packing import Array, pack
 from nearfield.app.server.windows import Window
-from nearfield.core.errors import RequestError
+from nearfield.core.errors import DataError, RequestError
+from nearfield.data.digests import content_digest
+from nearfield.data.filecache import FileKey, file_key
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.runs.run import Run
 from nearfield.space.identity import Identity
@@ -58,6 +61,8 @@ class Shown:
         self.rows = {clip: row for row, clip in enumerate(self.table["id"])}
         self.suspicion = suspicion or {}
         self.network = threading.Lock()
+        self._same: dict[str, FileKey] = {}
+        """Files that were found to be what was indexed, by path."""
         self._packed: dict[str, bytes] = {}
         self._packing = threading.Lock()
 
@@ -95,9 +100,23 @@ class Shown:
             channel=int(number) if number is not None and is_view else None,
         )
 
+    def file(self, clip: Clip) -> Path:
+        """Where the file of a clip lies. Raises DataError where another file than was indexed lies there."""
+        with suppress(OSError):  # a file that is gone is told by what reads it
+            key = file_key(clip.path)
+            if self._same.get(key[0]) != key:
+                indexed = str(self.table["source"].iloc[clip.row]).partition(" ")[0]
+                if content_digest(clip.path) != indexed:
+                    raise DataError(
+                        f"{clip.id}: its file has changed since the space was made. Bring the space up to "
+                        f"date: nearfield index --out {self.name} --update"
+                    )
+                self._same[key[0]] = key
+        return clip.path
+
     def window(self, clip: Clip) -> Window:
-        """The sound of a clip. Raises DataError where its file is gone or cannot be read."""
-        return Window.of(clip.path, clip.start, clip.seconds, clip.channel)
+        """The sound of a clip. Raises DataError where its file is gone, another one, or cannot be read."""
+        return Window.of(self.file(clip), clip.start, clip.seconds, clip.channel)
 
     @property
     def kind(self) -> str:

@@ -35,6 +35,16 @@ def check_picture(path: Path) -> None:
     pictures.size(path)
 
 
+def check_upload(path: Path, start: float, seconds: float | None, limits: Limits) -> None:
+    """`check_span` for a sound that was sent: a few bytes may hold hours before that span."""
+    check_span(path, start, seconds, limits)
+    if start > limits.reach - (seconds or 0.0):
+        raise RequestError(
+            f"start: {start:g} s; of a sound that is sent the first {limits.reach:g} s are decoded at most. "
+            "Cut the part out, and send that."
+        )
+
+
 def check_span(path: Path, start: float, seconds: float | None, limits: Limits) -> None:
     """Raises RequestError where the span of a sound is more than may be decoded, DataError where it is none.
 
