@@ -90,6 +90,18 @@ def test_a_range_of_any_format_is_what_the_whole_file_has_there(tmp_path: Path, 
     np.testing.assert_allclose(pieces, whole, rtol=0, atol=1e-6)
 
 
+def test_formats_that_cannot_jump_are_read_from_any_place(tmp_path: Path) -> None:
+    path = tmp_path / "phone.wav"
+    soundfile.write(path, 0.3 * np.sin(np.arange(16000) / 5), 8000, subtype="GSM610")
+    whole, rate = audio.decode(path)
+    with soundfile.SoundFile(path) as file:
+        np.testing.assert_array_equal(whole[0], file.read(16000, dtype="float32"))
+    assert (rate, whole.shape) == (8000, (1, 16000))
+    np.testing.assert_array_equal(audio.decode(path, 0.7, 0.4)[0], whole[:, 5600:8800])
+    pieces = np.concatenate(list(audio.blocks(path, 0.2, None, 0.3)), axis=1)
+    np.testing.assert_array_equal(pieces, whole[:, 1600:])
+
+
 def test_floating_point_samples_go_beyond_full_scale(tmp_path: Path) -> None:
     path = tmp_path / "loud.wav"
     soundfile.write(path, np.array([0.5, -1.5, 3.0]), 8000, subtype="FLOAT")
@@ -163,6 +175,20 @@ def headless(path: Path, write_sound: Write) -> None:
     path.write_bytes(write_sound(path, 0.5).read_bytes()[100:])
 
 
+def killed(path: Path, write_sound: Write) -> None:
+    content = bytearray(write_sound(path, 2.0).read_bytes())
+    content[4:8] = content[40:44] = bytes(4)
+    path.write_bytes(content)
+
+
+def broadcast(path: Path, write_sound: Write) -> None:
+    path.write_bytes(b"BW64" + write_sound(path, 0.5).read_bytes()[4:])
+
+
+def renamed(path: Path, write_sound: Write) -> None:
+    path.write_bytes(bytes(4) + b"ftypM4A " + bytes(1000))
+
+
 AGAIN = "Copy or download it again, or remove it."
 BAD: list[tuple[str, Callable[[Path, Write], None] | None, str, str]] = [
     ("gone.wav", None, "missing", "there is no such file. Correct the path or bring the file back."),
@@ -173,6 +199,27 @@ BAD: list[tuple[str, Callable[[Path, Write], None] | None, str, str]] = [
     ("header.wav", header_only, "empty", f"there is no sound in it: 0 samples. {AGAIN}"),
     ("words.wav", words, "unreadable", f"it cannot be read as sound. {AGAIN}"),
     ("headless.wav", headless, "unreadable", f"it cannot be read as sound. {AGAIN}"),
+    (
+        "killed.wav",
+        killed,
+        "unfinished",
+        "its header says 0 samples, but 32,000 bytes follow, as where a recorder was stopped by force. "
+        "Repair it, for example: ffmpeg -ignore_length 1 -i killed.wav killed-whole.wav",
+    ),
+    (
+        "long.wav",
+        broadcast,
+        "format",
+        "it is a file of the format BW64, which is not decoded here. "
+        "Convert it, for example: ffmpeg -i long.wav long.flac",
+    ),
+    (
+        "phone.mp3",
+        renamed,
+        "format",
+        "it is a file of the format MP4 or M4A, which is not decoded here. "
+        "Convert it, for example: ffmpeg -i phone.mp3 phone.flac",
+    ),
     ("words.raw", words, "unreadable", f"it cannot be read as sound (samplerate must be specified). {AGAIN}"),
 ]
 

@@ -163,6 +163,46 @@ def test_a_file_of_impossible_samples_is_named_and_spoils_no_other(tmp_path: Pat
     assert report.clips["all"] == 3
 
 
+def test_float_samples_beyond_full_scale_are_not_clipped_and_unscaled_integers_are_told(
+    tmp_path: Path,
+) -> None:
+    loud = {"loud.wav": 4 * noise("loud"), "clipped.wav": np.clip(4 * noise("hard"), -1, 1)}
+    for name, samples in (loud | {"unscaled.wav": 32768 * noise("whole"), "good.wav": noise("good")}).items():
+        soundfile.write(tmp_path / name, samples, RATE, subtype="FLOAT")
+    found = by_file(inspect(Collection.open(tmp_path)))
+    assert "loud.wav" not in found
+    assert "good.wav" not in found
+    assert re.fullmatch(r"\d\d\.\d% of its samples are clipped: .*", found["clipped.wav"][0])
+    (text,) = found["unscaled.wav"]
+    assert re.fullmatch(
+        r"its samples reach 16,3\d\d \(full scale = 1\), as integers that were not scaled\. "
+        r"Divide them by their full scale \(32,768 for 16 bits\) and export it again\.",
+        text,
+    )
+
+
+def test_two_mp3_joined_are_told_and_a_tag_at_the_end_is_not(tmp_path: Path) -> None:
+    parts = []
+    for name in ("first", "second"):
+        soundfile.write(tmp_path / f"{name}.mp3", noise(name, 2.0), RATE)
+        parts.append((tmp_path / f"{name}.mp3").read_bytes())
+    (tmp_path / "joined.mp3").write_bytes(parts[0] + parts[1])
+    (tmp_path / "tagged.mp3").write_bytes(
+        b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + parts[0] + b"TAG" + bytes(125)
+    )
+    (tmp_path / "both.mp3").write_bytes(
+        parts[0] + b"TAG" + bytes(125) + b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + parts[1]
+    )
+    found = by_file(inspect(Collection.open(tmp_path)))
+    cure = "Decode it to one sound (ffmpeg -i FILE.mp3 FILE.flac), or cut it in two."
+    assert found["joined.mp3"] == [
+        f"another mp3 was joined to it: the last {len(parts[1]):,} bytes are not read. {cure}",
+        "it is identical to both.mp3, which is in another split. Keep one of them.",
+    ]
+    assert found["both.mp3"][0].startswith("another mp3 was joined to it")
+    assert not [text for text in found.get("tagged.mp3", []) if "joined" in text]
+
+
 def test_parts_of_one_file_are_judged_apart(tmp_path: Path) -> None:
     whole = np.concatenate([noise("a", 1.0), np.zeros((RATE, 1)), noise("b", 1.0), noise("a", 1.0)])
     soundfile.write(tmp_path / "long.flac", whole, RATE)

@@ -16,6 +16,7 @@ import soxr
 
 from nearfield.core.errors import DataError
 from nearfield.core.nouns import Bools
+from nearfield.data.containers import foreign, unwritten_bytes
 from nearfield.data.faults import Fault, check_file
 from nearfield.data.settings import Channels
 
@@ -62,6 +63,12 @@ class _Forwards(soundfile.SoundFile):  # type: ignore[misc]  # the library has n
     def seekable(self) -> bool:
         """What keeps the library from jumping; `seek` works all the same."""
         return False
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it can jump to a sample: libsndfile (1.2.2) lands beside the mark on the last page of an
+        ogg file, mp3 sounds wrong for some frames after a jump, and some formats, as GSM, cannot jump."""
+        return super().seekable() and self.format not in _INEXACT
 
 
 # A file's own words, where they say more than that it could not be read.
@@ -164,12 +171,8 @@ def _range(path: Path, file: Any, start: float, seconds: float | None) -> tuple[
 
 
 def _go_to(file: Any, first: int) -> None:
-    """Stands before sample `first`: by a jump where jumps are exact, else by decoding all that is before it.
-
-    libsndfile (1.2.2) lands beside the mark on the last page of an ogg file, and mp3 sounds wrong for some
-    frames after a jump, because a frame needs bits of those before it.
-    """
-    if file.format not in _INEXACT:
+    """Stands before sample `first`: by a jump where jumps are exact, else by decoding all before it."""
+    if first and file.is_exact:
         file.seek(first)
         return
     while first > 0 and (passed := len(file.read(min(first, _PASSED), dtype="float32"))):
@@ -202,13 +205,32 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         with _Forwards(str(path)) as file:
             if not 0 < file.frames < _MOST_SAMPLES:
-                raise Fault("empty", "there is no sound in it: 0 samples.", path=path)
+                raise _no_samples(path)
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 reason = f"its header says {file.samplerate:,} Hz; {RATES[0]} to {RATES[1]:,} Hz are read."
                 raise Fault("rate", reason, "Export it again with its true rate, or remove it.", path)
             yield file
     except (soundfile.SoundFileError, TypeError, OSError) as error:
-        raise Fault("unreadable", f"it cannot be read as sound{_said(error)}.", path=path) from None
+        raise _unreadable(path, error) from None
+
+
+def _no_samples(path: Path) -> Fault:
+    follow = unwritten_bytes(path)
+    if not follow:
+        return Fault("empty", "there is no sound in it: 0 samples.", path=path)
+    reason = (
+        f"its header says 0 samples, but {follow:,} bytes follow, as where a recorder was stopped by force."
+    )
+    cure = f"Repair it, for example: ffmpeg -ignore_length 1 -i {path.name} {path.stem}-whole.wav"
+    return Fault("unfinished", reason, cure, path)
+
+
+def _unreadable(path: Path, error: Exception) -> Fault:
+    name = foreign(path)
+    if not name:
+        return Fault("unreadable", f"it cannot be read as sound{_said(error)}.", path=path)
+    cure = f"Convert it, for example: ffmpeg -i {path.name} {path.stem}.flac"
+    return Fault("format", f"it is a file of the format {name}, which is not decoded here.", cure, path)
 
 
 def _said(error: Exception) -> str:

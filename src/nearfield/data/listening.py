@@ -9,12 +9,14 @@ import numpy as np
 
 from nearfield.core.nouns import Bools, Floats
 from nearfield.data import audio, pictures
+from nearfield.data.containers import bytes_after_first_mp3
 from nearfield.data.cutoff import breaks_off
 from nearfield.data.faults import Fault
 from nearfield.data.trimming import Loudness
 
-FULL_SCALE = 0.999
-"""From here on a sample counts as standing at full scale."""
+FULL_SCALE, ABOVE = 0.999, 1.0001
+"""Between these a sample stands at full scale. Files of floating-point numbers go beyond without being
+clipped; in lossy formats, what lies beyond is what decoding makes of clipped samples."""
 CLIPPED_RUN = 3
 """So many such samples on end are clipping; one or two may be a peak."""
 
@@ -47,6 +49,8 @@ class Heard:
     """The same for clips that decode to the same samples."""
     cut_off: bool
     """The file ends before it says it does."""
+    unread: int
+    """Bytes of the file that are not decoded, as another mp3 begins there."""
     quiet: int
     """Samples at beginning and end that `data.trim_db: 60` would cut away."""
 
@@ -59,7 +63,7 @@ def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault
     """
     try:
         facts = audio.describe(path)
-        cut_off = breaks_off(path)
+        ends = _Ends(breaks_off(path), bytes_after_first_mp3(path))
     except Fault as fault:
         return [fault] * len(spans)
     ears = [_Ear(facts, start, seconds) for start, seconds in spans]
@@ -72,7 +76,15 @@ def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault
             place += waves.shape[1]
     except Fault as fault:
         return [fault] * len(spans)
-    return [ear.heard(cut_off, not_numbers) for ear in ears]
+    return [ear.heard(ends, not_numbers) for ear in ears]
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """How a file's end fits what its header says."""
+
+    cut_off: bool
+    unread: int
 
 
 class _Ear:
@@ -100,11 +112,11 @@ class _Ear:
         self._peaks = np.maximum(self._peaks, size.max(axis=1))
         self._sums += sound.sum(axis=1)
         self._squares += np.einsum("ct,ct->c", sound, sound)
-        self._clipped += int(standing_at_full_scale(size).sum())
+        self._clipped += int(standing_at_full_scale(size, self._facts.floating).sum())
         self._frames += waves.shape[1]
         self._loudness.take(sound.astype(np.float32))
 
-    def heard(self, cut_off: bool, not_numbers: int) -> Heard:
+    def heard(self, ends: _Ends, not_numbers: int) -> Heard:
         """What was gathered; `not_numbers` of the whole file."""
         samples = max(self._frames, 1)
         first, last = self._loudness.sounding(TRIM_DB)
@@ -119,14 +131,20 @@ class _Ear:
             levels=np.sqrt(self._squares / samples),
             clipped=self._clipped / (samples * self._facts.channels),
             digest=self._digest.hexdigest(),
-            cut_off=cut_off,
+            cut_off=ends.cut_off,
+            unread=ends.unread,
             quiet=self._frames - (last - first),
         )
 
 
-def standing_at_full_scale(size: Floats) -> Bools:
-    """Which of the absolute values (C, T) stand at full scale, `CLIPPED_RUN` on end at least."""
+def standing_at_full_scale(size: Floats, floating: bool) -> Bools:
+    """Which of the absolute values (C, T) stand at full scale, `CLIPPED_RUN` on end at least.
+
+    `floating`: whether the file keeps floating-point numbers.
+    """
     full = size >= FULL_SCALE
+    if floating:
+        full &= size <= ABOVE
     last = full.shape[1] - CLIPPED_RUN + 1
     inside = np.zeros_like(full)
     if last < 1 or not full.any():

@@ -99,7 +99,7 @@ class _Clip:
     def __init__(self, facts: audio.SoundFacts, start: float, seconds: float) -> None:
         self.first = round(start * facts.rate)
         self.last = min(facts.frames, round((start + seconds) * facts.rate)) if seconds > 0 else facts.frames
-        self._rate, channels = facts.rate, facts.channels
+        self._rate, self._floating, channels = facts.rate, facts.floating, facts.channels
         self._frame = 1 << round(np.log2(_FRAME_SECONDS * facts.rate))
         self._samples = 0
         self._full, self._sums = np.zeros((2, channels))
@@ -112,7 +112,7 @@ class _Clip:
             return
         waves = np.where(audio.is_usable(piece), piece, 0).astype(np.float64)
         self._samples += waves.shape[1]
-        self._full += standing_at_full_scale(np.abs(waves)).sum(axis=1)
+        self._full += standing_at_full_scale(np.abs(waves), self._floating).sum(axis=1)
         self._sums += waves.sum(axis=1)
         self._products += waves @ waves.T
         self._power += _power(waves, self._frame)

@@ -12,6 +12,8 @@ SILENT_PEAK = 1e-4
 """A clip or channel that never goes above this (-80 dB of full scale) is silent."""
 CLIPPED_SHARE = 0.001
 """More samples than this share standing at full scale, three or more on end, are reported."""
+UNSCALED = 100.0
+"""Peaks beyond this (40 dB above full scale) are of integers that were kept as floating-point numbers."""
 OFFSET, OFFSET_SHARE = 0.02, 0.25
 """A mean above 2 % of full scale and a quarter of the level is an offset that a recorder adds."""
 LENGTH_SLACK = 0.05
@@ -52,6 +54,9 @@ def judge_sound(heard: Heard, seconds: float) -> Iterator[_Words]:
         yield "cut_off", f"{seconds:.2f} s are promised, {decoded:.2f} s can be decoded.", AGAIN
     elif heard.cut_off:
         yield "cut_off", "the file ends before it says it does.", AGAIN
+    if heard.unread:
+        reason = f"another mp3 was joined to it: the last {heard.unread:,} bytes are not read."
+        yield "joined", reason, "Decode it to one sound (ffmpeg -i FILE.mp3 FILE.flac), or cut it in two."
     yield from _judge_level(heard)
     if heard.rate not in USUAL_RATES:
         reason = f"its rate of {heard.rate} Hz is unusual."
@@ -73,6 +78,11 @@ def _judge_level(heard: Heard) -> Iterator[_Words]:
     if heard.clipped > CLIPPED_SHARE:
         reason = f"{heard.clipped:.1%} of its samples are clipped: they stand at full scale."
         yield "clipped", reason, "Record at a lower level, or take it away if it sounds harsh."
+    if heard.peaks.max() > UNSCALED:
+        reason = (
+            f"its samples reach {heard.peaks.max():,.0f} (full scale = 1), as integers that were not scaled."
+        )
+        yield "unscaled", reason, "Divide them by their full scale (32,768 for 16 bits) and export it again."
     offset = np.abs(heard.means)
     if bool(((offset > OFFSET) & (offset > OFFSET_SHARE * heard.levels)).any()):
         value = heard.means[int(offset.argmax())]
