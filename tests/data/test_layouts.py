@@ -18,6 +18,7 @@ from nearfield.core.settings import kinds
 from nearfield.data.collection import Collection
 from nearfield.data.layouts import Layout
 from nearfield.data.layouts.esc50 import Esc50
+from nearfield.data.settings import Columns
 
 Write = Callable[..., Path]
 
@@ -366,6 +367,33 @@ def test_names_that_are_no_utf8_are_left_out_and_named(
     found.fingerprint()
     with pytest.raises(DataError, match=r"dog.*: (the path is not UTF-8 text|it is neither)"):
         Collection.open(os.fsdecode(bad))
+
+
+def test_folders_that_are_places_are_no_labels(tmp_path: Path, write_sound: Write) -> None:
+    for plot in "AB":
+        for hour in range(3):
+            write_sound(tmp_path / f"PLOT_{plot}/2024061{hour}/20240612_0{hour}0000.WAV")
+    write_sound(tmp_path / "20240612_090000.WAV")
+    found = Collection.open(tmp_path)
+    assert set(found.table["label"]) == {"", "PLOT_A", "PLOT_B"}
+    assert str(found.problems[-1]) == (
+        f"{tmp_path.name}: files are called by date and time, and their folders (PLOT_A, PLOT_B) taken for "
+        "labels. If the folders are places: data.label=false (`nearfield check`: --label false)."
+    )
+    plain = Collection.open(tmp_path, Columns(label=False))
+    assert set(plain.table["label"]) == {""}
+    assert list(plain.table["folder"]) == ["", *["PLOT_A"] * 3, *["PLOT_B"] * 3]
+    assert plain.problems == ()
+    by_place = Collection.open(tmp_path, Columns(label=False, group="folder"))
+    assert set(by_place.table["group"][1:]) == {"PLOT_A", "PLOT_B"}
+    of_time = Collection.open(tmp_path, Columns(folder_labels=False))
+    assert set(of_time.table["label"]) == {""}
+    assert str(of_time.problems[0]) == (
+        f"{tmp_path.name}: folders (PLOT_A, PLOT_B) are not taken for labels, as the recipe learns from "
+        "time. They are in the column `folder`. To judge by them: data.label=label."
+    )
+    chosen = Collection.open(tmp_path, Columns(folder_labels=False, label="label"))
+    assert set(chosen.table["label"]) == {"", "PLOT_A", "PLOT_B"}
 
 
 def test_folders_may_begin_and_end_with_blanks(tmp_path: Path, write_sound: Write) -> None:

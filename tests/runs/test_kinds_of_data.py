@@ -1,5 +1,6 @@
 """The whole road on every kind of data: tags, time alone, views, pictures, four channels, raw waves."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import soundfile
 from PIL import Image
 
 from nearfield.runs.api import evaluate, train
+from nearfield.runs.events import Note
 from nearfield.runs.recipe import Recipe
 from tests.runs.conftest import small
 
@@ -167,3 +169,35 @@ def test_a_dense_encoder_trains_and_beats_the_untrained_one(tmp_path: Path, size
     assert run.metrics[name] >= 0.9
     assert run.metrics[name] > run.metrics[f"baseline/random_encoder/{name}"] + 0.1
     assert (run.vectors()[1].min() >= 0) == (size is None)  # the source's encoder ended in a ReLU
+
+
+def test_folders_of_recordings_that_are_learnt_from_by_time_are_no_labels(
+    tones: Path, tmp_path: Path
+) -> None:
+    for number in range(6):
+        sound(tmp_path / "d" / f"PLOT_{number % 2}" / f"{number}.wav", 4.0, seed=number)
+    recipe = Recipe.of(
+        small(
+            relation={"kind": "time", "range_seconds": 1},
+            sampler={"kind": "tiles", "batch": 4, "range_seconds": 1},
+            train=FEW,
+        )
+    )
+    notes: list[str] = []
+    run = train(
+        recipe,
+        tmp_path / "d",
+        tmp_path / "run",
+        device="cpu",
+        watch=lambda event: notes.append(event.text) if isinstance(event, Note) else None,
+    )
+    assert any("folders (PLOT_0, PLOT_1) are not taken for labels" in note for note in notes)
+    by_label = re.compile("probe/macro_f1|retrieval/|retrieval_from_train/")
+    assert not [name for name in run.metrics if by_label.search(name)]
+    again = evaluate(tmp_path / "run", data=tmp_path / "d")["metrics"]
+    assert not [name for name in again if by_label.search(name)]
+    elsewhere = evaluate(tmp_path / "run", data=tones)["metrics"]  # class folders that the user names
+    assert "probe/macro_f1" in elsewhere
+    chosen = recipe.changed({"data.label": "label"})
+    judged_by = train(chosen, tmp_path / "d", tmp_path / "other", device="cpu").metrics
+    assert "retrieval/recall_at_1" in judged_by

@@ -1,8 +1,9 @@
 """From a listing to the table of clips: files found and probed, times settled, parts read, faults listed."""
 
 import os
+import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,12 +16,15 @@ from nearfield.data.guesses import Guesses
 from nearfield.data.listing import Kind, Listing
 from nearfield.data.marks import read_labels, read_tags
 from nearfield.data.names import shown
+from nearfield.data.pieces import group_by
 from nearfield.data.probing import Probed, Progress, probe
 from nearfield.data.settings import Columns
 from nearfield.data.tables import texts
 from nearfield.data.times import How, Span, on_clock, settle, uncut
 from nearfield.data.views import channel_rows
 
+_DATED = re.compile(r"(?<!\d)(?:19|20)\d\d[01]\d[0-3]\d[-_T ]?[0-2]\d[0-5]\d[0-5]\d(?!\d)")
+"""Date and time as recorders write them into names: `20240612_050000`."""
 STANDARD = ("id", "path", "start", "seconds", "moment", "recording", "group", "label", "tags", "split")
 """Columns that every table of clips has, in this order; further columns of a source follow as they came."""
 
@@ -40,6 +44,8 @@ class Clips:
     """Where the split was read, in words."""
     group_from: str
     """Where the group was read, in words."""
+    is_grouped: bool
+    """Whether something says which clips belong together, beside the file that they are in."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     Rows that cannot be used are listed as problems. Raises DataError where none can be used, or a column
     is missing.
     """
+    listing, columns = _folders(listing, columns)
     parts = find_parts(listing, columns)
     names = _paths(listing, parts.path)
     kind = listing.kind or _kind(names)
@@ -76,6 +83,11 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     starts = dict(Counter(clip.span.how for clip in kept))
     from_table = None not in lines
     table = _assemble(listing, parts, columns, kept)
+    group_from = _origin(parts.group, from_table)
+    if columns.group_by is not None:
+        groups, told = group_by(columns.group_by, [clip.name for clip in kept], listing.source)
+        table, group_from = table.assign(group=groups), "data.group_by"
+        problems += told
     if columns.views and kind == "sound":
         rows, table = channel_rows(table)
         lines = tuple(lines[row] for row in rows)
@@ -87,8 +99,35 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
         problems=tuple(problems),
         starts=starts,
         split_from=said or _origin(parts.split, from_table),
-        group_from=_origin(parts.group, from_table),
+        group_from=group_from,
+        is_grouped=bool(parts.group or parts.recording or columns.group_by),
     )
+
+
+def _folders(listing: Listing, columns: Columns) -> tuple[Listing, Columns]:
+    """The listing with its folders' names as labels, or, where they are to be none, as a column `folder`."""
+    if not listing.label_from:
+        return listing, columns
+    names = sorted(set(listing.table["label"]) - {""})
+    shown_names = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    problems = listing.problems
+    if columns.label is None and columns.folder_labels:
+        paths = listing.table["path"]
+        if names and sum(bool(_DATED.search(path)) for path in paths) * 2 > len(paths):
+            reason = f"files are called by date and time, and their folders ({shown_names}) taken for labels."
+            cure = "If the folders are places: data.label=false (`nearfield check`: --label false)."
+            problems += (Problem("places", listing.source, None, reason, cure, "warning"),)
+        return replace(listing, problems=problems), columns
+    if columns.label not in (None, False):
+        return listing, columns
+    problems = tuple(problem for problem in problems if problem.kind != "no_label")
+    if names and columns.label is None:
+        reason = f"folders ({shown_names}) are not taken for labels, as the recipe learns from time."
+        cure = "They are in the column `folder`. To judge by them: data.label=label."
+        problems += (Problem("places", listing.source, None, reason, cure, "warning"),)
+    table = listing.table.rename(columns={"label": "folder"})
+    columns = columns.model_copy(update={"label": False})
+    return replace(listing, table=table, problems=problems), columns
 
 
 def _paths(listing: Listing, column: str) -> list[str]:

@@ -21,6 +21,7 @@ from nearfield.data.listing import Kind, Listing
 from nearfield.data.marks import tag_tuples
 from nearfield.data.names import is_text, shown
 from nearfield.data.patches import Patch, split_patch
+from nearfield.data.pieces import possible_leak
 from nearfield.data.probing import Progress
 from nearfield.data.settings import Columns, Fold
 from nearfield.data.sides import fold_sides, settle_sides
@@ -89,11 +90,12 @@ class Collection:
         """As `open`, from rows that a layout has read, as in `Esc50(test_fold=1).read(path)`."""
         clips = read_clips(listing, columns or Columns(), progress)
         sides = settle_sides(clips, listing.source, seed, allow_leak)
+        leak = () if clips.is_grouped else possible_leak(clips.table, sides.each, listing.source)
         return cls(
             table=clips.table.assign(split=sides.each),
             kind=clips.kind,
             name=name,
-            problems=clips.problems + sides.problems,
+            problems=clips.problems + sides.problems + leak,
             leaks=sides.leaks,
             starts=clips.starts,
             split_from=sides.origin,

@@ -48,6 +48,8 @@ def find_parts(listing: Listing, columns: Columns) -> Parts:
     is not there.
     """
     table, where = listing.table, listing.source
+    if isinstance(columns.group, str) and columns.group_by is not None:
+        raise DataError("data.group and data.group_by: both say which clips stay together. Give one of them.")
     for part, name in columns.model_dump(include=set(PARTS)).items():
         if isinstance(name, str) and name not in table:
             raise DataError(

@@ -36,3 +36,5 @@ class Listing:
     """What gives the split, in words; "" for a column or the names of the files."""
     elsewhere: str = ""
     """DATA that says that the sounds lie in another FOLDER; "" where the layout cannot be told."""
+    label_from: str = ""
+    """What gives the label, in words, where it is the names of folders; "" for a column."""

@@ -83,13 +83,17 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
     return bench
 
 
-def open_collection(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody) -> Collection:
+def open_collection(
+    data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody, folder_labels: bool = True
+) -> Collection:
     """The collection that a recipe's columns make of `data`.
 
     A split that has to be made is the same for every seed of training: runs can be compared clip by clip.
+    `folder_labels`: whether names of folders are labels where the recipe does not say.
     """
     progress: Callable[[int, int], None] = lambda done, total: watch(Stage("look", done, total))  # noqa: E731
-    opened = Collection.open(data, recipe.data.columns, allow_leak, progress=progress)
+    columns = recipe.data.columns.model_copy(update={"folder_labels": folder_labels})
+    opened = Collection.open(data, columns, allow_leak, progress=progress)
     opened = opened.only(recipe.data.only) if recipe.data.only else opened
     if recipe.data.patch:
         opened = opened.with_patch(recipe.data.patch, recipe.data.patch_sides)
@@ -102,8 +106,13 @@ def open_to_train(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = 
     Folds are dealt anew by whole groups: a group that sat on two sides no longer does, and is no fault.
     """
     fold = recipe.data.fold
-    opened = open_collection(data, recipe, allow_leak or fold is not None, watch)
+    opened = open_collection(data, recipe, allow_leak or fold is not None, watch, folders_tell(recipe))
     return opened.with_fold(fold, validates=keeps_val(recipe)) if fold else opened
+
+
+def folders_tell(recipe: Recipe) -> bool:
+    """Whether names of folders are labels: those of recordings that are learnt from by time are places."""
+    return recipe.relation.kind != "time"
 
 
 def open_trained_on(
@@ -113,10 +122,10 @@ def open_trained_on(
 
     Raises DataError, with the option that helps, where the latter has moved.
     """
-    if data:
+    if data and absolute(data) != trained_on:
         return open_collection(data, recipe, allow_leak, watch)
     with moved(trained_on, "The run was trained on these; if they have moved: --data NEW_PLACE"):
-        return open_collection(trained_on, recipe, allow_leak, watch)
+        return open_collection(trained_on, recipe, allow_leak, watch, folders_tell(recipe))
 
 
 @contextmanager

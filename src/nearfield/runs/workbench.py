@@ -30,6 +30,7 @@ from nearfield.models.features.feature import Feature
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.recipe import Recipe
 
+_SHOWN = 10  # problems of one sort that a training names
 KEPT_SHARE = 0.25
 """Largest share of the machine's memory that kept feature pictures may take before they are made anew."""
 
@@ -275,8 +276,13 @@ def windows(seconds: float, clip_seconds: float) -> list[float]:
 
 
 def note_data(collection: Collection, watch: Watcher) -> None:
-    """Says what was left out of a collection, and whether its split leaks."""
+    """Says what was left out of a collection, what is odd about it, and whether its split leaks."""
     note_left_out(collection.problems, watch)
+    odd = [problem for problem in collection.problems if problem.severity == "warning"]
+    for problem in odd[:_SHOWN]:
+        watch(Note(str(problem), is_warning=True))
+    if len(odd) > _SHOWN:
+        watch(Note(f"and {len(odd) - _SHOWN} more: see `nearfield check`", is_warning=True))
     if collection.leaks:
         watch(Note(f"{they_sit(collection.leaks)} on two sides of the split; results say so.", True))
 
@@ -284,7 +290,7 @@ def note_data(collection: Collection, watch: Watcher) -> None:
 def note_left_out(problems: Sequence[Problem], watch: Watcher) -> None:
     """Says what was left out of a collection."""
     left_out = [problem for problem in problems if problem.severity == "left out"]
-    for problem in left_out[:10]:
+    for problem in left_out[:_SHOWN]:
         watch(Note(f"left out: {problem.path}: {problem.reason}", is_warning=True))
-    if len(left_out) > 10:
-        watch(Note(f"and {len(left_out) - 10} more: see `nearfield check`", is_warning=True))
+    if len(left_out) > _SHOWN:
+        watch(Note(f"and {len(left_out) - _SHOWN} more: see `nearfield check`", is_warning=True))

@@ -79,7 +79,8 @@ def list_files(
     if "" in columns["label"] and any(columns["label"]):
         problems += (_loose(columns["label"].count("")),)
     table = pd.DataFrame({"path": [path.as_posix() for path in files], **columns}, dtype=object)
-    return Listing(table, folder, (None,) * len(files), folder.name, problems, kind)
+    lines = (None,) * len(files)
+    return Listing(table, folder, lines, folder.name, problems, kind, label_from="the names of folders")
 
 
 def _what_first(names: list[str], folder: Path, layout: Chooses) -> tuple[First, tuple[Problem, ...]]:
