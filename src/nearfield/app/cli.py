@@ -5,18 +5,28 @@ Answers go to standard output, progress and talk to standard error. Exit codes: 
 """
 
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from nearfield.app import explaining, mending, spaces
-from nearfield.app.answers import AsJson, print_json, say, stoppable, terminal
+from nearfield.app.answers import (
+    AsJson,
+    expanded,
+    flushed,
+    print_anything,
+    print_json,
+    say,
+    stoppable,
+    terminal,
+)
 from nearfield.app.folds import folds
 from nearfield.app.listening import listen
 from nearfield.app.studies import study
 from nearfield.app.tagging import tag
-from nearfield.core.errors import NearfieldError
+from nearfield.core.failures import in_words
 from nearfield.core.machine import calm_threads
 
 app = typer.Typer(
@@ -25,6 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.add_typer(study, name="study")
 app.add_typer(listen, name="listen")
@@ -36,6 +47,21 @@ AllowLeak = Annotated[
     bool,
     typer.Option("--allow-leak", help="Go on with a split that has a group on two sides; results say so."),
 ]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"nearfield {metadata.version('nearfield')}")
+        raise typer.Exit
+
+
+@app.callback()
+def every(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Learns spaces of sound in which near means alike."""
 
 
 @app.command()
@@ -187,16 +213,24 @@ for command in (
 
 
 def main() -> None:
-    """Entry point: errors of ours become a sentence and an exit code."""
+    """Entry point: errors of ours, and those of the system, become a sentence and an exit code."""
     calm_threads()
+    print_anything()
+    code: Any = 0
     try:
-        app(standalone_mode=True)
-    except NearfieldError as error:
-        say(f"nearfield: {error}", err=True)
-        sys.exit(error.exit_code)
+        app(args=[expanded(each) for each in sys.argv[1:]], standalone_mode=True)
+    except SystemExit as end:
+        code = end.code
     except KeyboardInterrupt:
         print("nearfield: stopped", file=sys.stderr)
-        sys.exit(130)
+        code = 130
+    except Exception as error:
+        known = in_words(error)
+        if known is None:
+            raise
+        say(f"nearfield: {known}", err=True)
+        code = known.exit_code
+    sys.exit(flushed(code))
 
 
 def _show(result: dict[str, Any], title: str, as_json: bool) -> None:

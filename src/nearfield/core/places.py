@@ -15,7 +15,10 @@ _MARKS: dict[Literal["space", "study", "run"], str] = {
     "run": "recipe.yaml",
 }
 _BEGINNINGS = {
-    "run": ("split.csv", "network.txt", "environment.json", "metrics.jsonl", "state", "tensorboard"),
+    "run": (
+        *("split.csv", "network.txt", "environment.json", "metrics.jsonl", "state", "tensorboard"),
+        "lock",
+    ),
     "study": (),
 }
 """What each writes before its mark: one that was killed there may begin again."""

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from nearfield.core.errors import RequestError
+
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
@@ -18,4 +20,23 @@ def locked(path: Path) -> Iterator[None]:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def alone(path: Path, refusal: str) -> Iterator[None]:
+    """Holds a lock on the file `path` for the block, or raises RequestError where another process does.
+
+    The system frees it when the process dies, however it dies. Where the system or the disk has no such
+    locks nothing is held: better than no work at all.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RequestError(refusal) from None
         yield

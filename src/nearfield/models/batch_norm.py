@@ -5,7 +5,6 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as processes
-import torch.distributed.nn.functional as between
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -49,9 +48,22 @@ class GatheredBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance * count / max(count - 1, 1), share)
 
 
-def _total(local: Tensor) -> Tensor:
+class _Total(torch.autograd.Function):
     """The sum over all processes; gradients are summed likewise."""
-    return cast(Tensor, between.all_reduce(local))  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor) -> Tensor:
+        total = local.clone()
+        processes.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _Total.forward(ctx, gradients[0].contiguous())
+
+
+def _total(local: Tensor) -> Tensor:
+    return cast(Tensor, _Total.apply(local))  # type: ignore[no-untyped-call]
 
 
 def gathered(module: nn.Module) -> nn.Module:

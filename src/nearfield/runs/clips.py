@@ -13,6 +13,7 @@ from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats, Ints
 from nearfield.data.collection import Collection
 from nearfield.evaluation.result import Result
+from nearfield.runs.folder import Folder
 
 WITHOUT = "without"
 
@@ -46,10 +47,8 @@ def write_clips(path: Path, collection: Collection, names: tuple[str, ...], foun
 
 
 def read_clips(path: Path) -> pd.DataFrame:
-    """What `write_clips` wrote, one row a clip. Raises RequestError where the file is missing."""
-    if not path.is_file():
-        raise RequestError(f"{path} is missing. Measure the run again: nearfield evaluate {path.parent}")
-    table: pd.DataFrame = pq.read_table(path).to_pandas()
+    """What `write_clips` wrote, one row a clip. Raises RequestError where the file is missing or damaged."""
+    table: pd.DataFrame = Folder(path.parent).table(path).to_pandas()
     return table
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Floats, Ints
@@ -220,7 +219,7 @@ def tag_names(folder: Folder, who: str, count: int) -> tuple[str, ...] | None:
     rows = folder.result()["per_tag_of_tagger" if who == "tagger" else "per_tag"]
     names = tuple(row["name"] for row in rows)
     if len(names) != count and folder.vectors.is_file():
-        known = pq.read_table(folder.vectors, columns=["tags", "split"]).to_pandas()
+        known = folder.table(folder.vectors, ["tags", "split"]).to_pandas()
         taught = [set(tags) for tags in known["tags"][known["split"] == "train"] if len(tags)]
         names = tuple(name for name in names if 0 < sum(name in tags for tags in taught) < len(taught))
     return names if len(names) == count else None

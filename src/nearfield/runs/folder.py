@@ -14,21 +14,26 @@ vectors.parquet      a vector for each clip
 state/               to go on from after an interruption
 tensorboard/         the same curves for TensorBoard, and pictures where they were asked for
 profile.txt, .json   what single operations cost, where it was asked for
+lock                 held while a training or a measuring writes here
+
+Tensors carry a digest in their file's header, tables have theirs in result.json; both are compared when read.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from nearfield.core.errors import RequestError
-from nearfield.core.files import replacing, write_json, write_text
+from nearfield.core.files import digest, read_json, read_parquet, replacing, write_json, write_text
 from nearfield.core.places import not_there
 from nearfield.runs.recipe import Recipe
 
@@ -42,7 +47,7 @@ class Folder:
     @classmethod
     def existing(cls, path: str | Path) -> "Folder":
         """The folder of a run that was started. Raises RequestError where there is none."""
-        folder = cls(Path(path))
+        folder = cls(Path(path).expanduser())
         if not (folder.path / "recipe.yaml").is_file():
             raise not_there("run", path)
         return folder
@@ -105,6 +110,11 @@ class Folder:
         return self.path / "tensorboard"
 
     @property
+    def lock(self) -> Path:
+        """Held by whoever writes here."""
+        return self.path / "lock"
+
+    @property
     def is_started(self) -> bool:
         """Whether a run was ever begun here."""
         return (self.path / "recipe.yaml").is_file()
@@ -125,15 +135,31 @@ class Folder:
 
     def environment(self) -> dict[str, Any]:
         """Versions, machine, data and seed of the run."""
-        return _json(self.path / "environment.json")
+        needed = ("seed", *(f"data.{key}" for key in ("channels", "given", "path", "name", "clips", "leaks")))
+        return self._json("environment.json", needed)
 
     def result(self) -> dict[str, Any]:
         """What the evaluation found. Raises RequestError where there is none yet."""
-        return _json(self.path / "result.json")
+        return self._json("result.json", ("metrics",))
+
+    def table(self, path: Path, columns: list[str] | None = None) -> pa.Table:
+        """vectors.parquet, clips.parquet or predictions.parquet. Raises RequestError where it is missing, or
+        is not what the measuring wrote."""
+        result = self.path / "result.json"
+        cure = f"Measure the run again: nearfield evaluate {self.path}"
+        noted = read_json(result, cure).get("files", {}) if result.is_file() else {}
+        return read_parquet(path, cure, columns, noted.get(path.name))
 
     def begin(self, recipe: Recipe, environment: dict[str, Any]) -> None:
         """Writes what the run starts from; the recipe last, since it marks a run as begun."""
         write_json(self.path / "environment.json", environment)
+        write_text(self.path / "recipe.yaml", recipe.text())
+
+    def lengthen(self, recipe: Recipe) -> None:
+        """Takes away what a shorter training ended with, then writes the recipe of the longer one."""
+        self.take_result()
+        for ended in (self.weights, self.head):
+            ended.unlink(missing_ok=True)
         write_text(self.path / "recipe.yaml", recipe.text())
 
     def take_result(self) -> None:
@@ -141,26 +167,58 @@ class Folder:
         (self.path / "result.json").unlink(missing_ok=True)
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Writes result.json."""
-        write_json(self.path / "result.json", result)
+        """Writes result.json, with the digests of the tables that it speaks of."""
+        tables = [path for path in (self.vectors, self.clips, self.predictions) if path.is_file()]
+        files = {path.name: digest(path) for path in tables}
+        write_json(self.path / "result.json", result | {"files": files})
+
+    def _json(self, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
+        path = self.path / name
+        if not path.is_file():
+            raise RequestError(f"{self.path} has no {name} yet: finish the run with --resume.")
+        again = f"nearfield evaluate {self.path}" if name == "result.json" else "nearfield train"
+        return read_json(path, f"Bring it back from a copy, or make it again: {again}", keys)
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any] | None = None) -> None:
-    """A safetensors file, whole or not at all; `numbers` travel as JSON in its header."""
+    """A safetensors file, whole or not at all; `numbers` travel as JSON in its header, with a digest."""
     flat = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    whole = save(flat, metadata={"numbers": json.dumps(numbers or {})})
+    said = json.dumps(numbers or {})
+    noted = json.dumps({**(numbers or {}), "sha256": tensors_digest(flat, said)})
+    whole = save(flat, metadata={"numbers": noted})  # one entry: the library writes several in any order
     with replacing(path) as temporary:  # the library's own save_file leaves a file behind when it is killed
         temporary.write_bytes(whole)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `save_tensors` wrote. Raises RequestError for a file that is not whole."""
+    """What `save_tensors` wrote. Raises RequestError for a file that is not as it was written.
+
+    A file of others, which holds no digest, is taken as it is.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        return load_file(path), json.loads(metadata.get("numbers", "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
+        tensors, numbers = load_file(path), dict(json.loads(metadata.get("numbers", "{}")))
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise RequestError(f"{path} cannot be read as safetensors: {error}. Train the run again.") from None
+    noted = numbers.pop("sha256", None)
+    if noted not in (None, tensors_digest(tensors, json.dumps(numbers))):
+        raise RequestError(
+            f"{path} is damaged: its numbers are not those that were written. Bring it back from a copy, or "
+            "train the run again."
+        )
+    return tensors, numbers
+
+
+def tensors_digest(tensors: dict[str, Tensor], said: str) -> str:
+    """sha256, hexadecimal, over names, types, shapes and bytes of tensors in the order of their names, and
+    `said`."""
+    found = hashlib.sha256(said.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return found.hexdigest()
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -210,12 +268,13 @@ class MetricsLog:
     def _lines(self) -> list[dict[str, Any]]:
         if not self.path.is_file():
             return []
-        whole = self.path.read_text(encoding="utf-8").split("\n")[:-1]  # a line cut by a kill is not whole
-        return [json.loads(line) for line in whole if line]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise RequestError(f"{path.parent} has no {path.name} yet: finish the run with --resume.")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+        try:
+            whole = self.path.read_text(encoding="utf-8").split("\n")[:-1]  # one cut by a kill is not whole
+            found = [json.loads(line) for line in whole if line]
+            if not all(isinstance(line, dict) and isinstance(line.get("update"), int) for line in found):
+                raise ValueError("a line has no number of its update")
+        except (ValueError, RecursionError) as error:
+            raise RequestError(
+                f"{self.path} is damaged: {error}. Bring it back from a copy, or train with another --out."
+            ) from None
+        return found

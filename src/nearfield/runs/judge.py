@@ -13,11 +13,12 @@ from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats, Vectors
 from nearfield.core.words import count
 from nearfield.data.collection import Collection
+from nearfield.data.locks import locked
 from nearfield.data.settings import judged
 from nearfield.data.splits import they_sit
 from nearfield.evaluation.evaluate import evaluate
 from nearfield.evaluation.findings import EvaluationSettings
-from nearfield.evaluation.result import BASELINE_NAMES
+from nearfield.evaluation.result import BASELINE_NAMES, Result
 from nearfield.learning.fixed_loss import FixedLoss
 from nearfield.learning.parts import miner_beside
 from nearfield.learning.relations.false_opposites import opposite_report
@@ -67,6 +68,7 @@ def judge(
     run = Run.load(folder.path)
     environment = folder.environment()
     own = data is None or data == environment["data"]["given"]
+    changed: str | None = None
     allow = allow_leak or bool(environment["data"]["leaks"])
     if bench is not None and own:
         bench = replace(bench, embedder=run.embedder)
@@ -74,7 +76,9 @@ def judge(
         collection = open_trained_on(data, environment["data"]["path"], run.recipe, allow, watch)
         if own:
             collection = collection.with_split(folder.split)
-            _check_same(collection, environment, watch)
+            changed = _changed(collection, environment)
+            if changed:
+                watch(Note(changed, is_warning=True))
         bench = Workbench.build(run.recipe, collection, environment["seed"], watch, run.embedder)
     collection = bench.collection
     clip_seconds = run.recipe.data.clip_seconds
@@ -91,7 +95,7 @@ def judge(
     for name, result in baselines(bench, splits, settings, watch) if with_baselines else ():
         metrics |= result.prefixed(f"baseline/{name}")
     plain = {**found.plain(), "metrics": metrics}
-    plain["notes"] = [*plain["notes"], *_warnings(metrics, collection)]
+    plain["notes"] = [*plain["notes"], *([changed] if changed else []), *_warnings(metrics, collection)]
     plain["data"] = {
         "name": collection.name,
         "clips": len(collection),
@@ -99,14 +103,26 @@ def judge(
         "judged": judged(run.recipe.data.fold if own else None, split),
     }
     if own and split == "test" and world()[0] == 0:
-        folder.take_result()  # whoever is stopped from here on leaves a run that is not judged yet
-        write_vectors(folder.vectors, collection, vectors)
-        write_clips(folder.clips, collection, bench.facts.label_names, found)
-        if said is not None:
-            ids = list(collection.table["id"])
-            write_predictions(folder.predictions, ids, bench.facts.tag_names, said)
-        folder.write_result(plain)
+        with locked(folder.lock):
+            _write(folder, bench, vectors, found, said, plain)
     return plain
+
+
+def _write(
+    folder: Folder,
+    bench: Workbench,
+    vectors: Vectors,
+    found: Result,
+    said: Floats | None,
+    plain: dict[str, Any],
+) -> None:
+    folder.take_result()  # whoever is stopped from here on leaves a run that is not judged yet
+    write_vectors(folder.vectors, bench.collection, vectors)
+    write_clips(folder.clips, bench.collection, bench.facts.label_names, found)
+    if said is not None:
+        ids = list(bench.collection.table["id"])
+        write_predictions(folder.predictions, ids, bench.facts.tag_names, said)
+    folder.write_result(plain)
 
 
 def _said(run: Run, bench: Workbench, windows: Windows) -> Floats | None:
@@ -199,12 +215,14 @@ def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
     return said
 
 
-def _check_same(collection: Collection, environment: dict[str, Any], watch: Watcher) -> None:
+def _changed(collection: Collection, environment: dict[str, Any]) -> str | None:
+    """What is to be said of data that are not what the run was trained on."""
     before = environment["data"]
     if len(collection) != before["clips"]:
-        watch(
-            Note(
-                f"the data has {count(len(collection), 'clip')}; the run was trained with {before['clips']}",
-                True,
-            )
-        )
+        return f"The data has {count(len(collection), 'clip')}; the run was trained with {before['clips']}."
+    if before.get("fingerprint") in (None, collection.fingerprint()):
+        return None
+    return (
+        f"{collection.name} has changed since the run was trained: sounds, labels or sides are other ones. "
+        "The scores are of the clips as they are now."
+    )

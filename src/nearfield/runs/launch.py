@@ -15,7 +15,9 @@ import torch
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.files import digest, write_text
 from nearfield.core.machine import keep_memory, total_memory, usable_cores
+from nearfield.core.source import source
 from nearfield.data.collection import Collection
+from nearfield.data.locks import alone
 from nearfield.data.patches import join_patch, split_patch
 from nearfield.learning.combinations import check as check_combination
 from nearfield.learning.geometry import check_margin
@@ -46,6 +48,9 @@ class Request:
     resume: bool = False
     allow_leak: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", Path(self.out).expanduser())
+
 
 def launch(request: Request, watch: Watcher = nobody) -> Workbench:
     """Trains (or goes on training) and leaves a folder with weights; evaluation is another step, which may
@@ -59,12 +64,15 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
     recipe = _settle(request, folder)
     precision: Precision = "bf16" if recipe.train.precision == "bf16" else "fp32"
     device = open_device(request.device, precision)
+    watch = watch if world()[0] == 0 else nobody  # under torchrun one process speaks for all
     check(recipe, watch)
     collection = open_to_train(request.data, recipe, request.allow_leak, watch)
     if request.resume and folder.split.is_file():
         collection = collection.with_split(folder.split)
     note_data(collection, watch)
     check_teaching(recipe, collection)
+    if request.resume and folder.is_started:
+        check_unchanged(collection, folder)
     bench = Workbench.build(recipe, collection, request.seed, watch)
     check_teaching(recipe, bench.collection)  # files that break while decoding take no part
     tagger = getattr(recipe.sampler, "tagger", None)
@@ -72,15 +80,50 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
         said = read_predictions(tagger, bench.collection, bench.facts)
         bench = replace(bench, facts=replace(bench.facts, predictions=said))
     training = Training(bench, folder, device, precision, watch)
-    if world()[0] == 0 and not folder.is_started:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        collection.save_split(folder.split)
-        noted = environment(request, collection, bench.channels, device)
-        write_text(folder.network, str(bench.embedder.describe()) + "\n")
-        folder.begin(recipe, {**noted, "weights_from": weights_from(bench.embedder)})
-    if not folder.is_trained:
-        training.run()
+    is_longer = folder.is_started and folder.recipe().train.updates < recipe.train.updates
+    if world()[0] != 0:
+        if is_longer or not folder.is_trained:
+            training.run()
+        return bench
+    busy = (
+        f"{folder.path}: a training is already running in this folder. Wait until it ends or stop it, or "
+        "choose another --out."
+    )
+    with alone(folder.lock, busy):
+        _settle(request, folder)  # again: another training may have begun there meanwhile
+        if not folder.is_started:
+            collection.save_split(folder.split)
+            noted = environment(request, collection, bench.channels, device)
+            write_text(folder.network, str(bench.embedder.describe()) + "\n")
+            folder.begin(recipe, {**noted, "weights_from": weights_from(bench.embedder)})
+        elif is_longer:
+            watch(Note(_longer(folder.recipe(), recipe)))
+            folder.lengthen(recipe)
+        if not folder.is_trained:
+            training.run()
     return bench
+
+
+def check_unchanged(collection: Collection, folder: Folder) -> None:
+    """Raises DataError where the clips are not those that a run was begun with."""
+    before = folder.environment()["data"].get("fingerprint")
+    if before not in (None, collection.fingerprint()):
+        raise DataError(
+            f"{collection.name}: it is not what {folder.path} was begun with: since then a sound, a label "
+            "or a side has changed, was added or is gone. Bring the data back as they were, or train anew "
+            "with another --out."
+        )
+
+
+def _longer(before: Recipe, now: Recipe) -> str:
+    """What going on for more updates than were planned means."""
+    said = f"trained for {before.train.updates:,} updates, going on to {now.train.updates:,}"
+    if now.schedule.kind == "cosine":
+        return (
+            f"{said}. The learning rate was brought down over {before.train.updates:,} updates and now "
+            "follows the longer course: the result is not that of one training of this length."
+        )
+    return f"{said}; the result is that of one training of this length."
 
 
 def open_collection(
@@ -249,6 +292,7 @@ def environment(
             "leaks": list(collection.leaks),
             "patch": _patch(request.recipe.data.patch),
         },
+        "code": source(),
         "seed": request.seed,
         "processes": world()[1],
     }
@@ -270,17 +314,17 @@ def _settle(request: Request, folder: Folder) -> Recipe:
             f"{folder.path} already holds a run. Go on with it by --resume, or choose another --out."
         )
     before = folder.recipe()
-    if before.plain() != recipe.plain():
-        keys = ", ".join(_differences(before.plain(), recipe.plain()))
+    differing = _differences(before.plain(), recipe.plain())
+    if differing and not (differing == ["train.updates"] and before.train.updates < recipe.train.updates):
         raise RequestError(
-            f"{folder.path} was begun with another recipe: {keys} differ. "
-            "Resume with the recipe it was begun with, or choose another --out."
+            f"{folder.path} was begun with another recipe: {', '.join(differing)} differ. Resume with the "
+            "recipe it was begun with (train.updates alone may be larger), or choose another --out."
         )
     if folder.environment()["seed"] != request.seed:
         raise RequestError(
             f"{folder.path} was begun with seed {folder.environment()['seed']}, not {request.seed}."
         )
-    return before
+    return recipe
 
 
 def _differences(one: Any, other: Any, at: str = "") -> list[str]:

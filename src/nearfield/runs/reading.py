@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from nearfield.core.nouns import Ints
 from nearfield.evaluation.classification import Confusion, confusion
@@ -60,10 +59,10 @@ def read(material: Material, judged: Result) -> Reading | None:
 
 def _own(material: Material) -> pd.DataFrame | None:
     """Label, split and vector of the run's own labelled clips; None where they are not there."""
-    path = material.run.folder.vectors
-    if not path.is_file():
+    folder = material.run.folder
+    if not folder.vectors.is_file():
         return None
-    table: pd.DataFrame = pq.read_table(path, columns=["label", "split", "vector"]).to_pandas()
+    table: pd.DataFrame = folder.table(folder.vectors, ["label", "split", "vector"]).to_pandas()
     return table[table["label"] != ""]
 
 

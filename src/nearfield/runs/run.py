@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 from torch import Tensor
 
 from nearfield.core.errors import DataError, RequestError
@@ -49,7 +48,13 @@ class Run:
         recipe = folder.recipe()
         weights, _ = load_tensors(folder.weights)
         embedder = build_embedder(without_weights(recipe), folder.environment()["data"]["channels"], seed=0)
-        embedder.load_state_dict(weights)
+        try:
+            embedder.load_state_dict(weights)
+        except RuntimeError as error:
+            raise RequestError(
+                f"{folder.weights}: these are not the weights of the network that recipe.yaml describes. "
+                f"Bring both back from one copy, or train the run again. {str(error).splitlines()[-1]}"
+            ) from None
         return cls(folder, recipe, embedder.eval())
 
     def reader(self) -> Embedder:
@@ -82,7 +87,7 @@ class Run:
 
     def vectors(self) -> tuple[list[str], Vectors]:
         """Ids of the collection's clips, and their vectors (N, D)."""
-        table = pq.read_table(self.folder.vectors, columns=["id", "vector"])
+        table = self.folder.table(self.folder.vectors, ["id", "vector"])
         return table["id"].to_pylist(), np.stack(table["vector"].to_numpy()).astype(np.float32)
 
     def encode(self, inputs: Iterable[Input] | str | PathLike[str], watch: Watcher = nobody) -> Vectors:

@@ -91,7 +91,7 @@ def _probe(run: Run) -> tuple[tuple[str, ...], TagProbe]:
             f"{run.folder.path} has no vectors to learn tags from. Measure it: "
             f"nearfield evaluate {run.folder.path}"
         )
-    table = pq.read_table(run.folder.vectors, columns=["tags", "split", "vector"]).to_pandas()
+    table = run.folder.table(run.folder.vectors, ["tags", "split", "vector"]).to_pandas()
     names = sorted({name for tags in table["tags"] for name in tags})
     if not names:
         raise RequestError(
@@ -127,13 +127,14 @@ def read_predictions(run: str | Path, collection: Collection, facts: Facts) -> F
     NaN for clips that it did not hear. Raises RequestError where the run is no tagger, knows none of the
     clips, or does not know one of the tags.
     """
-    path = Folder.existing(run).predictions
+    folder = Folder.existing(run)
+    path = folder.predictions
     if not path.is_file():
         raise RequestError(
             f"sampler.tagger: {run} has no {path.name}. Give the folder of a finished run whose loss is "
             "bce or focal."
         )
-    table = pq.read_table(path).to_pandas().set_index("id")
+    table = folder.table(path).to_pandas().set_index("id")
     columns = [_column(name) for name in facts.tag_names]
     unknown = [name for name, column in zip(facts.tag_names, columns, strict=True) if column not in table]
     if unknown:

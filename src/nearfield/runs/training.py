@@ -99,6 +99,8 @@ class Training:
             profiled(self.folder.path, self.settings, self.device) as tick,
         ):
             self._lead(log, interrupted, tick)
+        if self.folder.state.is_file():  # for whoever trains longer; a short run has none, and begins again
+            self._save()
         self._finish()
 
     def _lead(self, log: MetricsLog, interrupted: threading.Event, tick: Callable[[], None]) -> None:
@@ -258,20 +260,23 @@ def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into a flag that is looked at between updates; a second one ends at once."""
+    """Turns the first Ctrl-C, or SIGTERM, into a flag that is looked at between updates; a second one ends at
+    once. Clusters send SIGTERM some seconds before they kill."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def stop(number: int, frame: Any) -> None:
         if flag.is_set():
             raise KeyboardInterrupt
         flag.set()
 
-    signal.signal(signal.SIGINT, stop)
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield flag
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from safetensors import safe_open
 
 from nearfield.core.errors import RequestError
+from nearfield.core.files import read_json
 from nearfield.runs.clips import read_clips
 from nearfield.runs.folder import Folder
 from nearfield.study.budget import batch_size
@@ -158,9 +158,7 @@ class Gathered:
             for place, result, _ in runs:
                 if result:
                     columns = ["id", "seconds", "label", "group", "split", "tags"]
-                    found: pd.DataFrame = pq.read_table(
-                        place / "vectors.parquet", columns=columns
-                    ).to_pandas()
+                    found: pd.DataFrame = _vectors(place, columns)
                     return found
         return pd.DataFrame({name: [] for name in ("id", "seconds", "label", "group", "split", "tags")})
 
@@ -192,7 +190,7 @@ class Gathered:
         path = task_folder(self.folder, task) / "result.json"
         if outcome is None or outcome.state == "failed" or not path.is_file():
             return {}
-        plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_json(path, f"Measure it again: nearfield evaluate {path.parent}")
         if (split := plain.get("split", "test")) != "test":
             raise RequestError(
                 f"{path} was measured on {split}; a study reports test. "
@@ -220,7 +218,7 @@ class Gathered:
             for seed in (seed for seed, each in spaces.items() if name in each):
                 place = task_folder(self.folder, Task(BASELINES, seed))
                 clips.append(self._clips_at(place / f"{name}.clips.parquet"))
-                metrics.append(json.loads((place / f"{name}.json").read_text(encoding="utf-8"))["metrics"])
+                metrics.append(_baseline(place / f"{name}.json"))
             scores = table(clips, metrics, measure)
             wanted = len(self.seeds) if name == SEEDED else 1
             if scores is not None and {scores.shape[1]} == groups and len(scores) == wanted:
@@ -257,9 +255,7 @@ class Gathered:
         place = next((place for place, result, _ in self.arms[arm] if result), None)
         if place is None:
             return
-        frame = pq.read_table(
-            place / "vectors.parquet", columns=["label", "tags", "split", "vector"]
-        ).to_pandas()
+        frame = _vectors(place, ["label", "tags", "split", "vector"])
         here = frame[frame["split"] == "test"]
         if len(here) > MAPPED:
             here = here.iloc[np.linspace(0, len(here) - 1, MAPPED).round().astype(int)]
@@ -336,6 +332,21 @@ def _data_card(data: Mapping[str, Any], clips: pd.DataFrame) -> dict[str, Any]:
         "split_hash": data.get("split_hash", ""),
         "leaks": list(data.get("leaks", ())),
     }
+
+
+def _vectors(place: Path, columns: list[str]) -> pd.DataFrame:
+    """Columns of a run's vectors.parquet."""
+    found: pd.DataFrame = Folder(place).table(Folder(place).vectors, columns).to_pandas()
+    return found
+
+
+def _baseline(path: Path) -> dict[str, float]:
+    """The metrics of a baseline."""
+    cure = f"Remove {path.parent / 'result.json'} and run the study again: baselines are then made anew."
+    if not path.is_file():
+        raise RequestError(f"{path} is missing. {cure}")
+    found: dict[str, float] = read_json(path, cure, ("metrics",))["metrics"]
+    return found
 
 
 def _machine(machine: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from nearfield.core.errors import RequestError, WorkError
+from nearfield.core.errors import WorkError
 from nearfield.core.files import sync_folder
+from nearfield.data.locks import alone
 from nearfield.study.records import Outcome, Task
 
 Entry = dict[str, Any]
@@ -38,7 +39,11 @@ class Journal:
         Raises RequestError where another process has it open, WorkError as reading does.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path):
+        busy = (
+            f"{path.parent}: a study is already running in this folder. "
+            "Wait until it ends or stop it, or choose another --out."
+        )
+        with alone(path.with_suffix(".lock"), busy):
             journal = cls(path)
             journal._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
@@ -134,23 +139,3 @@ def _sum(entry: Entry) -> str:
 def _canonical(value: Entry) -> bytes:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.encode()
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Holds journal.lock; the system frees it when the process dies, however it dies.
-
-    Where the disk has no such locks nothing is held: better than no study at all.
-    """
-    with path.with_suffix(".lock").open("ab") as file:
-        with contextlib.suppress(ImportError, OSError):
-            import fcntl
-
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RequestError(
-                    f"{path.parent}: a study is already running in this folder. "
-                    "Wait until it ends or stop it, or choose another --out."
-                ) from None
-        yield

@@ -46,7 +46,7 @@ def read_space(folder: Folder) -> SpaceTable:
             f"{folder.path} has no vectors.parquet: its clips were not embedded yet. "
             f"Measure the run: nearfield evaluate {folder.path}"
         )
-    stored = pq.read_table(folder.vectors)
+    stored = folder.table(folder.vectors)
     vectors = np.stack(stored["vector"].to_numpy()).astype(np.float32)
     return SpaceTable(stored.drop_columns(["vector"]).to_pandas(), vectors)
 
