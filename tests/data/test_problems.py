@@ -14,7 +14,7 @@ from PIL import Image
 
 from nearfield.core.errors import DataError
 from nearfield.data.collection import Collection
-from nearfield.data.problems import Report, inspect
+from nearfield.data.problems import Report, Stopped, inspect
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals
 from nearfield.data.store import Store
@@ -249,6 +249,27 @@ def test_check_and_training_leave_out_the_same_clips(tmp_path: Path) -> None:
     trained = Store(tmp_path / "cache").usable(collection, DataSettings())
     assert {each.path for each in trained.problems if each.severity == "left out"} == checked
     assert set(trained.table["id"]) == set(PLANTED) - checked
+
+
+def test_a_check_that_is_stopped_reports_what_it_has_heard(tmp_path: Path) -> None:
+    for number in range(12):
+        soundfile.write(tmp_path / f"{number:02d}.wav", (number % 2) * noise(str(number)), RATE)
+
+    def stop(done: int, total: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    collection = Collection.open(tmp_path)
+    with pytest.raises(KeyboardInterrupt, match="stopped after 5 of 12 clips") as stopped:
+        inspect(collection, stop)
+    assert isinstance(stopped.value, Stopped)
+    report = stopped.value.report
+    assert [problem.path for problem in report.problems if problem.kind == "silent"] == [
+        "00.wav",
+        "02.wav",
+        "04.wav",
+    ]
+    assert (report.clips["all"], report.rates) == (12, {"8000": 5})
 
 
 def test_blank_broken_and_doubled_pictures(tmp_path: Path) -> None:

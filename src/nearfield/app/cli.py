@@ -94,7 +94,7 @@ def check(
     from nearfield.app.tables import report
     from nearfield.core.settings import make
     from nearfield.data.collection import Collection
-    from nearfield.data.problems import inspect
+    from nearfield.data.problems import Stopped, inspect
     from nearfield.data.settings import Columns
     from nearfield.data.tally import tally
     from nearfield.runs.events import Stage
@@ -110,7 +110,11 @@ def check(
         collection = Collection.open(
             data, columns, allow_leak=True, progress=lambda d, n: watch(Stage("look", d, n)), patch=patch
         )
-        found = inspect(collection, lambda d, n: watch(Stage("decode", d, n)))
+        stopped = None
+        try:
+            found = inspect(collection, lambda d, n: watch(Stage("decode", d, n)))
+        except Stopped as stop:
+            found, stopped = stop.report, stop
     decisions = None if patch is None else tally(patch, collection.problems)
     if as_json:
         print_json(found.as_json() | ({} if decisions is None else {"decisions": decisions.plain()}))
@@ -118,6 +122,9 @@ def check(
         report(terminal(), found, collection.name)
         if decisions is not None:
             say(f"{patch}: " + "\n  ".join(decisions.lines()))
+    if stopped:
+        say(f"nearfield: {stopped}; the report is of these", err=True)
+        raise typer.Exit(130)
     if not found.trainable:
         raise typer.Exit(2)
 

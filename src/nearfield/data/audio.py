@@ -18,6 +18,7 @@ from nearfield.core.errors import DataError
 from nearfield.core.nouns import Bools
 from nearfield.data.containers import foreign, unwritten_bytes
 from nearfield.data.faults import Fault, check_file
+from nearfield.data.npy import Samples, npy_layout
 from nearfield.data.settings import Channels
 
 Waves = npt.NDArray[np.float32]
@@ -203,7 +204,7 @@ def opened(path: Path) -> Iterator[Any]:
     """An open soundfile.SoundFile with at least one sample; the library's errors in our words."""
     check_file(path)
     try:
-        with _Forwards(str(path)) as file:
+        with _open(path) as file:
             if not 0 < file.frames < _MOST_SAMPLES:
                 raise _no_samples(path)
             if not RATES[0] <= file.samplerate <= RATES[1]:
@@ -212,6 +213,20 @@ def opened(path: Path) -> Iterator[Any]:
             yield file
     except (soundfile.SoundFileError, TypeError, OSError) as error:
         raise _unreadable(path, error) from None
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[_Forwards]:
+    if path.suffix.lower() != ".npy":
+        with _Forwards(str(path)) as file:
+            yield file
+        return
+    found = npy_layout(path)
+    with (
+        Samples(path, found.offset) as raw,
+        _Forwards(raw, "r", found.rate, 1, found.subtype, found.endian, "RAW") as file,
+    ):
+        yield file
 
 
 def _no_samples(path: Path) -> Fault:

@@ -34,7 +34,8 @@ def probe(names: Iterable[str], base: Path, kind: Kind, progress: Progress | Non
             found[name] = fault
     known = recall(kind, keys.values())
     looked = _look_at(sorted(set(keys.values()).difference(known)), kind, progress)
-    remember(kind, {key: seen for key, seen in looked.items() if isinstance(seen, str)})
+    whole = {key: seen for key, seen in looked.items() if isinstance(seen, str) and not _is_array(key)}
+    remember(kind, whole)
     for name, key in keys.items():
         seen = known.get(key) or looked[key]
         length = None if kind == "picture" or isinstance(seen, Fault) else float(seen)
@@ -62,6 +63,11 @@ def channel_counts(paths: Iterable[str]) -> dict[str, int]:
     remember("channels", looked)
     known |= looked
     return {path: int(known[key]) for path, key in keys.items()}
+
+
+def _is_array(key: FileKey) -> bool:
+    """Whether a file's length rests on another file too, the one with its rate."""
+    return key[0].lower().endswith(".npy")
 
 
 def _look_at(keys: list[FileKey], kind: Kind, progress: Progress | None) -> dict[FileKey, str | Fault]:

@@ -5,10 +5,12 @@ Opening a collection looks at headers; this listens to every clip.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nearfield.core.machine import usable_cores
 from nearfield.data.collection import Collection
@@ -18,6 +20,7 @@ from nearfield.data.listing import Kind
 from nearfield.data.meaning import learnable_from, meaning_problems
 from nearfield.data.probing import Progress
 from nearfield.data.splits import SHARES
+from nearfield.data.threads import in_order
 from nearfield.data.times import How
 from nearfield.data.verdicts import judge_picture, judge_sound, to_problem
 
@@ -65,35 +68,56 @@ class Report:
 
 
 def inspect(collection: Collection, progress: Progress | None = None) -> Report:
-    """Decodes every clip and reports on the collection. `progress` gets how many of how many are done."""
-    results = _listen(collection, progress)
-    problems = list(_clip_problems(collection, results))
+    """Decodes every clip and reports on the collection. `progress` gets how many of how many are done.
+
+    Raises Stopped, with what was found so far, after Ctrl-C.
+    """
+    found = dict[int, _Result]()
+    try:
+        _listen(collection, found, progress)
+    except KeyboardInterrupt:
+        raise Stopped(_judge(collection, found), len(found), len(collection)) from None
+    return _judge(collection, found)
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C while clips were listened to, with the report on those that were heard."""
+
+    def __init__(self, report: Report, heard: int, of: int) -> None:
+        super().__init__(f"stopped after {heard:,} of {of:,} clips")
+        self.report = report
+
+
+def _judge(collection: Collection, found: dict[int, _Result]) -> Report:
+    """The report; of clips that were not heard, what their table says."""
+    rows = sorted(found)
+    heard, results = collection.subset(np.array(rows, np.int64)), [found[row] for row in rows]
+    problems = list(_clip_problems(heard, results))
     usable = collection.without(problem for problem in problems if problem.severity == "left out")
     kept = set(usable.table["id"])
-    pairs = zip(collection.table["id"], results, strict=True)
+    pairs = zip(heard.table["id"], results, strict=True)
     rest = [result for clip, result in pairs if clip in kept and not isinstance(result, Fault)]
-    every = [*collection.problems, *problems, *_doubles(collection, results), *_mixtures(collection, rest)]
+    every = [*collection.problems, *problems, *_doubles(heard, results), *_mixtures(collection, rest)]
     every += meaning_problems(usable)
     every.sort(key=lambda problem: problem.severity != "left out")
     return _report(usable, rest, every)
 
 
-def _listen(collection: Collection, progress: Progress | None) -> list[_Result]:
-    """What each clip sounds or looks like, or why it cannot be told; each file is decoded once."""
+def _listen(collection: Collection, found: dict[int, _Result], progress: Progress | None) -> None:
+    """Finds by row what each clip sounds or looks like, or why it cannot be told; each file decoded once."""
     table = collection.table
     rows: dict[str, list[int]] = defaultdict(list)
     for row, path in enumerate(table["path"]):
         rows[path].append(row)
     spans = list(zip(table["start"], table["seconds"], strict=True))
     listen = _see if collection.kind == "picture" else hear
-    found: dict[int, _Result] = {}
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        work = ((Path(path), [spans[row] for row in own]) for path, own in rows.items())
-        for own, results in zip(rows.values(), pool.map(lambda job: listen(*job), work), strict=True):
+    workers = usable_cores()
+    work = ((Path(path), [spans[row] for row in own]) for path, own in rows.items())
+    with closing(in_order(lambda job: listen(*job), work, workers, 4 * workers, "listen")) as heard:
+        for own, results in zip(rows.values(), heard, strict=True):
             found |= zip(own, results, strict=True)
             if progress:
                 progress(len(found), len(table))
-    return [found[row] for row in range(len(table))]
 
 
 def _see(path: Path, spans: Sequence[tuple[float, float]]) -> list[_Result]:

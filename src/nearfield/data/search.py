@@ -8,6 +8,7 @@ from pathlib import Path
 from nearfield.data import audio, pictures
 from nearfield.data.faults import Problem
 from nearfield.data.names import is_text, shown
+from nearfield.data.npy import rate_file
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def search(folder: Path) -> Found:
         if not is_text(path.as_posix()):
             if suffix in (*audio.SUFFIXES, *pictures.SUFFIXES):
                 found.misnamed.append(path)
-        elif suffix in audio.SUFFIXES:
+        elif suffix in audio.SUFFIXES or (suffix == ".npy" and rate_file((folder / path).parent)):
             found.sounds.append(path)
         elif suffix in pictures.SUFFIXES:
             found.pictures.append(path)

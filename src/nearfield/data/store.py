@@ -18,10 +18,11 @@ from nearfield.data.audio import Waves, describe
 from nearfield.data.cache import cache_folder
 from nearfield.data.collection import Collection
 from nearfield.data.decoding import sound_blocks, square
-from nearfield.data.digests import content_digests
+from nearfield.data.digests import content_digest, content_digests
 from nearfield.data.faults import Fault, Problem, check_file
 from nearfield.data.filling import Blocks, Filling, Progress, Tell, refuse
 from nearfield.data.locks import locked
+from nearfield.data.npy import rate_file
 from nearfield.data.packs import Packs
 from nearfield.data.probing import known_lengths
 from nearfield.data.settings import Channels, DataSettings
@@ -143,7 +144,7 @@ def _decoded(
             present.append(path)
         except DataError as fault:
             found[path] = fault
-    digests = dict(zip(present, content_digests(present), strict=True))
+    digests = dict(zip(present, map(_named_by_rate, present, content_digests(present)), strict=True))
     sources = {digest: path for path, digest in digests.items()}
     places, faults = packs.places(), dict[str, DataError]()
     if not sources.keys() <= places.keys() or packs.damaged(places[digest] for digest in sources):
@@ -163,6 +164,12 @@ def _decoded(
     kept = [digest for digest in sources if digest not in faults]
     views: dict[str, Any] = dict(zip(kept, packs.views(places[digest] for digest in kept), strict=True))
     return found | {path: (views | faults)[digest] for path, digest in digests.items()}
+
+
+def _named_by_rate(path: Path, digest: str) -> str:
+    """What a source is known by: its contents, and the rate where that stands elsewhere."""
+    place = rate_file(path.parent) if path.suffix.lower() == ".npy" else None
+    return digest if place is None else f"{digest}-{content_digest(place)[:8]}"
 
 
 def _named(path: Path, error: DataError) -> str:

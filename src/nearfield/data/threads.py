@@ -1,7 +1,7 @@
 """Work done ahead by threads, its results in the order it was asked for."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TypeVar
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int, name: str = "work"
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """`map(work, items)` by `workers` threads (0: none), at most `ahead` results beyond the one being read.
 
     Items are drawn by the reader's thread. An error is raised where its result was due. The threads end with

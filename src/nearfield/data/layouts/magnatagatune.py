@@ -53,7 +53,8 @@ class Magnatagatune(Settings):
     group: Literal["song", "artist", "album"] = "song"
     """What is kept on one side of the split."""
     audio: Path | None = None
-    """Folder that the paths count from, where it is not the set's own."""
+    """Folder that the paths count from, where it is not the set's own. Sounds may be NumPy arrays (`.npy`),
+    as in the course's archive (`?audio=waveform`): a file `npy_rate.txt` in that folder says their rate."""
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -90,7 +91,7 @@ class Magnatagatune(Settings):
         known = songs(path, found.clips, found.paths)
         table = pd.DataFrame(
             {
-                "path": present_files(found.paths, base),
+                "path": present_files(found.paths, base, (".npy",)),
                 "tags": found.tags,
                 "split": split,
                 "clip": found.clips,

@@ -1,0 +1,121 @@
+"""Waves kept as NumPy arrays: read as the sound they are, at the rate that is written beside them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nearfield.data import audio
+from nearfield.data.collection import Collection
+from nearfield.data.faults import Fault
+from nearfield.data.problems import inspect
+from nearfield.data.settings import DataSettings
+from nearfield.data.store import Store
+
+WAVE = np.random.default_rng(0).uniform(-0.9, 0.9, 8000)
+
+
+def rate_of(folder: Path, rate: str = "8000\n") -> None:
+    (folder / "npy_rate.txt").write_text(rate)
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale", "zero"),
+    [
+        ("<f4", 1, 0),
+        (">f4", 1, 0),
+        ("<f8", 1, 0),
+        ("<i2", 2**15, 0),
+        ("<i4", 2**31, 0),
+        ("i1", 128, 0),
+        ("u1", 128, 128),
+    ],
+)
+@pytest.mark.parametrize("shape", [(8000,), (1, 8000), (8000, 1)])
+def test_numbers_of_every_kind_are_the_same_sound(
+    tmp_path: Path, kind: str, scale: int, zero: int, shape: tuple[int, ...]
+) -> None:
+    rate_of(tmp_path)
+    array = (WAVE * scale + zero).astype(kind).reshape(shape)
+    np.save(tmp_path / "a.npy", array)
+    wanted = ((array.ravel().astype(np.float64) - zero) / scale).astype(np.float32)
+    waves, rate = audio.decode(tmp_path / "a.npy")
+    assert rate == 8000
+    np.testing.assert_array_equal(waves, wanted[None])
+    np.testing.assert_array_equal(audio.decode(tmp_path / "a.npy", 0.5, 0.25)[0], wanted[None, 4000:6000])
+    facts = audio.describe(tmp_path / "a.npy")
+    assert (facts.frames, facts.channels, facts.floating) == (8000, 1, kind[1] == "f")
+
+
+BAD: dict[str, tuple[Any, str | None, str]] = {
+    "two channels": (
+        np.zeros((2, 100), np.float32),
+        "8000",
+        "its array has the shape (2, 100); one wave (samples,)",
+    ),
+    "a number": (np.float32(3), "8000", "its array has the shape (); one wave"),
+    "halves": (np.zeros(100, np.float16), "8000", "its samples are float16; float32, float64, int16,"),
+    "marks": (np.zeros(100, bool), "8000", "its samples are bool; float32,"),
+    "objects": (np.array([{}], object), "8000", "it cannot be read as an array ("),
+    "no samples": (np.zeros(0, np.float32), "8000", "there is no sound in it: 0 samples."),
+    "no rate": (
+        WAVE,
+        None,
+        "an array does not say its sample rate. Write it in hertz into a text file npy_rate.txt",
+    ),
+    "words": (WAVE, "16 kHz", "npy_rate.txt holds '16 kHz'. Write a number of hertz into it: 16000."),
+    "rate": (WAVE, "16", "its header says 16 Hz; 100 to 10,000,000 Hz are read."),
+}
+
+
+@pytest.mark.parametrize(("array", "rate", "text"), BAD.values(), ids=BAD)
+def test_arrays_that_are_no_sound_are_named(tmp_path: Path, array: Any, rate: str | None, text: str) -> None:
+    if rate is not None:
+        rate_of(tmp_path, rate)
+    np.save(tmp_path / "a.npy", array, allow_pickle=True)
+    with pytest.raises(Fault) as error:
+        audio.decode(tmp_path / "a.npy")
+    assert str(error.value).startswith(f"{tmp_path / 'a.npy'}: ")
+    assert text in str(error.value)
+
+
+def test_a_folder_of_arrays_is_a_collection_once_their_rate_is_written(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for number in range(4):
+            chance = np.random.default_rng([ord(label), number])
+            np.save(tmp_path / "set" / label / f"{number}.npy", chance.uniform(-0.5, 0.5, 4000))
+    rate_of(tmp_path / "set")
+    found = Collection.open(tmp_path / "set")
+    assert found.problems == ()
+    assert list(found.table["seconds"]) == [0.5] * 8
+    assert inspect(found).problems == ()
+    store = Store(tmp_path / "cache")
+    assert store.open(found, DataSettings(sample_rate=8000)).length(0) == 4000
+    rate_of(tmp_path / "set", "16000")  # the rate was wrong: nothing of before is used
+    again = Collection.open(tmp_path / "set")
+    assert list(again.table["seconds"]) == [0.25] * 8
+    assert store.open(again, DataSettings(sample_rate=8000)).length(0) == 2000
+
+
+def test_the_archive_of_the_course_is_read(tmp_path: Path, write_table: Callable[..., Path]) -> None:
+    lines = ['"clip_id"\t"rock"\t"slow"\t"mp3_path"']
+    for number, folder in enumerate("0012abccdd"):
+        path = f"{folder}/ann-first-{number:02d}-song_{number}-0-29"
+        lines.append(f'"{number}"\t"{number % 2}"\t"1"\t"{path}.mp3"')
+        (tmp_path / "waveform" / folder).mkdir(parents=True, exist_ok=True)
+        wave = np.random.default_rng(number).uniform(-0.5, 0.5, 8 * 16000)
+        np.save(tmp_path / "waveform" / f"{path}.npy", wave.astype(np.float32))
+    write_table(tmp_path / "annotations_final.csv", *lines)
+    rate_of(tmp_path / "waveform", "16000")
+    found = Collection.open(f"magnatagatune:{tmp_path}?audio=waveform")
+    assert [len(found.rows(side)) for side in ("train", "val", "test")] == [6, 2, 2]
+    assert set(found.table["seconds"]) == {8.0}
+    assert not [problem for problem in found.problems if problem.severity == "left out"]
+    signals = Store(tmp_path / "cache").open(found, DataSettings())
+    out = np.empty((1, 16000), np.float32)
+    signals.cut(3, 32000, 16000, out)
+    wanted = np.load(found.table["path"].iloc[3])[32000:48000]
+    np.testing.assert_array_equal(out[0], wanted)
