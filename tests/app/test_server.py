@@ -244,14 +244,14 @@ def test_a_decision_that_is_none_is_told_in_sentences(site: Site) -> None:
     assert missing == "where: missing. It has no default; give a value."
 
 
-def test_a_sound_that_is_sent_is_as_unusual_as_its_clip(site: Site, sounding: Path) -> None:
-    by_clip = {f"low/{n}.wav": found(site, ("clip", f"low/{n}.wav"))["unusual"] for n in range(6)}
+def test_a_sound_that_is_sent_is_as_typical_as_its_clip(site: Site, sounding: Path) -> None:
+    by_clip = {f"low/{n}.wav": found(site, ("clip", f"low/{n}.wav"))["typicality"] for n in range(6)}
     name, usual = min(by_clip.items(), key=lambda each: float(each[1]))
     assert usual < 1
     sent = ("a.wav", (sounding / name).read_bytes())
     for fields in ([], [("where", "label = 'high'")], [("diverse", "group")]):
-        assert found(site, *fields, file=sent)["unusual"] == usual
-    assert found(site, ("clip", name), ("seconds", "9"))["unusual"] == usual
+        assert found(site, *fields, file=sent)["typicality"] == usual
+    assert found(site, ("clip", name), ("seconds", "9"))["typicality"] == usual
 
 
 def test_encode_is_that_of_the_space(site: Site, spaces: tuple[Path, Path], sounding: Path) -> None:

@@ -5,7 +5,10 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 from typer.testing import CliRunner, Result
 
 from nearfield.app.cli import app
@@ -116,11 +119,13 @@ def test_a_query_that_is_nothing_is_told_what_to_do_next(own: Path) -> None:
         assert said in str(done.exception)
 
 
-@pytest.mark.parametrize("words", [[], ["--data", "sounds"], ["run"], ["run", "--verify"]])
+@pytest.mark.parametrize("words", [[], ["--data", "sounds"], ["--data", "sounds", "--verify"]])
 def test_index_says_what_is_missing(words: list[str], tmp_path: Path) -> None:
     done = call("index", *words, "--out", tmp_path / "space")
     assert isinstance(done.exception, RequestError)
-    assert "RUN --data DATA --out SPACE" in str(done.exception)
+    assert "nearfield index RUN --out SPACE (of the run's own data; of others: --data DATA)" in str(
+        done.exception
+    )
     assert "--verify" in str(done.exception)
 
 
@@ -144,15 +149,14 @@ def test_how_usual_a_query_is_in_the_whole_space_is_always_told(
 ) -> None:
     sound = Space.open(own).rows(["path"])["path"][0].as_py()
     found = json.loads(call("search", own, sound, "--json").stdout)["answers"]
-    assert 0.05 < found[0]["unusual"] < 1
-    share = f"{found[0]['unusual']:.1%}".replace(".0%", "%")
-    usual = f"in the whole space, {share} of the clips are as far from their nearest\n"
+    assert 0.05 < found[0]["typicality"] < 1
+    share = f"{100 * found[0]['typicality']:.1f} %".replace(".0 %", " %")
+    usual = f"This query is typical: {share} of the clips are at least as far from their nearest neighbour.\n"
     assert call("search", own, sound).stderr == usual
     assert call("search", own, sound, "--where", "label = 'high'").stderr == usual
-    monkeypatch.setattr("nearfield.app.spaces.RARE", found[0]["unusual"])
+    monkeypatch.setattr("nearfield.app.spaces.RARE", found[0]["typicality"])
     assert call("search", own, sound).stderr == (
-        "nothing in the whole space is really like it: "
-        f"only {share} of its clips are as far from their nearest\n"
+        f"No close match: only {share} of the clips are this far from their nearest neighbour.\n"
     )
 
 
@@ -166,6 +170,69 @@ def test_a_filter_that_nothing_meets_is_told(own: Path) -> None:
         assert done.exit_code == 0, done.output
         assert done.stdout == ""
         assert done.stderr.strip() == said
+
+
+def test_index_takes_the_data_of_the_run_where_none_are_given(
+    listener: Run, sounding: Path, tmp_path: Path
+) -> None:
+    done = call("index", listener.folder.path, "--out", tmp_path / "space")
+    assert done.exit_code == 0, done.output
+    assert f"data: {sounding}, which the run was trained on" in done.stderr
+    space = Space.open(tmp_path / "space")
+    assert done.stdout == f"{tmp_path / 'space'}: 30 vectors of 30 clips; {space.identity}\n"
+    done = call("index", "--out", tmp_path / "space", "--update")
+    assert done.stdout == (
+        f"{tmp_path / 'space'}: 30 vectors; clips: 0 added, 0 changed, 0 dropped, 30 kept, 0 left out; "
+        f"vectors: 0 computed, 30 taken over; {space.identity}\n"
+    )
+
+
+def test_long_files_are_indexed_window_by_window_and_it_is_said(listener: Run, tmp_path: Path) -> None:
+    heard = listener.recipe.data.clip_seconds
+    chance = np.random.default_rng(0)
+    (tmp_path / "long" / "day").mkdir(parents=True)
+    for number, windows in enumerate((10, 11, 12)):
+        wave = 0.1 * chance.standard_normal(round(8000 * windows * heard))
+        soundfile.write(tmp_path / "long" / "day" / f"{number}.wav", wave, 8000)
+    done = call("index", listener.folder.path, "--data", tmp_path / "long", "--out", tmp_path / "all")
+    assert done.exit_code == 0, done.output
+    said = f"2 of 3 clips are longer than 10 times the {heard:g} s that the run hears at once: "
+    assert f"{said}each window gets a vector of its own. One for each clip: --windows clip" in done.stderr
+    assert "33 vectors of 3 clips" in done.stdout
+    (tmp_path / "long" / "day" / "2.wav").unlink()
+    done = call(
+        "index", listener.folder.path, "--data", tmp_path / "long", "--out", tmp_path / "clip", "--json"
+    )
+    found = json.loads(done.stdout)
+    assert (found["vectors"], found["windows"]) == (2, "clip")
+    for rule, number in (("clip", 2), ("all", 21)):
+        words = ("index", listener.folder.path, "--data", tmp_path / "long", "--windows", rule)
+        done = call(*words, "--out", tmp_path / f"asked {rule}")
+        assert f"{number} vectors of 2 clips" in done.stdout
+        assert "longer than" not in done.stderr
+
+
+def test_answers_are_written_as_a_table_with_the_places_in_files(
+    own: Path, sounding: Path, tmp_path: Path
+) -> None:
+    done = call("search", own, "low/0.wav", "--top", 30, "--out", tmp_path / "found.csv")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "found.csv")
+    answers = Space.open(own).search("low/0.wav", top=30)
+    assert list(table["path"]) == [each.path for each in answers]
+    np.testing.assert_allclose(table["end"] - table["start"], [each.seconds for each in answers], atol=2e-3)
+    assert set(table["start"]) == {0.0, 0.25, 1.125}
+    assert list(table["rank"]) == list(range(1, 30))
+    assert "  0:01.125  low tone" in done.stdout
+    done = call("search", own, "low/0.wav", "--out", tmp_path / "found.txt")
+    assert "to a file FILE.csv. Given:" in str(done.exception)
+
+
+def test_a_start_beyond_the_end_of_the_file_is_told(own: Path, sounding: Path) -> None:
+    sound = sounding / "low" / "0.wav"
+    done = call("search", own, sound, "--start", 100)
+    assert isinstance(done.exception, RequestError)
+    assert str(done.exception) == f"start: {sound} ends at 0.4 s. Given: 100 s. Give an earlier start."
 
 
 def test_a_run_and_a_space_are_not_mixed_up(own: Path, listener: Run, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_three_commands_lead_from_a_folder_to_a_map(tmp_path: Path) -> None:
     assert [each.split()[1] for each in shown] == ["train", "index", "explore"]
     assert commands(made) == [f"{shown[0]} {SHORTER}", shown[1], f"{shown[2]} {FREE}"]
     assert "trained space" in made
-    assert "64 vectors (64 added)" in made
+    assert "64 vectors of 64 clips" in made
     assert pictures(made) == pictures(kept)
     for name in pictures(kept):
         with Image.open(tmp_path / name) as fresh, Image.open(DOCS / name) as old:

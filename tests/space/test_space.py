@@ -144,22 +144,22 @@ def test_queries_that_are_none_are_refused_in_words(space: Space, query: object,
         space.search(query)  # type: ignore[arg-type]
 
 
-def test_how_unusual_a_sound_is(space: Space, tmp_path: Path) -> None:
+def test_how_typical_a_sound_is(space: Space, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "noise.wav", np.random.default_rng(0).uniform(-1, 1, 4000), 8000)
-    usual = space.search(space.rows(["id"])["id"][0].as_py())[0].unusual
+    usual = space.search(space.rows(["id"])["id"][0].as_py())[0].typicality
     odd = space.search(tmp_path / "noise.wav")[0]
     groups = np.arange(18) // 2
     similar = space.vectors.astype(np.float64) @ space.vectors.astype(np.float64).T
     similar[groups[:, None] == groups] = -np.inf
     nearest = 1 - similar.max(axis=1)
-    assert odd.unusual == pytest.approx((1 + (nearest >= odd.distance).sum()) / 19)
+    assert odd.typicality == pytest.approx((1 + (nearest >= odd.distance).sum()) / 19)
     assert usual == pytest.approx((1 + (nearest >= nearest[0] - 1e-7).sum()) / 19)
-    assert space.search(tmp_path / "noise.wav", where="label = 'low'")[0].unusual == odd.unusual
+    assert space.search(tmp_path / "noise.wav", where="label = 'low'")[0].typicality == odd.typicality
 
 
-def test_a_file_of_the_space_is_as_unusual_as_its_clip(space: Space, heard: Run, tmp_path: Path) -> None:
+def test_a_file_of_the_space_is_as_typical_as_its_clip(space: Space, heard: Run, tmp_path: Path) -> None:
     rows = space.rows().to_pandas()
-    shares = [space.search(clip)[0].unusual for clip in rows["id"]]
+    shares = [space.search(clip)[0].typicality for clip in rows["id"]]
     for row in np.argsort(shares)[:3].tolist():
         path, usual = rows["path"][row], shares[row]
         assert usual < 0.5
@@ -167,8 +167,8 @@ def test_a_file_of_the_space_is_as_unusual_as_its_clip(space: Space, heard: Run,
         soundfile.write(tmp_path / "same.flac", *soundfile.read(path), subtype="PCM_24")
         for query in (path, copy, tmp_path / "same.flac", space.vectors[row], heard.encode([path])[0]):
             found = space.search(query, top=1)[0]
-            assert (found.id, found.unusual) == (rows["id"][row], usual)
-            assert space.search(query, where=f"label <> '{rows['label'][row]}'")[0].unusual == usual
+            assert (found.id, found.typicality) == (rows["id"][row], usual)
+            assert space.search(query, where=f"label <> '{rows['label'][row]}'")[0].typicality == usual
 
 
 def test_a_part_of_a_file_of_the_space_is_measured_by_other_groups(
@@ -183,7 +183,7 @@ def test_a_part_of_a_file_of_the_space_is_measured_by_other_groups(
         others = (rows["path"] != str(span[0])).to_numpy()
         nearest = 1 - (vectors[others] @ space.encode(span)).max()
         wanted = (1 + (calibration >= nearest - 1e-7).sum()) / (1 + len(calibration))
-        assert answer.unusual == pytest.approx(wanted)
+        assert answer.typicality == pytest.approx(wanted)
 
 
 def test_an_update_is_the_same_as_an_index_made_anew(own: tuple[Path, Path], heard: Run, tone: Tone) -> None:

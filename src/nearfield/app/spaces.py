@@ -2,27 +2,37 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from nearfield.app.answers import AsJson, print_json, say
 from nearfield.core.errors import RequestError
-from nearfield.core.words import count
+from nearfield.core.files import write_text
+from nearfield.core.words import clock, count
+
+if TYPE_CHECKING:
+    from nearfield.space.answers import Answer
+    from nearfield.space.indexing import Changes
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.")]
 SpaceFolder = Annotated[Path, typer.Argument(help="The folder of a space.")]
 Data = Annotated[str, typer.Option("--data", help="A folder, a table (CSV, Parquet), NAME:PATH.")]
 Windows = Annotated[
     str | None,
-    typer.Option(help="clip: a vector for each clip (usual); all: one for each window of a clip."),
+    typer.Option(
+        help="clip: one vector per clip; all: one per window. Default: clip; index: all where half of the "
+        "clips are longer than ten windows."
+    ),
 ]
 
 RARE = 0.05
-"""Share of a space's clips whose nearest is as far as a query's, up to which the query is strange to it."""
+"""Share of a space's clips whose nearest is as far as a query's, up to which nothing is like the query."""
+_TABLE = ("rank", "path", "start", "end", "distance", "id", "label", "tags", "recording", "group")
 _INDEX = (
-    "index makes a space of a run and its data: RUN --data DATA --out SPACE. A space that is there is "
-    "brought up to date by --out SPACE --update, and looked after by --out SPACE --verify or --approximate."
+    "index makes a space: nearfield index RUN --out SPACE (of the run's own data; of others: --data DATA). "
+    "To update an existing space: nearfield index --out SPACE --update. To check it: --verify; to build the "
+    "approximate index: --approximate."
 )
 
 
@@ -46,9 +56,12 @@ def embed(
 
 def index(
     run: Annotated[
-        Path | None, typer.Argument(help="The folder of a finished run; not to mend a space.")
+        Path | None, typer.Argument(help="The run to index with; not needed with --update.")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="A folder, a table (CSV, Parquet), NAME:PATH.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="A folder, a table (CSV, Parquet), NAME:PATH. Default: the run's own data."),
+    ] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder of the space; made if missing.")],
     update: Annotated[bool, typer.Option("--update", help="Bring a space that is there up to date.")] = False,
@@ -74,46 +87,57 @@ def index(
     from nearfield.space.space import Space
 
     _check_options(update, data, data_moved, allow_drop)
-    said: list[str] = []
+    clips, said = "", list[str]()
     with watching(quiet=as_json) as watch:
         found: dict[str, Any] = {}
         if update:
             space = Space.open(out)
             own, rule = None if run is None else Run.load(run), None if windows is None else _windows(windows)
-            found = space.update(data, watch, own, rule, data_moved, allow_drop).plain()
-        elif run is not None and data is not None:
-            space = Space.create(Run.load(run), data, out, watch, _windows(windows))
-            found = {"added": len(space)}
-        elif run is None and data is None and (approximate or verify):
+            changes = space.update(data, watch, own, rule, data_moved, allow_drop)
+            found, said = changes.plain(), [_changed(changes, len(space))]
+        elif run is not None:
+            rule = None if windows is None else _windows(windows)
+            space = Space.create(Run.load(run), data, out, watch, rule)
+            found = {"added": len(set(space.rows(["clip"])["clip"].to_pylist()))}
+            clips = f" of {count(found['added'], 'clip')}"
+        elif data is None and data is None and (approximate or verify):
             space = Space.open(out)
         else:
             raise RequestError(_INDEX)
-        said = [f"{number:,} {what}" for what, number in found.items()]
         if approximate:
-            facts = space.build_approximate(watch)
-            found["approximate"] = facts.model_dump()
-            said.append(f"approximate index with recall {facts.recall:.3f} at 10")
+            index_facts = space.build_approximate(watch)
+            found["approximate"] = index_facts.model_dump()
+            said.append(f"approximate index with recall {index_facts.recall:.3f} at 10")
         if verify:
             space.verify()
             found["verified"] = True
             said.append("every file is as it was written")
-    text = f"{out}: {count(len(space), 'vector')} ({', '.join(said)}), {space.identity}"
-    _tell({"space": str(out), "vectors": len(space), **found}, text, as_json)
+    text = f"{out}: {'; '.join([count(len(space), 'vector') + clips, *said, str(space.identity)])}"
+    facts = {"space": str(out), "vectors": len(space), "windows": space.identity.windows}
+    _tell({**facts, **found}, text, as_json)
 
 
 def search(
     space: SpaceFolder,
     query: Annotated[str, typer.Argument(help="A sound file, or the id of a clip of the space.")],
     top: Annotated[int, typer.Option(min=1, help="Answers wanted.")] = 10,
-    where: Annotated[str | None, typer.Option(help="A condition on columns: \"label = 'rain'\".")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Words, or a condition on columns: \"label = 'rain' and start > 60\".")
+    ] = None,
     start: Annotated[float | None, typer.Option(min=0, help="Where in the file to begin, s.")] = None,
     seconds: Annotated[float, typer.Option(min=0, help="How much of the file, s; 0: to its end.")] = 0.0,
     diverse: Annotated[str | None, typer.Option(help="One answer a group, or a recording.")] = None,
     plus: Annotated[list[str] | None, typer.Option(help="A further example to be near to.")] = None,
     minus: Annotated[list[str] | None, typer.Option(help="An example to be far from.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the answers as a table (FILE.csv) with path, start and end, s.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """The clips that sound most like one."""
+    if out is not None and out.suffix.lower() != ".csv":
+        raise RequestError(f"--out: a table is written as CSV, to a file FILE.csv. Given: {out}.")
+    from nearfield.data.patches import table_text
     from nearfield.space.nearest import is_ready
     from nearfield.space.space import Space
 
@@ -125,16 +149,18 @@ def search(
         opened.positions(query)
         raise RequestError(f"--start and --seconds are of a file. Given: the id of a clip, {query!r}.")
     found = opened.search(example, top, where, diverse, plus or (), minus or ())  # type: ignore[arg-type]
+    if out is not None:
+        write_text(out, table_text(_TABLE, [_row(each) for each in found]))
     if as_json:
         print_json({"answers": [each.plain() for each in found]})
         return
     for each in found:
         what = " ".join(filter(None, (each.label, "|".join(each.tags))))
-        say(f"{each.rank:>3}  {each.distance:.3f}  {each.id}  {each.start:g} s  {what}".rstrip())
+        say(f"{each.rank:>3}  {each.distance:.3f}  {each.id}  {clock(each.start)}  {what}".rstrip())
     if not found and where is not None:
         say(opened.state.rows.unmet(where), err=True)
     if found:
-        say(_how_usual(found[0].unusual), err=True)
+        say(_how_typical(found[0].typicality), err=True)
 
 
 def export(
@@ -216,12 +242,27 @@ def _check_options(update: bool, data: str | None, data_moved: bool, allow_drop:
         )
 
 
-def _how_usual(share: float) -> str:
-    shown = f"{share:.1%}".replace(".0%", "%")
+def _changed(changes: "Changes", vectors: int) -> str:
+    """What an update did, files apart from vectors: a long file has many."""
+    found = changes.plain()
+    made = found.pop("embedded")
+    clips = ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in found.items())
+    return f"clips: {clips}; vectors: {made:,} computed, {vectors - made:,} taken over"
+
+
+def _row(answer: "Answer") -> dict[str, str]:
+    plain = answer.plain()
+    cells = {name: str(plain[name]) for name in _TABLE if name in plain}
+    end = answer.start + answer.seconds
+    numbers = {"start": f"{answer.start:.3f}", "end": f"{end:.3f}", "distance": f"{answer.distance:.6f}"}
+    return {**cells, **numbers, "tags": "|".join(answer.tags)}
+
+
+def _how_typical(share: float) -> str:
+    shown = f"{100 * share:.1f}".removesuffix(".0") + " %"
     if share <= RARE:
-        said = "nothing in the whole space is really like it"
-        return f"{said}: only {shown} of its clips are as far from their nearest"
-    return f"in the whole space, {shown} of the clips are as far from their nearest"
+        return f"No close match: only {shown} of the clips are this far from their nearest neighbour."
+    return f"This query is typical: {shown} of the clips are at least as far from their nearest neighbour."
 
 
 def _windows(given: str | None) -> Literal["clip", "all"]:

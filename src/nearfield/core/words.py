@@ -28,3 +28,12 @@ def visible(text: str) -> str:
 
 def _escaped(sign: str) -> str:
     return sign if sign in "\n\t" else sign.encode("unicode_escape").decode()
+
+
+def clock(seconds: float) -> str:
+    """A time within a recording: 31:28, 1:02:03, 0:07.25; to the millisecond where it is no whole second."""
+    whole, rest = divmod(round(1000 * seconds), 1000)
+    minutes, last = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    tail = f".{rest:03d}".rstrip("0") if rest else ""
+    return (f"{hours}:{minutes:02d}" if hours else f"{minutes}") + f":{last:02d}{tail}"

@@ -11,7 +11,7 @@ from nearfield.space.generation import Generation, Grouping
 from nearfield.space.nearest import Found, Nearest
 from nearfield.space.query import Resolved, direction
 from nearfield.space.state import State
-from nearfield.space.unusual import SAME, unusual
+from nearfield.space.typicality import SAME, typicality
 
 APPROXIMATE_FROM = 5_000_000
 """Rows from which a plain search is approximate once an index for that is built; below, exact is fast."""
@@ -34,9 +34,10 @@ class Answer:
     recording: str
     distance: float
     """Cosine distance, 1 - cos: 0 the same direction, 2 the opposite."""
-    unusual: float
+    typicality: float
     """Of the query, the same in all its answers: share of the clips of the whole space, whatever the filter,
-    whose nearest is as far away. The query's own recording, where the space has it, counts as nobody's."""
+    whose nearest is at least as far away: near 0 nothing is like it, near 1 it is as typical as any. The
+    query's own recording, where the space has it, counts as nobody's."""
     position: int
     """The row's number in this state of the space."""
 
@@ -54,7 +55,7 @@ class Aim:
     own: Ints
     """Rows of the space that were examples: they are no answers."""
     copies: Ints
-    """Rows whose files hold the same as an example's: answers, but no sign that it is a usual sound."""
+    """Rows whose files hold the same as an example's: answers, but no sign that it is a typical sound."""
 
     @classmethod
     def of(cls, near: Sequence[Resolved], far: Sequence[Resolved]) -> "Aim":
@@ -92,7 +93,7 @@ def answer(state: State, aim: Aim, wish: Wish) -> list[Answer]:
         )
     else:
         rows, scores = generation.nearest.search(aim.vector, wish.top, allowed)
-    share = how_unusual(generation, aim)
+    share = how_typical(generation, aim)
     found = zip(state.rows.take(rows.tolist()), rows.tolist(), scores.tolist(), strict=True)
     return [
         Answer(
@@ -100,15 +101,15 @@ def answer(state: State, aim: Aim, wish: Wish) -> list[Answer]:
             **{name: row[name] for name in ("id", "path", "start", "seconds", "label", "group", "recording")},
             tags=tuple(row["tags"]),
             distance=max(0.0, 1.0 - score),
-            unusual=share,
+            typicality=share,
             position=position,
         )
         for rank, (row, position, score) in enumerate(found, 1)
     ]
 
 
-def how_unusual(generation: Generation, aim: Aim) -> float:
-    """How unusual a query is among all clips, whatever filter it has.
+def how_typical(generation: Generation, aim: Aim) -> float:
+    """How typical a query is of all clips, whatever filter it has.
 
     The groups of its examples and of their copies are left out; where there are none, that of a row with the
     very same vector.
@@ -123,7 +124,7 @@ def how_unusual(generation: Generation, aim: Aim) -> float:
         allowed = others if others.any() else np.ones(len(groups), np.bool_)
         allowed[known] = False
         scores = generation.nearest.search(aim.vector, 1, allowed)[1]
-    return unusual(1.0 - float(scores[0]), generation.calibration) if len(scores) else 1.0
+    return typicality(1.0 - float(scores[0]), generation.calibration) if len(scores) else 1.0
 
 
 def diverse(nearest: Nearest, query: Vectors, top: int, groups: Ints, allowed: Bools | None) -> Found:

@@ -3,7 +3,7 @@
 vectors.npy      (N, D) float32, of unit length
 codes.npy        (P, D) int8, and bounds.npy: see `codes`
 groups.npy       (N,) numbers of groups, and recordings.npy, of recordings
-calibration.npy  ascending: see `unusual`
+calibration.npy  ascending: see `typicality`
 rows.arrow       what is known of each vector: see `rows`
 """
 
@@ -68,7 +68,7 @@ class Generation:
 def write_generation(folder: Path, blocks: Iterator[Vectors], size: int, rows: pa.Table) -> Generation:
     """Writes all files of a generation; `blocks` are its unit vectors (B, size), `rows` its table."""
     from nearfield.space.codes import write_codes
-    from nearfield.space.unusual import calibrate
+    from nearfield.space.typicality import calibrate
 
     folder.mkdir(parents=True, exist_ok=True)
     write_stream(folder / VECTORS, blocks, size)

@@ -16,7 +16,7 @@ from nearfield.core.files import sweep
 from nearfield.core.nouns import Floats, Ints, Vectors
 from nearfield.data.collection import Collection
 from nearfield.data.locks import locked
-from nearfield.runs.events import Stage, Watcher
+from nearfield.runs.events import Note, Stage, Watcher
 from nearfield.runs.run import Run
 from nearfield.space.arrays import mapped, write_stream
 from nearfield.space.columns import base_table, of_part
@@ -32,6 +32,8 @@ from nearfield.space.vectorfile import digests_of, no_vectors
 
 WORK = "work"
 """The folder of what is being made."""
+LONG = 10
+"""Windows beyond which a clip is long: the mean of so many says little of any moment in it."""
 MADE = "made.npy"
 """In the work folder: the vectors that this update makes."""
 
@@ -139,6 +141,25 @@ def index(job: Job) -> Changes:
             before.file.model_copy(update={"data": job.data}).write(job.folder)
         parts.clear()
         return changes
+
+
+def windows_for(run: Run, collection: Collection, asked: Windows | None, watch: Watcher) -> Windows:
+    """What each vector of a new space stands for: what was asked for, else for each window where half of the
+    clips are longer than `LONG` windows, for each clip where not. Where clips are so long it is told."""
+    if collection.kind != "sound":
+        return asked or "clip"
+    heard, lengths = run.recipe.data.clip_seconds, collection.table["seconds"].to_numpy(np.float64)
+    count = int((lengths > LONG * heard).sum())
+    chosen: Windows = asked or ("all" if 2 * count > len(lengths) else "clip")
+    if count and asked is None:
+        told = f"{count:,} of {len(lengths):,} clips are longer than {LONG} times the {heard:g} s that "
+        told += "the run hears at once: "
+        if chosen == "all":
+            told += "each window gets a vector of its own. One for each clip: --windows clip"
+        else:
+            told += "each gets one vector, the mean of its windows. One for each window: --windows all"
+        watch(Note(told))
+    return chosen
 
 
 def _known(base: pa.Table, before: State | None) -> Order:

@@ -12,6 +12,7 @@ import pandas as pd
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.nouns import Ints, Vectors
 from nearfield.data.arrays import Input
+from nearfield.data.audio import describe
 from nearfield.runs.run import Run
 from nearfield.space.generation import unit_rows
 from nearfield.space.hearing import hear
@@ -70,6 +71,8 @@ def span_of(example: Example) -> Span | None:
 def hear_span(run: Run, span: Span) -> Vectors:
     """(D,) the vector of a piece of a file, as indexing makes it. Raises DataError for what is no sound."""
     path, start, seconds, *channel = span
+    if start > 0 and (length := describe(Path(path)).seconds) <= start:
+        raise RequestError(f"start: {path} ends at {length:g} s. Given: {start:g} s. Give an earlier start.")
     rows = {"path": [str(path)], "start": [float(start)], "seconds": [float(seconds)]}
     rows["channel"] = channel or [None]
     part = hear(run, pd.DataFrame(rows), "clip")

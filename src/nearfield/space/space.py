@@ -59,31 +59,33 @@ class Space:
     def create(
         cls,
         run: Run,
-        data: "str | Path | Collection",
+        data: "str | Path | Collection | None",
         out: str | Path,
         watch: Watcher = nobody,
-        windows: Windows = "clip",
+        windows: Windows | None = None,
     ) -> "Space":
-        """Embeds all of `data` and makes a space of it in the folder `out`.
+        """Embeds all of `data`, or, where that is None, of what the run was trained on, and makes a space of
+        it in the folder `out`.
 
-        `windows`: a vector for each clip (`clip`), or for each window of a clip (`all`). In bounded memory;
-        work that was stopped goes on with the same call. Files that cannot be used are left out and told.
+        `windows`: a vector for each clip (`clip`), or for each window of a clip (`all`); None: for each
+        window where half of the clips are longer than ten of them, and for each clip where not. In bounded
+        memory; work that was stopped goes on with the same call. Files that cannot be used are left out and
+        told.
         Raises RequestError where there is a space already or the run does not fit the data, DataError where
         no clip can be used.
         """
         folder = Path(out)
-        from nearfield.space.indexing import Job, index  # with all that reads collections
-        from nearfield.space.updating import check_new
-        from nearfield.space.vectorfile import collection_for
+        from nearfield.space.indexing import Job, index, windows_for  # with all that reads collections
+        from nearfield.space.updating import check_new, open_trained_data
 
         check_new(folder)
         if place_of(folder) in ("run", "study"):
             raise RequestError(
                 f"--out {folder}: it is a {place_of(folder)}; a space has a folder of its own."
             )
-        data = _told(data)
-        collection = collection_for(run, data, watch)
-        index(Job(folder, run, collection, _named(data), windows, watch, is_new=True))
+        data, collection = open_trained_data(run, None if data is None else _told(data), watch)
+        chosen = windows_for(run, collection, windows, watch)
+        index(Job(folder, run, collection, _named(data), chosen, watch, is_new=True))
         return cls.open(folder)
 
     def update(

@@ -9,7 +9,7 @@ import pyarrow as pa
 from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
 from nearfield.data.patches import split_patch
-from nearfield.runs.events import Watcher
+from nearfield.runs.events import Note, Watcher
 from nearfield.runs.launch import absolute, moved
 from nearfield.runs.run import Run
 from nearfield.space.hearing import Windows
@@ -45,6 +45,21 @@ def check_data(folder: Path, file: SpaceFile, data: str) -> None:
         "in the place of those. Make a space of them by another --out; or, if the data of this space have "
         "moved there, add --data-moved."
     )
+
+
+def open_trained_data(
+    run: Run, data: str | Collection | None, watch: Watcher
+) -> tuple[str | Collection, Collection]:
+    """The collection of `data`, or, where that is None, of what the run was trained on; and these data.
+
+    Raises as `collection_for`, with the option that helps where the latter has moved.
+    """
+    if data is not None:
+        return data, collection_for(run, data, watch)
+    own = str(run.folder.environment()["data"]["path"])
+    watch(Note(f"data: {own}, which the run was trained on"))
+    with moved(own, "The run was trained on these; if they have moved: --data NEW_PLACE"):
+        return own, collection_for(run, own, watch)
 
 
 def open_data(run: Run, file: SpaceFile, data: str | Collection | None, watch: Watcher) -> Collection:

@@ -38,8 +38,9 @@ def search_routes(shows: Exhibition) -> APIRouter:
         """The nearest clips with their distances in the space: by clip, span, file, or several clips.
 
         `plus` are clips to be near to, `minus` clips to be far from; examples are no answers. Distance is
-        1 - cos. `unusual` is the share of the clips of the whole space, whatever `where` says, whose
-        nearest is as far away as the query's; the query's own recording is left out.
+        1 - cos. `typicality` is the share of the clips of the whole space, whatever `where` says,
+        whose nearest is at least as far away as the query's: near 0 nothing here is like it. The query's own
+        recording is left out.
         """
         desk = Desk(shows, space)
         shown = desk.shown
@@ -49,8 +50,8 @@ def search_routes(shows: Exhibition) -> APIRouter:
             {**shown.at(each.position).plain(), "rank": each.rank, "distance": each.distance}
             for each in answers
         ]
-        unusual = answers[0].unusual if answers else None
-        return {"identity": str(shown.space.identity), "unusual": unusual, "answers": rows}
+        typicality = answers[0].typicality if answers else None
+        return {"identity": str(shown.space.identity), "typicality": typicality, "answers": rows}
 
     @routes.post("/encode")
     def encode(

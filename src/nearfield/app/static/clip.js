@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { nameOf } from "./cloud.js";
 import { h } from "./dom.js";
 import { acts, arePictures, chosen, clouds, guarded, now, player, stages } from "./page.js";
-import { closeSheet, list, look, markPlaying, sheet, title, unusualWords } from "./panel.js";
+import { closeSheet, list, look, markPlaying, sheet, title, typicalityWords } from "./panel.js";
 import { condition } from "./scene.js";
 
 const NEAREST = 12;
@@ -45,7 +45,7 @@ function showClip(id, holders, found) {
       h("button", { type: "button", onclick: () => acts.toggleChosen(id), title: "Into the set or out of it (A)" }, chosen.has(id) ? "Out of the set" : "Into the set"),
       h("button", { type: "button", onclick: () => acts.want("plus", id), title: "More like this (P)" }, "More like this"),
       h("button", { type: "button", onclick: () => acts.want("minus", id), title: "Less like this (N)" }, "Less like this")),
-    ...lists, unusualWords(found[0].unusual), facts(cloud, row));
+    ...lists, typicalityWords(found[0].typicality), facts(cloud, row));
   markPlaying();
 }
 

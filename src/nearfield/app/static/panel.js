@@ -129,13 +129,14 @@ export function list(rows, cloud, { more = true, marks = new Map() } = {}) {
   }));
 }
 
-/** How unusual a query is, in words. */
-export function unusualWords(share) {
+/** How typical of the space a query is, in words. */
+export function typicalityWords(share) {
   if (share === null || share === undefined) return null;
   const them = arePictures() ? "pictures" : "clips";
-  if (share > 0.99) return h("p", { class: "hint" }, `As near as ${them} of the whole space are to one another, or nearer.`);
-  const per = 100 * share, shown = per < 1 ? "Fewer than 1 %" : `${Math.round(per)} %`;
-  return h("p", { class: "hint" }, `${shown} of the ${them} of the whole space are as far from their nearest${share < 0.05 ? ": this one is unusual." : "."}`);
+  const per = 100 * share, shown = per < 1 ? "fewer than 1 %" : `${Math.round(per)} %`, far = "far from their nearest neighbour.";
+  return h("p", { class: "hint" }, share > 0.05
+    ? `This query is typical: ${shown} of the ${them} are at least as ${far}`
+    : `No close match: only ${shown} of the ${them} are this ${far}`);
 }
 
 /** Marks what is being played, wherever it is listed. */

@@ -1,7 +1,7 @@
-"""How unusual a sound is here: where the distance to its nearest stands among those of the space's clips.
+"""How typical a sound is of a space: where the distance to its nearest stands among those of the clips.
 
 For a clip like those of the space every rank is as likely (conformal prediction, Vovk et al. 2005,
-chapter 2): of such clips about a share p has an `unusual` of p or less. Own groups are left out, because
+chapter 2): of such clips about a share p has a typicality of p or less. Own groups are left out, because
 a new sound has no clip of its own recording here.
 """
 
@@ -38,7 +38,7 @@ def calibrate(nearest: Nearest, groups: Ints) -> Floats:
     return np.sort(1.0 - best)
 
 
-def unusual(distance: float, calibration: Floats) -> float:
+def typicality(distance: float, calibration: Floats) -> float:
     """Share of clips, the query among them, whose nearest is as far as `distance` or farther."""
     farther = len(calibration) - int(np.searchsorted(calibration, distance - SAME))
     return (1 + farther) / (1 + len(calibration))

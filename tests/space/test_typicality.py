@@ -1,4 +1,4 @@
-"""How unusual a query is: nearest of other groups, and ranks that are as likely as they should be."""
+"""How typical a query is: nearest of other groups, and ranks that are as likely as they should be."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from nearfield.core.nouns import Vectors
 from nearfield.space.generation import unit_rows
 from nearfield.space.nearest import Nearest
-from nearfield.space.unusual import calibrate, unusual
+from nearfield.space.typicality import calibrate, typicality
 
 
 def directions(count: int, seed: int) -> Vectors:
@@ -28,17 +28,17 @@ def test_distances_are_those_to_the_nearest_of_another_group(groups: int) -> Non
 
 def test_one_row_has_nothing_to_be_compared_with() -> None:
     assert len(calibrate(Nearest.of(directions(1, 0)), np.zeros(1, np.int64))) == 0
-    assert unusual(0.5, np.empty(0)) == 1.0
+    assert typicality(0.5, np.empty(0)) == 1.0
 
 
-def test_of_usual_sounds_a_share_p_is_as_unusual_as_p() -> None:
+def test_of_usual_sounds_a_share_p_is_as_typical_as_p() -> None:
     """Over many spaces: within one the share varies by 0.02, with the calibration that was drawn."""
     levels, found = np.array([0.05, 0.2, 0.5]), []
     for seed in range(12):
         nearest = Nearest.of(directions(1000, seed))
         calibration = calibrate(nearest, np.arange(1000))
         scores = nearest.search_many(directions(1000, 100 + seed), 1)[1][:, 0]
-        shares = np.array([unusual(1 - score, calibration) for score in scores])
+        shares = np.array([typicality(1 - score, calibration) for score in scores])
         found.append((shares[:, None] <= levels).mean(axis=0))
     np.testing.assert_allclose(np.mean(found, axis=0), levels, atol=0.02)
-    assert unusual(1.99, calibration) == 1 / 1001
+    assert typicality(1.99, calibration) == 1 / 1001
