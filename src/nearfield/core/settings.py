@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from nearfield.core.errors import RequestError, choose
+from nearfield.core.words import count, shortened
 
 
 class Settings(BaseModel):
@@ -71,6 +72,8 @@ def make(family: Any, where: str, given: Mapping[str, Any]) -> Any:
         raise RequestError(explain(error, where, family)) from None
 
 
+COMPLAINTS = 20
+"""Complaints of one file that are told."""
 _WANTED = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
@@ -80,8 +83,11 @@ _WANTED = {
 
 
 def explain(error: ValidationError, where: str, family: Any = None) -> str:
-    """Every complaint of a ValidationError, one line each."""
-    return "\n".join(complaint(item, where, family) for item in error.errors())
+    """The complaints of a ValidationError, one line each; of very many the first."""
+    found = error.errors()
+    lines = [complaint(item, where, family) for item in found[:COMPLAINTS]]
+    more = len(found) - COMPLAINTS
+    return "\n".join([*lines, *([f"and {count(more, 'more complaint')}."] if more > 0 else [])])
 
 
 def complaint(item: Mapping[str, Any], where: str, family: Any = None) -> str:
@@ -91,7 +97,7 @@ def complaint(item: Mapping[str, Any], where: str, family: Any = None) -> str:
     if item["type"] == "extra_forbidden":
         allowed = _fields(family, steps[:-1])
         place = _key(where, steps[:-1], family)
-        return f"{place}: unknown key {steps[-1]!r}. {choose(steps[-1], allowed)}"
+        return f"{place}: unknown key {shortened(steps[-1])!r}. {choose(steps[-1][:120], allowed)}"
     place = _key(where, steps, family)
     if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
         tags = [
@@ -101,15 +107,15 @@ def complaint(item: Mapping[str, Any], where: str, family: Any = None) -> str:
         kind = given.get("kind") if isinstance(given, Mapping) else given
         if kind is None:
             return f"{place}: no kind given. {choose('', tags)}"
-        return f"{place}: unknown kind {str(kind)!r}. {choose(str(kind), tags)}"
+        return f"{place}: unknown kind {shortened(str(kind))!r}. {choose(str(kind)[:120], tags)}"
     if item["type"] == "missing":
         return f"{place}: missing. It has no default; give a value."
     if item["type"] in _WANTED:
-        return f"{place}: {_WANTED[item['type']]} is wanted. Given: {given!r}."
+        return f"{place}: {_WANTED[item['type']]} is wanted. Given: {shortened(repr(given))}."
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "value_error":
         return f"{place}: {message}"
-    return f"{place}: {message[0].lower()}{message[1:]}. Given: {given!r}."
+    return f"{place}: {message[0].lower()}{message[1:]}. Given: {shortened(repr(given))}."
 
 
 def _member(family: Any, steps: list[str]) -> Any:

@@ -37,3 +37,10 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     tail = f".{rest:03d}".rstrip("0") if rest else ""
     return (f"{hours}:{minutes:02d}" if hours else f"{minutes}") + f":{last:02d}{tail}"
+
+
+def shortened(text: str, longest: int = 120) -> str:
+    """A text for a message: its beginning, and how much was left out, where it is long."""
+    if len(text) <= longest:
+        return text
+    return f"{text[:longest]}... ({len(text):,} characters)"

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-import yaml
+from nearfield.core.errors import RequestError
+from nearfield.core.plain_yaml import read_yaml
 
 _LONGEST = 300
 """Characters that are quoted; what is longer is cut behind a sentence, or a word."""
@@ -32,8 +33,8 @@ def _identifier(text: str) -> str | None:
     if not text.startswith("---\n"):
         return None
     try:
-        matter = yaml.safe_load(text[4:].partition("\n---")[0])
-    except yaml.YAMLError:
+        matter = read_yaml(text[4:].partition("\n---")[0], "the card")
+    except RequestError:
         return None
     if not isinstance(matter, dict):
         return None

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import digest
+from nearfield.core.plain_yaml import read_yaml
 from nearfield.core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -117,9 +117,10 @@ def _find(source: str, part: Part) -> tuple[Path, dict[str, Any] | None]:
             "Finish it by `nearfield train ... --resume`."
         )
     try:
-        plain = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = recipe.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise RequestError(f"{part.section}.weights: {recipe} is not YAML: {error}") from None
+    plain = read_yaml(text, f"{part.section}.weights: {recipe}")
     section = plain.get(part.section) if isinstance(plain, dict) else None
     return weights, section if isinstance(section, dict) else {}
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nearfield.core.errors import RequestError, choose
+from nearfield.core.plain_yaml import read_yaml
 from nearfield.runs.judge import HEADLINES
 from nearfield.runs.recipe import read_keys
 from nearfield.runs.settings_of_runs import Flat, differing, flat
@@ -107,7 +106,7 @@ def holds(run: Listed, condition: str, keys: Sequence[str]) -> bool:
         )
     key, sign, text = matched.groups()
     _check_key("--where", key, keys)
-    value, wanted = run.value(key), yaml.safe_load(text)
+    value, wanted = run.value(key), read_yaml(text, f"--where {condition!r}: the value")
     if sign in ("=", "!="):
         same = value == wanted or str(value) == text
         return same if sign == "=" else not same

@@ -7,7 +7,9 @@ from typing import Any, Self
 import yaml
 
 from nearfield.core.errors import RequestError, choose
+from nearfield.core.plain_yaml import read_yaml
 from nearfield.core.settings import Settings, make
+from nearfield.core.words import shortened
 from nearfield.data.settings import DataSettings
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.losses.triplet import Triplet
@@ -106,9 +108,10 @@ def read_keys(file: Path, noun: str) -> dict[str, Any]:
         near = [p.name for p in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
         raise RequestError(f"No {noun} at {file}. {choose(file.name, sorted(near))}")
     try:
-        plain = yaml.load(file.read_text(encoding="utf-8"), _StrictLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise RequestError(f"{file.name} is not YAML: {error}") from None
+    plain = read_yaml(text, file.name)
     if plain is None:
         return {}
     if not isinstance(plain, dict):
@@ -118,19 +121,6 @@ def read_keys(file: Path, noun: str) -> dict[str, Any]:
     return plain
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, where YAML would keep the last in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
 def _apply(plain: dict[str, Any], change: str) -> None:
     """Sets one dotted key, given as "loss.margin=0.3"."""
     key, value = parse_change(change)
@@ -138,18 +128,16 @@ def _apply(plain: dict[str, Any], change: str) -> None:
     usual = Recipe.model_fields.get(steps[0])
     if len(steps) > 1 and steps[0] not in plain and usual and hasattr(usual.default, "kind"):
         plain[steps[0]] = {"kind": usual.default.kind}
-    set_key(plain, key, value, f"--set {change!r}")
+    set_key(plain, key, value, f"--set {shortened(change)!r}")
 
 
 def parse_change(change: str) -> tuple[str, Any]:
     """The dotted key and the YAML value of "loss.margin=0.3"."""
     key, equals, text = change.partition("=")
     if not equals or not all(key.strip().split(".")):
-        raise RequestError(f"--set {change!r}: a change is written KEY=VALUE, as in loss.margin=0.3.")
-    try:
-        return key.strip(), yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise RequestError(f"--set {change!r}: the value {text!r} is not YAML.") from None
+        said = f"--set {shortened(change)!r}"
+        raise RequestError(f"{said}: a change is written KEY=VALUE, as in loss.margin=0.3.")
+    return key.strip(), read_yaml(text, f"--set {shortened(change)!r}: the value")
 
 
 def section(changes: Iterable[str], name: str) -> dict[str, Any]:
@@ -190,7 +178,7 @@ def _step_into(here: Any, step: str, said: str) -> Any:
         here[step] = {}
     inner = here[step]
     if not isinstance(inner, dict | list):
-        raise RequestError(f"{said}: {step!r} holds {inner!r}, which has no keys below it.")
+        raise RequestError(f"{said}: {step!r} holds {shortened(repr(inner))}, which has no keys below it.")
     return inner
 
 

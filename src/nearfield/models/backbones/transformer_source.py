@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nearfield.core.errors import RequestError, choose
+from nearfield.core.plain_yaml import read_yaml
 from nearfield.models.licences import stated_licence
 from nearfield.models.pretrained import HUB
 
@@ -114,8 +113,8 @@ def _of_run(source: str) -> dict[str, Any]:
     """What the run's recipe says of its own encoder."""
     recipe = Path(source).expanduser() / "recipe.yaml"
     try:
-        plain = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        plain = read_yaml(recipe.read_text(encoding="utf-8"), recipe.name)
+    except (OSError, ValueError, RequestError) as error:
         raise RequestError(
             f"backbone.weights: {recipe} cannot be read ({str(error).splitlines()[0]}). Name another run."
         ) from None

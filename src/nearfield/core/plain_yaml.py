@@ -1,0 +1,96 @@
+"""YAML that people, or strangers, wrote: bounded in size and depth, and refused in words."""
+
+from typing import Any
+
+import yaml
+
+from nearfield.core.errors import RequestError
+from nearfield.core.words import shortened
+
+LETTERS = 500_000
+VALUES = 20_000
+"""Keys and values that a file may hold, those of aliases counted each time."""
+DEPTH = 32
+"""Levels of lists and sections within one another."""
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """The plain values of a YAML text; `where` begins the error.
+
+    Raises RequestError for what is no YAML, a key given twice, a value that YAML takes for a number or a date
+    and is none, and more than the bounds of this file.
+    """
+    if len(text) > LETTERS:
+        raise RequestError(f"{where}: it has {len(text):,} characters; {LETTERS:,} at most.")
+    try:
+        _check_depth(text, where)
+        loader = _StrictLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _check_size(node, where)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise RequestError(f"{where} is not YAML: {shortened(str(error), 500)}") from None
+
+
+def _check_depth(text: str, where: str) -> None:
+    """Before anything is built, since building goes as deep as the text does."""
+    depth = 0
+    for values, event in enumerate(yaml.parse(text, yaml.SafeLoader)):
+        if values > 2 * VALUES:
+            raise RequestError(f"{where}: it holds too many keys and values; {VALUES:,} at most.")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH:
+                raise RequestError(f"{where}: its lists and sections lie more than {DEPTH} deep.")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _check_size(root: yaml.Node, where: str) -> None:
+    """Counts every value as often as aliases repeat it: a few lines can stand for billions."""
+    known: dict[int, int] = {}
+    open_: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        if id(node) in known:
+            return known[id(node)]
+        if id(node) in open_:
+            raise RequestError(f"{where}: an alias stands inside what it repeats.")
+        open_.add(id(node))
+        inner: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            inner = [each for pair in node.value for each in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            inner = node.value
+        total = 1 + sum(size(each) for each in inner)
+        open_.discard(id(node))
+        known[id(node)] = total
+        return total
+
+    found = size(root)
+    if found > VALUES:
+        told = shortened(f"{found:,}", 40)
+        raise RequestError(f"{where}: it stands for {told} keys and values; {VALUES:,} at most.")
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, where YAML would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # <<: the keys of an alias
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, list | dict | set):
+                break  # the loader's own complaint names it
+            if key in seen:
+                said = f"the key {shortened(repr(key))} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
