@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from nearfield.core.settings import Settings
 
@@ -15,6 +15,17 @@ Separator = Literal["bar", "comma", "semicolon", "blank"]
 SEPARATORS: Mapping[str, str] = {"bar": "|", "comma": ",", "semicolon": ";", "blank": " "}
 """What may stand between the tags of a cell, by the words that a recipe has for it."""
 
+
+def _is_pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"this is no regular expression ({error}).") from None
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_is_pattern)]
+"""A regular expression."""
 Choice = str | Literal[False] | None
 """A column by its name, False for none, None for the usual names."""
 
@@ -34,7 +45,7 @@ class Columns(Settings):
     """Column with train, val or test, or with fold numbers. Usual: `split`, then `fold`."""
     group: Choice = None
     """Column kept on one side of a split. Usual: first of group, speaker, source, recording, track."""
-    group_by: str | None = None
+    group_by: Pattern | None = None
     """Regular expression looked for in each path; clips with the same (first) group in it stay together."""
     recording: Choice = None
     """Column that names the recording on whose clock a clip's moment counts. Usual: `recording`."""
@@ -49,15 +60,6 @@ class Columns(Settings):
     """Whether the names of folders are labels where nothing else says them and `label` is None."""
     views: bool = False
     """Each channel of a sound becomes a clip of its own, its number (from 0) in the column `channel`."""
-
-    @field_validator("group_by")
-    @classmethod
-    def _is_pattern(cls, value: str | None) -> str | None:
-        try:
-            re.compile(value or "")
-        except re.error as error:
-            raise ValueError(f"this is no regular expression ({error}).") from None
-        return value
 
 
 class Fold(Settings):
@@ -118,7 +120,7 @@ class DataSettings(Settings):
     group: Choice = None
     """Column kept on one side of a split; None: first of group, speaker, source, recording, track; false:
     each recording is a group."""
-    group_by: str | None = None
+    group_by: Pattern | None = None
     """Regular expression looked for in each clip's path; clips with the same (first) group in it are kept on
     one side of a split, as in `([^/]+)_\\d+`."""
     recording: Choice = None
