@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -163,23 +164,38 @@ def test_a_split_file_comes_back_and_its_hash_is_sha256_of_its_rows(tmp_path: Pa
     path = tmp_path / "split.csv"
     write_split(path, IDS, SIDES)
     body = 'id,split\n#c.wav#1.000-2.000,\n"a,1.wav",test\nb.wav,train\n'
-    assert path.read_text() == f"# sha256: {hashlib.sha256(body.encode()).hexdigest()}\n{body}"
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    read = pd.read_csv(path, keep_default_na=False)
+    assert list(read["id"]) == sorted(IDS)
+    assert list(read["split"]) == ["", "test", "train"]
+    assert list(read["sha256"]) == [digest, "", ""]
+    assert read_split_file(path) == dict(zip(IDS, SIDES, strict=True))
+    path.write_text(f"# sha256: {digest}\n{body}")  # as they were written before
     assert read_split_file(path) == dict(zip(IDS, SIDES, strict=True))
     assert split_hash(IDS, SIDES) == split_hash(IDS[::-1], SIDES[::-1])
     assert split_hash(IDS, SIDES) != split_hash(IDS, ["train", "val", ""])
+
+
+def test_names_with_ends_of_lines_come_back(tmp_path: Path) -> None:
+    ids = ["a\rb.wav", "c\nd.wav", "e\r\nf.wav", ' "g" .wav']
+    write_split(tmp_path / "split.csv", ids, ["train", "val", "test", "train"])
+    assert list(read_split_file(tmp_path / "split.csv")) == sorted(ids)
 
 
 def test_a_split_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "split.csv"
     write_split(path, IDS, SIDES)
     whole = path.read_text()
-    for before, after in (("test", "train"), ("b.wav,train\n", ""), ("train", "all")):
+    for before, after in (('"test"', '"train"'), ('"b.wav","train",""\n', ""), ("train", "all")):
+        assert before in whole
         path.write_text(whole.replace(before, after))
         with pytest.raises(DataError) as error:
             read_split_file(path)
         assert str(error.value) == (
             f"{path}: the split was changed after it was written. Bring the original back."
         )
+    path.write_text(whole.replace("\n", "\r\n"))  # as a spreadsheet writes it
+    assert read_split_file(path) == dict(zip(IDS, SIDES, strict=True))
     path.write_text("id,split\na,train\n")
     with pytest.raises(DataError) as error:
         read_split_file(path)
