@@ -494,6 +494,95 @@ def test_esc50_of_the_real_set(tmp_path: Path, real_data: Callable[[str], Path])
     assert Collection.open(tmp_path).fingerprint() == found.fingerprint()
 
 
+def test_a_table_of_another_kind_beside_class_folders(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    class_folders(tmp_path, write_sound, write_table)
+    told = f"\nIf metadata.csv is not a table of the clips, take the folders alone: folder:{tmp_path}"
+    for lines in (["id,text", "1,x"], ["path,label", "gone.wav,x"]):
+        write_table(tmp_path / "metadata.csv", *lines)
+        with pytest.raises(DataError) as error:
+            Collection.open(tmp_path)
+        assert str(error.value).endswith(told)
+    assert list(Collection.open(f"folder:{tmp_path}").table["label"]) == ["dog", "dog", "rain"]
+
+
+def test_a_table_in_a_class_folder_is_told(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
+    class_folders(tmp_path, write_sound, write_table)
+    table = write_table(tmp_path / "dog/metadata.csv", "file_name,label", "1.wav,x")
+    assert [str(problem) for problem in Collection.open(tmp_path).problems] == [
+        "dog/metadata.csv: the table was not read, as its folder is taken for one of a set. "
+        f"To read it: {table}."
+    ]
+
+
+def test_archives_that_were_not_unpacked_are_named(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    told = "it is an archive, which is not read. Unpack it"
+    (tmp_path / "sounds.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=rf"no sounds and no pictures in it. sounds\.zip: {told}"):
+        Collection.open(tmp_path)
+    with pytest.raises(DataError, match=rf"sounds\.zip: {told} and give the folder\."):
+        Collection.open(tmp_path / "sounds.zip")
+    table = write_table(tmp_path / "labels.csv", "path", "a.wav", "b.wav")
+    with pytest.raises(DataError, match=rf"no such file[\s\S]*\nsounds\.zip: {told}"):
+        Collection.open(table)
+    write_sound(tmp_path / "a.wav")
+    assert str(Collection.open(table).problems[-1]).startswith(f"sounds.zip: {told}")
+    (tmp_path / "labels.csv").unlink()
+    assert [str(problem) for problem in Collection.open(tmp_path).problems] == [
+        f"sounds.zip: {told}, or take it away."
+    ]
+
+
+def test_a_folder_of_published_sets_is_refused_with_each(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    dcase_folds(tmp_path / "dev", write_sound, write_table)
+    evaluation(tmp_path / "eval", write_sound, write_table)
+    with pytest.raises(DataError) as error:
+        Collection.open(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: it holds dev and eval, each a set of its own. Give one: dcase2018_task5:{tmp_path}/dev "
+        f"or dcase2018_task5:{tmp_path}/eval?part=evaluation. To take the folders for labels: "
+        f"folder:{tmp_path}."
+    )
+    assert len(Collection.open(f"dcase2018_task5:{tmp_path}/dev")) == 3
+    assert len(Collection.open(f"dcase2018_task5:{tmp_path}/eval?part=evaluation")) == 1
+    assert len(Collection.open(f"folder:{tmp_path}")) == 4
+
+
+def evaluation(folder: Path, sound: Write, table: Write) -> None:
+    sound(folder / "audio/1.wav", 10.0, 1000, 4)
+    table(folder / "meta.txt", "audio/1.wav\tcooking\tex7")
+    table(folder / "evaluation_setup/evaluate.txt", "audio/1.wav\tcooking")
+
+
+def test_the_evaluation_set_says_how_it_is_read(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    evaluation(tmp_path, write_sound, write_table)
+    for data in (str(tmp_path), f"dcase2018_task5:{tmp_path}"):
+        with pytest.raises(DataError) as error:
+            Collection.open(data)
+        assert str(error.value) == (
+            f"{tmp_path}: this is the evaluation set: it has no folds, and all of its clips are test. "
+            f"Give dcase2018_task5:{tmp_path}?part=evaluation."
+        )
+
+
+def test_folds_of_dcase_without_the_table_beside_them(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    dcase_folds(tmp_path, write_sound, write_table)
+    rows = (tmp_path / "meta.txt").read_text().splitlines()
+    write_table(tmp_path / "evaluation_setup/fold1_evaluate.txt", rows[2])
+    whole = Collection.open(tmp_path).table.drop(columns="row")
+    (tmp_path / "meta.txt").unlink()
+    pd.testing.assert_frame_equal(Collection.open(tmp_path).table, whole)
+
+
 REFUSED: dict[str, tuple[str, type[RequestError], str]] = {
     "layout": (
         "ecs50:{}",

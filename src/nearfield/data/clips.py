@@ -10,7 +10,7 @@ import pandas as pd
 
 from nearfield.core.errors import DataError
 from nearfield.data import pictures
-from nearfield.data.columns import Parts, doubts, find_parts
+from nearfield.data.columns import Parts, doubts, find_parts, without_table
 from nearfield.data.faults import Fault, Problem
 from nearfield.data.guesses import Guesses
 from nearfield.data.listing import Kind, Listing
@@ -18,6 +18,7 @@ from nearfield.data.marks import read_labels, read_tags
 from nearfield.data.names import shown
 from nearfield.data.pieces import group_by
 from nearfield.data.probing import Probed, Progress, probe
+from nearfield.data.search import search
 from nearfield.data.settings import Columns
 from nearfield.data.tables import texts
 from nearfield.data.times import How, Span, on_clock, settle, uncut
@@ -74,11 +75,11 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     problems = [*listing.problems, *doubts(listing, parts, columns), *problems]
     if not kept:
         first = "".join(f"\n  {problem}" for problem in problems[:3])
-        missing = listing.elsewhere and any(problem.kind == "missing" for problem in problems)
-        hint = f"\nIf the sounds lie in another folder, name it: {listing.elsewhere}" if missing else ""
         raise DataError(
-            f"{listing.source}: not one clip can be used, of {len(names)}. The first reasons:{first}{hint}"
+            f"{listing.source}: not one clip can be used, of {len(names)}. The first reasons:{first}"
+            f"{_hints(listing, problems)}{without_table(listing)}"
         )
+    problems += _packed(listing, problems)
     lines = tuple(listing.lines[clip.position] for clip in kept)
     starts = dict(Counter(clip.span.how for clip in kept))
     from_table = None not in lines
@@ -128,6 +129,22 @@ def _folders(listing: Listing, columns: Columns) -> tuple[Listing, Columns]:
     table = listing.table.rename(columns={"label": "folder"})
     columns = columns.model_copy(update={"label": False})
     return replace(listing, table=table, problems=problems), columns
+
+
+def _packed(listing: Listing, problems: list[Problem]) -> tuple[Problem, ...]:
+    """A word on each archive beside a table some of whose files are missing."""
+    if not any(problem.kind == "missing" for problem in problems):
+        return ()
+    return tuple(each for each in search(listing.base).packed() if each not in problems)
+
+
+def _hints(listing: Listing, problems: list[Problem]) -> str:
+    """What to do where every file of a table is missing."""
+    if not any(problem.kind == "missing" for problem in problems):
+        return ""
+    packed = "".join(f"\n{problem}" for problem in _packed(listing, problems)[:3])
+    elsewhere = f"\nIf the sounds lie in another folder, name it: {listing.elsewhere}"
+    return packed + (elsewhere if listing.elsewhere else "")
 
 
 def _paths(listing: Listing, column: str) -> list[str]:

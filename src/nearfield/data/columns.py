@@ -8,6 +8,7 @@ import pandas as pd
 from nearfield.core.errors import DataError, choose
 from nearfield.data.faults import Problem
 from nearfield.data.listing import Listing
+from nearfield.data.search import search
 from nearfield.data.settings import Choice, Columns
 from nearfield.data.tables import cell_text
 from nearfield.data.time_columns import Times, find_times, name_words
@@ -57,7 +58,7 @@ def find_parts(listing: Listing, columns: Columns) -> Parts:
             )
     able = [columns.path] if columns.path else path_columns(table)
     if not able:
-        raise DataError(f"{where}: {_no_path(list(table))}")
+        raise DataError(f"{where}: {_no_path(list(table))}{without_table(listing)}")
     if len(able) > 1:
         raise DataError(
             f"{where}: {able[0]!r} and {able[1]!r} could both name the files. "
@@ -72,6 +73,13 @@ def find_parts(listing: Listing, columns: Columns) -> Parts:
         group=_pick(table, columns.group, GROUP),
         times=find_times(table, columns, where),
     )
+
+
+def without_table(listing: Listing) -> str:
+    """How to read the folder of a table without it, where there are folders of sounds in it."""
+    if not listing.instead or all(len(path.parts) < 2 for path in search(listing.base).sounds):
+        return ""
+    return f"\nIf {listing.source} is not a table of the clips, take the folders alone: {listing.instead}"
 
 
 def path_columns(table: pd.DataFrame) -> list[str]:

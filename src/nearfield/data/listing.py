@@ -38,3 +38,5 @@ class Listing:
     """DATA that says that the sounds lie in another FOLDER; "" where the layout cannot be told."""
     label_from: str = ""
     """What gives the label, in words, where it is the names of folders; "" for a column."""
+    instead: str = ""
+    """DATA that reads the same folder without its table; "" where there is none."""

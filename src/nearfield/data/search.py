@@ -10,6 +10,8 @@ from nearfield.data.faults import Problem
 from nearfield.data.names import is_text, shown
 from nearfield.data.npy import rate_file
 
+ARCHIVES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".z01"))
+
 
 @dataclass(frozen=True)
 class Found:
@@ -19,21 +21,34 @@ class Found:
     pictures: list[Path] = field(default_factory=list)
     unread: list[Path] = field(default_factory=list)
     """Sounds of a format that is not decoded here."""
+    archives: list[Path] = field(default_factory=list)
+    """Archives, which are not looked into."""
     misnamed: list[Path] = field(default_factory=list)
     """Sounds and pictures whose path is no UTF-8 text."""
 
     def problems(self) -> tuple[Problem, ...]:
-        """The sounds that are left out because of their format or their name."""
+        """The sounds that are left out because of their format, their name or an archive around them."""
         cure = "Convert it, for example: ffmpeg -i {} {}"
-        return self.nameless() + tuple(
-            Problem(
-                "format",
-                path.as_posix(),
-                None,
-                f"{path.suffix.lower()} files cannot be decoded.",
-                cure.format(path.name, path.with_suffix(".flac").name),
+        return (
+            self.nameless()
+            + self.packed()
+            + tuple(
+                Problem(
+                    "format",
+                    path.as_posix(),
+                    None,
+                    f"{path.suffix.lower()} files cannot be decoded.",
+                    cure.format(path.name, path.with_suffix(".flac").name),
+                )
+                for path in self.unread
             )
-            for path in self.unread
+        )
+
+    def packed(self) -> tuple[Problem, ...]:
+        """A word on each archive."""
+        reason, cure = "it is an archive, which is not read.", "Unpack it, or take it away."
+        return tuple(
+            Problem("archive", path.as_posix(), None, reason, cure, "warning") for path in self.archives
         )
 
     def nameless(self) -> tuple[Problem, ...]:
@@ -55,9 +70,11 @@ def search(folder: Path) -> Found:
             found.sounds.append(path)
         elif suffix in pictures.SUFFIXES:
             found.pictures.append(path)
+        elif suffix in ARCHIVES:
+            found.archives.append(path)
         elif suffix in audio.UNREAD_SUFFIXES:
             found.unread.append(path)
-    for paths in (found.sounds, found.pictures, found.unread, found.misnamed):
+    for paths in (found.sounds, found.pictures, found.unread, found.archives, found.misnamed):
         paths.sort()
     return found
 

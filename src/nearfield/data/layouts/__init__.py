@@ -22,6 +22,7 @@ from nearfield.data.layouts.spoken_digits import SpokenDigits
 from nearfield.data.layouts.table import Table
 from nearfield.data.listing import Listing
 from nearfield.data.names import is_text, shown
+from nearfield.data.search import ARCHIVES
 
 Layout = Annotated[
     Esc50
@@ -71,8 +72,10 @@ def read_layout(data: str) -> tuple[str, Listing]:
 
 
 def _read(layout: Any, path: Path, place: str) -> Listing:
-    """The rows, with how to name the folder of the sounds where the layout lets it lie elsewhere."""
+    """The rows, with the DATA that names the folder of the sounds, or reads the folder without its table."""
     listing: Listing = layout.read(path)
+    if path.is_dir() and layout.kind in ("table", "audiofolder"):
+        return replace(listing, instead=f"folder:{place}")
     if "audio" not in type(layout).model_fields:
         return listing
     return replace(listing, elsewhere=f"{layout.kind}:{place}?audio=FOLDER")
@@ -112,11 +115,34 @@ def _detect(path: Path) -> Any:
     members = cast(dict[str, Any], kinds(Layout))
     for layout in members.values():
         if layout.recognises(path):
+            if layout is Folder:
+                _refuse_sets_inside(path, members)
             return layout()
+    if path.suffix.lower() in ARCHIVES:
+        raise DataError(f"{path}: it is an archive, which is not read. Unpack it and give the folder.")
     raise DataError(
         f"{path}: it is neither a folder nor a table. "
         "Give a folder, or a .csv, .tsv, .parquet or .jsonl file."
     )
+
+
+def _refuse_sets_inside(path: Path, members: dict[str, Any]) -> None:
+    """Raises DataError where folders in a folder are published sets: their names are no labels."""
+    found = {
+        f"{kind}:{inside}{getattr(layout, 'options_for', _no_options)(inside)}": inside.name
+        for inside in sorted(item for item in path.iterdir() if item.is_dir())
+        for kind, layout in members.items()
+        if kind not in ("audiofolder", "table") and layout is not Folder and layout.recognises(inside)
+    }
+    if found:
+        raise DataError(
+            f"{path}: it holds {' and '.join(found.values())}, each a set of its own. Give one: "
+            f"{' or '.join(found)}. To take the folders for labels: folder:{path}."
+        )
+
+
+def _no_options(_: Path) -> str:
+    return ""
 
 
 def _synthetic(place: str) -> Path:

@@ -17,7 +17,16 @@ from pydantic import Field, field_validator
 from nearfield.core.errors import DataError
 from nearfield.core.settings import Settings
 from nearfield.data.faults import Problem
-from nearfield.data.layouts.dcase_folds import Fold, check_folds, fold_numbers, read_folds
+from nearfield.data.layouts.dcase_folds import (
+    EVALUATION_LISTS,
+    SETUP,
+    Fold,
+    check_folds,
+    evaluation_list,
+    fold_numbers,
+    listed_in_folds,
+    read_folds,
+)
 from nearfield.data.layouts.published import NEARLY_ALL, audio_root, difference, present_files, tab_lines
 from nearfield.data.listing import Listing
 from nearfield.data.splits import carve_val
@@ -53,7 +62,6 @@ SESSIONS = {
 """Published sessions of each class, 268 in all."""
 
 _NAME = re.compile(r"(?:[A-Za-z]*)Node(?P<node>\d+)_ex(?P<session>\d+)_(?P<segment>\d+)")
-_LISTS = ("evaluate.txt", "evaluation.txt")
 
 
 class Dcase2018Task5(Settings):
@@ -84,15 +92,21 @@ class Dcase2018Task5(Settings):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """A folder with `meta.txt` and `evaluation_setup`."""
-        return (path / "meta.txt").is_file() and (path / "evaluation_setup").is_dir()
+        """A folder with `evaluation_setup`, and `meta.txt` beside it or folds in it."""
+        has_setup = (path / SETUP).is_dir()
+        return has_setup and ((path / "meta.txt").is_file() or bool(fold_numbers(path)))
+
+    @classmethod
+    def options_for(cls, path: Path) -> str:
+        """`?part=evaluation` for the folder of the evaluation set."""
+        return "?part=evaluation" if not fold_numbers(path) and evaluation_list(path) else ""
 
     def read(self, path: Path) -> Listing:
         """One row a clip. Raises DataError where a table or fold is missing, or a session crosses folds."""
         base = audio_root(path, self.audio, self.kind)
         if self.part == "evaluation":
             table, lines, source = _table(_evaluation_list(path))
-            names = _names(path / "evaluation_setup" / "map.txt")
+            names = _names(path / SETUP / "map.txt")
             table = _with_nodes(table, [names.get(clip, clip) for clip in table["path"]])
             known = {"": "", **dict.fromkeys(KNOWN_NODES, "yes")}
             table["known_node"] = [known.get(node, "no") for node in table["node"]]
@@ -100,7 +114,7 @@ class Dcase2018Task5(Settings):
             return _listing(
                 table, base, lines, source, (), "the challenge: all of its evaluation set is test"
             )
-        table, lines, source = _table(path / "meta.txt")
+        table, lines, source = _development(path)
         table = _with_nodes(table, list(table["path"]))
         problems = _differences(table, source)
         if self.fold is None:
@@ -114,7 +128,7 @@ class Dcase2018Task5(Settings):
         return _listing(table, base, lines, source, problems, said)
 
 
-def _table(path: Path) -> tuple[pd.DataFrame, tuple[int, ...], str]:
+def _table(path: Path) -> tuple[pd.DataFrame, tuple[int | None, ...], str]:
     """Path, label and session, as listed; the line of each; the name of the list."""
     rows = list(tab_lines(path, 3))
     if not rows:
@@ -123,15 +137,23 @@ def _table(path: Path) -> tuple[pd.DataFrame, tuple[int, ...], str]:
     return table.assign(group=table["session"]), tuple(number for number, _ in rows), path.name
 
 
+def _development(path: Path) -> tuple[pd.DataFrame, tuple[int | None, ...], str]:
+    """The rows of `meta.txt`, or, where that is missing, of the folds, which say the same."""
+    rows = [] if (path / "meta.txt").is_file() else listed_in_folds(path)
+    if not rows:
+        return _table(path / "meta.txt")
+    table = pd.DataFrame(rows, columns=["path", "label", "session"], dtype=object)
+    return table.assign(group=table["session"]), (None,) * len(rows), SETUP
+
+
 def _evaluation_list(path: Path) -> Path:
-    setup = path / "evaluation_setup"
-    found = [setup / name for name in _LISTS if (setup / name).is_file()]
-    if not found:
+    found = evaluation_list(path)
+    if found is None:
         raise DataError(
-            f"{path}: there is no evaluation_setup/{_LISTS[0]} in it. Give the folder of the evaluation set, "
-            "or leave out part=evaluation."
+            f"{path}: there is no {SETUP}/{EVALUATION_LISTS[0]} in it. Give the folder of the evaluation "
+            "set, or leave out part=evaluation."
         )
-    return found[0]
+    return found
 
 
 def _names(path: Path) -> dict[str, str]:
@@ -159,7 +181,7 @@ def _with_nodes(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 def _listing(
     table: pd.DataFrame,
     base: Path,
-    lines: tuple[int, ...],
+    lines: tuple[int | None, ...],
     source: str,
     problems: tuple[Problem, ...],
     split_from: str,

@@ -10,6 +10,7 @@ from nearfield.core.errors import DataError
 from nearfield.data.layouts.published import tab_lines
 
 SETUP = "evaluation_setup"
+EVALUATION_LISTS = ("evaluate.txt", "evaluation.txt")
 _TRAIN = re.compile(r"fold(\d+)_train\.txt")
 
 
@@ -33,6 +34,11 @@ def fold_numbers(path: Path) -> list[int]:
 def read_folds(path: Path, wanted: int) -> dict[int, Fold]:
     """Every fold that is there, by number. Raises DataError where the one that is wanted is not."""
     found = fold_numbers(path)
+    if not found and evaluation_list(path):
+        raise DataError(
+            f"{path}: this is the evaluation set: it has no folds, and all of its clips are test. "
+            f"Give dcase2018_task5:{path}?part=evaluation."
+        )
     if wanted not in found:
         listed = ", ".join(map(str, found)) or "none"
         choices = f"?fold={found[0]} or " if found else ""
@@ -41,6 +47,23 @@ def read_folds(path: Path, wanted: int) -> dict[int, Fold]:
             f"Give {choices}?fold=none to have a split made."
         )
     return {number: _fold(path / SETUP, number) for number in found}
+
+
+def evaluation_list(path: Path) -> Path | None:
+    """The list of the challenge's own test clips, or None."""
+    lists = [path / SETUP / name for name in EVALUATION_LISTS]
+    return next((each for each in lists if each.is_file()), None)
+
+
+def listed_in_folds(path: Path) -> list[list[str]]:
+    """Path, label and session of every clip that the folds list with its label, in the order of paths."""
+    found: dict[str, list[str]] = {}
+    for number in fold_numbers(path):
+        for name in ("train", "evaluate"):
+            file = path / SETUP / f"fold{number}_{name}.txt"
+            if file.is_file():
+                found |= {cells[0]: cells for _, cells in tab_lines(file, 3) if cells[1]}
+    return [found[clip] for clip in sorted(found)]
 
 
 def _names(folder: Path) -> list[str]:

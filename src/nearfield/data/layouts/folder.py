@@ -8,6 +8,7 @@ import pandas as pd
 from nearfield.core.errors import DataError
 from nearfield.core.settings import Settings
 from nearfield.data.faults import Problem
+from nearfield.data.layouts.table import tables_in
 from nearfield.data.listing import Kind, Listing
 from nearfield.data.search import search
 from nearfield.data.splits import side
@@ -39,11 +40,11 @@ class Folder(Settings):
         """One row a file. Raises DataError where there is neither sound nor picture."""
         found = search(path)
         if found.sounds:
-            problems = found.problems() + _beside(found.pictures)
+            problems = found.problems() + _beside(found.pictures) + _tables_inside(path)
             return list_files(path, found.sounds, "sound", problems, self)
         if found.pictures:
             return list_files(path, found.pictures, "picture", found.problems(), self)
-        unread = f" {found.problems()[0]}" if found.unread else ""
+        unread = f" {found.problems()[0]}" if found.problems() else ""
         raise DataError(
             f"{path}: there are no sounds and no pictures in it.{unread} "
             "Give a folder with wav, flac, ogg or mp3 files, or with png, jpg, bmp or webp files."
@@ -123,6 +124,23 @@ def _wrappers(files: list[Path]) -> int:
 def _loose(count: int) -> Problem:
     reason = f"files beside the class folders have no label ({count} found)."
     return Problem("no_label", ".", None, reason, "Move them into class folders.", "warning")
+
+
+def _tables_inside(folder: Path) -> tuple[Problem, ...]:
+    """A word on tables in the first folders: they may be sets of their own."""
+    tables = [table for inside in sorted(folder.iterdir()) if inside.is_dir() for table in tables_in(inside)]
+    reason = "the table was not read, as its folder is taken for one of a set."
+    return tuple(
+        Problem(
+            "other_table",
+            table.relative_to(folder).as_posix(),
+            None,
+            reason,
+            f"To read it: {table}.",
+            "warning",
+        )
+        for table in tables
+    )
 
 
 def _beside(pictures: list[Path]) -> tuple[Problem, ...]:
