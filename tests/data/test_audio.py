@@ -1,5 +1,6 @@
 """Decoding against the standard library's own reader, resampling against closed forms, and every bad file."""
 
+import ctypes
 import os
 import struct
 import tracemalloc
@@ -88,6 +89,27 @@ def test_a_range_of_any_format_is_what_the_whole_file_has_there(tmp_path: Path, 
         np.testing.assert_allclose(part, whole[:, first : first + 8000], rtol=0, atol=1e-6)
     pieces = np.concatenate(list(audio.blocks(path, 0, None, 0.61)), axis=1)
     np.testing.assert_allclose(pieces, whole, rtol=0, atol=1e-6)
+
+
+def test_what_a_decoder_prints_does_not_reach_the_terminal_and_all_else_does(
+    tmp_path: Path, write_sound: Write, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write_sound(tmp_path / "a.mp3", 5.0)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 600] = bytes(600)
+    path.write_bytes(content)
+    said: list[str] = []
+    pieces = audio.blocks(path, 0.0, None, 1.0, said)
+    next(pieces)
+    library = ctypes.CDLL(None)
+    library.perror(b"of others")  # on the same thread, between two reads
+    assert list(pieces)
+    audio.decode(path)
+    shown = capfd.readouterr().err
+    assert shown.startswith("of others: ")
+    assert shown.count("\n") == 1
+    assert any("Illegal Audio-MPEG-Header" in words for words in said)
 
 
 def test_formats_that_cannot_jump_are_read_from_any_place(tmp_path: Path) -> None:

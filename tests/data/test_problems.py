@@ -203,6 +203,24 @@ def test_two_mp3_joined_are_told_and_a_tag_at_the_end_is_not(tmp_path: Path) -> 
     assert not [text for text in found.get("tagged.mp3", []) if "joined" in text]
 
 
+def test_damage_within_an_mp3_is_told_with_the_words_of_the_decoder(tmp_path: Path) -> None:
+    for name in ("good", "hurt"):
+        soundfile.write(tmp_path / f"{name}.mp3", noise(name, 5.0), RATE)
+    content = bytearray((tmp_path / "hurt.mp3").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 900] = bytes(900)
+    (tmp_path / "hurt.mp3").write_bytes(content)
+    found = by_file(inspect(Collection.open(tmp_path)))
+    assert "good.mp3" not in found
+    assert any(
+        text.startswith(
+            "parts of it are damaged; the decoder says: Illegal Audio-MPEG-Header 0x00000000 at offset"
+        )
+        and text.endswith(f". {AGAIN}")
+        for text in found["hurt.mp3"]
+    )
+
+
 def test_parts_of_one_file_are_judged_apart(tmp_path: Path) -> None:
     whole = np.concatenate([noise("a", 1.0), np.zeros((RATE, 1)), noise("b", 1.0), noise("a", 1.0)])
     soundfile.write(tmp_path / "long.flac", whole, RATE)

@@ -17,6 +17,7 @@ import soxr
 from nearfield.core.errors import DataError
 from nearfield.core.nouns import Bools
 from nearfield.data.containers import foreign, unwritten_bytes
+from nearfield.data.decoder_words import words_kept
 from nearfield.data.faults import Fault, check_file
 from nearfield.data.npy import Samples, npy_layout
 from nearfield.data.settings import Channels
@@ -60,6 +61,21 @@ class _Forwards(soundfile.SoundFile):  # type: ignore[misc]  # the library has n
     The library would jump to that place after each read, which makes decoders of mp3 and ogg start anew:
     samples after each seam would differ from those of the file read at once.
     """
+
+    def __init__(self, file: Any, *raw: Any) -> None:
+        self.said: list[str] = []
+        """What the decoder printed so far; libmpg123 prints."""
+        self._prints = str(file).lower().endswith(".mp3")
+        with self._words_kept():
+            super().__init__(file, "r", *raw)
+
+    def read(self, frames: int = -1, dtype: str = "float32", always_2d: bool = False) -> Any:
+        """As the library reads, what the decoder prints being kept."""
+        with self._words_kept():
+            return super().read(frames, dtype, always_2d)
+
+    def _words_kept(self) -> contextlib.AbstractContextManager[None]:
+        return words_kept(self.said) if self._prints else contextlib.nullcontext()
 
     def seekable(self) -> bool:
         """What keeps the library from jumping; `seek` works all the same."""
@@ -125,9 +141,19 @@ def is_usable(waves: Waves) -> Bools:
     return np.asarray(np.abs(waves) <= LARGEST)
 
 
-def blocks(path: Path, start: float, seconds: float | None, block_seconds: float) -> Iterator[Waves]:
-    """The same samples in pieces (C, T) of at most `block_seconds`; unusable samples are let through."""
+def blocks(
+    path: Path,
+    start: float,
+    seconds: float | None,
+    block_seconds: float,
+    said: list[str] | None = None,
+) -> Iterator[Waves]:
+    """The same samples in pieces (C, T) of at most `block_seconds`; unusable samples are let through.
+
+    `said` gets what the decoder prints about the file.
+    """
     with opened(path) as file:
+        file.said = file.said if said is None else said
         first, last = _range(path, file, start, seconds)
         yield from _pieces(path, file, first, last, max(1, round(block_seconds * file.samplerate)))
 
@@ -224,7 +250,7 @@ def _open(path: Path) -> Iterator[_Forwards]:
     found = npy_layout(path)
     with (
         Samples(path, found.offset) as raw,
-        _Forwards(raw, "r", found.rate, 1, found.subtype, found.endian, "RAW") as file,
+        _Forwards(raw, found.rate, 1, found.subtype, found.endian, "RAW") as file,
     ):
         yield file
 

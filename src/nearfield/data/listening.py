@@ -51,6 +51,8 @@ class Heard:
     """The file ends before it says it does."""
     unread: int
     """Bytes of the file that are not decoded, as another mp3 begins there."""
+    damage: str
+    """What the decoder said first about damage within the file; "" where it said nothing."""
     quiet: int
     """Samples at beginning and end that `data.trim_db: 60` would cut away."""
 
@@ -63,28 +65,31 @@ def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault
     """
     try:
         facts = audio.describe(path)
-        ends = _Ends(breaks_off(path), bytes_after_first_mp3(path))
+        cut_off, unread = breaks_off(path), bytes_after_first_mp3(path)
     except Fault as fault:
         return [fault] * len(spans)
     ears = [_Ear(facts, start, seconds) for start, seconds in spans]
-    place, not_numbers = 0, 0
+    place, not_numbers, said = 0, 0, list[str]()
     try:
-        for waves in audio.blocks(path, 0.0, None, _BLOCK_SECONDS):
+        for waves in audio.blocks(path, 0.0, None, _BLOCK_SECONDS, said):
             for ear in ears:
                 ear.take(waves, place)
             not_numbers += int((~audio.is_usable(waves)).sum()) if facts.floating else 0
             place += waves.shape[1]
     except Fault as fault:
         return [fault] * len(spans)
-    return [ear.heard(ends, not_numbers) for ear in ears]
+    whole = _Whole(cut_off, unread, said[0] if said else "", not_numbers)
+    return [ear.heard(whole) for ear in ears]
 
 
 @dataclass(frozen=True)
-class _Ends:
-    """How a file's end fits what its header says."""
+class _Whole:
+    """What is so of a whole file."""
 
     cut_off: bool
     unread: int
+    damage: str
+    not_numbers: int
 
 
 class _Ear:
@@ -116,8 +121,8 @@ class _Ear:
         self._frames += waves.shape[1]
         self._loudness.take(sound.astype(np.float32))
 
-    def heard(self, ends: _Ends, not_numbers: int) -> Heard:
-        """What was gathered; `not_numbers` of the whole file."""
+    def heard(self, whole: _Whole) -> Heard:
+        """What was gathered."""
         samples = max(self._frames, 1)
         first, last = self._loudness.sounding(TRIM_DB)
         return Heard(
@@ -125,14 +130,15 @@ class _Ear:
             channels=self._facts.channels,
             frames=self._frames,
             not_numbers=self._not_numbers,
-            not_numbers_beside=max(0, not_numbers - self._not_numbers),
+            not_numbers_beside=max(0, whole.not_numbers - self._not_numbers),
             peaks=self._peaks,
             means=self._sums / samples,
             levels=np.sqrt(self._squares / samples),
             clipped=self._clipped / (samples * self._facts.channels),
             digest=self._digest.hexdigest(),
-            cut_off=ends.cut_off,
-            unread=ends.unread,
+            cut_off=whole.cut_off,
+            unread=whole.unread,
+            damage=whole.damage,
             quiet=self._frames - (last - first),
         )
 

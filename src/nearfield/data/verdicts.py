@@ -54,6 +54,9 @@ def judge_sound(heard: Heard, seconds: float) -> Iterator[_Words]:
         yield "cut_off", f"{seconds:.2f} s are promised, {decoded:.2f} s can be decoded.", AGAIN
     elif heard.cut_off:
         yield "cut_off", "the file ends before it says it does.", AGAIN
+    if heard.damage:
+        said = heard.damage.rpartition("error: ")[2].removeprefix("Note: ").rstrip(".")
+        yield "damaged", f"parts of it are damaged; the decoder says: {said}.", AGAIN
     if heard.unread:
         reason = f"another mp3 was joined to it: the last {heard.unread:,} bytes are not read."
         yield "joined", reason, "Decode it to one sound (ffmpeg -i FILE.mp3 FILE.flac), or cut it in two."
