@@ -12,8 +12,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 from nearfield.study.claims import source_pairs, source_verdict
 from nearfield.study.document import facts_from_json
 from nearfield.study.records import StudyFacts
@@ -43,20 +41,28 @@ def main(folders: list[str]) -> None:
         target.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             shutil.copyfile(folder / name, target / name)
-    found = [
-        (path.parent, facts_from_json(json.loads(path.read_text()))) for path in HERE.glob("*/facts.json")
-    ]
-    with_source = [(place, facts) for place, facts in found if facts.source]
-    rows = [_row(place, facts) for place, facts in sorted(with_source, key=lambda each: _number(each[1]))]
-    commands = [
-        f"- {facts.title}: `{_command(facts)}`"
-        for _, facts in sorted(found, key=lambda each: _number(each[1]))
-    ]
-    (HERE / "README.md").write_text(HEAD + "\n".join(rows) + "\n\n" + "\n".join(commands) + "\n")
+    (HERE / "README.md").write_text(overview(documents()))
     _picture(HERE / "margin_sensitivity" / "study.html", HERE.parent / "study.png")
 
 
+def documents() -> list[tuple[Path, StudyFacts]]:
+    """The folders of the studies that are here, and what they found, by the number of their source."""
+    found = [
+        (path.parent, facts_from_json(json.loads(path.read_text()))) for path in HERE.glob("*/facts.json")
+    ]
+    return sorted(found, key=lambda each: (_number(each[1]), each[0].name))
+
+
+def overview(found: list[tuple[Path, StudyFacts]]) -> str:
+    """README.md: a row a source, and the command that makes each document again."""
+    rows = [_row(place, facts) for place, facts in found if facts.source]
+    commands = [f"- {facts.title}: `{_command(facts)}`" for _, facts in found]
+    return HEAD + "\n".join(rows) + "\n\n" + "\n".join(commands) + "\n"
+
+
 def _picture(page: Path, target: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         tab = browser.new_page(viewport={"width": 1000, "height": 1100})
