@@ -33,8 +33,8 @@ def test_a_record_turned_twice_is_itself() -> None:
 def test_a_claim_carries_all_its_evidence() -> None:
     said = claim(FACTS, record("0.5", "2"))
     assert said.text == (
-        "Margin 0.5 is better than margin 2 on probe/macro_f1 (difference +0.059, simultaneous 95 % interval "
-        "+0.040 to +0.078, corrected p < 0.001, 5 seeds, 40 test groups)."
+        "Margin 0.5 is better than margin 2 on macro F1 of the probe (difference +0.059, simultaneous 95 % "
+        "interval +0.040 to +0.078, corrected p < 0.001, 5 seeds, 40 test groups)."
     )
     assert (said.comparison.one, said.comparison.other) == ("margin-0.5", "margin-2")
 
@@ -62,7 +62,9 @@ def test_verdicts_use_the_fixed_words() -> None:
     assert not isinstance(best, str)
     assert best.text.startswith("Margin 0.5 is best; it is better than margin 0.7, the next")
     assert list(left_out(whole)) == []
-    assert list(left_out(decided)) == ["Margin 10 (4 of 5 seeds, mean 0.512) could not be compared."]
+    assert list(left_out(decided)) == [
+        ("Margin 10 (4 of 5 seeds, mean 0.512) could not be compared: ", "The loss became NaN at update 118")
+    ]
 
 
 @pytest.mark.parametrize("decided", [False, True])

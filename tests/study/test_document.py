@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import xml.etree.ElementTree as ET
 from dataclasses import asdict, replace
 from functools import cache
 from html.parser import HTMLParser
@@ -17,12 +18,19 @@ from nearfield.study import document as room
 from nearfield.study.claims import Claim
 from nearfield.study.document import facts_from_json, write_documents
 from nearfield.study.document.content import Content, Items, Paragraph, Picture, Table
+from nearfield.study.document.files import tex
 from nearfield.study.document.html import html
 from nearfield.study.document.markdown import markdown
 from nearfield.study.document.next_steps import next_steps, open_pairs
 from nearfield.study.document.pdf import pdf
-from nearfield.study.document.sections import _against_baselines, abstract_text, document
-from nearfield.study.document.tables import class_tables, results_tables, settings_table, verdict_table
+from nearfield.study.document.sections import _against_baselines, bibtex, closing, document
+from nearfield.study.document.tables import (
+    arm_rows,
+    class_tables,
+    results_tables,
+    settings_table,
+    verdict_table,
+)
 from nearfield.study.figures import judge_figure
 from nearfield.study.overclaims import check_overclaims
 from nearfield.study.records import Arm, ArmFacts, ClassFacts, Estimate, StudyFacts
@@ -31,6 +39,9 @@ from tests.study.sample import PLAIN, sample_conclusion, sample_facts
 FACTS = sample_facts()
 INTRODUCTIONS = {"loss.margin": "Too small a margin is met at once. Too large a margin is worse: never met."}
 FILES = ("facts.json", "study.html", "study.md", "study.pdf")
+PICTURES = (
+    "active", "centroids", "differences", "judge", "loss", "pca-test", "umap-test", "val-recall_at_1"
+)  # fmt: skip
 
 
 class Reader(HTMLParser):
@@ -60,6 +71,13 @@ def whole() -> Content:
     return document(FACTS, INTRODUCTIONS)
 
 
+def abstract_text(facts: StudyFacts) -> str:
+    """The first paragraph of the abstract."""
+    first = document(facts, {}).abstract[0]
+    assert isinstance(first, Paragraph)
+    return "".join(part if isinstance(part, str) else part.text for part in first.parts)
+
+
 def all_claims() -> list[Claim]:
     rows: list[Any] = []
     for block in whole().blocks():
@@ -81,7 +99,7 @@ def test_equal_facts_give_equal_bytes(written: Path, tmp_path: Path) -> None:
     write_documents(sample_facts(recipe=shuffled), tmp_path, INTRODUCTIONS)
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (written / name).read_bytes(), name
-    assert sorted(path.name for path in written.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in written.iterdir() if path.is_file()) == sorted(FILES)
 
 
 def test_a_document_again_from_its_own_facts_is_the_same(written: Path, tmp_path: Path) -> None:
@@ -128,7 +146,8 @@ def test_page_paper_and_short_form_say_the_same(written: Path) -> None:
             for row in block.rows:
                 for cell in row.cells:
                     assert squeezed(cell) in page
-                    assert squeezed(cell) in paper or all(word in paper for word in cell.split()), cell
+                    words = cell.replace("/", " ").replace("_", " ").split()
+                    assert squeezed(cell) in paper or all(word in paper for word in words), cell
     for section in content.sections:
         assert squeezed(section.title) in page
         assert squeezed(section.title) in paper
@@ -141,7 +160,7 @@ def test_page_paper_and_short_form_say_the_same(written: Path) -> None:
 def test_claims_in_the_page_name_the_records_they_rest_on(written: Path) -> None:
     found = Reader((written / "study.html").read_text()).claims
     records = {(each.one, each.other) for each in FACTS.conclusion.comparisons}
-    assert len(found) == len(all_claims()) > 15
+    assert len(found) == len(all_claims()) > 10
     assert all(pair in records or pair[::-1] in records for pair in found)
 
 
@@ -156,7 +175,9 @@ def test_the_form_is_that_of_the_source_documents() -> None:
         "Next steps",
     ]
     pictures = [block.name for block in content.blocks() if isinstance(block, Picture)]
-    assert pictures == ["judge", "loss", "active", "val-recall_at_1", "centroids", "pca", "umap"]
+    assert pictures == [
+        "judge", "differences", "loss", "active", "val-recall_at_1", "centroids", "pca-test", "umap-test",
+    ]  # fmt: skip
 
 
 def test_the_table_of_settings_is_whole_and_marks_what_varies() -> None:
@@ -212,7 +233,11 @@ def test_the_abstract_says_which_baselines_are_not_beaten() -> None:
     opening = document(facts, {}).abstract[0]
     assert isinstance(opening, Paragraph)
     said = "".join(part if isinstance(part, str) else part.text for part in opening.parts)
-    assert "Between margin 2 and MFCC statistics nothing is decided" in said
+    assert (
+        "Not significant on macro F1 of the probe are the differences between margin 2 and MFCC statistics "
+        "(+0.016); margin 2 and log-mel statistics (+0.003); margin 2 and an untrained encoder (−0.009). "
+        in said
+    )
 
 
 def test_without_a_recommendation_it_names_the_baselines_that_no_arm_beats() -> None:
@@ -222,7 +247,7 @@ def test_without_a_recommendation_it_names_the_baselines_that_no_arm_beats() -> 
     )
     open_ = sample_facts(conclusion=replace(FACTS.conclusion, recommended=None, comparisons=rows))
     said = abstract_text(open_)
-    assert "Between margin 0.5 and MFCC statistics nothing is decided" in said  # the arm that comes nearest
+    assert "are the differences between margin 0.5 and MFCC statistics (+" in said  # the nearest arm
     assert said.count("MFCC statistics") == 1
     (named,) = _against_baselines(open_)
     assert (named.one, named.other) == ("margin-0.5", "baseline/mfcc_stats")
@@ -233,7 +258,9 @@ def test_without_a_recommendation_it_names_the_baselines_that_no_arm_beats() -> 
 def test_the_failed_run_is_shown() -> None:
     text = html(whole())
     assert "4 (1 failed)" in text
-    assert text.count("The loss became NaN at update 118.") == 2
+    assert "1 of 30 trainings failed. The same command trains them again, unless they diverged." in text
+    assert "Failed: The loss became NaN at update 118." in text
+    assert "Failed: The loss became NaN at update 118." in markdown(whole())
 
 
 def test_verdicts_stand_with_their_evidence() -> None:
@@ -377,9 +404,8 @@ def test_next_steps_follow_from_the_results() -> None:
 def test_what_an_open_pair_would_cost_is_said_alike_everywhere() -> None:
     facts = VARIANTS["open beyond any number of seeds"]
     needed = "ore seeds will not help; more test recordings would"
-    assert f"margin 0.7 against margin 1: nothing is decided; m{needed}" in steps(facts)
-    page = " ".join(html(document(facts, {})).split())
-    assert page.count(f"M{needed}.") == len(open_pairs(facts))
+    assert f"margin 0.7 against margin 1: not decided; m{needed}" in steps(facts)
+    assert f"For them: m{needed}." in abstract_text(facts)
 
 
 @pytest.mark.parametrize(
@@ -392,7 +418,7 @@ def test_the_edge_of_the_range_asks_for_more(chosen: str, expected: str) -> None
 
 def test_a_baseline_that_is_not_beaten_is_named() -> None:
     said = steps(sample_facts(conclusion=replace(FACTS.conclusion, recommended="margin-2")))
-    assert "Between margin 2 and an untrained encoder nothing is decided" in said
+    assert "The difference between margin 2 and an untrained encoder on macro F1 of the probe is not" in said
     assert "find a recipe that clears an untrained encoder" in said
 
 
@@ -421,6 +447,53 @@ def test_an_interaction_is_suspected_where_means_do_not_add_up(extra: float, sus
     conclusion = replace(FACTS.conclusion, estimates=estimates, comparisons=(), recommended=None)
     facts = sample_facts(varied=("loss.margin", "embedding.size"), arms=arms, conclusion=conclusion)
     assert ("do not add up" in steps(facts)) == suspected
+
+
+def test_figures_lie_beside_the_document_for_a_paper(written: Path) -> None:
+    """SVG that stands alone, PDF with its text as text, and a table that LaTeX reads."""
+    folder = written / "figures"
+    assert {path.stem for path in folder.glob("*.svg")} == set(PICTURES)
+    for name in PICTURES:
+        drawn = ET.parse(folder / f"{name}.svg").getroot()
+        assert float((drawn.get("width") or "").removesuffix("pt")) > 400
+        assert "currentColor" not in (folder / f"{name}.svg").read_text()
+        assert len(PdfReader(folder / f"{name}.pdf").pages) == 1
+    assert "update" in PdfReader(folder / "loss.pdf").pages[0].extract_text()
+    table = (folder / "verdicts.tex").read_text()
+    rows = [line for line in table.splitlines() if line.endswith("\\\\")]
+    assert len(rows) == 1 + 6
+    assert {line.count(" & ") for line in rows} == {6}
+    assert "\\textbf{margin 0.5} & \\textbf{0.781 [0.757, 0.805]}" in table
+    assert "95 \\%" in table
+
+
+def test_figures_of_an_earlier_document_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    for name in ("old.svg", "old.pdf", "mine.png"):
+        (tmp_path / "figures" / name).touch()
+    write_documents(VARIANTS["one arm"], tmp_path)
+    assert {path.name for path in (tmp_path / "figures").glob("*.*")} >= {"mine.png", "judge.svg"}
+    assert not list((tmp_path / "figures").glob("old.*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("50 % & more_#$", "50 \\% \\& more\\_\\#\\$"),
+        ("a\\b{c}", "a\\textbackslash{}b\\{c\\}"),
+        ("−0.1", "$-$0.1"),
+    ],
+)
+def test_text_for_latex_is_text(text: str, expected: str) -> None:
+    assert tex(text) == expected
+
+
+def test_the_entry_to_cite_has_title_plan_and_version() -> None:
+    entry = bibtex(FACTS)
+    assert entry.startswith(f"@misc{{nearfield-study-{FACTS.plan_hash[:12]},")
+    assert "title = {{Margin of the triplet loss: How does the margin affect the embedding space?}}" in entry
+    assert entry.count("{") == entry.count("}")
+    assert entry in html(whole()).replace("&#39;", "'")
 
 
 def test_the_template_survives_text_that_looks_like_typst() -> None:
@@ -481,11 +554,22 @@ def test_what_so_few_seeds_cannot_exclude_is_said() -> None:
 
 
 def test_an_arm_that_was_left_out_stands_in_the_abstract_with_its_mean() -> None:
-    assert "Margin 10 (4 of 5 seeds, mean 0.512) could not be compared. " in abstract_text(FACTS)
+    assert "Margin 10 (4 of 5 seeds, mean 0.512) could not be compared: The loss" in abstract_text(FACTS)
     alone = tuple(replace(each, groups=1) for each in FACTS.conclusion.comparisons)
     single = sample_facts(conclusion=replace(FACTS.conclusion, comparisons=alone))
     assert "whether other recordings would show the same is not tested" in abstract_text(single)
     assert "is not tested" not in abstract_text(FACTS)
+
+
+def test_what_a_command_line_says_at_the_end_is_a_table_of_arms_and_few_sentences() -> None:
+    rows = [row.cells for row in arm_rows(FACTS)]
+    assert rows[1] == ("margin 0.5", "0.781 [0.757, 0.805]", "as good as the best")
+    assert rows[5] == ("margin 10", "0.512 [0.488, 0.536]", "not comparable")
+    words = closing(FACTS).split()
+    assert len(words) < 60
+    assert "Recommended: margin 0.5" in closing(FACTS)
+    open_ = sample_facts(conclusion=replace(FACTS.conclusion, recommended="margin-2"))
+    assert closing(open_).count("ot significant") == 1
 
 
 def test_a_warning_that_arms_share_is_listed_once_with_the_arms() -> None:

@@ -1,14 +1,17 @@
 """Figures are drawn from facts alone, the same each time, and nothing in them overlaps or invents."""
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nearfield.study import figures
-from nearfield.study.records import Curve, StudyFacts
+from nearfield.study.facts import _curves
+from nearfield.study.records import Curve, RunFacts, StudyFacts
 from tests.study.sample import CLASSES, sample_facts
 
 FACTS = sample_facts()
@@ -54,7 +57,7 @@ def test_colours_follow_the_page_and_are_fixed_on_paper() -> None:
 
 def test_the_judge_is_drawn_on_a_numeric_axis_with_every_arm_and_baseline_named() -> None:
     said = words(figures.judge_figure(FACTS))
-    for name in ("0.3", "0.5", "0.7", "1", "2", "10", "margin", "probe/macro_f1"):
+    for name in ("0.3", "0.5", "0.7", "1", "2", "10", "margin", "Macro F1 of the probe"):
         assert name in said
     assert "MFCC statistics 0.706" in said
     assert "not shown: chance 0.100" in said
@@ -162,6 +165,63 @@ def test_classes_that_training_never_heard_are_hollow() -> None:
 
     assert hollow(()) == 0
     assert hollow(CLASSES[:2]) > 0
+
+
+def test_every_pair_is_drawn_with_its_interval_and_what_would_not_matter() -> None:
+    pairs = figures.drawn_pairs(FACTS)
+    said = words(figures.difference_figure(FACTS, pairs))
+    assert len(pairs) == 10  # of the five arms that are compared
+    assert "margin 0.5 − margin 2" in said
+    assert "difference of macro F1 of the probe" in said
+
+
+def test_of_many_pairs_those_with_the_highest_mean_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "MOST_PAIRS", 5)
+    assert all("margin-0.5" in (each.one, each.other) for each in figures.drawn_pairs(FACTS))
+    assert len(figures.drawn_pairs(FACTS)) == 4
+
+
+def test_two_losses_stand_on_one_axis_of_margins() -> None:
+    names = ("triplet 0.1", "triplet 0.4", "triplet 1", "circle 0.1", "circle 0.4", "circle 1")
+    arms = []
+    for each, name in zip(FACTS.arms, names, strict=True):
+        kind, value = name.split()
+        changes = {"loss.kind": kind, "loss.margin": float(value)}
+        arms.append(replace(each, arm=replace(each.arm, name=name, changes=changes)))
+    facts = sample_facts(arms=tuple(arms), varied=("loss.kind", "loss.margin"))
+    said = words(figures.judge_figure(facts))
+    assert {"triplet", "circle", "0.1", "0.4", "1", "margin"} <= set(said)
+    assert not set(names) & set(said)
+
+
+@pytest.mark.parametrize(
+    ("panels", "columns"), [(1, 1), (3, 3), (4, 4), (5, 3), (6, 3), (7, 4), (8, 4), (10, 4)]
+)
+def test_no_row_of_panels_has_a_single_one(panels: int, columns: int) -> None:
+    assert figures.columns(panels) == columns
+    assert panels % columns != 1 or panels == 1
+
+
+def test_validation_loss_is_drawn_dashed_in_the_panel_of_its_arm() -> None:
+    def both(run: RunFacts) -> RunFacts:
+        return replace(run, curves={**run.curves, "val/loss": run.curves["train/loss"]})
+
+    arms = tuple(replace(each, runs=tuple(map(both, each.runs))) for each in FACTS.arms)
+    facts = sample_facts(arms=arms)
+    dashed = [figures.curve_figure(facts, "train/loss", True, beside).count("stroke-dasharray")
+              for beside in ("", "val/loss")]  # fmt: skip
+    assert dashed == [0, 6]
+
+
+def test_a_moving_average_is_over_as_many_updates_as_asked(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=600)
+    lines = [json.dumps({"update": at + 1, "train/loss": float(v)}) for at, v in enumerate(values)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    curve = dict(_curves(tmp_path / "metrics.jsonl", 50))["train/loss"]
+    expected = dict(zip(range(25, 576), np.convolve(values, np.ones(50) / 50, "valid"), strict=True))
+    for update, value in zip(curve.updates, curve.smooth, strict=True):
+        assert value == (pytest.approx(expected[update], rel=1e-3) if update in expected else None)
+    assert dict(_curves(tmp_path / "metrics.jsonl", None))["train/loss"].smooth == ()
 
 
 def test_many_points_become_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:

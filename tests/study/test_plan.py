@@ -9,7 +9,7 @@ import yaml
 
 from nearfield.core.errors import RequestError
 from nearfield.runs.recipe import Recipe
-from nearfield.study.budget import budget, check_classes
+from nearfield.study.budget import budget, reduced
 from nearfield.study.estimate import baselines_of, runs_of
 from nearfield.study.plan import Plan
 from nearfield.study.records import Arm
@@ -33,12 +33,17 @@ def study(folder: Path, **keys: Any) -> Path:
     return path
 
 
-def test_a_study_refuses_batches_smaller_than_its_plan_says() -> None:
-    four, eight = Recipe().changed({"sampler.classes": 4}), Recipe().changed({"sampler.small": "drop"})
-    check_classes(four.sampler, [9, 9, 1, 9], "four")
-    check_classes(eight.sampler, [9] * 8, "eight")
-    with pytest.raises(RequestError, match=r"arm 'eight': .*classes is 8, .*have 7 labels.*classes=7"):
-        check_classes(eight.sampler, [9] * 7 + [1], "eight")
+def test_arms_that_are_reduced_alike_are_told_and_others_refused() -> None:
+    """Seven labels where eight are asked for: `train` takes seven, and so does a study."""
+    eight = Recipe().changed({"sampler.classes": 8, "sampler.per_class": 8})
+    sixteen = Recipe().changed({"sampler.classes": 4, "sampler.per_class": 16})
+    both = {"a": eight, "b": eight}
+    assert reduced(both, {"a": 64, "b": 64}, None, "s") == {}
+    assert reduced(both, {"a": 56, "b": 56}, None, "s") == {"a": 56, "b": 56}
+    with pytest.raises(
+        RequestError, match=r"'a' has 56 where 64 are asked for: arms 'a' and 'b' have unlike"
+    ):
+        reduced({"a": eight, "b": sixteen}, {"a": 56, "b": 64}, None, "s")
 
 
 def refusal(folder: Path, **keys: Any) -> str:

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -18,7 +19,9 @@ from nearfield.core.errors import RequestError
 from nearfield.core.files import digest
 from nearfield.study.document import facts_from_json
 from nearfield.study.engines.engine import failed, task_folder
+from nearfield.study.estimate import reach
 from nearfield.study.journal import Journal
+from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, StudyFacts, Task
 from nearfield.study.run import Standing, Study
 from tests.study import trainings
@@ -332,6 +335,67 @@ def test_a_study_that_is_prolonged_by_hand_pays_for_the_look_that_there_was(
     assert "again" not in finished[1].conclusion.procedure
 
 
+@pytest.mark.parametrize(
+    ("sampler", "held", "asked"),
+    [
+        ({"kind": "balanced", "classes": 8, "per_class": 4}, 16, 32),
+        ({"kind": "shuffle", "batch_size": 64}, 24, 64),
+    ],
+)
+def test_a_recipe_that_is_reduced_in_training_is_reduced_in_a_study_and_told(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path, sampler: Any, held: int, asked: int
+) -> None:
+    """Four labels, and 24 clips to train on."""
+    copy = place / f"reduced-{sampler['kind']}"
+    study = begin(place, copy, f"sampler={json.dumps(sampler)}")
+    facts = study.run(Pretends(study, 0.0))  # type: ignore[arg-type]
+    told = [text for text in facts.deviations if "batches hold" in text]
+    assert told[0].startswith(f"arm 0.3: batches hold {held} clips in place of {asked}")
+    assert len(told) == 2
+    assert f"(batches held {held})" in (copy / "study.md").read_text()
+    assert Study.existing(copy).report() == facts
+
+
+def test_failed_trainings_are_told_and_nothing_to_compare_is_an_error(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    from nearfield.app.cli import app
+
+    copy = copied(finished, place, "all-failed")
+    with Journal.open(copy / "journal.jsonl") as journal:
+        for arm in ("margin-0.3", "margin-0.6"):
+            for seed in range(3):
+                folder = task_folder(copy, Task(arm, seed))
+                shutil.rmtree(folder)
+                journal.add_outcome(failed(copy, Task(arm, seed), "update 7: it diverged.", again=False))
+    asked = ["study", "run", str(place / "study.yaml"), "--data", str(place / "sounds"), "--out", str(copy)]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 1
+    assert "Failed: margin-0.6, seed 2: update 7: it diverged." in result.stdout
+    assert "The same command trains them again, unless they diverged." in result.stdout
+    text = (copy / "study.md").read_text()
+    assert "Margin on sounds: 2 arms of 3 seeds" in text
+    assert "6 of 6 trainings failed." in text
+
+
+def test_a_dry_run_says_what_the_plan_can_show(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    plan = Plan.load(place / "study.yaml")
+    found = reach(plan, finished[1])
+    assert found is not None
+    pair = finished[1].conclusion.comparisons[0]
+    assert found.power == pytest.approx(pair.power)
+    assert found.floor <= found.smallest
+    (more,) = [reach(Plan.load(place / "study.yaml", ["seeds=12"]), finished[1])]
+    assert more is not None
+    assert more.smallest < found.smallest
+    other = Plan.load(place / "study.yaml", ["judge=probe/macro_f1"])
+    assert reach(other, finished[1]) is None
+
+
 def test_the_command_line_runs_and_reports(
     finished: tuple[Study, StudyFacts, list[Standing]], place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -355,12 +419,15 @@ def test_the_command_line_runs_and_reports(
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0
     assert "study.html" in result.stdout
+    assert re.search(r"margin 0\.3 +0\.\d+ \[", result.stdout)
     result = CliRunner().invoke(app, [*asked, "--dry-run", "--json"])
     assert result.exit_code == 0
     plain = json.loads(result.stdout)
     assert (plain["runs"], plain["trainings"], plain["baselines"]) == ([9], [6], [3])
     assert 0 < plain["seconds"][0] < 600
+    assert plain["power"] == pytest.approx(facts.conclusion.comparisons[0].power, abs=1e-3)
     result = CliRunner().invoke(app, [*asked, "--dry-run", "--set", "seeds=1"])
+    assert "shows: a true difference of 0.05 in accuracy of the probe with a chance of " in result.stdout
     assert "1 seed: 2 trainings and 1 baseline\n" in result.stdout
     assert "A trial for timing first: 12 updates of one training" in result.stderr
 

@@ -135,7 +135,8 @@ def test_the_overview_says_what_the_documents_say() -> None:
 def _documents() -> ModuleType:
     """docs/studies.py, which is a script."""
     found = importlib.util.spec_from_file_location("documents_of_studies", ROOT / "docs" / "studies.py")
-    assert found and found.loader
+    assert found
+    assert found.loader
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module

@@ -1,6 +1,7 @@
 """`nearfield study`: run a study or write its document again; a table of arms that fills up meanwhile."""
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="A finished study on such data: --dry-run then says what the plan can show."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train every arm with every seed, and write what can be concluded. Goes on where it was stopped."""
@@ -38,7 +43,7 @@ def run(
     from nearfield.study.run import Study
 
     if dry_run:
-        _show_cost(Plan.load(file, changes or ()), data, device, as_json)
+        _show_cost(Plan.load(file, changes or ()), data, device, like or out, as_json)
         return
     settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
     begun = Study.begin(file, data, out, changes or ())
@@ -46,6 +51,8 @@ def run(
     with stopped, watching_study(out, quiet=as_json) as (watch, progress):
         facts = begun.run(settings, device, watch, progress)
     _tell(facts, out, as_json)
+    if _is_empty(facts):
+        raise typer.Exit(1)
 
 
 @study.command("report")
@@ -65,18 +72,59 @@ def report(
 def _tell(facts: Any, folder: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from nearfield.study.document.sections import abstract_text
+    from nearfield.study.document.sections import closing
+    from nearfield.study.document.tables import arm_rows
+    from nearfield.study.wording import measure
 
     if as_json:
         print_json(asdict(facts))
         return
-    say(abstract_text(facts))
+    table = Table("arm", measure(facts.judge), "verdict", box=None, pad_edge=False)
+    for row in arm_rows(facts):
+        table.add_row(*row.cells, style="bold" if row.style == "marked" else "")
+    terminal().print(table)
+    say(closing(facts))
+    failed = [run for arm in facts.arms for run in arm.runs if run.state == "failed"]
+    for run in failed:
+        say(f"Failed: {run.arm}, seed {run.seed}: {run.cause or 'not finished'}")
+    if failed:
+        say("The same command trains them again, unless they diverged.")
     if facts.deviations:
         say("\n".join(["Deviations from the plan:", *(f"- {each}" for each in facts.deviations)]))
     say(f"{folder / 'study.html'}\n{folder / 'study.pdf'}")
 
 
-def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
+def _is_empty(facts: Any) -> bool:
+    """Whether failed trainings left nothing to compare."""
+    whole = sum(all(run.state == "done" for run in arm.runs) for arm in facts.arms)
+    return whole < min(2, len(facts.arms))
+
+
+def _reach(plan: Any, finished: Path) -> Any:
+    """What the plan can show by a finished study; None where there is none, or it compared nothing."""
+    from nearfield.study.document import facts_from_json
+    from nearfield.study.estimate import reach
+
+    path = finished / "facts.json" if finished.is_dir() else finished
+    if not path.is_file():
+        return None
+    return reach(plan, facts_from_json(json.loads(path.read_text(encoding="utf-8"))))
+
+
+def _reach_words(plan: Any, found: Any) -> str:
+    from nearfield.study.wording import measure
+
+    if found is None:
+        return "not known: no finished study by this judge was given. Name one on such data by --like DIR"
+    hopeless = " This plan is not likely to answer the question." if found.power < 0.5 else ""
+    return (
+        f"a true difference of {plan.meaningful:g} in {measure(plan.judge)} with a chance of "
+        f"{found.power:.2f}; the smallest with a chance of 0.80 is {found.smallest:.3f}, with 100 seeds "
+        f"{found.floor:.3f} (by the variance of a finished study with {found.groups} test groups).{hopeless}"
+    )
+
+
+def _show_cost(plan: Any, data: str, device: str, finished: Path, as_json: bool) -> None:
     from nearfield.app.progress import watching
     from nearfield.core.words import count
     from nearfield.study.estimate import TRIED, baselines_of, estimate_cost
@@ -87,6 +135,7 @@ def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
     with watching(quiet=as_json) as watch:
         cost = estimate_cost(plan, data, device, watch)
     arms = {arm.id: arm.changes for arm in plan.arms}
+    found = _reach(plan, finished)
     baselines = baselines_of(plan)
     plain = {
         "question": plan.question,
@@ -100,6 +149,8 @@ def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
         "baselines": list(dict.fromkeys(baselines)),
         "seconds": [round(each, 1) for each in dict.fromkeys(cost.seconds)],
         "bytes": list(dict.fromkeys(cost.bytes)),
+        "power": round(found.power, 3) if found else None,
+        "smallest": round(found.smallest, 4) if found else None,
     }
     if as_json:
         print_json(plain)
@@ -115,6 +166,7 @@ def _show_cost(plan: Any, data: str, device: str, as_json: bool) -> None:
         ),
         ("about", " to ".join(_span(each) for each in plain["seconds"])),
         ("on disk", " to ".join(f"{each / 1e6:.0f} MB" for each in plain["bytes"])),
+        ("shows", _reach_words(plan, found)),
     ]
     for name, text in spans:
         say(f"{name}: {text}")
@@ -151,6 +203,12 @@ class _Board:
     scores: dict[Any, float] = field(default_factory=dict)
     said: float = 0.0
     told: set[tuple[str, str]] = field(default_factory=set)
+    running: set[Any] = field(default_factory=set)
+    """Tasks that were heard of."""
+    trained_from: dict[Any, float] = field(default_factory=dict)
+    """When a task's first update was heard of."""
+    foretold: dict[Any, float] = field(default_factory=dict)
+    """Seconds that a training under way will take in all, by its updates so far."""
 
     def progress(self, standing: Any) -> None:
         from nearfield.study.engines.engine import task_folder
@@ -176,6 +234,11 @@ class _Board:
                     f"{task.arm}, seed {task.seed}: {event.text}", style="yellow", markup=False
                 )
             return
+        self.running.add(task)
+        if event.name == "train" and event.total:
+            begun = self.trained_from.setdefault(task, time.monotonic())
+            if event.done > max(1, event.total // 20):
+                self.foretold[task] = (time.monotonic() - begun) * event.total / (event.done - 1)
         self.now = f"{task.arm}, seed {task.seed}: {event.name} {event.done}/{event.total}"
         if time.monotonic() - self.said > 0.2:
             self._draw()
@@ -184,14 +247,35 @@ class _Board:
         """What has ended, and the time left, in words."""
         from nearfield.study.tasks import BASELINES
 
-        ended, plain = len(self.standing.outcomes), self.standing.baselines
-        measured = sum(task.arm == BASELINES for task in self.standing.outcomes)
-        outcomes = self.standing.outcomes.values()
-        timed = [outcome.seconds for outcome in outcomes if outcome.seconds > 0]
-        left = max(0, self.standing.wanted - len(self.standing.outcomes))
-        words = f"about {_span(left * sum(timed) / len(timed))} left" if timed else "time left not known yet"
-        done = f"{ended - measured} of {_counted([self.standing.wanted - plain], 'training')}"
-        return f"{done} and {measured} of {_counted([plain], 'baseline')}" if plain else done, words
+        outcomes, plain = self.standing.outcomes, self.standing.baselines
+        measured = sum(task.arm == BASELINES for task in outcomes)
+        left = {True: plain - measured, False: self.standing.wanted - plain - len(outcomes) + measured}
+        seconds = 0.0
+        for is_plain, number in left.items():
+            one = self._seconds(is_plain)
+            if number > 0 and one is None:
+                seconds = math.nan
+            seconds += number * (one or 0.0) if number > 0 else 0.0
+        at_once = max(1, len(self.running - set(outcomes)))
+        words = "time left not known yet" if math.isnan(seconds) else f"about {_span(seconds / at_once)} left"
+        failed = sum(each.state == "failed" for each in outcomes.values())
+        done = f"{len(outcomes) - measured} of {_counted([self.standing.wanted - plain], 'training')}"
+        done += f" and {measured} of {_counted([plain], 'baseline')}" if plain else ""
+        return done + (f", {failed} failed" if failed else ""), words
+
+    def _seconds(self, is_plain: bool) -> float | None:
+        """One training, or one scoring of baselines, takes so long: the mean of those that ended; before that
+        what a training under way foretells. None where nothing is known."""
+        from nearfield.study.tasks import BASELINES
+
+        found = [
+            each.seconds
+            for task, each in self.standing.outcomes.items()
+            if (task.arm == BASELINES) == is_plain and each.seconds > 0
+        ]
+        foretold = [] if is_plain else list(self.foretold.values())
+        both = found or foretold
+        return sum(both) / len(both) if both else None
 
     def _draw(self) -> None:
         if self.quiet or self.standing is None or not self.live.console.is_terminal:

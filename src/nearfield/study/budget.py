@@ -1,11 +1,11 @@
 """What an arm may spend on learning. Arms with unlike budgets cannot be compared, so they are refused."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from nearfield.core.errors import RequestError
-from nearfield.learning.samplers import SamplerSettings
+from nearfield.learning.samplers import Sampler, SamplerSettings
 from nearfield.learning.samplers.balanced import Balanced
 from nearfield.learning.samplers.tag_triplets import TagTriplets
 from nearfield.learning.samplers.tiles import Tiles
@@ -58,21 +58,33 @@ def batch_size(sampler: SamplerSettings) -> int:
     return sampler.batch_size
 
 
-def check_classes(sampler: SamplerSettings, clips: Iterable[int], arm: str) -> None:
-    """Raises RequestError where a sampler would take fewer labels than the plan counted with.
+def real_batch(sampler: SamplerSettings, built: Sampler) -> int:
+    """Windows in a full batch from the clips that there are: fewer than `batch_size` where these have too few
+    labels, or are fewer in all. `built` of the same settings."""
+    return min(batch_size(sampler), built.batch_size, built.clips_per_epoch)
 
-    `clips`: of each label that training has. A single run may do with fewer; a study has said beforehand how
-    large the batches of its arms are.
+
+def reduced(
+    recipes: Mapping[str, Recipe], batches: Mapping[str, int], hold: Hold | None, where: str
+) -> dict[str, int]:
+    """The arms, by name, whose batches hold fewer windows than their recipe asks for, and how many they hold.
+
+    A training may do with fewer, and so may a study whose arms are all reduced alike. Raises RequestError
+    where their budgets come out unlike. `batches` as `real_batch`.
     """
-    if not isinstance(sampler, Balanced):
-        return
-    there = sampler.labels_to_take(clips)
-    if 2 <= there < sampler.classes:
-        raise RequestError(
-            f"arm {arm!r}: sampler.classes is {sampler.classes}, but the clips to train on have {there} "
-            "labels to choose from, so batches would be smaller than the plan says. "
-            f"Set sampler.classes to {there} or less (--set sampler.classes={there}, or in the arm)."
+    fewer = {name: each for name, each in batches.items() if each < batch_size(recipes[name].sampler)}
+    if fewer:
+        real = {}
+        for name, recipe in recipes.items():
+            asked = budget(recipe)
+            clips = recipe.train.updates * batches[name]
+            real[name] = Budget(asked.updates, clips, asked.seconds * clips / max(1, asked.clips))
+        told = "; ".join(
+            f"{name!r} has {each} where {batch_size(recipes[name].sampler)} are asked for"
+            for name, each in fewer.items()
         )
+        check_budgets(real, hold, f"{where}: the clips to train on allow smaller batches only: {told}")
+    return fewer
 
 
 def check_budgets(budgets: Mapping[str, Budget], hold: Hold | None, where: str) -> None:

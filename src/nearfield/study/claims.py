@@ -12,7 +12,7 @@ from typing import Literal
 from nearfield.core.words import count
 from nearfield.study.records import Comparison, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost
-from nearfield.study.wording import chance, digits, label, mean_and_interval, plain, sentence, signed
+from nearfield.study.wording import chance, digits, label, mean_and_interval, measure, plain, sentence, signed
 
 SourceVerdict = Literal["supported", "not supported", "not decided"]
 
@@ -63,12 +63,12 @@ def evidence(facts: StudyFacts, comparison: Comparison) -> str:
 def claim(facts: StudyFacts, comparison: Comparison) -> Claim:
     """What a comparison allows to be said, with its evidence."""
     one, other = label(facts, comparison.one), label(facts, comparison.other)
-    judge, meaningful = facts.judge, f"{facts.conclusion.meaningful:g}"
+    judge, meaningful = measure(facts.judge), f"{facts.conclusion.meaningful:g}"
     said = {
         "better": f"{one} is better than {other} on {judge}",
         "worse": f"{one} is worse than {other} on {judge}",
         "equal": f"{one} is as good as {other} on {judge} within the meaningful difference of {meaningful}",
-        "undecided": f"between {one} and {other} nothing is decided on {judge}",
+        "undecided": f"the difference between {one} and {other} on {judge} is not significant",
     }[comparison.claim]
     return Claim(f"{sentence(said)} ({evidence(facts, comparison)}).", comparison)
 
@@ -90,17 +90,17 @@ def _verdict_words(facts: StudyFacts, verdict: Verdict, comparison: Comparison) 
     meaningful = f"{facts.conclusion.meaningful:g}"
     if verdict.word == "best":
         among = f" of the {count(finished, 'arm')} that finished" if (finished := _finished(facts)) else ""
-        return f"{arm} is best{among}; it is better than {against}, the next, on {facts.judge}"
+        return f"{arm} is best{among}; it is better than {against}, the next, on {measure(facts.judge)}"
     if verdict.word == "as_good":
-        within = f"within the meaningful difference of {meaningful} on {facts.judge}"
+        within = f"within the meaningful difference of {meaningful} on {measure(facts.judge)}"
         return (
             f"{arm} is as good as the best {within}, judged against {against}{_at_worst(facts, comparison)}"
         )
     if verdict.word == "worse":
-        return f"{arm} is worse than {against} on {facts.judge}"
+        return f"{arm} is worse than {against} on {measure(facts.judge)}"
     if comparison.claim != "undecided":
         return f"{arm} is not decided, judged against {against}"
-    return f"{arm} is not decided against {against} on {facts.judge}: {cost(comparison)}"
+    return f"{arm} is not decided against {against} on {measure(facts.judge)}: {cost(comparison)}"
 
 
 def _finished(facts: StudyFacts) -> int:
@@ -109,8 +109,9 @@ def _finished(facts: StudyFacts) -> int:
     return whole if whole < len(facts.arms) else 0
 
 
-def left_out(facts: StudyFacts) -> Iterator[str]:
-    """Arms that a failed training keeps out of the comparison, with what is known, a sentence each."""
+def left_out(facts: StudyFacts) -> Iterator[tuple[str, str]]:
+    """Arms that a failed training keeps out of the comparison, with what is known, and why, in the words of
+    whoever failed."""
     for each in facts.arms:
         done = sum(run.state == "done" for run in each.runs)
         if done < len(each.runs):
@@ -118,7 +119,8 @@ def left_out(facts: StudyFacts) -> Iterator[str]:
             mean = f", mean {plain(found.mean, digits(facts))}" if found else ""
             name = label(facts, each.arm.id)
             known = f"{done} of {count(len(each.runs), 'seed')}{mean}"
-            yield sentence(f"{name} ({known}) could not be compared.")
+            why = next(run.cause for run in each.runs if run.state != "done")
+            yield sentence(f"{name} ({known}) could not be compared: "), _clause(why)
 
 
 def _at_worst(facts: StudyFacts, comparison: Comparison) -> str:

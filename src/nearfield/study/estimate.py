@@ -5,14 +5,17 @@ import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 from nearfield.runs.events import Event, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.judge import judge
 from nearfield.runs.launch import Request, launch
 from nearfield.study.plan import Plan
+from nearfield.study.records import StudyFacts
 from nearfield.study.search import Search
+from nearfield.study.statistics.conclude import LEAST_SEEDS
+from nearfield.study.statistics.planning import MOST_SEEDS, WANTED_POWER, power
 
 TRIED = 20
 """Updates that are timed."""
@@ -45,6 +48,43 @@ def _trials(plan: Plan) -> tuple[int, float]:
     """Trainings of the search, and how many whole trainings they are as long as."""
     lengths = Search(plan.search, plan.recipe).lengths() if plan.search else []
     return len(lengths), sum(lengths) / plan.recipe.train.updates
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a plan can show, if its arms vary as those of a finished study did."""
+
+    power: float
+    """Chance that a true difference of `meaningful` between two arms is claimed."""
+    smallest: float
+    """The smallest true difference that is claimed with a chance of `WANTED_POWER`."""
+    floor: float
+    """The same with `MOST_SEEDS` seeds: what the test set allows."""
+    groups: int
+    """Test groups of that study."""
+
+
+def reach(plan: Plan, finished: StudyFacts) -> Reach | None:
+    """None where the finished study compared no arms, or by another judge."""
+    pairs = [each for each in finished.conclusion.comparisons if not each.other.startswith("baseline/")]
+    if not pairs or finished.judge != plan.judge:
+        return None
+    spread = [(each.parts.seed**2, each.parts.group**2, each.parts.residual**2) for each in pairs]
+    by_seed, by_group, rest = (fmean(part) for part in zip(*spread, strict=True))
+    groups, arms = pairs[0].groups, max(2, len(plan.arms))
+
+    def shown(difference: float, seeds: int) -> float:
+        return power(difference, (by_seed, by_group, rest), seeds, groups, arms)
+
+    def smallest(seeds: int) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(20):
+            middle = (low + high) / 2
+            low, high = (low, middle) if shown(middle, seeds) >= WANTED_POWER else (middle, high)
+        return high
+
+    seeds = max(LEAST_SEEDS, plan.seeds.at_most)
+    return Reach(shown(plan.meaningful, seeds), smallest(seeds), smallest(MOST_SEEDS), groups)
 
 
 def estimate_cost(plan: Plan, data: str, device: str = "auto", watch: Watcher = nobody) -> Cost:

@@ -1,6 +1,7 @@
 """Gathers every number of a study's document: the plan, the journal, and the folders of the runs."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -49,8 +50,10 @@ SEEDED = "random_encoder"
 """The plain space that is drawn anew with each seed; the others know no chance of training."""
 POINTS = 200
 """Of a training curve that go into the facts."""
-MAPPED = 600
+MAPPED = 400
 """Clips on a map at most."""
+MAPPED_CLASSES = 8
+"""Classes on a map at most, those with the most test clips: more cannot be told apart by eye."""
 CURVES = (
     "train/loss",
     "train/active_fraction",
@@ -180,7 +183,7 @@ class Gathered:
             notes = (*_list(place / "warnings.json"), *result.get("notes", ()))
             metrics = dict(result.get("metrics", {}))
             state = "done" if result else "failed"
-            curves = dict(_curves(place / "metrics.jsonl"))
+            curves = dict(_curves(place / "metrics.jsonl", self.plan.smoothing))
             found.append((place, result, RunFacts(arm.id, seed, state, cause, metrics, curves, notes)))  # type: ignore[arg-type]
         return found
 
@@ -256,19 +259,22 @@ class Gathered:
         if place is None:
             return
         frame = _vectors(place, ["label", "tags", "split", "vector"])
-        here = frame[frame["split"] == "test"]
-        if len(here) > MAPPED:
-            here = here.iloc[np.linspace(0, len(here) - 1, MAPPED).round().astype(int)]
-        vectors = np.stack(list(here["vector"])).astype(np.float64) if len(here) else np.zeros((0, 2))
-        labels = [
+        frame["name"] = [
             label or (tags[0] if len(tags) else "")
-            for label, tags in zip(here["label"], here["tags"], strict=True)
+            for label, tags in zip(frame["label"], frame["tags"], strict=True)
         ]
         taught = set(frame["label"][frame["split"] == "train"])
-        unseen = tuple(sorted(set(here["label"]) - taught - {""}))
-        for method in self.plan.maps:
-            if len(vectors) > 10:
-                yield replace(draw_map(method, vectors, labels), unseen=unseen)
+        counts = frame["name"][frame["split"] == "test"].value_counts()
+        few = sorted(counts.index, key=lambda name: (-counts[name], name))[:MAPPED_CLASSES]
+        for side in ("train", "val", "test"):
+            here = frame[(frame["split"] == side) & frame["name"].isin(few)]
+            if len(here) > MAPPED:
+                here = here.iloc[np.linspace(0, len(here) - 1, MAPPED).round().astype(int)]
+            unseen = tuple(sorted(set(here["label"]) - taught - {""}))
+            for method in self.plan.maps if len(here) > 10 else ():
+                vectors = np.stack(list(here["vector"])).astype(np.float64)
+                found = draw_map(method, vectors, list(here["name"]))
+                yield replace(found, unseen=unseen, side=side)
 
 
 def gather(
@@ -304,6 +310,7 @@ def gather(
         command=command,
         reduced=plan.reduced,
         target=plan.target,
+        smoothing=plan.smoothing,
         speeds=found.speeds(),
         tags=found.tags(),
     )
@@ -353,7 +360,7 @@ def _machine(machine: Mapping[str, Any]) -> dict[str, Any]:
     return {name: machine[name] for name in ("platform", "device") if name in machine}
 
 
-def _curves(path: Path) -> Iterator[tuple[str, Curve]]:
+def _curves(path: Path, smoothing: int | None) -> Iterator[tuple[str, Curve]]:
     if not path.is_file():
         return
     with path.open(encoding="utf-8") as lines:
@@ -362,8 +369,31 @@ def _curves(path: Path) -> Iterator[tuple[str, Curve]]:
         there = [(row["update"], row[name]) for row in rows if name in row]
         if there:
             step = max(1, -(-len(there) // POINTS))
-            kept = there[step - 1 :: step]
-            yield name, Curve(tuple(update for update, _ in kept), tuple(_short(value) for _, value in kept))
+            kept = slice(step - 1, None, step)
+            smooth = _smooth(there, smoothing)[kept] if smoothing else []
+            yield (
+                name,
+                Curve(
+                    tuple(update for update, _ in there[kept]),
+                    tuple(_short(value) for _, value in there[kept]),
+                    tuple(_short(value) for value in smooth),
+                ),
+            )
+
+
+def _smooth(points: Sequence[tuple[int, float | None]], updates: int) -> list[float | None]:
+    """The mean over the `updates` around each point; None where so many are not there on either side, or one
+    has no value."""
+    spacing = points[1][0] - points[0][0] if len(points) > 1 else 1
+    window = max(1, round(updates / spacing))
+    values = np.array([math.nan if value is None else value for _, value in points])
+    found = np.full(len(values), math.nan)
+    if window <= len(values):
+        first = (window - 1) // 2
+        found[first : first + len(values) - window + 1] = np.convolve(
+            values, np.ones(window) / window, "valid"
+        )
+    return [float(value) if np.isfinite(value) else None for value in found]
 
 
 def _short(value: float | None) -> float | None:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from nearfield.study.records import ArmFacts, Curve, Estimate, MapFacts, StudyFacts
-from nearfield.study.wording import factor, label, number, plain
+from nearfield.study.records import ArmFacts, Comparison, Curve, Estimate, MapFacts, StudyFacts
+from nearfield.study.wording import factor, label, measure, number, plain, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,10 +26,10 @@ DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 MARKERS = ("o", "s", "^", "D")
 WIDTH = 6.4
 """Inches; all figures are as wide as the text."""
-NUMBERED = 40
-"""Classes up to which a map numbers them; more would hide it."""
-TITLE = 32
-"""Letters that fit over one panel of three."""
+TITLE = 96
+"""Letters that fit over a row of panels."""
+MOST_PAIRS = 15
+"""Differences that one figure draws; of more, those with the arm of the highest mean."""
 MANY_POINTS = 6000
 """Beyond so many, a map's points are drawn as a picture, not one by one."""
 
@@ -48,51 +48,150 @@ def for_print(svg: str) -> str:
     )
 
 
+def alone(svg: str) -> str:
+    """As a file of its own, in the size in which it was drawn."""
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert found
+    size = f'<svg width="{found[1]}pt" height="{found[2]}pt" font-family="Libertinus Serif, serif"'
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg.replace("<svg", size, 1) + "\n"
+
+
 def judge_figure(facts: StudyFacts) -> str:
-    """The judge of every arm: mean, 95 % interval and every seed; baselines as lines."""
+    """The judge of every arm: mean, 95 % interval and every seed; baselines as lines. Arms whose names are
+    words and a number ("triplet 0.1", "circle 0.1") stand on one axis, a line for each of the words."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
         arms = [each for each in facts.arms if each.arm.id in facts.conclusion.estimates]
-        places = _places(axes, facts, arms)
         outside = {v.arm for v in facts.conclusion.verdicts if v.word == "not_comparable"}
-        for each, place in zip(arms, places, strict=True):
-            _one_arm(axes, facts.conclusion.estimates[each.arm.id], place, each.arm.id in outside)
-        axes.set_ylabel(facts.judge)
+        if series := _series(arms):
+            _lines_of_series(axes, facts, series, outside)
+        else:
+            places = _places(axes, facts, arms)
+            for each, place in zip(arms, places, strict=True):
+                _one_arm(axes, facts.conclusion.estimates[each.arm.id], place, each.arm.id in outside)
+        axes.set_ylabel(titled(facts.judge))
         _baseline_lines(axes, facts)
 
     return _svg(draw, "judge", 3.3)
 
 
-def curve_figure(facts: StudyFacts, name: str, apart: bool) -> str:
-    """A training curve of all arms, raw (thin) and as a moving mean. `apart`: a panel an arm, own scales."""
+def _series(arms: Sequence[ArmFacts]) -> dict[str, list[tuple[float, ArmFacts]]]:
+    """Arms by the words before the number in their names, two a line at least; empty where there is one line,
+    or a name that is not so made."""
+    found: dict[str, list[tuple[float, ArmFacts]]] = {}
+    for each in arms:
+        words, _, last = each.arm.name.rpartition(" ")
+        value = number(last)
+        if not words or value is None:
+            return {}
+        found.setdefault(words, []).append((value, each))
+    is_drawn = len(found) > 1 and min(map(len, found.values())) > 1
+    return {words: sorted(row, key=lambda pair: pair[0]) for words, row in found.items()} if is_drawn else {}
+
+
+def _lines_of_series(
+    axes: "Axes", facts: StudyFacts, series: dict[str, list[tuple[float, ArmFacts]]], outside: set[str]
+) -> None:
+    values = sorted({value for row in series.values() for value, _ in row})
+    scale = _scale(values)
+    at = dict(zip(values, values if scale != "names" else range(len(values)), strict=True))
+    if scale == "log":
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    axes.set_xticks(list(at.values()), [f"{value:g}" for value in values])
+    for place, (words, row) in enumerate(series.items()):
+        colour = COLOURS[place % len(COLOURS)]
+        means = [facts.conclusion.estimates[each.arm.id].mean for _, each in row]
+        axes.plot([at[value] for value, _ in row], means, color=colour, linewidth=1.0, label=words)
+        for value, each in row:
+            estimate = facts.conclusion.estimates[each.arm.id]
+            _one_arm(axes, estimate, at[value], each.arm.id in outside, colour, 4 * place)
+    keys = [key for key in facts.varied if any(number(str(each.arm.changes.get(key))) is not None
+            for row in series.values() for _, each in row)]  # fmt: skip
+    axes.set_xlabel(factor(keys[0]) if keys else "")
+    axes.legend(frameon=False, fontsize=7.5)
+
+
+def drawn_pairs(facts: StudyFacts) -> list[Comparison]:
+    """The pairs of arms whose differences are drawn: all, or of many those with the highest mean."""
+    pairs = [each for each in facts.conclusion.comparisons if not each.other.startswith("baseline/")]
+    if len(pairs) <= MOST_PAIRS:
+        return pairs
+    names = {each.one for each in pairs} | {each.other for each in pairs}
+    first = max(names, key=lambda name: facts.conclusion.estimates[name].mean)
+    return [each for each in pairs if first in (each.one, each.other)]
+
+
+def difference_figure(facts: StudyFacts, pairs: Sequence[Comparison]) -> str:
+    """Each difference with its simultaneous interval, beside 0 and the band of what would not matter."""
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        meaningful = facts.conclusion.meaningful
+        axes.axvspan(-meaningful, meaningful, color=MUTED, alpha=0.18, linewidth=0)
+        axes.axvline(0, color=MUTED, linewidth=0.8)
+        for row, each in enumerate(pairs):
+            colour = COLOURS[0] if each.claim != "undecided" else MUTED
+            axes.plot([each.low, each.high], [row, row], color=colour, linewidth=1.4, solid_capstyle="round")
+            axes.plot([each.difference], [row], "o", color=colour, markersize=5)
+        names = [f"{label(facts, each.one)} − {label(facts, each.other)}" for each in pairs]
+        axes.set_yticks(range(len(pairs)), names)
+        axes.set_ylim(len(pairs) - 0.5, -0.5)
+        axes.set_xlabel(f"difference of {measure(facts.judge)}")
+
+    return _svg(draw, "differences", 0.6 + 0.22 * len(pairs))
+
+
+def curve_figure(facts: StudyFacts, name: str, apart: bool, beside: str = "") -> str:
+    """A training curve of all arms, raw (thin) and as a moving mean. `apart`: a panel an arm, own scales.
+    `beside`: another curve in the same panels, dashed; they share a scale where `apart` is not set."""
 
     def draw(figure: "Figure") -> None:
         arms = [each for each in facts.arms if _mean_curve(each, name)]
-        if not apart:
+        if not apart and not beside:
             axes = figure.subplots()
             ends = [(_curve(axes, each, name, _colour(facts, each)), each) for each in arms]
             _end_labels(axes, [(end, label(facts, each.arm.id), _colour(facts, each)) for end, each in ends])
             axes.set_xlabel("update")
-            axes.set_ylabel(UNITS.get(name, name))
+            axes.set_ylabel(_unit(name))
             return
-        for axes, each in zip(_panels(figure, len(arms)), arms, strict=True):
+        panels = _panels(figure, len(arms), shared=not apart)
+        for place, (axes, each) in enumerate(zip(panels, arms, strict=True)):
             for run in each.runs:
                 if name in run.curves:
                     _line(axes, run.curves[name], _colour(facts, each), 0.4, 0.35)
             _curve(axes, each, name, _colour(facts, each), raw=False)
+            if beside and _mean_curve(each, beside):
+                _curve(axes, each, beside, (INK, "--"), raw=False)
             axes.set_title(label(facts, each.arm.id))
             axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+            if place % columns(len(arms)) == 0:
+                axes.set_ylabel("loss" if beside else _unit(name))
         figure.supxlabel("update", fontsize=8, color=INK)
-        figure.supylabel(UNITS.get(name, name), fontsize=8, color=INK)
 
-    rows = math.ceil(len([each for each in facts.arms if _mean_curve(each, name)]) / 3)
-    return _svg(draw, name, 0.4 + 1.4 * rows if apart else 2.1)
+    shown = len([each for each in facts.arms if _mean_curve(each, name)])
+    return _svg(draw, name, 0.4 + 1.4 * rows(shown) if apart or beside else 2.3)
+
+
+def _unit(name: str) -> str:
+    return UNITS.get(name, titled(name))
+
+
+def columns(panels: int) -> int:
+    """Panels in a row, so that no row is left with a single one."""
+    return panels if panels <= 4 else 4 if panels % 4 == 0 or panels % 3 == 1 else 3
+
+
+def rows(panels: int) -> int:
+    """Rows of panels."""
+    return math.ceil(panels / columns(panels))
 
 
 UNITS = {
-    "train/loss": "training loss",
-    "train/active_fraction": "active share of triplets or pairs (0 to 1)",
+    "train/loss": "Training loss",
+    "train/active_fraction": "Active share",
+    "val/loss": "Validation loss",
 }
 """What stands at the axis of a curve, where its name says too little."""
 
@@ -102,7 +201,7 @@ def centroid_figure(facts: StudyFacts) -> str:
     arms = [each for each in facts.arms if each.centroid_distances]
     top = max(max(map(max, each.centroid_distances)) for each in arms)
     names = arms[0].centroid_names
-    rows = math.ceil(len(arms) / 3)
+    wide = columns(len(arms))
 
     def draw(figure: "Figure") -> None:
         panels = _panels(figure, len(arms))
@@ -113,32 +212,57 @@ def centroid_figure(facts: StudyFacts) -> str:
             )  # fmt: skip
             axes.set_aspect("equal")
             axes.invert_yaxis()
-            axes.set_title(_two_lines(label(facts, each.arm.id), f"CV {plain(spread(each) or 0, 2)}"))
-            _class_ticks(axes, names, left=position % 3 == 0, below=position + 3 >= len(arms))
+            variation = f"CV {plain(spread(each) or 0, 2)}"
+            axes.set_title(_two_lines(label(facts, each.arm.id), variation, wide))
+            _class_ticks(axes, names, left=position % wide == 0, below=position + wide >= len(arms))
         bar = figure.colorbar(drawn, ax=panels, shrink=0.7, aspect=30, pad=0.02)
         bar.outline.set_visible(False)
         bar.set_label("distance between centroids", fontsize=8, color=INK)
 
-    return _svg(draw, "centroids", 0.7 + 1.75 * rows)
+    return _svg(draw, "centroids", 0.7 + 1.75 * rows(len(arms)))
 
 
-def map_figure(facts: StudyFacts, method: str) -> str:
-    """Where the clips lie in two dimensions: a map an arm; numbers stand at the middle of each class."""
-    shown = [(each, found) for each in facts.arms for found in each.maps if found.method == method]
+def map_figure(facts: StudyFacts, method: str, side: str = "test") -> str:
+    """Where the clips of one side lie in two dimensions: a map an arm, one key for all."""
+    shown = [
+        (each, found)
+        for each in facts.arms
+        for found in each.maps
+        if (found.method, found.side) == (method, side)
+    ]
     names = map_classes(facts)
     heavy = sum(len(found.points) for _, found in shown) > MANY_POINTS
+    wide = columns(len(shown))
 
     def draw(figure: "Figure") -> None:
         for axes, (each, found) in zip(_panels(figure, len(shown)), shown, strict=True):
             _one_map(axes, found, names, heavy)
-            trust = plain(found.trustworthiness, 2)
-            axes.set_title(_two_lines(label(facts, each.arm.id), f"trustworthiness {trust}"))
+            trust = f"trustworthiness {plain(found.trustworthiness, 2)}"
+            axes.set_title(_two_lines(label(facts, each.arm.id), trust, wide))
+        _legend(figure, names)
 
-    return _svg(draw, method, 0.1 + 1.95 * math.ceil(len(shown) / 3))
+    key = 0.18 * math.ceil(len(names) / 4)
+    return _svg(
+        draw, f"{method}-{side}", 0.1 + key + (6.2 / wide) * rows(len(shown)) * (0.95 if wide > 1 else 0.55)
+    )
+
+
+def _legend(figure: "Figure", names: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    marks = [Line2D([], [], linestyle="", marker=_look(at)[1], color=_look(at)[0], markersize=4, label=name)
+             for at, name in enumerate(names)]  # fmt: skip
+    if marks:
+        figure.legend(handles=marks, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
+
+
+def _look(position: int) -> tuple[str, str]:
+    """Colour and mark of a class by its place in `map_classes`."""
+    return COLOURS[position % len(COLOURS)], MARKERS[position // len(COLOURS) % len(MARKERS)]
 
 
 def map_classes(facts: StudyFacts) -> tuple[str, ...]:
-    """The classes on the maps; the first carries the number 1."""
+    """The classes on the maps."""
     return tuple(sorted({name for each in facts.arms for found in each.maps for name in found.labels}))
 
 
@@ -216,13 +340,15 @@ def _colour(facts: StudyFacts, each: ArmFacts) -> tuple[str, Any]:
     return COLOURS[position % len(COLOURS)], DASHES[position // len(COLOURS) % len(DASHES)]
 
 
-def _mean_curve(each: ArmFacts, name: str) -> Curve | None:
-    """Mean over the finished runs at each update; over the failed ones where none finished."""
+def _mean_curve(each: ArmFacts, name: str, smooth: bool = False) -> Curve | None:
+    """Mean over the finished runs at each update; over the failed ones where none finished. `smooth`: of the
+    moving averages that the facts hold, if any."""
     runs = [run for run in each.runs if name in run.curves]
     runs = [run for run in runs if run.state == "done"] or runs
     found: dict[int, list[float]] = {}
     for run in runs:
-        for update, value in zip(run.curves[name].updates, run.curves[name].values, strict=True):
+        curve = run.curves[name]
+        for update, value in zip(curve.updates, curve.smooth if smooth else curve.values, strict=False):
             if value is not None:
                 found.setdefault(update, []).append(value)
     updates = tuple(sorted(found))
@@ -239,14 +365,20 @@ def _curve(
 ) -> tuple[float, float]:
     """Draws the mean over seeds and its moving mean, which ends where its window ends; gives that end."""
     mean = _mean_curve(each, name) or Curve((0,), (0.0,))
-    values = [value or 0.0 for value in mean.values]
+    smooth = _mean_curve(each, name, smooth=True) or _fifteenth(mean)
+    if raw and len(mean.updates) > 1:
+        _line(axes, mean, colour, 0.5, 0.45)
+    values = [value or 0.0 for value in smooth.values]
+    axes.plot(smooth.updates, values, color=colour[0], linestyle=colour[1], linewidth=1.5)
+    return float(smooth.updates[-1]), values[-1]
+
+
+def _fifteenth(curve: Curve) -> Curve:
+    """The moving mean over a fifteenth of a curve, where its whole window has values."""
+    values = [value or 0.0 for value in curve.values]
     window = min(len(values), 2 * (len(values) // 30) + 1)
     smooth = moving_mean(values, window)
-    updates = mean.updates[window // 2 : window // 2 + len(smooth)]
-    if raw and window > 1:
-        _line(axes, mean, colour, 0.5, 0.45)
-    axes.plot(updates, smooth, color=colour[0], linestyle=colour[1], linewidth=1.5)
-    return float(updates[-1]), smooth[-1]
+    return Curve(curve.updates[window // 2 : window // 2 + len(smooth)], tuple(smooth))
 
 
 def _end_labels(
@@ -300,25 +432,34 @@ def _scale(values: Sequence[float]) -> str:
     return "log" if ordered[0] > 0 else "names"
 
 
-def _one_arm(axes: "Axes", estimate: Estimate, place: float, hollow: bool) -> None:
+def _one_arm(
+    axes: "Axes", estimate: Estimate, place: float, hollow: bool, blue: str = COLOURS[0], shift: float = 0.0
+) -> None:
+    """`shift`: points to the right, so that arms at one place do not hide each other."""
     from matplotlib.transforms import ScaledTranslation
 
-    blue = COLOURS[0]
+    axes.update_datalim([(place, estimate.low), (place, estimate.high)])
+    moved = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
     axes.plot(
-        [place, place], [estimate.low, estimate.high], color=blue, linewidth=1.4, solid_capstyle="round"
-    )
+        [place, place], [estimate.low, estimate.high], color=blue, linewidth=1.4, solid_capstyle="round",
+        transform=moved,
+    )  # fmt: skip
     face = "none" if hollow else blue
-    axes.plot([place], [estimate.mean], "o", color=blue, markerfacecolor=face, markersize=5.5)
-    beside = ScaledTranslation(7 / 72, 0, axes.figure.dpi_scale_trans)
+    axes.plot(
+        [place], [estimate.mean], "o", color=blue, markerfacecolor=face, markersize=5.5, transform=moved
+    )
+    beside = ScaledTranslation((shift + 7) / 72, 0, axes.figure.dpi_scale_trans)
     seeds = [value for value in estimate.per_seed if value is not None]
     axes.plot(
         [place] * len(seeds), seeds, "o", color=INK, markersize=2.6, alpha=0.45, markeredgewidth=0,
         transform=axes.transData + beside,
     )  # fmt: skip
+    axes.update_datalim([(place, value) for value in seeds])
+    axes.autoscale_view()
 
 
 def _baseline_lines(axes: "Axes", facts: StudyFacts) -> None:
-    """Dashed lines with their names; those far off the arms are only named at the foot of the axis."""
+    """Dashed lines with their names; those far off the arms are only named above the axes."""
     values = {name: row[facts.judge] for name, row in facts.baselines.items() if facts.judge in row}
     estimates = facts.conclusion.estimates
     values |= {n: found.mean for n in values if (found := estimates.get(f"baseline/{n}"))}  # as in tables
@@ -336,8 +477,8 @@ def _baseline_lines(axes: "Axes", facts: StudyFacts) -> None:
     if far:
         said = "; ".join(f"{label(facts, 'baseline/' + name)} {plain(values[name])}" for name in far)
         axes.annotate(
-            f"not shown: {said}", (0, 0), xytext=(4, 3), xycoords="axes fraction", textcoords="offset points",
-            fontsize=7, color=MUTED,
+            f"not shown: {said}", (1, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",
+            fontsize=7, color=INK, ha="right", va="bottom", annotation_clip=False,
         )  # fmt: skip
 
 
@@ -354,20 +495,19 @@ def _outside_labels(axes: "Axes", lines: Sequence[tuple[float, str]]) -> None:
         )  # fmt: skip
 
 
-def _panels(figure: "Figure", count: int) -> list["Axes"]:
-    """`count` axes in rows of three."""
-    columns = min(3, count)
-    grid = figure.subplots(math.ceil(count / columns), columns, squeeze=False)
+def _panels(figure: "Figure", count: int, shared: bool = False) -> list["Axes"]:
+    """`count` axes in rows; `shared`: on one scale."""
+    grid = figure.subplots(rows(count), columns(count), squeeze=False, sharey=shared)
     axes = list(grid.ravel())
     for unused in axes[count:]:
         unused.remove()
     return axes[:count]
 
 
-def _two_lines(name: str, figure: str) -> str:
-    """A title over one panel of three: on one line where there is room."""
+def _two_lines(name: str, figure: str, columns: int = 3) -> str:
+    """A title over one panel of a row: on one line where there is room."""
     joined = f"{name} · {figure}"
-    return joined if len(joined) <= TITLE else f"{name}\n{figure}"
+    return joined if len(joined) <= TITLE // columns else f"{name}\n{figure}"
 
 
 def _class_ticks(axes: "Axes", names: Sequence[str], left: bool, below: bool) -> None:
@@ -386,14 +526,10 @@ def _one_map(axes: "Axes", found: MapFacts, names: Sequence[str], heavy: bool) -
         if not points:
             continue
         x, y = zip(*points, strict=True)
-        colour = COLOURS[position % len(COLOURS)]
-        marker = MARKERS[position // len(COLOURS) % len(MARKERS)]
+        colour, marker = _look(position)
         look: Any = {"markerfacecolor": "none", "markeredgewidth": 0.6} if name in found.unseen else {}
         look = look or {"markeredgewidth": 0}
-        axes.plot(x, y, marker, color=colour, markersize=2.2, alpha=0.7, rasterized=heavy, **look)
-        if len(names) <= NUMBERED:
-            middle = sorted(x)[len(x) // 2], sorted(y)[len(y) // 2]
-            axes.annotate(str(position + 1), middle, ha="center", va="center", fontsize=7.5, weight="bold")
+        axes.plot(x, y, marker, color=colour, markersize=3.2, alpha=0.75, rasterized=heavy, **look)
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():

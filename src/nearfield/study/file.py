@@ -70,6 +70,9 @@ class StudyFile(Settings):
     train.validate_every; described, never compared."""
     maps: tuple[Literal["pca", "umap", "tsne"], ...] = ("pca",)
     """Maps of the space that the document shows."""
+    smoothing: int | None = Field(None, ge=1)
+    """Updates that the moving average of training curves goes over, such as 50; none: a fifteenth of the
+    training."""
     allow_impossible: bool = False
     """Whether a margin that no vectors can satisfy is trained all the same."""
     source: Source | None = None

@@ -12,7 +12,7 @@ from itertools import permutations
 from nearfield.core.words import count
 from nearfield.study.claims import between
 from nearfield.study.records import Comparison, StudyFacts
-from nearfield.study.wording import PLAIN_SPACES, chance, digits, label, number, plain, signed
+from nearfield.study.wording import PLAIN_SPACES, chance, digits, label, measure, number, plain, signed
 
 _UP = (
     r"better|best|higher|highest|superior|outperform\w*|beats?|beaten|exceeds?|surpass\w*|improve\w*|wins?|"
@@ -29,7 +29,7 @@ _EQUAL = (
     r"as good|no (?:\w+ )?difference|equally|equivalent|the same as|equals?|do(?:es)? not (?:differ|matter)|"
     r"indistinguishable|no effect"
 )
-_OPEN = "not decided|nothing is decided|undecided|more seeds will not help"
+_OPEN = "not decided|nothing is decided|undecided|not significant|more seeds will not help"
 _SIGNIFICANT = r"(?:in)?significan\w+"
 _COMPARES = f"{_UP}|{_DOWN}|{_EQUAL}|{_SIGNIFICANT}"
 _MEASURES = r"f1|auc|recall|precision|accuracy|map_at_r|nmi|score|fraction|probe/\w+|retrieval\w*/\w+"
@@ -183,7 +183,8 @@ def _value(said: _Sentence, facts: StudyFacts) -> str | None:
     """A value given for one arm on the judge must be its mean, not its best seed."""
     words = facts.judge.rpartition("/")[2].replace("_", "[ _]")
     found = re.search(r"(?:scores?|reach(?:es|ed)|mean(?: of)?|has|gets|achieves?|=|of) (0?\.\d+)", said.bare)
-    if len(said.arms) != 1 or not found or not said.says(f"{re.escape(facts.judge)}|{words}"):
+    judge = f"{re.escape(facts.judge)}|{re.escape(measure(facts.judge))}|{words}"
+    if len(said.arms) != 1 or not found or not said.says(judge):
         return None
     estimate = facts.conclusion.estimates.get(said.arms[0])
     given = found[1].lstrip("0")
@@ -201,7 +202,12 @@ def _recommends(said: _Sentence, facts: StudyFacts) -> str | None:
 
 def _comparison(said: _Sentence, facts: StudyFacts) -> str | None:
     """A comparative sentence names two arms, carries its evidence and says what the record says."""
-    if not said.says(_COMPARES) or said.says(_OPEN):
+    if not said.says(_COMPARES):
+        return None
+    if said.says(_OPEN):
+        found = between(facts, *said.arms) if len(said.arms) == 2 else None
+        if found is not None and found.claim != "undecided" and said.says("not significant"):
+            return f"Contradicts the record, which is {found.claim}."
         return None
     if len(said.arms) < 2:
         return "Compares without naming the two arms that a record compares."

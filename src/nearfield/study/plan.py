@@ -65,6 +65,8 @@ class Plan:
     """Trainings that arms build upon; no arms themselves."""
     target: float | None = None
     """Recall@1 on val whose reaching the document tells of; None: it does not."""
+    smoothing: int | None = None
+    """Updates that a curve's moving average goes over; None: a fifteenth of the training."""
 
     @classmethod
     def load(cls, path: str | Path, changes: Iterable[str] = ()) -> "Plan":
@@ -102,6 +104,7 @@ class Plan:
             allow_impossible=study.allow_impossible,
             before=before_arms(study.before, base, arms, file.name),
             target=study.target,
+            smoothing=study.smoothing,
         )
         if search:
             tried = [Arm(f"corner-{at}", str(changes), changes) for at, changes in enumerate(corners(search))]
@@ -185,6 +188,7 @@ class Plan:
             "meaningful",
             "hold",
             "target",
+            "smoothing",
             "reduced",
             "maps",
         ):
@@ -215,7 +219,11 @@ class Plan:
             "search": self.search.model_dump(mode="json") if self.search else None,
         }
         fields["before"] = [asdict(arm) for arm in self.before]
-        for name in ("before", "target"):  # plans that were frozen before these keys existed keep their hash
+        for name in (
+            "before",
+            "target",
+            "smoothing",
+        ):  # plans that were frozen before these keys existed keep their hash
             if not fields[name]:
                 del fields[name]
         plain: dict[str, Any] = json.loads(_canonical(fields))

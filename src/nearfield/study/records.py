@@ -140,6 +140,9 @@ class Curve:
 
     updates: tuple[int, ...]
     values: tuple[float | None, ...]
+    smooth: tuple[float | None, ...] = ()
+    """Moving average at each update, over as many updates as the plan asks for; None where the window is not
+    whole. Empty where it asks for none."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,7 @@ class MapFacts:
     """Share of neighbours that the map keeps honest (Venna & Kaski 2001); 1 is perfect."""
     unseen: tuple[str, ...] = ()
     """Labels on the map of which training heard no clip."""
+    side: Literal["train", "val", "test"] = "test"
 
 
 @dataclass(frozen=True)
@@ -302,6 +306,8 @@ class StudyFacts:
     """Recall@1 on val whose reaching `speeds` tells of; None where none was asked for."""
     speeds: tuple[Speed, ...] = ()
     """How fast each arm reached the target."""
+    smoothing: int | None = None
+    """Points of a curve that a moving average goes over; None: a fifteenth of the run."""
     search: dict[str, Any] = field(default_factory=dict)
     """For a search: method, trials, and the trials' table; empty otherwise."""
     tags: tuple[TagFacts, ...] = ()

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from nearfield.core.places import check_free, not_there
 from nearfield.data.collection import Collection
 from nearfield.runs.events import Event, Note, Watcher, nobody
 from nearfield.runs.launch import check_teaching, open_to_train
+from nearfield.runs.recipe import Recipe
 from nearfield.study.before import is_before
-from nearfield.study.budget import check_classes
+from nearfield.study.budget import batch_size, real_batch, reduced
 from nearfield.study.document import write_documents
 from nearfield.study.engines import EngineSettings, StudyWork
 from nearfield.study.engines.engine import FAILED, task_folder
@@ -153,6 +153,11 @@ class Study:
         facts = gather(plan, self.folder, outcomes, seeds, look, deviations, self.command)
         frozen: str = _plans(self.folder)[0]["plan"]["hash"]
         facts = replace(facts, plan_hash=frozen, search=self._search_table(outcomes))
+        if batches := {entry["held"] for entry in journal.entries("batch")}:
+            facts = replace(facts, held=f"{facts.held} (batches held {', '.join(map(str, sorted(batches)))})")
+        if not facts.data["name"]:  # nothing was trained that could tell
+            name = self.data.partition("?")[0].rstrip("/").rpartition("/")[2]
+            facts = replace(facts, data={**facts.data, "name": name})
         recipes = [self.plan.recipe_of(arm.id) for arm in self.plan.arms] or [self.plan.recipe]
         texts = {key: text for key in self.plan.varied if (text := introduction(key, recipes))}
         for beyond in write_documents(facts, self.folder, texts):
@@ -172,9 +177,10 @@ class Study:
 
         Raises DataError where files are missing, groups leak between the sides, or nothing can be learnt;
         RequestError where the data are not those that an arm was begun with, so that seeds would be mixed,
-        have fewer labels than an arm's batches, or give the arms other groups to be judged by.
+        leave the arms with unlike batches, or give them other groups to be judged by.
         """
         judges: dict[str, set[str]] = {}
+        batches: dict[str, int] = {}
         begun = {entry["arm"]: entry["fingerprint"] for entry in journal.entries("data")}
         opened: dict[str, tuple[Collection, str]] = {}
         for arm in (*self.plan.before, *self.plan.arms):
@@ -187,14 +193,19 @@ class Study:
             check_teaching(recipe, collection)
             if arm in self.plan.arms:
                 judges[arm.name] = set(collection.subset(collection.rows("test")).table["group"])
-            labels = Counter(collection.subset(collection.rows("train")).table["label"])
-            check_classes(recipe.sampler, (n for label, n in labels.items() if label), arm.name)
+                batches[arm.name] = _real_batch(recipe, collection)
             if begun.setdefault(arm.id, fingerprint) != fingerprint:
                 raise RequestError(
                     f"{self.folder}: arm {arm.name!r}: the data ({self.data}) are not what the study was "
                     "begun with. Bring them back, or begin a new folder."
                 )
         _check_judges(judges)
+        recipes = {arm.name: self.plan.recipe_of(arm.id) for arm in self.plan.arms}
+        hold = None if self.plan.varied == ("train.updates",) else self.plan.hold
+        said = {entry["arm"] for entry in journal.entries("batch")}
+        for name, held in reduced(recipes, batches, hold, str(self.folder)).items():
+            if name not in said:
+                journal.add("batch", arm=name, asked=batch_size(recipes[name].sampler), held=held)
         known = {entry["arm"] for entry in journal.entries("data")}
         for name, fingerprint in begun.items():
             if name not in known:
@@ -249,9 +260,14 @@ class Study:
 
     def _deviations(self, journal: Journal) -> list[str]:
         """Every deviation that was noted; one that the plan in use no longer has says so."""
+        fewer = [
+            f"arm {each['arm']}: batches hold {each['held']} clips in place of {each['asked']}, because the "
+            "data have no more labels or clips to train on."
+            for each in journal.entries("batch")
+        ]
         hold = self.plan.differences(Plan.of(_plans(self.folder)[0]["plan"]))
         again = {text.rpartition(": ")[0] for text in hold} - {""}
-        return [
+        return fewer + [
             text
             if text in hold
             else f"{text} (Changed {'again' if text.rpartition(': ')[0] in again else 'back'} later.)"
@@ -268,6 +284,15 @@ class Study:
         for text in self.plan.differences(Plan.of(plans[0]["plan"])):
             if text not in known:
                 journal.add("deviation", text=text)
+
+
+def _real_batch(recipe: Recipe, collection: Collection) -> int:
+    """Windows in a batch of the arm's training; as its recipe asks where only a training can tell."""
+    rows = collection.rows("train")
+    if recipe.sampler.kind == "tag_triplets":  # it may draw by what a tagger says, which is not trained yet
+        return batch_size(recipe.sampler)
+    built = recipe.sampler.build(collection.facts(), rows, recipe.data.clip_seconds, 0)
+    return real_batch(recipe.sampler, built)
 
 
 def _check_judges(judges: dict[str, set[str]]) -> None:

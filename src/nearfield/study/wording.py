@@ -14,6 +14,35 @@ _VAGUE = {"size", "strength", "width", "blocks", "probability", "train", "low", 
 _SPELT = {"lr": "learning rate", "fft": "FFT size"}
 
 
+_MEASURES = {
+    "macro_f1": "macro F1", "weighted_f1": "weighted F1", "r_precision": "R-precision", "map_at_r": "MAP@R",
+    "tag_map": "tag MAP", "tag_ndcg": "tag nDCG", "roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "nmi": "NMI",
+    "ami": "AMI",
+}  # fmt: skip
+_WHERE = {
+    "probe": "of the probe", "knn": "of nearest neighbours", "dense_probe": "of the dense probe",
+    "retrieval": "within test", "retrieval_from_train": "from train", "tagging": "of the probe of tags",
+    "retrieval_with_group": "with the query's recording", "tagger": "of the tagger",
+    "clusters": "of clusters", "time": "in time", "geometry": "", "baseline": "", "train": "in training",
+    "val": "on validation clips",
+}  # fmt: skip
+
+
+def measure(key: str) -> str:
+    """A measure in words: "probe/macro_f1" -> "macro F1 of the probe", "retrieval/map_at_r" -> "MAP@R within
+    test"."""
+    family, _, name = key.rpartition("/")
+    words = _MEASURES.get(name, name.replace("multilabel_", "tag_").replace("_at_", "@").replace("_", " "))
+    where = _WHERE.get(family, family.replace("/", " ").replace("_", " "))
+    return f"{words} {where}".strip()
+
+
+def titled(key: str) -> str:
+    """A measure in words, at the beginning of a line."""
+    words = measure(key)
+    return words[:1].upper() + words[1:]
+
+
 def factor(key: str) -> str:
     """A dotted recipe key in words: "loss.margin" -> "margin", "embedding.size" -> "embedding size"."""
     section, _, last = key.rpartition(".")

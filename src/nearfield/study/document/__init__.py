@@ -1,4 +1,4 @@
-"""A study's document in all its forms: facts.json, study.html, study.pdf and study.md."""
+"""A study's document in all its forms: facts.json, study.html, study.pdf, study.md and figures/."""
 
 import json
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from nearfield.core.files import replacing, write_text
 from nearfield.core.settings import explain
 from nearfield.core.words import visible
 from nearfield.study.document.content import Content, Items, Quoted, Section
+from nearfield.study.document.files import write_figures
 from nearfield.study.document.html import html
 from nearfield.study.document.markdown import markdown
 from nearfield.study.document.pdf import pdf
@@ -24,7 +25,8 @@ from nearfield.study.records import StudyFacts
 def write_documents(
     facts: StudyFacts, folder: Path, introductions: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
-    """Writes the four files into `folder`, each whole or not at all; equal facts give equal bytes.
+    """Writes the four files and the figures into `folder`, each whole or not at all; equal facts give equal
+    bytes.
 
     `introductions`: by dotted recipe key, what the setting does. Gives back what the document says beyond
     its records, which would be a fault of ours: it is marked in the document, which is not held back.
@@ -41,6 +43,7 @@ def write_documents(
     write_text(folder / "study.md", short)
     with replacing(folder / "study.pdf") as temporary:
         temporary.write_bytes(paper)
+    write_figures(content, folder / "figures")
     return beyond
 
 

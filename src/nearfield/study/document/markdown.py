@@ -8,7 +8,7 @@ from nearfield.study.document.content import Block, Content, Items, Paragraph, P
 
 def markdown(content: Content) -> str:
     """Title, question, abstract and short sections as GitHub's Markdown, and where the rest stands."""
-    lines = [f"# {_safe(content.title)}", "", f"*{_safe(content.question)}*", ""]
+    lines = [f"# {_safe(content.question)}", "", f"*{_safe(content.title)}*", ""]
     for block in content.abstract:
         lines += _block(block)
     for section in content.sections:

@@ -79,7 +79,7 @@ def _undecided(facts: StudyFacts) -> Iterator[Step]:
     rest = [each for each in pairs if not further_seeds(each)]
     for needed in dict.fromkeys(cost(each) for each in rest):
         alike = [each for each in rest if cost(each) == needed]
-        yield (f"{_names(facts, alike)}: nothing is decided; {needed}.",)
+        yield (f"{_names(facts, alike)}: not decided; {needed}.",)
 
 
 def _names(facts: StudyFacts, pairs: list[Comparison]) -> str:
@@ -115,7 +115,7 @@ def _failed(facts: StudyFacts) -> Iterator[Step]:
             seeds = listed([str(run.seed) for run in failed])
             yield (
                 f"{sentence(label(facts, each.arm.id))}: {len(failed)} of {len(each.runs)} trainings "
-                f"failed (seed {seeds}). The same command trains them again, but for those that diverged: ",
+                f"failed (seed {seeds}). The same command trains them again, unless they diverged: ",
                 Quoted(failed[0].cause),
             )
 

@@ -21,10 +21,11 @@ from nearfield.study.document.content import (
     Strong,
     said,
 )
+from nearfield.study.document.files import tex
 from nearfield.study.document.next_steps import next_steps, open_pairs
 from nearfield.study.records import Comparison, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost, further_seeds
-from nearfield.study.wording import factor, label, listed, plain, sentence
+from nearfield.study.wording import digits, factor, label, listed, measure, plain, sentence, signed, titled
 
 
 def document(facts: StudyFacts, introductions: Mapping[str, str]) -> Content:
@@ -38,44 +39,54 @@ def document(facts: StudyFacts, introductions: Mapping[str, str]) -> Content:
         facts.question,
         f"{line}plan {facts.plan_hash[:12]}",
         tuple(_abstract(facts)),
-        (
+        _some(
             Section("Introduction", tuple(_introduction(facts, introductions))),
             Section("Hyperparameters", tuple(_hyperparameters(facts))),
             Section("Results", tuple(_results(facts))),
             Section("Conclusion", tuple(_conclusion(facts))),
             Section("Next steps", (Items(next_steps(facts)),)),
+            Section(
+                "Failures and warnings", tuple(_warnings(facts)), numbered=False, short=_failed(facts) > 0
+            ),
             Section("Data card", tuple(_data(facts)), numbered=False),
-            Section("Environment", tuple(_environment(facts)), numbered=False),
+            Section("Software and hardware", tuple(_environment(facts)), numbered=False),
             Section(
                 "Deviations from the plan",
                 tuple(_deviations(facts)),
                 numbered=False,
                 short=bool(facts.deviations),
             ),
-            Section("Make it again", tuple(_again(facts)), numbered=False),
+            Section("Reproduce and cite", tuple(_again(facts)), numbered=False),
+            Section("All hyperparameters", (tables.settings_table(facts),), numbered=False),
         ),
     )
 
 
-def abstract_text(facts: StudyFacts) -> str:
-    """The first paragraph of the abstract in plain words: what a command line says at the end."""
-    first = next(block for block in _abstract(facts) if isinstance(block, Paragraph))
-    return said(first.parts).strip()
+def _some(*sections: Section) -> tuple[Section, ...]:
+    """Those that have something to say."""
+    return tuple(section for section in sections if section.blocks)
+
+
+def closing(facts: StudyFacts) -> str:
+    """What a command line says below the table of arms: what is recommended, and what is open."""
+    parts = (*_recommendation(facts), *_deciding(facts), *_short_of_baselines(facts), *_source_line(facts))
+    return said(parts).strip()
 
 
 def _abstract(facts: StudyFacts) -> Iterator[Block]:
     varied = listed([factor(key) for key in facts.varied])
     fold = facts.recipe.get("data", {}).get("fold")
+    sides = judged(Fold(**fold) if fold else None)
     yield Paragraph(
         (
-            "This study varies ",
-            Quoted(f"{varied} on {facts.data.get('name', 'one data set')}"),
-            f", in {count(len(facts.arms), 'arm')} of {count(len(facts.seeds), 'seed')}; all have alike ",
+            Quoted(sentence(f"{varied} on {facts.data.get('name') or 'one data set'}")),
+            f": {count(len(facts.arms), 'arm')} of {count(len(facts.seeds), 'seed')}, each trained for ",
             Quoted(_clause(facts.held)),
-            f". The judge is {facts.judge} on held-out {judged(Fold(**fold) if fold else None)}. ",
+            f". The judge is {measure(facts.judge)} on held-out {sides}; what is said holds for this split "
+            "of this set. ",
             *_recommendation(facts),
             *_proof(facts),
-            *(f"{each} " for each in left_out(facts)),
+            *_left_out(facts),
             *_one_group(facts),
             *_deciding(facts),
             *_short_of_baselines(facts),
@@ -83,7 +94,7 @@ def _abstract(facts: StudyFacts) -> Iterator[Block]:
         )
     )
     if facts.reduced:
-        yield Paragraph((Strong("Smaller than the question asks for. "), Quoted(facts.reduced)))
+        yield Paragraph((Strong("Scaled down. "), Quoted(facts.reduced)))
     if facts.conclusion.verdicts:
         yield tables.verdict_table(facts)
 
@@ -107,6 +118,12 @@ def _proof(facts: StudyFacts) -> Iterator[Part]:
         if verdict.arm == facts.conclusion.recommended:
             yield _verdict(facts, verdict)
             yield " "
+
+
+def _left_out(facts: StudyFacts) -> Iterator[Part]:
+    for words, why in left_out(facts):
+        yield words
+        yield Quoted(f"{why}. ")
 
 
 def _one_group(facts: StudyFacts) -> Iterator[Part]:
@@ -148,16 +165,27 @@ def _them(pairs: Sequence[object]) -> str:
 
 
 def _short_of_baselines(facts: StudyFacts) -> Iterator[Part]:
-    """Baselines that the recommended arm, or no arm, is shown to beat; nothing where it beats all."""
-    for each in _against_baselines(facts):
-        if each.claim != "better":
+    """Baselines that the recommended arm, or no arm, is shown to beat, in one sentence; nothing where
+    it beats all."""
+    rows = [each for each in _against_baselines(facts) if each.claim != "better"]
+    if not rows:
+        return
+    if any(each.claim != "undecided" for each in rows):
+        for each in rows:
             yield claim(facts, each)
             yield " "
+        return
+    n = digits(facts)
+    gaps = [
+        f"{label(facts, each.one)} and {label(facts, each.other)} ({signed(each.difference, n)})"
+        for each in rows
+    ]
+    yield f"Not significant on {measure(facts.judge)} are the differences between {'; '.join(gaps)}. "
 
 
 def _source_line(facts: StudyFacts) -> Iterator[Part]:
     if facts.source is not None and not source_pairs(facts):
-        yield f"What the source study {facts.source.study} concluded is no comparison of arms."
+        yield f"Study {facts.source.study} made no claim that this comparison can test."
     elif facts.source is not None:
         yield f"The conclusion of the source study {facts.source.study} is "
         yield Strong(source_verdict(facts))
@@ -189,8 +217,7 @@ def _introduction(facts: StudyFacts, introductions: Mapping[str, str]) -> Iterat
 
 def _hyperparameters(facts: StudyFacts) -> Iterator[Block]:
     names = listed([label(facts, each.arm.id) for each in facts.arms])
-    yield Paragraph((f"The arms are {names}. All have alike: ", Quoted(_clause(facts.held)), "."))
-    yield tables.settings_table(facts)
+    yield Paragraph((f"The arms are {names}. Each is trained for ", Quoted(_clause(facts.held)), "."))
     named = [each for each in facts.arms if each.arm.changes]
     if len(facts.varied) > 1:
         yield Paragraph(("What each arm changes in the recipe:",))
@@ -207,14 +234,28 @@ def _changes(changes: Mapping[str, object]) -> str:
 
 
 def _results(facts: StudyFacts) -> Iterator[Block]:
-    yield Heading(f"The judge: {facts.judge}")
+    yield Heading(titled(facts.judge))
     if facts.conclusion.estimates:
         yield Picture(
             "judge",
-            f"{facts.judge} of every arm. Discs are means over seeds, bars 95 % intervals for training "
-            "chance and the finite test set together, small dots beside them single seeds; hollow discs are "
-            f"arms that are not comparable. Dashed lines are baselines. {tables.seeds_of_baselines(facts)}",
+            f"{titled(facts.judge)} of every arm. Discs are means over seeds, bars 95 % intervals "
+            "for training chance and the finite test set together, small dots beside them single seeds; "
+            "hollow discs are arms that are not comparable. Dashed lines are baselines. "
+            f"{tables.seeds_of_baselines(facts)}",
             figures.judge_figure(facts),
+        )
+    pairs = figures.drawn_pairs(facts)
+    if pairs:
+        yield Picture(
+            "differences",
+            "Paired differences: discs are the first arm less the second, bars simultaneous 95 % intervals. "
+            f"The band is the meaningful difference of {facts.conclusion.meaningful:g} on either side of 0"
+            + (
+                "."
+                if len(pairs) == len(_among_arms(facts))
+                else "; pairs with the first arm of the means only."
+            ),
+            figures.difference_figure(facts, pairs),
         )
     yield from tables.results_tables(facts)
     yield Heading("Comparisons")
@@ -229,7 +270,6 @@ def _results(facts: StudyFacts) -> Iterator[Block]:
     yield from _training(facts)
     yield from _classes(facts)
     yield from _space(facts)
-    yield from _warnings(facts)
     yield from _collapses(facts)
 
 
@@ -249,23 +289,19 @@ def _training(facts: StudyFacts) -> Iterator[Block]:
     if not names:
         return
     yield Heading("Training")
-    smooth = (
-        "Thin: raw, mean over seeds; thick: moving mean over a thirtieth part on either side, drawn only "
-        "where its whole window has values."
-    )
+    window = f"{facts.smoothing} points" if facts.smoothing else "1/15 of the run"
+    smooth = f"Thin: raw, mean over seeds. Thick: moving average over {window}."
     if "train/loss" in names:
-        apart = losses_differ(facts)
-        if apart:
-            told = (
-                f"{smooth.replace('raw, mean over seeds', 'raw, every seed')} Each panel has its own scale: "
-                "losses of different settings are not on one scale and are never set against each other."
-            )
-        else:
-            told = f"{smooth} It judges nothing."
+        apart, beside = losses_differ(facts), "val/loss" if "val/loss" in names else ""
+        title = "Training loss (colour) and validation loss (dashed)" if beside else "Training loss"
+        raw = smooth.replace("raw, mean over seeds", "raw, every seed") if apart or beside else smooth
+        scales = (
+            " Each panel has its own scale: losses of different settings are never set against each other."
+        )
         yield Picture(
             "loss",
-            f"Training loss of all arms. {told}",
-            figures.curve_figure(facts, "train/loss", apart),
+            f"{title} of all arms. {raw}{scales if apart else ' It judges nothing.'}",
+            figures.curve_figure(facts, "train/loss", apart, beside),
         )
     if "train/active_fraction" in names:
         yield Picture(
@@ -276,12 +312,15 @@ def _training(facts: StudyFacts) -> Iterator[Block]:
     speed = tables.speed_table(facts)
     if speed is not None:
         yield speed
-    for name in sorted(name for name in names if name.startswith("val/"))[:3]:
+    for name in sorted(name for name in names - {"val/loss"} if name.startswith("val/"))[:3]:
         yield Picture(
             name.replace("/", "-"),
-            f"{name} while training, on the validation clips. {smooth}",
-            figures.curve_figure(facts, name, apart=name == "val/loss" and losses_differ(facts)),
+            f"{titled(name)}, while training. {smooth}",
+            figures.curve_figure(facts, name, apart=False),
         )
+
+
+SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def losses_differ(facts: StudyFacts) -> bool:
@@ -304,23 +343,19 @@ def _space(facts: StudyFacts) -> Iterator[Block]:
         yield Picture(
             "centroids",
             "Distances between the centroids of classes, mean over seeds, on one scale for all arms; CV is "
-            "their coefficient of variation. A description: it decides nothing.",
+            "their coefficient of variation. Descriptive only.",
             figures.centroid_figure(facts),
         )
         yield tables.centroid_table(facts)
-    names = figures.map_classes(facts)
-    numbered = names if len(names) <= figures.NUMBERED else ()
-    key = "; ".join(f"{position + 1} {name}" for position, name in enumerate(numbered))
     unseen = any(found.unseen for each in facts.arms for found in each.maps)
-    for method in sorted(methods):
+    for method, side in dict.fromkeys((m.method, m.side) for each in facts.arms for m in each.maps):
         yield Picture(
-            method,
-            f"{method.upper()} of the test clips of each arm's first finished seed. Trustworthiness is the "
-            "share of neighbours that the map keeps honest, 1 at most."
-            + (" The numbers stand for classes." if key else " Colours and marks stand for classes.")
+            f"{method}-{side}",
+            f"{method.upper()} of {SIDES[side]} clips, from each arm's first finished seed, the classes with "
+            f"the most test clips ({len(figures.map_classes(facts))} at most). Trustworthiness: share of map "
+            "neighbours that are true neighbours."
             + (" Hollow marks are classes of which training heard no clip." if unseen else ""),
-            figures.map_figure(facts, method),
-            f"{key}." if key else "",
+            figures.map_figure(facts, method, side),
         )
 
 
@@ -348,9 +383,18 @@ def _warnings(facts: StudyFacts) -> Iterator[Block]:
                 found.setdefault(note, {}).setdefault(name, []).append(str(run.seed))
         for note in each.warnings:
             found.setdefault(note, {}).setdefault(name, [])
+    if failed := _failed(facts):
+        trainings = count(sum(len(each.runs) for each in facts.arms), "training")
+        yield Paragraph(
+            (f"{failed} of {trainings} failed. The same command trains them again, unless they diverged.",)
+        )
     if found:
-        yield Heading("Failures and warnings")
         yield Items(tuple((*_concerned(arms), ": ", Quoted(note)) for note, arms in found.items()))
+
+
+def _failed(facts: StudyFacts) -> int:
+    """Trainings that failed."""
+    return sum(run.state == "failed" for each in facts.arms for run in each.runs)
 
 
 def _concerned(arms: Mapping[str, Sequence[str]]) -> tuple[Part, ...]:
@@ -366,12 +410,18 @@ def _concerned(arms: Mapping[str, Sequence[str]]) -> tuple[Part, ...]:
 
 
 def _conclusion(facts: StudyFacts) -> Iterator[Block]:
-    if facts.conclusion.verdicts:
-        yield Paragraph(("The verdict on every arm:",))
-        yield Items(tuple((_verdict(facts, verdict),) for verdict in facts.conclusion.verdicts))
     yield Paragraph(tuple(_recommendation(facts)))
-    yield from _beside_baselines(facts)
-    yield from _open_pairs(facts)
+    verdicts = facts.conclusion.verdicts
+    told = tuple((_verdict(facts, verdict),) for verdict in verdicts if verdict.word != "undecided")
+    if told:
+        yield Items(told)
+    if still := [label(facts, verdict.arm) for verdict in verdicts if verdict.word == "undecided"]:
+        yield Paragraph((f"Not decided: {listed(still)}.", *_next(open_pairs(facts))))
+    beside = [each for each in _against_baselines(facts) if each.claim == "better"]
+    if beside:
+        yield Paragraph(("Against the baselines:",))
+        yield Items(tuple((claim(facts, each),) for each in beside))
+    yield Paragraph(tuple(_short_of_baselines(facts)))
     if facts.source is not None:
         yield Heading("The source's conclusion")
         yield Paragraph(
@@ -385,11 +435,12 @@ def _conclusion(facts: StudyFacts) -> Iterator[Block]:
             yield Paragraph(("Some of the arms that it speaks of are not comparable here.",))
 
 
-def _beside_baselines(facts: StudyFacts) -> Iterator[Block]:
-    rows = _against_baselines(facts)
-    if rows:
-        yield Paragraph(("Beside the baselines:",))
-        yield Items(tuple((claim(facts, each),) for each in rows))
+def _next(pairs: Sequence[object]) -> tuple[Part, ...]:
+    return (" What would decide the pairs stands under Next steps.",) if pairs else ()
+
+
+def _among_arms(facts: StudyFacts) -> list[Comparison]:
+    return [each for each in facts.conclusion.comparisons if not each.other.startswith("baseline/")]
 
 
 def _against_baselines(facts: StudyFacts) -> list[Comparison]:
@@ -407,26 +458,12 @@ def _against_baselines(facts: StudyFacts) -> list[Comparison]:
     ]
 
 
-def _open_pairs(facts: StudyFacts) -> Iterator[Block]:
-    items: list[tuple[Part, ...]] = []
-    for each in open_pairs(facts):
-        needed = further_seeds(each)
-        way = f" {sentence(cost(each))}."
-        if needed:
-            trainings = count(needed * len(facts.arms), "training")
-            way = f" About {count(needed, 'more seed')} for every arm would decide it, {trainings}."
-        items.append((claim(facts, each), way))
-    if items:
-        yield Paragraph(("What is not decided, and what it would cost:",))
-        yield Items(tuple(items))
-
-
 def _data(facts: StudyFacts) -> Iterator[Block]:
     yield tables.fact_table("data", "The data set, as this study used it.", facts.data)
 
 
 def _environment(facts: StudyFacts) -> Iterator[Block]:
-    yield tables.fact_table("environment", "What computed.", facts.environment)
+    yield tables.fact_table("environment", "Software and hardware of the first training.", facts.environment)
 
 
 def _deviations(facts: StudyFacts) -> Iterator[Block]:
@@ -440,6 +477,20 @@ def _again(facts: StudyFacts) -> Iterator[Block]:
     yield Code(facts.command)
     yield Paragraph(("The plan was frozen before the first training; its sha256:",))
     yield Code(facts.plan_hash)
+    yield Paragraph(("To cite this document:",))
+    yield Code(bibtex(facts))
+
+
+def bibtex(facts: StudyFacts) -> str:
+    """An entry for the document; it has no date, so the entry has none."""
+    version = facts.environment.get("nearfield", "")
+    fields = {
+        "title": f"{{{tex(f'{facts.title}: {facts.question}')}}}",
+        "howpublished": f"Study document made with Nearfield {version}".strip(),
+        "note": f"sha256 of the plan: {facts.plan_hash}",
+    }
+    lines = ",\n".join(f"  {name} = {{{text}}}" for name, text in fields.items())
+    return f"@misc{{nearfield-study-{facts.plan_hash[:12]},\n{lines}\n}}"
 
 
 def _clause(text: str) -> str:

@@ -16,6 +16,7 @@ from nearfield.study.wording import (
     label,
     listed,
     mean_and_interval,
+    measure,
     plain,
     signed,
 )
@@ -45,14 +46,31 @@ COLUMNS = 3
 
 def verdict_table(facts: StudyFacts) -> Table:
     """An arm a row: its judge, the verdict, and the evidence that the verdict rests on."""
-    head = ("arm", facts.judge, "verdict", "against", "difference [simultaneous]", "corrected p", "n")
+    head = (
+        "arm",
+        measure(facts.judge),
+        "verdict",
+        "against",
+        "difference [simultaneous]",
+        "corrected p",
+        "n",
+    )
     return Table(
         "verdicts",
-        f"Verdicts on {facts.judge}. Means over seeds with 95 % intervals; differences with simultaneous "
-        f"95 % intervals, against the arm that the verdict rests on; n is seeds × test groups.",
+        f"Verdicts on {measure(facts.judge)}. Means over seeds with 95 % intervals; differences with "
+        f"simultaneous 95 % intervals, against the arm that the verdict rests on; n is seeds × test groups.",
         head,
         tuple(_verdict_row(facts, verdict) for verdict in facts.conclusion.verdicts),
     )
+
+
+def arm_rows(facts: StudyFacts) -> list[Row]:
+    """An arm a row: name, judge and verdict."""
+    rows = []
+    for verdict in facts.conclusion.verdicts:
+        cells = (label(facts, verdict.arm), mean_text(facts, verdict.arm), WORDS[verdict.word])
+        rows.append(Row(cells, _style(facts, verdict.arm)))
+    return rows
 
 
 def _verdict_row(facts: StudyFacts, verdict: Verdict) -> Row:
@@ -172,10 +190,11 @@ def results_tables(facts: StudyFacts) -> Iterator[Table]:
         rows += [_baseline_row(facts, name, group) for name in baseline_names(facts)]
         yield Table(
             f"results-{position + 1}",
-            f"Arms and baselines on {listed([facts.judge, *group])}: means over seeds with 95 % intervals; n "
-            "is trainings. What stands beside the judge is described, not compared. "
+            f"Arms and baselines on {listed([measure(name) for name in (facts.judge, *group)])}: means over "
+            "seeds with 95 % intervals; n is trainings. What stands beside the judge is described, not "
+            "compared. "
             f"{seeds_of_baselines(facts)}",
-            ("arm", "n", facts.judge, *group),
+            ("arm", "n", *(measure(name) for name in (facts.judge, *group))),
             tuple(rows),
         )
 
@@ -228,9 +247,9 @@ def comparison_table(facts: StudyFacts, with_baselines: bool) -> Table | None:
     pair = "Every arm against every baseline" if with_baselines else "Every pair of arms"
     return Table(
         "baselines" if with_baselines else "comparisons",
-        f"{pair} on {facts.judge}: the first minus the second, with simultaneous 95 % intervals, p corrected "
-        "for all comparisons of this study and p as if it were the only one, seeds and test groups. The last "
-        "column is what may be claimed of the first.",
+        f"{pair} on {measure(facts.judge)}: the first minus the second, with simultaneous 95 % intervals, p "
+        "corrected for all comparisons of this study and p as if it were the only one, seeds and test "
+        "groups. The last column is what may be claimed of the first.",
         ("arm", "against", "difference [simultaneous]", "corrected p", "p alone", "seeds", "groups", "claim"),
         tuple(rows),
         words=2,

@@ -187,10 +187,10 @@ def _comparison(
     level: float,
 ) -> Comparison:
     difference = float(own.mean)
+    widest = asked.within[1] - asked.within[0]
     if limit == 0 and difference:  # the same in every seed and group: nothing is known of chance
-        widest = asked.within[1] - asked.within[0]
-        limit = widest if math.isfinite(widest) else 2 * abs(difference)
-    low, high = difference - limit, difference + limit
+        limit = 2 * abs(difference) if math.isinf(widest) else widest
+    low, high = max(-widest, difference - limit), min(widest, difference + limit)
     claim: Literal["better", "worse", "equal", "undecided"] = "undecided"
     if low > 0 or high < 0:
         claim = "better" if low > 0 else "worse"
