@@ -21,7 +21,7 @@ from nearfield.runs.recipe import Recipe
 from nearfield.runs.workbench import note_data, note_left_out
 
 
-def test_a_leak_is_told_to_those_who_measure_and_what_is_left_out_to_all() -> None:
+def test_a_leak_and_what_is_odd_are_told_to_those_who_measure_and_what_is_left_out_to_all() -> None:
     rows = pd.DataFrame({"path": ["a.wav", "b.wav"], "seconds": 1.0})
     gone = Problem("missing", "c.wav", None, "there is no such file.", "Bring it back.")
     odd = replace(gone, severity="warning")
@@ -30,9 +30,12 @@ def test_a_leak_is_told_to_those_who_measure_and_what_is_left_out_to_all() -> No
     note_left_out(collection.problems, said.append)
     assert said == [Note("left out: c.wav: there is no such file.", is_warning=True)]
     note_data(collection, said.append)
-    assert said[2:] == [Note("1 group sits on two sides of the split; results say so.", is_warning=True)]
+    assert said[2:] == [
+        Note("c.wav: there is no such file. Bring it back.", is_warning=True),
+        Note("1 group sits on two sides of the split; results say so.", is_warning=True),
+    ]
     note_data(replace(collection, leaks=("ann", "ben"), problems=()), said.append)
-    assert said[3:] == [Note("2 groups sit on two sides of the split; results say so.", is_warning=True)]
+    assert said[4:] == [Note("2 groups sit on two sides of the split; results say so.", is_warning=True)]
 
 
 def test_a_file_that_breaks_while_decoding_is_left_out_and_told_by_training_and_measuring(

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 
 from nearfield.core.errors import DataError
+from nearfield.data import selections
 from nearfield.data.faults import Problem
 from nearfield.data.listing import Listing
 from nearfield.data.names import is_text
@@ -19,6 +21,8 @@ _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _WHOLE = re.compile(r"-?\d+\.0+")
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+TEXT = ".txt"
+"""Ending of selection tables of Raven and labels of Audacity."""
 
 
 def read_table(path: Path) -> Listing:
@@ -27,16 +31,27 @@ def read_table(path: Path) -> Listing:
     Raises DataError where the file is no such table, has no rows, or names a column twice. Rows with more
     cells than the header are left out and listed.
     """
-    if path.suffix.lower() == ".parquet":
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
         return _from_parquet(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = _from_json_lines(path, file) if path.suffix.lower() == ".jsonl" else _from_csv(path, file)
+            rows = _from_json_lines(path, file) if suffix == ".jsonl" else _from_text(path, file)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: it is not UTF-8 text ({error.reason}). Save it as UTF-8.") from None
     if not len(rows.table):
         raise DataError(f"{path}: there are no rows in it. Add a row for each clip.")
-    return rows
+    return selections.from_raven(rows, path) if selections.is_raven(rows.table) else rows
+
+
+def _from_text(path: Path, file: TextIO) -> Listing:
+    """The rows of a CSV, a selection table of Raven, or labels of Audacity."""
+    if path.suffix.lower() == TEXT:
+        first = file.readline()
+        file.seek(0)
+        if "Begin Time (s)" not in first:
+            return selections.from_audacity(path, file)
+    return _from_csv(path, file)
 
 
 def cell_text(value: object) -> str:

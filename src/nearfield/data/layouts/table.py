@@ -8,7 +8,7 @@ from nearfield.core.errors import DataError
 from nearfield.core.settings import Settings
 from nearfield.data.faults import Problem
 from nearfield.data.listing import Listing
-from nearfield.data.tables import SUFFIXES, read_table
+from nearfield.data.tables import SUFFIXES, TEXT, read_table
 
 NAMES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in SUFFIXES)
 """Tables looked for in a folder, in this order."""
@@ -19,15 +19,16 @@ class Table(Settings):
 
     Understood as they come, in any case: label; tags (| between); split or fold; recording, group, speaker,
     source; start, begin or onset, end, stop or offset, seconds, duration or length, with a unit in the name
-    where they are not in seconds (`start_ms`).
+    where they are not in seconds (`start_ms`). A selection table of Raven, and labels of Audacity beside the
+    sound that is called the same, are tables too.
     """
 
     kind: Literal["table"] = "table"
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """A file with a table's ending, or a folder with `labels.csv`, `metadata.csv` or the like in it."""
-        return path.suffix.lower() in SUFFIXES if path.is_file() else bool(tables_in(path))
+        """A file with a table's ending (`.txt` too), or a folder with `labels.csv` or the like in it."""
+        return path.suffix.lower() in (*SUFFIXES, TEXT) if path.is_file() else bool(tables_in(path))
 
     def read(self, path: Path) -> Listing:
         """One row a clip. Raises DataError where there is no table or it cannot be read."""
