@@ -2,9 +2,10 @@
 
     python benchmarks/clients.py [--clients 64] [--seconds 60] [--space SPACE] [--json]
 
-Starts `nearfield explore SPACE` as a process of its own and asks it from so many connections at once, each
-of which asks for the next thing as soon as the last has come: sounds whole and in part, searches by clip and
-by upload, filters, log-mels, columns, the map. Without a space one of 2,000 clips is made. Every answer is
+Starts `nearfield explore SPACE` as a process of its own. One client asks for each thing some times on one
+kept connection, with nobody else there (`alone`). Then so many connections ask at once, each of which asks
+for the next thing as soon as the last has come: sounds whole and in part, searches by clip and by upload,
+filters, log-mels, columns, the map. Without a space one of 2,000 clips is made. Every answer is
 looked at: the status, and that it is as long as it said. Memory is the resident size of the server's process
 (Linux): after a first round of all requests, at the end, and the most there was.
 """
@@ -40,6 +41,8 @@ SHARES = {
     "search by upload": 3,
 }
 """How many of a hundred requests are of each kind."""
+ALONE = 30
+"""Requests of each kind on one kept connection, with nobody else there."""
 FORM = "application/x-www-form-urlencoded"
 MARK = "nearfield-clients"
 
@@ -90,21 +93,27 @@ def load(space: Path, clients: int, seconds: float) -> dict[str, object]:
     ids = Space.open(space).rows(["id"])["id"].to_pylist()
     with serving(space) as (address, process):
         sound = fetch(address, f"/clips/{quote(ids[0], safe='')}/audio")
-        first = Tally()
+        first, alone = Tally(), Tally()
         for kind in SHARES:  # so that what is made once is there
             ask_once(http.client.HTTPConnection(address, timeout=60), kind, draw(kind, ids, sound, 0), first)
+        line = http.client.HTTPConnection(address, timeout=60)
+        for kind in SHARES:
+            for row in range(ALONE):
+                ask_once(line, kind, draw(kind, ids, sound, row % len(ids)), alone)
+        line.close()
         before, begun = resident(process, "VmRSS"), time.perf_counter()
         with ThreadPoolExecutor(clients) as pool:
             work = [
                 pool.submit(client, address, ids, sound, begun + seconds, each) for each in range(clients)
             ]
-            tallies = [first, *(each.result() for each in work)]
+            tallies = [first, alone, *(each.result() for each in work)]
         passed = time.perf_counter() - begun
         memory = {"before": before, "after": resident(process, "VmRSS"), "most": resident(process, "VmHWM")}
-    times = {kind: [x for tally in tallies[1:] for x in tally.milliseconds[kind]] for kind in SHARES}
+    times = {kind: [x for tally in tallies[2:] for x in tally.milliseconds[kind]] for kind in SHARES}
     return {
         "clients": clients,
         "seconds": round(passed, 1),
+        "alone": {kind: round(float(np.median(alone.milliseconds[kind])), 1) for kind in SHARES},
         "kinds": {kind: figures(some, passed) for kind, some in times.items() if some},
         "all": figures([x for some in times.values() for x in some], passed),
         "errors": [error for tally in tallies for error in tally.errors],
@@ -209,12 +218,14 @@ def figures(milliseconds: list[float], passed: float) -> dict[str, float]:
 
 def show(found: dict[str, object]) -> None:
     """The same as tables."""
-    kinds, memory = found["kinds"], found["megabytes"]
+    kinds, memory, alone = found["kinds"], found["megabytes"], found["alone"]
     assert isinstance(kinds, dict)
+    assert isinstance(alone, dict)
     assert isinstance(memory, dict)
-    print("| request | number | a second | median, ms | p99, ms |\n|---|---|---|---|---|")
+    print("| request | alone, ms | number | a second | median, ms | p99, ms |\n|---|---|---|---|---|---|")
     for kind, row in {**kinds, "all": found["all"]}.items():
-        print(f"| {kind} | {row['requests']:,} | {row['a second']} | {row['median']} | {row['p99']} |")
+        first = f"| {kind} | {alone.get(kind, '')} | {row['requests']:,} | {row['a second']} "
+        print(f"{first}| {row['median']} | {row['p99']} |")
     errors = found["errors"]
     assert isinstance(errors, list)
     used = ", ".join(f"{name} {value:.0f} MB" for name, value in memory.items())
