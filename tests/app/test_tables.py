@@ -24,6 +24,8 @@ from nearfield.runs.explain import Explanation
 from nearfield.runs.folds import Folds, over_folds
 from nearfield.runs.judge import HEADLINES
 from nearfield.runs.overview import Listed, Overview
+from nearfield.runs.recipe import Recipe
+from nearfield.runs.settings_of_runs import differing, flat
 
 MEASURES = {
     "probe/macro_f1": 0.712,
@@ -127,6 +129,42 @@ def test_runs_that_differ_in_much_tell_it_in_a_line_each() -> None:
     few = printed(lambda console: all_runs(console, overview_of(1)), 120)
     assert "runs/first-1: " not in few
     assert few.count("1.25") == 1
+
+
+def test_settings_of_one_kind_alone_are_told_where_they_are_set() -> None:
+    """triplet and circle have other keys: at what they are unset the kind says them."""
+    recipes = [
+        Recipe.of({"loss": loss, "embedding": {"size": size}})
+        for loss, size in (
+            ({"kind": "triplet", "margin": 0.2}, 16),
+            ({"kind": "triplet", "margin": 0.4}, 16),
+            ({"kind": "circle", "m": 0.3}, 32),
+        )
+    ]
+    listed = tuple(
+        Listed(f"r{at}", "esc10", flat(recipe.plain()), {"probe/macro_f1": 0.5})
+        for at, recipe in enumerate(recipes)
+    )
+    keys = tuple(differing([run.settings for run in listed]))
+    text = printed(lambda console: all_runs(console, Overview(listed, keys, HEADLINES[:1], ())), 120)
+    rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("r")}
+    assert "smooth" not in text
+    assert "loss.margin" not in rows["r0"]
+    assert "loss.margin=0.4" in rows["r1"]
+    assert "loss.m=0.3" in rows["r2"]
+    assert " 16 " in rows["r0"]
+    assert " 32 " in rows["r2"]
+
+
+def test_the_heads_of_a_result_are_explained_below_it() -> None:
+    result = {
+        "metrics": {"probe/macro_f1": 0.5, "clusters/nmi": 0.4, "baseline/mfcc_stats/probe/macro_f1": 0.6},
+        "intervals": {},
+        "notes": [],
+    }
+    text = printed(lambda console: show_result(console, result, "out"), 200)
+    assert "probe F1: macro F1 of a linear classifier on the vectors, taught on train. NMI: " in text
+    assert "MAP@R" not in text
 
 
 def test_words_break_where_figures_do_not() -> None:

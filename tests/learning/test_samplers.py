@@ -103,7 +103,7 @@ def test_promises_of_every_sampler(given_settings: dict[str, Any]) -> None:
     assert [len(draw) for draw in draws] == [len(draw) for draw in sampler.epoch(5)]
     assert sets_pairs(make(SamplerSettings, "sampler", given_settings)) == (draws[0].pairs is not None)
     assert "\n" not in sampler.describe()
-    assert str(sampler.clips_per_epoch) in sampler.describe()
+    assert f"Batches of {sampler.batch_size} " in sampler.describe()
 
     again, again_starts = joined(list(built(given_settings, facts, rows).epoch(4)))
     assert np.array_equal(drawn, again)
@@ -291,9 +291,9 @@ def test_balanced_takes_the_labels_there_are_where_it_wants_more(visits: str) ->
     assert wanting.batch_size == 40
     for mine, theirs in zip(wanting.epoch(3), content.epoch(3), strict=True):
         assert mine.rows.tolist() == theirs.rows.tolist()
-    said = "balanced: classes 8, but 5 labels are there: 5 are taken; batches of 40 "
+    said = "Batches of 40 clips: 5 of 5 labels x 8 clips (sampler.classes is 8, and there are no more). "
     assert wanting.describe().startswith(said)
-    assert content.describe().startswith("balanced: batches of 40 ")
+    assert content.describe().startswith("Batches of 40 clips: 5 of 5 labels x 8 clips. ")
 
 
 def test_small_labels_are_repeated_or_left_out_by_name() -> None:
@@ -302,7 +302,7 @@ def test_small_labels_are_repeated_or_left_out_by_name() -> None:
     kept: BalancedSampler = built({"kind": "balanced", "classes": 5, "per_class": 4}, facts)
     assert kept.dropped == ()
     assert kept.unlabelled == 1
-    assert "1 clips without a label left out" in kept.describe()
+    assert "Left out: 1 clips without a label." in kept.describe()
     dropping: BalancedSampler = built(
         {"kind": "balanced", "classes": 3, "per_class": 4, "small": "drop"}, facts
     )
@@ -556,7 +556,7 @@ def test_a_tile_that_nothing_may_oppose_is_no_anchor_and_is_counted() -> None:
     sampler: TileSampler = built({"kind": "tiles", "mode": "triplet", "other_group": True, "batch": 4}, facts)
     rows, _ = joined(list(sampler.epoch(0)))
     assert sampler.unopposed == 2
-    assert "2 have no opposite" in sampler.describe()
+    assert "Left out: 2 without an opposite." in sampler.describe()
     assert 4 not in rows  # its group is unknown: it is nobody's other
 
 

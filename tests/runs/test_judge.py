@@ -63,13 +63,15 @@ def test_a_rival_is_beaten_or_not_in_the_same_measure(run: Run) -> None:
     }
     assert _warnings(metrics, collection) == []
     metrics["baseline/b/probe/macro_f1"] = 0.7
-    assert _warnings(metrics, collection) == ["probe/macro_f1: 0.600 does not beat: b."]
+    assert _warnings(metrics, collection) == ["probe F1 0.600 is no better than b (0.700)."]
 
 
 def test_a_warning_names_the_baseline_as_tables_do(run: Run) -> None:
     collection = Collection.open(run.folder.environment()["data"]["path"])
     metrics = {"probe/accuracy": 0.5, "baseline/random_encoder/probe/accuracy": 0.5}
-    assert _warnings(metrics, collection) == ["probe/accuracy: 0.500 does not beat: untrained encoder."]
+    assert _warnings(metrics, collection) == [
+        "probe accuracy 0.500 is no better than untrained encoder (0.500)."
+    ]
 
 
 def test_a_run_whose_data_moved_names_the_option_that_helps(tones: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Answers go to standard output, progress and talk to standard error. Exit codes: 
 2 the request was wrong, 130 stopped by Ctrl-C.
 """
 
+import shlex
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -51,7 +52,7 @@ AllowLeak = Annotated[
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"nearfield {metadata.version('nearfield')}")
+        say(f"nearfield {metadata.version('nearfield')}")
         raise typer.Exit
 
 
@@ -139,7 +140,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes every draw of chance.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption, or longer.")] = False,
     allow_leak: AllowLeak = False,
     as_json: AsJson = False,
 ) -> None:
@@ -158,8 +159,10 @@ def train(
         bench = launch(request, watch)
         if world()[0] != 0:  # under torchrun the first process measures
             return
-        result = judge(Folder(out), watch=watch, bench=bench)
+        result = judge(Folder(request.out), watch=watch, bench=bench)
     _show(result, f"{out}, {result['data']['judged']} of {result['data']['name']}", as_json)
+    if not as_json:
+        say(f"Written to {out}: {WRITTEN}.\n{_next(out, data)}")
 
 
 @app.command()
@@ -178,8 +181,15 @@ def evaluate(
     from nearfield.runs.judge import judge
 
     with watching(quiet=as_json) as watch:
-        result = judge(Folder.existing(run), data, split, allow_leak, watch)
+        folder = Folder.existing(run)
+        result = judge(folder, data, split, allow_leak, watch)
     _show(result, f"{run}, {result['data']['judged']} of {result['data']['name']}", as_json)
+    if not as_json:
+        given = folder.environment()["data"]["given"]
+        own = split == "test" and data in (None, given)
+        about = f"Written to {run}: result.json, vectors.parquet, clips.parquet."
+        say(about if own else "Nothing was written: a run keeps the figures of its own test clips alone.")
+        say(_next(run, given))
 
 
 @app.command("list")
@@ -238,6 +248,16 @@ def main() -> None:
         say(f"nearfield: {known}", err=True)
         code = known.exit_code
     sys.exit(flushed(code))
+
+
+WRITTEN = "weights.safetensors, result.json, vectors.parquet, clips.parquet, metrics.jsonl, tensorboard/"
+
+
+def _next(run: Path, data: str) -> str:
+    """The command that most go on with."""
+    place = str(run).rstrip("/")
+    words = ("index", place, "--data", data, "--out", f"{place}-space")
+    return f"Next: nearfield {shlex.join(words)}"
 
 
 def _show(result: dict[str, Any], title: str, as_json: bool) -> None:

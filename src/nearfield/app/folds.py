@@ -67,11 +67,11 @@ def fold_table(found: "Folds") -> "Table":
     """The headlines, and under each its baselines: a row a measure, a column a fold, mean and deviation."""
     from rich.table import Table
 
-    from nearfield.evaluation.result import BASELINE_NAMES
+    from nearfield.evaluation.result import BASELINE_NAMES, MEASURE_NAMES
     from nearfield.runs.judge import HEADLINES
 
     judged = f"train and val in {found.over} folds" if found.over else "test part of every fold"
-    table = Table(title=f"{found.data}, {judged}")
+    table = Table(title=f"{found.data}, {judged}", title_justify="left", show_edge=False, pad_edge=False)
     for column in ("measure", *(f"fold {number}" for number in found.folds), "mean", "deviation"):
         table.add_column(column, justify="left" if column == "measure" else "right")
     for headline in HEADLINES:
@@ -79,7 +79,11 @@ def fold_table(found: "Folds") -> "Table":
         for name in (headline, *rivals) if headline in found.metrics else ():
             over = found.metrics[name]
             rival = name.split("/")[1]
-            shown = name if name == headline else "  " + BASELINE_NAMES.get(rival, rival.replace("_", " "))
+            shown = (
+                MEASURE_NAMES[name]
+                if name == headline
+                else "  " + BASELINE_NAMES.get(rival, rival.replace("_", " "))
+            )
             values = [f"{value:.3f}" for value in (*over.values, over.mean)]
             spread = "–" if over.deviation is None else f"{over.deviation:.3f}"
             table.add_row(shown, *values, spread, style="" if name == headline else "dim")

@@ -80,8 +80,8 @@ class _Watch:
 def _figures(numbers: dict[str, float]) -> str:
     shown = {
         "train/loss": "loss {:.3f}",
-        "train/active_fraction": "active {:.0%}",
-        "train/examples_per_second": "{:.0f}/s",
+        "train/active_fraction": "{:.0%} of pairs active",
+        "train/examples_per_second": "{:.0f} clips/s",
         "val/recall_at_1": "val R@1 {:.3f}",
         "val/tag_overlap_at_1": "val tag overlap {:.3f}",
         "val/triplet_accuracy": "val triplets {:.3f}",

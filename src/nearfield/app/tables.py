@@ -10,7 +10,7 @@ from nearfield.app.widths import fits, show
 from nearfield.core.words import count
 from nearfield.data.faults import Problem
 from nearfield.data.problems import Report
-from nearfield.evaluation.result import BASELINE_NAMES
+from nearfield.evaluation.result import BASELINE_NAMES, MEASURE_NAMES
 
 NOTHING = "nothing to measure without labels or tags; go on with `nearfield index` and `nearfield explore`"
 EXAMPLES = 3
@@ -18,16 +18,21 @@ EXAMPLES = 3
 LISTED = 30
 """Labels or tags that a report lists one by one."""
 MEASURES = {
-    "probe/macro_f1": "probe\nF1",
-    "retrieval_from_train/recall_at_1": "R@1\nfrom train",
-    "retrieval_from_train/map_at_r": "MAP@R\nfrom train",
-    "retrieval/recall_at_1": "R@1\nin split",
-    "tagging/roc_auc": "ROC-AUC",
-    "tagging/pr_auc": "PR-AUC",
-    "retrieval/multilabel_recall_at_1": "tag R@1",
-    "retrieval/multilabel_recall_at_2": "tag R@2",
-    "clusters/nmi": "NMI",
+    name: called.replace(" ", "\n", 1)
+    for name, called in MEASURE_NAMES.items()
+    if name != "probe/accuracy"  # beside F1 it says little more
 }
+MEANINGS = {
+    "probe F1": "macro F1 of a linear classifier on the vectors, taught on train",
+    "R@1": "share of clips whose nearest clip has their label (from train: nearest among the train clips; in "
+    "split: among the clips judged)",
+    "MAP@R": "how far the clips of a label come first among the nearest, 0 to 1",
+    "NMI": "agreement of clusters with labels, 0 to 1",
+    "ROC-AUC": "mean over tags of the chance that a clip with the tag scores above one without",
+    "PR-AUC": "mean average precision over tags",
+    "tag R@": "share of clips of whose nearest 1 (or 2) clips one shares a tag",
+}
+"""What the heads of the table mean."""
 
 
 def show_result(console: Console, result: dict[str, Any], title: str) -> None:
@@ -35,10 +40,17 @@ def show_result(console: Console, result: dict[str, Any], title: str) -> None:
     if any(name in result["metrics"] for name in MEASURES):
         table = result_table(result, title)
         show(console, table if fits(console, table) else turned(table))
+        console.print(_meanings(result["metrics"]), style="dim")
     else:
         console.print(f"{title}: {NOTHING}", markup=False, soft_wrap=True)
     for note in result["notes"]:
         console.print(note, style="dim", markup=False, soft_wrap=True)
+
+
+def _meanings(metrics: dict[str, float]) -> str:
+    heads = [called for name, called in MEASURE_NAMES.items() if name in metrics and name in MEASURES]
+    there = {head for head in MEANINGS for each in heads if each.startswith(head)}
+    return " ".join(f"{head}: {said}." for head, said in MEANINGS.items() if head in there)
 
 
 def turned(table: Table) -> Table:

@@ -5,7 +5,7 @@ import unicodedata
 
 def count(n: int, noun: str) -> str:
     """ "1 seed", "5 seeds"."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith('ss') else 's'}"
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith(('ss', 'ch')) else 's'}"
 
 
 _TURNED = frozenset("\u200e\u200f\u061c\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -18,7 +18,7 @@ from nearfield.data.settings import judged
 from nearfield.data.splits import they_sit
 from nearfield.evaluation.evaluate import evaluate
 from nearfield.evaluation.findings import EvaluationSettings
-from nearfield.evaluation.result import BASELINE_NAMES, Result
+from nearfield.evaluation.result import BASELINE_NAMES, MEASURE_NAMES, Result
 from nearfield.learning.fixed_loss import FixedLoss
 from nearfield.learning.parts import miner_beside
 from nearfield.learning.relations.false_opposites import opposite_report
@@ -203,10 +203,13 @@ def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
         if name not in metrics:
             continue
         parts = [(key.split("/", 2), value) for key, value in metrics.items() if key.startswith("baseline/")]
-        better = [rival for (_, rival, measure), value in parts if measure == name and value >= metrics[name]]
+        better = [
+            f"{BASELINE_NAMES.get(rival, rival)} ({value:.3f})"
+            for (_, rival, measure), value in sorted(parts)
+            if measure == name and value >= metrics[name]
+        ]
         if better:
-            names = ", ".join(BASELINE_NAMES.get(rival, rival) for rival in sorted(better))
-            said.append(f"{name}: {metrics[name]:.3f} does not beat: {names}.")
+            said.append(f"{MEASURE_NAMES[name]} {metrics[name]:.3f} is no better than {', '.join(better)}.")
     if collection.leaks:
         said.append(
             f"The split leaks: {they_sit(collection.leaks)} on two sides "

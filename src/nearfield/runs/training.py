@@ -78,7 +78,7 @@ class Training:
 
     def run(self) -> None:
         """Trains to the end, then writes the weights."""
-        short = "; no batch is as large as the recipe asks" if self.sampler.is_short else ""
+        short = " No batch is as large as the recipe asks." if self.sampler.is_short else ""
         self.watch(Note(self.sampler.describe() + short, is_warning=bool(short)))
         for name in self.sampler.dropped:
             self.watch(Note(f"left out of training: {name!r} has too few clips", is_warning=True))

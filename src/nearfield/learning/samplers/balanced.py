@@ -16,6 +16,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.core.nouns import Draw, Facts, Floats, Ints
 from nearfield.core.seeds import stream
 from nearfield.core.settings import Settings
+from nearfield.core.words import count
 from nearfield.learning.samplers.windows import random_starts
 
 
@@ -148,17 +149,15 @@ class BalancedSampler:
         """One line: batch, epoch, and what is left out."""
         clips = int(self._sizes().sum())
         there = len(self.members)
-        short = f"classes {self.settings.classes}, but {there} labels are there: {there} are taken; "
+        short = f" (sampler.classes is {self.settings.classes}, and there are no more)"
         line = (
-            f"balanced: {short if self.is_short else ''}batches of {self.batch_size} "
-            f"({self.classes} of {there} labels, {self.settings.per_class} clips each), "
-            f"{self.clips_per_epoch} clips an epoch of {clips} kept"
+            f"Batches of {self.batch_size} clips: {self.classes} of {count(there, 'label')} x "
+            f"{self.settings.per_class} clips{short if self.is_short else ''}. "
+            f"{count(clips, 'training clip')}, {count(self.batches_per_epoch, 'batch')} per epoch."
         )
         if self.dropped:
-            line += (
-                f"; left out, having fewer than {self.settings.per_class} clips: {', '.join(self.dropped)}"
-            )
-        return line + (f"; {self.unlabelled} clips without a label left out" if self.unlabelled else "")
+            line += f" Left out, with fewer than {self.settings.per_class} clips: {', '.join(self.dropped)}."
+        return line + (f" Left out: {self.unlabelled} clips without a label." if self.unlabelled else "")
 
     def _sizes(self) -> Ints:
         return np.array([len(rows) for rows in self.members], dtype=np.int64)

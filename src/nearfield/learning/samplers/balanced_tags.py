@@ -16,6 +16,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.core.nouns import Bools, Draw, Facts, Ints
 from nearfield.core.seeds import stream
 from nearfield.core.settings import Settings
+from nearfield.core.words import count
 from nearfield.learning.relations.synonyms import Synonyms, merge_synonyms
 from nearfield.learning.samplers.windows import random_starts
 
@@ -103,11 +104,11 @@ class BalancedTagSampler:
     def describe(self) -> str:
         """One line: batch, epoch, and what is left out."""
         line = (
-            f"balanced_tags: batches of {self.batch_size} different clips, {self.settings.per_tag} for each "
-            f"of {int(self.tags.any(axis=0).sum())} tags in turn, {self.clips_per_epoch} clips an epoch of "
-            f"{len(self.rows)}"
+            f"Batches of {self.batch_size} different clips: {self.settings.per_tag} for each of "
+            f"{int(self.tags.any(axis=0).sum())} tags in turn. {count(len(self.rows), 'training clip')}, "
+            f"{self.clips_per_epoch:,} per epoch."
         )
-        return line + (f"; {self.untagged} clips without a tag left out" if self.untagged else "")
+        return line + (f" Left out: {self.untagged} clips without a tag." if self.untagged else "")
 
 
 class _Deck:

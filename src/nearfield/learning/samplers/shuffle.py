@@ -79,6 +79,8 @@ class ShuffleSampler:
 
     def describe(self) -> str:
         """One line: batch and epoch."""
-        line = f"shuffle: batches of {self.batch_size}, {self.clips_per_epoch} clips an epoch, each once"
+        line = (
+            f"Batches of {self.batch_size} clips. One epoch uses each of {self.clips_per_epoch:,} clips once."
+        )
         mixing = self.settings.mixing
-        return line + (f"; {mixing.share:.0%} heard together with another" if mixing else "")
+        return line + (f" {mixing.share:.0%} are heard together with another." if mixing else "")

@@ -174,11 +174,11 @@ class TagTripletSampler:
     def describe(self) -> str:
         """One line: batch, epoch, what is left out, and how clean the negatives are."""
         line = (
-            f"tag_triplets: batches of {self.batch_size} ({self.settings.batch} triplets), "
-            f"{self.clips_per_epoch} windows an epoch {self.rule.describe()}; "
-            f"{self.shared_share(0):.1%} of negatives share another tag with their anchor"
+            f"Batches of {self.batch_size} windows: {self.settings.batch} triplets. One epoch has "
+            f"{self.clips_per_epoch:,} windows {self.rule.describe()}. {self.shared_share(0):.1%} of "
+            "negatives share another tag with their anchor."
         )
-        return line + (f"; tags without triplets: {', '.join(self.dropped)}" if self.dropped else "")
+        return line + (f" Tags without triplets: {', '.join(self.dropped)}." if self.dropped else "")
 
     def _places(self, number: int) -> Triplets:
         """The same by positions among the tagged clips."""

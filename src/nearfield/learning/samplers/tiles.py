@@ -197,15 +197,16 @@ class TileSampler:
         kind = "triplet" if self.settings.mode == "triplet" else "neighbour"
         kind += "s" if self.settings.neighbours > 1 else ""
         line = (
-            f"tiles: batches of {self.batch_size} ({self.settings.batch} anchors, {self.settings.neighbours} "
-            f"{kind} each), {self.clips_per_epoch} windows an epoch, each of {len(self.anchors)} tiles "
-            f"once an anchor, of {len(self.grid)}"
+            f"Batches of {self.batch_size} windows: {self.settings.batch} anchors with "
+            f"{self.settings.neighbours} {kind} each. One epoch uses each of {len(self.anchors):,} tiles "
+            "once as anchor."
         )
         if self.settings.across is not None:
             heard = int((self.near.sizes[self.anchors] > 0).sum())
-            line += f"; {heard} anchors are heard by another recorder at the same moment"
-        line += f"; {self.alone} have no neighbour in range" if self.alone else ""
-        return line + (f"; {self.unopposed} have no opposite" if self.unopposed else "")
+            line += f" {heard:,} anchors are heard by another recorder at the same moment."
+        left = f" Left out: {self.alone:,} of {len(self.grid):,} tiles without a neighbour in range."
+        line += left if self.alone else ""
+        return line + (f" Left out: {self.unopposed:,} without an opposite." if self.unopposed else "")
 
     def _shift(self, anchors: Ints, near: Ints, chance: np.random.Generator) -> Floats:
         """(A,) seconds; the same for an anchor and its neighbours, so that their distance stays."""

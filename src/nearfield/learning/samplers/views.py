@@ -69,6 +69,6 @@ class ViewSampler:
     def describe(self) -> str:
         """One line: batch and epoch."""
         return (
-            f"views: batches of {self.batch_size} ({self.batch_size // 2} clips, two views each), "
-            f"{self.clips_per_epoch} windows an epoch"
+            f"Batches of {self.batch_size} windows: {self.batch_size // 2} clips, two views each. One epoch "
+            f"has {self.clips_per_epoch:,} windows."
         )
