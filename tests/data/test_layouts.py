@@ -337,6 +337,21 @@ def test_folders_beside_the_sides_of_an_audiofolder_are_told(
     ]
 
 
+def test_a_table_whose_paths_say_sides_but_no_column_does(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    for name in ("train/1.wav", "train/2.wav", "test/3.wav"):
+        write_sound(tmp_path / name)
+    table = write_table(tmp_path / "labels.csv", "path", "train/1.wav", "train/2.wav", "test/3.wav")
+    (problem,) = Collection.open(table).problems
+    assert str(problem) == (
+        "labels.csv: paths begin with test, train, which is not taken for the split; one is made instead. "
+        "Write them into a column split, or name the folder as audiofolder:FOLDER; else data.split=false."
+    )
+    assert Collection.open(table, Columns(split=False)).problems == ()
+    assert len(Collection.open(f"audiofolder:{tmp_path}").rows("test")) == 1
+
+
 def test_metadata_of_sides_and_others_is_refused(
     tmp_path: Path, write_sound: Write, write_table: Write
 ) -> None:
@@ -384,8 +399,18 @@ def test_folders_that_are_places_are_no_labels(tmp_path: Path, write_sound: Writ
     assert set(plain.table["label"]) == {""}
     assert list(plain.table["folder"]) == ["", *["PLOT_A"] * 3, *["PLOT_B"] * 3]
     assert plain.problems == ()
-    by_place = Collection.open(tmp_path, Columns(label=False, group="folder"))
+    by_place = Collection.open(tmp_path, Columns(label=False, recording="folder"))
     assert set(by_place.table["group"][1:]) == {"PLOT_A", "PLOT_B"}
+    assert list(np.diff(by_place.table["moment"][1:4])) == [3600.0] * 2
+    assert by_place.problems == ()
+    write_sound(tmp_path / "PLOT_B/note.wav")
+    undated = Collection.open(tmp_path, Columns(label=False, recording="folder"))
+    assert str(undated.problems[0]) == (
+        f"{tmp_path.name}: files whose name holds no date and time begin at moment 0 of their recording "
+        "(1 of 8, the first being PLOT_B/note.wav). Leave data.recording out, or give a table with start as "
+        "date and time."
+    )
+    (tmp_path / "PLOT_B/note.wav").unlink()
     of_time = Collection.open(tmp_path, Columns(folder_labels=False))
     assert set(of_time.table["label"]) == {""}
     assert str(of_time.problems[0]) == (

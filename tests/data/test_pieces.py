@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.settings import make
@@ -37,6 +38,7 @@ def test_pieces_on_two_sides_are_told_and_the_pattern_told_groups_them(
     assert problem.kind == "pieces"
     pattern = re.search(r"data\.group_by='(.*?)' ", problem.cure)
     assert pattern
+    assert yaml.safe_load(pattern[1]) == pattern[1]  # as --set reads it, without the quotes of the shell
     grouped = Collection.open(tmp_path, Columns(group_by=pattern[1]))
     assert grouped.problems == ()
     assert len(set(grouped.table["group"])) == 16

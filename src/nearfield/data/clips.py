@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -70,9 +71,13 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     listing, columns = _folders(listing, columns)
     parts = find_parts(listing, columns)
     names = _paths(listing, parts.path)
+    if isinstance(columns.recording, str) and listing.label_from:
+        listing = replace(listing, moments=tuple(map(_moment, names)))
     kind = listing.kind or _kind(names)
     kept, problems = _sort(listing, parts, names, probe(names, listing.base, kind, progress))
     problems = [*listing.problems, *doubts(listing, parts, columns), *problems]
+    if None in listing.moments:
+        problems.append(_undated(listing, names))
     if not kept:
         first = "".join(f"\n  {problem}" for problem in problems[:3])
         raise DataError(
@@ -145,6 +150,27 @@ def _hints(listing: Listing, problems: list[Problem]) -> str:
     packed = "".join(f"\n{problem}" for problem in _packed(listing, problems)[:3])
     elsewhere = f"\nIf the sounds lie in another folder, name it: {listing.elsewhere}"
     return packed + (elsewhere if listing.elsewhere else "")
+
+
+def _moment(name: str) -> float | None:
+    """When a file that is called by date and time begins, in seconds since 1970; None for other names."""
+    match = _DATED.search(name)
+    digits = "".join(filter(str.isdigit, match[0])) if match else ""
+    try:
+        return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _undated(listing: Listing, names: list[str]) -> Problem:
+    """Says which files of one recording are taken to begin at the same moment."""
+    undated = [name for name, moment in zip(names, listing.moments, strict=True) if moment is None]
+    reason = (
+        f"files whose name holds no date and time begin at moment 0 of their recording ({len(undated)} of "
+        f"{len(names)}, the first being {undated[0]})."
+    )
+    cure = "Leave data.recording out, or give a table with start as date and time."
+    return Problem("no_moment", listing.source, None, reason, cure, "warning")
 
 
 def _paths(listing: Listing, column: str) -> list[str]:

@@ -10,7 +10,8 @@ from nearfield.data.faults import Problem
 from nearfield.data.listing import Listing
 from nearfield.data.search import search
 from nearfield.data.settings import Choice, Columns
-from nearfield.data.tables import cell_text
+from nearfield.data.splits import side
+from nearfield.data.tables import cell_text, texts
 from nearfield.data.time_columns import Times, find_times, name_words
 
 PARTS = ("path", "label", "tags", "split", "group", "recording", "start", "end", "seconds")
@@ -109,7 +110,20 @@ def doubts(listing: Listing, parts: Parts, columns: Columns) -> list[Problem]:
             reason = f"there is no column {part!r}, but one called {filled[0]!r}, which was not used."
             cure = f"If it holds the {part}, choose it: data.{part}={filled[0]}."
             found.append(Problem("column", listing.source, None, reason, cure, "warning"))
+    if parts.split is None and columns.split is None and listing.lines[0] is not None:
+        found += _sides_in_paths(listing, parts.path)
     return found
+
+
+def _sides_in_paths(listing: Listing, path: str) -> list[Problem]:
+    """A word where the paths of a table begin with folders called train, test or the like."""
+    firsts = {cell.replace("\\", "/").partition("/")[0] for cell in texts(listing.table, path) if "/" in cell}
+    called = sorted(first for first in firsts if side(first))
+    if len({side(first) for first in called}) < 2:
+        return []
+    reason = f"paths begin with {', '.join(called)}, which is not taken for the split; one is made instead."
+    cure = "Write them into a column split, or name the folder as audiofolder:FOLDER; else data.split=false."
+    return [Problem("side", listing.source, None, reason, cure, "warning")]
 
 
 def _pick(table: pd.DataFrame, chosen: Choice, usual: tuple[str, ...]) -> str | None:
