@@ -35,6 +35,7 @@ def test_the_folder_holds_what_it_promises(run: Run) -> None:
     names = {path.name for path in run.folder.path.iterdir()}
     promised = {"recipe.yaml", "environment.json", "metrics.jsonl", "result.json", "weights.safetensors"}
     promised |= {"clips.parquet", "vectors.parquet", "split.csv", "tensorboard", "network.txt"}
+    promised |= {"canary.safetensors"}
     assert names - {"state", "lock"} == promised
     lines = [json.loads(line) for line in (run.folder.path / "metrics.jsonl").read_text().splitlines()]
     assert [line["update"] for line in lines] == list(range(1, 61))

@@ -5,6 +5,8 @@ and after an interruption: a draw is found by its name, not by how many draws we
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -24,6 +26,14 @@ def stream(seed: int, name: str, *numbers: int) -> np.random.Generator:
 def torch_stream(seed: int, name: str, *numbers: int) -> torch.Generator:
     """A CPU torch generator for the named draw."""
     return torch.Generator().manual_seed(entropy(seed, name, *numbers) >> 1)
+
+
+@contextmanager
+def own_chance() -> Iterator[None]:
+    """Gives torch's own generators back as they were: what is drawn inside is not seen outside."""
+    initialised = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if initialised else []):
+        yield
 
 
 def reseed(seed: int, name: str, *numbers: int) -> None:

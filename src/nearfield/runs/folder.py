@@ -8,6 +8,7 @@ metrics.jsonl        one line an update, append-only
 clips.parquet        how each clip of the evaluated split fared
 result.json          what the evaluation found; written last
 weights.safetensors  the embedder
+canary.safetensors   a few sounds and their vectors, to be heard again wherever the run is used
 head.safetensors     the last layer of a tagger
 predictions.parquet  what a tagger says of every clip
 vectors.parquet      a vector for each clip
@@ -93,6 +94,11 @@ class Folder:
     def best(self) -> Path:
         """Weights of the best validation so far."""
         return self.path / "state" / "best.safetensors"
+
+    @property
+    def canary(self) -> Path:
+        """A few sounds with the vectors that training gave of them; `runs.canary` reads it."""
+        return self.path / "canary.safetensors"
 
     @property
     def split(self) -> Path:

@@ -29,6 +29,7 @@ from nearfield.runs.device import Precision
 from nearfield.runs.embedding import Windows, embed_windows, mean_by_clip
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
+from nearfield.runs.gate import check_vectors, of_table
 from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run
 from nearfield.runs.tagging import TagHead, write_predictions
@@ -84,6 +85,10 @@ def judge(
     clip_seconds = run.recipe.data.clip_seconds
     windows = embed_windows(run.embedder, bench.sight, bench.facts.seconds, clip_seconds, precision, watch)
     vectors = mean_by_clip(*windows, len(collection), run.embedder.settings.normalise)
+    heard = of_table(collection.table, run.recipe.data, run.recipe.feature.kind == "pixels")
+    doubts = [*run.doubts(precision), *check_vectors(vectors, list(collection.table["id"]), heard)]
+    for doubt in doubts:
+        watch(Note(doubt, is_warning=True))
     settings = EvaluationSettings(split=split)
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}
     watch(Stage("measure", 0, 1))
@@ -95,7 +100,8 @@ def judge(
     for name, result in baselines(bench, splits, settings, watch) if with_baselines else ():
         metrics |= result.prefixed(f"baseline/{name}")
     plain = {**found.plain(), "metrics": metrics}
-    plain["notes"] = [*plain["notes"], *([changed] if changed else []), *_warnings(metrics, collection)]
+    told = [*([changed] if changed else []), *_warnings(metrics, collection), *doubts]
+    plain["notes"] = [*plain["notes"], *told]
     plain["data"] = {
         "name": collection.name,
         "clips": len(collection),

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -242,7 +243,8 @@ def check_teaching(recipe: Recipe, collection: Collection) -> None:
             "Put train into its split column, or leave the column out: then a split is made."
         )
     table = collection.subset(rows).table
-    labels, tags = sorted(set(table["label"]) - {""}), {tag for each in table["tags"] for tag in each}
+    counted = Counter(label for label in table["label"] if label)
+    labels, tags = sorted(counted), {tag for each in table["tags"] for tag in each}
     others = [name for name, found in (("labels", labels), ("tags", tags)) if found] + ["time", "views"]
     others = [name for name in others if name != recipe.relation.kind]
     advice = f"Set relation.kind to one of: {', '.join(others)}; or name the column (data.label, data.tags)."
@@ -250,6 +252,11 @@ def check_teaching(recipe: Recipe, collection: Collection) -> None:
         held = f"all the label {labels[0]!r}" if labels else "no label"
         raise DataError(
             f"{collection.name}: the clips to train on have {held}; two labels at least. {advice}"
+        )
+    if recipe.relation.kind == "labels" and max(counted.values()) == 1:
+        raise DataError(
+            f"{collection.name}: each of the {len(labels)} labels stands at one clip to train on, so that no "
+            f"two clips are alike. {advice}"
         )
     if recipe.relation.kind == "tags" and not tags:
         raise DataError(f"{collection.name}: the clips to train on have no tags. {advice}")

@@ -1,5 +1,6 @@
 """A trained run, opened: its recipe, its results, and vectors of anything that sounds (or of pictures)."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,9 +22,12 @@ from nearfield.data.signals import ArraySignals, PhotographSignals
 from nearfield.models.embedder import Embedder
 from nearfield.models.features.feature import Feature
 from nearfield.models.pretrained import bare
+from nearfield.runs.canary import Canary, said_of
+from nearfield.runs.device import Precision
 from nearfield.runs.embedding import embed
 from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.folder import Folder, load_tensors
+from nearfield.runs.gate import VectorWarning, check_vectors
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.workbench import Sight, build_embedder
 
@@ -38,6 +42,7 @@ class Run:
     recipe: Recipe
     embedder: Embedder
     _kept: list[_Kept] = field(default_factory=list, init=False, repr=False, compare=False)
+    _doubts: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def load(cls, path: str | Path) -> "Run":
@@ -74,6 +79,23 @@ class Run:
             ]  # with the tensors, so that none takes the place of another
         return reader
 
+    def doubts(self, precision: Precision = "fp32") -> tuple[str, ...]:
+        """What is wrong with the vectors that this run gives here, in sentences.
+
+        The sounds that are kept with it are heard once for each device and precision. Empty where their
+        vectors are those of training, and for runs that were trained before sounds were kept.
+        """
+        weights = next(self.embedder.parameters())
+        key = f"{weights.device} {weights.dtype} {precision}"
+        if key not in self._doubts:
+            canary = Canary.read(self.folder)
+            differences = (
+                None if canary is None else canary.differences(self.reader(), self.recipe, precision)
+            )
+            said = None if differences is None else said_of(differences, precision)
+            self._doubts[key] = () if said is None else (said,)
+        return self._doubts[key]
+
     @property
     def result(self) -> dict[str, Any]:
         """What the evaluation found, as result.json has it."""
@@ -108,7 +130,12 @@ class Run:
         if not sounds:
             return np.zeros((0, self.embedder.size), np.float32)
         sight, seconds = self.sight(sounds)
-        return embed(self.embedder, sight, seconds, self.recipe.data.clip_seconds, watch=watch)
+        vectors = embed(self.embedder, sight, seconds, self.recipe.data.clip_seconds, watch=watch)
+        names = [str(sound) if isinstance(sound, Path) else f"sound {n}" for n, sound in enumerate(sounds)]
+        arrays: Sequence[npt.NDArray[Any]] = sight.signals.arrays  # type: ignore[attr-defined]
+        for said in (*self.doubts(), *check_vectors(vectors, names, lambda row: arrays[row])):
+            warnings.warn(said, VectorWarning, stacklevel=2)
+        return vectors
 
     def sight(self, inputs: Iterable[Input]) -> tuple[Sight, Floats]:
         """How the network sees files or waves (see `encode`), and their lengths in seconds, (N,)."""

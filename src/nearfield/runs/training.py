@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from nearfield.core.errors import DivergedError
 from nearfield.core.files import sweep
 from nearfield.core.nouns import Batch, Vectors
+from nearfield.core.seeds import own_chance
 from nearfield.learning.average import RunningAverage
 from nearfield.learning.health import CollapseWatch
 from nearfield.learning.losses import PairLoss
@@ -28,6 +29,7 @@ from nearfield.learning.together import world
 from nearfield.learning.train import Parts, Step, train
 from nearfield.models.batch_norm import gathered
 from nearfield.runs.board import Board
+from nearfield.runs.canary import keep_canary
 from nearfield.runs.checkpoints import load_state, save_state
 from nearfield.runs.device import Precision, arithmetic
 from nearfield.runs.embedding import embed
@@ -76,6 +78,7 @@ class Training:
         self.update, self.best = 0, -math.inf
         self.done = False
 
+    @own_chance()
     def run(self) -> None:
         """Trains to the end, then writes the weights."""
         short = " No batch is as large as the recipe asks." if self.sampler.is_short else ""
@@ -250,6 +253,8 @@ class Training:
             self.model.load_state_dict(weights)
             self.model.fit_whitening(self.bench.pictures(self.sampler, self.device))
             weights = self.model.state_dict()
+        self.model.load_state_dict(weights)
+        keep_canary(self.folder, self.bench.collection, self.recipe, self.model)
         save_tensors(self.folder.weights, weights)
 
 

@@ -38,6 +38,7 @@ MADE = "made.npy"
 """In the work folder: the vectors that this update makes."""
 
 _ENCODER_FILES = (
+    "canary.safetensors",
     "environment.json",
     "weights.safetensors",
     "model.safetensors",

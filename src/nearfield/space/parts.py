@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Ints
 from nearfield.runs.events import Note, Stage, Watcher
+from nearfield.runs.gate import check_vectors, of_table
 from nearfield.runs.run import Run
 from nearfield.space.hearing import Part, Windows, hear
 from nearfield.space.identity import Identity
@@ -41,13 +42,17 @@ class Parts:
     def each(self, table: pd.DataFrame, digests: Sequence[str]) -> Iterator[Part]:
         """The vectors of a table's rows, part after part; `digests` say what each row's file holds."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        for said in self.run.doubts():
+            self.watch(Note(said, is_warning=True))
         clock, fresh, done = time.perf_counter(), 0.0, 0
         contents = np.array(digests, dtype=object)
         for rows in portions(table):
             path = self.folder / f"{self._name(table, rows, contents)}.parquet"
             part = _read(path)
             if part is None:
-                _write(path, hear(self.run, table.iloc[rows].reset_index(drop=True), self.windows))
+                part = hear(self.run, table.iloc[rows].reset_index(drop=True), self.windows)
+                self._check(table.iloc[rows[part.rows]], part)
+                _write(path, part)
                 fresh += float(table["seconds"].iloc[rows].sum())
                 part = _read(path)
                 assert part is not None, path
@@ -67,6 +72,18 @@ class Parts:
         pieces = table[columns].iloc[rows].itertuples(index=False)
         lines += [f"{digest} {tuple(piece)}" for digest, piece in zip(digests[rows], pieces, strict=True)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+    def _check(self, clips: pd.DataFrame, part: Part) -> None:
+        """Says what is wrong with vectors of these clips, one each; raises as `check_vectors`."""
+        recipe = self.run.recipe
+        pieces = clips.assign(start=clips["start"] + part.starts, seconds=part.seconds)
+        names = [
+            f"{clip}@{start:.3f}" if self.windows == "all" else str(clip)
+            for clip, start in zip(pieces["id"], part.starts, strict=True)
+        ]
+        heard = of_table(pieces, recipe.data, recipe.feature.kind == "pixels")
+        for said in check_vectors(part.vectors, names, heard):
+            self.watch(Note(said, is_warning=True))
 
     def _note(self, part: Part) -> None:
         for fault in part.faults:

@@ -5,6 +5,7 @@ encoder/     the run that made the vectors, and hears queries
 generations/ the vectors, what search needs, and what is known of each: a folder for each state
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -21,6 +22,7 @@ from nearfield.core.nouns import Ints, Vectors
 from nearfield.core.places import place_of
 from nearfield.data.arrays import as_data
 from nearfield.runs.events import Stage, Watcher, nobody
+from nearfield.runs.gate import VectorWarning
 from nearfield.runs.run import Run
 from nearfield.space.generation import GROUPINGS, Grouping
 from nearfield.space.hearing import Windows
@@ -155,6 +157,8 @@ class Space:
         run = Run.load(self.folder / ENCODER)
         if Identity.of(run).digest != self.identity.digest:
             raise damaged(self.folder, f"the run in {ENCODER} is not {self.identity}", self.state.file)
+        for said in run.doubts():
+            warnings.warn(said, VectorWarning, stacklevel=3)
         return run
 
     def rows(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:

@@ -4,8 +4,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from nearfield.core.errors import RequestError, choose
-from nearfield.runs.events import Watcher, nobody
+from nearfield.runs.events import Note, Watcher, nobody
+from nearfield.runs.gate import check_vectors, of_table
 from nearfield.runs.run import Run
 
 TARGETS = ("onnx", "huggingface", "projector", "parquet")
@@ -43,9 +46,22 @@ def export(
     if licence is not None and to != "huggingface":
         raise RequestError(f"--licence goes into a model card; --to {to} has none. Leave it out.")
     opened = Run.load(run)
+    _check(opened, to, watch)
     made = _write(opened, to, _place(Path(out), to), watch, licence)
     facts = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(made).items()}
     return Exported(to, made.path, facts)
+
+
+def _check(run: Run, to: str, watch: Watcher) -> None:
+    """Says what is wrong with the run's vectors, those that it makes or those that are stored; raises as
+    `check_vectors`."""
+    doubts = list(run.doubts())
+    if to in ("projector", "parquet") and run.folder.vectors.is_file():
+        clips = pq.read_table(run.folder.vectors, columns=["id", "path", "start", "seconds"]).to_pandas()
+        heard = of_table(clips, run.recipe.data, run.recipe.feature.kind == "pixels")
+        doubts += check_vectors(run.vectors()[1], list(clips["id"]), heard)
+    for said in doubts:
+        watch(Note(said, is_warning=True))
 
 
 def _write(run: Run, to: str, path: Path, watch: Watcher, licence: str | None) -> Any:

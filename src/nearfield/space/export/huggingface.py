@@ -5,6 +5,7 @@ model.safetensors    the embedder
 README.md            the model card
 recipe.yaml, environment.json, result.json    what a run folder has, without what is the author's own
 head.safetensors     the tagging head, where there is one
+canary.safetensors   made-up sounds and their vectors, heard again wherever the run is used
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing, write_json, write_text
+from nearfield.runs.canary import Canary, made_up
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
@@ -29,6 +31,7 @@ FILES = (
     "environment.json",
     "result.json",
     "head.safetensors",
+    "canary.safetensors",
 )
 """All that a published run may have; nothing else is written, pushed or fetched."""
 
@@ -67,6 +70,7 @@ def export_huggingface(
     if head.is_file():
         with replacing(folder / head.name) as temporary:
             shutil.copyfile(head, temporary)
+    _publish_canary(run, folder)
     watch(Stage("export", 1, 3))
     write_json(folder / "config.json", config(run))
     write_json(folder / "environment.json", without_places(run.folder.environment()))
@@ -79,6 +83,14 @@ def export_huggingface(
     if facts.licence is None:
         watch(Note("no licence is known: say which in README.md before you publish (license: ...)", True))
     return HuggingFaceFolder(folder, facts.licence)
+
+
+def _publish_canary(run: Run, folder: Path) -> None:
+    """In place of the training's own sounds, which may be nobody's to give away, made-up ones."""
+    own, place = Canary.read(run.folder), folder / run.folder.canary.name
+    place.unlink(missing_ok=True)
+    if own is not None:
+        made_up(own, run.embedder, run.recipe).write(place)
 
 
 def config(run: Run) -> dict[str, Any]:
