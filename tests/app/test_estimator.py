@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
+import torch
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
@@ -43,6 +45,7 @@ def expected_to_fail(estimator: Any) -> dict[str, str]:
     return {"check_estimators_dtypes": "int64 does not tell what full scale is: refused, not guessed"}
 
 
+@pytest.mark.filterwarnings("ignore::nearfield.runs.gate.VectorWarning")  # of sounds of ten samples
 @parametrize_with_checks(  # type: ignore[untyped-decorator]
     [Embedder(QUICK, updates=1, device="cpu")], expected_failed_checks=expected_to_fail, xfail_strict=True
 )
@@ -163,3 +166,47 @@ def test_what_cannot_be_learnt_from_says_why(sounds: tuple[list[str], list[str]]
         Embedder(recipe()).fit([np.zeros(10), np.array([0.0, np.nan])], ["a", "b"])
     with pytest.raises(RequestError, match="no such file"):
         Embedder(recipe(), updates=1).fit([*sounds[0], "gone.wav"], [*sounds[1], "a"])
+
+
+def test_seeds_recipes_and_labels_that_do_not_say_what_they_mean_are_refused(
+    sounds: tuple[list[str], list[str]],
+) -> None:
+    paths, labels = sounds
+    names: Any = np.array(labels, dtype=object)
+    for odd in (None, np.nan, pd.NA):
+        names[3] = odd
+        with pytest.raises(FitError, match=r"y has no label for sound 3 \(.*\), 1 in all"):
+            Embedder(recipe()).fit(paths, names)
+    names[3] = 3
+    with pytest.raises(FitError, match=r"of several types \(int, str\)"):
+        Embedder(recipe()).fit(paths, names)
+    with pytest.raises(FitError, match="each of the 40 labels of y stands once"):
+        Embedder(recipe()).fit(paths, [str(number) for number in range(40)])
+    seeds: list[Any] = [None, np.random.RandomState(0), 1.5, True]
+    for seed in seeds:
+        with pytest.raises(FitError, match="seed is a whole number"):
+            Embedder(recipe(), seed=seed).fit(*sounds)
+    given: Any = 42
+    with pytest.raises(FitError, match=r"recipe is a Recipe.*Given: 42\. The number of updates is updates="):
+        Embedder(given).fit(*sounds)
+
+
+def test_fitting_leaves_torchs_own_chance_alone(sounds: tuple[list[str], list[str]]) -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    Embedder(recipe(), updates=2, device="cpu").fit(*sounds)
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_whole_numbers_and_tables_are_what_they_are_elsewhere(sounds: tuple[list[str], list[str]]) -> None:
+    paths, labels = sounds
+    waves = [np.rint(soundfile.read(path)[0] * 2**15).astype(np.int16) for path in paths]
+    by_file = Embedder(recipe(), updates=3, device="cpu").fit(paths, labels)
+    by_wave = Embedder(recipe(), updates=3, device="cpu").fit(np.stack(waves), labels)
+    assert np.allclose(by_file.vectors_, by_wave.vectors_, atol=0.02)
+    assert np.allclose(by_file.transform(waves[:4]), by_file.vectors_[:4], atol=0.02)
+    with pytest.raises(FitError, match=r"Embedder: sound 0: a wave is \(channels, samples\).*transpose"):
+        by_file.transform([np.stack([waves[0], waves[0]], axis=1)])
+    with pytest.raises(FitError, match=r"Given: a DataFrame\. Give its column of paths"):
+        by_file.transform(pd.DataFrame({"path": paths}))

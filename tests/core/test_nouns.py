@@ -1,10 +1,15 @@
 """Pairs: what labels and triplets set, and the laws that hold for any of them."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Pairs
 
 
@@ -30,3 +35,29 @@ def test_keeping_never_sets_a_cell() -> None:
     kept = pairs.keep(torch.ones(3, 3, dtype=torch.bool), torch.zeros(3, 3, dtype=torch.bool))
     assert torch.equal(kept.alike, pairs.alike)
     assert not kept.unlike.any()
+
+
+def test_labels_come_as_class_numbers_of_every_kind_and_as_nothing_else() -> None:
+    wanted = Pairs.from_labels(torch.tensor([0, 1, 0, -1]))
+    series = pd.Series([0, 1, 0, -1])
+    kinds: list[Any] = [
+        [0, 1, 0, -1],
+        np.array([0.0, 1.0, 0.0, np.nan]),
+        series,
+        torch.tensor([0, 1, 0, -1], dtype=torch.int8),
+        torch.tensor([0.0, 1.0, 0.0, torch.nan]),
+    ]
+    for given_labels in kinds:
+        found = Pairs.from_labels(given_labels)
+        assert torch.equal(found.alike, wanted.alike)
+        assert torch.equal(found.unlike, wanted.unlike)
+    refused: list[tuple[Any, str]] = [
+        (["dog", "cat"], r"Labels are class numbers, one an item\. Given: <U3\..*np\.unique\(names"),
+        (np.array([[0], [1]]), r"Given: \(2, 1\)\. Take its one column: labels\[:, 0\]"),
+        (torch.eye(3), r"Given: \(3, 3\)\.$"),
+        (0, r"Given: \(\)\.$"),
+        ([0.5, 1.0], "numbers that are not whole"),
+    ]
+    for given_labels, said in refused:
+        with pytest.raises(RequestError, match=said):
+            Pairs.from_labels(given_labels)

@@ -1,6 +1,7 @@
 """Every loss of pytorch-metric-learning by name: built, run forwards and back, equal to one's own call."""
 
 import dataclasses
+import re
 import warnings
 from typing import Any
 
@@ -275,3 +276,13 @@ def test_an_unknown_loss_is_told_the_nearest(kind: str, start: str) -> None:
     with pytest.raises(RequestError) as caught:
         make(LossSettings, "loss", {"kind": kind})
     assert str(caught.value).startswith(start)
+
+
+@pytest.mark.parametrize("kind", ["ProxyNCALoss", "ProxyAnchorLoss", "ArcFaceLoss", "SoftTripleLoss"])
+def test_a_label_beyond_the_classes_is_refused(kind: str) -> None:
+    built = loss(kind, size=4, classes=3)
+    vectors = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    assert built(vectors, torch.tensor([0, 1, 2, 0, 1, 2])).isfinite()
+    said = f"loss: {kind} was built for 3 classes, whose numbers go up to 2. Given: a label of 3."
+    with pytest.raises(RequestError, match=re.escape(said)):
+        built(vectors, torch.tensor([0, 1, 2, 3, 1, 2]))

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from nearfield.core.settings import kinds, make
 from nearfield.learning.losses import LossSettings, PairLoss
 from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS
 from nearfield.learning.losses.gaps import settle
-from nearfield.learning.parts import loss
+from nearfield.learning.parts import loss, miner
 
 Batches = Any
 CASES: list[tuple[str, dict[str, Any], Any]] = [
@@ -315,3 +316,11 @@ def test_wrong_settings_are_named(chosen: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError) as caught:
         make(LossSettings, "loss", chosen)
     assert str(caught.value) == message
+
+
+def test_vectors_that_are_no_tensor_are_refused() -> None:
+    given: Any = np.zeros((4, 2), np.float32)
+    said = r"needs vectors as a torch\.Tensor\. Given: a ndarray\. Of NumPy: torch\.from_numpy\(vectors\)"
+    for part in (loss("triplet"), loss("bce", size=2, classes=2), loss("NCALoss"), miner("semihard")):
+        with pytest.raises(RequestError, match=said):
+            part(given, [0, 0, 1, 1])

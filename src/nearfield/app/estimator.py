@@ -1,11 +1,12 @@
 """`Embedder`: a space as a scikit-learn estimator, for pipelines, grids and cross-validation."""
 
 from collections.abc import Mapping
-from numbers import Number
+from numbers import Integral, Number
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import Tags
@@ -82,6 +83,11 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         Raises RequestError (FitError, DataError) where the recipe and the data do not go together.
         """
+        if not isinstance(self.seed, Integral) or isinstance(self.seed, bool):
+            raise FitError(
+                f"Embedder: seed is a whole number, which fixes every draw. Given: {self.seed!r}. Leave it "
+                "out for 0; to see how much chance decides, fit with several."
+            )
         sounds = self._sounds(X, reset=True)
         names = None if y is None else self._labels(y, len(sounds))
         recipe = self._recipe(0 if names is None else len(self.classes_))
@@ -90,7 +96,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
                 "Embedder: this recipe requires y to be passed, but the target y is None. Give a label for "
                 'each sound, or a recipe that needs none, as {"relation.kind": "views", ...}.'
             )
-        self.run_: Run = fit(recipe, sounds, names, seed=self.seed, device=self.device)
+        self.run_: Run = fit(recipe, sounds, names, seed=int(self.seed), device=self.device)
         self.vectors_: Vectors = self.run_.encode(sounds)
         self._n_features_out = self.vectors_.shape[1]
         return self
@@ -102,7 +108,11 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     def score(self, X: Any, y: Any) -> float:
         """Share of the sounds whose label is that of the nearest training sound (recall at 1); with more
-        `neighbours` that of most of them."""
+        `neighbours` that of most of them.
+
+        Of the sounds it was fitted on the score is 1 or nearly so, since each is its own nearest: score
+        others, as `sklearn.model_selection.cross_val_score` does.
+        """
         check_is_fitted(self, "run_")
         if not hasattr(self, "labels_"):
             raise FitError("Embedder: score needs labels, and fit was given none.")
@@ -120,7 +130,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     def _labels(self, y: Any, count: int) -> list[str]:
         """Names of the labels, one a sound; notes the labels themselves."""
         self.labels_ = column_or_1d(y, warn=True)
-        check_classification_targets(self.labels_)
+        if self.labels_.dtype == object:
+            _check_names(self.labels_)
         check_consistent_length(range(count), self.labels_)
         self.classes_, numbers = np.unique(self.labels_, return_inverse=True)
         if len(self.classes_) < 2:
@@ -128,6 +139,13 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
                 f"Embedder: y has 1 class ({self.classes_[0]!r}); near and far need two at least. "
                 "Give sounds of other labels."
             )
+        if len(self.classes_) == count:
+            raise FitError(
+                f"Embedder: each of the {count} labels of y stands once, so that no two sounds are alike. "
+                "Give labels that sounds share, or a recipe that needs none, as "
+                '{"relation.kind": "views", ...}.'
+            )
+        check_classification_targets(self.labels_)
         width = len(str(len(self.classes_)))
         return [f"{number:0{width}d} {self.classes_[number]}" for number in numbers]
 
@@ -135,6 +153,11 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         recipe = self.recipe
         if isinstance(recipe, str | Path):
             recipe = Recipe.load(recipe)
+        if not isinstance(recipe, Recipe | Mapping | None):
+            raise FitError(
+                "Embedder: recipe is a Recipe, the path of one, a dict of changes as {'loss.margin': 0.3}, "
+                f"or None. Given: {recipe!r}. The number of updates is updates=."
+            )
         if not isinstance(recipe, Recipe):
             usual = Recipe()
             if classes:
@@ -151,6 +174,22 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             return [as_wave(wave, f"sound {number}") for number, wave in enumerate(waves)]
         except DataError as error:
             raise FitError(f"Embedder: {error}") from None
+
+
+def _check_names(labels: Any) -> None:
+    """Raises FitError where labels as objects are missing or of more than one type."""
+    missing = [number for number, label in enumerate(labels) if pd.isna(label)]
+    if missing:
+        raise FitError(
+            f"Embedder: y has no label for sound {missing[0]} ({labels[missing[0]]!r}), {len(missing)} in "
+            "all. Leave these sounds out, or give each a label."
+        )
+    kinds = sorted({type(label).__name__ for label in labels})
+    if len(kinds) > 1:
+        raise FitError(
+            f"Embedder: the labels of y are of several types ({', '.join(kinds)}), and 1 and '1' may be one "
+            "label or two. Give all of one: [str(label) for label in y]."
+        )
 
 
 def _is_array(X: Any) -> bool:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nearfield.core.errors import RequestError
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -102,13 +104,12 @@ class Pairs:
 
     @classmethod
     def from_labels(cls, labels: Tensor | npt.ArrayLike) -> Self:
-        """Same label: alike. Other label: unlike. A negative label is unknown and takes no part."""
-        given = torch.as_tensor(np.asarray(labels) if not isinstance(labels, Tensor) else labels)
-        known = (
-            given >= 0
-            if given.dtype.is_floating_point or given.dtype.is_signed
-            else torch.ones_like(given).bool()
-        )
+        """Same label: alike. Other label: unlike. A negative label is unknown and takes no part.
+
+        Raises RequestError where `labels` are not (B,) class numbers.
+        """
+        given = _class_numbers(labels)
+        known = given >= 0
         both = known[:, None] & known[None, :]
         same = given[:, None] == given[None, :]
         alike = same & both
@@ -144,6 +145,30 @@ class Pairs:
     def keep(self, alike: Tensor, unlike: Tensor) -> Self:
         """Only cells that are set here and in the masks: all that a miner may do to them."""
         return replace(self, alike=self.alike & alike, unlike=self.unlike & unlike)
+
+
+def _class_numbers(labels: Tensor | npt.ArrayLike) -> Tensor:
+    """(B,) int64 on the device that they are on; NaN is unknown, -1. Raises RequestError for other things."""
+    if isinstance(labels, Tensor):
+        given = labels.detach()
+    else:
+        array = np.asarray(labels)
+        if array.dtype.kind not in "biuf":
+            raise RequestError(
+                f"Labels are class numbers, one an item. Given: {array.dtype}. Number all names of the data "
+                "set once, not those of each batch: numbers = np.unique(names, return_inverse=True)[1]."
+            )
+        given = torch.from_numpy(array.astype(np.float64 if array.dtype.kind == "f" else np.int64))
+    if given.ndim != 1:
+        hint = " Take its one column: labels[:, 0]." if given.shape[1:] == (1,) else ""
+        raise RequestError(
+            f"Labels are class numbers, one an item: shape (items,). Given: {tuple(given.shape)}.{hint}"
+        )
+    if given.dtype.is_floating_point:
+        given = torch.where(given.isnan(), -1, given)
+        if bool((given != given.round()).any()):
+            raise RequestError("Labels are class numbers, one an item. Given: numbers that are not whole.")
+    return given.to(torch.int64)
 
 
 @dataclass(frozen=True)

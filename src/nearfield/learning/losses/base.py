@@ -80,6 +80,11 @@ def fit(vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> Pairs:
 
     Raises RequestError where shapes or kinds do not fit.
     """
+    if not isinstance(vectors, Tensor):
+        raise RequestError(
+            "A loss or a miner needs vectors as a torch.Tensor. Given: a "
+            f"{type(vectors).__name__}. Of NumPy: torch.from_numpy(vectors)."
+        )
     if vectors.ndim != 2 or not vectors.dtype.is_floating_point:
         raise RequestError(
             f"A loss needs vectors of shape (items, numbers) in floating point. "

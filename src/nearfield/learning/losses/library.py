@@ -71,7 +71,8 @@ class Library(Settings):
         for name, number, what in (("size", size, "numbers a vector"), ("classes", classes, "classes")):
             if name in wanted and number < 1:
                 raise RequestError(f"loss: {self.kind} needs to know how many {what} there are. Give {name}.")
-        return LibraryLoss(self.kind, _construct(self.kind, self.given, size, classes))
+        inner = _construct(self.kind, self.given, size, classes)
+        return LibraryLoss(self.kind, inner, classes if "classes" in wanted else None)
 
 
 def usual(settings: Library, name: str) -> Any:

@@ -73,10 +73,11 @@ class LibraryLoss(PairLoss):
     `active_fraction` is the share of single losses above zero, where the loss has any to tell.
     """
 
-    def __init__(self, kind: str, inner: nn.Module) -> None:
-        """`inner` is the library's loss, `kind` its class name."""
+    def __init__(self, kind: str, inner: nn.Module, classes: int | None = None) -> None:
+        """`inner` is the library's loss, `kind` its class name, `classes` how many it keeps weights for."""
         super().__init__()
         self.kind = kind
+        self.classes = classes
         self.inner = inner
         self.watched = _Watched(inner.reducer)  # type: ignore[arg-type]
         inner.reducer = self.watched
@@ -114,6 +115,16 @@ class LibraryLoss(PairLoss):
             raise RequestError(
                 f"loss: {kind} needs one label for each item, and not every item of this batch has one. "
                 f"Take a loss that works from pairs alone: {', '.join((*OWN_KINDS, *PAIRS_ALONE))}."
+            )
+        if (
+            self.classes is not None
+            and pairs.labels is not None
+            and bool((pairs.labels >= self.classes).any())
+        ):
+            raise RequestError(
+                f"loss: {kind} was built for {self.classes} classes, whose numbers go up to "
+                f"{self.classes - 1}. Given: a label of {int(pairs.labels.max())}. Build it with as many "
+                "classes as the data set has."
             )
         if pairs.strength is not None and bool((pairs.strength[pairs.alike] != 1).any()):
             raise RequestError(

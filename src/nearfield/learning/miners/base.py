@@ -24,8 +24,9 @@ class Miner(ABC):
         `generator` (CPU) serves the miners that draw; None takes torch's own. Raises RequestError where
         vectors and pairs do not fit.
         """
+        fitting = fit(vectors, pairs)
         with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
-            return self.mine(vectors.detach(), fit(vectors, pairs), generator)
+            return self.mine(vectors.detach(), fitting, generator)
 
     @abstractmethod
     def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
