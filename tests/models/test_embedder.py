@@ -1,5 +1,6 @@
 """The embedder: its parts in their order, unit length at any precision, freezing, the table of its layers."""
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from nearfield.core.errors import RequestError
 from nearfield.core.settings import Settings, make
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.resnet import ResNet18Settings
@@ -391,3 +393,16 @@ class TestDescription:
             "head               Linear          4                 36",
             "6,316 weights, 6,316 of them trained",
         ]
+
+
+def test_waves_of_one_channel_may_come_without_its_axis_and_other_shapes_are_refused() -> None:
+    model = embedder().eval()
+    given = waves()
+    with torch.no_grad():
+        torch.testing.assert_close(model(given[:, 0]), model(given))
+        for odd in (given[0, 0], given.repeat(1, 2, 1), given[None, None]):
+            said = re.escape(
+                f"(B, 1, samples) or (B, samples), B of them at once. Given: {tuple(odd.shape)}."
+            )
+            with pytest.raises(RequestError, match=said):
+                model(odd)

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from nearfield.core.errors import RequestError
 from nearfield.core.settings import Settings
 from nearfield.models.description import Description, describe, evaluating
 from nearfield.models.folding import folded
@@ -122,7 +123,8 @@ class Embedder(nn.Module):
         return self.settings.size or self._pooled_size
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Waves (B, C, T); or pictures (B, C, bands, frames), which are taken as features already made."""
+        """Waves (B, C, T), or (B, T) of one channel; or pictures (B, C, bands, frames), which are taken as
+        features already made. Raises RequestError for other shapes."""
         return self.embed_picture(self._picture(signal))
 
     def embed_picture(self, picture: Tensor) -> Tensor:
@@ -178,11 +180,19 @@ class Embedder(nn.Module):
         return self
 
     def _picture(self, signal: Tensor) -> Tensor:
-        if signal.ndim != 3:
+        if signal.ndim == 4:
             return signal
+        channels = self.shape[0] if len(self.shape) == 2 else getattr(self.feature, "wave_channels", 1)
+        waves = signal[:, None] if signal.ndim == 2 else signal
+        if waves.ndim != 3 or waves.shape[1] != channels:
+            alone = " or (B, samples)" if channels == 1 else ""
+            raise RequestError(
+                f"The network takes waves (B, {channels}, samples){alone}, B of them at once. "
+                f"Given: {tuple(signal.shape)}."
+            )
         # Half precision would round a spectrum's quiet bands away.
         with torch.autocast(signal.device.type, enabled=False):
-            return cast(Tensor, self.feature(signal.float()))
+            return cast(Tensor, self.feature(waves.float()))
 
     def _pooled(self, picture: Tensor) -> Tensor:
         with torch.autocast(picture.device.type, enabled=False):

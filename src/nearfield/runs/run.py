@@ -3,10 +3,9 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,7 @@ from nearfield.models.embedder import Embedder
 from nearfield.models.features.feature import Feature
 from nearfield.models.pretrained import bare
 from nearfield.runs.canary import Canary, said_of
-from nearfield.runs.device import Precision
+from nearfield.runs.device import Precision, open_device
 from nearfield.runs.embedding import embed
 from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.folder import Folder, load_tensors
@@ -45,8 +44,11 @@ class Run:
     _doubts: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Run":
-        """Opens a finished run. Raises RequestError where there is none, or it has no weights yet."""
+    def load(cls, path: str | Path, device: str = "cpu") -> "Run":
+        """Opens a finished run on a device: cpu, cuda, cuda:N, mps, or auto for the best that is here.
+
+        Raises RequestError where there is no run, it has no weights yet, or the device is not here.
+        """
         folder = Folder.existing(path)
         if not folder.is_trained:
             raise RequestError(f"{path} has no weights yet: finish it by `nearfield train ... --resume`.")
@@ -60,7 +62,14 @@ class Run:
                 f"{folder.weights}: these are not the weights of the network that recipe.yaml describes. "
                 f"Bring both back from one copy, or train the run again. {str(error).splitlines()[-1]}"
             ) from None
-        return cls(folder, recipe, embedder.eval())
+        return cls(folder, recipe, embedder.eval().to(open_device(device, "fp32")))
+
+    def __repr__(self) -> str:
+        weights = sum(weight.numel() for weight in self.embedder.parameters())
+        return (
+            f"Run({str(self.folder.path)!r}: {self.recipe.feature.kind}, {self.recipe.backbone.kind}, "
+            f"vectors of {self.embedder.size}, {weights:,} weights)"
+        )
 
     def reader(self) -> Embedder:
         """A copy of the embedder for reading, in evaluation and float32, its norms folded; kept until a
@@ -144,7 +153,7 @@ class Run:
             photographs = PhotographSignals(*_photographs(sounds, self.recipe.data))
             return Sight(photographs, 1, None), np.zeros(len(sounds))
         waves = [_wave(given, self.recipe.data) for given in sounds]
-        feature: Feature = self.reader().feature  # type: ignore[assignment]
+        feature = cast(Feature, self.reader().feature)
         for number, wave in enumerate(waves):
             self._check_channels(len(wave), number)
         signals = ArraySignals.of(waves, self.recipe.data.sample_rate)
@@ -153,19 +162,15 @@ class Run:
 
     def _check_channels(self, channels: int, number: int) -> None:
         """Raises DataError where a sound, with all its channels, is not what the network was built for."""
-        if self.recipe.data.channels != "all" or channels == self._channels:
+        if self.recipe.data.channels != "all":
+            return
+        wanted = cast(Feature, self.embedder.feature).wave_channels
+        if channels == wanted:
             return
         raise DataError(
-            f"sound {number} has {channels} channels, and this run reads sounds of {self._channels} "
+            f"sound {number} has {channels} channels, and this run reads sounds of {wanted} "
             "(data.channels: all). Give sounds of as many channels as it was trained on."
         )
-
-    @cached_property
-    def _channels(self) -> int:
-        """Channels of the sounds that the network was built for."""
-        feature: Feature = self.embedder.feature  # type: ignore[assignment]
-        of_one = self.recipe.feature.build(self.recipe.data.sample_rate, 1).channels
-        return feature.channels // of_one
 
 
 def _version(tensor: Tensor) -> int:

@@ -23,6 +23,11 @@ class Feature(nn.Module):
     Then pictures of whole clips can be kept and cut; where frames reach beyond the wave's ends they cannot.
     """
 
+    @property
+    def wave_channels(self) -> int:
+        """Channels of the waves that it reads."""
+        return self.channels
+
     def frames(self, samples: int) -> int:
         """Frames of the picture of so many samples; 0 where not even one fits."""
         raise NotImplementedError

@@ -27,6 +27,10 @@ class MultiLogMel(Feature):
         self.channels = parts[-1].channels * len(parts)
         self.bands, self.hop = parts[-1].bands, parts[-1].hop
 
+    @property
+    def wave_channels(self) -> int:
+        return self.parts[-1].channels  # type: ignore[return-value]
+
     def frames(self, samples: int) -> int:
         return self.longest.count(samples)
 
