@@ -61,6 +61,7 @@ def test_it_is_the_layout_of_the_hub(run: Run, published: Path) -> None:
         "recipe.yaml",
         "environment.json",
         "result.json",
+        "canary.safetensors",
     }
     weights = load_file(published / "model.safetensors")
     assert set(weights) == set(run.embedder.state_dict())

@@ -4,8 +4,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from nearfield.core.errors import RequestError, choose
 from nearfield.runs.events import Note, Watcher, nobody
 from nearfield.runs.gate import check_vectors, of_table
@@ -57,7 +55,7 @@ def _check(run: Run, to: str, watch: Watcher) -> None:
     `check_vectors`."""
     doubts = list(run.doubts())
     if to in ("projector", "parquet") and run.folder.vectors.is_file():
-        clips = pq.read_table(run.folder.vectors, columns=["id", "path", "start", "seconds"]).to_pandas()
+        clips = run.folder.table(run.folder.vectors, ["id", "path", "start", "seconds"]).to_pandas()
         heard = of_table(clips, run.recipe.data, run.recipe.feature.kind == "pixels")
         doubts += check_vectors(run.vectors()[1], list(clips["id"]), heard)
     for said in doubts:
