@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 def as_written(figure: "Figure") -> None:
     """Reads no text of a figure as a formula, and escapes control characters: names come from files."""
     from matplotlib.text import Text
-    from matplotlib.ticker import FixedFormatter
+    from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
 
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            formatter = axis.get_major_formatter()
-            if isinstance(formatter, FixedFormatter):
-                formatter.seq = [visible(name) for name in formatter.seq]
+            named = isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter)
+            if named and isinstance(axis.get_major_locator(), FixedLocator):
+                axis.set_ticklabels([visible(label.get_text()) for label in axis.get_ticklabels()])
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         text.set_parse_math(False)
