@@ -158,6 +158,7 @@ def test_lasso_takes_what_lies_within_and_exports_it(
         clip = table.loc[row["id"]]
         assert (row["label"], row["tags"].split("|")) == (clip["label"], list(clip["tags"]))
         assert float(row["seconds"]) == pytest.approx(clip["seconds"], rel=1e-6)
+        assert float(row["end"]) == pytest.approx(clip["start"] + clip["seconds"], abs=1e-3)
     page.click("#listen")
     assert sounded(page, 2)[:2] == listed(page)[:2]
 

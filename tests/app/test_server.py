@@ -16,9 +16,11 @@ from PIL import Image
 
 from nearfield.app.server import clip_routes
 from nearfield.app.server.packing import unpack
+from nearfield.app.server.serve import MAP, Show, prepare
 from nearfield.runs.run import Run
+from nearfield.space.map import SpaceMap, stamp_of
 from nearfield.space.space import Space
-from tests.app.serving import PITCHES, RATE, Site
+from tests.app.serving import PITCHES, RATE, Site, running
 
 STRANGE = "low/7 ä#.wav"
 STEREO = "high/6.wav"
@@ -386,3 +388,30 @@ def test_openapi_names_every_route(site: Site) -> None:
         "/clips/{id}/picture",
         "/clips/{id}/spectrogram",
     }
+
+
+def test_a_space_that_is_brought_up_to_date_twice_stays_as_it_was_opened(
+    listener: Run, sounding: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(sounding, tmp_path / "sounds")
+    space = Space.create(listener, str(tmp_path / "sounds"), tmp_path / "space")
+    ids = space.rows(["id"])["id"].to_pylist()
+    SpaceMap.of(space.vectors, with_umap=False).save(
+        tmp_path / "space" / MAP, ids, space.identity.digest, stamp_of(space.vectors)
+    )
+    with running(prepare(Show(tmp_path / "space"))) as site:
+
+        def is_current() -> bool:
+            return bool(json.loads(site.ask("/spaces").body)["spaces"][0]["is_current"])
+
+        before = site.ask("/rows?where=" + quote("label = 'low'"))
+        assert is_current()
+        table = tmp_path / "sounds" / "labels.csv"
+        for label in ("deep", "deeper"):
+            table.write_text(table.read_text().replace(",low,", f",{label},", 1))
+            assert Space.open(tmp_path / "space").update().kept == 30
+            assert not is_current()
+        after = site.ask("/rows?where=" + quote("label = 'low'"))
+        assert (after.status, after.body) == (200, before.body)
+        assert site.ask("/rows?where=low").status == 200
+        assert site.post("/search", [("clip", "low/0.wav"), ("where", "deep")]).status == 200

@@ -17,7 +17,10 @@ def map_routes(shows: Exhibition) -> APIRouter:
 
     @routes.get("/spaces")
     def spaces() -> dict[str, Any]:
-        """The spaces that are shown, and what else there is to see."""
+        """The spaces that are shown, and what else there is to see.
+
+        `is_current`: whether the space is as it was opened; an update is shown once the server begins anew.
+        """
         return {
             "spaces": [
                 {
@@ -26,6 +29,7 @@ def map_routes(shows: Exhibition) -> APIRouter:
                     "count": len(shown),
                     "layouts": list(shown.layouts.layouts),
                     "kind": shown.kind,
+                    "is_current": shown.is_current,
                 }
                 for shown in shows.spaces
             ],

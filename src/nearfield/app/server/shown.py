@@ -20,6 +20,7 @@ from nearfield.runs.run import Run
 from nearfield.space.identity import Identity
 from nearfield.space.map import SpaceMap
 from nearfield.space.space import Space
+from nearfield.space.spacefile import SpaceFile
 
 _HIDDEN = frozenset(("id", "path", "vector", "source", "offset", "clip", "row", "tags", "position"))
 _OF_TIME = frozenset(("start", "seconds", "moment"))
@@ -73,6 +74,14 @@ class Shown:
     def name(self) -> str:
         """What people call it."""
         return self.space.folder.resolve().name
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nobody brought the space up to date since it was opened here."""
+        try:
+            return SpaceFile.read(self.space.folder).version == self.space.state.file.version
+        except RequestError:
+            return False
 
     def places(self) -> Iterator[Path]:
         """Where the space lies, and the run and the files that it was made of."""

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { nameOf } from "./cloud.js";
-import { h } from "./dom.js";
+import { clock, h } from "./dom.js";
 import { acts, arePictures, chosen, clouds, guarded, now, player, stages } from "./page.js";
 import { closeSheet, list, look, markPlaying, sheet, title, typicalityWords } from "./panel.js";
 import { condition } from "./scene.js";
@@ -50,7 +50,7 @@ function showClip(id, holders, found) {
 }
 
 function facts(cloud, row) {
-  const pairs = [...cloud.columns.keys()].filter((name) => !["label", "tags"].includes(name)).map((name) => [name, cloud.text(name, row)]).filter(([, value]) => value !== "");
+  const pairs = [...cloud.columns.keys()].filter((name) => !["label", "tags"].includes(name)).map((name) => [name, name === "start" ? clock(cloud.columns.get(name).values[row]) : cloud.text(name, row)]).filter(([, value]) => value !== "");
   return h("details", {}, h("summary", {}, "All columns"), h("dl", { class: "facts" }, pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
 }
 

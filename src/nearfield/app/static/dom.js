@@ -28,6 +28,13 @@ export const figure = (value, digits = 3) => (Number.isFinite(value) ? value.toF
 
 export const seconds = (value) => (value < 60 ? `${+value.toFixed(2)} s` : `${Math.floor(value / 60)}:${String(Math.round(value % 60)).padStart(2, "0")} min`);
 
+/** A time within a recording: 31:28, 1:02:03, 0:07.25. */
+export function clock(value) {
+  const all = Math.round(1000 * value), two = (number) => String(number).padStart(2, "0"), rest = String((all % 1000) / 1000).slice(1);
+  const [hours, minutes, last] = [Math.floor(all / 3600000), Math.floor(all / 60000) % 60, Math.floor(all / 1000) % 60];
+  return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(last)}${rest}`;
+}
+
 /** Hands a file to whoever looks. */
 export function download(name, text, type) {
   const address = URL.createObjectURL(new Blob([text], { type }));

@@ -59,6 +59,12 @@ function stageOf(cloud) {
   }, clouds.length > 1);
 }
 
+/** Says where a space was brought up to date since the server opened it. */
+async function tellIfOld() {
+  const old = (await api.spaces()).spaces.filter((space) => !space.is_current);
+  if (old.length) say(`${old[0].name} has been brought up to date since it was opened here. Start \`nearfield explore\` anew to see it.`, true);
+}
+
 /** A space of pictures has nothing to be heard. */
 function speakOfPictures() {
   document.body.dataset.kind = "picture";
@@ -79,6 +85,7 @@ function teach() {
 }
 
 function bind(turnTheme, suspects) {
+  window.addEventListener("focus", guarded(tellIfOld));
   $("filter").addEventListener("submit", (event) => { event.preventDefault(); filter(); });
   $("where").addEventListener("search", filter);
   $("where").addEventListener("input", () => !$("where").value && filter()); // emptied by hand too

@@ -2,7 +2,7 @@
 
 import { logMelOf, pictureOf } from "./api.js";
 import { nameOf } from "./cloud.js";
-import { $, figure, h, seconds } from "./dom.js";
+import { $, clock, figure, h, seconds } from "./dom.js";
 import { acts, arePictures, now, player, stages } from "./page.js";
 import { theme } from "./theme.js";
 
@@ -115,7 +115,8 @@ export function list(rows, cloud, { more = true, marks = new Map() } = {}) {
   const furthest = Math.max(...rows.map(({ distance }) => distance ?? 0), 1e-9);
   return h("ol", { class: "clips" }, rows.slice(0, FURTHEST_SHOWN).map((row) => {
     const { file, folder } = nameOf(row.id), number = cloud.rows.get(row.id);
-    const words = [cloud.text("label", number), cloud.text("tags", number)].filter(Boolean).join(" · ") || folder;
+    const begins = cloud.columns.get("start")?.values[number] || 0, time = begins > 0 ? clock(begins) : "";
+    const words = [time, cloud.text("label", number), cloud.text("tags", number)].filter(Boolean).join(" · ") || folder;
     const bar = row.distance === undefined ? null : h("i", { class: "reach" });
     if (bar) bar.style.width = `${(100 * row.distance) / furthest}%`;
     const enter = () => { acts.hover(number, cloud.number); acts.ahead(row.id, cloud.number); };

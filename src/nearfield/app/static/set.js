@@ -56,9 +56,13 @@ export function listenThrough() {
 export function exportSet() {
   if (!chosen.size) return say("The set is empty: draw round some clips first (L), or take all that is shown (G).");
   const cloud = main(), names = [...cloud.columns.keys()];
-  const cell = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const lines = [...chosen].filter((id) => cloud.rows.has(id)).map((id) => [id, ...names.map((name) => value(cloud, name, cloud.rows.get(id)))]);
-  download(`${cloud.name}.csv`, [["id", ...names], ...lines].map((line) => line.map(cell).join(",")).join("\n") + "\n", "text/csv");
+  const marked = (text) => (/^'*[=+\-@\t\r]/.test(text) && !Number.isFinite(Number(text)) ? `'${text}` : text); // no formula for a spreadsheet
+  const cell = (text) => (/[",\n\r]/.test(text) ? `"${marked(text).replaceAll('"', '""')}"` : marked(text));
+  const [start, length] = ["start", "seconds"].map((name) => cloud.columns.get(name)?.values), ends = start && length ? ["end"] : [];
+  const lines = [...chosen].map((id) => [id, cloud.rows.get(id)]).filter(([, row]) => row !== undefined).map(([id, row]) => [
+    id, ...names.map((name) => value(cloud, name, row)), ...ends.map(() => String(+(start[row] + length[row]).toFixed(3))),
+  ]);
+  download(`${cloud.name}.csv`, [["id", ...names, ...ends], ...lines].map((line) => line.map(cell).join(",")).join("\n") + "\n", "text/csv");
 }
 
 /** As tables have it: tags with bars between, figures in full. */
