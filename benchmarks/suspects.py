@@ -10,7 +10,8 @@ another class, drawn evenly. Tags: as many are taken off as are put on. Precisio
 planted, which is recall too; `listed` is what a method names by itself. cleanlab gets out-of-fold
 probabilities of scikit-learn's logistic regression, its usual way. The sets may hold wrong labels of their
 own, which count as false alarms for everybody. Nearfield's settings were chosen on seeds 100 and 101 with
-MFCCs; the table is of others. cleanlab is wanted: pip install cleanlab.
+MFCCs; the table is of others. cleanlab is wanted (pip install
+cleanlab), or `--alone`.
 """
 
 import argparse
@@ -24,9 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cleanlab.filter import find_label_issues  # type: ignore[import-not-found, import-untyped, unused-ignore]
-from cleanlab.multilabel_classification import rank  # type: ignore[import-not-found, import-untyped, unused-ignore]
-from cleanlab.rank import get_label_quality_scores  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
@@ -36,6 +34,7 @@ from nearfield.core.nouns import Bools, Facts, Floats, Ints, Vectors
 from nearfield.data.collection import Collection
 from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.evaluation.sound_statistics import standardised
+from nearfield.evaluation.suspects.chance import RIGHT, listed
 from nearfield.evaluation.suspects.evidence import SuspectSettings
 from nearfield.evaluation.suspects.labels import all_neighbours_differ, doubt_labels
 from nearfield.evaluation.suspects.tags import doubt_tags
@@ -50,6 +49,7 @@ ROOT = Path(__file__).parents[1]
 LABELLED = ("esc10", "fsdd", "arabic-commands", "oneshots")
 TAGGED = ("incompetech-tags", "esc10-mix", "oneshots")
 SHARES = (0.02, 0.05, 0.1)
+CLAIMS = (0.5, 0.9, 0.99)
 RULE = 30
 """Neighbours that the plain rule asks, as the thesis has it."""
 OURS = {
@@ -78,11 +78,12 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=["labels", "tags"], choices=("labels", "tags"))
     parser.add_argument("--updates", type=int, default=100, help="of each training, with --vectors trained")
     parser.add_argument("--out", type=Path, help="all lines as JSON")
+    parser.add_argument("--alone", action="store_true", help="Nearfield alone, without cleanlab")
     given = parser.parse_args()
     lines: list[Line] = []
     with one_thread():
         for name in given.sets:
-            space = Space.open(given.data / name, given.vectors, given.updates)
+            space = Space.open(given.data / name, given.vectors, given.updates, given.alone)
             kinds = [kind for kind, own in (("labels", LABELLED), ("tags", TAGGED)) if name in own]
             for share in SHARES:
                 for seed in range(given.first, given.first + given.seeds):
@@ -93,6 +94,7 @@ def main() -> None:
         given.out.write_text(json.dumps(lines, indent=1))
     for what in ("labels", "tags"):
         print("\n".join(table([line for line in lines if line["what"] == what], what)))
+    print("\n".join(claimed(lines)))
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,11 @@ class Space:
     facts: Facts
     fixed: Vectors | None
     """None where a network is trained on the faults."""
+    alone: bool
+    """Whether Nearfield alone is asked."""
 
     @classmethod
-    def open(cls, folder: Path, kind: str, updates: int) -> "Space":
+    def open(cls, folder: Path, kind: str, updates: int, alone: bool = False) -> "Space":
         """The clips with label or tags, and tags that are neither rare nor everywhere."""
         bench = Workbench.build(Recipe(), Collection.open(str(folder)), 0)
         known = np.flatnonzero((bench.facts.labels >= 0) | bench.facts.tags.any(axis=1))
@@ -120,7 +124,7 @@ class Space:
         ids, fixed = list(bench.collection.table["id"].iloc[known]), None
         if kind != "trained":
             fixed = standardised(dict(statistics_vectors(bench))[kind][known], np.arange(len(known)))
-        return cls(folder, kind, updates, ids, facts, fixed)
+        return cls(folder, kind, updates, ids, facts, fixed, alone)
 
     def settings(self, seed: int) -> SuspectSettings:
         """Nearfield's own, as the vectors ask for."""
@@ -159,20 +163,30 @@ def labels(space: Space, share: float, seed: int) -> Iterator[Line]:
     vectors = space.vectors("labels", changes, seed)
     settings = space.settings(seed)
     doubts = doubt_labels(vectors, replace(facts, labels=wrong), settings)
-    yield _line("nearfield", doubts.scores, planted, doubts.scores >= settings.least)
+    stand = listed(doubts.ranks, RIGHT["label"], settings.right)
+    yield _line("nearfield", doubts.ranks, planted, stand, doubts.scores)
+    if space.alone:
+        return
+    from cleanlab.filter import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        find_label_issues,
+    )
+    from cleanlab.rank import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        get_label_quality_scores,
+    )
+
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     said = cross_val_predict(
         LogisticRegression(max_iter=1000), vectors, wrong, cv=folds, method="predict_proba"
     )
-    listed = np.asarray(find_label_issues(wrong, said))
+    issues = np.asarray(find_label_issues(wrong, said))
     for method in ("self_confidence", "normalized_margin", "confidence_weighted_entropy"):
         quality = get_label_quality_scores(wrong, said, method=method)
-        yield _line(f"cleanlab {method}", -np.asarray(quality), planted, listed)
+        yield _line(f"cleanlab {method}", -np.asarray(quality), planted, issues)
     # With the strength that Nearfield's own probe has, to tell the method from its tuning.
     probe = LogisticRegression(C=settings.strength, max_iter=1000)
     said = cross_val_predict(probe, vectors, wrong, cv=folds, method="predict_proba")
-    quality, listed = get_label_quality_scores(wrong, said), np.asarray(find_label_issues(wrong, said))
-    yield _line(f"cleanlab self_confidence, C = {settings.strength:g}", -np.asarray(quality), planted, listed)
+    quality, issues = get_label_quality_scores(wrong, said), np.asarray(find_label_issues(wrong, said))
+    yield _line(f"cleanlab self_confidence, C = {settings.strength:g}", -np.asarray(quality), planted, issues)
     # The rule says yes or no; to rank, the share of neighbours that differ, and the listing is the rule's.
     index, _ = nearest(Search.within(vectors, settings.distance), RULE)
     differ = (wrong[index] != wrong[:, None]).mean(axis=1)
@@ -193,14 +207,23 @@ def tags(space: Space, share: float, seed: int) -> Iterator[Line]:
     doubts = doubt_tags(vectors, replace(facts, tags=wrong), settings)
     # A clip that lost its only tag is not known to lack any: nobody is asked about it.
     vectors, wrong, right = vectors[doubts.rows], wrong[doubts.rows], facts.tags[doubts.rows]
+    bad, stand = wrong != right, listed(doubts.ranks, RIGHT["tag"], settings.right)
+    among = {"put on": wrong, "taken off": ~wrong}
+    for sort, cells in among.items():
+        yield _line(f"nearfield, {sort}", doubts.ranks[cells], bad[cells], stand[cells], doubts.scores[cells])
+    if space.alone:
+        return
+    from cleanlab.multilabel_classification import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        rank,
+    )
+
     clips = LogisticRegression(max_iter=1000)
     folds = KFold(5, shuffle=True, random_state=seed)
     said = cross_val_predict(OneVsRestClassifier(clips), vectors, wrong, cv=folds, method="predict_proba")
     quality = rank.get_label_quality_scores_per_class([np.flatnonzero(row).tolist() for row in wrong], said)
-    for method, scores in (("nearfield", doubts.scores), ("cleanlab per class", 1 - np.asarray(quality))):
-        for sort, among in (("put on", wrong), ("taken off", ~wrong)):
-            bad = (wrong != right)[among]
-            yield _line(f"{method}, {sort}", scores[among], bad, scores[among] >= settings.least)
+    theirs = 1 - np.asarray(quality)
+    for sort, cells in among.items():
+        yield _line(f"cleanlab per class, {sort}", theirs[cells], bad[cells], theirs[cells] >= 0.8)
 
 
 PLANTED = {"labels": labels, "tags": tags}
@@ -257,11 +280,31 @@ def table(lines: list[Line], what: str) -> Iterator[str]:
         )
 
 
-def _line(method: str, scores: Floats, planted: Bools, listed: Bools) -> Line:
+def claimed(lines: list[Line]) -> Iterator[str]:
+    """Markdown: of the labels and tags of a score and above, how many were planted; all sets and seeds."""
+    own = [line for line in lines if "claims" in line]
+    if not own:
+        return
+    yield "\n### of those with a score of T and above, planted / listed (precision)\n"
+    yield "| what | share planted | " + " | ".join(f"T = {least}" for least in CLAIMS) + " |"
+    yield "|---" * (2 + len(CLAIMS)) + "|"
+    for method, share in dict.fromkeys((line["what"] + ": " + line["method"], line["share"]) for line in own):
+        rows = [x for x in own if x["what"] + ": " + x["method"] == method and x["share"] == share]
+        sums = np.sum([line["claims"] for line in rows], axis=0)
+        cells = [f"{hits} / {all_} ({hits / all_:.2f})" if all_ else "0 / 0" for hits, all_ in sums]
+        yield f"| {method} | {100 * share:g} % | " + " | ".join(cells) + " |"
+
+
+def _line(method: str, scores: Floats, planted: Bools, listed: Bools, chances: Floats | None = None) -> Line:
     count = int(planted.sum())
+    claims = {}
+    if chances is not None:
+        claims["claims"] = [
+            [int((planted & (chances >= least)).sum()), int((chances >= least).sum())] for least in CLAIMS
+        ]
     first = np.argsort(-scores, kind="stable")[:count]
     hits = int((planted & listed).sum())
-    return {
+    return claims | {
         "method": method,
         "planted": count,
         "precision": float(planted[first].mean()),

@@ -101,6 +101,19 @@ def test_suspects_says_how_many_more_there_are(run: Run) -> None:
     assert some.splitlines()[-1].endswith(said)
 
 
+def test_ten_suspects_are_printed_where_a_table_holds_all(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearfield.app.mending.SHOWN", 2)
+    out = tmp_path / "suspects.csv"
+    words = ["suspects", str(run.folder.path), "--kind", "labels", "--out", str(out)]
+    found = CliRunner().invoke(app, words)
+    assert len(found.stdout.splitlines()) == 4  # two lines each
+    told = len(out.read_text().splitlines()) - 1
+    assert told > 2
+    assert f": {told} suspects, the first 2 are above; 0 accepted. Decide" in found.stderr.splitlines()[-1]
+
+
 def test_the_table_of_the_page_mends_the_collection(tones: Path, tmp_path: Path) -> None:
     table = Decisions(tmp_path / "decisions.csv")
     ids = list(Collection.open(tones).table["id"])

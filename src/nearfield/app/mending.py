@@ -9,6 +9,9 @@ from nearfield.app.answers import AsJson, print_json, say
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.words import count
 
+SHOWN = 10
+"""Suspects that are printed where a table holds them all."""
+
 
 def suspects(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
@@ -23,7 +26,12 @@ def suspects(
         Path | None, typer.Option(help="A CSV table to decide in; it is a patch table (data.patch).")
     ] = None,
     accept: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Accept labels and tags from this score on, unheard.")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Accept, unheard, labels and tags that are wrong with at least this chance (their score).",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +49,7 @@ def suspects(
     if as_json:
         print_json({**found.plain(), "accepted": accepted})
         return
-    for each in found.suspects:
+    for each in found.suspects[: None if out is None else SHOWN]:
         say(f"{each.score:.3f}  {each.kind:<11}  {each.id}")
         other = f" [{each.other}]" if each.other else ""
         say(f"       {each.reason} {each.suggestion}{other}")
@@ -50,7 +58,12 @@ def suspects(
         listed = f"the first {len(found.suspects):,} of {found.count:,} suspects, at most {top:,} of a kind,"
     say(f"{found.name}: {listed} among {count(found.clips, 'clip')}", err=True)
     if out is not None:
-        say(f"{out}: {accepted} accepted; decide on the others in the column `decision`", err=True)
+        shown = f"the first {SHOWN} are above" if len(found.suspects) > SHOWN else "all are above"
+        say(
+            f"{out}: {count(len(found.suspects), 'suspect')}, {shown}; {accepted} accepted. Decide on the "
+            "others in the column `decision`.",
+            err=True,
+        )
 
 
 def mend(

@@ -47,6 +47,8 @@ class ChannelStatistics:
     correlations: Floats
     """Mean correlation with the clip's other channels, -1..1; 0 for a channel that does not move, NaN where
     there is but one channel."""
+    peaks: Floats
+    """Largest sample in dB of full scale; -inf for digital silence."""
     problems: tuple[Problem, ...]
     """Clips that could not be decoded."""
 
@@ -69,15 +71,15 @@ def measure_channels(collection: Collection, progress: Progress | None = None) -
     told = {row: each for row, each in found.items() if not isinstance(each, Fault)}
     faults = tuple(each.problem(ids[row]) for row, each in sorted(found.items()) if isinstance(each, Fault))
     counts = np.array([told[row].shape[1] if row in told else 0 for row in range(len(ids))], np.int64)
-    cells = np.full((5, len(ids), max(1, counts.max(initial=0))), np.nan)
+    cells = np.full((6, len(ids), max(1, counts.max(initial=0))), np.nan)
     for row, each in told.items():
         cells[:, row, : each.shape[1]] = each
-    levels, clipped, offsets, tilts, correlations = cells
-    return ChannelStatistics(counts, levels, clipped, offsets, tilts, correlations, faults)
+    levels, clipped, offsets, tilts, correlations, peaks = cells
+    return ChannelStatistics(counts, levels, clipped, offsets, tilts, correlations, peaks, faults)
 
 
 def _listen(path: Path, spans: Sequence[tuple[float, float]]) -> list[Floats | Fault]:
-    """(5, C) for each clip of a file, each a start and a length in seconds; or why it cannot be told."""
+    """(6, C) for each clip of a file, each a start and a length in seconds; or why it cannot be told."""
     try:
         facts = audio.describe(path)
         clips = [_Clip(facts, start, seconds) for start, seconds in spans]
@@ -102,7 +104,7 @@ class _Clip:
         self._rate, self._floating, channels = facts.rate, facts.floating, facts.channels
         self._frame = 1 << round(np.log2(_FRAME_SECONDS * facts.rate))
         self._samples = 0
-        self._full, self._sums = np.zeros((2, channels))
+        self._full, self._sums, self._largest = np.zeros((3, channels))
         self._products = np.zeros((channels, channels))
         self._power = np.zeros((channels, self._frame // 2 + 1))
 
@@ -114,18 +116,20 @@ class _Clip:
         self._samples += waves.shape[1]
         self._full += standing_at_full_scale(np.abs(waves), self._floating).sum(axis=1)
         self._sums += waves.sum(axis=1)
+        self._largest = np.maximum(self._largest, np.abs(waves).max(axis=1))
         self._products += waves @ waves.T
         self._power += _power(waves, self._frame)
 
     def statistics(self) -> Floats:
-        """(5, C): level, clipped share, offset, tilt, correlation."""
+        """(6, C): level, clipped share, offset, tilt, correlation, peak."""
         samples = max(self._samples, 1)
         means = self._sums / samples
         with np.errstate(divide="ignore"):
             levels = 10 * np.log10(np.diag(self._products) / samples)
+            peaks = 20 * np.log10(self._largest)
         tilts = spectral_tilts(self._power, self._rate)
         correlations = _correlations(self._products / samples - np.outer(means, means))
-        return np.stack([levels, self._full / samples, means, tilts, correlations])
+        return np.stack([levels, self._full / samples, means, tilts, correlations, peaks])
 
 
 def spectral_tilts(power: Floats, rate: float) -> Floats:

@@ -30,7 +30,8 @@ class Named:
     id: str
     kind: str
     score: float
-    """0..1, larger is more suspicious; to be compared within a kind."""
+    """0..1: of labels and tags the estimated chance that they are wrong; of other kinds larger is more
+    suspicious, to be compared within a kind."""
     reason: str
     suggestion: str
     proposed: str | None

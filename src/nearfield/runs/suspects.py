@@ -147,7 +147,7 @@ def _signals(space: _Space) -> list[Suspect]:
 
 
 def _statistics(measured: ChannelStatistics, rows: Ints, channels: int) -> SignalStatistics:
-    names = ("levels", "clipped", "offsets", "tilts", "correlations")
+    names = ("levels", "clipped", "offsets", "tilts", "correlations", "peaks")
     return SignalStatistics(**{name: getattr(measured, name)[rows, :channels] for name in names})
 
 

@@ -19,7 +19,7 @@ def _recorders(clips: int = 200, channels: int = 4, seed: int = 0) -> SignalStat
     together = np.clip(chance.normal(0.8, 0.03, (clips, channels)), -1, 1)
     correlations = together if channels > 1 else np.full((clips, 1), np.nan)
     quiet = np.zeros((clips, channels))
-    return SignalStatistics(levels, quiet.copy(), quiet.copy(), tilts, correlations)
+    return SignalStatistics(levels, quiet.copy(), quiet.copy(), tilts, correlations, levels + 12)
 
 
 def test_clean_recorders_are_not_suspected() -> None:
@@ -75,7 +75,7 @@ def test_units_with_other_microphones_do_not_accuse_each_other() -> None:
     one, two = _recorders(60), _recorders(60, seed=1)
     turned = SignalStatistics(
         *(np.concatenate([getattr(one, name), getattr(two, name)[:, ::-1]]) for name in
-          ("levels", "clipped", "offsets", "tilts", "correlations"))
+          ("levels", "clipped", "offsets", "tilts", "correlations", "peaks"))
     )  # fmt: skip
     assert signal_suspects(turned, np.repeat([0, 1], 60)) == []
 
@@ -84,16 +84,29 @@ def test_silent_clipped_and_offset_clips_are_found() -> None:
     statistics = _recorders()
     levels, clipped, offsets = (getattr(statistics, n).copy() for n in ("levels", "clipped", "offsets"))
     levels[3], clipped[4, 2], offsets[6, 1] = -90, 0.2, -0.3
+    statistics = replace(statistics, peaks=levels + 12)
     found = signal_suspects(replace(statistics, levels=levels, clipped=clipped, offsets=offsets))
     assert {(each.row, each.kind) for each in found} == {(3, "silent"), (4, "clipped"), (6, "offset")}
     reasons = {each.kind: each.reason for each in found}
-    assert reasons["silent"] == "Its level is -90 dB of full scale, below -60 dB."
+    assert reasons["silent"] == (
+        "Its level is -90 dB of full scale, below -60 dB, and no sound stands out: its largest sample lies "
+        "12 dB above that."
+    )
     assert reasons["clipped"] == "20 % of the samples stand at full scale."
     assert "channel 1 have a mean of -30 %" in reasons["offset"]
     loose = SignalSettings(silent=-100, clipped=0.5, offset=0.5)
     spared = signal_suspects(replace(statistics, levels=levels, clipped=clipped), None, loose)
     # What is left is that its channels are as loud as each other, which these never are.
     assert {(each.row, each.kind) for each in spared} == {(3, "channel")}
+
+
+def test_a_short_sound_in_a_quiet_file_is_not_silent() -> None:
+    statistics = _recorders(channels=1)
+    levels, peaks = statistics.levels.copy(), statistics.peaks.copy()
+    levels[[3, 4, 5], 0] = -70, -70, -np.inf
+    peaks[[3, 4, 5], 0] = -57, -38, -np.inf  # noise; a click; nothing at all
+    found = signal_suspects(replace(statistics, levels=levels, peaks=peaks))
+    assert {each.row for each in found if each.kind == "silent"} == {3, 5}
 
 
 def test_statistics_of_unlike_shapes_are_refused() -> None:

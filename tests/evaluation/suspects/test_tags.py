@@ -36,10 +36,21 @@ def test_planted_tags_are_found(share: float) -> None:
     bad = (wrong != tags)[:, 1:]
     for having in (True, False):
         among = doubts.has == having
-        scores, planted = doubts.scores[among], bad[among]
+        scores, planted = doubts.ranks[among], bad[among]
         count = int(planted.sum())
         assert roc_auc_score(planted, scores) > 0.97
         assert planted[np.argsort(-scores)[:count]].mean() > 0.8
+
+
+def test_a_rare_tag_is_not_suspicious_for_being_rare() -> None:
+    vectors, tags = _tagged()
+    tags[:, 5] = False
+    tags[np.flatnonzero(vectors[:, 1] > 2)[:6], 5] = True  # on six of many clips that sound alike
+    doubts = doubt_tags(vectors, facts_of(tags=tags), EUCLIDEAN)
+    rare = doubts.tags.tolist().index(5)
+    has = doubts.has[:, rare]
+    assert (1 - doubts.evidence.mean[has, rare] > 0.8).all()
+    assert (doubts.scores[has, rare] < 0.5).all()
 
 
 def test_the_list_names_the_tag_and_says_why() -> None:
@@ -52,11 +63,11 @@ def test_the_list_names_the_tag_and_says_why() -> None:
     mine = next(each for each in missing if each.row == clear and each.proposed == "tag 1")
     assert mine.reason.startswith("Not tagged 'tag 1', but of the clips around it, by weight, ")
     assert mine.suggestion == "Listen; if you agree, add 'tag 1'."
-    scores = [each.score for each in missing]
-    assert scores == sorted(scores, reverse=True)
-    assert all(each.score >= EUCLIDEAN.least for each in found)
+    ranks = [each.rank for each in missing]
+    assert ranks == sorted(ranks, reverse=True)
+    assert all((1 - each.rank) ** 2 <= EUCLIDEAN.right for each in found)
     short = tag_suspects(
-        vectors, facts_of(tags=wrong), EUCLIDEAN.model_copy(update={"most": 1, "least": 0.0})
+        vectors, facts_of(tags=wrong), EUCLIDEAN.model_copy(update={"most": 1, "right": 1.0})
     )
     assert [each.kind for each in short] == ["tag_wrong", "tag_missing"]
 

@@ -26,6 +26,7 @@ from nearfield.core.seeds import stream
 from nearfield.core.settings import Settings
 from nearfield.evaluation.logistic import ROUGH, Link, Scaling, fit
 from nearfield.evaluation.neighbours import Search, nearest, unit
+from nearfield.evaluation.suspects.chance import LISTED
 
 
 class SuspectSettings(Settings):
@@ -45,8 +46,8 @@ class SuspectSettings(Settings):
     apart: bool = False
     """Whether neither witness may know clips of the clip's own group: for sets where whole recordings may be
     labelled wrongly; finds less where single clips are."""
-    least: float = Field(0.8, ge=0, le=1)
-    """Score from which a clip is listed."""
+    right: float = Field(LISTED, ge=0, le=1)
+    """A clip is listed where at most this share of right labels, or tags, looks as suspicious."""
     most: int = Field(500, ge=1)
     """Longest list of one kind of suspects."""
     seed: int = 0

@@ -1,7 +1,8 @@
 """Labels that are likely wrong: another class has the better claim, by neighbourhood and by probe.
 
-The score is q / (p + q), with p the mean share that the two witnesses of `evidence.py` give to the label
-that the clip has, and q what they give to the best other one: 0.5 where both claims are equal.
+The claim of others is q / (p + q), with p the mean share that the two witnesses of `evidence.py` give to the
+label that the clip has, and q what they give to the best other one: 0.5 where both claims are equal. The rank
+is that claim among those of clips that are wrongly given the same label, the score the chance of `chance.py`.
 """
 
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from nearfield.core.errors import DataError
 from nearfield.core.nouns import Bools, Distance, Facts, Floats, Ints, Vectors
 from nearfield.evaluation.checks import check_lengths, check_vectors
 from nearfield.evaluation.neighbours import Search, nearest
+from nearfield.evaluation.suspects.chance import RIGHT, chances, listed, planted_ranks
 from nearfield.evaluation.suspects.evidence import Evidence, SuspectSettings, gather
-from nearfield.evaluation.suspects.suspect import Suspect, per_cent, ranked
+from nearfield.evaluation.suspects.suspect import Suspect, beyond, per_cent, ranked
 
 FLOOR = 0.02
 """Share that every class is given beforehand, so that two claims near nothing do not make a certainty."""
@@ -25,8 +27,10 @@ class LabelDoubts:
 
     rows: Ints
     """(n,) rows of the collection."""
+    ranks: Floats
+    """(n,) 0..1, share of wrong labels that would be less suspicious."""
     scores: Floats
-    """(n,) 0..1."""
+    """(n,) 0..1, chance that the label is wrong."""
     best: Ints
     """(n,) the class number with the best other claim."""
     classes: Ints
@@ -51,20 +55,21 @@ def doubt_labels(vectors: Vectors, facts: Facts, settings: SuspectSettings | Non
             f"the other; given: {len(classes)} labels on {len(rows)} clips. Look for other faults instead."
         )
     evidence = gather(vectors[rows], np.eye(len(classes))[codes], "softmax", facts.sources[rows], settings)
-    claims, every = evidence.mean, np.arange(len(rows))
-    own = claims[every, codes]
-    claims[every, codes] = -1
-    best = claims.argmax(axis=1)
-    other = claims[every, best]
-    scores = (other + FLOOR) / (own + other + 2 * FLOOR)
-    return LabelDoubts(rows, scores, classes[best], classes, evidence)
+    claims = evidence.mean
+    others, best = _claims_of_others(claims)
+    ranks = np.zeros(len(rows))
+    for code in range(len(classes)):
+        own = codes == code
+        ranks[own] = planted_ranks(others[own, code], others[~own, code])
+    proposed = best[np.arange(len(rows)), codes]
+    return LabelDoubts(rows, ranks, chances(ranks, RIGHT["label"]), classes[proposed], classes, evidence)
 
 
 def label_suspects(vectors: Vectors, facts: Facts, settings: SuspectSettings | None = None) -> list[Suspect]:
-    """The clips of a score of at least `settings.least`, most suspicious first. Raises as `doubt_labels`."""
+    """The clips that `settings.right` lets stand, most suspicious first. Raises as `doubt_labels`."""
     settings = settings or SuspectSettings()
     doubts = doubt_labels(vectors, facts, settings)
-    places = np.flatnonzero(doubts.scores >= settings.least).tolist()
+    places = np.flatnonzero(listed(doubts.ranks, RIGHT["label"], settings.right)).tolist()
     return ranked([_suspect(doubts, place, facts) for place in places])[: settings.most]
 
 
@@ -86,6 +91,15 @@ def all_neighbours_differ(
     return differ
 
 
+def _claims_of_others(claims: Floats) -> tuple[Floats, Ints]:
+    """(n, K) the claim of the best other class, were each class the label, and (n, K) which that is."""
+    order = np.argsort(-claims, axis=1, kind="stable")[:, :2]
+    first, second = order[:, :1], order[:, 1:]
+    best = np.where(np.arange(claims.shape[1]) == first, second, first)
+    other = np.take_along_axis(claims, best, axis=1)
+    return (other + FLOOR) / (claims + other + 2 * FLOOR), best
+
+
 def _suspect(doubts: LabelDoubts, place: int, facts: Facts) -> Suspect:
     row, best = int(doubts.rows[place]), int(doubts.best[place])
     given, proposed = facts.label_names[facts.labels[row]], facts.label_names[best]
@@ -99,8 +113,10 @@ def _suspect(doubts: LabelDoubts, place: int, facts: Facts) -> Suspect:
         reason=(
             f"Labelled {given!r}, but of the clips around it, by weight, {per_cent(near[other])} are "
             f"{proposed!r} and {per_cent(near[own])} {given!r}; a probe that never saw it gives {proposed!r} "
-            f"{per_cent(probe[other])} and {given!r} {per_cent(probe[own])}."
+            f"{per_cent(probe[other])} and {given!r} {per_cent(probe[own])}. "
+            f"{beyond(doubts.ranks[place], 'labels')}"
         ),
+        rank=float(doubts.ranks[place]),
         suggestion=f"Listen; if you agree, relabel it {proposed!r}.",
         proposed=proposed,
     )

@@ -1,6 +1,6 @@
 """Silent, clipped and offset clips, and broken or swapped channels: faults that samples show without ears.
 
-- silent: every channel lies below a level.
+- silent: every channel lies below a level, and no sample stands out of it, as it does in a quiet short sound.
 - clipped, offset: a share of samples at full scale, or a mean, above a limit, in any channel.
 - channel, swapped: see `channels.py`.
 """
@@ -39,13 +39,16 @@ def signal_suspects(
 def _plain_faults(statistics: SignalStatistics, levels: Floats, settings: SignalSettings) -> list[Suspect]:
     found = []
     loudest = levels.max(axis=1)
-    for row in np.flatnonzero(loudest < settings.silent).tolist():
+    peaks = np.maximum(statistics.peaks, FLOOR).max(axis=1)
+    silent = (loudest < settings.silent) & (peaks - loudest < settings.crest)
+    for row in np.flatnonzero(silent).tolist():
         found.append(
             Suspect(
                 row,
                 "silent",
                 over(settings.silent - loudest[row], 6.0),
-                f"Its level is {loudest[row]:.0f} dB of full scale, below {settings.silent:.0f} dB.",
+                f"Its level is {loudest[row]:.0f} dB of full scale, below {settings.silent:.0f} dB, and no "
+                f"sound stands out: its largest sample lies {peaks[row] - loudest[row]:.0f} dB above that.",
                 "Listen at full volume; if there is nothing, leave it out.",
             )
         )

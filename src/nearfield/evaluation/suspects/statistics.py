@@ -24,10 +24,12 @@ class SignalStatistics:
     """(N, C) slope of the spectrum in dB per octave: how dull (negative) or bright."""
     correlations: Floats
     """(N, C) mean correlation of a channel with the clip's others, -1..1; NaN where there is but one."""
+    peaks: Floats
+    """(N, C) largest sample in dB of full scale; -inf for digital silence."""
 
     def __post_init__(self) -> None:
         shape = self.levels.shape
-        for name in ("clipped", "offsets", "tilts", "correlations"):
+        for name in ("clipped", "offsets", "tilts", "correlations", "peaks"):
             given = getattr(self, name).shape
             if len(shape) != 2 or given != shape:
                 raise RequestError(
@@ -42,7 +44,10 @@ class SignalSettings(Settings):
     """From where on a signal is called faulty."""
 
     silent: float = Field(SILENT, le=0)
-    """Level below which a channel is silent, in dB of full scale."""
+    """Level below which a channel is silent, in dB of full scale, where nothing stands out of it."""
+    crest: float = Field(20.0, ge=0)
+    """How far a sound's largest sample stands above its level, in dB: steady noise stays some 12 below it, a
+    short sound in a quiet file goes beyond."""
     clipped: float = Field(0.001, gt=0, le=1)
     """Share of samples at full scale."""
     offset: float = Field(0.02, gt=0, le=1)

@@ -1,8 +1,10 @@
 """Single tags that are likely wrong or missing on a clip, by neighbourhood and by probe.
 
 For each clip and tag, s is the mean share that the two witnesses of `evidence.py` give to the tag. A tag that
-the clip has is as suspicious as it is unlikely, 1 - s; one that it lacks as it is likely, s. Clips without
-any tag are not known to lack them: they teach nothing and are not judged.
+the clip has is the more suspicious the less likely it is, beside the clips that lack it and would have it
+wrongly (so a rare tag is not suspicious for being rare); one that a clip lacks the more likely it is, beside
+the tags that clips have and would lack wrongly. The score is the chance of `chance.py`. Clips without any tag
+are not known to lack them: they teach nothing and are not judged.
 """
 
 import numpy as np
@@ -10,8 +12,9 @@ import numpy as np
 from nearfield.core.errors import DataError
 from nearfield.core.nouns import Facts, Floats, Ints, Vectors
 from nearfield.evaluation.checks import check_lengths, check_vectors
+from nearfield.evaluation.suspects.chance import RIGHT, chances, listed, planted_ranks
 from nearfield.evaluation.suspects.evidence import Evidence, SuspectSettings, gather
-from nearfield.evaluation.suspects.suspect import Suspect, descending, per_cent
+from nearfield.evaluation.suspects.suspect import Suspect, beyond, descending, per_cent
 
 
 class TagDoubts:
@@ -25,8 +28,20 @@ class TagDoubts:
         self.has = has.astype(bool)
         """(n, K)"""
         self.evidence = evidence
-        self.scores: Floats = np.where(self.has, 1 - evidence.mean, evidence.mean)
-        """(n, K) 0..1: of a tag that the clip has, how likely it is wrong; of another, that it is missing."""
+        self.ranks = self._ranks(evidence.mean)
+        """(n, K) 0..1, share of planted errors that would be less suspicious."""
+        self.scores: Floats = np.zeros(self.has.shape)
+        """(n, K) 0..1, the chance that a tag which the clip has is wrong, that another is missing."""
+        for cells in (self.has, ~self.has):
+            self.scores[cells] = chances(self.ranks[cells], RIGHT["tag"])
+
+    def _ranks(self, likely: Floats) -> Floats:
+        ranks = np.zeros(self.has.shape)
+        for tag, has in enumerate(self.has.T):
+            ranks[has, tag] = planted_ranks(1 - likely[has, tag], 1 - likely[~has, tag])
+        # A tag is on too few clips to be a measure of its own for those that lack it.
+        ranks[~self.has] = planted_ranks(likely[~self.has], likely[self.has])
+        return ranks
 
 
 def doubt_tags(vectors: Vectors, facts: Facts, settings: SuspectSettings | None = None) -> TagDoubts:
@@ -51,16 +66,16 @@ def doubt_tags(vectors: Vectors, facts: Facts, settings: SuspectSettings | None 
 
 
 def tag_suspects(vectors: Vectors, facts: Facts, settings: SuspectSettings | None = None) -> list[Suspect]:
-    """Tags with a score of at least `settings.least`: first those likely wrong, then those likely missing.
+    """Tags that `settings.right` lets stand: first those likely wrong, then those likely missing.
 
-    Each of the two lists is in order of score and at most `settings.most` long. Raises as `doubt_tags`.
+    Each of the two lists is in order of suspicion and at most `settings.most` long. Raises as `doubt_tags`.
     """
     settings = settings or SuspectSettings()
     doubts = doubt_tags(vectors, facts, settings)
-    found = []
+    found, stand = [], listed(doubts.ranks, RIGHT["tag"], settings.right)
     for wrong in (True, False):
-        clips, tags = np.nonzero((doubts.has == wrong) & (doubts.scores >= settings.least))
-        order = descending(doubts.scores[clips, tags])[: settings.most]
+        clips, tags = np.nonzero((doubts.has == wrong) & stand)
+        order = descending(doubts.ranks[clips, tags])[: settings.most]
         found += [_suspect(doubts, int(clips[place]), int(tags[place]), facts) for place in order]
     return found
 
@@ -70,7 +85,7 @@ def _suspect(doubts: TagDoubts, clip: int, tag: int, facts: Facts) -> Suspect:
     near, probe = doubts.evidence.neighbours[clip, tag], doubts.evidence.probe[clip, tag]
     said = (
         f"of the clips around it, by weight, {per_cent(near)} have it; a probe that never saw it "
-        f"gives it {per_cent(probe)}."
+        f"gives it {per_cent(probe)}. {beyond(doubts.ranks[clip, tag], 'tags')}"
     )
     if doubts.has[clip, tag]:
         reason, suggestion = f"Tagged {name!r}, but {said}", f"Listen; if you agree, take {name!r} off."
@@ -83,4 +98,5 @@ def _suspect(doubts: TagDoubts, clip: int, tag: int, facts: Facts) -> Suspect:
         reason=reason,
         suggestion=suggestion,
         proposed=name,
+        rank=float(doubts.ranks[clip, tag]),
     )
