@@ -221,7 +221,7 @@ def test_check_tells_a_decision_on_what_is_no_longer_so_as_not_applied(tones: Pa
     table.write_text("id,column,before,after,decision\na/0.wav,label,thunder,b,accepted\n")
     done = CliRunner().invoke(app, ["check", str(tones), "--patch", str(table)])
     assert "decisions.csv (row 2): stale_decision, warning" in done.stdout
-    assert "\n1 problem.\n" in done.stdout
+    assert "\n1 warning; no clip is left out.\n" in done.stdout
     assert done.stdout.endswith(
         f"{table}: 1 accepted (1 not applied), 0 rejected, 0 undecided\n"
         "  a/0.wav: label 'thunder' becomes 'b': not applied, see above\n"
