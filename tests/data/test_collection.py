@@ -241,6 +241,17 @@ def test_paths_may_lead_upwards_be_absolute_or_come_from_windows(
     assert found.name == "t"
 
 
+def test_accents_of_a_path_may_be_encoded_otherwise_than_on_the_disk(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    write_sound(tmp_path / "caf\u00e9.wav")
+    write_sound(tmp_path / "the\u0301/a.wav")
+    table = write_table(tmp_path / "t.csv", "path", "cafe\u0301.wav", "th\u00e9/a.wav")
+    found = Collection.open(table)
+    assert found.problems == ()
+    assert list(found.table["id"]) == ["caf\u00e9.wav", "the\u0301/a.wav"]
+
+
 AGAIN = "Copy or download it again, or remove it."
 GONE = "there is no such file. Correct the path or bring the file back."
 NO_FILE = "it is a folder, pipe or device. Name a file."

@@ -123,7 +123,7 @@ def _plain(mark: str) -> str:
     number = to_number(mark)
     if number is not None:
         return repr(number)
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", mark).casefold())
+    folded = unicodedata.normalize("NFKC", mark.casefold())
     return "".join(sign for sign in folded if unicodedata.category(sign) not in _OVERLOOKED and sign != "_")
 
 
