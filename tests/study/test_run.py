@@ -349,9 +349,10 @@ def test_a_recipe_that_is_reduced_in_training_is_reduced_in_a_study_and_told(
     copy = place / f"reduced-{sampler['kind']}"
     study = begin(place, copy, f"sampler={json.dumps(sampler)}")
     facts = study.run(Pretends(study, 0.0))  # type: ignore[arg-type]
-    told = [text for text in facts.deviations if "batches hold" in text]
-    assert told[0].startswith(f"arm 0.3: batches hold {held} clips in place of {asked}")
-    assert len(told) == 2
+    told = [text for text in facts.deviations if text.startswith("Batches")]
+    assert [text.partition(":")[0] for text in told] == [
+        f"Batches of 0.3 and 0.6 hold {held} clips in place of {asked}"
+    ]
     assert f"(batches held {held})" in (copy / "study.md").read_text()
     assert Study.existing(copy).report() == facts
 

@@ -374,6 +374,10 @@ def test_a_difference_that_never_varies_is_no_evidence() -> None:
     found = conclude(Asked("clusters/nmi", 0.001, {}, within=(0.0, 1.0)), same)
     assert (found.comparisons[0].claim, found.comparisons[0].p) == ("undecided", 1.0)
     assert found.recommended is None
+    all_right = {"a": np.ones((3, 5)), "b": np.ones((3, 5))}
+    ceiling = conclude(Asked("probe/accuracy", 0.001, {}, within=(0.0, 1.0)), all_right)
+    assert ceiling.comparisons[0].claim == "undecided"
+    assert cost(ceiling.comparisons[0]) == "more seeds will not help; more test recordings would"
 
 
 def test_the_best_of_those_that_finished_is_said_to_be_so() -> None:

@@ -12,6 +12,9 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from nearfield.study.document import facts_from_json
+from nearfield.study.document.content import Picture, Table
+from nearfield.study.document.sections import document
+from nearfield.study.document.tables import tag_table
 from nearfield.study.records import TagArea, TagFacts
 from nearfield.study.tag_figure import shown_tags, tag_figure
 from nearfield.study.tags import tag_facts, told_by
@@ -165,6 +168,17 @@ def test_the_figure_has_a_row_an_arm_and_a_bar_a_tag() -> None:
     assert all(name in svg for name in ("0.3", "0.5"))
     fewer = replace(sample, tags=sample.tags[1:])
     assert svg.count("<path") - tag_figure(fewer).count("<path") >= 3  # two bars and an interval
+
+
+def test_the_document_shows_the_tags_of_a_study_of_taggers() -> None:
+    sample = replace(two_arms(), judge="tagger/roc_auc")
+    names = [block.name for block in document(sample, {}).blocks() if isinstance(block, Table | Picture)]
+    assert names.count("tags") == 2  # bars and table
+    rows = {row.cells[0]: row.cells for row in tag_table(sample).rows}
+    assert rows["tag 4"] == ("tag 4", "40", "0.80", "0.90 (+0.10)", "—", "—")
+    assert "tags" not in [
+        block.name for block in document(sample_facts(), {}).blocks() if isinstance(block, Table)
+    ]
 
 
 def test_the_facts_travel_through_json() -> None:

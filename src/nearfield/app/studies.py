@@ -86,7 +86,7 @@ def _tell(facts: Any, folder: Path, as_json: bool) -> None:
     say(closing(facts))
     failed = [run for arm in facts.arms for run in arm.runs if run.state == "failed"]
     for run in failed:
-        say(f"Failed: {run.arm}, seed {run.seed}: {run.cause or 'not finished'}")
+        say(f"Failed: {run.arm}, seed {run.seed}: {(run.cause or 'not finished').splitlines()[0]}")
     if failed:
         say("The same command trains them again, unless they diverged.")
     if facts.deviations:

@@ -29,6 +29,7 @@ from nearfield.study.records import Outcome, StudyFacts, Task
 from nearfield.study.search import Search, Told
 from nearfield.study.statistics.looks import Look, planned
 from nearfield.study.tasks import BASELINES
+from nearfield.study.wording import listed
 
 _SHAPES = {"sample_rate", "clip_seconds", "image_size", "image_channels", "trim_db"}
 """Settings of data that say what a clip is brought to: the collection is the same whatever they are."""
@@ -260,10 +261,13 @@ class Study:
 
     def _deviations(self, journal: Journal) -> list[str]:
         """Every deviation that was noted; one that the plan in use no longer has says so."""
+        alike: dict[tuple[int, int], list[str]] = {}
+        for each in journal.entries("batch"):
+            alike.setdefault((each["held"], each["asked"]), []).append(each["arm"])
         fewer = [
-            f"arm {each['arm']}: batches hold {each['held']} clips in place of {each['asked']}, because the "
-            "data have no more labels or clips to train on."
-            for each in journal.entries("batch")
+            f"Batches of {listed(arms)} hold {held} clips in place of {asked}: the data have no more labels "
+            "or clips to train on."
+            for (held, asked), arms in alike.items()
         ]
         hold = self.plan.differences(Plan.of(_plans(self.folder)[0]["plan"]))
         again = {text.rpartition(": ")[0] for text in hold} - {""}

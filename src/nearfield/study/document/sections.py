@@ -25,6 +25,7 @@ from nearfield.study.document.files import tex
 from nearfield.study.document.next_steps import next_steps, open_pairs
 from nearfield.study.records import Comparison, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost, further_seeds
+from nearfield.study.tag_figure import tag_figure
 from nearfield.study.wording import digits, factor, label, listed, measure, plain, sentence, signed, titled
 
 
@@ -69,8 +70,9 @@ def _some(*sections: Section) -> tuple[Section, ...]:
 
 def closing(facts: StudyFacts) -> str:
     """What a command line says below the table of arms: what is recommended, and what is open."""
-    parts = (*_recommendation(facts), *_deciding(facts), *_short_of_baselines(facts), *_source_line(facts))
-    return said(parts).strip()
+    short = [label(facts, each.other) for each in _against_baselines(facts) if each.claim != "better"]
+    beside = f"Not shown to beat {listed(short)}. " if short else ""
+    return said((*_recommendation(facts), *_deciding(facts), beside, *_source_line(facts))).strip()
 
 
 def _abstract(facts: StudyFacts) -> Iterator[Block]:
@@ -123,7 +125,7 @@ def _proof(facts: StudyFacts) -> Iterator[Part]:
 def _left_out(facts: StudyFacts) -> Iterator[Part]:
     for words, why in left_out(facts):
         yield words
-        yield Quoted(f"{why}. ")
+        yield Quoted(f"{why.splitlines()[0].rstrip('.')}. ")
 
 
 def _one_group(facts: StudyFacts) -> Iterator[Part]:
@@ -332,6 +334,16 @@ def _classes(facts: StudyFacts) -> Iterator[Block]:
     if any(each.classes for each in facts.arms):
         yield Heading("Classes")
         yield from tables.class_tables(facts)
+    if facts.tags:
+        yield Heading("Tags")
+        yield Picture(
+            "tags",
+            "ROC-AUC of each tag under each arm, tags by falling area under the first. Bars begin at chance, "
+            "0.5; strokes are 95 % intervals for training chance and the test recordings; pale bars are tags "
+            "of fewer than 20 test clips. Described, not compared.",
+            tag_figure(facts),
+        )
+        yield tables.tag_table(facts)
 
 
 def _space(facts: StudyFacts) -> Iterator[Block]:

@@ -8,7 +8,8 @@ from nearfield.core.words import count
 from nearfield.study.claims import between, mean_text
 from nearfield.study.document.content import Row, Table
 from nearfield.study.figures import spread
-from nearfield.study.records import ArmFacts, Comparison, StudyFacts, Verdict
+from nearfield.study.records import ArmFacts, Comparison, StudyFacts, TagArea, Verdict
+from nearfield.study.tag_figure import shown_tags
 from nearfield.study.wording import (
     PLAIN_SPACES,
     chance,
@@ -292,6 +293,34 @@ def _listed(arms: Sequence[ArmFacts]) -> list[str]:
             scores.setdefault(found.name, []).append(found.f1)
     hardest = sorted(scores, key=lambda name: sum(scores[name]) / len(scores[name]))[:LISTED]
     return [name for name in scores if name in set(hardest)]
+
+
+def tag_table(facts: StudyFacts) -> Table:
+    """ROC-AUC and PR-AUC of each tag under each arm, and the difference from the reference."""
+    arms = [each for each in facts.arms if any(each.arm.id in tag.areas["roc_auc"] for tag in facts.tags)]
+    head = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC"}
+    # A page has room for so many columns.
+    areas = tuple(head) if len(arms) <= 2 else (facts.judge.partition("/")[2],)
+    rows = []
+    for tag in shown_tags(facts):
+        cells = [_tag_cell(tag.areas[area].get(each.arm.id)) for area in areas for each in arms]
+        rows.append(Row((tag.name, f"{tag.positives:,}", *cells)))
+    names = [f"{head[area]} {label(facts, each.arm.id)}" for area in areas for each in arms]
+    return Table(
+        "tags",
+        "Each tag under each arm: mean over seeds, and in brackets its difference from the reference arm, "
+        "with a star where its p, corrected over all tags and arms (Holm), is below 0.05. Clips are test "
+        "clips that have the tag. Described, not compared.",
+        ("tag", "clips", *names),
+        tuple(rows),
+    )
+
+
+def _tag_cell(area: TagArea | None) -> str:
+    if area is None:
+        return "—"
+    gap = "" if area.gap is None else f" ({signed(area.gap, 2)})"
+    return f"{plain(area.mean, 2)}{gap}{'*' if area.p_holm is not None and area.p_holm < 0.05 else ''}"
 
 
 def speed_table(facts: StudyFacts) -> Table | None:

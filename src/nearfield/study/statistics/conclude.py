@@ -188,8 +188,9 @@ def _comparison(
 ) -> Comparison:
     difference = float(own.mean)
     widest = asked.within[1] - asked.within[0]
-    if limit == 0 and difference:  # the same in every seed and group: nothing is known of chance
-        limit = 2 * abs(difference) if math.isinf(widest) else widest
+    is_still = limit == 0  # the same in every seed and group: nothing is known of chance
+    if is_still:
+        limit = 2 * max(abs(difference), asked.meaningful) if math.isinf(widest) else widest
     low, high = max(-widest, difference - limit), min(widest, difference + limit)
     claim: Literal["better", "worse", "equal", "undecided"] = "undecided"
     if low > 0 or high < 0:
@@ -200,6 +201,8 @@ def _comparison(
     more, by_seeds = None, None
     if claim == "undecided":
         more, by_seeds = seeds_to_decide(own, together, asked.meaningful, arms, level)
+    if is_still:
+        more, by_seeds = None, 0.0
     others = numbers(together) if together else None
     alone = _chance(own, float(np.sqrt(own.variance)), float(own.share), Bound(2, *own.freedoms))
     return Comparison(
