@@ -40,7 +40,7 @@ def as_sounds(given: Any) -> list[Path | Waves]:
     that is no sequence of sounds: one wave without its list, a table, bytes.
     """
     if isinstance(given, str | os.PathLike):
-        return [Path(given)]
+        return [Path(given).expanduser()]
     return [_sound(each, f"sound {number}") for number, each in enumerate(_listed(given))]
 
 
@@ -111,7 +111,7 @@ def _one_wave(samples: int) -> DataError:
 
 def _sound(given: Any, name: str) -> Path | Waves:
     if isinstance(given, str | os.PathLike):
-        return Path(given)
+        return Path(given).expanduser()
     if isinstance(given, bytes):
         raise DataError(f"{name}: a file or a wave is wanted. Given: bytes. {_TEXT}")
     if _is_pair_with_rate(given):

@@ -30,10 +30,11 @@ def train(
     cannot work, before anything is trained; WorkError where training itself fails.
     """
     settled = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    bench = launch(Request(settled, as_data(data), Path(out), seed, device, resume, allow_leak), watch)
+    request = Request(settled, as_data(data), Path(out), seed, device, resume, allow_leak)
+    bench = launch(request, watch)
     if world()[0] == 0:
-        judge(Folder(Path(out)), watch=watch, bench=bench)
-    return Run.load(out)
+        judge(Folder(request.out), watch=watch, bench=bench)
+    return Run.load(request.out)
 
 
 def evaluate(

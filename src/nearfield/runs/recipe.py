@@ -70,7 +70,7 @@ class Recipe(Settings):
         Raises RequestError naming the file and the key, what was given, what is allowed and the nearest
         right spelling.
         """
-        file = Path(path)
+        file = Path(path).expanduser()
         plain = read_keys(file, "recipe")
         for change in changes:
             _apply(plain, change)

@@ -59,7 +59,7 @@ def similar(
     for path in (first, second):
         if not isinstance(path, str | os.PathLike):
             raise RequestError(f"similar aligns two sound files. Given: a {type(path).__name__}.")
-    heard = [_wave(Path(path), seconds, sample_rate) for path in (first, second)]
+    heard = [_wave(Path(path).expanduser(), seconds, sample_rate) for path in (first, second)]
     feature = (settings or usual_mfcc(sample_rate)).build(sample_rate, 1)
     frames = [feature.frames(wave.shape[1]) for wave in heard]
     if frames[0] * (frames[0] + frames[1]) > MOST_CELLS:

@@ -62,9 +62,10 @@ def span_of(example: Example) -> Span | None:
     if isinstance(example, tuple):
         if len(example) not in (3, 4) or min(float(example[1]), float(example[2])) < 0:
             raise RequestError(f"A span is (file, start, seconds), from 0 on. Given: {example!r}.")
-        return example
-    if isinstance(example, Path) or (isinstance(example, str) and Path(example).is_file()):
-        return example, 0.0, 0.0
+        path, *piece = example
+        return (Path(path).expanduser(), *piece)
+    if isinstance(example, Path) or (isinstance(example, str) and Path(example).expanduser().is_file()):
+        return Path(example).expanduser(), 0.0, 0.0
     return None
 
 

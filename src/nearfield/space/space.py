@@ -54,7 +54,7 @@ class Space:
         Raises RequestError where there is none, DataError, with the command that makes it again, where it is
         damaged.
         """
-        folder = Path(path)
+        folder = Path(path).expanduser()
         return cls(folder, State.read(folder))
 
     @classmethod
@@ -76,7 +76,7 @@ class Space:
         Raises RequestError where there is a space already or the run does not fit the data, DataError where
         no clip can be used.
         """
-        folder = Path(out)
+        folder = Path(out).expanduser()
         from nearfield.space.indexing import Job, index, windows_for  # with all that reads collections
         from nearfield.space.updating import check_new, open_trained_data
 

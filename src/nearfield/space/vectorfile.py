@@ -31,7 +31,7 @@ def embed_collection(
     are left out and told. Raises RequestError where the run does not fit the data, DataError where no clip
     can be used.
     """
-    out = Path(out)
+    out = Path(out).expanduser()
     collection = collection_for(run, data, watch)
     digests = digests_of(collection, watch)
     parts = Parts(out.with_name(out.name + ".work"), run, windows, watch)

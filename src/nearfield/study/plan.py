@@ -74,7 +74,7 @@ class Plan:
 
         Raises RequestError for whatever would make the study invalid, before anything is trained.
         """
-        file = Path(path)
+        file = Path(path).expanduser()
         study = read_study(file, changes)
         check_judge(study.judge, file.name)
         for measure in study.measures:

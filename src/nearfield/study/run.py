@@ -65,7 +65,7 @@ class Study:
         Raises RequestError where the plan is not valid, or would make finished runs mean something else.
         """
         given = list(changes)
-        folder, plan = Path(out), Plan.load(file, given)
+        folder, plan = Path(out).expanduser(), Plan.load(file, given)
         path = folder / "plan.json"
         if not path.is_file():
             check_free(folder, "study")
@@ -84,13 +84,14 @@ class Study:
     @classmethod
     def existing(cls, folder: str | Path) -> "Study":
         """The study of a folder, as it was last gone on with. Raises RequestError where there is none."""
-        path = Path(folder) / "plan.json"
+        folder = Path(folder).expanduser()
+        path = folder / "plan.json"
         if not path.is_file():
             raise not_there("study", folder)
-        plans = _plans(Path(folder))
+        plans = _plans(folder)
         frozen, last = plans[0], plans[-1]
         plan = Plan.of(last["plan"], str(path))
-        return cls(Path(folder), plan, frozen["data"], last["file"], last.get("changes", ()))
+        return cls(folder, plan, frozen["data"], last["file"], last.get("changes", ()))
 
     def run(
         self,

@@ -45,7 +45,7 @@ def export(
         raise RequestError(f"--licence goes into a model card; --to {to} has none. Leave it out.")
     opened = Run.load(run)
     _check(opened, to, watch)
-    made = _write(opened, to, _place(Path(out), to), watch, licence)
+    made = _write(opened, to, _place(Path(out).expanduser(), to), watch, licence)
     facts = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(made).items()}
     return Exported(to, made.path, facts)
 

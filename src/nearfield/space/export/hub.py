@@ -14,7 +14,7 @@ def push(folder: str | Path, name: str, *, private: bool = True, endpoint: str |
     Credentials are those of `hf auth login` or HF_TOKEN. `endpoint`: another Hub than huggingface.co. Raises
     RequestError where the folder is no export or the extra is missing, WorkError where the Hub refuses.
     """
-    path = Path(folder)
+    path = Path(folder).expanduser()
     if not all((path / file).is_file() for file in ("config.json", "model.safetensors", "recipe.yaml")):
         raise RequestError(f"{folder} is no exported run. Make one: nearfield export RUN --to huggingface")
     api = _hub().HfApi(endpoint=endpoint)

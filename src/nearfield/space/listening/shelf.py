@@ -33,7 +33,7 @@ class Shelf:
 
         Raises RequestError where there is neither, the run was not measured, or nothing can be heard.
         """
-        folder = Path(path)
+        folder = Path(path).expanduser()
         table, vectors = _of_space(folder) if (folder / "space.json").is_file() else _of_run(folder)
         kept = table["seconds"].to_numpy(np.float64) > 0
         if not kept.any():
@@ -104,7 +104,11 @@ class Shelf:
 
     def find(self, clip: str) -> int | None:
         """The row of a clip by its id, or by its file; None where there is none."""
-        for column, wanted in (("id", clip), ("path", clip), ("path", str(Path(clip).resolve()))):
+        for column, wanted in (
+            ("id", clip),
+            ("path", clip),
+            ("path", str(Path(clip).expanduser().resolve())),
+        ):
             rows = np.flatnonzero((self.table[column] == wanted).to_numpy())
             if len(rows):
                 return int(rows[0])
