@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, log_loss
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from nearfield.core.errors import RequestError
+from nearfield.core.seeds import torch_stream
 from nearfield.evaluation.classification import classification_scores
 from nearfield.evaluation.dense_probe import dense_predictions
 from nearfield.evaluation.neighbours import Search
+from nearfield.evaluation.probe_curve import EPOCHS, probe_curve
 from nearfield.evaluation.probes import STRENGTHS, Labelled, fit_label_probe, vote
 
 
@@ -109,3 +113,41 @@ def test_the_dense_probe_reads_what_no_plane_divides_and_repeats_itself() -> Non
     assert (straight == labels[400:]).mean() < 0.7
     np.testing.assert_array_equal(dense, dense_predictions(train, val, vectors[400:]))
     assert (dense_predictions(train, None, vectors[400:]) == labels[400:]).mean() > 0.8
+
+
+def test_the_probes_curve_goes_from_chance_to_where_plain_torch_goes() -> None:
+    """The same layer, steps and order by torch alone; the solved probe's figures by scikit-learn."""
+    train, here = _clips(200, 0), _clips(300, 1)
+    here.labels[:7] = 5  # a class that train lacks: wrong in F1, left out of the cross-entropy
+    probe = fit_label_probe(train, strength=1.0)
+    curve = probe_curve(probe, train, here)
+    assert curve is not None
+    scaler = StandardScaler().fit(train.vectors.astype(float))
+    given = torch.from_numpy(scaler.transform(train.vectors.astype(float)).astype(np.float32))
+    codes = torch.from_numpy(np.searchsorted([0, 2, 3, 7], train.labels))
+    layer = torch.nn.Linear(10, 4)
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    adam, chance, wanted = torch.optim.Adam(layer.parameters(), lr=1e-3), torch_stream(0, "probe curve"), []
+    for _ in range(EPOCHS):
+        order = torch.randperm(200, generator=chance)
+        for start in range(0, 200, 64):
+            loss = torch.nn.functional.cross_entropy(
+                layer(given[order[start : start + 64]]), codes[order[start : start + 64]]
+            )
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        wanted.append(log_loss(train.labels, torch.softmax(layer(given), 1).detach().numpy()))
+    assert curve.train_cross_entropy == pytest.approx(wanted, rel=1e-3)
+    assert curve.train_cross_entropy[0] < np.log(4)
+    assert curve.train_cross_entropy[-1] < 0.8 * curve.train_cross_entropy[0]
+    told = probe.probabilities(here.vectors)
+    assert curve.solved_cross_entropy == pytest.approx(
+        log_loss(here.labels[7:], told[7:], labels=[0, 2, 3, 7]), rel=1e-6
+    )
+    classes = sorted(set(here.labels) | set(probe.predict(here.vectors)))
+    score = f1_score(here.labels, probe.predict(here.vectors), average="macro", labels=classes)
+    assert curve.solved_macro_f1 == pytest.approx(score)
+    assert len(curve.macro_f1) == len(curve.cross_entropy) == EPOCHS
+    assert probe_curve(probe, train, Labelled(here.vectors[:7], here.labels[:7])) is None

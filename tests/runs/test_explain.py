@@ -315,6 +315,7 @@ def test_figures_are_written_and_clips_can_be_named(
     assert names == {"clusters.png", "classes.png", "centroids.png"} | {
         "confusion.png",
         "report.png",
+        "probe.png",
         "clip-1.png",
         "neighbours-1.png",
     }

@@ -36,7 +36,7 @@ def dense_predictions(train: Labelled, val: Labelled | None, vectors: Vectors, s
     if val is not None and (known := np.isin(val.labels, classes)).any():
         judge = features(val.vectors[known]), torch.from_numpy(np.searchsorted(classes, val.labels[known]))
     generator = torch_stream(seed, "dense probe")
-    with _one_torch_thread():
+    with one_torch_thread():
         network = _network(train.vectors.shape[1], len(classes), generator)
         _train(network, features(train.vectors), torch.from_numpy(codes), judge, generator)
         with torch.no_grad():
@@ -44,7 +44,7 @@ def dense_predictions(train: Labelled, val: Labelled | None, vectors: Vectors, s
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """Batches this small gain nothing from a second thread, and lose much where the machine is busy."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

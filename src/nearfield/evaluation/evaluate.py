@@ -121,6 +121,7 @@ def _result(case: Case, rows: Ints, found: Findings) -> Result:
         per_class=found.per_class,
         per_tag=found.per_tag,
         confusion=found.confusion,
+        probe_curve=found.probe_curve,
         centroids=found.centroids,
         clips=clips,
         notes=tuple(found.notes),

@@ -19,6 +19,7 @@ from nearfield.evaluation.intervals import (
 )
 from nearfield.evaluation.left_out import Blocks
 from nearfield.evaluation.neighbours import Search
+from nearfield.evaluation.probe_curve import ProbeCurve
 from nearfield.evaluation.result import ClipTagScores, TagScore
 
 
@@ -33,6 +34,8 @@ class EvaluationSettings(Settings):
     """Whether the linear probes weigh rare classes like common ones."""
     dense_probe: bool = True
     """Whether a small network reads the labels too."""
+    probe_curve: bool = False
+    """Whether a linear probe is trained by gradient as well, for its curves."""
     draws: int = Field(1000, ge=0)
     """Resamples of the groups of the split, for intervals; 0 for none."""
     near_seconds: float = Field(10.0, gt=0)
@@ -138,6 +141,7 @@ class Findings:
     per_tag_of_tagger: tuple[TagScore, ...] = ()
     tag_scores: dict[str, ClipTagScores] = field(default_factory=dict)
     confusion: Confusion | None = None
+    probe_curve: ProbeCurve | None = None
     centroids: Centroids | None = None
     predicted: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 

@@ -12,6 +12,7 @@ from nearfield.evaluation.dense_probe import dense_predictions
 from nearfield.evaluation.findings import Case, Findings, Side
 from nearfield.evaluation.geometry import centroid_scores, centroids, pair_scores, shuffled_spread
 from nearfield.evaluation.neighbours import Search, available
+from nearfield.evaluation.probe_curve import probe_curve
 from nearfield.evaluation.probes import Labelled, fit_label_probe, vote
 from nearfield.evaluation.retrieval import label_means_without, label_scores, relevant_counts
 
@@ -60,6 +61,8 @@ def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> No
         "probe/unseen_clips": float(unseen),
     }
     _classification("probe", labels, predicted, at, found)
+    if case.settings.probe_curve:
+        found.probe_curve = probe_curve(probe, _labelled(train), _labelled(here), case.settings.seed)
     found.predicted = np.full(found.size, -1, dtype=np.int64)
     found.predicted[at] = predicted
     found.per_class = class_table(labels, predicted, names, train.facts.labels)

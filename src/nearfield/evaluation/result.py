@@ -6,6 +6,7 @@ from typing import Any
 from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.evaluation.classification import ClassScore, Confusion
 from nearfield.evaluation.geometry import Centroids
+from nearfield.evaluation.probe_curve import ProbeCurve
 
 BASELINE_NAMES = {
     "chance": "chance",
@@ -109,6 +110,8 @@ class Result:
     """The same table for a tagger's own scores, where there is a tagger."""
     tag_scores: dict[str, ClipTagScores] = field(default_factory=dict)
     """By who said it: `tagging` the tag probe, `tagger` the tagger."""
+    probe_curve: ProbeCurve | None = None
+    """Of a probe by gradient; the solved probe counts."""
 
     def prefixed(self, prefix: str) -> dict[str, float]:
         """The metrics renamed, under "baseline/mfcc_stats" say, without this result's own baseline rows."""
@@ -128,5 +131,6 @@ class Result:
             "confusion": confusion and {"names": list(confusion.names), "counts": confusion.counts.tolist()},
             "centroids": centroids
             and {"names": list(centroids.names), "distances": centroids.distances.tolist()},
+            "probe_curve": self.probe_curve and asdict(self.probe_curve),
             "notes": list(self.notes),
         }

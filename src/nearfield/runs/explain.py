@@ -17,6 +17,7 @@ from nearfield.evaluation.cluster_report import ClusterReport, ClusterSettings, 
 from nearfield.evaluation.evaluate import evaluate
 from nearfield.evaluation.findings import EvaluationSettings
 from nearfield.evaluation.geometry import Centroids, centroid_scores, centroids, shuffled_spread
+from nearfield.evaluation.probe_curve import ProbeCurve
 from nearfield.evaluation.result import Result
 from nearfield.evaluation.silence import SilenceReport, silence_report
 from nearfield.runs.events import Stage, Watcher, nobody
@@ -75,6 +76,8 @@ class Explanation:
     class_counts: dict[str, dict[str, int]]
     """Clips of each label, else of each tag, by side of the split."""
     notes: tuple[str, ...]
+    probe_curve: ProbeCurve | None = None
+    """Of a linear probe by gradient; the solved probe counts."""
 
     def plain(self) -> dict[str, Any]:
         """As values that JSON can hold; members of clusters left out."""
@@ -97,6 +100,7 @@ class Explanation:
                 "spread": apart.spread,
                 "spread_by_chance": apart.spread_by_chance,
             },
+            "probe_curve": self.probe_curve and asdict(self.probe_curve),
             "confusion": confusion and {"names": list(confusion.names), "counts": confusion.counts.tolist()},
             "class_counts": self.class_counts,
             "notes": list(self.notes),
@@ -116,7 +120,7 @@ def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20
         material.vectors,
         facts,
         material.splits,
-        EvaluationSettings(split=material.split, distance=distance, dense_probe=False),
+        EvaluationSettings(split=material.split, distance=distance, dense_probe=False, probe_curve=True),
     )
     watch(Stage("explain", 1, 3))
     settings = ClusterSettings(most=most_clusters, distance=distance)
@@ -148,6 +152,7 @@ def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20
         nuisance=_nuisance(judged),
         apart=_apart(material, normalised),
         confusion=None if reading is None else reading.confusion,
+        probe_curve=judged.probe_curve,
         class_counts=class_counts(material),
         notes=(*notes, *(note for note in judged.notes if note.startswith("nuisance"))),
     )

@@ -15,6 +15,7 @@ from nearfield.runs.explain_figures import (
     draw_confusion,
     draw_focal,
     draw_neighbourhood,
+    draw_probe,
     draw_report,
     draw_tile,
 )
@@ -29,8 +30,8 @@ def draw(
     at: float = 0.0,
     watch: Watcher = nobody,
 ) -> tuple[Path, ...]:
-    """classes.png, clusters.png, centroids.png, confusion.png, report.png, focal.png (of a run with that
-    loss), clip-N.png, neighbours-N.png: those written.
+    """classes.png, clusters.png, centroids.png, confusion.png, report.png, probe.png, focal.png (of a run
+    with that loss), clip-N.png, neighbours-N.png: those written.
 
     `clip`: the id of the one clip to show, from `at` seconds on; three drawn by chance where none is given.
     Raises RequestError for an id that the split does not hold, or a time beyond the clip's end.
@@ -49,6 +50,9 @@ def draw(
         draw_confusion(paths[-1], found.confusion)
         paths.append(out / "report.png")
         draw_report(paths[-1], found.confusion)
+    if found.probe_curve is not None:
+        paths.append(out / "probe.png")
+        draw_probe(paths[-1], found.probe_curve)
     if isinstance(material.run.recipe.loss, Focal):
         paths.append(out / "focal.png")
         draw_focal(paths[-1], material.run.recipe.loss.gamma)

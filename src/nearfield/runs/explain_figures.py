@@ -12,6 +12,7 @@ from nearfield.core.figures import as_written
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats
 from nearfield.evaluation.classification import Confusion, report
+from nearfield.evaluation.probe_curve import ProbeCurve
 from nearfield.evaluation.result import BASELINE_NAMES
 from nearfield.learning.losses.focal import Focal
 from nearfield.runs.explain import Apart, Explanation
@@ -174,6 +175,31 @@ def confusion_figure(confusion: Confusion) -> "Figure":
     bar.outline.set_visible(False)
     bar.set_label("share of the row's clips")
     return figure
+
+
+def draw_probe(path: Path, curve: ProbeCurve) -> None:
+    """Macro F1 and cross-entropy of a linear probe by epoch of its training; dashed, the solved probe's."""
+    figure = new_figure(6.4, 2.6)
+    left, right = figure.subplots(1, 2)
+    epochs = range(1, len(curve.macro_f1) + 1)
+    left.plot(epochs, curve.macro_f1, color=COLOURS[0])
+    left.axhline(curve.solved_macro_f1, color=MUTED, linestyle="--")
+    left.set_ylabel("macro F1", fontsize=8)
+    right.plot(epochs, curve.train_cross_entropy, color=COLOURS[1], label="training clips")
+    right.plot(epochs, curve.cross_entropy, color=COLOURS[0], label="judged clips")
+    right.axhline(curve.solved_cross_entropy, color=MUTED, linestyle="--", label="solved, judged clips")
+    right.set_ylabel("cross-entropy (nats)", fontsize=8)
+    right.legend(frameon=False, fontsize=7)
+    for axes in (left, right):
+        axes.set_xlabel("epoch of the probe", fontsize=8)
+        axes.set_ylim(bottom=0)
+    figure.suptitle(
+        "A linear probe while it is trained, as a diagnostic. Dashed: the solved probe, which counts.",
+        x=0.02,
+        ha="left",
+        fontsize=8.5,
+    )
+    save(figure, path)
 
 
 def draw_report(path: Path, confusion: Confusion) -> None:

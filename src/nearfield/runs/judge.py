@@ -93,7 +93,8 @@ def judge(
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}
     watch(Stage("measure", 0, 1))
     said = _said(run, bench, windows)
-    found = evaluate(vectors, replace(bench.facts, predictions=None), splits, settings, said)
+    own_settings = settings.model_copy(update={"probe_curve": True})
+    found = evaluate(vectors, replace(bench.facts, predictions=None), splits, own_settings, said)
     metrics = dict(found.metrics)
     if own:  # they tell of the training: other clips may have no labels, or no neighbours, to make pairs of
         metrics |= fixed_losses(run, bench, vectors) | opposites(bench)
