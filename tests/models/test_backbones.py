@@ -15,7 +15,7 @@ from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.resnet import ResNet, ResNet18Settings, ResNet50Settings
 from nearfield.models.backbones.small_convnet import Residual
 from nearfield.models.batch_norm import settle
-from tests.models.overfitting import convolution, prove, weights_of
+from tests.models.overfitting import WithHead, convolution, prove, weights_of
 
 BANDS, FRAMES = 16, 33
 
@@ -111,6 +111,23 @@ def test_shape_and_number_of_weights(
     assert weights_of(module) == count(channels)
 
 
+def test_efficientnet_learns() -> None:
+    """16 pictures of 4 labels; at 2 x 2 places it needs more updates for the 32 clips of the others."""
+    torch.manual_seed(3)
+    pictures, labels = torch.randn(16, 1, 48, 48), torch.arange(16) % 4
+    backbone = make(BackboneSettings, "backbone", {"kind": "efficientnet_b0"}).build(1, 48, 48)
+    network = WithHead(backbone, pictures).train()
+    optimiser = torch.optim.Adam(network.parameters(), 2e-3)
+    losses = []
+    for _ in range(25):
+        loss = F.cross_entropy(10 * network(pictures)[:, :4], labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.2 * losses[0]
+
+
 QUICK = {"small", "small, step 1", "convnet2d", "resnet18", "dense", "projection"}
 LEARNERS = [(case[0], case[1], 25 if case[0] in QUICK else 70) for case in CASES]
 
@@ -139,6 +156,30 @@ def test_every_weight_gets_a_gradient(settings: dict[str, Any]) -> None:
         name for name, weight in module.named_parameters() if weight.grad is None or not weight.grad.any()
     ]
     assert silent == []
+
+
+def test_efficientnet_has_the_published_number_and_the_names_of_published_weights() -> None:
+    """5,288,548 weights with the layer from 1,280 numbers to 1,000 classes; names as timm has them."""
+    module = make(BackboneSettings, "backbone", {"kind": "efficientnet_b0"}).build(3, 64, 98)
+    assert weights_of(module) == 4_007_548 == 5_288_548 - 1281 * 1000
+    shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    assert len(shapes) == 360 - 2  # of which two are the classifier's
+    for name, shape in {
+        "conv_stem.weight": (32, 3, 3, 3),
+        "blocks.0.0.conv_dw.weight": (32, 1, 3, 3),
+        "blocks.0.0.se.conv_reduce.bias": (8,),
+        "blocks.0.0.conv_pw.weight": (16, 32, 1, 1),
+        "blocks.1.1.conv_pw.weight": (144, 24, 1, 1),
+        "blocks.3.0.conv_dw.weight": (240, 1, 3, 3),
+        "blocks.3.0.se.conv_expand.weight": (240, 10, 1, 1),
+        "blocks.5.3.conv_pwl.weight": (192, 1152, 1, 1),
+        "blocks.6.0.bn3.running_var": (320,),
+        "conv_head.weight": (1280, 320, 1, 1),
+        "bn2.bias": (1280,),
+    }.items():
+        assert shapes[name] == shape, name
+    with torch.no_grad():
+        assert module.eval()(torch.randn(2, 3, 64, 98)).shape == (2, 1280, 2, 4)
 
 
 PUBLISHED = {  # of the 1000-class networks: weights, entries of the state dict; then inputs of the classifier
@@ -225,6 +266,51 @@ def test_residual_networks_equal_a_plain_rewriting(settings: Any) -> None:
     with torch.no_grad():
         wanted = rewritten(module.state_dict(), picture)
         assert torch.allclose(module.eval()(picture), wanted, rtol=1e-4, atol=1e-4)
+
+
+def excited(weights: dict[str, Tensor], picture: Tensor) -> Tensor:
+    """EfficientNet-B0 in evaluation, straight from the names of its weights."""
+
+    def conv(name: str, given: Tensor, stride: int = 1) -> Tensor:
+        kernel = weights[f"{name}.weight"]
+        groups = given.shape[1] // kernel.shape[1]
+        around, bias = kernel.shape[-1] // 2, weights.get(f"{name}.bias")
+        return F.conv2d(given, kernel, bias, stride=stride, padding=around, groups=groups)
+
+    def norm(name: str, given: Tensor) -> Tensor:
+        mean, variance = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
+        scale = weights[f"{name}.weight"] / (variance + 1e-5).sqrt()
+        return given * scale[:, None, None] + (weights[f"{name}.bias"] - mean * scale)[:, None, None]
+
+    def gate(name: str, given: Tensor) -> Tensor:
+        inner = conv(f"{name}.se.conv_reduce", given.mean((2, 3), keepdim=True))
+        return given * torch.sigmoid(conv(f"{name}.se.conv_expand", inner * torch.sigmoid(inner)))
+
+    def swish(given: Tensor) -> Tensor:
+        return given * torch.sigmoid(given)
+
+    map = swish(norm("bn1", conv("conv_stem", picture, 2)))
+    for stage, count, stride in zip(range(7), (1, 2, 2, 3, 3, 4, 1), (1, 2, 2, 2, 1, 2, 1), strict=True):
+        for number in range(count):
+            here = f"blocks.{stage}.{number}"
+            if stage == 0:
+                out = gate(here, swish(norm(f"{here}.bn1", conv(f"{here}.conv_dw", map))))
+                map = norm(f"{here}.bn2", conv(f"{here}.conv_pw", out))
+                continue
+            out = swish(norm(f"{here}.bn1", conv(f"{here}.conv_pw", map)))
+            out = swish(norm(f"{here}.bn2", conv(f"{here}.conv_dw", out, 1 if number else stride)))
+            out = norm(f"{here}.bn3", conv(f"{here}.conv_pwl", gate(here, out)))
+            map = out + map if number else out
+    return swish(norm("bn2", conv("conv_head", map)))
+
+
+def test_efficientnet_equals_a_plain_rewriting() -> None:
+    module = make(BackboneSettings, "backbone", {"kind": "efficientnet_b0"}).build(2, 40, 70)
+    module.train()(torch.randn(4, 2, 40, 70))  # statistics that are not 0 and 1
+    picture = torch.randn(2, 2, 40, 70)
+    with torch.no_grad():
+        wanted = excited(module.state_dict(), picture)
+        torch.testing.assert_close(module.eval()(picture), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_the_linear_projection_of_a_large_picture_has_its_known_number_of_weights() -> None:

@@ -51,6 +51,18 @@ def test_loads_every_weight_and_leaves_the_classifier(tmp_path: Path) -> None:
         assert torch.equal(value, weights[name]), name
 
 
+def test_published_weights_of_efficientnet_load_without_their_classifier(tmp_path: Path) -> None:
+    weights = dict(settings_of("efficientnet_b0").build(3, 64, 64).state_dict())
+    weights |= {"classifier.weight": torch.randn(1000, 1280), "classifier.bias": torch.randn(1000)}
+    save_file(weights, tmp_path / "model.safetensors")
+    torch.manual_seed(9)
+    module = settings_of("efficientnet_b0", weights=str(tmp_path / "model.safetensors")).build(1, 64, 64)
+    own = module.state_dict()
+    summed = weights["conv_stem.weight"].sum(1, keepdim=True)
+    assert torch.equal(own["conv_stem.weight"], summed)
+    assert all(torch.equal(own[name], weights[name]) for name in own if name != "conv_stem.weight")
+
+
 def test_notes_and_logs_source_and_digest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, _ = published(tmp_path)
     with caplog.at_level("INFO"):

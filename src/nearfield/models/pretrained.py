@@ -1,7 +1,7 @@
 """Weights of another training to begin from: a safetensors file, the Hugging Face Hub, or a part of a run.
 
 Nothing is guessed: names and shapes must be the module's, and a run's kind too. Only of what was published
-elsewhere the classifier `fc`, which no embedder has, is left out, and the first convolution fitted to the
+elsewhere the classifier, which no embedder has, is left out, and the first convolution fitted to the
 number of channels.
 """
 
@@ -22,8 +22,10 @@ from nearfield.core.settings import Settings
 log = logging.getLogger(__name__)
 
 HUB = "hub:"
-_FIRST = "conv1.weight"
-"""The convolution of published networks that is fitted to the module's channels."""
+_FIRST = ("conv1.weight", "conv_stem.weight")
+"""The convolutions of published networks that are fitted to the module's channels."""
+_CLASSIFIERS = ("fc.", "classifier.")
+"""How the names of what no embedder has begin there."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,10 @@ def load_pretrained(module: nn.Module, source: str, part: Part, settings: Settin
             if name.startswith(part.prefix)
         }
     else:
-        weights = {name: value for name, value in weights.items() if not name.startswith("fc.")}
-        if _FIRST in weights and _FIRST in own:
-            weights[_FIRST] = fit_channels(weights[_FIRST], own[_FIRST].shape[1])
+        weights = {name: value for name, value in weights.items() if not name.startswith(_CLASSIFIERS)}
+        for first in _FIRST:
+            if first in weights and first in own:
+                weights[first] = fit_channels(weights[first], own[first].shape[1])
     told = _misfit(own, weights)
     cure = _cure(theirs, settings, source, part)
     if told:

@@ -11,6 +11,7 @@ from nearfield.models.backbones.convnet1d import ConvNet1DSettings
 from nearfield.models.backbones.convnet2d import ConvNet2DSettings
 from nearfield.models.backbones.deep_cnn import DeepCNNSettings
 from nearfield.models.backbones.dense import DenseSettings
+from nearfield.models.backbones.efficientnet import EfficientNetB0Settings
 from nearfield.models.backbones.gru import GRUSettings
 from nearfield.models.backbones.linear_projection import LinearProjectionSettings
 from nearfield.models.backbones.musicnn import MusicnnSettings
@@ -44,6 +45,7 @@ BackboneSettings = Annotated[
     | ResNet50Settings
     | ResNet101Settings
     | ResNet152Settings
+    | EfficientNetB0Settings
     | ConvNet1DSettings
     | ConvNet2DSettings
     | GRUSettings
