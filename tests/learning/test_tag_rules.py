@@ -47,7 +47,8 @@ def music(count: int = 40, seed: int = 0, tags: int = 7) -> Facts:
 
 
 def built(facts: Facts, seed: int = 3, **given_settings: Any) -> TagTripletSampler:
-    made = make(SamplerSettings, "sampler", {"kind": "tag_triplets", "batch": 8, **given_settings})
+    usual = {"kind": "tag_triplets", "batch": 8, "keep_right": False}
+    made = make(SamplerSettings, "sampler", usual | given_settings)
     sampler: TagTripletSampler = made.build(facts, np.arange(len(facts)), 2.0, seed)
     return sampler
 
@@ -184,6 +185,48 @@ def test_the_tagger_is_asked_about_synonyms_as_one_tag() -> None:
         assert all(np.array_equal(*both) for both in zip(one, other, strict=True))
 
 
+@pytest.mark.parametrize("guard", [False, True])
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_errors_replace_what_the_tagger_got_wrong_and_the_rest_stays(guard: bool, seed: int) -> None:
+    """Beside the same epoch drawn by tag: each part of a triplet against sets made by a loop."""
+    facts = music(40, seed)
+    plain = built(facts, rule="tag", guard=guard)
+    replacing = built(facts, rule="errors", top=2, guard=guard, keep_right=True)
+    assert facts.predictions is not None
+    clips = set(np.flatnonzero(facts.tags.any(axis=1)).tolist())
+    before, after = plain.triplets(seed), replacing.triplets(seed)
+    assert before.anchors.tolist() == after.anchors.tolist()
+    for old, new in zip(zip(*before, strict=True), zip(*after, strict=True), strict=True):
+        (tag, a, p, n), (new_tag, _, new_p, new_n) = (tuple(map(int, each)) for each in (old, new))
+        missed, wrong = set[int](), set[int]()
+        if not np.isnan(facts.predictions[a]).any():
+            missed, wrong = tags_by_hand(facts, a, "errors", 2)
+        has = {t: {c for c in clips - {a} if facts.tags[c, t]} for t in missed | wrong}
+        missed = {t for t in missed if len(has[t]) >= 2}
+        strangers = {c for c in clips if not (facts.tags[c] & facts.tags[a]).any()} if guard else clips
+        wrong = {t for t in wrong if len(has[t] & strangers) >= 2}
+        if missed:
+            assert new_tag in missed
+            assert new_p in has[new_tag] - {n}
+        else:
+            assert (new_tag, new_p) == (tag, p)
+        if wrong:
+            assert new_n in set().union(*(has[t] & strangers for t in wrong)) - {new_p}
+        else:
+            assert new_n == n
+    assert replacing.shared_share(seed) == 0 or not guard
+
+
+def test_a_tag_that_the_tagger_never_misses_is_not_called_rare() -> None:
+    facts = music(60)
+    said = np.random.default_rng(0).random(facts.tags.shape)
+    said[:, 3] = 2.0 * facts.tags[:, 3]
+    for keep in (False, True):
+        sampler = built(replace(facts, predictions=said), rule="errors", top=2, keep_right=keep)
+        assert sampler.dropped == ()
+
+
 def active(facts: Facts, signal: torch.Tensor, **given_settings: Any) -> float:
     """Share of triplets that violate a cosine margin of 0.4 even after 20 epochs of training on them."""
     torch.manual_seed(0)
@@ -243,6 +286,9 @@ def test_errors_on_real_music(real_data: Callable[[str], Path]) -> None:
     facts = facts_of(has, said)
     plain, guarded = (built(facts, rule="errors", guard=guard) for guard in (False, True))
     assert plain.rule.count > 0.6 * len(table)
+    kept = built(facts, rule="errors", keep_right=True)
+    assert kept.rule.count == len(table)
+    assert "the tagger's errors replace the positive of " in kept.describe()
     assert plain.shared_share(0) > 0.2
     assert guarded.shared_share(0) == 0
     assert guarded.rule.count > 0.5 * len(table)

@@ -54,15 +54,11 @@ class ByPrediction:
     def errors(cls, tags: Bools, predictions: Floats, top: int, guard: bool) -> Self:
         """Positives have a tag that the tagger missed on the anchor, negatives one that it named wrongly.
 
-        It names the `top` most probable tags; ties: the first. Truth minus what it names is 1 for a missed
-        tag and -1 for a wrong one. Unguarded, a negative may share true tags with its anchor, even the one
-        by which the positive was drawn.
+        Unguarded, a negative may share true tags with its anchor, even the one by which the positive was
+        drawn.
         """
-        order = np.argsort(-np.nan_to_num(predictions), axis=1, kind="stable")[:, :top]
-        named = np.zeros_like(tags)
-        np.put_along_axis(named, order, True, axis=1)
-        score = tags.astype(np.int64) - named
-        return cls._of(tags, predictions, score == 1, score == -1, guard)
+        missed, wrong = mistakes(tags, predictions, top)
+        return cls._of(tags, predictions, missed, wrong, guard)
 
     @classmethod
     def _of(cls, tags: Bools, predictions: Floats, near: Bools, far: Bools, guard: bool) -> Self:
@@ -73,7 +69,7 @@ class ByPrediction:
         fit = near.any(axis=1) & far.any(axis=1)
         if guard:
             asking = np.flatnonzero(asked & fit)
-            far[asking] &= _strangers_with(tags[asking], tags) >= 2
+            far[asking] &= strangers_with(tags[asking], tags) >= 2
             fit = near.any(axis=1) & far.any(axis=1)
         chosen = np.flatnonzero(asked & fit)
         unasked, unfit = int((~asked).sum()), int((asked & ~fit).sum())
@@ -81,8 +77,8 @@ class ByPrediction:
 
     @property
     def usable(self) -> Ints:
-        """Tags by which a positive may be drawn."""
-        return np.flatnonzero(self.near.any(axis=0))
+        """Tags that two clips have, so that one can be the other's positive."""
+        return np.flatnonzero(self.tags.sum(axis=0) >= 2)
 
     @property
     def count(self) -> int:
@@ -93,10 +89,11 @@ class ByPrediction:
         """One epoch's triplets."""
         order = chance.permutation(self.count)
         anchors = self.anchors[order]
-        tags, against = _pick(self.near[order], chance), _pick(self.far[order], chance)
-        positives = self._clips(tags, anchors[:, None], None, chance)
+        tags, against = pick(self.near[order], chance), pick(self.far[order], chance)
+        positives = clips_with(tags, self.tags, anchors[:, None], None, self.words, chance)
         taken = np.stack([anchors, positives], axis=1)
-        negatives = self._clips(against, taken, anchors if self.guard else None, chance)
+        strange_to = anchors if self.guard else None
+        negatives = clips_with(against, self.tags, taken, strange_to, self.words, chance)
         return Triplets(tags, anchors, positives, negatives)
 
     def describe(self) -> str:
@@ -106,26 +103,41 @@ class ByPrediction:
             "without a tag for the positive or for the negative)"
         )
 
-    def _clips(self, tags: Ints, taken: Ints, strange_to: Ints | None, chance: np.random.Generator) -> Ints:
-        """(A,) a clip with each of `tags`, none of `taken` (A, n), sharing nothing with `strange_to` (A,)."""
-        _, members = np.nonzero(self.tags.T)
-        sizes = self.tags.sum(axis=0)
-        begins = np.cumsum(sizes) - sizes
 
-        def draw(some: Ints) -> Ints:
-            drawn: Ints = members[begins[tags[some]] + chance.integers(sizes[tags[some]])]
-            return drawn
+def mistakes(tags: Bools, predictions: Floats, top: int) -> tuple[Bools, Bools]:
+    """(N, K) tags of each clip that the tagger missed, and tags that it named wrongly.
 
-        def allowed(some: Ints, drawn: Ints) -> Bools:
-            good: Bools = self.tags[drawn, tags[some]] & (taken[some] != drawn[:, None]).all(axis=1)
-            if strange_to is not None:
-                good &= apart(self.words[strange_to[some]], self.words[drawn])
-            return good
-
-        return draw_allowed(len(tags), draw, allowed, len(self.tags), chance)
+    It names the `top` most probable tags; ties: the first.
+    """
+    order = np.argsort(-np.nan_to_num(predictions), axis=1, kind="stable")[:, :top]
+    named = np.zeros_like(tags)
+    np.put_along_axis(named, order, True, axis=1)
+    return tags & ~named, named & ~tags
 
 
-def _strangers_with(some: Bools, tags: Bools) -> Ints:
+def clips_with(
+    tags: Ints, has: Bools, taken: Ints, strange_to: Ints | None, words: Ints, chance: np.random.Generator
+) -> Ints:
+    """(A,) a clip with each of `tags` (A,), uniform; none of `taken` (A, n), sharing nothing with
+    `strange_to` (A,). `has` (N, K) and the packed `words` (N, words) are what clips have."""
+    _, members = np.nonzero(has.T)
+    sizes = has.sum(axis=0)
+    begins = np.cumsum(sizes) - sizes
+
+    def draw(some: Ints) -> Ints:
+        drawn: Ints = members[begins[tags[some]] + chance.integers(sizes[tags[some]])]
+        return drawn
+
+    def allowed(some: Ints, drawn: Ints) -> Bools:
+        good: Bools = has[drawn, tags[some]] & (taken[some] != drawn[:, None]).all(axis=1)
+        if strange_to is not None:
+            good &= apart(words[strange_to[some]], words[drawn])
+        return good
+
+    return draw_allowed(len(tags), draw, allowed, len(has), chance)
+
+
+def strangers_with(some: Bools, tags: Bools) -> Ints:
     """(A, K) how many of N clips that share no tag with one of `some` (A, K) have each tag."""
     has, counts = tags.astype(np.float32), np.zeros(some.shape, dtype=np.int64)
     for start in range(0, len(some), _BLOCK):
@@ -135,7 +147,7 @@ def _strangers_with(some: Bools, tags: Bools) -> Ints:
     return counts
 
 
-def _pick(choices: Bools, chance: np.random.Generator) -> Ints:
+def pick(choices: Bools, chance: np.random.Generator) -> Ints:
     """(A,) one of each row's set columns (A, K), uniformly."""
     picked: Ints = np.where(choices, chance.random(choices.shape), -1.0).argmax(axis=1)
     return picked

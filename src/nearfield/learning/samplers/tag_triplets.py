@@ -16,8 +16,11 @@ from nearfield.learning.relations.synonyms import Synonyms, merge_scores, merge_
 from nearfield.learning.samplers.by_prediction import ByPrediction
 from nearfield.learning.samplers.by_tag import ByTag
 from nearfield.learning.samplers.cutting import cut
+from nearfield.learning.samplers.replacing import Replacing
 from nearfield.learning.samplers.tag_sets import Triplets, apart
 from nearfield.learning.samplers.windows import random_starts
+
+Rule = ByTag | ByPrediction | Replacing
 
 
 class TagTriplets(Settings):
@@ -38,6 +41,9 @@ class TagTriplets(Settings):
     was trained on other clips."""
     top: int = Field(5, ge=1)
     """With the rule errors: how many of its most probable tags the tagger names for a clip."""
+    keep_right: bool = True
+    """With the rule errors: triplets are drawn by a tag, and an error replaces the positive or the negative;
+    what the tagger got right stays. Without, only clips with both sorts of errors are anchors."""
     guard: bool = False
     """The negative shares no tag at all with the anchor."""
     synonyms: Synonyms = ()
@@ -79,18 +85,23 @@ class TagTriplets(Settings):
                 "sampler: tag_triplets: none of the clips to train on has a tag. Name the column that holds "
                 "them (data.tags), or take another sampler: balanced, shuffle, tiles, views."
             )
+        chance = stream(seed, "opposites")
         if self.rule == "tag":
-            rule: ByTag | ByPrediction = ByTag.of(tags[tagged], self.guard, stream(seed, "opposites"))
+            rule: Rule = ByTag.of(tags[tagged], self.guard, chance)
         else:
-            rule = self._asking(tags[tagged], self._predictions(facts)[tagged])
+            rule = self._asking(tags[tagged], self._predictions(facts)[tagged], chance)
         if not rule.count:
             raise self._nothing(len(names))
         dropped = tuple(names[tag] for tag in np.setdiff1d(np.arange(len(names)), rule.usable))
         return TagTripletSampler(facts, tagged, clip_seconds, seed, self, dropped, rule)
 
-    def _asking(self, tags: Bools, predictions: Floats) -> ByPrediction:
+    def _asking(
+        self, tags: Bools, predictions: Floats, chance: np.random.Generator
+    ) -> ByPrediction | Replacing:
         if self.rule == "extreme":
             return ByPrediction.extreme(tags, predictions, self.guard)
+        if self.keep_right:
+            return Replacing.of(tags, predictions, self.top, self.guard, chance)
         return ByPrediction.errors(tags, predictions, self.top, self.guard)
 
     def _predictions(self, facts: Facts) -> Floats:
@@ -106,7 +117,8 @@ class TagTriplets(Settings):
         if self.rule != "tag":
             what = {
                 "extreme": "most and least probable tags that other clips have",
-                "errors": f"both a tag outside the tagger's first {self.top} and a wrong one among them",
+                "errors": f"{'' if self.keep_right else 'both '}a tag outside the tagger's first {self.top} "
+                f"{'or' if self.keep_right else 'and'} a wrong one among them",
             }[self.rule]
             guarded = " Set sampler.guard to false, or" if self.guard else " Change sampler.top, or"
             return DataError(
@@ -131,7 +143,7 @@ class TagTripletSampler:
     settings: TagTriplets
     dropped: tuple[str, ...]
     """Tags by which no triplet can be made."""
-    rule: ByTag | ByPrediction
+    rule: Rule
 
     @property
     def batch_size(self) -> int:
