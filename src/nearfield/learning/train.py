@@ -35,6 +35,10 @@ class TrainSettings(Settings):
     loss: the loss of those batches; relation: what the relation's kind names, triplets for time and views."""
     keep: Literal["last", "best"] = "last"
     """Which weights the run ends with: the last, or those of the best validation."""
+    threads: int = Field(1, ge=0, le=256)
+    """Threads that cut the windows of coming batches; 0: the training's own. Batches are the same for any."""
+    prefetch: int = Field(4, ge=1, le=4096)
+    """Batches that may be finished or under way beyond the one being learnt from."""
     checkpoint_seconds: float = Field(60.0, ge=0)
     """Seconds between two checkpoints to go on from after an interruption."""
     checkpoints: int = Field(1, ge=1, le=100)

@@ -131,7 +131,10 @@ class Workbench:
         """The whole draw and this process's share of it, cut; from update `first` on, without end."""
         draws = islice((draw for epoch in count() for draw in sampler.epoch(epoch)), first, None)
         whole, shared = tee(draws)
-        loader = Loader(self.sight.signals, map(own, shared), self.sight.length)
+        train = self.recipe.train
+        loader = Loader(
+            self.sight.signals, map(own, shared), self.sight.length, train.threads, train.prefetch
+        )
         return zip(whole, loader, strict=False)
 
     def fit_normalisation(self, sampler: Sampler, device: torch.device) -> None:
