@@ -78,12 +78,18 @@ def as_text(family: str | None = None, width: int | None = None) -> str:
 
 def _settings(settings: dict[str, dict[str, Any]], width: int) -> list[str]:
     """A line each: its key, its default, its sentence, in columns."""
-    keys, defaults = max(map(len, settings)), max(len(str(each["default"])) for each in settings.values())
+    shown = {key: _shown(each["default"]) for key, each in settings.items()}
+    keys, defaults = max(map(len, shown)), max(map(len, shown.values()))
     return [
         line
         for key, each in settings.items()
-        for line in _wrapped(f"      {key:<{keys}}  {each['default']!s:<{defaults}}  ", each["about"], width)
+        for line in _wrapped(f"      {key:<{keys}}  {shown[key]:<{defaults}}  ", each["about"], width)
     ]
+
+
+def _shown(default: Any) -> str:
+    """A default in a column: of a part that has settings itself, its kind."""
+    return str(default["kind"] if isinstance(default, dict) and "kind" in default else default)
 
 
 def _wrapped(head: str, text: str, width: int) -> list[str]:
