@@ -61,7 +61,8 @@ def untrained(folder: Path, channels: int = 1, **changes: Any) -> Run:
         if name.endswith("normalisation.frames"):
             value.fill_(1)
     made = Folder(folder)
-    made.begin(recipe, {"data": {"channels": channels, "path": "nowhere", "name": "made up"}, "seed": 0})
+    data = {"channels": channels, "given": "nowhere", "path": "nowhere", "name": "made up", "clips": 0}
+    made.begin(recipe, {"data": data | {"leaks": []}, "seed": 0})
     save_tensors(made.weights, embedder.state_dict())
     return Run.load(folder)
 
