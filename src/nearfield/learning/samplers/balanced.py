@@ -5,7 +5,7 @@ An epoch visits every clip, and no clip more often than the composition of the b
 label has most of the clips, every batch needs other labels beside it, and their clips return more often.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -68,10 +68,6 @@ class Balanced(Settings):
         dropped = tuple(name for name, m in zip(names, members, strict=True) if not self._keeps(len(m)))
         self._check(len(kept), len(members))
         return BalancedSampler(facts, kept, clip_seconds, seed, self, dropped, len(rows) - len(labelled))
-
-    def labels_to_take(self, clips: Iterable[int]) -> int:
-        """How many labels `classes` can be chosen from, with so many clips of each label."""
-        return sum(self._keeps(count) for count in clips)
 
     def _keeps(self, clips: int) -> bool:
         return clips >= self.per_class or self.small == "duplicate"
