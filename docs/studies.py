@@ -21,11 +21,18 @@ HERE = Path(__file__).parent / "studies"
 KEPT = ("study.html", "study.pdf", "study.md", "facts.json")
 HEAD = """# What became of the sources' conclusions
 
-Every study below repeats one of the source documents on open data: reduced, with the seeds, intervals and
-corrected comparisons that a claim needs. The command under each makes it again. *Supported*: every
-comparison that the source's preference stands for is claimed here too; *not supported*: one is claimed the
-other way round, or shown to be no more than the meaningful difference; *not decided*: the evidence is not
-enough, and the document says what it would take. *Recommended here* asks for less than that an arm be better:
+Every study below asks the question of one of the source documents again, on open data, with the seeds,
+intervals and corrected comparisons that a claim needs. None of them is the source's own experiment: they
+are *other studies on the same question*, with other sounds, smaller networks and fewer updates, and each
+document says under *reduced* what differs. Those of household noise (U1 to U7) can be *repeated* as they
+were asked: `studies/sources/` holds them with triplets from time alone, ResNet18 and the settings of the
+sources' tables, for DCASE 2018 task 5 (`--data dcase2018_task5:FOLDER`); they have not been run to their
+end.
+
+The command under each makes it again. *Supported*: every comparison that the source's preference stands for
+is claimed here too; *not supported*: one is claimed the other way round, or shown to be no more than the
+meaningful difference; *not decided*: the evidence is not enough, and the document says what it would take.
+*Recommended here* asks for less than that an arm be better:
 it was shown not to be worse than any other by more than the meaningful difference, and may stand beside *not
 decided*. What an arm is worth beside plain baselines, which some here do not reach, each document says.
 
