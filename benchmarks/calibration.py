@@ -1,10 +1,15 @@
 """How often a study of equal arms claims a difference, and other promises of the statistics, by simulation.
 
     python benchmarks/calibration.py [--studies 2000] [--quick]
+    python benchmarks/calibration.py --searches [--studies 400]
 
 Scores are drawn for arms, seeds and test groups from the models below, and judged exactly as a study judges
 them. Standard deviations are those of a difference between two arms: of a training (seed), of a test group,
 and of what is left.
+
+With `--searches` vectors are drawn instead, and the measures that search the test clips among themselves are
+taken of them: every clip is a query and stands in the gallery of the others. Arms that are equal have their
+own idea of every recording, trainings their own noise.
 """
 
 import argparse
@@ -15,8 +20,14 @@ from itertools import product
 import numpy as np
 from scipy import stats
 
+from nearfield.core.nouns import Bools, Floats, Ints, Vectors
+from nearfield.evaluation.left_out import Blocks
+from nearfield.evaluation.multilabel import ranking_scores, tag_means_without, tag_scores
+from nearfield.evaluation.neighbours import Search
+from nearfield.evaluation.retrieval import label_means_without, label_scores
 from nearfield.study.statistics.crossed import Array, Squares, differences
 from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS, Bound, all_pairs
+from nearfield.study.statistics.groups import left_out_by_block, mean_by_group
 from nearfield.study.statistics.looks import shares
 from nearfield.study.statistics.planning import power
 
@@ -219,12 +230,86 @@ def sequences(studies: int) -> None:
         )
 
 
+WORLDS = ((10, 6, 1), (5, 10, 2), (9, 5, 4))
+"""Classes, recordings of each, clips of each recording: 45 to 60 recordings."""
+SEARCHED = ("recall_at_1", "r_precision", "map_at_r", "multilabel_recall_at_1", "tag_overlap_at_4", "tag_map",
+            "tag_ndcg")  # fmt: skip
+
+
+def searches(studies: int) -> None:
+    """False claims of equal arms by measures that search the test clips among themselves."""
+    heads = ("classes x recordings x clips", "arms", *SEARCHED)
+    print("\nFalse claims, %: each recording left out on both sides (in brackets: of the queries alone).")
+    _head(heads)
+    for world, arms in product(WORLDS, (2, 4)):
+        chance = np.random.default_rng([*world, arms])
+        claims = np.zeros((2, len(SEARCHED)))
+        for _ in range(studies):
+            both = searched(chance, world, arms, 3)
+            claims += [[bool(false_claims(each[name][None])[0]) for name in SEARCHED] for each in both]
+        shown = [f"{ours:.1f} ({old:.1f})" for ours, old in (100 * claims / studies).T]
+        print(f"| {' x '.join(map(str, world))} | {arms} | " + " | ".join(shown) + " |", flush=True)
+
+
+def searched(
+    chance: np.random.Generator, world: tuple[int, int, int], arms: int, seeds: int
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """By measure (A, S, G) scores of equal arms: recordings left out on both sides, and as queries alone."""
+    classes, recordings, clips = world
+    labels, groups = _numbers(classes, recordings, clips)
+    size = 12
+    centres = chance.normal(0, 1.3, (classes, size))
+    own = centres[labels] + chance.normal(0, 1, (groups[-1] + 1, size))[groups]
+    heard = own + chance.normal(0, 0.5, own.shape)
+    tags = own @ chance.normal(0, 1, (size, 8)) > 3.5
+    tags[:, 0] |= ~tags.any(axis=1)
+    found: tuple[dict[str, list[Floats]], ...] = ({}, {})
+    for _ in range(arms):
+        taken = heard + chance.normal(0, 0.7, (groups[-1] + 1, size))[groups]
+        for _ in range(seeds):
+            vectors = (taken + chance.normal(0, 0.5, own.shape)).astype(np.float32)
+            for each, rows in zip(found, both_ways(vectors, labels, tags, groups), strict=True):
+                for name, row in rows.items():
+                    each.setdefault(name, []).append(row)
+
+    def stacked(rows: dict[str, list[Floats]]) -> dict[str, Array]:
+        return {name: np.stack(each).reshape(arms, seeds, -1) for name, each in rows.items()}
+
+    return stacked(found[0]), stacked(found[1])
+
+
+def both_ways(
+    vectors: Vectors, labels: Ints, tags: Bools, groups: Ints
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """By measure (G,) pseudo-values: of recordings left out on both sides, and of the queries alone."""
+    search, blocks = Search.within(vectors, sources=groups), Blocks.by(groups)
+    scores = label_scores(search, labels, labels) | tag_scores(search, tags, tags)
+    scores |= ranking_scores(search, tags, tags)
+    without = label_means_without(search, labels, blocks) | tag_means_without(search, tags, blocks)
+    ours = {
+        name: left_out_by_block(float(np.nanmean(scores[name])), without[name][blocks.of], groups)
+        for name in SEARCHED
+    }
+    return ours, {name: mean_by_group(scores[name], groups) for name in SEARCHED}
+
+
+def _numbers(classes: int, recordings: int, clips: int) -> tuple[Ints, Ints]:
+    """(N,) the class and the recording of each clip."""
+    groups = np.repeat(np.arange(classes * recordings), clips)
+    return groups // recordings, groups
+
+
 def main() -> None:
     """Prints Markdown tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--quick", action="store_true", help="a few cells only")
+    parser.add_argument("--searches", action="store_true", help="searches within the test clips")
     given = parser.parse_args()
+    if given.searches:
+        print(f"{given.studies} studies of equal arms and 3 seeds a cell.")
+        searches(given.studies)
+        return
     cells = list(product(ARMS, SEEDS, GROUPS))
     print(f"{given.studies} studies a cell; a family-wise level of {FALSE_CLAIMS:.0%} for all claims,")
     print(f"of which {FOR_ARMS:.0%} go to the arms among each other, as here.")

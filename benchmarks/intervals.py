@@ -1,23 +1,30 @@
 """How often intervals of macro F1 and of accuracy hold the truth, simulated: ours beside plainer ones.
 
     python benchmarks/intervals.py [--sets 400] [--draws 500]
+    python benchmarks/intervals.py --measures [--sets 200]
 
 A fixed reader of labels, whose skill differs from class to class and, about it, from group to group (beta),
 judges test sets of which the truth is known: the macro F1 and the accuracy of groups without end. Groups lie
 in one class each (recordings) or hold every class (speakers).
+
+With `--measures` vectors are drawn, and `evaluate` gives every interval that it has: one training set, many
+test sets. The truth is the measure's mean over all those test sets where they are searched within themselves
+(it depends on their size), else its value on one test set of ten times as many recordings.
 """
 
 import argparse
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rich.progress import track
 from scipy import stats
 
-from nearfield.core.nouns import Floats, Ints
+from nearfield.core.nouns import Facts, Floats, Ints, Vectors
 from nearfield.evaluation.classification import classification_scores
+from nearfield.evaluation.evaluate import evaluate
+from nearfield.evaluation.findings import EvaluationSettings
 from nearfield.evaluation.intervals import (
     Resamples,
     mirrored_interval,
@@ -25,6 +32,7 @@ from nearfield.evaluation.intervals import (
     share_interval,
     weighted_mean,
 )
+from nearfield.evaluation.result import searches_within
 
 Ends = tuple[float, float] | None
 
@@ -72,11 +80,110 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sets", type=int, default=400, help="simulated test sets of each sort")
     parser.add_argument("--draws", type=int, default=500, help="resamples of each")
+    parser.add_argument("--measures", action="store_true", help="every measure that evaluate has")
     given = parser.parse_args()
+    if given.measures:
+        measures(given.sets)
+        return
     heads = [f"{measure}: {way}" for measure, ways in WAYS.items() for way in ways]
     print(f"| test set | {' | '.join(heads)} |\n|{'---|' * (1 + len(heads))}")
     for sort in track(SORTS, "simulating", transient=True):
         print(f"| {sort.name} | {' | '.join(coverage(sort, given.sets, given.draws))} |")
+
+
+WORLDS = ((5, 10, 2), (9, 5, 4))
+"""Classes, recordings of each, clips of each recording."""
+SIZE = 12
+
+
+def measures(sets: int) -> None:
+    """A row a measure: how often its interval holds the truth in 100, and its mean width, in each world."""
+    rows: dict[str, list[str]] = defaultdict(list)
+    for world in WORLDS:
+        for name, held in covered(world, sets).items():
+            rows[name].append(f"{100 * held[0]:.0f} ({held[1]:.3f})")
+    print("| measure | " + " | ".join(" x ".join(map(str, world)) for world in WORLDS) + " |")
+    print("|---" * (1 + len(WORLDS)) + "|")
+    for name, cells in rows.items():
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def covered(world: tuple[int, int, int], sets: int) -> dict[str, tuple[float, float]]:
+    """By measure: the share of test sets whose interval holds the truth, and the mean width."""
+    chance = np.random.default_rng(world)
+    centres, readings = chance.normal(0, 1.2, (world[0], SIZE)), chance.normal(0, 1, (SIZE, 8))
+    train = drawn_set(chance, (centres, readings), world)
+
+    def judged(recordings: int, draws: int) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        test = drawn_set(chance, (centres, readings), (world[0], recordings, world[2]))
+        vectors, facts = joined(train, test)
+        rows = {"train": np.arange(len(train[0])), "test": len(train[0]) + np.arange(len(test[0]))}
+        found = evaluate(vectors, facts, rows, EvaluationSettings(draws=draws, dense_probe=False))
+        return found.metrics, found.intervals
+
+    large, _ = judged(10 * world[1], 0)
+    told = [judged(world[1], 300) for _ in track(range(sets), str(world), transient=True)]
+    shown = {}
+    for name in told[0][1]:
+        kept = [(metrics[name], ends[name]) for metrics, ends in told if name in ends]
+        within = searches_within(name)
+        truth = float(np.mean([figure for figure, _ in kept])) if within else large[name]
+        holds = [low <= truth <= high for _, (low, high) in kept]
+        shown[name] = (float(np.mean(holds)), float(np.mean([high - low for _, (low, high) in kept])))
+    return shown
+
+
+def drawn_set(
+    chance: np.random.Generator, centres: tuple[Floats, Floats], world: tuple[int, int, int]
+) -> tuple[Vectors, Facts]:
+    """Vectors about their recording's, and that about its class's; tags are read off the recording's."""
+    classes, recordings, clips = world
+    groups = np.repeat(np.arange(classes * recordings), clips)
+    labels = groups // recordings
+    own = centres[0][labels] + chance.normal(0, 1, (classes * recordings, SIZE))[groups]
+    tags = own @ centres[1] > 3
+    tags[:, 0] |= ~tags.any(axis=1)
+    device = chance.integers(0, 3, classes * recordings)[groups]
+    heard = own + chance.normal(0, 0.8, own.shape)
+    heard[:, :3] += np.eye(3)[device]
+    facts = Facts(
+        labels=labels,
+        label_names=tuple(f"class {number}" for number in range(classes)),
+        tags=tags,
+        tag_names=tuple(f"tag {number}" for number in range(tags.shape[1])),
+        recordings=groups,
+        groups=groups,
+        moments=np.tile(5.0 * np.arange(clips), classes * recordings),
+        seconds=np.full(len(groups), 5.0),
+        columns={"device": device, "song": groups // 2},
+        predictions=(heard @ centres[1] + chance.normal(0, 2, tags.shape)),
+    )
+    return heard.astype(np.float32), facts
+
+
+def joined(first: tuple[Vectors, Facts], second: tuple[Vectors, Facts]) -> tuple[Vectors, Facts]:
+    """Both sets as one, the second's recordings and songs apart from the first's."""
+    one, other = first[1], second[1]
+    apart = int(one.groups.max()) + 1
+    groups = np.concatenate([one.groups, other.groups + apart])
+    columns = {
+        "device": np.concatenate([one.columns["device"], other.columns["device"]]),
+        "song": np.concatenate([one.columns["song"], other.columns["song"] + apart]),
+    }
+    assert one.predictions is not None
+    assert other.predictions is not None
+    facts = replace(
+        one,
+        labels=np.concatenate([one.labels, other.labels]),
+        tags=np.concatenate([one.tags, other.tags]),
+        moments=np.concatenate([one.moments, other.moments]),
+        seconds=np.concatenate([one.seconds, other.seconds]),
+        predictions=np.concatenate([one.predictions, other.predictions]),
+        groups=groups,
+        recordings=groups,
+        columns=columns,
+    )
+    return np.concatenate([first[0], second[0]]), facts
 
 
 def coverage(sort: Sort, sets: int, draws: int) -> Iterator[str]:
