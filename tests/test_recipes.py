@@ -61,6 +61,7 @@ SMALLER: dict[str, list[str]] = {
     "tag_pairs": [*SECOND, "sampler.batch_size=32"],
     "tags": [*SECOND, "sampler.batch_size=32"],
     "time": [*NEAR, "sampler.batch=16"],
+    "triplet_time": TILES,
     "triplet_labels": SECOND,
 }
 """What fits a recipe to a second of one processor."""

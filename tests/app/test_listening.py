@@ -92,6 +92,12 @@ def test_listen(app: typer.Typer, runs: Path, tmp_path: Path) -> None:
     assert Path(walked["picture"]).is_file()
     assert "smoothness" in said(app, "listen", "walk", run, "a", "d", "--out", out / "w.wav")
     listed = told(app, "listen", "playlist", run, "a/0.wav", "--count", "12")
+    played = [clip["id"] for clip in listed["clips"]]
+    rated = told(app, "listen", "rate", run, *played)
+    assert rated["mean"] == pytest.approx(rated["playlist"], abs=1e-5)
+    steps = [step["distance"] for step in rated["transitions"]]
+    assert steps == pytest.approx([clip["distance"] for clip in listed["clips"][1:]], abs=1e-5)
+    assert f"mean distance {rated['mean']:.3f}" in said(app, "listen", "rate", run, *played)
     assert len({clip["id"] for clip in listed["clips"]}) == 12
     assert listed["audio"] is None
     answers = told(app, "listen", "algebra", run)["labels"]["answers"]

@@ -78,6 +78,40 @@ def playlist(
 
 
 @listen.command()
+def rate(
+    source: Source,
+    clips: Annotated[list[str], typer.Argument(metavar="CLIP...", help="Ids or files, as they are played.")],
+    seed: Annotated[int, typer.Option(min=0, help="Fixes what is drawn by chance.")] = 0,
+    split: Split = None,
+    as_json: AsJson = False,
+) -> None:
+    """How smooth a given order is, such as a DJ set: its transitions, beside random orders and a playlist."""
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from nearfield.evaluation.order import rate_order
+    from nearfield.space.listening.shelf import Shelf
+
+    shelf = Shelf.open(source, split)
+    rows = np.array([shelf.row(clip) for clip in clips])
+    found = rate_order(shelf.vectors, rows, seed)
+    steps = list(zip(clips[:-1], clips[1:], found.distances.tolist(), found.nearer.tolist(), strict=True))
+    if as_json:
+        named = [dict(zip(("from", "to", "distance", "nearer"), step, strict=True)) for step in steps]
+        means = {name: value for name, value in asdict(found).items() if name not in ("distances", "nearer")}
+        print_json({**means, "transitions": named})
+        return
+    for before, after, distance, nearer in steps:
+        say(f"{distance:.3f}  {nearer:>4.0%} of the clips are nearer  {before} -> {after}")
+    say(
+        f"mean distance {found.mean:.3f}; random orders of the same clips {found.random:.3f}, "
+        f"{found.smoother:.0%} of them as smooth or smoother; the playlist from the first clip on "
+        f"{found.playlist:.3f}"
+    )
+
+
+@listen.command()
 def walk(
     source: Source,
     start: Annotated[str, typer.Argument(metavar="FROM", help="A clip (id or file), a label or a tag.")],
