@@ -28,9 +28,13 @@ def introduction(key: str, arms: Iterable[Recipe]) -> str | None:
     """The text on a dotted key, or None where there is none: those of the kinds that the arms' recipes have,
     one after the other (circle's gamma is not focal's)."""
     section, _, rest = key.partition(".")
-    if section == "augment" or rest in ("", "kind"):
+    if section == "augment" or rest == "" or rest.split(".")[-1] == "kind":
         return _KINDS.get(section)
-    texts: list[Mapping[str, str]] = [
-        getattr(getattr(recipe, section, None), "introductions", {}) for recipe in arms
-    ]
-    return " ".join(dict.fromkeys(found[rest] for found in texts if rest in found)) or None
+    *within, name = rest.split(".")
+    texts: list[Mapping[str, str]] = []
+    for recipe in arms:
+        settings = getattr(recipe, section, None)
+        for part in within:  # a part within a part, as the front of a stacked backbone
+            settings = getattr(settings, part, None)
+        texts.append(getattr(settings, "introductions", {}))
+    return " ".join(dict.fromkeys(found[name] for found in texts if name in found)) or None

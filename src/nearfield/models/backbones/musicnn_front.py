@@ -3,7 +3,7 @@
 Pons and Serra 2019; see `musicnn.py` for the whole network.
 """
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -69,6 +69,19 @@ class FilterSettings(Loadable):
     """Filters of each of the two heights, 0.4 and 0.7 of the bands, 7 frames long; 0: none."""
     temporal: int = Field(51, ge=0, le=1024)
     """Filters of each of the three lengths, 128, 64 and 32 frames, one band high; 0: none."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        **Loadable.introductions,
+        "timbral": (
+            "Filters as tall as most of the spectrum and a few frames long, taken at their best pitch: they "
+            "answer to timbre wherever it lies (Pons and Serra 2019). Few miss instruments; many need more "
+            "clips."
+        ),
+        "temporal": (
+            "Filters one band high and up to two seconds long: they answer to rhythm and onsets (Pons and "
+            "Serra 2019). Without them only the layers behind the front see more than a few frames."
+        ),
+    }
 
     @model_validator(mode="after")
     def _hears(self) -> Self:

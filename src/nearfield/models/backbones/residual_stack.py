@@ -77,6 +77,14 @@ class ResidualStackSettings(Loadable):
             "Whether a shortcut leads around each block. Without shortcuts deep stacks train worse than "
             "shallow ones; at a few blocks the difference is small (He et al. 2016)."
         ),
+        "pool": (
+            "Bands and frames that become one behind each block. Large pools make the network quick and "
+            "blind to where a pattern lies; small ones keep the place and cost memory and time."
+        ),
+        "kernel": (
+            "Bands and frames that a convolution sees at once. Filters of one band see time alone; square "
+            "ones see how pitch moves, and have more weights to learn."
+        ),
     }
 
     def build(self, channels: int, bands: int, frames: int) -> ResidualStack:
