@@ -37,14 +37,14 @@ def app() -> typer.Typer:
     return made
 
 
-def said(app: typer.Typer, *words: str | Path) -> str:
+def said(app: typer.Typer, *words: str | int | Path) -> str:
     done = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
     if done.exception is not None:
         raise done.exception
     return done.stdout
 
 
-def told(app: typer.Typer, *words: str | Path) -> dict[str, Any]:
+def told(app: typer.Typer, *words: str | int | Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(said(app, *words, "--json"))
     return found
 
@@ -105,6 +105,27 @@ def test_listen(app: typer.Typer, runs: Path, tmp_path: Path) -> None:
     assert "drawn by lot to 50%" in said(app, "listen", "algebra", run)
     with pytest.raises(RequestError, match="label or tag 'e'"):
         said(app, "listen", "centre", run, "e", "--out", out / "e.wav")
+
+
+def test_triplets_of_a_recipe_and_of_its_run(
+    app: typer.Typer, runs: Path, tones: Path, tmp_path: Path
+) -> None:
+    recipe = runs / "r1" / "recipe.yaml"
+    given = told(
+        app, "listen", "triplets", recipe, "--data", tones, "--seed", 1, "--count", 1, "--out", tmp_path / "a"
+    )
+    found = told(app, "listen", "triplets", runs / "r1", "--count", 1, "--out", tmp_path / "b")
+    assert given["triplets"] == found["triplets"]
+    assert [Path(path).name for path in found["files"]][:4] == [
+        "triplet-1.png", "triplet-1-anchor.wav", "triplet-1-positive.wav", "triplet-1-negative.wav"
+    ]  # fmt: skip
+    assert all(Path(path).stat().st_size for path in found["files"])
+    text = said(app, "listen", "triplets", runs / "r1", "--count", 1, "--out", tmp_path / "b")
+    assert found["triplets"][0]["negative"]["id"] in text
+    with pytest.raises(RequestError, match="Leave out --set and --seed"):
+        said(app, "listen", "triplets", runs / "r1", "--seed", 1, "--out", tmp_path / "d")
+    with pytest.raises(RequestError, match="Give --data"):
+        said(app, "listen", "triplets", recipe, "--out", tmp_path / "d")
 
 
 def test_listening_tests(app: typer.Typer, runs: Path, tmp_path: Path) -> None:

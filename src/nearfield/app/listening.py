@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from nearfield.app.answers import AsJson, print_json, say, terminal
-from nearfield.core.words import count
+from nearfield.core.errors import RequestError
+from nearfield.core.words import clock, count
 
 listen = typer.Typer(
     help="Hear a space: songs of clips, walks, blinded listening tests.", no_args_is_help=True
@@ -197,6 +198,58 @@ def augmented(
         return
     for path in paths:
         say(str(path))
+
+
+@listen.command()
+def triplets(
+    source: Annotated[Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe (YAML), or a run's folder.")],
+    data: Annotated[
+        str | None, typer.Option("--data", help="The collection; usual with a run: what it was trained on.")
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for triplets.html, a figure and .wav files of each.")],
+    count: Annotated[int, typer.Option(min=1, max=100, help="Triplets.")] = 3,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The training's seed; usual: 0, with a run its own.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")
+    ] = None,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Go on with a split that has a group on two sides.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Triplets as training is given them: figures, sounds, and a page that shows and plays both."""
+    from nearfield.app.progress import watching
+    from nearfield.app.triplets_page import write_triplets_page
+    from nearfield.runs.folder import Folder
+    from nearfield.runs.recipe import Recipe
+    from nearfield.runs.triplet_figures import write_triplets
+    from nearfield.runs.triplets import ROLES, draw_triplets, triplets_of_run
+
+    with watching(quiet=as_json) as watch:
+        if source.is_dir():
+            if changes or seed is not None:
+                raise RequestError("triplets: a run has its own recipe and seed. Leave out --set and --seed.")
+            found = triplets_of_run(Folder.existing(source), data, count, watch)
+        elif data is None:
+            raise RequestError("triplets: a recipe alone has no sounds. Give --data as well.")
+        else:
+            read = Recipe.load(source, changes or ())
+            found = draw_triplets(read, data, count, seed or 0, allow_leak, watch)
+    page = out / "triplets.html"
+    paths = (*write_triplets(found, out), page)
+    write_triplets_page(found, page, f"Triplets of {source.resolve().stem}")
+    if as_json:
+        plain = [each.plain() for each in found.shown]
+        print_json({"source": found.source, "triplets": plain, "files": [str(path) for path in paths]})
+        return
+    for each in found.shown:
+        for name, window in zip(ROLES, each.triplet.windows, strict=True):
+            say(f"{name:<9}{window.id}  {clock(window.start)}  {'|'.join(window.names)}".rstrip())
+        say(each.triplet.said)
+    say(str(page))
 
 
 @listen.command()

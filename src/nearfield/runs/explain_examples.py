@@ -103,8 +103,14 @@ def tile(material: Material, row: int, start: float = 0.0) -> Tile:
         return Tile(clip, names, 0.0, 0.0, nothing.ravel(), whole.transpose(1, 2, 0), nothing)
     wave = whole.mean(axis=0, dtype=np.float32)
     log_mel, mfcc = _features(rate)
-    pictures = _picture(log_mel, wave), _picture(mfcc, wave)[1:]
-    return Tile(clip, names, len(wave) / rate, first / rate, wave, *pictures)
+    return Tile(
+        clip, names, len(wave) / rate, first / rate, wave, _picture(log_mel, wave), _picture(mfcc, wave)[1:]
+    )
+
+
+def log_mel_of(wave: Image, rate: int) -> Image:
+    """(bands, frames) of a mono wave (T,) in decibels, as it is drawn of every clip."""
+    return _picture(_features(rate)[0], wave)
 
 
 def neighbourhoods(

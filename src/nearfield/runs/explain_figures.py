@@ -49,7 +49,7 @@ def draw_classes(path: Path, counts: dict[str, dict[str, int]]) -> None:
         left += widths
     for place, total in enumerate(left.tolist()):
         axes.text(total + 0.01 * left.max(), place, f"{total:,.0f}", va="center", fontsize=7, color=MUTED)
-    axes.set_yticks(range(len(shown)), [_short(name, 28) for name, _ in shown], fontsize=7.5)
+    axes.set_yticks(range(len(shown)), [short_name(name, 28) for name, _ in shown], fontsize=7.5)
     axes.set_xlim(0, 1.1 * left.max())
     left_out = len(counts) - len(shown)
     axes.set_xlabel(f"clips; {left_out} more not shown" if left_out else "clips")
@@ -68,15 +68,15 @@ def draw_tile(path: Path, tile: Tile) -> None:
     panels[0].set_ylabel("wave")
     spread = float(np.abs(tile.mfcc).max()) or 1.0
     extent = ends
-    _image(panels[1], tile.log_mel, (*extent, 0.0, float(len(tile.log_mel))), _loudness(tile.log_mel))
+    draw_picture(panels[1], tile.log_mel, (*extent, 0.0, float(len(tile.log_mel))), loudness(tile.log_mel))
     panels[1].set_ylabel("log-mel band")
     mfcc = (*extent, 0.5, len(tile.mfcc) + 0.5)
-    _image(panels[2], tile.mfcc, mfcc, (-spread, spread), "RdBu_r")
+    draw_picture(panels[2], tile.mfcc, mfcc, (-spread, spread), "RdBu_r")
     panels[2].set_ylabel("MFCC 1 to 12")
     panels[2].set_yticks([1, 4, 8, 12])
     panels[2].set_xlabel("seconds")
     panels[0].set_title(
-        f"{_short(tile.id, 60)}\n{_short(', '.join(tile.names), 90)}", loc="left", fontsize=8.5
+        f"{short_name(tile.id, 60)}\n{short_name(', '.join(tile.names), 90)}", loc="left", fontsize=8.5
     )
     save(figure, path)
 
@@ -95,7 +95,7 @@ def draw_neighbourhood(path: Path, found: Neighbourhood) -> None:
             _panel(axes, each.tile, f"{each.distance:.2f}", each.shared)
         for axes in line[1 + len(neighbours) :]:
             axes.set_axis_off()
-    figure.suptitle(_short(found.anchor.id, 80), x=0.02, ha="left", fontsize=8.5)
+    figure.suptitle(short_name(found.anchor.id, 80), x=0.02, ha="left", fontsize=8.5)
     save(figure, path)
 
 
@@ -212,7 +212,7 @@ def draw_report(path: Path, confusion: Confusion) -> None:
     axes.invert_yaxis()
     axes.set_xticks([0.5, 1.5, 2.5], ["precision", "recall", "F1"])
     support = confusion.counts.sum(1)
-    named = [f"{_short(confusion.names[row], 24)} ({support[row]:,})" for row in order]
+    named = [f"{short_name(confusion.names[row], 24)} ({support[row]:,})" for row in order]
     axes.set_yticks(np.arange(len(order)) + 0.5, named, fontsize=7)
     for place, row in enumerate(order.tolist()):
         for column, value in enumerate(values[row].tolist()):
@@ -261,8 +261,8 @@ def _matrix(axes: "Axes", cells: Floats, names: Sequence[str], most: float | Non
     axes.invert_yaxis()
     named = names if len(names) <= MOST_NAMES else ()
     places = np.arange(len(named)) + 0.5
-    axes.set_xticks(places, [_short(name, 20) for name in named], rotation=90, fontsize=7)
-    axes.set_yticks(places, [_short(name, 20) for name in named], fontsize=7)
+    axes.set_xticks(places, [short_name(name, 20) for name in named], rotation=90, fontsize=7)
+    axes.set_yticks(places, [short_name(name, 20) for name in named], fontsize=7)
     return drawn
 
 
@@ -296,30 +296,31 @@ def quieten(figure: "Figure") -> None:
 def _panel(axes: "Axes", tile: Tile, title: str, shared: Sequence[str]) -> None:
     if tile.mfcc.size:
         extent = (0.0, tile.seconds, 0.0, float(len(tile.log_mel)))
-        _image(axes, tile.log_mel, extent, _loudness(tile.log_mel))
+        draw_picture(axes, tile.log_mel, extent, loudness(tile.log_mel))
     else:
         axes.imshow(tile.log_mel.squeeze(), cmap="gray", vmin=0, vmax=1)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(title, fontsize=8)
     ordered = sorted(tile.names, key=lambda name: name not in shared)
-    listed = [_short(name, 22) + (" ✓" if name in shared else "") for name in ordered[:6]]
+    listed = [short_name(name, 22) + (" ✓" if name in shared else "") for name in ordered[:6]]
     axes.set_xlabel("\n".join(listed) or " ")
 
 
-def _image(
+def draw_picture(
     axes: "Axes",
     picture: Image,
     extent: tuple[float, float, float, float],
     limits: tuple[float, float],
     colours: str = "magma",
 ) -> None:
+    """A picture with its first row at the bottom, between two values."""
     low, high = limits
     axes.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap=colours)
 
 
-def _loudness(picture: Image) -> tuple[float, float]:
-    """From the loudest cell down to nothing."""
+def loudness(picture: Image) -> tuple[float, float]:
+    """Between what a log-mel picture is drawn: from the loudest cell down to nothing."""
     loudest = float(picture.max())
     return loudest - _RANGE, loudest
 
@@ -329,5 +330,6 @@ def _tiles(found: Neighbourhood) -> list[Tile]:
     return [found.anchor, *(each.tile for each in others)]
 
 
-def _short(text: str, most: int) -> str:
+def short_name(text: str, most: int) -> str:
+    """The text, its end left out where it is longer than `most`."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -8,13 +8,12 @@ from nearfield.core.errors import DataError, choose
 from nearfield.core.nouns import Floats, Ints, Vectors
 from nearfield.data.collection import Collection
 from nearfield.data.signals import ArraySignals
-from nearfield.data.store import Store
 from nearfield.models.features.feature import Feature
 from nearfield.runs.embedding import vectors_of
 from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run
-from nearfield.runs.workbench import Sight, Workbench, decodable
+from nearfield.runs.workbench import Sight, Workbench, decodable, decoded
 
 SIDES = ("train", "val", "test")
 
@@ -87,10 +86,8 @@ class Material:
 
 def _bench(run: Run, collection: Collection, seed: int, watch: Watcher) -> Workbench:
     recipe = run.recipe
-    signals = Store().open(collection, recipe.data)
-    facts = collection.facts()
+    signals, facts = decoded(recipe, collection)
     if isinstance(signals, ArraySignals):
-        facts = signals.corrected(facts)
         samples = round(recipe.data.clip_seconds * recipe.data.sample_rate)
         feature: Feature = run.embedder.feature  # type: ignore[assignment]
         sight = Sight(signals, samples, feature)

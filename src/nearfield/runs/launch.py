@@ -16,6 +16,7 @@ import torch
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.files import digest, write_text
 from nearfield.core.machine import keep_memory, total_memory, usable_cores
+from nearfield.core.nouns import Facts
 from nearfield.core.source import source
 from nearfield.data.collection import Collection
 from nearfield.data.locks import alone
@@ -76,10 +77,7 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
         check_unchanged(collection, folder)
     bench = Workbench.build(recipe, collection, request.seed, watch)
     check_teaching(recipe, bench.collection)  # files that break while decoding take no part
-    tagger = getattr(recipe.sampler, "tagger", None)
-    if tagger:
-        said = read_predictions(tagger, bench.collection, bench.facts)
-        bench = replace(bench, facts=replace(bench.facts, predictions=said))
+    bench = replace(bench, facts=with_predictions(recipe, bench.collection, bench.facts))
     training = Training(bench, folder, device, precision, watch)
     is_longer = folder.is_started and folder.recipe().train.updates < recipe.train.updates
     if world()[0] != 0:
@@ -103,6 +101,12 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
         if not folder.is_trained:
             training.run()
     return bench
+
+
+def with_predictions(recipe: Recipe, collection: Collection, facts: Facts) -> Facts:
+    """The facts with what a tagger says of these clips, where the recipe's sampler asks one."""
+    tagger = getattr(recipe.sampler, "tagger", None)
+    return replace(facts, predictions=read_predictions(tagger, collection, facts)) if tagger else facts
 
 
 def check_unchanged(collection: Collection, folder: Folder) -> None:

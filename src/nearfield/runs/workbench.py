@@ -78,12 +78,9 @@ class Workbench:
         Raises RequestError where the feature does not fit the kind of clips, DataError for unusable files.
         """
         collection = decodable(recipe, collection, watch)
-        signals = Store().open(collection, recipe.data)
-        facts = collection.facts()
-        if isinstance(signals, ArraySignals):
-            facts = signals.corrected(facts)
-            if signals.trimmed:
-                watch(Note(f"{signals.trimmed:.1f} s of silence were cut away"))
+        signals, facts = decoded(recipe, collection)
+        if isinstance(signals, ArraySignals) and signals.trimmed:
+            watch(Note(f"{signals.trimmed:.1f} s of silence were cut away"))
         feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
         sight = see(recipe, collection, signals, feature, watch)
         embedder = embedder or build_embedder(recipe, signals.channels, seed)
@@ -105,11 +102,7 @@ class Workbench:
 
     def relation(self) -> Relation:
         """Who is alike among these clips; what it counts, such as how rare a tag is, is counted in train."""
-        settings, rows = self.recipe.relation, self.collection.rows("train")
-        if isinstance(settings, Tags) and len(rows):
-            return settings.build(self.facts, rows)
-        built: Relation = settings.build(self.facts)
-        return built
+        return build_relation(self.recipe, self.collection, self.facts)
 
     def loss(self) -> PairLoss:
         """The loss of the recipe for these clips, its weights, if it has some, drawn from the run's seed.
@@ -188,6 +181,21 @@ class Encoder:
                 generator = torch_stream(self.seed, "augment", place, update, rank)
                 signal = bend.apply(signal, bend.draw(signal.shape, generator, labels))
         return signal
+
+
+def decoded(recipe: Recipe, collection: Collection) -> tuple[Signals, Facts]:
+    """The clips, decoded, and what is known of them as they are kept: without silence, where it is cut."""
+    signals, facts = Store().open(collection, recipe.data), collection.facts()
+    return signals, signals.corrected(facts) if isinstance(signals, ArraySignals) else facts
+
+
+def build_relation(recipe: Recipe, collection: Collection, facts: Facts) -> Relation:
+    """Who is alike among clips; what it counts, such as how rare a tag is, is counted in train."""
+    settings, rows = recipe.relation, collection.rows("train")
+    if isinstance(settings, Tags) and len(rows):
+        return settings.build(facts, rows)
+    built: Relation = settings.build(facts)
+    return built
 
 
 def see(
