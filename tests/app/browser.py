@@ -24,6 +24,9 @@ HEARD = """
 """
 """Writes down what sounded: a clip of half a second has perhaps ended before it is looked for."""
 
+REST = "while (!stages.every((stage) => stage.rests)) await new Promise((done) => setTimeout(done, 30));"
+"""Until the maps have made room and have drawn what there is."""
+
 Open = Callable[..., Any]
 
 

@@ -4,18 +4,32 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from matplotlib.path import Path as Outline
 from PIL import Image
 
 from nearfield.app.server.serve import Show, prepare
+from nearfield.runs.recipe import Recipe
 from nearfield.space.space import Space
-from tests.app.browser import Open, in_page, listed, place_of, sounded
-from tests.app.serving import RATE, Site, running
+from tests.app.browser import REST, Open, in_page, listed, place_of, sounded
+from tests.app.serving import PITCHES, RATE, Site, running
+from tests.runs.conftest import small
+
+
+def rimmed(page: Any) -> int:
+    """Pixels of the map, beside the legend and the sheet, that are as dark as ink."""
+    in_page(
+        page, REST + "await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));"
+    )
+    area = {"x": 260, "y": 110, "width": 580, "height": 640}
+    seen = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=area))).convert("RGB"))
+    return int((seen.max(2) < 60).sum())
 
 
 def nearest(site: Site, name: str, space: int = 0, top: int = 12) -> list[str]:
@@ -45,18 +59,77 @@ def test_map_is_drawn_in_the_colours_of_the_legend(alone: Site, visit: Open) -> 
     for name, said in (("pca_3d", "PCA, solid"), ("pca_2d", "PCA, flat")):
         page.select_option("#layout", name)
         page.wait_for_selector(f"#note:has-text('{said} · trustworthiness')")
-    for column in ("tags", "cluster", "session", "split", "seconds", "suspicion", ""):
+    for column in ("session", "split", "seconds", "suspicion", "", "cluster", "tags"):
         page.select_option("#colour", column)
+    assert page.locator("#legend .how").is_visible()  # which of a clip's tags its colour is
+    rows = page.eval_on_selector_all(
+        "#legend li", "all => all.map((one) => one.innerText.split(/\\s*\\n\\s*/))"
+    )
+    assert rows == [["bright", "8"], ["dark", "16"], ["tone", "6 of 30"]]
+    page.click("#legend button:has-text('tone')")
+    page.wait_for_selector("#legend button:has-text('tone') small:text-is('30')")
+
+
+def test_names_stand_at_points_of_their_own(alone: Site, visit: Open) -> None:
+    page = visit(alone)
+    for column, wanted in (("tags", {"bright", "dark", "tone"}), ("cluster", set(PITCHES))):
+        page.select_option("#colour", column)
+        named = in_page(
+            page,
+            """
+              const frame = () => new Promise((done) => requestAnimationFrame(done));
+              await frame();
+              await frame();
+              const [stage] = stages, { column, numbers } = stage.classes;
+              const box = stage.root.getBoundingClientRect();
+              return [...stage.names.root.children].map((one) => {
+                const at = one.getBoundingClientRect(), name = one.textContent;
+                const x = (at.left + at.right) / 2 - box.left, y = at.bottom - box.top;
+                const rows = [...stage.cloud.ids.keys()].filter((row) => column.names[numbers[row]] === name);
+                const own = rows.map((row) => stage.at(row));
+                return [name, Math.min(...own.map((point) => Math.hypot(point[0] - x, point[1] - y)))];
+              });
+            """,
+        )
+        assert len(named) > 1
+        assert {name for name, _ in named} <= wanted
+        assert max(away for _, away in named) < 20
+
+
+def test_many_names_and_none_are_told_apart(alone: Site, visit: Open) -> None:
+    found = in_page(
+        visit(alone),
+        """
+          const { drawnAs, namedColours, paint } = await import("/static/colours.js");
+          const names = Array.from({ length: 20 }, (_, number) => `class ${number}`);
+          const rows = names.flatMap((_, number) => Array(40 - number).fill(number));
+          const values = Int32Array.from([-1, ...rows]);
+          const column = { kind: "class", names, values }, cloud = { count: values.length };
+          return ["", "class 19"].map((one) => {
+            const kept = new Set(one ? [one] : []);
+            const named = namedColours(cloud, column, "light", kept);
+            const colours = paint(cloud, column, named, drawnAs(cloud, column, named, kept), "light");
+            const look = (number) => colours.slice(values.indexOf(number) * 4).slice(0, 4).join(" ");
+            return [named.get("").count, look(-1), ...names.map((_, number) => look(number))];
+          });
+        """,
+    )
+    for without, *looks in found:
+        assert without == 1
+        assert len(set(looks[:17])) == 17  # no class, and 16 classes
+    assert found[0][2 + 16 :] == [found[0][2 + 16]] * 4  # the others share a look, not that of none
+    assert found[0][1] != found[0][2 + 19]
+    assert found[1][2 + 19] != found[0][2 + 19]  # one that is pressed has a look of its own
 
 
 def test_click_plays_exactly_that_window(alone: Site, sounding: Path, visit: Open) -> None:
     page = visit(alone)
     name = "low.flac#1.125-1.625"
     page.mouse.move(*place_of(page, name))
-    named = page.inner_text(".tip b")
+    named = page.get_attribute(".tip", "data-id")
     page.mouse.click(*place_of(page, name))
     (chosen,) = sounded(page)
-    assert chosen.endswith(named)
+    assert chosen == named
     page.evaluate(f"location.hash = {json.dumps(name)}")
     length, sound = in_page(page, "await player.play(given); return [player.length, player.now.sound];", name)
     body = in_page(page, "return [...new Uint8Array(await (await fetch(given)).arrayBuffer())];", sound)
@@ -75,8 +148,15 @@ def test_neighbours_have_their_distances_and_can_be_played(alone: Site, visit: O
     page = visit(alone, "#" + "low%2F0.wav")
     page.wait_for_selector("#panel ol.clips li")
     reply = json.loads(alone.post("/search", [("clip", "low/0.wav"), ("top", "12")]).body)["answers"]
-    shown = page.eval_on_selector_all("#panel .distance", "all => all.map((one) => one.textContent)")
-    assert shown == [f"{each['distance']:.3f}" for each in reply]
+    shown = page.eval_on_selector_all("#panel .similarity", "all => all.map((one) => one.textContent)")
+    alike = [100 * (1 - each["distance"]) for each in reply]
+    assert shown == [f"{each:.{1 if each < 99 else 2}f} %" for each in alike]
+    bars = page.eval_on_selector_all("#panel .reach", "all => all.map((one) => parseFloat(one.style.width))")
+    assert bars == pytest.approx([max(0.0, each) for each in alike], abs=0.01)  # the nearest has the longest
+    in_page(page, "await (await import('/static/clip.js')).choose(given, 0, false);", "low.flac#1.125-1.625")
+    page.wait_for_selector("#panel h2:has-text('low.flac 0:01.125')")
+    in_page(page, "await (await import('/static/clip.js')).choose(given, 0, false);", "low/0.wav")
+    page.wait_for_selector("#panel h2[title='low/0.wav']")
     page.click("#panel ol li:nth-child(2) .play")
     assert sounded(page) == [reply[1]["id"]]
     page.click("#panel ol li:nth-child(2) .open")
@@ -150,6 +230,13 @@ def test_lasso_takes_what_lies_within_and_exports_it(
     page.mouse.up()
     page.wait_for_selector("#panel[data-sheet=set] ol li")
     assert set(listed(page)) == wanted
+    page.wait_for_selector(".stage .marks", state="hidden")  # the outline has gone
+    page.mouse.move(2, 2)
+    assert rimmed(page) > 20 * len(wanted)  # dark pixels: a rim round each clip that was chosen
+    page.click("text=Empty")
+    page.wait_for_selector("#panel", state="hidden")
+    assert rimmed(page) < 10
+    in_page(page, "const { gather } = await import('/static/set.js'); gather(given);", sorted(wanted))
     with page.expect_download() as waiting:
         page.click("#export")
     rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text())))
@@ -169,9 +256,14 @@ def test_filter_and_legend_leave_the_rest_dim(alone: Site, visit: Open) -> None:
     page.press("#where", "Enter")
     page.wait_for_selector("body[data-shown='8']")
     assert page.inner_text("#count") == "8 of 30 clips"
+    border = "getComputedStyle(document.querySelector('#where')).borderBottomColor"
+    good = page.evaluate(border)
     page.fill("#where", "lable = 1")
     page.press("#where", "Enter")
     page.wait_for_selector("#where[aria-invalid]")
+    assert page.evaluate("document.activeElement.id") == "where"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "none"
+    assert page.evaluate(border) != good  # a filter that is wrong looks otherwise than one that has the focus
     page.fill("#where", "")
     page.press("#where", "Enter")
     page.wait_for_selector("body[data-shown='30']")
@@ -281,16 +373,54 @@ def test_suspects_are_decided_and_taken_back(alone: Site, visit: Open) -> None:
     assert json.loads(alone.ask("/decisions").body)["decisions"] == []
 
 
+def watched(folder: Path, kind: str) -> Path:
+    """A run of so far five updates; gives its metrics.jsonl."""
+    folder.mkdir(parents=True)
+    loss = {"kind": kind}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(Recipe.of(small(loss=loss)).plain()))
+    lines = [
+        {
+            "update": n,
+            "train/loss": 1 / n,
+            "train/loss_pairs": 1 / n,
+            "train/loss_penalty": 0.0,
+            "val/loss": 2 / n,
+        }
+        for n in range(1, 6)
+    ]
+    log = folder / "metrics.jsonl"
+    log.write_text(
+        "".join(json.dumps(line | {"val/recall_at_1": line["update"] / 9}) + "\n" for line in lines)
+    )
+    return log
+
+
 def test_watched_curves_grow(tmp_path: Path, visit: Open) -> None:
-    log = tmp_path / "arm" / "seed-0" / "metrics.jsonl"
-    log.parent.mkdir(parents=True)
-    log.write_text("".join(json.dumps({"update": n, "train/loss": 1 / n}) + "\n" for n in range(1, 6)))
+    log = watched(tmp_path / "arm" / "seed-0", "triplet")
     with running(prepare(Show(watch=tmp_path))) as site:
         page = visit(site, ready="figure[data-metric='train/loss'][data-points='5']")
         with log.open("a") as file:
-            file.write(json.dumps({"update": 6, "train/loss": 0.1}) + "\n")
+            file.write(json.dumps({"update": 6, "train/loss": 0.1, "train/loss_pairs": 0.1}) + "\n")
         page.wait_for_selector("figure[data-metric='train/loss'][data-points='6']")
         assert page.inner_text("#runs tbody td:last-child") == "0.1000"
+        assert page.title() == f"Training of {tmp_path.name} · Nearfield"
+        drawn = page.eval_on_selector_all("#curves figure", "all => all.map((one) => one.dataset.metric)")
+        assert drawn == ["train/loss", "val/recall_at_1"]  # val/loss is a line beside train/loss
+        left = page.inner_text("#left")
+        assert "loss pairs (the same as loss)" in left
+        assert "loss penalty (always 0)" in left
+        box = page.locator("figure[data-metric='train/loss'] canvas").bounding_box()
+        page.mouse.move(box["x"] + box["width"] - 10, box["y"] + 60)
+        page.wait_for_selector("figure[data-metric='train/loss'] .tip:has-text('update 6')")
+        said = page.inner_text("figure[data-metric='train/loss'] .tip")
+        assert "0.1" in said
+        assert "0.4 validation (at 5)" in said
+        table, curves = (page.locator(one).bounding_box()["y"] for one in ("#runs", "#curves"))
+        assert table < curves
+        watched(tmp_path / "other" / "seed-0", "circle")
+        page.wait_for_selector("figure[data-metric='train/loss'][data-kind='circle']")  # another axis
+        assert page.locator("figure[data-metric='train/loss']").count() == 2
+        assert page.locator("figure[data-metric='val/recall_at_1']").count() == 1
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -299,6 +429,11 @@ def test_phone_and_theme(alone: Site, visit: Open, theme: str) -> None:
         alone, viewport={"width": 360, "height": 740}, color_scheme=theme, has_touch=True, is_mobile=True
     )
     assert page.get_attribute("html", "data-theme") == theme
+    assert page.locator(".bar").bounding_box()["height"] < 170
+    lines = {
+        name: page.locator(f"#{name}").bounding_box()["y"] for name in ("help", "theme", "name", "filter")
+    }
+    assert lines["help"] == lines["theme"] < lines["filter"]
     page.touchscreen.tap(*place_of(page, "high/3.wav"))
     page.wait_for_selector("#panel ol li")
     assert page.evaluate("document.documentElement.scrollWidth") == 360

@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.app.browser import PATIENT, READY, Open, in_page, listed, place_of
+from tests.app.browser import PATIENT, READY, REST, Open, in_page, listed, place_of
 from tests.app.serving import Site
 
-REST = "while (!stages.every((stage) => stage.rests)) await new Promise((done) => setTimeout(done, 30));"
-"""Until the maps have made room and have drawn what there is."""
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SEEN = "#said:not(:empty)"
 

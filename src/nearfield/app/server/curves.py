@@ -28,7 +28,7 @@ class Runs:
         return {name: Folder(named[name]) for name in sorted(named)}
 
     def plain(self) -> list[dict[str, Any]]:
-        """For each run its name, its last line, how many updates it will make, and how far it is."""
+        """For each run its name, last line, kind of loss, number of updates, and how far it is."""
         return [_plain(name, run) for name, run in self.found().items()]
 
     def lines(self, name: str, after: int) -> tuple[list[dict[str, Any]], int]:
@@ -53,11 +53,12 @@ class Runs:
 def _plain(name: str, run: Folder) -> dict[str, Any]:
     last = _last(run.metrics)
     try:
-        updates = run.recipe().train.updates
+        recipe = run.recipe()
+        facts: dict[str, Any] = {"updates": recipe.train.updates, "loss": recipe.loss.kind}
     except (RequestError, OSError):
-        updates = None
+        facts = {"updates": None, "loss": None}
     state = "judged" if run.is_judged else "trained" if run.is_trained else "training"
-    return {"name": name, "state": state, "updates": updates, "last": last}
+    return {"name": name, "state": state, **facts, "last": last}
 
 
 def _last(path: Path) -> dict[str, Any] | None:

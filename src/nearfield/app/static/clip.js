@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { nameOf } from "./cloud.js";
 import { clock, h } from "./dom.js";
 import { acts, arePictures, chosen, clouds, guarded, now, player, stages } from "./page.js";
-import { closeSheet, list, look, markPlaying, sheet, title, typicalityWords } from "./panel.js";
+import { closeSheet, list, look, markPlaying, nearestHeading, sheet, title, typicalityWords } from "./panel.js";
 import { condition } from "./scene.js";
 
 const NEAREST = 12;
@@ -37,7 +37,7 @@ function showClip(id, holders, found) {
   const [cloud] = holders, row = cloud.rows.get(id);
   const isSaid = (word) => nameOf(id).folder.endsWith(`${word}/`); // by the folder in the title
   const words = ["label", "tags"].map((name) => cloud.text(name, row)).filter((word) => word && !isSaid(word));
-  const [compared, ...lists] = found.length > 1 ? sideBySide(holders, found) : [null, h("h3", {}, "Nearest in the space"), list(found[0].answers, cloud)];
+  const [compared, ...lists] = found.length > 1 ? sideBySide(holders, found) : [null, nearestHeading(), list(found[0].answers, cloud)];
   sheet(title(id), "clip", clear,
     words.length ? h("p", { class: "words" }, words.join(" · ")) : null,
     compared, look(id, cloud),

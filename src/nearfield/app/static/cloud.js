@@ -1,6 +1,7 @@
 // The points of one space: ids, columns, and the layouts that were asked for so far.
 
 import { mapOf } from "./api.js";
+import { clock } from "./dom.js";
 
 export class Cloud {
   static async open(number, layout = "") {
@@ -16,8 +17,31 @@ export class Cloud {
     cloud.columns = new Map(header.columns.map((column) => [column.name, {
       ...column, values: arrays.get(column.name), offsets: arrays.get(`${column.name}/offsets`),
     }]));
+    cloud.nameClusters();
     cloud.places = new Map([[header.layout, solid(arrays.get("points"), cloud.dimensions(header.layout))]]);
     return cloud;
+  }
+
+  /** Each cluster is called by the label or tag that it has most beyond its share of all clips; a name that comes again has a number. */
+  nameClusters() {
+    const clusters = this.columns.get("cluster"), column = this.columns.get("label") ?? this.columns.get("tags");
+    if (!clusters || !column?.names?.length) return;
+    const all = new Float64Array(column.names.length), own = clusters.names.map(() => new Float64Array(column.names.length)), sizes = clusters.names.map(() => 0);
+    for (let row = 0; row < this.count; row++) {
+      const cluster = clusters.values[row];
+      sizes[cluster]++;
+      for (const number of column.kind === "set" ? this.tags(row) : [column.values[row]].filter((one) => one >= 0)) {
+        all[number]++;
+        own[cluster][number]++;
+      }
+    }
+    const seen = new Map();
+    clusters.names = clusters.names.map((name, cluster) => {
+      const beyond = own[cluster].map((count, number) => count - (all[number] * sizes[cluster]) / this.count);
+      const most = beyond.indexOf(Math.max(...beyond)), word = own[cluster][most] ? column.names[most] : name;
+      seen.set(word, (seen.get(word) ?? 0) + 1);
+      return seen.get(word) > 1 ? `${word} ${seen.get(word)}` : word;
+    });
   }
 
   dimensions(layout) {
@@ -72,8 +96,11 @@ function solid(points, dimensions) {
   return out;
 }
 
-/** The last part of an id, and what stands before it. */
+const PIECE = /(?:#([\d.]+)-[\d.]+)?(?:@([\d.]+))?$/;
+
+/** The last part of an id, with a clock where the clip is a piece of a recording: "a.wav@3.000" is "a.wav 0:03"; and what stands before it. */
 export function nameOf(id) {
-  const place = id.lastIndexOf("/");
-  return { file: id.slice(place + 1), folder: id.slice(0, place + 1) };
+  const place = id.lastIndexOf("/"), written = id.slice(place + 1), [piece, start, offset] = written.match(PIECE);
+  const time = piece && clock(Number(start ?? 0) + Number(offset ?? 0));
+  return { file: [written.slice(0, written.length - piece.length), time].filter(Boolean).join(" "), time, folder: id.slice(0, place + 1) };
 }

@@ -1,5 +1,8 @@
 // Which colour a point has: scales that colour-blind eyes can tell apart (after Paul Tol), one for each theme.
 
+import { bytes } from "./dom.js";
+import { DISC, RING } from "./renderer.js";
+
 const CLASSES = {
   light: ["#3b6fb6", "#d1603d", "#1f8a70", "#c2a028", "#8a4f9e", "#5bb5d5", "#c4517f", "#6f7d1f"],
   dark: ["#77aadd", "#ee8866", "#44bb99", "#eedd88", "#c79ae0", "#99ddff", "#ffaabb", "#bbcc33"],
@@ -10,32 +13,69 @@ const SCALE = { // from cividis, cut where it would vanish into the paper
   dark: ["#38507f", "#5d6b84", "#868588", "#aea57f", "#d5c265", "#fee838"],
 };
 
-const ALPHA = 235;
+const COLOURS = CLASSES.light.length;
+const MOST = 2 * COLOURS; // names that are told apart: each colour as a disc, then as a ring
 
-export const most = CLASSES.light.length;
+/** The key of what has no name: clips without a label, or without tags. */
+export const NONE = "";
 
-/** For each name of a class its colour: the commonest have their own, the others share one. */
-export function namedColours(column, theme) {
-  const counts = new Map(column.names.map((name) => [name, 0]));
-  for (const number of column.values) if (number >= 0) counts.set(column.names[number], counts.get(column.names[number]) + 1);
-  const order = [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-  const natural = order.length <= most ? [...order].sort((a, b) => (a[0] < b[0] ? -1 : 1)) : order;
-  return new Map(natural.map(([name, count], place) => [name, {
-    colour: place < most ? CLASSES[theme][place] : REST[theme], count, own: place < most,
-  }]));
+/** Numbers of the names that a row has in a column of classes or tags; -1 where it has none. */
+export function numbersOf(cloud, column, row) {
+  if (column.kind !== "set") return [column.values[row]];
+  const tags = cloud.tags(row);
+  return tags.length ? tags : [-1];
 }
 
-/** The share of clips that the commonest names, which have colours of their own, make up. */
+/**
+ * For each name of a column what it looks like: the commonest have a colour, or a ring, of their own, the others share one.
+ * Names that are `kept` have one too. Clips without any name are there under NONE.
+ */
+export function namedColours(cloud, column, theme, kept) {
+  const counts = new Map(column.names.map((name) => [name, 0]));
+  let without = 0;
+  for (let row = 0; row < cloud.count; row++) {
+    for (const number of numbersOf(cloud, column, row)) {
+      if (number < 0) without++;
+      else counts.set(column.names[number], counts.get(column.names[number]) + 1);
+    }
+  }
+  const order = [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+  const natural = order.length <= MOST ? [...order].sort((a, b) => (a[0] < b[0] ? -1 : 1)) : order;
+  const places = new Map(natural.slice(0, MOST).map(([name], place) => [name, place]));
+  const free = [...Array(MOST).keys()].filter((place) => !kept.has(natural[place]?.[0]));
+  for (const name of kept) if (counts.has(name) && !places.has(name) && free.length) places.set(name, free.shift());
+  const looks = natural.map(([name, count]) => [name, { count, ...look(places.get(name), theme) }]);
+  if (without) looks.push([NONE, { count: without, colour: REST[theme], ring: true, own: false }]);
+  return new Map(looks);
+}
+
+const look = (place, theme) => (place === undefined
+  ? { colour: REST[theme], ring: false, own: false }
+  : { colour: CLASSES[theme][place % COLOURS], ring: place >= COLOURS, own: true });
+
+/** The share of clips that the commonest names, which have looks of their own, make up. */
 export function coloured(column) {
   const counts = column.names.map(() => 0);
   for (const number of column.values) if (number >= 0) counts[number]++;
   const all = counts.reduce((sum, count) => sum + count, 0);
-  return counts.sort((a, b) => b - a).slice(0, most).reduce((sum, count) => sum + count, 0) / (all || 1);
+  return counts.sort((a, b) => b - a).slice(0, MOST).reduce((sum, count) => sum + count, 0) / (all || 1);
 }
 
-/** (N * 4) bytes; `named` is what `namedColours` gave for a class column or for tags. */
-export function paint(cloud, column, named, theme) {
-  const out = new Uint32Array(cloud.count), rest = word(bytes(REST[theme]));
+/** For each row the number of the name that it is drawn as, -1 for none: of several tags one that is kept, else the rarest with a look of its own. */
+export function drawnAs(cloud, column, named, kept) {
+  if (column.kind !== "set") return column.values;
+  const out = new Int32Array(cloud.count);
+  for (let row = 0; row < cloud.count; row++) {
+    const numbers = numbersOf(cloud, column, row), wanted = numbers.filter((number) => kept.has(column.names[number]));
+    const own = (wanted.length ? wanted : numbers).filter((number) => named.get(column.names[number])?.own);
+    out[row] = own.length ? own.reduce((a, b) => (named.get(column.names[b]).count < named.get(column.names[a]).count ? b : a)) : numbers[0];
+  }
+  return out;
+}
+
+/** (N * 4) bytes; `numbers` is what `drawnAs` gave for a column of classes or tags. */
+export function paint(cloud, column, named, numbers, theme) {
+  const out = new Uint32Array(cloud.count), rest = word(bytes(REST[theme])), none = word(bytes(REST[theme]), RING);
   if (!column || column.kind === "number") {
     const [low, high] = column ? range(column.values) : [0, 1];
     for (let row = 0; row < cloud.count; row++) {
@@ -44,11 +84,11 @@ export function paint(cloud, column, named, theme) {
     }
     return new Uint8Array(out.buffer);
   }
-  const colours = column.names.map((name) => word(bytes(named.get(name)?.own ? named.get(name).colour : REST[theme])));
-  for (let row = 0; row < cloud.count; row++) {
-    const number = column.kind === "set" ? rarest(cloud.tags(row), column, named) : column.values[row];
-    out[row] = number >= 0 ? colours[number] : rest;
-  }
+  const colours = column.names.map((name) => {
+    const { colour, ring, own } = named.get(name) ?? {};
+    return own ? word(bytes(colour), ring ? RING : DISC) : rest;
+  });
+  for (let row = 0; row < cloud.count; row++) out[row] = numbers[row] >= 0 ? colours[numbers[row]] : none;
   return new Uint8Array(out.buffer);
 }
 
@@ -61,16 +101,6 @@ export function range(values) {
 
 export const scaleColours = (theme) => SCALE[theme];
 
-/** A clip's tag that tells most: the rarest of those that have a colour of their own. */
-function rarest(tags, column, named) {
-  let found = -1, least = Infinity;
-  for (const number of tags) {
-    const { count, own } = named.get(column.names[number]) ?? {};
-    if (own && count < least) [found, least] = [number, count];
-  }
-  return found;
-}
-
 function onScale(share, theme) {
   const stops = SCALE[theme], place = Math.max(0, Math.min(1, share)) * (stops.length - 1);
   const low = Math.min(stops.length - 2, Math.floor(place));
@@ -78,9 +108,5 @@ function onScale(share, theme) {
   return a.map((part, at) => Math.round(part + (b[at] - part) * (place - low)));
 }
 
-/** Red, green, blue and a little less than opaque, as four bytes in order. */
-const word = ([red, green, blue]) => ((ALPHA << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-
-function bytes(code) {
-  return [1, 3, 5].map((at) => parseInt(code.slice(at, at + 2), 16));
-}
+/** Red, green, blue, and DISC or RING, as four bytes in order. */
+const word = ([red, green, blue], form = DISC) => ((form << 24) | (blue << 16) | (green << 8) | red) >>> 0;

@@ -35,6 +35,9 @@ export function clock(value) {
   return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(last)}${rest}`;
 }
 
+/** Red, green and blue of "#rrggbb". */
+export const bytes = (code) => [1, 3, 5].map((at) => parseInt(code.slice(at, at + 2), 16));
+
 /** Hands a file to whoever looks. */
 export function download(name, text, type) {
   const address = URL.createObjectURL(new Blob([text], { type }));

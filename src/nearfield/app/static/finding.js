@@ -2,9 +2,10 @@
 
 import * as api from "./api.js";
 import { clear } from "./clip.js";
+import { nameOf } from "./cloud.js";
 import { $, h, say } from "./dom.js";
 import { acts, arePictures, guarded, main, now, player, stages } from "./page.js";
-import { list, markPlaying, sheet, typicalityWords } from "./panel.js";
+import { list, markPlaying, nearestHeading, sheet, typicalityWords } from "./panel.js";
 import { record, toWav } from "./record.js";
 import { condition } from "./scene.js";
 
@@ -31,7 +32,7 @@ async function showWanted() {
   if (!wanted.plus.length && !wanted.minus.length) return clear();
   const found = await api.search({ ...wanted, top: ANSWERS, where: condition() });
   const without = guarded((id) => { drop(id); return showWanted(); });
-  const chips = (side, sign) => wanted[side].map((id) => h("button", { type: "button", class: "chip", title: "Take away", onclick: () => without(id) }, `${sign} ${id.split("/").pop()}`));
+  const chips = (side, sign) => wanted[side].map((id) => h("button", { type: "button", class: "chip", title: "Take away", onclick: () => without(id) }, `${sign} ${nameOf(id).file}`));
   const heading = wanted.plus.length ? "Near to these" : "Far from these";
   if (!wanted.plus.length) found.typicality = null; // far from a clip, there is nothing to be typical of
   showFound(h("h2", {}, heading, h("small", {}, "press one to take it away")), found, h("p", { class: "acts" }, chips("plus", "+"), chips("minus", "−")));
@@ -40,7 +41,7 @@ async function showWanted() {
 function showFound(heading, found, ...before) {
   now.selected = null;
   stages[0].setMarks({ selected: null, near: found.answers.map(({ row }) => row) });
-  sheet(heading, "search", clear, ...before, typicalityWords(found.typicality), h("h3", {}, "Nearest in the space"), list(found.answers, main()),
+  sheet(heading, "search", clear, ...before, typicalityWords(found.typicality), nearestHeading(), list(found.answers, main()),
     h("p", { class: "acts" }, h("button", { type: "button", onclick: () => acts.gather(found.answers.map(({ id }) => id)) }, "Make a set of these")));
   markPlaying();
 }

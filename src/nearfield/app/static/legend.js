@@ -1,11 +1,13 @@
 // What the colours mean; a press on a name shows its clips alone.
 
-import { range, scaleColours } from "./colours.js";
+import { NONE, range, scaleColours } from "./colours.js";
 import { $, h } from "./dom.js";
 import { theme } from "./theme.js";
 
-/** `named`: names with colours and counts; `kept`: names that are shown alone; `press(name)`. */
-export function drawLegend(column, named, kept, press) {
+const SEVERAL = "A clip with several tags has the colour of its rarest one here. Press a tag to see all of its clips.";
+
+/** `named`: names with colours and counts; `drawn`: for each name how many clips have its colour; `kept`: names that are shown alone; `press(name)`. */
+export function drawLegend(column, named, drawn, kept, press) {
   const place = $("legend");
   place.hidden = !column;
   if (!column) return;
@@ -16,12 +18,25 @@ export function drawLegend(column, named, kept, press) {
     return;
   }
   const scrolled = place.querySelector("ul")?.scrollTop ?? 0, focused = place.contains(document.activeElement) && document.activeElement.dataset.name;
-  place.replaceChildren(h("h2", {}, column.name), h("ul", {}, [...named].map(([name, { colour, count }]) => {
-    const swatch = h("i");
-    swatch.style.background = colour;
-    return h("li", {}, h("button", { type: "button", class: "quiet", "data-name": name, "aria-label": `${name}, ${count.toLocaleString("en")}`, "aria-pressed": String(kept.has(name)), onclick: () => press(name) },
-      swatch, h("span", {}, name), h("small", {}, count.toLocaleString("en"))));
-  })));
-  place.querySelector("ul").scrollTop = scrolled;
+  const names = h("ul", { onscroll: ({ target }) => markMore(target) }, [...named].map(([name, look]) => row(name, look, drawn.get(name) ?? 0, column, kept, press)));
+  place.replaceChildren(h("h2", {}, column.name), column.kind === "set" ? h("p", { class: "how" }, SEVERAL) : "", names);
+  names.scrollTop = scrolled;
+  markMore(names);
   if (focused !== false) [...place.querySelectorAll("button")].find((each) => each.dataset.name === focused)?.focus({ preventScroll: true });
+}
+
+function row(name, { colour, ring, count, own }, drawn, column, kept, press) {
+  const swatch = h("i", { class: ring ? "ring" : "disc" }), shown = name === NONE ? `no ${column.name}` : name;
+  const all = count.toLocaleString("en"), some = column.kind === "set" && own && drawn < count ? `${drawn.toLocaleString("en")} of ${all}` : all;
+  swatch.style[ring ? "borderColor" : "background"] = colour;
+  return h("li", {}, h("button", { type: "button", class: "quiet", title: `${shown}: ${all}${some === all ? "" : `, of which ${drawn.toLocaleString("en")} are drawn in this colour and the others in that of a rarer tag`}`, "data-name": name, "aria-label": `${shown}, ${all}`, "aria-pressed": String(kept.has(name)), onclick: () => press(name) },
+    swatch, h("span", {}, shown), h("small", {}, some)));
+}
+
+addEventListener("resize", () => { const list = $("legend")?.querySelector("ul"); if (list) markMore(list); });
+
+/** The edge beyond which the list goes on fades out. */
+function markMore(list) {
+  const goesOn = list.scrollHeight - list.clientHeight - list.scrollTop > 2 || list.scrollWidth - list.clientWidth - list.scrollLeft > 2;
+  list.classList.toggle("more", goesOn);
 }

@@ -13,8 +13,9 @@ export function drawMarks(canvas, root, { selected, near = [], hovered }, { at, 
     pen.stroke();
   };
   const isThere = (row) => row !== null && row !== undefined;
+  canvas.hidden = !(isThere(selected) || near.length || isThere(hovered) || path); // Chromium goes on showing what an emptied canvas had
   if (isThere(selected)) {
-    pen.globalAlpha = 0.45;
+    pen.globalAlpha = 0.25;
     for (const row of near) {
       pen.beginPath();
       pen.moveTo(...at(selected));
@@ -23,10 +24,10 @@ export function drawMarks(canvas, root, { selected, near = [], hovered }, { at, 
       pen.stroke();
     }
     pen.globalAlpha = 1;
-    ring(selected, radius + 3, accent, 2.5);
+    ring(selected, radius + 3, accent, 2);
   }
-  pen.globalAlpha = 0.8;
-  for (const row of near) ring(row, radius, accent, 1);
+  pen.globalAlpha = 0.7;
+  for (const row of near) ring(row, radius - 1.5, accent, 1);
   pen.globalAlpha = 1;
   if (isThere(hovered)) ring(hovered, radius, ink, 1.5);
   if (path) drawPath(pen, path, accent);

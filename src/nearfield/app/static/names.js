@@ -1,8 +1,9 @@
-// The names of classes on a map, where their points lie.
+// The names of classes and tags on a map, where their points lie.
 
 import { h } from "./dom.js";
 
-const MOST = 40;
+const MOST = 40; // names; where there are more, only those with a colour of their own are written
+const CELLS = 24; // of the map across, within which points are together
 
 export class Names {
   constructor() {
@@ -16,13 +17,16 @@ export class Names {
 
   /** Those first that have the most; none lies over another. */
   place({ classes, camera, places, size, top }) {
-    const { column, named } = classes ?? {};
-    if (!column || column.kind !== "class" || column.names.length > MOST || camera.solid || column.names.length < 2) {
+    const { column, named, numbers } = classes ?? {};
+    if (!numbers || camera.solid || column.names.length < 2) {
       this.root.replaceChildren();
       return;
     }
-    this.middles ??= middles(places, column);
-    if (this.root.childElementCount !== this.middles.length || this.named !== named) this.write(named);
+    const isWritten = (name) => named.get(name)?.own || (column.kind === "class" && column.names.length <= MOST);
+    if (!this.middles) {
+      this.middles = middles(places, column.names, numbers).filter(({ name }) => isWritten(name));
+      this.write(named);
+    }
     const taken = [], matrix = camera.matrix(), { width, height } = camera;
     this.middles.forEach(({ name, x, y }, place) => {
       const label = this.root.children[place];
@@ -38,7 +42,6 @@ export class Names {
   }
 
   write(named) {
-    this.named = named;
     this.root.replaceChildren(...this.middles.map(({ name }) => {
       const label = h("span", {}, name.replaceAll("_", " "));
       label.style.color = `color-mix(in srgb, ${named.get(name).colour} 62%, var(--ink))`;
@@ -47,12 +50,31 @@ export class Names {
   }
 }
 
-/** For each class a place above the middle of its points, the largest class first. */
-function middles(places, column) {
-  const rows = column.names.map(() => []);
-  column.values.forEach((number, row) => number >= 0 && rows[number].push(row));
-  const at = (some, axis, share) => Float32Array.from(some, (row) => places[row * 3 + axis]).sort()[Math.floor(some.length * share)];
-  return column.names.map((name, number) => ({ name, some: rows[number] })).filter(({ some }) => some.length)
+/** For each name a point of its own where most of them lie together, that with the most points first. */
+function middles(places, names, numbers) {
+  const rows = names.map(() => []);
+  numbers.forEach((number, row) => number >= 0 && rows[number].push(row));
+  return names.map((name, number) => ({ name, some: rows[number] })).filter(({ some }) => some.length)
     .sort((a, b) => b.some.length - a.some.length)
-    .map(({ name, some }) => ({ name, x: at(some, 0, 0.5), y: at(some, 1, 0.9) }));
+    .map(({ name, some }) => {
+      const row = densest(places, some);
+      return { name, x: places[row * 3], y: places[row * 3 + 1] };
+    });
+}
+
+/** The uppermost of the rows that lie in the cell with the most of them, which counts its neighbours too. */
+function densest(places, rows) {
+  const cellOf = (row) => [0, 1].map((axis) => Math.floor((places[row * 3 + axis] + 1) * 0.5 * CELLS)), counts = new Map();
+  for (const row of rows) {
+    const [x, y] = cellOf(row);
+    for (const dx of [-1, 0, 1]) for (const dy of [-1, 0, 1]) {
+      const key = (x + dx) * 1000 + y + dy;
+      counts.set(key, (counts.get(key) ?? 0) + (dx || dy ? 1 : 1.5));
+    }
+  }
+  const weight = (row) => { const [x, y] = cellOf(row); return counts.get(x * 1000 + y); };
+  return rows.reduce((best, row) => {
+    const more = weight(row) - weight(best);
+    return more > 0 || (more === 0 && places[row * 3 + 1] > places[best * 3 + 1]) ? row : best;
+  });
 }

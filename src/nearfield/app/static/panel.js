@@ -110,15 +110,17 @@ export function hearing(id, space) {
   return h("button", { type: "button", class: "quiet play", title: arePictures() ? "Open" : "Play or stop", "aria-label": `${what} ${file}`, onclick: () => acts.play(id, space) }, shown);
 }
 
+export const nearestHeading = () => h("h3", {}, "Nearest in the space, by cosine similarity");
+
 /** A list of clips, each to be heard, looked at, and with `more` wanted more or less of. `marks`: a word for an id. */
 export function list(rows, cloud, { more = true, marks = new Map() } = {}) {
-  const furthest = Math.max(...rows.map(({ distance }) => distance ?? 0), 1e-9);
   return h("ol", { class: "clips" }, rows.slice(0, FURTHEST_SHOWN).map((row) => {
-    const { file, folder } = nameOf(row.id), number = cloud.rows.get(row.id);
-    const begins = cloud.columns.get("start")?.values[number] || 0, time = begins > 0 ? clock(begins) : "";
+    const { file, time: named, folder } = nameOf(row.id), number = cloud.rows.get(row.id);
+    const begins = cloud.columns.get("start")?.values[number] || 0, time = begins > 0 && !named ? clock(begins) : "";
     const words = [time, cloud.text("label", number), cloud.text("tags", number)].filter(Boolean).join(" · ") || folder;
     const bar = row.distance === undefined ? null : h("i", { class: "reach" });
-    if (bar) bar.style.width = `${(100 * row.distance) / furthest}%`;
+    const alike = 100 * (1 - row.distance); // per cent: the cosine of the angle between the vectors
+    if (bar) bar.style.width = `${Math.max(0, alike)}%`;
     const enter = () => { acts.hover(number, cloud.number); acts.ahead(row.id, cloud.number); };
     return h("li", { "data-id": row.id, "data-mark": marks.get(row.id), onmouseenter: enter, onmouseleave: () => acts.hover(null, cloud.number) },
       hearing(row.id, cloud.number),
@@ -126,7 +128,7 @@ export function list(rows, cloud, { more = true, marks = new Map() } = {}) {
       more && h("span", { class: "more" },
         h("button", { type: "button", class: "quiet", title: "More like this (+)", "aria-label": `More like ${file}`, onclick: () => acts.want("plus", row.id) }, "+"),
         h("button", { type: "button", class: "quiet", title: "Less like this (−)", "aria-label": `Less like ${file}`, onclick: () => acts.want("minus", row.id) }, "−")),
-      row.distance !== undefined && h("span", { class: "distance" }, figure(row.distance)), bar);
+      row.distance !== undefined && h("span", { class: "similarity", title: `Cosine similarity ${figure(1 - row.distance)}, distance ${figure(row.distance)}` }, `${alike.toFixed(alike < 99 ? 1 : 2)} %`), bar);
   }));
 }
 

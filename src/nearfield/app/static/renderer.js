@@ -1,32 +1,41 @@
 // Points on a canvas by WebGL 2; where more than a hundred thousand are in view, how dense they are instead.
 // A browser without it has them on a flat canvas, more slowly.
 
+import { bytes } from "./dom.js";
+
 const MOST = 100_000;
 const CELL = 3; // pixels of a cell of the density
 
 /** What becomes of a point. */
 export const HIDDEN = 0, DIM = 1, PLAIN = 2, CHOSEN = 3;
 
+/** The last byte of a point's colour: a little less than opaque; which of the two says whether it is a disc or a ring. */
+export const DISC = 235, RING = 234;
+
 const POINTS = [`#version 300 es
 in vec3 place; in vec4 colour; in float state;
 uniform mat4 matrix; uniform float size; uniform float solid;
-out vec4 tint; out float across;
+out vec4 tint; out float across; out float ring; out float chosen;
 void main() {
   gl_Position = matrix * vec4(place, 1.0);
   float near = 1.0 / gl_Position.w;
-  float grown = size * (solid > 0.5 ? near * near : 1.0) * (state > 2.5 ? 1.25 : state < 1.5 ? 0.8 : 1.0);
+  float grown = size * (solid > 0.5 ? near * near : 1.0) * (state > 2.5 ? 1.5 : state < 1.5 ? 0.8 : 1.0);
+  ring = abs(colour.a * 255.0 - 234.0) < 0.5 ? 1.0 : 0.0;
+  chosen = state > 2.5 ? 1.0 : 0.0;
   across = state < 0.5 ? 0.0 : max(grown, 1.5);
   gl_PointSize = across;
   float fog = solid > 0.5 ? clamp(near * 1.15 - 0.35, 0.25, 1.0) : 1.0;
   tint = vec4(colour.rgb, colour.a * fog * (state < 1.5 ? 0.13 : 1.0));
 }`, `#version 300 es
 precision mediump float;
-in vec4 tint; in float across; out vec4 colour;
+in vec4 tint; in float across; in float ring; in float chosen; uniform vec3 ink; out vec4 colour;
 void main() {
   float away = length(gl_PointCoord * 2.0 - 1.0);
   float edge = 1.0 - smoothstep(1.0 - 3.0 / max(across, 3.0), 1.0, away);
+  if (ring > 0.5 && chosen < 0.5) edge *= smoothstep(0.5 - 2.0 / max(across, 3.0), 0.5, away);
   if (across < 1.0 || edge <= 0.0) discard;
-  colour = vec4(tint.rgb * tint.a, tint.a) * edge;
+  vec3 shown = mix(tint.rgb, ink, chosen * smoothstep(0.6, 0.72, away));
+  colour = vec4(shown * tint.a, tint.a) * edge;
 }`];
 
 const PICTURE = [`#version 300 es
@@ -66,10 +75,14 @@ class Flat {
     for (let row = 0; row < states.length; row += every) {
       if (states[row] === HIDDEN) continue;
       const [red, green, blue, alpha] = colours.subarray(row * 4, row * 4 + 4);
-      pen.fillStyle = `rgb(${red} ${green} ${blue} / ${(alpha / 255) * (states[row] === DIM ? 0.13 : 1)})`;
+      const isChosen = states[row] === CHOSEN, isRing = alpha === RING && !isChosen;
+      pen.fillStyle = pen.strokeStyle = `rgb(${red} ${green} ${blue} / ${(alpha / 255) * (states[row] === DIM ? 0.13 : 1)})`;
+      pen.lineWidth = size / 4;
       pen.beginPath();
-      pen.arc(projected[row * 2], projected[row * 2 + 1], (size / 2) * (states[row] === CHOSEN ? 1.25 : 1), 0, 7);
-      pen.fill();
+      pen.arc(projected[row * 2], projected[row * 2 + 1], (size / 2) * (isRing ? 0.75 : 1), 0, 7);
+      if (!isRing) pen.fill();
+      if (isChosen) pen.strokeStyle = inkOf(canvas);
+      if (isChosen || isRing) pen.stroke();
     }
     return "points";
   }
@@ -147,6 +160,7 @@ class Renderer {
     gl.uniformMatrix4fv(gl.getUniformLocation(points, "matrix"), false, camera.matrix());
     gl.uniform1f(gl.getUniformLocation(points, "size"), size);
     gl.uniform1f(gl.getUniformLocation(points, "solid"), camera.solid ? 1 : 0);
+    gl.uniform3fv(gl.getUniformLocation(points, "ink"), bytes(inkOf(this.canvas)).map((part) => part / 255));
     (camera.solid ? gl.enable : gl.disable).call(gl, gl.DEPTH_TEST);
     gl.drawArrays(gl.POINTS, 0, Math.ceil(this.count / every));
     gl.disable(gl.DEPTH_TEST);
@@ -183,6 +197,8 @@ class Renderer {
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
   }
 }
+
+const inkOf = (canvas) => getComputedStyle(canvas).getPropertyValue("--ink").trim();
 
 /** Gives the canvas as many pixels as the screen has there, and how many to one of the page's. */
 function fitted(canvas, camera) {

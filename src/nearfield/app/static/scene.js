@@ -1,7 +1,7 @@
 // What the maps show: which layout, in which colours, what is plain, dim or chosen, and what lies over them.
 
 import * as api from "./api.js";
-import { coloured, namedColours, paint } from "./colours.js";
+import { coloured, drawnAs, namedColours, numbersOf, paint } from "./colours.js";
 import { $, h, say } from "./dom.js";
 import { drawLegend } from "./legend.js";
 import { acts, arePictures, chosen, clouds, guarded, main, stages } from "./page.js";
@@ -66,13 +66,16 @@ export function setColour(name) {
 
 export function recolour() {
   if (!stages.length) return;
-  named = column && column.kind !== "number" ? namedColours(column, theme()) : null;
+  named = column && column.kind !== "number" ? namedColours(main(), column, theme(), kept) : null;
+  const drawn = new Map();
   for (const stage of stages) {
-    const own = column ? stage.cloud.columns.get(column.name) : null;
-    const names = own && own.kind !== "number" ? named : null;
-    stage.setColours(paint(stage.cloud, own, names, theme()), own && { column: { ...own, names: own.names?.filter((one) => named?.has(one)) && own.names }, named: fill(own, named) });
+    const { cloud } = stage;
+    const own = column ? cloud.columns.get(column.name) : null, looks = own?.names && named ? fill(own, named) : null;
+    const numbers = looks && drawnAs(cloud, own, looks, kept);
+    stage.setColours(paint(cloud, own, looks, numbers, theme()), numbers && { column: own, named: looks, numbers });
+    if (cloud === main()) numbers?.forEach((number) => drawn.set(own.names[number], (drawn.get(own.names[number]) ?? 0) + 1));
   }
-  drawLegend(column, named, kept, (name) => {
+  drawLegend(column, named, drawn, kept, (name) => {
     if (!kept.delete(name)) kept.add(name);
     recolour();
     restate();
@@ -81,7 +84,6 @@ export function recolour() {
 
 /** Colours for names that the first space does not have. */
 function fill(own, colours) {
-  if (!colours) return null;
   return new Map(own.names.map((name) => [name, colours.get(name) ?? { colour: "inherit", count: 0, own: false }]));
 }
 
@@ -90,7 +92,7 @@ export function restate() {
   for (const [number, stage] of stages.entries()) {
     const { cloud } = stage, own = column ? cloud.columns.get(column.name) : null;
     const numbers = own?.names ? new Set([...kept].map((name) => own.names.indexOf(name))) : new Set();
-    const isKept = (row) => !numbers.size || (own.kind === "set" ? cloud.tags(row).some((tag) => numbers.has(tag)) : numbers.has(own.values[row]));
+    const isKept = (row) => !numbers.size || numbersOf(cloud, own, row).some((number) => numbers.has(number));
     const pass = passing?.[number], rows = new Set([...chosen].map((id) => cloud.rows.get(id)));
     stage.setStates((row) => ((pass && !pass.has(row)) || !isKept(row) ? DIM : rows.has(row) ? CHOSEN : PLAIN));
   }

@@ -241,6 +241,7 @@ export class Stage {
       const { file } = nameOf(this.cloud.ids[row]);
       const words = ["label", "tags"].map((name) => this.cloud.text(name, row)).filter(Boolean);
       const seen = this.cloud.header?.kind === "picture" ? [h("img", { src: pictureOf(this.cloud.ids[row], this.cloud.number, 160), alt: "" })] : [];
+      this.tip.dataset.id = this.cloud.ids[row];
       this.tip.replaceChildren(...seen, h("b", {}, file), ...words.map((word) => h("span", {}, word)));
     }
     this.setMarks({ hovered: row });

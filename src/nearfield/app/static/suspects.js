@@ -56,7 +56,7 @@ export class Suspects {
     return h("li", { "data-id": each.id, "data-kind": each.kind, "data-proposed": each.proposed ?? "", "data-decision": decision ?? "" },
       hearing(each.id, 0),
       h("button", { type: "button", class: "quiet open", title: each.id, onclick: () => acts.choose(each.id) }, h("b", {}, file), h("span", {}, KINDS[each.kind] ?? each.kind)),
-      h("span", { class: "distance" }, figure(each.score, 2)),
+      h("span", { class: "score" }, figure(each.score, 2)),
       h("p", {}, each.reason, " ", h("em", {}, each.suggestion)),
       h("p", { class: "acts" },
         h("button", { type: "button", "aria-pressed": String(decision === "accepted"), onclick: choose("accepted") }, each.proposed ? `Yes: ${each.proposed}` : "Yes"),

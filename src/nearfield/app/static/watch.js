@@ -1,12 +1,14 @@
 // A run or a study while it trains: its curves, looked up again every two seconds.
 
 import * as api from "./api.js";
+import { draw as drawCurves, nearest, short, thin } from "./curves.js";
 import { $, h, say } from "./dom.js";
 import { followTheme, theme } from "./theme.js";
 
 const EVERY = 2000;
-const FIRST = ["train/loss", "val/probe_macro_f1", "train/active_fraction", "train/effective_rank"];
-const POINTS = 600;
+const FIRST = ["train/loss", "val/loss", "val/recall_at_1", "val/tag_overlap_at_1", "val/triplet_accuracy", "val/score", "val/probe_macro_f1", "train/active_fraction", "train/effective_rank"];
+const OF_LOSS = /^(train|val)\/loss/; // what two kinds of loss have in different units
+const PER_PAIR = /^val\/centroids\//; // one curve for each pair of labels
 const COLOURS = {
   light: ["#3b6fb6", "#d1603d", "#1f8a70", "#c2a028", "#8a4f9e", "#5bb5d5", "#c4517f", "#6f7d1f"],
   dark: ["#77aadd", "#ee8866", "#44bb99", "#eedd88", "#c79ae0", "#99ddff", "#ffaabb", "#bbcc33"],
@@ -23,6 +25,7 @@ async function look() {
   $("name").textContent = found.folder;
   const open = runs.filter(({ state }) => state === "training").length;
   $("count").textContent = `${runs.length} ${runs.length === 1 ? "run" : "runs"}${open ? `, ${open} training` : ""}`;
+  document.title = `Training of ${found.folder} · Nearfield`;
   for (const { name } of runs) await follow(name);
   draw();
 }
@@ -56,17 +59,64 @@ function colourOf(name) {
 
 function draw() {
   $("runs").tBodies[0].replaceChildren(...arms().map(row));
-  const metrics = [...new Set([...known.values()].flatMap(({ series }) => [...series.keys()]))];
-  metrics.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
-  for (const metric of metrics) {
-    if (!charts.has(metric)) charts.set(metric, chart(metric));
-    paint(metric, charts.get(metric));
-  }
-  $("curves").replaceChildren(...metrics.map((metric) => charts.get(metric).root));
+  const { drawn, left } = choice();
+  const shown = drawn.flatMap((metric) => kindsOf(metric).map((kind) => {
+    const key = [metric, kind].join("\0");
+    if (!charts.has(key)) charts.set(key, chart(metric, kind));
+    paint(charts.get(key));
+    return charts.get(key).root;
+  }));
+  if (shown.some((root, place) => $("curves").children[place] !== root) || shown.length !== $("curves").childElementCount) $("curves").replaceChildren(...shown);
+  $("left").textContent = left.length ? `Not drawn: ${left.join("; ")}.` : "";
   document.body.dataset.ready = "yes";
 }
 
-const rank = (metric) => { const place = FIRST.indexOf(metric); return place < 0 ? FIRST.length : place; };
+/** Metrics to draw, the first of them first, and words for those that are left out: curves that never change, repeat another, or are one of many pairs. */
+function choice() {
+  const metrics = [...new Set([...known.values()].flatMap(({ series }) => [...series.keys()]))];
+  metrics.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  const drawn = [], left = [], pairs = metrics.filter((metric) => PER_PAIR.test(metric));
+  for (const metric of metrics) {
+    if (PER_PAIR.test(metric)) continue;
+    const same = drawn.find((other) => isSame(other, metric)), flat = constant(metric);
+    if (same) left.push(`${titleOf(metric)} (the same as ${titleOf(same)})`);
+    else if (flat !== null) left.push(`${titleOf(metric)} (always ${short(flat)})`);
+    else if (metric !== "val/loss" || !drawn.includes("train/loss")) drawn.push(metric); // else it has a line in the chart of the training loss
+  }
+  if (pairs.length) left.push(`distances between ${pairs.length} pairs of labels (TensorBoard has them)`);
+  return { drawn, left };
+}
+
+const seriesOf = (metric) => [...known.values()].map(({ series }) => series.get(metric)).filter(Boolean);
+
+/** Whether every run has the same values of both. */
+function isSame(a, b) {
+  return [...known.values()].every(({ series }) => {
+    const [one, other] = [series.get(a), series.get(b)];
+    if (!one || !other) return one === other;
+    return one.size === other.size && [...one].every(([update, value]) => other.get(update) === value);
+  });
+}
+
+/** The value that a metric has in every run at all times, if there are three or more of them; else null. */
+function constant(metric) {
+  const values = seriesOf(metric).flatMap((series) => [...series.values()]);
+  return values.length > 2 && values.every((value) => Math.abs(value - values[0]) <= 1e-6 * Math.abs(values[0])) ? values[0] : null;
+}
+
+const rank = (metric) => { const place = FIRST.indexOf(metric); return place < 0 ? FIRST.length + !metric.startsWith("val/") : place; };
+
+/** "val/recall_at_1" as people read it. */
+function titleOf(metric) {
+  const [where, ...rest] = metric.split("/"), name = rest.join(" ").replaceAll("_", " ");
+  return { train: name, val: `validation ${name}` }[where] ?? metric;
+}
+
+/** The kinds of loss among the runs that have a metric, where it means another thing for each; else one for all. */
+function kindsOf(metric) {
+  const kinds = [...new Set(runs.filter(({ name }) => known.get(name).series.has(metric)).map(({ loss }) => loss ?? ""))];
+  return OF_LOSS.test(metric) && kinds.length > 1 ? kinds : [null];
+}
 
 function row(name) {
   const some = runs.filter((run) => armOf(run.name) === name), sum = (read) => some.reduce((total, run) => total + (read(run) ?? 0), 0);
@@ -82,54 +132,45 @@ function row(name) {
     h("td", {}, Number.isFinite(loss) ? loss.toPrecision(4) : "–"));
 }
 
-function chart(metric) {
-  const value = h("small"), canvas = h("canvas", { role: "img", "aria-label": `Curve of ${metric}` });
-  return { root: h("figure", { "data-metric": metric }, h("figcaption", {}, metric.replaceAll("_", " "), value), canvas), canvas, value };
+function chart(metric, kind) {
+  const value = h("small"), tip = h("div", { class: "tip", hidden: true });
+  const title = titleOf(metric) + (kind ? `, ${kind.replaceAll("_", " ")}` : ""), canvas = h("canvas", { role: "img", "aria-label": `Curve of ${title}` });
+  const root = h("figure", { "data-metric": metric, "data-kind": kind ?? undefined }, h("figcaption", {}, title, value), canvas, tip);
+  const made = { metric, kind, root, canvas, value, tip, pointer: null };
+  const point = (at) => { made.pointer = at; paint(made); };
+  canvas.addEventListener("pointermove", ({ offsetX, offsetY }) => point([offsetX, offsetY]));
+  canvas.addEventListener("pointerleave", () => point(null));
+  return made;
 }
 
-function paint(metric, { root, canvas, value }) {
-  const curves = runs.filter(({ name }) => !off.has(armOf(name))).map(({ name }) => [name, thin([...(known.get(name).series.get(metric) ?? [])])]).filter(([, points]) => points.length);
-  root.dataset.points = curves.reduce((sum, [, points]) => sum + points.length, 0);
-  const ratio = Math.min(2, devicePixelRatio || 1), width = canvas.clientWidth || 330, height = canvas.clientHeight || 170;
-  Object.assign(canvas, { width: width * ratio, height: height * ratio });
-  const pen = canvas.getContext("2d"), style = getComputedStyle(document.documentElement);
-  pen.scale(ratio, ratio);
-  const all = curves.flatMap(([, points]) => points);
-  if (!all.length) return;
-  const ends = (axis) => all.reduce(([low, high], point) => [Math.min(low, point[axis]), Math.max(high, point[axis])], [Infinity, -Infinity]);
-  const [x0, x1] = ends(0), [y0, y1] = ends(1);
-  const px = (x) => 44 + ((x - x0) / (x1 - x0 || 1)) * (width - 50), py = (y) => height - 20 - ((y - y0) / (y1 - y0 || 1)) * (height - 30);
-  Object.assign(pen, { font: "11px system-ui, sans-serif", fillStyle: style.getPropertyValue("--soft"), strokeStyle: style.getPropertyValue("--line") });
-  for (const y of [y0, y1]) {
-    pen.beginPath(); pen.moveTo(44, py(y)); pen.lineTo(width - 6, py(y)); pen.stroke();
-    pen.textAlign = "right"; pen.fillText(short(y), 38, py(y) + 4);
-  }
-  pen.textAlign = "left"; pen.fillText(String(x0), 44, height - 4);
-  pen.textAlign = "right"; pen.fillText(String(x1), width - 6, height - 4);
-  for (const [name, points] of curves) {
-    Object.assign(pen, { strokeStyle: colourOf(name), fillStyle: colourOf(name), lineWidth: 1.5, lineJoin: "round" });
-    pen.beginPath();
-    points.forEach(([x, y], step) => (step ? pen.lineTo(px(x), py(y)) : pen.moveTo(px(x), py(y))));
-    pen.stroke();
-    if (points.length < 30) for (const [x, y] of points) { pen.beginPath(); pen.arc(px(x), py(y), 2.2, 0, 7); pen.fill(); }
-  }
-  value.textContent = curves.length === 1 ? short(curves[0][1].at(-1)[1]) : "";
+/** The curves of a chart: of each run that is shown its metric, and its validation loss beside the loss of training. */
+function curvesOf({ metric, kind }) {
+  const metrics = metric === "train/loss" ? [metric, "val/loss"] : [metric];
+  return runs.filter(({ name, loss }) => !off.has(armOf(name)) && (kind === null || kind === (loss ?? ""))).flatMap(({ name }) => metrics.map((one) => ({
+    name, colour: colourOf(name), isDashed: one !== metric, points: thin([...(known.get(name).series.get(one) ?? [])]),
+  }))).filter(({ points }) => points.length);
 }
 
-/** At most `POINTS` points in order: the mean of each stretch. */
-function thin(points) {
-  points.sort((a, b) => a[0] - b[0]);
-  const together = Math.ceil(points.length / POINTS);
-  if (together < 2) return points;
-  const out = [];
-  for (let at = 0; at < points.length; at += together) {
-    const some = points.slice(at, at + together);
-    out.push([some.at(-1)[0], some.reduce((sum, [, y]) => sum + y, 0) / some.length]);
-  }
-  return out;
+function paint(made) {
+  const curves = curvesOf(made), { root, canvas, value, tip, pointer } = made;
+  root.dataset.points = curves.filter(({ isDashed }) => !isDashed).reduce((sum, { points }) => sum + points.length, 0);
+  const view = drawCurves(canvas, curves, pointer ? pointer[0] : null);
+  const two = curves.some(({ isDashed }) => isDashed);
+  value.replaceChildren(...(two ? [h("span", { class: "lines" }, h("i"), "training", h("i", { class: "dashed" }), "validation")] : curves.length === 1 ? [short(curves[0].points.at(-1)[1])] : []));
+  tip.hidden = !pointer || !view;
+  if (!tip.hidden) readOut(tip, curves, view, pointer);
 }
 
-const short = (value) => (value === 0 ? "0" : Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3 ? value.toExponential(1) : String(+value.toPrecision(3)));
+/** The values of the curves at the update under the pointer. */
+function readOut(tip, curves, { update, left, width }, [, y]) {
+  const rows = curves.map((curve) => [curve, nearest(curve.points, update)]).filter(([, point]) => point);
+  tip.replaceChildren(h("b", {}, `update ${update}`), ...rows.slice(0, 12).map(([{ name, colour, isDashed }, [at, reading]]) => {
+    const dot = h("i");
+    dot.style.background = colour;
+    return h("span", {}, dot, `${runs.length > 1 ? `${name.replace(/^runs\//, "")}: ` : ""}${short(reading)}${isDashed ? " validation" : ""}${at === update ? "" : ` (at ${at})`}`);
+  }));
+  tip.style.transform = `translate(${left}px, ${y + 34}px) translate(${left > width / 2 ? "calc(-100% - 10px)" : "10px"}, 0)`;
+}
 
 async function again() {
   try {
