@@ -14,10 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nearfield.runs.events import nobody
 from nearfield.runs.settings_of_runs import flat
+from nearfield.study.engines import StudyWork
+from nearfield.study.engines.engine import PERFORM, attempt, outcome_of
+from nearfield.study.facts import gather
 from nearfield.study.plan import Plan
-from nearfield.study.records import StudyFacts
+from nearfield.study.records import StudyFacts, Task
 from nearfield.study.run import Study
+from nearfield.study.statistics.looks import ONE_LOOK
 from nearfield.study.tags import told_by
 from tests.study import imitations
 from tests.study.imitations import Here
@@ -88,18 +93,41 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     return of
 
 
+def begin(path: Path, data: str, out: Path, usual: list[str]) -> Study:
+    """The study with one seed, two updates of each arm, and no map but that by principal components."""
+    few = ["seeds=1", "train.updates=2", "maps=[pca]"]
+    return Study.begin(path, data, out, [*few, *CHANGES.get(path.stem, usual)])
+
+
 def run(path: Path, data: str, out: Path, usual: list[str]) -> StudyFacts:
-    """The facts of the study with one seed and two updates; every arm ended well and was judged."""
-    changes = ["seeds=1", "train.updates=2", *CHANGES.get(path.stem, usual)]
-    study = Study.begin(path, data, out, changes)
-    facts = study.run(Here(), device="cpu")  # type: ignore[arg-type]
-    assert [arm.arm.id for arm in facts.arms] == [arm.id for arm in study.plan.arms]
+    """The facts of the study, without baselines and document; every arm ended well and was judged."""
+    plan = begin(path, data, out, usual).plan
+    work = StudyWork(plan.plain(), data, out, "cpu")
+    tasks = [Task(arm.id, 0) for arm in (*plan.before, *plan.arms)]
+    outcomes = {task: outcome_of(attempt(PERFORM, work, task, nobody)) for task in tasks}
+    facts = gather(plan, out, outcomes, plan.seeds.take(1), ONE_LOOK, (), "")
+    assert [arm.arm.id for arm in facts.arms] == [arm.id for arm in plan.arms]
+    check(facts)
+    return facts
+
+
+def check(facts: StudyFacts) -> None:
+    """Every training ended well and was judged."""
     for arm in facts.arms:
         (training,) = arm.runs
         assert training.state == "done", f"{arm.arm.id}: {training.cause}"
         assert np.isfinite(training.metrics[facts.judge])
-    assert (out / "study.pdf").is_file()
-    return facts
+
+
+@pytest.mark.slow
+def test_a_study_in_the_sources_own_setting_runs_to_its_document(
+    sets: Callable[[str], str], tmp_path: Path
+) -> None:
+    study = begin(STUDIES / "sources" / "u7_reduction.yaml", sets("dcase2018_task5"), tmp_path / "out", TINY)
+    facts = study.run(Here(), device="cpu")  # type: ignore[arg-type]
+    check(facts)
+    assert set(facts.baselines) >= {"mfcc_stats", "random_encoder"}
+    assert (tmp_path / "out" / "study.pdf").is_file()
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def _signal(collection: Collection, row: int, recipe: Recipe) -> Tensor | None:
     path, seconds = Path(str(clip["path"])), float(clip["seconds"])
     try:
         if recipe.feature.kind == "pixels":
-            return torch.from_numpy(square(path, data.image_size, data.image_channels))
+            return torch.from_numpy(square(path, data.image_size, data.image_channels).copy())  # read-only
         most = min(seconds, data.clip_seconds) if seconds else data.clip_seconds
         waves, rate = decode(path, float(clip["start"]), most)
     except DataError:
