@@ -142,6 +142,12 @@ def test_click_plays_exactly_that_window(alone: Site, sounding: Path, visit: Ope
     page.wait_for_selector("#panel ol.clips li")
     assert listed(page) == nearest(alone, chosen)
     page.wait_for_function("document.querySelector('.mel img').naturalHeight === 16")
+    page.wait_for_selector(".hertz span:has-text('1 kHz')")
+    begin, end = (float(part) for part in chosen.rpartition("#")[2].split("-"))
+    assert page.eval_on_selector_all(".beyond", "all => all.map((one) => parseFloat(one.style.width))") == (
+        pytest.approx([50 * begin, 50 * (2 - end)])  # per cent of the two seconds that the file has
+    )
+    assert page.inner_text(".mel figcaption").split()[:2] == ["0:00", "0:02"]
 
 
 def test_neighbours_have_their_distances_and_can_be_played(alone: Site, visit: Open) -> None:

@@ -107,6 +107,23 @@ def test_spectrogram_shows_the_pitch(site: Site) -> None:
     assert site.ask(clip("low/0.wav", "spectrogram") + "?theme=pink").status == 422
 
 
+def test_spectrogram_shows_what_lies_around_a_piece_and_its_axes(site: Site) -> None:
+    def seen(around: float) -> tuple[float, float, int]:
+        axes = json.loads(site.ask(clip(PIECE, "axes") + f"?around={around}").body)
+        reply = site.ask(clip(PIECE, "spectrogram") + f"?around={around}")
+        edges = 700 * (10 ** (np.linspace(mel(50.0), mel(RATE / 2), 18) / 2595) - 1)
+        np.testing.assert_allclose(axes["hertz"], edges[1:-1], atol=0.06)
+        return axes["begin"], axes["end"], Image.open(io.BytesIO(reply.body)).width
+
+    begin, end, narrow = seen(0)
+    assert (begin, end) == (1.125, 1.625)
+    begin, end, wide = seen(0.25)
+    assert (begin, end) == (0.875, 1.875)
+    assert wide == pytest.approx(2 * narrow, abs=3)
+    assert seen(30)[:2] == (0.0, 2.0)  # all that the file has
+    assert site.ask(clip(PIECE, "axes") + "?around=31").status == 422
+
+
 def mel(hertz: float) -> float:
     """O'Shaughnessy's scale, as HTK has it."""
     return 2595 * math.log10(1 + hertz / 700)
@@ -385,6 +402,7 @@ def test_openapi_names_every_route(site: Site) -> None:
         "/runs/{name}/metrics",
         "/clips/{id}",
         "/clips/{id}/audio",
+        "/clips/{id}/axes",
         "/clips/{id}/picture",
         "/clips/{id}/spectrogram",
     }

@@ -11,10 +11,14 @@ from nearfield.app.server.pictures import Theme, log_mel_png, picture_png
 from nearfield.app.server.shown import Clip, Shown
 from nearfield.app.server.windows import byte_range
 from nearfield.core.errors import RequestError
-from nearfield.data.audio import decode
+from nearfield.data.audio import decode, describe
 
 Number = Annotated[int, Query(description="0: the space; 1: the one beside it")]
 Side = Annotated[int, Query(ge=16, le=2048, description="pixels of the longer side, at most")]
+
+Around = Annotated[
+    float, Query(ge=0, le=30, description="seconds before and after the clip, where its file has them")
+]
 
 _WHOLE = 2**20  # bytes that are sent at once: a stream waits for a thread again at each of its pieces
 _DRAWN = 2  # pictures made at a time: each has its sound in memory, and none keeps a thread from a sound
@@ -66,18 +70,30 @@ def clip_routes(shows: Exhibition) -> APIRouter:
         return StreamingResponse(pieces, status, headers, "audio/wav")
 
     @routes.get("/clips/{id:path}/spectrogram", response_class=Response, responses=png)
-    async def spectrogram(id: str, space: Number = 0, theme: Theme = "light") -> Response:
+    async def spectrogram(
+        id: str, space: Number = 0, theme: Theme = "light", around: Around = 0.0
+    ) -> Response:
         """The clip's log-mel as PNG, by the bands that the run hears; at most the first ten minutes."""
         shown, clip = found(id, space, "sound")
-        seconds = min(clip.seconds, shows.limits.picture_seconds)
 
         def draw() -> bytes:
-            waves, rate = decode(shown.file(clip), clip.start, seconds)
+            begin, end, _ = _extent(shown, clip, around)
+            waves, rate = decode(shown.file(clip), begin, min(end - begin, shows.limits.picture_seconds))
             if clip.channel is not None:
                 waves = waves[clip.channel : clip.channel + 1]
             return log_mel_png(waves, rate, shown.picture(), theme)
 
         return Response(await to_thread.run_sync(draw, limiter=hands), media_type="image/png")
+
+    @routes.get("/clips/{id:path}/axes", responses={400: {}, 404: {}})
+    def axes(id: str, space: Number = 0, around: Around = 0.0) -> dict[str, object]:
+        """The axes of the clip's spectrogram: the seconds of the file that it shows, and the frequency in Hz
+        at the middle of each of its rows, the lowest first."""
+        shown, clip = found(id, space, "sound")
+        begin, end, rate = _extent(shown, clip, around)
+        end = min(end, begin + shows.limits.picture_seconds)
+        peaks = shown.picture().mel_bands(rate).edges()[1:-1]
+        return {"begin": begin, "end": end, "hertz": peaks.round(1).tolist()}
 
     @routes.get("/clips/{id:path}/picture", response_class=Response, responses=png)
     async def picture(id: str, space: Number = 0, side: Side = 768) -> Response:
@@ -93,3 +109,10 @@ def clip_routes(shows: Exhibition) -> APIRouter:
         return {**found.plain(), "columns": shown.columns_of(found.row)}
 
     return routes
+
+
+def _extent(shown: Shown, clip: Clip, around: float) -> tuple[float, float, int]:
+    """The seconds of its file that the picture of a clip begins and ends at, and the file's rate in Hz."""
+    facts = describe(shown.file(clip))
+    end = clip.start + clip.seconds
+    return max(0.0, clip.start - around), max(end, min(facts.seconds, end + around)), facts.rate

@@ -28,7 +28,8 @@ export const decide = (decision) => json("/decisions", {
 
 const clipPath = (id) => `/clips/${encodeURIComponent(id)}`;
 export const soundOf = (id, space = 0) => `${clipPath(id)}/audio?space=${space}`;
-export const logMelOf = (id, space, theme) => `${clipPath(id)}/spectrogram?space=${space}&theme=${theme}`;
+export const logMelOf = (id, space, theme, around) => `${clipPath(id)}/spectrogram?space=${space}&theme=${theme}&around=${around}`;
+export const axesOf = (id, space, around) => json(`${clipPath(id)}/axes?space=${space}&around=${around}`);
 export const pictureOf = (id, space = 0, side = 768) => `${clipPath(id)}/picture?space=${space}&side=${side}`;
 
 /** One layout of a space; with columns, ids too. */

@@ -7,16 +7,17 @@ import { $, say } from "./dom.js";
 import { bindFiles, forget, searchFile, toggleRecording, want } from "./finding.js";
 import { listenToKeys } from "./keys.js";
 import { acts, arePictures, clouds, guarded, main, now, player, stages } from "./page.js";
-import { markPlaying, repaintPictures } from "./panel.js";
+import { markPlaying } from "./panel.js";
 import { PLAIN } from "./renderer.js";
 import { fillChoices, filter, hoverAll, makeRoom, recolour, setColour, setLayout, unfilter } from "./scene.js";
 import { exportSet, followQueue, gather, listenThrough, setLasso, toggleChosen } from "./set.js";
+import { repaint } from "./spectrogram.js";
 import { Stage } from "./stage.js";
 import { Suspects } from "./suspects.js";
 import { followTheme } from "./theme.js";
 
 async function start() {
-  const turnTheme = followTheme(() => { recolour(); repaintPictures(); });
+  const turnTheme = followTheme(() => { recolour(); repaint(); });
   const facts = await api.spaces();
   $("watch").hidden = !facts.watches;
   $("mend").hidden = !facts.suspects;

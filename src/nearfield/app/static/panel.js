@@ -1,10 +1,10 @@
 // The sheets beside the map: a clip with its neighbours, what a search found, a set of clips, suspects.
 
-import { logMelOf, pictureOf } from "./api.js";
+import { pictureOf } from "./api.js";
 import { nameOf } from "./cloud.js";
-import { $, clock, figure, h, seconds } from "./dom.js";
+import { $, clock, figure, h } from "./dom.js";
 import { acts, arePictures, now, player, stages } from "./page.js";
-import { theme } from "./theme.js";
+import { logMel } from "./spectrogram.js";
 
 const FURTHEST_SHOWN = 500; // rows of a list; the map shows all
 
@@ -77,29 +77,12 @@ export function title(id, small = "") {
 
 /** What a clip looks like: the picture that it is, or its log-mel, which plays. */
 export function look(id, cloud) {
-  if (!arePictures()) return logMel(id, cloud.number, cloud.columns.get("seconds")?.values[cloud.rows.get(id)] ?? 0);
+  if (!arePictures()) return logMel(id, cloud, playSign(id), instead);
   return h("figure", { class: "mel photograph" }, h("img", { src: pictureOf(id, cloud.number), alt: id, onerror: instead }));
 }
 
 /** Words in the place of a picture that cannot be had. */
 const instead = ({ target }) => target.replaceWith(h("span", { class: "gone" }, "The file cannot be read."));
-
-/** The log-mel of a clip with a line that goes along while it sounds; a click plays. */
-function logMel(id, space, length) {
-  const line = h("i", { class: "line" });
-  const figureOf = h("figure", { class: "mel" },
-    h("button", { type: "button", class: "melbutton", title: "Play or stop (Space)", "aria-label": "Play or stop", onclick: () => acts.play(id, space) },
-      h("img", { src: logMelOf(id, space, theme()), alt: `Log-mel of ${id}`, "data-id": id, "data-space": String(space), onerror: instead }), line, playSign(id)),
-    h("figcaption", {}, h("span", {}, "log-mel"), h("span", {}, seconds(length))));
-  const follow = () => {
-    if (!figureOf.isConnected) return;
-    line.style.left = `${100 * player.place}%`;
-    line.hidden = !player.isPlaying(id);
-    requestAnimationFrame(follow);
-  };
-  requestAnimationFrame(follow);
-  return figureOf;
-}
 
 const playSign = (id) => h("span", { class: "sign", "data-play": id, "aria-hidden": "true" });
 
@@ -145,9 +128,4 @@ export function typicalityWords(share) {
 /** Marks what is being played, wherever it is listed. */
 export function markPlaying() {
   for (const sign of document.querySelectorAll("[data-play]")) sign.classList.toggle("playing", player.isPlaying(sign.dataset.play));
-}
-
-/** The same pictures in the theme that is in force. */
-export function repaintPictures() {
-  for (const image of document.querySelectorAll("img[data-id]")) image.src = logMelOf(image.dataset.id, image.dataset.space, theme());
 }

@@ -34,7 +34,7 @@ void main() {
   float edge = 1.0 - smoothstep(1.0 - 3.0 / max(across, 3.0), 1.0, away);
   if (ring > 0.5 && chosen < 0.5) edge *= smoothstep(0.5 - 2.0 / max(across, 3.0), 0.5, away);
   if (across < 1.0 || edge <= 0.0) discard;
-  vec3 shown = mix(tint.rgb, ink, chosen * smoothstep(0.6, 0.72, away));
+  vec3 shown = mix(tint.rgb, ink, chosen * smoothstep(1.0 - 3.2 / max(across, 4.0), 1.0 - 2.2 / max(across, 4.0), away));
   colour = vec4(shown * tint.a, tint.a) * edge;
 }`];
 
@@ -77,7 +77,7 @@ class Flat {
       const [red, green, blue, alpha] = colours.subarray(row * 4, row * 4 + 4);
       const isChosen = states[row] === CHOSEN, isRing = alpha === RING && !isChosen;
       pen.fillStyle = pen.strokeStyle = `rgb(${red} ${green} ${blue} / ${(alpha / 255) * (states[row] === DIM ? 0.13 : 1)})`;
-      pen.lineWidth = size / 4;
+      pen.lineWidth = isRing ? size / 4 : 1.2;
       pen.beginPath();
       pen.arc(projected[row * 2], projected[row * 2 + 1], (size / 2) * (isRing ? 0.75 : 1), 0, 7);
       if (!isRing) pen.fill();
