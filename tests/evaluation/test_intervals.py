@@ -4,17 +4,12 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm, t
+from scipy.special import logit
+from scipy.stats import binomtest, t
 
 from nearfield.evaluation import intervals
 from nearfield.evaluation.classification import classification_scores
-from nearfield.evaluation.intervals import (
-    Resamples,
-    mirrored_interval,
-    percentile_interval,
-    share_interval,
-    weighted_mean,
-)
+from nearfield.evaluation.intervals import Resamples, area_interval, share_interval, weighted_mean
 
 
 def test_whole_groups_are_drawn_as_many_as_there_are() -> None:
@@ -45,34 +40,25 @@ def test_the_mean_leaves_out_clips_without_a_score_column_by_column() -> None:
     np.testing.assert_allclose(mean, [[0.5, 0.5], [0.75, 0.5], [np.nan, np.nan]])
 
 
-def test_many_groups_give_plain_percentiles_and_few_give_wider_ones() -> None:
-    values = np.random.default_rng(1).standard_normal(20_000)
-    low, high = percentile_interval(values, 100_000) or (0, 0)
-    assert (low, high) == pytest.approx((-1.96, 1.96), abs=0.06)
-    low, high = percentile_interval(values, 8) or (0, 0)
-    assert high == pytest.approx(np.sqrt(8 / 7) * t.ppf(0.975, 7), abs=0.15)
-    assert high > norm.ppf(0.975) + 0.3
-
-
-def test_undefined_draws_are_left_out_and_one_group_has_no_interval() -> None:
+def test_undefined_draws_are_left_out() -> None:
     values = np.array([np.nan, 0.2, 0.4])
-    low, high = percentile_interval(values, 5000) or (0, 0)
-    assert 0.2 <= low <= high <= 0.4
-    assert percentile_interval(values[:1], 10) is None
-    assert percentile_interval(values, 1) is None
-    assert mirrored_interval(0.5, values, 1) is None
+    assert share_interval(0.3, values, 12) == share_interval(0.3, values[1:], 12)
 
 
-def test_a_mirrored_interval_takes_the_bias_off_holds_its_figure_and_stays_in_range() -> None:
-    chance = np.random.default_rng(2)
-    low, high = mirrored_interval(0.5, 0.55 + 0.05 * chance.standard_normal(5000), 5000) or (0, 0)
-    assert (low, high) == pytest.approx((0.35, 0.55), abs=0.01)
-    low, high = mirrored_interval(0.5, 0.8 + 0.01 * chance.standard_normal(5000), 5000) or (0, 0)
-    assert low < 0.25
-    assert high == 0.5
-    low, high = mirrored_interval(0.99, 0.9 + 0.05 * chance.standard_normal(500), 500) or (0, 0)
-    assert low == pytest.approx(0.98, abs=0.02)
-    assert high == 1
+def test_the_interval_of_an_area_reaches_further_on_the_side_of_its_bias() -> None:
+    """Bias and deviation by hand: 4 values 0.01 apart about 0.61, the figure being 0.6."""
+    without = 0.61 + 0.01 * np.array([-1.5, -0.5, 0.5, 1.5])
+    slope, reach = 0.24, t.ppf(0.975, 3) * np.sqrt(3 / 4 * 5) * 0.01
+    low, high = area_interval(0.6, without, 4) or (0, 0)
+    assert (logit(low), logit(high)) == pytest.approx(
+        (logit(0.6) - (reach + 3 * 0.01) / slope, logit(0.6) + reach / slope)
+    )
+    low, high = area_interval(0.6, without - 0.02, 4) or (0, 0)
+    assert (logit(low), logit(high)) == pytest.approx(
+        (logit(0.6) - reach / slope, logit(0.6) + (reach + 3 * 0.01) / slope)
+    )
+    assert area_interval(0.6, without, 1) is None
+    assert area_interval(0.6, np.append(without, np.nan), 4) is None
 
 
 @pytest.mark.parametrize(("groups", "size"), [(10, 12), (60, 3)])
@@ -86,7 +72,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say(groups: int, size: int) -
         numbers = np.repeat(np.arange(groups), size)
         for by_clips, given in ((False, numbers), (True, np.arange(groups * size))):
             resamples = Resamples.of(given, 300, seed=trial)
-            low, high = percentile_interval(resamples.apply(weighted_mean(right)), resamples.groups) or (0, 0)
+            drawn = resamples.apply(weighted_mean(right))
+            low, high = share_interval(float(right.mean()), drawn, resamples.groups) or (0, 0)
             if by_clips:
                 held_by_clips += low <= 4 / 6 <= high
             else:

@@ -102,8 +102,8 @@ def _result(case: Case, rows: Ints, found: Findings) -> Result:
     blocks = found.blocks
     if blocks and blocks.count < blocks.groups and found.without:
         found.note(
-            f"Intervals of searches within the split leave its {count(blocks.groups, 'group')} out in "
-            f"{blocks.count} blocks of several."
+            f"Intervals of searches within the split and of areas under curves leave its "
+            f"{count(blocks.groups, 'group')} out in {blocks.count} blocks of several."
         )
     clips = ClipScores(
         rows=rows,

@@ -12,8 +12,8 @@ from nearfield.evaluation.classification import ClassScore, Confusion
 from nearfield.evaluation.geometry import Centroids
 from nearfield.evaluation.intervals import (
     Resamples,
+    area_interval,
     jackknife_interval,
-    mirrored_interval,
     share_interval,
     weighted_mean,
 )
@@ -194,9 +194,10 @@ class Findings:
         if self.resamples is not None:
             self._keep(name, share_interval(self.metrics[name], values, self.resamples.groups_with(at)))
 
-    def drawn_area(self, name: str, values: Floats, groups: int) -> None:
-        """The interval of an area under a curve: its `values` (draws,) under resampling of `groups`."""
-        self._keep(name, mirrored_interval(self.metrics[name], values, groups))
+    def area(self, name: str, without: Floats, groups: int) -> None:
+        """The interval of a mean of areas under curves: its values (B,) without each block of clips, `groups`
+        of which can tell."""
+        self._keep(name, area_interval(self.metrics[name], without, groups))
 
     def resample_means(self) -> None:
         """Intervals of all other metrics that are means over clips, in one pass over the draws."""

@@ -6,35 +6,35 @@ import numpy as np
 
 from nearfield.core.nouns import Bools, Floats, Ints
 from nearfield.evaluation.findings import Findings
-from nearfield.evaluation.intervals import mirrored_interval
+from nearfield.evaluation.intervals import area_interval
 from nearfield.evaluation.result import TagScore
-from nearfield.evaluation.tagging import FEW, macro, tag_areas
+from nearfield.evaluation.tagging import FEW, areas_without, macro, tag_areas
 
 AREAS = ("roc_auc", "pr_auc")
 
 
 @dataclass(frozen=True)
 class TagTable:
-    """The areas of some tags, and what they were in every draw of the groups."""
+    """The areas of some tags, and what they are without each block of clips."""
 
     tags: Bools
     """(n, K)"""
     areas: dict[str, Floats]
     """`roc_auc` and `pr_auc`, (K,) each, NaN where a tag is on all clips or on none."""
-    draws: dict[str, Floats]
-    """The same, (draws, K); empty where nothing is resampled."""
-    groups: int
-    """Groups that have one of the clips."""
+    without: dict[str, Floats]
+    """The same without each block, (B, K); empty where no intervals are wanted."""
+    telling: Ints
+    """(K,) blocks that have each tag, or that lack it, if those are fewer."""
 
     @classmethod
     def of(cls, tags: Bools, scores: Floats, at: Ints, found: Findings) -> "TagTable":
         """Of `scores` (n, K) of the clips at the positions `at` of the split."""
         areas = {name: values[0] for name, values in tag_areas(tags, scores).items()}
-        if found.resamples is None:
-            return cls(tags, areas, {}, 0)
-        blocks = [tag_areas(tags, scores, weights[:, at]) for weights in found.resamples.weights()]
-        draws = {name: np.concatenate([block[name] for block in blocks]) for name in AREAS}
-        return cls(tags, areas, draws, found.resamples.groups_with(at))
+        if found.blocks is None:
+            return cls(tags, areas, {}, np.zeros(tags.shape[1], dtype=np.int64))
+        blocks = found.blocks.of[at]
+        telling = [min(len(np.unique(blocks[tag])), len(np.unique(blocks[~tag]))) for tag in tags.T]
+        return cls(tags, areas, areas_without(tags, scores, blocks), np.array(telling, dtype=np.int64))
 
     @property
     def scored(self) -> int:
@@ -51,9 +51,12 @@ class TagTable:
         if not self.scored:
             return
         for name, values in self.areas.items():
-            found.metrics[f"{prefix}/{name}"] = float(macro(values[None])[0])
-            if self.draws:
-                found.drawn_area(f"{prefix}/{name}", macro(self.draws[name]), self.groups)
+            figure = found.metrics[f"{prefix}/{name}"] = float(macro(values[None])[0])
+            if self.without:
+                # A mean that is gone with a block shows nothing of how far it may be off.
+                means = macro(self.without[name])
+                kept = np.where(np.isfinite(means), means, figure)
+                found.area(f"{prefix}/{name}", kept, min(len(kept), int(self.telling.sum())))
         found.metrics[f"baseline/chance/{prefix}/roc_auc"] = 0.5
         found.metrics[f"baseline/chance/{prefix}/pr_auc"] = self.chance
 
@@ -80,6 +83,6 @@ class TagTable:
         return float(value) if np.isfinite(value) else None
 
     def _interval(self, area: str, place: int | None, figure: float | None) -> tuple[float, float] | None:
-        if figure is None or place is None or not self.draws:
+        if figure is None or place is None or not self.without:
             return None
-        return mirrored_interval(figure, self.draws[area][:, place], self.groups)
+        return area_interval(figure, self.without[area][:, place], int(self.telling[place]))

@@ -13,7 +13,7 @@ test set within itself a clip is a part twice, as query and in the gallery, and 
 import numpy as np
 
 from nearfield.core.nouns import Bools, Floats, Ints
-from nearfield.evaluation.tagging import macro, tag_areas
+from nearfield.evaluation.tagging import areas_without, macro, tag_areas
 
 
 def mean_by_group(scores: Floats, groups: Ints) -> Floats:
@@ -70,9 +70,7 @@ def areas_by_group(tags: Bools, scores: Floats, groups: Ints, area: str) -> tupl
 
 def _areas(tags: Bools, scores: Floats, groups: Ints, area: str) -> Floats:
     """(1 + G, K): over all clips, then without each group."""
-    names, place = np.unique(groups, return_inverse=True)
-    kept = np.vstack([np.ones(len(groups)), place != np.arange(len(names))[:, None]])
-    return tag_areas(tags, scores, kept)[area]
+    return np.vstack([tag_areas(tags, scores)[area], areas_without(tags, scores, groups)[area]])
 
 
 def _f1(hits: Floats, reals: Floats, claims: Floats) -> Floats:
