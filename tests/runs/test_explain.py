@@ -187,6 +187,7 @@ def test_windows_of_long_recordings_are_judged_by_their_place(run: Run, tmp_path
     assert middle.score > 0.8
     assert first.clips == last.clips == 8  # 20 windows of 0.4 s each: two at either end of each of four
     assert first.less == pytest.approx(middle.score)
+    assert not any("searched among themselves" in note for note in found.notes)
 
 
 def test_clips_cut_from_recordings_are_judged_by_theirs(run: Run, tmp_path: Path) -> None:
@@ -203,6 +204,10 @@ def test_clips_cut_from_recordings_are_judged_by_theirs(run: Run, tmp_path: Path
     found = explain(Material.open(run, str(data)), most_clusters=3)
     assert found.positions is not None
     assert found.positions.of == "clips"
+    assert [note for note in found.notes if "searched among themselves" in note] == [
+        "position: time/same_recording_at_1: clips are searched among themselves, but the intervals resample "
+        "the queries alone, so they are too narrow."
+    ]
     first, middle, _ = found.positions.scores["retrieval_from_train/recall_at_1"]
     assert first.score == 0
     assert middle.score is not None

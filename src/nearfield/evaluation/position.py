@@ -2,7 +2,8 @@
 
 Conventions: a clip's place is that of its middle, 0 where its recording begins and 1 where it ends. A
 recording begins with its first clip and ends with its last unless its span is given. Recordings of a single
-clip have no inside and take no part.
+clip have no inside and take no part. Intervals resample the scores: where the clips are searched among
+themselves, what they find is taken as given, and the intervals are too narrow.
 """
 
 from dataclasses import dataclass

@@ -134,6 +134,11 @@ def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20
             "position: no clips lie at the beginning, in the middle and at the end of longer recordings, and "
             "not two groups have clips of three windows or more."
         )
+    elif placed.within:
+        notes.append(
+            f"position: {', '.join(placed.within)}: {placed.of} are searched among themselves, but the "
+            "intervals resample the queries alone, so they are too narrow."
+        )
     reading = read(material, judged)
     if reading is not None and reading.by_own_clips:
         notes.append("probe: these clips have no train side; the run's own train clips taught the reader.")

@@ -15,6 +15,7 @@ from nearfield.data.signals import ArraySignals
 from nearfield.evaluation.findings import Side
 from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.evaluation.position import EDGE, PlaceScore, position_scores, relative_places
+from nearfield.evaluation.result import searches_within
 from nearfield.runs.embedding import embed_windows
 from nearfield.runs.explain_material import Material
 from nearfield.runs.workbench import Sight, windows
@@ -29,6 +30,8 @@ SCORES = (
     "time/same_recording_at_1",
 )
 """Scores of clips that are looked at, where there are some."""
+SAME_CLIP = "same_clip_at_1"
+"""The score of windows where nothing is labelled."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Positions:
     """Share of a recording at either end that counts as its beginning or end."""
     scores: dict[str, tuple[PlaceScore, ...]]
     """By the name of what is scored."""
+
+    @property
+    def within(self) -> list[str]:
+        """Scores of which the clips or windows are searched among themselves."""
+        return [name for name in self.scores if searches_within(name) or name == SAME_CLIP]
 
 
 def positions(material: Material, scores: dict[str, Floats]) -> Positions | None:
@@ -92,7 +100,7 @@ def _window_scores(cut: Side, whole: Side, train: Ints) -> tuple[str, Floats]:
     known = whole.labelled[train] if labelled else whole.tagged[train]
     if not known.any() or not (labelled or cut.tagged.any()):
         first = _first(Search.within(cut.vectors))
-        return "same_clip_at_1", (cut.facts.recordings[first] == cut.facts.recordings).astype(np.float64)
+        return SAME_CLIP, (cut.facts.recordings[first] == cut.facts.recordings).astype(np.float64)
     facts = whole.facts.take(train[known])
     sources = cut.sources, whole.sources[train[known]]
     first = _first(Search(cut.vectors, whole.vectors[train[known]], "cosine", None, *sources))
