@@ -163,6 +163,14 @@ def test_neighbours_have_their_distances_and_can_be_played(alone: Site, visit: O
     page.wait_for_selector("#panel h2:has-text('low.flac 0:01.125')")
     in_page(page, "await (await import('/static/clip.js')).choose(given, 0, false);", "low/0.wav")
     page.wait_for_selector("#panel h2[title='low/0.wav']")
+    words = "const { typicalityWords } = await import('/static/panel.js');"
+    words += "return given.map((share) => typicalityWords(share)?.textContent ?? null);"
+    assert in_page(page, words, [None, 0.965, 0.03, 0.007]) == [
+        None,
+        "This query is typical: 97 % of the clips are at least as far from their nearest neighbour.",
+        "No close match: only 3 % of the clips are this far from their nearest neighbour.",
+        "No close match: fewer than 1 % of the clips are this far from their nearest neighbour.",
+    ]
     page.click("#panel ol li:nth-child(2) .play")
     assert sounded(page) == [reply[1]["id"]]
     page.click("#panel ol li:nth-child(2) .open")

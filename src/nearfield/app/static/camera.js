@@ -32,7 +32,7 @@ export class Camera {
     const [right, up] = this.reach ?? [1, 1];
     const { left, right: taken, bottom } = this.inset;
     const across = Math.max(120, this.width - left - taken), down = Math.max(120, this.height - bottom);
-    return Math.min(across / 2 / right, down / 2 / up) * 0.84 * this.zoom;
+    return Math.min(across / 2 / right, down / 2 / up) * 0.9 * this.zoom;
   }
 
   /** Pixels at which the middle lies. */

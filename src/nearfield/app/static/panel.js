@@ -119,10 +119,10 @@ export function list(rows, cloud, { more = true, marks = new Map() } = {}) {
 export function typicalityWords(share) {
   if (share === null || share === undefined) return null;
   const them = arePictures() ? "pictures" : "clips";
-  const per = 100 * share, shown = per < 1 ? "fewer than 1 %" : `${Math.round(per)} %`, far = "far from their nearest neighbour.";
+  const per = 100 * share, far = "far from their nearest neighbour.";
   return h("p", { class: "hint" }, share > 0.05
-    ? `This query is typical: ${shown} of the ${them} are at least as ${far}`
-    : `No close match: only ${shown} of the ${them} are this ${far}`);
+    ? `This query is typical: ${Math.round(per)} % of the ${them} are at least as ${far}`
+    : `No close match: ${per < 1 ? "fewer than 1 %" : `only ${Math.round(per)} %`} of the ${them} are this ${far}`);
 }
 
 /** Marks what is being played, wherever it is listed. */

@@ -19,7 +19,7 @@ out vec4 tint; out float across; out float ring; out float chosen;
 void main() {
   gl_Position = matrix * vec4(place, 1.0);
   float near = 1.0 / gl_Position.w;
-  float grown = size * (solid > 0.5 ? near * near : 1.0) * (state > 2.5 ? 1.5 : state < 1.5 ? 0.8 : 1.0);
+  float grown = size * (solid > 0.5 ? near * near : 1.0) * (state > 2.5 ? 1.6 : state < 1.5 ? 0.8 : 1.0);
   ring = abs(colour.a * 255.0 - 234.0) < 0.5 ? 1.0 : 0.0;
   chosen = state > 2.5 ? 1.0 : 0.0;
   across = state < 0.5 ? 0.0 : max(grown, 1.5);
@@ -31,10 +31,11 @@ precision mediump float;
 in vec4 tint; in float across; in float ring; in float chosen; uniform vec3 ink; out vec4 colour;
 void main() {
   float away = length(gl_PointCoord * 2.0 - 1.0);
-  float edge = 1.0 - smoothstep(1.0 - 3.0 / max(across, 3.0), 1.0, away);
-  if (ring > 0.5 && chosen < 0.5) edge *= smoothstep(0.5 - 2.0 / max(across, 3.0), 0.5, away);
+  float pixel = 2.0 / max(across, 3.0);
+  float edge = 1.0 - smoothstep(1.0 - (chosen > 0.5 ? 0.8 : 1.5) * pixel, 1.0, away);
+  if (ring > 0.5 && chosen < 0.5) edge *= smoothstep(0.5 - pixel, 0.5, away);
   if (across < 1.0 || edge <= 0.0) discard;
-  vec3 shown = mix(tint.rgb, ink, chosen * smoothstep(1.0 - 3.2 / max(across, 4.0), 1.0 - 2.2 / max(across, 4.0), away));
+  vec3 shown = mix(tint.rgb, ink, chosen * smoothstep(1.0 - 2.4 * pixel, 1.0 - 1.6 * pixel, away));
   colour = vec4(shown * tint.a, tint.a) * edge;
 }`];
 

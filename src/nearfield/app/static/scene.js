@@ -53,7 +53,7 @@ export async function setLayout(name) {
   }
   const trust = main().trust(name);
   $("note").textContent = `${WORDS[name] ?? name}${trust === null ? "" : ` · trustworthiness ${trust.toFixed(2)}`}`;
-  $("note").title = "Share of neighbours on the map that are neighbours in the space, by rank; 1 is all. Distances in lists are those of the space.";
+  $("note").title = "How many of the neighbours on the map are neighbours in the space, by rank: 1 is all. Similarities in lists are those of the space.";
 }
 
 export function setColour(name) {
