@@ -60,7 +60,7 @@ def visit(browser: Any) -> Iterator[Open]:
                 wrong.append(message.text)
 
         def request(asked: Any) -> None:
-            if not asked.url.startswith((site.address, f"blob:{site.address}")):
+            if not asked.url.startswith((site.address, f"blob:{site.address}", "data:")):
                 wrong.append(asked.url)
 
         page.on("console", console)

@@ -16,6 +16,8 @@ from PIL import Image
 
 from nearfield.app.server.serve import Show, prepare
 from nearfield.runs.recipe import Recipe
+from nearfield.runs.run import Run
+from nearfield.runs.triplets import triplets_of_run
 from nearfield.space.space import Space
 from tests.app.browser import REST, Open, in_page, listed, place_of, sounded
 from tests.app.serving import PITCHES, RATE, Site, running
@@ -435,6 +437,22 @@ def test_watched_curves_grow(tmp_path: Path, visit: Open) -> None:
         page.wait_for_selector("figure[data-metric='train/loss'][data-kind='circle']")  # another axis
         assert page.locator("figure[data-metric='train/loss']").count() == 2
         assert page.locator("figure[data-metric='val/recall_at_1']").count() == 1
+
+
+def test_a_watched_run_shows_its_triplets(listener: Run, visit: Open) -> None:
+    wanted = triplets_of_run(listener.folder).shown
+    with running(prepare(Show(watch=listener.folder.path))) as site:
+        address = visit(site, ready="#runs tbody a").get_attribute("#runs tbody a", "href")
+        page = visit(site, address.removeprefix("/"), ready="article:nth-of-type(3)")
+        heads = page.locator("figcaption strong").all_inner_texts()
+        assert heads == [window.id for each in wanted for window in each.triplet.windows]
+        assert len(heads) == page.locator("audio").count() == 9
+        assert page.evaluate("getComputedStyle(document.querySelector('.three')).display") == "grid"
+        assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 300)")
+        page.click(".picture >> nth=1", position={"x": 3, "y": 5})
+        page.wait_for_timeout(1500)
+        assert page.evaluate("players[1].played.length && players[1].played.end(0)") > 0.2
+        assert site.ask("/runs/none/triplets").status == 404
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -1,7 +1,9 @@
 """Triplets of training as one HTML file: seen, and heard, without a server and without a network."""
 
 import base64
+import hashlib
 import io
+import re
 from html import escape
 from pathlib import Path
 
@@ -31,6 +33,19 @@ def triplets_page(found: Triplets, title: str) -> str:
     for name, value in (("TITLE", _text(title)), ("SOURCE", _text(found.source)), ("TRIPLETS", body)):
         text = text.replace(f"<!--{name}-->", value)
     return text
+
+
+def page_policy() -> str:
+    """The content security policy that a server sends with the page: all that it shows is in it, and only
+    its own script runs."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    own = {
+        tag: base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        for tag, inside in re.findall(r"<(style|script)>(.*?)</\1>", text, re.DOTALL)
+    }
+    allowed = f"style-src 'sha256-{own['style']}'; script-src 'sha256-{own['script']}'"
+    closed = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    return f"{closed}; img-src data:; media-src data:; {allowed}"
 
 
 def _article(number: int, shown: Shown, rate: int) -> str:
@@ -72,8 +87,8 @@ def _sound(window: Window, rate: int) -> str:
     target = min(rate, RATE)
     wave = resample(window.wave.mean(axis=0, keepdims=True), rate, target)
     held = io.BytesIO()
-    write_sound(held, np.clip(wave, -1, 1), target, ".flac")
-    return "data:audio/flac;base64," + base64.b64encode(held.getvalue()).decode()
+    write_sound(held, np.clip(wave, -1, 1), target, ".wav")  # browsers fail to seek in short FLAC
+    return "data:audio/wav;base64," + base64.b64encode(held.getvalue()).decode()
 
 
 def _text(words: str) -> str:

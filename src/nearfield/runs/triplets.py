@@ -208,7 +208,7 @@ def _by_tag(sampler: TagTripletSampler, booth: _Booth, count: int) -> tuple[tupl
         chosen = np.flatnonzero((rule.missed | rule.wrong)[anchors].any(axis=1))
         source += (
             f" The tagger's errors rearrange {len(chosen):,} of the {len(drawn.tags):,} triplets of the "
-            f"first epoch; the first {min(count, len(chosen))} of them are shown."
+            f"first epoch; shown are the first {min(count, len(chosen))} of these."
         )
     numbers = chosen[:count].tolist()
     after, names = _triplets(sampler, numbers, booth), booth.tags[1]

@@ -127,9 +127,15 @@ function row(name) {
   dot.style.background = colourOf(some[0].name);
   const turn = () => { if (!off.delete(name)) off.add(name); draw(); };
   return h("tr", { class: off.has(name) ? "off" : "", title: "Show or hide", onclick: turn },
-    h("td", {}, dot, h("button", { type: "button", class: "quiet", }, name, some.length > 1 ? h("small", {}, `  ${some.length} seeds`) : null)), h("td", {}, state),
+    h("td", {}, dot, h("button", { type: "button", class: "quiet", }, name, some.length > 1 ? h("small", {}, `  ${some.length} seeds`) : null), triplets(some[0])), h("td", {}, state),
     h("td", {}, updates ? h("progress", { max: updates, value: now }) : null, updates ? `${now} of ${updates}` : String(now)),
     h("td", {}, Number.isFinite(loss) ? loss.toPrecision(4) : "–"));
+}
+
+/** A link to what a run is given, once it has a recipe; of an arm, what its first seed is given. */
+function triplets({ name, updates }) {
+  const stay = (event) => event.stopPropagation();
+  return updates ? h("a", { href: `/runs/${encodeURIComponent(name)}/triplets`, target: "_blank", onclick: stay }, "Triplets") : null;
 }
 
 function chart(metric, kind) {
