@@ -406,7 +406,10 @@ def watched(folder: Path, kind: str) -> Path:
     ]
     log = folder / "metrics.jsonl"
     log.write_text(
-        "".join(json.dumps(line | {"val/recall_at_1": line["update"] / 9}) + "\n" for line in lines)
+        "".join(
+            json.dumps(line | {"val/recall_at_1": line["update"] / 9, "val/score": line["update"]}) + "\n"
+            for line in lines
+        )
     )
     return log
 
@@ -425,6 +428,7 @@ def test_watched_curves_grow(tmp_path: Path, visit: Open) -> None:
         left = page.inner_text("#left")
         assert "loss pairs (the same as loss)" in left
         assert "loss penalty (always 0)" in left
+        assert "validation score (" in left
         box = page.locator("figure[data-metric='train/loss'] canvas").bounding_box()
         page.mouse.move(box["x"] + box["width"] - 10, box["y"] + 60)
         page.wait_for_selector("figure[data-metric='train/loss'] .tip:has-text('update 6')")

@@ -6,9 +6,10 @@ import { $, h, say } from "./dom.js";
 import { followTheme, theme } from "./theme.js";
 
 const EVERY = 2000;
-const FIRST = ["train/loss", "val/loss", "val/recall_at_1", "val/tag_overlap_at_1", "val/triplet_accuracy", "val/score", "val/probe_macro_f1", "train/active_fraction", "train/effective_rank"];
+const FIRST = ["train/loss", "val/loss", "val/recall_at_1", "val/tag_overlap_at_1", "val/triplet_accuracy", "val/probe_macro_f1", "train/active_fraction", "train/effective_rank"];
 const OF_LOSS = /^(train|val)\/loss/; // what two kinds of loss have in different units
 const PER_PAIR = /^val\/centroids\//; // one curve for each pair of labels
+const SCORE = "val/score"; // of each run the measure that decides, which has a chart of its own
 const COLOURS = {
   light: ["#3b6fb6", "#d1603d", "#1f8a70", "#c2a028", "#8a4f9e", "#5bb5d5", "#c4517f", "#6f7d1f"],
   dark: ["#77aadd", "#ee8866", "#44bb99", "#eedd88", "#c79ae0", "#99ddff", "#ffaabb", "#bbcc33"],
@@ -77,12 +78,13 @@ function choice() {
   metrics.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
   const drawn = [], left = [], pairs = metrics.filter((metric) => PER_PAIR.test(metric));
   for (const metric of metrics) {
-    if (PER_PAIR.test(metric)) continue;
+    if (PER_PAIR.test(metric) || metric === SCORE) continue;
     const same = drawn.find((other) => isSame(other, metric)), flat = constant(metric);
     if (same) left.push(`${titleOf(metric)} (the same as ${titleOf(same)})`);
     else if (flat !== null) left.push(`${titleOf(metric)} (always ${short(flat)})`);
     else if (metric !== "val/loss" || !drawn.includes("train/loss")) drawn.push(metric); // else it has a line in the chart of the training loss
   }
+  if (metrics.includes(SCORE)) left.push(`${titleOf(SCORE)} (for each run one of the other measures)`);
   if (pairs.length) left.push(`distances between ${pairs.length} pairs of labels (TensorBoard has them)`);
   return { drawn, left };
 }
