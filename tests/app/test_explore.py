@@ -74,7 +74,7 @@ def test_map_is_drawn_in_the_colours_of_the_legend(alone: Site, visit: Open) -> 
 
 def test_names_stand_at_points_of_their_own(alone: Site, visit: Open) -> None:
     page = visit(alone)
-    for column, wanted in (("tags", {"bright", "dark", "tone"}), ("cluster", set(PITCHES))):
+    for column, wanted in (("tags", {"bright", "dark", "tone"}), ("cluster", {*PITCHES, "bright", "dark"})):
         page.select_option("#colour", column)
         named = in_page(
             page,
@@ -96,6 +96,30 @@ def test_names_stand_at_points_of_their_own(alone: Site, visit: Open) -> None:
         assert len(named) > 1
         assert {name for name, _ in named} <= wanted
         assert max(away for _, away in named) < 20
+
+
+def test_clusters_are_called_by_what_they_have_more_than_others(alone: Site, visit: Open) -> None:
+    found = in_page(
+        visit(alone),
+        """
+          const { Cloud } = await import("/static/cloud.js");
+          const named = (labels, tagged) => {  // two clusters of twenty clips
+            const of = (number) => Int32Array.from({ length: 40 }, (_, row) => number(row));
+            const clusters = { names: ["cluster 1", "cluster 2"], values: of((row) => +(row >= 20)) };
+            const label = { kind: "class", names: labels, values: of((row) => row % labels.length) };
+            const offsets = Uint32Array.from({ length: 41 }, (_, row) => Math.min(row, tagged));
+            const tags = { kind: "set", names: ["wet"], values: new Uint32Array(tagged), offsets };
+            const cloud = Object.create(Cloud.prototype);
+            const columns = new Map(Object.entries({ cluster: clusters, label, tags }));
+            Object.assign(cloud, { count: 40, columns });
+            cloud.nameClusters();
+            return cloud.columns.get("cluster").names;
+          };
+          const all = Array.from({ length: 40 }, (_, number) => `one ${number}`);
+          return [named(["a", "b"], 15), named(all, 0)];
+        """,
+    )
+    assert found == [["wet", "a"], ["cluster 1", "cluster 2"]]  # a clip of twenty gives no name
 
 
 def test_many_names_and_none_are_told_apart(alone: Site, visit: Open) -> None:

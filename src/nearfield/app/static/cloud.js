@@ -3,6 +3,8 @@
 import { mapOf } from "./api.js";
 import { clock } from "./dom.js";
 
+const LEAST = 0.1; // of a cluster has the name that it is called by
+
 export class Cloud {
   static async open(number, layout = "") {
     const cloud = new Cloud();
@@ -22,26 +24,35 @@ export class Cloud {
     return cloud;
   }
 
-  /** Each cluster is called by the label or tag that it has most beyond its share of all clips; a name that comes again has a number. */
+  /**
+   * Each cluster is called by the label or tag that it has most beyond its share of all clips, where a tenth of it has
+   * that; a name that comes again has a number.
+   */
   nameClusters() {
-    const clusters = this.columns.get("cluster"), column = this.columns.get("label") ?? this.columns.get("tags");
-    if (!clusters || !column?.names?.length) return;
-    const all = new Float64Array(column.names.length), own = clusters.names.map(() => new Float64Array(column.names.length)), sizes = clusters.names.map(() => 0);
-    for (let row = 0; row < this.count; row++) {
-      const cluster = clusters.values[row];
-      sizes[cluster]++;
-      for (const number of column.kind === "set" ? this.tags(row) : [column.values[row]].filter((one) => one >= 0)) {
-        all[number]++;
-        own[cluster][number]++;
-      }
-    }
-    const seen = new Map();
+    const clusters = this.columns.get("cluster"), sizes = clusters?.names.map(() => 0), seen = new Map();
+    clusters?.values.forEach((cluster) => sizes[cluster]++);
+    const words = ["label", "tags"].map((name) => this.columns.get(name)).filter((column) => column?.names).flatMap((column) => this.shares(column, clusters));
+    if (!words.length) return;
     clusters.names = clusters.names.map((name, cluster) => {
-      const beyond = own[cluster].map((count, number) => count - (all[number] * sizes[cluster]) / this.count);
-      const most = beyond.indexOf(Math.max(...beyond)), word = own[cluster][most] ? column.names[most] : name;
+      const beyond = ({ own, all }) => own[cluster] - (all * sizes[cluster]) / this.count;
+      const most = words.reduce((best, word) => (beyond(word) > beyond(best) ? word : best));
+      const word = most.own[cluster] < LEAST * sizes[cluster] ? name : most.word;
       seen.set(word, (seen.get(word) ?? 0) + 1);
       return seen.get(word) > 1 ? `${word} ${seen.get(word)}` : word;
     });
+  }
+
+  /** For each name of a column how many clips have it, in all and in each cluster. */
+  shares(column, clusters) {
+    const words = column.names.map((word) => ({ word, all: 0, own: clusters.names.map(() => 0) }));
+    for (let row = 0; row < this.count; row++) {
+      for (const number of column.kind === "set" ? this.tags(row) : [column.values[row]]) {
+        if (number < 0) continue;
+        words[number].all++;
+        words[number].own[clusters.values[row]]++;
+      }
+    }
+    return words;
   }
 
   dimensions(layout) {
