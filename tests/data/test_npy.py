@@ -119,3 +119,11 @@ def test_the_archive_of_the_course_is_read(tmp_path: Path, write_table: Callable
     signals.cut(3, 32000, 16000, out)
     wanted = np.load(found.table["path"].iloc[3])[32000:48000]
     np.testing.assert_array_equal(out[0], wanted)
+
+
+def test_an_archive_under_the_name_of_an_array_is_named(tmp_path: Path) -> None:
+    rate_of(tmp_path)
+    np.savez(tmp_path / "a.npz", wave=WAVE)
+    path = (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(Fault, match=r"a\.npy: it is an archive of several arrays \(\.npz\)"):
+        audio.decode(path)

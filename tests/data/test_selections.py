@@ -49,6 +49,16 @@ def test_a_table_of_several_recordings_needs_the_offset_in_each(
     assert pieces(found) == [("x.wav", 0.5, 0.75, ""), ("y.wav", 0.25, 1.5, "")]
 
 
+def test_selections_of_two_tables_in_one_are_all_kept(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    """Their numbers begin anew where the second table begins."""
+    write_sound(tmp_path / "rain.wav", 5.0)
+    rows = [*ROWS[:2], "1\tWaveform 1\t1\t2.0\t2.5\t100\t2000", "1\tSpectrogram 1\t1\t2.0\t2.5\t100\t2000"]
+    found = Collection.open(write_table(tmp_path / "rain.txt", HEAD, *rows))
+    assert pieces(found) == [("rain.wav", 0.5, 0.75, ""), ("rain.wav", 2.0, 0.5, "")]
+
+
 def test_labels_of_audacity(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
     write_sound(tmp_path / "rain.flac", 5.0)
     path = write_table(

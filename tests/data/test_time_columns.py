@@ -141,6 +141,19 @@ def test_an_end_and_a_length_that_disagree_are_told_by_row(
     assert list(Collection.open(table, Columns(seconds=False)).table["seconds"])[1] == 2.0
 
 
+def test_two_starts_that_disagree_are_told_by_row(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    write_sound(tmp_path / "r.wav", 5.0)
+    table = write_table(tmp_path / "t.csv", "path,start,start_time,seconds", "r.wav,0,0.0,1", "r.wav,1,2.5,1")
+    found = Collection.open(table)
+    assert [str(problem) for problem in found.problems] == [
+        "r.wav (row 3): the clip starts at 1 s by one column and at 2.5 s by another. "
+        "Choose one: data.start=start or data.start=start_time."
+    ]
+    assert list(Collection.open(table, Columns(start="start_time")).table["start"]) == [0.0, 2.5]
+
+
 def test_an_index_of_parquet_is_read_as_columns(tmp_path: Path, write_sound: Write) -> None:
     write_sound(tmp_path / "r.wav", 5.0)
     frame = pd.DataFrame(

@@ -50,7 +50,11 @@ def npy_layout(path: Path) -> Layout:
     except (ValueError, OSError, EOFError) as error:
         reason = f"it cannot be read as an array ({str(error).splitlines()[0].rstrip('.')})."
         raise Fault("unreadable", reason, AGAIN, path) from None
-    if not isinstance(array, np.memmap) or array.size != max(array.shape, default=0):
+    if not isinstance(array, np.memmap):
+        array.close()
+        cure = "Save each array as a file of its own: numpy.save."
+        raise Fault("shape", "it is an archive of several arrays (.npz).", cure, path)
+    if array.size != max(array.shape, default=0):
         reason = f"its array has the shape {array.shape}; one wave (samples,) is wanted."
         raise Fault("shape", reason, "Save each channel or clip as a file of its own.", path)
     subtype = _ENCODINGS.get(array.dtype.str[1:])

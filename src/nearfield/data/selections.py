@@ -12,6 +12,7 @@ from nearfield.data.audio import SUFFIXES
 from nearfield.data.listing import Listing
 
 _BEGIN, _END, _OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
+_SAME = ("Selection", "Begin Path", "Begin File", _BEGIN, _END, _OFFSET)
 _LABEL = re.compile(r"(-?\d+(?:[.,]\d+)?)\t(-?\d+(?:[.,]\d+)?)(?:\t(.*))?")
 
 
@@ -23,11 +24,12 @@ def is_raven(table: pd.DataFrame) -> bool:
 def from_raven(listing: Listing, path: Path) -> Listing:
     """The selections as clips: `path`, `start`, `seconds`, and `label` from `Annotation`.
 
-    A selection stands once for each view, and is taken once. Raises DataError where the table does not say
+    A selection stands once for each view, and is taken once: by its number, file and times, since the numbers
+    begin anew where tables were joined. Raises DataError where the table does not say
     which file a selection is in, or where in it.
     """
     table = listing.table
-    views = [name for name in ("Selection", "Begin Path", "Begin File") if name in table]
+    views = [name for name in _SAME if name in table]
     once = ~table.duplicated(views).to_numpy()
     table = table[once].reset_index(drop=True)
     lines = tuple(line for line, kept in zip(listing.lines, once, strict=True) if kept)

@@ -94,6 +94,12 @@ def _starts(cells: list[str]) -> tuple[float | None, float | None]:
     for cell in filter(None, cells):
         value = to_number(cell)
         if value is not None:
+            if number is not None and abs(value - number) > SLACK_SECONDS:
+                raise Fault(
+                    "bad_time",
+                    f"the clip starts at {number:g} s by one column and at {value:g} s by another.",
+                    "Choose one: data.start=start or data.start=start_time.",
+                )
             number = value if number is None else number
         else:
             moment = _clock("start", cell)
