@@ -35,9 +35,16 @@ ENDS = [
     ("begin_time", "end_time"),
     ("startTime", "stopTime"),
     ("onset", "offset"),
+    ("begin", "finish"),
     ("start_seconds", "end_seconds"),
 ]
-LENGTHS = [("start", "length"), ("start_time", "duration_s"), ("begin", "dur"), ("onset", "clip_seconds")]
+LENGTHS = [
+    ("start", "length"),
+    ("start_time", "duration_s"),
+    ("begin", "dur"),
+    ("start", "len"),
+    ("onset", "clip_seconds"),
+]
 MILLISECONDS = [("start_ms", "duration_ms"), ("Begin (msec)", "Length (msec)")]
 CASES = [
     *((*names, float, lambda a, b: a + b) for names in ENDS),
@@ -186,3 +193,42 @@ def test_two_columns_that_could_name_the_files_are_refused(
         "t.csv: 'filename' and 'wav_path' could both name the files. Choose one, as in data.path=filename."
     )
     assert len(Collection.open(table, Columns(path="sound"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        (
+            "path,start,till,label",
+            "t.csv: no column says where clips end, so each runs to the end of its file: clips of one file "
+            "overlap (2 of 3 clips). Add a column `end` or `seconds`. If it is one of 'till': "
+            "data.end=NAME or data.seconds=NAME.",
+        ),
+        (
+            "path,from,end,label",
+            "t.csv: no column says where clips begin, so each begins where its file does: clips of one file "
+            "overlap (2 of 3 clips). Add a column `start`. If it is one of 'from': data.start=NAME.",
+        ),
+    ],
+)
+def test_clips_that_overlap_for_want_of_a_half_are_told(
+    tmp_path: Path, write_sound: Write, write_table: Write, header: str, told: str
+) -> None:
+    write_sound(tmp_path / "r.wav", 5.0)
+    write_sound(tmp_path / "s.wav", 5.0)
+    table = write_table(tmp_path / "t.csv", header, "r.wav,0.5,1,a", "r.wav,1,2,b", "s.wav,1,3,c")
+    assert [str(problem) for problem in Collection.open(table).problems] == [told]
+    apart = write_table(tmp_path / "t.csv", header, "r.wav,0.5,1,a", "s.wav,1,3,c")
+    assert Collection.open(apart).problems == ()
+
+
+def test_rows_of_one_piece_name_every_column_that_could_part_them(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    write_sound(tmp_path / "r.wav", 5.0)
+    header = "path,t0,t1,site,label"
+    table = write_table(tmp_path / "t.csv", header, "r.wav,0,1,wood,a", "r.wav,1,2,pond,b")
+    (problem,) = Collection.open(table).problems
+    assert "If 't0', 't1' say which piece a row is, choose them: data.start=..., data.end=..." in str(problem)
+    found = Collection.open(table, Columns(start="t0", end="t1"))
+    assert list(found.table["seconds"]) == [1.0, 1.0]

@@ -84,7 +84,7 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
             f"{listing.source}: not one clip can be used, of {len(names)}. The first reasons:{first}"
             f"{_hints(listing, problems)}{without_table(listing)}"
         )
-    problems += _packed(listing, problems)
+    problems += [*_packed(listing, problems), *_run_on(listing, parts, kept)]
     lines = tuple(listing.lines[clip.position] for clip in kept)
     starts = dict(Counter(clip.span.how for clip in kept))
     from_table = None not in lines
@@ -213,7 +213,7 @@ def _sort(
             file = _relative(path, listing.base)
             clip = _Kept(position, path, file, span, _identity(file, span, length))
             if clip.id in kept:
-                raise _doubled(listing.lines[kept[clip.id].position], parts)
+                raise _doubled(listing.lines[kept[clip.id].position], parts, listing)
             kept[clip.id] = clip
         except Fault as fault:
             problems.append(fault.problem(shown(name) or listing.source, listing.lines[position]))
@@ -225,13 +225,32 @@ def _with_guess(fault: Fault, path: Path, guesses: Guesses) -> Fault:
     return Fault(fault.kind, fault.reason, f"{fault.cure} Beside it is {near!r}.") if near else fault
 
 
-def _doubled(line: int | None, parts: Parts) -> Fault:
+def _doubled(line: int | None, parts: Parts, listing: Listing) -> Fault:
     reason = f"row {line} is the same piece of the same file."
     cure = "Keep one of them; for several tags of one clip write them in one cell: tags = a|b."
-    unused = [repr(column.name) for column in parts.times.unused]
-    if unused:
-        cure = f"If {', '.join(unused)} say which piece a row is, choose them: data.start=..., data.end=..."
+    numbers = [repr(name) for name in parts.unused_numbers(listing.table)]
+    if numbers and not parts.times.names():
+        cure = f"If {', '.join(numbers)} say which piece a row is, choose them: data.start=..., data.end=..."
     return Fault("doubled", reason, cure)
+
+
+def _run_on(listing: Listing, parts: Parts, kept: list[_Kept]) -> tuple[Problem, ...]:
+    """A word where clips of one file overlap because the table has one half of their times."""
+    times = parts.times
+    has_start, has_length = bool(times.starts), bool(times.seconds or times.end)
+    shared = Counter(clip.path for clip in kept)
+    count = sum(shared[clip.path] > 1 for clip in kept)
+    if has_start == has_length or not count:
+        return ()
+    missing = "where clips begin, so each begins where its file does"
+    if has_start:
+        missing = "where clips end, so each runs to the end of its file"
+    reason = f"no column says {missing}: clips of one file overlap ({count} of {len(kept)} clips)."
+    cure = f"Add a column {'`end` or `seconds`' if has_start else '`start`'}."
+    if numbers := [repr(name) for name in parts.unused_numbers(listing.table)]:
+        option = "data.end=NAME or data.seconds=NAME" if has_start else "data.start=NAME"
+        cure += f" If it is one of {', '.join(numbers)}: {option}."
+    return (Problem("overlap", listing.source, None, reason, cure, "warning"),)
 
 
 def _relative(path: str, base: Path) -> str:

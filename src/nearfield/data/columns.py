@@ -12,7 +12,7 @@ from nearfield.data.search import search
 from nearfield.data.settings import Choice, Columns
 from nearfield.data.splits import side
 from nearfield.data.tables import cell_text, texts
-from nearfield.data.time_columns import Times, find_times, name_words
+from nearfield.data.time_columns import Times, find_times, holds_times, name_words
 
 PARTS = ("path", "label", "tags", "split", "group", "recording", "start", "end", "seconds")
 """The parts that a column can be chosen for."""
@@ -41,6 +41,12 @@ class Parts:
     recording: str | None
     group: str | None
     times: Times
+
+    def unused_numbers(self, table: pd.DataFrame) -> list[str]:
+        """Columns that play no part and hold numbers or times: they may say which piece a row is."""
+        used = {self.path, self.label, self.tags, self.split, self.recording, self.group}
+        used |= self.times.names()
+        return [str(name) for name in table if str(name) not in used and holds_times(table[name])]
 
 
 def find_parts(listing: Listing, columns: Columns) -> Parts:

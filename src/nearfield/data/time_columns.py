@@ -26,8 +26,8 @@ USUAL: dict[Role, tuple[str, ...]] = {
 
 _ROLES: dict[str, Role] = {
     **dict.fromkeys(("start", "starts", "begin", "begins", "beginning", "onset"), "start"),
-    **dict.fromkeys(("end", "ends", "ending", "stop", "stops", "offset"), "end"),
-    **dict.fromkeys(("duration", "durations", "length", "dur"), "seconds"),
+    **dict.fromkeys(("end", "ends", "ending", "stop", "stops", "offset", "finish", "until"), "end"),
+    **dict.fromkeys(("duration", "durations", "length", "dur", "len"), "seconds"),
 }
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
@@ -211,6 +211,12 @@ def _first_cells(column: pd.Series) -> list[str]:
     """The first cells that say something, as text."""
     filled = (text for cell in column if not is_missing(text := cell_text(cell)))
     return list(islice(filled, _LOOKED_AT))
+
+
+def holds_times(column: pd.Series) -> bool:
+    """Whether the first cells of a column hold more than one number, clock time or date, and nothing else."""
+    cells = _first_cells(column)
+    return len(set(cells)) > 1 and all(map(_tells_time, cells))
 
 
 def _tells_time(text: str) -> bool:
