@@ -180,6 +180,15 @@ def test_the_form_is_that_of_the_source_documents() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("updates", "told"), [(50, "50 updates"), (None, "1/15 of the run")])
+def test_the_caption_of_a_curve_says_what_its_average_goes_over(updates: int | None, told: str) -> None:
+    """The plan counts updates; a validation curve has a point every so many of them."""
+    blocks = document(sample_facts(smoothing=updates), INTRODUCTIONS).blocks()
+    captions = {block.name: block.caption for block in blocks if isinstance(block, Picture)}
+    assert f"moving average over {told}." in captions["loss"]
+    assert f"moving average over {told}." in captions["val-recall_at_1"]
+
+
 def test_the_table_of_settings_is_whole_and_marks_what_varies() -> None:
     rows = settings_table(FACTS).rows
     assert [row.cells[0] for row in rows if row.style == "block"] == [

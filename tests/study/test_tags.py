@@ -88,6 +88,22 @@ def test_what_too_few_groups_tell_has_no_interval_and_what_all_clips_have_no_are
     assert 0 <= low < piano.areas["roc_auc"]["final"].mean < high <= 1
 
 
+def test_areas_that_never_vary_have_no_interval_and_no_p() -> None:
+    """Both arms order all clips alike in every seed, one rightly and one wrongly."""
+    tags, groups = np.arange(60)[:, None] % 2 == 0, np.repeat(np.arange(15), 4)
+    runs: dict[str, list[pd.DataFrame | None]] = {
+        arm: [clips(tags, sign * tags.astype(float), groups) for _ in range(3)]
+        for arm, sign in (("wrong", -1), ("right", 1), ("alike", 1))
+    }
+    (tag,) = tag_facts(runs, Named(("piano",)), "tagger", "wrong")  # type: ignore[arg-type]
+    right = tag.areas["roc_auc"]["right"]
+    assert (right.mean, right.gap) == (1.0, 1.0)
+    assert (right.interval, right.gap_interval, right.p_holm) == (None, None, None)
+    (tag,) = tag_facts(runs, Named(("piano",)), "tagger", "right")  # type: ignore[arg-type]
+    alike = tag.areas["roc_auc"]["alike"]
+    assert (alike.gap, alike.gap_interval, alike.p_holm) == (0.0, None, 1.0)
+
+
 def test_a_failed_training_is_left_out_and_an_arm_of_failures_is_missing() -> None:
     runs = study()
     whole = facts(runs)

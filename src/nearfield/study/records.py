@@ -227,8 +227,8 @@ class TagArea:
 
     mean: float
     interval: Interval | None
-    """95 %, for training chance and the test groups together; None below two seeds, or where fewer than three
-    groups have the tag, or lack it."""
+    """95 %, for training chance and the test groups together; None below two seeds, where fewer than three
+    groups have the tag, or lack it, or where neither seeds nor groups make a difference."""
     gap: float | None = None
     """From the reference: this mean less its mean, over the seeds that both have; None for the reference."""
     gap_interval: Interval | None = None
@@ -307,7 +307,7 @@ class StudyFacts:
     speeds: tuple[Speed, ...] = ()
     """How fast each arm reached the target."""
     smoothing: int | None = None
-    """Points of a curve that a moving average goes over; None: a fifteenth of the run."""
+    """Updates that a curve's moving average goes over; None: a fifteenth of the run."""
     search: dict[str, Any] = field(default_factory=dict)
     """For a search: method, trials, and the trials' table; empty otherwise."""
     tags: tuple[TagFacts, ...] = ()

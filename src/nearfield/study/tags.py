@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from nearfield.core.nouns import Bools, Floats, Ints
-from nearfield.evaluation.paired import held
+from nearfield.evaluation.intervals import NOTHING
+from nearfield.evaluation.paired import LEAST_GROUPS, held
 from nearfield.evaluation.tag_table import AREAS
 from nearfield.evaluation.tagging import FEW
 from nearfield.runs.compare import tag_names
@@ -23,9 +24,6 @@ from nearfield.study.scores import groups_of
 from nearfield.study.statistics.crossed import Array, Squares
 from nearfield.study.statistics.family import Bound
 from nearfield.study.statistics.groups import areas_by_group
-
-LEAST_GROUPS = 3
-"""With the tag and without it: below, no interval."""
 
 
 @dataclass(frozen=True)
@@ -127,15 +125,17 @@ def _interval(
     areas: Floats, table: Array, freedom: int, least: float
 ) -> tuple[float, Interval | None, float | None]:
     """Of (S,) areas and their (S, G) pseudo-values: the mean, its 95 % interval, which ends at `least` and at
-    1, and the p of a mean of 0."""
+    1, and the p of a mean of 0. Where nothing varies there is no interval, and p is 1 of 0, else None."""
     kept = table[np.isfinite(table).all(1)]
     mean = float(np.nanmean(areas))
     if len(kept) < 2 or freedom < LEAST_GROUPS - 1:
         return mean, None, None
     squares = Squares.of(kept)
     bound, error = Bound(2, squares.seeds - 1, freedom), float(np.sqrt(squares.variance))
+    if error < NOTHING:
+        return mean, None, 1.0 if abs(mean) < NOTHING else None
     half = float(bound.limit(squares.share, 0.05)) * error
-    p = bound.chance(abs(mean) / error, float(squares.share)) if error > 0 else float(mean == 0)
+    p = bound.chance(abs(mean) / error, float(squares.share))
     return mean, (max(least, mean - half), min(1.0, mean + half)), min(1.0, p)
 
 

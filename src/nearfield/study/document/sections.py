@@ -291,7 +291,7 @@ def _training(facts: StudyFacts) -> Iterator[Block]:
     if not names:
         return
     yield Heading("Training")
-    window = f"{facts.smoothing} points" if facts.smoothing else "1/15 of the run"
+    window = f"{facts.smoothing} updates" if facts.smoothing else "1/15 of the run"
     smooth = f"Thin: raw, mean over seeds. Thick: moving average over {window}."
     if "train/loss" in names:
         apart, beside = losses_differ(facts), "val/loss" if "val/loss" in names else ""
