@@ -67,6 +67,13 @@ def test_the_usual_ways_to_name_times_mean_the_same_pieces(
     assert list(found.table["seconds"]) == pytest.approx([b for _, b in PIECES], abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["min_duration", "Min Length", "min_start"])
+def test_a_least_is_no_number_of_minutes(name: str) -> None:
+    found = time_column(name)
+    assert found is not None
+    assert found.unit is None
+
+
 def test_names_that_are_of_no_time() -> None:
     for name in ("label", "backend", "weekend", "site", "n_birds", "source_url", "min", "h", "calendar"):
         assert time_column(name) is None, name
@@ -180,6 +187,19 @@ def test_the_files_may_be_named_in_another_column(
     table = write_table(tmp_path / "t.csv", f"{name},Label,file_size", "r.wav,dog,17")
     found = Collection.open(table)
     assert (list(found.table["id"]), list(found.table["label"])) == (["r.wav"], ["dog"])
+
+
+def test_path_and_file_name_may_stand_together_where_they_name_the_same_files(
+    tmp_path: Path, write_sound: Write, write_table: Write
+) -> None:
+    for name in ("a", "b"):
+        write_sound(tmp_path / "x" / f"{name}.wav")
+    table = write_table(tmp_path / "t.csv", "path,file_name", "x/a.wav,a.wav", "x/b.wav,b")
+    assert list(Collection.open(table).table["id"]) == ["x/a.wav", "x/b.wav"]
+    table = write_table(tmp_path / "t.csv", "path,file_name", "x/a.wav,x/b.wav")
+    with pytest.raises(DataError, match=r"'path' and 'file_name' could both name the files\. Choose one"):
+        Collection.open(table)
+    assert list(Collection.open(table, Columns(path="file_name")).table["id"]) == ["x/b.wav"]
 
 
 def test_two_columns_that_could_name_the_files_are_refused(

@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import pandas as pd
 
@@ -90,11 +91,16 @@ def without_table(listing: Listing) -> str:
 
 
 def path_columns(table: pd.DataFrame) -> list[str]:
-    """The columns that could name the files; only one where its name is a usual one."""
-    usual = _first(table, PATH)
+    """The columns that could name the files; of those with a usual name the first, where they agree."""
+    usual = [name for wanted in PATH if (name := _first(table, (wanted,)))]
     if usual:
-        return [usual]
+        return usual if len({_stems(table, name) for name in usual}) > 1 else usual[:1]
     return [str(name) for name in table if _names_files(str(name)) and _first(table, (str(name).lower(),))]
+
+
+def _stems(table: pd.DataFrame, column: str) -> tuple[str, ...]:
+    """The names of a column's files, without folder and ending."""
+    return tuple(PurePosixPath(cell.replace("\\", "/")).stem for cell in texts(table, column))
 
 
 def _names_files(name: str) -> bool:

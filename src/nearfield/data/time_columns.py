@@ -145,7 +145,8 @@ def time_column(name: str) -> TimeColumn | None:
         return None
     units = {_UNITS[word] for word in words if word in _UNITS}
     rest = [word for word in words if not (word in _ROLES or word in _UNITS or word in _NEUTRAL)]
-    is_plain = len(roles) == 1 and len(units) < 2 and not rest
+    is_least = words[0] == "min"  # `min_duration` is the shortest one, `duration_min` one in minutes
+    is_plain = len(roles) == 1 and len(units) < 2 and not rest and not is_least
     unit = (units.pop() if units else 1.0) if is_plain else None
     return TimeColumn(name, sorted(roles)[0], unit)
 
