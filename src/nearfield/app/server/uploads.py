@@ -38,7 +38,7 @@ def check_picture(path: Path) -> None:
 def check_upload(path: Path, start: float, seconds: float | None, limits: Limits) -> None:
     """`check_span` for a sound that was sent: a few bytes may hold hours before that span."""
     check_span(path, start, seconds, limits)
-    if start > limits.reach - (seconds or 0.0):
+    if start + min(seconds or 0.0, limits.seconds) > limits.reach:
         raise RequestError(
             f"start: {start:g} s; of a sound that is sent the first {limits.reach:g} s are decoded at most. "
             "Cut the part out, and send that."
