@@ -183,12 +183,28 @@ def test_a_finished_run_can_be_trained_longer(tones: Path, run: Path, tmp_path: 
     assert told in [event.text for event in said if isinstance(event, Note)]
     with pytest.raises(RequestError, match=r"train.updates differ.*may be larger"):
         launch(Request(Recipe.of(small(train=SHORT)), str(tones), run, device="cpu", resume=True))
-    cosine = tmp_path / "cosine"
-    falling = Recipe.of(small(train=SHORT, schedule={"kind": "cosine"}))
-    launch(Request(falling, str(tones), cosine, device="cpu"))
-    more = falling.changed({"train.updates": 8})
-    launch(Request(more, str(tones), cosine, device="cpu", resume=True), said.append)
-    assert any(isinstance(each, Note) and "not that of one training" in each.text for each in said)
+
+
+def test_a_longer_training_says_what_it_is_worth(tones: Path, tmp_path: Path) -> None:
+    """With a state that was kept it goes on under another course of the rate; without, it begins again."""
+    for kept, same in ((True, False), (False, True)):
+        seconds = {"checkpoint_seconds": 0 if kept else 60}
+        falling = Recipe.of(small(train=SHORT | seconds, schedule={"kind": "cosine"}))
+        more, folder, once = (
+            falling.changed({"train.updates": 8}),
+            tmp_path / f"{kept}",
+            tmp_path / f"{kept} once",
+        )
+        launch(Request(falling, str(tones), folder, device="cpu"))
+        assert Folder(folder).state.is_file() == kept
+        said: list[Event] = []
+        launch(Request(more, str(tones), folder, device="cpu", resume=True), said.append)
+        launch(Request(more, str(tones), once, device="cpu"))
+        assert (digest(once / "weights.safetensors") == digest(folder / "weights.safetensors")) == same
+        told = [each.text for each in said if isinstance(each, Note) and "trained for 6 updates" in each.text]
+        assert len(told) == 1
+        assert ("not that of one training" in told[0]) == (not same)
+        assert ("begins again" in told[0]) == same
 
 
 def test_a_run_records_the_code_that_made_it(run: Path, tmp_path: Path) -> None:

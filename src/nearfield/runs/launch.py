@@ -96,7 +96,7 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
             write_text(folder.network, str(bench.embedder.describe()) + "\n")
             folder.begin(recipe, {**noted, "weights_from": weights_from(bench.embedder)})
         elif is_longer:
-            watch(Note(_longer(folder.recipe(), recipe)))
+            watch(Note(_longer(folder.recipe(), recipe, folder.state.is_file())))
             folder.lengthen(recipe)
         if not folder.is_trained:
             training.run()
@@ -120,8 +120,13 @@ def check_unchanged(collection: Collection, folder: Folder) -> None:
         )
 
 
-def _longer(before: Recipe, now: Recipe) -> str:
+def _longer(before: Recipe, now: Recipe, has_state: bool) -> str:
     """What going on for more updates than were planned means."""
+    if not has_state:  # a training of less than train.checkpoint_seconds keeps none
+        return (
+            f"trained for {before.train.updates:,} updates; no state was kept to go on from, so training "
+            f"begins again and goes to {now.train.updates:,}."
+        )
     said = f"trained for {before.train.updates:,} updates, going on to {now.train.updates:,}"
     if now.schedule.kind == "cosine":
         return (
