@@ -150,3 +150,35 @@ def test_broken_tables(tmp_path: Path, name: str, content: bytes, text: str | No
 def test_names_of_columns_in_tsv_may_hold_commas(tmp_path: Path, write_table: Write) -> None:
     path = write_table(tmp_path / "t.tsv", "path\tlabel (a, b, or c)", "a.wav\tb")
     assert read_table(path).table.to_dict("records") == [{"path": "a.wav", "label (a, b, or c)": "b"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\na.wav,dog,\nb.wav,cat, ,\n",
+        "\n \npath,label\na.wav,dog\nb.wav,cat\n",
+        ",,\nsep=;\n\npath;label\na.wav;dog\nb.wav;cat\n",
+    ],
+    ids=["empty cells beyond the header", "empty lines before the header", "both kinds and sep="],
+)
+def test_empty_cells_and_lines_take_no_row_away(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text, encoding="utf-8")
+    listing = read_table(path)
+    assert list(listing.table["path"]) == ["a.wav", "b.wav"]
+    assert list(listing.table["label"]) == ["dog", "cat"]
+    assert not listing.problems
+    shown = text.splitlines()
+    assert [shown[line - 1][:5] for line in listing.lines if line] == ["a.wav", "b.wav"]
+
+
+def test_rows_of_which_none_can_be_read_are_told_with_the_reason(tmp_path: Path, write_table: Write) -> None:
+    path = write_table(tmp_path / "t.csv", "# made in 2024", "path,label", "a.wav,dog")
+    with pytest.raises(DataError) as error:
+        read_table(path)
+    cure = "Put cells that hold the separator in double quotes."
+    assert str(error.value) == (
+        f"{path}: not one of its 2 rows can be read. The first reasons:\n"
+        f"  t.csv (row 2): the row has 2 cells where the header has 1. {cure}\n"
+        f"  t.csv (row 3): the row has 2 cells where the header has 1. {cure}"
+    )

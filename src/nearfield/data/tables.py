@@ -40,8 +40,15 @@ def read_table(path: Path) -> Listing:
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: it is not UTF-8 text ({error.reason}). Save it as UTF-8.") from None
     if not len(rows.table):
-        raise DataError(f"{path}: there are no rows in it. Add a row for each clip.")
+        raise _no_rows(path, rows.problems)
     return selections.from_raven(rows, path) if selections.is_raven(rows.table) else rows
+
+
+def _no_rows(path: Path, problems: tuple[Problem, ...] = ()) -> DataError:
+    if not problems:
+        return DataError(f"{path}: there are no rows in it. Add a row for each clip.")
+    first = "".join(f"\n  {problem}" for problem in problems[:3])
+    return DataError(f"{path}: not one of its {len(problems)} rows can be read. The first reasons:{first}")
 
 
 def _from_text(path: Path, file: TextIO) -> Listing:
@@ -90,6 +97,8 @@ def _from_csv(path: Path, file: Iterable[str]) -> Listing:
         before = reader.line_num
         for cells in reader:
             line, before = before + 1 + skipped, reader.line_num
+            while len(cells) > len(header) and not cells[-1].strip():
+                cells.pop()
             if len(cells) > len(header):
                 problems.append(_ragged(path, line, len(cells), len(header)))
             elif any(cell.strip() for cell in cells):
@@ -104,9 +113,13 @@ def _from_csv(path: Path, file: Iterable[str]) -> Listing:
 
 def _first_line(path: Path, lines: Iterator[str]) -> tuple[str, int, str]:
     """The header, how many lines stand before it, and what parts cells: Excel may say it first (`sep=;`)."""
-    first = next(lines, "")
-    said = _SAID.fullmatch(first.strip())
-    return (next(lines, ""), 1, said[1]) if said else (first, 0, separator(path, first))
+    said = None
+    for skipped, line in enumerate(lines):
+        found = _SAID.fullmatch(line.strip())
+        if not found and line.strip(" \t\r\n,;"):
+            return line, skipped, said[1] if said else separator(path, line)
+        said = found or said
+    return "", 0, ","
 
 
 def _bad_csv(path: Path, line: int, last: int, said: str) -> DataError:
@@ -185,7 +198,7 @@ def _from_parquet(path: Path) -> Listing:
         reason = str(error).splitlines()[0].rstrip(".")
         raise DataError(f"{path}: it cannot be read as Parquet ({reason}). Write it again.") from None
     if not len(table):
-        raise DataError(f"{path}: there are no rows in it. Add a row for each clip.")
+        raise _no_rows(path)
     if any(table.index.names):  # pandas keeps what was an index apart
         table = table.reset_index()
     table.columns = table.columns.map(str)
