@@ -294,6 +294,13 @@ def test_damage_is_named_with_the_command_that_mends_it(
     assert path.name in str(error.value)
 
 
+@pytest.mark.parametrize("text", ["[]", "null", "7", "{}", "[" * 100_000])
+def test_a_space_file_of_another_form_is_damaged(tmp_path: Path, text: str) -> None:
+    (tmp_path / "space.json").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=r"is damaged: space\.json cannot be read.*nearfield index"):
+        Space.open(tmp_path)
+
+
 def test_no_space_says_how_to_make_one(tmp_path: Path, heard: Run, own: tuple[Path, Path]) -> None:
     with pytest.raises(RequestError, match="nearfield index RUN --data DATA --out"):
         Space.open(tmp_path)

@@ -3,7 +3,6 @@
 Only recipe.yaml, environment.json and result.json are read, so that runs of other versions are listed too.
 """
 
-import json
 import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfield.core.errors import RequestError, choose
+from nearfield.core.files import read_json
 from nearfield.core.plain_yaml import read_yaml
 from nearfield.runs.judge import HEADLINES
 from nearfield.runs.recipe import read_keys
@@ -148,9 +148,9 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _listed(folder: Path, path: Path) -> Listed:
-    environment = json.loads((path / "environment.json").read_text(encoding="utf-8"))
+    environment = read_json(path / "environment.json", "")
     result = path / "result.json"
-    metrics = json.loads(result.read_text(encoding="utf-8"))["metrics"] if result.is_file() else {}
+    metrics = read_json(result, "")["metrics"] if result.is_file() else {}
     return Listed(
         name=str(path.relative_to(folder)) if path != folder else path.resolve().name,
         data=environment["data"]["name"],

@@ -80,7 +80,7 @@ class SpaceFile(Settings):
             plain = json.loads(path.read_text(encoding="utf-8"))
             check = plain.pop("check")
             found = cls.model_validate(plain)
-        except (ValueError, KeyError, AttributeError, ValidationError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError, ValidationError):
             raise damaged(folder, f"{NAME} cannot be read") from None
         if check != _check(plain):
             raise damaged(folder, f"{NAME} was changed", found)
