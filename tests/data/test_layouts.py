@@ -707,3 +707,46 @@ def test_paths_of_a_side_may_be_absolute(tmp_path: Path, write_sound: Write, wri
     write_table(tmp_path / "set/test/metadata.csv", "file_name,label", "c.wav,x")
     found = Collection.open(tmp_path / "set")
     assert set(found.table["path"]) == {str(elsewhere), str(inside), str(test)}
+
+
+@pytest.mark.parametrize("firsts", [("tr", "cv", "tt"), ("fold1", "fold2"), ("dev-clean", "train-clean-100")])
+def test_first_folders_that_hold_the_same_folders_are_doubted(
+    tmp_path: Path, write_sound: Write, firsts: tuple[str, ...]
+) -> None:
+    for first in firsts:
+        for label in ("cat", "dog"):
+            write_sound(tmp_path / first / label / "0.wav", 0.1)
+    found = Collection.open(tmp_path)
+    assert set(found.table["label"]) == set(firsts)
+    (problem,) = found.problems
+    assert str(problem).startswith(
+        f".: the first folders ({', '.join(sorted(firsts))}) are taken for labels, but all hold the same "
+        "folders (cat, dog). "
+    )
+    assert Collection.open(f"folder:{tmp_path}?first=label").problems == ()
+    write_sound(tmp_path / firsts[0] / "cow" / "0.wav", 0.1)
+    assert Collection.open(tmp_path).problems == ()
+
+
+def test_one_folder_called_like_a_side_is_doubted(tmp_path: Path, write_sound: Write) -> None:
+    for label in ("cat", "dog"):
+        write_sound(tmp_path / "train" / label / "0.wav", 0.1)
+    (problem,) = Collection.open(tmp_path).problems
+    assert "the folder is taken for a label, though it is called like a side of a split" in str(problem)
+    assert set(Collection.open(f"folder:{tmp_path}?first=split").table["label"]) == {"cat", "dog"}
+
+
+def test_folders_inside_the_class_folders_of_which_some_are_sides_are_refused(
+    tmp_path: Path, write_sound: Write
+) -> None:
+    for label in ("cat", "dog"):
+        for part in ("train", "test", "extra"):
+            write_sound(tmp_path / label / part / "0.wav", 0.1)
+    with pytest.raises(DataError) as error:
+        Collection.open(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: the folders test, train inside the class folders are called like sides of a split, but "
+        "extra is not. If the split is meant, rename or move these. "
+        f"If there is no split: folder:{tmp_path}?first=label."
+    )
+    assert set(Collection.open(f"folder:{tmp_path}?first=label").table["label"]) == {"cat", "dog"}

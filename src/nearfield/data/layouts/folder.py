@@ -74,8 +74,11 @@ def list_files(
     columns = {"label": ones}
     if first == "split":
         columns = {"label": twos, "split": [name if side(name) else "" for name in ones]}
-    elif layout.first is None and _sides(twos) and all(map(side, twos)):
+    elif layout.first is None and _sides(twos):
+        _check_second(twos, folder, layout)
         columns["split"] = twos
+    elif layout.first is None and not told:
+        told = _label_deeper(ones, twos, folder, layout)
     problems += told
     if "" in columns["label"] and any(columns["label"]):
         problems += (_loose(columns["label"].count("")),)
@@ -91,8 +94,8 @@ def _what_first(names: list[str], folder: Path, layout: Chooses) -> tuple[First,
     choice = f"{layout.kind}:{folder}?first="
     called = sorted({name for name in names if side(name)})
     others = sorted({name or "files beside the folders" for name in names if not side(name)})
-    if not others:
-        return ("split" if len(called) > 1 else "label"), ()
+    if not others and len(called) > 1:
+        return "split", ()
     if _sides(names):
         raise DataError(
             f"{folder}: the folders {', '.join(called)} are called like sides of a split, but "
@@ -104,6 +107,35 @@ def _what_first(names: list[str], folder: Path, layout: Chooses) -> tuple[First,
         cure = f"If it is a side: {choice}split; if not: {choice}label."
         return "label", (Problem("side", called[0], None, reason, cure, "warning"),)
     return "label", ()
+
+
+def _check_second(names: list[str], folder: Path, layout: Chooses) -> None:
+    """Raises DataError where some folders inside the class folders are sides of a split and some are not."""
+    called = sorted({name for name in names if side(name)})
+    others = sorted({name or "files beside them" for name in names if not side(name)})
+    if others:
+        raise DataError(
+            f"{folder}: the folders {', '.join(called)} inside the class folders are called like sides of a "
+            f"split, but {', '.join(others[:5])} {'is' if len(others) == 1 else 'are'} not. If the split is "
+            f"meant, rename or move these. If there is no split: {layout.kind}:{folder}?first=label."
+        )
+
+
+def _label_deeper(ones: list[str], twos: list[str], folder: Path, layout: Chooses) -> tuple[Problem, ...]:
+    """A word where every first folder holds folders of the same names: these may be the labels."""
+    inside: dict[str, set[str]] = {}
+    for one, two in zip(ones, twos, strict=True):
+        inside.setdefault(one, set()).add(two)
+    shared = next(iter(inside.values()))
+    if len(inside) < 2 or len(shared) < 2 or "" in shared or any(each != shared for each in inside.values()):
+        return ()
+    firsts, seconds = (", ".join(sorted(names)[:5]) for names in (inside, shared))
+    reason = f"the first folders ({firsts}) are taken for labels, but all hold the same folders ({seconds})."
+    cure = (
+        "If the first are sides of a split, call them train, val and test; if they are something else, give "
+        f"a table with path and label. If they are labels: {layout.kind}:{folder}?first=label."
+    )
+    return (Problem("side", ".", None, reason, cure, "warning"),)
 
 
 def _sides(names: list[str]) -> bool:
