@@ -8,7 +8,7 @@ import shlex
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,9 @@ from nearfield.app.studies import study
 from nearfield.app.tagging import tag
 from nearfield.core.failures import in_words
 from nearfield.core.machine import calm_threads
+
+if TYPE_CHECKING:
+    from nearfield.data.settings import Columns
 
 app = typer.Typer(
     name="nearfield",
@@ -93,20 +96,12 @@ def check(
 
     from nearfield.app.progress import watching
     from nearfield.app.tables import report
-    from nearfield.core.settings import make
     from nearfield.data.collection import Collection
     from nearfield.data.problems import Stopped, inspect
-    from nearfield.data.settings import Columns
     from nearfield.data.tally import tally
     from nearfield.runs.events import Stage
 
-    given = {"group": group, "group_by": group_by, "label": label, "split": split}
-    named = {key: False if value == "false" else value for key, value in given.items() if value is not None}
-    if changes:
-        from nearfield.runs.recipe import section
-
-        named |= section(changes, "data")
-    columns: Columns = make(Columns, "data", named)
+    columns = _columns({"group": group, "group_by": group_by, "label": label, "split": split}, changes or [])
     with watching(quiet=as_json) as watch:
         collection = Collection.open(
             data, columns, allow_leak=True, progress=lambda d, n: watch(Stage("look", d, n)), patch=patch
@@ -251,6 +246,20 @@ def main() -> None:
 
 
 WRITTEN = "weights.safetensors, result.json, vectors.parquet, clips.parquet, metrics.jsonl, tensorboard/"
+
+
+def _columns(given: dict[str, str | None], changes: list[str]) -> "Columns":
+    """The columns that options name, where "false" says that there is none, and those that changes set."""
+    from nearfield.core.settings import make
+    from nearfield.data.settings import Columns
+
+    named = {key: False if value == "false" else value for key, value in given.items() if value is not None}
+    if changes:
+        from nearfield.runs.recipe import section
+
+        named |= section(changes, "data")
+    columns: Columns = make(Columns, "data", named)
+    return columns
 
 
 def _next(run: Path, data: str) -> str:

@@ -87,20 +87,19 @@ def index(
     from nearfield.space.space import Space
 
     _check_options(update, data, data_moved, allow_drop)
-    clips, said = "", list[str]()
+    clips, said, rule = "", list[str](), None if windows is None else _windows(windows)
     with watching(quiet=as_json) as watch:
         found: dict[str, Any] = {}
         if update:
             space = Space.open(out)
-            own, rule = None if run is None else Run.load(run), None if windows is None else _windows(windows)
+            own = None if run is None else Run.load(run)
             changes = space.update(data, watch, own, rule, data_moved, allow_drop)
             found, said = changes.plain(), [_changed(changes, len(space))]
         elif run is not None:
-            rule = None if windows is None else _windows(windows)
             space = Space.create(Run.load(run), data, out, watch, rule)
             found = {"added": len(set(space.rows(["clip"])["clip"].to_pylist()))}
             clips = f" of {count(found['added'], 'clip')}"
-        elif data is None and data is None and (approximate or verify):
+        elif data is None and (approximate or verify):
             space = Space.open(out)
         else:
             raise RequestError(_INDEX)

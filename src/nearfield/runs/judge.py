@@ -67,20 +67,12 @@ def judge(
     `bench`: what `launch` trained on, where this follows at once: nothing is opened a second time.
     """
     run = Run.load(folder.path)
-    environment = folder.environment()
-    own = data is None or data == environment["data"]["given"]
+    own = data is None or data == folder.environment()["data"]["given"]
     changed: str | None = None
-    allow = allow_leak or bool(environment["data"]["leaks"])
     if bench is not None and own:
         bench = replace(bench, embedder=run.embedder)
     else:
-        collection = open_trained_on(data, environment["data"]["path"], run.recipe, allow, watch)
-        if own:
-            collection = collection.with_split(folder.split)
-            changed = _changed(collection, environment)
-            if changed:
-                watch(Note(changed, is_warning=True))
-        bench = Workbench.build(run.recipe, collection, environment["seed"], watch, run.embedder)
+        bench, changed = _opened(run, data, own, allow_leak, watch)
     collection = bench.collection
     clip_seconds = run.recipe.data.clip_seconds
     windows = embed_windows(run.embedder, bench.sight, bench.facts.seconds, clip_seconds, precision, watch)
@@ -113,6 +105,21 @@ def judge(
         with locked(folder.lock):
             _write(folder, bench, vectors, found, said, plain)
     return plain
+
+
+def _opened(
+    run: Run, data: str | None, own: bool, allow_leak: bool, watch: Watcher
+) -> tuple[Workbench, str | None]:
+    """The clips to be judged, and what is to be said where they are not what the run was trained on."""
+    environment, changed = run.folder.environment(), None
+    allow = allow_leak or bool(environment["data"]["leaks"])
+    collection = open_trained_on(data, environment["data"]["path"], run.recipe, allow, watch)
+    if own:
+        collection = collection.with_split(run.folder.split)
+        changed = _changed(collection, environment)
+        if changed:
+            watch(Note(changed, is_warning=True))
+    return Workbench.build(run.recipe, collection, environment["seed"], watch, run.embedder), changed
 
 
 def _write(
