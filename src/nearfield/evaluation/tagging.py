@@ -20,7 +20,6 @@ import numpy as np
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Bools, Floats, Ints, Vectors
 from nearfield.evaluation.checks import check_lengths, check_vectors
-from nearfield.evaluation.intervals import CELLS
 from nearfield.evaluation.logistic import ROUGH, Logistic, Scaling, fit
 from nearfield.evaluation.probes import STRENGTHS
 
@@ -109,17 +108,6 @@ def tag_areas(tags: Bools, scores: Floats, weights: Floats | None = None) -> dic
     if not areas:
         return {name: np.zeros((len(given), 0)) for name in ("roc_auc", "pr_auc")}
     return {"roc_auc": np.stack([roc for roc, _ in areas], 1), "pr_auc": np.stack([pr for _, pr in areas], 1)}
-
-
-def areas_without(tags: Bools, scores: Floats, groups: Ints) -> dict[str, Floats]:
-    """`roc_auc` and `pr_auc` of every tag without each of the `groups` (N,), ascending: names to (G, K)."""
-    names, place = np.unique(groups, return_inverse=True)
-    step = max(1, CELLS // max(1, len(groups)))
-    parts = [
-        tag_areas(tags, scores, (place != left[:, None]).astype(np.float64))
-        for left in np.split(np.arange(len(names)), range(step, len(names), step))
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def macro(areas: Floats) -> Floats:

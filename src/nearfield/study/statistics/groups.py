@@ -13,7 +13,8 @@ test set within itself a clip is a part twice, as query and in the gallery, and 
 import numpy as np
 
 from nearfield.core.nouns import Bools, Floats, Ints
-from nearfield.evaluation.tagging import areas_without, macro, tag_areas
+from nearfield.evaluation.tag_table import areas_without
+from nearfield.evaluation.tagging import macro, tag_areas
 
 
 def mean_by_group(scores: Floats, groups: Ints) -> Floats:
