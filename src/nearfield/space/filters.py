@@ -47,6 +47,9 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+_SIGNS = ("&&", "||", "--")
+_CLAUSES = ("LIMIT", "ORDER", "GROUP", "HAVING", "UNION", "ESCAPE")
+"""What other languages and the rest of SQL write after a comparison; beside words these are words."""
 _COMPARE = {
     "=": pc.equal,
     "==": pc.equal,
@@ -126,8 +129,13 @@ class Condition:
         return _folded(pc.or_kleene, masks)
 
     def _all(self, depth: int) -> Mask:
-        masks = [self._term(depth)]
+        is_words, masks = self._is_words(), [self._term(depth)]
         while self._takes("AND") or not (self._next.kind == "end" or self._next.says("OR", ")", ",")):
+            if self._next.says(*_SIGNS) or (not is_words and self._next.says(*_CLAUSES)):
+                raise self._refusal(
+                    f"{self._next.text!r} does not belong there. Terms stand beside AND or OR."
+                )
+            is_words = self._is_words()
             masks.append(self._term(depth))
         return _folded(pc.and_kleene, masks)
 
