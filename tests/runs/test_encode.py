@@ -101,6 +101,7 @@ REFUSED: dict[str, tuple[Callable[[Wave], Any], str]] = {
     "infinite": (lambda w: [w / 0], "NaN or infinite"),
     "1024 channels": (lambda w: [np.zeros((1024, 2000))], "1,024 channels of 2,000 samples"),
     "int64": (lambda w: [(w * 2**15).astype(np.int64)], "samples of int64 do not tell what full scale is"),
+    "16 bits in 32": (lambda w: [(w * 2**14).astype(np.int32)], "16 bits held in 32, or next to silence"),
     "uint16": (lambda w: [(w * 2**15 + 2**15).astype(np.uint16)], "samples of uint16"),
     "booleans": (lambda w: [w > 0], "an array of bool"),
     "complex": (lambda w: [w + 0j], "an array of complex"),

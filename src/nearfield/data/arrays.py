@@ -143,6 +143,13 @@ def _scaled(wave: npt.NDArray[Any], name: str) -> Waves:
                 f"{name}: samples of {kind} do not tell what full scale is; {_FLOATS}. Read the file again "
                 "as one of these, or divide by full scale: wave / 32768 for 16 bits."
             )
+        largest = int(np.abs(wave.astype(np.float64)).max())
+        if kind == "int32" and 0 < largest < 2**15:
+            raise DataError(
+                f"{name}: its largest sample is {largest}, and full scale of int32 is 2147483648: samples of "
+                "16 bits held in 32, or next to silence. Of 16 bits: wave.astype('int16'). Next to silence: "
+                "wave / 2147483648."
+            )
         zero = 128 if kind == "uint8" else 0  # 8 bits in a wav are counted from 0
         scaled: Waves = ((wave.astype(np.float64) - zero) / _FULL_SCALE[kind]).astype(np.float32)
         return scaled

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, model_validator
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.nouns import Distance
 from nearfield.core.settings import Settings
+from nearfield.core.words import shortened
 from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS
 from nearfield.learning.losses.library_loss import LEFT_OUT, NEEDS_LABELS, READS, LibraryLoss
 
@@ -99,7 +100,8 @@ def _check_settings(kind: str, given: Mapping[str, Any]) -> None:
     if kind in LEFT_OUT:
         raise ValueError(f"{kind} cannot be used by its name: {LEFT_OUT[kind]}. {choose(kind, READS)}")
     if kind not in READS:
-        raise ValueError(f"unknown kind {kind!r}. {choose(kind, (*OWN_KINDS, *TAGGING_KINDS, *READS))}")
+        known_kinds = (*OWN_KINDS, *TAGGING_KINDS, *READS)
+        raise ValueError(f"unknown kind {shortened(kind)!r}. {choose(kind[:120], known_kinds)}")
     known, required = _constructor(kind)
     filled = [name for name in required if name in _FILLED_IN]
     own = [name for name in known if name not in _FILLED_IN]
