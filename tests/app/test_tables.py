@@ -165,6 +165,10 @@ def test_the_heads_of_a_result_are_explained_below_it() -> None:
     text = printed(lambda console: show_result(console, result, "out"), 200)
     assert "probe F1: macro F1 of a linear classifier on the vectors, taught on train. NMI: " in text
     assert "MAP@R" not in text
+    result["metrics"] = {"retrieval/multilabel_recall_at_1": 0.4}
+    text = printed(lambda console: show_result(console, result, "out"), 200)
+    # As evaluation/multilabel.py defines it: the share of the query's tags, not of the clips.
+    assert "tag R@K: of the tags of a clip, the share that its K nearest carry; the mean over clips." in text
 
 
 def test_words_break_where_figures_do_not() -> None:

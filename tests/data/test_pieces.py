@@ -28,7 +28,15 @@ def written(folder: Path, write_sound: Write, form: str, recordings: int = 8, pi
 
 @pytest.mark.parametrize(
     "form",
-    ["{0}-{2}.wav", "1-{0}-{2}-7.wav", "{0}_take{1}.wav", "{0}_00{1}.wav", "{0} part {1}.wav", "{0}-{1}.wav"],
+    [
+        "{0}-{2}.wav",
+        "1-{0}-{2}-7.wav",
+        "{0}_take{1}.wav",
+        "{0}_00{1}.wav",
+        "{0}_rr{1}.wav",
+        "{0} part {1}.wav",
+        "{0}-{1}.wav",
+    ],
 )
 def test_pieces_on_two_sides_are_told_and_the_pattern_told_groups_them(
     tmp_path: Path, write_sound: Write, form: str
@@ -57,6 +65,23 @@ def test_how_many_are_told(tmp_path: Path, write_sound: Write, write_table: Writ
         "files are called like pieces of one recording (dog0-A.wav, dog0-C.wav), and 4 of 4 test clips "
         "would have another piece of theirs in train."
     )
+
+
+@pytest.mark.parametrize("form", ["{}_{}00.WAV", "PLOT1_{}_{}00.wav", "{}T{}00Z.flac", "{}_{}00_120s.wav"])
+def test_recordings_of_one_day_are_told_as_that(tmp_path: Path, write_sound: Write, form: str) -> None:
+    days, hours = [f"202406{day}" for day in range(10, 22)], ["0500", "0530", "0600"]
+    for day in days:
+        for hour in hours:
+            write_sound(tmp_path / "season" / form.format(day, hour))
+    found = Collection.open(tmp_path, Columns(label=False))
+    (problem,) = found.problems
+    assert "are called by date and time" in problem.reason
+    assert "pieces" not in problem.reason
+    pattern = re.search(r"data\.group_by='(.*?)' ", problem.cure)
+    assert pattern
+    grouped = Collection.open(tmp_path, Columns(label=False, group_by=pattern[1]))
+    assert grouped.problems == ()
+    assert set(grouped.table["group"]) == set(days)
 
 
 @pytest.mark.parametrize("form", ["{1}{0}.wav", "dog_{0}.wav", "{0}{2}.wav"])

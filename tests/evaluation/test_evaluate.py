@@ -295,6 +295,10 @@ def test_one_group_has_no_intervals_and_few_are_called_rough() -> None:
     assert "retrieval_with_group/recall_at_1" in result.metrics
     few = evaluate(_space(LABELS), _facts(LABELS, recordings=np.arange(180) % 4), SPLITS, QUICK)
     assert any("4 groups only: its intervals are rough" in note for note in few.notes)
+    single = {"train": np.arange(0, 90), "test": np.arange(120, 124)}
+    none = evaluate(_space(LABELS), _facts(np.full(180, -1), recordings=np.arange(180)), single, QUICK)
+    assert none.intervals == {}
+    assert not any("intervals are rough" in note for note in none.notes)
     assert evaluate(_space(LABELS), facts, SPLITS, EvaluationSettings(draws=0)).intervals == {}
 
 

@@ -190,6 +190,16 @@ def test_tags_wrong_and_missing_are_found(chords: Path, tmp_path: Path) -> None:
     assert len(planted & set(listed[: 2 * len(planted)])) >= len(planted) - 1
 
 
+def test_a_set_of_tags_alone_is_not_told_that_it_has_no_labels(chords: Path, tmp_path: Path) -> None:
+    parts = small(relation={"kind": "tags"}, loss={"kind": "bce"}, normalise={"kind": "none"})
+    parts |= {"embedding": {"size": 8, "normalise": False}, "train": {"updates": 2}}
+    parts["sampler"] = {"kind": "shuffle", "batch_size": 8}
+    run = train(Recipe.of(parts), chords, tmp_path / "run", device="cpu")
+    told: list[str] = []
+    find_suspects(run, watch=lambda event: told.append(getattr(event, "text", "")))
+    assert not any(text.startswith("labels are not judged") for text in told)
+
+
 def _real(folder: Path, channels: int, count: int) -> Iterator[Waves]:
     """Recordings of one array: a real clip, each microphone with its own level, colour and noise."""
     chance = np.random.default_rng(channels)

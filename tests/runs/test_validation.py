@@ -190,6 +190,7 @@ def test_validations_that_never_come_are_told(tones: Path, tmp_path: Path) -> No
         "no validation: train.validate_every is 5, and training ends after 3 updates; train.keep: 'best' "
         "changes nothing." in notes
     )
+    assert "val/loss" not in " ".join(notes)  # there is none to compare
 
 
 def test_views_are_compared_as_they_are_bent(tones: Path, tmp_path: Path) -> None:

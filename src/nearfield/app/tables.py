@@ -30,7 +30,7 @@ MEANINGS = {
     "NMI": "agreement of clusters with labels, 0 to 1",
     "ROC-AUC": "mean over tags of the chance that a clip with the tag scores above one without",
     "PR-AUC": "mean average precision over tags",
-    "tag R@": "share of clips of whose nearest 1 (or 2) clips one shares a tag",
+    "tag R@K": "of the tags of a clip, the share that its K nearest carry; the mean over clips",
 }
 """What the heads of the table mean."""
 
@@ -49,7 +49,7 @@ def show_result(console: Console, result: dict[str, Any], title: str) -> None:
 
 def _meanings(metrics: dict[str, float]) -> str:
     heads = [called for name, called in MEASURE_NAMES.items() if name in metrics and name in MEASURES]
-    there = {head for head in MEANINGS for each in heads if each.startswith(head)}
+    there = {head for head in MEANINGS for each in heads if each.startswith(head.removesuffix("K"))}
     return " ".join(f"{head}: {said}." for head, said in MEANINGS.items() if head in there)
 
 

@@ -1,7 +1,6 @@
 """From a listing to the table of clips: files found and probed, times settled, parts read, faults listed."""
 
 import os
-import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from nearfield.data.guesses import Guesses
 from nearfield.data.listing import Kind, Listing
 from nearfield.data.marks import read_labels, read_tags
 from nearfield.data.names import shown
-from nearfield.data.pieces import group_by
+from nearfield.data.pieces import DATED, group_by
 from nearfield.data.probing import Probed, Progress, probe
 from nearfield.data.search import search
 from nearfield.data.settings import Columns
@@ -25,8 +24,6 @@ from nearfield.data.tables import texts
 from nearfield.data.times import How, Span, on_clock, settle, uncut
 from nearfield.data.views import channel_rows
 
-_DATED = re.compile(r"(?<!\d)(?:19|20)\d\d[01]\d[0-3]\d[-_T ]?[0-2]\d[0-5]\d[0-5]\d(?!\d)")
-"""Date and time as recorders write them into names: `20240612_050000`."""
 STANDARD = ("id", "path", "start", "seconds", "moment", "recording", "group", "label", "tags", "split")
 """Columns that every table of clips has, in this order; further columns of a source follow as they came."""
 
@@ -119,7 +116,7 @@ def _folders(listing: Listing, columns: Columns) -> tuple[Listing, Columns]:
     problems = listing.problems
     if columns.label is None and columns.folder_labels:
         paths = listing.table["path"]
-        if names and sum(bool(_DATED.search(path)) for path in paths) * 2 > len(paths):
+        if names and sum(bool(DATED.search(path)) for path in paths) * 2 > len(paths):
             reason = f"files are called by date and time, and their folders ({shown_names}) taken for labels."
             cure = "If the folders are places: data.label=false (`nearfield check`: --label false)."
             problems += (Problem("places", listing.source, None, reason, cure, "warning"),)
@@ -154,7 +151,7 @@ def _hints(listing: Listing, problems: list[Problem]) -> str:
 
 def _moment(name: str) -> float | None:
     """When a file that is called by date and time begins, in seconds since 1970; None for other names."""
-    match = _DATED.search(name)
+    match = DATED.search(name)
     digits = "".join(filter(str.isdigit, match[0])) if match else ""
     try:
         return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()

@@ -10,13 +10,15 @@ import pandas as pd
 from nearfield.core.errors import DataError
 from nearfield.data.faults import Problem
 
-_WORDS = "take|part|seg|segment|chunk|clip|piece|slice|excerpt|window"
+_WORDS = "rr|take|part|seg|segment|chunk|clip|piece|slice|excerpt|window"
 _PATTERNS = (
     rf"([^/]+?)[-_ ]?(?:{_WORDS})[-_ ]?\d+\.\w+$",
     r"([^/]+)-[A-Z](?:-\d+)?\.\w+$",
     r"([^/]+)[-_]\d+\.\w+$",
 )
 """`rain_take2.wav`, `1-172649-A.wav` (and `1-172649-A-3.wav`), `rain_001.wav`; the group is the recording."""
+DATED = re.compile(r"(?<!\d)((?:19|20)\d\d[01]\d[0-3]\d)[-_T ]?[0-2]\d[0-5]\d[0-5]\d(?!\d)")
+"""Date and time as recorders write them into names: `20240612_050000`. The group is the day."""
 _FEW = 0.05
 """A smaller share of the judged clips than this is not told: names are alike by chance too."""
 
@@ -51,7 +53,7 @@ def possible_leak(table: pd.DataFrame, sides: list[str], source: str) -> tuple[P
     names = [PurePath(path).name for path in table["path"]]
     judge = "test" if "test" in sides else "val"
     judged = sides.count(judge)
-    for pattern in _PATTERNS:
+    for pattern in (DATED.pattern, *_PATTERNS):
         families = dict(_families(pattern, names, list(table["label"])))
         trains = [family for family, rows in families.items() if any(sides[row] == "train" for row in rows)]
         leaking = [row for family in trains for row in families[family] if sides[row] == judge]
@@ -59,14 +61,16 @@ def possible_leak(table: pd.DataFrame, sides: list[str], source: str) -> tuple[P
             continue
         family = next(family for family in trains if leaking[0] in families[family])
         other = next(row for row in families[family] if sides[row] == "train")
+        what, shared = "like pieces of one recording", "another piece of theirs"
+        first, last = "If so, keep them together", "figures flatter. If not, nothing is to be done."
+        if pattern == DATED.pattern:
+            what, shared = "by date and time", "a recording of the same day"
+            first, last = "Sounds of one day are often alike. To keep days together", "figures may flatter."
         reason = (
-            f"files are called like pieces of one recording ({names[other]}, {names[leaking[0]]}), and "
-            f"{len(leaking)} of {judged} {judge} clips would have another piece of theirs in train."
+            f"files are called {what} ({names[other]}, {names[leaking[0]]}), and {len(leaking)} of {judged} "
+            f"{judge} clips would have {shared} in train."
         )
-        cure = (
-            f"If so, keep them together: data.group_by='{pattern}' (`nearfield check` has --group-by); "
-            "until then figures flatter. If not, nothing is to be done."
-        )
+        cure = f"{first}: data.group_by='{pattern}' (`nearfield check` has --group-by); until then {last}"
         return (Problem("pieces", source, None, reason, cure, "warning"),)
     return ()
 
@@ -76,6 +80,8 @@ def _families(pattern: str, names: list[str], labels: list[str]) -> Iterator[tup
     the label (`dog_001`), not of a recording."""
     rows: dict[str, list[int]] = defaultdict(list)
     for row, name in enumerate(names):
+        if pattern != DATED.pattern and DATED.search(name):
+            continue  # a time of day is no number of a piece
         match = re.search(pattern, name)
         if match:
             rows[match[1]].append(row)

@@ -91,7 +91,7 @@ def _resamples(case: Case) -> Resamples | None:
 
 def _result(case: Case, rows: Ints, found: Findings) -> Result:
     groups = found.resamples.groups if found.resamples else 0
-    if groups and groups < FEW_GROUPS:
+    if groups and groups < FEW_GROUPS and found.intervals:
         found.note(f"The split holds {count(groups, 'group')} only: its intervals are rough.")
     if case.settings.draws and not groups:
         found.note("The split holds one group only: no intervals, for nothing says how another would fare.")

@@ -131,8 +131,8 @@ def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20
     placed = positions(material, judged.clips.scores)
     if placed is None:
         notes.append(
-            "position: no clips lie at the beginning, in the middle and at the end of longer recordings, and "
-            "not two groups have clips of three windows or more."
+            "position: not measured. It needs clips cut from the beginning, middle and end of longer "
+            "recordings, or two groups with clips of at least three windows."
         )
     elif placed.within:
         notes.append(

@@ -61,8 +61,9 @@ def find_suspects(
         except DataError as error:
             if sorts:
                 raise
-            is_labelled = bool(set(space.collection.table["label"]) - {""})
-            if sort != "tags" or not is_labelled:  # labels without tags: usual
+            table = space.collection.table
+            has = {"labels": any(table["label"]), "tags": any(table["tags"])}
+            if has.get(sort, True) or not any(has.values()):  # labels without tags are usual, and tags alone
                 watch(Note(f"{sort} are not judged: {error}"))
             continue
         for kind in dict.fromkeys(each.kind for each in listed):

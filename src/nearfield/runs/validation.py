@@ -238,7 +238,7 @@ def _fixed(bench: Workbench, loss: PairLoss, watch: Watcher) -> tuple[FixedLoss 
     except NearfieldError as error:
         return None, f"no batch can be drawn from the val clips ({error})"
     largest, usual = max(map(len, fixed.draws)), bench.sampler().batch_size
-    if largest < usual:
+    if largest < usual and recipe.train.validate_every <= recipe.train.updates:
         watch(
             Note(
                 f"val/loss is of batches of {largest} clips, train/loss of {usual}: compare how the two run, "
