@@ -295,7 +295,7 @@ BAD_ROWS: list[tuple[str, str]] = [
     ),
     ("good.wav,,", f"good.wav: row 2 is the same piece of the same file. Keep one of them; {ONE_CELL}"),
     (
-        "good.wav,,,,",
+        "good.wav,,,x,y",
         "t.csv: the row has 5 cells where the header has 3. "
         "Put cells that hold the separator in double quotes.",
     ),

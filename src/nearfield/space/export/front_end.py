@@ -37,6 +37,7 @@ class ConvolvedLogMel(nn.Module):
     def __init__(self, feature: LogMel) -> None:
         super().__init__()
         self.framing, self.settings, self.channels = feature.framing, feature.settings, feature.channels
+        self.wave_channels = feature.wave_channels
         self.bins = feature.framing.fft // 2 + 1
         self.register_buffer("waves", _windowed_waves(feature))
         self.register_buffer("weights", feature.weights.clone())
