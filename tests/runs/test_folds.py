@@ -91,7 +91,7 @@ def test_every_fold_judges_its_own_sessions(trained: tuple[Folds, Path]) -> None
     assert found.folds == (1, 2, 3, 4)
     for fold, judged in JUDGED.items():
         sides = [line.split(",") for line in (out / f"fold-{fold}" / "split.csv").read_text().splitlines()]
-        test = {cells[0] for cells in sides if cells[-1] == "test"}
+        test = {cells[0] for cells in sides if cells[1] == "test"}
         assert test == {name for session in judged for name in names(session)}
 
 
