@@ -17,6 +17,7 @@ from nearfield.app.cli import app
 from nearfield.app.folds import fold_table
 from nearfield.core.errors import DataError, RequestError
 from nearfield.data.layouts import official_folds
+from nearfield.data.splitfile import read_split_file
 from nearfield.runs.folder import Folder
 from nearfield.runs.folds import Folds, over_folds, train_folds
 from nearfield.runs.judge import judge
@@ -90,8 +91,8 @@ def test_every_fold_judges_its_own_sessions(trained: tuple[Folds, Path]) -> None
     found, out = trained
     assert found.folds == (1, 2, 3, 4)
     for fold, judged in JUDGED.items():
-        sides = [line.split(",") for line in (out / f"fold-{fold}" / "split.csv").read_text().splitlines()]
-        test = {cells[0] for cells in sides if cells[1] == "test"}
+        table = read_split_file(out / f"fold-{fold}" / "split.csv")
+        test = {clip for clip, side in table.items() if side == "test"}
         assert test == {name for session in judged for name in names(session)}
 
 
@@ -129,7 +130,7 @@ def test_the_command_shows_each_fold_mean_and_deviation(
         env={"COLUMNS": "120"},
     )
     assert done.exit_code == 0, done.output
-    (row,) = [line for line in done.output.splitlines() if "probe/macro_f1" in line]
+    (row,) = [line for line in done.output.splitlines() if line.strip().startswith("probe F1")]
     over = found.metrics["probe/macro_f1"]
     for value in (*over.values, over.mean, over.deviation):
         assert f"{value:.3f}" in row
