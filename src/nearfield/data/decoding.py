@@ -11,13 +11,29 @@ import soundfile
 import soxr
 from PIL import Image
 
-from nearfield.data.audio import EXPORT, MOST_AT_ONCE, UNUSABLE, Waves, is_usable, mix, opened
+from nearfield.data.audio import (
+    EXPORT,
+    MOST_AT_ONCE,
+    UNUSABLE,
+    Waves,
+    decode,
+    is_usable,
+    mix,
+    opened,
+    resample,
+)
 from nearfield.data.faults import Fault
 from nearfield.data.pictures import picture
-from nearfield.data.settings import Channels
+from nearfield.data.settings import Channels, DataSettings
 
 BLOCK = 1 << 20
 """Samples of each channel that are decoded at a time: 24 s at 44.1 kHz."""
+
+
+def read_sound(path: Path, settings: DataSettings, start: float = 0.0, seconds: float | None = None) -> Waves:
+    """A stretch of a file, mixed and at the rate of `settings`, (C, T). Raises Fault as `decode` does."""
+    waves, rate = decode(path, start, seconds)
+    return resample(mix(waves, settings.channels), rate, settings.sample_rate)
 
 
 def sound_blocks(path: Path, rate: int, channels: Channels, block: int = BLOCK) -> Iterator[Waves]:

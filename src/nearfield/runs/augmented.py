@@ -11,7 +11,8 @@ from torch import Tensor
 from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing
 from nearfield.core.seeds import torch_stream
-from nearfield.data.audio import Waves, decode, mix, resample
+from nearfield.data.audio import Waves
+from nearfield.data.decoding import read_sound
 from nearfield.data.writing import write_sound
 from nearfield.models.augmentations import AugmentationSettings
 from nearfield.models.features.feature import Feature
@@ -102,8 +103,7 @@ def _draw_wave(axes: "Axes", shown: Augmented, rate: int, loudest: float) -> Non
 
 def _clip(recipe: Recipe, file: Path, start: float) -> Waves:
     """(C, T) of a file, as long as the recipe's clips, with zeros behind it where it is shorter."""
-    waves, rate = decode(file, start, recipe.data.clip_seconds)
-    wave = resample(mix(waves, recipe.data.channels), rate, recipe.data.sample_rate)
+    wave = read_sound(file, recipe.data, start, recipe.data.clip_seconds)
     length = round(recipe.data.clip_seconds * recipe.data.sample_rate)
     return np.pad(wave[:, :length], ((0, 0), (0, max(0, length - wave.shape[1]))))
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from nearfield.core.errors import DataError
 from nearfield.core.nouns import Floats, Vectors
 from nearfield.core.seeds import stream
-from nearfield.data.audio import Waves, decode, mix, resample
+from nearfield.data.audio import Waves
 from nearfield.data.collection import Collection
-from nearfield.data.decoding import square
+from nearfield.data.decoding import read_sound, square
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals
 from nearfield.models.description import evaluating
@@ -118,10 +118,9 @@ def _signal(collection: Collection, row: int, recipe: Recipe) -> Tensor | None:
         if recipe.feature.kind == "pixels":
             return torch.from_numpy(square(path, data.image_size, data.image_channels).copy())  # read-only
         most = min(seconds, data.clip_seconds) if seconds else data.clip_seconds
-        waves, rate = decode(path, float(clip["start"]), most)
+        return _whole_numbers(read_sound(path, data, float(clip["start"]), most), data)
     except DataError:
         return None
-    return _whole_numbers(resample(mix(waves, data.channels), rate, data.sample_rate), data)
 
 
 def _whole_numbers(wave: Waves, data: DataSettings) -> Tensor | None:

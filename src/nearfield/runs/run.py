@@ -14,8 +14,8 @@ from torch import Tensor
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.nouns import Floats, Vectors
 from nearfield.data.arrays import Input, as_sounds
-from nearfield.data.audio import Waves, decode, mix, resample
-from nearfield.data.decoding import square
+from nearfield.data.audio import Waves, mix
+from nearfield.data.decoding import read_sound, square
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals
 from nearfield.models.embedder import Embedder
@@ -186,8 +186,7 @@ def without_weights(recipe: Recipe) -> Recipe:
 
 def _wave(given: Path | Waves, settings: DataSettings) -> Waves:
     if isinstance(given, Path):
-        waves, rate = decode(given)
-        return resample(mix(waves, settings.channels), rate, settings.sample_rate)
+        return read_sound(given, settings)
     return mix(given, settings.channels)
 
 

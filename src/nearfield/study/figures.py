@@ -73,7 +73,7 @@ def judge_figure(facts: StudyFacts) -> str:
         axes.set_ylabel(titled(facts.judge))
         _baseline_lines(axes, facts)
 
-    return _svg(draw, "judge", 3.3)
+    return to_svg(draw, "judge", 3.3)
 
 
 def _series(arms: Sequence[ArmFacts]) -> dict[str, list[tuple[float, ArmFacts]]]:
@@ -140,7 +140,7 @@ def difference_figure(facts: StudyFacts, pairs: Sequence[Comparison]) -> str:
         axes.set_ylim(len(pairs) - 0.5, -0.5)
         axes.set_xlabel(f"difference of {measure(facts.judge)}")
 
-    return _svg(draw, "differences", 0.6 + 0.22 * len(pairs))
+    return to_svg(draw, "differences", 0.6 + 0.22 * len(pairs))
 
 
 def curve_figure(facts: StudyFacts, name: str, apart: bool, beside: str = "") -> str:
@@ -151,8 +151,10 @@ def curve_figure(facts: StudyFacts, name: str, apart: bool, beside: str = "") ->
         arms = [each for each in facts.arms if _mean_curve(each, name)]
         if not apart and not beside:
             axes = figure.subplots()
-            ends = [(_curve(axes, each, name, _colour(facts, each)), each) for each in arms]
-            _end_labels(axes, [(end, label(facts, each.arm.id), _colour(facts, each)) for end, each in ends])
+            ends = [(_curve(axes, each, name, arm_colour(facts, each)), each) for each in arms]
+            _end_labels(
+                axes, [(end, label(facts, each.arm.id), arm_colour(facts, each)) for end, each in ends]
+            )
             axes.set_xlabel("update")
             axes.set_ylabel(_unit(name))
             return
@@ -160,8 +162,8 @@ def curve_figure(facts: StudyFacts, name: str, apart: bool, beside: str = "") ->
         for place, (axes, each) in enumerate(zip(panels, arms, strict=True)):
             for run in each.runs:
                 if name in run.curves:
-                    _line(axes, run.curves[name], _colour(facts, each), 0.4, 0.35)
-            _curve(axes, each, name, _colour(facts, each), raw=False)
+                    _line(axes, run.curves[name], arm_colour(facts, each), 0.4, 0.35)
+            _curve(axes, each, name, arm_colour(facts, each), raw=False)
             if beside and _mean_curve(each, beside):
                 _curve(axes, each, beside, (INK, "--"), raw=False)
             axes.set_title(label(facts, each.arm.id))
@@ -171,7 +173,7 @@ def curve_figure(facts: StudyFacts, name: str, apart: bool, beside: str = "") ->
         figure.supxlabel("update", fontsize=8, color=INK)
 
     shown = len([each for each in facts.arms if _mean_curve(each, name)])
-    return _svg(draw, name, 0.4 + 1.4 * rows(shown) if apart or beside else 2.3)
+    return to_svg(draw, name, 0.4 + 1.4 * rows(shown) if apart or beside else 2.3)
 
 
 def _unit(name: str) -> str:
@@ -219,7 +221,7 @@ def centroid_figure(facts: StudyFacts) -> str:
         bar.outline.set_visible(False)
         bar.set_label("distance between centroids", fontsize=8, color=INK)
 
-    return _svg(draw, "centroids", 0.7 + 1.75 * rows(len(arms)))
+    return to_svg(draw, "centroids", 0.7 + 1.75 * rows(len(arms)))
 
 
 def map_figure(facts: StudyFacts, method: str, side: str = "test") -> str:
@@ -242,7 +244,7 @@ def map_figure(facts: StudyFacts, method: str, side: str = "test") -> str:
         _legend(figure, names)
 
     key = 0.18 * math.ceil(len(names) / 4)
-    return _svg(
+    return to_svg(
         draw, f"{method}-{side}", 0.1 + key + (6.2 / wide) * rows(len(shown)) * (0.95 if wide > 1 else 0.55)
     )
 
@@ -301,7 +303,7 @@ def apart(wanted: Sequence[float], gap: float) -> list[float]:
     return places
 
 
-def _svg(draw: Callable[["Figure"], None], name: str, height: float) -> str:
+def to_svg(draw: Callable[["Figure"], None], name: str, height: float) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -335,7 +337,7 @@ def _slim(svg: str) -> str:
     return re.sub(r"(?<=\d)\n(?=[LMC] )", " ", svg)
 
 
-def _colour(facts: StudyFacts, each: ArmFacts) -> tuple[str, Any]:
+def arm_colour(facts: StudyFacts, each: ArmFacts) -> tuple[str, Any]:
     position = [arm.arm.id for arm in facts.arms].index(each.arm.id)
     return COLOURS[position % len(COLOURS)], DASHES[position // len(COLOURS) % len(DASHES)]
 

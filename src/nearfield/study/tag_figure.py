@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from nearfield.study.figures import MUTED, _colour, _svg
+from nearfield.study.figures import MUTED, arm_colour, to_svg
 from nearfield.study.records import ArmFacts, StudyFacts, TagFacts
 from nearfield.study.wording import label
 
@@ -29,7 +29,7 @@ def tag_figure(facts: StudyFacts) -> str:
         rows = figure.subplots(len(arms), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
         low = CHANCE
         for axes, each in zip(rows, arms, strict=True):
-            low = min(low, _bars(axes, tags, each, _colour(facts, each)[0]))
+            low = min(low, _bars(axes, tags, each, arm_colour(facts, each)[0]))
             axes.set_title(label(facts, each.arm.id), loc="left")
             axes.set_ylabel("ROC-AUC")
         rows[0].set_ylim(max(0.0, low - 0.02), 1.0)
@@ -37,7 +37,7 @@ def tag_figure(facts: StudyFacts) -> str:
         rows[-1].set_xlim(-0.7, len(tags) - 0.3)
 
     names = LETTER * max(len(tag.name) for tag in tags)
-    return _svg(draw, "tags", 0.3 + names + 1.3 * len(arms))
+    return to_svg(draw, "tags", 0.3 + names + 1.3 * len(arms))
 
 
 def shown_tags(facts: StudyFacts) -> list[TagFacts]:

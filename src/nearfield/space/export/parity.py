@@ -12,8 +12,7 @@ from torch import Tensor
 from nearfield.core.errors import DataError, WorkError
 from nearfield.core.nouns import Vectors
 from nearfield.core.seeds import stream
-from nearfield.data.audio import decode, mix, resample
-from nearfield.data.decoding import square
+from nearfield.data.decoding import read_sound, square
 from nearfield.data.settings import DataSettings
 from nearfield.models.embedder import Embedder
 from nearfield.runs.run import Run
@@ -138,8 +137,7 @@ def _window(path: Path, start: float, run: Run, shape: tuple[int, ...]) -> Vecto
     data = run.recipe.data
     if run.recipe.feature.kind == "pixels":
         return (square(path, data.image_size, data.image_channels) / np.float32(255)).astype(np.float32)
-    waves, rate = decode(path, start, data.clip_seconds)
-    wave = resample(mix(waves, data.channels), rate, data.sample_rate)[:, : shape[1]]
+    wave = read_sound(path, data, start, data.clip_seconds)[:, : shape[1]]
     window = np.zeros(shape, np.float32)
     window[:, : wave.shape[1]] = wave
     return window
