@@ -19,8 +19,9 @@ def test_lines_fit_the_width_and_sentences_stand_under_each_other(family: str) -
     assert len(starts) == 1
 
 
-def test_every_setting_stands_with_its_default_and_sentence() -> None:
-    flat = " ".join(as_text("losses").split())
+@pytest.mark.parametrize("width", [60, 80, 110])
+def test_every_setting_stands_with_its_default_and_sentence(width: int) -> None:
+    flat = " ".join(as_text("losses", width).split())
     for about in as_plain("losses")["losses"].values():
         for key, setting in about["settings"].items():
             assert f"{key} {setting['default']} {setting['about']}" in flat

@@ -95,7 +95,11 @@ def _shown(default: Any) -> str:
 def _wrapped(head: str, text: str, width: int) -> list[str]:
     """`text` behind `head`, further lines under its first word."""
     return textwrap.wrap(
-        text, max(width, len(head) + 30), initial_indent=head, subsequent_indent=" " * len(head)
+        text,
+        max(width, len(head) + 30),
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_on_hyphens=False,
     ) or [head.rstrip()]
 
 

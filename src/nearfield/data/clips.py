@@ -68,12 +68,13 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     listing, columns = _folders(listing, columns)
     parts = find_parts(listing, columns)
     names = _paths(listing, parts.path)
-    if isinstance(columns.recording, str) and listing.label_from:
+    dated = isinstance(columns.recording, str) and bool(listing.label_from)
+    if dated:
         listing = replace(listing, moments=tuple(map(_moment, names)))
     kind = listing.kind or _kind(names)
     kept, problems = _sort(listing, parts, names, probe(names, listing.base, kind, progress))
     problems = [*listing.problems, *doubts(listing, parts, columns), *problems]
-    if None in listing.moments:
+    if dated and None in listing.moments:
         problems.append(_undated(listing, names))
     if not kept:
         first = "".join(f"\n  {problem}" for problem in problems[:3])
