@@ -61,6 +61,48 @@ def test_labels_in_lists(tmp_path: Path, write_sound: Write, write_table: Write)
     assert Collection.open(table, Columns(tags="label", label=False)).table["tags"][1] == ("dog", "cat")
 
 
+@pytest.mark.parametrize(("sign", "word"), [("|", "bar"), (", ", "comma"), (";", "semicolon")])
+def test_labels_that_look_like_lists_of_tags_are_told(
+    tmp_path: Path, write_sound: Write, write_table: Write, sign: str, word: str
+) -> None:
+    for name in "ab":
+        write_sound(tmp_path / f"{name}.wav")
+    rows = ('a.wav,"dog"', f'b.wav,"dog{sign}cat"')
+    table = write_table(tmp_path / "t.csv", "path,label", *rows)
+    chosen = {} if word == "bar" else {"tag_separator": word}
+    words = "".join(f" and data.{key}={value}" for key, value in chosen.items())
+    looks = f"looks like lists of tags ('dog{sign}cat' has a {word} in it);"
+    told = [str(problem) for problem in Collection.open(table).problems if problem.kind == "lists"]
+    assert told == [
+        f"t.csv (row 3): the column 'label' {looks} each such cell is taken for one class. If they are tags: "
+        f"data.tags=label, data.label=false{words}. If each cell is the name of one class: data.tags=false."
+    ]
+    tags = Collection.open(table, make(Columns, "", {"tags": "label", "label": False, **chosen}))
+    assert list(tags.table["tags"]) == [("dog",), ("dog", "cat")]
+    for columns in (Columns(tags=False), Columns(label=False)):
+        assert Collection.open(table, columns).problems == ()
+    write_table(table, "path,labels", *rows)
+    assert [str(problem) for problem in Collection.open(table).problems] == [
+        f"t.csv (row 3): the column 'labels' {looks} it was not used. If they are tags: data.tags=labels, "
+        f"data.label=false{words}. If each cell is the name of one class: data.label=labels and "
+        "data.tags=false."
+    ]
+    write_table(table, "path,label,tags", *(f"{row},x" for row in rows))
+    assert str(Collection.open(table).problems[0]).endswith("one class: nothing is to be done.")
+    write_table(table, "path,label", "a.wav,|dog", 'b.wav,"cat, "')
+    assert Collection.open(table).problems == ()
+
+
+def test_labels_in_lists_written_as_text(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
+    for name in "ab":
+        write_sound(tmp_path / f"{name}.wav")
+    table = write_table(tmp_path / "t.csv", "path,label", "a.wav,['dog']", "b.wav,[]")
+    assert list(Collection.open(table).table["label"]) == ["dog", ""]
+    write_table(table, "path,label", "a.wav,['dog']", "b.wav,\"['dog', 'cat']\"")
+    with pytest.raises(DataError, match="row 3: the column 'label' holds several labels"):
+        Collection.open(table)
+
+
 def test_whole_numbers_read_alike_in_text_and_as_numbers(
     tmp_path: Path, write_sound: Write, write_table: Write
 ) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from nearfield.core.errors import DataError, choose
 from nearfield.data.faults import Problem
 from nearfield.data.listing import Listing
+from nearfield.data.marks import as_tags, parted
 from nearfield.data.search import search
 from nearfield.data.settings import Choice, Columns
 from nearfield.data.splits import side
@@ -111,6 +112,9 @@ def _names_files(name: str) -> bool:
 def doubts(listing: Listing, parts: Parts, columns: Columns) -> list[Problem]:
     """Columns that look like times, or like a label, tags or a split, and were not used."""
     found = parts.times.doubts(listing.source)
+    if parts.label is not None and parts.label != parts.tags and columns.tags is not False:
+        none = "data.tags=false" if parts.tags is None else "nothing is to be done"
+        found += _lists(listing, parts.label, "each such cell is taken for one class.", none)
     for part in ("label", "tags", "split"):
         if getattr(parts, part) is not None or getattr(columns, part) is False:
             continue
@@ -118,13 +122,26 @@ def doubts(listing: Listing, parts: Parts, columns: Columns) -> list[Problem]:
         close = [name for name in names if name.lower() in _MEANT.get(part, ())]
         close += difflib.get_close_matches(part, names, n=1, cutoff=_CLOSE)
         filled = [name for name in close if _first(listing.table, (name.lower(),))]
-        if filled:
+        if filled and part == "label" and parted(listing, filled[0]):
+            classes = f"data.label={filled[0]} and data.tags=false"
+            found += _lists(listing, filled[0], "it was not used.", classes)
+        elif filled:
             reason = f"there is no column {part!r}, but one called {filled[0]!r}, which was not used."
             cure = f"If it holds the {part}, choose it: data.{part}={filled[0]}."
             found.append(Problem("column", listing.source, None, reason, cure, "warning"))
     if parts.split is None and columns.split is None and listing.lines[0] is not None:
         found += _sides_in_paths(listing, parts.path)
     return found
+
+
+def _lists(listing: Listing, column: str, taken: str, classes: str) -> list[Problem]:
+    """A word where cells of a column of labels look like lists of tags; `classes` says that they are none."""
+    if listing.label_from or (found := parted(listing, column)) is None:
+        return []
+    row, text, word = found
+    reason = f"the column {column!r} looks like lists of tags ({text!r} has a {word} in it); {taken}"
+    cure = f"If they are tags: {as_tags(column, word)}. If each cell is the name of one class: {classes}."
+    return [Problem("lists", listing.source, listing.lines[row], reason, cure, "warning")]
 
 
 def _sides_in_paths(listing: Listing, path: str) -> list[Problem]:

@@ -15,14 +15,14 @@ _LONGEST = 20_000  # signs of a list written as text
 
 
 def read_labels(listing: Listing, column: str | None, rows: Sequence[int]) -> list[str]:
-    """The label of each of some rows; a list of one label is that label.
+    """The label of each of some rows; a list of one label, also one written as text, is that label.
 
     Raises DataError where a cell holds several.
     """
     if column is None:
         return [""] * len(rows)
     source = listing.table.iloc[list(rows)].reset_index(drop=True)
-    lists = {at: list(cell) for at, cell in enumerate(source[column]) if _is_list(cell)}
+    lists = {at: listed for at, cell in enumerate(source[column]) if (listed := _as_list(cell)) is not None}
     for at, cell in lists.items():
         if len(cell) > 1:
             raise DataError(
@@ -53,11 +53,28 @@ def tag_tuples(cells: Iterable[Any], separator: str = "|") -> pd.Series:
     written as text (`['a', 'b']`)."""
     found = []
     for cell in cells:
-        listed = list(cell) if _is_list(cell) else _written_list(cell_text(cell))
+        listed = _as_list(cell)
         if listed is None:
             listed = cell_text(cell).split(separator)
         found.append(tuple(dict.fromkeys(filter(None, map(cell_text, listed)))))
     return pd.Series(found, dtype=object)
+
+
+def parted(listing: Listing, column: str) -> tuple[int, str, str] | None:
+    """The first row of a column whose cell may hold several marks, what it holds, and the word for what parts
+    them; None where no cell does."""
+    cells = [(row, cell_text(cell)) for row, cell in enumerate(listing.table[column]) if not _is_list(cell)]
+    for word in ("bar", "semicolon", "comma"):
+        for row, text in _with(cells, SEPARATORS[word]):
+            if sum(bool(part.strip()) for part in text.split(SEPARATORS[word])) > 1:
+                return row, text, word
+    return None
+
+
+def as_tags(column: str, word: str) -> str:
+    """What reads a column as tags with a separator, as in a recipe."""
+    parts = "" if word == "bar" else f" and data.tag_separator={word}"
+    return f"data.tags={column}, data.label=false{parts}"
 
 
 def _refuse_other_separators(
@@ -88,6 +105,11 @@ def _place(listing: Listing, row: int) -> str:
 
 def _is_list(cell: object) -> bool:
     return isinstance(cell, Iterable) and not isinstance(cell, str | bytes | dict)
+
+
+def _as_list(cell: object) -> list[Any] | None:
+    """What a list holds, also one written as text; None where the cell is none."""
+    return list(cell) if isinstance(cell, Iterable) and _is_list(cell) else _written_list(cell_text(cell))
 
 
 def _written_list(text: str) -> list[Any] | None:
