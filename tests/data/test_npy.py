@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nearfield.core.errors import DataError
 from nearfield.data import audio
+from nearfield.data.arrays import as_wave
 from nearfield.data.collection import Collection
 from nearfield.data.faults import Fault
 from nearfield.data.problems import inspect
@@ -47,6 +49,47 @@ def test_numbers_of_every_kind_are_the_same_sound(
     np.testing.assert_array_equal(audio.decode(tmp_path / "a.npy", 0.5, 0.25)[0], wanted[None, 4000:6000])
     facts = audio.describe(tmp_path / "a.npy")
     assert (facts.frames, facts.channels, facts.floating) == (8000, 1, kind[1] == "f")
+
+
+_DIVIDE = (
+    "whole numbers, or no sound. Save the whole numbers (int16), or divide by full scale: wave / 32768 for "
+    "16 bits."
+)
+UNSCALED = {
+    "whole numbers": (
+        np.array([0.0, 12000.0, -7.0] * 2000),
+        f"its samples reach 12000, and full scale is 1: {_DIVIDE}",
+    ),
+    "no sound": (WAVE * 5000, f"and full scale is 1: {_DIVIDE}"),
+    "16 bits in 32": (
+        (WAVE * 32768).astype("<i4"),
+        "and full scale of int32 is 2147483648. Of 16 bits: save wave.astype('int16'). Next to silence: save "
+        "wave / 2147483648.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("array", "text"), UNSCALED.values(), ids=UNSCALED)
+def test_arrays_without_their_full_scale_are_left_out_wherever_they_are_heard(
+    tmp_path: Path, array: Any, text: str
+) -> None:
+    rate_of(tmp_path)
+    np.save(tmp_path / "a.npy", array)
+    np.save(tmp_path / "b.npy", WAVE)
+    np.save(tmp_path / "loud.npy", 3 * WAVE)
+    with pytest.raises(Fault) as error:
+        audio.decode(tmp_path / "a.npy")
+    assert text in str(error.value)
+    with pytest.raises(DataError):
+        as_wave(array, "the same")
+    found = Collection.open(tmp_path)
+    (told,) = [each for each in inspect(found).problems if each.severity == "left out"]
+    kept = Store(tmp_path / "cache").usable(found, DataSettings(sample_rate=8000))
+    (left,) = [each for each in kept.problems if each.severity == "left out"]
+    for problem in (told, left):
+        assert (problem.path, problem.kind) == ("a.npy", "unscaled")
+        assert text in str(problem)
+    assert list(kept.table["id"]) == ["b.npy", "loud.npy"]
 
 
 BAD: dict[str, tuple[Any, str | None, str]] = {

@@ -15,11 +15,10 @@ import numpy.typing as npt
 
 from nearfield.core.errors import DataError
 from nearfield.data.audio import Waves
+from nearfield.data.npy import QUIETEST, is_unscaled
 
 MOST_CHANNELS = 1023
 """Channels that a sound may have; more of them are samples."""
-LOUDEST = 1000.0
-"""Largest sample, of a full scale of 1, that floating-point sound may have: 60 dB above full scale."""
 _TEXT = "Give a path as str: os.fsdecode(path)."
 _PAIR = (
     "{name} a pair of a sample rate and a wave. Give the wave alone, [wave], at the recipe's sample rate "
@@ -144,7 +143,7 @@ def _scaled(wave: npt.NDArray[Any], name: str) -> Waves:
                 "as one of these, or divide by full scale: wave / 32768 for 16 bits."
             )
         largest = int(np.abs(wave.astype(np.float64)).max())
-        if kind == "int32" and 0 < largest < 2**15:
+        if kind == "int32" and 0 < largest < QUIETEST:
             raise DataError(
                 f"{name}: its largest sample is {largest}, and full scale of int32 is 2147483648: samples of "
                 "16 bits held in 32, or next to silence. Of 16 bits: wave.astype('int16'). Next to silence: "
@@ -159,12 +158,11 @@ def _scaled(wave: npt.NDArray[Any], name: str) -> Waves:
             f"{name}: {int(wave.size - finite.sum())} of {wave.size} samples are NaN or infinite. "
             "Export the sound again, or leave it out."
         )
-    peak = float(np.abs(wave).max())
-    if peak > LOUDEST or (peak >= 2 and np.array_equal(wave, np.rint(wave))):
+    if is_unscaled(wave):
         raise DataError(
-            f"{name}: its largest sample is {peak:g}, and full scale is 1: whole numbers of a file that were "
-            "turned to floating point, or no samples at all. Give the whole numbers as they were read "
-            "(int16), or divide by full scale: wave / 32768 for 16 bits."
+            f"{name}: its largest sample is {np.abs(wave).max():g}, and full scale is 1: whole numbers of a "
+            "file that were turned to floating point, or no samples at all. Give the whole numbers as they "
+            "were read (int16), or divide by full scale: wave / 32768 for 16 bits."
         )
     return np.ascontiguousarray(wave, np.float32)
 

@@ -19,7 +19,7 @@ from nearfield.core.nouns import Bools
 from nearfield.data.containers import foreign, unwritten_bytes
 from nearfield.data.decoder_words import words_kept
 from nearfield.data.faults import Fault, check_file
-from nearfield.data.npy import Samples, npy_layout
+from nearfield.data.npy import Samples, npy_layout, of_full_scale
 from nearfield.data.settings import Channels
 
 Waves = npt.NDArray[np.float32]
@@ -207,6 +207,20 @@ def _go_to(file: Any, first: int) -> None:
 
 
 def _pieces(path: Path, file: Any, first: int, last: int, size: int) -> Iterator[Waves]:
+    """Samples `first` to `last` as `_decoded` gives them; an array's are looked at."""
+    return looked_at(path, file, _decoded(path, file, first, last, size), (first, last) == (0, file.frames))
+
+
+def looked_at(path: Path, file: Any, pieces: Iterator[Waves], is_whole: bool) -> Iterator[Waves]:
+    """The same pieces (C, T) of an open file. Raises Fault where it is an array without its full scale."""
+    return of_full_scale(path, pieces, file.subtype, is_whole) if _is_array(path) else pieces
+
+
+def _is_array(path: Path) -> bool:
+    return path.suffix.lower() == ".npy"
+
+
+def _decoded(path: Path, file: Any, first: int, last: int, size: int) -> Iterator[Waves]:
     """Samples `first` to `last`, at most `size` at a time, while some can be decoded; at least one piece.
 
     No more than `MOST_AT_ONCE`: the library would make room for all that a wrong header promises.
@@ -243,7 +257,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[_Forwards]:
-    if path.suffix.lower() != ".npy":
+    if not _is_array(path):
         with _Forwards(str(path)) as file:
             yield file
         return

@@ -18,6 +18,7 @@ from nearfield.data.audio import (
     Waves,
     decode,
     is_usable,
+    looked_at,
     mix,
     opened,
     resample,
@@ -44,7 +45,7 @@ def sound_blocks(path: Path, rate: int, channels: Channels, block: int = BLOCK) 
     samples = 0
     with opened(path) as file:
         own = file.samplerate
-        mixed = (mix(waves, channels).T for waves in _read(path, file, block))
+        mixed = (mix(waves, channels).T for waves in looked_at(path, file, _read(path, file, block), True))
         for piece in mixed if own == rate else _resampled(mixed, own, rate):
             samples += len(piece)
             yield piece

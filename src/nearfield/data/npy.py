@@ -4,14 +4,21 @@ An array does not say its rate: a file `npy_rate.txt` beside it, or in a folder 
 """
 
 import io
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nearfield.data.faults import AGAIN, Fault
 
 RATE_FILE = "npy_rate.txt"
+LOUDEST = 1000.0
+"""Largest sample, of a full scale of 1, that floating-point sound may have: 60 dB above full scale."""
+QUIETEST = 2**15
+"""Samples of int32 that stay below this, but for silence, are of 16 bits or next to silence."""
 _ENCODINGS = {"f4": "FLOAT", "f8": "DOUBLE", "i2": "PCM_16", "i4": "PCM_32", "i1": "PCM_S8", "u1": "PCM_U8"}
 
 
@@ -41,6 +48,37 @@ class Samples(io.FileIO):
     def tell(self) -> int:
         """Bytes behind the first sample."""
         return super().tell() - self._offset
+
+
+def is_unscaled(wave: npt.NDArray[Any]) -> bool:
+    """Whether floating-point samples are whole numbers that were never divided by full scale, or no sound."""
+    peak = float(np.abs(wave).max(initial=0.0))
+    if not np.isfinite(peak):  # which is another fault
+        return False
+    return peak > LOUDEST or (peak >= 2 and np.array_equal(wave, np.rint(wave)))
+
+
+def of_full_scale(
+    path: Path, pieces: Iterable[npt.NDArray[Any]], subtype: str, is_whole: bool
+) -> Iterator[npt.NDArray[Any]]:
+    """The same pieces (C, T) of an array's file, decoded; `is_whole`: they are all of it.
+
+    Raises Fault where they show that the samples do not have the full scale that their type says.
+    """
+    peak = 0.0
+    for piece in pieces:
+        if subtype in ("FLOAT", "DOUBLE") and is_unscaled(piece):
+            reason = (
+                f"its samples reach {np.abs(piece).max():g}, and full scale is 1: whole numbers, or no sound."
+            )
+            cure = "Save the whole numbers (int16), or divide by full scale: wave / 32768 for 16 bits."
+            raise Fault("unscaled", reason, cure, path)
+        peak = max(peak, float(np.abs(piece).max(initial=0.0)) * 2**31)
+        yield piece
+    if subtype == "PCM_32" and is_whole and 0 < peak < QUIETEST:
+        reason = f"its largest sample is {peak:.0f}, and full scale of int32 is 2147483648."
+        cure = "Of 16 bits: save wave.astype('int16'). Next to silence: save wave / 2147483648."
+        raise Fault("unscaled", reason, cure, path)
 
 
 def npy_layout(path: Path) -> Layout:
