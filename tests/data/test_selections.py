@@ -34,6 +34,30 @@ def test_a_table_of_one_recording(tmp_path: Path, write_sound: Write, write_tabl
     assert list(found.table["row"]) == [2, 4]
 
 
+@pytest.mark.parametrize(
+    ("place", "column"), [(3, "Begin Time (s)"), (4, "End Time (s)"), (5, "File Offset (s)")]
+)
+@pytest.mark.parametrize("cell", ["", "4,5", "inf"])
+def test_a_selection_without_a_time_is_left_out(
+    tmp_path: Path, write_sound: Write, write_table: Write, place: int, column: str, cell: str
+) -> None:
+    write_sound(tmp_path / "rain.wav", 5.0)
+    rows = [["1", "Waveform 1", "1", "0.5", "1.25", "0.5"], ["2", "Waveform 1", "1", "3.0", "4.5", "3.0"]]
+    rows[1][place] = cell
+    head = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tFile Offset (s)"
+    path = write_table(tmp_path / "rain.txt", head, *map("\t".join, rows))
+    found = Collection.open(path)
+    assert pieces(found) == [("rain.wav", 0.5, 0.75, "")]
+    told = f"rain.wav (row 3): {column!r} is {cell!r}, no number of seconds. Correct it, or remove the row."
+    assert [str(problem) for problem in found.problems] == [told]
+    write_table(path, head, "\t".join(rows[1]))
+    with pytest.raises(DataError) as error:
+        Collection.open(path)
+    assert str(
+        error.value
+    ) == f"{path}: not one of its 1 rows can be read. The first reasons:\n  " + told.replace("row 3", "row 2")
+
+
 def test_a_table_of_several_recordings_needs_the_offset_in_each(
     tmp_path: Path, write_sound: Write, write_table: Write
 ) -> None:

@@ -1,14 +1,16 @@
 """Selection tables of Raven and labels of Audacity, as tables of clips."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 
+import numpy as np
 import pandas as pd
 
 from nearfield.core.errors import DataError
 from nearfield.data.audio import SUFFIXES
+from nearfield.data.faults import Problem
 from nearfield.data.listing import Listing
 
 _BEGIN, _END, _OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
@@ -25,8 +27,8 @@ def from_raven(listing: Listing, path: Path) -> Listing:
     """The selections as clips: `path`, `start`, `seconds`, and `label` from `Annotation`.
 
     A selection stands once for each view, and is taken once: by its number, file and times, since the numbers
-    begin anew where tables were joined. Raises DataError where the table does not say
-    which file a selection is in, or where in it.
+    begin anew where tables were joined. A selection one of whose times is no number is left out and listed.
+    Raises DataError where the table does not say which file a selection is in, or where in it.
     """
     table = listing.table
     views = [name for name in _SAME if name in table]
@@ -49,7 +51,28 @@ def from_raven(listing: Listing, path: Path) -> Listing:
         }
     ).astype(object)
     rest = table.drop(columns=taken).rename(columns={"Annotation": "label", "annotation": "label"})
-    return replace(listing, table=pd.concat([clips, rest], axis=1), lines=lines)
+    problems = dict(_untimed(table, files, lines))
+    good = [row for row in range(len(table)) if row not in problems]
+    return replace(
+        listing,
+        table=pd.concat([clips, rest], axis=1).iloc[good].reset_index(drop=True),
+        lines=tuple(lines[row] for row in good),
+        problems=(*listing.problems, *problems.values()),
+    )
+
+
+def _untimed(
+    table: pd.DataFrame, files: list[str], lines: tuple[int | None, ...]
+) -> Iterator[tuple[int, Problem]]:
+    """Selections one of whose times cannot be read, which would begin or end with their file."""
+    for column in (_OFFSET, _END, _BEGIN):
+        if column not in table:
+            continue
+        times = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
+        for row in np.flatnonzero(~np.isfinite(times)).tolist():
+            reason = f"{column!r} is {str(table[column].iloc[row]).strip()!r}, no number of seconds."
+            cure = "Correct it, or remove the row."
+            yield row, Problem("bad_time", files[row], lines[row], reason, cure)
 
 
 def from_audacity(path: Path, lines: Iterable[str]) -> Listing:

@@ -39,9 +39,11 @@ def read_table(path: Path) -> Listing:
             rows = _from_json_lines(path, file) if suffix == ".jsonl" else _from_text(path, file)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: it is not UTF-8 text ({error.reason}). Save it as UTF-8.") from None
+    if len(rows.table) and selections.is_raven(rows.table):
+        rows = selections.from_raven(rows, path)
     if not len(rows.table):
         raise _no_rows(path, rows.problems)
-    return selections.from_raven(rows, path) if selections.is_raven(rows.table) else rows
+    return rows
 
 
 def _no_rows(path: Path, problems: tuple[Problem, ...] = ()) -> DataError:
