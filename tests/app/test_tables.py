@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from nearfield import app
-from nearfield.app.explaining_tables import _challenge, _silence, all_runs, explanation
+from nearfield.app.explaining_tables import _challenge, _silence, explanation
 from nearfield.app.folds import fold_table
+from nearfield.app.runs_table import all_runs
 from nearfield.app.tables import report, result_table, show_result
 from nearfield.app.widths import Terminal, fits, show
 from nearfield.data.faults import Problem
@@ -120,15 +121,44 @@ def overview_of(differing: int) -> Overview:
     return Overview(runs, keys, HEADLINES[:4], ())
 
 
-def test_runs_that_differ_in_much_tell_it_in_a_line_each() -> None:
-    many = printed(lambda console: all_runs(console, overview_of(30)), 80)
+def test_runs_that_differ_in_much_show_what_has_room_and_name_the_rest() -> None:
+    many = printed(lambda console: all_runs(console, overview_of(30)), 100)
     assert "…" not in many
-    assert many.count("0.625") == 8
-    told = [line for line in many.splitlines() if line.startswith("runs/first-1: ")]
-    assert told == ["runs/first-1: " + " ".join(f"loss.setting_{number}=1.25" for number in range(30))]
+    assert many.count("0.625") == 6  # accuracy beside F1 says little more
+    assert max(map(len, many.splitlines())) <= 100
+    columns = many.count("1.25")
+    assert columns >= 1
+    named = re.sub(r"\s+", " ", many)
+    assert f"{30 - columns} more settings in which they differ (values: --json): loss.setting_" in named
+    assert named.count("loss.setting_") == 30 - columns  # a column's head has the section in its own line
     few = printed(lambda console: all_runs(console, overview_of(1)), 120)
-    assert "runs/first-1: " not in few
+    assert "more setting" not in few
     assert few.count("1.25") == 1
+
+
+def test_runs_of_other_kinds_of_score_stand_in_tables_of_their_own() -> None:
+    """Of each the settings in which the runs of that table differ, the kinds before all others."""
+    tags = {"kind": "tags"}
+    recipes = [
+        Recipe.of({"loss": {"kind": "supcon"}, "embedding": {"size": 16}}),
+        Recipe.of({"loss": {"kind": "triplet", "margin": 0.3}, "embedding": {"size": 32}}),
+        Recipe.of({"relation": tags, "augment": [{"kind": "gain"}], "train": {"updates": 7}}),
+    ]
+    scores: list[dict[str, float]] = [{HEADLINES[0]: 0.5}, {HEADLINES[0]: 0.6}, {"tagging/pr_auc": 0.7}]
+    listed = tuple(
+        Listed(f"r{at}", "esc10", flat(recipe.plain()), score)
+        for at, (recipe, score) in enumerate(zip(recipes, scores, strict=True))
+    )
+    found = Overview(listed, (), (HEADLINES[0], "tagging/pr_auc"), ())
+    text = printed(lambda console: all_runs(console, found), 100)
+    assert max(map(len, text.splitlines())) <= 100
+    by_labels, by_tags = text.split("judged by tags")
+    assert "judged by labels" in by_labels
+    assert all(word in by_labels for word in ("supcon", "triplet", " 16 ", " 32 ", "0.500"))
+    assert "PR-AUC" not in by_labels
+    assert "PR-AUC" in by_tags
+    assert "relation" not in text
+    assert "updates" not in text
 
 
 def test_settings_of_one_kind_alone_are_told_where_they_are_set() -> None:
@@ -195,7 +225,8 @@ def test_names_and_labels_are_shown_as_they_are_and_obeyed_by_nothing() -> None:
     assert not {"\x1b", "\a"} & set(text)
     assert text.startswith("[bold]set")
     assert "[/].wav (row 1): [/], warning\n  [red]\n  :dog:\n" in text
-    listed = Overview((Listed("[/]", "[x]", {"[y]": "[z]"}, {}),), ("[y]",), (), ("[/]",))
+    runs = tuple(Listed("[/]", "[x]", {"[y]": value}, {}) for value in ("[z]", "[w]"))
+    listed = Overview(runs, ("[y]",), (), ("[/]",))
     text = printed(lambda console: all_runs(console, listed), 100)
     assert all(name in text for name in ("[/] ", "[x]", "[y]", "[z]", "[/]: its files"))
 

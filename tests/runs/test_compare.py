@@ -194,6 +194,15 @@ def test_runs_are_listed_filtered_and_sorted(runs: Path, tmp_path: Path) -> None
         overview(tmp_path)
 
 
+def test_copies_of_an_encoder_are_no_runs(runs: Path, tmp_path: Path) -> None:
+    """A space holds the run that hears its queries; an export for the Hub has the same files."""
+    for at in ("run", "space/encoder", "hub"):
+        shutil.copytree(runs / "tones/narrow", tmp_path / at)
+    (tmp_path / "space/space.json").write_text("{}")
+    (tmp_path / "hub/weights.safetensors").rename(tmp_path / "hub/model.safetensors")
+    assert [run.name for run in overview(tmp_path).runs] == ["run"]
+
+
 def test_a_sound_is_like_itself_played_slower(tmp_path: Path) -> None:
     rate, pitches = 8000, [300, 900, 500, 1500, 700]
 

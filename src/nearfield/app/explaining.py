@@ -101,7 +101,7 @@ def runs(
         print_json(found.plain())
         return
 
-    from nearfield.app.explaining_tables import all_runs
+    from nearfield.app.runs_table import all_runs
 
     all_runs(terminal(), found)
 

@@ -1,14 +1,13 @@
-"""What `nearfield explain`, `compare` and `runs` found, as text tables."""
+"""What `nearfield explain` and `compare` found, as text tables."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from nearfield.app.listening_tables import ends, plain_table
-from nearfield.app.tables import MEASURES
-from nearfield.app.widths import fits, show
+from nearfield.app.widths import show
 from nearfield.core.words import count
 from nearfield.evaluation.challenge import COLUMNS, ChallengeRow, ChallengeTable
 from nearfield.evaluation.cluster_report import ClusterReport
@@ -18,8 +17,6 @@ from nearfield.evaluation.tag_comparison import AreaDifference, TagComparison
 from nearfield.runs.compare import Comparison, Difference
 from nearfield.runs.explain import Explanation, Nuisance
 from nearfield.runs.explain_position import Positions
-from nearfield.runs.overview import Overview
-from nearfield.runs.settings_of_runs import telling
 
 CERTAIN = 0.05
 
@@ -70,42 +67,6 @@ def comparison(console: Console, found: Comparison) -> None:
         style="dim",
         soft_wrap=True,
     )
-
-
-def all_runs(console: Console, found: Overview) -> None:
-    """One row a run: settings that all have in columns, those of single kinds beside them in one; what has
-    no room is listed below, a line a run."""
-    told = telling([run.settings for run in found.runs])
-    shared = tuple(key for key in found.differing if all(key in run.settings for run in found.runs))
-    others = [{key: value for key, value in each.items() if key not in shared} for each in told]
-    table = _runs(found, shared, others)
-    if fits(console, table):
-        show(console, table)
-    else:
-        show(console, _runs(found, (), [{} for _ in found.runs]))
-        for run, each in zip(found.runs, told, strict=True):
-            console.print(f"{run.name}: {_pairs(each)}", markup=False, soft_wrap=True)
-    console.print(count(len(found.runs), "run"), style="dim")
-    for path in found.unread:
-        console.print(f"{path}: its files cannot be read", style="yellow", markup=False)
-
-
-def _runs(found: Overview, settings: tuple[str, ...], others: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(show_edge=False, pad_edge=False)
-    more = ("other settings",) if any(others) else ()
-    for head in ("run", "data", *settings, *more):
-        table.add_column(head)
-    for head in found.headlines:
-        table.add_column(MEASURES.get(head, head.replace("/", "\n")), justify="right")
-    for run, each in zip(found.runs, others, strict=True):
-        values = [_value(run.settings.get(key)) for key in settings]
-        figures = [_figure(run.metrics.get(name)) for name in found.headlines]
-        table.add_row(run.name, run.data, *values, *([_pairs(each)] if more else []), *figures)
-    return table
-
-
-def _pairs(settings: Mapping[str, Any]) -> str:
-    return " ".join(f"{key}={value}" for key, value in settings.items())
 
 
 def _clusters(console: Console, found: ClusterReport) -> None:

@@ -92,9 +92,13 @@ def overview(
     if sort is not None:
         _check_key("--sort", sort, keys)
         kept = _sorted(kept, sort, ascending)
-    unlike = tuple(key for key in differing([run.settings for run in kept]) if key != "train.precision")
     shown = tuple(name for name in HEADLINES if any(name in run.metrics for run in kept))
-    return Overview(tuple(kept), unlike, shown, tuple(unread))
+    return Overview(tuple(kept), unlike(kept), shown, tuple(unread))
+
+
+def unlike(runs: Sequence[Listed]) -> tuple[str, ...]:
+    """Settings that are not the same in all runs, but for what the machine chooses."""
+    return tuple(key for key in differing([run.settings for run in runs]) if key != "train.precision")
 
 
 def holds(run: Listed, condition: str, keys: Sequence[str]) -> bool:
@@ -136,7 +140,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """Run folders in the order of their names; what lies inside one is its own."""
+    """Run folders in the order of their names; what lies inside one is its own, and copies of an encoder,
+    in a space or exported for the Hugging Face Hub, are no runs."""
     if not folder.is_dir():
         raise RequestError(f"{folder} is no folder. Give the folder that holds the runs.")
     seen: list[Path] = []
@@ -144,7 +149,12 @@ def _folders(folder: Path) -> Iterator[Path]:
         path = file.parent
         if (path / "environment.json").is_file() and not any(above in path.parents for above in seen):
             seen.append(path)
-            yield path
+            if not _is_copy(path):
+                yield path
+
+
+def _is_copy(path: Path) -> bool:
+    return (path.parent / "space.json").is_file() or (path / "model.safetensors").is_file()
 
 
 def _listed(folder: Path, path: Path) -> Listed:
