@@ -122,6 +122,46 @@ def test_samplers_that_set_pairs_give_neither_labels_nor_tags() -> None:
         check("labels", every, lose(kind="ProxyAnchorLoss"), sampler=sample(kind="tiles", mode="triplet"))
 
 
+SINGLE = {"kind": "balanced", "per_class": 1}
+TWICE_NEVER = [SINGLE, {"kind": "shuffle"}, {"kind": "balanced_tags"}]
+
+
+@pytest.mark.parametrize(
+    ("relation", "settings"), [("labels", SINGLE), *(("views", settings) for settings in TWICE_NEVER)]
+)
+def test_batches_in_which_no_two_clips_are_alike_are_refused(relation: str, settings: dict[str, Any]) -> None:
+    sampler, refused = make(SamplerSettings, "sampler", settings), set()
+    for loss in (lose(**given) for given in LOSSES):
+        if (relation != "labels" and loss.needs) or "tags" in loss.needs:
+            continue
+        check(relation, mine(kind="all"), loss)
+        try:
+            check(relation, mine(kind="all"), loss, True, sampler)
+        except RequestError:
+            refused.add(loss.kind)
+        else:
+            assert "classes" in loss.needs or loss.kind == "InstanceLoss"
+    assert refused >= {"triplet", "circle", "supcon", "nt_xent", "contrastive", "multi_similarity"}
+
+
+@pytest.mark.parametrize(("relation", "per_class"), [("labels", 2), ("tags", 1), ("time", 1), ("views", 2)])
+def test_batches_in_which_two_clips_may_be_alike_are_not(relation: str, per_class: int) -> None:
+    sampler = make(SamplerSettings, "sampler", {"kind": "balanced", "per_class": per_class})
+    check(relation, mine(kind="all"), lose(kind="supcon"), True, sampler)
+
+
+def test_the_refusal_of_one_clip_a_label_says_what_is_allowed() -> None:
+    sampler = make(SamplerSettings, "sampler", {"kind": "balanced", "per_class": 1})
+    with pytest.raises(RequestError) as error:
+        check("labels", mine(kind="all"), lose(kind="supcon"), True, sampler)
+    assert str(error.value) == (
+        "sampler.per_class: 1 clip of each label makes batches in which no two clips are alike, and supcon "
+        "pulls alike ones together. Allowed: 2 or more; or a loss that keeps weights for each class: "
+        "ArcFaceLoss, CosFaceLoss, LargeMarginSoftmaxLoss, NormalizedSoftmaxLoss, P2SGradLoss, "
+        "ProxyAnchorLoss, ProxyNCALoss, SoftTripleLoss, SphereFaceLoss, SubCenterArcFaceLoss."
+    )
+
+
 def test_distances_that_agree_only_on_the_sphere() -> None:
     cosine, euclidean = mine(kind="semihard", distance="cosine"), lose(kind="triplet")
     check("labels", cosine, euclidean, normalised=True)

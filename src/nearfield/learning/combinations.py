@@ -3,12 +3,15 @@
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import Settings
 from nearfield.learning.losses.base import OWN_KINDS
-from nearfield.learning.losses.library import Library
-from nearfield.learning.losses.library_loss import PAIRS_ALONE
+from nearfield.learning.losses.library import Library, needs_classes
+from nearfield.learning.losses.library_loss import NEEDS_LABELS, PAIRS_ALONE
 from nearfield.learning.losses.triplet import Triplet
 from nearfield.learning.miners.distance_weighted import DistanceWeighted
 from nearfield.learning.miners.triplets import All, Easy, Hard, Semihard
 from nearfield.learning.samplers import sets_pairs
+from nearfield.learning.samplers.balanced import Balanced
+from nearfield.learning.samplers.balanced_tags import BalancedTags
+from nearfield.learning.samplers.shuffle import Shuffle
 
 
 def check(
@@ -25,6 +28,7 @@ def check(
     _labels(relation_kind, loss)
     _tags(relation_kind, miner, loss)
     _own_pairs(sampler, loss)
+    _alike(relation_kind, sampler, loss)
     _mixtures(relation_kind, sampler)
     _mined_labels(miner, loss)
     _unit_length(miner, loss, normalised)
@@ -70,6 +74,31 @@ def _own_pairs(sampler: Settings | None, loss: Settings) -> None:
         "(balanced, balanced_tags, shuffle), or a loss that works from pairs alone: "
         f"{', '.join(OWN_KINDS)}."
     )
+
+
+def needs_alike(loss: Settings) -> bool:
+    """Whether a loss learns from clips of a batch that are alike; others read class numbers or tags."""
+    return not {"classes", "tags"} & getattr(loss, "needs", frozenset()) and _kind(loss) != "InstanceLoss"
+
+
+def _alike(relation_kind: str, sampler: Settings | None, loss: Settings) -> None:
+    """Refuses batches in which no two clips can be alike."""
+    if not needs_alike(loss):
+        return
+    is_single = isinstance(sampler, Balanced) and sampler.per_class == 1
+    if relation_kind == "labels" and is_single:
+        with_classes = ", ".join(name for name in sorted(NEEDS_LABELS) if needs_classes(name))
+        raise RequestError(
+            f"sampler.per_class: 1 clip of each label makes batches in which no two clips are alike, and "
+            f"{_kind(loss)} pulls alike ones together. Allowed: 2 or more; or a loss that keeps weights for "
+            f"each class: {with_classes}."
+        )
+    if relation_kind == "views" and (is_single or isinstance(sampler, Shuffle | BalancedTags)):
+        raise RequestError(
+            f"sampler.kind: {_kind(sampler)} takes no clip twice into a batch, so that the relation 'views' "
+            f"finds no two alike, and {_kind(loss)} pulls alike ones together. Set sampler.kind to views; or "
+            "relation.kind to labels, tags or time."
+        )
 
 
 def _mixtures(relation_kind: str, sampler: Settings | None) -> None:

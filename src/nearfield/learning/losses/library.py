@@ -44,7 +44,7 @@ class Library(Settings):
     @property
     def needs(self) -> frozenset[str]:
         """`labels` where one label an item is needed, `classes` where there are weights for each class."""
-        classes = {"classes"} & {_FILLED_IN.get(name, "") for name in _constructor(self.kind)[1]}
+        classes = {"classes"} if needs_classes(self.kind) else set[str]()
         return frozenset({"labels"} | classes) if self.kind in NEEDS_LABELS else frozenset()
 
     @property
@@ -74,6 +74,11 @@ class Library(Settings):
                 raise RequestError(f"loss: {self.kind} needs to know how many {what} there are. Give {name}.")
         inner = _construct(self.kind, self.given, size, classes)
         return LibraryLoss(self.kind, inner, classes if "classes" in wanted else None)
+
+
+def needs_classes(kind: str) -> bool:
+    """Whether a loss of the library keeps weights for each class."""
+    return any(_FILLED_IN.get(name) == "classes" for name in _constructor(kind)[1])
 
 
 def usual(settings: Library, name: str) -> Any:
