@@ -14,14 +14,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Pairs
+from nearfield.core.settings import kinds
 from nearfield.data.collection import Collection
 from nearfield.data.loading import Loader
+from nearfield.learning.losses import LossSettings
+from nearfield.learning.losses.base import TAGGING_KINDS
+from nearfield.learning.parts import loss
 from nearfield.runs.events import Event, Note, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.launch import Request, launch
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.training import Training
-from nearfield.runs.validation import SCORE, Triplets, tag_overlap_at_1
+from nearfield.runs.validation import MUTE, SCORE, Triplets, tag_overlap_at_1
 from nearfield.runs.workbench import Workbench
 from tests.runs.conftest import small
 
@@ -146,8 +150,13 @@ def test_a_score_that_cannot_vary_is_refused_where_a_setting_rests_on_it(
     field: Path, tones: Path, tmp_path: Path
 ) -> None:
     best = {"updates": 4, "validate_every": 2, "keep": "best", "validate_by": "labels"}
-    with pytest.raises(RequestError, match=r"train.keep: 'best'.*no val clip has a label.*validate_by="):
+    with pytest.raises(RequestError) as error:
         trained(field, tmp_path / "a", **TIME, train=best)
+    assert str(error.value) == (  # there are no tags
+        "train.keep: 'best' goes by the validations, and no val clip has a label that a train clip has: they "
+        "would all be the same. Set train.keep=last, give the split such val clips, or choose what is "
+        "validated by: train.validate_by=triplets, loss."
+    )
     assert not (tmp_path / "a").exists()
     collection = Collection.open(tones)
     table = collection.table.assign(split=collection.table["split"].replace("val", "train"))
@@ -160,11 +169,38 @@ def test_a_score_that_cannot_vary_is_refused_where_a_setting_rests_on_it(
         listen = lambda event: said.append(event.text)  # noqa: E731
         return Training(bench, Folder(tmp_path), torch.device("cpu"), "fp32", listen), said
 
-    with pytest.raises(RequestError, match=r"schedule.kind: 'plateau'.*tones\d has no val clips"):
+    with pytest.raises(RequestError) as error:
         begin(schedule={"kind": "plateau"})
+    assert str(error.value) == (
+        f"schedule.kind: 'plateau' goes by the validations, and {without.name} has no val clips: they would "
+        "all be the same. Set another schedule (schedule.kind=cosine), or give the split such val clips."
+    )
     training, said = begin()
     assert training.validation is None
     assert said == [f"no validation: {without.name} has no val clips."]
+
+
+@pytest.mark.parametrize("kind", kinds(LossSettings))
+def test_losses_that_say_nothing_without_alike_clips(kind: str) -> None:
+    if kind in TAGGING_KINDS:
+        return
+    vectors = torch.nn.functional.normalize(torch.randn(6, 3, generator=torch.Generator().manual_seed(0)))
+    value = float(loss(kind)(vectors, torch.arange(6)))
+    assert (value == 0) == (kind in MUTE)
+
+
+def test_val_clips_of_which_no_two_are_alike_say_nothing_by_the_loss(tones: Path, tmp_path: Path) -> None:
+    collection = Collection.open(tones)
+    table = collection.table
+    val = table["split"] == "val"
+    labels = table["label"].where(~val, [f"{place}" for place in range(len(table))])
+    plan = {"updates": 4, "validate_every": 2, "keep": "best", "validate_by": "loss"}
+    recipe = Recipe.of(
+        small(train=plan, loss={"kind": "supcon"}, sampler={"kind": "shuffle", "batch_size": 8})
+    )
+    bench = Workbench.build(recipe, replace(collection, table=table.assign(label=labels)), 0)
+    with pytest.raises(RequestError, match=r"no two val clips are alike.*give the split such val clips\.$"):
+        Training(bench, Folder(tmp_path), torch.device("cpu"), "fp32", nobody)
 
 
 def test_labels_that_train_never_saw_are_validated_by_triplets(tones: Path, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def needs_alike(loss: Settings) -> bool:
 
 def _alike(relation_kind: str, sampler: Settings | None, loss: Settings) -> None:
     """Refuses batches in which no two clips can be alike."""
-    if not needs_alike(loss):
+    if sampler is None or not needs_alike(loss):
         return
     is_single = isinstance(sampler, Balanced) and sampler.per_class == 1
     if relation_kind == "labels" and is_single:

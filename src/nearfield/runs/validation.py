@@ -14,7 +14,7 @@ Clips of test are never embedded.
 - `val/score`: the one that decides, the loss with its sign turned: more is better.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Literal
@@ -43,6 +43,9 @@ FEW_LABELS = 12
 """Labels up to which a curve is kept for every pair of them."""
 BATCHES = 20
 """Fixed val batches at most; where an epoch of val has fewer, that many."""
+
+MUTE = ("triplet", "circle", "nt_xent", "supcon")
+"""Losses that are 0 where no two clips are alike, wherever they lie."""
 
 By = Literal["labels", "tags", "triplets", "loss"]
 NAMES: dict[By, str] = {
@@ -81,7 +84,7 @@ class Validation:
         if every > recipe.train.updates:
             watch(Note(_too_late(recipe), is_warning=rests_on_validation(recipe) is not None))
         if not len(bench.collection.rows("val")):
-            _without(recipe, f"{bench.collection.name} has no val clips", watch)
+            _without(recipe, f"{bench.collection.name} has no val clips", (), watch)
             return None
         fixed, trouble = _fixed(bench, loss, watch)
         by, asked = scores_by(recipe), recipe.train.validate_by
@@ -92,7 +95,8 @@ class Validation:
             if not why:
                 watch(Note(f"validated by {NAMES[by]}: {first}"))
         if why:
-            _without(recipe, why, watch)
+            able = [name for name in NAMES if not _constant(name, bench, fixed, trouble)]
+            _without(recipe, why, able, watch)
             return None
         return cls(bench, by, fixed)
 
@@ -271,6 +275,9 @@ def _constant(by: By, bench: Workbench, fixed: FixedLoss | None, trouble: str) -
         return _constant_tags(facts, val, train)
     if fixed is None:
         return trouble
+    is_mute = by == "loss" and bench.recipe.loss.kind in MUTE
+    if is_mute and not any(bool(_pairs(draw, fixed).alike.any()) for draw in fixed.draws):
+        return "no two val clips are alike"
     if by == "triplets" and not any(_has_triplet(draw, fixed) for draw in fixed.draws):
         return "no val clip has both an alike and an unlike one"
     return None
@@ -292,21 +299,27 @@ def _constant_tags(facts: Facts, val: Ints, train: Ints) -> str | None:
 
 
 def _has_triplet(draw: Draw, fixed: FixedLoss) -> bool:
-    pairs = draw.pairs or fixed.relation(draw)
+    pairs = _pairs(draw, fixed)
     return bool((pairs.alike.any(1) & pairs.unlike.any(1)).any())
 
 
-def _without(recipe: Recipe, why: str, watch: Watcher) -> None:
-    """Says that there is no validation; refuses where a setting goes by one."""
+def _pairs(draw: Draw, fixed: FixedLoss) -> Pairs:
+    return draw.pairs or fixed.relation(draw)
+
+
+def _without(recipe: Recipe, why: str, able: Sequence[By], watch: Watcher) -> None:
+    """Says that there is no validation; refuses where a setting goes by one. `able`: scores that can vary."""
     resting = rests_on_validation(recipe)
     if resting is None:
         watch(Note(f"no validation: {why}."))
         return
-    instead = "train.keep=last" if recipe.train.keep == "best" else "another schedule (schedule.kind=cosine)"
-    others = ", ".join(name for name in NAMES if name != recipe.train.validate_by)
+    cures = ["train.keep=last" if recipe.train.keep == "best" else "another schedule (schedule.kind=cosine)"]
+    cures.append("give the split such val clips")
+    if able:
+        cures.append(f"choose what is validated by: train.validate_by={', '.join(able)}")
     raise RequestError(
-        f"{resting} goes by the validations, and {why}: they would all be the same. Set {instead}, give the "
-        f"split such val clips, or choose what is validated by: train.validate_by={others}."
+        f"{resting} goes by the validations, and {why}: they would all be the same. "
+        f"Set {', '.join(cures[:-1])}, or {cures[-1]}."
     )
 
 
