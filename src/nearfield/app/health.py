@@ -40,11 +40,19 @@ def examine(clear_cache: bool = False) -> dict[str, Any]:
         "precision": best_precision("auto"),
         "formats": ", ".join(name.lower() for name in ("WAV", "FLAC", "OGG", "MP3") if name in formats),
         "extras": ", ".join(f"{name} {'yes' if find_spec(m) else 'no'}" for name, m in EXTRAS.items()),
-        "cache": f"{store.folder} ({_size(store.size())})",
+        "cache": f"{store.folder} ({_size(store.size())}; {_bound()})",
     }
     if freed is not None:
         found["freed"] = _size(freed)
     return found
+
+
+def _bound() -> str:
+    """What the cache may hold, and what says so."""
+    from nearfield.data.bound import VARIABLE, limit
+
+    most = limit()
+    return f"no bound: {VARIABLE}" if most == float("inf") else f"at most {_size(int(most))}: {VARIABLE}"
 
 
 def _size(count: int) -> str:

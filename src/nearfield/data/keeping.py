@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nearfield.core.machine import usable_cores
 from nearfield.core.nouns import Vectors
+from nearfield.data.bound import keep_within, taking
 from nearfield.data.cache import cache_folder
 from nearfield.data.locks import locked
 from nearfield.data.packs import Packs
@@ -77,7 +78,10 @@ def _kept(pictures: "_Pictures", folder: Path, key: str, progress: Progress | No
             with packs.writing() as writer:
                 for row, picture in enumerate(pictures.made(progress)):
                     writer.add(str(row), [picture])
-    places = packs.places()
+        with taking(folder.parent) as take:
+            places = packs.places()
+            take(place.pack for place in places.values())
+    keep_within(folder.parent)
     return packs.views(places[str(row)] for row in range(len(pictures.shapes)))
 
 

@@ -5,7 +5,7 @@ samples at the rate asked for, pictures as bytes; see `packs` for the files.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.words import count
 from nearfield.data.audio import Waves, describe
+from nearfield.data.bound import VARIABLE, keep_within, limit, taking
 from nearfield.data.cache import cache_folder
 from nearfield.data.collection import Collection
 from nearfield.data.decoding import sound_blocks, square
@@ -23,7 +24,7 @@ from nearfield.data.faults import Fault, Problem, check_file
 from nearfield.data.filling import Blocks, Filling, Progress, Tell, refuse
 from nearfield.data.locks import locked
 from nearfield.data.npy import rate_file
-from nearfield.data.packs import Packs
+from nearfield.data.packs import Packs, Place
 from nearfield.data.probing import known_lengths
 from nearfield.data.settings import Channels, DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals, Signals
@@ -146,7 +147,8 @@ def _decoded(
             found[path] = fault
     digests = dict(zip(present, map(_named_by_rate, present, content_digests(present)), strict=True))
     sources = {digest: path for path, digest in digests.items()}
-    places, faults = packs.places(), dict[str, DataError]()
+    faults = dict[str, DataError]()
+    places = _taken(packs, sources)
     if not sources.keys() <= places.keys() or packs.damaged(places[digest] for digest in sources):
         with writing_to(packs.folder, 0), locked(packs.folder / "lock"):
             places = packs.places()  # another process may have decoded them while we waited
@@ -160,10 +162,27 @@ def _decoded(
                 places = packs.places()
             missing = {digest: path for digest, path in sources.items() if digest not in places}
             faults = Filling(packs, missing, blocks, weigh, progress, tell).run()
-        places = packs.places()
+            places = _taken(packs, sources)
+        if freed := keep_within(_cache_of(packs)):
+            tell(
+                f"{_cache_of(packs)}: {freed / 1e9:,.1f} GB of decoded data, used longest ago, went, to "
+                f"keep within {limit() / 1e9:,g} GB ({VARIABLE} sets another bound, or none)."
+            )
     kept = [digest for digest in sources if digest not in faults]
     views: dict[str, Any] = dict(zip(kept, packs.views(places[digest] for digest in kept), strict=True))
     return found | {path: (views | faults)[digest] for path, digest in digests.items()}
+
+
+def _cache_of(packs: Packs) -> Path:
+    return packs.folder.parents[1]
+
+
+def _taken(packs: Packs, wanted: Iterable[str]) -> dict[str, Place]:
+    """Where everything lies that is there; what is wanted of it stays until this process ends."""
+    with taking(_cache_of(packs)) as take:
+        places = packs.places()
+        take(places[digest].pack for digest in wanted if digest in places)
+    return places
 
 
 def _named_by_rate(path: Path, digest: str) -> str:
