@@ -33,7 +33,7 @@ from nearfield.study.document.tables import (
 )
 from nearfield.study.figures import judge_figure
 from nearfield.study.overclaims import check_overclaims
-from nearfield.study.records import Arm, ArmFacts, ClassFacts, Estimate, StudyFacts
+from nearfield.study.records import Arm, ArmFacts, ClassFacts, Estimate, RunFacts, StudyFacts
 from tests.study.sample import PLAIN, sample_conclusion, sample_facts
 
 FACTS = sample_facts()
@@ -180,10 +180,33 @@ def test_the_form_is_that_of_the_source_documents() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("updates", "told"), [(50, "50 updates"), (None, "1/15 of the run")])
-def test_the_caption_of_a_curve_says_what_its_average_goes_over(updates: int | None, told: str) -> None:
+@pytest.mark.parametrize(
+    ("updates", "long", "told"),
+    [
+        (50, slice(None), "50 updates"),
+        (None, slice(None), "1/15 of the run"),
+        (5000, slice(0), "1/15 of the run"),
+        (50, slice(2), "50 updates, or 1/15 of a run that is too short for them"),
+    ],
+)
+def test_the_caption_of_a_curve_says_what_its_average_goes_over(
+    updates: int | None, long: slice, told: str
+) -> None:
     """The plan counts updates; a validation curve has a point every so many of them."""
-    blocks = document(sample_facts(smoothing=updates), INTRODUCTIONS).blocks()
+    facts = sample_facts(smoothing=updates)
+    smoothed = {each.arm.id for each in facts.arms[long]}
+
+    def of(each: ArmFacts, run: RunFacts) -> RunFacts:
+        averages = {
+            name: curve.values if each.arm.id in smoothed else (None,) * len(curve.values)
+            for name, curve in run.curves.items()
+        }
+        curves = {name: replace(curve, smooth=averages[name]) for name, curve in run.curves.items()}
+        return replace(run, curves=curves)
+
+    arms = (replace(each, runs=tuple(of(each, run) for run in each.runs)) for each in facts.arms)
+    facts = replace(facts, arms=tuple(arms))
+    blocks = document(facts, INTRODUCTIONS).blocks()
     captions = {block.name: block.caption for block in blocks if isinstance(block, Picture)}
     assert f"moving average over {told}." in captions["loss"]
     assert f"moving average over {told}." in captions["val-recall_at_1"]

@@ -199,6 +199,9 @@ class Draw:
     """Set where the sampler itself decides who is alike (triplet samplers); else the relation does."""
     beside: Beside | None = None
     """Set where clips are heard together; only a relation by tags can say what such a mixture is."""
+    copies: Ints | None = None
+    """(B,) which augmented copy of its clip each window is cut from, 0 being the clip itself; None where
+    clips are augmented anew each time."""
 
     def __len__(self) -> int:
         return len(self.rows)

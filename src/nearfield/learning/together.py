@@ -39,7 +39,12 @@ def share(size: int) -> slice:
 def own(draw: Draw) -> Draw:
     """This process's share of a draw (its pairs left out: they belong to the whole)."""
     part = share(len(draw))
-    return Draw(draw.rows[part], draw.starts[part], beside=draw.beside and draw.beside.take(part))
+    return Draw(
+        draw.rows[part],
+        draw.starts[part],
+        beside=draw.beside and draw.beside.take(part),
+        copies=None if draw.copies is None else draw.copies[part],
+    )
 
 
 def gather(vectors: Tensor, size: int) -> Tensor:

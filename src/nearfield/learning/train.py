@@ -23,6 +23,9 @@ class TrainSettings(Settings):
     """Optimiser steps."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the network; auto takes bf16 where the machine gains by it. Losses are always fp32."""
+    augmented_copies: int = Field(0, ge=0, le=100)
+    """Copies of each training clip, augmented once and for all, that stand beside it as clips of their own,
+    which itself stays as it is: 2 makes a set three times as large. 0: clips are augmented anew each time."""
     clip_gradient: float | None = Field(None, gt=0)
     """Largest norm of the whole gradient; longer ones are scaled down to it."""
     average: float | None = Field(None, gt=0, lt=1)

@@ -31,7 +31,7 @@ from nearfield.runs.device import Precision, best_precision, open_device
 from nearfield.runs.events import Note, Stage, Watcher, nobody
 from nearfield.runs.folder import Folder
 from nearfield.runs.recipe import Recipe
-from nearfield.runs.recipe_checks import check_learning, check_units
+from nearfield.runs.recipe_checks import check_copies, check_learning, check_units
 from nearfield.runs.tagging import read_predictions
 from nearfield.runs.training import Training
 from nearfield.runs.validation import keeps_val, rests_on_validation
@@ -228,6 +228,7 @@ def check(recipe: Recipe, watch: Watcher = nobody) -> None:
         )
     check_learning(recipe)
     check_units(recipe)
+    check_copies(recipe)
     if "tags" in getattr(recipe.loss, "needs", ()) and (
         recipe.embedding.read == "pooled" or recipe.embedding.whiten
     ):

@@ -1,6 +1,7 @@
 """What in a recipe cannot work together across its parts: network, loss, penalty, feature, augmentation."""
 
 from nearfield.core.errors import RequestError
+from nearfield.learning.samplers.copies import SAMPLERS
 from nearfield.runs.recipe import Recipe
 
 
@@ -42,3 +43,27 @@ def check_units(recipe: Recipe) -> None:
                 f"augment: {bend.kind!r} takes the picture for {unit!r}, and the feature gives {given!r} "
                 f"(feature.log, feature.power). Set unit of {bend.kind!r} to {given}."
             )
+
+
+def check_copies(recipe: Recipe) -> None:
+    """Raises RequestError where augmented copies of clips cannot be made or cannot stand beside them."""
+    if not recipe.train.augmented_copies:
+        return
+    given = f"train.augmented_copies: {recipe.train.augmented_copies}"
+    mixing = [each.kind for each in recipe.augment if each.kind in ("mix", "shuffle_mix")]
+    if not recipe.augment:
+        raise RequestError(
+            f"{given} copies of each clip would all be as the clip itself, as `augment` is empty. List "
+            "augmentations there, or set train.augmented_copies to 0."
+        )
+    if mixing:
+        raise RequestError(
+            f"{given}, and augment: {mixing[0]!r} takes another clip of the batch, which is never the same "
+            "for a copy. Leave it out, or set train.augmented_copies to 0."
+        )
+    if recipe.sampler.kind not in SAMPLERS or getattr(recipe.sampler, "mixing", None) is not None:
+        mixed = " with sampler.mixing" if recipe.sampler.kind in SAMPLERS else ""
+        raise RequestError(
+            f"{given} is for samplers that choose clip by clip and leave them apart: {', '.join(SAMPLERS)}. "
+            f"Given: sampler.kind {recipe.sampler.kind!r}{mixed}. Set train.augmented_copies to 0."
+        )

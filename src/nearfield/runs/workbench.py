@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice, tee
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from nearfield.learning.losses.bce import BCELoss
 from nearfield.learning.relations import Relation
 from nearfield.learning.relations.tags import TagRelation, Tags
 from nearfield.learning.samplers import Sampler
+from nearfield.learning.samplers.copies import CopiesSampler
 from nearfield.learning.together import own, world
 from nearfield.models.augmentations.augmentation import Augmentation
 from nearfield.models.embedder import Embedder
@@ -94,7 +96,11 @@ class Workbench:
                 f"{self.collection.name}: no clip stands on the train side. "
                 "Give a split column with train in it, or none: then a split is made."
             )
-        return self.sampler_over(rows)
+        copies = self.recipe.train.augmented_copies
+        if not copies:
+            return self.sampler_over(rows)
+        seconds = self.recipe.data.clip_seconds
+        return CopiesSampler.over(self.recipe.sampler, self.facts, rows, seconds, self.seed, copies)
 
     def sampler_over(self, rows: Ints) -> Sampler:
         """The same schedule over other rows."""
@@ -169,18 +175,29 @@ class Encoder:
     def __call__(self, batch: Batch, update: int, bent: bool = True) -> Tensor:
         """(b, C, ...) signals of this process -> (b, D), as the loss sees them; `bent` as in training."""
         signal = batch.signal.to(self.device, non_blocking=True)
-        labels = None if self.labels is None else self.labels[torch.from_numpy(batch.draw.rows)]
         if self.feature is not None:
-            signal = self.feature(self._bent(signal, "wave", update, labels) if bent else signal)
-        return self.embedder.teach(self._bent(signal, "picture", update, labels) if bent else signal)
+            signal = self.feature(self._bent(signal, "wave", update, batch.draw) if bent else signal)
+        return self.embedder.teach(self._bent(signal, "picture", update, batch.draw) if bent else signal)
 
-    def _bent(self, signal: Tensor, domain: str, update: int, labels: Tensor | None) -> Tensor:
+    def _bent(self, signal: Tensor, domain: str, update: int, draw: Draw) -> Tensor:
+        if draw.copies is not None:
+            return self._copied(signal, domain, draw.rows, draw.copies)
+        labels = None if self.labels is None else self.labels[torch.from_numpy(draw.rows)]
         rank = world()[0] if update >= 0 else 0  # a validation's are the same in every process
         for place, bend in enumerate(self.bends):
             if bend.domain == domain:
                 generator = torch_stream(self.seed, "augment", place, update, rank)
                 signal = bend.apply(signal, bend.draw(signal.shape, generator, labels))
         return signal
+
+    def _copied(self, signal: Tensor, domain: str, rows: Ints, copies: Ints) -> Tensor:
+        """Each window bent by what is drawn once for its clip and its copy; those of copy 0 as they are."""
+        items = list(torch.split(signal, 1))
+        for place, bend in enumerate(self.bends):
+            for at in np.flatnonzero(copies) if bend.domain == domain else ():
+                generator = torch_stream(self.seed, "copies", place, rows[at], copies[at])
+                items[at] = bend.apply(items[at], bend.draw(items[at].shape, generator))
+        return torch.cat(items)
 
 
 def decoded(recipe: Recipe, collection: Collection) -> tuple[Signals, Facts]:

@@ -357,6 +357,16 @@ def _mean_curve(each: ArmFacts, name: str, smooth: bool = False) -> Curve | None
     return Curve(updates, tuple(sum(found[u]) / len(found[u]) for u in updates)) if updates else None
 
 
+def averaged_over(facts: StudyFacts, name: str) -> str:
+    """What the moving averages of a curve go over, in words."""
+    asked = f"{facts.smoothing} updates"
+    drawn = [each for each in facts.arms if _mean_curve(each, name)]
+    long = [_mean_curve(each, name, smooth=True) is not None for each in drawn]
+    if not facts.smoothing or not any(long):
+        return "1/15 of the run"
+    return asked if all(long) else f"{asked}, or 1/15 of a run that is too short for them"
+
+
 def _line(axes: "Axes", curve: Curve, colour: tuple[str, Any], width: float, alpha: float) -> None:
     values = [math.nan if value is None else value for value in curve.values]
     axes.plot(curve.updates, values, color=colour[0], linewidth=width, alpha=alpha)

@@ -291,11 +291,10 @@ def _training(facts: StudyFacts) -> Iterator[Block]:
     if not names:
         return
     yield Heading("Training")
-    window = f"{facts.smoothing} updates" if facts.smoothing else "1/15 of the run"
-    smooth = f"Thin: raw, mean over seeds. Thick: moving average over {window}."
     if "train/loss" in names:
         apart, beside = losses_differ(facts), "val/loss" if "val/loss" in names else ""
         title = "Training loss (colour) and validation loss (dashed)" if beside else "Training loss"
+        smooth = _averaged(facts, "train/loss")
         raw = smooth.replace("raw, mean over seeds", "raw, every seed") if apart or beside else smooth
         scales = (
             " Each panel has its own scale: losses of different settings are never set against each other."
@@ -306,6 +305,7 @@ def _training(facts: StudyFacts) -> Iterator[Block]:
             figures.curve_figure(facts, "train/loss", apart, beside),
         )
     if "train/active_fraction" in names:
+        smooth = _averaged(facts, "train/active_fraction")
         yield Picture(
             "active",
             f"Share of triplets or pairs that still pull or push. {smooth}",
@@ -317,9 +317,13 @@ def _training(facts: StudyFacts) -> Iterator[Block]:
     for name in sorted(name for name in names - {"val/loss"} if name.startswith("val/"))[:3]:
         yield Picture(
             name.replace("/", "-"),
-            f"{titled(name)}, while training. {smooth}",
+            f"{titled(name)}, while training. {_averaged(facts, name)}",
             figures.curve_figure(facts, name, apart=False),
         )
+
+
+def _averaged(facts: StudyFacts, name: str) -> str:
+    return f"Thin: raw, mean over seeds. Thick: moving average over {figures.averaged_over(facts, name)}."
 
 
 SIDES = {"train": "training", "val": "validation", "test": "test"}

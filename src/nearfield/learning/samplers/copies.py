@@ -1,0 +1,67 @@
+"""Fixed augmented copies beside the clips: a larger training set, in place of chance in each batch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nearfield.core.nouns import Draw, Facts, Ints
+from nearfield.learning.samplers import Sampler, SamplerSettings
+
+SAMPLERS = ("balanced", "balanced_tags", "shuffle")
+"""Kinds that choose clip by clip, to which a copy is a clip like any other."""
+
+
+@dataclass(frozen=True)
+class CopiesSampler:
+    """The schedule of another sampler over clips and their copies; its draws name the clip and the copy."""
+
+    inner: Sampler
+    clips: int
+    """Clips of the collection: row r + c x clips of `inner` is copy c of clip r."""
+    copies: int
+
+    @classmethod
+    def over(
+        cls,
+        settings: SamplerSettings,
+        facts: Facts,
+        rows: Ints,
+        clip_seconds: float,
+        seed: int,
+        copies: int,
+    ) -> "CopiesSampler":
+        """The sampler of `settings` over `rows` and `copies` copies of each; errors as of that sampler."""
+        clips, each = len(facts), np.arange(copies + 1)
+        many = facts.take(np.tile(np.arange(clips), copies + 1))
+        inner = settings.build(many, (rows + each[:, None] * clips).ravel(), clip_seconds, seed)
+        return cls(inner, clips, copies)
+
+    @property
+    def batch_size(self) -> int:
+        """Windows in a full batch."""
+        return self.inner.batch_size
+
+    @property
+    def clips_per_epoch(self) -> int:
+        """Windows drawn in an epoch, of clips and of copies."""
+        return self.inner.clips_per_epoch
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Names of the labels or tags that never come."""
+        return self.inner.dropped
+
+    @property
+    def is_short(self) -> bool:
+        """Whether every batch is smaller than the settings ask."""
+        return self.inner.is_short
+
+    def epoch(self, number: int) -> Iterator[Draw]:
+        """The draws of epoch `number`, with rows of the collection."""
+        for draw in self.inner.epoch(number):
+            yield replace(draw, rows=draw.rows % self.clips, copies=draw.rows // self.clips)
+
+    def describe(self) -> str:
+        """One line: batch, epoch, copies."""
+        return f"{self.inner.describe()} Each clip counts {self.copies + 1} times: itself and its copies."
