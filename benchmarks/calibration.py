@@ -2,6 +2,7 @@
 
     python benchmarks/calibration.py [--studies 2000] [--quick]
     python benchmarks/calibration.py --searches [--studies 400]
+    python benchmarks/calibration.py --places [--studies 400]
 
 Scores are drawn for arms, seeds and test groups from the models below, and judged exactly as a study judges
 them. Standard deviations are those of a difference between two arms: of a training (seed), of a test group,
@@ -10,6 +11,9 @@ and of what is left.
 With `--searches` vectors are drawn instead, and the measures that search the test clips among themselves are
 taken of them: every clip is a query and stands in the gallery of the others. Arms that are equal have their
 own idea of every recording, trainings their own noise.
+
+With `--places` the same is done for one space and the parts of recordings that `explain` tells apart: how
+often their intervals hold the truth, which is the mean over all the sets.
 """
 
 import argparse
@@ -22,9 +26,18 @@ from scipy import stats
 
 from nearfield.core.nouns import Bools, Floats, Ints, Vectors
 from nearfield.evaluation.left_out import Blocks
-from nearfield.evaluation.multilabel import ranking_scores, tag_means_without, tag_scores
-from nearfield.evaluation.neighbours import Search
+from nearfield.evaluation.multilabel import (
+    ranking_scores,
+    recall_of_first,
+    sharing,
+    tag_means_without,
+    tag_scores,
+)
+from nearfield.evaluation.neighbours import Search, nearest
+from nearfield.evaluation.position import PARTS as PLACES
+from nearfield.evaluation.position import Among, PlaceScore, position_scores
 from nearfield.evaluation.retrieval import label_means_without, label_scores
+from nearfield.evaluation.temporal import first_is_relevant, of_recording, same_recording
 from nearfield.study.statistics.crossed import Array, Squares, differences
 from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS, Bound, all_pairs
 from nearfield.study.statistics.groups import left_out_by_block, mean_by_group
@@ -293,6 +306,56 @@ def both_ways(
     return ours, {name: mean_by_group(scores[name], groups) for name in SEARCHED}
 
 
+CUT = ((5, 10, 10), (4, 6, 20), (1, 30, 10))
+"""Classes, recordings of each, clips of each recording; one class is judged by the recording alone."""
+
+
+def places(sets: int) -> None:
+    """How often the intervals of the parts of recordings hold the truth."""
+    heads = [*PLACES, *(f"middle less {part}" for part in PLACES if part != "middle")]
+    print("\nHeld, %: each recording left out on both sides (in brackets: of the queries alone).")
+    _head(("classes x recordings x clips", "score", *heads))
+    for world, by_recording in product(CUT, (False, True)):
+        if world[0] == 1 and not by_recording:
+            continue
+        chance = np.random.default_rng([*world, by_recording])
+        centres = chance.normal(0, 1, (world[0], 12))
+        found = [placed(chance, centres, world, by_recording) for _ in range(sets)]
+        told = np.array([[_five(parts) for parts in both] for both in found])  # (sets, 2, 5, 3)
+        truth = np.nanmean(told[:, 0, :, 0], axis=0)
+        held = 100 * ((told[..., 1] <= truth) & (truth <= told[..., 2])).mean(axis=0)
+        shown = [f"{ours:.0f} ({alone:.0f})" for ours, alone in held.T]
+        name = "same_recording_at_1" if by_recording else "multilabel_recall_at_1"
+        print(f"| {' x '.join(map(str, world))} | {name} | " + " | ".join(shown) + " |", flush=True)
+
+
+def placed(
+    chance: np.random.Generator, centres: Floats, world: tuple[int, int, int], by_recording: bool
+) -> tuple[tuple[PlaceScore, ...], tuple[PlaceScore, ...]]:
+    """The parts' scores of one drawn set, whose ends are noisier, both ways."""
+    labels, groups = _numbers(*world)
+    where = np.tile((np.arange(world[2]) + 0.5) / world[2], world[0] * world[1])
+    own = centres[labels] + chance.normal(0, 0.5 if by_recording else 1, (groups[-1] + 1, 12))[groups]
+    noise = np.where(np.abs(where - 0.5) > 0.4, 0.9, 0.6)[:, None]
+    vectors = (own + noise * chance.normal(0, 1, own.shape)).astype(np.float32)
+    search = Search.within(vectors, sources=None if by_recording else groups)
+    if by_recording:
+        scores = same_recording(nearest(search, 1)[0][:, 0], groups)
+        among = Among(search, partial(of_recording, groups), first_is_relevant)
+    else:
+        tags = np.eye(world[0], dtype=np.bool_)[labels]
+        scores = tag_scores(search, tags, tags, (1,))["multilabel_recall_at_1"]
+        among = Among(search, partial(sharing, tags), partial(recall_of_first, tags))
+    return position_scores(scores, where, groups, among=among), position_scores(scores, where, groups)
+
+
+def _five(parts: tuple[PlaceScore, ...]) -> list[tuple[float, float, float]]:
+    """Three means and two differences, each with its interval; one that says nothing holds everything."""
+    rows = [(part.score, part.interval) for part in parts]
+    rows += [(part.less, part.less_interval) for part in parts if part.less is not None]
+    return [(np.nan if figure is None else figure, *(ends or (-1.0, 1.0))) for figure, ends in rows]
+
+
 def _numbers(classes: int, recordings: int, clips: int) -> tuple[Ints, Ints]:
     """(N,) the class and the recording of each clip."""
     groups = np.repeat(np.arange(classes * recordings), clips)
@@ -305,10 +368,15 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--quick", action="store_true", help="a few cells only")
     parser.add_argument("--searches", action="store_true", help="searches within the test clips")
+    parser.add_argument("--places", action="store_true", help="such searches by place in the recording")
     given = parser.parse_args()
     if given.searches:
         print(f"{given.studies} studies of equal arms and 3 seeds a cell.")
         searches(given.studies)
+        return
+    if given.places:
+        print(f"{given.studies} sets a row.")
+        places(given.studies)
         return
     cells = list(product(ARMS, SEEDS, GROUPS))
     print(f"{given.studies} studies a cell; a family-wise level of {FALSE_CLAIMS:.0%} for all claims,")

@@ -1,13 +1,18 @@
 """Scores by place in the recording: places by hand, planted weakness, intervals that hold the truth."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Facts
-from nearfield.evaluation.position import position_scores, relative_places
+from nearfield.core.nouns import Bools, Facts, Floats, Ints, Vectors
+from nearfield.evaluation.intervals import jackknife_interval
+from nearfield.evaluation.multilabel import recall_of_first, sharing, tag_scores
+from nearfield.evaluation.neighbours import Search, nearest
+from nearfield.evaluation.position import Among, position_scores, relative_places
+from nearfield.evaluation.temporal import first_is_relevant, of_recording, same_recording
 
 
 def _facts(recordings: int = 30, clips: int = 20, seconds: float = 5.0) -> Facts:
@@ -99,3 +104,75 @@ def test_edges_and_draws_that_give_nothing_are_refused() -> None:
             position_scores(*asked, edge=edge)
     with pytest.raises(RequestError, match="draws: an interval needs one draw at least"):
         position_scores(*asked, draws=0)
+
+
+def _by_recording(vectors: Vectors, groups: Ints) -> tuple[Floats, Among]:
+    """Whether the nearest clip is of the same recording, and the search that says so."""
+    search = Search.within(vectors)
+    scores = same_recording(nearest(search, 1)[0][:, 0], groups)
+    return scores, Among(search, partial(of_recording, groups), first_is_relevant)
+
+
+def _by_tags(tags: Bools, vectors: Vectors, groups: Ints) -> tuple[Floats, Among]:
+    """How many of its tags the nearest clip of another recording has, and the search that says so."""
+    search = Search.within(vectors, sources=groups)
+    scores = tag_scores(search, tags, tags, (1,))["multilabel_recall_at_1"]
+    return scores, Among(search, partial(sharing, tags), partial(recall_of_first, tags))
+
+
+@pytest.mark.parametrize("by_tags", [False, True])
+def test_a_search_among_the_clips_is_done_anew_without_each_recording(by_tags: bool) -> None:
+    """Against the plain way: take a recording's clips out of queries and gallery, search and measure anew."""
+    chance, facts = np.random.default_rng(3), _facts(7, 10)
+    vectors = chance.normal(0, 1, (7, 3))[facts.groups] + chance.normal(0, 1, (70, 3))
+    tags, places = chance.random((70, 4)) < 0.4, relative_places(facts)
+    tags[~tags.any(axis=1), 0] = True
+    places[5] = np.nan  # is found, but does not count
+
+    def measured(kept: Bools) -> tuple[Floats, Among, list[float]]:
+        some = vectors[kept].astype(np.float32), facts.groups[kept]
+        scores, among = _by_tags(tags[kept], *some) if by_tags else _by_recording(*some)
+        parts = [places[kept] < 0.1, (places[kept] >= 0.1) & (places[kept] < 0.9), places[kept] >= 0.9]
+        return scores, among, [float(np.nanmean(scores[part])) for part in parts]
+
+    scores, among, figures = measured(np.ones(70, dtype=bool))
+    without = np.array([measured(facts.groups != group)[2] for group in range(7)])
+    found = position_scores(scores, places, facts.groups, among=among)
+    for number, part in enumerate(found):
+        assert part.score == pytest.approx(figures[number])
+        assert part.interval == pytest.approx(jackknife_interval(figures[number], without[:, number], 7))
+    # t for a probability of 0.975 with 6 degrees of freedom
+    reach = 2.446912 * np.sqrt(6 * np.var(without[:, 1] - without[:, 0]))
+    assert found[0].less_interval == pytest.approx(
+        (figures[1] - figures[0] - reach, figures[1] - figures[0] + reach), abs=1e-5
+    )
+
+
+def test_a_part_that_one_recording_alone_has_keeps_its_score_without_it() -> None:
+    facts, places = _facts(4, 5), np.full(20, 0.5)
+    places[0] = 0.05
+    vectors = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
+    scores, among = _by_recording(vectors, facts.groups)
+    first, middle, last = position_scores(scores, places, facts.groups, among=among)
+    assert (first.clips, first.interval, first.less_interval) == (1, None, None)
+    assert middle.interval is not None
+    assert (last.score, last.interval) == (None, None)
+
+
+def test_intervals_of_a_search_among_the_clips_hold_the_truth() -> None:
+    """benchmarks/calibration.py --places in small. Taking the gallery as given holds the truth less often."""
+    chance, facts = np.random.default_rng(6), _facts(50, 10)
+    labels, places = facts.groups // 10, relative_places(facts)
+    centres, tags = np.random.default_rng(2).normal(0, 1, (5, 12)), np.eye(5, dtype=bool)[labels]
+    both = []
+    for _ in range(80):
+        own = centres[labels] + chance.normal(0, 1, (50, 12))[facts.groups]
+        vectors = (own + chance.normal(0, 0.4, own.shape)).astype(np.float32)
+        scores, among = _by_tags(tags, vectors, facts.groups)
+        both.append(
+            [position_scores(scores, places, facts.groups, 200, among=each)[1] for each in (among, None)]
+        )
+    truth = np.mean([ours.score for ours, _ in both])
+    held = np.mean([[p.interval[0] <= truth <= p.interval[1] for p in pair] for pair in both], axis=0)  # type: ignore[index]
+    assert held[0] >= 0.93
+    assert held[1] < 0.9

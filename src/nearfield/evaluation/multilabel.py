@@ -18,6 +18,8 @@ Metrics
   Jaccard overlap with the query (Jarvelin and Kekalainen 2002; discount 1 / log2(1 + rank)).
 """
 
+from functools import partial
+
 import numpy as np
 
 from nearfield.core.nouns import Bools, Floats, Ints
@@ -112,7 +114,18 @@ def tag_means_without(
         return scores | _ranking_without(left, overlap, discount)
 
     depth = np.full(len(tags), len(tags))
-    return means_without(search, blocks, depth, lambda row: shared(row) > 0, score)
+    return means_without(search, blocks, depth, partial(sharing, tags), score)
+
+
+def sharing(tags: Bools, row: int) -> Bools:
+    """(N,) the clips that share a tag with a clip."""
+    return np.asarray(tags[:, tags[row]].any(axis=1))
+
+
+def recall_of_first(tags: Bools, row: int, left: Left) -> Floats:
+    """(B,) `multilabel_recall_at_1` of a query without each block; NaN where nothing is left to find."""
+    share = tags[left.rows][:, tags[row]].sum(axis=1) / max(int(tags[row].sum()), 1)
+    return np.where(left.found > 0, share @ (left.there & (left.rank <= 1)), np.nan)
 
 
 def _ranking_without(left: Left, overlap: Floats, discount: Floats) -> dict[str, Floats]:

@@ -2,18 +2,27 @@
 
 Conventions: a clip's place is that of its middle, 0 where its recording begins and 1 where it ends. A
 recording begins with its first clip and ends with its last unless its span is given. Recordings of a single
-clip have no inside and take no part. Intervals resample the scores: where the clips are searched among
-themselves, what they find is taken as given, and the intervals are too narrow.
+clip have no inside and take no part. Intervals resample the groups; where the clips are searched among
+themselves, each group is left out as query and from what is found (`left_out.py`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Facts, Floats, Ints
+from nearfield.core.nouns import Bools, Facts, Floats, Ints
 from nearfield.evaluation.checks import check_lengths
-from nearfield.evaluation.intervals import Resamples, share_interval, weighted_mean
+from nearfield.evaluation.intervals import (
+    Resamples,
+    jackknife_deviation,
+    jackknife_interval,
+    share_interval,
+    weighted_mean,
+)
+from nearfield.evaluation.left_out import Blocks, Left, deepest, means_without
+from nearfield.evaluation.neighbours import Search
 from nearfield.evaluation.paired import by_t, spread
 
 PARTS = ("first", "middle", "last")
@@ -31,11 +40,22 @@ class PlaceScore:
     score: float | None
     """Mean over its clips; None where there are none."""
     interval: tuple[float, float] | None
-    """95 %, by resampling groups (`share_interval`)."""
+    """95 %, by resampling groups (`share_interval`) or by leaving each out (`jackknife_interval`)."""
     less: float | None
     """Score of the middle less this one: how much weaker; None for the middle itself."""
     less_interval: tuple[float, float] | None
-    """95 % of that difference: t, with the deviation of the same draws; None where it does not deviate."""
+    """95 % of that difference: t, with a deviation found likewise; None where it does not deviate."""
+
+
+@dataclass(frozen=True)
+class Among:
+    """A search of the scored clips among themselves, in which each is judged by the nearest that it finds."""
+
+    search: Search
+    relevant: Callable[[int], Bools]
+    """A clip's row to (N,) what counts as found."""
+    score: Callable[[int, Left], Floats]
+    """The row and what is left to (B,) its score without each block, NaN where it has none."""
 
 
 def relative_places(facts: Facts, spans: Floats | None = None) -> Floats:
@@ -56,13 +76,20 @@ def relative_places(facts: Facts, spans: Floats | None = None) -> Floats:
 
 
 def position_scores(
-    scores: Floats, places: Floats, groups: Ints, draws: int = 1000, seed: int = 0, edge: float = EDGE
+    scores: Floats,
+    places: Floats,
+    groups: Ints,
+    draws: int = 1000,
+    seed: int = 0,
+    edge: float = EDGE,
+    among: Among | None = None,
 ) -> tuple[PlaceScore, ...]:
     """The mean of `scores` in the first `edge` of the recordings, in the middle, and in the last `edge`.
 
     `scores` (N,) from 0 to 1, one a clip (1 where the probe was right, say), NaN where there is none;
-    `places` (N,) of `relative_places`; `groups` (N,) are resampled whole. Raises RequestError where lengths
-    differ, `edge` is not between 0 and 0.5, or no clip has both a score and a place.
+    `places` (N,) of `relative_places`; `groups` (N,) are resampled whole. `among`: the search that the scores
+    are of, where it is of these clips among themselves; then groups are left out instead. Raises RequestError
+    where lengths differ, `edge` is not between 0 and 0.5, or no clip has both a score and a place.
     """
     if not 0 < edge < 0.5:
         raise RequestError(f"position: edge is a share above 0 and below 0.5. Given: {edge:g}.")
@@ -73,29 +100,59 @@ def position_scores(
             "position: no clip with a score lies inside a longer recording. Give clips that are "
             "cut from recordings, with their moments."
         )
-    part = np.digitize(places[kept], [edge, 1 - edge])
+    part = np.where(kept, np.digitize(places, [edge, 1 - edge]), -1)
     masks = part == np.arange(len(PARTS))[:, None]
-    resamples = Resamples.of(groups[kept], draws, seed)
-    columns = np.where(masks, scores[kept], np.nan).T
-    drawn = resamples.apply(weighted_mean(columns)).T
-    means = [float(scores[kept][mask].mean()) if mask.any() else None for mask in masks]
-    counts = [resamples.groups_with(mask) for mask in masks]
+    means = [float(scores[mask].mean()) if mask.any() else None for mask in masks]
+    interval: Callable[[float, Floats, int], tuple[float, float] | None]
+    deviation: Callable[[Floats], float | None]
+    if among is None:
+        values, counts = _resampled(
+            np.where(masks, scores, np.nan)[:, kept], Resamples.of(groups[kept], draws, seed)
+        )
+        deviation, interval = spread, share_interval
+    else:
+        values, counts = _left_out(means, part, Blocks.by(groups), among)
+        deviation, interval = jackknife_deviation, jackknife_interval
     rows = []
     for number, name in enumerate(PARTS):
         mean, middle = means[number], None if name == "middle" else means[1]
         less = None if mean is None or middle is None else middle - mean
-        fewer, gaps = min(counts[1], counts[number]), spread(drawn[1] - drawn[number])
+        fewer, gaps = min(counts[1], counts[number]), deviation(values[1] - values[number])
         rows.append(
             PlaceScore(
                 part=name,
                 clips=int(masks[number].sum()),
                 score=mean,
-                interval=None if mean is None else share_interval(mean, drawn[number], counts[number]),
+                interval=None if mean is None else interval(mean, values[number], counts[number]),
                 less=less,
                 less_interval=None if less is None else by_t(less, gaps, fewer)[0],
             )
         )
     return tuple(rows)
+
+
+def _resampled(columns: Floats, resamples: Resamples) -> tuple[Floats, list[int]]:
+    """(3, draws) means of the parts under resampling, and how many groups each part has clips of."""
+    counts = [resamples.groups_with(np.isfinite(column)) for column in columns]
+    return resamples.apply(weighted_mean(columns.T)).T, counts
+
+
+def _left_out(
+    means: list[float | None], part: Ints, blocks: Blocks, among: Among
+) -> tuple[Floats, list[int]]:
+    """(3, B) means of the parts without each block, and how many blocks each part has clips of."""
+
+    def score(row: int, left: Left) -> dict[str, Floats]:
+        return {PARTS[part[row]]: among.score(row, left)} if part[row] >= 0 else {}
+
+    depth = np.full(len(part), 1 + deepest(blocks))
+    found = means_without(among.search, blocks, depth, among.relevant, score)
+    values = np.full((len(PARTS), blocks.count), np.nan)
+    for number, (name, mean) in enumerate(zip(PARTS, means, strict=True)):
+        if mean is not None:
+            # A part that is gone with a block shows nothing of how far it may be off.
+            values[number] = np.where(np.isfinite(found[name]), found[name], mean)
+    return values, [len(np.unique(blocks.of[part == number])) for number in range(len(PARTS))]
 
 
 def _spans(recordings: Ints, begins: Floats, ends: Floats) -> tuple[Floats, Floats]:

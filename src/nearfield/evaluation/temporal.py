@@ -57,12 +57,17 @@ def first_without(search: Search, blocks: Blocks, relevant: Callable[[int], Bool
     `relevant`: a clip's row to (N,) what its nearest other clip should be.
     """
 
-    def score(_: int, left: Left) -> dict[str, Floats]:
-        found = (left.there & (left.rank <= 1)).any(axis=0)
-        return {"first": np.where(left.relevant > 0, found, np.nan)}
+    def score(row: int, left: Left) -> dict[str, Floats]:
+        return {"first": first_is_relevant(row, left)}
 
     depth = np.full(len(search.queries), 1 + deepest(blocks))
     return means_without(search, blocks, depth, relevant, score)["first"]
+
+
+def first_is_relevant(_: int, left: Left) -> Floats:
+    """(B,) 1 where the nearest that is left is relevant to the query; NaN where nothing relevant is left."""
+    found = (left.there & (left.rank <= 1)).any(axis=0)
+    return np.where(left.relevant > 0, found, np.nan)
 
 
 def of_recording(recordings: Ints, row: int) -> Bools:

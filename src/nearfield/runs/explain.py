@@ -128,16 +128,11 @@ def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20
     clusters = cluster_report(material.vectors[rows], labels, facts.label_names, settings)
     silence = _silence(material, clusters) if material.is_sound else None
     watch(Stage("explain", 2, 3))
-    placed = positions(material, judged.clips.scores)
+    placed = positions(material, judged.clips.scores, distance)
     if placed is None:
         notes.append(
             "position: not measured. It needs clips cut from the beginning, middle and end of longer "
             "recordings, or two groups with clips of at least three windows."
-        )
-    elif placed.within:
-        notes.append(
-            f"position: {', '.join(placed.within)}: {placed.of} are searched among themselves, but the "
-            "intervals resample the queries alone, so they are too narrow."
         )
     reading = read(material, judged)
     if reading is not None and reading.by_own_clips:

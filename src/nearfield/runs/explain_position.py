@@ -6,16 +6,18 @@ label (or a tag of it), or, where nothing is labelled, whether the nearest other
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from nearfield.core.nouns import Facts, Floats, Ints
+from nearfield.core.nouns import Distance, Facts, Floats, Ints
 from nearfield.data.signals import ArraySignals
 from nearfield.evaluation.findings import Side
+from nearfield.evaluation.multilabel import recall_of_first, sharing
 from nearfield.evaluation.neighbours import Search, nearest
-from nearfield.evaluation.position import EDGE, PlaceScore, position_scores, relative_places
-from nearfield.evaluation.result import searches_within
+from nearfield.evaluation.position import EDGE, Among, PlaceScore, position_scores, relative_places
+from nearfield.evaluation.temporal import first_is_relevant, of_recording
 from nearfield.runs.embedding import embed_windows
 from nearfield.runs.explain_material import Material
 from nearfield.runs.workbench import Sight, windows
@@ -44,23 +46,39 @@ class Positions:
     scores: dict[str, tuple[PlaceScore, ...]]
     """By the name of what is scored."""
 
-    @property
-    def within(self) -> list[str]:
-        """Scores of which the clips or windows are searched among themselves."""
-        return [name for name in self.scores if searches_within(name) or name == SAME_CLIP]
 
-
-def positions(material: Material, scores: dict[str, Floats]) -> Positions | None:
-    """`scores`: (n,) for each metric, of the clips explained. None where nothing has an inside."""
+def positions(material: Material, scores: dict[str, Floats], distance: Distance) -> Positions | None:
+    """`scores`: (n,) for each metric, of the clips explained, by `distance`. None where nothing has an
+    inside."""
     here = Side(material.vectors[material.rows], material.bench.facts.take(material.rows))
     places = relative_places(here.facts)
     found = {
-        name: position_scores(scores[name], places, here.sources)
+        name: _of_clips(name, scores[name], places, here, distance)
         for name in SCORES
         if name in scores and (np.isfinite(scores[name]) & np.isfinite(places)).any()
     }
     kept = {name: parts for name, parts in found.items() if all(part.clips for part in parts)}
     return Positions("clips", EDGE, kept) if kept else _of_windows(material, here)
+
+
+def _of_clips(
+    name: str, scores: Floats, places: Floats, here: Side, distance: Distance
+) -> tuple[PlaceScore, ...]:
+    """The parts of one of SCORES."""
+    if name == "retrieval/multilabel_recall_at_1":
+        at, tagged = np.flatnonzero(here.tagged), here.keep(here.tagged)
+        tags = tagged.facts.tags
+        search = tagged.search(tagged, distance, barred=True)
+        by_tags = Among(search, partial(sharing, tags), partial(recall_of_first, tags))
+        return position_scores(scores[at], places[at], tagged.sources, among=by_tags)
+    among = _of_its_recording(here, distance) if name == "time/same_recording_at_1" else None
+    return position_scores(scores, places, here.sources, among=among)
+
+
+def _of_its_recording(here: Side, distance: Distance) -> Among:
+    """Whether the nearest other clip is of the same recording."""
+    search = here.search(here, distance, barred=False)
+    return Among(search, partial(of_recording, here.facts.recordings), first_is_relevant)
 
 
 def _of_windows(material: Material, clips: Side) -> Positions | None:
@@ -84,7 +102,9 @@ def _of_windows(material: Material, clips: Side) -> Positions | None:
     name, scores = _window_scores(cut, Side(material.vectors, material.bench.facts), material.splits["train"])
     places = relative_places(facts)
     edge = max(EDGE, 1.001 * max(float(places[facts.recordings == each].min()) for each in facts.recordings))
-    return Positions("windows", edge, {name: position_scores(scores, places, cut.sources, edge=edge)})
+    among = _of_its_recording(cut, "cosine") if name == SAME_CLIP else None
+    parts = position_scores(scores, places, cut.sources, edge=edge, among=among)
+    return Positions("windows", edge, {name: parts})
 
 
 def _window_facts(clips: Facts, of: Ints, plan: list[list[float]], seconds: float) -> Facts:
