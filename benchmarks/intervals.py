@@ -2,6 +2,7 @@
 
     python benchmarks/intervals.py [--sets 400] [--draws 500]
     python benchmarks/intervals.py --measures [--sets 200]
+    python benchmarks/intervals.py --from-train [--sets 2000]
 
 A fixed reader of labels, whose skill differs from class to class and, about it, from group to group (beta),
 judges test sets of which the truth is known: the macro F1 and the accuracy of groups without end. Groups lie
@@ -10,6 +11,9 @@ in one class each (recordings) or hold every class (speakers).
 With `--measures` vectors are drawn, and `evaluate` gives every interval that it has: one training set, many
 test sets. The truth is the measure's mean over all those test sets where they are searched within themselves
 (it depends on their size), else the mean of its values on ten test sets of ten times as many recordings.
+
+With `--from-train` retrieval from train alone is taken, of many more sets: of the worlds of `--measures`
+(the first sets are the same) and of five others of nine classes.
 """
 
 import argparse
@@ -27,7 +31,9 @@ from nearfield.evaluation.classification import classification_scores
 from nearfield.evaluation.evaluate import evaluate
 from nearfield.evaluation.findings import EvaluationSettings
 from nearfield.evaluation.intervals import Resamples, share_interval, weighted_mean
+from nearfield.evaluation.neighbours import Search
 from nearfield.evaluation.result import searches_within
+from nearfield.evaluation.retrieval import label_scores
 
 Ends = tuple[float, float] | None
 
@@ -76,9 +82,13 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=400, help="simulated test sets of each sort")
     parser.add_argument("--draws", type=int, default=500, help="resamples of each")
     parser.add_argument("--measures", action="store_true", help="every measure that evaluate has")
+    parser.add_argument("--from-train", action="store_true", help="retrieval from train, many sets")
     given = parser.parse_args()
     if given.measures:
         measures(given.sets)
+        return
+    if given.from_train:
+        from_train(given.sets)
         return
     heads = [f"{measure}: {way}" for measure, ways in WAYS.items() for way in ways]
     print(f"| test set | {' | '.join(heads)} |\n|{'---|' * (1 + len(heads))}")
@@ -89,6 +99,7 @@ def main() -> None:
 WORLDS = ((5, 10, 2), (9, 5, 4))
 """Classes, recordings of each, clips of each recording."""
 SIZE = 12
+FROM_TRAIN = ("recall_at_1", "recall_at_2", "recall_at_4", "recall_at_8", "r_precision", "map_at_r")
 
 
 def measures(sets: int) -> None:
@@ -126,6 +137,38 @@ def covered(world: tuple[int, int, int], sets: int) -> dict[str, tuple[float, fl
         holds = [low <= truth <= high for _, (low, high) in kept]
         shown[name] = (float(np.mean(holds)), float(np.mean([high - low for _, (low, high) in kept])))
     return shown
+
+
+def from_train(sets: int) -> None:
+    """A row a world: how often in 100 an interval holds the truth (the truth lies below it, above it)."""
+    print(f"| world | drawn by | {' | '.join(FROM_TRAIN)} |\n|{'---|' * (2 + len(FROM_TRAIN))}", flush=True)
+    for world, seed in [*((world, world) for world in WORLDS), *((WORLDS[1], (each,)) for each in range(5))]:
+        chance = np.random.default_rng(seed)
+        spaces = chance.normal(0, 1.2, (world[0], SIZE)), chance.normal(0, 1, (SIZE, 8))
+        train = drawn_set(chance, spaces, world)
+        large = (world[0], 10 * world[1], world[2])
+        truth = np.mean(
+            [found(train, drawn_set(chance, spaces, large)).mean(axis=0) for _ in range(10)], axis=0
+        )
+        sides = np.zeros((2, len(FROM_TRAIN)))
+        for _ in track(range(sets), str(world), transient=True):
+            test = drawn_set(chance, spaces, world)
+            scores, resamples = found(train, test), Resamples.of(test[1].groups, 300)
+            drawn = resamples.apply(weighted_mean(scores))
+            for column, figure in enumerate(scores.mean(axis=0)):
+                low, high = share_interval(float(figure), drawn[:, column], resamples.groups) or (0.0, 1.0)
+                sides[:, column] += truth[column] < low, truth[column] > high
+        below, above = 100 * sides / sets
+        cells = [
+            f"{100 - one - two:.1f} ({one:.1f}, {two:.1f})" for one, two in zip(below, above, strict=True)
+        ]
+        print(f"| {' x '.join(map(str, world))} | {seed} | {' | '.join(cells)} |", flush=True)
+
+
+def found(train: tuple[Vectors, Facts], test: tuple[Vectors, Facts]) -> Floats:
+    """(N, 6) what each test clip scores by the labels of what it finds in train."""
+    scores = label_scores(Search(test[0], train[0]), test[1].labels, train[1].labels)
+    return np.stack([scores[name] for name in FROM_TRAIN], axis=1)
 
 
 def drawn_set(
