@@ -9,10 +9,12 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score
 
-from nearfield.core.errors import RequestError
+from nearfield.core.errors import RequestError, WorkError
 from nearfield.data.collection import Collection
 from nearfield.runs.api import train
+from nearfield.runs.events import Event, Note
 from nearfield.runs.folder import Folder
+from nearfield.runs.gate import VectorWarning
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
 from nearfield.runs.tag_proposals import propose_tags
@@ -43,6 +45,29 @@ def tagger(chords: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_a_tagger_tells_tones_apart(tagger: Run) -> None:
     assert tagger.metrics["tagger/pr_auc"] > tagger.metrics["baseline/chance/tagging/pr_auc"] + 0.2
     assert {"tagger/roc_auc", "tagging/pr_auc"} <= set(tagger.metrics)
+
+
+def test_vectors_that_are_wrong_are_told_before_their_tags(tagger: Run, chords: Path, tmp_path: Path) -> None:
+    """The network gives one vector for all, or others than when it was trained."""
+    files, said = [chords / "0.wav", chords / "3.wav"], list[str]()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Note) and event.is_warning:
+            said.append(event.text)
+
+    other = Run.load(tagger.folder.path)
+    with torch.no_grad():
+        next(other.embedder.head.parameters()).mul_(0.5)
+    tag(other, files, listen)
+    propose_tags(other, str(chords), watch=listen)
+    assert sum("other vectors here" in text for text in said) == 2
+    with pytest.warns(VectorWarning, match="other vectors here"):
+        tag(other, files)
+    with torch.no_grad():
+        next(other.embedder.head.parameters()).zero_()
+    for tells in (lambda: tag(other, files, listen), lambda: propose_tags(other, str(chords), watch=listen)):
+        with pytest.raises(WorkError, match=r"All \d+ vectors are the same, and the sounds are not"):
+            tells()
 
 
 def test_what_is_said_of_files_is_the_head_on_the_windows_averaged(tagger: Run, chords: Path) -> None:

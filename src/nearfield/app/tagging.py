@@ -55,13 +55,15 @@ def tag(
 
 
 def _tag_files(run: Path, files: list[Path], top: int, at_least: float, as_json: bool) -> None:
+    from nearfield.app.progress import watching
     from nearfield.runs.run import Run
     from nearfield.runs.tagging import tag as tags_of
 
     for file in files:
         if file.is_dir():
             raise RequestError(f"{file} is a folder. For the sounds in it: --data {file}")
-    names, scores = tags_of(Run.load(run), files)
+    with watching(quiet=as_json) as watch:
+        names, scores = tags_of(Run.load(run), files, watch)
     found: list[dict[str, Any]] = []
     for file, row in zip(files, scores, strict=True):
         best = sorted(zip(names, row.tolist(), strict=True), key=lambda each: -each[1])[:top]

@@ -140,11 +140,18 @@ class Run:
             return np.zeros((0, self.embedder.size), np.float32)
         sight, seconds = self.sight(sounds)
         vectors = embed(self.embedder, sight, seconds, self.recipe.data.clip_seconds, watch=watch)
-        names = [str(sound) if isinstance(sound, Path) else f"sound {n}" for n, sound in enumerate(sounds)]
-        arrays: Sequence[npt.NDArray[Any]] = sight.signals.arrays  # type: ignore[attr-defined]
-        for said in (*self.doubts(), *check_vectors(vectors, names, lambda row: arrays[row])):
+        for said in self.doubts_of(vectors, sounds, sight):
             warnings.warn(said, VectorWarning, stacklevel=2)
         return vectors
+
+    def doubts_of(self, vectors: Vectors, sounds: Sequence[Path | Waves], sight: Sight) -> list[str]:
+        """What is wrong with the vectors (N, D) of these sounds as this run sees them, in sentences.
+
+        Raises as `check_vectors`.
+        """
+        names = [str(sound) if isinstance(sound, Path) else f"sound {n}" for n, sound in enumerate(sounds)]
+        arrays: Sequence[npt.NDArray[Any]] = sight.signals.arrays  # type: ignore[attr-defined]
+        return [*self.doubts(), *check_vectors(vectors, names, lambda row: arrays[row])]
 
     def sight(self, inputs: Iterable[Input]) -> tuple[Sight, Floats]:
         """How the network sees files or waves (see `encode`), and their lengths in seconds, (N,)."""

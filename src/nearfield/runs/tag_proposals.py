@@ -3,9 +3,11 @@
 import numpy as np
 
 from nearfield.core.errors import RequestError
+from nearfield.core.nouns import Vectors
 from nearfield.core.words import count
 from nearfield.evaluation.suspects.suspect import Suspect
-from nearfield.runs.events import Watcher, nobody
+from nearfield.runs.events import Note, Watcher, nobody
+from nearfield.runs.gate import check_vectors, of_table
 from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run
 from nearfield.runs.suspect_list import Suspected, named
@@ -19,7 +21,8 @@ def propose_tags(
     """Tags with a score of `at_least` (0..1) that the clips of `data` do not have, the highest score first.
 
     `untagged`: only clips without any tag are looked at. Saved, the list is a patch table: an accepted row
-    adds its tag to its clip. Raises RequestError where the run knows no tags or no clip is left to look at.
+    adds its tag to its clip. Raises RequestError where the run knows no tags or no clip is left to look at,
+    and as `check_vectors` where the vectors are worthless.
     """
     told = run.folder.environment()["data"]
     collection = open_trained_on(data, told["path"], run.recipe, True, watch)
@@ -34,7 +37,13 @@ def propose_tags(
         collection = collection.subset(rows)
     bench = Workbench.build(run.recipe, collection, 0, watch, run.embedder)
     collection = bench.collection
-    names, scores = tag_signals(run, bench.sight, bench.facts.seconds, watch)
+    heard = of_table(collection.table, run.recipe.data, run.recipe.feature.kind == "pixels")
+
+    def look(vectors: Vectors) -> None:
+        for said in (*run.doubts(), *check_vectors(vectors, list(collection.table["id"]), heard)):
+            watch(Note(said, is_warning=True))
+
+    names, scores = tag_signals(run, bench.sight, bench.facts.seconds, look, watch)
     proposed = [
         _proposal(row, names[column], float(scores[row, column]))
         for row, column in np.argwhere(scores >= at_least).tolist()

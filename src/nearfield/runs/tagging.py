@@ -1,6 +1,7 @@
 """What a run says of tags: by the head that it was trained with, else by a probe on its vectors."""
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,15 @@ from torch import Tensor
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing
-from nearfield.core.nouns import Facts, Floats
-from nearfield.data.arrays import Input
+from nearfield.core.nouns import Facts, Floats, Vectors
+from nearfield.data.arrays import Input, as_sounds
 from nearfield.data.collection import Collection
 from nearfield.evaluation.tagging import Tagged, TagProbe, fit_tag_probe
 from nearfield.learning.losses.tagging import TaggingLoss
 from nearfield.runs.embedding import Windows, embed_windows, mean_by_clip
-from nearfield.runs.events import Watcher, nobody
+from nearfield.runs.events import Note, Watcher, nobody
 from nearfield.runs.folder import Folder, load_tensors, save_tensors
+from nearfield.runs.gate import VectorWarning
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
 from nearfield.runs.workbench import Sight
@@ -62,26 +64,38 @@ def mean_of_windows(said: Tensor, rows: Tensor, clips: int) -> Floats:
     return found
 
 
-def tag(run: Run, inputs: Iterable[Input]) -> tuple[tuple[str, ...], Floats]:
+def tag(run: Run, inputs: Iterable[Input], watch: Watcher | None = None) -> tuple[tuple[str, ...], Floats]:
     """Names of K tags, and the probability (0..1) of each for each of N files or waves: (N, K).
 
     A run trained to tag answers by its own head, over windows of the clip's length, averaged; any other run
-    by a logistic probe on the vectors of its tagged training clips. Raises RequestError where the run knows
-    no tags, DataError for files that cannot be read.
+    by a logistic probe on the vectors of its tagged training clips. What is wrong with the vectors goes to
+    `watch`, or is a VectorWarning. Raises RequestError where the run knows no tags, DataError for files that
+    cannot be read, and as `check_vectors` where the vectors are worthless.
     """
-    return tag_signals(run, *run.sight(inputs))
+    sounds = as_sounds(inputs)
+    sight, seconds = run.sight(sounds)
+
+    def look(vectors: Vectors) -> None:
+        for said in run.doubts_of(vectors, sounds, sight):
+            if watch is None:
+                warnings.warn(said, VectorWarning, stacklevel=4)
+            else:
+                watch(Note(said, is_warning=True))
+
+    return tag_signals(run, sight, seconds, look)
 
 
 def tag_signals(
-    run: Run, sight: Sight, seconds: Floats, watch: Watcher = nobody
+    run: Run, sight: Sight, seconds: Floats, look: Callable[[Vectors], None], watch: Watcher = nobody
 ) -> tuple[tuple[str, ...], Floats]:
-    """The same of N clips as the network sees them, `seconds` (N,) long."""
+    """The same of N clips as the network sees them, `seconds` (N,) long; `look` gets their vectors (N, D)."""
     windows = embed_windows(run.embedder, sight, seconds, run.recipe.data.clip_seconds, watch=watch)
+    vectors = mean_by_clip(*windows, len(seconds), run.embedder.settings.normalise)
+    look(vectors)
     head = TagHead.load(run.folder, run.recipe, run.embedder.size)
     if head is not None:
         return head.names, head.probabilities(windows, len(seconds))
     names, probe = _probe(run)
-    vectors = mean_by_clip(*windows, len(seconds), run.embedder.settings.normalise)
     return names, probe.probabilities(vectors)
 
 
