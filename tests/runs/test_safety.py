@@ -20,10 +20,15 @@ from nearfield.data.locks import alone
 from nearfield.runs.api import evaluate, train
 from nearfield.runs.clips import read_clips
 from nearfield.runs.events import Event, Note, Stage
+from nearfield.runs.explain_material import Material
 from nearfield.runs.folder import Folder
 from nearfield.runs.launch import Request, launch
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
+from nearfield.runs.suspects import find_suspects
+from nearfield.space.export import export
+from nearfield.space.space import Space
+from nearfield.space.vectorfile import embed_collection
 from tests.runs.conftest import small
 from tests.runs.test_resume import remembered
 
@@ -112,6 +117,44 @@ def test_measuring_sounds_that_have_changed_says_so(tones: Path, tmp_path: Path)
     (told,) = [each for each in said if isinstance(each, Note) and "has changed since" in each.text]
     assert told.is_warning
     assert told.text in notes
+
+
+def test_every_use_of_data_that_have_changed_says_so_once(tones: Path, tmp_path: Path) -> None:
+    data, out = Path(shutil.copytree(tones, tmp_path / "tones")), tmp_path / "r"
+    train(Recipe.of(small(train=SHORT)), data, out, device="cpu")
+    evaluate(out)
+    said: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Note) and "has changed since" in event.text:
+            said.append(event.text)
+
+    def uses(name: str) -> None:
+        run = Run.load(out)
+        Space.create(run, None, tmp_path / f"{name}-default", listen)
+        Space.create(run, data, tmp_path / f"{name}-given", listen)
+        embed_collection(run, str(data), tmp_path / f"{name}.parquet", listen)
+        export(out, "parquet", tmp_path / name, listen)
+        export(out, "projector", tmp_path / name, listen)
+        Material.open(run, watch=listen)
+        find_suspects(run, sorts=["labels"], watch=listen)
+
+    uses("same")
+    assert said == []
+    os.replace(data / "a/0.wav", data / "b/0.wav")
+    noise = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
+    soundfile.write(data / "a/0.wav", 0.1 * noise, 8000, subtype="FLOAT")
+    uses("other")
+    assert len(said) == 7
+    assert all(
+        text.startswith(
+            "tones has changed since the run was trained: sounds, labels or sides are other ones. "
+        )
+        for text in said
+    )
+    shutil.rmtree(data)
+    export(out, "parquet", tmp_path / "gone", listen)  # there is nothing to compare with
+    assert len(said) == 7
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "state/last.safetensors"])

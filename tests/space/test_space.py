@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -19,12 +20,15 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
 from nearfield.data.locks import locked
 from nearfield.runs.events import nobody
+from nearfield.runs.launch import Request, launch
+from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
 from nearfield.space.generation import unit_rows
 from nearfield.space.indexing import Changes
 from nearfield.space.parts import Parts
 from nearfield.space.space import Space
-from nearfield.space.vectorfile import digests_of
+from nearfield.space.vectorfile import digests_of, embed_collection
+from tests.runs.conftest import small
 from tests.space.conftest import Tone
 
 
@@ -489,3 +493,35 @@ def flip(file: Path, place: int) -> None:
     content = bytearray(file.read_bytes())
     content[place] ^= 0xFF
     file.write_bytes(content)
+
+
+def test_folders_of_places_are_no_labels_of_a_space(tone: Tone, tmp_path: Path) -> None:
+    """The run learnt from time, by which folders are places; those of other data are labels."""
+    data = tmp_path / "field"
+    for place, pitch in (("brook", 300.0), ("meadow", 900.0)):
+        for number in range(4):
+            tone(data / place / f"{number}.wav", pitch + 20 * number, 3.0)
+    (tmp_path / "other" / "low").mkdir(parents=True)
+    shutil.copy(data / "brook" / "0.wav", tmp_path / "other" / "low")
+    near = {"range_seconds": 1.0}
+    recipe = small(
+        relation={"kind": "time", **near},
+        sampler={"kind": "tiles", "batch": 8, **near},
+        loss={"kind": "nt_xent"},
+        train={"updates": 2},
+    )
+    launch(Request(Recipe.of(recipe), str(data), tmp_path / "run", device="cpu"))
+    run = Run.load(tmp_path / "run")
+    said: list[str] = []
+    space = Space.create(run, None, tmp_path / "space", lambda event: said.append(getattr(event, "text", "")))
+    for _ in range(2):
+        rows = space.rows(["label", "folder"])
+        assert set(rows["label"].to_pylist()) == {""}
+        assert set(rows["folder"].to_pylist()) == {"brook", "meadow"}
+        shutil.copy(data / "brook" / "0.wav", data / "brook" / "4.wav")
+        assert space.update().added in (0, 1)
+    assert not any("has changed" in text for text in said)
+    embed_collection(run, str(data), tmp_path / "v.parquet")
+    assert set(pq.read_table(tmp_path / "v.parquet")["label"].to_pylist()) == {""}
+    other = Space.create(run, tmp_path / "other", tmp_path / "second")
+    assert other.rows(["label"])["label"].to_pylist() == ["low"]

@@ -13,6 +13,7 @@ from nearfield.runs.embedding import vectors_of
 from nearfield.runs.events import Watcher, nobody
 from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run
+from nearfield.runs.unchanged import note_changed
 from nearfield.runs.workbench import Sight, Workbench, decodable, decoded
 
 SIDES = ("train", "val", "test")
@@ -45,6 +46,8 @@ class Material:
         collection = open_trained_on(data, environment["data"]["path"], run.recipe, True, watch)
         if own:
             collection = collection.with_split(run.folder.split)
+            effect = "The vectors are those of the run's last measurement, where it has kept them."
+            note_changed(collection, run.folder, effect, watch)
         collection = decodable(run.recipe, collection, watch)
         rows = collection.rows(split)
         if not len(rows):

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from nearfield.core.errors import NearfieldError
 from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats, Vectors
-from nearfield.core.words import count
 from nearfield.data.collection import Collection
 from nearfield.data.locks import locked
 from nearfield.data.settings import judged
@@ -33,6 +32,7 @@ from nearfield.runs.gate import check_vectors, of_table
 from nearfield.runs.launch import open_trained_on
 from nearfield.runs.run import Run
 from nearfield.runs.tagging import TagHead, write_predictions
+from nearfield.runs.unchanged import note_changed
 from nearfield.runs.workbench import Workbench
 
 HEADLINES = (
@@ -116,9 +116,7 @@ def _opened(
     collection = open_trained_on(data, environment["data"]["path"], run.recipe, allow, watch)
     if own:
         collection = collection.with_split(run.folder.split)
-        changed = _changed(collection, environment)
-        if changed:
-            watch(Note(changed, is_warning=True))
+        changed = note_changed(collection, run.folder, "The scores are of the clips as they are now.", watch)
     return Workbench.build(run.recipe, collection, environment["seed"], watch, run.embedder), changed
 
 
@@ -230,16 +228,3 @@ def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
             f"({', '.join(collection.leaks[:5])}). Scores flatter."
         )
     return said
-
-
-def _changed(collection: Collection, environment: dict[str, Any]) -> str | None:
-    """What is to be said of data that are not what the run was trained on."""
-    before = environment["data"]
-    if len(collection) != before["clips"]:
-        return f"The data has {count(len(collection), 'clip')}; the run was trained with {before['clips']}."
-    if before.get("fingerprint") in (None, collection.fingerprint()):
-        return None
-    return (
-        f"{collection.name} has changed since the run was trained: sounds, labels or sides are other ones. "
-        "The scores are of the clips as they are now."
-    )

@@ -34,6 +34,7 @@ from nearfield.runs.recipe import Recipe
 from nearfield.runs.recipe_checks import check_copies, check_learning, check_units
 from nearfield.runs.tagging import read_predictions
 from nearfield.runs.training import Training
+from nearfield.runs.unchanged import check_unchanged
 from nearfield.runs.validation import keeps_val, rests_on_validation
 from nearfield.runs.workbench import Workbench, note_data
 
@@ -109,17 +110,6 @@ def with_predictions(recipe: Recipe, collection: Collection, facts: Facts) -> Fa
     return replace(facts, predictions=read_predictions(tagger, collection, facts)) if tagger else facts
 
 
-def check_unchanged(collection: Collection, folder: Folder) -> None:
-    """Raises DataError where the clips are not those that a run was begun with."""
-    before = folder.environment()["data"].get("fingerprint")
-    if before not in (None, collection.fingerprint()):
-        raise DataError(
-            f"{collection.name}: it is not what {folder.path} was begun with: since then a sound, a label "
-            "or a side has changed, was added or is gone. Bring the data back as they were, or train anew "
-            "with another --out."
-        )
-
-
 def _longer(before: Recipe, now: Recipe, has_state: bool) -> str:
     """What going on for more updates than were planned means."""
     if not has_state:  # a training of less than train.checkpoint_seconds keeps none
@@ -161,6 +151,12 @@ def open_to_train(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = 
     fold = recipe.data.fold
     opened = open_collection(data, recipe, allow_leak or fold is not None, watch, folders_tell(recipe))
     return opened.with_fold(fold, validates=keeps_val(recipe)) if fold else opened
+
+
+def is_own(data: str, folder: Folder) -> bool:
+    """Whether `data` are what a run was trained on, however they are named, or that without its patch."""
+    own = folder.environment()["data"].get("path") or ""
+    return absolute(data) in (own, split_patch(own)[0])
 
 
 def folders_tell(recipe: Recipe) -> bool:

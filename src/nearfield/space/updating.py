@@ -10,12 +10,13 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
 from nearfield.data.patches import split_patch
 from nearfield.runs.events import Note, Watcher
-from nearfield.runs.launch import absolute, moved
+from nearfield.runs.launch import absolute, is_own, moved
 from nearfield.runs.run import Run
+from nearfield.runs.unchanged import note_if_own
 from nearfield.space.hearing import Windows
 from nearfield.space.spacefile import NAME, SpaceFile
 from nearfield.space.state import State
-from nearfield.space.vectorfile import collection_for
+from nearfield.space.vectorfile import NOW, collection_for
 
 _LAYOUT = re.compile(r"^[\w-]+:(?=/)")
 """In front of a path: by which layout it is read."""
@@ -55,11 +56,16 @@ def open_trained_data(
     Raises as `collection_for`, with the option that helps where the latter has moved.
     """
     if data is not None:
-        return data, collection_for(run, data, watch)
+        opened = collection_for(run, data, watch)
+        if isinstance(data, str) and is_own(data, run.folder):
+            note_if_own(opened, run.folder, NOW, watch)
+        return data, opened
     own = str(run.folder.environment()["data"]["path"])
     watch(Note(f"data: {own}, which the run was trained on"))
     with moved(own, "The run was trained on these; if they have moved: --data NEW_PLACE"):
-        return own, collection_for(run, own, watch)
+        opened = collection_for(run, own, watch)
+    note_if_own(opened, run.folder, NOW, watch)
+    return own, opened
 
 
 def open_data(run: Run, file: SpaceFile, data: str | Collection | None, watch: Watcher) -> Collection:

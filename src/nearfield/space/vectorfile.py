@@ -9,15 +9,20 @@ from nearfield.core.files import replacing
 from nearfield.core.nouns import Vectors
 from nearfield.data.collection import Collection
 from nearfield.data.digests import content_digests
+from nearfield.data.patches import split_patch
 from nearfield.runs.events import Stage, Watcher, nobody
-from nearfield.runs.launch import open_collection
+from nearfield.runs.launch import folders_tell, is_own, open_collection
 from nearfield.runs.run import Run
+from nearfield.runs.unchanged import note_if_own
 from nearfield.runs.workbench import note_left_out
 from nearfield.space.columns import OWN, base_table, of_part
 from nearfield.space.hearing import Windows
 from nearfield.space.identity import Identity, from_metadata, to_metadata
 from nearfield.space.parts import Parts, vector_column
 from nearfield.space.query import Embedded
+
+NOW = "The vectors are of the clips as they are now."
+"""What holds where a run's own data have changed since it was trained."""
 
 
 def embed_collection(
@@ -33,6 +38,8 @@ def embed_collection(
     """
     out = Path(out).expanduser()
     collection = collection_for(run, data, watch)
+    if isinstance(data, str) and is_own(data, run.folder):
+        note_if_own(collection, run.folder, NOW, watch)
     digests = digests_of(collection, watch)
     parts = Parts(out.with_name(out.name + ".work"), run, windows, watch)
     base, writer, count = base_table(collection.table, digests), None, 0
@@ -80,8 +87,13 @@ def read_embedded(path: Path, clip: str) -> Embedded:
 
 
 def collection_for(run: Run, data: str | Collection, watch: Watcher) -> Collection:
-    """The collection that the recipe makes of `data`. Raises RequestError where the kinds do not fit."""
-    collection = open_collection(data, run.recipe, True, watch) if isinstance(data, str) else data
+    """The collection that the recipe makes of `data`; names of folders are no labels where the run took them
+    for none. Raises RequestError where the kinds do not fit."""
+    if isinstance(data, str):
+        tell = folders_tell(run.recipe) or not is_own(split_patch(data)[0], run.folder)
+        collection = open_collection(data, run.recipe, True, watch, tell)
+    else:
+        collection = data
     note_left_out(collection.problems, watch)
     reads = "picture" if run.recipe.feature.kind == "pixels" else "sound"
     if collection.kind != reads:

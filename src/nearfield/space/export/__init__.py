@@ -4,10 +4,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nearfield.core.errors import RequestError, choose
+from nearfield.core.errors import DataError, RequestError, choose
 from nearfield.runs.events import Note, Watcher, nobody
 from nearfield.runs.gate import check_vectors, of_table
+from nearfield.runs.launch import folders_tell, open_collection
 from nearfield.runs.run import Run
+from nearfield.runs.unchanged import note_if_own
 
 TARGETS = ("onnx", "huggingface", "projector", "parquet")
 """What `export` writes."""
@@ -58,8 +60,20 @@ def _check(run: Run, to: str, watch: Watcher) -> None:
         clips = run.folder.table(run.folder.vectors, ["id", "path", "start", "seconds"]).to_pandas()
         heard = of_table(clips, run.recipe.data, run.recipe.feature.kind == "pixels")
         doubts += check_vectors(run.vectors()[1], list(clips["id"]), heard)
+        _note_changed(run, watch)
     for said in doubts:
         watch(Note(said, is_warning=True))
+
+
+def _note_changed(run: Run, watch: Watcher) -> None:
+    """Says where the data, if they are still there, are no longer those whose vectors are stored."""
+    path = str(run.folder.environment()["data"]["path"])
+    try:
+        collection = open_collection(path, run.recipe, True, folder_labels=folders_tell(run.recipe))
+    except DataError:
+        return
+    effect = f"The vectors are of the clips when it was measured. Anew: nearfield evaluate {run.folder.path}"
+    note_if_own(collection, run.folder, effect, watch)
 
 
 def _write(run: Run, to: str, path: Path, watch: Watcher, licence: str | None) -> Any:
