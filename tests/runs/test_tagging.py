@@ -183,3 +183,20 @@ def test_clips_that_have_a_tag_are_not_offered_it_again(tagger: Run, chords: Pat
     assert proposed == everything - {(name, tag) for name, tags in true.items() for tag in tags}
     with pytest.raises(RequestError, match=r"all 48 clips .* have tags"):
         propose_tags(tagger, str(chords), untagged=True)
+
+
+def test_the_command_says_which_threshold_it_uses_and_whose_it_is(tagger: Run, chords: Path) -> None:
+    from typer.testing import CliRunner
+
+    from nearfield.app.cli import app
+
+    run, file = str(tagger.folder.path), str(chords / "0.wav")
+
+    def said(*words: str) -> str:
+        return CliRunner().invoke(app, ["tag", run, *words]).stderr
+
+    assert "No score was too low to be shown; --at-least 0.5 leaves out unlikely tags." in said(file)
+    assert "too low" not in said(file, "--at-least", "0.5")
+    usual = "(score of 0.5 or more, the default: as likely as not by the run; --at-least sets another)."
+    assert usual in said("--data", str(chords))
+    assert "(score of 0.5 or more)." in said("--data", str(chords), "--at-least", "0.5")

@@ -442,6 +442,49 @@ def test_the_command_line_runs_and_reports(
     assert "A trial for timing first: 12 updates of one training" in result.stderr
 
 
+def test_a_dry_run_without_a_finished_study_says_what_to_do(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path, tmp_path: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    from nearfield.app.cli import app
+
+    asked = ["study", "run", str(place / "study.yaml"), "--data", str(place / "sounds"), "--dry-run"]
+    out = ["--out", str(tmp_path / "new")]
+    shown = CliRunner().invoke(app, [*asked, *out, "--set", "seeds=2"]).stdout.split("shows: ")[1]
+    assert shown.startswith(
+        "whether 2 seeds can show a true difference of 0.05 in accuracy of the probe is not"
+    )
+    assert (
+        f"{place / 'study.yaml'} --data {place / 'sounds'} --out PILOT --set seeds=3); then repeat" in shown
+    )
+    result = CliRunner().invoke(app, [*asked, *out, "--like", str(tmp_path)])
+    assert (
+        str(result.exception)
+        == f"--like: {tmp_path} holds no facts.json. Give the folder of a finished study."
+    )
+    like = ["--like", str(finished[0].folder), "--set", "judge=probe/macro_f1"]
+    result = CliRunner().invoke(app, [*asked, *out, *like])
+    assert "compared no arms by probe/macro_f1 (its judge: probe/accuracy)" in str(result.exception)
+
+
+def test_a_warning_of_the_data_is_told_once_and_not_once_an_arm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nearfield.app.studies import watching_study
+    from nearfield.runs.events import Note
+
+    with watching_study(tmp_path) as (watch, _):
+        for arm in ("a", "b"):
+            for seed in range(2):
+                watch(Task(arm, seed), Note("files look like pieces", is_warning=True))
+        watch(Task("b", 0), Note("another", is_warning=True))
+    assert re.findall(r"(?m)^\w, seed .*", capsys.readouterr().err) == [
+        "a, seed 0: files look like pieces",
+        "b, seed 0: another",
+    ]
+
+
 def test_the_command_line_lists_deviations_and_counts_trainings_apart(
     finished: tuple[Study, StudyFacts, list[Standing]], place: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +44,9 @@ def run(
     from nearfield.study.run import Study
 
     if dry_run:
-        _show_cost(Plan.load(file, changes or ()), data, device, like or out, as_json)
+        plan = Plan.load(file, changes or ())
+        found = _reach(plan, like, out)
+        _show_cost(plan, found, _reach_words(plan, found, file, data), data, device, as_json)
         return
     settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
     begun = Study.begin(file, data, out, changes or ())
@@ -100,31 +103,51 @@ def _is_empty(facts: Any) -> bool:
     return whole < min(2, len(facts.arms))
 
 
-def _reach(plan: Any, finished: Path) -> Any:
-    """What the plan can show by a finished study; None where there is none, or it compared nothing."""
+def _reach(plan: Any, like: Path | None, own: Path) -> Any:
+    """What the plan can show by a finished study; None where there is none. Raises RequestError where the one
+    that was named says nothing about this plan."""
+    from nearfield.core.errors import RequestError
     from nearfield.study.document import facts_from_json
     from nearfield.study.estimate import reach
 
+    finished = like or own
     path = finished / "facts.json" if finished.is_dir() else finished
     if not path.is_file():
-        return None
-    return reach(plan, facts_from_json(json.loads(path.read_text(encoding="utf-8"))))
+        if like is None:
+            return None
+        raise RequestError(f"--like: {like} holds no facts.json. Give the folder of a finished study.")
+    facts = facts_from_json(json.loads(path.read_text(encoding="utf-8")))
+    found = reach(plan, facts)
+    if found is None and like is not None:
+        raise RequestError(
+            f"--like: {like} compared no arms by {plan.judge} (its judge: {facts.judge}). Give a finished "
+            "study by the same judge."
+        )
+    return found
 
 
-def _reach_words(plan: Any, found: Any) -> str:
+def _reach_words(plan: Any, found: Any, file: Path, data: str) -> str:
+    from nearfield.core.words import count
     from nearfield.study.wording import measure
 
+    judge = measure(plan.judge)
     if found is None:
-        return "not known: no finished study by this judge was given. Name one on such data by --like DIR"
+        pilot = shlex.join(["nearfield", "study", "run", str(file), "--data", data, "--out", "PILOT"])
+        return (
+            f"whether {count(plan.seeds.at_most, 'seed')} can show a true difference of {plan.meaningful:g} "
+            f"in {judge} is not known: it depends on how much that varies from seed to seed and between the "
+            f"test recordings of this data. A small study measures it ({pilot} --set seeds=3); then repeat "
+            "this command with --like PILOT; any finished study on such data by this judge will do."
+        )
     hopeless = " This plan is not likely to answer the question." if found.power < 0.5 else ""
     return (
-        f"a true difference of {plan.meaningful:g} in {measure(plan.judge)} with a chance of "
+        f"a true difference of {plan.meaningful:g} in {judge} with a chance of "
         f"{found.power:.2f}; the smallest with a chance of 0.80 is {found.smallest:.3f}, with 100 seeds "
         f"{found.floor:.3f} (by the variance of a finished study with {found.groups} test groups).{hopeless}"
     )
 
 
-def _show_cost(plan: Any, data: str, device: str, finished: Path, as_json: bool) -> None:
+def _show_cost(plan: Any, found: Any, shows: str, data: str, device: str, as_json: bool) -> None:
     from nearfield.app.progress import watching
     from nearfield.core.words import count
     from nearfield.study.estimate import TRIED, baselines_of, estimate_cost
@@ -135,7 +158,6 @@ def _show_cost(plan: Any, data: str, device: str, finished: Path, as_json: bool)
     with watching(quiet=as_json) as watch:
         cost = estimate_cost(plan, data, device, watch)
     arms = {arm.id: arm.changes for arm in plan.arms}
-    found = _reach(plan, finished)
     baselines = baselines_of(plan)
     plain = {
         "question": plan.question,
@@ -166,7 +188,7 @@ def _show_cost(plan: Any, data: str, device: str, finished: Path, as_json: bool)
         ),
         ("about", " to ".join(_span(each) for each in plain["seconds"])),
         ("on disk", " to ".join(f"{each / 1e6:.0f} MB" for each in plain["bytes"])),
-        ("shows", _reach_words(plan, found)),
+        ("shows", shows),
     ]
     for name, text in spans:
         say(f"{name}: {text}")
@@ -202,7 +224,7 @@ class _Board:
     now: str = ""
     scores: dict[Any, float] = field(default_factory=dict)
     said: float = 0.0
-    told: set[tuple[str, str]] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
     running: set[Any] = field(default_factory=set)
     """Tasks that were heard of."""
     trained_from: dict[Any, float] = field(default_factory=dict)
@@ -228,8 +250,8 @@ class _Board:
         from nearfield.runs.events import Note
 
         if isinstance(event, Note):
-            if event.is_warning and not self.quiet and (task.arm, event.text) not in self.told:
-                self.told.add((task.arm, event.text))  # once an arm, not once a seed
+            if event.is_warning and not self.quiet and event.text not in self.told:
+                self.told.add(event.text)  # once, not once an arm or a seed
                 self.live.console.print(
                     f"{task.arm}, seed {task.seed}: {event.text}", style="yellow", markup=False
                 )

@@ -9,6 +9,9 @@ from nearfield.app.answers import AsJson, print_json, say
 from nearfield.core.errors import RequestError
 from nearfield.core.words import count
 
+USUAL = 0.5
+"""Least score of a proposal where none is given: no threshold is fitted on the data."""
+
 SHOWN = 10
 """Proposals of a collection that are printed; the table has all."""
 
@@ -26,7 +29,13 @@ def tag(
         bool, typer.Option("--untagged", help="With --data: only clips without any tag.")
     ] = False,
     at_least: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least score of a tag that is shown or proposed.")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Least score of a tag that is shown or proposed. Of files the default is none; with --data "
+            "0.5, where the run holds a tag for as likely as not. It is the same for every tag.",
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Most tags shown for a file.")] = 10,
     out: Annotated[
@@ -40,7 +49,8 @@ def tag(
 ) -> None:
     """Tags with scores (0 to 1): of files, or, with --data, those that a collection's clips lack.
 
-    The scores are the run's own where it is a tagger, else those of a probe on its vectors.
+    A score is an estimated chance that the clip has the tag: the run's own where it is a tagger, else that of
+    a probe on its vectors.
     """
     if (data is None) == (not files):
         raise RequestError("tag: give either sound files or --data (for a folder: --data FOLDER).")
@@ -49,12 +59,12 @@ def tag(
     if accept is not None and out is None:
         raise RequestError("tag: --accept marks rows of a table. Give --out TABLE.csv as well.")
     if data is None:
-        _tag_files(run, files or [], top, at_least or 0.0, as_json)
+        _tag_files(run, files or [], top, at_least, as_json)
     else:
-        _tag_collection(run, data, untagged, 0.5 if at_least is None else at_least, out, accept, as_json)
+        _tag_collection(run, data, untagged, at_least, out, accept, as_json)
 
 
-def _tag_files(run: Path, files: list[Path], top: int, at_least: float, as_json: bool) -> None:
+def _tag_files(run: Path, files: list[Path], top: int, at_least: float | None, as_json: bool) -> None:
     from nearfield.app.progress import watching
     from nearfield.runs.run import Run
     from nearfield.runs.tagging import tag as tags_of
@@ -67,7 +77,7 @@ def _tag_files(run: Path, files: list[Path], top: int, at_least: float, as_json:
     found: list[dict[str, Any]] = []
     for file, row in zip(files, scores, strict=True):
         best = sorted(zip(names, row.tolist(), strict=True), key=lambda each: -each[1])[:top]
-        tags = [{"tag": name, "score": score} for name, score in best if score >= at_least]
+        tags = [{"tag": name, "score": score} for name, score in best if score >= (at_least or 0)]
         found.append({"file": str(file), "tags": tags})
     if as_json:
         print_json({"files": found})
@@ -76,13 +86,15 @@ def _tag_files(run: Path, files: list[Path], top: int, at_least: float, as_json:
         say(each["file"])
         for tagged in each["tags"]:
             say(f"  {tagged['score']:.3f}  {tagged['tag']}")
+    if at_least is None:
+        say(f"No score was too low to be shown; --at-least {USUAL} leaves out unlikely tags.", err=True)
 
 
 def _tag_collection(
     run: Path,
     data: str,
     untagged: bool,
-    at_least: float,
+    at_least: float | None,
     out: Path | None,
     accept: float | None,
     as_json: bool,
@@ -91,18 +103,20 @@ def _tag_collection(
     from nearfield.runs.run import Run
     from nearfield.runs.tag_proposals import propose_tags
 
+    least = USUAL if at_least is None else at_least
     with watching(quiet=as_json) as watch:
-        found = propose_tags(Run.load(run), data, at_least, untagged, watch)
+        found = propose_tags(Run.load(run), data, least, untagged, watch)
     accepted = found.save(out, accept) if out is not None else 0
     if as_json:
         print_json({**found.plain(), "accepted": accepted})
         return
     for each in found.suspects[:SHOWN]:
         say(f"{each.score:.3f}  {each.after}  {each.id}")
+    why = ", the default: as likely as not by the run; --at-least sets another" if at_least is None else ""
     clips = len({each.id for each in found.suspects})
     say(
         f"{count(found.count, 'tag')} proposed for {clips:,} of {count(found.clips, 'clip')} "
-        f"(score of {at_least:g} or more).",
+        f"(score of {least:g} or more{why}).",
         err=True,
     )
     if out is not None:
