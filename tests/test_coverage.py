@@ -64,44 +64,166 @@ def _facts(study: str) -> dict[str, Any]:
     return found
 
 
-def _said(study: str) -> list[float]:
-    """What a study's document says of its measures: means, differences, baselines."""
-    facts = _facts(study)
-    conclusion = facts["conclusion"]
-    found = [each["mean"] for each in conclusion["estimates"].values()]
-    found += [each[key] for each in conclusion["comparisons"] for key in ("difference", "low", "high")]
-    found += [value for row in facts["baselines"].values() for value in row.values()]
-    return found + [each["mean"] for arm in facts["arms"] for each in arm["measures"].values()]
-
-
-def _measured(study: str) -> list[float]:
-    """All other means over seeds: of every metric, and of every point of the validation curves."""
-    found: list[float] = []
-    for arm in _facts(study)["arms"]:
-        for name in {name for run in arm["runs"] for name in run["metrics"]}:
-            found.append(fmean(run["metrics"][name] for run in arm["runs"] if name in run["metrics"]))
-        curves = [run["curves"].get("val/recall_at_1", {}).get("values", []) for run in arm["runs"]]
-        found += [fmean(point) for point in zip(*curves, strict=False) if None not in point]
-    return found
-
-
+FIGURES: dict[str, tuple[str, ...]] = {
+    "T9": tuple(f"margin-{margin} @end train/active_fraction" for margin in ("0.3", "1", "10")),
+    "T12": ("extreme @end train/active_fraction", "tag @end train/active_fraction"),
+    "X4": ("wave", "log-mel"),
+    "M8": ("embedding_size: size-2", "embedding_size: size-16", "larger_embedding: size-512"),
+    "V2": ("margin-0.3 dense_probe/macro_f1", "margin-0.3"),
+    "V8": ("margin-0.3 geometry/overlap", "margin-10 geometry/overlap"),
+    "V9": ("margin-0.3 clusters/silhouette", "margin-0.3 baseline/chance/clusters/silhouette"),
+    "V11": tuple(f"margin-{margin} geometry/centroid_spread" for margin in ("1", "0.3", "10")),
+    "V17": ("margin: margin-0.3 clusters/nmi", "margin: margin-0.3 clusters/ami"),
+    "V28": tuple(
+        f"loss-triplet_miner-multi-similarity loss/{side}_{way}"
+        for side in ("train", "val")
+        for way in ("mined", "unmined")
+    ),
+    "V29": ("triplet-0.1", "triplet-1.0", "circle-0.1", "circle-1.0"),
+    "V30": ("triplet @50 val/recall_at_1", "circle @50 val/recall_at_1"),
+    "U1": ("margin-0.3", "margin-10"),
+    "U2": ("1-s", "2-s", "5-s", "baseline/logmel_stats", "baseline/mfcc_stats", "baseline/random_encoder"),
+    "U3": ("size-2", "size-16", "size-32", "size-64"),
+    "U4": ("least", "most"),
+    "U5": ("log-mel", "mfcc", "wave"),
+    "U6": ("least", "most"),
+    "U7": ("least", "most"),
+    "U8": (
+        "time-as-it-was",
+        "time-in-the-batch",
+        "labels",
+        "baseline/random_encoder",
+        "baseline/logmel_stats",
+    ),
+    "U9": (
+        *("time-as-it-was", "time-in-the-batch", "albums", "baseline/mfcc_stats", "baseline/random_encoder"),
+        *(f"{arm} clusters/nmi" for arm in ("time-as-it-was", "time-in-the-batch", "albums")),
+    ),
+    "U10": ("triplet", "circle", *(f"triplet - circle {part}" for part in ("difference", "low", "high"))),
+    "U11": ("circle-0.4", "circle-1.0", "triplet-0.4", "triplet-1.0"),
+    "U12": tuple(
+        f"loss-{loss}_miner-{miner}"
+        for loss in ("triplet", "circle")
+        for miner in ("all", "multi-similarity")
+    ),
+    "U13": tuple(
+        f"backbone-{arm} tagger/{area}" for area in ("pr_auc", "roc_auc") for arm in ("cnn2d", "cnn1d")
+    ),
+    "U14": ("none", "noise", "shift", "stretch", "all-three"),
+    "U15": ("one", "three-alike", "10-20-30-ms", "10-20-30-ms-as-it-was"),
+    "U16": ("focal", "cross-entropy", "focal-alpha-0.25", "rare-tags-weighed"),
+    "U17": ("tag", "extreme", "errors", "errors-guarded", "tag-guarded", "baseline/mfcc_stats"),
+    "U18": ("distance-cosine", "distance-euclidean"),
+    "U19": ("from-chance", "tagger-s-kept", "tagger-s-trained-on", "baseline/mfcc_stats"),
+    "U20": ("final", "first"),
+}
+"""The figures of a row, in its order, by where they stand in the facts of the study that it names: an arm or
+a baseline, and a measure other than the judge's; two arms and what of their difference; `@`: a curve."""
+CLAIMED: dict[str, dict[tuple[str, str], str]] = {
+    "U3": {
+        **{("size-2", f"size-{size}"): "worse" for size in (16, 32, 64)},
+        ("size-16", "size-32"): "undecided",
+        ("size-16", "size-64"): "undecided",
+        ("size-32", "size-64"): "undecided",
+    },
+    "U11": {},
+    "U12": {
+        ("loss-triplet_miner-all", "loss-triplet_miner-multi-similarity"): "undecided",
+        ("loss-circle_miner-all", "loss-circle_miner-multi-similarity"): "better",
+    },
+    "U16": {
+        ("cross-entropy", "focal"): "undecided",
+        ("cross-entropy", "focal-alpha-0.25"): "better",
+        ("rare-tags-weighed", "focal"): "better",
+        ("rare-tags-weighed", "focal-alpha-0.25"): "better",
+        ("rare-tags-weighed", "cross-entropy"): "undecided",
+    },
+    "U18": {("distance-cosine", "distance-euclidean"): "equal"},
+    "U19": {("from-chance", "tagger-s-kept"): "worse", ("from-chance", "tagger-s-trained-on"): "worse"},
+    "U20": {("first", "final"): "better"},
+}
+"""What a row says of pairs of arms; of all other studies, that no pair of arms is decided."""
 QUOTES = {
     name: studies
     for name, row in ROWS.items()
     if (studies := sorted(set(re.findall(r"docs/studies/(\w+)", " ".join(row.values()))) - {"README"}))
 }
 """The studies whose documents a row names."""
+THREE_DIGITS = re.compile(r"[+−-]?(?<![\d.,])[01]\.\d{3}(?!\d)")
+
+
+def _figure(studies: list[str], place: str) -> float:
+    """The value that one of FIGURES names."""
+    study, _, rest = place.rpartition(": ")
+    facts = _facts(study or studies[0])
+    conclusion = facts["conclusion"]
+    if " - " in rest:
+        one, _, other, part = rest.split(" ")
+        pair = next(x for x in conclusion["comparisons"] if (x["one"], x["other"]) == (one, other))
+        return float(pair[part])
+    arm, _, measure = rest.partition(" ")
+    means = {x: each["mean"] for x, each in conclusion["estimates"].items() if not x.startswith("baseline/")}
+    if arm in ("least", "most"):
+        return float({"least": min, "most": max}[arm](means.values()))
+    if arm.startswith("baseline/"):
+        return float(facts["baselines"][arm.removeprefix("baseline/")][measure or conclusion["measure"]])
+    if not measure:
+        return float(means[arm])
+    runs = next(x["runs"] for x in facts["arms"] if x["arm"]["id"] == arm)
+    if not measure.startswith("@"):
+        return fmean(run["metrics"][measure] for run in runs)
+    at, _, name = measure[1:].partition(" ")
+    curves = [run["curves"][name] for run in runs]
+    if at == "end":
+        return fmean(fmean(curve["values"][-10:]) for curve in curves)
+    return fmean(curve["values"][curve["updates"].index(int(at))] for curve in curves)
 
 
 @pytest.mark.parametrize("name", QUOTES)
-def test_what_a_row_quotes_stands_in_the_document_that_it_names(name: str) -> None:
-    """Figures of three digits; in rows of studies only what the document says of its measures."""
+def test_every_figure_of_a_row_is_that_of_the_document_that_it_names(name: str) -> None:
+    """All figures of three digits, one by one; a document that is made again turns its rows red."""
     told = re.sub(r"`[^`]*`", "", ROWS[name]["what it showed"])  # what commands print is theirs
-    allowed = [value for study in QUOTES[name] for value in _said(study)]
-    if not name.startswith("U"):
-        allowed += [value for study in QUOTES[name] for value in _measured(study)]
-    rounded = {f"{abs(value):.3f}" for value in allowed}
-    assert set(re.findall(r"(?<![\d.,])0\.\d{3}(?!\d)", told)) <= rounded
+    said = THREE_DIGITS.findall(told)
+    expected = [(place, _figure(QUOTES[name], place)) for place in FIGURES.get(name, ())]
+    signed = [
+        f"{value:+.3f}" if figure[0] in "+−-" else f"{value:.3f}"
+        for figure, (_, value) in zip(said, expected, strict=False)
+    ]
+    assert len(said) == len(expected), f"{name}: {said} stand in the row, {expected} in the documents"
+    assert [figure.replace("−", "-") for figure in said] == signed, f"{name}: {expected}"
+
+
+@pytest.mark.parametrize("name", [name for name in QUOTES if name.startswith("U")])
+def test_what_a_row_says_of_its_arms_is_what_its_document_claims(name: str) -> None:
+    (study,) = QUOTES[name]
+    found: dict[tuple[str, str], str] = {}
+    for pair in _facts(study)["conclusion"]["comparisons"]:
+        turned = {"better": "worse", "worse": "better"}.get(pair["claim"], pair["claim"])
+        found |= {(pair["one"], pair["other"]): pair["claim"], (pair["other"], pair["one"]): turned}
+    arms = {pair: claim for pair, claim in found.items() if not any(x.startswith("baseline/") for x in pair)}
+    if name not in CLAIMED:
+        assert set(arms.values()) == {"undecided"}, f"{name}: {arms}"
+        assert ROWS[name]["what it showed"].startswith("not decided")
+    for pair, claim in CLAIMED.get(name, {}).items():
+        assert arms[pair] == claim, f"{name}: {pair}"
+
+
+def test_how_fast_is_what_the_document_says() -> None:
+    for speed in _facts("circle_or_triplet")["speeds"]:
+        first, last, never = min(speed["updates"]), max(speed["updates"]), speed["never"]
+        told = (
+            f"{speed['arm']} {speed['median_updates']}",
+            f"({first} to {last}), {speed['median_seconds']:.1f} s",
+        )
+        row = ROWS["V30"]["what it showed"].replace(" updates", "")
+        assert " ".join(told) in row
+        assert never == 0
+
+
+def test_every_probe_of_the_margins_converged() -> None:
+    runs = [run for arm in _facts("margin")["arms"] for run in arm["runs"]]
+    assert f"converged in all {len(runs)} trainings" in ROWS["R11"]["what it showed"]
+    assert all(run["metrics"]["probe/converged"] for run in runs)
 
 
 def test_every_study_is_checked_by_a_run() -> None:
