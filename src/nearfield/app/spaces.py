@@ -21,8 +21,8 @@ Data = Annotated[str, typer.Option("--data", help="A folder, a table (CSV, Parqu
 Windows = Annotated[
     str | None,
     typer.Option(
-        help="clip: one vector per clip; all: one per window. Default: clip; index: all where half of the "
-        "clips are longer than ten windows."
+        help="clip: one vector per clip; all: one per window. Default: clip; index: all where clips "
+        "longer than ten windows hold half of the sound."
     ),
 ]
 
@@ -118,7 +118,9 @@ def index(
 
 def search(
     space: SpaceFolder,
-    query: Annotated[str, typer.Argument(help="A sound file, or the id of a clip of the space.")],
+    query: Annotated[
+        str, typer.Argument(help="A sound file, or the id of a clip or window (FILE@SECONDS) of the space.")
+    ],
     top: Annotated[int, typer.Option(min=1, help="Answers wanted.")] = 10,
     where: Annotated[
         str | None, typer.Option(help="Words, or a condition on columns: \"label = 'rain' and start > 60\".")

@@ -145,16 +145,18 @@ def index(job: Job) -> Changes:
 
 
 def windows_for(run: Run, collection: Collection, asked: Windows | None, watch: Watcher) -> Windows:
-    """What each vector of a new space stands for: what was asked for, else for each window where half of the
-    clips are longer than `LONG` windows, for each clip where not. Where clips are so long it is told."""
+    """What each vector of a new space stands for: what was asked for, else for each window where clips
+    longer than `LONG` windows hold half of all seconds, for each clip where not: one vector of such a clip
+    says little, however many short ones stand beside it. Where clips are so long it is told."""
     if collection.kind != "sound":
         return asked or "clip"
     heard, lengths = run.recipe.data.clip_seconds, collection.table["seconds"].to_numpy(np.float64)
-    count = int((lengths > LONG * heard).sum())
-    chosen: Windows = asked or ("all" if 2 * count > len(lengths) else "clip")
-    if count and asked is None:
-        told = f"{count:,} of {len(lengths):,} clips are longer than {LONG} times the {heard:g} s that "
-        told += "the run hears at once: "
+    long = lengths > LONG * heard
+    share = lengths[long].sum() / max(lengths.sum(), 1e-9)
+    chosen: Windows = asked or ("all" if share > 0.5 else "clip")
+    if long.any() and asked is None:
+        told = f"{long.sum():,} of {len(lengths):,} clips ({share:.0%} of the sound) are longer than {LONG} "
+        told += f"times the {heard:g} s that the run hears at once: "
         if chosen == "all":
             told += "each window gets a vector of its own. One for each clip: --windows clip"
         else:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearfield.core.errors import DataError, RequestError, choose, nearest
+from nearfield.core.errors import DataError, RequestError, choose
 from nearfield.core.files import digest
 from nearfield.core.nouns import Ints, Vectors
 from nearfield.core.places import place_of
@@ -30,6 +30,7 @@ from nearfield.space.identity import Identity
 from nearfield.space.query import Embedded, Example, Resolved, direction, given_vector, hear_span, span_of
 from nearfield.space.spacefile import ENCODER, Approximate, damaged
 from nearfield.space.state import State
+from nearfield.space.unknown import next_step
 
 if TYPE_CHECKING:
     from nearfield.data.collection import Collection
@@ -70,7 +71,7 @@ class Space:
         it in the folder `out`.
 
         `windows`: a vector for each clip (`clip`), or for each window of a clip (`all`); None: for each
-        window where half of the clips are longer than ten of them, and for each clip where not. In bounded
+        window where clips longer than ten of them hold half of the sound, else for each clip. In bounded
         memory; work that was stopped goes on with the same call. Files that cannot be used are left out and
         told.
         Raises RequestError where there is a space already or the run does not fit the data, DataError where
@@ -167,13 +168,12 @@ class Space:
 
     def positions(self, clip: str) -> Ints:
         """The rows of one clip, or of one window, by its id. Raises RequestError where there is none."""
-        names = self.rows(["clip", "id"])
+        names = self.rows(["clip", "id", "start"])
         found = names.filter(pc.or_(pc.equal(names["clip"], clip), pc.equal(names["id"], clip)))
         if not len(found):
-            close = nearest(clip, names["id"].to_pylist())
+            step = next_step(clip, names, self.folder)
             raise RequestError(
-                f"{clip!r} is neither a sound file nor the id of a clip in {self.folder}. "
-                + (f"Did you mean {close!r}?" if close else "Correct the path, or give the id of a clip.")
+                f"{clip!r} is neither a sound file nor the id of a clip in {self.folder}. {step}"
             )
         positions: Ints = found["position"].to_numpy()
         return positions
