@@ -140,6 +140,19 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -
         Patch.read(tmp_path / "missing.csv")
 
 
+def test_names_that_begin_with_a_blank_are_found_and_blanks_typed_by_hand_are_not_in_the_way(
+    tmp_path: Path,
+) -> None:
+    ids: list[object] = [" lead/0.wav", "lead/0.wav", "b"]
+    labels = ("dog", "cat", "")
+    rows = [f'"{clip}",label,{label},wolf,accepted' for clip, label in zip(ids, labels, strict=True)]
+    whole = after(patch(tmp_path, *rows), id=ids)
+    assert {clip: label for clip, (label, _) in whole.items()} == dict.fromkeys(ids, "wolf")
+    one = after(patch(tmp_path, rows[0]), id=ids)
+    assert [one[str(clip)][0] for clip in ids] == ["wolf", "cat", ""]
+    assert after(patch(tmp_path, ' b ,label,"",wolf,accepted'), id=ids)["b"][0] == "wolf"
+
+
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=6)
 
 

@@ -43,6 +43,7 @@ class Decision(NamedTuple):
     """One row of the table that somebody decided on."""
 
     id: str
+    """As the table has it: a name may begin with a blank. Where no clip is called so, blanks do not count."""
     column: Column
     before: str
     after: str
@@ -107,7 +108,7 @@ class Patch:
         out: dict[int, Problem] = {}
         problems: list[Problem] = []
         for decision in self.decisions:
-            row = place.get(decision.id)
+            row = place.get(decision.id, place.get(decision.id.strip()))
             if row is None:
                 problems.append(self._unknown(decision))
             elif split[row] and split[row] not in sides:
@@ -206,7 +207,8 @@ def every_row(file: Path) -> Iterator[tuple[Decision, bool]]:
     listing = read_table(file)
     _check_columns(file, map(str, listing.table))
     for cells, line in zip(listing.table[list(NEEDED)].itertuples(index=False), listing.lines, strict=True):
-        clip, column, before, after, decision = (unmarked(cell_text(cell)) for cell in cells)
+        clip = unmarked(cells[0] if isinstance(cells[0], str) else cell_text(cells[0]))
+        column, before, after, decision = (unmarked(cell_text(cell)) for cell in cells[1:])
         place = f"{file}: row {line}"
         _check(column, "column", _COLUMNS, place)
         _check(decision, "decision", _DECISIONS, place)
