@@ -15,6 +15,8 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file
+from scipy.sparse.csgraph import connected_components
+from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
 from nearfield.core.errors import DataError, WorkError
@@ -24,6 +26,7 @@ from nearfield.runs.judge import judge
 from nearfield.runs.launch import Request, launch
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.run import Run
+from nearfield.runs.same import same_groups
 from nearfield.space.export import export
 from nearfield.space.space import Space
 from nearfield.space.vectorfile import embed_collection
@@ -218,6 +221,33 @@ def test_a_vector_shared_by_sounds_that_differ_is_told_and_copies_are_not() -> N
 
     assert check_vectors(vectors, names, heard) == []
     assert check_vectors(vectors, names, lambda row: None) == []  # files that are gone: nothing is claimed
+
+
+@pytest.mark.parametrize("far", [1e-7, 3e-6])
+def test_vectors_that_differ_by_rounding_are_shared_wherever_they_lie(far: float) -> None:
+    chance = np.random.default_rng(3)
+    names, noise = made(200)
+    for _ in range(20):
+        vectors = chance.standard_normal((200, 64)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors[20] = vectors[7] + chance.uniform(-far, far, 64) * np.abs(vectors).max()
+        (said,) = check_vectors(vectors, names, noise)
+        assert "2 of 200 vectors are shared by sounds that differ: sound 7 and sound 20." in said
+    vectors[20] += 1e-3
+    assert check_vectors(vectors, names, noise) == []
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.01])
+def test_the_same_vectors_among_many_are_those_of_all_pairs(spread: float) -> None:
+    chance = np.random.default_rng(4)
+    vectors = (1 + spread * chance.standard_normal((3000, 16))).astype(np.float32)
+    copies = chance.permutation(3000)[:600].reshape(2, 300)
+    vectors[copies[0]] = vectors[copies[1]] + chance.uniform(-1e-6, 1e-6, (300, 16))
+    near = np.abs(vectors[:, None] - vectors[None]).max(axis=2) <= 1e-5
+    wanted = connected_components(near, directed=False)[1]
+    found = same_groups(vectors, 1e-5)
+    assert normalized_mutual_info_score(wanted, found) == pytest.approx(1)
+    assert len(np.unique(found)) == 2700
 
 
 def test_a_point_and_a_line_are_told_and_two_classes_fully_apart_are_no_point() -> None:

@@ -19,6 +19,7 @@ from nearfield.data.decoding import square
 from nearfield.data.settings import DataSettings
 from nearfield.data.views import CHANNEL
 from nearfield.learning.health import effective_rank, spread
+from nearfield.runs.same import same_groups
 
 
 class VectorWarning(UserWarning):
@@ -111,8 +112,7 @@ def _check_finite(vectors: Vectors, names: Sequence[str]) -> None:
 
 def _equal(scaled: Vectors, names: Sequence[str], heard: Heard) -> list[str]:
     """On vectors that several sounds share though they are unlike."""
-    rounded = np.round(scaled / SAME).astype(np.int64)
-    _, group, size = np.unique(rounded, axis=0, return_inverse=True, return_counts=True)
+    _, group, size = np.unique(same_groups(scaled, SAME), return_inverse=True, return_counts=True)
     shared = np.flatnonzero(size > 1)
     shared = shared[np.argsort(-size[shared], kind="stable")][:_GROUPS]
     found = [
