@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nearfield import app
-from nearfield.app.explaining_tables import _challenge, _silence, explanation
+from nearfield.app.explaining_tables import _challenge, _clusters, _silence, explanation
 from nearfield.app.folds import fold_table
 from nearfield.app.runs_table import all_runs
 from nearfield.app.tables import report, result_table, show_result
@@ -199,6 +199,24 @@ def test_the_heads_of_a_result_are_explained_below_it() -> None:
     text = printed(lambda console: show_result(console, result, "out"), 200)
     # As evaluation/multilabel.py defines it: the share of the query's tags, not of the clips.
     assert "tag R@K: of the tags of a clip, the share that its K nearest carry; the mean over clips." in text
+
+
+def test_the_terms_of_a_check_and_of_clusters_are_explained_below_them() -> None:
+    text = " ".join(checked().split())
+    assert "split from: where train, val and test come from" not in text  # the row is not there
+    assert "groups: clips that stay on one side of a split together. recordings: " in text
+    vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    found = cluster_report(vectors, np.repeat([0, 1, 2], 10), ("a", "b", "c"))
+    text = " ".join(printed(lambda console: _clusters(console, found), 100).split())
+    for word in (
+        "whole: all numbers",
+        "elbow: the number",
+        "silhouette: ",
+        "purity: share of",
+        "AMI 0 by chance",
+    ):
+        assert word in text
+    assert ("hdbscan: dense" in text) == any(each.chosen_by == "hdbscan" for each in found.spaces[0].found)
 
 
 def test_words_break_where_figures_do_not() -> None:

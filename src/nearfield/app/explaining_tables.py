@@ -20,6 +20,18 @@ from nearfield.runs.explain_position import Positions
 
 CERTAIN = 0.05
 
+_RULES = {
+    "elbow": "the number of clusters beyond which more of them explain little more",
+    "silhouette": "the number whose clusters lie farthest apart for their width",
+    "hdbscan": "dense regions, as many as there are; clips between them are left out",
+}
+"""How a number of clusters was chosen, in a clause."""
+
+_CLUSTER_WORDS = (
+    "purity: share of clips with the commonest label of their cluster. NMI, AMI: agreement of clusters with "
+    "labels, 1 the same; AMI 0 by chance."
+)
+
 _WIDEST = 10
 """Clusters up to which the labels in them are listed."""
 
@@ -83,6 +95,7 @@ def _clusters(console: Console, found: ClusterReport) -> None:
             table.add_row(name, rule, str(each.clusters), str(each.left_out), *judged)
             name = ""
     show(console, table)
+    console.print(f"{_cluster_words(found)} {_CLUSTER_WORDS}", style="dim")
     console.print()
     chosen = next(each for each in found.spaces[0].found if each.chosen_by == "elbow")
     if (
@@ -104,7 +117,15 @@ def _numbers_of_clusters(console: Console, found: ClusterReport) -> None:
         numbers = ", ".join(f"{each.clusters} by {each.chosen_by}" for each in space.found)
         name = space.name.replace("_", " ")
         console.print(f"  {name} ({space.variance:.0%} of variance): {numbers}", markup=False, soft_wrap=True)
+    console.print(_cluster_words(found), style="dim")
     console.print()
+
+
+def _cluster_words(found: ClusterReport) -> str:
+    """What names of spaces and of rules mean, of those that occur."""
+    spaces = "whole: all numbers of a vector; pca N: its N directions of most variance."
+    used = {each.chosen_by for space in found.spaces for each in space.found}
+    return " ".join([spaces, *(f"{rule}: {said}." for rule, said in _RULES.items() if rule in used)])
 
 
 def _silence(console: Console, found: SilenceReport) -> None:
@@ -131,7 +152,11 @@ def _positions(console: Console, found: Positions) -> None:
             row = (str(part.clips), _figure(part.score), ends(part.interval), less, ends(part.less_interval))
             table.add_row(name if part is parts[0] else "", part.part, *row)
     show(console, table)
-    console.print(f"first and last: {found.edge:.0%} of a recording at either end\n", style="dim")
+    console.print(
+        f"first and last: {found.edge:.0%} of a recording at either end; below middle: how far the score of "
+        "that part lies below that of the middle\n",
+        style="dim",
+    )
 
 
 def _nuisance(console: Console, found: tuple[Nuisance, ...]) -> None:
@@ -139,6 +164,12 @@ def _nuisance(console: Console, found: tuple[Nuisance, ...]) -> None:
     for row in found:
         table.add_row(row.column, _figure(row.macro_f1), ends(row.interval), _figure(row.chance))
     show(console, table)
+    words = (
+        "can be read: how well a linear classifier tells that column from the vectors; what is not to matter "
+    )
+    console.print(
+        f"{words}should be near guessing. macro F1: mean over its values, 1 for all right.", style="dim"
+    )
     console.print()
 
 

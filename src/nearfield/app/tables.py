@@ -35,6 +35,18 @@ MEANINGS = {
 """What the heads of the table mean."""
 
 
+CHECKED = {
+    "quiet_seconds": "silence at beginnings and ends, 60 dB below the clip, which data.trim_db: 60 cuts away",
+    "rates": "clips by samples a second",
+    "groups": "clips that stay on one side of a split together",
+    "recordings": "the recordings that clips are pieces of",
+    "split_from": "where train, val and test come from",
+    "starts": "what the column of starts was taken for",
+    "learnable_from": "what can say which clips are alike (time: nearness in a recording; views of one clip)",
+}
+"""What the rows of a report mean that are not plain words."""
+
+
 def show_result(console: Console, result: dict[str, Any], title: str) -> None:
     """The table of a result, turned where the terminal is too narrow, and its notes."""
     if any(name in result["metrics"] for name in MEASURES):
@@ -97,6 +109,10 @@ def report(console: Console, found: Report, name: str) -> None:
         if value not in ({}, [], ()):
             table.add_row(key.replace("_", " "), _plain(value))
     show(console, table)
+    told = [
+        f"{key.replace('_', ' ')}: {CHECKED[key]}" for key, value in plain.items() if key in CHECKED and value
+    ]
+    console.print(f"{'. '.join(told)}.", style="dim", markup=False)
     for key, counts in marked.items():
         if counts:
             show(console, _counts(key, counts))
