@@ -3,6 +3,7 @@
     python benchmarks/calibration.py [--studies 2000] [--quick]
     python benchmarks/calibration.py --searches [--studies 400]
     python benchmarks/calibration.py --places [--studies 400]
+    python benchmarks/calibration.py --promises [--studies 400]
 
 Scores are drawn for arms, seeds and test groups from the models below, and judged exactly as a study judges
 them. Standard deviations are those of a difference between two arms: of a training (seed), of a test group,
@@ -14,6 +15,9 @@ own idea of every recording, trainings their own noise.
 
 With `--places` the same is done for one space and the parts of recordings that `explain` tells apart: how
 often their intervals hold the truth, which is the mean over all the sets.
+
+With `--promises` arms differ, and a study that leaves the first pair open is prolonged to the number of seeds
+that it says would decide it, on the same test groups.
 """
 
 import argparse
@@ -38,11 +42,13 @@ from nearfield.evaluation.position import PARTS as PLACES
 from nearfield.evaluation.position import Among, PlaceScore, position_scores
 from nearfield.evaluation.retrieval import label_means_without, label_scores
 from nearfield.evaluation.temporal import first_is_relevant, of_recording, same_recording
+from nearfield.study.records import Comparison
+from nearfield.study.statistics.conclude import Asked, conclude
 from nearfield.study.statistics.crossed import Array, Squares, differences
 from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS, Bound, all_pairs
 from nearfield.study.statistics.groups import left_out_by_block, mean_by_group
 from nearfield.study.statistics.looks import shares
-from nearfield.study.statistics.planning import power
+from nearfield.study.statistics.planning import cost, power
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
@@ -306,6 +312,54 @@ def both_ways(
     return ours, {name: mean_by_group(scores[name], groups) for name in SEARCHED}
 
 
+CASES = {
+    "2": ((0.0, 0.0), (0.03, 0.03), 0.05),
+    "2, trainings vary more": ((0.0, 0.0), (0.06, 0.06), 0.05),
+    "4": ((0.0,) * 4, (0.03,) * 4, 0.05),
+    "2, and 2 far below": ((0.0, 0.0, -0.3, -0.5), (0.03,) * 4, 0.05),
+    "2, and 2 far below that vary more": ((0.0, 0.0, -0.3, -0.5), (0.03, 0.03, 0.12, 0.12), 0.05),
+    "2 equal": ((0.0, 0.0), (0.03, 0.03), 0.0),
+}
+"""Arms: their means; the spread of their trainings; that of what is drawn for each, by which they differ."""
+MEANINGFUL = 0.02
+
+
+def promises(studies: int) -> None:
+    """How often the number of seeds that a study names decides its first pair."""
+    heads = ("arms", "seeds", "open", "a number is named", "kept, %", "in vain is said", "decided by 100, %")
+    print("\nOf the studies that leave their first pair open; true differences are drawn.")
+    _head(heads)
+    for number, ((name, case), seeds) in enumerate(product(CASES.items(), (3, 5))):
+        chance = np.random.default_rng([number, seeds])
+        told = np.sum([promise(chance, *case, seeds) for _ in range(studies)], axis=0)
+        still, promised, kept, vain, wrong = told
+        shares = f"{100 * kept / max(1, promised):.0f}", f"{100 * wrong / max(1, vain):.0f}"
+        print(f"| {name} | {seeds} | {still} | {promised} | {shares[0]} | {vain} | {shares[1]} |", flush=True)
+
+
+def promise(
+    chance: np.random.Generator, base: tuple[float, ...], spreads: tuple[float, ...], gap: float, seeds: int
+) -> Ints:
+    """Whether the pair is open, has a number of seeds, is decided by them; has none, is decided by 100."""
+    means = np.asarray(base) + chance.normal(0, gap, len(base))
+    trained, heard = chance.normal(size=(len(base), 100, 1)), chance.normal(size=(len(base), 1, 40))
+    rest = chance.normal(size=(len(base), 100, 40))
+    tables = means[:, None, None] + np.asarray(spreads)[:, None, None] * (trained + 0.7 * heard + 1.5 * rest)
+    names = [f"arm {number}" for number in range(len(base))]
+    asked = Asked("score", MEANINGFUL, dict.fromkeys(names, 1.0))
+
+    def first(count: int) -> Comparison:
+        return conclude(asked, dict(zip(names, tables[:, :count], strict=True))).comparisons[0]
+
+    found = first(seeds)
+    if found.claim != "undecided":
+        return np.zeros(5, int)
+    if found.more_seeds:
+        return np.array([1, 1, first(found.more_seeds).claim != "undecided", 0, 0])
+    in_vain = cost(found).startswith("more seeds will not help")
+    return np.array([1, 0, 0, in_vain, in_vain and first(100).claim != "undecided"])
+
+
 CUT = ((5, 10, 10), (4, 6, 20), (1, 30, 10))
 """Classes, recordings of each, clips of each recording; one class is judged by the recording alone."""
 
@@ -369,10 +423,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few cells only")
     parser.add_argument("--searches", action="store_true", help="searches within the test clips")
     parser.add_argument("--places", action="store_true", help="such searches by place in the recording")
+    parser.add_argument("--promises", action="store_true", help="seeds that are said to decide")
     given = parser.parse_args()
     if given.searches:
         print(f"{given.studies} studies of equal arms and 3 seeds a cell.")
         searches(given.studies)
+        return
+    if given.promises:
+        print(f"{given.studies} studies a row.")
+        promises(given.studies)
         return
     if given.places:
         print(f"{given.studies} sets a row.")
