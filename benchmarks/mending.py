@@ -11,7 +11,7 @@
 
 Printed: precision and recall of the list and of what was accepted unheard; the mean of each arm; what each
 gained, with simultaneous 95 % intervals. `nearfield mend` does step 3 for decisions of your own.
-A score is the estimated chance that a label is wrong; the usual `--accept` is that of docs/mending.md.
+A score is the estimated chance that a label is wrong; the usual `--accept` takes what is rather wrong.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "labels.yaml")
     parser.add_argument("--share", type=float, default=0.1)
-    parser.add_argument("--accept", type=float, default=0.9)
+    parser.add_argument("--accept", type=float, default=0.5)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--updates", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the flips and of the first training")
