@@ -34,6 +34,7 @@ from nearfield.study.document.tables import (
 from nearfield.study.figures import judge_figure
 from nearfield.study.overclaims import check_overclaims
 from nearfield.study.records import Arm, ArmFacts, ClassFacts, Estimate, RunFacts, StudyFacts
+from nearfield.study.wording import sentence
 from tests.study.sample import PLAIN, sample_conclusion, sample_facts
 
 FACTS = sample_facts()
@@ -621,3 +622,16 @@ def test_a_warning_that_arms_share_is_listed_once_with_the_arms() -> None:
     assert (
         squeezed("Margin 0.3 (seeds 0, 1, 2, 3 and 4) and margin 0.5 (seeds 1, 2, 3 and 4)</strong>:") in said
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "begins"),
+    [
+        ("margin on esc10", "Margin on"),
+        ("rule, tagger and guard", "Rule, tagger"),
+        ("nt_xent is worse", "nt_xent is"),
+        ("64 is best", "64 is"),
+    ],
+)
+def test_sentences_begin_with_a_capital_but_for_names_in_code(given: str, begins: str) -> None:
+    assert sentence(given).startswith(begins)

@@ -81,7 +81,7 @@ def _arm_label(facts: StudyFacts, each: ArmFacts) -> str:
 
 def sentence(text: str) -> str:
     """`text` with a capital letter, unless it begins with a name that would change by it ("nt_xent")."""
-    first = text.split(" ", 1)[0]
+    first = text.split(" ", 1)[0].rstrip(",;:")
     return text[:1].upper() + text[1:] if first.isalpha() else text
 
 
