@@ -13,7 +13,7 @@ setup: .venv/ready
 
 demo: setup
 	rm -rf demo
-	$(BIN)/nearfield study run studies/demo.yaml --data synthetic:tones --out demo
+	$(BIN)/nearfield study run demo --data synthetic:tones --out demo
 
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile

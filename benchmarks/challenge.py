@@ -52,7 +52,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "loss.kind": "nt_xent",
     },
 }
-"""What each changes in recipes/labels.yaml."""
+"""What each changes in the recipe labels."""
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
         console = Console(highlight=False, width=110)
         shared = {"data.sample_rate": RATE, "data.clip_seconds": 1.0, "train.updates": given.updates}
         for name, changes in RECIPES.items():
-            recipe = Recipe.load(ROOT / "recipes" / "labels.yaml").changed(shared | changes)
+            recipe = Recipe.load("labels").changed(shared | changes)
             out = folder / name.replace(" ", "-")
             console.print(f"\n## {name}: {given.updates} updates of 64 windows of 1 s\n")
             asked = Request(recipe, f"dcase2018_task5:{folder / 'development'}", out)

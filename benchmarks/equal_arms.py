@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--arms", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
-    recipe = Recipe.load(ROOT / "recipes" / "labels.yaml", TINY)
+    recipe = Recipe.load("labels", TINY)
     count = given.studies * given.arms * given.seeds
     begun = time.monotonic()
     tables = [scores_of(recipe, given.data, seed) for seed in track(range(count), "training", transient=True)]

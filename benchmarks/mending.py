@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
-    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "labels.yaml")
+    parser.add_argument("--recipe", type=Path, default=Path("labels"))
     parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--accept", type=float, default=0.5)
     parser.add_argument("--seeds", type=int, default=5)

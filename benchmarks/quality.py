@@ -174,7 +174,7 @@ def run(row: Row, seed: int, data: Path, out: Path, again: bool) -> tuple[Row, i
             found.write_text(json.dumps(before))
         return row, seed, "measured anew" if again else "done before"
     leak = ["--allow-leak"] if row.allow_leak else []
-    words = ["train", str(ROOT / "recipes" / f"{row.recipe}.yaml"), "--data", str(data / row.data), *leak]
+    words = ["train", row.recipe, "--data", str(data / row.data), *leak]
     changes = [word for change in row.changes for word in ("--set", change)]
     resume = ["--resume"] if (folder / "recipe.yaml").is_file() else []
     spent, result = command([*words, "--out", str(folder), "--seed", str(seed), *changes, *resume])
@@ -233,7 +233,7 @@ def told(word: str) -> str:
     key, equals, value = word.partition("=")
     if equals and key.endswith(".weights"):
         return f"{key}={Path(value).name}"
-    return f"recipes/{Path(word).name}" if word.endswith(".yaml") else word
+    return word
 
 
 def table(runs: list[dict[str, float]], measures: dict[str, str]) -> str:

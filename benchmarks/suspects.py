@@ -144,9 +144,7 @@ class Space:
                 column = "label" if what == "labels" else what
                 rows = ((clip, column, before, after, "accepted") for clip, before, after in changes)
                 csv.writer(file).writerows([("id", "column", "before", "after", "decision"), *rows])
-            recipe = Recipe.load(
-                ROOT / "recipes" / f"{name}.yaml", [f"train.updates={self.updates}", f"data.patch={patch}"]
-            )
+            recipe = Recipe.load(name, [f"train.updates={self.updates}", f"data.patch={patch}"])
             bench = launch(Request(recipe, str(self.folder), Path(folder) / "run", seed, "cpu"))
             found = dict(
                 zip(bench.collection.table["id"], vectors_of(bench.embedder.eval(), bench), strict=True)

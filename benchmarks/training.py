@@ -66,7 +66,7 @@ def main() -> None:
         updates = max(10, round(given.updates * times))
         changes = [f"backbone.kind={backbone}", f"train.updates={updates}"]
         changes += [f"backbone.stem_stride={steps}"] if steps else []
-        settled = Recipe.load(ROOT / "recipes" / f"{recipe}.yaml", changes)
+        settled = Recipe.load(recipe, changes)
         rounds = [
             (whole(settled, given.data / name), bare(settled), bare(settled, layers=True))
             for _ in range(given.rounds)

@@ -25,9 +25,9 @@ Every study below asks the question of one of the source documents again, on ope
 intervals and corrected comparisons that a claim needs. None of them is the source's own experiment: they
 are *other studies on the same question*, with other sounds, smaller networks and fewer updates, and each
 document says under *reduced* what differs. Those of household noise (U1 to U7) can be *repeated* as they
-were asked: `studies/sources/` holds them with triplets from time alone, ResNet18 and the settings of the
-sources' tables, for DCASE 2018 task 5 (`--data dcase2018_task5:FOLDER`); they have not been run to their
-end.
+were asked: `nearfield list studies` names them as `sources/...`, with triplets from time alone, ResNet18 and
+the settings of the sources' tables, for DCASE 2018 task 5 (`--data dcase2018_task5:FOLDER`); they have not
+been run to their end.
 
 The command under each makes it again. *Supported*: every comparison that the source's preference stands for
 is claimed here too; *not supported*: one is claimed the other way round, or shown to be no more than the
@@ -79,8 +79,9 @@ def _picture(page: Path, target: Path) -> None:
 
 
 def _command(facts: StudyFacts) -> str:
-    """With the data by name: where they lay when the study was made is no one else's place."""
+    """With the study by its name, and the data by theirs: where they lay is no one else's place."""
     words = shlex.split(facts.command)
+    words[3] = Path(words[3]).with_suffix("").as_posix().removeprefix("studies/")
     place = words.index("--data") + 1
     if not words[place].startswith("synthetic:"):
         words[place] = f"PATH_OF_{facts.data['name']}"

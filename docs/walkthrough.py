@@ -27,8 +27,7 @@ from explore_pictures import DESKTOP, PHONE, choose, opened, settle
 from nearfield.core.files import write_text
 from nearfield.data.layouts.synthetic import make
 
-RECIPES = Path(__file__).parents[1] / "recipes"
-TRAIN = "nearfield train recipes/words.yaml --data sounds --out run"
+TRAIN = "nearfield train words --data sounds --out run"
 INDEX = "nearfield index run --data sounds --out space"
 EXPLORE = "nearfield explore space"
 QUERY = "new.wav"
@@ -77,8 +76,7 @@ def main() -> None:
 
 
 def lay_out(home: Path, data: Path | None, clips: int) -> None:
-    """The folder `sounds`, one more sound beside it, and the recipes."""
-    (home / "recipes").symlink_to(RECIPES)
+    """The folder `sounds` and one more sound beside it."""
     if data is not None:
         (home / "sounds").symlink_to(data.resolve())
         first = next(

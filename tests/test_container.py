@@ -36,4 +36,4 @@ def test_it_runs_the_demo_without_setting_up_again() -> None:
     assert made > words.index("COPY")
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert ".venv" in ignored
-    assert not {"src", "recipes", "studies", "constraints.txt", "Makefile"} & set(ignored)
+    assert not {"src", "constraints.txt", "Makefile"} & set(ignored)

@@ -11,12 +11,14 @@ import pytest
 import typer
 
 from nearfield.app.cli import app
+from nearfield.core.shipped import shipped
 from nearfield.runs.launch import open_to_train
 from nearfield.runs.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").glob("*.md")} - {ROOT / "docs/log.md"})
 COMMAND = re.compile(r"(?:\.venv/bin/)?nearfield ([a-z].*)")
+NAMES = {*shipped("recipes"), *shipped("studies")}
 SHORTENED = re.compile(r"\.\.\.|…|\||\[")
 """What marks a command as shortened or as several in one."""
 
@@ -28,7 +30,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
     rest = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     for line in (*lines, *(" ".join(each.split()) for each in re.findall(r"`([^`]+)`", rest))):
-        found = COMMAND.fullmatch(re.split(r"\s{3,}(?![\s-])|\s#\s", line)[0].strip())
+        found = COMMAND.fullmatch(re.split(r"\s{3,}(?![\s-])|\s#\s|\s>\s", line)[0].strip())
         if found and not SHORTENED.search(re.sub(r"=\[[^\]]*\]", "=", found[1])):
             words = ["1" if word == "SECONDS" else word for word in shlex.split(found[1])]
             if not is_mention(words):
@@ -37,7 +39,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 def is_mention(words: list[str]) -> bool:
     """Whether a command and perhaps an option are only named, as in "`nearfield explore --watch` shows"."""
-    return all(re.fullmatch(r"-{0,2}[a-z-]+|(recipes|studies)/\S+", word) for word in words)
+    return all(re.fullmatch(r"-{0,2}[a-z-]+", word) or word in NAMES for word in words)
 
 
 def parse(words: list[str]) -> dict[str, Any]:

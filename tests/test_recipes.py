@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
+from nearfield.core.shipped import shipped
 from nearfield.data.layouts import synthetic
 from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.learning.losses.tagging import TaggingLoss
@@ -26,7 +27,7 @@ from nearfield.runs.recipe import Recipe
 from nearfield.runs.tagging import TagHead
 from nearfield.runs.workbench import Workbench
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+RECIPES = list(shipped("recipes").values())
 CLIPS = 32
 
 SECOND = ["data.clip_seconds=1.0"]

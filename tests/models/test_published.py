@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from nearfield.core.errors import RequestError
 from nearfield.core.nouns import Vectors
+from nearfield.core.shipped import shipped
 from nearfield.models.backbones.musicnn import MusicnnSettings
 from nearfield.models.embedder import assemble
 from nearfield.models.published import musicnn_weights
@@ -19,7 +20,7 @@ from nearfield.runs.recipe import Recipe
 BANDS, TIMBRAL, TEMPORAL, WIDTH, DENSE = 96, 3, 2, 4, 5
 FRONT = 2 * TIMBRAL + 3 * TEMPORAL
 POOLED = 2 * (FRONT + 3 * WIDTH)
-RECIPE = Path(__file__).parents[2] / "recipes" / "music_tags.yaml"
+RECIPE = shipped("recipes")["music_tags"]
 NARROW = [f"backbone.timbral={TIMBRAL}", f"backbone.temporal={TEMPORAL}", f"backbone.width={WIDTH}",
           f"backbone.dense={DENSE}"]  # fmt: skip
 Variables = dict[str, Vectors]

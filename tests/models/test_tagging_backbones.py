@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
+from nearfield.core.shipped import text_of
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.musicnn import MusicnnSettings
 from nearfield.models.backbones.musicnn_front import Front
@@ -217,11 +218,11 @@ def test_with_input_norm_and_tag_layer_the_published_number(
 
 def test_the_final_tagger_of_the_course_has_front_and_blocks() -> None:
     """Its recipe: batch norm on three channels of 128 bands, filters, four blocks behind them, 50 tags."""
-    recipe = Recipe.load(ROOT / "recipes" / "tagging_musicnn.yaml")
+    recipe = Recipe.load("tagging_musicnn")
     model = build_embedder(recipe, channels=1, seed=0)
     counted = 2 * 3 + filters(3, 128) + stack(561, 3) + linear(64, TAGS)
     assert weights_of(model) + linear(model.size, TAGS) == counted == 1_022_203
-    assert f"{counted:,} weights" in (ROOT / "recipes" / "tagging_musicnn.yaml").read_text()
+    assert f"{counted:,} weights" in text_of("tagging_musicnn", "recipes")
 
 
 def test_the_linear_projection_to_4096_numbers_has_its_published_number() -> None:

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearfield.core.errors import RequestError
+from nearfield.core.shipped import shipped
 from nearfield.runs.launch import check
 from nearfield.runs.recipe import Recipe
 
-SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+SHIPPED = list(shipped("recipes").values())
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from nearfield.core.settings import kinds
+from nearfield.core.shipped import shipped
 from nearfield.learning.losses import LossSettings
 from nearfield.runs.recipe import Recipe
 from nearfield.study.introductions import introduction
 from nearfield.study.plan import Plan
 
-STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
+STUDIES = [path for name, path in shipped("studies").items() if "/" not in name]
 ASKED = [
     *(
         "loss.margin",

@@ -78,7 +78,7 @@ def test_a_null_and_a_log_without_validations_reach_nothing() -> None:
 
 
 def test_a_target_without_validations_is_refused_and_leaves_other_plans_their_hash() -> None:
-    plan = Plan.load("studies/circle_or_triplet.yaml")
+    plan = Plan.load("circle_or_triplet")
     with pytest.raises(RequestError, match=r"target: 0.7 .* arm 'a' never validates"):
         check_target(0.7, {"a": Recipe()}, "s.yaml")
     check_target(None, {"a": Recipe()}, "s.yaml")

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from nearfield.core.errors import RequestError
+from nearfield.core.shipped import shipped, text_of
 from nearfield.data.collection import Collection
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.workbench import build_embedder
@@ -18,8 +19,8 @@ from nearfield.study.plan import Plan
 from nearfield.study.seeds import VERDICT
 
 ROOT = Path(__file__).parents[2]
-STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
-QUESTIONS = sorted((ROOT / "studies" / "questions").glob("*.yaml"))
+STUDIES = [path for name, path in shipped("studies").items() if "/" not in name]
+QUESTIONS = [path for name, path in shipped("studies").items() if name.startswith("questions/")]
 TABLE = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
 FORM = re.compile(r"# ([UQ]\d+), made for (.+)\.")
 STALE = {
@@ -121,7 +122,7 @@ def test_documents_are_those_of_the_study_files() -> None:
     for place, facts in _documents().documents():
         words = shlex.split(facts.command)
         changes = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
-        if Plan.load(ROOT / words[3], changes).hash != facts.plan_hash:
+        if Plan.load(words[3], changes).hash != facts.plan_hash:
             stale.add(place.name)
     assert stale == STALE
 
@@ -155,7 +156,7 @@ def test_the_two_taggers_are_as_large_as_each_other() -> None:
         build_embedder(plan.recipe_of(arm), 1, 0).describe().weights for arm in ("first", "final")
     )
     assert abs(final / first - 1) < 0.01
-    assert f"{final:,} weights; the first one's {first:,}" in (ROOT / "studies/two_taggers.yaml").read_text()
+    assert f"{final:,} weights; the first one's {first:,}" in text_of("two_taggers", "studies")
 
 
 @pytest.mark.parametrize("method", ["random", "grid"])
@@ -184,11 +185,12 @@ def test_the_table_and_the_files_say_the_same() -> None:
         name, data = _header(path)
         _, question, answer, said, _ = rows[name]
         assert question == _plan(path).question
-        assert f"`studies/questions/{path.name}`" in answer
+        assert f"`questions/{path.stem}`" in answer
         assert data == said.strip("`")
-    named = set(re.findall(r"`(studies/[\w/]+\.yaml|recipes/\w+\.yaml|benchmarks/\w+\.py)`", TABLE))
+    named = set(re.findall(r"`(questions/\w+|benchmarks/\w+\.py)`", TABLE))
     assert len(named) >= len(QUESTIONS)
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+    there = shipped("studies")
+    assert [name for name in named if name not in there and not (ROOT / name).is_file()] == []
 
 
 def test_what_the_table_says_was_run_is_there() -> None:

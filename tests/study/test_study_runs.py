@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nearfield.core.shipped import HOME
 from nearfield.runs.events import nobody
 from nearfield.runs.settings_of_runs import flat
 from nearfield.study.engines import StudyWork
@@ -27,7 +28,7 @@ from nearfield.study.tags import told_by
 from tests.study import imitations
 from tests.study.imitations import Here
 
-STUDIES = Path(__file__).parents[2] / "studies"
+STUDIES = HOME / "studies"
 SOURCES = sorted((STUDIES / "sources").glob("*.yaml"))
 SHIPPED = [path for path in sorted(STUDIES.glob("*.yaml")) if path.stem != "demo"]
 

@@ -29,6 +29,7 @@ from nearfield.app.studies import study
 from nearfield.app.tagging import tag
 from nearfield.core.failures import in_words
 from nearfield.core.machine import calm_threads
+from nearfield.core.shipped import text_of
 
 if TYPE_CHECKING:
     from nearfield.data.settings import Columns
@@ -127,7 +128,7 @@ def check(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe (YAML).")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe: a file, or a name of `nearfield list recipes`.")],
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder of the run; made if missing.")],
     changes: Annotated[
@@ -189,13 +190,24 @@ def evaluate(
 
 @app.command("list")
 def list_kinds(
-    family: Annotated[str | None, typer.Argument(help="One family; default: all.")] = None,
+    family: Annotated[
+        str | None, typer.Argument(help="One family, recipes or studies; default: all families.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The layouts of collections and the kinds of every family that a recipe can name, with settings."""
+    """The layouts of collections and the kinds of every family that a recipe can name, with settings; or the
+    recipes and studies that are shipped."""
     from nearfield.app.families import as_plain, as_text
 
     print_json(as_plain(family)) if as_json else say(as_text(family))
+
+
+@app.command("recipe")
+def print_recipe(
+    name: Annotated[str, typer.Argument(help="A name of `nearfield list recipes`.")],
+) -> None:
+    """Print the file of a shipped recipe, to change it: nearfield recipe labels > mine.yaml"""
+    say(text_of(name, "recipes").rstrip())
 
 
 @app.command()

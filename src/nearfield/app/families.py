@@ -11,8 +11,14 @@ from pydantic_core import PydanticUndefined
 
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.settings import Settings, kinds, sentences
+from nearfield.core.shipped import Sort, shipped, summary
 
-WRITTEN = {"layouts": ", recognised or named in DATA: KIND:PATH?setting=value&setting=value"}
+SHIPPED: dict[str, Sort] = {"recipes": "recipes", "studies": "studies"}
+WRITTEN = {
+    "recipes": ", named in `nearfield train NAME`; `nearfield recipe NAME` prints one",
+    "studies": ", named in `nearfield study run NAME`; `nearfield study print NAME` prints one",
+    "layouts": ", recognised or named in DATA: KIND:PATH?setting=value&setting=value",
+}
 """How a family is written that no recipe names."""
 
 
@@ -45,13 +51,17 @@ def families() -> dict[str, Any]:
 
 
 def as_plain(family: str | None = None) -> dict[str, dict[str, Any]]:
-    """{family: {kind: {"about": sentence, "settings": {key: {"default", "about"}}}}}
+    """{family: {kind: {"about": sentence, "settings": {key: {"default", "about"}}}}}; of the shipped recipes
+    or studies, if they are asked for by name, likewise, without settings.
 
     Raises RequestError for an unknown family.
     """
+    if family is not None and family in SHIPPED:
+        files = shipped(SHIPPED[family])
+        return {family: {name: {"about": summary(path), "settings": {}} for name, path in files.items()}}
     known = families()
     if family is not None and family not in known:
-        raise RequestError(f"There is no family {family!r}. {choose(family, known)}")
+        raise RequestError(f"There is no family {family!r}. {choose(family, [*known, *SHIPPED])}")
     chosen = {family: known[family]} if family else known
     return {
         name: {kind: _about(settings) for kind, settings in kinds(members).items()}

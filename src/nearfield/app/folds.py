@@ -18,7 +18,7 @@ UNSURE = "Folds share most of their training clips: their deviation understates 
 
 
 def folds(
-    recipe: Annotated[Path, typer.Argument(help="A recipe (YAML).")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe: a file, or a name of `nearfield list recipes`.")],
     data: Annotated[
         str, typer.Option(help="A collection, or a set with official folds: dcase2018_task5:PATH.")
     ],

@@ -172,7 +172,10 @@ def algebra(
 
 @listen.command()
 def augmented(
-    recipe: Annotated[Path, typer.Argument(help="A recipe (YAML) with augmentations.")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(help="A recipe with augmentations: a file, or a name of `nearfield list recipes`."),
+    ],
     file: Annotated[Path, typer.Argument(help="The sound file to augment.")],
     others: Annotated[
         list[Path] | None, typer.Argument(help="Sounds that are mixed in, where the recipe mixes.")

@@ -67,7 +67,7 @@ def suspects(
 
 
 def mend(
-    recipe: Annotated[Path, typer.Argument(help="A recipe (YAML).")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe: a file, or a name of `nearfield list recipes`.")],
     data: Annotated[str, typer.Option("--data", help="The collection as it is.")],
     patch: Annotated[Path, typer.Option(help="The table of decisions.")],
     out: Annotated[Path, typer.Option(help="Folder of the study; made if missing.")],

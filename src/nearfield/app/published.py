@@ -1,4 +1,4 @@
-"""A file of the published weights of musicnn, for `recipes/music_tags.yaml`, out of the wheel that has them.
+"""A file of the published weights of musicnn, for the recipe `music_tags`, out of the wheel that has them.
 
     pip download musicnn==0.1.0 --no-deps
     pip install tensorflow-cpu

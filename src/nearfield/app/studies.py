@@ -15,13 +15,16 @@ from rich.live import Live
 from rich.table import Table
 
 from nearfield.app.answers import AsJson, print_json, say, stoppable, terminal
+from nearfield.core.shipped import text_of
 
 study = typer.Typer(help="Answer a question about settings, with evidence.", no_args_is_help=True)
 
 
 @study.command("run")
 def run(
-    file: Annotated[Path, typer.Argument(metavar="STUDY", help="A study (YAML).")],
+    file: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="A study: a file, or a name of `nearfield list studies`.")
+    ],
     data: Annotated[str, typer.Option(help="A folder, a table, NAME:PATH, or synthetic:NAME.")],
     out: Annotated[Path, typer.Option(help="Folder of the study; made if missing.")],
     changes: Annotated[
@@ -56,6 +59,14 @@ def run(
     _tell(facts, out, as_json)
     if _is_empty(facts):
         raise typer.Exit(1)
+
+
+@study.command("print")
+def print_file(
+    name: Annotated[str, typer.Argument(help="A name of `nearfield list studies`.")],
+) -> None:
+    """Print the file of a shipped study, to change it: nearfield study print margin > mine.yaml"""
+    say(text_of(name, "studies").rstrip())
 
 
 @study.command("report")

@@ -60,6 +60,11 @@ class TrainSettings(Settings):
             "1998), though metric losses may go on improving after the training loss is near 0 (Hoffer et "
             "al. 2017)."
         ),
+        "augmented_copies": (
+            "Whether clips are augmented anew each time that they are drawn, or once, as copies that stand "
+            "beside them. Copies are few and can be learnt by heart; what is drawn "
+            "anew never repeats. With copies each clip itself comes less often at equal updates."
+        ),
     }
 
 

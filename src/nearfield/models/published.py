@@ -5,7 +5,7 @@ the wheel of the package musicnn 0.1.0 holds it: MSD_musicnn was taught tags on 
 MTT_musicnn on MagnaTagATune. The backbone `musicnn` behind the normalisation `batch_norm` is their network,
 but for three customs of theirs that the weights take over. Batch norm adds 1e-3 to a variance, and 1e-5 here.
 The picture is log10(10,000 x + 1) of mel power x, which is ln(x + 1e-4) / ln 10 + 4, and ln(x + 1e-4) here
-(`recipes/music_tags.yaml`). Maximum and mean of a channel stand side by side, and all maxima first here.
+(the recipe `music_tags`). Maximum and mean of a channel stand side by side, and all maxima first here.
 """
 
 from collections.abc import Mapping

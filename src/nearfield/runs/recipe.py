@@ -9,6 +9,7 @@ import yaml
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.plain_yaml import read_yaml
 from nearfield.core.settings import Settings, make
+from nearfield.core.shipped import located, shipped
 from nearfield.core.words import shortened
 from nearfield.data.settings import DataSettings
 from nearfield.learning.losses import LossSettings
@@ -65,12 +66,13 @@ class Recipe(Settings):
 
     @classmethod
     def load(cls, path: str | Path, changes: Iterable[str] = ()) -> Self:
-        """Reads a YAML file and applies `changes` such as "loss.margin=0.3".
+        """Reads a YAML file, or the shipped recipe of that name, and applies `changes` such as
+        "loss.margin=0.3".
 
         Raises RequestError naming the file and the key, what was given, what is allowed and the nearest
         right spelling.
         """
-        file = Path(path).expanduser()
+        file = located(path, "recipes")
         plain = read_keys(file, "recipe")
         for change in changes:
             _apply(plain, change)
@@ -106,7 +108,8 @@ def read_keys(file: Path, noun: str) -> dict[str, Any]:
     """The plain values of a YAML file of keys and values; `noun` says in errors what it should be."""
     if not file.is_file():
         near = [p.name for p in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
-        raise RequestError(f"No {noun} at {file}. {choose(file.name, sorted(near))}")
+        known = [*sorted(near), *shipped("studies" if noun == "study" else "recipes")]
+        raise RequestError(f"No {noun} at {file}. {choose(file.name, known)}")
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -283,12 +283,12 @@ def _check_kind(recipe: Recipe, collection: Collection) -> None:
     if collection.kind == "picture" and not is_picture:
         raise RequestError(
             f"feature.kind: {recipe.feature.kind!r} reads sound, and {collection.name} holds pictures. "
-            "Set feature.kind=pixels, or take recipes/pictures.yaml."
+            "Set feature.kind=pixels, or take the recipe pictures."
         )
     if collection.kind == "sound" and is_picture:
         raise RequestError(
             f"feature.kind: 'pixels' reads pictures, and {collection.name} holds sounds. "
-            "Set feature.kind=log_mel, or take recipes/labels.yaml."
+            "Set feature.kind=log_mel, or take the recipe labels."
         )
 
 

@@ -41,7 +41,8 @@ class StudyFile(Settings):
     title: str = ""
     """Of the document; none: the file's name."""
     recipe: str | dict[str, Any]
-    """Path of the recipe that arms change, from the study file or from the working folder; or its keys."""
+    """Recipe that arms change: its path, from the study file or from the working folder, the name of a
+    shipped one, or its keys."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Changes of the recipe that all arms share."""
     vary: dict[str, list[Any]] | None = Field(None, min_length=1)

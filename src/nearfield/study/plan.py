@@ -9,6 +9,7 @@ from typing import Any
 
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.settings import make
+from nearfield.core.shipped import located
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.settings_of_runs import flat
 from nearfield.study.arms import (
@@ -74,7 +75,7 @@ class Plan:
 
         Raises RequestError for whatever would make the study invalid, before anything is trained.
         """
-        file = Path(path).expanduser()
+        file = located(path, "studies")
         study = read_study(file, changes)
         check_judge(study.judge, file.name)
         for measure in study.measures:
