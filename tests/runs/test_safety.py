@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -202,6 +203,14 @@ def test_damaged_files_of_words_are_sentences(run: Path, text: str) -> None:
         with pytest.raises(RequestError, match=rf"{name} is damaged"):
             opened()
         (run / name).write_text(before)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5])
+def test_a_recipe_that_was_cut_short_is_not_filled_up_by_defaults(run: Path, kept: float) -> None:
+    sections = re.split(r"(?m)^(?=\w)", (run / "recipe.yaml").read_text())
+    (run / "recipe.yaml").write_text("".join(sections[: round(kept * len(sections))]))
+    with pytest.raises(RequestError, match=r"recipe.yaml is damaged: it has no '(backbone|loss)'"):
+        Run.load(run)
 
 
 def test_weights_of_another_network_are_a_sentence(run: Path) -> None:

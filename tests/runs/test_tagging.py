@@ -1,5 +1,6 @@
 """Taggers: their heads, what they say of files, and what samplers learn of their mistakes."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,13 @@ def test_the_command_says_which_threshold_it_uses_and_whose_it_is(tagger: Run, c
     usual = "(score of 0.5 or more, the default: as likely as not by the run; --at-least sets another)."
     assert usual in said("--data", str(chords))
     assert "(score of 0.5 or more)." in said("--data", str(chords), "--at-least", "0.5")
+
+
+def test_a_tagger_without_its_head_does_not_answer_by_a_probe(
+    tagger: Run, chords: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tagger.folder.path, tmp_path / "copy")
+    copy = Run.load(tmp_path / "copy")
+    copy.folder.head.unlink()
+    with pytest.raises(RequestError, match=r"head.safetensors is missing, by which this tagger tells tags"):
+        tag(copy, [chords / "0.wav"])

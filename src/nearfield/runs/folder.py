@@ -36,7 +36,7 @@ from torch import Tensor
 from nearfield.core.errors import RequestError
 from nearfield.core.files import digest, read_json, read_parquet, replacing, write_json, write_text
 from nearfield.core.places import not_there
-from nearfield.runs.recipe import Recipe
+from nearfield.runs.recipe import Recipe, read_keys
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,15 @@ class Folder:
         return (self.path / "result.json").is_file() and self.clips.is_file()
 
     def recipe(self) -> Recipe:
-        """The resolved recipe."""
-        return Recipe.load(self.path / "recipe.yaml")
+        """The resolved recipe. Raises RequestError where it was cut short."""
+        path = self.path / "recipe.yaml"
+        lacking = sorted({"data", "backbone", "loss", "train"} - read_keys(path, "recipe").keys())
+        if lacking:
+            raise RequestError(  # what it lacks is not the default
+                f"{path} is damaged: it has no {lacking[0]!r}. Bring it back from a copy, or train the run "
+                "again with another --out."
+            )
+        return Recipe.load(path)
 
     def environment(self) -> dict[str, Any]:
         """Versions, machine, data and seed of the run."""

@@ -51,7 +51,10 @@ class Run:
         """
         folder = Folder.existing(path)
         if not folder.is_trained:
-            raise RequestError(f"{path} has no weights yet: finish it by `nearfield train ... --resume`.")
+            raise RequestError(
+                f"{path} has no weights yet ({folder.weights.name}): finish it by "
+                "`nearfield train ... --resume`."
+            )
         recipe = folder.recipe()
         weights, _ = load_tensors(folder.weights)
         embedder = build_embedder(without_weights(recipe), folder.environment()["data"]["channels"], seed=0)

@@ -36,9 +36,15 @@ class TagHead:
 
     @classmethod
     def load(cls, folder: Folder, recipe: Recipe, size: int) -> "TagHead | None":
-        """The head of a finished run whose vectors have `size` numbers; None where it was no tagger."""
-        if not folder.head.is_file():
+        """The head of a finished run whose vectors have `size` numbers; None where it was no tagger. Raises
+        RequestError where it was one, and its head is missing or damaged."""
+        if "tags" not in getattr(recipe.loss, "needs", ()):
             return None
+        if not folder.head.is_file():
+            raise RequestError(
+                f"{folder.head} is missing, by which this tagger tells tags. Bring it back from a copy, or "
+                "train the run again."
+            )
         weights, noted = load_tensors(folder.head)
         loss = recipe.loss.build(size, len(noted["tags"]))
         assert isinstance(loss, TaggingLoss)
