@@ -15,6 +15,7 @@ from nearfield.study.document import facts_from_json
 from nearfield.study.document.content import Picture, Table
 from nearfield.study.document.sections import document
 from nearfield.study.document.tables import tag_table
+from nearfield.study.overclaims import check_overclaims
 from nearfield.study.records import TagArea, TagFacts
 from nearfield.study.tag_figure import shown_tags, tag_figure
 from nearfield.study.tags import tag_facts, told_by
@@ -192,6 +193,10 @@ def test_the_document_shows_the_tags_of_a_study_of_taggers() -> None:
     assert names.count("tags") == 2  # bars and table
     rows = {row.cells[0]: row.cells for row in tag_table(sample).rows}
     assert rows["tag 4"] == ("tag 4", "40", "0.80", "0.90 (+0.10)", "—", "—")
+    captions = [
+        block.caption for block in document(sample, {}).blocks() if isinstance(block, Table | Picture)
+    ]
+    assert [each for each in captions if check_overclaims(each, sample)] == []
     assert "tags" not in [
         block.name for block in document(sample_facts(), {}).blocks() if isinstance(block, Table)
     ]

@@ -309,8 +309,8 @@ def tag_table(facts: StudyFacts) -> Table:
     return Table(
         "tags",
         "Each tag under each arm: mean over seeds, and in brackets its difference from the reference arm, "
-        "with a star where its p, corrected over all tags and arms (Holm), is below 0.05. Clips are test "
-        "clips that have the tag. Described, not compared.",
+        "with a star for a p under 0.05, corrected over all tags and arms (Holm). Clips are test clips that "
+        "have the tag. Described, not compared.",
         ("tag", "clips", *names),
         tuple(rows),
     )
