@@ -57,7 +57,7 @@ def check_free(path: str | Path, wanted: Literal["run", "study"] = "run") -> Non
         kept = [each.name for each in folder.iterdir() if each.suffix != ".part"]
         if all(name in _BEGINNINGS[wanted] for name in kept):
             return
-    held = f"is a {found}" if found != "other things" else "holds other things"
+    held = f"is a {found}" if found != "other things" else f"holds other things and no {_MARKS[wanted]}"
     raise RequestError(f"--out {path}: it {held}, and a {wanted} has a folder of its own. Give a new one.")
 
 
