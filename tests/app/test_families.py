@@ -45,7 +45,8 @@ def test_what_is_shipped_is_listed_by_the_names_that_commands_take(sort: Sort) -
     assert list(listed) == list(shipped(sort))
     for name, about in listed.items():
         assert about["about"].endswith(".")
-        assert located(name, sort) == located(f"{sort}/{name}.yaml", sort) == shipped(sort)[name]
+        assert located(name, sort) == shipped(sort)[name]
+        assert located(f"{sort}/{name}.yaml", sort) == Path(f"{sort}/{name}.yaml")
     lines = as_text(sort, width=110).splitlines()
     assert max(map(len, lines)) <= 110
 
@@ -64,5 +65,7 @@ def test_a_file_of_ones_own_comes_before_a_shipped_one_of_that_name(
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
     with pytest.raises(RequestError, match=r"No recipe named 'lables' is shipped\. Did you mean 'labels'"):
         text_of("lables", "recipes")
+    with pytest.raises(RequestError, match=r"No recipe at recipes/labels\.yaml\. Did you mean 'labels'"):
+        Recipe.load("recipes/labels.yaml")
     with pytest.raises(RequestError, match=r"No recipe at lables\. Did you mean 'labels'"):
         Recipe.load("lables")

@@ -14,7 +14,10 @@ from nearfield.core.errors import RequestError
 from nearfield.data.collection import Collection
 from nearfield.runs.launch import Request, check, launch
 from nearfield.runs.recipe import Recipe
+from nearfield.runs.triplets import draw_triplets
 from nearfield.runs.workbench import Workbench
+from nearfield.study.budget import reduced
+from nearfield.study.run import _real_batch
 from tests.runs.conftest import small
 
 NOISE = {"kind": "noise", "ratio_db": [0.0, 20.0]}
@@ -95,6 +98,45 @@ def test_a_run_with_copies_is_trained_and_comes_out_alike(tones: Path, tmp_path:
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     other = launch(Request(recipe.changed({"train.augmented_copies": 0}), str(tones), tmp_path / "three", 0))
     assert not all(torch.equal(states[0][name], each) for name, each in other.embedder.state_dict().items())
+
+
+def test_a_study_counts_batches_as_they_are_with_copies(tones: Path) -> None:
+    """Few clips fill no batch, and with copies they do: the arms' budgets are not the same."""
+    few = {"sampler": {"kind": "shuffle", "batch_size": 64}}
+    real, recipes = {}, {}
+    for copies in (0, 2):
+        bench = bench_of(tones, **few, **{"train.augmented_copies": copies})
+        real[copies] = max(len(draw) for draw in bench.sampler().epoch(0))
+        assert _real_batch(bench.recipe, bench.collection) == real[copies]
+        recipes[str(copies)] = bench.recipe
+    assert real[0] < real[2] == 64
+    with pytest.raises(RequestError, match="unlike budgets"):
+        reduced(recipes, {str(copies): size for copies, size in real.items()}, None, "study")
+
+
+def test_triplets_are_shown_as_training_with_copies_draws_them(tones: Path) -> None:
+    """Eight of a label are more than its clips, and fewer than its clips and copies."""
+    balanced = {"kind": "balanced", "classes": 4, "per_class": 8, "small": "drop"}
+    bench = bench_of(tones, sampler=balanced, **{"train.augmented_copies": 2})
+    assert draw_triplets(bench.recipe, str(tones), 3, seed=0).shown
+
+
+def test_a_window_that_moves_keeps_what_was_drawn_for_its_copy(tones: Path) -> None:
+    """Noise of one copy is the same for whatever window: their difference is that of the windows."""
+    louder = {"kind": "gain", "decibels": [-20.0, 20.0]}
+    bench = bench_of(tones, **{"augment": [louder], "data.clip_seconds": 0.2, "train.augmented_copies": 1})
+    sampler, encoder = bench.sampler(), bench.encoder(torch.device("cpu"))
+    encoder.embedder, encoder.feature = Seen(), torch.nn.Identity()  # type: ignore[assignment]
+    gains = defaultdict(set)
+    for update, (_, batch) in enumerate(islice(bench.batches(sampler, 0), 60)):
+        assert batch.draw.copies is not None
+        bent = encoder(batch, update)
+        ratio = (bent.flatten(1).norm(dim=1) / batch.signal.flatten(1).norm(dim=1)).tolist()
+        for row, copy, gain in zip(batch.draw.rows, batch.draw.copies, ratio, strict=True):
+            gains[int(row), int(copy)].add(round(gain, 3))
+    assert all(len(found) == 1 for found in gains.values())
+    assert {gain for (_, copy), found in gains.items() if copy == 0 for gain in found} == {1.0}
+    assert len({gain for (_, copy), found in gains.items() if copy for gain in found}) > 10
 
 
 @pytest.mark.parametrize(

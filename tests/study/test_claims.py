@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from nearfield.study.claims import between, claim, evidence, left_out, source_verdict, turned, verdict_claim
-from nearfield.study.overclaims import check_overclaims
 from nearfield.study.records import Comparison, StudyFacts
+from tests.study.overclaims import check_overclaims
 from tests.study.sample import sample_conclusion, sample_facts
 
 FACTS = sample_facts()

@@ -11,10 +11,10 @@ from nearfield.core.errors import RequestError
 from nearfield.runs.recipe import Recipe
 from nearfield.study.document.content import Table
 from nearfield.study.document.sections import document
-from nearfield.study.overclaims import check_overclaims
 from nearfield.study.plan import Plan
 from nearfield.study.records import Speed
 from nearfield.study.speed import arm_speed, check_target, first_reach
+from tests.study.overclaims import check_overclaims
 from tests.study.sample import sample_facts
 
 EVERY, BATCH = 10, 32

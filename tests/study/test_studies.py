@@ -15,8 +15,10 @@ from nearfield.core.shipped import shipped, text_of
 from nearfield.data.collection import Collection
 from nearfield.runs.recipe import Recipe
 from nearfield.runs.workbench import build_embedder
+from nearfield.study.document.sections import document
 from nearfield.study.plan import Plan
 from nearfield.study.seeds import VERDICT
+from tests.study.overclaims import check_overclaims
 
 ROOT = Path(__file__).parents[2]
 STUDIES = [path for name, path in shipped("studies").items() if "/" not in name]
@@ -125,6 +127,11 @@ def test_documents_are_those_of_the_study_files() -> None:
         if Plan.load(words[3], changes).hash != facts.plan_hash:
             stale.add(place.name)
     assert stale == STALE
+
+
+def test_no_published_document_says_more_than_its_records() -> None:
+    for place, facts in _documents().documents():
+        assert check_overclaims(document(facts, {}).own_text(), facts) == [], place.name
 
 
 def test_the_overview_says_what_the_documents_say() -> None:

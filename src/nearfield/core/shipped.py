@@ -23,13 +23,10 @@ def shipped(sort: Sort) -> dict[str, Path]:
 def located(given: str | Path, sort: Sort) -> Path:
     """The file at this path, else the shipped one of this name, else the path as given.
 
-    `recipes/labels.yaml` and `labels` are the same name.
+    A path such as labels.yaml never stands for a shipped file: in the wrong folder it would be another one.
     """
     path = Path(given).expanduser()
-    if path.is_file():
-        return path
-    name = path.with_suffix("") if path.suffix in (".yaml", ".yml") else path
-    return shipped(sort).get(name.as_posix().removeprefix(f"{sort}/"), path)
+    return path if path.is_file() else shipped(sort).get(str(given), path)
 
 
 def text_of(name: str, sort: Sort) -> str:
@@ -45,7 +42,8 @@ def summary(path: Path) -> str:
     """Of a shipped file: its title, if it has one, and what the comment at its head says first."""
     lines = path.read_text(encoding="utf-8").splitlines()
     head = itertools.takewhile(lambda line: line.startswith("#"), lines)
-    words = " ".join(line.removeprefix("#").strip() for line in head)
+    first, *more = (line.removeprefix("#").strip() for line in head)
+    words = first if first.endswith(".") else " ".join((first, *more))
     said = re.split(r"(?<=[a-z0-9)][.:]) (?=[A-Z])", words, maxsplit=1)[0].rstrip(".:")
     titles = [line.removeprefix("title:").strip() for line in lines if line.startswith("title:")]
     return f"{titles[0]} ({said})." if titles else f"{said}."

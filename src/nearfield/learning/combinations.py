@@ -95,9 +95,9 @@ def _alike(relation_kind: str, sampler: Settings | None, loss: Settings) -> None
         )
     if relation_kind == "views" and (is_single or isinstance(sampler, Shuffle | BalancedTags)):
         raise RequestError(
-            f"sampler.kind: {_kind(sampler)} takes no clip twice into a batch, so that the relation 'views' "
-            f"finds no two alike, and {_kind(loss)} pulls alike ones together. Set sampler.kind to views; or "
-            "relation.kind to labels, tags or time."
+            f"sampler.kind: {_kind(sampler)} does not bring two views of a clip together, so that the "
+            f"relation 'views' finds no two alike, and {_kind(loss)} pulls alike ones together. Set "
+            "sampler.kind to views; or relation.kind to labels, tags or time."
         )
 
 

@@ -24,8 +24,9 @@ class TrainSettings(Settings):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the network; auto takes bf16 where the machine gains by it. Losses are always fp32."""
     augmented_copies: int = Field(0, ge=0, le=100)
-    """Copies of each training clip, augmented once and for all, that stand beside it as clips of their own,
-    which itself stays as it is: 2 makes a set three times as large. 0: clips are augmented anew each time."""
+    """Copies of each training clip that stand beside it as clips of their own; 2 makes a set three times as
+    large. What is drawn for a copy is drawn once, and applied to whatever window is cut from it; the clip
+    itself is not augmented. 0: clips are augmented anew each time."""
     clip_gradient: float | None = Field(None, gt=0)
     """Largest norm of the whole gradient; longer ones are scaled down to it."""
     average: float | None = Field(None, gt=0, lt=1)

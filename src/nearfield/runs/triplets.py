@@ -25,7 +25,7 @@ from nearfield.runs.explain_examples import Image, log_mel_of
 from nearfield.runs.folder import Folder
 from nearfield.runs.launch import check, check_teaching, open_to_train, open_trained_on, with_predictions
 from nearfield.runs.recipe import Recipe
-from nearfield.runs.workbench import build_relation, decodable, decoded
+from nearfield.runs.workbench import build_relation, decodable, decoded, training_sampler
 
 ROLES = ("anchor", "positive", "negative")
 
@@ -131,7 +131,7 @@ def _draw(recipe: Recipe, collection: Collection, count: int, seed: int, watch: 
     signals, facts = decoded(recipe, collection)
     assert isinstance(signals, ArraySignals)
     facts = with_predictions(recipe, collection, facts)
-    sampler = recipe.sampler.build(facts, collection.rows("train"), recipe.data.clip_seconds, seed)
+    sampler = training_sampler(recipe, facts, collection.rows("train"), seed)
     booth = _Booth(recipe, collection, signals, facts)
     if isinstance(sampler, TagTripletSampler):
         shown, source = _by_tag(sampler, booth, count)

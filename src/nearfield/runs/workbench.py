@@ -24,7 +24,7 @@ from nearfield.learning.losses.bce import BCELoss
 from nearfield.learning.relations import Relation
 from nearfield.learning.relations.tags import TagRelation, Tags
 from nearfield.learning.samplers import Sampler
-from nearfield.learning.samplers.copies import CopiesSampler
+from nearfield.learning.samplers.copies import build_sampler
 from nearfield.learning.together import own, world
 from nearfield.models.augmentations.augmentation import Augmentation
 from nearfield.models.embedder import Embedder
@@ -96,14 +96,10 @@ class Workbench:
                 f"{self.collection.name}: no clip stands on the train side. "
                 "Give a split column with train in it, or none: then a split is made."
             )
-        copies = self.recipe.train.augmented_copies
-        if not copies:
-            return self.sampler_over(rows)
-        seconds = self.recipe.data.clip_seconds
-        return CopiesSampler.over(self.recipe.sampler, self.facts, rows, seconds, self.seed, copies)
+        return training_sampler(self.recipe, self.facts, rows, self.seed)
 
     def sampler_over(self, rows: Ints) -> Sampler:
-        """The same schedule over other rows."""
+        """The same schedule over other rows, without copies."""
         return self.recipe.sampler.build(self.facts, rows, self.recipe.data.clip_seconds, self.seed)
 
     def relation(self) -> Relation:
@@ -198,6 +194,12 @@ class Encoder:
                 generator = torch_stream(self.seed, "copies", place, rows[at], copies[at])
                 items[at] = bend.apply(items[at], bend.draw(items[at].shape, generator))
         return torch.cat(items)
+
+
+def training_sampler(recipe: Recipe, facts: Facts, rows: Ints, seed: int) -> Sampler:
+    """The schedule of batches that a training by `recipe` takes from `rows`."""
+    copies = recipe.train.augmented_copies
+    return build_sampler(recipe.sampler, facts, rows, recipe.data.clip_seconds, seed, copies)
 
 
 def decoded(recipe: Recipe, collection: Collection) -> tuple[Signals, Facts]:

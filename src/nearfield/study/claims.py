@@ -1,7 +1,7 @@
 """Every comparative sentence of a study, made from the comparison that it rests on.
 
-No other place writes that one arm is better than another: a sentence that compares without such a record
-is found by `overclaims.check_overclaims`.
+No other place writes that one arm is better than another: the tests look for sentences that compare without
+such a record, in documents of made and of real studies (`tests/study/overclaims.py`).
 """
 
 from collections.abc import Iterator

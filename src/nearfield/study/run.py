@@ -14,6 +14,7 @@ from nearfield.data.collection import Collection
 from nearfield.runs.events import Event, Note, Watcher, nobody
 from nearfield.runs.launch import check_teaching, open_to_train
 from nearfield.runs.recipe import Recipe
+from nearfield.runs.workbench import training_sampler
 from nearfield.study.before import is_before
 from nearfield.study.budget import batch_size, real_batch, reduced
 from nearfield.study.document import write_documents
@@ -162,8 +163,7 @@ class Study:
             facts = replace(facts, data={**facts.data, "name": name})
         recipes = [self.plan.recipe_of(arm.id) for arm in self.plan.arms] or [self.plan.recipe]
         texts = {key: text for key in self.plan.varied if (text := introduction(key, recipes))}
-        for beyond in write_documents(facts, self.folder, texts):
-            watch(Note(f"The document says more than its records: {beyond}", is_warning=True))
+        write_documents(facts, self.folder, texts)
         return facts
 
     @property
@@ -296,7 +296,7 @@ def _real_batch(recipe: Recipe, collection: Collection) -> int:
     rows = collection.rows("train")
     if recipe.sampler.kind == "tag_triplets":  # it may draw by what a tagger says, which is not trained yet
         return batch_size(recipe.sampler)
-    built = recipe.sampler.build(collection.facts(), rows, recipe.data.clip_seconds, 0)
+    built = training_sampler(recipe, collection.facts(), rows, 0)
     return real_batch(recipe.sampler, built)
 
 

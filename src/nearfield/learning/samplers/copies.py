@@ -12,6 +12,19 @@ SAMPLERS = ("balanced", "balanced_tags", "shuffle")
 """Kinds that choose clip by clip, to which a copy is a clip like any other."""
 
 
+def build_sampler(
+    settings: SamplerSettings, facts: Facts, rows: Ints, clip_seconds: float, seed: int, copies: int
+) -> Sampler:
+    """The schedule of a training over `rows` and `copies` copies of each; errors as of the settings' own."""
+    if not copies:
+        built: Sampler = settings.build(facts, rows, clip_seconds, seed)
+        return built
+    clips, each = len(facts), np.arange(copies + 1)
+    many = facts.take(np.tile(np.arange(clips), copies + 1))
+    all_rows = (rows + each[:, None] * clips).ravel()
+    return CopiesSampler(settings.build(many, all_rows, clip_seconds, seed), clips, copies)
+
+
 @dataclass(frozen=True)
 class CopiesSampler:
     """The schedule of another sampler over clips and their copies; its draws name the clip and the copy."""
@@ -20,22 +33,6 @@ class CopiesSampler:
     clips: int
     """Clips of the collection: row r + c x clips of `inner` is copy c of clip r."""
     copies: int
-
-    @classmethod
-    def over(
-        cls,
-        settings: SamplerSettings,
-        facts: Facts,
-        rows: Ints,
-        clip_seconds: float,
-        seed: int,
-        copies: int,
-    ) -> "CopiesSampler":
-        """The sampler of `settings` over `rows` and `copies` copies of each; errors as of that sampler."""
-        clips, each = len(facts), np.arange(copies + 1)
-        many = facts.take(np.tile(np.arange(clips), copies + 1))
-        inner = settings.build(many, (rows + each[:, None] * clips).ravel(), clip_seconds, seed)
-        return cls(inner, clips, copies)
 
     @property
     def batch_size(self) -> int:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +12,20 @@ from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing, write_text
 from nearfield.core.settings import explain
 from nearfield.core.words import visible
-from nearfield.study.document.content import Content, Items, Quoted, Section
 from nearfield.study.document.files import write_figures
 from nearfield.study.document.html import html
 from nearfield.study.document.markdown import markdown
 from nearfield.study.document.pdf import pdf
 from nearfield.study.document.sections import document
-from nearfield.study.overclaims import check_overclaims
 from nearfield.study.records import StudyFacts
 
 
-def write_documents(
-    facts: StudyFacts, folder: Path, introductions: Mapping[str, str] | None = None
-) -> tuple[str, ...]:
+def write_documents(facts: StudyFacts, folder: Path, introductions: Mapping[str, str] | None = None) -> None:
     """Writes the four files and the figures into `folder`, each whole or not at all; equal facts give equal
-    bytes.
-
-    `introductions`: by dotted recipe key, what the setting does. Gives back what the document says beyond
-    its records, which would be a fault of ours: it is marked in the document, which is not held back.
-    """
+    bytes. `introductions`: by dotted recipe key, what the setting does."""
     text = json.dumps(asdict(facts), allow_nan=False, ensure_ascii=False, sort_keys=True)
     facts = facts_from_json(_visible(json.loads(text)))
     content = document(facts, introductions or {})
-    beyond = tuple(check_overclaims(content.own_text(), facts))
-    if beyond:
-        content = _marked(content, beyond)
     page, paper, short = html(content), pdf(content), markdown(content)
     write_text(folder / "facts.json", text + "\n")
     write_text(folder / "study.html", page)
@@ -44,7 +33,6 @@ def write_documents(
     with replacing(folder / "study.pdf") as temporary:
         temporary.write_bytes(paper)
     write_figures(content, folder / "figures")
-    return beyond
 
 
 def _visible(plain: Any) -> Any:
@@ -62,10 +50,3 @@ def facts_from_json(plain: Mapping[str, Any]) -> StudyFacts:
         return TypeAdapter(StudyFacts).validate_python(dict(plain))
     except ValidationError as error:
         raise RequestError(explain(error, "facts.json")) from None
-
-
-def _marked(content: Content, beyond: tuple[str, ...]) -> Content:
-    """The content with a list of what it should not have said."""
-    title = "Sentences that say more than the records: do not rely on them"
-    listed = Section(title, (Items(tuple((Quoted(each),) for each in beyond)),), numbered=False)
-    return replace(content, sections=(*content.sections, listed))

@@ -1,8 +1,7 @@
 """Finds sentences that say more than the records of a study allow.
 
 Each rule stands for a fault of hand-made study documents: comparisons of single runs, of training losses, by
-the eye on a map, against the test. The check reads plain text, so it also serves on what a person wrote
-beside the document. Clever wording can fool it; it exists so that the usual slips do not pass.
+the eye on a map, against the test. Clever wording can fool the check; it is there for the usual slips.
 """
 
 import re
@@ -62,7 +61,7 @@ _NEVER = (
     ),
     (
         (
-            r"maps?|umap|pca|projector|projection|t-?sne|figure|plot",
+            r"(?-i:[Mm]aps?)|umap|pca|projector|projection|t-?sne|figure|plot",
             rf"clear\w*|separat\w*|tight\w*|clean\w*|distinct\w*|compact|visib\w*|looks?|{_COMPARES}",
         ),
         "Judges by the eye on a map or figure, which explains and measures nothing.",
