@@ -81,7 +81,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     ),
     "V29": ("triplet-0.1", "triplet-1.0", "circle-0.1", "circle-1.0"),
     "V30": ("triplet @50 val/recall_at_1", "circle @50 val/recall_at_1"),
-    "U1": ("margin-0.3", "margin-10"),
+    "U1": ("margin-10", "margin-0.3"),
     "U2": ("1-s", "2-s", "5-s", "baseline/logmel_stats", "baseline/mfcc_stats", "baseline/random_encoder"),
     "U3": ("size-2", "size-16", "size-32", "size-64"),
     "U4": ("least", "most"),
@@ -109,7 +109,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "U13": tuple(
         f"backbone-{arm} tagger/{area}" for area in ("pr_auc", "roc_auc") for arm in ("cnn2d", "cnn1d")
     ),
-    "U14": ("none", "noise", "shift", "stretch", "all-three"),
+    "U14": ("none", "noise", "shift", "stretch", "all-three", "copies"),
     "U15": ("one", "three-alike", "10-20-30-ms", "10-20-30-ms-as-it-was"),
     "U16": ("focal", "cross-entropy", "focal-alpha-0.25", "rare-tags-weighed"),
     "U17": ("tag", "extreme", "errors", "errors-guarded", "tag-guarded", "baseline/mfcc_stats"),
@@ -126,6 +126,12 @@ CLAIMED: dict[str, dict[tuple[str, str], str]] = {
         ("size-16", "size-64"): "undecided",
         ("size-32", "size-64"): "undecided",
     },
+    "U1": {("margin-10", "margin-0.3"): "worse", ("margin-2", "margin-0.3"): "undecided"},
+    "U7": {
+        ("reduction-non-zero-mean_strength-0", "reduction-mean_strength-0"): "undecided",
+        ("reduction-non-zero-mean_strength-0.1", "reduction-mean_strength-0.1"): "undecided",
+        ("reduction-non-zero-mean_strength-0.1", "reduction-mean_strength-0"): "worse",
+    },
     "U11": {},
     "U12": {
         ("loss-triplet_miner-all", "loss-triplet_miner-multi-similarity"): "undecided",
@@ -139,8 +145,6 @@ CLAIMED: dict[str, dict[tuple[str, str], str]] = {
         ("rare-tags-weighed", "cross-entropy"): "undecided",
     },
     "U18": {("distance-cosine", "distance-euclidean"): "equal"},
-    "U19": {("from-chance", "tagger-s-kept"): "worse", ("from-chance", "tagger-s-trained-on"): "worse"},
-    "U20": {("first", "final"): "better"},
 }
 """What a row says of pairs of arms; of all other studies, that no pair of arms is decided."""
 QUOTES = {
@@ -210,14 +214,14 @@ def test_what_a_row_says_of_its_arms_is_what_its_document_claims(name: str) -> N
 
 def test_how_fast_is_what_the_document_says() -> None:
     for speed in _facts("circle_or_triplet")["speeds"]:
-        first, last, never = min(speed["updates"]), max(speed["updates"]), speed["never"]
+        there = [update for update in speed["updates"] if update is not None]
+        first, last, never = min(there), max(there), speed["never"]
         told = (
             f"{speed['arm']} {speed['median_updates']}",
             f"({first} to {last}), {speed['median_seconds']:.1f} s",
         )
         row = ROWS["V30"]["what it showed"].replace(" updates", "")
-        assert " ".join(told) in row
-        assert never == 0
+        assert " ".join(told) + (f", {never} of {len(speed['updates'])} never" if never else "") in row
 
 
 def test_every_probe_of_the_margins_converged() -> None:
