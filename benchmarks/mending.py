@@ -67,7 +67,7 @@ def main() -> None:
     suspects.save(unheard, given.accept)
     learnt_from = set(bench.collection.table["id"][bench.collection.table["split"] != "test"])
     listed = {each.id: each.after for each in suspects.suspects if each.id in learnt_from}
-    taken = {each.id: each.after for each in Patch.read(unheard).decisions if each.id in learnt_from}
+    taken = {each.id: each.after for each in Patch.read(unheard).accepted() if each.id in learnt_from}
     print("listed", json.dumps(told(wrong, listed)))
     print("accepted unheard", json.dumps(told(wrong, taken)), flush=True)
     heard = write(

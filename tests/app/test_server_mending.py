@@ -47,7 +47,7 @@ def test_decisions_are_a_table_that_can_be_undone(site: Site, sounding: Path, tm
     table = tmp_path / "patch.csv"
     table.write_bytes(reply.body)
     patch = Patch.read(table)  # as collections read it: the rejected row changes nothing
-    assert [(each.id, each.column, each.before, each.after) for each in patch.decisions] == [
+    assert [(each.id, each.column, each.before, each.after) for each in patch.accepted()] == [
         ("low/0.wav", "label", "low", CHANGE["after"])
     ]
     undone = json.loads(site.ask("/decisions/undo", "POST", body=b"").body)["undone"]
@@ -77,7 +77,7 @@ def test_any_text_comes_back_from_the_table(tmp_path: Path) -> None:
     rows = table.rows()
     assert [row["id"] for row in rows] == ["low/0.wav", "low/1.wav"]
     assert [{name: row[name] for name in odd} for row in rows] == [odd, odd]
-    assert [(each.before, each.after) for each in Patch.read(table.path).decisions] == [("=low", "a\rb")] * 2
+    assert [(each.before, each.after) for each in Patch.read(table.path).accepted()] == [("=low", "a\rb")] * 2
     assert table.undo() == rows[1]
 
 
@@ -93,7 +93,7 @@ def test_a_spreadsheet_takes_no_words_for_a_formula(tmp_path: Path) -> None:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
     assert "'=1+1" in cells  # written again nine times, and marked once
-    assert [each.id for each in Patch.read(table.path).decisions] == list(texts)
+    assert [each.id for each in Patch.read(table.path).accepted()] == list(texts)
 
 
 def test_no_decision_is_lost_where_several_servers_write(tmp_path: Path) -> None:

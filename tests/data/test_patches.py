@@ -78,13 +78,12 @@ def test_the_last_decision_about_one_thing_holds(tmp_path: Path) -> None:
 
 def test_undecided_rows_wait_and_rejected_ones_change_nothing(tmp_path: Path) -> None:
     found = patch(tmp_path, "a,label,dog,wolf,", "b,label,cat,lion,rejected", "c,use,yes,no,")
-    assert found.decisions == ()
     table, problems = found.apply(clips())
     pd.testing.assert_frame_equal(table, clips())
     assert problems == ()
     empty = tmp_path / "empty.csv"
     empty.write_text(HEAD + "\n")
-    assert Patch.read(empty).decisions == ()
+    assert Patch.read(empty).decided == ()
 
 
 def test_unknown_clips_and_stale_decisions_are_listed_with_their_row(tmp_path: Path) -> None:
@@ -151,6 +150,18 @@ def test_names_that_begin_with_a_blank_are_found_and_blanks_typed_by_hand_are_no
     one = after(patch(tmp_path, rows[0]), id=ids)
     assert [one[str(clip)][0] for clip in ids] == ["wolf", "cat", ""]
     assert after(patch(tmp_path, ' b ,label,"",wolf,accepted'), id=ids)["b"][0] == "wolf"
+
+
+def test_the_last_decision_about_one_clip_holds_whatever_blanks_were_typed(tmp_path: Path) -> None:
+    ids: list[object] = [" a", "a", "b"]
+    labels: list[object] = ["dog"] * 3
+    rows = ['"b ",label,dog,cat,accepted', '"b",label,dog,cat,rejected']
+    assert after(patch(tmp_path, *rows), id=ids, label=labels)["b"][0] == "dog"
+    used = patch(tmp_path, '"b",use,yes,no,accepted', '" b",use,yes,yes,accepted')
+    assert "b" in after(used, id=ids, label=labels)
+    # Two clips of which one is called by a blank more stay two.
+    two = patch(tmp_path, '" a",label,dog,cat,accepted', '"a",label,dog,cat,rejected')
+    assert [each[0] for each in after(two, id=ids, label=labels).values()] == ["cat", "dog", "dog"]
 
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=6)

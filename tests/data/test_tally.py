@@ -49,3 +49,21 @@ def test_a_row_whose_clip_is_another_by_now_is_told_as_not_applied(tmp_path: Pat
     ]
     assert found.plain()["not_applied"] == 2
     assert [each["applied"] for each in found.plain()["changes"]] == [False, True, False]
+
+
+def test_blanks_around_an_id_make_no_second_clip(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.csv"
+    rows = ['"b ",label,dog,cat,accepted', '"b",label,dog,cat,rejected']
+    rows += [
+        '" a",label,dog,cat,accepted',
+        '"a",label,dog,cat,rejected',
+        '"c ",use,,no,accepted',
+        '"c",use,,yes,',
+    ]
+    path.write_text("\n".join(["id,column,before,after,decision", *rows]) + "\n")
+    ids = [" a", "a", "b", "c"]
+    clips = pd.DataFrame({"id": ids, "label": ["dog"] * 4, "tags": [()] * 4, "split": [""] * 4})
+    kept, problems = Patch.read(path).apply(clips)
+    found = tally(path, problems, kept["id"])
+    assert [each.id for each in found.accepted] == [" a", "c "]
+    assert (found.rejected, found.undecided) == (2, 0)

@@ -112,7 +112,7 @@ def check(
             found = inspect(collection, lambda d, n: watch(Stage("decode", d, n)))
         except Stopped as stop:
             found, stopped = stop.report, stop
-    decisions = None if patch is None else tally(patch, collection.problems)
+    decisions = None if patch is None else tally(patch, collection.problems, collection.table["id"])
     if as_json:
         print_json(found.as_json() | ({} if decisions is None else {"decisions": decisions.plain()}))
     else:

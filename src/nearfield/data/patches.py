@@ -16,7 +16,7 @@ import csv
 import io
 import re
 from collections.abc import Collection as Several
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -61,23 +61,26 @@ class Decision(NamedTuple):
             return f"{what} {self.after or self.before!r} {'added' if self.after else 'taken away'}"
         return f"{what} {self.before!r} becomes {self.after!r}"
 
-    @property
-    def about(self) -> tuple[str, ...]:
+    def clip(self, known: Container[str]) -> str:
+        """The id of its clip among those that are `known`: as written, or without the blanks around it."""
+        return self.id if self.id in known else self.id.strip()
+
+    def about(self, known: Container[str]) -> tuple[str, ...]:
         """What is decided on: a later decision about the same stands over an earlier one."""
         if self.column == "use":
-            return self.id, "use"
+            return self.clip(known), "use"
         added = self.after if self.column == "tags" and not self.before else ""
-        return self.id, self.column, self.before, added
+        return self.clip(known), self.column, self.before, added
 
 
 @dataclass(frozen=True)
 class Patch:
-    """The decisions of a table that hold."""
+    """The decisions of a table."""
 
     name: str
     """Of the file, for messages."""
-    decisions: tuple[Decision, ...]
-    """Accepted, and not taken back; in the order of the table."""
+    decided: tuple[Decision, ...]
+    """Accepted or rejected, in the order of the table; which of them hold, the clips tell."""
 
     @classmethod
     def read(cls, path: str | Path) -> "Patch":
@@ -89,10 +92,12 @@ class Patch:
                 f"{path}: there is no such patch table. Bring it back, correct the path, or leave it out "
                 "(data.patch: null)."
             )
-        rows = list(_rows(file))
-        last = {row.about: place for place, row in enumerate(rows)}
-        kept = (row for place, row in enumerate(rows) if last[row.about] == place and row.accepted)
-        return cls(file.name, tuple(kept))
+        return cls(file.name, tuple(row for row, is_decided in every_row(file) if is_decided))
+
+    def accepted(self, known: Container[str] = ()) -> list[Decision]:
+        """Those that hold, and were not taken back; `known`: the ids of the clips."""
+        last = {row.about(known): place for place, row in enumerate(self.decided)}
+        return [self.decided[place] for place in sorted(last.values()) if self.decided[place].accepted]
 
     def apply(
         self, table: pd.DataFrame, sides: Several[str] = ("train", "val", "test")
@@ -107,14 +112,14 @@ class Patch:
         tags = [tuple(each) for each in table["tags"]]
         out: dict[int, Problem] = {}
         problems: list[Problem] = []
-        for decision in self.decisions:
-            row = place.get(decision.id, place.get(decision.id.strip()))
+        for decision in self.accepted(place):
+            row = place.get(decision.clip(place))
             if row is None:
                 problems.append(self._unknown(decision))
             elif split[row] and split[row] not in sides:
                 continue
             elif decision.column == "use":
-                out |= {row: self._left_out(decision)} if decision.after == "no" else {}
+                out |= {row: self._left_out(decision, place)} if decision.after == "no" else {}
             elif decision.column == "label":
                 if labels[row] in (decision.before, decision.after):
                     labels[row] = decision.after
@@ -137,10 +142,10 @@ class Patch:
         reason = f"{decision.id}: {found}, and the decision was made on {decision.before!r}."
         return Problem("stale_decision", self.name, decision.line, reason, "Decide again.", "warning")
 
-    def _left_out(self, decision: Decision) -> Problem:
+    def _left_out(self, decision: Decision, known: Container[str]) -> Problem:
         place = self.name if decision.line is None else f"{self.name}, row {decision.line},"
         cure = "To have it back, decide on it again, or take the row away."
-        return Problem("left_out", decision.id, None, f"{place} leaves it out.", cure)
+        return Problem("left_out", decision.clip(known), None, f"{place} leaves it out.", cure)
 
 
 def table_text(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
@@ -189,11 +194,6 @@ def _retagged(tags: tuple[str, ...], before: str, after: str) -> tuple[str, ...]
         return tags if not after or after in tags else None
     changed = (after if tag == before else tag for tag in (*tags, *(() if before else ("",))))
     return tuple(dict.fromkeys(filter(None, changed)))
-
-
-def _rows(file: Path) -> Iterator[Decision]:
-    """All rows with a decision."""
-    return (row for row, is_decided in every_row(file) if is_decided)
 
 
 def every_row(file: Path) -> Iterator[tuple[Decision, bool]]:

@@ -45,17 +45,20 @@ class Tally(NamedTuple):
             yield f"and {len(self.accepted) - most:,} more"
 
 
-def tally(path: str | Path, problems: Iterable[Problem] = ()) -> Tally:
+def tally(path: str | Path, problems: Iterable[Problem] = (), ids: Iterable[str] = ()) -> Tally:
     """How the decisions of the table at `path` stand. Raises as `Patch.read`.
 
-    `problems` are those of the collection that was opened with it: they tell which rows were not applied.
+    `problems` and `ids` are those of the collection that was opened with it: the former tell which rows were
+    not applied, both which clips there are.
     """
-    patch = Patch.read(path)
-    accepted = patch.decisions
-    lines = (each.row for each in problems if each.kind in NOT_APPLIED and each.path == patch.name)
+    patch, told = Patch.read(path), list(problems)
+    known = {*ids, *(each.path for each in told if each.kind == "left_out")}
+    lines = (each.row for each in told if each.kind in NOT_APPLIED and each.path == patch.name)
     last: dict[tuple[str, ...], bool | None] = {}
     for row, is_decided in every_row(Path(path).expanduser()):
-        if is_decided or row.about not in last:
-            last[row.about] = row.accepted if is_decided else None
+        about = row.about(known)
+        if is_decided or about not in last:
+            last[about] = row.accepted if is_decided else None
     standing = list(last.values())
+    accepted = tuple(patch.accepted(known))
     return Tally(accepted, standing.count(False), standing.count(None), frozenset(lines))
