@@ -92,6 +92,27 @@ def test_arrays_without_their_full_scale_are_left_out_wherever_they_are_heard(
     assert list(kept.table["id"]) == ["b.npy", "loud.npy"]
 
 
+@pytest.mark.parametrize(("array", "text"), UNSCALED.values(), ids=UNSCALED)
+def test_spans_of_such_arrays_are_refused_by_the_whole(tmp_path: Path, array: Any, text: str) -> None:
+    rate_of(tmp_path)
+    path = tmp_path / "a.npy"
+    np.save(path, np.concatenate([np.zeros(4000, array.dtype), array]))
+    for start, seconds in ((0.0, 0.25), (0.6, 0.01), (0.6, None)):
+        with pytest.raises(Fault) as error:
+            audio.decode(path, start, seconds)
+        assert text in str(error.value)
+        with pytest.raises(Fault, match="full scale"):
+            list(audio.blocks(path, start, seconds, 0.1))
+    np.save(path, WAVE)  # mended: what was found of the former is not held against it
+    assert audio.decode(path, 0.1, 0.5)[0].shape == (1, 4000)
+
+
+def test_one_loud_sample_that_is_a_whole_number_is_no_fault(tmp_path: Path) -> None:
+    rate_of(tmp_path)
+    np.save(tmp_path / "a.npy", np.append(WAVE, 2.0))
+    assert audio.decode(tmp_path / "a.npy", 1.0, 1 / 8000)[0].tolist() == [[2.0]]
+
+
 BAD: dict[str, tuple[Any, str | None, str]] = {
     "two channels": (
         np.zeros((2, 100), np.float32),

@@ -19,7 +19,7 @@ from nearfield.core.nouns import Bools
 from nearfield.data.containers import foreign, unwritten_bytes
 from nearfield.data.decoder_words import words_kept
 from nearfield.data.faults import Fault, check_file
-from nearfield.data.npy import Samples, npy_layout, of_full_scale
+from nearfield.data.npy import Samples, check_full_scale, npy_layout
 from nearfield.data.settings import Channels
 
 Waves = npt.NDArray[np.float32]
@@ -207,13 +207,15 @@ def _go_to(file: Any, first: int) -> None:
 
 
 def _pieces(path: Path, file: Any, first: int, last: int, size: int) -> Iterator[Waves]:
-    """Samples `first` to `last` as `_decoded` gives them; an array's are looked at."""
-    return looked_at(path, file, _decoded(path, file, first, last, size), (first, last) == (0, file.frames))
+    """Samples `first` to `last` as `_decoded` gives them. Raises Fault as `check_scale`."""
+    check_scale(path)
+    return _decoded(path, file, first, last, size)
 
 
-def looked_at(path: Path, file: Any, pieces: Iterator[Waves], is_whole: bool) -> Iterator[Waves]:
-    """The same pieces (C, T) of an open file. Raises Fault where it is an array without its full scale."""
-    return of_full_scale(path, pieces, file.subtype, is_whole) if _is_array(path) else pieces
+def check_scale(path: Path) -> None:
+    """Raises Fault where the file is an array whose samples do not have the full scale of their type."""
+    if _is_array(path):
+        check_full_scale(path)
 
 
 def _is_array(path: Path) -> bool:

@@ -16,9 +16,9 @@ from nearfield.data.audio import (
     MOST_AT_ONCE,
     UNUSABLE,
     Waves,
+    check_scale,
     decode,
     is_usable,
-    looked_at,
     mix,
     opened,
     resample,
@@ -45,7 +45,8 @@ def sound_blocks(path: Path, rate: int, channels: Channels, block: int = BLOCK) 
     samples = 0
     with opened(path) as file:
         own = file.samplerate
-        mixed = (mix(waves, channels).T for waves in looked_at(path, file, _read(path, file, block), True))
+        check_scale(path)
+        mixed = (mix(waves, channels).T for waves in _read(path, file, block))
         for piece in mixed if own == rate else _resampled(mixed, own, rate):
             samples += len(piece)
             yield piece

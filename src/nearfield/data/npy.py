@@ -4,8 +4,9 @@ An array does not say its rate: a file `npy_rate.txt` beside it, or in a folder 
 """
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ LOUDEST = 1000.0
 """Largest sample, of a full scale of 1, that floating-point sound may have: 60 dB above full scale."""
 QUIETEST = 2**15
 """Samples of int32 that stay below this, but for silence, are of 16 bits or next to silence."""
+_BLOCK = 1 << 20  # samples that are looked at a time
 _ENCODINGS = {"f4": "FLOAT", "f8": "DOUBLE", "i2": "PCM_16", "i4": "PCM_32", "i1": "PCM_S8", "u1": "PCM_U8"}
 
 
@@ -52,33 +54,43 @@ class Samples(io.FileIO):
 
 def is_unscaled(wave: npt.NDArray[Any]) -> bool:
     """Whether floating-point samples are whole numbers that were never divided by full scale, or no sound."""
-    peak = float(np.abs(wave).max(initial=0.0))
+    return _is_beyond(float(np.abs(wave).max(initial=0.0)), [wave])
+
+
+def _is_beyond(peak: float, pieces: Iterable[npt.NDArray[Any]]) -> bool:
+    """The same of a wave in pieces, with its largest sample."""
     if not np.isfinite(peak):  # which is another fault
         return False
-    return peak > LOUDEST or (peak >= 2 and np.array_equal(wave, np.rint(wave)))
+    return peak > LOUDEST or (peak >= 2 and all(np.array_equal(piece, np.rint(piece)) for piece in pieces))
 
 
-def of_full_scale(
-    path: Path, pieces: Iterable[npt.NDArray[Any]], subtype: str, is_whole: bool
-) -> Iterator[npt.NDArray[Any]]:
-    """The same pieces (C, T) of an array's file, decoded; `is_whole`: they are all of it.
+def check_full_scale(path: Path) -> None:
+    """Raises Fault where the samples of an array's file do not have the full scale that their type says.
 
-    Raises Fault where they show that the samples do not have the full scale that their type says.
+    All of them are looked at, once as long as the file stays as it is: of a stretch alone nobody could tell.
     """
-    peak = 0.0
-    for piece in pieces:
-        if subtype in ("FLOAT", "DOUBLE") and is_unscaled(piece):
-            reason = (
-                f"its samples reach {np.abs(piece).max():g}, and full scale is 1: whole numbers, or no sound."
-            )
-            cure = "Save the whole numbers (int16), or divide by full scale: wave / 32768 for 16 bits."
-            raise Fault("unscaled", reason, cure, path)
-        peak = max(peak, float(np.abs(piece).max(initial=0.0)) * 2**31)
-        yield piece
-    if subtype == "PCM_32" and is_whole and 0 < peak < QUIETEST:
+    found = path.stat()
+    if told := _unscaled(path, found.st_mtime_ns, found.st_size):
+        raise Fault("unscaled", *told, path)
+
+
+@lru_cache(1 << 16)
+def _unscaled(path: Path, changed: int, size: int) -> tuple[str, str] | None:
+    """What is wrong with the scale of a file, and its cure; the file as it was changed last, so large."""
+    wave = np.load(path, mmap_mode="r", allow_pickle=False).reshape(-1)
+    pieces = [wave[first : first + _BLOCK] for first in range(0, len(wave), _BLOCK)]
+    if wave.dtype.str[1:] not in ("f4", "f8", "i4"):
+        return None
+    peak = max(max(float(piece.max()), -float(piece.min())) for piece in pieces)
+    if wave.dtype.kind == "i":
         reason = f"its largest sample is {peak:.0f}, and full scale of int32 is 2147483648."
         cure = "Of 16 bits: save wave.astype('int16'). Next to silence: save wave / 2147483648."
-        raise Fault("unscaled", reason, cure, path)
+        return (reason, cure) if 0 < peak < QUIETEST else None
+    if not _is_beyond(peak, pieces):
+        return None
+    reason = f"its samples reach {peak:g}, and full scale is 1: whole numbers, or no sound."
+    cure = "Save the whole numbers (int16), or divide by full scale: wave / 32768 for 16 bits."
+    return reason, cure
 
 
 def npy_layout(path: Path) -> Layout:
