@@ -1,6 +1,7 @@
 """The bound on the cache: what goes, and what stays."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ import pytest
 import soundfile
 
 from nearfield.core.errors import RequestError
-from nearfield.data.bound import VARIABLE, keep_within, limit
+from nearfield.data import bound
+from nearfield.data.bound import VARIABLE, keep_within, limit, taking
 from nearfield.data.collection import Collection
 from nearfield.data.packs import Packs
 from nearfield.data.settings import DataSettings
@@ -82,9 +84,9 @@ def test_the_store_keeps_its_own_and_removes_what_ended_processes_left(
     data, settings = Collection.open(tmp_path / "set"), DataSettings(sample_rate=8000, clip_seconds=1)
     Store(cache).usable(data, settings, tell=told.append)
     assert not old.exists()
-    assert [VARIABLE in each and "GB of decoded data, used longest ago, went" in each for each in told] == [
-        True
-    ]
+    (said,) = told
+    assert VARIABLE in said
+    assert "0.04 MB of decoded data and feature pictures, used longest ago, went" in said
     signals = Store(cache).open(data, settings)
     assert len(signals) == 3
     assert len(list(cache.rglob("waves/*/*.npy"))) >= 1
@@ -101,3 +103,40 @@ def test_the_bound_is_twenty_gb_a_number_or_none(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(VARIABLE, wrong)
         with pytest.raises(RequestError, match=f"{VARIABLE}: a number of GB, or none for no bound. Given: "):
             limit()
+
+
+def test_packs_are_listed_while_nothing_is_removed_and_one_that_went_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, held = pack(tmp_path, "waves/a", 10), []
+
+    def listed(cache: Path) -> Iterator[Path]:
+        held.append(bound._is_held(cache / "in-use/lock"))
+        yield from (cache / "waves/a/gone.npy", made)
+
+    monkeypatch.setattr(bound, "_packs", listed)
+    monkeypatch.setenv(VARIABLE, "0")
+    assert keep_within(tmp_path) >= BYTES
+    assert held == [True]
+
+
+def test_a_wrong_bound_is_told_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.full(8000, 0.1), 8000)
+    monkeypatch.setenv(VARIABLE, "much")
+    data, settings = Collection.open(tmp_path), DataSettings(sample_rate=8000, clip_seconds=1)
+    with pytest.raises(RequestError, match="Given: 'much'"):
+        Store(tmp_path / "cache").usable(data, settings)
+    assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_a_note_that_was_removed_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [pack(tmp_path, f"waves/{name}", 10) for name in "ab"]
+    for each in made:
+        with taking(tmp_path) as take:
+            take([each])
+        shutil.rmtree(tmp_path / "in-use") if each is made[0] else None
+    monkeypatch.setenv(VARIABLE, "0")
+    assert keep_within(tmp_path) == 0
+    assert all(each.is_file() for each in made)

@@ -134,3 +134,14 @@ def test_torch_has_its_threads_again_afterwards() -> None:
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_what_went_to_make_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "waves/old/a.npy"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(bytes(50_000))
+    monkeypatch.setenv("NEARFIELD_CACHE_GB", "0")
+    told: list[str] = []
+    keep(clips([100]), Loudness(), 10, "key", tmp_path, tell=told.append)
+    assert not old.exists()
+    assert [each.startswith(f"{tmp_path}: 0.05 MB of decoded data") for each in told] == [True]

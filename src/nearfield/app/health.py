@@ -49,9 +49,13 @@ def examine(clear_cache: bool = False) -> dict[str, Any]:
 
 def _bound() -> str:
     """What the cache may hold, and what says so."""
+    from nearfield.core.errors import RequestError
     from nearfield.data.bound import VARIABLE, limit
 
-    most = limit()
+    try:
+        most = limit()
+    except RequestError as error:
+        return str(error)
     return f"no bound: {VARIABLE}" if most == float("inf") else f"at most {_size(int(most))}: {VARIABLE}"
 
 

@@ -24,6 +24,8 @@ BOUNDED = ("waves", "photographs", "features")
 
 _NOTES: dict[Path, int] = {}
 """The file with what this process uses, by the cache's folder: open, and locked, until it ends."""
+_TAKEN: dict[Path, set[Path]] = {}
+"""What stands in it: a note that somebody removed is written anew."""
 
 
 def limit() -> float:
@@ -48,15 +50,16 @@ def taking(cache: Path) -> Iterator[Callable[[Iterable[Path]], None]]:
         yield partial(_take, cache)
 
 
-def keep_within(cache: Path) -> int:
-    """Removes what was used longest ago until the cache holds no more than `limit`; gives the bytes freed."""
+def keep_within(cache: Path, tell: Callable[[str], None] | None = None) -> int:
+    """Removes what was used longest ago until the cache holds no more than `limit`; gives the bytes freed.
+
+    `tell` gets a sentence where something was removed.
+    """
     most, freed = limit(), 0
-    packs = {pack: pack.stat() for pack in _packs(cache)}
-    left = sum(status.st_size for status in packs.values())
-    if left <= most:
-        return 0
     with taking(cache):
-        used = _in_use(cache)
+        packs = _statuses(cache)
+        left = sum(status.st_size for status in packs.values())
+        used = _in_use(cache) if left > most else set()
         for pack, status in sorted(packs.items(), key=lambda item: item[1].st_mtime_ns):
             if left - freed <= most:
                 break
@@ -65,7 +68,22 @@ def keep_within(cache: Path) -> int:
                     pack.unlink()
                     pack.with_suffix(".json").unlink(missing_ok=True)
                     freed += status.st_size
+    if freed and tell is not None:
+        size = f"{freed / 1e9:,.1f} GB" if freed >= 1e8 else f"{freed / 1e6:,.2f} MB"
+        tell(
+            f"{cache}: {size} of decoded data and feature pictures, used longest ago, went, to keep within "
+            f"{most / 1e9:,g} GB ({VARIABLE} sets another bound, or none)."
+        )
     return freed
+
+
+def _statuses(cache: Path) -> dict[Path, os.stat_result]:
+    """Size and last use of every pack; one that another process removes meanwhile is passed over."""
+    found = {}
+    for pack in _packs(cache):
+        with contextlib.suppress(FileNotFoundError):
+            found[pack] = pack.stat()
+    return found
 
 
 def _packs(cache: Path) -> Iterator[Path]:
@@ -79,13 +97,18 @@ def _lock_of(pack: Path) -> Path:
 
 
 def _take(cache: Path, packs: Iterable[Path]) -> None:
-    taken = sorted(set(packs))
+    taken = set(packs)
     with contextlib.suppress(OSError):
+        noted = taken
+        if cache in _NOTES and not os.fstat(_NOTES[cache]).st_nlink:
+            os.close(_NOTES.pop(cache))
+            noted = taken | _TAKEN[cache]
         if cache not in _NOTES:
             _in_use(cache)  # removes the notes of processes that ended
             _NOTES[cache] = _note(cache / "in-use")
-        os.write(_NOTES[cache], "".join(f"{pack.relative_to(cache)}\n" for pack in taken).encode())
-    for pack in taken:
+        os.write(_NOTES[cache], "".join(f"{pack.relative_to(cache)}\n" for pack in sorted(noted)).encode())
+    _TAKEN.setdefault(cache, set()).update(taken)
+    for pack in sorted(taken):
         with contextlib.suppress(OSError):
             os.utime(pack)
 

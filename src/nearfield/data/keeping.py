@@ -13,8 +13,9 @@ from torch import Tensor
 
 from nearfield.core.machine import usable_cores
 from nearfield.core.nouns import Vectors
-from nearfield.data.bound import keep_within, taking
+from nearfield.data.bound import keep_within, limit, taking
 from nearfield.data.cache import cache_folder
+from nearfield.data.filling import Tell
 from nearfield.data.locks import locked
 from nearfield.data.packs import Packs
 from nearfield.data.signals import ArraySignals, Signals
@@ -52,24 +53,29 @@ def keep(
     key: str | None = None,
     folder: Path | None = None,
     progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> ArraySignals:
     """Pictures (C, bands, frames) of all clips, to be cut like waves; their rate is frames a second.
 
     A clip of fewer than `least` samples (the window) is filled up with zeros as a wave, so that a window
     of the picture is the picture of the window. With a `key`, the name of a file that says which clips,
     settings and feature, they are kept in the cache folder and found again by later runs; without, they
-    are held in memory. Raises WorkError where the disk is full.
+    are held in memory. `tell` gets a sentence where older data went to make room. Raises WorkError where
+    the disk is full.
     """
     pictures = _Pictures(signals, feature, least)
     if key is None:
         arrays = list(pictures.made(progress))
     else:
-        arrays = _kept(pictures, (folder or cache_folder()) / "features", key, progress)
+        arrays = _kept(pictures, (folder or cache_folder()) / "features", key, progress, tell)
     return ArraySignals(arrays, signals.rate / feature.hop, pictures.lead)
 
 
-def _kept(pictures: "_Pictures", folder: Path, key: str, progress: Progress | None) -> list[Vectors]:
+def _kept(
+    pictures: "_Pictures", folder: Path, key: str, progress: Progress | None, tell: Tell | None
+) -> list[Vectors]:
     """The pictures under `key`, made by one process and mapped by all."""
+    limit()  # a wrong bound is told before the work
     packs = Packs(folder / key, np.float32)
     size = 4 * sum(map(math.prod, pictures.shapes))
     with writing_to(folder, size), locked(folder / f"{key}.lock"):
@@ -81,7 +87,7 @@ def _kept(pictures: "_Pictures", folder: Path, key: str, progress: Progress | No
         with taking(folder.parent) as take:
             places = packs.places()
             take(place.pack for place in places.values())
-    keep_within(folder.parent)
+    keep_within(folder.parent, tell)
     return packs.views(places[str(row)] for row in range(len(pictures.shapes)))
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.words import count
 from nearfield.data.audio import Waves, describe
-from nearfield.data.bound import VARIABLE, keep_within, limit, taking
+from nearfield.data.bound import keep_within, limit, taking
 from nearfield.data.cache import cache_folder
 from nearfield.data.collection import Collection
 from nearfield.data.decoding import sound_blocks, square
@@ -150,6 +150,7 @@ def _decoded(
     faults = dict[str, DataError]()
     places = _taken(packs, sources)
     if not sources.keys() <= places.keys() or packs.damaged(places[digest] for digest in sources):
+        limit()  # a wrong bound is told before the work
         with writing_to(packs.folder, 0), locked(packs.folder / "lock"):
             places = packs.places()  # another process may have decoded them while we waited
             damaged = packs.damaged(places[digest] for digest in sources if digest in places)
@@ -163,11 +164,7 @@ def _decoded(
             missing = {digest: path for digest, path in sources.items() if digest not in places}
             faults = Filling(packs, missing, blocks, weigh, progress, tell).run()
             places = _taken(packs, sources)
-        if freed := keep_within(_cache_of(packs)):
-            tell(
-                f"{_cache_of(packs)}: {freed / 1e9:,.1f} GB of decoded data, used longest ago, went, to "
-                f"keep within {limit() / 1e9:,g} GB ({VARIABLE} sets another bound, or none)."
-            )
+        keep_within(_cache_of(packs), tell)
     kept = [digest for digest in sources if digest not in faults]
     views: dict[str, Any] = dict(zip(kept, packs.views(places[digest] for digest in kept), strict=True))
     return found | {path: (views | faults)[digest] for path, digest in digests.items()}
