@@ -67,7 +67,8 @@ def test_labels_that_look_like_lists_of_tags_are_told(
 ) -> None:
     for name in "ab":
         write_sound(tmp_path / f"{name}.wav")
-    rows = ('a.wav,"dog"', f'b.wav,"dog{sign}cat"')
+    alone = "dog" if word == "comma" else "rain"
+    rows = (f'a.wav,"{alone}"', f'b.wav,"dog{sign}cat"')
     table = write_table(tmp_path / "t.csv", "path,label", *rows)
     chosen = {} if word == "bar" else {"tag_separator": word}
     words = "".join(f" and data.{key}={value}" for key, value in chosen.items())
@@ -78,7 +79,7 @@ def test_labels_that_look_like_lists_of_tags_are_told(
         f"data.tags=label, data.label=false{words}. If each cell is the name of one class: data.tags=false."
     ]
     tags = Collection.open(table, make(Columns, "", {"tags": "label", "label": False, **chosen}))
-    assert list(tags.table["tags"]) == [("dog",), ("dog", "cat")]
+    assert list(tags.table["tags"]) == [(alone,), ("dog", "cat")]
     for columns in (Columns(tags=False), Columns(label=False)):
         assert Collection.open(table, columns).problems == ()
     write_table(table, "path,labels", *rows)
@@ -91,6 +92,32 @@ def test_labels_that_look_like_lists_of_tags_are_told(
     assert str(Collection.open(table).problems[0]).endswith("one class: nothing is to be done.")
     write_table(table, "path,label", "a.wav,|dog", 'b.wav,"cat, "')
     assert Collection.open(table).problems == ()
+
+
+@pytest.mark.parametrize(("sign", "word"), [("|", "bar"), (" | ", "bar"), (";", "semicolon")])
+@pytest.mark.parametrize("first", ["dog", "cat{sign}cow"])
+def test_labels_whose_parts_recur_are_refused_until_a_reading_is_chosen(
+    tmp_path: Path, write_sound: Write, write_table: Write, sign: str, word: str, first: str
+) -> None:
+    for name in "abc":
+        write_sound(tmp_path / f"{name}.wav")
+    cells = [first.format(sign=sign), f"dog{sign}cat", "rain"]
+    rows = [f'{name}.wav,"{cell}"' for name, cell in zip("abc", cells, strict=True)]
+    table = write_table(tmp_path / "t.csv", "path,label", *rows)
+    chosen = {} if word == "bar" else {"tag_separator": word}
+    words = "".join(f" and data.{key}={value}" for key, value in chosen.items())
+    row, cell = next((at + 2, cell) for at, cell in enumerate(cells) if sign in cell)
+    with pytest.raises(DataError) as error:
+        Collection.open(table)
+    assert str(error.value) == (
+        f"t.csv: row {row}: {cell!r} in the column 'label' has a {word} in it, and parts of it stand in "
+        f"other cells too. If they are tags: data.tags=label, data.label=false{words}. If each cell is the "
+        "name of one class: data.tags=false."
+    )
+    tags = Collection.open(table, make(Columns, "", {"tags": "label", "label": False, **chosen}))
+    assert tags.table["tags"][1] == ("dog", "cat")
+    assert list(Collection.open(table, Columns(tags=False)).table["label"]) == cells
+    assert list(Collection.open(table, Columns(label="label")).table["label"]) == cells
 
 
 def test_labels_in_lists_written_as_text(tmp_path: Path, write_sound: Write, write_table: Write) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from nearfield.core.errors import DataError, choose
 from nearfield.data.faults import Problem
 from nearfield.data.listing import Listing
-from nearfield.data.marks import as_tags, parted
+from nearfield.data.marks import as_tags, parted, place_of, recurring
 from nearfield.data.search import search
 from nearfield.data.settings import Choice, Columns
 from nearfield.data.splits import side
@@ -110,8 +110,13 @@ def _names_files(name: str) -> bool:
 
 
 def doubts(listing: Listing, parts: Parts, columns: Columns) -> list[Problem]:
-    """Columns that look like times, or like a label, tags or a split, and were not used."""
+    """Columns that look like times, or like a label, tags or a split, and were not used.
+
+    Raises DataError where a column that nobody chose may hold labels or tags.
+    """
     found = parts.times.doubts(listing.source)
+    if parts.label is not None and parts.tags is None and columns.label is None and columns.tags is None:
+        _refuse_tags(listing, parts.label)
     if parts.label is not None and parts.label != parts.tags and columns.tags is not False:
         none = "data.tags=false" if parts.tags is None else "nothing is to be done"
         found += _lists(listing, parts.label, "each such cell is taken for one class.", none)
@@ -132,6 +137,17 @@ def doubts(listing: Listing, parts: Parts, columns: Columns) -> list[Problem]:
     if parts.split is None and columns.split is None and listing.lines[0] is not None:
         found += _sides_in_paths(listing, parts.path)
     return found
+
+
+def _refuse_tags(listing: Listing, column: str) -> None:
+    if listing.label_from or (found := recurring(listing, column)) is None:
+        return
+    row, text, word = found
+    raise DataError(
+        f"{place_of(listing, row)}: {text!r} in the column {column!r} has a {word} in it, and parts of it "
+        f"stand in other cells too. If they are tags: {as_tags(column, word)}. If each cell is the name of "
+        "one class: data.tags=false."
+    )
 
 
 def _lists(listing: Listing, column: str, taken: str, classes: str) -> list[Problem]:

@@ -1,6 +1,7 @@
 """Cells of labels and tags: one label a clip, any number of tags; what has two readings is refused."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ def read_labels(listing: Listing, column: str | None, rows: Sequence[int]) -> li
     for at, cell in lists.items():
         if len(cell) > 1:
             raise DataError(
-                f"{_place(listing, rows[at])}: the column {column!r} holds several labels: {cell}. "
+                f"{place_of(listing, rows[at])}: the column {column!r} holds several labels: {cell}. "
                 f"A clip has one; if they are tags: data.tags={column} and data.label=false."
             )
     if not lists:
@@ -71,6 +72,19 @@ def parted(listing: Listing, column: str) -> tuple[int, str, str] | None:
     return None
 
 
+def recurring(listing: Listing, column: str) -> tuple[int, str, str] | None:
+    """As `parted`, of the bar and the semicolon, where a part of the cell stands in another one, or alone:
+    tags do that, names of classes hardly."""
+    cells = [(row, cell_text(cell)) for row, cell in enumerate(listing.table[column]) if not _is_list(cell)]
+    for word in ("bar", "semicolon"):
+        parts = {text: set(filter(None, map(str.strip, text.split(SEPARATORS[word])))) for _, text in cells}
+        stands = Counter(part for each in parts.values() for part in each)
+        for row, text in cells:
+            if len(parts[text]) > 1 and any(stands[part] > 1 for part in parts[text]):
+                return row, text, word
+    return None
+
+
 def as_tags(column: str, word: str) -> str:
     """What reads a column as tags with a separator, as in a recipe."""
     parts = "" if word == "bar" else f" and data.tag_separator={word}"
@@ -88,7 +102,7 @@ def _refuse_other_separators(
         row, text = next(_with(plain, SEPARATORS[word]), (None, ""))
         if row is not None:
             raise DataError(
-                f"{_place(listing, row)}: the tags in the column {column!r} have no | between them, but a "
+                f"{place_of(listing, row)}: the tags in the column {column!r} have no | between them, but a "
                 f"{word}: {text!r}. If it parts tags: data.tag_separator={word}. If each cell is one tag: "
                 "data.tag_separator=bar."
             )
@@ -98,7 +112,8 @@ def _with(plain: Iterable[tuple[int, str]], sign: str) -> Iterator[tuple[int, st
     return ((row, text) for row, text in plain if sign in text)
 
 
-def _place(listing: Listing, row: int) -> str:
+def place_of(listing: Listing, row: int) -> str:
+    """The row of a table, for messages."""
     line = listing.lines[row]
     return listing.source if line is None else f"{listing.source}: row {line}"
 
