@@ -271,3 +271,30 @@ def test_a_run_records_the_code_that_made_it(run: Path, tmp_path: Path) -> None:
     assert package_digest(package) == noted["package"]
     (package / "core/words.py").write_text("changed")
     assert package_digest(package) != noted["package"]
+
+
+def test_data_without_the_patch_that_the_run_was_trained_with_are_not_called_changed(
+    tones: Path, tmp_path: Path
+) -> None:
+    data, out = Path(shutil.copytree(tones, tmp_path / "tones")), tmp_path / "r"
+    patch = tmp_path / "p.csv"
+    patch.write_text("id,column,before,after,decision\na/0.wav,label,a,b,accepted\n")
+    train(Recipe.of(small(train=SHORT)), f"{data}?patch={patch}", out, device="cpu")
+    evaluate(out)
+    run, said = Run.load(out), list[str]()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Note) and ("has changed" in event.text or "trained on" in event.text):
+            said.append(event.text)
+
+    def uses(given: str, name: str) -> None:
+        Space.create(run, given, tmp_path / name, listen)
+        embed_collection(run, given, tmp_path / f"{name}.parquet", listen)
+        find_suspects(run, given, sorts=["labels"], watch=listen)
+
+    uses(f"{data}?patch={patch}", "with")
+    assert said == []
+    uses(str(data), "without")
+    wanted = f"the run was trained on {data} with the patch {patch}, which is not given here"
+    assert [text.startswith(wanted) for text in said] == [True] * 3
+    assert "?patch=" in said[0]

@@ -34,7 +34,7 @@ from nearfield.runs.recipe import Recipe
 from nearfield.runs.recipe_checks import check_copies, check_learning, check_units
 from nearfield.runs.tagging import read_predictions
 from nearfield.runs.training import Training
-from nearfield.runs.unchanged import check_unchanged
+from nearfield.runs.unchanged import check_unchanged, note_if_own
 from nearfield.runs.validation import keeps_val, rests_on_validation
 from nearfield.runs.workbench import Workbench, note_data
 
@@ -157,6 +157,20 @@ def is_own(data: str, folder: Folder) -> bool:
     """Whether `data` are what a run was trained on, however they are named, or that without its patch."""
     own = folder.environment()["data"].get("path") or ""
     return absolute(data) in (own, split_patch(own)[0])
+
+
+def note_own(data: str, collection: Collection, folder: Folder, effect: str, watch: Watcher) -> None:
+    """`note_if_own` where `data` are what a run was trained on; a word where they are that without its patch:
+    they are then other clips, and nothing has changed."""
+    if not is_own(data, folder):
+        return
+    own = folder.environment()["data"]["path"]
+    place, patch = split_patch(own)
+    if absolute(data) == own:
+        note_if_own(collection, folder, effect, watch)
+    else:
+        said = f"the run was trained on {place} with the patch {patch}, which is not given here: add ?patch="
+        watch(Note(f"{said} to the data to have its decisions.", is_warning=True))
 
 
 def folders_tell(recipe: Recipe) -> bool:

@@ -23,10 +23,9 @@ from nearfield.evaluation.suspects.suspect import Suspect, ranked
 from nearfield.evaluation.suspects.tags import tag_suspects
 from nearfield.runs.embedding import vectors_of
 from nearfield.runs.events import Note, Stage, Watcher, nobody
-from nearfield.runs.launch import is_own, open_trained_on
+from nearfield.runs.launch import note_own, open_trained_on
 from nearfield.runs.run import Run
 from nearfield.runs.suspect_list import Suspected, named
-from nearfield.runs.unchanged import note_changed
 from nearfield.runs.workbench import Workbench, decodable
 
 Sort = Literal["labels", "tags", "signals", "duplicates"]
@@ -86,8 +85,9 @@ class _Space:
         # of one run alone: what to move is said of the collection's.
         kept = own and run.recipe.data.fold is None
         self.collection = collection.with_split(run.folder.split) if kept else collection
-        if kept and (data is None or is_own(data, run.folder)):
-            note_changed(self.collection, run.folder, "Suspects are looked for in what it holds now.", watch)
+        if kept:
+            effect = "Suspects are looked for in what it holds now."
+            note_own(data or told["path"], self.collection, run.folder, effect, watch)
         self._stored = own and run.folder.vectors.is_file()
         named = run.vectors()[0] if self._stored else []
         if not set(named).issuperset(self.collection.table["id"]):

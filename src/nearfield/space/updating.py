@@ -10,7 +10,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
 from nearfield.data.patches import split_patch
 from nearfield.runs.events import Note, Watcher
-from nearfield.runs.launch import absolute, is_own, moved
+from nearfield.runs.launch import absolute, moved, note_own
 from nearfield.runs.run import Run
 from nearfield.runs.unchanged import note_if_own
 from nearfield.space.hearing import Windows
@@ -57,8 +57,8 @@ def open_trained_data(
     """
     if data is not None:
         opened = collection_for(run, data, watch)
-        if isinstance(data, str) and is_own(data, run.folder):
-            note_if_own(opened, run.folder, NOW, watch)
+        if isinstance(data, str):
+            note_own(data, opened, run.folder, NOW, watch)
         return data, opened
     own = str(run.folder.environment()["data"]["path"])
     watch(Note(f"data: {own}, which the run was trained on"))

@@ -11,9 +11,8 @@ from nearfield.data.collection import Collection
 from nearfield.data.digests import content_digests
 from nearfield.data.patches import split_patch
 from nearfield.runs.events import Stage, Watcher, nobody
-from nearfield.runs.launch import folders_tell, is_own, open_collection
+from nearfield.runs.launch import folders_tell, is_own, note_own, open_collection
 from nearfield.runs.run import Run
-from nearfield.runs.unchanged import note_if_own
 from nearfield.runs.workbench import note_left_out
 from nearfield.space.columns import OWN, base_table, of_part
 from nearfield.space.hearing import Windows
@@ -38,8 +37,8 @@ def embed_collection(
     """
     out = Path(out).expanduser()
     collection = collection_for(run, data, watch)
-    if isinstance(data, str) and is_own(data, run.folder):
-        note_if_own(collection, run.folder, NOW, watch)
+    if isinstance(data, str):
+        note_own(data, collection, run.folder, NOW, watch)
     digests = digests_of(collection, watch)
     parts = Parts(out.with_name(out.name + ".work"), run, windows, watch)
     base, writer, count = base_table(collection.table, digests), None, 0
