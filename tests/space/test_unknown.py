@@ -53,3 +53,22 @@ def test_a_moment_of_a_file_is_asked_for_by_an_option(tmp_path: Path) -> None:
         next_step(f"{file}@61.5", WINDOWS, Path("S"))
         == f"{file} ends at 1 s. Give an earlier moment by --start."
     )
+
+
+def test_what_no_file_or_space_has_is_not_advised(tmp_path: Path) -> None:
+    (tmp_path / "my sounds").mkdir()
+    file = tmp_path / "my sounds/new.wav"
+    soundfile.write(file, np.full(8000, 0.1), 8000)
+    said = next_step(f"{file}@0.5", WINDOWS, Path("my space"))
+    assert said.endswith(f": nearfield search 'my space' '{file}' --start 0.5")
+    assert next_step(f"{file}@-3", WINDOWS, Path("S")) == (
+        f"{file} begins at 0 s and ends at 1 s. Give a moment between by --start."
+    )
+    for odd in ("nan", "inf"):
+        assert next_step(f"bird.flac@{odd}", WINDOWS, Path("S")).startswith("Did you mean 'bird.flac@")
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"")
+    names = pa.table({"clip": ["b.png"], "id": ["b.png"], "start": [0.0]})
+    for given in (f"{picture}@1", "b.png@1"):
+        said = next_step(given, names, Path("S"))
+        assert said == f"A picture has no moments: search for {given.removesuffix('@1')!r}."

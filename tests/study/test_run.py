@@ -450,14 +450,15 @@ def test_a_dry_run_without_a_finished_study_says_what_to_do(
     from nearfield.app.cli import app
 
     asked = ["study", "run", str(place / "study.yaml"), "--data", str(place / "sounds"), "--dry-run"]
-    out = ["--out", str(tmp_path / "new")]
-    shown = CliRunner().invoke(app, [*asked, *out, "--set", "seeds=2"]).stdout.split("shows: ")[1]
+    out, own = ["--out", str(tmp_path / "new")], ["--set", "meaningful=0.07"]
+    shown = CliRunner().invoke(app, [*asked, *out, "--set", "seeds=2", *own]).stdout.split("shows: ")[1]
     assert shown.startswith(
-        "whether 2 seeds can show a true difference of 0.05 in accuracy of the probe is not"
+        "whether 2 seeds can show a true difference of 0.07 in accuracy of the probe is not"
     )
-    assert (
-        f"{place / 'study.yaml'} --data {place / 'sounds'} --out PILOT --set seeds=3); then repeat" in shown
+    pilot = (
+        f"{place / 'study.yaml'} --data {place / 'sounds'} --out PILOT --set meaningful=0.07 --set seeds=3"
     )
+    assert f"{pilot}); then repeat" in shown
     result = CliRunner().invoke(app, [*asked, *out, "--like", str(tmp_path)])
     assert (
         str(result.exception)
@@ -479,9 +480,9 @@ def test_a_warning_of_the_data_is_told_once_and_not_once_an_arm(
             for seed in range(2):
                 watch(Task(arm, seed), Note("files look like pieces", is_warning=True))
         watch(Task("b", 0), Note("another", is_warning=True))
-    assert re.findall(r"(?m)^\w, seed .*", capsys.readouterr().err) == [
-        "a, seed 0: files look like pieces",
-        "b, seed 0: another",
+    assert re.findall(r"(?m)^.*\w, seed .*", capsys.readouterr().err) == [
+        "first in a, seed 0: files look like pieces",
+        "first in b, seed 0: another",
     ]
 
 

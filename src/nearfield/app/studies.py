@@ -49,7 +49,10 @@ def run(
     if dry_run:
         plan = Plan.load(file, changes or ())
         found = _reach(plan, like, out)
-        _show_cost(plan, found, _reach_words(plan, found, file, data), data, device, as_json)
+        pilot = ["nearfield", "study", "run", str(file), "--data", data, "--out", "PILOT"]
+        for change in (*(each for each in changes or () if not each.startswith("seeds")), "seeds=3"):
+            pilot += ["--set", change]
+        _show_cost(plan, found, _reach_words(plan, found, shlex.join(pilot)), data, device, as_json)
         return
     settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
     begun = Study.begin(file, data, out, changes or ())
@@ -137,17 +140,17 @@ def _reach(plan: Any, like: Path | None, own: Path) -> Any:
     return found
 
 
-def _reach_words(plan: Any, found: Any, file: Path, data: str) -> str:
+def _reach_words(plan: Any, found: Any, pilot: str) -> str:
+    """What the plan can show; where nothing says it, the command of a small study that does."""
     from nearfield.core.words import count
     from nearfield.study.wording import measure
 
     judge = measure(plan.judge)
     if found is None:
-        pilot = shlex.join(["nearfield", "study", "run", str(file), "--data", data, "--out", "PILOT"])
         return (
             f"whether {count(plan.seeds.at_most, 'seed')} can show a true difference of {plan.meaningful:g} "
             f"in {judge} is not known: it depends on how much that varies from seed to seed and between the "
-            f"test recordings of this data. A small study measures it ({pilot} --set seeds=3); then repeat "
+            f"test recordings of this data. A small study measures it ({pilot}); then repeat "
             "this command with --like PILOT; any finished study on such data by this judge will do."
         )
     hopeless = " This plan is not likely to answer the question." if found.power < 0.5 else ""
@@ -264,7 +267,7 @@ class _Board:
             if event.is_warning and not self.quiet and event.text not in self.told:
                 self.told.add(event.text)  # once, not once an arm or a seed
                 self.live.console.print(
-                    f"{task.arm}, seed {task.seed}: {event.text}", style="yellow", markup=False
+                    f"first in {task.arm}, seed {task.seed}: {event.text}", style="yellow", markup=False
                 )
             return
         self.running.add(task)

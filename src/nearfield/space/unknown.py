@@ -1,5 +1,7 @@
 """What to do about a query that a space does not know."""
 
+import math
+import shlex
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,12 +10,16 @@ import pyarrow.compute as pc
 from nearfield.core.errors import DataError, nearest
 from nearfield.core.words import count
 from nearfield.data.audio import describe
+from nearfield.data.pictures import SUFFIXES as PICTURES
 
 
 def next_step(given: str, names: pa.Table, folder: Path) -> str:
     """A sentence; of NAME@SECONDS what is there of NAME instead. `names`: columns clip, id and start."""
     name, at, text = given.rpartition("@")
     moment = _seconds(text) if at else None
+    is_there = Path(name).expanduser().is_file() or name in names["clip"].to_pylist()
+    if moment is not None and is_there and Path(name).suffix.lower() in PICTURES:
+        return f"A picture has no moments: search for {name!r}."
     if moment is not None and Path(name).expanduser().is_file():
         return _of_file(name, moment, folder)
     if moment is not None:
@@ -26,9 +32,10 @@ def next_step(given: str, names: pa.Table, folder: Path) -> str:
 
 def _seconds(text: str) -> float | None:
     try:
-        return float(text)
+        found = float(text)
     except ValueError:
         return None
+    return found if math.isfinite(found) else None
 
 
 def _of_file(path: str, moment: float, folder: Path) -> str:
@@ -37,8 +44,11 @@ def _of_file(path: str, moment: float, folder: Path) -> str:
         length = describe(Path(path).expanduser()).seconds
     except DataError as error:
         return str(error)
+    if moment < 0:
+        return f"{path} begins at 0 s and ends at {length:g} s. Give a moment between by --start."
     if moment < length:
-        return f"To hear that file from there on: nearfield search {folder} {path} --start {moment:g}"
+        command = shlex.join(["nearfield", "search", str(folder), path, "--start", f"{moment:g}"])
+        return f"To hear that file from there on: {command}"
     return f"{path} ends at {length:g} s. Give an earlier moment by --start."
 
 
