@@ -196,9 +196,12 @@ def test_the_command_says_which_threshold_it_uses_and_whose_it_is(tagger: Run, c
     def said(*words: str) -> str:
         return CliRunner().invoke(app, ["tag", run, *words]).stderr
 
-    assert "No score was too low to be shown; --at-least 0.5 leaves out unlikely tags." in said(file)
-    assert "too low" not in said(file, "--at-least", "0.5")
-    usual = "(score of 0.5 or more, the default: as likely as not by the run; --at-least sets another)."
+    assert "Up to 10 tags are shown, however low their scores; --at-least 0.5 leaves out low ones." in said(
+        file
+    )
+    assert "Up to 1 tag is shown, however low its score;" in said(file, "--top", "1")
+    assert "however low" not in said(file, "--at-least", "0.5")
+    usual = "(score of 0.5 or more, the default; --at-least sets another)."
     assert usual in said("--data", str(chords))
     assert "(score of 0.5 or more)." in said("--data", str(chords), "--at-least", "0.5")
 

@@ -34,7 +34,7 @@ def tag(
             min=0,
             max=1,
             help="Least score of a tag that is shown or proposed. Of files the default is none; with --data "
-            "0.5, where the run holds a tag for as likely as not. It is the same for every tag.",
+            "0.5. It is the same for every tag.",
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Most tags shown for a file.")] = 10,
@@ -49,8 +49,9 @@ def tag(
 ) -> None:
     """Tags with scores (0 to 1): of files, or, with --data, those that a collection's clips lack.
 
-    A score is an estimated chance that the clip has the tag: the run's own where it is a tagger, else that of
-    a probe on its vectors.
+    A score is the run's own where it is a tagger, else that of a probe on its vectors. It estimates the
+    chance that the clip has the tag, except for taggers of loss.kind=focal or with loss.class_weights:
+    their scores only rank.
     """
     if (data is None) == (not files):
         raise RequestError("tag: give either sound files or --data (for a folder: --data FOLDER).")
@@ -87,7 +88,9 @@ def _tag_files(run: Path, files: list[Path], top: int, at_least: float | None, a
         for tagged in each["tags"]:
             say(f"  {tagged['score']:.3f}  {tagged['tag']}")
     if at_least is None:
-        say(f"No score was too low to be shown; --at-least {USUAL} leaves out unlikely tags.", err=True)
+        shown = f"{count(top, 'tag')} {'is' if top == 1 else 'are'} shown, however low"
+        scores_of = "its score" if top == 1 else "their scores"
+        say(f"Up to {shown} {scores_of}; --at-least {USUAL} leaves out low ones.", err=True)
 
 
 def _tag_collection(
@@ -112,7 +115,7 @@ def _tag_collection(
         return
     for each in found.suspects[:SHOWN]:
         say(f"{each.score:.3f}  {each.after}  {each.id}")
-    why = ", the default: as likely as not by the run; --at-least sets another" if at_least is None else ""
+    why = ", the default; --at-least sets another" if at_least is None else ""
     clips = len({each.id for each in found.suspects})
     say(
         f"{count(found.count, 'tag')} proposed for {clips:,} of {count(found.clips, 'clip')} "
