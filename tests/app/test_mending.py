@@ -161,6 +161,12 @@ def test_a_study_takes_arms_that_differ_in_what_is_mended(tmp_path: Path) -> Non
         assert tested[0] is tested[1]
 
 
+def test_a_shipped_recipe_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(mending_study(Path("labels"), tmp_path / "p.csv", 3)))
+    assert Plan.load(file).recipe == Recipe.load("labels")
+
+
 def test_fewer_seeds_than_can_decide_are_refused_before_they_are_trained(tmp_path: Path) -> None:
     words = ["mend", "r.yaml", "--data", "tones", "--patch", "p.csv", "--out", str(tmp_path), "--seeds", "2"]
     done = CliRunner().invoke(app, words)

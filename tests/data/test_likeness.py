@@ -12,6 +12,7 @@ from nearfield.data.likeness import RATE, compare, likeness
 
 
 def _brute(one: np.ndarray[tuple[int], np.dtype[np.float64]], other: np.ndarray, shift: int) -> float:
+    one, other = one - one.mean(), other - other.mean()
     raised = [np.diff(wave, prepend=0.0) + 0.03 * np.concatenate([[0.0], wave[:-1]]) for wave in (one, other)]
     first, second = (raised[0][shift:], raised[1]) if shift >= 0 else (raised[0], raised[1][-shift:])
     length = min(len(first), len(second))
@@ -60,3 +61,12 @@ def test_real_clips_re_encoded_are_found_and_others_of_the_class_are_not(
             assert found.shift == pytest.approx(0.1, abs=0.005) or found.waves < 0.9
         other = compare((path, 0.0, 0.0), (folder / clips["path"][row + 1], 0.0, 0.0))
         assert not other.is_same, (path, clips["path"][row + 1], other)
+
+
+def test_an_offset_that_recordings_share_makes_no_copies_of_them() -> None:
+    rng = np.random.default_rng(5)
+    one, other = (0.029 + 0.001 * rng.standard_normal(4 * RATE) for _ in range(2))
+    found = likeness(one, other)
+    assert found.waves < 0.1
+    assert not found.is_same
+    assert likeness(one, 0.4 * one - 0.02).waves > 0.999

@@ -15,7 +15,7 @@ from PIL import Image
 from nearfield.core.errors import DataError
 from nearfield.data.collection import Collection
 from nearfield.data.problems import Report, Stopped, inspect
-from nearfield.data.settings import DataSettings
+from nearfield.data.settings import Columns, DataSettings
 from nearfield.data.signals import ArraySignals
 from nearfield.data.store import Store
 from nearfield.data.times import to_number
@@ -521,3 +521,14 @@ def test_a_clip_of_no_given_length_is_heard_to_its_end(tmp_path: Path) -> None:
     assert [(problem.path, problem.kind) for problem in report.problems if problem.path != "rows"] == [
         ("rest", "silent")
     ]
+
+
+def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
+    """A misspelt speker keeps no speaker on one side: the report says that it is there and not used."""
+    for name in "abcd":
+        soundfile.write(tmp_path / f"{name}.wav", np.sin(np.arange(8000) / (5 + ord(name))), 8000)
+    rows = [f"{name}.wav,{label},p{label},{name}" for name, label in zip("abcd", "xxyy", strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,speker,instrument", *rows]) + "\n")
+    assert inspect(Collection.open(str(tmp_path))).other_columns == ("speker", "instrument")
+    used = Collection.open(str(tmp_path), Columns(group="speker", label="instrument"))
+    assert inspect(used).other_columns == ("label",)

@@ -7,6 +7,7 @@ import typer
 
 from nearfield.app.answers import AsJson, print_json, say
 from nearfield.core.errors import RequestError, WorkError
+from nearfield.core.shipped import located
 from nearfield.core.words import count
 
 SHOWN = 10
@@ -121,7 +122,7 @@ def mending_study(
     return {
         "title": "A collection as it is and mended",
         "question": "What does mending the collection gain?",
-        "recipe": str(recipe.resolve()),
+        "recipe": str(located(recipe, "recipes").resolve()),
         "arms": {
             "as it is": before,
             "mended": {"data.patch": str(patch.resolve()), "data.patch_sides": sides},

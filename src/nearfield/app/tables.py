@@ -42,6 +42,7 @@ CHECKED = {
     "recordings": "the recordings that clips are pieces of",
     "split_from": "where train, val and test come from",
     "starts": "what the column of starts was taken for",
+    "other_columns": "for filters and the map; data.label, data.tags or data.group names one to use",
     "learnable_from": "what can say which clips are alike (time: nearness in a recording; views of one clip)",
 }
 """What the rows of a report mean that are not plain words."""

@@ -60,7 +60,8 @@ def compare(one: tuple[Path, float, float], other: tuple[Path, float, float]) ->
 
 
 def likeness(one: Floats, other: Floats) -> Likeness:
-    """Of two waves (T,) at `RATE`."""
+    """Of two waves (T,) at `RATE`. Means do not count: a recorder's offset is in all that it heard."""
+    one, other = one - one.mean(), other - other.mean()
     raised = [lfilter([1, -_RAISE], [1], wave)[None] for wave in (one, other)]
     waves, shift = _aligned(raised[0], raised[1], absolute=True)
     spectra, _ = _aligned(_spectrogram(one), _spectrogram(other), absolute=False)

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nearfield.core.machine import usable_cores
+from nearfield.data.clips import STANDARD
 from nearfield.data.collection import Collection
 from nearfield.data.faults import Fault, Problem
 from nearfield.data.listening import Heard, Seen, hear, look
@@ -20,7 +22,9 @@ from nearfield.data.listing import Kind
 from nearfield.data.meaning import learnable_from, meaning_problems
 from nearfield.data.probing import Progress
 from nearfield.data.splits import SHARES
+from nearfield.data.tables import cell_text
 from nearfield.data.threads import in_order
+from nearfield.data.time_columns import holds_times
 from nearfield.data.times import How
 from nearfield.data.verdicts import judge_picture, judge_sound, to_problem
 
@@ -55,6 +59,8 @@ class Report:
     learnable_from: tuple[str, ...]
     """Relations that the train clips can teach: labels, tags, time, views."""
     problems: tuple[Problem, ...]
+    other_columns: tuple[str, ...] = ()
+    """Columns of the table that are no label, tag, split, group, recording or time here."""
 
     @property
     def trainable(self) -> bool:
@@ -215,7 +221,20 @@ def _report(usable: Collection, results: list[Heard | Seen], problems: list[Prob
         starts=dict(usable.starts),
         learnable_from=learnable_from(usable),
         problems=tuple(problems),
+        other_columns=_others(table),
     )
+
+
+def _others(table: pd.DataFrame) -> tuple[str, ...]:
+    """Columns beyond the standard ones that name something and are not the source of one of these. Those of
+    numbers and times have a warning of their own where they may be places in a file."""
+    standard = [
+        [cell_text(cell) for cell in table[name]] for name in ("label", "split", "group", "recording")
+    ]
+    names = [str(name) for name in table if name not in (*STANDARD, "row")]
+    names = [name for name in names if not holds_times(table[name])]
+    unused = (name for name in names if [cell_text(cell) for cell in table[name]] not in standard)
+    return tuple(name.removeprefix("given_") for name in unused)  # a label column beside the one chosen
 
 
 def _counts(sides: Iterable[str]) -> Counts:
