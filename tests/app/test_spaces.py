@@ -119,6 +119,14 @@ def test_a_query_that_is_nothing_is_told_what_to_do_next(own: Path) -> None:
         assert said in str(done.exception)
 
 
+def test_a_query_shorter_than_the_encoder_hears_is_told(own: Path, sounding: Path) -> None:
+    heard = Space.open(own).run.recipe.data.clip_seconds
+    for seconds, told in ((heard / 2, True), (heard, False)):
+        done = call("search", own, sounding / "low/0.wav", "--seconds", seconds)
+        assert done.exit_code == 0, done.output
+        assert (f"The encoder hears {heard:g} s at a time" in done.stderr) is told
+
+
 @pytest.mark.parametrize("words", [[], ["--data", "sounds"], ["--data", "sounds", "--verify"]])
 def test_index_says_what_is_missing(words: list[str], tmp_path: Path) -> None:
     done = call("index", *words, "--out", tmp_path / "space")

@@ -28,6 +28,8 @@ CLIPS = pa.table({"clip": ["bird.flac"], "id": ["bird.flac"], "start": [0.0]})
             "'bird.flac' has 3 windows, the first at 0 s, the last at 2 s. The nearest: ",
         ),
         ("bird.flac@61.5", WINDOWS, "'bird.flac@2.000'."),
+        ("bird.flac@0:01", WINDOWS, "The nearest: 'bird.flac@1.000'."),
+        ("bird.flac@1:00:02", WINDOWS, "The nearest: 'bird.flac@2.000'."),
         ("bird.flac@1", WINDOWS, "The nearest: 'bird.flac@1.000'."),
         ("rain.wav@3", WINDOWS, "has 1 window, the first"),
         (

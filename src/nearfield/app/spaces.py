@@ -149,6 +149,8 @@ def search(
     if isinstance(example, tuple) and not example[0].is_file():
         opened.positions(query)
         raise RequestError(f"--start and --seconds are of a file. Given: the id of a clip, {query!r}.")
+    if seconds and not as_json:
+        _tell_short(seconds, opened.run.recipe.data.clip_seconds)
     found = opened.search(example, top, where, diverse, plus or (), minus or ())  # type: ignore[arg-type]
     if out is not None:
         write_text(out, table_text(_TABLE, [_row(each) for each in found]))
@@ -162,6 +164,16 @@ def search(
         say(opened.state.rows.unmet(where), err=True)
     if found:
         say(_how_typical(found[0].typicality), err=True)
+
+
+def _tell_short(seconds: float, heard: float) -> None:
+    """Says where a query is shorter than the windows that the encoder was trained on."""
+    if seconds < heard:
+        say(
+            f"The encoder hears {heard:g} s at a time: {seconds:g} s are filled up to that, and what is "
+            f"found may sound otherwise. Give --seconds {heard:g} or more.",
+            err=True,
+        )
 
 
 def export(
