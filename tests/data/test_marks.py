@@ -76,7 +76,8 @@ def test_labels_that_look_like_lists_of_tags_are_told(
     told = [str(problem) for problem in Collection.open(table).problems if problem.kind == "lists"]
     assert told == [
         f"t.csv (row 3): the column 'label' {looks} each such cell is taken for one class. If they are tags: "
-        f"data.tags=label, data.label=false{words}. If each cell is the name of one class: data.tags=false."
+        f"data.tags=label and data.label=false{words}. If each cell is the name of one class: "
+        "data.tags=false."
     ]
     tags = Collection.open(table, make(Columns, "", {"tags": "label", "label": False, **chosen}))
     assert list(tags.table["tags"]) == [(alone,), ("dog", "cat")]
@@ -84,8 +85,8 @@ def test_labels_that_look_like_lists_of_tags_are_told(
         assert Collection.open(table, columns).problems == ()
     write_table(table, "path,labels", *rows)
     assert [str(problem) for problem in Collection.open(table).problems] == [
-        f"t.csv (row 3): the column 'labels' {looks} it was not used. If they are tags: data.tags=labels, "
-        f"data.label=false{words}. If each cell is the name of one class: data.label=labels and "
+        f"t.csv (row 3): the column 'labels' {looks} it was not used. If they are tags: data.tags=labels "
+        f"and data.label=false{words}. If each cell is the name of one class: data.label=labels and "
         "data.tags=false."
     ]
     write_table(table, "path,label,tags", *(f"{row},x" for row in rows))
@@ -111,8 +112,8 @@ def test_labels_whose_parts_recur_are_refused_until_a_reading_is_chosen(
         Collection.open(table)
     assert str(error.value) == (
         f"t.csv: row {row}: {cell!r} in the column 'label' has a {word} in it, and parts of it stand in "
-        f"other cells too. If they are tags: data.tags=label, data.label=false{words}. If each cell is the "
-        "name of one class: data.tags=false."
+        f"other cells too. If they are tags: data.tags=label and data.label=false{words}. If each cell is "
+        "the name of one class: data.tags=false."
     )
     tags = Collection.open(table, make(Columns, "", {"tags": "label", "label": False, **chosen}))
     assert tags.table["tags"][1] == ("dog", "cat")
@@ -139,3 +140,13 @@ def test_whole_numbers_read_alike_in_text_and_as_numbers(
     found = Collection.open(table)
     assert list(found.table["label"]) == ["0", "", "1"]
     assert list(found.table["split"]) == ["train", "val", "test"]
+
+
+def test_two_separators_at_once_are_refused(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
+    for name in "ab":
+        write_sound(tmp_path / f"{name}.wav")
+    table = write_table(tmp_path / "t.csv", "path,tags", "a.wav,dog|cat;x", 'b.wav,"rock, slow|pop"')
+    with pytest.raises(DataError, match=r"t\.csv: row 2: some tags .* have a \| .* and some a ;"):
+        Collection.open(table)
+    whole = Collection.open(table, make(Columns, "", {"tag_separator": "bar"}))
+    assert list(whole.table["tags"]) == [("dog", "cat;x"), ("rock, slow", "pop")]

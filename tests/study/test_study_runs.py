@@ -87,6 +87,8 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     }
 
     def of(name: str) -> str:
+        if name.startswith("synthetic:scenes"):
+            return "synthetic:scenes?clips=10&table=clips"
         if not (folder / name).is_dir():
             make[name](folder / name)
         return f"{name}:{folder / name}" if name == "dcase2018_task5" else str(folder / name)

@@ -88,7 +88,7 @@ def recurring(listing: Listing, column: str) -> tuple[int, str, str] | None:
 def as_tags(column: str, word: str) -> str:
     """What reads a column as tags with a separator, as in a recipe."""
     parts = "" if word == "bar" else f" and data.tag_separator={word}"
-    return f"data.tags={column}, data.label=false{parts}"
+    return f"data.tags={column} and data.label=false{parts}"
 
 
 def _refuse_other_separators(
@@ -97,6 +97,7 @@ def _refuse_other_separators(
     plain = [(row, cell_text(cell)) for row, cell in zip(rows, cells, strict=True) if not _is_list(cell)]
     plain = [(row, text) for row, text in plain if _written_list(text) is None]
     if any("|" in text for _, text in plain):
+        _refuse_both(listing, column, plain)
         return
     for word in ("semicolon", "comma"):
         row, text = next(_with(plain, SEPARATORS[word]), (None, ""))
@@ -106,6 +107,17 @@ def _refuse_other_separators(
                 f"{word}: {text!r}. If it parts tags: data.tag_separator={word}. If each cell is one tag: "
                 "data.tag_separator=bar."
             )
+
+
+def _refuse_both(listing: Listing, column: str, plain: Sequence[tuple[int, str]]) -> None:
+    """Refuses semicolons beside bars: commas may belong to the name of a tag, and semicolons hardly do."""
+    row, text = next(_with(plain, ";"), (None, ""))
+    if row is not None:
+        raise DataError(
+            f"{place_of(listing, row)}: some tags in the column {column!r} have a | between them and some "
+            f"a ;: {text!r}. Write | in place of ; if it parts tags. If it belongs to the name of a tag: "
+            "data.tag_separator=bar."
+        )
 
 
 def _with(plain: Iterable[tuple[int, str]], sign: str) -> Iterator[tuple[int, str]]:

@@ -1,8 +1,6 @@
 """Which of many vectors are the same but for rounding, in memory and time that grow with their number."""
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from nearfield.core.nouns import Bools, Ints, Vectors
 from nearfield.core.seeds import stream
@@ -54,6 +52,9 @@ def _same(vectors: Vectors, seen: Vectors, first: Ints, second: Ints, slack: flo
 
 def _joined(group: Ints, first: Ints, second: Ints) -> Ints:
     """The groups once each pair is of one."""
+    from scipy.sparse import coo_array  # takes its time to load, and few spaces have such pairs
+    from scipy.sparse.csgraph import connected_components
+
     ends = group[first], group[second]
     links = coo_array((np.ones(len(first), np.int8), ends), shape=(len(group), len(group)))
     found: Ints = connected_components(links, directed=False)[1].astype(np.int64)[group]
