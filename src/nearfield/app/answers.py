@@ -22,6 +22,7 @@ from nearfield.core.words import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
+RecipeName = Annotated[Path, typer.Argument(help="A recipe: a file, or a name of `nearfield list recipes`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 

@@ -15,6 +15,7 @@ import typer
 from nearfield.app import explaining, mending, spaces
 from nearfield.app.answers import (
     AsJson,
+    RecipeName,
     expanded,
     flushed,
     print_anything,
@@ -128,7 +129,7 @@ def check(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe: a file, or a name of `nearfield list recipes`.")],
+    recipe: RecipeName,
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder of the run; made if missing.")],
     changes: Annotated[

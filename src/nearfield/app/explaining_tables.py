@@ -1,12 +1,12 @@
 """What `nearfield explain` and `compare` found, as text tables."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from nearfield.app.listening_tables import ends, plain_table
+from nearfield.app.tables import figure, value_of
 from nearfield.app.widths import show
 from nearfield.core.words import count
 from nearfield.evaluation.challenge import COLUMNS, ChallengeRow, ChallengeTable
@@ -49,8 +49,8 @@ def explanation(console: Console, found: Explanation) -> None:
     if found.apart is not None:
         names, spread = found.apart.centroids.names, found.apart.spread
         console.print(
-            f"Centroids of {len(names)} labels: variation of their distances {_figure(spread)} "
-            f"(0 where all lie equally far apart; shuffled labels {_figure(found.apart.spread_by_chance)}).\n"
+            f"Centroids of {len(names)} labels: variation of their distances {figure(spread)} "
+            f"(0 where all lie equally far apart; shuffled labels {figure(found.apart.spread_by_chance)}).\n"
         )
     if found.challenge is not None:
         _challenge(console, found.challenge)
@@ -62,7 +62,7 @@ def comparison(console: Console, found: Comparison) -> None:
     """Settings that differ, then paired differences."""
     table = plain_table(("setting", "first", "second"), ())
     for key, (one, other) in found.settings.items():
-        table.add_row(key, _value(one), _value(other))
+        table.add_row(key, value_of(one), value_of(other))
     show(console, table)
     console.print(
         f"\n{count(found.clips, f'{found.split} clip')} in {count(found.groups, 'group')}; "
@@ -90,7 +90,7 @@ def _clusters(console: Console, found: ClusterReport) -> None:
     for space in found.spaces:
         name = f"{space.name.replace('_', ' ')} ({space.variance:.0%} of variance)"
         for each in space.found:
-            judged = [_figure(value) for value in (each.purity, each.nmi, each.ami)]
+            judged = [figure(value) for value in (each.purity, each.nmi, each.ami)]
             rule = "as many as labels" if each.chosen_by == "labels" else each.chosen_by
             table.add_row(name, rule, str(each.clusters), str(each.left_out), *judged)
             name = ""
@@ -148,8 +148,8 @@ def _positions(console: Console, found: Positions) -> None:
     table = plain_table(("score", "part"), (found.of, "mean", "95 %", "below middle", "95 %"))
     for name, parts in found.scores.items():
         for part in parts:
-            less = _figure(part.less)
-            row = (str(part.clips), _figure(part.score), ends(part.interval), less, ends(part.less_interval))
+            less = figure(part.less)
+            row = (str(part.clips), figure(part.score), ends(part.interval), less, ends(part.less_interval))
             table.add_row(name if part is parts[0] else "", part.part, *row)
     show(console, table)
     console.print(
@@ -162,7 +162,7 @@ def _positions(console: Console, found: Positions) -> None:
 def _nuisance(console: Console, found: tuple[Nuisance, ...]) -> None:
     table = plain_table(("can be read",), ("macro F1", "95 %", "by guessing"))
     for row in found:
-        table.add_row(row.column, _figure(row.macro_f1), ends(row.interval), _figure(row.chance))
+        table.add_row(row.column, figure(row.macro_f1), ends(row.interval), figure(row.chance))
     show(console, table)
     words = (
         "can be read: how well a linear classifier tells that column from the vectors; what is not to matter "
@@ -176,7 +176,7 @@ def _nuisance(console: Console, found: tuple[Nuisance, ...]) -> None:
 def _challenge(console: Console, found: ChallengeTable) -> None:
     table = plain_table(("system", "reads"), ("unknown nodes", "known nodes", "all", "gap"))
     for row in (found.ours, *found.published):
-        cells = [_figure(getattr(row, name), 1) for name in COLUMNS]
+        cells = [figure(getattr(row, name), 1) for name in COLUMNS]
         table.add_row(row.system, row.reading, *cells, ", ".join(_gaps(found, row)))
         if row is found.ours:
             reach = (_points(found.intervals.get(name)) for name in COLUMNS)
@@ -206,7 +206,7 @@ def _differences(title: str, rows: tuple[Difference, ...]) -> Table:
     for row in rows:
         p = _mark(row.p_holm)
         name = row.name + (" ?" if row.few else "")
-        cells = (str(row.clips), _figure(row.first), _figure(row.second), f"{row.difference:+.3f}")
+        cells = (str(row.clips), figure(row.first), figure(row.second), f"{row.difference:+.3f}")
         table.add_row(name, *cells, _reach(row), p)
     return table
 
@@ -217,7 +217,7 @@ def _tags(title: str, found: TagComparison) -> Table:
         if row.pr_auc is not None:
             area = row.pr_auc
             name = row.name + (" ?" if row.few else "")
-            cells = (str(row.positives), _figure(area.first), _figure(area.second), f"{area.difference:+.3f}")
+            cells = (str(row.positives), figure(area.first), figure(area.second), f"{area.difference:+.3f}")
             table.add_row(name, *cells, _reach(area), _mark(area.p_holm))
     return table
 
@@ -235,11 +235,3 @@ def _mark(p: float | None) -> str:
 
 def _signed(interval: tuple[float, float] | None) -> str:
     return "–" if interval is None else f"{interval[0]:+.3f} to {interval[1]:+.3f}"
-
-
-def _figure(value: float | None, decimals: int = 3) -> str:
-    return "–" if value is None else f"{value:.{decimals}f}"
-
-
-def _value(value: Any) -> str:
-    return "–" if value is None else str(value)

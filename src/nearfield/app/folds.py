@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nearfield.app.answers import stoppable, terminal
+from nearfield.app.answers import RecipeName, stoppable, terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,7 +18,7 @@ UNSURE = "Folds share most of their training clips: their deviation understates 
 
 
 def folds(
-    recipe: Annotated[Path, typer.Argument(help="A recipe: a file, or a name of `nearfield list recipes`.")],
+    recipe: RecipeName,
     data: Annotated[
         str, typer.Option(help="A collection, or a set with official folds: dcase2018_task5:PATH.")
     ],

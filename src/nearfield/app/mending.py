@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nearfield.app.answers import AsJson, print_json, say
+from nearfield.app.answers import AsJson, RecipeName, print_json, say
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.shipped import located
 from nearfield.core.words import count
@@ -68,7 +68,7 @@ def suspects(
 
 
 def mend(
-    recipe: Annotated[Path, typer.Argument(help="A recipe: a file, or a name of `nearfield list recipes`.")],
+    recipe: RecipeName,
     data: Annotated[str, typer.Option("--data", help="The collection as it is.")],
     patch: Annotated[Path, typer.Option(help="The table of decisions.")],
     out: Annotated[Path, typer.Option(help="Folder of the study; made if missing.")],

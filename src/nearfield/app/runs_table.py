@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nearfield.app.tables import MEASURES
+from nearfield.app.tables import MEASURES, figure, value_of
 from nearfield.app.widths import fits, show
 from nearfield.core.words import count
 from nearfield.runs.overview import Listed, Overview, unlike
@@ -77,8 +77,8 @@ def _table(
     for head in heads:
         table.add_column(MEASURES[head], justify="right")
     for at, run in enumerate(runs):
-        values = [_value(run.settings.get(key)) for key in settings]
-        figures = [_figure(run.metrics.get(name)) for name in heads]
+        values = [value_of(run.settings.get(key)) for key in settings]
+        figures = [figure(run.metrics.get(name)) for name in heads]
         table.add_row(run.name, run.data, *values, *([_pairs(others[at])] if more else []), *figures)
     return table
 
@@ -91,11 +91,3 @@ def _broken(key: str) -> str:
 
 def _pairs(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in settings.items())
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _value(value: Any) -> str:
-    return "–" if value is None else str(value)

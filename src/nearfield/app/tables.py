@@ -98,6 +98,16 @@ def result_table(result: dict[str, Any], title: str) -> Table:
     return table
 
 
+def figure(value: float | None, decimals: int = 3) -> str:
+    """A number in a table; a dash where there is none."""
+    return "–" if value is None else f"{value:.{decimals}f}"
+
+
+def value_of(value: Any) -> str:
+    """The value of a setting in a table; a dash where there is none."""
+    return "–" if value is None else str(value)
+
+
 def report(console: Console, found: Report, name: str) -> None:
     """What `nearfield check` says to people."""
     plain = found.as_json()

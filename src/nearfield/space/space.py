@@ -168,10 +168,10 @@ class Space:
 
     def positions(self, clip: str) -> Ints:
         """The rows of one clip, or of one window, by its id. Raises RequestError where there is none."""
-        names = self.rows(["clip", "id", "start"])
+        names = self.rows(["clip", "id"])
         found = names.filter(pc.or_(pc.equal(names["clip"], clip), pc.equal(names["id"], clip)))
         if not len(found):
-            step = next_step(clip, names, self.folder)
+            step = next_step(clip, self.rows(["clip", "id", "start"]), self.folder)
             raise RequestError(
                 f"{clip!r} is neither a sound file nor the id of a clip in {self.folder}. {step}"
             )
