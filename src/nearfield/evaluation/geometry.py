@@ -44,6 +44,18 @@ class Centroids:
     """(C, C) Euclidean, symmetric, zeros on the diagonal."""
 
 
+@dataclass(frozen=True)
+class Apart:
+    """How far apart the labels lie."""
+
+    centroids: Centroids
+    """Spherical means where the space is of unit vectors, else means."""
+    spread: float | None
+    """Coefficient of variation of the distances: 0 where all labels lie equally far apart."""
+    spread_by_chance: float | None
+    """The mean of the same under shuffled labels."""
+
+
 def centroids(vectors: Vectors, labels: Ints, names: tuple[str, ...], spherical: bool = False) -> Centroids:
     """The mean, or spherical mean, of every class that has clips; -1 is not known and takes no part."""
     known = labels >= 0

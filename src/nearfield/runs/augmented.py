@@ -16,7 +16,7 @@ from nearfield.data.decoding import read_sound
 from nearfield.data.writing import write_sound
 from nearfield.models.augmentations import AugmentationSettings
 from nearfield.models.features.feature import Feature
-from nearfield.runs.explain_figures import COLOURS, new_figure, save
+from nearfield.runs.plotting import COLOURS, new_figure, save
 from nearfield.runs.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from nearfield.core.errors import RequestError
 from nearfield.evaluation.tag_comparison import TagComparison
 from nearfield.runs.compare import Comparison, Difference
-from nearfield.runs.explain_figures import COLOURS, INK, MUTED, RULE, new_figure, save
+from nearfield.runs.plotting import COLOURS, INK, MUTED, RULE, new_figure, save
 
 MOST = 60
 """Rows that are drawn; beyond, those with the largest differences."""

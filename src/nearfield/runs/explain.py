@@ -16,7 +16,7 @@ from nearfield.evaluation.classification import Confusion
 from nearfield.evaluation.cluster_report import ClusterReport, ClusterSettings, cluster_report
 from nearfield.evaluation.evaluate import evaluate
 from nearfield.evaluation.findings import EvaluationSettings
-from nearfield.evaluation.geometry import Centroids, centroid_scores, centroids, shuffled_spread
+from nearfield.evaluation.geometry import Apart, centroid_scores, centroids, shuffled_spread
 from nearfield.evaluation.probe_curve import ProbeCurve
 from nearfield.evaluation.result import Result
 from nearfield.evaluation.silence import SilenceReport, silence_report
@@ -40,18 +40,6 @@ class Nuisance:
     """Macro F1 of guessing by the values' shares."""
     interval: tuple[float, float] | None
     """95 % interval of macro F1."""
-
-
-@dataclass(frozen=True)
-class Apart:
-    """How far apart the labels lie."""
-
-    centroids: Centroids
-    """Spherical means where the space is of unit vectors, else means."""
-    spread: float | None
-    """Coefficient of variation of the distances: 0 where all labels lie equally far apart."""
-    spread_by_chance: float | None
-    """The mean of the same under shuffled labels."""
 
 
 @dataclass(frozen=True)

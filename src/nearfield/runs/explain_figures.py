@@ -1,6 +1,5 @@
 """The figures of an explanation as PNG files, each drawn from a record that says the same in numbers."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,32 +7,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from nearfield.core.figures import as_written
-from nearfield.core.files import replacing
 from nearfield.core.nouns import Floats
 from nearfield.evaluation.classification import Confusion, report
+from nearfield.evaluation.geometry import Apart
 from nearfield.evaluation.probe_curve import ProbeCurve
 from nearfield.evaluation.result import BASELINE_NAMES
 from nearfield.learning.losses.focal import Focal
-from nearfield.runs.explain import Apart, Explanation
-from nearfield.runs.explain_examples import Image, Neighbour, Neighbourhood, Tile
+from nearfield.runs.explain import Explanation
+from nearfield.runs.explain_examples import Neighbour, Neighbourhood, Tile
+from nearfield.runs.plotting import (
+    COLOURS,
+    INK,
+    MOST_NAMES,
+    MUTED,
+    apart_figure,
+    draw_matrix,
+    draw_picture,
+    loudness,
+    new_figure,
+    save,
+    short_name,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
-INK, MUTED, RULE = "#22262b", "#6b737c", "#d5d9dd"
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
-"""Okabe and Ito's, which most eyes can tell apart."""
-
-MOST_NAMES = 40
-"""Labels or tags that a figure names one by one."""
 NUMBERED = 25
 """Labels up to which a matrix has its numbers written into it."""
-
-_DOTS = 150  # to the inch
-_RANGE = 80.0  # decibels from the loudest to what is shown as nothing
 
 
 def draw_classes(path: Path, counts: dict[str, dict[str, int]]) -> None:
@@ -127,22 +128,6 @@ def draw_apart(path: Path, apart: Apart) -> None:
     save(apart_figure(apart), path)
 
 
-def apart_figure(apart: Apart) -> "Figure":
-    """The same, not yet written."""
-    names = apart.centroids.names
-    side = 2.2 + 0.24 * min(len(names), MOST_NAMES)
-    figure = new_figure(side + 0.8, side)
-    axes = figure.subplots()
-    drawn = _matrix(axes, apart.centroids.distances, names)
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.7, pad=0.03)
-    bar.outline.set_visible(False)
-    chance = "" if apart.spread_by_chance is None else f" (shuffled labels {apart.spread_by_chance:.2f})"
-    axes.set_title(
-        f"distance between centroids\nvariation {apart.spread or 0:.2f}{chance}", loc="left", fontsize=8.5
-    )
-    return figure
-
-
 def draw_confusion(path: Path, confusion: Confusion) -> None:
     """Who is taken for whom."""
     save(confusion_figure(confusion), path)
@@ -156,7 +141,7 @@ def confusion_figure(confusion: Confusion) -> "Figure":
     figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    drawn = _matrix(axes, shares, names, most=1.0)
+    drawn = draw_matrix(axes, shares, names, most=1.0)
     for row, column in zip(*np.nonzero(counts), strict=True) if len(names) <= NUMBERED else ():
         dark = shares[row, column] > 0.5
         axes.text(
@@ -254,45 +239,6 @@ def focal_curve(gamma: float) -> tuple[Floats, Floats]:
     return probability.numpy(), cost[:, 0].numpy()
 
 
-def _matrix(axes: "Axes", cells: Floats, names: Sequence[str], most: float | None = None) -> "QuadMesh":
-    """Square cells from 0 up, with names on both sides where they can be read."""
-    drawn = axes.pcolormesh(cells, vmin=0, vmax=most, cmap="Blues")
-    axes.set_aspect("equal")
-    axes.invert_yaxis()
-    named = names if len(names) <= MOST_NAMES else ()
-    places = np.arange(len(named)) + 0.5
-    axes.set_xticks(places, [short_name(name, 20) for name in named], rotation=90, fontsize=7)
-    axes.set_yticks(places, [short_name(name, 20) for name in named], fontsize=7)
-    return drawn
-
-
-def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure, so many inches wide and high."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Writes the figure as PNG, whole or not at all."""
-    quieten(figure)
-    with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # names may be of any script
-        figure.savefig(temporary, format="png", dpi=_DOTS, facecolor="white")
-
-
-def quieten(figure: "Figure") -> None:
-    """The quiet style of all figures here, and their names as they are written."""
-    as_written(figure)
-    for axes in figure.axes:
-        axes.tick_params(color=MUTED, labelcolor=INK, labelsize=7.5, length=2)
-        for text in (axes.xaxis.label, axes.yaxis.label):
-            text.set_fontsize(8)
-            text.set_color(INK)
-        for edge in axes.spines.values():
-            edge.set_color(RULE)
-
-
 def _panel(axes: "Axes", tile: Tile, title: str, shared: Sequence[str]) -> None:
     if tile.mfcc.size:
         extent = (0.0, tile.seconds, 0.0, float(len(tile.log_mel)))
@@ -307,29 +253,6 @@ def _panel(axes: "Axes", tile: Tile, title: str, shared: Sequence[str]) -> None:
     axes.set_xlabel("\n".join(listed) or " ")
 
 
-def draw_picture(
-    axes: "Axes",
-    picture: Image,
-    extent: tuple[float, float, float, float],
-    limits: tuple[float, float],
-    colours: str = "magma",
-) -> None:
-    """A picture with its first row at the bottom, between two values."""
-    low, high = limits
-    axes.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap=colours)
-
-
-def loudness(picture: Image) -> tuple[float, float]:
-    """Between what a log-mel picture is drawn: from the loudest cell down to nothing."""
-    loudest = float(picture.max())
-    return loudest - _RANGE, loudest
-
-
 def _tiles(found: Neighbourhood) -> list[Tile]:
     others: tuple[Neighbour, ...] = (*found.before, *found.after)
     return [found.anchor, *(each.tile for each in others)]
-
-
-def short_name(text: str, most: int) -> str:
-    """The text, its end left out where it is longer than `most`."""
-    return text if len(text) <= most else text[: most - 1] + "…"

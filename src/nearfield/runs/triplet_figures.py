@@ -11,15 +11,7 @@ import numpy as np
 from nearfield.core.files import replacing
 from nearfield.core.words import clock
 from nearfield.data.writing import write_sound
-from nearfield.runs.explain_figures import (
-    COLOURS,
-    draw_picture,
-    loudness,
-    new_figure,
-    quieten,
-    save,
-    short_name,
-)
+from nearfield.runs.plotting import COLOURS, draw_picture, loudness, new_figure, quieten, save, short_name
 from nearfield.runs.triplets import ROLES, Shown, Triplet, Triplets, Window
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from nearfield.evaluation.centroid_curves import centroid_curves
 from nearfield.evaluation.clusters import silhouette
 from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.learning.fixed_loss import FixedLoss
-from nearfield.learning.losses import PairLoss
+from nearfield.learning.losses.base import PairLoss
 from nearfield.learning.optimizers import Plateau
 from nearfield.learning.parts import miner_beside
 from nearfield.learning.samplers import Sampler

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nearfield.core.nouns import Ints, Vectors
-from nearfield.evaluation.geometry import centroid_scores, centroids
+from nearfield.evaluation.geometry import Apart, centroid_scores, centroids
 from nearfield.evaluation.projection import principal
+from nearfield.runs.plotting import COLOURS, MUTED, apart_figure, new_figure, quieten
 from nearfield.runs.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ MOST_POINTS = 2000
 
 def validation_figures(vectors: Vectors, bench: Workbench) -> Iterator[tuple[str, "Figure"]]:
     """`val/map` and, of two labels or more, `val/centroids`, by (N, D) vectors of all clips."""
-    from nearfield.runs.explain import Apart
-    from nearfield.runs.explain_figures import apart_figure, quieten
 
     facts, rows = bench.facts, bench.collection.rows("val")
     shown = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_POINTS)).round().astype(int))]
@@ -37,7 +36,6 @@ def validation_figures(vectors: Vectors, bench: Workbench) -> Iterator[tuple[str
 
 def map_figure(vectors: Vectors, labels: Ints, names: tuple[str, ...]) -> "Figure":
     """(n, D) vectors along the two directions in which they vary most, coloured by label."""
-    from nearfield.runs.explain_figures import COLOURS, MUTED, new_figure
 
     centred = vectors - vectors.mean(0)
     x, y = principal(vectors, 2).T

@@ -5,7 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from nearfield.evaluation.neighbours import Search, nearest
+from nearfield.evaluation.neighbours import Search
+from nearfield.evaluation.neighbours import nearest as nearest_rows
 from nearfield.evaluation.projection import principal, umap
 from nearfield.study.records import MapFacts
 from nearfield.study.statistics.crossed import Array
@@ -37,7 +38,7 @@ def _tsne(vectors: Array) -> Array:
 
 def _umap(vectors: Array) -> Array:
     single = vectors.astype(np.float32)
-    rows, _ = nearest(Search(single, single, "euclidean"), min(15, len(single) - 1))
+    rows, _ = nearest_rows(Search(single, single, "euclidean"), min(15, len(single) - 1))
     # Worked out anew, so that a point is exactly 0 from itself: umap takes the least that is more for a gap.
     away = np.linalg.norm(single[rows] - single[:, None], axis=2)
     known = (rows.astype(np.int32), away)
