@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from rich.progress import track
 
-from nearfield.core.nouns import Bools, Floats
-from nearfield.evaluation.findings import Findings
-from nearfield.evaluation.intervals import Resamples
-from nearfield.evaluation.left_out import Blocks
-from nearfield.evaluation.tag_table import AREAS, TagTable
-from nearfield.evaluation.tagging import tag_areas
+from nearfield.core.types import Bools, Floats
+from nearfield.metrics.intervals import Resamples
+from nearfield.metrics.result import Findings
+from nearfield.metrics.retrieval import Blocks
+from nearfield.metrics.tag_metrics import AREAS, TagTable
+from nearfield.metrics.tagging import tag_areas
 
 
 @dataclass(frozen=True)

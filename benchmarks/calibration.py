@@ -28,27 +28,27 @@ from itertools import product
 import numpy as np
 from scipy import stats
 
-from nearfield.core.nouns import Bools, Floats, Ints, Vectors
-from nearfield.evaluation.left_out import Blocks
-from nearfield.evaluation.multilabel import (
+from nearfield.analysis.explain.position import PARTS as PLACES
+from nearfield.analysis.explain.position import Among, PlaceScore, position_scores
+from nearfield.core.types import Bools, Floats, Ints, Vectors
+from nearfield.metrics.neighbors import Search, nearest
+from nearfield.metrics.retrieval import (
+    Blocks,
+    label_means_without,
+    label_scores,
     ranking_scores,
     recall_of_first,
     sharing,
     tag_means_without,
     tag_scores,
 )
-from nearfield.evaluation.neighbours import Search, nearest
-from nearfield.evaluation.position import PARTS as PLACES
-from nearfield.evaluation.position import Among, PlaceScore, position_scores
-from nearfield.evaluation.retrieval import label_means_without, label_scores
-from nearfield.evaluation.temporal import first_is_relevant, of_recording, same_recording
+from nearfield.metrics.temporal import first_is_relevant, of_recording, same_recording
 from nearfield.study.records import Comparison
+from nearfield.study.scores import left_out_by_block, mean_by_group
 from nearfield.study.statistics.conclude import Asked, conclude
-from nearfield.study.statistics.crossed import Array, Squares, differences
 from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS, Bound, all_pairs
-from nearfield.study.statistics.groups import left_out_by_block, mean_by_group
-from nearfield.study.statistics.looks import shares
-from nearfield.study.statistics.planning import cost, power
+from nearfield.study.statistics.planning import cost, power, shares
+from nearfield.study.statistics.two_way import Array, Squares, differences
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 

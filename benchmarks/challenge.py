@@ -23,17 +23,17 @@ import soundfile
 from rich.console import Console
 from scipy.signal import fftconvolve
 
-from nearfield.app.explaining_tables import explanation
-from nearfield.app.folds import fold_table
-from nearfield.core.nouns import Floats
-from nearfield.core.seeds import stream
+from nearfield.analysis.explain.explain import explain
+from nearfield.analysis.explain.opened_run import Material
+from nearfield.analysis.run_table import train_folds
+from nearfield.cli.analysis import fold_table
+from nearfield.cli.tables import explanation
+from nearfield.core.rng import stream
+from nearfield.core.types import Floats
 from nearfield.data.audio import decode, resample
-from nearfield.runs.explain import explain
-from nearfield.runs.explain_material import Material
-from nearfield.runs.folds import train_folds
-from nearfield.runs.launch import Request
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Run
+from nearfield.training.launch import Request
+from nearfield.training.recipe import Recipe
+from nearfield.training.run import Run
 
 ROOT = Path(__file__).parents[1]
 RATE, SECONDS, MICROPHONES = 8000, 10, 4

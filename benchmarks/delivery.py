@@ -22,13 +22,12 @@ import pandas as pd
 import soundfile
 
 from nearfield.core.machine import keep_memory, usable_cores
-from nearfield.core.nouns import Draw, Facts, Vectors
-from nearfield.core.seeds import stream
+from nearfield.core.rng import stream
+from nearfield.core.types import Draw, Facts, Vectors
 from nearfield.data.collection import Collection
-from nearfield.data.keeping import keep
-from nearfield.data.loading import Loader
+from nearfield.data.feature_cache import keep
 from nearfield.data.settings import DataSettings
-from nearfield.data.signals import ArraySignals
+from nearfield.data.signals import ArraySignals, Loader
 from nearfield.data.store import Store
 from nearfield.learning.samplers.tiles import Tiles
 from nearfield.models.features.log_mel import LogMelSettings

@@ -21,14 +21,13 @@ import numpy as np  # noqa: E402
 from rich.progress import track  # noqa: E402
 from scipy import stats  # noqa: E402
 
-from nearfield.runs.clips import read_clips  # noqa: E402
-from nearfield.runs.folder import Folder  # noqa: E402
-from nearfield.runs.judge import judge  # noqa: E402
-from nearfield.runs.launch import Request, launch  # noqa: E402
-from nearfield.runs.recipe import Recipe  # noqa: E402
 from nearfield.study.scores import by_group  # noqa: E402
 from nearfield.study.statistics.conclude import Asked, conclude  # noqa: E402
-from nearfield.study.statistics.crossed import Array, Squares, differences  # noqa: E402
+from nearfield.study.statistics.two_way import Array, Squares, differences  # noqa: E402
+from nearfield.training.evaluate_run import judge, read_clips  # noqa: E402
+from nearfield.training.launch import Request, launch  # noqa: E402
+from nearfield.training.recipe import Recipe  # noqa: E402
+from nearfield.training.run_folder import Folder  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 TINY = (

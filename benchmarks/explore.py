@@ -30,16 +30,16 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from nearfield.app.server.guard import Access
-from nearfield.app.server.serve import MAP, Show, address_of, listen, prepare, server
-from nearfield.core.seeds import stream
+from nearfield.core.rng import stream
 from nearfield.data.collection import Collection
-from nearfield.runs.folder import Folder
-from nearfield.runs.launch import Request, launch
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Run
+from nearfield.server.guard import Access
+from nearfield.server.serve import MAP, Show, address_of, listen, prepare, server
 from nearfield.space.map import SpaceMap, stamp_of
 from nearfield.space.space import Space
+from nearfield.training.launch import Request, launch
+from nearfield.training.recipe import Recipe
+from nearfield.training.run import Run
+from nearfield.training.run_folder import Folder
 
 RATE = 8000
 SECONDS = 1.0

@@ -19,11 +19,11 @@ import soundfile
 import torch
 
 from nearfield.core.machine import keep_memory
-from nearfield.runs.folder import Folder, save_tensors
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Run
-from nearfield.runs.workbench import build_embedder
 from nearfield.space.space import Space
+from nearfield.training.recipe import Recipe
+from nearfield.training.run import Run
+from nearfield.training.run_folder import Folder, save_tensors
+from nearfield.training.setup import build_embedder
 
 
 def sounds(folder: Path, files: int, seconds: float) -> None:

@@ -26,14 +26,13 @@ from rich.progress import track
 from scipy import stats
 from scipy.stats import norm, t
 
-from nearfield.core.nouns import Facts, Floats, Ints, Vectors
-from nearfield.evaluation.classification import classification_scores
-from nearfield.evaluation.evaluate import evaluate
-from nearfield.evaluation.findings import EvaluationSettings
-from nearfield.evaluation.intervals import Resamples, share_interval, weighted_mean
-from nearfield.evaluation.neighbours import Search
-from nearfield.evaluation.result import searches_within
-from nearfield.evaluation.retrieval import label_scores
+from nearfield.core.types import Facts, Floats, Ints, Vectors
+from nearfield.metrics.classification import classification_scores
+from nearfield.metrics.evaluate import evaluate
+from nearfield.metrics.intervals import Resamples, share_interval, weighted_mean
+from nearfield.metrics.neighbors import Search
+from nearfield.metrics.result import EvaluationSettings, searches_within
+from nearfield.metrics.retrieval import label_scores
 
 Ends = tuple[float, float] | None
 

@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from nearfield.core.machine import calm_threads, keep_memory, usable_cores
-from nearfield.core.nouns import Pairs
-from nearfield.learning.parts import loss, miner
+from nearfield.core.types import Pairs
+from nearfield.learning.build import loss, miner
 
 OBJECTIVES = ("triplet", "semihard", "batch_hard", "circle", "multi_similarity", "supcon")
 WHO = ("nearfield", "peer")

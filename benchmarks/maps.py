@@ -12,10 +12,10 @@ import time
 
 import numpy as np
 
-from nearfield.core.nouns import Vectors
-from nearfield.core.seeds import stream
-from nearfield.runs.events import Event, Stage
+from nearfield.core.rng import stream
+from nearfield.core.types import Vectors
 from nearfield.space.map import SpaceMap
+from nearfield.training.events import Event, Stage
 
 
 def main() -> None:

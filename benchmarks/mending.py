@@ -24,17 +24,17 @@ from typing import Any
 import numpy as np
 import yaml
 
+from nearfield.analysis.suspects.suspects import find_suspects
 from nearfield.data.collection import Collection
 from nearfield.data.patches import Patch, join_patch
-from nearfield.runs.judge import judge
-from nearfield.runs.launch import Request, launch
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Run
-from nearfield.runs.suspects import find_suspects
 from nearfield.study.engines.local import LocalSettings
 from nearfield.study.facts import Gathered
 from nearfield.study.journal import Journal
 from nearfield.study.run import Study
+from nearfield.training.evaluate_run import judge
+from nearfield.training.launch import Request, launch
+from nearfield.training.recipe import Recipe
+from nearfield.training.run import Run
 
 ROOT = Path(__file__).parents[1]
 Rows = list[tuple[str, str, str]]

@@ -3,7 +3,7 @@
     python benchmarks/quality.py [--data ../shared/data] [--rows fsdd esc10] [--seeds 3] [--jobs 2]
 
 The row begun from published weights is left out where no file of them is named: --music-weights FILE, or
-NEARFIELD_MUSIC_WEIGHTS, as `python -m nearfield.app.published` makes it of MTT_musicnn.
+NEARFIELD_MUSIC_WEIGHTS, as `python -m nearfield.replication.musicnn_file` makes it of MTT_musicnn.
 
 Each run is the command a person would type, in a process of its own with one thread, so that processor
 seconds are honest; `--jobs` runs go side by side. Nothing is chosen on test: settings were, on val. The
@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nearfield.evaluation.result import BASELINE_NAMES
+from nearfield.metrics.result import BASELINE_NAMES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "results.md"
@@ -193,7 +193,7 @@ def command(words: list[str]) -> tuple[float, dict[str, Any]]:
     """Processor seconds and the JSON answer of one nearfield command with one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     script = (
-        "import resource, sys; from nearfield.app.cli import app\n"
+        "import resource, sys; from nearfield.cli.main import app\n"
         "try: app(sys.argv[1:], standalone_mode=False)\n"
         "finally:\n"
         "    used = resource.getrusage(resource.RUSAGE_SELF)\n"

@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from nearfield.core.machine import peak_memory
-from nearfield.core.nouns import Ints, Vectors
+from nearfield.core.types import Ints, Vectors
 
 Measured = tuple[float, float, float, float, float]
 """Seconds, CPU seconds, megabytes, MAP@R, recall at 1."""
@@ -32,8 +32,8 @@ def draw(clips: int, size: int, classes: int) -> tuple[Vectors, Ints]:
 
 def nearfield(vectors: Vectors, labels: Ints) -> tuple[float, float]:
     """MAP@R and recall at 1 of the evaluation room."""
-    from nearfield.evaluation.neighbours import Search
-    from nearfield.evaluation.retrieval import label_scores
+    from nearfield.metrics.neighbors import Search
+    from nearfield.metrics.retrieval import label_scores
 
     scores = label_scores(Search.within(vectors), labels, labels)
     return float(np.nanmean(scores["map_at_r"])), float(np.nanmean(scores["recall_at_1"]))

@@ -29,13 +29,12 @@ import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import torch  # noqa: E402
 
-from nearfield.core.nouns import Ints, Vectors  # noqa: E402
-from nearfield.space.generation import gathered, write_generation  # noqa: E402
+from nearfield.core.types import Ints, Vectors  # noqa: E402
+from nearfield.space.generation import State, gathered, generation_folder, write_generation  # noqa: E402  # noqa: E402
 from nearfield.space.nearest import Nearest  # noqa: E402
 from nearfield.space.parts import vector_column  # noqa: E402
 from nearfield.space.rows import Rows, connect  # noqa: E402
-from nearfield.space.spacefile import SpaceFile, facts_of  # noqa: E402
-from nearfield.space.state import State, generation_folder  # noqa: E402
+from nearfield.space.storage import SpaceFile, facts_of  # noqa: E402
 
 SIZE, TOP, BATCH = 128, 10, 1024
 SLOW = {"lancedb_flat": 16}

@@ -32,20 +32,23 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.multiclass import OneVsRestClassifier
 
-from nearfield.core.nouns import Bools, Facts, Floats, Ints, Vectors
+from nearfield.analysis.suspects.labels import (
+    RIGHT,
+    SuspectSettings,
+    all_neighbours_differ,
+    doubt_labels,
+    doubt_tags,
+    listed,
+)
+from nearfield.core.parallel import one_thread
+from nearfield.core.types import Bools, Facts, Floats, Ints, Vectors
 from nearfield.data.collection import Collection
-from nearfield.evaluation.neighbours import Search, nearest
-from nearfield.evaluation.sound_statistics import standardised
-from nearfield.evaluation.suspects.chance import RIGHT, listed
-from nearfield.evaluation.suspects.evidence import SuspectSettings
-from nearfield.evaluation.suspects.labels import all_neighbours_differ, doubt_labels
-from nearfield.evaluation.suspects.tags import doubt_tags
-from nearfield.evaluation.threads import one_thread
-from nearfield.runs.baselines import statistics_vectors
-from nearfield.runs.embedding import vectors_of
-from nearfield.runs.launch import Request, launch
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.workbench import Workbench
+from nearfield.metrics.neighbors import Search, nearest
+from nearfield.training.baselines import standardised, statistics_vectors
+from nearfield.training.encode import vectors_of
+from nearfield.training.launch import Request, launch
+from nearfield.training.recipe import Recipe
+from nearfield.training.setup import Workbench
 
 ROOT = Path(__file__).parents[1]
 LABELLED = ("esc10", "fsdd", "arabic-commands", "oneshots")

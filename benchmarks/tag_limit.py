@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score
 
-from nearfield.core.nouns import Bools, Floats
+from nearfield.core.types import Bools, Floats
 
 RUNS = Path(__file__).parents[1] / "runs-out"
 

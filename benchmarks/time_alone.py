@@ -20,18 +20,17 @@ import numpy as np
 import torch
 
 from nearfield.core.machine import calm_threads, keep_memory
-from nearfield.core.nouns import Vectors
-from nearfield.evaluation.neighbours import Search, nearest
-from nearfield.evaluation.sound_statistics import standardised
-from nearfield.models.batch_norm import settle
+from nearfield.core.types import Vectors
+from nearfield.metrics.neighbors import Search, nearest
 from nearfield.models.embedder import Embedder
-from nearfield.runs.baselines import statistics_vectors, untrained
-from nearfield.runs.embedding import vectors_of
-from nearfield.runs.events import nobody
-from nearfield.runs.launch import open_collection
-from nearfield.runs.run import Run, without_weights
-from nearfield.runs.workbench import Workbench, build_embedder
-from nearfield.study.statistics.crossed import Array, Squares
+from nearfield.models.normalization import settle
+from nearfield.study.statistics.two_way import Array, Squares
+from nearfield.training.baselines import standardised, statistics_vectors, untrained
+from nearfield.training.encode import vectors_of
+from nearfield.training.events import nobody
+from nearfield.training.launch import open_collection
+from nearfield.training.run import Run, without_weights
+from nearfield.training.setup import Workbench, build_embedder
 
 ROOT = Path(__file__).parents[1]
 SETS = ("esc10", "arabic-commands", "oneshots", "fsdd")

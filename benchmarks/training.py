@@ -24,12 +24,12 @@ calm_threads()  # before torch is loaded, as the command line does
 
 import torch  # noqa: E402
 
-from nearfield.core.nouns import Pairs  # noqa: E402
-from nearfield.models.backbones import small_convnet  # noqa: E402
-from nearfield.runs.device import arithmetic, best_precision  # noqa: E402
-from nearfield.runs.launch import Request, launch  # noqa: E402
-from nearfield.runs.recipe import Recipe  # noqa: E402
-from nearfield.runs.workbench import build_embedder  # noqa: E402
+from nearfield.core.types import Pairs  # noqa: E402
+from nearfield.models.backbones import convnets as small_convnet  # noqa: E402
+from nearfield.training.device import arithmetic, best_precision  # noqa: E402
+from nearfield.training.launch import Request, launch  # noqa: E402
+from nearfield.training.recipe import Recipe  # noqa: E402
+from nearfield.training.setup import build_embedder  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 CASES = (

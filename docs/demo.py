@@ -11,13 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from sklearn.decomposition import PCA
 
-from nearfield.core.nouns import Vectors
-from nearfield.evaluation.sound_statistics import standardised
-from nearfield.runs.baselines import statistics_vectors
-from nearfield.runs.embedding import vectors_of
-from nearfield.runs.launch import open_collection
-from nearfield.runs.run import Run
-from nearfield.runs.workbench import Workbench
+from nearfield.core.types import Vectors
+from nearfield.training.baselines import standardised, statistics_vectors
+from nearfield.training.encode import vectors_of
+from nearfield.training.launch import open_collection
+from nearfield.training.run import Run
+from nearfield.training.setup import Workbench
 
 
 def main(folder: str, picture: str) -> None:

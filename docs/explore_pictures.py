@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from nearfield.app.server.guard import Access
-from nearfield.app.server.serve import Show, address_of, listen, prepare, server
+from nearfield.server.guard import Access
+from nearfield.server.serve import Show, address_of, listen, prepare, server
 from nearfield.space.space import Space
 
 HERE = Path(__file__).parent

@@ -12,10 +12,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from nearfield.study.claims import source_pairs, source_verdict
+from nearfield.study.claims import label, source_pairs, source_verdict
 from nearfield.study.document import facts_from_json
 from nearfield.study.records import StudyFacts
-from nearfield.study.wording import label
 
 HERE = Path(__file__).parent / "studies"
 KEPT = ("study.html", "study.pdf", "study.md", "facts.json")

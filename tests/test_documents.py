@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import typer
 
-from nearfield.app.cli import app
+from nearfield.cli.main import app
 from nearfield.core.shipped import shipped
-from nearfield.runs.launch import open_to_train
-from nearfield.runs.recipe import Recipe
+from nearfield.training.launch import open_to_train
+from nearfield.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").glob("*.md")} - {ROOT / "docs/log.md"})

@@ -35,7 +35,7 @@ def test_what_the_readme_names_is_there() -> None:
 def test_every_command_in_the_readme_exists() -> None:
     from typer.main import get_command
 
-    from nearfield.app.cli import app
+    from nearfield.cli.main import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     used = set(re.findall(r"\.venv/bin/nearfield (\w+)", README))

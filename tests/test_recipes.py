@@ -17,15 +17,15 @@ from sklearn.metrics import average_precision_score
 
 from nearfield.core.shipped import shipped
 from nearfield.data.layouts import synthetic
-from nearfield.evaluation.neighbours import Search, nearest
 from nearfield.learning.losses.tagging import TaggingLoss
-from nearfield.runs.embedding import embed_windows, vectors_of
-from nearfield.runs.events import Note
-from nearfield.runs.folder import Folder
-from nearfield.runs.launch import Request, launch
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.tagging import TagHead
-from nearfield.runs.workbench import Workbench
+from nearfield.metrics.neighbors import Search, nearest
+from nearfield.training.encode import embed_windows, vectors_of
+from nearfield.training.events import Note
+from nearfield.training.launch import Request, launch
+from nearfield.training.recipe import Recipe
+from nearfield.training.run_folder import Folder
+from nearfield.training.setup import Workbench
+from nearfield.training.tagging import TagHead
 
 RECIPES = list(shipped("recipes").values())
 CLIPS = 32

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import nearfield
-from nearfield.evaluation.neighbours import Search, nearest
+from nearfield.metrics.neighbors import Search, nearest
 from nearfield.study.statistics.conclude import Asked, conclude
 
 FILE = Path(__file__).parents[1] / "docs" / "small.py"

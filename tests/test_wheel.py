@@ -45,7 +45,7 @@ def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "pip", *words, "--ignore-installed"], check=True)
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     script = home / "env/bin/nearfield"
-    script.write_text(f"#!{python}\nfrom nearfield.app.cli import main\nmain()\n")
+    script.write_text(f"#!{python}\nfrom nearfield.cli.main import main\nmain()\n")
     script.chmod(0o755)
     return script
 

@@ -7,36 +7,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nearfield.app.estimator import Embedder as Embedder
-    from nearfield.core.nouns import Pairs as Pairs
+    from nearfield.core.types import Pairs as Pairs
     from nearfield.data.collection import Collection as Collection
-    from nearfield.learning.parts import loss as loss
-    from nearfield.learning.parts import miner as miner
+    from nearfield.learning.build import loss as loss
+    from nearfield.learning.build import miner as miner
     from nearfield.learning.relations import relation as relation
-    from nearfield.models.parts import backbone as backbone
-    from nearfield.models.parts import feature as feature
-    from nearfield.runs.api import evaluate as evaluate
-    from nearfield.runs.api import train as train
-    from nearfield.runs.recipe import Recipe as Recipe
-    from nearfield.runs.run import Run as Run
     from nearfield.space.space import Space as Space
     from nearfield.study.run import Study as Study
+    from nearfield.training.api import backbone as backbone
+    from nearfield.training.api import evaluate as evaluate
+    from nearfield.training.api import feature as feature
+    from nearfield.training.api import train as train
+    from nearfield.training.estimator import Embedder as Embedder
+    from nearfield.training.recipe import Recipe as Recipe
+    from nearfield.training.run import Run as Run
 
 _HOMES = {
     "Collection": "nearfield.data.collection",
-    "Embedder": "nearfield.app.estimator",
-    "Pairs": "nearfield.core.nouns",
-    "Recipe": "nearfield.runs.recipe",
-    "Run": "nearfield.runs.run",
+    "Embedder": "nearfield.training.estimator",
+    "Pairs": "nearfield.core.types",
+    "Recipe": "nearfield.training.recipe",
+    "Run": "nearfield.training.run",
     "Space": "nearfield.space.space",
     "Study": "nearfield.study.run",
-    "backbone": "nearfield.models.parts",
-    "evaluate": "nearfield.runs.api",
-    "feature": "nearfield.models.parts",
-    "loss": "nearfield.learning.parts",
-    "miner": "nearfield.learning.parts",
+    "backbone": "nearfield.training.api",
+    "evaluate": "nearfield.training.api",
+    "feature": "nearfield.training.api",
+    "loss": "nearfield.learning.build",
+    "miner": "nearfield.learning.build",
     "relation": "nearfield.learning.relations",
-    "train": "nearfield.runs.api",
+    "train": "nearfield.training.api",
 }
 
 __all__ = [

@@ -1,5 +1,5 @@
 """`python -m nearfield`: the command line, also under torchrun."""
 
-from nearfield.app.cli import main
+from nearfield.cli.main import main
 
 main()

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from nearfield.core.figures import as_written
+from nearfield.training.plotting import as_written
 
 NAMES = ("$\\frac$", "dog \x1b[31m", "5 $ and 6 $")
 

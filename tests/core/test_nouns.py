@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Pairs
+from nearfield.core.types import Pairs
 
 
 @given(st.lists(st.integers(-1, 3), min_size=1, max_size=12))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nearfield.core.errors import RequestError
-from nearfield.core.places import Place, check_free, not_there, place_of
+from nearfield.core.files import Place, check_free, not_there, place_of
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearfield.core.seeds import entropy, stream, torch_stream
+from nearfield.core.rng import entropy, stream, torch_stream
 
 names = st.text(min_size=1, max_size=12)
 

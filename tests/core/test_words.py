@@ -2,7 +2,7 @@
 
 import pytest
 
-from nearfield.core.words import count, visible
+from nearfield.core.text import count, visible
 
 
 @pytest.mark.parametrize(

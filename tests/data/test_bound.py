@@ -13,10 +13,9 @@ import pytest
 import soundfile
 
 from nearfield.core.errors import RequestError
-from nearfield.data import bound
-from nearfield.data.bound import VARIABLE, keep_within, limit, taking
+from nearfield.data import packs as bound
 from nearfield.data.collection import Collection
-from nearfield.data.packs import Packs
+from nearfield.data.packs import VARIABLE, Packs, keep_within, limit, taking
 from nearfield.data.settings import DataSettings
 from nearfield.data.store import Store
 
@@ -24,7 +23,7 @@ BYTES = 40_000
 USE = """
 import sys
 from pathlib import Path
-from nearfield.data.bound import taking
+from nearfield.data.packs import taking
 with taking(Path(sys.argv[1])) as take:
     take([Path(sys.argv[2])])
 print("taken", flush=True)

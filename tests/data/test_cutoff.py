@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nearfield.data.cutoff import breaks_off
+from nearfield.data.signal_checks import breaks_off
 
 Write = Callable[..., Path]
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from nearfield.data import digests
-from nearfield.data.cache import cache_folder
-from nearfield.data.digests import content_digest, content_digests
-from nearfield.data.filecache import file_key, recall, remember
+from nearfield.data import probing as digests
+from nearfield.data.packs import cache_folder
+from nearfield.data.probing import content_digest, content_digests, file_key, recall, remember
 
 
 @pytest.fixture
@@ -132,7 +131,7 @@ def test_many_processes_at_once(cache: Path, tmp_path: Path) -> None:
         written(folder, f"{number:03}.bin", os.urandom(2000))
     truth = [expected(path) for path in sorted(folder.iterdir())]
     context = multiprocessing.get_context("forkserver")  # a process with threads may not be forked
-    context.set_forkserver_preload(["nearfield.data.digests", "pytest"])
+    context.set_forkserver_preload(["nearfield.data.probing", "pytest"])
     with context.Pool(4) as pool:
         for found in pool.starmap(_digest_all, [(cache, folder)] * 8):
             assert found == truth

@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nearfield.core.nouns import Draw, Vectors
-from nearfield.data import keeping
-from nearfield.data.keeping import keep
-from nearfield.data.loading import Loader
-from nearfield.data.signals import ArraySignals
+from nearfield.core.types import Draw, Vectors
+from nearfield.data import feature_cache as keeping
+from nearfield.data.feature_cache import keep
+from nearfield.data.signals import ArraySignals, Loader
 
 SPAN, HOP = 10, 4
 

@@ -17,7 +17,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.core.settings import kinds
 from nearfield.data.collection import Collection
 from nearfield.data.layouts import Layout
-from nearfield.data.layouts.esc50 import Esc50
+from nearfield.data.layouts.sets import Esc50
 from nearfield.data.settings import Columns
 
 Write = Callable[..., Path]

@@ -11,9 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearfield.core.nouns import Beside, Draw, Vectors
-from nearfield.data.loading import Loader
-from nearfield.data.signals import ArraySignals, PhotographSignals
+from nearfield.core.types import Beside, Draw, Vectors
+from nearfield.data.signals import ArraySignals, Loader, PhotographSignals
 
 LENGTHS = (5, 12, 20, 33)
 RATE = 10.0

@@ -9,7 +9,7 @@ import pytest
 from nearfield.core.errors import DataError
 from nearfield.core.settings import make
 from nearfield.data.collection import Collection
-from nearfield.data.marks import tag_tuples
+from nearfield.data.labels import tag_tuples
 from nearfield.data.settings import Columns
 
 Write = Callable[..., Path]

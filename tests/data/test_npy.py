@@ -10,9 +10,9 @@ import pytest
 from nearfield.core.errors import DataError
 from nearfield.data import audio
 from nearfield.data.arrays import as_wave
+from nearfield.data.check import inspect
 from nearfield.data.collection import Collection
 from nearfield.data.faults import Fault
-from nearfield.data.problems import inspect
 from nearfield.data.settings import DataSettings
 from nearfield.data.store import Store
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nearfield.data import pictures
+from nearfield.data import images as pictures
 from nearfield.data.faults import Fault
 
 AGAIN = "Copy or download it again, or remove it."

@@ -13,8 +13,8 @@ import soundfile
 from PIL import Image
 
 from nearfield.core.errors import DataError
+from nearfield.data.check import Report, Stopped, inspect
 from nearfield.data.collection import Collection
-from nearfield.data.problems import Report, Stopped, inspect
 from nearfield.data.settings import Columns, DataSettings
 from nearfield.data.signals import ArraySignals
 from nearfield.data.store import Store

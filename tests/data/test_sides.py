@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from nearfield.core.errors import DataError
-from nearfield.core.nouns import Ints
+from nearfield.core.types import Ints
+from nearfield.data.collection import fold_sides
 from nearfield.data.settings import Fold
-from nearfield.data.sides import fold_sides
 from nearfield.data.splits import make_folds
 
 

@@ -12,8 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearfield.core.errors import DataError
-from nearfield.data.splitfile import read_split_file, split_hash, write_split
-from nearfield.data.splits import carve_val, find_leaks, leak_error, make_split, read_split
+from nearfield.data.splits import (
+    carve_val,
+    find_leaks,
+    leak_error,
+    make_split,
+    read_split,
+    read_split_file,
+    split_hash,
+    write_split,
+)
 
 GROUPED = st.lists(
     st.tuples(st.integers(0, 12), st.lists(st.sampled_from("abcde"), max_size=3, unique=True)),

@@ -18,9 +18,10 @@ from PIL import Image
 
 from nearfield.core.errors import DataError, WorkError
 from nearfield.core.machine import peak_memory
-from nearfield.core.nouns import Vectors
-from nearfield.data import decoding, filling
+from nearfield.core.types import Vectors
+from nearfield.data import packs as filling
 from nearfield.data import packs as packs_module
+from nearfield.data import store as decoding
 from nearfield.data.audio import decode, describe, mix, resample
 from nearfield.data.collection import Collection
 from nearfield.data.packs import Packs

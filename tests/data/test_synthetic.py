@@ -12,11 +12,10 @@ from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
 from nearfield.core.errors import RequestError, WorkError
-from nearfield.core.nouns import Vectors
-from nearfield.core.seeds import stream
-from nearfield.data.instruments import INSTRUMENTS, RATE
+from nearfield.core.rng import stream
+from nearfield.core.types import Vectors
 from nearfield.data.layouts import synthetic
-from nearfield.data.textures import TEXTURES, sound
+from nearfield.data.layouts.synthetic import INSTRUMENTS, RATE, TEXTURES, sound
 
 Make = Callable[[str], Path]
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nearfield.data.patches import Patch
-from nearfield.data.tally import tally
+from nearfield.data.patches import Patch, tally
 
 
 def test_each_thing_is_counted_once_as_it_stands_now(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from nearfield.core.errors import DataError
 from nearfield.data.collection import Collection
+from nearfield.data.columns import time_column
 from nearfield.data.settings import Columns
-from nearfield.data.time_columns import time_column
 
 Write = Callable[..., Path]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearfield.data.trimming import Loudness, sounding
+from nearfield.data.signals import Loudness, sounding
 
 
 @settings(max_examples=100, deadline=None)

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.core.nouns import Vectors
+from nearfield.core.types import Vectors
 from nearfield.data.audio import Waves, decode, mix, resample
 from nearfield.data.collection import Collection
 from nearfield.data.faults import Fault
@@ -17,10 +17,10 @@ from nearfield.data.probing import channel_counts
 from nearfield.data.settings import Channels, Columns, DataSettings
 from nearfield.data.signals import Signals
 from nearfield.data.store import Store
-from nearfield.runs.folder import Folder
-from nearfield.runs.launch import Request, launch, open_collection
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Run
+from nearfield.training.launch import Request, launch, open_collection
+from nearfield.training.recipe import Recipe
+from nearfield.training.run import Run
+from nearfield.training.run_folder import Folder
 
 Write = Callable[..., Path]
 

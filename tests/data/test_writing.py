@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from nearfield.data.writing import FORMATS
+from nearfield.data.audio import FORMATS
 
 RATE, SECONDS = 4000, 600
 WRITE = f"""
 import sys
 import numpy as np
-from nearfield.data.writing import write_sound
+from nearfield.data.audio import write_sound
 
 time = np.arange({RATE} * {SECONDS}) / {RATE}
 wave = 0.4 * np.sin(2 * np.pi * (300 + time) * time)

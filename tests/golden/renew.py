@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from nearfield.core.nouns import Floats
-from nearfield.core.seeds import stream
-from nearfield.evaluation.chance import expected_label_scores, expected_recall, hub_scores
-from nearfield.evaluation.classification import classification_scores
-from nearfield.evaluation.geometry import (
+from nearfield.core.rng import stream
+from nearfield.core.types import Floats
+from nearfield.metrics.chance import expected_label_scores, expected_recall, hub_scores
+from nearfield.metrics.classification import classification_scores
+from nearfield.metrics.geometry import (
     centroid_scores,
     centroids,
     effective_rank,
@@ -25,11 +25,10 @@ from nearfield.evaluation.geometry import (
     mean_norm,
     pair_scores,
 )
-from nearfield.evaluation.multilabel import ranking_scores, tag_scores
-from nearfield.evaluation.neighbours import Search, available, nearest
-from nearfield.evaluation.retrieval import label_scores, relevant_counts
-from nearfield.evaluation.tagging import tag_areas
-from nearfield.evaluation.temporal import near_in_time, same_recording
+from nearfield.metrics.neighbors import Search, available, nearest
+from nearfield.metrics.retrieval import label_scores, ranking_scores, relevant_counts, tag_scores
+from nearfield.metrics.tagging import tag_areas
+from nearfield.metrics.temporal import near_in_time, same_recording
 
 FOLDER = Path(__file__).parent
 

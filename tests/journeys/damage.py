@@ -16,10 +16,10 @@ import numpy as np
 import soundfile
 from typer.testing import CliRunner
 
-from nearfield.app.cli import app
-from nearfield.core.failures import in_words
-from nearfield.runs.recipe import Recipe
-from tests.runs.conftest import small
+from nearfield.cli.main import app
+from nearfield.core.errors import in_words
+from nearfield.training.recipe import Recipe
+from tests.training.conftest import small
 
 RECIPE = small(
     normalise={"kind": "none"},

@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 import yaml
 
-from tests.runs.conftest import small
+from tests.training.conftest import small
 
 
 def plant(here: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nearfield.app import cli
+from nearfield.cli import main as cli
 from tests.journeys.mistakes import MISTAKES, plant
 
 TEXTS = Path(__file__).with_name("mistakes.txt")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nearfield.learning.average import RunningAverage
+from nearfield.learning.train import RunningAverage
 
 
 @pytest.mark.parametrize("decay", [0.3, 0.9, 0.999])

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.core.nouns import Facts
 from nearfield.core.settings import make
+from nearfield.core.types import Facts
 from nearfield.learning.samplers import SamplerSettings
-from nearfield.learning.samplers.balanced_tags import BalancedTagSampler
+from nearfield.learning.samplers.balanced import BalancedTagSampler
 from tests.learning.test_tag_rules import facts_of
 
 

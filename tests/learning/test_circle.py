@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
-from nearfield.core.nouns import Pairs
-from nearfield.learning.parts import loss
+from nearfield.core.types import Pairs
+from nearfield.learning.build import loss
 
 
 def with_cosines(alike: float, unlike: float) -> tuple[Tensor, Pairs]:

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Pairs
 from nearfield.core.settings import kinds, make
-from nearfield.learning.combinations import check
+from nearfield.core.types import Pairs
+from nearfield.learning.build import miner_beside
+from nearfield.learning.checks import check
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.losses.base import TAGGING_KINDS
-from nearfield.learning.losses.library_loss import NEEDS_LABELS, PAIRS_ALONE, READS
+from nearfield.learning.losses.library import NEEDS_LABELS, PAIRS_ALONE, READS
 from nearfield.learning.miners import MinerSettings
-from nearfield.learning.parts import miner_beside
 from nearfield.learning.samplers import SamplerSettings
 
 RELATIONS = ("labels", "tags", "time", "views")

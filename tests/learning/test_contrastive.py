@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nearfield.core.nouns import Pairs
-from nearfield.learning.parts import loss
+from nearfield.core.types import Pairs
+from nearfield.learning.build import loss
 
 
 def company(seed: int = 0) -> tuple[Tensor, Pairs, Tensor]:

@@ -8,15 +8,15 @@ import torch
 from pytorch_metric_learning import losses, miners
 from torch.nn.functional import normalize
 
-from nearfield.core.nouns import Facts, Ints
-from nearfield.core.seeds import torch_stream
+from nearfield.core.rng import torch_stream
 from nearfield.core.settings import make
-from nearfield.learning.fixed_loss import FixedLoss, fixed_loss
+from nearfield.core.types import Facts, Ints
+from nearfield.learning.build import miner_beside
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.miners import MinerSettings
-from nearfield.learning.parts import miner_beside
 from nearfield.learning.relations import relation
 from nearfield.learning.samplers import Sampler, SamplerSettings
+from nearfield.training.validation import FixedLoss, fixed_loss
 
 COUNT = 90
 LABELS = np.arange(COUNT) % 6

@@ -7,12 +7,12 @@ import torch
 from torch.nn.functional import normalize
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Distance
 from nearfield.core.settings import make
+from nearfield.core.types import Distance
+from nearfield.learning.build import loss
+from nearfield.learning.checks import SPANS, check_margin, room
 from nearfield.learning.distances import Points
-from nearfield.learning.geometry import SPANS, check_margin, room
 from nearfield.learning.losses import LossSettings
-from nearfield.learning.parts import loss
 
 
 def chosen(**given: Any) -> Any:

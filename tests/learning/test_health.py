@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nearfield.learning.health import PATIENCE, CollapseWatch, effective_rank, spread
+from nearfield.learning.collapse import PATIENCE, CollapseWatch, effective_rank, spread
 
 
 def test_effective_rank_of_known_spaces() -> None:

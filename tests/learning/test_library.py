@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Gap, Pairs
 from nearfield.core.settings import make
+from nearfield.core.types import Gap, Pairs
+from nearfield.learning.build import loss
 from nearfield.learning.losses import LossSettings
-from nearfield.learning.losses.library import Library
-from nearfield.learning.losses.library_loss import LEFT_OUT, NEEDS_LABELS, READS
-from nearfield.learning.parts import loss
+from nearfield.learning.losses.library import LEFT_OUT, NEEDS_LABELS, READS, Library
 
 NEEDED: dict[str, dict[str, Any]] = {"RankedListLoss": {"margin": 0.4, "Tn": 1}}
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])

@@ -15,12 +15,12 @@ from torch.nn.functional import normalize
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Gap, Pairs
 from nearfield.core.settings import kinds, make
+from nearfield.core.types import Gap, Pairs
+from nearfield.learning.build import loss, miner
 from nearfield.learning.losses import LossSettings, PairLoss
 from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS
-from nearfield.learning.losses.gaps import settle
-from nearfield.learning.parts import loss, miner
+from nearfield.learning.losses.rows import settle
 
 Batches = Any
 CASES: list[tuple[str, dict[str, Any], Any]] = [

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Distance, Gap, Pairs
 from nearfield.core.settings import kinds, make
+from nearfield.core.types import Distance, Gap, Pairs
+from nearfield.learning.build import loss, miner, miner_beside
 from nearfield.learning.losses import LossSettings
-from nearfield.learning.losses.gaps import triplets
+from nearfield.learning.losses.rows import triplets
 from nearfield.learning.miners import MinerSettings
-from nearfield.learning.parts import loss, miner, miner_beside
 
 Batches = Any
 Places = tuple[Tensor, ...]

@@ -8,16 +8,16 @@ import torch
 from scipy.stats import kstest
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Beside, Draw, Pairs
 from nearfield.core.settings import Settings, make
-from nearfield.learning import together
-from nearfield.learning.combinations import check
-from nearfield.learning.fixed_loss import FixedLoss
+from nearfield.core.types import Beside, Draw, Pairs
+from nearfield.learning import distributed as together
+from nearfield.learning.build import loss, miner
+from nearfield.learning.checks import check
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.miners import MinerSettings
-from nearfield.learning.parts import loss, miner
 from nearfield.learning.relations import relation
 from nearfield.learning.samplers import SamplerSettings
+from nearfield.training.validation import FixedLoss
 from tests.learning.test_samplers import CLIP, built, facts_of
 
 SHUFFLE = {"kind": "shuffle", "batch_size": 16, "mixing": {"share": 0.7, "decibels": [-3, 9]}}

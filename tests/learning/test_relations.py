@@ -12,11 +12,11 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.metrics import jaccard_score
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.core.nouns import Draw, Facts, Pairs
 from nearfield.core.settings import make
+from nearfield.core.types import Draw, Facts, Pairs
 from nearfield.learning.relations import RelationSettings, relation
-from nearfield.learning.relations.false_opposites import false_opposite_rate
-from nearfield.learning.relations.tags import Tags, rarity
+from nearfield.learning.relations.labels import Tags, rarity
+from nearfield.learning.relations.time import false_opposite_rate
 
 TAGS = ("voice", "vocal", "beat", "drum", "slow")
 

@@ -16,16 +16,15 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.core.nouns import Draw, Facts, Ints
 from nearfield.core.settings import make
+from nearfield.core.types import Draw, Facts, Ints
 from nearfield.learning.relations import relation
-from nearfield.learning.relations.false_opposites import false_opposite_rate
+from nearfield.learning.relations.time import false_opposite_rate
 from nearfield.learning.samplers import Sampler, SamplerSettings, sets_pairs
 from nearfield.learning.samplers.balanced import BalancedSampler, share_hands
-from nearfield.learning.samplers.cutting import cut
-from nearfield.learning.samplers.grid import lay
+from nearfield.learning.samplers.batches import cut
 from nearfield.learning.samplers.tag_triplets import TagTripletSampler
-from nearfield.learning.samplers.tiles import TileSampler
+from nearfield.learning.samplers.tiles import TileSampler, lay
 
 CLIP = 2.0
 

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Draw, Facts
 from nearfield.core.settings import make
+from nearfield.core.types import Draw, Facts
 from nearfield.learning.relations import relation
-from nearfield.learning.relations.across import Scenes
-from nearfield.learning.relations.false_opposites import opposite_report
+from nearfield.learning.relations.time import Scenes, opposite_report
 from nearfield.learning.samplers import SamplerSettings
 from nearfield.learning.samplers.tiles import TileSampler
 

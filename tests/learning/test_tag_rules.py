@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.core.nouns import Bools, Facts, Floats
 from nearfield.core.settings import make
-from nearfield.learning.parts import loss
+from nearfield.core.types import Bools, Facts, Floats
+from nearfield.learning.build import loss
 from nearfield.learning.samplers import SamplerSettings
 from nearfield.learning.samplers.tag_triplets import TagTripletSampler
 from tests.learning.test_samplers import read

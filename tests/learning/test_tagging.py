@@ -11,12 +11,11 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Batch, Draw, Pairs
 from nearfield.core.settings import make
+from nearfield.core.types import Batch, Draw, Pairs
+from nearfield.learning.build import loss
 from nearfield.learning.losses import LossSettings
-from nearfield.learning.losses.bce import BCE, BCELoss
-from nearfield.learning.losses.tagging import TaggingLoss
-from nearfield.learning.parts import loss
+from nearfield.learning.losses.tagging import BCE, BCELoss, TaggingLoss
 from nearfield.learning.train import Parts, TrainSettings, train
 
 EVERY: list[dict[str, Any]] = [

@@ -13,11 +13,11 @@ SCRIPT = """
 import json, sys
 import numpy as np, torch, torch.distributed as dist
 from torch import nn
-from nearfield.core.nouns import Batch, Draw, Pairs
+from nearfield.core.types import Batch, Draw, Pairs
 from nearfield.learning.losses.triplet import Triplet
-from nearfield.learning.together import own, world
+from nearfield.learning.distributed import own, world
 from nearfield.learning.train import Parts, TrainSettings, train
-from nearfield.models.batch_norm import gathered
+from nearfield.models.normalization import gathered
 
 if "RANK" in __import__("os").environ:
     dist.init_process_group("gloo")

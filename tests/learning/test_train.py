@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nearfield.core.nouns import Batch, Draw, Pairs
+from nearfield.core.types import Batch, Draw, Pairs
+from nearfield.learning.build import loss as make_loss
 from nearfield.learning.losses import PairLoss
-from nearfield.learning.losses.bce import BCE
-from nearfield.learning.parts import loss as make_loss
+from nearfield.learning.losses.tagging import BCE
 from nearfield.learning.train import Parts, Step, TrainSettings, train
 
 SIGNALS = torch.randn(40, 6, generator=torch.Generator().manual_seed(1))

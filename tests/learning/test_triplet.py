@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Distance, Gap, Pairs
+from nearfield.core.types import Distance, Gap, Pairs
+from nearfield.learning.build import loss
 from nearfield.learning.distances import FAR, Points, convert
-from nearfield.learning.losses.counting import count, count_inside
-from nearfield.learning.parts import loss
+from nearfield.learning.losses.rows import count, count_inside
 
 Batches = Any
 PEERS: dict[Distance, Any] = {
@@ -227,7 +227,7 @@ def test_searching_counts_what_passing_over_counts(monkeypatch: pytest.MonkeyPat
     high = torch.randint(-2, 30, (7, 9), generator=chance).double()
     wanted = (values[:, :, None] <= high[:, None, :]).double().sum(1)
     torch.testing.assert_close(count_inside(values, None, high), wanted)
-    monkeypatch.setattr("nearfield.learning.losses.counting._FEW", 0)
+    monkeypatch.setattr("nearfield.learning.losses.rows._FEW", 0)
     torch.testing.assert_close(count_inside(values, None, high), wanted)
     low = high - 3
     wanted = (
@@ -252,7 +252,7 @@ def test_searching_counts_what_looping_counts(
         inside &= values[:, :, None] >= low[:, None, :]
     told = inside.double() * (1 if weights is None else weights[:, None, :])
     for few in (64, 0):
-        monkeypatch.setattr("nearfield.learning.losses.counting._FEW", few)
+        monkeypatch.setattr("nearfield.learning.losses.rows._FEW", few)
         holders, held = count(values, low, high, weights)
         torch.testing.assert_close(holders, told.sum(2))
         torch.testing.assert_close(held, inside.double().sum(1))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nearfield.core.settings import make
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.pooling import pooling
+from nearfield.models.layers import pooling
 
 
 def convolution(given: int, wanted: int, *sizes: int, bias: bool = True) -> int:

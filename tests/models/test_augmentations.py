@@ -19,7 +19,7 @@ from nearfield.core.settings import kinds, make
 from nearfield.models.augmentations import AugmentationSettings
 from nearfield.models.augmentations.augmentation import Augmentation, bend
 from nearfield.models.features.log_mel import LogMelSettings
-from nearfield.models.normalisation import ClipBand
+from nearfield.models.normalization import ClipBand
 
 RATE, HOP = 16000, 160
 SHAPES = {"wave": (6, 2, 8000), "picture": (6, 2, 20, 50)}

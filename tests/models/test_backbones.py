@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
 from nearfield.models.backbones import BackboneSettings
+from nearfield.models.backbones.convnets import Residual
 from nearfield.models.backbones.resnet import ResNet, ResNet18Settings, ResNet50Settings
-from nearfield.models.backbones.small_convnet import Residual
-from nearfield.models.batch_norm import settle
+from nearfield.models.normalization import settle
 from tests.models.overfitting import WithHead, convolution, prove, weights_of
 
 BANDS, FRAMES = 16, 33

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nearfield.core.settings import make
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.batch_norm import GatheredBatchNorm, gathered, settle
+from nearfield.models.normalization import GatheredBatchNorm, gathered, settle
 
 SHARES = [(0, 5), (5, 12)]  # the halves need not be equal
 

@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import Settings, make
 from nearfield.models.backbones import BackboneSettings
+from nearfield.models.backbones.convnets import SmallConvnetSettings
 from nearfield.models.backbones.resnet import ResNet18Settings
-from nearfield.models.backbones.small_convnet import SmallConvnetSettings
-from nearfield.models.embedder import Embedder, EmbeddingSettings, assemble, unit_length
+from nearfield.models.embedder import Embedder, EmbeddingSettings, Whitening, assemble, unit_length
 from nearfield.models.features import FeatureSettings
-from nearfield.models.normalisation import NormalisationSettings
-from nearfield.models.pooling import Pooling
-from nearfield.models.whitening import Whitening
+from nearfield.models.layers import Pooling
+from nearfield.models.normalization import NormalisationSettings
 
 
 class Frames(nn.Module):

@@ -15,11 +15,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Floats
 from nearfield.core.settings import make
+from nearfield.core.types import Floats
 from nearfield.models.features import FeatureSettings
 from nearfield.models.features.feature import Feature
-from nearfield.models.features.framing import Framing
+from nearfield.models.features.log_mel import Framing
 
 DCASE = {"kind": "log_mel", "bands": 128, "fft": 1024, "triangles": "mel"}
 """Magnitude, 30 ms by 10 ms, HTK from 50 Hz, ln(x + 1e-6)."""
@@ -358,7 +358,7 @@ def test_an_exported_feature_takes_any_number_of_clips() -> None:
 
 
 def test_an_error_on_a_thread_is_raised() -> None:
-    from nearfield.models.features.spreading import spread
+    from nearfield.core.parallel import spread
 
     done: list[int] = []
 

@@ -8,10 +8,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.embedder import Embedder, EmbeddingSettings
+from nearfield.models.embedder import Embedder, EmbeddingSettings, folded
 from nearfield.models.features.log_mel import LogMelSettings
-from nearfield.models.folding import folded
-from nearfield.models.normalisation import ClipBandSettings
+from nearfield.models.normalization import ClipBandSettings
 
 KINDS: dict[str, Any] = {
     member.model_fields["kind"].default: member

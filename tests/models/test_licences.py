@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearfield.models.licences import stated_licence
+from nearfield.models.pretrained import stated_licence
 
 SOURCE = "Creative Commons Attribution 3.0 (https://creativecommons.org/licenses/by/3.0/), by K. J. Somebody."
 NAMES = "Authors and titles of all the many clips of this collection are named one by one in `labels.csv`."

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
-from nearfield.models.normalisation import Band, InputBatchNorm, NormalisationSettings
+from nearfield.models.normalization import Band, InputBatchNorm, NormalisationSettings
 
 
 def normalisation(channels: int = 2, bands: int = 5, **given: Any) -> nn.Module:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nearfield.models.backbones.small_convnet import LARGE, SmallConvnetSettings
+from nearfield.models.backbones.convnets import LARGE, SmallConvnetSettings
 from nearfield.models.pooled_norm import fits, pooled_norm
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nearfield.models.pooling import GeneralisedMean, Pooling, pooling
+from nearfield.models.layers import GeneralisedMean, Pooling, pooling
 
 MAP = torch.randn(3, 5, 4, 6, generator=torch.Generator().manual_seed(0))
 

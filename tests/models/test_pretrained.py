@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.backbones.gru import GRUSettings
+from nearfield.models.backbones.dcase import GRUSettings
 from nearfield.models.backbones.resnet import ResNet18Settings
 from nearfield.models.embedder import Embedder, EmbeddingSettings
 from nearfield.models.pretrained import bare, fit_channels
-from nearfield.runs.launch import weights_from
+from nearfield.training.launch import weights_from
 
 
 def published(

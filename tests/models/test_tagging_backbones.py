@@ -14,12 +14,11 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
 from nearfield.core.shipped import text_of
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.backbones.musicnn import MusicnnSettings
-from nearfield.models.backbones.musicnn_front import Front
+from nearfield.models.backbones.music import Front, MusicnnSettings
 from nearfield.models.embedder import Embedder, EmbeddingSettings
-from nearfield.models.normalisation import BatchNormSettings
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.workbench import build_embedder
+from nearfield.models.normalization import BatchNormSettings
+from nearfield.training.recipe import Recipe
+from nearfield.training.setup import build_embedder
 from tests.models.overfitting import convolution, prove, weights_of
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ from torch import nn
 from nearfield.core.errors import RequestError
 from nearfield.models.backbones.transformer import Transformer, TransformerSettings
 from nearfield.models.embedder import EmbeddingSettings, assemble
-from nearfield.models.features.waveform import WaveformSettings
-from nearfield.models.normalisation import NoneSettings
+from nearfield.models.features.feature import WaveformSettings
+from nearfield.models.normalization import NoneSettings
 from nearfield.models.pretrained import bare
 
 SMALL: dict[str, Any] = {

@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from nearfield.core.errors import DataError
-from nearfield.models.whitening import FLOOR, Whitening
+from nearfield.models.embedder import FLOOR, Whitening
 
 
 def skewed(count: int = 400, size: int = 6) -> torch.Tensor:
@@ -25,7 +25,7 @@ def whitened(rows: torch.Tensor, power: float) -> torch.Tensor:
 
 
 def test_power_1_is_scikit_learns_turned_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nearfield.models.whitening.FLOOR", 0.0)
+    monkeypatch.setattr("nearfield.models.embedder.FLOOR", 0.0)
     rows = skewed()
     peer = PCA(whiten=True).fit(rows.numpy())
     wanted = peer.transform(rows.numpy()) @ peer.components_ * np.sqrt(len(rows) / (len(rows) - 1))

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from nearfield.runs.launch import Request, launch
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Run
-from tests.runs.conftest import small
+from nearfield.training.launch import Request, launch
+from nearfield.training.recipe import Recipe
+from nearfield.training.run import Run
+from tests.training.conftest import small
 
 Tone = Callable[[Path, float, float], None]
 

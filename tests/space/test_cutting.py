@@ -9,16 +9,15 @@ import pytest
 import soundfile
 
 from nearfield.core.errors import DataError
-from nearfield.core.nouns import Draw
+from nearfield.core.types import Draw
 from nearfield.data.audio import Waves, decode
 from nearfield.data.collection import Collection
-from nearfield.data.decoding import sound_blocks
-from nearfield.data.loading import Loader
 from nearfield.data.settings import Channels, Columns, DataSettings
-from nearfield.data.store import Store
-from nearfield.runs.workbench import windows
-from nearfield.space import cutting
-from nearfield.space.cutting import Piece, cut
+from nearfield.data.signals import Loader
+from nearfield.data.store import Store, sound_blocks
+from nearfield.training import stream as cutting
+from nearfield.training.setup import windows
+from nearfield.training.stream import Piece, cut
 
 
 def noise(path: Path, seconds: float, rate: int = 11025, channels: int = 1) -> Path:

@@ -15,16 +15,14 @@ from safetensors.torch import load_file
 from sklearn.decomposition import PCA
 
 from nearfield.core.errors import RequestError, WorkError
-from nearfield.runs.api import train
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Run
 from nearfield.space.export import TARGETS, export
-from nearfield.space.export.hub import pull, push
-from nearfield.space.export.huggingface import published_recipe
-from nearfield.space.export.licences import data_licence
-from nearfield.space.export.table import principal_plane
-from tests.runs.conftest import small, tones
+from nearfield.space.export.huggingface import data_licence, published_recipe, pull, push
+from nearfield.space.export.tables import principal_plane
+from nearfield.training.api import train
+from nearfield.training.recipe import Recipe
+from nearfield.training.run import Run
 from tests.space.hub_stand_in import StandIn, serving
+from tests.training.conftest import small, tones
 
 __all__ = ["tones"]
 

@@ -17,23 +17,27 @@ import torch
 from torch import nn
 
 from nearfield.core.errors import RequestError, WorkError
-from nearfield.core.nouns import Vectors
 from nearfield.core.settings import kinds
+from nearfield.core.types import Vectors
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.transformer import TransformerSettings
 from nearfield.models.embedder import Embedder, EmbeddingSettings
-from nearfield.models.features.log_mel import LogMelSettings
+from nearfield.models.features.feature import WaveformSettings
+from nearfield.models.features.log_mel import LogMelSettings, MultiLogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
-from nearfield.models.features.multi_log_mel import MultiLogMelSettings
-from nearfield.models.features.waveform import WaveformSettings
-from nearfield.runs.folder import Folder, save_tensors
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Run
-from nearfield.runs.workbench import build_embedder
 from nearfield.space.export import onnx_model
-from nearfield.space.export.front_end import exportable, resampled
-from nearfield.space.export.onnx_model import converted, export_onnx, exportable_network
+from nearfield.space.export.onnx_model import (
+    converted,
+    export_onnx,
+    exportable,
+    exportable_network,
+    resampled,
+)
 from nearfield.space.export.parity import Windows, measure_parity
+from nearfield.training.recipe import Recipe
+from nearfield.training.run import Run
+from nearfield.training.run_folder import Folder, save_tensors
+from nearfield.training.setup import build_embedder
 from tests.models.test_transformer import publish
 
 RATE = 8000

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from nearfield.runs.run import Run
 from nearfield.space.identity import Identity
+from nearfield.training.run import Run
 
 
 @pytest.mark.parametrize(

@@ -22,18 +22,28 @@ from sklearn.neighbors import NearestNeighbors
 
 from nearfield.core.errors import RequestError
 from nearfield.data.audio import Waves
-from nearfield.runs.folder import Folder
-from nearfield.runs.judge import judge
-from nearfield.runs.run import Run
-from nearfield.space.listening.analysis import _interval, _p, analyse
-from nearfield.space.listening.arithmetic import arithmetic
-from nearfield.space.listening.form import Form, write_form
-from nearfield.space.listening.joining import LEVEL, PEAK, Piece, Seam, evened, join, lay, pieces_of
-from nearfield.space.listening.pairs import draw_pairs
-from nearfield.space.listening.shelf import Shelf
-from nearfield.space.listening.song import centre, make_song, sequence, surroundings
-from nearfield.space.listening.walking import Way, take_walk
+from nearfield.space.listening.algebra import arithmetic
+from nearfield.space.listening.library import Shelf
+from nearfield.space.listening.listening_test import Form, _interval, _p, analyse, draw_pairs, write_form
+from nearfield.space.listening.songs import (
+    LEVEL,
+    PEAK,
+    Piece,
+    Seam,
+    centre,
+    evened,
+    join,
+    lay,
+    make_song,
+    pieces_of,
+    sequence,
+    surroundings,
+)
+from nearfield.space.listening.walks import Way, take_walk
 from nearfield.space.space import Space
+from nearfield.training.evaluate_run import judge
+from nearfield.training.run import Run
+from nearfield.training.run_folder import Folder
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -124,7 +134,7 @@ def test_a_walk_goes_from_one_end_to_the_other(shelf: Shelf, tmp_path: Path) -> 
     assert len(set(rows.tolist())) == 6
     listed = pd.read_csv(tmp_path / "walk.csv")
     assert list(listed["stop"]) == list(range(1, 7))
-    from nearfield.space.listening.walking import pure_clips
+    from nearfield.space.listening.walks import pure_clips
 
     target = unit(unit(shelf.vectors[pure_clips(shelf, shelf.members("high"))]).mean(axis=0))
     angles = np.arccos(np.clip(unit(shelf.vectors[rows]) @ target, -1, 1))

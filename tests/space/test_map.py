@@ -8,10 +8,9 @@ from scipy.spatial.distance import cdist, pdist
 
 import nearfield.space.map as under_test
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Vectors
-from nearfield.runs.events import Event, Stage
-from nearfield.space.layouts import neighbours
-from nearfield.space.map import SpaceMap, map_beside
+from nearfield.core.types import Vectors
+from nearfield.space.map import SpaceMap, map_beside, neighbours
+from nearfield.training.events import Event, Stage
 
 
 def groups(count: int, apart: float = 6.0) -> tuple[Vectors, np.ndarray]:

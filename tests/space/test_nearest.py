@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearfield.core.nouns import Bools, Vectors
-from nearfield.space import coded, products
+from nearfield.core.types import Bools, Vectors
 from nearfield.space import nearest as nearest_module
+from nearfield.space import screening
 from nearfield.space.codes import SIDE, Codes
 from nearfield.space.nearest import FEW, Found, Nearest
 from nearfield.space.screening import encode_each
@@ -189,7 +189,7 @@ def test_nothing_that_codes_lose_is_beyond_their_bound(kind: str) -> None:
 
 
 def test_a_query_that_needs_more_room_is_answered_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coded, "ROOM", 16)
+    monkeypatch.setattr(screening, "ROOM", 16)
     vectors = drawn("plain", 9000, 16, 0)
     queries = drawn("plain", 5, 16, 1)
     found = Nearest.of(vectors).search_many(queries, 20)[0]
@@ -201,7 +201,7 @@ def test_without_integer_products_the_answers_are_the_same(monkeypatch: pytest.M
     vectors, queries = drawn("plain", 5000, 64, 0), drawn("plain", 4, 64, 1)
     search = Nearest.of(vectors)
     fast = search.search_many(queries, 10)
-    monkeypatch.setattr(products, "trusted", lambda: False)
+    monkeypatch.setattr(screening, "trusted", lambda: False)
     slow = search.search_many(queries, 10)
     assert (fast[0] == slow[0]).all()
     assert (fast[1] == slow[1]).all()
@@ -217,8 +217,8 @@ def test_integer_products_are_those_of_numpy(size: int, count: int) -> None:
     queries = chance.integers(-127, 128, (count, size)).astype(np.int8)
     codes[0], queries[0] = 127, -127
     wanted = queries.astype(np.int64) @ codes.T.astype(np.int64)
-    assert (products.many(codes, queries, torch.empty(count, 4096, dtype=torch.int32)) == wanted).all()
-    assert (products.one(codes, queries[0]) == wanted[0]).all()
+    assert (screening.many(codes, queries, torch.empty(count, 4096, dtype=torch.int32)) == wanted).all()
+    assert (screening.one(codes, queries[0]) == wanted[0]).all()
 
 
 def test_held_products_are_those_of_one_thread_and_leave_the_others_their_number() -> None:
@@ -226,8 +226,8 @@ def test_held_products_are_those_of_one_thread_and_leave_the_others_their_number
 
     before = torch.get_num_threads()
     codes = np.random.default_rng(0).integers(-127, 128, (4096, 64)).astype(np.int8)
-    with products.unshared():
+    with screening.unshared():
         assert torch.get_num_threads() == 1
-        alone = products.one(codes, codes[5])
+        alone = screening.one(codes, codes[5])
     assert torch.get_num_threads() == before
-    assert (alone == products.one(codes, codes[5])).all()
+    assert (alone == screening.one(codes, codes[5])).all()

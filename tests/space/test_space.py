@@ -17,19 +17,19 @@ import pytest
 import soundfile
 
 from nearfield.core.errors import DataError, RequestError
+from nearfield.core.files import locked
 from nearfield.data.collection import Collection
-from nearfield.data.locks import locked
-from nearfield.runs.events import nobody
-from nearfield.runs.launch import Request, launch
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.run import Run
 from nearfield.space.generation import unit_rows
 from nearfield.space.indexing import Changes
 from nearfield.space.parts import Parts
 from nearfield.space.space import Space
-from nearfield.space.vectorfile import digests_of, embed_collection
-from tests.runs.conftest import small
+from nearfield.space.vector_file import digests_of, embed_collection
+from nearfield.training.events import nobody
+from nearfield.training.launch import Request, launch
+from nearfield.training.recipe import Recipe
+from nearfield.training.run import Run
 from tests.space.conftest import Tone
+from tests.training.conftest import small
 
 
 @pytest.fixture(scope="module")
@@ -471,7 +471,7 @@ def test_a_flipped_bit_is_found_as_a_space_is_opened(own: tuple[Path, Path], nam
 def test_a_large_file_that_is_damaged_is_told_as_it_is_read(
     own: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nearfield.space.spacefile.QUICK", 0)
+    monkeypatch.setattr("nearfield.space.storage.QUICK", 0)
     vectors = next(own[1].rglob("vectors.npy"))
     flip(vectors, 20)
     with pytest.raises(DataError, match=r"vectors\.npy cannot be read as an array"):

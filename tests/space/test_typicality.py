@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from nearfield.core.nouns import Vectors
-from nearfield.space.generation import unit_rows
+from nearfield.core.types import Vectors
+from nearfield.space.generation import calibrate, typicality, unit_rows
 from nearfield.space.nearest import Nearest
-from nearfield.space.typicality import calibrate, typicality
 
 
 def directions(count: int, seed: int) -> Vectors:

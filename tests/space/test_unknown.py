@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from nearfield.space.unknown import next_step
+from nearfield.space.space import next_step
 
 WINDOWS = pa.table(
     {

@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.runs.run import Run
-from nearfield.space.hearing import Windows
 from nearfield.space.space import Space
+from nearfield.training.run import Run
+from nearfield.training.stream import Windows
 from tests.space.conftest import Tone
 
 

@@ -11,14 +11,14 @@ import soundfile
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
-from nearfield.runs.events import Event, Note, Stage
-from nearfield.runs.run import Run
 from nearfield.space import parts
-from nearfield.space.hearing import Windows, hear
 from nearfield.space.identity import Identity, from_metadata
 from nearfield.space.query import Embedded
 from nearfield.space.space import Space
-from nearfield.space.vectorfile import collection_for, embed_collection, read_embedded, read_vectors
+from nearfield.space.vector_file import collection_for, embed_collection, read_embedded, read_vectors
+from nearfield.training.events import Event, Note, Stage
+from nearfield.training.run import Run
+from nearfield.training.stream import Windows, hear
 from tests.space.conftest import Tone
 
 

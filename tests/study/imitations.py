@@ -10,9 +10,9 @@ import pandas as pd
 import soundfile
 from PIL import Image
 
-from nearfield.runs.events import Event
 from nearfield.study.engines.engine import PERFORM, StudyWork, attempt, outcome_of
 from nearfield.study.records import Outcome, Task
+from nearfield.training.events import Event
 
 RATE = 16_000
 LABELS = ("absence", "cooking", "working")

@@ -8,10 +8,19 @@ import re
 from dataclasses import dataclass
 from itertools import permutations
 
-from nearfield.core.words import count
-from nearfield.study.claims import between
+from nearfield.core.text import count
+from nearfield.study.claims import (
+    PLAIN_SPACES,
+    between,
+    chance,
+    digits,
+    label,
+    measure,
+    number,
+    plain,
+    signed,
+)
 from nearfield.study.records import Comparison, StudyFacts
-from nearfield.study.wording import PLAIN_SPACES, chance, digits, label, measure, number, plain, signed
 
 _UP = (
     r"better|best|higher|highest|superior|outperform\w*|beats?|beaten|exceeds?|surpass\w*|improve\w*|wins?|"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nearfield.core.errors import WorkError
-from nearfield.runs.events import Note, Stage, Watcher
 from nearfield.study.records import Outcome, Task
+from nearfield.training.events import Note, Stage, Watcher
 
 HERE = __name__
 

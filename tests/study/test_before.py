@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from nearfield.core.errors import RequestError
-from nearfield.study.before import filled, is_before
+from nearfield.study.arms import filled, is_before
 from nearfield.study.plan import Plan
 from nearfield.study.records import Task
 from nearfield.study.run import Study

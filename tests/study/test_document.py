@@ -14,14 +14,11 @@ import pytest
 from pypdf import PdfReader
 
 from nearfield.core.errors import RequestError
-from nearfield.study.claims import Claim
+from nearfield.study.claims import Claim, sentence
 from nearfield.study.document import facts_from_json, write_documents
 from nearfield.study.document.content import Content, Items, Paragraph, Picture, Table
-from nearfield.study.document.files import tex
-from nearfield.study.document.html import html
-from nearfield.study.document.markdown import markdown
+from nearfield.study.document.figures import judge_figure
 from nearfield.study.document.next_steps import next_steps, open_pairs
-from nearfield.study.document.pdf import pdf
 from nearfield.study.document.sections import _against_baselines, bibtex, closing, document
 from nearfield.study.document.tables import (
     arm_rows,
@@ -30,9 +27,8 @@ from nearfield.study.document.tables import (
     settings_table,
     verdict_table,
 )
-from nearfield.study.figures import judge_figure
+from nearfield.study.document.writers import html, markdown, pdf, tex
 from nearfield.study.records import Arm, ArmFacts, ClassFacts, Estimate, RunFacts, StudyFacts
-from nearfield.study.wording import sentence
 from tests.study.overclaims import check_overclaims
 from tests.study.sample import PLAIN, sample_conclusion, sample_facts
 

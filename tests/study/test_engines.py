@@ -15,10 +15,10 @@ import pytest
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.machine import usable_cores
 from nearfield.core.settings import kinds, make
-from nearfield.runs.events import Event, Note, Stage
 from nearfield.study.engines import EngineSettings, StudyWork, local
 from nearfield.study.engines.local import LocalEngine, LocalSettings, fitting
 from nearfield.study.records import Outcome, Task
+from nearfield.training.events import Event, Note, Stage
 from tests.study import stand_ins
 
 PERFORM = f"{stand_ins.HERE}:perform"

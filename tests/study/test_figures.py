@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nearfield.study import figures
+from nearfield.study.document import figures
 from nearfield.study.facts import _curves
 from nearfield.study.records import Curve, RunFacts, StudyFacts
 from tests.study.sample import CLASSES, sample_facts

@@ -8,9 +8,9 @@ import pytest
 from nearfield.core.settings import kinds
 from nearfield.core.shipped import shipped
 from nearfield.learning.losses import LossSettings
-from nearfield.runs.recipe import Recipe
-from nearfield.study.introductions import introduction
+from nearfield.study.facts import introduction
 from nearfield.study.plan import Plan
+from nearfield.training.recipe import Recipe
 
 STUDIES = [path for name, path in shipped("studies").items() if "/" not in name]
 ASKED = [

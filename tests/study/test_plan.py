@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from nearfield.core.errors import RequestError
-from nearfield.runs.recipe import Recipe
 from nearfield.study.budget import budget, reduced
 from nearfield.study.estimate import baselines_of, runs_of
+from nearfield.study.file import SeedPlan
 from nearfield.study.plan import Plan
 from nearfield.study.records import Arm
-from nearfield.study.seeds import SeedPlan
+from nearfield.training.recipe import Recipe
 
 SMALL: dict[str, Any] = {
     "data": {"sample_rate": 8000, "clip_seconds": 1.0},

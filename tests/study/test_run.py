@@ -371,7 +371,7 @@ def test_failed_trainings_are_told_and_nothing_to_compare_is_an_error(
 ) -> None:
     from typer.testing import CliRunner
 
-    from nearfield.app.cli import app
+    from nearfield.cli.main import app
 
     copy = copied(finished, place, "all-failed")
     with Journal.open(copy / "journal.jsonl") as journal:
@@ -411,7 +411,7 @@ def test_the_command_line_runs_and_reports(
 ) -> None:
     from typer.testing import CliRunner
 
-    from nearfield.app.cli import app
+    from nearfield.cli.main import app
 
     study, facts, _ = finished
     result = CliRunner().invoke(app, ["study", "report", str(study.folder), "--json"])
@@ -447,7 +447,7 @@ def test_a_dry_run_without_a_finished_study_says_what_to_do(
 ) -> None:
     from typer.testing import CliRunner
 
-    from nearfield.app.cli import app
+    from nearfield.cli.main import app
 
     asked = ["study", "run", str(place / "study.yaml"), "--data", str(place / "sounds"), "--dry-run"]
     out, own = ["--out", str(tmp_path / "new")], ["--set", "meaningful=0.07"]
@@ -472,8 +472,8 @@ def test_a_dry_run_without_a_finished_study_says_what_to_do(
 def test_a_warning_of_the_data_is_told_once_and_not_once_an_arm(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from nearfield.app.studies import watching_study
-    from nearfield.runs.events import Note
+    from nearfield.cli.studies import watching_study
+    from nearfield.training.events import Note
 
     with watching_study(tmp_path) as (watch, _):
         for arm in ("a", "b"):
@@ -491,7 +491,7 @@ def test_the_command_line_lists_deviations_and_counts_trainings_apart(
 ) -> None:
     from typer.testing import CliRunner
 
-    from nearfield.app.cli import app
+    from nearfield.cli.main import app
 
     copy = copied(finished, place, "told")
     changed = ["--data", str(place / "sounds"), "--out", str(copy), "--set", "meaningful=0.2"]

@@ -9,9 +9,9 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from nearfield.core.errors import RequestError
-from nearfield.evaluation.neighbours import Search
-from nearfield.evaluation.retrieval import label_scores
-from nearfield.study.maps import draw_map
+from nearfield.metrics.neighbors import Search
+from nearfield.metrics.retrieval import label_scores
+from nearfield.study.measures import draw_map
 from nearfield.study.scores import by_group, table
 
 CHANCE = np.random.default_rng(2)

@@ -12,15 +12,14 @@ from typing import Any
 import pytest
 
 from nearfield.core.errors import RequestError
-from nearfield.runs.recipe import Recipe
 from nearfield.study.arms import AS_IT_IS, label_of
 from nearfield.study.engines.engine import task_folder
-from nearfield.study.exploring import explore as carry_out
+from nearfield.study.file import SearchSettings, SeedPlan, resolve
 from nearfield.study.plan import Plan
-from nearfield.study.ranges import SearchSettings, resolve
 from nearfield.study.records import Arm, Outcome, Task
 from nearfield.study.search import Attempt, Search, Told, rungs
-from nearfield.study.seeds import SeedPlan
+from nearfield.study.search import explore as carry_out
+from nearfield.training.recipe import Recipe
 
 RECIPE = Recipe.of({"train": {"updates": 900, "validate_every": 50}})
 SPACE: dict[str, Any] = {

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from nearfield.core.errors import RequestError
-from nearfield.runs.recipe import Recipe
 from nearfield.study.document.content import Table
 from nearfield.study.document.sections import document
+from nearfield.study.measures import arm_speed, check_target, first_reach
 from nearfield.study.plan import Plan
 from nearfield.study.records import Speed
-from nearfield.study.speed import arm_speed, check_target, first_reach
+from nearfield.training.recipe import Recipe
 from tests.study.overclaims import check_overclaims
 from tests.study.sample import sample_facts
 

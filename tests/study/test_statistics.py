@@ -15,13 +15,11 @@ from sklearn.metrics import f1_score
 
 from nearfield.core.errors import RequestError
 from nearfield.study.records import Comparison, Estimate
-from nearfield.study.statistics.conclude import Asked, conclude, estimate
-from nearfield.study.statistics.crossed import Array, Squares, differences, pairs
+from nearfield.study.scores import macro_f1_by_group, mean_by_group
+from nearfield.study.statistics.conclude import Asked, conclude, estimate, verdicts
 from nearfield.study.statistics.family import FOR_ARMS, Bound, all_pairs
-from nearfield.study.statistics.groups import macro_f1_by_group, mean_by_group
-from nearfield.study.statistics.looks import Look, planned, shares
-from nearfield.study.statistics.planning import HOPELESS, cost, power, seeds_to_decide
-from nearfield.study.statistics.verdicts import verdicts
+from nearfield.study.statistics.planning import HOPELESS, Look, cost, planned, power, seeds_to_decide, shares
+from nearfield.study.statistics.two_way import Array, Squares, differences, pairs
 
 CHANCE = np.random.default_rng(5)
 ASKED = Asked("probe/macro_f1", 0.02, {})

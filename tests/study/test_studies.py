@@ -13,11 +13,11 @@ import pytest
 from nearfield.core.errors import RequestError
 from nearfield.core.shipped import shipped, text_of
 from nearfield.data.collection import Collection
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.workbench import build_embedder
 from nearfield.study.document.sections import document
+from nearfield.study.file import VERDICT
 from nearfield.study.plan import Plan
-from nearfield.study.seeds import VERDICT
+from nearfield.training.recipe import Recipe
+from nearfield.training.setup import build_embedder
 from tests.study.overclaims import check_overclaims
 
 ROOT = Path(__file__).parents[2]
@@ -211,7 +211,7 @@ def test_functions_that_the_table_names_exist() -> None:
 def test_commands_that_the_table_names_exist() -> None:
     from typer.main import get_command
 
-    from nearfield.app.cli import app
+    from nearfield.cli.main import app
 
     used = set(re.findall(r"nearfield (\w+)", TABLE))
     assert used <= set(get_command(app).commands)  # type: ignore[attr-defined]

@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 
 from nearfield.core.shipped import HOME
-from nearfield.runs.events import nobody
-from nearfield.runs.settings_of_runs import flat
 from nearfield.study.engines import StudyWork
 from nearfield.study.engines.engine import PERFORM, attempt, outcome_of
 from nearfield.study.facts import gather
 from nearfield.study.plan import Plan
 from nearfield.study.records import StudyFacts, Task
 from nearfield.study.run import Study
-from nearfield.study.statistics.looks import ONE_LOOK
-from nearfield.study.tags import told_by
+from nearfield.study.scores import told_by
+from nearfield.study.statistics.planning import ONE_LOOK
+from nearfield.training.events import nobody
+from nearfield.training.recipe import flat
 from tests.study import imitations
 from tests.study.imitations import Here
 

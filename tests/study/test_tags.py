@@ -13,11 +13,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from nearfield.study.document import facts_from_json
 from nearfield.study.document.content import Picture, Table
+from nearfield.study.document.figures import shown_tags, tag_figure
 from nearfield.study.document.sections import document
 from nearfield.study.document.tables import tag_table
 from nearfield.study.records import TagArea, TagFacts
-from nearfield.study.tag_figure import shown_tags, tag_figure
-from nearfield.study.tags import tag_facts, told_by
+from nearfield.study.scores import tag_facts, told_by
 from tests.study.overclaims import check_overclaims
 from tests.study.sample import sample_facts
 

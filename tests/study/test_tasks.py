@@ -14,11 +14,6 @@ import numpy as np
 import pytest
 
 from nearfield.core.errors import WorkError
-from nearfield.runs.clips import read_clips
-from nearfield.runs.events import Event, Note
-from nearfield.runs.folder import Folder
-from nearfield.runs.judge import judge
-from nearfield.runs.launch import Request, launch
 from nearfield.study import tasks
 from nearfield.study.engines import StudyWork
 from nearfield.study.engines.engine import task_folder
@@ -27,6 +22,10 @@ from nearfield.study.journal import Journal
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, Task
 from nearfield.study.tasks import perform
+from nearfield.training.evaluate_run import judge, read_clips
+from nearfield.training.events import Event, Note
+from nearfield.training.launch import Request, launch
+from nearfield.training.run_folder import Folder
 from tests.study import trainings
 from tests.study.trainings import bits
 
@@ -196,13 +195,13 @@ def test_arithmetic_left_to_the_machine_stays_that_of_the_beginning(
 ) -> None:
     """A task may go on on another machine, whose best arithmetic is another."""
     found = plan(train={"updates": 12, "precision": "auto"})
-    monkeypatch.setattr("nearfield.runs.launch.best_precision", lambda device: "fp32")
+    monkeypatch.setattr("nearfield.training.launch.best_precision", lambda device: "fp32")
     monkeypatch.setattr(tasks, "judge", _raising(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         perform(found.plain(), sounds, tmp_path, FIRST, "cpu", lambda event: None)
     Folder(task_folder(tmp_path, FIRST)).weights.unlink()
     monkeypatch.undo()
-    monkeypatch.setattr("nearfield.runs.launch.best_precision", lambda device: "bf16")
+    monkeypatch.setattr("nearfield.training.launch.best_precision", lambda device: "bf16")
     assert perform(found.plain(), sounds, tmp_path, FIRST, "cpu").state == "done"
     assert Folder(task_folder(tmp_path, FIRST)).recipe().train.precision == "fp32"
 

@@ -10,11 +10,11 @@ import soundfile
 import yaml
 
 from nearfield.core.files import digest
-from nearfield.runs.events import Event, Watcher
 from nearfield.study import tasks
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, Task
+from nearfield.training.events import Event, Watcher
 from tests.study import stand_ins
 
 HERE = __name__

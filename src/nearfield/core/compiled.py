@@ -8,6 +8,8 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core.dispatcher import Dispatcher
 
+# Loops over numbers turned into machine code, once a machine.
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 

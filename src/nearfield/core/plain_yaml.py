@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from nearfield.core.errors import RequestError
-from nearfield.core.words import shortened
+from nearfield.core.text import shortened
 
 LETTERS = 500_000
 VALUES = 20_000

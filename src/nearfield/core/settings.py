@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from nearfield.core.errors import RequestError, choose
-from nearfield.core.words import count, shortened
+from nearfield.core.text import count, shortened
 
 
 class Settings(BaseModel):

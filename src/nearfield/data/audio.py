@@ -1,26 +1,169 @@
-"""Sound files to float32 waves: probing headers, decoding ranges, mixing channels, resampling.
+"""Sound files: probe headers, decode ranges to float32, mix channels, resample, write."""
 
-Waves are (C, T): channels, samples. Full scale is 1; files of floating-point samples may go beyond it.
-"""
-
+import atexit
 import contextlib
+import ctypes
+import functools
+import os
+import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
-from nearfield.core.errors import DataError
-from nearfield.core.nouns import Bools
-from nearfield.data.containers import foreign, unwritten_bytes
-from nearfield.data.decoder_words import words_kept
+from nearfield.core.errors import DataError, RequestError
+from nearfield.core.types import Bools
 from nearfield.data.faults import Fault, check_file
 from nearfield.data.npy import Samples, check_full_scale, npy_layout
 from nearfield.data.settings import Channels
+
+# What a sound file's first bytes say, where the decoder does not: foreign formats, lengths never written.
+
+_FOREIGN = {
+    (0, b"BW64"): "BW64",
+    (4, b"ftyp"): "MP4 or M4A",
+    (0, b"\x1aE\xdf\xa3"): "Matroska or WebM",
+    (0, b"wvpk"): "WavPack",
+    (0, b"MAC "): "Monkey's Audio",
+    (0, b"0&\xb2u\x8ef\xcf\x11"): "WMA",
+    (0, b"#!AMR"): "AMR",
+}
+"""Place and bytes by which formats are known that are not decoded here."""
+
+_LONGEST_HEADER = 1 << 20
+
+
+def foreign(path: Path) -> str:
+    """The name of a format that is not decoded here; "" for any other."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    return next((name for (place, magic), name in _FOREIGN.items() if start[place:].startswith(magic)), "")
+
+
+def unwritten_bytes(path: Path) -> int:
+    """Bytes that follow in a wav file whose header says that it holds no samples; 0 for any other file."""
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_HEADER)
+        place = start.find(b"data", 12)
+        if start[:4] != b"RIFF" or place < 0 or start[place + 4 : place + 8] != bytes(4):
+            return 0
+        return file.seek(0, 2) - place - 8
+
+
+def bytes_after_first_mp3(path: Path) -> int:
+    """Bytes of further mp3 files that were joined to the first, whose header ends it before; 0 where none."""
+    with path.open("rb") as file:
+        first = _after_tag(file.read(10), 0)
+        file.seek(first)
+        head = file.read(512)
+        place = max(head[:256].find(b"Xing"), head[:256].find(b"Info"))
+        if not _is_frame(head) or place < 0:
+            return 0
+        (flags,) = struct.unpack_from(">I", head, place + 4)
+        if not flags & 2:
+            return 0
+        (length,) = struct.unpack_from(">I", head, place + (12 if flags & 1 else 8))
+        size = file.seek(0, 2)
+        file.seek(first + length)
+        after = file.read(128)
+        if after.startswith(b"TAG"):
+            file.seek(first + length + 128)
+            after = file.read(10)
+        file.seek(_after_tag(after, file.tell() - len(after)))
+        return size - first - length if _is_frame(file.read(4)) else 0
+
+
+def _after_tag(start: bytes, place: int) -> int:
+    """Where an ID3v2 tag that begins at `place` ends; `place` where there is none."""
+    if start[:3] != b"ID3" or len(start) < 10:
+        return place
+    size = start[6] << 21 | start[7] << 14 | start[8] << 7 | start[9]
+    return place + 10 + size
+
+
+def _is_frame(start: bytes) -> bool:
+    """Whether a frame of MPEG audio, layer 3, begins here."""
+    if len(start) < 4 or start[0] != 0xFF or start[1] & 0xE6 != 0xE2:
+        return False
+    return start[2] >> 4 not in (0, 15) and start[2] & 12 != 12
+
+
+# What a decoder prints while it reads a file, kept from the terminal and given to whoever reads the file.
+#
+# libmpg123 prints what it thinks of an mp3 on the C library's standard error, without the file's name. Where
+# the C library is glibc, its standard error is replaced by a stream of ours; what others print, or is printed
+# while no file is read, goes on to the terminal. Python's own standard error is another stream, and stays so.
+
+_READING = threading.local()
+_WRITE = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)
+_KEPT: list[Any] = []  # functions that C code may call
+_UNBUFFERED = 2  # _IONBF of stdio.h
+
+
+class _Functions(ctypes.Structure):
+    """cookie_io_functions_t of glibc's stdio.h."""
+
+    _fields_ = (
+        ("read", ctypes.c_void_p),
+        ("write", _WRITE),
+        ("seek", ctypes.c_void_p),
+        ("close", ctypes.c_void_p),
+    )
+
+
+@contextlib.contextmanager
+def words_kept(said: list[str]) -> Iterator[None]:
+    """Adds to `said` what C code of this thread prints on its standard error within the block."""
+    _replaced()
+    before = getattr(_READING, "said", None)
+    _READING.said = said
+    try:
+        yield
+    finally:
+        _READING.said = before
+
+
+@functools.cache
+def _replaced() -> None:
+    """Puts our stream in place of the C library's, once; does nothing where that is not glibc."""
+    try:
+        library = ctypes.CDLL(None)
+        make, unbuffer = library.fopencookie, library.setvbuf
+        place = ctypes.c_void_p.in_dll(library, "stderr")
+    except (AttributeError, OSError, TypeError, ValueError):
+        return
+    make.restype, make.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_char_p, _Functions)
+    unbuffer.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t)
+    write = _WRITE(_take)
+    stream, before = make(None, b"w", _Functions(None, write, None, None)), place.value
+    if stream is None:
+        return
+    _KEPT.append(write)
+    unbuffer(stream, None, _UNBUFFERED, 0)
+    place.value = stream
+    atexit.register(setattr, place, "value", before)
+
+
+def _take(_: Any, data: Any, size: int) -> int:
+    written = ctypes.string_at(data, size)
+    said: list[str] | None = getattr(_READING, "said", None)
+    if said is None:
+        with contextlib.suppress(OSError):
+            os.write(2, written)
+    else:
+        said.append(written.decode("utf-8", errors="replace").strip())
+    return size
+
+
+# Sound files to float32 waves: probing headers, decoding ranges, mixing channels, resampling.
+#
+# Waves are (C, T): channels, samples. Full scale is 1; files of floating-point samples may go beyond it.
 
 Waves = npt.NDArray[np.float32]
 """(C, T) float32."""
@@ -294,3 +437,30 @@ def _said(error: Exception) -> str:
     """What the decoder said, in brackets, where it helps."""
     words = str(getattr(error, "error_string", error)).removeprefix("Error : ").strip(" .")
     return "" if not words or words.lower().startswith(_DULL) else f" ({words})"
+
+
+# Waves to sound files, a block at a time.
+
+FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+"""Endings of files that are written: format and encoding, as soundfile names them."""
+
+BLOCK = 1 << 16
+"""Samples of each channel that the encoder gets at a time. libsndfile's Vorbis encoder puts all samples of
+one call on the stack, which ends the process beyond some two million."""
+
+
+def check_name(path: Path) -> None:
+    """Raises RequestError where a sound cannot be written under this name."""
+    if path.suffix.lower() not in FORMATS:
+        raise RequestError(f"{path}: a sound is written as one of {', '.join(FORMATS)}. Name it so.")
+
+
+def write_sound(file: BinaryIO, waves: Waves, rate: int, suffix: str) -> None:
+    """Writes waves (C, T) at `rate` hertz to an open file, in the format that `suffix` stands for.
+
+    An open file, because soundfile's own errors do not say that the disk is full.
+    """
+    form, subtype = FORMATS[suffix.lower()]
+    with soundfile.SoundFile(file, "w", rate, len(waves), subtype, format=form) as sound:
+        for first in range(0, waves.shape[1], BLOCK):
+            sound.write(np.ascontiguousarray(waves[:, first : first + BLOCK].T, np.float32))

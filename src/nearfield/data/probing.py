@@ -1,17 +1,130 @@
-"""Finds the files that a table names and looks at their headers, each once, remembering what it saw."""
+"""Facts about files (headers, digests), looked up once and remembered."""
 
 import contextlib
 import os
+import sqlite3
+import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from nearfield.data import audio, pictures
+from nearfield.core.files import digest
+from nearfield.core.machine import usable_cores
+from nearfield.core.parallel import in_groups
+from nearfield.core.text import is_text
+from nearfield.data import audio, images
 from nearfield.data.faults import Fault, check_file
-from nearfield.data.filecache import FileKey, file_key, recall, remember
 from nearfield.data.listing import Kind
-from nearfield.data.names import is_text
-from nearfield.data.threads import in_groups
+from nearfield.data.packs import cache_folder
+
+# Remembers what was found out about files, for as long as they do not change, in one SQLite file.
+#
+# A finding is found again by subject, absolute path, size and times of change: that of the contents, which
+# can be set back (`cp -p`, `rsync -t`, `touch`), and that of the inode, which cannot. Several processes may
+# use the cache at once; where it cannot be used (read-only, damaged, on a disk without locks) nothing is
+# remembered.
+
+FileKey = tuple[str, int, int]
+"""Absolute path, bytes, both times of change in nanoseconds, added: each only grows unless it is set back."""
+
+_SETTLED = 2.0
+"""Seconds after which a file's time of change is trusted: it could be written twice within one tick."""
+
+
+def file_key(path: Path | str, status: os.stat_result | None = None) -> FileKey:
+    """What a file is known by; `status` where it is at hand. Raises OSError where there is no file."""
+    status = status or os.stat(path)
+    return os.path.abspath(path), status.st_size, status.st_mtime_ns + status.st_ctime_ns
+
+
+def recall(subject: str, keys: Iterable[FileKey]) -> dict[FileKey, str]:
+    """What is remembered of these files; those that are new or have changed are left out."""
+    found: dict[FileKey, str] = {}
+    with _database() as database:
+        for key in set(keys):
+            row = database.execute(
+                "SELECT value FROM findings WHERE subject = ? AND path = ? AND bytes = ? AND changed = ?",
+                (subject, *key),
+            ).fetchone()
+            if row:
+                found[key] = row[0]
+    return found
+
+
+def remember(subject: str, found: Mapping[FileKey, str]) -> None:
+    """Remembers a finding for each file, but not for files that were written just now."""
+    newest = 2 * (time.time_ns() - int(_SETTLED * 1e9))
+    rows = [(subject, *key, value) for key, value in found.items() if key[2] < newest]
+    with _database() as database, database:
+        database.executemany("INSERT OR REPLACE INTO findings VALUES (?, ?, ?, ?, ?)", rows)
+
+
+@contextlib.contextmanager
+def _database() -> Iterator[sqlite3.Connection]:
+    """The cache's database. Trouble with it ends the block and nothing else: it only saves time."""
+    database = _connect(cache_folder() / "files.sqlite")
+    with contextlib.closing(database), contextlib.suppress(sqlite3.Error):
+        yield database
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """The database at `path`, or an empty one in memory where that cannot be had."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _prepared(sqlite3.connect(path, timeout=30))
+    except sqlite3.OperationalError:
+        pass  # locked too long, or a disk that takes no files
+    except sqlite3.DatabaseError:
+        with contextlib.suppress(OSError):
+            path.unlink()  # damaged: the next one starts afresh
+    except OSError:
+        pass
+    return _prepared(sqlite3.connect(":memory:"))
+
+
+def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
+    try:
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS findings (subject TEXT, path TEXT, bytes INTEGER, changed INTEGER,"
+            " value TEXT, PRIMARY KEY (subject, path)) WITHOUT ROWID"
+        )
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+# Digests of files' contents, remembered so that the second time costs one look at the file.
+
+
+def content_digest(path: Path) -> str:
+    """sha256 of the file's bytes, hexadecimal, from the cache where the file has not changed since."""
+    return content_digests([path])[0]
+
+
+def content_digests(paths: Sequence[Path], progress: Callable[[int, int], None] | None = None) -> list[str]:
+    """`content_digest` of many files at once. `progress` gets how many of how many were read.
+
+    Raises FileNotFoundError or another OSError where a file cannot be read.
+    """
+    keys = [file_key(path) for path in paths]
+    found = recall("sha256", keys)
+    fresh = sorted({key for key in keys if key not in found})
+    if fresh:
+        made = dict(zip(fresh, _hash_all(fresh, progress), strict=True))
+        remember("sha256", made)
+        found |= made
+    return [found[key] for key in keys]
+
+
+def _hash_all(keys: list[FileKey], progress: Callable[[int, int], None] | None) -> Iterator[str]:
+    for done, value in enumerate(in_groups(lambda key: digest(Path(key[0])), keys, usable_cores()), 1):
+        if progress:
+            progress(done, len(keys))
+        yield value
+
+
+# Finds the files that a table names and looks at their headers, each once, remembering what it saw.
 
 Progress = Callable[[int, int], None]
 
@@ -85,7 +198,7 @@ def _look(path: Path, kind: Kind) -> str | Fault:
     """What is remembered of a good file: its length in seconds, or that it is a picture."""
     try:
         if kind == "picture":
-            pictures.size(path)
+            images.size(path)
             return "picture"
         return repr(audio.describe(path).seconds)
     except Fault as fault:

@@ -1,13 +1,69 @@
-"""`Signals`: N clips of sound or pictures out of which windows can be cut, whatever they are kept in."""
+"""Signals: clips out of which windows are cut; trimming; the loader of batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from nearfield.core.nouns import Facts, Floats, Vectors
+from nearfield.core.parallel import in_order
+from nearfield.core.types import Batch, Beside, Draw, Facts, Floats, Vectors
+from nearfield.data.audio import Waves
+
+# Where a clip's sound begins and ends, by loudness.
+
+HOP, HOPS = 512, 4
+"""Samples between two looks at the loudness, and how many hops one look covers."""
+_FLOOR = 1e-10  # squared loudness under which all is the same silence
+
+
+def sounding(waves: Waves, decibels: float) -> tuple[int, int]:
+    """First sample and end of what is left when quiet margins are cut away from (C, T).
+
+    Quiet is what stays `decibels` or more below the loudest look, in every channel; a clip of nothing but
+    silence is left whole. The rule is that of `librosa.effects.trim`.
+    """
+    loudness = Loudness(len(waves))
+    loudness.take(waves)
+    return loudness.sounding(decibels)
+
+
+class Loudness:
+    """How loud a clip is along its time, gathered from pieces (C, T) of any length."""
+
+    def __init__(self, channels: int) -> None:
+        self._sums: list[Floats] = []
+        self._rest = np.zeros((channels, 0), np.float32)
+        self._samples = 0
+
+    def take(self, waves: Waves) -> None:
+        """The next piece."""
+        self._samples += waves.shape[-1]
+        waves = np.concatenate([self._rest, waves], axis=1) if self._rest.size else waves
+        whole = waves.shape[-1] // HOP * HOP
+        hops = [channel[:whole].reshape(-1, HOP) for channel in waves]
+        self._sums.append(np.stack([np.einsum("ht,ht->h", own, own) for own in hops]).astype(np.float64))
+        self._rest = np.array(waves[:, whole:], np.float32)
+
+    def sounding(self, decibels: float) -> tuple[int, int]:
+        """As the function of that name, for all that was taken."""
+        powers = np.maximum(self._powers(), _FLOOR)
+        loud = 10 * np.log10(powers / powers.max()) > -decibels
+        looks = np.flatnonzero(loud.any(axis=0))
+        return int(looks[0]) * HOP, min(self._samples, (int(looks[-1]) + 1) * HOP)
+
+    def _powers(self) -> Floats:
+        """(C, 1 + T // HOP) mean square around each multiple of HOP; beyond the ends there is silence."""
+        rest = np.array([[float(channel @ channel)] for channel in self._rest])
+        hops = np.concatenate([*self._sums, rest], axis=1)
+        looks = hops.shape[1]
+        sums = np.pad(hops, ((0, 0), (HOPS // 2, HOPS // 2)))
+        return np.asarray(sum(sums[:, k : k + looks] for k in range(HOPS)) / (HOP * HOPS))
+
+
+# `Signals`: N clips of sound or pictures out of which windows can be cut, whatever they are kept in.
 
 Numbers = npt.NDArray[Any]
 """float32 for sounds and their pictures, uint8 for photographs."""
@@ -127,3 +183,61 @@ class PhotographSignals:
     def cut(self, row: int, start: int, length: int, out: Vectors) -> None:
         """Fills `out` (C, H, W) with the photograph, 0 black to 1 white."""
         np.divide(self.arrays[row], np.float32(255), out=out)
+
+
+# The loader: draws in, batches out, in the order of the draws whatever the number of threads.
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Cuts the windows that draws ask for, some batches ahead of whoever reads them.
+
+    A window starts where the draw says, but no later than lets it lie wholly in the clip; only a clip
+    shorter than the window is filled up with zeros at its end. Threads share nothing but the signals, and
+    each batch is one thread's work, so batches are the same for any number of them. The threads end with
+    the iteration, also where it is left early. An error in one is raised where its batch was due.
+    """
+
+    signals: Signals
+    draws: Iterable[Draw]
+    length: int
+    """Samples (or frames) of a window."""
+    workers: int = 1
+    """Threads that cut; 0 cuts in the reader's own."""
+    ahead: int = 4
+    """Batches that may be finished or under way beyond the one being read."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        # The reader's thread takes the memory: what other threads take is not kept for the next batch.
+        shape = self.signals.shape(self.length)
+        blanks = ((draw, np.empty((len(draw), *shape), np.float32)) for draw in self.draws)
+        return in_order(self._batch, blanks, self.workers, self.ahead, "load")
+
+    def _batch(self, blank: tuple[Draw, Vectors]) -> Batch:
+        """One batch, float32 (B, *signals.shape(length))."""
+        draw, out = blank
+        for item, row, start in zip(out, draw.rows.tolist(), draw.starts.tolist(), strict=True):
+            self._cut(row, start, item)
+        if draw.beside is not None:
+            self._lay_beside(draw.beside, out)
+        return Batch(torch.from_numpy(out), draw)
+
+    def _lay_beside(self, beside: Beside, out: Vectors) -> None:
+        """Adds the other clips' windows, each at so many decibels under the item's own; silence has no level
+        to go by, and is added to as it is."""
+        other = np.empty(out.shape[1:], np.float32)
+        each = (beside.rows.tolist(), beside.starts.tolist(), beside.decibels.tolist())
+        for item, row, start, decibels in zip(out, *each, strict=True):
+            if row < 0:
+                continue
+            self._cut(row, start, other)
+            own, theirs = float(np.square(item).mean()), float(np.square(other).mean())
+            if own > 0 and theirs > 0:
+                other *= np.float32((own / theirs * 10 ** (-decibels / 10)) ** 0.5)
+            item += other
+
+    def _cut(self, row: int, start: float, out: Vectors) -> None:
+        """One window, `start` seconds into its clip or as late as lets it lie within."""
+        last = max(0, self.signals.length(row) - self.length)
+        first = min(max(0, round(start * self.signals.rate)), last)
+        self.signals.cut(row, first, self.length, out)

@@ -1,35 +1,137 @@
-"""The store: every source decoded once, kept in the cache, and cut from there for ever after.
-
-A source is known by its contents, so a moved or copied file is not decoded again. Sounds lie as float32
-samples at the rate asked for, pictures as bytes; see `packs` for the files.
-"""
+"""The decoded store: every file decoded once, kept in the cache, read from there."""
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
+import soxr
+from PIL import Image
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.core.words import count
-from nearfield.data.audio import Waves, describe
-from nearfield.data.bound import keep_within, limit, taking
-from nearfield.data.cache import cache_folder
+from nearfield.core.files import locked
+from nearfield.core.text import count
+from nearfield.data.audio import (
+    EXPORT,
+    MOST_AT_ONCE,
+    UNUSABLE,
+    Waves,
+    check_scale,
+    decode,
+    describe,
+    is_usable,
+    mix,
+    opened,
+    resample,
+)
 from nearfield.data.collection import Collection
-from nearfield.data.decoding import sound_blocks, square
-from nearfield.data.digests import content_digest, content_digests
 from nearfield.data.faults import Fault, Problem, check_file
-from nearfield.data.filling import Blocks, Filling, Progress, Tell, refuse
-from nearfield.data.locks import locked
+from nearfield.data.images import picture
 from nearfield.data.npy import rate_file
-from nearfield.data.packs import Packs, Place
-from nearfield.data.probing import known_lengths
+from nearfield.data.packs import (
+    Blocks,
+    Filling,
+    Packs,
+    Place,
+    Progress,
+    Tell,
+    cache_folder,
+    keep_within,
+    limit,
+    refuse,
+    taking,
+    writing_to,
+)
+from nearfield.data.probing import content_digest, content_digests, known_lengths
 from nearfield.data.settings import Channels, DataSettings
-from nearfield.data.signals import ArraySignals, PhotographSignals, Signals
-from nearfield.data.space import writing_to
-from nearfield.data.trimming import sounding
+from nearfield.data.signals import ArraySignals, PhotographSignals, Signals, sounding
+
+# Files to what the store keeps: sounds at one rate in blocks of bounded size, pictures as small squares.
+
+BLOCK = 1 << 20
+"""Samples of each channel that are decoded at a time: 24 s at 44.1 kHz."""
+
+
+def read_sound(path: Path, settings: DataSettings, start: float = 0.0, seconds: float | None = None) -> Waves:
+    """A stretch of a file, mixed and at the rate of `settings`, (C, T). Raises Fault as `decode` does."""
+    waves, rate = decode(path, start, seconds)
+    return resample(mix(waves, settings.channels), rate, settings.sample_rate)
+
+
+def sound_blocks(path: Path, rate: int, channels: Channels, block: int = BLOCK) -> Iterator[Waves]:
+    """The whole file, mixed and at `rate` hertz, in pieces (T, C): samples first, as they are stored.
+
+    Put together they are bit for bit `resample(mix(decode(path)))`. Raises Fault as `audio.decode` does.
+    """
+    samples = 0
+    with opened(path) as file:
+        own = file.samplerate
+        check_scale(path)
+        mixed = (mix(waves, channels).T for waves in _read(path, file, block))
+        for piece in mixed if own == rate else _resampled(mixed, own, rate):
+            samples += len(piece)
+            yield piece
+    if not samples:
+        raise Fault("short", f"it is too short to hold a sample at {rate} Hz.", "Remove it.", path)
+
+
+def _resampled(pieces: Iterator[Waves], own: int, rate: int) -> Iterator[Waves]:
+    """Pieces (T, C) at another rate, as they came or shorter; the filter's memory goes on through all."""
+    first = next(pieces)
+    stream = soxr.ResampleStream(own, rate, first.shape[1], dtype="float32", quality="HQ")
+    for piece in chain([first], pieces):
+        step = max(1, len(piece) * own // max(own, rate))
+        for begin in range(0, len(piece), step):
+            yield stream.resample_chunk(np.ascontiguousarray(piece[begin : begin + step]))
+    yield stream.resample_chunk(np.empty((0, first.shape[1]), np.float32), last=True)
+
+
+def _read(path: Path, file: Any, block: int) -> Iterator[Waves]:
+    """The file as decoded, in pieces (C, T).
+
+    No more is asked for than there is: the library would fill up the rest with zeros, megabytes a file.
+    """
+    first = 0
+    whole = file.subtype == "PCM_16"  # read as they are, and scaled here: the same floats in half the time
+    try:
+        while first < file.frames:
+            wanted = min(block, MOST_AT_ONCE // file.channels, file.frames - first)
+            samples = file.read(wanted, dtype="int16" if whole else "float32", always_2d=True)
+            if not len(samples):
+                break
+            if whole:
+                samples = samples * np.float32(1 / 32768)
+            elif not is_usable(samples).all():
+                reason = f"some samples after {first / file.samplerate:.1f} s {UNUSABLE}"
+                raise Fault("not_numbers", reason, EXPORT, path)
+            yield np.ascontiguousarray(samples.T)
+            first += len(samples)
+    except (soundfile.SoundFileError, OSError):
+        raise Fault("unreadable", f"it cannot be decoded after sample {first}.", path=path) from None
+    if not first:
+        raise Fault("cut_off", "nothing could be decoded.", path=path)
+
+
+def square(path: Path, size: int, channels: int) -> npt.NDArray[np.uint8]:
+    """A picture as (C, size, size) bytes: grey or colour as `channels` says, stretched to the square.
+
+    Bilinear with antialiasing. Raises Fault as `pictures.picture` does.
+    """
+    pixels = picture(path)
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image = image.convert("L" if channels == 1 else "RGB")
+    small = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), np.uint8)
+    return np.ascontiguousarray(small.reshape(size, size, channels).transpose(2, 0, 1))
+
+
+# The store: every source decoded once, kept in the cache, and cut from there for ever after.
+#
+# A source is known by its contents, so a moved or copied file is not decoded again. Sounds lie as float32
+# samples at the rate asked for, pictures as bytes; see `packs` for the files.
 
 VERSION = 1
 """To be raised when what is kept for the same file changes."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Distance
+from nearfield.core.types import Distance
 
 FAR = 1e30
 """Stands for "no such cell" among distances: finite, so that nothing times it is still nothing."""

@@ -1,4 +1,4 @@
-"""The loop: draw, encode, pair, pull, step. It yields what each step measured and knows nothing of files."""
+"""The training loop, and the running average of weights."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -8,12 +8,45 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from nearfield.core.nouns import Batch, Draw, Pairs
-from nearfield.core.seeds import reseed, torch_stream
+from nearfield.core.rng import reseed, torch_stream
 from nearfield.core.settings import Settings
-from nearfield.learning.health import effective_rank, spread
+from nearfield.core.types import Batch, Draw, Pairs
+from nearfield.learning.collapse import effective_rank, spread
+from nearfield.learning.distributed import gather, share, sum_gradients, world
 from nearfield.learning.optimizers import set_rate
-from nearfield.learning.together import gather, share, sum_gradients, world
+
+# A running average of weights, which often ends nearer the middle of a valley than the last step does.
+#
+# Polyak & Juditsky 1992; exponential, with a short memory at first so that early weights do not linger.
+
+
+class RunningAverage:
+    """Averages every floating-point entry of a module's state; whole numbers are copied."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay, self.seen = decay, 0
+        self.state = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+    @torch.no_grad()
+    def see(self, module: nn.Module) -> None:
+        """Takes in the module's present state."""
+        self.seen += 1
+        weight = 1 - min(self.decay, self.seen / (self.seen + 9))
+        for name, tensor in module.state_dict().items():
+            kept = self.state[name]
+            if kept.dtype.is_floating_point:
+                kept.lerp_(tensor, weight)
+            else:
+                kept.copy_(tensor)
+
+    def restore(self, state: dict[str, Tensor], seen: int) -> None:
+        """From a checkpoint."""
+        for name, tensor in state.items():
+            self.state[name].copy_(tensor)
+        self.seen = seen
+
+
+# The loop: draw, encode, pair, pull, step. It yields what each step measured and knows nothing of files.
 
 
 class TrainSettings(Settings):

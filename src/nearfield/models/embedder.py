@@ -1,22 +1,119 @@
-"""From a signal to a vector: feature, normalisation, backbone, pooling, dropout, last layer, unit length.
-
-A finished space may leave out the last layer and whiten what is before it."""
+"""From a signal to an embedding: feature, normalization, backbone, pooling, last layer."""
 
 import copy
-from collections.abc import Callable, Iterable
-from typing import ClassVar, Literal, Protocol, Self, cast
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, Protocol, Self, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from nearfield.core.errors import RequestError
+from nearfield.core.errors import DataError, RequestError
 from nearfield.core.settings import Settings
-from nearfield.models.description import Description, describe, evaluating
-from nearfield.models.folding import folded
-from nearfield.models.initialisation import initialise
-from nearfield.models.pooling import Pooling, pooling
-from nearfield.models.whitening import Whitening
+from nearfield.models.layers import Description, Pooling, describe, evaluating, initialise, pooling
+
+# Whitening: the directions of a space brought to equal spread, by what unlabelled clips say of them.
+#
+# A contrastive space spreads most along a few directions, which then decide every cosine alone. Jégou and
+# Chum 2012, "Negative evidences and co-occurrences in image retrieval: the benefit of PCA and whitening"; of
+# learned spaces Su et al. 2021, "Whitening sentence representations for better semantics and faster
+# retrieval".
+
+FLOOR = 0.01
+"""Added to every direction's spread, as a share of the largest one: what hardly spreads is rounding."""
+
+
+class Whitening(nn.Module):
+    """(B, D) -> (B, D): takes the clips' mean away and divides each principal direction by its spread.
+
+    `power` 1 makes all spreads alike, 0.5 their square roots, 0 leaves them. Directions are turned back, so
+    that each number keeps its meaning. Before `fit` (or loading) rows come out as they went in.
+    """
+
+    mean: Tensor
+    turn: Tensor
+
+    def __init__(self, size: int, power: float) -> None:
+        super().__init__()
+        self.power = power
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("turn", torch.eye(size))
+
+    @torch.no_grad()
+    def fit(self, vectors: Tensor) -> None:
+        """Sets mean and directions from (N, D) vectors of training clips. DataError where N is below 2."""
+        if len(vectors) < 2:
+            raise DataError(
+                f"embedding.whiten: two clips are needed to spread, and there are {len(vectors)}."
+            )
+        rows = vectors.double()
+        centred = rows - rows.mean(0)
+        squares, directions = torch.linalg.eigh(centred.T @ centred / len(rows))
+        spread = squares.clamp(min=0).sqrt()
+        scale = (spread + FLOOR * spread.max()).clamp(min=1e-12).pow(-self.power)
+        self.mean.copy_(rows.mean(0))
+        self.turn.copy_((directions * scale) @ directions.T)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        with torch.autocast(vectors.device.type, enabled=False):
+            return (vectors.float() - self.mean) @ self.turn
+
+
+# Batch norms worked into the convolutions before them: the same vectors for less work.
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """A copy in evaluation whose batch norms have become part of the convolutions they follow.
+
+    With running statistics a norm is a scale and a shift for each channel, which a convolution's weights and
+    bias can hold (Jacob et al. 2018, "Quantization and training of neural networks", section 3.2). Norms are
+    found behind a convolution in an `nn.Sequential`, and as `bnX` beside `convX`, as residual networks name
+    them; any other stays as it is. Results differ by rounding alone.
+    """
+    copied = copy.deepcopy(module).eval()
+    for parent in list(copied.modules()):
+        for convolution, norm, name in list(_followed(parent)):
+            if (
+                norm.running_mean is None
+                or norm.running_var is None
+                or not norm.affine
+                or norm.num_features != convolution.out_channels
+            ):
+                continue
+            fused: Any = fuse_conv_bn_weights(
+                convolution.weight,
+                convolution.bias,
+                norm.running_mean,
+                norm.running_var,
+                norm.eps,
+                norm.weight,
+                norm.bias,
+            )
+            convolution.weight, convolution.bias = fused
+            setattr(parent, name, nn.Identity())
+    return copied
+
+
+def _followed(parent: nn.Module) -> Iterator[tuple[_ConvNd, _BatchNorm, str]]:
+    """Each convolution of `parent` with the norm that reads it and nothing else, and the norm's name."""
+    children = dict(parent.named_children())
+    if isinstance(parent, nn.Sequential):
+        pairs = list(pairwise(children))
+    else:
+        pairs = [(name, name.replace("conv", "bn", 1)) for name in children if name.startswith("conv")]
+    for before, after in pairs:
+        convolution, norm = children[before], children.get(after)
+        if isinstance(convolution, _ConvNd) and isinstance(norm, _BatchNorm):
+            yield convolution, norm, after
+
+
+# From a signal to a vector: feature, normalisation, backbone, pooling, dropout, last layer, unit length.
+#
+# A finished space may leave out the last layer and whiten what is before it.
 
 
 class EmbeddingSettings(Settings):

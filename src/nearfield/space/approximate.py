@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from nearfield.core.nouns import Ints, Vectors
-from nearfield.core.seeds import stream
+from nearfield.core.rng import stream
+from nearfield.core.types import Ints, Vectors
 from nearfield.space.nearest import Found, Nearest
 from nearfield.space.parts import vector_column
 from nearfield.space.rows import connect
-from nearfield.space.spacefile import Approximate
+from nearfield.space.storage import Approximate
 
 TABLE = "approximate"
 QUERIES, TOP = 200, 10

@@ -1,12 +1,4 @@
-"""Codes: vectors in eight bits, with a proven bound on what was lost, so that searching them stays exact.
-
-A vector is x = mean + scale * code + residual. For a query q with code c, scale s and residual r
-
-    q . (x - mean) = s * scale * (c . code) + r . (scale * code) + q . residual
-
-whose last two terms are at most |r| |scale * code| + |q| |residual| (Cauchy and Schwarz). Both lengths are
-measured, not assumed, and kept as the largest of each group of rows. The mean changes no order.
-"""
+"""Eight-bit codes of vectors, with a proven bound on what was lost, so that searching them stays exact."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +7,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nearfield.core.nouns import Floats, Vectors
-from nearfield.space.arrays import mapped, write_array, write_stream
+from nearfield.core.types import Floats, Vectors
+from nearfield.space.storage import mapped, write_array, write_stream
+
+# Codes: vectors in eight bits, with a proven bound on what was lost, so that searching them stays exact.
+#
+# A vector is x = mean + scale * code + residual. For a query q with code c, scale s and residual r
+#
+#     q . (x - mean) = s * scale * (c . code) + r . (scale * code) + q . residual
+#
+# whose last two terms are at most |r| |scale * code| + |q| |residual| (Cauchy and Schwarz). Both lengths are
+# measured, not assumed, and kept as the largest of each group of rows. The mean changes no order.
 
 Bytes = npt.NDArray[np.int8]
 

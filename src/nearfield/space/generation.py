@@ -1,11 +1,4 @@
-"""A generation: the vectors of one state of a space and what search needs, in files that never change.
-
-vectors.npy      (N, D) float32, of unit length
-codes.npy        (P, D) int8, and bounds.npy: see `codes`
-groups.npy       (N,) numbers of groups, and recordings.npy, of recordings
-calibration.npy  ascending: see `typicality`
-rows.arrow       what is known of each vector: see `rows`
-"""
+"""A generation of a space: vectors and search files that never change; the state in force."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +10,62 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from nearfield.core.nouns import Floats, Ints, Vectors
-from nearfield.space.arrays import mapped, write_array, write_stream
-from nearfield.space.spacefile import in_force
+from nearfield.core.rng import stream
+from nearfield.core.types import Bools, Floats, Ints, Vectors
+from nearfield.space.nearest import Nearest
+from nearfield.space.rows import Rows
+from nearfield.space.storage import SpaceFile, in_force, mapped, write_array, write_stream
 
 if TYPE_CHECKING:
     from nearfield.space.nearest import Nearest
+
+
+# How typical a sound is of a space: where the distance to its nearest stands among those of the clips.
+#
+# For a clip like those of the space every rank is as likely (conformal prediction, Vovk et al. 2005,
+# chapter 2): of such clips about a share p has a typicality of p or less. Own groups are left out, because
+# a new sound has no clip of its own recording here.
+
+SAME = 1e-6
+"""Cosine distance by which two vectors of one sound may differ: float32, and the company in a batch."""
+SAMPLE = 2000
+"""Clips whose nearest are looked up: p is then known to half a thousandth."""
+_AT_ONCE = 32  # neighbours looked at first; rows whose group has more are searched again without it
+
+
+def calibrate(nearest: Nearest, groups: Ints) -> Floats:
+    """Ascending: the cosine distances of a sample of rows to their nearest of another group.
+
+    Where all are of one group, to the nearest other row; empty where there is one row only.
+    """
+    count = len(groups)
+    if count < 2:
+        return np.empty(0)
+    if (groups == groups[0]).all():
+        groups = np.arange(count)
+    rows = np.sort(stream(0, "calibration").permutation(count)[:SAMPLE])
+    found, scores = nearest.search_many(nearest.vectors[rows], min(_AT_ONCE, count))
+    others = groups[found] != groups[rows][:, None]
+    best = np.where(others, scores, -np.inf).max(axis=1)
+    for place in np.flatnonzero(~others.any(axis=1)):
+        allowed: Bools = groups != groups[rows[place]]
+        best[place] = nearest.search(nearest.vectors[rows[place]], 1, allowed)[1][0]
+    return np.sort(1.0 - best)
+
+
+def typicality(distance: float, calibration: Floats) -> float:
+    """Share of clips, the query among them, whose nearest is as far as `distance` or farther."""
+    farther = len(calibration) - int(np.searchsorted(calibration, distance - SAME))
+    return (1 + farther) / (1 + len(calibration))
+
+
+# A generation: the vectors of one state of a space and what search needs, in files that never change.
+#
+# vectors.npy      (N, D) float32, of unit length
+# codes.npy        (P, D) int8, and bounds.npy: see `codes`
+# groups.npy       (N,) numbers of groups, and recordings.npy, of recordings
+# calibration.npy  ascending: see `typicality`
+# rows.arrow       what is known of each vector: see `rows`
 
 Grouping = Literal["group", "recording"]
 
@@ -68,7 +111,6 @@ class Generation:
 def write_generation(folder: Path, blocks: Iterator[Vectors], size: int, rows: pa.Table) -> Generation:
     """Writes all files of a generation; `blocks` are its unit vectors (B, size), `rows` its table."""
     from nearfield.space.codes import write_codes
-    from nearfield.space.typicality import calibrate
 
     folder.mkdir(parents=True, exist_ok=True)
     write_stream(folder / VECTORS, blocks, size)
@@ -102,3 +144,31 @@ def unit_rows(vectors: Vectors) -> Vectors:
 def _numbered(names: pa.ChunkedArray) -> Ints:
     numbers: Ints = pd.factorize(names.to_pandas())[0].astype(np.int64)
     return numbers
+
+
+# A state of a space: the file that says what is in force, and the generation that it names.
+
+GENERATIONS = "generations"
+"""The folder of a space with its generations."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A state of a space that is in force."""
+
+    file: SpaceFile
+    generation: Generation
+    rows: Rows
+
+    @classmethod
+    def read(cls, folder: Path) -> "State":
+        """The present one; raises as `SpaceFile.read` and `check_opening`."""
+        file = SpaceFile.read(folder)
+        file.check_opening(folder)
+        own = generation_folder(folder, file.version)
+        return cls(file, Generation(own), Rows(own))
+
+
+def generation_folder(folder: Path, version: int) -> Path:
+    """Where all that belongs to one state lies."""
+    return folder / GENERATIONS / f"{version:06d}"

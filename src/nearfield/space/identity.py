@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import Tensor
 
 from nearfield.core.errors import RequestError
-from nearfield.runs.run import Run, without_weights
+from nearfield.training.run import Run, without_weights
 
 if TYPE_CHECKING:
-    from nearfield.space.hearing import Windows
+    from nearfield.training.stream import Windows
+
 
 WINDOWS = "end to end, the last one flush with the clip's end; mean of their vectors"
 """How a clip longer than a window is heard; windows have `clip_seconds`. To be changed when the rule is."""

@@ -1,9 +1,7 @@
-"""Making the next state of a space: what is new is embedded, what is known taken over, the rest dropped.
+"""Making and updating a space: what is new is embedded, the rest taken over or refused."""
 
-A state is written beside the one before and comes into force when space.json is replaced; a kill at any
-moment leaves the state before, and work done so far in the folder `work`.
-"""
-
+import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -12,23 +10,127 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from nearfield.core.files import sweep
-from nearfield.core.nouns import Floats, Ints, Vectors
+from nearfield.core.errors import DataError, RequestError
+from nearfield.core.files import locked, sweep
+from nearfield.core.types import Floats, Ints, Vectors
 from nearfield.data.collection import Collection
-from nearfield.data.locks import locked
-from nearfield.runs.events import Note, Stage, Watcher
-from nearfield.runs.run import Run
-from nearfield.space.arrays import mapped, write_stream
-from nearfield.space.columns import base_table, of_part
-from nearfield.space.generation import gathered, unit_rows, write_generation
-from nearfield.space.hearing import Part, Windows
+from nearfield.data.patches import split_patch
+from nearfield.space.generation import (
+    GENERATIONS,
+    State,
+    gathered,
+    generation_folder,
+    unit_rows,
+    write_generation,
+)
 from nearfield.space.identity import Identity
 from nearfield.space.parts import Parts
-from nearfield.space.rows import Rows
-from nearfield.space.spacefile import ENCODER, NAME, SpaceFile, facts_of
-from nearfield.space.state import GENERATIONS, State, generation_folder
-from nearfield.space.updating import check_losses, check_new
-from nearfield.space.vectorfile import digests_of, no_vectors
+from nearfield.space.rows import Rows, base_table, of_part
+from nearfield.space.storage import ENCODER, NAME, SpaceFile, facts_of, mapped, write_stream
+from nearfield.space.vector_file import NOW, collection_for, digests_of, no_vectors
+from nearfield.training.events import Note, Stage, Watcher
+from nearfield.training.launch import absolute, moved, note_own
+from nearfield.training.run import Run
+from nearfield.training.run_folder import note_if_own
+from nearfield.training.stream import Part, Windows
+
+# What making and updating a space are refused for: a space there, other data or windows, lost clips.
+
+_LAYOUT = re.compile(r"^[\w-]+:(?=/)")
+"""In front of a path: by which layout it is read."""
+LOST = 0.5
+"""Share of a space's clips up to which they may vanish unasked."""
+
+_RULES = {"clip": "a vector for each clip", "all": "a vector for each window"}
+
+
+def check_new(folder: Path) -> None:
+    """Raises RequestError where the folder holds a space already."""
+    if (folder / NAME).is_file():
+        raise RequestError(
+            f"{folder} already holds a space. Bring it up to date by --update, or choose another --out."
+        )
+
+
+def check_data(folder: Path, file: SpaceFile, data: str) -> None:
+    """Raises RequestError where `data` lie elsewhere than what the space is made of.
+
+    Options behind a ? are of the same place, and a table of decisions too.
+    """
+    if _places(data) & _places(file.data):
+        return
+    raise RequestError(
+        f"{folder} is made of {file.data}. Given: --data {absolute(data)}: an update would put these clips "
+        "in the place of those. Make a space of them by another --out; or, if the data of this space have "
+        "moved there, add --data-moved."
+    )
+
+
+def open_trained_data(
+    run: Run, data: str | Collection | None, watch: Watcher
+) -> tuple[str | Collection, Collection]:
+    """The collection of `data`, or, where that is None, of what the run was trained on; and these data.
+
+    Raises as `collection_for`, with the option that helps where the latter has moved.
+    """
+    if data is not None:
+        opened = collection_for(run, data, watch)
+        if isinstance(data, str):
+            note_own(data, opened, run.folder, NOW, watch)
+        return data, opened
+    own = str(run.folder.environment()["data"]["path"])
+    watch(Note(f"data: {own}, which the run was trained on"))
+    with moved(own, "The run was trained on these; if they have moved: --data NEW_PLACE"):
+        opened = collection_for(run, own, watch)
+    note_if_own(opened, run.folder, NOW, watch)
+    return own, opened
+
+
+def open_data(run: Run, file: SpaceFile, data: str | Collection | None, watch: Watcher) -> Collection:
+    """The collection of `data`, or, where that is None, of what the space is made of.
+
+    Raises as `collection_for`, with the option that helps where the latter has moved.
+    """
+    if data is not None:
+        return collection_for(run, data, watch)
+    with moved(file.data, "The space is made of these; if they have moved: --data NEW_PLACE --data-moved"):
+        return collection_for(run, file.data, watch)
+
+
+def check_windows(folder: Path, file: SpaceFile, windows: Windows) -> None:
+    """Raises RequestError where a space was made by another rule than `windows`."""
+    if windows == file.windows:
+        return
+    again = f"nearfield index {shlex.quote(file.run)} --data {shlex.quote(file.data)} --windows {windows}"
+    raise RequestError(
+        f"{folder} holds {_RULES[file.windows]} (--windows {file.windows}), and an update keeps to that. "
+        f"Given: --windows {windows}. Leave it out, or make a second space: {again} --out NEW_SPACE"
+    )
+
+
+def check_losses(folder: Path, before: State, base: pa.Table, data: str) -> None:
+    """Raises DataError where more than `LOST` of the clips are neither named in `base`, the table of what is
+    there now, nor have their contents under another name there."""
+    old = before.rows.read(["clip", "source"]).to_pandas().drop_duplicates("clip")
+    names, contents = (set(base[column].to_pylist()) for column in ("clip", "source"))
+    gone = int((~(old["clip"].isin(names) | old["source"].isin(contents))).sum())
+    if gone > LOST * len(old):
+        raise DataError(
+            f"{folder}: {gone:,} of its {len(old):,} clips are no longer in {data}. Nothing was changed. "
+            "If a disk is missing, bring it back; to drop these clips: --allow-drop"
+        )
+
+
+def _places(data: str) -> set[str]:
+    """Where the data lie, with links followed and not, whatever layout reads them."""
+    named = (absolute(split_patch(data)[0], follow).partition("?")[0] for follow in (True, False))
+    return {_LAYOUT.sub("", each) for each in named}
+
+
+# Making the next state of a space: what is new is embedded, what is known taken over, the rest dropped.
+#
+# A state is written beside the one before and comes into force when space.json is replaced; a kill at any
+# moment leaves the state before, and work done so far in the folder `work`.
 
 WORK = "work"
 """The folder of what is being made."""

@@ -1,8 +1,4 @@
-"""Exact nearest neighbours by dot product: a screen of cheap products, then float64 on what passes it.
-
-Of unit vectors the dot product is the cosine. The answer is that of a full comparison in float64, ties in
-the order of rows; the screen only decides which rows cannot be in it.
-"""
+"""Exact nearest neighbors by dot product, of few rows and of many."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +6,82 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearfield.core.nouns import Bools, Floats, Ints, Vectors
+from nearfield.core.types import Bools, Floats, Ints, Vectors
 from nearfield.space.codes import Codes
-from nearfield.space.few import Few
 
 if TYPE_CHECKING:
-    from nearfield.space.coded import Coded
+    from nearfield.space.screening import Coded
+
+
+# Exact search of few rows: a screen by products in float32, then float64 on what passes it.
+#
+# The library's matrix product sums D terms in an order of its own; whatever that order, a product is wrong
+# by at most D u / (1 - D u) of |x| |q|, u = 2^-24 (Higham 2002, "Accuracy and stability of numerical
+# algorithms", section 3.1). No codes and no compiler: a small space answers at once.
+
+_QUERIES = 256  # answered together
+_PAIRS = 1 << 15  # products in float64 taken together
+_TINY = 2.0**-149  # the smallest numbers have no relative precision: this for each product of two
+
+
+@dataclass(frozen=True, eq=False)
+class Few:
+    """N vectors of D numbers."""
+
+    vectors: Vectors
+
+    @cached_property
+    def longest(self) -> float:
+        """The largest length."""
+        return float(_lengths(self.vectors).max())
+
+    def search(self, queries: Vectors, answers: tuple[Ints, Floats], allowed: Bools | None) -> None:
+        """Fills `answers`, rows and dot products (B, top), with the nearest of `queries` (B, D).
+
+        `allowed` (N,) lets through `top` rows at least. Equals come in the order of their rows.
+        """
+        rows, products = answers
+        top = rows.shape[1]
+        for first in range(0, len(queries), _QUERIES):
+            part = slice(first, first + _QUERIES)
+            items, near = self._near(queries[part], top, allowed)
+            exact = self._exact(queries[part], items, near)
+            order = np.lexsort((near, -exact, items))
+            begins = np.searchsorted(items, np.arange(len(queries[part])))  # items ascend, in `order` too
+            best = order[begins[:, None] + np.arange(top)]
+            rows[part], products[part] = near[best], exact[best]
+
+    def _near(self, queries: Vectors, top: int, allowed: Bools | None) -> tuple[Ints, Ints]:
+        """Pairs of a query and a row that may be among its `top` nearest, query after query."""
+        scores = queries @ self.vectors.T
+        if allowed is not None:
+            scores[:, ~allowed] = -np.inf
+        best = np.partition(scores, -top, axis=1)[:, -top]
+        terms = queries.shape[1] + 2  # room for the roundings of this comparison
+        share = terms * 2.0**-24 / (1 - terms * 2.0**-24)
+        error = share * self.longest * _lengths(queries) + terms * _TINY
+        least = np.nextafter((best - 2 * error).astype(np.float32), np.float32(-np.inf))
+        items, rows = np.nonzero(scores >= least[:, None])
+        return items, rows
+
+    def _exact(self, queries: Vectors, items: Ints, rows: Ints) -> Floats:
+        """Products of pairs in float64, summed in the same order for every row."""
+        found = np.empty(len(rows))
+        for first in range(0, len(rows), _PAIRS):
+            part = slice(first, first + _PAIRS)
+            found[part] = (self.vectors[rows[part]].astype(np.float64) * queries[items[part]]).sum(axis=1)
+        return found
+
+
+def _lengths(vectors: Vectors) -> Floats:
+    lengths: Floats = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1))
+    return lengths
+
+
+# Exact nearest neighbours by dot product: a screen of cheap products, then float64 on what passes it.
+#
+# Of unit vectors the dot product is the cosine. The answer is that of a full comparison in float64, ties in
+# the order of rows; the screen only decides which rows cannot be in it.
 
 FEW = 4096
 """Rows up to which vectors are compared as they are; beyond, their codes, by code that is compiled once."""
@@ -55,7 +121,7 @@ class Nearest:
     def _search(self) -> "Few | Coded":
         if len(self.vectors) <= FEW:
             return Few(self.vectors)
-        from nearfield.space.coded import Coded  # the compiler takes half a second to load
+        from nearfield.space.screening import Coded
 
         return Coded(self.vectors, self.codes)
 

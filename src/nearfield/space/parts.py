@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearfield.core.files import replacing
-from nearfield.core.nouns import Ints
-from nearfield.runs.events import Note, Stage, Watcher
-from nearfield.runs.gate import check_vectors, of_table
-from nearfield.runs.run import Run
-from nearfield.space.hearing import Part, Windows, hear
+from nearfield.core.types import Ints
 from nearfield.space.identity import Identity
+from nearfield.training.events import Note, Stage, Watcher
+from nearfield.training.run import Run
+from nearfield.training.stream import Part, Windows, hear
+from nearfield.training.vector_checks import check_vectors, of_table
 
 SECONDS, CLIPS = 1800.0, 2048
 """How much is lost at most when the work is killed: so much sound, or so many clips."""

@@ -1,25 +1,43 @@
-"""Which rows may be among the nearest, judged by products of integers, and which of them are.
+"""Which rows may be among the nearest, by products of eight-bit codes; then float64 on those."""
 
-Compiled by numba, whose machine code stays on disk after the first use; each function lets go of the
-interpreter's lock. Callers come by the same two functions with arrays of the same layout, so that each is
-compiled once. A tile is `TILE` rows: row `member * SIDE + group` of a tile belongs to its group `group`, so
-that the peaks of all groups of a tile are found by comparing whole vectors.
-"""
-
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from threadpoolctl import LibController, ThreadpoolController  # type: ignore[import-untyped, unused-ignore]
+from torch import Tensor
 
 from nearfield.core.compiled import Function, compiled
-from nearfield.core.nouns import Floats, Ints, Vectors
-from nearfield.space.codes import LARGEST, SIDE, TILE, Bytes
+from nearfield.core.parallel import spread
+from nearfield.core.types import Bools, Floats, Ints, Vectors
+from nearfield.space.codes import (
+    LARGEST,
+    SIDE,
+    TILE,
+    Bytes,
+    Codes,
+)
+
+# Which rows may be among the nearest, judged by products of integers, and which of them are.
+#
+# Compiled by numba, whose machine code stays on disk after the first use; each function lets go of the
+# interpreter's lock. Callers come by the same two functions with arrays of the same layout, so that each is
+# compiled once. A tile is `TILE` rows: row `member * SIDE + group` of a tile belongs to its group `group`, so
+# that the peaks of all groups of a tile are found by comparing whole vectors.
 
 BANNED = -(2**31)
 """The product of a row that takes no part."""
+
+
 ROOM = 2048
 """Rows kept for each query of a batch, and at first for a query alone: one that needs more is given more."""
+
 
 Products = npt.NDArray[np.int32]
 
@@ -39,7 +57,7 @@ def is_compiled() -> bool:
 def encode_each(queries: Vectors) -> tuple[Bytes, Vectors]:
     """The codes (B, D) of queries (B, D); the scale of each, its residual's length and its own (B, 3)."""
     codes, bounds = np.empty(queries.shape, np.int8), np.empty((len(queries), 3), np.float32)
-    _encode(queries, codes, bounds)
+    _encode_queries(queries, codes, bounds)
     return codes, bounds
 
 
@@ -114,7 +132,7 @@ def answer_one(
 
 
 @compiled
-def _encode(queries: Vectors, codes: Bytes, bounds: Vectors) -> None:
+def _encode_queries(queries: Vectors, codes: Bytes, bounds: Vectors) -> None:
     """Fills `codes` (B, D) and `bounds` (B, 3)."""
     for item in range(len(queries)):
         largest = 0.0
@@ -244,3 +262,171 @@ def _sift(rows: Ints, scores: Floats, size: int, row: int, score: float) -> None
 @compiled
 def _is_worse(rows: Ints, scores: Floats, left: int, right: int) -> bool:
     return bool(scores[left] < scores[right] or (scores[left] == scores[right] and rows[left] > rows[right]))
+
+
+# Products of eight-bit codes by the processor's integer units, where torch computes them rightly.
+#
+# torch's int8 product is fast and little known: here it is asked only for layouts that were found right, and
+# tried out once against the largest values before it is trusted. (Processors without VNNI would let sums
+# overflow; and with a transposed operand one number long it leaves the result unwritten.) Elsewhere the same
+# whole numbers come from a product of floats, which is exact as long as sums stay below the mantissa.
+
+
+def one(codes: Bytes, query: Bytes) -> Products:
+    """(P, D) codes with one query's (D,): (P,)."""
+    left, right = torch.from_numpy(codes), torch.from_numpy(query)[:, None]
+    product = torch._int_mm(left, right) if trusted() else _by_floats(left, right)
+    found: Products = product.numpy()[:, 0]
+    return found
+
+
+def many(codes: Bytes, queries: Bytes, out: Tensor) -> Products:
+    """(P, D) codes with those of B >= 2 queries (B, D): fills `out` (B, P) int32 and gives it as an array."""
+    left, right = torch.from_numpy(queries), torch.from_numpy(codes).t()
+    if trusted() and min(len(queries), *codes.shape) >= 2:
+        torch._int_mm(left, right, out=out)
+    else:
+        out.copy_(_by_floats(left, right))
+    found: Products = out.numpy()
+    return found
+
+
+@cache
+def trusted() -> bool:
+    """Whether torch's product of int8 is there and right on this machine, at the extremes too."""
+    try:
+        return all(_is_right(size) for size in (2, 3, 64, 128, 1000))
+    except (AttributeError, RuntimeError):
+        return False
+
+
+@contextmanager
+def unshared() -> Iterator[None]:
+    """Holds the calling thread's products to it: it waits for no other, which may not be running."""
+    libraries = _openmp()
+    before = [library.get_num_threads() for library in libraries]
+    for library in libraries:
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, threads in zip(libraries, before, strict=True):
+            library.set_num_threads(threads)
+
+
+@cache
+def _openmp() -> list[LibController]:
+    controllers: list[LibController] = ThreadpoolController().select(user_api="openmp").lib_controllers
+    return controllers  # to find them takes 10 ms, to ask one a microsecond
+
+
+def _is_right(size: int) -> bool:
+    """(130, size) codes, the first rows all extremes, against one and against three queries."""
+    generator = torch.Generator().manual_seed(size)
+    codes = torch.randint(-127, 128, (130, size), generator=generator, dtype=torch.int8)
+    queries = torch.randint(-127, 128, (3, size), generator=generator, dtype=torch.int8)
+    codes[0], codes[1], queries[0] = 127, -127, 127
+    wanted = _by_floats(codes, queries.t())
+    out = torch.zeros(3, 130, dtype=torch.int32)
+    torch._int_mm(queries, codes.t(), out=out)
+    alone = torch._int_mm(codes, queries[0].clone()[:, None])
+    return torch.equal(out.t(), wanted) and torch.equal(alone, wanted[:, :1])
+
+
+def _by_floats(left: Tensor, right: Tensor) -> Tensor:
+    """The same product, by floats that hold its sums without rounding."""
+    kind = torch.float32 if left.shape[1] * 127 * 127 < 2**24 else torch.float64
+    return (left.to(kind) @ right.to(kind)).to(torch.int32)
+
+
+# Exact search of many rows: a screen by products of their codes, then float64 on what passes it.
+
+QUERIES = 256
+"""Queries that a thread answers together at most: more would leave the cache."""
+
+
+ALONE = 16
+"""Queries that are too few for a thread of their own."""
+
+
+SHARED = 1 << 25
+"""Bytes of codes beyond which threads share the products of a few queries: fewer, one reads as fast."""
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """N vectors of D numbers and their codes."""
+
+    vectors: Vectors
+    codes: Codes
+
+    def search(self, queries: Vectors, answers: tuple[Ints, Floats], allowed: Bools | None) -> None:
+        """Fills `answers`, rows and dot products (B, top), with the nearest of `queries` (B, D).
+
+        `allowed` (N,) lets through `top` rows at least. Equals come in the order of their rows.
+        """
+        shares = _shares(len(queries))
+        if len(shares) == 1:
+            is_small = self.codes.codes.nbytes <= SHARED
+            with unshared() if is_small else nullcontext():
+                self._block(queries, answers, allowed)
+            return
+        rows, scores = answers
+
+        def answer(part: slice) -> None:
+            self._block(queries[part], (rows[part], scores[part]), allowed)
+
+        spread(answer, shares)
+
+    def _block(self, queries: Vectors, answers: tuple[Ints, Floats], allowed: Bools | None) -> None:
+        """`search` on one thread."""
+        if len(queries) == 1:
+            self._alone(queries, answers, allowed)
+            return
+        rows, scores = answers
+        known = self._together(queries, answers, allowed)
+        for item in np.flatnonzero(known < rows.shape[1]):
+            one = slice(item, item + 1)
+            self._alone(queries[one], (rows[one], scores[one]), allowed)
+
+    def _alone(self, query: Vectors, answer: tuple[Ints, Floats], allowed: Bools | None) -> None:
+        """`search` for one query (1, D), with all the room it needs."""
+        code, facts = encode_each(query)
+        found = one(self.codes.codes, code[0])
+        _ban(found, len(self.vectors), 0, allowed)
+        tiles = found.reshape(-1, SIDE, SIDE)
+        answer_one(tiles, self.codes.bounds, (query[0], facts[0]), self.vectors, (answer[0][0], answer[1][0]))
+
+    def _together(self, queries: Vectors, answers: tuple[Ints, Floats], allowed: Bools | None) -> Ints:
+        """Answers the queries for which `ROOM` was enough; how many rows each had, -1 for the others."""
+        count = len(queries)
+        codes, bounds = encode_each(queries)
+        out = torch.empty(count, TILE, dtype=torch.int32)
+        heaps = np.full(answers[0].shape, -np.inf, np.float32)
+        kept = np.empty((count, ROOM), np.int64), np.empty((count, ROOM), np.float32)
+        known = np.zeros(count, np.int64)
+        for tile in range(self.codes.bounds.shape[1]):
+            first = tile * TILE
+            found = many(self.codes.codes[first : first + TILE], codes, out)
+            _ban(found, len(self.vectors), first, allowed)
+            tiles = found.reshape(count, 1, SIDE, SIDE)
+            screen_each(tiles, self.codes.bounds, bounds, heaps, kept, (tile, known))
+        settle_each(self.vectors, queries, heaps, kept, known, answers)
+        return known
+
+
+def _shares(count: int) -> list[slice]:
+    """Queries in blocks of about the same size, as many for each thread."""
+    threads = min(torch.get_num_threads(), max(1, count // ALONE))
+    blocks = threads * -(-count // (threads * QUERIES))
+    size = -(-count // max(1, blocks))
+    return [slice(first, first + size) for first in range(0, count, max(1, size))]
+
+
+def _ban(found: Products, rows: int, first: int, allowed: Bools | None) -> None:
+    """Takes out of products (..., P), the first of row `first`, what fills up and what is not allowed."""
+    count = found.shape[-1]
+    found[..., max(0, rows - first) :] = BANNED
+    if allowed is not None:
+        there = allowed[first : first + count]
+        np.copyto(found[..., : len(there)], BANNED, where=~there)

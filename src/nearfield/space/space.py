@@ -1,10 +1,7 @@
-"""`Space`: a collection's vectors, searched by sound.
+"""`Space`: the vectors of a collection, searched by sound."""
 
-space.json   which files are in force, and whose vectors they hold
-encoder/     the run that made the vectors, and hears queries
-generations/ the vectors, what search needs, and what is known of each: a folder for each state
-"""
-
+import math
+import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,26 +13,92 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearfield.core.errors import DataError, RequestError, choose
-from nearfield.core.files import digest
-from nearfield.core.nouns import Ints, Vectors
-from nearfield.core.places import place_of
+from nearfield.core.errors import DataError, RequestError, choose, nearest
+from nearfield.core.files import digest, place_of
+from nearfield.core.text import count
+from nearfield.core.types import Ints, Vectors
 from nearfield.data.arrays import as_data
-from nearfield.runs.events import Stage, Watcher, nobody
-from nearfield.runs.gate import VectorWarning
-from nearfield.runs.run import Run
-from nearfield.space.generation import GROUPINGS, Grouping
-from nearfield.space.hearing import Windows
+from nearfield.data.audio import describe
+from nearfield.data.images import SUFFIXES as PICTURES
+from nearfield.space.generation import GROUPINGS, Grouping, State
 from nearfield.space.identity import Identity
 from nearfield.space.query import Embedded, Example, Resolved, direction, given_vector, hear_span, span_of
-from nearfield.space.spacefile import ENCODER, Approximate, damaged
-from nearfield.space.state import State
-from nearfield.space.unknown import next_step
+from nearfield.space.storage import ENCODER, Approximate, damaged
+from nearfield.training.events import Stage, Watcher, nobody
+from nearfield.training.run import Run
+from nearfield.training.stream import Windows
+from nearfield.training.vector_checks import VectorWarning
 
 if TYPE_CHECKING:
     from nearfield.data.collection import Collection
-    from nearfield.space.answers import Answer
     from nearfield.space.indexing import Changes
+    from nearfield.space.query import Answer
+
+
+# What to do about a query that a space does not know.
+
+
+def next_step(given: str, names: pa.Table, folder: Path) -> str:
+    """A sentence; of NAME@SECONDS what is there of NAME instead. `names`: columns clip, id and start."""
+    name, at, text = given.rpartition("@")
+    moment = _seconds(text) if at else None
+    is_there = Path(name).expanduser().is_file() or name in names["clip"].to_pylist()
+    if moment is not None and is_there and Path(name).suffix.lower() in PICTURES:
+        return f"A picture has no moments: search for {name!r}."
+    if moment is not None and Path(name).expanduser().is_file():
+        return _of_file(name, moment, folder)
+    if moment is not None:
+        own = names.filter(pc.equal(names["clip"], name))
+        if len(own):
+            return _of_clip(name, moment, own)
+    close = nearest(given, names["id"].to_pylist())
+    return f"Did you mean {close!r}?" if close else "Correct the path, or give the id of a clip."
+
+
+def _seconds(text: str) -> float | None:
+    """Of seconds, or of a clock as the answers show it: "61.5", "1:01.5", "1:01:01"."""
+    *larger, last = text.split(":")
+    if len(larger) > 2 or not all(part.isdecimal() for part in larger):
+        return None
+    try:
+        found = float(last) + sum(int(part) * 60**power for power, part in enumerate(reversed(larger), 1))
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _of_file(path: str, moment: float, folder: Path) -> str:
+    """Of a file on the disk: the option that begins there, where it goes on so long."""
+    try:
+        length = describe(Path(path).expanduser()).seconds
+    except DataError as error:
+        return str(error)
+    if moment < 0:
+        return f"{path} begins at 0 s and ends at {length:g} s. Give a moment between by --start."
+    if moment < length:
+        command = shlex.join(["nearfield", "search", str(folder), path, "--start", f"{moment:g}"])
+        return f"To hear that file from there on: {command}"
+    return f"{path} ends at {length:g} s. Give an earlier moment by --start."
+
+
+def _of_clip(clip: str, moment: float, own: pa.Table) -> str:
+    """Of a clip of the space: that it is one vector, or its window that begins nearest to the moment."""
+    ids, starts = own["id"].to_pylist(), own["start"].to_pylist()
+    if ids == [clip]:
+        return (
+            f"The space has one vector of the whole clip {clip!r}: search for that, or make a space of "
+            "windows (nearfield index --windows all), or give the path of the file with --start."
+        )
+    near = min(range(len(ids)), key=lambda row: abs(starts[row] - moment))
+    reach = f"the first at {min(starts):g} s, the last at {max(starts):g} s"
+    return f"{clip!r} has {count(len(ids), 'window')}, {reach}. The nearest: {ids[near]!r}."
+
+
+# `Space`: a collection's vectors, searched by sound.
+#
+# space.json   which files are in force, and whose vectors they hold
+# encoder/     the run that made the vectors, and hears queries
+# generations/ the vectors, what search needs, and what is known of each: a folder for each state
 
 
 class Space:
@@ -78,8 +141,13 @@ class Space:
         no clip can be used.
         """
         folder = Path(out).expanduser()
-        from nearfield.space.indexing import Job, index, windows_for  # with all that reads collections
-        from nearfield.space.updating import check_new, open_trained_data
+        from nearfield.space.indexing import (  # with all that reads collections
+            Job,
+            check_new,
+            index,
+            open_trained_data,
+            windows_for,
+        )
 
         check_new(folder)
         if place_of(folder) in ("run", "study"):
@@ -108,8 +176,7 @@ class Space:
         are not said to have `moved`; DataError where more than half of the clips are gone and it is not said
         that it `may_drop` them.
         """
-        from nearfield.space.indexing import Job, index
-        from nearfield.space.updating import check_data, check_windows, open_data
+        from nearfield.space.indexing import Job, check_data, check_windows, index, open_data
 
         file = self.state.file
         if run is not None:
@@ -206,7 +273,7 @@ class Space:
             raise RequestError(f"top: at least 1. Given: {top}.")
         if diverse is not None and diverse not in GROUPINGS:
             raise RequestError(f"diverse: unknown {diverse!r}. {choose(diverse, GROUPINGS)}")
-        from nearfield.space.answers import Aim, Wish, answer  # with the search's compiler
+        from nearfield.space.query import Aim, Wish, answer  # with the search's compiler
 
         examples = [*plus] if query is None else [query, *plus]
         if not examples and not minus:
@@ -265,6 +332,6 @@ def _told(data: "str | Path | Collection") -> "str | Collection":
 
 
 def _named(data: "str | Collection") -> str:
-    from nearfield.runs.launch import absolute
+    from nearfield.training.launch import absolute
 
     return absolute(data, follow=False) if isinstance(data, str) else data.name

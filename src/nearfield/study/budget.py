@@ -9,7 +9,7 @@ from nearfield.learning.samplers import Sampler, SamplerSettings
 from nearfield.learning.samplers.balanced import Balanced
 from nearfield.learning.samplers.tag_triplets import TagTriplets
 from nearfield.learning.samplers.tiles import Tiles
-from nearfield.runs.recipe import Recipe
+from nearfield.training.recipe import Recipe
 
 Hold = Literal["updates", "clips", "seconds"]
 

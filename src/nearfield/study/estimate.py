@@ -7,15 +7,15 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 
-from nearfield.runs.events import Event, Stage, Watcher, nobody
-from nearfield.runs.folder import Folder
-from nearfield.runs.judge import judge
-from nearfield.runs.launch import Request, launch
 from nearfield.study.plan import Plan
 from nearfield.study.records import StudyFacts
 from nearfield.study.search import Search
 from nearfield.study.statistics.conclude import LEAST_SEEDS
 from nearfield.study.statistics.planning import MOST_SEEDS, WANTED_POWER, power
+from nearfield.training.evaluate_run import judge
+from nearfield.training.events import Event, Stage, Watcher, nobody
+from nearfield.training.launch import Request, launch
+from nearfield.training.run_folder import Folder
 
 TRIED = 20
 """Updates that are timed."""

@@ -1,8 +1,8 @@
-"""Gathers every number of a study's document: the plan, the journal, and the folders of the runs."""
+"""Every number of a study's document, gathered from the plan, the journal and the runs."""
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,11 @@ from safetensors import safe_open
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import read_json
-from nearfield.runs.clips import read_clips
-from nearfield.runs.folder import Folder
+from nearfield.learning import losses, miners, optimizers, relations, samplers
+from nearfield.models import augmentations, backbones, features, normalization
 from nearfield.study.budget import batch_size
 from nearfield.study.engines.engine import task_folder
-from nearfield.study.maps import draw_map
-from nearfield.study.measures import span
+from nearfield.study.measures import arm_speed, draw_map, span
 from nearfield.study.plan import Plan
 from nearfield.study.records import (
     Arm,
@@ -38,13 +37,51 @@ from nearfield.study.records import (
     Task,
     Verdict,
 )
-from nearfield.study.scores import table
-from nearfield.study.speed import arm_speed
+from nearfield.study.scores import table, tag_facts, told_by
 from nearfield.study.statistics.conclude import Asked, conclude, estimate, has_estimate
-from nearfield.study.statistics.crossed import Array
-from nearfield.study.statistics.looks import ONE_LOOK, Look
-from nearfield.study.tags import tag_facts, told_by
+from nearfield.study.statistics.planning import ONE_LOOK, Look
+from nearfield.study.statistics.two_way import Array
 from nearfield.study.tasks import BASELINES
+from nearfield.training.evaluate_run import read_clips
+from nearfield.training.recipe import Recipe
+from nearfield.training.run_folder import Folder
+
+# What a factor does and what fails at both ends: the texts that stand beside the settings, found by key.
+#
+# A setting's text is in `introductions` of its class; that of a choice of kind is beside its family's list.
+
+_KINDS: Mapping[str, str] = {
+    "feature": features.INTRODUCTION,
+    "normalise": normalization.INTRODUCTION,
+    "augment": augmentations.INTRODUCTION,
+    "backbone": backbones.INTRODUCTION,
+    "relation": relations.INTRODUCTION,
+    "sampler": samplers.INTRODUCTION,
+    "miner": miners.INTRODUCTION,
+    "loss": losses.INTRODUCTION,
+    "optimizer": optimizers.OPTIMIZER_INTRODUCTION,
+    "schedule": optimizers.SCHEDULE_INTRODUCTION,
+}
+"""By section of the recipe."""
+
+
+def introduction(key: str, arms: Iterable[Recipe]) -> str | None:
+    """The text on a dotted key, or None where there is none: those of the kinds that the arms' recipes have,
+    one after the other (circle's gamma is not focal's)."""
+    section, _, rest = key.partition(".")
+    if section == "augment" or rest == "" or rest.split(".")[-1] == "kind":
+        return _KINDS.get(section)
+    *within, name = rest.split(".")
+    texts: list[Mapping[str, str]] = []
+    for recipe in arms:
+        settings = getattr(recipe, section, None)
+        for part in within:  # a part within a part, as the front of a stacked backbone
+            settings = getattr(settings, part, None)
+        texts.append(getattr(settings, "introductions", {}))
+    return " ".join(dict.fromkeys(found[name] for found in texts if name in found)) or None
+
+
+# Gathers every number of a study's document: the plan, the journal, and the folders of the runs.
 
 SEEDED = "random_encoder"
 """The plain space that is drawn anew with each seed; the others know no chance of training."""

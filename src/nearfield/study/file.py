@@ -1,18 +1,299 @@
-"""The study file: a question, and how it is to be answered. Unknown keys and wrong values are refused."""
+"""The study file: question, arms, ranges, seeds, budget, judge."""
 
-from collections.abc import Iterable
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args, get_origin
 
 from pydantic import Field, model_validator
+from pydantic.fields import FieldInfo
 
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.settings import Settings, make
-from nearfield.runs.recipe import Recipe, parse_change, read_keys, set_key
-from nearfield.runs.settings_of_runs import flat
+from nearfield.core.text import count
 from nearfield.study.budget import Hold
-from nearfield.study.ranges import SearchSettings
-from nearfield.study.seeds import SeedRange
+from nearfield.training.recipe import Recipe, flat, parse_change, read_keys, set_key
+from nearfield.training.validation import keeps_val
+
+# How many seeds a study trains each arm with, and after how many it looks at what they say.
+
+VERDICT = 3
+"""Seeds below which nothing is concluded: the spread of trainings cannot be told from two of them."""
+
+
+class SeedRange(Settings):
+    """Seeds are added, for all arms alike, until the question is answered or the budget ends.
+
+    A number alone is that many, with one look at the end.
+    """
+
+    at_least: int = Field(3, ge=1)
+    """Seeds before the first look."""
+    at_most: int = Field(12, ge=1, le=1000)
+    """Seeds with which the study ends, decided or not."""
+    until: Literal["decided"] | None = "decided"
+    """When to stop before `at_most`; none: never."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number(cls, given: Any) -> Any:
+        return {"at_least": given, "at_most": given, "until": None} if isinstance(given, int) else given
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.at_most < self.at_least:
+            raise ValueError(f"at_most ({self.at_most}) is less than at_least ({self.at_least}).")
+        return self
+
+
+@dataclass(frozen=True)
+class SeedPlan:
+    """From `at_least` to `at_most` seeds, numbered from `start`."""
+
+    at_least: int
+    at_most: int
+    until_decided: bool
+    start: int = 0
+    """The first seed's number; above 0 after a search, whose seeds must not be used again."""
+
+    @classmethod
+    def of(cls, asked: SeedRange, start: int = 0) -> "SeedPlan":
+        """The plan of a study file's `seeds`."""
+        return cls(asked.at_least, asked.at_most, asked.until == "decided", start)
+
+    def take(self, number: int) -> tuple[int, ...]:
+        """The first `number` seeds."""
+        return tuple(range(self.start, self.start + number))
+
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds after which one looks; each about half as many again, the last is `at_most`.
+
+        The first is one that can decide: fewer than `VERDICT` seeds leave no arm that is open.
+        """
+        if not self.until_decided:
+            return (self.at_most,)
+        found = [min(self.at_most, max(VERDICT, self.at_least))]
+        while found[-1] < self.at_most:
+            found.append(min(self.at_most, math.ceil(1.5 * found[-1])))
+        return tuple(found)
+
+    def counted(self) -> str:
+        """ "1 seed", "5 seeds", or "3 to 12 seeds, until decided"."""
+        if self.until_decided:
+            return f"{self.at_least} to {count(self.at_most, 'seed')}, until decided"
+        return count(self.at_most, "seed")
+
+    def words(self) -> str:
+        """ "5", or "3 to 12, until decided"."""
+        return (
+            f"{self.at_least} to {self.at_most}, until decided" if self.until_decided else str(self.at_most)
+        )
+
+
+# The space of a search: ranges and choices by key, their ends and types taken from the recipe's settings.
+
+CORNERS = 256
+"""Combinations of the ranges' ends that are tried out, without training, before a search begins."""
+
+
+class Range(Settings):
+    """Values that a key may take. Ends that are left out are those of the setting itself."""
+
+    low: float | None = None
+    """The least value."""
+    high: float | None = None
+    """The greatest value."""
+    log: bool = False
+    """Whether values are spread evenly in the logarithm."""
+    step: float | None = Field(None, gt=0)
+    """Distance between two values; none: any number in the range."""
+    choices: tuple[Any, ...] = ()
+    """The values themselves, in place of ends."""
+    whole: bool = False
+    """Whether values are whole numbers; filled in from the setting."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list(cls, given: Any) -> Any:
+        return {"choices": given} if isinstance(given, list) else given
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.choices and (self.low, self.high, self.step) != (None, None, None):
+            raise ValueError("choices are given, so low, high and step say nothing. Leave them out.")
+        if self.log and self.step:
+            raise ValueError("step cannot be had on a logarithmic range. Give choices.")
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            raise ValueError(f"low ({self.low:g}) must be less than high ({self.high:g}).")
+        if self.log and self.low is not None and self.low <= 0:
+            raise ValueError(f"a logarithmic range begins above 0. Given: low {self.low:g}.")
+        return self
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """What is tried out beforehand: both ends, or every choice."""
+        return self.choices or (self.typed(self.low), self.typed(self.high))
+
+    def typed(self, value: Any) -> Any:
+        """A value of the range as the setting holds it."""
+        return round(value) if self.whole else value
+
+    def place(self, value: Any) -> float:
+        """Where a value lies, 0 to 1; choices that are no numbers stand at the ends of nothing: 0 each."""
+        low, high = self.low, self.high
+        if self.choices:
+            if not all(isinstance(c, int | float) and not isinstance(c, bool) for c in self.choices):
+                return 0.0
+            low, high = float(min(self.choices)), float(max(self.choices))
+        assert low is not None
+        assert high is not None
+        if self.log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        return (value - low) / (high - low) if high > low else 0.0
+
+
+class SearchSettings(Settings):
+    """Trials over a space of ranges; the best are trained again and reported."""
+
+    method: Literal["grid", "random", "tpe"] = "tpe"
+    """grid: every combination; random; tpe: where good trials lay (Bergstra et al. 2011)."""
+    trials: int | None = Field(None, ge=1, le=10000)
+    """Trials in all; a grid has as many as it has points."""
+    space: dict[str, Range] = Field(min_length=1)
+    """Dotted keys and their ranges: {low, high, log, step}, or a list of choices."""
+    pruning: Literal["none", "halving"] = "none"
+    """halving: of each round only the best third goes on to a training three times as long."""
+    keep: int = Field(3, ge=2, le=16)
+    """With halving: one in so many goes on, and trains so many times as long."""
+    together: int = Field(4, ge=1, le=256)
+    """With tpe: trials that are asked before any of them is told. Fixed, so that workers change nothing."""
+    final: int = Field(3, ge=1, le=32)
+    """Trials that are trained again with fresh seeds: the best, the next best, and neighbours of the best."""
+
+
+def resolve(settings: SearchSettings, recipe: Recipe, where: str) -> SearchSettings:
+    """The settings with every range's ends and type filled in from the recipe's own settings.
+
+    Raises RequestError for a key that there is not, an end that is missing, or trials that are.
+    """
+    where = f"{where}: search"
+    if "train.updates" in settings.space:
+        raise RequestError(
+            f"{where}: space: train.updates is what trials are given alike. Take it out; to study the length "
+            "of the training, put its values under vary."
+        )
+    if not recipe.train.validate_every:
+        raise RequestError(
+            f"{where}: trials are chosen by their validations, and train.validate_every is 0. Set it, for "
+            f"instance to {max(1, recipe.train.updates // 9)}."
+        )
+    if not keeps_val(recipe):
+        raise RequestError(
+            f"{where}: trials are chosen by their validations, and a fold keeps clips for them only where "
+            "they choose the weights as well. Set train.keep=best."
+        )
+    if "relation.kind" in settings.space and recipe.train.validate_by == "relation":
+        raise RequestError(
+            f"{where}: space: trials of different relations are validated by different scores. Set "
+            "train.validate_by to one that all have: labels, tags, triplets or loss."
+        )
+    space = {key: _filled(key, given, recipe, f"{where}: space") for key, given in settings.space.items()}
+    if settings.method == "grid":
+        points = len(list(grid(space)))
+        if settings.trials not in (None, points):
+            raise RequestError(
+                f"{where}: trials: a grid tries all of its {points} points. Given: {settings.trials}. "
+                "Leave it out, or take the method random."
+            )
+        return settings.model_copy(update={"space": space, "trials": points})
+    if find_spec("optuna") is None:
+        raise RequestError(
+            f"{where}: method: {settings.method!r} needs Optuna. Run: pip install 'nearfield[search]', or "
+            "take the method grid."
+        )
+    if settings.trials is None:
+        raise RequestError(f"{where}: trials: missing. How many are to be tried? 20 to 40 are usual.")
+    return settings.model_copy(update={"space": space})
+
+
+def grid(space: Mapping[str, Range]) -> Iterator[dict[str, Any]]:
+    """Every combination of the values of a space. RequestError where a range has no end of them."""
+    values = []
+    for key, given in space.items():
+        if not given.choices and not given.step:
+            raise RequestError(
+                f"search: space: {key}: a grid needs a list of choices, or low, high and step. "
+                "Give them, or take the method random or tpe."
+            )
+        if given.choices:
+            values.append(list(given.choices))
+            continue
+        low, high, step = float(given.low or 0.0), float(given.high or 0.0), float(given.step or 1.0)
+        number = math.floor((high - low) / step + 1e-9) + 1
+        values.append([given.typed(round(low + at * step, 12)) for at in range(number)])
+    for point in itertools.product(*values):
+        yield dict(zip(space, point, strict=True))
+
+
+def corners(settings: SearchSettings) -> list[dict[str, Any]]:
+    """Combinations of the ends of all ranges, at most `CORNERS` of them."""
+    ends = itertools.product(*(values.ends for values in settings.space.values()))
+    return [dict(zip(settings.space, point, strict=True)) for point in itertools.islice(ends, CORNERS)]
+
+
+def _filled(key: str, given: Range, recipe: Recipe, where: str) -> Range:
+    """The range with its ends and type as the setting has them."""
+    if given.choices:
+        return given
+    field = _field(key, recipe, where)
+    kinds = _types(field.annotation)
+    choices = [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+    if bool in kinds:
+        choices = [False, True]
+    if choices:
+        return given.model_copy(update={"choices": tuple(choices), "low": None, "high": None, "step": None})
+    limits = {
+        name: getattr(mark, name) for mark in field.metadata for name in ("ge", "le") if hasattr(mark, name)
+    }
+    low = given.low if given.low is not None else limits.get("ge")
+    high = given.high if given.high is not None else limits.get("le")
+    if low is None or high is None:
+        raise RequestError(
+            f"{where}: {key}: {'low' if low is None else 'high'} is missing, and the setting has no such "
+            "limit of its own. Give low and high."
+        )
+    whole = int in kinds and float not in kinds
+    filled = {**given.model_dump(), "low": float(low), "high": float(high), "whole": whole}
+    try:
+        return Range(**filled)
+    except ValueError as error:
+        raise RequestError(f"{where}: {key}: {error}") from None
+
+
+def _field(key: str, recipe: Recipe, where: str) -> FieldInfo:
+    """The field of a dotted key. RequestError, with the nearest right spelling, where there is none."""
+    *before, last = key.split(".")
+    here: Any = recipe
+    for step in before:
+        here = here[int(step)] if isinstance(here, tuple) and step.isdigit() else getattr(here, step, None)
+    fields: Mapping[str, FieldInfo] = getattr(type(here), "model_fields", {})
+    if last not in fields:
+        recipe.changed({key: None}, where)  # says what is wrong with the key
+        raise RequestError(f"{where}: {key}: its type is not known, so choices must be given.")
+    return fields[last]
+
+
+def _types(annotation: Any) -> list[Any]:
+    """The members of a union, or the type alone."""
+    if get_origin(annotation) is Literal or not get_args(annotation):
+        return [annotation]
+    return [kind for member in get_args(annotation) for kind in _types(member)]
+
+
+# The study file: a question, and how it is to be answered. Unknown keys and wrong values are refused.
 
 
 class Source(Settings):

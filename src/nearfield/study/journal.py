@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nearfield.core.errors import WorkError
-from nearfield.core.files import sync_folder
-from nearfield.data.locks import alone
+from nearfield.core.files import alone, sync_folder
 from nearfield.study.records import Outcome, Task
 
 Entry = dict[str, Any]

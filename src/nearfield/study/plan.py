@@ -10,27 +10,32 @@ from typing import Any
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.settings import make
 from nearfield.core.shipped import located
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.settings_of_runs import flat
 from nearfield.study.arms import (
     AS_IT_IS,
+    before_arms,
     check_apart,
     check_networks,
     find_arm,
     named_arms,
     product_arms,
+    said_before,
     settle,
     varied_keys,
 )
-from nearfield.study.before import before_arms, said_before
 from nearfield.study.budget import Hold, budget, check_budgets, held
-from nearfield.study.file import Source, StudyFile, base_recipe, read_study
-from nearfield.study.maps import Method
-from nearfield.study.measures import check_judge, check_measure
-from nearfield.study.ranges import SearchSettings, corners, resolve
+from nearfield.study.file import (
+    SearchSettings,
+    SeedPlan,
+    Source,
+    StudyFile,
+    base_recipe,
+    corners,
+    read_study,
+    resolve,
+)
+from nearfield.study.measures import Method, check_judge, check_measure, check_target
 from nearfield.study.records import Arm, SourceClaim
-from nearfield.study.seeds import SeedPlan
-from nearfield.study.speed import check_target
+from nearfield.training.recipe import Recipe, flat
 
 
 @dataclass(frozen=True)

@@ -8,29 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from nearfield.core.errors import RequestError
-from nearfield.core.files import write_json
-from nearfield.core.places import check_free, not_there
+from nearfield.core.files import check_free, not_there, write_json
 from nearfield.data.collection import Collection
-from nearfield.runs.events import Event, Note, Watcher, nobody
-from nearfield.runs.launch import check_teaching, open_to_train
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.workbench import training_sampler
-from nearfield.study.before import is_before
+from nearfield.study.arms import is_before
 from nearfield.study.budget import batch_size, real_batch, reduced
+from nearfield.study.claims import listed
 from nearfield.study.document import write_documents
 from nearfield.study.engines import EngineSettings, StudyWork
 from nearfield.study.engines.engine import FAILED, task_folder
 from nearfield.study.engines.local import LocalSettings
-from nearfield.study.exploring import chosen, explore
-from nearfield.study.facts import Gathered, gather
-from nearfield.study.introductions import introduction
+from nearfield.study.facts import Gathered, gather, introduction
 from nearfield.study.journal import Journal
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, StudyFacts, Task
-from nearfield.study.search import Search, Told
-from nearfield.study.statistics.looks import Look, planned
+from nearfield.study.search import Search, Told, chosen, explore
+from nearfield.study.statistics.planning import Look, planned
 from nearfield.study.tasks import BASELINES
-from nearfield.study.wording import listed
+from nearfield.training.events import Event, Note, Watcher, nobody
+from nearfield.training.launch import check_teaching, open_to_train
+from nearfield.training.recipe import Recipe
+from nearfield.training.setup import training_sampler
 
 _SHAPES = {"sample_rate", "clip_seconds", "image_size", "image_channels", "trim_db"}
 """Settings of data that say what a clip is brought to: the collection is the same whatever they are."""

@@ -1,23 +1,96 @@
-"""A search over ranges: which trials to train next, given what is known of those before.
-
-It keeps no memory of its own. What was told (from the journal) fixes what is asked next, so a search that
-was interrupted goes on with the trial it would have asked for, whatever the number of workers.
-
-Scores are of val. They choose; they are never the result: `finalists` are trained again with seeds that the
-search has not used, and judged on test.
-"""
+"""Searches over ranges: which trials to train next."""
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna import distributions, samplers
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
 from nearfield.core.errors import RequestError
-from nearfield.runs.recipe import Recipe
+from nearfield.core.rng import entropy
 from nearfield.study.arms import label_of
-from nearfield.study.ranges import SearchSettings, grid
-from nearfield.study.records import Arm
+from nearfield.study.engines.engine import task_folder
+from nearfield.study.file import Range, SearchSettings, grid
+from nearfield.study.plan import Plan
+from nearfield.study.records import Arm, Outcome, Task
+from nearfield.training.recipe import Recipe
+from nearfield.training.validation import SCORE
+
+# Draws trials by Optuna, ask and tell (Akiba et al. 2019), in memory: the journal is the record.
+#
+# Each draw begins from the trials that were told and from a stream of its own, so that it can be drawn again.
+
+History = tuple[dict[str, Any], dict[int, float]]
+"""A trial of the past: its changes, and its scores by the length of the training, in updates."""
+
+
+def draw(
+    settings: SearchSettings, number: int, past: Iterable[History], whole: int, seed: int, first: int
+) -> list[dict[str, Any]]:
+    """`number` trials after those of the `past`, as changes; `first` is the number of the first of them.
+
+    `whole`: updates of a whole training. A trial that was stopped, or that failed, ranks behind all others.
+    """
+    optuna.logging.disable_default_handler()
+    chance = entropy(seed, "search", first) % 2**32
+    sampler = samplers.TPESampler(seed=chance) if settings.method == "tpe" else samplers.RandomSampler(chance)
+    space = {key: _distribution(values) for key, values in settings.space.items()}
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for changes, scores in past:
+        study.add_trial(_told(_numbered(changes, settings.space), space, scores, whole))
+    asked = [study.ask(space).params for _ in range(number)]
+    return [_named(params, settings.space) for params in asked]
+
+
+def _distribution(values: Range) -> distributions.BaseDistribution:
+    if values.choices:
+        return distributions.CategoricalDistribution(tuple(range(len(values.choices))))
+    assert values.low is not None
+    assert values.high is not None
+    if values.whole:
+        step = round(values.step) if values.step else 1
+        low, high = round(values.low), round(values.high)
+        return distributions.IntDistribution(low, high, log=values.log, step=step)
+    return distributions.FloatDistribution(values.low, values.high, log=values.log, step=values.step)
+
+
+def _numbered(changes: Mapping[str, Any], space: Mapping[str, Range]) -> dict[str, Any]:
+    """Choices by their number: Optuna takes plain values alone."""
+    return {k: space[k].choices.index(v) if space[k].choices else v for k, v in changes.items()}
+
+
+def _named(params: Mapping[str, Any], space: Mapping[str, Range]) -> dict[str, Any]:
+    return {k: space[k].choices[v] if space[k].choices else v for k, v in params.items()}
+
+
+def _told(
+    params: dict[str, Any],
+    space: dict[str, distributions.BaseDistribution],
+    scores: dict[int, float],
+    whole: int,
+) -> FrozenTrial:
+    ended = whole in scores
+    return create_trial(
+        params=params,
+        distributions=space,
+        value=scores[whole] if ended else None,
+        intermediate_values=scores,
+        state=TrialState.COMPLETE if ended else TrialState.PRUNED,
+    )
+
+
+# A search over ranges: which trials to train next, given what is known of those before.
+#
+# It keeps no memory of its own. What was told (from the journal) fixes what is asked next, so a search that
+# was interrupted goes on with the trial it would have asked for, whatever the number of workers.
+#
+# Scores are of val. They choose; they are never the result: `finalists` are trained again with seeds that the
+# search has not used, and judged on test.
 
 SEED = 0
 """The seed that every trial is trained with; finalists take others."""
@@ -149,7 +222,6 @@ class Search:
             alive = [(one.trial, one.changes) for _, one in kept]
 
     def _ask(self, first: int, number: int, told: Sequence[Told]) -> list[dict[str, Any]]:
-        from nearfield.study.drawing import draw  # Optuna is slow to import
 
         past = self._histories(first, told)
         return draw(self.settings, number, past, self.updates, self.seed, first)
@@ -201,3 +273,63 @@ def rungs(settings: SearchSettings, updates: int, every: int) -> tuple[int, ...]
 def _mark(attempt: Attempt) -> str:
     """Attempts with the same mark are the same training, which is never done twice."""
     return json.dumps([attempt.changes, attempt.updates], sort_keys=True)
+
+
+# Carries out a study's search: trains what it asks for, until it names the arms that are worth comparing.
+#
+# The journal says which trials ended, their folders what they scored on val; asked again from the start, the
+# search asks for the same ones, so nothing else has to be remembered.
+
+
+def explore(
+    plan: Plan,
+    folder: Path,
+    outcomes: Callable[[], Mapping[Task, Outcome]],
+    train: Callable[[Plan, Sequence[Task]], None],
+) -> list[Told]:
+    """All trials of the plan's search and what came of them.
+
+    `train` gets a plan with the arms wanted next and those tasks that `outcomes` does not have; whatever it
+    leaves undone ends the search, which then goes on another time.
+    """
+    assert plan.search is not None
+    search = Search(plan.search, plan.recipe)
+    told: list[Told] = []
+    while attempts := search.pending(told):
+        tasks = [_task(attempt, search) for attempt in attempts]
+        known = outcomes()
+        missing = [task for task in tasks if task not in known]
+        if missing:
+            train(plan.with_arms([attempt.arm(search.updates) for attempt in attempts]), missing)
+        ended = outcomes()
+        if any(task not in ended for task in tasks):
+            break
+        told += [Told(one, _score(folder, ended[task])) for one, task in zip(attempts, tasks, strict=True)]
+    return told
+
+
+def chosen(plan: Plan, told: Sequence[Told]) -> Plan | None:
+    """The plan with the recipe as it is and the finalists for arms; None while trials are missing."""
+    assert plan.search is not None
+    search = Search(plan.search, plan.recipe)
+    if search.pending(told):
+        return None
+    return plan.with_arms([*plan.arms, *(arm for arm in search.finalists(told) if not _is_plain(plan, arm))])
+
+
+def _is_plain(plan: Plan, arm: Arm) -> bool:
+    """Whether a finalist is the recipe as it is, which is an arm already."""
+    return plan.recipe.changed(arm.changes).plain() == plan.recipe.plain()
+
+
+def _task(attempt: Attempt, search: Search) -> Task:
+    return Task(attempt.arm(search.updates).id, SEED)
+
+
+def _score(folder: Path, outcome: Outcome) -> float | None:
+    """The last validation of a trial; None where it failed."""
+    if outcome.state == "failed":
+        return None
+    lines = (task_folder(folder, outcome.task) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [values[SCORE] for values in map(json.loads, lines) if SCORE in values]
+    return float(found[-1]) if found else None

@@ -18,22 +18,20 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
 
 from nearfield.core.errors import DivergedError, NearfieldError, WorkError
-from nearfield.core.files import sweep, write_json
-from nearfield.data.locks import locked
-from nearfield.evaluation.findings import EvaluationSettings
-from nearfield.runs.baselines import plain_spaces, random_encoder
-from nearfield.runs.clips import write_clips
-from nearfield.runs.device import Precision, best_precision
-from nearfield.runs.events import Event, Note, Watcher, nobody
-from nearfield.runs.folder import Folder
-from nearfield.runs.judge import judge
-from nearfield.runs.launch import Request, launch, open_to_train
-from nearfield.runs.recipe import Recipe
-from nearfield.runs.workbench import Workbench
-from nearfield.study.before import filled
+from nearfield.core.files import locked, sweep, write_json
+from nearfield.metrics.result import EvaluationSettings
+from nearfield.study.arms import filled
 from nearfield.study.engines.engine import THREADS, failed, failure, task_folder
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, Task
+from nearfield.training.baselines import plain_spaces, random_encoder
+from nearfield.training.device import Precision, best_precision
+from nearfield.training.evaluate_run import judge, write_clips
+from nearfield.training.events import Event, Note, Watcher, nobody
+from nearfield.training.launch import Request, launch, open_to_train
+from nearfield.training.recipe import Recipe
+from nearfield.training.run_folder import Folder
+from nearfield.training.setup import Workbench
 
 BASELINES = "baselines"
 """Stands in a task where the name of an arm would."""

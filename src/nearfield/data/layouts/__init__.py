@@ -11,18 +11,13 @@ from pydantic import Field
 
 from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.settings import Settings, kinds, make
-from nearfield.data.layouts.audiofolder import Audiofolder
+from nearfield.core.text import is_text, shown
 from nearfield.data.layouts.dcase2018_task5 import Dcase2018Task5
-from nearfield.data.layouts.esc50 import Esc50
-from nearfield.data.layouts.folder import Folder
-from nearfield.data.layouts.images import Images
+from nearfield.data.layouts.folders import Audiofolder, Folder, Images, Table
 from nearfield.data.layouts.magnatagatune import Magnatagatune
 from nearfield.data.layouts.mtg_jamendo import MtgJamendo
-from nearfield.data.layouts.spoken_digits import SpokenDigits
-from nearfield.data.layouts.table import Table
-from nearfield.data.listing import Listing
-from nearfield.data.names import is_text, shown
-from nearfield.data.search import ARCHIVES
+from nearfield.data.layouts.sets import Esc50, SpokenDigits
+from nearfield.data.listing import ARCHIVES, Listing
 
 Layout = Annotated[
     Esc50

@@ -1,24 +1,279 @@
-"""MagnaTagATune: 25,863 clips of music, tagged by the players of a game, under one of its usual splits.
+"""MagnaTagATune: 25,863 tagged clips of music under its usual splits."""
 
-E. Law et al., "Evaluation of Algorithms Using Games: The Case of Music Tagging", ISMIR 2009;
-https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset
-"""
-
+import csv
+import json
+import re
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from nearfield.core.errors import DataError
 from nearfield.core.settings import Settings
+from nearfield.core.types import Bools
 from nearfield.data.faults import Problem
-from nearfield.data.layouts.magnatagatune_lists import has_lists, list_sides, read_index, read_lists
-from nearfield.data.layouts.magnatagatune_songs import songs
-from nearfield.data.layouts.magnatagatune_tables import ANNOTATIONS, read_annotations
-from nearfield.data.layouts.published import NEARLY_ALL, audio_root, difference, dropped, present_files
-from nearfield.data.layouts.tagged import Tagged
+from nearfield.data.layouts.published import (
+    NEARLY_ALL,
+    Tagged,
+    audio_root,
+    difference,
+    dropped,
+    present_files,
+    tab_lines,
+)
 from nearfield.data.listing import Listing
+
+# `annotations_final.csv` of MagnaTagATune: a column of 0 and 1 for each tag, tabs between, all quoted.
+
+ANNOTATIONS, TOP_TAGS = "annotations_final.csv", "top_tags.txt"
+MOST_FREQUENT = 50
+"""Tags that are taken where `top_tags.txt` does not name them."""
+
+
+def read_annotations(path: Path) -> Tagged:
+    """Every clip with those of its tags that are taken.
+
+    Raises DataError where the table is missing, cannot be read, or has cells that are neither 0 nor 1, and
+    where `top_tags.txt` names a tag that it does not have.
+    """
+    file = path / ANNOTATIONS
+    if not file.is_file():
+        raise DataError(f"{path}: there is no {ANNOTATIONS} in it. Give the folder that has it.")
+    table = _read(file)
+    names = [str(name) for name in table if name not in ("clip_id", "mp3_path")]
+    marks = _marks(file, table[names])
+    order = _order(path, names, marks)
+    columns = [names.index(name) for name in order]
+    return Tagged(
+        clips=table["clip_id"].tolist(),
+        paths=table["mp3_path"].tolist(),
+        tags=named(marks[:, columns], order),
+        lines=list(range(2, len(table) + 2)),
+        order=order,
+        source=ANNOTATIONS,
+    )
+
+
+def top_tags(path: Path) -> tuple[str, ...] | None:
+    """The tags of `top_tags.txt`, one a line, or None where there is none."""
+    file = path / TOP_TAGS
+    if not file.is_file():
+        return None
+    return tuple(filter(None, map(str.strip, file.read_text(encoding="utf-8-sig").splitlines())))
+
+
+def named(marks: Bools, order: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """(N, K) marks as the names of each row's tags, in the order given."""
+    rows, columns = np.nonzero(marks)
+    ends = np.searchsorted(rows, np.arange(1, len(marks)))
+    words = np.array(order, dtype=object)[columns]
+    return [tuple(own) for own in np.split(words, ends)]
+
+
+def _read(file: Path) -> pd.DataFrame:
+    text = {"clip_id": str, "mp3_path": str}
+    try:
+        table = pd.read_csv(file, sep="\t", dtype=text, encoding="utf-8-sig", keep_default_na=False)
+    except (ValueError, pd.errors.ParserError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise DataError(f"{file}: it cannot be read as a table ({reason}). Download it again.") from None
+    missing = [name for name in text if name not in table]
+    if missing:
+        raise DataError(f"{file}: there is no column {missing[0]!r}. Tabs must stand between its columns.")
+    if not len(table):
+        raise DataError(f"{file}: there are no rows in it. Download it again.")
+    return table
+
+
+def _marks(file: Path, cells: pd.DataFrame) -> Bools:
+    """(N, K) which clip has which tag."""
+    numbers = cells.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    wrong = np.argwhere((numbers != 0) & (numbers != 1))
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        raise DataError(
+            f"{file}: row {row + 2}: {cells.columns[column]!r} is {str(cells.iat[row, column])!r}, neither 0 "
+            "nor 1. Download it again."
+        )
+    return np.asarray(numbers == 1)
+
+
+def _order(path: Path, names: list[str], marks: Bools) -> tuple[str, ...]:
+    """Tags taken: as `top_tags.txt` has them, or the most frequent first, where equal by name."""
+    chosen = top_tags(path)
+    if chosen is None:
+        counts = dict(zip(names, marks.sum(axis=0).tolist(), strict=True))
+        used = [name for name in names if counts[name]]
+        return tuple(sorted(used, key=lambda name: (-counts[name], name))[:MOST_FREQUENT])
+    strangers = [name for name in chosen if name not in names]
+    if strangers:
+        raise DataError(
+            f"{path / TOP_TAGS}: {ANNOTATIONS} has no tag {strangers[0]!r}. Correct or remove it."
+        )
+    return chosen
+
+
+# Published lists of a split of MagnaTagATune: `index.tsv` (id, path), `train_gt.tsv` (id, [0.0, 1.0, ...]).
+#
+# `index_mtt.tsv`, `train_gt_mtt.tsv` and the like are understood too.
+
+_SIDES = ("train", "val", "test")
+
+
+def has_lists(path: Path) -> bool:
+    """True where there is an index and a list for each side."""
+    return all(_find(path, name) for name in ("index", *(f"{side}_gt" for side in _SIDES)))
+
+
+def read_index(path: Path) -> dict[str, str]:
+    """Path of each clip by its id. Raises DataError where there is no index."""
+    return {cells[0]: cells[1] for _, cells in tab_lines(_list(path, "index"), 2)}
+
+
+def list_sides(path: Path) -> dict[str, str]:
+    """Side of each clip by its id. Raises DataError where a list is missing or a clip is in two."""
+    sides: dict[str, str] = {}
+    for side in _SIDES:
+        file = _list(path, f"{side}_gt")
+        for number, (clip, _) in tab_lines(file, 2):
+            if clip in sides:
+                raise DataError(
+                    f"{file}: line {number}: the clip {clip!r} is listed for {sides[clip]} already. "
+                    "Copy the published lists again."
+                )
+            sides[clip] = side
+    return sides
+
+
+def read_lists(path: Path) -> tuple[Tagged, list[str]]:
+    """Every listed clip with its tags, and the side of each, "" for one whose path is not in the index.
+
+    Raises DataError where a file is missing, and where numbers and names of tags are not as many.
+    """
+    order = top_tags(path)
+    if order is None:
+        raise DataError(
+            f"{path}: there is no {TOP_TAGS} in it, so the lists' numbers have no names. "
+            "Write a tag a line, in the order of the numbers."
+        )
+    index, by_clip = read_index(path), list_sides(path)
+    vectors: list[list[float]] = []
+    lines: list[int] = []
+    for side in _SIDES:
+        file = _list(path, f"{side}_gt")
+        for number, (_, cell) in tab_lines(file, 2):
+            vectors.append(_vector(file, number, cell, len(order)))
+            lines.append(number)
+    clips = list(by_clip)
+    if not clips:
+        raise DataError(f"{path}: the published lists name no clip. Copy them again.")
+    tags = named(np.array(vectors) > 0.5, order)
+    found = Tagged(clips, [index.get(clip, "") for clip in clips], tags, lines, order, "the published lists")
+    return found, [by_clip[clip] if clip in index else "" for clip in clips]
+
+
+def _vector(file: Path, number: int, cell: str, tags: int) -> list[float]:
+    try:
+        vector = json.loads(cell)
+    except (json.JSONDecodeError, RecursionError):
+        vector = None
+    if not isinstance(vector, list) or len(vector) != tags or not all(map(_is_number, vector)):
+        raise DataError(
+            f"{file}: line {number}: there must be {tags} numbers in brackets, one a tag of {TOP_TAGS}."
+        )
+    return vector
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _list(path: Path, name: str) -> Path:
+    found = _find(path, name)
+    if found is None:
+        raise DataError(
+            f"{path}: there is no {name}.tsv in it. Copy the published lists there, or give ?split=original."
+        )
+    return found
+
+
+def _find(path: Path, name: str) -> Path | None:
+    found = [path / f"{name}.tsv", *sorted(path.glob(f"{name}_*.tsv"))]
+    return next((file for file in found if file.is_file()), None)
+
+
+# Which song, artist and album a clip of MagnaTagATune comes from, and when it begins in the song.
+
+CLIP_INFO = "clip_info_final.csv"
+_NAME = re.compile(
+    r"(?P<song>(?P<artist>[^-]+)-(?P<album>.+)-\d+-.+)-(?P<begins>\d+)-\d+",
+)
+"""artist-album-track-title-start-end, words joined by underscores."""
+
+
+@dataclass(frozen=True)
+class Song:
+    """What a clip was cut from; "" where it is not known."""
+
+    name: str = ""
+    artist: str = ""
+    album: str = ""
+    begins: float | None = None
+    """Second of the song at which the clip begins."""
+
+
+def songs(path: Path, clips: Sequence[str], paths: Sequence[str]) -> list[Song]:
+    """The song of each clip: out of its path where that says it, else out of `clip_info_final.csv`."""
+    found = [song_of(name) for name in paths]
+    if None not in found:
+        return [song or Song() for song in found]
+    by_clip = _clip_info(path / CLIP_INFO)
+    return [song or by_clip.get(clip, Song()) for song, clip in zip(found, clips, strict=True)]
+
+
+def song_of(path: str) -> Song | None:
+    """The song in a path such as `f/artist-album-01-title-30-59.mp3`, or None for other names."""
+    match = _NAME.fullmatch(PurePosixPath(path).stem)
+    if not match:
+        return None
+    return Song(match["song"], match["artist"], f"{match['artist']}-{match['album']}", float(match["begins"]))
+
+
+def _clip_info(file: Path) -> dict[str, Song]:
+    """The song of each clip by its id; nothing where there is no such table."""
+    if not file.is_file():
+        return {}
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        rows = csv.DictReader(lines, delimiter="\t")
+        needed = {"clip_id", "title", "artist", "album", "segmentStart"}
+        missing = sorted(needed.difference(rows.fieldnames or ()))
+        if missing:
+            raise DataError(
+                f"{file}: there is no column {missing[0]!r}. Tabs must stand between its columns."
+            )
+        return {row["clip_id"]: _song(row) for row in rows}
+
+
+def _song(row: dict[str, str]) -> Song:
+    artist, album, title = row["artist"] or "", row["album"] or "", row["title"] or ""
+    begins = row["segmentStart"] or ""
+    known = bool(artist or title)
+    return Song(
+        f"{artist}-{album}-{title}" if known else "",
+        artist,
+        f"{artist}-{album}" if album else "",
+        float(begins) if begins.isdecimal() else None,
+    )
+
+
+# MagnaTagATune: 25,863 clips of music, tagged by the players of a game, under one of its usual splits.
+#
+# E. Law et al., "Evaluation of Algorithms Using Games: The Case of Music Tagging", ISMIR 2009;
+# https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset
 
 Split = Literal["course", "original", "cleaned", "gt"]
 

@@ -14,8 +14,7 @@ from pydantic import Field, field_validator
 from nearfield.core.errors import DataError
 from nearfield.core.settings import Settings
 from nearfield.data.faults import Problem
-from nearfield.data.layouts.published import audio_root, dropped, present_files, tab_lines
-from nearfield.data.layouts.tagged import by_frequency
+from nearfield.data.layouts.published import audio_root, by_frequency, dropped, present_files, tab_lines
 from nearfield.data.listing import Listing
 
 ALL = "autotagging.tsv"

@@ -1,12 +1,16 @@
-"""What tables of published sets share: lines of cells without a header, and sounds that lie elsewhere."""
+"""What layouts of published sets share: tables without a header, sounds kept elsewhere, tags."""
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nearfield.core.errors import DataError
 from nearfield.data.audio import SUFFIXES
 from nearfield.data.faults import Problem
+
+# What tables of published sets share: lines of cells without a header, and sounds that lie elsewhere.
 
 NEARLY_ALL = 0.9
 """A table with at least this share of a published set's rows is taken for it, and its counts compared."""
@@ -89,3 +93,38 @@ def difference(source: str, what: str, found: int, published: int) -> tuple[Prob
     reason = f"{what}: {found:,} found, {published:,} published."
     cure = "See whether the download is complete; figures may not compare with published ones."
     return (Problem("counts", source, None, reason, cure, "warning"),)
+
+
+# `Tagged`: clips and the tags of each, as tables of music tagging have them.
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """One entry a clip in each list."""
+
+    clips: list[str]
+    """What the set itself calls the clip."""
+    paths: list[str]
+    tags: list[tuple[str, ...]]
+    lines: list[int]
+    """Line of the clip in its table, from 1."""
+    order: tuple[str, ...]
+    """Every tag, in the order in which they are numbered."""
+    source: str
+    """Name of the table, for messages."""
+
+    def take(self, rows: list[int]) -> "Tagged":
+        """Some clips, in the order given; tags keep their order."""
+        return replace(
+            self,
+            clips=[self.clips[row] for row in rows],
+            paths=[self.paths[row] for row in rows],
+            tags=[self.tags[row] for row in rows],
+            lines=[self.lines[row] for row in rows],
+        )
+
+
+def by_frequency(tags: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Every tag, the most frequent first, where equal by name."""
+    counts = Counter(tag for own in tags for tag in own)
+    return tuple(sorted(counts, key=lambda tag: (-counts[tag], tag)))

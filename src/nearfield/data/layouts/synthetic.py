@@ -1,7 +1,4 @@
-"""Sets made on the spot: labelled tones, long unlabelled scenes, tagged ensembles; same seed, same set.
-
-Each is a folder of 16 kHz sound files and a `labels.csv`, made once and kept in the cache.
-"""
+"""Synthetic sets: labelled tones, long unlabelled scenes, tagged ensembles; same seed, same set."""
 
 import os
 import shutil
@@ -13,15 +10,315 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.signal import lfilter
 
 from nearfield.core.errors import RequestError, choose
-from nearfield.core.nouns import Floats
-from nearfield.core.seeds import stream
-from nearfield.data.cache import cache_folder
-from nearfield.data.instruments import HIGHEST, INSTRUMENTS, LOWEST, RATE, Chance, Player, draw_pitch, play
-from nearfield.data.space import writing_to
-from nearfield.data.textures import TEXTURES, sound
-from nearfield.data.writing import write_sound
+from nearfield.core.rng import stream
+from nearfield.core.types import Floats
+from nearfield.data.audio import write_sound
+from nearfield.data.packs import cache_folder, writing_to
+
+# Eight ways to sound a note, and the player whose room and microphone colour it: the stuff of made-up sets.
+#
+# Waves are mono float64 at 16 kHz. A note's pitch (Hz), timbre and length are drawn anew each time from the
+# same ranges for every instrument, so that neither loudness nor pitch tells the instrument.
+
+RATE = 16000
+LOWEST, HIGHEST = 160.0, 1280.0
+"""Range of a note's pitch in Hz: three octaves."""
+
+Chance = np.random.Generator
+Instrument = Callable[[Chance, float, int], Floats]
+
+
+def _times(samples: int) -> Floats:
+    return np.arange(samples) / RATE
+
+
+def _harmonics(chance: Chance, phase: Floats, pitch: float) -> Floats:
+    """A tone with up to six harmonics of random strength; `phase` is that of the first, in radians."""
+    count = max(1, min(6, int(0.45 * RATE / (1.3 * pitch))))
+    strengths = chance.uniform(0.2, 1.0, count) * np.arange(1, count + 1) ** -chance.uniform(0.3, 2.0)
+    return np.asarray(np.sin(np.outer(np.arange(1, count + 1), phase)).T @ strengths)
+
+
+def _swell(chance: Chance, samples: int) -> Floats:
+    """A loudness curve: quick or slow attack, then decay of random speed."""
+    time = _times(samples)
+    attack = chance.uniform(0.004, 0.08)
+    return np.minimum(time / attack, 1.0) * np.exp(-time * chance.uniform(0.5, 6.0))
+
+
+def vibrato(chance: Chance, pitch: float, samples: int) -> Floats:
+    """A steady tone whose pitch trembles 4 to 8 times a second by 1 to 4 per cent."""
+    speed, depth = chance.uniform(4.0, 8.0), chance.uniform(0.01, 0.04)
+    time = _times(samples)
+    phase = 2 * np.pi * pitch * time - depth * pitch / speed * np.cos(2 * np.pi * speed * time)
+    return _harmonics(chance, phase, pitch) * _swell(chance, samples)
+
+
+def plucked(chance: Chance, pitch: float, samples: int) -> Floats:
+    """A string by Karplus and Strong (1983): noise that goes round a delay line and is averaged each time."""
+    period = max(2, round(RATE / pitch - 0.5))
+    excitation = np.zeros(samples)
+    excitation[:period] = chance.standard_normal(min(period, samples))
+    kept = 0.5 * chance.uniform(0.985, 0.999)
+    loop = np.zeros(period + 2)
+    loop[0], loop[period:] = 1.0, -kept
+    return np.asarray(lfilter([1.0], loop, excitation))
+
+
+def burst(chance: Chance, pitch: float, samples: int) -> Floats:
+    """Noise through one resonance, swelling and dying away: a struck hollow thing."""
+    radius = chance.uniform(0.96, 0.992)
+    resonance = [1.0, -2 * radius * np.cos(2 * np.pi * pitch / RATE), radius**2]
+    return np.asarray(lfilter([1.0], resonance, chance.standard_normal(samples))) * _swell(chance, samples)
+
+
+def _chirp(chance: Chance, pitch: float, samples: int, octaves: float) -> Floats:
+    bend = octaves * (np.arange(samples) / samples - 0.5)
+    phase = 2 * np.pi * np.cumsum(pitch * 2.0**bend) / RATE
+    return _harmonics(chance, phase, pitch) * _swell(chance, samples)
+
+
+def rising(chance: Chance, pitch: float, samples: int) -> Floats:
+    """A tone that climbs by a third to an octave."""
+    return _chirp(chance, pitch, samples, chance.uniform(0.35, 1.0))
+
+
+def falling(chance: Chance, pitch: float, samples: int) -> Floats:
+    """A tone that sinks by a third to an octave."""
+    return _chirp(chance, pitch, samples, -chance.uniform(0.35, 1.0))
+
+
+def tremolo(chance: Chance, pitch: float, samples: int) -> Floats:
+    """A steady tone whose loudness beats 6 to 20 times a second."""
+    beat = 1 + chance.uniform(0.6, 1.0) * np.sin(2 * np.pi * chance.uniform(6.0, 20.0) * _times(samples))
+    tone = _harmonics(chance, 2 * np.pi * pitch * _times(samples), pitch)
+    return tone * beat * _swell(chance, samples)
+
+
+def bell(chance: Chance, pitch: float, samples: int) -> Floats:
+    """Frequency modulation at an inharmonic ratio, the modulation dying away (Chowning 1973)."""
+    time = _times(samples)
+    index = chance.uniform(1.5, 5.0) * np.exp(-time * chance.uniform(2.0, 8.0))
+    ratio = chance.choice([1.41, 1.73, 2.24, 2.76, 3.33])
+    phase = 2 * np.pi * pitch * time
+    return np.asarray(np.sin(phase + index * np.sin(ratio * phase)) * _swell(chance, samples))
+
+
+def pulses(chance: Chance, pitch: float, samples: int) -> Floats:
+    """A train of clicks, 9 to 30 a second, each ringing at the pitch."""
+    gap = int(RATE / chance.uniform(9.0, 30.0))
+    clicks = np.zeros(samples)
+    clicks[int(chance.integers(gap)) % samples :: gap] = 1.0
+    radius = chance.uniform(0.97, 0.992)
+    ring = [1.0, -2 * radius * np.cos(2 * np.pi * pitch / RATE), radius**2]
+    return np.asarray(lfilter([1.0], ring, clicks)) * _swell(chance, samples)
+
+
+INSTRUMENTS: dict[str, Instrument] = {
+    maker.__name__: maker for maker in (vibrato, plucked, burst, rising, falling, tremolo, bell, pulses)
+}
+
+
+def draw_pitch(chance: Chance, low: float = LOWEST, high: float = HIGHEST) -> float:
+    """A pitch in Hz, even over the octaves."""
+    return float(np.exp(chance.uniform(np.log(low), np.log(high))))
+
+
+@dataclass(frozen=True)
+class Player:
+    """Somebody with a room, a microphone and a level of their own: what a good space must not hear."""
+
+    response: Floats
+    """Strength of 129 frequencies, even from 0 to 8 kHz."""
+    room: Floats
+    """The room's answer to a click."""
+    level: float
+    """Root mean square of the finished wave, full scale 1."""
+    noise: float
+    """Root mean square of the noise floor against that of the sound."""
+
+    @classmethod
+    def drawn(cls, chance: Chance) -> "Player":
+        """A player by chance."""
+        octave = np.log2(np.linspace(0.05, 8.0, 129))
+        decibels = chance.uniform(-3.0, 3.0) * octave
+        for _ in range(3):
+            centre, width = chance.uniform(-3.0, 3.0), chance.uniform(0.3, 1.0)
+            decibels += chance.uniform(-12.0, 12.0) * np.exp(-0.5 * ((octave - centre) / width) ** 2)
+        time = _times(int(0.35 * RATE))
+        room = chance.standard_normal(len(time)) * np.exp(-time * chance.uniform(10.0, 40.0))
+        room *= chance.uniform(0.1, 0.8) / np.linalg.norm(room)
+        room[0] += 1.0
+        level, noise = 10 ** chance.uniform(-1.7, -0.9), 10 ** chance.uniform(-1.7, -0.7)
+        return cls(10 ** (decibels / 20), room, float(level), float(noise))
+
+    def records(self, chance: Chance, dry: Floats) -> Floats:
+        """`dry` as this player's microphone has it: coloured, in the room, over noise, -1..1."""
+        size = 1 << (len(dry) + len(self.room) - 1).bit_length()
+        grid = np.fft.rfftfreq(size, 1 / RATE)
+        response = np.interp(grid, np.linspace(0, RATE / 2, len(self.response)), self.response)
+        spectrum = np.fft.rfft(dry, size) * np.fft.rfft(self.room, size) * response
+        wet = np.fft.irfft(spectrum, size)[: len(dry)]
+        hiss = np.fft.irfft(np.fft.rfft(chance.standard_normal(len(dry)), size) * response, size)[: len(dry)]
+        wave = wet / loudness(wet) + self.noise * hiss / loudness(hiss)
+        wave *= self.level * 10 ** chance.uniform(-0.3, 0.3) / loudness(wave)
+        return np.asarray(wave / max(1.0, np.abs(wave).max() / 0.99))
+
+
+def loudness(wave: Floats) -> float:
+    """Root mean square, never quite 0."""
+    return float(np.sqrt(np.mean(wave**2))) + 1e-12
+
+
+def play(chance: Chance, name: str, samples: int, pitch: float | None = None) -> Floats:
+    """A note of one instrument somewhere in `samples` of silence, its loudness 1."""
+    length = int(samples * chance.uniform(0.5, 1.0))
+    start = int(chance.integers(samples - length + 1))
+    note = INSTRUMENTS[name](chance, draw_pitch(chance) if pitch is None else pitch, length)
+    fade = min(length, 160)
+    note[-fade:] *= np.linspace(1.0, 0.0, fade)
+    wave = np.zeros(samples)
+    wave[start : start + length] = note / loudness(note)
+    return wave
+
+
+# Eight sorts of background that go on for as long as wanted: what made-up long recordings consist of.
+#
+# Waves are mono float64 at 16 kHz with loudness (root mean square) 1. Each call draws new settings from the
+# sort's ranges, so that two stretches of one sort are alike but not the same.
+
+Texture = Callable[[Chance, int], Floats]
+
+
+def _hiss(chance: Chance, samples: int, low: float, high: float) -> Floats:
+    """Noise between two frequencies in Hz, the edges half an octave soft."""
+    spectrum = np.fft.rfft(chance.standard_normal(samples))
+    octave = np.log2(np.fft.rfftfreq(samples, 1 / RATE) + 1.0)
+    below, above = octave - np.log2(low), np.log2(high) - octave
+    return np.fft.irfft(spectrum / (1 + np.exp(-8 * below)) / (1 + np.exp(-8 * above)), samples)
+
+
+def _drift(chance: Chance, samples: int, speed: float) -> Floats:
+    """A smooth random curve in 0..1 that turns about `speed` times a second."""
+    knots = chance.uniform(0.0, 1.0, max(2, int(samples / RATE * speed) + 2))
+    return np.interp(np.linspace(0, len(knots) - 1, samples), np.arange(len(knots)), knots)
+
+
+def _ticks(chance: Chance, samples: int, rate: float) -> Floats:
+    """Clicks at random moments, `rate` a second on average, of random strength."""
+    hits = chance.random(samples) < rate / RATE
+    return np.asarray(hits * chance.exponential(1.0, samples) * chance.choice([-1.0, 1.0], samples))
+
+
+def _ring(wave: Floats, frequency: float, radius: float) -> Floats:
+    resonance = [1.0, -2 * radius * np.cos(2 * np.pi * frequency / RATE), radius**2]
+    return np.asarray(lfilter([1.0], resonance, wave))
+
+
+def _scatter(chance: Chance, samples: int, rate: float, grain: Callable[[], Floats]) -> Floats:
+    """Grains laid down at random moments, `rate` a second."""
+    wave = np.zeros(samples)
+    for start in chance.integers(0, samples, int(samples / RATE * rate)):
+        piece = grain()[: samples - start]
+        wave[start : start + len(piece)] += piece
+    return wave
+
+
+def rain(chance: Chance, samples: int) -> Floats:
+    """A broad hiss with drops in it."""
+    drops = _ring(_ticks(chance, samples, chance.uniform(20, 80)), chance.uniform(800, 3000), 0.93)
+    hiss = _hiss(chance, samples, chance.uniform(300, 900), chance.uniform(4000, 7000))
+    return hiss / loudness(hiss) + chance.uniform(0.3, 0.8) * drops / loudness(drops)
+
+
+def wind(chance: Chance, samples: int) -> Floats:
+    """Low noise in gusts."""
+    gusts = 0.15 + _drift(chance, samples, chance.uniform(0.4, 1.2)) ** 2
+    return _hiss(chance, samples, 60, chance.uniform(300, 900)) * gusts
+
+
+def surf(chance: Chance, samples: int) -> Floats:
+    """Broad noise that comes and goes every three to six seconds."""
+    time = np.arange(samples) / RATE
+    wave = 0.5 + 0.5 * np.sin(2 * np.pi * (time / chance.uniform(3.0, 6.0) + chance.random()))
+    return _hiss(chance, samples, 150, chance.uniform(2500, 6000)) * (0.1 + wave**2)
+
+
+def crickets(chance: Chance, samples: int) -> Floats:
+    """High tones, gated fast, in short calls."""
+    time = np.arange(samples) / RATE
+    wave = 0.15 * chance.standard_normal(samples)
+    for _ in range(int(chance.integers(1, 4))):
+        tone = np.sin(2 * np.pi * chance.uniform(2000, 5000) * time)
+        gate = np.maximum(0, np.sin(2 * np.pi * chance.uniform(18, 40) * time))
+        calls = (time * chance.uniform(1.5, 4.0) + chance.random()) % 1 < chance.uniform(0.3, 0.7)
+        wave += tone * gate * calls
+    return wave
+
+
+def engine(chance: Chance, samples: int) -> Floats:
+    """A low pulse rich in harmonics whose speed wanders a little, over noise."""
+    speed = chance.uniform(35, 110) * (0.92 + 0.16 * _drift(chance, samples, 0.5))
+    phase = 2 * np.pi * np.cumsum(speed) / RATE
+    pulse = np.exp(chance.uniform(2.0, 6.0) * (np.cos(phase) - 1)) - 0.3
+    noise = _hiss(chance, samples, 100, chance.uniform(1000, 4000))
+    return pulse / loudness(pulse) + chance.uniform(0.3, 0.9) * noise / loudness(noise)
+
+
+def bubbles(chance: Chance, samples: int) -> Floats:
+    """Short rising blips at random moments."""
+
+    def blip() -> Floats:
+        time = np.arange(int(RATE * chance.uniform(0.03, 0.1))) / RATE
+        pitch = chance.uniform(350, 1600) * (1 + chance.uniform(2, 8) * time)
+        return np.sin(2 * np.pi * np.cumsum(pitch) / RATE) * np.exp(-time * 30) * chance.uniform(0.3, 1.0)
+
+    return _scatter(chance, samples, chance.uniform(6, 18), blip) + 0.02 * chance.standard_normal(samples)
+
+
+def crackle(chance: Chance, samples: int) -> Floats:
+    """Sharp clicks at random moments over a murmur: a fire."""
+    clicks = _ring(_ticks(chance, samples, chance.uniform(6, 25)), chance.uniform(1500, 5000), 0.8)
+    murmur = _hiss(chance, samples, 60, 400)
+    return clicks / loudness(clicks) + chance.uniform(0.2, 0.5) * murmur / loudness(murmur)
+
+
+def chatter(chance: Chance, samples: int) -> Floats:
+    """Buzzing syllables with wandering resonances: talk one cannot make out."""
+    voice = np.zeros(samples)
+    for _ in range(int(chance.integers(2, 4))):
+        pitch = chance.uniform(90, 260) * (0.85 + 0.3 * _drift(chance, samples, 2.0))
+        phase = np.cumsum(pitch) / RATE
+        buzz = np.diff(np.floor(phase), prepend=0.0)
+        syllables = _drift(chance, samples, chance.uniform(6.0, 12.0)) ** 3
+        vowels = _ring(buzz, chance.uniform(350, 800), 0.97) + _ring(buzz, chance.uniform(900, 2400), 0.97)
+        voice += vowels * syllables
+    return voice / loudness(voice) + 0.1 * chance.standard_normal(samples)
+
+
+TEXTURES: dict[str, Texture] = {
+    maker.__name__: maker for maker in (rain, wind, surf, crickets, engine, bubbles, crackle, chatter)
+}
+
+
+def sound(chance: Chance, name: str, samples: int) -> Floats:
+    """`samples` of one sort of background as heard from some place: tilted, resonant, loudness 1."""
+    wave = TEXTURES[name](chance, samples)
+    octave = np.log2(np.fft.rfftfreq(samples, 1 / RATE) / 1000 + 0.05)
+    decibels = chance.uniform(-4.0, 4.0) * octave
+    for _ in range(2):
+        centre = chance.uniform(-3.0, 3.0)
+        decibels += chance.uniform(-10.0, 10.0) * np.exp(-2 * (octave - centre) ** 2)
+    heard = np.fft.irfft(np.fft.rfft(wave) * 10 ** (decibels / 20), samples)
+    return heard / loudness(heard)
+
+
+# Sets made on the spot: labelled tones, long unlabelled scenes, tagged ensembles; same seed, same set.
+#
+# Each is a folder of 16 kHz sound files and a `labels.csv`, made once and kept in the cache.
 
 VERSION = 1
 """To be raised whenever the same seed would give other sound: older folders are then not used again."""

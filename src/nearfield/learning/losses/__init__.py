@@ -6,14 +6,12 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS, PairLoss, Parts
-from nearfield.learning.losses.bce import BCE
 from nearfield.learning.losses.circle import Circle
 from nearfield.learning.losses.contrastive import Contrastive
-from nearfield.learning.losses.focal import Focal
 from nearfield.learning.losses.library import Library
 from nearfield.learning.losses.multi_similarity import MultiSimilarity
-from nearfield.learning.losses.nt_xent import NTXent
-from nearfield.learning.losses.supcon import SupCon
+from nearfield.learning.losses.supcon import NTXent, SupCon
+from nearfield.learning.losses.tagging import BCE, Focal
 from nearfield.learning.losses.triplet import Triplet
 
 

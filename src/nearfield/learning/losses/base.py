@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Pairs
+from nearfield.core.types import Pairs
 
 Parts = dict[str, Tensor]
 """What was measured on the way, as detached scalars:

@@ -5,12 +5,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from nearfield.core.nouns import Distance, Pairs
 from nearfield.core.settings import Settings
+from nearfield.core.types import Distance, Pairs
 from nearfield.learning.distances import Points
 from nearfield.learning.losses.base import PairLoss, Parts
-from nearfield.learning.losses.gaps import settle
-from nearfield.learning.losses.rows import Company, Tally
+from nearfield.learning.losses.rows import Company, Tally, settle
 
 
 class Contrastive(Settings):

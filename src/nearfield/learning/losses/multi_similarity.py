@@ -12,12 +12,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfield.core.nouns import Distance
 from nearfield.core.settings import Settings
+from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
 from nearfield.learning.losses.base import Parts
-from nearfield.learning.losses.row_loss import RowLoss
-from nearfield.learning.losses.rows import Company, Tally, exponents
+from nearfield.learning.losses.rows import Company, RowLoss, Tally, exponents
 
 
 class MultiSimilarity(Settings):

@@ -1,13 +1,17 @@
-"""Tools for a loss that takes some anchors (rows) of a batch at a time: alike cells as a table, and sums."""
+"""Tools for losses that take some anchors (rows) at a time, in memory that grows with the batch alone."""
 
-from dataclasses import dataclass
+from abc import abstractmethod
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from nearfield.core.nouns import Pairs
-from nearfield.learning.distances import FAR
+from nearfield.core.types import Distance, Gap, Pairs
+from nearfield.learning.distances import FAR, Points, check_convertible, convert
+from nearfield.learning.losses.base import PairLoss, Parts
+
+# Tools for a loss that takes some anchors (rows) of a batch at a time: alike cells as a table, and sums.
 
 
 @dataclass(frozen=True)
@@ -130,3 +134,164 @@ def exponents(logits: Tensor) -> tuple[Tensor, Tensor]:
     shares = logits.sub_(largest).exp_()
     total = shares.sum(1, keepdim=True)
     return largest + total.log(), shares.div_(total)
+
+
+# Counting instead of enumerating: how many windows hold each value, how many values lie in each window.
+
+_FEW = 40  # so many passes over a block that stays in the cache cost about one binary search in every cell
+
+
+def count(
+    values: Tensor, low: Tensor | None, high: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """For each of (R, B) values the windows of its row that hold it; for each window the values it holds.
+
+    A window runs from `low` to `high` (R, K), both inside; `low` None: from below everything. With `weights`
+    (R, K) the first is the windows' summed weight, not their number. Returns (R, B) and (R, K), in the
+    arithmetic of `values`.
+    """
+    if low is not None:
+        high = torch.where(low <= high, high, -FAR)  # an empty window holds nothing, not even its ends
+    if high.shape[1] <= _FEW:
+        return _one_by_one(values, low, high, weights)
+    holders, held = _search(values, high, weights, right=False)
+    if low is not None:
+        less = _search(values, low.minimum(high), weights, right=True)
+        return holders - less[0], held - less[1]
+    return holders, held
+
+
+def count_inside(values: Tensor, low: Tensor | None, high: Tensor) -> Tensor:
+    """(R, K) for each window of a row, how many of its (R, B) values it holds: the second of `count`."""
+    if low is not None or high.shape[1] > 8 * _FEW:
+        return count(values, low, high)[1]
+    found, inside = torch.empty_like(high), torch.empty_like(values)
+    for column in range(high.shape[1]):
+        found[:, column] = torch.le(values, high[:, column : column + 1], out=inside).sum(1)
+    return found
+
+
+def _one_by_one(
+    values: Tensor, low: Tensor | None, high: Tensor, weights: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    holders, held = torch.zeros_like(values), torch.zeros_like(high)
+    inside = torch.empty_like(values)
+    for column in range(high.shape[1]):
+        here = slice(column, column + 1)
+        if low is None:
+            torch.le(values, high[:, here], out=inside)
+        else:  # pressed into the window: what does not move is inside
+            torch.maximum(values, low[:, here], out=inside)
+            torch.minimum(inside, high[:, here], out=inside).eq_(values)
+        held[:, column] = inside.sum(1)
+        holders += inside if weights is None else inside.mul_(weights[:, here])
+    return holders, held
+
+
+def _search(values: Tensor, bounds: Tensor, weights: Tensor | None, right: bool) -> tuple[Tensor, Tensor]:
+    """One-sided windows from below everything to `bounds`, these inside unless `right`."""
+    rows, many = bounds.shape
+    ordered, order = bounds.sort(dim=1)
+    passed = torch.searchsorted(ordered, values, right=right)  # windows that end before the value
+    if weights is None:
+        holders = (many - passed).to(values.dtype)
+    else:
+        before = torch.nn.functional.pad(weights.gather(1, order).cumsum(1), (1, 0))
+        holders = before[:, -1:] - before.gather(1, passed)
+    starts = torch.arange(rows, device=values.device)[:, None] * (many + 1)
+    stops = torch.bincount((passed + starts).flatten(), minlength=rows * (many + 1))
+    held = stops.view(rows, many + 1).cumsum(1)[:, :-1].to(values.dtype)
+    return holders, torch.empty_like(bounds).scatter_(1, order, held)
+
+
+# The gap that triplet miners set on `Pairs`: read in the loss's distance, or turned into cells or triplets.
+#
+# A triplet (a, p, n) is inside when low < d(a, n) - d(a, p) <= high, in the gap's own distance.
+
+
+def window(near: Tensor, gap: Gap | None, distance: Distance) -> tuple[Tensor | None, Tensor | None]:
+    """For alike distances (R, K) the least and the greatest unlike distance inside the gap.
+
+    All in `distance`; None is no bound.
+    """
+    if gap is None:
+        return None, None
+    own = convert(near, distance, gap.distance)
+    low, high = (
+        None if bound is None else convert(own + bound, gap.distance, distance).clamp(-FAR, FAR / 2)
+        for bound in (gap.low, gap.high)
+    )
+    return None if low is None else low.nextafter(torch.full_like(low, torch.inf)), high
+
+
+def check_gap(vectors: Tensor, gap: Gap | None, distance: Distance) -> None:
+    """Raises RequestError where the gap's distance cannot be read in `distance` for these vectors."""
+    if gap is not None:
+        check_convertible(vectors, gap.distance, distance)
+
+
+def settle(vectors: Tensor, pairs: Pairs) -> Pairs:
+    """The same pairs without a gap: only cells that stand in a triplet inside it, for losses over pairs."""
+    if pairs.gap is None:
+        return pairs
+    points = Points(vectors.detach(), pairs.gap.distance)
+    alike, unlike = torch.zeros_like(pairs.alike), torch.zeros_like(pairs.unlike)
+    for part in points.parts():
+        distances = points.distances(part)
+        company = Company.of(pairs, part, distances)
+        near = company.alike.read(distances, -FAR)
+        low, high = window(near, pairs.gap, points.distance)
+        limit = near.where(company.here == 0, FAR / 2) if high is None else high
+        holders, held = count(company.hide(distances, 1.0), low, limit)
+        unlike[part] = holders > 0
+        found = torch.zeros_like(distances)
+        company.alike.add(found, held)
+        alike[part] = found > 0
+    return replace(pairs.keep(alike, unlike), gap=None)
+
+
+def triplets(vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
+    """Every triplet of the pairs that is inside the gap, as positions (anchors, positives, negatives)."""
+    points = Points(vectors.detach(), "euclidean" if pairs.gap is None else pairs.gap.distance)
+    found: list[Tensor] = []
+    for anchor in range(len(pairs)):
+        part = slice(anchor, anchor + 1)
+        positives = pairs.alike[anchor].nonzero()
+        inside = pairs.unlike[part].expand(len(positives), -1)
+        if pairs.gap is not None and len(positives):
+            distances = points.distances(part)
+            low, high = window(distances[0, positives], pairs.gap, points.distance)
+            inside = inside if low is None else inside & (distances >= low)
+            inside = inside if high is None else inside & (distances <= high)
+        which, negatives = inside.nonzero(as_tuple=True)
+        found.append(torch.stack([torch.full_like(which, anchor), positives[which, 0], negatives]))
+    anchors, alike, unlike = torch.cat(found, dim=1) if found else pairs.alike.new_zeros(3, 0).long()
+    return anchors, alike, unlike
+
+
+# What the losses of cosines share: one pass over the batch, some anchors (rows) at a time.
+
+
+class RowLoss(PairLoss):
+    """A loss whose value is made of what each anchor's row of cosines adds to sums."""
+
+    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
+        """One pass over the rows."""
+        settled = settle(vectors, pairs)
+        points = Points(vectors, "cosine")
+        tally = Tally(points.places)
+        for part in points.parts():
+            distances = points.distances(part)
+            company = Company.of(settled, part, distances)
+            tally.see(company, distances)
+            points.pull(part, self.add_rows(company, distances, tally), distances)
+        value, scale, parts = self.conclude(tally)
+        return value.to(points.places.dtype), points.gradient(scale), {**parts, **tally.parts()}
+
+    @abstractmethod
+    def add_rows(self, company: Company, distances: Tensor, tally: Tally) -> Tensor:
+        """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
+
+    @abstractmethod
+    def conclude(self, tally: Tally) -> tuple[Tensor, Tensor, Parts]:
+        """The value, what the summed slopes are to be multiplied by, and the loss's own parts."""

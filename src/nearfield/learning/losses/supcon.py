@@ -1,24 +1,86 @@
-"""Supervised contrastive loss: a softmax over an anchor's company, averaged over its alike items.
-
-Khosla et al. 2020, equation 2. For one anchor with cosines s and temperature t, over its alike p and its
-company c (alike and unlike):
-
-    -mean over p of log( exp(s(a, p) / t) / sum over c of exp(s(a, c) / t) )
-"""
+"""NT-Xent and the supervised contrastive loss."""
 
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import softplus
 
-from nearfield.core.nouns import Distance
 from nearfield.core.settings import Settings
+from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
 from nearfield.learning.losses.base import Parts
-from nearfield.learning.losses.nt_xent import NTXent
-from nearfield.learning.losses.row_loss import RowLoss
-from nearfield.learning.losses.rows import Company, Tally, exponents
+from nearfield.learning.losses.rows import Company, RowLoss, Tally, exponents
+
+# NT-Xent, also called InfoNCE: each alike item is told from the anchor's unlike ones (Chen et al. 2020).
+#
+# For each alike cell (a, p), with cosines s and temperature t:
+#
+#     -log( exp(s(a, p) / t) / (exp(s(a, p) / t) + sum over unlike n of exp(s(a, n) / t)) )
+
+
+class NTXent(Settings):
+    """A softmax over the batch for each alike pair: no labels, no margin."""
+
+    kind: Literal["nt_xent"] = "nt_xent"
+    temperature: float = Field(0.07, gt=0)
+    """Divides the cosines: smaller looks at the hardest unlike items alone."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        "temperature": (
+            "The temperature divides similarities before the softmax: it says how much the nearest unlike "
+            "items outweigh the far ones (Chen et al. 2020; Wang and Liu 2021). Too low, and only the very "
+            "nearest count: the gradient is noisy, and unlike labels that are in truth alike are torn "
+            "apart. Too high, and all items push alike: clusters stay loose. Usual are 0.05 to 0.5."
+        ),
+    }
+
+    distance: ClassVar[Distance] = "cosine"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def build(self, size: int = 0, classes: int = 0) -> "NTXentLoss":
+        """The loss; it needs neither the size of the vectors nor the number of classes."""
+        return NTXentLoss(self)
+
+
+class NTXentLoss(RowLoss):
+    """Equals pytorch-metric-learning's NTXentLoss, in value and gradient: the mean over all alike cells.
+
+    `strength` weighs the alike cells, in sum and mean. The part `active_fraction` is the share of alike
+    cells that the unlike ones together outweigh (a loss above log 2).
+    """
+
+    def __init__(self, settings: NTXent) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def add_rows(self, company: Company, distances: Tensor, tally: Tally) -> Tensor:
+        """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
+        sharpness = 1 / self.settings.temperature
+        near = company.alike.read(distances, 0.0)
+        reach, shares = exponents(company.hide(distances * -sharpness, -1.0))
+        beyond = reach + near * sharpness
+        tally.add("losses", softplus(beyond) * company.weights)
+        tally.add("strength", company.weights)
+        tally.add("outweighed", (beyond > 0) * company.here)
+        slope = beyond.sigmoid() * company.weights * sharpness
+        slopes = shares.mul_(-slope.sum(1, keepdim=True))
+        company.alike.add(slopes, slope)
+        return slopes
+
+    def conclude(self, tally: Tally) -> tuple[Tensor, Tensor, Parts]:
+        """The mean over alike cells."""
+        parts = {"active_fraction": tally.share("outweighed", "alike_cells")}
+        return tally.share("losses", "strength"), tally.one_over("strength"), parts
+
+
+# Supervised contrastive loss: a softmax over an anchor's company, averaged over its alike items.
+#
+# Khosla et al. 2020, equation 2. For one anchor with cosines s and temperature t, over its alike p and its
+# company c (alike and unlike):
+#
+#     -mean over p of log( exp(s(a, p) / t) / sum over c of exp(s(a, c) / t) )
 
 
 class SupCon(Settings):

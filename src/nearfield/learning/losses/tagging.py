@@ -1,17 +1,22 @@
-"""What the tagging losses share: a linear head on the vectors, and a cost for every clip and tag.
-
-Conventions: R of the B clips of a batch have known tags, K tags; logits are natural-log odds.
-"""
+"""Tagging losses: a linear head with binary cross-entropy or focal loss."""
 
 from abc import abstractmethod
+from typing import ClassVar, Literal
 
 import numpy.typing as npt
 import torch
+from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid, softplus
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Pairs
+from nearfield.core.settings import Settings
+from nearfield.core.types import Pairs
 from nearfield.learning.losses.base import PairLoss, Parts, fit
+
+# What the tagging losses share: a linear head on the vectors, and a cost for every clip and tag.
+#
+# Conventions: R of the B clips of a batch have known tags, K tags; logits are natural-log odds.
 
 
 class TaggingLoss(PairLoss):
@@ -84,3 +89,120 @@ def _parts(logits: Tensor, has: Tensor) -> Parts:
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
     """Mean of the chosen cells; 0 where there are none."""
     return torch.where(chosen, values, 0).sum() / chosen.sum().clamp_min(1)
+
+
+# Tagging by binary cross-entropy: each tag is a question of its own, answered with a probability.
+
+
+class BCE(Settings):
+    """Tells for each tag whether a clip has it: binary cross-entropy on a linear layer over the vectors."""
+
+    kind: Literal["bce"] = "bce"
+    class_weights: Literal["none", "balanced"] = "none"
+    """What a tag that a clip has weighs: as much as one that it lacks, or more the rarer the tag is: clips
+    without it divided by clips with it, counted over the training clips."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        "class_weights": (
+            "Most clips lack most tags, so that a tagger is right nearly everywhere by saying no. Weights "
+            "make the few positives of a tag count as much as its many negatives: rare tags are found more "
+            "often, and named wrongly more often; the probabilities are then too high by design, so that "
+            "rankings (ROC-AUC, average precision) can be compared and the numbers themselves cannot."
+        ),
+    }
+
+    needs: ClassVar[frozenset[str]] = frozenset({"tags"})
+
+    def build(self, size: int = 0, classes: int = 0) -> "BCELoss":
+        """The loss for vectors of `size` numbers and `classes` tags; RequestError without the two."""
+        return BCELoss(self, size, classes)
+
+
+class BCELoss(TaggingLoss):
+    """Mean over clips and tags of -w log p for a tag that the clip has, -log(1 - p) for one it lacks.
+
+    Balanced weights w need `see_frequencies` first. They are of the loss's state.
+    """
+
+    weights: Tensor
+
+    def __init__(self, settings: BCE, size: int, classes: int) -> None:
+        """See `BCE.build`."""
+        super().__init__(size, classes, settings.kind)
+        unknown = torch.nan if settings.class_weights == "balanced" else 1.0
+        self.register_buffer("weights", torch.full((classes,), unknown))
+        self.settings = settings
+
+    def see_frequencies(self, shares: Tensor) -> None:
+        """Takes the share (0..1) of training clips that have each tag, (K,); even weights ignore it.
+
+        A tag that no clip has, or every one, keeps the weight 1: there is nothing to balance.
+        """
+        if shares.shape != self.weights.shape:
+            raise RequestError(
+                f"loss: {self.kind} was built for {len(self.weights)} tags. "
+                f"Given: frequencies of shape {tuple(shares.shape)}."
+            )
+        if self.settings.class_weights == "balanced":
+            share = shares.to(self.weights)
+            self.weights.copy_(torch.where((share > 0) & (share < 1), (1 - share) / share, 1.0))
+
+    def costs(self, right: Tensor, has: Tensor) -> Tensor:
+        """(R, K), from the log odds: without overflow, however sure the head is."""
+        if bool(self.weights.isnan().any()):
+            raise RequestError(
+                "loss.class_weights: balanced needs the share of clips that have each tag. Call "
+                "see_frequencies before training, or set loss.class_weights to none."
+            )
+        return softplus(-right) * torch.where(has, self.weights, 1.0)
+
+
+# Tagging by focal loss: cross-entropy in which questions already answered well hardly count.
+#
+# Lin, Goyal, Girshick, He and Dollár, "Focal loss for dense object detection", ICCV 2017, equations 4 and 5.
+
+
+class Focal(Settings):
+    """Binary cross-entropy for each tag, weighed down where the answer is already good."""
+
+    kind: Literal["focal"] = "focal"
+    gamma: float = Field(2.0, ge=0)
+    """How strongly good answers are weighed down; 0 is plain cross-entropy."""
+    alpha: float | None = Field(None, gt=0, lt=1)
+    """Weight of the tags that a clip has, with 1 - alpha for those that it lacks; none: both weigh 1."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        "gamma": (
+            "A tag of which the tagger gives the truth the probability p costs (1 - p) to the power gamma "
+            "times its cross-entropy. At 0 all tags count; with more, the many easy absences fade and the "
+            "loss looks at what is still wrong, wrong tags in the data among it (Lin et al. 2017). The "
+            "probabilities come out less sure than the truth, and the value of the loss falls with gamma "
+            "whatever is learnt, so that losses at different gammas cannot be compared."
+        ),
+        "alpha": (
+            "What a tag that a clip has weighs against one that it lacks. It shifts the balance between "
+            "missed and wrong tags; the best value falls as gamma rises (Lin et al. 2017)."
+        ),
+    }
+
+    needs: ClassVar[frozenset[str]] = frozenset({"tags"})
+
+    def build(self, size: int = 0, classes: int = 0) -> "FocalLoss":
+        """The loss for vectors of `size` numbers and `classes` tags; RequestError without the two."""
+        return FocalLoss(self, size, classes)
+
+
+class FocalLoss(TaggingLoss):
+    """Mean over clips and tags of -alpha_t (1 - p_t)^gamma log p_t, p_t being the truth's probability."""
+
+    def __init__(self, settings: Focal, size: int, classes: int) -> None:
+        """See `Focal.build`."""
+        super().__init__(size, classes, settings.kind)
+        self.settings = settings
+
+    def costs(self, right: Tensor, has: Tensor) -> Tensor:
+        """(R, K), from the log odds: neither overflows nor has an infinite slope, for any gamma."""
+        fading = (self.settings.gamma * logsigmoid(-right)).exp()
+        costs = -fading * logsigmoid(right)
+        alpha = self.settings.alpha
+        return costs if alpha is None else torch.where(has, alpha * costs, (1 - alpha) * costs)

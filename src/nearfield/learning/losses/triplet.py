@@ -1,14 +1,4 @@
-"""The triplet loss over every triplet of a batch, exact, without a triplet ever being listed.
-
-For anchor a, alike p and unlike n: max(0, d(a, p) - d(a, n) + margin) (Weinberger and Saul 2009; Schroff et
-al. 2015). An unlike n counts for (a, p) as long as d(a, n) < d(a, p) + margin. So the sum of all hinges is
-
-    sum over alike cells of  c(a, p) (d(a, p) + margin)   -   sum over unlike cells of  c(a, n) d(a, n)
-
-where c(a, p) counts the unlike cells under the bound of (a, p) and c(a, n) the bounds above d(a, n). The
-same counts are the slopes: + c(a, p) for an alike distance, - c(a, n) for an unlike one. B^2 log B steps do
-what B^3 would, in blocks of rows, and no (B, B) matrix of numbers is kept.
-"""
+"""The triplet loss over every triplet of a batch, exact, without listing triplets."""
 
 from typing import ClassVar, Literal
 
@@ -16,14 +6,72 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from nearfield.core.nouns import Distance, Pairs
 from nearfield.core.settings import Settings
+from nearfield.core.types import Distance, Pairs
 from nearfield.learning.distances import FAR, Points
 from nearfield.learning.losses.base import PairLoss, Parts
-from nearfield.learning.losses.counting import count, count_inside
-from nearfield.learning.losses.gaps import check_gap, window
-from nearfield.learning.losses.rows import Company, Tally
-from nearfield.learning.losses.triplet_listed import listed
+from nearfield.learning.losses.rows import Company, Tally, check_gap, count, count_inside, window
+
+# The triplet loss anchor by anchor, triplet by triplet: for the two options that counting cannot serve.
+#
+# With `swap` the unlike distance depends on the alike item, with `smooth` the slope differs from triplet to
+# triplet, so O(B^3) steps are needed. Written to be obvious. Keeps two (B, B) matrices.
+
+
+def listed(points: Points, pairs: Pairs, tally: Tally, margin: float, swap: bool, smooth: bool) -> None:
+    """Adds sums to `tally` and slopes to `points` for every triplet of the pairs."""
+    distances = torch.cat([points.distances(part) for part in points.parts()])
+    slopes = torch.zeros_like(distances)
+    tally.see(Company.of(pairs, slice(None), distances), distances)
+    for anchor in range(len(distances)):
+        positives, negatives = (cells[anchor].nonzero()[:, 0] for cells in (pairs.alike, pairs.unlike))
+        near, far = distances[anchor, positives, None], distances[anchor, negatives][None, :]
+        weights = torch.ones_like(near) if pairs.strength is None else pairs.strength[anchor, positives, None]
+        weights = weights.to(near.dtype) * _inside(near, far, pairs, points)
+        other = distances[positives[:, None], negatives] if swap else far
+        nearer = torch.minimum(far, other)
+        violation = near - nearer + margin
+        slope = (violation.sigmoid() if smooth else (violation > 0).to(near.dtype)) * weights
+        hinge = torch.nn.functional.softplus(violation) if smooth else violation.clamp_min(0)
+        _count(tally, hinge, weights)
+        tally.add("violating", (violation > 0) & (weights > 0))
+        tally.add("hard", (nearer <= near) & (weights > 0))
+        slopes[anchor, positives] += slope.sum(1)
+        at_anchor = slope * ((far < other) + 0.5 * (far == other)) if swap else slope  # a tie is shared
+        slopes[anchor, negatives] -= at_anchor.sum(0)
+        if swap:
+            slopes[positives[:, None], negatives] -= slope - at_anchor
+    for part in points.parts():
+        points.pull(part, slopes[part].clone(), distances[part].clone())
+
+
+def _inside(near: Tensor, far: Tensor, pairs: Pairs, points: Points) -> Tensor:
+    low, high = window(near, pairs.gap, points.distance)
+    inside = torch.ones_like(near - far)
+    if low is not None:
+        inside = inside * (far >= low)
+    return inside if high is None else inside * (far <= high)
+
+
+def _count(tally: Tally, hinge: Tensor, weights: Tensor) -> None:
+    violates = (hinge > 0).to(hinge.dtype)
+    tally.add("hinges", hinge * weights)
+    tally.add("active_strength", violates * weights)
+    tally.add("strength", weights)
+    tally.add("active", violates * (weights > 0))
+    tally.add("triplets", (weights > 0).to(hinge.dtype))
+
+
+# The triplet loss over every triplet of a batch, exact, without a triplet ever being listed.
+#
+# For anchor a, alike p and unlike n: max(0, d(a, p) - d(a, n) + margin) (Weinberger and Saul 2009; Schroff et
+# al. 2015). An unlike n counts for (a, p) as long as d(a, n) < d(a, p) + margin. So the sum of all hinges is
+#
+#     sum over alike cells of  c(a, p) (d(a, p) + margin)   -   sum over unlike cells of  c(a, n) d(a, n)
+#
+# where c(a, p) counts the unlike cells under the bound of (a, p) and c(a, n) the bounds above d(a, n). The
+# same counts are the slopes: + c(a, p) for an alike distance, - c(a, n) for an unlike one. B^2 log B steps do
+# what B^3 would, in blocks of rows, and no (B, B) matrix of numbers is kept.
 
 
 class Triplet(Settings):

@@ -4,12 +4,10 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
-from nearfield.core.nouns import Draw, Pairs
 from nearfield.core.settings import make
-from nearfield.learning.relations.labels import Labels
-from nearfield.learning.relations.tags import Tags
+from nearfield.core.types import Draw, Pairs
+from nearfield.learning.relations.labels import Labels, Tags, Views
 from nearfield.learning.relations.time import Time
-from nearfield.learning.relations.views import Views
 
 INTRODUCTION = (
     "The relation says who is alike: clips of one label, clips that share tags, moments near in time, or "

@@ -1,17 +1,113 @@
-"""Windows are alike when they lie close in time in one recording."""
+"""Relations by time: windows of one recording, or of several recorders, that lie close in time."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from itertools import count, islice
+from typing import ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import torch
 from pydantic import Field
 
-from nearfield.core.errors import DataError
-from nearfield.core.nouns import Draw, Facts, Floats, Ints, Pairs
+from nearfield.core.errors import DataError, RequestError, choose
 from nearfield.core.settings import Settings
-from nearfield.learning.relations.across import Across, Scenes
-from nearfield.learning.relations.columns import column, other, same
+from nearfield.core.types import Bools, Draw, Facts, Floats, Ints, Pairs
+
+# Columns of a collection by name, for rules over them: another session, another node.
+
+
+def column(facts: Facts, name: str, where: str) -> Ints:
+    """(N,) class numbers of the column `name`, -1 where it is empty.
+
+    Besides the collection's further columns there are `recording` and `group`. Raises RequestError, with the
+    key `where` in front, for any other name.
+    """
+    known = {"recording": facts.recordings, "group": facts.groups, **facts.columns}
+    if name not in known:
+        raise RequestError(f"{where}: the collection has no column {name!r}. {choose(name, known)}")
+    return known[name]
+
+
+def same(numbers: Ints) -> Bools:
+    """(B, B) whether two items have the same known number."""
+    equal: Bools = (numbers[:, None] == numbers[None, :]) & (numbers >= 0)[:, None]
+    return equal
+
+
+def other(numbers: Ints) -> Bools:
+    """(B, B) whether two items have known numbers that differ."""
+    known = numbers >= 0
+    differ: Bools = (numbers[:, None] != numbers[None, :]) & known[:, None] & known[None, :]
+    return differ
+
+
+# One moment heard by several recorders: windows of one scene that start together are alike.
+#
+# What such a pair shares is the sound; what sets it apart is the microphone and its place. Without it time
+# alone may learn to tell rooms and recorders.
+
+
+class Across(Settings):
+    """The same moment of one scene, from another recorder."""
+
+    column: str = "node"
+    """Column that names the recorder; the two windows differ in it."""
+    clock: str = "session"
+    """Column that names the scene: recordings with one value of it have their moments on one clock."""
+    within_seconds: float = Field(0.5, ge=0)
+    """Largest time between two starts that counts as the same moment, in seconds."""
+
+    def read(self, facts: Facts, where: str) -> "Scenes":
+        """Recorders and scenes of `facts`; RequestError, with the key `where`, for unknown columns."""
+        recorders = column(facts, self.column, f"{where}.column")
+        return Scenes(recorders, column(facts, self.clock, f"{where}.clock"))
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Which recorder and which scene each item is of; -1 where not known."""
+
+    recorders: Ints
+    clocks: Ints
+
+    def take(self, rows: Ints) -> Self:
+        """The same for some rows."""
+        return type(self)(self.recorders[rows], self.clocks[rows])
+
+    def together(self) -> Bools:
+        """(B, B) whether two items are of one scene."""
+        return same(self.clocks)
+
+    def across(self) -> Bools:
+        """(B, B) whether two items are of one scene and of two recorders."""
+        return self.together() & other(self.recorders)
+
+    def runs(self, moments: Ints, span: int) -> tuple[Ints, Ints]:
+        """(first, second): all pairs of the M items whose recorders differ and that start within `span`.
+
+        `moments` (M,) and `span` in ticks. Both orders of a pair are given, sorted by the first.
+        """
+        known = np.flatnonzero((self.clocks >= 0) & (self.recorders >= 0))
+        order = known[np.lexsort((moments[known], self.clocks[known]))]
+        if not len(order):
+            return order, order
+        # One axis on which scenes follow each other, too far apart to touch.
+        begun = np.flatnonzero(np.diff(self.clocks[order], prepend=-1))
+        scene = np.repeat(np.arange(len(begun)), np.diff(begun, append=len(order)))
+        clock = moments[order] - moments[order[begun]][scene]
+        lengths = np.maximum.reduceat(clock, begun) + span + 1
+        axis = clock + (np.cumsum(lengths) - lengths)[scene]
+        low, high = np.searchsorted(axis, axis - span, "left"), np.searchsorted(axis, axis + span, "right")
+        sizes = high - low
+        places = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes - low, sizes)
+        first, second = np.repeat(order, sizes), order[places]
+        differ = self.recorders[first] != self.recorders[second]
+        first, second = first[differ], second[differ]
+        by_first = np.lexsort((second, first))
+        return first[by_first], second[by_first]
+
+
+# Windows are alike when they lie close in time in one recording.
 
 
 class Time(Settings):
@@ -122,3 +218,71 @@ def reach(seconds: float) -> int:
 def clear(seconds: float) -> int:
     """The smallest difference of two `ticks` that counts as `seconds` or more."""
     return int(ticks(seconds)) - 1
+
+
+# How often clips that are pushed apart are in truth the same: the price of learning without labels.
+
+SYNCHRONOUS = 1.0
+"""Windows that start less than so many seconds apart are called synchronous in `opposite_report`."""
+
+
+class Epochs(Protocol):
+    """What is asked of a sampler."""
+
+    def epoch(self, number: int) -> Iterable[Draw]:
+        """The draws of epoch `number`."""
+        ...
+
+
+def false_opposite_rate(
+    draws: Iterable[Draw], labels: Ints, relation: Callable[[Draw], Pairs] | None = None
+) -> float | None:
+    """Share (0..1) of unlike cells whose two clips have the same label; None where no cell can be judged.
+
+    `labels` (N,) are class numbers, -1 for unknown: cells of unknown clips are not counted. Pairs that the
+    sampler set itself are taken as they are; for other draws `relation` says who is unlike (RequestError
+    without it).
+    """
+    judged = wrong = 0
+    for draw in draws:
+        given = torch.from_numpy(labels[draw.rows])
+        known = given >= 0
+        cells = _pairs(draw, relation).unlike & known[:, None] & known[None, :]
+        judged += int(cells.sum())
+        wrong += int((cells & (given[:, None] == given[None, :])).sum())
+    return wrong / judged if judged else None
+
+
+def opposite_report(
+    sampler: Epochs, relation: Callable[[Draw], Pairs] | None, facts: Facts, batches: int = 50
+) -> dict[str, float]:
+    """Shares (0..1) of the unlike cells in the first `batches` batches whose two windows have in common:
+
+    `label`, `group`, `recording`, and each further column by its name: cells where one of the two is not
+    known are not counted; `synchronous`: they start less than a second apart on the clock of their
+    recordings, which means something where recordings share one clock. What cannot be judged is left out.
+    Pairs are taken as in `false_opposite_rate`.
+    """
+    columns = {"label": facts.labels, "group": facts.groups, "recording": facts.recordings, **facts.columns}
+    judged = dict.fromkeys((*columns, "synchronous"), 0)
+    common = dict(judged)
+    for draw in islice((draw for number in count() for draw in sampler.epoch(number)), batches):
+        one, other = _pairs(draw, relation).unlike.numpy().nonzero()
+        for name, numbers in columns.items():
+            first, second = numbers[draw.rows[one]], numbers[draw.rows[other]]
+            known = (first >= 0) & (second >= 0)
+            judged[name] += int(known.sum())
+            common[name] += int((known & (first == second)).sum())
+        moments = ticks(facts.moments[draw.rows] + draw.starts)
+        near = np.abs(moments[one] - moments[other]) < clear(SYNCHRONOUS)
+        judged["synchronous"] += len(near) if facts.moments.any() else 0
+        common["synchronous"] += int(near.sum())
+    return {name: common[name] / times for name, times in judged.items() if times}
+
+
+def _pairs(draw: Draw, relation: Callable[[Draw], Pairs] | None) -> Pairs:
+    if draw.pairs is not None:
+        return draw.pairs
+    if relation is None:
+        raise RequestError("These draws carry no pairs. Give the relation that fills them.")
+    return relation(draw)

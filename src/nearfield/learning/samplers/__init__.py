@@ -5,14 +5,12 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from nearfield.core.nouns import Draw
 from nearfield.core.settings import Settings
-from nearfield.learning.samplers.balanced import Balanced
-from nearfield.learning.samplers.balanced_tags import BalancedTags
-from nearfield.learning.samplers.shuffle import Shuffle
+from nearfield.core.types import Draw
+from nearfield.learning.samplers.balanced import Balanced, BalancedTags
+from nearfield.learning.samplers.shuffle import Shuffle, Views
 from nearfield.learning.samplers.tag_triplets import TagTriplets
 from nearfield.learning.samplers.tiles import Tiles
-from nearfield.learning.samplers.views import Views
 
 INTRODUCTION = (
     "The sampler says what comes together in a batch, and pairs exist only within a batch. Plain shuffling "

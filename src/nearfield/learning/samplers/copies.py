@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nearfield.core.nouns import Draw, Facts, Ints
+from nearfield.core.types import Draw, Facts, Ints
 from nearfield.learning.samplers import Sampler, SamplerSettings
 
 SAMPLERS = ("balanced", "balanced_tags", "shuffle")

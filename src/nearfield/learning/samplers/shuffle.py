@@ -1,18 +1,19 @@
-"""Every clip once an epoch, in a fresh order."""
+"""Samplers without labels: every clip once an epoch, or twice in one batch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from nearfield.core.errors import DataError
-from nearfield.core.nouns import Draw, Facts, Ints
-from nearfield.core.seeds import stream
+from nearfield.core.rng import stream
 from nearfield.core.settings import Settings
-from nearfield.learning.samplers.cutting import cut
-from nearfield.learning.samplers.mixing import Mixing
-from nearfield.learning.samplers.windows import random_starts
+from nearfield.core.types import Draw, Facts, Ints
+from nearfield.learning.samplers.batches import Mixing, cut, random_starts
+
+# Every clip once an epoch, in a fresh order.
 
 
 class Shuffle(Settings):
@@ -84,3 +85,65 @@ class ShuffleSampler:
         )
         mixing = self.settings.mixing
         return line + (f" {mixing.share:.0%} are heard together with another." if mixing else "")
+
+
+# Every clip twice in one batch, for losses that learn from two bendings of it.
+
+
+class Views(Settings):
+    """A full permutation of the clips each epoch; positions i and i + B/2 of a batch hold one clip."""
+
+    kind: Literal["views"] = "views"
+    batch_size: int = Field(64, ge=4, multiple_of=2)
+    """Windows a batch: two for each of half as many clips."""
+    same_window: bool = False
+    """Both views start at the same moment of the clip; otherwise each starts where it likes."""
+
+    def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "ViewSampler":
+        """The sampler over `rows`. Raises DataError for fewer than two clips."""
+        if len(rows) < 2:
+            raise DataError(f"sampler: views: it needs two clips, and there are {len(rows)} to train on.")
+        return ViewSampler(facts, rows, clip_seconds, seed, self)
+
+
+@dataclass(frozen=True)
+class ViewSampler:
+    """Permutes the rows of an epoch, cuts them and repeats each cut."""
+
+    facts: Facts
+    rows: Ints
+    clip_seconds: float
+    seed: int
+    settings: Views
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def batch_size(self) -> int:
+        """Windows a batch; the last of an epoch may hold fewer, or two more."""
+        return self.settings.batch_size
+
+    @property
+    def is_short(self) -> bool:
+        """Whether all clips together are fewer than a batch was to hold."""
+        return self.clips_per_epoch < self.batch_size
+
+    @property
+    def clips_per_epoch(self) -> int:
+        """Each clip, twice."""
+        return 2 * len(self.rows)
+
+    def epoch(self, number: int) -> Iterator[Draw]:
+        """The draws of epoch `number`; each clip is in exactly one of them, twice."""
+        chance = stream(self.seed, "batches", number)
+        for rows in cut(chance.permutation(self.rows), self.batch_size // 2):
+            first = random_starts(self.facts, rows, self.clip_seconds, chance)
+            again = random_starts(self.facts, rows, self.clip_seconds, chance)
+            second = first if self.settings.same_window else again
+            yield Draw(np.concatenate([rows, rows]), np.concatenate([first, second]))
+
+    def describe(self) -> str:
+        """One line: batch and epoch."""
+        return (
+            f"Batches of {self.batch_size} windows: {self.batch_size // 2} clips, two views each. One epoch "
+            f"has {self.clips_per_epoch:,} windows."
+        )

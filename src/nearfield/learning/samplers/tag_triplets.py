@@ -1,24 +1,352 @@
-"""Triplets by tag: two clips that are to be near each other, one that is to be far from them."""
+"""Triplets by tag: an anchor, a clip that shares a tag, a clip that shares none."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.core.nouns import Bools, Draw, Facts, Floats, Ints, Pairs
-from nearfield.core.seeds import stream
+from nearfield.core.rng import stream
 from nearfield.core.settings import Settings
-from nearfield.learning.relations.synonyms import Synonyms, merge_scores, merge_synonyms
-from nearfield.learning.samplers.by_prediction import ByPrediction
-from nearfield.learning.samplers.by_tag import ByTag
-from nearfield.learning.samplers.cutting import cut
-from nearfield.learning.samplers.replacing import Replacing
-from nearfield.learning.samplers.tag_sets import Triplets, apart
-from nearfield.learning.samplers.windows import random_starts
+from nearfield.core.types import Bools, Draw, Facts, Floats, Ints, Pairs
+from nearfield.learning.relations.labels import Synonyms, merge_scores, merge_synonyms
+from nearfield.learning.samplers.batches import cut, draw_allowed, random_starts
+
+# Who shares a tag with whom, and who shares none: clips' tags as bits, and draws among strangers.
+
+
+class Triplets(NamedTuple):
+    """One epoch's triplets, each array (triplets,)."""
+
+    tags: Ints
+    """Number of the tag by which the positive was drawn, counted with synonyms merged."""
+    anchors: Ints
+    """Row numbers (from a rule: positions among the tagged clips), as the next two."""
+    positives: Ints
+    negatives: Ints
+
+
+def packed(tags: Bools) -> Ints:
+    """(N, words) the tags of each clip as bits, 64 a word: two clips share one where `&` leaves any."""
+    bits = np.packbits(tags, axis=1)
+    padding = -bits.shape[1] % 8
+    return np.ascontiguousarray(np.pad(bits, ((0, 0), (0, padding)))).view(np.int64)
+
+
+def apart(some: Ints, others: Ints) -> Bools:
+    """(B,) whether two clips share no tag, from their packed tags (B, words)."""
+    found: Bools = (some & others == 0).all(axis=1)
+    return found
+
+
+def strangers(askers: Ints, words: Ints, chance: np.random.Generator) -> Ints:
+    """For each asker's packed tags one clip that shares none with it, uniformly; -1 where all share."""
+    count = len(words)
+    if np.bitwise_and.reduce(words, axis=0).any():  # a tag that every clip has: nobody need be asked
+        return np.full(len(askers), -1, dtype=np.int64)
+
+    def draw(some: Ints) -> Ints:
+        return chance.integers(count, size=len(some))
+
+    def allowed(some: Ints, drawn: Ints) -> Bools:
+        return apart(askers[some], words[drawn])
+
+    return draw_allowed(len(askers), draw, allowed, count, chance)
+
+
+# The plain rule for triplets by tag: a tag is drawn uniformly, two clips that have it, one that does not.
+
+
+@dataclass(frozen=True)
+class ByTag:
+    """Who has which tag among N tagged clips, and the draws from it."""
+
+    words: Ints
+    """(N, words) packed tags."""
+    guard: bool
+    """Negatives share no tag at all with their anchor."""
+    members: Ints
+    """Clips, tag after tag, ascending within each."""
+    begins: Ints
+    sizes: Ints
+    lacking: Ints
+    """For each member, tag * (clips + 1) + the number of clips before it that lack the tag: ascending."""
+    askers: Ints
+    """Numbers into `members` of those that can be an anchor, tag after tag."""
+    asker_begins: Ints
+    asker_sizes: Ints
+    usable: Ints
+    """Tags of which a triplet can be made."""
+
+    @classmethod
+    def of(cls, tags: Bools, guard: bool, chance: np.random.Generator) -> "ByTag":
+        """The rule over clips with tags (N, K); `chance` only helps to find who has no stranger."""
+        words = packed(tags)
+        can = np.ones(len(tags), dtype=np.bool_)
+        if guard:
+            can = strangers(words, words, chance) >= 0
+        which, members = np.nonzero(tags.T)
+        sizes = tags.sum(axis=0)
+        askers = np.flatnonzero(can[members])
+        asker_sizes = np.bincount(which[askers], minlength=tags.shape[1])
+        usable = np.flatnonzero((sizes >= 2) & (sizes < len(tags)) & (asker_sizes > 0))
+        begins, asker_begins = np.cumsum(sizes) - sizes, np.cumsum(asker_sizes) - asker_sizes
+        lacking = which * (len(tags) + 1) + members - (np.arange(len(members)) - begins[which])
+        return cls(words, guard, members, begins, sizes, lacking, askers, asker_begins, asker_sizes, usable)
+
+    @property
+    def count(self) -> int:
+        """Triplets an epoch: as many as clips."""
+        return len(self.words) if len(self.usable) else 0
+
+    def draw(self, chance: np.random.Generator) -> Triplets:
+        """One epoch's triplets."""
+        tags = self.usable[chance.integers(len(self.usable), size=self.count)]
+        asker = self.askers[self.asker_begins[tags] + chance.integers(self.asker_sizes[tags])]
+        other = self.begins[tags] + chance.integers(self.sizes[tags] - 1)
+        other += other >= asker
+        anchors, positives = self.members[asker], self.members[other]
+        if self.guard:
+            return Triplets(tags, anchors, positives, strangers(self.words[anchors], self.words, chance))
+        return Triplets(tags, anchors, positives, self._without(tags, chance))
+
+    def describe(self) -> str:
+        """What the triplets are drawn over."""
+        return f"over {len(self.usable)} tags"
+
+    def _without(self, tags: Ints, chance: np.random.Generator) -> Ints:
+        """One clip for each of `tags`, uniform among those that lack it.
+
+        The r-th clip that lacks a tag stands at r plus the number of members before it: those that have at
+        most r lacking clips before themselves. One search over the lists of all tags finds it.
+        """
+        clips = len(self.words)
+        drawn = chance.integers(clips - self.sizes[tags])
+        found = np.searchsorted(self.lacking, tags * (clips + 1) + drawn, "right")
+        return drawn + found - self.begins[tags]
+
+
+# Rules for triplets that ask an earlier tagger: by its most and least probable tags, or by its errors.
+#
+# Both draw every usable clip as an anchor once an epoch, then a tag for the positive and one for the
+# negative, uniformly, then a clip that has the tag, uniformly. What clips have is the truth; the tagger is
+# asked about anchors alone.
+
+_BLOCK = 1024  # clips compared with all others at once
+
+
+@dataclass(frozen=True)
+class ByPrediction:
+    """The tags that serve each of A anchors among N tagged clips, and the draws from them."""
+
+    words: Ints
+    """(N, words) packed tags."""
+    tags: Bools
+    """(N, K)"""
+    guard: bool
+    """Negatives share no tag at all with their anchor."""
+    anchors: Ints
+    """(A,) clips."""
+    near: Bools
+    """(A, K) tags by which an anchor's positive may be drawn; another clip has each."""
+    far: Bools
+    """(A, K) tags by which its negative may be drawn; two other clips have each, one may be the positive."""
+    unasked: int
+    """Clips that are no anchors because the tagger said nothing of them."""
+    unfit: int
+    """Clips that are no anchors because no tag serves for their positive or for their negative."""
+
+    @classmethod
+    def extreme(cls, tags: Bools, predictions: Floats, guard: bool) -> Self:
+        """Positives have the anchor's most probable tag, negatives its least probable; ties: the first.
+
+        Such triplets are easy from the start, and soon none is active.
+        """
+        asked = np.nan_to_num(predictions)
+        near, far = np.zeros_like(tags), np.zeros_like(tags)
+        np.put_along_axis(near, asked.argmax(axis=1)[:, None], True, axis=1)
+        np.put_along_axis(far, asked.argmin(axis=1)[:, None], True, axis=1)
+        return cls._of(tags, predictions, near & ~far, far & ~near, guard)
+
+    @classmethod
+    def errors(cls, tags: Bools, predictions: Floats, top: int, guard: bool) -> Self:
+        """Positives have a tag that the tagger missed on the anchor, negatives one that it named wrongly.
+
+        Unguarded, a negative may share true tags with its anchor, even the one by which the positive was
+        drawn.
+        """
+        missed, wrong = mistakes(tags, predictions, top)
+        return cls._of(tags, predictions, missed, wrong, guard)
+
+    @classmethod
+    def _of(cls, tags: Bools, predictions: Floats, near: Bools, far: Bools, guard: bool) -> Self:
+        asked = ~np.isnan(predictions).any(axis=1)
+        others = tags.sum(axis=0) - tags
+        near = near & (others >= 1)
+        far = far & (others >= 2)
+        fit = near.any(axis=1) & far.any(axis=1)
+        if guard:
+            asking = np.flatnonzero(asked & fit)
+            far[asking] &= strangers_with(tags[asking], tags) >= 2
+            fit = near.any(axis=1) & far.any(axis=1)
+        chosen = np.flatnonzero(asked & fit)
+        unasked, unfit = int((~asked).sum()), int((asked & ~fit).sum())
+        return cls(packed(tags), tags, guard, chosen, near[chosen], far[chosen], unasked, unfit)
+
+    @property
+    def usable(self) -> Ints:
+        """Tags that two clips have, so that one can be the other's positive."""
+        return np.flatnonzero(self.tags.sum(axis=0) >= 2)
+
+    @property
+    def count(self) -> int:
+        """Triplets an epoch: one an anchor."""
+        return len(self.anchors)
+
+    def draw(self, chance: np.random.Generator) -> Triplets:
+        """One epoch's triplets."""
+        order = chance.permutation(self.count)
+        anchors = self.anchors[order]
+        tags, against = pick(self.near[order], chance), pick(self.far[order], chance)
+        positives = clips_with(tags, self.tags, anchors[:, None], None, self.words, chance)
+        taken = np.stack([anchors, positives], axis=1)
+        strange_to = anchors if self.guard else None
+        negatives = clips_with(against, self.tags, taken, strange_to, self.words, chance)
+        return Triplets(tags, anchors, positives, negatives)
+
+    def describe(self) -> str:
+        """Who is an anchor."""
+        return (
+            f"over {self.count} anchors ({self.unasked} clips without a prediction left out, {self.unfit} "
+            "without a tag for the positive or for the negative)"
+        )
+
+
+def mistakes(tags: Bools, predictions: Floats, top: int) -> tuple[Bools, Bools]:
+    """(N, K) tags of each clip that the tagger missed, and tags that it named wrongly.
+
+    It names the `top` most probable tags; ties: the first.
+    """
+    order = np.argsort(-np.nan_to_num(predictions), axis=1, kind="stable")[:, :top]
+    named = np.zeros_like(tags)
+    np.put_along_axis(named, order, True, axis=1)
+    return tags & ~named, named & ~tags
+
+
+def clips_with(
+    tags: Ints, has: Bools, taken: Ints, strange_to: Ints | None, words: Ints, chance: np.random.Generator
+) -> Ints:
+    """(A,) a clip with each of `tags` (A,), uniform; none of `taken` (A, n), sharing nothing with
+    `strange_to` (A,). `has` (N, K) and the packed `words` (N, words) are what clips have."""
+    _, members = np.nonzero(has.T)
+    sizes = has.sum(axis=0)
+    begins = np.cumsum(sizes) - sizes
+
+    def draw(some: Ints) -> Ints:
+        drawn: Ints = members[begins[tags[some]] + chance.integers(sizes[tags[some]])]
+        return drawn
+
+    def allowed(some: Ints, drawn: Ints) -> Bools:
+        good: Bools = has[drawn, tags[some]] & (taken[some] != drawn[:, None]).all(axis=1)
+        if strange_to is not None:
+            good &= apart(words[strange_to[some]], words[drawn])
+        return good
+
+    return draw_allowed(len(tags), draw, allowed, len(has), chance)
+
+
+def strangers_with(some: Bools, tags: Bools) -> Ints:
+    """(A, K) how many of N clips that share no tag with one of `some` (A, K) have each tag."""
+    has, counts = tags.astype(np.float32), np.zeros(some.shape, dtype=np.int64)
+    for start in range(0, len(some), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        apart_from = some[part].astype(np.float32) @ has.T == 0
+        counts[part] = apart_from.astype(np.float32) @ has
+    return counts
+
+
+def pick(choices: Bools, chance: np.random.Generator) -> Ints:
+    """(A,) one of each row's set columns (A, K), uniformly."""
+    picked: Ints = np.where(choices, chance.random(choices.shape), -1.0).argmax(axis=1)
+    return picked
+
+
+# Triplets by tag in which the errors of an earlier tagger replace the positive and the negative.
+#
+# As a homework of GCT634 (KAIST, 2021) rearranged its triplets: where the tagger missed a tag of the anchor,
+# the positive becomes a clip that has it; where it named a tag wrongly, the negative becomes a clip that has
+# that one. What the tagger got right stays as the drawn tag made it.
+
+
+@dataclass(frozen=True)
+class Replacing:
+    """The rule by tag over N tagged clips, and the tags of each clip that replace a part of its triplet."""
+
+    by_tag: ByTag
+    tags: Bools
+    """(N, K)"""
+    missed: Bools
+    """(N, K) tags that a clip's positive may be drawn by in place of the drawn tag; two others have each."""
+    wrong: Bools
+    """(N, K) the same of its negative."""
+    unasked: int
+    """Clips that the tagger said nothing of."""
+
+    @classmethod
+    def of(cls, tags: Bools, predictions: Floats, top: int, guard: bool, chance: np.random.Generator) -> Self:
+        """The rule over clips with tags (N, K) of which a tagger said `predictions` (N, K), NaN where it was
+        not asked; `chance` as for `ByTag.of`."""
+        asked = np.asarray(np.isfinite(predictions).all(axis=1))
+        missed, wrong = (
+            found & asked[:, None] & (tags.sum(axis=0) - tags >= 2)
+            for found in mistakes(tags, predictions, top)
+        )
+        if guard:
+            wrong &= strangers_with(tags, tags) >= 2
+        return cls(ByTag.of(tags, guard, chance), tags, missed, wrong, int((~asked).sum()))
+
+    @property
+    def words(self) -> Ints:
+        """(N, words) packed tags."""
+        return self.by_tag.words
+
+    @property
+    def usable(self) -> Ints:
+        """Tags of which a triplet can be made."""
+        return self.by_tag.usable
+
+    @property
+    def count(self) -> int:
+        """Triplets an epoch: as many as clips; none where no error replaces anything."""
+        return self.by_tag.count if self.missed.any() or self.wrong.any() else 0
+
+    def draw(self, chance: np.random.Generator) -> Triplets:
+        """One epoch's triplets."""
+        tags, anchors, positives, negatives = (part.copy() for part in self.by_tag.draw(chance))
+        at = np.flatnonzero(self.missed[anchors].any(axis=1))
+        tags[at] = pick(self.missed[anchors[at]], chance)
+        taken = np.stack([anchors[at], negatives[at]], axis=1)
+        positives[at] = clips_with(tags[at], self.tags, taken, None, self.words, chance)
+        at = np.flatnonzero(self.wrong[anchors].any(axis=1))
+        against = pick(self.wrong[anchors[at]], chance)
+        taken = np.stack([anchors[at], positives[at]], axis=1)
+        strange_to = anchors[at] if self.by_tag.guard else None
+        negatives[at] = clips_with(against, self.tags, taken, strange_to, self.words, chance)
+        return Triplets(tags, anchors, positives, negatives)
+
+    def describe(self) -> str:
+        """What the triplets are drawn over, and how many clips have their triplets rearranged."""
+        near, far = (int(found.any(axis=1).sum()) for found in (self.missed, self.wrong))
+        return (
+            f"{self.by_tag.describe()}; the tagger's errors replace the positive of {near} and the negative "
+            f"of {far} of {len(self.tags)} clips ({self.unasked} without a prediction)"
+        )
+
+
+# Triplets by tag: two clips that are to be near each other, one that is to be far from them.
 
 Rule = ByTag | ByPrediction | Replacing
 

@@ -1,8 +1,4 @@
-"""Tiles of long recordings, each with company that is close in time: learning without labels.
-
-After Tile2Vec (Jean et al., AAAI 2019), on the time axis: a tile, a neighbour within range, and something
-from elsewhere.
-"""
+"""Tiles of long recordings, each with neighbors in time: batches without labels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,15 +9,198 @@ import torch
 from pydantic import Field, model_validator
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.core.nouns import Draw, Facts, Floats, Ints, Pairs
-from nearfield.core.seeds import stream
+from nearfield.core.rng import stream
 from nearfield.core.settings import Settings
-from nearfield.learning.relations.across import Across
-from nearfield.learning.relations.columns import column
-from nearfield.learning.samplers.cutting import cut
-from nearfield.learning.samplers.grid import Grid, lay
-from nearfield.learning.samplers.neighbours import Neighbours
-from nearfield.learning.samplers.opposites import Opposites
+from nearfield.core.types import Bools, Draw, Facts, Floats, Ints, Pairs
+from nearfield.learning.relations.time import Across, Scenes, clear, column, reach, ticks
+from nearfield.learning.samplers.batches import cut, draw_allowed
+
+# Where the tiles of a set of recordings lie, and which are near each other.
+#
+# Tiles are sorted by recording and moment, so that a tile's own recording, and its neighbours within any
+# range, are one run of numbers each: low <= number < high.
+
+SLACK = 1e-3
+"""Seconds that the last tile may reach past its clip: decoders and tables round lengths."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """M tiles, sorted by recording and moment; all arrays are (M,)."""
+
+    rows: Ints
+    starts: Floats
+    """Seconds inside the clip."""
+    moments: Ints
+    """When the tile starts on its recording's clock, in `ticks`."""
+    recordings: Ints
+    room: Floats
+    """Seconds by which the tile can be moved on, less than a step of the grid, without leaving its clip."""
+    first: Ints
+    """Number of the first tile of the own recording."""
+    end: Ints
+    """One past the number of the last tile of the own recording."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def near(self, range_seconds: float) -> tuple[Ints, Ints]:
+        """(low, high): the run of tiles that start within the range of each tile, itself among them."""
+        span = reach(range_seconds)
+        clock = self.moments - self.moments[self.first]
+        # One axis on which recordings follow each other, too far apart to touch.
+        lengths = np.where(np.arange(len(self)) == self.first, clock[self.end - 1] + span + 1, 0)
+        axis = clock + np.cumsum(lengths) - lengths[self.first]
+        return np.searchsorted(axis, axis - span, "left"), np.searchsorted(axis, axis + span, "right")
+
+
+def lay(facts: Facts, rows: Ints, tile: float, step: float) -> Grid:
+    """Tiles of `tile` seconds at 0, step, 2 step ... of each clip of `rows`, each by its own length.
+
+    A clip shorter than a tile has one, at 0, which silence fills up. Clips of unknown recording have none.
+    """
+    rows = rows[facts.recordings[rows] >= 0]
+    counts = np.maximum(np.floor((facts.seconds[rows] - tile + SLACK) / step).astype(np.int64), 0) + 1
+    each = np.repeat(rows, counts)
+    place = np.arange(len(each)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = place * step
+    moments = ticks(facts.moments[each] + starts)
+    order = np.lexsort((starts, each, moments, facts.recordings[each]))
+    each, starts, moments = each[order], starts[order], moments[order]
+    recordings = facts.recordings[each]
+    room = np.clip(facts.seconds[each] - tile - starts, 0.0, step)
+    first = np.searchsorted(recordings, recordings, "left")
+    end = np.searchsorted(recordings, recordings, "right")
+    return Grid(each, starts, moments, recordings, room, first, end)
+
+
+# Neighbours of tiles: a run of the own recording, and perhaps single tiles of other recorders.
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """For each of M tiles the run low <= number < high, itself left out, and a stretch of a list."""
+
+    low: Ints
+    high: Ints
+    listed: Ints
+    """Tiles of other recordings, those of one tile after those of the one before it."""
+    begins: Ints
+    sizes: Ints
+    """(M,) where a tile's stretch of `listed` begins, and how long it is."""
+
+    @classmethod
+    def of(
+        cls, grid: Grid, range_seconds: float, scenes: Scenes | None, within_seconds: float
+    ) -> "Neighbours":
+        """The tiles of the own recording in range; with `scenes` also other recorders' at the same moment."""
+        low, high = grid.near(range_seconds)
+        first = second = low[:0]
+        if scenes is not None:
+            first, second = scenes.runs(grid.moments, reach(within_seconds))
+            elsewhere = grid.recordings[first] != grid.recordings[second]
+            first, second = first[elsewhere], second[elsewhere]
+        sizes = np.bincount(first, minlength=len(grid))
+        return cls(low, high, second, np.cumsum(sizes) - sizes, sizes)
+
+    @property
+    def counts(self) -> Ints:
+        """(M,) how many neighbours each tile has."""
+        return self.high - self.low - 1 + self.sizes
+
+    def pick(self, tiles: Ints, count: int, chance: np.random.Generator) -> Ints:
+        """(A, count) neighbours of each of A `tiles`, drawn uniformly, none twice while there are enough.
+
+        Where there are fewer than `count`, they come round again. Each tile must have one.
+        """
+        picked = _distinct(self.counts[tiles], count, chance)
+        run = (self.high - self.low - 1)[tiles][:, None]
+        numbers = self.low[tiles][:, None] + picked
+        numbers += numbers >= tiles[:, None]
+        if not len(self.listed):
+            return numbers
+        places = np.clip(self.begins[tiles][:, None] + picked - run, 0, len(self.listed) - 1)
+        return np.where(picked < run, numbers, self.listed[places])
+
+
+def _distinct(have: Ints, count: int, chance: np.random.Generator) -> Ints:
+    """(A, count) numbers below each of `have` (A,), drawn uniformly, none twice until all have come."""
+    picked = np.empty((len(have), count), dtype=np.int64)
+    for position in range(count):
+        drawn = chance.integers(np.maximum(have - position, 1))
+        before = np.sort(picked[:, :position], axis=1)
+        for taken in before.T:  # skip what is taken, from the lowest up
+            drawn += drawn >= taken
+        again = picked[np.arange(len(have)), position % have] if position else drawn
+        picked[:, position] = np.where(position < have, drawn, again)
+    return picked
+
+
+# Opposites of tiles: a tile of another recording, drawn uniformly among those that rules allow.
+
+
+@dataclass(frozen=True)
+class Opposites:
+    """What may oppose a tile of the grid; every opposite is of another recording."""
+
+    grid: Grid
+    differing: tuple[Ints, ...] = ()
+    """(M,) each: class numbers in which anchor and opposite must differ too; -1 is nobody's other."""
+    not_synchronous: float | None = None
+    """Seconds that must lie between the two starts at least, on the common clock."""
+    scenes: Scenes | None = None
+    """Recorders and scenes of the tiles, where windows of one scene must not oppose each other ..."""
+    near_seconds: float = 0.0
+    """... if they start within so many seconds."""
+
+    def draw(self, tiles: Ints, chance: np.random.Generator) -> Ints:
+        """For each of `tiles` one that may oppose it, uniform among those that may; -1 where none may."""
+        grid = self.grid
+
+        def propose(askers: Ints) -> Ints:
+            first, end = grid.first[tiles[askers]], grid.end[tiles[askers]]
+            drawn = chance.integers(len(grid) - (end - first))
+            return drawn + np.where(drawn >= first, end - first, 0)
+
+        def allowed(askers: Ints, drawn: Ints) -> Bools:
+            return self._oppose(tiles[askers], drawn)
+
+        if len(grid) == 0 or grid.end[0] == len(grid):
+            return np.full(len(tiles), -1, dtype=np.int64)
+        return draw_allowed(len(tiles), propose, allowed, len(grid), chance)
+
+    def draw_from(self, tiles: Ints, files: int, chance: np.random.Generator) -> Ints:
+        """The same from `files` files only, drawn anew for each clip that has some of `tiles`.
+
+        A file is drawn as often as its share of the tiles that may oppose, so that over many epochs each of
+        these comes equally often. All must have an opposite, and no rule may look at moments.
+        """
+        clips, first, which = np.unique(self.grid.rows[tiles], return_index=True, return_inverse=True)
+        askers = np.repeat(tiles[first], files)
+        kept = self.grid.rows[self.draw(askers, chance)].reshape(len(clips), files)
+        chosen = kept[which, chance.integers(files, size=len(tiles))]
+        by_file = np.argsort(self.grid.rows, kind="stable")
+        ordered = self.grid.rows[by_file]
+        begins, ends = np.searchsorted(ordered, chosen, "left"), np.searchsorted(ordered, chosen, "right")
+        return by_file[chance.integers(begins, ends)]
+
+    def _oppose(self, asking: Ints, drawn: Ints) -> Bools:
+        good: Bools = self.grid.recordings[asking] != self.grid.recordings[drawn]
+        for numbers in self.differing:
+            good &= (numbers[asking] >= 0) & (numbers[drawn] >= 0) & (numbers[asking] != numbers[drawn])
+        apart = np.abs(self.grid.moments[asking] - self.grid.moments[drawn])
+        if self.not_synchronous is not None:
+            good &= apart >= clear(self.not_synchronous)
+        if self.scenes is not None:
+            one, other = self.scenes.clocks[asking], self.scenes.clocks[drawn]
+            good &= (one < 0) | (one != other) | (apart > reach(self.near_seconds))
+        return good
+
+
+# Tiles of long recordings, each with company that is close in time: learning without labels.
+#
+# After Tile2Vec (Jean et al., AAAI 2019), on the time axis: a tile, a neighbour within range, and something
+# from elsewhere.
 
 
 class Tiles(Settings):

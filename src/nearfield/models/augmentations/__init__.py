@@ -4,22 +4,26 @@ from typing import Annotated
 
 from pydantic import Field
 
-from nearfield.models.augmentations.affine import AffineSettings
-from nearfield.models.augmentations.band_shift import BandShiftSettings
-from nearfield.models.augmentations.colour import ColourSettings
-from nearfield.models.augmentations.cut_short import CutShortSettings
-from nearfield.models.augmentations.flip import FlipSettings
-from nearfield.models.augmentations.gain import GainSettings
-from nearfield.models.augmentations.masks import FrequencyMaskSettings, TimeMaskSettings
-from nearfield.models.augmentations.mix import MixSettings
-from nearfield.models.augmentations.noise import NoiseSettings
-from nearfield.models.augmentations.noise_floor import NoiseFloorSettings
-from nearfield.models.augmentations.picture_stretch import PictureStretchSettings
-from nearfield.models.augmentations.pitch import PitchSettings
-from nearfield.models.augmentations.resized_crop import ResizedCropSettings
-from nearfield.models.augmentations.shuffle_mix import ShuffleMixSettings
-from nearfield.models.augmentations.stretch import StretchSettings
-from nearfield.models.augmentations.time_shift import TimeShiftSettings
+from nearfield.models.augmentations.images import AffineSettings, FlipSettings
+from nearfield.models.augmentations.spectrograms import (
+    BandShiftSettings,
+    ColourSettings,
+    CutShortSettings,
+    FrequencyMaskSettings,
+    NoiseFloorSettings,
+    PictureStretchSettings,
+    ResizedCropSettings,
+    TimeMaskSettings,
+)
+from nearfield.models.augmentations.waves import (
+    GainSettings,
+    MixSettings,
+    NoiseSettings,
+    PitchSettings,
+    ShuffleMixSettings,
+    StretchSettings,
+    TimeShiftSettings,
+)
 
 INTRODUCTION = (
     "Augmentations bend clips while training, so that what they change does not count: level, moment, "

@@ -1,11 +1,17 @@
-"""What the settings of every backbone share: the weights it may begin from."""
+"""The base of backbones, their smallest input, and the block that many repeat."""
 
-from typing import ClassVar, TypeVar
+from collections.abc import Iterable
+from math import prod
+from typing import Annotated, ClassVar, TypeVar
 
+from pydantic import Field
 from torch import nn
 
+from nearfield.core.errors import RequestError
 from nearfield.core.settings import Settings
 from nearfield.models.pretrained import BACKBONE, load_pretrained
+
+# What the settings of every backbone share: the weights it may begin from.
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -34,3 +40,54 @@ class Loadable(Settings):
         if self.weights is not None:
             load_pretrained(module, self.weights, BACKBONE, self)
         return module
+
+
+# Convolution, batch norm, ReLU and a pool: what many networks for music repeat.
+
+Step = Annotated[int, Field(ge=1, le=16)]
+Pool = tuple[Step, Step]
+"""How many bands, and how many frames, become one."""
+
+
+def block(given: int, width: int, kernel: tuple[int, int] = (3, 3), pool: Pool = (2, 2)) -> nn.Sequential:
+    """(B, given, h, w) -> (B, width, h', w'), with a row and a column of zeros around.
+
+    With the usual kernel h' and w' are h and w over the pool; what fills no pool is left out.
+    """
+    return nn.Sequential(
+        nn.Conv2d(given, width, kernel, padding=1),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(pool),
+    )
+
+
+# The smallest picture that a network can read.
+
+
+class TooSmallError(RequestError):
+    """A picture is smaller than the smallest that a network can read."""
+
+
+def least(pools: Iterable[Pool]) -> tuple[int, int]:
+    """The fewest bands and frames that such pools, one after the other, leave anything of."""
+    heights, widths = zip(*pools, strict=True)
+    return prod(heights), prod(widths)
+
+
+def check_least(kind: str, given: tuple[int, int], least: tuple[int, int]) -> None:
+    """Compares the bands and frames of pictures with the fewest that a network can read.
+
+    Raises TooSmallError that says which are missing and which settings give more.
+    """
+    (bands, frames), (fewest_bands, fewest_frames) = given, least
+    if bands < fewest_bands:
+        raise TooSmallError(
+            f"backbone: {kind} needs {fewest_bands} bands; the feature gives {bands}. "
+            "Take more (feature.bands), or another backbone."
+        )
+    if frames < fewest_frames:
+        raise TooSmallError(
+            f"backbone: {kind} needs {fewest_frames} frames; the clip gives {frames}. "
+            "Make clips longer (data.clip_seconds) or the feature's hop shorter."
+        )

@@ -9,8 +9,7 @@ from typing import ClassVar, Literal, cast
 from torch import Tensor, nn
 
 from nearfield.models.backbones.backbone import Loadable
-from nearfield.models.initialisation import initialise
-from nearfield.models.pooling import Pooling
+from nearfield.models.layers import Pooling, initialise
 
 Depths = tuple[int, int, int, int]
 """Blocks in each of the four stages."""

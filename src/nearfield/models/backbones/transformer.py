@@ -1,33 +1,310 @@
-"""Pretrained encoders of sound: audio spectrogram transformer, CLAP, wav2vec 2.0, HuBERT, WavLM.
+"""Pretrained transformers of the Hugging Face Hub: inputs, sources, networks."""
 
-They come from the library transformers (extra `hub`), read safetensors only, and run none of the publisher's
-code. All read the wave: the recipe's feature is `waveform`, its sample rate the encoder's own, and the
-picture that an encoder wants is made inside (`transformer_inputs`). `normalise: {kind: none}` leaves the
-level as it was in the encoder's training.
-"""
-
+import json
 import logging
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from pydantic import JsonValue, model_validator
 from torch import Tensor, nn
 
-from nearfield.core.errors import RequestError
+from nearfield.core.errors import RequestError, choose
 from nearfield.core.files import digest
+from nearfield.core.plain_yaml import read_yaml
 from nearfield.core.settings import Settings
-from nearfield.models.backbones.transformer_inputs import KaldiLogMel, RepeatedLogMel, ScaledWave
-from nearfield.models.backbones.transformer_source import (
-    describe_source,
-    find_source,
-    is_run,
-    quiet_library,
-    transformers_library,
+from nearfield.models.features.log_mel import LogMel, MelSettings
+from nearfield.models.layers import Pooling
+from nearfield.models.pretrained import BACKBONE, HUB, load_pretrained, stated_licence
+
+# What pretrained encoders read, made of the wave inside the network: each family's own picture or scaling.
+#
+# The arithmetic is that of the families' feature extractors in the library transformers, in torch, batched,
+# on the device; tests compare with those.
+
+Given = dict[str, Tensor]
+"""Arguments of the encoder by name."""
+
+
+class ScaledWave(nn.Module):
+    """Waves (B, T) as wav2vec 2.0, HuBERT and WavLM read them: each at mean 0 and variance 1, if asked."""
+
+    longest: int | None = None
+    """Samples; None: any number."""
+
+    def __init__(self, preprocessor: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.scale = bool(preprocessor.get("do_normalize", True))
+
+    def forward(self, waves: Tensor) -> Given:
+        if self.scale:
+            centred = waves - waves.mean(dim=1, keepdim=True)
+            waves = centred / (centred.square().mean(dim=1, keepdim=True) + 1e-7).sqrt()
+        return {"input_values": waves}
+
+
+class KaldiLogMel(nn.Module):
+    """Waves (B, T) -> log-mel (B, length, bands) as the audio spectrogram transformer reads them.
+
+    Frames of 25 ms every 10 ms, each without its mean and with pre-emphasis, under a Hann window; mel bands
+    of powers by Kaldi's formula from 20 Hz to half the rate; filled up with zeros to the encoder's length.
+    All that is linear is one convolution. Gong, Chung and Glass 2021, "AST", section 2.1.
+    """
+
+    waves: Tensor
+    filters: Tensor
+
+    def __init__(self, preprocessor: Mapping[str, Any], config: Any) -> None:
+        super().__init__()
+        from transformers.audio_utils import mel_filter_bank
+
+        rate = int(preprocessor.get("sampling_rate", 16000))
+        self.length, self.bands = int(config.max_length), int(config.num_mel_bins)
+        self.window, self.hop, self.fft = 400, 160, 512
+        self.longest = self.window + (self.length - 1) * self.hop + self.hop - 1
+        self.scale = bool(preprocessor.get("do_normalize", True))
+        self.mean = float(preprocessor.get("mean", -4.2677393))
+        self.deviation = float(preprocessor.get("std", 4.5689974))
+        filters = mel_filter_bank(
+            num_frequency_bins=self.fft // 2 + 1,
+            num_mel_filters=self.bands,
+            min_frequency=20,
+            max_frequency=rate // 2,
+            sampling_rate=rate,
+            norm=None,
+            mel_scale="kaldi",
+            triangularize_in_mel_space=True,
+        )
+        self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
+        self.register_buffer("waves", _emphasised_waves(self.window, self.fft), persistent=False)
+
+    def forward(self, waves: Tensor) -> Given:
+        parts = F.conv1d(waves.unsqueeze(1), self.waves, stride=self.hop)
+        real, imaginary = parts.chunk(2, dim=1)
+        power = (real * real + imaginary * imaginary).transpose(1, 2)
+        picture = (power @ self.filters).clamp(min=1.192092955078125e-07).log()
+        picture = F.pad(picture, (0, 0, 0, self.length - picture.shape[1]))
+        return {"input_values": (picture - self.mean) / (2 * self.deviation) if self.scale else picture}
+
+
+class RepeatedLogMel(nn.Module):
+    """Waves (B, T) -> log-mel in decibels (B, 1, frames, bands) as CLAP's audio encoder reads them.
+
+    Sounds shorter than the encoder's window are repeated as often as they fit whole, and zeros follow. Wu et
+    al. 2023, "Large-scale contrastive language-audio pretraining", section 3. Encoders that were taught to
+    fuse views of longer sounds have mel bands of another scale.
+    """
+
+    def __init__(self, preprocessor: Mapping[str, Any], config: Any) -> None:
+        super().__init__()
+        rate = int(preprocessor.get("sampling_rate", 48000))
+        self.longest = round(preprocessor.get("max_length_s", 10) * rate)
+        fuses = bool(config.enable_fusion)
+        fft, hop = int(preprocessor.get("fft_window_size", 1024)), int(preprocessor.get("hop_length", 480))
+        settings = MelSettings(
+            bands=config.num_mel_bins,
+            low=preprocessor.get("frequency_min", 0),
+            high=preprocessor.get("frequency_max", 14000),
+            fft=fft,
+            padding="reflect",
+            scale="htk" if fuses else "slaney",
+            area_norm=not fuses,
+            power=2,
+            log="db",
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # empty bands are the encoder's own choice
+            self.log_mel: LogMel = settings.log_mel(rate, 1, 1000 * fft / rate, 1000 * hop / rate)
+
+    def forward(self, waves: Tensor) -> Given:
+        samples = waves.shape[1]
+        whole = waves.repeat(1, self.longest // samples)
+        whole = F.pad(whole, (0, self.longest - whole.shape[1]))
+        return {"input_features": self.log_mel(whole.unsqueeze(1)).transpose(2, 3)}
+
+
+def _emphasised_waves(window: int, fft: int) -> Tensor:
+    """(2 x bins, 1, window): what a frame meets: mean off, emphasis, window, then cosines and sines."""
+    moments = torch.arange(window, dtype=torch.float64)
+    bins = torch.arange(fft // 2 + 1, dtype=torch.float64)[:, None]
+    angles = 2 * torch.pi * torch.remainder(bins * moments, fft) / fft
+    emphasis = torch.eye(window, dtype=torch.float64) - 0.97 * torch.diag(torch.ones(window - 1).double(), -1)
+    emphasis[0, 0] = 1 - 0.97
+    centring = torch.eye(window, dtype=torch.float64) - 1 / window
+    shape = torch.hann_window(window, periodic=False, dtype=torch.float64)
+    waves = torch.cat([angles.cos(), angles.sin()]) * shape
+    return (waves @ emphasis @ centring).float().unsqueeze(1)
+
+
+# Where a published encoder lies, and what its files say: architecture, the sound it reads, licence.
+
+_TEXT = ("config.json", "preprocessor_config.json", "README.md", "LICENSE*")
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+_NOT_ARCHITECTURE = (
+    "_name_or_path",
+    "architectures",
+    "auto_map",
+    "dtype",
+    "id2label",
+    "label2id",
+    "torch_dtype",
+    "transformers_version",
 )
-from nearfield.models.pooling import Pooling
-from nearfield.models.pretrained import BACKBONE, load_pretrained
+"""Keys of a config that say nothing of the network's shape."""
+
+
+def describe_source(source: str, families: Iterable[str]) -> dict[str, Any]:
+    """source, model_type, config, preprocessor and licence of an encoder; nothing is loaded.
+
+    `source`: hub:OWNER/NAME, a folder in the layout of the Hub, or the folder of a Nearfield run. Raises
+    RequestError where there is none, or its model_type is in none of the `families`.
+    """
+    if is_run(source):
+        return _of_run(source)
+    folder = find_source(source, with_weights=False)
+    raw = _json(folder / "config.json", source)
+    known = sorted(families)
+    model_type = str(raw.get("model_type", ""))
+    if model_type not in known:
+        raise RequestError(
+            f"backbone.weights: {source} is a {model_type or 'network of no stated type'!r}, which is not "
+            f"known here. {choose(model_type, known)}"
+        )
+    preprocessor = folder / "preprocessor_config.json"
+    identifier, sentence = stated_licence(folder)
+    stated = raw.get("license")
+    return {
+        "source": source,
+        "model_type": model_type,
+        "config": _architecture(raw),
+        "preprocessor": _json(preprocessor, source) if preprocessor.is_file() else {},
+        "licence": identifier or (stated if isinstance(stated, str) else None) or sentence,
+    }
+
+
+def find_source(source: str, with_weights: bool) -> Path:
+    """The folder of an encoder, fetched from the Hub where `source` begins with hub:.
+
+    Raises RequestError where there is none, or (`with_weights`) it has no safetensors.
+    """
+    if source.startswith(HUB):
+        folder = _fetched(source.removeprefix(HUB), [*_TEXT, *(_WEIGHTS if with_weights else ())])
+    else:
+        folder = Path(source).expanduser()
+    if not (folder / "config.json").is_file():
+        raise RequestError(
+            f"backbone.weights: no encoder in {source}: there is no config.json. "
+            f"Give {HUB}OWNER/NAME, or a folder with config.json and model.safetensors."
+        )
+    if with_weights and not any(folder.glob("*.safetensors")):
+        raise RequestError(
+            f"backbone.weights: {source} has no safetensors. Other formats may run code when they are "
+            "opened; convert them first, or choose a publication that has them."
+        )
+    return folder
+
+
+def is_run(source: str) -> bool:
+    """Whether a folder is that of a Nearfield run."""
+    return not source.startswith(HUB) and (Path(source).expanduser() / "recipe.yaml").is_file()
+
+
+def transformers_library() -> Any:
+    """The library. Raises RequestError where it is not installed."""
+    try:
+        import transformers
+    except ImportError:
+        raise RequestError(
+            "backbone.kind: 'transformer' needs the package transformers, which is not installed. "
+            "Run: pip install 'nearfield[hub]'"
+        ) from None
+    return transformers
+
+
+@contextmanager
+def quiet_library() -> Iterator[None]:
+    """Keeps its progress bars, and its reports of what of a file was not asked for, out of sight."""
+    talk = transformers_library().utils.logging
+    level, bars = talk.get_verbosity(), talk.is_progress_bar_enabled()
+    talk.set_verbosity_error()
+    talk.disable_progress_bar()
+    try:
+        yield
+    finally:
+        talk.set_verbosity(level)
+        if bars:
+            talk.enable_progress_bar()
+
+
+def _of_run(source: str) -> dict[str, Any]:
+    """What the run's recipe says of its own encoder."""
+    recipe = Path(source).expanduser() / "recipe.yaml"
+    try:
+        plain = read_yaml(recipe.read_text(encoding="utf-8"), recipe.name)
+    except (OSError, ValueError, RequestError) as error:
+        raise RequestError(
+            f"backbone.weights: {recipe} cannot be read ({str(error).splitlines()[0]}). Name another run."
+        ) from None
+    section = plain.get("backbone", {}) if isinstance(plain, dict) else {}
+    if section.get("kind") != "transformer" or not isinstance(section.get("described"), dict):
+        raise RequestError(
+            f"backbone.weights: the run in {source} has backbone.kind {section.get('kind')!r}, and this "
+            "recipe asks for 'transformer'. Name another run."
+        )
+    return {**section["described"], "source": source}
+
+
+def _architecture(raw: dict[str, Any]) -> dict[str, Any]:
+    """The config of the audio encoder, without what training alone uses: bending is the recipe's own work."""
+    config = dict(raw)
+    if raw.get("model_type") == "clap":
+        config = dict(raw.get("audio_config") or {})
+        config.setdefault("projection_dim", raw.get("projection_dim", 512))
+    kept = {key: value for key, value in config.items() if key not in _NOT_ARCHITECTURE}
+    for key, value in (("apply_spec_augment", False), ("layerdrop", 0.0)):
+        if key in kept or raw.get("model_type") in ("wav2vec2", "hubert", "wavlm"):
+            kept[key] = value
+    return kept
+
+
+def _json(path: Path, source: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"backbone.weights: {source}: {path.name} is not JSON: {error}.") from None
+    if not isinstance(found, dict):
+        raise RequestError(f"backbone.weights: {source}: {path.name} holds no settings.")
+    return found
+
+
+def _fetched(name: str, patterns: list[str]) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise RequestError(
+            f"backbone.weights: {HUB}{name} needs the package huggingface_hub, which is not installed. "
+            "Run: pip install 'nearfield[hub]'"
+        ) from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except Exception as error:  # the hub's errors and the network's have no common root
+        raise RequestError(
+            f"backbone.weights: could not fetch {name!r} from the Hub ({error}). "
+            "Check the name and the network, or download it and give the folder's path."
+        ) from None
+
+
+# Pretrained encoders of sound: audio spectrogram transformer, CLAP, wav2vec 2.0, HuBERT, WavLM.
+#
+# They come from the library transformers (extra `hub`), read safetensors only, and run none of the
+# publisher's code. All read the wave: the recipe's feature is `waveform`, its sample rate the encoder's own,
+# and the picture that an encoder wants is made inside (`transformer_inputs`). `normalise: {kind: none}`
+# leaves the level as it was in the encoder's training.
 
 log = logging.getLogger(__name__)
 

@@ -4,11 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from nearfield.models.features.log_mel import LogMelSettings
+from nearfield.models.features.feature import PixelsSettings, WaveformSettings
+from nearfield.models.features.log_mel import LogMelSettings, MultiLogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
-from nearfield.models.features.multi_log_mel import MultiLogMelSettings
-from nearfield.models.features.pixels import PixelsSettings
-from nearfield.models.features.waveform import WaveformSettings
 
 INTRODUCTION = (
     "The feature is the picture of sound that the network reads. Log-mel bands keep what hearing keeps; "

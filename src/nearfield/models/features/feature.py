@@ -1,8 +1,13 @@
-"""What every feature promises: the shape of its picture, told before a sound is there."""
+"""The base of features, and the two that change nothing: pixels and waveform."""
+
+from typing import Literal
 
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
+from nearfield.core.settings import Settings
+
+# What every feature promises: the shape of its picture, told before a sound is there.
 
 
 class Feature(nn.Module):
@@ -46,3 +51,67 @@ class Feature(nn.Module):
                 f"feature: a sound of {waves.shape[-1]} samples is too short for one frame, which takes "
                 f"{self.samples(1)}. Set data.clip_seconds larger or the feature's window smaller."
             )
+
+
+# The picture itself, where the collection holds pictures and not sounds.
+
+
+class Pixels(Feature):
+    """Pictures (B, C, H, W) -> the same, float32; `frames` and `samples` count columns."""
+
+    bands, hop, cuttable = 0, 1, False
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def frames(self, samples: int) -> int:
+        return samples
+
+    def samples(self, frames: int) -> int:
+        return frames
+
+    def forward(self, waves: Tensor) -> Tensor:
+        return waves.float()
+
+
+class PixelsSettings(Settings):
+    """No feature: the picture's own pixels."""
+
+    kind: Literal["pixels"] = "pixels"
+
+    def build(self, sample_rate: int, channels: int) -> Pixels:
+        """For pictures (B, channels, any, any)."""
+        return Pixels(channels)
+
+
+# The wave itself, for networks that learn their own picture of it.
+
+
+class Waveform(Feature):
+    """Waves (B, C, T) -> (B, C, 1, T), unchanged."""
+
+    bands, hop, cuttable = 1, 1, True
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def frames(self, samples: int) -> int:
+        return samples
+
+    def samples(self, frames: int) -> int:
+        return frames
+
+    def forward(self, waves: Tensor) -> Tensor:
+        return waves.float().unsqueeze(2)
+
+
+class WaveformSettings(Settings):
+    """No feature: the samples, in one row."""
+
+    kind: Literal["waveform"] = "waveform"
+
+    def build(self, sample_rate: int, channels: int) -> Waveform:
+        """For waves (B, channels, T) at any rate."""
+        return Waveform(channels)

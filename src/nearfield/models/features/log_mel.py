@@ -1,25 +1,140 @@
-"""Log-mel: how much there is in each band of pitch, frame by frame, on a scale of loudness.
-
-Worked through in blocks of frames that stay in the processor's cache, from the cut to the logarithm; the
-spectrum of a whole batch is never in memory. A mel band reads a few bins of hundreds, so bands are taken a
-few at a time, over only the bins that those few read.
-"""
+"""Log-mel spectrograms: frames, mel filters, one or several windows."""
 
 import warnings
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
-from torch import Tensor
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
-from nearfield.core.nouns import Floats
+from nearfield.core.parallel import spread
 from nearfield.core.settings import Settings
+from nearfield.core.types import Floats
 from nearfield.models.features.feature import Feature
-from nearfield.models.features.framing import Framing, Padding
-from nearfield.models.features.mel import MelBands, Scale
-from nearfield.models.features.spreading import spread
+
+# Cutting waves into overlapping frames, and the arithmetic of how many there are.
+
+Padding = Literal["none", "zero", "reflect"]
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Frames of `window` samples, one every `hop` samples.
+
+    Padding `none`: the first frame begins with the wave and the last ends within it. `zero` and `reflect`:
+    frame number f has the middle of its FFT at sample f x hop, and what lies beyond the wave's ends is
+    silence, or the wave mirrored at its first and last sample.
+    """
+
+    window: int
+    hop: int
+    fft: int
+    padding: Padding
+
+    @property
+    def before(self) -> int:
+        """Samples put before the wave; after it come the window's other samples."""
+        return 0 if self.padding == "none" else self.fft // 2 - (self.fft - self.window) // 2
+
+    @property
+    def fewest(self) -> int:
+        """The fewest samples that a wave must have."""
+        enough = {"none": self.window, "zero": 1, "reflect": max(self.before, self.window - self.before) + 1}
+        return enough[self.padding]
+
+    def count(self, samples: int) -> int:
+        """Frames of a wave of so many samples."""
+        if samples < self.fewest:
+            return 0
+        return 1 + (samples - (self.window if self.padding == "none" else 0)) // self.hop
+
+    def samples(self, frames: int) -> int:
+        """The fewest samples that give so many frames, 1 or more."""
+        return max(self.fewest, (frames - 1) * self.hop + (self.window if self.padding == "none" else 0))
+
+    def cut(self, waves: Tensor) -> Tensor:
+        """Waves (N, T) -> frames (N, count(T), window); without padding a view, nothing is copied."""
+        if self.padding != "none":
+            mode = "constant" if self.padding == "zero" else "reflect"
+            waves = F.pad(waves, (self.before, self.window - self.before), mode=mode)
+        return waves.unfold(-1, self.window, self.hop)
+
+
+# The mel scale and its triangles: how much each FFT bin counts in each band.
+#
+# Two scales are in use. HTK: mel = 2595 log10(1 + f / 700) (O'Shaughnessy, Speech Communication, 1987).
+# Slaney: linear to 1,000 Hz, 3 mel for 200 Hz; logarithmic above, 27 mel for a factor of 6.4 (Auditory
+# Toolbox, 1998).
+
+Scale = Literal["htk", "slaney"]
+
+_KINK = 1000.0
+"""Hz; here Slaney's scale turns from linear to logarithmic, at 15 mel."""
+
+
+@dataclass(frozen=True)
+class MelBands:
+    """Triangular bands, evenly spaced on a mel scale between two frequencies; frequencies in Hz."""
+
+    bands: int
+    low: float
+    high: float
+    scale: Scale
+    triangles: Literal["hz", "mel"]
+    """The axis on which a triangle's sides are straight lines."""
+    area_norm: bool
+    """Whether each triangle has area 1 over Hz, instead of height 1."""
+
+    def edges(self) -> Floats:
+        """(bands + 2,) Hz: band b begins at edge b, peaks at b + 1, ends at b + 2."""
+        low, high = to_mel(np.array([self.low, self.high]), self.scale)
+        return to_hertz(np.linspace(low, high, self.bands + 2), self.scale)
+
+    def weights(self, sample_rate: int, fft: int) -> Floats:
+        """(bands, fft // 2 + 1): the weight of each bin in each band, 0 or more."""
+        edges = self.edges()
+        heights = 2 / (edges[2:] - edges[:-2]) if self.area_norm else np.ones(self.bands)
+        bins: Floats = np.arange(fft // 2 + 1, dtype=np.float64) * (sample_rate / fft)
+        if self.triangles == "mel":
+            edges, bins = to_mel(edges, self.scale), to_mel(bins, self.scale)
+        begin, peak, end = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+        rising, falling = (bins - begin) / (peak - begin), (end - bins) / (end - peak)
+        return np.maximum(0.0, np.minimum(rising, falling)) * heights[:, None]
+
+    def empty(self, sample_rate: int, fft: int) -> list[int]:
+        """Bands that no bin falls into: their picture would be one constant row."""
+        edges, step = self.edges(), sample_rate / fft
+        next_bin = (np.floor(edges[:-2] / step) + 1) * step
+        ends = edges[2:] * (1 - 1e-12)  # a bin on the very edge has no weight, however the edge was rounded
+        return [int(band) for band in np.flatnonzero(next_bin >= ends)]
+
+
+def to_mel(hertz: Floats, scale: Scale) -> Floats:
+    """Hz, 0 or more, to mel."""
+    if scale == "htk":
+        return 2595.0 * np.log10(1.0 + hertz / 700.0)
+    above = 15.0 + 27.0 * np.log(np.maximum(hertz, _KINK) / _KINK) / np.log(6.4)
+    return np.where(hertz < _KINK, hertz * 0.015, above)
+
+
+def to_hertz(mel: Floats, scale: Scale) -> Floats:
+    """Mel, 0 or more, to Hz."""
+    if scale == "htk":
+        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    above = _KINK * np.exp((np.maximum(mel, 15.0) - 15.0) * np.log(6.4) / 27.0)
+    return np.where(mel < 15.0, mel / 0.015, above)
+
+
+# Log-mel: how much there is in each band of pitch, frame by frame, on a scale of loudness.
+#
+# Worked through in blocks of frames that stay in the processor's cache, from the cut to the logarithm; the
+# spectrum of a whole batch is never in memory. A mel band reads a few bins of hundreds, so bands are taken a
+# few at a time, over only the bins that those few read.
 
 _TOGETHER = 16
 """Bands that share one product: more read more zeros, fewer make more calls."""
@@ -228,3 +343,87 @@ def _cure(settings: MelSettings, sample_rate: int, fft: int, empty: list[int]) -
         f"an FFT of {fft} samples lie {sample_rate / fft:.3g} Hz apart and those bands are narrower. "
         f"{' or '.join(cures) or 'A larger feature.low'} fills them."
     )
+
+
+# Log-mel through several windows at once, as channels: short ones see when, long ones see which pitch.
+
+
+class MultiLogMel(Feature):
+    """Waves (B, C, T) -> (B, C x windows, bands, frames): all windows of channel 1, then of channel 2, ...
+
+    Frames are those of the longest window; pictures of the others, which have more, are resampled to them.
+    """
+
+    cuttable = False  # resampling puts a frame's limits where the whole sound's length says
+
+    def __init__(self, parts: list[LogMel], resample: Literal["area", "nearest"]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.longest, self.resample = parts[-1].framing, resample
+        self.channels = parts[-1].channels * len(parts)
+        self.bands, self.hop = parts[-1].bands, parts[-1].hop
+
+    @property
+    def wave_channels(self) -> int:
+        return self.parts[-1].channels  # type: ignore[return-value]
+
+    def frames(self, samples: int) -> int:
+        return self.longest.count(samples)
+
+    def samples(self, frames: int) -> int:
+        return self.longest.samples(frames)
+
+    def forward(self, waves: Tensor) -> Tensor:
+        self._check(waves)
+        frames = self.frames(waves.shape[-1])
+        pictures = [self._fit(part(waves), frames) for part in self.parts]
+        return torch.stack(pictures, dim=2).flatten(1, 2)
+
+    def _fit(self, picture: Tensor, frames: int) -> Tensor:
+        if picture.shape[-1] == frames:
+            return picture
+        return F.interpolate(picture, (self.bands, frames), mode=self.resample)
+
+
+class MultiLogMelSettings(MelSettings):
+    """Log-mel through several windows at once, each a channel."""
+
+    kind: Literal["multi_log_mel"] = "multi_log_mel"
+    windows_ms: tuple[float, ...] = Field((10.0, 20.0, 30.0), min_length=2, max_length=8)
+    """Milliseconds of sound in a frame, one channel each, shortest first; the same one several times gives
+    copies, with which to tell what windows bring from what channels bring."""
+    hop_share: float = Field(1.0, gt=0.0, le=1.0)
+    """Step from one frame to the next, as a share of the window; 1: frames lie side by side."""
+    resample: Literal["area", "nearest"] = "area"
+    """How shorter windows' frames become as many as the longest's: their mean, or the nearest one."""
+
+    introductions: ClassVar[dict[str, str]] = {
+        "hop_share": (
+            "From one frame to the next, as a share of the window. At 1 the frames do not overlap, and what "
+            "falls between two of them is nearly lost under the window's taper; small shares cost time."
+        ),
+        "windows_ms": (
+            "The windows of the channels. A short window tells when something happens, a long one at what "
+            "pitch; none does both (Gabor 1946). Several side by side leave the choice to the network "
+            "(Dieleman and Schrauwen 2013), at the price of as many times the picture; windows that differ "
+            "little add cost alone."
+        ),
+        "resample": (
+            "How the frames of shorter windows become as many as those of the longest. The nearest one alone "
+            "leaves the others out, so that short events are met or missed by chance; their mean keeps "
+            "something of all, and blurs what short windows are there for."
+        ),
+    }
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if any(one > other for one, other in pairwise(self.windows_ms)) or self.windows_ms[0] <= 0:
+            raise ValueError(f"windows_ms must be above 0, shortest first. Given: {list(self.windows_ms)}.")
+        return self
+
+    def build(self, sample_rate: int, channels: int) -> MultiLogMel:
+        """For waves (B, channels, T) at `sample_rate` Hz; one FFT size for all windows, the longest's."""
+        longest = round(self.windows_ms[-1] * sample_rate / 1000)
+        whole = self.model_copy(update={"fft": self.fft or max(4, 1 << (longest - 1).bit_length())})
+        parts = [whole.log_mel(sample_rate, channels, ms, ms * self.hop_share) for ms in self.windows_ms]
+        return MultiLogMel(parts, self.resample)

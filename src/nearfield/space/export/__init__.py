@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from nearfield.core.errors import DataError, RequestError, choose
-from nearfield.runs.events import Note, Watcher, nobody
-from nearfield.runs.gate import check_vectors, of_table
-from nearfield.runs.launch import folders_tell, open_collection
-from nearfield.runs.run import Run
-from nearfield.runs.unchanged import note_if_own
+from nearfield.training.events import Note, Watcher, nobody
+from nearfield.training.launch import folders_tell, open_collection
+from nearfield.training.run import Run
+from nearfield.training.run_folder import note_if_own
+from nearfield.training.vector_checks import check_vectors, of_table
 
 TARGETS = ("onnx", "huggingface", "projector", "parquet")
 """What `export` writes."""
@@ -86,10 +86,10 @@ def _write(run: Run, to: str, path: Path, watch: Watcher, licence: str | None) -
 
         return export_huggingface(run, path, watch, licence)
     if to == "projector":
-        from nearfield.space.export.projector import export_projector
+        from nearfield.space.export.tables import export_projector
 
         return export_projector(run, path)
-    from nearfield.space.export.table import export_parquet
+    from nearfield.space.export.tables import export_parquet
 
     return export_parquet(run, path)
 

@@ -1,31 +1,192 @@
-"""A run as one ONNX file, the front end inside: waves in, vectors out, any number of them at once.
-
-The vector is that of the window given. `Run.encode` cuts a longer sound into windows of `clip_seconds`,
-fills a shorter one up with silence, and takes the mean of the windows' vectors; docs/export.md has the lines
-that do it around a session.
-"""
+"""Export to one ONNX file, front end included."""
 
 import copy
 import json
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.files import replacing
 from nearfield.models.embedder import Embedder
-from nearfield.runs.events import Note, Stage, Watcher, nobody
-from nearfield.runs.run import Run
-from nearfield.space.export.front_end import exportable
-from nearfield.space.export.gated import gru_translation
+from nearfield.models.features.log_mel import LogMel, MultiLogMel
+from nearfield.models.features.mfcc import MFCC
 from nearfield.space.export.parity import Parity, measure_parity, windows_to_compare
+from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.run import Run
+
+# torch's gated recurrent unit as ONNX's: the exporter itself would unroll it, for one number of steps.
+
+
+def gru_translation() -> Callable[..., Any]:
+    """A translation for the exporter's table: one layer, one direction, as `nn.GRU` has it by default.
+
+    torch keeps the gates' weights as reset, update, new; ONNX as update, reset, new. torch multiplies the
+    reset gate into the hidden state's product, bias included: ONNX's `linear_before_reset`.
+    """
+    from onnxscript import opset18
+
+    op: Any = opset18  # its types know tensors alone; lists become constants
+
+    def translate(
+        input: Any,
+        hx: Any,
+        params: Sequence[Any],
+        has_biases: bool,
+        num_layers: int,
+        dropout: float,
+        train: bool,
+        bidirectional: bool,
+        batch_first: bool,
+    ) -> Any:
+        if not has_biases or num_layers != 1 or bidirectional:
+            raise NotImplementedError("a recurrent layer of several layers, two directions, or no bias")
+        hidden = hx.shape[2]
+
+        def reordered(weights: Any) -> Any:
+            gates = [op.Slice(weights, [gate * hidden], [(gate + 1) * hidden], [0]) for gate in (1, 0, 2)]
+            return op.Concat(*gates, axis=0)
+
+        given, recurrent, bias, recurrent_bias = params
+        biases = op.Concat(reordered(bias), reordered(recurrent_bias), axis=0)
+        frames = op.Transpose(input, perm=[1, 0, 2]) if batch_first else input
+        sequence, last = op.GRU(
+            frames,
+            op.Unsqueeze(reordered(given), [0]),
+            op.Unsqueeze(reordered(recurrent), [0]),
+            op.Unsqueeze(biases, [0]),
+            None,
+            hx,
+            hidden_size=hidden,
+            linear_before_reset=1,
+        )
+        sequence = op.Squeeze(sequence, [1])
+        return (op.Transpose(sequence, perm=[1, 0, 2]) if batch_first else sequence), last
+
+    return translate
+
+
+# Features in operations that every ONNX runtime has: the Fourier transform as a convolution with cosines.
+#
+# The feature's own way (blocks of frames, an FFT) is faster where it was made for, and does not export:
+# blocks fix the number of clips, and runtimes differ in what they make of a complex number. Here frames,
+# window and transform are one strided convolution. Both agree but for rounding, which shows where a band is
+# some 110 dB below its frame's peak and the logarithm magnifies it; there the convolution is the nearer to
+# the truth.
+
+
+def exportable(feature: nn.Module) -> nn.Module:
+    """The same picture of waves (B, C, T), for any B and T that give a frame; other features as they are."""
+    if isinstance(feature, LogMel):
+        return ConvolvedLogMel(feature)
+    if isinstance(feature, MFCC):
+        return ConvolvedMFCC(feature)
+    if isinstance(feature, MultiLogMel):
+        return ConvolvedMultiLogMel(feature)
+    return feature
+
+
+class ConvolvedLogMel(nn.Module):
+    """Waves (B, C, T) -> (B, C, bands, frames), as `LogMel` gives them."""
+
+    waves: Tensor
+    weights: Tensor
+
+    def __init__(self, feature: LogMel) -> None:
+        super().__init__()
+        self.framing, self.settings, self.channels = feature.framing, feature.settings, feature.channels
+        self.wave_channels = feature.wave_channels
+        self.bins = feature.framing.fft // 2 + 1
+        self.register_buffer("waves", _windowed_waves(feature))
+        self.register_buffer("weights", feature.weights.clone())
+
+    def forward(self, waves: Tensor) -> Tensor:
+        sound = waves.float().flatten(0, 1).unsqueeze(1)
+        if self.framing.padding != "none":
+            mode = "constant" if self.framing.padding == "zero" else "reflect"
+            sound = F.pad(sound, (self.framing.before, self.framing.window - self.framing.before), mode=mode)
+        parts = F.conv1d(sound, self.waves, stride=self.framing.hop)
+        real, imaginary = parts[:, : self.bins], parts[:, self.bins :]
+        power = real * real + imaginary * imaginary
+        picture = self._log(self.weights @ (power.sqrt() if self.settings.power == 1 else power))
+        return picture.reshape(waves.shape[0], self.channels, *picture.shape[1:])
+
+    def _log(self, mel: Tensor) -> Tensor:
+        if self.settings.log == "ln":
+            return (mel + self.settings.least).log()
+        return mel.clamp(min=self.settings.least).log10() * (20.0 / self.settings.power)
+
+
+class ConvolvedMFCC(nn.Module):
+    """Waves (B, C, T) -> (B, C, coefficients, frames), as `MFCC` gives them."""
+
+    cosines: Tensor
+
+    def __init__(self, feature: MFCC) -> None:
+        super().__init__()
+        self.log_mel = ConvolvedLogMel(feature.log_mel)
+        self.register_buffer("cosines", feature.cosines.clone())
+
+    def forward(self, waves: Tensor) -> Tensor:
+        return cast(Tensor, self.cosines @ self.log_mel(waves))
+
+
+class ConvolvedMultiLogMel(nn.Module):
+    """Waves (B, C, T) -> (B, C x windows, bands, frames), as `MultiLogMel` gives them."""
+
+    def __init__(self, feature: MultiLogMel) -> None:
+        super().__init__()
+        parts = [ConvolvedLogMel(cast(LogMel, part)) for part in feature.parts]
+        self.shorter, self.longest = nn.ModuleList(parts[:-1]), parts[-1]
+        self.resample = feature.resample
+
+    def forward(self, waves: Tensor) -> Tensor:
+        last = self.longest(waves)
+        others = [resampled(part(waves), last.shape[-1], self.resample) for part in self.shorter]
+        return torch.stack([*others, last], dim=2).flatten(1, 2)
+
+
+def resampled(picture: Tensor, frames: int, how: Literal["area", "nearest"]) -> Tensor:
+    """(..., given) -> (..., frames) for any number of both, as `torch.nn.functional.interpolate` does it.
+
+    Its own operations export for one length only. area: each new frame is the mean of those it covers.
+    """
+    given = picture.shape[-1]
+    new = torch.arange(frames, device=picture.device)
+    if how == "nearest":
+        # In single precision as there: rounding decides which of two frames is taken.
+        return picture.index_select(-1, (new.float() * (given / frames)).floor().long())
+    first = torch.div(new * given, frames, rounding_mode="floor")
+    after = torch.div((new + 1) * given + frames - 1, frames, rounding_mode="floor")
+    old = torch.arange(given, device=picture.device)[:, None]
+    covered = (old >= first) & (old < after)
+    return picture @ (covered.float() / (after - first).float())
+
+
+def _windowed_waves(feature: LogMel) -> Tensor:
+    """(2 x bins, 1, window): every bin's cosine, then its sine, under the window."""
+    framing = feature.framing
+    bins = torch.arange(framing.fft // 2 + 1, dtype=torch.float64)[:, None]
+    moments = torch.arange(framing.window, dtype=torch.float64)
+    # The angle's whole turns are taken off in integers, where nothing is rounded.
+    turns = torch.remainder(bins * moments, framing.fft) / framing.fft
+    angles = 2 * torch.pi * turns
+    return (torch.cat([angles.cos(), angles.sin()]) * feature.window.double()).float().unsqueeze(1)
+
+
+# A run as one ONNX file, the front end inside: waves in, vectors out, any number of them at once.
+#
+# The vector is that of the window given. `Run.encode` cuts a longer sound into windows of `clip_seconds`,
+# fills a shorter one up with silence, and takes the mean of the windows' vectors; docs/export.md has the
+# lines that do it around a session.
 
 TOLERANCE = 1e-3
 """Largest difference between a number of PyTorch's vector and of the exported one, of the largest number in

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from nearfield.core.errors import DataError, WorkError
-from nearfield.core.nouns import Vectors
-from nearfield.core.seeds import stream
-from nearfield.data.decoding import read_sound, square
+from nearfield.core.rng import stream
+from nearfield.core.types import Vectors
 from nearfield.data.settings import DataSettings
+from nearfield.data.store import read_sound, square
 from nearfield.models.embedder import Embedder
-from nearfield.runs.run import Run
+from nearfield.training.run import Run
 
 COUNT = 8
 """Windows compared."""

@@ -11,12 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing, write_text
 from nearfield.core.settings import explain
-from nearfield.core.words import visible
-from nearfield.study.document.files import write_figures
-from nearfield.study.document.html import html
-from nearfield.study.document.markdown import markdown
-from nearfield.study.document.pdf import pdf
+from nearfield.core.text import visible
 from nearfield.study.document.sections import document
+from nearfield.study.document.writers import html, markdown, pdf, write_figures
 from nearfield.study.records import StudyFacts
 
 

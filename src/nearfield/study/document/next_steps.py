@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-from nearfield.core.words import count
-from nearfield.study.claims import claim
+from nearfield.core.text import count
+from nearfield.study.claims import claim, digits, factor, label, listed, number, plain, sentence
 from nearfield.study.document.content import Part, Quoted
 from nearfield.study.records import Comparison, StudyFacts
 from nearfield.study.statistics.planning import cost, further_seeds
-from nearfield.study.wording import digits, factor, label, listed, number, plain, sentence
 
 Step = tuple[Part, ...]
 

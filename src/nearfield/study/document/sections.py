@@ -2,11 +2,26 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from nearfield.core.words import count
+from nearfield.core.text import count
 from nearfield.data.settings import Fold, judged
-from nearfield.study import figures
-from nearfield.study.claims import between, claim, left_out, source_pairs, source_verdict, verdict_claim
-from nearfield.study.document import tables
+from nearfield.study.claims import (
+    between,
+    claim,
+    digits,
+    factor,
+    label,
+    left_out,
+    listed,
+    measure,
+    plain,
+    sentence,
+    signed,
+    source_pairs,
+    source_verdict,
+    titled,
+    verdict_claim,
+)
+from nearfield.study.document import figures, tables
 from nearfield.study.document.content import (
     Block,
     Code,
@@ -21,12 +36,11 @@ from nearfield.study.document.content import (
     Strong,
     said,
 )
-from nearfield.study.document.files import tex
+from nearfield.study.document.figures import tag_figure
 from nearfield.study.document.next_steps import next_steps, open_pairs
+from nearfield.study.document.writers import tex
 from nearfield.study.records import Comparison, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost, further_seeds
-from nearfield.study.tag_figure import tag_figure
-from nearfield.study.wording import digits, factor, label, listed, measure, plain, sentence, signed, titled
 
 
 def document(facts: StudyFacts, introductions: Mapping[str, str]) -> Content:

@@ -4,23 +4,23 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from nearfield.core.words import count
-from nearfield.study.claims import between, mean_text
-from nearfield.study.document.content import Row, Table
-from nearfield.study.figures import spread
-from nearfield.study.records import ArmFacts, Comparison, StudyFacts, TagArea, Verdict
-from nearfield.study.tag_figure import shown_tags
-from nearfield.study.wording import (
+from nearfield.core.text import count
+from nearfield.study.claims import (
     PLAIN_SPACES,
+    between,
     chance,
     digits,
     label,
     listed,
     mean_and_interval,
+    mean_text,
     measure,
     plain,
     signed,
 )
+from nearfield.study.document.content import Row, Table
+from nearfield.study.document.figures import shown_tags, spread
+from nearfield.study.records import ArmFacts, Comparison, StudyFacts, TagArea, Verdict
 
 BLOCKS = {
     "data": ("data",),

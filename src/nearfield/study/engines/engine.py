@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from nearfield.core.errors import NearfieldError, WorkError
 from nearfield.core.files import write_json
-from nearfield.runs.events import Event, Watcher
 from nearfield.study.records import Outcome, Task
+from nearfield.training.events import Event, Watcher
 
 PERFORM = "nearfield.study.tasks:perform"
 """What a worker does with a task, by name, so that parents need not load what it needs."""

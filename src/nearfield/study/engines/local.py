@@ -25,9 +25,9 @@ from pydantic import Field
 
 from nearfield.core.machine import usable_cores
 from nearfield.core.settings import Settings
-from nearfield.runs.events import Event, Note, Stage
 from nearfield.study.engines.engine import PERFORM, THREADS, StudyWork, failed, outcome_of
 from nearfield.study.records import Outcome, Task
+from nearfield.training.events import Event, Note, Stage
 
 RETRIES = 1
 """How often a task is begun again, from its checkpoint, when the process that had it died."""

@@ -18,9 +18,9 @@ from pydantic import Field
 from nearfield.core.errors import RequestError
 from nearfield.core.machine import calm_threads, usable_cores
 from nearfield.core.settings import Settings
-from nearfield.runs.events import Event, nobody
 from nearfield.study.engines.engine import PERFORM, THREADS, StudyWork, attempt, failed, outcome_of
 from nearfield.study.records import Outcome, Task
+from nearfield.training.events import Event, nobody
 
 RETRIES = 3
 """How often a task is begun again when its process or its machine was lost: machines of a cluster come and

@@ -17,9 +17,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from nearfield.core.machine import calm_threads
-from nearfield.runs.events import Event, Stage
 from nearfield.study.engines.engine import StudyWork, attempt
 from nearfield.study.records import Task
+from nearfield.training.events import Event, Stage
 
 PAUSE = 0.1
 """Seconds between two reports of how far a stage is; more would cost and nobody could read them."""

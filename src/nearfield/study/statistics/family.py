@@ -24,7 +24,7 @@ import numpy as np
 from scipy import stats
 from scipy.interpolate import PchipInterpolator
 
-from nearfield.study.statistics.crossed import Array, Squares, differences
+from nearfield.study.statistics.two_way import Array, Squares, differences
 
 FALSE_CLAIMS = 0.05
 """Largest share of studies of equal arms that may claim any difference."""

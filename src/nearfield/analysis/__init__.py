@@ -1,0 +1,1 @@
+"""What a trained space holds: explanations, suspects, comparisons, run tables, triplets, similarity."""

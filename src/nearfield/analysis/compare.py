@@ -1,0 +1,437 @@
+"""Two runs compared clip by clip, by label and by tag, with a figure."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nearfield.core.errors import RequestError
+from nearfield.core.types import Bools, Floats, Ints
+from nearfield.metrics.checks import check_lengths
+from nearfield.metrics.intervals import Resamples, by_t, held, jackknife_deviation, spread, weighted_mean
+from nearfield.metrics.result import searches_within
+from nearfield.metrics.tagging import FEW, macro, tag_areas
+from nearfield.training.evaluate_run import HEADLINES, read_clips, without
+from nearfield.training.plotting import COLOURS, INK, MUTED, RULE, new_figure, save
+from nearfield.training.recipe import differing, flat
+from nearfield.training.run_folder import Folder
+
+# Two models that score tags, compared on the same clips tag by tag: which tags did the change help or hurt?
+#
+# Conventions: scores (N, K) of any scale, larger means rather has the tag; a difference is the second model's
+# area less the first's. Whole groups are resampled, the same for both, so that differences are paired; the
+# interval is the difference plus and minus its deviation over the draws times the quantile of the t
+# distribution, within -1..1, with one degree of freedom less than groups that have the tag (or that lack it,
+# where those are fewer); fewer than three groups give none. p is of the same t, two-sided; `p_holm` is held
+# over all tags of an area (Holm 1979).
+
+
+@dataclass(frozen=True)
+class AreaDifference:
+    """One area of one tag, by both models."""
+
+    first: float
+    second: float
+    difference: float
+    interval: tuple[float, float] | None
+    """95 %; None where fewer than three groups can tell, or where both models do the same in every draw."""
+    p: float | None
+    p_holm: float | None
+    groups: int
+    """That can tell: that have the tag, or that lack it, if those are fewer."""
+
+
+@dataclass(frozen=True)
+class TagDifference:
+    """One tag, or the mean of all."""
+
+    name: str
+    positives: int
+    few: bool
+    """Fewer than 20 positives: its own figures say little."""
+    roc_auc: AreaDifference | None
+    """None where all clips have the tag, or none."""
+    pr_auc: AreaDifference | None
+
+
+@dataclass(frozen=True)
+class TagComparison:
+    """The table."""
+
+    tags: tuple[TagDifference, ...]
+    macro: TagDifference
+    """Of the means over the tags that have areas; its p stands alone."""
+    groups: int
+
+
+def compare_taggers(
+    tags: Bools,
+    first: Floats,
+    second: Floats,
+    names: tuple[str, ...],
+    groups: Ints,
+    draws: int = 1000,
+) -> TagComparison:
+    """Compares the scores `first` and `second` (N, K) of clips with `tags` (N, K).
+
+    `groups` (N,) are resampled whole, -1 is a group of its own. Raises RequestError where lengths differ.
+    """
+    check_lengths(len(tags), first=first, second=second, groups=groups)
+    check_lengths(tags.shape[1], names=np.array(names, dtype=object), first=first.T, second=second.T)
+    resamples = Resamples.of(groups, draws)
+    areas = [
+        {name: values[0] for name, values in tag_areas(tags, scores).items()} for scores in (first, second)
+    ]
+    blocks = [
+        {name: second_areas[name] - first_areas[name] for name in first_areas}
+        for first_areas, second_areas in _pairs(tags, first, second, resamples)
+    ]
+    told = _tag_groups(tags, resamples)
+    table: dict[str, list[AreaDifference | None]] = {}
+    means: dict[str, AreaDifference | None] = {}
+    for name in ("roc_auc", "pr_auc"):
+        drawn = np.concatenate([block[name] for block in blocks])
+        a, b = areas[0][name], areas[1][name]
+        rows = [_area_difference(a[k], b[k], drawn[:, k], told[k]) for k in range(tags.shape[1])]
+        table[name] = _corrected(rows)
+        whole = _area_difference(macro(a[None])[0], macro(b[None])[0], macro(drawn), resamples.groups)
+        means[name] = _corrected([whole])[0]
+    positives = tags.sum(axis=0)
+    rows_of_tags = tuple(
+        TagDifference(
+            name, int(positives[k]), bool(positives[k] < FEW), table["roc_auc"][k], table["pr_auc"][k]
+        )
+        for k, name in enumerate(names)
+    )
+    total = TagDifference("mean", int(positives.sum()), False, means["roc_auc"], means["pr_auc"])
+    return TagComparison(rows_of_tags, total, resamples.groups)
+
+
+def _pairs(
+    tags: Bools, first: Floats, second: Floats, resamples: Resamples
+) -> Iterator[tuple[dict[str, Floats], dict[str, Floats]]]:
+    for weights in resamples.weights():
+        yield tag_areas(tags, first, weights), tag_areas(tags, second, weights)
+
+
+def _tag_groups(tags: Bools, resamples: Resamples) -> list[int]:
+    """Groups that have each tag, or that lack it, if those are fewer."""
+    return [min(resamples.groups_with(tag), resamples.groups_with(~tag)) for tag in tags.T]
+
+
+def _area_difference(first: float, second: float, drawn: Floats, groups: int) -> AreaDifference | None:
+    """`drawn` (draws,) are the differences in every draw, NaN where there is none."""
+    if not np.isfinite(first) or not np.isfinite(second):
+        return None
+    difference = float(second - first)
+    interval, p = by_t(difference, spread(drawn), groups)
+    return AreaDifference(float(first), float(second), difference, interval, p, None, groups)
+
+
+def _corrected(rows: list[AreaDifference | None]) -> list[AreaDifference | None]:
+    """The same with `p_holm` over all that have a p."""
+    corrected = held([None if row is None else row.p for row in rows])
+    return [row and replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)]
+
+
+# Two runs on the same clips, compared clip by clip: which labels and tags did the change help or hurt?
+#
+# Conventions: a difference is the second run's figure less the first's. Groups of clips are resampled whole,
+# the same draws for both runs, so that differences are paired; a measure that searches the clips among
+# themselves is worked out without each group instead (`metrics/retrieval.py`). The interval is the difference
+# plus and minus its deviation times the quantile of Student's t, within -1..1; p is of the same t, two-sided,
+# with one degree of freedom less than groups that can tell, of which three are needed; `p_holm` is held over
+# all rows of a table (Holm 1979).
+#
+# These intervals are for the finite test set. Another seed of the same recipe gives another run: whether a
+# setting is better is for a study of several seeds to say.
+
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of both runs."""
+
+    name: str
+    """A metric, or a label."""
+    clips: int
+    """Clips that it is of; for a label those that carry it."""
+    few: bool
+    """Fewer than 20: its own figures say little."""
+    first: float
+    second: float
+    difference: float
+    interval: tuple[float, float] | None
+    """95 %; None where fewer than three groups can tell, or where both runs do the same in every draw."""
+    p: float | None
+    p_holm: float | None
+    groups: int
+    """That can tell; of a label those that carry it, or that do not, if those are fewer."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two runs differ in, and by how much."""
+
+    first: str
+    second: str
+    split: str
+    clips: int
+    groups: int
+    """Groups that were resampled."""
+    settings: dict[str, tuple[Any, ...]]
+    """Keys of the recipes that differ, and `seed`, with both values."""
+    metrics: tuple[Difference, ...]
+    """Headline metrics that are means over clips."""
+    classes: tuple[Difference, ...]
+    """F1 of the linear probe, label by label."""
+    tags: dict[str, TagComparison]
+    """By who told the tags of both runs: `tagging` the probe, `tagger` the head."""
+
+    def plain(self) -> dict[str, Any]:
+        """As values that JSON can hold."""
+        return asdict(self)
+
+
+def compare(first: str, second: str) -> Comparison:
+    """Compares the runs in two folders.
+
+    Raises RequestError, naming both, where they were not measured on the same clips with the same labels and
+    the same split, or one was not measured.
+    """
+    folders = Folder.existing(first), Folder.existing(second)
+    tables = read_clips(folders[0].clips), read_clips(folders[1].clips)
+    split = _same_clips(folders, tables)
+    groups = tables[0]["group"].to_numpy(np.int64)
+    resamples = Resamples.of(groups, DRAWS)
+    recipes = [flat(folder.recipe().plain()) | {"seed": folder.environment()["seed"]} for folder in folders]
+    return Comparison(
+        first=first,
+        second=second,
+        split=split,
+        clips=len(tables[0]),
+        groups=resamples.groups,
+        settings=differing(recipes),
+        metrics=_metrics(tables, resamples),
+        classes=_classes(tables, resamples),
+        tags=_tags(folders, tables, groups),
+    )
+
+
+def _same_clips(folders: tuple[Folder, Folder], tables: tuple[pd.DataFrame, pd.DataFrame]) -> str:
+    """The split that both were judged on. Raises RequestError where they are not of the same clips."""
+    names = f"{folders[0].path} and {folders[1].path}"
+    splits = [str(folder.result()["split"]) for folder in folders]
+    cure = "Compare runs that were measured on the same clips: nearfield evaluate RUN."
+    if splits[0] != splits[1]:
+        raise RequestError(f"{names} were measured on {splits[0]} and on {splits[1]}. {cure}")
+    ids = [set(table["id"]) for table in tables]
+    if ids[0] != ids[1]:
+        alone = len(ids[0] - ids[1]), len(ids[1] - ids[0])
+        raise RequestError(
+            f"{names} were measured on other clips: {len(ids[0] & ids[1])} are in both, {alone[0]} in the "
+            f"first alone and {alone[1]} in the second alone. {cure}"
+        )
+    data = [folder.environment()["data"] for folder in folders]
+    if data[0]["split_hash"] != data[1]["split_hash"]:
+        raise RequestError(f"{names} learnt from other sides of the split. {cure}")
+    unlike = [name for name in ("id", "label", "group") if list(tables[0][name]) != list(tables[1][name])]
+    if unlike:
+        raise RequestError(f"{names}: the {unlike[0]}s of their clips differ. {cure}")
+    return splits[0]
+
+
+def _metrics(tables: tuple[pd.DataFrame, pd.DataFrame], resamples: Resamples) -> tuple[Difference, ...]:
+    rows = []
+    for name in HEADLINES:
+        if not all(name in table for table in tables):
+            continue
+        first, second = (table[name].to_numpy(np.float64) for table in tables)
+        both = np.isfinite(first) & np.isfinite(second)
+        if not both.any():
+            continue
+        groups, gap = _groups(resamples.group_of, both), np.where(both, second - first, np.nan)
+        deviation = spread(resamples.apply(weighted_mean(gap[:, None]))[:, 0])
+        if searches_within(name) and resamples.groups > 1:
+            deviation = _left_out(tables, name)
+        means = float(first[both].mean()), float(second[both].mean())
+        rows.append(_difference(name, int(both.sum()), means, deviation, groups))
+    return _held(rows)
+
+
+def _left_out(tables: tuple[pd.DataFrame, pd.DataFrame], name: str) -> float:
+    """The standard error of a difference whose clips are searched among themselves: with each block left out
+    as query and in the gallery."""
+    (first, blocks), (second, _) = (without(table, name) for table in tables)
+    return jackknife_deviation((second - first)[np.unique(blocks, return_index=True)[1]])
+
+
+def _classes(tables: tuple[pd.DataFrame, pd.DataFrame], resamples: Resamples) -> tuple[Difference, ...]:
+    """F1 of every label that the reference has, where both runs have a probe."""
+    kept = np.all([(table["label"] != "") & (table["predicted"] != "") for table in tables], axis=0)
+    names = sorted(set(tables[0]["label"][kept]))
+    reference = tables[0]["label"].to_numpy(object)
+    told = [table["predicted"].to_numpy(object) for table in tables]
+    rows = []
+    for name in names:
+        own = kept & (reference == name)
+        values = [_f1(own, kept & (predicted == name)) for predicted in told]
+        whole = [float(value(np.ones((1, len(kept))))[0]) for value in values]
+        drawn = resamples.apply(values[1]) - resamples.apply(values[0])
+        groups = min(_groups(resamples.group_of, own), _groups(resamples.group_of, kept & ~own))
+        rows.append(_difference(name, int(own.sum()), (whole[0], whole[1]), spread(drawn), groups))
+    return _held(rows)
+
+
+def _f1(own: Any, claimed: Any) -> Callable[[Floats], Floats]:
+    """F1 of a class from its clips and those claimed for it, (N,) each; NaN where a draw has none of it."""
+    right = (own & claimed).astype(np.float64)
+    both = own.astype(np.float64) + claimed
+
+    def statistic(weights: Floats) -> Floats:
+        there = weights @ own.astype(np.float64) > 0
+        return np.asarray(np.where(there, 2 * (weights @ right) / np.maximum(weights @ both, 1e-12), np.nan))
+
+    return statistic
+
+
+def _groups(group_of: Ints, mask: Any) -> int:
+    return len(np.unique(group_of[mask]))
+
+
+def _tags(
+    folders: tuple[Folder, Folder], tables: tuple[pd.DataFrame, pd.DataFrame], groups: Ints
+) -> dict[str, TagComparison]:
+    """One comparison for each who told tags in both runs."""
+    found = {}
+    for who in ("tagging", "tagger"):
+        if not all(f"{who}/tags" in table for table in tables):
+            continue
+        there = np.logical_and.reduce([table[f"{who}/tags"].notna() for table in tables])
+        if not there.any():
+            continue
+        has, others = (_cells(table, f"{who}/tags", there).astype(np.bool_) for table in tables)
+        names = tag_names(folders[0], who, has.shape[1])
+        if has.shape != others.shape or (has != others).any() or names is None:
+            raise RequestError(
+                f"{folders[0].path} and {folders[1].path} were measured with other tags. Measure both again "
+                "on the same data: nearfield evaluate RUN."
+            )
+        scores = [_cells(table, f"{who}/scores", there).astype(np.float64) for table in tables]
+        found[who] = compare_taggers(has, scores[0], scores[1], names, groups[there], DRAWS)
+    return found
+
+
+def _cells(table: pd.DataFrame, column: str, rows: Any) -> Any:
+    return np.stack(list(table[column][rows]))
+
+
+def tag_names(folder: Folder, who: str, count: int) -> tuple[str, ...] | None:
+    """The tags of the lists that `who`, "tagger" or "tagging", has in clips.parquet.
+
+    A probe has only those that train can teach. None where they cannot be told.
+    """
+    rows = folder.result()["per_tag_of_tagger" if who == "tagger" else "per_tag"]
+    names = tuple(row["name"] for row in rows)
+    if len(names) != count and folder.vectors.is_file():
+        known = folder.table(folder.vectors, ["tags", "split"]).to_pandas()
+        taught = [set(tags) for tags in known["tags"][known["split"] == "train"] if len(tags)]
+        names = tuple(name for name in names if 0 < sum(name in tags for tags in taught) < len(taught))
+    return names if len(names) == count else None
+
+
+def _difference(
+    name: str, clips: int, figures: tuple[float, float], deviation: float | None, groups: int
+) -> Difference:
+    """`deviation`: the standard error of the difference; p is not yet held."""
+    first, second = figures
+    interval, p = by_t(second - first, deviation, groups)
+    return Difference(name, clips, clips < FEW, first, second, second - first, interval, p, None, groups)
+
+
+def _held(rows: list[Difference]) -> tuple[Difference, ...]:
+    """The same with `p_holm` over all that have a p."""
+    corrected = held([row.p for row in rows])
+    return tuple(replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True))
+
+
+# The paired differences of two runs as a figure: a row a label or tag, what is certain in colour.
+
+MOST = 60
+"""Rows that are drawn; beyond, those with the largest differences."""
+
+CERTAIN = 0.05
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of the figure."""
+
+    name: str
+    clips: int
+    few: bool
+    difference: float
+    interval: tuple[float, float] | None
+    p_holm: float | None
+
+
+def draw_comparison(path: Path, found: Comparison) -> None:
+    """Writes the PNG. Raises RequestError where the runs share neither labels nor tags."""
+    panels = [("F1 of the probe, by label", [_of(row) for row in found.classes])] if found.classes else []
+    panels += [(f"PR-AUC by tag ({who})", _of_tags(each)) for who, each in found.tags.items()]
+    panels = [(title, _shown(bars)) for title, bars in panels if bars]
+    if not panels:
+        raise RequestError(f"{found.first} and {found.second} have no labels and no tags to draw.")
+    heights = [len(bars) + 3 for _, bars in panels]
+    figure = new_figure(6.4, 0.7 + 0.19 * sum(heights))
+    rows = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    for axes, (title, bars) in zip(rows, panels, strict=True):
+        axes.axvline(0, color=MUTED, linewidth=0.8)
+        for place, bar in enumerate(bars):
+            certain = bar.p_holm is not None and bar.p_holm < CERTAIN
+            colour = (COLOURS[0] if bar.difference > 0 else COLOURS[4]) if certain else MUTED
+            if bar.interval is not None:
+                axes.plot(bar.interval, (place, place), color=colour, linewidth=1.2, solid_capstyle="butt")
+            face = "white" if bar.few else colour
+            axes.plot(bar.difference, place, "o", markersize=4, color=colour, markerfacecolor=face)
+        reach = 1.05 * max(max(map(abs, (*(bar.interval or ()), bar.difference))) for bar in bars)
+        axes.set_xlim(-min(1.0, max(reach, 0.02)), min(1.0, max(reach, 0.02)))  # areas and F1 end there
+        axes.set_yticks(range(len(bars)), [f"{bar.name} ({bar.clips})" for bar in bars])
+        axes.set_ylim(len(bars) - 0.4, -0.6)
+        axes.grid(axis="x", color=RULE, linewidth=0.5)
+        axes.set_axisbelow(True)
+        axes.set_title(title, loc="left", fontsize=8.5, color=INK)
+    rows[-1].set_xlabel(
+        f"{Path(found.second).name} less {Path(found.first).name}, with 95 % intervals\n"
+        f"colour: Holm-corrected p < {CERTAIN:g}; hollow: few clips",
+    )
+    save(figure, path)
+
+
+def _of(row: Difference) -> Bar:
+    return Bar(row.name, row.clips, row.few, row.difference, row.interval, row.p_holm)
+
+
+def _of_tags(found: TagComparison) -> list[Bar]:
+    return [
+        Bar(
+            tag.name,
+            tag.positives,
+            tag.few,
+            tag.pr_auc.difference,
+            tag.pr_auc.interval,
+            tag.pr_auc.p_holm,
+        )
+        for tag in found.tags
+        if tag.pr_auc is not None
+    ]
+
+
+def _shown(bars: Sequence[Bar]) -> list[Bar]:
+    """By falling difference; where there are many, the largest of either sign."""
+    kept = sorted(bars, key=lambda bar: -abs(bar.difference))[:MOST]
+    return sorted(kept, key=lambda bar: -bar.difference)

@@ -1,0 +1,1 @@
+"""`nearfield explain`: clusters, positions, confusions and figures of one space."""

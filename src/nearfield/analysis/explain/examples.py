@@ -1,0 +1,166 @@
+"""Clips to look at: what one is like as wave, log-mel and MFCC, and who its neighbours are in two spaces."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nearfield.analysis.explain.opened_run import Material
+from nearfield.core.errors import RequestError, choose
+from nearfield.core.rng import stream
+from nearfield.core.types import Distance, Ints, Vectors
+from nearfield.data.signals import ArraySignals
+from nearfield.metrics.neighbors import Search, nearest
+from nearfield.metrics.result import Side
+from nearfield.models.features.feature import Feature
+from nearfield.models.features.log_mel import LogMelSettings
+from nearfield.models.features.mfcc import MFCCSettings
+from nearfield.training.baselines import standardised, statistics_vectors
+from nearfield.training.events import Watcher, nobody
+
+Image = npt.NDArray[np.float32]
+
+NEIGHBOURS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A window of a clip, as long as the network sees one; usually the first."""
+
+    id: str
+    names: tuple[str, ...]
+    """Its label and its tags."""
+    seconds: float
+    """How much of it is shown; 0 for photographs."""
+    start: float
+    """Where in the clip the window begins, in seconds."""
+    wave: Image
+    """(T,) the mean of its channels; empty for photographs."""
+    log_mel: Image
+    """(bands, frames) in decibels; a photograph itself, (H, W, 1 or 3) in 0..1."""
+    mfcc: Image
+    """(coefficients, frames) without the level; empty for photographs."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A clip near an anchor."""
+
+    tile: Tile
+    distance: float
+    shared: tuple[str, ...]
+    """Labels and tags that the anchor has too."""
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """An anchor and its nearest clips of other groups before and after learning."""
+
+    anchor: Tile
+    plain: str
+    """The space before: `mfcc_stats`, or `pixels`."""
+    before: tuple[Neighbour, ...]
+    after: tuple[Neighbour, ...]
+
+
+def drawn_clips(material: Material, count: int = 3, seed: int = 0) -> Ints:
+    """Rows of some clips of the split, those with labels or tags first, drawn by chance and not by looks."""
+    facts = material.bench.facts
+    named = (facts.labels[material.rows] >= 0) | facts.tags[material.rows].any(axis=1)
+    rows = material.rows[named] if named.any() else material.rows
+    return stream(seed, "examples").permutation(rows)[:count]
+
+
+def clip_row(material: Material, clip: str) -> int:
+    """The row of a clip by its id. Raises RequestError where the split has none of that id."""
+    ids = list(material.collection.table["id"].iloc[material.rows])
+    if clip not in ids:
+        raise RequestError(
+            f"--clip: the {material.split} clips of {material.collection.name} have no {clip!r}. "
+            f"{choose(clip, ids[:20])}"
+        )
+    return int(material.rows[ids.index(clip)])
+
+
+def tile(material: Material, row: int, start: float = 0.0) -> Tile:
+    """What one clip is like from `start` (seconds) on. Raises RequestError where it ends before that."""
+    bench, signals = material.bench, material.bench.sight.signals
+    names = _names(material, row)
+    clip = str(material.collection.table["id"].iloc[row])
+    rate, length = bench.recipe.data.sample_rate, signals.length(row)
+    first = round(start * rate) if isinstance(signals, ArraySignals) else 0
+    if first >= length:
+        raise RequestError(
+            f"--at: {clip} is {length / rate:g} s long. Given: {start:g}. Give a time before its end."
+        )
+    whole = np.zeros(signals.shape(min(length - first, bench.sight.length)), np.float32)
+    signals.cut(row, first, whole.shape[-1], whole)
+    if not isinstance(signals, ArraySignals):
+        nothing = np.zeros((0, 0), np.float32)
+        return Tile(clip, names, 0.0, 0.0, nothing.ravel(), whole.transpose(1, 2, 0), nothing)
+    wave = whole.mean(axis=0, dtype=np.float32)
+    log_mel, mfcc = _features(rate)
+    return Tile(
+        clip, names, len(wave) / rate, first / rate, wave, _picture(log_mel, wave), _picture(mfcc, wave)[1:]
+    )
+
+
+def log_mel_of(wave: Image, rate: int) -> Image:
+    """(bands, frames) of a mono wave (T,) in decibels, as it is drawn of every clip."""
+    return _picture(_features(rate)[0], wave)
+
+
+def neighbourhoods(
+    material: Material, rows: Ints, count: int = NEIGHBOURS, watch: Watcher = nobody
+) -> tuple[Neighbourhood, ...]:
+    """The clips of the split nearest to each of `rows`, without the anchor's own group."""
+    plain, statistics = next(statistics_vectors(material.bench, watch))
+    train = material.splits["train"]
+    scaled = standardised(statistics, train if len(train) else material.rows)
+    learnt: Distance = "cosine" if material.run.recipe.embedding.normalise else "euclidean"
+    found = []
+    for row in rows.tolist():
+        before = _near(material, scaled, row, count, "euclidean")
+        after = _near(material, material.vectors, row, count, learnt)
+        found.append(Neighbourhood(tile(material, row), plain, before, after))
+    return tuple(found)
+
+
+def _near(
+    material: Material, vectors: Vectors, row: int, count: int, distance: Distance
+) -> tuple[Neighbour, ...]:
+    here = Side(vectors[material.rows], material.bench.facts.take(material.rows))
+    own = np.flatnonzero(material.rows == row)
+    sources = here.sources[own], here.sources
+    search = Search(vectors[[row]], here.vectors, distance, own, *sources)
+    index, apart = nearest(search, count)
+    anchor = set(_names(material, row))
+    near = []
+    for place, value in zip(index[0].tolist(), apart[0].tolist(), strict=True):
+        if place >= 0:
+            shown = tile(material, int(material.rows[place]))
+            near.append(Neighbour(shown, value, tuple(name for name in shown.names if name in anchor)))
+    return tuple(near)
+
+
+def _names(material: Material, row: int) -> tuple[str, ...]:
+    facts = material.bench.facts
+    label = (facts.label_names[facts.labels[row]],) if facts.labels[row] >= 0 else ()
+    return label + tuple(facts.tag_names[at] for at in np.flatnonzero(facts.tags[row]))
+
+
+def _features(rate: int) -> tuple[Feature, Feature]:
+    """Pictures for the eye: enough bins for every band at any rate."""
+    fft = 512 if rate <= 8000 else max(1024, 1 << (round(0.03 * rate) - 1).bit_length())
+    shared: dict[str, Any] = {"low": 0, "fft": fft, "power": 2, "log": "db"}
+    log_mel = LogMelSettings(bands=64, **shared).build(rate, 1)
+    return log_mel, MFCCSettings(bands=128, coefficients=13, **shared).build(rate, 1)
+
+
+def _picture(feature: Feature, wave: Image) -> Image:
+    padded = np.pad(wave, (0, max(0, feature.samples(2) - len(wave))))
+    with torch.no_grad():
+        picture: Image = feature(torch.from_numpy(padded[None, None]))[0, 0].numpy()
+    return picture

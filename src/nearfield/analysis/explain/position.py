@@ -1,0 +1,296 @@
+"""Scores by position: does a space fail at the beginnings and ends of recordings?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from nearfield.analysis.explain.opened_run import Material
+from nearfield.core.errors import RequestError
+from nearfield.core.types import Bools, Distance, Facts, Floats, Ints
+from nearfield.data.signals import ArraySignals
+from nearfield.metrics.checks import check_lengths
+from nearfield.metrics.intervals import (
+    Resamples,
+    by_t,
+    jackknife_deviation,
+    jackknife_interval,
+    share_interval,
+    spread,
+    weighted_mean,
+)
+from nearfield.metrics.neighbors import Search, nearest
+from nearfield.metrics.result import Side
+from nearfield.metrics.retrieval import Blocks, Left, deepest, means_without, recall_of_first, sharing
+from nearfield.metrics.temporal import first_is_relevant, of_recording
+from nearfield.training.encode import embed_windows
+from nearfield.training.setup import Sight, windows
+
+# Does a space fail at beginnings and ends? Scores of clips by where in its file each one lies.
+#
+# Conventions: a clip's place is that of its middle, 0 where its recording begins and 1 where it ends. A
+# recording begins with its first clip and ends with its last unless its span is given. Recordings of a single
+# clip have no inside and take no part. Intervals resample the groups; where the clips are searched among
+# themselves, each group is left out as query and from what is found (`left_out.py`).
+
+PARTS = ("first", "middle", "last")
+EDGE = 0.1
+"""Share of a recording at either end that counts as its beginning or end."""
+
+
+@dataclass(frozen=True)
+class PlaceScore:
+    """The score of the clips of one part of their recordings."""
+
+    part: str
+    """One of PARTS."""
+    clips: int
+    score: float | None
+    """Mean over its clips; None where there are none."""
+    interval: tuple[float, float] | None
+    """95 %, by resampling groups (`share_interval`) or by leaving each out (`jackknife_interval`)."""
+    less: float | None
+    """Score of the middle less this one: how much weaker; None for the middle itself."""
+    less_interval: tuple[float, float] | None
+    """95 % of that difference: t, with a deviation found likewise; None where it does not deviate."""
+
+
+@dataclass(frozen=True)
+class Among:
+    """A search of the scored clips among themselves, in which each is judged by the nearest that it finds."""
+
+    search: Search
+    relevant: Callable[[int], Bools]
+    """A clip's row to (N,) what counts as found."""
+    score: Callable[[int, Left], Floats]
+    """The row and what is left to (B,) its score without each block, NaN where it has none."""
+
+
+def relative_places(facts: Facts, spans: Floats | None = None) -> Floats:
+    """(N,) where in its recording the middle of each clip lies, 0..1; NaN where it has no inside.
+
+    `spans` (N, 2): seconds at which the recording of each clip begins and ends, where that is known.
+    """
+    check_lengths(len(facts), spans=spans)
+    begins, ends = facts.moments, facts.moments + facts.seconds
+    if spans is None:
+        first, last = _spans(facts.recordings, begins, ends)
+    else:
+        first, last = spans[:, 0], spans[:, 1]
+    length = last - first
+    inside = (facts.recordings >= 0) & (length > facts.seconds + 1e-9)
+    middle = (begins + ends) / 2 - first
+    return np.where(inside, middle / np.where(inside, length, 1), np.nan)
+
+
+def position_scores(
+    scores: Floats,
+    places: Floats,
+    groups: Ints,
+    draws: int = 1000,
+    seed: int = 0,
+    edge: float = EDGE,
+    among: Among | None = None,
+) -> tuple[PlaceScore, ...]:
+    """The mean of `scores` in the first `edge` of the recordings, in the middle, and in the last `edge`.
+
+    `scores` (N,) from 0 to 1, one a clip (1 where the probe was right, say), NaN where there is none;
+    `places` (N,) of `relative_places`; `groups` (N,) are resampled whole. `among`: the search that the scores
+    are of, where it is of these clips among themselves; then groups are left out instead. Raises RequestError
+    where lengths differ, `edge` is not between 0 and 0.5, or no clip has both a score and a place.
+    """
+    if not 0 < edge < 0.5:
+        raise RequestError(f"position: edge is a share above 0 and below 0.5. Given: {edge:g}.")
+    check_lengths(len(scores), places=places, groups=groups)
+    kept = np.isfinite(scores) & np.isfinite(places)
+    if not kept.any():
+        raise RequestError(
+            "position: no clip with a score lies inside a longer recording. Give clips that are "
+            "cut from recordings, with their moments."
+        )
+    part = np.where(kept, np.digitize(places, [edge, 1 - edge]), -1)
+    masks = part == np.arange(len(PARTS))[:, None]
+    means = [float(scores[mask].mean()) if mask.any() else None for mask in masks]
+    interval: Callable[[float, Floats, int], tuple[float, float] | None]
+    deviation: Callable[[Floats], float | None]
+    if among is None:
+        values, counts = _resampled(
+            np.where(masks, scores, np.nan)[:, kept], Resamples.of(groups[kept], draws, seed)
+        )
+        deviation, interval = spread, share_interval
+    else:
+        values, counts = _left_out(means, part, Blocks.by(groups), among)
+        deviation, interval = jackknife_deviation, jackknife_interval
+    rows = []
+    for number, name in enumerate(PARTS):
+        mean, middle = means[number], None if name == "middle" else means[1]
+        less = None if mean is None or middle is None else middle - mean
+        fewer, gaps = min(counts[1], counts[number]), deviation(values[1] - values[number])
+        rows.append(
+            PlaceScore(
+                part=name,
+                clips=int(masks[number].sum()),
+                score=mean,
+                interval=None if mean is None else interval(mean, values[number], counts[number]),
+                less=less,
+                less_interval=None if less is None else by_t(less, gaps, fewer)[0],
+            )
+        )
+    return tuple(rows)
+
+
+def _resampled(columns: Floats, resamples: Resamples) -> tuple[Floats, list[int]]:
+    """(3, draws) means of the parts under resampling, and how many groups each part has clips of."""
+    counts = [resamples.groups_with(np.isfinite(column)) for column in columns]
+    return resamples.apply(weighted_mean(columns.T)).T, counts
+
+
+def _left_out(
+    means: list[float | None], part: Ints, blocks: Blocks, among: Among
+) -> tuple[Floats, list[int]]:
+    """(3, B) means of the parts without each block, and how many blocks each part has clips of."""
+
+    def score(row: int, left: Left) -> dict[str, Floats]:
+        return {PARTS[part[row]]: among.score(row, left)} if part[row] >= 0 else {}
+
+    depth = np.full(len(part), 1 + deepest(blocks))
+    found = means_without(among.search, blocks, depth, among.relevant, score)
+    values = np.full((len(PARTS), blocks.count), np.nan)
+    for number, (name, mean) in enumerate(zip(PARTS, means, strict=True)):
+        if mean is not None:
+            # A part that is gone with a block shows nothing of how far it may be off.
+            values[number] = np.where(np.isfinite(found[name]), found[name], mean)
+    return values, [len(np.unique(blocks.of[part == number])) for number in range(len(PARTS))]
+
+
+def _spans(recordings: Ints, begins: Floats, ends: Floats) -> tuple[Floats, Floats]:
+    """(N,) when the first clip of each clip's recording begins, and when its last one ends."""
+    codes = np.unique(recordings, return_inverse=True)[1]
+    first, last = np.full(codes.max(initial=0) + 1, np.inf), np.full(codes.max(initial=0) + 1, -np.inf)
+    np.minimum.at(first, codes, begins)
+    np.maximum.at(last, codes, ends)
+    return first[codes], last[codes]
+
+
+# Whether a space fails at beginnings and ends: clips, or windows of clips, by where they lie in recordings.
+#
+# Clips that are cut from longer recordings are judged by their own scores. Where clips are recordings, every
+# window is embedded and judged on its own: whether the nearest training clip of another group shares its
+# clip's label (or a tag of it), or, where nothing is labelled, whether the nearest other window is of its
+# clip.
+
+LEAST = 3
+"""Windows that a recording must have to have a beginning, a middle and an end."""
+
+SCORES = (
+    "probe/accuracy",
+    "retrieval_from_train/recall_at_1",
+    "retrieval/multilabel_recall_at_1",
+    "time/same_recording_at_1",
+)
+"""Scores of clips that are looked at, where there are some."""
+SAME_CLIP = "same_clip_at_1"
+"""The score of windows where nothing is labelled."""
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Scores of the first part, the middle and the last part of recordings."""
+
+    of: Literal["clips", "windows"]
+    edge: float
+    """Share of a recording at either end that counts as its beginning or end."""
+    scores: dict[str, tuple[PlaceScore, ...]]
+    """By the name of what is scored."""
+
+
+def positions(material: Material, scores: dict[str, Floats], distance: Distance) -> Positions | None:
+    """`scores`: (n,) for each metric, of the clips explained, by `distance`. None where nothing has an
+    inside."""
+    here = Side(material.vectors[material.rows], material.bench.facts.take(material.rows))
+    places = relative_places(here.facts)
+    found = {
+        name: _of_clips(name, scores[name], places, here, distance)
+        for name in SCORES
+        if name in scores and (np.isfinite(scores[name]) & np.isfinite(places)).any()
+    }
+    kept = {name: parts for name, parts in found.items() if all(part.clips for part in parts)}
+    return Positions("clips", EDGE, kept) if kept else _of_windows(material, here)
+
+
+def _of_clips(
+    name: str, scores: Floats, places: Floats, here: Side, distance: Distance
+) -> tuple[PlaceScore, ...]:
+    """The parts of one of SCORES."""
+    if name == "retrieval/multilabel_recall_at_1":
+        at, tagged = np.flatnonzero(here.tagged), here.keep(here.tagged)
+        tags = tagged.facts.tags
+        search = tagged.search(tagged, distance, barred=True)
+        by_tags = Among(search, partial(sharing, tags), partial(recall_of_first, tags))
+        return position_scores(scores[at], places[at], tagged.sources, among=by_tags)
+    among = _of_its_recording(here, distance) if name == "time/same_recording_at_1" else None
+    return position_scores(scores, places, here.sources, among=among)
+
+
+def _of_its_recording(here: Side, distance: Distance) -> Among:
+    """Whether the nearest other clip is of the same recording."""
+    search = here.search(here, distance, barred=False)
+    return Among(search, partial(of_recording, here.facts.recordings), first_is_relevant)
+
+
+def _of_windows(material: Material, clips: Side) -> Positions | None:
+    signals = material.bench.sight.signals
+    if not isinstance(signals, ArraySignals):
+        return None
+    clip_seconds = material.run.recipe.data.clip_seconds
+    plan = [windows(float(seconds), clip_seconds) for seconds in clips.facts.seconds]
+    long = np.flatnonzero([len(starts) >= LEAST for starts in plan])
+    if len(np.unique(clips.sources[long])) < 2:
+        return None
+    rows = material.rows[long]
+    sight = Sight(
+        ArraySignals.of([signals.arrays[row] for row in rows], signals.rate),
+        material.bench.sight.length,
+        material.bench.sight.feature,
+    )
+    found, of = embed_windows(material.run.embedder, sight, clips.facts.seconds[long], clip_seconds)
+    facts = _window_facts(clips.facts.take(long), of.numpy(), [plan[at] for at in long], clip_seconds)
+    cut = Side(found.numpy(), facts)
+    name, scores = _window_scores(cut, Side(material.vectors, material.bench.facts), material.splits["train"])
+    places = relative_places(facts)
+    edge = max(EDGE, 1.001 * max(float(places[facts.recordings == each].min()) for each in facts.recordings))
+    among = _of_its_recording(cut, "cosine") if name == SAME_CLIP else None
+    parts = position_scores(scores, places, cut.sources, edge=edge, among=among)
+    return Positions("windows", edge, {name: parts})
+
+
+def _window_facts(clips: Facts, of: Ints, plan: list[list[float]], seconds: float) -> Facts:
+    """What is known of each window; `of` (W,) is its clip, which counts as its recording."""
+    starts = np.concatenate([np.array(each) for each in plan])
+    lengths = np.full(len(of), seconds)
+    return replace(clips.take(of), moments=starts, seconds=lengths, recordings=of)
+
+
+def _window_scores(cut: Side, whole: Side, train: Ints) -> tuple[str, Floats]:
+    """What is scored, and (W,) a score for each window."""
+    labelled = bool((cut.facts.labels >= 0).any() and (whole.facts.labels[train] >= 0).any())
+    known = whole.labelled[train] if labelled else whole.tagged[train]
+    if not known.any() or not (labelled or cut.tagged.any()):
+        first = _first(Search.within(cut.vectors))
+        return SAME_CLIP, (cut.facts.recordings[first] == cut.facts.recordings).astype(np.float64)
+    facts = whole.facts.take(train[known])
+    sources = cut.sources, whole.sources[train[known]]
+    first = _first(Search(cut.vectors, whole.vectors[train[known]], "cosine", None, *sources))
+    if labelled:
+        right = (first >= 0) & (facts.labels[first] == cut.facts.labels)
+        return "recall_at_1", np.where(cut.labelled, right, np.nan)
+    shared = (first >= 0) & (facts.tags[first] & cut.facts.tags).any(axis=1)
+    return "multilabel_recall_at_1", np.where(cut.tagged, shared, np.nan)
+
+
+def _first(search: Search) -> Ints:
+    """(Q,) the nearest gallery row, -1 where all are barred."""
+    first: Ints = nearest(search, 1)[0][:, 0]
+    return first

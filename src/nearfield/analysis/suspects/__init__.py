@@ -1,0 +1,1 @@
+"""`nearfield suspects`: labels, tags, duplicates, levels and channels that look wrong, ranked."""

@@ -1,0 +1,192 @@
+"""What in a collection looks wrong: labels and tags by the space of a run, faults of the samples, copies."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from nearfield.analysis.suspects.duplicates import DuplicateSettings, compare, duplicate_suspects
+from nearfield.analysis.suspects.labels import SuspectSettings, label_suspects, tag_suspects
+from nearfield.analysis.suspects.listing import Suspect, Suspected, named, ranked
+from nearfield.analysis.suspects.signals import (
+    ChannelStatistics,
+    SignalStatistics,
+    measure_channels,
+    signal_suspects,
+)
+from nearfield.core.errors import DataError, RequestError, choose
+from nearfield.core.types import Facts, Ints, Vectors
+from nearfield.data.faults import Fault
+from nearfield.data.patches import split_patch
+from nearfield.training.encode import vectors_of
+from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.launch import note_own, open_trained_on
+from nearfield.training.run import Run
+from nearfield.training.setup import Workbench, decodable
+
+Sort = Literal["labels", "tags", "signals", "duplicates"]
+SORTS: tuple[Sort, ...] = get_args(Sort)
+
+NEAR = DuplicateSettings(share=0.6, most=1000)
+"""Pairs whose sounds are compared: far more than vectors alone would call duplicates."""
+RECORDERS = ("node", "recorder", "microphone", "device", "session")
+"""Columns that say which clips share a recorder; the first that is there counts."""
+
+
+def find_suspects(
+    run: Run,
+    data: str | None = None,
+    sorts: Sequence[Sort] = (),
+    top: int = 100,
+    watch: Watcher = nobody,
+) -> Suspected:
+    """Suspects of each sort, `top` at most of each kind; of the run's own collection, or of `data`.
+
+    No `sorts` means all that the collection allows. Clips are near by the run's own vectors, or, for other
+    data, by new ones. Raises RequestError for an unknown sort, DataError where a sort that was asked for
+    cannot be judged (no labels, no tags, no sound, no split).
+    """
+    for sort in sorts:
+        if sort not in SORTS:
+            raise RequestError(f"suspects: there is no kind {sort!r}. {choose(sort, SORTS)}")
+    space = _Space(run, data, watch)
+    found, left_out = list[Suspect](), 0
+    for sort in sorts or SORTS:
+        try:
+            listed = _FINDERS[sort](space)
+        except DataError as error:
+            if sorts:
+                raise
+            table = space.collection.table
+            has = {"labels": any(table["label"]), "tags": any(table["tags"])}
+            if has.get(sort, True) or not any(has.values()):  # labels without tags are usual, and tags alone
+                watch(Note(f"{sort} are not judged: {error}"))
+            continue
+        for kind in dict.fromkeys(each.kind for each in listed):
+            own = [each for each in listed if each.kind == kind]
+            found += own[:top]
+            left_out += len(own[top:])
+    return named(ranked(found), space.collection, left_out)
+
+
+class _Space:
+    """A collection, and vectors of it once somebody asks for them."""
+
+    def __init__(self, run: Run, data: str | None, watch: Watcher) -> None:
+        self.run, self.watch = run, watch
+        told = run.folder.environment()["data"]
+        own = data is None or split_patch(data)[0] == split_patch(told["given"])[0]
+        collection = open_trained_on(data, told["path"], run.recipe, True, watch)
+        # A split that was made is kept by the run; one of another collection is its own. A fold's sides are
+        # of one run alone: what to move is said of the collection's.
+        kept = own and run.recipe.data.fold is None
+        self.collection = collection.with_split(run.folder.split) if kept else collection
+        if kept:
+            effect = "Suspects are looked for in what it holds now."
+            note_own(data or told["path"], self.collection, run.folder, effect, watch)
+        self._stored = own and run.folder.vectors.is_file()
+        named = run.vectors()[0] if self._stored else []
+        if not set(named).issuperset(self.collection.table["id"]):
+            self.collection = decodable(run.recipe, self.collection, watch)
+        self._made: tuple[Vectors, Facts] | None = None
+
+    @property
+    def settings(self) -> SuspectSettings:
+        """Distances as the space has them; every suspect is found, to be counted."""
+        unit = self.run.recipe.embedding.normalise
+        return SuspectSettings(distance="cosine" if unit else "euclidean", most=sys.maxsize)
+
+    def vectors(self) -> tuple[Vectors, Facts]:
+        """(N, D), and the facts of the same clips; made where the run has not stored one for every clip."""
+        if self._made is None:
+            self._made = self._read() or self._embed()
+        return self._made
+
+    def _read(self) -> tuple[Vectors, Facts] | None:
+        if not self._stored:
+            return None
+        ids, vectors = self.run.vectors()
+        row = {name: place for place, name in enumerate(ids)}
+        wanted = list(self.collection.table["id"])
+        if any(name not in row for name in wanted):
+            return None
+        return vectors[[row[name] for name in wanted]], self.collection.facts()
+
+    def _embed(self) -> tuple[Vectors, Facts]:
+        bench = Workbench.build(self.run.recipe, self.collection, 0, self.watch, self.run.embedder)
+        return vectors_of(self.run.embedder, bench, self.watch), bench.facts
+
+
+def _labels(space: _Space) -> list[Suspect]:
+    return label_suspects(*space.vectors(), space.settings)
+
+
+def _tags(space: _Space) -> list[Suspect]:
+    return tag_suspects(*space.vectors(), space.settings)
+
+
+def _signals(space: _Space) -> list[Suspect]:
+    """Faults of the samples; clips with as many channels are compared with each other."""
+    if space.collection.kind == "picture":
+        raise DataError(f"signal suspects: {space.collection.name} holds pictures, which have no samples.")
+    table = space.collection.table
+    # Views are channels of one file: its samples are judged once.
+    once = np.flatnonzero(~table.duplicated(["path", "start", "seconds"]).to_numpy())
+    collection = space.collection.subset(once)
+    measured = measure_channels(collection, lambda d, n: space.watch(Stage("listen", d, n)))
+    for problem in measured.problems:
+        space.watch(Note(f"not judged: {problem}", is_warning=True))
+    columns = collection.facts().columns
+    units = next((columns[name] for name in RECORDERS if name in columns), None)
+    found = []
+    for channels in np.unique(measured.channels[measured.channels > 0]).tolist():
+        rows = np.flatnonzero(measured.channels == channels)
+        own = signal_suspects(_statistics(measured, rows, channels), None if units is None else units[rows])
+        found += [replace(each, row=int(once[rows[each.row]])) for each in own]
+    return ranked(found)
+
+
+def _statistics(measured: ChannelStatistics, rows: Ints, channels: int) -> SignalStatistics:
+    names = ("levels", "clipped", "offsets", "tilts", "correlations", "peaks")
+    return SignalStatistics(**{name: getattr(measured, name)[rows, :channels] for name in names})
+
+
+def _duplicates(space: _Space) -> list[Suspect]:
+    """Pairs near each other across the split, then listened to; those that are one sound come first."""
+    collection = space.collection
+    splits = {side: collection.rows(side) for side in ("train", "val", "test")}
+    if sum(bool(len(rows)) for rows in splits.values()) < 2:
+        raise DataError("duplicate suspects: clips on two sides of a split are needed. Give a split column.")
+    vectors, _ = space.vectors()
+    settings = NEAR.model_copy(update={"distance": space.settings.distance})
+    pairs = duplicate_suspects(vectors, splits, settings)
+    surely = 1 - DuplicateSettings().share
+    if collection.kind == "picture":
+        return [pair for pair in pairs if pair.score >= surely]
+    table = collection.table
+    spans = list(zip(map(Path, table["path"]), table["start"], table["seconds"], strict=True))
+    found = []
+    for number, pair in enumerate(pairs):
+        assert pair.other is not None
+        space.watch(Stage("compare", number + 1, len(pairs)))
+        try:
+            alike = compare(spans[pair.row], spans[pair.other])
+        except Fault:
+            continue
+        if alike.is_same or pair.score >= surely:
+            said = "agree as copies do" if alike.is_same else "do not agree as copies do"
+            figures = f"waves correlate by {alike.waves:.2f}, spectrograms by {alike.spectra:.2f}"
+            reason = f"{pair.reason} The sounds {said} ({figures}, shifted by {alike.shift:.3f} s)."
+            found.append(replace(pair, score=alike.score, reason=reason))
+    return ranked(found)
+
+
+_FINDERS: dict[Sort, Callable[[_Space], list[Suspect]]] = {
+    "labels": _labels,
+    "tags": _tags,
+    "signals": _signals,
+    "duplicates": _duplicates,
+}

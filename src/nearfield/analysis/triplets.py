@@ -1,0 +1,542 @@
+"""Triplets of training: windows, what they share, figures, sounds, one HTML page."""
+
+import base64
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from html import escape
+from itertools import islice
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nearfield.analysis.explain.examples import Image, log_mel_of
+from nearfield.core.errors import DataError, RequestError
+from nearfield.core.files import replacing, write_text
+from nearfield.core.rng import stream
+from nearfield.core.text import clock, visible
+from nearfield.core.types import Beside, Bools, Draw, Facts, Pairs
+from nearfield.data.audio import Waves, resample, write_sound
+from nearfield.data.collection import Collection
+from nearfield.data.signals import ArraySignals, Loader
+from nearfield.learning.relations import Relation
+from nearfield.learning.relations.labels import merge_synonyms
+from nearfield.learning.samplers import Sampler, sets_pairs
+from nearfield.learning.samplers.tag_triplets import ByPrediction, Replacing, TagTripletSampler
+from nearfield.training.events import Note, Watcher, nobody
+from nearfield.training.launch import check, check_teaching, open_to_train, open_trained_on, with_predictions
+from nearfield.training.plotting import COLOURS, draw_picture, loudness, new_figure, quieten, save, short_name
+from nearfield.training.recipe import Recipe
+from nearfield.training.run_folder import Folder
+from nearfield.training.setup import build_relation, decodable, decoded, training_sampler
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+
+# Triplets as a recipe's sampler draws them: their windows, what is shared, and what a tagger rearranged.
+
+ROLES = ("anchor", "positive", "negative")
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """One window of a triplet, as it is cut for training, before any augmentation."""
+
+    id: str
+    """The clip's; where two clips are heard together, both."""
+    label: str
+    tags: tuple[str, ...]
+    """Synonyms, where the recipe merges some, by the first name of their group."""
+    start: float
+    """Where in the file it begins, in seconds."""
+    recording: str
+    moment: float
+    """Where on the clock of the recording it begins, in seconds."""
+    wave: Waves
+    """(C, T) as long as the recipe's clips."""
+    log_mel: Image
+    """(bands, frames) in decibels."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its label and its tags."""
+        return tuple(filter(None, (self.label, *self.tags)))
+
+
+@dataclass(frozen=True, eq=False)
+class Triplet:
+    """Three windows of one batch."""
+
+    windows: tuple[Window, Window, Window]
+    """Anchor, positive, negative."""
+    said: str = ""
+    """By what it was drawn, where a tag decided, and what changed."""
+
+    def shared(self, role: int) -> tuple[str, ...]:
+        """Label and tags that a window has in common with the anchor; none of the anchor itself."""
+        own = self.windows[0].names
+        return tuple(name for name in self.windows[role].names if name in own) if role else ()
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A triplet of training, and the one that a tagger's errors rearranged, of the same anchor."""
+
+    triplet: Triplet
+    before: Triplet | None = None
+    """As the drawn tag alone makes it; None where no rule rearranges triplets."""
+
+    def plain(self) -> dict[str, Any]:
+        """As values that JSON can hold."""
+        return _plain(self.triplet) | ({"before": _plain(self.before)} if self.before else {})
+
+
+@dataclass(frozen=True, eq=False)
+class Triplets:
+    """Some triplets of the first epoch."""
+
+    shown: tuple[Shown, ...]
+    rate: int
+    """Samples a second of the windows, in hertz."""
+    source: str
+    """What drew them, and what is not shown."""
+
+
+def draw_triplets(
+    recipe: Recipe,
+    data: str,
+    count: int = 3,
+    seed: int = 0,
+    allow_leak: bool = False,
+    watch: Watcher = nobody,
+) -> Triplets:
+    """The first triplets that a training by `recipe` on `data` with `seed` is given.
+
+    Where the sampler does not make triplets itself, anchors of its first batches are drawn by chance, each
+    with a window that the relation calls alike and one that it calls unlike. With sampler.rule=errors those
+    are shown that the tagger's errors rearrange. Raises what training would raise, and RequestError for
+    pictures.
+    """
+    check(recipe, watch)
+    collection = open_to_train(data, recipe, allow_leak, watch)
+    return _draw(recipe, collection, count, seed, watch)
+
+
+def triplets_of_run(
+    folder: Folder, data: str | None = None, count: int = 3, watch: Watcher = nobody
+) -> Triplets:
+    """The same for a run: by its recipe and seed, on the clips and the split that it was trained on."""
+    recipe, noted = folder.recipe(), folder.environment()
+    collection = open_trained_on(data, noted["data"]["path"], recipe, True, watch)
+    return _draw(recipe, collection.with_split(folder.split), count, noted["seed"], watch)
+
+
+def _draw(recipe: Recipe, collection: Collection, count: int, seed: int, watch: Watcher) -> Triplets:
+    if collection.kind != "sound":
+        raise RequestError(f"{collection.name}: it holds pictures. Triplets are shown of sounds only.")
+    check_teaching(recipe, collection)
+    collection = decodable(recipe, collection, watch)
+    signals, facts = decoded(recipe, collection)
+    assert isinstance(signals, ArraySignals)
+    facts = with_predictions(recipe, collection, facts)
+    sampler = training_sampler(recipe, facts, collection.rows("train"), seed)
+    booth = _Booth(recipe, collection, signals, facts)
+    if isinstance(sampler, TagTripletSampler):
+        shown, source = _by_tag(sampler, booth, count)
+    else:
+        shown, source = _by_batch(sampler, build_relation(recipe, collection, facts), booth, count, seed)
+    if not shown:
+        raise DataError(
+            f"{collection.name}: no window of the first epoch has both an alike and an unlike one."
+        )
+    watch(Note(source))
+    return Triplets(shown, recipe.data.sample_rate, f"{source} Windows are as cut, before any augmentation.")
+
+
+@dataclass(frozen=True)
+class _Booth:
+    """Where windows of a draw are cut and described."""
+
+    recipe: Recipe
+    collection: Collection
+    signals: ArraySignals
+    facts: Facts
+
+    def triplet(self, draw: Draw, places: tuple[int, int, int]) -> Triplet:
+        """The windows at three places of a draw."""
+        at = np.array(places)
+        beside = draw.beside and Beside(
+            draw.beside.rows[at], draw.beside.starts[at], draw.beside.decibels[at]
+        )
+        some = Draw(draw.rows[at], draw.starts[at], beside=beside)
+        samples = round(self.recipe.data.clip_seconds * self.recipe.data.sample_rate)
+        (batch,) = Loader(self.signals, [some], samples, workers=0)
+        first, second, third = (self._window(some, place, batch.signal[place].numpy()) for place in range(3))
+        return Triplet((first, second, third))
+
+    def _window(self, draw: Draw, place: int, wave: Waves) -> Window:
+        row = int(draw.rows[place])
+        rows = [row]
+        if draw.beside is not None and draw.beside.rows[place] >= 0:
+            rows.append(int(draw.beside.rows[place]))
+        table, rate = self.collection.table, self.recipe.data.sample_rate
+        latest = max(0, self.signals.length(row) - wave.shape[-1]) / rate
+        start = min(float(draw.starts[place]), latest)  # as the loader cuts
+        trimmed = 0.0 if self.signals.begins is None else float(self.signals.begins[row])
+        tags, names = self.tags
+        has = tags[rows].any(axis=0)
+        labels = dict.fromkeys(table["label"].iloc[rows])
+        return Window(
+            id=" + ".join(table["id"].iloc[rows]),
+            label=" + ".join(filter(None, labels)),
+            tags=tuple(names[tag] for tag in np.flatnonzero(has)),
+            start=float(table["start"].iloc[row]) + trimmed + start,
+            recording=str(table["recording"].iloc[row]),
+            moment=float(self.facts.moments[row]) + start,
+            wave=wave,
+            log_mel=log_mel_of(wave.mean(axis=0, dtype=np.float32), rate),
+        )
+
+    @property
+    def tags(self) -> tuple[Bools, tuple[str, ...]]:
+        """(N, K) and K names, synonyms merged as the sampler or the relation does."""
+        of = self.recipe.sampler if self.recipe.sampler.kind == "tag_triplets" else self.recipe.relation
+        synonyms = getattr(of, "synonyms", ())
+        return merge_synonyms(self.facts.tags, self.facts.tag_names, synonyms, of.kind)
+
+
+def _by_tag(sampler: TagTripletSampler, booth: _Booth, count: int) -> tuple[tuple[Shown, ...], str]:
+    """The first triplets of the first epoch; with errors that replace, the first that are rearranged."""
+    rule, drawn = sampler.rule, sampler.triplets(0)
+    source, chosen = f"Drawn by sampler.rule={sampler.settings.rule}.", np.arange(len(drawn.tags))
+    plain: TagTripletSampler | None = None
+    if isinstance(rule, Replacing):
+        plain = replace(sampler, rule=rule.by_tag)  # of the same chance: the same anchors in the same order
+        anchors = np.searchsorted(sampler.rows, drawn.anchors)
+        chosen = np.flatnonzero((rule.missed | rule.wrong)[anchors].any(axis=1))
+        source += (
+            f" The tagger's errors rearrange {len(chosen):,} of the {len(drawn.tags):,} triplets of the "
+            f"first epoch; shown are the first {min(count, len(chosen))} of these."
+        )
+    numbers = chosen[:count].tolist()
+    after, names = _triplets(sampler, numbers, booth), booth.tags[1]
+    if plain is None:
+        said = [
+            _drawn_by(sampler, number, triplet, names) for number, triplet in zip(numbers, after, strict=True)
+        ]
+        return tuple(
+            Shown(replace(each, said=words)) for each, words in zip(after, said, strict=True)
+        ), source
+    shown = []
+    for number, new, old in zip(numbers, after, _triplets(plain, numbers, booth), strict=True):
+        changed = replace(new, said=_changed(sampler, number, new, old, names))
+        shown.append(Shown(changed, replace(old, said=_drawn_by(plain, number, old, names))))
+    return tuple(shown), source
+
+
+def _triplets(sampler: TagTripletSampler, numbers: list[int], booth: _Booth) -> list[Triplet]:
+    """Triplets of the first epoch by their numbers."""
+    at = [(draw, places) for draw in sampler.epoch(0) for places in _paired(draw.pairs, None)]
+    return [booth.triplet(*at[number]) for number in numbers]
+
+
+def _drawn_by(sampler: TagTripletSampler, number: int, triplet: Triplet, names: tuple[str, ...]) -> str:
+    """By what a triplet of the first epoch was drawn."""
+    rule, drawn = sampler.rule, sampler.triplets(0)
+    tag = names[drawn.tags[number]]
+    if not isinstance(rule, ByPrediction):
+        lacks = "shares no tag with the anchor" if sampler.settings.guard else "does not"
+        return f"Drawn by the tag {tag}: the positive has it, the negative {lacks}."
+    anchor = np.flatnonzero(sampler.rows[rule.anchors] == drawn.anchors[number])[0]
+    far = _listed(triplet, rule.far[anchor], names)
+    if sampler.settings.rule == "extreme":
+        return (
+            f"The positive has {tag}, which the tagger finds most probable of the anchor; the negative has "
+            f"{far}, which it finds least probable."
+        )
+    return (
+        f"The positive has {tag}, a tag of the anchor that the tagger missed; the negative has {far}, which "
+        "it named wrongly."
+    )
+
+
+def _changed(
+    sampler: TagTripletSampler, number: int, new: Triplet, old: Triplet, names: tuple[str, ...]
+) -> str:
+    """What the tagger's errors changed."""
+    rule, drawn = sampler.rule, sampler.triplets(0)
+    assert isinstance(rule, Replacing)
+    place = int(np.searchsorted(sampler.rows, drawn.anchors[number]))
+    same = [one.id == other.id for one, other in zip(new.windows, old.windows, strict=True)]
+    words = []
+    for role, errors, tags, why in (
+        (1, rule.missed[place], names[drawn.tags[number]], "which the tagger missed"),
+        (2, rule.wrong[place], _listed(new, rule.wrong[place], names), "which the tagger named wrongly"),
+    ):
+        if not errors.any():
+            words.append(f"{ROLES[role]} kept: the tagger made no such error that could be drawn by")
+        elif same[role]:
+            words.append(f"{ROLES[role]} drawn anew by {tags}, {why}: the same clip came")
+        else:
+            words.append(f"{ROLES[role]} changed to one with {tags}, {why}")
+    text = "; ".join(words)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _listed(triplet: Triplet, tags: Bools, names: tuple[str, ...]) -> str:
+    """Those of some tags (K,) that the negative has."""
+    return " and ".join(names[tag] for tag in np.flatnonzero(tags) if names[tag] in triplet.windows[2].tags)
+
+
+def _by_batch(
+    sampler: Sampler, relation: Relation, booth: _Booth, count: int, seed: int
+) -> tuple[tuple[Shown, ...], str]:
+    """Triplets of the first batches: the sampler's own, else by chance of what the relation says."""
+    chance, kind, shown = stream(seed, "triplets"), booth.recipe.sampler.kind, list[Shown]()
+    decides = sets_pairs(booth.recipe.sampler)
+    for draw in sampler.epoch(0):
+        found = _paired(draw.pairs, None) if decides else _paired(relation(draw), chance)
+        shown += [Shown(booth.triplet(draw, places)) for places in islice(found, count - len(shown))]
+        if len(shown) == count:
+            break
+    if decides:
+        return tuple(shown), f"Drawn by sampler.kind={kind}."
+    return tuple(shown), (
+        f"Out of batches by sampler.kind={kind}: an anchor by chance, a window that relation.kind="
+        f"{relation.kind} calls alike, and one that it calls unlike."
+    )
+
+
+def _paired(pairs: Pairs | None, chance: np.random.Generator | None) -> Iterator[tuple[int, int, int]]:
+    """Each anchor with an alike and an unlike window, by their places: in order and the first of each, or by
+    chance."""
+    assert pairs is not None
+    alike, unlike = pairs.alike.numpy(), pairs.unlike.numpy()
+
+    def order(some: Bools) -> list[int]:
+        at = np.flatnonzero(some)
+        return (at if chance is None else chance.permutation(at)).tolist()
+
+    for anchor in order(np.logical_and(alike.any(axis=1), unlike.any(axis=1))):
+        yield anchor, order(alike[anchor])[0], order(unlike[anchor])[0]
+
+
+def _plain(triplet: Triplet) -> dict[str, Any]:
+    found: dict[str, Any] = {"said": triplet.said}
+    for place, (role, window) in enumerate(zip(ROLES, triplet.windows, strict=True)):
+        found[role] = {
+            "id": window.id,
+            "label": window.label,
+            "tags": list(window.tags),
+            "shared": list(triplet.shared(place)),
+            "start": window.start,
+            "recording": window.recording,
+            "moment": window.moment,
+        }
+    return found
+
+
+# Triplets of training as figures and sounds: waves and log-mels side by side, what they share under them.
+
+_DATES = 10 * 365 * 86400.0
+"""From so many seconds on, a moment is counted from 1970: a date."""
+_LISTED = 16
+"""Tags under a window; of more it is said how many are left out."""
+
+
+def write_triplets(found: Triplets, folder: Path) -> tuple[Path, ...]:
+    """triplet-N.png, and triplet-N-anchor.wav, -positive.wav and -negative.wav of each; those before a
+    tagger's errors rearranged it as -before-positive.wav and so on, where they differ."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, shown in enumerate(found.shown, 1):
+        paths.append(folder / f"triplet-{number}.png")
+        draw_triplet(paths[-1], shown, found.rate)
+        for name, window in named_windows(shown):
+            paths.append(folder / f"triplet-{number}-{name}.wav")
+            with replacing(paths[-1]) as temporary, temporary.open("wb") as file:
+                write_sound(file, np.clip(window.wave, -1, 1), found.rate, ".wav")
+    return tuple(paths)
+
+
+def named_windows(shown: Shown) -> list[tuple[str, Window]]:
+    """The windows of a triplet by role, then those of the one before it that are others."""
+    named = list(zip(ROLES, shown.triplet.windows, strict=True))
+    if shown.before is None:
+        return named
+    before = zip(ROLES, shown.before.windows, strict=True)
+    return named + [(f"before-{role}", window) for role, window in before if not is_among(window, shown)]
+
+
+def is_among(window: Window, shown: Shown) -> bool:
+    """Whether the triplet, as it is now, holds this very window in some role."""
+    return any((window.id, window.start) == (each.id, each.start) for each in shown.triplet.windows)
+
+
+def draw_triplet(path: Path, shown: Shown, rate: int) -> None:
+    """Anchor, positive and negative side by side; the triplet before the tagger's errors above."""
+    rows = [shown.triplet] if shown.before is None else [shown.before, shown.triplet]
+    names = ["before", "after"] if shown.before else [""]
+    lines = [1 + max(len(_window_names(window, ())) for window in each.windows) for each in rows]
+    heights = [2.6 + 0.15 * count for count in lines]
+    figure = new_figure(9.0, sum(heights))
+    loudest = max(float(np.abs(window.wave).max()) for each in rows for window in each.windows) or 1.0
+    parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, each, name in zip(parts, rows, names, strict=True):
+        said = f"{name}: {each.said}" if name else each.said
+        part.suptitle("\n".join(wrap(said, 125)), x=0.01, ha="left", fontsize=8.5)
+        _draw_triplet(part, each, rate, loudest)
+    save(figure, path)
+
+
+def _draw_triplet(part: "SubFigure", triplet: Triplet, rate: int, loudest: float) -> None:
+    panels = part.subplots(2, 3, squeeze=False, gridspec_kw={"height_ratios": [1, 1.8]})
+    for role, window in enumerate(triplet.windows):
+        above, below = panels[:, role]
+        _draw_window(above, below, window, rate, loudest)
+        above.set_title(
+            f"{ROLES[role]} · {short_name(window.id, 40)}\n{when(window, rate)}", loc="left", fontsize=7.5
+        )
+        above.set_xticks([])
+        below.locator_params("x", nbins=4)
+        below.xaxis.set_major_formatter("{x:g} s")
+        below.set_xlabel("\n".join(_window_names(window, triplet.shared(role))) or " ")
+        if role:
+            above.set_yticks([])
+            below.set_yticks([])
+    panels[0, 0].set_ylabel("wave")
+    panels[1, 0].set_ylabel("log-mel band")
+
+
+def _draw_window(above: "Axes", below: "Axes", window: Window, rate: int, loudest: float) -> None:
+    seconds = window.wave.shape[1] / rate
+    above.plot(
+        np.arange(window.wave.shape[1]) / rate, window.wave.mean(axis=0), color=COLOURS[0], linewidth=0.4
+    )
+    above.set_xlim(0, seconds)
+    above.set_ylim(-loudest, loudest)
+    extent = (0.0, seconds, 0.0, float(len(window.log_mel)))
+    draw_picture(below, window.log_mel, extent, loudness(window.log_mel))
+
+
+def when(window: Window, rate: int) -> str:
+    """The seconds of the file that a window holds; on a second line, if that is another, the time on the
+    recording's clock."""
+    end = window.start + window.wave.shape[1] / rate
+    said = f"{clock(window.start)} to {clock(end)}"
+    if abs(window.moment - window.start) < 1e-3:
+        return said
+    of = "" if window.recording == window.id else f" of {short_name(window.recording, 34)}"
+    if window.moment < _DATES:
+        return f"{said}\nrecording: {clock(window.moment)}{of}"
+    return f"{said}\nrecording: {datetime.fromtimestamp(window.moment, UTC):%Y-%m-%d %H:%M:%S}{of}"
+
+
+def window_picture(window: Window, rate: int) -> bytes:
+    """Wave above log-mel without any text, as PNG, over the whole width."""
+    figure = new_figure(3.4, 1.7)
+    figure.set_layout_engine("none")
+    above, below = figure.add_axes((0, 0.67, 1, 0.33)), figure.add_axes((0, 0, 1, 0.65))
+    _draw_window(above, below, window, rate, float(np.abs(window.wave).max()) or 1.0)
+    for axes in (above, below):
+        axes.set_axis_off()
+    quieten(figure)
+    held = io.BytesIO()
+    figure.savefig(held, format="png", dpi=150, transparent=True)
+    return held.getvalue()
+
+
+def _window_names(window: Window, shared: tuple[str, ...]) -> list[str]:
+    """Label and tags, those that are shared first and ticked."""
+    ordered = sorted(window.names, key=lambda name: name not in shared)
+    listed = [short_name(name, 40) + (" ✓" if name in shared else "") for name in ordered[:_LISTED]]
+    more = len(ordered) - len(listed)
+    return listed + ([f"and {more} more"] if more else [])
+
+
+# Triplets of training as one HTML file: seen, and heard, without a server and without a network.
+
+RATE = 16000
+"""Samples a second of the sounds in the page, at most."""
+TEMPLATE = Path(__file__).with_name("triplets.html")
+
+
+def write_triplets_page(found: Triplets, out: Path, title: str) -> None:
+    """Writes all triplets, with their pictures and sounds, to the file `out`."""
+    write_text(out, triplets_page(found, title))
+
+
+def triplets_page(found: Triplets, title: str) -> str:
+    """The page as text."""
+    body = "\n".join(_article(number, shown, found.rate) for number, shown in enumerate(found.shown, 1))
+    text = TEMPLATE.read_text(encoding="utf-8")
+    for name, value in (("TITLE", _text(title)), ("SOURCE", _text(found.source)), ("TRIPLETS", body)):
+        text = text.replace(f"<!--{name}-->", value)
+    return text
+
+
+def page_policy() -> str:
+    """The content security policy that a server sends with the page: all that it shows is in it, and only
+    its own script runs."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    own = {
+        tag: base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        for tag, inside in re.findall(r"<(style|script)>(.*?)</\1>", text, re.DOTALL)
+    }
+    allowed = f"style-src 'sha256-{own['style']}'; script-src 'sha256-{own['script']}'"
+    closed = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    return f"{closed}; img-src data:; media-src data:; {allowed}"
+
+
+def _article(number: int, shown: Shown, rate: int) -> str:
+    if shown.before is None:
+        return f"<article><h2>Triplet {number}</h2>{_section('', shown.triplet, rate, None)}</article>"
+    before = _section("By a drawn tag", shown.before, rate, shown)
+    after = _section("Rearranged by the tagger's errors", shown.triplet, rate, None)
+    return f"<article><h2>Triplet {number}</h2>{before}{after}</article>"
+
+
+def _section(name: str, triplet: Triplet, rate: int, now: Shown | None) -> str:
+    """Three windows side by side; one that the triplet `now` holds too is heard there."""
+    head = f"<h3>{_text(name)}</h3>" if name else ""
+    cells = []
+    for role, window in enumerate(triplet.windows):
+        heard = None if now is not None and is_among(window, now) else _sound(window, rate)
+        cells.append(_window(role, window, triplet.shared(role), rate, heard))
+    return f'<section>{head}<p>{_text(triplet.said)}</p><div class="three">{"".join(cells)}</div></section>'
+
+
+def _window(role: int, window: Window, shared: tuple[str, ...], rate: int, heard: str | None) -> str:
+    picture = base64.b64encode(window_picture(window, rate)).decode()
+    ordered = sorted(window.names, key=lambda name: name not in shared)
+    names = "".join(
+        f"<li class=shared>{_text(name)} <b>shared</b></li>" if name in shared else f"<li>{_text(name)}</li>"
+        for name in ordered
+    )
+    player = f'<audio controls preload=auto src="{heard}"></audio>' if heard else "<p>The same below.</p>"
+    return (
+        f"<figure><figcaption><small>{ROLES[role]}</small> <strong>{_text(window.id)}</strong>"
+        f"{''.join(f'<small>{_text(line)}</small>' for line in when(window, rate).splitlines())}</figcaption>"
+        f'<div class=picture><img alt="Wave and log-mel" src="data:image/png;base64,{picture}"><i></i></div>'
+        f"{player}<ul>{names}</ul></figure>"
+    )
+
+
+def _sound(window: Window, rate: int) -> str:
+    """The window as a data URI that browsers play."""
+    target = min(rate, RATE)
+    wave = resample(window.wave.mean(axis=0, keepdims=True), rate, target)
+    held = io.BytesIO()
+    write_sound(held, np.clip(wave, -1, 1), target, ".wav")  # browsers fail to seek in short FLAC
+    return "data:audio/wav;base64," + base64.b64encode(held.getvalue()).decode()
+
+
+def _text(words: str) -> str:
+    return escape(visible(words))

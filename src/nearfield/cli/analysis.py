@@ -1,0 +1,493 @@
+"""Commands on runs: explain, compare, runs, similar, folds, suspects, mend, tag."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nearfield.cli.output import AsJson, RecipeName, print_json, say, stoppable, terminal
+from nearfield.core.errors import RequestError, WorkError
+from nearfield.core.shipped import located
+from nearfield.core.text import count
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nearfield.analysis.run_table import Folds
+
+
+# Commands that look into runs: explain, compare, runs, similar. Each calls the library once.
+
+RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.")]
+
+
+def explain(
+    run: RunFolder,
+    data: Annotated[
+        str | None, typer.Option(help="Other clips; default: those the run was trained on.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    out: Annotated[Path | None, typer.Option(help="Folder for figures (PNG) and explain.json.")] = None,
+    clip: Annotated[
+        str | None, typer.Option(help="The id of the clip to draw; usual: three by chance.")
+    ] = None,
+    at: Annotated[
+        float | None, typer.Option(min=0, help="With --clip: the second at which the window drawn begins.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a space holds beyond its scores: clusters, silence, beginnings and ends, microphones, labels."""
+    from nearfield.analysis.explain.explain import explain as look
+    from nearfield.analysis.explain.opened_run import Material
+    from nearfield.cli.output import watching
+    from nearfield.core.files import write_json
+    from nearfield.training.run import Run
+
+    if at is not None and clip is None:
+        raise RequestError("--at: of which clip? Give its id by --clip.")
+    figures: tuple[Path, ...] = ()
+    with watching(quiet=as_json) as watch:
+        material = Material.open(Run.load(run), data, split, watch)
+        found = look(material, watch)
+        if out is not None:
+            from nearfield.analysis.explain.figures import draw
+
+            figures = draw(found, material, out, clip, at or 0.0, watch)
+    plain = {**found.plain(), "figures": [str(path) for path in figures]}
+    if out is not None:
+        write_json(out / "explain.json", plain)
+    if as_json:
+        print_json(plain)
+        return
+
+    from nearfield.cli.tables import explanation
+
+    explanation(terminal(), found)
+    for path in figures:
+        say(str(path))
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN_A", help="The folder of a measured run.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Another, measured on the same clips.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for compare.png and compare.json.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Two runs clip by clip: which settings differ, and which labels and tags fare better or worse."""
+    from nearfield.analysis.compare import compare as put_side_by_side
+    from nearfield.core.files import write_json
+
+    found = put_side_by_side(str(first), str(second))
+    if out is not None:
+        from nearfield.analysis.compare import draw_comparison
+
+        write_json(out / "compare.json", found.plain())
+        draw_comparison(out / "compare.png", found)
+    if as_json:
+        print_json(found.plain())
+        return
+
+    from nearfield.cli.tables import comparison
+
+    comparison(terminal(), found)
+    if out is not None:
+        say(str(out / "compare.png"))
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="A folder with runs anywhere below it.")],
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="loss.kind=circle, seed<3, data=esc10")
+    ] = None,
+    sort: Annotated[str | None, typer.Option(help="A metric or setting; the largest first.")] = None,
+    ascending: Annotated[bool, typer.Option("--ascending", help="The smallest first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """All runs below a folder: the settings they differ in, and how they fared."""
+    from nearfield.analysis.run_table import overview
+
+    found = overview(folder, where or (), sort, ascending)
+    if as_json:
+        print_json(found.plain())
+        return
+
+    from nearfield.cli.tables import all_runs
+
+    all_runs(terminal(), found)
+
+
+def similar(
+    first: Annotated[Path, typer.Argument(metavar="FILE_A", help="A sound file.")],
+    second: Annotated[Path, typer.Argument(metavar="FILE_B", help="Another.")],
+    seconds: Annotated[float | None, typer.Option(min=0.05, help="How much of each to hear, s.")] = None,
+    rate: Annotated[int, typer.Option(min=1000, max=192000, help="Samples a second to hear at.")] = 16000,
+    as_json: AsJson = False,
+) -> None:
+    """How alike two sounds are when one may go faster: MFCC frames aligned by dynamic time warping."""
+    from nearfield.analysis.similarity import similar as align
+
+    found = align(first, second, seconds, rate)
+    if as_json:
+        print_json(found.plain())
+        return
+    say(
+        f"similarity {found.similarity:.3f} (1 the same), {found.per_step:.2f} a step\n"
+        f"{found.steps} steps through {found.frames[0]} and {found.frames[1]} frames, "
+        f"{found.diagonal:.0%} of them on in both"
+    )
+
+
+# `nearfield folds`: one recipe over all folds, a set's own or a cross-validation, as one table.
+
+UNSURE = "Folds share most of their training clips: their deviation understates how unsure the mean is."
+
+
+def folds(
+    recipe: RecipeName,
+    data: Annotated[
+        str, typer.Option(help="A collection, or a set with official folds: dcase2018_task5:PATH.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the runs, one a fold; made if missing.")],
+    over: Annotated[
+        int | None,
+        typer.Option(min=2, max=100, help="Deal train and val into so many folds; test stays unseen."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: loss.margin=0.3")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes every draw of chance.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Go on where official folds have a group on two sides.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on standard output.")
+    ] = False,
+) -> None:
+    """Train and measure a recipe on every fold: each fold, mean, deviation.
+
+    The folds are the official ones of a set, or, with --over, a cross-validation over train and val.
+    """
+    from nearfield.analysis.run_table import train_folds
+    from nearfield.cli.output import watching
+    from nearfield.training.launch import Request
+    from nearfield.training.recipe import Recipe
+
+    with stoppable("the same command goes on"), watching(quiet=as_json) as watch:
+        loaded = Recipe.load(recipe, changes or ())
+        asked = Request(loaded, data, out, seed, device, allow_leak=allow_leak)
+        found = train_folds(asked, over, watch)
+    if as_json:
+        print(json.dumps(found.plain(), ensure_ascii=False, allow_nan=False))
+        return
+
+    from nearfield.cli.output import show
+
+    console = terminal()
+    show(console, fold_table(found))
+    console.print(UNSURE, style="dim", soft_wrap=True)
+
+
+def fold_table(found: "Folds") -> "Table":
+    """The headlines, and under each its baselines: a row a measure, a column a fold, mean and deviation."""
+    from rich.table import Table
+
+    from nearfield.metrics.result import BASELINE_NAMES, MEASURE_NAMES
+    from nearfield.training.evaluate_run import HEADLINES
+
+    judged = f"train and val in {found.over} folds" if found.over else "test part of every fold"
+    table = Table(title=f"{found.data}, {judged}", title_justify="left", show_edge=False, pad_edge=False)
+    for column in ("measure", *(f"fold {number}" for number in found.folds), "mean", "deviation"):
+        table.add_column(column, justify="left" if column == "measure" else "right")
+    for headline in HEADLINES:
+        rivals = [name for name in found.metrics if _is_rival(name, headline)]
+        for name in (headline, *rivals) if headline in found.metrics else ():
+            over = found.metrics[name]
+            rival = name.split("/")[1]
+            shown = (
+                MEASURE_NAMES[name]
+                if name == headline
+                else "  " + BASELINE_NAMES.get(rival, rival.replace("_", " "))
+            )
+            values = [f"{value:.3f}" for value in (*over.values, over.mean)]
+            spread = "–" if over.deviation is None else f"{over.deviation:.3f}"
+            table.add_row(shown, *values, spread, style="" if name == headline else "dim")
+    return table
+
+
+def _is_rival(name: str, headline: str) -> bool:
+    """Whether `name` is a baseline's figure of the same measure."""
+    return name.startswith("baseline/") and name.split("/", 2)[2] == headline
+
+
+# The commands that mend a collection: what looks wrong (suspects), and what mending it gained (mend).
+
+SHOWN = 10
+"""Suspects that are printed where a table holds them all."""
+
+
+def suspects(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    data: Annotated[
+        str | None, typer.Option("--data", help="Other clips; default: those the run was trained on.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="labels, tags, signals or duplicates; default: all. Repeatable.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Most suspects of one kind.")] = 100,
+    out: Annotated[
+        Path | None, typer.Option(help="A CSV table to decide in; it is a patch table (data.patch).")
+    ] = None,
+    accept: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Accept, unheard, labels and tags that are wrong with at least this chance (their score).",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Clips whose labels, tags or samples look wrong, and near-duplicates across the split."""
+    from nearfield.analysis.suspects.suspects import find_suspects
+    from nearfield.cli.output import watching
+    from nearfield.training.run import Run
+
+    if accept is not None and out is None:
+        raise RequestError("--accept: decisions need a table to stand in. Give --out.")
+    with watching(quiet=as_json) as watch:
+        sorts: Any = tuple(dict.fromkeys(kind or ()))
+        found = find_suspects(Run.load(run), data, sorts, top, watch)
+    accepted = found.save(out, accept) if out is not None else 0
+    if as_json:
+        print_json({**found.plain(), "accepted": accepted})
+        return
+    for each in found.suspects[: None if out is None else SHOWN]:
+        say(f"{each.score:.3f}  {each.kind:<11}  {each.id}")
+        other = f" [{each.other}]" if each.other else ""
+        say(f"       {each.reason} {each.suggestion}{other}")
+    listed = count(len(found.suspects), "suspect")
+    if found.count > len(found.suspects):
+        listed = f"the first {len(found.suspects):,} of {found.count:,} suspects, at most {top:,} of a kind,"
+    say(f"{found.name}: {listed} among {count(found.clips, 'clip')}", err=True)
+    if out is not None:
+        shown = f"the first {SHOWN} are above" if len(found.suspects) > SHOWN else "all are above"
+        say(
+            f"{out}: {count(len(found.suspects), 'suspect')}, {shown}; {accepted} accepted. Decide on the "
+            "others in the column `decision`.",
+            err=True,
+        )
+
+
+def mend(
+    recipe: RecipeName,
+    data: Annotated[str, typer.Option("--data", help="The collection as it is.")],
+    patch: Annotated[Path, typer.Option(help="The table of decisions.")],
+    out: Annotated[Path, typer.Option(help="Folder of the study; made if missing.")],
+    seeds: Annotated[
+        int, typer.Option(min=3, help="Trainings of each of the two; fewer decide nothing.")
+    ] = 5,
+    judge: Annotated[str, typer.Option(help="The measure that decides.")] = "probe/macro_f1",
+    keep_test: Annotated[
+        bool, typer.Option("--keep-test", help="Judge by test as it is, not by test as mended.")
+    ] = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on a collection as it is and as mended, and say what mending gained, with its interval."""
+    import yaml
+
+    from nearfield.cli.studies import watching_study
+    from nearfield.core.files import write_text
+    from nearfield.study.run import Study
+
+    file = out.with_name(out.name + ".yaml")
+    write_text(file, yaml.safe_dump(mending_study(recipe, patch, seeds, judge, keep_test), sort_keys=False))
+    begun = Study.begin(file, data, out, changes or ())
+    with watching_study(out, quiet=as_json) as (watch, progress):
+        facts = begun.run(watch=watch, progress=progress)
+    found = gain(facts)
+    if as_json:
+        print_json(found)
+        return
+    say(
+        f"{found['judge']}: as it is {found['as_it_is']:.3f}, mended {found['mended']:.3f}; gained "
+        f"{found['gained']:+.3f} (95 % interval {found['low']:+.3f} to {found['high']:+.3f}, "
+        f"{found['seeds']} seeds, {found['groups']} test groups): {found['claim']}"
+    )
+    say(f"{out / 'study.html'}")
+
+
+def mending_study(
+    recipe: Path, patch: Path, seeds: int, judge: str = "probe/macro_f1", keep_test: bool = False
+) -> dict[str, Any]:
+    """The study file, as plain values, of a collection as it is against the same mended by `patch`.
+
+    Both arms are judged by the same test clips: mended ones, or, with `keep_test`, as they are.
+    """
+    sides = ["train", "val"] if keep_test else ["train", "val", "test"]
+    before: dict[str, Any] = (
+        {} if keep_test else {"data.patch": str(patch.resolve()), "data.patch_sides": ["test"]}
+    )
+    return {
+        "title": "A collection as it is and mended",
+        "question": "What does mending the collection gain?",
+        "recipe": str(located(recipe, "recipes").resolve()),
+        "arms": {
+            "as it is": before,
+            "mended": {"data.patch": str(patch.resolve()), "data.patch_sides": sides},
+        },
+        "judge": judge,
+        "seeds": seeds,
+    }
+
+
+def gain(facts: Any) -> dict[str, Any]:
+    """What the study of `mending_study` found, its `StudyFacts` given: both means, and their difference with
+    its simultaneous 95 % interval. Raises WorkError where an arm could not be trained."""
+    estimates = facts.conclusion.estimates
+    pairs = {(each.one, each.other): each for each in facts.conclusion.comparisons}
+    pair = pairs.get(("as-it-is", "mended"))
+    if pair is None:
+        reasons = "; ".join(each.reason for each in facts.conclusion.verdicts if each.reason)
+        raise WorkError(f"The two cannot be compared: {reasons or 'a training failed'}.")
+    claims = {"better": "mending cost", "worse": "mending helped", "equal": "no difference that would matter"}
+    return {
+        "judge": facts.judge,
+        "as_it_is": estimates["as-it-is"].mean,
+        "mended": estimates["mended"].mean,
+        "gained": -pair.difference,
+        "low": -pair.high,
+        "high": -pair.low,
+        "seeds": pair.seeds,
+        "groups": pair.groups,
+        "claim": claims.get(pair.claim, "undecided"),
+    }
+
+
+# The command that tells tags: of files, with scores, or of a collection, as a table to decide in.
+
+USUAL = 0.5
+"""Least score of a proposal where none is given: no threshold is fitted on the data."""
+
+TAGS_SHOWN = 10
+"""Proposals of a collection that are printed; the table has all."""
+
+
+def tag(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run on tagged clips.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Sound files (or pictures, as the run was trained on). Or give --data."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="A collection: a folder, a table, NAME:PATH.")
+    ] = None,
+    untagged: Annotated[
+        bool, typer.Option("--untagged", help="With --data: only clips without any tag.")
+    ] = False,
+    at_least: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Least score of a tag that is shown or proposed. Of files the default is none; with --data "
+            "0.5. It is the same for every tag.",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Most tags shown for a file.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option(help="With --data: the table of proposed tags (CSV, a patch table).")
+    ] = None,
+    accept: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="With --out: mark tags from this score on as accepted, unheard."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tags with scores (0 to 1): of files, or, with --data, those that a collection's clips lack.
+
+    A score is the run's own where it is a tagger, else that of a probe on its vectors. It estimates the
+    chance that the clip has the tag, except for taggers of loss.kind=focal or with loss.class_weights:
+    their scores only rank.
+    """
+    if (data is None) == (not files):
+        raise RequestError("tag: give either sound files or --data (for a folder: --data FOLDER).")
+    if data is None and (untagged or out is not None or accept is not None):
+        raise RequestError("tag: --untagged, --out and --accept go with --data. Give --data FOLDER.")
+    if accept is not None and out is None:
+        raise RequestError("tag: --accept marks rows of a table. Give --out TABLE.csv as well.")
+    if data is None:
+        _tag_files(run, files or [], top, at_least, as_json)
+    else:
+        _tag_collection(run, data, untagged, at_least, out, accept, as_json)
+
+
+def _tag_files(run: Path, files: list[Path], top: int, at_least: float | None, as_json: bool) -> None:
+    from nearfield.cli.output import watching
+    from nearfield.training.run import Run
+    from nearfield.training.tagging import tag as tags_of
+
+    for file in files:
+        if file.is_dir():
+            raise RequestError(f"{file} is a folder. For the sounds in it: --data {file}")
+    with watching(quiet=as_json) as watch:
+        names, scores = tags_of(Run.load(run), files, watch)
+    found: list[dict[str, Any]] = []
+    for file, row in zip(files, scores, strict=True):
+        best = sorted(zip(names, row.tolist(), strict=True), key=lambda each: -each[1])[:top]
+        tags = [{"tag": name, "score": score} for name, score in best if score >= (at_least or 0)]
+        found.append({"file": str(file), "tags": tags})
+    if as_json:
+        print_json({"files": found})
+        return
+    for each in found:
+        say(each["file"])
+        for tagged in each["tags"]:
+            say(f"  {tagged['score']:.3f}  {tagged['tag']}")
+    if at_least is None:
+        shown = f"{count(top, 'tag')} {'is' if top == 1 else 'are'} shown, however low"
+        scores_of = "its score" if top == 1 else "their scores"
+        say(f"Up to {shown} {scores_of}; --at-least {USUAL} leaves out low ones.", err=True)
+
+
+def _tag_collection(
+    run: Path,
+    data: str,
+    untagged: bool,
+    at_least: float | None,
+    out: Path | None,
+    accept: float | None,
+    as_json: bool,
+) -> None:
+    from nearfield.analysis.suspects.listing import propose_tags
+    from nearfield.cli.output import watching
+    from nearfield.training.run import Run
+
+    least = USUAL if at_least is None else at_least
+    with watching(quiet=as_json) as watch:
+        found = propose_tags(Run.load(run), data, least, untagged, watch)
+    accepted = found.save(out, accept) if out is not None else 0
+    if as_json:
+        print_json({**found.plain(), "accepted": accepted})
+        return
+    for each in found.suspects[:TAGS_SHOWN]:
+        say(f"{each.score:.3f}  {each.after}  {each.id}")
+    why = ", the default; --at-least sets another" if at_least is None else ""
+    clips = len({each.id for each in found.suspects})
+    say(
+        f"{count(found.count, 'tag')} proposed for {clips:,} of {count(found.clips, 'clip')} "
+        f"(score of {least:g} or more{why}).",
+        err=True,
+    )
+    if out is not None:
+        say(
+            f"{out}: {accepted:,} accepted. Write accepted or rejected in the column `decision`, "
+            f"then use the table by `{data}?patch={out}` or data.patch.",
+            err=True,
+        )
+    elif found.count > TAGS_SHOWN:
+        say(f"The first {TAGS_SHOWN} are shown; --out TABLE.csv writes all.", err=True)

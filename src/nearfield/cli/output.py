@@ -1,0 +1,229 @@
+"""Output of commands: tables of any width, `--json`, progress."""
+
+import codecs
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.cells import cell_len
+from rich.console import Console
+from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+from rich.text import Text
+
+from nearfield.core.errors import in_words
+from nearfield.core.text import visible
+from nearfield.training.events import Event, Note, Watcher
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+# Tables in terminals of any width: words may break over lines, figures are never cut.
+
+
+class Terminal(Console):
+    """A console that shows control characters instead of obeying them."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As rich does, of the text with control characters escaped."""
+        return super().render_str(visible(text), **options)
+
+
+UNBOUNDED = 10_000
+"""Columns of a terminal in which every table fits."""
+
+
+def show(console: Console, table: Table) -> None:
+    """Prints a table; one that cannot fit at its own width, so that the terminal breaks its lines."""
+    if not fits(console, table):
+        table.width = _least(console, table)
+    console.print(table, crop=False)
+
+
+def fits(console: Console, table: Table) -> bool:
+    """Whether a table can be shown in the terminal with all its figures and words whole."""
+    return _least(console, table) <= console.width
+
+
+def _least(console: Console, table: Table) -> int:
+    """The width that a table needs when its words are broken over lines wherever they can be."""
+    for column in table.columns:
+        column.no_wrap = column.no_wrap or column.justify == "right"  # figures
+        if column.no_wrap:
+            column.min_width = _widest(column)
+    return Measurement.get(console, console.options.update(width=UNBOUNDED), table).minimum
+
+
+def _widest(column: Column) -> int:
+    shown = [visible(str(cell)) for cell in (column.header, *column.cells) if isinstance(cell, str | Text)]
+    return max((cell_len(line) for cell in shown for line in cell.split("\n")), default=0)
+
+
+# What every command that answers has alike: the option --json, and how text reaches the terminal.
+#
+# Names and labels come from files, so nothing that is printed is read as rich's markup or emoji, and control
+# characters are shown escaped.
+
+RecipeName = Annotated[Path, typer.Argument(help="A recipe: a file, or a name of `nearfield list recipes`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+def print_json(value: Any) -> None:
+    """One line on standard output, in ASCII where that takes no UTF-8. NaN is refused: it is not JSON."""
+    is_wide = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    text = json.dumps(value, ensure_ascii=not is_wide, allow_nan=False)
+    print(text if _is_text(text) else json.dumps(value, allow_nan=False))
+
+
+def _is_text(text: str) -> bool:
+    """Whether it holds no half characters, which names of files may have."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+_PLAIN = {"–": "-", "—": "-", "−": "-", "…": "...", "→": "->", "×": "x"}
+
+
+def print_anything() -> None:
+    """Lets both outputs take any text: what their encoding lacks is printed by its nearest plain letter."""
+
+    def plainly(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return "".join(_PLAIN.get(each, "?") for each in error.object[error.start : error.end]), error.end
+
+    codecs.register_error("plainly", plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plainly")
+
+
+def expanded(word: str) -> str:
+    """A word of the command line with `~`, the home folder, written out: shells leave it in --out=~/x."""
+    option, equals, value = word.partition("=")
+    if word.startswith("--") and equals and (value == "~" or value.startswith("~/")):
+        return f"{option}={Path(value).expanduser()}"
+    return str(Path(word).expanduser()) if word == "~" or word.startswith("~/") else word
+
+
+def flushed(code: Any) -> Any:
+    """`code`, after standard output was written out; 1, and a sentence, where it cannot be."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again and complains
+        if not isinstance(error, BrokenPipeError):  # nobody reads on, as in `nearfield runs | head`
+            say(f"nearfield: {in_words(error)}", err=True)
+        return 1
+    return code
+
+
+def say(text: object, err: bool = False) -> None:
+    """A line on standard output, or on standard error."""
+    typer.echo(visible(str(text)), err=err)
+
+
+def terminal(err: bool = False) -> "Console":
+    """Where tables and styled lines are printed."""
+
+    return Terminal(stderr=err, highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def stoppable(how_to_go_on: str) -> Iterator[None]:
+    """Answers Ctrl-C with one line on standard error, and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        print(f"nearfield: {str(stop) or 'stopped'}; {how_to_go_on}", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+# Shows on standard error how far the work is: a bar a stage, with the figures that matter.
+
+QUIET_SECONDS = 2.0
+"""A stage that takes less shows no bar."""
+TITLES = {
+    "look": "looking at files",
+    "decode": "decoding",
+    "features": "making features",
+    "train": "training",
+    "embed": "embedding",
+    "measure": "measuring",
+    "mfcc_stats": "baseline: MFCC",
+    "logmel_stats": "baseline: log-mel",
+}
+
+
+@contextmanager
+def watching(quiet: bool = False) -> Iterator[Watcher]:
+    """A watcher that draws; `quiet` shows warnings only."""
+    console = terminal(err=True)
+    columns = (
+        TextColumn("{task.description:<18}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bars:
+        yield _Watch(console, bars, quiet)
+
+
+class _Watch:
+    def __init__(self, console: Console, bars: Progress, quiet: bool) -> None:
+        self.console, self.bars, self.quiet = console, bars, quiet
+        self.tasks: dict[str, TaskID] = {}
+        self.since: dict[str, float] = {}
+        self.said = 0.0
+        self.numbers: dict[str, dict[str, float]] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Note):
+            if event.is_warning or not self.quiet:
+                style = "yellow" if event.is_warning else "dim"
+                self.console.print(event.text, style=style, markup=False, soft_wrap=True)
+            return
+        now = time.monotonic()
+        first = self.since.setdefault(event.name, now)
+        latest = self.numbers.setdefault(event.name, {})
+        latest.update(event.numbers)  # a validation's stay until the next one
+        figures = _figures(latest)
+        if not self.console.is_terminal:
+            self._line(event.name, event.done, event.total, figures, now)
+            return
+        if event.name not in self.tasks:
+            if now - first < QUIET_SECONDS and event.name != "train":
+                return
+            self.tasks[event.name] = self.bars.add_task(
+                TITLES.get(event.name, event.name), total=event.total, figures=""
+            )
+        self.bars.update(self.tasks[event.name], completed=event.done, total=event.total, figures=figures)
+
+    def _line(self, name: str, done: int, total: int, figures: str, now: float) -> None:
+        """Where standard error is a file: a line every ten seconds, and the last of training."""
+        due = now - max(self.said, self.since[name]) >= 10 or (name == "train" and done == total)
+        if due and not self.quiet:
+            self.said = now
+            self.console.print(f"{TITLES.get(name, name)} {done}/{total} {figures}".rstrip(), markup=False)
+
+
+def _figures(numbers: dict[str, float]) -> str:
+    shown = {
+        "train/loss": "loss {:.3f}",
+        "train/active_fraction": "{:.0%} of pairs active",
+        "train/examples_per_second": "{:.0f} clips/s",
+        "val/recall_at_1": "val R@1 {:.3f}",
+        "val/tag_overlap_at_1": "val tag overlap {:.3f}",
+        "val/triplet_accuracy": "val triplets {:.3f}",
+        "val/loss": "val loss {:.3f}",
+    }
+    return "  ".join(form.format(numbers[name]) for name, form in shown.items() if name in numbers)

@@ -1,0 +1,358 @@
+"""`nearfield study`: run a study or write its document again; a table of arms that fills up meanwhile."""
+
+import json
+import math
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from nearfield.cli.output import AsJson, print_json, say, stoppable, terminal
+from nearfield.core.shipped import text_of
+
+study = typer.Typer(help="Answer a question about settings, with evidence.", no_args_is_help=True)
+
+
+@study.command("run")
+def run(
+    file: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="A study: a file, or a name of `nearfield list studies`.")
+    ],
+    data: Annotated[str, typer.Option(help="A folder, a table, NAME:PATH, or synthetic:NAME.")],
+    out: Annotated[Path, typer.Option(help="Folder of the study; made if missing.")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: seeds=3")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray (an extra).")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="A finished study on such data: --dry-run then says what the plan can show."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train every arm with every seed, and write what can be concluded. Goes on where it was stopped."""
+    from nearfield.core.settings import make
+    from nearfield.study.engines import EngineSettings
+    from nearfield.study.plan import Plan
+    from nearfield.study.run import Study
+
+    if dry_run:
+        plan = Plan.load(file, changes or ())
+        found = _reach(plan, like, out)
+        pilot = ["nearfield", "study", "run", str(file), "--data", data, "--out", "PILOT"]
+        for change in (*(each for each in changes or () if not each.startswith("seeds")), "seeds=3"):
+            pilot += ["--set", change]
+        _show_cost(plan, found, _reach_words(plan, found, shlex.join(pilot)), data, device, as_json)
+        return
+    settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
+    begun = Study.begin(file, data, out, changes or ())
+    stopped = stoppable("the same command goes on")
+    with stopped, watching_study(out, quiet=as_json) as (watch, progress):
+        facts = begun.run(settings, device, watch, progress)
+    _tell(facts, out, as_json)
+    if _is_empty(facts):
+        raise typer.Exit(1)
+
+
+@study.command("print")
+def print_file(
+    name: Annotated[str, typer.Argument(help="A name of `nearfield list studies`.")],
+) -> None:
+    """Print the file of a shipped study, to change it: nearfield study print margin > mine.yaml"""
+    say(text_of(name, "studies").rstrip())
+
+
+@study.command("report")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a study.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write the document again from what is there."""
+    from nearfield.core.files import not_there, place_of
+    from nearfield.study.run import Study
+
+    if place_of(folder) != "study":
+        raise not_there("study", folder)
+    _tell(Study.existing(folder).report(), folder, as_json)
+
+
+def _tell(facts: Any, folder: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from nearfield.study.claims import measure
+    from nearfield.study.document.sections import closing
+    from nearfield.study.document.tables import arm_rows
+
+    if as_json:
+        print_json(asdict(facts))
+        return
+    table = Table("arm", measure(facts.judge), "verdict", box=None, pad_edge=False)
+    for row in arm_rows(facts):
+        table.add_row(*row.cells, style="bold" if row.style == "marked" else "")
+    terminal().print(table)
+    say(closing(facts))
+    failed = [run for arm in facts.arms for run in arm.runs if run.state == "failed"]
+    for run in failed:
+        say(f"Failed: {run.arm}, seed {run.seed}: {(run.cause or 'not finished').splitlines()[0]}")
+    if failed:
+        say("The same command trains them again, unless they diverged.")
+    if facts.deviations:
+        say("\n".join(["Deviations from the plan:", *(f"- {each}" for each in facts.deviations)]))
+    say(f"{folder / 'study.html'}\n{folder / 'study.pdf'}")
+
+
+def _is_empty(facts: Any) -> bool:
+    """Whether failed trainings left nothing to compare."""
+    whole = sum(all(run.state == "done" for run in arm.runs) for arm in facts.arms)
+    return whole < min(2, len(facts.arms))
+
+
+def _reach(plan: Any, like: Path | None, own: Path) -> Any:
+    """What the plan can show by a finished study; None where there is none. Raises RequestError where the one
+    that was named says nothing about this plan."""
+    from nearfield.core.errors import RequestError
+    from nearfield.study.document import facts_from_json
+    from nearfield.study.estimate import reach
+
+    finished = like or own
+    path = finished / "facts.json" if finished.is_dir() else finished
+    if not path.is_file():
+        if like is None:
+            return None
+        raise RequestError(f"--like: {like} holds no facts.json. Give the folder of a finished study.")
+    facts = facts_from_json(json.loads(path.read_text(encoding="utf-8")))
+    found = reach(plan, facts)
+    if found is None and like is not None:
+        raise RequestError(
+            f"--like: {like} compared no arms by {plan.judge} (its judge: {facts.judge}). Give a finished "
+            "study by the same judge."
+        )
+    return found
+
+
+def _reach_words(plan: Any, found: Any, pilot: str) -> str:
+    """What the plan can show; where nothing says it, the command of a small study that does."""
+    from nearfield.core.text import count
+    from nearfield.study.claims import measure
+
+    judge = measure(plan.judge)
+    if found is None:
+        return (
+            f"whether {count(plan.seeds.at_most, 'seed')} can show a true difference of {plan.meaningful:g} "
+            f"in {judge} is not known: it depends on how much that varies from seed to seed and between the "
+            f"test recordings of this data. A small study measures it ({pilot}); then repeat "
+            "this command with --like PILOT; any finished study on such data by this judge will do."
+        )
+    hopeless = " This plan is not likely to answer the question." if found.power < 0.5 else ""
+    return (
+        f"a true difference of {plan.meaningful:g} in {judge} with a chance of "
+        f"{found.power:.2f}; the smallest with a chance of 0.80 is {found.smallest:.3f}, with 100 seeds "
+        f"{found.floor:.3f} (by the variance of a finished study with {found.groups} test groups).{hopeless}"
+    )
+
+
+def _show_cost(plan: Any, found: Any, shows: str, data: str, device: str, as_json: bool) -> None:
+    from nearfield.cli.output import watching
+    from nearfield.core.text import count
+    from nearfield.study.estimate import TRIED, baselines_of, estimate_cost
+
+    if not as_json:
+        tried = count(min(TRIED, plan.recipe_of(plan.reference).train.updates), "update")
+        say(f"A trial for timing first: {tried} of one training, thrown away afterwards.", err=True)
+    with watching(quiet=as_json) as watch:
+        cost = estimate_cost(plan, data, device, watch)
+    arms = {arm.id: arm.changes for arm in plan.arms}
+    baselines = baselines_of(plan)
+    plain = {
+        "question": plan.question,
+        "arms": arms,
+        "seeds": plan.seeds.words(),
+        "held": plan.held,
+        "runs": list(dict.fromkeys(cost.runs)),
+        "trainings": list(
+            dict.fromkeys(runs - plain for runs, plain in zip(cost.runs, baselines, strict=True))
+        ),
+        "baselines": list(dict.fromkeys(baselines)),
+        "seconds": [round(each, 1) for each in dict.fromkeys(cost.seconds)],
+        "bytes": list(dict.fromkeys(cost.bytes)),
+        "power": round(found.power, 3) if found else None,
+        "smallest": round(found.smallest, 4) if found else None,
+    }
+    if as_json:
+        print_json(plain)
+        return
+    say(plan.question)
+    for name, changes in arms.items():
+        say(f"  {name:<24} {', '.join(f'{key} = {value}' for key, value in changes.items())}")
+    say(f"held equal: {plan.held}")
+    spans = [
+        (
+            plan.seeds.counted(),
+            f"{_counted(plain['trainings'], 'training')} and {_counted(baselines, 'baseline')}",
+        ),
+        ("about", " to ".join(_span(each) for each in plain["seconds"])),
+        ("on disk", " to ".join(f"{each / 1e6:.0f} MB" for each in plain["bytes"])),
+        ("shows", shows),
+    ]
+    for name, text in spans:
+        say(f"{name}: {text}")
+
+
+def _counted(spans: Sequence[int], noun: str) -> str:
+    """ "6 trainings", or "6 to 24 trainings"."""
+    from nearfield.core.text import count
+
+    *least, most = dict.fromkeys(spans)
+    return "".join(f"{each:,} to " for each in least) + count(most, noun)
+
+
+def _span(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+@dataclass
+class _Board:
+    """The table of arms: a mark a seed, the judge so far, what is being done now, the time left."""
+
+    folder: Path
+    live: Live
+    quiet: bool
+    begun: float = field(default_factory=time.monotonic)
+    standing: Any = None
+    now: str = ""
+    scores: dict[Any, float] = field(default_factory=dict)
+    said: float = 0.0
+    told: set[str] = field(default_factory=set)
+    running: set[Any] = field(default_factory=set)
+    """Tasks that were heard of."""
+    trained_from: dict[Any, float] = field(default_factory=dict)
+    """When a task's first update was heard of."""
+    foretold: dict[Any, float] = field(default_factory=dict)
+    """Seconds that a training under way will take in all, by its updates so far."""
+
+    def progress(self, standing: Any) -> None:
+        from nearfield.study.engines.engine import task_folder
+
+        self.standing = standing
+        for task, outcome in standing.outcomes.items():
+            path = task_folder(self.folder, task) / "result.json"
+            if outcome.state == "done" and task not in self.scores and path.is_file():
+                value = json.loads(path.read_text(encoding="utf-8"))["metrics"].get(standing.plan.judge)
+                self.scores[task] = float("nan") if value is None else value
+        self._draw()
+        if not self.live.console.is_terminal and not self.quiet and standing.outcomes:
+            done, left = self._counts()
+            self.live.console.print(f"{done}, {left}", markup=False)
+
+    def watch(self, task: Any, event: Any) -> None:
+        from nearfield.training.events import Note
+
+        if isinstance(event, Note):
+            if event.is_warning and not self.quiet and event.text not in self.told:
+                self.told.add(event.text)  # once, not once an arm or a seed
+                self.live.console.print(
+                    f"first in {task.arm}, seed {task.seed}: {event.text}", style="yellow", markup=False
+                )
+            return
+        self.running.add(task)
+        if event.name == "train" and event.total:
+            begun = self.trained_from.setdefault(task, time.monotonic())
+            if event.done > max(1, event.total // 20):
+                self.foretold[task] = (time.monotonic() - begun) * event.total / (event.done - 1)
+        self.now = f"{task.arm}, seed {task.seed}: {event.name} {event.done}/{event.total}"
+        if time.monotonic() - self.said > 0.2:
+            self._draw()
+
+    def _counts(self) -> tuple[str, str]:
+        """What has ended, and the time left, in words."""
+        from nearfield.study.tasks import BASELINES
+
+        outcomes, plain = self.standing.outcomes, self.standing.baselines
+        measured = sum(task.arm == BASELINES for task in outcomes)
+        left = {True: plain - measured, False: self.standing.wanted - plain - len(outcomes) + measured}
+        seconds = 0.0
+        for is_plain, number in left.items():
+            one = self._seconds(is_plain)
+            if number > 0 and one is None:
+                seconds = math.nan
+            seconds += number * (one or 0.0) if number > 0 else 0.0
+        at_once = max(1, len(self.running - set(outcomes)))
+        words = "time left not known yet" if math.isnan(seconds) else f"about {_span(seconds / at_once)} left"
+        failed = sum(each.state == "failed" for each in outcomes.values())
+        done = f"{len(outcomes) - measured} of {_counted([self.standing.wanted - plain], 'training')}"
+        done += f" and {measured} of {_counted([plain], 'baseline')}" if plain else ""
+        return done + (f", {failed} failed" if failed else ""), words
+
+    def _seconds(self, is_plain: bool) -> float | None:
+        """One training, or one scoring of baselines, takes so long: the mean of those that ended; before that
+        what a training under way foretells. None where nothing is known."""
+        from nearfield.study.tasks import BASELINES
+
+        found = [
+            each.seconds
+            for task, each in self.standing.outcomes.items()
+            if (task.arm == BASELINES) == is_plain and each.seconds > 0
+        ]
+        foretold = [] if is_plain else list(self.foretold.values())
+        both = found or foretold
+        return sum(both) / len(both) if both else None
+
+    def _draw(self) -> None:
+        if self.quiet or self.standing is None or not self.live.console.is_terminal:
+            return
+        self.said = time.monotonic()
+        self.live.update(self._table())
+
+    def _table(self) -> Table:
+        plan, outcomes = self.standing.plan, self.standing.outcomes
+        done, left = self._counts()
+        table = Table(title=plan.question, caption=f"{done}, {left}\n{self.now}")
+        for head in ("arm", "seeds", f"{plan.judge}, mean"):
+            table.add_column(head, no_wrap=head not in ("arm", "seeds"), overflow="fold")
+        means = {}
+        for arm in plan.arms:
+            ended = {task.seed: each for task, each in outcomes.items() if task.arm == arm.id}
+            marks = "".join("●" if ended[seed].state == "done" else "×" for seed in sorted(ended))
+            found = [value for task, value in self.scores.items() if task.arm == arm.id]
+            means[arm.id] = (arm.name, marks, found)
+        best = max(means.values(), key=lambda row: sum(row[2]) / len(row[2]) if row[2] else -1.0)
+        for row in means.values():
+            table.add_row(row[0], row[1], _mean(row[2]), style="bold" if row is best and row[2] else "")
+        return table
+
+
+def _mean(values: list[float]) -> str:
+    """Mean, with its 95 % interval over seeds where there are two."""
+    import numpy as np
+
+    from nearfield.study.statistics.conclude import estimate
+
+    if not values:
+        return ""
+    found = estimate(np.array(values)[:, None])
+    return f"{found.mean:.3f}" + (f"  {found.low:.3f} to {found.high:.3f}" if len(values) > 1 else "")
+
+
+@contextmanager
+def watching_study(folder: Path, quiet: bool = False) -> Iterator[tuple[Any, Any]]:
+    """(watch, progress) for `Study.run`, drawing on standard error."""
+    console = terminal(err=True)
+    with Live(console=console, refresh_per_second=4, transient=False) as live:
+        board = _Board(folder, live, quiet)
+        yield board.watch, board.progress

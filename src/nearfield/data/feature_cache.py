@@ -1,0 +1,179 @@
+"""Feature pictures of whole clips, made once and kept: an epoch then copies windows out of them."""
+
+import contextlib
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nearfield.core.files import locked
+from nearfield.core.machine import usable_cores
+from nearfield.core.parallel import in_order
+from nearfield.core.types import Vectors
+from nearfield.data.packs import Packs, Tell, cache_folder, keep_within, limit, taking, writing_to
+from nearfield.data.signals import ArraySignals, Signals
+
+Progress = Callable[[int, int], None]
+"""Told how many clips of how many are done."""
+
+BLOCK = 1_000_000
+"""About so many samples are turned into a picture at a time, to bound memory."""
+
+
+class Cuttable(Protocol):
+    """A feature without padding: frame k depends on samples from k * hop on and on nothing else."""
+
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+
+    def frames(self, samples: int) -> int:
+        """Frames that so many samples give."""
+
+    def samples(self, frames: int) -> int:
+        """Smallest number of samples that gives so many frames."""
+
+    def __call__(self, waves: Tensor) -> Tensor:
+        """(B, C, T) to (B, C, bands, frames)"""
+
+
+def keep(
+    signals: Signals,
+    feature: Cuttable,
+    least: int,
+    key: str | None = None,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    tell: Tell | None = None,
+) -> ArraySignals:
+    """Pictures (C, bands, frames) of all clips, to be cut like waves; their rate is frames a second.
+
+    A clip of fewer than `least` samples (the window) is filled up with zeros as a wave, so that a window
+    of the picture is the picture of the window. With a `key`, the name of a file that says which clips,
+    settings and feature, they are kept in the cache folder and found again by later runs; without, they
+    are held in memory. `tell` gets a sentence where older data went to make room. Raises WorkError where
+    the disk is full.
+    """
+    pictures = _Pictures(signals, feature, least)
+    if key is None:
+        arrays = list(pictures.made(progress))
+    else:
+        arrays = _kept(pictures, (folder or cache_folder()) / "features", key, progress, tell)
+    return ArraySignals(arrays, signals.rate / feature.hop, pictures.lead)
+
+
+def _kept(
+    pictures: "_Pictures", folder: Path, key: str, progress: Progress | None, tell: Tell | None
+) -> list[Vectors]:
+    """The pictures under `key`, made by one process and mapped by all."""
+    limit()  # a wrong bound is told before the work
+    packs = Packs(folder / key, np.float32)
+    size = 4 * sum(map(math.prod, pictures.shapes))
+    with writing_to(folder, size), locked(folder / f"{key}.lock"):
+        if not _fits(packs, pictures):
+            shutil.rmtree(packs.folder, ignore_errors=True)
+            with packs.writing() as writer:
+                for row, picture in enumerate(pictures.made(progress)):
+                    writer.add(str(row), [picture])
+        with taking(folder.parent) as take:
+            places = packs.places()
+            take(place.pack for place in places.values())
+    keep_within(folder.parent, tell)
+    return packs.views(places[str(row)] for row in range(len(pictures.shapes)))
+
+
+def _fits(packs: Packs, pictures: "_Pictures") -> bool:
+    """Whether what is kept has the right shapes and is as it was written; the key answers for the rest."""
+    places = packs.places()
+    shapes = {key: place.shape for key, place in places.items()}
+    wanted = {str(row): shape for row, shape in enumerate(pictures.shapes)}
+    return shapes == wanted and not packs.damaged(places.values())
+
+
+class _Pictures:
+    """Which pictures there are to be, and how they are made."""
+
+    def __init__(self, signals: Signals, feature: Cuttable, least: int) -> None:
+        self.signals, self.feature = signals, feature
+        least = max(least, feature.samples(1))
+        with torch.no_grad():
+            frame = feature(torch.zeros(1, signals.channels, feature.samples(1)))
+        self.lead: tuple[int, ...] = tuple(frame.shape[1:3])
+        sizes = [max(signals.length(row), least) for row in range(len(signals))]
+        self.shapes = [(*self.lead, feature.frames(size)) for size in sizes]
+
+    def made(self, progress: Progress | None) -> Iterator[Vectors]:
+        """The pictures in the order of the clips, some clips side by side."""
+        workers, done = usable_cores(), 0
+        with _one_thread_an_operation():
+            for pictures in in_order(self._together, self._groups(), workers, 2 * workers, "keep"):
+                for picture in pictures:
+                    done += 1
+                    if progress:
+                        progress(done, len(self.shapes))
+                    yield picture
+
+    def _groups(self) -> Iterator[list[int]]:
+        """Rows in their order, as many together as make up a block; a longer clip goes alone."""
+        group: list[int] = []
+        total = 0
+        for row in range(len(self.shapes)):
+            room = self._room(row)
+            if group and total + room > BLOCK:
+                yield group
+                group, total = [], 0
+            group.append(row)
+            total += room
+        if group:
+            yield group
+
+    def _room(self, row: int) -> int:
+        """Samples that a clip takes where others follow: whole hops, and what its last frame looks at."""
+        return math.ceil(self.feature.samples(self.shapes[row][-1]) / self.feature.hop) * self.feature.hop
+
+    @torch.no_grad()
+    def _together(self, rows: list[int]) -> list[Vectors]:
+        """The pictures of some clips, laid end to end: short ones cost their calls more than their sound."""
+        if len(rows) == 1:
+            return [self._picture(rows[0])]
+        rooms = [self._room(row) for row in rows]
+        waves = np.zeros((1, *self.signals.shape(sum(rooms))), np.float32)
+        first = 0
+        for row, room in zip(rows, rooms, strict=True):
+            self.signals.cut(row, 0, room, waves[0, ..., first : first + room])
+            first += room
+        whole = self.feature(torch.from_numpy(waves))[0].cpu().numpy()
+        frames = np.cumsum([0, *rooms]) // self.feature.hop
+        return [
+            np.ascontiguousarray(whole[..., frame : frame + self.shapes[row][-1]])
+            for row, frame in zip(rows, frames[:-1].tolist(), strict=True)
+        ]
+
+    @torch.no_grad()
+    def _picture(self, row: int) -> Vectors:
+        """The picture of one clip, a block of frames at a time."""
+        picture = np.empty(self.shapes[row], np.float32)
+        most = max(1, BLOCK // self.feature.hop)
+        for first in range(0, picture.shape[-1], most):
+            out = picture[..., first : first + most]
+            samples = self.feature.samples(out.shape[-1])
+            waves = np.empty((1, *self.signals.shape(samples)), np.float32)
+            self.signals.cut(row, first * self.feature.hop, samples, waves[0])
+            out[...] = self.feature(torch.from_numpy(waves))[0].cpu().numpy()
+        return picture
+
+
+@contextlib.contextmanager
+def _one_thread_an_operation() -> Iterator[None]:
+    """Clips side by side beat threads inside each operation: on a busy machine tenfold."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,357 @@
+"""General layouts: a table, class folders, a flat folder, images, the Hugging Face audiofolder."""
+
+from dataclasses import replace
+from os.path import isabs
+from pathlib import Path, PurePosixPath
+from typing import Literal, Protocol
+
+import pandas as pd
+
+from nearfield.core.errors import DataError
+from nearfield.core.settings import Settings
+from nearfield.data.columns import path_columns
+from nearfield.data.faults import Problem
+from nearfield.data.listing import Kind, Listing, search
+from nearfield.data.splits import side
+from nearfield.data.tables import TABLE_SUFFIXES, TEXT, cell_text, read_table
+
+# A table of clips: CSV, TSV, Parquet or JSON lines, by itself or in a folder under a usual name.
+
+NAMES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in TABLE_SUFFIXES)
+"""Tables looked for in a folder, in this order."""
+
+
+class Table(Settings):
+    """A table with a column `path`, `file_name`, `filename` or the like; paths count from its folder.
+
+    Understood as they come, in any case: label; tags (| between); split or fold; recording, group, speaker,
+    source; start, begin or onset, end, stop or offset, seconds, duration or length, with a unit in the name
+    where they are not in seconds (`start_ms`). A selection table of Raven, and labels of Audacity beside the
+    sound that is called the same, are tables too.
+    """
+
+    kind: Literal["table"] = "table"
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """A file with a table's ending (`.txt` too), or a folder with `labels.csv` or the like in it."""
+        return path.suffix.lower() in (*TABLE_SUFFIXES, TEXT) if path.is_file() else bool(tables_in(path))
+
+    def read(self, path: Path) -> Listing:
+        """One row a clip. Raises DataError where there is no table or it cannot be read."""
+        if path.is_file():
+            return read_table(path)
+        found = tables_in(path)
+        if not found:
+            raise DataError(f"{path}: there is no table in it. Known names: {', '.join(NAMES)}.")
+        listing = read_table(found[0])
+        return replace(listing, problems=listing.problems + unread_tables(found))
+
+
+def tables_in(folder: Path) -> list[Path]:
+    """The usual tables of a folder, the first of which is read."""
+    return [folder / name for name in NAMES if (folder / name).is_file()]
+
+
+def unread_tables(found: list[Path]) -> tuple[Problem, ...]:
+    """A word on each table that lies beside the one that is read."""
+    return tuple(
+        Problem(
+            "other_table",
+            path.name,
+            None,
+            f"the table was not read, because {found[0].name} is there.",
+            "To read it, give its own path.",
+            "warning",
+        )
+        for path in found[1:]
+    )
+
+
+# Class folders, or a folder of sounds without labels: what is there is what there is.
+
+First = Literal["label", "split"]
+_OF_SOUNDS = ("audio", "sounds", "clips", "samples", "recordings", "wav", "wavs", "flac", "ogg", "mp3")
+_WRAPPERS = (*_OF_SOUNDS, "data", "files", "images", "pictures")
+"""Folders that are passed through where they are the only one: their names are no labels."""
+
+
+class Folder(Settings):
+    """A folder of class folders (the first folder's name is the label, any depth below), or of sounds alone.
+
+    Where the first folders are called train, val, test or the like, they are the split and the label is one
+    deeper; where all of the second are, they are the split. Pictures are taken where there is no sound.
+    """
+
+    kind: Literal["folder"] = "folder"
+    first: First | None = None
+    """What the first folders are: `label`, or `split` (those not called train, test or the like take no
+    part); not given: the split where all of them are called so, else labels."""
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Any folder will do; this layout is asked last."""
+        return path.is_dir()
+
+    def read(self, path: Path) -> Listing:
+        """One row a file. Raises DataError where there is neither sound nor picture."""
+        found = search(path)
+        if found.sounds:
+            problems = found.problems() + _beside(found.pictures) + _tables_inside(path)
+            return list_files(path, found.sounds, "sound", problems, self)
+        if found.pictures:
+            return list_files(path, found.pictures, "picture", found.problems(), self)
+        unread = f" {found.problems()[0]}" if found.problems() else ""
+        raise DataError(
+            f"{path}: there are no sounds and no pictures in it.{unread} "
+            "Give a folder with wav, flac, ogg or mp3 files, or with png, jpg, bmp or webp files."
+        )
+
+
+class Chooses(Protocol):
+    """A layout that can be told what the first folders are."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def first(self) -> First | None: ...
+
+
+def list_files(
+    folder: Path, files: list[Path], kind: Kind, problems: tuple[Problem, ...], layout: Chooses
+) -> Listing:
+    """Rows with path, label and, where folders say so, split.
+
+    Raises DataError where some of the first folders are sides of a split and some are not.
+    """
+    depth = _wrappers(files)
+    inner = [(*path.parts[depth:-1], "", "") for path in files]
+    ones, twos = [parts[0] for parts in inner], [parts[1] for parts in inner]
+    first, told = _what_first(ones, folder, layout)
+    columns = {"label": ones}
+    if first == "split":
+        columns = {"label": twos, "split": [name if side(name) else "" for name in ones]}
+    elif layout.first is None and _sides(twos):
+        _check_second(twos, folder, layout)
+        columns["split"] = twos
+    elif layout.first is None and not told:
+        told = _label_deeper(ones, twos, folder, layout)
+    problems += told
+    if "" in columns["label"] and any(columns["label"]):
+        problems += (_loose(columns["label"].count("")),)
+    table = pd.DataFrame({"path": [path.as_posix() for path in files], **columns}, dtype=object)
+    lines = (None,) * len(files)
+    return Listing(table, folder, lines, folder.name, problems, kind, label_from="the names of folders")
+
+
+def _what_first(names: list[str], folder: Path, layout: Chooses) -> tuple[First, tuple[Problem, ...]]:
+    """What the first folders are, and a word where that is a guess."""
+    if layout.first is not None:
+        return layout.first, ()
+    choice = f"{layout.kind}:{folder}?first="
+    called = sorted({name for name in names if side(name)})
+    others = sorted({name or "files beside the folders" for name in names if not side(name)})
+    if not others and len(called) > 1:
+        return "split", ()
+    if _sides(names):
+        raise DataError(
+            f"{folder}: the folders {', '.join(called)} are called like sides of a split, but "
+            f"{', '.join(others[:5])} {'is' if len(others) == 1 else 'are'} not. If the split is meant, and "
+            f"the others take no part: {choice}split. If all are labels: {choice}label."
+        )
+    if called:
+        reason = "the folder is taken for a label, though it is called like a side of a split."
+        cure = f"If it is a side: {choice}split; if not: {choice}label."
+        return "label", (Problem("side", called[0], None, reason, cure, "warning"),)
+    return "label", ()
+
+
+def _check_second(names: list[str], folder: Path, layout: Chooses) -> None:
+    """Raises DataError where some folders inside the class folders are sides of a split and some are not."""
+    called = sorted({name for name in names if side(name)})
+    others = sorted({name or "files beside them" for name in names if not side(name)})
+    if others:
+        raise DataError(
+            f"{folder}: the folders {', '.join(called)} inside the class folders are called like sides of a "
+            f"split, but {', '.join(others[:5])} {'is' if len(others) == 1 else 'are'} not. If the split is "
+            f"meant, rename or move these. If there is no split: {layout.kind}:{folder}?first=label."
+        )
+
+
+def _label_deeper(ones: list[str], twos: list[str], folder: Path, layout: Chooses) -> tuple[Problem, ...]:
+    """A word where every first folder holds folders of the same names: these may be the labels."""
+    inside: dict[str, set[str]] = {}
+    for one, two in zip(ones, twos, strict=True):
+        inside.setdefault(one, set()).add(two)
+    shared = next(iter(inside.values()))
+    if len(inside) < 2 or len(shared) < 2 or "" in shared or any(each != shared for each in inside.values()):
+        return ()
+    firsts, seconds = (", ".join(sorted(names)[:5]) for names in (inside, shared))
+    reason = f"the first folders ({firsts}) are taken for labels, but all hold the same folders ({seconds})."
+    cure = (
+        "If the first are sides of a split, call them train, val and test; if they are something else, give "
+        f"a table with path and label. If they are labels: {layout.kind}:{folder}?first=label."
+    )
+    return (Problem("side", ".", None, reason, cure, "warning"),)
+
+
+def _sides(names: list[str]) -> bool:
+    """Whether folders are called like two sides of a split, or all three."""
+    return len({side(name) for name in names} - {None}) > 1
+
+
+def _wrappers(files: list[Path]) -> int:
+    """How many folders at the top hold everything and only say so."""
+    depth = 0
+    while True:
+        names = {path.parts[depth] if len(path.parts) > depth + 1 else "" for path in files}
+        if len(names) != 1 or names.pop().lower() not in _WRAPPERS:
+            return depth
+        depth += 1
+
+
+def _loose(count: int) -> Problem:
+    reason = f"files beside the class folders have no label ({count} found)."
+    return Problem("no_label", ".", None, reason, "Move them into class folders.", "warning")
+
+
+def _tables_inside(folder: Path) -> tuple[Problem, ...]:
+    """A word on tables in the first folders: they may be sets of their own."""
+    tables = [table for inside in sorted(folder.iterdir()) if inside.is_dir() for table in tables_in(inside)]
+    reason = "the table was not read, as its folder is taken for one of a set."
+    return tuple(
+        Problem(
+            "other_table",
+            table.relative_to(folder).as_posix(),
+            None,
+            reason,
+            f"To read it: {table}.",
+            "warning",
+        )
+        for table in tables
+    )
+
+
+def _beside(pictures: list[Path]) -> tuple[Problem, ...]:
+    if not pictures:
+        return ()
+    reason = f"pictures among the sounds are not taken ({len(pictures)} found)."
+    cure = "To take them instead, write images:PATH."
+    return (Problem("other_kind", pictures[0].as_posix(), None, reason, cure, "warning"),)
+
+
+# Pictures in class folders or a table, also where there are sounds beside them.
+
+
+class Images(Settings):
+    """Pictures (png, jpg, bmp, webp): class folders, one folder without labels, or a table of them."""
+
+    kind: Literal["images"] = "images"
+    first: First | None = None
+    """What the first folders are, as for `folder`."""
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Only taken by name: a folder of pictures alone is understood by `folder`."""
+        return False
+
+    def read(self, path: Path) -> Listing:
+        """One row a picture. Raises DataError where there is none."""
+        if Table.recognises(path):
+            return replace(Table().read(path), kind="picture")
+        found = search(path)
+        if not found.pictures:
+            raise DataError(
+                f"{path}: there are no pictures in it. Give a folder with png, jpg, bmp or webp files."
+            )
+        return list_files(path, found.pictures, "picture", found.nameless(), self)
+
+
+# The Hugging Face audiofolder and imagefolder: metadata beside the files, in one folder or one a split.
+
+
+class Audiofolder(Settings):
+    """`metadata.csv`, `.jsonl` or `.parquet` with `file_name`, in one folder or one a side.
+
+    https://huggingface.co/docs/datasets/audio_dataset
+    """
+
+    kind: Literal["audiofolder"] = "audiofolder"
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Metadata in a folder, or in folders in it that are called train, test or the like."""
+        if not path.is_dir():
+            return False
+        found = tables_in(path)
+        return found[0].stem == "metadata" if found else bool(_parts(path))
+
+    def read(self, path: Path) -> Listing:
+        """One row a clip. Raises DataError where there is no metadata or it cannot be read."""
+        found = tables_in(path)
+        if found:
+            listing = read_table(found[0])
+            return _split_by_folder(replace(listing, problems=listing.problems + unread_tables(found)))
+        parts = _parts(path)
+        listings = [_read_part(part) for part in parts]
+        if not listings:
+            raise DataError(
+                f"{path}: there is no metadata.csv, .jsonl or .parquet in it or in train/, test/, ..."
+            )
+        return Listing(
+            pd.concat([listing.table for listing in listings], ignore_index=True),
+            path,
+            tuple(line for listing in listings for line in listing.lines),
+            path.name,
+            tuple(problem for listing in listings for problem in listing.problems) + _unread(path, parts),
+        )
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The folders that are a side of the split and have their own table."""
+    inside = sorted(part for part in folder.iterdir() if part.is_dir() and side(part.name))
+    return [part for part in inside if tables_in(part)]
+
+
+def _unread(folder: Path, parts: list[Path]) -> tuple[Problem, ...]:
+    """A word on each folder beside the sides that holds a table or sounds and was not read."""
+    found = []
+    for inside in sorted(item for item in folder.iterdir() if item.is_dir() and item not in parts):
+        if tables_in(inside) or search(inside).sounds:
+            reason = "the folder was not read: it is not called train, val, test or the like."
+            if side(inside.name):
+                reason = "the folder was not read: there is no metadata.csv, .jsonl or .parquet in it."
+            cure = "To use it, rename it or give it a table; else nothing is to be done."
+            found.append(Problem("other_folder", inside.name, None, reason, cure, "warning"))
+    return tuple(found)
+
+
+def _read_part(folder: Path) -> Listing:
+    """The table of one side, paths counting from the folder above it."""
+    listing = read_table(tables_in(folder)[0])
+    table = listing.table.copy()
+    for column in path_columns(table):
+        cells = [cell_text(cell) for cell in table[column]]
+        table[column] = [f"{folder.name}/{cell}" if cell and not isabs(cell) else cell for cell in cells]
+    table["split"] = folder.name
+    problems = tuple(replace(problem, path=f"{folder.name}/{problem.path}") for problem in listing.problems)
+    return replace(listing, table=table, problems=problems)
+
+
+def _split_by_folder(listing: Listing) -> Listing:
+    """Takes the split from each path's first folder, where all are sides and no column says it."""
+    columns = path_columns(listing.table)
+    if not columns or "split" in listing.table:
+        return listing
+    firsts = [(PurePosixPath(str(cell)).parts or ("",))[0] for cell in listing.table[columns[0]]]
+    sides = [side(first) for first in firsts]
+    if None not in sides:
+        return replace(listing, table=listing.table.assign(split=firsts))
+    if len({*sides} - {None}) > 1:
+        row = sides.index(None)
+        raise DataError(
+            f"{listing.source}: some paths begin with a folder called train, test or the like, which says "
+            f"the split, and some do not (row {listing.lines[row]}: {firsts[row]!r}). Write a column split, "
+            f"or, to have a split made: table:{listing.base}."
+        )
+    return listing

@@ -1,1 +1,0 @@
-"""What in a collection looks wrong, ranked, with reasons: labels, tags, duplicates, levels, channels."""

@@ -1,0 +1,42 @@
+"""One part from its kind and settings: `loss("triplet", margin=0.2)(vectors, pairs)`."""
+
+from typing import Any
+
+from nearfield.core.settings import Settings, make
+from nearfield.core.types import Distance
+from nearfield.learning.checks import check_margin
+from nearfield.learning.losses import LossSettings, PairLoss
+from nearfield.learning.losses.library import Library, usual
+from nearfield.learning.miners import Miner, MinerSettings
+
+
+def loss(kind: str, *, size: int = 0, classes: int = 0, **settings: Any) -> PairLoss:
+    """A loss over (vectors (B, D), `Pairs` or (B,) labels).
+
+    One of Nearfield's by kind, or one of pytorch-metric-learning by class name. `size` (D) and `classes` are
+    needed by losses that keep weights for each class. Raises RequestError for an unknown kind or setting, and
+    for a margin over cosines that nothing can satisfy.
+    """
+    made = make(LossSettings, "loss", {"kind": kind, **settings})
+    check_margin(made, normalised=False)
+    built: PairLoss = made.build(size, classes)
+    return built
+
+
+def miner(kind: str, **settings: Any) -> Miner:
+    """A miner over (vectors (B, D), `Pairs` or (B,) labels) that gives `Pairs`.
+
+    What is not given is euclidean and, for a margin, 0.2. Raises RequestError for an unknown kind or setting.
+    """
+    built: Miner = make(MinerSettings, "miner", {"kind": kind, **settings}).build()
+    return built
+
+
+def miner_beside(miner: Any, loss: Settings) -> Miner:
+    """The miner of some settings, with the loss's distance and margin where they leave them open."""
+    distance: Distance = getattr(loss, "distance", None) or "euclidean"
+    margin = getattr(loss, "margin", None)
+    if isinstance(loss, Library):  # other margins there are angles, cosines or of single pairs
+        margin = usual(loss, "margin") if loss.kind == "TripletMarginLoss" else None
+    built: Miner = miner.build(distance, float(margin) if margin is not None else 0.2)
+    return built

@@ -1,0 +1,405 @@
+"""Miners: which pairs or triplets of a batch a loss is given."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Self
+
+import numpy.typing as npt
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from nearfield.core.errors import RequestError
+from nearfield.core.settings import Settings
+from nearfield.core.types import Distance, Gap, Pairs
+from nearfield.learning.distances import FAR, Points
+from nearfield.learning.losses.base import fit
+
+# What all miners share: how they are called, and that they only ever leave out.
+
+
+class Miner(ABC):
+    """Keeps the telling pairs: clears cells of `Pairs`, or sets the gap that triplets must lie in."""
+
+    def __call__(
+        self,
+        vectors: Tensor,
+        pairs: Pairs | Tensor | npt.ArrayLike,
+        generator: torch.Generator | None = None,
+    ) -> Pairs:
+        """What is left of `pairs` (or of (B,) class numbers) for vectors (B, D), without gradient.
+
+        `generator` (CPU) serves the miners that draw; None takes torch's own. Raises RequestError where
+        vectors and pairs do not fit.
+        """
+        fitting = fit(vectors, pairs)
+        with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
+            return self.mine(vectors.detach(), fitting, generator)
+
+    @abstractmethod
+    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
+        """What is left of `pairs`, which are of the batch and on its device."""
+
+
+# Miners of one alike and one unlike item for each anchor: the hardest, or another choice.
+#
+# Hermans et al. 2017 (batch hard); Xuan et al. 2020 (easy alike items).
+
+Choice = Literal["hard", "semihard", "easy", "all"]
+
+
+class BatchHard(Settings):
+    """For each anchor its farthest alike and its nearest unlike item."""
+
+    kind: Literal["batch_hard"] = "batch_hard"
+    distance: Distance | None = None
+    """What is compared; not given: as the loss."""
+
+    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "ExtremesMiner":
+        """The miner; `distance` is the loss's, for where none is given."""
+        return ExtremesMiner("hard", "hard", self.distance or distance)
+
+
+class BatchEasyHard(Settings):
+    """For each anchor one alike and one unlike item, each chosen by how hard it is."""
+
+    kind: Literal["batch_easy_hard"] = "batch_easy_hard"
+    alike: Choice = "easy"
+    """The alike item: the farthest (hard), the farthest of those nearer than the unlike one (semihard), the
+    nearest (easy), or all."""
+    unlike: Choice = "semihard"
+    """The unlike item: the nearest (hard), the nearest of those farther than the alike one (semihard), the
+    farthest (easy), or all."""
+    distance: Distance | None = None
+    """What is compared; not given: as the loss."""
+
+    @model_validator(mode="after")
+    def _one_leads(self) -> Self:
+        if self.alike == self.unlike == "semihard":
+            raise ValueError(
+                "alike and unlike cannot both be semihard: each would wait for the other. "
+                "Take easy or hard for one of them."
+            )
+        if {self.alike, self.unlike} == {"all", "semihard"}:
+            raise ValueError(
+                "semihard compares with one item, and all keeps many. Take easy or hard for one."
+            )
+        return self
+
+    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "ExtremesMiner":
+        """The miner; `distance` is the loss's, for where none is given."""
+        return ExtremesMiner(self.alike, self.unlike, self.distance or distance)
+
+
+@dataclass(frozen=True)
+class ExtremesMiner(Miner):
+    """Keeps one alike and one unlike cell an anchor, where it has both; `all` keeps the cells of its side."""
+
+    alike: Choice
+    unlike: Choice
+    distance: Distance
+
+    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
+        """One pass over the rows."""
+        points = Points(vectors, self.distance)
+        alike, unlike = pairs.alike.clone(), pairs.unlike.clone()
+        for part in points.parts():
+            self._choose(points.distances(part), alike[part], unlike[part])
+        return replace(pairs, alike=alike, unlike=unlike)
+
+    def _choose(self, distances: Tensor, alike: Tensor, unlike: Tensor) -> None:
+        """Clears cells of a part's `alike` and `unlike` (R, B) in place."""
+        if self.alike == "semihard":
+            last = self._keep_unlike(distances, unlike, None)
+            self._keep_alike(distances, alike, last)
+        else:
+            last = self._keep_alike(distances, alike, None)
+            self._keep_unlike(distances, unlike, last)
+        if "all" not in (self.alike, self.unlike):
+            lacking = ~(alike.any(1) & unlike.any(1))
+            alike[lacking] = False
+            unlike[lacking] = False
+
+    def _keep_alike(self, distances: Tensor, alike: Tensor, other: Tensor | None) -> Tensor | None:
+        if self.alike == "all":
+            return None
+        if self.alike == "semihard" and other is not None:
+            alike &= distances < other
+        return _keep_one(distances, alike, farthest=self.alike != "easy")
+
+    def _keep_unlike(self, distances: Tensor, unlike: Tensor, other: Tensor | None) -> Tensor | None:
+        if self.unlike == "all":
+            return None
+        if self.unlike == "semihard" and other is not None:
+            unlike &= distances > other
+        return _keep_one(distances, unlike, farthest=self.unlike == "easy")
+
+
+def _keep_one(distances: Tensor, cells: Tensor, farthest: bool) -> Tensor:
+    """Leaves the farthest or nearest of each row's cells; gives its distance (R, 1), FAR for none."""
+    hidden = torch.add(distances, ~cells, alpha=-FAR if farthest else FAR)
+    found, place = hidden.max(1, keepdim=True) if farthest else hidden.min(1, keepdim=True)
+    is_there = cells.gather(1, place)
+    cells.zero_().scatter_(1, place, is_there)
+    return found
+
+
+# Miners of triplets by their gap, d(a, n) - d(a, p): hard, semi-hard, easy, or all that violate the margin.
+#
+# A triplet is easy when the gap exceeds the margin, semi-hard when it is above 0 and up to the margin, hard
+# when it is 0 or below (Schroff et al. 2015). No cell needs clearing for that, and no distance computing: the
+# miner names the gap, and the loss keeps to it in the pass that it makes anyway.
+
+
+class All(Settings):
+    """Every triplet; with a margin, every one that violates it."""
+
+    kind: Literal["all"] = "all"
+    margin: float | None = Field(None, gt=0)
+    """Keep gaps up to this, in the units of the distance; not given: keep all, easy ones too."""
+    distance: Distance | None = None
+    """What the gap is measured in; not given: as the loss."""
+
+    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "GapMiner":
+        """The miner; `distance` is the loss's, for where none is given. The loss's margin is not used."""
+        return GapMiner(None, self.margin, self.distance or distance)
+
+
+class Hard(Settings):
+    """Triplets whose unlike item is no farther than the alike one."""
+
+    kind: Literal["hard"] = "hard"
+    distance: Distance | None = None
+    """What the gap is measured in; not given: as the loss."""
+
+    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "GapMiner":
+        """The miner; `distance` is the loss's, for where none is given."""
+        return GapMiner(None, 0.0, self.distance or distance)
+
+
+class Semihard(Settings):
+    """Triplets in the right order that still violate the margin."""
+
+    kind: Literal["semihard"] = "semihard"
+    margin: float | None = Field(None, gt=0)
+    """Keep gaps above 0 and up to this, in the units of the distance; not given: the loss's margin."""
+    distance: Distance | None = None
+    """What the gap is measured in; not given: as the loss."""
+
+    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "GapMiner":
+        """The miner; `distance` and `margin` are the loss's, for where none is given."""
+        return GapMiner(0.0, self.margin or margin, self.distance or distance)
+
+
+class Easy(Settings):
+    """Triplets that satisfy the margin: to see what a loss does with them, not to train."""
+
+    kind: Literal["easy"] = "easy"
+    margin: float | None = Field(None, gt=0)
+    """Keep gaps above this, in the units of the distance; not given: the loss's margin."""
+    distance: Distance | None = None
+    """What the gap is measured in; not given: as the loss."""
+
+    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "GapMiner":
+        """The miner; `distance` and `margin` are the loss's, for where none is given."""
+        return GapMiner(self.margin or margin, None, self.distance or distance)
+
+
+@dataclass(frozen=True)
+class GapMiner(Miner):
+    """Keeps triplets with `low < d(a, n) - d(a, p) <= high`; None is no bound."""
+
+    low: float | None
+    high: float | None
+    distance: Distance
+
+    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
+        """The same cells with the gap set. Raises RequestError where another miner has set one."""
+        if self.low is None and self.high is None:
+            return pairs
+        if pairs.gap is not None:
+            raise RequestError(
+                f"miner: these triplets have been mined already (gap {pairs.gap.low} to {pairs.gap.high} in "
+                f"{pairs.gap.distance}). Mine the relation's own pairs."
+            )
+        return replace(pairs, gap=Gap(self.low, self.high, self.distance))
+
+
+# Miner of pairs by fixed distances: alike ones that are still far, unlike ones that are still near.
+
+
+class PairMargin(Settings):
+    """Alike pairs farther than one distance, unlike pairs nearer than another."""
+
+    kind: Literal["pair_margin"] = "pair_margin"
+    pos_margin: float = Field(0.2, ge=0)
+    """Alike pairs farther than this are kept, in the units of the distance."""
+    neg_margin: float = Field(0.8, gt=0)
+    """Unlike pairs nearer than this are kept, in the units of the distance."""
+    distance: Distance | None = None
+    """What is compared; not given: as the loss."""
+
+    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "PairMarginMiner":
+        """The miner; `distance` is the loss's, for where none is given."""
+        return PairMarginMiner(self.pos_margin, self.neg_margin, self.distance or distance)
+
+
+@dataclass(frozen=True)
+class PairMarginMiner(Miner):
+    """Keeps alike cells with d > pos_margin and unlike ones with d < neg_margin."""
+
+    pos_margin: float
+    neg_margin: float
+    distance: Distance
+
+    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
+        """One pass over the rows."""
+        points = Points(vectors, self.distance)
+        alike, unlike = torch.empty_like(pairs.alike), torch.empty_like(pairs.unlike)
+        for part in points.parts():
+            distances = points.distances(part)
+            torch.gt(distances, self.pos_margin, out=alike[part])
+            torch.lt(distances, self.neg_margin, out=unlike[part])
+        return pairs.keep(alike, unlike)
+
+
+# Miner of pairs that stand out against the anchor's hardest of the other sort.
+#
+# Wang et al. 2019, equations 11 and 12.
+
+
+class MultiSimilarity(Settings):
+    """Alike pairs not clearly nearer than the nearest unlike one, and unlike ones the other way round."""
+
+    kind: Literal["multi_similarity"] = "multi_similarity"
+    epsilon: float = Field(0.1, ge=0)
+    """What counts as clearly, in the units of the distance."""
+    distance: Distance = "cosine"
+    """What is compared; the paper's epsilon is in cosines."""
+
+    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "MultiSimilarityMiner":
+        """The miner; it takes nothing over from the loss."""
+        return MultiSimilarityMiner(self.epsilon, self.distance)
+
+
+@dataclass(frozen=True)
+class MultiSimilarityMiner(Miner):
+    """Keeps alike cells with d + epsilon > the row's least unlike d, unlike ones with d - epsilon < its
+    greatest alike d.
+
+    Anchors that lack one of the two sorts keep nothing.
+    """
+
+    epsilon: float
+    distance: Distance
+
+    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
+        """One pass over the rows."""
+        points = Points(vectors, self.distance)
+        alike, unlike = torch.empty_like(pairs.alike), torch.empty_like(pairs.unlike)
+        for part in points.parts():
+            distances = points.distances(part)
+            nearest = torch.add(distances, ~pairs.unlike[part], alpha=FAR).amin(1, keepdim=True)
+            farthest = torch.add(distances, ~pairs.alike[part], alpha=-FAR).amax(1, keepdim=True)
+            torch.gt(distances + self.epsilon, nearest, out=alike[part])
+            torch.lt(distances - self.epsilon, farthest, out=unlike[part])
+        return pairs.keep(alike, unlike)
+
+
+# Miner that draws unlike items so that all distances come up, not only the commonest.
+#
+# Wu et al. 2017, section 4. On the unit sphere in D dimensions nearly all distances lie near the square root
+# of 2. A draw with the inverse of their density, log q(d) = (D - 2) log d + (D - 3) / 2 log(1 - d^2 / 4),
+# evens that out.
+
+
+class DistanceWeighted(Settings):
+    """Unlike items drawn evenly over distances; every alike one stays. For vectors of unit length."""
+
+    kind: Literal["distance_weighted"] = "distance_weighted"
+    cutoff: float = Field(0.5, gt=0, lt=2)
+    """Nearer items are drawn as if they were at this Euclidean distance: the nearest are noise."""
+    farthest: float = Field(1.4, gt=0, le=2)
+    """Items at this Euclidean distance or farther are never drawn: they would add no loss."""
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if self.cutoff >= self.farthest:
+            raise ValueError(
+                f"cutoff must be smaller than farthest, or nothing is ever drawn. "
+                f"Given: {self.cutoff:g} and {self.farthest:g}."
+            )
+        return self
+
+    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "DistanceWeightedMiner":
+        """The miner; it takes nothing over from the loss."""
+        return DistanceWeightedMiner(self.cutoff, self.farthest)
+
+
+@dataclass(frozen=True)
+class DistanceWeightedMiner(Miner):
+    """Draws for each anchor as many unlike items as it has alike ones, with repetition.
+
+    An anchor with nothing to draw from keeps no cell. What is drawn depends on the generator and on the whole
+    batch, not on how the work is cut up.
+    """
+
+    cutoff: float
+    farthest: float
+
+    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
+        """One pass over the rows."""
+        points = Points(
+            normalize(vectors if vectors.dtype == torch.float64 else vectors.float()), "euclidean"
+        )
+        draws = pairs.alike.sum(1)
+        most = int(draws.max()) if len(draws) else 0
+        chance = torch.rand(len(draws), most, generator=generator, dtype=torch.float64).to(points.places)
+        wanted = torch.arange(most, device=vectors.device) < draws[:, None]
+        unlike = torch.zeros_like(pairs.unlike)
+        for part in points.parts():
+            edges = self._weights(points.distances(part), pairs.unlike[part], vectors.shape[1]).cumsum(1)
+            total = edges[:, -1:]
+            marks = (chance[part] * total).minimum(total.nextafter(torch.zeros_like(total)))
+            place = torch.searchsorted(edges, marks, right=True)
+            drawn = wanted[part] & (total > 0)
+            rows, slots = drawn.nonzero(as_tuple=True)
+            unlike[part][rows, place[rows, slots]] = True
+        return pairs.keep(unlike.any(1, keepdim=True), unlike)
+
+    def _weights(self, distances: Tensor, unlike: Tensor, dimensions: int) -> Tensor:
+        """(R, B) what each cell weighs in the draw; the largest of a row is 1, unless all are 0."""
+        near = distances.clamp_min(self.cutoff)
+        eligible = unlike & (near < self.farthest)
+        near = near.clamp_max(1.999)  # keeps the logarithm finite where nothing is drawn anyway
+        weights = (2 - dimensions) * near.log() - (dimensions - 3) / 2 * torch.log1p(-near.square() / 4)
+        weights = weights.where(eligible, -FAR)
+        return (weights - weights.amax(1, keepdim=True)).exp() * eligible
+
+
+# Which pairs are worth a pull: the family of miners over `Pairs`.
+
+INTRODUCTION = (
+    "A miner leaves pairs out, so that those remain which still teach. Without one, most pairs of a late "
+    "batch are satisfied and dilute the mean (where the mean is over violating triplets alone, that is "
+    "mended already). Hard mining learns fast, and wrong labels and outliers lead it, down to a space in "
+    "one place; semi-hard mining was made against that (Schroff et al. 2015; Hermans et al. 2017; Wu et "
+    "al. 2017). A mined loss is higher than the same loss over all pairs, so the two cannot be compared."
+)
+"""What the choice of a kind does, and what fails; for the documents of studies."""
+
+MinerSettings = Annotated[
+    All
+    | Hard
+    | Semihard
+    | Easy
+    | BatchHard
+    | BatchEasyHard
+    | MultiSimilarity
+    | PairMargin
+    | DistanceWeighted,
+    Field(discriminator="kind"),
+]
+
+__all__ = ["Miner", "MinerSettings"]

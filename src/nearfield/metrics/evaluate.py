@@ -1,0 +1,369 @@
+"""Every metric that applies to a split, in one result."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from nearfield.core.errors import DataError, choose
+from nearfield.core.parallel import one_thread
+from nearfield.core.text import count
+from nearfield.core.types import Facts, Floats, Ints, Vectors
+from nearfield.metrics.chance import expected_label_scores, guess_scores
+from nearfield.metrics.checks import check_lengths, check_vectors
+from nearfield.metrics.classification import class_table, classification_scores, confusion
+from nearfield.metrics.clusters import cluster_scores
+from nearfield.metrics.geometry import (
+    HUB_NEIGHBOURS,
+    centroid_scores,
+    centroids,
+    effective_rank,
+    hubness,
+    mean_norm,
+    pair_scores,
+    shuffled_spread,
+)
+from nearfield.metrics.intervals import Resamples
+from nearfield.metrics.neighbors import Search, available, nearest
+from nearfield.metrics.nuisance import measure_columns
+from nearfield.metrics.probes import Labelled, dense_predictions, fit_label_probe, probe_curve, vote
+from nearfield.metrics.result import Case, ClipScores, EvaluationSettings, Findings, Result, Side
+from nearfield.metrics.retrieval import Blocks, label_means_without, label_scores, relevant_counts
+from nearfield.metrics.tag_metrics import measure_tagger, measure_tags
+from nearfield.metrics.temporal import (
+    first_without,
+    near_by,
+    near_in_time,
+    of_recording,
+    same_recording,
+    triplet_scores,
+)
+
+# The part of an evaluation that needs labels: probes, retrieval, clusters, centroids.
+
+
+def measure_labels(case: Case, found: Findings) -> None:
+    """Adds every measure of labels that the split allows."""
+    known = case.here.labelled
+    at = np.flatnonzero(known)
+    if not len(at):
+        return
+    if len(at) < len(known):
+        found.note(
+            f"{len(known) - len(at)} of {len(known)} clips have no label; label measures leave them out."
+        )
+    here, train = case.here.keep(known), case.train.keep(case.train.labelled)
+    _shape(case, here, found)
+    distance = case.settings.distance
+    _retrieval("retrieval", here, here.search(here, distance, barred=True), at, found)
+    _retrieval("retrieval_with_group", here, here.search(here, distance, barred=False), at, found)
+    if not len(train):
+        found.note("Train holds no labelled clips: no probes, no retrieval from train.")
+        return
+    from_train = here.search(train, distance, barred=True)
+    _retrieval("retrieval_from_train", train, from_train, at, found, here.facts.labels)
+    if len(np.unique(train.facts.labels)) < 2:
+        found.note("Train holds clips of one class only: no probes.")
+        return
+    _probe(case, here, train, at, found)
+    _other_probes(case, here, train, at, found)
+
+
+def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> None:
+    labels, names = here.facts.labels, here.facts.label_names
+    probe = fit_label_probe(_labelled(train), _val(case), case.settings.balanced)
+    if not probe.chosen:
+        found.note(f"No labelled val split to choose the probe's strength on: C = {probe.strength:g}.")
+    if not probe.model.converged:
+        found.note(f"The probe did not converge: its gradient is still {probe.model.gradient:.1e}.")
+    unseen = int((~np.isin(labels, probe.classes)).sum())
+    if unseen:
+        found.note(f"{unseen} of {len(labels)} clips are of classes that train lacks; they count as wrong.")
+    predicted = probe.predict(here.vectors)
+    found.metrics |= {
+        "probe/converged": float(probe.model.converged),
+        "probe/strength": probe.strength,
+        "probe/unseen_clips": float(unseen),
+    }
+    _classification("probe", labels, predicted, at, found)
+    if case.settings.probe_curve:
+        found.probe_curve = probe_curve(probe, _labelled(train), _labelled(here), case.settings.seed)
+    found.predicted = np.full(found.size, -1, dtype=np.int64)
+    found.predicted[at] = predicted
+    found.per_class = class_table(labels, predicted, names, train.facts.labels)
+    found.confusion = confusion(labels, predicted, names)
+
+
+def _other_probes(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> None:
+    labels = here.facts.labels
+    voted = vote(here.search(train, case.settings.distance, barred=True), train.facts.labels)
+    if (voted >= 0).all():
+        _classification("knn", labels, voted, at, found)
+    else:
+        found.note("Some clips may find nobody in train: no nearest-neighbour probe.")
+    if case.settings.dense_probe:
+        dense = dense_predictions(_labelled(train), _val(case), here.vectors, case.settings.seed)
+        _classification("dense_probe", labels, dense, at, found)
+    in_train = np.bincount(train.facts.labels)
+    for name, scores in (
+        ("chance", guess_scores(train.facts.labels, labels)),
+        ("majority", _plain(classification_scores(labels, np.full_like(labels, in_train.argmax())))),
+    ):
+        found.metrics |= {f"baseline/{name}/probe/{metric}": value for metric, value in scores.items()}
+
+
+def _classification(prefix: str, labels: Ints, predicted: Ints, at: Ints, found: Findings) -> None:
+    """Scores with intervals: accuracy is a mean over clips, the F1s are worked out anew in every draw."""
+    scores = _plain(classification_scores(labels, predicted))
+    found.means(prefix, {"accuracy": (predicted == labels).astype(np.float64)}, at)
+    f1s = [name for name in scores if name != "accuracy"]
+    found.metrics |= {f"{prefix}/{name}": scores[name] for name in f1s}
+    if found.resamples is None:
+        return
+
+    def redrawn(weights: Floats) -> Floats:
+        values = classification_scores(labels, predicted, weights[:, at])
+        return np.stack([values[name] for name in f1s], axis=1)
+
+    drawn = found.resamples.apply(redrawn)
+    for column, name in enumerate(f1s):
+        found.drawn(f"{prefix}/{name}", drawn[:, column], at)
+
+
+def _retrieval(
+    prefix: str, gallery: Side, search: Search, at: Ints, found: Findings, query_labels: Ints | None = None
+) -> None:
+    labels = gallery.facts.labels if query_labels is None else query_labels
+    relevant = relevant_counts(search, labels, gallery.facts.labels)
+    able = int((relevant > 0).sum())
+    found.metrics |= {
+        f"{prefix}/queries": float(able),
+        f"{prefix}/queries_left_out": float(len(labels) - able),
+    }
+    if able < len(labels):
+        found.note(
+            f"{prefix}: {able} of {len(labels)} queries have a clip of their label to find; "
+            "the others are left out."
+        )
+    scores = label_scores(search, labels, gallery.facts.labels)
+    if query_labels is None:
+        found.within(prefix, scores, at, partial(label_means_without, search, labels))
+    else:
+        found.means(prefix, scores, at)
+    found.averages(f"baseline/chance/{prefix}", expected_label_scores(relevant, available(search)))
+
+
+def _shape(case: Case, here: Side, found: Findings) -> None:
+    settings, labels = case.settings, here.facts.labels
+    spherical = settings.distance == "cosine"
+    found.centroids = centroids(here.vectors, labels, here.facts.label_names, spherical)
+    pairs = pair_scores(here.vectors, labels, settings.distance, settings.seed)
+    shape = centroid_scores(found.centroids) | pairs
+    found.metrics |= {f"geometry/{name}": value for name, value in shape.items()}
+    by_chance = shuffled_spread(here.vectors, labels, spherical, seed=settings.seed)
+    if by_chance is not None:
+        found.metrics["baseline/chance/geometry/centroid_spread"] = by_chance
+    scores, baseline = cluster_scores(here.vectors, labels, settings.distance, settings.seed)
+    found.metrics |= {f"clusters/{name}": value for name, value in scores.items()}
+    found.metrics |= {f"baseline/chance/clusters/{name}": value for name, value in baseline.items()}
+    if scores and scores["clips"] < len(labels):
+        found.note(f"Clusters are measured on {int(scores['clips'])} drawn clips of {len(labels)}.")
+
+
+def _val(case: Case) -> Labelled | None:
+    if case.val is None:
+        return None
+    val = case.val.keep(case.val.labelled)
+    return _labelled(val) if len(val) else None
+
+
+def _labelled(side: Side) -> Labelled:
+    return Labelled(side.vectors, side.facts.labels)
+
+
+def _plain(scores: dict[str, Floats]) -> dict[str, float]:
+    return {name: float(values[0]) for name, values in scores.items()}
+
+
+# The part of an evaluation that needs neither labels nor tags: the shape of the space, and time.
+
+
+def measure_space(case: Case, found: Findings) -> None:
+    """Adds every measure that any split allows."""
+    here, settings = case.here, case.settings
+    search = here.search(here, settings.distance, barred=False)
+    index, _ = nearest(search, HUB_NEIGHBOURS)
+    found.metrics |= {
+        "geometry/effective_rank": effective_rank(here.vectors),
+        "geometry/hubness": hubness(index),
+        "geometry/mean_norm": mean_norm(here.vectors),
+    }
+    if not here.labelled.any():
+        # Without labels, clips of one recording are the ones that may be hoped to be alike.
+        pairs = pair_scores(here.vectors, here.facts.recordings, settings.distance, settings.seed)
+        found.metrics |= {f"geometry/{name}": value for name, value in pairs.items()}
+
+    recordings = here.facts.recordings
+    shares = same_recording(index[:, 0], recordings)
+    same = partial(of_recording, recordings)
+    found.within(
+        "retrieval",
+        {"same_recording_share": shares},
+        np.arange(len(here)),
+        lambda blocks: {"same_recording_share": first_without(search, blocks, same)},
+    )
+    chance = expected_label_scores(relevant_counts(search, recordings, recordings), available(search))
+    found.averages("baseline/chance/retrieval", {"same_recording_share": chance["recall_at_1"]})
+    if _clocked(here.facts):
+        _time(case, search, index[:, 0], found)
+
+
+def _time(case: Case, search: Search, first: Ints, found: Findings) -> None:
+    """What the clock of the recordings says of the nearest clips, and of triplets."""
+    facts, settings = case.here.facts, case.settings
+    scores = {
+        "same_recording_at_1": same_recording(first, facts.recordings),
+        "near_in_time_at_1": near_in_time(first, facts.recordings, facts.moments, settings.near_seconds),
+    }
+    relevant = {
+        "same_recording_at_1": partial(of_recording, facts.recordings),
+        "near_in_time_at_1": partial(near_by, facts.recordings, facts.moments, settings.near_seconds),
+    }
+    found.within(
+        "time",
+        scores,
+        np.arange(len(case.here)),
+        lambda blocks: {name: first_without(search, blocks, each) for name, each in relevant.items()},
+    )
+    triplets = triplet_scores(
+        case.here.vectors,
+        facts.recordings,
+        facts.moments,
+        settings.near_seconds,
+        settings.distance,
+        settings.seed,
+    )
+    if triplets:
+        accuracy = triplets.pop("triplet_accuracy")
+        found.metrics |= {"time/triplet_accuracy": accuracy, "baseline/chance/time/triplet_accuracy": 0.5}
+        found.metrics |= {f"geometry/{name}": value for name, value in triplets.items()}
+
+
+def _clocked(facts: Facts) -> bool:
+    """Whether some recording has clips at different moments: whole files all begin at 0."""
+    order = np.lexsort((facts.moments, facts.recordings))
+    recordings, moments = facts.recordings[order], facts.moments[order]
+    later = (recordings[1:] == recordings[:-1]) & (recordings[1:] >= 0) & (moments[1:] > moments[:-1])
+    return bool(later.any())
+
+
+# Puts every measure that applies to a split into one result.
+#
+# Clips with labels: probes, retrieval by label, clusters, centroids. Clips with tags: the tag probe,
+# retrieval by tags, and how a tagger's own scores rank. Recordings with several clips: what time alone can
+# judge. Further columns: whether the space gives away the microphone or the speaker. Any clips: the shape of
+# the space. Beside them, under `baseline/`, what can be had without listening. Baselines of other vectors
+# are had by calling `evaluate` with them and naming its metrics by `Result.prefixed`.
+#
+# Conventions
+# -----------
+# `retrieval/...` searches the split without the query's own group, `retrieval_from_train/...` searches train
+# (without it too, should a group leak), `retrieval_with_group/...` searches the split with the group left in;
+# the query itself is never found. A clip whose group is not known goes by its recording. A clip without any
+# tag is not known to lack them: tag measures leave it out.
+
+FEW_GROUPS = 10
+"""Groups below which an interval is said to be rough."""
+
+
+def evaluate(
+    vectors: Vectors,
+    facts: Facts,
+    splits: Mapping[str, Ints],
+    settings: EvaluationSettings | None = None,
+    predictions: Floats | None = None,
+) -> Result:
+    """Scores one split of a space.
+
+    `vectors` (N, D), one a clip; `facts` of the same N clips; `splits` names to rows, of which `train`
+    teaches the probes and `val` decides their strength. `predictions` (N, K) are a tagger's own scores, to be
+    judged beside the space; without them those of `facts` are taken, if it has some. Raises DataError where
+    the split holds no clips, WorkError where vectors are not finite.
+    """
+    settings = settings or EvaluationSettings()
+    check_vectors("vectors", vectors)
+    check_lengths(len(vectors), facts=facts.labels)
+    rows = splits.get(settings.split, np.zeros(0, dtype=np.int64))
+    if not len(rows):
+        filled = [name for name, members in splits.items() if len(members)]
+        raise DataError(f"split {settings.split!r} holds no clips. {choose(settings.split, filled)}")
+
+    def side(name: str) -> Side:
+        members = np.asarray(splits.get(name, []), dtype=np.int64)
+        return Side(vectors[members], facts.take(members), members)
+
+    # Choices made on the split that is scored would flatter it.
+    val = None if settings.split == "val" or not len(splits.get("val", ())) else side("val")
+    case = Case(side(settings.split), side("train"), val, settings)
+    resamples = _resamples(case)
+    found = Findings(len(rows), resamples, Blocks.by(case.here.sources) if resamples else None)
+    said = facts.predictions if predictions is None else predictions
+    with one_thread():
+        measure_labels(case, found)
+        measure_tags(case, found)
+        measure_space(case, found)
+        measure_columns(case, found)
+        if said is not None:
+            check_lengths(len(vectors), predictions=said)
+            found.per_tag_of_tagger = measure_tagger(said[rows], case.here.facts, found)
+        found.resample_means()
+    return _result(case, np.asarray(rows, dtype=np.int64), found)
+
+
+def _resamples(case: Case) -> Resamples | None:
+    settings = case.settings
+    if settings.draws == 0:
+        return None
+    resamples = Resamples.of(case.here.sources, settings.draws, settings.seed)
+    return resamples if resamples.groups > 1 else None
+
+
+def _result(case: Case, rows: Ints, found: Findings) -> Result:
+    groups = found.resamples.groups if found.resamples else 0
+    if groups and groups < FEW_GROUPS and found.intervals:
+        found.note(f"The split holds {count(groups, 'group')} only: its intervals are rough.")
+    if case.settings.draws and not groups:
+        found.note("The split holds one group only: no intervals, for nothing says how another would fare.")
+    if case.settings.split == "train":
+        found.note("These clips taught the space and the probes: the scores say nothing of unheard sound.")
+    unread = np.full(len(rows), -1, dtype=np.int64)
+    predicted = found.predicted if len(found.predicted) else unread
+    blocks = found.blocks
+    if blocks and blocks.count < blocks.groups and found.without:
+        found.note(
+            f"Intervals of searches within the split and of areas under curves leave its "
+            f"{count(blocks.groups, 'group')} out in {blocks.count} blocks of several."
+        )
+    clips = ClipScores(
+        rows=rows,
+        groups=case.here.sources,
+        reference=case.here.facts.labels,
+        predicted=predicted,
+        scores=found.scores,
+        without={name: values[blocks.of] for name, values in found.without.items()} if blocks else {},
+        blocks=blocks.of if blocks else case.here.sources,
+    )
+    return Result(
+        split=case.settings.split,
+        metrics=found.metrics,
+        intervals=found.intervals,
+        per_class=found.per_class,
+        per_tag=found.per_tag,
+        confusion=found.confusion,
+        probe_curve=found.probe_curve,
+        centroids=found.centroids,
+        clips=clips,
+        notes=tuple(found.notes),
+        per_tag_of_tagger=found.per_tag_of_tagger,
+        tag_scores=found.tag_scores,
+    )

@@ -1,0 +1,472 @@
+"""Probes of a frozen space: solved logistic regression, k-NN, a small network, a training curve."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from nearfield.core.errors import RequestError
+from nearfield.core.rng import torch_stream
+from nearfield.core.types import Floats, Ints, Vectors
+from nearfield.metrics.checks import check_lengths, check_vectors
+from nearfield.metrics.classification import classification_scores
+from nearfield.metrics.neighbors import Search, nearest
+
+# Logistic regression solved to tolerance: the engine under the probes of labels and of tags.
+#
+# Conventions: n clips, D dimensions, K outputs. Features are standardised by the statistics of the clips that
+# are fitted. With strength C the objective is
+#
+#     mean over clips of the loss + |W|^2 / (2 C n)
+#
+# which is scikit-learn's objective divided by C n; the intercepts are free. `softmax` outputs share one
+# cross-entropy (classes), `sigmoid` outputs have one each, summed (tags). The start is W = 0, where the loss
+# is ln K for classes.
+
+Link = Literal["softmax", "sigmoid"]
+
+TOLERANCE = 1e-7
+"""Largest entry of the gradient, in standardised features, at which a solution is called converged."""
+
+ROUGH = 1e-4
+"""The tolerance that is enough to compare strengths by."""
+
+_STEPS, _INNER, _HALVINGS = 100, 250, 40
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Mean and deviation of every dimension, as fitted on train."""
+
+    mean: Floats
+    deviation: Floats
+
+    @classmethod
+    def of(cls, vectors: Vectors) -> "Scaling":
+        """Of (n, D) vectors; a dimension that does not vary keeps its scale."""
+        wide = vectors.astype(np.float64)
+        deviation = wide.std(axis=0)
+        # A constant column in float32 has a deviation of rounding noise only.
+        noise = 1e-7 * np.abs(wide).max(axis=0, initial=0)
+        return cls(wide.mean(axis=0), np.where(deviation > noise, deviation, 1.0))
+
+    def __call__(self, vectors: Vectors) -> Floats:
+        """(N, D) float64, standardised."""
+        return np.asarray((vectors - self.mean) / self.deviation, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """A fitted model over standardised features."""
+
+    link: Link
+    weights: Floats
+    """(D, K)"""
+    intercepts: Floats
+    """(K,)"""
+    loss: float
+    """The objective at the solution."""
+    gradient: float
+    """The largest entry of the gradient there."""
+    iterations: int
+
+    @property
+    def converged(self) -> bool:
+        """Whether the gradient is below the tolerance."""
+        return self.gradient <= TOLERANCE
+
+    def logits(self, features: Floats) -> Floats:
+        """(N, K)"""
+        return np.asarray(features @ self.weights + self.intercepts)
+
+    def probabilities(self, features: Floats) -> Floats:
+        """(N, K); rows sum to one for `softmax`."""
+        from scipy.special import expit, logsumexp  # not where a run is only opened
+
+        logits = self.logits(features)
+        if self.link == "sigmoid":
+            return np.asarray(expit(logits))
+        return np.asarray(np.exp(logits - logsumexp(logits, axis=1, keepdims=True)))
+
+
+def fit(
+    features: Floats,
+    targets: Floats,
+    link: Link,
+    strength: float,
+    clip_weights: Floats | None = None,
+    start: Logistic | None = None,
+    tolerance: float = TOLERANCE,
+) -> Logistic:
+    """Solves the objective by Newton steps, each by conjugate gradients (Nocedal and Wright 2006, ch. 7.1).
+
+    `features` (n, D) standardised; `targets` (n, K) of zeros and ones, one a row for `softmax`;
+    `clip_weights` (n, 1) or (n, K) with mean one; `start` is a solution to begin from.
+    """
+    problem = _Problem(features, targets, link, strength, clip_weights)
+    parameters = np.zeros((features.shape[1] + 1, targets.shape[1]))
+    if start is not None:
+        parameters = np.vstack([start.weights, start.intercepts])
+    value, chances = problem.value(parameters)
+    gradient, steps = problem.gradient(parameters, chances), 0
+    while steps < _STEPS and np.abs(gradient).max(initial=0) > tolerance:
+        direction = _newton_direction(problem, gradient, chances)
+        descent = problem.inner(gradient, direction)
+        length = np.ones_like(descent)
+        for _ in range(_HALVINGS):
+            tried, chances = problem.value(parameters + length * direction)
+            # Near the solution the last bits of the value decide nothing.
+            short = tried > value + 1e-4 * length * descent + 1e-14 * np.abs(value)
+            if not short.any():
+                break
+            length = np.where(short, length / 2, length)
+        parameters, value, steps = parameters + length * direction, tried, steps + 1
+        gradient = problem.gradient(parameters, chances)
+    steepest = float(np.abs(gradient).max(initial=0))
+    return Logistic(link, parameters[:-1], parameters[-1], float(value.sum()), steepest, steps)
+
+
+class _Problem:
+    """The objective, its gradient and curvature. The outputs of `sigmoid` are separate problems, solved side
+    by side: what is one number for `softmax` is one for each output there."""
+
+    def __init__(
+        self, features: Floats, targets: Floats, link: Link, strength: float, weights: Floats | None
+    ) -> None:
+        n = len(features)
+        self.features = np.hstack([features, np.ones((n, 1))])
+        self.targets = targets
+        self.joint = link == "softmax"
+        self.weights = (np.ones((n, 1)) if weights is None else weights) / n
+        self.penalty = np.full((self.features.shape[1], 1), 1 / (strength * n))
+        self.penalty[-1] = 0
+
+    def inner(self, left: Floats, right: Floats) -> Floats:
+        """(1, 1) or (1, K) inner products of parameters (D + 1, K)."""
+        if self.joint:
+            return np.full((1, 1), np.vdot(left, right))
+        return np.asarray(np.einsum("dk,dk->k", left, right)[None])
+
+    def value(self, parameters: Floats) -> tuple[Floats, Floats]:
+        """The objective, (1, 1) or (1, K), and the probabilities (n, K)."""
+        logits = self.features @ parameters
+        if self.joint:
+            logits -= logits.max(axis=1, keepdims=True)
+            powers = np.exp(logits)
+            totals = powers.sum(axis=1, keepdims=True)
+            chances = powers / totals
+            losses = np.log(totals) - (logits * self.targets).sum(axis=1, keepdims=True)
+        else:
+            powers = np.exp(-np.abs(logits))
+            chances = np.where(logits >= 0, 1.0, powers) / (1 + powers)
+            losses = np.maximum(logits, 0) + np.log1p(powers) - logits * self.targets
+        total = (self.weights * losses).sum(axis=0, keepdims=True)
+        return total + 0.5 * self.inner(self.penalty * parameters, parameters), chances
+
+    def gradient(self, parameters: Floats, chances: Floats) -> Floats:
+        """(D + 1, K)"""
+        error = self.weights * (chances - self.targets)
+        return np.asarray(self.features.T @ error + self.penalty * parameters)
+
+    def curvature(self, direction: Floats, chances: Floats) -> Floats:
+        """The Hessian times a direction, both (D + 1, K)."""
+        change = self.features @ direction
+        if self.joint:
+            change = chances * (change - (chances * change).sum(axis=1, keepdims=True))
+        else:
+            change = chances * (1 - chances) * change
+        return np.asarray(self.features.T @ (self.weights * change) + self.penalty * direction)
+
+
+def _newton_direction(problem: _Problem, gradient: Floats, chances: Floats) -> Floats:
+    """The Newton step to the accuracy that the size of the gradient deserves (Eisenstat and Walker 1996)."""
+    direction, rest = np.zeros_like(gradient), -gradient
+    along, size = rest, problem.inner(rest, rest)
+    norm = np.sqrt(size)
+    goal = np.minimum(0.25, np.sqrt(norm)) * norm
+    for _ in range(_INNER):
+        active = np.sqrt(size) > goal
+        if not active.any():
+            break
+        bent = problem.curvature(along, chances)
+        bend = problem.inner(along, bent)
+        active &= bend > 0
+        length = np.where(active, size / np.where(active, bend, 1), 0.0)
+        direction, rest = direction + length * along, rest - length * bent
+        smaller = problem.inner(rest, rest)
+        along = rest + np.where(active, smaller / np.where(size > 0, size, 1), 0.0) * along
+        size = np.where(active, smaller, 0.0)
+    return direction
+
+
+# What simple readers make of a frozen space: a linear probe solved to tolerance, the nearest clips' vote.
+#
+# Conventions
+# -----------
+# Vectors (N, D), labels class numbers 0..; clips of unknown label are left out before. A probe is fitted on
+# train alone; its strength C (smaller is stronger regularisation) is chosen on val by macro F1, ties going to
+# the stronger, and without val it is 1. Each clip is scored once. A class that train does not hold cannot be
+# predicted; its clips count as wrong.
+
+STRENGTHS = tuple(10.0**power for power in range(-4, 3))
+"""The grid of C, from the strongest regularisation to the weakest."""
+
+NEIGHBOURS = 5
+"""Clips that vote in the nearest-neighbour probe."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Clips with the one label of each."""
+
+    vectors: Vectors
+    """(N, D)"""
+    labels: Ints
+    """(N,) class numbers, none negative."""
+
+    def __post_init__(self) -> None:
+        check_vectors("vectors", self.vectors)
+        check_lengths(len(self.vectors), labels=self.labels)
+        if (self.labels < 0).any():
+            raise RequestError("labels: a negative class number means not known; leave such clips out first.")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class LabelProbe:
+    """A linear reader of labels."""
+
+    scaling: Scaling
+    model: Logistic
+    classes: Ints
+    """The class number of each output."""
+    strength: float
+    """C"""
+    chosen: bool
+    """Whether C was chosen on val."""
+
+    def probabilities(self, vectors: Vectors) -> Floats:
+        """(N, classes of train), rows sum to one."""
+        return self.model.probabilities(self.scaling(vectors))
+
+    def predict(self, vectors: Vectors) -> Ints:
+        """(N,) class numbers."""
+        return np.asarray(self.classes[self.model.logits(self.scaling(vectors)).argmax(axis=1)])
+
+
+def fit_label_probe(
+    train: Labelled, val: Labelled | None = None, balanced: bool = False, strength: float | None = None
+) -> LabelProbe:
+    """Multinomial logistic regression on standardised vectors.
+
+    `balanced` weights clips so that every class weighs alike; `strength` fixes C. Raises RequestError where
+    train holds fewer than two classes.
+    """
+    classes, codes, counts = np.unique(train.labels, return_inverse=True, return_counts=True)
+    if len(classes) < 2:
+        raise RequestError(f"probe: train must hold two classes or more; given: {len(classes)}.")
+    scaling = Scaling.of(train.vectors)
+    features, targets = scaling(train.vectors), np.eye(len(classes))[codes]
+    weights = (len(codes) / (len(classes) * counts))[codes][:, None] if balanced else None
+    if strength is not None or val is None or not len(val):
+        model = fit(features, targets, "softmax", strength or 1.0, weights)
+        return LabelProbe(scaling, model, classes, strength or 1.0, chosen=False)
+
+    held_out, best, best_score = scaling(val.vectors), 0, -1.0
+    path: list[Logistic] = []
+    for number, candidate in enumerate(STRENGTHS):
+        start = path[-1] if path else None
+        path.append(fit(features, targets, "softmax", candidate, weights, start, ROUGH))
+        predicted = classes[path[-1].logits(held_out).argmax(axis=1)]
+        score = float(classification_scores(val.labels, predicted)["macro_f1"][0])
+        if score > best_score:
+            best, best_score = number, score
+    model = fit(features, targets, "softmax", STRENGTHS[best], weights, path[best])
+    return LabelProbe(scaling, model, classes, STRENGTHS[best], chosen=True)
+
+
+def vote(search: Search, gallery_labels: Ints, neighbours: int = NEIGHBOURS) -> Ints:
+    """(Q,) the label that most of the nearest gallery clips carry; of equals, the one met first.
+
+    -1 where a query may find nobody.
+    """
+    index, _ = nearest(search, neighbours)
+    padded = np.append(gallery_labels, -1)[index]
+    votes = (padded[:, :, None] == padded[:, None, :]).sum(axis=2)
+    votes[index < 0] = 0
+    winner = votes.argmax(axis=1)
+    return np.asarray(padded[np.arange(len(padded)), winner])
+
+
+# A small network (256-256) as reader: does more than a linear probe find say that the space hides something?
+#
+# Conventions as in `probes.py`. Trained on cross-entropy with Adam; the weights of the epoch with the lowest
+# loss on val are kept, or without val those after a fixed number of epochs.
+
+WIDTH = 256
+
+_BATCH, _EPOCHS, _WITHOUT_VAL, _PATIENCE = 128, 40, 12, 5
+
+
+def dense_predictions(train: Labelled, val: Labelled | None, vectors: Vectors, seed: int = 0) -> Ints:
+    """(N,) class numbers that the network, fitted on train, gives to `vectors` (N, D)."""
+    scaling = Scaling.of(train.vectors)
+    classes, codes = np.unique(train.labels, return_inverse=True)
+
+    def features(given: Vectors) -> Tensor:
+        return torch.from_numpy(scaling(given).astype(np.float32))
+
+    # A class that train lacks has no output to score against.
+    judge = None
+    if val is not None and (known := np.isin(val.labels, classes)).any():
+        judge = features(val.vectors[known]), torch.from_numpy(np.searchsorted(classes, val.labels[known]))
+    generator = torch_stream(seed, "dense probe")
+    with one_torch_thread():
+        network = _network(train.vectors.shape[1], len(classes), generator)
+        _train(network, features(train.vectors), torch.from_numpy(codes), judge, generator)
+        with torch.no_grad():
+            return np.asarray(classes[network(features(vectors)).argmax(dim=1).numpy()])
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Batches this small gain nothing from a second thread, and lose much where the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _network(size: int, classes: int, generator: torch.Generator) -> nn.Sequential:
+    """Three linear layers, drawn from a named stream so that no global generator is touched."""
+    with torch.random.fork_rng(devices=[]):
+        last = nn.Linear(WIDTH, classes)
+        network = nn.Sequential(nn.Linear(size, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), last)
+    with torch.no_grad():
+        for layer in network:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+                layer.bias.zero_()
+        # Starts at the loss of knowing nothing, ln C.
+        last.weight.zero_()
+    return network
+
+
+def _train(
+    network: nn.Module,
+    features: Tensor,
+    codes: Tensor,
+    judge: tuple[Tensor, Tensor] | None,
+    generator: torch.Generator,
+) -> None:
+    """Updates in place, and goes back to the best epoch on `judge` where it is given."""
+    adam = torch.optim.Adam(network.parameters(), lr=2e-3)
+    best, best_loss, since = copy.deepcopy(network.state_dict()), float("inf"), 0
+    for _ in range(_EPOCHS if judge else _WITHOUT_VAL):
+        order = torch.randperm(len(codes), generator=generator)
+        for start in range(0, len(order), _BATCH):
+            rows = order[start : start + _BATCH]
+            adam.zero_grad()
+            cross_entropy(network(features[rows]), codes[rows]).backward()  # type: ignore[no-untyped-call]
+            adam.step()
+        if judge is None:
+            continue
+        with torch.no_grad():
+            loss = float(cross_entropy(network(judge[0]), judge[1]))
+        since += 1
+        if loss < best_loss:
+            best, best_loss, since = copy.deepcopy(network.state_dict()), loss, 0
+        if since >= _PATIENCE:
+            break
+    if judge is not None:
+        network.load_state_dict(best)
+
+
+# A linear probe while it is trained by gradient: a diagnostic beside the probe that is solved, which counts.
+#
+# It starts at W = 0, as the solved probe does, and takes Adam's steps on the cross-entropy, without a
+# penalty. Its curves say whether a reader would still gain from longer training; where both end alike,
+# nothing was left.
+#
+# Conventions: one value an epoch; cross-entropy in nats, over clips whose class train holds;
+# macro F1 over all clips, as everywhere.
+
+EPOCHS, BATCH, RATE = 40, 64, 1e-3
+
+
+@dataclass(frozen=True)
+class ProbeCurve:
+    """The curves, and what the solved probe reaches."""
+
+    train_cross_entropy: tuple[float, ...]
+    """Of the training clips, at the end of each epoch."""
+    cross_entropy: tuple[float, ...]
+    """Of the judged clips."""
+    macro_f1: tuple[float, ...]
+    """Of the judged clips."""
+    solved_cross_entropy: float
+    """Of the judged clips, by the solved probe."""
+    solved_macro_f1: float
+    """Of the judged clips, by the solved probe."""
+
+
+def probe_curve(probe: LabelProbe, train: Labelled, here: Labelled, seed: int = 0) -> ProbeCurve | None:
+    """The curves of a probe by gradient over the same standardised vectors as the solved `probe`.
+
+    None where no judged clip is of a class that train holds.
+    """
+    known = np.isin(here.labels, probe.classes)
+    if not known.any():
+        return None
+
+    def features(vectors: Vectors) -> Tensor:
+        return torch.from_numpy(probe.scaling(vectors).astype(np.float32))
+
+    taught, judged = features(train.vectors), features(here.vectors)
+    codes = torch.from_numpy(np.searchsorted(probe.classes, train.labels))
+    wanted = torch.from_numpy(np.searchsorted(probe.classes, here.labels[known]))
+    at = torch.from_numpy(np.flatnonzero(known))
+    curves: tuple[list[float], list[float], list[float]] = ([], [], [])
+    generator = torch_stream(seed, "probe curve")
+    with one_torch_thread():
+        with torch.random.fork_rng(devices=[]):  # nn.Linear draws, from the global generator
+            layer = nn.Linear(taught.shape[1], len(probe.classes))
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.bias.zero_()
+        adam = torch.optim.Adam(layer.parameters(), lr=RATE)
+        for _ in range(EPOCHS):
+            order = torch.randperm(len(codes), generator=generator)
+            for start in range(0, len(order), BATCH):
+                rows = order[start : start + BATCH]
+                adam.zero_grad()
+                cross_entropy(layer(taught[rows]), codes[rows]).backward()  # type: ignore[no-untyped-call]
+                adam.step()
+            with torch.no_grad():
+                said = layer(judged)
+                found = (
+                    float(cross_entropy(layer(taught), codes)),
+                    float(cross_entropy(said[at], wanted)),
+                    _macro_f1(here, probe, said),
+                )
+            for curve, value in zip(curves, found, strict=True):
+                curve.append(value)
+    solved = torch.from_numpy(probe.model.logits(probe.scaling(here.vectors)))
+    train_loss, loss, f1 = map(tuple, curves)
+    solved_loss = float(cross_entropy(solved[at], wanted))
+    return ProbeCurve(train_loss, loss, f1, solved_loss, _macro_f1(here, probe, solved))
+
+
+def _macro_f1(here: Labelled, probe: LabelProbe, said: Tensor) -> float:
+    told = np.asarray(probe.classes[said.argmax(dim=1).numpy()])
+    return float(classification_scores(here.labels, told)["macro_f1"][0])

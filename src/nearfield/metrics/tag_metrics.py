@@ -1,0 +1,232 @@
+"""Tag metrics of a split: areas per tag with intervals, probes, retrieval by tags, a tagger's own scores."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from nearfield.core.errors import RequestError
+from nearfield.core.types import Bools, Facts, Floats, Ints
+from nearfield.metrics.chance import expected_recall, hub_scores, recording_first
+from nearfield.metrics.checks import check_lengths
+from nearfield.metrics.intervals import CELLS, area_interval
+from nearfield.metrics.neighbors import Search, available
+from nearfield.metrics.result import Case, ClipTagScores, Findings, Side, TagScore
+from nearfield.metrics.retrieval import ranking_scores, tag_means_without, tag_scores
+from nearfield.metrics.tagging import FEW, Tagged, fit_tag_probe, macro, tag_areas
+
+# How well scores of tags rank clips: the areas of every tag, their means, and the table with intervals.
+
+AREAS = ("roc_auc", "pr_auc")
+
+
+@dataclass(frozen=True)
+class TagTable:
+    """The areas of some tags, and what they are without each block of clips."""
+
+    tags: Bools
+    """(n, K)"""
+    areas: dict[str, Floats]
+    """`roc_auc` and `pr_auc`, (K,) each, NaN where a tag is on all clips or on none."""
+    without: dict[str, Floats]
+    """The same without each block, (B, K); empty where no intervals are wanted."""
+    telling: Ints
+    """(K,) blocks that have each tag, or that lack it, if those are fewer."""
+
+    @classmethod
+    def of(cls, tags: Bools, scores: Floats, at: Ints, found: Findings) -> "TagTable":
+        """Of `scores` (n, K) of the clips at the positions `at` of the split."""
+        areas = {name: values[0] for name, values in tag_areas(tags, scores).items()}
+        if found.blocks is None:
+            return cls(tags, areas, {}, np.zeros(tags.shape[1], dtype=np.int64))
+        blocks = found.blocks.of[at]
+        telling = [min(len(np.unique(blocks[tag])), len(np.unique(blocks[~tag]))) for tag in tags.T]
+        return cls(tags, areas, areas_without(tags, scores, blocks), np.array(telling, dtype=np.int64))
+
+    @property
+    def scored(self) -> int:
+        """How many tags have areas."""
+        return int(np.isfinite(self.areas["roc_auc"]).sum())
+
+    @property
+    def chance(self) -> float:
+        """The mean PR-AUC of scores that know nothing: the mean share of clips that have a tag."""
+        return float(self.tags.mean(axis=0)[np.isfinite(self.areas["roc_auc"])].mean())
+
+    def add_means(self, prefix: str, found: Findings) -> None:
+        """The means over tags as metrics with intervals, and beside them chance."""
+        if not self.scored:
+            return
+        for name, values in self.areas.items():
+            figure = found.metrics[f"{prefix}/{name}"] = float(macro(values[None])[0])
+            if self.without:
+                # A mean that is gone with a block shows nothing of how far it may be off.
+                means = macro(self.without[name])
+                kept = np.where(np.isfinite(means), means, figure)
+                found.area(f"{prefix}/{name}", kept, min(len(kept), int(self.telling.sum())))
+        found.metrics[f"baseline/chance/{prefix}/roc_auc"] = 0.5
+        found.metrics[f"baseline/chance/{prefix}/pr_auc"] = self.chance
+
+    def rows(self, names: tuple[str, ...], positives: Ints, columns: Ints) -> tuple[TagScore, ...]:
+        """One row for each of `names`, of which `columns` (K,) have a column here; `positives` of each."""
+        column = {int(tag): place for place, tag in enumerate(columns)}
+        return tuple(self._row(name, int(positives[tag]), column.get(tag)) for tag, name in enumerate(names))
+
+    def _row(self, name: str, positives: int, place: int | None) -> TagScore:
+        figures = {area: self._figure(area, place) for area in AREAS}
+        ends = {area: self._interval(area, place, figures[area]) for area in AREAS}
+        return TagScore(
+            name=name,
+            positives=positives,
+            few=positives < FEW,
+            roc_auc=figures["roc_auc"],
+            pr_auc=figures["pr_auc"],
+            roc_auc_interval=ends["roc_auc"],
+            pr_auc_interval=ends["pr_auc"],
+        )
+
+    def _figure(self, area: str, place: int | None) -> float | None:
+        value = np.nan if place is None else self.areas[area][place]
+        return float(value) if np.isfinite(value) else None
+
+    def _interval(self, area: str, place: int | None, figure: float | None) -> tuple[float, float] | None:
+        if figure is None or place is None or not self.without:
+            return None
+        return area_interval(figure, self.without[area][:, place], int(self.telling[place]))
+
+
+def areas_without(tags: Bools, scores: Floats, groups: Ints) -> dict[str, Floats]:
+    """`roc_auc` and `pr_auc` of every tag without each of the `groups` (N,), ascending: names to (G, K)."""
+    names, place = np.unique(groups, return_inverse=True)
+    step = max(1, CELLS // max(1, len(groups)))
+    parts = [
+        tag_areas(tags, scores, (place != left[:, None]).astype(np.float64))
+        for left in np.split(np.arange(len(names)), range(step, len(names), step))
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+# The part of an evaluation that needs tags: the tag probe, and retrieval by tags beside its cheats.
+
+
+def measure_tags(case: Case, found: Findings) -> None:
+    """Adds every measure of tags that the split allows."""
+    tagged = case.here.tagged
+    at = np.flatnonzero(tagged)
+    if not len(at):
+        return
+    if len(at) < len(tagged):
+        found.note(
+            f"{len(tagged) - len(at)} of {len(tagged)} clips have no tags; tag measures leave them out."
+        )
+    here, train = case.here.keep(tagged), case.train.keep(case.train.tagged)
+    distance = case.settings.distance
+    _retrieval("retrieval", here, here, here.search(here, distance, barred=True), at, found)
+    together = here.search(here, distance, barred=False)
+    _retrieval("retrieval_with_group", here, here, together, at, found)
+    recordings, tags = here.facts.recordings, here.facts.tags
+    first = recording_first(together, tags, tags, (recordings, recordings))
+    found.averages("baseline/same_recording/retrieval_with_group", first)
+    for column in case.settings.barred:
+        if column in here.facts.columns:
+            _without(column, case, here, at, found)
+    if not len(train):
+        found.note("Train holds no tagged clips: no tag probe, no retrieval from train.")
+        return
+    from_train = here.search(train, distance, barred=True)
+    _retrieval("retrieval_from_train", here, train, from_train, at, found)
+    _probe(case, here, train, at, found)
+
+
+def _retrieval(prefix: str, here: Side, gallery: Side, search: Search, at: Ints, found: Findings) -> None:
+    tags, gallery_tags = here.facts.tags, gallery.facts.tags
+    able = int((available(search) > 0).sum())
+    if able < len(here):
+        found.note(
+            f"{prefix}: {able} of {len(here)} tagged queries have a clip to find; the others do not count."
+        )
+    found.metrics |= {f"{prefix}/tag_queries": float(able)}
+    scores = tag_scores(search, tags, gallery_tags) | ranking_scores(search, tags, gallery_tags)
+    if gallery is here:
+        found.within(prefix, scores, at, partial(tag_means_without, search, tags))
+    else:
+        found.means(prefix, scores, at)
+    found.averages(f"baseline/chance/{prefix}", expected_recall(search, tags, gallery_tags))
+    found.averages(f"baseline/hub/{prefix}", hub_scores(search, tags, gallery_tags))
+
+
+def _without(column: str, case: Case, here: Side, at: Ints, found: Findings) -> None:
+    """Retrieval by tags in which no clip finds one of its own value of `column`: its song, its artist."""
+    search, tags = here.search_without(column, case.settings.distance), here.facts.tags
+    prefix = f"retrieval_without_{column}"
+    if not (available(search) > 0).any():
+        found.note(f"{prefix}: no clip has another {column} to find.")
+        return
+    found.within(prefix, tag_scores(search, tags, tags), at, partial(tag_means_without, search, tags))
+    found.averages(f"baseline/chance/{prefix}", expected_recall(search, tags, tags))
+    found.averages(f"baseline/hub/{prefix}", hub_scores(search, tags, tags))
+
+
+def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> None:
+    count = train.facts.tags.sum(axis=0)
+    if not ((count > 0) & (count < len(train))).any():
+        found.note("No tag is on some clips of train and not on others: no tag probe.")
+        return
+    val = case.val.keep(case.val.tagged) if case.val is not None else None
+    judge = Tagged(val.vectors, val.facts.tags) if val is not None and len(val) else None
+    probe = fit_tag_probe(Tagged(train.vectors, train.facts.tags), judge, case.settings.balanced)
+    if not probe.chosen:
+        found.note(f"No tagged val split to choose the tag probe's strength on: C = {probe.strength:g}.")
+    if not probe.model.converged:
+        found.note(f"The tag probe did not converge: its gradient is still {probe.model.gradient:.1e}.")
+    scores, tags = probe.probabilities(here.vectors), here.facts.tags[:, probe.readable]
+    table = TagTable.of(tags, scores, at, found)
+    found.metrics |= {
+        "tagging/converged": float(probe.model.converged),
+        "tagging/strength": probe.strength,
+        "tagging/tags": float(table.scored),
+        "tagging/tags_left_out": float(len(count) - table.scored),
+    }
+    if table.scored < len(count):
+        found.note(
+            f"tagging: {table.scored} of {len(count)} tags are scored; the others are on all of the clips "
+            "or on none, or train cannot teach them."
+        )
+    table.add_means("tagging", found)
+    names = here.facts.tag_names
+    found.per_tag = table.rows(names, here.facts.tags.sum(axis=0), probe.readable)
+    readable = tuple(names[tag] for tag in probe.readable)
+    found.tag_scores["tagging"] = ClipTagScores(at, readable, tags, scores)
+
+
+# A tagger judged by what it says itself: how its own scores of every tag rank the clips.
+#
+# Conventions: scores (N, K) of any scale, larger means rather has the tag, one column a tag; a row of NaN was
+# not asked and takes no part. A clip without any tag is not known to lack them, and takes none either. Beside
+# `tagging/...`, which reads tags out of vectors by a probe, these figures are `tagger/...`.
+
+
+def measure_tagger(scores: Floats, facts: Facts, found: Findings) -> tuple[TagScore, ...]:
+    """Adds `tagger/roc_auc` and `tagger/pr_auc` with intervals and chance, and the scores of every clip.
+
+    `scores` (N, K) and `facts` are of the N clips of the split that `found` is of; gives the table of tags,
+    empty where no clip can be scored. Raises RequestError where the columns are not the collection's tags.
+    """
+    check_lengths(len(facts), predictions=scores)
+    if scores.ndim != 2 or scores.shape[1] != len(facts.tag_names):
+        raise RequestError(
+            f"predictions: one column for each of the {len(facts.tag_names)} tags is wanted; "
+            f"given: shape {scores.shape}."
+        )
+    asked = np.isfinite(scores).all(axis=1) if scores.shape[1] else np.zeros(len(facts), dtype=bool)
+    at = np.flatnonzero(asked & facts.tags.any(axis=1))
+    if not len(at):
+        return ()
+    if len(at) < len(facts):
+        found.note(f"tagger: {len(at)} of {len(facts)} clips have tags and were heard by the tagger.")
+    tags, every = facts.tags[at], np.arange(scores.shape[1])
+    table = TagTable.of(tags, scores[at], at, found)
+    table.add_means("tagger", found)
+    found.metrics["tagger/tags"] = float(table.scored)
+    found.tag_scores["tagger"] = ClipTagScores(at, facts.tag_names, tags, scores[at])
+    return table.rows(facts.tag_names, tags.sum(axis=0), every)

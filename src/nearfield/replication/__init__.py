@@ -1,0 +1,1 @@
+"""What only the repetition of the published sources needs."""

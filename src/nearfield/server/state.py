@@ -1,0 +1,346 @@
+"""What a server shows: spaces, suspects, trainings; and how much a client may ask for."""
+
+import json
+import os
+import struct
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from fastapi import HTTPException
+
+from nearfield.core.errors import DataError, RequestError
+from nearfield.data.probing import FileKey, content_digest, file_key
+from nearfield.models.features.log_mel import LogMelSettings
+from nearfield.server.decisions import Decisions, Runs
+from nearfield.server.media import Window
+from nearfield.space.identity import Identity
+from nearfield.space.map import SpaceMap
+from nearfield.space.space import Space
+from nearfield.space.storage import SpaceFile
+from nearfield.training.run import Run
+
+# How much a client may send and ask for: all that bounds the server's memory, in one place.
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Upper bounds; what lies beyond is refused before it is decoded."""
+
+    body_bytes: int = 64 * 2**20
+    """Bytes of a request's body, counted while they arrive."""
+    seconds: float = 600.0
+    """Seconds of an uploaded sound, or of the span of it that is asked for."""
+    reach: float = 3600.0
+    """Seconds from an uploaded sound's beginning to the end of that span: all of it has to be decoded."""
+    channels: int = 8
+    """Channels of an uploaded sound."""
+    samples: int = 2**25
+    """Samples of all channels of an upload together: 128 MB once decoded."""
+    answers: int = 1000
+    """Rows of one answer."""
+    picture_seconds: float = 600.0
+    """Seconds of a clip that its picture shows."""
+
+
+# Arrays and a JSON header in one body: what a map of 100,000 points travels in.
+#
+# Four bytes: the length of the header, little-endian; the header, filled up with blanks to whole eights; the
+# arrays one after the other, each filled up to whole eights. The header's `arrays` gives name, type, first
+# byte after the header, and how many numbers.
+
+Array = npt.NDArray[Any]
+_TYPES = ("float32", "uint8", "uint16", "uint32", "int32")
+
+
+def pack(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
+    """One body of a header and flat arrays of float32 or integers."""
+    listed, parts, place = [], [], 0
+    for name, array in arrays.items():
+        assert array.dtype.name in _TYPES, array.dtype
+        raw = np.ascontiguousarray(array).tobytes()
+        listed.append({"name": name, "type": array.dtype.name, "offset": place, "length": int(array.size)})
+        filled = raw + bytes(-len(raw) % 8)
+        parts.append(filled)
+        place += len(filled)
+    text = json.dumps({**header, "arrays": listed}, allow_nan=False, ensure_ascii=False).encode()
+    text += b" " * (-(len(text) + 4) % 8)
+    return b"".join([struct.pack("<I", len(text)), text, *parts])
+
+
+def unpack(body: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
+    """What `pack` packed."""
+    (length,) = struct.unpack_from("<I", body)
+    header = json.loads(body[4 : 4 + length])
+    begin = 4 + length
+    arrays = {
+        each["name"]: np.frombuffer(body, each["type"], each["length"], begin + each["offset"])
+        for each in header["arrays"]
+    }
+    return header, arrays
+
+
+# A space as the page sees it: its clips by id, its columns as arrays, its map.
+
+_HIDDEN = frozenset(("id", "path", "vector", "source", "offset", "clip", "row", "tags", "position"))
+_OF_TIME = frozenset(("start", "seconds", "moment"))
+_FIRST = ("label", "tags", "cluster", "split", "recording", "group")
+_SUSPICION = "suspicion"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row of a space."""
+
+    row: int
+    id: str
+    path: Path
+    start: float
+    seconds: float
+    label: str
+    tags: tuple[str, ...]
+    channel: int | None
+
+    def plain(self) -> dict[str, Any]:
+        """What a client may know: all but where the file lies."""
+        return {
+            "row": self.row,
+            "id": self.id,
+            "start": self.start,
+            "seconds": self.seconds,
+            "label": self.label,
+            "tags": list(self.tags),
+        }
+
+
+class Shown:
+    """A space, its rows in memory, its map; its network, behind a lock, works for one client at a time."""
+
+    def __init__(self, space: Space, layouts: SpaceMap, suspicion: Mapping[str, float] | None = None) -> None:
+        self.space, self.layouts = space, layouts
+        self.table: pd.DataFrame = space.rows().to_pandas()
+        self.rows = {clip: row for row, clip in enumerate(self.table["id"])}
+        self.suspicion = suspicion or {}
+        self.network = threading.Lock()
+        self._same: dict[str, FileKey] = {}
+        """Files that were found to be what was indexed, by path."""
+        self._packed: dict[str, bytes] = {}
+        self._packing = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.space.folder.resolve().name
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nobody brought the space up to date since it was opened here."""
+        try:
+            return SpaceFile.read(self.space.folder).version == self.space.state.file.version
+        except RequestError:
+            return False
+
+    def places(self) -> Iterator[Path]:
+        """Where the space lies, and the run and the files that it was made of."""
+        file = self.space.state.file
+        yield from (self.space.folder, self.space.folder.resolve(), Path(file.run), Path(file.data))
+        yield from map(Path, self.table["path"].unique())
+
+    def clip(self, name: str) -> Clip:
+        """The clip of an id. Raises KeyError: nothing but what the table lists can be reached."""
+        return self.at(self.rows[name])
+
+    def at(self, row: int) -> Clip:
+        """The clip of a row."""
+        cells = self.table.iloc[row]
+        number = cells.get("channel")
+        is_view = number is not None and str(cells["clip"]).endswith(f"#channel{number}")
+        return Clip(
+            row=row,
+            id=str(cells["id"]),
+            path=Path(cells["path"]),
+            start=float(cells["start"]),
+            seconds=float(cells["seconds"]),
+            label=str(cells["label"]),
+            tags=tuple(cells["tags"]),
+            channel=int(number) if number is not None and is_view else None,
+        )
+
+    def file(self, clip: Clip) -> Path:
+        """Where the file of a clip lies. Raises DataError where another file than was indexed lies there."""
+        with suppress(OSError):  # a file that is gone is told by what reads it
+            key = file_key(clip.path)
+            if self._same.get(key[0]) != key:
+                indexed = str(self.table["source"].iloc[clip.row]).partition(" ")[0]
+                if content_digest(clip.path) != indexed:
+                    raise DataError(
+                        f"{clip.id}: its file has changed since the space was made. Bring the space up to "
+                        f"date: nearfield index --out {self.name} --update"
+                    )
+                self._same[key[0]] = key
+        return clip.path
+
+    def window(self, clip: Clip) -> Window:
+        """The sound of a clip. Raises DataError where its file is gone, another one, or cannot be read."""
+        return Window.of(self.file(clip), clip.start, clip.seconds, clip.channel)
+
+    @property
+    def kind(self) -> str:
+        """sound or picture."""
+        return "picture" if self.space.run.recipe.feature.kind == "pixels" else "sound"
+
+    def tagger(self) -> Run:
+        """The run that knows tags: the space's copy where it has a head for them, else the run itself.
+
+        Raises RequestError where that is gone, or has become another one.
+        """
+        copy = self.space.run
+        if copy.folder.head.is_file():
+            return copy
+        folder = self.space.state.file.run
+        run = Run.load(folder)
+        self.space.identity.check(Identity.of(run), folder, str(self.space.folder))
+        return run
+
+    def columns_of(self, row: int) -> dict[str, Any]:
+        """The further columns of a row, by name."""
+        cells = {name: self.table[name].iloc[row] for name in self._own()}
+        plain = {name: cell.item() if isinstance(cell, np.generic) else cell for name, cell in cells.items()}
+        return {name: None if pd.isna(cell) else cell for name, cell in plain.items()}
+
+    def rows_where(self, where: str) -> Array:
+        """Rows that a filter lets through. Raises RequestError where it cannot be understood."""
+        return np.asarray(self.space.rows([], where)["position"].to_numpy())
+
+    def picture(self) -> LogMelSettings:
+        """The log-mel that the network hears, or the usual one where it hears something else."""
+        feature = self.space.run.recipe.feature
+        return feature if isinstance(feature, LogMelSettings) else LogMelSettings()
+
+    def packed_map(self, layout: str, with_columns: bool) -> bytes:
+        """One layout, and the columns to colour it by, for the page; made once. Raises RequestError."""
+        if layout not in self.layouts.layouts:
+            known = ", ".join(self.layouts.layouts)
+            raise RequestError(f"layout: {layout!r} is not one of this map. Known: {known}.")
+        key = f"{layout} {with_columns}"
+        with self._packing:
+            if key not in self._packed:
+                self._packed[key] = self._pack(layout, with_columns)
+            return self._packed[key]
+
+    def _pack(self, layout: str, with_columns: bool) -> bytes:
+        arrays: dict[str, Array] = {"points": self.layouts.layouts[layout].ravel()}
+        header: dict[str, Any] = {
+            "name": self.name,
+            "identity": str(self.space.identity),
+            "kind": self.kind,
+            "count": len(self),
+            "layout": layout,
+            "layouts": [
+                {"name": name, "dimensions": points.shape[1], "trust": _finite(self.layouts.trust[name])}
+                for name, points in self.layouts.layouts.items()
+            ],
+        }
+        if with_columns:
+            arrays["ids"] = np.frombuffer("\0".join(self.table["id"]).encode(), np.uint8)
+            header["columns"] = [self._column(name, arrays) for name in self._columns()]
+        return pack(header, arrays)
+
+    def _own(self) -> list[str]:
+        hidden = _HIDDEN | _OF_TIME if self.kind == "picture" else _HIDDEN
+        return [str(name) for name in self.table if name not in hidden]
+
+    def _columns(self) -> list[str]:
+        tagged = ["tags"] if self.table["tags"].map(len).any() else []
+        known = ["cluster", *tagged, *([_SUSPICION] if self.suspicion else []), *self._own()]
+        order = {name: place for place, name in enumerate(_FIRST)}
+        return sorted(dict.fromkeys(known), key=lambda name: order.get(name, len(order)))
+
+    def _column(self, name: str, arrays: dict[str, Array]) -> dict[str, Any]:
+        """Adds the arrays of one column; gives what the header says of it."""
+        if name == "tags":
+            numbers, names = _numbered([tag for tags in self.table["tags"] for tag in tags])
+            arrays["tags"] = numbers.astype(np.uint32)
+            counts = self.table["tags"].map(len).to_numpy(np.int64)
+            arrays["tags/offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+            return {"name": "tags", "kind": "set", "names": names}
+        if name == "cluster":
+            values: Any = self.layouts.clusters
+            names = [f"cluster {number + 1}" for number in range(int(values.max()) + 1)]
+            arrays[name] = values.astype(np.int32)
+            return {"name": name, "kind": "class", "names": names}
+        if name == _SUSPICION:
+            arrays[name] = np.array([self.suspicion.get(id, np.nan) for id in self.table["id"]], np.float32)
+            return {"name": name, "kind": "number"}
+        cells = self.table[name]
+        if pd.api.types.is_float_dtype(cells):
+            arrays[name] = cells.to_numpy(np.float32)
+            return {"name": name, "kind": "number"}
+        numbers, names = _numbered(cells.fillna("").astype(str).tolist())
+        arrays[name] = numbers
+        return {"name": name, "kind": "class", "names": names}
+
+
+def _numbered(cells: Sequence[str]) -> tuple[Array, list[str]]:
+    """Class numbers in the order of the names, -1 for none."""
+    named = pd.Series(cells, dtype=object).replace("", None)
+    numbers, names = pd.factorize(named, sort=True)
+    return numbers.astype(np.int32), [str(name) for name in names]
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+# What a server shows: one space or two, suspects and what was decided about them, runs being trained.
+
+
+@dataclass(frozen=True)
+class Exhibition:
+    """All that requests may reach."""
+
+    spaces: tuple[Shown, ...] = ()
+    """The space, and the one beside it; clips are told by their ids in both."""
+    suspects: Sequence[Mapping[str, Any]] = ()
+    """id, kind, score, reason, suggestion, proposed, other; the most suspicious first."""
+    decisions: Decisions | None = None
+    runs: Runs | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    def shown(self, number: int) -> Shown:
+        """A space by its number. Raises 404."""
+        if not 0 <= number < len(self.spaces):
+            raise HTTPException(404, f"There is no space number {number} here.")
+        return self.spaces[number]
+
+    def without_places(self, text: str) -> str:
+        """What a client may read of a message: of all that is shown the names, not the folders it lies in."""
+        folders = {str(place.parent) for place in self._places()} - {".", os.sep}
+        for folder in sorted(folders, key=len, reverse=True):
+            text = text.replace(folder + os.sep, "")
+        return text
+
+    def _places(self) -> Iterator[Path]:
+        for shown in self.spaces:
+            yield from shown.places()
+        if self.decisions is not None:
+            yield self.decisions.path
+        if self.runs is not None:
+            yield self.runs.folder
+
+    def clip(self, name: str, number: int = 0) -> tuple[Shown, Clip]:
+        """A clip by its id. Raises 404: no other name reaches a file."""
+        shown = self.shown(number)
+        try:
+            return shown, shown.clip(name)
+        except KeyError:
+            raise HTTPException(404, "There is no clip of this id in the space.") from None

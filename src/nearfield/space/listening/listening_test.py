@@ -1,0 +1,389 @@
+"""Blinded listening tests: pairs, form, analysis."""
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nearfield.core.errors import RequestError
+from nearfield.core.files import write_text
+from nearfield.core.rng import stream
+from nearfield.core.types import Bools, Floats, Ints
+from nearfield.data.audio import write_sound
+from nearfield.metrics.neighbors import Search, nearest, unit
+from nearfield.space.listening.library import Shelf, angles, spherical_mean
+from nearfield.space.listening.songs import Joined, Seam, join, pieces_of
+
+# Pairs for a blinded listening test: what the space says is alike, and controls that it says nothing of.
+#
+# For every anchor, so that conditions can be compared within it:
+#
+# - `neighbour`: its nearest clip of another group. `random`: a clip of another group drawn by chance.
+# - `label`: the clip at the heart of the anchor's own label. `shuffled label`: the same after the anchor was
+#   given another label by chance. Only where there are labels.
+
+Condition = Literal["neighbour", "random", "label", "shuffled label"]
+
+CONTROLS: dict[Condition, Condition] = {"neighbour": "random", "label": "shuffled label"}
+"""Each condition with its control."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two clips to be rated."""
+
+    condition: Condition
+    anchor: int
+    """Row of the shelf."""
+    other: int
+    anchor_first: bool
+    """Whether the anchor is heard first; drawn by chance."""
+
+
+def draw_pairs(shelf: Shelf, anchors: int, seed: int) -> list[Pair]:
+    """The pairs of so many anchors in an order drawn by chance.
+
+    Raises RequestError where clips of two groups are not there.
+    """
+    chance, groups = stream(seed, "listening test"), shelf.groups
+    if len(np.unique(groups)) < 2:
+        raise RequestError(f"{shelf.name}: a listening test needs clips of two groups at least.")
+    labels = shelf.labels
+    able = np.flatnonzero(labels >= 0) if len(shelf.label_names) > 1 else np.arange(len(shelf))
+    rows = chance.permutation(able)[:anchors]
+    pairs = []
+    search = Search(shelf.vectors[rows], shelf.vectors, "cosine", rows, groups[rows], groups)
+    first = nearest(search, 1)[0][:, 0]
+    for row, near in zip(rows.tolist(), first.tolist(), strict=True):
+        other = int(chance.choice(np.flatnonzero(groups != groups[row])))
+        pairs += [_pair("neighbour", row, near, chance), _pair("random", row, other, chance)]
+    if len(shelf.label_names) > 1:
+        pairs += _label_pairs(shelf, rows, chance)
+    return [pairs[at] for at in chance.permutation(len(pairs))]
+
+
+def _label_pairs(shelf: Shelf, rows: Ints, chance: np.random.Generator) -> list[Pair]:
+    labels, names, pairs = shelf.labels, shelf.label_names, []
+    for row in rows.tolist():
+        others = np.array([number for number in range(len(names)) if number != labels[row]])
+        own = _heart(shelf, labels == labels[row], row)
+        shuffled = _heart(shelf, labels == chance.choice(others), row)
+        if own is not None and shuffled is not None:
+            pairs += [_pair("label", row, own, chance), _pair("shuffled label", row, shuffled, chance)]
+    return pairs
+
+
+def _heart(shelf: Shelf, members: Bools, row: int) -> int | None:
+    """The clip of a label nearest to its centroid that is not of the anchor's group."""
+    own = np.flatnonzero(members & (shelf.groups != shelf.groups[row]))
+    if not len(own):
+        return None
+    apart = angles(shelf.vectors[own], spherical_mean(shelf.vectors[members]))
+    return int(own[int(np.argmin(apart))])
+
+
+def _pair(condition: Condition, anchor: int, other: int, chance: np.random.Generator) -> Pair:
+    return Pair(condition, anchor, other, bool(chance.integers(2)))
+
+
+# The listening test's form: one HTML file to be opened by double click, and a key that stays behind.
+#
+# The page holds the sounds themselves and nothing that tells a condition: no names, no distances, an order
+# and sides drawn by chance. Answers stay in the browser until they are saved as CSV; nothing is sent
+# anywhere.
+
+TEMPLATE = Path(__file__).parent / "form.html"
+LOWEST, HIGHEST = 1, 10
+"""Ratings: not at all alike, and the same."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What was written."""
+
+    page: Path
+    key: Path
+    """What each pair is: keep it from the listeners."""
+    id: str
+    pairs: int
+    conditions: dict[str, int]
+    """Pairs of each condition."""
+
+    def plain(self) -> dict[str, Any]:
+        """As values that JSON can hold."""
+        return {
+            "form": self.id,
+            "page": str(self.page),
+            "key": str(self.key),
+            "pairs": self.pairs,
+            "conditions": self.conditions,
+        }
+
+
+def write_form(
+    shelf: Shelf, page: Path, key: Path | None = None, anchors: int = 10, seconds: float = 5.0, seed: int = 0
+) -> Form:
+    """Writes the form of a listening test and its key (JSON; beside the page where no place is given).
+
+    `anchors`: clips that are compared, each in every condition; `seconds` of each that are heard. Raises
+    RequestError where the page's name does not end in .html or clips are too few, DataError for files that
+    cannot be read.
+    """
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise RequestError(f"{page}: the form is a page. Give it a name that ends in .html.")
+    key = key or page.with_name(f"{page.stem}-key.json")
+    pairs = draw_pairs(shelf, anchors, seed)
+    rows = sorted({row for pair in pairs for row in (pair.anchor, pair.other)})
+    sounds = {row: _sound(shelf, row, seconds) for row in rows}
+    names = [f"p{number:03d}" for number in range(1, len(pairs) + 1)]
+    listed = [_described(shelf, name, pair) for name, pair in zip(names, pairs, strict=True)]
+    own = hashlib.sha256(json.dumps([listed, seed]).encode()).hexdigest()[:12]
+    given = [_heard(name, pair, rows) for name, pair in zip(names, pairs, strict=True)]
+    content = {
+        "form": own,
+        "lowest": LOWEST,
+        "highest": HIGHEST,
+        "pairs": given,
+        "sounds": [sounds[row] for row in rows],
+    }
+    text = TEMPLATE.read_text(encoding="utf-8")
+    # A closing tag inside the data would end the script.
+    write_text(page, text.replace("/*CONTENT*/null", json.dumps(content).replace("</", "<\\/")))
+    write_text(key, json.dumps({"form": own, "space": shelf.name, "seed": seed, "pairs": listed}, indent=1))
+    counted = {each["condition"] for each in listed}
+    counts = {name: sum(each["condition"] == name for each in listed) for name in sorted(counted)}
+    return Form(page, key, own, len(pairs), counts)
+
+
+def _heard(name: str, pair: Pair, rows: list[int]) -> dict[str, Any]:
+    """What the page knows of a pair: two sounds by number."""
+    both = [rows.index(pair.anchor), rows.index(pair.other)]
+    return {"pair": name, "sounds": both if pair.anchor_first else both[::-1]}
+
+
+def _described(shelf: Shelf, name: str, pair: Pair) -> dict[str, Any]:
+    """What the key knows of a pair."""
+    anchor, other = (shelf.table.iloc[row] for row in (pair.anchor, pair.other))
+    left, right = unit(shelf.vectors[[pair.anchor, pair.other]].astype(np.float64))
+    return {
+        "pair": name,
+        "condition": pair.condition,
+        "anchor": str(anchor["id"]),
+        "other": str(other["id"]),
+        "anchor_label": str(anchor["label"] or ""),
+        "other_label": str(other["label"] or ""),
+        "distance": float(1 - left @ right),
+        "anchor_first": pair.anchor_first,
+    }
+
+
+def _sound(shelf: Shelf, row: int, seconds: float) -> str:
+    """The clip as FLAC, for the page."""
+    joined: Joined = join(pieces_of(shelf.take([row]), seconds), Seam(gap=0.0))
+    out = io.BytesIO()
+    write_sound(out, joined.wave, joined.rate, ".flac")
+    return "data:audio/flac;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+# What listeners said: ratings by condition, and each condition less its control, within anchors.
+#
+# Conventions: the rating of a pair is the mean over the listeners who rated it. Means have 95 % intervals of
+# Student's t over pairs. Differences are of the same anchor's two pairs: interval and p are of one paired t
+# test over anchors, and both are held over all differences by Bonferroni's rule (m differences have intervals
+# for 1 - 0.05 / m each, and p is multiplied by m), so that an interval leaves 0 out exactly where p < 0.05.
+# Holm's rule, which is sharper, has no intervals as simple that agree with it.
+#
+# Ratings have ends: no mean can lie outside the scale, no difference beyond its length, and intervals are
+# cut there, which takes nothing from them that could be true. The t test is kept for few anchors because a
+# test by turned signs cannot speak there: with 5 anchors its smallest p is 2 / 2^5 = 0.06. Only where all
+# differences are equal, and t has nothing to go by, p is that of turned signs, and there is no interval.
+#
+# They speak of other clips of this space, judged by these listeners; what other listeners would say they do
+# not tell.
+
+COLUMNS = ("form", "rater", "pair", "rating")
+_ROUNDING = 1e-9
+"""Up to which means over listeners are equal: 10/3 - 3 and 4/3 - 1 differ in their last bits."""
+
+
+@dataclass(frozen=True)
+class Rated:
+    """The ratings of one condition."""
+
+    condition: str
+    pairs: int
+    mean: float
+    interval: tuple[float, float] | None
+    """95 %, within the scale; None for a single pair, and where all are rated the same."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """A condition less its control."""
+
+    condition: str
+    control: str
+    anchors: int
+    difference: float
+    interval: tuple[float, float] | None
+    """95 % for all differences together; None for a single anchor, and where all differ by the same."""
+    p: float | None
+    """Held over all differences, as the interval is."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a listening test found."""
+
+    form: str
+    raters: tuple[str, ...]
+    answers: int
+    conditions: tuple[Rated, ...]
+    differences: tuple[Against, ...]
+    by_rater: dict[str, dict[str, float]]
+    """The mean rating of each condition by each listener."""
+    with_distance: float | None
+    """Rank correlation of the ratings of pairs with their distance in the space: -1 where near is alike."""
+
+    def plain(self) -> dict[str, Any]:
+        """As values that JSON can hold."""
+        return asdict(self)
+
+
+def analyse(answers: Sequence[Path], key: Path) -> Heard:
+    """Sets the answers of one or more listeners against the key.
+
+    Raises RequestError where a file is not understood, is of another form, holds a pair twice, a rating out
+    of range or a pair that the key does not know.
+    """
+    known = _key(key)
+    table = pd.concat([_answers(path, known) for path in answers], ignore_index=True)
+    doubled = table[table.duplicated(["rater", "pair"])]
+    if len(doubled):
+        rater, pair = doubled.iloc[0][["rater", "pair"]]
+        raise RequestError(
+            f"{rater!r} rated {pair} twice. Give each file once, and each listener a name of their own."
+        )
+    pairs = pd.DataFrame(known["pairs"]).set_index("pair")
+    table = table.join(pairs, on="pair")
+    mean = table.groupby("pair")["rating"].mean()
+    rated = pairs.loc[mean.index].assign(rating=mean)
+    means = table.groupby(["rater", "condition"])["rating"].mean()
+    return Heard(
+        form=known["form"],
+        raters=tuple(sorted(set(table["rater"]))),
+        answers=len(table),
+        conditions=tuple(_rated(name, rated) for name in _ordered(set(rated["condition"]))),
+        differences=_differences(rated),
+        by_rater={rater: means[rater].to_dict() for rater in sorted(set(table["rater"]))},
+        with_distance=_correlation(rated),
+    )
+
+
+def _key(path: Path) -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if known["pairs"] and known["form"]:
+            return known
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise RequestError(
+        f"{path} is not the key of a listening test: give the JSON file written with the form."
+    )
+
+
+def _answers(path: Path, known: dict[str, Any]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path} cannot be read as CSV: {error}") from None
+    missing = [name for name in COLUMNS if name not in table]
+    if missing or not len(table):
+        raise RequestError(f"{path} holds no answers: it needs the columns {', '.join(COLUMNS)} and a row.")
+    if set(table["form"]) != {known["form"]}:
+        raise RequestError(
+            f"{path} answers the form {table['form'].iloc[0]}, and the key is of {known['form']}. "
+            "Give the key that was written with that form."
+        )
+    ratings = pd.to_numeric(table["rating"], errors="coerce")
+    outside = ~ratings.between(LOWEST, HIGHEST)
+    if outside.any():
+        given = table["rating"][outside].iloc[0]
+        raise RequestError(f"{path}: a rating is a number from {LOWEST} to {HIGHEST}. Given: {given!r}.")
+    strangers = set(table["pair"]) - {each["pair"] for each in known["pairs"]}
+    if strangers:
+        raise RequestError(f"{path}: the key has no pair {sorted(strangers)[0]!r}.")
+    return table[["rater", "pair"]].assign(rating=ratings)
+
+
+def _ordered(names: set[str]) -> list[str]:
+    """Each condition before its control."""
+    usual = [name for pair in CONTROLS.items() for name in pair]
+    return sorted(names, key=lambda name: (usual.index(name) if name in usual else len(usual), name))
+
+
+def _rated(name: str, rated: pd.DataFrame) -> Rated:
+    values = rated["rating"][rated["condition"] == name].to_numpy(np.float64)
+    return Rated(name, len(values), float(values.mean()), _interval(values, (LOWEST, HIGHEST)))
+
+
+def _differences(rated: pd.DataFrame) -> tuple[Against, ...]:
+    gaps = {pair: _gap(rated, *pair) for pair in CONTROLS.items()}
+    compared = sum(len(gap) > 1 for gap in gaps.values())
+    most = float(HIGHEST - LOWEST)
+    return tuple(
+        Against(
+            condition,
+            control,
+            len(gap),
+            float(gap.mean()),
+            _interval(gap, (-most, most), 1 - 0.05 / max(compared, 1)),
+            _p(gap, compared),
+        )
+        for (condition, control), gap in gaps.items()
+        if len(gap)
+    )
+
+
+def _gap(rated: pd.DataFrame, condition: str, control: str) -> Floats:
+    """(anchors,) the rating of each anchor's pair less that of its control."""
+    sides = [rated[rated["condition"] == name].set_index("anchor")["rating"] for name in (condition, control)]
+    return np.asarray((sides[0] - sides[1]).dropna(), np.float64)
+
+
+def _p(gap: Floats, compared: int) -> float | None:
+    """Of the paired t test, times how many differences are `compared`."""
+    if len(gap) < 2:
+        return None
+    if _all_equal(gap):
+        p = 1.0 if abs(gap[0]) <= _ROUNDING else 2.0 ** (1 - len(gap))
+    else:
+        p = float(stats.ttest_1samp(gap, 0).pvalue)
+    return min(1.0, compared * p)
+
+
+def _interval(values: Floats, scale: tuple[float, float], level: float = 0.95) -> tuple[float, float] | None:
+    """Of the mean, by t, cut at the ends of the scale."""
+    if len(values) < 2 or _all_equal(values):
+        return None
+    found = stats.ttest_1samp(values, 0).confidence_interval(level)
+    return max(scale[0], float(found.low)), min(scale[1], float(found.high))
+
+
+def _all_equal(values: Floats) -> bool:
+    return float(np.ptp(values)) <= _ROUNDING
+
+
+def _correlation(rated: pd.DataFrame) -> float | None:
+    """Spearman's; None where either does not vary."""
+    if rated["rating"].nunique() < 2 or rated["distance"].nunique() < 2:
+        return None
+    return float(stats.spearmanr(rated["distance"], rated["rating"]).statistic)

@@ -1,0 +1,363 @@
+"""Playlists and songs: clips in an order, joined into one sound."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nearfield.core.errors import RequestError
+from nearfield.core.files import replacing, write_text
+from nearfield.core.rng import stream
+from nearfield.core.types import Bools, Distance, Floats, Ints, Vectors
+from nearfield.data.audio import Waves, check_name, decode, resample, write_sound
+from nearfield.metrics.checks import check_lengths, check_vectors
+from nearfield.metrics.neighbors import Search, nearest, unit
+from nearfield.space.listening.library import Shelf, angles, spherical_mean
+
+# The clips at the heart of each label, and the clips around one clip: what to play to hear a space.
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Clips to play one after the other."""
+
+    rows: Ints
+    """(n,) nearest first."""
+    distances: Floats
+    """(n,) from the centre, or from the clip."""
+
+
+def centre_clips(vectors: Vectors, labels: Ints, label: int, count: int = 5) -> Heard:
+    """The `count` clips of `label` nearest to its spherical centroid, by angle in radians.
+
+    `vectors` (N, D); `labels` (N,), -1 not known. Raises RequestError where no clip has the label, or
+    where the label has no centre.
+    """
+    check_vectors("vectors", vectors)
+    check_lengths(len(vectors), labels=labels)
+    members = np.flatnonzero(labels == label)
+    if not len(members):
+        raise RequestError(f"centre clips: no clip has label number {label}. Choose a label that has clips.")
+    apart = angles(vectors[members], spherical_mean(vectors[members]))
+    order = np.argsort(apart, kind="stable")[:count]
+    return Heard(members[order], apart[order])
+
+
+def neighbourhood(vectors: Vectors, row: int, count: int = 5, distance: Distance = "cosine") -> Heard:
+    """The clip `row` itself, and then the `count` clips nearest to it."""
+    check_vectors("vectors", vectors)
+    if not 0 <= row < len(vectors):
+        raise RequestError(f"neighbourhood: row {row} is not one of the {len(vectors)} clips.")
+    index, apart = nearest(Search(vectors[[row]], vectors, distance, np.array([row])), count)
+    there = index[0] >= 0
+    return Heard(np.append(row, index[0][there]), np.append(0.0, apart[0][there]))
+
+
+# A sequence of clips from one onwards, each the nearest to the last that was not played yet.
+
+
+def playlist(
+    vectors: Vectors,
+    start: int,
+    count: int = 20,
+    distance: Distance = "cosine",
+    once: Ints | None = None,
+    allowed: Bools | None = None,
+) -> Heard:
+    """`count` clips from row `start` on, which comes first; `distances` are those to the clip before.
+
+    `vectors` (N, D). `once` (N,) numbers what may be heard but once (song, artist, recording), -1 bars
+    nothing; `allowed` (N,) tells which clips may be played. Shorter where no clip is left. Raises
+    RequestError where `start` is no row.
+    """
+    check_vectors("vectors", vectors)
+    check_lengths(len(vectors), once=once, allowed=allowed)
+    if not 0 <= start < len(vectors):
+        raise RequestError(f"playlist: row {start} is not one of the {len(vectors)} clips.")
+    free = np.ones(len(vectors), dtype=bool) if allowed is None else allowed.copy()
+    rows, apart = [start], [0.0]
+    while len(rows) < count:
+        free[rows[-1]] = False
+        if once is not None and once[rows[-1]] >= 0:
+            free &= once != once[rows[-1]]
+        left = np.flatnonzero(free)
+        if not len(left):
+            break
+        index, found = nearest(Search(vectors[[rows[-1]]], vectors[left], distance), 1)
+        rows.append(int(left[index[0, 0]]))
+        apart.append(float(found[0, 0]))
+    return Heard(np.array(rows, dtype=np.int64), np.array(apart))
+
+
+# How smoothly a given order of clips, such as a DJ set, leads from one to the next.
+#
+# Conventions: distances are 1 - cos, 0 to 2. A transition's `nearer` is the share of the space's other clips
+# that lie nearer to the clip before than the one that follows: 0 is the nearest there is, one half is chance.
+# The order is set beside random orders of the same clips, the first one kept, and beside the playlist that
+# always goes on to the nearest clip left.
+
+
+@dataclass(frozen=True, eq=False)
+class Rating:
+    """The transitions of n clips in their order."""
+
+    distances: Floats
+    """(n - 1,) from each clip to the next."""
+    nearer: Floats
+    """(n - 1,) share of the space's other clips that are nearer, 0 to 1."""
+    mean: float
+    """Of the distances."""
+    random: float
+    """The same of random orders."""
+    smoother: float
+    """Share of random orders whose mean is smaller, or as small."""
+    playlist: float
+    """The mean distance of the playlist of the same clips from the first one on."""
+
+
+def rate_order(vectors: Vectors, rows: Ints, seed: int = 0, draws: int = 1000) -> Rating:
+    """Rates the clips `rows` (n,) of the space `vectors` (N, D) in their order, against `draws` random ones.
+
+    Raises RequestError for fewer than three clips.
+    """
+    check_vectors("vectors", vectors)
+    if len(rows) < 3:
+        raise RequestError(
+            f"An order of clips can be rated from three clips on, and {len(rows)} were given. Give more."
+        )
+    units = unit(vectors.astype(np.float64))
+    chosen = units[rows]
+    between = 1.0 - chosen @ chosen.T
+    own = between[np.arange(len(rows) - 1), np.arange(1, len(rows))]
+    around = 1.0 - chosen[:-1] @ units.T
+    around[np.arange(len(rows) - 1), rows[:-1]] = np.inf  # a clip is not its own neighbour
+    nearer = (around < own[:, None] - 1e-12).sum(axis=1) / max(1, len(vectors) - 2)
+    chance = stream(seed, "orders")
+    others = np.arange(1, len(rows))
+    orders = np.stack([np.r_[0, chance.permutation(others)] for _ in range(draws)])
+    means = between[orders[:, :-1], orders[:, 1:]].mean(axis=1)
+    made = playlist(np.asarray(vectors[rows]), 0, len(rows))
+    return Rating(
+        distances=own,
+        nearer=nearer,
+        mean=float(own.mean()),
+        random=float(means.mean()),
+        smoother=float((means <= own.mean() + 1e-12).mean()),
+        playlist=float(made.distances[1:].mean()),
+    )
+
+
+# Clips joined into one sound: each brought to the same level, faded in and out, no seam to be heard.
+#
+# Conventions: waves are (C, T) float32; levels are root mean square in dB of full scale. Where clips overlap
+# they fade by a sine and a cosine, whose powers add up to one, as two sounds do not correlate; elsewhere by
+# the raised cosine.
+
+LEVEL = -23.0
+"""Level to which every clip is brought."""
+PEAK = 0.89
+"""No sample goes beyond it: -1 dB of full scale."""
+MOST_GAIN = 30.0
+"""Decibels by which a quiet clip is raised at most: silence stays silence."""
+LONG = 60.0
+"""Seconds from which a clip is not searched for its loudest part."""
+FADE = 0.015
+"""Seconds in which a clip comes up and goes down where nothing overlaps."""
+
+
+@dataclass(frozen=True)
+class Seam:
+    """What comes between two clips."""
+
+    gap: float = 0.3
+    """Seconds of silence."""
+    crossfade: float = 0.0
+    """Seconds for which one clip sounds into the next, instead of a gap."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a file."""
+
+    path: Path
+    start: float
+    """Seconds into the file."""
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """One sound made of several."""
+
+    wave: Waves
+    """(C, T)"""
+    rate: int
+    """Samples a second, in hertz."""
+    begins: Floats
+    """(n,) seconds at which each piece begins in it."""
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return float(self.wave.shape[1] / self.rate)
+
+    def write(self, path: Path) -> Path:
+        """Writes .wav, .flac (16 bits) or .ogg, whole or not at all. RequestError for other names."""
+        check_name(path)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            write_sound(file, self.wave, self.rate, path.suffix)
+        return path
+
+
+def pieces_of(clips: pd.DataFrame, most: float) -> list[Piece]:
+    """The part of each clip that is played: its loudest `most` seconds, the middle ones of a long clip, or
+    all of a shorter one. Raises DataError for files that cannot be read."""
+    rows = zip(clips["path"], clips["start"], clips["seconds"], strict=True)
+    return [_part(Path(str(path)), float(start), float(seconds), most) for path, start, seconds in rows]
+
+
+def _part(path: Path, start: float, seconds: float, most: float) -> Piece:
+    spare = seconds - most
+    if spare <= 0:
+        return Piece(path, start, seconds)
+    if seconds > LONG:
+        return Piece(path, start + spare / 2, most)
+    # The middle of a short clip may be the silence that it was filled up with.
+    waves, rate = decode(path, start, seconds)
+    power = np.concatenate([[0.0], np.cumsum(np.square(waves, dtype=np.float64).mean(axis=0))])
+    length = min(round(most * rate), waves.shape[1])
+    first = int(np.argmax(np.round(power[length:] - power[: len(power) - length], 9)))
+    return Piece(path, start + first / rate, most)
+
+
+def join(pieces: Sequence[Piece], seam: Seam | None = None) -> Joined:
+    """Joins at least one piece, at the highest rate among the files, resampling the others.
+
+    All of one or two channels stay so; else they are mixed to one. Raises DataError for files that cannot be
+    read.
+    """
+    heard = [decode(piece.path, piece.start, piece.seconds) for piece in pieces]
+    rate = max(each for _, each in heard)
+    channels = {len(wave) for wave, _ in heard}
+    mono = len(channels) > 1 or max(channels) > 2
+    waves = [evened(resample(_mono(wave) if mono else wave, own, rate)) for wave, own in heard]
+    return lay(waves, rate, seam or Seam())
+
+
+def lay(waves: Sequence[Waves], rate: int, seam: Seam) -> Joined:
+    """Lays waves (C, T) of one rate one behind the other."""
+    shortest = min(wave.shape[1] for wave in waves)
+    overlap = min(round(seam.crossfade * rate), shortest // 2) if len(waves) > 1 else 0
+    gap = 0 if overlap else round(seam.gap * rate)
+    edge = min(round(FADE * rate), shortest // 2)
+    begins, place = [], 0
+    for wave in waves:
+        begins.append(place)
+        place += wave.shape[1] + gap - overlap
+    out = np.zeros((len(waves[0]), begins[-1] + waves[-1].shape[1]), np.float32)
+    for number, (wave, begin) in enumerate(zip(waves, begins, strict=True)):
+        inward = overlap if number and overlap else edge
+        outward = overlap if number < len(waves) - 1 and overlap else edge
+        shaped = wave.copy()
+        shaped[:, :inward] *= _rise(inward, bool(number and overlap))
+        if outward:
+            shaped[:, -outward:] *= _rise(outward, bool(number < len(waves) - 1 and overlap))[::-1]
+        out[:, begin : begin + wave.shape[1]] += shaped
+    peak = float(np.abs(out).max(initial=0.0))
+    if peak > PEAK:  # two clips may add up where they overlap
+        out *= PEAK / peak
+    return Joined(out, rate, np.array(begins, np.float64) / rate)
+
+
+def evened(wave: Waves) -> Waves:
+    """The wave at `LEVEL`, or as near to it as its peaks and `MOST_GAIN` allow."""
+    power = float(np.square(wave, dtype=np.float64).mean()) if wave.size else 0.0
+    peak = float(np.abs(wave).max(initial=0.0))
+    if power <= 0:
+        return wave
+    gain = min(10 ** (LEVEL / 20) / np.sqrt(power), 10 ** (MOST_GAIN / 20), PEAK / peak)
+    return (wave * np.float32(gain)).astype(np.float32)
+
+
+def _rise(samples: int, overlapping: bool) -> Any:
+    """(samples,) from 0 to 1."""
+    phase = (np.arange(samples) + 0.5) / max(samples, 1) * np.pi / 2
+    return (np.sin(phase) if overlapping else np.sin(phase) ** 2).astype(np.float32)
+
+
+def _mono(wave: Waves) -> Waves:
+    mixed: Waves = wave.mean(axis=0, keepdims=True, dtype=np.float32)
+    return mixed
+
+
+# Songs made of clips, each a sound file and a list: a label's heart, a clip's surroundings, a playlist.
+
+
+@dataclass(frozen=True, eq=False)
+class Song:
+    """Clips in the order in which they are heard."""
+
+    rows: Ints
+    """(n,) of the shelf."""
+    clips: pd.DataFrame
+    """One row a clip: place (seconds in the sound), id, path, start, seconds (as heard), label, tags, and
+    distances."""
+    audio: Path | None
+    """The sound file; None where only the list was asked for."""
+    seconds: float
+    """Length of the sound."""
+
+    def plain(self) -> dict[str, Any]:
+        """As values that JSON can hold."""
+        clips = [{**row, "tags": list(row["tags"])} for row in self.records()]
+        return {"audio": self.audio and str(self.audio), "seconds": self.seconds, "clips": clips}
+
+    def records(self) -> list[dict[str, Any]]:
+        """The list, one dict a clip."""
+        return [{str(key): value for key, value in row.items()} for row in self.clips.to_dict("records")]
+
+
+def centre(shelf: Shelf, name: str, count: int = 5) -> Heard:
+    """The clips of a label (or tag) nearest to its centroid, by angle in radians."""
+    return centre_clips(shelf.vectors, np.where(shelf.members(name), 0, -1), 0, count)
+
+
+def surroundings(shelf: Shelf, clip: str, count: int = 5) -> Heard:
+    """A clip and the clips nearest to it, by 1 - cos."""
+    return neighbourhood(shelf.vectors, shelf.row(clip), count)
+
+
+def sequence(shelf: Shelf, clip: str, count: int = 20, once: bool = True) -> Heard:
+    """A playlist from a clip on, each the nearest to the one before; `once`: one clip a group."""
+    return playlist(shelf.vectors, shelf.row(clip), count, once=shelf.groups if once else None)
+
+
+def make_song(
+    shelf: Shelf,
+    heard: Heard,
+    audio: Path | None,
+    most: float,
+    seam: Seam | None = None,
+    further: Mapping[str, Sequence[float]] | None = None,
+) -> Song:
+    """The clips as a song; `audio` is written where it is given, and a CSV of the same name beside it.
+
+    `most`: seconds of each clip that are played; `further`: columns that the list has beside its own. Raises
+    DataError for files that cannot be read, RequestError for a sound file whose name ends in something else
+    than .wav, .flac or .ogg.
+    """
+    clips = shelf.take(heard.rows).assign(distance=heard.distances, **dict(further or {}))
+    if audio is None:
+        return Song(heard.rows, clips, None, 0.0)
+    check_name(audio)
+    pieces = pieces_of(clips, most)
+    clips = clips.assign(start=[piece.start for piece in pieces], seconds=[piece.seconds for piece in pieces])
+    joined = join(pieces, seam)
+    clips.insert(0, "place", joined.begins)
+    joined.write(audio)
+    text = clips.assign(tags=["|".join(tags) for tags in clips["tags"]]).to_csv(index=False)
+    write_text(audio.with_suffix(".csv"), text)
+    return Song(heard.rows, clips, audio, joined.seconds)

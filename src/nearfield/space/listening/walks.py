@@ -1,0 +1,240 @@
+"""Walks between two clips, as sound, figure and list."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nearfield.core.errors import RequestError
+from nearfield.core.files import replacing
+from nearfield.core.types import Bools, Floats, Ints, Vectors
+from nearfield.data.audio import decode, mix, resample
+from nearfield.metrics.checks import check_lengths, check_vectors
+from nearfield.metrics.neighbors import Search, nearest, unit
+from nearfield.models.features.log_mel import LogMelSettings
+from nearfield.space.listening.library import Shelf, angles, great_circle, spherical_mean
+from nearfield.space.listening.songs import Heard, Piece, Seam, Song, make_song, pieces_of
+from nearfield.training.plotting import as_written
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+# A walk through a space: points on the way from one vector to another, and the clips nearest to them.
+#
+# Everything is on the sphere: the points are even steps along the great circle, near is a small angle. Two
+# numbers say whether the clips are a walk at all:
+#
+# - `monotone`: share of steps that do not lead away from the target, by the mean angle of a stop's clips to
+#   it.
+# - `smoothness`: the angle from the first stop to the last, over the sum of the angles from stop to stop,
+#   by the stops' mean directions; 1 for a straight way, near 0 for wandering about.
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The stops of a walk, first to last."""
+
+    points: Floats
+    """(S, D) unit vectors on the great circle."""
+    rows: Ints
+    """(S, n) the clips heard at each stop, nearest first; no clip twice."""
+    angles: Floats
+    """(S, n) from the point to each of its clips, in radians."""
+    to_target: Floats
+    """(S,) mean angle from the clips of each stop to the target."""
+    monotone: float
+    smoothness: float
+
+
+def walk(
+    vectors: Vectors,
+    start: npt.NDArray[np.floating],
+    end: npt.NDArray[np.floating],
+    stops: int = 10,
+    clips: int = 1,
+    allowed: Bools | None = None,
+) -> Walk:
+    """Walks from `start` (D,) to `end` (D,) among `vectors` (N, D), `clips` at each of `stops`.
+
+    `allowed` (N,) tells which clips may be heard. Ends may be clips, or centroids by `spherical_mean`. Raises
+    RequestError where there are fewer clips than the walk needs, or where `great_circle` does.
+    """
+    check_vectors("vectors", vectors)
+    check_lengths(len(vectors), allowed=allowed)
+    free = np.ones(len(vectors), dtype=bool) if allowed is None else allowed.copy()
+    if free.sum() < stops * clips:
+        raise RequestError(
+            f"walk: {stops} stops of {clips} clips need {stops * clips} clips; given: {int(free.sum())}. "
+            "Take fewer stops."
+        )
+    points, space = great_circle(start, end, stops), unit(vectors.astype(np.float64))
+    rows = np.empty((stops, clips), dtype=np.int64)
+    # Both ends first: they are clips themselves, or stand for their label, and the way may not take theirs.
+    for stop in [0, stops - 1, *range(1, stops - 1)]:
+        apart = np.where(free, -(space @ points[stop]), np.inf)
+        rows[stop] = np.argsort(apart, kind="stable")[:clips]
+        free[rows[stop]] = False
+    found = np.stack([angles(space[rows[stop]], points[stop]) for stop in range(stops)])
+    to_target = np.array([angles(space[each], end).mean() for each in rows])
+    directions = np.stack([spherical_mean(space[each]) for each in rows])
+    return Walk(points, rows, found, to_target, monotone_share(to_target), smoothness(directions))
+
+
+def monotone_share(distances: Floats) -> float:
+    """Share of steps in which `distances` (S,) do not grow; 1 for a single stop."""
+    return float((np.diff(distances) <= 1e-12).mean()) if len(distances) > 1 else 1.0
+
+
+def smoothness(directions: Floats) -> float:
+    """The direct angle over the angle walked, for unit vectors (S, D); 1 where nothing is walked."""
+    walked = sum(float(angles(there[None], here)[0]) for here, there in pairwise(directions))
+    return float(angles(directions[-1:], directions[0])[0]) / walked if walked > 0 else 1.0
+
+
+# A walk through a space as a sound that changes step by step, its picture, and its list.
+
+_RATE = 16000  # of the pictures
+_RANGE = 80.0  # decibels shown
+
+
+@dataclass(frozen=True, eq=False)
+class Walked:
+    """A walk that was heard."""
+
+    walk: Walk
+    song: Song
+    start: str
+    end: str
+    picture: Path
+
+    def plain(self) -> dict[str, Any]:
+        """As values that JSON can hold."""
+        return {
+            "from": self.start,
+            "to": self.end,
+            "monotone": self.walk.monotone,
+            "smoothness": self.walk.smoothness,
+            "to_target": self.walk.to_target.tolist(),
+            "picture": str(self.picture),
+            **self.song.plain(),
+        }
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a walk is taken."""
+
+    stops: int = 10
+    clips: int = 1
+    """Clips at each stop."""
+    pure: bool = True
+    """From label to label only by clips of which all neighbours carry their label; see `pure_clips`."""
+    seconds: float = 3.0
+    """Of each clip that are played."""
+    crossfade: float = 0.25
+    """Seconds for which one clip sounds into the next."""
+
+
+def take_walk(shelf: Shelf, start: str, end: str, audio: Path, way: Way | None = None) -> Walked:
+    """Walks from `start` to `end`, each a clip (id or file), a label or a tag; writes `audio`, and beside it
+    a PNG and a CSV of the same name: of each clip its stop, the angle to the stop's point (`distance`) and to
+    the target, and of each stop the mean angle to the target.
+
+    Raises RequestError where an end is not known, both are the same, or clips are too few; DataError for
+    files that cannot be read.
+    """
+    way = way or Way()
+    if start == end:
+        raise RequestError(f"walk: both ends are {start!r}. Choose two.")
+    places = _end(shelf, start, way.pure), _end(shelf, end, way.pure)
+    found = walk(shelf.vectors, places[0], places[1], way.stops, way.clips)
+    rows: Ints = found.rows.ravel()
+    further = {
+        "stop": np.repeat(np.arange(1, way.stops + 1), way.clips).tolist(),
+        "to_target": angles(shelf.vectors[rows], places[1]).tolist(),
+        "stop_to_target": np.repeat(found.to_target, way.clips).tolist(),
+    }
+    heard, seam = Heard(rows, found.angles.ravel()), Seam(crossfade=way.crossfade)
+    song = make_song(shelf, heard, audio, way.seconds, seam, further)
+    picture = audio.with_suffix(".png")
+    _draw(picture, found, song, (start, end))
+    return Walked(found, song, start, end, picture)
+
+
+def pure_clips(shelf: Shelf, members: Bools, neighbours: int = 5) -> Bools:
+    """(N,) the members of which all nearest clips are members too; all of them where that leaves none."""
+    own = np.flatnonzero(members)
+    index, _ = nearest(Search(shelf.vectors[own], shelf.vectors, "cosine", own), neighbours)
+    pure = np.zeros(len(shelf), np.bool_)
+    pure[own[members[index].all(axis=1)]] = True
+    return pure if pure.any() else members
+
+
+def _end(shelf: Shelf, word: str, pure: bool) -> Floats:
+    """(D,) where a walk begins or ends."""
+    if shelf.find(word) is not None or not pure:
+        return shelf.place(word)
+    return spherical_mean(shelf.vectors[pure_clips(shelf, shelf.members(word))])
+
+
+def _draw(path: Path, found: Walk, song: Song, ends: tuple[str, str]) -> None:
+    """The log-mel pictures of all stops, and how far each is from the target."""
+    from matplotlib.figure import Figure
+
+    stops, clips = found.rows.shape
+    figure = Figure(figsize=(max(4.0, 1.05 * stops), 1.6 + 0.85 * clips), layout="constrained")
+    panels = figure.subplots(
+        clips + 1, stops, squeeze=False, gridspec_kw={"height_ratios": [1.2] * clips + [1.0]}
+    )
+    pictures = [_log_mel(piece) for piece in pieces_of(song.clips, np.inf)]
+    labels = [_title(row, ends) for row in song.records()]
+    for place, (picture, name) in enumerate(zip(pictures, labels, strict=True)):
+        axes = panels[place % clips][place // clips]
+        loudest = float(picture.max())
+        axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", vmin=loudest - _RANGE, vmax=loudest)
+        axes.set_title(name if len(name) < 16 else name[:15] + "…", fontsize=7)
+        axes.set_axis_off()
+    _draw_way(figure, panels[clips], found)
+    figure.suptitle(
+        f"{ends[0]} → {ends[1]} · smoothness {found.smoothness:.2f} · {found.monotone:.0%} of steps "
+        "lead towards the target", x=0.01, ha="left", fontsize=9,
+    )  # fmt: skip
+    as_written(figure)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+
+
+def _title(clip: dict[str, Any], ends: tuple[str, str]) -> str:
+    """The clip's label; without one, which of the ends are among its tags."""
+    return str(clip["label"] or " ".join(end for end in ends if end in clip["tags"]) or "·")
+
+
+def _draw_way(figure: "Figure", panels: Any, found: Walk) -> None:
+    grid = panels[0].get_gridspec()
+    for axes in panels:
+        axes.remove()
+    axes = figure.add_subplot(grid[-1, :])
+    stops = np.arange(1, len(found.to_target) + 1)
+    axes.plot(stops, np.degrees(found.to_target), marker="o", markersize=4, linewidth=1.2, color="#0072B2")
+    axes.set_xlim(0.5, len(stops) + 0.5)
+    axes.set_ylim(0, 1.1 * float(np.degrees(found.to_target.max())) or 1.0)
+    axes.set_xticks(stops)
+    axes.set_xlabel("stop", fontsize=8)
+    axes.set_ylabel("degrees\nto the target", fontsize=8)
+    axes.tick_params(labelsize=7.5)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _log_mel(piece: Piece) -> Any:
+    """(bands, frames) in decibels."""
+    waves, rate = decode(piece.path, piece.start, piece.seconds)
+    wave = resample(mix(waves, "mean"), rate, _RATE)
+    feature = LogMelSettings(bands=64, low=0, fft=1024, power=2, log="db").build(_RATE, 1)
+    padded = np.pad(wave, ((0, 0), (0, max(0, feature.samples(2) - wave.shape[1]))))
+    with torch.no_grad():
+        return feature(torch.from_numpy(padded[None]))[0, 0].numpy()

@@ -1,0 +1,122 @@
+"""`nearfield embed`: a collection's vectors as one Parquet file that says which space they belong to."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from nearfield.core.errors import DataError, RequestError, nearest
+from nearfield.core.files import replacing
+from nearfield.core.types import Vectors
+from nearfield.data.collection import Collection
+from nearfield.data.patches import split_patch
+from nearfield.data.probing import content_digests
+from nearfield.space.identity import Identity, from_metadata, to_metadata
+from nearfield.space.parts import Parts, vector_column
+from nearfield.space.query import Embedded
+from nearfield.space.rows import OWN, base_table, of_part
+from nearfield.training.events import Stage, Watcher, nobody
+from nearfield.training.launch import folders_tell, is_own, note_own, open_collection
+from nearfield.training.run import Run
+from nearfield.training.setup import note_left_out
+from nearfield.training.stream import Windows
+
+NOW = "The vectors are of the clips as they are now."
+"""What holds where a run's own data have changed since it was trained."""
+
+
+def embed_collection(
+    run: Run, data: str | Collection, out: Path, watch: Watcher = nobody, windows: Windows = "clip"
+) -> Path:
+    """Writes the vectors of every clip (or window) of `data` to the Parquet file `out`.
+
+    Columns: id, path, start, seconds, moment, recording, group, label, tags, split, further columns of the
+    collection, vector (float32 lists of one length); the schema's metadata hold the identity of the space. In
+    bounded memory; work that was stopped goes on from the folder `out` + ".work". Files that cannot be used
+    are left out and told. Raises RequestError where the run does not fit the data, DataError where no clip
+    can be used.
+    """
+    out = Path(out).expanduser()
+    collection = collection_for(run, data, watch)
+    if isinstance(data, str):
+        note_own(data, collection, run.folder, NOW, watch)
+    digests = digests_of(collection, watch)
+    parts = Parts(out.with_name(out.name + ".work"), run, windows, watch)
+    base, writer, count = base_table(collection.table, digests), None, 0
+    with replacing(out) as temporary:
+        for part in parts.each(collection.table, digests):
+            rows = of_part(base, part, windows).drop_columns(list(OWN))
+            rows = rows.append_column("vector", vector_column(part.vectors))
+            rows = rows.replace_schema_metadata(to_metadata(Identity.of(run, windows)))
+            writer = writer or pq.ParquetWriter(temporary, rows.schema)
+            writer.write_table(rows)
+            count += len(rows)
+        if writer is not None:
+            writer.close()
+        if not count:
+            raise no_vectors(collection)
+    parts.clear()
+    return out
+
+
+def read_vectors(path: Path, identity: Identity | None = None) -> tuple[list[str], Vectors]:
+    """Ids and vectors (N, D) of a file that `embed_collection` wrote.
+
+    Raises RequestError where it is none, or where `identity` is given and is not that of the file.
+    """
+    try:
+        file = pq.ParquetFile(path)
+        table = file.read(columns=["id", "vector"])
+    except (OSError, ValueError, KeyError) as error:
+        raise RequestError(f"{path} cannot be read as vectors: {error}") from None
+    own = from_metadata(file.schema_arrow.metadata, str(path))
+    if identity is not None:
+        identity.check(own, str(path), "what it is compared with")
+    vectors = table["vector"].combine_chunks()
+    return table["id"].to_pylist(), vectors.flatten().to_numpy().reshape(len(table), -1)
+
+
+def read_embedded(path: Path, clip: str) -> Embedded:
+    """One vector of such a file, by its id, that says whose it is. Raises RequestError as `read_vectors`."""
+    ids, vectors = read_vectors(path)
+    if clip not in ids:
+        close = nearest(clip, ids)
+        hint = f"Did you mean {close!r}?" if close else "Give an id of its column `id`."
+        raise RequestError(f"{path} has no vector of {clip!r}. {hint}")
+    return Embedded(vectors[ids.index(clip)], from_metadata(pq.read_schema(path).metadata, str(path)))
+
+
+def collection_for(run: Run, data: str | Collection, watch: Watcher) -> Collection:
+    """The collection that the recipe makes of `data`; names of folders are no labels where the run took them
+    for none. Raises RequestError where the kinds do not fit."""
+    if isinstance(data, str):
+        tell = folders_tell(run.recipe) or not is_own(split_patch(data)[0], run.folder)
+        collection = open_collection(data, run.recipe, True, watch, tell)
+    else:
+        collection = data
+    note_left_out(collection.problems, watch)
+    reads = "picture" if run.recipe.feature.kind == "pixels" else "sound"
+    if collection.kind != reads:
+        raise RequestError(
+            f"{run.folder.path} reads {reads}s; {collection.name or 'the data'} holds {collection.kind}s. "
+            "Give data of the kind that the run was trained on."
+        )
+    return collection
+
+
+def digests_of(collection: Collection, watch: Watcher) -> list[str]:
+    """What the file of each clip holds, as sha256."""
+    paths = [Path(path) for path in collection.table["path"]]
+    try:
+        return content_digests(paths, lambda done, total: watch(Stage("read", done, total)))
+    except OSError as error:
+        raise DataError(
+            f"{error.filename}: {error.strerror}. Bring the file back, or remove its rows."
+        ) from None
+
+
+def no_vectors(collection: Collection) -> DataError:
+    """Nothing of a collection could be embedded."""
+    return DataError(
+        f"{collection.name or 'the data'}: not one clip could be embedded. "
+        "See `nearfield check` for what is wrong."
+    )

@@ -1,0 +1,84 @@
+"""The Python entry points: `train`, `evaluate`, `feature`, `backbone`."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nearfield.core.settings import make
+from nearfield.data.arrays import as_data
+from nearfield.learning.distributed import world
+from nearfield.models.backbones import BackboneSettings
+from nearfield.models.features import FeatureSettings
+from nearfield.models.features.feature import Feature
+from nearfield.training.evaluate_run import judge
+from nearfield.training.events import Watcher, nobody
+from nearfield.training.launch import Request, launch
+from nearfield.training.recipe import Recipe
+from nearfield.training.run import Run
+from nearfield.training.run_folder import Folder
+
+# One part from its kind and settings: `feature("log_mel", bands=64)`, `backbone("resnet18")`.
+
+
+def feature(kind: str, *, sample_rate: int = 16000, channels: int = 1, **settings: Any) -> Feature:
+    """A feature: waves (B, channels, T) at `sample_rate` Hz -> pictures (B, C, bands, frames).
+
+    Raises RequestError for an unknown kind or setting.
+    """
+    built: Feature = make(FeatureSettings, "feature", {"kind": kind, **settings}).build(sample_rate, channels)
+    return built
+
+
+def backbone(
+    kind: str, *, channels: int = 1, bands: int = 64, frames: int = 98, **settings: Any
+) -> nn.Module:
+    """A backbone for pictures (B, channels, bands, frames).
+
+    Raises RequestError for an unknown kind or setting.
+    """
+    built: nn.Module = make(BackboneSettings, "backbone", {"kind": kind, **settings}).build(
+        channels, bands, frames
+    )
+    return built
+
+
+# The two calls behind `nearfield train` and `nearfield evaluate`.
+
+
+def train(
+    recipe: Recipe | str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    allow_leak: bool = False,
+    watch: Watcher = nobody,
+) -> Run:
+    """Learns a space from `data` into the folder `out`, measures it on test, and opens the run.
+
+    `data` is a folder, a table, "NAME:PATH" or "synthetic:NAME". Raises RequestError (DataError) for what
+    cannot work, before anything is trained; WorkError where training itself fails.
+    """
+    settled = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    request = Request(settled, as_data(data), Path(out), seed, device, resume, allow_leak)
+    bench = launch(request, watch)
+    if world()[0] == 0:
+        judge(Folder(request.out), watch=watch, bench=bench)
+    return Run.load(request.out)
+
+
+def evaluate(
+    run: str | Path,
+    data: str | Path | None = None,
+    *,
+    split: str = "test",
+    allow_leak: bool = False,
+    watch: Watcher = nobody,
+) -> dict[str, Any]:
+    """Measures a finished run on its own data or on other clips; the plain form of result.json, which is
+    written where these are the test clips of the run's own data."""
+    given = None if data is None else as_data(data)
+    return judge(Folder.existing(run), given, split, allow_leak, watch)

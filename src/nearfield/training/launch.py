@@ -1,0 +1,402 @@
+"""One training from its recipe to its folder: what is refused before it starts, and what it starts from."""
+
+import os
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import torch
+
+from nearfield.core.errors import DataError, RequestError
+from nearfield.core.files import alone, digest, write_text
+from nearfield.core.machine import keep_memory, source, total_memory, usable_cores
+from nearfield.core.types import Facts
+from nearfield.data.collection import Collection
+from nearfield.data.patches import join_patch, split_patch
+from nearfield.learning.checks import check as check_combination
+from nearfield.learning.checks import check_margin
+from nearfield.learning.distributed import world
+from nearfield.learning.losses.base import OWN_KINDS
+from nearfield.learning.optimizers import Plateau
+from nearfield.models.embedder import Embedder
+from nearfield.training.device import Precision, best_precision, open_device
+from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.recipe import Recipe, check_copies, check_learning, check_units
+from nearfield.training.run_folder import Folder, check_unchanged, note_if_own
+from nearfield.training.setup import Workbench, note_data
+from nearfield.training.tagging import read_predictions
+from nearfield.training.trainer import Training
+from nearfield.training.validation import keeps_val, rests_on_validation
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a training is asked to do."""
+
+    recipe: Recipe
+    data: str
+    out: Path
+    seed: int = 0
+    device: str = "auto"
+    resume: bool = False
+    allow_leak: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", Path(self.out).expanduser())
+
+
+def launch(request: Request, watch: Watcher = nobody) -> Workbench:
+    """Trains (or goes on training) and leaves a folder with weights; evaluation is another step, which may
+    take up the workbench that comes back.
+
+    Raises RequestError for what cannot work, before anything is trained; WorkError where the loss stops
+    being a number; KeyboardInterrupt after Ctrl-C, with the folder ready for `resume`.
+    """
+    keep_memory()
+    folder = Folder(request.out)
+    recipe = _settle(request, folder)
+    precision: Precision = "bf16" if recipe.train.precision == "bf16" else "fp32"
+    device = open_device(request.device, precision)
+    watch = watch if world()[0] == 0 else nobody  # under torchrun one process speaks for all
+    check(recipe, watch)
+    collection = open_to_train(request.data, recipe, request.allow_leak, watch)
+    if request.resume and folder.split.is_file():
+        collection = collection.with_split(folder.split)
+    note_data(collection, watch)
+    check_teaching(recipe, collection)
+    if request.resume and folder.is_started:
+        check_unchanged(collection, folder)
+    bench = Workbench.build(recipe, collection, request.seed, watch)
+    check_teaching(recipe, bench.collection)  # files that break while decoding take no part
+    bench = replace(bench, facts=with_predictions(recipe, bench.collection, bench.facts))
+    training = Training(bench, folder, device, precision, watch)
+    is_longer = folder.is_started and folder.recipe().train.updates < recipe.train.updates
+    if world()[0] != 0:
+        if is_longer or not folder.is_trained:
+            training.run()
+        return bench
+    busy = (
+        f"{folder.path}: a training is already running in this folder. Wait until it ends or stop it, or "
+        "choose another --out."
+    )
+    with alone(folder.lock, busy):
+        _settle(request, folder)  # again: another training may have begun there meanwhile
+        if not folder.is_started:
+            collection.save_split(folder.split)
+            noted = environment(request, collection, bench.channels, device)
+            write_text(folder.network, str(bench.embedder.describe()) + "\n")
+            folder.begin(recipe, {**noted, "weights_from": weights_from(bench.embedder)})
+        elif is_longer:
+            watch(Note(_longer(folder.recipe(), recipe, folder.state.is_file())))
+            folder.lengthen(recipe)
+        if not folder.is_trained:
+            training.run()
+    return bench
+
+
+def with_predictions(recipe: Recipe, collection: Collection, facts: Facts) -> Facts:
+    """The facts with what a tagger says of these clips, where the recipe's sampler asks one."""
+    tagger = getattr(recipe.sampler, "tagger", None)
+    return replace(facts, predictions=read_predictions(tagger, collection, facts)) if tagger else facts
+
+
+def _longer(before: Recipe, now: Recipe, has_state: bool) -> str:
+    """What going on for more updates than were planned means."""
+    if not has_state:  # a training of less than train.checkpoint_seconds keeps none
+        return (
+            f"trained for {before.train.updates:,} updates; no state was kept to go on from, so training "
+            f"begins again and goes to {now.train.updates:,}."
+        )
+    said = f"trained for {before.train.updates:,} updates, going on to {now.train.updates:,}"
+    if now.schedule.kind == "cosine":
+        return (
+            f"{said}. The learning rate was brought down over {before.train.updates:,} updates and now "
+            "follows the longer course: the result is not that of one training of this length."
+        )
+    return f"{said}; the result is that of one training of this length."
+
+
+def open_collection(
+    data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody, folder_labels: bool = True
+) -> Collection:
+    """The collection that a recipe's columns make of `data`.
+
+    A split that has to be made is the same for every seed of training: runs can be compared clip by clip.
+    `folder_labels`: whether names of folders are labels where the recipe does not say.
+    """
+    progress: Callable[[int, int], None] = lambda done, total: watch(Stage("look", done, total))  # noqa: E731
+    columns = recipe.data.columns.model_copy(update={"folder_labels": folder_labels})
+    opened = Collection.open(data, columns, allow_leak, progress=progress)
+    opened = opened.only(recipe.data.only) if recipe.data.only else opened
+    if recipe.data.patch:
+        opened = opened.with_patch(recipe.data.patch, recipe.data.patch_sides)
+    return opened.with_val_in_train() if recipe.data.val_trains else opened
+
+
+def open_to_train(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody) -> Collection:
+    """`open_collection`, as the one fold of a cross-validation where the recipe asks for it.
+
+    Folds are dealt anew by whole groups: a group that sat on two sides no longer does, and is no fault.
+    """
+    fold = recipe.data.fold
+    opened = open_collection(data, recipe, allow_leak or fold is not None, watch, folders_tell(recipe))
+    return opened.with_fold(fold, validates=keeps_val(recipe)) if fold else opened
+
+
+def is_own(data: str, folder: Folder) -> bool:
+    """Whether `data` are what a run was trained on, however they are named, or that without its patch."""
+    own = folder.environment()["data"].get("path") or ""
+    return absolute(data) in (own, split_patch(own)[0])
+
+
+def note_own(data: str, collection: Collection, folder: Folder, effect: str, watch: Watcher) -> None:
+    """`note_if_own` where `data` are what a run was trained on; a word where they are that without its patch:
+    they are then other clips, and nothing has changed."""
+    if not is_own(data, folder):
+        return
+    own = folder.environment()["data"]["path"]
+    place, patch = split_patch(own)
+    if absolute(data) == own:
+        note_if_own(collection, folder, effect, watch)
+    else:
+        said = f"the run was trained on {place} with the patch {patch}, which is not given here: add ?patch="
+        watch(Note(f"{said} to the data to have its decisions.", is_warning=True))
+
+
+def folders_tell(recipe: Recipe) -> bool:
+    """Whether names of folders are labels: those of recordings that are learnt from by time are places."""
+    return recipe.relation.kind != "time"
+
+
+def open_trained_on(
+    data: str | None, trained_on: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody
+) -> Collection:
+    """`open_collection` of `data`, or, where that is None, of what the run was trained on.
+
+    Raises DataError, with the option that helps, where the latter has moved.
+    """
+    if data and absolute(data) != trained_on:
+        return open_collection(data, recipe, allow_leak, watch)
+    with moved(trained_on, "The run was trained on these; if they have moved: --data NEW_PLACE"):
+        return open_collection(trained_on, recipe, allow_leak, watch, folders_tell(recipe))
+
+
+@contextmanager
+def moved(data: str, cure: str) -> Iterator[None]:
+    """Adds `cure` to a DataError where the place that `data` name is no longer there."""
+    try:
+        yield
+    except DataError as error:
+        if _is_there(data):
+            raise
+        raise DataError(f"{error} {cure}") from None
+
+
+def _is_there(data: str) -> bool:
+    """Whether the place that some data name, PATH or LAYOUT:PATH?OPTIONS, is there."""
+    place = split_patch(data)[0]
+    layout, _, rest = place.partition(":")
+    return layout == "synthetic" or any(
+        Path(name).exists() for name in (place, place.partition("?")[0], rest.partition("?")[0]) if name
+    )
+
+
+def check(recipe: Recipe, watch: Watcher = nobody) -> None:
+    """Refuses settings that each are right and together cannot work; says what is allowed but odd."""
+    normalised = recipe.embedding.normalise
+    check_combination(recipe.relation.kind, recipe.miner, recipe.loss, normalised, recipe.sampler)
+    reading = getattr(recipe.backbone, "check_reading", None)
+    if reading is not None:  # an encoder that others trained reads what it was trained on
+        reading(recipe.feature.kind, recipe.data.sample_rate)
+    warning = check_margin(recipe.loss, recipe.embedding.normalise)
+    if warning:
+        watch(Note(warning, is_warning=True))
+    if recipe.train.keep == "best" and not recipe.train.validate_every:
+        raise RequestError(
+            "train.keep: 'best' needs validations to choose by. Set train.validate_every, or train.keep=last."
+        )
+    resting = rests_on_validation(recipe)
+    if recipe.data.val_trains and resting:
+        raise RequestError(
+            f"data.val_trains: the val clips cannot both train and validate, and {resting} goes by the "
+            "validations. Set train.keep=last and a schedule other than plateau, or data.val_trains=false."
+        )
+    if any(each.kind == "shuffle_mix" for each in recipe.augment) and recipe.relation.kind != "labels":
+        raise RequestError(
+            f"augment: 'shuffle_mix' mixes clips of one label, which the relation {recipe.relation.kind!r} "
+            "must not know. Take 'mix', which asks for no label, or set relation.kind=labels."
+        )
+    check_learning(recipe)
+    check_units(recipe)
+    check_copies(recipe)
+    if "tags" in getattr(recipe.loss, "needs", ()) and (
+        recipe.embedding.read == "pooled" or recipe.embedding.whiten
+    ):
+        raise RequestError(
+            f"embedding: {recipe.loss.kind} tells tags from the vectors as they were in training, and read: "
+            "pooled or whiten would give others afterwards. Leave both out, or take a loss over pairs: "
+            f"{', '.join(OWN_KINDS)}."
+        )
+    if isinstance(recipe.schedule, Plateau) and not recipe.train.validate_every:
+        raise RequestError(
+            "schedule.kind: 'plateau' needs validations to follow. "
+            "Set train.validate_every, or another schedule."
+        )
+
+
+def check_teaching(recipe: Recipe, collection: Collection) -> None:
+    """Refuses a relation for which the training clips hold nothing to learn from."""
+    rows = collection.rows("train")
+    if not len(rows):
+        raise DataError(
+            f"{collection.name}: no clip stands on the train side. "
+            "Put train into its split column, or leave the column out: then a split is made."
+        )
+    table = collection.subset(rows).table
+    counted = Counter(label for label in table["label"] if label)
+    labels, tags = sorted(counted), {tag for each in table["tags"] for tag in each}
+    others = [name for name, found in (("labels", labels), ("tags", tags)) if found] + ["time", "views"]
+    others = [name for name in others if name != recipe.relation.kind]
+    advice = f"Set relation.kind to one of: {', '.join(others)}; or name the column (data.label, data.tags)."
+    if recipe.relation.kind == "labels" and len(labels) < 2:
+        held = f"all the label {labels[0]!r}" if labels else "no label"
+        raise DataError(
+            f"{collection.name}: the clips to train on have {held}; two labels at least. {advice}"
+        )
+    if recipe.relation.kind == "labels" and max(counted.values()) == 1:
+        raise DataError(
+            f"{collection.name}: each of the {len(labels)} labels stands at one clip to train on, so that no "
+            f"two clips are alike. {advice}"
+        )
+    if recipe.relation.kind == "tags" and not tags:
+        raise DataError(f"{collection.name}: the clips to train on have no tags. {advice}")
+
+
+def weights_from(embedder: Embedder) -> dict[str, Any]:
+    """Where the weights that a network begins with were read: part to source, sha256 and so on."""
+    sections = {"normalisation": "normalise"}  # the others, and parts of a stacked backbone, by their names
+    return {
+        sections.get(name, name): part.weights_source
+        for name, part in embedder.named_modules()
+        if hasattr(part, "weights_source")
+    }
+
+
+def environment(
+    request: Request, collection: Collection, channels: int, device: torch.device
+) -> dict[str, Any]:
+    """What a reader needs to make the run again."""
+    names = ("nearfield", "torch", "numpy", "scikit-learn", "pytorch-metric-learning", "soundfile", "soxr")
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in names}},
+        "machine": {
+            "platform": platform.platform(),
+            "cores": usable_cores(),
+            "memory_bytes": total_memory(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "threads": torch.get_num_threads(),
+        },
+        "data": {
+            "channels": channels,
+            "given": request.data,
+            "path": absolute(request.data),
+            "name": collection.name,
+            "clips": len(collection),
+            "fingerprint": collection.fingerprint(),
+            "split": {side: len(collection.rows(side)) for side in ("train", "val", "test")},
+            "split_from": collection.split_from,
+            "split_hash": collection.split_hash(),
+            "leaks": list(collection.leaks),
+            "patch": _patch(request.recipe.data.patch),
+        },
+        "code": source(),
+        "seed": request.seed,
+        "processes": world()[1],
+    }
+
+
+def _settle(request: Request, folder: Folder) -> Recipe:
+    """The recipe with nothing left open, checked against a run that is there already."""
+    recipe = request.recipe
+    if recipe.train.precision == "auto":
+        chosen = recipe.train.model_copy(update={"precision": best_precision(request.device)})
+        recipe = recipe.model_copy(update={"train": chosen})
+    if recipe.data.patch:  # a run must find it from wherever it is used
+        found = {"patch": str(Path(recipe.data.patch).expanduser().resolve())}
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=found)})
+    if not folder.is_started:
+        return recipe
+    if not request.resume:
+        raise RequestError(
+            f"{folder.path} already holds a run. Go on with it by --resume, or choose another --out."
+        )
+    before = folder.recipe()
+    differing = _differences(before.plain(), recipe.plain())
+    if differing and not (differing == ["train.updates"] and before.train.updates < recipe.train.updates):
+        raise RequestError(
+            f"{folder.path} was begun with another recipe: {', '.join(differing)} differ. Resume with the "
+            "recipe it was begun with (train.updates alone may be larger), or choose another --out."
+        )
+    if folder.environment()["seed"] != request.seed:
+        raise RequestError(
+            f"{folder.path} was begun with seed {folder.environment()['seed']}, not {request.seed}."
+        )
+    return recipe
+
+
+def _differences(one: Any, other: Any, at: str = "") -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [*one, *(key for key in other if key not in one)]
+        return [
+            d for key in keys for d in _differences(one.get(key), other.get(key), f"{at}.{key}".lstrip("."))
+        ]
+    return [] if one == other else [at]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _patch(table: str | None) -> dict[str, str] | None:
+    """The table of decisions that the clips were mended by, as it was when the run began."""
+    return {"path": table, "sha256": digest(Path(table).expanduser())} if table else None
+
+
+def absolute(data: str, follow: bool = True) -> str:
+    """The same DATA from the root on: to be found, and known again, from any folder.
+
+    `follow`: whether links are replaced by what they lead to now.
+    """
+    data, patch = split_patch(data)
+    if patch is not None:
+        return join_patch(absolute(data, follow), Path(patch).expanduser().resolve())
+    layout, colon, path = data.partition(":")
+    if layout == "synthetic":
+        return data
+    if colon and not Path(data).expanduser().exists():
+        return f"{layout}:{_absolute_options(path, follow)}"
+    return _from_root(data, follow)
+
+
+def _from_root(path: str, follow: bool) -> str:
+    own = Path(path).expanduser()
+    return str(own.resolve()) if follow else os.path.abspath(own)
+
+
+def _absolute_options(place: str, follow: bool) -> str:
+    """`PATH?audio=PATH&fold=1` with both paths absolute."""
+    path, question, given = place.partition("?")
+    options = dict(parse_qsl(given, keep_blank_values=True))
+    if "audio" in options:
+        audio = Path(options["audio"]).expanduser()  # from here, or from the set's folder, as it was read
+        options["audio"] = str((audio if audio.is_dir() else Path(path).expanduser() / audio).resolve())
+    return _from_root(path, follow) + question + urlencode(options, safe="/:")

@@ -1,0 +1,363 @@
+"""The trainer: loop, logs, checkpoints, validation, alarms, profiles."""
+
+import math
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nearfield.core.errors import DivergedError, RequestError
+from nearfield.core.files import replacing, sweep, write_text
+from nearfield.core.rng import own_chance
+from nearfield.core.types import Batch, Vectors
+from nearfield.learning.build import miner_beside
+from nearfield.learning.collapse import CollapseWatch
+from nearfield.learning.distributed import world
+from nearfield.learning.losses import PairLoss
+from nearfield.learning.losses.tagging import TaggingLoss
+from nearfield.learning.optimizers import Plateau, PlateauState
+from nearfield.learning.train import Parts, RunningAverage, Step, TrainSettings, train
+from nearfield.models.normalization import gathered
+from nearfield.training.canary import keep_canary
+from nearfield.training.device import Precision, arithmetic
+from nearfield.training.encode import embed
+from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.run_folder import (
+    Folder,
+    MetricsLog,
+    flatten_optimizer,
+    load_tensors,
+    restore_optimizer,
+    save_tensors,
+)
+from nearfield.training.setup import Workbench
+from nearfield.training.tagging import TagHead
+from nearfield.training.tensorboard import Board, validation_figures
+from nearfield.training.validation import SCORE, Validation
+
+# What the operations of some updates cost, by torch's own profiler.
+
+WARM = 10
+"""Updates that pass first: they also pay for what is done once."""
+ROWS = 60
+"""Operations that the table names, the costliest first."""
+
+
+@contextmanager
+def profiled(folder: Path, settings: TrainSettings, device: torch.device) -> Iterator[Callable[[], None]]:
+    """Gives what is to be called after every update; where `settings.profile` asks for it, profile.txt (a
+    table) and profile.json (for Perfetto or chrome://tracing) are written into the folder."""
+    if not settings.profile:
+        yield lambda: None
+        return
+    from torch.profiler import ProfilerActivity, profile, schedule
+
+    on_device = device.type == "cuda"
+    first = max(0, min(WARM, settings.updates - settings.profile - 1))
+
+    def write(profiler: profile) -> None:
+        order = "self_cuda_time_total" if on_device else "self_cpu_time_total"
+        table = profiler.key_averages().table(sort_by=order, row_limit=ROWS, max_name_column_width=50)
+        write_text(
+            folder / "profile.txt", f"{settings.profile} updates after the first {first + 1}\n{table}\n"
+        )
+        with replacing(folder / "profile.json") as temporary:
+            profiler.export_chrome_trace(str(temporary))
+
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_device else [])]
+    steps = schedule(skip_first=first, wait=0, warmup=1, active=settings.profile, repeat=1)
+    with profile(activities=activities, schedule=steps, on_trace_ready=write, acc_events=True) as profiler:
+        yield profiler.step
+
+
+# States to go on from: the last, and on request some before it, for where the last cannot be read.
+
+
+def save_state(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any], kept: int) -> None:
+    """Writes the newest state to `path`, `kept` in all; at every moment a whole one lies there."""
+    if kept > 1 and path.is_file():
+        for number in range(kept - 1, 1, -1):
+            if earlier(path, number - 1).is_file():
+                os.replace(earlier(path, number - 1), earlier(path, number))
+        with replacing(earlier(path, 1)) as temporary:
+            shutil.copyfile(path, temporary)
+    save_tensors(path, tensors, numbers)
+
+
+def load_state(path: Path, watch: Watcher) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The newest state that can be read; None where none was written.
+
+    Raises RequestError, that of the newest, where there are some and none of them can be read.
+    """
+    refused: RequestError | None = None
+    for place in (path, *(earlier(path, number) for number in range(1, 100))):
+        if not place.is_file():
+            continue
+        try:
+            found = load_tensors(place)
+        except RequestError as error:
+            refused = refused or error
+            continue
+        if refused is not None:
+            watch(Note(f"{refused} Going on from the checkpoint before it, {place.name}.", is_warning=True))
+        return found
+    if refused is not None:
+        raise refused
+    return None
+
+
+def earlier(path: Path, number: int) -> Path:
+    """Where the state lies that was the newest `number` checkpoints ago."""
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+# The loop and everything around it: logs, checkpoints, validation, the alarm, and stopping at any moment.
+#
+# A run that was killed goes on from its last checkpoint to the same bits, because every draw of chance is
+# found by its name and the number of the update, and a checkpoint holds all that updates change.
+
+
+class Training:
+    """The loop and everything around it: logs, checkpoints, validation, the alarm."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        folder: Folder,
+        device: torch.device,
+        precision: Precision,
+        watch: Watcher,
+    ) -> None:
+        recipe = bench.recipe
+        self.recipe, self.bench, self.folder, self.watch = recipe, bench, folder, watch
+        self.device, self.precision, self.seed = device, precision, bench.seed
+        self.settings = recipe.train
+        self.model = bench.embedder.to(device)
+        if world()[1] > 1:
+            gathered(self.model)  # in place: its norms then see the whole batch
+        self.sampler = bench.sampler()
+        self.loss: PairLoss = bench.loss().to(device)
+        self.both = nn.ModuleDict({"model": self.model, "loss": self.loss})  # all that updates change
+        self.optimizer = recipe.optimizer.build(self.both.named_parameters())
+        self.average = RunningAverage(self.both, self.settings.average) if self.settings.average else None
+        schedule = recipe.schedule
+        self.plateau = PlateauState(schedule) if isinstance(schedule, Plateau) else None
+        self.validation = Validation.build(bench, self.loss, watch if world()[0] == 0 else nobody)
+        self.update, self.best = 0, -math.inf
+        self.done = False
+
+    @own_chance()
+    def run(self) -> None:
+        """Trains to the end, then writes the weights."""
+        short = " No batch is as large as the recipe asks." if self.sampler.is_short else ""
+        self.watch(Note(self.sampler.describe() + short, is_warning=bool(short)))
+        for name in self.sampler.dropped:
+            self.watch(Note(f"left out of training: {name!r} has too few clips", is_warning=True))
+        self._restore()
+        if not self.update:
+            self.bench.fit_normalisation(self.sampler, self.device)
+        if world()[0] != 0:
+            for step in self._steps():
+                self._after(step, lead=False)
+                if self.done:
+                    break
+            return
+        sweep(self.folder.path)
+        with (
+            closing(MetricsLog(self.folder.metrics, self.update)) as log,
+            _interruptible() as interrupted,
+            closing(Board(self.folder.tensorboard, self.update)) as self.board,
+            profiled(self.folder.path, self.settings, self.device) as tick,
+        ):
+            self._lead(log, interrupted, tick)
+        if self.folder.state.is_file():  # for whoever trains longer; a short run has none, and begins again
+            self._save()
+        self._finish()
+
+    def _lead(self, log: MetricsLog, interrupted: threading.Event, tick: Callable[[], None]) -> None:
+        alarm = CollapseWatch(self.recipe.miner.kind in ("hard", "batch_hard"))
+        for line in log.before:  # resumed, it must know what it saw, to say the same as if never stopped
+            self._warn(alarm.see({name: math.inf if v is None else v for name, v in line.items()}))
+        saved = before = time.monotonic()
+        for step in self._steps():
+            now = time.monotonic()
+            rate = self.sampler.batch_size / max(1e-9, now - before)
+            numbers = {**step.measured, "train/examples_per_second": rate, **self._after(step, lead=True)}
+            before = now
+            log.add(step.number, numbers)
+            self.board.add(step.number, numbers)
+            tick()
+            self.watch(Stage("train", step.number, self.settings.updates, numbers))
+            trouble = self._warn(alarm.see(step.measured))
+            if not math.isfinite(step.measured["train/loss"]):
+                raise DivergedError(f"update {step.number}: {trouble or 'the loss is no longer a number.'}")
+            if interrupted.is_set() or now - saved >= self.settings.checkpoint_seconds:
+                self._save()
+                saved = time.monotonic()
+            if interrupted.is_set():
+                raise KeyboardInterrupt(f"stopped after update {step.number}")
+            if self.done:
+                break
+
+    def _warn(self, trouble: str | None) -> str | None:
+        if trouble:
+            self.watch(Note(trouble, is_warning=True))
+        return trouble
+
+    def _steps(self) -> Iterator[Step]:
+        penalty = self.recipe.penalty
+        parts = Parts(
+            encode=self._encode,
+            relation=self.bench.relation(),
+            miner=miner_beside(self.recipe.miner, self.recipe.loss),
+            loss=self.loss,
+            penalty=penalty.build(self.model.backbone) if penalty.strength else None,
+            model=self.model,
+            optimizer=self.optimizer,
+            rate=self._rate,
+        )
+        self.encoder = self.bench.encoder(self.device)
+        self.model.train()
+        batches = self.bench.batches(self.sampler, self.update)
+        return iter(()) if self.done else train(parts, batches, self.settings, self.seed, self.update)
+
+    def _encode(self, batch: Batch, update: int) -> Tensor:
+        with arithmetic(self.device, self.precision):
+            return self.encoder(batch, update)
+
+    def _rate(self, update: int) -> float:
+        factor = self.plateau.factor if self.plateau else 1.0
+        return factor * self.recipe.schedule.rate(update, self.settings.updates)
+
+    def _after(self, step: Step, lead: bool) -> dict[str, float]:
+        """Average and validation after an update; every process does the same, so all stop together."""
+        self.update = step.number
+        if self.average:
+            self.average.see(self.both)
+        if self.validation is None or step.number % self.settings.validate_every:
+            return {}
+        vectors, found = self._with_final_state(self.validation)
+        score = found[SCORE]
+        if score > self.best and lead and self.settings.keep == "best":
+            save_tensors(self.folder.best, self._final_state(), {"update": step.number, "score": score})
+        self.best = max(self.best, score)
+        if self.plateau and not self.plateau.see(score):
+            self.done = True
+        if self.settings.pictures and lead and vectors is not None:
+            for name, figure in validation_figures(vectors, self.bench):
+                self.board.draw(step.number, name, figure)
+        self.model.train()
+        return found
+
+    def _with_final_state(self, validation: Validation) -> tuple[Vectors | None, dict[str, float]]:
+        """(N, D) vectors of the clips that a validation asks for, and what it finds, by the weights that the
+        run would end with now."""
+        present = {name: tensor.clone() for name, tensor in self.both.state_dict().items()}
+        self.both.load_state_dict(self._final_state())
+        self.model.eval()
+        bench, vectors = self.bench, None
+        if validation.compares_clips:
+            lengths, clip_seconds = bench.facts.seconds, self.recipe.data.clip_seconds
+            vectors = embed(
+                self.model, bench.sight, lengths, clip_seconds, self.precision, only=validation.rows
+            )
+        with torch.no_grad():
+            found = validation.measure(vectors, self._encode_val)
+        self.both.load_state_dict(present)
+        return vectors, found
+
+    def _encode_val(self, batch: Batch, number: int) -> Tensor:
+        """What the loss sees of a val batch; bent as in training where two views of one window are compared,
+        which are otherwise the same."""
+        with arithmetic(self.device, self.precision):
+            return self.encoder(batch, -1 - number, bent=self.recipe.relation.kind == "views")
+
+    def _final_state(self) -> dict[str, Tensor]:
+        """What the run would end with now, the network's under `model.` and the loss's under `loss.`."""
+        return self.average.state if self.average else self.both.state_dict()
+
+    def _save(self) -> None:
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"loss/{name}": tensor for name, tensor in self.loss.state_dict().items()}
+        if self.average:
+            tensors |= {f"average/{name}": tensor for name, tensor in self.average.state.items()}
+        numbers = {
+            "update": self.update,
+            "best": self.best if math.isfinite(self.best) else None,
+            "averaged": self.average.seen if self.average else 0,
+            "plateau": self.plateau.state() if self.plateau and math.isfinite(self.plateau.best) else None,
+        }
+        save_state(
+            self.folder.state, tensors | flatten_optimizer(self.optimizer), numbers, self.settings.checkpoints
+        )
+
+    def _restore(self) -> None:
+        found = load_state(self.folder.state, self.watch)
+        if found is None:
+            return
+        tensors, numbers = found
+        self.model.load_state_dict(part(tensors, "model/"))
+        self.loss.load_state_dict(part(tensors, "loss/"))
+        if self.average:
+            self.average.restore(part(tensors, "average/"), numbers["averaged"])
+        restore_optimizer(self.optimizer, tensors)
+        self.update = numbers["update"]
+        self.best = -math.inf if numbers["best"] is None else numbers["best"]
+        if self.plateau and numbers["plateau"]:
+            self.plateau.restore(numbers["plateau"])
+            self.done = self.plateau.has_ended
+        self.watch(Note(f"going on after update {self.update}"))
+
+    def _finish(self) -> None:
+        state = self._final_state()
+        if self.settings.keep == "best" and self.folder.best.is_file():
+            state, numbers = load_tensors(self.folder.best)
+            self.watch(Note(f"kept the weights of update {numbers['update']}, the best on val"))
+        if isinstance(self.loss, TaggingLoss):
+            self.loss.load_state_dict(part(state, "loss."))  # a head belongs to the network it learnt beside
+            TagHead(self.loss, self.bench.facts.tag_names).save(self.folder)
+        weights = part(state, "model.")
+        if self.recipe.embedding.whiten:
+            self.model.load_state_dict(weights)
+            self.model.fit_whitening(self.bench.pictures(self.sampler, self.device))
+            weights = self.model.state_dict()
+        self.model.load_state_dict(weights)
+        keep_canary(self.folder, self.bench.collection, self.recipe, self.model)
+        save_tensors(self.folder.weights, weights)
+
+
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with `prefix`, by the rest of their names."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C, or SIGTERM, into a flag that is looked at between updates; a second one ends at
+    once. Clusters send SIGTERM some seconds before they kill."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: Any) -> None:
+        if flag.is_set():
+            raise KeyboardInterrupt
+        flag.set()
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

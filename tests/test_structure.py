@@ -1,0 +1,79 @@
+"""The shape of the package: one way from room to room, and no circle of modules, deferred imports counted."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1] / "src"
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in sorted((ROOT / "nearfield").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(tree: ast.AST, known: set[str]) -> Iterator[str]:
+    """Modules of ours that a module imports anywhere: at the top, in a function, for types alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in known:
+            for name in node.names:
+                inner = f"{node.module}.{name.name}"
+                yield inner if inner in known else str(node.module)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name in known)
+
+
+def graph() -> dict[str, set[str]]:
+    """Module -> modules that it imports."""
+    files = modules()
+    return {
+        name: set(imports(ast.parse(path.read_text(encoding="utf-8")), set(files))) - {name}
+        for name, path in files.items()
+    }
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules each of which reaches every other: by reachability."""
+    reach: dict[str, set[str]] = {}
+    for start in arrows:
+        seen: set[str] = set()
+        waiting = list(arrows[start])
+        while waiting:
+            name = waiting.pop()
+            if name not in seen:
+                seen.add(name)
+                waiting.extend(arrows.get(name, ()))
+        reach[start] = seen
+    groups = {tuple(sorted(b for b in reach[a] if a in reach[b])) for a in arrows if a in reach[a]}
+    return [list(group) for group in sorted(groups)]
+
+
+def test_a_circle_behind_a_deferred_import_is_seen() -> None:
+    """The check itself: three modules, one arrow of which hides in a function."""
+    known = {"a", "b", "c"}
+    hidden = ast.parse("def late():\n    from a import thing\n    return thing\n")
+    arrows = {"a": {"b"}, "b": {"c"}, "c": set(imports(hidden, known))}
+    assert circles(arrows) == [["a", "b", "c"]]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports inside functions and those for types alone are counted like any other."""
+    assert circles(graph()) == []
+
+
+def test_training_imports_no_report() -> None:
+    """What a trainer needs, directly or through others, holds nothing of analysis, study or space."""
+    arrows = graph()
+    waiting, seen = ["nearfield.training.trainer"], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(arrows[name])
+    above = ("nearfield.analysis", "nearfield.study", "nearfield.space", "nearfield.cli", "nearfield.server")
+    assert not [name for name in seen if name.startswith(above)]
