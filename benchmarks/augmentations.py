@@ -13,10 +13,10 @@ import time
 
 import torch
 
-from nearfield.core.machine import keep_memory
+from nearfield.core.machine import disable_malloc_trim
 from nearfield.core.settings import kinds, make
 from nearfield.models.augmentations import AugmentationSettings
-from nearfield.models.augmentations.augmentation import Augmentation, bend
+from nearfield.models.augmentations.augmentation import Augmentation, augment
 from nearfield.models.features.log_mel import LogMelSettings
 
 RATE, SECONDS, CLIPS = 16000, 5, 64
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--step-ms", type=float, default=430.0)
     parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args()
-    keep_memory()
+    disable_malloc_trim()
     feature = LogMelSettings().build(RATE, 1)
     waves = torch.randn(CLIPS, 1, RATE * SECONDS, generator=torch.Generator().manual_seed(0)) * 0.1
     signals = {"wave": waves, "picture": feature(waves)}
@@ -41,7 +41,7 @@ def main() -> None:
     for number in range(given.rounds + 1):
         for kind, bender in benders.items():
             began = time.perf_counter()
-            bend(signals[bender.domain], [bender], torch.Generator().manual_seed(number))
+            augment(signals[bender.domain], [bender], torch.Generator().manual_seed(number))
             if number:  # the first round warms up
                 taken[kind].append(1000 * (time.perf_counter() - began))
     print(f"\n{torch.get_num_threads()} threads, {given.rounds} rounds, memory kept.\n")

@@ -48,9 +48,9 @@ from nearfield.study.scores import left_out_by_block, mean_by_group
 from nearfield.study.statistics.conclude import Asked, conclude
 from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS, Bound, all_pairs
 from nearfield.study.statistics.planning import cost, power, shares
-from nearfield.study.statistics.two_way import Array, Squares, differences
+from nearfield.study.statistics.two_way import Array, MeanSquares, differences
 
-Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
+BatchIndices = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
 ARMS, SEEDS, GROUPS = (2, 4, 8), (3, 5, 10), (10, 40, 200)
 PARTS = {
@@ -81,7 +81,7 @@ def scores(
     chance: np.random.Generator,
     shape: tuple[int, int, int, int],
     parts: tuple[float, float, float],
-    draw: Draw = normal,
+    draw: BatchIndices = normal,
     uneven: float = 1.0,
 ) -> Array:
     """(studies, A, S, G) scores of equal arms; the seeds of the first vary `uneven` times as much."""
@@ -127,8 +127,8 @@ def false_claims(tables: Array, level: float = FOR_ARMS) -> Array:
 
 def covered(tables: Array) -> Array:
     """For each study, whether the first arm's own 95 % interval holds the truth, which is 0."""
-    squares = Squares.of(tables[:, 0])
-    limit = Bound(2, *squares.freedoms).limit(squares.share, 0.05)
+    squares = MeanSquares.of(tables[:, 0])
+    limit = Bound(2, *squares.dof).limit(squares.share, 0.05)
     return np.asarray(np.abs(squares.mean) <= limit * np.sqrt(squares.variance))
 
 
@@ -208,11 +208,11 @@ def rivals(studies: int, cells: list[tuple[int, int, int]]) -> None:
 def rival_rates(tables: Array, chance: np.random.Generator) -> Iterator[float]:
     """Share of studies with any false claim, for each procedure."""
     arms = tables.shape[1]
-    own = Squares.of(differences(tables))
+    own = MeanSquares.of(differences(tables))
     together = own.pooled(arms - 1)
     yield false_claims(tables).mean()
     for squares in (together, own):
-        limit = Bound(arms, *squares.freedoms).limit(squares.share, FALSE_CLAIMS)
+        limit = Bound(arms, *squares.dof).limit(squares.share, FALSE_CLAIMS)
         yield (np.abs(own.mean) > limit * np.sqrt(squares.variance)).any(1).mean()
     by_seed = differences(tables.mean(3)[..., None])[..., 0]  # (studies, pairs, S)
     seeds = by_seed.shape[-1]

@@ -48,7 +48,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "relation.range_seconds": 5.0,
         "sampler.kind": "tiles",
         "sampler.range_seconds": 5.0,
-        "sampler.batch": 32,
+        "sampler.batch_size": 32,
         "loss.kind": "nt_xent",
     },
 }

@@ -59,7 +59,7 @@ class Request:
 
 
 @dataclass
-class Tally:
+class PatchSummary:
     """What came back to one client."""
 
     milliseconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -93,7 +93,7 @@ def load(space: Path, clients: int, seconds: float) -> dict[str, object]:
     ids = Space.open(space).rows(["id"])["id"].to_pylist()
     with serving(space) as (address, process):
         sound = fetch(address, f"/clips/{quote(ids[0], safe='')}/audio")
-        first, alone = Tally(), Tally()
+        first, alone = PatchSummary(), PatchSummary()
         for kind in SHARES:  # so that what is made once is there
             ask_once(http.client.HTTPConnection(address, timeout=60), kind, draw(kind, ids, sound, 0), first)
         line = http.client.HTTPConnection(address, timeout=60)
@@ -121,9 +121,9 @@ def load(space: Path, clients: int, seconds: float) -> dict[str, object]:
     }
 
 
-def client(address: str, ids: list[str], sound: bytes, until: float, number: int) -> Tally:
+def client(address: str, ids: list[str], sound: bytes, until: float, number: int) -> PatchSummary:
     """One connection, one request after the other; some at least, however slow the machine."""
-    tally, chance = Tally(), random.Random(number)
+    tally, chance = PatchSummary(), random.Random(number)
     kinds = chance.choices(list(SHARES), list(SHARES.values()), k=997)
     line, count = http.client.HTTPConnection(address, timeout=60), 0
     while time.perf_counter() < until or count < len(SHARES):
@@ -155,7 +155,7 @@ def draw(kind: str, ids: list[str], sound: bytes, row: int) -> Request:
     return Request(plain[kind])
 
 
-def ask_once(line: http.client.HTTPConnection, kind: str, asked: Request, tally: Tally) -> None:
+def ask_once(line: http.client.HTTPConnection, kind: str, asked: Request, tally: PatchSummary) -> None:
     """One request and its answer, read to the end; what goes wrong is written down."""
     begun = time.perf_counter()
     try:

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from nearfield.core.machine import keep_memory, usable_cores
+from nearfield.core.machine import disable_malloc_trim, usable_cores
 from nearfield.core.rng import stream
-from nearfield.core.types import Draw, Facts, Vectors
+from nearfield.core.types import BatchIndices, ClipMetadata, Vectors
 from nearfield.data.collection import Collection
 from nearfield.data.feature_cache import keep
 from nearfield.data.settings import DataSettings
@@ -44,20 +44,22 @@ def noise(folder: Path, recordings: int) -> Collection:
     return Collection(pd.DataFrame({"path": list(map(str, paths)), "start": 0.0, "seconds": SECONDS}))
 
 
-def draws(recordings: int) -> list[Draw]:
+def draws(recordings: int) -> list[BatchIndices]:
     """An epoch of temporal triplets."""
     numbers = np.arange(recordings)
-    facts = Facts(
+    facts = ClipMetadata(
         labels=np.full(recordings, -1),
         label_names=(),
         tags=np.zeros((recordings, 0), np.bool_),
         tag_names=(),
         recordings=numbers,
         groups=numbers,
-        moments=np.zeros(recordings),
+        start_times=np.zeros(recordings),
         seconds=np.full(recordings, SECONDS),
     )
-    sampler = Tiles(mode="triplet", batch=TRIPLETS, range_seconds=TILE).build(facts, numbers, TILE, seed=0)
+    sampler = Tiles(mode="triplet", batch_size=TRIPLETS, range_seconds=TILE).build(
+        facts, numbers, TILE, seed=0
+    )
     return list(sampler.epoch(0))
 
 
@@ -102,7 +104,7 @@ def measure(rows: dict[str, Callable[[], Iterable[object]]], rounds: int) -> dic
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def rows_of(name: str, signals: ArraySignals, length: int, wanted: list[Draw]) -> dict[str, Any]:
+def rows_of(name: str, signals: ArraySignals, length: int, wanted: list[BatchIndices]) -> dict[str, Any]:
     """The floor and the loader with some numbers of threads."""
     flat = np.concatenate([array.ravel() for array in signals.arrays])
     sizes = [len(draw) * int(np.prod(signals.shape(length))) for draw in wanted]
@@ -129,7 +131,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="timed epochs of each row")
     parser.add_argument("--recordings", type=int, default=300)
     given = parser.parse_args()
-    kept_memory = keep_memory()
+    kept_memory = disable_malloc_trim()
     with tempfile.TemporaryDirectory() as place:
         os.environ["NEARFIELD_CACHE"] = place
         run(Path(place), given.recordings, given.rounds)

@@ -23,11 +23,11 @@ from scipy import stats  # noqa: E402
 
 from nearfield.study.scores import by_group  # noqa: E402
 from nearfield.study.statistics.conclude import Asked, conclude  # noqa: E402
-from nearfield.study.statistics.two_way import Array, Squares, differences  # noqa: E402
-from nearfield.training.evaluate_run import judge, read_clips  # noqa: E402
+from nearfield.study.statistics.two_way import Array, MeanSquares, differences  # noqa: E402
+from nearfield.training.evaluate_run import evaluate_run, read_clips  # noqa: E402
 from nearfield.training.launch import Request, launch  # noqa: E402
 from nearfield.training.recipe import Recipe  # noqa: E402
-from nearfield.training.run_folder import Folder  # noqa: E402
+from nearfield.training.run_folder import RunFolder  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 TINY = (
@@ -66,7 +66,7 @@ def main() -> None:
         found = np.stack([table[measure] for table in tables])
         dealt = found.reshape(given.studies, given.arms, given.seeds, -1)
         claims = sum(any_claim(measure, study) for study in dealt)
-        parts = [float(np.sqrt(part.mean())) for part in Squares.of(differences(dealt)).parts()]
+        parts = [float(np.sqrt(part.mean())) for part in MeanSquares.of(differences(dealt)).parts()]
         interval = stats.binomtest(claims, given.studies).proportion_ci(method="exact")
         shown = ", ".join(f"{part:.3f}" for part in parts)
         print(
@@ -80,7 +80,7 @@ def scores_of(recipe: Recipe, data: Path, seed: int) -> dict[str, Array]:
     folder = Path(tempfile.mkdtemp())
     try:
         launch(Request(recipe, str(data), folder / "run", seed, device="cpu"))
-        judge(Folder(folder / "run"), with_baselines=False)
+        evaluate_run(RunFolder(folder / "run"), with_baselines=False)
         clips = read_clips(folder / "run" / "clips.parquet")
         found = {measure: by_group(clips, measure) for measure in MEASURES}
     finally:

@@ -39,7 +39,7 @@ from nearfield.space.space import Space
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 RATE = 8000
 SECONDS = 1.0
@@ -67,7 +67,7 @@ def main() -> None:
 
 def tiny_run(folder: Path) -> Run:
     """A run of one update on tones."""
-    if Folder(folder / "run").is_trained:
+    if RunFolder(folder / "run").is_trained:
         return Run.load(folder / "run")
     rng = stream(0, "benchmark")
     for label, pitch in {"low": 200.0, "high": 1100.0}.items():

@@ -24,17 +24,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nearfield.core.machine import keep_memory, usable_cores
+from nearfield.core.machine import disable_malloc_trim, usable_cores
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
 
 RATE, SECONDS, CLIPS, WINDOW, HOP, BANDS = 16000, 5, 64, 480, 160, 128
-Way = Callable[[], Any]
+WalkSettings = Callable[[], Any]
 
 
 def main() -> None:
     given = arguments()
-    keep_memory()
+    disable_malloc_trim()
     torch.set_num_threads(given.threads)
     waves = torch.randn(CLIPS, RATE * SECONDS, generator=torch.Generator().manual_seed(0)) * 0.1
     print(f"{machine()}; {given.threads} threads, {given.clock} clock, {given.rounds} rounds, memory kept.")
@@ -46,7 +46,7 @@ def main() -> None:
     print(f"\nLoad of the machine at the end, over 1, 5, 15 minutes: {load}.")
 
 
-def ways(waves: Tensor, fft: int) -> dict[str, Way]:
+def ways(waves: Tensor, fft: int) -> dict[str, WalkSettings]:
     """What is measured; a name tells who does it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # at 512 one of the 128 bands is empty, for everybody
@@ -67,7 +67,7 @@ def ways(waves: Tensor, fft: int) -> dict[str, Way]:
         spectrum = torch.stft(waves, fft, HOP, WINDOW, taper, center=False, return_complex=True)
         return torch.log(weights @ spectrum.abs() + 1e-6)
 
-    found: dict[str, Way] = {
+    found: dict[str, WalkSettings] = {
         "nearfield log_mel": lambda: ours(batch)[:, 0],
         "nearfield mfcc": lambda: mfcc(batch),
         "peer: librosa, clip by clip": lambda: np.stack([librosa_clip(wave) for wave in padded]),
@@ -81,7 +81,7 @@ def ways(waves: Tensor, fft: int) -> dict[str, Way]:
     return found
 
 
-def nn_audio(waves: Tensor, fft: int) -> Way:
+def nn_audio(waves: Tensor, fft: int) -> WalkSettings:
     from nnAudio.features.mel import MelSpectrogram  # type: ignore[import-not-found,unused-ignore]
 
     layer = MelSpectrogram(
@@ -100,7 +100,7 @@ def nn_audio(waves: Tensor, fft: int) -> Way:
     return lambda: torch.log(layer(waves) + 1e-6)
 
 
-def table(ways: dict[str, Way], fft: int, rounds: int, clock: str) -> None:
+def table(ways: dict[str, WalkSettings], fft: int, rounds: int, clock: str) -> None:
     """Times every way `rounds` times, in turn, and prints a row for each, the fastest first."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
     now = time.perf_counter if clock == "wall" else time.process_time

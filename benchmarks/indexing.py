@@ -18,11 +18,11 @@ import numpy as np
 import soundfile
 import torch
 
-from nearfield.core.machine import keep_memory
+from nearfield.core.machine import disable_malloc_trim
 from nearfield.space.space import Space
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder, save_tensors
+from nearfield.training.run_folder import RunFolder, save_tensors
 from nearfield.training.setup import build_embedder
 
 
@@ -38,8 +38,8 @@ def sounds(folder: Path, files: int, seconds: float) -> None:
 def untrained(folder: Path) -> Run:
     """A run with fresh weights: what it has learnt does not change how long it takes."""
     recipe = Recipe()
-    Folder(folder).begin(recipe, {"data": {"channels": 1}})
-    save_tensors(Folder(folder).weights, dict(build_embedder(recipe, 1, 0).state_dict()))
+    RunFolder(folder).begin(recipe, {"data": {"channels": 1}})
+    save_tensors(RunFolder(folder).weights, dict(build_embedder(recipe, 1, 0).state_dict()))
     return Run.load(folder)
 
 
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0)
     asked = parser.parse_args()
-    keep_memory()
+    disable_malloc_trim()
     if asked.threads:
         torch.set_num_threads(asked.threads)
     total = asked.files * asked.seconds

@@ -26,7 +26,7 @@ from rich.progress import track
 from scipy import stats
 from scipy.stats import norm, t
 
-from nearfield.core.types import Facts, Floats, Ints, Vectors
+from nearfield.core.types import ClipMetadata, Floats, Ints, Vectors
 from nearfield.metrics.classification import classification_scores
 from nearfield.metrics.evaluate import evaluate
 from nearfield.metrics.intervals import Resamples, share_interval, weighted_mean
@@ -56,7 +56,7 @@ class Sort:
     """Of a group, in each of its classes."""
     skill: float
     """Share of clips told rightly, about which classes differ."""
-    alike: float
+    positive: float
     """The sum of the parameters of the beta distribution: smaller is more correlation within groups."""
 
 
@@ -164,7 +164,7 @@ def from_train(sets: int) -> None:
         print(f"| {' x '.join(map(str, world))} | {seed} | {' | '.join(cells)} |", flush=True)
 
 
-def found(train: tuple[Vectors, Facts], test: tuple[Vectors, Facts]) -> Floats:
+def found(train: tuple[Vectors, ClipMetadata], test: tuple[Vectors, ClipMetadata]) -> Floats:
     """(N, 6) what each test clip scores by the labels of what it finds in train."""
     scores = label_scores(Search(test[0], train[0]), test[1].labels, train[1].labels)
     return np.stack([scores[name] for name in FROM_TRAIN], axis=1)
@@ -172,7 +172,7 @@ def found(train: tuple[Vectors, Facts], test: tuple[Vectors, Facts]) -> Floats:
 
 def drawn_set(
     chance: np.random.Generator, centres: tuple[Floats, Floats], world: tuple[int, int, int]
-) -> tuple[Vectors, Facts]:
+) -> tuple[Vectors, ClipMetadata]:
     """Vectors about their recording's, and that about its class's; tags are read off the recording's."""
     classes, recordings, clips = world
     groups = np.repeat(np.arange(classes * recordings), clips)
@@ -183,14 +183,14 @@ def drawn_set(
     device = chance.integers(0, 3, classes * recordings)[groups]
     heard = own + chance.normal(0, 0.8, own.shape)
     heard[:, :3] += np.eye(3)[device]
-    facts = Facts(
+    facts = ClipMetadata(
         labels=labels,
         label_names=tuple(f"class {number}" for number in range(classes)),
         tags=tags,
         tag_names=tuple(f"tag {number}" for number in range(tags.shape[1])),
         recordings=groups,
         groups=groups,
-        moments=np.tile(5.0 * np.arange(clips), classes * recordings),
+        start_times=np.tile(5.0 * np.arange(clips), classes * recordings),
         seconds=np.full(len(groups), 5.0),
         columns={"device": device, "song": groups // 2},
         predictions=(heard @ centres[1] + chance.normal(0, 2, tags.shape)),
@@ -198,7 +198,9 @@ def drawn_set(
     return heard.astype(np.float32), facts
 
 
-def joined(first: tuple[Vectors, Facts], second: tuple[Vectors, Facts]) -> tuple[Vectors, Facts]:
+def joined(
+    first: tuple[Vectors, ClipMetadata], second: tuple[Vectors, ClipMetadata]
+) -> tuple[Vectors, ClipMetadata]:
     """Both sets as one, the second's recordings and songs apart from the first's."""
     one, other = first[1], second[1]
     apart = int(one.groups.max()) + 1
@@ -213,7 +215,7 @@ def joined(first: tuple[Vectors, Facts], second: tuple[Vectors, Facts]) -> tuple
         one,
         labels=np.concatenate([one.labels, other.labels]),
         tags=np.concatenate([one.tags, other.tags]),
-        moments=np.concatenate([one.moments, other.moments]),
+        start_times=np.concatenate([one.start_times, other.start_times]),
         seconds=np.concatenate([one.seconds, other.seconds]),
         predictions=np.concatenate([one.predictions, other.predictions]),
         groups=groups,
@@ -304,7 +306,7 @@ def test_set(sort: Sort, chance: np.random.Generator) -> tuple[Ints, Ints, Ints]
         classes = np.tile(np.arange(sort.classes), sort.groups[0])
         groups = np.repeat(np.arange(sort.groups[0]), sort.classes)
         # A speaker is easy or hard in every word.
-        quantiles = chance.beta(sort.alike, sort.alike, sort.groups[0])[groups]
+        quantiles = chance.beta(sort.positive, sort.positive, sort.groups[0])[groups]
         own = stats.beta.ppf(quantiles, *parameters(sort, skills[classes]))
     else:
         classes = np.repeat(np.arange(sort.classes), sort.groups)
@@ -322,7 +324,7 @@ def true_scores(sort: Sort) -> dict[str, float]:
     counts = np.ones(sort.classes) if len(sort.groups) == 1 else np.array(sort.groups, np.float64)
     if len(sort.groups) == 1:
         # The quantiles are not drawn evenly, so the mean over speakers is not quite the skill.
-        quantiles = stats.beta.ppf((np.arange(2000) + 0.5) / 2000, sort.alike, sort.alike)
+        quantiles = stats.beta.ppf((np.arange(2000) + 0.5) / 2000, sort.positive, sort.positive)
         first, second = parameters(sort, skills)
         skills = np.asarray(stats.beta.ppf(quantiles[:, None], first, second)).mean(axis=0)
     told = counts[:, None] * (np.diag(skills) + (1 - skills)[:, None] * taken_for)
@@ -342,7 +344,7 @@ def reader(sort: Sort) -> tuple[Floats, Floats]:
 
 def parameters(sort: Sort, skills: Floats) -> tuple[Floats, Floats]:
     """Of the beta distribution of groups' skills about those of their classes."""
-    return skills * sort.alike, (1 - skills) * sort.alike
+    return skills * sort.positive, (1 - skills) * sort.positive
 
 
 if __name__ == "__main__":

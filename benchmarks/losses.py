@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nearfield.core.machine import calm_threads, keep_memory, usable_cores
+from nearfield.core.machine import calm_threads, disable_malloc_trim, usable_cores
 from nearfield.core.types import Pairs
 from nearfield.learning.build import loss, miner
 
@@ -168,7 +168,7 @@ def main() -> None:
         objective, size, a_class, who = asked.measure
         print(measure(objective, int(size), int(a_class), who))
         return
-    keep_memory()
+    disable_malloc_trim()
     print(f"{machine()}\n")
     print("| objective | batch | a class | ms | peer ms | ratio | MB added | peer MB | gradients differ by |")
     print("|---|---|---|---|---|---|---|---|---|")

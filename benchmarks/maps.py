@@ -42,12 +42,12 @@ def measure(vectors: Vectors) -> list[str]:
     """The cells of one row after the first."""
     ends: dict[str, float] = {}
 
-    def watch(event: Event) -> None:
+    def callback(event: Event) -> None:
         if isinstance(event, Stage):
             ends[event.name] = time.process_time()
 
     clock, begun = time.perf_counter(), time.process_time()
-    made = SpaceMap.of(vectors, watch=watch)
+    made = SpaceMap.of(vectors, callback=callback)
     known, flat, solid = (ends[f"map: {name}"] for name in ("neighbours", "UMAP, flat", "UMAP, solid"))
     spent = (known - begun, flat - known, solid - flat, time.process_time() - begun)
     trust = ", ".join(f"{name} {value:.3f}" for name, value in made.trust.items())

@@ -31,7 +31,7 @@ from nearfield.study.engines.local import LocalSettings
 from nearfield.study.facts import Gathered
 from nearfield.study.journal import Journal
 from nearfield.study.run import Study
-from nearfield.training.evaluate_run import judge
+from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
@@ -59,13 +59,13 @@ def main() -> None:
     faulty = join_patch(str(given.data), faults)
 
     recipe = Recipe.load(given.recipe, [f"train.updates={given.updates}"])
-    bench = launch(Request(recipe, faulty, given.out / "run", given.seed, "cpu"))
+    setup = launch(Request(recipe, faulty, given.out / "run", given.seed, "cpu"))
     run = Run.load(given.out / "run")
-    judge(run.folder, with_baselines=False, bench=bench)
+    evaluate_run(run.folder, with_baselines=False, setup=setup)
     suspects = find_suspects(run, sorts=("labels",), top=10_000)
     unheard = given.out / "unheard.csv"
     suspects.save(unheard, given.accept)
-    learnt_from = set(bench.collection.table["id"][bench.collection.table["split"] != "test"])
+    learnt_from = set(setup.collection.table["id"][setup.collection.table["split"] != "test"])
     listed = {each.id: each.after for each in suspects.suspects if each.id in learnt_from}
     taken = {each.id: each.after for each in Patch.read(unheard).accepted() if each.id in learnt_from}
     print("listed", json.dumps(told(wrong, listed)))

@@ -65,7 +65,7 @@ ROWS = (
             "data.group=track",
             "data.recording=track",
             "relation.jaccard=0.3",
-            "relation.unlike=not_alike",
+            "relation.negatives=not_alike",
             "loss.kind=supcon",
         ),
     ),
@@ -96,7 +96,7 @@ ROWS = (
             "loss.distance=squared_euclidean",
             "loss.reduction=non_zero_mean",
             "augment=[]",
-            "normalise.kind=none",
+            "normalize.kind=none",
             "feature.floor=1.0e-6",
             "embedding.pooling=mean",
             "embedding.read=last",
@@ -158,7 +158,7 @@ def begun(row: Row, weights: Path | None) -> Row:
     """The same row with its first weights named, where it asks for some."""
     if not row.begun:
         return row
-    named = tuple(f"{part}.weights={weights}" for part in ("backbone", "normalise"))
+    named = tuple(f"{part}.weights={weights}" for part in ("backbone", "normalize"))
     return replace(row, changes=(*row.changes, *named))
 
 

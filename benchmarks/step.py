@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nearfield.core.machine import keep_memory, usable_cores
+from nearfield.core.machine import disable_malloc_trim, usable_cores
 from nearfield.core.settings import make
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.embedder import Embedder, EmbeddingSettings
@@ -107,7 +107,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
-    kept = keep_memory()
+    kept = disable_malloc_trim()
     measured = list(variants(given.only))
     for variant in measured:
         variant.step()

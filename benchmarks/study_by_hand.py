@@ -27,7 +27,7 @@ question: How does the margin affect the embedding space?
 recipe:
   data: {{sample_rate: 16000, clip_seconds: 5.0}}
   feature: {{kind: log_mel, bands: 64, power: 2}}
-  normalise: {{kind: band}}
+  normalize: {{kind: band}}
   augment: [{{kind: time_shift, max_seconds: 0.6}}, {{kind: frequency_mask}}, {{kind: time_mask}}]
   backbone: {{kind: small_convnet, stem_stride: [1, 1]}}
   embedding: {{size: 128}}

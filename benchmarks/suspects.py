@@ -41,14 +41,14 @@ from nearfield.analysis.suspects.labels import (
     listed,
 )
 from nearfield.core.parallel import one_thread
-from nearfield.core.types import Bools, Facts, Floats, Ints, Vectors
+from nearfield.core.types import Bools, ClipMetadata, Floats, Ints, Vectors
 from nearfield.data.collection import Collection
 from nearfield.metrics.neighbors import Search, nearest
 from nearfield.training.baselines import standardised, statistics_vectors
 from nearfield.training.encode import vectors_of
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
-from nearfield.training.setup import Workbench
+from nearfield.training.setup import TrainingSetup
 
 ROOT = Path(__file__).parents[1]
 LABELLED = ("esc10", "fsdd", "arabic-commands", "oneshots")
@@ -111,7 +111,7 @@ class Space:
     kind: str
     updates: int
     ids: list[str]
-    facts: Facts
+    metadata: ClipMetadata
     fixed: Vectors | None
     """None where a network is trained on the faults."""
     alone: bool
@@ -120,17 +120,17 @@ class Space:
     @classmethod
     def open(cls, folder: Path, kind: str, updates: int, alone: bool = False) -> "Space":
         """The clips with label or tags, and tags that are neither rare nor everywhere."""
-        bench = Workbench.build(Recipe(), Collection.open(str(folder)), 0)
-        known = np.flatnonzero((bench.facts.labels >= 0) | bench.facts.tags.any(axis=1))
-        facts = bench.facts.take(known)
+        setup = TrainingSetup.build(Recipe(), Collection.open(str(folder)), 0)
+        known = np.flatnonzero((setup.metadata.labels >= 0) | setup.metadata.tags.any(axis=1))
+        metadata = setup.metadata.take(known)
         # Only tags that both a fit and a fold can have.
-        kept = np.flatnonzero((facts.tags.sum(axis=0) >= 10) & (facts.tags.mean(axis=0) < 0.95))
-        names = tuple(facts.tag_names[tag] for tag in kept)
-        facts = replace(facts, tags=facts.tags[:, kept], tag_names=names)
-        ids, fixed = list(bench.collection.table["id"].iloc[known]), None
+        kept = np.flatnonzero((metadata.tags.sum(axis=0) >= 10) & (metadata.tags.mean(axis=0) < 0.95))
+        names = tuple(metadata.tag_names[tag] for tag in kept)
+        metadata = replace(metadata, tags=metadata.tags[:, kept], tag_names=names)
+        ids, fixed = list(setup.collection.table["id"].iloc[known]), None
         if kind != "trained":
-            fixed = standardised(dict(statistics_vectors(bench))[kind][known], np.arange(len(known)))
-        return cls(folder, kind, updates, ids, facts, fixed, alone)
+            fixed = standardised(dict(statistics_vectors(setup))[kind][known], np.arange(len(known)))
+        return cls(folder, kind, updates, ids, metadata, fixed, alone)
 
     def settings(self, seed: int) -> SuspectSettings:
         """Nearfield's own, as the vectors ask for."""
@@ -148,25 +148,25 @@ class Space:
                 rows = ((clip, column, before, after, "accepted") for clip, before, after in changes)
                 csv.writer(file).writerows([("id", "column", "before", "after", "decision"), *rows])
             recipe = Recipe.load(name, [f"train.updates={self.updates}", f"data.patch={patch}"])
-            bench = launch(Request(recipe, str(self.folder), Path(folder) / "run", seed, "cpu"))
+            setup = launch(Request(recipe, str(self.folder), Path(folder) / "run", seed, "cpu"))
             found = dict(
-                zip(bench.collection.table["id"], vectors_of(bench.embedder.eval(), bench), strict=True)
+                zip(setup.collection.table["id"], vectors_of(setup.embedder.eval(), setup), strict=True)
             )
         return np.stack([found[clip] for clip in self.ids])
 
 
 def labels(space: Space, share: float, seed: int) -> Iterator[Line]:
     """One line a method, for flips drawn by `seed`."""
-    facts = space.facts
-    wrong, planted = flipped(facts.labels, share, seed)
-    names = facts.label_names
+    metadata = space.metadata
+    wrong, planted = flipped(metadata.labels, share, seed)
+    names = metadata.label_names
     changes = [
-        (space.ids[row], names[facts.labels[row]], names[wrong[row]])
+        (space.ids[row], names[metadata.labels[row]], names[wrong[row]])
         for row in np.flatnonzero(planted).tolist()
     ]
     vectors = space.vectors("labels", changes, seed)
     settings = space.settings(seed)
-    doubts = doubt_labels(vectors, replace(facts, labels=wrong), settings)
+    doubts = doubt_labels(vectors, replace(metadata, labels=wrong), settings)
     stand = listed(doubts.ranks, RIGHT["label"], settings.right)
     yield _line("nearfield", doubts.ranks, planted, stand, doubts.scores)
     if space.alone:
@@ -194,23 +194,26 @@ def labels(space: Space, share: float, seed: int) -> Iterator[Line]:
     # The rule says yes or no; to rank, the share of neighbours that differ, and the listing is the rule's.
     index, _ = nearest(Search.within(vectors, settings.distance), RULE)
     differ = (wrong[index] != wrong[:, None]).mean(axis=1)
-    rule = all_neighbours_differ(vectors, replace(facts, labels=wrong), RULE, settings.distance)
+    rule = all_neighbours_differ(vectors, replace(metadata, labels=wrong), RULE, settings.distance)
     yield _line("all neighbours differ", differ, planted, rule)
 
 
 def tags(space: Space, share: float, seed: int) -> Iterator[Line]:
     """Two lines a method: tags put on, and tags taken off."""
-    facts = space.facts
-    wrong = replaced(facts.tags, share, seed)
+    metadata = space.metadata
+    wrong = replaced(metadata.tags, share, seed)
     changes = [
-        (space.ids[row], *(("", facts.tag_names[tag]) if wrong[row, tag] else (facts.tag_names[tag], "")))
-        for row, tag in np.argwhere(wrong != facts.tags).tolist()
+        (
+            space.ids[row],
+            *(("", metadata.tag_names[tag]) if wrong[row, tag] else (metadata.tag_names[tag], "")),
+        )
+        for row, tag in np.argwhere(wrong != metadata.tags).tolist()
     ]
     vectors = space.vectors("tags", changes, seed)
     settings = space.settings(seed)
-    doubts = doubt_tags(vectors, replace(facts, tags=wrong), settings)
+    doubts = doubt_tags(vectors, replace(metadata, tags=wrong), settings)
     # A clip that lost its only tag is not known to lack any: nobody is asked about it.
-    vectors, wrong, right = vectors[doubts.rows], wrong[doubts.rows], facts.tags[doubts.rows]
+    vectors, wrong, right = vectors[doubts.rows], wrong[doubts.rows], metadata.tags[doubts.rows]
     bad, stand = wrong != right, listed(doubts.ranks, RIGHT["tag"], settings.right)
     among = {"put on": wrong, "taken off": ~wrong}
     for sort, cells in among.items():
@@ -301,12 +304,15 @@ def claimed(lines: list[Line]) -> Iterator[str]:
         yield f"| {method} | {100 * share:g} % | " + " | ".join(cells) + " |"
 
 
-def _line(method: str, scores: Floats, planted: Bools, listed: Bools, chances: Floats | None = None) -> Line:
+def _line(
+    method: str, scores: Floats, planted: Bools, listed: Bools, probabilities: Floats | None = None
+) -> Line:
     count = int(planted.sum())
     claims = {}
-    if chances is not None:
+    if probabilities is not None:
         claims["claims"] = [
-            [int((planted & (chances >= least)).sum()), int((chances >= least).sum())] for least in CLAIMS
+            [int((planted & (probabilities >= least)).sum()), int((probabilities >= least).sum())]
+            for least in CLAIMS
         ]
     first = np.argsort(-scores, kind="stable")[:count]
     hits = int((planted & listed).sum())

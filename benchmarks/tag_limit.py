@@ -36,20 +36,24 @@ def main() -> None:
     if any(table["id"] != tables[0]["id"] for table in tables):
         raise SystemExit("these runs were not judged on the same clips")
     tags = np.array(tables[0]["tagging/tags"].to_pylist(), bool)
-    chances = np.mean([np.array(table["tagging/scores"].to_pylist(), float) for table in tables], axis=0)
+    probabilities = np.mean(
+        [np.array(table["tagging/scores"].to_pylist(), float) for table in tables], axis=0
+    )
     groups = tables[0]["group"].to_numpy()
     true, vectors = tags.astype(float), vectors_of(given.runs[0], tables[0]["id"].to_pylist())
     ways = {
         "vectors": _unit(vectors) @ _unit(vectors).T,
-        "chances": _unit(chances) @ _unit(chances).T,
-        "chances of the query, true tags of the others": chances @ true.T,
-        "true tags of the query, chances of the others": _unit(true) @ _unit(chances).T,
+        "chances": _unit(probabilities) @ _unit(probabilities).T,
+        "chances of the query, true tags of the others": probabilities @ true.T,
+        "true tags of the query, chances of the others": _unit(true) @ _unit(probabilities).T,
         "true tags": (true / true.sum(1, keepdims=True)) @ true.T,
     }
     names = [row["name"] for row in json.loads((given.runs[0] / "result.json").read_text())["per_tag"]]
     kind = np.array([name.partition("/")[0] for name in names])
     kinds = {"all tags": np.ones(len(kind), bool)} | {name: kind == name for name in sorted(set(kind))}
-    areas = [average_precision_score(tags[:, tag], chances[:, tag]) for tag in np.flatnonzero(tags.any(0))]
+    areas = [
+        average_precision_score(tags[:, tag], probabilities[:, tag]) for tag in np.flatnonzero(tags.any(0))
+    ]
     print(f"{len(tags)} clips, {tags.shape[1]} tags, PR-AUC {np.mean(areas):.3f}\n")
     held = {name: tags[:, own].sum(1).mean() for name, own in kinds.items()}
     print("| neighbours by | " + " | ".join(f"{name} ({held[name]:.1f} a clip)" for name in kinds) + " |")

@@ -19,18 +19,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nearfield.core.machine import calm_threads, keep_memory
+from nearfield.core.machine import calm_threads, disable_malloc_trim
 from nearfield.core.types import Vectors
 from nearfield.metrics.neighbors import Search, nearest
 from nearfield.models.embedder import Embedder
 from nearfield.models.normalization import settle
-from nearfield.study.statistics.two_way import Array, Squares
+from nearfield.study.statistics.two_way import Array, MeanSquares
 from nearfield.training.baselines import standardised, statistics_vectors, untrained
 from nearfield.training.encode import vectors_of
-from nearfield.training.events import nobody
+from nearfield.training.events import ignore
 from nearfield.training.launch import open_collection
 from nearfield.training.run import Run, without_weights
-from nearfield.training.setup import Workbench, build_embedder
+from nearfield.training.setup import TrainingSetup, build_embedder
 
 ROOT = Path(__file__).parents[1]
 SETS = ("esc10", "arabic-commands", "oneshots", "fsdd")
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(default))
     given = parser.parse_args()
     calm_threads()
-    keep_memory()
+    disable_malloc_trim()
     ours = [Run.load(path) for path in sorted(given.runs.glob("long-recordings-[0-9]"))]
     theirs = [Run.load(path) for path in sorted(given.runs.glob("long-recordings-triplets-[0-9]"))]
     schooled = _settled_on(given.data / "long-recordings", ours)
@@ -72,7 +72,7 @@ def _row(space: str, table: Array, best: Array, groups: Array, labels: float) ->
     apart = best - (table if len(table) == len(best) else table[:1])
     by_group = np.stack([apart[:, groups == each].sum(1) for each in np.unique(groups)], 1)
     by_group *= by_group.shape[1] / apart.shape[1]
-    errors = [math.sqrt(float(Squares.of(each).variance)) for each in (apart, by_group)]
+    errors = [math.sqrt(float(MeanSquares.of(each).variance)) for each in (apart, by_group)]
     yield f"{apart.mean():+.3f}"
     yield ", ".join(f"{each:.3f}" for each in errors)
     gained = (best.mean() - table.mean()) / (labels - table.mean())
@@ -85,40 +85,44 @@ def _hits(
     """(seeds, clips) 1 where the nearest training clip has the test clip's label, by space; clips' groups."""
     found: dict[str, list[Array]] = {}
     for seed, run in enumerate(ours):
-        bench = _bench(run, data, seed)
-        train, test = bench.collection.rows("train"), bench.collection.rows("test")
+        setup = _bench(run, data, seed)
+        train, test = setup.collection.rows("train"), setup.collection.rows("test")
 
-        def note(space: str, vectors: Vectors, distance: str = "cosine", bench: Workbench = bench) -> None:
-            train, test = bench.collection.rows("train"), bench.collection.rows("test")
+        def note(
+            space: str, vectors: Vectors, distance: str = "cosine", setup: TrainingSetup = setup
+        ) -> None:
+            train, test = setup.collection.rows("train"), setup.collection.rows("test")
             near = nearest(Search(vectors[test], vectors[train], distance), 1)[0][:, 0]  # type: ignore[arg-type]
-            labels = bench.facts.labels
+            labels = setup.metadata.labels
             found.setdefault(space, []).append((labels[train][near] == labels[test]).astype(np.float64))
 
-        note("time alone", vectors_of(run.embedder, bench))
-        note("untrained encoder", vectors_of(untrained(bench), bench))
-        note("untrained, norms and whitening of the long recordings", vectors_of(schooled[seed], bench))
-        for name, vectors in statistics_vectors(bench) if seed == 0 else ():
+        note("time alone", vectors_of(run.embedder, setup))
+        note("untrained encoder", vectors_of(untrained(setup), setup))
+        note("untrained, norms and whitening of the long recordings", vectors_of(schooled[seed], setup))
+        for name, vectors in statistics_vectors(setup) if seed == 0 else ():
             note(NAMES[name], standardised(vectors, train), "euclidean")
         if seed < len(theirs):
             other = _bench(theirs[seed], data, seed)
-            note("the source's rule", vectors_of(theirs[seed].embedder, other), bench=other)
-    groups = bench.facts.groups if (bench.facts.groups >= 0).any() else np.arange(len(bench.facts.labels))
+            note("the source's rule", vectors_of(theirs[seed].embedder, other), setup=other)
+    groups = (
+        setup.metadata.groups if (setup.metadata.groups >= 0).any() else np.arange(len(setup.metadata.labels))
+    )
     return {name: np.stack(each) for name, each in found.items()}, np.asarray(groups[test], np.float64)
 
 
-def _bench(run: Run, data: Path, seed: int) -> Workbench:
-    collection = open_collection(str(data), run.recipe, True, nobody)
-    return Workbench.build(run.recipe, collection, seed, embedder=run.embedder)
+def _bench(run: Run, data: Path, seed: int) -> TrainingSetup:
+    collection = open_collection(str(data), run.recipe, True, ignore)
+    return TrainingSetup.build(run.recipe, collection, seed, embedder=run.embedder)
 
 
 def _settled_on(data: Path, runs: list[Run]) -> list[Embedder]:
     """Untrained encoders whose norms and whitening have seen what the trained ones were trained on."""
     found = []
     for seed, run in enumerate(runs):
-        bench = _bench(run, data, seed)
-        seen = bench.pictures(bench.sampler(), torch.device("cpu"))
+        setup = _bench(run, data, seed)
+        seen = setup.pictures(setup.sampler(), torch.device("cpu"))
         pictures = [each for _, each in zip(range(16), seen, strict=False)]
-        fresh = build_embedder(without_weights(run.recipe), bench.channels, seed + 1_000_003)
+        fresh = build_embedder(without_weights(run.recipe), setup.channels, seed + 1_000_003)
         settle(fresh, pictures)
         fresh.fit_whitening(pictures)
         found.append(fresh.eval())

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from nearfield.core.machine import calm_threads, keep_memory, usable_cores
+from nearfield.core.machine import calm_threads, disable_malloc_trim, usable_cores
 
 calm_threads()  # before torch is loaded, as the command line does
 
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="part of a row's name: 'esc10 small', 'resnet18'")
     given = parser.parse_args()
-    keep_memory()
+    disable_malloc_trim()
     machine = f"{platform.processor() or platform.machine()}, {usable_cores()} cores"
     print(f"{machine}, {torch.get_num_threads()} threads, {best_precision('cpu')}, batch 64, ")
     print(f"medians of {given.rounds} rounds, in turn.\n")

@@ -61,8 +61,8 @@ def documents() -> list[tuple[Path, StudyFacts]]:
 
 def overview(found: list[tuple[Path, StudyFacts]]) -> str:
     """README.md: a row a source, and the command that makes each document again."""
-    rows = [_row(place, facts) for place, facts in found if facts.source]
-    commands = [f"- {facts.title}: `{_command(facts)}`" for _, facts in found]
+    rows = [_row(place, metadata) for place, metadata in found if metadata.source]
+    commands = [f"- {metadata.title}: `{_command(metadata)}`" for _, metadata in found]
     return HEAD + "\n".join(rows) + "\n\n" + "\n".join(commands) + "\n"
 
 
@@ -77,30 +77,30 @@ def _picture(page: Path, target: Path) -> None:
         browser.close()
 
 
-def _command(facts: StudyFacts) -> str:
+def _command(metadata: StudyFacts) -> str:
     """With the study by its name, and the data by theirs: where they lay is no one else's place."""
-    words = shlex.split(facts.command)
+    words = shlex.split(metadata.command)
     words[3] = Path(words[3]).with_suffix("").as_posix().removeprefix("studies/")
     place = words.index("--data") + 1
     if not words[place].startswith("synthetic:"):
-        words[place] = f"PATH_OF_{facts.data['name']}"
+        words[place] = f"PATH_OF_{metadata.data['name']}"
     return shlex.join(words)
 
 
-def _number(facts: StudyFacts) -> int:
-    return int(facts.source.study[1:]) if facts.source else 0
+def _number(metadata: StudyFacts) -> int:
+    return int(metadata.source.study[1:]) if metadata.source else 0
 
 
-def _row(place: Path, facts: StudyFacts) -> str:
-    assert facts.source is not None
-    chosen = facts.conclusion.recommended
+def _row(place: Path, metadata: StudyFacts) -> str:
+    assert metadata.source is not None
+    chosen = metadata.conclusion.recommended
     cells = (
-        facts.source.study,
-        facts.source.question,
-        facts.source.concluded,
-        f"**{source_verdict(facts)}**" if source_pairs(facts) else "no comparison of arms: see there",
-        label(facts, chosen) if chosen else "none: not decided",
-        f"{facts.data['name']}, {len(facts.arms)} arms x {len(facts.seeds)} seeds",
+        metadata.source.study,
+        metadata.source.question,
+        metadata.source.concluded,
+        f"**{source_verdict(metadata)}**" if source_pairs(metadata) else "no comparison of arms: see there",
+        label(metadata, chosen) if chosen else "none: not decided",
+        f"{metadata.data['name']}, {len(metadata.arms)} arms x {len(metadata.seeds)} seeds",
         f"[html]({place.name}/study.html), [pdf]({place.name}/study.pdf), [short]({place.name}/study.md)",
     )
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

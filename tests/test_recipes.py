@@ -23,8 +23,8 @@ from nearfield.training.encode import embed_windows, vectors_of
 from nearfield.training.events import Note
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder
-from nearfield.training.setup import Workbench
+from nearfield.training.run_folder import RunFolder
+from nearfield.training.setup import TrainingSetup
 from nearfield.training.tagging import TagHead
 
 RECIPES = list(shipped("recipes").values())
@@ -32,7 +32,7 @@ CLIPS = 32
 
 SECOND = ["data.clip_seconds=1.0"]
 COURSE = ["data.clip_seconds=2.0", "train.validate_every=0", "schedule={kind: constant}"]
-NEAR = ["sampler.range_seconds=1.0", "relation.range_seconds=1.0", "sampler.batch=4"]
+NEAR = ["sampler.range_seconds=1.0", "relation.range_seconds=1.0", "sampler.batch_size=4"]
 TILES = [*NEAR, "data.clip_seconds=0.5", "feature.bands=32"]
 SMALLER: dict[str, list[str]] = {
     "circle_homework": ["data.image_size=32"],
@@ -61,7 +61,7 @@ SMALLER: dict[str, list[str]] = {
     "tagging_short_chunk": ["data.clip_seconds=2.1", "backbone.width=16"],
     "tag_pairs": [*SECOND, "sampler.batch_size=32"],
     "tags": [*SECOND, "sampler.batch_size=32"],
-    "time": [*NEAR, "sampler.batch=16"],
+    "time": [*NEAR, "sampler.batch_size=16"],
     "triplet_time": TILES,
     "triplet_labels": SECOND,
 }
@@ -142,37 +142,37 @@ def _pictures(folder: Path) -> None:
     pd.DataFrame(rows).to_csv(folder / "labels.csv", index=False)
 
 
-def _train(recipe: Recipe, data: Path, out: Path) -> tuple[Workbench, list[dict[str, Any]]]:
+def _train(recipe: Recipe, data: Path, out: Path) -> tuple[TrainingSetup, list[dict[str, Any]]]:
     """What it was trained with, and the lines that were measured."""
     warned: list[str] = []
 
-    def watch(event: object) -> None:
+    def callback(event: object) -> None:
         if isinstance(event, Note) and event.is_warning:
             warned.append(event.text)
 
-    bench = launch(Request(recipe, str(data), out, device="cpu"), watch)
+    setup = launch(Request(recipe, str(data), out, device="cpu"), callback)
     assert not warned
-    return bench, [json.loads(line) for line in Folder(out).metrics.read_text().splitlines()]
+    return setup, [json.loads(line) for line in RunFolder(out).metrics.read_text().splitlines()]
 
 
-def _nearest_are_alike(bench: Workbench) -> float:
+def _nearest_are_alike(setup: TrainingSetup) -> float:
     """Share of clips whose nearest other clip has their label."""
-    rows = bench.collection.rows("train")
+    rows = setup.collection.rows("train")
     assert len(rows) == CLIPS
-    vectors, labels = vectors_of(bench.embedder, bench)[rows], bench.facts.labels[rows]
+    vectors, labels = vectors_of(setup.embedder, setup)[rows], setup.metadata.labels[rows]
     found = nearest(Search(vectors, vectors, own=np.arange(len(vectors))), 1)[0][:, 0]
     return float((labels[found] == labels).mean())
 
 
-def _precision(bench: Workbench, folder: Folder) -> tuple[float, float]:
+def _precision(setup: TrainingSetup, folder: RunFolder) -> tuple[float, float]:
     """Mean average precision of the tagger over tags, and what chance gives."""
-    head = TagHead.load(folder, bench.recipe, bench.embedder.size)
+    head = TagHead.load(folder, setup.recipe, setup.embedder.size)
     assert head is not None
-    seconds, clip_seconds = bench.facts.seconds, bench.recipe.data.clip_seconds
-    rows = bench.collection.rows("train")
-    windows = embed_windows(bench.embedder, bench.sight, seconds, clip_seconds)
+    seconds, clip_seconds = setup.metadata.seconds, setup.recipe.data.clip_seconds
+    rows = setup.collection.rows("train")
+    windows = embed_windows(setup.embedder, setup.network_input, seconds, clip_seconds)
     said = head.probabilities(windows, len(seconds))[rows]
-    tags = bench.facts.tags[rows]
+    tags = setup.metadata.tags[rows]
     scored = tags.any(axis=0) & ~tags.all(axis=0)
     return (
         float(average_precision_score(tags[:, scored], said[:, scored], average="macro")),
@@ -200,11 +200,11 @@ def test_a_recipe_can_learn_32_clips_by_heart(
     recipe = Recipe.load(path, changes)
     updates = MORE.get(path.stem, UPDATES[recipe.relation.kind])
     recipe = recipe.changed({"train.updates": updates})
-    bench, lines = _train(recipe, sets(recipe), tmp_path / "run")
+    setup, lines = _train(recipe, sets(recipe), tmp_path / "run")
     losses = np.array([line["train/loss_pairs"] for line in lines])
     assert losses[-5:].mean() < 0.8 * losses[:5].mean()
     if recipe.relation.kind == "labels":
-        assert _nearest_are_alike(bench) > 0.9
-    if isinstance(bench.loss(), TaggingLoss):
-        reached, chance = _precision(bench, Folder(tmp_path / "run"))
+        assert _nearest_are_alike(setup) > 0.9
+    if isinstance(setup.loss(), TaggingLoss):
+        reached, chance = _precision(setup, RunFolder(tmp_path / "run"))
         assert reached > 0.8 > 2 * chance

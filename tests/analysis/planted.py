@@ -2,22 +2,24 @@
 
 import numpy as np
 
-from nearfield.core.types import Bools, Facts, Ints, Vectors
+from nearfield.core.types import Bools, ClipMetadata, Ints, Vectors
 
 
-def facts_of(labels: Ints | None = None, tags: Bools | None = None, groups: Ints | None = None) -> Facts:
+def facts_of(
+    labels: Ints | None = None, tags: Bools | None = None, groups: Ints | None = None
+) -> ClipMetadata:
     """Facts of clips with labels, or with tags, or with both."""
     count = len(labels) if labels is not None else len(tags) if tags is not None else 0
     known = np.zeros((count, 0), dtype=bool) if tags is None else tags
     sources = np.arange(count) if groups is None else groups
-    return Facts(
+    return ClipMetadata(
         labels=np.full(count, -1) if labels is None else labels,
         label_names=("rain", "wind", "bell", "dog"),
         tags=known,
         tag_names=tuple(f"tag {number}" for number in range(known.shape[1])),
         recordings=sources,
         groups=sources,
-        moments=np.zeros(count),
+        start_times=np.zeros(count),
         seconds=np.ones(count),
     )
 

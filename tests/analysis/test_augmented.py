@@ -42,9 +42,9 @@ def test_each_augmentation_alone_is_applied_to_the_clip(tones: Path) -> None:
     np.testing.assert_allclose(np.sort(heard(shifted)), np.sort(heard(original)))
     assert np.abs(heard(shifted) - heard(original)).max() > 0.01
     assert masked.wave is None
-    hidden = (masked.picture != original.picture).all(axis=1)
+    hidden = (masked.image != original.image).all(axis=1)
     assert 0 < hidden.sum() <= 3
-    np.testing.assert_array_equal(masked.picture[~hidden], original.picture[~hidden])
+    np.testing.assert_array_equal(masked.image[~hidden], original.image[~hidden])
 
 
 def test_what_is_written_can_be_seen_and_heard(tones: Path, tmp_path: Path) -> None:

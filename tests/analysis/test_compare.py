@@ -18,10 +18,10 @@ from nearfield.analysis.compare import compare, draw_comparison
 from nearfield.analysis.run_table import overview
 from nearfield.analysis.similarity import similar
 from nearfield.core.errors import DataError, RequestError
-from nearfield.training.evaluate_run import judge, read_clips
+from nearfield.training.evaluate_run import evaluate_run, read_clips
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe, differing, flat
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from tests.training.conftest import small
 
 TAGGED = {"relation": {"kind": "tags"}, "sampler": {"kind": "shuffle", "batch_size": 16}}
@@ -36,12 +36,12 @@ def runs(tones: Path, chords: Path, tmp_path_factory: pytest.TempPathFactory) ->
         # With its own mean taken off, a steady tone is noise: labels are hard, and runs differ.
         recipe = Recipe.of(small(**changes))
         launch(Request(recipe, str(data), folder / name, seed=seed, device="cpu"))
-        judge(Folder(folder / name), with_baselines=False)
+        evaluate_run(RunFolder(folder / name), with_baselines=False)
 
     make("tones/narrow", tones, 0, train={"updates": 3})
     make("tones/wide", tones, 1, train={"updates": 3}, loss={"kind": "triplet", "margin": 0.6})
-    make("chords/short", chords, 0, **TAGGED, normalise={"kind": "none"}, train={"updates": 1})
-    make("chords/long", chords, 0, **TAGGED, normalise={"kind": "none"}, train={"updates": 40})
+    make("chords/short", chords, 0, **TAGGED, normalize={"kind": "none"}, train={"updates": 1})
+    make("chords/long", chords, 0, **TAGGED, normalize={"kind": "none"}, train={"updates": 40})
     return folder
 
 
@@ -59,7 +59,7 @@ def test_f1_and_metrics_are_those_of_the_clips(runs: Path) -> None:
     plain = sorted(row.p for row in found.classes if row.p is not None)
     by_hand = np.minimum(1, np.maximum.accumulate(np.array(plain) * np.arange(len(plain), 0, -1)))
     np.testing.assert_allclose(held, by_hand)
-    results = [Folder(runs / "tones" / name).result()["metrics"] for name in ("narrow", "wide")]
+    results = [RunFolder(runs / "tones" / name).result()["metrics"] for name in ("narrow", "wide")]
     for metric in found.metrics:
         assert metric.first == pytest.approx(results[0][metric.name])
         assert metric.second == pytest.approx(results[1][metric.name])

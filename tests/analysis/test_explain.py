@@ -25,11 +25,11 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.metrics.classification import Confusion, confusion, report
 from nearfield.metrics.intervals import jackknife_interval
 from nearfield.metrics.probes import Labelled, fit_label_probe
-from nearfield.training.evaluate_run import judge, read_clips
+from nearfield.training.evaluate_run import evaluate_run, read_clips
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from tests.training.conftest import small
 
 RATE = 8000
@@ -38,9 +38,9 @@ RATE = 8000
 @pytest.fixture(scope="module")
 def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("explained") / "r"
-    recipe = Recipe.of(small(train={"updates": 40}, normalise={"kind": "none"}))
+    recipe = Recipe.of(small(train={"updates": 40}, normalize={"kind": "none"}))
     launch(Request(recipe, str(tones), out, device="cpu"))
-    judge(Folder(out), with_baselines=False)
+    evaluate_run(RunFolder(out), with_baselines=False)
     return Run.load(out)
 
 
@@ -79,7 +79,7 @@ def test_vectors_and_levels_are_those_of_the_clips(material: Material, run: Run)
 
 
 def test_clusters_agree_with_labels_as_scikit_learn_says(found: Explanation, material: Material) -> None:
-    labels = material.bench.facts.labels[material.rows]
+    labels = material.setup.metadata.labels[material.rows]
     for space in found.clusters.spaces:
         for each in space.found:
             inside = each.members >= 0
@@ -95,7 +95,7 @@ def test_clusters_agree_with_labels_as_scikit_learn_says(found: Explanation, mat
 
 def test_centroids_and_counts(found: Explanation, material: Material) -> None:
     assert found.apart is not None
-    vectors, labels = material.vectors[material.rows], material.bench.facts.labels[material.rows]
+    vectors, labels = material.vectors[material.rows], material.setup.metadata.labels[material.rows]
     means = np.stack([vectors[labels == label].mean(axis=0) for label in np.unique(labels)]).astype(float)
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     apart = pdist(means)
@@ -204,7 +204,7 @@ def test_clips_cut_from_recordings_are_judged_by_theirs(run: Run, tmp_path: Path
     assert found.positions is not None
     assert found.positions.of == "clips"
     # The clips are searched among themselves: each recording is left out as query and as what is found.
-    recordings = material.bench.facts.recordings[material.rows]
+    recordings = material.setup.metadata.recordings[material.rows]
     apart = cdist(material.vectors[material.rows], material.vectors[material.rows])
     np.fill_diagonal(apart, np.inf)
     inside = np.tile((np.arange(20) >= 2) & (np.arange(20) < 18), 4)
@@ -242,12 +242,12 @@ def test_known_nodes_and_microphones(run: Run, tones: Path, tmp_path: Path) -> N
     assert found.nuisance[0].chance == pytest.approx(0.5, abs=0.02)
     assert found.challenge is not None
     assert found.challenge.clips == {"unknown": 4, "known": 12, "all": 16}
-    facts, train = material.bench.facts, material.splits["train"]
-    probe = fit_label_probe(Labelled(material.vectors[train], facts.labels[train]), None)
+    metadata, train = material.setup.metadata, material.splits["train"]
+    probe = fit_label_probe(Labelled(material.vectors[train], metadata.labels[train]), None)
     told = probe.predict(material.vectors[material.rows])
     for column, kept in (("unknown", "no"), ("known", "yes")):
         of = (material.collection.table["known_node"].iloc[material.rows] == kept).to_numpy()
-        labels = facts.labels[material.rows][of]
+        labels = metadata.labels[material.rows][of]
         expected = 100 * f1_score(labels, told[of], average="macro")
         assert getattr(found.challenge.ours, column) == pytest.approx(expected)
 

@@ -19,13 +19,13 @@ from nearfield.cli.main import app
 from nearfield.core.errors import DataError, RequestError
 from nearfield.data.layouts import official_folds
 from nearfield.data.splits import read_split_file
-from nearfield.space.export.huggingface import Facts as CardFacts
+from nearfield.space.export.huggingface import CardFacts as CardFacts
 from nearfield.space.export.huggingface import model_card
-from nearfield.training.evaluate_run import judge
+from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from tests.training.conftest import small
 
 RATE = 2000
@@ -38,7 +38,7 @@ RECIPE = Recipe.of(
         feature={"kind": "log_mel", "bands": 8},
         augment=[],
         train={"updates": 8},
-        normalise={"kind": "none"},
+        normalize={"kind": "none"},
         sampler={"kind": "balanced", "classes": 2, "per_class": 4},
     )
 )
@@ -173,13 +173,15 @@ def test_a_cross_validation_judges_every_clip_but_those_of_test(chords: Path, tm
     given = pd.read_csv(chords / "labels.csv").set_index("path")["split"]
     judged: list[str] = []
     for fold in found.folds:
-        run = Folder(tmp_path / "out" / f"fold-{fold}")
+        run = RunFolder(tmp_path / "out" / f"fold-{fold}")
         sides = pd.read_csv(run.split, comment="#", keep_default_na=False).set_index("id")["split"]
         assert set(sides[given[given == "test"].index]) == {""}
         assert set(sides) == {"", "train", "val", "test"}
         judged += sides[sides == "test"].index.tolist()
         assert run.environment()["data"]["split_from"].startswith(f"fold {fold} of 3 of train and val; given")
-        assert judge(run)["metrics"] == run.result()["metrics"]  # opened again, it judges the same clips
+        assert (
+            evaluate_run(run)["metrics"] == run.result()["metrics"]
+        )  # opened again, it judges the same clips
     assert sorted(judged) == sorted(given[given != "test"].index)
     table = " ".join(printed(found).split())  # how long the folder's name is decides where the title breaks
     assert "train and val in 3 folds" in table
@@ -201,11 +203,11 @@ def test_a_run_of_a_fold_judges_other_clips_by_their_own_split(chords: Path, tmp
     run = tmp_path / "run"
     launch(Request(recipe.changed({"data.fold": {"of": 2, "number": 2}}), str(chords), run, device="cpu"))
     shutil.copytree(chords, tmp_path / "other")
-    other = judge(Folder(run), data=str(tmp_path / "other"), with_baselines=False)
+    other = evaluate_run(RunFolder(run), data=str(tmp_path / "other"), with_baselines=False)
     given = pd.read_csv(chords / "labels.csv")["split"]
     assert other["metrics"]["retrieval/tag_queries"] == (given == "test").sum()
     assert other["data"]["judged"] == "test clips"
-    own = judge(Folder(run), with_baselines=False)
+    own = evaluate_run(RunFolder(run), with_baselines=False)
     assert own["data"]["judged"] == "clips of fold 2 of 2 of train and val"
     card = model_card(Run.load(run), CardFacts("a name", None, None))
     assert f"On the clips of fold 2 of 2 of train and val of {chords.name}" in card
@@ -225,7 +227,7 @@ def test_a_group_on_two_sides_is_no_leak_once_folds_are_dealt(chords: Path, tmp_
     with pytest.raises(DataError, match="12 groups sit on more than one side"):
         launch(begun)
     launch(replace(begun, recipe=recipe.changed({"data.fold.of": 3, "data.fold.number": 1})))
-    assert Folder(tmp_path / "run").environment()["data"]["leaks"] == []
+    assert RunFolder(tmp_path / "run").environment()["data"]["leaks"] == []
 
 
 def test_one_fold_and_all_folds_at_once_are_refused(dcase: Path, tmp_path: Path) -> None:

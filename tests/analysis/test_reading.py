@@ -22,7 +22,7 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def test_vectors_are_the_pooled_numbers_whitened_over_training_windows(tones: Path, tmp_path: Path) -> None:
-    free = {**READ, "normalise": False}
+    free = {**READ, "normalize": False}
     run = train(recipe(embedding=free), tones, tmp_path / "r", device="cpu")
     plain = train(recipe(embedding={**free, "whiten": 0.0}), tones, tmp_path / "p", device="cpu")
     (ids, vectors), (_, before) = run.vectors(), plain.vectors()

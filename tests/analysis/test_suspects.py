@@ -38,7 +38,7 @@ def faulty(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, 
     recipe = Recipe.of(
         small(
             train={"updates": 30},
-            normalise={"kind": "none"},
+            normalize={"kind": "none"},
             data={"sample_rate": 8000, "clip_seconds": 0.4, "patch": str(patch)},
         )
     )
@@ -153,7 +153,7 @@ def test_what_cannot_be_judged_is_refused_where_it_was_asked_for(faulty: tuple[R
     with pytest.raises(RequestError, match="no kind 'label'"):
         find_suspects(run, sorts=("label",))  # type: ignore[arg-type]
     told: list[str] = []
-    found = find_suspects(run, watch=lambda event: told.append(getattr(event, "text", "")))
+    found = find_suspects(run, callback=lambda event: told.append(getattr(event, "text", "")))
     assert not any(text.startswith("tags are not judged") for text in told)  # labels alone are usual
     assert {"label"} <= {each.kind for each in found.suspects}
 
@@ -164,8 +164,8 @@ def test_tags_wrong_and_missing_are_found(chords: Path, tmp_path: Path) -> None:
             relation={"kind": "tags"},
             loss={"kind": "bce"},
             sampler={"kind": "shuffle", "batch_size": 24},
-            normalise={"kind": "none"},
-            embedding={"size": 8, "normalise": False},
+            normalize={"kind": "none"},
+            embedding={"size": 8, "normalize": False},
             train={"updates": 150},
         )
     )
@@ -191,12 +191,12 @@ def test_tags_wrong_and_missing_are_found(chords: Path, tmp_path: Path) -> None:
 
 
 def test_a_set_of_tags_alone_is_not_told_that_it_has_no_labels(chords: Path, tmp_path: Path) -> None:
-    parts = small(relation={"kind": "tags"}, loss={"kind": "bce"}, normalise={"kind": "none"})
-    parts |= {"embedding": {"size": 8, "normalise": False}, "train": {"updates": 2}}
+    parts = small(relation={"kind": "tags"}, loss={"kind": "bce"}, normalize={"kind": "none"})
+    parts |= {"embedding": {"size": 8, "normalize": False}, "train": {"updates": 2}}
     parts["sampler"] = {"kind": "shuffle", "batch_size": 8}
     run = train(Recipe.of(parts), chords, tmp_path / "run", device="cpu")
     told: list[str] = []
-    find_suspects(run, watch=lambda event: told.append(getattr(event, "text", "")))
+    find_suspects(run, callback=lambda event: told.append(getattr(event, "text", "")))
     assert not any(text.startswith("labels are not judged") for text in told)
 
 

@@ -4,7 +4,7 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from nearfield.analysis.suspects.labels import LISTED, RIGHT, Tail, chances, planted_ranks
+from nearfield.analysis.suspects.labels import LISTED, RIGHT, Tail, planted_ranks, probabilities
 from nearfield.core.types import Bools, Floats
 
 
@@ -17,7 +17,7 @@ def test_a_rank_is_the_share_of_planted_errors_below() -> None:
 @hypothesis.given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.sampled_from(sorted(RIGHT)))
 def test_a_chance_is_the_best_share_of_true_ones_of_all_lists_it_is_on(ranks: list[float], kind: str) -> None:
     right, given = RIGHT[kind], np.array(ranks)
-    found = chances(given, right)
+    found = probabilities(given, right)
     right = Tail(max(right.share, (given >= 0.25).mean() / 0.75**right.fall), right.fall)
 
     def true(least: float) -> float:
@@ -41,7 +41,7 @@ def test_of_those_of_a_chance_as_many_are_wrong() -> None:
 
     for share in (0.0, 0.02, 0.1):
         told = [ranks(share) for _ in range(20)]
-        found = np.concatenate([chances(rank, right) for rank, _ in told])
+        found = np.concatenate([probabilities(rank, right) for rank, _ in told])
         wrong = np.concatenate([planted for _, planted in told])
         for least in (0.5, 0.9):
             if share == 0:

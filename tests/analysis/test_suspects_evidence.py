@@ -12,7 +12,7 @@ from nearfield.metrics.neighbors import unit
 
 from .planted import classes
 
-SETTINGS = SuspectSettings(neighbours=7, width=0.3)
+SETTINGS = SuspectSettings(neighbors=7, width=0.3)
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])

@@ -56,9 +56,9 @@ def test_on_average_they_are_found_better_than_by_the_plain_rule() -> None:
     for seed in range(4):
         vectors, labels = classes(300, 2.5, seed)
         wrong, planted = flipped(labels, 0.05, seed)
-        facts = facts_of(wrong)
-        listed = all_neighbours_differ(vectors, facts, 30, "euclidean")
-        scores = doubt_labels(vectors, facts, EUCLIDEAN).ranks
+        metadata = facts_of(wrong)
+        listed = all_neighbours_differ(vectors, metadata, 30, "euclidean")
+        scores = doubt_labels(vectors, metadata, EUCLIDEAN).ranks
         # As many as the rule lists, so that neither can win by listing more.
         first = np.argsort(-scores)[: max(int(listed.sum()), 1)]
         ours.append(planted[first].sum())
@@ -105,24 +105,24 @@ def test_a_whole_group_of_wrong_labels_is_found_where_groups_stand_apart() -> No
     own = chance.standard_normal((20, 10))
     vectors = (centres[labels] + own[groups] + 0.3 * chance.standard_normal((400, 10))).astype(np.float32)
     wrong = np.where(groups == 6, 0, labels)
-    facts = facts_of(wrong, groups=groups)
-    together = doubt_labels(vectors, facts, EUCLIDEAN).ranks
-    apart = doubt_labels(vectors, facts, EUCLIDEAN.model_copy(update={"apart": True})).ranks
+    metadata = facts_of(wrong, groups=groups)
+    together = doubt_labels(vectors, metadata, EUCLIDEAN).ranks
+    apart = doubt_labels(vectors, metadata, EUCLIDEAN.model_copy(update={"apart": True})).ranks
     assert apart[groups == 6].min() > 0.1 > together[groups == 6].max()
 
 
 def test_the_rule_equals_its_definition() -> None:
     vectors, labels = classes(120, 1.0)
-    facts = facts_of(np.where(np.arange(120) % 10 == 0, -1, labels))
-    known = np.flatnonzero(facts.labels >= 0)
+    metadata = facts_of(np.where(np.arange(120) % 10 == 0, -1, labels))
+    known = np.flatnonzero(metadata.labels >= 0)
     apart = cdist(vectors[known].astype(float), vectors[known].astype(float))
     np.fill_diagonal(apart, np.inf)
     expected = np.zeros(120, dtype=bool)
     for place, row in enumerate(known):
         around = known[np.argsort(apart[place])[:4]]
-        expected[row] = (facts.labels[around] != facts.labels[row]).all()
+        expected[row] = (metadata.labels[around] != metadata.labels[row]).all()
     assert expected.any()
-    np.testing.assert_array_equal(all_neighbours_differ(vectors, facts, 4, "euclidean"), expected)
+    np.testing.assert_array_equal(all_neighbours_differ(vectors, metadata, 4, "euclidean"), expected)
 
 
 def test_the_same_seed_gives_the_same_scores() -> None:
@@ -137,5 +137,5 @@ def test_what_cannot_be_doubted_is_refused() -> None:
         doubt_labels(vectors, facts_of(np.zeros(20, dtype=np.int64)))
     with pytest.raises(DataError, match="given: 0 labels on 0 clips"):
         label_suspects(vectors, facts_of(np.full(20, -1)))
-    with pytest.raises(RequestError, match="facts: 20 entries are wanted"):
+    with pytest.raises(RequestError, match="metadata: 20 entries are wanted"):
         doubt_labels(vectors, replace(facts_of(labels[:10])))

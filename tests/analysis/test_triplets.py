@@ -11,7 +11,7 @@ import soundfile
 from PIL import Image
 
 from nearfield.analysis.triplets import (
-    Triplet,
+    ShownTriplet,
     Window,
     draw_triplets,
     named_windows,
@@ -24,8 +24,8 @@ from nearfield.data.audio import Waves
 from nearfield.data.collection import Collection
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder
-from nearfield.training.setup import Workbench
+from nearfield.training.run_folder import RunFolder
+from nearfield.training.setup import TrainingSetup
 from nearfield.training.tagging import write_predictions
 from tests.training.conftest import small
 
@@ -35,11 +35,13 @@ NAMED = {"low", "high"}
 
 def by_tag(**sampler: Any) -> Recipe:
     return Recipe.of(
-        small(relation={"kind": "tags"}, sampler={"kind": "tag_triplets", "batch": 4} | sampler, augment=[])
+        small(
+            relation={"kind": "tags"}, sampler={"kind": "tag_triplets", "batch_size": 4} | sampler, augment=[]
+        )
     )
 
 
-def ids(triplet: Triplet) -> list[str]:
+def ids(triplet: ShownTriplet) -> list[str]:
     return [window.id for window in triplet.windows]
 
 
@@ -52,10 +54,10 @@ def in_file(folder: Path, window: Window, seconds: float = 0.4) -> Waves:
 @pytest.fixture(scope="module")
 def tagger(chords: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose predictions are made: every clip is `low`, less surely `high`, and nothing else."""
-    folder = Folder(tmp_path_factory.mktemp("tagger"))
+    folder = RunFolder(tmp_path_factory.mktemp("tagger"))
     folder.begin(by_tag(), {})
     collection = Collection.open(str(chords))
-    names = collection.facts().tag_names
+    names = collection.metadata().tag_names
     said = np.tile(
         [{"low": 0.9, "high": 0.8, "top": 0.0}.get(name, 0.1) for name in names], (len(collection), 1)
     )
@@ -66,9 +68,9 @@ def tagger(chords: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_windows_are_those_of_the_sampler_and_of_the_files(chords: Path) -> None:
     recipe = by_tag()
     found = draw_triplets(recipe, str(chords), count=6, seed=5)
-    bench = Workbench.build(recipe, Collection.open(str(chords)), 5)
-    draws = list(bench.sampler().epoch(0))
-    names = list(bench.collection.table["id"])
+    setup = TrainingSetup.build(recipe, Collection.open(str(chords)), 5)
+    draws = list(setup.sampler().epoch(0))
+    names = list(setup.collection.table["id"])
     for number, shown in enumerate(found.shown):
         draw, place = draws[number // 4], number % 4
         for role, window in enumerate(shown.triplet.windows):
@@ -157,12 +159,12 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("mode", ["triplet", "batch"])
 def test_tiles_are_shown_with_their_times(long: Path, mode: str) -> None:
-    sampler = {"kind": "tiles", "mode": mode, "batch": 4, "range_seconds": 1.0}
+    sampler = {"kind": "tiles", "mode": mode, "batch_size": 4, "range_seconds": 1.0}
     recipe = Recipe.of(small(relation={"kind": "time", "range_seconds": 1.0}, sampler=sampler, augment=[]))
     found = draw_triplets(recipe, str(long / "table.csv"), count=4, seed=1)
-    bench = Workbench.build(recipe, Collection.open(str(long / "table.csv")), 1)
-    first = next(bench.sampler().epoch(0))
-    names = bench.collection.table["id"]
+    setup = TrainingSetup.build(recipe, Collection.open(str(long / "table.csv")), 1)
+    first = next(setup.sampler().epoch(0))
+    names = setup.collection.table["id"]
     drawn = {(names[row], round(start, 6)) for row, start in zip(first.rows, first.starts, strict=True)}
     for shown in found.shown:
         anchor, positive, negative = shown.triplet.windows
@@ -182,7 +184,7 @@ def test_tiles_are_shown_with_their_times(long: Path, mode: str) -> None:
 def test_a_run_shows_what_it_was_given(tones: Path, tmp_path: Path) -> None:
     recipe = Recipe.of(small(train={"updates": 1}))
     launch(Request(recipe, str(tones), tmp_path / "run", seed=4, device="cpu"))
-    given = triplets_of_run(Folder(tmp_path / "run"))
+    given = triplets_of_run(RunFolder(tmp_path / "run"))
     found = draw_triplets(recipe, str(tones), seed=4)
     assert [ids(each.triplet) for each in given.shown] == [ids(each.triplet) for each in found.shown]
     assert [ids(each.triplet) for each in draw_triplets(recipe, str(tones), seed=5).shown] != [

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from nearfield.cli import analysis as explaining
 from nearfield.cli.listening import listen
 from nearfield.core.errors import RequestError
-from nearfield.training.evaluate_run import judge
+from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from tests.training.conftest import small
 
 
@@ -22,9 +22,9 @@ from tests.training.conftest import small
 def runs(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("commands")
     for seed in (0, 1):
-        recipe = Recipe.of(small(train={"updates": 4}, normalise={"kind": "none"}))
+        recipe = Recipe.of(small(train={"updates": 4}, normalize={"kind": "none"}))
         launch(Request(recipe, str(tones), folder / f"r{seed}", seed=seed, device="cpu"))
-        judge(Folder(folder / f"r{seed}"), with_baselines=False)
+        evaluate_run(RunFolder(folder / f"r{seed}"), with_baselines=False)
     return folder
 
 

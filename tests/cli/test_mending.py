@@ -19,7 +19,7 @@ from nearfield.study.run import Study
 from nearfield.training.api import train
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from tests.training.conftest import small
 
 app = typer.Typer()
@@ -52,7 +52,7 @@ def flips(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(tones: Path, flips: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Trained on the wrong labels."""
-    recipe = Recipe.of(small(train={"updates": 25}, normalise={"kind": "none"}))
+    recipe = Recipe.of(small(train={"updates": 25}, normalize={"kind": "none"}))
     return train(recipe, f"{tones}?patch={flips}", tmp_path_factory.mktemp("run") / "r", device="cpu")
 
 
@@ -65,7 +65,7 @@ def test_check_looks_through_a_table(tones: Path, flips: Path) -> None:
 
 
 def test_the_run_knows_its_patched_data_from_anywhere(run: Run, flips: Path) -> None:
-    data = Folder(run.folder.path).environment()["data"]
+    data = RunFolder(run.folder.path).environment()["data"]
     assert data["path"].endswith(f"?patch={flips.resolve()}")
     wrong = Collection.open(data["path"], run.recipe.data.columns).table
     right = Collection.open(data["path"].partition("?")[0], run.recipe.data.columns).table
@@ -177,7 +177,7 @@ def test_fewer_seeds_than_can_decide_are_refused_before_they_are_trained(tmp_pat
 @pytest.mark.slow
 def test_mending_is_studied_to_its_gain(run: Run, tones: Path, flips: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "r.yaml"
-    recipe.write_text(yaml.safe_dump(small(train={"updates": 8}, normalise={"kind": "none"})))
+    recipe.write_text(yaml.safe_dump(small(train={"updates": 8}, normalize={"kind": "none"})))
     # The table that makes all right again.
     right = tmp_path / "right.csv"
     head, *rows = flips.read_text().splitlines()
@@ -193,7 +193,7 @@ def test_mending_is_studied_to_its_gain(run: Run, tones: Path, flips: Path, tmp_
     assert str(tmp_path / "study" / "study.html") in said
     runs = {
         arm: [
-            Folder(tmp_path / "study" / "runs" / arm / f"seed-{seed}").result()["metrics"][found["judge"]]
+            RunFolder(tmp_path / "study" / "runs" / arm / f"seed-{seed}").result()["metrics"][found["judge"]]
             for seed in range(3)
         ]
         for arm in ("as-it-is", "mended")

@@ -16,9 +16,9 @@ def twice(number):
 """
 PROGRAM = """
 import library
-from nearfield.core.compiled import compiled, keep_compiled
+from nearfield.core.compiled import compiled, cache_compiled
 
-keep_compiled(library)
+cache_compiled(library)
 assert library.twice(21) == 42
 print(sum(library.twice.stats.cache_hits.values()), sum(library.twice.stats.cache_misses.values()))
 """

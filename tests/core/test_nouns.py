@@ -19,22 +19,22 @@ def test_labels_set_every_cell_as_a_plain_reading_does(labels: list[int]) -> Non
     for a, one in enumerate(labels):
         for b, other in enumerate(labels):
             known = one >= 0 and other >= 0
-            assert bool(pairs.alike[a, b]) == (known and one == other and a != b)
-            assert bool(pairs.unlike[a, b]) == (known and one != other)
+            assert bool(pairs.positive[a, b]) == (known and one == other and a != b)
+            assert bool(pairs.negative[a, b]) == (known and one != other)
     assert (pairs.labels is None) == (-1 in labels)
 
 
 def test_a_triplet_list_sets_few_cells() -> None:
     pairs = Pairs.from_triplets(torch.tensor([0, 1]), torch.tensor([2, 3]), torch.tensor([4, 5]), 6)
-    assert pairs.alike.nonzero().tolist() == [[0, 2], [1, 3]]
-    assert pairs.unlike.nonzero().tolist() == [[0, 4], [1, 5]]
+    assert pairs.positive.nonzero().tolist() == [[0, 2], [1, 3]]
+    assert pairs.negative.nonzero().tolist() == [[0, 4], [1, 5]]
 
 
 def test_keeping_never_sets_a_cell() -> None:
     pairs = Pairs.from_labels(torch.tensor([0, 0, 1]))
     kept = pairs.keep(torch.ones(3, 3, dtype=torch.bool), torch.zeros(3, 3, dtype=torch.bool))
-    assert torch.equal(kept.alike, pairs.alike)
-    assert not kept.unlike.any()
+    assert torch.equal(kept.positive, pairs.positive)
+    assert not kept.negative.any()
 
 
 def test_labels_come_as_class_numbers_of_every_kind_and_as_nothing_else() -> None:
@@ -49,8 +49,8 @@ def test_labels_come_as_class_numbers_of_every_kind_and_as_nothing_else() -> Non
     ]
     for given_labels in kinds:
         found = Pairs.from_labels(given_labels)
-        assert torch.equal(found.alike, wanted.alike)
-        assert torch.equal(found.unlike, wanted.unlike)
+        assert torch.equal(found.positive, wanted.positive)
+        assert torch.equal(found.negative, wanted.negative)
     refused: list[tuple[Any, str]] = [
         (["dog", "cat"], r"Labels are class numbers, one an item\. Given: <U3\..*np\.unique\(names"),
         (np.array([[0], [1]]), r"Given: \(2, 1\)\. Take its one column: labels\[:, 0\]"),

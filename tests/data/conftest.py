@@ -16,8 +16,8 @@ def write_sound() -> Write:
 
     def write(path: Path, seconds: float = 0.25, rate: int = 8000, channels: int = 1) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        chance = np.random.default_rng(list(path.as_posix().encode()))
-        samples = chance.uniform(-0.5, 0.5, (round(seconds * rate), channels))
+        rng = np.random.default_rng(list(path.as_posix().encode()))
+        samples = rng.uniform(-0.5, 0.5, (round(seconds * rate), channels))
         soundfile.write(path, samples, rate)
         return path
 

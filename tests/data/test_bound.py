@@ -73,11 +73,11 @@ def test_what_was_used_longest_ago_goes_first_and_never_what_is_in_use(
 def test_the_store_keeps_its_own_and_removes_what_ended_processes_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, chance = tmp_path / "cache", np.random.default_rng(0)
+    cache, rng = tmp_path / "cache", np.random.default_rng(0)
     old = pack(cache, "waves/v0", 5)
     for at in range(3):
         (tmp_path / "set").mkdir(exist_ok=True)
-        soundfile.write(tmp_path / f"set/{at}.wav", chance.uniform(-0.5, 0.5, 8000), 8000)
+        soundfile.write(tmp_path / f"set/{at}.wav", rng.uniform(-0.5, 0.5, 8000), 8000)
     monkeypatch.setenv(VARIABLE, "0")
     told: list[str] = []
     data, settings = Collection.open(tmp_path / "set"), DataSettings(sample_rate=8000, clip_seconds=1)

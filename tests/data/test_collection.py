@@ -41,13 +41,13 @@ def readme_counts(folder: Path, head: str) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def counted(marks: Sequence[tuple[str, ...]], sides: list[str]) -> dict[str, tuple[int, ...]]:
+def counted(marks: Sequence[tuple[str, ...]], splits: list[str]) -> dict[str, tuple[int, ...]]:
     """The same out of a collection."""
-    pairs = Counter((mark, side) for own, side in zip(marks, sides, strict=True) for mark in own)
+    pairs = Counter((mark, split) for own, split in zip(marks, splits, strict=True) for mark in own)
     names = {mark for mark, _ in pairs}
     found = {}
     for name in names:
-        each = [pairs[name, side] for side in ("train", "val", "test")]
+        each = [pairs[name, split] for split in ("train", "val", "test")]
         found[name] = (*each, sum(each))
     return found
 
@@ -59,10 +59,10 @@ def test_labels_of_the_real_sets_are_those_of_their_readmes(real_data: Real, nam
     expected = readme_counts(folder, "class")
     everything = expected.pop("all")
     assert counted([(label,) for label in found.table["label"]], list(found.table["split"])) == expected
-    assert tuple(len(found.rows(side)) for side in ("train", "val", "test")) == everything[:3]
+    assert tuple(len(found.rows(split)) for split in ("train", "val", "test")) == everything[:3]
     assert len(found) == everything[3]
     assert found.problems == ()
-    assert found.facts().label_names == tuple(sorted(expected))
+    assert found.metadata().label_names == tuple(sorted(expected))
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,11 @@ def test_tags_of_the_real_sets_are_those_of_their_readmes(real_data: Real, name:
     assert counted(list(found.table["tags"]), list(found.table["split"])) == expected
     assert len(found) == clips
     assert found.problems == ()
-    facts = found.facts()
-    assert facts.tag_names == tuple(sorted(expected))
-    assert [int(count) for count in facts.tags.sum(axis=0)] == [expected[tag][3] for tag in facts.tag_names]
+    metadata = found.metadata()
+    assert metadata.tag_names == tuple(sorted(expected))
+    assert [int(count) for count in metadata.tags.sum(axis=0)] == [
+        expected[tag][3] for tag in metadata.tag_names
+    ]
 
 
 def test_omniglot_counts_by_alphabet_and_other_splits(real_data: Real) -> None:
@@ -87,10 +89,10 @@ def test_omniglot_counts_by_alphabet_and_other_splits(real_data: Real) -> None:
     assert len(found) == expected.pop("all")[3]
     alphabets = [(alphabet,) for alphabet in found.table["alphabet"]]
     assert counted(alphabets, list(found.table["split"])) == expected
-    assert len(found.facts().label_names) == 136
+    assert len(found.metadata().label_names) == 136
     assert found.kind == "picture"
     apart = Collection.open(folder, Columns(split="split_zeroshot", label="alphabet"))
-    assert apart.facts().label_names == ("Balinese", "Early_Aramaic", "Greek", "Korean", "Latin")
+    assert apart.metadata().label_names == ("Balinese", "Early_Aramaic", "Greek", "Korean", "Latin")
     assert set(apart.table["label"].iloc[apart.rows("test")]) == {"Korean"}
     assert set(apart.table["given_split"]) == {"train", "val", "test"}
     with pytest.raises(DataError, match=r"20 groups sit on more than one side"):
@@ -105,7 +107,7 @@ def test_groups_of_the_real_sets(real_data: Real) -> None:
         ("blood-cells", Columns(group="image"), None),
     ):
         found = Collection.open(real_data(name), columns)
-        own = [set(found.table["group"].iloc[found.rows(side)]) for side in ("train", "val", "test")]
+        own = [set(found.table["group"].iloc[found.rows(split)]) for split in ("train", "val", "test")]
         assert sum(map(len, own)) == len(set.union(*own))
         if groups:
             assert tuple(map(len, own)) == groups
@@ -136,12 +138,12 @@ def test_the_forest_recorder_leaks_and_is_refused(real_data: Real) -> None:
     found = Collection.open(folder, allow_leak=True)
     assert found.leaks == ("S4A03895",)
     assert len(found) == 124
-    assert [len(found.rows(side)) for side in ("train", "val", "test")] == [85, 19, 20]
+    assert [len(found.rows(split)) for split in ("train", "val", "test")] == [85, 19, 20]
     assert found.starts == {"whole": 27, "clock": 97}
     forest = found.table[found.table["group"] == "S4A03895"]
     assert list(np.diff(sorted(forest["moment"]))) == [900.0] * 95
-    assert found.facts().label_names == ()
-    assert set(found.facts().labels) == {-1}
+    assert found.metadata().label_names == ()
+    assert set(found.metadata().labels) == {-1}
 
 
 @pytest.fixture
@@ -173,15 +175,15 @@ def test_the_table_has_the_standard_columns_and_keeps_the_others(three: Path) ->
 
 
 def test_facts_number_labels_tags_recordings_and_groups_by_name(three: Path) -> None:
-    facts = Collection.open(three).facts()
-    assert facts.label_names == ("cat", "dog")
-    assert list(facts.labels) == [1, 0, 1]
-    assert facts.tag_names == ("x", "y", "z")
-    assert facts.tags.tolist() == [[True, True, False], [False, False, False], [False, True, True]]
-    assert list(facts.recordings) == [1, 0, 2]
-    assert list(facts.groups) == [1, 0, 2]
-    assert list(facts.seconds) == [1.0, 1.0, 1.0]
-    assert facts.labels.dtype == facts.groups.dtype == np.int64
+    metadata = Collection.open(three).metadata()
+    assert metadata.label_names == ("cat", "dog")
+    assert list(metadata.labels) == [1, 0, 1]
+    assert metadata.tag_names == ("x", "y", "z")
+    assert metadata.tags.tolist() == [[True, True, False], [False, False, False], [False, True, True]]
+    assert list(metadata.recordings) == [1, 0, 2]
+    assert list(metadata.groups) == [1, 0, 2]
+    assert list(metadata.seconds) == [1.0, 1.0, 1.0]
+    assert metadata.labels.dtype == metadata.groups.dtype == np.int64
 
 
 def test_the_group_is_the_first_of_the_usual_columns_or_the_chosen_one(
@@ -413,7 +415,7 @@ def test_a_missing_val_is_carved_out_and_empty_cells_are_counted(
     for number in range(11):
         write_sound(tmp_path / f"{number}.wav")
     found = Collection.open(write_table(tmp_path / "labels.csv", "path,split", *rows, "10.wav,"))
-    assert [len(found.rows(side)) for side in ("train", "val", "test", "")] == [7, 2, 1, 1]
+    assert [len(found.rows(split)) for split in ("train", "val", "test", "")] == [7, 2, 1, 1]
     assert [str(problem) for problem in found.problems] == [
         "labels.csv: clips without a split take no part in training or judging (1 of 11). "
         "Write train, val or test into each row.",
@@ -427,7 +429,7 @@ def test_a_split_is_made_where_none_is_given_and_kept_in_a_file(tmp_path: Path, 
     for number in range(20):
         write_sound(tmp_path / f"set/{'dog' if number % 2 else 'cat'}/{number}.wav")
     found = Collection.open(tmp_path / "set")
-    assert [len(found.rows(side)) for side in ("train", "val", "test")] == [12, 4, 4]
+    assert [len(found.rows(split)) for split in ("train", "val", "test")] == [12, 4, 4]
     assert found.split_from == "made, with seed 0"
     assert Collection.open(tmp_path / "set").split_hash() == found.split_hash()
     other = Collection.open(tmp_path / "set", seed=1)
@@ -478,7 +480,7 @@ def test_from_rows_fills_in_and_subset_and_without_take_away() -> None:
     found = Collection.from_rows(rows, name="mine")
     assert list(found.table) == [*STANDARD, "extra"]
     assert list(found.table["group"]) == ["a", "b", "c"]
-    assert list(found.facts().labels) == [0, -1, 1]
+    assert list(found.metadata().labels) == [0, -1, 1]
     part = found.subset(np.array([2, 0]))
     assert list(part.table["id"]) == ["c", "a"]
     assert list(part.table.index) == [0, 1]
@@ -542,7 +544,7 @@ def test_rows_are_read_as_a_table_is(write_sound: Write, write_table: Write, tmp
         node=[1, np.nan, 2],  # as pandas reads gaps
     )
     rows_ = Collection.from_rows(rows)
-    one, other = table.facts(), rows_.facts()
+    one, other = table.metadata(), rows_.metadata()
     assert list(table.table["split"]) == list(rows_.table["split"]) == ["train", "val", "test"]
     assert (one.label_names, one.tag_names) == (other.label_names, other.tag_names)
     np.testing.assert_array_equal(one.labels, other.labels)
@@ -554,6 +556,6 @@ def test_rows_are_read_as_a_table_is(write_sound: Write, write_table: Write, tmp
             collection.only({"node": 7})
         with pytest.raises(DataError, match=r"no clip of .* has {'node': 1, 'label': 'cat'}"):
             collection.only({"node": 1, "label": "cat"})
-    assert "weight" not in Collection.from_rows(rows.assign(weight=[0.5, np.nan, 2])).facts().columns
+    assert "weight" not in Collection.from_rows(rows.assign(weight=[0.5, np.nan, 2])).metadata().columns
     with pytest.raises(DataError, match="the split 'trane' is not known"):
         Collection.from_rows(rows.assign(split="trane"))

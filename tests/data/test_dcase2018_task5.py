@@ -80,8 +80,8 @@ def test_a_fold_judges_its_sessions_and_holds_whole_ones_out(made: Path, fold: i
     assert len(table) == 32
     judged = {f"ex{2 * fold - 1}", f"ex{2 * fold}"}
     assert set(table["session"][table["split"] == "test"]) == judged
-    sides = table.groupby("session")["split"].nunique()
-    assert set(sides) == {1}
+    splits = table.groupby("session")["split"].nunique()
+    assert set(splits) == {1}
     held = set(table["session"][table["split"] == "val"])
     assert 1 <= len(held) <= 2
     assert len(set(table["session"][table["split"] == "train"])) == 6 - len(held)
@@ -107,9 +107,9 @@ def test_nodes_sessions_and_the_session_clock_come_from_names(made: Path) -> Non
     together = table[(table["session"] == "ex3") & (table["moment"] == 20.0)]
     assert sorted(together["node"]) == ["1", "4"]
     assert set(table.groupby("recording").size()) == {2}
-    facts = Collection.open(made).facts()
-    assert len(set(facts.columns["node"])) == 2
-    assert len(set(facts.columns["session"])) == 8
+    metadata = Collection.open(made).metadata()
+    assert len(set(metadata.columns["node"])) == 2
+    assert len(set(metadata.columns["session"])) == 8
 
 
 def test_without_a_fold_a_split_by_sessions_is_made(made: Path) -> None:
@@ -338,7 +338,7 @@ def test_the_imitation(real_data: Callable[[str], Path]) -> None:
     assert [len(found.rows(side)) for side in ("train", "val", "test")] == [60, 20, 16]
     listed = (folder / "evaluation_setup/fold1_test.txt").read_text().split()
     assert sorted(found.table["id"].iloc[found.rows("test")]) == sorted(listed)
-    assert set(np.bincount(found.facts().columns["session"])) == {4}
+    assert set(np.bincount(found.metadata().columns["session"])) == {4}
     assert set(found.table["recording"]) == set(found.table["id"])
     with pytest.raises(DataError, match=r"Folds found: 1. Give [?]fold=1 or"):
         Collection.open(f"dcase2018_task5:{folder}?audio={sounds}&fold=2")

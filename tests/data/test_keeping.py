@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nearfield.core.types import Draw, Vectors
+from nearfield.core.types import BatchIndices, Vectors
 from nearfield.data import feature_cache as keeping
 from nearfield.data.feature_cache import keep
 from nearfield.data.signals import ArraySignals, Loader
@@ -39,8 +39,8 @@ class Loudness:
 
 
 def clips(lengths: list[int], channels: int = 2) -> ArraySignals:
-    chance = np.random.default_rng(sum(lengths))
-    waves = [chance.standard_normal((channels, length)).astype(np.float32) for length in lengths]
+    rng = np.random.default_rng(sum(lengths))
+    waves = [rng.standard_normal((channels, length)).astype(np.float32) for length in lengths]
     return ArraySignals.of(waves, 100.0)
 
 
@@ -71,8 +71,8 @@ def test_a_window_of_the_picture_is_the_picture_of_the_window(
 def test_loader_gives_pictures_as_it_gives_waves() -> None:
     signals = clips([400, 30])
     kept = keep(signals, Loudness(), least=Loudness().samples(20))
-    draw = Draw(np.array([0, 1, 0]), np.array([0.4, 0.0, 99.0]))
-    (batch,) = Loader(kept, [draw], 20)
+    indices = BatchIndices(np.array([0, 1, 0]), np.array([0.4, 0.0, 99.0]))
+    (batch,) = Loader(kept, [indices], 20)
     assert batch.signal.shape == (3, 2, 3, 20)
     first, last = picture_of_window(signals, 0, 10, 20), picture_of_window(signals, 0, 98 - 20, 20)
     np.testing.assert_allclose(batch.signal[0], first, atol=1e-6)

@@ -129,8 +129,8 @@ def mtg_jamendo(folder: Path, sound: Write, table: Write) -> None:
         sound(folder / f"{artist}.mp3")
         lines.append(f"track_{artist}\t{artist}\tx\t{artist}.mp3\t0.25\t{tags}")
     table(folder / "autotagging.tsv", "TRACK_ID", *lines)
-    for row, side in enumerate(("train", "validation", "test")):
-        table(folder / f"splits/split-0/autotagging-{side}.tsv", "TRACK_ID", lines[row])
+    for row, split in enumerate(("train", "validation", "test")):
+        table(folder / f"splits/split-0/autotagging-{split}.tsv", "TRACK_ID", lines[row])
 
 
 def picture_folders(folder: Path, sound: Write, table: Write) -> None:
@@ -294,9 +294,9 @@ def test_sides_beside_a_folder_that_is_none_are_refused_with_both_readings(
         "If the split is meant, and the others take no part: "
         f"folder:{tmp_path}?first=split. If all are labels: folder:{tmp_path}?first=label."
     )
-    sides = Collection.open(f"folder:{tmp_path}?first=split")
-    assert [len(sides.rows(side)) for side in ("train", "test", "")] == [4 - len(sides.rows("val")), 4, 4]
-    assert set(sides.table["label"]) == {"a", "b"}
+    splits = Collection.open(f"folder:{tmp_path}?first=split")
+    assert [len(splits.rows(split)) for split in ("train", "test", "")] == [4 - len(splits.rows("val")), 4, 4]
+    assert set(splits.table["label"]) == {"a", "b"}
     labels = Collection.open(f"folder:{tmp_path}?first=label")
     assert set(labels.table["label"]) == {"train", "test", "extra"}
 
@@ -511,9 +511,9 @@ def test_esc50_of_the_real_set(tmp_path: Path, real_data: Callable[[str], Path])
     found = Collection.open(f"esc50:{meta}?audio={sounds / 'audio'}")
     plain = Collection.open(sounds)
     assert len(found) == 398
-    for side in ("train", "val", "test"):
-        assert len(found.rows(side)) == len(plain.rows(side))
-    assert list(found.facts().groups) == list(plain.facts().groups)
+    for split in ("train", "val", "test"):
+        assert len(found.rows(split)) == len(plain.rows(split))
+    assert list(found.metadata().groups) == list(plain.metadata().groups)
     (tmp_path / "meta").symlink_to(meta / "meta")
     (tmp_path / "audio").symlink_to(sounds / "audio")
     assert Collection.open(tmp_path).fingerprint() == found.fingerprint()

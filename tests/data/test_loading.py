@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearfield.core.types import Beside, Draw, Vectors
+from nearfield.core.types import BatchIndices, MixPartner, Vectors
 from nearfield.data.signals import ArraySignals, Loader, PhotographSignals
 
 LENGTHS = (5, 12, 20, 33)
@@ -27,8 +27,8 @@ def clips(channels: int = 2) -> ArraySignals:
     return ArraySignals.of(arrays, RATE)
 
 
-def draw(rows: list[int], starts: list[float]) -> Draw:
-    return Draw(np.array(rows, np.int64), np.array(starts, np.float64))
+def draw(rows: list[int], starts: list[float]) -> BatchIndices:
+    return BatchIndices(np.array(rows, np.int64), np.array(starts, np.float64))
 
 
 def expected(row: int, start: float, length: int, channels: int = 2) -> Vectors:
@@ -53,7 +53,7 @@ def test_delivers_exactly_the_draws_in_order(
 ) -> None:
     draws = [draw([row for row, _ in batch], [start for _, start in batch]) for batch in wanted]
     got = list(Loader(clips(), iter(draws), length, workers, ahead))
-    assert [batch.draw for batch in got] == draws
+    assert [batch.indices for batch in got] == draws
     for batch, wants in zip(got, wanted, strict=True):
         assert batch.signal.dtype == torch.float32
         windows = np.stack([expected(row, start, length) for row, start in wants])
@@ -100,7 +100,7 @@ def test_an_error_in_a_thread_is_raised_where_its_batch_was_due(workers: int) ->
 
     def read() -> None:
         for batch in Loader(broken, [draw([row], [0.0]) for row in (0, 1, 2, 3)], 5, workers):
-            seen.append(int(batch.draw.rows[0]))
+            seen.append(int(batch.indices.rows[0]))
 
     with pytest.raises(OSError, match="the disk is gone"):
         read()
@@ -108,7 +108,7 @@ def test_an_error_in_a_thread_is_raised_where_its_batch_was_due(workers: int) ->
 
 
 def test_an_error_in_the_sampler_is_raised_too() -> None:
-    def draws() -> Iterator[Draw]:
+    def draws() -> Iterator[BatchIndices]:
         yield draw([0], [0.0])
         raise ValueError("no more luck")
 
@@ -143,7 +143,7 @@ def test_threads_end_when_the_reader_fails() -> None:
 def test_runs_no_further_ahead_than_asked() -> None:
     asked = []
 
-    def draws() -> Iterator[Draw]:
+    def draws() -> Iterator[BatchIndices]:
         for number in range(20):
             asked.append(number)
             yield draw([0], [0.0])
@@ -169,19 +169,17 @@ def test_several_threads_cut_at_the_same_time() -> None:
 
 
 def test_windows_beside_each_other_add_up_at_the_level_asked_for() -> None:
-    chance = np.random.default_rng(0)
-    waves = [
-        chance.normal(size=(2, length)).astype(np.float32) * level for length, level in ((40, 1), (60, 9))
-    ]
+    rng = np.random.default_rng(0)
+    waves = [rng.normal(size=(2, length)).astype(np.float32) * level for length, level in ((40, 1), (60, 9))]
     waves.append(np.zeros((2, 30), np.float32))
     signals = ArraySignals.of(waves, RATE)
     plain = draw([0, 1, 0, 2, 1], [0.5, 2.0, 1.0, 0.0, 9.9])
-    beside = Beside(
+    partner = MixPartner(
         np.array([1, 0, -1, 1, 2]), np.array([3.0, 0.2, 0.0, 1.0, 0.0]), np.array([6.0, -3, 0, 0, 0])
     )
     (alone,) = Loader(signals, [plain], 20)
-    (other,) = Loader(signals, [draw([1, 0, 0, 1, 2], beside.starts.tolist())], 20)
-    (both,) = Loader(signals, [replace(plain, beside=beside)], 20)
+    (other,) = Loader(signals, [draw([1, 0, 0, 1, 2], partner.starts.tolist())], 20)
+    (both,) = Loader(signals, [replace(plain, partner=partner)], 20)
     added = (both.signal - alone.signal).numpy()
     own, theirs = alone.signal.numpy(), other.signal.numpy()
     for item, decibels in ((0, 6.0), (1, -3.0)):

@@ -41,10 +41,10 @@ def write_annotations(folder: Path, table: Write, rows: dict[str, tuple[str, str
 
 def write_lists(folder: Path, table: Write, ending: str = "") -> None:
     """Sides other than those by folder: 2, 6, 7 train, 9, 10 val, 11, 12, 13 test."""
-    sides = {"train": ("2", "6", "7"), "val": ("9", "10"), "test": ("11", "12", "13")}
+    splits = {"train": ("2", "6", "7"), "val": ("9", "10"), "test": ("11", "12", "13")}
     table(folder / "top_tags.txt", "slow", "rock", "harp")
     table(folder / f"index{ending}.tsv", *(f"{clip}\t{path}.mp3" for clip, (path, _) in ROWS.items()))
-    for side, clips in sides.items():
+    for side, clips in splits.items():
         vectors = {
             clip: [float(tag in ROWS[clip][1].split()) for tag in ("slow", "rock", "harp")] for clip in clips
         }
@@ -61,13 +61,13 @@ def made(tmp_path: Path, write_sound: Write, write_table: Write) -> Path:
     return tmp_path
 
 
-def sides(found: Collection) -> dict[str, str]:
+def splits(found: Collection) -> dict[str, str]:
     return dict(zip(found.table["clip"], found.table["split"], strict=True))
 
 
 def test_the_course_takes_seven_folders(made: Path) -> None:
     found = Collection.open(f"magnatagatune:{made}?split=course")
-    assert sides(found) == {"2": "train", "6": "train", "7": "train", "10": "val", "11": "test"}
+    assert splits(found) == {"2": "train", "6": "train", "7": "train", "10": "val", "11": "test"}
     assert [str(problem) for problem in found.problems] == [
         "annotations_final.csv: clips that the split 'course' does not use take no part (2). "
         "To use all, give ?split=original.",
@@ -82,7 +82,7 @@ def test_the_course_takes_seven_folders(made: Path) -> None:
 
 def test_the_original_split_takes_all_folders(made: Path) -> None:
     found = Collection.open(f"magnatagatune:{made}?split=original")
-    assert sides(found) == {
+    assert splits(found) == {
         **dict.fromkeys(("2", "6", "7", "9"), "train"),
         "10": "val",
         **dict.fromkeys(("11", "12"), "test"),
@@ -109,17 +109,17 @@ def test_files_are_found_under_other_endings(made: Path) -> None:
 
 def test_tags_are_numbered_by_frequency_then_name(made: Path, write_table: Write) -> None:
     found = Collection.open(f"magnatagatune:{made}?split=original")
-    assert found.facts().tag_names == ("rock", "slow", "harp")
+    assert found.metadata().tag_names == ("rock", "slow", "harp")
     by_clip = dict(zip(found.table["clip"], found.table["tags"], strict=True))
     for clip, tags in by_clip.items():
         assert sorted(tags) == sorted(ROWS[clip][1].split())
-    marks = found.facts().tags
+    marks = found.metadata().tags
     assert list(marks.sum(axis=0)) == [4, 3, 2]
     some = found.subset(np.arange(4))
-    assert some.facts().tag_names == ("rock", "slow", "harp")
+    assert some.metadata().tag_names == ("rock", "slow", "harp")
     write_table(made / "top_tags.txt", "harp", "silent", "slow")
     chosen = Collection.open(f"magnatagatune:{made}?split=original")
-    assert chosen.facts().tag_names == ("harp", "slow")
+    assert chosen.metadata().tag_names == ("harp", "slow")
     assert list(chosen.table["clip"]) == ["2", "7", "9", "11", "12"]
 
 
@@ -133,8 +133,8 @@ def test_songs_artists_and_albums_come_from_paths(made: Path) -> None:
     ]
     assert set(table.loc[["2", "6"], "group"]) == set(table.loc[["2", "6"], "recording"])
     assert table.loc[["2", "6", "7"], "group"].nunique() == 2
-    facts = Collection.open(f"magnatagatune:{made}?split=original").facts()
-    assert set(facts.columns) == {"clip", "song", "artist", "album"}
+    metadata = Collection.open(f"magnatagatune:{made}?split=original").metadata()
+    assert set(metadata.columns) == {"clip", "song", "artist", "album"}
     by_artist = Collection.open(f"magnatagatune:{made}?split=original&group=artist").table
     assert list(by_artist["group"]) == list(by_artist["artist"])
 
@@ -197,13 +197,13 @@ def test_published_lists(made: Path, write_table: Write, ending: str) -> None:
     write_lists(made, write_table, ending)
     wanted = {**dict.fromkeys("267", "train"), "9": "val", "10": "val", "11": "test", "12": "test"}
     by_lists = Collection.open(f"magnatagatune:{made}?split=gt")
-    assert sides(by_lists) == wanted
-    assert by_lists.facts().tag_names == ("slow", "rock", "harp")
+    assert splits(by_lists) == wanted
+    assert by_lists.metadata().tag_names == ("slow", "rock", "harp")
     assert by_lists.split_from == (
         "given by the published lists (train_gt, val_gt, test_gt) of MagnaTagATune and their own tags"
     )
     cleaned = Collection.open(f"magnatagatune:{made}?split=cleaned")
-    assert sides(cleaned) == wanted
+    assert splits(cleaned) == wanted
     assert list(cleaned.table["tags"]) == list(by_lists.table["tags"])
     assert cleaned.split_from.startswith("given by the cleaned split")
     assert Collection.open(f"magnatagatune:{made}").split_from.startswith("given by the course's split")
@@ -346,7 +346,7 @@ def test_the_imitation(real_data: Callable[[str], Path], split: str) -> None:
     assert found.problems == ()
     assert [len(found.rows(side)) for side in ("train", "val", "test")] == [294, 75, 123]
     tops = (folder / "top_tags.txt").read_text().splitlines()
-    assert found.facts().tag_names == tuple(tops)
+    assert found.metadata().tag_names == tuple(tops)
     own = dict(zip(found.table["id"], found.table["tags"], strict=True))
     reference = dict(zip(plain.table["id"], plain.table["tags"], strict=True))
     for clip, tags in own.items():

@@ -67,13 +67,13 @@ def test_a_published_split(made: Path) -> None:
         == list(table["artist"])
         == ["artist_1", "artist_1", "artist_1", "artist_2", "artist_3"]
     )
-    assert found.facts().tag_names == (
+    assert found.metadata().tag_names == (
         "genre---rock",
         "instrument---piano",
         "mood/theme---calm",
         "instrument---organ",
     )
-    assert set(found.facts().columns) == {"track", "artist", "album"}
+    assert set(found.metadata().columns) == {"track", "artist", "album"}
     assert Collection.open(made).fingerprint() == found.fingerprint()
 
 
@@ -182,8 +182,8 @@ def test_the_imitation(real_data: Callable[[str], Path]) -> None:
     cells = [own.split("\t") for own in (folder / "autotagging.tsv").read_text().splitlines()[1:]]
     wanted = {each[3]: tuple(each[5:]) for each in cells}
     assert dict(zip(found.table["id"], found.table["tags"], strict=True)) == wanted
-    names = found.facts().tag_names
-    counts = found.facts().tags.sum(axis=0)
+    names = found.metadata().tag_names
+    counts = found.metadata().tags.sum(axis=0)
     assert sorted(zip(-counts, names, strict=True)) == list(zip(-counts, names, strict=True))
     instruments = Collection.open(f"mtg_jamendo:{folder}?audio={sounds}&category=instrument")
     assert len(instruments) == sum(any("instrument---" in tag for tag in tags) for tags in wanted.values())

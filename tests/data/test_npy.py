@@ -47,8 +47,8 @@ def test_numbers_of_every_kind_are_the_same_sound(
     assert rate == 8000
     np.testing.assert_array_equal(waves, wanted[None])
     np.testing.assert_array_equal(audio.decode(tmp_path / "a.npy", 0.5, 0.25)[0], wanted[None, 4000:6000])
-    facts = audio.describe(tmp_path / "a.npy")
-    assert (facts.frames, facts.channels, facts.floating) == (8000, 1, kind[1] == "f")
+    metadata = audio.describe(tmp_path / "a.npy")
+    assert (metadata.frames, metadata.channels, metadata.floating) == (8000, 1, kind[1] == "f")
 
 
 _DIVIDE = (
@@ -149,8 +149,8 @@ def test_a_folder_of_arrays_is_a_collection_once_their_rate_is_written(tmp_path:
     for label in ("a", "b"):
         (tmp_path / "set" / label).mkdir(parents=True)
         for number in range(4):
-            chance = np.random.default_rng([ord(label), number])
-            np.save(tmp_path / "set" / label / f"{number}.npy", chance.uniform(-0.5, 0.5, 4000))
+            rng = np.random.default_rng([ord(label), number])
+            np.save(tmp_path / "set" / label / f"{number}.npy", rng.uniform(-0.5, 0.5, 4000))
     rate_of(tmp_path / "set")
     found = Collection.open(tmp_path / "set")
     assert found.problems == ()
@@ -175,7 +175,7 @@ def test_the_archive_of_the_course_is_read(tmp_path: Path, write_table: Callable
     write_table(tmp_path / "annotations_final.csv", *lines)
     rate_of(tmp_path / "waveform", "16000")
     found = Collection.open(f"magnatagatune:{tmp_path}?audio=waveform")
-    assert [len(found.rows(side)) for side in ("train", "val", "test")] == [6, 2, 2]
+    assert [len(found.rows(split)) for split in ("train", "val", "test")] == [6, 2, 2]
     assert set(found.table["seconds"]) == {8.0}
     assert not [problem for problem in found.problems if problem.severity == "left out"]
     signals = Store(tmp_path / "cache").open(found, DataSettings())

@@ -60,23 +60,23 @@ def test_transparent_is_white_and_pictures_stand_upright(tmp_path: Path) -> None
     np.testing.assert_array_equal(pictures.picture(path)[:, :, 0], [[0], [50], [100]])
 
 
-def giant(path: Path, side: int) -> Path:
-    """A small png file that says it has `side` times `side` pixels."""
+def giant(path: Path, split: int) -> Path:
+    """A small png file that says it has `split` times `split` pixels."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         body = name + content
         return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", split, split, 8, 0, 0, 0, 0)
     path.write_bytes(
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99))
     )
     return path
 
 
-@pytest.mark.parametrize("side", [8_000, 10_000, 60_000])
-def test_a_giant_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
-    path = giant(tmp_path / "giant.png", side)
+@pytest.mark.parametrize("split", [8_000, 10_000, 60_000])
+def test_a_giant_is_refused_before_it_is_decoded(tmp_path: Path, split: int) -> None:
+    path = giant(tmp_path / "giant.png", split)
     for act in (pictures.size, pictures.picture):
         with pytest.raises(Fault) as error:
             act(path)

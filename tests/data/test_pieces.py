@@ -55,9 +55,9 @@ def test_pieces_on_two_sides_are_told_and_the_pattern_told_groups_them(
 
 def test_how_many_are_told(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
     written(tmp_path, write_sound, "{0}-{2}.wav", recordings=2)
-    sides = {"A": "train", "B": "val", "C": "test"}
+    splits = {"A": "train", "B": "val", "C": "test"}
     rows = [
-        f"{label}/{label}{recording}-{piece}.wav,{label},{sides[piece]}"
+        f"{label}/{label}{recording}-{piece}.wav,{label},{splits[piece]}"
         for label in ("dog", "cat") for recording in range(2) for piece in "ABC"
     ]  # fmt: skip
     (problem,) = Collection.open(write_table(tmp_path / "labels.csv", "path,label,split", *rows)).problems

@@ -27,8 +27,8 @@ AGAIN = "Copy or download it again, or remove it."
 
 def noise(name: str, seconds: float = 0.5, channels: int = 1) -> np.ndarray:
     """Samples (T, C) of their own for each name."""
-    chance = np.random.default_rng(list(name.encode()))
-    return chance.uniform(-0.5, 0.5, (round(seconds * RATE), channels))
+    rng = np.random.default_rng(list(name.encode()))
+    return rng.uniform(-0.5, 0.5, (round(seconds * RATE), channels))
 
 
 def clipped(samples: np.ndarray, share: float, run: int) -> np.ndarray:
@@ -291,13 +291,13 @@ def test_a_check_that_is_stopped_reports_what_it_has_heard(tmp_path: Path) -> No
 
 
 def test_blank_broken_and_doubled_pictures(tmp_path: Path) -> None:
-    chance = np.random.default_rng(0)
-    pixels = [chance.integers(0, 256, (8, 9, 3), np.uint8) for _ in range(3)]
+    rng = np.random.default_rng(0)
+    pixels = [rng.integers(0, 256, (8, 9, 3), np.uint8) for _ in range(3)]
     for number, own in enumerate(pixels):
         Image.fromarray(own).save(tmp_path / f"{number}.png")
     Image.fromarray(pixels[0]).save(tmp_path / "again.bmp")
     Image.fromarray(np.full((4, 4), 7, np.uint8)).save(tmp_path / "blank.png")
-    Image.fromarray(chance.integers(0, 256, (99, 99), np.uint8)).save(tmp_path / "half.png")
+    Image.fromarray(rng.integers(0, 256, (99, 99), np.uint8)).save(tmp_path / "half.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "half.png").read_bytes()[:4000])
     report = inspect(Collection.open(tmp_path))
     found = by_file(report)
@@ -329,7 +329,7 @@ def said(report: Report) -> list[str]:
 
 def test_labels_that_cannot_teach(tmp_path: Path, write_sound: Write) -> None:
     report = made(
-        tmp_path, write_sound, [("dog", "", side, "") for side in ("train", "train", "val", "test")]
+        tmp_path, write_sound, [("dog", "", split, "") for split in ("train", "train", "val", "test")]
     )
     assert said(report) == [
         "dog: every clip that has a label has this one, so labels cannot tell clips apart. "
@@ -374,19 +374,23 @@ def test_single_unheard_alike_and_missing_labels(tmp_path: Path, write_sound: Wr
 def test_marks_that_look_the_same_are_told(
     tmp_path: Path, write_sound: Write, one: str, other: str, how: str
 ) -> None:
-    sides = ("train", "train", "test")
-    rows = [(mark, f"{mark}|wet", side, f"g{mark}{side}") for mark in (one, other, "tea") for side in sides]
-    alike = [each for each in made(tmp_path, write_sound, rows, leak=True).problems if each.kind == "alike"]
+    splits = ("train", "train", "test")
+    rows = [
+        (mark, f"{mark}|wet", split, f"g{mark}{split}") for mark in (one, other, "tea") for split in splits
+    ]
+    positive = [
+        each for each in made(tmp_path, write_sound, rows, leak=True).problems if each.kind == "alike"
+    ]
     two = sorted([one, other])
     reasons = [f"it differs from the {what} {two[0]!r} {how} alone." for what in ("label", "tag")]
-    assert [problem.reason for problem in alike if problem.path == two[1]] == reasons
-    groups = [problem for problem in alike if problem.path not in two]
+    assert [problem.reason for problem in positive if problem.path == two[1]] == reasons
+    groups = [problem for problem in positive if problem.path not in two]
     assert len(groups) == (0 if to_number(one) else 2)
 
 
 def test_labels_apart_are_said_once(tmp_path: Path, write_sound: Write) -> None:
-    sides = ["train"] * 4 + ["val"] * 2 + ["test"] * 2
-    rows = [(label, "", side, "") for label, side in zip("aabbccdd", sides, strict=True)]
+    splits = ["train"] * 4 + ["val"] * 2 + ["test"] * 2
+    rows = [(label, "", split, "") for label, split in zip("aabbccdd", splits, strict=True)]
     assert said(made(tmp_path, write_sound, rows)) == [
         "2 labels: no label of val or test is in train: the split asks for what is new altogether. "
         "If that is not meant, share the labels out."
@@ -490,9 +494,9 @@ def test_the_split_of_a_music_folder_is_by_song_and_kept(tmp_path: Path, write_s
     found.save_split(tmp_path / "split.csv")
     write_sound(tmp_path / "music" / "Techno" / "new.wav", 1.0)
     later = Collection.open(tmp_path / "music", seed=4).with_split(tmp_path / "split.csv")
-    sides = dict(zip(later.table["id"], later.table["split"], strict=True))
-    assert sides.pop("Techno/new.wav") == ""
-    assert sides == dict(zip(found.table["id"], found.table["split"], strict=True))
+    splits = dict(zip(later.table["id"], later.table["split"], strict=True))
+    assert splits.pop("Techno/new.wav") == ""
+    assert splits == dict(zip(found.table["id"], found.table["split"], strict=True))
 
 
 def test_a_number_missing_beside_a_clip_is_told_as_training_would_tell_it(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from nearfield.data.settings import Fold
 from nearfield.data.splits import make_folds
 
 
-def clips(groups: Ints, chance: np.random.Generator) -> pd.DataFrame:
+def clips(groups: Ints, rng: np.random.Generator) -> pd.DataFrame:
     """Clips of these groups, each group on one side by chance, and two clips that test holds."""
     names = [f"group {number}" for number in groups]
-    side = {name: str(chance.choice(["train", "val"])) for name in sorted(set(names))}
-    rows = [(name, str(chance.choice(["a", "b", "c"])), (), side[name]) for name in names]
+    side = {name: str(rng.choice(["train", "val"])) for name in sorted(set(names))}
+    rows = [(name, str(rng.choice(["a", "b", "c"])), (), side[name]) for name in names]
     rows += [("judged", "a", (), "test"), ("apart", "b", (), "")]
     return pd.DataFrame(rows, columns=["group", "label", "tags", "split"])
 
@@ -28,26 +28,26 @@ def clips(groups: Ints, chance: np.random.Generator) -> pd.DataFrame:
 def test_each_clip_judges_once_and_chooses_once_and_groups_stay_whole(
     folds: int, validates: bool, seed: int
 ) -> None:
-    chance, folds = np.random.default_rng(seed), folds + validates
-    groups = np.arange(folds + chance.integers(0, 20))
-    table = clips(np.concatenate([groups, chance.choice(groups, 30)]), chance)
+    rng, folds = np.random.default_rng(seed), folds + validates
+    groups = np.arange(folds + rng.integers(0, 20))
+    table = clips(np.concatenate([groups, rng.choice(groups, 30)]), rng)
     dealt = [fold_sides(table, Fold(of=folds, number=number + 1), validates) for number in range(folds)]
     share = ["test", *["val"] * validates]
     once = sorted(share + ["train"] * (folds - len(share)))
     for row, split in enumerate(table["split"]):
-        held = sorted(sides[row] for sides in dealt)
+        held = sorted(splits[row] for splits in dealt)
         assert held == (once if split in ("train", "val") else [""] * folds)
-    for sides in dealt:
-        assert set(sides) == {"", *once}
-        assert (table.assign(side=sides).groupby("group")["side"].nunique() == 1).all()
+    for splits in dealt:
+        assert set(splits) == {"", *once}
+        assert (table.assign(side=splits).groupby("group")["side"].nunique() == 1).all()
 
 
 def test_labels_are_shared_out_as_evenly_as_scikit_learn_does() -> None:
     ours, theirs = [], []
     for seed in range(20):
-        chance = np.random.default_rng(seed)
-        label_of = chance.choice(3, 40, p=[0.6, 0.3, 0.1])
-        groups = chance.integers(0, 40, 300)
+        rng = np.random.default_rng(seed)
+        label_of = rng.choice(3, 40, p=[0.6, 0.3, 0.1])
+        groups = rng.integers(0, 40, 300)
         labels = label_of[groups]
         mine = np.array(make_folds([str(g) for g in groups], [(str(label),) for label in labels], 5))
         other = StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(groups, labels, groups)
@@ -62,12 +62,12 @@ def spread(folds: list[Ints]) -> float:
 
 
 def test_folds_that_cannot_be_are_refused() -> None:
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     with pytest.raises(DataError, match=r"folds: 3 groups cannot fill 4 folds, as a group stays whole\."):
-        fold_sides(clips(np.array([0, 1, 1, 2]), chance), Fold(of=4), validates=False)
+        fold_sides(clips(np.array([0, 1, 1, 2]), rng), Fold(of=4), validates=False)
     with pytest.raises(DataError, match="no clip is of train or val"):
-        fold_sides(clips(np.array([], np.int64), chance), Fold(of=3), validates=False)
+        fold_sides(clips(np.array([], np.int64), rng), Fold(of=3), validates=False)
     with pytest.raises(DataError, match=r"of 2 folds one judges and one chooses, and none trains\. Take 3"):
-        fold_sides(clips(np.arange(9), chance), Fold(of=2), validates=True)
+        fold_sides(clips(np.arange(9), rng), Fold(of=2), validates=True)
     with pytest.raises(ValueError, match="there are 3 folds, the first being 1: number cannot be 4"):
         Fold(of=3, number=4)

@@ -31,43 +31,43 @@ GROUPED = st.lists(
 
 
 @settings(max_examples=50)
-@given(clips=GROUPED, seed=st.integers(0, 5), chance=st.randoms(use_true_random=False))
+@given(clips=GROUPED, seed=st.integers(0, 5), rng=st.randoms(use_true_random=False))
 def test_groups_stay_together_and_the_order_of_rows_is_nothing(
-    clips: list[tuple[int, list[str]]], seed: int, chance: random.Random
+    clips: list[tuple[int, list[str]]], seed: int, rng: random.Random
 ) -> None:
     groups = [f"g{group}" for group, _ in clips]
     marks = [tuple(own) for _, own in clips]
-    sides = make_split(groups, marks, seed)
-    assert not find_leaks(groups, sides)
-    assert set(sides) <= {"train", "val", "test"}
+    splits = make_split(groups, marks, seed)
+    assert not find_leaks(groups, splits)
+    assert set(splits) <= {"train", "val", "test"}
     expected = ("train", "test", "val")[: len(set(groups))]
-    assert set(sides) == set(expected)
+    assert set(splits) == set(expected)
     order = list(range(len(clips)))
-    chance.shuffle(order)
+    rng.shuffle(order)
     again = make_split([groups[row] for row in order], [marks[row] for row in order], seed)
-    assert again == [sides[row] for row in order]
+    assert again == [splits[row] for row in order]
 
 
 @settings(max_examples=30)
 @given(counts=st.lists(st.integers(5, 40), min_size=1, max_size=8), seed=st.integers(0, 100))
 def test_each_label_is_shared_out_as_nearly_as_whole_clips_allow(counts: list[int], seed: int) -> None:
     labels = [f"label{number}" for number, count in enumerate(counts) for _ in range(count)]
-    sides = make_split([str(row) for row in range(len(labels))], [(label,) for label in labels], seed)
+    splits = make_split([str(row) for row in range(len(labels))], [(label,) for label in labels], seed)
     for number, count in enumerate(counts):
-        found = Counter(side for side, label in zip(sides, labels, strict=True) if label == f"label{number}")
+        found = Counter(side for side, label in zip(splits, labels, strict=True) if label == f"label{number}")
         for side, share in (("train", 0.6), ("val", 0.2), ("test", 0.2)):
             assert abs(found[side] - share * count) <= 1
 
 
 def test_tags_are_shared_out_better_than_by_chance() -> None:
-    chance = np.random.default_rng(3)
-    tags = [tuple(f"t{tag}" for tag in range(12) if chance.random() < 0.5 / (tag + 1)) for _ in range(600)]
+    rng = np.random.default_rng(3)
+    tags = [tuple(f"t{tag}" for tag in range(12) if rng.random() < 0.5 / (tag + 1)) for _ in range(600)]
     groups = [f"g{row // 3}" for row in range(600)]
 
-    def unevenness(sides: list[str]) -> float:
+    def unevenness(splits: list[str]) -> float:
         worst = []
         for tag in (f"t{number}" for number in range(12)):
-            own = [side for side, has in zip(sides, tags, strict=True) if tag in has]
+            own = [side for side, has in zip(splits, tags, strict=True) if tag in has]
             worst += [
                 abs(own.count(side) / len(own) - share) for side, share in (("train", 0.6), ("test", 0.2))
             ]
@@ -104,8 +104,8 @@ def test_fewer_groups_than_sides() -> None:
 
 def test_val_is_carved_out_of_train_in_whole_groups() -> None:
     groups = [f"g{row // 5}" for row in range(100)]
-    sides = ["train"] * 80 + ["test"] * 20
-    carved = carve_val(sides, groups, [("a",)] * 100, 0)
+    splits = ["train"] * 80 + ["test"] * 20
+    carved = carve_val(splits, groups, [("a",)] * 100, 0)
     assert Counter(carved) == {"train": 60, "val": 20, "test": 20}
     assert carved[80:] == ["test"] * 20
     assert not find_leaks(groups, carved)
@@ -113,7 +113,7 @@ def test_val_is_carved_out_of_train_in_whole_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "sides"),
+    ("cells", "splits"),
     [
         ("train training Train val valid validation dev eval test testing",
          "train train train val val val val val test test"),
@@ -124,9 +124,9 @@ def test_val_is_carved_out_of_train_in_whole_groups() -> None:
         ("1 - 2", "train - test"),
     ],
 )  # fmt: skip
-def test_words_and_folds(cells: str, sides: str) -> None:
+def test_words_and_folds(cells: str, splits: str) -> None:
     given = ["" if cell == "-" else cell for cell in cells.split()]
-    expected = ["" if side == "-" else side for side in sides.split()]
+    expected = ["" if side == "-" else side for side in splits.split()]
     assert read_split(given, [None] * len(given), "t.csv") == expected
 
 
@@ -150,8 +150,8 @@ def test_a_word_that_is_no_side(cells: list[str], text: str) -> None:
 
 def test_leaks_are_named_ten_at_most() -> None:
     groups = [f"speaker{row % 12:02}" for row in range(36)]
-    sides = ["train"] * 12 + ["val"] * 12 + ["test"] * 11 + [""]
-    leaks = find_leaks(groups, sides)
+    splits = ["train"] * 12 + ["val"] * 12 + ["test"] * 11 + [""]
+    leaks = find_leaks(groups, splits)
     assert leaks["speaker00"] == {"train": 1, "val": 1, "test": 1}
     assert leaks["speaker11"] == {"train": 1, "val": 1}
     named = "".join(f"  speaker{number:02}: 1 train, 1 val, 1 test\n" for number in range(10))

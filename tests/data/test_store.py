@@ -35,8 +35,8 @@ PROCESSES.set_forkserver_preload(["nearfield.data.store", "pytest", "PIL.Image"]
 
 def noise(path: Path, seconds: float, rate: int = 44100, channels: int = 1, **written: Any) -> Path:
     """A file of noise."""
-    chance = np.random.default_rng(len(path.name))
-    samples = 0.1 * chance.standard_normal((round(seconds * rate), channels))
+    rng = np.random.default_rng(len(path.name))
+    samples = 0.1 * rng.standard_normal((round(seconds * rate), channels))
     soundfile.write(path, samples, rate, **written)
     return path
 
@@ -330,9 +330,9 @@ def test_a_full_disk_is_said_with_folder_and_space(tmp_path: Path) -> None:
 
 
 def test_pictures_are_brought_to_one_shape(tmp_path: Path) -> None:
-    chance = np.random.default_rng(0)
-    colour = chance.integers(0, 256, (90, 60, 3), np.uint8)
-    grey = chance.integers(0, 256, (40, 40), np.uint8)
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 256, (90, 60, 3), np.uint8)
+    grey = rng.integers(0, 256, (40, 40), np.uint8)
     Image.fromarray(colour).save(tmp_path / "colour.png")
     Image.fromarray(grey).save(tmp_path / "grey.png")
     paths = [tmp_path / "colour.png", tmp_path / "grey.png"]

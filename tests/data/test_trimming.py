@@ -17,9 +17,9 @@ from nearfield.data.signals import Loudness, sounding
     st.floats(3.0, 40.0),
 )
 def test_agrees_with_librosa(seed: int, channels: int, samples: int, decibels: float) -> None:
-    chance = np.random.default_rng(seed)
-    decay = np.exp(-np.abs(np.arange(samples) - chance.integers(samples)) / chance.uniform(100, 2000))
-    waves = chance.standard_normal((channels, samples)) * decay * chance.uniform(0, 1, (channels, 1))
+    rng = np.random.default_rng(seed)
+    decay = np.exp(-np.abs(np.arange(samples) - rng.integers(samples)) / rng.uniform(100, 2000))
+    waves = rng.standard_normal((channels, samples)) * decay * rng.uniform(0, 1, (channels, 1))
     wanted = librosa.effects.trim(waves.astype(np.float32), top_db=decibels, aggregate=np.max)[1]
     assert sounding(waves.astype(np.float32), decibels) == tuple(wanted)
 
@@ -32,8 +32,8 @@ def test_silence_is_left_whole(samples: int) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 3000), min_size=1, max_size=6))
 def test_pieces_are_as_loud_as_the_whole(seed: int, cuts: list[int]) -> None:
-    chance = np.random.default_rng(seed)
-    waves = chance.standard_normal((2, sum(cuts))) * np.exp(-np.abs(np.arange(sum(cuts)) - 1000) / 300)
+    rng = np.random.default_rng(seed)
+    waves = rng.standard_normal((2, sum(cuts))) * np.exp(-np.abs(np.arange(sum(cuts)) - 1000) / 300)
     loudness = Loudness(2)
     for piece in np.split(waves.astype(np.float32), np.cumsum(cuts)[:-1], axis=1):
         loudness.take(piece)

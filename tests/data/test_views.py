@@ -20,7 +20,7 @@ from nearfield.data.store import Store
 from nearfield.training.launch import Request, launch, open_collection
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 Write = Callable[..., Path]
 
@@ -99,9 +99,9 @@ def test_views_are_clips_of_one_channel_at_one_moment(folder: Path) -> None:
     assert table.groupby("recording").size().tolist() == [4, 4, 4]
     same = ["path", "start", "seconds", "moment", "recording", "group", "label", "split"]
     assert len(table[same].drop_duplicates()) == 3
-    facts = found.facts()
-    assert list(facts.columns["channel"]) == [0, 1, 2, 3] * 3
-    assert len(set(facts.recordings)) == 3
+    metadata = found.metadata()
+    assert list(metadata.columns["channel"]) == [0, 1, 2, 3] * 3
+    assert len(set(metadata.recordings)) == 3
 
 
 @pytest.mark.parametrize("channel", range(4))
@@ -207,7 +207,7 @@ def test_every_way_trains(tmp_path: Path, channels: Channels, rows: int, lead: i
         }
     )
     launch(Request(recipe, str(tmp_path / "set"), tmp_path / "run", device="cpu"))
-    data = Folder(tmp_path / "run").environment()["data"]
+    data = RunFolder(tmp_path / "run").environment()["data"]
     assert (data["clips"], data["channels"]) == (rows, lead)
     vectors = Run.load(tmp_path / "run").encode([tmp_path / "set/a/0.wav"])
     assert np.isfinite(vectors).all()

@@ -82,12 +82,12 @@ def geometry(given: Plain) -> Plain:
 def temporal(given: Plain) -> Plain:
     """Neighbours in time."""
     vectors = np.array(given["vectors"], dtype=np.float32)
-    recordings, moments = np.array(given["groups"]), np.array(given["moments"], dtype=float)
+    recordings, start_times = np.array(given["groups"]), np.array(given["moments"], dtype=float)
     first = nearest(Search.within(vectors, "euclidean"), 1)[0][:, 0]
     return _lists(
         {
             "same_recording_at_1": same_recording(first, recordings),
-            "near_in_time_at_1": near_in_time(first, recordings, moments, 3.0),
+            "near_in_time_at_1": near_in_time(first, recordings, start_times, 3.0),
         }
     )
 

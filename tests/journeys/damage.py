@@ -22,11 +22,11 @@ from nearfield.training.recipe import Recipe
 from tests.training.conftest import small
 
 RECIPE = small(
-    normalise={"kind": "none"},
+    normalize={"kind": "none"},
     relation={"kind": "tags"},
     sampler={"kind": "shuffle", "batch_size": 8},
     loss={"kind": "bce"},
-    embedding={"size": 8, "normalise": False},
+    embedding={"size": 8, "normalize": False},
     train={"updates": 3, "checkpoint_seconds": 0},
 )
 

@@ -13,13 +13,13 @@ from nearfield.core.types import Pairs
 from nearfield.learning.build import loss
 
 
-def with_cosines(alike: float, unlike: float) -> tuple[Tensor, Pairs]:
+def with_cosines(positive: float, negative: float) -> tuple[Tensor, Pairs]:
     """One anchor with one alike and one unlike item at the given cosines."""
     vectors = torch.tensor(
         [
             [1.0, 0.0, 0.0],
-            [alike, math.sqrt(1 - alike**2), 0.0],
-            [unlike, 0.0, math.sqrt(1 - unlike**2)],
+            [positive, math.sqrt(1 - positive**2), 0.0],
+            [negative, 0.0, math.sqrt(1 - negative**2)],
         ],
         dtype=torch.float64,
     )
@@ -33,16 +33,16 @@ def test_the_boundary_is_a_circle_of_radius_m_root_two(m: float, turn: float, ga
     # On s_n^2 + (1 - s_p)^2 = 2 m^2 both sides balance and the loss is log 2, as long as these are cosines
     # and neither weight is cut off at zero (s_n > -m).
     angle = (turn - 0.2) * math.pi / 2
-    unlike, alike = math.sqrt(2) * m * math.sin(angle), 1 - math.sqrt(2) * m * math.cos(angle)
-    assume(unlike > -m and alike <= 1)
+    negative, positive = math.sqrt(2) * m * math.sin(angle), 1 - math.sqrt(2) * m * math.cos(angle)
+    assume(negative > -m and positive <= 1)
     ours = loss("circle", m=m, gamma=gamma)
-    assert ours(*with_cosines(alike, unlike)).item() == pytest.approx(math.log(2), abs=1e-9)
-    inside, outside = 1 - (1 - alike) * 0.9, 1 - (1 - alike) * 1.1
-    if outside > -1 and alike < 0.99:
-        assert ours(*with_cosines(inside, unlike)).item() < math.log(2)
-        assert ours(*with_cosines(outside, unlike)).item() > math.log(2)
-        assert ours.with_parts(*with_cosines(inside, unlike))[1]["active_fraction"] == 0
-        assert ours.with_parts(*with_cosines(outside, unlike))[1]["active_fraction"] == 1
+    assert ours(*with_cosines(positive, negative)).item() == pytest.approx(math.log(2), abs=1e-9)
+    inside, outside = 1 - (1 - positive) * 0.9, 1 - (1 - positive) * 1.1
+    if outside > -1 and positive < 0.99:
+        assert ours(*with_cosines(inside, negative)).item() < math.log(2)
+        assert ours(*with_cosines(outside, negative)).item() > math.log(2)
+        assert ours.forward_with_metrics(*with_cosines(inside, negative))[1]["active_fraction"] == 0
+        assert ours.forward_with_metrics(*with_cosines(outside, negative))[1]["active_fraction"] == 1
 
 
 def test_a_smaller_m_is_stricter() -> None:
@@ -56,32 +56,34 @@ def test_the_weights_are_held_constant() -> None:
     vectors, pairs = with_cosines(s_p, s_n)
     leaf = vectors.requires_grad_()
     value = loss("circle", m=m, gamma=gamma)(leaf, pairs)
-    push, pull = s_n + m, 1 + m - s_p
-    logit = gamma * (push * (s_n - m) - pull * (s_p - (1 - m)))
+    push, accumulate_grad = s_n + m, 1 + m - s_p
+    logit = gamma * (push * (s_n - m) - accumulate_grad * (s_p - (1 - m)))
     assert value.item() == pytest.approx(math.log1p(math.exp(logit)))
     cosine = normalize(leaf) @ normalize(leaf).T
     share = 1 / (1 + math.exp(-logit))
-    linear = share * gamma * (push * cosine[0, 2] - pull * cosine[0, 1])  # as if the weights were numbers
+    linear = (
+        share * gamma * (push * cosine[0, 2] - accumulate_grad * cosine[0, 1])
+    )  # as if the weights were numbers
     torch.testing.assert_close(
         torch.autograd.grad(value, leaf)[0], torch.autograd.grad(linear, leaf)[0], atol=1e-9, rtol=1e-9
     )
 
 
 def test_strength_weighs_the_exponentials() -> None:
-    chance = torch.Generator().manual_seed(0)
-    vectors = normalize(torch.randn(9, 4, generator=chance, dtype=torch.float64))
+    rng = torch.Generator().manual_seed(0)
+    vectors = normalize(torch.randn(9, 4, generator=rng, dtype=torch.float64))
     labels = torch.arange(9) % 3
     pairs = Pairs.from_labels(labels)
-    strength = torch.rand(9, 9, generator=chance, dtype=torch.float64)
+    weight = torch.rand(9, 9, generator=rng, dtype=torch.float64)
     cosine = vectors @ vectors.T
     single = []
     for anchor in range(9):
-        alike, unlike = pairs.alike[anchor], pairs.unlike[anchor]
-        s_p, s_n = cosine[anchor, alike], cosine[anchor, unlike]
-        pulls = (strength[anchor, alike] * torch.exp(-8 * (1.4 - s_p).relu() * (s_p - 0.6))).sum()
+        positive, negative = pairs.positive[anchor], pairs.negative[anchor]
+        s_p, s_n = cosine[anchor, positive], cosine[anchor, negative]
+        pulls = (weight[anchor, positive] * torch.exp(-8 * (1.4 - s_p).relu() * (s_p - 0.6))).sum()
         pushes = torch.exp(8 * (s_n + 0.4).relu() * (s_n - 0.4)).sum()
         single.append(softplus((pulls * pushes).log()))
-    weighed = Pairs(pairs.alike, pairs.unlike, strength)
+    weighed = Pairs(pairs.positive, pairs.negative, weight)
     value = loss("circle", m=0.4, gamma=8)(vectors, weighed)
     assert value.item() == pytest.approx(torch.stack(single).mean().item())
 
@@ -102,7 +104,7 @@ def test_nothing_overflows(kind: torch.dtype, gamma: float) -> None:
 
 def test_anchors_without_company_of_both_sorts_take_no_part() -> None:
     vectors, pairs = with_cosines(0.5, 0.4)
-    alone = Pairs(pairs.alike.clone(), pairs.unlike.clone())
-    alone.alike[1, 0] = True  # has an alike item and no unlike one
-    alone.unlike[2, 0] = True  # the other way round
+    alone = Pairs(pairs.positive.clone(), pairs.negative.clone())
+    alone.positive[1, 0] = True  # has an alike item and no unlike one
+    alone.negative[2, 0] = True  # the other way round
     assert loss("circle")(vectors, alone).item() == loss("circle")(vectors, pairs).item()

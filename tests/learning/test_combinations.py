@@ -36,7 +36,7 @@ def mine(**given: Any) -> Any:
 def test_what_is_let_through_runs_and_what_is_refused_says_why() -> None:
     vectors = torch.nn.functional.normalize(torch.randn(12, 6, generator=torch.Generator().manual_seed(0)))
     labelled = Pairs.from_labels(torch.arange(12) // 3)
-    plain = Pairs(labelled.alike, labelled.unlike, tags=torch.eye(4)[torch.arange(12) // 3])
+    plain = Pairs(labelled.positive, labelled.negative, tags=torch.eye(4)[torch.arange(12) // 3])
     ran = 0
     refused: set[str] = set()
     losses = [lose(**given) for given in LOSSES]
@@ -164,17 +164,17 @@ def test_the_refusal_of_one_clip_a_label_says_what_is_allowed() -> None:
 
 def test_distances_that_agree_only_on_the_sphere() -> None:
     cosine, euclidean = mine(kind="semihard", distance="cosine"), lose(kind="triplet")
-    check("labels", cosine, euclidean, normalised=True)
-    check("labels", cosine, lose(kind="triplet", distance="cosine"), normalised=False)
-    check("labels", cosine, lose(kind="circle"), normalised=False)
-    check("labels", mine(kind="semihard"), euclidean, normalised=False)
-    check("labels", mine(kind="hard", distance="squared_euclidean"), euclidean, normalised=False)
+    check("labels", cosine, euclidean, normalized=True)
+    check("labels", cosine, lose(kind="triplet", distance="cosine"), normalized=False)
+    check("labels", cosine, lose(kind="circle"), normalized=False)
+    check("labels", mine(kind="semihard"), euclidean, normalized=False)
+    check("labels", mine(kind="hard", distance="squared_euclidean"), euclidean, normalized=False)
     with pytest.raises(RequestError, match=r"miner\.distance: cosine and the loss's euclidean agree only"):
-        check("labels", cosine, euclidean, normalised=False)
+        check("labels", cosine, euclidean, normalized=False)
     with pytest.raises(
         RequestError, match="distance_weighted draws by the distances of vectors of unit length"
     ):
-        check("labels", mine(kind="distance_weighted"), euclidean, normalised=False)
+        check("labels", mine(kind="distance_weighted"), euclidean, normalized=False)
 
 
 def test_easy_triplets_leave_the_hinge_nothing() -> None:

@@ -11,75 +11,75 @@ from nearfield.core.types import Pairs
 from nearfield.learning.build import loss
 
 
-def company(seed: int = 0) -> tuple[Tensor, Pairs, Tensor]:
+def row_pairs(seed: int = 0) -> tuple[Tensor, Pairs, Tensor]:
     """Unit vectors, pairs with a strength, cosines."""
-    chance = torch.Generator().manual_seed(seed)
-    vectors = normalize(torch.randn(10, 4, generator=chance, dtype=torch.float64))
+    rng = torch.Generator().manual_seed(seed)
+    vectors = normalize(torch.randn(10, 4, generator=rng, dtype=torch.float64))
     pairs = Pairs.from_labels(torch.arange(10) % 4)
-    strength = torch.rand(10, 10, generator=chance, dtype=torch.float64)
-    return vectors, Pairs(pairs.alike, pairs.unlike, strength), vectors @ vectors.T
+    weight = torch.rand(10, 10, generator=rng, dtype=torch.float64)
+    return vectors, Pairs(pairs.positive, pairs.negative, weight), vectors @ vectors.T
 
 
 def test_contrastive_worked_out_by_hand() -> None:
     places = torch.tensor([[0.0], [0.3], [0.5], [9.0]], dtype=torch.float64)
-    alike = torch.zeros(4, 4, dtype=torch.bool)
-    unlike = alike.clone()
-    alike[0, 1] = alike[0, 0] = True  # 0.3 and, an item with itself, 0: not above zero, not counted
-    unlike[0, 2] = unlike[1, 2] = unlike[0, 3] = True  # 0.5, 0.2, 9: hinges 0.5, 0.8 and none
-    value, parts = loss("contrastive").with_parts(places, Pairs(alike, unlike))
+    positive = torch.zeros(4, 4, dtype=torch.bool)
+    negative = positive.clone()
+    positive[0, 1] = positive[0, 0] = True  # 0.3 and, an item with itself, 0: not above zero, not counted
+    negative[0, 2] = negative[1, 2] = negative[0, 3] = True  # 0.5, 0.2, 9: hinges 0.5, 0.8 and none
+    value, parts = loss("contrastive").forward_with_metrics(places, Pairs(positive, negative))
     assert value.item() == pytest.approx(0.3 + 0.65)
     assert parts["alike_loss"].item() == pytest.approx(0.3)
     assert parts["unlike_loss"].item() == pytest.approx(0.65)
     assert parts["active_fraction"].item() == pytest.approx(3 / 5)
     squared = loss("contrastive", distance="squared_euclidean", pos_margin=0.05)
-    assert squared(places, Pairs(alike, unlike)).item() == pytest.approx(0.04 + (0.75 + 0.96) / 2)
+    assert squared(places, Pairs(positive, negative)).item() == pytest.approx(0.04 + (0.75 + 0.96) / 2)
 
 
 def test_contrastive_strength_weighs_the_mean_of_the_alike_pairs() -> None:
-    vectors, pairs, _ = company()
-    assert pairs.strength is not None
+    vectors, pairs, _ = row_pairs()
+    assert pairs.weight is not None
     distance = torch.cdist(vectors, vectors)
-    weights = pairs.strength[pairs.alike]
-    alike = (weights * distance[pairs.alike]).sum() / weights.sum()
-    hinges = (1 - distance[pairs.unlike]).relu()
+    weights = pairs.weight[pairs.positive]
+    positive = (weights * distance[pairs.positive]).sum() / weights.sum()
+    hinges = (1 - distance[pairs.negative]).relu()
     assert loss("contrastive")(vectors, pairs).item() == pytest.approx(
-        (alike + hinges[hinges > 0].mean()).item()
+        (positive + hinges[hinges > 0].mean()).item()
     )
 
 
 def test_nt_xent_strength_weighs_the_mean_of_the_alike_pairs() -> None:
-    vectors, pairs, cosine = company()
-    assert pairs.strength is not None
+    vectors, pairs, cosine = row_pairs()
+    assert pairs.weight is not None
     total = weights = 0.0
-    for a, p in pairs.alike.nonzero().tolist():
+    for a, p in pairs.positive.nonzero().tolist():
         own = math.exp(cosine[a, p] / 0.2)
-        others = torch.exp(cosine[a, pairs.unlike[a]] / 0.2).sum().item()
-        weight = pairs.strength[a, p].item()
+        others = torch.exp(cosine[a, pairs.negative[a]] / 0.2).sum().item()
+        weight = pairs.weight[a, p].item()
         total += -weight * math.log(own / (own + others))
         weights += weight
     assert loss("nt_xent", temperature=0.2)(vectors, pairs).item() == pytest.approx(total / weights)
 
 
 def test_supcon_strength_shares_out_the_target() -> None:
-    vectors, pairs, cosine = company()
-    assert pairs.strength is not None
+    vectors, pairs, cosine = row_pairs()
+    assert pairs.weight is not None
     single = []
     for a in range(len(vectors)):
-        everyone = torch.logsumexp(cosine[a, pairs.alike[a] | pairs.unlike[a]] / 0.2, 0)
-        logs = cosine[a, pairs.alike[a]] / 0.2 - everyone
-        weights = pairs.strength[a, pairs.alike[a]]
+        everyone = torch.logsumexp(cosine[a, pairs.positive[a] | pairs.negative[a]] / 0.2, 0)
+        logs = cosine[a, pairs.positive[a]] / 0.2 - everyone
+        weights = pairs.weight[a, pairs.positive[a]]
         single.append(-(weights * logs).sum() / weights.sum())
     value = loss("supcon", temperature=0.2)(vectors, pairs)
     assert value.item() == pytest.approx(torch.stack(single).mean().item())
 
 
 def test_multi_similarity_strength_weighs_the_exponentials() -> None:
-    vectors, pairs, cosine = company()
-    assert pairs.strength is not None
+    vectors, pairs, cosine = row_pairs()
+    assert pairs.weight is not None
     single = []
     for a in range(len(vectors)):
-        s_p, s_n = cosine[a, pairs.alike[a]], cosine[a, pairs.unlike[a]]
-        pulls = (pairs.strength[a, pairs.alike[a]] * torch.exp(-2 * (s_p - 0.5))).sum()
+        s_p, s_n = cosine[a, pairs.positive[a]], cosine[a, pairs.negative[a]]
+        pulls = (pairs.weight[a, pairs.positive[a]] * torch.exp(-2 * (s_p - 0.5))).sum()
         single.append(pulls.log1p() / 2 + torch.exp(50 * (s_n - 0.5)).sum().log1p() / 50)
     value = loss("multi_similarity")(vectors, pairs)
     assert value.item() == pytest.approx(torch.stack(single).mean().item())
@@ -95,9 +95,9 @@ def test_a_softmax_over_a_perfect_space_comes_to_rest_and_over_a_point_is_chance
 
 
 def test_active_fractions_of_the_softmaxes() -> None:
-    vectors, pairs, cosine = company()
-    pairs = Pairs(pairs.alike, pairs.unlike)
-    reach = torch.stack([torch.logsumexp(cosine[a, pairs.unlike[a]] / 0.07, 0) for a in range(10)])
-    beaten = (cosine / 0.07 < reach[:, None])[pairs.alike].double().mean()
-    parts = loss("nt_xent").with_parts(vectors, pairs)[1]
+    vectors, pairs, cosine = row_pairs()
+    pairs = Pairs(pairs.positive, pairs.negative)
+    reach = torch.stack([torch.logsumexp(cosine[a, pairs.negative[a]] / 0.07, 0) for a in range(10)])
+    beaten = (cosine / 0.07 < reach[:, None])[pairs.positive].double().mean()
+    parts = loss("nt_xent").forward_with_metrics(vectors, pairs)[1]
     assert parts["active_fraction"].item() == pytest.approx(beaten.item())

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from nearfield.core.rng import torch_stream
 from nearfield.core.settings import make
-from nearfield.core.types import Facts, Ints
+from nearfield.core.types import ClipMetadata, Ints
 from nearfield.learning.build import miner_beside
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.miners import MinerSettings
@@ -20,22 +20,22 @@ from nearfield.training.validation import FixedLoss, fixed_loss
 
 COUNT = 90
 LABELS = np.arange(COUNT) % 6
-FACTS = Facts(
+FACTS = ClipMetadata(
     labels=LABELS,
     label_names=tuple("abcdef"),
     tags=np.eye(6, dtype=bool)[LABELS],
     tag_names=tuple("abcdef"),
     recordings=np.arange(COUNT),
     groups=np.arange(COUNT),
-    moments=np.zeros(COUNT),
+    start_times=np.zeros(COUNT),
     seconds=np.zeros(COUNT),
 )
 
 
 def vectors_of(noise: float = 1.0) -> torch.Tensor:
-    chance = torch.Generator().manual_seed(0)
-    centres = torch.randn(6, 8, generator=chance)
-    return normalize(centres[torch.from_numpy(LABELS)] + noise * torch.randn(COUNT, 8, generator=chance))
+    rng = torch.Generator().manual_seed(0)
+    centres = torch.randn(6, 8, generator=rng)
+    return normalize(centres[torch.from_numpy(LABELS)] + noise * torch.randn(COUNT, 8, generator=rng))
 
 
 def sampler_of(rows: Ints | None = None, seed: int = 0, **given: Any) -> Sampler:
@@ -55,11 +55,11 @@ def fixed(loss: dict[str, Any], miner: dict[str, Any], related: str = "labels", 
 def test_the_numbers_are_those_of_the_peers_over_each_batch() -> None:
     vectors = vectors_of()
     measured = fixed({"kind": "triplet", "margin": 0.2}, {"kind": "semihard"}).measure(vectors.numpy())
-    draws = [draw for number in range(3) for draw in sampler_of().epoch(number)][:9]
+    draws = [indices for number in range(3) for indices in sampler_of().epoch(number)][:9]
     peer, miner = losses.TripletMarginLoss(0.2), miners.TripletMarginMiner(0.2, type_of_triplets="semihard")
     mined, unmined = [], []
-    for draw in draws:
-        given, labels = vectors[draw.rows], torch.from_numpy(LABELS[draw.rows])
+    for indices in draws:
+        given, labels = vectors[indices.rows], torch.from_numpy(LABELS[indices.rows])
         unmined.append(peer(given, labels).item())
         mined.append(peer(given, labels, miner(given, labels)).item())
     assert measured == {
@@ -80,7 +80,7 @@ def test_the_numbers_are_those_of_the_peers_over_each_batch() -> None:
             "tags",
             {"kind": "balanced_tags", "batch_size": 12},
         ),
-        ({"kind": "triplet"}, {"kind": "hard"}, "tags", {"kind": "tag_triplets", "batch": 8}),
+        ({"kind": "triplet"}, {"kind": "hard"}, "tags", {"kind": "tag_triplets", "batch_size": 8}),
         ({"kind": "bce"}, {"kind": "all"}, "tags", {"kind": "shuffle"}),
         ({"kind": "ProxyAnchorLoss"}, {"kind": "all"}, "labels", {}),
         ({"kind": "DynamicSoftMarginLoss"}, {"kind": "all"}, "labels", {}),
@@ -126,11 +126,11 @@ def test_only_clips_of_the_rows_count() -> None:
 
 def test_one_batch_is_mined_by_the_generator_given() -> None:
     vectors = vectors_of()
-    draw = next(iter(sampler_of().epoch(0)))
-    pairs = relation("labels").build(FACTS)(draw)
+    indices = next(iter(sampler_of().epoch(0)))
+    pairs = relation("labels").build(FACTS)(indices)
     lose = make(LossSettings, "loss", {"kind": "contrastive", "neg_margin": 1.5})
     mine = miner_beside(make(MinerSettings, "miner", {"kind": "distance_weighted"}), lose)
-    loss, given = lose.build(), vectors[draw.rows]
+    loss, given = lose.build(), vectors[indices.rows]
     found = [fixed_loss(given, pairs, loss, mine, torch_stream(0, "a", n)) for n in (1, 1, 2)]
     assert found[0] == found[1]
     assert found[0]["mined"] != found[2]["mined"]

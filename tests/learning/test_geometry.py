@@ -10,8 +10,8 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import make
 from nearfield.core.types import Distance
 from nearfield.learning.build import loss
-from nearfield.learning.checks import SPANS, check_margin, room
-from nearfield.learning.distances import Points
+from nearfield.learning.checks import SPANS, check_margin, max_separation
+from nearfield.learning.distances import PairwiseDistances
 from nearfield.learning.losses import LossSettings
 
 
@@ -22,7 +22,7 @@ def chosen(**given: Any) -> Any:
 @pytest.mark.parametrize("distance", list(SPANS))
 def test_the_span_is_that_of_opposite_points(distance: Distance) -> None:
     ends = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
-    points = Points(ends, distance)
+    points = PairwiseDistances(ends, distance)
     assert points.distances(slice(0, 1))[0, 1].item() == pytest.approx(SPANS[distance])
 
 
@@ -30,8 +30,8 @@ def test_the_span_is_that_of_opposite_points(distance: Distance) -> None:
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_room_is_that_of_a_simplex(distance: Distance, classes: int) -> None:
     corners = torch.eye(classes, dtype=torch.float64)
-    points = Points(normalize(corners - corners.mean(0)), distance)
-    assert points.distances(slice(0, 1))[0, 1].item() == pytest.approx(room(distance, classes))
+    points = PairwiseDistances(normalize(corners - corners.mean(0)), distance)
+    assert points.distances(slice(0, 1))[0, 1].item() == pytest.approx(max_separation(distance, classes))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_room_is_that_of_a_simplex(distance: Distance, classes: int) -> None:
     ],
 )
 def test_what_can_be_had_is_let_through(given: dict[str, Any]) -> None:
-    assert check_margin(chosen(**given), normalised=True) is None
+    assert check_margin(chosen(**given), normalized=True) is None
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_what_can_be_had_is_let_through(given: dict[str, Any]) -> None:
 )
 def test_what_cannot_be_had_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError) as caught:
-        check_margin(chosen(**given), normalised=True)
+        check_margin(chosen(**given), normalized=True)
     assert str(caught.value) == message
-    allowed = check_margin(chosen(**given, allow_impossible_margin=True), normalised=True)
+    allowed = check_margin(chosen(**given, allow_impossible_margin=True), normalized=True)
     assert allowed is not None
     assert message.startswith(allowed)
 
@@ -102,25 +102,25 @@ def test_what_cannot_be_had_is_refused(given: dict[str, Any], message: str) -> N
 )
 def test_the_library_and_pairs_are_judged_as_well(given: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match=r"loss\.(margin|neg_margin|m): "):
-        check_margin(chosen(**given), normalised=True)
+        check_margin(chosen(**given), normalized=True)
 
 
 def test_without_unit_length_only_cosines_are_judged() -> None:
-    assert check_margin(chosen(kind="triplet", margin=10), normalised=False) is None
-    assert check_margin(chosen(kind="contrastive", neg_margin=10), normalised=False) is None
+    assert check_margin(chosen(kind="triplet", margin=10), normalized=False) is None
+    assert check_margin(chosen(kind="contrastive", neg_margin=10), normalized=False) is None
     with pytest.raises(RequestError, match="cosine distances of vectors of unit length end at 2"):
-        check_margin(chosen(kind="triplet", margin=2, distance="cosine"), normalised=False)
+        check_margin(chosen(kind="triplet", margin=2, distance="cosine"), normalized=False)
     with pytest.raises(RequestError, match="a smaller m is stricter"):
         loss("circle", m=1.0)
     with pytest.raises(RequestError, match="Euclidean distances"):  # the library makes unit vectors itself
-        check_margin(chosen(kind="TripletMarginLoss", margin=2), normalised=False)
+        check_margin(chosen(kind="TripletMarginLoss", margin=2), normalized=False)
 
 
 def test_more_classes_than_have_room_are_a_warning() -> None:
     strict = chosen(kind="triplet", margin=2.5, distance="squared_euclidean")
-    assert check_margin(strict, normalised=True) is None
-    assert check_margin(strict, normalised=True, classes=4) is None  # a tetrahedron: 8 / 3
-    assert check_margin(strict, normalised=True, classes=10) == (
+    assert check_margin(strict, normalized=True) is None
+    assert check_margin(strict, normalized=True, classes=4) is None  # a tetrahedron: 8 / 3
+    assert check_margin(strict, normalized=True, classes=10) == (
         "loss.margin: 2.5 is more than 10 classes can keep from each other on the unit sphere all at once "
         "(2.22 in squared Euclidean distance): the loss cannot come to rest."
     )

@@ -30,8 +30,8 @@ def healthy() -> dict[str, float]:
 
 
 def test_a_healthy_space_raises_nothing() -> None:
-    watch = CollapseWatch(mined_hard=False)
-    assert [watch.see(healthy()) for _ in range(200)] == [None] * 200
+    callback = CollapseWatch(mined_hard=False)
+    assert [callback.see(healthy()) for _ in range(200)] == [None] * 200
 
 
 @pytest.mark.parametrize(
@@ -52,15 +52,15 @@ def test_a_healthy_space_raises_nothing() -> None:
     ],
 )
 def test_a_point_is_told_once_within_patience(hard: bool, text: str) -> None:
-    watch = CollapseWatch(mined_hard=hard)
-    said = [watch.see({**healthy(), "train/spread": 0.001}) for _ in range(60)]
+    callback = CollapseWatch(mined_hard=hard)
+    said = [callback.see({**healthy(), "train/spread": 0.001}) for _ in range(60)]
     assert said[PATIENCE - 1] == text
     assert sum(word is not None for word in said) == 1
 
 
 def test_a_line_is_told() -> None:
-    watch = CollapseWatch(mined_hard=False)
-    said = [watch.see({**healthy(), "train/effective_rank": 1.02}) for _ in range(PATIENCE)]
+    callback = CollapseWatch(mined_hard=False)
+    said = [callback.see({**healthy(), "train/effective_rank": 1.02}) for _ in range(PATIENCE)]
     assert said[-1] is not None
     assert said[-1].startswith("The space has collapsed: all clips fall on one line (effective rank 1.02).")
 

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import make
-from nearfield.core.types import Gap, Pairs
+from nearfield.core.types import Pairs, TripletRange
 from nearfield.learning.build import loss
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.losses.library import LEFT_OUT, NEEDS_LABELS, READS, Library
@@ -25,8 +25,8 @@ LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
 
 def batch(seed: int = 0) -> tuple[Tensor, Pairs]:
     """Twelve vectors of four classes."""
-    chance = torch.Generator().manual_seed(seed)
-    return torch.randn(12, 8, generator=chance), Pairs.from_labels(LABELS)
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(12, 8, generator=rng), Pairs.from_labels(LABELS)
 
 
 def built(kind: str, **settings: Any) -> nn.Module:
@@ -73,13 +73,13 @@ def test_every_loss_of_the_library_is_listed_or_left_out_with_a_reason() -> None
 def test_each_runs_forwards_and_back_and_equals_the_library(kind: str) -> None:
     vectors, pairs = batch()
     leaf = vectors.clone().requires_grad_()
-    value, parts = built(kind).with_parts(leaf, pairs)  # type: ignore[operator]
+    value, parts = built(kind).forward_with_metrics(leaf, pairs)  # type: ignore[operator]
     value.backward()
     other = vectors.clone().requires_grad_()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         if kind == "VICRegLoss":
-            one, two = pairs.alike.triu().nonzero(as_tuple=True)
+            one, two = pairs.positive.triu().nonzero(as_tuple=True)
             wanted = peer(kind)(other[one], ref_emb=other[two])
         else:
             wanted = peer(kind)(other, LABELS)
@@ -90,7 +90,7 @@ def test_each_runs_forwards_and_back_and_equals_the_library(kind: str) -> None:
     torch.testing.assert_close(leaf.grad, other.grad, atol=1e-5, rtol=1e-4)
     assert leaf.grad.abs().sum() > 0
     assert parts["alike_distance"].item() == pytest.approx(
-        torch.cdist(vectors, vectors)[pairs.alike].mean().item(), rel=1e-4
+        torch.cdist(vectors, vectors)[pairs.positive].mean().item(), rel=1e-4
     )
 
 
@@ -113,12 +113,12 @@ def test_these_need_labels_and_say_so(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(NEEDS_LABELS))
 def test_mined_pairs_are_read_or_refused(kind: str) -> None:
     vectors, pairs = batch()
-    mined = pairs.keep(torch.rand(12, 12, generator=torch.Generator().manual_seed(1)) < 0.7, pairs.unlike)
+    mined = pairs.keep(torch.rand(12, 12, generator=torch.Generator().manual_seed(1)) < 0.7, pairs.negative)
     if READS[kind] == "labels only":
         with pytest.raises(RequestError, match=rf"{kind} reads labels alone"):
             built(kind)(vectors, mined)
         return
-    cells = (*mined.alike.nonzero(as_tuple=True), *mined.unlike.nonzero(as_tuple=True))
+    cells = (*mined.positive.nonzero(as_tuple=True), *mined.negative.nonzero(as_tuple=True))
     wanted = peer(kind)(vectors, LABELS, cells)
     assert built(kind)(vectors, mined).item() == pytest.approx(wanted.item(), rel=1e-5)
 
@@ -144,7 +144,7 @@ def test_settings_reach_the_constructor() -> None:
 def test_a_gap_is_exact_for_losses_over_triplets() -> None:
     vectors, pairs = batch()
     vectors = normalize(vectors)
-    mined = dataclasses.replace(pairs, gap=Gap(0.0, 0.3, "euclidean"))
+    mined = dataclasses.replace(pairs, triplet_range=TripletRange(0.0, 0.3, "euclidean"))
     far = torch.cdist(vectors, vectors)
     a, p, n = tuples.get_all_triplets_indices(LABELS)
     kept = (far[a, n] - far[a, p] > 0) & (far[a, n] - far[a, p] <= 0.3)
@@ -157,7 +157,7 @@ def test_active_fraction_is_the_share_of_losses_above_zero() -> None:
     far = torch.cdist(normalize(vectors), normalize(vectors))
     a, p, n = tuples.get_all_triplets_indices(LABELS)
     share = (far[a, p] - far[a, n] + 0.3 > 0).float().mean().item()
-    parts = built("TripletMarginLoss", margin=0.3).with_parts(vectors, pairs)[1]  # type: ignore[operator]
+    parts = built("TripletMarginLoss", margin=0.3).forward_with_metrics(vectors, pairs)[1]  # type: ignore[operator]
     assert parts["active_fraction"].item() == pytest.approx(share)
 
 
@@ -171,10 +171,10 @@ def test_why_smooth_ap_is_left_out() -> None:
 
 def test_strength_is_refused_where_it_would_be_dropped() -> None:
     vectors, pairs = batch()
-    whole = dataclasses.replace(pairs, strength=torch.ones(12, 12))
+    whole = dataclasses.replace(pairs, weight=torch.ones(12, 12))
     built("NCALoss")(vectors, whole)
     with pytest.raises(RequestError, match="NCALoss treats all alike pairs the same"):
-        built("NCALoss")(vectors, dataclasses.replace(pairs, strength=torch.full((12, 12), 0.5)))
+        built("NCALoss")(vectors, dataclasses.replace(pairs, weight=torch.full((12, 12), 0.5)))
 
 
 def test_half_precision_and_autocast_are_computed_in_single() -> None:

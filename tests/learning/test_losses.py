@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
-from nearfield.core.types import Gap, Pairs
+from nearfield.core.types import Pairs, TripletRange
 from nearfield.learning.build import loss, miner
 from nearfield.learning.losses import LossSettings, PairLoss
 from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS
@@ -61,14 +61,14 @@ def test_equals_its_peer_in_value_and_gradient(
 
 def batch(size: int = 24, seed: int = 0, kind: torch.dtype = torch.float64) -> tuple[Tensor, Pairs]:
     """Vectors of unit length and pairs of no regular shape: one-sided, with items that take no part."""
-    chance = torch.Generator().manual_seed(seed)
-    vectors = normalize(torch.randn(size, 6, generator=chance, dtype=torch.float64)).to(kind)
-    draw = torch.rand(size, size, generator=chance)
+    rng = torch.Generator().manual_seed(seed)
+    vectors = normalize(torch.randn(size, 6, generator=rng, dtype=torch.float64)).to(kind)
+    indices = torch.rand(size, size, generator=rng)
     off = ~torch.eye(size, dtype=torch.bool)
-    alike, unlike = (draw < 0.2) & off, (draw > 0.5) & off
-    alike[3] = False
-    unlike[5] = False
-    return vectors, Pairs(alike, unlike)
+    positive, negative = (indices < 0.2) & off, (indices > 0.5) & off
+    positive[3] = False
+    negative[5] = False
+    return vectors, Pairs(positive, negative)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in OWN_KINDS if kind != "circle"])
@@ -85,7 +85,7 @@ def test_the_gradient_is_the_derivative(kind: str) -> None:
 def test_the_order_of_the_batch_does_not_matter(kind: str, seed: int) -> None:
     vectors, pairs = batch(seed=seed)
     order = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))
-    turned = Pairs(pairs.alike[order][:, order], pairs.unlike[order][:, order])
+    turned = Pairs(pairs.positive[order][:, order], pairs.negative[order][:, order])
     ours = loss(kind)
     value, gradient = value_and_gradient(lambda v: ours(v, pairs), vectors)
     other, slope = value_and_gradient(lambda v: ours(v, turned), vectors[order])
@@ -98,12 +98,12 @@ def test_a_strength_of_one_changes_nothing_and_of_zero_takes_the_pair_out(kind: 
     vectors, pairs = batch()
     ours = loss(kind)
     plain = value_and_gradient(lambda v: ours(v, pairs), vectors)
-    ones = dataclasses.replace(pairs, strength=torch.ones(len(vectors), len(vectors)))
+    ones = dataclasses.replace(pairs, weight=torch.ones(len(vectors), len(vectors)))
     whole = value_and_gradient(lambda v: ours(v, ones), vectors)
     assert whole[0] == pytest.approx(plain[0])
     torch.testing.assert_close(whole[1], plain[1])
-    kept = torch.rand(pairs.alike.shape, generator=torch.Generator().manual_seed(1)) < 0.5
-    weak = value_and_gradient(lambda v: ours(v, dataclasses.replace(pairs, strength=kept.float())), vectors)
+    kept = torch.rand(pairs.positive.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    weak = value_and_gradient(lambda v: ours(v, dataclasses.replace(pairs, weight=kept.float())), vectors)
     gone = value_and_gradient(lambda v: ours(v, pairs.keep(kept, torch.ones_like(kept))), vectors)
     assert weak[0] == pytest.approx(gone[0])
     torch.testing.assert_close(weak[1], gone[1])
@@ -112,14 +112,16 @@ def test_a_strength_of_one_changes_nothing_and_of_zero_takes_the_pair_out(kind: 
 @pytest.mark.parametrize("kind", [kind for kind in OWN_KINDS if kind != "triplet"])
 def test_a_gap_becomes_cells_that_stand_in_a_triplet(kind: str) -> None:
     vectors, pairs = batch()
-    mined = dataclasses.replace(pairs, gap=Gap(0.0, 0.1, "euclidean"))
+    mined = dataclasses.replace(pairs, triplet_range=TripletRange(0.0, 0.1, "euclidean"))
     distance = torch.cdist(vectors, vectors)
-    gap = distance[:, None, :] - distance[:, :, None]
-    inside = pairs.alike[:, :, None] & pairs.unlike[:, None, :] & (gap > 0) & (gap <= 0.1)
+    triplet_range = distance[:, None, :] - distance[:, :, None]
+    inside = (
+        pairs.positive[:, :, None] & pairs.negative[:, None, :] & (triplet_range > 0) & (triplet_range <= 0.1)
+    )
     cells = Pairs(inside.any(2), inside.any(1))
     settled = settle(vectors, mined)
-    assert torch.equal(settled.alike, cells.alike)
-    assert torch.equal(settled.unlike, cells.unlike)
+    assert torch.equal(settled.positive, cells.positive)
+    assert torch.equal(settled.negative, cells.negative)
     ours = loss(kind)
     assert ours(vectors, mined).item() == pytest.approx(ours(vectors, cells).item())
 
@@ -129,12 +131,16 @@ def test_gaps_open_on_one_side_settle_as_well(bounds: tuple[float | None, float 
     vectors, pairs = batch(seed=2)
     low, high = bounds
     distance = torch.cdist(vectors, vectors) ** 2
-    gap = distance[:, None, :] - distance[:, :, None]
-    inside = pairs.alike[:, :, None] & pairs.unlike[:, None, :]
-    inside &= (gap > (-torch.inf if low is None else low)) & (gap <= (torch.inf if high is None else high))
-    settled = settle(vectors, dataclasses.replace(pairs, gap=Gap(low, high, "squared_euclidean")))
-    assert torch.equal(settled.alike, inside.any(2))
-    assert torch.equal(settled.unlike, inside.any(1))
+    triplet_range = distance[:, None, :] - distance[:, :, None]
+    inside = pairs.positive[:, :, None] & pairs.negative[:, None, :]
+    inside &= (triplet_range > (-torch.inf if low is None else low)) & (
+        triplet_range <= (torch.inf if high is None else high)
+    )
+    settled = settle(
+        vectors, dataclasses.replace(pairs, triplet_range=TripletRange(low, high, "squared_euclidean"))
+    )
+    assert torch.equal(settled.positive, inside.any(2))
+    assert torch.equal(settled.negative, inside.any(1))
 
 
 @pytest.mark.parametrize("kind", OWN_KINDS)
@@ -162,8 +168,10 @@ def test_autocast_does_not_coarsen_the_loss(kind: str) -> None:
 @pytest.mark.parametrize("missing", ["alike", "unlike", "both"])
 def test_nothing_to_compare_is_zero_with_a_zero_gradient(kind: str, missing: str) -> None:
     vectors, pairs = batch()
-    none = torch.zeros_like(pairs.alike)
-    left = Pairs(pairs.alike if missing == "unlike" else none, pairs.unlike if missing == "alike" else none)
+    none = torch.zeros_like(pairs.positive)
+    left = Pairs(
+        pairs.positive if missing == "unlike" else none, pairs.negative if missing == "alike" else none
+    )
     value, gradient = value_and_gradient(lambda v: loss(kind)(v, left), vectors)
     if kind in ("contrastive", "multi_similarity") and missing != "both":
         assert value > 0  # these two pull and push on their own
@@ -218,12 +226,12 @@ def test_blocks_of_rows_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatc
     vectors, pairs = batch(50)
     ours = loss(kind)
     whole = value_and_gradient(lambda v: ours(v, pairs), vectors)
-    parts = ours.with_parts(vectors, pairs)[1]
+    parts = ours.forward_with_metrics(vectors, pairs)[1]
     monkeypatch.setattr("nearfield.learning.distances._CELLS", {"cpu": 1})  # the smallest blocks there are
     cut = value_and_gradient(lambda v: ours(v, pairs), vectors)
     assert cut[0] == pytest.approx(whole[0])
     torch.testing.assert_close(cut[1], whole[1])
-    for name, found in ours.with_parts(vectors, pairs)[1].items():
+    for name, found in ours.forward_with_metrics(vectors, pairs)[1].items():
         torch.testing.assert_close(found, parts[name])
 
 
@@ -231,7 +239,7 @@ def test_blocks_of_rows_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("kind", OWN_KINDS)
 def test_a_gpu_gives_the_same(kind: str) -> None:
     vectors, pairs = batch(50)
-    mined = dataclasses.replace(pairs, gap=Gap(0.0, 0.2, "euclidean"))
+    mined = dataclasses.replace(pairs, triplet_range=TripletRange(0.0, 0.2, "euclidean"))
     for own in (pairs, mined):
         value, gradient = value_and_gradient(lambda v, own=own: loss(kind)(v, own), vectors)  # type: ignore[misc]
         there, slope = value_and_gradient(lambda v, own=own: loss(kind)(v, own), vectors.cuda())  # type: ignore[misc]
@@ -242,12 +250,12 @@ def test_a_gpu_gives_the_same(kind: str) -> None:
 @pytest.mark.parametrize("kind", OWN_KINDS)
 def test_parts_say_how_far_and_how_active(kind: str) -> None:
     vectors, pairs = batch()
-    value, parts = loss(kind).with_parts(vectors.requires_grad_(), pairs)
+    value, parts = loss(kind).forward_with_metrics(vectors.requires_grad_(), pairs)
     distance = 1 - vectors @ vectors.T
     if kind in ("triplet", "contrastive"):
         distance = torch.cdist(vectors, vectors)
-    assert parts["alike_distance"].item() == pytest.approx(distance[pairs.alike].mean().item())
-    assert parts["unlike_distance"].item() == pytest.approx(distance[pairs.unlike].mean().item())
+    assert parts["alike_distance"].item() == pytest.approx(distance[pairs.positive].mean().item())
+    assert parts["unlike_distance"].item() == pytest.approx(distance[pairs.negative].mean().item())
     assert 0 < parts["active_fraction"].item() <= 1
     assert not any(part.requires_grad for part in parts.values())
     if "alike_loss" in parts:
@@ -281,7 +289,7 @@ def test_pairs_of_another_batch_are_refused() -> None:
     with pytest.raises(RequestError) as caught:
         loss("triplet")(vectors[:20], pairs)
     assert str(caught.value) == (
-        "The pairs are of another batch: 20 vectors, but alike is (24, 24) and unlike (24, 24); "
+        "The pairs are of another batch: 20 vectors, but positive is (24, 24) and negative (24, 24); "
         "both must be (20, 20)."
     )
     with pytest.raises(RequestError, match=r"shape \(items, numbers\).*Given: \(24,\)"):

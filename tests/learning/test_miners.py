@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
-from nearfield.core.types import Distance, Gap, Pairs
+from nearfield.core.types import Distance, Pairs, TripletRange
 from nearfield.learning.build import loss, miner, miner_beside
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.losses.rows import triplets
@@ -45,10 +45,10 @@ def on_edge(vectors: Tensor, labels: Tensor, distance: Distance, edges: Any) -> 
     """Triplets so close to a bound (copies at a gap of exactly 0) that rounding decides."""
     a, p, n = tuples.get_all_triplets_indices(labels)
     far = matrix(vectors, distance)
-    gap = far[a, n] - far[a, p]
-    near = torch.zeros_like(gap, dtype=torch.bool)
+    triplet_range = far[a, n] - far[a, p]
+    near = torch.zeros_like(triplet_range, dtype=torch.bool)
     for edge in edges:
-        near |= (gap - edge).abs() < 1e-6
+        near |= (triplet_range - edge).abs() < 1e-6
     return listed((a[near], p[near], n[near]))
 
 
@@ -76,10 +76,10 @@ def test_triplet_miners_keep_the_same_triplets_and_loss(
 @pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean"])
 def test_bounds_belong_to_the_harder_side(distance: Distance) -> None:
     places = torch.tensor([[0.0], [1.0], [-1.0], [2.0], [-2.0]])  # whole numbers: nothing is rounded
-    alike, unlike = torch.zeros(5, 5, dtype=torch.bool), torch.zeros(5, 5, dtype=torch.bool)
-    alike[0, 1] = unlike[0, 2] = unlike[0, 3] = True  # gaps 0 and, squared or not, 3 or 1
+    positive, negative = torch.zeros(5, 5, dtype=torch.bool), torch.zeros(5, 5, dtype=torch.bool)
+    positive[0, 1] = negative[0, 2] = negative[0, 3] = True  # gaps 0 and, squared or not, 3 or 1
     margin = 1.0 if distance == "euclidean" else 3.0
-    pairs = Pairs(alike, unlike)
+    pairs = Pairs(positive, negative)
 
     def kept(kind: str) -> list[int]:
         settings = {} if kind == "hard" else {"margin": margin}
@@ -93,11 +93,15 @@ def test_bounds_belong_to_the_harder_side(distance: Distance) -> None:
     mined = miner("semihard", distance=distance, margin=margin)(places, pairs)
     value = loss("triplet", distance=distance, margin=margin + 1)(places, mined)
     assert value.item() == 1.0  # of the triplet (0, 1, 3) alone
-    chosen = miner("batch_easy_hard", alike="hard", unlike="semihard", distance=distance)(places, pairs)
-    assert chosen.unlike.nonzero().tolist() == [[0, 3]]
-    swapped = Pairs(unlike, alike)
-    chosen = miner("batch_easy_hard", alike="semihard", unlike="hard", distance=distance)(places, swapped)
-    assert not chosen.alike.any()
+    chosen = miner("batch_easy_hard", pos_strategy="hard", neg_strategy="semihard", distance=distance)(
+        places, pairs
+    )
+    assert chosen.negative.nonzero().tolist() == [[0, 3]]
+    swapped = Pairs(negative, positive)
+    chosen = miner("batch_easy_hard", pos_strategy="semihard", neg_strategy="hard", distance=distance)(
+        places, swapped
+    )
+    assert not chosen.positive.any()
 
 
 def test_a_miner_may_measure_otherwise_than_the_loss(batches: Batches) -> None:
@@ -133,15 +137,17 @@ CHOICES = [
 ]
 
 
-@pytest.mark.parametrize(("alike", "unlike"), CHOICES)
-def test_extremes_choose_at_the_same_distances(alike: str, unlike: str, batches: Batches) -> None:
+@pytest.mark.parametrize(("positive", "negative"), CHOICES)
+def test_extremes_choose_at_the_same_distances(positive: str, negative: str, batches: Batches) -> None:
     for number, (vectors, labels) in enumerate(batches(100)):
         distance = list(PEERS)[number % 3]
-        theirs = miners.BatchEasyHardMiner(alike, unlike, distance=PEERS[distance])
-        mined = miner("batch_easy_hard", alike=alike, unlike=unlike, distance=distance)(vectors, labels)
+        theirs = miners.BatchEasyHardMiner(positive, negative, distance=PEERS[distance])
+        mined = miner("batch_easy_hard", pos_strategy=positive, neg_strategy=negative, distance=distance)(
+            vectors, labels
+        )
         far = matrix(vectors, distance)
         a, p, n = tuples.convert_to_triplets(theirs(vectors, labels), labels)
-        if "semihard" in (alike, unlike) and len(vectors.unique(dim=0)) < len(vectors):
+        if "semihard" in (positive, negative) and len(vectors.unique(dim=0)) < len(vectors):
             continue  # of copies none is farther: rounding would decide
         wanted = sorted(zip(a.tolist(), far[a, p].tolist(), far[a, n].tolist(), strict=True))
         a, p, n = triplets(vectors, mined)
@@ -155,9 +161,9 @@ def test_batch_hard_keeps_one_of_each_sort_for_each_anchor(batches: Batches) -> 
     for vectors, labels in batches(200):
         pairs = Pairs.from_labels(labels)
         mined = miner("batch_hard")(vectors, pairs)
-        both = pairs.alike.any(1) & pairs.unlike.any(1)
-        assert torch.equal(mined.alike.sum(1), both.long())
-        assert torch.equal(mined.unlike.sum(1), both.long())
+        both = pairs.positive.any(1) & pairs.negative.any(1)
+        assert torch.equal(mined.positive.sum(1), both.long())
+        assert torch.equal(mined.negative.sum(1), both.long())
         peer = losses.TripletMarginLoss(margin=0.4, distance=PEERS["euclidean"])
         wanted = peer(vectors, labels, theirs(vectors, labels))
         assert loss("triplet", margin=0.4)(vectors, mined).item() == pytest.approx(wanted.item(), abs=1e-6)
@@ -169,8 +175,8 @@ def test_multi_similarity_keeps_the_same_pairs(distance: Distance, batches: Batc
     for vectors, labels in batches(200):
         mined = miner("multi_similarity", epsilon=0.1, distance=distance)(vectors, labels)
         a1, p, a2, n = theirs(vectors, labels)
-        assert listed(mined.alike.nonzero(as_tuple=True)) == listed((a1, p))
-        assert listed(mined.unlike.nonzero(as_tuple=True)) == listed((a2, n))
+        assert listed(mined.positive.nonzero(as_tuple=True)) == listed((a1, p))
+        assert listed(mined.negative.nonzero(as_tuple=True)) == listed((a2, n))
 
 
 @pytest.mark.parametrize("distance", list(PEERS))
@@ -181,14 +187,14 @@ def test_pair_margin_keeps_the_same_pairs(distance: Distance, batches: Batches) 
     for vectors, labels in batches(200):
         mined = miner("pair_margin", pos_margin=low, neg_margin=high, distance=distance)(vectors, labels)
         a1, p, a2, n = theirs(vectors, labels)
-        assert listed(mined.alike.nonzero(as_tuple=True)) == listed((a1, p))
-        assert listed(mined.unlike.nonzero(as_tuple=True)) == listed((a2, n))
+        assert listed(mined.positive.nonzero(as_tuple=True)) == listed((a1, p))
+        assert listed(mined.negative.nonzero(as_tuple=True)) == listed((a2, n))
 
 
 def couples() -> tuple[Tensor, Tensor]:
     """Twelve vectors of unit length in couples, spread over many distances."""
-    chance = torch.Generator().manual_seed(3)
-    return normalize(torch.randn(12, 5, generator=chance, dtype=torch.float64)), torch.arange(12) // 2
+    rng = torch.Generator().manual_seed(3)
+    return normalize(torch.randn(12, 5, generator=rng, dtype=torch.float64)), torch.arange(12) // 2
 
 
 def test_distance_weighted_draws_with_the_papers_chance() -> None:
@@ -196,22 +202,22 @@ def test_distance_weighted_draws_with_the_papers_chance() -> None:
     far = torch.cdist(vectors, vectors).clamp_min(0.5)
     weights = far ** (2 - 5) * (1 - far.square() / 4) ** (-(5 - 3) / 2)
     weights *= (labels[:, None] != labels[None]) & (far < 1.4)
-    chance = weights / weights.sum(1, keepdim=True)
+    rng = weights / weights.sum(1, keepdim=True)
     generator = torch.Generator().manual_seed(0)
     ours = miner("distance_weighted")
     drawn = torch.zeros(12, 12)
     for _ in range(1500):
-        drawn += ours(vectors, labels, generator).unlike  # one alike item each, so one draw each
+        drawn += ours(vectors, labels, generator).negative  # one alike item each, so one draw each
     theirs = miners.DistanceWeightedMiner(cutoff=0.5, nonzero_loss_cutoff=1.4)
     peer = torch.zeros(12, 12)
     torch.manual_seed(0)
     for _ in range(700):
         a, _, n = theirs(vectors, labels)
         peer.index_put_((a, n), torch.ones(len(a)), accumulate=True)
-    possible = chance > 0
+    possible = rng > 0
     assert torch.equal(drawn > 0, drawn.bool() & possible)
     for counts in (drawn, peer):
-        wanted = (chance * counts.sum(1, keepdim=True))[possible]
+        wanted = (rng * counts.sum(1, keepdim=True))[possible]
         assert chisquare(counts[possible].double(), wanted, ddof=11).pvalue > 1e-3
 
 
@@ -220,21 +226,21 @@ def test_distance_weighted_is_fixed_by_its_generator_and_needs_none() -> None:
     ours = miner("distance_weighted")
 
     def draw(seed: int) -> Tensor:
-        return ours(vectors, labels, torch.Generator().manual_seed(seed)).unlike
+        return ours(vectors, labels, torch.Generator().manual_seed(seed)).negative
 
     assert torch.equal(draw(1), draw(1))
     assert not torch.equal(draw(1), draw(2))
     torch.manual_seed(4)
-    first = ours(vectors, labels).unlike
+    first = ours(vectors, labels).negative
     torch.manual_seed(4)
-    assert torch.equal(ours(vectors, labels).unlike, first)
+    assert torch.equal(ours(vectors, labels).negative, first)
 
 
 def test_distance_weighted_leaves_out_anchors_with_nothing_in_reach() -> None:
     vectors = torch.tensor([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0], [-1.0, 0.1]])
     mined = miner("distance_weighted")(vectors, torch.tensor([0, 0, 1, 1]))
-    assert not mined.alike.any()
-    assert not mined.unlike.any()
+    assert not mined.positive.any()
+    assert not mined.negative.any()
 
 
 EVERY: list[dict[str, Any]] = [
@@ -256,15 +262,15 @@ def test_every_kind_is_tested_here() -> None:
 
 @pytest.mark.parametrize("chosen", EVERY)
 def test_a_miner_only_leaves_out_and_keeps_what_the_pairs_know(chosen: dict[str, Any]) -> None:
-    chance = torch.Generator().manual_seed(0)
-    vectors = torch.randn(20, 4, generator=chance)
-    draw = torch.rand(20, 20, generator=chance)
-    strength = torch.rand(20, 20, generator=chance)
-    pairs = Pairs(draw < 0.2, draw > 0.5, strength, labels=torch.arange(20))
+    rng = torch.Generator().manual_seed(0)
+    vectors = torch.randn(20, 4, generator=rng)
+    indices = torch.rand(20, 20, generator=rng)
+    weight = torch.rand(20, 20, generator=rng)
+    pairs = Pairs(indices < 0.2, indices > 0.5, weight, labels=torch.arange(20))
     mined = make(MinerSettings, "miner", chosen).build()(vectors.requires_grad_(), pairs)
-    assert not (mined.alike & ~pairs.alike).any()
-    assert not (mined.unlike & ~pairs.unlike).any()
-    assert mined.strength is strength
+    assert not (mined.positive & ~pairs.positive).any()
+    assert not (mined.negative & ~pairs.negative).any()
+    assert mined.weight is weight
     assert mined.labels is pairs.labels
 
 
@@ -284,35 +290,43 @@ def test_blocks_and_half_precision(
     whole = mine(vectors)
     monkeypatch.setattr("nearfield.learning.distances._CELLS", {"cpu": 1})
     for again in (mine(vectors), mine(vectors.float())):
-        assert torch.equal(again.alike, whole.alike)
-        assert torch.equal(again.unlike, whole.unlike)
-        assert again.gap == whole.gap
+        assert torch.equal(again.positive, whole.positive)
+        assert torch.equal(again.negative, whole.negative)
+        assert again.triplet_range == whole.triplet_range
 
 
 @pytest.mark.parametrize(
-    ("chosen", "beside", "gap"),
+    ("chosen", "beside", "triplet_range"),
     [
         (
             {"kind": "semihard"},
             {"kind": "triplet", "margin": 0.5, "distance": "cosine"},
-            Gap(0.0, 0.5, "cosine"),
+            TripletRange(0.0, 0.5, "cosine"),
         ),
-        ({"kind": "semihard", "margin": 0.1}, {"kind": "triplet", "margin": 0.5}, Gap(0.0, 0.1, "euclidean")),
-        ({"kind": "easy"}, {"kind": "circle"}, Gap(0.2, None, "cosine")),
-        ({"kind": "hard", "distance": "euclidean"}, {"kind": "circle"}, Gap(None, 0.0, "euclidean")),
-        ({"kind": "semihard"}, {"kind": "TripletMarginLoss"}, Gap(0.0, 0.05, "euclidean")),
-        ({"kind": "semihard"}, {"kind": "NCALoss"}, Gap(0.0, 0.2, "squared_euclidean")),
-        ({"kind": "semihard"}, {"kind": "ArcFaceLoss", "margin": 28.6}, Gap(0.0, 0.2, "cosine")),
-        ({"kind": "semihard"}, {"kind": "TripletMarginLoss", "margin": 0.3}, Gap(0.0, 0.3, "euclidean")),
+        (
+            {"kind": "semihard", "margin": 0.1},
+            {"kind": "triplet", "margin": 0.5},
+            TripletRange(0.0, 0.1, "euclidean"),
+        ),
+        ({"kind": "easy"}, {"kind": "circle"}, TripletRange(0.2, None, "cosine")),
+        ({"kind": "hard", "distance": "euclidean"}, {"kind": "circle"}, TripletRange(None, 0.0, "euclidean")),
+        ({"kind": "semihard"}, {"kind": "TripletMarginLoss"}, TripletRange(0.0, 0.05, "euclidean")),
+        ({"kind": "semihard"}, {"kind": "NCALoss"}, TripletRange(0.0, 0.2, "squared_euclidean")),
+        ({"kind": "semihard"}, {"kind": "ArcFaceLoss", "margin": 28.6}, TripletRange(0.0, 0.2, "cosine")),
+        (
+            {"kind": "semihard"},
+            {"kind": "TripletMarginLoss", "margin": 0.3},
+            TripletRange(0.0, 0.3, "euclidean"),
+        ),
         ({"kind": "all"}, {"kind": "triplet"}, None),
     ],
 )
 def test_what_a_recipe_leaves_open_is_taken_from_the_loss(
-    chosen: dict[str, Any], beside: dict[str, Any], gap: Gap | None
+    chosen: dict[str, Any], beside: dict[str, Any], triplet_range: TripletRange | None
 ) -> None:
     built = miner_beside(make(MinerSettings, "miner", chosen), make(LossSettings, "loss", beside))
     vectors, labels = couples()
-    assert built(vectors, labels).gap == gap
+    assert built(vectors, labels).triplet_range == triplet_range
 
 
 def test_mining_triplets_twice_is_refused() -> None:
@@ -324,7 +338,7 @@ def test_mining_triplets_twice_is_refused() -> None:
         "miner: these triplets have been mined already (gap 0.0 to 0.2 in euclidean). "
         "Mine the relation's own pairs."
     )
-    assert miner("batch_hard")(vectors, once).gap == once.gap
+    assert miner("batch_hard")(vectors, once).triplet_range == once.triplet_range
 
 
 @pytest.mark.parametrize(
@@ -332,11 +346,11 @@ def test_mining_triplets_twice_is_refused() -> None:
     [
         ({"kind": "semi_hard"}, "miner: unknown kind 'semi_hard'. Did you mean 'semihard'? Known: "),
         (
-            {"kind": "batch_easy_hard", "alike": "semihard"},
-            "miner: alike and unlike cannot both be semihard: each would wait for the other. ",
+            {"kind": "batch_easy_hard", "pos_strategy": "semihard"},
+            "miner: pos_strategy and neg_strategy cannot both be semihard: each would wait for the other. ",
         ),
         (
-            {"kind": "batch_easy_hard", "alike": "all"},
+            {"kind": "batch_easy_hard", "pos_strategy": "all"},
             "miner: semihard compares with one item, and all keeps many. Take easy or hard for one.",
         ),
         (
@@ -354,5 +368,5 @@ def test_wrong_settings_are_named(chosen: dict[str, Any], message: str) -> None:
 def test_a_gap_survives_other_devices_and_narrowing() -> None:
     vectors, labels = couples()
     mined = miner("semihard")(vectors, labels)
-    assert mined.to("cpu").gap == mined.gap
-    assert dataclasses.replace(mined, labels=None).gap == mined.gap
+    assert mined.to("cpu").triplet_range == mined.triplet_range
+    assert dataclasses.replace(mined, labels=None).triplet_range == mined.triplet_range

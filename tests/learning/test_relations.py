@@ -13,40 +13,40 @@ from sklearn.metrics import jaccard_score
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.settings import make
-from nearfield.core.types import Draw, Facts, Pairs
+from nearfield.core.types import BatchIndices, ClipMetadata, Pairs
 from nearfield.learning.relations import RelationSettings, relation
 from nearfield.learning.relations.labels import Tags, rarity
-from nearfield.learning.relations.time import false_opposite_rate
+from nearfield.learning.relations.time import false_negative_rate
 
 TAGS = ("voice", "vocal", "beat", "drum", "slow")
 
 
-def facts_of(count: int, seed: int = 0, seconds: float = 12.0) -> Facts:
+def facts_of(count: int, seed: int = 0, seconds: float = 12.0) -> ClipMetadata:
     """Some clips with everything known of most: a fifth have no label, some no tags, some no recording."""
-    chance = np.random.default_rng(seed)
-    return Facts(
-        labels=chance.integers(-1, 4, size=count),
+    rng = np.random.default_rng(seed)
+    return ClipMetadata(
+        labels=rng.integers(-1, 4, size=count),
         label_names=("a", "b", "c", "d"),
-        tags=chance.random((count, len(TAGS))) < 0.35,
+        tags=rng.random((count, len(TAGS))) < 0.35,
         tag_names=TAGS,
-        recordings=chance.integers(-1, 3, size=count),
-        groups=chance.integers(-1, 2, size=count),
-        moments=chance.integers(0, 30, size=count).astype(np.float64) / 2,
+        recordings=rng.integers(-1, 3, size=count),
+        groups=rng.integers(-1, 2, size=count),
+        start_times=rng.integers(0, 30, size=count).astype(np.float64) / 2,
         seconds=np.full(count, seconds),
     )
 
 
-def draw_of(facts: Facts, size: int, seed: int = 0) -> Draw:
+def draw_of(metadata: ClipMetadata, size: int, seed: int = 0) -> BatchIndices:
     """A batch in which rows come several times, at starts on a grid of a tenth of a second."""
-    chance = np.random.default_rng(seed)
-    return Draw(chance.integers(len(facts), size=size), chance.integers(0, 70, size=size) / 10)
+    rng = np.random.default_rng(seed)
+    return BatchIndices(rng.integers(len(metadata), size=size), rng.integers(0, 70, size=size) / 10)
 
 
 EVERY: list[dict[str, Any]] = [
     {"kind": "labels"},
     {"kind": "tags"},
-    {"kind": "tags", "at_least": 2, "unlike": "not_alike", "strength": "jaccard", "weights": "idf"},
-    {"kind": "tags", "jaccard": 0.4, "strength": "jaccard", "synonyms": [["voice", "vocal"]]},
+    {"kind": "tags", "at_least": 2, "negatives": "not_alike", "pair_weight": "jaccard", "weights": "idf"},
+    {"kind": "tags", "jaccard": 0.4, "pair_weight": "jaccard", "synonyms": [["voice", "vocal"]]},
     {"kind": "time", "range_seconds": 2.0},
     {"kind": "time", "range_seconds": 2.0, "far_is_unlike": True, "gap_seconds": 1.0, "other_group": True},
     {"kind": "time", "range_seconds": 1.5, "not_synchronous": 3.0},
@@ -56,54 +56,54 @@ EVERY: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("given_settings", EVERY, ids=str)
 def test_laws_of_every_relation(given_settings: dict[str, Any]) -> None:
-    facts = facts_of(20)
-    built = make(RelationSettings, "relation", given_settings).build(facts)
+    metadata = facts_of(20)
+    built = make(RelationSettings, "relation", given_settings).build(metadata)
     assert built.kind == given_settings["kind"]
     for seed in range(5):
-        draw = draw_of(facts, 24, seed)
-        pairs = built(draw)
-        assert pairs.alike.shape == pairs.unlike.shape == (24, 24)
-        assert pairs.alike.dtype == pairs.unlike.dtype == torch.bool
-        assert not pairs.alike.diagonal().any()
-        assert not pairs.unlike.diagonal().any()
-        assert not (pairs.alike & pairs.unlike).any()
-        assert torch.equal(pairs.alike, pairs.alike.T)
-        assert torch.equal(pairs.unlike, pairs.unlike.T)
-        assert pairs.alike.any()
-        assert pairs.unlike.any()
-        if pairs.strength is not None:
-            assert ((pairs.strength >= 0) & (pairs.strength <= 1)).all()
-            assert not pairs.strength[~pairs.alike].any()
+        indices = draw_of(metadata, 24, seed)
+        pairs = built(indices)
+        assert pairs.positive.shape == pairs.negative.shape == (24, 24)
+        assert pairs.positive.dtype == pairs.negative.dtype == torch.bool
+        assert not pairs.positive.diagonal().any()
+        assert not pairs.negative.diagonal().any()
+        assert not (pairs.positive & pairs.negative).any()
+        assert torch.equal(pairs.positive, pairs.positive.T)
+        assert torch.equal(pairs.negative, pairs.negative.T)
+        assert pairs.positive.any()
+        assert pairs.negative.any()
+        if pairs.weight is not None:
+            assert ((pairs.weight >= 0) & (pairs.weight <= 1)).all()
+            assert not pairs.weight[~pairs.positive].any()
         order = torch.from_numpy(np.random.default_rng(seed).permutation(24))
-        moved = built(Draw(draw.rows[order.numpy()], draw.starts[order.numpy()]))
-        assert torch.equal(moved.alike, pairs.alike[order][:, order])
-        assert torch.equal(moved.unlike, pairs.unlike[order][:, order])
+        moved = built(BatchIndices(indices.rows[order.numpy()], indices.starts[order.numpy()]))
+        assert torch.equal(moved.positive, pairs.positive[order][:, order])
+        assert torch.equal(moved.negative, pairs.negative[order][:, order])
 
 
 def test_labels_fill_by_equality_and_leave_out_the_unknown() -> None:
-    facts = replace(facts_of(5), labels=np.array([1, 1, 0, -1, 0]))
-    pairs = relation("labels").build(facts)(Draw(np.array([0, 1, 2, 3, 4]), np.zeros(5)))
-    assert pairs.alike.nonzero().tolist() == [[0, 1], [1, 0], [2, 4], [4, 2]]
-    assert pairs.unlike.int().sum(1).tolist() == [2, 2, 2, 0, 2]
+    metadata = replace(facts_of(5), labels=np.array([1, 1, 0, -1, 0]))
+    pairs = relation("labels").build(metadata)(BatchIndices(np.array([0, 1, 2, 3, 4]), np.zeros(5)))
+    assert pairs.positive.nonzero().tolist() == [[0, 1], [1, 0], [2, 4], [4, 2]]
+    assert pairs.negative.int().sum(1).tolist() == [2, 2, 2, 0, 2]
     assert pairs.labels is None  # one of them has none
-    known = relation("labels").build(facts)(Draw(np.array([4, 0]), np.zeros(2)))
+    known = relation("labels").build(metadata)(BatchIndices(np.array([4, 0]), np.zeros(2)))
     assert known.labels is not None
     assert known.labels.tolist() == [0, 1]
 
 
 def test_labels_take_a_clip_drawn_twice_for_company_as_other_libraries_do() -> None:
     pairs = relation("labels").build(replace(facts_of(2), labels=np.array([0, 1])))(
-        Draw(np.array([0, 0, 1, 1]), np.zeros(4))
+        BatchIndices(np.array([0, 0, 1, 1]), np.zeros(4))
     )
-    assert pairs.alike.nonzero().tolist() == [[0, 1], [1, 0], [2, 3], [3, 2]]
+    assert pairs.positive.nonzero().tolist() == [[0, 1], [1, 0], [2, 3], [3, 2]]
 
 
-def sets_of(facts: Facts, draw: Draw, groups: list[list[str]]) -> list[set[str]]:
+def sets_of(metadata: ClipMetadata, indices: BatchIndices, groups: list[list[str]]) -> list[set[str]]:
     """Each item's tags as a set of names, synonyms replaced by the first of their group."""
     first = {name: group[0] for group in groups for name in group}
     return [
-        {first.get(n, n) for n, has in zip(facts.tag_names, facts.tags[row], strict=True) if has}
-        for row in draw.rows
+        {first.get(n, n) for n, has in zip(metadata.tag_names, metadata.tags[row], strict=True) if has}
+        for row in indices.rows
     ]
 
 
@@ -111,62 +111,62 @@ def sets_of(facts: Facts, draw: Draw, groups: list[list[str]]) -> list[set[str]]
     seed=st.integers(0, 10_000),
     at_least=st.integers(1, 3),
     jaccard=st.sampled_from([None, 0.2, 1 / 3, 0.5, 1.0]),
-    unlike=st.sampled_from(["none_shared", "not_alike"]),
+    negative=st.sampled_from(["none_shared", "not_alike"]),
     groups=st.sampled_from([[], [["voice", "vocal"]], [["beat", "drum", "slow"], ["vocal", "voice"]]]),
 )
 @settings(max_examples=50, deadline=None)
 def test_tags_as_sets_say(
-    seed: int, at_least: int, jaccard: float | None, unlike: str, groups: list[list[str]]
+    seed: int, at_least: int, jaccard: float | None, negative: str, groups: list[list[str]]
 ) -> None:
-    facts, size = facts_of(9, seed), 12
-    draw = draw_of(facts, size, seed)
+    metadata, size = facts_of(9, seed), 12
+    indices = draw_of(metadata, size, seed)
     built = relation(
-        "tags", at_least=at_least, jaccard=jaccard, unlike=unlike, strength="jaccard", synonyms=groups
-    ).build(facts)
-    pairs = built(draw)
-    sets = sets_of(facts, draw, groups)
+        "tags", at_least=at_least, jaccard=jaccard, negatives=negative, pair_weight="jaccard", synonyms=groups
+    ).build(metadata)
+    pairs = built(indices)
+    sets = sets_of(metadata, indices, groups)
     for i in range(size):
         for j in range(size):
             shared, union = len(sets[i] & sets[j]), len(sets[i] | sets[j])
             takes_part = i != j and bool(sets[i]) and bool(sets[j])
             enough = shared >= at_least and (jaccard is None or shared / union >= jaccard)
-            alike = takes_part and enough
-            apart = shared == 0 if unlike == "none_shared" else not enough
-            assert bool(pairs.alike[i, j]) == alike
-            assert bool(pairs.unlike[i, j]) == (takes_part and apart and draw.rows[i] != draw.rows[j])
-            assert pairs.strength is not None
-            assert float(pairs.strength[i, j]) == pytest.approx(shared / union if alike else 0)
+            positive = takes_part and enough
+            apart = shared == 0 if negative == "none_shared" else not enough
+            assert bool(pairs.positive[i, j]) == positive
+            assert bool(pairs.negative[i, j]) == (takes_part and apart and indices.rows[i] != indices.rows[j])
+            assert pairs.weight is not None
+            assert float(pairs.weight[i, j]) == pytest.approx(shared / union if positive else 0)
 
 
 def test_each_clip_hands_on_its_tags_and_those_that_mean_the_same() -> None:
-    facts = facts_of(30)
-    draw = draw_of(facts, 20)
+    metadata = facts_of(30)
+    indices = draw_of(metadata, 20)
     for groups in ([], [["voice", "vocal"], ["drum", "beat"]]):
-        tagging = Tags.model_validate({"synonyms": groups}).build(facts)
-        given_tags = tagging(draw).tags
+        tagging = Tags.model_validate({"synonyms": groups}).build(metadata)
+        given_tags = tagging(indices).tags
         assert given_tags is not None
         assert given_tags.shape == (20, 5)
-        for row, found in zip(draw.rows, given_tags, strict=True):
-            names = {name for name, has in zip(TAGS, facts.tags[row], strict=True) if has}
+        for row, found in zip(indices.rows, given_tags, strict=True):
+            names = {name for name, has in zip(TAGS, metadata.tags[row], strict=True) if has}
             for group in groups:
                 names |= set(group) if names & set(group) else set()
             wanted = [float(name in names) if names else float("nan") for name in TAGS]
             torch.testing.assert_close(found, torch.tensor(wanted), equal_nan=True)
         rows = np.arange(5, 25)
-        each = tagging(Draw(rows, np.zeros(20))).tags
+        each = tagging(BatchIndices(rows, np.zeros(20))).tags
         assert each is not None
         torch.testing.assert_close(tagging.shares(rows), each[~each[:, 0].isnan()].mean(0))
-    assert relation("labels").build(facts)(draw).tags is None
+    assert relation("labels").build(metadata)(indices).tags is None
 
 
 def test_strength_is_the_jaccard_score_of_scikit_learn() -> None:
-    facts = facts_of(30)
-    draw = Draw(np.arange(30), np.zeros(30))
-    pairs = relation("tags", strength="jaccard").build(facts)(draw)
-    assert pairs.strength is not None
-    for i, j in pairs.alike.nonzero().tolist():
-        expected = jaccard_score(facts.tags[i], facts.tags[j])
-        assert float(pairs.strength[i, j]) == pytest.approx(expected)
+    metadata = facts_of(30)
+    indices = BatchIndices(np.arange(30), np.zeros(30))
+    pairs = relation("tags", pair_weight="jaccard").build(metadata)(indices)
+    assert pairs.weight is not None
+    for i, j in pairs.positive.nonzero().tolist():
+        expected = jaccard_score(metadata.tags[i], metadata.tags[j])
+        assert float(pairs.weight[i, j]) == pytest.approx(expected)
 
 
 def test_rarity_is_the_smoothed_idf_of_scikit_learn() -> None:
@@ -181,10 +181,10 @@ def test_a_rare_shared_tag_makes_clips_more_alike_than_a_common_one() -> None:
     tags[:, 0] = True
     tags[:2, 1] = True
     tags[1, 0] = False  # clip 0 shares the rare tag with clip 1, the common one with all others
-    facts = replace(facts_of(20), tags=tags)
-    draw = Draw(np.arange(20), np.zeros(20))
-    plain = relation("tags", strength="jaccard").build(facts)(draw).strength
-    weighted = relation("tags", strength="jaccard", weights="idf").build(facts)(draw).strength
+    metadata = replace(facts_of(20), tags=tags)
+    indices = BatchIndices(np.arange(20), np.zeros(20))
+    plain = relation("tags", pair_weight="jaccard").build(metadata)(indices).weight
+    weighted = relation("tags", pair_weight="jaccard", weights="idf").build(metadata)(indices).weight
     assert plain is not None
     assert weighted is not None
     assert float(plain[0, 1]) == float(plain[0, 5]) == 0.5
@@ -193,11 +193,15 @@ def test_a_rare_shared_tag_makes_clips_more_alike_than_a_common_one() -> None:
     assert float(weighted[0, 5]) == pytest.approx(common / (common + rare))
 
 
-def windows_near(facts: Facts, draw: Draw, range_seconds: float) -> list[list[float | None]]:
+def windows_near(
+    metadata: ClipMetadata, indices: BatchIndices, range_seconds: float
+) -> list[list[float | None]]:
     """Seconds between two windows of one known recording, else None."""
-    moment = [float(facts.moments[r]) + float(s) for r, s in zip(draw.rows, draw.starts, strict=True)]
-    where = facts.recordings[draw.rows]
-    size = range(len(draw))
+    moment = [
+        float(metadata.start_times[r]) + float(s) for r, s in zip(indices.rows, indices.starts, strict=True)
+    ]
+    where = metadata.recordings[indices.rows]
+    size = range(len(indices))
     return [[abs(moment[i] - moment[j]) if where[i] == where[j] >= 0 else None for j in size] for i in size]
 
 
@@ -207,7 +211,7 @@ def windows_near(facts: Facts, draw: Draw, range_seconds: float) -> list[list[fl
     other_group=st.booleans(),
     not_synchronous=st.sampled_from([None, 0.7, 4.0]),
     far=st.booleans(),
-    gap=st.sampled_from([0.0, 0.3, 2.0]),
+    triplet_range=st.sampled_from([0.0, 0.3, 2.0]),
 )
 @settings(max_examples=50, deadline=None)
 def test_time_as_loops_say(
@@ -216,81 +220,86 @@ def test_time_as_loops_say(
     other_group: bool,
     not_synchronous: float | None,
     far: bool,
-    gap: float,
+    triplet_range: float,
 ) -> None:
-    facts, size = facts_of(6, seed), 14
-    facts = replace(facts, recordings=np.concatenate([[0], facts.recordings[1:]]))
-    draw = draw_of(facts, size, seed)
+    metadata, size = facts_of(6, seed), 14
+    metadata = replace(metadata, recordings=np.concatenate([[0], metadata.recordings[1:]]))
+    indices = draw_of(metadata, size, seed)
     pairs = relation(
         "time",
         range_seconds=range_seconds,
         other_group=other_group,
         not_synchronous=not_synchronous,
         far_is_unlike=far,
-        gap_seconds=gap,
-    ).build(facts)(draw)
-    apart = windows_near(facts, draw, range_seconds)
+        gap_seconds=triplet_range,
+    ).build(metadata)(indices)
+    apart = windows_near(metadata, indices, range_seconds)
     for i in range(size):
         for j in range(size):
-            a, b = draw.rows[i], draw.rows[j]
+            a, b = indices.rows[i], indices.rows[j]
             between = apart[i][j]
             if between is not None:
-                once = a == b and draw.starts[i] == draw.starts[j]
-                alike = not once and between <= range_seconds + 1e-9
-                unlike = far and between > range_seconds + gap + 1e-9
+                once = a == b and indices.starts[i] == indices.starts[j]
+                positive = not once and between <= range_seconds + 1e-9
+                negative = far and between > range_seconds + triplet_range + 1e-9
             else:
-                alike = False
-                unlike = facts.recordings[a] >= 0 and facts.recordings[b] >= 0
+                positive = False
+                negative = metadata.recordings[a] >= 0 and metadata.recordings[b] >= 0
                 if other_group:
-                    unlike &= facts.groups[a] >= 0 and facts.groups[b] >= 0
-                    unlike &= facts.groups[a] != facts.groups[b]
+                    negative &= metadata.groups[a] >= 0 and metadata.groups[b] >= 0
+                    negative &= metadata.groups[a] != metadata.groups[b]
                 if not_synchronous is not None:
-                    clock = facts.moments[a] + draw.starts[i] - facts.moments[b] - draw.starts[j]
-                    unlike &= abs(clock) >= not_synchronous - 1e-9
-            assert bool(pairs.alike[i, j]) == alike, (i, j)
-            assert bool(pairs.unlike[i, j]) == unlike, (i, j)
+                    clock = (
+                        metadata.start_times[a]
+                        + indices.starts[i]
+                        - metadata.start_times[b]
+                        - indices.starts[j]
+                    )
+                    negative &= abs(clock) >= not_synchronous - 1e-9
+            assert bool(pairs.positive[i, j]) == positive, (i, j)
+            assert bool(pairs.negative[i, j]) == negative, (i, j)
 
 
 def test_time_reaches_over_the_files_of_one_recording() -> None:
-    facts = replace(
+    metadata = replace(
         facts_of(4, seconds=10.0),
         recordings=np.array([0, 0, 0, 1]),
-        moments=np.array([1.7e9, 1.7e9 + 10, 1.7e9 + 60, 1.7e9]),
+        start_times=np.array([1.7e9, 1.7e9 + 10, 1.7e9 + 60, 1.7e9]),
     )
-    pairs = relation("time", range_seconds=10).build(facts)(Draw(np.arange(4), np.zeros(4)))
-    assert pairs.alike.nonzero().tolist() == [[0, 1], [1, 0]]
-    assert pairs.unlike.nonzero().tolist() == [[0, 3], [1, 3], [2, 3], [3, 0], [3, 1], [3, 2]]
+    pairs = relation("time", range_seconds=10).build(metadata)(BatchIndices(np.arange(4), np.zeros(4)))
+    assert pairs.positive.nonzero().tolist() == [[0, 1], [1, 0]]
+    assert pairs.negative.nonzero().tolist() == [[0, 3], [1, 3], [2, 3], [3, 0], [3, 1], [3, 2]]
 
 
 def test_views_are_rows() -> None:
-    draw = Draw(np.array([4, 2, 4, 2, 7]), np.array([0.0, 1.0, 0.5, 1.0, 0.0]))
-    pairs = relation("views").build(facts_of(8))(draw)
-    assert pairs.alike.nonzero().tolist() == [[0, 2], [1, 3], [2, 0], [3, 1]]
-    assert torch.equal(pairs.unlike, ~(pairs.alike | torch.eye(5, dtype=torch.bool)))
+    indices = BatchIndices(np.array([4, 2, 4, 2, 7]), np.array([0.0, 1.0, 0.5, 1.0, 0.0]))
+    pairs = relation("views").build(facts_of(8))(indices)
+    assert pairs.positive.nonzero().tolist() == [[0, 2], [1, 3], [2, 0], [3, 1]]
+    assert torch.equal(pairs.negative, ~(pairs.positive | torch.eye(5, dtype=torch.bool)))
 
 
 def test_false_opposites_are_counted_over_the_cells_that_can_be_judged() -> None:
-    facts = facts_of(20)
-    time = relation("time").build(facts)
-    draws = [draw_of(facts, 10, seed) for seed in range(4)]
+    metadata = facts_of(20)
+    time = relation("time").build(metadata)
+    draws = [draw_of(metadata, 10, seed) for seed in range(4)]
     wrong = judged = 0
-    for draw in draws:
-        labels = facts.labels[draw.rows]
-        for i, j in time(draw).unlike.nonzero().tolist():
+    for indices in draws:
+        labels = metadata.labels[indices.rows]
+        for i, j in time(indices).negative.nonzero().tolist():
             judged += labels[i] >= 0 and labels[j] >= 0
             wrong += labels[i] == labels[j] >= 0
-    assert false_opposite_rate(draws, facts.labels, time) == wrong / judged
-    set_by_sampler = [replace(draw, pairs=time(draw)) for draw in draws]
-    assert false_opposite_rate(set_by_sampler, facts.labels) == wrong / judged
-    assert false_opposite_rate(draws, np.full(20, -1), time) is None
+    assert false_negative_rate(draws, metadata.labels, time) == wrong / judged
+    set_by_sampler = [replace(indices, pairs=time(indices)) for indices in draws]
+    assert false_negative_rate(set_by_sampler, metadata.labels) == wrong / judged
+    assert false_negative_rate(draws, np.full(20, -1), time) is None
     with pytest.raises(RequestError, match="Give the relation"):
-        false_opposite_rate(draws, facts.labels)
-    nobody = torch.zeros(10, 10, dtype=torch.bool)
-    assert false_opposite_rate([replace(draws[0], pairs=Pairs(nobody, nobody))], facts.labels) is None
+        false_negative_rate(draws, metadata.labels)
+    ignore = torch.zeros(10, 10, dtype=torch.bool)
+    assert false_negative_rate([replace(draws[0], pairs=Pairs(ignore, ignore))], metadata.labels) is None
 
 
 @pytest.mark.parametrize(
-    ("settings_given", "facts", "sentence"),
+    ("settings_given", "metadata", "sentence"),
     [
         ({"kind": "labels"}, replace(facts_of(3), labels=np.full(3, -1)), "none of the clips has a label"),
         ({"kind": "tags"}, replace(facts_of(3), tags=np.zeros((3, 5), bool)), "none of the clips has a tag"),
@@ -298,9 +307,11 @@ def test_false_opposites_are_counted_over_the_cells_that_can_be_judged() -> None
         ({"kind": "time"}, replace(facts_of(3), recordings=np.full(3, -1)), "no clip's recording is known"),
     ],
 )
-def test_data_that_cannot_serve_is_refused(settings_given: Any, facts: Facts, sentence: str) -> None:
+def test_data_that_cannot_serve_is_refused(
+    settings_given: Any, metadata: ClipMetadata, sentence: str
+) -> None:
     with pytest.raises(DataError, match=sentence):
-        relation(**settings_given).build(facts)
+        relation(**settings_given).build(metadata)
 
 
 def test_a_synonym_that_is_no_tag_is_refused_with_the_nearest() -> None:

@@ -12,9 +12,9 @@ from scipy.stats import chisquare
 
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import make
-from nearfield.core.types import Draw, Facts
+from nearfield.core.types import BatchIndices, ClipMetadata
 from nearfield.learning.relations import relation
-from nearfield.learning.relations.time import Scenes, opposite_report
+from nearfield.learning.relations.time import Scenes, false_negative_report
 from nearfield.learning.samplers import SamplerSettings
 from nearfield.learning.samplers.tiles import TileSampler
 
@@ -22,84 +22,88 @@ TILE = 2.0
 Tile = tuple[int, float]
 
 
-def scenes(sessions: int = 3, nodes: int = 3, seconds: float = 8.0, late: float = 0.0) -> Facts:
+def scenes(sessions: int = 3, nodes: int = 3, seconds: float = 8.0, late: float = 0.0) -> ClipMetadata:
     """Each session is heard by each node, in one file; node n starts n times `late` seconds after node 0."""
     session, node = (
         part.ravel() for part in np.meshgrid(np.arange(sessions), np.arange(nodes), indexing="ij")
     )
     count = sessions * nodes
-    return Facts(
+    return ClipMetadata(
         labels=session % 2,
         label_names=("even", "odd"),
         tags=np.zeros((count, 0), dtype=bool),
         tag_names=(),
         recordings=np.arange(count),
         groups=session,
-        moments=1000.0 * session + late * node,
+        start_times=1000.0 * session + late * node,
         seconds=np.full(count, seconds),
         columns={"session": session, "node": node},
     )
 
 
-def built(facts: Facts, seed: int = 3, **given_settings: Any) -> TileSampler:
-    made = make(SamplerSettings, "sampler", {"kind": "tiles", "batch": 6, **given_settings})
-    sampler: TileSampler = made.build(facts, np.arange(len(facts)), TILE, seed)
+def built(metadata: ClipMetadata, seed: int = 3, **given_settings: Any) -> TileSampler:
+    made = make(SamplerSettings, "sampler", {"kind": "tiles", "batch_size": 6, **given_settings})
+    sampler: TileSampler = made.build(metadata, np.arange(len(metadata)), TILE, seed)
     return sampler
 
 
-def tiles_of(facts: Facts) -> list[Tile]:
+def tiles_of(metadata: ClipMetadata) -> list[Tile]:
     return [
-        (row, place * TILE) for row in range(len(facts)) for place in range(int(facts.seconds[row] // TILE))
+        (row, place * TILE)
+        for row in range(len(metadata))
+        for place in range(int(metadata.seconds[row] // TILE))
     ]
 
 
-def moment(facts: Facts, tile: Tile) -> float:
-    return float(facts.moments[tile[0]]) + tile[1]
+def moment(metadata: ClipMetadata, tile: Tile) -> float:
+    return float(metadata.start_times[tile[0]]) + tile[1]
 
 
-def differs(facts: Facts, name: str, one: Tile, other: Tile) -> bool:
-    first, second = facts.columns[name][one[0]], facts.columns[name][other[0]]
+def differs(metadata: ClipMetadata, name: str, one: Tile, other: Tile) -> bool:
+    first, second = metadata.columns[name][one[0]], metadata.columns[name][other[0]]
     return bool(first >= 0 and second >= 0 and first != second)
 
 
-def one_scene(facts: Facts, one: Tile, other: Tile) -> bool:
-    return bool(facts.columns["session"][one[0]] == facts.columns["session"][other[0]] >= 0)
+def one_scene(metadata: ClipMetadata, one: Tile, other: Tile) -> bool:
+    return bool(metadata.columns["session"][one[0]] == metadata.columns["session"][other[0]] >= 0)
 
 
-def neighbours(facts: Facts, anchor: Tile, range_seconds: float, within: float) -> list[Tile]:
+def neighbours(metadata: ClipMetadata, anchor: Tile, range_seconds: float, within: float) -> list[Tile]:
     """In range in the own file, or the same moment of the scene from another node."""
     found = []
-    for tile in tiles_of(facts):
-        apart = abs(moment(facts, tile) - moment(facts, anchor))
+    for tile in tiles_of(metadata):
+        apart = abs(moment(metadata, tile) - moment(metadata, anchor))
         if tile[0] == anchor[0]:
             if tile != anchor and apart <= range_seconds + 1e-6:
                 found.append(tile)
         elif (
-            one_scene(facts, anchor, tile) and differs(facts, "node", anchor, tile) and apart <= within + 1e-6
+            one_scene(metadata, anchor, tile)
+            and differs(metadata, "node", anchor, tile)
+            and apart <= within + 1e-6
         ):
             found.append(tile)
     return found
 
 
-def opposites(facts: Facts, anchor: Tile, rule: dict[str, Any]) -> list[Tile]:
+def opposites(metadata: ClipMetadata, anchor: Tile, rule: dict[str, Any]) -> list[Tile]:
     found = []
-    for tile in tiles_of(facts):
+    for tile in tiles_of(metadata):
         good = tile[0] != anchor[0] and all(
-            differs(facts, name, anchor, tile) for name in rule.get("other", ())
+            differs(metadata, name, anchor, tile) for name in rule.get("other", ())
         )
-        apart = abs(moment(facts, tile) - moment(facts, anchor))
-        if "across" in rule and one_scene(facts, anchor, tile):
+        apart = abs(moment(metadata, tile) - moment(metadata, anchor))
+        if "across" in rule and one_scene(metadata, anchor, tile):
             good &= apart > max(rule.get("range_seconds", 5.0), rule["across"].get("within_seconds", 0.5))
         if good:
             found.append(tile)
     return found
 
 
-def holes(facts: Facts) -> Facts:
+def holes(metadata: ClipMetadata) -> ClipMetadata:
     """The same with a file of no known node and two of no known session."""
-    node, session = facts.columns["node"].copy(), facts.columns["session"].copy()
+    node, session = metadata.columns["node"].copy(), metadata.columns["session"].copy()
     node[1], session[4:6] = -1, -1
-    return replace(facts, columns={"session": session, "node": node})
+    return replace(metadata, columns={"session": session, "node": node})
 
 
 @given(
@@ -113,40 +117,40 @@ def holes(facts: Facts) -> Facts:
 def test_the_relation_is_that_of_loops(
     late: float, within: float, range_seconds: float, other: tuple[str, ...], seed: int
 ) -> None:
-    facts = holes(scenes(late=late))
-    chance = np.random.default_rng(seed)
-    tiles = tiles_of(facts)
-    chosen = [tiles[number] for number in chance.integers(len(tiles), size=20)]
-    draw = Draw(np.array([row for row, _ in chosen]), np.array([start for _, start in chosen]))
+    metadata = holes(scenes(late=late))
+    rng = np.random.default_rng(seed)
+    tiles = tiles_of(metadata)
+    chosen = [tiles[number] for number in rng.integers(len(tiles), size=20)]
+    indices = BatchIndices(np.array([row for row, _ in chosen]), np.array([start for _, start in chosen]))
     pairs = relation(
         "time", range_seconds=range_seconds, other=other, across={"within_seconds": within}
-    ).build(facts)(draw)
+    ).build(metadata)(indices)
     for i, one in enumerate(chosen):
-        alike = neighbours(facts, one, range_seconds, within)
+        positive = neighbours(metadata, one, range_seconds, within)
         rule = {"other": other, "range_seconds": range_seconds, "across": {"within_seconds": within}}
-        unlike = opposites(facts, one, rule)
+        negative = opposites(metadata, one, rule)
         for j, two in enumerate(chosen):
-            assert bool(pairs.alike[i, j]) == (two in alike), (one, two)
-            assert bool(pairs.unlike[i, j]) == (two in unlike), (one, two)
+            assert bool(pairs.positive[i, j]) == (two in positive), (one, two)
+            assert bool(pairs.negative[i, j]) == (two in negative), (one, two)
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_neighbours_across_recorders_come_as_often_as_those_nearby(count: int) -> None:
-    facts = holes(scenes(late=0.3))
+    metadata = holes(scenes(late=0.3))
     across = {"column": "node", "clock": "session", "within_seconds": 0.4}
-    sampler = built(facts, neighbours=count, range_seconds=2.0, across=across)
-    met: dict[Tile, Counter[Tile]] = {tile: Counter() for tile in tiles_of(facts)}
+    sampler = built(metadata, neighbors=count, range_seconds=2.0, across=across)
+    met: dict[Tile, Counter[Tile]] = {tile: Counter() for tile in tiles_of(metadata)}
     for number in range(500):
-        for draw in sampler.epoch(number):
-            size = len(draw) // (1 + count)
-            windows = list(zip(draw.rows.tolist(), draw.starts.tolist(), strict=True))
+        for indices in sampler.epoch(number):
+            size = len(indices) // (1 + count)
+            windows = list(zip(indices.rows.tolist(), indices.starts.tolist(), strict=True))
             for a in range(size):
-                company = [windows[a + size * (n + 1)] for n in range(count)]
-                assert len(set(company)) == min(count, len(neighbours(facts, windows[a], 2.0, 0.4)))
-                met[windows[a]].update(company)
+                row_pairs = [windows[a + size * (n + 1)] for n in range(count)]
+                assert len(set(row_pairs)) == min(count, len(neighbours(metadata, windows[a], 2.0, 0.4)))
+                met[windows[a]].update(row_pairs)
     heard = 0
     for tile, found in met.items():
-        expected = neighbours(facts, tile, 2.0, 0.4)
+        expected = neighbours(metadata, tile, 2.0, 0.4)
         heard += any(other[0] != tile[0] for other in expected)
         assert set(found) == set(expected)
         if len(expected) > count:  # with fewer they come round again, the first of them more often
@@ -156,13 +160,13 @@ def test_neighbours_across_recorders_come_as_often_as_those_nearby(count: int) -
 
 
 def test_a_tile_alone_in_its_file_is_an_anchor_by_its_other_recorders() -> None:
-    facts = scenes(seconds=TILE)
-    assert built(facts, across={}).alone == 0
-    sampler = built(facts, across={}, jitter=True)
-    for draw in sampler.epoch(0):
-        one, two = np.split(draw.rows, 2)
-        assert (facts.columns["session"][one] == facts.columns["session"][two]).all()
-        assert (facts.columns["node"][one] != facts.columns["node"][two]).all()
+    metadata = scenes(seconds=TILE)
+    assert built(metadata, across={}).alone == 0
+    sampler = built(metadata, across={}, jitter=True)
+    for indices in sampler.epoch(0):
+        one, two = np.split(indices.rows, 2)
+        assert (metadata.columns["session"][one] == metadata.columns["session"][two]).all()
+        assert (metadata.columns["node"][one] != metadata.columns["node"][two]).all()
 
 
 @given(
@@ -170,10 +174,10 @@ def test_a_tile_alone_in_its_file_is_an_anchor_by_its_other_recorders() -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_pairs_across_recorders_are_those_of_loops(seed: int, count: int, span: int, clocks: int) -> None:
-    chance = np.random.default_rng(seed)
-    known = Scenes(chance.integers(-1, 4, size=count), chance.integers(-1, clocks, size=count))
-    moments = chance.integers(-50, 50, size=count)
-    first, second = known.runs(moments, span)
+    rng = np.random.default_rng(seed)
+    known = Scenes(rng.integers(-1, 4, size=count), rng.integers(-1, clocks, size=count))
+    start_times = rng.integers(-50, 50, size=count)
+    first, second = known.runs(start_times, span)
     wanted = [
         (i, j)
         for i in range(count)
@@ -182,7 +186,7 @@ def test_pairs_across_recorders_are_those_of_loops(seed: int, count: int, span: 
         and known.recorders[i] >= 0
         and known.recorders[j] >= 0
         and known.recorders[i] != known.recorders[j]
-        and abs(moments[i] - moments[j]) <= span
+        and abs(start_times[i] - start_times[j]) <= span
     ]
     assert list(zip(first.tolist(), second.tolist(), strict=True)) == wanted
     assert list(zip(*known.across().nonzero(), strict=True)) == [
@@ -201,27 +205,27 @@ RULES: list[dict[str, Any]] = [
     {"other": ["session", "node"]},
     {"across": {}, "range_seconds": 2.0},
     {"across": {"within_seconds": 3.0}, "other": ["node"], "range_seconds": 2.0},
-    {"opposites_from": 1},
-    {"opposites_from": 2, "other": ["session"]},
+    {"negatives_from": 1},
+    {"negatives_from": 2, "other": ["session"]},
 ]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_opposites_are_uniform_over_what_the_columns_allow(rule: dict[str, Any]) -> None:
     """One draw an epoch for each anchor: also those from a few files come from all in the long run."""
-    facts = holes(scenes(late=0.3))
-    facts = replace(facts, seconds=np.where(np.arange(9) % 2 == 0, 8.0, 4.0))
-    sampler = built(facts, mode="triplet", **rule)
+    metadata = holes(scenes(late=0.3))
+    metadata = replace(metadata, seconds=np.where(np.arange(9) % 2 == 0, 8.0, 4.0))
+    sampler = built(metadata, mode="triplet", **rule)
     met: dict[Tile, Counter[Tile]] = {}
     for number in range(700):
-        for draw in sampler.epoch(number):
-            size = len(draw) // 3
-            windows = list(zip(draw.rows.tolist(), draw.starts.tolist(), strict=True))
+        for indices in sampler.epoch(number):
+            size = len(indices) // 3
+            windows = list(zip(indices.rows.tolist(), indices.starts.tolist(), strict=True))
             for a in range(size):
                 met.setdefault(windows[a], Counter())[windows[a + 2 * size]] += 1
     unopposed = 0
-    for tile in tiles_of(facts):
-        allowed = opposites(facts, tile, rule)
+    for tile in tiles_of(metadata):
+        allowed = opposites(metadata, tile, rule)
         if not allowed:
             unopposed += 1
             assert tile not in met
@@ -233,20 +237,22 @@ def test_opposites_are_uniform_over_what_the_columns_allow(rule: dict[str, Any])
 
 @pytest.mark.parametrize("files", [1, 2, 3])
 def test_a_buffer_opens_so_many_files_for_a_clip_and_no_more(files: int) -> None:
-    facts = scenes(sessions=6, seconds=40.0)
-    sampler = built(facts, mode="triplet", neighbours=2, opposites_from=files)
+    metadata = scenes(sessions=6, seconds=40.0)
+    sampler = built(metadata, mode="triplet", neighbors=2, negatives_from=files)
     for number in range(3):
         opened: dict[int, set[int]] = {}
-        for draw in sampler.epoch(number):
-            size = len(draw) // 5
-            anchors = np.tile(draw.rows[:size], 2)
-            for anchor, far in zip(anchors.tolist(), draw.rows[3 * size :].tolist(), strict=True):
+        for indices in sampler.epoch(number):
+            size = len(indices) // 5
+            anchors = np.tile(indices.rows[:size], 2)
+            for anchor, far in zip(anchors.tolist(), indices.rows[3 * size :].tolist(), strict=True):
                 opened.setdefault(anchor, set()).add(far)
         sizes = [len(found) for found in opened.values()]
         assert max(sizes) == files  # forty draws a clip: all its files come
         assert np.mean(sizes) > 0.8 * files
-    free = built(facts, mode="triplet", neighbours=2)
-    assert len({row for draw in free.epoch(0) for row in draw.rows[: -len(draw) // 5].tolist()}) == len(facts)
+    free = built(metadata, mode="triplet", neighbors=2)
+    assert len(
+        {row for indices in free.epoch(0) for row in indices.rows[: -len(indices) // 5].tolist()}
+    ) == len(metadata)
 
 
 @pytest.mark.parametrize(
@@ -280,49 +286,56 @@ def test_a_buffer_opens_so_many_files_for_a_clip_and_no_more(files: int) -> None
         ),
         (
             "tiles",
-            {"opposites_from": 2, "not_synchronous": 3.0},
-            "sampler: opposites_from draws whole files, and not_synchronous and across judge moments",
+            {"negatives_from": 2, "not_synchronous": 3.0},
+            "sampler: negatives_from draws whole files, and not_synchronous and across judge moments",
         ),
         ("tiles", {"mode": "triplet", "other": ["all"]}, "no tile has an opposite"),
     ],
 )
 def test_what_cannot_be_is_refused(kind: str, chosen: dict[str, Any], sentence: str) -> None:
-    facts = scenes()
+    metadata = scenes()
     if chosen.get("other") == ["all"]:
-        facts = replace(facts, columns={**facts.columns, "all": np.zeros(9, dtype=np.int64)})
+        metadata = replace(metadata, columns={**metadata.columns, "all": np.zeros(9, dtype=np.int64)})
     with pytest.raises(RequestError) as refused:
-        relation("time", **chosen).build(facts) if kind == "time" else built(facts, **chosen)
+        relation("time", **chosen).build(metadata) if kind == "time" else built(metadata, **chosen)
     assert sentence in str(refused.value)
 
 
 def test_columns_may_also_be_recording_and_group() -> None:
-    facts = scenes()
-    one = built(facts, mode="triplet", other=["group"])
-    other = built(facts, mode="triplet", other_group=True)
-    for draw, same in zip(one.epoch(0), other.epoch(0), strict=True):
-        assert np.array_equal(draw.rows, same.rows)
+    metadata = scenes()
+    one = built(metadata, mode="triplet", other=["group"])
+    other = built(metadata, mode="triplet", other_group=True)
+    for indices, same in zip(one.epoch(0), other.epoch(0), strict=True):
+        assert np.array_equal(indices.rows, same.rows)
 
 
 @pytest.mark.parametrize("mode", ["batch", "triplet"])
 def test_the_report_counts_what_opposites_have_in_common(mode: str) -> None:
-    facts = holes(scenes(late=0.4))
-    facts = replace(facts, labels=np.where(np.arange(9) == 3, -1, facts.labels))
-    near = relation("time", range_seconds=2.0).build(facts)
-    sampler = built(facts, mode=mode, range_seconds=2.0)
-    found = opposite_report(sampler, near, facts, batches=7)
-    draws = [draw for number in range(2) for draw in sampler.epoch(number)][:7]
-    numbers = {"label": facts.labels, "group": facts.groups, "recording": facts.recordings, **facts.columns}
+    metadata = holes(scenes(late=0.4))
+    metadata = replace(metadata, labels=np.where(np.arange(9) == 3, -1, metadata.labels))
+    near = relation("time", range_seconds=2.0).build(metadata)
+    sampler = built(metadata, mode=mode, range_seconds=2.0)
+    found = false_negative_report(sampler, near, metadata, batches=7)
+    draws = [indices for number in range(2) for indices in sampler.epoch(number)][:7]
+    numbers = {
+        "label": metadata.labels,
+        "group": metadata.groups,
+        "recording": metadata.recordings,
+        **metadata.columns,
+    }
     judged: Counter[str] = Counter()
     common: Counter[str] = Counter()
-    for draw in draws:
-        cells = (draw.pairs or near(draw)).unlike
+    for indices in draws:
+        cells = (indices.pairs or near(indices)).negative
         for i, j in cells.nonzero().tolist():
-            a, b = draw.rows[i], draw.rows[j]
+            a, b = indices.rows[i], indices.rows[j]
             for name, of in numbers.items():
                 judged[name] += of[a] >= 0 and of[b] >= 0
                 common[name] += of[a] == of[b] >= 0
             judged["synchronous"] += 1
-            between = facts.moments[a] + draw.starts[i] - facts.moments[b] - draw.starts[j]
+            between = (
+                metadata.start_times[a] + indices.starts[i] - metadata.start_times[b] - indices.starts[j]
+            )
             common["synchronous"] += abs(between) < 1 - 1e-9
     assert found == {name: common[name] / judged[name] for name in judged}
     assert found["recording"] == 0
@@ -331,8 +344,8 @@ def test_the_report_counts_what_opposites_have_in_common(mode: str) -> None:
 
 
 def test_rules_bring_the_rates_of_the_report_to_nothing() -> None:
-    facts = scenes(sessions=2, nodes=4, seconds=12.0)
-    plain = opposite_report(built(facts, mode="triplet"), None, facts)
+    metadata = scenes(sessions=2, nodes=4, seconds=12.0)
+    plain = false_negative_report(built(metadata, mode="triplet"), None, metadata)
     assert min(plain["session"], plain["node"], plain["synchronous"]) > 0.01
     for rule, name in (
         ({"other": ["session"]}, "session"),
@@ -340,7 +353,7 @@ def test_rules_bring_the_rates_of_the_report_to_nothing() -> None:
         ({"not_synchronous": 4.0}, "synchronous"),
         ({"across": {}}, "synchronous"),
     ):
-        assert opposite_report(built(facts, mode="triplet", **rule), None, facts)[name] == 0
-    unknown = replace(facts, labels=np.full(8, -1), moments=np.zeros(8))
-    found = opposite_report(built(unknown, mode="triplet"), None, unknown)
+        assert false_negative_report(built(metadata, mode="triplet", **rule), None, metadata)[name] == 0
+    unknown = replace(metadata, labels=np.full(8, -1), start_times=np.zeros(8))
+    found = false_negative_report(built(unknown, mode="triplet"), None, unknown)
     assert set(found) == {"group", "recording", "session", "node"}

@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import make
-from nearfield.core.types import Batch, Draw, Pairs
+from nearfield.core.types import Batch, BatchIndices, Pairs
 from nearfield.learning.build import loss
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.losses.tagging import BCE, BCELoss, TaggingLoss
@@ -37,14 +37,14 @@ def built(given_settings: dict[str, Any], seed: int = 0) -> TaggingLoss:
 
 
 def pairs_of(tags: Tensor) -> Pairs:
-    nobody = torch.zeros(len(tags), len(tags), dtype=torch.bool)
-    return Pairs(nobody, nobody, tags=tags)
+    ignore = torch.zeros(len(tags), len(tags), dtype=torch.bool)
+    return Pairs(ignore, ignore, tags=tags)
 
 
 def batch(size: int = 12, seed: int = 0, unknown: tuple[int, ...] = ()) -> tuple[Tensor, Pairs]:
-    chance = torch.Generator().manual_seed(seed)
-    vectors = torch.randn(size, 4, generator=chance, dtype=torch.float64)
-    tags = (torch.rand(size, 5, generator=chance) < 0.4).float()
+    rng = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(size, 4, generator=rng, dtype=torch.float64)
+    tags = (torch.rand(size, 5, generator=rng) < 0.4).float()
     tags[list(unknown)] = torch.nan
     return vectors, pairs_of(tags)
 
@@ -63,8 +63,8 @@ def focal_by_hand(
             continue
         for tag in range(5):
             weights, offset = ours.tags.weight[tag].tolist(), ours.tags.bias[tag].item()
-            chance = 1 / (1 + math.exp(-sum(w * x for w, x in zip(weights, clip, strict=True)) - offset))
-            right = chance if has[tag] else 1 - chance
+            rng = 1 / (1 + math.exp(-sum(w * x for w, x in zip(weights, clip, strict=True)) - offset))
+            right = rng if has[tag] else 1 - rng
             weight = 1.0 if alpha is None else alpha if has[tag] else 1 - alpha
             costs.append(-weight * (1 - right) ** gamma * math.log(right))
     return sum(costs) / len(costs)
@@ -144,15 +144,15 @@ def test_clips_of_unknown_tags_take_no_part(given_settings: dict[str, Any]) -> N
     vectors, pairs = batch(unknown=(0, 5, 6))
     kept = [1, 2, 3, 4, 7, 8, 9, 10, 11]
     assert pairs.tags is not None
-    value, parts = ours.with_parts(vectors.requires_grad_(), pairs)
-    wanted, others = ours.with_parts(vectors[kept], pairs_of(pairs.tags[kept]))
+    value, parts = ours.forward_with_metrics(vectors.requires_grad_(), pairs)
+    wanted, others = ours.forward_with_metrics(vectors[kept], pairs_of(pairs.tags[kept]))
     assert value.item() == pytest.approx(wanted.item())
     for name in others:
         assert parts[name].item() == pytest.approx(others[name].item())
     slopes = gradients(ours, value, vectors)
     assert not slopes[0][[0, 5, 6]].any()
     assert slopes[0][kept].any(1).all()
-    nothing, parts = ours.with_parts(vectors, pairs_of(torch.full((12, 5), torch.nan)))
+    nothing, parts = ours.forward_with_metrics(vectors, pairs_of(torch.full((12, 5), torch.nan)))
     assert nothing.item() == 0
     assert not any(part.item() for part in parts.values())
     assert not any(slope.any() for slope in gradients(ours, nothing, vectors))
@@ -163,14 +163,14 @@ def test_parts_are_those_of_loops(given_settings: dict[str, Any]) -> None:
     ours = built(given_settings)
     vectors, pairs = batch(unknown=(1,))
     assert pairs.tags is not None
-    chances = ours.logits(vectors).sigmoid()
+    probabilities = ours.logits(vectors).sigmoid()
     cells = [(r, k) for r in range(12) for k in range(5) if r != 1]
     has = {cell: bool(pairs.tags[cell]) for cell in cells}
-    parts = ours.with_parts(vectors, pairs)[1]
-    wrong = [(chances[cell] < 0.5) if has[cell] else (chances[cell] > 0.5) for cell in cells]
+    parts = ours.forward_with_metrics(vectors, pairs)[1]
+    wrong = [(probabilities[cell] < 0.5) if has[cell] else (probabilities[cell] > 0.5) for cell in cells]
     assert parts["active_fraction"].item() == pytest.approx(sum(map(bool, wrong)) / len(cells))
     for name, sort in (("positive_probability", True), ("negative_probability", False)):
-        held = [chances[cell].item() for cell in cells if has[cell] == sort]
+        held = [probabilities[cell].item() for cell in cells if has[cell] == sort]
         assert parts[name].item() == pytest.approx(sum(held) / len(held))
     assert not any(part.requires_grad for part in parts.values())
 
@@ -235,19 +235,20 @@ def test_batches_without_tags_or_of_other_tags_are_refused() -> None:
 @pytest.mark.parametrize("given_settings", EVERY, ids=str)
 def test_the_loop_trains_the_network_and_the_head(given_settings: dict[str, Any]) -> None:
     """Tags are signs of directions that the network must turn to: learnt, both have moved."""
-    chance = torch.Generator().manual_seed(1)
-    data = torch.randn(256, 8, generator=chance)
-    tags = (data @ torch.randn(8, 5, generator=chance) > 0.5).float()
+    rng = torch.Generator().manual_seed(1)
+    data = torch.randn(256, 8, generator=rng)
+    tags = (data @ torch.randn(8, 5, generator=rng) > 0.5).float()
     ours = built(given_settings).float()
     model = torch.nn.Linear(8, 4)
     first = [parameter.detach().clone() for parameter in (*model.parameters(), *ours.parameters())]
     optimizer = torch.optim.Adam([*model.parameters(), *ours.parameters()], lr=0.05)
     draws = [
-        Draw(torch.randperm(256, generator=chance)[:64].numpy(), torch.zeros(64).numpy()) for _ in range(150)
+        BatchIndices(torch.randperm(256, generator=rng)[:64].numpy(), torch.zeros(64).numpy())
+        for _ in range(150)
     ]
     parts = Parts(
         encode=lambda batch, _: model(batch.signal),
-        relation=lambda draw: pairs_of(tags[torch.from_numpy(draw.rows)]),
+        relation=lambda indices: pairs_of(tags[torch.from_numpy(indices.rows)]),
         miner=lambda _, pairs, __: pairs,
         loss=ours,
         penalty=None,
@@ -255,7 +256,7 @@ def test_the_loop_trains_the_network_and_the_head(given_settings: dict[str, Any]
         optimizer=optimizer,
         rate=lambda _: 1.0,
     )
-    batches = [(draw, Batch(data[torch.from_numpy(draw.rows)], draw)) for draw in draws]
+    batches = [(indices, Batch(data[torch.from_numpy(indices.rows)], indices)) for indices in draws]
     steps = [step.measured for step in train(parts, batches, TrainSettings(updates=150), seed=0)]
     assert steps[-1]["train/loss"] < 0.5 * steps[0]["train/loss"]
     assert steps[-1]["train/positive_probability"] > steps[-1]["train/negative_probability"] + 0.3

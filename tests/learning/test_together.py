@@ -13,30 +13,30 @@ SCRIPT = """
 import json, sys
 import numpy as np, torch, torch.distributed as dist
 from torch import nn
-from nearfield.core.types import Batch, Draw, Pairs
+from nearfield.core.types import Batch, BatchIndices, Pairs
 from nearfield.learning.losses.triplet import Triplet
 from nearfield.learning.distributed import own, world
 from nearfield.learning.train import Parts, TrainSettings, train
-from nearfield.models.normalization import gathered
+from nearfield.models.normalization import sync_batch_norm
 
 if "RANK" in __import__("os").environ:
     dist.init_process_group("gloo")
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4)).double()
 if world()[1] > 1:
-    model = gathered(model)
+    model = sync_batch_norm(model)
 data = torch.randn(40, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 labels = torch.arange(40) % 4
 rng = np.random.default_rng(2)
-draws = [Draw(rng.permutation(40)[:size], np.zeros(size)) for size in (12, 13, 11)]
+draws = [BatchIndices(rng.permutation(40)[:size], np.zeros(size)) for size in (12, 13, 11)]
 optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
 parts = Parts(
     encode=lambda batch, update: model(batch.signal),
-    relation=lambda draw: Pairs.from_labels(labels[torch.as_tensor(draw.rows)]),
+    relation=lambda indices: Pairs.from_labels(labels[torch.as_tensor(indices.rows)]),
     miner=lambda vectors, pairs, generator: pairs,
     loss=Triplet(margin=1.0, distance="squared_euclidean").build(4, 4),
     penalty=None, model=model, optimizer=optimizer, rate=lambda update: 1.0)
-batches = [(draw, Batch(data[torch.as_tensor(own(draw).rows)], own(draw))) for draw in draws]
+batches = [(indices, Batch(data[torch.as_tensor(own(indices).rows)], own(indices))) for indices in draws]
 steps = [step.measured for step in train(parts, batches, TrainSettings(updates=3), seed=0)]
 if world()[0] == 0:
     state = {name: value.flatten().tolist() for name, value in model.state_dict().items()}

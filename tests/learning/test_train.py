@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nearfield.core.types import Batch, Draw, Pairs
+from nearfield.core.types import Batch, BatchIndices, Pairs
 from nearfield.learning.build import loss as make_loss
 from nearfield.learning.losses import PairLoss
 from nearfield.learning.losses.tagging import BCE
@@ -21,19 +21,21 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
 
 
-def batches(updates: int) -> Iterator[tuple[Draw, Batch]]:
+def batches(updates: int) -> Iterator[tuple[BatchIndices, Batch]]:
     for update in range(updates):
-        draw = Draw(np.random.default_rng(update).permutation(40)[:12], np.zeros(12))
-        yield draw, Batch(SIGNALS[torch.from_numpy(draw.rows)], draw)
+        indices = BatchIndices(np.random.default_rng(update).permutation(40)[:12], np.zeros(12))
+        yield indices, Batch(SIGNALS[torch.from_numpy(indices.rows)], indices)
 
 
 def run(
     model: nn.Module, loss: PairLoss, settings: TrainSettings, penalty: Callable[[], Tensor] | None = None
 ) -> list[Step]:
-    def related(draw: Draw) -> Pairs:
-        labels = LABELS[torch.from_numpy(draw.rows)]
+    def related(indices: BatchIndices) -> Pairs:
+        labels = LABELS[torch.from_numpy(indices.rows)]
         pairs = Pairs.from_labels(labels)
-        return Pairs(pairs.alike, pairs.unlike, labels=labels, tags=nn.functional.one_hot(labels, 4).float())
+        return Pairs(
+            pairs.positive, pairs.negative, labels=labels, tags=nn.functional.one_hot(labels, 4).float()
+        )
 
     learning = [weight for weight in [*model.parameters(), *loss.parameters()] if weight.requires_grad]
     parts = Parts(
@@ -58,8 +60,8 @@ def test_the_whole_gradient_is_clipped_as_torch_does_it(kind: str, largest: floa
     twin, other = network(), make_loss(kind, size=4, classes=4)
     (step,) = run(model, loss, TrainSettings(updates=1, clip_gradient=largest))
 
-    ((draw, batch),) = batches(1)
-    other(twin(batch.signal), LABELS[torch.from_numpy(draw.rows)]).backward()
+    ((indices, batch),) = batches(1)
+    other(twin(batch.signal), LABELS[torch.from_numpy(indices.rows)]).backward()
     learning = [*twin.parameters(), *other.parameters()]
     norm = nn.utils.clip_grad_norm_(learning, largest)
     torch.optim.SGD(learning, lr=0.1).step()

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
 from nearfield.core.errors import RequestError
-from nearfield.core.types import Distance, Gap, Pairs
+from nearfield.core.types import Distance, Pairs, TripletRange
 from nearfield.learning.build import loss
-from nearfield.learning.distances import FAR, Points, convert
+from nearfield.learning.distances import FAR, PairwiseDistances, convert
 from nearfield.learning.losses.rows import count, count_inside
 
 Batches = Any
@@ -39,15 +39,15 @@ def by_hand(vectors: Tensor, pairs: Pairs, distance: Distance, mean: bool, smoot
     total = torch.zeros((), dtype=vectors.dtype)
     divisor = 0.0
     for a, p, n in itertools.product(range(len(vectors)), repeat=3):
-        if not (pairs.alike[a, p] and pairs.unlike[a, n]):
+        if not (pairs.positive[a, p] and pairs.negative[a, n]):
             continue
-        if pairs.gap is not None:
-            measured = matrix(vectors.detach(), pairs.gap.distance)
-            gap = float(measured[a, n] - measured[a, p])
-            low, high = pairs.gap.low, pairs.gap.high
-            if (low is not None and gap <= low) or (high is not None and gap > high):
+        if pairs.triplet_range is not None:
+            measured = matrix(vectors.detach(), pairs.triplet_range.distance)
+            triplet_range = float(measured[a, n] - measured[a, p])
+            low, high = pairs.triplet_range.low, pairs.triplet_range.high
+            if (low is not None and triplet_range <= low) or (high is not None and triplet_range > high):
                 continue
-        weight = 1.0 if pairs.strength is None else float(pairs.strength[a, p])
+        weight = 1.0 if pairs.weight is None else float(pairs.weight[a, p])
         violation = far[a, p] - far[a, n] + 0.2
         hinge = softplus(violation) if smooth else violation.clamp_min(0)
         total = total + hinge * weight
@@ -83,10 +83,10 @@ def test_swap_and_smooth_equal_their_peer(
 ) -> None:
     peer = losses.TripletMarginLoss(margin=0.3, swap=swap, smooth_loss=smooth, distance=PEERS[distance])
     ours = loss("triplet", margin=0.3, swap=swap, smooth=smooth, distance=distance)
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     for vectors, labels in batches(150):
         # no copies: where d(a, n) = d(p, n) a swap may go either way. Not too far: no exponential underflows.
-        apart = normalize(vectors) + 0.01 * torch.randn(vectors.shape, generator=chance)
+        apart = normalize(vectors) + 0.01 * torch.randn(vectors.shape, generator=rng)
         leaf = apart.requires_grad_()
         wanted, slope = value_and_gradient(peer(leaf, labels), leaf)
         value, gradient = value_and_gradient(ours(leaf, labels), leaf)
@@ -96,12 +96,12 @@ def test_swap_and_smooth_equal_their_peer(
 
 def odd_batch(size: int = 14, seed: int = 0) -> tuple[Tensor, Pairs]:
     """Vectors of unit length, one-sided pairs, a strength for each."""
-    chance = torch.Generator().manual_seed(seed)
-    vectors = normalize(torch.randn(size, 4, generator=chance, dtype=torch.float64))
-    draw = torch.rand(size, size, generator=chance)
+    rng = torch.Generator().manual_seed(seed)
+    vectors = normalize(torch.randn(size, 4, generator=rng, dtype=torch.float64))
+    indices = torch.rand(size, size, generator=rng)
     off = ~torch.eye(size, dtype=torch.bool)
-    strength = torch.rand(size, size, generator=chance, dtype=torch.float64)
-    return vectors, Pairs((draw < 0.3) & off, (draw > 0.5) & off, strength)
+    weight = torch.rand(size, size, generator=rng, dtype=torch.float64)
+    return vectors, Pairs((indices < 0.3) & off, (indices > 0.5) & off, weight)
 
 
 GAPS: tuple[tuple[float | None, float | None] | None, ...] = (
@@ -127,8 +127,8 @@ def test_strength_and_gap_equal_the_loop(bounds: Any, mean: bool, smooth: bool) 
     ]
     for seed, (distance, measured) in enumerate(measures):
         vectors, pairs = odd_batch(seed=seed)
-        gap = None if bounds is None else Gap(bounds[0], bounds[1], measured)
-        mined = dataclasses.replace(pairs, gap=gap)
+        triplet_range = None if bounds is None else TripletRange(bounds[0], bounds[1], measured)
+        mined = dataclasses.replace(pairs, triplet_range=triplet_range)
         leaf = vectors.requires_grad_()
         chosen = "mean" if mean else "non_zero_mean"
         ours = loss("triplet", margin=0.2, distance=distance, reduction=chosen, smooth=smooth)
@@ -153,14 +153,19 @@ def test_triplets_worked_out_by_hand() -> None:
 
 def test_parts_count_the_triplets() -> None:
     vectors, pairs = odd_batch()
-    pairs = dataclasses.replace(pairs, strength=None)
+    pairs = dataclasses.replace(pairs, weight=None)
     far = matrix(vectors, "euclidean")
     hinge = far[:, :, None] - far[:, None, :] + 0.2
-    there = pairs.alike[:, :, None] & pairs.unlike[:, None, :]
-    for gap, inside in ((None, there), (Gap(0.0, 0.1, "euclidean"), there & (hinge < 0.2) & (hinge >= 0.1))):
+    there = pairs.positive[:, :, None] & pairs.negative[:, None, :]
+    for triplet_range, inside in (
+        (None, there),
+        (TripletRange(0.0, 0.1, "euclidean"), there & (hinge < 0.2) & (hinge >= 0.1)),
+    ):
         for smooth in (False, True):
             ours = loss("triplet", margin=0.2, smooth=smooth)
-            parts = ours.with_parts(vectors, dataclasses.replace(pairs, gap=gap))[1]
+            parts = ours.forward_with_metrics(
+                vectors, dataclasses.replace(pairs, triplet_range=triplet_range)
+            )[1]
             assert parts["triplets"].item() == int(inside.sum())
             share = 1.0 if smooth else (hinge[inside] > 0).double().mean().item()
             assert parts["active_fraction"].item() == pytest.approx(share)
@@ -181,18 +186,18 @@ def test_easy_semihard_and_hard_are_those_of_loops(bounds: Any, swap: bool, dist
     for seed in range(4):
         vectors, pairs = odd_batch(seed=seed)
         vectors[1] = vectors[2]  # ties
-        gap = None if bounds is None else Gap(bounds[0], bounds[1], distance)
-        strength = (
+        triplet_range = None if bounds is None else TripletRange(bounds[0], bounds[1], distance)
+        weight = (
             None
             if seed % 2
             else (torch.rand(14, 14, generator=torch.Generator().manual_seed(1)) > 0.3).double()
         )
-        mined = dataclasses.replace(pairs, gap=gap, strength=strength)
+        mined = dataclasses.replace(pairs, triplet_range=triplet_range, weight=weight)
         far = matrix(vectors, distance)
         sorts = {"easy": 0, "semihard": 0, "hard": 0}
         for a, p, n in itertools.product(range(14), repeat=3):
-            if not (pairs.alike[a, p] and pairs.unlike[a, n]) or (
-                strength is not None and not strength[a, p]
+            if not (pairs.positive[a, p] and pairs.negative[a, n]) or (
+                weight is not None and not weight[a, p]
             ):
                 continue
             between = float(far[a, n] - far[a, p])
@@ -202,7 +207,9 @@ def test_easy_semihard_and_hard_are_those_of_loops(bounds: Any, swap: bool, dist
                 continue
             nearest = min(between, float(far[p, n] - far[a, p])) if swap else between
             sorts["hard" if nearest <= 0 else "semihard" if nearest < 0.2 else "easy"] += 1
-        parts = loss("triplet", margin=0.2, distance=distance, swap=swap).with_parts(vectors, mined)[1]
+        parts = loss("triplet", margin=0.2, distance=distance, swap=swap).forward_with_metrics(
+            vectors, mined
+        )[1]
         total = sum(sorts.values())
         assert parts["triplets"].item() == total
         for sort, found in sorts.items():
@@ -215,16 +222,16 @@ def test_easy_semihard_and_hard_are_those_of_loops(bounds: Any, swap: bool, dist
 def test_smoothed_triplets_are_sorted_as_hinged_ones_are() -> None:
     vectors, pairs = odd_batch()
     hinged, smoothed = (
-        loss("triplet", smooth=smooth).with_parts(vectors, pairs)[1] for smooth in (False, True)
+        loss("triplet", smooth=smooth).forward_with_metrics(vectors, pairs)[1] for smooth in (False, True)
     )
     for sort in ("easy_fraction", "semihard_fraction", "hard_fraction"):
         assert smoothed[sort].item() == pytest.approx(hinged[sort].item())
 
 
 def test_searching_counts_what_passing_over_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    chance = torch.Generator().manual_seed(0)
-    values = torch.randint(0, 30, (7, 50), generator=chance).double()
-    high = torch.randint(-2, 30, (7, 9), generator=chance).double()
+    rng = torch.Generator().manual_seed(0)
+    values = torch.randint(0, 30, (7, 50), generator=rng).double()
+    high = torch.randint(-2, 30, (7, 9), generator=rng).double()
     wanted = (values[:, :, None] <= high[:, None, :]).double().sum(1)
     torch.testing.assert_close(count_inside(values, None, high), wanted)
     monkeypatch.setattr("nearfield.learning.losses.rows._FEW", 0)
@@ -241,12 +248,12 @@ def test_searching_counts_what_passing_over_counts(monkeypatch: pytest.MonkeyPat
 def test_searching_counts_what_looping_counts(
     weighted: bool, one_sided: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chance = torch.Generator().manual_seed(0)
-    values = torch.randint(0, 30, (7, 50), generator=chance).double()  # many ties
-    high = torch.randint(-2, 30, (7, 9), generator=chance).double()
-    low = None if one_sided else high - torch.randint(-3, 12, (7, 9), generator=chance)
+    rng = torch.Generator().manual_seed(0)
+    values = torch.randint(0, 30, (7, 50), generator=rng).double()  # many ties
+    high = torch.randint(-2, 30, (7, 9), generator=rng).double()
+    low = None if one_sided else high - torch.randint(-3, 12, (7, 9), generator=rng)
     high[0], values[1] = -FAR, FAR
-    weights = torch.rand(7, 9, generator=chance, dtype=torch.float64) if weighted else None
+    weights = torch.rand(7, 9, generator=rng, dtype=torch.float64) if weighted else None
     inside = values[:, :, None] <= high[:, None, :]
     if low is not None:
         inside &= values[:, :, None] >= low[:, None, :]
@@ -259,8 +266,8 @@ def test_searching_counts_what_looping_counts(
 
 
 def test_a_large_class_is_searched_and_equals_its_peer() -> None:
-    chance = torch.Generator().manual_seed(0)
-    vectors = torch.randn(160, 6, generator=chance, dtype=torch.float64, requires_grad=True)
+    rng = torch.Generator().manual_seed(0)
+    vectors = torch.randn(160, 6, generator=rng, dtype=torch.float64, requires_grad=True)
     labels = (torch.arange(160) > 100).long()  # more alike items than the loop takes
     wanted, slope = value_and_gradient(
         losses.TripletMarginLoss(margin=0.3, distance=PEERS["euclidean"])(vectors, labels), vectors
@@ -272,8 +279,8 @@ def test_a_large_class_is_searched_and_equals_its_peer() -> None:
 
 @pytest.mark.parametrize("distance", list(PEERS))
 def test_single_precision_keeps_five_digits(distance: Distance) -> None:
-    chance = torch.Generator().manual_seed(0)
-    vectors = normalize(torch.randn(300, 32, generator=chance, dtype=torch.float64)).requires_grad_()
+    rng = torch.Generator().manual_seed(0)
+    vectors = normalize(torch.randn(300, 32, generator=rng, dtype=torch.float64)).requires_grad_()
     labels = torch.arange(300) // 6
     ours = loss("triplet", distance=distance)
     wanted, slope = value_and_gradient(ours(vectors, labels), vectors)
@@ -284,8 +291,8 @@ def test_single_precision_keeps_five_digits(distance: Distance) -> None:
 
 
 def test_near_copies_are_still_pulled_apart_in_single_precision() -> None:
-    chance = torch.Generator().manual_seed(0)
-    vectors = 100 + 1e-4 * torch.randn(12, 3, generator=chance)  # almost one point, far from the origin
+    rng = torch.Generator().manual_seed(0)
+    vectors = 100 + 1e-4 * torch.randn(12, 3, generator=rng)  # almost one point, far from the origin
     leaf = vectors.requires_grad_()
     labels = torch.arange(12) // 3
     value, gradient = value_and_gradient(loss("triplet", margin=1e-4)(leaf, labels), leaf)
@@ -308,18 +315,18 @@ def test_distances_of_unit_vectors_convert_into_each_other(given: Distance, want
 @pytest.mark.parametrize("distance", list(PEERS))
 def test_distances_equal_their_definition(distance: Distance, batches: Batches) -> None:
     for vectors, _ in batches(30):
-        points = Points(vectors, distance)
+        points = PairwiseDistances(vectors, distance)
         found = torch.cat([points.distances(part) for part in points.parts()])
         torch.testing.assert_close(found, matrix(vectors, distance), atol=1e-6, rtol=1e-6)
 
 
 def test_a_gap_that_cannot_be_read_is_refused() -> None:
     vectors, pairs = odd_batch()
-    mined = dataclasses.replace(pairs, gap=Gap(0.0, 0.2, "cosine"))
+    mined = dataclasses.replace(pairs, triplet_range=TripletRange(0.0, 0.2, "cosine"))
     with pytest.raises(RequestError) as caught:
         loss("triplet", distance="euclidean")(vectors * torch.linspace(1, 2, 14)[:, None], mined)
     assert str(caught.value) == (
         "The miner measures in cosine, the loss in euclidean; the two agree only for vectors of unit length, "
-        "and here lengths run from 1 to 2. Set embedding.normalise to true, or give miner and loss the same "
+        "and here lengths run from 1 to 2. Set embedding.normalize to true, or give miner and loss the same "
         "distance."
     )

@@ -12,11 +12,11 @@ NAMES = ("rain", "wind", "bell", "dog")
 def test_curves_are_the_cells_of_the_matrix_at_each_moment() -> None:
     chance = np.random.default_rng(0)
     labels = chance.integers(-1, 3, 60)
-    moments = [(step, chance.standard_normal((60, 5)).astype(np.float32)) for step in (0, 100, 200)]
+    start_times = [(step, chance.standard_normal((60, 5)).astype(np.float32)) for step in (0, 100, 200)]
     for spherical in (False, True):
-        curves = centroid_curves(moments, labels, NAMES, spherical)
+        curves = centroid_curves(start_times, labels, NAMES, spherical)
         assert list(curves.curves()) == ["rain_to_wind", "rain_to_bell", "wind_to_bell"]
-        for place, (_, vectors) in enumerate(moments):
+        for place, (_, vectors) in enumerate(start_times):
             found = centroids(vectors, labels, NAMES, spherical)
             assert curves.curves()["rain_to_bell"][place] == pytest.approx(found.distances[0, 2])
             assert curves.spreads[place] == pytest.approx(centroid_scores(found)["centroid_spread"])

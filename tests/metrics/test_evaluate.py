@@ -10,7 +10,7 @@ from scipy.stats import t
 from sklearn.metrics import f1_score, roc_auc_score
 
 from nearfield.core.errors import DataError, RequestError, WorkError
-from nearfield.core.types import Bools, Facts, Ints, Vectors
+from nearfield.core.types import Bools, ClipMetadata, Ints, Vectors
 from nearfield.metrics.classification import classification_scores
 from nearfield.metrics.evaluate import evaluate
 from nearfield.metrics.intervals import Resamples, weighted_mean
@@ -24,18 +24,18 @@ QUICK = EvaluationSettings(draws=50, dense_probe=False)
 SPLITS = {"train": np.arange(0, 90), "val": np.arange(90, 120), "test": np.arange(120, 180)}
 
 
-def _facts(labels: Ints, tags: Bools | None = None, recordings: Ints | None = None) -> Facts:
+def _facts(labels: Ints, tags: Bools | None = None, recordings: Ints | None = None) -> ClipMetadata:
     count = len(labels)
     known = np.zeros((count, 0), dtype=bool) if tags is None else tags
     sources = np.arange(count) // 2 if recordings is None else recordings
-    return Facts(
+    return ClipMetadata(
         labels=labels,
         label_names=("rain", "wind", "bell"),
         tags=known,
         tag_names=tuple(f"tag {number}" for number in range(known.shape[1])),
         recordings=sources,
         groups=sources,
-        moments=np.zeros(count),
+        start_times=np.zeros(count),
         seconds=np.ones(count),
     )
 
@@ -50,8 +50,8 @@ LABELS = np.arange(180) % 3
 
 
 def test_figures_are_those_of_the_parts_called_alone() -> None:
-    vectors, facts = _space(LABELS), _facts(LABELS)
-    result = evaluate(vectors, facts, SPLITS, QUICK)
+    vectors, metadata = _space(LABELS), _facts(LABELS)
+    result = evaluate(vectors, metadata, SPLITS, QUICK)
     train, val, test = (SPLITS[name] for name in ("train", "val", "test"))
     probe = fit_label_probe(Labelled(vectors[train], LABELS[train]), Labelled(vectors[val], LABELS[val]))
     predicted = probe.predict(vectors[test])
@@ -61,7 +61,7 @@ def test_figures_are_those_of_the_parts_called_alone() -> None:
         "probe/strength": probe.strength,
         "probe/converged": 1.0,
     }
-    groups = facts.groups[test]
+    groups = metadata.groups[test]
     for prefix, search, gallery in (
         ("retrieval", Search.within(vectors[test], sources=groups), test),
         ("retrieval_with_group", Search.within(vectors[test]), test),
@@ -93,20 +93,20 @@ def test_searches_within_the_split_are_known_without_each_group() -> None:
     """Against the whole evaluation again, of a split that lacks the group."""
     chance = np.random.default_rng(8)
     tags = chance.random((180, 4)) < 0.3
-    facts = replace(
+    metadata = replace(
         _facts(np.where(chance.random(180) < 0.1, -1, LABELS), tags, np.arange(180) // 5),
-        moments=chance.permutation(np.linspace(0.0, 179.0, 180)),
+        start_times=chance.permutation(np.linspace(0.0, 179.0, 180)),
         columns={"song": np.arange(180) // 10},
     )
     vectors = _space(LABELS)
-    result, test = evaluate(vectors, facts, SPLITS, QUICK), SPLITS["test"]
+    result, test = evaluate(vectors, metadata, SPLITS, QUICK), SPLITS["test"]
     within = {name for name in result.clips.scores if searches_within(name)}
     assert {"retrieval/map_at_r", "retrieval/tag_map", "time/near_in_time_at_1"} <= within
     assert {"retrieval_without_song/tag_overlap_at_4", "retrieval_with_group/recall_at_2"} <= within
     assert set(result.clips.without) == within
-    for group in np.unique(facts.groups[test])[:4]:
-        here = facts.groups[test] == group
-        left = evaluate(vectors, facts, {**SPLITS, "test": test[~here]}, QUICK).metrics
+    for group in np.unique(metadata.groups[test])[:4]:
+        here = metadata.groups[test] == group
+        left = evaluate(vectors, metadata, {**SPLITS, "test": test[~here]}, QUICK).metrics
         for name in within:
             np.testing.assert_allclose(result.clips.without[name][here], left[name], err_msg=name)
 
@@ -140,12 +140,12 @@ def test_a_perfect_space_scores_one_everywhere() -> None:
 
 def test_the_order_of_clips_does_not_matter() -> None:
     tags = np.random.default_rng(5).random((180, 4)) < 0.3
-    vectors, facts = _space(LABELS), _facts(LABELS, tags)
+    vectors, metadata = _space(LABELS), _facts(LABELS, tags)
     shuffled = np.random.default_rng(1).permutation(180)
     place = np.argsort(shuffled)
     splits = {name: place[rows] for name, rows in SPLITS.items()}
-    plain = evaluate(vectors, facts, SPLITS, QUICK).metrics
-    moved = evaluate(vectors[shuffled], facts.take(shuffled), splits, QUICK).metrics
+    plain = evaluate(vectors, metadata, SPLITS, QUICK).metrics
+    moved = evaluate(vectors[shuffled], metadata.take(shuffled), splits, QUICK).metrics
     drawn = ("clusters", "geometry", "baseline/chance/clusters", "baseline/hub", "baseline/same_recording")
     for name, value in plain.items():
         if not name.startswith(drawn):
@@ -173,8 +173,8 @@ def test_tags_are_scored_beside_their_cheats() -> None:
     tags = vectors[:, :5] + 0.5 * chance.standard_normal((180, 5)) > 0.8
     tags[:, 4] = False
     tags[120:, 3] = True
-    facts = _facts(np.full(180, -1), tags)
-    result = evaluate(vectors, facts, SPLITS, QUICK)
+    metadata = _facts(np.full(180, -1), tags)
+    result = evaluate(vectors, metadata, SPLITS, QUICK)
     metrics, heard = result.metrics, tags[120:].any(axis=1)
     assert metrics["tagging/tags"] == 3
     assert metrics["tagging/tags_left_out"] == 2
@@ -184,7 +184,7 @@ def test_tags_are_scored_beside_their_cheats() -> None:
         assert f"{row}/multilabel_recall_at_8" in metrics
     assert "baseline/same_recording/retrieval_with_group/multilabel_recall_at_1" in metrics
     assert not any(name.startswith("probe/") for name in metrics)
-    assert [row.name for row in result.per_tag] == list(facts.tag_names)
+    assert [row.name for row in result.per_tag] == list(metadata.tag_names)
     assert result.per_tag[4].roc_auc is None
     assert result.per_tag[0].roc_auc_interval is not None
     assert result.per_tag[4].few
@@ -213,21 +213,25 @@ def test_clips_without_labels_or_tags_are_judged_by_shape_and_time() -> None:
     recordings = np.arange(180) // 10
     angle = recordings * 0.35 + np.arange(180) % 10 / 100
     vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    facts = replace(_facts(np.full(180, -1), recordings=recordings), moments=np.tile(np.arange(10) * 5.0, 18))
-    result = evaluate(vectors, facts, SPLITS, QUICK)
+    metadata = replace(
+        _facts(np.full(180, -1), recordings=recordings), start_times=np.tile(np.arange(10) * 5.0, 18)
+    )
+    result = evaluate(vectors, metadata, SPLITS, QUICK)
     assert result.metrics["time/same_recording_at_1"] == 1
     assert result.metrics["time/near_in_time_at_1"] == 1
     assert result.metrics["time/triplet_accuracy"] > 0.99
     assert result.metrics["geometry/overlap"] < 0.5
     families = {name.split("/")[0] for name in result.metrics}
     assert families == {"time", "geometry", "retrieval", "baseline"}
-    whole_files = evaluate(vectors, replace(facts, moments=np.zeros(180)), SPLITS, QUICK)
+    whole_files = evaluate(vectors, replace(metadata, start_times=np.zeros(180)), SPLITS, QUICK)
     assert not any(name.startswith("time/") for name in whole_files.metrics)
 
 
 def test_distances_in_time_and_the_spread_of_chance_stand_in_every_result() -> None:
-    facts = replace(_facts(LABELS, recordings=np.arange(180) // 10), moments=np.tile(np.arange(10) * 5.0, 18))
-    metrics = evaluate(_space(LABELS), facts, SPLITS, QUICK).metrics
+    metadata = replace(
+        _facts(LABELS, recordings=np.arange(180) // 10), start_times=np.tile(np.arange(10) * 5.0, 18)
+    )
+    metrics = evaluate(_space(LABELS), metadata, SPLITS, QUICK).metrics
     assert 0 < metrics["geometry/alike_distance"] < metrics["geometry/unlike_distance"]
     assert {"geometry/neighbour_distance", "geometry/opposite_distance"} <= set(metrics)
     assert 0 <= metrics["geometry/neighbour_overlap"] <= 1
@@ -240,14 +244,14 @@ def test_no_song_and_no_artist_finds_itself() -> None:
     songs, artists = np.arange(180) // 3, np.arange(180) // 12
     # A space of artists: near in it means by the same hand.
     vectors = chance.standard_normal((15, 16))[artists] + 0.01 * chance.standard_normal((180, 16))
-    facts = _facts(np.full(180, -1), tags, np.arange(180))
-    facts = replace(facts, columns={"song": songs, "artist": np.where(artists == 14, -1, artists)})
-    result = evaluate(vectors.astype(np.float32), facts, SPLITS, QUICK)
+    metadata = _facts(np.full(180, -1), tags, np.arange(180))
+    metadata = replace(metadata, columns={"song": songs, "artist": np.where(artists == 14, -1, artists)})
+    result = evaluate(vectors.astype(np.float32), metadata, SPLITS, QUICK)
     rows = SPLITS["test"]
     heard = rows[tags[rows].any(axis=1)]
     space = vectors[heard] / np.linalg.norm(vectors[heard], axis=1, keepdims=True)
     likeness = space @ space.T
-    for column, values in (("song", songs), ("artist", facts.columns["artist"])):
+    for column, values in (("song", songs), ("artist", metadata.columns["artist"])):
         given = values[heard]
         barred = (given[:, None] == given) & (given[:, None] >= 0)
         np.fill_diagonal(barred, True)
@@ -258,7 +262,7 @@ def test_no_song_and_no_artist_finds_itself() -> None:
         assert result.metrics[f"{prefix}/multilabel_recall_at_1"] == pytest.approx(recall)
         assert f"baseline/chance/{prefix}/multilabel_recall_at_8" in result.metrics
         assert f"{prefix}/multilabel_recall_at_1" in result.intervals
-    alone = replace(facts, columns={"song": np.zeros(180, dtype=np.int64)})
+    alone = replace(metadata, columns={"song": np.zeros(180, dtype=np.int64)})
     found = evaluate(vectors.astype(np.float32), alone, SPLITS, QUICK)
     assert "retrieval_without_song: no clip has another song to find." in found.notes
     assert not any(name.startswith("retrieval_without_song") for name in found.metrics)
@@ -268,8 +272,8 @@ def test_what_is_missing_is_said() -> None:
     labels = LABELS.copy()
     labels[120:130] = -1
     labels[:120][labels[:120] == 2] = -1
-    facts = _facts(labels)
-    result = evaluate(_space(LABELS), facts, {**SPLITS, "val": np.arange(0)}, QUICK)
+    metadata = _facts(labels)
+    result = evaluate(_space(LABELS), metadata, {**SPLITS, "val": np.arange(0)}, QUICK)
     notes = "\n".join(result.notes)
     assert "10 of 60 clips have no label; label measures leave them out." in notes
     assert "17 of 50 clips are of classes that train lacks; they count as wrong." in notes
@@ -279,15 +283,15 @@ def test_what_is_missing_is_said() -> None:
     assert result.metrics["retrieval_from_train/queries_left_out"] == 17
     assert (result.clips.predicted[:10] == -1).all()
 
-    only_test = evaluate(_space(LABELS), facts, {"test": SPLITS["test"]}, QUICK)
+    only_test = evaluate(_space(LABELS), metadata, {"test": SPLITS["test"]}, QUICK)
     assert any("Train holds no labelled clips" in note for note in only_test.notes)
     assert "retrieval/recall_at_1" in only_test.metrics
     assert "probe/macro_f1" not in only_test.metrics
 
 
 def test_one_group_has_no_intervals_and_few_are_called_rough() -> None:
-    facts = _facts(LABELS, recordings=np.zeros(180, dtype=np.int64))
-    result = evaluate(_space(LABELS), facts, SPLITS, QUICK)
+    metadata = _facts(LABELS, recordings=np.zeros(180, dtype=np.int64))
+    result = evaluate(_space(LABELS), metadata, SPLITS, QUICK)
     assert result.intervals == {}
     assert any("one group only: no intervals" in note for note in result.notes)
     assert "retrieval/recall_at_1" not in result.metrics
@@ -298,7 +302,7 @@ def test_one_group_has_no_intervals_and_few_are_called_rough() -> None:
     none = evaluate(_space(LABELS), _facts(np.full(180, -1), recordings=np.arange(180)), single, QUICK)
     assert none.intervals == {}
     assert not any("intervals are rough" in note for note in none.notes)
-    assert evaluate(_space(LABELS), facts, SPLITS, EvaluationSettings(draws=0)).intervals == {}
+    assert evaluate(_space(LABELS), metadata, SPLITS, EvaluationSettings(draws=0)).intervals == {}
 
 
 def test_choices_are_never_made_on_the_split_that_is_scored() -> None:
@@ -310,9 +314,9 @@ def test_choices_are_never_made_on_the_split_that_is_scored() -> None:
 
 
 def test_groups_not_known_go_by_their_recording() -> None:
-    facts = _facts(LABELS)
-    by_recording = evaluate(_space(LABELS), replace(facts, groups=np.full(180, -1)), SPLITS, QUICK)
-    by_group = evaluate(_space(LABELS), facts, SPLITS, QUICK)
+    metadata = _facts(LABELS)
+    by_recording = evaluate(_space(LABELS), replace(metadata, groups=np.full(180, -1)), SPLITS, QUICK)
+    by_group = evaluate(_space(LABELS), metadata, SPLITS, QUICK)
     assert by_recording.metrics == by_group.metrics
 
 
@@ -349,21 +353,21 @@ def test_baselines_take_a_prefix_and_leave_their_own_baselines() -> None:
 
 
 def test_refuses_what_cannot_be_scored() -> None:
-    vectors, facts = _space(LABELS), _facts(LABELS)
+    vectors, metadata = _space(LABELS), _facts(LABELS)
     with pytest.raises(DataError, match=r"split 'tset' holds no clips. Did you mean 'test'\?"):
-        evaluate(vectors, facts, SPLITS, QUICK.model_copy(update={"split": "tset"}))
-    with pytest.raises(RequestError, match="facts: 179 entries are wanted, one a vector; given: 180"):
-        evaluate(vectors[:-1], facts, SPLITS, QUICK)
+        evaluate(vectors, metadata, SPLITS, QUICK.model_copy(update={"split": "tset"}))
+    with pytest.raises(RequestError, match="metadata: 179 entries are wanted, one a vector; given: 180"):
+        evaluate(vectors[:-1], metadata, SPLITS, QUICK)
     vectors[7] = np.inf
     with pytest.raises(WorkError, match="1 of 180 vectors are not finite, the first in row 7"):
-        evaluate(vectors, facts, SPLITS, QUICK)
+        evaluate(vectors, metadata, SPLITS, QUICK)
 
 
 def test_no_clip_of_train_finds_itself_where_train_is_scored() -> None:
     chance = np.random.default_rng(0).standard_normal((180, 8)).astype(np.float32)  # knows no labels
     tags = np.random.default_rng(5).random((180, 4)) < 0.3
-    facts = _facts(LABELS, tags, recordings=np.full(180, -1))  # no group keeps a clip from itself
-    found = evaluate(chance, facts, SPLITS, QUICK.model_copy(update={"split": "train"})).metrics
+    metadata = _facts(LABELS, tags, recordings=np.full(180, -1))  # no group keeps a clip from itself
+    found = evaluate(chance, metadata, SPLITS, QUICK.model_copy(update={"split": "train"})).metrics
     first = [name for name in found if name.startswith("retrieval") and name.endswith("recall_at_1")]
     assert len(first) >= 3
     assert all(found[name] < 0.8 for name in first), {name: found[name] for name in first}
@@ -397,9 +401,9 @@ def test_degrees_of_freedom_are_of_the_groups_with_a_clip_that_is_scored() -> No
 def test_few_labelled_groups_among_many_have_wide_intervals() -> None:
     labels = LABELS.copy()
     labels[126:] = -1
-    facts = _facts(labels)
-    result = evaluate(_space(LABELS, 0.2), facts, SPLITS, QUICK)
-    resamples = Resamples.of(facts.sources[SPLITS["test"]], QUICK.draws, QUICK.seed)
+    metadata = _facts(labels)
+    result = evaluate(_space(LABELS, 0.2), metadata, SPLITS, QUICK)
+    resamples = Resamples.of(metadata.sources[SPLITS["test"]], QUICK.draws, QUICK.seed)
     assert resamples.groups == 30
     weights = np.concatenate(list(resamples.weights()))[:, :6]
     drawn = classification_scores(labels[120:126], result.clips.predicted[:6], weights)["macro_f1"]
@@ -415,8 +419,8 @@ def test_tags_or_a_column_of_one_group_have_no_intervals() -> None:
     tags[124:] = False
     groups = np.arange(180) // 4
     column = np.where(np.arange(180) < 124, np.arange(180) % 2, -1)
-    facts = replace(_facts(np.full(180, -1), tags, groups), columns={"node": column})
-    result = evaluate(_space(LABELS), facts, SPLITS, QUICK)
+    metadata = replace(_facts(np.full(180, -1), tags, groups), columns={"node": column})
+    result = evaluate(_space(LABELS), metadata, SPLITS, QUICK)
     for name in ("tagging/pr_auc", "nuisance/node/macro_f1"):
         assert name in result.metrics
         assert name not in result.intervals

@@ -80,18 +80,18 @@ def test_tags_without_a_group_are_those_of_the_other_clips(barred: str) -> None:
 
 def test_nearest_clips_without_a_group_are_those_of_the_other_clips() -> None:
     vectors, groups, _ = world("itself")
-    recordings, moments = CHANCE.integers(-1, 6, COUNT), CHANCE.choice([0.0, 4.0, 8.0, 40.0], COUNT)
+    recordings, start_times = CHANCE.integers(-1, 6, COUNT), CHANCE.choice([0.0, 4.0, 8.0, 40.0], COUNT)
     blocks, every = Blocks.by(groups), subset(vectors, None, np.ones(COUNT, dtype=bool))
     found = {
         "same": first_without(every, blocks, partial(of_recording, recordings)),
-        "near": first_without(every, blocks, partial(near_by, recordings, moments, 10.0)),
+        "near": first_without(every, blocks, partial(near_by, recordings, start_times, 10.0)),
     }
     plain = []
     for block in range(blocks.count):
         kept = blocks.of != block
         first = nearest(subset(vectors, None, kept), 1)[0][:, 0]
         same = same_recording(first, recordings[kept])
-        near = near_in_time(first, recordings[kept], moments[kept], 10.0)
+        near = near_in_time(first, recordings[kept], start_times[kept], 10.0)
         plain.append(means({"same": same, "near": near}))
     check(found, plain)
 

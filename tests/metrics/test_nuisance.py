@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
-from nearfield.core.types import Facts, Ints, Vectors
+from nearfield.core.types import ClipMetadata, Ints, Vectors
 from nearfield.metrics.evaluate import evaluate
 from nearfield.metrics.nuisance import MOST, _half, column_probe
 from nearfield.metrics.result import EvaluationSettings
@@ -77,14 +77,14 @@ def test_columns_that_cannot_be_asked_about_have_no_score() -> None:
 
 def test_every_evaluation_asks_about_the_columns_that_are_there() -> None:
     nodes, groups = np.arange(400) % 4, np.arange(400) // 4
-    facts = Facts(
+    metadata = ClipMetadata(
         labels=np.arange(400) % 2,
         label_names=("a", "b"),
         tags=np.zeros((400, 0), dtype=bool),
         tag_names=(),
         recordings=groups,
         groups=groups,
-        moments=np.zeros(400),
+        start_times=np.zeros(400),
         seconds=np.ones(400),
         columns={
             "node": nodes,
@@ -95,7 +95,7 @@ def test_every_evaluation_asks_about_the_columns_that_are_there() -> None:
     )
     splits = {"train": TRAIN, "test": TEST}
     settings = EvaluationSettings(draws=50, dense_probe=False)
-    result = evaluate(_space(nodes, 3), facts, splits, settings)
+    result = evaluate(_space(nodes, 3), metadata, splits, settings)
     assert result.metrics["nuisance/node/macro_f1"] > 0.9
     assert result.metrics["nuisance/node/chance"] == pytest.approx(0.25)
     assert "nuisance/node/macro_f1" in result.intervals
@@ -104,8 +104,8 @@ def test_every_evaluation_asks_about_the_columns_that_are_there() -> None:
     notes = "\n".join(result.notes)
     assert "the split keeps the values of 'speaker' apart" in notes
     assert "no probe of 'device'" in notes
-    other = evaluate(_space(nodes, 3), facts, splits, settings.model_copy(update={"columns": ("colour",)}))
+    other = evaluate(_space(nodes, 3), metadata, splits, settings.model_copy(update={"columns": ("colour",)}))
     named = {name for name in other.metrics if name.startswith("nuisance/")}
     assert named == {f"nuisance/colour/{name}" for name in ("macro_f1", "accuracy", "chance")}
-    without = evaluate(_space(nodes, 3), replace(facts, columns={}), splits, settings)
+    without = evaluate(_space(nodes, 3), replace(metadata, columns={}), splits, settings)
     assert not any(name.startswith("nuisance/") for name in without.metrics)

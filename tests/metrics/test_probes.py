@@ -90,8 +90,8 @@ def test_vote_equals_scikit_learn_where_it_is_not_tied() -> None:
     search = Search(test.vectors, train.vectors, "euclidean")
     for count in (1, 5):
         theirs = KNeighborsClassifier(count).fit(train.vectors, train.labels)
-        chances = np.sort(theirs.predict_proba(test.vectors), axis=1)
-        clear = chances[:, -1] > chances[:, -2]
+        probabilities = np.sort(theirs.predict_proba(test.vectors), axis=1)
+        clear = probabilities[:, -1] > probabilities[:, -2]
         ours = vote(search, train.labels, count)
         np.testing.assert_array_equal(ours[clear], theirs.predict(test.vectors)[clear])
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
 from nearfield.models.augmentations import AugmentationSettings
-from nearfield.models.augmentations.augmentation import Augmentation, bend
+from nearfield.models.augmentations.augmentation import Augmentation, augment
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.normalization import ClipBand
 
@@ -56,26 +56,26 @@ def test_the_same_draw_gives_the_same_sound(given: dict[str, Any]) -> None:
     bender = augmentation(**given)
     signal = signals(bender.domain)
     before = signal.clone()
-    drawn, bent = drawn_and_bent(bender, signal)
+    drawn, applied = drawn_and_bent(bender, signal)
     assert all(value.device.type == "cpu" for value in drawn.values())
-    assert torch.equal(bender.apply(signal, drawn), bent)
-    assert torch.equal(augmentation(**given).apply(signal, bender.draw(signal.shape, chance())), bent)
+    assert torch.equal(bender.apply(signal, drawn), applied)
+    assert torch.equal(augmentation(**given).apply(signal, bender.draw(signal.shape, chance())), applied)
     assert torch.equal(signal, before)
-    assert bent.shape == signal.shape
-    assert bent.dtype == torch.float32
-    assert bent.isfinite().all()
-    assert not torch.equal(bent, signal)
+    assert applied.shape == signal.shape
+    assert applied.dtype == torch.float32
+    assert applied.isfinite().all()
+    assert not torch.equal(applied, signal)
 
 
 @pytest.mark.parametrize("given", ALL, ids=lambda given: str(given["kind"]))
 def test_an_item_is_bent_by_its_own_chance_and_else_keeps_its_bits(given: dict[str, Any]) -> None:
     bender = augmentation(**{**given, "probability": 0.5})
     signal = signals(bender.domain)
-    drawn, bent = drawn_and_bent(bender, signal)
+    drawn, applied = drawn_and_bent(bender, signal)
     assert 0 < int(drawn["bent"].sum()) < len(signal)
     for item in range(len(signal)):
         if not drawn["bent"][item]:
-            assert torch.equal(bent[item], signal[item])
+            assert torch.equal(applied[item], signal[item])
     never = augmentation(**{**given, "probability": 0.0})
     assert torch.equal(drawn_and_bent(never, signal)[1], signal)
 
@@ -87,18 +87,18 @@ def test_items_are_drawn_apart(given: dict[str, Any]) -> None:
     """Six copies of one sound are not bent alike."""
     bender = augmentation(**given)
     copies = signals(bender.domain)[:1].expand(*SHAPES[bender.domain]).contiguous()
-    bent = drawn_and_bent(bender, copies)[1]
+    applied = drawn_and_bent(bender, copies)[1]
     if given["kind"] == "mix":  # the background is the same sound: only its level differs
-        assert len(set(bent[:, 0, 0].tolist())) > 3
+        assert len(set(applied[:, 0, 0].tolist())) > 3
         return
-    alike = [torch.equal(bent[a], bent[b]) for a, b in itertools.combinations(range(6), 2)]
-    assert sum(alike) <= 3
+    positive = [torch.equal(applied[a], applied[b]) for a, b in itertools.combinations(range(6), 2)]
+    assert sum(positive) <= 3
 
 
 def test_probability_is_a_share() -> None:
     bender = augmentation(kind="gain", probability=0.3)
-    bent = bender.draw(torch.Size((20_000, 1, 1)), chance())["bent"]
-    assert float(bent.float().mean()) == pytest.approx(0.3, abs=0.015)
+    applied = bender.draw(torch.Size((20_000, 1, 1)), chance())["bent"]
+    assert float(applied.float().mean()) == pytest.approx(0.3, abs=0.015)
 
 
 def test_bend_goes_from_one_to_the_next() -> None:
@@ -106,8 +106,8 @@ def test_bend_goes_from_one_to_the_next() -> None:
     signal, generator = signals("wave"), chance(5)
     step = both[0].apply(signal, both[0].draw(signal.shape, generator))
     step = both[1].apply(step, both[1].draw(step.shape, generator))
-    assert torch.equal(bend(signal, both, chance(5)), step)
-    assert torch.equal(bend(signal, [], chance()), signal)
+    assert torch.equal(augment(signal, both, chance(5)), step)
+    assert torch.equal(augment(signal, [], chance()), signal)
 
 
 # Each
@@ -121,8 +121,8 @@ def decibels(ratio: Tensor) -> Tensor:
 @settings(max_examples=30, deadline=None)
 def test_noise_reaches_its_ratio(low: float, width: float, seed: int) -> None:
     signal = signals("wave", seed).double()
-    drawn, bent = drawn_and_bent(augmentation(kind="noise", ratio_db=(low, low + width)), signal, seed)
-    noise = bent - signal
+    drawn, applied = drawn_and_bent(augmentation(kind="noise", ratio_db=(low, low + width)), signal, seed)
+    noise = applied - signal
     reached = decibels(signal.square().mean((1, 2)) / noise.square().mean((1, 2)))
     torch.testing.assert_close(reached, drawn["decibels"].double(), atol=1e-3, rtol=0)
     assert bool((reached >= low - 1e-3).all())
@@ -145,12 +145,12 @@ def test_noise_is_white_and_differs_between_items_and_channels() -> None:
 def test_noise_floor_adds_one_power_to_every_cell(unit: str, power: int, log: str) -> None:
     waves = signals("wave")
     feature = LogMelSettings(power=power, log=log, floor=1e-20).build(RATE, 2)
-    drawn, bent = drawn_and_bent(
+    drawn, applied = drawn_and_bent(
         augmentation(kind="noise_floor", unit=unit, depth_db=(10, 30)), feature(waves)
     )
     powers = [
         10 ** (p.double() / 10) if log == "db" else (p.double() * 2 / power).exp()
-        for p in (feature(waves), bent)
+        for p in (feature(waves), applied)
     ]
     added = powers[1] - powers[0]
     loudest = powers[0].amax(dim=(1, 2, 3))
@@ -167,20 +167,20 @@ def test_silence_stays_silent() -> None:
 
 def test_gain_is_so_many_decibels() -> None:
     signal = signals("wave")
-    drawn, bent = drawn_and_bent(augmentation(kind="gain", decibels=(-12, -3)), signal)
+    drawn, applied = drawn_and_bent(augmentation(kind="gain", decibels=(-12, -3)), signal)
     assert bool(((drawn["decibels"] >= -12) & (drawn["decibels"] <= -3)).all())
-    reached = decibels(bent.square().mean((1, 2)) / signal.square().mean((1, 2)))
+    reached = decibels(applied.square().mean((1, 2)) / signal.square().mean((1, 2)))
     torch.testing.assert_close(reached, drawn["decibels"], atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("domain", ["wave", "picture"])
 def test_time_shift_rolls_each_item(domain: str) -> None:
     signal = signals(domain)
-    drawn, bent = drawn_and_bent(augmentation(kind="time_shift", domain=domain, max_seconds=0.2), signal)
+    drawn, applied = drawn_and_bent(augmentation(kind="time_shift", domain=domain, max_seconds=0.2), signal)
     largest = 3200 if domain == "wave" else 20
     assert largest * 0.4 < int(drawn["steps"].abs().max()) <= largest
     for item in range(len(signal)):
-        assert torch.equal(bent[item], signal[item].roll(int(drawn["steps"][item]), -1))
+        assert torch.equal(applied[item], signal[item].roll(int(drawn["steps"][item]), -1))
 
 
 def test_a_shift_of_frames_is_a_shift_of_samples() -> None:
@@ -207,7 +207,7 @@ def test_a_shift_of_frames_is_a_shift_of_samples() -> None:
 )
 def test_masks_cover_what_was_drawn(given: dict[str, Any], axis: int, widest: int) -> None:
     signal = signals("picture")
-    drawn, bent = drawn_and_bent(augmentation(**given), signal)
+    drawn, applied = drawn_and_bent(augmentation(**given), signal)
     assert int(drawn["width"].max()) <= widest
     assert bool((drawn["first"] + drawn["width"] <= signal.shape[axis]).all())
     expected = signal.clone()
@@ -217,7 +217,7 @@ def test_masks_cover_what_was_drawn(given: dict[str, Any], axis: int, widest: in
             expected[item].narrow(axis - 1, first, width).copy_(
                 means.expand_as(signal[item]).narrow(axis - 1, first, width)
             )
-    torch.testing.assert_close(bent, expected)
+    torch.testing.assert_close(applied, expected)
 
 
 def test_masks_reach_every_place_and_every_width() -> None:
@@ -228,8 +228,8 @@ def test_masks_reach_every_place_and_every_width() -> None:
 
 def test_a_masked_band_is_zero_for_clip_band() -> None:
     signal = signals("picture")
-    drawn, bent = drawn_and_bent(augmentation(kind="frequency_mask", max_bands=6), signal)
-    for item, centred in enumerate(ClipBand(False)(bent)):
+    drawn, applied = drawn_and_bent(augmentation(kind="frequency_mask", max_bands=6), signal)
+    for item, centred in enumerate(ClipBand(False)(applied)):
         first, width = int(drawn["first"][item, 0]), int(drawn["width"][item, 0])
         assert (centred.abs().amax(dim=(0, 2)) < 1e-6).nonzero()[:, 0].tolist() == [
             *range(first, first + width)
@@ -245,12 +245,12 @@ def test_a_silent_partner_adds_nothing_to_a_loud_item() -> None:
 @settings(max_examples=30, deadline=None)
 def test_mix_is_quieter_than_the_item_itself(seed: int, items: int) -> None:
     signal = signals("wave", seed)[:items] * torch.rand(items, 1, 1, generator=chance(seed))
-    drawn, bent = drawn_and_bent(augmentation(kind="mix", under_db=(3, 9)), signal, seed)
+    drawn, applied = drawn_and_bent(augmentation(kind="mix", under_db=(3, 9)), signal, seed)
     if items == 1:
-        assert torch.equal(bent, signal)
+        assert torch.equal(applied, signal)
         return
     assert bool((drawn["partner"] != torch.arange(items)).all())
-    added = (bent - signal).double()
+    added = (applied - signal).double()
     reached = decibels(signal.double().square().mean((1, 2)) / added.square().mean((1, 2)))
     torch.testing.assert_close(reached, drawn["decibels"].double(), atol=1e-2, rtol=0)
     for item, partner in enumerate(drawn["partner"].tolist()):
@@ -316,16 +316,16 @@ def strongest(wave: Tensor) -> float:
 
 def test_pitch_moves_a_tone() -> None:
     for semitones in (-5.0, 4.0):
-        bent = drawn_and_bent(augmentation(kind="pitch", semitones=(semitones, semitones)), tone(500))[1]
-        assert strongest(bent) == pytest.approx(500 * 2 ** (semitones / 12), rel=0.01)
+        applied = drawn_and_bent(augmentation(kind="pitch", semitones=(semitones, semitones)), tone(500))[1]
+        assert strongest(applied) == pytest.approx(500 * 2 ** (semitones / 12), rel=0.01)
 
 
 @pytest.mark.parametrize(("rate", "silent"), [(2.0, True), (0.5, False)])
 def test_stretch_keeps_a_tone_and_changes_its_length(rate: float, silent: bool) -> None:
-    bent = drawn_and_bent(augmentation(kind="stretch", rate=(rate, rate)), tone(500))[1]
-    loud = bent[0, 0, :7000] if silent else bent[0, 0]
+    applied = drawn_and_bent(augmentation(kind="stretch", rate=(rate, rate)), tone(500))[1]
+    loud = applied[0, 0, :7000] if silent else applied[0, 0]
     assert float(torch.fft.rfft(loud, n=RATE).abs().argmax()) == pytest.approx(500, abs=5)
-    assert (float(bent[..., 9000:].abs().max()) < 1e-3) == silent
+    assert (float(applied[..., 9000:].abs().max()) < 1e-3) == silent
 
 
 @pytest.mark.parametrize(("kind", "name"), [("stretch", "amount"), ("picture_stretch", "rate")])
@@ -348,8 +348,8 @@ def test_borrowed_bends_any_number_of_channels_without_the_worlds_chance() -> No
     signal = signals("wave")[:2].repeat(1, 2, 1)
     random.seed(1)
     state = random.getstate()
-    bent = drawn_and_bent(augmentation(kind="pitch"), signal)[1]
-    assert bent.shape == (2, 4, 8000)
+    applied = drawn_and_bent(augmentation(kind="pitch"), signal)[1]
+    assert applied.shape == (2, 4, 8000)
     assert random.getstate() == state
 
 
@@ -362,21 +362,21 @@ def test_without_audiomentations_the_cure_is_told(kind: str, monkeypatch: pytest
 
 def test_band_shift_moves_rows_and_repeats_the_edge() -> None:
     signal = signals("picture")
-    drawn, bent = drawn_and_bent(augmentation(kind="band_shift", max_bands=4), signal)
+    drawn, applied = drawn_and_bent(augmentation(kind="band_shift", max_bands=4), signal)
     assert int(drawn["bands"].abs().max()) in (3, 4)
     for item, bands in enumerate(drawn["bands"].tolist()):
         for row in range(20):
-            assert torch.equal(bent[item, :, row], signal[item, :, min(max(row - bands, 0), 19)])
+            assert torch.equal(applied[item, :, row], signal[item, :, min(max(row - bands, 0), 19)])
 
 
 def test_picture_stretch_reads_between_columns() -> None:
     signal = signals("picture")
-    drawn, bent = drawn_and_bent(augmentation(kind="picture_stretch", rate=(0.5, 2.0)), signal)
+    drawn, applied = drawn_and_bent(augmentation(kind="picture_stretch", rate=(0.5, 2.0)), signal)
     for item, rate in enumerate(drawn["rate"].tolist()):
         places = (np.arange(50) - 24.5) * rate + 24.5
         for row in range(20):
             expected = np.interp(places, np.arange(50), signal[item, 1, row].numpy())
-            np.testing.assert_allclose(bent[item, 1, row], expected, atol=1e-4)
+            np.testing.assert_allclose(applied[item, 1, row], expected, atol=1e-4)
 
 
 def test_picture_stretch_at_rate_1_changes_nothing() -> None:
@@ -388,8 +388,8 @@ def test_picture_stretch_at_rate_1_changes_nothing() -> None:
 
 def test_colour_adds_a_smooth_curve_that_clip_band_does_not_hear() -> None:
     signal = signals("picture")
-    drawn, bent = drawn_and_bent(augmentation(kind="colour", points=3, deviation=2.0), signal)
-    curve = bent - signal
+    drawn, applied = drawn_and_bent(augmentation(kind="colour", points=3, deviation=2.0), signal)
+    curve = applied - signal
     torch.testing.assert_close(curve.amin(dim=(1, 3)), curve.amax(dim=(1, 3)))
     for item in range(6):
         heights = drawn["heights"][item, 0].numpy()
@@ -398,7 +398,7 @@ def test_colour_adds_a_smooth_curve_that_clip_band_does_not_hear() -> None:
     many = augmentation(kind="colour", deviation=2.0).draw(torch.Size((5000, 1, 4, 4)), chance())["heights"]
     assert float(many.std()) == pytest.approx(2.0, rel=0.03)
     centred = ClipBand(False)
-    torch.testing.assert_close(centred(bent), centred(signal), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(centred(applied), centred(signal), atol=1e-5, rtol=1e-5)
 
 
 def test_resized_crop_of_the_whole_changes_nothing() -> None:
@@ -410,7 +410,7 @@ def test_resized_crop_of_the_whole_changes_nothing() -> None:
 def test_resized_crop_is_scipys() -> None:
     signal = signals("picture")
     bender = augmentation(kind="resized_crop", bands=(0.5, 2.0), frames=(0.7, 1.1))
-    drawn, bent = drawn_and_bent(bender, signal)
+    drawn, applied = drawn_and_bent(bender, signal)
     for item in range(len(signal)):
         size = np.array([float(drawn["bands"][item]), float(drawn["frames"][item])])
         shift = np.array([10 * float(drawn["bands_middle"][item]), 25 * float(drawn["frames_middle"][item])])
@@ -418,7 +418,7 @@ def test_resized_crop_is_scipys() -> None:
         expected = scipy.ndimage.affine_transform(
             signal[item, 1].numpy(), size, middle + shift - size * middle, order=1, mode="nearest"
         )
-        np.testing.assert_allclose(bent[item, 1], expected, atol=1e-4)
+        np.testing.assert_allclose(applied[item, 1], expected, atol=1e-4)
 
 
 def test_resized_crop_lies_in_the_picture_or_the_picture_in_it() -> None:
@@ -440,7 +440,7 @@ def test_cut_short_is_a_short_clip_in_its_window() -> None:
     wave = signals("wave")
     feature = LogMelSettings(window_ms=10, floor=1e-3).build(RATE, 2)
     picture = feature(wave)
-    drawn, bent = drawn_and_bent(
+    drawn, applied = drawn_and_bent(
         augmentation(kind="cut_short", silence=math.log(1e-3), least_share=0.2), picture
     )
     assert int(drawn["frames"].min()) >= picture.shape[3] // 5
@@ -448,7 +448,7 @@ def test_cut_short_is_a_short_clip_in_its_window() -> None:
     for item, frames in enumerate(drawn["frames"].tolist()):
         short = wave[item : item + 1].clone()
         short[..., frames * 160 :] = 0
-        torch.testing.assert_close(bent[item], feature(short)[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(applied[item], feature(short)[0], atol=1e-4, rtol=1e-4)
 
 
 def test_affine_by_nothing_changes_nothing() -> None:
@@ -461,7 +461,7 @@ def test_affine_is_scipys() -> None:
     """Turn, scale and shift in pixels, about the middle, for pictures that are not square."""
     signal = torch.randn(5, 1, 24, 36, generator=chance())
     bender = augmentation(kind="affine", max_degrees=30.0, max_shift=0.2, max_scale=0.5)
-    drawn, bent = drawn_and_bent(bender, signal)
+    drawn, applied = drawn_and_bent(bender, signal)
     middle = np.array([11.5, 17.5])
     for item in range(5):
         turn, scale = float(drawn["turn"][item]), float(drawn["scale"][item])
@@ -471,7 +471,7 @@ def test_affine_is_scipys() -> None:
         expected = scipy.ndimage.affine_transform(
             signal[item, 0].numpy(), back, offset, order=1, mode="nearest"
         )
-        np.testing.assert_allclose(bent[item, 0], expected, atol=1e-4)
+        np.testing.assert_allclose(applied[item, 0], expected, atol=1e-4)
 
 
 def test_affine_stays_within_its_limits() -> None:
@@ -487,8 +487,8 @@ def test_affine_stays_within_its_limits() -> None:
 def test_flip_mirrors(axis: str, dimension: int) -> None:
     signal = signals("picture")
     bender = augmentation(kind="flip", axis=axis, probability=1.0)
-    bent = drawn_and_bent(bender, signal)[1]
-    assert torch.equal(bent, signal.flip(dimension))
+    applied = drawn_and_bent(bender, signal)[1]
+    assert torch.equal(applied, signal.flip(dimension))
     assert augmentation(kind="flip").probability == 0.5
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nearfield.core.settings import make
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.normalization import GatheredBatchNorm, gathered, settle
+from nearfield.models.normalization import GatheredBatchNorm, settle, sync_batch_norm
 
 SHARES = [(0, 5), (5, 12)]  # the halves need not be equal
 
@@ -47,7 +47,7 @@ def work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     processes.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     low, high = SHARES[rank]
-    torch.save(trained(gathered(network()), pictures()[low:high]), f"{folder}/{rank}.pt")
+    torch.save(trained(sync_batch_norm(network()), pictures()[low:high]), f"{folder}/{rank}.pt")
     processes.destroy_process_group()
 
 
@@ -69,7 +69,7 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
 
 
 def test_alone_it_is_the_ordinary_batch_norm() -> None:
-    ours, theirs = trained(gathered(network()), pictures()), trained(network(), pictures())
+    ours, theirs = trained(sync_batch_norm(network()), pictures()), trained(network(), pictures())
     for name, value in theirs.items():
         assert torch.equal(ours[name], value), name
 
@@ -79,7 +79,7 @@ def test_names_modes_and_values_stay() -> None:
     module.layer1.eval()
     before = {name: value.clone() for name, value in module.state_dict().items()}
     parameters = dict(module.named_parameters())
-    assert gathered(module) is module
+    assert sync_batch_norm(module) is module
     assert list(module.state_dict()) == list(before)
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert all(weight is parameters[name] for name, weight in module.named_parameters())
@@ -90,9 +90,9 @@ def test_names_modes_and_values_stay() -> None:
 
 
 def test_a_lone_batch_norm_is_replaced_itself() -> None:
-    assert isinstance(gathered(nn.BatchNorm1d(3)), GatheredBatchNorm)
+    assert isinstance(sync_batch_norm(nn.BatchNorm1d(3)), GatheredBatchNorm)
     with pytest.raises(ValueError, match="expected"):
-        gathered(nn.BatchNorm1d(3))(torch.zeros(3))
+        sync_batch_norm(nn.BatchNorm1d(3))(torch.zeros(3))
 
 
 def test_settling_takes_the_mean_over_batches_and_leaves_the_rest() -> None:

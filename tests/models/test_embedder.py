@@ -19,7 +19,7 @@ from nearfield.models.backbones.resnet import ResNet18Settings
 from nearfield.models.embedder import Embedder, EmbeddingSettings, Whitening, assemble, unit_length
 from nearfield.models.features import FeatureSettings
 from nearfield.models.layers import Pooling
-from nearfield.models.normalization import NormalisationSettings
+from nearfield.models.normalization import NormalizationSettings
 
 
 class Frames(nn.Module):
@@ -66,10 +66,10 @@ def waves(channels: int = 1, samples: int = 400, clips: int = 6) -> Tensor:
 def test_is_its_parts_one_after_the_other() -> None:
     model = embedder(dropout=0.5).eval()
     assert [name for name, _ in model.named_children()] == [
-        "feature", "normalisation", "backbone", "pool", "dropout", "head",
+        "feature", "normalization", "backbone", "pool", "dropout", "head",
     ]  # fmt: skip
     clips = waves()
-    picture = model.normalisation(model.feature(clips))
+    picture = model.normalization(model.feature(clips))
     wanted = F.normalize(model.head(model.backbone(picture).mean((2, 3))), dim=1)
     assert torch.allclose(model(clips), wanted, atol=1e-6)
 
@@ -116,8 +116,8 @@ def test_any_pooling_on_any_backbone(pooling: str, kind: str) -> None:
 
 class TestNoLastLayer:
     def test_the_pooled_numbers_come_straight_out(self) -> None:
-        model = embedder(size=None, normalise=False).eval()
-        picture = model.normalisation(model.feature(waves()))
+        model = embedder(size=None, normalize=False).eval()
+        picture = model.normalization(model.feature(waves()))
         torch.testing.assert_close(model(waves()), model.backbone(picture).mean((2, 3)))
         assert torch.allclose(embedder(size=None).eval()(waves()).norm(dim=1), torch.ones(6), atol=1e-6)
 
@@ -139,7 +139,7 @@ class TestNoLastLayer:
 
     def test_a_frozen_network_learns_nothing_and_passes_gradients_on(self) -> None:
         """What stands on it, such as a layer to tags, can learn alone."""
-        model = embedder(size=None, train="head", normalise=False)
+        model = embedder(size=None, train="head", normalize=False)
         tags = nn.Linear(model.size, 5)
         torch.autograd.backward(tags(model(waves())).sum())
         assert tags.weight.grad is not None
@@ -154,16 +154,16 @@ class TestReading:
         model.load_state_dict(usual.state_dict())
         assert torch.allclose(model.train()(waves()), usual.train()(waves()))
         model.load_state_dict(usual.state_dict())
-        picture = model.eval().normalisation(model.feature(waves()))
+        picture = model.eval().normalization(model.feature(waves()))
         wanted = F.normalize(model.backbone(picture).mean((2, 3)), dim=1)
         assert torch.allclose(model(waves()), wanted, atol=1e-6)
-        assert (model.size, model.taught_size) == (64, 16)
-        assert (usual.size, usual.taught_size) == (16, 16)
+        assert (model.size, model.train_dim) == (64, 16)
+        assert (usual.size, usual.train_dim) == (16, 16)
 
     @pytest.mark.parametrize("read", ["last", "pooled"])
-    @pytest.mark.parametrize("normalise", [True, False])
-    def test_whitened_after_training_and_not_while_training(self, read: str, normalise: bool) -> None:
-        given: dict[str, Any] = {"read": read, "normalise": normalise}
+    @pytest.mark.parametrize("normalize", [True, False])
+    def test_whitened_after_training_and_not_while_training(self, read: str, normalize: bool) -> None:
+        given: dict[str, Any] = {"read": read, "normalize": normalize}
         plain, model = embedder(**given), embedder(**given, whiten=0.5)
         model.load_state_dict(plain.state_dict(), strict=False)
         pictures = [model.feature(waves()), model.feature(2 * waves(clips=9))]
@@ -175,7 +175,7 @@ class TestReading:
         whitening.fit(rows)
         wanted = whitening(rows)
         found = torch.cat([model.eval()(each) for each in pictures])
-        assert torch.allclose(found, F.normalize(wanted, dim=1) if normalise else wanted, atol=1e-4)
+        assert torch.allclose(found, F.normalize(wanted, dim=1) if normalize else wanted, atol=1e-4)
         assert not torch.allclose(found, rows, atol=0.01)
         assert torch.allclose(model.reader()(waves()), model(waves()), atol=1e-4)
 
@@ -191,7 +191,7 @@ class TestReading:
 
 
 def test_lengths_are_free_without_normalisation() -> None:
-    model = embedder(normalise=False).eval()
+    model = embedder(normalize=False).eval()
     lengths = model(waves()).norm(dim=1)
     assert not torch.allclose(lengths, torch.ones(6), atol=0.01)
     assert torch.allclose(model(waves()) / lengths[:, None], embedder().eval()(waves()), atol=1e-6)
@@ -276,7 +276,7 @@ class TestFreezing:
         assert {"head.weight", "backbone.stem.0.weight", "backbone.stem.1.running_mean"} <= changed.keys()
 
     def test_head(self) -> None:
-        model = embedder(train="head", pooling="gem", normalise=False)
+        model = embedder(train="head", pooling="gem", normalize=False)
         assert self.trained(model).keys() == {"head.weight", "head.bias", "pool.power"}
         assert model.head.training
         assert not any(layer.training for layer in model.backbone.modules())
@@ -312,7 +312,7 @@ class TestBuilding:
         assert torch.equal(one.head.weight, two.head.weight)
         assert torch.equal(one.backbone.layer2[1].conv2.weight, two.backbone.layer2[1].conv2.weight)
 
-    @pytest.mark.parametrize("normalisation", ["none", "clip_band", "clip", "band", "batch_norm"])
+    @pytest.mark.parametrize("normalization", ["none", "clip_band", "clip", "band", "batch_norm"])
     @pytest.mark.parametrize(
         ("feature", "backbone"),
         [
@@ -322,8 +322,8 @@ class TestBuilding:
             ("multi_log_mel", "resnet18"),
         ],
     )
-    def test_all_real_parts_fit(self, feature: str, normalisation: str, backbone: str) -> None:
-        scaler = make(NormalisationSettings, "normalisation", {"kind": normalisation})
+    def test_all_real_parts_fit(self, feature: str, normalization: str, backbone: str) -> None:
+        scaler = make(NormalizationSettings, "normalization", {"kind": normalization})
         model = assemble(
             make(FeatureSettings, "feature", {"kind": feature}),
             scaler,
@@ -334,8 +334,8 @@ class TestBuilding:
         ).eval()
         clips = waves(samples=8000, clips=2)
         picture = model.feature(clips)
-        if normalisation == "band":
-            model.normalisation.fit([picture])  # type: ignore[operator]
+        if normalization == "band":
+            model.normalization.fit([picture])  # type: ignore[operator]
         vectors = model(clips)
         assert vectors.isfinite().all()
         assert torch.allclose(vectors, model.embed_picture(picture), atol=1e-6)
@@ -366,7 +366,7 @@ class TestDescription:
         model = embedder({"kind": kind}).eval()
         described = model.describe()
         rows = {layer.name: layer for layer in described.layers}
-        pooled = model.pool(model.backbone(model.normalisation(model.feature(waves()))))
+        pooled = model.pool(model.backbone(model.normalization(model.feature(waves()))))
         assert rows["pool"].shape == tuple(pooled.shape[1:])
         assert rows["feature"].shape == (1, 16, 49)
         assert rows["head"].shape == (16,)
@@ -384,7 +384,7 @@ class TestDescription:
         assert text.splitlines() == [
             "layer              type            output       weights",
             "feature            Frames          1 x 16 x 49        0",
-            "normalisation      InstanceNorm2d  1 x 16 x 49        0",
+            "normalization      InstanceNorm2d  1 x 16 x 49        0",
             "backbone.layers.0  Linear          8              6,280",
             "backbone.layers.1  ReLU            8                  0",
             "pool               Flatten         8                  0",

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.embedder import Embedder, EmbeddingSettings, folded
+from nearfield.models.embedder import Embedder, EmbeddingSettings, fuse_batch_norm
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.normalization import ClipBandSettings
 
@@ -38,7 +38,7 @@ def test_the_same_map_comes_out(kind: str) -> None:
     network = lived_in(KINDS[kind]().build(1, 128, 188))
     picture = torch.randn(2, 1, 128, 188)
     with torch.no_grad():
-        expected, found = network(picture), folded(network)(picture)
+        expected, found = network(picture), fuse_batch_norm(network)(picture)
     scale = float(expected.abs().max())
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
 
@@ -47,7 +47,7 @@ def test_the_same_map_comes_out(kind: str) -> None:
 def test_every_norm_behind_a_convolution_is_gone_and_the_network_itself_keeps_its_own(kind: str) -> None:
     network = KINDS[kind]().build(1, 64, 98).eval()
     before = sum(isinstance(module, _BatchNorm) for module in network.modules())
-    assert not any(isinstance(module, _BatchNorm) for module in folded(network).modules())
+    assert not any(isinstance(module, _BatchNorm) for module in fuse_batch_norm(network).modules())
     assert before == sum(isinstance(module, _BatchNorm) for module in network.modules()) > 0
 
 

@@ -224,7 +224,7 @@ def test_what_a_run_taught_can_be_kept_or_taught_on(tmp_path: Path) -> None:
     pictures = torch.randn(6, 1, *SIZE)
     for train in ("head", "all"):
         module = settings_of("cnn1d", weights=str(run)).build(1, *SIZE)
-        settings = EmbeddingSettings(size=4, normalise=False, train=train)
+        settings = EmbeddingSettings(size=4, normalize=False, train=train)
         model = Embedder(nn.Identity(), nn.Identity(), module, settings, (1, *SIZE)).train()
         optimiser = torch.optim.SGD([w for w in model.parameters() if w.requires_grad], 0.1)
         torch.autograd.backward(model(pictures).pow(2).sum())

@@ -101,11 +101,11 @@ class Published:
 def test_the_recipes_network_gives_what_the_published_graph_gives(tmp_path: Path) -> None:
     variables, file = made(), tmp_path / "small.safetensors"
     save_file(musicnn_weights(variables), file, {"licence": "ISC"})
-    recipe = Recipe.load(RECIPE, [*NARROW, f"backbone.weights={file}", f"normalise.weights={file}",
-                                  "embedding={size: null, normalise: false}"])  # fmt: skip
+    recipe = Recipe.load(RECIPE, [*NARROW, f"backbone.weights={file}", f"normalize.weights={file}",
+                                  "embedding={size: null, normalize: false}"])  # fmt: skip
     # Loud and quiet, so that the picture's floor counts.
     wave = np.random.default_rng(6).normal(size=4000) * np.geomspace(1e-4, 0.3, 4000)
-    embedder = assemble(recipe.feature, recipe.normalise, recipe.backbone, recipe.embedding, 16000, (1, 4000))
+    embedder = assemble(recipe.feature, recipe.normalize, recipe.backbone, recipe.embedding, 16000, (1, 4000))
     with torch.no_grad():
         ours = embedder.eval()(torch.from_numpy(wave).float()[None, None])[0].numpy()
     power = librosa.feature.melspectrogram(

@@ -15,7 +15,7 @@ import soundfile
 
 from nearfield.server.guard import Access
 from nearfield.server.serve import MAP, Show, listen, prepare, server
-from nearfield.server.state import Exhibition
+from nearfield.server.state import AppState
 from nearfield.space.map import SpaceMap, stamp_of
 from nearfield.space.space import Space
 from nearfield.training.api import train
@@ -41,7 +41,7 @@ class Site:
     """A server that is running."""
 
     port: int
-    exhibition: Exhibition
+    exhibition: AppState
 
     @property
     def address(self) -> str:
@@ -88,7 +88,7 @@ class Site:
 
 
 @contextmanager
-def running(exhibition: Exhibition, access: Access | None = None) -> Iterator[Site]:
+def running(exhibition: AppState, access: Access | None = None) -> Iterator[Site]:
     """Serves in a thread of its own."""
     access = access or Access(port=0)
     listening = listen(access)
@@ -179,27 +179,27 @@ def shown(
     listener: Run,
     suspected: list[dict[str, object]],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Exhibition:
+) -> AppState:
     """Both spaces, the suspects, and the run's curves."""
     table = tmp_path_factory.mktemp("decided") / "decisions.csv"
     return prepare(Show(*spaces, listener.folder.path, suspected, table))
 
 
 @pytest.fixture(scope="session")
-def site(shown: Exhibition) -> Iterator[Site]:
+def site(shown: AppState) -> Iterator[Site]:
     """All of it, served."""
     with running(shown) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def alone(shown: Exhibition) -> Iterator[Site]:
+def alone(shown: AppState) -> Iterator[Site]:
     """The first space by itself, served."""
     with running(replace(shown, spaces=shown.spaces[:1])) as found:
         yield found
 
 
-Serve = Callable[[Exhibition, Access], Iterator[Site]]
+Serve = Callable[[AppState, Access], Iterator[Site]]
 
 
 def _tone(chance: np.random.Generator, pitch: float, seconds: float) -> np.ndarray:

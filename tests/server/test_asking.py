@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from nearfield.server.serve import MAP, Show, prepare
-from nearfield.server.state import Exhibition
+from nearfield.server.state import AppState
 from nearfield.space.map import SpaceMap, stamp_of
 from nearfield.space.space import Space
 from nearfield.training.api import train
@@ -22,7 +22,7 @@ SECONDS = 0.4
 
 
 @pytest.fixture(scope="module")
-def views(tmp_path_factory: pytest.TempPathFactory) -> Exhibition:
+def views(tmp_path_factory: pytest.TempPathFactory) -> AppState:
     """A space in which each of two channels, a low tone and a high one, is a clip."""
     folder = tmp_path_factory.mktemp("views")
     chance, time = np.random.default_rng(0), np.arange(round(RATE * SECONDS)) / RATE
@@ -49,7 +49,7 @@ def encoded(site: Site, *fields: tuple[str, str], file: tuple[str, bytes] | None
     return np.array(json.loads(reply.body)["vector"])
 
 
-def test_a_part_of_a_channel_is_heard_from_that_channel(views: Exhibition) -> None:
+def test_a_part_of_a_channel_is_heard_from_that_channel(views: AppState) -> None:
     with running(views) as site:
         for channel in (0, 1):
             name = next(name for name in views.spaces[0].rows if name.endswith(f"0.wav#channel{channel}"))
@@ -60,7 +60,7 @@ def test_a_part_of_a_channel_is_heard_from_that_channel(views: Exhibition) -> No
         )
 
 
-def test_a_sound_that_is_sent_is_heard_by_the_mean_of_its_channels(views: Exhibition, tmp_path: Path) -> None:
+def test_a_sound_that_is_sent_is_heard_by_the_mean_of_its_channels(views: AppState, tmp_path: Path) -> None:
     waves, _ = soundfile.read(views.spaces[0].at(0).path, dtype="float32")
     soundfile.write(tmp_path / "mean.wav", waves.mean(1), RATE, subtype="FLOAT")
     with running(views) as site:

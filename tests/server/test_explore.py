@@ -181,10 +181,12 @@ def test_neighbours_have_their_distances_and_can_be_played(alone: Site, visit: O
     page.wait_for_selector("#panel ol.clips li")
     reply = json.loads(alone.post("/search", [("clip", "low/0.wav"), ("top", "12")]).body)["answers"]
     shown = page.eval_on_selector_all("#panel .similarity", "all => all.map((one) => one.textContent)")
-    alike = [100 * (1 - each["distance"]) for each in reply]
-    assert shown == [f"{each:.{1 if each < 99 else 2}f} %" for each in alike]
+    positive = [100 * (1 - each["distance"]) for each in reply]
+    assert shown == [f"{each:.{1 if each < 99 else 2}f} %" for each in positive]
     bars = page.eval_on_selector_all("#panel .reach", "all => all.map((one) => parseFloat(one.style.width))")
-    assert bars == pytest.approx([max(0.0, each) for each in alike], abs=0.01)  # the nearest has the longest
+    assert bars == pytest.approx(
+        [max(0.0, each) for each in positive], abs=0.01
+    )  # the nearest has the longest
     in_page(page, "await (await import('/static/clip.js')).choose(given, 0, false);", "low.flac#1.125-1.625")
     page.wait_for_selector("#panel h2:has-text('low.flac 0:01.125')")
     in_page(page, "await (await import('/static/clip.js')).choose(given, 0, false);", "low/0.wav")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nearfield.server.serve import Show, prepare
-from nearfield.server.state import Exhibition
+from nearfield.server.state import AppState
 from tests.server.browser import Open, in_page, listed, place_of, sounded
 from tests.server.serving import Site, running
 
@@ -142,7 +142,7 @@ def without(path: Path) -> Iterator[None]:
         away.rename(path)
 
 
-def test_a_sound_that_cannot_be_had_is_told(shown: Exhibition, sounding: Path, visit: Open) -> None:
+def test_a_sound_that_cannot_be_had_is_told(shown: AppState, sounding: Path, visit: Open) -> None:
     with without(sounding / "low/2.wav"), running(replace(shown, spaces=shown.spaces[:1])) as site:
         page = visit(site)
         page.mouse.click(*place_of(page, "low/2.wav"))

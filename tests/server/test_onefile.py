@@ -148,7 +148,7 @@ def test_a_sound_that_is_gone_is_left_out_and_told(listener: Run, sounding: Path
         folder,
         tmp_path / "map.html",
         seconds=0.1,
-        watch=lambda event: notes.append(event.text) if isinstance(event, Note) else None,
+        callback=lambda event: notes.append(event.text) if isinstance(event, Note) else None,
     )
     assert (made.clips, made.of, made.left_out) == (29, 30, 1)
     assert "low/3.wav" not in [clip["name"] for clip in inside(made)["clips"]]

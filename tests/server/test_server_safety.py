@@ -27,7 +27,7 @@ from nearfield.server import guard as connections
 from nearfield.server.guard import Access
 from nearfield.server.media import Window, byte_range
 from nearfield.server.serve import Show, listen, prepare
-from nearfield.server.state import Exhibition, Limits, pack, unpack
+from nearfield.server.state import AppState, Limits, pack, unpack
 from tests.server.serving import RATE, Site, running
 
 TOKEN = "a token of some length"
@@ -110,7 +110,7 @@ def test_no_filter_ends_the_server_fills_its_memory_or_tells_where_files_lie(alo
     assert alone.ask("/rows?where=low").status == 200
 
 
-def test_an_origin_that_was_let_in_asks_by_script(shown: Exhibition) -> None:
+def test_an_origin_that_was_let_in_asks_by_script(shown: AppState) -> None:
     mine = "https://mine.example:8443"
     with running(shown, Access(port=0, origins=(mine,), token=TOKEN)) as site:
         foreign = {"Origin": mine, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
@@ -197,7 +197,7 @@ def test_other_addresses_need_a_token() -> None:
     assert not Access().allows_host("192.168.1.7:8787")
 
 
-def test_token_is_given_once_and_then_a_cookie(shown: Exhibition) -> None:
+def test_token_is_given_once_and_then_a_cookie(shown: AppState) -> None:
     with running(shown, Access(port=0, token=TOKEN)) as site:
         assert site.ask(AUDIO).status == 401
         assert site.ask("/openapi.json").status == 401
@@ -218,7 +218,7 @@ def test_token_is_given_once_and_then_a_cookie(shown: Exhibition) -> None:
             assert moved.lower() == asked.lower().replace("%2f", "/")
 
 
-def test_a_wrong_token_takes_its_time(shown: Exhibition) -> None:
+def test_a_wrong_token_takes_its_time(shown: AppState) -> None:
     with running(shown, Access(port=0, token=TOKEN)) as site:
 
         def seconds(**headers: str) -> float:
@@ -243,7 +243,7 @@ def test_a_kept_connection_answers_at_once(alone: Site) -> None:
     assert np.median(waited) < 0.02, waited  # 0.048 where Nagle's algorithm is on
 
 
-def test_silent_connections_shut_nobody_out(shown: Exhibition, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_connections_shut_nobody_out(shown: AppState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "PATIENCE", 1.0)
     monkeypatch.setattr(connections.Room, "of_system", lambda: connections.Room(20, 10))
     with running(shown) as site, contextlib.ExitStack() as held:
@@ -275,7 +275,7 @@ def test_more_connections_than_files_are_told_and_the_log_stays_short(spaces: tu
             for _ in range(150):
                 held.enter_context(socket.create_connection(("127.0.0.1", port)))
             time.sleep(1.5)
-        assert Site(port, Exhibition()).ask("/spaces").status == 200
+        assert Site(port, AppState()).ask("/spaces").status == 200
     finally:
         process.terminate()
         said = process.communicate(timeout=30)[1]
@@ -338,7 +338,7 @@ def wave(frames: int, channels: int = 1, rate: int = RATE) -> bytes:
     return out.getvalue()
 
 
-def test_uploads_are_looked_at_before_they_are_decoded(shown: Exhibition) -> None:
+def test_uploads_are_looked_at_before_they_are_decoded(shown: AppState) -> None:
     small = replace(
         shown, limits=Limits(body_bytes=200_000, seconds=2.0, reach=4.0, channels=2, samples=20_000)
     )
@@ -366,7 +366,7 @@ def test_uploads_are_looked_at_before_they_are_decoded(shown: Exhibition) -> Non
         assert status("a.wav", wave(120_000))[0] == 413
 
 
-def test_bodies_are_counted_while_they_arrive(shown: Exhibition) -> None:
+def test_bodies_are_counted_while_they_arrive(shown: AppState) -> None:
     with running(replace(shown, limits=Limits(body_bytes=100_000))) as site:
         kind = {"Content-Type": "multipart/form-data; boundary=x"}
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from nearfield.core.errors import DataError
-from nearfield.core.types import Draw
+from nearfield.core.types import BatchIndices
 from nearfield.data.audio import Waves, decode
 from nearfield.data.collection import Collection
 from nearfield.data.settings import Channels, Columns, DataSettings
@@ -37,7 +37,7 @@ def whole(collection: Collection, settings: DataSettings) -> list[list[np.ndarra
     found = []
     for row in range(len(signals)):
         starts = windows(signals.length(row) / settings.sample_rate, settings.clip_seconds)
-        draw = Draw(np.full(len(starts), row), np.array(starts))
+        draw = BatchIndices(np.full(len(starts), row), np.array(starts))
         found.append(list(next(iter(Loader(signals, [draw], length))).signal.numpy()))
     return found
 

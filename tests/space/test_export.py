@@ -30,7 +30,7 @@ __all__ = ["tones"]
 @pytest.fixture(scope="module")
 def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     (tones / "README.md").write_text("# Tones\n\nLicence: CC0 1.0, made for tests.\n")
-    recipe = Recipe.of(small(train={"updates": 30}, normalise={"kind": "none"}))
+    recipe = Recipe.of(small(train={"updates": 30}, normalize={"kind": "none"}))
     return train(recipe, tones, tmp_path_factory.mktemp("run") / "r", device="cpu")
 
 
@@ -65,7 +65,7 @@ def test_it_is_the_layout_of_the_hub(run: Run, published: Path) -> None:
     assert set(weights) == set(run.embedder.state_dict())
     config = json.loads((published / "config.json").read_text())
     assert config["input"] == {"shape": ["batch", 1, "samples"], "sample_rate": 8000, "clip_seconds": 0.4}
-    assert config["output"] == {"shape": ["batch", 8], "normalised": True}
+    assert config["output"] == {"shape": ["batch", 8], "normalized": True}
     assert Recipe.of(config["recipe"]) == run.recipe
 
 

@@ -36,7 +36,7 @@ from nearfield.space.export.onnx_model import (
 from nearfield.space.export.parity import Windows, measure_parity
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder, save_tensors
+from nearfield.training.run_folder import RunFolder, save_tensors
 from nearfield.training.setup import build_embedder
 from tests.models.test_transformer import publish
 
@@ -62,9 +62,9 @@ def untrained(folder: Path, channels: int = 1, **changes: Any) -> Run:
     for name, value in embedder.state_dict().items():  # norms with statistics, as training leaves them
         if name.endswith(("running_var", "deviation", "power")):
             value.copy_(torch.linspace(0.5, 2.0, value.numel()).reshape(value.shape))
-        if name.endswith("normalisation.frames"):
+        if name.endswith("normalization.frames"):
             value.fill_(1)
-    made = Folder(folder)
+    made = RunFolder(folder)
     data = {"channels": channels, "given": "nowhere", "path": "nowhere", "name": "made up", "clips": 0}
     made.begin(recipe, {"data": data | {"leaks": []}, "seed": 0})
     save_tensors(made.weights, embedder.state_dict())
@@ -142,20 +142,20 @@ def test_quiet_bands_are_nearer_to_the_truth_than_in_the_feature(
 BACKBONES: list[dict[str, Any]] = [
     {},
     {"backbone": {"kind": "resnet18"}},
-    {"backbone": {"kind": "gru", "width": 8}, "normalise": {"kind": "clip"}},
+    {"backbone": {"kind": "gru", "width": 8}, "normalize": {"kind": "clip"}},
     {"backbone": {"kind": "convnet1d"}, "embedding": {"size": 8, "pooling": "mean_max"}},
-    {"backbone": {"kind": "convnet2d"}, "embedding": {"size": 8, "pooling": "gem", "normalise": False}},
+    {"backbone": {"kind": "convnet2d"}, "embedding": {"size": 8, "pooling": "gem", "normalize": False}},
     {"backbone": {"kind": "conv_gru", "width": 8}, "embedding": {"size": 8, "pooling": "last"}},
     {
         "feature": {"kind": "multi_log_mel", "bands": 8},
-        "normalise": {"kind": "band"},
+        "normalize": {"kind": "band"},
         "embedding": {"size": 8, "pooling": "max"},
     },
     {
         "feature": {"kind": "mfcc", "bands": 20, "padding": "reflect"},
-        "normalise": {"kind": "clip_band", "scale": True},
+        "normalize": {"kind": "clip_band", "scale": True},
     },
-    {"feature": {"kind": "waveform"}, "normalise": {"kind": "none"}},
+    {"feature": {"kind": "waveform"}, "normalize": {"kind": "none"}},
     {"embedding": {"size": 4, "pooling": "bands_max", "read": "pooled", "whiten": 0.5}},
 ]
 
@@ -258,7 +258,7 @@ def test_pictures_go_in_where_the_run_reads_pictures(tmp_path: Path) -> None:
         channels=3,
         data={"image_size": 24, "image_channels": 3},
         feature={"kind": "pixels"},
-        normalise={"kind": "none"},
+        normalize={"kind": "none"},
     )
     made = export_onnx(run, tmp_path / "model.onnx")
     assert session(made.path).get_inputs()[0].name == "picture"

@@ -19,8 +19,8 @@ from nearfield.training.run import Run
         ({"data.clip_seconds": 0.5}, "front end"),
         ({"data.channels": 0}, "front end"),
         ({"feature.bands": 20}, "front end"),
-        ({"normalise.kind": "none"}, "normalisation"),
-        ({"embedding.normalise": False}, "embedding"),
+        ({"normalize.kind": "none"}, "normalization"),
+        ({"embedding.normalize": False}, "embedding"),
         ({"backbone.width": 8}, "weights"),
     ],
 )

@@ -23,13 +23,13 @@ from sklearn.neighbors import NearestNeighbors
 from nearfield.core.errors import RequestError
 from nearfield.data.audio import Waves
 from nearfield.space.listening.algebra import arithmetic
-from nearfield.space.listening.library import Shelf
+from nearfield.space.listening.library import ClipLibrary
 from nearfield.space.listening.listening_test import Form, _interval, _p, analyse, draw_pairs, write_form
 from nearfield.space.listening.songs import (
     LEVEL,
     PEAK,
     Piece,
-    Seam,
+    Transition,
     centre,
     evened,
     join,
@@ -39,11 +39,11 @@ from nearfield.space.listening.songs import (
     sequence,
     surroundings,
 )
-from nearfield.space.listening.walks import Way, take_walk
+from nearfield.space.listening.walks import WalkSettings, take_walk
 from nearfield.space.space import Space
-from nearfield.training.evaluate_run import judge
+from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -53,13 +53,13 @@ def measured(heard: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run on three classes of tones, measured, in a folder of its own."""
     folder = tmp_path_factory.mktemp("measured") / "run"
     shutil.copytree(heard.folder.path, folder)
-    judge(Folder(folder), with_baselines=False)
+    evaluate_run(RunFolder(folder), with_baselines=False)
     return folder
 
 
 @pytest.fixture(scope="module")
-def shelf(measured: Path) -> Shelf:
-    return Shelf.open(measured)
+def library(measured: Path) -> ClipLibrary:
+    return ClipLibrary.open(measured)
 
 
 def unit(vectors: Any) -> Any:
@@ -68,76 +68,76 @@ def unit(vectors: Any) -> Any:
 
 
 def test_a_run_and_a_space_hold_the_same_shelf(
-    measured: Path, shelf: Shelf, scale: Path, tmp_path: Path
+    measured: Path, library: ClipLibrary, scale: Path, tmp_path: Path
 ) -> None:
     Space.create(Run.load(measured), str(scale), tmp_path / "space")
-    other = Shelf.open(tmp_path / "space")
-    order = [list(other.table["id"]).index(clip) for clip in shelf.table["id"]]
+    other = ClipLibrary.open(tmp_path / "space")
+    order = [list(other.table["id"]).index(clip) for clip in library.table["id"]]
     pd.testing.assert_frame_equal(
-        shelf.table.drop(columns="group"), other.take(order).drop(columns="group"), check_dtype=False
+        library.table.drop(columns="group"), other.take(order).drop(columns="group"), check_dtype=False
     )
-    np.testing.assert_allclose(unit(shelf.vectors), other.vectors[order], atol=1e-5)
-    assert shelf.label_names == ("high", "low", "middle")
-    assert len(Shelf.open(measured, "test")) < len(shelf)
+    np.testing.assert_allclose(unit(library.vectors), other.vectors[order], atol=1e-5)
+    assert library.label_names == ("high", "low", "middle")
+    assert len(ClipLibrary.open(measured, "test")) < len(library)
     with pytest.raises(RequestError, match="has no clips of 'tset'"):
-        Shelf.open(measured, "tset")
+        ClipLibrary.open(measured, "tset")
     with pytest.raises(RequestError, match="neither the folder of a run nor a space"):
-        Shelf.open(tmp_path)
+        ClipLibrary.open(tmp_path)
 
 
-def test_the_heart_of_a_label_is_nearest_to_its_centroid(shelf: Shelf, tmp_path: Path) -> None:
-    rows = np.flatnonzero(shelf.table["label"] == "low")
-    vectors = unit(shelf.vectors[rows])
+def test_the_heart_of_a_label_is_nearest_to_its_centroid(library: ClipLibrary, tmp_path: Path) -> None:
+    rows = np.flatnonzero(library.table["label"] == "low")
+    vectors = unit(library.vectors[rows])
     apart = np.arccos(np.clip(vectors @ unit(vectors.mean(axis=0)), -1, 1))
-    found = centre(shelf, "low", 3)
+    found = centre(library, "low", 3)
     np.testing.assert_array_equal(found.rows, rows[np.argsort(apart)[:3]])
-    song = make_song(shelf, found, tmp_path / "low.wav", 5.0)
+    song = make_song(library, found, tmp_path / "low.wav", 5.0)
     listed = pd.read_csv(tmp_path / "low.csv")
-    assert list(listed["id"]) == list(shelf.table["id"][found.rows])
+    assert list(listed["id"]) == list(library.table["id"][found.rows])
     np.testing.assert_allclose(listed["distance"], np.sort(apart)[:3], atol=1e-5)
     wave, rate = soundfile.read(tmp_path / "low.wav")
     assert rate == 8000
-    assert len(wave) / rate == pytest.approx(shelf.table["seconds"][found.rows].sum() + 2 * 0.3, abs=1e-3)
+    assert len(wave) / rate == pytest.approx(library.table["seconds"][found.rows].sum() + 2 * 0.3, abs=1e-3)
     for place, row in zip(listed["place"], found.rows, strict=True):
-        source, _ = soundfile.read(shelf.table["path"][row])
+        source, _ = soundfile.read(library.table["path"][row])
         heard = wave[round(place * rate) :][: len(source)][400:-400]
         assert np.corrcoef(heard, source[400:-400])[0, 1] > 0.9999
     assert song.plain()["clips"][0]["tags"] == []
     with pytest.raises(RequestError, match=r"'lwo'\. Did you mean 'low'"):
-        centre(shelf, "lwo")
+        centre(library, "lwo")
 
 
-def test_surroundings_and_playlists(shelf: Shelf) -> None:
-    clip = str(shelf.table["id"][4])
-    near = NearestNeighbors(n_neighbors=6, metric="cosine").fit(shelf.vectors.astype(np.float64))
-    apart, index = near.kneighbors(shelf.vectors[[4]].astype(np.float64))
-    found = surroundings(shelf, clip, 5)
+def test_surroundings_and_playlists(library: ClipLibrary) -> None:
+    clip = str(library.table["id"][4])
+    near = NearestNeighbors(n_neighbors=6, metric="cosine").fit(library.vectors.astype(np.float64))
+    apart, index = near.kneighbors(library.vectors[[4]].astype(np.float64))
+    found = surroundings(library, clip, 5)
     assert found.rows[0] == 4
     np.testing.assert_allclose(np.sort(found.distances[1:]), np.sort(apart[0])[1:], atol=1e-6)
     assert set(found.rows) == set(index[0])
-    assert shelf.row(str(shelf.table["path"][4])) == 4
-    heard = sequence(shelf, clip, 18, once=False)
+    assert library.row(str(library.table["path"][4])) == 4
+    heard = sequence(library, clip, 18, once=False)
     assert len(set(heard.rows.tolist())) == 18
-    likeness = unit(shelf.vectors) @ unit(shelf.vectors).T
+    likeness = unit(library.vectors) @ unit(library.vectors).T
     for at in range(1, 18):
         left = np.setdiff1d(np.arange(18), heard.rows[:at])
         best = (1 - likeness[heard.rows[at - 1], left]).min()
         assert heard.distances[at] == pytest.approx(best, abs=1e-6)
     with pytest.raises(RequestError, match="has no clip 'nothing'"):
-        shelf.row("nothing")
+        library.row("nothing")
 
 
-def test_a_walk_goes_from_one_end_to_the_other(shelf: Shelf, tmp_path: Path) -> None:
-    way = Way(stops=6, seconds=0.3, crossfade=0.1)
-    found = take_walk(shelf, "low", "high", tmp_path / "walk.wav", way)
+def test_a_walk_goes_from_one_end_to_the_other(library: ClipLibrary, tmp_path: Path) -> None:
+    way = WalkSettings(stops=6, seconds=0.3, crossfade=0.1)
+    found = take_walk(library, "low", "high", tmp_path / "walk.wav", way)
     rows = found.walk.rows.ravel()
     assert len(set(rows.tolist())) == 6
     listed = pd.read_csv(tmp_path / "walk.csv")
     assert list(listed["stop"]) == list(range(1, 7))
     from nearfield.space.listening.walks import pure_clips
 
-    target = unit(unit(shelf.vectors[pure_clips(shelf, shelf.members("high"))]).mean(axis=0))
-    angles = np.arccos(np.clip(unit(shelf.vectors[rows]) @ target, -1, 1))
+    target = unit(unit(library.vectors[pure_clips(library, library.members("high"))]).mean(axis=0))
+    angles = np.arccos(np.clip(unit(library.vectors[rows]) @ target, -1, 1))
     np.testing.assert_allclose(listed["to_target"], angles, atol=1e-5)
     assert found.walk.monotone == np.mean(np.diff(angles) <= 1e-12)
     assert 0 < found.walk.smoothness <= 1
@@ -145,12 +145,14 @@ def test_a_walk_goes_from_one_end_to_the_other(shelf: Shelf, tmp_path: Path) -> 
     assert len(wave) / rate == pytest.approx(6 * 0.3 - 5 * 0.1, abs=1e-2)
     with Image.open(tmp_path / "walk.png") as picture:
         assert np.asarray(picture.convert("L")).min() < 60
-    ends = take_walk(shelf, str(shelf.table["id"][0]), str(shelf.table["id"][9]), tmp_path / "w.flac", way)
+    ends = take_walk(
+        library, str(library.table["id"][0]), str(library.table["id"][9]), tmp_path / "w.flac", way
+    )
     assert ends.song.rows[0] == 0
     assert ends.song.rows[-1] == 9
     json.dumps(ends.plain(), allow_nan=False)
     with pytest.raises(RequestError, match="both ends are"):
-        take_walk(shelf, "low", "low", tmp_path / "walk.wav")
+        take_walk(library, "low", "low", tmp_path / "walk.wav")
 
 
 @settings(max_examples=40, deadline=None)
@@ -168,7 +170,7 @@ def test_joins_have_the_length_they_should_and_no_clicks(
         (0.3 * np.cos(2 * np.pi * pitch * np.arange(n) / rate + phase)).astype(np.float32)[None]
         for n, phase in zip(lengths, phases, strict=True)
     ]
-    joined = lay(waves, rate, Seam(gap, crossfade))
+    joined = lay(waves, rate, Transition(gap, crossfade))
     overlap = min(round(crossfade * rate), min(lengths) // 2) if len(lengths) > 1 else 0
     between = -overlap if overlap else round(gap * rate)
     assert joined.wave.shape[1] == sum(lengths) + between * (len(lengths) - 1)
@@ -185,7 +187,7 @@ def test_joins_have_the_length_they_should_and_no_clicks(
 def test_power_stays_while_one_clip_fades_into_the_next() -> None:
     chance, rate = np.random.default_rng(0), 8000
     waves = [(0.05 * chance.standard_normal((1, 40000))).astype(np.float32) for _ in range(2)]
-    joined = lay(waves, rate, Seam(crossfade=2.0))
+    joined = lay(waves, rate, Transition(crossfade=2.0))
     inside = joined.wave[0, 24000:40000].reshape(8, -1)
     np.testing.assert_allclose(np.sqrt((inside**2).mean(axis=1)), 0.05, rtol=0.06)
 
@@ -211,7 +213,9 @@ def test_unlike_files_are_joined_at_the_highest_rate(tmp_path: Path) -> None:
     time = np.arange(16000) / 16000
     both = np.stack([0.3 * np.sin(2 * np.pi * 880 * time)] * 2, axis=1)
     soundfile.write(tmp_path / "fast.wav", both, 16000)
-    joined = join([Piece(tmp_path / "slow.wav", 0, 1.0), Piece(tmp_path / "fast.wav", 0, 1.0)], Seam(gap=0))
+    joined = join(
+        [Piece(tmp_path / "slow.wav", 0, 1.0), Piece(tmp_path / "fast.wav", 0, 1.0)], Transition(gap=0)
+    )
     assert (joined.rate, joined.wave.shape[0]) == (16000, 1)
     for part, pitch in ((joined.wave[0, :16000], 440), (joined.wave[0, 16000:], 880)):
         assert np.abs(np.fft.rfft(part)).argmax() == pitch
@@ -231,22 +235,22 @@ def test_the_loudest_part_is_heard(tmp_path: Path) -> None:
     assert pieces_of(table, 5.0)[0] == Piece(tmp_path / "x.wav", 0.0, 2.0)
 
 
-def planted(label_vectors: dict[str, list[float]], copies: int = 6) -> Shelf:
+def planted(label_vectors: dict[str, list[float]], copies: int = 6) -> ClipLibrary:
     chance, rows, vectors = np.random.default_rng(0), [], []
     for label, vector in label_vectors.items():
         for number in range(copies):
             rows.append((f"{label}{number}", f"{label}{number}.wav", 0.0, 1.0, label, (), f"{label}{number}"))
             vectors.append(np.array(vector) + 0.02 * chance.standard_normal(len(vector)))
     table = pd.DataFrame(rows, columns=["id", "path", "start", "seconds", "label", "tags", "group"])
-    return Shelf("planted", table, np.array(vectors, np.float32))
+    return ClipLibrary("planted", table, np.array(vectors, np.float32))
 
 
 def test_arithmetic_finds_what_was_planted(tmp_path: Path) -> None:
-    shelf = planted(
+    library = planted(
         {"a": [1, 0, 0.1], "b": [0, 1, 0.1], "ab": [1, 1, 0.1], "a-b": [1, -1, 0], "c": [0, 0, 1]}
     )
     (tmp_path / "e.csv").write_text("formula,labels\na + b,ab\na - b,a-b|c\n")
-    found = arithmetic(shelf, tmp_path / "e.csv")
+    found = arithmetic(library, tmp_path / "e.csv")
     assert found.labels is not None
     answers = {answer.formula: answer for answer in found.labels.answers}
     assert answers["a + b"].nearest == "ab"
@@ -258,17 +262,17 @@ def test_arithmetic_finds_what_was_planted(tmp_path: Path) -> None:
     json.dumps(found.plain(), allow_nan=False)
     (tmp_path / "e.csv").write_text("formel,labels\na + b,ab\n")
     with pytest.raises(RequestError, match="needs the columns formula and labels"):
-        arithmetic(shelf, tmp_path / "e.csv")
+        arithmetic(library, tmp_path / "e.csv")
     with pytest.raises(RequestError, match="neither three labels nor two tags"):
         arithmetic(planted({"a": [1, 0], "b": [0, 1]}))
 
 
 def test_pairs_are_never_of_one_group() -> None:
-    shelf = planted({"a": [1, 0, 0], "b": [0, 1, 0], "c": [0, 0, 1]})
-    shelf.table["group"] = [f"{label}{number // 2}" for label in "abc" for number in range(6)]
-    pairs = draw_pairs(shelf, 18, seed=0)
-    likeness = unit(shelf.vectors) @ unit(shelf.vectors).T
-    same = shelf.groups[:, None] == shelf.groups[None, :]
+    library = planted({"a": [1, 0, 0], "b": [0, 1, 0], "c": [0, 0, 1]})
+    library.table["group"] = [f"{label}{number // 2}" for label in "abc" for number in range(6)]
+    pairs = draw_pairs(library, 18, seed=0)
+    likeness = unit(library.vectors) @ unit(library.vectors).T
+    same = library.groups[:, None] == library.groups[None, :]
     assert len(pairs) == 4 * 18
     for pair in pairs:
         assert not same[pair.anchor, pair.other]
@@ -277,44 +281,49 @@ def test_pairs_are_never_of_one_group() -> None:
     assert {pair.anchor for pair in pairs} == set(range(18))
     drawn = [pair.other for pair in pairs if pair.condition == "random"]
     assert len(set(drawn)) > 6
-    assert draw_pairs(shelf, 18, seed=0) == pairs
-    assert draw_pairs(shelf, 18, seed=1) != pairs
-    shelf.table["group"] = "one"
+    assert draw_pairs(library, 18, seed=0) == pairs
+    assert draw_pairs(library, 18, seed=1) != pairs
+    library.table["group"] = "one"
     with pytest.raises(RequestError, match="needs clips of two groups"):
-        draw_pairs(shelf, 3, seed=0)
+        draw_pairs(library, 3, seed=0)
 
 
 def test_arithmetic_with_tags_goes_by_the_tags_of_the_clips() -> None:
     both = planted({"wet": [1, 0, 0], "loud": [0, 1, 0], "wet loud": [1, 1, 0], "dry": [0, 0, 1]})
     tagged = both.table.assign(label="", tags=both.table["label"].map(lambda name: tuple(name.split())))
-    found = arithmetic(Shelf("tagged", tagged, both.vectors)).tags
+    found = arithmetic(ClipLibrary("tagged", tagged, both.vectors)).tags
     assert found is not None
     assert found.sum_rate > 0.8 > 2 * found.sum_chance
     assert found.p < 0.05
     apart = both.table.assign(label="", tags=both.table["label"].map(lambda name: (name,)))
-    plain = arithmetic(Shelf("apart", apart, both.vectors)).plain()
+    plain = arithmetic(ClipLibrary("apart", apart, both.vectors)).plain()
     assert plain["tags"]["sum_rate"] is None  # no clip has two tags
     json.dumps(plain, allow_nan=False)
 
 
 @pytest.fixture(scope="module")
-def form(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Form:
-    return write_form(shelf, tmp_path_factory.mktemp("form") / "test.html", None, 8, 0.3, seed=3)
+def form(library: ClipLibrary, tmp_path_factory: pytest.TempPathFactory) -> Form:
+    return write_form(library, tmp_path_factory.mktemp("form") / "test.html", None, 8, 0.3, seed=3)
 
 
-def test_the_form_gives_nothing_away_and_the_key_tells_all(form: Form, shelf: Shelf) -> None:
+def test_the_form_gives_nothing_away_and_the_key_tells_all(form: Form, library: ClipLibrary) -> None:
     page, key = form.page.read_text(), json.loads(form.key.read_text())
     content = json.loads(re.search(r"const content = (\{.*\});", page).group(1))  # type: ignore[union-attr]
     blinded = page.replace(json.dumps(content["sounds"]), "")
-    for words in (["neighbour", "random", "shuffled"], shelf.table["id"], shelf.table["path"], ["distance"]):
+    for words in (
+        ["neighbour", "random", "shuffled"],
+        library.table["id"],
+        library.table["path"],
+        ["distance"],
+    ):
         assert not [word for word in words if word in blinded]
     assert form.conditions == {"label": 8, "neighbour": 8, "random": 8, "shuffled label": 8}
     assert [each["pair"] for each in content["pairs"]] == [each["pair"] for each in key["pairs"]]
     assert len({each["condition"] for each in key["pairs"][:8]}) > 1  # the order is drawn
-    table = shelf.table.set_index("id")
-    likeness = unit(shelf.vectors) @ unit(shelf.vectors).T
+    table = library.table.set_index("id")
+    likeness = unit(library.vectors) @ unit(library.vectors).T
     for heard, known in zip(content["pairs"], key["pairs"], strict=True):
-        anchor, other = (list(shelf.table["id"]).index(known[side]) for side in ("anchor", "other"))
+        anchor, other = (list(library.table["id"]).index(known[side]) for side in ("anchor", "other"))
         assert table["group"][known["anchor"]] != table["group"][known["other"]]
         assert known["distance"] == pytest.approx(1 - likeness[anchor, other], abs=1e-5)
         if known["condition"] == "neighbour":
@@ -397,19 +406,19 @@ def test_differences_equal_but_for_rounding_are_equal() -> None:
     assert _interval(gap + np.array([0, 0, 0.1]), (-9, 9)) is not None
 
 
-def test_answers_that_do_not_fit_are_refused(form: Form, shelf: Shelf, tmp_path: Path) -> None:
+def test_answers_that_do_not_fit_are_refused(form: Form, library: ClipLibrary, tmp_path: Path) -> None:
     good = answers(form, tmp_path / "good.csv", "ann", lambda each: 5)
     with pytest.raises(RequestError, match="rated p001 twice"):
         analyse([good, good], form.key)
     with pytest.raises(RequestError, match=r"a number from 1 to 10\. Given: '11'"):
         analyse([answers(form, tmp_path / "far.csv", "ann", lambda each: 11)], form.key)
-    other = write_form(shelf, tmp_path / "other.html", tmp_path / "k.json", 2, 0.2, seed=4)
+    other = write_form(library, tmp_path / "other.html", tmp_path / "k.json", 2, 0.2, seed=4)
     with pytest.raises(RequestError, match="Give the key that was written with that form"):
         analyse([good], other.key)
     with pytest.raises(RequestError, match="is not the key"):
         analyse([good], good)
     with pytest.raises(RequestError, match=r"ends in \.html"):
-        write_form(shelf, tmp_path / "form.csv")
+        write_form(library, tmp_path / "form.csv")
     same = analyse([good], form.key)
     assert {each.p for each in same.differences} == {1.0}
     assert same.with_distance is None

@@ -93,7 +93,7 @@ def test_umap_keeps_groups_apart_and_places_the_rest_among_them(monkeypatch: pyt
     monkeypatch.setattr(under_test, "DRAWN", 60)  # the others of 90 are placed by their neighbours
     vectors, which = groups(90)
     told: list[Event] = []
-    made = SpaceMap.of(vectors, watch=told.append)
+    made = SpaceMap.of(vectors, callback=told.append)
     steps = [(each.done, each.total) for each in told if isinstance(each, Stage) and "flat" in each.name]
     assert steps == sorted(steps)
     assert steps[0][0] == 0  # a quick machine tells no more than where it begins and ends

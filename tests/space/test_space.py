@@ -24,7 +24,7 @@ from nearfield.space.indexing import Changes
 from nearfield.space.parts import Parts
 from nearfield.space.space import Space
 from nearfield.space.vector_file import digests_of, embed_collection
-from nearfield.training.events import nobody
+from nearfield.training.events import ignore
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
@@ -480,8 +480,8 @@ def test_a_large_file_that_is_damaged_is_told_as_it_is_read(
 
 def test_a_part_of_work_that_is_damaged_is_made_again(heard: Run, scale: Path, tmp_path: Path) -> None:
     collection = Collection.open(str(scale))
-    parts = Parts(tmp_path, heard, "clip", nobody)
-    digests = digests_of(collection, nobody)
+    parts = Parts(tmp_path, heard, "clip", ignore)
+    digests = digests_of(collection, ignore)
     (whole,) = parts.each(collection.table, digests)
     flip(next(tmp_path.glob("*.parquet")), -900)
     (again,) = parts.each(collection.table, digests)
@@ -506,7 +506,7 @@ def test_folders_of_places_are_no_labels_of_a_space(tone: Tone, tmp_path: Path) 
     near = {"range_seconds": 1.0}
     recipe = small(
         relation={"kind": "time", **near},
-        sampler={"kind": "tiles", "batch": 8, **near},
+        sampler={"kind": "tiles", "batch_size": 8, **near},
         loss={"kind": "nt_xent"},
         train={"updates": 2},
     )

@@ -35,11 +35,11 @@ class Here:
         work: StudyWork,
         tasks: Sequence[Task],
         done: Callable[[Outcome], None],
-        watch: Callable[[Task, Event], None],
+        callback: Callable[[Task, Event], None],
     ) -> None:
         """As an engine does."""
         for task in tasks:
-            done(outcome_of(attempt(PERFORM, work, task, lambda event, task=task: watch(task, event))))  # type: ignore[misc]
+            done(outcome_of(attempt(PERFORM, work, task, lambda event, task=task: callback(task, event))))  # type: ignore[misc]
 
 
 def dcase(folder: Path) -> Path:

@@ -245,13 +245,13 @@ def _generator(name: str) -> np.random.Generator:
 RECIPE: dict[str, Any] = {
     "data": {"kind": "data", "sample_rate": 16000, "clip_seconds": 5.0, "channels": "mean", "label": None},
     "feature": {"kind": "log_mel", "bands": 64, "window_ms": 30.0, "hop_ms": 10.0, "fft": None, "power": 2},
-    "normalise": {"kind": "clip_band", "scale": False},
+    "normalize": {"kind": "clip_band", "scale": False},
     "augment": [
         {"kind": "time_shift", "max_seconds": 0.6, "probability": 1.0},
         {"kind": "frequency_mask", "max_bands": 8, "probability": 1.0},
     ],
     "backbone": {"kind": "small_convnet", "width": 32, "blocks": 4, "stem_stride": [4, 4]},
-    "embedding": {"size": 64, "normalise": True, "dropout": 0.0},
+    "embedding": {"size": 64, "normalize": True, "dropout": 0.0},
     "relation": {"kind": "labels"},
     "sampler": {"kind": "balanced", "classes": 8, "per_class": 8},
     "miner": {"kind": "all", "margin": None},

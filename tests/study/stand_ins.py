@@ -10,7 +10,7 @@ from typing import Any
 
 from nearfield.core.errors import WorkError
 from nearfield.study.records import Outcome, Task
-from nearfield.training.events import Note, Stage, Watcher
+from nearfield.training.events import Callback, Note, Stage
 
 HERE = __name__
 
@@ -42,13 +42,13 @@ def is_alive(process: int) -> bool:
 
 
 def perform(
-    plan: dict[str, Any], data: str, folder: Path, task: Task, device: str, watch: Watcher
+    plan: dict[str, Any], data: str, folder: Path, task: Task, device: str, callback: Callback
 ) -> Outcome:
     """Does what the arm's name says."""
     before = mark(folder, task)
-    watch(Note(f"{plan['title']} {data} {device}"))
+    callback(Note(f"{plan['title']} {data} {device}"))
     for done in range(1, 101):
-        watch(Stage("train", done, 100, {"train/loss": 1 / done}))
+        callback(Stage("train", done, 100, {"train/loss": 1 / done}))
     print("a library that prints where it should not")
     if task.arm == "dies" or (task.arm == "dies-once" and not before):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -62,7 +62,7 @@ def perform(
         return Outcome(task, "failed", "the loss is no longer a number")
     if task.arm == "distracted":
         with contextlib.suppress(KeyboardInterrupt):  # as in the midst of an import
-            watch(Note("here"))
+            callback(Note("here"))
             time.sleep(300)
     if task.arm in ("waits", "distracted"):
         _wait(folder, task)

@@ -15,7 +15,7 @@ from tests.study import trainings
 SMALL = {
     "data": {"sample_rate": 8000, "clip_seconds": 0.4},
     "feature": {"kind": "log_mel", "bands": 16},
-    "normalise": {"kind": "none"},
+    "normalize": {"kind": "none"},
     "backbone": {"kind": "small_convnet", "width": 4, "blocks": 2},
     "embedding": {"size": 8},
     "sampler": {"kind": "balanced", "classes": 4, "per_class": 4},

@@ -19,13 +19,13 @@ ASKED = [
         "loss.kind",
         "loss.reduction",
         "embedding.size",
-        "embedding.normalise",
+        "embedding.normalize",
         "penalty.strength",
         "feature.kind",
         "feature.bands",
     ),
     *("miner.kind", "sampler.per_class", "data.clip_seconds", "optimizer.lr", "schedule.kind", "augment"),
-    *("backbone.kind", "normalise.kind", "relation.kind", "train.updates"),
+    *("backbone.kind", "normalize.kind", "relation.kind", "train.updates"),
 ]
 
 

@@ -168,9 +168,9 @@ def test_impossible_margins_are_trained_where_the_study_says_so(tmp_path: Path) 
         ({"kind": "balanced", "classes": 4, "per_class": 3}, 12),
         ({"kind": "shuffle", "batch_size": 10}, 10),
         ({"kind": "views", "batch_size": 10}, 10),
-        ({"kind": "tiles", "batch": 5, "neighbours": 2}, 15),
-        ({"kind": "tiles", "batch": 5, "neighbours": 2, "mode": "triplet"}, 25),
-        ({"kind": "tag_triplets", "batch": 5}, 15),
+        ({"kind": "tiles", "batch_size": 5, "neighbors": 2}, 15),
+        ({"kind": "tiles", "batch_size": 5, "neighbors": 2, "mode": "triplet"}, 25),
+        ({"kind": "tag_triplets", "batch_size": 5}, 15),
     ],
 )
 def test_the_budget_counts_windows_and_seconds(sampler: dict[str, Any], clips: int) -> None:

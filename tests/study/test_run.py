@@ -259,7 +259,7 @@ class Pretends:
     def build(self) -> "Pretends":
         return self
 
-    def run(self, work: Any, tasks: Any, done: Any, watch: Any) -> None:
+    def run(self, work: Any, tasks: Any, done: Any, callback: Any) -> None:
         whole = self.study.folder.parent / "whole"
         self.given += tasks
         for task in tasks:
@@ -475,11 +475,11 @@ def test_a_warning_of_the_data_is_told_once_and_not_once_an_arm(
     from nearfield.cli.studies import watching_study
     from nearfield.training.events import Note
 
-    with watching_study(tmp_path) as (watch, _):
+    with watching_study(tmp_path) as (callback, _):
         for arm in ("a", "b"):
             for seed in range(2):
-                watch(Task(arm, seed), Note("files look like pieces", is_warning=True))
-        watch(Task("b", 0), Note("another", is_warning=True))
+                callback(Task(arm, seed), Note("files look like pieces", is_warning=True))
+        callback(Task("b", 0), Note("another", is_warning=True))
     assert re.findall(r"(?m)^.*\w, seed .*", capsys.readouterr().err) == [
         "first in a, seed 0: files look like pieces",
         "first in b, seed 0: another",

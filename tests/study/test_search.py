@@ -92,10 +92,10 @@ def test_values_have_the_settings_own_types_and_lie_in_range() -> None:
 
 
 def test_ends_and_choices_come_from_the_setting_where_they_are_left_out() -> None:
-    space = {"embedding.size": {"high": 16}, "embedding.normalise": {}, "miner.kind": ["all"]}
+    space = {"embedding.size": {"high": 16}, "embedding.normalize": {}, "miner.kind": ["all"]}
     found = search(space=space).settings.space
     assert (found["embedding.size"].low, found["embedding.size"].whole) == (2, True)
-    assert found["embedding.normalise"].choices == (False, True)
+    assert found["embedding.normalize"].choices == (False, True)
     literal = search(space={"loss.reduction": {}}).settings.space["loss.reduction"]
     assert set(literal.choices) == {"mean", "non_zero_mean"}
 

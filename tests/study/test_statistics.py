@@ -19,7 +19,7 @@ from nearfield.study.scores import macro_f1_by_group, mean_by_group
 from nearfield.study.statistics.conclude import Asked, conclude, estimate, verdicts
 from nearfield.study.statistics.family import FOR_ARMS, Bound, all_pairs
 from nearfield.study.statistics.planning import HOPELESS, Look, cost, planned, power, seeds_to_decide, shares
-from nearfield.study.statistics.two_way import Array, Squares, differences, pairs
+from nearfield.study.statistics.two_way import Array, MeanSquares, differences, pairs
 
 CHANCE = np.random.default_rng(5)
 ASKED = Asked("probe/macro_f1", 0.02, {})
@@ -39,7 +39,7 @@ def arms(*means: float, seeds: int = 5, groups: int = 20, spread: float = 0.01) 
 @settings(max_examples=30, deadline=None)
 def test_mean_squares_are_those_of_the_two_way_layout(seeds: int, groups: int, number: int) -> None:
     table = np.random.default_rng(number).normal(size=(seeds, groups))
-    found, mean = Squares.of(table), table.mean()
+    found, mean = MeanSquares.of(table), table.mean()
     by_seed = sum(groups * (table[s].mean() - mean) ** 2 for s in range(seeds))
     by_group = sum(seeds * (table[:, g].mean() - mean) ** 2 for g in range(groups))
     whole = sum((value - mean) ** 2 for value in table.ravel())
@@ -55,9 +55,9 @@ def test_parts_of_the_variance_come_out_as_they_were_put_in() -> None:
         + chance.normal(0, 3, (400, 1, 30))
         + chance.normal(0, 1, (400, 8, 30))
     )
-    parts = [float(part.mean()) for part in Squares.of(tables).parts()]
+    parts = [float(part.mean()) for part in MeanSquares.of(tables).parts()]
     assert parts == pytest.approx([4, 9, 1], rel=0.1)
-    assert float(Squares.of(tables).variance.mean()) == pytest.approx(4 / 8 + 9 / 30 + 1 / 240, rel=0.1)
+    assert float(MeanSquares.of(tables).variance.mean()) == pytest.approx(4 / 8 + 9 / 30 + 1 / 240, rel=0.1)
 
 
 def test_two_arms_without_groups_are_the_paired_t_test() -> None:
@@ -152,10 +152,10 @@ def test_the_power_stated_is_the_power_found() -> None:
 
 
 def test_more_seeds_settle_what_more_seeds_can_settle() -> None:
-    def pair(mean: float, seed: float, group: float, rest: float, groups: int) -> Squares:
+    def pair(mean: float, seed: float, group: float, rest: float, groups: int) -> MeanSquares:
         parts = (groups * seed + rest, 3 * group + rest, rest)
         by_seed, by_group, left = map(np.asarray, parts)
-        return Squares(np.asarray(mean), by_seed, by_group, left, 3, groups)
+        return MeanSquares(np.asarray(mean), by_seed, by_group, left, 3, groups)
 
     many, most = seeds_to_decide(pair(1.0, 0.5, 0.0, 0.0, 50), None, 0.1, 2, FOR_ARMS)
     assert many is not None
@@ -352,7 +352,7 @@ def test_the_interval_of_an_arm_is_taken_on_the_scale_of_the_measure() -> None:
     table = CHANCE.normal(0.6, 0.05, (4, 12))
     inside, wide = estimate(table, (0.0, 1.0)), estimate(2 * table - 1, (-1.0, 1.0))
     assert (wide.low, wide.high) == pytest.approx((2 * inside.low - 1, 2 * inside.high - 1))
-    squares = Squares.of(table)
+    squares = MeanSquares.of(table)
     reach = float(Bound(2, 3, 11).limit(squares.share, 0.05) * np.sqrt(squares.variance))
     plain = estimate(table)
     assert (plain.low, plain.high) == pytest.approx((plain.mean - reach, plain.mean + reach))

@@ -23,7 +23,7 @@ from nearfield.study.records import StudyFacts, Task
 from nearfield.study.run import Study
 from nearfield.study.scores import told_by
 from nearfield.study.statistics.planning import ONE_LOOK
-from nearfield.training.events import nobody
+from nearfield.training.events import ignore
 from nearfield.training.recipe import flat
 from tests.study import imitations
 from tests.study.imitations import Here
@@ -37,12 +37,12 @@ TINY = [
     "feature.fft=128",
     "feature.bands=16",
     "feature.hop_ms=50",
-    "sampler.batch=2",
+    "sampler.batch_size=2",
 ]
 """A ResNet18 on windows of some hundred frames of 16 bands."""
-TIME = ["data.sample_rate=4000", "feature.bands=16", "sampler.batch=4"]
+TIME = ["data.sample_rate=4000", "feature.bands=16", "sampler.batch_size=4"]
 TAGS = ["sampler.batch_size=4", "train.validate_every=0"]
-TAGGER = ["before.tagger.train.updates=2", "before.tagger.sampler.batch_size=4", "sampler.batch=4"]
+TAGGER = ["before.tagger.train.updates=2", "before.tagger.sampler.batch_size=4", "sampler.batch_size=4"]
 PICTURES = ["data.image_size=8", "sampler.classes=4", "sampler.per_class=2"]
 LENGTHS = {"1 s": 10, "2 s": 5, "5 s": 2}
 """Updates of arms with tiles of these lengths, for equal seconds."""
@@ -50,7 +50,7 @@ CHANGES: dict[str, list[str]] = {
     "u2_tile_size": [
         *TINY,
         *(f"arms.{arm}.train.updates={updates}" for arm, updates in LENGTHS.items()),
-        *(f"arms.{arm}.sampler.batch=2" for arm in LENGTHS),
+        *(f"arms.{arm}.sampler.batch_size=2" for arm in LENGTHS),
     ],
     "u5_feature": [*TINY, *(f"arms.MFCC.feature.{key}" for key in ("fft=128", "bands=16", "hop_ms=50"))],
     **dict.fromkeys(
@@ -66,8 +66,8 @@ CHANGES: dict[str, list[str]] = {
 for stem, labels in (("noise_model", "labels"), ("music", "albums")):
     CHANGES[stem] = [
         *TIME,
-        "sampler.batch=6",
-        "arms.time, as it was.sampler.batch=4",
+        "sampler.batch_size=6",
+        "arms.time, as it was.sampler.batch_size=4",
         f"arms.{labels}.sampler={{kind: balanced, classes: 3, per_class: 4}}",
     ]
 LONGER = {"tile_size": "excerpts"}
@@ -107,7 +107,7 @@ def run(path: Path, data: str, out: Path, usual: list[str]) -> StudyFacts:
     plan = begin(path, data, out, usual).plan
     work = StudyWork(plan.plain(), data, out, "cpu")
     tasks = [Task(arm.id, 0) for arm in (*plan.before, *plan.arms)]
-    outcomes = {task: outcome_of(attempt(PERFORM, work, task, nobody)) for task in tasks}
+    outcomes = {task: outcome_of(attempt(PERFORM, work, task, ignore)) for task in tasks}
     facts = gather(plan, out, outcomes, plan.seeds.take(1), ONE_LOOK, (), "")
     assert [arm.arm.id for arm in facts.arms] == [arm.id for arm in plan.arms]
     check(facts)
@@ -178,21 +178,21 @@ SHARED: dict[str, Any] = {
 """Rows of table 1 that the three documents have alike."""
 TABLES: dict[str, tuple[dict[str, Any], int, str, list[Any]]] = {
     "u1_margin": (
-        {"sampler.batch": 256, "optimizer.lr": 1e-3, "penalty.strength": 0, "embedding.size": 512}
+        {"sampler.batch_size": 256, "optimizer.lr": 1e-3, "penalty.strength": 0, "embedding.size": 512}
         | {"data.clip_seconds": 2, "sampler.range_seconds": 4, "relation.range_seconds": 4},
         10 * 54_960 * 5 // 256,
         "loss.margin",
         [0.3, 0.5, 0.7, 1, 2, 10],
     ),
     "u3_embedding_size": (
-        {"sampler.batch": 64, "optimizer.lr": 1e-5, "penalty.strength": 0.1, "loss.margin": 1}
+        {"sampler.batch_size": 64, "optimizer.lr": 1e-5, "penalty.strength": 0.1, "loss.margin": 1}
         | {"data.clip_seconds": 5, "sampler.range_seconds": 5, "relation.range_seconds": 5},
         20 * 54_960 * 2 // 64,
         "embedding.size",
         [2, 16, 32, 64],
     ),
     "u4_regularisation": (
-        {"sampler.batch": 128, "optimizer.lr": 1e-5, "embedding.size": 64, "loss.margin": 1}
+        {"sampler.batch_size": 128, "optimizer.lr": 1e-5, "embedding.size": 64, "loss.margin": 1}
         | {"data.clip_seconds": 5, "sampler.range_seconds": 5, "relation.range_seconds": 5},
         30 * 54_960 * 2 // 128,
         "penalty.strength",

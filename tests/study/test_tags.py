@@ -101,8 +101,8 @@ def test_areas_that_never_vary_have_no_interval_and_no_p() -> None:
     assert (right.mean, right.gap) == (1.0, 1.0)
     assert (right.interval, right.gap_interval, right.p_holm) == (None, None, None)
     (tag,) = tag_facts(runs, Named(("piano",)), "tagger", "right")  # type: ignore[arg-type]
-    alike = tag.areas["roc_auc"]["alike"]
-    assert (alike.gap, alike.gap_interval, alike.p_holm) == (0.0, None, 1.0)
+    positive = tag.areas["roc_auc"]["alike"]
+    assert (positive.gap, positive.gap_interval, positive.p_holm) == (0.0, None, 1.0)
 
 
 def test_a_failed_training_is_left_out_and_an_arm_of_failures_is_missing() -> None:
@@ -188,7 +188,7 @@ def test_the_figure_has_a_row_an_arm_and_a_bar_a_tag() -> None:
 
 
 def test_the_document_shows_the_tags_of_a_study_of_taggers() -> None:
-    sample = replace(two_arms(), judge="tagger/roc_auc")
+    sample = replace(two_arms(), evaluate_run="tagger/roc_auc")
     names = [block.name for block in document(sample, {}).blocks() if isinstance(block, Table | Picture)]
     assert names.count("tags") == 2  # bars and table
     rows = {row.cells[0]: row.cells for row in tag_table(sample).rows}

@@ -22,10 +22,10 @@ from nearfield.study.journal import Journal
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, Task
 from nearfield.study.tasks import perform
-from nearfield.training.evaluate_run import judge, read_clips
+from nearfield.training.evaluate_run import evaluate_run, read_clips
 from nearfield.training.events import Event, Note
 from nearfield.training.launch import Request, launch
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from tests.study import trainings
 from tests.study.trainings import bits
 
@@ -50,7 +50,7 @@ def test_an_arm_is_trained_with_its_settings_and_measured(sounds: str, plan: Pla
     outcome = perform(found.plain(), sounds, tmp_path, SECOND, "cpu")
     assert outcome == Outcome(SECOND, "done", seconds=outcome.seconds)
     assert outcome.seconds > 0
-    run = Folder(tmp_path / "runs/margin-0.6/seed-1")
+    run = RunFolder(tmp_path / "runs/margin-0.6/seed-1")
     assert run.recipe().plain()["loss"]["margin"] == 0.6
     assert run.environment()["seed"] == 1
     assert run.environment()["machine"]["threads"] == 1
@@ -76,7 +76,7 @@ def test_what_has_ended_is_never_done_again(sounds: str, plan: Planned, tmp_path
 def test_a_run_is_measured_again_where_only_that_was_lost(sounds: str, plan: Planned, tmp_path: Path) -> None:
     found = plan()
     perform(found.plain(), sounds, tmp_path, FIRST, "cpu")
-    run, before = Folder(task_folder(tmp_path, FIRST)), bits(tmp_path)
+    run, before = RunFolder(task_folder(tmp_path, FIRST)), bits(tmp_path)
     trained = run.weights.stat().st_mtime_ns
     for path in (run.path / "result.json", run.clips):
         path.unlink()
@@ -92,7 +92,7 @@ def test_baselines_are_those_that_a_run_of_its_own_has(sounds: str, plan: Planne
     for seed in (0, 1):
         perform(found.plain(), sounds, tmp_path, Task("baselines", seed), "cpu")
         request = Request(found.recipe_of(found.reference), sounds, tmp_path / f"own-{seed}", seed, "cpu")
-        own = judge(Folder(request.out), bench=launch(request))["metrics"]
+        own = evaluate_run(RunFolder(request.out), setup=launch(request))["metrics"]
         folder = tmp_path / f"runs/baselines/seed-{seed}"
         metrics = json.loads((folder / "result.json").read_text())["metrics"]
         names = {"random_encoder"} | ({"mfcc_stats", "logmel_stats"} if seed == 0 else set())
@@ -108,7 +108,7 @@ def test_baselines_are_those_that_a_run_of_its_own_has(sounds: str, plan: Planne
 def test_a_training_that_fails_is_a_result_that_stays(sounds: str, plan: Planned, tmp_path: Path) -> None:
     found = plan(
         optimizer={"kind": "sgd", "lr": 10, "decay": 1},  # weights nine times as large with every update
-        embedding={"size": 8, "normalise": False},
+        embedding={"size": 8, "normalize": False},
         train={"updates": 60},
     )
     outcome = perform(found.plain(), sounds, tmp_path, FIRST, "cpu")
@@ -174,10 +174,10 @@ def _raising(error: BaseException) -> Callable[..., None]:
 def test_warnings_are_kept_as_they_come_and_once(
     plan: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(request: Request, watch: Callable[[Event], None]) -> None:
-        watch(Note("an odd margin", is_warning=True))
-        watch(Note("by the way"))
-        watch(Note(f"warning {len(seen)}", is_warning=True))
+    def killed(request: Request, callback: Callable[[Event], None]) -> None:
+        callback(Note("an odd margin", is_warning=True))
+        callback(Note("by the way"))
+        callback(Note(f"warning {len(seen)}", is_warning=True))
         raise KeyboardInterrupt
 
     seen: list[Event] = []
@@ -196,14 +196,14 @@ def test_arithmetic_left_to_the_machine_stays_that_of_the_beginning(
     """A task may go on on another machine, whose best arithmetic is another."""
     found = plan(train={"updates": 12, "precision": "auto"})
     monkeypatch.setattr("nearfield.training.launch.best_precision", lambda device: "fp32")
-    monkeypatch.setattr(tasks, "judge", _raising(KeyboardInterrupt()))
+    monkeypatch.setattr(tasks, "evaluate_run", _raising(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         perform(found.plain(), sounds, tmp_path, FIRST, "cpu", lambda event: None)
-    Folder(task_folder(tmp_path, FIRST)).weights.unlink()
+    RunFolder(task_folder(tmp_path, FIRST)).weights.unlink()
     monkeypatch.undo()
     monkeypatch.setattr("nearfield.training.launch.best_precision", lambda device: "bf16")
     assert perform(found.plain(), sounds, tmp_path, FIRST, "cpu").state == "done"
-    assert Folder(task_folder(tmp_path, FIRST)).recipe().train.precision == "fp32"
+    assert RunFolder(task_folder(tmp_path, FIRST)).recipe().train.precision == "fp32"
 
 
 def study(folder: Path, plan: dict[str, Any], data: str, workers: int) -> None:

@@ -14,7 +14,7 @@ from nearfield.study import tasks
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, Task
-from nearfield.training.events import Event, Watcher
+from nearfield.training.events import Callback, Event
 from tests.study import stand_ins
 
 HERE = __name__
@@ -22,7 +22,7 @@ RECIPE: dict[str, Any] = {
     "data": {"sample_rate": 8000, "clip_seconds": 0.4},
     "feature": {"kind": "log_mel", "bands": 16},
     "augment": [{"kind": "time_shift", "max_seconds": 0.1}],
-    "normalise": {"kind": "band"},
+    "normalize": {"kind": "band"},
     "backbone": {"kind": "small_convnet", "width": 4, "blocks": 2},
     "embedding": {"size": 8, "dropout": 0.2},
     "sampler": {"kind": "balanced", "classes": 4, "per_class": 4},
@@ -66,7 +66,9 @@ def bits(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): digest(p) for p in files if p.name != "environment.json"}
 
 
-def held(plan: dict[str, Any], data: str, folder: Path, task: Task, device: str, watch: Watcher) -> Outcome:
+def held(
+    plan: dict[str, Any], data: str, folder: Path, task: Task, device: str, callback: Callback
+) -> Outcome:
     """As studies do it, but that a training with a checkpoint goes no further until there is `struck`.
 
     `stand_ins` tells which tasks were begun, and by which processes.
@@ -78,7 +80,7 @@ def held(plan: dict[str, Any], data: str, folder: Path, task: Task, device: str,
         saved = task_folder(folder, task) / "state/last.safetensors"
         while saved.is_file() and not struck(folder).is_file():
             time.sleep(0.02)
-        watch(event)
+        callback(event)
 
     return tasks.perform(plan, data, folder, task, device, told)
 

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from nearfield.training.tensorboard import map_figure
 from tests.training.conftest import small
 
@@ -19,20 +19,20 @@ WATCHED = {"updates": 12, "validate_every": 6, "pictures": True, "profile": 3}
 
 
 @pytest.fixture(scope="module")
-def folder(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+def folder(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     out = tmp_path_factory.mktemp("watched") / "r"
-    recipe = Recipe.of(small(train=WATCHED, normalise={"kind": "none"}))
+    recipe = Recipe.of(small(train=WATCHED, normalize={"kind": "none"}))
     launch(Request(recipe, str(tones), out, device="cpu"))
-    return Folder(out)
+    return RunFolder(out)
 
 
-def shown(folder: Folder) -> EventAccumulator:
+def shown(folder: RunFolder) -> EventAccumulator:
     found = EventAccumulator(str(folder.tensorboard), size_guidance={"images": 0})
     found.Reload()
     return found
 
 
-def test_every_validation_has_its_pictures(folder: Folder) -> None:
+def test_every_validation_has_its_pictures(folder: RunFolder) -> None:
     found = shown(folder)
     assert sorted(found.Tags()["images"]) == ["val/centroids", "val/map"]
     for name in ("val/centroids", "val/map"):
@@ -46,16 +46,16 @@ def test_every_validation_has_its_pictures(folder: Folder) -> None:
 
 
 def test_pictures_and_profile_change_nothing_that_is_learnt(
-    folder: Folder, tones: Path, tmp_path: Path
+    folder: RunFolder, tones: Path, tmp_path: Path
 ) -> None:
-    plain = Recipe.of(small(train={"updates": 12, "validate_every": 6}, normalise={"kind": "none"}))
+    plain = Recipe.of(small(train={"updates": 12, "validate_every": 6}, normalize={"kind": "none"}))
     launch(Request(plain, str(tones), tmp_path / "r", device="cpu"))
     assert (tmp_path / "r/weights.safetensors").read_bytes() == folder.weights.read_bytes()
-    assert shown(Folder(tmp_path / "r")).Tags()["images"] == []
+    assert shown(RunFolder(tmp_path / "r")).Tags()["images"] == []
     assert not list((tmp_path / "r").glob("profile*"))
 
 
-def test_the_profile_names_the_operations_of_the_updates_asked_for(folder: Folder) -> None:
+def test_the_profile_names_the_operations_of_the_updates_asked_for(folder: RunFolder) -> None:
     first, *table = (folder.path / "profile.txt").read_text().splitlines()
     assert first == "3 updates after the first 9"
     (line,) = [row.split() for row in table if row.split()[:1] == ["Optimizer.step#Adam.step"]]

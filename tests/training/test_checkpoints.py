@@ -8,7 +8,7 @@ import torch
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import digest
-from nearfield.training.events import Event, Note, nobody
+from nearfield.training.events import Event, Note, ignore
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
 from nearfield.training.trainer import earlier, load_state, save_state
@@ -16,7 +16,7 @@ from tests.training.conftest import small
 
 
 def numbers_of(path: Path) -> int:
-    found = load_state(path, nobody)
+    found = load_state(path, ignore)
     assert found is not None
     return int(found[1]["update"])
 
@@ -33,7 +33,7 @@ def test_the_newest_are_kept_and_no_more(tmp_path: Path, kept: int) -> None:
 
 def test_an_earlier_state_serves_where_the_last_is_not_whole(tmp_path: Path) -> None:
     path = tmp_path / "last.safetensors"
-    assert load_state(path, nobody) is None
+    assert load_state(path, ignore) is None
     for update in (1, 2, 3):
         save_state(path, {"w": torch.zeros(1)}, {"update": update}, 3)
     path.write_bytes(path.read_bytes()[:20])
@@ -48,7 +48,7 @@ def test_an_earlier_state_serves_where_the_last_is_not_whole(tmp_path: Path) -> 
     for place in (earlier(path, 1), earlier(path, 2)):
         place.write_bytes(b"")
     with pytest.raises(RequestError, match=r"last.safetensors cannot be read"):
-        load_state(path, nobody)
+        load_state(path, ignore)
 
 
 def test_a_run_goes_on_from_an_earlier_state_to_the_same_bits(tones: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from nearfield.study.budget import reduced
 from nearfield.study.run import _real_batch
 from nearfield.training.launch import Request, check, launch
 from nearfield.training.recipe import Recipe
-from nearfield.training.setup import Workbench
+from nearfield.training.setup import TrainingSetup
 from tests.training.conftest import small
 
 NOISE = {"kind": "noise", "ratio_db": [0.0, 20.0]}
@@ -31,41 +31,41 @@ class Seen(torch.nn.Module):
         return signal
 
 
-def bench_of(tones: Path, **changes: Any) -> Workbench:
+def bench_of(tones: Path, **changes: Any) -> TrainingSetup:
     settings: dict[str, Any] = {
         "sampler": {"kind": "shuffle", "batch_size": 4},
         "augment": [NOISE, SHIFT],
         "data.clip_seconds": 1.0,  # the whole clip, so that windows are the same each time
     }
     recipe = Recipe.of(small()).changed(settings | changes)
-    return Workbench.build(recipe, Collection.open(str(tones)), seed=3)
+    return TrainingSetup.build(recipe, Collection.open(str(tones)), seed=3)
 
 
-def heard(bench: Workbench, epochs: int) -> dict[tuple[int, int], list[Tensor]]:
+def heard(setup: TrainingSetup, epochs: int) -> dict[tuple[int, int], list[Tensor]]:
     """What the network is given in some epochs, by clip and copy."""
-    sampler, encoder = bench.sampler(), bench.encoder(torch.device("cpu"))
+    sampler, encoder = setup.sampler(), setup.encoder(torch.device("cpu"))
     encoder.embedder, encoder.feature = Seen(), torch.nn.Identity()  # type: ignore[assignment]
     batches = epochs * -(-sampler.clips_per_epoch // sampler.batch_size)
     found = defaultdict(list)
-    for update, (_, batch) in enumerate(islice(bench.batches(sampler, 0), batches)):
-        copies = batch.draw.copies
+    for update, (_, batch) in enumerate(islice(setup.batches(sampler, 0), batches)):
+        copies = batch.indices.copies
         assert copies is not None
-        for row, copy, wave in zip(batch.draw.rows, copies, encoder(batch, update), strict=True):
+        for row, copy, wave in zip(batch.indices.rows, copies, encoder(batch, update), strict=True):
             found[int(row), int(copy)].append(wave)
     return found
 
 
 def test_an_epoch_has_each_clip_and_each_copy_once_and_a_copy_stays_as_it_is(tones: Path) -> None:
-    bench = bench_of(tones, **{"train.augmented_copies": 2})
-    found, rows = heard(bench, epochs=3), bench.collection.rows("train")
+    setup = bench_of(tones, **{"train.augmented_copies": 2})
+    found, rows = heard(setup, epochs=3), setup.collection.rows("train")
     assert set(found) == {(int(row), copy) for row in rows for copy in range(3)}
-    waves = bench.sight.signals
+    waves = setup.network_input.signals
     for (row, copy), given in found.items():
         assert len(given) == 3
         assert torch.equal(given[0], given[1])
         assert torch.equal(given[0], given[2])
-        original = np.empty(bench.sight.shape, np.float32)
-        waves.cut(row, 0, bench.sight.length, original)
+        original = np.empty(setup.network_input.shape, np.float32)
+        waves.cut(row, 0, setup.network_input.length, original)
         assert torch.equal(given[0], torch.from_numpy(original)) == (copy == 0)
     assert not any(torch.equal(found[int(row), 1][0], found[int(row), 2][0]) for row in rows)
 
@@ -82,13 +82,13 @@ def test_copies_are_those_of_the_runs_seed(tones: Path) -> None:
 
 def test_balanced_batches_take_copies_for_clips_of_their_label(tones: Path) -> None:
     changes = {"sampler": {"kind": "balanced", "classes": 2, "per_class": 6}, "train.augmented_copies": 1}
-    bench = bench_of(tones, **changes)
-    draw = next(iter(bench.sampler().epoch(0)))
-    assert draw.copies is not None
-    assert sorted(Counter(bench.facts.labels[draw.rows].tolist()).values()) == [6, 6]
-    assert set(draw.rows) <= set(bench.collection.rows("train"))
-    assert len(set(zip(draw.rows, draw.copies, strict=True))) == 12
-    assert set(draw.copies) == {0, 1}
+    setup = bench_of(tones, **changes)
+    indices = next(iter(setup.sampler().epoch(0)))
+    assert indices.copies is not None
+    assert sorted(Counter(setup.metadata.labels[indices.rows].tolist()).values()) == [6, 6]
+    assert set(indices.rows) <= set(setup.collection.rows("train"))
+    assert len(set(zip(indices.rows, indices.copies, strict=True))) == 12
+    assert set(indices.copies) == {0, 1}
 
 
 def test_a_run_with_copies_is_trained_and_comes_out_alike(tones: Path, tmp_path: Path) -> None:
@@ -105,10 +105,10 @@ def test_a_study_counts_batches_as_they_are_with_copies(tones: Path) -> None:
     few = {"sampler": {"kind": "shuffle", "batch_size": 64}}
     real, recipes = {}, {}
     for copies in (0, 2):
-        bench = bench_of(tones, **few, **{"train.augmented_copies": copies})
-        real[copies] = max(len(draw) for draw in bench.sampler().epoch(0))
-        assert _real_batch(bench.recipe, bench.collection) == real[copies]
-        recipes[str(copies)] = bench.recipe
+        setup = bench_of(tones, **few, **{"train.augmented_copies": copies})
+        real[copies] = max(len(indices) for indices in setup.sampler().epoch(0))
+        assert _real_batch(setup.recipe, setup.collection) == real[copies]
+        recipes[str(copies)] = setup.recipe
     assert real[0] < real[2] == 64
     with pytest.raises(RequestError, match="unlike budgets"):
         reduced(recipes, {str(copies): size for copies, size in real.items()}, None, "study")
@@ -117,22 +117,22 @@ def test_a_study_counts_batches_as_they_are_with_copies(tones: Path) -> None:
 def test_triplets_are_shown_as_training_with_copies_draws_them(tones: Path) -> None:
     """Eight of a label are more than its clips, and fewer than its clips and copies."""
     balanced = {"kind": "balanced", "classes": 4, "per_class": 8, "small": "drop"}
-    bench = bench_of(tones, sampler=balanced, **{"train.augmented_copies": 2})
-    assert draw_triplets(bench.recipe, str(tones), 3, seed=0).shown
+    setup = bench_of(tones, sampler=balanced, **{"train.augmented_copies": 2})
+    assert draw_triplets(setup.recipe, str(tones), 3, seed=0).shown
 
 
 def test_a_window_that_moves_keeps_what_was_drawn_for_its_copy(tones: Path) -> None:
     """Noise of one copy is the same for whatever window: their difference is that of the windows."""
     louder = {"kind": "gain", "decibels": [-20.0, 20.0]}
-    bench = bench_of(tones, **{"augment": [louder], "data.clip_seconds": 0.2, "train.augmented_copies": 1})
-    sampler, encoder = bench.sampler(), bench.encoder(torch.device("cpu"))
+    setup = bench_of(tones, **{"augment": [louder], "data.clip_seconds": 0.2, "train.augmented_copies": 1})
+    sampler, encoder = setup.sampler(), setup.encoder(torch.device("cpu"))
     encoder.embedder, encoder.feature = Seen(), torch.nn.Identity()  # type: ignore[assignment]
     gains = defaultdict(set)
-    for update, (_, batch) in enumerate(islice(bench.batches(sampler, 0), 60)):
-        assert batch.draw.copies is not None
-        bent = encoder(batch, update)
-        ratio = (bent.flatten(1).norm(dim=1) / batch.signal.flatten(1).norm(dim=1)).tolist()
-        for row, copy, gain in zip(batch.draw.rows, batch.draw.copies, ratio, strict=True):
+    for update, (_, batch) in enumerate(islice(setup.batches(sampler, 0), 60)):
+        assert batch.indices.copies is not None
+        applied = encoder(batch, update)
+        ratio = (applied.flatten(1).norm(dim=1) / batch.signal.flatten(1).norm(dim=1)).tolist()
+        for row, copy, gain in zip(batch.indices.rows, batch.indices.copies, ratio, strict=True):
             gains[int(row), int(copy)].add(round(gain, 3))
     assert all(len(found) == 1 for found in gains.values())
     assert {gain for (_, copy), found in gains.items() if copy == 0 for gain in found} == {1.0}

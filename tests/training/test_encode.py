@@ -29,7 +29,7 @@ SUBTYPES = {"uint8": "PCM_U8", "int16": "PCM_16", "int32": "PCM_32", "float32": 
 def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run to which the level of a sound matters."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    changes = small(train={"updates": 4}, normalise={"kind": "none"})
+    changes = small(train={"updates": 4}, normalize={"kind": "none"})
     launch(Request(Recipe.of(changes), str(tones), out, device="cpu"))
     return Run.load(out)
 
@@ -64,7 +64,7 @@ def test_a_sound_of_two_channels_is_the_file_once_it_is_transposed(
 def test_other_libraries_arrays_and_other_sequences_are_the_same_sounds(run: Run, wave: Wave) -> None:
     wanted = run.encode([wave, wave[:1500]])
     held = torch.from_numpy(wave.copy()).requires_grad_()
-    alike: list[Any] = [
+    positive: list[Any] = [
         (each for each in (wave, wave[:1500])),
         (wave, wave[:1500]),
         [wave.tolist(), wave[:1500].tolist()],
@@ -72,7 +72,7 @@ def test_other_libraries_arrays_and_other_sequences_are_the_same_sounds(run: Run
         pd.Series([wave, wave[:1500]]),
         np.array([wave, wave[:1500]], dtype=object),
     ]
-    for given in alike:
+    for given in positive:
         np.testing.assert_allclose(run.encode(given), wanted, atol=1e-6)
     np.testing.assert_allclose(run.encode([pd.Series(wave)]), wanted[:1], atol=1e-6)
     np.testing.assert_allclose(run.encode(np.stack([wave, wave])[:, None]), wanted[[0, 0]], atol=1e-6)

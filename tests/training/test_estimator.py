@@ -30,7 +30,7 @@ QUICK = {
     "feature.low": 0.0,
     "feature.window_ms": 16.0,
     "feature.hop_ms": 8.0,
-    "normalise.kind": "none",
+    "normalize.kind": "none",
     "backbone.width": 4,
     "backbone.blocks": 1,
     "embedding.size": 3,
@@ -62,7 +62,7 @@ def sounds(tones: Path) -> tuple[list[str], list[str]]:
 
 
 def recipe(**changes: Any) -> Recipe:
-    return Recipe.of(small(train={"updates": 40}, normalise={"kind": "none"}, augment=[]) | changes)
+    return Recipe.of(small(train={"updates": 40}, normalize={"kind": "none"}, augment=[]) | changes)
 
 
 def test_files_are_learnt_and_scored_by_their_nearest_training_file(
@@ -89,11 +89,11 @@ def test_all_of_what_is_given_is_learnt_from(
 ) -> None:
     seen: list[Any] = []
 
-    def noted(bench: Any, *rest: Any) -> Any:
-        seen.append(bench)
-        return Training(bench, *rest)
+    def noted(setup: Any, *rest: Any) -> Any:
+        seen.append(setup)
+        return Training(setup, *rest)
 
-    monkeypatch.setattr("nearfield.training.api.Training", noted)
+    monkeypatch.setattr("nearfield.training.estimator.Training", noted)
     embedder = Embedder(recipe(), updates=1, device="cpu").fit(*sounds)
     assert len(seen[0].collection.rows("train")) == len(sounds[0])
     assert not embedder.run_.folder.path.exists()

@@ -1,6 +1,6 @@
 """Vectors that are wrong in silence: what the gate and the sounds kept with a run say of them.
 
-Three of these happened to others: a classifier normalised in training only, one vector for every sound, a
+Three of these happened to others: a classifier normalized in training only, one vector for every sound, a
 signal that vanished before the network.
 """
 
@@ -23,7 +23,7 @@ from nearfield.core.errors import DataError, WorkError
 from nearfield.space.export import export
 from nearfield.space.space import Space
 from nearfield.space.vector_file import embed_collection
-from nearfield.training.evaluate_run import judge
+from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.events import Note
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
@@ -38,7 +38,7 @@ Floats = npt.NDArray[Any]
 def folder(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
     launch(Request(Recipe.of(small(train={"updates": 30})), str(tones), out, device="cpu"))
-    judge(Run.load(out).folder, with_baselines=False)
+    evaluate_run(Run.load(out).folder, with_baselines=False)
     return out
 
 
@@ -58,12 +58,12 @@ class Zeros(nn.Module):
         return torch.zeros_like(self.inner(given))
 
 
-def without_normalisation(run: Run) -> None:
-    run.embedder.normalisation = nn.Identity()
+def without_normalization(run: Run) -> None:
+    run.embedder.normalization = nn.Identity()
 
 
 def without_unit_length(run: Run) -> None:
-    run.embedder.settings = run.embedder.settings.model_copy(update={"normalise": False})
+    run.embedder.settings = run.embedder.settings.model_copy(update={"normalize": False})
 
 
 def with_other_statistics(run: Run) -> None:
@@ -73,7 +73,7 @@ def with_other_statistics(run: Run) -> None:
 
 
 DROPPED: dict[str, Callable[[Run], None]] = {
-    "normalised in training only": without_normalisation,
+    "normalized in training only": without_normalization,
     "vectors of unit length in training only": without_unit_length,
     "statistics of norms lost": with_other_statistics,
 }
@@ -132,7 +132,7 @@ def test_other_vectors_are_told_in_every_place_of_use(folder: Path, tones: Path,
         said.clear()
         return found == 1
 
-    result = judge(Run.load(own).folder, watch=listen, with_baselines=False)
+    result = evaluate_run(Run.load(own).folder, callback=listen, with_baselines=False)
     assert told()
     assert any("other vectors here" in note for note in result["notes"])
     space = Space.create(Run.load(own), tones, tmp_path / "space", listen)
@@ -155,10 +155,10 @@ def test_what_is_published_has_made_up_sounds_that_are_heard_again(folder: Path,
     assert torch.corrcoef(torch.cat([own, made]))[:4, 4:].abs().max() < 0.2
     run = Run.load(tmp_path / "out")
     assert run.doubts() == ()
-    without_normalisation(run)
+    without_normalization(run)
     assert Run.doubts(run) == ()  # asked once for this device
     again = Run.load(tmp_path / "out")
-    without_normalisation(again)
+    without_normalization(again)
     assert len(again.doubts()) == 1
 
 

@@ -16,17 +16,17 @@ from sklearn.neighbors import KNeighborsClassifier
 from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
 from nearfield.training.api import evaluate, train
-from nearfield.training.evaluate_run import _warnings, judge, read_clips
+from nearfield.training.evaluate_run import _warnings, evaluate_run, read_clips
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from tests.training.conftest import small
 
 
 @pytest.fixture(scope="module")
 def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     # A steady tone is its own mean in every band: taking that away would leave nothing.
-    recipe = Recipe.of(small(train={"updates": 60}, normalise={"kind": "none"}))
+    recipe = Recipe.of(small(train={"updates": 60}, normalize={"kind": "none"}))
     return train(recipe, tones, tmp_path_factory.mktemp("run") / "r", device="cpu")
 
 
@@ -76,14 +76,14 @@ def test_a_warning_names_the_baseline_as_tables_do(run: Run) -> None:
 
 def test_a_run_whose_data_moved_names_the_option_that_helps(tones: Path, tmp_path: Path) -> None:
     shutil.copytree(tones, tmp_path / "here")
-    recipe = Recipe.of(small(train={"updates": 2}, normalise={"kind": "none"}))
+    recipe = Recipe.of(small(train={"updates": 2}, normalize={"kind": "none"}))
     run = train(recipe, tmp_path / "here", tmp_path / "r", device="cpu")
     assert len(run.encode(str(tmp_path / "here/a/0.wav"))) == 1  # one path is one sound
     assert np.array_equal(run.encode(tmp_path / "here/a/0.wav"), run.encode([tmp_path / "here/a/0.wav"]))
     (tmp_path / "here").rename(tmp_path / "there")
     with pytest.raises(DataError, match="if they have moved: --data NEW_PLACE"):
-        judge(run.folder)
-    moved = judge(run.folder, str(tmp_path / "there"))["metrics"]
+        evaluate_run(run.folder)
+    moved = evaluate_run(run.folder, str(tmp_path / "there"))["metrics"]
     shared = [name for name in moved if name in run.metrics and "baseline" not in name]
     assert "probe/macro_f1" in shared
     for name in shared:
@@ -91,7 +91,7 @@ def test_a_run_whose_data_moved_names_the_option_that_helps(tones: Path, tmp_pat
 
 
 def test_validations_keep_how_far_apart_the_labels_lie(tones: Path, tmp_path: Path) -> None:
-    recipe = Recipe.of(small(train={"updates": 4, "validate_every": 4}, normalise={"kind": "none"}))
+    recipe = Recipe.of(small(train={"updates": 4, "validate_every": 4}, normalize={"kind": "none"}))
     run = train(recipe, tones, tmp_path / "r", device="cpu")
     last = json.loads((tmp_path / "r/metrics.jsonl").read_text().splitlines()[-1])
     table = pq.read_table(run.folder.vectors).to_pandas()
@@ -139,9 +139,9 @@ def test_a_measuring_cut_short_leaves_no_result_beside_files_that_are_not_its_ow
         patched.setattr("nearfield.training.evaluate_run.write_clips", killed)
         with pytest.raises(KeyboardInterrupt):
             evaluate(copy)
-    assert not Folder(copy).is_judged
+    assert not RunFolder(copy).is_evaluated
     assert evaluate(copy)["metrics"] == run.metrics
-    assert Folder(copy).is_judged
+    assert RunFolder(copy).is_evaluated
 
 
 def test_the_figure_is_what_scikit_learn_finds_in_the_vectors(run: Run) -> None:
@@ -196,7 +196,7 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(run: Run, tone
     with pytest.raises(RequestError, match="already holds a run"):
         train(run.recipe, tones, out, device="cpu")
     other = Recipe.of(
-        small(train={"updates": 60}, normalise={"kind": "none"}, loss={"kind": "triplet", "margin": 0.4})
+        small(train={"updates": 60}, normalize={"kind": "none"}, loss={"kind": "triplet", "margin": 0.4})
     )
     with pytest.raises(RequestError, match=r"begun with another recipe: loss\.margin differ"):
         train(other, tones, out, device="cpu", resume=True)

@@ -44,7 +44,7 @@ def tagged(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "sampler",
-    [{"kind": "shuffle", "batch_size": 8}, {"kind": "tag_triplets", "batch": 4}],
+    [{"kind": "shuffle", "batch_size": 8}, {"kind": "tag_triplets", "batch_size": 4}],
     ids=lambda s: s["kind"],
 )
 def test_tags(tagged: Path, tmp_path: Path, sampler: dict[str, Any]) -> None:
@@ -57,7 +57,7 @@ def test_time_alone(tmp_path: Path) -> None:
     for number in range(8):
         sound(tmp_path / "d" / f"{number}.wav", 4.0, seed=number)
     relation = {"kind": "time", "range_seconds": 1.0}
-    sampler = {"kind": "tiles", "range_seconds": 1.0, "batch": 8}
+    sampler = {"kind": "tiles", "range_seconds": 1.0, "batch_size": 8}
     found = go(tmp_path / "d", tmp_path / "r", relation=relation, sampler=sampler, loss={"kind": "nt_xent"})
     assert "geometry/effective_rank" in found
     assert "probe/macro_f1" not in found
@@ -83,7 +83,7 @@ def test_pictures(tmp_path: Path) -> None:
         tmp_path / "r",
         data={"image_size": 16},
         feature={"kind": "pixels"},
-        normalise={"kind": "none"},
+        normalize={"kind": "none"},
         augment=[{"kind": "flip"}],
         sampler={"kind": "balanced", "classes": 2, "per_class": 4},
     )
@@ -104,17 +104,17 @@ def test_four_channels(tmp_path: Path, channels: str | int, feature: dict[str, A
         data={"sample_rate": 8000, "clip_seconds": 0.4, "channels": channels},
         feature=feature,
         augment=[],
-        normalise={"kind": "clip"},
+        normalize={"kind": "clip"},
         backbone={"kind": "small_convnet", "width": 4, "blocks": 2, "stem_stride": [1, 4]},
         sampler={"kind": "balanced", "classes": 2, "per_class": 4},
     )
 
 
 def test_band_statistics_of_train_travel_with_the_weights(tones: Path, tmp_path: Path) -> None:
-    run = train(Recipe.of(small(train=FEW, normalise={"kind": "band"})), tones, tmp_path / "r", device="cpu")
+    run = train(Recipe.of(small(train=FEW, normalize={"kind": "band"})), tones, tmp_path / "r", device="cpu")
     path = [tones / "a" / "0.wav"]
     assert np.isfinite(run.encode(path)).all()
-    assert [name for name, _ in run.embedder.normalisation.named_buffers()]
+    assert [name for name, _ in run.embedder.normalization.named_buffers()]
 
 
 @pytest.mark.parametrize("taught", ["labels", "time", "tags"])
@@ -125,7 +125,7 @@ def test_a_space_judges_clips_that_could_not_have_taught_it(
     for number in range(8):
         sound(tmp_path / "long" / f"{number}.wav", 2.0, seed=number)
         sound(tmp_path / "short" / "ab"[number % 2] / f"{number}.wav", 0.4, seed=number)
-    tiles = {"kind": "tiles", "range_seconds": 1.0, "batch": 8}
+    tiles = {"kind": "tiles", "range_seconds": 1.0, "batch_size": 8}
     settings: dict[str, Any] = {
         "labels": {"sampler": {"kind": "balanced", "classes": 2, "per_class": 4}},
         "time": {"relation": {"kind": "time", "range_seconds": 1.0}, "sampler": tiles},
@@ -179,7 +179,7 @@ def test_folders_of_recordings_that_are_learnt_from_by_time_are_no_labels(
     recipe = Recipe.of(
         small(
             relation={"kind": "time", "range_seconds": 1},
-            sampler={"kind": "tiles", "batch": 4, "range_seconds": 1},
+            sampler={"kind": "tiles", "batch_size": 4, "range_seconds": 1},
             train=FEW,
         )
     )
@@ -189,7 +189,7 @@ def test_folders_of_recordings_that_are_learnt_from_by_time_are_no_labels(
         tmp_path / "d",
         tmp_path / "run",
         device="cpu",
-        watch=lambda event: notes.append(event.text) if isinstance(event, Note) else None,
+        callback=lambda event: notes.append(event.text) if isinstance(event, Note) else None,
     )
     assert any("folders (PLOT_0, PLOT_1) are not taken for labels" in note for note in notes)
     by_label = re.compile("probe/macro_f1|retrieval/|retrieval_from_train/")

@@ -15,7 +15,7 @@ from nearfield.core.files import digest
 from nearfield.training.events import Event, Stage
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from tests.training.conftest import small
 
 LONG: dict[str, Any] = {"train": {"updates": 240, "checkpoint_seconds": 0}}
@@ -46,7 +46,7 @@ def work(data: str, out: str, changes: dict[str, Any], held_after: int) -> None:
             time.sleep(1)
 
     torch.set_num_threads(1)
-    resume = Folder(Path(out)).is_started
+    resume = RunFolder(Path(out)).is_started
     request = Request(Recipe.of(small(**changes)), data, Path(out), seed=3, device="cpu", resume=resume)
     launch(request, hold)
 
@@ -88,7 +88,7 @@ def test_a_killed_run_ends_with_the_same_bits(tones: Path, tmp_path: Path, chang
         child.kill()
         child.join()
         assert child.exitcode == -signal.SIGKILL
-        assert not Folder(broken).is_trained
+        assert not RunFolder(broken).is_trained
     child = start(tones, broken, changes)
     child.join()
     assert child.exitcode == 0
@@ -114,7 +114,7 @@ def test_ctrl_c_saves_and_resume_ends_the_same(tones: Path, tmp_path: Path) -> N
     stopped = Request(request.recipe, request.data, tmp_path / "b", seed=3, device="cpu")
     with pytest.raises(KeyboardInterrupt):
         launch(stopped, press)
-    assert not Folder(tmp_path / "b").is_trained
+    assert not RunFolder(tmp_path / "b").is_trained
     launch(Request(request.recipe, request.data, tmp_path / "b", seed=3, device="cpu", resume=True))
     assert digest(tmp_path / "a" / "weights.safetensors") == digest(tmp_path / "b" / "weights.safetensors")
     assert remembered(tmp_path / "a") == remembered(tmp_path / "b")

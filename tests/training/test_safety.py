@@ -28,7 +28,7 @@ from nearfield.training.events import Event, Note, Stage
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from tests.training.conftest import small
 from tests.training.test_resume import remembered
 
@@ -91,7 +91,7 @@ def test_a_run_is_not_taken_up_on_other_sounds(tones: Path, tmp_path: Path) -> N
 
     with pytest.raises(KeyboardInterrupt, match="stopped after update 9"):
         launch(Request(recipe, str(data), out, device="cpu"), press)
-    assert Folder(out).state.is_file()  # SIGTERM keeps a checkpoint
+    assert RunFolder(out).state.is_file()  # SIGTERM keeps a checkpoint
     before = (data / "a/0.wav").read_bytes()
     noise = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
     soundfile.write(data / "a/0.wav", 0.1 * noise, 8000, subtype="FLOAT")
@@ -108,12 +108,12 @@ def test_measuring_sounds_that_have_changed_says_so(tones: Path, tmp_path: Path)
     data, out = Path(shutil.copytree(tones, tmp_path / "tones")), tmp_path / "r"
     train(Recipe.of(small(train=SHORT)), data, out, device="cpu")
     quiet: list[Event] = []
-    assert not any("has changed" in note for note in evaluate(out, watch=quiet.append)["notes"])
+    assert not any("has changed" in note for note in evaluate(out, callback=quiet.append)["notes"])
     for path in (data / "a").iterdir():
         noise = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
         soundfile.write(path, 0.1 * noise, 8000, subtype="FLOAT")
     said: list[Event] = []
-    notes = evaluate(out, watch=said.append)["notes"]
+    notes = evaluate(out, callback=said.append)["notes"]
     (told,) = [each for each in said if isinstance(each, Note) and "has changed since" in each.text]
     assert told.is_warning
     assert told.text in notes
@@ -136,8 +136,8 @@ def test_every_use_of_data_that_have_changed_says_so_once(tones: Path, tmp_path:
         embed_collection(run, str(data), tmp_path / f"{name}.parquet", listen)
         export(out, "parquet", tmp_path / name, listen)
         export(out, "projector", tmp_path / name, listen)
-        Material.open(run, watch=listen)
-        find_suspects(run, sorts=["labels"], watch=listen)
+        Material.open(run, callback=listen)
+        find_suspects(run, sorts=["labels"], callback=listen)
 
     uses("same")
     assert said == []
@@ -228,7 +228,7 @@ def test_a_finished_run_can_be_trained_longer(tones: Path, run: Path, tmp_path: 
     launch(Request(longer, str(tones), run, device="cpu", resume=True), said.append)
     assert digest(once / "weights.safetensors") == digest(run / "weights.safetensors")
     assert remembered(once) == remembered(run)
-    assert Folder(run).recipe().train.updates == 13
+    assert RunFolder(run).recipe().train.updates == 13
     assert not (run / "result.json").exists()
     told = "trained for 6 updates, going on to 13; the result is that of one training of this length."
     assert told in [event.text for event in said if isinstance(event, Note)]
@@ -247,7 +247,7 @@ def test_a_longer_training_says_what_it_is_worth(tones: Path, tmp_path: Path) ->
             tmp_path / f"{kept} once",
         )
         launch(Request(falling, str(tones), folder, device="cpu"))
-        assert Folder(folder).state.is_file() == kept
+        assert RunFolder(folder).state.is_file() == kept
         said: list[Event] = []
         launch(Request(more, str(tones), folder, device="cpu", resume=True), said.append)
         launch(Request(more, str(tones), once, device="cpu"))
@@ -289,7 +289,7 @@ def test_data_without_the_patch_that_the_run_was_trained_with_are_not_called_cha
     def uses(given: str, name: str) -> None:
         Space.create(run, given, tmp_path / name, listen)
         embed_collection(run, given, tmp_path / f"{name}.parquet", listen)
-        find_suspects(run, given, sorts=["labels"], watch=listen)
+        find_suspects(run, given, sorts=["labels"], callback=listen)
 
     uses(f"{data}?patch={patch}", "with")
     assert said == []

@@ -17,13 +17,13 @@ from nearfield.training.api import train
 from nearfield.training.events import Event, Note
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from nearfield.training.tagging import read_predictions, tag, write_predictions
 from nearfield.training.vector_checks import VectorWarning
 from tests.training.conftest import small
 
 TAGGED = {
-    "normalise": {"kind": "none"},
+    "normalize": {"kind": "none"},
     "relation": {"kind": "tags"},
     "sampler": {"kind": "shuffle", "batch_size": 16},
 }
@@ -35,7 +35,7 @@ def tagger(chords: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         small(
             **TAGGED,
             loss={"kind": "bce"},
-            embedding={"size": 8, "normalise": False},
+            embedding={"size": 8, "normalize": False},
             optimizer={"kind": "adam", "lr": 0.01},
             train={"updates": 100},
         )
@@ -60,13 +60,16 @@ def test_vectors_that_are_wrong_are_told_before_their_tags(tagger: Run, chords: 
     with torch.no_grad():
         next(other.embedder.head.parameters()).mul_(0.5)
     tag(other, files, listen)
-    propose_tags(other, str(chords), watch=listen)
+    propose_tags(other, str(chords), callback=listen)
     assert sum("other vectors here" in text for text in said) == 2
     with pytest.warns(VectorWarning, match="other vectors here"):
         tag(other, files)
     with torch.no_grad():
         next(other.embedder.head.parameters()).zero_()
-    for tells in (lambda: tag(other, files, listen), lambda: propose_tags(other, str(chords), watch=listen)):
+    for tells in (
+        lambda: tag(other, files, listen),
+        lambda: propose_tags(other, str(chords), callback=listen),
+    ):
         with pytest.raises(WorkError, match=r"All \d+ vectors are the same, and the sounds are not"):
             tells()
 
@@ -89,21 +92,21 @@ def test_a_tag_may_be_called_as_the_column_of_ids_is(chords: Path, tmp_path: Pat
     lines = (chords / "labels.csv").read_text().replace("low", "id").replace("high", "=id").splitlines()
     table.write_text("\n".join(f"{chords}/{line}" if ".wav" in line else line for line in lines) + "\n")
     collection = Collection.open(table)
-    facts = collection.facts()
-    assert facts.tag_names == ("=id", "id", "middle", "top")
+    metadata = collection.metadata()
+    assert metadata.tag_names == ("=id", "id", "middle", "top")
     said = np.random.default_rng(0).integers(0, 2, (len(collection), 4)).astype(np.float64)
     (tmp_path / "run").mkdir()
     (tmp_path / "run/recipe.yaml").touch()
-    folder = Folder(tmp_path / "run")
-    write_predictions(folder.predictions, list(collection.table["id"]), facts.tag_names, said)
-    np.testing.assert_array_equal(read_predictions(folder.path, collection, facts), said)
+    folder = RunFolder(tmp_path / "run")
+    write_predictions(folder.predictions, list(collection.table["id"]), metadata.tag_names, said)
+    np.testing.assert_array_equal(read_predictions(folder.path, collection, metadata), said)
 
 
 def test_the_figure_is_that_of_the_predictions_kept(tagger: Run, chords: Path) -> None:
     collection = Collection.open(chords)
-    facts, rows = collection.facts(), collection.rows("test")
-    said = read_predictions(tagger.folder.path, collection, facts)[rows]
-    tags = facts.tags[rows]
+    metadata, rows = collection.metadata(), collection.rows("test")
+    said = read_predictions(tagger.folder.path, collection, metadata)[rows]
+    tags = metadata.tags[rows]
     areas = [
         average_precision_score(tags[:, at], said[:, at]) for at in range(4) if 0 < tags[:, at].mean() < 1
     ]
@@ -118,14 +121,14 @@ def test_a_run_that_is_no_tagger_answers_by_a_probe(chords: Path, tmp_path: Path
     assert ((said > 0) & (said < 1)).all()
     collection = Collection.open(chords)
     with pytest.raises(RequestError, match=r"sampler.tagger.*has no predictions.parquet"):
-        read_predictions(run.folder.path, collection, collection.facts())
+        read_predictions(run.folder.path, collection, collection.metadata())
 
 
 def test_triplets_can_be_drawn_from_a_taggers_mistakes(chords: Path, tmp_path: Path) -> None:
     hasty = Recipe.of(small(**TAGGED, loss={"kind": "bce"}, train={"updates": 1}))
     train(hasty, chords, tmp_path / "hasty", device="cpu")  # one that is never wrong gives no such triplets
     tagger = str(tmp_path / "hasty")
-    sampler = {"kind": "tag_triplets", "batch": 4, "rule": "errors", "top": 2, "tagger": tagger}
+    sampler = {"kind": "tag_triplets", "batch_size": 4, "rule": "errors", "top": 2, "tagger": tagger}
     changes = {**TAGGED, "sampler": sampler}
     run = train(Recipe.of(small(**changes, train={"updates": 3})), chords, tmp_path / "r", device="cpu")
     assert run.metrics["retrieval/multilabel_recall_at_1"] > 0

@@ -20,26 +20,26 @@ from nearfield.training.estimator import fit
 from nearfield.training.events import Event, Note, Stage
 from nearfield.training.launch import check
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder
-from nearfield.training.setup import Workbench
+from nearfield.training.run_folder import RunFolder
+from nearfield.training.setup import TrainingSetup
 from nearfield.training.trainer import Training
 from nearfield.training.validation import recall_at_1
 from tests.training.conftest import small
 
 TAGGED: dict[str, Any] = {
-    "normalise": {"kind": "none"},
+    "normalize": {"kind": "none"},
     "relation": {"kind": "tags"},
     "sampler": {"kind": "shuffle", "batch_size": 16},
     "loss": {"kind": "bce"},
-    "embedding": {"size": 8, "normalise": False},
+    "embedding": {"size": 8, "normalize": False},
     "optimizer": {"kind": "adam", "lr": 0.05},
 }
 
 
-def trained(data: Path, out: Path, **changes: Any) -> tuple[list[dict[str, Tensor]], list[Event], Folder]:
+def trained(data: Path, out: Path, **changes: Any) -> tuple[list[dict[str, Tensor]], list[Event], RunFolder]:
     """Network and head after every update (the first entry: before any), what was said, the folder."""
     recipe = Recipe.of(small(**(TAGGED | changes)))
-    bench = Workbench.build(recipe, Collection.open(data), 0)
+    setup = TrainingSetup.build(recipe, Collection.open(data), 0)
     seen: list[dict[str, Tensor]] = []
     said: list[Event] = []
 
@@ -52,11 +52,11 @@ def trained(data: Path, out: Path, **changes: Any) -> tuple[list[dict[str, Tenso
         if isinstance(event, Stage) and event.name == "train":
             seen.append(state())
 
-    training = Training(bench, Folder(out), torch.device("cpu"), "fp32", listen)
+    training = Training(setup, RunFolder(out), torch.device("cpu"), "fp32", listen)
     out.mkdir()
     seen.append(state())
     training.run()
-    return seen, said, Folder(out)
+    return seen, said, RunFolder(out)
 
 
 def test_an_average_is_also_of_the_head(chords: Path, tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_the_best_update_gives_network_and_head(chords: Path, tmp_path: Path) ->
 
 def test_vectors_that_are_not_numbers_stop_a_run_in_words(tones: Path, tmp_path: Path) -> None:
     recipe = Recipe.of(small())
-    bench = Workbench.build(recipe, Collection.open(tones), 0)
-    torch.nn.init.constant_(bench.embedder.head.weight, torch.nan)  # type: ignore[arg-type]
-    training = Training(bench, Folder(tmp_path), torch.device("cpu"), "fp32", lambda event: None)
+    setup = TrainingSetup.build(recipe, Collection.open(tones), 0)
+    torch.nn.init.constant_(setup.embedder.head.weight, torch.nan)  # type: ignore[arg-type]
+    training = Training(setup, RunFolder(tmp_path), torch.device("cpu"), "fp32", lambda event: None)
     with pytest.raises(WorkError, match="update 1: The space has collapsed: the loss is no longer a number"):
         training.run()
 
@@ -115,7 +115,7 @@ def test_what_would_train_nothing_is_refused_beforehand(said: str) -> None:
 
 
 def test_a_tagger_may_learn_on_a_network_that_stays(chords: Path, tmp_path: Path) -> None:
-    frozen = {"size": 8, "normalise": False, "train": "none"}
+    frozen = {"size": 8, "normalize": False, "train": "none"}
     check(Recipe.of(small(**(TAGGED | {"embedding": frozen}))))
     states, _, _ = trained(chords, tmp_path / "r", embedding=frozen, train={"updates": 3})
     assert torch.equal(states[0]["head.weight"], states[-1]["head.weight"])
@@ -146,10 +146,10 @@ def test_a_floor_in_another_unit_than_the_features_is_refused(
 
 def test_the_rarity_of_tags_is_counted_in_train_alone(chords: Path) -> None:
     recipe = Recipe.of(small(**(TAGGED | {"relation": {"kind": "tags", "weights": "idf"}})))
-    bench = Workbench.build(recipe, Collection.open(chords), 0)
-    relation = bench.relation()
+    setup = TrainingSetup.build(recipe, Collection.open(chords), 0)
+    relation = setup.relation()
     assert isinstance(relation, TagRelation)
-    has = bench.facts.tags[bench.collection.rows("train")]
+    has = setup.metadata.tags[setup.collection.rows("train")]
     wanted = TfidfTransformer(smooth_idf=True).fit(has.astype(float)).idf_
     torch.testing.assert_close(relation.weights.double(), torch.from_numpy(wanted), rtol=1e-6, atol=0)
 
@@ -162,12 +162,12 @@ def test_moments_of_trimmed_clips_are_of_what_is_heard(tmp_path: Path) -> None:
         soundfile.write(tmp_path / f"{name}.wav", wave, 8000, subtype="FLOAT")
     recipe = Recipe.of(small(data={"sample_rate": 8000, "clip_seconds": 0.4, "trim_db": 40}))
     collection = Collection.open(str(tmp_path))
-    bench = Workbench.build(recipe, collection, 0)
+    setup = TrainingSetup.build(recipe, collection, 0)
     names = [Path(path).stem for path in collection.table["path"]]
-    begins = dict(zip(names, bench.facts.moments, strict=True))
+    begins = dict(zip(names, setup.metadata.start_times, strict=True))
     # Of the looks, 2,048 samples wide and 512 apart, the first to hear something reaches 1,024 before it.
     assert begins == {"a": (8 - 2 + 1) * 512 / 8000, "b": 0.0}
-    assert (bench.facts.seconds + bench.facts.moments == 2.0).all()
+    assert (setup.metadata.seconds + setup.metadata.start_times == 2.0).all()
 
 
 @pytest.mark.parametrize("bad", [np.zeros(0), np.array([0.0, np.nan] * 2000), np.zeros((2, 2, 2000))])
@@ -181,10 +181,12 @@ def test_clips_without_a_label_are_neither_right_nor_wrong(tones: Path, tmp_path
     collection = Collection.open(tones)
     unknown = np.arange(len(collection)) % 2 == 0
     table = collection.table.assign(label=np.where(unknown, "", collection.table["label"]))
-    bench = Workbench.build(Recipe.of(small()), replace(collection, table=table), 0)
+    setup = TrainingSetup.build(Recipe.of(small()), replace(collection, table=table), 0)
     vectors = np.random.default_rng(0).standard_normal((len(table), 8)).astype(np.float32)
     labels, split = table["label"].to_numpy(), table["split"].to_numpy()
     queries, gallery = ((split == side) & ~unknown for side in ("val", "train"))
     nearest = KNeighborsClassifier(1, metric="cosine").fit(vectors[gallery], labels[gallery])
-    val, train = bench.collection.rows("val"), bench.collection.rows("train")
-    assert recall_at_1(vectors, bench.facts, val, train) == nearest.score(vectors[queries], labels[queries])
+    val, train = setup.collection.rows("val"), setup.collection.rows("train")
+    assert recall_at_1(vectors, setup.metadata, val, train) == nearest.score(
+        vectors[queries], labels[queries]
+    )

@@ -20,20 +20,20 @@ from nearfield.data.signals import Loader
 from nearfield.learning.build import loss
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.losses.base import TAGGING_KINDS
-from nearfield.training.events import Event, Note, nobody
+from nearfield.training.events import Event, Note, ignore
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder
-from nearfield.training.setup import Workbench
+from nearfield.training.run_folder import RunFolder
+from nearfield.training.setup import TrainingSetup
 from nearfield.training.trainer import Training
 from nearfield.training.validation import MUTE, SCORE, Triplets, tag_overlap_at_1
 from tests.training.conftest import small
 
 TIME: dict[str, Any] = {
     "augment": [],
-    "normalise": {"kind": "none"},
+    "normalize": {"kind": "none"},
     "relation": {"kind": "time", "range_seconds": 1.0},
-    "sampler": {"kind": "tiles", "range_seconds": 1.0, "batch": 8},
+    "sampler": {"kind": "tiles", "range_seconds": 1.0, "batch_size": 8},
     "loss": {"kind": "nt_xent"},
 }
 
@@ -114,20 +114,20 @@ def test_triplets_are_those_of_the_pairs_counted_one_by_one() -> None:
 def test_the_loss_of_val_is_that_of_the_finished_network_by_hand(tones: Path, tmp_path: Path) -> None:
     """Same batches, the run's own embedder in evaluation, the loss of the recipe: no bending, no dropout."""
     recipe = Recipe.of(small(train={"updates": 6, "validate_every": 6}))
-    bench = Workbench.build(recipe, Collection.open(tones), 0)
-    training = Training(bench, Folder(tmp_path), torch.device("cpu"), "fp32", nobody)
+    setup = TrainingSetup.build(recipe, Collection.open(tones), 0)
+    training = Training(setup, RunFolder(tmp_path), torch.device("cpu"), "fp32", ignore)
     training.run()
     validation = training.validation
     assert validation is not None
     assert validation.fixed is not None
-    network, loss, relation = training.model.eval(), bench.loss(), bench.relation()
+    network, loss, relation = training.model.eval(), setup.loss(), setup.relation()
     wanted = []
-    for draw in validation.fixed.draws:
-        assert set(draw.rows) <= set(bench.collection.rows("val"))
-        assert len(set(draw.rows.tolist())) == len(draw.rows)
-        (batch,) = Loader(bench.sight.signals, [draw], bench.sight.length)
+    for indices in validation.fixed.draws:
+        assert set(indices.rows) <= set(setup.collection.rows("val"))
+        assert len(set(indices.rows.tolist())) == len(indices.rows)
+        (batch,) = Loader(setup.network_input.signals, [indices], setup.network_input.length)
         with torch.no_grad():
-            wanted.append(float(loss(network.embed_picture(batch.signal), relation(draw))))
+            wanted.append(float(loss(network.embed_picture(batch.signal), relation(indices))))
     (found,) = curve(tmp_path, "val/loss")
     assert found == pytest.approx(np.mean(wanted), rel=1e-4)
     (silhouette,) = curve(tmp_path, "val/silhouette")
@@ -135,15 +135,15 @@ def test_the_loss_of_val_is_that_of_the_finished_network_by_hand(tones: Path, tm
 
 
 def test_the_overlap_of_tags_is_that_of_the_nearest_train_clip(chords: Path) -> None:
-    bench = Workbench.build(Recipe.of(small()), Collection.open(chords), 0)
-    vectors = np.random.default_rng(0).standard_normal((len(bench.facts), 8)).astype(np.float32)
-    val, train = bench.collection.rows("val"), bench.collection.rows("train")
+    setup = TrainingSetup.build(Recipe.of(small()), Collection.open(chords), 0)
+    vectors = np.random.default_rng(0).standard_normal((len(setup.metadata), 8)).astype(np.float32)
+    val, train = setup.collection.rows("val"), setup.collection.rows("train")
     each = []
     for row in val:
-        alike = [float(vectors[row] @ vectors[t] / np.linalg.norm(vectors[t])) for t in train]
-        mine, theirs = bench.facts.tags[row], bench.facts.tags[train[int(np.argmax(alike))]]
+        positive = [float(vectors[row] @ vectors[t] / np.linalg.norm(vectors[t])) for t in train]
+        mine, theirs = setup.metadata.tags[row], setup.metadata.tags[train[int(np.argmax(positive))]]
         each.append((mine & theirs).sum() / (mine | theirs).sum())
-    assert tag_overlap_at_1(vectors, bench.facts, val, train) == pytest.approx(np.mean(each))
+    assert tag_overlap_at_1(vectors, setup.metadata, val, train) == pytest.approx(np.mean(each))
 
 
 def test_a_score_that_cannot_vary_is_refused_where_a_setting_rests_on_it(
@@ -165,9 +165,9 @@ def test_a_score_that_cannot_vary_is_refused_where_a_setting_rests_on_it(
     def begin(**changes: Any) -> tuple[Training, list[str]]:
         said: list[str] = []
         plan = {"updates": 4, "validate_every": 2}
-        bench = Workbench.build(Recipe.of(small(train=plan, **changes)), without, 0)
+        setup = TrainingSetup.build(Recipe.of(small(train=plan, **changes)), without, 0)
         listen = lambda event: said.append(event.text)  # noqa: E731
-        return Training(bench, Folder(tmp_path), torch.device("cpu"), "fp32", listen), said
+        return Training(setup, RunFolder(tmp_path), torch.device("cpu"), "fp32", listen), said
 
     with pytest.raises(RequestError) as error:
         begin(schedule={"kind": "plateau"})
@@ -198,9 +198,9 @@ def test_val_clips_of_which_no_two_are_alike_say_nothing_by_the_loss(tones: Path
     recipe = Recipe.of(
         small(train=plan, loss={"kind": "supcon"}, sampler={"kind": "shuffle", "batch_size": 8})
     )
-    bench = Workbench.build(recipe, replace(collection, table=table.assign(label=labels)), 0)
+    setup = TrainingSetup.build(recipe, replace(collection, table=table.assign(label=labels)), 0)
     with pytest.raises(RequestError, match=r"no two val clips are alike.*give the split such val clips\.$"):
-        Training(bench, Folder(tmp_path), torch.device("cpu"), "fp32", nobody)
+        Training(setup, RunFolder(tmp_path), torch.device("cpu"), "fp32", ignore)
 
 
 def test_labels_that_train_never_saw_are_validated_by_triplets(tones: Path, tmp_path: Path) -> None:
@@ -234,8 +234,8 @@ def test_views_are_compared_as_they_are_bent(tones: Path, tmp_path: Path) -> Non
     trained(
         tones, tmp_path / "r", **views, loss={"kind": "nt_xent"}, train={"updates": 8, "validate_every": 2}
     )
-    alike = curve(tmp_path / "r", "val/squared_distance_alike")
-    assert min(alike) > 1e-4
+    positive = curve(tmp_path / "r", "val/squared_distance_alike")
+    assert min(positive) > 1e-4
     assert len(set(curve(tmp_path / "r", SCORE))) > 1
 
 
@@ -278,14 +278,14 @@ def test_validations_change_nothing_that_is_learnt(tones: Path, tmp_path: Path, 
 
 
 def test_clips_of_test_are_not_embedded_while_training(tones: Path, tmp_path: Path) -> None:
-    bench = Workbench.build(
+    setup = TrainingSetup.build(
         Recipe.of(small(train={"updates": 2, "validate_every": 1})), Collection.open(tones), 0
     )
-    training = Training(bench, Folder(tmp_path), torch.device("cpu"), "fp32", nobody)
+    training = Training(setup, RunFolder(tmp_path), torch.device("cpu"), "fp32", ignore)
     validation = training.validation
     assert validation is not None
-    training.encoder = bench.encoder(torch.device("cpu"))
+    training.encoder = setup.encoder(torch.device("cpu"))
     vectors, _ = training._with_final_state(validation)
     assert vectors is not None
-    assert np.isnan(vectors[bench.collection.rows("test")]).all()
+    assert np.isnan(vectors[setup.collection.rows("test")]).all()
     assert np.isfinite(vectors[validation.rows]).all()

@@ -13,11 +13,11 @@ import soundfile
 from nearfield.core.errors import DataError
 from nearfield.data.collection import Collection
 from nearfield.data.faults import Problem
-from nearfield.training.evaluate_run import judge
+from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.events import Event, Note
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import note_data, note_left_out
 
 
@@ -48,13 +48,17 @@ def test_a_file_that_breaks_while_decoding_is_left_out_and_told_by_training_and_
     soundfile.write(data / "a" / "0.wav", samples, rate, subtype="FLOAT")
     said = list[Event]()
     made = recipe(train={"updates": 2})
-    bench = launch(Request(made, str(data), tmp_path / "run"), said.append)
+    setup = launch(Request(made, str(data), tmp_path / "run"), said.append)
     told = "left out: a/0.wav: some samples after 0.0 s are NaN, infinite or beyond 1e10 (full scale is 1)."
     assert said.count(Note(told, is_warning=True)) == 1
-    assert "a/0.wav" not in set(bench.collection.table["id"])
-    assert (len(bench.collection), len(bench.facts.labels), len(bench.sight.signals)) == (39, 39, 39)
+    assert "a/0.wav" not in set(setup.collection.table["id"])
+    assert (len(setup.collection), len(setup.metadata.labels), len(setup.network_input.signals)) == (
+        39,
+        39,
+        39,
+    )
     said.clear()
-    result = judge(Folder(tmp_path / "run"), watch=said.append, with_baselines=False)
+    result = evaluate_run(RunFolder(tmp_path / "run"), callback=said.append, with_baselines=False)
     assert result["data"]["clips"] == 39
     assert said.count(Note(told, is_warning=True)) == 1
     for path in data.rglob("*.wav"):

@@ -31,7 +31,7 @@ class Augmented:
     """The settings that the recipe gives."""
     wave: Waves | None
     """(C, T) to be heard; None where only the feature is changed."""
-    picture: Waves
+    image: Waves
     """(bands, frames) the feature of the first channel."""
 
 
@@ -75,13 +75,11 @@ def draw_augmented(path: Path, found: tuple[Augmented, ...], rate: int) -> None:
     figure = new_figure(7.2, 0.6 + 1.15 * len(found))
     rows = figure.subplots(len(found), 2, squeeze=False)
     loudest = max(float(np.abs(each.wave).max()) for each in found if each.wave is not None) or 1.0
-    values = np.concatenate([each.picture.ravel() for each in found])
+    values = np.concatenate([each.image.ravel() for each in found])
     limits = float(np.quantile(values, 0.02)), float(values.max())
     for (left, right), each in zip(rows, found, strict=True):
         _draw_wave(left, each, rate, loudest)
-        right.imshow(
-            each.picture, origin="lower", aspect="auto", vmin=limits[0], vmax=limits[1], cmap="magma"
-        )
+        right.imshow(each.image, origin="lower", aspect="auto", vmin=limits[0], vmax=limits[1], cmap="magma")
         right.set_xticks([])
         right.set_yticks([])
         left.set_title(f"{each.kind}  {each.changes}", loc="left", fontsize=8)
@@ -116,13 +114,13 @@ def _augmented(
     signal = batch if augmentation.domain == "wave" else feature(batch)
     labels = torch.zeros(len(batch), dtype=torch.int64)
     drawn = augmentation.draw(signal.shape, torch_stream(seed, "augment", place), labels)
-    bent = augmentation.apply(signal, drawn)
+    applied = augmentation.apply(signal, drawn)
     given = settings.model_dump(exclude={"kind", "probability", "domain"}, exclude_defaults=True)
     changes = ", ".join(f"{key} {value}" for key, value in given.items())
     if augmentation.domain == "picture":
-        return Augmented(settings.kind, changes, None, _first(bent))
-    return Augmented(settings.kind, changes, bent[0].numpy(), _first(feature(bent)))
+        return Augmented(settings.kind, changes, None, _first(applied))
+    return Augmented(settings.kind, changes, applied[0].numpy(), _first(feature(applied)))
 
 
-def _first(pictures: Tensor) -> Waves:
-    return pictures[0, 0].numpy()
+def _first(images: Tensor) -> Waves:
+    return images[0, 0].numpy()

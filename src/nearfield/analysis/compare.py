@@ -17,7 +17,7 @@ from nearfield.metrics.tagging import FEW, macro, tag_areas
 from nearfield.training.evaluate_run import HEADLINES, read_clips, without
 from nearfield.training.plotting import COLOURS, INK, MUTED, RULE, new_figure, save
 from nearfield.training.recipe import differing, flat
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 # Two models that score tags, compared on the same clips tag by tag: which tags did the change help or hurt?
 #
@@ -174,7 +174,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """What two runs differ in, and by how much."""
 
     first: str
@@ -197,19 +197,19 @@ class Comparison:
         return asdict(self)
 
 
-def compare(first: str, second: str) -> Comparison:
+def compare(first: str, second: str) -> RunComparison:
     """Compares the runs in two folders.
 
     Raises RequestError, naming both, where they were not measured on the same clips with the same labels and
     the same split, or one was not measured.
     """
-    folders = Folder.existing(first), Folder.existing(second)
+    folders = RunFolder.existing(first), RunFolder.existing(second)
     tables = read_clips(folders[0].clips), read_clips(folders[1].clips)
     split = _same_clips(folders, tables)
     groups = tables[0]["group"].to_numpy(np.int64)
     resamples = Resamples.of(groups, DRAWS)
     recipes = [flat(folder.recipe().plain()) | {"seed": folder.environment()["seed"]} for folder in folders]
-    return Comparison(
+    return RunComparison(
         first=first,
         second=second,
         split=split,
@@ -222,7 +222,7 @@ def compare(first: str, second: str) -> Comparison:
     )
 
 
-def _same_clips(folders: tuple[Folder, Folder], tables: tuple[pd.DataFrame, pd.DataFrame]) -> str:
+def _same_clips(folders: tuple[RunFolder, RunFolder], tables: tuple[pd.DataFrame, pd.DataFrame]) -> str:
     """The split that both were judged on. Raises RequestError where they are not of the same clips."""
     names = f"{folders[0].path} and {folders[1].path}"
     splits = [str(folder.result()["split"]) for folder in folders]
@@ -239,9 +239,9 @@ def _same_clips(folders: tuple[Folder, Folder], tables: tuple[pd.DataFrame, pd.D
     data = [folder.environment()["data"] for folder in folders]
     if data[0]["split_hash"] != data[1]["split_hash"]:
         raise RequestError(f"{names} learnt from other sides of the split. {cure}")
-    unlike = [name for name in ("id", "label", "group") if list(tables[0][name]) != list(tables[1][name])]
-    if unlike:
-        raise RequestError(f"{names}: the {unlike[0]}s of their clips differ. {cure}")
+    negative = [name for name in ("id", "label", "group") if list(tables[0][name]) != list(tables[1][name])]
+    if negative:
+        raise RequestError(f"{names}: the {negative[0]}s of their clips differ. {cure}")
     return splits[0]
 
 
@@ -304,7 +304,7 @@ def _groups(group_of: Ints, mask: Any) -> int:
 
 
 def _tags(
-    folders: tuple[Folder, Folder], tables: tuple[pd.DataFrame, pd.DataFrame], groups: Ints
+    folders: tuple[RunFolder, RunFolder], tables: tuple[pd.DataFrame, pd.DataFrame], groups: Ints
 ) -> dict[str, TagComparison]:
     """One comparison for each who told tags in both runs."""
     found = {}
@@ -330,7 +330,7 @@ def _cells(table: pd.DataFrame, column: str, rows: Any) -> Any:
     return np.stack(list(table[column][rows]))
 
 
-def tag_names(folder: Folder, who: str, count: int) -> tuple[str, ...] | None:
+def tag_names(folder: RunFolder, who: str, count: int) -> tuple[str, ...] | None:
     """The tags of the lists that `who`, "tagger" or "tagging", has in clips.parquet.
 
     A probe has only those that train can teach. None where they cannot be told.
@@ -379,7 +379,7 @@ class Bar:
     p_holm: float | None
 
 
-def draw_comparison(path: Path, found: Comparison) -> None:
+def draw_comparison(path: Path, found: RunComparison) -> None:
     """Writes the PNG. Raises RequestError where the runs share neither labels nor tags."""
     panels = [("F1 of the probe, by label", [_of(row) for row in found.classes])] if found.classes else []
     panels += [(f"PR-AUC by tag ({who})", _of_tags(each)) for who, each in found.tags.items()]

@@ -12,11 +12,11 @@ from nearfield.core.errors import RequestError, choose
 from nearfield.core.files import read_json, write_json
 from nearfield.core.plain_yaml import read_yaml
 from nearfield.data.layouts import official_folds
-from nearfield.training.evaluate_run import HEADLINES, judge
-from nearfield.training.events import Note, Watcher, nobody
+from nearfield.training.evaluate_run import HEADLINES, evaluate_run
+from nearfield.training.events import Callback, Note, ignore
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Flat, differing, flat, read_keys
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 # One recipe over all folds, official ones or a cross-validation's: a run a fold, and one table of all.
 
@@ -49,7 +49,7 @@ class Folds:
         return asdict(self)
 
 
-def train_folds(asked: Request, over: int | None = None, watch: Watcher = nobody) -> Folds:
+def train_folds(asked: Request, over: int | None = None, callback: Callback = ignore) -> Folds:
     """Trains and measures what is `asked` on each fold, in `out/fold-N`, then writes `out/folds.json`.
 
     `over`: the folds that the clips of train and val are dealt into (`data.fold`), test being left alone;
@@ -59,10 +59,12 @@ def train_folds(asked: Request, over: int | None = None, watch: Watcher = nobody
     """
     results = {}
     for number, request in (_dealt(asked, over) if over else _official(asked)).items():
-        folder = Folder(request.out)
-        watch(Note(f"fold {number}: {request.data}"))
-        bench = launch(replace(request, resume=folder.is_started), watch)
-        results[number] = folder.result() if folder.is_judged else judge(folder, watch=watch, bench=bench)
+        folder = RunFolder(request.out)
+        callback(Note(f"fold {number}: {request.data}"))
+        setup = launch(replace(request, resume=folder.is_started), callback)
+        results[number] = (
+            folder.result() if folder.is_evaluated else evaluate_run(folder, callback=callback, setup=setup)
+        )
     metrics = [result["metrics"] for result in results.values()]
     shared = [name for name in metrics[0] if all(name in each for each in metrics)]
     means = {name: over_folds([each[name] for each in metrics]) for name in shared}
@@ -170,10 +172,10 @@ def overview(
         _check_key("--sort", sort, keys)
         kept = _sorted(kept, sort, ascending)
     shown = tuple(name for name in HEADLINES if any(name in run.metrics for run in kept))
-    return Overview(tuple(kept), unlike(kept), shown, tuple(unread))
+    return Overview(tuple(kept), negative(kept), shown, tuple(unread))
 
 
-def unlike(runs: Sequence[Listed]) -> tuple[str, ...]:
+def negative(runs: Sequence[Listed]) -> tuple[str, ...]:
     """Settings that are not the same in all runs, but for what the machine chooses."""
     return tuple(key for key in differing([run.settings for run in runs]) if key != "train.precision")
 

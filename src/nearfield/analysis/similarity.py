@@ -163,11 +163,11 @@ def similar(
     if frames[0] * (frames[0] + frames[1]) > MOST_CELLS:
         lengths = " and ".join(f"{wave.shape[1] / sample_rate:.0f} s" for wave in heard)
         raise RequestError(f"{lengths} are too long to be aligned. Hear less of them: --seconds 30.")
-    pictures: list[Floats] = []
+    images: list[Floats] = []
     with torch.no_grad():
         for wave in heard:
-            pictures.append(feature(torch.from_numpy(wave[None]))[0, 0].double().numpy())
-    found = warp(pictures[0], pictures[1], distance)
+            images.append(feature(torch.from_numpy(wave[None]))[0, 0].double().numpy())
+    found = warp(images[0], images[1], distance)
     steps = np.diff(found.path, axis=0)
     return Similarity(
         first=str(first),

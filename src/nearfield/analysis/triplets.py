@@ -20,7 +20,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.core.files import replacing, write_text
 from nearfield.core.rng import stream
 from nearfield.core.text import clock, visible
-from nearfield.core.types import Beside, Bools, Draw, Facts, Pairs
+from nearfield.core.types import BatchIndices, Bools, ClipMetadata, MixPartner, Pairs
 from nearfield.data.audio import Waves, resample, write_sound
 from nearfield.data.collection import Collection
 from nearfield.data.signals import ArraySignals, Loader
@@ -28,11 +28,11 @@ from nearfield.learning.relations import Relation
 from nearfield.learning.relations.labels import merge_synonyms
 from nearfield.learning.samplers import Sampler, sets_pairs
 from nearfield.learning.samplers.tag_triplets import ByPrediction, Replacing, TagTripletSampler
-from nearfield.training.events import Note, Watcher, nobody
+from nearfield.training.events import Callback, Note, ignore
 from nearfield.training.launch import check, check_teaching, open_to_train, open_trained_on, with_predictions
 from nearfield.training.plotting import COLOURS, draw_picture, loudness, new_figure, quieten, save, short_name
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import build_relation, decodable, decoded, training_sampler
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Window:
 
 
 @dataclass(frozen=True, eq=False)
-class Triplet:
+class ShownTriplet:
     """Three windows of one batch."""
 
     windows: tuple[Window, Window, Window]
@@ -89,8 +89,8 @@ class Triplet:
 class Shown:
     """A triplet of training, and the one that a tagger's errors rearranged, of the same anchor."""
 
-    triplet: Triplet
-    before: Triplet | None = None
+    triplet: ShownTriplet
+    before: ShownTriplet | None = None
     """As the drawn tag alone makes it; None where no rule rearranges triplets."""
 
     def plain(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def draw_triplets(
     count: int = 3,
     seed: int = 0,
     allow_leak: bool = False,
-    watch: Watcher = nobody,
+    callback: Callback = ignore,
 ) -> Triplets:
     """The first triplets that a training by `recipe` on `data` with `seed` is given.
 
@@ -124,39 +124,39 @@ def draw_triplets(
     are shown that the tagger's errors rearrange. Raises what training would raise, and RequestError for
     pictures.
     """
-    check(recipe, watch)
-    collection = open_to_train(data, recipe, allow_leak, watch)
-    return _draw(recipe, collection, count, seed, watch)
+    check(recipe, callback)
+    collection = open_to_train(data, recipe, allow_leak, callback)
+    return _draw(recipe, collection, count, seed, callback)
 
 
 def triplets_of_run(
-    folder: Folder, data: str | None = None, count: int = 3, watch: Watcher = nobody
+    folder: RunFolder, data: str | None = None, count: int = 3, callback: Callback = ignore
 ) -> Triplets:
     """The same for a run: by its recipe and seed, on the clips and the split that it was trained on."""
     recipe, noted = folder.recipe(), folder.environment()
-    collection = open_trained_on(data, noted["data"]["path"], recipe, True, watch)
-    return _draw(recipe, collection.with_split(folder.split), count, noted["seed"], watch)
+    collection = open_trained_on(data, noted["data"]["path"], recipe, True, callback)
+    return _draw(recipe, collection.with_split(folder.split), count, noted["seed"], callback)
 
 
-def _draw(recipe: Recipe, collection: Collection, count: int, seed: int, watch: Watcher) -> Triplets:
+def _draw(recipe: Recipe, collection: Collection, count: int, seed: int, callback: Callback) -> Triplets:
     if collection.kind != "sound":
         raise RequestError(f"{collection.name}: it holds pictures. Triplets are shown of sounds only.")
     check_teaching(recipe, collection)
-    collection = decodable(recipe, collection, watch)
-    signals, facts = decoded(recipe, collection)
+    collection = decodable(recipe, collection, callback)
+    signals, metadata = decoded(recipe, collection)
     assert isinstance(signals, ArraySignals)
-    facts = with_predictions(recipe, collection, facts)
-    sampler = training_sampler(recipe, facts, collection.rows("train"), seed)
-    booth = _Booth(recipe, collection, signals, facts)
+    metadata = with_predictions(recipe, collection, metadata)
+    sampler = training_sampler(recipe, metadata, collection.rows("train"), seed)
+    booth = _Booth(recipe, collection, signals, metadata)
     if isinstance(sampler, TagTripletSampler):
         shown, source = _by_tag(sampler, booth, count)
     else:
-        shown, source = _by_batch(sampler, build_relation(recipe, collection, facts), booth, count, seed)
+        shown, source = _by_batch(sampler, build_relation(recipe, collection, metadata), booth, count, seed)
     if not shown:
         raise DataError(
             f"{collection.name}: no window of the first epoch has both an alike and an unlike one."
         )
-    watch(Note(source))
+    callback(Note(source))
     return Triplets(shown, recipe.data.sample_rate, f"{source} Windows are as cut, before any augmentation.")
 
 
@@ -167,28 +167,28 @@ class _Booth:
     recipe: Recipe
     collection: Collection
     signals: ArraySignals
-    facts: Facts
+    metadata: ClipMetadata
 
-    def triplet(self, draw: Draw, places: tuple[int, int, int]) -> Triplet:
+    def triplet(self, indices: BatchIndices, places: tuple[int, int, int]) -> ShownTriplet:
         """The windows at three places of a draw."""
         at = np.array(places)
-        beside = draw.beside and Beside(
-            draw.beside.rows[at], draw.beside.starts[at], draw.beside.decibels[at]
+        partner = indices.partner and MixPartner(
+            indices.partner.rows[at], indices.partner.starts[at], indices.partner.decibels[at]
         )
-        some = Draw(draw.rows[at], draw.starts[at], beside=beside)
+        some = BatchIndices(indices.rows[at], indices.starts[at], partner=partner)
         samples = round(self.recipe.data.clip_seconds * self.recipe.data.sample_rate)
         (batch,) = Loader(self.signals, [some], samples, workers=0)
         first, second, third = (self._window(some, place, batch.signal[place].numpy()) for place in range(3))
-        return Triplet((first, second, third))
+        return ShownTriplet((first, second, third))
 
-    def _window(self, draw: Draw, place: int, wave: Waves) -> Window:
-        row = int(draw.rows[place])
+    def _window(self, indices: BatchIndices, place: int, wave: Waves) -> Window:
+        row = int(indices.rows[place])
         rows = [row]
-        if draw.beside is not None and draw.beside.rows[place] >= 0:
-            rows.append(int(draw.beside.rows[place]))
+        if indices.partner is not None and indices.partner.rows[place] >= 0:
+            rows.append(int(indices.partner.rows[place]))
         table, rate = self.collection.table, self.recipe.data.sample_rate
         latest = max(0, self.signals.length(row) - wave.shape[-1]) / rate
-        start = min(float(draw.starts[place]), latest)  # as the loader cuts
+        start = min(float(indices.starts[place]), latest)  # as the loader cuts
         trimmed = 0.0 if self.signals.begins is None else float(self.signals.begins[row])
         tags, names = self.tags
         has = tags[rows].any(axis=0)
@@ -199,7 +199,7 @@ class _Booth:
             tags=tuple(names[tag] for tag in np.flatnonzero(has)),
             start=float(table["start"].iloc[row]) + trimmed + start,
             recording=str(table["recording"].iloc[row]),
-            moment=float(self.facts.moments[row]) + start,
+            moment=float(self.metadata.start_times[row]) + start,
             wave=wave,
             log_mel=log_mel_of(wave.mean(axis=0, dtype=np.float32), rate),
         )
@@ -209,7 +209,7 @@ class _Booth:
         """(N, K) and K names, synonyms merged as the sampler or the relation does."""
         of = self.recipe.sampler if self.recipe.sampler.kind == "tag_triplets" else self.recipe.relation
         synonyms = getattr(of, "synonyms", ())
-        return merge_synonyms(self.facts.tags, self.facts.tag_names, synonyms, of.kind)
+        return merge_synonyms(self.metadata.tags, self.metadata.tag_names, synonyms, of.kind)
 
 
 def _by_tag(sampler: TagTripletSampler, booth: _Booth, count: int) -> tuple[tuple[Shown, ...], str]:
@@ -241,13 +241,13 @@ def _by_tag(sampler: TagTripletSampler, booth: _Booth, count: int) -> tuple[tupl
     return tuple(shown), source
 
 
-def _triplets(sampler: TagTripletSampler, numbers: list[int], booth: _Booth) -> list[Triplet]:
+def _triplets(sampler: TagTripletSampler, numbers: list[int], booth: _Booth) -> list[ShownTriplet]:
     """Triplets of the first epoch by their numbers."""
-    at = [(draw, places) for draw in sampler.epoch(0) for places in _paired(draw.pairs, None)]
+    at = [(indices, places) for indices in sampler.epoch(0) for places in _paired(indices.pairs, None)]
     return [booth.triplet(*at[number]) for number in numbers]
 
 
-def _drawn_by(sampler: TagTripletSampler, number: int, triplet: Triplet, names: tuple[str, ...]) -> str:
+def _drawn_by(sampler: TagTripletSampler, number: int, triplet: ShownTriplet, names: tuple[str, ...]) -> str:
     """By what a triplet of the first epoch was drawn."""
     rule, drawn = sampler.rule, sampler.triplets(0)
     tag = names[drawn.tags[number]]
@@ -268,7 +268,7 @@ def _drawn_by(sampler: TagTripletSampler, number: int, triplet: Triplet, names: 
 
 
 def _changed(
-    sampler: TagTripletSampler, number: int, new: Triplet, old: Triplet, names: tuple[str, ...]
+    sampler: TagTripletSampler, number: int, new: ShownTriplet, old: ShownTriplet, names: tuple[str, ...]
 ) -> str:
     """What the tagger's errors changed."""
     rule, drawn = sampler.rule, sampler.triplets(0)
@@ -290,7 +290,7 @@ def _changed(
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _listed(triplet: Triplet, tags: Bools, names: tuple[str, ...]) -> str:
+def _listed(triplet: ShownTriplet, tags: Bools, names: tuple[str, ...]) -> str:
     """Those of some tags (K,) that the negative has."""
     return " and ".join(names[tag] for tag in np.flatnonzero(tags) if names[tag] in triplet.windows[2].tags)
 
@@ -299,11 +299,11 @@ def _by_batch(
     sampler: Sampler, relation: Relation, booth: _Booth, count: int, seed: int
 ) -> tuple[tuple[Shown, ...], str]:
     """Triplets of the first batches: the sampler's own, else by chance of what the relation says."""
-    chance, kind, shown = stream(seed, "triplets"), booth.recipe.sampler.kind, list[Shown]()
+    rng, kind, shown = stream(seed, "triplets"), booth.recipe.sampler.kind, list[Shown]()
     decides = sets_pairs(booth.recipe.sampler)
-    for draw in sampler.epoch(0):
-        found = _paired(draw.pairs, None) if decides else _paired(relation(draw), chance)
-        shown += [Shown(booth.triplet(draw, places)) for places in islice(found, count - len(shown))]
+    for indices in sampler.epoch(0):
+        found = _paired(indices.pairs, None) if decides else _paired(relation(indices), rng)
+        shown += [Shown(booth.triplet(indices, places)) for places in islice(found, count - len(shown))]
         if len(shown) == count:
             break
     if decides:
@@ -314,21 +314,21 @@ def _by_batch(
     )
 
 
-def _paired(pairs: Pairs | None, chance: np.random.Generator | None) -> Iterator[tuple[int, int, int]]:
+def _paired(pairs: Pairs | None, rng: np.random.Generator | None) -> Iterator[tuple[int, int, int]]:
     """Each anchor with an alike and an unlike window, by their places: in order and the first of each, or by
     chance."""
     assert pairs is not None
-    alike, unlike = pairs.alike.numpy(), pairs.unlike.numpy()
+    positive, negative = pairs.positive.numpy(), pairs.negative.numpy()
 
     def order(some: Bools) -> list[int]:
         at = np.flatnonzero(some)
-        return (at if chance is None else chance.permutation(at)).tolist()
+        return (at if rng is None else rng.permutation(at)).tolist()
 
-    for anchor in order(np.logical_and(alike.any(axis=1), unlike.any(axis=1))):
-        yield anchor, order(alike[anchor])[0], order(unlike[anchor])[0]
+    for anchor in order(np.logical_and(positive.any(axis=1), negative.any(axis=1))):
+        yield anchor, order(positive[anchor])[0], order(negative[anchor])[0]
 
 
-def _plain(triplet: Triplet) -> dict[str, Any]:
+def _plain(triplet: ShownTriplet) -> dict[str, Any]:
     found: dict[str, Any] = {"said": triplet.said}
     for place, (role, window) in enumerate(zip(ROLES, triplet.windows, strict=True)):
         found[role] = {
@@ -396,7 +396,7 @@ def draw_triplet(path: Path, shown: Shown, rate: int) -> None:
     save(figure, path)
 
 
-def _draw_triplet(part: "SubFigure", triplet: Triplet, rate: int, loudest: float) -> None:
+def _draw_triplet(part: "SubFigure", triplet: ShownTriplet, rate: int, loudest: float) -> None:
     panels = part.subplots(2, 3, squeeze=False, gridspec_kw={"height_ratios": [1, 1.8]})
     for role, window in enumerate(triplet.windows):
         above, below = panels[:, role]
@@ -503,7 +503,7 @@ def _article(number: int, shown: Shown, rate: int) -> str:
     return f"<article><h2>Triplet {number}</h2>{before}{after}</article>"
 
 
-def _section(name: str, triplet: Triplet, rate: int, now: Shown | None) -> str:
+def _section(name: str, triplet: ShownTriplet, rate: int, now: Shown | None) -> str:
     """Three windows side by side; one that the triplet `now` holds too is heard there."""
     head = f"<h3>{_text(name)}</h3>" if name else ""
     cells = []
@@ -514,7 +514,7 @@ def _section(name: str, triplet: Triplet, rate: int, now: Shown | None) -> str:
 
 
 def _window(role: int, window: Window, shared: tuple[str, ...], rate: int, heard: str | None) -> str:
-    picture = base64.b64encode(window_picture(window, rate)).decode()
+    image = base64.b64encode(window_picture(window, rate)).decode()
     ordered = sorted(window.names, key=lambda name: name not in shared)
     names = "".join(
         f"<li class=shared>{_text(name)} <b>shared</b></li>" if name in shared else f"<li>{_text(name)}</li>"
@@ -524,7 +524,7 @@ def _window(role: int, window: Window, shared: tuple[str, ...], rate: int, heard
     return (
         f"<figure><figcaption><small>{ROLES[role]}</small> <strong>{_text(window.id)}</strong>"
         f"{''.join(f'<small>{_text(line)}</small>' for line in when(window, rate).splitlines())}</figcaption>"
-        f'<div class=picture><img alt="Wave and log-mel" src="data:image/png;base64,{picture}"><i></i></div>'
+        f'<div class=picture><img alt="Wave and log-mel" src="data:image/png;base64,{image}"><i></i></div>'
         f"{player}<ul>{names}</ul></figure>"
     )
 

@@ -40,20 +40,20 @@ def explain(
     """What a space holds beyond its scores: clusters, silence, beginnings and ends, microphones, labels."""
     from nearfield.analysis.explain.explain import explain as look
     from nearfield.analysis.explain.opened_run import Material
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.core.files import write_json
     from nearfield.training.run import Run
 
     if at is not None and clip is None:
         raise RequestError("--at: of which clip? Give its id by --clip.")
     figures: tuple[Path, ...] = ()
-    with watching(quiet=as_json) as watch:
-        material = Material.open(Run.load(run), data, split, watch)
-        found = look(material, watch)
+    with progress_display(quiet=as_json) as callback:
+        material = Material.open(Run.load(run), data, split, callback)
+        found = look(material, callback)
         if out is not None:
             from nearfield.analysis.explain.figures import draw
 
-            figures = draw(found, material, out, clip, at or 0.0, watch)
+            figures = draw(found, material, out, clip, at or 0.0, callback)
     plain = {**found.plain(), "figures": [str(path) for path in figures]}
     if out is not None:
         write_json(out / "explain.json", plain)
@@ -170,14 +170,14 @@ def folds(
     The folds are the official ones of a set, or, with --over, a cross-validation over train and val.
     """
     from nearfield.analysis.run_table import train_folds
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.training.launch import Request
     from nearfield.training.recipe import Recipe
 
-    with stoppable("the same command goes on"), watching(quiet=as_json) as watch:
+    with stoppable("the same command goes on"), progress_display(quiet=as_json) as callback:
         loaded = Recipe.load(recipe, changes or ())
         asked = Request(loaded, data, out, seed, device, allow_leak=allow_leak)
-        found = train_folds(asked, over, watch)
+        found = train_folds(asked, over, callback)
     if as_json:
         print(json.dumps(found.plain(), ensure_ascii=False, allow_nan=False))
         return
@@ -251,14 +251,14 @@ def suspects(
 ) -> None:
     """Clips whose labels, tags or samples look wrong, and near-duplicates across the split."""
     from nearfield.analysis.suspects.suspects import find_suspects
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.training.run import Run
 
     if accept is not None and out is None:
         raise RequestError("--accept: decisions need a table to stand in. Give --out.")
-    with watching(quiet=as_json) as watch:
+    with progress_display(quiet=as_json) as callback:
         sorts: Any = tuple(dict.fromkeys(kind or ()))
-        found = find_suspects(Run.load(run), data, sorts, top, watch)
+        found = find_suspects(Run.load(run), data, sorts, top, callback)
     accepted = found.save(out, accept) if out is not None else 0
     if as_json:
         print_json({**found.plain(), "accepted": accepted})
@@ -307,8 +307,8 @@ def mend(
     file = out.with_name(out.name + ".yaml")
     write_text(file, yaml.safe_dump(mending_study(recipe, patch, seeds, judge, keep_test), sort_keys=False))
     begun = Study.begin(file, data, out, changes or ())
-    with watching_study(out, quiet=as_json) as (watch, progress):
-        facts = begun.run(watch=watch, progress=progress)
+    with watching_study(out, quiet=as_json) as (callback, progress):
+        facts = begun.run(callback=callback, progress=progress)
     found = gain(facts)
     if as_json:
         print_json(found)
@@ -328,7 +328,7 @@ def mending_study(
 
     Both arms are judged by the same test clips: mended ones, or, with `keep_test`, as they are.
     """
-    sides = ["train", "val"] if keep_test else ["train", "val", "test"]
+    splits = ["train", "val"] if keep_test else ["train", "val", "test"]
     before: dict[str, Any] = (
         {} if keep_test else {"data.patch": str(patch.resolve()), "data.patch_sides": ["test"]}
     )
@@ -338,7 +338,7 @@ def mending_study(
         "recipe": str(located(recipe, "recipes").resolve()),
         "arms": {
             "as it is": before,
-            "mended": {"data.patch": str(patch.resolve()), "data.patch_sides": sides},
+            "mended": {"data.patch": str(patch.resolve()), "data.patch_sides": splits},
         },
         "judge": judge,
         "seeds": seeds,
@@ -427,15 +427,15 @@ def tag(
 
 
 def _tag_files(run: Path, files: list[Path], top: int, at_least: float | None, as_json: bool) -> None:
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.training.run import Run
     from nearfield.training.tagging import tag as tags_of
 
     for file in files:
         if file.is_dir():
             raise RequestError(f"{file} is a folder. For the sounds in it: --data {file}")
-    with watching(quiet=as_json) as watch:
-        names, scores = tags_of(Run.load(run), files, watch)
+    with progress_display(quiet=as_json) as callback:
+        names, scores = tags_of(Run.load(run), files, callback)
     found: list[dict[str, Any]] = []
     for file, row in zip(files, scores, strict=True):
         best = sorted(zip(names, row.tolist(), strict=True), key=lambda each: -each[1])[:top]
@@ -464,12 +464,12 @@ def _tag_collection(
     as_json: bool,
 ) -> None:
     from nearfield.analysis.suspects.listing import propose_tags
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.training.run import Run
 
     least = USUAL if at_least is None else at_least
-    with watching(quiet=as_json) as watch:
-        found = propose_tags(Run.load(run), data, least, untagged, watch)
+    with progress_display(quiet=as_json) as callback:
+        found = propose_tags(Run.load(run), data, least, untagged, callback)
     accepted = found.save(out, accept) if out is not None else 0
     if as_json:
         print_json({**found.plain(), "accepted": accepted})

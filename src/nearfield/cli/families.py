@@ -33,12 +33,12 @@ def families() -> dict[str, Any]:
     from nearfield.models.augmentations import AugmentationSettings
     from nearfield.models.backbones import BackboneSettings
     from nearfield.models.features import FeatureSettings
-    from nearfield.models.normalization import NormalisationSettings
+    from nearfield.models.normalization import NormalizationSettings
 
     return {
         "layouts": Layout,
         "features": FeatureSettings,
-        "normalisations": NormalisationSettings,
+        "normalizations": NormalizationSettings,
         "augmentations": AugmentationSettings,
         "backbones": BackboneSettings,
         "relations": RelationSettings,

@@ -33,12 +33,12 @@ def centre(
     as_json: AsJson = False,
 ) -> None:
     """The clips at the heart of a label, one behind the other, and their list (CSV)."""
-    from nearfield.space.listening.library import Shelf
+    from nearfield.space.listening.library import ClipLibrary
     from nearfield.space.listening.songs import centre as find
     from nearfield.space.listening.songs import make_song
 
-    shelf = Shelf.open(source, split)
-    _song(make_song(shelf, find(shelf, label, count), out, seconds), as_json)
+    library = ClipLibrary.open(source, split)
+    _song(make_song(library, find(library, label, count), out, seconds), as_json)
 
 
 @listen.command()
@@ -52,11 +52,11 @@ def neighbourhood(
     as_json: AsJson = False,
 ) -> None:
     """A clip and the clips nearest to it, one behind the other, and their list (CSV)."""
-    from nearfield.space.listening.library import Shelf
+    from nearfield.space.listening.library import ClipLibrary
     from nearfield.space.listening.songs import make_song, surroundings
 
-    shelf = Shelf.open(source, split)
-    _song(make_song(shelf, surroundings(shelf, clip, count), out, seconds), as_json)
+    library = ClipLibrary.open(source, split)
+    _song(make_song(library, surroundings(library, clip, count), out, seconds), as_json)
 
 
 @listen.command()
@@ -71,11 +71,11 @@ def playlist(
     as_json: AsJson = False,
 ) -> None:
     """From one clip on, each the nearest to the one before; nothing is heard twice."""
-    from nearfield.space.listening.library import Shelf
+    from nearfield.space.listening.library import ClipLibrary
     from nearfield.space.listening.songs import make_song, sequence
 
-    shelf = Shelf.open(source, split)
-    _song(make_song(shelf, sequence(shelf, clip, count, not again), out, seconds), as_json)
+    library = ClipLibrary.open(source, split)
+    _song(make_song(library, sequence(library, clip, count, not again), out, seconds), as_json)
 
 
 @listen.command()
@@ -91,12 +91,12 @@ def rate(
 
     import numpy as np
 
-    from nearfield.space.listening.library import Shelf
+    from nearfield.space.listening.library import ClipLibrary
     from nearfield.space.listening.songs import rate_order
 
-    shelf = Shelf.open(source, split)
-    rows = np.array([shelf.row(clip) for clip in clips])
-    found = rate_order(shelf.vectors, rows, seed)
+    library = ClipLibrary.open(source, split)
+    rows = np.array([library.row(clip) for clip in clips])
+    found = rate_order(library.vectors, rows, seed)
     steps = list(zip(clips[:-1], clips[1:], found.distances.tolist(), found.nearer.tolist(), strict=True))
     if as_json:
         named = [dict(zip(("from", "to", "distance", "nearer"), step, strict=True)) for step in steps]
@@ -126,11 +126,11 @@ def walk(
     as_json: AsJson = False,
 ) -> None:
     """From one clip or label to another: a sound, a picture (PNG) and a list (CSV)."""
-    from nearfield.space.listening.library import Shelf
-    from nearfield.space.listening.walks import Way, take_walk
+    from nearfield.space.listening.library import ClipLibrary
+    from nearfield.space.listening.walks import WalkSettings, take_walk
 
-    way = Way(stops, clips, seconds=seconds, crossfade=crossfade)
-    found = take_walk(Shelf.open(source, split), start, end, out, way)
+    way = WalkSettings(stops, clips, seconds=seconds, crossfade=crossfade)
+    found = take_walk(ClipLibrary.open(source, split), start, end, out, way)
     if as_json:
         print_json(found.plain())
         return
@@ -154,9 +154,9 @@ def algebra(
 ) -> None:
     """A - B and A + B of labels and of tags: what lies there, beside chance."""
     from nearfield.space.listening.algebra import arithmetic
-    from nearfield.space.listening.library import Shelf
+    from nearfield.space.listening.library import ClipLibrary
 
-    found = arithmetic(Shelf.open(source, split), expected, nearest)
+    found = arithmetic(ClipLibrary.open(source, split), expected, nearest)
     if as_json:
         print_json(found.plain())
         return
@@ -231,20 +231,20 @@ def triplets(
         write_triplets,
         write_triplets_page,
     )
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.training.recipe import Recipe
-    from nearfield.training.run_folder import Folder
+    from nearfield.training.run_folder import RunFolder
 
-    with watching(quiet=as_json) as watch:
+    with progress_display(quiet=as_json) as callback:
         if source.is_dir():
             if changes or seed is not None:
                 raise RequestError("triplets: a run has its own recipe and seed. Leave out --set and --seed.")
-            found = triplets_of_run(Folder.existing(source), data, count, watch)
+            found = triplets_of_run(RunFolder.existing(source), data, count, callback)
         elif data is None:
             raise RequestError("triplets: a recipe alone has no sounds. Give --data as well.")
         else:
             read = Recipe.load(source, changes or ())
-            found = draw_triplets(read, data, count, seed or 0, allow_leak, watch)
+            found = draw_triplets(read, data, count, seed or 0, allow_leak, callback)
     page = out / "triplets.html"
     paths = (*write_triplets(found, out), page)
     write_triplets_page(found, page, f"Triplets of {source.resolve().stem}")
@@ -271,10 +271,10 @@ def form(
     as_json: AsJson = False,
 ) -> None:
     """A blinded listening test as one page, and its key, which listeners must not see."""
-    from nearfield.space.listening.library import Shelf
+    from nearfield.space.listening.library import ClipLibrary
     from nearfield.space.listening.listening_test import write_form
 
-    made = write_form(Shelf.open(source, split), out, key, anchors, seconds, seed)
+    made = write_form(ClipLibrary.open(source, split), out, key, anchors, seconds, seed)
     if as_json:
         print_json(made.plain())
         return

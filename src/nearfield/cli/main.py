@@ -163,7 +163,7 @@ def check(
 ) -> None:
     """What is in a collection, and every problem of it, by file, with a cure."""
 
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.cli.tables import report
     from nearfield.data.check import Stopped, inspect
     from nearfield.data.collection import Collection
@@ -171,13 +171,13 @@ def check(
     from nearfield.training.events import Stage
 
     columns = _columns({"group": group, "group_by": group_by, "label": label, "split": split}, changes or [])
-    with watching(quiet=as_json) as watch:
+    with progress_display(quiet=as_json) as callback:
         collection = Collection.open(
-            data, columns, allow_leak=True, progress=lambda d, n: watch(Stage("look", d, n)), patch=patch
+            data, columns, allow_leak=True, progress=lambda d, n: callback(Stage("look", d, n)), patch=patch
         )
         stopped = None
         try:
-            found = inspect(collection, lambda d, n: watch(Stage("decode", d, n)))
+            found = inspect(collection, lambda d, n: callback(Stage("decode", d, n)))
         except Stopped as stop:
             found, stopped = stop.report, stop
     decisions = None if patch is None else tally(patch, collection.problems, collection.table["id"])
@@ -209,21 +209,21 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Learn a space, then measure it on the test clips beside plain baselines."""
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.core.files import check_free
     from nearfield.learning.distributed import world
-    from nearfield.training.evaluate_run import judge
+    from nearfield.training.evaluate_run import evaluate_run
     from nearfield.training.launch import Request, launch
     from nearfield.training.recipe import Recipe
-    from nearfield.training.run_folder import Folder
+    from nearfield.training.run_folder import RunFolder
 
     check_free(out)
     request = Request(Recipe.load(recipe, changes or ()), data, out, seed, device, resume, allow_leak)
-    with stoppable("go on with the same command and --resume"), watching(quiet=as_json) as watch:
-        bench = launch(request, watch)
+    with stoppable("go on with the same command and --resume"), progress_display(quiet=as_json) as callback:
+        setup = launch(request, callback)
         if world()[0] != 0:  # under torchrun the first process measures
             return
-        result = judge(Folder(request.out), watch=watch, bench=bench)
+        result = evaluate_run(RunFolder(request.out), callback=callback, setup=setup)
     _show(result, f"{out}, {result['data']['judged']} of {result['data']['name']}", as_json)
     if not as_json:
         say(f"Written to {out}: {WRITTEN}.\n{_next(out, data)}")
@@ -240,13 +240,13 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a run's space: probe, retrieval, clusters, geometry, beside plain baselines."""
-    from nearfield.cli.output import watching
-    from nearfield.training.evaluate_run import judge
-    from nearfield.training.run_folder import Folder
+    from nearfield.cli.output import progress_display
+    from nearfield.training.evaluate_run import evaluate_run
+    from nearfield.training.run_folder import RunFolder
 
-    with watching(quiet=as_json) as watch:
-        folder = Folder.existing(run)
-        result = judge(folder, data, split, allow_leak, watch)
+    with progress_display(quiet=as_json) as callback:
+        folder = RunFolder.existing(run)
+        result = evaluate_run(folder, data, split, allow_leak, callback)
     _show(result, f"{run}, {result['data']['judged']} of {result['data']['name']}", as_json)
     if not as_json:
         given = folder.environment()["data"]["given"]

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from nearfield.core.errors import in_words
 from nearfield.core.text import visible
-from nearfield.training.events import Event, Note, Watcher
+from nearfield.training.events import Callback, Event, Note
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -164,7 +164,7 @@ TITLES = {
 
 
 @contextmanager
-def watching(quiet: bool = False) -> Iterator[Watcher]:
+def progress_display(quiet: bool = False) -> Iterator[Callback]:
     """A watcher that draws; `quiet` shows warnings only."""
     console = terminal(err=True)
     columns = (

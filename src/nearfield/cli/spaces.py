@@ -45,11 +45,11 @@ def embed(
     as_json: AsJson = False,
 ) -> None:
     """Vectors of every clip of a collection, as a Parquet file."""
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.space.vector_file import embed_collection, read_vectors
     from nearfield.training.run import Run
 
-    with watching(quiet=as_json) as watch:
+    with progress_display(quiet=as_json) as watch:
         path = embed_collection(Run.load(run), data, out, watch, _windows(windows))
     made = len(read_vectors(path)[0])
     _tell({"out": str(path), "vectors": made}, f"{path}: {count(made, 'vector')}", as_json)
@@ -83,13 +83,13 @@ def index(
     as_json: AsJson = False,
 ) -> None:
     """A space to search in, of every clip of a collection."""
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.space.space import Space
     from nearfield.training.run import Run
 
     _check_options(update, data, data_moved, allow_drop)
     clips, said, rule = "", list[str](), None if windows is None else _windows(windows)
-    with watching(quiet=as_json) as watch:
+    with progress_display(quiet=as_json) as watch:
         found: dict[str, Any] = {}
         if update:
             space = Space.open(out)
@@ -185,10 +185,10 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """A run for use elsewhere: ONNX with the front end inside, a Hugging Face folder, projector files."""
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.space.export import export as export_run
 
-    with watching(quiet=as_json) as watch:
+    with progress_display(quiet=as_json) as watch:
         found = export_run(run, to, out, watch, licence=licence)
     _tell({"to": found.to, "path": str(found.path), **found.facts}, str(found.path), as_json)
 
@@ -201,10 +201,10 @@ def page(
     as_json: AsJson = False,
 ) -> None:
     """A space as one HTML file, its map in 3-D with the sounds inside: no server, no network."""
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.server.onefile import write_page
 
-    with watching(quiet=as_json) as watch:
+    with progress_display(quiet=as_json) as watch:
         made = write_page(space, out, most, seconds, watch)
     said = f"{made.path}: {made.clips:,} of {count(made.of, 'clip')}, {made.bytes / 1e6:.1f} MB"
     _tell({**asdict(made), "path": str(made.path)}, said, as_json)
@@ -232,14 +232,14 @@ def explore(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only serve.")] = False,
 ) -> None:
     """The map of a space in a browser, with sound: hear it, search it, mend it."""
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.server.decisions import read_suspects
     from nearfield.server.guard import Access
     from nearfield.server.serve import Show, prepare, serve
 
     found = read_suspects(suspects) if suspects else []
     access = Access(host, port, token, tuple(allow_origin or ()))
-    with watching() as progress:
+    with progress_display() as progress:
         shown = prepare(Show(space, beside, watch, found, decisions), progress)
     serve(shown, access, typer.echo, open_browser=not no_browser)
 

@@ -57,8 +57,8 @@ def run(
     settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
     begun = Study.begin(file, data, out, changes or ())
     stopped = stoppable("the same command goes on")
-    with stopped, watching_study(out, quiet=as_json) as (watch, progress):
-        facts = begun.run(settings, device, watch, progress)
+    with stopped, watching_study(out, quiet=as_json) as (callback, progress):
+        facts = begun.run(settings, device, callback, progress)
     _tell(facts, out, as_json)
     if _is_empty(facts):
         raise typer.Exit(1)
@@ -162,15 +162,15 @@ def _reach_words(plan: Any, found: Any, pilot: str) -> str:
 
 
 def _show_cost(plan: Any, found: Any, shows: str, data: str, device: str, as_json: bool) -> None:
-    from nearfield.cli.output import watching
+    from nearfield.cli.output import progress_display
     from nearfield.core.text import count
     from nearfield.study.estimate import TRIED, baselines_of, estimate_cost
 
     if not as_json:
         tried = count(min(TRIED, plan.recipe_of(plan.reference).train.updates), "update")
         say(f"A trial for timing first: {tried} of one training, thrown away afterwards.", err=True)
-    with watching(quiet=as_json) as watch:
-        cost = estimate_cost(plan, data, device, watch)
+    with progress_display(quiet=as_json) as callback:
+        cost = estimate_cost(plan, data, device, callback)
     arms = {arm.id: arm.changes for arm in plan.arms}
     baselines = baselines_of(plan)
     plain = {
@@ -260,7 +260,7 @@ class _Board:
             done, left = self._counts()
             self.live.console.print(f"{done}, {left}", markup=False)
 
-    def watch(self, task: Any, event: Any) -> None:
+    def callback(self, task: Any, event: Any) -> None:
         from nearfield.training.events import Note
 
         if isinstance(event, Note):
@@ -355,4 +355,4 @@ def watching_study(folder: Path, quiet: bool = False) -> Iterator[tuple[Any, Any
     console = terminal(err=True)
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         board = _Board(folder, live, quiet)
-        yield board.watch, board.progress
+        yield board.callback, board.progress

@@ -6,12 +6,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nearfield.analysis.compare import AreaDifference, Comparison, Difference, TagComparison
+from nearfield.analysis.compare import AreaDifference, Difference, RunComparison, TagComparison
 from nearfield.analysis.explain.challenge import COLUMNS, ChallengeRow, ChallengeTable
 from nearfield.analysis.explain.clusters import ClusterReport
 from nearfield.analysis.explain.explain import Explanation, Nuisance
 from nearfield.analysis.explain.position import Positions
-from nearfield.analysis.run_table import Listed, Overview, unlike
+from nearfield.analysis.run_table import Listed, Overview, negative
 from nearfield.analysis.suspects.signals import SilenceReport
 from nearfield.cli.output import fits, show
 from nearfield.core.text import count
@@ -192,11 +192,11 @@ def _counts(title: str, counts: dict[str, dict[str, int]]) -> Table:
         show_edge=False,
         pad_edge=False,
     )
-    sides = list(next(iter(counts.values())))
-    for head in (title, *sides):
+    splits = list(next(iter(counts.values())))
+    for head in (title, *splits):
         table.add_column(head, justify="left" if head == title else "right")
     for name, row in list(counts.items())[:LISTED]:
-        table.add_row(name, *(str(row[side]) for side in sides))
+        table.add_row(name, *(str(row[split]) for split in splits))
     if len(counts) > LISTED:
         table.add_row(f"and {len(counts) - LISTED} more: see --json")
     return table
@@ -250,7 +250,7 @@ def _judged_by(run: Listed) -> str:
 def _group(console: Console, runs: list[Listed], heads: tuple[str, ...], title: str | None) -> None:
     """Settings that all have in columns, those of single kinds beside them in one. Where they have no room:
     as many columns as fit, kinds first, and the names of the others."""
-    differing, told = unlike(runs), telling([run.settings for run in runs])
+    differing, told = negative(runs), telling([run.settings for run in runs])
     shared = tuple(key for key in differing if all(key in run.settings for run in runs))
     others = [{key: value for key, value in each.items() if key not in shared} for each in told]
     table = _table(runs, heads, shared, others)
@@ -423,7 +423,7 @@ def explanation(console: Console, found: Explanation) -> None:
         console.print(note, style="dim", markup=False, soft_wrap=True)
 
 
-def comparison(console: Console, found: Comparison) -> None:
+def comparison(console: Console, found: RunComparison) -> None:
     """Settings that differ, then paired differences."""
     table = plain_table(("setting", "first", "second"), ())
     for key, (one, other) in found.settings.items():

@@ -26,7 +26,7 @@ def compiled(function: Function, **options: Any) -> Function:
     return cast(Function, made)
 
 
-def keep_compiled(*modules: ModuleType) -> None:
+def cache_compiled(*modules: ModuleType) -> None:
     """Lets numba keep on disk what it compiles of a library that does not ask for it; to be called at import.
 
     umap's functions, say, take five seconds to compile, in every process that draws a map.

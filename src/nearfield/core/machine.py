@@ -14,7 +14,7 @@ from pathlib import Path
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # <malloc.h> of glibc
 
 
-def keep_memory() -> bool:
+def disable_malloc_trim() -> bool:
     """Makes glibc keep freed memory instead of handing it back after every step; True where it took.
 
     Taking back large activations costs page faults at 7 GB/s where memory runs at 25: up to half the

@@ -1,4 +1,4 @@
-"""The nouns that travel between rooms: `Facts`, `Draw`, `Batch`, `Pairs`.
+"""The nouns that travel between rooms: `ClipMetadata`, `BatchIndices`, `Batch`, `Pairs`.
 
 Conventions: B items in a batch, N clips in a collection, K tags, C channels, T samples (or frames).
 Row numbers count the rows of the collection's table. Times are seconds.
@@ -25,7 +25,7 @@ Distance = Literal["squared_euclidean", "euclidean", "cosine"]
 
 
 @dataclass(frozen=True)
-class Facts:
+class ClipMetadata:
     """What is known of each clip, as plain arrays of length N: all that learning and evaluation may ask.
 
     `labels`, `recordings` and `groups` are class numbers; -1 means not known. `groups` is the unit kept on
@@ -39,7 +39,7 @@ class Facts:
     tag_names: tuple[str, ...]
     recordings: Ints
     groups: Ints
-    moments: Floats
+    start_times: Floats
     """When the clip begins on its recording's clock."""
     seconds: Floats
     """How long the clip is; 0 for pictures."""
@@ -58,7 +58,7 @@ class Facts:
         by_recording = np.where(self.recordings >= 0, 2 * self.recordings + 1, -1)
         return np.asarray(np.where(self.groups >= 0, 2 * self.groups, by_recording))
 
-    def take(self, rows: Ints) -> "Facts":
+    def take(self, rows: Ints) -> "ClipMetadata":
         """The same facts for some rows, in the order given; names keep their numbers."""
         return replace(
             self,
@@ -66,7 +66,7 @@ class Facts:
             tags=self.tags[rows],
             recordings=self.recordings[rows],
             groups=self.groups[rows],
-            moments=self.moments[rows],
+            start_times=self.start_times[rows],
             seconds=self.seconds[rows],
             columns={name: numbers[rows] for name, numbers in self.columns.items()},
             predictions=None if self.predictions is None else self.predictions[rows],
@@ -74,7 +74,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Gap:
+class TripletRange:
     """Keeps only triplets with `low < d(a, n) - d(a, p) <= high`; None means no bound on that side."""
 
     low: float | None
@@ -84,19 +84,19 @@ class Gap:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Who is alike and who is unlike in a batch: the joint of the house.
+    """Which pairs of a batch are positive and which are negative.
 
-    Relations fill it, miners clear cells (and may narrow triplets by `gap`), losses read it. Rows are
-    anchors. A cell set in neither matrix takes no part. The diagonal is never set.
+    Relations fill it, miners clear cells (and may narrow triplets by `triplet_range`), losses read it. Rows
+    are anchors. A cell set in neither matrix takes no part. The diagonal is never set.
     """
 
-    alike: Tensor
+    positive: Tensor
     """(B, B) bool."""
-    unlike: Tensor
+    negative: Tensor
     """(B, B) bool."""
-    strength: Tensor | None = None
-    """(B, B) float in 0..1, how alike; None means 1 wherever `alike` is set."""
-    gap: Gap | None = None
+    weight: Tensor | None = None
+    """(B, B) float in 0..1, how much a positive pair counts; None means 1 wherever `positive` is set."""
+    triplet_range: TripletRange | None = None
     labels: Tensor | None = field(default=None)
     """(B,) class numbers, where each item has exactly one: what proxy losses need."""
     tags: Tensor | None = None
@@ -104,7 +104,7 @@ class Pairs:
 
     @classmethod
     def from_labels(cls, labels: Tensor | npt.ArrayLike) -> Self:
-        """Same label: alike. Other label: unlike. A negative label is unknown and takes no part.
+        """Same label: positive. Other label: negative. A label below 0 is unknown and takes no part.
 
         Raises RequestError where `labels` are not (B,) class numbers.
         """
@@ -112,39 +112,39 @@ class Pairs:
         known = given >= 0
         both = known[:, None] & known[None, :]
         same = given[:, None] == given[None, :]
-        alike = same & both
-        alike.fill_diagonal_(False)
-        return cls(alike, ~same & both, labels=given if bool(known.all()) else None)
+        positive = same & both
+        positive.fill_diagonal_(False)
+        return cls(positive, ~same & both, labels=given if bool(known.all()) else None)
 
     @classmethod
     def from_triplets(cls, anchors: Tensor, positives: Tensor, negatives: Tensor, size: int) -> Self:
-        """Sets cell (a, p) alike and (a, n) unlike for each triplet of positions; `size` is B.
+        """Sets cell (a, p) positive and (a, n) negative for each triplet of positions; `size` is B.
 
-        Exact where each anchor stands in one triplet; else every alike of an anchor meets every unlike.
+        Exact where each anchor stands in one triplet; else every positive of an anchor meets every negative.
         """
-        alike = torch.zeros(size, size, dtype=torch.bool)
-        unlike = torch.zeros(size, size, dtype=torch.bool)
-        alike[anchors, positives] = True
-        unlike[anchors, negatives] = True
-        return cls(alike, unlike)
+        positive = torch.zeros(size, size, dtype=torch.bool)
+        negative = torch.zeros(size, size, dtype=torch.bool)
+        positive[anchors, positives] = True
+        negative[anchors, negatives] = True
+        return cls(positive, negative)
 
     def __len__(self) -> int:
-        return self.alike.shape[0]
+        return self.positive.shape[0]
 
     def to(self, device: torch.device | str) -> Self:
         """The same pairs on another device."""
         return replace(
             self,
-            alike=self.alike.to(device),
-            unlike=self.unlike.to(device),
-            strength=None if self.strength is None else self.strength.to(device),
+            positive=self.positive.to(device),
+            negative=self.negative.to(device),
+            weight=None if self.weight is None else self.weight.to(device),
             labels=None if self.labels is None else self.labels.to(device),
             tags=None if self.tags is None else self.tags.to(device),
         )
 
-    def keep(self, alike: Tensor, unlike: Tensor) -> Self:
+    def keep(self, positive: Tensor, negative: Tensor) -> Self:
         """Only cells that are set here and in the masks: all that a miner may do to them."""
-        return replace(self, alike=self.alike & alike, unlike=self.unlike & unlike)
+        return replace(self, positive=self.positive & positive, negative=self.negative & negative)
 
 
 def _class_numbers(labels: Tensor | npt.ArrayLike) -> Tensor:
@@ -172,7 +172,7 @@ def _class_numbers(labels: Tensor | npt.ArrayLike) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Beside:
+class MixPartner:
     """Windows that sound together with those of a draw: what is heard then has the tags of both clips."""
 
     rows: Ints
@@ -182,13 +182,13 @@ class Beside:
     decibels: Floats
     """(B,) power of the draw's own window over the other's."""
 
-    def take(self, part: slice) -> "Beside":
+    def take(self, part: slice) -> "MixPartner":
         """The same for some items of the batch."""
-        return Beside(self.rows[part], self.starts[part], self.decibels[part])
+        return MixPartner(self.rows[part], self.starts[part], self.decibels[part])
 
 
 @dataclass(frozen=True)
-class Draw:
+class BatchIndices:
     """One batch as a sampler wants it: rows, the second inside each clip, who belongs together."""
 
     rows: Ints
@@ -197,7 +197,7 @@ class Draw:
     """(B,) seconds from the clip's beginning at which the window starts."""
     pairs: Pairs | None = None
     """Set where the sampler itself decides who is alike (triplet samplers); else the relation does."""
-    beside: Beside | None = None
+    partner: MixPartner | None = None
     """Set where clips are heard together; only a relation by tags can say what such a mixture is."""
     copies: Ints | None = None
     """(B,) which augmented copy of its clip each window is cut from, 0 being the clip itself; None where
@@ -213,4 +213,4 @@ class Batch:
 
     signal: Tensor
     """Waves (B, C, T), kept feature pictures (B, C, bands, frames), or pictures (B, C, H, W); float32."""
-    draw: Draw
+    indices: BatchIndices

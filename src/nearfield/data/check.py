@@ -19,7 +19,15 @@ from nearfield.data.columns import holds_times
 from nearfield.data.faults import Fault, Problem
 from nearfield.data.listing import Kind
 from nearfield.data.probing import Progress
-from nearfield.data.signal_checks import Heard, Seen, hear, judge_picture, judge_sound, look, to_problem
+from nearfield.data.signal_checks import (
+    Seen,
+    SignalReport,
+    hear,
+    judge_picture,
+    judge_sound,
+    look,
+    to_problem,
+)
 from nearfield.data.splits import SHARES, counts_text, find_leaks
 from nearfield.data.tables import cell_text
 from nearfield.data.times import How, to_number
@@ -57,14 +65,14 @@ def meaning_problems(collection: Collection) -> list[Problem]:
     """Everything odd about labels, tags, groups and splits; about single clips see `problems`."""
     table = collection.table
     found = [*_sides(collection), *_leaks(collection)]
-    sides = _by_side(
-        (label, side) for label, side in zip(table["label"], table["split"], strict=True) if label
+    splits = _by_side(
+        (label, split) for label, split in zip(table["label"], table["split"], strict=True) if label
     )
-    found += _labels(collection, sides)
+    found += _labels(collection, splits)
     found += _unmarked(collection, "label", [bool(label) for label in table["label"]])
     found += _unmarked(collection, "tags", [bool(tags) for tags in table["tags"]])
     tagged = zip(table["tags"], table["split"], strict=True)
-    tags = _by_side((tag, side) for tags, side in tagged for tag in tags)
+    tags = _by_side((tag, split) for tags, split in tagged for tag in tags)
     found += _unheard("tag", tags)
     found += _alike("tag", tags)
     named = set(table["group"]).difference(table["recording"], table["id"], table["path"])
@@ -75,17 +83,17 @@ def meaning_problems(collection: Collection) -> list[Problem]:
 def _by_side(pairs: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
     """Clips of each mark on each side, marks in the order of their names."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
-    for mark, side in pairs:
-        found[mark][side] += 1
+    for mark, split in pairs:
+        found[mark][split] += 1
     return {mark: found[mark] for mark in sorted(found)}
 
 
 def _sides(collection: Collection) -> Iterator[Problem]:
     counts = Counter(collection.table["split"])
-    for side, purpose in (("train", "learnt"), ("test", "judged")):
-        if not counts[side]:
-            reason = f"there are no {side} clips, so nothing can be {purpose}."
-            yield _warning(f"no_{side}", collection.name, reason, f"Give some clips the split {side}.")
+    for split, purpose in (("train", "learnt"), ("test", "judged")):
+        if not counts[split]:
+            reason = f"there are no {split} clips, so nothing can be {purpose}."
+            yield _warning(f"no_{split}", collection.name, reason, f"Give some clips the split {split}.")
 
 
 def _leaks(collection: Collection) -> Iterator[Problem]:
@@ -95,24 +103,24 @@ def _leaks(collection: Collection) -> Iterator[Problem]:
         yield _warning("leak", group, reason, "Put it on one side; until then figures flatter.")
 
 
-def _labels(collection: Collection, sides: dict[str, Counter[str]]) -> Iterator[Problem]:
-    if len(sides) == 1:
-        (label,) = sides
+def _labels(collection: Collection, splits: dict[str, Counter[str]]) -> Iterator[Problem]:
+    if len(splits) == 1:
+        (label,) = splits
         reason = "every clip that has a label has this one, so labels cannot tell clips apart."
         yield _warning("one_label", label, reason, "Add clips of other labels, or train without labels.")
-    for label, counts in sides.items():
+    for label, counts in splits.items():
         if counts.total() == 1:
             reason = "a single clip has this label, so it is like no other."
             yield _warning("single", label, reason, "Add clips, or join the label with another.")
-    yield from _unheard("label", sides)
-    yield from _alike("label", sides)
+    yield from _unheard("label", splits)
+    yield from _alike("label", splits)
 
 
-def _unheard(what: str, sides: dict[str, Counter[str]]) -> Iterator[Problem]:
+def _unheard(what: str, splits: dict[str, Counter[str]]) -> Iterator[Problem]:
     """Marks that are judged but not in train; where that is so for all of them, it is meant so."""
-    judged = [mark for mark, counts in sides.items() if counts["test"] or counts["val"]]
-    absent = [mark for mark in judged if not sides[mark]["train"]]
-    heard = any(counts["train"] for counts in sides.values())
+    judged = [mark for mark, counts in splits.items() if counts["test"] or counts["val"]]
+    absent = [mark for mark in judged if not splits[mark]["train"]]
+    heard = any(counts["train"] for counts in splits.values())
     if heard and absent and len(absent) == len(judged):
         reason = f"no {what} of val or test is in train: the split asks for what is new altogether."
         yield _warning(
@@ -120,7 +128,7 @@ def _unheard(what: str, sides: dict[str, Counter[str]]) -> Iterator[Problem]:
         )
     elif heard:
         for mark in absent:
-            reason = f"the {what} is not in train ({counts_text(sides[mark])})."
+            reason = f"the {what} is not in train ({counts_text(splits[mark])})."
             yield _warning("unheard", mark, reason, "Move a group of it to train, or take it out.")
 
 
@@ -177,7 +185,7 @@ def _warning(kind: str, path: str, reason: str, cure: str) -> Problem:
 Counts = dict[str, int]
 """How many: `all`, then train, val, test."""
 
-_Result = Heard | Seen | Fault
+_Result = SignalReport | Seen | Fault
 
 
 @dataclass(frozen=True)
@@ -309,19 +317,19 @@ def _doubles(collection: Collection, results: Sequence[_Result]) -> Iterator[Pro
         other = first.setdefault(result.digest, position)
         if table["path"].iloc[other] == table["path"].iloc[position]:
             continue
-        unlike = [
+        negative = [
             said
             for column, said in (("label", "has another label"), ("split", "is in another split"))
             if table[column].iloc[other] != table[column].iloc[position]
         ]
-        extra = f", which {' and '.join(unlike)}" if unlike else ""
+        extra = f", which {' and '.join(negative)}" if negative else ""
         reason = f"it is identical to {names[other]}{extra}."
         yield Problem("double", names[position], lines[position], reason, "Keep one of them.", "warning")
 
 
-def _mixtures(collection: Collection, results: Iterable[Heard | Seen]) -> Iterator[Problem]:
+def _mixtures(collection: Collection, results: Iterable[SignalReport | Seen]) -> Iterator[Problem]:
     """Several rates or numbers of channels in one collection."""
-    heard = [result for result in results if isinstance(result, Heard)]
+    heard = [result for result in results if isinstance(result, SignalReport)]
     rates = _most_usual(str(result.rate) for result in heard)
     if len(rates) > 1:
         reason = f"the clips have several rates: {_listed(rates, ' Hz')}."
@@ -345,24 +353,24 @@ def _most_usual(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
 
 
-def _report(usable: Collection, results: list[Heard | Seen], problems: list[Problem]) -> Report:
+def _report(usable: Collection, results: list[SignalReport | Seen], problems: list[Problem]) -> Report:
     table = usable.table
-    sides = list(table["split"])
-    sounds = [result for result in results if isinstance(result, Heard)]
+    splits = list(table["split"])
+    sounds = [result for result in results if isinstance(result, SignalReport)]
     seen = [result for result in results if isinstance(result, Seen)]
     return Report(
         name=usable.name,
         kind=usable.kind,
-        clips=_counts(sides),
+        clips=_counts(splits),
         hours=float(table["seconds"].sum()) / 3600,
         quiet_seconds=sum(result.quiet / result.rate for result in sounds),
         rates=_most_usual(str(result.rate) for result in sounds),
         channels=_most_usual(str(result.channels) for result in results),
         sizes=_most_usual(f"{result.width}x{result.height}" for result in seen),
-        labels=_marked([(label,) if label else () for label in table["label"]], sides),
-        tags=_marked(list(table["tags"]), sides),
-        groups=_distinct(list(table["group"]), sides),
-        recordings=_distinct(list(table["recording"]), sides),
+        labels=_marked([(label,) if label else () for label in table["label"]], splits),
+        tags=_marked(list(table["tags"]), splits),
+        groups=_distinct(list(table["group"]), splits),
+        recordings=_distinct(list(table["recording"]), splits),
         split_from=usable.split_from,
         starts=dict(usable.starts),
         learnable_from=learnable_from(usable),
@@ -383,20 +391,20 @@ def _others(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(name.removeprefix("given_") for name in unused)  # a label column beside the one chosen
 
 
-def _counts(sides: Iterable[str]) -> Counts:
-    counted = Counter(sides)
-    return {"all": counted.total(), **{side: counted[side] for side in SHARES}}
+def _counts(splits: Iterable[str]) -> Counts:
+    counted = Counter(splits)
+    return {"all": counted.total(), **{split: counted[split] for split in SHARES}}
 
 
-def _marked(marks: Sequence[tuple[str, ...]], sides: Sequence[str]) -> dict[str, Counts]:
+def _marked(marks: Sequence[tuple[str, ...]], splits: Sequence[str]) -> dict[str, Counts]:
     """Clips of each mark, the most usual mark first."""
     found: dict[str, list[str]] = defaultdict(list)
-    for own, side in zip(marks, sides, strict=True):
+    for own, split in zip(marks, splits, strict=True):
         for mark in own:
-            found[mark].append(side)
+            found[mark].append(split)
     return {mark: _counts(found[mark]) for mark in sorted(found, key=lambda mark: (-len(found[mark]), mark))}
 
 
-def _distinct(names: Sequence[str], sides: Sequence[str]) -> Counts:
-    pairs = set(zip(names, sides, strict=True))
-    return {"all": len(set(names)), **{side: sum(own == side for _, own in pairs) for side in SHARES}}
+def _distinct(names: Sequence[str], splits: Sequence[str]) -> Counts:
+    pairs = set(zip(names, splits, strict=True))
+    return {"all": len(set(names)), **{split: sum(own == split for _, own in pairs) for split in SHARES}}

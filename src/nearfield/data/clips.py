@@ -83,22 +83,22 @@ def group_by(pattern: str, names: Sequence[str], source: str) -> tuple[list[str]
     )
 
 
-def possible_leak(table: pd.DataFrame, sides: list[str], source: str) -> tuple[Problem, ...]:
+def possible_leak(table: pd.DataFrame, splits: list[str], source: str) -> tuple[Problem, ...]:
     """A word where clips that are judged look like pieces of recordings that train.
 
     `table` has `path` and `label`; each file is taken to be a group of its own.
     """
     names = [PurePath(path).name for path in table["path"]]
-    judge = "test" if "test" in sides else "val"
-    judged = sides.count(judge)
+    judge = "test" if "test" in splits else "val"
+    judged = splits.count(judge)
     for pattern in (DATED.pattern, *_PATTERNS):
         families = dict(_families(pattern, names, list(table["label"])))
-        trains = [family for family, rows in families.items() if any(sides[row] == "train" for row in rows)]
-        leaking = [row for family in trains for row in families[family] if sides[row] == judge]
+        trains = [family for family, rows in families.items() if any(splits[row] == "train" for row in rows)]
+        leaking = [row for family in trains for row in families[family] if splits[row] == judge]
         if len(leaking) < max(2, _FEW * judged):
             continue
         family = next(family for family in trains if leaking[0] in families[family])
-        other = next(row for row in families[family] if sides[row] == "train")
+        other = next(row for row in families[family] if splits[row] == "train")
         what, shared = "like pieces of one recording", "another piece of theirs"
         first, last = "If so, keep them together", "figures flatter. If not, nothing is to be done."
         if pattern == DATED.pattern:
@@ -178,11 +178,11 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     names = _paths(listing, parts.path)
     dated = isinstance(columns.recording, str) and bool(listing.label_from)
     if dated:
-        listing = replace(listing, moments=tuple(map(_moment, names)))
+        listing = replace(listing, start_times=tuple(map(_moment, names)))
     kind = listing.kind or _kind(names)
     kept, problems = _sort(listing, parts, names, probe(names, listing.base, kind, progress))
     problems = [*listing.problems, *doubts(listing, parts, columns), *problems]
-    if dated and None in listing.moments:
+    if dated and None in listing.start_times:
         problems.append(_undated(listing, names))
     if not kept:
         first = "".join(f"\n  {problem}" for problem in problems[:3])
@@ -270,7 +270,7 @@ def _moment(name: str) -> float | None:
 
 def _undated(listing: Listing, names: list[str]) -> Problem:
     """Says which files of one recording are taken to begin at the same moment."""
-    undated = [name for name, moment in zip(names, listing.moments, strict=True) if moment is None]
+    undated = [name for name, moment in zip(names, listing.start_times, strict=True) if moment is None]
     reason = (
         f"files whose name holds no date and time begin at moment 0 of their recording ({len(undated)} of "
         f"{len(names)}, the first being {undated[0]})."
@@ -314,8 +314,8 @@ def _sort(
                 span = Span(0.0, 0.0, 0.0, "whole")
             else:
                 span = settle(starts, seconds, end, uncut(length, listing.least_seconds))
-            if listing.moments:
-                span = on_clock(span, listing.moments[position])
+            if listing.start_times:
+                span = on_clock(span, listing.start_times[position])
             file = _relative(path, listing.base)
             clip = _Kept(position, path, file, span, _identity(file, span, length))
             if clip.id in kept:

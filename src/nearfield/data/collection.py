@@ -12,7 +12,7 @@ import pandas as pd
 
 from nearfield.core.errors import DataError, choose
 from nearfield.core.text import is_text, shown
-from nearfield.core.types import Facts, Ints
+from nearfield.core.types import ClipMetadata, Ints
 from nearfield.data.arrays import as_data
 from nearfield.data.clips import STANDARD, Clips, possible_leak, read_clips
 from nearfield.data.faults import Problem
@@ -49,7 +49,7 @@ class Sides:
     problems: tuple[Problem, ...]
 
 
-def settle_sides(clips: Clips, source: str, seed: int, allow_leak: bool) -> Sides:
+def assign_splits(clips: Clips, source: str, seed: int, allow_leak: bool) -> Sides:
     """Reads the split that the source gives, or makes one where it gives none.
 
     Where a given split has no val, whole groups are taken out of train. Raises DataError for a word that
@@ -81,11 +81,11 @@ def fold_sides(table: pd.DataFrame, fold: Fold, validates: bool) -> list[str]:
             "or set train.validate_every=0."
         )
     chooses = fold.number % fold.of + 1 if validates else None
-    side = {fold.number: "test", chooses: "val"}
+    split = {fold.number: "test", chooses: "val"}
     own = table[table["split"].isin(["train", "val"])]
     dealt = make_folds(list(own["group"]), stratify_by(own), fold.of)
-    sides = {row: side.get(part, "train") for row, part in zip(own.index, dealt, strict=True)}
-    return [sides.get(row, "") for row in table.index]
+    splits = {row: split.get(part, "train") for row, part in zip(own.index, dealt, strict=True)}
+    return [splits.get(row, "") for row in table.index]
 
 
 def stratify_by(table: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -175,16 +175,16 @@ class Collection:
     ) -> Self:
         """As `open`, from rows that a layout has read, as in `Esc50(test_fold=1).read(path)`."""
         clips = read_clips(listing, columns or Columns(), progress)
-        sides = settle_sides(clips, listing.source, seed, allow_leak)
-        leak = () if clips.is_grouped else possible_leak(clips.table, sides.each, listing.source)
+        splits = assign_splits(clips, listing.source, seed, allow_leak)
+        leak = () if clips.is_grouped else possible_leak(clips.table, splits.each, listing.source)
         return cls(
-            table=clips.table.assign(split=sides.each),
+            table=clips.table.assign(split=splits.each),
             kind=clips.kind,
             name=name,
-            problems=clips.problems + sides.problems + leak,
-            leaks=sides.leaks,
+            problems=clips.problems + splits.problems + leak,
+            leaks=splits.leaks,
             starts=clips.starts,
-            split_from=sides.origin,
+            split_from=splits.origin,
             tag_order=listing.tags,
         )
 
@@ -230,19 +230,19 @@ class Collection:
 
     def with_val_in_train(self) -> Self:
         """The same clips, those of val on the train side: nothing is left to choose by."""
-        sides = self.table["split"].replace("val", "train")
+        splits = self.table["split"].replace("val", "train")
         said = f"{self.split_from}; val trains too"
-        return replace(self, table=self.table.assign(split=sides), split_from=said)
+        return replace(self, table=self.table.assign(split=splits), split_from=said)
 
     def with_fold(self, fold: Fold, validates: bool = False) -> Self:
         """The clips of train and val as one fold of a cross-validation; test is on no side (`fold_sides`).
 
         Raises DataError where the groups do not fill the folds, or nothing would be left to train on.
         """
-        sides = fold_sides(self.table, fold, validates)
+        splits = fold_sides(self.table, fold, validates)
         said = f"{fold}; {self.split_from}"
-        leaks = tuple(find_leaks(list(self.table["group"]), sides))
-        return replace(self, table=self.table.assign(split=sides), split_from=said, leaks=leaks)
+        leaks = tuple(find_leaks(list(self.table["group"]), splits))
+        return replace(self, table=self.table.assign(split=splits), split_from=said, leaks=leaks)
 
     def without(self, problems: Iterable[Problem]) -> Self:
         """Leaves out every clip whose id or file a problem names, and lists the problems."""
@@ -252,7 +252,7 @@ class Collection:
         kept = self.subset(np.flatnonzero(~bad.to_numpy()).astype(np.int64))
         return replace(kept, problems=self.problems + listed)
 
-    def facts(self) -> Facts:
+    def metadata(self) -> ClipMetadata:
         """What is known of each clip, as arrays.
 
         Labels are numbered in the order of their names; so are tags, but for those in `tag_order`.
@@ -267,14 +267,14 @@ class Collection:
         tags = np.zeros((len(table), len(tag_names)), np.bool_)
         for row, given in enumerate(table["tags"]):
             tags[row, [place[tag] for tag in given]] = True
-        return Facts(
+        return ClipMetadata(
             labels=np.array([number.get(label, -1) for label in table["label"]], np.int64),
             label_names=tuple(label_names),
             tags=tags,
             tag_names=tuple(tag_names),
             recordings=_numbered(table["recording"]),
             groups=_numbered(table["group"]),
-            moments=table["moment"].to_numpy(np.float64),
+            start_times=table["moment"].to_numpy(np.float64),
             seconds=table["seconds"].to_numpy(np.float64),
             columns=_further(table),
         )
@@ -341,14 +341,14 @@ class Collection:
             raise DataError(f"data.only: no clip of {self.name} has {dict(wanted)}.")
         return self.subset(np.flatnonzero(kept).astype(np.int64))
 
-    def with_patch(self, path: str | Path, sides: Iterable[str] = ("train", "val", "test")) -> Self:
+    def with_patch(self, path: str | Path, splits: Iterable[str] = ("train", "val", "test")) -> Self:
         """The same clips, relabelled, retagged or left out as the patch table at `path` decides, on the given
         sides of the split; the split stays as it was before.
 
         Decisions about clips that are not there are listed. Raises DataError where the table is none, or it
         leaves nothing.
         """
-        table, problems = Patch.read(path).apply(self.table, tuple(sides))
+        table, problems = Patch.read(path).apply(self.table, tuple(splits))
         if not len(table):
             raise DataError(f"{path}: the patch table leaves out every clip. Keep some.")
         leaks = tuple(find_leaks(list(table["group"]), list(table["split"]))) if self.leaks else ()

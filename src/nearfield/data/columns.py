@@ -16,7 +16,7 @@ from nearfield.data.faults import Problem
 from nearfield.data.labels import as_tags, parted, place_of, recurring
 from nearfield.data.listing import Listing, search
 from nearfield.data.settings import Choice, Columns
-from nearfield.data.splits import side
+from nearfield.data.splits import split_name
 from nearfield.data.tables import cell_text, texts
 from nearfield.data.times import is_missing, to_number
 
@@ -400,8 +400,8 @@ def _lists(listing: Listing, column: str, taken: str, classes: str) -> list[Prob
 def _sides_in_paths(listing: Listing, path: str) -> list[Problem]:
     """A word where the paths of a table begin with folders called train, test or the like."""
     firsts = {cell.replace("\\", "/").partition("/")[0] for cell in texts(listing.table, path) if "/" in cell}
-    called = sorted(first for first in firsts if side(first))
-    if len({side(first) for first in called}) < 2:
+    called = sorted(first for first in firsts if split_name(first))
+    if len({split_name(first) for first in called}) < 2:
         return []
     reason = f"paths begin with {', '.join(called)}, which is not taken for the split; one is made instead."
     cure = "Write them into a column split, or name the folder as audiofolder:FOLDER; else data.split=false."

@@ -25,7 +25,7 @@ BLOCK = 1_000_000
 """About so many samples are turned into a picture at a time, to bound memory."""
 
 
-class Cuttable(Protocol):
+class Croppable(Protocol):
     """A feature without padding: frame k depends on samples from k * hop on and on nothing else."""
 
     @property
@@ -44,7 +44,7 @@ class Cuttable(Protocol):
 
 def keep(
     signals: Signals,
-    feature: Cuttable,
+    feature: Croppable,
     least: int,
     key: str | None = None,
     folder: Path | None = None,
@@ -59,46 +59,46 @@ def keep(
     are held in memory. `tell` gets a sentence where older data went to make room. Raises WorkError where
     the disk is full.
     """
-    pictures = _Pictures(signals, feature, least)
+    spectrograms = _Pictures(signals, feature, least)
     if key is None:
-        arrays = list(pictures.made(progress))
+        arrays = list(spectrograms.made(progress))
     else:
-        arrays = _kept(pictures, (folder or cache_folder()) / "features", key, progress, tell)
-    return ArraySignals(arrays, signals.rate / feature.hop, pictures.lead)
+        arrays = _kept(spectrograms, (folder or cache_folder()) / "features", key, progress, tell)
+    return ArraySignals(arrays, signals.rate / feature.hop, spectrograms.lead)
 
 
 def _kept(
-    pictures: "_Pictures", folder: Path, key: str, progress: Progress | None, tell: Tell | None
+    spectrograms: "_Pictures", folder: Path, key: str, progress: Progress | None, tell: Tell | None
 ) -> list[Vectors]:
     """The pictures under `key`, made by one process and mapped by all."""
     limit()  # a wrong bound is told before the work
     packs = Packs(folder / key, np.float32)
-    size = 4 * sum(map(math.prod, pictures.shapes))
+    size = 4 * sum(map(math.prod, spectrograms.shapes))
     with writing_to(folder, size), locked(folder / f"{key}.lock"):
-        if not _fits(packs, pictures):
+        if not _fits(packs, spectrograms):
             shutil.rmtree(packs.folder, ignore_errors=True)
             with packs.writing() as writer:
-                for row, picture in enumerate(pictures.made(progress)):
-                    writer.add(str(row), [picture])
+                for row, spectrogram in enumerate(spectrograms.made(progress)):
+                    writer.add(str(row), [spectrogram])
         with taking(folder.parent) as take:
             places = packs.places()
             take(place.pack for place in places.values())
     keep_within(folder.parent, tell)
-    return packs.views(places[str(row)] for row in range(len(pictures.shapes)))
+    return packs.views(places[str(row)] for row in range(len(spectrograms.shapes)))
 
 
-def _fits(packs: Packs, pictures: "_Pictures") -> bool:
+def _fits(packs: Packs, spectrograms: "_Pictures") -> bool:
     """Whether what is kept has the right shapes and is as it was written; the key answers for the rest."""
     places = packs.places()
     shapes = {key: place.shape for key, place in places.items()}
-    wanted = {str(row): shape for row, shape in enumerate(pictures.shapes)}
+    wanted = {str(row): shape for row, shape in enumerate(spectrograms.shapes)}
     return shapes == wanted and not packs.damaged(places.values())
 
 
 class _Pictures:
     """Which pictures there are to be, and how they are made."""
 
-    def __init__(self, signals: Signals, feature: Cuttable, least: int) -> None:
+    def __init__(self, signals: Signals, feature: Croppable, least: int) -> None:
         self.signals, self.feature = signals, feature
         least = max(least, feature.samples(1))
         with torch.no_grad():
@@ -111,12 +111,12 @@ class _Pictures:
         """The pictures in the order of the clips, some clips side by side."""
         workers, done = usable_cores(), 0
         with _one_thread_an_operation():
-            for pictures in in_order(self._together, self._groups(), workers, 2 * workers, "keep"):
-                for picture in pictures:
+            for spectrograms in in_order(self._together, self._groups(), workers, 2 * workers, "keep"):
+                for spectrogram in spectrograms:
                     done += 1
                     if progress:
                         progress(done, len(self.shapes))
-                    yield picture
+                    yield spectrogram
 
     def _groups(self) -> Iterator[list[int]]:
         """Rows in their order, as many together as make up a block; a longer clip goes alone."""
@@ -157,15 +157,15 @@ class _Pictures:
     @torch.no_grad()
     def _picture(self, row: int) -> Vectors:
         """The picture of one clip, a block of frames at a time."""
-        picture = np.empty(self.shapes[row], np.float32)
+        spectrogram = np.empty(self.shapes[row], np.float32)
         most = max(1, BLOCK // self.feature.hop)
-        for first in range(0, picture.shape[-1], most):
-            out = picture[..., first : first + most]
+        for first in range(0, spectrogram.shape[-1], most):
+            out = spectrogram[..., first : first + most]
             samples = self.feature.samples(out.shape[-1])
             waves = np.empty((1, *self.signals.shape(samples)), np.float32)
             self.signals.cut(row, first * self.feature.hop, samples, waves[0])
             out[...] = self.feature(torch.from_numpy(waves))[0].cpu().numpy()
-        return picture
+        return spectrogram
 
 
 @contextlib.contextmanager

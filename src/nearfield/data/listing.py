@@ -34,7 +34,7 @@ class Listing:
     """What the layout itself left out."""
     kind: Kind | None = None
     """None where the names of the files decide."""
-    moments: tuple[float | None, ...] = ()
+    start_times: tuple[float | None, ...] = ()
     """For each row when its file begins on its recording's clock, in seconds; () where no row says."""
     least_seconds: float = 0.0
     """Files shorter than this were cut off, and are left out."""

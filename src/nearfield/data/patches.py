@@ -101,11 +101,11 @@ class Patch:
         return [self.decided[place] for place in sorted(last.values()) if self.decided[place].accepted]
 
     def apply(
-        self, table: pd.DataFrame, sides: Several[str] = ("train", "val", "test")
+        self, table: pd.DataFrame, splits: Several[str] = ("train", "val", "test")
     ) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
         """A table of clips as it should be, and problems: who was left out, decisions that could not be kept.
 
-        Clips on a side that is not among `sides` stay as they are; clips on no side are patched. The table
+        Clips on a side that is not among `splits` stay as they are; clips on no side are patched. The table
         given is not changed.
         """
         place = {clip: row for row, clip in enumerate(table["id"])}
@@ -117,7 +117,7 @@ class Patch:
             row = place.get(decision.clip(place))
             if row is None:
                 problems.append(self._unknown(decision))
-            elif split[row] and split[row] not in sides:
+            elif split[row] and split[row] not in splits:
                 continue
             elif decision.column == "use":
                 out |= {row: self._left_out(decision, place)} if decision.after == "no" else {}
@@ -238,7 +238,7 @@ def _check(word: str, column: str, allowed: tuple[str, ...], place: str) -> None
 # How the decisions of a patch table stand: how many are accepted, and what these change.
 
 
-class Tally(NamedTuple):
+class PatchSummary(NamedTuple):
     """A patch table in numbers, each thing decided on counted once, as it stands now."""
 
     accepted: tuple[Decision, ...]
@@ -275,7 +275,7 @@ class Tally(NamedTuple):
             yield f"and {len(self.accepted) - most:,} more"
 
 
-def tally(path: str | Path, problems: Iterable[Problem] = (), ids: Iterable[str] = ()) -> Tally:
+def tally(path: str | Path, problems: Iterable[Problem] = (), ids: Iterable[str] = ()) -> PatchSummary:
     """How the decisions of the table at `path` stand. Raises as `Patch.read`.
 
     `problems` and `ids` are those of the collection that was opened with it: the former tell which rows were
@@ -291,4 +291,4 @@ def tally(path: str | Path, problems: Iterable[Problem] = (), ids: Iterable[str]
             last[about] = row.accepted if is_decided else None
     standing = list(last.values())
     accepted = tuple(patch.accepted(known))
-    return Tally(accepted, standing.count(False), standing.count(None), frozenset(lines))
+    return PatchSummary(accepted, standing.count(False), standing.count(None), frozenset(lines))

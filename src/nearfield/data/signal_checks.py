@@ -74,7 +74,7 @@ _BLOCK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Heard:
+class SignalReport:
     """What the samples of a clip say; arrays have one value a channel."""
 
     rate: int
@@ -104,24 +104,24 @@ class Heard:
     """Samples at beginning and end that `data.trim_db: 60` would cut away."""
 
 
-def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[Heard | Fault]:
+def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[SignalReport | Fault]:
     """Listens to clips of one file, each a start and a length in seconds (0: to the end), decoding all of it.
 
     A file that breaks while it is decoded gives its fault for every clip: training, which decodes files
     whole, could use none of them.
     """
     try:
-        facts = audio.describe(path)
+        metadata = audio.describe(path)
         cut_off, unread = breaks_off(path), bytes_after_first_mp3(path)
     except Fault as fault:
         return [fault] * len(spans)
-    ears = [_Ear(facts, start, seconds) for start, seconds in spans]
+    ears = [_Ear(metadata, start, seconds) for start, seconds in spans]
     place, not_numbers, said = 0, 0, list[str]()
     try:
         for waves in audio.blocks(path, 0.0, None, _BLOCK_SECONDS, said):
             for ear in ears:
                 ear.take(waves, place)
-            not_numbers += int((~audio.is_usable(waves)).sum()) if facts.floating else 0
+            not_numbers += int((~audio.is_usable(waves)).sum()) if metadata.floating else 0
             place += waves.shape[1]
     except Fault as fault:
         return [fault] * len(spans)
@@ -142,14 +142,16 @@ class _Whole:
 class _Ear:
     """Gathers what one clip sounds like, from blocks that may begin before it and end after it."""
 
-    def __init__(self, facts: audio.SoundFacts, start: float, seconds: float) -> None:
-        self.first = round(start * facts.rate)
-        self.last = min(facts.frames, round((start + seconds) * facts.rate)) if seconds else facts.frames
-        self._facts = facts
-        self._digest = hashlib.sha256(f"{facts.rate} {facts.channels}".encode())
-        self._peaks, self._sums, self._squares = np.zeros((3, facts.channels))
+    def __init__(self, metadata: audio.SoundFacts, start: float, seconds: float) -> None:
+        self.first = round(start * metadata.rate)
+        self.last = (
+            min(metadata.frames, round((start + seconds) * metadata.rate)) if seconds else metadata.frames
+        )
+        self._facts = metadata
+        self._digest = hashlib.sha256(f"{metadata.rate} {metadata.channels}".encode())
+        self._peaks, self._sums, self._squares = np.zeros((3, metadata.channels))
         self._frames = self._not_numbers = self._clipped = 0
-        self._loudness = Loudness(facts.channels)
+        self._loudness = Loudness(metadata.channels)
 
     def take(self, block: audio.Waves, place: int) -> None:
         """A block (C, T) that begins at sample `place` of the file."""
@@ -168,11 +170,11 @@ class _Ear:
         self._frames += waves.shape[1]
         self._loudness.take(sound.astype(np.float32))
 
-    def heard(self, whole: _Whole) -> Heard:
+    def heard(self, whole: _Whole) -> SignalReport:
         """What was gathered."""
         samples = max(self._frames, 1)
         first, last = self._loudness.sounding(TRIM_DB)
-        return Heard(
+        return SignalReport(
             rate=self._facts.rate,
             channels=self._facts.channels,
             frames=self._frames,
@@ -257,7 +259,7 @@ _Words = tuple[str, str, str]
 """Kind, reason and cure."""
 
 
-def judge_sound(heard: Heard, seconds: float) -> Iterator[_Words]:
+def judge_sound(heard: SignalReport, seconds: float) -> Iterator[_Words]:
     """What is wrong with a clip that is to be `seconds` long; nothing more where it cannot be used."""
     if heard.not_numbers:
         total = heard.frames * heard.channels
@@ -291,7 +293,7 @@ def judge_sound(heard: Heard, seconds: float) -> Iterator[_Words]:
         yield "many_channels", reason, "See whether that is so; choose one with data.channels, or their mean."
 
 
-def _judge_level(heard: Heard) -> Iterator[_Words]:
+def _judge_level(heard: SignalReport) -> Iterator[_Words]:
     silent = np.flatnonzero(heard.peaks < SILENT_PEAK)
     if len(silent) == heard.channels:
         yield "silent", "it is silent.", "Remove it, or see whether the recorder was connected."

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from nearfield.core.parallel import in_order
-from nearfield.core.types import Batch, Beside, Draw, Facts, Floats, Vectors
+from nearfield.core.types import Batch, BatchIndices, ClipMetadata, Floats, MixPartner, Vectors
 from nearfield.data.audio import Waves
 
 # Where a clip's sound begins and ends, by loudness.
@@ -127,10 +127,10 @@ class ArraySignals:
         """(N,) how long each clip is."""
         return np.array([array.shape[-1] for array in self.arrays], np.float64) / self.rate
 
-    def corrected(self, facts: Facts) -> Facts:
+    def corrected(self, metadata: ClipMetadata) -> ClipMetadata:
         """The facts of these clips as they are kept: so long, and beginning so much later."""
-        moments = facts.moments if self.begins is None else facts.moments + self.begins
-        return replace(facts, seconds=self.seconds, moments=moments)
+        start_times = metadata.start_times if self.begins is None else metadata.start_times + self.begins
+        return replace(metadata, seconds=self.seconds, start_times=start_times)
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -199,7 +199,7 @@ class Loader:
     """
 
     signals: Signals
-    draws: Iterable[Draw]
+    draws: Iterable[BatchIndices]
     length: int
     """Samples (or frames) of a window."""
     workers: int = 1
@@ -210,23 +210,23 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         # The reader's thread takes the memory: what other threads take is not kept for the next batch.
         shape = self.signals.shape(self.length)
-        blanks = ((draw, np.empty((len(draw), *shape), np.float32)) for draw in self.draws)
+        blanks = ((indices, np.empty((len(indices), *shape), np.float32)) for indices in self.draws)
         return in_order(self._batch, blanks, self.workers, self.ahead, "load")
 
-    def _batch(self, blank: tuple[Draw, Vectors]) -> Batch:
+    def _batch(self, blank: tuple[BatchIndices, Vectors]) -> Batch:
         """One batch, float32 (B, *signals.shape(length))."""
-        draw, out = blank
-        for item, row, start in zip(out, draw.rows.tolist(), draw.starts.tolist(), strict=True):
+        indices, out = blank
+        for item, row, start in zip(out, indices.rows.tolist(), indices.starts.tolist(), strict=True):
             self._cut(row, start, item)
-        if draw.beside is not None:
-            self._lay_beside(draw.beside, out)
-        return Batch(torch.from_numpy(out), draw)
+        if indices.partner is not None:
+            self._lay_beside(indices.partner, out)
+        return Batch(torch.from_numpy(out), indices)
 
-    def _lay_beside(self, beside: Beside, out: Vectors) -> None:
+    def _lay_beside(self, partner: MixPartner, out: Vectors) -> None:
         """Adds the other clips' windows, each at so many decibels under the item's own; silence has no level
         to go by, and is added to as it is."""
         other = np.empty(out.shape[1:], np.float32)
-        each = (beside.rows.tolist(), beside.starts.tolist(), beside.decibels.tolist())
+        each = (partner.rows.tolist(), partner.starts.tolist(), partner.decibels.tolist())
         for item, row, start, decibels in zip(out, *each, strict=True):
             if row < 0:
                 continue

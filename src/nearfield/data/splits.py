@@ -35,7 +35,7 @@ _SUFFIX = re.compile(r"[-_ ]?(?:set|data|split)$")
 _SHOWN = 10  # leaking groups named in an error
 
 
-def side(word: str) -> str | None:
+def split_name(word: str) -> str | None:
     """The side (train, val, test) that a word in a table or the name of a folder means, or None.
 
     `test_set` and `train-data` mean what `test` and `train` do.
@@ -50,7 +50,7 @@ def read_split(cells: Sequence[str], lines: Sequence[int | None], where: str) ->
     Numbers are folds: the last is test, the one before it val (where there are three or more), the others
     train. Raises DataError for a word that is neither.
     """
-    known = [side(cell) if cell else "" for cell in cells]
+    known = [split_name(cell) if cell else "" for cell in cells]
     if None not in known:
         return [word or "" for word in known]
     folds = sorted({int(cell) for cell in cells if cell.isdecimal()})
@@ -110,7 +110,7 @@ class _Wanted:
     def __init__(
         self, shares: Mapping[str, int], sizes: Counter[str], marked: Mapping[str, Counter[str]]
     ) -> None:
-        self.sides = list(shares)
+        self.splits = list(shares)
         self.unit = sum(shares.values())
         self.all = {name: share * sizes.total() for name, share in shares.items()}
         self.marks = {
@@ -120,7 +120,7 @@ class _Wanted:
 
     def most(self, mark: str) -> str:
         """The side that wants most of a mark; where equal, most of all."""
-        return max(self.sides, key=lambda name: (self.marks[mark][name], self.all[name]))
+        return max(self.splits, key=lambda name: (self.marks[mark][name], self.all[name]))
 
     def take(self, name: str, size: int, marks: Counter[str]) -> None:
         """A group of `size` clips goes to a side."""
@@ -157,14 +157,14 @@ def make_folds(groups: Sequence[str], marks: Sequence[tuple[str, ...]], folds: i
 
 
 def carve_val(
-    sides: Sequence[str], groups: Sequence[str], marks: Sequence[tuple[str, ...]], seed: int
+    splits: Sequence[str], groups: Sequence[str], marks: Sequence[tuple[str, ...]], seed: int
 ) -> list[str]:
     """The same sides with a quarter of train, in whole groups, turned into val; test stays as it is.
 
     Where train has a single group nothing can be carved and the sides come back as they were.
     """
-    rows = [row for row, name in enumerate(sides) if name == "train"]
-    carved = list(sides)
+    rows = [row for row, name in enumerate(splits) if name == "train"]
+    carved = list(splits)
     if len({groups[row] for row in rows}) > 1:
         parts = {"train": SHARES["train"], "val": SHARES["val"]}
         made = make_split([groups[row] for row in rows], [marks[row] for row in rows], seed, parts)
@@ -173,16 +173,16 @@ def carve_val(
     return carved
 
 
-def find_leaks(groups: Sequence[str], sides: Sequence[str]) -> dict[str, Counter[str]]:
+def find_leaks(groups: Sequence[str], splits: Sequence[str]) -> dict[str, Counter[str]]:
     """Groups on more than one side, with the number of their clips on each; by name."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
-    for group, name in zip(groups, sides, strict=True):
+    for group, name in zip(groups, splits, strict=True):
         if name:
             found[group][name] += 1
     return {group: found[group] for group in sorted(found) if len(found[group]) > 1}
 
 
-def they_sit(groups: Sized) -> str:
+def groups_in_two_splits(groups: Sized) -> str:
     """How many groups sit (on several sides), in words."""
     return f"{count(len(groups), 'group')} {'sits' if len(groups) == 1 else 'sit'}"
 
@@ -194,7 +194,7 @@ def leak_error(leaks: Mapping[str, Counter[str]], where: str, column: str) -> Da
         shown.append(f"  and {len(leaks) - _SHOWN} more")
     lines = "\n".join(shown)
     return DataError(
-        f"{where}: {they_sit(leaks)} on more than one side of the split; "
+        f"{where}: {groups_in_two_splits(leaks)} on more than one side of the split; "
         "a test would ask for what training heard:\n"
         f"{lines}\n"
         f"Groups are read from {column}. Put each on one side, name another column (data.group), "
@@ -212,15 +212,15 @@ def counts_text(counts: Mapping[str, int]) -> str:
 _HEADER = ["id", "split", "sha256"]
 
 
-def split_hash(ids: Sequence[str], sides: Sequence[str]) -> str:
+def split_hash(ids: Sequence[str], splits: Sequence[str]) -> str:
     """sha256 over the sorted pairs of clip and side, hexadecimal."""
-    return hashlib.sha256(_body(ids, sides).encode()).hexdigest()
+    return hashlib.sha256(_body(ids, splits).encode()).hexdigest()
 
 
-def write_split(path: Path, ids: Sequence[str], sides: Sequence[str]) -> None:
+def write_split(path: Path, ids: Sequence[str], splits: Sequence[str]) -> None:
     """Writes a CSV table `id,split,sha256`, sorted, the hash in its first row; whole or not at all."""
-    rows = sorted(zip(ids, sides, strict=True))
-    hashes = [split_hash(ids, sides), *[""] * len(rows)]
+    rows = sorted(zip(ids, splits, strict=True))
+    hashes = [split_hash(ids, splits), *[""] * len(rows)]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # a name may hold a line's end
     writer.writerow(_HEADER)
@@ -243,17 +243,17 @@ def read_split_file(path: Path) -> dict[str, str]:
     width = 2 if mark else 3
     if rows[:1] != [_HEADER[:width]] or any(len(row) != width for row in rows):
         raise DataError(f"{path}: this is no split file. Give one that Collection.save_split wrote.")
-    sides = {row[0]: row[1] for row in rows[1:]}
+    splits = {row[0]: row[1] for row in rows[1:]}
     hashes = [mark.partition(":")[2].strip()] if mark else [row[2] for row in rows[1:] if row[2]]
-    wrong = [name for name in sides.values() if name not in ("", *SHARES)]
-    if wrong or hashes != [split_hash(list(sides), list(sides.values()))]:
+    wrong = [name for name in splits.values() if name not in ("", *SHARES)]
+    if wrong or hashes != [split_hash(list(splits), list(splits.values()))]:
         raise DataError(f"{path}: the split was changed after it was written. Bring the original back.")
-    return sides
+    return splits
 
 
-def _body(ids: Sequence[str], sides: Sequence[str]) -> str:
+def _body(ids: Sequence[str], splits: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "split"])
-    writer.writerows(sorted(zip(ids, sides, strict=True)))
+    writer.writerows(sorted(zip(ids, splits, strict=True)))
     return text.getvalue()

@@ -219,8 +219,8 @@ class Store:
         def weigh(path: Path) -> int:
             if path in lengths:
                 return int(lengths[path] * rate + 1) * 4
-            facts = describe(path)
-            return int(facts.seconds * rate + 1) * 4 * (facts.channels if mixed == "all" else 1)
+            metadata = describe(path)
+            return int(metadata.seconds * rate + 1) * 4 * (metadata.channels if mixed == "all" else 1)
 
         return _decoded(packs, paths, lambda path: sound_blocks(path, rate, mixed), weigh, progress, tell)
 

@@ -6,7 +6,7 @@ from nearfield.core.settings import Settings, make
 from nearfield.core.types import Distance
 from nearfield.learning.checks import check_margin
 from nearfield.learning.losses import LossSettings, PairLoss
-from nearfield.learning.losses.library import Library, usual
+from nearfield.learning.losses.library import Library, default_of
 from nearfield.learning.miners import Miner, MinerSettings
 
 
@@ -18,7 +18,7 @@ def loss(kind: str, *, size: int = 0, classes: int = 0, **settings: Any) -> Pair
     for a margin over cosines that nothing can satisfy.
     """
     made = make(LossSettings, "loss", {"kind": kind, **settings})
-    check_margin(made, normalised=False)
+    check_margin(made, normalized=False)
     built: PairLoss = made.build(size, classes)
     return built
 
@@ -37,6 +37,6 @@ def miner_beside(miner: Any, loss: Settings) -> Miner:
     distance: Distance = getattr(loss, "distance", None) or "euclidean"
     margin = getattr(loss, "margin", None)
     if isinstance(loss, Library):  # other margins there are angles, cosines or of single pairs
-        margin = usual(loss, "margin") if loss.kind == "TripletMarginLoss" else None
+        margin = default_of(loss, "margin") if loss.kind == "TripletMarginLoss" else None
     built: Miner = miner.build(distance, float(margin) if margin is not None else 0.2)
     return built

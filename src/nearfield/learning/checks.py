@@ -9,7 +9,7 @@ from nearfield.core.types import Distance
 from nearfield.learning.losses.base import OWN_KINDS
 from nearfield.learning.losses.circle import Circle
 from nearfield.learning.losses.contrastive import Contrastive
-from nearfield.learning.losses.library import NEEDS_LABELS, PAIRS_ALONE, Library, needs_classes, usual
+from nearfield.learning.losses.library import NEEDS_LABELS, PAIRS_ALONE, Library, default_of, needs_classes
 from nearfield.learning.losses.triplet import Triplet
 from nearfield.learning.miners import All, DistanceWeighted, Easy, Hard, Semihard
 from nearfield.learning.samplers import sets_pairs
@@ -45,16 +45,16 @@ class _Margin:
     distance: Distance
 
 
-def check_margin(loss: Settings, normalised: bool, classes: int = 0) -> str | None:
+def check_margin(loss: Settings, normalized: bool, classes: int = 0) -> str | None:
     """A warning in words, or None where the settings of `loss` ask for something that can be had.
 
-    `normalised`: whether vectors have unit length; without it only losses over cosines can be judged.
+    `normalized`: whether vectors have unit length; without it only losses over cosines can be judged.
     `classes` (0: not known) is how many must keep their distance from each other. Raises RequestError where
     nothing could ever satisfy a margin, unless the settings have `allow_impossible_margin`.
     """
     warnings: list[str] = []
     for margin in _margins(loss):
-        if not normalised and margin.distance != "cosine" and not isinstance(loss, Library):
+        if not normalized and margin.distance != "cosine" and not isinstance(loss, Library):
             continue
         impossible = _impossible(margin)
         if impossible and not getattr(loss, "allow_impossible_margin", False):
@@ -64,7 +64,7 @@ def check_margin(loss: Settings, normalised: bool, classes: int = 0) -> str | No
     return " ".join(warnings) or None
 
 
-def room(distance: Distance, classes: int) -> float:
+def max_separation(distance: Distance, classes: int) -> float:
     """How far so many classes (2 or more) can keep from each other on the unit sphere, all at once.
 
     In enough dimensions (classes - 1).
@@ -86,7 +86,7 @@ def _margins(loss: Settings) -> list[_Margin]:
     if not isinstance(loss, Library):
         return []
     return [
-        _Margin(key, float(usual(loss, key)), sort, loss.distance or "euclidean")
+        _Margin(key, float(default_of(loss, key)), sort, loss.distance or "euclidean")
         for (kind, key), sort in _LIBRARY.items()
         if kind == loss.kind
     ]
@@ -115,12 +115,12 @@ def _impossible(margin: _Margin) -> str | None:
 
 
 def _crowded(margin: _Margin, classes: int) -> str | None:
-    if margin.sort != "apart" or classes < 2 or margin.value < room(margin.distance, classes):
+    if margin.sort != "apart" or classes < 2 or margin.value < max_separation(margin.distance, classes):
         return None
     return (
         f"loss.{margin.key}: {margin.value:g} is more than {classes} classes can keep from each other on the "
-        f"unit sphere all at once ({room(margin.distance, classes):.3g} in {_WORDS[margin.distance]} "
-        "distance): the loss cannot come to rest."
+        f"unit sphere all at once ({max_separation(margin.distance, classes):.3g} in "
+        f"{_WORDS[margin.distance]} distance): the loss cannot come to rest."
     )
 
 
@@ -137,12 +137,12 @@ def check(
     relation_kind: str,
     miner: Settings,
     loss: Settings,
-    normalised: bool = True,
+    normalized: bool = True,
     sampler: Settings | None = None,
 ) -> None:
     """Raises RequestError where relation, miner, loss and (if given) sampler cannot work together.
 
-    `normalised`: whether the vectors have unit length.
+    `normalized`: whether the vectors have unit length.
     """
     _labels(relation_kind, loss)
     _tags(relation_kind, miner, loss)
@@ -150,7 +150,7 @@ def check(
     _mixtures(relation_kind, sampler)
     _alike(relation_kind, sampler, loss)
     _mined_labels(miner, loss)
-    _unit_length(miner, loss, normalised)
+    _unit_length(miner, loss, normalized)
     _nothing_left(miner, loss)
 
 
@@ -239,13 +239,13 @@ def _mined_labels(miner: Settings, loss: Settings) -> None:
         )
 
 
-def _unit_length(miner: Settings, loss: Settings, normalised: bool) -> None:
-    if normalised:
+def _unit_length(miner: Settings, loss: Settings, normalized: bool) -> None:
+    if normalized:
         return
     if isinstance(miner, DistanceWeighted):
         raise RequestError(
             "miner.kind: distance_weighted draws by the distances of vectors of unit length, and "
-            "embedding.normalise is false. Set it to true, or take the miner multi_similarity or semihard."
+            "embedding.normalize is false. Set it to true, or take the miner multi_similarity or semihard."
         )
     measured, compared = getattr(miner, "distance", None), getattr(loss, "distance", None)
     if (
@@ -257,7 +257,7 @@ def _unit_length(miner: Settings, loss: Settings, normalised: bool) -> None:
     if (measured == "cosine") != (compared == "cosine"):
         raise RequestError(
             f"miner.distance: {measured} and the loss's {compared} agree only for vectors of unit length, "
-            "and embedding.normalise is false. Set it to true, or leave out miner.distance."
+            "and embedding.normalize is false. Set it to true, or leave out miner.distance."
         )
 
 

@@ -16,7 +16,7 @@ FLAT = 1.5
 
 
 def effective_rank(vectors: Tensor) -> float:
-    """exp of the entropy of the normalised singular values of centred vectors (B, D) (Roy & Vetterli 2007).
+    """exp of the entropy of the normalized singular values of centred vectors (B, D) (Roy & Vetterli 2007).
 
     1 for a line, min(B - 1, D) at most; 0 for a single point, and for vectors that are not finite. An
     evaluation's `effective_rank` is of vectors as they are, not centred: the two are not to be compared.

@@ -18,7 +18,7 @@ FAR = 1e30
 _CELLS = {"cpu": 2**19, "cuda": 2**25}  # a block stays in the cache of a core; a GPU wants few, large steps
 
 
-class Points:
+class PairwiseDistances:
     """The vectors of a batch ready to be measured, and what d loss / d vectors adds up to on the way."""
 
     def __init__(self, vectors: Tensor, distance: Distance) -> None:
@@ -56,7 +56,7 @@ class Points:
         torch.threshold_(found, self._tiny, 0.0)
         return found.sqrt_() if self.distance == "euclidean" else found
 
-    def pull(self, part: slice, slopes: Tensor, distances: Tensor) -> None:
+    def accumulate_grad(self, part: slice, slopes: Tensor, distances: Tensor) -> None:
         """Takes d loss / d distance (R, B) of a part; both matrices are used up.
 
         A Euclidean distance has no slope at zero. It is taken as (x - y) / max(|x - y|, r), r being what
@@ -109,5 +109,5 @@ def check_convertible(vectors: Tensor, given: Distance, wanted: Distance) -> Non
         raise RequestError(
             f"The miner measures in {given}, the loss in {wanted}; the two agree only for vectors of unit "
             f"length, and here lengths run from {float(lengths.min()):.3g} to {float(lengths.max()):.3g}. "
-            "Set embedding.normalise to true, or give miner and loss the same distance."
+            "Set embedding.normalize to true, or give miner and loss the same distance."
         )

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from nearfield.core.types import Draw
+from nearfield.core.types import BatchIndices
 
 
 def world() -> tuple[int, int]:
@@ -36,14 +36,14 @@ def share(size: int) -> slice:
     return slice(edges[rank], edges[rank + 1])
 
 
-def own(draw: Draw) -> Draw:
+def own(indices: BatchIndices) -> BatchIndices:
     """This process's share of a draw (its pairs left out: they belong to the whole)."""
-    part = share(len(draw))
-    return Draw(
-        draw.rows[part],
-        draw.starts[part],
-        beside=draw.beside and draw.beside.take(part),
-        copies=None if draw.copies is None else draw.copies[part],
+    part = share(len(indices))
+    return BatchIndices(
+        indices.rows[part],
+        indices.starts[part],
+        partner=indices.partner and indices.partner.take(part),
+        copies=None if indices.copies is None else indices.copies[part],
     )
 
 

@@ -12,8 +12,8 @@ from torch.nn.functional import normalize
 
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import Settings
-from nearfield.core.types import Distance, Gap, Pairs
-from nearfield.learning.distances import FAR, Points
+from nearfield.core.types import Distance, Pairs, TripletRange
+from nearfield.learning.distances import FAR, PairwiseDistances
 from nearfield.learning.losses.base import fit
 
 # What all miners share: how they are called, and that they only ever leave out.
@@ -65,10 +65,10 @@ class BatchEasyHard(Settings):
     """For each anchor one alike and one unlike item, each chosen by how hard it is."""
 
     kind: Literal["batch_easy_hard"] = "batch_easy_hard"
-    alike: Choice = "easy"
+    pos_strategy: Choice = "easy"
     """The alike item: the farthest (hard), the farthest of those nearer than the unlike one (semihard), the
     nearest (easy), or all."""
-    unlike: Choice = "semihard"
+    neg_strategy: Choice = "semihard"
     """The unlike item: the nearest (hard), the nearest of those farther than the alike one (semihard), the
     farthest (easy), or all."""
     distance: Distance | None = None
@@ -76,12 +76,12 @@ class BatchEasyHard(Settings):
 
     @model_validator(mode="after")
     def _one_leads(self) -> Self:
-        if self.alike == self.unlike == "semihard":
+        if self.pos_strategy == self.neg_strategy == "semihard":
             raise ValueError(
-                "alike and unlike cannot both be semihard: each would wait for the other. "
+                "pos_strategy and neg_strategy cannot both be semihard: each would wait for the other. "
                 "Take easy or hard for one of them."
             )
-        if {self.alike, self.unlike} == {"all", "semihard"}:
+        if {self.pos_strategy, self.neg_strategy} == {"all", "semihard"}:
             raise ValueError(
                 "semihard compares with one item, and all keeps many. Take easy or hard for one."
             )
@@ -89,51 +89,51 @@ class BatchEasyHard(Settings):
 
     def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "ExtremesMiner":
         """The miner; `distance` is the loss's, for where none is given."""
-        return ExtremesMiner(self.alike, self.unlike, self.distance or distance)
+        return ExtremesMiner(self.pos_strategy, self.neg_strategy, self.distance or distance)
 
 
 @dataclass(frozen=True)
 class ExtremesMiner(Miner):
     """Keeps one alike and one unlike cell an anchor, where it has both; `all` keeps the cells of its side."""
 
-    alike: Choice
-    unlike: Choice
+    positive: Choice
+    negative: Choice
     distance: Distance
 
     def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
         """One pass over the rows."""
-        points = Points(vectors, self.distance)
-        alike, unlike = pairs.alike.clone(), pairs.unlike.clone()
+        points = PairwiseDistances(vectors, self.distance)
+        positive, negative = pairs.positive.clone(), pairs.negative.clone()
         for part in points.parts():
-            self._choose(points.distances(part), alike[part], unlike[part])
-        return replace(pairs, alike=alike, unlike=unlike)
+            self._choose(points.distances(part), positive[part], negative[part])
+        return replace(pairs, positive=positive, negative=negative)
 
-    def _choose(self, distances: Tensor, alike: Tensor, unlike: Tensor) -> None:
-        """Clears cells of a part's `alike` and `unlike` (R, B) in place."""
-        if self.alike == "semihard":
-            last = self._keep_unlike(distances, unlike, None)
-            self._keep_alike(distances, alike, last)
+    def _choose(self, distances: Tensor, positive: Tensor, negative: Tensor) -> None:
+        """Clears cells of a part's `positive` and `negative` (R, B) in place."""
+        if self.positive == "semihard":
+            last = self._keep_unlike(distances, negative, None)
+            self._keep_alike(distances, positive, last)
         else:
-            last = self._keep_alike(distances, alike, None)
-            self._keep_unlike(distances, unlike, last)
-        if "all" not in (self.alike, self.unlike):
-            lacking = ~(alike.any(1) & unlike.any(1))
-            alike[lacking] = False
-            unlike[lacking] = False
+            last = self._keep_alike(distances, positive, None)
+            self._keep_unlike(distances, negative, last)
+        if "all" not in (self.positive, self.negative):
+            lacking = ~(positive.any(1) & negative.any(1))
+            positive[lacking] = False
+            negative[lacking] = False
 
-    def _keep_alike(self, distances: Tensor, alike: Tensor, other: Tensor | None) -> Tensor | None:
-        if self.alike == "all":
+    def _keep_alike(self, distances: Tensor, positive: Tensor, other: Tensor | None) -> Tensor | None:
+        if self.positive == "all":
             return None
-        if self.alike == "semihard" and other is not None:
-            alike &= distances < other
-        return _keep_one(distances, alike, farthest=self.alike != "easy")
+        if self.positive == "semihard" and other is not None:
+            positive &= distances < other
+        return _keep_one(distances, positive, farthest=self.positive != "easy")
 
-    def _keep_unlike(self, distances: Tensor, unlike: Tensor, other: Tensor | None) -> Tensor | None:
-        if self.unlike == "all":
+    def _keep_unlike(self, distances: Tensor, negative: Tensor, other: Tensor | None) -> Tensor | None:
+        if self.negative == "all":
             return None
-        if self.unlike == "semihard" and other is not None:
-            unlike &= distances > other
-        return _keep_one(distances, unlike, farthest=self.unlike == "easy")
+        if self.negative == "semihard" and other is not None:
+            negative &= distances > other
+        return _keep_one(distances, negative, farthest=self.negative == "easy")
 
 
 def _keep_one(distances: Tensor, cells: Tensor, farthest: bool) -> Tensor:
@@ -218,12 +218,13 @@ class GapMiner(Miner):
         """The same cells with the gap set. Raises RequestError where another miner has set one."""
         if self.low is None and self.high is None:
             return pairs
-        if pairs.gap is not None:
+        if pairs.triplet_range is not None:
             raise RequestError(
-                f"miner: these triplets have been mined already (gap {pairs.gap.low} to {pairs.gap.high} in "
-                f"{pairs.gap.distance}). Mine the relation's own pairs."
+                f"miner: these triplets have been mined already (gap {pairs.triplet_range.low} to "
+                f"{pairs.triplet_range.high} in {pairs.triplet_range.distance}). "
+                "Mine the relation's own pairs."
             )
-        return replace(pairs, gap=Gap(self.low, self.high, self.distance))
+        return replace(pairs, triplet_range=TripletRange(self.low, self.high, self.distance))
 
 
 # Miner of pairs by fixed distances: alike ones that are still far, unlike ones that are still near.
@@ -255,13 +256,13 @@ class PairMarginMiner(Miner):
 
     def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
         """One pass over the rows."""
-        points = Points(vectors, self.distance)
-        alike, unlike = torch.empty_like(pairs.alike), torch.empty_like(pairs.unlike)
+        points = PairwiseDistances(vectors, self.distance)
+        positive, negative = torch.empty_like(pairs.positive), torch.empty_like(pairs.negative)
         for part in points.parts():
             distances = points.distances(part)
-            torch.gt(distances, self.pos_margin, out=alike[part])
-            torch.lt(distances, self.neg_margin, out=unlike[part])
-        return pairs.keep(alike, unlike)
+            torch.gt(distances, self.pos_margin, out=positive[part])
+            torch.lt(distances, self.neg_margin, out=negative[part])
+        return pairs.keep(positive, negative)
 
 
 # Miner of pairs that stand out against the anchor's hardest of the other sort.
@@ -296,15 +297,15 @@ class MultiSimilarityMiner(Miner):
 
     def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
         """One pass over the rows."""
-        points = Points(vectors, self.distance)
-        alike, unlike = torch.empty_like(pairs.alike), torch.empty_like(pairs.unlike)
+        points = PairwiseDistances(vectors, self.distance)
+        positive, negative = torch.empty_like(pairs.positive), torch.empty_like(pairs.negative)
         for part in points.parts():
             distances = points.distances(part)
-            nearest = torch.add(distances, ~pairs.unlike[part], alpha=FAR).amin(1, keepdim=True)
-            farthest = torch.add(distances, ~pairs.alike[part], alpha=-FAR).amax(1, keepdim=True)
-            torch.gt(distances + self.epsilon, nearest, out=alike[part])
-            torch.lt(distances - self.epsilon, farthest, out=unlike[part])
-        return pairs.keep(alike, unlike)
+            nearest = torch.add(distances, ~pairs.negative[part], alpha=FAR).amin(1, keepdim=True)
+            farthest = torch.add(distances, ~pairs.positive[part], alpha=-FAR).amax(1, keepdim=True)
+            torch.gt(distances + self.epsilon, nearest, out=positive[part])
+            torch.lt(distances - self.epsilon, farthest, out=negative[part])
+        return pairs.keep(positive, negative)
 
 
 # Miner that draws unlike items so that all distances come up, not only the commonest.
@@ -350,28 +351,28 @@ class DistanceWeightedMiner(Miner):
 
     def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
         """One pass over the rows."""
-        points = Points(
+        points = PairwiseDistances(
             normalize(vectors if vectors.dtype == torch.float64 else vectors.float()), "euclidean"
         )
-        draws = pairs.alike.sum(1)
+        draws = pairs.positive.sum(1)
         most = int(draws.max()) if len(draws) else 0
         chance = torch.rand(len(draws), most, generator=generator, dtype=torch.float64).to(points.places)
         wanted = torch.arange(most, device=vectors.device) < draws[:, None]
-        unlike = torch.zeros_like(pairs.unlike)
+        negative = torch.zeros_like(pairs.negative)
         for part in points.parts():
-            edges = self._weights(points.distances(part), pairs.unlike[part], vectors.shape[1]).cumsum(1)
+            edges = self._weights(points.distances(part), pairs.negative[part], vectors.shape[1]).cumsum(1)
             total = edges[:, -1:]
             marks = (chance[part] * total).minimum(total.nextafter(torch.zeros_like(total)))
             place = torch.searchsorted(edges, marks, right=True)
             drawn = wanted[part] & (total > 0)
             rows, slots = drawn.nonzero(as_tuple=True)
-            unlike[part][rows, place[rows, slots]] = True
-        return pairs.keep(unlike.any(1, keepdim=True), unlike)
+            negative[part][rows, place[rows, slots]] = True
+        return pairs.keep(negative.any(1, keepdim=True), negative)
 
-    def _weights(self, distances: Tensor, unlike: Tensor, dimensions: int) -> Tensor:
+    def _weights(self, distances: Tensor, negative: Tensor, dimensions: int) -> Tensor:
         """(R, B) what each cell weighs in the draw; the largest of a row is 1, unless all are 0."""
         near = distances.clamp_min(self.cutoff)
-        eligible = unlike & (near < self.farthest)
+        eligible = negative & (near < self.farthest)
         near = near.clamp_max(1.999)  # keeps the logarithm finite where nothing is drawn anyway
         weights = (2 - dimensions) * near.log() - (dimensions - 3) / 2 * torch.log1p(-near.square() / 4)
         weights = weights.where(eligible, -FAR)

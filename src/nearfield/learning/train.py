@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nearfield.core.rng import reseed, torch_stream
 from nearfield.core.settings import Settings
-from nearfield.core.types import Batch, Draw, Pairs
+from nearfield.core.types import Batch, BatchIndices, Pairs
 from nearfield.learning.collapse import effective_rank, spread
 from nearfield.learning.distributed import gather, share, sum_gradients, world
 from nearfield.learning.optimizers import set_rate
@@ -113,7 +113,7 @@ class Step:
 class Loss(Protocol):
     """What the loop asks of a loss: the value, and by name what it measured on the way."""
 
-    def with_parts(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward_with_metrics(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, dict[str, Tensor]]:
         """Scalar loss of (B, D) vectors, and detached scalars."""
         ...
 
@@ -124,7 +124,7 @@ class Parts:
 
     encode: Callable[[Batch, int], Tensor]
     """(batch, update) -> (b, D): augment, read, embed this process's share."""
-    relation: Callable[[Draw], Pairs]
+    relation: Callable[[BatchIndices], Pairs]
     miner: Callable[[Tensor, Pairs, torch.Generator], Pairs]
     loss: Loss
     penalty: Callable[[], Tensor] | None
@@ -135,24 +135,28 @@ class Parts:
 
 
 def train(
-    parts: Parts, batches: Iterable[tuple[Draw, Batch]], settings: TrainSettings, seed: int, first: int = 0
+    parts: Parts,
+    batches: Iterable[tuple[BatchIndices, Batch]],
+    settings: TrainSettings,
+    seed: int,
+    first: int = 0,
 ) -> Iterator[Step]:
     """Runs updates `first` + 1 ... `settings.updates`, one a batch, and yields a `Step` after each.
 
     `batches` gives the whole draw and this process's share of it, from update `first` on.
     """
-    for update, (draw, batch) in zip(range(first, settings.updates), batches, strict=False):
+    for update, (indices, batch) in zip(range(first, settings.updates), batches, strict=False):
         set_rate(parts.optimizer, parts.rate(update))
         reseed(seed, "step", update, world()[0])  # dropout draws by name, so a run can be taken up again
         mine = parts.encode(batch, update)
-        vectors = gather(mine, len(draw))
-        pairs = (draw.pairs or parts.relation(draw)).to(vectors.device)
+        vectors = gather(mine, len(indices))
+        pairs = (indices.pairs or parts.relation(indices)).to(vectors.device)
         pairs = parts.miner(vectors.detach(), pairs, torch_stream(seed, "miner", update))
-        value, measured = parts.loss.with_parts(vectors, pairs)
+        value, measured = parts.loss.forward_with_metrics(vectors, pairs)
         parts.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         if vectors.grad is not None and mine.requires_grad:  # not where only the loss's own weights learn
-            mine.backward(vectors.grad[share(len(draw))])  # type: ignore[no-untyped-call]
+            mine.backward(vectors.grad[share(len(indices))])  # type: ignore[no-untyped-call]
         sum_gradients(parts.model.parameters())
         if parts.penalty is not None:
             penalty = parts.penalty()

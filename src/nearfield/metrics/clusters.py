@@ -19,7 +19,7 @@ from nearfield.metrics.neighbors import unit
 #
 # Metrics
 # -------
-# - `nmi`: normalised mutual information (arithmetic mean) of the labels and a k-means clustering with as many
+# - `nmi`: normalized mutual information (arithmetic mean) of the labels and a k-means clustering with as many
 #   clusters as there are classes; 0..1. It rises with the number of clusters, so `ami`, adjusted for chance
 #   (Vinh, Epps and Bailey 2010), stands beside it.
 # - `silhouette`: mean of (b - a) / max(a, b) under the labels (Rousseeuw 1987); -1..1.

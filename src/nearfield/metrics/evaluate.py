@@ -8,7 +8,7 @@ import numpy as np
 from nearfield.core.errors import DataError, choose
 from nearfield.core.parallel import one_thread
 from nearfield.core.text import count
-from nearfield.core.types import Facts, Floats, Ints, Vectors
+from nearfield.core.types import ClipMetadata, Floats, Ints, Vectors
 from nearfield.metrics.chance import expected_label_scores, guess_scores
 from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.classification import class_table, classification_scores, confusion
@@ -61,8 +61,8 @@ def measure_labels(case: Case, found: Findings) -> None:
         found.note("Train holds no labelled clips: no probes, no retrieval from train.")
         return
     from_train = here.search(train, distance, barred=True)
-    _retrieval("retrieval_from_train", train, from_train, at, found, here.facts.labels)
-    if len(np.unique(train.facts.labels)) < 2:
+    _retrieval("retrieval_from_train", train, from_train, at, found, here.metadata.labels)
+    if len(np.unique(train.metadata.labels)) < 2:
         found.note("Train holds clips of one class only: no probes.")
         return
     _probe(case, here, train, at, found)
@@ -70,7 +70,7 @@ def measure_labels(case: Case, found: Findings) -> None:
 
 
 def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> None:
-    labels, names = here.facts.labels, here.facts.label_names
+    labels, names = here.metadata.labels, here.metadata.label_names
     probe = fit_label_probe(_labelled(train), _val(case), case.settings.balanced)
     if not probe.chosen:
         found.note(f"No labelled val split to choose the probe's strength on: C = {probe.strength:g}.")
@@ -90,13 +90,13 @@ def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> No
         found.probe_curve = probe_curve(probe, _labelled(train), _labelled(here), case.settings.seed)
     found.predicted = np.full(found.size, -1, dtype=np.int64)
     found.predicted[at] = predicted
-    found.per_class = class_table(labels, predicted, names, train.facts.labels)
+    found.per_class = class_table(labels, predicted, names, train.metadata.labels)
     found.confusion = confusion(labels, predicted, names)
 
 
 def _other_probes(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> None:
-    labels = here.facts.labels
-    voted = vote(here.search(train, case.settings.distance, barred=True), train.facts.labels)
+    labels = here.metadata.labels
+    voted = vote(here.search(train, case.settings.distance, barred=True), train.metadata.labels)
     if (voted >= 0).all():
         _classification("knn", labels, voted, at, found)
     else:
@@ -104,9 +104,9 @@ def _other_probes(case: Case, here: Side, train: Side, at: Ints, found: Findings
     if case.settings.dense_probe:
         dense = dense_predictions(_labelled(train), _val(case), here.vectors, case.settings.seed)
         _classification("dense_probe", labels, dense, at, found)
-    in_train = np.bincount(train.facts.labels)
+    in_train = np.bincount(train.metadata.labels)
     for name, scores in (
-        ("chance", guess_scores(train.facts.labels, labels)),
+        ("chance", guess_scores(train.metadata.labels, labels)),
         ("majority", _plain(classification_scores(labels, np.full_like(labels, in_train.argmax())))),
     ):
         found.metrics |= {f"baseline/{name}/probe/{metric}": value for metric, value in scores.items()}
@@ -133,8 +133,8 @@ def _classification(prefix: str, labels: Ints, predicted: Ints, at: Ints, found:
 def _retrieval(
     prefix: str, gallery: Side, search: Search, at: Ints, found: Findings, query_labels: Ints | None = None
 ) -> None:
-    labels = gallery.facts.labels if query_labels is None else query_labels
-    relevant = relevant_counts(search, labels, gallery.facts.labels)
+    labels = gallery.metadata.labels if query_labels is None else query_labels
+    relevant = relevant_counts(search, labels, gallery.metadata.labels)
     able = int((relevant > 0).sum())
     found.metrics |= {
         f"{prefix}/queries": float(able),
@@ -145,7 +145,7 @@ def _retrieval(
             f"{prefix}: {able} of {len(labels)} queries have a clip of their label to find; "
             "the others are left out."
         )
-    scores = label_scores(search, labels, gallery.facts.labels)
+    scores = label_scores(search, labels, gallery.metadata.labels)
     if query_labels is None:
         found.within(prefix, scores, at, partial(label_means_without, search, labels))
     else:
@@ -154,9 +154,9 @@ def _retrieval(
 
 
 def _shape(case: Case, here: Side, found: Findings) -> None:
-    settings, labels = case.settings, here.facts.labels
+    settings, labels = case.settings, here.metadata.labels
     spherical = settings.distance == "cosine"
-    found.centroids = centroids(here.vectors, labels, here.facts.label_names, spherical)
+    found.centroids = centroids(here.vectors, labels, here.metadata.label_names, spherical)
     pairs = pair_scores(here.vectors, labels, settings.distance, settings.seed)
     shape = centroid_scores(found.centroids) | pairs
     found.metrics |= {f"geometry/{name}": value for name, value in shape.items()}
@@ -178,7 +178,7 @@ def _val(case: Case) -> Labelled | None:
 
 
 def _labelled(side: Side) -> Labelled:
-    return Labelled(side.vectors, side.facts.labels)
+    return Labelled(side.vectors, side.metadata.labels)
 
 
 def _plain(scores: dict[str, Floats]) -> dict[str, float]:
@@ -200,10 +200,10 @@ def measure_space(case: Case, found: Findings) -> None:
     }
     if not here.labelled.any():
         # Without labels, clips of one recording are the ones that may be hoped to be alike.
-        pairs = pair_scores(here.vectors, here.facts.recordings, settings.distance, settings.seed)
+        pairs = pair_scores(here.vectors, here.metadata.recordings, settings.distance, settings.seed)
         found.metrics |= {f"geometry/{name}": value for name, value in pairs.items()}
 
-    recordings = here.facts.recordings
+    recordings = here.metadata.recordings
     shares = same_recording(index[:, 0], recordings)
     same = partial(of_recording, recordings)
     found.within(
@@ -214,20 +214,24 @@ def measure_space(case: Case, found: Findings) -> None:
     )
     chance = expected_label_scores(relevant_counts(search, recordings, recordings), available(search))
     found.averages("baseline/chance/retrieval", {"same_recording_share": chance["recall_at_1"]})
-    if _clocked(here.facts):
+    if _clocked(here.metadata):
         _time(case, search, index[:, 0], found)
 
 
 def _time(case: Case, search: Search, first: Ints, found: Findings) -> None:
     """What the clock of the recordings says of the nearest clips, and of triplets."""
-    facts, settings = case.here.facts, case.settings
+    metadata, settings = case.here.metadata, case.settings
     scores = {
-        "same_recording_at_1": same_recording(first, facts.recordings),
-        "near_in_time_at_1": near_in_time(first, facts.recordings, facts.moments, settings.near_seconds),
+        "same_recording_at_1": same_recording(first, metadata.recordings),
+        "near_in_time_at_1": near_in_time(
+            first, metadata.recordings, metadata.start_times, settings.near_seconds
+        ),
     }
     relevant = {
-        "same_recording_at_1": partial(of_recording, facts.recordings),
-        "near_in_time_at_1": partial(near_by, facts.recordings, facts.moments, settings.near_seconds),
+        "same_recording_at_1": partial(of_recording, metadata.recordings),
+        "near_in_time_at_1": partial(
+            near_by, metadata.recordings, metadata.start_times, settings.near_seconds
+        ),
     }
     found.within(
         "time",
@@ -237,8 +241,8 @@ def _time(case: Case, search: Search, first: Ints, found: Findings) -> None:
     )
     triplets = triplet_scores(
         case.here.vectors,
-        facts.recordings,
-        facts.moments,
+        metadata.recordings,
+        metadata.start_times,
         settings.near_seconds,
         settings.distance,
         settings.seed,
@@ -249,11 +253,11 @@ def _time(case: Case, search: Search, first: Ints, found: Findings) -> None:
         found.metrics |= {f"geometry/{name}": value for name, value in triplets.items()}
 
 
-def _clocked(facts: Facts) -> bool:
+def _clocked(metadata: ClipMetadata) -> bool:
     """Whether some recording has clips at different moments: whole files all begin at 0."""
-    order = np.lexsort((facts.moments, facts.recordings))
-    recordings, moments = facts.recordings[order], facts.moments[order]
-    later = (recordings[1:] == recordings[:-1]) & (recordings[1:] >= 0) & (moments[1:] > moments[:-1])
+    order = np.lexsort((metadata.start_times, metadata.recordings))
+    recordings, start_times = metadata.recordings[order], metadata.start_times[order]
+    later = (recordings[1:] == recordings[:-1]) & (recordings[1:] >= 0) & (start_times[1:] > start_times[:-1])
     return bool(later.any())
 
 
@@ -278,21 +282,21 @@ FEW_GROUPS = 10
 
 def evaluate(
     vectors: Vectors,
-    facts: Facts,
+    metadata: ClipMetadata,
     splits: Mapping[str, Ints],
     settings: EvaluationSettings | None = None,
     predictions: Floats | None = None,
 ) -> Result:
     """Scores one split of a space.
 
-    `vectors` (N, D), one a clip; `facts` of the same N clips; `splits` names to rows, of which `train`
+    `vectors` (N, D), one a clip; `metadata` of the same N clips; `splits` names to rows, of which `train`
     teaches the probes and `val` decides their strength. `predictions` (N, K) are a tagger's own scores, to be
-    judged beside the space; without them those of `facts` are taken, if it has some. Raises DataError where
-    the split holds no clips, WorkError where vectors are not finite.
+    judged beside the space; without them those of `metadata` are taken, if it has some. Raises DataError
+    where the split holds no clips, WorkError where vectors are not finite.
     """
     settings = settings or EvaluationSettings()
     check_vectors("vectors", vectors)
-    check_lengths(len(vectors), facts=facts.labels)
+    check_lengths(len(vectors), metadata=metadata.labels)
     rows = splits.get(settings.split, np.zeros(0, dtype=np.int64))
     if not len(rows):
         filled = [name for name, members in splits.items() if len(members)]
@@ -300,14 +304,14 @@ def evaluate(
 
     def side(name: str) -> Side:
         members = np.asarray(splits.get(name, []), dtype=np.int64)
-        return Side(vectors[members], facts.take(members), members)
+        return Side(vectors[members], metadata.take(members), members)
 
     # Choices made on the split that is scored would flatter it.
     val = None if settings.split == "val" or not len(splits.get("val", ())) else side("val")
     case = Case(side(settings.split), side("train"), val, settings)
     resamples = _resamples(case)
     found = Findings(len(rows), resamples, Blocks.by(case.here.sources) if resamples else None)
-    said = facts.predictions if predictions is None else predictions
+    said = metadata.predictions if predictions is None else predictions
     with one_thread():
         measure_labels(case, found)
         measure_tags(case, found)
@@ -315,7 +319,7 @@ def evaluate(
         measure_columns(case, found)
         if said is not None:
             check_lengths(len(vectors), predictions=said)
-            found.per_tag_of_tagger = measure_tagger(said[rows], case.here.facts, found)
+            found.per_tag_of_tagger = measure_tagger(said[rows], case.here.metadata, found)
         found.resample_means()
     return _result(case, np.asarray(rows, dtype=np.int64), found)
 
@@ -347,7 +351,7 @@ def _result(case: Case, rows: Ints, found: Findings) -> Result:
     clips = ClipScores(
         rows=rows,
         groups=case.here.sources,
-        reference=case.here.facts.labels,
+        reference=case.here.metadata.labels,
         predicted=predicted,
         scores=found.scores,
         without={name: values[blocks.of] for name, values in found.without.items()} if blocks else {},

@@ -155,11 +155,11 @@ def pair_scores(
     `classes` are labels or recordings, -1 takes no part. Empty where there is no alike or no unlike pair.
     """
     known = np.flatnonzero(classes >= 0)
-    alike, unlike = _draw_pairs(classes[known], seed)
-    if not len(alike) or not len(unlike):
+    positive, negative = _draw_pairs(classes[known], seed)
+    if not len(positive) or not len(negative):
         return {}
     chosen = vectors[known].astype(np.float64)
-    near, far = (pair_distances(chosen, pairs, distance) for pairs in (alike, unlike))
+    near, far = (pair_distances(chosen, pairs, distance) for pairs in (positive, negative))
     return {
         "alike_distance": float(near.mean()),
         "unlike_distance": float(far.mean()),
@@ -200,10 +200,10 @@ def _draw_pairs(classes: Ints, seed: int) -> tuple[Ints, Ints]:
     drawn = chance.choice(len(counts), size=PAIRS, p=weight / weight.sum())
     first = chance.integers(counts[drawn])
     second = (first + chance.integers(1, counts[drawn])) % counts[drawn]
-    alike = order[np.stack([starts[drawn] + first, starts[drawn] + second], 1)]
+    positive = order[np.stack([starts[drawn] + first, starts[drawn] + second], 1)]
     pairs = chance.integers(size, size=(4 * PAIRS, 2))
-    unlike = pairs[classes[pairs[:, 0]] != classes[pairs[:, 1]]][:PAIRS]
-    return alike, unlike
+    negative = pairs[classes[pairs[:, 0]] != classes[pairs[:, 1]]][:PAIRS]
+    return positive, negative
 
 
 # How the centroids of the labels move apart while a network learns: a curve for each pair of labels.
@@ -228,24 +228,24 @@ class CentroidCurves:
 
 
 def centroid_curves(
-    moments: Sequence[tuple[int, Vectors]], labels: Ints, names: tuple[str, ...], spherical: bool = False
+    start_times: Sequence[tuple[int, Vectors]], labels: Ints, names: tuple[str, ...], spherical: bool = False
 ) -> CentroidCurves:
-    """`moments`: the update and the vectors (N, D) of the same N clips then; `labels` (N,), -1 not known.
+    """`start_times`: the update and the vectors (N, D) of the same N clips then; `labels` (N,), -1 not known.
 
     `spherical` takes spherical means, for spaces of unit vectors. Raises RequestError for no moments, or
     for vectors of another number of clips.
     """
-    if not moments:
+    if not start_times:
         raise RequestError("centroid_curves: no moments of training were given; give vectors of one or more.")
     found = []
-    for step, vectors in moments:
+    for step, vectors in start_times:
         check_vectors(f"vectors at update {step}", vectors)
         check_lengths(len(labels), vectors=vectors)
         found.append(centroids(vectors, labels, names, spherical))
     present = found[0].names
     first, second = np.triu_indices(len(present), 1)
     return CentroidCurves(
-        steps=tuple(step for step, _ in moments),
+        steps=tuple(step for step, _ in start_times),
         pairs=tuple((present[a], present[b]) for a, b in zip(first, second, strict=True)),
         distances=np.array([each.distances[first, second] for each in found]).reshape(len(found), -1),
         spreads=np.array([centroid_scores(each).get("centroid_spread", np.nan) for each in found]),

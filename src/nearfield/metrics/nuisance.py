@@ -69,10 +69,10 @@ def column_probe(
     """
     check_lengths(len(vectors), column=column, sources=sources)
     sources = np.full(len(column), -1) if sources is None else sources
-    sides = _sides(column, train, test, sources, seed)
-    if sides is None:
+    splits = _sides(column, train, test, sources, seed)
+    if splits is None:
         return None
-    teach, judged, halved = sides
+    teach, judged, halved = splits
     choose = None
     if val is not None and not halved:
         rows = val[np.isin(column[val], column[teach])]
@@ -96,12 +96,12 @@ def measure_columns(case: Case, found: Findings) -> None:
     """Adds the metrics of every column of the settings that the split allows to ask about."""
     here, train = case.here, case.train
     for name in case.settings.columns:
-        if name not in here.facts.columns:
+        if name not in here.metadata.columns:
             continue
         size = len(here)
         score = column_probe(
             np.concatenate([here.vectors, train.vectors]),
-            np.concatenate([here.facts.columns[name], train.facts.columns[name]]),
+            np.concatenate([here.metadata.columns[name], train.metadata.columns[name]]),
             size + np.arange(len(train)),
             np.arange(size),
             sources=np.concatenate([here.sources, train.sources]),
@@ -122,7 +122,7 @@ def measure_columns(case: Case, found: Findings) -> None:
             f"nuisance/{name}/chance": score.chance,
         }
         if found.resamples is not None:
-            drawn = _redrawn(found.resamples, here.facts.columns[name], score)
+            drawn = _redrawn(found.resamples, here.metadata.columns[name], score)
             found.drawn(f"nuisance/{name}/macro_f1", drawn, score.at)
 
 

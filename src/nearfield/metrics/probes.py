@@ -113,21 +113,21 @@ def fit(
     parameters = np.zeros((features.shape[1] + 1, targets.shape[1]))
     if start is not None:
         parameters = np.vstack([start.weights, start.intercepts])
-    value, chances = problem.value(parameters)
-    gradient, steps = problem.gradient(parameters, chances), 0
+    value, probabilities = problem.value(parameters)
+    gradient, steps = problem.gradient(parameters, probabilities), 0
     while steps < _STEPS and np.abs(gradient).max(initial=0) > tolerance:
-        direction = _newton_direction(problem, gradient, chances)
+        direction = _newton_direction(problem, gradient, probabilities)
         descent = problem.inner(gradient, direction)
         length = np.ones_like(descent)
         for _ in range(_HALVINGS):
-            tried, chances = problem.value(parameters + length * direction)
+            tried, probabilities = problem.value(parameters + length * direction)
             # Near the solution the last bits of the value decide nothing.
             short = tried > value + 1e-4 * length * descent + 1e-14 * np.abs(value)
             if not short.any():
                 break
             length = np.where(short, length / 2, length)
         parameters, value, steps = parameters + length * direction, tried, steps + 1
-        gradient = problem.gradient(parameters, chances)
+        gradient = problem.gradient(parameters, probabilities)
     steepest = float(np.abs(gradient).max(initial=0))
     return Logistic(link, parameters[:-1], parameters[-1], float(value.sum()), steepest, steps)
 
@@ -160,31 +160,31 @@ class _Problem:
             logits -= logits.max(axis=1, keepdims=True)
             powers = np.exp(logits)
             totals = powers.sum(axis=1, keepdims=True)
-            chances = powers / totals
+            probabilities = powers / totals
             losses = np.log(totals) - (logits * self.targets).sum(axis=1, keepdims=True)
         else:
             powers = np.exp(-np.abs(logits))
-            chances = np.where(logits >= 0, 1.0, powers) / (1 + powers)
+            probabilities = np.where(logits >= 0, 1.0, powers) / (1 + powers)
             losses = np.maximum(logits, 0) + np.log1p(powers) - logits * self.targets
         total = (self.weights * losses).sum(axis=0, keepdims=True)
-        return total + 0.5 * self.inner(self.penalty * parameters, parameters), chances
+        return total + 0.5 * self.inner(self.penalty * parameters, parameters), probabilities
 
-    def gradient(self, parameters: Floats, chances: Floats) -> Floats:
+    def gradient(self, parameters: Floats, probabilities: Floats) -> Floats:
         """(D + 1, K)"""
-        error = self.weights * (chances - self.targets)
+        error = self.weights * (probabilities - self.targets)
         return np.asarray(self.features.T @ error + self.penalty * parameters)
 
-    def curvature(self, direction: Floats, chances: Floats) -> Floats:
+    def curvature(self, direction: Floats, probabilities: Floats) -> Floats:
         """The Hessian times a direction, both (D + 1, K)."""
         change = self.features @ direction
         if self.joint:
-            change = chances * (change - (chances * change).sum(axis=1, keepdims=True))
+            change = probabilities * (change - (probabilities * change).sum(axis=1, keepdims=True))
         else:
-            change = chances * (1 - chances) * change
+            change = probabilities * (1 - probabilities) * change
         return np.asarray(self.features.T @ (self.weights * change) + self.penalty * direction)
 
 
-def _newton_direction(problem: _Problem, gradient: Floats, chances: Floats) -> Floats:
+def _newton_direction(problem: _Problem, gradient: Floats, probabilities: Floats) -> Floats:
     """The Newton step to the accuracy that the size of the gradient deserves (Eisenstat and Walker 1996)."""
     direction, rest = np.zeros_like(gradient), -gradient
     along, size = rest, problem.inner(rest, rest)
@@ -194,7 +194,7 @@ def _newton_direction(problem: _Problem, gradient: Floats, chances: Floats) -> F
         active = np.sqrt(size) > goal
         if not active.any():
             break
-        bent = problem.curvature(along, chances)
+        bent = problem.curvature(along, probabilities)
         bend = problem.inner(along, bent)
         active &= bend > 0
         length = np.where(active, size / np.where(active, bend, 1), 0.0)

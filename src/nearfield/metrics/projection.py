@@ -72,13 +72,13 @@ def umap(
 
 def _library() -> Any:
     """umap's UMAP. Its functions take seconds to compile in every process that does not find them on disk."""
-    from nearfield.core.compiled import keep_compiled
+    from nearfield.core.compiled import cache_compiled
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of parts that need further libraries
         from umap import UMAP, layouts, umap_
 
-    keep_compiled(layouts, umap_)
+    cache_compiled(layouts, umap_)
     return UMAP
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from nearfield.core.settings import Settings
-from nearfield.core.types import Bools, Distance, Facts, Floats, Ints, Vectors
+from nearfield.core.types import Bools, ClipMetadata, Distance, Floats, Ints, Vectors
 from nearfield.metrics.classification import ClassScore, Confusion
 from nearfield.metrics.geometry import Centroids
 from nearfield.metrics.intervals import (
@@ -161,7 +161,7 @@ class EvaluationSettings(Settings):
     split: str = "test"
     """The split that is scored."""
     distance: Distance = "cosine"
-    """By which distance neighbours are near; for vectors that are not normalised, `euclidean`."""
+    """By which distance neighbours are near; for vectors that are not normalized, `euclidean`."""
     balanced: bool = False
     """Whether the linear probes weigh rare classes like common ones."""
     dense_probe: bool = True
@@ -186,7 +186,7 @@ class Side:
 
     vectors: Vectors
     """(n, D)"""
-    facts: Facts
+    metadata: ClipMetadata
     rows: Ints | None = None
     """(n,) which of all clips these are, so that none finds itself on another side; none: not known."""
 
@@ -196,22 +196,22 @@ class Side:
     def keep(self, mask: Bools) -> "Side":
         """The clips where `mask` (n,) is set."""
         at = np.flatnonzero(mask)
-        return Side(self.vectors[at], self.facts.take(at), None if self.rows is None else self.rows[at])
+        return Side(self.vectors[at], self.metadata.take(at), None if self.rows is None else self.rows[at])
 
     @property
     def labelled(self) -> Bools:
         """(n,) where the label is known."""
-        return np.asarray(self.facts.labels >= 0)
+        return np.asarray(self.metadata.labels >= 0)
 
     @property
     def tagged(self) -> Bools:
         """(n,) where there is a tag: a clip without any is not known to lack them."""
-        return np.asarray(self.facts.tags.any(axis=1))
+        return np.asarray(self.metadata.tags.any(axis=1))
 
     @property
     def sources(self) -> Ints:
         """(n,) the group of each clip, else its recording, numbered apart; -1 where neither is known."""
-        return self.facts.sources
+        return self.metadata.sources
 
     def search(self, gallery: "Side", distance: Distance, barred: bool) -> Search:
         """They look among `gallery`, never finding themselves; `barred` leaves out their own sources."""
@@ -235,7 +235,7 @@ class Side:
 
         Where the value is not known, the clip's own source is barred instead.
         """
-        values, sources = self.facts.columns[column], self.sources
+        values, sources = self.metadata.columns[column], self.sources
         # Values take the even numbers and sources the odd, so that neither is taken for the other.
         otherwise = np.where(sources >= 0, 2 * sources + 1, -1)
         return Search.within(self.vectors, distance, np.where(values >= 0, 2 * values, otherwise))

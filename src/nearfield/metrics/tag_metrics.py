@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from nearfield.core.errors import RequestError
-from nearfield.core.types import Bools, Facts, Floats, Ints
+from nearfield.core.types import Bools, ClipMetadata, Floats, Ints
 from nearfield.metrics.chance import expected_recall, hub_scores, recording_first
 from nearfield.metrics.checks import check_lengths
 from nearfield.metrics.intervals import CELLS, area_interval
@@ -124,11 +124,11 @@ def measure_tags(case: Case, found: Findings) -> None:
     _retrieval("retrieval", here, here, here.search(here, distance, barred=True), at, found)
     together = here.search(here, distance, barred=False)
     _retrieval("retrieval_with_group", here, here, together, at, found)
-    recordings, tags = here.facts.recordings, here.facts.tags
+    recordings, tags = here.metadata.recordings, here.metadata.tags
     first = recording_first(together, tags, tags, (recordings, recordings))
     found.averages("baseline/same_recording/retrieval_with_group", first)
     for column in case.settings.barred:
-        if column in here.facts.columns:
+        if column in here.metadata.columns:
             _without(column, case, here, at, found)
     if not len(train):
         found.note("Train holds no tagged clips: no tag probe, no retrieval from train.")
@@ -139,7 +139,7 @@ def measure_tags(case: Case, found: Findings) -> None:
 
 
 def _retrieval(prefix: str, here: Side, gallery: Side, search: Search, at: Ints, found: Findings) -> None:
-    tags, gallery_tags = here.facts.tags, gallery.facts.tags
+    tags, gallery_tags = here.metadata.tags, gallery.metadata.tags
     able = int((available(search) > 0).sum())
     if able < len(here):
         found.note(
@@ -157,7 +157,7 @@ def _retrieval(prefix: str, here: Side, gallery: Side, search: Search, at: Ints,
 
 def _without(column: str, case: Case, here: Side, at: Ints, found: Findings) -> None:
     """Retrieval by tags in which no clip finds one of its own value of `column`: its song, its artist."""
-    search, tags = here.search_without(column, case.settings.distance), here.facts.tags
+    search, tags = here.search_without(column, case.settings.distance), here.metadata.tags
     prefix = f"retrieval_without_{column}"
     if not (available(search) > 0).any():
         found.note(f"{prefix}: no clip has another {column} to find.")
@@ -168,18 +168,18 @@ def _without(column: str, case: Case, here: Side, at: Ints, found: Findings) -> 
 
 
 def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> None:
-    count = train.facts.tags.sum(axis=0)
+    count = train.metadata.tags.sum(axis=0)
     if not ((count > 0) & (count < len(train))).any():
         found.note("No tag is on some clips of train and not on others: no tag probe.")
         return
     val = case.val.keep(case.val.tagged) if case.val is not None else None
-    judge = Tagged(val.vectors, val.facts.tags) if val is not None and len(val) else None
-    probe = fit_tag_probe(Tagged(train.vectors, train.facts.tags), judge, case.settings.balanced)
+    judge = Tagged(val.vectors, val.metadata.tags) if val is not None and len(val) else None
+    probe = fit_tag_probe(Tagged(train.vectors, train.metadata.tags), judge, case.settings.balanced)
     if not probe.chosen:
         found.note(f"No tagged val split to choose the tag probe's strength on: C = {probe.strength:g}.")
     if not probe.model.converged:
         found.note(f"The tag probe did not converge: its gradient is still {probe.model.gradient:.1e}.")
-    scores, tags = probe.probabilities(here.vectors), here.facts.tags[:, probe.readable]
+    scores, tags = probe.probabilities(here.vectors), here.metadata.tags[:, probe.readable]
     table = TagTable.of(tags, scores, at, found)
     found.metrics |= {
         "tagging/converged": float(probe.model.converged),
@@ -193,8 +193,8 @@ def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> No
             "or on none, or train cannot teach them."
         )
     table.add_means("tagging", found)
-    names = here.facts.tag_names
-    found.per_tag = table.rows(names, here.facts.tags.sum(axis=0), probe.readable)
+    names = here.metadata.tag_names
+    found.per_tag = table.rows(names, here.metadata.tags.sum(axis=0), probe.readable)
     readable = tuple(names[tag] for tag in probe.readable)
     found.tag_scores["tagging"] = ClipTagScores(at, readable, tags, scores)
 
@@ -206,27 +206,28 @@ def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> No
 # `tagging/...`, which reads tags out of vectors by a probe, these figures are `tagger/...`.
 
 
-def measure_tagger(scores: Floats, facts: Facts, found: Findings) -> tuple[TagScore, ...]:
+def measure_tagger(scores: Floats, metadata: ClipMetadata, found: Findings) -> tuple[TagScore, ...]:
     """Adds `tagger/roc_auc` and `tagger/pr_auc` with intervals and chance, and the scores of every clip.
 
-    `scores` (N, K) and `facts` are of the N clips of the split that `found` is of; gives the table of tags,
-    empty where no clip can be scored. Raises RequestError where the columns are not the collection's tags.
+    `scores` (N, K) and `metadata` are of the N clips of the split that `found` is of; gives the table of
+    tags, empty where no clip can be scored. Raises RequestError where the columns are not the
+    collection's tags.
     """
-    check_lengths(len(facts), predictions=scores)
-    if scores.ndim != 2 or scores.shape[1] != len(facts.tag_names):
+    check_lengths(len(metadata), predictions=scores)
+    if scores.ndim != 2 or scores.shape[1] != len(metadata.tag_names):
         raise RequestError(
-            f"predictions: one column for each of the {len(facts.tag_names)} tags is wanted; "
+            f"predictions: one column for each of the {len(metadata.tag_names)} tags is wanted; "
             f"given: shape {scores.shape}."
         )
-    asked = np.isfinite(scores).all(axis=1) if scores.shape[1] else np.zeros(len(facts), dtype=bool)
-    at = np.flatnonzero(asked & facts.tags.any(axis=1))
+    asked = np.isfinite(scores).all(axis=1) if scores.shape[1] else np.zeros(len(metadata), dtype=bool)
+    at = np.flatnonzero(asked & metadata.tags.any(axis=1))
     if not len(at):
         return ()
-    if len(at) < len(facts):
-        found.note(f"tagger: {len(at)} of {len(facts)} clips have tags and were heard by the tagger.")
-    tags, every = facts.tags[at], np.arange(scores.shape[1])
+    if len(at) < len(metadata):
+        found.note(f"tagger: {len(at)} of {len(metadata)} clips have tags and were heard by the tagger.")
+    tags, every = metadata.tags[at], np.arange(scores.shape[1])
     table = TagTable.of(tags, scores[at], at, found)
     table.add_means("tagger", found)
     found.metrics["tagger/tags"] = float(table.scored)
-    found.tag_scores["tagger"] = ClipTagScores(at, facts.tag_names, tags, scores[at])
-    return table.rows(facts.tag_names, tags.sum(axis=0), every)
+    found.tag_scores["tagger"] = ClipTagScores(at, metadata.tag_names, tags, scores[at])
+    return table.rows(metadata.tag_names, tags.sum(axis=0), every)

@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-Vectors (N, D); `recordings` class numbers, -1 not known; `moments` seconds on the recording's clock. A clip
-that has no other clip of its recording has nothing to find: NaN, counted and left out of the mean.
+Vectors (N, D); `recordings` class numbers, -1 not known; `start_times` seconds on the recording's clock. A
+clip that has no other clip of its recording has nothing to find: NaN, counted and left out of the mean.
 
 Metrics
 -------
@@ -43,11 +43,11 @@ def same_recording(first: Ints, recordings: Ints) -> Floats:
     return np.where(findable, together, np.nan)
 
 
-def near_in_time(first: Ints, recordings: Ints, moments: Floats, near: float) -> Floats:
+def near_in_time(first: Ints, recordings: Ints, start_times: Floats, near: float) -> Floats:
     """(N,) 1 where it also begins at most `near` seconds away; NaN where none of its recording does."""
-    low, high, place = _windows(recordings, moments, near)
+    low, high, place = _windows(recordings, start_times, near)
     findable = (recordings >= 0) & ((high - low)[place] > 1)
-    close = (recordings[first] == recordings) & (np.abs(moments[first] - moments) <= near + _SLACK)
+    close = (recordings[first] == recordings) & (np.abs(start_times[first] - start_times) <= near + _SLACK)
     return np.where(findable, (first >= 0) & close, np.nan)
 
 
@@ -75,22 +75,24 @@ def of_recording(recordings: Ints, row: int) -> Bools:
     return np.asarray((recordings == recordings[row]) & (recordings[row] >= 0))
 
 
-def near_by(recordings: Ints, moments: Floats, near: float, row: int) -> Bools:
+def near_by(recordings: Ints, start_times: Floats, near: float, row: int) -> Bools:
     """(N,) those that also begin at most `near` seconds away."""
-    return np.asarray(of_recording(recordings, row) & (np.abs(moments - moments[row]) <= near + _SLACK))
+    return np.asarray(
+        of_recording(recordings, row) & (np.abs(start_times - start_times[row]) <= near + _SLACK)
+    )
 
 
 def triplet_scores(
     vectors: Vectors,
     recordings: Ints,
-    moments: Floats,
+    start_times: Floats,
     near: float,
     distance: Distance = "cosine",
     seed: int = 0,
 ) -> dict[str, float]:
     """`triplet_accuracy` of drawn triplets, ties half, and distances in them; empty where there are none."""
-    check_lengths(len(vectors), recordings=recordings, moments=moments)
-    triplets = _draw_triplets(recordings, moments, near, seed)
+    check_lengths(len(vectors), recordings=recordings, start_times=start_times)
+    triplets = _draw_triplets(recordings, start_times, near, seed)
     if not len(triplets):
         return {}
     wide = vectors.astype(np.float64)
@@ -104,23 +106,23 @@ def triplet_scores(
     }
 
 
-def _windows(recordings: Ints, moments: Floats, near: float) -> tuple[Ints, Ints, Ints]:
+def _windows(recordings: Ints, start_times: Floats, near: float) -> tuple[Ints, Ints, Ints]:
     """With clips in order of recording and moment: where those near in time begin, end; each clip's place."""
-    order = np.lexsort((moments, recordings))
+    order = np.lexsort((start_times, recordings))
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     low, high = (np.empty(len(order), dtype=np.int64) for _ in range(2))
     starts = np.unique(recordings[order], return_index=True)[1].tolist()
     for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
-        clock = moments[order[start:end]]
+        clock = start_times[order[start:end]]
         low[start:end] = start + np.searchsorted(clock, clock - near - _SLACK)
         high[start:end] = start + np.searchsorted(clock, clock + near + _SLACK, side="right")
     return low, high, place
 
 
-def _draw_triplets(recordings: Ints, moments: Floats, near: float, seed: int) -> Ints:
+def _draw_triplets(recordings: Ints, start_times: Floats, near: float, seed: int) -> Ints:
     """(P, 3) rows: a clip, one near it in time, one of another recording."""
-    low, high, place = _windows(recordings, moments, near)
+    low, high, place = _windows(recordings, start_times, near)
     order = np.argsort(place)
     anchors = np.flatnonzero((recordings >= 0) & ((high - low)[place] > 1))
     others = np.flatnonzero(recordings >= 0)

@@ -66,7 +66,7 @@ class Whitening(nn.Module):
 # Batch norms worked into the convolutions before them: the same vectors for less work.
 
 
-def folded(module: nn.Module) -> nn.Module:
+def fuse_batch_norm(module: nn.Module) -> nn.Module:
     """A copy in evaluation whose batch norms have become part of the convolutions they follow.
 
     With running statistics a norm is a scale and a shift for each channel, which a convolution's weights and
@@ -111,7 +111,7 @@ def _followed(parent: nn.Module) -> Iterator[tuple[_ConvNd, _BatchNorm, str]]:
             yield convolution, norm, after
 
 
-# From a signal to a vector: feature, normalisation, backbone, pooling, dropout, last layer, unit length.
+# From a signal to a vector: feature, normalization, backbone, pooling, dropout, last layer, unit length.
 #
 # A finished space may leave out the last layer and whiten what is before it.
 
@@ -121,7 +121,7 @@ class EmbeddingSettings(Settings):
 
     size: int | None = Field(64, ge=2, le=4096)
     """Numbers in an embedding; none: the pooled numbers straight out, with no last layer."""
-    normalise: bool = True
+    normalize: bool = True
     """Whether embeddings have length 1, so that squared distances end at 4."""
     pooling: Pooling | None = None
     """From the map to one row of numbers; none: the backbone's own way."""
@@ -143,7 +143,7 @@ class EmbeddingSettings(Settings):
             "and time in every search, and may fit the training clips without helping others; beyond some "
             "size gains are small (Musgrave et al. 2020)."
         ),
-        "normalise": (
+        "normalize": (
             "Whether embeddings have length 1. With it only directions count, distances are bounded, and a "
             "margin has a fixed meaning (Wang et al. 2017). Without it a network can satisfy a margin by "
             "making all vectors longer, and loud or long clips may end far from quiet ones; what length "
@@ -183,7 +183,7 @@ class Embedder(nn.Module):
     def __init__(
         self,
         feature: nn.Module,
-        normalisation: nn.Module,
+        normalization: nn.Module,
         backbone: nn.Module,
         settings: EmbeddingSettings,
         shape: tuple[int, ...],
@@ -192,7 +192,7 @@ class Embedder(nn.Module):
         self.settings = settings
         self.shape = tuple(shape)
         self.feature = feature
-        self.normalisation = normalisation
+        self.normalization = normalization
         self.backbone = backbone
         self.pool = pooling(settings.pooling or cast(Pooling, getattr(backbone, "pooling", "mean")))
         self.dropout = nn.Dropout(settings.dropout)
@@ -212,10 +212,10 @@ class Embedder(nn.Module):
     @property
     def size(self) -> int:
         """Numbers in a finished embedding, also where the settings leave them to the backbone."""
-        return self._pooled_size if self.settings.read == "pooled" else self.taught_size
+        return self._pooled_size if self.settings.read == "pooled" else self.train_dim
 
     @property
-    def taught_size(self) -> int:
+    def train_dim(self) -> int:
         """Numbers in what the loss sees."""
         return self.settings.size or self._pooled_size
 
@@ -224,28 +224,28 @@ class Embedder(nn.Module):
         features already made. Raises RequestError for other shapes."""
         return self.embed_picture(self._picture(signal))
 
-    def embed_picture(self, picture: Tensor) -> Tensor:
+    def embed_picture(self, spectrogram: Tensor) -> Tensor:
         """The same from the feature's picture (B, C, bands, frames) onwards."""
-        vectors = self._unwhitened(picture)
+        vectors = self._unwhitened(spectrogram)
         if self.training or not self.settings.whiten:
             return vectors
         return self._brought_to_length(self.whitening(vectors))
 
-    def teach(self, picture: Tensor) -> Tensor:
+    def teach(self, spectrogram: Tensor) -> Tensor:
         """What the loss sees of a picture, in evaluation too, where the finished space may be read before the
         last layer."""
-        vectors = self.head(self.dropout(self._pooled(picture)))
+        vectors = self.head(self.dropout(self._pooled(spectrogram)))
         return self._brought_to_length(vectors.float())
 
     @torch.no_grad()
-    def fit_whitening(self, pictures: Iterable[Tensor]) -> None:
+    def fit_whitening(self, spectrograms: Iterable[Tensor]) -> None:
         """Whitens the space by pictures (B, C, bands, frames) of training windows, if the settings say so.
 
         Raises DataError where there are fewer than two.
         """
         if self.settings.whiten:
             with evaluating(self):
-                self.whitening.fit(torch.cat([self._unwhitened(picture) for picture in pictures]))
+                self.whitening.fit(torch.cat([self._unwhitened(spectrogram) for spectrogram in spectrograms]))
 
     def reader(self) -> Self:
         """A copy for reading alone, in evaluation and float32, its norms folded into its convolutions."""
@@ -253,7 +253,7 @@ class Embedder(nn.Module):
         twin._modules = {
             name: copy.deepcopy(part) for name, part in self._modules.items() if name != "backbone"
         }
-        twin._modules["backbone"] = folded(self.backbone)
+        twin._modules["backbone"] = fuse_batch_norm(self.backbone)
         return twin.float().eval()
 
     def lay_out(self, channels_last: bool) -> None:
@@ -291,30 +291,30 @@ class Embedder(nn.Module):
         with torch.autocast(signal.device.type, enabled=False):
             return cast(Tensor, self.feature(waves.float()))
 
-    def _pooled(self, picture: Tensor) -> Tensor:
-        with torch.autocast(picture.device.type, enabled=False):
-            picture = self.normalisation(picture.float())
+    def _pooled(self, spectrogram: Tensor) -> Tensor:
+        with torch.autocast(spectrogram.device.type, enabled=False):
+            spectrogram = self.normalization(spectrogram.float())
         if self.channels_last:
-            picture = picture.contiguous(memory_format=torch.channels_last)
-        return cast(Tensor, self.pool(self.backbone(picture)))
+            spectrogram = spectrogram.contiguous(memory_format=torch.channels_last)
+        return cast(Tensor, self.pool(self.backbone(spectrogram)))
 
     def _silence(self) -> Tensor:
         like = next(self.parameters(), torch.empty(0))
         return torch.zeros(2, *self.shape, device=like.device)
 
-    def _unwhitened(self, picture: Tensor) -> Tensor:
-        vectors = self.dropout(self._pooled(picture))
+    def _unwhitened(self, spectrogram: Tensor) -> Tensor:
+        vectors = self.dropout(self._pooled(spectrogram))
         if self.training or self.settings.read == "last":
             vectors = self.head(vectors)
         return self._brought_to_length(vectors.float())
 
     def _brought_to_length(self, vectors: Tensor) -> Tensor:
-        return unit_length(vectors) if self.settings.normalise else vectors
+        return unit_length(vectors) if self.settings.normalize else vectors
 
     def _frozen(self) -> list[nn.Module]:
         parts: dict[str, list[nn.Module]] = {
             "all": [],
-            "head": [self.feature, self.normalisation, self.backbone],
+            "head": [self.feature, self.normalization, self.backbone],
             "none": list(self.children()),
         }
         return parts[self.settings.train]
@@ -325,7 +325,7 @@ class Embedder(nn.Module):
 
 
 class Buildable(Protocol):
-    """Settings of a feature, a normalisation or a backbone."""
+    """Settings of a feature, a normalization or a backbone."""
 
     @property
     def build(self) -> Callable[..., nn.Module]:
@@ -334,7 +334,7 @@ class Buildable(Protocol):
 
 def assemble(
     feature: Buildable,
-    normalisation: Buildable,
+    normalization: Buildable,
     backbone: Buildable,
     embedding: EmbeddingSettings,
     sample_rate: int,
@@ -348,7 +348,7 @@ def assemble(
     reader = feature.build(sample_rate, shape[0])
     with torch.no_grad(), evaluating(reader):
         channels, bands, frames = reader(torch.zeros(2, *shape)).shape[1:]
-    scaler = normalisation.build(channels, bands)
+    scaler = normalization.build(channels, bands)
     return Embedder(reader, scaler, backbone.build(channels, bands, frames), embedding, shape)
 
 

@@ -24,18 +24,18 @@ def initialise(module: nn.Module, name: str) -> None:
     fixed by `torch.initial_seed()`, `name` and the layer's own name; no other draw of torch is disturbed.
     """
     for path, layer in module.named_modules():
-        chance = torch_stream(torch.initial_seed(), f"weights/{name}/{path}")
+        rng = torch_stream(torch.initial_seed(), f"weights/{name}/{path}")
         if isinstance(layer, nn.Conv1d | nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=chance)
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=rng)
         elif isinstance(layer, nn.Linear):
-            nn.init.xavier_uniform_(layer.weight, generator=chance)
+            nn.init.xavier_uniform_(layer.weight, generator=rng)
         elif isinstance(layer, nn.GRU):
-            _initialise_gates(layer, chance)
+            _initialise_gates(layer, rng)
         if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
 
 
-def _initialise_gates(layer: nn.GRU, chance: torch.Generator) -> None:
+def _initialise_gates(layer: nn.GRU, rng: torch.Generator) -> None:
     for name, weight in layer.named_parameters():
         if "bias" in name:
             nn.init.zeros_(weight)
@@ -43,9 +43,9 @@ def _initialise_gates(layer: nn.GRU, chance: torch.Generator) -> None:
         for gate in weight.chunk(3):  # reset, update and new state lie one below the other
             with torch.no_grad():
                 if "weight_hh" in name:
-                    nn.init.orthogonal_(gate, generator=chance)
+                    nn.init.orthogonal_(gate, generator=rng)
                 else:
-                    nn.init.xavier_uniform_(gate, generator=chance)
+                    nn.init.xavier_uniform_(gate, generator=rng)
 
 
 # From a map to one vector a clip: mean, max, both, generalised mean, bands apart, last frame, everything.

@@ -73,14 +73,14 @@ def _total(local: Tensor) -> Tensor:
     return cast(Tensor, _Total.apply(local))  # type: ignore[no-untyped-call]
 
 
-def gathered(module: nn.Module) -> nn.Module:
+def sync_batch_norm(module: nn.Module) -> nn.Module:
     """Replaces every batch norm inside `module`, keeping parameters and buffers; returns the module.
 
     Two processes with half a batch each then do what one process does with the whole. Call it before the
     optimiser or data-parallel wrapper sees the module; with one process nothing changes.
     """
     for name, child in module.named_children():
-        setattr(module, name, gathered(child))
+        setattr(module, name, sync_batch_norm(child))
     if not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
         return module
     replacement = GatheredBatchNorm(
@@ -96,7 +96,7 @@ def settle(module: nn.Module, batches: Iterable[Tensor]) -> None:
     """Sets every batch norm's statistics to the mean over `batches`, each given to `module`; learns nothing.
 
     What an untrained encoder needs before it can serve as a baseline: with statistics of 0 and 1 its maps
-    would not be normalised at all. Dropout stays off; afterwards modes and momenta are as before.
+    would not be normalized at all. Dropout stays off; afterwards modes and momenta are as before.
     """
     modes = {layer: layer.training for layer in module.modules()}
     norms: list[Any] = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
@@ -116,7 +116,7 @@ def settle(module: nn.Module, batches: Iterable[Tensor]) -> None:
             layer.training = mode
 
 
-# Normalisation: what is taken away from a picture before the backbone sees it, and is then never missed.
+# Normalization: what is taken away from a picture before the backbone sees it, and is then never missed.
 
 _LEAST = 1e-5
 """A deviation below this is taken for none: silence is not blown up."""
@@ -134,9 +134,9 @@ class ClipBand(nn.Module):
         super().__init__()
         self.scale = scale
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, spectrogram: Tensor) -> Tensor:
         """(B, C, bands, frames) -> the same."""
-        centred = picture - picture.mean(dim=-1, keepdim=True)
+        centred = spectrogram - spectrogram.mean(dim=-1, keepdim=True)
         return (
             centred / _floored(centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt())
             if self.scale
@@ -147,9 +147,9 @@ class ClipBand(nn.Module):
 class Clip(nn.Module):
     """Takes each clip's mean away and divides by its deviation, both over all channels, bands and frames."""
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, spectrogram: Tensor) -> Tensor:
         """(B, C, bands, frames) -> the same."""
-        centred = picture - picture.mean(dim=(1, 2, 3), keepdim=True)
+        centred = spectrogram - spectrogram.mean(dim=(1, 2, 3), keepdim=True)
         return centred / _floored(centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt())
 
 
@@ -173,15 +173,15 @@ class Band(nn.Module):
         self.register_load_state_dict_post_hook(_note_loaded)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
-    def fit(self, pictures: Iterable[Tensor]) -> None:
+    def fit(self, spectrograms: Iterable[Tensor]) -> None:
         """Sets the statistics from pictures (B, C, bands, frames) of training clips, in one pass.
 
         Deviations are of the population, added up in float64 about a running mean (Chan, Golub and LeVeque,
         1979). Raises RequestError where there is no picture.
         """
         count, mean, spread = 0, self.mean.double(), torch.zeros_like(self.mean, dtype=torch.float64)
-        for picture in pictures:
-            columns = picture.to(self.mean.device).double().movedim(0, -1).flatten(2)
+        for spectrogram in spectrograms:
+            columns = spectrogram.to(self.mean.device).double().movedim(0, -1).flatten(2)
             added, before = columns.shape[-1], count
             if not added:
                 continue
@@ -192,21 +192,21 @@ class Band(nn.Module):
             mean = mean + step * (added / count)
         if not count:
             raise RequestError(
-                "normalisation: band statistics need at least one training clip; there was none."
+                "normalization: band statistics need at least one training clip; there was none."
             )
         self.mean.copy_(mean)
         self.deviation.copy_(_floored((spread / count).sqrt()))
         self.frames.fill_(count)
         self.fitted = True
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, spectrogram: Tensor) -> Tensor:
         """(B, C, bands, frames) -> the same. Raises RequestError before the statistics are known."""
-        if not self.fitted and bool((picture[..., 1:] != picture[..., :-1]).any()):
+        if not self.fitted and bool((spectrogram[..., 1:] != spectrogram[..., :-1]).any()):
             raise RequestError(
-                "normalisation: kind band has no statistics yet. Call fit with the training clips' pictures, "
-                "load weights, or choose normalisation clip_band, which needs none."
+                "normalization: kind band has no statistics yet. Call fit with the training clips' pictures, "
+                "load weights, or choose normalization clip_band, which needs none."
             )
-        return (picture - self.mean) / self.deviation
+        return (spectrogram - self.mean) / self.deviation
 
 
 class InputBatchNorm(nn.Module):
@@ -221,18 +221,18 @@ class InputBatchNorm(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
         self.loaded = False
 
-    def fit(self, pictures: Iterable[Tensor]) -> None:
+    def fit(self, spectrograms: Iterable[Tensor]) -> None:
         """Sets the running statistics from training clips' pictures (B, C, bands, frames), unless loaded.
 
         Training itself never reads them; a frozen network, or one judged early, would else see a picture that
-        is not normalised at all.
+        is not normalized at all.
         """
         if not self.loaded:
-            settle(self, pictures)
+            settle(self, spectrograms)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, spectrogram: Tensor) -> Tensor:
         """(B, C, bands, frames) -> the same."""
-        result: Tensor = self.norm(picture)
+        result: Tensor = self.norm(spectrogram)
         return result
 
 
@@ -290,7 +290,7 @@ class BandSettings(Settings):
 
 
 class BatchNormSettings(Settings):
-    """Each channel is normalised over the batch, with a scale and a shift that are learned."""
+    """Each channel is normalized over the batch, with a scale and a shift that are learned."""
 
     kind: Literal["batch_norm"] = "batch_norm"
     weights: str | None = None
@@ -313,7 +313,7 @@ INTRODUCTION = (
 )
 """What the choice of a kind does, and what fails; for the documents of studies."""
 
-NormalisationSettings = Annotated[
+NormalizationSettings = Annotated[
     NoneSettings | ClipBandSettings | ClipSettings | BandSettings | BatchNormSettings,
     Field(discriminator="kind"),
 ]

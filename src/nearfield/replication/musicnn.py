@@ -2,7 +2,7 @@
 
 musicnn: Pons and Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio tagging", as
 the wheel of the package musicnn 0.1.0 holds it: MSD_musicnn was taught tags on the Million Song Dataset,
-MTT_musicnn on MagnaTagATune. The backbone `musicnn` behind the normalisation `batch_norm` is their network,
+MTT_musicnn on MagnaTagATune. The backbone `musicnn` behind the normalization `batch_norm` is their network,
 but for three customs of theirs that the weights take over. Batch norm adds 1e-3 to a variance, and 1e-5 here.
 The picture is log10(10,000 x + 1) of mel power x, which is ln(x + 1e-4) / ln 10 + 4, and ln(x + 1e-4) here
 (the recipe `music_tags`). Maximum and mean of a channel stand side by side, and all maxima first here.
@@ -34,7 +34,7 @@ _LEFT_OUT = ("dense_1/", "beta1_power", "beta2_power")
 
 
 def musicnn_weights(variables: Mapping[str, Vectors]) -> dict[str, Vectors]:
-    """`backbone.` and `normalisation.` weights out of the variables of a musicnn, of any widths.
+    """`backbone.` and `normalization.` weights out of the variables of a musicnn, of any widths.
 
     `variables`: name in the TensorFlow checkpoint to array, such as conv2d/kernel (time, bands, 1, filters).
     The layer to their 50 tags and the optimiser's own variables are left out. Raises RequestError naming

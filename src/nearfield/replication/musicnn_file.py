@@ -34,7 +34,7 @@ def convert(
     model: Annotated[str, typer.Argument(help="MSD_musicnn (Million Song) or MTT_musicnn (MagnaTagATune).")],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
 ) -> None:
-    """Write musicnn's published weights as a file for backbone.weights and normalise.weights.
+    """Write musicnn's published weights as a file for backbone.weights and normalize.weights.
 
     The file's metadata say where they come from, their licence with its text, and the wheel's sha256. Raises
     RequestError for another file than the wheel, another model, or where TensorFlow is missing.

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nearfield.core.errors import RequestError
 from nearfield.core.files import locked, write_text
 from nearfield.data.patches import table_text, text_rows
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 # Suspects as `nearfield suspects` wrote them: its CSV table, or the JSON that it prints.
 
@@ -156,13 +156,13 @@ class Runs:
 
     folder: Path
 
-    def found(self) -> dict[str, Folder]:
+    def found(self) -> dict[str, RunFolder]:
         """Runs by name, which is their place in the folder, or its own name where it is a run itself."""
         places = [place.parent for depth in _DEPTHS for place in self.folder.glob(f"{depth}metrics.jsonl")]
         named = {place.relative_to(self.folder).as_posix(): place for place in places}
         if "." in named:  # which browsers would take out of an address
             named[self.folder.resolve().name] = named.pop(".")
-        return {name: Folder(named[name]) for name in sorted(named)}
+        return {name: RunFolder(named[name]) for name in sorted(named)}
 
     def plain(self) -> list[dict[str, Any]]:
         """For each run its name, last line, kind of loss, number of updates, and how far it is."""
@@ -187,14 +187,14 @@ class Runs:
         return [*filter(None, map(_read, whole.split(b"\n")))], begin + len(whole)
 
 
-def _plain(name: str, run: Folder) -> dict[str, Any]:
+def _plain(name: str, run: RunFolder) -> dict[str, Any]:
     last = _last(run.metrics)
     try:
         recipe = run.recipe()
         facts: dict[str, Any] = {"updates": recipe.train.updates, "loss": recipe.loss.kind}
     except (RequestError, OSError):
         facts = {"updates": None, "loss": None}
-    state = "judged" if run.is_judged else "trained" if run.is_trained else "training"
+    state = "judged" if run.is_evaluated else "trained" if run.is_trained else "training"
     return {"name": name, "state": state, **facts, "last": last}
 
 

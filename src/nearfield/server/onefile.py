@@ -22,7 +22,7 @@ from nearfield.data.faults import Fault
 from nearfield.space.map import map_beside
 from nearfield.space.nearest import Nearest
 from nearfield.space.space import Space
-from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.events import Callback, Note, Stage, ignore
 
 RATE = 16000
 NEIGHBOURS = 8
@@ -50,7 +50,7 @@ class Page:
 
 
 def write_page(
-    folder: Path, out: Path, most: int = 500, seconds: float = 4.0, watch: Watcher = nobody
+    folder: Path, out: Path, most: int = 500, seconds: float = 4.0, callback: Callback = ignore
 ) -> Page:
     """Writes the space in `folder` to the file `out`: at most `most` clips, evenly chosen, `seconds` of each.
 
@@ -65,7 +65,7 @@ def write_page(
     points, clips, faults = scaled(found.layouts[layout][rows]), list[dict[str, Any]](), list[Fault]()
     kept = list[int]()
     for place, (row, point) in enumerate(zip(table.iloc[rows].to_dict("records"), points, strict=True), 1):
-        watch(Stage("sounds", place, len(rows)))
+        callback(Stage("sounds", place, len(rows)))
         try:
             heard = sound(Path(row["path"]), float(row["start"]), min(seconds, float(row["seconds"])))
         except Fault as fault:
@@ -87,7 +87,7 @@ def write_page(
         told = f"{len(faults):,} of {len(rows):,} clips are left out of the page. The first: {faults[0]}"
         if not clips:
             raise DataError(told)
-        watch(Note(told, is_warning=True))
+        callback(Note(told, is_warning=True))
     trust = found.trust[layout]
     said: dict[str, Any] = {"title": folder.resolve().name, "layout": layout, "of": len(table)}
     said["trust"] = None if np.isnan(trust) else trust

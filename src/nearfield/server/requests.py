@@ -18,7 +18,7 @@ from nearfield.core.settings import complaint
 from nearfield.core.types import Floats
 from nearfield.data import images
 from nearfield.data.audio import SUFFIXES, Waves, decode, describe, mix, resample
-from nearfield.server.state import Clip, Exhibition, Limits, Shown
+from nearfield.server.state import AppState, Clip, Limits, Shown
 from nearfield.space.query import Aim, Resolved, direction
 from nearfield.training.tagging import tag
 
@@ -170,7 +170,7 @@ class Asked:
 class Desk:
     """Takes what clients ask of one space; its network works for one at a time, to bound memory."""
 
-    shows: Exhibition
+    shows: AppState
     number: int
 
     @property
@@ -203,10 +203,10 @@ class Desk:
 
     def tags(self, asked: Asked) -> tuple[list[str], Floats]:
         """Names of tags, and what the run says of each, 0..1. Raises RequestError where it knows none."""
-        run, is_picture = self.shown.tagger(), self.shown.kind == "picture"
+        run, is_image = self.shown.tagger(), self.shown.kind == "picture"
 
         def said(piece: Piece, channel: int | None) -> tuple[list[str], Floats]:
-            names, rows = tag(run, [piece[0] if is_picture else self._wave(piece, channel)])
+            names, rows = tag(run, [piece[0] if is_image else self._wave(piece, channel)])
             return list(names), rows[0]
 
         return self._with_piece(asked, said)
@@ -230,12 +230,12 @@ class Desk:
 
     def _with_piece(self, asked: Asked, use: Callable[[Piece, int | None], Found]) -> Found:
         """What `use` makes of the sound or picture that is pointed at, one client at a time."""
-        is_picture = self.shown.kind == "picture"
-        if is_picture and asked.is_part:
+        is_image = self.shown.kind == "picture"
+        if is_image and asked.is_part:
             raise RequestError("start, seconds: a picture has no parts in time. Leave them out.")
         if asked.file is not None:
             with kept(asked.file.file, asked.file.filename or "", self.shown.kind) as path:
-                if is_picture:
+                if is_image:
                     check_picture(path)
                 else:
                     check_upload(path, asked.start, asked.seconds, self.shows.limits)
@@ -245,7 +245,7 @@ class Desk:
             raise RequestError("Give a clip of the space, or send a file.")
         clip = self._clip(asked.clip)
         path = self.shown.file(clip)
-        if is_picture:
+        if is_image:
             with self.shown.network:
                 return use((path, 0.0, None), None)
         if asked.start >= clip.seconds:

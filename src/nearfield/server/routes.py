@@ -27,10 +27,10 @@ from nearfield.data.audio import decode, describe
 from nearfield.server.decisions import Decision, Decisions, Runs
 from nearfield.server.media import Theme, byte_range, log_mel_png, picture_png
 from nearfield.server.requests import NOT_A_FORM, Asked, Desk, check_form
-from nearfield.server.state import Clip, Exhibition, Shown
+from nearfield.server.state import AppState, Clip, Shown
 from nearfield.space.generation import Grouping
 from nearfield.space.query import Wish, answer
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 # GET /clips/ID/...: the window of a clip as sound, and as a picture.
 
@@ -45,7 +45,7 @@ _WHOLE = 2**20  # bytes that are sent at once: a stream waits for a thread again
 _DRAWN = 2  # pictures made at a time: each has its sound in memory, and none keeps a thread from a sound
 
 
-def clip_routes(shows: Exhibition) -> APIRouter:
+def clip_routes(shows: AppState) -> APIRouter:
     """The routes over the clips of `shows`."""
     routes = APIRouter(tags=["clips"])
     hands = CapacityLimiter(_DRAWN)
@@ -144,7 +144,7 @@ def _extent(shown: Shown, clip: Clip, around: float) -> tuple[float, float, int]
 _BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}, 404: {}}
 
 
-def map_routes(shows: Exhibition) -> APIRouter:
+def map_routes(shows: AppState) -> APIRouter:
     """The routes over the maps of `shows`."""
     routes = APIRouter(tags=["map"])
 
@@ -208,7 +208,7 @@ Seconds = Annotated[float | None, Form(gt=0, description="how much of it; none: 
 SpaceForm = Annotated[int, Form(description="0: the space; 1: the one beside it")]
 
 
-def search_routes(shows: Exhibition) -> APIRouter:
+def search_routes(shows: AppState) -> APIRouter:
     """The routes that ask the spaces of `shows`."""
     routes = APIRouter(tags=["search"], dependencies=[Depends(check_form)], responses=NOT_A_FORM)
 
@@ -276,7 +276,7 @@ def search_routes(shows: Exhibition) -> APIRouter:
 # GET /suspects, /decisions and POST /decisions: what looks wrong, and what somebody decided about it.
 
 
-def mending_routes(shows: Exhibition) -> APIRouter:
+def mending_routes(shows: AppState) -> APIRouter:
     """The routes over the suspects of `shows`; the collection itself is never touched."""
     routes = APIRouter(tags=["mending"])
 
@@ -328,7 +328,7 @@ PAGES = 8
 """Pages of triplets that are kept: their sounds are megabytes."""
 
 
-def watching_routes(shows: Exhibition) -> APIRouter:
+def watching_routes(shows: AppState) -> APIRouter:
     """The routes over the runs of `shows`."""
     routes = APIRouter(tags=["training"])
 
@@ -340,7 +340,7 @@ def watching_routes(shows: Exhibition) -> APIRouter:
     one_at_a_time = Lock()  # each opens a whole collection
 
     @lru_cache(maxsize=PAGES)
-    def page(folder: Folder, begun: int) -> str:
+    def page(folder: RunFolder, begun: int) -> str:
         return triplets_page(triplets_of_run(folder), f"Triplets of {folder.path.resolve().name}")
 
     @routes.get("/runs")

@@ -20,10 +20,10 @@ from nearfield.server.decisions import Decisions, Runs
 from nearfield.server.guard import PATIENCE, Access, Connection, Guard, Room
 from nearfield.server.requests import REFUSED, sentences
 from nearfield.server.routes import clip_routes, map_routes, mending_routes, search_routes, watching_routes
-from nearfield.server.state import Exhibition, Shown
+from nearfield.server.state import AppState, Shown
 from nearfield.space.map import map_beside
 from nearfield.space.space import Space
-from nearfield.training.events import Stage, Watcher, nobody
+from nearfield.training.events import Callback, Stage, ignore
 
 # The reference of the API as one plain page, made of its OpenAPI document.
 
@@ -99,12 +99,12 @@ def _table(rows: list[tuple[str, str, str, str]]) -> str:
 STATIC = Path(__file__).parent / "static"
 
 
-def build_application(shows: Exhibition, access: Access) -> Guard:
+def build_application(shows: AppState, access: Access) -> Guard:
     """Everything that answers, and in front of it the guard."""
     return Guard(build_routes(shows), access, shows.limits.body_bytes)
 
 
-def build_routes(shows: Exhibition) -> FastAPI:
+def build_routes(shows: AppState) -> FastAPI:
     """Everything that answers; its OpenAPI document is at /openapi.json, the same for people at /docs."""
     application = FastAPI(
         title="Nearfield",
@@ -166,7 +166,7 @@ class Show:
     """The patch table; none: decisions.csv in the space's folder."""
 
 
-def prepare(show: Show, watch: Watcher = nobody) -> Exhibition:
+def prepare(show: Show, watch: Callback = ignore) -> AppState:
     """Opens spaces, makes the maps that are missing, and loads the networks.
 
     Raises RequestError, DataError where a space cannot be shown.
@@ -183,7 +183,7 @@ def prepare(show: Show, watch: Watcher = nobody) -> Exhibition:
     table = show.decisions or (show.space / DECISIONS if show.space else None)
     if table is not None:
         Decisions(table).rows()  # a table of another sort is refused now, not at the first decision
-    return Exhibition(
+    return AppState(
         spaces,
         tuple(show.suspects),
         Decisions(table) if table else None,
@@ -192,7 +192,7 @@ def prepare(show: Show, watch: Watcher = nobody) -> Exhibition:
 
 
 def serve(
-    exhibition: Exhibition,
+    exhibition: AppState,
     access: Access,
     announce: Callable[[str], None] = print,
     open_browser: bool = True,
@@ -229,7 +229,7 @@ def listen(access: Access) -> socket.socket:
     return listening
 
 
-def server(exhibition: Exhibition, access: Access) -> uvicorn.Server:
+def server(exhibition: AppState, access: Access) -> uvicorn.Server:
     """The server, ready to run; it writes no log of addresses, as one may hold the token."""
     room = Room.of_system()
     return uvicorn.Server(
@@ -257,7 +257,7 @@ def address_of(access: Access) -> str:
     )
 
 
-def _shown(path: Path, suspicion: Mapping[str, float], watch: Watcher) -> Shown:
+def _shown(path: Path, suspicion: Mapping[str, float], watch: Callback) -> Shown:
     space = Space.open(path)
     ids = space.rows(["id"])["id"].to_pylist()
     layouts = map_beside(path / MAP, ids, space.vectors, space.identity.digest, watch)

@@ -305,7 +305,7 @@ def _finite(value: float) -> float | None:
 
 
 @dataclass(frozen=True)
-class Exhibition:
+class AppState:
     """All that requests may reach."""
 
     spaces: tuple[Shown, ...] = ()

@@ -1,7 +1,7 @@
 """The identity of vectors, and of a space of them.
 
 Two vectors may be compared only where everything that made them is the same: the weights, the front end with
-the length of a window and how far apart windows begin, the normalisation, the embedding. That is the identity
+the length of a window and how far apart windows begin, the normalization, the embedding. That is the identity
 of the encoder, `digest`, and it is what is checked. Whether each vector stands for a clip (the mean of its
 windows) or for one window is told beside it, and makes another space of the same vectors, `space`. It is not
 checked where vectors meet: a query is always the mean of the windows of what was given, and to look for it
@@ -30,7 +30,7 @@ KEY = b"nearfield.identity"
 """Where the schema of an Arrow or Parquet table holds the identity of its vectors."""
 
 _FRONT = ("sample_rate", "clip_seconds", "channels", "image_size", "image_channels", "trim_db")
-_EMBEDDING = ("size", "normalise", "pooling")
+_EMBEDDING = ("size", "normalize", "pooling")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Identity:
     run: str
     """Name of the run, for people; another name is no other identity."""
     parts: Mapping[str, str]
-    """sha256 by part: weights, front end, normalisation, embedding."""
+    """sha256 by part: weights, front end, normalization, embedding."""
     windows: "Windows | None" = None
     """`clip`: each vector is a clip's; `all`: a window's; None: of an encoder, or not told."""
 
@@ -52,7 +52,7 @@ class Identity:
         parts = {
             "weights": _of_tensors(run.embedder.state_dict(), recipe["backbone"]),
             "front end": _of_plain({"data": front, "feature": recipe["feature"], "windows": WINDOWS}),
-            "normalisation": _of_plain(recipe["normalise"]),
+            "normalization": _of_plain(recipe["normalize"]),
             "embedding": _of_plain({name: recipe["embedding"].get(name) for name in _EMBEDDING}),
         }
         return cls(run.folder.path.resolve().name, parts, windows)
@@ -87,10 +87,10 @@ class Identity:
         if self.digest == other.digest:
             return
         names = sorted({*self.parts, *other.parts})
-        unlike = [name for name in names if self.parts.get(name) != other.parts.get(name)]
+        negative = [name for name in names if self.parts.get(name) != other.parts.get(name)]
         raise RequestError(
             f"{what} belongs to the space of {other}, and {where} to that of {self}: distances between them "
-            f"mean nothing. What differs: {', '.join(unlike)}. Use the run of one for both, or index again."
+            f"mean nothing. What differs: {', '.join(negative)}. Use the run of one for both, or index again."
         )
 
 

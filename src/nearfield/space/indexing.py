@@ -28,7 +28,7 @@ from nearfield.space.parts import Parts
 from nearfield.space.rows import Rows, base_table, of_part
 from nearfield.space.storage import ENCODER, NAME, SpaceFile, facts_of, mapped, write_stream
 from nearfield.space.vector_file import NOW, collection_for, digests_of, no_vectors
-from nearfield.training.events import Note, Stage, Watcher
+from nearfield.training.events import Callback, Note, Stage
 from nearfield.training.launch import absolute, moved, note_own
 from nearfield.training.run import Run
 from nearfield.training.run_folder import note_if_own
@@ -67,34 +67,34 @@ def check_data(folder: Path, file: SpaceFile, data: str) -> None:
 
 
 def open_trained_data(
-    run: Run, data: str | Collection | None, watch: Watcher
+    run: Run, data: str | Collection | None, callback: Callback
 ) -> tuple[str | Collection, Collection]:
     """The collection of `data`, or, where that is None, of what the run was trained on; and these data.
 
     Raises as `collection_for`, with the option that helps where the latter has moved.
     """
     if data is not None:
-        opened = collection_for(run, data, watch)
+        opened = collection_for(run, data, callback)
         if isinstance(data, str):
-            note_own(data, opened, run.folder, NOW, watch)
+            note_own(data, opened, run.folder, NOW, callback)
         return data, opened
     own = str(run.folder.environment()["data"]["path"])
-    watch(Note(f"data: {own}, which the run was trained on"))
+    callback(Note(f"data: {own}, which the run was trained on"))
     with moved(own, "The run was trained on these; if they have moved: --data NEW_PLACE"):
-        opened = collection_for(run, own, watch)
-    note_if_own(opened, run.folder, NOW, watch)
+        opened = collection_for(run, own, callback)
+    note_if_own(opened, run.folder, NOW, callback)
     return own, opened
 
 
-def open_data(run: Run, file: SpaceFile, data: str | Collection | None, watch: Watcher) -> Collection:
+def open_data(run: Run, file: SpaceFile, data: str | Collection | None, callback: Callback) -> Collection:
     """The collection of `data`, or, where that is None, of what the space is made of.
 
     Raises as `collection_for`, with the option that helps where the latter has moved.
     """
     if data is not None:
-        return collection_for(run, data, watch)
+        return collection_for(run, data, callback)
     with moved(file.data, "The space is made of these; if they have moved: --data NEW_PLACE --data-moved"):
-        return collection_for(run, file.data, watch)
+        return collection_for(run, file.data, callback)
 
 
 def check_windows(folder: Path, file: SpaceFile, windows: Windows) -> None:
@@ -202,7 +202,7 @@ class Job:
     data: str
     """The data, as `absolute` names them."""
     windows: Windows
-    watch: Watcher
+    callback: Callback
     may_drop: bool = False
     """Whether most of the clips that are there may vanish."""
     is_new: bool = False
@@ -223,13 +223,13 @@ def index(job: Job) -> Changes:
             _keep_encoder(job)
         else:
             before.file.check_contents(job.folder)  # what is taken over gets new digests
-        digests = digests_of(job.collection, job.watch)
+        digests = digests_of(job.collection, job.callback)
         base = base_table(job.collection.table, digests)
         if before is not None and not job.may_drop:
             check_losses(job.folder, before, base, job.data)
         known = _known(base, before)
         fresh = np.setdiff1d(np.arange(len(base)), known.clips)
-        parts = Parts(job.folder / WORK, job.run, job.windows, job.watch)
+        parts = Parts(job.folder / WORK, job.run, job.windows, job.callback)
         made = _make(parts, job.collection, digests, fresh, 0 if before is None else before.file.count)
         order = Order.joined([known, made])
         if not len(order.clips):
@@ -246,7 +246,7 @@ def index(job: Job) -> Changes:
         return changes
 
 
-def windows_for(run: Run, collection: Collection, asked: Windows | None, watch: Watcher) -> Windows:
+def windows_for(run: Run, collection: Collection, asked: Windows | None, callback: Callback) -> Windows:
     """What each vector of a new space stands for: what was asked for, else for each window where clips
     longer than `LONG` windows hold half of all seconds, for each clip where not: one vector of such a clip
     says little, however many short ones stand beside it. Where clips are so long it is told."""
@@ -263,7 +263,7 @@ def windows_for(run: Run, collection: Collection, asked: Windows | None, watch: 
             told += "each window gets a vector of its own. One for each clip: --windows clip"
         else:
             told += "each gets one vector, the mean of its windows. One for each window: --windows all"
-        watch(Note(told))
+        callback(Note(told))
     return chosen
 
 
@@ -324,7 +324,7 @@ def _publish(job: Job, order: Order, rows: pa.Table, before: State | None) -> No
     version = 1 if before is None else before.file.version + 1
     target = generation_folder(folder, version)
     shutil.rmtree(target, ignore_errors=True)  # left by a kill before space.json was replaced
-    job.watch(Stage("index", 0, 1))
+    job.callback(Stage("index", 0, 1))
     stores = [np.empty((0, size), np.float32) if before is None else before.generation.vectors]
     stores.append(mapped(folder / WORK / MADE))
     write_generation(target, gathered(stores, order.vectors), size, rows)
@@ -340,7 +340,7 @@ def _publish(job: Job, order: Order, rows: pa.Table, before: State | None) -> No
         size=size,
         files=facts_of(folder, files),
     ).write(folder)
-    job.watch(Stage("index", 1, 1))
+    job.callback(Stage("index", 1, 1))
     _tidy(folder, version)
 
 

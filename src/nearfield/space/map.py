@@ -18,7 +18,7 @@ from nearfield.core.types import Ints, Vectors
 from nearfield.metrics.clusters import k_means_path
 from nearfield.metrics.projection import BLOCK, Known, Steps, principal, umap
 from nearfield.space.nearest import Nearest
-from nearfield.training.events import Stage, Watcher
+from nearfield.training.events import Callback, Stage
 
 # Points of a plane or a room among their neighbours, and how far a layout can be trusted.
 
@@ -116,7 +116,7 @@ class SpaceMap:
 
     @classmethod
     def of(
-        cls, vectors: Vectors, seed: int = 0, watch: Watcher = lambda _: None, with_umap: bool = True
+        cls, vectors: Vectors, seed: int = 0, callback: Callback = lambda _: None, with_umap: bool = True
     ) -> "SpaceMap":
         """Lays out (N, D) vectors; the same bits for the same vectors and seed on one machine.
 
@@ -125,16 +125,18 @@ class SpaceMap:
         """
         if not len(vectors):
             raise RequestError("There is no vector to make a map of. Index some sounds first.")
-        _tell(watch, "map: PCA", 0, 1)
+        _tell(callback, "map: PCA", 0, 1)
         axes = principal(vectors, 3).astype(np.float32)
         layouts = {"pca_2d": axes[:, :2], "pca_3d": axes}
         if with_umap and len(vectors) > 3:
             drawn = draw(len(vectors), DRAWN, seed, "map/sample")
             sample = np.ascontiguousarray(vectors[drawn], np.float32)
             near = min(NEAR, len(sample))
-            known = neighbours(sample, sample, near, partial(_tell, watch, "map: neighbours"))
+            known = neighbours(sample, sample, near, partial(_tell, callback, "map: neighbours"))
             for name, words, size in (("umap_2d", "UMAP, flat", 2), ("umap_3d", "UMAP, solid", 3)):
-                placed = umap(sample, known, axes[drawn, :size], seed, partial(_tell, watch, f"map: {words}"))
+                placed = umap(
+                    sample, known, axes[drawn, :size], seed, partial(_tell, callback, f"map: {words}")
+                )
                 layouts[name] = place(vectors, drawn, placed)
         trust = {name: trustworthiness(vectors, points, seed) for name, points in layouts.items()}
         order = sorted(layouts, key=lambda name: ("umap" not in name, name))
@@ -174,13 +176,13 @@ class SpaceMap:
 
 
 def map_beside(
-    path: Path, ids: list[str], vectors: Vectors, identity: str, watch: Watcher = lambda _: None
+    path: Path, ids: list[str], vectors: Vectors, identity: str, callback: Callback = lambda _: None
 ) -> SpaceMap:
     """The map in `path` if it is of these vectors; else a new one, which is written there."""
     stamp = stamp_of(vectors)
     found = SpaceMap.load(path, identity, stamp)
     if found is None:
-        found = SpaceMap.of(vectors, watch=watch)
+        found = SpaceMap.of(vectors, callback=callback)
         found.save(path, ids, identity, stamp)
     return found
 
@@ -193,8 +195,8 @@ def stamp_of(vectors: Vectors) -> str:
     return found.hexdigest()
 
 
-def _tell(watch: Watcher, name: str, done: int, total: int) -> None:
-    watch(Stage(name, done, total))
+def _tell(callback: Callback, name: str, done: int, total: int) -> None:
+    callback(Stage(name, done, total))
 
 
 def _points(column: pa.ChunkedArray) -> Vectors:

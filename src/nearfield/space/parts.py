@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from nearfield.core.files import replacing
 from nearfield.core.types import Ints
 from nearfield.space.identity import Identity
-from nearfield.training.events import Note, Stage, Watcher
+from nearfield.training.events import Callback, Note, Stage
 from nearfield.training.run import Run
 from nearfield.training.stream import Part, Windows, hear
 from nearfield.training.vector_checks import check_vectors, of_table
@@ -33,8 +33,8 @@ _SHOWN = 10
 class Parts:
     """The parts of one collection's vectors in a work folder."""
 
-    def __init__(self, folder: Path, run: Run, windows: Windows, watch: Watcher) -> None:
-        self.folder, self.run, self.windows, self.watch = folder, run, windows, watch
+    def __init__(self, folder: Path, run: Run, windows: Windows, callback: Callback) -> None:
+        self.folder, self.run, self.windows, self.callback = folder, run, windows, callback
         self._identity = Identity.of(run)
         self.faults = 0
         """Files that could not be used so far; the first ten were told to the watcher."""
@@ -43,7 +43,7 @@ class Parts:
         """The vectors of a table's rows, part after part; `digests` say what each row's file holds."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for said in self.run.doubts():
-            self.watch(Note(said, is_warning=True))
+            self.callback(Note(said, is_warning=True))
         clock, fresh, done = time.perf_counter(), 0.0, 0
         contents = np.array(digests, dtype=object)
         for rows in portions(table):
@@ -59,7 +59,7 @@ class Parts:
             self._note(part)
             done += len(rows)
             speed = fresh / 3600 / max(1e-9, time.perf_counter() - clock)
-            self.watch(Stage("embed", done, len(table), {"hours_per_second": speed}))
+            self.callback(Stage("embed", done, len(table), {"hours_per_second": speed}))
             yield Part(rows[part.rows], part.starts, part.seconds, part.vectors, part.faults)
 
     def clear(self) -> None:
@@ -83,13 +83,13 @@ class Parts:
         ]
         heard = of_table(pieces, recipe.data, recipe.feature.kind == "pixels")
         for said in check_vectors(part.vectors, names, heard):
-            self.watch(Note(said, is_warning=True))
+            self.callback(Note(said, is_warning=True))
 
     def _note(self, part: Part) -> None:
         for fault in part.faults:
             self.faults += 1
             if self.faults <= _SHOWN:
-                self.watch(Note(f"left out: {fault}", is_warning=True))
+                self.callback(Note(f"left out: {fault}", is_warning=True))
 
 
 def portions(table: pd.DataFrame) -> Iterator[Ints]:

@@ -24,7 +24,7 @@ from nearfield.space.generation import GROUPINGS, Grouping, State
 from nearfield.space.identity import Identity
 from nearfield.space.query import Embedded, Example, Resolved, direction, given_vector, hear_span, span_of
 from nearfield.space.storage import ENCODER, Approximate, damaged
-from nearfield.training.events import Stage, Watcher, nobody
+from nearfield.training.events import Callback, Stage, ignore
 from nearfield.training.run import Run
 from nearfield.training.stream import Windows
 from nearfield.training.vector_checks import VectorWarning
@@ -127,7 +127,7 @@ class Space:
         run: Run,
         data: "str | Path | Collection | None",
         out: str | Path,
-        watch: Watcher = nobody,
+        callback: Callback = ignore,
         windows: Windows | None = None,
     ) -> "Space":
         """Embeds all of `data`, or, where that is None, of what the run was trained on, and makes a space of
@@ -154,15 +154,15 @@ class Space:
             raise RequestError(
                 f"--out {folder}: it is a {place_of(folder)}; a space has a folder of its own."
             )
-        data, collection = open_trained_data(run, None if data is None else _told(data), watch)
-        chosen = windows_for(run, collection, windows, watch)
-        index(Job(folder, run, collection, _named(data), chosen, watch, is_new=True))
+        data, collection = open_trained_data(run, None if data is None else _told(data), callback)
+        chosen = windows_for(run, collection, windows, callback)
+        index(Job(folder, run, collection, _named(data), chosen, callback, is_new=True))
         return cls.open(folder)
 
     def update(
         self,
         data: "str | Path | Collection | None" = None,
-        watch: Watcher = nobody,
+        callback: Callback = ignore,
         run: Run | None = None,
         windows: Windows | None = None,
         moved: bool = False,
@@ -186,9 +186,9 @@ class Space:
         data = None if data is None else _told(data)
         if isinstance(data, str) and not moved:
             check_data(self.folder, file, data)
-        collection = open_data(self.run, file, data, watch)
+        collection = open_data(self.run, file, data, callback)
         named = _named(data) if isinstance(data, str) else file.data
-        changes = index(Job(self.folder, self.run, collection, named, file.windows, watch, may_drop))
+        changes = index(Job(self.folder, self.run, collection, named, file.windows, callback, may_drop))
         self.state = State.read(self.folder)
         return changes
 
@@ -281,16 +281,16 @@ class Space:
         near, far = [self.resolve(each) for each in examples], [self.resolve(each) for each in minus]
         return answer(self.state, Aim.of(near, far), Wish(top, where, diverse))
 
-    def build_approximate(self, watch: Watcher = nobody) -> Approximate:
+    def build_approximate(self, callback: Callback = ignore) -> Approximate:
         """Builds LanceDB's approximate index, measures its recall, and stores both. An update drops it."""
         from nearfield.space.approximate import build
 
-        watch(Stage("approximate index", 0, 1))
+        callback(Stage("approximate index", 0, 1))
         facts = build(self.state.generation.folder, self.state.generation.nearest)
         file = self.state.file.model_copy(update={"approximate": facts})
         file.write(self.folder)
         self.state = replace(self.state, file=file)
-        watch(Stage("approximate index", 1, 1))
+        callback(Stage("approximate index", 1, 1))
         return facts
 
     def verify(self) -> None:

@@ -14,7 +14,7 @@ from nearfield.space.identity import Identity, from_metadata, to_metadata
 from nearfield.space.parts import Parts, vector_column
 from nearfield.space.query import Embedded
 from nearfield.space.rows import OWN, base_table, of_part
-from nearfield.training.events import Stage, Watcher, nobody
+from nearfield.training.events import Callback, Stage, ignore
 from nearfield.training.launch import folders_tell, is_own, note_own, open_collection
 from nearfield.training.run import Run
 from nearfield.training.setup import note_left_out
@@ -25,7 +25,7 @@ NOW = "The vectors are of the clips as they are now."
 
 
 def embed_collection(
-    run: Run, data: str | Collection, out: Path, watch: Watcher = nobody, windows: Windows = "clip"
+    run: Run, data: str | Collection, out: Path, callback: Callback = ignore, windows: Windows = "clip"
 ) -> Path:
     """Writes the vectors of every clip (or window) of `data` to the Parquet file `out`.
 
@@ -36,11 +36,11 @@ def embed_collection(
     can be used.
     """
     out = Path(out).expanduser()
-    collection = collection_for(run, data, watch)
+    collection = collection_for(run, data, callback)
     if isinstance(data, str):
-        note_own(data, collection, run.folder, NOW, watch)
-    digests = digests_of(collection, watch)
-    parts = Parts(out.with_name(out.name + ".work"), run, windows, watch)
+        note_own(data, collection, run.folder, NOW, callback)
+    digests = digests_of(collection, callback)
+    parts = Parts(out.with_name(out.name + ".work"), run, windows, callback)
     base, writer, count = base_table(collection.table, digests), None, 0
     with replacing(out) as temporary:
         for part in parts.each(collection.table, digests):
@@ -85,15 +85,15 @@ def read_embedded(path: Path, clip: str) -> Embedded:
     return Embedded(vectors[ids.index(clip)], from_metadata(pq.read_schema(path).metadata, str(path)))
 
 
-def collection_for(run: Run, data: str | Collection, watch: Watcher) -> Collection:
+def collection_for(run: Run, data: str | Collection, callback: Callback) -> Collection:
     """The collection that the recipe makes of `data`; names of folders are no labels where the run took them
     for none. Raises RequestError where the kinds do not fit."""
     if isinstance(data, str):
         tell = folders_tell(run.recipe) or not is_own(split_patch(data)[0], run.folder)
-        collection = open_collection(data, run.recipe, True, watch, tell)
+        collection = open_collection(data, run.recipe, True, callback, tell)
     else:
         collection = data
-    note_left_out(collection.problems, watch)
+    note_left_out(collection.problems, callback)
     reads = "picture" if run.recipe.feature.kind == "pixels" else "sound"
     if collection.kind != reads:
         raise RequestError(
@@ -103,11 +103,11 @@ def collection_for(run: Run, data: str | Collection, watch: Watcher) -> Collecti
     return collection
 
 
-def digests_of(collection: Collection, watch: Watcher) -> list[str]:
+def digests_of(collection: Collection, callback: Callback) -> list[str]:
     """What the file of each clip holds, as sha256."""
     paths = [Path(path) for path in collection.table["path"]]
     try:
-        return content_digests(paths, lambda done, total: watch(Stage("read", done, total)))
+        return content_digests(paths, lambda done, total: callback(Stage("read", done, total)))
     except OSError as error:
         raise DataError(
             f"{error.filename}: {error.strerror}. Bring the file back, or remove its rows."

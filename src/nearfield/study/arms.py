@@ -75,7 +75,7 @@ def check_networks(recipes: Mapping[str, Recipe], where: str) -> None:
             raise RequestError(f"{where}: arm {name!r}: {error}") from None
 
 
-_PARTS = ("data", "feature", "normalise", "backbone", "embedding")
+_PARTS = ("data", "feature", "normalize", "backbone", "embedding")
 
 
 def check_apart(arms: Sequence[Arm], recipes: Mapping[str, Recipe], where: str) -> None:
@@ -140,8 +140,8 @@ def value_name(value: Any) -> str:
 def key_labels(keys: Sequence[str]) -> dict[str, str]:
     """Short names for dotted keys: `margin`, `loss` for loss.kind; the whole key where two would be alike."""
     short = {key: key.removesuffix(".kind").rsplit(".", 1)[-1] for key in keys}
-    alike = list(short.values())
-    return {key: label if alike.count(label) == 1 else key for key, label in short.items()}
+    positive = list(short.values())
+    return {key: label if positive.count(label) == 1 else key for key, label in short.items()}
 
 
 def label_of(changes: Mapping[str, Any]) -> str:
@@ -166,7 +166,7 @@ def _slug(text: str) -> str:
 
 def _is_impossible(recipe: Recipe) -> bool:
     try:
-        check_margin(recipe.loss, recipe.embedding.normalise)
+        check_margin(recipe.loss, recipe.embedding.normalize)
     except RequestError:
         return True
     return False

@@ -51,10 +51,10 @@ def batch_size(sampler: SamplerSettings) -> int:
     if isinstance(sampler, Balanced):
         return sampler.classes * sampler.per_class
     if isinstance(sampler, TagTriplets):
-        return 3 * sampler.batch
+        return 3 * sampler.batch_size
     if isinstance(sampler, Tiles):
-        company = 2 * sampler.neighbours if sampler.mode == "triplet" else sampler.neighbours
-        return sampler.batch * (1 + company)
+        company = 2 * sampler.neighbors if sampler.mode == "triplet" else sampler.neighbors
+        return sampler.batch_size * (1 + company)
     return sampler.batch_size
 
 
@@ -97,8 +97,8 @@ def check_budgets(budgets: Mapping[str, Budget], hold: Hold | None, where: str) 
     (name, first), *others = budgets.items()
     for other, theirs in others:
         wanted: tuple[Hold, ...] = (hold,) if hold else ("updates", "clips", "seconds")
-        unlike = [sum_ for sum_ in wanted if not _alike(getattr(first, sum_), getattr(theirs, sum_))]
-        if unlike:
+        negative = [sum_ for sum_ in wanted if not _alike(getattr(first, sum_), getattr(theirs, sum_))]
+        if negative:
             raise RequestError(
                 f"{where}: arms {name!r} and {other!r} have unlike budgets: {first.words()} against "
                 f"{theirs.words()}. Whatever the arms differ in, this could be the cause. "

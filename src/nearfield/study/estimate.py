@@ -12,10 +12,10 @@ from nearfield.study.records import StudyFacts
 from nearfield.study.search import Search
 from nearfield.study.statistics.conclude import LEAST_SEEDS
 from nearfield.study.statistics.planning import MOST_SEEDS, WANTED_POWER, power
-from nearfield.training.evaluate_run import judge
-from nearfield.training.events import Event, Stage, Watcher, nobody
+from nearfield.training.evaluate_run import evaluate_run
+from nearfield.training.events import Callback, Event, Stage, ignore
 from nearfield.training.launch import Request, launch
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 TRIED = 20
 """Updates that are timed."""
@@ -87,28 +87,28 @@ def reach(plan: Plan, finished: StudyFacts) -> Reach | None:
     return Reach(shown(plan.meaningful, seeds), smallest(seeds), smallest(MOST_SEEDS), groups)
 
 
-def estimate_cost(plan: Plan, data: str, device: str = "auto", watch: Watcher = nobody) -> Cost:
+def estimate_cost(plan: Plan, data: str, device: str = "auto", callback: Callback = ignore) -> Cost:
     """Trains the reference arm for a moment in a folder that is removed again."""
     recipe = plan.recipe_of(plan.reference)
     updates = recipe.train.updates
     short = recipe.changed({"train.updates": min(TRIED, updates)})
-    moments: list[float] = []
+    start_times: list[float] = []
 
     def note(event: Event) -> None:
         if isinstance(event, Stage) and event.name == "train":
-            moments.append(time.monotonic())
-        watch(event)
+            start_times.append(time.monotonic())
+        callback(event)
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
         begun = time.monotonic()
-        bench = launch(Request(short, data, folder, device=device), note)
+        setup = launch(Request(short, data, folder, device=device), note)
         trained = time.monotonic()
-        judge(Folder(folder), watch=watch, with_baselines=False, bench=bench)
+        evaluate_run(RunFolder(folder), callback=callback, with_baselines=False, setup=setup)
         measured = time.monotonic() - trained
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    steps = [after - before for before, after in pairwise(moments)]
-    first = moments[0] - begun
+    steps = [after - before for before, after in pairwise(start_times)]
+    first = start_times[0] - begun
     one = updates * (median(steps) if steps else first)
     trials, trials_in_whole = _trials(plan)
 

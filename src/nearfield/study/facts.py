@@ -44,7 +44,7 @@ from nearfield.study.statistics.two_way import Array
 from nearfield.study.tasks import BASELINES
 from nearfield.training.evaluate_run import read_clips
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 # What a factor does and what fails at both ends: the texts that stand beside the settings, found by key.
 #
@@ -52,7 +52,7 @@ from nearfield.training.run_folder import Folder
 
 _KINDS: Mapping[str, str] = {
     "feature": features.INTRODUCTION,
-    "normalise": normalization.INTRODUCTION,
+    "normalize": normalization.INTRODUCTION,
     "augment": augmentations.INTRODUCTION,
     "backbone": backbones.INTRODUCTION,
     "relation": relations.INTRODUCTION,
@@ -161,7 +161,7 @@ class Gathered:
             for arm, runs in self.arms.items()
         }
         ended = next((place for runs in self.arms.values() for place, result, _ in runs if result), None)
-        return tag_facts(clips, Folder(ended), who, self.plan.reference) if ended else ()
+        return tag_facts(clips, RunFolder(ended), who, self.plan.reference) if ended else ()
 
     def speeds(self) -> tuple[Speed, ...]:
         """How fast each arm reached the plan's target; none where the plan has no target."""
@@ -207,7 +207,7 @@ class Gathered:
         for runs in self.arms.values():
             for place, _, _ in runs:
                 if (place / "environment.json").is_file():
-                    return Folder(place).environment()
+                    return RunFolder(place).environment()
         return {}
 
     def _arm(self, arm: Arm) -> list[tuple[Path, dict[str, Any], RunFacts]]:
@@ -286,7 +286,7 @@ class Gathered:
         """Weights of the network; 0 where no training ended."""
         for place, result, _ in self.arms[arm]:
             if result:
-                with safe_open(Folder(place).weights, framework="np") as file:
+                with safe_open(RunFolder(place).weights, framework="np") as file:
                     sizes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
                 return int(sum(np.prod(size) for size in sizes))
         return 0
@@ -380,7 +380,7 @@ def _data_card(data: Mapping[str, Any], clips: pd.DataFrame) -> dict[str, Any]:
 
 def _vectors(place: Path, columns: list[str]) -> pd.DataFrame:
     """Columns of a run's vectors.parquet."""
-    found: pd.DataFrame = Folder(place).table(Folder(place).vectors, columns).to_pandas()
+    found: pd.DataFrame = RunFolder(place).table(RunFolder(place).vectors, columns).to_pandas()
     return found
 
 

@@ -24,7 +24,7 @@ from nearfield.study.records import Outcome, StudyFacts, Task
 from nearfield.study.search import Search, Told, chosen, explore
 from nearfield.study.statistics.planning import Look, planned
 from nearfield.study.tasks import BASELINES
-from nearfield.training.events import Event, Note, Watcher, nobody
+from nearfield.training.events import Callback, Event, Note, ignore
 from nearfield.training.launch import check_teaching, open_to_train
 from nearfield.training.recipe import Recipe
 from nearfield.training.setup import training_sampler
@@ -95,7 +95,7 @@ class Study:
         self,
         engine: EngineSettings | None = None,
         device: str = "auto",
-        watch: Callable[[Task, Event], None] = lambda task, event: None,
+        callback: Callable[[Task, Event], None] = lambda task, event: None,
         progress: Progress = lambda standing: None,
     ) -> StudyFacts:
         """Trains what is missing, looks, adds seeds where the plan says so, and writes the document.
@@ -123,7 +123,7 @@ class Study:
                 earlier = [task for task in tasks if is_before(task)]
                 for part in (earlier, [task for task in tasks if task not in earlier]):
                     if part:
-                        built.run(work, part, done, watch)
+                        built.run(work, part, done, callback)
 
             if self.plan.search:
                 explore(self.plan, self.folder, journal.outcomes, train)
@@ -136,7 +136,7 @@ class Study:
                     break
         return self.report()
 
-    def report(self, watch: Watcher = nobody) -> StudyFacts:
+    def report(self, callback: Callback = ignore) -> StudyFacts:
         """The document from what is there. Raises RequestError where no seed is finished for every arm."""
         journal = Journal(self.folder / "journal.jsonl")
         outcomes = journal.outcomes()
@@ -148,7 +148,7 @@ class Study:
         deviations = self._deviations(journal)
         if look.seeds < (first := plan.seeds.looks()[0]):
             deviations.append(f"{look.seeds} of {first} planned seeds are finished.")
-            watch(Note(deviations[-1], is_warning=True))
+            callback(Note(deviations[-1], is_warning=True))
         seeds = plan.seeds.take(look.seeds)
         facts = gather(plan, self.folder, outcomes, seeds, look, deviations, self.command)
         frozen: str = _plans(self.folder)[0]["plan"]["hash"]
@@ -259,13 +259,13 @@ class Study:
 
     def _deviations(self, journal: Journal) -> list[str]:
         """Every deviation that was noted; one that the plan in use no longer has says so."""
-        alike: dict[tuple[int, int], list[str]] = {}
+        positive: dict[tuple[int, int], list[str]] = {}
         for each in journal.entries("batch"):
-            alike.setdefault((each["held"], each["asked"]), []).append(each["arm"])
+            positive.setdefault((each["held"], each["asked"]), []).append(each["arm"])
         fewer = [
             f"Batches of {listed(arms)} hold {held} clips in place of {asked}: the data have no more labels "
             "or clips to train on."
-            for (held, asked), arms in alike.items()
+            for (held, asked), arms in positive.items()
         ]
         hold = self.plan.differences(Plan.of(_plans(self.folder)[0]["plan"]))
         again = {text.rpartition(": ")[0] for text in hold} - {""}
@@ -293,7 +293,7 @@ def _real_batch(recipe: Recipe, collection: Collection) -> int:
     rows = collection.rows("train")
     if recipe.sampler.kind == "tag_triplets":  # it may draw by what a tagger says, which is not trained yet
         return batch_size(recipe.sampler)
-    built = training_sampler(recipe, collection.facts(), rows, 0)
+    built = training_sampler(recipe, collection.metadata(), rows, 0)
     return real_batch(recipe.sampler, built)
 
 

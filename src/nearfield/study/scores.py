@@ -14,9 +14,9 @@ from nearfield.metrics.tag_metrics import AREAS, areas_without
 from nearfield.metrics.tagging import FEW, macro, tag_areas
 from nearfield.study.records import Interval, TagArea, TagFacts
 from nearfield.study.statistics.family import Bound
-from nearfield.study.statistics.two_way import Array, Squares
+from nearfield.study.statistics.two_way import Array, MeanSquares
 from nearfield.training.evaluate_run import without
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 # Scores of single clips to scores of test groups whose mean is the measure itself.
 #
@@ -176,7 +176,7 @@ def told_by(judge: str) -> str | None:
 
 
 def tag_facts(
-    clips: Mapping[str, Sequence[pd.DataFrame | None]], folder: Folder, who: str, reference: str
+    clips: Mapping[str, Sequence[pd.DataFrame | None]], folder: RunFolder, who: str, reference: str
 ) -> tuple[TagFacts, ...]:
     """A row a tag from the clips of every arm's runs (None where a training failed), as `runs.clips` writes
     them; none where no run has tags told by `who`.
@@ -265,7 +265,7 @@ def _interval(
     mean = float(np.nanmean(areas))
     if len(kept) < 2 or freedom < LEAST_GROUPS - 1:
         return mean, None, None
-    squares = Squares.of(kept)
+    squares = MeanSquares.of(kept)
     bound, error = Bound(2, squares.seeds - 1, freedom), float(np.sqrt(squares.variance))
     if error < NOTHING:
         return mean, None, 1.0 if abs(mean) < NOTHING else None

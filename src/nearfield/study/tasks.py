@@ -26,12 +26,12 @@ from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, Task
 from nearfield.training.baselines import plain_spaces, random_encoder
 from nearfield.training.device import Precision, best_precision
-from nearfield.training.evaluate_run import judge, write_clips
-from nearfield.training.events import Event, Note, Watcher, nobody
+from nearfield.training.evaluate_run import evaluate_run, write_clips
+from nearfield.training.events import Callback, Event, Note, ignore
 from nearfield.training.launch import Request, launch, open_to_train
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder
-from nearfield.training.setup import Workbench
+from nearfield.training.run_folder import RunFolder
+from nearfield.training.setup import TrainingSetup
 
 BASELINES = "baselines"
 """Stands in a task where the name of an arm would."""
@@ -40,7 +40,7 @@ _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, er
 
 
 def perform(
-    plan: Mapping[str, Any], data: str, folder: Path, task: Task, device: str, watch: Watcher = nobody
+    plan: Mapping[str, Any], data: str, folder: Path, task: Task, device: str, callback: Callback = ignore
 ) -> Outcome:
     """Trains (or goes on training) and evaluates, in the task's folder below `folder`, that of the study.
 
@@ -60,7 +60,7 @@ def perform(
         sweep(place)
         try:
             with _threads(THREADS):
-                _work(Plan.of(plan), data, place, task, device, _Listener(place, watch))
+                _work(Plan.of(plan), data, place, task, device, _Listener(place, callback))
         except Exception as error:
             if _is_machine(error):
                 raise WorkError(
@@ -72,19 +72,19 @@ def perform(
     return Outcome(task, "done", seconds=time.monotonic() - begun)
 
 
-def _work(plan: Plan, data: str, place: Path, task: Task, device: str, watch: Watcher) -> None:
+def _work(plan: Plan, data: str, place: Path, task: Task, device: str, callback: Callback) -> None:
     if task.arm == BASELINES:
         is_first = task.seed == plan.seeds.start
-        _score_baselines(plan.recipe_of(plan.reference), data, place, task.seed, is_first, device, watch)
+        _score_baselines(plan.recipe_of(plan.reference), data, place, task.seed, is_first, device, callback)
         return
-    run, bench = Folder(place), None
+    run, setup = RunFolder(place), None
     if not run.is_trained:
         recipe = filled(plan.recipe_of(task.arm), plan.before, place.parents[2], task.seed)
         recipe = _as_begun(recipe, run)
-        bench = launch(Request(recipe, data, place, task.seed, device, resume=run.is_started), watch)
+        setup = launch(Request(recipe, data, place, task.seed, device, resume=run.is_started), callback)
     # In the arithmetic of the training: half the time, and alike for all arms.
     precision = _arithmetic(run.recipe(), device)
-    judge(run, watch=watch, with_baselines=False, precision=precision, bench=bench)
+    evaluate_run(run, callback=callback, with_baselines=False, precision=precision, setup=setup)
 
 
 def _arithmetic(recipe: Recipe, device: str) -> Precision:
@@ -92,7 +92,7 @@ def _arithmetic(recipe: Recipe, device: str) -> Precision:
     return best_precision(device) if recipe.train.precision == "auto" else recipe.train.precision
 
 
-def _as_begun(recipe: Recipe, run: Folder) -> Recipe:
+def _as_begun(recipe: Recipe, run: RunFolder) -> Recipe:
     """`recipe` with the arithmetic that the run was begun in, where the recipe leaves it to the machine."""
     if recipe.train.precision != "auto" or not run.is_started:
         return recipe
@@ -101,30 +101,30 @@ def _as_begun(recipe: Recipe, run: Folder) -> Recipe:
 
 
 def _score_baselines(
-    recipe: Recipe, data: str, place: Path, seed: int, is_first: bool, device: str, watch: Watcher
+    recipe: Recipe, data: str, place: Path, seed: int, is_first: bool, device: str, callback: Callback
 ) -> None:
     """{name}.json and {name}.clips.parquet for each space, then result.json with the metrics of all.
 
     Plain spaces know no chance of training, so they are scored with the first seed only.
     """
-    opened = open_to_train(data, recipe, allow_leak=False, watch=watch)
-    bench = Workbench.build(recipe, opened, seed, watch)
-    collection = bench.collection
-    bench.fit_normalisation(bench.sampler(), torch.device("cpu"))
+    opened = open_to_train(data, recipe, allow_leak=False, callback=callback)
+    setup = TrainingSetup.build(recipe, opened, seed, callback)
+    collection = setup.collection
+    setup.fit_normalization(setup.sampler(), torch.device("cpu"))
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}
     settings = EvaluationSettings()
-    spaces = dict(plain_spaces(bench, splits, settings, watch)) if is_first else {}
-    spaces["random_encoder"] = random_encoder(bench, splits, settings, _arithmetic(recipe, device))
+    spaces = dict(plain_spaces(setup, splits, settings, callback)) if is_first else {}
+    spaces["random_encoder"] = random_encoder(setup, splits, settings, _arithmetic(recipe, device))
     metrics: dict[str, float] = {}
     for name, result in spaces.items():
-        write_clips(place / f"{name}.clips.parquet", collection, bench.facts.label_names, result)
+        write_clips(place / f"{name}.clips.parquet", collection, setup.metadata.label_names, result)
         write_json(place / f"{name}.json", result.plain())
         metrics |= result.prefixed(f"baseline/{name}")
     write_json(place / "result.json", {"metrics": metrics, "spaces": list(spaces)})
 
 
 def _is_finished(place: Path, task: Task) -> bool:
-    return (place / "result.json").is_file() if task.arm == BASELINES else Folder(place).is_judged
+    return (place / "result.json").is_file() if task.arm == BASELINES else RunFolder(place).is_evaluated
 
 
 class _Listener:
@@ -133,8 +133,8 @@ class _Listener:
     Kept at once and not at the end: what a training said before it was killed is not said again after it.
     """
 
-    def __init__(self, place: Path, watch: Watcher) -> None:
-        self.path, self.watch = place / "warnings.json", watch
+    def __init__(self, place: Path, callback: Callback) -> None:
+        self.path, self.callback = place / "warnings.json", callback
         is_there = self.path.is_file()
         self.said: list[str] = json.loads(self.path.read_text(encoding="utf-8")) if is_there else []
 
@@ -142,7 +142,7 @@ class _Listener:
         if isinstance(event, Note) and event.is_warning and event.text not in self.said:
             self.said.append(event.text)
             write_json(self.path, self.said)
-        self.watch(event)
+        self.callback(event)
 
 
 @contextlib.contextmanager

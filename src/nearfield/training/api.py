@@ -11,12 +11,12 @@ from nearfield.learning.distributed import world
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.features import FeatureSettings
 from nearfield.models.features.feature import Feature
-from nearfield.training.evaluate_run import judge
-from nearfield.training.events import Watcher, nobody
+from nearfield.training.evaluate_run import evaluate_run
+from nearfield.training.events import Callback, ignore
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 # One part from its kind and settings: `feature("log_mel", bands=64)`, `backbone("resnet18")`.
 
@@ -55,7 +55,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     allow_leak: bool = False,
-    watch: Watcher = nobody,
+    callback: Callback = ignore,
 ) -> Run:
     """Learns a space from `data` into the folder `out`, measures it on test, and opens the run.
 
@@ -64,9 +64,9 @@ def train(
     """
     settled = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     request = Request(settled, as_data(data), Path(out), seed, device, resume, allow_leak)
-    bench = launch(request, watch)
+    setup = launch(request, callback)
     if world()[0] == 0:
-        judge(Folder(request.out), watch=watch, bench=bench)
+        evaluate_run(RunFolder(request.out), callback=callback, setup=setup)
     return Run.load(request.out)
 
 
@@ -76,9 +76,9 @@ def evaluate(
     *,
     split: str = "test",
     allow_leak: bool = False,
-    watch: Watcher = nobody,
+    callback: Callback = ignore,
 ) -> dict[str, Any]:
     """Measures a finished run on its own data or on other clips; the plain form of result.json, which is
     written where these are the test clips of the run's own data."""
     given = None if data is None else as_data(data)
-    return judge(Folder.existing(run), given, split, allow_leak, watch)
+    return evaluate_run(RunFolder.existing(run), given, split, allow_leak, callback)

@@ -23,9 +23,9 @@ from nearfield.models.features.mfcc import MFCCSettings
 from nearfield.models.normalization import settle
 from nearfield.training.device import Precision
 from nearfield.training.encode import draws, vectors_of
-from nearfield.training.events import Stage, Watcher, nobody
+from nearfield.training.events import Callback, Stage, ignore
 from nearfield.training.run import without_weights
-from nearfield.training.setup import Workbench, build_embedder
+from nearfield.training.setup import TrainingSetup, build_embedder
 
 # The plain baseline: mean and deviation over time of every band of a feature picture, nothing learnt.
 #
@@ -39,7 +39,7 @@ def band_statistics(pictures: Iterable[npt.NDArray[Any]]) -> Vectors:
 
     Pictures may differ in frames. Raises RequestError for a picture without frames.
     """
-    rows = [_clip_statistics(picture, number) for number, picture in enumerate(pictures)]
+    rows = [_clip_statistics(image, number) for number, image in enumerate(pictures)]
     return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
@@ -50,13 +50,13 @@ def standardised(vectors: Vectors, train: Ints) -> Vectors:
     return Scaling.of(vectors[train])(vectors).astype(np.float32)
 
 
-def _clip_statistics(picture: npt.NDArray[Any], number: int) -> npt.NDArray[np.float64]:
-    if picture.ndim < 2 or picture.shape[-1] == 0:
-        given = f"shape {picture.shape}"
+def _clip_statistics(image: npt.NDArray[Any], number: int) -> npt.NDArray[np.float64]:
+    if image.ndim < 2 or image.shape[-1] == 0:
+        given = f"shape {image.shape}"
         raise RequestError(
             f"picture {number}: (bands, frames) with at least one frame is wanted; given: {given}."
         )
-    wide = picture.astype(np.float64)
+    wide = image.astype(np.float64)
     return np.concatenate([wide.mean(axis=-1).ravel(), wide.std(axis=-1).ravel()])
 
 
@@ -67,38 +67,40 @@ def _clip_statistics(picture: npt.NDArray[Any], number: int) -> npt.NDArray[np.f
 
 
 def baselines(
-    bench: Workbench,
+    setup: TrainingSetup,
     splits: dict[str, Ints],
     settings: EvaluationSettings,
-    watch: Watcher = nobody,
+    callback: Callback = ignore,
 ) -> Iterator[tuple[str, Result]]:
     """Plain spaces and an untrained encoder on the same clips, scored alike: (name, result)."""
-    yield from plain_spaces(bench, splits, settings, watch)
-    yield "random_encoder", random_encoder(bench, splits, settings)
+    yield from plain_spaces(setup, splits, settings, callback)
+    yield "random_encoder", random_encoder(setup, splits, settings)
 
 
 def plain_spaces(
-    bench: Workbench, splits: dict[str, Ints], settings: EvaluationSettings, watch: Watcher = nobody
+    setup: TrainingSetup, splits: dict[str, Ints], settings: EvaluationSettings, callback: Callback = ignore
 ) -> Iterator[tuple[str, Result]]:
     """What can be had without any network: (name, result). No chance is in them but that of the split."""
     plain = settings.model_copy(update={"distance": "euclidean"})
-    for name, vectors in statistics_vectors(bench, watch):
+    for name, vectors in statistics_vectors(setup, callback):
         scaled = standardised(vectors, splits["train"]) if len(splits["train"]) else vectors
-        yield name, evaluate(scaled, bench.facts, splits, plain)
+        yield name, evaluate(scaled, setup.metadata, splits, plain)
 
 
-def statistics_vectors(bench: Workbench, watch: Watcher = nobody) -> Iterator[tuple[str, Vectors]]:
+def statistics_vectors(setup: TrainingSetup, callback: Callback = ignore) -> Iterator[tuple[str, Vectors]]:
     """mfcc_stats and logmel_stats, or pixels for pictures; (N, D) each."""
-    data = bench.recipe.data
-    if bench.collection.kind == "picture":
-        small = Store().open(bench.collection, data.model_copy(update={"image_size": 24}))
+    data = setup.recipe.data
+    if setup.collection.kind == "picture":
+        small = Store().open(setup.collection, data.model_copy(update={"image_size": 24}))
         yield "pixels", np.stack([_whole(small, row).ravel() for row in range(len(small))])
     else:
-        yield from _statistics(bench, data, watch)
+        yield from _statistics(setup, data, callback)
 
 
-def _statistics(bench: Workbench, data: DataSettings, watch: Watcher) -> Iterator[tuple[str, Vectors]]:
-    signals = Store().open(bench.collection, data)
+def _statistics(
+    setup: TrainingSetup, data: DataSettings, callback: Callback
+) -> Iterator[tuple[str, Vectors]]:
+    signals = Store().open(setup.collection, data)
     assert isinstance(signals, ArraySignals)
     window = round(0.03 * data.sample_rate)  # the features' usual one
     fft = 512 if data.sample_rate <= 8000 else max(1024, 1 << (window - 1).bit_length())
@@ -114,10 +116,10 @@ def _statistics(bench: Workbench, data: DataSettings, watch: Watcher) -> Iterato
             for row in range(len(signals)):
                 wave = np.zeros((1, *signals.shape(max(least, signals.length(row)))), np.float32)
                 signals.cut(row, 0, wave.shape[-1], wave[0])
-                watch(Stage(name, row + 1, len(signals)))
+                callback(Stage(name, row + 1, len(signals)))
                 with torch.no_grad():
-                    picture = feature(torch.from_numpy(wave))[0].numpy()
-                yield picture
+                    image = feature(torch.from_numpy(wave))[0].numpy()
+                yield image
 
         yield name, band_statistics(pictures())
 
@@ -129,25 +131,27 @@ def _whole(signals: Signals, row: int) -> Vectors:
 
 
 def random_encoder(
-    bench: Workbench, splits: dict[str, Ints], settings: EvaluationSettings, precision: Precision = "fp32"
+    setup: TrainingSetup, splits: dict[str, Ints], settings: EvaluationSettings, precision: Precision = "fp32"
 ) -> Result:
     """The space of an encoder that was never trained, its weights drawn from the bench's seed."""
-    vectors = vectors_of(untrained(bench), bench, precision=precision)
-    return evaluate(vectors, bench.facts, splits, settings)
+    vectors = vectors_of(untrained(setup), setup, precision=precision)
+    return evaluate(vectors, setup.metadata, splits, settings)
 
 
-def untrained(bench: Workbench) -> Embedder:
+def untrained(setup: TrainingSetup) -> Embedder:
     """An encoder of the same shape with fresh weights; its norms have seen up to 256 training clips."""
-    fresh = build_embedder(without_weights(bench.recipe), bench.channels, bench.seed + 1_000_003)
-    fresh.normalisation.load_state_dict(bench.embedder.normalisation.state_dict())
-    rows = bench.collection.rows("train")
-    chosen = stream(bench.seed, "untrained").permutation(rows)[:256]
-    settle(fresh, _pictures(bench, chosen))
+    fresh = build_embedder(without_weights(setup.recipe), setup.channels, setup.seed + 1_000_003)
+    fresh.normalization.load_state_dict(setup.embedder.normalization.state_dict())
+    rows = setup.collection.rows("train")
+    chosen = stream(setup.seed, "untrained").permutation(rows)[:256]
+    settle(fresh, _pictures(setup, chosen))
     return fresh
 
 
-def _pictures(bench: Workbench, rows: Ints) -> Iterator[Tensor]:
+def _pictures(setup: TrainingSetup, rows: Ints) -> Iterator[Tensor]:
     """The first window of each of some clips, as the network sees it."""
-    sight = bench.sight
-    for batch in Loader(sight.signals, draws(rows, np.zeros(len(rows))), sight.length, workers=0):
-        yield batch.signal if sight.feature is None else sight.feature(batch.signal)
+    network_input = setup.network_input
+    for batch in Loader(
+        network_input.signals, draws(rows, np.zeros(len(rows))), network_input.length, workers=0
+    ):
+        yield batch.signal if network_input.feature is None else network_input.feature(batch.signal)

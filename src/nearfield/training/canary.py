@@ -27,8 +27,8 @@ from nearfield.models.layers import evaluating
 from nearfield.training.device import Precision
 from nearfield.training.encode import embed
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder, load_tensors, save_tensors
-from nearfield.training.setup import Sight
+from nearfield.training.run_folder import RunFolder, load_tensors, save_tensors
+from nearfield.training.setup import NetworkInput
 
 COUNT = 4
 """Sounds kept."""
@@ -50,7 +50,7 @@ class Canary:
     """(N, D) float32."""
 
     @classmethod
-    def read(cls, folder: Folder) -> "Canary | None":
+    def read(cls, folder: RunFolder) -> "Canary | None":
         """That of a run; None where it has none. Raises RequestError where its file is damaged."""
         if not folder.canary.is_file():
             return None
@@ -72,14 +72,14 @@ class Canary:
         return found
 
 
-def keep_canary(folder: Folder, collection: Collection, recipe: Recipe, embedder: Embedder) -> None:
+def keep_canary(folder: RunFolder, collection: Collection, recipe: Recipe, embedder: Embedder) -> None:
     """Writes the canary of a network that has finished training; nothing where no clip can be read."""
     rows = collection.rows("train")
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, COUNT).astype(np.int64))]
     found = [signal for row in chosen if (signal := _signal(collection, int(row), recipe)) is not None]
     if found:
-        alike = [each for each in found if each.shape == found[0].shape]
-        signals = torch.stack(alike[: max(1, MOST // found[0].numel())])
+        positive = [each for each in found if each.shape == found[0].shape]
+        signals = torch.stack(positive[: max(1, MOST // found[0].numel())])
         Canary(signals, _as_trained(embedder, signals, recipe)).write(folder.canary)
 
 
@@ -90,8 +90,8 @@ def made_up(canary: Canary, embedder: Embedder, recipe: Recipe) -> Canary:
     if canary.signals.dtype == torch.uint8:
         signals = torch.from_numpy((255 / (1 + np.exp(-noise))).astype(np.uint8))
     else:
-        moments = np.arange(noise.shape[-1])
-        tones = np.sin(moments * np.linspace(0.02, 1.0, len(noise))[:, None])[:, None]
+        start_times = np.arange(noise.shape[-1])
+        tones = np.sin(start_times * np.linspace(0.02, 1.0, len(noise))[:, None])[:, None]
         signals = torch.from_numpy((3000 * (tones + 0.1 * noise)).astype(np.int16))
     return Canary(signals, _as_trained(embedder, signals, recipe))
 
@@ -157,13 +157,13 @@ def _as_trained(embedder: Embedder, signals: Tensor, recipe: Recipe) -> Tensor:
     return vectors
 
 
-def _sight(signals: Tensor, embedder: Embedder, recipe: Recipe) -> tuple[Sight, Floats, float]:
+def _sight(signals: Tensor, embedder: Embedder, recipe: Recipe) -> tuple[NetworkInput, Floats, float]:
     """The signals as `Run.encode` has clips seen, their lengths, and that of a window, in seconds."""
     data = recipe.data
     if signals.ndim == 4:
         shape = (signals.shape[1], signals.shape[2], signals.shape[3])
         photographs = PhotographSignals(list(signals.numpy()), shape)
-        return Sight(photographs, 1, None), np.zeros(len(signals)), data.clip_seconds
+        return NetworkInput(photographs, 1, None), np.zeros(len(signals)), data.clip_seconds
     waves = ArraySignals.of(list(_floats(signals)), data.sample_rate)
     feature: Feature = embedder.feature  # type: ignore[assignment]
-    return Sight(waves, _window(data), feature), waves.seconds, data.clip_seconds
+    return NetworkInput(waves, _window(data), feature), waves.seconds, data.clip_seconds

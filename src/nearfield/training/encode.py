@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nearfield.core.types import Draw, Floats, Ints, Vectors
+from nearfield.core.types import BatchIndices, Floats, Ints, Vectors
 from nearfield.data.signals import Loader
 from nearfield.models.embedder import Embedder, unit_length
 from nearfield.training.device import Precision, arithmetic
-from nearfield.training.events import Stage, Watcher, nobody
-from nearfield.training.setup import Sight, Workbench, windows
+from nearfield.training.events import Callback, Stage, ignore
+from nearfield.training.setup import NetworkInput, TrainingSetup, windows
 
 BATCH = 64
 """Windows embedded at once."""
@@ -23,28 +23,28 @@ Windows = tuple[Tensor, Tensor]
 
 def embed(
     embedder: Embedder,
-    sight: Sight,
+    network_input: NetworkInput,
     seconds: Floats,
     clip_seconds: float,
     precision: Precision = "fp32",
-    watch: Watcher = nobody,
+    callback: Callback = ignore,
     only: Ints | None = None,
 ) -> Vectors:
-    """(N, D) float32: one vector for each clip of `sight`, whose lengths are `seconds` (0 for pictures).
+    """(N, D) float32: one embedding for each clip of `network_input`; `seconds`: their lengths, 0 for images.
 
     `only`: the rows that are embedded, where not all are; the vectors of the others are NaN.
     """
-    vectors, rows = embed_windows(embedder, sight, seconds, clip_seconds, precision, watch, only)
-    return mean_by_clip(vectors, rows, len(seconds), embedder.settings.normalise)
+    vectors, rows = embed_windows(embedder, network_input, seconds, clip_seconds, precision, callback, only)
+    return mean_by_clip(vectors, rows, len(seconds), embedder.settings.normalize)
 
 
 def embed_windows(
     embedder: Embedder,
-    sight: Sight,
+    network_input: NetworkInput,
     seconds: Floats,
     clip_seconds: float,
     precision: Precision = "fp32",
-    watch: Watcher = nobody,
+    callback: Callback = ignore,
     only: Ints | None = None,
 ) -> Windows:
     """(W, D) float32 vectors of all windows, clip after clip, and (W,) the clip that each is of.
@@ -60,34 +60,34 @@ def embed_windows(
     device = next(embedder.parameters()).device
     reader = embedder.reader()
     found: list[Tensor] = []
-    loader = Loader(sight.signals, draws(rows, starts), sight.length)
+    loader = Loader(network_input.signals, draws(rows, starts), network_input.length)
     with torch.no_grad():
         for number, batch in enumerate(loader):
             signal = batch.signal.to(device)
             with arithmetic(device, precision):
-                picture = sight.feature(signal) if sight.feature is not None else signal
-                found.append(reader.embed_picture(picture).float().cpu())
-            watch(Stage("embed", min(len(rows), (number + 1) * BATCH), len(rows)))
+                image = network_input.feature(signal) if network_input.feature is not None else signal
+                found.append(reader.embed_picture(image).float().cpu())
+            callback(Stage("embed", min(len(rows), (number + 1) * BATCH), len(rows)))
     return torch.cat(found), torch.from_numpy(rows)
 
 
 def vectors_of(
-    embedder: Embedder, bench: Workbench, watch: Watcher = nobody, precision: Precision = "fp32"
+    embedder: Embedder, setup: TrainingSetup, callback: Callback = ignore, precision: Precision = "fp32"
 ) -> Vectors:
     """(N, D): a vector for each clip of the bench's collection."""
-    clip_seconds = bench.recipe.data.clip_seconds
-    return embed(embedder, bench.sight, bench.facts.seconds, clip_seconds, precision, watch)
+    clip_seconds = setup.recipe.data.clip_seconds
+    return embed(embedder, setup.network_input, setup.metadata.seconds, clip_seconds, precision, callback)
 
 
-def mean_by_clip(vectors: Tensor, rows: Tensor, clips: int, normalise: bool) -> Vectors:
+def mean_by_clip(vectors: Tensor, rows: Tensor, clips: int, normalize: bool) -> Vectors:
     """(W, D) window vectors to (N, D): the mean of each clip's windows, brought to unit length if asked."""
     total = torch.zeros(clips, vectors.shape[1], dtype=torch.float64)
     total.index_add_(0, rows, vectors.double())
     mean = (total / torch.bincount(rows, minlength=clips)[:, None]).float()
-    return (unit_length(mean) if normalise else mean).numpy()
+    return (unit_length(mean) if normalize else mean).numpy()
 
 
-def draws(rows: Ints, starts: Floats) -> Iterator[Draw]:
+def draws(rows: Ints, starts: Floats) -> Iterator[BatchIndices]:
     """Windows as draws of up to `BATCH`, in order."""
     for first in range(0, len(rows), BATCH):
-        yield Draw(rows[first : first + BATCH], starts[first : first + BATCH])
+        yield BatchIndices(rows[first : first + BATCH], starts[first : first + BATCH])

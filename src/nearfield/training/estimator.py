@@ -20,7 +20,7 @@ from sklearn.utils.validation import (
 )
 
 from nearfield.core.errors import DataError
-from nearfield.core.machine import keep_memory
+from nearfield.core.machine import disable_malloc_trim
 from nearfield.core.types import Vectors
 from nearfield.data.arrays import Input, as_sounds, as_wave
 from nearfield.data.audio import Waves, mix
@@ -29,12 +29,12 @@ from nearfield.data.listing import Kind
 from nearfield.data.signals import ArraySignals, Signals
 from nearfield.data.store import Store
 from nearfield.training.device import Precision, best_precision, open_device
-from nearfield.training.events import Watcher, nobody
+from nearfield.training.events import Callback, ignore
 from nearfield.training.launch import check, check_teaching
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder, load_tensors
-from nearfield.training.setup import Workbench, build_embedder, see
+from nearfield.training.run_folder import RunFolder, load_tensors
+from nearfield.training.setup import TrainingSetup, build_embedder, see
 from nearfield.training.trainer import Training
 
 # A training on sounds at hand, as libraries for learning want it: no table, no split, no folder kept.
@@ -47,7 +47,7 @@ def fit(
     *,
     seed: int = 0,
     device: str = "auto",
-    watch: Watcher = nobody,
+    callback: Callback = ignore,
 ) -> Run:
     """Learns a space from all of `inputs`: files, or else waves (T,) or (C, T) at the recipe's sample rate.
 
@@ -55,21 +55,21 @@ def fit(
     folder is gone, and it was measured on nothing. Raises RequestError for what cannot work, before anything
     is trained; DataError for unusable files; WorkError where the loss stops being a number.
     """
-    keep_memory()
+    disable_malloc_trim()
     chosen = best_precision(device) if recipe.train.precision == "auto" else recipe.train.precision
     precision: Precision = "bf16" if chosen == "bf16" else "fp32"
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"precision": precision})})
-    check(recipe, watch)
+    check(recipe, callback)
     sounds = as_sounds(inputs)
     collection = _collection(recipe, sounds, labels)
     check_teaching(recipe, collection)
-    bench = _bench(recipe, collection, _signals(recipe, collection, sounds), seed)
+    setup = _bench(recipe, collection, _signals(recipe, collection, sounds), seed)
     place = open_device(device, precision)
     with tempfile.TemporaryDirectory(prefix="nearfield-") as name:
-        folder = Folder(Path(name))
-        Training(bench, folder, place, precision, watch).run()
+        folder = RunFolder(Path(name))
+        Training(setup, folder, place, precision, callback).run()
         weights, _ = load_tensors(folder.weights)
-    embedder = bench.embedder.cpu()
+    embedder = setup.embedder.cpu()
     embedder.load_state_dict(weights)
     return Run(folder, recipe, embedder.eval())
 
@@ -106,14 +106,14 @@ def _signals(recipe: Recipe, collection: Collection, sounds: list[Path | Waves])
     return ArraySignals.of(waves, recipe.data.sample_rate)
 
 
-def _bench(recipe: Recipe, collection: Collection, signals: Signals, seed: int) -> Workbench:
-    facts = collection.facts()
+def _bench(recipe: Recipe, collection: Collection, signals: Signals, seed: int) -> TrainingSetup:
+    metadata = collection.metadata()
     if isinstance(signals, ArraySignals):
-        facts = signals.corrected(facts)
+        metadata = signals.corrected(metadata)
     feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
-    sight = see(recipe, collection, signals, feature)
+    network_input = see(recipe, collection, signals, feature)
     embedder = build_embedder(recipe, signals.channels, seed)
-    return Workbench(recipe, collection, facts, sight, embedder, signals.channels, seed)
+    return TrainingSetup(recipe, collection, metadata, network_input, embedder, signals.channels, seed)
 
 
 # `Embedder`: a space as a scikit-learn estimator, for pipelines, grids and cross-validation.

@@ -14,20 +14,20 @@ from nearfield.core.files import locked, replacing
 from nearfield.core.types import Floats, Ints, Vectors
 from nearfield.data.collection import Collection
 from nearfield.data.settings import judged
-from nearfield.data.splits import they_sit
+from nearfield.data.splits import groups_in_two_splits
 from nearfield.learning.build import miner_beside
 from nearfield.learning.distributed import world
-from nearfield.learning.relations.time import opposite_report
+from nearfield.learning.relations.time import false_negative_report
 from nearfield.metrics.evaluate import evaluate
 from nearfield.metrics.result import BASELINE_NAMES, MEASURE_NAMES, EvaluationSettings, Result
 from nearfield.training.baselines import baselines
 from nearfield.training.device import Precision
 from nearfield.training.encode import Windows, embed_windows, mean_by_clip
-from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.launch import open_trained_on
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder, note_changed
-from nearfield.training.setup import Workbench
+from nearfield.training.run_folder import RunFolder, note_changed
+from nearfield.training.setup import TrainingSetup
 from nearfield.training.tagging import TagHead, write_predictions
 from nearfield.training.validation import FixedLoss
 from nearfield.training.vector_checks import check_vectors, of_table
@@ -67,7 +67,7 @@ def write_clips(path: Path, collection: Collection, names: tuple[str, ...], foun
 
 def read_clips(path: Path) -> pd.DataFrame:
     """What `write_clips` wrote, one row a clip. Raises RequestError where the file is missing or damaged."""
-    table: pd.DataFrame = Folder(path.parent).table(path).to_pandas()
+    table: pd.DataFrame = RunFolder(path.parent).table(path).to_pandas()
     return table
 
 
@@ -104,15 +104,15 @@ HEADLINES = (
 """The measures that a table shows first, where they apply."""
 
 
-def judge(
-    folder: Folder,
+def evaluate_run(
+    folder: RunFolder,
     data: str | None = None,
     split: str = "test",
     allow_leak: bool = False,
-    watch: Watcher = nobody,
+    callback: Callback = ignore,
     with_baselines: bool = True,
     precision: Precision = "fp32",
-    bench: Workbench | None = None,
+    setup: TrainingSetup | None = None,
 ) -> dict[str, Any]:
     """Embeds every clip, scores `split`, and writes vectors.parquet, clips.parquet and, last, result.json.
 
@@ -120,33 +120,35 @@ def judge(
     written. `data`: other clips than the run was trained on; their labels are judged.
     `with_baselines`: whether plain spaces are scored too; where many runs share their data, once will do.
     `precision`: of the network; vectors that are kept for use are made in fp32, as `Run.encode` makes them.
-    `bench`: what `launch` trained on, where this follows at once: nothing is opened a second time.
+    `setup`: what `launch` trained on, where this follows at once: nothing is opened a second time.
     """
     run = Run.load(folder.path)
     own = data is None or data == folder.environment()["data"]["given"]
     changed: str | None = None
-    if bench is not None and own:
-        bench = replace(bench, embedder=run.embedder)
+    if setup is not None and own:
+        setup = replace(setup, embedder=run.embedder)
     else:
-        bench, changed = _opened(run, data, own, allow_leak, watch)
-    collection = bench.collection
+        setup, changed = _opened(run, data, own, allow_leak, callback)
+    collection = setup.collection
     clip_seconds = run.recipe.data.clip_seconds
-    windows = embed_windows(run.embedder, bench.sight, bench.facts.seconds, clip_seconds, precision, watch)
-    vectors = mean_by_clip(*windows, len(collection), run.embedder.settings.normalise)
+    windows = embed_windows(
+        run.embedder, setup.network_input, setup.metadata.seconds, clip_seconds, precision, callback
+    )
+    vectors = mean_by_clip(*windows, len(collection), run.embedder.settings.normalize)
     heard = of_table(collection.table, run.recipe.data, run.recipe.feature.kind == "pixels")
     doubts = [*run.doubts(precision), *check_vectors(vectors, list(collection.table["id"]), heard)]
     for doubt in doubts:
-        watch(Note(doubt, is_warning=True))
+        callback(Note(doubt, is_warning=True))
     settings = EvaluationSettings(split=split)
     splits = {side: collection.rows(side) for side in ("train", "val", "test")}
-    watch(Stage("measure", 0, 1))
-    said = _said(run, bench, windows)
+    callback(Stage("measure", 0, 1))
+    said = _said(run, setup, windows)
     own_settings = settings.model_copy(update={"probe_curve": True})
-    found = evaluate(vectors, replace(bench.facts, predictions=None), splits, own_settings, said)
+    found = evaluate(vectors, replace(setup.metadata, predictions=None), splits, own_settings, said)
     metrics = dict(found.metrics)
     if own:  # they tell of the training: other clips may have no labels, or no neighbours, to make pairs of
-        metrics |= fixed_losses(run, bench, vectors) | opposites(bench)
-    for name, result in baselines(bench, splits, settings, watch) if with_baselines else ():
+        metrics |= fixed_losses(run, setup, vectors) | opposites(setup)
+    for name, result in baselines(setup, splits, settings, callback) if with_baselines else ():
         metrics |= result.prefixed(f"baseline/{name}")
     plain = {**found.plain(), "metrics": metrics}
     told = [*([changed] if changed else []), *_warnings(metrics, collection), *doubts]
@@ -159,57 +161,59 @@ def judge(
     }
     if own and split == "test" and world()[0] == 0:
         with locked(folder.lock):
-            _write(folder, bench, vectors, found, said, plain)
+            _write(folder, setup, vectors, found, said, plain)
     return plain
 
 
 def _opened(
-    run: Run, data: str | None, own: bool, allow_leak: bool, watch: Watcher
-) -> tuple[Workbench, str | None]:
+    run: Run, data: str | None, own: bool, allow_leak: bool, callback: Callback
+) -> tuple[TrainingSetup, str | None]:
     """The clips to be judged, and what is to be said where they are not what the run was trained on."""
     environment, changed = run.folder.environment(), None
     allow = allow_leak or bool(environment["data"]["leaks"])
-    collection = open_trained_on(data, environment["data"]["path"], run.recipe, allow, watch)
+    collection = open_trained_on(data, environment["data"]["path"], run.recipe, allow, callback)
     if own:
         collection = collection.with_split(run.folder.split)
-        changed = note_changed(collection, run.folder, "The scores are of the clips as they are now.", watch)
-    return Workbench.build(run.recipe, collection, environment["seed"], watch, run.embedder), changed
+        changed = note_changed(
+            collection, run.folder, "The scores are of the clips as they are now.", callback
+        )
+    return TrainingSetup.build(run.recipe, collection, environment["seed"], callback, run.embedder), changed
 
 
 def _write(
-    folder: Folder,
-    bench: Workbench,
+    folder: RunFolder,
+    setup: TrainingSetup,
     vectors: Vectors,
     found: Result,
     said: Floats | None,
     plain: dict[str, Any],
 ) -> None:
     folder.take_result()  # whoever is stopped from here on leaves a run that is not judged yet
-    write_vectors(folder.vectors, bench.collection, vectors)
-    write_clips(folder.clips, bench.collection, bench.facts.label_names, found)
+    write_vectors(folder.vectors, setup.collection, vectors)
+    write_clips(folder.clips, setup.collection, setup.metadata.label_names, found)
     if said is not None:
-        ids = list(bench.collection.table["id"])
-        write_predictions(folder.predictions, ids, bench.facts.tag_names, said)
+        ids = list(setup.collection.table["id"])
+        write_predictions(folder.predictions, ids, setup.metadata.tag_names, said)
     folder.write_result(plain)
 
 
-def _said(run: Run, bench: Workbench, windows: Windows) -> Floats | None:
+def _said(run: Run, setup: TrainingSetup, windows: Windows) -> Floats | None:
     """(N, K) what the run's own head says of the tags of the bench's clips; None where it is no tagger.
 
     NaN for a tag that the head was not trained to tell."""
     head = TagHead.load(run.folder, run.recipe, run.embedder.size)
     if head is None:
         return None
-    own = head.probabilities(windows, len(bench.facts))
+    own = head.probabilities(windows, len(setup.metadata))
     column = {name: at for at, name in enumerate(head.names)}
-    said = np.full((len(own), len(bench.facts.tag_names)), np.nan)
-    for at, name in enumerate(bench.facts.tag_names):
+    said = np.full((len(own), len(setup.metadata.tag_names)), np.nan)
+    for at, name in enumerate(setup.metadata.tag_names):
         if name in column:
             said[:, at] = own[:, column[name]]
     return said
 
 
-def fixed_losses(run: Run, bench: Workbench, vectors: Vectors) -> dict[str, float]:
+def fixed_losses(run: Run, setup: TrainingSetup, vectors: Vectors) -> dict[str, float]:
     """`loss/{train,val,test}_{mined,unmined}`: the run's loss on fixed batches of each side, by `vectors`.
 
     Compare them within a run, or between runs of one loss with one setting. A side that the sampler cannot
@@ -217,14 +221,14 @@ def fixed_losses(run: Run, bench: Workbench, vectors: Vectors) -> dict[str, floa
     their own (which are not kept).
     """
     recipe, found = run.recipe, {}
-    loss = bench.loss()
+    loss = setup.loss()
     if any(True for _ in loss.parameters()):
         return {}
-    relation, miner = bench.relation(), miner_beside(recipe.miner, recipe.loss)
+    relation, miner = setup.relation(), miner_beside(recipe.miner, recipe.loss)
     for side in ("train", "val", "test"):
         try:
-            sampler = bench.sampler_over(bench.collection.rows(side))
-            if sampler.batch_size < bench.sampler().batch_size:
+            sampler = setup.sampler_over(setup.collection.rows(side))
+            if sampler.batch_size < setup.sampler().batch_size:
                 continue
             fixed = FixedLoss(sampler, relation, miner, loss)
         except NearfieldError:
@@ -235,19 +239,19 @@ def fixed_losses(run: Run, bench: Workbench, vectors: Vectors) -> dict[str, floa
     return found
 
 
-def opposites(bench: Workbench) -> dict[str, float]:
+def opposites(setup: TrainingSetup) -> dict[str, float]:
     """`opposites/{label,group,recording,synchronous,...}`: shares of the pairs that training pushed apart
     in which these are alike: the price of learning without labels. Empty where labels or tags chose them."""
-    recipe = bench.recipe
+    recipe = setup.recipe
     if recipe.relation.kind in ("labels", "tags"):
         return {}
-    relation = bench.relation()
+    relation = setup.relation()
     kept = {
-        name: bench.facts.columns[name]
+        name: setup.metadata.columns[name]
         for name in EvaluationSettings().columns
-        if name in bench.facts.columns
+        if name in setup.metadata.columns
     }
-    shares = opposite_report(bench.sampler(), relation, replace(bench.facts, columns=kept))
+    shares = false_negative_report(setup.sampler(), relation, replace(setup.metadata, columns=kept))
     return {f"opposites/{name}": share for name, share in shares.items()}
 
 
@@ -280,7 +284,7 @@ def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
             said.append(f"{MEASURE_NAMES[name]} {metrics[name]:.3f} is no better than {', '.join(better)}.")
     if collection.leaks:
         said.append(
-            f"The split leaks: {they_sit(collection.leaks)} on two sides "
+            f"The split leaks: {groups_in_two_splits(collection.leaks)} on two sides "
             f"({', '.join(collection.leaks[:5])}). Scores flatter."
         )
     return said

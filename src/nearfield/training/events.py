@@ -23,8 +23,8 @@ class Note:
 
 
 Event = Stage | Note
-Watcher = Callable[[Event], None]
+Callback = Callable[[Event], None]
 
 
-def nobody(event: Event) -> None:
+def ignore(event: Event) -> None:
     """A watcher that looks away."""

@@ -15,8 +15,8 @@ import torch
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.files import alone, digest, write_text
-from nearfield.core.machine import keep_memory, source, total_memory, usable_cores
-from nearfield.core.types import Facts
+from nearfield.core.machine import disable_malloc_trim, source, total_memory, usable_cores
+from nearfield.core.types import ClipMetadata
 from nearfield.data.collection import Collection
 from nearfield.data.patches import join_patch, split_patch
 from nearfield.learning.checks import check as check_combination
@@ -26,10 +26,10 @@ from nearfield.learning.losses.base import OWN_KINDS
 from nearfield.learning.optimizers import Plateau
 from nearfield.models.embedder import Embedder
 from nearfield.training.device import Precision, best_precision, open_device
-from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.recipe import Recipe, check_copies, check_learning, check_units
-from nearfield.training.run_folder import Folder, check_unchanged, note_if_own
-from nearfield.training.setup import Workbench, note_data
+from nearfield.training.run_folder import RunFolder, check_unchanged, note_if_own
+from nearfield.training.setup import TrainingSetup, note_data
 from nearfield.training.tagging import read_predictions
 from nearfield.training.trainer import Training
 from nearfield.training.validation import keeps_val, rests_on_validation
@@ -51,36 +51,36 @@ class Request:
         object.__setattr__(self, "out", Path(self.out).expanduser())
 
 
-def launch(request: Request, watch: Watcher = nobody) -> Workbench:
+def launch(request: Request, callback: Callback = ignore) -> TrainingSetup:
     """Trains (or goes on training) and leaves a folder with weights; evaluation is another step, which may
     take up the workbench that comes back.
 
     Raises RequestError for what cannot work, before anything is trained; WorkError where the loss stops
     being a number; KeyboardInterrupt after Ctrl-C, with the folder ready for `resume`.
     """
-    keep_memory()
-    folder = Folder(request.out)
+    disable_malloc_trim()
+    folder = RunFolder(request.out)
     recipe = _settle(request, folder)
     precision: Precision = "bf16" if recipe.train.precision == "bf16" else "fp32"
     device = open_device(request.device, precision)
-    watch = watch if world()[0] == 0 else nobody  # under torchrun one process speaks for all
-    check(recipe, watch)
-    collection = open_to_train(request.data, recipe, request.allow_leak, watch)
+    callback = callback if world()[0] == 0 else ignore  # under torchrun one process speaks for all
+    check(recipe, callback)
+    collection = open_to_train(request.data, recipe, request.allow_leak, callback)
     if request.resume and folder.split.is_file():
         collection = collection.with_split(folder.split)
-    note_data(collection, watch)
+    note_data(collection, callback)
     check_teaching(recipe, collection)
     if request.resume and folder.is_started:
         check_unchanged(collection, folder)
-    bench = Workbench.build(recipe, collection, request.seed, watch)
-    check_teaching(recipe, bench.collection)  # files that break while decoding take no part
-    bench = replace(bench, facts=with_predictions(recipe, bench.collection, bench.facts))
-    training = Training(bench, folder, device, precision, watch)
+    setup = TrainingSetup.build(recipe, collection, request.seed, callback)
+    check_teaching(recipe, setup.collection)  # files that break while decoding take no part
+    setup = replace(setup, metadata=with_predictions(recipe, setup.collection, setup.metadata))
+    training = Training(setup, folder, device, precision, callback)
     is_longer = folder.is_started and folder.recipe().train.updates < recipe.train.updates
     if world()[0] != 0:
         if is_longer or not folder.is_trained:
             training.run()
-        return bench
+        return setup
     busy = (
         f"{folder.path}: a training is already running in this folder. Wait until it ends or stop it, or "
         "choose another --out."
@@ -89,21 +89,23 @@ def launch(request: Request, watch: Watcher = nobody) -> Workbench:
         _settle(request, folder)  # again: another training may have begun there meanwhile
         if not folder.is_started:
             collection.save_split(folder.split)
-            noted = environment(request, collection, bench.channels, device)
-            write_text(folder.network, str(bench.embedder.describe()) + "\n")
-            folder.begin(recipe, {**noted, "weights_from": weights_from(bench.embedder)})
+            noted = environment(request, collection, setup.channels, device)
+            write_text(folder.network, str(setup.embedder.describe()) + "\n")
+            folder.begin(recipe, {**noted, "weights_from": weights_from(setup.embedder)})
         elif is_longer:
-            watch(Note(_longer(folder.recipe(), recipe, folder.state.is_file())))
+            callback(Note(_longer(folder.recipe(), recipe, folder.state.is_file())))
             folder.lengthen(recipe)
         if not folder.is_trained:
             training.run()
-    return bench
+    return setup
 
 
-def with_predictions(recipe: Recipe, collection: Collection, facts: Facts) -> Facts:
+def with_predictions(recipe: Recipe, collection: Collection, metadata: ClipMetadata) -> ClipMetadata:
     """The facts with what a tagger says of these clips, where the recipe's sampler asks one."""
     tagger = getattr(recipe.sampler, "tagger", None)
-    return replace(facts, predictions=read_predictions(tagger, collection, facts)) if tagger else facts
+    return (
+        replace(metadata, predictions=read_predictions(tagger, collection, metadata)) if tagger else metadata
+    )
 
 
 def _longer(before: Recipe, now: Recipe, has_state: bool) -> str:
@@ -123,14 +125,14 @@ def _longer(before: Recipe, now: Recipe, has_state: bool) -> str:
 
 
 def open_collection(
-    data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody, folder_labels: bool = True
+    data: str, recipe: Recipe, allow_leak: bool, callback: Callback = ignore, folder_labels: bool = True
 ) -> Collection:
     """The collection that a recipe's columns make of `data`.
 
     A split that has to be made is the same for every seed of training: runs can be compared clip by clip.
     `folder_labels`: whether names of folders are labels where the recipe does not say.
     """
-    progress: Callable[[int, int], None] = lambda done, total: watch(Stage("look", done, total))  # noqa: E731
+    progress: Callable[[int, int], None] = lambda done, total: callback(Stage("look", done, total))  # noqa: E731
     columns = recipe.data.columns.model_copy(update={"folder_labels": folder_labels})
     opened = Collection.open(data, columns, allow_leak, progress=progress)
     opened = opened.only(recipe.data.only) if recipe.data.only else opened
@@ -139,23 +141,23 @@ def open_collection(
     return opened.with_val_in_train() if recipe.data.val_trains else opened
 
 
-def open_to_train(data: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody) -> Collection:
+def open_to_train(data: str, recipe: Recipe, allow_leak: bool, callback: Callback = ignore) -> Collection:
     """`open_collection`, as the one fold of a cross-validation where the recipe asks for it.
 
     Folds are dealt anew by whole groups: a group that sat on two sides no longer does, and is no fault.
     """
     fold = recipe.data.fold
-    opened = open_collection(data, recipe, allow_leak or fold is not None, watch, folders_tell(recipe))
+    opened = open_collection(data, recipe, allow_leak or fold is not None, callback, folders_tell(recipe))
     return opened.with_fold(fold, validates=keeps_val(recipe)) if fold else opened
 
 
-def is_own(data: str, folder: Folder) -> bool:
+def is_own(data: str, folder: RunFolder) -> bool:
     """Whether `data` are what a run was trained on, however they are named, or that without its patch."""
     own = folder.environment()["data"].get("path") or ""
     return absolute(data) in (own, split_patch(own)[0])
 
 
-def note_own(data: str, collection: Collection, folder: Folder, effect: str, watch: Watcher) -> None:
+def note_own(data: str, collection: Collection, folder: RunFolder, effect: str, callback: Callback) -> None:
     """`note_if_own` where `data` are what a run was trained on; a word where they are that without its patch:
     they are then other clips, and nothing has changed."""
     if not is_own(data, folder):
@@ -163,10 +165,10 @@ def note_own(data: str, collection: Collection, folder: Folder, effect: str, wat
     own = folder.environment()["data"]["path"]
     place, patch = split_patch(own)
     if absolute(data) == own:
-        note_if_own(collection, folder, effect, watch)
+        note_if_own(collection, folder, effect, callback)
     else:
         said = f"the run was trained on {place} with the patch {patch}, which is not given here: add ?patch="
-        watch(Note(f"{said} to the data to have its decisions.", is_warning=True))
+        callback(Note(f"{said} to the data to have its decisions.", is_warning=True))
 
 
 def folders_tell(recipe: Recipe) -> bool:
@@ -175,16 +177,16 @@ def folders_tell(recipe: Recipe) -> bool:
 
 
 def open_trained_on(
-    data: str | None, trained_on: str, recipe: Recipe, allow_leak: bool, watch: Watcher = nobody
+    data: str | None, trained_on: str, recipe: Recipe, allow_leak: bool, callback: Callback = ignore
 ) -> Collection:
     """`open_collection` of `data`, or, where that is None, of what the run was trained on.
 
     Raises DataError, with the option that helps, where the latter has moved.
     """
     if data and absolute(data) != trained_on:
-        return open_collection(data, recipe, allow_leak, watch)
+        return open_collection(data, recipe, allow_leak, callback)
     with moved(trained_on, "The run was trained on these; if they have moved: --data NEW_PLACE"):
-        return open_collection(trained_on, recipe, allow_leak, watch, folders_tell(recipe))
+        return open_collection(trained_on, recipe, allow_leak, callback, folders_tell(recipe))
 
 
 @contextmanager
@@ -207,16 +209,16 @@ def _is_there(data: str) -> bool:
     )
 
 
-def check(recipe: Recipe, watch: Watcher = nobody) -> None:
+def check(recipe: Recipe, callback: Callback = ignore) -> None:
     """Refuses settings that each are right and together cannot work; says what is allowed but odd."""
-    normalised = recipe.embedding.normalise
-    check_combination(recipe.relation.kind, recipe.miner, recipe.loss, normalised, recipe.sampler)
+    normalized = recipe.embedding.normalize
+    check_combination(recipe.relation.kind, recipe.miner, recipe.loss, normalized, recipe.sampler)
     reading = getattr(recipe.backbone, "check_reading", None)
     if reading is not None:  # an encoder that others trained reads what it was trained on
         reading(recipe.feature.kind, recipe.data.sample_rate)
-    warning = check_margin(recipe.loss, recipe.embedding.normalise)
+    warning = check_margin(recipe.loss, recipe.embedding.normalize)
     if warning:
-        watch(Note(warning, is_warning=True))
+        callback(Note(warning, is_warning=True))
     if recipe.train.keep == "best" and not recipe.train.validate_every:
         raise RequestError(
             "train.keep: 'best' needs validations to choose by. Set train.validate_every, or train.keep=last."
@@ -280,7 +282,7 @@ def check_teaching(recipe: Recipe, collection: Collection) -> None:
 
 def weights_from(embedder: Embedder) -> dict[str, Any]:
     """Where the weights that a network begins with were read: part to source, sha256 and so on."""
-    sections = {"normalisation": "normalise"}  # the others, and parts of a stacked backbone, by their names
+    sections = {"normalization": "normalize"}  # the others, and parts of a stacked backbone, by their names
     return {
         sections.get(name, name): part.weights_source
         for name, part in embedder.named_modules()
@@ -309,7 +311,7 @@ def environment(
             "name": collection.name,
             "clips": len(collection),
             "fingerprint": collection.fingerprint(),
-            "split": {side: len(collection.rows(side)) for side in ("train", "val", "test")},
+            "split": {split: len(collection.rows(split)) for split in ("train", "val", "test")},
             "split_from": collection.split_from,
             "split_hash": collection.split_hash(),
             "leaks": list(collection.leaks),
@@ -321,7 +323,7 @@ def environment(
     }
 
 
-def _settle(request: Request, folder: Folder) -> Recipe:
+def _settle(request: Request, folder: RunFolder) -> Recipe:
     """The recipe with nothing left open, checked against a run that is there already."""
     recipe = request.recipe
     if recipe.train.precision == "auto":

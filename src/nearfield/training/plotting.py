@@ -53,8 +53,8 @@ _RANGE = 80.0  # decibels from the loudest to what is shown as nothing
 def apart_figure(apart: Apart) -> "Figure":
     """The same, not yet written."""
     names = apart.centroids.names
-    side = 2.2 + 0.24 * min(len(names), MOST_NAMES)
-    figure = new_figure(side + 0.8, side)
+    split = 2.2 + 0.24 * min(len(names), MOST_NAMES)
+    figure = new_figure(split + 0.8, split)
     axes = figure.subplots()
     drawn = draw_matrix(axes, apart.centroids.distances, names)
     bar = figure.colorbar(drawn, ax=axes, shrink=0.7, pad=0.03)
@@ -107,19 +107,19 @@ def quieten(figure: "Figure") -> None:
 
 def draw_picture(
     axes: "Axes",
-    picture: Vectors,
+    image: Vectors,
     extent: tuple[float, float, float, float],
     limits: tuple[float, float],
     colours: str = "magma",
 ) -> None:
     """A picture with its first row at the bottom, between two values."""
     low, high = limits
-    axes.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap=colours)
+    axes.imshow(image, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap=colours)
 
 
-def loudness(picture: Vectors) -> tuple[float, float]:
+def loudness(image: Vectors) -> tuple[float, float]:
     """Between what a log-mel picture is drawn: from the loudest cell down to nothing."""
-    loudest = float(picture.max())
+    loudest = float(image.max())
     return loudest - _RANGE, loudest
 
 

@@ -34,7 +34,7 @@ from nearfield.models.backbones.convnets import SmallConvnetSettings
 from nearfield.models.embedder import EmbeddingSettings
 from nearfield.models.features import FeatureSettings
 from nearfield.models.features.log_mel import LogMelSettings
-from nearfield.models.normalization import ClipBandSettings, NormalisationSettings
+from nearfield.models.normalization import ClipBandSettings, NormalizationSettings
 
 # The recipe: everything that decides a space, in one typed file that refuses what it does not know.
 
@@ -46,7 +46,7 @@ class Recipe(Settings):
     """What every clip is brought to."""
     feature: FeatureSettings = LogMelSettings()
     """The picture that is made of a sound."""
-    normalise: NormalisationSettings = ClipBandSettings()
+    normalize: NormalizationSettings = ClipBandSettings()
     """What is taken away from the picture before the network sees it."""
     augment: tuple[AugmentationSettings, ...] = ()
     """How clips are bent while training, in order."""

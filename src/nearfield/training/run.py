@@ -24,10 +24,10 @@ from nearfield.models.pretrained import bare
 from nearfield.training.canary import Canary, said_of
 from nearfield.training.device import Precision, open_device
 from nearfield.training.encode import embed
-from nearfield.training.events import Watcher, nobody
+from nearfield.training.events import Callback, ignore
 from nearfield.training.recipe import Recipe
-from nearfield.training.run_folder import Folder, load_tensors
-from nearfield.training.setup import Sight, build_embedder
+from nearfield.training.run_folder import RunFolder, load_tensors
+from nearfield.training.setup import NetworkInput, build_embedder
 from nearfield.training.vector_checks import VectorWarning, check_vectors
 
 _Kept = tuple[list[tuple[int, int, int]], list[Tensor], Embedder]
@@ -37,7 +37,7 @@ _Kept = tuple[list[tuple[int, int, int]], list[Tensor], Embedder]
 class Run:
     """A run's folder and its embedder, ready to use."""
 
-    folder: Folder
+    folder: RunFolder
     recipe: Recipe
     embedder: Embedder
     _kept: list[_Kept] = field(default_factory=list, init=False, repr=False, compare=False)
@@ -49,7 +49,7 @@ class Run:
 
         Raises RequestError where there is no run, it has no weights yet, or the device is not here.
         """
-        folder = Folder.existing(path)
+        folder = RunFolder.existing(path)
         if not folder.is_trained:
             raise RequestError(
                 f"{path} has no weights yet ({folder.weights.name}): finish it by "
@@ -124,7 +124,7 @@ class Run:
         table = self.folder.table(self.folder.vectors, ["id", "vector"])
         return table["id"].to_pylist(), np.stack(table["vector"].to_numpy()).astype(np.float32)
 
-    def encode(self, inputs: Iterable[Input] | str | PathLike[str], watch: Watcher = nobody) -> Vectors:
+    def encode(self, inputs: Iterable[Input] | str | PathLike[str], callback: Callback = ignore) -> Vectors:
         """(N, D) float32 vectors of files, or of waves at the recipe's sample rate, always in float32.
 
         Parameters
@@ -132,7 +132,7 @@ class Run:
         inputs : sequence of files by their paths, or of waves (samples,) or (channels, samples)
             Waves are of floating point within -1 and 1, or int16, int32, int8 or uint8 as a file has them,
             which are divided by their full scale. One file may be given by its path alone: (1, D).
-        watch : callable
+        callback : callable
             Called with `Stage("embed", done, windows)` after each batch, to show progress.
 
         Longer sounds are cut into windows whose vectors are averaged. The mode of `embedder` (training or
@@ -141,34 +141,38 @@ class Run:
         sounds = as_sounds(inputs)
         if not sounds:
             return np.zeros((0, self.embedder.size), np.float32)
-        sight, seconds = self.sight(sounds)
-        vectors = embed(self.embedder, sight, seconds, self.recipe.data.clip_seconds, watch=watch)
-        for said in self.doubts_of(vectors, sounds, sight):
+        network_input, seconds = self.network_input(sounds)
+        vectors = embed(
+            self.embedder, network_input, seconds, self.recipe.data.clip_seconds, callback=callback
+        )
+        for said in self.doubts_of(vectors, sounds, network_input):
             warnings.warn(said, VectorWarning, stacklevel=2)
         return vectors
 
-    def doubts_of(self, vectors: Vectors, sounds: Sequence[Path | Waves], sight: Sight) -> list[str]:
+    def doubts_of(
+        self, vectors: Vectors, sounds: Sequence[Path | Waves], network_input: NetworkInput
+    ) -> list[str]:
         """What is wrong with the vectors (N, D) of these sounds as this run sees them, in sentences.
 
         Raises as `check_vectors`.
         """
         names = [str(sound) if isinstance(sound, Path) else f"sound {n}" for n, sound in enumerate(sounds)]
-        arrays: Sequence[npt.NDArray[Any]] = sight.signals.arrays  # type: ignore[attr-defined]
+        arrays: Sequence[npt.NDArray[Any]] = network_input.signals.arrays  # type: ignore[attr-defined]
         return [*self.doubts(), *check_vectors(vectors, names, lambda row: arrays[row])]
 
-    def sight(self, inputs: Iterable[Input]) -> tuple[Sight, Floats]:
+    def network_input(self, inputs: Iterable[Input]) -> tuple[NetworkInput, Floats]:
         """How the network sees files or waves (see `encode`), and their lengths in seconds, (N,)."""
         sounds = as_sounds(inputs)
         if self.recipe.feature.kind == "pixels":
             photographs = PhotographSignals(*_photographs(sounds, self.recipe.data))
-            return Sight(photographs, 1, None), np.zeros(len(sounds))
+            return NetworkInput(photographs, 1, None), np.zeros(len(sounds))
         waves = [_wave(given, self.recipe.data) for given in sounds]
         feature = cast(Feature, self.reader().feature)
         for number, wave in enumerate(waves):
             self._check_channels(len(wave), number)
         signals = ArraySignals.of(waves, self.recipe.data.sample_rate)
         samples = round(self.recipe.data.clip_seconds * self.recipe.data.sample_rate)
-        return Sight(signals, samples, feature), signals.seconds
+        return NetworkInput(signals, samples, feature), signals.seconds
 
     def _check_channels(self, channels: int, number: int) -> None:
         """Raises DataError where a sound, with all its channels, is not what the network was built for."""
@@ -190,7 +194,7 @@ def _version(tensor: Tensor) -> int:
 
 def without_weights(recipe: Recipe) -> Recipe:
     """The same recipe without published weights to begin from: a trained run holds its own."""
-    bared = {"backbone": bare(recipe.backbone), "normalise": bare(recipe.normalise)}
+    bared = {"backbone": bare(recipe.backbone), "normalize": bare(recipe.normalize)}
     return recipe.model_copy(update=bared)
 
 

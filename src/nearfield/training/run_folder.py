@@ -17,7 +17,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.core.files import digest, not_there, read_json, read_parquet, replacing, write_json, write_text
 from nearfield.core.text import count
 from nearfield.data.collection import Collection
-from nearfield.training.events import Note, Watcher
+from nearfield.training.events import Callback, Note
 from nearfield.training.recipe import Recipe, read_keys
 
 # The run folder: what a run remembers, and the one place that knows its file names.
@@ -44,13 +44,13 @@ from nearfield.training.recipe import Recipe, read_keys
 
 
 @dataclass(frozen=True)
-class Folder:
+class RunFolder:
     """Paths and whole-or-nothing writes of one run."""
 
     path: Path
 
     @classmethod
-    def existing(cls, path: str | Path) -> "Folder":
+    def existing(cls, path: str | Path) -> "RunFolder":
         """The folder of a run that was started. Raises RequestError where there is none."""
         folder = cls(Path(path).expanduser())
         if not (folder.path / "recipe.yaml").is_file():
@@ -135,7 +135,7 @@ class Folder:
         return self.weights.is_file()
 
     @property
-    def is_judged(self) -> bool:
+    def is_evaluated(self) -> bool:
         """Whether the run was measured; its scores per clip and its vectors are then there too."""
         return (self.path / "result.json").is_file() and self.clips.is_file()
 
@@ -300,7 +300,7 @@ class MetricsLog:
 # Whether a run's data are still those that it was trained on: by number, contents, labels and sides.
 
 
-def changed(collection: Collection, folder: Folder) -> str | None:
+def changed(collection: Collection, folder: RunFolder) -> str | None:
     """In what a collection, on the run's own sides, is not what the run was begun with; None where it is."""
     before = folder.environment()["data"]
     if len(collection) != before["clips"]:
@@ -310,7 +310,7 @@ def changed(collection: Collection, folder: Folder) -> str | None:
     return "sounds, labels or sides are other ones"
 
 
-def check_unchanged(collection: Collection, folder: Folder) -> None:
+def check_unchanged(collection: Collection, folder: RunFolder) -> None:
     """Raises DataError where the clips are not those that a run was begun with."""
     what = changed(collection, folder)
     if what:
@@ -320,24 +320,24 @@ def check_unchanged(collection: Collection, folder: Folder) -> None:
         )
 
 
-def note_changed(collection: Collection, folder: Folder, effect: str, watch: Watcher) -> str | None:
+def note_changed(collection: Collection, folder: RunFolder, effect: str, callback: Callback) -> str | None:
     """Tells, and gives back, that a run's own data have changed since it was trained; `effect` says what then
     holds. Nothing where they have not."""
     what = changed(collection, folder)
     if what is None:
         return None
     said = f"{collection.name} has changed since the run was trained: {what}. {effect}"
-    watch(Note(said, is_warning=True))
+    callback(Note(said, is_warning=True))
     return said
 
 
-def note_if_own(collection: Collection, folder: Folder, effect: str, watch: Watcher) -> None:
+def note_if_own(collection: Collection, folder: RunFolder, effect: str, callback: Callback) -> None:
     """`note_changed` of the data that a run was trained on, opened without the sides that it kept."""
     if not folder.split.is_file():  # an encoder taken elsewhere has no data of its own
         return
     try:
         own = collection.with_split(folder.split)
     except DataError as error:  # not one clip is known
-        watch(Note(f"{error} {effect}", is_warning=True))
+        callback(Note(f"{error} {effect}", is_warning=True))
         return
-    note_changed(own, folder, effect, watch)
+    note_changed(own, folder, effect, callback)

@@ -11,12 +11,12 @@ from torch import Tensor
 from nearfield.core.errors import RequestError
 from nearfield.core.machine import total_memory
 from nearfield.core.rng import reseed, torch_stream
-from nearfield.core.types import Batch, Draw, Facts, Ints
+from nearfield.core.types import Batch, BatchIndices, ClipMetadata, Ints
 from nearfield.data.collection import Collection
 from nearfield.data.faults import Problem
 from nearfield.data.feature_cache import keep
 from nearfield.data.signals import ArraySignals, Loader, Signals
-from nearfield.data.splits import they_sit
+from nearfield.data.splits import groups_in_two_splits
 from nearfield.data.store import Store
 from nearfield.learning.distributed import own, world
 from nearfield.learning.losses import PairLoss
@@ -28,7 +28,7 @@ from nearfield.learning.samplers.copies import build_sampler
 from nearfield.models.augmentations.augmentation import Augmentation
 from nearfield.models.embedder import Embedder
 from nearfield.models.features.feature import Feature
-from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.recipe import Recipe
 
 _SHOWN = 10  # problems of one sort that a training names
@@ -37,7 +37,7 @@ KEPT_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Sight:
+class NetworkInput:
     """How the network sees clips: signals to cut, the length of a window in them, and the feature if it
     is still to be made (None where pictures are kept, or are photographs)."""
 
@@ -52,13 +52,13 @@ class Sight:
 
 
 @dataclass
-class Workbench:
+class TrainingSetup:
     """A recipe, a collection, and what they become together."""
 
     recipe: Recipe
     collection: Collection
-    facts: Facts
-    sight: Sight
+    metadata: ClipMetadata
+    network_input: NetworkInput
     embedder: Embedder
     channels: int
     """Channels of the clips, before any feature."""
@@ -70,22 +70,22 @@ class Workbench:
         recipe: Recipe,
         collection: Collection,
         seed: int,
-        watch: Watcher = nobody,
+        callback: Callback = ignore,
         embedder: Embedder | None = None,
-    ) -> "Workbench":
+    ) -> "TrainingSetup":
         """Decodes what is not decoded yet, leaves out (and tells) clips that cannot be, keeps features where
         that is right, and builds the network (or takes the `embedder` given).
 
         Raises RequestError where the feature does not fit the kind of clips, DataError for unusable files.
         """
-        collection = decodable(recipe, collection, watch)
-        signals, facts = decoded(recipe, collection)
+        collection = decodable(recipe, collection, callback)
+        signals, metadata = decoded(recipe, collection)
         if isinstance(signals, ArraySignals) and signals.trimmed:
-            watch(Note(f"{signals.trimmed:.1f} s of silence were cut away"))
+            callback(Note(f"{signals.trimmed:.1f} s of silence were cut away"))
         feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
-        sight = see(recipe, collection, signals, feature, watch)
+        network_input = see(recipe, collection, signals, feature, callback)
         embedder = embedder or build_embedder(recipe, signals.channels, seed)
-        return cls(recipe, collection, facts, sight, embedder, signals.channels, seed)
+        return cls(recipe, collection, metadata, network_input, embedder, signals.channels, seed)
 
     def sampler(self) -> Sampler:
         """The schedule of batches over the training rows. Raises RequestError where it cannot be kept."""
@@ -95,15 +95,15 @@ class Workbench:
                 f"{self.collection.name}: no clip stands on the train side. "
                 "Give a split column with train in it, or none: then a split is made."
             )
-        return training_sampler(self.recipe, self.facts, rows, self.seed)
+        return training_sampler(self.recipe, self.metadata, rows, self.seed)
 
     def sampler_over(self, rows: Ints) -> Sampler:
         """The same schedule over other rows, without copies."""
-        return self.recipe.sampler.build(self.facts, rows, self.recipe.data.clip_seconds, self.seed)
+        return self.recipe.sampler.build(self.metadata, rows, self.recipe.data.clip_seconds, self.seed)
 
     def relation(self) -> Relation:
         """Who is alike among these clips; what it counts, such as how rare a tag is, is counted in train."""
-        return build_relation(self.recipe, self.collection, self.facts)
+        return build_relation(self.recipe, self.collection, self.metadata)
 
     def loss(self) -> PairLoss:
         """The loss of the recipe for these clips, its weights, if it has some, drawn from the run's seed.
@@ -111,36 +111,40 @@ class Workbench:
         A tagger's knows how usual each tag is in train.
         """
         is_tagger = "tags" in getattr(self.recipe.loss, "needs", frozenset())
-        classes = len(self.facts.tag_names if is_tagger else self.facts.label_names)
+        classes = len(self.metadata.tag_names if is_tagger else self.metadata.label_names)
         with torch.random.fork_rng(devices=[]):
             reseed(self.seed, "loss")
-            loss: PairLoss = self.recipe.loss.build(self.embedder.taught_size, classes)
+            loss: PairLoss = self.recipe.loss.build(self.embedder.train_dim, classes)
         if isinstance(loss, BCELoss):
             relation = self.relation()
             assert isinstance(relation, TagRelation)
             loss.see_frequencies(relation.shares(self.collection.rows("train")))
         return loss
 
-    def batches(self, sampler: Sampler, first: int) -> Iterator[tuple[Draw, Batch]]:
+    def batches(self, sampler: Sampler, first: int) -> Iterator[tuple[BatchIndices, Batch]]:
         """The whole draw and this process's share of it, cut; from update `first` on, without end."""
-        draws = islice((draw for epoch in count() for draw in sampler.epoch(epoch)), first, None)
+        draws = islice((indices for epoch in count() for indices in sampler.epoch(epoch)), first, None)
         whole, shared = tee(draws)
         train = self.recipe.train
         loader = Loader(
-            self.sight.signals, map(own, shared), self.sight.length, train.threads, train.prefetch
+            self.network_input.signals,
+            map(own, shared),
+            self.network_input.length,
+            train.threads,
+            train.prefetch,
         )
         return zip(whole, loader, strict=False)
 
-    def fit_normalisation(self, sampler: Sampler, device: torch.device) -> None:
-        """Gives a normalisation that has statistics those of the first batches, 50 at most."""
-        fit = getattr(self.embedder.normalisation, "fit", None)
+    def fit_normalization(self, sampler: Sampler, device: torch.device) -> None:
+        """Gives a normalization that has statistics those of the first batches, 50 at most."""
+        fit = getattr(self.embedder.normalization, "fit", None)
         if fit is not None:
             fit(self.pictures(sampler, device))
 
     def pictures(self, sampler: Sampler, device: torch.device) -> Iterator[Tensor]:
         """The first batches of an epoch, 50 at most, as the network sees them and not bent."""
         rounds = max(1, min(50, sampler.clips_per_epoch // sampler.batch_size))
-        feature = self.sight.feature
+        feature = self.network_input.feature
         for _, (_, batch) in zip(range(rounds), self.batches(sampler, 0), strict=False):
             signal = batch.signal.to(device)
             yield signal if feature is None else feature(signal)
@@ -151,8 +155,8 @@ class Workbench:
         hop = getattr(self.embedder.feature, "hop", 1)
         bends = [settings.build(rate, hop) for settings in self.recipe.augment]
         is_labelled = self.recipe.relation.kind == "labels"  # no other relation may know them
-        labels = torch.from_numpy(self.facts.labels) if is_labelled else None
-        return Encoder(self.embedder, self.sight.feature, bends, self.seed, device, labels)
+        labels = torch.from_numpy(self.metadata.labels) if is_labelled else None
+        return Encoder(self.embedder, self.network_input.feature, bends, self.seed, device, labels)
 
 
 @dataclass
@@ -167,61 +171,63 @@ class Encoder:
     labels: Tensor | None = None
     """(N,) class numbers of the collection's clips, where training may know them."""
 
-    def __call__(self, batch: Batch, update: int, bent: bool = True) -> Tensor:
-        """(b, C, ...) signals of this process -> (b, D), as the loss sees them; `bent` as in training."""
+    def __call__(self, batch: Batch, update: int, applied: bool = True) -> Tensor:
+        """(b, C, ...) signals of this process -> (b, D), as the loss sees them; `applied` as in training."""
         signal = batch.signal.to(self.device, non_blocking=True)
         if self.feature is not None:
-            signal = self.feature(self._bent(signal, "wave", update, batch.draw) if bent else signal)
-        return self.embedder.teach(self._bent(signal, "picture", update, batch.draw) if bent else signal)
+            signal = self.feature(self._bent(signal, "wave", update, batch.indices) if applied else signal)
+        return self.embedder.teach(
+            self._bent(signal, "picture", update, batch.indices) if applied else signal
+        )
 
-    def _bent(self, signal: Tensor, domain: str, update: int, draw: Draw) -> Tensor:
-        if draw.copies is not None:
-            return self._copied(signal, domain, draw.rows, draw.copies)
-        labels = None if self.labels is None else self.labels[torch.from_numpy(draw.rows)]
+    def _bent(self, signal: Tensor, domain: str, update: int, indices: BatchIndices) -> Tensor:
+        if indices.copies is not None:
+            return self._copied(signal, domain, indices.rows, indices.copies)
+        labels = None if self.labels is None else self.labels[torch.from_numpy(indices.rows)]
         rank = world()[0] if update >= 0 else 0  # a validation's are the same in every process
-        for place, bend in enumerate(self.bends):
-            if bend.domain == domain:
+        for place, augment in enumerate(self.bends):
+            if augment.domain == domain:
                 generator = torch_stream(self.seed, "augment", place, update, rank)
-                signal = bend.apply(signal, bend.draw(signal.shape, generator, labels))
+                signal = augment.apply(signal, augment.draw(signal.shape, generator, labels))
         return signal
 
     def _copied(self, signal: Tensor, domain: str, rows: Ints, copies: Ints) -> Tensor:
         """Each window bent by what is drawn once for its clip and its copy; those of copy 0 as they are."""
         items = list(torch.split(signal, 1))
-        for place, bend in enumerate(self.bends):
-            for at in np.flatnonzero(copies) if bend.domain == domain else ():
+        for place, augment in enumerate(self.bends):
+            for at in np.flatnonzero(copies) if augment.domain == domain else ():
                 generator = torch_stream(self.seed, "copies", place, rows[at], copies[at])
-                items[at] = bend.apply(items[at], bend.draw(items[at].shape, generator))
+                items[at] = augment.apply(items[at], augment.draw(items[at].shape, generator))
         return torch.cat(items)
 
 
-def training_sampler(recipe: Recipe, facts: Facts, rows: Ints, seed: int) -> Sampler:
+def training_sampler(recipe: Recipe, metadata: ClipMetadata, rows: Ints, seed: int) -> Sampler:
     """The schedule of batches that a training by `recipe` takes from `rows`."""
     copies = recipe.train.augmented_copies
-    return build_sampler(recipe.sampler, facts, rows, recipe.data.clip_seconds, seed, copies)
+    return build_sampler(recipe.sampler, metadata, rows, recipe.data.clip_seconds, seed, copies)
 
 
-def decoded(recipe: Recipe, collection: Collection) -> tuple[Signals, Facts]:
+def decoded(recipe: Recipe, collection: Collection) -> tuple[Signals, ClipMetadata]:
     """The clips, decoded, and what is known of them as they are kept: without silence, where it is cut."""
-    signals, facts = Store().open(collection, recipe.data), collection.facts()
-    return signals, signals.corrected(facts) if isinstance(signals, ArraySignals) else facts
+    signals, metadata = Store().open(collection, recipe.data), collection.metadata()
+    return signals, signals.corrected(metadata) if isinstance(signals, ArraySignals) else metadata
 
 
-def build_relation(recipe: Recipe, collection: Collection, facts: Facts) -> Relation:
+def build_relation(recipe: Recipe, collection: Collection, metadata: ClipMetadata) -> Relation:
     """Who is alike among clips; what it counts, such as how rare a tag is, is counted in train."""
     settings, rows = recipe.relation, collection.rows("train")
     if isinstance(settings, Tags) and len(rows):
-        return settings.build(facts, rows)
-    built: Relation = settings.build(facts)
+        return settings.build(metadata, rows)
+    built: Relation = settings.build(metadata)
     return built
 
 
 def see(
-    recipe: Recipe, collection: Collection, signals: Signals, feature: Feature, watch: Watcher = nobody
-) -> Sight:
+    recipe: Recipe, collection: Collection, signals: Signals, feature: Feature, callback: Callback = ignore
+) -> NetworkInput:
     """Kept pictures where the feature can be cut, nothing bends the wave and memory allows; else waves."""
     if collection.kind == "picture":
-        return Sight(signals, 1, None)
+        return NetworkInput(signals, 1, None)
     samples = round(recipe.data.clip_seconds * recipe.data.sample_rate)
     rate = recipe.data.sample_rate
     needs_wave = any(settings.build(rate, feature.hop).domain == "wave" for settings in recipe.augment)
@@ -229,9 +235,9 @@ def see(
     total = sum(max(signals.length(row), samples) for row in range(len(signals)))
     bytes_kept = total / feature.hop * feature.bands * signals.channels * 4
     if needs_wave or not feature.cuttable or bytes_kept > KEPT_SHARE * total_memory():
-        return Sight(signals, samples, feature)
-    kept = keep(signals, feature, samples, progress=lambda d, n: watch(Stage("features", d, n)))
-    return Sight(kept, feature.frames(samples), None)
+        return NetworkInput(signals, samples, feature)
+    kept = keep(signals, feature, samples, progress=lambda d, n: callback(Stage("features", d, n)))
+    return NetworkInput(kept, feature.frames(samples), None)
 
 
 def build_embedder(recipe: Recipe, channels: int, seed: int) -> Embedder:
@@ -250,10 +256,10 @@ def build_embedder(recipe: Recipe, channels: int, seed: int) -> Embedder:
         )
     with torch.random.fork_rng(devices=[]):
         reseed(seed, "weights")
-        normalisation = recipe.normalise.build(channels, bands)
+        normalization = recipe.normalize.build(channels, bands)
         backbone = recipe.backbone.build(channels, bands, frames)
         try:
-            return Embedder(feature, normalisation, backbone, recipe.embedding, (channels, bands, frames))
+            return Embedder(feature, normalization, backbone, recipe.embedding, (channels, bands, frames))
         except RuntimeError as error:
             raise RequestError(
                 f"backbone.kind: {recipe.backbone.kind!r} cannot read pictures of {channels} x {bands} x "
@@ -262,7 +268,7 @@ def build_embedder(recipe: Recipe, channels: int, seed: int) -> Embedder:
             ) from None
 
 
-def decodable(recipe: Recipe, collection: Collection, watch: Watcher = nobody) -> Collection:
+def decodable(recipe: Recipe, collection: Collection, callback: Callback = ignore) -> Collection:
     """The clips that can be decoded, which is done here; those that cannot are left out and told.
 
     Raises RequestError where the feature does not fit the kind of clips, DataError where no clip is left.
@@ -272,21 +278,21 @@ def decodable(recipe: Recipe, collection: Collection, watch: Watcher = nobody) -
     found = Store().usable(
         collection,
         recipe.data,
-        lambda done, total: watch(Stage("decode", done, total)),
-        lambda sentence: watch(Note(sentence, is_warning=True)),
+        lambda done, total: callback(Stage("decode", done, total)),
+        lambda sentence: callback(Note(sentence, is_warning=True)),
     )
-    note_left_out(found.problems[before:], watch)
+    note_left_out(found.problems[before:], callback)
     return found
 
 
 def _check_kind(recipe: Recipe, collection: Collection) -> None:
-    is_picture = recipe.feature.kind == "pixels"
-    if collection.kind == "picture" and not is_picture:
+    is_image = recipe.feature.kind == "pixels"
+    if collection.kind == "picture" and not is_image:
         raise RequestError(
             f"feature.kind: {recipe.feature.kind!r} reads sound, and {collection.name} holds pictures. "
             "Set feature.kind=pixels, or take the recipe pictures."
         )
-    if collection.kind == "sound" and is_picture:
+    if collection.kind == "sound" and is_image:
         raise RequestError(
             f"feature.kind: 'pixels' reads pictures, and {collection.name} holds sounds. "
             "Set feature.kind=log_mel, or take the recipe labels."
@@ -304,22 +310,24 @@ def windows(seconds: float, clip_seconds: float) -> list[float]:
     return starts
 
 
-def note_data(collection: Collection, watch: Watcher) -> None:
+def note_data(collection: Collection, callback: Callback) -> None:
     """Says what was left out of a collection, what is odd about it, and whether its split leaks."""
-    note_left_out(collection.problems, watch)
+    note_left_out(collection.problems, callback)
     odd = [problem for problem in collection.problems if problem.severity == "warning"]
     for problem in odd[:_SHOWN]:
-        watch(Note(str(problem), is_warning=True))
+        callback(Note(str(problem), is_warning=True))
     if len(odd) > _SHOWN:
-        watch(Note(f"and {len(odd) - _SHOWN} more: see `nearfield check`", is_warning=True))
+        callback(Note(f"and {len(odd) - _SHOWN} more: see `nearfield check`", is_warning=True))
     if collection.leaks:
-        watch(Note(f"{they_sit(collection.leaks)} on two sides of the split; results say so.", True))
+        callback(
+            Note(f"{groups_in_two_splits(collection.leaks)} on two sides of the split; results say so.", True)
+        )
 
 
-def note_left_out(problems: Sequence[Problem], watch: Watcher) -> None:
+def note_left_out(problems: Sequence[Problem], callback: Callback) -> None:
     """Says what was left out of a collection."""
     left_out = [problem for problem in problems if problem.severity == "left out"]
     for problem in left_out[:_SHOWN]:
-        watch(Note(f"left out: {problem.path}: {problem.reason}", is_warning=True))
+        callback(Note(f"left out: {problem.path}: {problem.reason}", is_warning=True))
     if len(left_out) > _SHOWN:
-        watch(Note(f"and {len(left_out) - _SHOWN} more: see `nearfield check`", is_warning=True))
+        callback(Note(f"and {len(left_out) - _SHOWN} more: see `nearfield check`", is_warning=True))

@@ -209,8 +209,8 @@ def hear(run: Run, table: pd.DataFrame, windows: Windows) -> Part:
         vectors = vectors[torch.from_numpy(kept)]
     if windows == "clip" and len(rows):
         unique, place = np.unique(rows, return_inverse=True)
-        normalise = run.recipe.embedding.normalise
-        means = mean_by_clip(vectors, torch.from_numpy(place), len(unique), normalise)
+        normalize = run.recipe.embedding.normalize
+        means = mean_by_clip(vectors, torch.from_numpy(place), len(unique), normalize)
         lengths = table["seconds"].to_numpy(np.float64)[unique]
         return Part(unique, np.zeros(len(unique)), lengths, means, tuple(faults))
     return Part(rows, starts, seconds, vectors.numpy(), tuple(faults))
@@ -235,11 +235,11 @@ def _embedded(
         for some, together in in_order(batch, count(), workers=1, ahead=3, name="hear"):
             if not some:
                 return
-            picture = together.to(device)
+            image = together.to(device)
             if not _is_picture(run):
-                picture = embedder.feature(picture)
+                image = embedder.feature(image)
             rows, starts, seconds, _ = zip(*some, strict=True)
-            yield list(rows), list(starts), list(seconds), embedder.embed_picture(picture).float().cpu()
+            yield list(rows), list(starts), list(seconds), embedder.embed_picture(image).float().cpu()
 
 
 def _together(signals: Sequence[Vectors], run: Run) -> Vectors:

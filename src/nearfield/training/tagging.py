@@ -13,17 +13,17 @@ from torch import Tensor
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import replacing
-from nearfield.core.types import Facts, Floats, Vectors
+from nearfield.core.types import ClipMetadata, Floats, Vectors
 from nearfield.data.arrays import Input, as_sounds
 from nearfield.data.collection import Collection
 from nearfield.learning.losses.tagging import TaggingLoss
 from nearfield.metrics.tagging import Tagged, TagProbe, fit_tag_probe
 from nearfield.training.encode import Windows, embed_windows, mean_by_clip
-from nearfield.training.events import Note, Watcher, nobody
+from nearfield.training.events import Callback, Note, ignore
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder, load_tensors, save_tensors
-from nearfield.training.setup import Sight
+from nearfield.training.run_folder import RunFolder, load_tensors, save_tensors
+from nearfield.training.setup import NetworkInput
 from nearfield.training.vector_checks import VectorWarning
 
 
@@ -35,7 +35,7 @@ class TagHead:
     names: tuple[str, ...]
 
     @classmethod
-    def load(cls, folder: Folder, recipe: Recipe, size: int) -> "TagHead | None":
+    def load(cls, folder: RunFolder, recipe: Recipe, size: int) -> "TagHead | None":
         """The head of a finished run whose vectors have `size` numbers; None where it was no tagger. Raises
         RequestError where it was one, and its head is missing or damaged."""
         if "tags" not in getattr(recipe.loss, "needs", ()):
@@ -51,7 +51,7 @@ class TagHead:
         loss.load_state_dict(weights)
         return cls(loss.eval(), tuple(noted["tags"]))
 
-    def save(self, folder: Folder) -> None:
+    def save(self, folder: RunFolder) -> None:
         """Writes head.safetensors, the names in its header."""
         save_tensors(folder.head, self.loss.state_dict(), {"tags": list(self.names)})
 
@@ -70,33 +70,41 @@ def mean_of_windows(said: Tensor, rows: Tensor, clips: int) -> Floats:
     return found
 
 
-def tag(run: Run, inputs: Iterable[Input], watch: Watcher | None = None) -> tuple[tuple[str, ...], Floats]:
+def tag(
+    run: Run, inputs: Iterable[Input], callback: Callback | None = None
+) -> tuple[tuple[str, ...], Floats]:
     """Names of K tags, and the probability (0..1) of each for each of N files or waves: (N, K).
 
     A run trained to tag answers by its own head, over windows of the clip's length, averaged; any other run
     by a logistic probe on the vectors of its tagged training clips. What is wrong with the vectors goes to
-    `watch`, or is a VectorWarning. Raises RequestError where the run knows no tags, DataError for files that
-    cannot be read, and as `check_vectors` where the vectors are worthless.
+    `callback`, or is a VectorWarning. Raises RequestError where the run knows no tags, DataError for files
+    that cannot be read, and as `check_vectors` where the vectors are worthless.
     """
     sounds = as_sounds(inputs)
-    sight, seconds = run.sight(sounds)
+    network_input, seconds = run.network_input(sounds)
 
     def look(vectors: Vectors) -> None:
-        for said in run.doubts_of(vectors, sounds, sight):
-            if watch is None:
+        for said in run.doubts_of(vectors, sounds, network_input):
+            if callback is None:
                 warnings.warn(said, VectorWarning, stacklevel=4)
             else:
-                watch(Note(said, is_warning=True))
+                callback(Note(said, is_warning=True))
 
-    return tag_signals(run, sight, seconds, look)
+    return tag_signals(run, network_input, seconds, look)
 
 
 def tag_signals(
-    run: Run, sight: Sight, seconds: Floats, look: Callable[[Vectors], None], watch: Watcher = nobody
+    run: Run,
+    network_input: NetworkInput,
+    seconds: Floats,
+    look: Callable[[Vectors], None],
+    callback: Callback = ignore,
 ) -> tuple[tuple[str, ...], Floats]:
     """The same of N clips as the network sees them, `seconds` (N,) long; `look` gets their vectors (N, D)."""
-    windows = embed_windows(run.embedder, sight, seconds, run.recipe.data.clip_seconds, watch=watch)
-    vectors = mean_by_clip(*windows, len(seconds), run.embedder.settings.normalise)
+    windows = embed_windows(
+        run.embedder, network_input, seconds, run.recipe.data.clip_seconds, callback=callback
+    )
+    vectors = mean_by_clip(*windows, len(seconds), run.embedder.settings.normalize)
     look(vectors)
     head = TagHead.load(run.folder, run.recipe, run.embedder.size)
     if head is not None:
@@ -120,11 +128,11 @@ def _probe(run: Run) -> tuple[tuple[str, ...], TagProbe]:
     has = np.array([[name in tags for name in names] for tags in table["tags"]])
     vectors = np.stack(table["vector"].to_numpy()).astype(np.float32)
 
-    def side(name: str) -> Tagged:
+    def split(name: str) -> Tagged:
         rows = np.flatnonzero((table["split"] == name).to_numpy() & has.any(1))
         return Tagged(vectors[rows], has[rows])
 
-    probe = fit_tag_probe(side("train"), side("val"))
+    probe = fit_tag_probe(split("train"), split("val"))
     return tuple(names[column] for column in probe.readable), probe
 
 
@@ -141,13 +149,13 @@ def _column(tag: str) -> str:
     return f"={tag}" if tag == "id" or tag.startswith("=") else tag
 
 
-def read_predictions(run: str | Path, collection: Collection, facts: Facts) -> Floats:
-    """(N, K) what the tagger of a run said of these clips, in the order of the tags of `facts`.
+def read_predictions(run: str | Path, collection: Collection, metadata: ClipMetadata) -> Floats:
+    """(N, K) what the tagger of a run said of these clips, in the order of the tags of `metadata`.
 
     NaN for clips that it did not hear. Raises RequestError where the run is no tagger, knows none of the
     clips, or does not know one of the tags.
     """
-    folder = Folder.existing(run)
+    folder = RunFolder.existing(run)
     path = folder.predictions
     if not path.is_file():
         raise RequestError(
@@ -155,8 +163,8 @@ def read_predictions(run: str | Path, collection: Collection, facts: Facts) -> F
             "bce or focal."
         )
     table = folder.table(path).to_pandas().set_index("id")
-    columns = [_column(name) for name in facts.tag_names]
-    unknown = [name for name, column in zip(facts.tag_names, columns, strict=True) if column not in table]
+    columns = [_column(name) for name in metadata.tag_names]
+    unknown = [name for name, column in zip(metadata.tag_names, columns, strict=True) if column not in table]
     if unknown:
         raise RequestError(
             f"sampler.tagger: {run} does not know the tag {unknown[0]!r} of {collection.name}."

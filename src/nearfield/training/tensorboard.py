@@ -11,7 +11,7 @@ from nearfield.core.types import Ints, Vectors
 from nearfield.metrics.geometry import Apart, centroid_scores, centroids
 from nearfield.metrics.projection import principal
 from nearfield.training.plotting import COLOURS, MUTED, apart_figure, new_figure, quieten
-from nearfield.training.setup import Workbench
+from nearfield.training.setup import TrainingSetup
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,13 +66,15 @@ MOST_POINTS = 2000
 """Clips on a map; of more, as many evenly chosen."""
 
 
-def validation_figures(vectors: Vectors, bench: Workbench) -> Iterator[tuple[str, "Figure"]]:
+def validation_figures(vectors: Vectors, setup: TrainingSetup) -> Iterator[tuple[str, "Figure"]]:
     """`val/map` and, of two labels or more, `val/centroids`, by (N, D) vectors of all clips."""
 
-    facts, rows = bench.facts, bench.collection.rows("val")
+    metadata, rows = setup.metadata, setup.collection.rows("val")
     shown = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_POINTS)).round().astype(int))]
-    found = centroids(vectors[rows], facts.labels[rows], facts.label_names, bench.recipe.embedding.normalise)
-    figures = {"val/map": map_figure(vectors[shown], facts.labels[shown], facts.label_names)}
+    found = centroids(
+        vectors[rows], metadata.labels[rows], metadata.label_names, setup.recipe.embedding.normalize
+    )
+    figures = {"val/map": map_figure(vectors[shown], metadata.labels[shown], metadata.label_names)}
     if len(found.names) > 1:
         spread = centroid_scores(found).get("centroid_spread")
         figures["val/centroids"] = apart_figure(Apart(found, spread, None))

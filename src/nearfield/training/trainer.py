@@ -25,20 +25,20 @@ from nearfield.learning.losses import PairLoss
 from nearfield.learning.losses.tagging import TaggingLoss
 from nearfield.learning.optimizers import Plateau, PlateauState
 from nearfield.learning.train import Parts, RunningAverage, Step, TrainSettings, train
-from nearfield.models.normalization import gathered
+from nearfield.models.normalization import sync_batch_norm
 from nearfield.training.canary import keep_canary
 from nearfield.training.device import Precision, arithmetic
 from nearfield.training.encode import embed
-from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.run_folder import (
-    Folder,
     MetricsLog,
+    RunFolder,
     flatten_optimizer,
     load_tensors,
     restore_optimizer,
     save_tensors,
 )
-from nearfield.training.setup import Workbench
+from nearfield.training.setup import TrainingSetup
 from nearfield.training.tagging import TagHead
 from nearfield.training.tensorboard import Board, validation_figures
 from nearfield.training.validation import SCORE, Validation
@@ -92,7 +92,7 @@ def save_state(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any], 
     save_tensors(path, tensors, numbers)
 
 
-def load_state(path: Path, watch: Watcher) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def load_state(path: Path, callback: Callback) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The newest state that can be read; None where none was written.
 
     Raises RequestError, that of the newest, where there are some and none of them can be read.
@@ -107,7 +107,9 @@ def load_state(path: Path, watch: Watcher) -> tuple[dict[str, Tensor], dict[str,
             refused = refused or error
             continue
         if refused is not None:
-            watch(Note(f"{refused} Going on from the checkpoint before it, {place.name}.", is_warning=True))
+            callback(
+                Note(f"{refused} Going on from the checkpoint before it, {place.name}.", is_warning=True)
+            )
         return found
     if refused is not None:
         raise refused
@@ -130,27 +132,27 @@ class Training:
 
     def __init__(
         self,
-        bench: Workbench,
-        folder: Folder,
+        setup: TrainingSetup,
+        folder: RunFolder,
         device: torch.device,
         precision: Precision,
-        watch: Watcher,
+        callback: Callback,
     ) -> None:
-        recipe = bench.recipe
-        self.recipe, self.bench, self.folder, self.watch = recipe, bench, folder, watch
-        self.device, self.precision, self.seed = device, precision, bench.seed
+        recipe = setup.recipe
+        self.recipe, self.setup, self.folder, self.callback = recipe, setup, folder, callback
+        self.device, self.precision, self.seed = device, precision, setup.seed
         self.settings = recipe.train
-        self.model = bench.embedder.to(device)
+        self.model = setup.embedder.to(device)
         if world()[1] > 1:
-            gathered(self.model)  # in place: its norms then see the whole batch
-        self.sampler = bench.sampler()
-        self.loss: PairLoss = bench.loss().to(device)
+            sync_batch_norm(self.model)  # in place: its norms then see the whole batch
+        self.sampler = setup.sampler()
+        self.loss: PairLoss = setup.loss().to(device)
         self.both = nn.ModuleDict({"model": self.model, "loss": self.loss})  # all that updates change
         self.optimizer = recipe.optimizer.build(self.both.named_parameters())
         self.average = RunningAverage(self.both, self.settings.average) if self.settings.average else None
         schedule = recipe.schedule
         self.plateau = PlateauState(schedule) if isinstance(schedule, Plateau) else None
-        self.validation = Validation.build(bench, self.loss, watch if world()[0] == 0 else nobody)
+        self.validation = Validation.build(setup, self.loss, callback if world()[0] == 0 else ignore)
         self.update, self.best = 0, -math.inf
         self.done = False
 
@@ -158,12 +160,12 @@ class Training:
     def run(self) -> None:
         """Trains to the end, then writes the weights."""
         short = " No batch is as large as the recipe asks." if self.sampler.is_short else ""
-        self.watch(Note(self.sampler.describe() + short, is_warning=bool(short)))
+        self.callback(Note(self.sampler.describe() + short, is_warning=bool(short)))
         for name in self.sampler.dropped:
-            self.watch(Note(f"left out of training: {name!r} has too few clips", is_warning=True))
+            self.callback(Note(f"left out of training: {name!r} has too few clips", is_warning=True))
         self._restore()
         if not self.update:
-            self.bench.fit_normalisation(self.sampler, self.device)
+            self.setup.fit_normalization(self.sampler, self.device)
         if world()[0] != 0:
             for step in self._steps():
                 self._after(step, lead=False)
@@ -195,7 +197,7 @@ class Training:
             log.add(step.number, numbers)
             self.board.add(step.number, numbers)
             tick()
-            self.watch(Stage("train", step.number, self.settings.updates, numbers))
+            self.callback(Stage("train", step.number, self.settings.updates, numbers))
             trouble = self._warn(alarm.see(step.measured))
             if not math.isfinite(step.measured["train/loss"]):
                 raise DivergedError(f"update {step.number}: {trouble or 'the loss is no longer a number.'}")
@@ -209,14 +211,14 @@ class Training:
 
     def _warn(self, trouble: str | None) -> str | None:
         if trouble:
-            self.watch(Note(trouble, is_warning=True))
+            self.callback(Note(trouble, is_warning=True))
         return trouble
 
     def _steps(self) -> Iterator[Step]:
         penalty = self.recipe.penalty
         parts = Parts(
             encode=self._encode,
-            relation=self.bench.relation(),
+            relation=self.setup.relation(),
             miner=miner_beside(self.recipe.miner, self.recipe.loss),
             loss=self.loss,
             penalty=penalty.build(self.model.backbone) if penalty.strength else None,
@@ -224,9 +226,9 @@ class Training:
             optimizer=self.optimizer,
             rate=self._rate,
         )
-        self.encoder = self.bench.encoder(self.device)
+        self.encoder = self.setup.encoder(self.device)
         self.model.train()
-        batches = self.bench.batches(self.sampler, self.update)
+        batches = self.setup.batches(self.sampler, self.update)
         return iter(()) if self.done else train(parts, batches, self.settings, self.seed, self.update)
 
     def _encode(self, batch: Batch, update: int) -> Tensor:
@@ -252,7 +254,7 @@ class Training:
         if self.plateau and not self.plateau.see(score):
             self.done = True
         if self.settings.pictures and lead and vectors is not None:
-            for name, figure in validation_figures(vectors, self.bench):
+            for name, figure in validation_figures(vectors, self.setup):
                 self.board.draw(step.number, name, figure)
         self.model.train()
         return found
@@ -263,11 +265,11 @@ class Training:
         present = {name: tensor.clone() for name, tensor in self.both.state_dict().items()}
         self.both.load_state_dict(self._final_state())
         self.model.eval()
-        bench, vectors = self.bench, None
+        setup, vectors = self.setup, None
         if validation.compares_clips:
-            lengths, clip_seconds = bench.facts.seconds, self.recipe.data.clip_seconds
+            lengths, clip_seconds = setup.metadata.seconds, self.recipe.data.clip_seconds
             vectors = embed(
-                self.model, bench.sight, lengths, clip_seconds, self.precision, only=validation.rows
+                self.model, setup.network_input, lengths, clip_seconds, self.precision, only=validation.rows
             )
         with torch.no_grad():
             found = validation.measure(vectors, self._encode_val)
@@ -278,7 +280,7 @@ class Training:
         """What the loss sees of a val batch; bent as in training where two views of one window are compared,
         which are otherwise the same."""
         with arithmetic(self.device, self.precision):
-            return self.encoder(batch, -1 - number, bent=self.recipe.relation.kind == "views")
+            return self.encoder(batch, -1 - number, applied=self.recipe.relation.kind == "views")
 
     def _final_state(self) -> dict[str, Tensor]:
         """What the run would end with now, the network's under `model.` and the loss's under `loss.`."""
@@ -300,7 +302,7 @@ class Training:
         )
 
     def _restore(self) -> None:
-        found = load_state(self.folder.state, self.watch)
+        found = load_state(self.folder.state, self.callback)
         if found is None:
             return
         tensors, numbers = found
@@ -314,23 +316,23 @@ class Training:
         if self.plateau and numbers["plateau"]:
             self.plateau.restore(numbers["plateau"])
             self.done = self.plateau.has_ended
-        self.watch(Note(f"going on after update {self.update}"))
+        self.callback(Note(f"going on after update {self.update}"))
 
     def _finish(self) -> None:
         state = self._final_state()
         if self.settings.keep == "best" and self.folder.best.is_file():
             state, numbers = load_tensors(self.folder.best)
-            self.watch(Note(f"kept the weights of update {numbers['update']}, the best on val"))
+            self.callback(Note(f"kept the weights of update {numbers['update']}, the best on val"))
         if isinstance(self.loss, TaggingLoss):
             self.loss.load_state_dict(part(state, "loss."))  # a head belongs to the network it learnt beside
-            TagHead(self.loss, self.bench.facts.tag_names).save(self.folder)
+            TagHead(self.loss, self.setup.metadata.tag_names).save(self.folder)
         weights = part(state, "model.")
         if self.recipe.embedding.whiten:
             self.model.load_state_dict(weights)
-            self.model.fit_whitening(self.bench.pictures(self.sampler, self.device))
+            self.model.fit_whitening(self.setup.pictures(self.sampler, self.device))
             weights = self.model.state_dict()
         self.model.load_state_dict(weights)
-        keep_canary(self.folder, self.bench.collection, self.recipe, self.model)
+        keep_canary(self.folder, self.setup.collection, self.recipe, self.model)
         save_tensors(self.folder.weights, weights)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nearfield.core.errors import NearfieldError, RequestError
 from nearfield.core.rng import torch_stream
-from nearfield.core.types import Batch, Draw, Facts, Ints, Pairs, Vectors
+from nearfield.core.types import Batch, BatchIndices, ClipMetadata, Ints, Pairs, Vectors
 from nearfield.data.signals import Loader
 from nearfield.learning.build import miner_beside
 from nearfield.learning.losses.base import PairLoss
@@ -23,9 +23,9 @@ from nearfield.learning.samplers.balanced import Balanced
 from nearfield.metrics.clusters import silhouette
 from nearfield.metrics.geometry import centroid_curves
 from nearfield.metrics.neighbors import Search, nearest
-from nearfield.training.events import Note, Watcher
+from nearfield.training.events import Callback, Note
 from nearfield.training.recipe import Recipe
-from nearfield.training.setup import Workbench
+from nearfield.training.setup import TrainingSetup
 
 # The loss on batches that stay the same through a training, with its miner and without.
 #
@@ -40,7 +40,7 @@ class FixedLoss:
     def __init__(
         self,
         sampler: Sampler,
-        relation: Callable[[Draw], Pairs],
+        relation: Callable[[BatchIndices], Pairs],
         miner: Miner,
         loss: PairLoss,
         batches: int = 20,
@@ -50,7 +50,9 @@ class FixedLoss:
         `loss` is the one that trains, so that weights of its own are as trained; it is never changed.
         """
         self.draws = list(
-            islice((_alone(draw) for number in count() for draw in sampler.epoch(number)), max(1, batches))
+            islice(
+                (_alone(indices) for number in count() for indices in sampler.epoch(number)), max(1, batches)
+            )
         )
         self.relation, self.miner, self.loss = relation, miner, loss
 
@@ -60,24 +62,24 @@ class FixedLoss:
         Windows of one clip have the clip's vector. What a miner draws by chance is the same each time.
         """
         given = torch.as_tensor(vectors)
-        return self.over(lambda draw, pairs: given[torch.from_numpy(draw.rows)])
+        return self.over(lambda indices, pairs: given[torch.from_numpy(indices.rows)])
 
-    def over(self, embed: Callable[[Draw, Pairs], Tensor]) -> dict[str, float]:
+    def over(self, embed: Callable[[BatchIndices, Pairs], Tensor]) -> dict[str, float]:
         """The same for the vectors (B, D) that `embed` gives of the windows of each batch."""
         sums = {"mined": 0.0, "unmined": 0.0}
         loss: PairLoss | None = None
-        for number, draw in enumerate(self.draws):
-            pairs = draw.pairs or self.relation(draw)
-            vectors = embed(draw, pairs)
+        for number, indices in enumerate(self.draws):
+            pairs = indices.pairs or self.relation(indices)
+            vectors = embed(indices, pairs)
             loss = loss or copy.deepcopy(self.loss).to(vectors.device)
             found = fixed_loss(vectors, pairs, loss, self.miner, torch_stream(0, "fixed loss", number))
             sums = {name: sums[name] + found[name] for name in sums}
         return {name: total / len(self.draws) for name, total in sums.items()}
 
 
-def _alone(draw: Draw) -> Draw:
+def _alone(indices: BatchIndices) -> BatchIndices:
     """Every clip by itself: there are no vectors of mixtures."""
-    return replace(draw, beside=None)
+    return replace(indices, partner=None)
 
 
 def fixed_loss(
@@ -133,52 +135,52 @@ _OF_RELATION: dict[str, By] = {"labels": "labels", "tags": "tags", "time": "trip
 class Validation:
     """The clips and batches of val that every validation of a run is on."""
 
-    bench: Workbench
+    setup: TrainingSetup
     by: By
     """What decides."""
     fixed: FixedLoss | None
     """The fixed batches; None where none can be drawn from val."""
 
     @classmethod
-    def build(cls, bench: Workbench, loss: PairLoss, watch: Watcher) -> "Validation | None":
+    def build(cls, setup: TrainingSetup, loss: PairLoss, callback: Callback) -> "Validation | None":
         """Of the recipe's own settings; None where it does not validate, or has nothing to validate on and
         nothing rests on it.
 
         Raises RequestError where `keep: best` or a plateau would go by a score that cannot vary.
         """
-        recipe = bench.recipe
+        recipe = setup.recipe
         every = recipe.train.validate_every
         if not every:
             return None
         if every > recipe.train.updates:
-            watch(Note(_too_late(recipe), is_warning=rests_on_validation(recipe) is not None))
-        if not len(bench.collection.rows("val")):
-            _without(recipe, f"{bench.collection.name} has no val clips", (), watch)
+            callback(Note(_too_late(recipe), is_warning=rests_on_validation(recipe) is not None))
+        if not len(setup.collection.rows("val")):
+            _without(recipe, f"{setup.collection.name} has no val clips", (), callback)
             return None
-        fixed, trouble = _fixed(bench, loss, watch)
+        fixed, trouble = _fixed(setup, loss, callback)
         by, asked = scores_by(recipe), recipe.train.validate_by
-        why = _constant(by, bench, fixed, trouble)
+        why = _constant(by, setup, fixed, trouble)
         if why and asked == "relation" and by != "triplets":
             first, by = why, "triplets"
-            why = _constant(by, bench, fixed, trouble)
+            why = _constant(by, setup, fixed, trouble)
             if not why:
-                watch(Note(f"validated by {NAMES[by]}: {first}"))
+                callback(Note(f"validated by {NAMES[by]}: {first}"))
         if why:
-            able = [name for name in NAMES if not _constant(name, bench, fixed, trouble)]
-            _without(recipe, why, able, watch)
+            able = [name for name in NAMES if not _constant(name, setup, fixed, trouble)]
+            _without(recipe, why, able, callback)
             return None
-        return cls(bench, by, fixed)
+        return cls(setup, by, fixed)
 
     @property
     def compares_clips(self) -> bool:
         """Whether it asks for vectors of whole clips."""
-        return self.by in ("labels", "tags") or self.bench.recipe.train.pictures
+        return self.by in ("labels", "tags") or self.setup.recipe.train.pictures
 
     @property
     def rows(self) -> Ints:
         """Clips whose vectors it asks for."""
-        sides = [self.bench.collection.rows(side) for side in ("train", "val")]
-        return np.concatenate(sides) if self.compares_clips else np.zeros(0, np.int64)
+        splits = [self.setup.collection.rows(split) for split in ("train", "val")]
+        return np.concatenate(splits) if self.compares_clips else np.zeros(0, np.int64)
 
     def measure(self, vectors: Vectors | None, encode: Callable[[Batch, int], Tensor]) -> dict[str, float]:
         """Every curve of one validation, and `val/score`.
@@ -195,24 +197,26 @@ class Validation:
         return {SCORE: -value if self.by == "loss" else value, **found}
 
     def _of_clips(self, vectors: Vectors) -> dict[str, float]:
-        facts, collection = self.bench.facts, self.bench.collection
+        metadata, collection = self.setup.metadata, self.setup.collection
         val, train_rows = collection.rows("val"), collection.rows("train")
         found: dict[str, float] = {}
-        if _constant_labels(facts, val, train_rows) is None:
-            found[NAMES["labels"]] = recall_at_1(vectors, facts, val, train_rows)
-            found |= label_distances(vectors[val], facts.labels[val], facts.label_names)
-            inner = silhouette(vectors[val], facts.labels[val])
+        if _constant_labels(metadata, val, train_rows) is None:
+            found[NAMES["labels"]] = recall_at_1(vectors, metadata, val, train_rows)
+            found |= label_distances(vectors[val], metadata.labels[val], metadata.label_names)
+            inner = silhouette(vectors[val], metadata.labels[val])
             found |= {} if inner is None else {"val/silhouette": inner}
-        if _constant_tags(facts, val, train_rows) is None:
-            found[NAMES["tags"]] = tag_overlap_at_1(vectors, facts, val, train_rows)
+        if _constant_tags(metadata, val, train_rows) is None:
+            found[NAMES["tags"]] = tag_overlap_at_1(vectors, metadata, val, train_rows)
         return found
 
     def _of_batches(self, fixed: FixedLoss, encode: Callable[[Batch, int], Tensor]) -> dict[str, float]:
-        batches = iter(Loader(self.bench.sight.signals, iter(fixed.draws), self.bench.sight.length))
+        batches = iter(
+            Loader(self.setup.network_input.signals, iter(fixed.draws), self.setup.network_input.length)
+        )
         numbers = count()
         told = Triplets()
 
-        def embedded(draw: Draw, pairs: Pairs) -> Tensor:
+        def embedded(indices: BatchIndices, pairs: Pairs) -> Tensor:
             vectors = encode(next(batches), next(numbers)).detach()
             told.see(vectors, pairs)
             return vectors
@@ -233,12 +237,12 @@ class Triplets:
     def see(self, vectors: Tensor, pairs: Pairs) -> None:
         """Takes in a batch: (B, D) vectors, and who of them is alike."""
         apart = torch.cdist(vectors.double(), vectors.double()).square().cpu()
-        alike, unlike = pairs.alike.cpu(), pairs.unlike.cpu()
-        for name, cells in (("alike", alike), ("unlike", unlike)):
+        positive, negative = pairs.positive.cpu(), pairs.negative.cpu()
+        for name, cells in (("alike", positive), ("unlike", negative)):
             self.sums[name] += float(apart[cells].sum())
             self.pairs[name] += int(cells.sum())
         for anchor in range(len(apart)):
-            near, far = apart[anchor, alike[anchor]], apart[anchor, unlike[anchor]]
+            near, far = apart[anchor, positive[anchor]], apart[anchor, negative[anchor]]
             below, equal = near[:, None] < far[None, :], near[:, None] == far[None, :]
             self.right += float(below.sum()) + 0.5 * float(equal.sum())
             self.triplets += below.numel()
@@ -275,18 +279,18 @@ def keeps_val(recipe: Recipe) -> bool:
     return bool(recipe.train.validate_every)
 
 
-def recall_at_1(vectors: Vectors, facts: Facts, val: Ints, train: Ints) -> float:
+def recall_at_1(vectors: Vectors, metadata: ClipMetadata, val: Ints, train: Ints) -> float:
     """Share of the labelled `val` clips whose nearest labelled `train` clip (cosine) has their label."""
-    val, train = val[facts.labels[val] >= 0], train[facts.labels[train] >= 0]
+    val, train = val[metadata.labels[val] >= 0], train[metadata.labels[train] >= 0]
     found = nearest(Search(vectors[val], vectors[train]), 1)[0][:, 0]
-    return float(np.mean(facts.labels[val] == facts.labels[train][found]))
+    return float(np.mean(metadata.labels[val] == metadata.labels[train][found]))
 
 
-def tag_overlap_at_1(vectors: Vectors, facts: Facts, val: Ints, train: Ints) -> float:
+def tag_overlap_at_1(vectors: Vectors, metadata: ClipMetadata, val: Ints, train: Ints) -> float:
     """Mean overlap of the tags of each tagged `val` clip with those of its nearest tagged `train` clip."""
-    val, train = val[facts.tags[val].any(1)], train[facts.tags[train].any(1)]
+    val, train = val[metadata.tags[val].any(1)], train[metadata.tags[train].any(1)]
     found = nearest(Search(vectors[val], vectors[train]), 1)[0][:, 0]
-    mine, theirs = facts.tags[val], facts.tags[train][found]
+    mine, theirs = metadata.tags[val], metadata.tags[train][found]
     return float(np.mean((mine & theirs).sum(1) / (mine | theirs).sum(1)))
 
 
@@ -301,18 +305,18 @@ def label_distances(vectors: Vectors, labels: Ints, names: tuple[str, ...]) -> d
     return {f"val/centroids/{pair}": distances[0] for pair, distances in curves.items()}
 
 
-def _fixed(bench: Workbench, loss: PairLoss, watch: Watcher) -> tuple[FixedLoss | None, str]:
+def _fixed(setup: TrainingSetup, loss: PairLoss, callback: Callback) -> tuple[FixedLoss | None, str]:
     """The fixed batches of val, or why there are none."""
-    recipe = bench.recipe
+    recipe = setup.recipe
     try:
-        sampler = _sampler_over_val(bench)
+        sampler = _sampler_over_val(setup)
         batches = max(1, min(BATCHES, -(-sampler.clips_per_epoch // sampler.batch_size)))
-        fixed = FixedLoss(sampler, bench.relation(), miner_beside(recipe.miner, recipe.loss), loss, batches)
+        fixed = FixedLoss(sampler, setup.relation(), miner_beside(recipe.miner, recipe.loss), loss, batches)
     except NearfieldError as error:
         return None, f"no batch can be drawn from the val clips ({error})"
-    largest, usual = max(map(len, fixed.draws)), bench.sampler().batch_size
+    largest, usual = max(map(len, fixed.draws)), setup.sampler().batch_size
     if largest < usual and recipe.train.validate_every <= recipe.train.updates:
-        watch(
+        callback(
             Note(
                 f"val/loss is of batches of {largest} clips, train/loss of {usual}: compare how the two run, "
                 "not how high they are."
@@ -321,66 +325,66 @@ def _fixed(bench: Workbench, loss: PairLoss, watch: Watcher) -> tuple[FixedLoss 
     return fixed, ""
 
 
-def _sampler_over_val(bench: Workbench) -> Sampler:
+def _sampler_over_val(setup: TrainingSetup) -> Sampler:
     """The recipe's sampler over val; one that balances labels takes no clip twice into a batch, since two
     copies that nothing bends are no distance apart."""
-    rows, settings = bench.collection.rows("val"), bench.recipe.sampler
+    rows, settings = setup.collection.rows("val"), setup.recipe.sampler
     if isinstance(settings, Balanced):
-        labels = bench.facts.labels[rows]
+        labels = setup.metadata.labels[rows]
         clips = np.unique(labels[labels >= 0], return_counts=True)[1]
         fewest = int(clips[clips > 1].min(initial=settings.per_class))
         small = {"per_class": min(settings.per_class, fewest), "small": "drop"}
-        recipe = bench.recipe.model_copy(update={"sampler": settings.model_copy(update=small)})
-        bench = replace(bench, recipe=recipe)
-    return bench.sampler_over(rows)
+        recipe = setup.recipe.model_copy(update={"sampler": settings.model_copy(update=small)})
+        setup = replace(setup, recipe=recipe)
+    return setup.sampler_over(rows)
 
 
-def _constant(by: By, bench: Workbench, fixed: FixedLoss | None, trouble: str) -> str | None:
+def _constant(by: By, setup: TrainingSetup, fixed: FixedLoss | None, trouble: str) -> str | None:
     """Why a score would be the same at every validation; None where it can vary."""
-    facts, val, train = bench.facts, bench.collection.rows("val"), bench.collection.rows("train")
+    metadata, val, train = setup.metadata, setup.collection.rows("val"), setup.collection.rows("train")
     if by == "labels":
-        return _constant_labels(facts, val, train)
+        return _constant_labels(metadata, val, train)
     if by == "tags":
-        return _constant_tags(facts, val, train)
+        return _constant_tags(metadata, val, train)
     if fixed is None:
         return trouble
-    is_mute = by == "loss" and bench.recipe.loss.kind in MUTE
-    if is_mute and not any(bool(_pairs(draw, fixed).alike.any()) for draw in fixed.draws):
+    is_mute = by == "loss" and setup.recipe.loss.kind in MUTE
+    if is_mute and not any(bool(_pairs(indices, fixed).positive.any()) for indices in fixed.draws):
         return "no two val clips are alike"
-    if by == "triplets" and not any(_has_triplet(draw, fixed) for draw in fixed.draws):
+    if by == "triplets" and not any(_has_triplet(indices, fixed) for indices in fixed.draws):
         return "no val clip has both an alike and an unlike one"
     return None
 
 
-def _constant_labels(facts: Facts, val: Ints, train: Ints) -> str | None:
-    known = np.unique(facts.labels[train][facts.labels[train] >= 0])
-    if not np.isin(facts.labels[val], known).any():
+def _constant_labels(metadata: ClipMetadata, val: Ints, train: Ints) -> str | None:
+    known = np.unique(metadata.labels[train][metadata.labels[train] >= 0])
+    if not np.isin(metadata.labels[val], known).any():
         return "no val clip has a label that a train clip has"
     return "all train clips have one label" if len(known) < 2 else None
 
 
-def _constant_tags(facts: Facts, val: Ints, train: Ints) -> str | None:
-    shared = facts.tags[val].any(0) & facts.tags[train].any(0)
+def _constant_tags(metadata: ClipMetadata, val: Ints, train: Ints) -> str | None:
+    shared = metadata.tags[val].any(0) & metadata.tags[train].any(0)
     if not shared.any():
         return "no val clip has a tag that a train clip has"
-    tagged = facts.tags[train][facts.tags[train].any(1)]
+    tagged = metadata.tags[train][metadata.tags[train].any(1)]
     return "all train clips have the same tags" if (tagged == tagged[0]).all() else None
 
 
-def _has_triplet(draw: Draw, fixed: FixedLoss) -> bool:
-    pairs = _pairs(draw, fixed)
-    return bool((pairs.alike.any(1) & pairs.unlike.any(1)).any())
+def _has_triplet(indices: BatchIndices, fixed: FixedLoss) -> bool:
+    pairs = _pairs(indices, fixed)
+    return bool((pairs.positive.any(1) & pairs.negative.any(1)).any())
 
 
-def _pairs(draw: Draw, fixed: FixedLoss) -> Pairs:
-    return draw.pairs or fixed.relation(draw)
+def _pairs(indices: BatchIndices, fixed: FixedLoss) -> Pairs:
+    return indices.pairs or fixed.relation(indices)
 
 
-def _without(recipe: Recipe, why: str, able: Sequence[By], watch: Watcher) -> None:
+def _without(recipe: Recipe, why: str, able: Sequence[By], callback: Callback) -> None:
     """Says that there is no validation; refuses where a setting goes by one. `able`: scores that can vary."""
     resting = rests_on_validation(recipe)
     if resting is None:
-        watch(Note(f"no validation: {why}."))
+        callback(Note(f"no validation: {why}."))
         return
     cures = ["train.keep=last" if recipe.train.keep == "best" else "another schedule (schedule.kind=cosine)"]
     cures.append("give the split such val clips")

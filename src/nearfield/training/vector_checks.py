@@ -134,14 +134,14 @@ def check_vectors(vectors: Vectors, names: Sequence[str], heard: Heard) -> list[
     return [*_equal(vectors / scale, names, heard), *_crowded(vectors)]
 
 
-def of_table(table: pd.DataFrame, settings: DataSettings, is_picture: bool) -> Heard:
+def of_table(table: pd.DataFrame, settings: DataSettings, is_image: bool) -> Heard:
     """The samples behind each row of a collection's table."""
 
     def heard(row: int) -> Numbers | None:
         clip = table.iloc[row]
         path = Path(str(clip["path"]))
         try:
-            if is_picture:
+            if is_image:
                 return square(path, settings.image_size, settings.image_channels).astype(np.float32)
             wave = decode(path, float(clip["start"]), min(_LONG, float(clip["seconds"]) or _LONG))[0]
             channel = clip.get(CHANNEL)

@@ -18,7 +18,7 @@ from nearfield.metrics.checks import check_lengths
 from nearfield.metrics.classification import classification_scores
 from nearfield.metrics.intervals import Resamples, share_interval
 
-Reading = Literal["supervised", "frozen features"]
+ProbePredictions = Literal["supervised", "frozen features"]
 
 COLUMNS = ("unknown", "known", "all")
 
@@ -28,7 +28,7 @@ class ChallengeRow:
     """One system; macro F1 in per cent, None where it was not published or cannot be scored."""
 
     system: str
-    reading: Reading
+    reading: ProbePredictions
     """Whether the network was trained on the labels, or a reader was put on frozen features."""
     unknown: float | None
     """On clips of nodes that the development set does not hold: what the challenge ranked by."""
@@ -77,7 +77,7 @@ def challenge_table(
     reference: Ints,
     known_node: Bools,
     groups: Ints | None = None,
-    reading: Reading = "frozen features",
+    reading: ProbePredictions = "frozen features",
     draws: int = 1000,
 ) -> ChallengeTable:
     """Scores predictions of the evaluation set's clips by column, beside the published figures.

@@ -7,7 +7,7 @@ chosen by elbow and by silhouette; HDBSCAN beside it, which finds its own number
 Metrics
 -------
 - `purity`: share of clips that carry the commonest label of their cluster; rises with the number of clusters.
-- `nmi`: normalised mutual information (arithmetic mean), 0..1. `ami`: the same, adjusted for chance.
+- `nmi`: normalized mutual information (arithmetic mean), 0..1. `ami`: the same, adjusted for chance.
 """
 
 from dataclasses import asdict, dataclass

@@ -18,7 +18,7 @@ from nearfield.models.features.feature import Feature
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
 from nearfield.training.baselines import standardised, statistics_vectors
-from nearfield.training.events import Watcher, nobody
+from nearfield.training.events import Callback, ignore
 
 Image = npt.NDArray[np.float32]
 
@@ -67,8 +67,8 @@ class Neighbourhood:
 
 def drawn_clips(material: Material, count: int = 3, seed: int = 0) -> Ints:
     """Rows of some clips of the split, those with labels or tags first, drawn by chance and not by looks."""
-    facts = material.bench.facts
-    named = (facts.labels[material.rows] >= 0) | facts.tags[material.rows].any(axis=1)
+    metadata = material.setup.metadata
+    named = (metadata.labels[material.rows] >= 0) | metadata.tags[material.rows].any(axis=1)
     rows = material.rows[named] if named.any() else material.rows
     return stream(seed, "examples").permutation(rows)[:count]
 
@@ -86,16 +86,16 @@ def clip_row(material: Material, clip: str) -> int:
 
 def tile(material: Material, row: int, start: float = 0.0) -> Tile:
     """What one clip is like from `start` (seconds) on. Raises RequestError where it ends before that."""
-    bench, signals = material.bench, material.bench.sight.signals
+    setup, signals = material.setup, material.setup.network_input.signals
     names = _names(material, row)
     clip = str(material.collection.table["id"].iloc[row])
-    rate, length = bench.recipe.data.sample_rate, signals.length(row)
+    rate, length = setup.recipe.data.sample_rate, signals.length(row)
     first = round(start * rate) if isinstance(signals, ArraySignals) else 0
     if first >= length:
         raise RequestError(
             f"--at: {clip} is {length / rate:g} s long. Given: {start:g}. Give a time before its end."
         )
-    whole = np.zeros(signals.shape(min(length - first, bench.sight.length)), np.float32)
+    whole = np.zeros(signals.shape(min(length - first, setup.network_input.length)), np.float32)
     signals.cut(row, first, whole.shape[-1], whole)
     if not isinstance(signals, ArraySignals):
         nothing = np.zeros((0, 0), np.float32)
@@ -113,13 +113,13 @@ def log_mel_of(wave: Image, rate: int) -> Image:
 
 
 def neighbourhoods(
-    material: Material, rows: Ints, count: int = NEIGHBOURS, watch: Watcher = nobody
+    material: Material, rows: Ints, count: int = NEIGHBOURS, callback: Callback = ignore
 ) -> tuple[Neighbourhood, ...]:
     """The clips of the split nearest to each of `rows`, without the anchor's own group."""
-    plain, statistics = next(statistics_vectors(material.bench, watch))
+    plain, statistics = next(statistics_vectors(material.setup, callback))
     train = material.splits["train"]
     scaled = standardised(statistics, train if len(train) else material.rows)
-    learnt: Distance = "cosine" if material.run.recipe.embedding.normalise else "euclidean"
+    learnt: Distance = "cosine" if material.run.recipe.embedding.normalize else "euclidean"
     found = []
     for row in rows.tolist():
         before = _near(material, scaled, row, count, "euclidean")
@@ -131,7 +131,7 @@ def neighbourhoods(
 def _near(
     material: Material, vectors: Vectors, row: int, count: int, distance: Distance
 ) -> tuple[Neighbour, ...]:
-    here = Side(vectors[material.rows], material.bench.facts.take(material.rows))
+    here = Side(vectors[material.rows], material.setup.metadata.take(material.rows))
     own = np.flatnonzero(material.rows == row)
     sources = here.sources[own], here.sources
     search = Search(vectors[[row]], here.vectors, distance, own, *sources)
@@ -146,9 +146,9 @@ def _near(
 
 
 def _names(material: Material, row: int) -> tuple[str, ...]:
-    facts = material.bench.facts
-    label = (facts.label_names[facts.labels[row]],) if facts.labels[row] >= 0 else ()
-    return label + tuple(facts.tag_names[at] for at in np.flatnonzero(facts.tags[row]))
+    metadata = material.setup.metadata
+    label = (metadata.label_names[metadata.labels[row]],) if metadata.labels[row] >= 0 else ()
+    return label + tuple(metadata.tag_names[at] for at in np.flatnonzero(metadata.tags[row]))
 
 
 def _features(rate: int) -> tuple[Feature, Feature]:
@@ -162,5 +162,5 @@ def _features(rate: int) -> tuple[Feature, Feature]:
 def _picture(feature: Feature, wave: Image) -> Image:
     padded = np.pad(wave, (0, max(0, feature.samples(2) - len(wave))))
     with torch.no_grad():
-        picture: Image = feature(torch.from_numpy(padded[None, None]))[0, 0].numpy()
-    return picture
+        image: Image = feature(torch.from_numpy(padded[None, None]))[0, 0].numpy()
+    return image

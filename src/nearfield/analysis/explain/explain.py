@@ -17,7 +17,7 @@ from nearfield.metrics.evaluate import evaluate
 from nearfield.metrics.geometry import Apart, centroid_scores, centroids, shuffled_spread
 from nearfield.metrics.probes import Labelled, ProbeCurve, fit_label_probe
 from nearfield.metrics.result import EvaluationSettings, Result
-from nearfield.training.events import Stage, Watcher, nobody
+from nearfield.training.events import Callback, Stage, ignore
 
 # What a linear reader of a space says of clips: one that learnt on their own train side, else on the run's.
 #
@@ -26,7 +26,7 @@ from nearfield.training.events import Stage, Watcher, nobody
 
 
 @dataclass(frozen=True)
-class Reading:
+class ProbePredictions:
     """Clips that have a label and were told one."""
 
     rows: Ints
@@ -46,24 +46,26 @@ class Reading:
         return confusion(self.reference, self.predicted, self.names)
 
 
-def read(material: Material, judged: Result) -> Reading | None:
+def read(material: Material, judged: Result) -> ProbePredictions | None:
     """The reading of the explained clips; None where they have no labels, or nothing teaches some."""
-    clips, names = judged.clips, material.bench.facts.label_names
+    clips, names = judged.clips, material.setup.metadata.label_names
     scored = np.flatnonzero((clips.reference >= 0) & (clips.predicted >= 0))
     if len(scored):
-        return Reading(clips.rows[scored], clips.reference[scored], clips.predicted[scored], names, False)
+        return ProbePredictions(
+            clips.rows[scored], clips.reference[scored], clips.predicted[scored], names, False
+        )
     labelled = np.flatnonzero(clips.reference >= 0)
     own = _own(material)
     if own is None or not len(labelled):
         return None
     names = (*names, *sorted(set(own["label"]) - set(names)))
     number = {name: at for at, name in enumerate(names)}
-    train, val = (_side(own, side, number) for side in ("train", "val"))
+    train, val = (_side(own, split, number) for split in ("train", "val"))
     if len(np.unique(train.labels)) < 2:
         return None
     rows = clips.rows[labelled]
     told = fit_label_probe(train, val if len(val) else None).predict(material.vectors[rows])
-    return Reading(rows, clips.reference[labelled], told, names, True)
+    return ProbePredictions(rows, clips.reference[labelled], told, names, True)
 
 
 def _own(material: Material) -> pd.DataFrame | None:
@@ -75,8 +77,8 @@ def _own(material: Material) -> pd.DataFrame | None:
     return table[table["label"] != ""]
 
 
-def _side(own: pd.DataFrame, side: str, number: dict[str, int]) -> Labelled:
-    rows = own[own["split"] == side]
+def _side(own: pd.DataFrame, split: str, number: dict[str, int]) -> Labelled:
+    rows = own[own["split"] == split]
     size = len(own["vector"].iloc[0]) if len(own) else 0
     vectors = np.stack(list(rows["vector"])) if len(rows) else np.zeros((0, size))
     return Labelled(vectors.astype(np.float32), np.array([number[name] for name in rows["label"]], np.int64))
@@ -158,27 +160,27 @@ class Explanation:
         }
 
 
-def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20) -> Explanation:
+def explain(material: Material, callback: Callback = ignore, most_clusters: int = 20) -> Explanation:
     """Everything that applies to the clips of `material`; a note says what does not, and why.
 
     Raises WorkError for vectors that are not finite.
     """
-    facts, rows, notes = material.bench.facts, material.rows, list[str]()
-    normalised = material.run.recipe.embedding.normalise
-    distance: Distance = "cosine" if normalised else "euclidean"
-    watch(Stage("explain", 0, 3))
+    metadata, rows, notes = material.setup.metadata, material.rows, list[str]()
+    normalized = material.run.recipe.embedding.normalize
+    distance: Distance = "cosine" if normalized else "euclidean"
+    callback(Stage("explain", 0, 3))
     judged = evaluate(
         material.vectors,
-        facts,
+        metadata,
         material.splits,
         EvaluationSettings(split=material.split, distance=distance, dense_probe=False, probe_curve=True),
     )
-    watch(Stage("explain", 1, 3))
+    callback(Stage("explain", 1, 3))
     settings = ClusterSettings(most=most_clusters, distance=distance)
-    labels = facts.labels[rows]
-    clusters = cluster_report(material.vectors[rows], labels, facts.label_names, settings)
+    labels = metadata.labels[rows]
+    clusters = cluster_report(material.vectors[rows], labels, metadata.label_names, settings)
     silence = _silence(material, clusters) if material.is_sound else None
-    watch(Stage("explain", 2, 3))
+    callback(Stage("explain", 2, 3))
     placed = positions(material, judged.clips.scores, distance)
     if placed is None:
         notes.append(
@@ -189,7 +191,7 @@ def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20
     if reading is not None and reading.by_own_clips:
         notes.append("probe: these clips have no train side; the run's own train clips taught the reader.")
     table = _challenge(material, reading, notes)
-    watch(Stage("explain", 3, 3))
+    callback(Stage("explain", 3, 3))
     return Explanation(
         run=str(material.run.folder.path),
         data=material.collection.name,
@@ -201,7 +203,7 @@ def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20
         positions=placed,
         challenge=table,
         nuisance=_nuisance(judged),
-        apart=_apart(material, normalised),
+        apart=_apart(material, normalized),
         confusion=None if reading is None else reading.confusion,
         probe_curve=judged.probe_curve,
         class_counts=class_counts(material),
@@ -211,15 +213,15 @@ def explain(material: Material, watch: Watcher = nobody, most_clusters: int = 20
 
 def class_counts(material: Material) -> dict[str, dict[str, int]]:
     """Clips of every label by side, the commonest first; of every tag where nothing has a label."""
-    facts, splits = material.bench.facts, material.splits
-    if facts.label_names:
-        has: Floats = (facts.labels[:, None] == np.arange(len(facts.label_names))).astype(np.float64)
-        names = facts.label_names
+    metadata, splits = material.setup.metadata, material.splits
+    if metadata.label_names:
+        has: Floats = (metadata.labels[:, None] == np.arange(len(metadata.label_names))).astype(np.float64)
+        names = metadata.label_names
     else:
-        has, names = facts.tags.astype(np.float64), facts.tag_names
-    counts = {side: has[members].sum(axis=0).astype(int).tolist() for side, members in splits.items()}
+        has, names = metadata.tags.astype(np.float64), metadata.tag_names
+    counts = {split: has[members].sum(axis=0).astype(int).tolist() for split, members in splits.items()}
     order = sorted(range(len(names)), key=lambda at: (-float(has[:, at].sum()), names[at]))
-    return {names[at]: {side: counts[side][at] for side in splits} for at in order}
+    return {names[at]: {split: counts[split][at] for split in splits} for at in order}
 
 
 def _silence(material: Material, clusters: ClusterReport) -> SilenceReport:
@@ -227,7 +229,9 @@ def _silence(material: Material, clusters: ClusterReport) -> SilenceReport:
     return silence_report(material.levels(material.rows[clusters.rows]), at_elbow.members)
 
 
-def _challenge(material: Material, reading: Reading | None, notes: list[str]) -> ChallengeTable | None:
+def _challenge(
+    material: Material, reading: ProbePredictions | None, notes: list[str]
+) -> ChallengeTable | None:
     table = material.collection.table
     if KNOWN_NODE not in table:
         return None
@@ -241,7 +245,7 @@ def _challenge(material: Material, reading: Reading | None, notes: list[str]) ->
         reading.predicted,
         reading.reference,
         known,
-        material.bench.facts.groups[reading.rows],
+        material.setup.metadata.groups[reading.rows],
         "supervised" if supervised else "frozen features",
     )
 
@@ -262,10 +266,10 @@ def _nuisance(judged: Result) -> tuple[Nuisance, ...]:
 
 
 def _apart(material: Material, spherical: bool) -> Apart | None:
-    facts = material.bench.facts.take(material.rows)
+    metadata = material.setup.metadata.take(material.rows)
     vectors = material.vectors[material.rows]
-    found = centroids(vectors, facts.labels, facts.label_names, spherical)
+    found = centroids(vectors, metadata.labels, metadata.label_names, spherical)
     if len(found.names) < 2:
         return None
     scores = centroid_scores(found)
-    return Apart(found, scores.get("centroid_spread"), shuffled_spread(vectors, facts.labels, spherical))
+    return Apart(found, scores.get("centroid_spread"), shuffled_spread(vectors, metadata.labels, spherical))

@@ -24,7 +24,7 @@ from nearfield.metrics.classification import Confusion, report
 from nearfield.metrics.geometry import Apart
 from nearfield.metrics.probes import ProbeCurve
 from nearfield.metrics.result import BASELINE_NAMES
-from nearfield.training.events import Watcher, nobody
+from nearfield.training.events import Callback, ignore
 from nearfield.training.plotting import (
     COLOURS,
     INK,
@@ -56,10 +56,10 @@ def draw_classes(path: Path, counts: dict[str, dict[str, int]]) -> None:
     figure = new_figure(6.4, 0.9 + 0.22 * len(shown))
     axes = figure.subplots()
     left = np.zeros(len(shown))
-    for colour, side in zip(COLOURS, next(iter(counts.values())), strict=False):
-        widths = np.array([row[side] for _, row in shown], np.float64)
+    for colour, split in zip(COLOURS, next(iter(counts.values())), strict=False):
+        widths = np.array([row[split] for _, row in shown], np.float64)
         if widths.any():
-            axes.barh(range(len(shown)), widths, left=left, height=0.72, color=colour, label=side)
+            axes.barh(range(len(shown)), widths, left=left, height=0.72, color=colour, label=split)
         left += widths
     for place, total in enumerate(left.tolist()):
         axes.text(total + 0.01 * left.max(), place, f"{total:,.0f}", va="center", fontsize=7, color=MUTED)
@@ -150,8 +150,8 @@ def confusion_figure(confusion: Confusion) -> "Figure":
     """Who is taken for whom: a row for what a clip is, a column for what was said; shaded by shares of a row,
     clips written into the cells where there is room."""
     names, counts = confusion.names, confusion.counts
-    side = 2.2 + 0.3 * min(len(names), MOST_NAMES)
-    figure = new_figure(side + 0.8, side)
+    split = 2.2 + 0.3 * min(len(names), MOST_NAMES)
+    figure = new_figure(split + 0.8, split)
     axes = figure.subplots()
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
     drawn = draw_matrix(axes, shares, names, most=1.0)
@@ -280,7 +280,7 @@ def draw(
     out: Path,
     clip: str | None = None,
     at: float = 0.0,
-    watch: Watcher = nobody,
+    callback: Callback = ignore,
 ) -> tuple[Path, ...]:
     """classes.png, clusters.png, centroids.png, confusion.png, report.png, probe.png, focal.png (of a run
     with that loss), clip-N.png, neighbours-N.png: those written.
@@ -312,7 +312,7 @@ def draw(
         paths.append(out / f"clip-{number}.png")
         draw_tile(paths[-1], tile(material, row, at))
     if len(material.rows) > 1:
-        for number, each in enumerate(neighbourhoods(material, rows, watch=watch), 1):
+        for number, each in enumerate(neighbourhoods(material, rows, callback=callback), 1):
             paths.append(out / f"neighbours-{number}.png")
             draw_neighbourhood(paths[-1], each)
     return tuple(paths)

@@ -10,11 +10,11 @@ from nearfield.data.collection import Collection
 from nearfield.data.signals import ArraySignals
 from nearfield.models.features.feature import Feature
 from nearfield.training.encode import vectors_of
-from nearfield.training.events import Watcher, nobody
+from nearfield.training.events import Callback, ignore
 from nearfield.training.launch import open_trained_on
 from nearfield.training.run import Run
 from nearfield.training.run_folder import note_changed
-from nearfield.training.setup import Sight, Workbench, decodable, decoded
+from nearfield.training.setup import NetworkInput, TrainingSetup, decodable, decoded
 
 SIDES = ("train", "val", "test")
 
@@ -24,7 +24,7 @@ class Material:
     """A run and the clips that it is explained by."""
 
     run: Run
-    bench: Workbench
+    setup: TrainingSetup
     """The clips as the run hears them; pictures are made as they are needed."""
     vectors: Vectors
     """(N, D) one for each clip of the collection."""
@@ -34,7 +34,7 @@ class Material:
 
     @classmethod
     def open(
-        cls, run: Run, data: str | None = None, split: str = "test", watch: Watcher = nobody
+        cls, run: Run, data: str | None = None, split: str = "test", callback: Callback = ignore
     ) -> "Material":
         """The run's own clips, or those of `data`; `split` is the side that is explained.
 
@@ -43,26 +43,26 @@ class Material:
         """
         environment = run.folder.environment()
         own = data is None or data == environment["data"]["given"]
-        collection = open_trained_on(data, environment["data"]["path"], run.recipe, True, watch)
+        collection = open_trained_on(data, environment["data"]["path"], run.recipe, True, callback)
         if own:
             collection = collection.with_split(run.folder.split)
             effect = "The vectors are those of the run's last measurement, where it has kept them."
-            note_changed(collection, run.folder, effect, watch)
-        collection = decodable(run.recipe, collection, watch)
+            note_changed(collection, run.folder, effect, callback)
+        collection = decodable(run.recipe, collection, callback)
         rows = collection.rows(split)
         if not len(rows):
             filled = [side for side in SIDES if len(collection.rows(side))]
             raise DataError(f"split {split!r} holds no clips. {choose(split, filled)}")
-        bench = _bench(run, collection, environment["seed"], watch)
+        setup = _bench(run, collection, environment["seed"], callback)
         vectors = _kept(run, collection) if own else None
         if vectors is None:
-            vectors = vectors_of(run.embedder, bench, watch)
-        return cls(run, bench, vectors, split, rows)
+            vectors = vectors_of(run.embedder, setup, callback)
+        return cls(run, setup, vectors, split, rows)
 
     @property
     def collection(self) -> Collection:
         """The clips."""
-        return self.bench.collection
+        return self.setup.collection
 
     @property
     def splits(self) -> dict[str, Ints]:
@@ -72,11 +72,11 @@ class Material:
     @property
     def is_sound(self) -> bool:
         """Whether the clips can be heard."""
-        return isinstance(self.bench.sight.signals, ArraySignals)
+        return isinstance(self.setup.network_input.signals, ArraySignals)
 
     def levels(self, rows: Ints) -> Floats:
         """(n,) root mean square over all channels of whole clips, in dB of full scale; -inf for silence."""
-        signals = self.bench.sight.signals
+        signals = self.setup.network_input.signals
         found = np.full(len(rows), -np.inf)
         for place, row in enumerate(rows.tolist()):
             wave = np.empty(signals.shape(signals.length(row)), np.float32)
@@ -87,16 +87,16 @@ class Material:
         return found
 
 
-def _bench(run: Run, collection: Collection, seed: int, watch: Watcher) -> Workbench:
+def _bench(run: Run, collection: Collection, seed: int, callback: Callback) -> TrainingSetup:
     recipe = run.recipe
-    signals, facts = decoded(recipe, collection)
+    signals, metadata = decoded(recipe, collection)
     if isinstance(signals, ArraySignals):
         samples = round(recipe.data.clip_seconds * recipe.data.sample_rate)
         feature: Feature = run.embedder.feature  # type: ignore[assignment]
-        sight = Sight(signals, samples, feature)
+        network_input = NetworkInput(signals, samples, feature)
     else:
-        sight = Sight(signals, 1, None)
-    return Workbench(recipe, collection, facts, sight, run.embedder, signals.channels, seed)
+        network_input = NetworkInput(signals, 1, None)
+    return TrainingSetup(recipe, collection, metadata, network_input, run.embedder, signals.channels, seed)
 
 
 def _kept(run: Run, collection: Collection) -> Vectors | None:

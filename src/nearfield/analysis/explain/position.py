@@ -9,7 +9,7 @@ import numpy as np
 
 from nearfield.analysis.explain.opened_run import Material
 from nearfield.core.errors import RequestError
-from nearfield.core.types import Bools, Distance, Facts, Floats, Ints
+from nearfield.core.types import Bools, ClipMetadata, Distance, Floats, Ints
 from nearfield.data.signals import ArraySignals
 from nearfield.metrics.checks import check_lengths
 from nearfield.metrics.intervals import (
@@ -26,7 +26,7 @@ from nearfield.metrics.result import Side
 from nearfield.metrics.retrieval import Blocks, Left, deepest, means_without, recall_of_first, sharing
 from nearfield.metrics.temporal import first_is_relevant, of_recording
 from nearfield.training.encode import embed_windows
-from nearfield.training.setup import Sight, windows
+from nearfield.training.setup import NetworkInput, windows
 
 # Does a space fail at beginnings and ends? Scores of clips by where in its file each one lies.
 #
@@ -68,19 +68,19 @@ class Among:
     """The row and what is left to (B,) its score without each block, NaN where it has none."""
 
 
-def relative_places(facts: Facts, spans: Floats | None = None) -> Floats:
+def relative_places(metadata: ClipMetadata, spans: Floats | None = None) -> Floats:
     """(N,) where in its recording the middle of each clip lies, 0..1; NaN where it has no inside.
 
     `spans` (N, 2): seconds at which the recording of each clip begins and ends, where that is known.
     """
-    check_lengths(len(facts), spans=spans)
-    begins, ends = facts.moments, facts.moments + facts.seconds
+    check_lengths(len(metadata), spans=spans)
+    begins, ends = metadata.start_times, metadata.start_times + metadata.seconds
     if spans is None:
-        first, last = _spans(facts.recordings, begins, ends)
+        first, last = _spans(metadata.recordings, begins, ends)
     else:
         first, last = spans[:, 0], spans[:, 1]
     length = last - first
-    inside = (facts.recordings >= 0) & (length > facts.seconds + 1e-9)
+    inside = (metadata.recordings >= 0) & (length > metadata.seconds + 1e-9)
     middle = (begins + ends) / 2 - first
     return np.where(inside, middle / np.where(inside, length, 1), np.nan)
 
@@ -209,8 +209,8 @@ class Positions:
 def positions(material: Material, scores: dict[str, Floats], distance: Distance) -> Positions | None:
     """`scores`: (n,) for each metric, of the clips explained, by `distance`. None where nothing has an
     inside."""
-    here = Side(material.vectors[material.rows], material.bench.facts.take(material.rows))
-    places = relative_places(here.facts)
+    here = Side(material.vectors[material.rows], material.setup.metadata.take(material.rows))
+    places = relative_places(here.metadata)
     found = {
         name: _of_clips(name, scores[name], places, here, distance)
         for name in SCORES
@@ -226,7 +226,7 @@ def _of_clips(
     """The parts of one of SCORES."""
     if name == "retrieval/multilabel_recall_at_1":
         at, tagged = np.flatnonzero(here.tagged), here.keep(here.tagged)
-        tags = tagged.facts.tags
+        tags = tagged.metadata.tags
         search = tagged.search(tagged, distance, barred=True)
         by_tags = Among(search, partial(sharing, tags), partial(recall_of_first, tags))
         return position_scores(scores[at], places[at], tagged.sources, among=by_tags)
@@ -237,56 +237,62 @@ def _of_clips(
 def _of_its_recording(here: Side, distance: Distance) -> Among:
     """Whether the nearest other clip is of the same recording."""
     search = here.search(here, distance, barred=False)
-    return Among(search, partial(of_recording, here.facts.recordings), first_is_relevant)
+    return Among(search, partial(of_recording, here.metadata.recordings), first_is_relevant)
 
 
 def _of_windows(material: Material, clips: Side) -> Positions | None:
-    signals = material.bench.sight.signals
+    signals = material.setup.network_input.signals
     if not isinstance(signals, ArraySignals):
         return None
     clip_seconds = material.run.recipe.data.clip_seconds
-    plan = [windows(float(seconds), clip_seconds) for seconds in clips.facts.seconds]
+    plan = [windows(float(seconds), clip_seconds) for seconds in clips.metadata.seconds]
     long = np.flatnonzero([len(starts) >= LEAST for starts in plan])
     if len(np.unique(clips.sources[long])) < 2:
         return None
     rows = material.rows[long]
-    sight = Sight(
+    network_input = NetworkInput(
         ArraySignals.of([signals.arrays[row] for row in rows], signals.rate),
-        material.bench.sight.length,
-        material.bench.sight.feature,
+        material.setup.network_input.length,
+        material.setup.network_input.feature,
     )
-    found, of = embed_windows(material.run.embedder, sight, clips.facts.seconds[long], clip_seconds)
-    facts = _window_facts(clips.facts.take(long), of.numpy(), [plan[at] for at in long], clip_seconds)
-    cut = Side(found.numpy(), facts)
-    name, scores = _window_scores(cut, Side(material.vectors, material.bench.facts), material.splits["train"])
-    places = relative_places(facts)
-    edge = max(EDGE, 1.001 * max(float(places[facts.recordings == each].min()) for each in facts.recordings))
+    found, of = embed_windows(
+        material.run.embedder, network_input, clips.metadata.seconds[long], clip_seconds
+    )
+    metadata = _window_facts(clips.metadata.take(long), of.numpy(), [plan[at] for at in long], clip_seconds)
+    cut = Side(found.numpy(), metadata)
+    name, scores = _window_scores(
+        cut, Side(material.vectors, material.setup.metadata), material.splits["train"]
+    )
+    places = relative_places(metadata)
+    edge = max(
+        EDGE, 1.001 * max(float(places[metadata.recordings == each].min()) for each in metadata.recordings)
+    )
     among = _of_its_recording(cut, "cosine") if name == SAME_CLIP else None
     parts = position_scores(scores, places, cut.sources, edge=edge, among=among)
     return Positions("windows", edge, {name: parts})
 
 
-def _window_facts(clips: Facts, of: Ints, plan: list[list[float]], seconds: float) -> Facts:
+def _window_facts(clips: ClipMetadata, of: Ints, plan: list[list[float]], seconds: float) -> ClipMetadata:
     """What is known of each window; `of` (W,) is its clip, which counts as its recording."""
     starts = np.concatenate([np.array(each) for each in plan])
     lengths = np.full(len(of), seconds)
-    return replace(clips.take(of), moments=starts, seconds=lengths, recordings=of)
+    return replace(clips.take(of), start_times=starts, seconds=lengths, recordings=of)
 
 
 def _window_scores(cut: Side, whole: Side, train: Ints) -> tuple[str, Floats]:
     """What is scored, and (W,) a score for each window."""
-    labelled = bool((cut.facts.labels >= 0).any() and (whole.facts.labels[train] >= 0).any())
+    labelled = bool((cut.metadata.labels >= 0).any() and (whole.metadata.labels[train] >= 0).any())
     known = whole.labelled[train] if labelled else whole.tagged[train]
     if not known.any() or not (labelled or cut.tagged.any()):
         first = _first(Search.within(cut.vectors))
-        return SAME_CLIP, (cut.facts.recordings[first] == cut.facts.recordings).astype(np.float64)
-    facts = whole.facts.take(train[known])
+        return SAME_CLIP, (cut.metadata.recordings[first] == cut.metadata.recordings).astype(np.float64)
+    metadata = whole.metadata.take(train[known])
     sources = cut.sources, whole.sources[train[known]]
     first = _first(Search(cut.vectors, whole.vectors[train[known]], "cosine", None, *sources))
     if labelled:
-        right = (first >= 0) & (facts.labels[first] == cut.facts.labels)
+        right = (first >= 0) & (metadata.labels[first] == cut.metadata.labels)
         return "recall_at_1", np.where(cut.labelled, right, np.nan)
-    shared = (first >= 0) & (facts.tags[first] & cut.facts.tags).any(axis=1)
+    shared = (first >= 0) & (metadata.tags[first] & cut.metadata.tags).any(axis=1)
     return "multilabel_recall_at_1", np.where(cut.tagged, shared, np.nan)
 
 

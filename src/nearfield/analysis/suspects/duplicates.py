@@ -186,9 +186,9 @@ def _across(
     ]
 
 
-def _within(side: Vectors) -> float:
+def _within(split: Vectors) -> float:
     """Median distance of a clip of one side to the nearest other clip there; 0 where there is no other."""
-    if len(side) < 2:
+    if len(split) < 2:
         return 0.0
-    some = np.unique(np.linspace(0, len(side) - 1, ASKED).round().astype(np.int64))
-    return float(np.median(nearest(Search(side[some], side, "euclidean", own=some), 1)[1]))
+    some = np.unique(np.linspace(0, len(split) - 1, ASKED).round().astype(np.int64))
+    return float(np.median(nearest(Search(split[some], split, "euclidean", own=some), 1)[1]))

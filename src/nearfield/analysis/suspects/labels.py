@@ -10,7 +10,7 @@ from nearfield.analysis.suspects.listing import Suspect, beyond, descending, per
 from nearfield.core.errors import DataError
 from nearfield.core.rng import stream
 from nearfield.core.settings import Settings
-from nearfield.core.types import Bools, Distance, Facts, Floats, Ints, Vectors
+from nearfield.core.types import Bools, ClipMetadata, Distance, Floats, Ints, Vectors
 from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.neighbors import Search, nearest, unit
 from nearfield.metrics.probes import ROUGH, Link, Scaling, fit
@@ -57,7 +57,7 @@ def planted_ranks(scores: Floats, planted: Floats) -> Floats:
     return np.asarray((below + up_to + 1) / (2 * len(order) + 2))
 
 
-def chances(ranks: Floats, right: Tail) -> Floats:
+def probabilities(ranks: Floats, right: Tail) -> Floats:
     """(n,) the chance that each suspicion is right, from the ranks (n,) of all that could be wrong."""
     order = np.argsort(-ranks, kind="stable")
     falling = ranks[order]
@@ -96,8 +96,8 @@ class SuspectSettings(Settings):
 
     kind: Literal["suspects"] = "suspects"
     distance: Distance = "cosine"
-    """By which distance clips are near; for vectors that are not normalised, `euclidean`."""
-    neighbours: int = Field(30, ge=1, le=1000)
+    """By which distance clips are near; for vectors that are not normalized, `euclidean`."""
+    neighbors: int = Field(30, ge=1, le=1000)
     """Clips around a clip that are asked."""
     width: float = Field(0.1, gt=0)
     """How far the nearest clips outweigh the others: smaller, the more."""
@@ -149,7 +149,7 @@ def neighbour_shares(
 ) -> Floats:
     """(N, K) weighted shares among the nearest clips; the overall share where a clip may ask nobody."""
     search = Search.within(space, "squared_euclidean", barred)
-    index, apart = nearest(search, settings.neighbours)
+    index, apart = nearest(search, settings.neighbors)
     there = index >= 0
     first, scale = np.where(there[:, :1], apart[:, :1], 0), _medians(apart, there)
     weights = np.where(there, np.exp(-(np.where(there, apart, 0) - first) / (settings.width * scale)), 0)
@@ -228,23 +228,25 @@ class LabelDoubts:
     evidence: Evidence
 
 
-def doubt_labels(vectors: Vectors, facts: Facts, settings: SuspectSettings | None = None) -> LabelDoubts:
-    """Scores every clip with a label; `vectors` (N, D) and `facts` are of the same N clips.
+def doubt_labels(
+    vectors: Vectors, metadata: ClipMetadata, settings: SuspectSettings | None = None
+) -> LabelDoubts:
+    """Scores every clip with a label; `vectors` (N, D) and `metadata` are of the same N clips.
 
     Raises DataError where there are not two classes of two clips, RequestError or WorkError for vectors that
     cannot be used.
     """
     settings = settings or SuspectSettings()
     check_vectors("vectors", vectors)
-    check_lengths(len(vectors), facts=facts.labels)
-    rows = np.flatnonzero(facts.labels >= 0)
-    classes, codes, counts = np.unique(facts.labels[rows], return_inverse=True, return_counts=True)
+    check_lengths(len(vectors), metadata=metadata.labels)
+    rows = np.flatnonzero(metadata.labels >= 0)
+    classes, codes, counts = np.unique(metadata.labels[rows], return_inverse=True, return_counts=True)
     if (counts > 1).sum() < 2:
         raise DataError(
             "label suspects: two labels with two clips each are needed, so that one can be doubted for "
             f"the other; given: {len(classes)} labels on {len(rows)} clips. Look for other faults instead."
         )
-    evidence = gather(vectors[rows], np.eye(len(classes))[codes], "softmax", facts.sources[rows], settings)
+    evidence = gather(vectors[rows], np.eye(len(classes))[codes], "softmax", metadata.sources[rows], settings)
     claims = evidence.mean
     others, best = _claims_of_others(claims)
     ranks = np.zeros(len(rows))
@@ -252,19 +254,23 @@ def doubt_labels(vectors: Vectors, facts: Facts, settings: SuspectSettings | Non
         own = codes == code
         ranks[own] = planted_ranks(others[own, code], others[~own, code])
     proposed = best[np.arange(len(rows)), codes]
-    return LabelDoubts(rows, ranks, chances(ranks, RIGHT["label"]), classes[proposed], classes, evidence)
+    return LabelDoubts(
+        rows, ranks, probabilities(ranks, RIGHT["label"]), classes[proposed], classes, evidence
+    )
 
 
-def label_suspects(vectors: Vectors, facts: Facts, settings: SuspectSettings | None = None) -> list[Suspect]:
+def label_suspects(
+    vectors: Vectors, metadata: ClipMetadata, settings: SuspectSettings | None = None
+) -> list[Suspect]:
     """The clips that `settings.right` lets stand, most suspicious first. Raises as `doubt_labels`."""
     settings = settings or SuspectSettings()
-    doubts = doubt_labels(vectors, facts, settings)
+    doubts = doubt_labels(vectors, metadata, settings)
     places = np.flatnonzero(listed(doubts.ranks, RIGHT["label"], settings.right)).tolist()
-    return ranked([_suspect(doubts, place, facts) for place in places])[: settings.most]
+    return ranked([_suspect(doubts, place, metadata) for place in places])[: settings.most]
 
 
 def all_neighbours_differ(
-    vectors: Vectors, facts: Facts, neighbours: int = 30, distance: Distance = "cosine"
+    vectors: Vectors, metadata: ClipMetadata, neighbours: int = 30, distance: Distance = "cosine"
 ) -> Bools:
     """(N,) the plain rule, for comparison: every one of the nearest labelled clips has another label.
 
@@ -272,12 +278,12 @@ def all_neighbours_differ(
     False for clips without a label.
     """
     check_vectors("vectors", vectors)
-    check_lengths(len(vectors), facts=facts.labels)
-    rows, differ = np.flatnonzero(facts.labels >= 0), np.zeros(len(vectors), dtype=bool)
+    check_lengths(len(vectors), metadata=metadata.labels)
+    rows, differ = np.flatnonzero(metadata.labels >= 0), np.zeros(len(vectors), dtype=bool)
     index, _ = nearest(Search.within(vectors[rows], distance), neighbours)
-    labels = facts.labels[rows]
-    alike = (index >= 0) & (labels[index] == labels[:, None])
-    differ[rows] = ~alike.any(axis=1) & (index >= 0).any(axis=1)
+    labels = metadata.labels[rows]
+    positive = (index >= 0) & (labels[index] == labels[:, None])
+    differ[rows] = ~positive.any(axis=1) & (index >= 0).any(axis=1)
     return differ
 
 
@@ -290,10 +296,10 @@ def _claims_of_others(claims: Floats) -> tuple[Floats, Ints]:
     return (other + FLOOR) / (claims + other + 2 * FLOOR), best
 
 
-def _suspect(doubts: LabelDoubts, place: int, facts: Facts) -> Suspect:
+def _suspect(doubts: LabelDoubts, place: int, metadata: ClipMetadata) -> Suspect:
     row, best = int(doubts.rows[place]), int(doubts.best[place])
-    given, proposed = facts.label_names[facts.labels[row]], facts.label_names[best]
-    own = int(np.searchsorted(doubts.classes, facts.labels[row]))
+    given, proposed = metadata.label_names[metadata.labels[row]], metadata.label_names[best]
+    own = int(np.searchsorted(doubts.classes, metadata.labels[row]))
     other = int(np.searchsorted(doubts.classes, best))
     near, probe = doubts.evidence.neighbours[place], doubts.evidence.probe[place]
     return Suspect(
@@ -337,7 +343,7 @@ class TagDoubts:
         self.scores: Floats = np.zeros(self.has.shape)
         """(n, K) 0..1, the chance that a tag which the clip has is wrong, that another is missing."""
         for cells in (self.has, ~self.has):
-            self.scores[cells] = chances(self.ranks[cells], RIGHT["tag"])
+            self.scores[cells] = probabilities(self.ranks[cells], RIGHT["tag"])
 
     def _ranks(self, likely: Floats) -> Floats:
         ranks = np.zeros(self.has.shape)
@@ -348,44 +354,48 @@ class TagDoubts:
         return ranks
 
 
-def doubt_tags(vectors: Vectors, facts: Facts, settings: SuspectSettings | None = None) -> TagDoubts:
-    """Scores every tag of every clip that has tags; `vectors` (N, D) and `facts` are of the same N clips.
+def doubt_tags(
+    vectors: Vectors, metadata: ClipMetadata, settings: SuspectSettings | None = None
+) -> TagDoubts:
+    """Scores every tag of every clip that has tags; `vectors` (N, D) and `metadata` are of the same N clips.
 
     Raises DataError where no tag is on two clips and off two, RequestError or WorkError for vectors that
     cannot be used.
     """
     settings = settings or SuspectSettings()
     check_vectors("vectors", vectors)
-    check_lengths(len(vectors), facts=facts.tags)
-    rows = np.flatnonzero(facts.tags.any(axis=1))
-    count = facts.tags[rows].sum(axis=0)
+    check_lengths(len(vectors), metadata=metadata.tags)
+    rows = np.flatnonzero(metadata.tags.any(axis=1))
+    count = metadata.tags[rows].sum(axis=0)
     tags = np.flatnonzero((count > 1) & (count < len(rows) - 1))
     if not len(tags):
         raise DataError(
             "tag suspects: a tag that is on two clips or more, and not on all, is needed; "
-            f"given: {len(facts.tag_names)} tags on {len(rows)} clips. Look for other faults instead."
+            f"given: {len(metadata.tag_names)} tags on {len(rows)} clips. Look for other faults instead."
         )
-    has = facts.tags[np.ix_(rows, tags)].astype(np.float64)
-    return TagDoubts(rows, tags, has, gather(vectors[rows], has, "sigmoid", facts.sources[rows], settings))
+    has = metadata.tags[np.ix_(rows, tags)].astype(np.float64)
+    return TagDoubts(rows, tags, has, gather(vectors[rows], has, "sigmoid", metadata.sources[rows], settings))
 
 
-def tag_suspects(vectors: Vectors, facts: Facts, settings: SuspectSettings | None = None) -> list[Suspect]:
+def tag_suspects(
+    vectors: Vectors, metadata: ClipMetadata, settings: SuspectSettings | None = None
+) -> list[Suspect]:
     """Tags that `settings.right` lets stand: first those likely wrong, then those likely missing.
 
     Each of the two lists is in order of suspicion and at most `settings.most` long. Raises as `doubt_tags`.
     """
     settings = settings or SuspectSettings()
-    doubts = doubt_tags(vectors, facts, settings)
+    doubts = doubt_tags(vectors, metadata, settings)
     found, stand = [], listed(doubts.ranks, RIGHT["tag"], settings.right)
     for wrong in (True, False):
         clips, tags = np.nonzero((doubts.has == wrong) & stand)
         order = descending(doubts.ranks[clips, tags])[: settings.most]
-        found += [_tag_suspect(doubts, int(clips[place]), int(tags[place]), facts) for place in order]
+        found += [_tag_suspect(doubts, int(clips[place]), int(tags[place]), metadata) for place in order]
     return found
 
 
-def _tag_suspect(doubts: TagDoubts, clip: int, tag: int, facts: Facts) -> Suspect:
-    name = facts.tag_names[doubts.tags[tag]]
+def _tag_suspect(doubts: TagDoubts, clip: int, tag: int, metadata: ClipMetadata) -> Suspect:
+    name = metadata.tag_names[doubts.tags[tag]]
     near, probe = doubts.evidence.neighbours[clip, tag], doubts.evidence.probe[clip, tag]
     said = (
         f"of the clips around it, by weight, {per_cent(near)} have it; a probe that never saw it "

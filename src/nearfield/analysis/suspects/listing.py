@@ -14,10 +14,10 @@ from nearfield.core.text import count
 from nearfield.core.types import Floats, Ints, Vectors
 from nearfield.data.collection import Collection
 from nearfield.data.patches import table_text, text_rows
-from nearfield.training.events import Note, Watcher, nobody
+from nearfield.training.events import Callback, Note, ignore
 from nearfield.training.launch import open_trained_on
 from nearfield.training.run import Run
-from nearfield.training.setup import Workbench, note_left_out
+from nearfield.training.setup import TrainingSetup, note_left_out
 from nearfield.training.tagging import tag_signals
 from nearfield.training.vector_checks import check_vectors, of_table
 
@@ -206,7 +206,7 @@ def _named(suspect: Suspect, ids: list[str], paths: list[str], labels: list[str]
 
 
 def propose_tags(
-    run: Run, data: str, at_least: float = 0.5, untagged: bool = False, watch: Watcher = nobody
+    run: Run, data: str, at_least: float = 0.5, untagged: bool = False, callback: Callback = ignore
 ) -> Suspected:
     """Tags with a score of `at_least` (0..1) that the clips of `data` do not have, the highest score first.
 
@@ -215,8 +215,8 @@ def propose_tags(
     and as `check_vectors` where the vectors are worthless.
     """
     told = run.folder.environment()["data"]
-    collection = open_trained_on(data, told["path"], run.recipe, True, watch)
-    note_left_out(collection.problems, watch)
+    collection = open_trained_on(data, told["path"], run.recipe, True, callback)
+    note_left_out(collection.problems, callback)
     if untagged:
         rows = np.array([row for row, tags in enumerate(collection.table["tags"]) if not tags], np.int64)
         if not len(rows):
@@ -225,15 +225,15 @@ def propose_tags(
                 "Leave --untagged out to have further tags proposed."
             )
         collection = collection.subset(rows)
-    bench = Workbench.build(run.recipe, collection, 0, watch, run.embedder)
-    collection = bench.collection
+    setup = TrainingSetup.build(run.recipe, collection, 0, callback, run.embedder)
+    collection = setup.collection
     heard = of_table(collection.table, run.recipe.data, run.recipe.feature.kind == "pixels")
 
     def look(vectors: Vectors) -> None:
         for said in (*run.doubts(), *check_vectors(vectors, list(collection.table["id"]), heard)):
-            watch(Note(said, is_warning=True))
+            callback(Note(said, is_warning=True))
 
-    names, scores = tag_signals(run, bench.sight, bench.facts.seconds, look, watch)
+    names, scores = tag_signals(run, setup.network_input, setup.metadata.seconds, look, callback)
     proposed = [
         _proposal(row, names[column], float(scores[row, column]))
         for row, column in np.argwhere(scores >= at_least).tolist()

@@ -88,11 +88,11 @@ def measure_channels(collection: Collection, progress: Progress | None = None) -
 def _listen(path: Path, spans: Sequence[tuple[float, float]]) -> list[Floats | Fault]:
     """(6, C) for each clip of a file, each a start and a length in seconds; or why it cannot be told."""
     try:
-        facts = audio.describe(path)
-        clips = [_Clip(facts, start, seconds) for start, seconds in spans]
+        metadata = audio.describe(path)
+        clips = [_Clip(metadata, start, seconds) for start, seconds in spans]
         place = min(clip.first for clip in clips)
         whole = max(clip.last for clip in clips) - place
-        pieces = audio.blocks(path, place / facts.rate, whole / facts.rate, _BLOCK_SECONDS)
+        pieces = audio.blocks(path, place / metadata.rate, whole / metadata.rate, _BLOCK_SECONDS)
         for waves in pieces:
             for clip in clips:
                 clip.take(waves[:, max(0, clip.first - place) : max(0, clip.last - place)])
@@ -105,11 +105,13 @@ def _listen(path: Path, spans: Sequence[tuple[float, float]]) -> list[Floats | F
 class _Clip:
     """Sums over the samples of one clip, which come in pieces."""
 
-    def __init__(self, facts: audio.SoundFacts, start: float, seconds: float) -> None:
-        self.first = round(start * facts.rate)
-        self.last = min(facts.frames, round((start + seconds) * facts.rate)) if seconds > 0 else facts.frames
-        self._rate, self._floating, channels = facts.rate, facts.floating, facts.channels
-        self._frame = 1 << round(np.log2(_FRAME_SECONDS * facts.rate))
+    def __init__(self, metadata: audio.SoundFacts, start: float, seconds: float) -> None:
+        self.first = round(start * metadata.rate)
+        self.last = (
+            min(metadata.frames, round((start + seconds) * metadata.rate)) if seconds > 0 else metadata.frames
+        )
+        self._rate, self._floating, channels = metadata.rate, metadata.floating, metadata.channels
+        self._frame = 1 << round(np.log2(_FRAME_SECONDS * metadata.rate))
         self._samples = 0
         self._full, self._sums, self._largest = np.zeros((3, channels))
         self._products = np.zeros((channels, channels))

@@ -18,14 +18,14 @@ from nearfield.analysis.suspects.signals import (
     signal_suspects,
 )
 from nearfield.core.errors import DataError, RequestError, choose
-from nearfield.core.types import Facts, Ints, Vectors
+from nearfield.core.types import ClipMetadata, Ints, Vectors
 from nearfield.data.faults import Fault
 from nearfield.data.patches import split_patch
 from nearfield.training.encode import vectors_of
-from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.launch import note_own, open_trained_on
 from nearfield.training.run import Run
-from nearfield.training.setup import Workbench, decodable
+from nearfield.training.setup import TrainingSetup, decodable
 
 Sort = Literal["labels", "tags", "signals", "duplicates"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
@@ -41,7 +41,7 @@ def find_suspects(
     data: str | None = None,
     sorts: Sequence[Sort] = (),
     top: int = 100,
-    watch: Watcher = nobody,
+    callback: Callback = ignore,
 ) -> Suspected:
     """Suspects of each sort, `top` at most of each kind; of the run's own collection, or of `data`.
 
@@ -52,7 +52,7 @@ def find_suspects(
     for sort in sorts:
         if sort not in SORTS:
             raise RequestError(f"suspects: there is no kind {sort!r}. {choose(sort, SORTS)}")
-    space = _Space(run, data, watch)
+    space = _Space(run, data, callback)
     found, left_out = list[Suspect](), 0
     for sort in sorts or SORTS:
         try:
@@ -63,7 +63,7 @@ def find_suspects(
             table = space.collection.table
             has = {"labels": any(table["label"]), "tags": any(table["tags"])}
             if has.get(sort, True) or not any(has.values()):  # labels without tags are usual, and tags alone
-                watch(Note(f"{sort} are not judged: {error}"))
+                callback(Note(f"{sort} are not judged: {error}"))
             continue
         for kind in dict.fromkeys(each.kind for each in listed):
             own = [each for each in listed if each.kind == kind]
@@ -75,37 +75,37 @@ def find_suspects(
 class _Space:
     """A collection, and vectors of it once somebody asks for them."""
 
-    def __init__(self, run: Run, data: str | None, watch: Watcher) -> None:
-        self.run, self.watch = run, watch
+    def __init__(self, run: Run, data: str | None, callback: Callback) -> None:
+        self.run, self.callback = run, callback
         told = run.folder.environment()["data"]
         own = data is None or split_patch(data)[0] == split_patch(told["given"])[0]
-        collection = open_trained_on(data, told["path"], run.recipe, True, watch)
+        collection = open_trained_on(data, told["path"], run.recipe, True, callback)
         # A split that was made is kept by the run; one of another collection is its own. A fold's sides are
         # of one run alone: what to move is said of the collection's.
         kept = own and run.recipe.data.fold is None
         self.collection = collection.with_split(run.folder.split) if kept else collection
         if kept:
             effect = "Suspects are looked for in what it holds now."
-            note_own(data or told["path"], self.collection, run.folder, effect, watch)
+            note_own(data or told["path"], self.collection, run.folder, effect, callback)
         self._stored = own and run.folder.vectors.is_file()
         named = run.vectors()[0] if self._stored else []
         if not set(named).issuperset(self.collection.table["id"]):
-            self.collection = decodable(run.recipe, self.collection, watch)
-        self._made: tuple[Vectors, Facts] | None = None
+            self.collection = decodable(run.recipe, self.collection, callback)
+        self._made: tuple[Vectors, ClipMetadata] | None = None
 
     @property
     def settings(self) -> SuspectSettings:
         """Distances as the space has them; every suspect is found, to be counted."""
-        unit = self.run.recipe.embedding.normalise
+        unit = self.run.recipe.embedding.normalize
         return SuspectSettings(distance="cosine" if unit else "euclidean", most=sys.maxsize)
 
-    def vectors(self) -> tuple[Vectors, Facts]:
+    def vectors(self) -> tuple[Vectors, ClipMetadata]:
         """(N, D), and the facts of the same clips; made where the run has not stored one for every clip."""
         if self._made is None:
             self._made = self._read() or self._embed()
         return self._made
 
-    def _read(self) -> tuple[Vectors, Facts] | None:
+    def _read(self) -> tuple[Vectors, ClipMetadata] | None:
         if not self._stored:
             return None
         ids, vectors = self.run.vectors()
@@ -113,11 +113,11 @@ class _Space:
         wanted = list(self.collection.table["id"])
         if any(name not in row for name in wanted):
             return None
-        return vectors[[row[name] for name in wanted]], self.collection.facts()
+        return vectors[[row[name] for name in wanted]], self.collection.metadata()
 
-    def _embed(self) -> tuple[Vectors, Facts]:
-        bench = Workbench.build(self.run.recipe, self.collection, 0, self.watch, self.run.embedder)
-        return vectors_of(self.run.embedder, bench, self.watch), bench.facts
+    def _embed(self) -> tuple[Vectors, ClipMetadata]:
+        setup = TrainingSetup.build(self.run.recipe, self.collection, 0, self.callback, self.run.embedder)
+        return vectors_of(self.run.embedder, setup, self.callback), setup.metadata
 
 
 def _labels(space: _Space) -> list[Suspect]:
@@ -136,10 +136,10 @@ def _signals(space: _Space) -> list[Suspect]:
     # Views are channels of one file: its samples are judged once.
     once = np.flatnonzero(~table.duplicated(["path", "start", "seconds"]).to_numpy())
     collection = space.collection.subset(once)
-    measured = measure_channels(collection, lambda d, n: space.watch(Stage("listen", d, n)))
+    measured = measure_channels(collection, lambda d, n: space.callback(Stage("listen", d, n)))
     for problem in measured.problems:
-        space.watch(Note(f"not judged: {problem}", is_warning=True))
-    columns = collection.facts().columns
+        space.callback(Note(f"not judged: {problem}", is_warning=True))
+    columns = collection.metadata().columns
     units = next((columns[name] for name in RECORDERS if name in columns), None)
     found = []
     for channels in np.unique(measured.channels[measured.channels > 0]).tolist():
@@ -157,7 +157,7 @@ def _statistics(measured: ChannelStatistics, rows: Ints, channels: int) -> Signa
 def _duplicates(space: _Space) -> list[Suspect]:
     """Pairs near each other across the split, then listened to; those that are one sound come first."""
     collection = space.collection
-    splits = {side: collection.rows(side) for side in ("train", "val", "test")}
+    splits = {split: collection.rows(split) for split in ("train", "val", "test")}
     if sum(bool(len(rows)) for rows in splits.values()) < 2:
         raise DataError("duplicate suspects: clips on two sides of a split are needed. Give a split column.")
     vectors, _ = space.vectors()
@@ -171,16 +171,16 @@ def _duplicates(space: _Space) -> list[Suspect]:
     found = []
     for number, pair in enumerate(pairs):
         assert pair.other is not None
-        space.watch(Stage("compare", number + 1, len(pairs)))
+        space.callback(Stage("compare", number + 1, len(pairs)))
         try:
-            alike = compare(spans[pair.row], spans[pair.other])
+            positive = compare(spans[pair.row], spans[pair.other])
         except Fault:
             continue
-        if alike.is_same or pair.score >= surely:
-            said = "agree as copies do" if alike.is_same else "do not agree as copies do"
-            figures = f"waves correlate by {alike.waves:.2f}, spectrograms by {alike.spectra:.2f}"
-            reason = f"{pair.reason} The sounds {said} ({figures}, shifted by {alike.shift:.3f} s)."
-            found.append(replace(pair, score=alike.score, reason=reason))
+        if positive.is_same or pair.score >= surely:
+            said = "agree as copies do" if positive.is_same else "do not agree as copies do"
+            figures = f"waves correlate by {positive.waves:.2f}, spectrograms by {positive.spectra:.2f}"
+            reason = f"{pair.reason} The sounds {said} ({figures}, shifted by {positive.shift:.3f} s)."
+            found.append(replace(pair, score=positive.score, reason=reason))
     return ranked(found)
 
 

@@ -13,7 +13,7 @@ from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.settings import Settings, kinds, make
 from nearfield.core.text import is_text, shown
 from nearfield.data.layouts.dcase2018_task5 import Dcase2018Task5
-from nearfield.data.layouts.folders import Audiofolder, Folder, Images, Table
+from nearfield.data.layouts.folders import Audiofolder, FolderLayout, Images, TableLayout
 from nearfield.data.layouts.magnatagatune import Magnatagatune
 from nearfield.data.layouts.mtg_jamendo import MtgJamendo
 from nearfield.data.layouts.sets import Esc50, SpokenDigits
@@ -25,10 +25,10 @@ Layout = Annotated[
     | Magnatagatune
     | MtgJamendo
     | Audiofolder
-    | Table
+    | TableLayout
     | SpokenDigits
     | Images
-    | Folder,
+    | FolderLayout,
     Field(discriminator="kind"),
 ]
 
@@ -58,7 +58,7 @@ def read_layout(data: str) -> tuple[str, Listing]:
         return _name(data), _read(_detect(path), path, data)
     name, place = named["name"], named["path"]
     if name == "synthetic":
-        return data, Table().read(_synthetic(place))
+        return data, TableLayout().read(_synthetic(place))
     if name not in kinds(Layout):
         raise DataError(f"{data}: there is no layout {name!r}. {choose(name, [*kinds(Layout), 'synthetic'])}")
     place, options = _options(place)
@@ -110,7 +110,7 @@ def _detect(path: Path) -> Any:
     members = cast(dict[str, Any], kinds(Layout))
     for layout in members.values():
         if layout.recognises(path):
-            if layout is Folder:
+            if layout is FolderLayout:
                 _refuse_sets_inside(path, members)
             return layout()
     if path.suffix.lower() in ARCHIVES:
@@ -127,7 +127,7 @@ def _refuse_sets_inside(path: Path, members: dict[str, Any]) -> None:
         f"{kind}:{inside}{getattr(layout, 'options_for', _no_options)(inside)}": inside.name
         for inside in sorted(item for item in path.iterdir() if item.is_dir())
         for kind, layout in members.items()
-        if kind not in ("audiofolder", "table") and layout is not Folder and layout.recognises(inside)
+        if kind not in ("audiofolder", "table") and layout is not FolderLayout and layout.recognises(inside)
     }
     if found:
         raise DataError(

@@ -26,13 +26,13 @@ _TRAIN = re.compile(r"fold(\d+)_train\.txt")
 
 
 @dataclass(frozen=True)
-class Fold:
+class PublishedFold:
     """The paths on each side of one fold."""
 
     train: frozenset[str]
     test: frozenset[str]
 
-    def side(self, clip: str) -> str:
+    def split(self, clip: str) -> str:
         """train, test, or "" for a clip that the fold does not name."""
         return "train" if clip in self.train else "test" if clip in self.test else ""
 
@@ -42,7 +42,7 @@ def fold_numbers(path: Path) -> list[int]:
     return sorted(int(name[1]) for name in map(_TRAIN.fullmatch, _file_names(path / SETUP)) if name)
 
 
-def read_folds(path: Path, wanted: int) -> dict[int, Fold]:
+def read_folds(path: Path, wanted: int) -> dict[int, PublishedFold]:
     """Every fold that is there, by number. Raises DataError where the one that is wanted is not."""
     found = fold_numbers(path)
     if not found and evaluation_list(path):
@@ -81,7 +81,7 @@ def _file_names(folder: Path) -> list[str]:
     return [item.name for item in folder.iterdir()] if folder.is_dir() else []
 
 
-def _fold(setup: Path, number: int) -> Fold:
+def _fold(setup: Path, number: int) -> PublishedFold:
     """`fold1_evaluate.txt` names path, label and session of the clips that `fold1_test.txt` names alone."""
     train = frozenset(cells[0] for _, cells in tab_lines(setup / f"fold{number}_train.txt", 3))
     lists = [setup / f"fold{number}_{name}.txt" for name in ("evaluate", "test")]
@@ -90,10 +90,10 @@ def _fold(setup: Path, number: int) -> Fold:
         raise DataError(
             f"{setup}: there is neither {lists[0].name} nor {lists[1].name} in it. Copy the folds again."
         )
-    return Fold(train, frozenset(cells[0] for path in there for _, cells in tab_lines(path, 3)))
+    return PublishedFold(train, frozenset(cells[0] for path in there for _, cells in tab_lines(path, 3)))
 
 
-def check_folds(path: Path, folds: Mapping[int, Fold], sessions: Mapping[str, str]) -> None:
+def check_folds(path: Path, folds: Mapping[int, PublishedFold], sessions: Mapping[str, str]) -> None:
     """Raises DataError where a session trains and judges in one fold, or judges in two."""
     judged: dict[str, int] = {}
     for number, fold in folds.items():
@@ -282,7 +282,7 @@ def _listing(
     problems: tuple[Problem, ...],
     split_from: str,
 ) -> Listing:
-    moments = tuple(None if math.isnan(moment) else float(moment) for moment in table.pop("moment"))
+    start_times = tuple(None if math.isnan(moment) else float(moment) for moment in table.pop("moment"))
     return Listing(
         table.assign(path=present_files(list(table["path"]), base)),
         base,
@@ -290,19 +290,19 @@ def _listing(
         source,
         problems,
         "sound",
-        moments,
+        start_times,
         SEGMENT_SECONDS,
         split_from=split_from,
     )
 
 
-def _sides(table: pd.DataFrame, fold: Fold) -> list[str]:
-    sides = [fold.side(clip) for clip in table["path"]]
+def _sides(table: pd.DataFrame, fold: PublishedFold) -> list[str]:
+    splits = [fold.split(clip) for clip in table["path"]]
     marks = [(label,) for label in table["label"]]
-    return carve_val(sides, list(table["session"]), marks, seed=0)
+    return carve_val(splits, list(table["session"]), marks, seed=0)
 
 
-def _strangers(fold: Fold, known: set[str], source: str) -> tuple[Problem, ...]:
+def _strangers(fold: PublishedFold, known: set[str], source: str) -> tuple[Problem, ...]:
     """Clips of a fold that the table of all clips does not have."""
     unknown = sorted((fold.train | fold.test) - known)
     if not unknown:

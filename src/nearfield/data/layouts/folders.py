@@ -12,7 +12,7 @@ from nearfield.core.settings import Settings
 from nearfield.data.columns import path_columns
 from nearfield.data.faults import Problem
 from nearfield.data.listing import Kind, Listing, search
-from nearfield.data.splits import side
+from nearfield.data.splits import split_name
 from nearfield.data.tables import TABLE_SUFFIXES, TEXT, cell_text, read_table
 
 # A table of clips: CSV, TSV, Parquet or JSON lines, by itself or in a folder under a usual name.
@@ -21,7 +21,7 @@ NAMES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in
 """Tables looked for in a folder, in this order."""
 
 
-class Table(Settings):
+class TableLayout(Settings):
     """A table with a column `path`, `file_name`, `filename` or the like; paths count from its folder.
 
     Understood as they come, in any case: label; tags (| between); split or fold; recording, group, speaker,
@@ -76,7 +76,7 @@ _WRAPPERS = (*_OF_SOUNDS, "data", "files", "images", "pictures")
 """Folders that are passed through where they are the only one: their names are no labels."""
 
 
-class Folder(Settings):
+class FolderLayout(Settings):
     """A folder of class folders (the first folder's name is the label, any depth below), or of sounds alone.
 
     Where the first folders are called train, val, test or the like, they are the split and the label is one
@@ -130,7 +130,7 @@ def list_files(
     first, told = _what_first(ones, folder, layout)
     columns = {"label": ones}
     if first == "split":
-        columns = {"label": twos, "split": [name if side(name) else "" for name in ones]}
+        columns = {"label": twos, "split": [name if split_name(name) else "" for name in ones]}
     elif layout.first is None and _sides(twos):
         _check_second(twos, folder, layout)
         columns["split"] = twos
@@ -149,8 +149,8 @@ def _what_first(names: list[str], folder: Path, layout: Chooses) -> tuple[First,
     if layout.first is not None:
         return layout.first, ()
     choice = f"{layout.kind}:{folder}?first="
-    called = sorted({name for name in names if side(name)})
-    others = sorted({name or "files beside the folders" for name in names if not side(name)})
+    called = sorted({name for name in names if split_name(name)})
+    others = sorted({name or "files beside the folders" for name in names if not split_name(name)})
     if not others and len(called) > 1:
         return "split", ()
     if _sides(names):
@@ -168,8 +168,8 @@ def _what_first(names: list[str], folder: Path, layout: Chooses) -> tuple[First,
 
 def _check_second(names: list[str], folder: Path, layout: Chooses) -> None:
     """Raises DataError where some folders inside the class folders are sides of a split and some are not."""
-    called = sorted({name for name in names if side(name)})
-    others = sorted({name or "files beside them" for name in names if not side(name)})
+    called = sorted({name for name in names if split_name(name)})
+    others = sorted({name or "files beside them" for name in names if not split_name(name)})
     if others:
         raise DataError(
             f"{folder}: the folders {', '.join(called)} inside the class folders are called like sides of a "
@@ -197,7 +197,7 @@ def _label_deeper(ones: list[str], twos: list[str], folder: Path, layout: Choose
 
 def _sides(names: list[str]) -> bool:
     """Whether folders are called like two sides of a split, or all three."""
-    return len({side(name) for name in names} - {None}) > 1
+    return len({split_name(name) for name in names} - {None}) > 1
 
 
 def _wrappers(files: list[Path]) -> int:
@@ -257,8 +257,8 @@ class Images(Settings):
 
     def read(self, path: Path) -> Listing:
         """One row a picture. Raises DataError where there is none."""
-        if Table.recognises(path):
-            return replace(Table().read(path), kind="picture")
+        if TableLayout.recognises(path):
+            return replace(TableLayout().read(path), kind="picture")
         found = search(path)
         if not found.pictures:
             raise DataError(
@@ -309,7 +309,7 @@ class Audiofolder(Settings):
 
 def _parts(folder: Path) -> list[Path]:
     """The folders that are a side of the split and have their own table."""
-    inside = sorted(part for part in folder.iterdir() if part.is_dir() and side(part.name))
+    inside = sorted(part for part in folder.iterdir() if part.is_dir() and split_name(part.name))
     return [part for part in inside if tables_in(part)]
 
 
@@ -319,7 +319,7 @@ def _unread(folder: Path, parts: list[Path]) -> tuple[Problem, ...]:
     for inside in sorted(item for item in folder.iterdir() if item.is_dir() and item not in parts):
         if tables_in(inside) or search(inside).sounds:
             reason = "the folder was not read: it is not called train, val, test or the like."
-            if side(inside.name):
+            if split_name(inside.name):
                 reason = "the folder was not read: there is no metadata.csv, .jsonl or .parquet in it."
             cure = "To use it, rename it or give it a table; else nothing is to be done."
             found.append(Problem("other_folder", inside.name, None, reason, cure, "warning"))
@@ -344,11 +344,11 @@ def _split_by_folder(listing: Listing) -> Listing:
     if not columns or "split" in listing.table:
         return listing
     firsts = [(PurePosixPath(str(cell)).parts or ("",))[0] for cell in listing.table[columns[0]]]
-    sides = [side(first) for first in firsts]
-    if None not in sides:
+    splits = [split_name(first) for first in firsts]
+    if None not in splits:
         return replace(listing, table=listing.table.assign(split=firsts))
-    if len({*sides} - {None}) > 1:
-        row = sides.index(None)
+    if len({*splits} - {None}) > 1:
+        row = splits.index(None)
         raise DataError(
             f"{listing.source}: some paths begin with a folder called train, test or the like, which says "
             f"the split, and some do not (row {listing.lines[row]}: {firsts[row]!r}). Write a column split, "

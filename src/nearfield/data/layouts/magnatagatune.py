@@ -18,7 +18,7 @@ from nearfield.core.types import Bools
 from nearfield.data.faults import Problem
 from nearfield.data.layouts.published import (
     NEARLY_ALL,
-    Tagged,
+    TaggedClips,
     audio_root,
     difference,
     dropped,
@@ -34,7 +34,7 @@ MOST_FREQUENT = 50
 """Tags that are taken where `top_tags.txt` does not name them."""
 
 
-def read_annotations(path: Path) -> Tagged:
+def read_annotations(path: Path) -> TaggedClips:
     """Every clip with those of its tags that are taken.
 
     Raises DataError where the table is missing, cannot be read, or has cells that are neither 0 nor 1, and
@@ -48,7 +48,7 @@ def read_annotations(path: Path) -> Tagged:
     marks = _marks(file, table[names])
     order = _order(path, names, marks)
     columns = [names.index(name) for name in order]
-    return Tagged(
+    return TaggedClips(
         clips=table["clip_id"].tolist(),
         paths=table["mp3_path"].tolist(),
         tags=named(marks[:, columns], order),
@@ -136,20 +136,20 @@ def read_index(path: Path) -> dict[str, str]:
 
 def list_sides(path: Path) -> dict[str, str]:
     """Side of each clip by its id. Raises DataError where a list is missing or a clip is in two."""
-    sides: dict[str, str] = {}
+    splits: dict[str, str] = {}
     for side in _SIDES:
         file = _list(path, f"{side}_gt")
         for number, (clip, _) in tab_lines(file, 2):
-            if clip in sides:
+            if clip in splits:
                 raise DataError(
-                    f"{file}: line {number}: the clip {clip!r} is listed for {sides[clip]} already. "
+                    f"{file}: line {number}: the clip {clip!r} is listed for {splits[clip]} already. "
                     "Copy the published lists again."
                 )
-            sides[clip] = side
-    return sides
+            splits[clip] = side
+    return splits
 
 
-def read_lists(path: Path) -> tuple[Tagged, list[str]]:
+def read_lists(path: Path) -> tuple[TaggedClips, list[str]]:
     """Every listed clip with its tags, and the side of each, "" for one whose path is not in the index.
 
     Raises DataError where a file is missing, and where numbers and names of tags are not as many.
@@ -172,7 +172,9 @@ def read_lists(path: Path) -> tuple[Tagged, list[str]]:
     if not clips:
         raise DataError(f"{path}: the published lists name no clip. Copy them again.")
     tags = named(np.array(vectors) > 0.5, order)
-    found = Tagged(clips, [index.get(clip, "") for clip in clips], tags, lines, order, "the published lists")
+    found = TaggedClips(
+        clips, [index.get(clip, "") for clip in clips], tags, lines, order, "the published lists"
+    )
     return found, [by_clip[clip] if clip in index else "" for clip in clips]
 
 
@@ -216,7 +218,7 @@ _NAME = re.compile(
 
 
 @dataclass(frozen=True)
-class Song:
+class TrackInfo:
     """What a clip was cut from; "" where it is not known."""
 
     name: str = ""
@@ -226,24 +228,26 @@ class Song:
     """Second of the song at which the clip begins."""
 
 
-def songs(path: Path, clips: Sequence[str], paths: Sequence[str]) -> list[Song]:
+def songs(path: Path, clips: Sequence[str], paths: Sequence[str]) -> list[TrackInfo]:
     """The song of each clip: out of its path where that says it, else out of `clip_info_final.csv`."""
     found = [song_of(name) for name in paths]
     if None not in found:
-        return [song or Song() for song in found]
+        return [song or TrackInfo() for song in found]
     by_clip = _clip_info(path / CLIP_INFO)
-    return [song or by_clip.get(clip, Song()) for song, clip in zip(found, clips, strict=True)]
+    return [song or by_clip.get(clip, TrackInfo()) for song, clip in zip(found, clips, strict=True)]
 
 
-def song_of(path: str) -> Song | None:
+def song_of(path: str) -> TrackInfo | None:
     """The song in a path such as `f/artist-album-01-title-30-59.mp3`, or None for other names."""
     match = _NAME.fullmatch(PurePosixPath(path).stem)
     if not match:
         return None
-    return Song(match["song"], match["artist"], f"{match['artist']}-{match['album']}", float(match["begins"]))
+    return TrackInfo(
+        match["song"], match["artist"], f"{match['artist']}-{match['album']}", float(match["begins"])
+    )
 
 
-def _clip_info(file: Path) -> dict[str, Song]:
+def _clip_info(file: Path) -> dict[str, TrackInfo]:
     """The song of each clip by its id; nothing where there is no such table."""
     if not file.is_file():
         return {}
@@ -258,11 +262,11 @@ def _clip_info(file: Path) -> dict[str, Song]:
         return {row["clip_id"]: _song(row) for row in rows}
 
 
-def _song(row: dict[str, str]) -> Song:
+def _song(row: dict[str, str]) -> TrackInfo:
     artist, album, title = row["artist"] or "", row["album"] or "", row["title"] or ""
     begins = row["segmentStart"] or ""
     known = bool(artist or title)
-    return Song(
+    return TrackInfo(
         f"{artist}-{album}-{title}" if known else "",
         artist,
         f"{artist}-{album}" if album else "",
@@ -320,16 +324,16 @@ class Magnatagatune(Settings):
         """One row a clip. Raises DataError where a table is missing or damaged, or no clip is left."""
         base = audio_root(path, self.audio, self.kind)
         name = self.split or _usual(path)
-        found, sides = _take(path, name)
-        rows = [row for row, side in enumerate(sides) if side and found.tags[row]]
+        found, splits = _take(path, name)
+        rows = [row for row, side in enumerate(splits) if side and found.tags[row]]
         if not rows:
             first = PurePosixPath(found.paths[0]).parts[0]
             raise DataError(
                 f"{path}: the split {name!r} takes no clip with a tag (the first clip lies in {first!r}). "
                 "Give another: ?split=course, original, cleaned or gt."
             )
-        split = [sides[row] for row in rows]
-        problems = _left_out(name, found, sides, len(rows))
+        split = [splits[row] for row in rows]
+        problems = _left_out(name, found, splits, len(rows))
         if name == "course" and len(found.paths) >= NEARLY_ALL * CLIPS:
             problems += _differences(found.source, split)
         return self._listing(path, base, found.take(rows), split, problems, _WORDS[name])
@@ -338,7 +342,7 @@ class Magnatagatune(Settings):
         self,
         path: Path,
         base: Path,
-        found: Tagged,
+        found: TaggedClips,
         split: list[str],
         problems: tuple[Problem, ...],
         split_from: str,
@@ -357,10 +361,10 @@ class Magnatagatune(Settings):
             dtype=object,
         )
         table["recording"], table["group"] = table["song"], table[self.group]
-        moments = tuple(song.begins for song in known)
+        start_times = tuple(song.begins for song in known)
         lines = tuple(found.lines)
         return Listing(
-            table, base, lines, found.source, problems, "sound", moments, 0.0, found.order, split_from
+            table, base, lines, found.source, problems, "sound", start_times, 0.0, found.order, split_from
         )
 
 
@@ -372,25 +376,25 @@ def _usual(path: Path) -> Split:
     return "course" if in_letters and Magnatagatune.recognises(path) else "gt"
 
 
-def _take(path: Path, split: Split) -> tuple[Tagged, list[str]]:
+def _take(path: Path, split: Split) -> tuple[TaggedClips, list[str]]:
     """All clips that a split knows, and the side of each, "" for those that take no part."""
     if split == "gt":
         return read_lists(path)
     found = read_annotations(path)
     if split == "cleaned":
-        sides = list_sides(path)
-        return found, [sides.get(clip, "") for clip in found.clips]
+        splits = list_sides(path)
+        return found, [splits.get(clip, "") for clip in found.clips]
     folders = COURSE_FOLDERS if split == "course" else ORIGINAL_FOLDERS
     return found, [folders.get(clip[:1].lower(), "") for clip in found.paths]
 
 
-def _left_out(name: str, found: Tagged, sides: list[str], kept: int) -> tuple[Problem, ...]:
-    unused = sides.count("")
+def _left_out(name: str, found: TaggedClips, splits: list[str], kept: int) -> tuple[Problem, ...]:
+    unused = splits.count("")
     reason = f"clips that the split {name!r} does not use take no part"
     other = dropped("other_clips", found.source, unused, reason, "To use all, give ?split=original.")
     reason = f"clips with none of the {len(found.order)} tags take no part"
     cure = "To use more of them, name more tags in top_tags.txt."
-    return other + dropped("untagged", found.source, len(sides) - unused - kept, reason, cure)
+    return other + dropped("untagged", found.source, len(splits) - unused - kept, reason, cure)
 
 
 def _differences(source: str, split: list[str]) -> tuple[Problem, ...]:

@@ -95,11 +95,11 @@ def difference(source: str, what: str, found: int, published: int) -> tuple[Prob
     return (Problem("counts", source, None, reason, cure, "warning"),)
 
 
-# `Tagged`: clips and the tags of each, as tables of music tagging have them.
+# `TaggedClips`: clips and the tags of each, as tables of music tagging have them.
 
 
 @dataclass(frozen=True)
-class Tagged:
+class TaggedClips:
     """One entry a clip in each list."""
 
     clips: list[str]
@@ -113,7 +113,7 @@ class Tagged:
     source: str
     """Name of the table, for messages."""
 
-    def take(self, rows: list[int]) -> "Tagged":
+    def take(self, rows: list[int]) -> "TaggedClips":
         """Some clips, in the order given; tags keep their order."""
         return replace(
             self,

@@ -51,8 +51,8 @@ class Esc50(Settings):
         if val_fold == self.test_fold:
             raise DataError(f"esc50: fold {val_fold} cannot both choose and judge. Take two different folds.")
         listing = self._from_table(path) if self.recognises(path) else self._from_names(path)
-        sides = {str(self.test_fold): "test", str(val_fold): "val"}
-        split = [sides.get(cell, "train") for cell in map(str, listing.table["fold"])]
+        splits = {str(self.test_fold): "test", str(val_fold): "val"}
+        split = [splits.get(cell, "train") for cell in map(str, listing.table["fold"])]
         return replace(listing, table=listing.table.assign(split=split))
 
     def _from_table(self, path: Path) -> Listing:

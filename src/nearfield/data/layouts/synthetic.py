@@ -27,94 +27,94 @@ RATE = 16000
 LOWEST, HIGHEST = 160.0, 1280.0
 """Range of a note's pitch in Hz: three octaves."""
 
-Chance = np.random.Generator
-Instrument = Callable[[Chance, float, int], Floats]
+Rng = np.random.Generator
+Instrument = Callable[[Rng, float, int], Floats]
 
 
 def _times(samples: int) -> Floats:
     return np.arange(samples) / RATE
 
 
-def _harmonics(chance: Chance, phase: Floats, pitch: float) -> Floats:
+def _harmonics(rng: Rng, phase: Floats, pitch: float) -> Floats:
     """A tone with up to six harmonics of random strength; `phase` is that of the first, in radians."""
     count = max(1, min(6, int(0.45 * RATE / (1.3 * pitch))))
-    strengths = chance.uniform(0.2, 1.0, count) * np.arange(1, count + 1) ** -chance.uniform(0.3, 2.0)
+    strengths = rng.uniform(0.2, 1.0, count) * np.arange(1, count + 1) ** -rng.uniform(0.3, 2.0)
     return np.asarray(np.sin(np.outer(np.arange(1, count + 1), phase)).T @ strengths)
 
 
-def _swell(chance: Chance, samples: int) -> Floats:
+def _swell(rng: Rng, samples: int) -> Floats:
     """A loudness curve: quick or slow attack, then decay of random speed."""
     time = _times(samples)
-    attack = chance.uniform(0.004, 0.08)
-    return np.minimum(time / attack, 1.0) * np.exp(-time * chance.uniform(0.5, 6.0))
+    attack = rng.uniform(0.004, 0.08)
+    return np.minimum(time / attack, 1.0) * np.exp(-time * rng.uniform(0.5, 6.0))
 
 
-def vibrato(chance: Chance, pitch: float, samples: int) -> Floats:
+def vibrato(rng: Rng, pitch: float, samples: int) -> Floats:
     """A steady tone whose pitch trembles 4 to 8 times a second by 1 to 4 per cent."""
-    speed, depth = chance.uniform(4.0, 8.0), chance.uniform(0.01, 0.04)
+    speed, depth = rng.uniform(4.0, 8.0), rng.uniform(0.01, 0.04)
     time = _times(samples)
     phase = 2 * np.pi * pitch * time - depth * pitch / speed * np.cos(2 * np.pi * speed * time)
-    return _harmonics(chance, phase, pitch) * _swell(chance, samples)
+    return _harmonics(rng, phase, pitch) * _swell(rng, samples)
 
 
-def plucked(chance: Chance, pitch: float, samples: int) -> Floats:
+def plucked(rng: Rng, pitch: float, samples: int) -> Floats:
     """A string by Karplus and Strong (1983): noise that goes round a delay line and is averaged each time."""
     period = max(2, round(RATE / pitch - 0.5))
     excitation = np.zeros(samples)
-    excitation[:period] = chance.standard_normal(min(period, samples))
-    kept = 0.5 * chance.uniform(0.985, 0.999)
+    excitation[:period] = rng.standard_normal(min(period, samples))
+    kept = 0.5 * rng.uniform(0.985, 0.999)
     loop = np.zeros(period + 2)
     loop[0], loop[period:] = 1.0, -kept
     return np.asarray(lfilter([1.0], loop, excitation))
 
 
-def burst(chance: Chance, pitch: float, samples: int) -> Floats:
+def burst(rng: Rng, pitch: float, samples: int) -> Floats:
     """Noise through one resonance, swelling and dying away: a struck hollow thing."""
-    radius = chance.uniform(0.96, 0.992)
+    radius = rng.uniform(0.96, 0.992)
     resonance = [1.0, -2 * radius * np.cos(2 * np.pi * pitch / RATE), radius**2]
-    return np.asarray(lfilter([1.0], resonance, chance.standard_normal(samples))) * _swell(chance, samples)
+    return np.asarray(lfilter([1.0], resonance, rng.standard_normal(samples))) * _swell(rng, samples)
 
 
-def _chirp(chance: Chance, pitch: float, samples: int, octaves: float) -> Floats:
+def _chirp(rng: Rng, pitch: float, samples: int, octaves: float) -> Floats:
     bend = octaves * (np.arange(samples) / samples - 0.5)
     phase = 2 * np.pi * np.cumsum(pitch * 2.0**bend) / RATE
-    return _harmonics(chance, phase, pitch) * _swell(chance, samples)
+    return _harmonics(rng, phase, pitch) * _swell(rng, samples)
 
 
-def rising(chance: Chance, pitch: float, samples: int) -> Floats:
+def rising(rng: Rng, pitch: float, samples: int) -> Floats:
     """A tone that climbs by a third to an octave."""
-    return _chirp(chance, pitch, samples, chance.uniform(0.35, 1.0))
+    return _chirp(rng, pitch, samples, rng.uniform(0.35, 1.0))
 
 
-def falling(chance: Chance, pitch: float, samples: int) -> Floats:
+def falling(rng: Rng, pitch: float, samples: int) -> Floats:
     """A tone that sinks by a third to an octave."""
-    return _chirp(chance, pitch, samples, -chance.uniform(0.35, 1.0))
+    return _chirp(rng, pitch, samples, -rng.uniform(0.35, 1.0))
 
 
-def tremolo(chance: Chance, pitch: float, samples: int) -> Floats:
+def tremolo(rng: Rng, pitch: float, samples: int) -> Floats:
     """A steady tone whose loudness beats 6 to 20 times a second."""
-    beat = 1 + chance.uniform(0.6, 1.0) * np.sin(2 * np.pi * chance.uniform(6.0, 20.0) * _times(samples))
-    tone = _harmonics(chance, 2 * np.pi * pitch * _times(samples), pitch)
-    return tone * beat * _swell(chance, samples)
+    beat = 1 + rng.uniform(0.6, 1.0) * np.sin(2 * np.pi * rng.uniform(6.0, 20.0) * _times(samples))
+    tone = _harmonics(rng, 2 * np.pi * pitch * _times(samples), pitch)
+    return tone * beat * _swell(rng, samples)
 
 
-def bell(chance: Chance, pitch: float, samples: int) -> Floats:
+def bell(rng: Rng, pitch: float, samples: int) -> Floats:
     """Frequency modulation at an inharmonic ratio, the modulation dying away (Chowning 1973)."""
     time = _times(samples)
-    index = chance.uniform(1.5, 5.0) * np.exp(-time * chance.uniform(2.0, 8.0))
-    ratio = chance.choice([1.41, 1.73, 2.24, 2.76, 3.33])
+    index = rng.uniform(1.5, 5.0) * np.exp(-time * rng.uniform(2.0, 8.0))
+    ratio = rng.choice([1.41, 1.73, 2.24, 2.76, 3.33])
     phase = 2 * np.pi * pitch * time
-    return np.asarray(np.sin(phase + index * np.sin(ratio * phase)) * _swell(chance, samples))
+    return np.asarray(np.sin(phase + index * np.sin(ratio * phase)) * _swell(rng, samples))
 
 
-def pulses(chance: Chance, pitch: float, samples: int) -> Floats:
+def pulses(rng: Rng, pitch: float, samples: int) -> Floats:
     """A train of clicks, 9 to 30 a second, each ringing at the pitch."""
-    gap = int(RATE / chance.uniform(9.0, 30.0))
+    gap = int(RATE / rng.uniform(9.0, 30.0))
     clicks = np.zeros(samples)
-    clicks[int(chance.integers(gap)) % samples :: gap] = 1.0
-    radius = chance.uniform(0.97, 0.992)
+    clicks[int(rng.integers(gap)) % samples :: gap] = 1.0
+    radius = rng.uniform(0.97, 0.992)
     ring = [1.0, -2 * radius * np.cos(2 * np.pi * pitch / RATE), radius**2]
-    return np.asarray(lfilter([1.0], ring, clicks)) * _swell(chance, samples)
+    return np.asarray(lfilter([1.0], ring, clicks)) * _swell(rng, samples)
 
 
 INSTRUMENTS: dict[str, Instrument] = {
@@ -122,9 +122,9 @@ INSTRUMENTS: dict[str, Instrument] = {
 }
 
 
-def draw_pitch(chance: Chance, low: float = LOWEST, high: float = HIGHEST) -> float:
+def draw_pitch(rng: Rng, low: float = LOWEST, high: float = HIGHEST) -> float:
     """A pitch in Hz, even over the octaves."""
-    return float(np.exp(chance.uniform(np.log(low), np.log(high))))
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 @dataclass(frozen=True)
@@ -141,30 +141,30 @@ class Player:
     """Root mean square of the noise floor against that of the sound."""
 
     @classmethod
-    def drawn(cls, chance: Chance) -> "Player":
+    def drawn(cls, rng: Rng) -> "Player":
         """A player by chance."""
         octave = np.log2(np.linspace(0.05, 8.0, 129))
-        decibels = chance.uniform(-3.0, 3.0) * octave
+        decibels = rng.uniform(-3.0, 3.0) * octave
         for _ in range(3):
-            centre, width = chance.uniform(-3.0, 3.0), chance.uniform(0.3, 1.0)
-            decibels += chance.uniform(-12.0, 12.0) * np.exp(-0.5 * ((octave - centre) / width) ** 2)
+            centre, width = rng.uniform(-3.0, 3.0), rng.uniform(0.3, 1.0)
+            decibels += rng.uniform(-12.0, 12.0) * np.exp(-0.5 * ((octave - centre) / width) ** 2)
         time = _times(int(0.35 * RATE))
-        room = chance.standard_normal(len(time)) * np.exp(-time * chance.uniform(10.0, 40.0))
-        room *= chance.uniform(0.1, 0.8) / np.linalg.norm(room)
+        room = rng.standard_normal(len(time)) * np.exp(-time * rng.uniform(10.0, 40.0))
+        room *= rng.uniform(0.1, 0.8) / np.linalg.norm(room)
         room[0] += 1.0
-        level, noise = 10 ** chance.uniform(-1.7, -0.9), 10 ** chance.uniform(-1.7, -0.7)
+        level, noise = 10 ** rng.uniform(-1.7, -0.9), 10 ** rng.uniform(-1.7, -0.7)
         return cls(10 ** (decibels / 20), room, float(level), float(noise))
 
-    def records(self, chance: Chance, dry: Floats) -> Floats:
+    def records(self, rng: Rng, dry: Floats) -> Floats:
         """`dry` as this player's microphone has it: coloured, in the room, over noise, -1..1."""
         size = 1 << (len(dry) + len(self.room) - 1).bit_length()
         grid = np.fft.rfftfreq(size, 1 / RATE)
         response = np.interp(grid, np.linspace(0, RATE / 2, len(self.response)), self.response)
         spectrum = np.fft.rfft(dry, size) * np.fft.rfft(self.room, size) * response
         wet = np.fft.irfft(spectrum, size)[: len(dry)]
-        hiss = np.fft.irfft(np.fft.rfft(chance.standard_normal(len(dry)), size) * response, size)[: len(dry)]
+        hiss = np.fft.irfft(np.fft.rfft(rng.standard_normal(len(dry)), size) * response, size)[: len(dry)]
         wave = wet / loudness(wet) + self.noise * hiss / loudness(hiss)
-        wave *= self.level * 10 ** chance.uniform(-0.3, 0.3) / loudness(wave)
+        wave *= self.level * 10 ** rng.uniform(-0.3, 0.3) / loudness(wave)
         return np.asarray(wave / max(1.0, np.abs(wave).max() / 0.99))
 
 
@@ -173,11 +173,11 @@ def loudness(wave: Floats) -> float:
     return float(np.sqrt(np.mean(wave**2))) + 1e-12
 
 
-def play(chance: Chance, name: str, samples: int, pitch: float | None = None) -> Floats:
+def play(rng: Rng, name: str, samples: int, pitch: float | None = None) -> Floats:
     """A note of one instrument somewhere in `samples` of silence, its loudness 1."""
-    length = int(samples * chance.uniform(0.5, 1.0))
-    start = int(chance.integers(samples - length + 1))
-    note = INSTRUMENTS[name](chance, draw_pitch(chance) if pitch is None else pitch, length)
+    length = int(samples * rng.uniform(0.5, 1.0))
+    start = int(rng.integers(samples - length + 1))
+    note = INSTRUMENTS[name](rng, draw_pitch(rng) if pitch is None else pitch, length)
     fade = min(length, 160)
     note[-fade:] *= np.linspace(1.0, 0.0, fade)
     wave = np.zeros(samples)
@@ -190,27 +190,27 @@ def play(chance: Chance, name: str, samples: int, pitch: float | None = None) ->
 # Waves are mono float64 at 16 kHz with loudness (root mean square) 1. Each call draws new settings from the
 # sort's ranges, so that two stretches of one sort are alike but not the same.
 
-Texture = Callable[[Chance, int], Floats]
+Texture = Callable[[Rng, int], Floats]
 
 
-def _hiss(chance: Chance, samples: int, low: float, high: float) -> Floats:
+def _hiss(rng: Rng, samples: int, low: float, high: float) -> Floats:
     """Noise between two frequencies in Hz, the edges half an octave soft."""
-    spectrum = np.fft.rfft(chance.standard_normal(samples))
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
     octave = np.log2(np.fft.rfftfreq(samples, 1 / RATE) + 1.0)
     below, above = octave - np.log2(low), np.log2(high) - octave
     return np.fft.irfft(spectrum / (1 + np.exp(-8 * below)) / (1 + np.exp(-8 * above)), samples)
 
 
-def _drift(chance: Chance, samples: int, speed: float) -> Floats:
+def _drift(rng: Rng, samples: int, speed: float) -> Floats:
     """A smooth random curve in 0..1 that turns about `speed` times a second."""
-    knots = chance.uniform(0.0, 1.0, max(2, int(samples / RATE * speed) + 2))
+    knots = rng.uniform(0.0, 1.0, max(2, int(samples / RATE * speed) + 2))
     return np.interp(np.linspace(0, len(knots) - 1, samples), np.arange(len(knots)), knots)
 
 
-def _ticks(chance: Chance, samples: int, rate: float) -> Floats:
+def _ticks(rng: Rng, samples: int, rate: float) -> Floats:
     """Clicks at random moments, `rate` a second on average, of random strength."""
-    hits = chance.random(samples) < rate / RATE
-    return np.asarray(hits * chance.exponential(1.0, samples) * chance.choice([-1.0, 1.0], samples))
+    hits = rng.random(samples) < rate / RATE
+    return np.asarray(hits * rng.exponential(1.0, samples) * rng.choice([-1.0, 1.0], samples))
 
 
 def _ring(wave: Floats, frequency: float, radius: float) -> Floats:
@@ -218,85 +218,85 @@ def _ring(wave: Floats, frequency: float, radius: float) -> Floats:
     return np.asarray(lfilter([1.0], resonance, wave))
 
 
-def _scatter(chance: Chance, samples: int, rate: float, grain: Callable[[], Floats]) -> Floats:
+def _scatter(rng: Rng, samples: int, rate: float, grain: Callable[[], Floats]) -> Floats:
     """Grains laid down at random moments, `rate` a second."""
     wave = np.zeros(samples)
-    for start in chance.integers(0, samples, int(samples / RATE * rate)):
+    for start in rng.integers(0, samples, int(samples / RATE * rate)):
         piece = grain()[: samples - start]
         wave[start : start + len(piece)] += piece
     return wave
 
 
-def rain(chance: Chance, samples: int) -> Floats:
+def rain(rng: Rng, samples: int) -> Floats:
     """A broad hiss with drops in it."""
-    drops = _ring(_ticks(chance, samples, chance.uniform(20, 80)), chance.uniform(800, 3000), 0.93)
-    hiss = _hiss(chance, samples, chance.uniform(300, 900), chance.uniform(4000, 7000))
-    return hiss / loudness(hiss) + chance.uniform(0.3, 0.8) * drops / loudness(drops)
+    drops = _ring(_ticks(rng, samples, rng.uniform(20, 80)), rng.uniform(800, 3000), 0.93)
+    hiss = _hiss(rng, samples, rng.uniform(300, 900), rng.uniform(4000, 7000))
+    return hiss / loudness(hiss) + rng.uniform(0.3, 0.8) * drops / loudness(drops)
 
 
-def wind(chance: Chance, samples: int) -> Floats:
+def wind(rng: Rng, samples: int) -> Floats:
     """Low noise in gusts."""
-    gusts = 0.15 + _drift(chance, samples, chance.uniform(0.4, 1.2)) ** 2
-    return _hiss(chance, samples, 60, chance.uniform(300, 900)) * gusts
+    gusts = 0.15 + _drift(rng, samples, rng.uniform(0.4, 1.2)) ** 2
+    return _hiss(rng, samples, 60, rng.uniform(300, 900)) * gusts
 
 
-def surf(chance: Chance, samples: int) -> Floats:
+def surf(rng: Rng, samples: int) -> Floats:
     """Broad noise that comes and goes every three to six seconds."""
     time = np.arange(samples) / RATE
-    wave = 0.5 + 0.5 * np.sin(2 * np.pi * (time / chance.uniform(3.0, 6.0) + chance.random()))
-    return _hiss(chance, samples, 150, chance.uniform(2500, 6000)) * (0.1 + wave**2)
+    wave = 0.5 + 0.5 * np.sin(2 * np.pi * (time / rng.uniform(3.0, 6.0) + rng.random()))
+    return _hiss(rng, samples, 150, rng.uniform(2500, 6000)) * (0.1 + wave**2)
 
 
-def crickets(chance: Chance, samples: int) -> Floats:
+def crickets(rng: Rng, samples: int) -> Floats:
     """High tones, gated fast, in short calls."""
     time = np.arange(samples) / RATE
-    wave = 0.15 * chance.standard_normal(samples)
-    for _ in range(int(chance.integers(1, 4))):
-        tone = np.sin(2 * np.pi * chance.uniform(2000, 5000) * time)
-        gate = np.maximum(0, np.sin(2 * np.pi * chance.uniform(18, 40) * time))
-        calls = (time * chance.uniform(1.5, 4.0) + chance.random()) % 1 < chance.uniform(0.3, 0.7)
+    wave = 0.15 * rng.standard_normal(samples)
+    for _ in range(int(rng.integers(1, 4))):
+        tone = np.sin(2 * np.pi * rng.uniform(2000, 5000) * time)
+        gate = np.maximum(0, np.sin(2 * np.pi * rng.uniform(18, 40) * time))
+        calls = (time * rng.uniform(1.5, 4.0) + rng.random()) % 1 < rng.uniform(0.3, 0.7)
         wave += tone * gate * calls
     return wave
 
 
-def engine(chance: Chance, samples: int) -> Floats:
+def engine(rng: Rng, samples: int) -> Floats:
     """A low pulse rich in harmonics whose speed wanders a little, over noise."""
-    speed = chance.uniform(35, 110) * (0.92 + 0.16 * _drift(chance, samples, 0.5))
+    speed = rng.uniform(35, 110) * (0.92 + 0.16 * _drift(rng, samples, 0.5))
     phase = 2 * np.pi * np.cumsum(speed) / RATE
-    pulse = np.exp(chance.uniform(2.0, 6.0) * (np.cos(phase) - 1)) - 0.3
-    noise = _hiss(chance, samples, 100, chance.uniform(1000, 4000))
-    return pulse / loudness(pulse) + chance.uniform(0.3, 0.9) * noise / loudness(noise)
+    pulse = np.exp(rng.uniform(2.0, 6.0) * (np.cos(phase) - 1)) - 0.3
+    noise = _hiss(rng, samples, 100, rng.uniform(1000, 4000))
+    return pulse / loudness(pulse) + rng.uniform(0.3, 0.9) * noise / loudness(noise)
 
 
-def bubbles(chance: Chance, samples: int) -> Floats:
+def bubbles(rng: Rng, samples: int) -> Floats:
     """Short rising blips at random moments."""
 
     def blip() -> Floats:
-        time = np.arange(int(RATE * chance.uniform(0.03, 0.1))) / RATE
-        pitch = chance.uniform(350, 1600) * (1 + chance.uniform(2, 8) * time)
-        return np.sin(2 * np.pi * np.cumsum(pitch) / RATE) * np.exp(-time * 30) * chance.uniform(0.3, 1.0)
+        time = np.arange(int(RATE * rng.uniform(0.03, 0.1))) / RATE
+        pitch = rng.uniform(350, 1600) * (1 + rng.uniform(2, 8) * time)
+        return np.sin(2 * np.pi * np.cumsum(pitch) / RATE) * np.exp(-time * 30) * rng.uniform(0.3, 1.0)
 
-    return _scatter(chance, samples, chance.uniform(6, 18), blip) + 0.02 * chance.standard_normal(samples)
+    return _scatter(rng, samples, rng.uniform(6, 18), blip) + 0.02 * rng.standard_normal(samples)
 
 
-def crackle(chance: Chance, samples: int) -> Floats:
+def crackle(rng: Rng, samples: int) -> Floats:
     """Sharp clicks at random moments over a murmur: a fire."""
-    clicks = _ring(_ticks(chance, samples, chance.uniform(6, 25)), chance.uniform(1500, 5000), 0.8)
-    murmur = _hiss(chance, samples, 60, 400)
-    return clicks / loudness(clicks) + chance.uniform(0.2, 0.5) * murmur / loudness(murmur)
+    clicks = _ring(_ticks(rng, samples, rng.uniform(6, 25)), rng.uniform(1500, 5000), 0.8)
+    murmur = _hiss(rng, samples, 60, 400)
+    return clicks / loudness(clicks) + rng.uniform(0.2, 0.5) * murmur / loudness(murmur)
 
 
-def chatter(chance: Chance, samples: int) -> Floats:
+def chatter(rng: Rng, samples: int) -> Floats:
     """Buzzing syllables with wandering resonances: talk one cannot make out."""
     voice = np.zeros(samples)
-    for _ in range(int(chance.integers(2, 4))):
-        pitch = chance.uniform(90, 260) * (0.85 + 0.3 * _drift(chance, samples, 2.0))
+    for _ in range(int(rng.integers(2, 4))):
+        pitch = rng.uniform(90, 260) * (0.85 + 0.3 * _drift(rng, samples, 2.0))
         phase = np.cumsum(pitch) / RATE
         buzz = np.diff(np.floor(phase), prepend=0.0)
-        syllables = _drift(chance, samples, chance.uniform(6.0, 12.0)) ** 3
-        vowels = _ring(buzz, chance.uniform(350, 800), 0.97) + _ring(buzz, chance.uniform(900, 2400), 0.97)
+        syllables = _drift(rng, samples, rng.uniform(6.0, 12.0)) ** 3
+        vowels = _ring(buzz, rng.uniform(350, 800), 0.97) + _ring(buzz, rng.uniform(900, 2400), 0.97)
         voice += vowels * syllables
-    return voice / loudness(voice) + 0.1 * chance.standard_normal(samples)
+    return voice / loudness(voice) + 0.1 * rng.standard_normal(samples)
 
 
 TEXTURES: dict[str, Texture] = {
@@ -304,14 +304,14 @@ TEXTURES: dict[str, Texture] = {
 }
 
 
-def sound(chance: Chance, name: str, samples: int) -> Floats:
+def sound(rng: Rng, name: str, samples: int) -> Floats:
     """`samples` of one sort of background as heard from some place: tilted, resonant, loudness 1."""
-    wave = TEXTURES[name](chance, samples)
+    wave = TEXTURES[name](rng, samples)
     octave = np.log2(np.fft.rfftfreq(samples, 1 / RATE) / 1000 + 0.05)
-    decibels = chance.uniform(-4.0, 4.0) * octave
+    decibels = rng.uniform(-4.0, 4.0) * octave
     for _ in range(2):
-        centre = chance.uniform(-3.0, 3.0)
-        decibels += chance.uniform(-10.0, 10.0) * np.exp(-2 * (octave - centre) ** 2)
+        centre = rng.uniform(-3.0, 3.0)
+        decibels += rng.uniform(-10.0, 10.0) * np.exp(-2 * (octave - centre) ** 2)
     heard = np.fft.irfft(np.fft.rfft(wave) * 10 ** (decibels / 20), samples)
     return heard / loudness(heard)
 
@@ -395,9 +395,9 @@ def _tones(seed: int, clips: int, folder: Path) -> None:
     names = list(INSTRUMENTS)
     rows: list[dict[str, object]] = []
     for number in range(clips):
-        chance = stream(seed, "synthetic/tones/clip", number)
+        rng = stream(seed, "synthetic/tones/clip", number)
         label, player = names[number % 8], number // 8 % len(players)
-        wave = players[player].records(chance, play(chance, label, RATE))
+        wave = players[player].records(rng, play(rng, label, RATE))
         path = f"audio/{label}_{number:04d}.wav"
         _write(folder / path, wave)
         rows.append({"path": path, "label": label, "split": _side(player), "group": f"player_{player:02d}"})
@@ -419,31 +419,30 @@ def _ensembles(seed: int, clips: int, folder: Path) -> None:
     bands = _players(seed, "synthetic/ensembles/band", clips)
     rows: list[dict[str, object]] = []
     for number in range(clips):
-        chance = stream(seed, "synthetic/ensembles/clip", number)
+        rng = stream(seed, "synthetic/ensembles/clip", number)
         band = number % len(bands)
-        wave, tags = _piece(chance)
+        wave, tags = _piece(rng)
         path = f"audio/piece_{number:04d}.wav"
-        _write(folder / path, bands[band].records(chance, wave))
+        _write(folder / path, bands[band].records(rng, wave))
         rows.append({"path": path, "tags": "|".join(tags), "split": _side(band), "group": f"band_{band:02d}"})
     _table(folder, "labels.csv", rows)
 
 
-def _piece(chance: Chance) -> tuple[Floats, list[str]]:
+def _piece(rng: Rng) -> tuple[Floats, list[str]]:
     """Two seconds of music and its tags, sorted."""
-    names = chance.choice(list(INSTRUMENTS), int(chance.integers(1, 4)), replace=False)
-    register, tempo = str(chance.choice(list(REGISTERS))), str(chance.choice(list(TEMPI)))
+    names = rng.choice(list(INSTRUMENTS), int(rng.integers(1, 4)), replace=False)
+    register, tempo = str(rng.choice(list(REGISTERS))), str(rng.choice(list(TEMPI)))
     wave = np.zeros(2 * RATE)
     for name in names:
-        notes = int(chance.integers(TEMPI[tempo][0], TEMPI[tempo][1] + 1))
+        notes = int(rng.integers(TEMPI[tempo][0], TEMPI[tempo][1] + 1))
         edges = np.linspace(0, len(wave), notes + 1).astype(int)
         part = [
-            play(chance, str(name), b - a, draw_pitch(chance, *REGISTERS[register]))
-            for a, b in pairwise(edges)
+            play(rng, str(name), b - a, draw_pitch(rng, *REGISTERS[register])) for a, b in pairwise(edges)
         ]
-        wave += 10 ** chance.uniform(-0.3, 0.0) * np.concatenate(part)
-    noisy = bool(chance.random() < 0.25)
+        wave += 10 ** rng.uniform(-0.3, 0.0) * np.concatenate(part)
+    noisy = bool(rng.random() < 0.25)
     if noisy:
-        wave += chance.uniform(0.5, 1.0) * chance.standard_normal(len(wave))
+        wave += rng.uniform(0.5, 1.0) * rng.standard_normal(len(wave))
     tags = [*map(str, names), register, tempo, "noisy" if noisy else ""]
     return wave, sorted(tag for tag in tags if tag)
 
@@ -454,11 +453,11 @@ def _scenes(seed: int, recordings: int, folder: Path) -> None:
     sections: list[dict[str, object]] = []
     clips: list[dict[str, object]] = []
     for number in range(recordings):
-        chance = stream(seed, "synthetic/scenes/recording", number)
+        rng = stream(seed, "synthetic/scenes/recording", number)
         name, split = f"scene_{number:02d}", _side(number)
         path = f"audio/{name}.flac"
-        wave, parts = _scene(chance)
-        _write(folder / path, Player.drawn(chance).records(chance, wave))
+        wave, parts = _scene(rng)
+        _write(folder / path, Player.drawn(rng).records(rng, wave))
         rows.append({"path": path, "recording": name, "seconds": len(wave) / RATE, "split": split})
         for start, end, kind in parts:
             sections.append({"recording": name, "start": start, "end": end, "kind": kind})
@@ -474,19 +473,19 @@ FADE = 0.5
 """Half the length of a crossfade in seconds: sections meet in the middle of it."""
 
 
-def _scene(chance: Chance) -> tuple[Floats, list[tuple[float, float, str]]]:
+def _scene(rng: Rng) -> tuple[Floats, list[tuple[float, float, str]]]:
     """A recording before its microphone, with (start s, end s, kind) of its sections."""
-    total, edges = float(np.round(chance.uniform(60.0, 90.0), 1)), [0.0]
+    total, edges = float(np.round(rng.uniform(60.0, 90.0), 1)), [0.0]
     while edges[-1] < total - 20.0:
-        edges.append(edges[-1] + float(np.round(chance.uniform(5.0, 15.0), 1)))
+        edges.append(edges[-1] + float(np.round(rng.uniform(5.0, 15.0), 1)))
     last = total - edges[-1]
     edges += [edges[-1] + float(np.round(last / 2, 1)), total] if last > 15.0 else [total]
-    kinds = _order(chance, len(edges) - 1)
-    wave = _hum(chance, round(total * RATE))
+    kinds = _order(rng, len(edges) - 1)
+    wave = _hum(rng, round(total * RATE))
     fade = round(FADE * RATE)
     for (start, end), kind in zip(pairwise(edges), kinds, strict=True):
         a, b = max(0, round(start * RATE) - fade), min(len(wave), round(end * RATE) + fade)
-        piece = sound(chance, kind, b - a) * 10 ** chance.uniform(-0.2, 0.2)
+        piece = sound(rng, kind, b - a) * 10 ** rng.uniform(-0.2, 0.2)
         ramp = np.sin(np.linspace(0, np.pi / 2, 2 * fade))
         if a > 0:
             piece[: 2 * fade] *= ramp
@@ -496,16 +495,16 @@ def _scene(chance: Chance) -> tuple[Floats, list[tuple[float, float, str]]]:
     return wave, list(zip(edges[:-1], edges[1:], kinds, strict=True))
 
 
-def _order(chance: Chance, sections: int) -> list[str]:
+def _order(rng: Rng, sections: int) -> list[str]:
     """A kind for each section: round after round of all of them, so that each recording has nearly each."""
     rounds = -(-sections // len(TEXTURES))
-    return [str(kind) for _ in range(rounds) for kind in chance.permutation(list(TEXTURES))][:sections]
+    return [str(kind) for _ in range(rounds) for kind in rng.permutation(list(TEXTURES))][:sections]
 
 
-def _hum(chance: Chance, samples: int) -> Floats:
+def _hum(rng: Rng, samples: int) -> Floats:
     """The mains in the cable: 50 Hz and four harmonics, of a strength that the recording keeps."""
     phase = 2 * np.pi * 50.0 * np.arange(samples) / RATE
-    strengths = 10 ** chance.uniform(-2.5, -0.7) / np.arange(1, 6)
+    strengths = 10 ** rng.uniform(-2.5, -0.7) / np.arange(1, 6)
     return np.asarray(sum(float(s) * np.sin((i + 1) * phase) for i, s in enumerate(strengths)))
 
 

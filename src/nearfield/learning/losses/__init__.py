@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
-from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS, PairLoss, Parts
+from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS, LossMetrics, PairLoss
 from nearfield.learning.losses.circle import Circle
 from nearfield.learning.losses.contrastive import Contrastive
 from nearfield.learning.losses.library import Library
@@ -46,4 +46,4 @@ LossSettings = Annotated[
     Discriminator(_member),
 ]
 
-__all__ = ["LossSettings", "PairLoss", "Parts"]
+__all__ = ["LossSettings", "PairLoss", "LossMetrics"]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nearfield.core.errors import RequestError
 from nearfield.core.types import Pairs
 
-Parts = dict[str, Tensor]
+LossMetrics = dict[str, Tensor]
 """What was measured on the way, as detached scalars:
 
 - `active_fraction`: share of what could pull (triplets, pairs or anchors, as the loss says) that does;
@@ -27,7 +27,7 @@ TAGGING_KINDS = ("bce", "focal")
 
 
 class PairLoss(nn.Module):
-    """A loss over `Pairs`. Calling it gives a scalar with a gradient; `with_parts` says more at no cost."""
+    """A loss over `Pairs`: a scalar with a gradient; `forward_with_metrics` says more at no cost."""
 
     def forward(self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> Tensor:
         """Loss (scalar) of (B, D) vectors; `pairs`, or (B,) class numbers in their place.
@@ -35,18 +35,20 @@ class PairLoss(nn.Module):
         Raises RequestError where the two do not fit. Value and gradient come from one pass, so the gradient
         cannot be differentiated again.
         """
-        return self.with_parts(vectors, pairs)[0]
+        return self.forward_with_metrics(vectors, pairs)[0]
 
-    def with_parts(self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> tuple[Tensor, Parts]:
-        """The loss, and what was measured on the way (see `Parts`)."""
+    def forward_with_metrics(
+        self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike
+    ) -> tuple[Tensor, LossMetrics]:
+        """The loss, and what was measured on the way (see `LossMetrics`)."""
         fitting = fit(vectors, pairs)
         given = vectors if torch.is_grad_enabled() else vectors.detach()
         with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
-            value, gradient, parts = self.measure(given, fitting)
+            value, gradient, parts = self.loss_and_grad(given, fitting)
         return (value if gradient is None else _known(given, value, gradient)), parts
 
     @abstractmethod
-    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
+    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
         """Value, d value / d vectors (None where `vectors` ask for none), and parts; without autograd."""
 
 
@@ -92,9 +94,10 @@ def fit(vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> Pairs:
         )
     fitting = pairs if isinstance(pairs, Pairs) else Pairs.from_labels(pairs)
     shape = (len(vectors), len(vectors))
-    if fitting.alike.shape != shape or fitting.unlike.shape != shape:
+    if fitting.positive.shape != shape or fitting.negative.shape != shape:
         raise RequestError(
-            f"The pairs are of another batch: {len(vectors)} vectors, but alike is "
-            f"{tuple(fitting.alike.shape)} and unlike {tuple(fitting.unlike.shape)}; both must be {shape}."
+            f"The pairs are of another batch: {len(vectors)} vectors, but positive is "
+            f"{tuple(fitting.positive.shape)} and negative {tuple(fitting.negative.shape)}; "
+            f"both must be {shape}."
         )
     return fitting.to(vectors.device)

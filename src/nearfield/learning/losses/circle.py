@@ -17,8 +17,8 @@ from torch.nn.functional import softplus
 from nearfield.core.settings import Settings
 from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
-from nearfield.learning.losses.base import Parts
-from nearfield.learning.losses.rows import Company, RowLoss, Tally, exponents
+from nearfield.learning.losses.base import LossMetrics
+from nearfield.learning.losses.rows import Accumulator, RowLoss, RowPairs, exponents
 
 
 class Circle(Settings):
@@ -59,7 +59,7 @@ class CircleLoss(RowLoss):
     """Equals pytorch-metric-learning's CircleLoss, in value and gradient.
 
     The mean over anchors with a loss above 0. Anchors without an alike or without an unlike item take no
-    part. `strength` is the w_p above. The part `active_fraction` is the share of anchors beyond the boundary.
+    part. `weight` is the w_p above. The part `active_fraction` is the share of anchors beyond the boundary.
     Arithmetic is float32 at least, so that a gamma of 256 overflows in no precision.
     """
 
@@ -67,29 +67,33 @@ class CircleLoss(RowLoss):
         super().__init__()
         self.settings = settings
 
-    def add_rows(self, company: Company, distances: Tensor, tally: Tally) -> Tensor:
+    def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
         """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
         m, gamma = self.settings.m, self.settings.gamma
-        near = company.alike.read(distances, 0.0)
-        pull = gamma * (near + m).clamp_min_(0)  # a_p, with s = 1 - distance
+        near = row_pairs.positive.read(distances, 0.0)
+        accumulate_grad = gamma * (near + m).clamp_min_(0)  # a_p, with s = 1 - distance
         push = distances.neg().add_(1 + m).clamp_min_(0).mul_(gamma)  # a_n
-        alike = pull * (near - m) + company.weights.log().clamp_min_(-FAR)
-        unlike = (1 - m - distances).mul_(push)
-        reach_alike, share_alike = exponents(alike)
-        reach_unlike, share_unlike = exponents(company.hide(unlike, -1.0))
-        takes_part = company.here.any(1, keepdim=True) & company.unlike.any(1, keepdim=True)
+        positive = accumulate_grad * (near - m) + row_pairs.weights.log().clamp_min_(-FAR)
+        negative = (1 - m - distances).mul_(push)
+        reach_alike, share_alike = exponents(positive)
+        reach_unlike, share_unlike = exponents(row_pairs.mask_fill(negative, -1.0))
+        takes_part = row_pairs.here.any(1, keepdim=True) & row_pairs.negative.any(1, keepdim=True)
         beyond = (reach_alike + reach_unlike).where(takes_part, -FAR)
         losses = softplus(beyond)
-        tally.add("losses", losses)
-        tally.add("losses_above_zero", (losses > 0).to(losses.dtype))
-        tally.add("anchors", takes_part)
-        tally.add("beyond", beyond > 0)
+        accumulator.add("losses", losses)
+        accumulator.add("losses_above_zero", (losses > 0).to(losses.dtype))
+        accumulator.add("anchors", takes_part)
+        accumulator.add("beyond", beyond > 0)
         slope = beyond.sigmoid()
         slopes = push.mul_(share_unlike).mul_(-slope)
-        company.alike.add(slopes, slope * share_alike * pull)
+        row_pairs.positive.add(slopes, slope * share_alike * accumulate_grad)
         return slopes
 
-    def conclude(self, tally: Tally) -> tuple[Tensor, Tensor, Parts]:
+    def conclude(self, accumulator: Accumulator) -> tuple[Tensor, Tensor, LossMetrics]:
         """The mean over anchors with a loss above 0."""
-        parts = {"active_fraction": tally.share("beyond", "anchors")}
-        return tally.share("losses", "losses_above_zero"), tally.one_over("losses_above_zero"), parts
+        parts = {"active_fraction": accumulator.share("beyond", "anchors")}
+        return (
+            accumulator.share("losses", "losses_above_zero"),
+            accumulator.reciprocal("losses_above_zero"),
+            parts,
+        )

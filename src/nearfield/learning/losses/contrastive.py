@@ -7,9 +7,9 @@ from torch import Tensor
 
 from nearfield.core.settings import Settings
 from nearfield.core.types import Distance, Pairs
-from nearfield.learning.distances import Points
-from nearfield.learning.losses.base import PairLoss, Parts
-from nearfield.learning.losses.rows import Company, Tally, settle
+from nearfield.learning.distances import PairwiseDistances
+from nearfield.learning.losses.base import LossMetrics, PairLoss
+from nearfield.learning.losses.rows import Accumulator, RowPairs, settle
 
 
 class Contrastive(Settings):
@@ -36,7 +36,7 @@ class ContrastiveLoss(PairLoss):
     """Equals pytorch-metric-learning's ContrastiveLoss, in value and gradient.
 
     mean of max(0, d - pos_margin) over the alike pairs above zero + mean of max(0, neg_margin - d) over the
-    unlike pairs above zero. `strength` weighs the alike pairs, in sum and mean. Parts: `active_fraction` of
+    unlike pairs above zero. `weight` weighs the alike pairs, in sum and mean. Parts: `active_fraction` of
     all pairs, and the two means as `alike_loss` and `unlike_loss`.
     """
 
@@ -44,45 +44,52 @@ class ContrastiveLoss(PairLoss):
         super().__init__()
         self.settings = settings
 
-    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
+    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
         """One pass over the rows; the two means have their own divisor, so each adds up its own gradient."""
         settled = settle(vectors, pairs)
-        together, apart = (Points(vectors, self.settings.distance) for _ in range(2))
-        tally = Tally(together.places)
+        together, apart = (PairwiseDistances(vectors, self.settings.distance) for _ in range(2))
+        accumulator = Accumulator(together.places)
         for part in together.parts():
-            self._rows(together, apart, part, settled, tally)
-        alike, unlike = (
-            tally.share("alike_hinges", "alike_active"),
-            tally.share("unlike_hinges", "unlike_active"),
+            self._rows(together, apart, part, settled, accumulator)
+        positive, negative = (
+            accumulator.share("alike_hinges", "alike_active"),
+            accumulator.share("unlike_hinges", "unlike_active"),
         )
         parts = {
-            "active_fraction": tally.share("active", "cells"),
-            "alike_loss": alike,
-            "unlike_loss": unlike,
-            **tally.parts(),
+            "active_fraction": accumulator.share("active", "cells"),
+            "alike_loss": positive,
+            "unlike_loss": negative,
+            **accumulator.parts(),
         }
-        pulled = together.gradient(tally.one_over("alike_active"))
-        pushed = apart.gradient(tally.one_over("unlike_active"))
+        pulled = together.gradient(accumulator.reciprocal("alike_active"))
+        pushed = apart.gradient(accumulator.reciprocal("unlike_active"))
         gradient = None if pulled is None or pushed is None else pulled + pushed
-        return (alike + unlike).to(together.places.dtype), gradient, parts
+        return (positive + negative).to(together.places.dtype), gradient, parts
 
-    def _rows(self, together: Points, apart: Points, part: slice, pairs: Pairs, tally: Tally) -> None:
+    def _rows(
+        self,
+        together: PairwiseDistances,
+        apart: PairwiseDistances,
+        part: slice,
+        pairs: Pairs,
+        accumulator: Accumulator,
+    ) -> None:
         distances = together.distances(part)
-        company = Company.of(pairs, part, distances)
-        tally.see(company, distances)
-        near = company.alike.read(distances, 0.0) - self.settings.pos_margin
-        strength = (near > 0) * company.weights
-        tally.add("alike_hinges", strength * near)
-        tally.add("alike_active", strength)
-        hinges = (self.settings.neg_margin - distances).mul_(company.unlike).clamp_min_(0)
+        row_pairs = RowPairs.of(pairs, part, distances)
+        accumulator.see(row_pairs, distances)
+        near = row_pairs.positive.read(distances, 0.0) - self.settings.pos_margin
+        weight = (near > 0) * row_pairs.weights
+        accumulator.add("alike_hinges", weight * near)
+        accumulator.add("alike_active", weight)
+        hinges = (self.settings.neg_margin - distances).mul_(row_pairs.negative).clamp_min_(0)
         active = hinges.sign()
-        tally.add("unlike_hinges", hinges.sum(1))
-        tally.add("unlike_active", active.sum(1))
-        tally.add("active", strength.sign())
-        tally.add("active", active.sum(1))
-        tally.add("cells", company.here)
-        tally.add("cells", company.unlike.sum(1))
+        accumulator.add("unlike_hinges", hinges.sum(1))
+        accumulator.add("unlike_active", active.sum(1))
+        accumulator.add("active", weight.sign())
+        accumulator.add("active", active.sum(1))
+        accumulator.add("cells", row_pairs.here)
+        accumulator.add("cells", row_pairs.negative.sum(1))
         slopes = hinges.zero_()
-        company.alike.add(slopes, strength)
-        together.pull(part, slopes, distances.clone())
-        apart.pull(part, active.neg_(), distances)
+        row_pairs.positive.add(slopes, weight)
+        together.accumulate_grad(part, slopes, distances.clone())
+        apart.accumulate_grad(part, active.neg_(), distances)

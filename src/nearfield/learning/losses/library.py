@@ -14,9 +14,9 @@ from nearfield.core.errors import RequestError, choose
 from nearfield.core.settings import Settings
 from nearfield.core.text import shortened
 from nearfield.core.types import Distance, Pairs
-from nearfield.learning.distances import Points
-from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS, PairLoss, Parts, fit
-from nearfield.learning.losses.rows import Company, Tally, settle, triplets
+from nearfield.learning.distances import PairwiseDistances
+from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS, LossMetrics, PairLoss, fit
+from nearfield.learning.losses.rows import Accumulator, RowPairs, settle, triplets
 
 # A loss of pytorch-metric-learning fed from `Pairs`: what each reads, and the module that hands it over.
 
@@ -92,7 +92,9 @@ class LibraryLoss(PairLoss):
             del inner.hist_
             inner.register_buffer("hist_", histogram)  # type: ignore[arg-type]
 
-    def with_parts(self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> tuple[Tensor, Parts]:
+    def forward_with_metrics(
+        self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike
+    ) -> tuple[Tensor, LossMetrics]:
         """The loss, in float32 at least. Raises RequestError without labels it needs, or for odd pairs."""
         fitting = fit(vectors, pairs)
         self._check(fitting)
@@ -111,7 +113,7 @@ class LibraryLoss(PairLoss):
             **parts,
         }
 
-    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
+    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
         """Not used: the library's gradient is autograd's."""
         raise NotImplementedError
 
@@ -132,7 +134,7 @@ class LibraryLoss(PairLoss):
                 f"{self.classes - 1}. Given: a label of {int(pairs.labels.max())}. Build it with as many "
                 "classes as the data set has."
             )
-        if pairs.strength is not None and bool((pairs.strength[pairs.alike] != 1).any()):
+        if pairs.weight is not None and bool((pairs.weight[pairs.positive] != 1).any()):
             raise RequestError(
                 f"loss: {kind} treats all alike pairs the same, and these have a strength. Set the "
                 f"relation's strength to one, or take a loss that weighs pairs: {', '.join(OWN_KINDS)}."
@@ -149,14 +151,14 @@ class LibraryLoss(PairLoss):
         if reads == "pairs":
             return {"embeddings": vectors, "indices_tuple": _cells(settled)}
         if reads == "views":
-            one, other = settled.alike.triu().nonzero(as_tuple=True)
+            one, other = settled.positive.triu().nonzero(as_tuple=True)
             return {"embeddings": vectors[one], "ref_emb": vectors[other]}
         return self._with_labels(vectors, settled)
 
     def _with_labels(self, vectors: Tensor, pairs: Pairs) -> dict[str, Any]:
         assert pairs.labels is not None
         full = Pairs.from_labels(pairs.labels)
-        if torch.equal(full.alike, pairs.alike) and torch.equal(full.unlike, pairs.unlike):
+        if torch.equal(full.positive, pairs.positive) and torch.equal(full.negative, pairs.negative):
             return {"embeddings": vectors, "labels": pairs.labels}
         if READS[self.kind] == "labels only":
             raise RequestError(
@@ -183,20 +185,20 @@ class _Watched(nn.Module):
 
 
 def _cells(pairs: Pairs) -> tuple[Tensor, ...]:
-    return (*pairs.alike.nonzero(as_tuple=True), *pairs.unlike.nonzero(as_tuple=True))
+    return (*pairs.positive.nonzero(as_tuple=True), *pairs.negative.nonzero(as_tuple=True))
 
 
 def _is_many(values: Any) -> bool:
     return isinstance(values, Tensor) and values.numel() > 1
 
 
-def _distances(vectors: Tensor, pairs: Pairs) -> Parts:
-    points = Points(vectors.detach(), "euclidean")
-    tally = Tally(points.places)
+def _distances(vectors: Tensor, pairs: Pairs) -> LossMetrics:
+    points = PairwiseDistances(vectors.detach(), "euclidean")
+    accumulator = Accumulator(points.places)
     for part in points.parts():
         distances = points.distances(part)
-        tally.see(Company.of(pairs, part, distances), distances)
-    return tally.parts()
+        accumulator.see(RowPairs.of(pairs, part, distances), distances)
+    return accumulator.parts()
 
 
 # Every other loss, by its class name in pytorch-metric-learning: `{kind: NCALoss, softmax_scale: 2}`.
@@ -242,12 +244,12 @@ class Library(Settings):
     def distance(self) -> Distance | None:
         """What it measures in, where that is one of ours. The library measures unit vectors, always."""
         with torch.random.fork_rng(devices=[]):
-            measure = _construct(self.kind, self.given, 2, 2).distance
-        if type(measure).__name__ == "CosineSimilarity":
+            loss_and_grad = _construct(self.kind, self.given, 2, 2).distance
+        if type(loss_and_grad).__name__ == "CosineSimilarity":
             return "cosine"
-        if type(measure).__name__ != "LpDistance" or measure.p != 2:
+        if type(loss_and_grad).__name__ != "LpDistance" or loss_and_grad.p != 2:
             return None
-        return {1: "euclidean", 2: "squared_euclidean"}.get(measure.power)  # type: ignore[return-value]
+        return {1: "euclidean", 2: "squared_euclidean"}.get(loss_and_grad.power)  # type: ignore[return-value]
 
     def build(self, size: int = 0, classes: int = 0) -> "LibraryLoss":
         """The loss for vectors of `size` numbers and, where it keeps weights for each, so many `classes`.
@@ -267,7 +269,7 @@ def needs_classes(kind: str) -> bool:
     return any(_FILLED_IN.get(name) == "classes" for name in _constructor(kind)[1])
 
 
-def usual(settings: Library, name: str) -> Any:
+def default_of(settings: Library, name: str) -> Any:
     """A constructor's setting as given, or its default."""
     return settings.given.get(name, _constructor(settings.kind)[0][name].default)
 
@@ -315,14 +317,14 @@ def _check_settings(kind: str, given: Mapping[str, Any]) -> None:
 
 
 def _check_value(kind: str, name: str, value: Any, parameter: inspect.Parameter) -> None:
-    usual = parameter.default
+    default_of = parameter.default
     accepts: Callable[[Any], bool] = _is_number
     wanted = "a number"
-    if isinstance(usual, bool):
+    if isinstance(default_of, bool):
         accepts, wanted = lambda it: isinstance(it, bool), "true or false"
-    elif isinstance(usual, str):
+    elif isinstance(default_of, str):
         accepts, wanted = lambda it: isinstance(it, str), "a word"
-    if not (accepts(value) or (usual is None and value is None)):
+    if not (accepts(value) or (default_of is None and value is None)):
         raise ValueError(f"{name} of {kind} must be {wanted}. Given: {value!r}.")
 
 
@@ -333,8 +335,8 @@ def _is_number(value: Any) -> bool:
 def _construct(kind: str, given: Mapping[str, Any], size: int, classes: int) -> Any:
     from pytorch_metric_learning import losses
 
-    facts = {"size": size, "classes": classes}
-    filled = {name: facts[_FILLED_IN[name]] for name in _constructor(kind)[1] if name in _FILLED_IN}
+    metadata = {"size": size, "classes": classes}
+    filled = {name: metadata[_FILLED_IN[name]] for name in _constructor(kind)[1] if name in _FILLED_IN}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the library's own, about NumPy
         return getattr(losses, kind)(**filled, **given)

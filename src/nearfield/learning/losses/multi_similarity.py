@@ -15,8 +15,8 @@ from torch.nn.functional import softplus
 from nearfield.core.settings import Settings
 from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
-from nearfield.learning.losses.base import Parts
-from nearfield.learning.losses.rows import Company, RowLoss, Tally, exponents
+from nearfield.learning.losses.base import LossMetrics
+from nearfield.learning.losses.rows import Accumulator, RowLoss, RowPairs, exponents
 
 
 class MultiSimilarity(Settings):
@@ -41,7 +41,7 @@ class MultiSimilarity(Settings):
 class MultiSimilarityLoss(RowLoss):
     """Equals pytorch-metric-learning's MultiSimilarityLoss, in value and gradient: the mean over all items.
 
-    `strength` is the w_p above. Parts: `active_fraction`, the share of anchors with an alike item under the
+    `weight` is the w_p above. Parts: `active_fraction`, the share of anchors with an alike item under the
     base or an unlike one over it (all together), and the two halves as `alike_loss` and `unlike_loss`.
     """
 
@@ -49,24 +49,27 @@ class MultiSimilarityLoss(RowLoss):
         super().__init__()
         self.settings = settings
 
-    def add_rows(self, company: Company, distances: Tensor, tally: Tally) -> Tensor:
+    def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
         """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
         alpha, beta, base = self.settings.alpha, self.settings.beta, 1 - self.settings.base
-        near = (company.alike.read(distances, 0.0) - base) * alpha
-        reach_alike, shares_alike = exponents(near + company.weights.log().clamp_min_(-FAR))
+        near = (row_pairs.positive.read(distances, 0.0) - base) * alpha
+        reach_alike, shares_alike = exponents(near + row_pairs.weights.log().clamp_min_(-FAR))
         far = (base - distances).mul_(beta)
-        reach_unlike, shares_unlike = exponents(company.hide(far, -1.0))
-        tally.add("alike_losses", softplus(reach_alike) / alpha)
-        tally.add("unlike_losses", softplus(reach_unlike) / beta)
-        tally.add("anchors", torch.ones_like(reach_alike))
-        tally.add("beyond", (reach_alike > 0) | (reach_unlike > 0))
+        reach_unlike, shares_unlike = exponents(row_pairs.mask_fill(far, -1.0))
+        accumulator.add("alike_losses", softplus(reach_alike) / alpha)
+        accumulator.add("unlike_losses", softplus(reach_unlike) / beta)
+        accumulator.add("anchors", torch.ones_like(reach_alike))
+        accumulator.add("beyond", (reach_alike > 0) | (reach_unlike > 0))
         slopes = shares_unlike.mul_(-reach_unlike.sigmoid())
-        company.alike.add(slopes, shares_alike * reach_alike.sigmoid())
+        row_pairs.positive.add(slopes, shares_alike * reach_alike.sigmoid())
         return slopes
 
-    def conclude(self, tally: Tally) -> tuple[Tensor, Tensor, Parts]:
+    def conclude(self, accumulator: Accumulator) -> tuple[Tensor, Tensor, LossMetrics]:
         """The mean over all anchors."""
-        alike, unlike = tally.share("alike_losses", "anchors"), tally.share("unlike_losses", "anchors")
-        active = tally.share("beyond", "anchors")
-        parts = {"active_fraction": active, "alike_loss": alike, "unlike_loss": unlike}
-        return alike + unlike, tally.one_over("anchors"), parts
+        positive, negative = (
+            accumulator.share("alike_losses", "anchors"),
+            accumulator.share("unlike_losses", "anchors"),
+        )
+        active = accumulator.share("beyond", "anchors")
+        parts = {"active_fraction": active, "alike_loss": positive, "unlike_loss": negative}
+        return positive + negative, accumulator.reciprocal("anchors"), parts

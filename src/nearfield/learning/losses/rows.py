@@ -7,15 +7,15 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from nearfield.core.types import Distance, Gap, Pairs
-from nearfield.learning.distances import FAR, Points, check_convertible, convert
-from nearfield.learning.losses.base import PairLoss, Parts
+from nearfield.core.types import Distance, Pairs, TripletRange
+from nearfield.learning.distances import FAR, PairwiseDistances, check_convertible, convert
+from nearfield.learning.losses.base import LossMetrics, PairLoss
 
 # Tools for a loss that takes some anchors (rows) of a batch at a time: alike cells as a table, and sums.
 
 
 @dataclass(frozen=True)
-class Table:
+class PositiveTable:
     """The alike cells of R rows, packed to the left: (R, K), K the most that one row has.
 
     A batch has few alike cells and many unlike ones; what concerns the alike ones is done on the table.
@@ -30,12 +30,12 @@ class Table:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, alike: Tensor) -> Self:
+    def of(cls, positive: Tensor) -> Self:
         """The table of (R, B) booleans."""
-        rows, columns = alike.nonzero(as_tuple=True)
-        counts = torch.bincount(rows, minlength=len(alike))
+        rows, columns = positive.nonzero(as_tuple=True)
+        counts = torch.bincount(rows, minlength=len(positive))
         places = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
-        return cls(rows, columns, places, (len(alike), int(counts.max()) if len(alike) else 0))
+        return cls(rows, columns, places, (len(positive), int(counts.max()) if len(positive) else 0))
 
     def read(self, cells: Tensor, empty: float) -> Tensor:
         """(R, K) values of (R, B) cells; `empty` where a row has fewer than K."""
@@ -55,37 +55,39 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Company:
+class RowPairs:
     """Whom a part's anchors are near to or far from."""
 
-    alike: Table
+    positive: PositiveTable
     here: Tensor
     """(R, K) one where the table holds a cell, else zero."""
-    strength: Tensor | None
+    weight: Tensor | None
     """(R, K) how alike, zero where the table holds no cell; None where all are fully alike."""
-    unlike: Tensor
+    negative: Tensor
     """(R, B) one where unlike, else zero."""
 
     @classmethod
     def of(cls, pairs: Pairs, part: slice, like: Tensor) -> Self:
         """The company of a part's rows, in the arithmetic of `like`. Alike with strength 0 is not alike."""
-        given = None if pairs.strength is None else pairs.strength[part].to(like.dtype)
-        alike = Table.of(pairs.alike[part] if given is None else pairs.alike[part] & (given > 0))
-        here = alike.ones(like)
-        strength = None if given is None else alike.read(given, 0.0)
-        return cls(alike, here, strength, pairs.unlike[part].to(like.dtype))
+        given = None if pairs.weight is None else pairs.weight[part].to(like.dtype)
+        positive = PositiveTable.of(
+            pairs.positive[part] if given is None else pairs.positive[part] & (given > 0)
+        )
+        here = positive.ones(like)
+        weight = None if given is None else positive.read(given, 0.0)
+        return cls(positive, here, weight, pairs.negative[part].to(like.dtype))
 
     @property
     def weights(self) -> Tensor:
         """(R, K) the strength, or one where there is none given; zero where the table holds no cell."""
-        return self.here if self.strength is None else self.strength
+        return self.here if self.weight is None else self.weight
 
-    def hide(self, cells: Tensor, sign: float) -> Tensor:
+    def mask_fill(self, cells: Tensor, sign: float) -> Tensor:
         """(R, B) `cells` moved out of sight, by `sign` times FAR, wherever they are not unlike."""
-        return torch.add(cells, 1 - self.unlike, alpha=sign * FAR)
+        return torch.add(cells, 1 - self.negative, alpha=sign * FAR)
 
 
-class Tally:
+class Accumulator:
     """Sums over all parts by name, in double precision where the device has it."""
 
     def __init__(self, like: Tensor) -> None:
@@ -100,20 +102,20 @@ class Tally:
     def __getitem__(self, name: str) -> Tensor:
         return self._sums.get(name, self._zero)
 
-    def see(self, company: Company, distances: Tensor) -> None:
+    def see(self, row_pairs: RowPairs, distances: Tensor) -> None:
         """Adds up what the parts `alike_distance` and `unlike_distance` need, from (R, B) distances."""
-        self.add("alike", company.alike.read(distances, 0.0))
-        self.add("alike_cells", company.here)
-        self.add("unlike", torch.linalg.vecdot(company.unlike, distances))
-        self.add("unlike_cells", company.unlike.sum(1))
+        self.add("alike", row_pairs.positive.read(distances, 0.0))
+        self.add("alike_cells", row_pairs.here)
+        self.add("unlike", torch.linalg.vecdot(row_pairs.negative, distances))
+        self.add("unlike_cells", row_pairs.negative.sum(1))
 
-    def one_over(self, name: str) -> Tensor:
+    def reciprocal(self, name: str) -> Tensor:
         """One over a sum of what is never negative; 1 where the sum is 0."""
         return 1 / torch.where(self[name] > 0, self[name], 1)
 
     def share(self, part: str, whole: str) -> Tensor:
         """One sum over another; 0 over 0 is 0."""
-        return self[part] * self.one_over(whole)
+        return self[part] * self.reciprocal(whole)
 
     def parts(self) -> dict[str, Tensor]:
         """The mean distances, seen with `see`, under the names that training logs."""
@@ -209,64 +211,68 @@ def _search(values: Tensor, bounds: Tensor, weights: Tensor | None, right: bool)
 # A triplet (a, p, n) is inside when low < d(a, n) - d(a, p) <= high, in the gap's own distance.
 
 
-def window(near: Tensor, gap: Gap | None, distance: Distance) -> tuple[Tensor | None, Tensor | None]:
+def window(
+    near: Tensor, triplet_range: TripletRange | None, distance: Distance
+) -> tuple[Tensor | None, Tensor | None]:
     """For alike distances (R, K) the least and the greatest unlike distance inside the gap.
 
     All in `distance`; None is no bound.
     """
-    if gap is None:
+    if triplet_range is None:
         return None, None
-    own = convert(near, distance, gap.distance)
+    own = convert(near, distance, triplet_range.distance)
     low, high = (
-        None if bound is None else convert(own + bound, gap.distance, distance).clamp(-FAR, FAR / 2)
-        for bound in (gap.low, gap.high)
+        None if bound is None else convert(own + bound, triplet_range.distance, distance).clamp(-FAR, FAR / 2)
+        for bound in (triplet_range.low, triplet_range.high)
     )
     return None if low is None else low.nextafter(torch.full_like(low, torch.inf)), high
 
 
-def check_gap(vectors: Tensor, gap: Gap | None, distance: Distance) -> None:
+def check_gap(vectors: Tensor, triplet_range: TripletRange | None, distance: Distance) -> None:
     """Raises RequestError where the gap's distance cannot be read in `distance` for these vectors."""
-    if gap is not None:
-        check_convertible(vectors, gap.distance, distance)
+    if triplet_range is not None:
+        check_convertible(vectors, triplet_range.distance, distance)
 
 
 def settle(vectors: Tensor, pairs: Pairs) -> Pairs:
     """The same pairs without a gap: only cells that stand in a triplet inside it, for losses over pairs."""
-    if pairs.gap is None:
+    if pairs.triplet_range is None:
         return pairs
-    points = Points(vectors.detach(), pairs.gap.distance)
-    alike, unlike = torch.zeros_like(pairs.alike), torch.zeros_like(pairs.unlike)
+    points = PairwiseDistances(vectors.detach(), pairs.triplet_range.distance)
+    positive, negative = torch.zeros_like(pairs.positive), torch.zeros_like(pairs.negative)
     for part in points.parts():
         distances = points.distances(part)
-        company = Company.of(pairs, part, distances)
-        near = company.alike.read(distances, -FAR)
-        low, high = window(near, pairs.gap, points.distance)
-        limit = near.where(company.here == 0, FAR / 2) if high is None else high
-        holders, held = count(company.hide(distances, 1.0), low, limit)
-        unlike[part] = holders > 0
+        row_pairs = RowPairs.of(pairs, part, distances)
+        near = row_pairs.positive.read(distances, -FAR)
+        low, high = window(near, pairs.triplet_range, points.distance)
+        limit = near.where(row_pairs.here == 0, FAR / 2) if high is None else high
+        holders, held = count(row_pairs.mask_fill(distances, 1.0), low, limit)
+        negative[part] = holders > 0
         found = torch.zeros_like(distances)
-        company.alike.add(found, held)
-        alike[part] = found > 0
-    return replace(pairs.keep(alike, unlike), gap=None)
+        row_pairs.positive.add(found, held)
+        positive[part] = found > 0
+    return replace(pairs.keep(positive, negative), triplet_range=None)
 
 
 def triplets(vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
     """Every triplet of the pairs that is inside the gap, as positions (anchors, positives, negatives)."""
-    points = Points(vectors.detach(), "euclidean" if pairs.gap is None else pairs.gap.distance)
+    points = PairwiseDistances(
+        vectors.detach(), "euclidean" if pairs.triplet_range is None else pairs.triplet_range.distance
+    )
     found: list[Tensor] = []
     for anchor in range(len(pairs)):
         part = slice(anchor, anchor + 1)
-        positives = pairs.alike[anchor].nonzero()
-        inside = pairs.unlike[part].expand(len(positives), -1)
-        if pairs.gap is not None and len(positives):
+        positives = pairs.positive[anchor].nonzero()
+        inside = pairs.negative[part].expand(len(positives), -1)
+        if pairs.triplet_range is not None and len(positives):
             distances = points.distances(part)
-            low, high = window(distances[0, positives], pairs.gap, points.distance)
+            low, high = window(distances[0, positives], pairs.triplet_range, points.distance)
             inside = inside if low is None else inside & (distances >= low)
             inside = inside if high is None else inside & (distances <= high)
         which, negatives = inside.nonzero(as_tuple=True)
         found.append(torch.stack([torch.full_like(which, anchor), positives[which, 0], negatives]))
-    anchors, alike, unlike = torch.cat(found, dim=1) if found else pairs.alike.new_zeros(3, 0).long()
-    return anchors, alike, unlike
+    anchors, positive, negative = torch.cat(found, dim=1) if found else pairs.positive.new_zeros(3, 0).long()
+    return anchors, positive, negative
 
 
 # What the losses of cosines share: one pass over the batch, some anchors (rows) at a time.
@@ -275,23 +281,23 @@ def triplets(vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
 class RowLoss(PairLoss):
     """A loss whose value is made of what each anchor's row of cosines adds to sums."""
 
-    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
+    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
         """One pass over the rows."""
         settled = settle(vectors, pairs)
-        points = Points(vectors, "cosine")
-        tally = Tally(points.places)
+        points = PairwiseDistances(vectors, "cosine")
+        accumulator = Accumulator(points.places)
         for part in points.parts():
             distances = points.distances(part)
-            company = Company.of(settled, part, distances)
-            tally.see(company, distances)
-            points.pull(part, self.add_rows(company, distances, tally), distances)
-        value, scale, parts = self.conclude(tally)
-        return value.to(points.places.dtype), points.gradient(scale), {**parts, **tally.parts()}
+            row_pairs = RowPairs.of(settled, part, distances)
+            accumulator.see(row_pairs, distances)
+            points.accumulate_grad(part, self.add_rows(row_pairs, distances, accumulator), distances)
+        value, scale, parts = self.conclude(accumulator)
+        return value.to(points.places.dtype), points.gradient(scale), {**parts, **accumulator.parts()}
 
     @abstractmethod
-    def add_rows(self, company: Company, distances: Tensor, tally: Tally) -> Tensor:
+    def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
         """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
 
     @abstractmethod
-    def conclude(self, tally: Tally) -> tuple[Tensor, Tensor, Parts]:
+    def conclude(self, accumulator: Accumulator) -> tuple[Tensor, Tensor, LossMetrics]:
         """The value, what the summed slopes are to be multiplied by, and the loss's own parts."""

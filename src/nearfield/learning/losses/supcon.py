@@ -10,8 +10,8 @@ from torch.nn.functional import softplus
 from nearfield.core.settings import Settings
 from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
-from nearfield.learning.losses.base import Parts
-from nearfield.learning.losses.rows import Company, RowLoss, Tally, exponents
+from nearfield.learning.losses.base import LossMetrics
+from nearfield.learning.losses.rows import Accumulator, RowLoss, RowPairs, exponents
 
 # NT-Xent, also called InfoNCE: each alike item is told from the anchor's unlike ones (Chen et al. 2020).
 #
@@ -47,7 +47,7 @@ class NTXent(Settings):
 class NTXentLoss(RowLoss):
     """Equals pytorch-metric-learning's NTXentLoss, in value and gradient: the mean over all alike cells.
 
-    `strength` weighs the alike cells, in sum and mean. The part `active_fraction` is the share of alike
+    `weight` weighs the alike cells, in sum and mean. The part `active_fraction` is the share of alike
     cells that the unlike ones together outweigh (a loss above log 2).
     """
 
@@ -55,24 +55,24 @@ class NTXentLoss(RowLoss):
         super().__init__()
         self.settings = settings
 
-    def add_rows(self, company: Company, distances: Tensor, tally: Tally) -> Tensor:
+    def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
         """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
         sharpness = 1 / self.settings.temperature
-        near = company.alike.read(distances, 0.0)
-        reach, shares = exponents(company.hide(distances * -sharpness, -1.0))
+        near = row_pairs.positive.read(distances, 0.0)
+        reach, shares = exponents(row_pairs.mask_fill(distances * -sharpness, -1.0))
         beyond = reach + near * sharpness
-        tally.add("losses", softplus(beyond) * company.weights)
-        tally.add("strength", company.weights)
-        tally.add("outweighed", (beyond > 0) * company.here)
-        slope = beyond.sigmoid() * company.weights * sharpness
+        accumulator.add("losses", softplus(beyond) * row_pairs.weights)
+        accumulator.add("strength", row_pairs.weights)
+        accumulator.add("outweighed", (beyond > 0) * row_pairs.here)
+        slope = beyond.sigmoid() * row_pairs.weights * sharpness
         slopes = shares.mul_(-slope.sum(1, keepdim=True))
-        company.alike.add(slopes, slope)
+        row_pairs.positive.add(slopes, slope)
         return slopes
 
-    def conclude(self, tally: Tally) -> tuple[Tensor, Tensor, Parts]:
+    def conclude(self, accumulator: Accumulator) -> tuple[Tensor, Tensor, LossMetrics]:
         """The mean over alike cells."""
-        parts = {"active_fraction": tally.share("outweighed", "alike_cells")}
-        return tally.share("losses", "strength"), tally.one_over("strength"), parts
+        parts = {"active_fraction": accumulator.share("outweighed", "alike_cells")}
+        return accumulator.share("losses", "strength"), accumulator.reciprocal("strength"), parts
 
 
 # Supervised contrastive loss: a softmax over an anchor's company, averaged over its alike items.
@@ -104,7 +104,7 @@ class SupConLoss(RowLoss):
     """Equals pytorch-metric-learning's SupConLoss, in value and gradient.
 
     The mean over anchors with a loss above 0. A batch without alike or without unlike cells has loss 0.
-    `strength` weighs the alike items in the mean of their anchor. The part `active_fraction` is the share of
+    `weight` weighs the alike items in the mean of their anchor. The part `active_fraction` is the share of
     anchors with alike items whose unlike ones together outweigh them.
     """
 
@@ -112,29 +112,29 @@ class SupConLoss(RowLoss):
         super().__init__()
         self.settings = settings
 
-    def add_rows(self, company: Company, distances: Tensor, tally: Tally) -> Tensor:
+    def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
         """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
         sharpness = 1 / self.settings.temperature
-        near = company.alike.read(distances, 0.0) * -sharpness
-        reach_unlike, shares_unlike = exponents(company.hide(distances * -sharpness, -1.0))
-        reach_alike, shares_alike = exponents(near.where(company.here > 0, -FAR))
+        near = row_pairs.positive.read(distances, 0.0) * -sharpness
+        reach_unlike, shares_unlike = exponents(row_pairs.mask_fill(distances * -sharpness, -1.0))
+        reach_alike, shares_alike = exponents(near.where(row_pairs.here > 0, -FAR))
         total = torch.logaddexp(reach_alike, reach_unlike)
-        strength = company.weights.sum(1, keepdim=True)
-        weights = company.weights / strength.where(strength > 0, 1)
+        weight = row_pairs.weights.sum(1, keepdim=True)
+        weights = row_pairs.weights / weight.where(weight > 0, 1)
         losses = (weights * (total - near)).sum(1, keepdim=True)
-        counts = ((losses > 0) & (strength > 0)).to(losses.dtype)
-        tally.add("losses", losses * counts)
-        tally.add("losses_above_zero", counts)
-        tally.add("anchors", strength > 0)
-        tally.add("outweighed", (reach_unlike > reach_alike) & (strength > 0))
+        counts = ((losses > 0) & (weight > 0)).to(losses.dtype)
+        accumulator.add("losses", losses * counts)
+        accumulator.add("losses_above_zero", counts)
+        accumulator.add("anchors", weight > 0)
+        accumulator.add("outweighed", (reach_unlike > reach_alike) & (weight > 0))
         slopes = shares_unlike.mul_((reach_unlike - total).exp() * counts * -sharpness)
-        alike = (weights - shares_alike * (reach_alike - total).exp()) * counts * sharpness
-        company.alike.add(slopes, alike)
+        positive = (weights - shares_alike * (reach_alike - total).exp()) * counts * sharpness
+        row_pairs.positive.add(slopes, positive)
         return slopes
 
-    def conclude(self, tally: Tally) -> tuple[Tensor, Tensor, Parts]:
+    def conclude(self, accumulator: Accumulator) -> tuple[Tensor, Tensor, LossMetrics]:
         """The mean over anchors with a loss above 0; nothing where no item of the batch is unlike another."""
-        told = tally["unlike_cells"] > 0
-        parts = {"active_fraction": tally.share("outweighed", "anchors")}
-        scale = tally.one_over("losses_above_zero") * told
-        return tally.share("losses", "losses_above_zero") * told, scale, parts
+        told = accumulator["unlike_cells"] > 0
+        parts = {"active_fraction": accumulator.share("outweighed", "anchors")}
+        scale = accumulator.reciprocal("losses_above_zero") * told
+        return accumulator.share("losses", "losses_above_zero") * told, scale, parts

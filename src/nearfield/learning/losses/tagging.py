@@ -12,7 +12,7 @@ from torch.nn.functional import logsigmoid, softplus
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import Settings
 from nearfield.core.types import Pairs
-from nearfield.learning.losses.base import PairLoss, Parts, fit
+from nearfield.learning.losses.base import LossMetrics, PairLoss, fit
 
 # What the tagging losses share: a linear head on the vectors, and a cost for every clip and tag.
 #
@@ -42,7 +42,9 @@ class TaggingLoss(PairLoss):
         answers: Tensor = self.tags(vectors.to(self.tags.weight.dtype))
         return answers
 
-    def with_parts(self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> tuple[Tensor, Parts]:
+    def forward_with_metrics(
+        self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike
+    ) -> tuple[Tensor, LossMetrics]:
         """The loss, in the head's arithmetic. Raises RequestError where the pairs bring no tags."""
         truth = self._truth(fit(vectors, pairs))
         known = ~truth.isnan().any(1)
@@ -53,7 +55,7 @@ class TaggingLoss(PairLoss):
             value = costs.sum() / max(1, costs.numel())  # of nothing: 0, with a gradient of zeros
         return value, _parts(logits.detach(), has)
 
-    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
+    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
         """Not used: the gradient is autograd's."""
         raise NotImplementedError
 
@@ -76,13 +78,13 @@ class TaggingLoss(PairLoss):
         return pairs.tags
 
 
-def _parts(logits: Tensor, has: Tensor) -> Parts:
-    chances = logits.sigmoid()
+def _parts(logits: Tensor, has: Tensor) -> LossMetrics:
+    probabilities = logits.sigmoid()
     wrong = torch.where(has, logits < 0, logits > 0)
     return {
         "active_fraction": _mean(wrong.float(), torch.ones_like(has)),
-        "positive_probability": _mean(chances, has),
-        "negative_probability": _mean(chances, ~has),
+        "positive_probability": _mean(probabilities, has),
+        "negative_probability": _mean(probabilities, ~has),
     }
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from nearfield.core.settings import Settings
 from nearfield.core.types import Distance, Pairs
-from nearfield.learning.distances import FAR, Points
-from nearfield.learning.losses.base import PairLoss, Parts
-from nearfield.learning.losses.rows import Company, Tally, check_gap, count, count_inside, window
+from nearfield.learning.distances import FAR, PairwiseDistances
+from nearfield.learning.losses.base import LossMetrics, PairLoss
+from nearfield.learning.losses.rows import Accumulator, RowPairs, check_gap, count, count_inside, window
 
 # The triplet loss anchor by anchor, triplet by triplet: for the two options that counting cannot serve.
 #
@@ -18,48 +18,50 @@ from nearfield.learning.losses.rows import Company, Tally, check_gap, count, cou
 # triplet, so O(B^3) steps are needed. Written to be obvious. Keeps two (B, B) matrices.
 
 
-def listed(points: Points, pairs: Pairs, tally: Tally, margin: float, swap: bool, smooth: bool) -> None:
-    """Adds sums to `tally` and slopes to `points` for every triplet of the pairs."""
+def listed(
+    points: PairwiseDistances, pairs: Pairs, accumulator: Accumulator, margin: float, swap: bool, smooth: bool
+) -> None:
+    """Adds sums to `accumulator` and slopes to `points` for every triplet of the pairs."""
     distances = torch.cat([points.distances(part) for part in points.parts()])
     slopes = torch.zeros_like(distances)
-    tally.see(Company.of(pairs, slice(None), distances), distances)
+    accumulator.see(RowPairs.of(pairs, slice(None), distances), distances)
     for anchor in range(len(distances)):
-        positives, negatives = (cells[anchor].nonzero()[:, 0] for cells in (pairs.alike, pairs.unlike))
+        positives, negatives = (cells[anchor].nonzero()[:, 0] for cells in (pairs.positive, pairs.negative))
         near, far = distances[anchor, positives, None], distances[anchor, negatives][None, :]
-        weights = torch.ones_like(near) if pairs.strength is None else pairs.strength[anchor, positives, None]
+        weights = torch.ones_like(near) if pairs.weight is None else pairs.weight[anchor, positives, None]
         weights = weights.to(near.dtype) * _inside(near, far, pairs, points)
         other = distances[positives[:, None], negatives] if swap else far
         nearer = torch.minimum(far, other)
         violation = near - nearer + margin
         slope = (violation.sigmoid() if smooth else (violation > 0).to(near.dtype)) * weights
         hinge = torch.nn.functional.softplus(violation) if smooth else violation.clamp_min(0)
-        _count(tally, hinge, weights)
-        tally.add("violating", (violation > 0) & (weights > 0))
-        tally.add("hard", (nearer <= near) & (weights > 0))
+        _count(accumulator, hinge, weights)
+        accumulator.add("violating", (violation > 0) & (weights > 0))
+        accumulator.add("hard", (nearer <= near) & (weights > 0))
         slopes[anchor, positives] += slope.sum(1)
         at_anchor = slope * ((far < other) + 0.5 * (far == other)) if swap else slope  # a tie is shared
         slopes[anchor, negatives] -= at_anchor.sum(0)
         if swap:
             slopes[positives[:, None], negatives] -= slope - at_anchor
     for part in points.parts():
-        points.pull(part, slopes[part].clone(), distances[part].clone())
+        points.accumulate_grad(part, slopes[part].clone(), distances[part].clone())
 
 
-def _inside(near: Tensor, far: Tensor, pairs: Pairs, points: Points) -> Tensor:
-    low, high = window(near, pairs.gap, points.distance)
+def _inside(near: Tensor, far: Tensor, pairs: Pairs, points: PairwiseDistances) -> Tensor:
+    low, high = window(near, pairs.triplet_range, points.distance)
     inside = torch.ones_like(near - far)
     if low is not None:
         inside = inside * (far >= low)
     return inside if high is None else inside * (far <= high)
 
 
-def _count(tally: Tally, hinge: Tensor, weights: Tensor) -> None:
+def _count(accumulator: Accumulator, hinge: Tensor, weights: Tensor) -> None:
     violates = (hinge > 0).to(hinge.dtype)
-    tally.add("hinges", hinge * weights)
-    tally.add("active_strength", violates * weights)
-    tally.add("strength", weights)
-    tally.add("active", violates * (weights > 0))
-    tally.add("triplets", (weights > 0).to(hinge.dtype))
+    accumulator.add("hinges", hinge * weights)
+    accumulator.add("active_strength", violates * weights)
+    accumulator.add("strength", weights)
+    accumulator.add("active", violates * (weights > 0))
+    accumulator.add("triplets", (weights > 0).to(hinge.dtype))
 
 
 # The triplet loss over every triplet of a batch, exact, without a triplet ever being listed.
@@ -128,8 +130,8 @@ class Triplet(Settings):
 class TripletLoss(PairLoss):
     """Equals pytorch-metric-learning's TripletMarginLoss over all triplets, in value and gradient.
 
-    `strength` weighs the triplets of an alike cell; the non-zero mean then divides by the summed strength of
-    the violating triplets, the mean by that of all. `gap` keeps only the triplets inside it.
+    `weight` weighs the triplets of an alike cell; the non-zero mean then divides by the summed strength of
+    the violating triplets, the mean by that of all. `triplet_range` keeps only the triplets inside it.
 
     Parts: `triplets`, how many there are, and shares of them. `hard_fraction`: the unlike item is no farther
     than the alike one. `semihard_fraction`: it is farther, by less than the margin. `easy_fraction`: the
@@ -140,55 +142,57 @@ class TripletLoss(PairLoss):
         super().__init__()
         self.settings = settings
 
-    def measure(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, Parts]:
+    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
         """One pass over the rows; see the head of this file."""
         chosen = self.settings
-        check_gap(vectors, pairs.gap, chosen.distance)
-        points = Points(vectors, chosen.distance)
-        tally = Tally(points.places)
+        check_gap(vectors, pairs.triplet_range, chosen.distance)
+        points = PairwiseDistances(vectors, chosen.distance)
+        accumulator = Accumulator(points.places)
         if chosen.swap or chosen.smooth:
-            listed(points, pairs, tally, chosen.margin, chosen.swap, chosen.smooth)
+            listed(points, pairs, accumulator, chosen.margin, chosen.swap, chosen.smooth)
         else:
             for part in points.parts():
-                _hinges(points, part, pairs, tally, chosen.margin)
+                _hinges(points, part, pairs, accumulator, chosen.margin)
         whole = "active_strength" if chosen.reduction == "non_zero_mean" else "strength"
-        value = tally.share("hinges", whole).to(points.places.dtype)
+        value = accumulator.share("hinges", whole).to(points.places.dtype)
         parts = {
-            "active_fraction": tally.share("active", "triplets"),
-            "triplets": tally["triplets"],
-            **_difficulty(tally),
-            **tally.parts(),
+            "active_fraction": accumulator.share("active", "triplets"),
+            "triplets": accumulator["triplets"],
+            **_difficulty(accumulator),
+            **accumulator.parts(),
         }
-        return value, points.gradient(tally.one_over(whole)), parts
+        return value, points.gradient(accumulator.reciprocal(whole)), parts
 
 
-def _hinges(points: Points, part: slice, pairs: Pairs, tally: Tally, margin: float) -> None:
+def _hinges(
+    points: PairwiseDistances, part: slice, pairs: Pairs, accumulator: Accumulator, margin: float
+) -> None:
     distances = points.distances(part)
-    company = Company.of(pairs, part, distances)
-    tally.see(company, distances)
-    far = company.hide(distances, 1.0)
-    near = company.alike.read(distances, -FAR)
+    row_pairs = RowPairs.of(pairs, part, distances)
+    accumulator.see(row_pairs, distances)
+    far = row_pairs.mask_fill(distances, 1.0)
+    near = row_pairs.positive.read(distances, -FAR)
     bounds = near + margin
     last = bounds.nextafter(torch.full_like(bounds, -torch.inf))  # the greatest distance that violates
-    low, high = window(near, pairs.gap, points.distance)
-    above, under = count(far, low, last if high is None else last.minimum(high), company.strength)
-    inside = _triplets(far, company, low, high, bounds, under)
-    tally.add("hard", _hard(far, near, low, high, under))
-    tally.add("hinges", company.weights * under * bounds)
-    tally.add("hinges", -torch.linalg.vecdot(above, far))
-    tally.add("active_strength", company.weights * under)
-    tally.add("strength", company.weights * inside)
-    tally.add("active", under)
-    tally.add("violating", under)
-    tally.add("triplets", inside)
+    low, high = window(near, pairs.triplet_range, points.distance)
+    above, under = count(far, low, last if high is None else last.minimum(high), row_pairs.weight)
+    inside = _triplets(far, row_pairs, low, high, bounds, under)
+    accumulator.add("hard", _hard(far, near, low, high, under))
+    accumulator.add("hinges", row_pairs.weights * under * bounds)
+    accumulator.add("hinges", -torch.linalg.vecdot(above, far))
+    accumulator.add("active_strength", row_pairs.weights * under)
+    accumulator.add("strength", row_pairs.weights * inside)
+    accumulator.add("active", under)
+    accumulator.add("violating", under)
+    accumulator.add("triplets", inside)
     slopes = above.neg_()
-    company.alike.add(slopes, company.weights * under)
-    points.pull(part, slopes, distances)
+    row_pairs.positive.add(slopes, row_pairs.weights * under)
+    points.accumulate_grad(part, slopes, distances)
 
 
-def _difficulty(tally: Tally) -> Parts:
-    hard, violating = tally.share("hard", "triplets"), tally.share("violating", "triplets")
-    some = (tally["triplets"] > 0).to(hard.dtype)
+def _difficulty(accumulator: Accumulator) -> LossMetrics:
+    hard, violating = accumulator.share("hard", "triplets"), accumulator.share("violating", "triplets")
+    some = (accumulator["triplets"] > 0).to(hard.dtype)
     return {
         "easy_fraction": some - violating,
         "semihard_fraction": violating - hard,
@@ -206,12 +210,12 @@ def _hard(far: Tensor, near: Tensor, low: Tensor | None, high: Tensor | None, un
 
 
 def _triplets(
-    far: Tensor, company: Company, low: Tensor | None, high: Tensor | None, bounds: Tensor, under: Tensor
+    far: Tensor, row_pairs: RowPairs, low: Tensor | None, high: Tensor | None, bounds: Tensor, under: Tensor
 ) -> Tensor:
     """(R, K) triplets of each alike cell that are inside the gap, violating or not."""
     if high is not None and bool((high <= bounds).all()):
         return under  # semi-hard and hard mining: all that are inside violate
     if low is None and high is None:
-        return company.here * company.unlike.sum(1, keepdim=True)
-    limit = bounds.where(company.here == 0, FAR / 2) if high is None else high
+        return row_pairs.here * row_pairs.negative.sum(1, keepdim=True)
+    limit = bounds.where(row_pairs.here == 0, FAR / 2) if high is None else high
     return count(far, low, limit)[1]

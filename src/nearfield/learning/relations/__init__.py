@@ -1,11 +1,11 @@
-"""Who is alike: the family of relations. Each turns a `Draw` into `Pairs`."""
+"""Who is alike: the family of relations. Each turns a `BatchIndices` into `Pairs`."""
 
 from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
 from nearfield.core.settings import make
-from nearfield.core.types import Draw, Pairs
+from nearfield.core.types import BatchIndices, Pairs
 from nearfield.learning.relations.labels import Labels, Tags, Views
 from nearfield.learning.relations.time import Time
 
@@ -28,13 +28,13 @@ class Relation(Protocol):
         """The kind of its settings."""
         ...
 
-    def __call__(self, draw: Draw) -> Pairs:
+    def __call__(self, indices: BatchIndices) -> Pairs:
         """(B, B) cells for the B windows of a draw, on the CPU; the diagonal is never set."""
         ...
 
 
 def relation(kind: str, **settings: Any) -> Labels | Tags | Time | Views:
-    """Settings of the relation `kind`; `.build(facts)` makes the relation itself.
+    """Settings of the relation `kind`; `.build(metadata)` makes the relation itself.
 
     Raises RequestError for an unknown kind or key and for a value out of range.
     """

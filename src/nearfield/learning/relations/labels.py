@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nearfield.core.errors import DataError, RequestError, choose
 from nearfield.core.settings import Settings
-from nearfield.core.types import Bools, Draw, Facts, Floats, Ints, Pairs
+from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 
 # Clips are alike when they carry the same label.
 
@@ -22,14 +22,14 @@ class Labels(Settings):
 
     kind: Literal["labels"] = "labels"
 
-    def build(self, facts: Facts) -> "LabelRelation":
-        """The relation over the clips of `facts`. Raises DataError where no clip has a label."""
-        if not (facts.labels >= 0).any():
+    def build(self, metadata: ClipMetadata) -> "LabelRelation":
+        """The relation over the clips of `metadata`. Raises DataError where no clip has a label."""
+        if not (metadata.labels >= 0).any():
             raise DataError(
                 "relation: labels: none of the clips has a label. Name the column that holds them "
                 "(data.label), or take a relation that needs none: time, views."
             )
-        return LabelRelation(facts.labels)
+        return LabelRelation(metadata.labels)
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class LabelRelation:
     labels: Ints
     kind: ClassVar[str] = "labels"
 
-    def __call__(self, draw: Draw) -> Pairs:
+    def __call__(self, indices: BatchIndices) -> Pairs:
         """(B, B) cells of a batch; `pairs.labels` is set where each of its items has a label."""
-        return Pairs.from_labels(torch.from_numpy(self.labels[draw.rows]))
+        return Pairs.from_labels(torch.from_numpy(self.labels[indices.rows]))
 
 
 # Two views of one clip are alike; everything else is unlike. No knowledge is needed.
@@ -56,8 +56,8 @@ class Views(Settings):
 
     kind: Literal["views"] = "views"
 
-    def build(self, facts: Facts) -> "ViewRelation":
-        """The relation; it asks nothing of `facts`."""
+    def build(self, metadata: ClipMetadata) -> "ViewRelation":
+        """The relation; it asks nothing of `metadata`."""
         return ViewRelation()
 
 
@@ -70,12 +70,12 @@ class ViewRelation:
 
     kind: ClassVar[str] = "views"
 
-    def __call__(self, draw: Draw) -> Pairs:
+    def __call__(self, indices: BatchIndices) -> Pairs:
         """(B, B) cells of a batch."""
-        rows = torch.from_numpy(draw.rows)
+        rows = torch.from_numpy(indices.rows)
         same = rows[:, None] == rows[None, :]
-        unlike = ~same
-        return Pairs(same.fill_diagonal_(False), unlike)
+        negative = ~same
+        return Pairs(same.fill_diagonal_(False), negative)
 
 
 # Tags that mean the same are made one tag before any two clips are compared.
@@ -145,30 +145,30 @@ class Tags(Settings):
     """Tags that two clips must share to be alike."""
     jaccard: float | None = Field(None, gt=0, le=1)
     """Overlap (shared tags divided by all tags of the two) that alike clips must reach as well."""
-    unlike: Literal["none_shared", "not_alike"] = "none_shared"
+    negatives: Literal["none_shared", "not_alike"] = "none_shared"
     """Who is unlike: clips that share no tag, or every two clips that are not alike."""
-    strength: Literal["one", "jaccard"] = "one"
+    pair_weight: Literal["one", "jaccard"] = "one"
     """How alike two alike clips are: all the same, or as much as their tags overlap."""
     weights: Literal["equal", "idf"] = "equal"
     """What a tag weighs in the overlap: all the same, or rare tags more (inverse document frequency)."""
     synonyms: Synonyms = ()
     """Groups of tags that mean the same; each group counts as one tag."""
 
-    def build(self, facts: Facts, rows: Ints | None = None) -> "TagRelation":
-        """The relation over the clips of `facts`; how rare a tag is, is counted in `rows` of them, or in all.
+    def build(self, metadata: ClipMetadata, rows: Ints | None = None) -> "TagRelation":
+        """The relation over the clips of `metadata`; the rarity of a tag is counted in `rows`, or in all.
 
         A run gives the rows of train: how tags fall in test is not known while training. Raises DataError
         where no clip has a tag, RequestError for a synonym that is no tag.
         """
-        if not facts.tags.any():
+        if not metadata.tags.any():
             raise DataError(
                 "relation: tags: none of the clips has a tag. Name the column that holds them (data.tags), "
                 "or take another relation: labels, time, views."
             )
-        tags, _ = merge_synonyms(facts.tags, facts.tag_names, self.synonyms, "relation")
+        tags, _ = merge_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "relation")
         counted = tags if rows is None else tags[rows]
         weights = rarity(counted) if self.weights == "idf" else torch.ones(tags.shape[1])
-        truth = fill_synonyms(facts.tags, facts.tag_names, self.synonyms, "relation")
+        truth = fill_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "relation")
         return TagRelation(tags, weights, truth, self)
 
 
@@ -188,25 +188,25 @@ class TagRelation:
     settings: Tags
     kind: ClassVar[str] = "tags"
 
-    def __call__(self, draw: Draw) -> Pairs:
-        """(B, B) cells of a batch; `strength`, where asked for, is 0 outside `alike`.
+    def __call__(self, indices: BatchIndices) -> Pairs:
+        """(B, B) cells of a batch; `weight`, where asked for, is 0 outside `positive`.
 
         `tags` has a column for every tag of the collection, and NaN in the rows of clips without tags.
         """
-        has = torch.from_numpy(heard(self.tags, draw)).float()
+        has = torch.from_numpy(heard(self.tags, indices)).float()
         tagged = has.any(dim=1)
         both = tagged[:, None] & tagged[None, :]
         shared = has @ has.T
-        alike = (shared >= self.settings.at_least) & both
+        positive = (shared >= self.settings.at_least) & both
         overlap = jaccard(has, self.weights)
         if self.settings.jaccard is not None:
-            alike &= overlap >= self.settings.jaccard - 1e-6  # 1/3 typed as 0.333333 is meant
-        alike.fill_diagonal_(False)
-        apart = shared == 0 if self.settings.unlike == "none_shared" else ~alike
-        unlike = apart & both & ~torch.from_numpy(shares_a_clip(draw))
-        strength = overlap * alike if self.settings.strength == "jaccard" else None
-        truth = torch.from_numpy(heard(self.truth, draw)).float()
-        return Pairs(alike, unlike, strength, tags=truth.where(tagged[:, None], torch.nan))
+            positive &= overlap >= self.settings.jaccard - 1e-6  # 1/3 typed as 0.333333 is meant
+        positive.fill_diagonal_(False)
+        apart = shared == 0 if self.settings.negatives == "none_shared" else ~positive
+        negative = apart & both & ~torch.from_numpy(shares_a_clip(indices))
+        weight = overlap * positive if self.settings.pair_weight == "jaccard" else None
+        truth = torch.from_numpy(heard(self.truth, indices)).float()
+        return Pairs(positive, negative, weight, tags=truth.where(tagged[:, None], torch.nan))
 
     def shares(self, rows: Ints) -> Tensor:
         """(K,) share (0..1) of the tagged clips among `rows` that have each tag of the collection."""
@@ -215,26 +215,26 @@ class TagRelation:
         return torch.from_numpy(tagged.sum(axis=0) / max(1, len(tagged))).float()
 
 
-def heard(tags: Bools, draw: Draw) -> Bools:
+def heard(tags: Bools, indices: BatchIndices) -> Bools:
     """(B, K) the tags (N, K) of each window of a draw; where two clips sound together, those of both.
 
     A clip without tags may have any: what is heard of it and another is not known, and has no tags either.
     """
-    own = tags[draw.rows]
-    if draw.beside is None:
+    own = tags[indices.rows]
+    if indices.partner is None:
         return own
-    others = tags[draw.beside.rows]
+    others = tags[indices.partner.rows]
     known = np.asarray(own.any(axis=1) & others.any(axis=1))
-    return np.where(draw.beside.rows[:, None] >= 0, (own | others) & known[:, None], own)
+    return np.where(indices.partner.rows[:, None] >= 0, (own | others) & known[:, None], own)
 
 
-def shares_a_clip(draw: Draw) -> Bools:
+def shares_a_clip(indices: BatchIndices) -> Bools:
     """(B, B) whether a clip of one window of a draw is also heard in the other."""
-    rows = draw.rows
-    if draw.beside is None:
+    rows = indices.rows
+    if indices.partner is None:
         return np.asarray(rows[:, None] == rows)
-    beside = np.where(draw.beside.rows < 0, rows, draw.beside.rows)
-    both = np.stack([rows, beside])
+    partner = np.where(indices.partner.rows < 0, rows, indices.partner.rows)
+    both = np.stack([rows, partner])
     return np.asarray((both[:, None, :, None] == both[None, :, None, :]).any(axis=(0, 1)))
 
 

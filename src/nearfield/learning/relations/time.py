@@ -11,18 +11,18 @@ from pydantic import Field
 
 from nearfield.core.errors import DataError, RequestError, choose
 from nearfield.core.settings import Settings
-from nearfield.core.types import Bools, Draw, Facts, Floats, Ints, Pairs
+from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 
 # Columns of a collection by name, for rules over them: another session, another node.
 
 
-def column(facts: Facts, name: str, where: str) -> Ints:
+def column(metadata: ClipMetadata, name: str, where: str) -> Ints:
     """(N,) class numbers of the column `name`, -1 where it is empty.
 
     Besides the collection's further columns there are `recording` and `group`. Raises RequestError, with the
     key `where` in front, for any other name.
     """
-    known = {"recording": facts.recordings, "group": facts.groups, **facts.columns}
+    known = {"recording": metadata.recordings, "group": metadata.groups, **metadata.columns}
     if name not in known:
         raise RequestError(f"{where}: the collection has no column {name!r}. {choose(name, known)}")
     return known[name]
@@ -57,10 +57,10 @@ class Across(Settings):
     within_seconds: float = Field(0.5, ge=0)
     """Largest time between two starts that counts as the same moment, in seconds."""
 
-    def read(self, facts: Facts, where: str) -> "Scenes":
-        """Recorders and scenes of `facts`; RequestError, with the key `where`, for unknown columns."""
-        recorders = column(facts, self.column, f"{where}.column")
-        return Scenes(recorders, column(facts, self.clock, f"{where}.clock"))
+    def read(self, metadata: ClipMetadata, where: str) -> "Scenes":
+        """Recorders and scenes of `metadata`; RequestError, with the key `where`, for unknown columns."""
+        recorders = column(metadata, self.column, f"{where}.column")
+        return Scenes(recorders, column(metadata, self.clock, f"{where}.clock"))
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,19 @@ class Scenes:
         """(B, B) whether two items are of one scene and of two recorders."""
         return self.together() & other(self.recorders)
 
-    def runs(self, moments: Ints, span: int) -> tuple[Ints, Ints]:
+    def runs(self, start_times: Ints, span: int) -> tuple[Ints, Ints]:
         """(first, second): all pairs of the M items whose recorders differ and that start within `span`.
 
-        `moments` (M,) and `span` in ticks. Both orders of a pair are given, sorted by the first.
+        `start_times` (M,) and `span` in ticks. Both orders of a pair are given, sorted by the first.
         """
         known = np.flatnonzero((self.clocks >= 0) & (self.recorders >= 0))
-        order = known[np.lexsort((moments[known], self.clocks[known]))]
+        order = known[np.lexsort((start_times[known], self.clocks[known]))]
         if not len(order):
             return order, order
         # One axis on which scenes follow each other, too far apart to touch.
         begun = np.flatnonzero(np.diff(self.clocks[order], prepend=-1))
         scene = np.repeat(np.arange(len(begun)), np.diff(begun, append=len(order)))
-        clock = moments[order] - moments[order[begun]][scene]
+        clock = start_times[order] - start_times[order[begun]][scene]
         lengths = np.maximum.reduceat(clock, begun) + span + 1
         axis = clock + (np.cumsum(lengths) - lengths)[scene]
         low, high = np.searchsorted(axis, axis - span, "left"), np.searchsorted(axis, axis + span, "right")
@@ -147,25 +147,25 @@ class Time(Settings):
         ),
     }
 
-    def build(self, facts: Facts) -> "TimeRelation":
-        """The relation over the clips of `facts`.
+    def build(self, metadata: ClipMetadata) -> "TimeRelation":
+        """The relation over the clips of `metadata`.
 
         Raises DataError for pictures and unknown recordings, RequestError for unknown columns.
         """
-        if not (facts.seconds > 0).any():
+        if not (metadata.seconds > 0).any():
             raise DataError(
                 "relation: time: the clips have no length in time. It needs sound; for pictures take labels, "
                 "tags or views."
             )
-        if not (facts.recordings >= 0).any():
+        if not (metadata.recordings >= 0).any():
             raise DataError(
                 "relation: time: no clip's recording is known. Name the column that holds it "
                 "(data.recording), or take the relation views."
             )
-        differing = [column(facts, name, "relation.other") for name in self.other]
-        differing += [facts.groups] if self.other_group else []
-        scenes = self.across.read(facts, "relation.across") if self.across else None
-        return TimeRelation(facts, self, tuple(differing), scenes)
+        differing = [column(metadata, name, "relation.other") for name in self.other]
+        differing += [metadata.groups] if self.other_group else []
+        scenes = self.across.read(metadata, "relation.across") if self.across else None
+        return TimeRelation(metadata, self, tuple(differing), scenes)
 
 
 @dataclass(frozen=True)
@@ -176,33 +176,33 @@ class TimeRelation:
     whose recording is unknown take no part; with `other_group` an unknown group is nobody's other.
     """
 
-    facts: Facts
+    metadata: ClipMetadata
     settings: Time
     differing: tuple[Ints, ...]
     """(N,) each: class numbers in which unlike windows must differ, besides the recording."""
     scenes: Scenes | None
     kind: ClassVar[str] = "time"
 
-    def __call__(self, draw: Draw) -> Pairs:
+    def __call__(self, indices: BatchIndices) -> Pairs:
         """(B, B) cells of a batch."""
-        recordings = self.facts.recordings[draw.rows]
+        recordings = self.metadata.recordings[indices.rows]
         here = same(recordings)
-        moments = ticks(self.facts.moments[draw.rows] + draw.starts)
-        apart = np.abs(moments[:, None] - moments[None, :])
-        window = (draw.rows[:, None] == draw.rows[None, :]) & (apart == 0)
-        alike = here & (apart <= reach(self.settings.range_seconds)) & ~window
-        unlike = other(recordings)
+        start_times = ticks(self.metadata.start_times[indices.rows] + indices.starts)
+        apart = np.abs(start_times[:, None] - start_times[None, :])
+        window = (indices.rows[:, None] == indices.rows[None, :]) & (apart == 0)
+        positive = here & (apart <= reach(self.settings.range_seconds)) & ~window
+        negative = other(recordings)
         for numbers in self.differing:
-            unlike &= other(numbers[draw.rows])
+            negative &= other(numbers[indices.rows])
         if self.settings.not_synchronous is not None:
-            unlike &= apart >= clear(self.settings.not_synchronous)
+            negative &= apart >= clear(self.settings.not_synchronous)
         if self.scenes is not None and self.settings.across is not None:
-            scenes, within = self.scenes.take(draw.rows), self.settings.across.within_seconds
-            alike |= scenes.across() & other(recordings) & (apart <= reach(within))
-            unlike &= ~(scenes.together() & (apart <= reach(max(within, self.settings.range_seconds))))
+            scenes, within = self.scenes.take(indices.rows), self.settings.across.within_seconds
+            positive |= scenes.across() & other(recordings) & (apart <= reach(within))
+            negative &= ~(scenes.together() & (apart <= reach(max(within, self.settings.range_seconds))))
         if self.settings.far_is_unlike:
-            unlike |= here & (apart > reach(self.settings.range_seconds + self.settings.gap_seconds))
-        return Pairs(torch.from_numpy(alike), torch.from_numpy(unlike))
+            negative |= here & (apart > reach(self.settings.range_seconds + self.settings.gap_seconds))
+        return Pairs(torch.from_numpy(positive), torch.from_numpy(negative))
 
 
 def ticks(seconds: Floats | float) -> Ints:
@@ -223,19 +223,19 @@ def clear(seconds: float) -> int:
 # How often clips that are pushed apart are in truth the same: the price of learning without labels.
 
 SYNCHRONOUS = 1.0
-"""Windows that start less than so many seconds apart are called synchronous in `opposite_report`."""
+"""Windows that start less than so many seconds apart are called synchronous in `false_negative_report`."""
 
 
 class Epochs(Protocol):
     """What is asked of a sampler."""
 
-    def epoch(self, number: int) -> Iterable[Draw]:
+    def epoch(self, number: int) -> Iterable[BatchIndices]:
         """The draws of epoch `number`."""
         ...
 
 
-def false_opposite_rate(
-    draws: Iterable[Draw], labels: Ints, relation: Callable[[Draw], Pairs] | None = None
+def false_negative_rate(
+    draws: Iterable[BatchIndices], labels: Ints, relation: Callable[[BatchIndices], Pairs] | None = None
 ) -> float | None:
     """Share (0..1) of unlike cells whose two clips have the same label; None where no cell can be judged.
 
@@ -244,45 +244,53 @@ def false_opposite_rate(
     without it).
     """
     judged = wrong = 0
-    for draw in draws:
-        given = torch.from_numpy(labels[draw.rows])
+    for indices in draws:
+        given = torch.from_numpy(labels[indices.rows])
         known = given >= 0
-        cells = _pairs(draw, relation).unlike & known[:, None] & known[None, :]
+        cells = _pairs(indices, relation).negative & known[:, None] & known[None, :]
         judged += int(cells.sum())
         wrong += int((cells & (given[:, None] == given[None, :])).sum())
     return wrong / judged if judged else None
 
 
-def opposite_report(
-    sampler: Epochs, relation: Callable[[Draw], Pairs] | None, facts: Facts, batches: int = 50
+def false_negative_report(
+    sampler: Epochs,
+    relation: Callable[[BatchIndices], Pairs] | None,
+    metadata: ClipMetadata,
+    batches: int = 50,
 ) -> dict[str, float]:
     """Shares (0..1) of the unlike cells in the first `batches` batches whose two windows have in common:
 
     `label`, `group`, `recording`, and each further column by its name: cells where one of the two is not
     known are not counted; `synchronous`: they start less than a second apart on the clock of their
     recordings, which means something where recordings share one clock. What cannot be judged is left out.
-    Pairs are taken as in `false_opposite_rate`.
+    Pairs are taken as in `false_negative_rate`.
     """
-    columns = {"label": facts.labels, "group": facts.groups, "recording": facts.recordings, **facts.columns}
+    columns = {
+        "label": metadata.labels,
+        "group": metadata.groups,
+        "recording": metadata.recordings,
+        **metadata.columns,
+    }
     judged = dict.fromkeys((*columns, "synchronous"), 0)
     common = dict(judged)
-    for draw in islice((draw for number in count() for draw in sampler.epoch(number)), batches):
-        one, other = _pairs(draw, relation).unlike.numpy().nonzero()
+    for indices in islice((indices for number in count() for indices in sampler.epoch(number)), batches):
+        one, other = _pairs(indices, relation).negative.numpy().nonzero()
         for name, numbers in columns.items():
-            first, second = numbers[draw.rows[one]], numbers[draw.rows[other]]
+            first, second = numbers[indices.rows[one]], numbers[indices.rows[other]]
             known = (first >= 0) & (second >= 0)
             judged[name] += int(known.sum())
             common[name] += int((known & (first == second)).sum())
-        moments = ticks(facts.moments[draw.rows] + draw.starts)
-        near = np.abs(moments[one] - moments[other]) < clear(SYNCHRONOUS)
-        judged["synchronous"] += len(near) if facts.moments.any() else 0
+        start_times = ticks(metadata.start_times[indices.rows] + indices.starts)
+        near = np.abs(start_times[one] - start_times[other]) < clear(SYNCHRONOUS)
+        judged["synchronous"] += len(near) if metadata.start_times.any() else 0
         common["synchronous"] += int(near.sum())
     return {name: common[name] / times for name, times in judged.items() if times}
 
 
-def _pairs(draw: Draw, relation: Callable[[Draw], Pairs] | None) -> Pairs:
-    if draw.pairs is not None:
-        return draw.pairs
+def _pairs(indices: BatchIndices, relation: Callable[[BatchIndices], Pairs] | None) -> Pairs:
+    if indices.pairs is not None:
+        return indices.pairs
     if relation is None:
         raise RequestError("These draws carry no pairs. Give the relation that fills them.")
-    return relation(draw)
+    return relation(indices)

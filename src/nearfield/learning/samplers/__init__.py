@@ -1,4 +1,4 @@
-"""What comes together in a batch: the family of samplers. Each turns an epoch's number into `Draw`s."""
+"""Samplers: which clips come together in a batch. Each turns an epoch into `BatchIndices`."""
 
 from collections.abc import Iterator
 from typing import Annotated, Protocol
@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 from pydantic import Field
 
 from nearfield.core.settings import Settings
-from nearfield.core.types import Draw
+from nearfield.core.types import BatchIndices
 from nearfield.learning.samplers.balanced import Balanced, BalancedTags
 from nearfield.learning.samplers.shuffle import Shuffle, Views
 from nearfield.learning.samplers.tag_triplets import TagTriplets
@@ -49,7 +49,7 @@ class Sampler(Protocol):
         """Whether every batch is smaller than the settings ask, for want of labels or of clips."""
         ...
 
-    def epoch(self, number: int) -> Iterator[Draw]:
+    def epoch(self, number: int) -> Iterator[BatchIndices]:
         """The draws of epoch `number` (from 0), the same however often they are asked for."""
         ...
 

@@ -11,7 +11,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.core.rng import stream
 from nearfield.core.settings import Settings
 from nearfield.core.text import count
-from nearfield.core.types import Bools, Draw, Facts, Floats, Ints
+from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints
 from nearfield.learning.relations.labels import Synonyms, merge_synonyms
 from nearfield.learning.samplers.batches import random_starts
 
@@ -54,22 +54,22 @@ class Balanced(Settings):
         ),
     }
 
-    def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "BalancedSampler":
+    def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "BalancedSampler":
         """The sampler over `rows`. Raises DataError without labels, RequestError with fewer than two."""
-        labelled = rows[facts.labels[rows] >= 0]
+        labelled = rows[metadata.labels[rows] >= 0]
         if not len(labelled):
             raise DataError(
                 "sampler: balanced: none of the clips to train on has a label. Name the column that holds "
                 "them (data.label), or take another sampler: shuffle, tiles, tag_triplets, views."
             )
-        ordered = labelled[np.argsort(facts.labels[labelled], kind="stable")]
-        numbers, begins = np.unique(facts.labels[ordered], return_index=True)
+        ordered = labelled[np.argsort(metadata.labels[labelled], kind="stable")]
+        numbers, begins = np.unique(metadata.labels[ordered], return_index=True)
         members = np.split(ordered, begins[1:])
         kept = [m for m in members if self._keeps(len(m))]
-        names = [facts.label_names[number] for number in numbers]
+        names = [metadata.label_names[number] for number in numbers]
         dropped = tuple(name for name, m in zip(names, members, strict=True) if not self._keeps(len(m)))
         self._check(len(kept), len(members))
-        return BalancedSampler(facts, kept, clip_seconds, seed, self, dropped, len(rows) - len(labelled))
+        return BalancedSampler(metadata, kept, clip_seconds, seed, self, dropped, len(rows) - len(labelled))
 
     def _keeps(self, clips: int) -> bool:
         return clips >= self.per_class or self.small == "duplicate"
@@ -93,7 +93,7 @@ class Balanced(Settings):
 class BalancedSampler:
     """Draws the labels of each batch, then deals each label's clips."""
 
-    facts: Facts
+    metadata: ClipMetadata
     members: list[Ints]
     """The rows of each label that is kept."""
     clip_seconds: float
@@ -134,14 +134,14 @@ class BalancedSampler:
         """Clips drawn in an epoch, repeats counted."""
         return self.batches_per_epoch * self.batch_size
 
-    def epoch(self, number: int) -> Iterator[Draw]:
+    def epoch(self, number: int) -> Iterator[BatchIndices]:
         """The draws of epoch `number`; the clips of one label stand together in each."""
-        chance = stream(self.seed, "batches", number)
-        decks = [_Deck(rows, chance) for rows in self.members]
+        rng = stream(self.seed, "batches", number)
+        decks = [_ClassQueue(rows, rng) for rows in self.members]
         even = self.settings.visits == "clips"
-        for classes in self._by_clips(chance) if even else self._uniform(chance):
-            rows = np.concatenate([decks[label].deal(self.settings.per_class) for label in classes])
-            yield Draw(rows, random_starts(self.facts, rows, self.clip_seconds, chance))
+        for classes in self._by_clips(rng) if even else self._uniform(rng):
+            rows = np.concatenate([decks[label].next_batch(self.settings.per_class) for label in classes])
+            yield BatchIndices(rows, random_starts(self.metadata, rows, self.clip_seconds, rng))
 
     def describe(self) -> str:
         """One line: batch, epoch, and what is left out."""
@@ -160,28 +160,28 @@ class BalancedSampler:
     def _sizes(self) -> Ints:
         return np.array([len(rows) for rows in self.members], dtype=np.int64)
 
-    def _uniform(self, chance: np.random.Generator) -> Iterator[Ints]:
+    def _uniform(self, rng: np.random.Generator) -> Iterator[Ints]:
         for _ in range(self.batches_per_epoch):
-            yield chance.permutation(len(self.members))[: self.classes]
+            yield rng.permutation(len(self.members))[: self.classes]
 
-    def _by_clips(self, chance: np.random.Generator) -> Iterator[Ints]:
+    def _by_clips(self, rng: np.random.Generator) -> Iterator[Ints]:
         """The labels of each batch, drawn without replacement and weighted by the hands each has left.
 
         A label with as many hands left as there are batches must come now. Nothing else can go wrong: the
         hands left are always `classes` times the batches left, and no label has more of them than batches.
         """
         batches = self.batches_per_epoch
-        left = share_hands(self._sizes(), self.settings.per_class, batches, batches * self.classes, chance)
+        left = share_quotas(self._sizes(), self.settings.per_class, batches, batches * self.classes, rng)
         for to_come in range(batches, 0, -1):
             keys = np.full(len(left), np.inf)
-            np.divide(chance.exponential(size=len(left)), left, out=keys, where=left > 0)
+            np.divide(rng.exponential(size=len(left)), left, out=keys, where=left > 0)
             keys[left == to_come] = -1.0
             classes = np.argpartition(keys, self.classes - 1)[: self.classes]
             left[classes] -= 1
             yield classes
 
 
-def share_hands(sizes: Ints, per_class: int, batches: int, total: int, chance: np.random.Generator) -> Ints:
+def share_quotas(sizes: Ints, per_class: int, batches: int, total: int, rng: np.random.Generator) -> Ints:
     """(classes,) how many batches of an epoch each label is in; together `total`, each `batches` at most.
 
     Each has enough of them to show all its clips; the rest goes, one by one, to the label whose clips are
@@ -198,24 +198,24 @@ def share_hands(sizes: Ints, per_class: int, batches: int, total: int, chance: n
         low, high = (middle, high) if at(middle).sum() <= total else (low, middle)
     hands = at(low)
     visits: Floats = np.where(hands < batches, (hands + 1) / sizes, np.inf).round(9)
-    next_ones = np.lexsort((chance.random(len(sizes)), visits))[: total - int(hands.sum())]
+    next_ones = np.lexsort((rng.random(len(sizes)), visits))[: total - int(hands.sum())]
     hands[next_ones] += 1
     return hands
 
 
-class _Deck:
+class _ClassQueue:
     """The clips of one label, walked in one fresh permutation after another."""
 
-    def __init__(self, rows: Ints, chance: np.random.Generator) -> None:
+    def __init__(self, rows: Ints, rng: np.random.Generator) -> None:
         self.rows = rows
-        self.chance = chance
+        self.rng = rng
         self.left = rows[:0]
 
-    def deal(self, count: int) -> Ints:
+    def next_batch(self, count: int) -> Ints:
         """(count,) rows; none twice while there are enough, else all equally often, give or take one."""
         whole, rest = divmod(count, len(self.rows))
         if len(self.left) < rest:
-            fresh = self.chance.permutation(self.rows)
+            fresh = self.rng.permutation(self.rows)
             again = np.isin(fresh, self.left)
             self.left = np.concatenate([self.left, fresh[~again], fresh[again]])
         hand, self.left = self.left[:rest], self.left[rest:]
@@ -243,9 +243,11 @@ class BalancedTags(Settings):
     synonyms: Synonyms = ()
     """Groups of tags that mean the same; each group counts as one tag."""
 
-    def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "BalancedTagSampler":
+    def build(
+        self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int
+    ) -> "BalancedTagSampler":
         """The sampler over `rows`. Raises DataError without tags, RequestError for too large a batch."""
-        tags, names = merge_synonyms(facts.tags, facts.tag_names, self.synonyms, "sampler")
+        tags, names = merge_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "sampler")
         tagged = rows[tags[rows].any(axis=1)]
         if not len(tagged):
             raise DataError(
@@ -259,14 +261,14 @@ class BalancedTags(Settings):
             )
         dropped = tuple(np.array(names)[~tags[tagged].any(axis=0)].tolist())
         without = len(rows) - len(tagged)
-        return BalancedTagSampler(facts, tagged, tags[tagged], clip_seconds, seed, self, dropped, without)
+        return BalancedTagSampler(metadata, tagged, tags[tagged], clip_seconds, seed, self, dropped, without)
 
 
 @dataclass(frozen=True)
 class BalancedTagSampler:
     """Goes round the tags in random order and deals the clips of each."""
 
-    facts: Facts
+    metadata: ClipMetadata
     rows: Ints
     """The clips that have tags."""
     tags: Bools
@@ -294,20 +296,20 @@ class BalancedTagSampler:
         """The least number of whole batches that hold as many clips as there are."""
         return -(-len(self.rows) // self.batch_size) * self.batch_size
 
-    def epoch(self, number: int) -> Iterator[Draw]:
+    def epoch(self, number: int) -> Iterator[BatchIndices]:
         """The draws of epoch `number`; clips drawn for one tag stand together."""
-        chance = stream(self.seed, "batches", number)
+        rng = stream(self.seed, "batches", number)
         visits = np.zeros(len(self.rows), dtype=np.int64)  # by any tag: the decks share it
-        decks = [_TagQueue(np.flatnonzero(has), visits, chance) for has in self.tags.T if has.any()]
-        turns = _turns(decks, chance)
+        decks = [_TagQueue(np.flatnonzero(has), visits, rng) for has in self.tags.T if has.any()]
+        turns = _turns(decks, rng)
         for _ in range(self.clips_per_epoch // self.batch_size):
             batch: list[int] = []
             while len(batch) < self.batch_size:
                 deck = next(turns)
                 for _ in range(min(self.settings.per_tag, self.batch_size - len(batch))):
-                    batch += deck.deal(batch)
+                    batch += deck.next_batch(batch)
             rows = self.rows[batch]
-            yield Draw(rows, random_starts(self.facts, rows, self.clip_seconds, chance))
+            yield BatchIndices(rows, random_starts(self.metadata, rows, self.clip_seconds, rng))
 
     def describe(self) -> str:
         """One line: batch, epoch, and what is left out."""
@@ -322,12 +324,12 @@ class BalancedTagSampler:
 class _TagQueue:
     """The clips of one tag, those that were visited least first, in random order among equals."""
 
-    def __init__(self, members: Ints, visits: Ints, chance: np.random.Generator) -> None:
-        self.members, self.visits, self.chance = members, visits, chance
+    def __init__(self, members: Ints, visits: Ints, rng: np.random.Generator) -> None:
+        self.members, self.visits, self.rng = members, visits, rng
         self.level = -1
         self.left: list[int] = []
 
-    def deal(self, taken: Sequence[int]) -> list[int]:
+    def next_batch(self, taken: Sequence[int]) -> list[int]:
         """A clip that is not in `taken`, or none where all are."""
         while True:
             while self.left:
@@ -339,11 +341,11 @@ class _TagQueue:
             if not len(free):
                 return []
             self.level = int(self.visits[free].min())
-            self.left = self.chance.permutation(free[self.visits[free] == self.level]).tolist()
+            self.left = self.rng.permutation(free[self.visits[free] == self.level]).tolist()
 
 
-def _turns(decks: list[_TagQueue], chance: np.random.Generator) -> Iterator[_TagQueue]:
+def _turns(decks: list[_TagQueue], rng: np.random.Generator) -> Iterator[_TagQueue]:
     """Every deck once a round, every round in another order."""
     while True:
-        for place in chance.permutation(len(decks)).tolist():
+        for place in rng.permutation(len(decks)).tolist():
             yield decks[place]

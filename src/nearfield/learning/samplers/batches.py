@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from nearfield.core.settings import Settings
-from nearfield.core.types import Beside, Bools, Facts, Floats, Ints
+from nearfield.core.types import Bools, ClipMetadata, Floats, Ints, MixPartner
 
 # An order cut into batches.
 
@@ -29,13 +29,15 @@ def cut(order: Ints, size: int, drop_last: bool = False) -> Iterator[Ints]:
 # Where a window starts inside its clip, when any place will do.
 
 
-def random_starts(facts: Facts, rows: Ints, clip_seconds: float, chance: np.random.Generator) -> Floats:
+def random_starts(
+    metadata: ClipMetadata, rows: Ints, clip_seconds: float, rng: np.random.Generator
+) -> Floats:
     """(B,) seconds, uniform over the starts at which a window of `clip_seconds` lies inside its clip.
 
     0 for clips that are not longer than the window, and for pictures.
     """
-    spare = np.maximum(facts.seconds[rows] - clip_seconds, 0.0)
-    return spare * chance.random(len(rows))
+    spare = np.maximum(metadata.seconds[rows] - clip_seconds, 0.0)
+    return spare * rng.random(len(rows))
 
 
 # Two clips heard at once: what sounds then has the tags of both.
@@ -69,14 +71,16 @@ class Mixing(Settings):
             )
         return self
 
-    def draw(self, facts: Facts, rows: Ints, clip_seconds: float, chance: np.random.Generator) -> Beside:
+    def draw(
+        self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, rng: np.random.Generator
+    ) -> MixPartner:
         """What the clips of a batch, `rows` (B,), are heard with; each is with another one at most once."""
-        turn = chance.permutation(len(rows))
+        turn = rng.permutation(len(rows))
         others = np.empty_like(rows)
         others[turn] = rows[np.roll(turn, 1)]  # one round of all: nobody meets itself
-        starts = random_starts(facts, others, clip_seconds, chance)
-        alone = chance.random(len(rows)) >= self.share
-        return Beside(np.where(alone, -1, others), starts, chance.uniform(*self.decibels, len(rows)))
+        starts = random_starts(metadata, others, clip_seconds, rng)
+        alone = rng.random(len(rows)) >= self.share
+        return MixPartner(np.where(alone, -1, others), starts, rng.uniform(*self.decibels, len(rows)))
 
 
 # A uniform draw among what is allowed, where listing all that is allowed to everyone would be too much.
@@ -89,7 +93,7 @@ def draw_allowed(
     draw: Callable[[Ints], Ints],
     allowed: Callable[[Ints, Ints], Bools],
     candidates: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> Ints:
     """(count,) for each asker one candidate, uniform among those allowed to it; -1 where there is none.
 
@@ -106,8 +110,8 @@ def draw_allowed(
         good = allowed(left, proposed)
         found[left[good]] = proposed[good]
         left = left[~good]
-    for asker in left:
-        pool = np.flatnonzero(allowed(np.array([asker]), np.arange(candidates)))
+    for anchor in left:
+        pool = np.flatnonzero(allowed(np.array([anchor]), np.arange(candidates)))
         if len(pool):
-            found[asker] = pool[chance.integers(len(pool))]
+            found[anchor] = pool[rng.integers(len(pool))]
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nearfield.core.types import Draw, Facts, Ints
+from nearfield.core.types import BatchIndices, ClipMetadata, Ints
 from nearfield.learning.samplers import Sampler, SamplerSettings
 
 SAMPLERS = ("balanced", "balanced_tags", "shuffle")
@@ -13,14 +13,14 @@ SAMPLERS = ("balanced", "balanced_tags", "shuffle")
 
 
 def build_sampler(
-    settings: SamplerSettings, facts: Facts, rows: Ints, clip_seconds: float, seed: int, copies: int
+    settings: SamplerSettings, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int, copies: int
 ) -> Sampler:
     """The schedule of a training over `rows` and `copies` copies of each; errors as of the settings' own."""
     if not copies:
-        built: Sampler = settings.build(facts, rows, clip_seconds, seed)
+        built: Sampler = settings.build(metadata, rows, clip_seconds, seed)
         return built
-    clips, each = len(facts), np.arange(copies + 1)
-    many = facts.take(np.tile(np.arange(clips), copies + 1))
+    clips, each = len(metadata), np.arange(copies + 1)
+    many = metadata.take(np.tile(np.arange(clips), copies + 1))
     all_rows = (rows + each[:, None] * clips).ravel()
     return CopiesSampler(settings.build(many, all_rows, clip_seconds, seed), clips, copies)
 
@@ -54,10 +54,10 @@ class CopiesSampler:
         """Whether every batch is smaller than the settings ask."""
         return self.inner.is_short
 
-    def epoch(self, number: int) -> Iterator[Draw]:
+    def epoch(self, number: int) -> Iterator[BatchIndices]:
         """The draws of epoch `number`, with rows of the collection."""
-        for draw in self.inner.epoch(number):
-            yield replace(draw, rows=draw.rows % self.clips, copies=draw.rows // self.clips)
+        for indices in self.inner.epoch(number):
+            yield replace(indices, rows=indices.rows % self.clips, copies=indices.rows // self.clips)
 
     def describe(self) -> str:
         """One line: batch, epoch, copies."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from nearfield.core.errors import DataError
 from nearfield.core.rng import stream
 from nearfield.core.settings import Settings
-from nearfield.core.types import Draw, Facts, Ints
+from nearfield.core.types import BatchIndices, ClipMetadata, Ints
 from nearfield.learning.samplers.batches import Mixing, cut, random_starts
 
 # Every clip once an epoch, in a fresh order.
@@ -30,7 +30,7 @@ class Shuffle(Settings):
 
     introductions: ClassVar[dict[str, str]] = {"mixing": Mixing.introduction}
 
-    def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "ShuffleSampler":
+    def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "ShuffleSampler":
         """The sampler over `rows`. Raises DataError where they do not make one batch."""
         least = self.batch_size if self.drop_last else 2
         if len(rows) < least:
@@ -39,14 +39,14 @@ class Shuffle(Settings):
                 "Give more clips"
                 + (", a smaller batch_size, or drop_last: false." if self.drop_last else ".")
             )
-        return ShuffleSampler(facts, rows, clip_seconds, seed, self)
+        return ShuffleSampler(metadata, rows, clip_seconds, seed, self)
 
 
 @dataclass(frozen=True)
 class ShuffleSampler:
     """Permutes the rows of an epoch and cuts them."""
 
-    facts: Facts
+    metadata: ClipMetadata
     rows: Ints
     clip_seconds: float
     seed: int
@@ -69,14 +69,14 @@ class ShuffleSampler:
         short = len(self.rows) % self.batch_size if self.settings.drop_last else 0
         return len(self.rows) - short
 
-    def epoch(self, number: int) -> Iterator[Draw]:
+    def epoch(self, number: int) -> Iterator[BatchIndices]:
         """The draws of epoch `number`; each clip is in exactly one of them."""
-        chance = stream(self.seed, "batches", number)
-        for rows in cut(chance.permutation(self.rows), self.batch_size, self.settings.drop_last):
-            starts = random_starts(self.facts, rows, self.clip_seconds, chance)
+        rng = stream(self.seed, "batches", number)
+        for rows in cut(rng.permutation(self.rows), self.batch_size, self.settings.drop_last):
+            starts = random_starts(self.metadata, rows, self.clip_seconds, rng)
             mixing = self.settings.mixing
-            beside = mixing.draw(self.facts, rows, self.clip_seconds, chance) if mixing else None
-            yield Draw(rows, starts, beside=beside)
+            partner = mixing.draw(self.metadata, rows, self.clip_seconds, rng) if mixing else None
+            yield BatchIndices(rows, starts, partner=partner)
 
     def describe(self) -> str:
         """One line: batch and epoch."""
@@ -99,18 +99,18 @@ class Views(Settings):
     same_window: bool = False
     """Both views start at the same moment of the clip; otherwise each starts where it likes."""
 
-    def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "ViewSampler":
+    def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "ViewSampler":
         """The sampler over `rows`. Raises DataError for fewer than two clips."""
         if len(rows) < 2:
             raise DataError(f"sampler: views: it needs two clips, and there are {len(rows)} to train on.")
-        return ViewSampler(facts, rows, clip_seconds, seed, self)
+        return ViewSampler(metadata, rows, clip_seconds, seed, self)
 
 
 @dataclass(frozen=True)
 class ViewSampler:
     """Permutes the rows of an epoch, cuts them and repeats each cut."""
 
-    facts: Facts
+    metadata: ClipMetadata
     rows: Ints
     clip_seconds: float
     seed: int
@@ -132,14 +132,14 @@ class ViewSampler:
         """Each clip, twice."""
         return 2 * len(self.rows)
 
-    def epoch(self, number: int) -> Iterator[Draw]:
+    def epoch(self, number: int) -> Iterator[BatchIndices]:
         """The draws of epoch `number`; each clip is in exactly one of them, twice."""
-        chance = stream(self.seed, "batches", number)
-        for rows in cut(chance.permutation(self.rows), self.batch_size // 2):
-            first = random_starts(self.facts, rows, self.clip_seconds, chance)
-            again = random_starts(self.facts, rows, self.clip_seconds, chance)
+        rng = stream(self.seed, "batches", number)
+        for rows in cut(rng.permutation(self.rows), self.batch_size // 2):
+            first = random_starts(self.metadata, rows, self.clip_seconds, rng)
+            again = random_starts(self.metadata, rows, self.clip_seconds, rng)
             second = first if self.settings.same_window else again
-            yield Draw(np.concatenate([rows, rows]), np.concatenate([first, second]))
+            yield BatchIndices(np.concatenate([rows, rows]), np.concatenate([first, second]))
 
     def describe(self) -> str:
         """One line: batch and epoch."""

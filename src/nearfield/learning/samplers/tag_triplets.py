@@ -11,7 +11,7 @@ from pydantic import Field
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.rng import stream
 from nearfield.core.settings import Settings
-from nearfield.core.types import Bools, Draw, Facts, Floats, Ints, Pairs
+from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 from nearfield.learning.relations.labels import Synonyms, merge_scores, merge_synonyms
 from nearfield.learning.samplers.batches import cut, draw_allowed, random_starts
 
@@ -42,19 +42,19 @@ def apart(some: Ints, others: Ints) -> Bools:
     return found
 
 
-def strangers(askers: Ints, words: Ints, chance: np.random.Generator) -> Ints:
+def disjoint(anchors: Ints, words: Ints, rng: np.random.Generator) -> Ints:
     """For each asker's packed tags one clip that shares none with it, uniformly; -1 where all share."""
     count = len(words)
     if np.bitwise_and.reduce(words, axis=0).any():  # a tag that every clip has: nobody need be asked
-        return np.full(len(askers), -1, dtype=np.int64)
+        return np.full(len(anchors), -1, dtype=np.int64)
 
     def draw(some: Ints) -> Ints:
-        return chance.integers(count, size=len(some))
+        return rng.integers(count, size=len(some))
 
     def allowed(some: Ints, drawn: Ints) -> Bools:
-        return apart(askers[some], words[drawn])
+        return apart(anchors[some], words[drawn])
 
-    return draw_allowed(len(askers), draw, allowed, count, chance)
+    return draw_allowed(len(anchors), draw, allowed, count, rng)
 
 
 # The plain rule for triplets by tag: a tag is drawn uniformly, two clips that have it, one that does not.
@@ -74,57 +74,59 @@ class ByTag:
     sizes: Ints
     lacking: Ints
     """For each member, tag * (clips + 1) + the number of clips before it that lack the tag: ascending."""
-    askers: Ints
+    anchors: Ints
     """Numbers into `members` of those that can be an anchor, tag after tag."""
-    asker_begins: Ints
-    asker_sizes: Ints
+    anchor_begins: Ints
+    anchor_sizes: Ints
     usable: Ints
     """Tags of which a triplet can be made."""
 
     @classmethod
-    def of(cls, tags: Bools, guard: bool, chance: np.random.Generator) -> "ByTag":
-        """The rule over clips with tags (N, K); `chance` only helps to find who has no stranger."""
+    def of(cls, tags: Bools, guard: bool, rng: np.random.Generator) -> "ByTag":
+        """The rule over clips with tags (N, K); `rng` only helps to find who has no stranger."""
         words = packed(tags)
         can = np.ones(len(tags), dtype=np.bool_)
         if guard:
-            can = strangers(words, words, chance) >= 0
+            can = disjoint(words, words, rng) >= 0
         which, members = np.nonzero(tags.T)
         sizes = tags.sum(axis=0)
-        askers = np.flatnonzero(can[members])
-        asker_sizes = np.bincount(which[askers], minlength=tags.shape[1])
-        usable = np.flatnonzero((sizes >= 2) & (sizes < len(tags)) & (asker_sizes > 0))
-        begins, asker_begins = np.cumsum(sizes) - sizes, np.cumsum(asker_sizes) - asker_sizes
+        anchors = np.flatnonzero(can[members])
+        anchor_sizes = np.bincount(which[anchors], minlength=tags.shape[1])
+        usable = np.flatnonzero((sizes >= 2) & (sizes < len(tags)) & (anchor_sizes > 0))
+        begins, anchor_begins = np.cumsum(sizes) - sizes, np.cumsum(anchor_sizes) - anchor_sizes
         lacking = which * (len(tags) + 1) + members - (np.arange(len(members)) - begins[which])
-        return cls(words, guard, members, begins, sizes, lacking, askers, asker_begins, asker_sizes, usable)
+        return cls(
+            words, guard, members, begins, sizes, lacking, anchors, anchor_begins, anchor_sizes, usable
+        )
 
     @property
     def count(self) -> int:
         """Triplets an epoch: as many as clips."""
         return len(self.words) if len(self.usable) else 0
 
-    def draw(self, chance: np.random.Generator) -> Triplets:
+    def draw(self, rng: np.random.Generator) -> Triplets:
         """One epoch's triplets."""
-        tags = self.usable[chance.integers(len(self.usable), size=self.count)]
-        asker = self.askers[self.asker_begins[tags] + chance.integers(self.asker_sizes[tags])]
-        other = self.begins[tags] + chance.integers(self.sizes[tags] - 1)
-        other += other >= asker
-        anchors, positives = self.members[asker], self.members[other]
+        tags = self.usable[rng.integers(len(self.usable), size=self.count)]
+        anchor = self.anchors[self.anchor_begins[tags] + rng.integers(self.anchor_sizes[tags])]
+        other = self.begins[tags] + rng.integers(self.sizes[tags] - 1)
+        other += other >= anchor
+        anchors, positives = self.members[anchor], self.members[other]
         if self.guard:
-            return Triplets(tags, anchors, positives, strangers(self.words[anchors], self.words, chance))
-        return Triplets(tags, anchors, positives, self._without(tags, chance))
+            return Triplets(tags, anchors, positives, disjoint(self.words[anchors], self.words, rng))
+        return Triplets(tags, anchors, positives, self._without(tags, rng))
 
     def describe(self) -> str:
         """What the triplets are drawn over."""
         return f"over {len(self.usable)} tags"
 
-    def _without(self, tags: Ints, chance: np.random.Generator) -> Ints:
+    def _without(self, tags: Ints, rng: np.random.Generator) -> Ints:
         """One clip for each of `tags`, uniform among those that lack it.
 
         The r-th clip that lacks a tag stands at r plus the number of members before it: those that have at
         most r lacking clips before themselves. One search over the lists of all tags finds it.
         """
         clips = len(self.words)
-        drawn = chance.integers(clips - self.sizes[tags])
+        drawn = rng.integers(clips - self.sizes[tags])
         found = np.searchsorted(self.lacking, tags * (clips + 1) + drawn, "right")
         return drawn + found - self.begins[tags]
 
@@ -206,15 +208,15 @@ class ByPrediction:
         """Triplets an epoch: one an anchor."""
         return len(self.anchors)
 
-    def draw(self, chance: np.random.Generator) -> Triplets:
+    def draw(self, rng: np.random.Generator) -> Triplets:
         """One epoch's triplets."""
-        order = chance.permutation(self.count)
+        order = rng.permutation(self.count)
         anchors = self.anchors[order]
-        tags, against = pick(self.near[order], chance), pick(self.far[order], chance)
-        positives = clips_with(tags, self.tags, anchors[:, None], None, self.words, chance)
+        tags, against = pick(self.near[order], rng), pick(self.far[order], rng)
+        positives = clips_with(tags, self.tags, anchors[:, None], None, self.words, rng)
         taken = np.stack([anchors, positives], axis=1)
         strange_to = anchors if self.guard else None
-        negatives = clips_with(against, self.tags, taken, strange_to, self.words, chance)
+        negatives = clips_with(against, self.tags, taken, strange_to, self.words, rng)
         return Triplets(tags, anchors, positives, negatives)
 
     def describe(self) -> str:
@@ -237,7 +239,7 @@ def mistakes(tags: Bools, predictions: Floats, top: int) -> tuple[Bools, Bools]:
 
 
 def clips_with(
-    tags: Ints, has: Bools, taken: Ints, strange_to: Ints | None, words: Ints, chance: np.random.Generator
+    tags: Ints, has: Bools, taken: Ints, strange_to: Ints | None, words: Ints, rng: np.random.Generator
 ) -> Ints:
     """(A,) a clip with each of `tags` (A,), uniform; none of `taken` (A, n), sharing nothing with
     `strange_to` (A,). `has` (N, K) and the packed `words` (N, words) are what clips have."""
@@ -246,7 +248,7 @@ def clips_with(
     begins = np.cumsum(sizes) - sizes
 
     def draw(some: Ints) -> Ints:
-        drawn: Ints = members[begins[tags[some]] + chance.integers(sizes[tags[some]])]
+        drawn: Ints = members[begins[tags[some]] + rng.integers(sizes[tags[some]])]
         return drawn
 
     def allowed(some: Ints, drawn: Ints) -> Bools:
@@ -255,7 +257,7 @@ def clips_with(
             good &= apart(words[strange_to[some]], words[drawn])
         return good
 
-    return draw_allowed(len(tags), draw, allowed, len(has), chance)
+    return draw_allowed(len(tags), draw, allowed, len(has), rng)
 
 
 def strangers_with(some: Bools, tags: Bools) -> Ints:
@@ -263,14 +265,14 @@ def strangers_with(some: Bools, tags: Bools) -> Ints:
     has, counts = tags.astype(np.float32), np.zeros(some.shape, dtype=np.int64)
     for start in range(0, len(some), _BLOCK):
         part = slice(start, start + _BLOCK)
-        apart_from = some[part].astype(np.float32) @ has.T == 0
-        counts[part] = apart_from.astype(np.float32) @ has
+        disjoint_from = some[part].astype(np.float32) @ has.T == 0
+        counts[part] = disjoint_from.astype(np.float32) @ has
     return counts
 
 
-def pick(choices: Bools, chance: np.random.Generator) -> Ints:
+def pick(choices: Bools, rng: np.random.Generator) -> Ints:
     """(A,) one of each row's set columns (A, K), uniformly."""
-    picked: Ints = np.where(choices, chance.random(choices.shape), -1.0).argmax(axis=1)
+    picked: Ints = np.where(choices, rng.random(choices.shape), -1.0).argmax(axis=1)
     return picked
 
 
@@ -296,9 +298,9 @@ class Replacing:
     """Clips that the tagger said nothing of."""
 
     @classmethod
-    def of(cls, tags: Bools, predictions: Floats, top: int, guard: bool, chance: np.random.Generator) -> Self:
+    def of(cls, tags: Bools, predictions: Floats, top: int, guard: bool, rng: np.random.Generator) -> Self:
         """The rule over clips with tags (N, K) of which a tagger said `predictions` (N, K), NaN where it was
-        not asked; `chance` as for `ByTag.of`."""
+        not asked; `rng` as for `ByTag.of`."""
         asked = np.asarray(np.isfinite(predictions).all(axis=1))
         missed, wrong = (
             found & asked[:, None] & (tags.sum(axis=0) - tags >= 2)
@@ -306,7 +308,7 @@ class Replacing:
         )
         if guard:
             wrong &= strangers_with(tags, tags) >= 2
-        return cls(ByTag.of(tags, guard, chance), tags, missed, wrong, int((~asked).sum()))
+        return cls(ByTag.of(tags, guard, rng), tags, missed, wrong, int((~asked).sum()))
 
     @property
     def words(self) -> Ints:
@@ -323,18 +325,18 @@ class Replacing:
         """Triplets an epoch: as many as clips; none where no error replaces anything."""
         return self.by_tag.count if self.missed.any() or self.wrong.any() else 0
 
-    def draw(self, chance: np.random.Generator) -> Triplets:
+    def draw(self, rng: np.random.Generator) -> Triplets:
         """One epoch's triplets."""
-        tags, anchors, positives, negatives = (part.copy() for part in self.by_tag.draw(chance))
+        tags, anchors, positives, negatives = (part.copy() for part in self.by_tag.draw(rng))
         at = np.flatnonzero(self.missed[anchors].any(axis=1))
-        tags[at] = pick(self.missed[anchors[at]], chance)
+        tags[at] = pick(self.missed[anchors[at]], rng)
         taken = np.stack([anchors[at], negatives[at]], axis=1)
-        positives[at] = clips_with(tags[at], self.tags, taken, None, self.words, chance)
+        positives[at] = clips_with(tags[at], self.tags, taken, None, self.words, rng)
         at = np.flatnonzero(self.wrong[anchors].any(axis=1))
-        against = pick(self.wrong[anchors[at]], chance)
+        against = pick(self.wrong[anchors[at]], rng)
         taken = np.stack([anchors[at], positives[at]], axis=1)
         strange_to = anchors[at] if self.by_tag.guard else None
-        negatives[at] = clips_with(against, self.tags, taken, strange_to, self.words, chance)
+        negatives[at] = clips_with(against, self.tags, taken, strange_to, self.words, rng)
         return Triplets(tags, anchors, positives, negatives)
 
     def describe(self) -> str:
@@ -359,7 +361,7 @@ class TagTriplets(Settings):
     """
 
     kind: Literal["tag_triplets"] = "tag_triplets"
-    batch: int = Field(32, ge=1)
+    batch_size: int = Field(32, ge=1)
     """Triplets a batch."""
     rule: Literal["tag", "extreme", "errors"] = "tag"
     """What positive and negative are drawn by: a tag; the anchor's most and least probable tags, as a tagger
@@ -401,45 +403,45 @@ class TagTriplets(Settings):
         ),
     }
 
-    def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "TagTripletSampler":
+    def build(
+        self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int
+    ) -> "TagTripletSampler":
         """The sampler over `rows`.
 
         Raises DataError where no tag makes a triplet, RequestError where a rule lacks its predictions.
         """
-        tags, names = merge_synonyms(facts.tags, facts.tag_names, self.synonyms, "sampler")
+        tags, names = merge_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "sampler")
         tagged = rows[tags[rows].any(axis=1)]
         if not len(tagged):
             raise DataError(
                 "sampler: tag_triplets: none of the clips to train on has a tag. Name the column that holds "
                 "them (data.tags), or take another sampler: balanced, shuffle, tiles, views."
             )
-        chance = stream(seed, "opposites")
+        rng = stream(seed, "opposites")
         if self.rule == "tag":
-            rule: Rule = ByTag.of(tags[tagged], self.guard, chance)
+            rule: Rule = ByTag.of(tags[tagged], self.guard, rng)
         else:
-            rule = self._asking(tags[tagged], self._predictions(facts)[tagged], chance)
+            rule = self._asking(tags[tagged], self._predictions(metadata)[tagged], rng)
         if not rule.count:
             raise self._nothing(len(names))
         dropped = tuple(names[tag] for tag in np.setdiff1d(np.arange(len(names)), rule.usable))
-        return TagTripletSampler(facts, tagged, clip_seconds, seed, self, dropped, rule)
+        return TagTripletSampler(metadata, tagged, clip_seconds, seed, self, dropped, rule)
 
-    def _asking(
-        self, tags: Bools, predictions: Floats, chance: np.random.Generator
-    ) -> ByPrediction | Replacing:
+    def _asking(self, tags: Bools, predictions: Floats, rng: np.random.Generator) -> ByPrediction | Replacing:
         if self.rule == "extreme":
             return ByPrediction.extreme(tags, predictions, self.guard)
         if self.keep_right:
-            return Replacing.of(tags, predictions, self.top, self.guard, chance)
+            return Replacing.of(tags, predictions, self.top, self.guard, rng)
         return ByPrediction.errors(tags, predictions, self.top, self.guard)
 
-    def _predictions(self, facts: Facts) -> Floats:
-        if facts.predictions is None:
+    def _predictions(self, metadata: ClipMetadata) -> Floats:
+        if metadata.predictions is None:
             raise RequestError(
                 f"sampler.rule: {self.rule!r} asks what a tagger says of each clip, and no tagger is given. "
                 "Set sampler.tagger to the folder of a run that was trained with loss bce or focal, or "
                 "sampler.rule to tag."
             )
-        return merge_scores(facts.predictions, facts.tag_names, self.synonyms)
+        return merge_scores(metadata.predictions, metadata.tag_names, self.synonyms)
 
     def _nothing(self, tags: int) -> DataError:
         if self.rule != "tag":
@@ -463,7 +465,7 @@ class TagTriplets(Settings):
 class TagTripletSampler:
     """Draws the triplets of an epoch at once and cuts them into batches."""
 
-    facts: Facts
+    metadata: ClipMetadata
     rows: Ints
     """The clips that have tags."""
     clip_seconds: float
@@ -476,7 +478,7 @@ class TagTripletSampler:
     @property
     def batch_size(self) -> int:
         """Windows a batch; the last of an epoch may hold fewer, or one triplet more."""
-        return 3 * self.settings.batch
+        return 3 * self.settings.batch_size
 
     @property
     def is_short(self) -> bool:
@@ -488,17 +490,17 @@ class TagTripletSampler:
         """Windows drawn in an epoch: three for each clip with tags that can be an anchor."""
         return 3 * self.rule.count
 
-    def epoch(self, number: int) -> Iterator[Draw]:
+    def epoch(self, number: int) -> Iterator[BatchIndices]:
         """The draws of epoch `number`, laid out as anchors, positives, negatives; `pairs` is set."""
         triplets = self.triplets(number)
-        chance = stream(self.seed, "windows", number)
-        for part in cut(np.arange(self.rule.count), self.settings.batch):
+        rng = stream(self.seed, "windows", number)
+        for part in cut(np.arange(self.rule.count), self.settings.batch_size):
             rows = np.concatenate(
                 [triplets.anchors[part], triplets.positives[part], triplets.negatives[part]]
             )
             places = torch.arange(len(part))
             pairs = Pairs.from_triplets(places, places + len(part), places + 2 * len(part), len(rows))
-            yield Draw(rows, random_starts(self.facts, rows, self.clip_seconds, chance), pairs)
+            yield BatchIndices(rows, random_starts(self.metadata, rows, self.clip_seconds, rng), pairs)
 
     def triplets(self, number: int) -> Triplets:
         """The triplets of epoch `number` in their order, by row number."""
@@ -514,7 +516,7 @@ class TagTripletSampler:
     def describe(self) -> str:
         """One line: batch, epoch, what is left out, and how clean the negatives are."""
         line = (
-            f"Batches of {self.batch_size} windows: {self.settings.batch} triplets. One epoch has "
+            f"Batches of {self.batch_size} windows: {self.settings.batch_size} triplets. One epoch has "
             f"{self.clips_per_epoch:,} windows {self.rule.describe()}. {self.shared_share(0):.1%} of "
             "negatives share another tag with their anchor."
         )

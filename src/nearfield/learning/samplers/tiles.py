@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.rng import stream
 from nearfield.core.settings import Settings
-from nearfield.core.types import Bools, Draw, Facts, Floats, Ints, Pairs
+from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 from nearfield.learning.relations.time import Across, Scenes, clear, column, reach, ticks
 from nearfield.learning.samplers.batches import cut, draw_allowed
 
@@ -31,7 +31,7 @@ class Grid:
     rows: Ints
     starts: Floats
     """Seconds inside the clip."""
-    moments: Ints
+    start_times: Ints
     """When the tile starts on its recording's clock, in `ticks`."""
     recordings: Ints
     room: Floats
@@ -47,31 +47,31 @@ class Grid:
     def near(self, range_seconds: float) -> tuple[Ints, Ints]:
         """(low, high): the run of tiles that start within the range of each tile, itself among them."""
         span = reach(range_seconds)
-        clock = self.moments - self.moments[self.first]
+        clock = self.start_times - self.start_times[self.first]
         # One axis on which recordings follow each other, too far apart to touch.
         lengths = np.where(np.arange(len(self)) == self.first, clock[self.end - 1] + span + 1, 0)
         axis = clock + np.cumsum(lengths) - lengths[self.first]
         return np.searchsorted(axis, axis - span, "left"), np.searchsorted(axis, axis + span, "right")
 
 
-def lay(facts: Facts, rows: Ints, tile: float, step: float) -> Grid:
+def lay(metadata: ClipMetadata, rows: Ints, tile: float, step: float) -> Grid:
     """Tiles of `tile` seconds at 0, step, 2 step ... of each clip of `rows`, each by its own length.
 
     A clip shorter than a tile has one, at 0, which silence fills up. Clips of unknown recording have none.
     """
-    rows = rows[facts.recordings[rows] >= 0]
-    counts = np.maximum(np.floor((facts.seconds[rows] - tile + SLACK) / step).astype(np.int64), 0) + 1
+    rows = rows[metadata.recordings[rows] >= 0]
+    counts = np.maximum(np.floor((metadata.seconds[rows] - tile + SLACK) / step).astype(np.int64), 0) + 1
     each = np.repeat(rows, counts)
     place = np.arange(len(each)) - np.repeat(np.cumsum(counts) - counts, counts)
     starts = place * step
-    moments = ticks(facts.moments[each] + starts)
-    order = np.lexsort((starts, each, moments, facts.recordings[each]))
-    each, starts, moments = each[order], starts[order], moments[order]
-    recordings = facts.recordings[each]
-    room = np.clip(facts.seconds[each] - tile - starts, 0.0, step)
+    start_times = ticks(metadata.start_times[each] + starts)
+    order = np.lexsort((starts, each, start_times, metadata.recordings[each]))
+    each, starts, start_times = each[order], starts[order], start_times[order]
+    recordings = metadata.recordings[each]
+    room = np.clip(metadata.seconds[each] - tile - starts, 0.0, step)
     first = np.searchsorted(recordings, recordings, "left")
     end = np.searchsorted(recordings, recordings, "right")
-    return Grid(each, starts, moments, recordings, room, first, end)
+    return Grid(each, starts, start_times, recordings, room, first, end)
 
 
 # Neighbours of tiles: a run of the own recording, and perhaps single tiles of other recorders.
@@ -97,7 +97,7 @@ class Neighbours:
         low, high = grid.near(range_seconds)
         first = second = low[:0]
         if scenes is not None:
-            first, second = scenes.runs(grid.moments, reach(within_seconds))
+            first, second = scenes.runs(grid.start_times, reach(within_seconds))
             elsewhere = grid.recordings[first] != grid.recordings[second]
             first, second = first[elsewhere], second[elsewhere]
         sizes = np.bincount(first, minlength=len(grid))
@@ -108,12 +108,12 @@ class Neighbours:
         """(M,) how many neighbours each tile has."""
         return self.high - self.low - 1 + self.sizes
 
-    def pick(self, tiles: Ints, count: int, chance: np.random.Generator) -> Ints:
+    def pick(self, tiles: Ints, count: int, rng: np.random.Generator) -> Ints:
         """(A, count) neighbours of each of A `tiles`, drawn uniformly, none twice while there are enough.
 
         Where there are fewer than `count`, they come round again. Each tile must have one.
         """
-        picked = _distinct(self.counts[tiles], count, chance)
+        picked = _distinct(self.counts[tiles], count, rng)
         run = (self.high - self.low - 1)[tiles][:, None]
         numbers = self.low[tiles][:, None] + picked
         numbers += numbers >= tiles[:, None]
@@ -123,11 +123,11 @@ class Neighbours:
         return np.where(picked < run, numbers, self.listed[places])
 
 
-def _distinct(have: Ints, count: int, chance: np.random.Generator) -> Ints:
+def _distinct(have: Ints, count: int, rng: np.random.Generator) -> Ints:
     """(A, count) numbers below each of `have` (A,), drawn uniformly, none twice until all have come."""
     picked = np.empty((len(have), count), dtype=np.int64)
     for position in range(count):
-        drawn = chance.integers(np.maximum(have - position, 1))
+        drawn = rng.integers(np.maximum(have - position, 1))
         before = np.sort(picked[:, :position], axis=1)
         for taken in before.T:  # skip what is taken, from the lowest up
             drawn += drawn >= taken
@@ -140,7 +140,7 @@ def _distinct(have: Ints, count: int, chance: np.random.Generator) -> Ints:
 
 
 @dataclass(frozen=True)
-class Opposites:
+class NegativeSampler:
     """What may oppose a tile of the grid; every opposite is of another recording."""
 
     grid: Grid
@@ -153,13 +153,13 @@ class Opposites:
     near_seconds: float = 0.0
     """... if they start within so many seconds."""
 
-    def draw(self, tiles: Ints, chance: np.random.Generator) -> Ints:
+    def draw(self, tiles: Ints, rng: np.random.Generator) -> Ints:
         """For each of `tiles` one that may oppose it, uniform among those that may; -1 where none may."""
         grid = self.grid
 
         def propose(askers: Ints) -> Ints:
             first, end = grid.first[tiles[askers]], grid.end[tiles[askers]]
-            drawn = chance.integers(len(grid) - (end - first))
+            drawn = rng.integers(len(grid) - (end - first))
             return drawn + np.where(drawn >= first, end - first, 0)
 
         def allowed(askers: Ints, drawn: Ints) -> Bools:
@@ -167,9 +167,9 @@ class Opposites:
 
         if len(grid) == 0 or grid.end[0] == len(grid):
             return np.full(len(tiles), -1, dtype=np.int64)
-        return draw_allowed(len(tiles), propose, allowed, len(grid), chance)
+        return draw_allowed(len(tiles), propose, allowed, len(grid), rng)
 
-    def draw_from(self, tiles: Ints, files: int, chance: np.random.Generator) -> Ints:
+    def draw_from(self, tiles: Ints, files: int, rng: np.random.Generator) -> Ints:
         """The same from `files` files only, drawn anew for each clip that has some of `tiles`.
 
         A file is drawn as often as its share of the tiles that may oppose, so that over many epochs each of
@@ -177,18 +177,18 @@ class Opposites:
         """
         clips, first, which = np.unique(self.grid.rows[tiles], return_index=True, return_inverse=True)
         askers = np.repeat(tiles[first], files)
-        kept = self.grid.rows[self.draw(askers, chance)].reshape(len(clips), files)
-        chosen = kept[which, chance.integers(files, size=len(tiles))]
+        kept = self.grid.rows[self.draw(askers, rng)].reshape(len(clips), files)
+        chosen = kept[which, rng.integers(files, size=len(tiles))]
         by_file = np.argsort(self.grid.rows, kind="stable")
         ordered = self.grid.rows[by_file]
         begins, ends = np.searchsorted(ordered, chosen, "left"), np.searchsorted(ordered, chosen, "right")
-        return by_file[chance.integers(begins, ends)]
+        return by_file[rng.integers(begins, ends)]
 
     def _oppose(self, asking: Ints, drawn: Ints) -> Bools:
         good: Bools = self.grid.recordings[asking] != self.grid.recordings[drawn]
         for numbers in self.differing:
             good &= (numbers[asking] >= 0) & (numbers[drawn] >= 0) & (numbers[asking] != numbers[drawn])
-        apart = np.abs(self.grid.moments[asking] - self.grid.moments[drawn])
+        apart = np.abs(self.grid.start_times[asking] - self.grid.start_times[drawn])
         if self.not_synchronous is not None:
             good &= apart >= clear(self.not_synchronous)
         if self.scenes is not None:
@@ -211,9 +211,9 @@ class Tiles(Settings):
     """
 
     kind: Literal["tiles"] = "tiles"
-    batch: int = Field(32, ge=2)
+    batch_size: int = Field(32, ge=2)
     """Anchors a batch."""
-    neighbours: int = Field(1, ge=1)
+    neighbors: int = Field(1, ge=1)
     """Neighbours of each anchor in its batch; they differ while there are enough in range."""
     range_seconds: float = Field(5.0, gt=0)
     """Largest time from the anchor's start to a neighbour's, in seconds; give the relation time the same."""
@@ -229,7 +229,7 @@ class Tiles(Settings):
     """With triplets: columns of the collection (as session, node) in which opposites differ as well."""
     not_synchronous: float | None = Field(None, gt=0)
     """With triplets: opposites start at least this many seconds before or after, on the common clock."""
-    opposites_from: int | None = Field(None, ge=1)
+    negatives_from: int | None = Field(None, ge=1)
     """With triplets: an epoch draws the opposites of a clip's tiles from so many other files only, as a
     small buffer of opened files does; none: from all."""
     across: Across | None = None
@@ -241,12 +241,12 @@ class Tiles(Settings):
             "How far in time the neighbour of a tile may lie: the same as the relation's range, whose two "
             "ends fail for the same reasons."
         ),
-        "neighbours": (
+        "neighbors": (
             "Neighbours of each anchor in its batch, and triplets for each where those are drawn. More make "
             "more of one anchor and need fewer batches for as many pairs; its windows overlap or repeat, so "
             "that they say less than as many from other places (Jean et al. 2019 draw one)."
         ),
-        "batch": (
+        "batch_size": (
             "Anchors in a batch: the other recordings among them are the opposites. Few anchors meet few "
             "opposites; with many, some opposites are in truth alike."
         ),
@@ -256,7 +256,7 @@ class Tiles(Settings):
             "from the batch, all its other recordings are opposites at once, the hard ones among them, and "
             "more of them are in truth alike."
         ),
-        "opposites_from": (
+        "negatives_from": (
             "How many other files an epoch draws the opposites of a clip from. Few save the opening of "
             "files, and all windows of a clip are set against the same few; from all, opposites differ from "
             "anchor to anchor."
@@ -265,27 +265,27 @@ class Tiles(Settings):
 
     @model_validator(mode="after")
     def _files_or_moments(self) -> Self:
-        if self.opposites_from is not None and (self.not_synchronous is not None or self.across is not None):
+        if self.negatives_from is not None and (self.not_synchronous is not None or self.across is not None):
             raise ValueError(
-                "opposites_from draws whole files, and not_synchronous and across judge moments within them. "
-                "Leave out opposites_from, or the other two."
+                "negatives_from draws whole files, and not_synchronous and across judge moments within them. "
+                "Leave out negatives_from, or the other two."
             )
         return self
 
-    def build(self, facts: Facts, rows: Ints, clip_seconds: float, seed: int) -> "TileSampler":
+    def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "TileSampler":
         """The sampler over `rows`.
 
         Raises DataError where there is no sound or nothing has a neighbour, RequestError for unknown columns
         and where nothing has an opposite.
         """
-        if not (facts.seconds[rows] > 0).any():
+        if not (metadata.seconds[rows] > 0).any():
             raise DataError(
                 "sampler: tiles: the clips to train on have no length in time. It needs sound; for pictures "
                 "take balanced, shuffle or views."
             )
         step = self.hop_seconds or clip_seconds
-        grid = lay(facts, rows, clip_seconds, step)
-        near, far = self._company(facts, grid)
+        grid = lay(metadata, rows, clip_seconds, step)
+        near, far = self._company(metadata, grid)
         alone = near.counts < 1
         anchors = np.flatnonzero(~alone)
         if len(anchors) < 2:
@@ -305,16 +305,18 @@ class Tiles(Settings):
                 )
         return TileSampler(grid, near, far, anchors, seed, self, int(alone.sum()), unopposed)
 
-    def _company(self, facts: Facts, grid: Grid) -> tuple[Neighbours, Opposites]:
+    def _company(self, metadata: ClipMetadata, grid: Grid) -> tuple[Neighbours, NegativeSampler]:
         """Who may be near and who may be far, of the tiles of a grid."""
         across = self.across
-        scenes = across.read(facts, "sampler.across").take(grid.rows) if across else None
+        scenes = across.read(metadata, "sampler.across").take(grid.rows) if across else None
         within = across.within_seconds if across else 0.0
         near = Neighbours.of(grid, self.range_seconds, scenes, within)
-        differing = [column(facts, name, "sampler.other") for name in self.other]
-        differing += [facts.groups] if self.other_group else []
+        differing = [column(metadata, name, "sampler.other") for name in self.other]
+        differing += [metadata.groups] if self.other_group else []
         apart = tuple(numbers[grid.rows] for numbers in differing)
-        return near, Opposites(grid, apart, self.not_synchronous, scenes, max(self.range_seconds, within))
+        return near, NegativeSampler(
+            grid, apart, self.not_synchronous, scenes, max(self.range_seconds, within)
+        )
 
 
 @dataclass(frozen=True)
@@ -323,7 +325,7 @@ class TileSampler:
 
     grid: Grid
     near: Neighbours
-    far: Opposites
+    far: NegativeSampler
     anchors: Ints
     """Numbers of the tiles that can be anchors."""
     seed: int
@@ -337,7 +339,7 @@ class TileSampler:
     @property
     def batch_size(self) -> int:
         """Windows a batch: anchors and company. The last of an epoch may hold fewer, or one anchor more."""
-        return self.settings.batch * self._company
+        return self.settings.batch_size * self._company
 
     @property
     def is_short(self) -> bool:
@@ -351,33 +353,33 @@ class TileSampler:
 
     @property
     def _company(self) -> int:
-        return 1 + self.settings.neighbours * (2 if self.settings.mode == "triplet" else 1)
+        return 1 + self.settings.neighbors * (2 if self.settings.mode == "triplet" else 1)
 
-    def epoch(self, number: int) -> Iterator[Draw]:
+    def epoch(self, number: int) -> Iterator[BatchIndices]:
         """The draws of epoch `number`, laid out as A anchors, the first neighbour of each, the second ...
 
         With triplets the opposites follow in the same order, and `pairs` is set: an anchor's neighbours are
         alike to it, its opposites unlike.
         """
-        chance = stream(self.seed, "batches", number)
-        order = self.anchors[spread(self.grid.recordings[self.anchors], chance)]
-        near = self.near.pick(order, self.settings.neighbours, chance)
-        shift = self._shift(order, near, chance)
-        far, far_shift = self._opposites(order, chance)
-        for part in cut(np.arange(len(order)), self.settings.batch):
+        rng = stream(self.seed, "batches", number)
+        order = self.anchors[spread(self.grid.recordings[self.anchors], rng)]
+        near = self.near.pick(order, self.settings.neighbors, rng)
+        shift = self._shift(order, near, rng)
+        far, far_shift = self._opposites(order, rng)
+        for part in cut(np.arange(len(order)), self.settings.batch_size):
             tiles = np.concatenate([order[part], near[part].T.ravel(), far[part].T.ravel()])
-            moved = np.tile(shift[part], 1 + self.settings.neighbours)
+            moved = np.tile(shift[part], 1 + self.settings.neighbors)
             starts = self.grid.starts[tiles] + np.concatenate([moved, far_shift[part].T.ravel()])
             pairs = self._triplets(len(part)) if self.settings.mode == "triplet" else None
-            yield Draw(self.grid.rows[tiles], starts, pairs)
+            yield BatchIndices(self.grid.rows[tiles], starts, pairs)
 
     def describe(self) -> str:
         """One line: batch, epoch, and how many tiles are no anchors."""
         kind = "triplet" if self.settings.mode == "triplet" else "neighbour"
-        kind += "s" if self.settings.neighbours > 1 else ""
+        kind += "s" if self.settings.neighbors > 1 else ""
         line = (
-            f"Batches of {self.batch_size} windows: {self.settings.batch} anchors with "
-            f"{self.settings.neighbours} {kind} each. One epoch uses each of {len(self.anchors):,} tiles "
+            f"Batches of {self.batch_size} windows: {self.settings.batch_size} anchors with "
+            f"{self.settings.neighbors} {kind} each. One epoch uses each of {len(self.anchors):,} tiles "
             "once as anchor."
         )
         if self.settings.across is not None:
@@ -387,39 +389,39 @@ class TileSampler:
         line += left if self.alone else ""
         return line + (f" Left out: {self.unopposed:,} without an opposite." if self.unopposed else "")
 
-    def _shift(self, anchors: Ints, near: Ints, chance: np.random.Generator) -> Floats:
+    def _shift(self, anchors: Ints, near: Ints, rng: np.random.Generator) -> Floats:
         """(A,) seconds; the same for an anchor and its neighbours, so that their distance stays."""
         if not self.settings.jitter:
             return np.zeros(len(anchors))
         room: Floats = np.minimum(self.grid.room[anchors], self.grid.room[near].min(axis=1))
-        shift: Floats = chance.random(len(anchors)) * room
+        shift: Floats = rng.random(len(anchors)) * room
         return shift
 
-    def _opposites(self, anchors: Ints, chance: np.random.Generator) -> tuple[Ints, Floats]:
+    def _opposites(self, anchors: Ints, rng: np.random.Generator) -> tuple[Ints, Floats]:
         """(A, n) tiles and the seconds by which each is moved; (A, 0) where the batch itself serves."""
-        count = self.settings.neighbours if self.settings.mode == "triplet" else 0
+        count = self.settings.neighbors if self.settings.mode == "triplet" else 0
         askers = np.repeat(anchors, count)
-        files = self.settings.opposites_from
-        far = self.far.draw_from(askers, files, chance) if files and count else self.far.draw(askers, chance)
-        moved = chance.random(len(far)) * self.grid.room[far] if self.settings.jitter else np.zeros(len(far))
+        files = self.settings.negatives_from
+        far = self.far.draw_from(askers, files, rng) if files and count else self.far.draw(askers, rng)
+        moved = rng.random(len(far)) * self.grid.room[far] if self.settings.jitter else np.zeros(len(far))
         return far.reshape(len(anchors), count), moved.reshape(len(anchors), count)
 
     def _triplets(self, anchors: int) -> Pairs:
-        count = self.settings.neighbours
+        count = self.settings.neighbors
         asking = torch.arange(anchors).repeat(count)
         near = anchors + torch.arange(anchors * count)
         return Pairs.from_triplets(asking, near, near + anchors * count, anchors * (1 + 2 * count))
 
 
-def spread(recordings: Ints, chance: np.random.Generator) -> Ints:
+def spread(recordings: Ints, rng: np.random.Generator) -> Ints:
     """A permutation in which the tiles of each recording come evenly over the epoch, in random order.
 
     So every batch mixes recordings as the whole does, long ones and short ones.
     """
-    shuffled = chance.permutation(len(recordings))
+    shuffled = rng.permutation(len(recordings))
     grouped = shuffled[np.argsort(recordings[shuffled], kind="stable")]
     _, begins, which, sizes = np.unique(
         recordings[grouped], return_index=True, return_inverse=True, return_counts=True
     )
     rank = np.arange(len(grouped)) - begins[which]
-    return grouped[np.argsort((rank + chance.random(len(grouped))) / sizes[which])]
+    return grouped[np.argsort((rank + rng.random(len(grouped))) / sizes[which])]

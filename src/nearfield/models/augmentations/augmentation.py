@@ -11,8 +11,8 @@ from torch import Tensor
 from nearfield.core.settings import Settings
 
 Domain = Literal["wave", "picture"]
-"""`wave`: bends (B, C, T) before the feature. `picture`: bends (B, C, bands, frames) after it, before it is
-normalised; kept features can then be used."""
+"""`wave`: changes (B, C, T) before the feature. `picture`: changes (B, C, bands, frames) after it, before it
+is normalized; cached features can then be used."""
 
 
 class Augmentation(ABC):
@@ -29,25 +29,25 @@ class Augmentation(ABC):
         """All that chance decides for signals of `shape`, as CPU tensors, to keep or to apply.
 
         `labels`: (B,) class numbers of the items, -1 not known, for the few that bend by them."""
-        bent = torch.rand(shape[0], generator=generator) < self.probability
+        applied = torch.rand(shape[0], generator=generator) < self.probability
         known = {} if labels is None else {"labels": labels}
-        return {"bent": bent} | self._draw(shape, generator) | known
+        return {"bent": applied} | self._draw(shape, generator) | known
 
     def apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         """The signal bent as `drawn` says, in the same shape; items not bent keep their bits."""
         if not bool(drawn["bent"].any()):
             return signal
-        result = self._bend(signal, {name: value.to(signal.device) for name, value in drawn.items()})
+        result = self._apply(signal, {name: value.to(signal.device) for name, value in drawn.items()})
         if bool(drawn["bent"].all()):
             return result
         return torch.where(each(drawn["bent"].to(signal.device), signal), result, signal)
 
     @abstractmethod
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
-        """What is drawn beside `bent`; as many draws whatever comes out."""
+        """What is drawn beside `applied`; as many draws whatever comes out."""
 
     @abstractmethod
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         """The signal with every item bent; `drawn` is on its device."""
 
 
@@ -58,7 +58,7 @@ class Occasional(Settings):
     """Each item's chance of being bent."""
 
 
-def bend(signal: Tensor, augmentations: Iterable[Augmentation], generator: torch.Generator) -> Tensor:
+def augment(signal: Tensor, augmentations: Iterable[Augmentation], generator: torch.Generator) -> Tensor:
     """The signal bent by one augmentation after the other, with chance out of `generator`."""
     for augmentation in augmentations:
         signal = augmentation.apply(signal, augmentation.draw(signal.shape, generator))

@@ -25,7 +25,7 @@ class Flip(Augmentation):
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
         return {}
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         return signal.flip(self.axis)
 
 
@@ -66,7 +66,7 @@ class Affine(Augmentation):
             "down": uniform(shape[0], (-shift, shift), generator),
         }
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         height, width = signal.shape[2:]
         cosine, sine = drawn["turn"].cos() / drawn["scale"], drawn["turn"].sin() / drawn["scale"]
         # From where in the input, in halves of its sides from the middle, each place of the output is taken.

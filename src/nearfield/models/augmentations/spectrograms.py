@@ -37,7 +37,7 @@ class FrequencyMask(Augmentation):
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
         return _places(shape[0], self.count, self.widest, shape[2], generator)
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         hidden = _hidden(drawn, signal.shape[2])[:, None, :, None]
         return torch.where(hidden, signal.mean(dim=(2, 3), keepdim=True), signal)
 
@@ -45,7 +45,7 @@ class FrequencyMask(Augmentation):
 class TimeMask(Augmentation):
     """Fills 0 to `widest` neighbouring frames with each band's mean over the clip, `count` times.
 
-    A band's mean over the clip stays near where it was, for normalisations that take it away.
+    A band's mean over the clip stays near where it was, for normalizations that take it away.
     """
 
     domain: Domain = "picture"
@@ -57,7 +57,7 @@ class TimeMask(Augmentation):
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
         return _places(shape[0], self.count, self.widest, shape[3], generator)
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         hidden = _hidden(drawn, signal.shape[3])[:, None, None, :]
         return torch.where(hidden, signal.mean(dim=3, keepdim=True), signal)
 
@@ -128,7 +128,7 @@ class NoiseFloor(Augmentation):
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
         return {"depth": uniform(shape[0], self.depth_db, generator)}
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         power = signal * self.scale
         loudest = power.amax(dim=tuple(range(1, signal.ndim)), keepdim=True)
         floor = loudest - each(drawn["depth"], signal) / NEPER
@@ -164,7 +164,7 @@ class BandShift(Augmentation):
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
         return {"bands": integers(shape[0], self.largest, generator)}
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         bands = signal.shape[2]
         source = (torch.arange(bands, device=signal.device) - drawn["bands"][:, None]).clamp(0, bands - 1)
         return signal.gather(2, source[:, None, :, None].expand_as(signal))
@@ -197,13 +197,13 @@ class Colour(Augmentation):
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
         return {"heights": self.deviation * torch.randn(shape[0], 1, self.points, generator=generator)}
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         curve = F.interpolate(drawn["heights"], signal.shape[2], mode="linear", align_corners=True)
         return signal + curve[..., None]
 
 
 class ColourSettings(Occasional):
-    """Another microphone or room; a normalisation that takes each band's mean away undoes it."""
+    """Another microphone or room; a normalization that takes each band's mean away undoes it."""
 
     kind: Literal["colour"] = "colour"
     deviation: float = Field(0.5, gt=0.0, le=30.0)
@@ -232,7 +232,7 @@ class CutShort(Augmentation):
         share = uniform(shape[0], (self.least, 1.0), generator)
         return {"frames": (share * shape[3]).ceil().long().clamp(1, shape[3])}
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         after = torch.arange(signal.shape[3], device=signal.device) >= drawn["frames"][:, None]
         return signal.masked_fill(after[:, None, None, :], self.silence)
 
@@ -271,7 +271,7 @@ class PictureStretch(Augmentation):
             return {"rate": one_of(shape[0], self.rates, generator)}
         return {"rate": uniform(shape[0], self.rate, generator)}
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         last = signal.shape[-1] - 1
         place = torch.arange(last + 1, device=signal.device) - last / 2
         source = (place * drawn["rate"][:, None] + last / 2).clamp(0, last)[:, None, None]
@@ -328,7 +328,7 @@ class ResizedCrop(Augmentation):
             drawn |= {name: size, f"{name}_middle": (1 - size).abs() * place}
         return drawn
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         # From where in the input, in halves of its sides from the middle, each place of the output is taken.
         nothing = torch.zeros_like(drawn["bands"])
         across = torch.stack([drawn["frames"], nothing, drawn["frames_middle"]], dim=1)

@@ -38,12 +38,12 @@ class Gain(Augmentation):
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
         return {"decibels": uniform(shape[0], self.decibels, generator)}
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         return signal * 10 ** (each(drawn["decibels"], signal) / 20)
 
 
 class GainSettings(Occasional):
-    """Louder or quieter; a normalisation that takes the level away undoes it."""
+    """Louder or quieter; a normalization that takes the level away undoes it."""
 
     kind: Literal["gain"] = "gain"
     decibels: Decibels = (-6.0, 6.0)
@@ -77,7 +77,7 @@ class Noise(Augmentation):
             "begin": torch.randint(0, shape[-1], tuple(shape[:2]), generator=generator),
         }
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         strand = drawn["strand"] / drawn["strand"].square().mean().sqrt()
         noise = torch.cat([strand, strand]).unfold(0, len(strand), 1)[drawn["begin"]]
         loudness = (power(signal) * 10 ** (-each(drawn["decibels"], signal) / 10)).sqrt()
@@ -119,7 +119,7 @@ class Mix(Augmentation):
             "decibels": uniform(items, self.under_db, generator),
         }
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         partner = drawn["partner"]
         if len(signal) < 2:
             return signal
@@ -178,15 +178,15 @@ class ShuffleMix(Augmentation):
             "chances": torch.rand(items, items, generator=generator),
         }
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         labels = drawn.get("labels")
         shuffled = self._shuffled(signal, drawn["order"])
         if labels is None:
             return shuffled
-        alike = ((labels[:, None] == labels) & (labels >= 0)).fill_diagonal_(False)
-        partner = torch.where(alike, drawn["chances"], -1.0).argmax(1)
+        positive = ((labels[:, None] == labels) & (labels >= 0)).fill_diagonal_(False)
+        partner = torch.where(positive, drawn["chances"], -1.0).argmax(1)
         mixed = (shuffled + shuffled[partner]) / 2
-        return torch.where(each(alike.any(1), signal), mixed, shuffled)
+        return torch.where(each(positive.any(1), signal), mixed, shuffled)
 
     def _shuffled(self, signal: Tensor, order: Tensor) -> Tensor:
         length = signal.shape[-1] // self.pieces
@@ -223,7 +223,7 @@ class TimeShift(Augmentation):
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
         return {"steps": integers(shape[0], self.largest, generator)}
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         length = signal.shape[-1]
         source = (torch.arange(length, device=signal.device) - drawn["steps"][:, None]) % length
         return signal.gather(-1, source.view(-1, *[1] * (signal.ndim - 2), length).expand_as(signal))
@@ -266,7 +266,7 @@ class Borrowed(Augmentation):
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
         return {"amount": uniform(shape[0], self.limits, generator)}
 
-    def _bend(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         result = signal.clone()
         for item in torch.nonzero(drawn["bent"])[:, 0].tolist():
             transform = self._transform()
@@ -276,8 +276,8 @@ class Borrowed(Augmentation):
             parts = (
                 [wave] if len(wave) <= 2 else [wave[channel : channel + 1] for channel in range(len(wave))]
             )
-            bent = np.concatenate([transform(part, self.sample_rate) for part in parts])
-            result[item] = torch.from_numpy(bent).to(signal)
+            applied = np.concatenate([transform(part, self.sample_rate) for part in parts])
+            result[item] = torch.from_numpy(applied).to(signal)
         return result
 
     _parameter: str

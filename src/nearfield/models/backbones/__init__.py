@@ -61,8 +61,8 @@ class Stacked(nn.Module):
         self.stack = stack
         self.pooling = cast(Pooling, getattr(stack, "pooling", "mean"))
 
-    def forward(self, picture: Tensor) -> Tensor:
-        map: Tensor = self.stack(as_picture(self.front(picture)))
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map: Tensor = self.stack(as_picture(self.front(spectrogram)))
         return map
 
 
@@ -97,7 +97,7 @@ class StackedSettings(Loadable):
                 f"{given[0]} channels of {given[1]} bands x {given[2]} frames. Pool less in the stack "
                 "(backbone.stack.pool: [1, 2] keeps the bands), or take another front or stack."
             ) from None
-        return self.begun(Stacked(front, stack))
+        return self.with_pretrained(Stacked(front, stack))
 
 
 BackboneSettings = Annotated[

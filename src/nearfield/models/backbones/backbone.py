@@ -32,7 +32,7 @@ class Loadable(Settings):
         ),
     }
 
-    def begun(self, module: Module) -> Module:
+    def with_pretrained(self, module: Module) -> Module:
         """The module itself, with its first weights in place.
 
         Raises RequestError where `weights` cannot be read, or are another backbone's.

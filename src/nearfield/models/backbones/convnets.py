@@ -34,8 +34,8 @@ class SmallConvnet(nn.Module):
                 self.blocks.append(Residual(width))
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        return cast(Tensor, self.blocks(self.stem(picture)))
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        return cast(Tensor, self.blocks(self.stem(spectrogram)))
 
 
 def stem(channels: int, width: int, steps: tuple[Step, Step]) -> nn.Sequential:
@@ -110,7 +110,7 @@ class SmallConvnetSettings(Loadable):
 
     def build(self, channels: int, bands: int, frames: int) -> SmallConvnet:
         """For pictures (B, channels, any, any)."""
-        return self.begun(SmallConvnet(channels, self))
+        return self.with_pretrained(SmallConvnet(channels, self))
 
 
 # EfficientNet-B0, with the names that timm gives its weights, so that published ones load.
@@ -209,8 +209,8 @@ class EfficientNet(nn.Module):
         self.bn2 = nn.BatchNorm2d(HEAD)
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        map = self.blocks(F.silu(self.bn1(self.conv_stem(picture))))
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map = self.blocks(F.silu(self.bn1(self.conv_stem(spectrogram))))
         return F.silu(self.bn2(self.conv_head(map)))
 
 
@@ -221,7 +221,7 @@ class EfficientNetB0Settings(Loadable):
 
     def build(self, channels: int, bands: int, frames: int) -> EfficientNet:
         """For pictures (B, channels, any, any); raises RequestError where the weights do not fit."""
-        return self.begun(EfficientNet(channels))
+        return self.with_pretrained(EfficientNet(channels))
 
 
 # Fully connected layers over the whole picture laid flat: the plainest encoder, or a linear projection.
@@ -239,8 +239,8 @@ class Dense(nn.Module):
             self.layers.extend([nn.Linear(given, width), nn.ReLU(inplace=True)])
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        map: Tensor = self.layers(picture.flatten(1))
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map: Tensor = self.layers(spectrogram.flatten(1))
         return map
 
 
@@ -253,7 +253,7 @@ class DenseSettings(Loadable):
 
     def build(self, channels: int, bands: int, frames: int) -> Dense:
         """For pictures of exactly (B, channels, bands, frames)."""
-        return self.begun(Dense(channels * bands * frames, self.widths))
+        return self.with_pretrained(Dense(channels * bands * frames, self.widths))
 
 
 # The picture laid flat: the embedding's last layer is then a linear projection of it, and all there is.
@@ -267,8 +267,8 @@ class LinearProjection(nn.Module):
 
     pooling: Pooling = "flatten"
 
-    def forward(self, picture: Tensor) -> Tensor:
-        return picture.flatten(1)
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        return spectrogram.flatten(1)
 
 
 class LinearProjectionSettings(Loadable):
@@ -278,4 +278,4 @@ class LinearProjectionSettings(Loadable):
 
     def build(self, channels: int, bands: int, frames: int) -> LinearProjection:
         """For pictures (B, channels, bands, frames), all of one size."""
-        return self.begun(LinearProjection())
+        return self.with_pretrained(LinearProjection())

@@ -23,8 +23,8 @@ class ConvNet1D(nn.Module):
         )
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        map: Tensor = self.blocks(picture.flatten(1, 2))
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map: Tensor = self.blocks(spectrogram.flatten(1, 2))
         return map
 
 
@@ -49,10 +49,10 @@ class ConvNet1DSettings(Loadable):
     def build(self, channels: int, bands: int, frames: int) -> ConvNet1D:
         """For pictures (B, channels, bands, at least 8); raises RequestError below 8 frames."""
         check_least(self.kind, (bands, frames), (1, 8))
-        return self.begun(ConvNet1D(channels * bands, self.dropout))
+        return self.with_pretrained(ConvNet1D(channels * bands, self.dropout))
 
 
-# Three convolutions over bands and time, each pooled and normalised: Groeger's ConvNet2D.
+# Three convolutions over bands and time, each pooled and normalized: Groeger's ConvNet2D.
 #
 # There batch norm was left out at inference and dropout sat on the finished embedding; here batch norm is
 # always on, and the embedding's own `dropout` setting stands before its last layer.
@@ -82,8 +82,8 @@ class ConvNet2D(nn.Module):
         )
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        map: Tensor = self.blocks(picture)
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map: Tensor = self.blocks(spectrogram)
         return map
 
 
@@ -94,7 +94,7 @@ class ConvNet2DSettings(Loadable):
 
     def build(self, channels: int, bands: int, frames: int) -> ConvNet2D:
         """For pictures (B, channels, bands, frames) of any size."""
-        return self.begun(ConvNet2D(channels))
+        return self.with_pretrained(ConvNet2D(channels))
 
 
 # Four convolutions that halve time, then a recurrent layer over what is left: Groeger's ConvGRUNet.
@@ -119,8 +119,8 @@ class ConvGRU(nn.Module):
         self.recurrent = nn.GRU(32 * bands, width, batch_first=True)
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        frames = self.blocks(picture).flatten(1, 2).transpose(1, 2)
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        frames = self.blocks(spectrogram).flatten(1, 2).transpose(1, 2)
         sequence, _ = self.recurrent(frames)
         map: Tensor = sequence.transpose(1, 2)
         return map
@@ -145,7 +145,7 @@ class ConvGRUSettings(Loadable):
 
     def build(self, channels: int, bands: int, frames: int) -> ConvGRU:
         """For pictures (B, channels, bands, frames) of any size."""
-        return self.begun(ConvGRU(channels, bands, self.width))
+        return self.with_pretrained(ConvGRU(channels, bands, self.width))
 
 
 # Two recurrent layers that read the picture frame by frame: Groeger's GRUNet.
@@ -162,8 +162,8 @@ class Recurrent(nn.Module):
         self.second = nn.GRU(width, 2 * width, batch_first=True)
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        sequence, _ = self.first(picture.flatten(1, 2).transpose(1, 2))
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        sequence, _ = self.first(spectrogram.flatten(1, 2).transpose(1, 2))
         sequence, _ = self.second(sequence)
         map: Tensor = sequence.transpose(1, 2)
         return map
@@ -178,4 +178,4 @@ class GRUSettings(Loadable):
 
     def build(self, channels: int, bands: int, frames: int) -> Recurrent:
         """For pictures (B, channels, bands, any number of frames)."""
-        return self.begun(Recurrent(channels * bands, self.width))
+        return self.with_pretrained(Recurrent(channels * bands, self.width))

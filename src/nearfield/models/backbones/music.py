@@ -31,8 +31,8 @@ class CNN1D(nn.Module):
         self.blocks = nn.Sequential(_block(rows, width), _block(width, width), _block(width, width))
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        map: Tensor = self.blocks(picture.flatten(1, 2))
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map: Tensor = self.blocks(spectrogram.flatten(1, 2))
         return map
 
 
@@ -55,7 +55,7 @@ class CNN1DSettings(Loadable):
 
     def build(self, channels: int, bands: int, frames: int) -> CNN1D:
         """For pictures (B, channels, bands, any number of frames)."""
-        return self.begun(CNN1D(channels * bands, self.width))
+        return self.with_pretrained(CNN1D(channels * bands, self.width))
 
 
 # Four convolutions over bands and frames, pooled so hard that three seconds end in one place.
@@ -80,8 +80,8 @@ class CNN2D(nn.Module):
         )
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        map: Tensor = self.blocks(picture)
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map: Tensor = self.blocks(spectrogram)
         return map
 
 
@@ -97,7 +97,7 @@ class CNN2DSettings(Loadable):
     def build(self, channels: int, bands: int, frames: int) -> CNN2D:
         """For pictures (B, channels, bands, frames); raises RequestError where the pools leave nothing."""
         check_least(self.kind, (bands, frames), least(self.pools))
-        return self.begun(CNN2D(channels, self.width, self.pools))
+        return self.with_pretrained(CNN2D(channels, self.width, self.pools))
 
 
 # Six convolutions, each on half the map of the one before, with dropout on what comes out.
@@ -120,8 +120,8 @@ class DeepCNN(nn.Module):
         self.dropout = nn.Dropout(dropout)
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        map: Tensor = self.dropout(self.blocks(picture))
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map: Tensor = self.dropout(self.blocks(spectrogram))
         return map
 
 
@@ -137,7 +137,7 @@ class DeepCNNSettings(Loadable):
     def build(self, channels: int, bands: int, frames: int) -> DeepCNN:
         """For pictures (B, channels, at least 64, at least 64); raises RequestError for smaller ones."""
         check_least(self.kind, (bands, frames), least(_POOLS))
-        return self.begun(DeepCNN(channels, self.width, self.dropout))
+        return self.with_pretrained(DeepCNN(channels, self.width, self.dropout))
 
 
 # Residual blocks, each followed by a pool; with their shortcuts, or without, to see what those are worth.
@@ -162,8 +162,8 @@ class ResidualStack(nn.Module):
             self.blocks.append(nn.Sequential(layers, nn.MaxPool2d(settings.pool)))
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        map: Tensor = self.blocks(picture)
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map: Tensor = self.blocks(spectrogram)
         return map
 
 
@@ -219,7 +219,7 @@ class ResidualStackSettings(Loadable):
     def build(self, channels: int, bands: int, frames: int) -> ResidualStack:
         """For pictures (B, channels, bands, frames); raises RequestError where the pools leave nothing."""
         check_least(self.kind, (bands, frames), least((self.pool,) * len(self.widths)))
-        return self.begun(ResidualStack(channels, self))
+        return self.with_pretrained(ResidualStack(channels, self))
 
 
 # Tall filters that see only pitch, at their loudest frame, beside long ones that see only time, at their
@@ -243,9 +243,9 @@ class TimeFrequency(nn.Module):
         self.long = nn.ModuleList(block(channels, width, (1, size)) for size in long)
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        pitches = [layers(picture).amax(3) for layers in self.tall]
-        times = [layers(picture).amax(2) for layers in self.long]
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        pitches = [layers(spectrogram).amax(3) for layers in self.tall]
+        times = [layers(spectrogram).amax(2) for layers in self.long]
         return torch.cat([*pitches, *times], dim=2)
 
 
@@ -264,7 +264,7 @@ class TimeFrequencySettings(Loadable):
         """For pictures of exactly (B, channels, bands, frames); raises RequestError for those too small."""
         # A zero at either end, and a pool of 2: a kernel of k needs k places of those, and one more.
         check_least(self.kind, (bands, frames), (max(self.tall) - 1, max(self.long) - 1))
-        return self.begun(TimeFrequency(channels, self.width, self.tall, self.long))
+        return self.with_pretrained(TimeFrequency(channels, self.width, self.tall, self.long))
 
 
 # Seven convolutions with small pools, the loudest place of the last map, and one layer on top.
@@ -291,8 +291,8 @@ class ShortChunkCNN(nn.Module):
         self.dense = nn.Sequential(nn.Linear(last, last), nn.BatchNorm1d(last), nn.ReLU(inplace=True))
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        return cast(Tensor, self.dense(self.blocks(picture).amax((2, 3))))
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        return cast(Tensor, self.dense(self.blocks(spectrogram).amax((2, 3))))
 
 
 class StridedResidual(nn.Module):
@@ -326,7 +326,7 @@ class ShortChunkCNNSettings(Loadable):
         """
         if not self.residual:
             check_least(self.kind, (bands, frames), least(((2, 2),) * len(_GROWTH)))
-        return self.begun(ShortChunkCNN(channels, self.width, self.residual))
+        return self.with_pretrained(ShortChunkCNN(channels, self.width, self.residual))
 
 
 # The filters of musicnn alone: what a stack of other layers may read in place of the picture.
@@ -351,8 +351,8 @@ class Front(nn.Module):
         self.filters = nn.ModuleList(_filters(channels, *shape) for shape in tall + long)
         self.width = sum(count for _, _, count in tall + long)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        return torch.cat([filters(picture).amax(2) for filters in self.filters], dim=1)
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        return torch.cat([filters(spectrogram).amax(2) for filters in self.filters], dim=1)
 
 
 def _filters(channels: int, bands: int, frames: int, count: int) -> nn.Sequential:
@@ -376,8 +376,8 @@ class MusicnnFront(nn.Module):
         self.front = Front(channels, bands, settings.timbral, settings.temporal)
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        map: Tensor = self.front(picture)
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map: Tensor = self.front(spectrogram)
         return map.unsqueeze(2)
 
 
@@ -421,7 +421,7 @@ class MusicnnFrontSettings(FilterSettings):
     def build(self, channels: int, bands: int, frames: int) -> MusicnnFront:
         """For pictures (B, channels, bands, any number of frames); raises RequestError below 3 bands."""
         self.check_picture(bands, frames)
-        return self.begun(MusicnnFront(channels, bands, self))
+        return self.with_pretrained(MusicnnFront(channels, bands, self))
 
 
 # Filters shaped after music: tall ones for timbre, long ones for rhythm, at whatever pitch they fit best.
@@ -452,8 +452,8 @@ class Musicnn(nn.Module):
         )
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        front = self.front(picture)
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        front = self.front(spectrogram)
         map = self.middle[0](front)
         maps = [front, map]
         for layer in self.middle[1:]:
@@ -485,4 +485,4 @@ class MusicnnSettings(FilterSettings):
     def build(self, channels: int, bands: int, frames: int) -> Musicnn:
         """For pictures (B, channels, bands, any number of frames); raises RequestError below 3 bands."""
         self.check_picture(bands, frames)
-        return self.begun(Musicnn(channels, bands, self))
+        return self.with_pretrained(Musicnn(channels, bands, self))

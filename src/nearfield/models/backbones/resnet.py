@@ -87,8 +87,8 @@ class ResNet(nn.Module):
         self.layer4 = stage(block, 256 * wide, 512, depths[3], stride=2)
         initialise(self, "backbone")
 
-    def forward(self, picture: Tensor) -> Tensor:
-        map = self.maxpool(self.relu(self.bn1(self.conv1(picture))))
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map = self.maxpool(self.relu(self.bn1(self.conv1(spectrogram))))
         map = self.layer4(self.layer3(self.layer2(self.layer1(map))))
         return cast(Tensor, map)
 
@@ -109,7 +109,7 @@ class ResNetSettings(Loadable):
 
     def build(self, channels: int, bands: int, frames: int) -> ResNet:
         """For pictures (B, channels, any, any); raises RequestError where the weights do not fit."""
-        return self.begun(ResNet(self.block, self.depths, channels))
+        return self.with_pretrained(ResNet(self.block, self.depths, channels))
 
 
 class ResNet18Settings(ResNetSettings):

@@ -87,9 +87,11 @@ class KaldiLogMel(nn.Module):
         parts = F.conv1d(waves.unsqueeze(1), self.waves, stride=self.hop)
         real, imaginary = parts.chunk(2, dim=1)
         power = (real * real + imaginary * imaginary).transpose(1, 2)
-        picture = (power @ self.filters).clamp(min=1.192092955078125e-07).log()
-        picture = F.pad(picture, (0, 0, 0, self.length - picture.shape[1]))
-        return {"input_values": (picture - self.mean) / (2 * self.deviation) if self.scale else picture}
+        spectrogram = (power @ self.filters).clamp(min=1.192092955078125e-07).log()
+        spectrogram = F.pad(spectrogram, (0, 0, 0, self.length - spectrogram.shape[1]))
+        return {
+            "input_values": (spectrogram - self.mean) / (2 * self.deviation) if self.scale else spectrogram
+        }
 
 
 class RepeatedLogMel(nn.Module):
@@ -130,9 +132,9 @@ class RepeatedLogMel(nn.Module):
 
 def _emphasised_waves(window: int, fft: int) -> Tensor:
     """(2 x bins, 1, window): what a frame meets: mean off, emphasis, window, then cosines and sines."""
-    moments = torch.arange(window, dtype=torch.float64)
+    start_times = torch.arange(window, dtype=torch.float64)
     bins = torch.arange(fft // 2 + 1, dtype=torch.float64)[:, None]
-    angles = 2 * torch.pi * torch.remainder(bins * moments, fft) / fft
+    angles = 2 * torch.pi * torch.remainder(bins * start_times, fft) / fft
     emphasis = torch.eye(window, dtype=torch.float64) - 0.97 * torch.diag(torch.ones(window - 1).double(), -1)
     emphasis[0, 0] = 1 - 0.97
     centring = torch.eye(window, dtype=torch.float64) - 1 / window
@@ -303,7 +305,7 @@ def _fetched(name: str, patterns: list[str]) -> Path:
 #
 # They come from the library transformers (extra `hub`), read safetensors only, and run none of the
 # publisher's code. All read the wave: the recipe's feature is `waveform`, its sample rate the encoder's own,
-# and the picture that an encoder wants is made inside (`transformer_inputs`). `normalise: {kind: none}`
+# and the picture that an encoder wants is made inside (`transformer_inputs`). `normalize: {kind: none}`
 # leaves the level as it was in the encoder's training.
 
 log = logging.getLogger(__name__)
@@ -349,14 +351,14 @@ class Transformer(nn.Module):
         """Samples that the encoder takes at most; None: any number."""
         return cast(int | None, self.inputs.longest)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        if self.longest is not None and picture.shape[-1] > self.longest:
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        if self.longest is not None and spectrogram.shape[-1] > self.longest:
             raise RequestError(
-                f"This encoder takes {self.longest} samples at most. Given: {picture.shape[-1]}. "
+                f"This encoder takes {self.longest} samples at most. Given: {spectrogram.shape[-1]}. "
                 "Cut the sound into windows."
             )
-        with torch.autocast(picture.device.type, enabled=False):
-            given = self.inputs(picture.float().flatten(1, 2).mean(1))
+        with torch.autocast(spectrogram.device.type, enabled=False):
+            given = self.inputs(spectrogram.float().flatten(1, 2).mean(1))
         found = self.network(**given)
         for name in ("audio_embeds", "pooler_output"):
             if getattr(found, name, None) is not None:

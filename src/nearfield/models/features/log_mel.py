@@ -178,13 +178,13 @@ class LogMel(Feature):
         # Half precision would lose the quiet bands, whatever the precision of the network around.
         with torch.autocast(waves.device.type, enabled=False):
             frames = self.framing.cut(waves.float().flatten(0, 1))
-            picture = frames.new_empty(frames.shape[0], self.bands, frames.shape[1])
+            spectrogram = frames.new_empty(frames.shape[0], self.bands, frames.shape[1])
 
             def fill(block: tuple[slice, slice]) -> None:
-                clips, moments = block
-                part = frames[clips, moments]
+                clips, start_times = block
+                part = frames[clips, start_times]
                 logs = self._log(self._mel(self._spectrum(part)))
-                picture[clips, :, moments] = logs.view(self.bands, *part.shape[:2]).transpose(0, 1)
+                spectrogram[clips, :, start_times] = logs.view(self.bands, *part.shape[:2]).transpose(0, 1)
 
             if torch.compiler.is_compiling():
                 fill((slice(None), slice(None)))  # blocks would fix the number of clips in what is exported
@@ -193,7 +193,7 @@ class LogMel(Feature):
             else:
                 for block in _blocks(frames, _BLOCK_ELSEWHERE):
                     fill(block)
-            return picture.view(*waves.shape[:2], *picture.shape[1:])
+            return spectrogram.view(*waves.shape[:2], *spectrogram.shape[1:])
 
     def _spectrum(self, frames: Tensor) -> Tensor:
         """Frames (clips, length, window) -> magnitude, or power, (bins, clips x length)."""
@@ -376,13 +376,13 @@ class MultiLogMel(Feature):
     def forward(self, waves: Tensor) -> Tensor:
         self._check(waves)
         frames = self.frames(waves.shape[-1])
-        pictures = [self._fit(part(waves), frames) for part in self.parts]
-        return torch.stack(pictures, dim=2).flatten(1, 2)
+        spectrograms = [self._fit(part(waves), frames) for part in self.parts]
+        return torch.stack(spectrograms, dim=2).flatten(1, 2)
 
-    def _fit(self, picture: Tensor, frames: int) -> Tensor:
-        if picture.shape[-1] == frames:
-            return picture
-        return F.interpolate(picture, (self.bands, frames), mode=self.resample)
+    def _fit(self, spectrogram: Tensor, frames: int) -> Tensor:
+        if spectrogram.shape[-1] == frames:
+            return spectrogram
+        return F.interpolate(spectrogram, (self.bands, frames), mode=self.resample)
 
 
 class MultiLogMelSettings(MelSettings):

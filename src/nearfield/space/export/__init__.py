@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfield.core.errors import DataError, RequestError, choose
-from nearfield.training.events import Note, Watcher, nobody
+from nearfield.training.events import Callback, Note, ignore
 from nearfield.training.launch import folders_tell, open_collection
 from nearfield.training.run import Run
 from nearfield.training.run_folder import note_if_own
@@ -30,7 +30,7 @@ class Exported:
 
 
 def export(
-    run: str | Path, to: str, out: str | Path, watch: Watcher = nobody, *, licence: str | None = None
+    run: str | Path, to: str, out: str | Path, callback: Callback = ignore, *, licence: str | None = None
 ) -> Exported:
     """Writes the finished run in folder `run` in another form to `out`.
 
@@ -46,13 +46,13 @@ def export(
     if licence is not None and to != "huggingface":
         raise RequestError(f"--licence goes into a model card; --to {to} has none. Leave it out.")
     opened = Run.load(run)
-    _check(opened, to, watch)
-    made = _write(opened, to, _place(Path(out).expanduser(), to), watch, licence)
+    _check(opened, to, callback)
+    made = _write(opened, to, _place(Path(out).expanduser(), to), callback, licence)
     facts = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(made).items()}
     return Exported(to, made.path, facts)
 
 
-def _check(run: Run, to: str, watch: Watcher) -> None:
+def _check(run: Run, to: str, callback: Callback) -> None:
     """Says what is wrong with the run's vectors, those that it makes or those that are stored; raises as
     `check_vectors`."""
     doubts = list(run.doubts())
@@ -60,12 +60,12 @@ def _check(run: Run, to: str, watch: Watcher) -> None:
         clips = run.folder.table(run.folder.vectors, ["id", "path", "start", "seconds"]).to_pandas()
         heard = of_table(clips, run.recipe.data, run.recipe.feature.kind == "pixels")
         doubts += check_vectors(run.vectors()[1], list(clips["id"]), heard)
-        _note_changed(run, watch)
+        _note_changed(run, callback)
     for said in doubts:
-        watch(Note(said, is_warning=True))
+        callback(Note(said, is_warning=True))
 
 
-def _note_changed(run: Run, watch: Watcher) -> None:
+def _note_changed(run: Run, callback: Callback) -> None:
     """Says where the data, if they are still there, are no longer those whose vectors are stored."""
     path = str(run.folder.environment()["data"]["path"])
     try:
@@ -73,18 +73,18 @@ def _note_changed(run: Run, watch: Watcher) -> None:
     except DataError:
         return
     effect = f"The vectors are of the clips when it was measured. Anew: nearfield evaluate {run.folder.path}"
-    note_if_own(collection, run.folder, effect, watch)
+    note_if_own(collection, run.folder, effect, callback)
 
 
-def _write(run: Run, to: str, path: Path, watch: Watcher, licence: str | None) -> Any:
+def _write(run: Run, to: str, path: Path, callback: Callback, licence: str | None) -> Any:
     if to == "onnx":
         from nearfield.space.export.onnx_model import export_onnx
 
-        return export_onnx(run, path, watch)
+        return export_onnx(run, path, callback)
     if to == "huggingface":
         from nearfield.space.export.huggingface import export_huggingface
 
-        return export_huggingface(run, path, watch, licence)
+        return export_huggingface(run, path, callback, licence)
     if to == "projector":
         from nearfield.space.export.tables import export_projector
 

@@ -14,7 +14,7 @@ from nearfield.metrics.result import BASELINE_NAMES
 from nearfield.models.pretrained import stated_licence
 from nearfield.training.canary import Canary, made_up
 from nearfield.training.evaluate_run import HEADLINES
-from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 
@@ -44,7 +44,7 @@ _MOST_NAMES = 60
 
 
 @dataclass(frozen=True)
-class Facts:
+class CardFacts:
     """What the card says that is not in the run folder."""
 
     name: str
@@ -57,7 +57,7 @@ class Facts:
     """Licence of published weights that training began from."""
 
 
-def model_card(run: Run, facts: Facts) -> str:
+def model_card(run: Run, facts: CardFacts) -> str:
     """README.md of a published run."""
     result = run.result if (run.folder.path / "result.json").is_file() else None
     matter = yaml.safe_dump(_front_matter(run, facts, result), sort_keys=False, allow_unicode=True)
@@ -73,7 +73,7 @@ def model_card(run: Run, facts: Facts) -> str:
     return "\n".join(parts)
 
 
-def _front_matter(run: Run, facts: Facts, result: dict[str, Any] | None) -> dict[str, Any]:
+def _front_matter(run: Run, facts: CardFacts, result: dict[str, Any] | None) -> dict[str, Any]:
     modality = "image" if run.recipe.feature.kind == "pixels" else "audio"
     matter: dict[str, Any] = {
         "library_name": "nearfield",
@@ -105,7 +105,7 @@ def _what_it_is(run: Run) -> str:
         if recipe.feature.kind == "pixels"
         else f"{data.clip_seconds:g} s of sound at {data.sample_rate} Hz, channels: {data.channels}"
     )
-    length = "of length 1" if recipe.embedding.normalise else "of any length"
+    length = "of length 1" if recipe.embedding.normalize else "of any length"
     weights = sum(weight.numel() for weight in run.embedder.parameters())
     return (
         "An embedding space learnt with Nearfield: in it near means alike, and alike means the relation "
@@ -128,7 +128,7 @@ def _how_to_use(run: Run) -> str:
     )
 
 
-def _data(run: Run, facts: Facts) -> str:
+def _data(run: Run, facts: CardFacts) -> str:
     data = run.folder.environment()["data"]
     split = data.get("split", {})
     rows = [("collection", data.get("name") or "unnamed"), ("clips", data.get("clips", "not known"))]
@@ -257,7 +257,7 @@ class HuggingFaceFolder:
 
 
 def export_huggingface(
-    run: Run, folder: Path, watch: Watcher = nobody, licence: str | None = None
+    run: Run, folder: Path, callback: Callback = ignore, licence: str | None = None
 ) -> HuggingFaceFolder:
     """Writes the folder; its recipe comes last, and marks it as whole.
 
@@ -267,13 +267,13 @@ def export_huggingface(
     _check_free(folder, run)
     identifier, said = data_licence(run.folder.environment()["data"].get("path", ""))
     begun_from = run.folder.environment().get("weights_from", {}).get("backbone", {})
-    facts = Facts(
+    facts = CardFacts(
         name=folder.resolve().name,
         licence=licence or identifier,
         data_licence=said or identifier,
         weights_licence=begun_from.get("licence"),
     )
-    watch(Stage("export", 0, 3))
+    callback(Stage("export", 0, 3))
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "model.safetensors") as temporary:
         shutil.copyfile(run.folder.weights, temporary)
@@ -282,17 +282,17 @@ def export_huggingface(
         with replacing(folder / head.name) as temporary:
             shutil.copyfile(head, temporary)
     _publish_canary(run, folder)
-    watch(Stage("export", 1, 3))
+    callback(Stage("export", 1, 3))
     write_json(folder / "config.json", config(run))
     write_json(folder / "environment.json", without_places(run.folder.environment()))
     if (run.folder.path / "result.json").is_file():
         write_json(folder / "result.json", run.result)
     write_text(folder / "README.md", model_card(run, facts))
-    watch(Stage("export", 2, 3))
+    callback(Stage("export", 2, 3))
     write_text(folder / "recipe.yaml", published_recipe(run.recipe).text())
-    watch(Stage("export", 3, 3))
+    callback(Stage("export", 3, 3))
     if facts.licence is None:
-        watch(Note("no licence is known: say which in README.md before you publish (license: ...)", True))
+        callback(Note("no licence is known: say which in README.md before you publish (license: ...)", True))
     return HuggingFaceFolder(folder, facts.licence)
 
 
@@ -310,12 +310,12 @@ def config(run: Run) -> dict[str, Any]:
     channels = run.folder.environment()["data"]["channels"]
     sound = {"shape": ["batch", channels, "samples"], "sample_rate": recipe.data.sample_rate}
     picture = {"shape": ["batch", channels, recipe.data.image_size, recipe.data.image_size]}
-    is_picture = recipe.feature.kind == "pixels"
+    is_image = recipe.feature.kind == "pixels"
     return {
         "library_name": "nearfield",
         "model_type": "nearfield",
-        "input": picture if is_picture else sound | {"clip_seconds": recipe.data.clip_seconds},
-        "output": {"shape": ["batch", run.embedder.size], "normalised": recipe.embedding.normalise},
+        "input": picture if is_image else sound | {"clip_seconds": recipe.data.clip_seconds},
+        "output": {"shape": ["batch", run.embedder.size], "normalized": recipe.embedding.normalize},
         "weights": sum(weight.numel() for weight in run.embedder.parameters()),
         "recipe": published_recipe(recipe).plain(),
     }

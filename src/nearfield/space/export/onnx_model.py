@@ -20,7 +20,7 @@ from nearfield.models.embedder import Embedder
 from nearfield.models.features.log_mel import LogMel, MultiLogMel
 from nearfield.models.features.mfcc import MFCC
 from nearfield.space.export.parity import Parity, measure_parity, windows_to_compare
-from nearfield.training.events import Note, Stage, Watcher, nobody
+from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.run import Run
 
 # torch's gated recurrent unit as ONNX's: the exporter itself would unroll it, for one number of steps.
@@ -175,9 +175,9 @@ def _windowed_waves(feature: LogMel) -> Tensor:
     """(2 x bins, 1, window): every bin's cosine, then its sine, under the window."""
     framing = feature.framing
     bins = torch.arange(framing.fft // 2 + 1, dtype=torch.float64)[:, None]
-    moments = torch.arange(framing.window, dtype=torch.float64)
+    start_times = torch.arange(framing.window, dtype=torch.float64)
     # The angle's whole turns are taken off in integers, where nothing is rounded.
-    turns = torch.remainder(bins * moments, framing.fft) / framing.fft
+    turns = torch.remainder(bins * start_times, framing.fft) / framing.fft
     angles = 2 * torch.pi * turns
     return (torch.cat([angles.cos(), angles.sin()]) * feature.window.double()).float().unsqueeze(1)
 
@@ -207,7 +207,7 @@ class OnnxFile:
     parity: Parity
 
 
-def export_onnx(run: Run, path: Path, watch: Watcher = nobody) -> OnnxFile:
+def export_onnx(run: Run, path: Path, callback: Callback = ignore) -> OnnxFile:
     """Writes `path` (.onnx), whole or not at all, after onnxruntime gave PyTorch's vectors for real windows.
 
     Input `wave` (batch, C, samples) float32 at the recipe's sample rate, or `picture` (batch, C, size, size)
@@ -215,7 +215,7 @@ def export_onnx(run: Run, path: Path, watch: Watcher = nobody) -> OnnxFile:
     where the network cannot be exported or the vectors differ by more than `TOLERANCE`.
     """
     _check_installed()
-    watch(Stage("export", 0, 3))
+    callback(Stage("export", 0, 3))
     network = exportable_network(run.embedder)
     windows = windows_to_compare(run)
     any_length = run.recipe.feature.kind != "pixels" and _takes_other_lengths(network, windows.waves)
@@ -224,13 +224,13 @@ def export_onnx(run: Run, path: Path, watch: Watcher = nobody) -> OnnxFile:
     except FixedLengthError:
         any_length = False
         model = converted(network, windows.waves[:1], any_length)
-    watch(Stage("export", 1, 3))
+    callback(Stage("export", 1, 3))
     opset = max(entry.version for entry in model.opset_import if entry.domain == "")
     _describe(model, run, any_length)
     whole = model.SerializeToString()
     parity = measure_parity(run.embedder, whole, windows, any_length)
-    watch(Stage("export", 2, 3))
-    watch(Note(str(parity)))
+    callback(Stage("export", 2, 3))
+    callback(Note(str(parity)))
     if not parity.difference <= TOLERANCE * max(1.0, parity.largest):
         raise WorkError(
             f"{path}: the exported network does not give PyTorch's vectors: {parity}. Nothing was written. "
@@ -238,7 +238,7 @@ def export_onnx(run: Run, path: Path, watch: Watcher = nobody) -> OnnxFile:
         )
     with replacing(path) as temporary:
         temporary.write_bytes(whole)
-    watch(Stage("export", 3, 3))
+    callback(Stage("export", 3, 3))
     return OnnxFile(path, any_length, opset, parity)
 
 
@@ -356,7 +356,7 @@ def _describe(model: Any, run: Run, any_length: bool) -> None:
         "channels": data.channels,
         "any_length": any_length,
         "most_samples": getattr(run.embedder.backbone, "longest", None),
-        "normalised": run.recipe.embedding.normalise,
+        "normalized": run.recipe.embedding.normalize,
         "recipe": run.recipe.plain(),
     }
     entry = model.metadata_props.add()

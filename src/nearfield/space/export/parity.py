@@ -149,7 +149,7 @@ def _made_up(shape: tuple[int, ...]) -> Tensor:
     noise = chance.standard_normal((COUNT, *shape)).astype(np.float32)
     if len(shape) == 3:
         return torch.from_numpy(1 / (1 + np.exp(-noise)))
-    moments = np.arange(shape[1], dtype=np.float32)
-    tones = np.sin(moments * np.linspace(0.01, 2.0, COUNT, dtype=np.float32)[:, None])[:, None]
+    start_times = np.arange(shape[1], dtype=np.float32)
+    tones = np.sin(start_times * np.linspace(0.01, 2.0, COUNT, dtype=np.float32)[:, None])[:, None]
     levels = np.geomspace(0.001, 0.5, COUNT, dtype=np.float32)[:, None, None]
     return torch.from_numpy((tones + 0.1 * noise) * levels)

@@ -13,7 +13,7 @@ from nearfield.core.files import replacing, write_text
 from nearfield.core.types import Floats, Vectors
 from nearfield.metrics.projection import principal
 from nearfield.training.run import Run
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 # The space as one Parquet table, for pandas, Embedding Atlas, Renumics Spotlight and FiftyOne.
 
@@ -41,7 +41,7 @@ class ParquetFile:
     """Share of the vectors' variance that the two coordinates show."""
 
 
-def read_space(folder: Folder) -> SpaceTable:
+def read_space(folder: RunFolder) -> SpaceTable:
     """What a measured run keeps of its collection. Raises RequestError where it was not measured yet."""
     if not folder.vectors.is_file():
         raise RequestError(

@@ -15,7 +15,7 @@ from nearfield.core.types import Bools, Floats, Ints, Vectors
 from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.geometry import centroids
 from nearfield.metrics.neighbors import unit
-from nearfield.space.listening.library import Shelf
+from nearfield.space.listening.library import ClipLibrary
 
 # Arithmetic with the centroids of labels: which label lies where A - B and A + B point, beside chance.
 #
@@ -269,7 +269,7 @@ class Arithmetic:
         }
 
 
-def arithmetic(shelf: Shelf, expected: Path | None = None, nearest: int = 5) -> Arithmetic:
+def arithmetic(library: ClipLibrary, expected: Path | None = None, nearest: int = 5) -> Arithmetic:
     """A - B and A + B of all labels, and of all tags.
 
     `expected`: a CSV with the columns `formula` ("rain - wind") and `labels` (`|` between them), written down
@@ -278,14 +278,16 @@ def arithmetic(shelf: Shelf, expected: Path | None = None, nearest: int = 5) -> 
     """
     asked = read_expected(expected) if expected is not None else {}
     labels = tags = None
-    if len(shelf.label_names) >= LEAST:
-        labels = label_algebra(shelf.vectors, shelf.labels, shelf.label_names, asked)
+    if len(library.label_names) >= LEAST:
+        labels = label_algebra(library.vectors, library.labels, library.label_names, asked)
     elif asked:
-        raise RequestError(f"--expected: {shelf.name} has fewer than {LEAST} labels to calculate with.")
-    if len(shelf.tag_names) >= 2:
-        tags = tag_algebra(shelf.vectors, shelf.tags, nearest)
+        raise RequestError(f"--expected: {library.name} has fewer than {LEAST} labels to calculate with.")
+    if len(library.tag_names) >= 2:
+        tags = tag_algebra(library.vectors, library.tags, nearest)
     if labels is None and tags is None:
-        raise RequestError(f"{shelf.name} has neither three labels nor two tags: nothing to calculate with.")
+        raise RequestError(
+            f"{library.name} has neither three labels nor two tags: nothing to calculate with."
+        )
     return Arithmetic(labels, tags)
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.types import Bools, Floats, Ints, Vectors
 from nearfield.metrics.neighbors import unit
-from nearfield.training.run_folder import Folder
+from nearfield.training.run_folder import RunFolder
 
 # Directions: the mean of vectors on the sphere, and the shortest way from one to another along it.
 
@@ -64,13 +64,13 @@ def angles(vectors: npt.NDArray[np.floating], target: npt.NDArray[np.floating]) 
     return np.asarray(2 * np.arctan2(chords, sums))
 
 
-# `Shelf`: the clips of a run or a space with their vectors, to be picked by id, label or tag and heard.
+# `ClipLibrary`: the clips of a run or a space with their vectors, to be picked by id, label or tag and heard.
 
 COLUMNS = ("id", "path", "start", "seconds", "label", "tags", "group")
 
 
 @dataclass(frozen=True, eq=False)
-class Shelf:
+class ClipLibrary:
     """N clips that can be heard."""
 
     name: str
@@ -81,7 +81,7 @@ class Shelf:
     """(N, D)"""
 
     @classmethod
-    def open(cls, path: str | Path, split: str | None = None) -> "Shelf":
+    def open(cls, path: str | Path, split: str | None = None) -> "ClipLibrary":
         """The clips of a run's folder, or of a space; `split` keeps those of one side.
 
         Raises RequestError where there is neither, the run was not measured, or nothing can be heard.
@@ -181,7 +181,7 @@ class Shelf:
 def _of_run(folder: Path) -> tuple[pd.DataFrame, Vectors]:
     if not (folder / "recipe.yaml").is_file():
         raise RequestError(f"{folder} is neither the folder of a run nor a space. Give one of the two.")
-    path = Folder.existing(folder).vectors
+    path = RunFolder.existing(folder).vectors
     if not path.is_file():
         raise RequestError(f"{folder} has no vectors yet. Measure it: nearfield evaluate {folder}")
     table = pq.read_table(path).to_pandas()

@@ -19,8 +19,8 @@ from nearfield.core.rng import stream
 from nearfield.core.types import Bools, Floats, Ints
 from nearfield.data.audio import write_sound
 from nearfield.metrics.neighbors import Search, nearest, unit
-from nearfield.space.listening.library import Shelf, angles, spherical_mean
-from nearfield.space.listening.songs import Joined, Seam, join, pieces_of
+from nearfield.space.listening.library import ClipLibrary, angles, spherical_mean
+from nearfield.space.listening.songs import Joined, Transition, join, pieces_of
 
 # Pairs for a blinded listening test: what the space says is alike, and controls that it says nothing of.
 #
@@ -48,50 +48,50 @@ class Pair:
     """Whether the anchor is heard first; drawn by chance."""
 
 
-def draw_pairs(shelf: Shelf, anchors: int, seed: int) -> list[Pair]:
+def draw_pairs(library: ClipLibrary, anchors: int, seed: int) -> list[Pair]:
     """The pairs of so many anchors in an order drawn by chance.
 
     Raises RequestError where clips of two groups are not there.
     """
-    chance, groups = stream(seed, "listening test"), shelf.groups
+    rng, groups = stream(seed, "listening test"), library.groups
     if len(np.unique(groups)) < 2:
-        raise RequestError(f"{shelf.name}: a listening test needs clips of two groups at least.")
-    labels = shelf.labels
-    able = np.flatnonzero(labels >= 0) if len(shelf.label_names) > 1 else np.arange(len(shelf))
-    rows = chance.permutation(able)[:anchors]
+        raise RequestError(f"{library.name}: a listening test needs clips of two groups at least.")
+    labels = library.labels
+    able = np.flatnonzero(labels >= 0) if len(library.label_names) > 1 else np.arange(len(library))
+    rows = rng.permutation(able)[:anchors]
     pairs = []
-    search = Search(shelf.vectors[rows], shelf.vectors, "cosine", rows, groups[rows], groups)
+    search = Search(library.vectors[rows], library.vectors, "cosine", rows, groups[rows], groups)
     first = nearest(search, 1)[0][:, 0]
     for row, near in zip(rows.tolist(), first.tolist(), strict=True):
-        other = int(chance.choice(np.flatnonzero(groups != groups[row])))
-        pairs += [_pair("neighbour", row, near, chance), _pair("random", row, other, chance)]
-    if len(shelf.label_names) > 1:
-        pairs += _label_pairs(shelf, rows, chance)
-    return [pairs[at] for at in chance.permutation(len(pairs))]
+        other = int(rng.choice(np.flatnonzero(groups != groups[row])))
+        pairs += [_pair("neighbour", row, near, rng), _pair("random", row, other, rng)]
+    if len(library.label_names) > 1:
+        pairs += _label_pairs(library, rows, rng)
+    return [pairs[at] for at in rng.permutation(len(pairs))]
 
 
-def _label_pairs(shelf: Shelf, rows: Ints, chance: np.random.Generator) -> list[Pair]:
-    labels, names, pairs = shelf.labels, shelf.label_names, []
+def _label_pairs(library: ClipLibrary, rows: Ints, rng: np.random.Generator) -> list[Pair]:
+    labels, names, pairs = library.labels, library.label_names, []
     for row in rows.tolist():
         others = np.array([number for number in range(len(names)) if number != labels[row]])
-        own = _heart(shelf, labels == labels[row], row)
-        shuffled = _heart(shelf, labels == chance.choice(others), row)
+        own = _heart(library, labels == labels[row], row)
+        shuffled = _heart(library, labels == rng.choice(others), row)
         if own is not None and shuffled is not None:
-            pairs += [_pair("label", row, own, chance), _pair("shuffled label", row, shuffled, chance)]
+            pairs += [_pair("label", row, own, rng), _pair("shuffled label", row, shuffled, rng)]
     return pairs
 
 
-def _heart(shelf: Shelf, members: Bools, row: int) -> int | None:
+def _heart(library: ClipLibrary, members: Bools, row: int) -> int | None:
     """The clip of a label nearest to its centroid that is not of the anchor's group."""
-    own = np.flatnonzero(members & (shelf.groups != shelf.groups[row]))
+    own = np.flatnonzero(members & (library.groups != library.groups[row]))
     if not len(own):
         return None
-    apart = angles(shelf.vectors[own], spherical_mean(shelf.vectors[members]))
+    apart = angles(library.vectors[own], spherical_mean(library.vectors[members]))
     return int(own[int(np.argmin(apart))])
 
 
-def _pair(condition: Condition, anchor: int, other: int, chance: np.random.Generator) -> Pair:
-    return Pair(condition, anchor, other, bool(chance.integers(2)))
+def _pair(condition: Condition, anchor: int, other: int, rng: np.random.Generator) -> Pair:
+    return Pair(condition, anchor, other, bool(rng.integers(2)))
 
 
 # The listening test's form: one HTML file to be opened by double click, and a key that stays behind.
@@ -129,7 +129,12 @@ class Form:
 
 
 def write_form(
-    shelf: Shelf, page: Path, key: Path | None = None, anchors: int = 10, seconds: float = 5.0, seed: int = 0
+    library: ClipLibrary,
+    page: Path,
+    key: Path | None = None,
+    anchors: int = 10,
+    seconds: float = 5.0,
+    seed: int = 0,
 ) -> Form:
     """Writes the form of a listening test and its key (JSON; beside the page where no place is given).
 
@@ -140,11 +145,11 @@ def write_form(
     if page.suffix.lower() not in (".html", ".htm"):
         raise RequestError(f"{page}: the form is a page. Give it a name that ends in .html.")
     key = key or page.with_name(f"{page.stem}-key.json")
-    pairs = draw_pairs(shelf, anchors, seed)
+    pairs = draw_pairs(library, anchors, seed)
     rows = sorted({row for pair in pairs for row in (pair.anchor, pair.other)})
-    sounds = {row: _sound(shelf, row, seconds) for row in rows}
+    sounds = {row: _sound(library, row, seconds) for row in rows}
     names = [f"p{number:03d}" for number in range(1, len(pairs) + 1)]
-    listed = [_described(shelf, name, pair) for name, pair in zip(names, pairs, strict=True)]
+    listed = [_described(library, name, pair) for name, pair in zip(names, pairs, strict=True)]
     own = hashlib.sha256(json.dumps([listed, seed]).encode()).hexdigest()[:12]
     given = [_heard(name, pair, rows) for name, pair in zip(names, pairs, strict=True)]
     content = {
@@ -157,7 +162,7 @@ def write_form(
     text = TEMPLATE.read_text(encoding="utf-8")
     # A closing tag inside the data would end the script.
     write_text(page, text.replace("/*CONTENT*/null", json.dumps(content).replace("</", "<\\/")))
-    write_text(key, json.dumps({"form": own, "space": shelf.name, "seed": seed, "pairs": listed}, indent=1))
+    write_text(key, json.dumps({"form": own, "space": library.name, "seed": seed, "pairs": listed}, indent=1))
     counted = {each["condition"] for each in listed}
     counts = {name: sum(each["condition"] == name for each in listed) for name in sorted(counted)}
     return Form(page, key, own, len(pairs), counts)
@@ -169,10 +174,10 @@ def _heard(name: str, pair: Pair, rows: list[int]) -> dict[str, Any]:
     return {"pair": name, "sounds": both if pair.anchor_first else both[::-1]}
 
 
-def _described(shelf: Shelf, name: str, pair: Pair) -> dict[str, Any]:
+def _described(library: ClipLibrary, name: str, pair: Pair) -> dict[str, Any]:
     """What the key knows of a pair."""
-    anchor, other = (shelf.table.iloc[row] for row in (pair.anchor, pair.other))
-    left, right = unit(shelf.vectors[[pair.anchor, pair.other]].astype(np.float64))
+    anchor, other = (library.table.iloc[row] for row in (pair.anchor, pair.other))
+    left, right = unit(library.vectors[[pair.anchor, pair.other]].astype(np.float64))
     return {
         "pair": name,
         "condition": pair.condition,
@@ -185,9 +190,9 @@ def _described(shelf: Shelf, name: str, pair: Pair) -> dict[str, Any]:
     }
 
 
-def _sound(shelf: Shelf, row: int, seconds: float) -> str:
+def _sound(library: ClipLibrary, row: int, seconds: float) -> str:
     """The clip as FLAC, for the page."""
-    joined: Joined = join(pieces_of(shelf.take([row]), seconds), Seam(gap=0.0))
+    joined: Joined = join(pieces_of(library.take([row]), seconds), Transition(gap=0.0))
     out = io.BytesIO()
     write_sound(out, joined.wave, joined.rate, ".flac")
     return "data:audio/flac;base64," + base64.b64encode(out.getvalue()).decode()

@@ -15,7 +15,7 @@ from nearfield.core.types import Bools, Distance, Floats, Ints, Vectors
 from nearfield.data.audio import Waves, check_name, decode, resample, write_sound
 from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.neighbors import Search, nearest, unit
-from nearfield.space.listening.library import Shelf, angles, spherical_mean
+from nearfield.space.listening.library import ClipLibrary, angles, spherical_mean
 
 # The clips at the heart of each label, and the clips around one clip: what to play to hear a space.
 
@@ -169,7 +169,7 @@ FADE = 0.015
 
 
 @dataclass(frozen=True)
-class Seam:
+class Transition:
     """What comes between two clips."""
 
     gap: float = 0.3
@@ -233,7 +233,7 @@ def _part(path: Path, start: float, seconds: float, most: float) -> Piece:
     return Piece(path, start + first / rate, most)
 
 
-def join(pieces: Sequence[Piece], seam: Seam | None = None) -> Joined:
+def join(pieces: Sequence[Piece], seam: Transition | None = None) -> Joined:
     """Joins at least one piece, at the highest rate among the files, resampling the others.
 
     All of one or two channels stay so; else they are mixed to one. Raises DataError for files that cannot be
@@ -244,10 +244,10 @@ def join(pieces: Sequence[Piece], seam: Seam | None = None) -> Joined:
     channels = {len(wave) for wave, _ in heard}
     mono = len(channels) > 1 or max(channels) > 2
     waves = [evened(resample(_mono(wave) if mono else wave, own, rate)) for wave, own in heard]
-    return lay(waves, rate, seam or Seam())
+    return lay(waves, rate, seam or Transition())
 
 
-def lay(waves: Sequence[Waves], rate: int, seam: Seam) -> Joined:
+def lay(waves: Sequence[Waves], rate: int, seam: Transition) -> Joined:
     """Lays waves (C, T) of one rate one behind the other."""
     shortest = min(wave.shape[1] for wave in waves)
     overlap = min(round(seam.crossfade * rate), shortest // 2) if len(waves) > 1 else 0
@@ -297,7 +297,7 @@ def _mono(wave: Waves) -> Waves:
 
 
 @dataclass(frozen=True, eq=False)
-class Song:
+class Compilation:
     """Clips in the order in which they are heard."""
 
     rows: Ints
@@ -320,38 +320,38 @@ class Song:
         return [{str(key): value for key, value in row.items()} for row in self.clips.to_dict("records")]
 
 
-def centre(shelf: Shelf, name: str, count: int = 5) -> Heard:
+def centre(library: ClipLibrary, name: str, count: int = 5) -> Heard:
     """The clips of a label (or tag) nearest to its centroid, by angle in radians."""
-    return centre_clips(shelf.vectors, np.where(shelf.members(name), 0, -1), 0, count)
+    return centre_clips(library.vectors, np.where(library.members(name), 0, -1), 0, count)
 
 
-def surroundings(shelf: Shelf, clip: str, count: int = 5) -> Heard:
+def surroundings(library: ClipLibrary, clip: str, count: int = 5) -> Heard:
     """A clip and the clips nearest to it, by 1 - cos."""
-    return neighbourhood(shelf.vectors, shelf.row(clip), count)
+    return neighbourhood(library.vectors, library.row(clip), count)
 
 
-def sequence(shelf: Shelf, clip: str, count: int = 20, once: bool = True) -> Heard:
+def sequence(library: ClipLibrary, clip: str, count: int = 20, once: bool = True) -> Heard:
     """A playlist from a clip on, each the nearest to the one before; `once`: one clip a group."""
-    return playlist(shelf.vectors, shelf.row(clip), count, once=shelf.groups if once else None)
+    return playlist(library.vectors, library.row(clip), count, once=library.groups if once else None)
 
 
 def make_song(
-    shelf: Shelf,
+    library: ClipLibrary,
     heard: Heard,
     audio: Path | None,
     most: float,
-    seam: Seam | None = None,
+    seam: Transition | None = None,
     further: Mapping[str, Sequence[float]] | None = None,
-) -> Song:
+) -> Compilation:
     """The clips as a song; `audio` is written where it is given, and a CSV of the same name beside it.
 
     `most`: seconds of each clip that are played; `further`: columns that the list has beside its own. Raises
     DataError for files that cannot be read, RequestError for a sound file whose name ends in something else
     than .wav, .flac or .ogg.
     """
-    clips = shelf.take(heard.rows).assign(distance=heard.distances, **dict(further or {}))
+    clips = library.take(heard.rows).assign(distance=heard.distances, **dict(further or {}))
     if audio is None:
-        return Song(heard.rows, clips, None, 0.0)
+        return Compilation(heard.rows, clips, None, 0.0)
     check_name(audio)
     pieces = pieces_of(clips, most)
     clips = clips.assign(start=[piece.start for piece in pieces], seconds=[piece.seconds for piece in pieces])
@@ -360,4 +360,4 @@ def make_song(
     joined.write(audio)
     text = clips.assign(tags=["|".join(tags) for tags in clips["tags"]]).to_csv(index=False)
     write_text(audio.with_suffix(".csv"), text)
-    return Song(heard.rows, clips, audio, joined.seconds)
+    return Compilation(heard.rows, clips, audio, joined.seconds)

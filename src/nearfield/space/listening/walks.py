@@ -16,8 +16,8 @@ from nearfield.data.audio import decode, mix, resample
 from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.neighbors import Search, nearest, unit
 from nearfield.models.features.log_mel import LogMelSettings
-from nearfield.space.listening.library import Shelf, angles, great_circle, spherical_mean
-from nearfield.space.listening.songs import Heard, Piece, Seam, Song, make_song, pieces_of
+from nearfield.space.listening.library import ClipLibrary, angles, great_circle, spherical_mean
+from nearfield.space.listening.songs import Compilation, Heard, Piece, Transition, make_song, pieces_of
 from nearfield.training.plotting import as_written
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Walked:
     """A walk that was heard."""
 
     walk: Walk
-    song: Song
+    song: Compilation
     start: str
     end: str
     picture: Path
@@ -126,7 +126,7 @@ class Walked:
 
 
 @dataclass(frozen=True)
-class Way:
+class WalkSettings:
     """How a walk is taken."""
 
     stops: int = 10
@@ -140,7 +140,9 @@ class Way:
     """Seconds for which one clip sounds into the next."""
 
 
-def take_walk(shelf: Shelf, start: str, end: str, audio: Path, way: Way | None = None) -> Walked:
+def take_walk(
+    library: ClipLibrary, start: str, end: str, audio: Path, way: WalkSettings | None = None
+) -> Walked:
     """Walks from `start` to `end`, each a clip (id or file), a label or a tag; writes `audio`, and beside it
     a PNG and a CSV of the same name: of each clip its stop, the angle to the stop's point (`distance`) and to
     the target, and of each stop the mean angle to the target.
@@ -148,41 +150,41 @@ def take_walk(shelf: Shelf, start: str, end: str, audio: Path, way: Way | None =
     Raises RequestError where an end is not known, both are the same, or clips are too few; DataError for
     files that cannot be read.
     """
-    way = way or Way()
+    way = way or WalkSettings()
     if start == end:
         raise RequestError(f"walk: both ends are {start!r}. Choose two.")
-    places = _end(shelf, start, way.pure), _end(shelf, end, way.pure)
-    found = walk(shelf.vectors, places[0], places[1], way.stops, way.clips)
+    places = _end(library, start, way.pure), _end(library, end, way.pure)
+    found = walk(library.vectors, places[0], places[1], way.stops, way.clips)
     rows: Ints = found.rows.ravel()
     further = {
         "stop": np.repeat(np.arange(1, way.stops + 1), way.clips).tolist(),
-        "to_target": angles(shelf.vectors[rows], places[1]).tolist(),
+        "to_target": angles(library.vectors[rows], places[1]).tolist(),
         "stop_to_target": np.repeat(found.to_target, way.clips).tolist(),
     }
-    heard, seam = Heard(rows, found.angles.ravel()), Seam(crossfade=way.crossfade)
-    song = make_song(shelf, heard, audio, way.seconds, seam, further)
+    heard, seam = Heard(rows, found.angles.ravel()), Transition(crossfade=way.crossfade)
+    song = make_song(library, heard, audio, way.seconds, seam, further)
     picture = audio.with_suffix(".png")
     _draw(picture, found, song, (start, end))
     return Walked(found, song, start, end, picture)
 
 
-def pure_clips(shelf: Shelf, members: Bools, neighbours: int = 5) -> Bools:
+def pure_clips(library: ClipLibrary, members: Bools, neighbours: int = 5) -> Bools:
     """(N,) the members of which all nearest clips are members too; all of them where that leaves none."""
     own = np.flatnonzero(members)
-    index, _ = nearest(Search(shelf.vectors[own], shelf.vectors, "cosine", own), neighbours)
-    pure = np.zeros(len(shelf), np.bool_)
+    index, _ = nearest(Search(library.vectors[own], library.vectors, "cosine", own), neighbours)
+    pure = np.zeros(len(library), np.bool_)
     pure[own[members[index].all(axis=1)]] = True
     return pure if pure.any() else members
 
 
-def _end(shelf: Shelf, word: str, pure: bool) -> Floats:
+def _end(library: ClipLibrary, word: str, pure: bool) -> Floats:
     """(D,) where a walk begins or ends."""
-    if shelf.find(word) is not None or not pure:
-        return shelf.place(word)
-    return spherical_mean(shelf.vectors[pure_clips(shelf, shelf.members(word))])
+    if library.find(word) is not None or not pure:
+        return library.place(word)
+    return spherical_mean(library.vectors[pure_clips(library, library.members(word))])
 
 
-def _draw(path: Path, found: Walk, song: Song, ends: tuple[str, str]) -> None:
+def _draw(path: Path, found: Walk, song: Compilation, ends: tuple[str, str]) -> None:
     """The log-mel pictures of all stops, and how far each is from the target."""
     from matplotlib.figure import Figure
 

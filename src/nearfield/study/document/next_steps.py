@@ -77,8 +77,8 @@ def _undecided(facts: StudyFacts) -> Iterator[Step]:
         )
     rest = [each for each in pairs if not further_seeds(each)]
     for needed in dict.fromkeys(cost(each) for each in rest):
-        alike = [each for each in rest if cost(each) == needed]
-        yield (f"{_names(facts, alike)}: not decided; {needed}.",)
+        positive = [each for each in rest if cost(each) == needed]
+        yield (f"{_names(facts, positive)}: not decided; {needed}.",)
 
 
 def _names(facts: StudyFacts, pairs: list[Comparison]) -> str:

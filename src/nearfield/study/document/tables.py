@@ -24,7 +24,7 @@ from nearfield.study.records import ArmFacts, Comparison, StudyFacts, TagArea, V
 
 BLOCKS = {
     "data": ("data",),
-    "feature": ("feature", "normalise", "augment"),
+    "feature": ("feature", "normalize", "augment"),
     "network": ("backbone", "embedding"),
     "learning": ("relation", "sampler", "miner", "loss", "penalty", "optimizer", "schedule", "train"),
 }

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from nearfield.core.errors import NearfieldError, WorkError
 from nearfield.core.files import write_json
 from nearfield.study.records import Outcome, Task
-from nearfield.training.events import Event, Watcher
+from nearfield.training.events import Callback, Event
 
 PERFORM = "nearfield.study.tasks:perform"
 """What a worker does with a task, by name, so that parents need not load what it needs."""
@@ -56,9 +56,9 @@ class Engine(Protocol):
         work: StudyWork,
         tasks: Sequence[Task],
         done: Callable[[Outcome], None],
-        watch: Callable[[Task, Event], None],
+        callback: Callable[[Task, Event], None],
     ) -> None:
-        """Performs every task; tells `done` as each one ends and `watch` what happens meanwhile.
+        """Performs every task; tells `done` as each one ends and `callback` what happens meanwhile.
 
         Both are called from the thread that called `run`. Raises WorkError where the machine, not a
         training, is in trouble; KeyboardInterrupt after Ctrl-C, when nothing is left running and every
@@ -90,11 +90,11 @@ def failure(study: Path, task: Task) -> Outcome | None:
     return Outcome(task, "failed", kept["cause"], again=kept.get("again", False))
 
 
-def attempt(perform: str, work: StudyWork, task: Task, watch: Watcher) -> dict[str, Any]:
+def attempt(perform: str, work: StudyWork, task: Task, callback: Callback) -> dict[str, Any]:
     """In a worker: {"outcome": ...}, or {"trouble": why the whole study should stop}."""
     try:
         function: Callable[..., Outcome] = pkgutil.resolve_name(perform)
-        return {"outcome": asdict(function(work.plan, work.data, work.folder, task, work.device, watch))}
+        return {"outcome": asdict(function(work.plan, work.data, work.folder, task, work.device, callback))}
     except NearfieldError as error:
         return {"trouble": str(error)}
     except Exception:

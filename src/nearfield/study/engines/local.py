@@ -59,9 +59,9 @@ class LocalEngine:
     """None: as many as fit the machine."""
     perform: str = PERFORM
 
-    def run(self, work: StudyWork, tasks: Sequence[Task], done: Done, watch: Watch) -> None:
+    def run(self, work: StudyWork, tasks: Sequence[Task], done: Done, callback: Watch) -> None:
         """See `Engine.run`. A process that dies twice with the same task makes it a failed one."""
-        crew = _Crew(work, self.perform, deque(tasks), done, watch)
+        crew = _Crew(work, self.perform, deque(tasks), done, callback)
         try:
             crew.work(self.workers or fitting(work.device))
         except KeyboardInterrupt:
@@ -83,10 +83,12 @@ def fitting(device: str) -> int:
 class _Crew:
     """The workers of one call, and the tasks that are still to be given out."""
 
-    def __init__(self, work: StudyWork, perform: str, waiting: deque[Task], done: Done, watch: Watch) -> None:
+    def __init__(
+        self, work: StudyWork, perform: str, waiting: deque[Task], done: Done, callback: Watch
+    ) -> None:
         self.hello = {"work": work.plain(), "perform": perform}
         self.folder = work.folder
-        self.waiting, self.done, self.watch = waiting, done, watch
+        self.waiting, self.done, self.callback = waiting, done, callback
         self.deaths: Counter[Task] = Counter()
         self.workers: list[_Worker] = []
 
@@ -125,7 +127,7 @@ class _Crew:
         if message is None:
             self._bury(worker)
         elif "event" in message:
-            self.watch(worker.task, _event(message["event"]))
+            self.callback(worker.task, _event(message["event"]))
         else:
             self.done(outcome_of(message))
             if self.waiting:
@@ -142,7 +144,7 @@ class _Crew:
         task = worker.task
         self.deaths[task] += 1
         if self.deaths[task] <= RETRIES:
-            self.watch(task, Note(f"{cause} The task is begun once more.", is_warning=True))
+            self.callback(task, Note(f"{cause} The task is begun once more.", is_warning=True))
             self._hire(task)
             return
         self.done(failed(self.folder, task, cause))

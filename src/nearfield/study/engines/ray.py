@@ -20,7 +20,7 @@ from nearfield.core.machine import calm_threads, usable_cores
 from nearfield.core.settings import Settings
 from nearfield.study.engines.engine import PERFORM, THREADS, StudyWork, attempt, failed, outcome_of
 from nearfield.study.records import Outcome, Task
-from nearfield.training.events import Event, nobody
+from nearfield.training.events import Event, ignore
 
 RETRIES = 3
 """How often a task is begun again when its process or its machine was lost: machines of a cluster come and
@@ -57,9 +57,9 @@ class RayEngine:
         work: StudyWork,
         tasks: Sequence[Task],
         done: Callable[[Outcome], None],
-        watch: Callable[[Task, Event], None],
+        callback: Callable[[Task, Event], None],
     ) -> None:
-        """See `Engine.run`; `watch` is never called."""
+        """See `Engine.run`; `callback` is never called."""
         ray = _ray()
         waiting, running = deque(tasks), dict[Any, Task]()
         most = self.workers or len(tasks)
@@ -81,7 +81,7 @@ class RayEngine:
 def _perform(perform: str, work: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
     """In a process of the cluster."""
     calm_threads()
-    return attempt(perform, StudyWork.of(work), Task(**task), nobody)
+    return attempt(perform, StudyWork.of(work), Task(**task), ignore)
 
 
 def _outcome(ray: Any, reference: Any, work: StudyWork, task: Task) -> Outcome:

@@ -14,7 +14,7 @@ from nearfield.metrics.intervals import logit_interval
 from nearfield.study.records import Comparison, Conclusion, Estimate, VarianceParts, Verdict
 from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS, FOR_BASELINES, Bound, all_pairs
 from nearfield.study.statistics.planning import ONE_LOOK, Look, cost, numbers, power, seeds_to_decide
-from nearfield.study.statistics.two_way import Array, Squares, pairs
+from nearfield.study.statistics.two_way import Array, MeanSquares, pairs
 
 # The fixed words for each arm, and the arm that is recommended: read off the intervals, nothing else.
 
@@ -185,9 +185,9 @@ def estimate(table: Array, within: tuple[float, float] = (-math.inf, math.inf)) 
     kept = table[np.isfinite(table).all(1)]
     mean, (seeds, groups) = float(kept.mean()), kept.shape
     if seeds > 1:
-        squares = Squares.of(kept)
+        squares = MeanSquares.of(kept)
         error = float(np.sqrt(squares.variance))
-        limit = float(Bound(2, *squares.freedoms).limit(squares.share, 0.05))
+        limit = float(Bound(2, *squares.dof).limit(squares.share, 0.05))
     elif groups > 1:
         error, limit = float(stats.sem(kept[0])), float(stats.t.ppf(0.975, groups - 1))
     else:
@@ -212,7 +212,7 @@ def _arms(asked: Asked, scores: Mapping[str, Array]) -> list[Comparison]:
     together = squares.pooled(arms - 1).single() if arms > 2 else None
     found = []
     for place, (one, other) in enumerate(zip(*pairs(arms), strict=True)):
-        own, error = Squares.of(tables[one] - tables[other]), float(errors[place])
+        own, error = MeanSquares.of(tables[one] - tables[other]), float(errors[place])
         limit = float(bound.limit(seeds[place], level)) * error
         corrected = _chance(own, error, float(seeds[place]), bound) * FALSE_CLAIMS / level
         found.append(
@@ -227,12 +227,12 @@ def _baselines(asked: Asked, scores: Mapping[str, Array], beside: Mapping[str, A
     level = FOR_BASELINES * asked.look.share
     found = []
     for name, baseline in beside.items():
-        own = [Squares.of(table - baseline) for table in scores.values()]
-        stacked = Squares.of(np.stack([table - baseline for table in scores.values()]))
+        own = [MeanSquares.of(table - baseline) for table in scores.values()]
+        stacked = MeanSquares.of(np.stack([table - baseline for table in scores.values()]))
         together = stacked.pooled(1).single()
         for arm, squares in zip(scores, own, strict=True):
             error = float(np.sqrt(max(float(squares.variance), float(together.variance))))
-            bound, share = Bound(2, *squares.freedoms), float(together.share)
+            bound, share = Bound(2, *squares.dof), float(together.share)
             limit = float(bound.limit(np.asarray(share), level / count)) * error
             corrected = _chance(squares, error, share, bound) * count * FALSE_CLAIMS / level
             found.append(
@@ -241,7 +241,7 @@ def _baselines(asked: Asked, scores: Mapping[str, Array], beside: Mapping[str, A
     return found
 
 
-def _chance(own: Squares, error: float, share: float, bound: Bound) -> float:
+def _chance(own: MeanSquares, error: float, share: float, bound: Bound) -> float:
     """Chance of such a difference among equals; not known where nothing varies."""
     if error == 0:
         return 1.0
@@ -251,8 +251,8 @@ def _chance(own: Squares, error: float, share: float, bound: Bound) -> float:
 def _comparison(
     asked: Asked,
     names: tuple[str, str],
-    own: Squares,
-    together: Squares | None,
+    own: MeanSquares,
+    together: MeanSquares | None,
     limit: float,
     p: float,
     arms: int,
@@ -276,7 +276,7 @@ def _comparison(
     if is_still:
         more, by_seeds = None, 0.0
     others = numbers(together) if together else None
-    alone = _chance(own, float(np.sqrt(own.variance)), float(own.share), Bound(2, *own.freedoms))
+    alone = _chance(own, float(np.sqrt(own.variance)), float(own.share), Bound(2, *own.dof))
     return Comparison(
         one=names[0],
         other=names[1],

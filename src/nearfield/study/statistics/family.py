@@ -24,7 +24,7 @@ import numpy as np
 from scipy import stats
 from scipy.interpolate import PchipInterpolator
 
-from nearfield.study.statistics.two_way import Array, Squares, differences
+from nearfield.study.statistics.two_way import Array, MeanSquares, differences
 
 FALSE_CLAIMS = 0.05
 """Largest share of studies of equal arms that may claim any difference."""
@@ -62,13 +62,13 @@ class Bound:
         return float(np.exp(np.interp(-ratio, -limits, np.log(_LEVELS))))
 
 
-def all_pairs(scores: Array) -> tuple[Squares, Array, Array, Bound]:
+def all_pairs(scores: Array) -> tuple[MeanSquares, Array, Array, Bound]:
     """(..., A, S, G) scores -> squares of each pair, (..., pairs) standard errors, seeds' shares, bound."""
     arms = scores.shape[-3]
-    own = Squares.of(differences(scores))
+    own = MeanSquares.of(differences(scores))
     together = own.pooled(arms - 1)
     errors = np.sqrt(np.maximum(own.variance, together.variance))
-    return own, errors, np.broadcast_to(together.share, errors.shape), Bound(arms, *together.freedoms)
+    return own, errors, np.broadcast_to(together.share, errors.shape), Bound(arms, *together.dof)
 
 
 def _quantile(arms: int, freedom: int, level: float) -> float:

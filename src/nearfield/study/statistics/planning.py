@@ -9,7 +9,7 @@ from scipy.special import ndtr
 from nearfield.core.text import count
 from nearfield.study.records import Comparison
 from nearfield.study.statistics.family import FOR_ARMS, Bound
-from nearfield.study.statistics.two_way import Array, Squares
+from nearfield.study.statistics.two_way import Array, MeanSquares
 
 # Looking more than once: how much of the error rate each look may spend.
 #
@@ -67,7 +67,7 @@ Parts = tuple[float, float, float]
 """var_seed, var_group, var_rest of a difference between two arms."""
 
 
-def numbers(squares: Squares) -> Parts:
+def numbers(squares: MeanSquares) -> Parts:
     """The parts of one layout's variance."""
     by_seed, by_group, rest = (float(part) for part in squares.parts())
     return by_seed, by_group, rest
@@ -82,11 +82,11 @@ def limits(
     the parts averaged over all pairs, which the rule reads too; None takes the others to vary as this one.
     """
     chance = np.random.default_rng(0)
-    freedoms = (seeds - 1, groups - 1, (seeds - 1) * (groups - 1))
+    dof = (seeds - 1, groups - 1, (seeds - 1) * (groups - 1))
 
     def drawn(means: Sequence[float], layouts: int) -> list[Array]:
         found = []
-        for mean, freedom in zip(means, freedoms, strict=True):
+        for mean, freedom in zip(means, dof, strict=True):
             count = freedom * layouts
             found.append(mean * chance.chisquare(count, DRAWS) / count if count else np.zeros(DRAWS))
         return found
@@ -99,11 +99,11 @@ def limits(
     single, rest = drawn(own, 1), drawn(others, arms - 2)
     both = [(one + (arms - 2) * many) / (arms - 1) for one, many in zip(single, rest, strict=True)]
     zero = np.zeros(DRAWS)
-    alone = Squares(zero, single[0], single[1], single[2], seeds, groups)
-    pooled = Squares(zero, both[0], both[1], both[2], seeds, groups, arms - 1)
+    alone = MeanSquares(zero, single[0], single[1], single[2], seeds, groups)
+    pooled = MeanSquares(zero, both[0], both[1], both[2], seeds, groups, arms - 1)
     true = parts[0] / seeds + parts[1] / groups + parts[2] / (seeds * groups)
     errors = np.sqrt(np.maximum(alone.variance, pooled.variance))
-    return errors * Bound(arms, *pooled.freedoms).limit(pooled.share, level), float(np.sqrt(true))
+    return errors * Bound(arms, *pooled.dof).limit(pooled.share, level), float(np.sqrt(true))
 
 
 def _means(parts: Parts, seeds: int, groups: int) -> tuple[float, float, float]:
@@ -145,7 +145,7 @@ def cost(comparison: Comparison) -> str:
 
 
 def seeds_to_decide(
-    own: Squares, together: Squares | None, meaningful: float, arms: int, level: float
+    own: MeanSquares, together: MeanSquares | None, meaningful: float, arms: int, level: float
 ) -> tuple[int | None, float]:
     """How many seeds in all decide an open pair with a chance of `WANTED_POWER` when those there are stay and
     more are trained on the same test groups (None where not even `MOST_SEEDS` do), and the chance that
@@ -170,27 +170,27 @@ def seeds_to_decide(
 
 
 def _chance_to_decide(
-    own: Squares, together: Squares | None, seeds: int, meaningful: float, arms: int, level: float
+    own: MeanSquares, together: MeanSquares | None, seeds: int, meaningful: float, arms: int, level: float
 ) -> float:
     """Predictive: what the seeds' variance may be is drawn from what so few of them say of it; the test
     groups stay, so that their part of the difference stays too."""
     random = np.random.default_rng(0)
 
-    def ahead(squares: Squares) -> tuple[Array, Squares]:
+    def ahead(squares: MeanSquares) -> tuple[Array, MeanSquares]:
         """The seeds' true mean square, drawn, and the squares that so many seeds will show."""
-        had, more = squares.freedoms[0], (seeds - squares.seeds) * squares.layouts
+        had, more = squares.dof[0], (seeds - squares.seeds) * squares.layouts
         true = squares.seed * had / random.chisquare(had, DRAWS)
         shown = (had * squares.seed + true * random.chisquare(more, DRAWS)) / (had + more)
         group = squares.rest + squares.excess * seeds / squares.seeds
         zero = np.zeros(DRAWS)
-        return true, Squares(
+        return true, MeanSquares(
             zero, shown, zero + group, zero + squares.rest, seeds, own.groups, squares.layouts
         )
 
     true, alone = ahead(own)
     pooled = alone if together is None else ahead(together)[1]
     errors = np.sqrt(np.maximum(alone.variance, pooled.variance))
-    limit = errors * Bound(arms, *pooled.freedoms).limit(pooled.share, level)
+    limit = errors * Bound(arms, *pooled.dof).limit(pooled.share, level)
     spread = np.sqrt(true / own.groups * (1 / own.seeds - 1 / seeds))
     difference = abs(float(own.mean))
 

@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Squares:
+class MeanSquares:
     """Mean squares of two-way layouts of S seeds and G groups, with any leading axes."""
 
     mean: Array
@@ -38,7 +38,7 @@ class Squares:
     """How many independent layouts were averaged: it multiplies the degrees of freedom."""
 
     @classmethod
-    def of(cls, table: Array) -> "Squares":
+    def of(cls, table: Array) -> "MeanSquares":
         """From (..., S, G). S must be 2 at least; with G = 1 only the seeds can be seen."""
         seeds, groups = table.shape[-2:]
         mean = table.mean((-2, -1))
@@ -51,17 +51,17 @@ class Squares:
         residual = (rest**2).sum((-2, -1)) / ((seeds - 1) * (groups - 1))
         return cls(mean, seed, group, residual, seeds, groups)
 
-    def pooled(self, layouts: int) -> "Squares":
+    def pooled(self, layouts: int) -> "MeanSquares":
         """The average over the last axis, which stands for `layouts` independent ones."""
 
         def over(values: Array) -> Array:
             return np.asarray(values.mean(-1, keepdims=True))
 
-        return Squares(
+        return MeanSquares(
             self.mean, over(self.seed), over(self.group), over(self.rest), self.seeds, self.groups, layouts
         )
 
-    def single(self) -> "Squares":
+    def single(self) -> "MeanSquares":
         """Those that `pooled` gave, of one set of layouts, as single numbers."""
         return replace(self, seed=self.seed[0], group=self.group[0], rest=self.rest[0])
 
@@ -82,7 +82,7 @@ class Squares:
         return np.asarray(np.divide(self.seed, whole, out=np.ones_like(whole), where=whole > 0))
 
     @property
-    def freedoms(self) -> tuple[int, int]:
+    def dof(self) -> tuple[int, int]:
         """Degrees of freedom of what the seeds and of what the groups show."""
         return (self.seeds - 1) * self.layouts, max(1, self.groups - 1) * self.layouts
 
