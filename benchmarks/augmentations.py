@@ -30,7 +30,7 @@ def main() -> None:
     disable_malloc_trim()
     feature = LogMelSettings().build(RATE, 1)
     waves = torch.randn(CLIPS, 1, RATE * SECONDS, generator=torch.Generator().manual_seed(0)) * 0.1
-    signals = {"wave": waves, "picture": feature(waves)}
+    signals = {"wave": waves, "spectrogram": feature(waves)}
     benders: dict[str, Augmentation] = {
         kind: make(AugmentationSettings, "augment", {"kind": kind, "probability": 1.0}).build(
             RATE, feature.hop

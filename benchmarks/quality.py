@@ -50,11 +50,11 @@ ROWS = (
     Row("esc10", "esc10", "labels"),
     Row("arabic-commands", "arabic-commands", "words"),
     Row("oneshots", "oneshots", "oneshots"),
-    Row("omniglot-small", "omniglot-small", "pictures", ("data.group=drawer", "data.image_channels=1")),
+    Row("omniglot-small", "omniglot-small", "images", ("data.group=drawer", "data.image_channels=1")),
     Row(
         "blood-cells",
         "blood-cells",
-        "pictures",
+        "images",
         ("data.group=image", "sampler.classes=3", "train.updates=300"),
     ),
     Row(

@@ -47,7 +47,7 @@ SMALLER: dict[str, list[str]] = {
         "sampler.batch_size=16",
     ],
     "oneshots": SECOND,
-    "pictures": ["data.image_size=32"],
+    "images": ["data.image_size=32"],
     "tag_triplets_linear": ["data.clip_seconds=2.0", "embedding.size=256"],
     "tagger": [*SECOND, "backbone.stem_stride=[4, 4]"],
     "tagging_cnn1d": COURSE,

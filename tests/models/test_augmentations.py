@@ -22,7 +22,7 @@ from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.normalization import ClipBand
 
 RATE, HOP = 16000, 160
-SHAPES = {"wave": (6, 2, 8000), "picture": (6, 2, 20, 50)}
+SHAPES = {"wave": (6, 2, 8000), "spectrogram": (6, 2, 20, 50)}
 BORROWED = {"stretch", "pitch"}
 
 
@@ -173,7 +173,7 @@ def test_gain_is_so_many_decibels() -> None:
     torch.testing.assert_close(reached, drawn["decibels"], atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("domain", ["wave", "picture"])
+@pytest.mark.parametrize("domain", ["wave", "spectrogram"])
 def test_time_shift_rolls_each_item(domain: str) -> None:
     signal = signals(domain)
     drawn, applied = drawn_and_bent(augmentation(kind="time_shift", domain=domain, max_seconds=0.2), signal)
@@ -206,7 +206,7 @@ def test_a_shift_of_frames_is_a_shift_of_samples() -> None:
     ],
 )
 def test_masks_cover_what_was_drawn(given: dict[str, Any], axis: int, widest: int) -> None:
-    signal = signals("picture")
+    signal = signals("spectrogram")
     drawn, applied = drawn_and_bent(augmentation(**given), signal)
     assert int(drawn["width"].max()) <= widest
     assert bool((drawn["first"] + drawn["width"] <= signal.shape[axis]).all())
@@ -227,7 +227,7 @@ def test_masks_reach_every_place_and_every_width() -> None:
 
 
 def test_a_masked_band_is_zero_for_clip_band() -> None:
-    signal = signals("picture")
+    signal = signals("spectrogram")
     drawn, applied = drawn_and_bent(augmentation(kind="frequency_mask", max_bands=6), signal)
     for item, centred in enumerate(ClipBand(False)(applied)):
         first, width = int(drawn["first"][item, 0]), int(drawn["width"][item, 0])
@@ -328,7 +328,7 @@ def test_stretch_keeps_a_tone_and_changes_its_length(rate: float, silent: bool) 
     assert (float(applied[..., 9000:].abs().max()) < 1e-3) == silent
 
 
-@pytest.mark.parametrize(("kind", "name"), [("stretch", "amount"), ("picture_stretch", "rate")])
+@pytest.mark.parametrize(("kind", "name"), [("stretch", "amount"), ("spectrogram_stretch", "rate")])
 def test_stretch_keeps_to_the_rates_it_is_given(kind: str, name: str) -> None:
     bender = augmentation(kind=kind, rates=[0.8, 1.25])
     drawn = bender.draw(torch.Size((4000, 1, 2, 2)), chance())[name]
@@ -361,7 +361,7 @@ def test_without_audiomentations_the_cure_is_told(kind: str, monkeypatch: pytest
 
 
 def test_band_shift_moves_rows_and_repeats_the_edge() -> None:
-    signal = signals("picture")
+    signal = signals("spectrogram")
     drawn, applied = drawn_and_bent(augmentation(kind="band_shift", max_bands=4), signal)
     assert int(drawn["bands"].abs().max()) in (3, 4)
     for item, bands in enumerate(drawn["bands"].tolist()):
@@ -369,9 +369,9 @@ def test_band_shift_moves_rows_and_repeats_the_edge() -> None:
             assert torch.equal(applied[item, :, row], signal[item, :, min(max(row - bands, 0), 19)])
 
 
-def test_picture_stretch_reads_between_columns() -> None:
-    signal = signals("picture")
-    drawn, applied = drawn_and_bent(augmentation(kind="picture_stretch", rate=(0.5, 2.0)), signal)
+def test_spectrogram_stretch_reads_between_columns() -> None:
+    signal = signals("spectrogram")
+    drawn, applied = drawn_and_bent(augmentation(kind="spectrogram_stretch", rate=(0.5, 2.0)), signal)
     for item, rate in enumerate(drawn["rate"].tolist()):
         places = (np.arange(50) - 24.5) * rate + 24.5
         for row in range(20):
@@ -379,36 +379,38 @@ def test_picture_stretch_reads_between_columns() -> None:
             np.testing.assert_allclose(applied[item, 1, row], expected, atol=1e-4)
 
 
-def test_picture_stretch_at_rate_1_changes_nothing() -> None:
-    signal = signals("picture")
+def test_spectrogram_stretch_at_rate_1_changes_nothing() -> None:
+    signal = signals("spectrogram")
     torch.testing.assert_close(
-        drawn_and_bent(augmentation(kind="picture_stretch", rate=(1.0, 1.0)), signal)[1], signal
+        drawn_and_bent(augmentation(kind="spectrogram_stretch", rate=(1.0, 1.0)), signal)[1], signal
     )
 
 
 def test_colour_adds_a_smooth_curve_that_clip_band_does_not_hear() -> None:
-    signal = signals("picture")
-    drawn, applied = drawn_and_bent(augmentation(kind="colour", points=3, deviation=2.0), signal)
+    signal = signals("spectrogram")
+    drawn, applied = drawn_and_bent(augmentation(kind="equalizer", points=3, deviation=2.0), signal)
     curve = applied - signal
     torch.testing.assert_close(curve.amin(dim=(1, 3)), curve.amax(dim=(1, 3)))
     for item in range(6):
         heights = drawn["heights"][item, 0].numpy()
         expected = np.interp(np.linspace(0, 2, 20), np.arange(3), heights)
         np.testing.assert_allclose(curve[item, 0, :, 0], expected, atol=1e-5)
-    many = augmentation(kind="colour", deviation=2.0).draw(torch.Size((5000, 1, 4, 4)), chance())["heights"]
+    many = augmentation(kind="equalizer", deviation=2.0).draw(torch.Size((5000, 1, 4, 4)), chance())[
+        "heights"
+    ]
     assert float(many.std()) == pytest.approx(2.0, rel=0.03)
     centred = ClipBand(False)
     torch.testing.assert_close(centred(applied), centred(signal), atol=1e-5, rtol=1e-5)
 
 
 def test_resized_crop_of_the_whole_changes_nothing() -> None:
-    signal = signals("picture")
+    signal = signals("spectrogram")
     bender = augmentation(kind="resized_crop", bands=(1.0, 1.0), frames=(1.0, 1.0))
     torch.testing.assert_close(drawn_and_bent(bender, signal)[1], signal, atol=1e-5, rtol=0)
 
 
 def test_resized_crop_is_scipys() -> None:
-    signal = signals("picture")
+    signal = signals("spectrogram")
     bender = augmentation(kind="resized_crop", bands=(0.5, 2.0), frames=(0.7, 1.1))
     drawn, applied = drawn_and_bent(bender, signal)
     for item in range(len(signal)):
@@ -452,7 +454,7 @@ def test_cut_short_is_a_short_clip_in_its_window() -> None:
 
 
 def test_affine_by_nothing_changes_nothing() -> None:
-    signal = signals("picture")
+    signal = signals("spectrogram")
     given = {"kind": "affine", "max_degrees": 0.0, "max_shift": 0.0, "max_scale": 0.0}
     torch.testing.assert_close(drawn_and_bent(augmentation(**given), signal)[1], signal, atol=1e-5, rtol=0)
 
@@ -485,7 +487,7 @@ def test_affine_stays_within_its_limits() -> None:
 
 @pytest.mark.parametrize(("axis", "dimension"), [("horizontal", 3), ("vertical", 2)])
 def test_flip_mirrors(axis: str, dimension: int) -> None:
-    signal = signals("picture")
+    signal = signals("spectrogram")
     bender = augmentation(kind="flip", axis=axis, probability=1.0)
     applied = drawn_and_bent(bender, signal)[1]
     assert torch.equal(applied, signal.flip(dimension))
@@ -504,9 +506,9 @@ def test_flip_mirrors(axis: str, dimension: int) -> None:
         ),
         ({"kind": "mix", "under_db": (-3, 3)}, "under_db must be 0 or more: a louder background"),
         ({"kind": "stretch", "rate": (0.05, 1)}, "rate must lie from 0.1 to 10"),
-        ({"kind": "picture_stretch", "rate": (0.5, 11)}, "rate must lie from 0.1 to 10"),
+        ({"kind": "spectrogram_stretch", "rate": (0.5, 11)}, "rate must lie from 0.1 to 10"),
         ({"kind": "stretch", "rates": (0.8, 12)}, "rates must lie from 0.1 to 10. Given: [0.8, 12.0]."),
-        ({"kind": "picture_stretch", "rates": (0,)}, "rates must lie from 0.1 to 10. Given: [0.0]."),
+        ({"kind": "spectrogram_stretch", "rates": (0,)}, "rates must lie from 0.1 to 10. Given: [0.0]."),
         ({"kind": "pitch", "semitones": (-30, 1)}, "semitones must lie from -24 to 24"),
         ({"kind": "gain", "probability": 1.5}, "augment: probability: "),
         ({"kind": "timeshift"}, "Did you mean 'time_shift'?"),

@@ -15,7 +15,7 @@ from nearfield.training.run_folder import RunFolder
 from nearfield.training.tensorboard import map_figure
 from tests.training.conftest import small
 
-WATCHED = {"updates": 12, "validate_every": 6, "pictures": True, "profile": 3}
+WATCHED = {"updates": 12, "validate_every": 6, "figures": True, "profile": 3}
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ def _augmented(
     applied = augmentation.apply(signal, drawn)
     given = settings.model_dump(exclude={"kind", "probability", "domain"}, exclude_defaults=True)
     changes = ", ".join(f"{key} {value}" for key, value in given.items())
-    if augmentation.domain == "picture":
+    if augmentation.domain == "spectrogram":
         return Augmented(settings.kind, changes, None, _first(applied))
     return Augmented(settings.kind, changes, applied[0].numpy(), _first(feature(applied)))
 

@@ -3,6 +3,7 @@
 import platform
 import shlex
 import sys
+import warnings
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -307,6 +308,7 @@ def main() -> None:
     """Entry point: errors of ours, and those of the system, become a sentence and an exit code."""
     calm_threads()
     print_anything()
+    warnings.showwarning = _told
     code: Any = 0
     try:
         app(args=[expanded(each) for each in sys.argv[1:]], standalone_mode=True)
@@ -322,6 +324,17 @@ def main() -> None:
         say(f"nearfield: {known}", err=True)
         code = known.exit_code
     sys.exit(flushed(code))
+
+
+_showwarning = warnings.showwarning
+
+
+def _told(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Shows a warning of ours as a sentence, without the line of code that it came from."""
+    if category.__module__.startswith("nearfield."):
+        say(f"note: {message}", err=True)
+    else:
+        _showwarning(message, category, *place, **more)
 
 
 WRITTEN = "weights.safetensors, result.json, vectors.parquet, clips.parquet, metrics.jsonl, tensorboard/"

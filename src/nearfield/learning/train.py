@@ -80,7 +80,7 @@ class TrainSettings(Settings):
     """Seconds between two checkpoints to go on from after an interruption."""
     checkpoints: int = Field(1, ge=1, le=100)
     """Checkpoints kept; where the last cannot be read, the one before it serves."""
-    pictures: bool = False
+    figures: bool = False
     """Whether each validation draws the map of the val clips and the distances of their labels' centroids for
     TensorBoard."""
     profile: int = Field(0, ge=0, le=1000)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from nearfield.core.errors import RequestError, choose
 from nearfield.core.settings import Settings, make
 from nearfield.core.text import count
 from nearfield.study.budget import Hold
+from nearfield.training.old_names import OldNameWarning, current_key, told
 from nearfield.training.recipe import Recipe, flat, parse_change, read_keys, set_key
 from nearfield.training.validation import keeps_val
 
@@ -374,9 +376,11 @@ class StudyFile(Settings):
 def read_study(path: Path, changes: Iterable[str] = ()) -> StudyFile:
     """The study file at `path` with changes such as "seeds=3" (its own keys) or "train.updates=50" (the
     recipe's, for all arms). Raises RequestError."""
-    plain = read_keys(path, "study")
+    plain, renamed = _current_keys(read_keys(path, "study"))
     for change in changes:
-        key, value = parse_change(change)
+        given, value = parse_change(change)
+        key = current_key(given)
+        renamed += [f"{given} -> {key}"] if key != given else []
         section = key.split(".")[0]
         if section in StudyFile.model_fields:
             set_key(plain, key, value, f"--set {change!r}")
@@ -385,8 +389,36 @@ def read_study(path: Path, changes: Iterable[str] = ()) -> StudyFile:
         else:
             known = [*StudyFile.model_fields, *Recipe.model_fields]
             raise RequestError(f"--set {change!r}: unknown key {section!r}. {choose(section, known)}")
+    if renamed:
+        warnings.warn(told(path.name, renamed), OldNameWarning, stacklevel=3)
     made: StudyFile = make(StudyFile, path.name, plain)
     return made
+
+
+def _current_keys(plain: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The study's values with the present names of the recipe's keys, and what was renamed."""
+    renamed: list[str] = []
+
+    def under(changes: Any) -> Any:
+        if not isinstance(changes, dict):
+            return changes  # refused later, or an arm without changes
+        flat_changes = flat(changes, into_lists=False)
+        renamed.extend(f"{key} -> {current_key(key)}" for key in flat_changes if current_key(key) != key)
+        return {current_key(key): value for key, value in flat_changes.items()} if renamed else changes
+
+    found = dict(plain)
+    for section in ("vary", "set"):
+        if isinstance(found.get(section), dict):
+            found[section] = under(found[section])
+    for section in ("arms", "before"):
+        if isinstance(found.get(section), dict):
+            found[section] = {name: under(changes) for name, changes in found[section].items()}
+    search = found.get("search")
+    if isinstance(search, dict) and isinstance(search.get("space"), dict):
+        space = {current_key(key): value for key, value in search["space"].items()}
+        renamed += [f"{key} -> {current_key(key)}" for key in search["space"] if current_key(key) != key]
+        found["search"] = search | {"space": space}
+    return found, list(dict.fromkeys(renamed))
 
 
 def base_recipe(study: StudyFile, path: Path) -> Recipe:

@@ -35,6 +35,7 @@ from nearfield.study.file import (
 )
 from nearfield.study.measures import Method, check_judge, check_measure, check_target
 from nearfield.study.records import Arm, SourceClaim
+from nearfield.training.old_names import current_key
 from nearfield.training.recipe import Recipe, flat
 
 
@@ -127,14 +128,14 @@ class Plan:
                 **{
                     **given,
                     "recipe": Recipe.of(given["recipe"], f"{where}: recipe"),
-                    "arms": tuple(Arm(**arm) for arm in given["arms"]),
+                    "arms": tuple(_arm(arm) for arm in given["arms"]),
                     "seeds": SeedPlan(**given["seeds"]),
                     "measures": tuple(given["measures"]),
                     "varied": tuple(given["varied"]),
                     "maps": tuple(given["maps"]),
-                    "before": tuple(Arm(**arm) for arm in given.get("before", ())),
+                    "before": tuple(_arm(arm) for arm in given.get("before", ())),
                     "source": _source(given["source"]),
-                    "search": make(SearchSettings, f"{where}: search", given["search"])
+                    "search": make(SearchSettings, f"{where}: search", _search(given["search"]))
                     if given["search"]
                     else None,
                 }
@@ -234,6 +235,17 @@ class Plan:
                 del fields[name]
         plain: dict[str, Any] = json.loads(_canonical(fields))
         return plain
+
+
+def _arm(plain: Mapping[str, Any]) -> Arm:
+    """An arm that a plan wrote down, its keys under their present names."""
+    arm = Arm(**plain)
+    return replace(arm, changes={current_key(key): value for key, value in arm.changes.items()})
+
+
+def _search(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """A search that a plan wrote down, its keys under their present names."""
+    return {**plain, "space": {current_key(key): value for key, value in plain["space"].items()}}
 
 
 def _arms(study: StudyFile, where: str) -> list[Arm]:

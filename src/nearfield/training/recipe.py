@@ -1,5 +1,6 @@
 """The recipe: one typed file that decides a space; its checks; what two recipes differ in."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -35,6 +36,7 @@ from nearfield.models.embedder import EmbeddingSettings
 from nearfield.models.features import FeatureSettings
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.normalization import ClipBandSettings, NormalizationSettings
+from nearfield.training.old_names import RECIPES, OldNameWarning, current, current_key, told
 
 # The recipe: everything that decides a space, in one typed file that refuses what it does not know.
 
@@ -79,16 +81,21 @@ class Recipe(Settings):
         Raises RequestError naming the file and the key, what was given, what is allowed and the nearest
         right spelling.
         """
-        file = located(path, "recipes")
-        plain = read_keys(file, "recipe")
+        given = str(path)
+        name = RECIPES.get(given, path) if not Path(path).is_file() else path
+        file = located(name, "recipes")
+        plain, renamed = current(read_keys(file, "recipe"), file.name)
+        renamed += [f"{given} -> {name}"] if name != path else []
         for change in changes:
-            _apply(plain, change)
+            renamed += _apply(plain, change)
+        if renamed:
+            warnings.warn(told(file.name, renamed), OldNameWarning, stacklevel=2)
         return cls.of(plain, file.name)
 
     @classmethod
     def of(cls, plain: Mapping[str, Any], where: str = "recipe") -> Self:
         """A recipe from plain values; `where` names them in errors."""
-        made: Self = make(cls, where, plain)
+        made: Self = make(cls, where, current(plain, where)[0])
         return made
 
     def changed(self, changes: Mapping[str, Any], where: str = "recipe") -> Self:
@@ -99,7 +106,7 @@ class Recipe(Settings):
         plain = self.plain()
         kinds_first = sorted(changes, key=lambda key: (not key.endswith(".kind"), key.count(".")))
         for key in kinds_first:  # the outer before the inner, which it would clear
-            set_key(plain, key, changes[key], where)
+            set_key(plain, current_key(key), changes[key], where)
         return self.of(plain, where)
 
     def plain(self) -> dict[str, Any]:
@@ -131,14 +138,16 @@ def read_keys(file: Path, noun: str) -> dict[str, Any]:
     return plain
 
 
-def _apply(plain: dict[str, Any], change: str) -> None:
-    """Sets one dotted key, given as "loss.margin=0.3"."""
-    key, value = parse_change(change)
+def _apply(plain: dict[str, Any], change: str) -> list[str]:
+    """Sets one dotted key, given as "loss.margin=0.3"; what was renamed in it, as "old -> new"."""
+    given, value = parse_change(change)
+    key = current_key(given)
     steps = key.split(".")
     usual = Recipe.model_fields.get(steps[0])
     if len(steps) > 1 and steps[0] not in plain and usual and hasattr(usual.default, "kind"):
         plain[steps[0]] = {"kind": usual.default.kind}
     set_key(plain, key, value, f"--set {shortened(change)!r}")
+    return [] if key == given else [f"{given} -> {key}"]
 
 
 def parse_change(change: str) -> tuple[str, Any]:

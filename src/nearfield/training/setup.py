@@ -177,7 +177,7 @@ class Encoder:
         if self.feature is not None:
             signal = self.feature(self._bent(signal, "wave", update, batch.indices) if applied else signal)
         return self.embedder.teach(
-            self._bent(signal, "picture", update, batch.indices) if applied else signal
+            self._bent(signal, "spectrogram", update, batch.indices) if applied else signal
         )
 
     def _bent(self, signal: Tensor, domain: str, update: int, indices: BatchIndices) -> Tensor:
@@ -290,7 +290,7 @@ def _check_kind(recipe: Recipe, collection: Collection) -> None:
     if collection.kind == "picture" and not is_image:
         raise RequestError(
             f"feature.kind: {recipe.feature.kind!r} reads sound, and {collection.name} holds pictures. "
-            "Set feature.kind=pixels, or take the recipe pictures."
+            "Set feature.kind=pixels, or take the recipe images."
         )
     if collection.kind == "sound" and is_image:
         raise RequestError(

@@ -253,7 +253,7 @@ class Training:
         self.best = max(self.best, score)
         if self.plateau and not self.plateau.see(score):
             self.done = True
-        if self.settings.pictures and lead and vectors is not None:
+        if self.settings.figures and lead and vectors is not None:
             for name, figure in validation_figures(vectors, self.setup):
                 self.board.draw(step.number, name, figure)
         self.model.train()

@@ -174,7 +174,7 @@ class Validation:
     @property
     def compares_clips(self) -> bool:
         """Whether it asks for vectors of whole clips."""
-        return self.by in ("labels", "tags") or self.setup.recipe.train.pictures
+        return self.by in ("labels", "tags") or self.setup.recipe.train.figures
 
     @property
     def rows(self) -> Ints:

@@ -7,12 +7,12 @@ from pydantic import Field
 from nearfield.models.augmentations.images import AffineSettings, FlipSettings
 from nearfield.models.augmentations.spectrograms import (
     BandShiftSettings,
-    ColourSettings,
     CutShortSettings,
+    EqualizerSettings,
     FrequencyMaskSettings,
     NoiseFloorSettings,
-    PictureStretchSettings,
     ResizedCropSettings,
+    SpectrogramStretchSettings,
     TimeMaskSettings,
 )
 from nearfield.models.augmentations.waves import (
@@ -47,9 +47,9 @@ AugmentationSettings = Annotated[
     | FrequencyMaskSettings
     | CutShortSettings
     | BandShiftSettings
-    | PictureStretchSettings
+    | SpectrogramStretchSettings
     | ResizedCropSettings
-    | ColourSettings
+    | EqualizerSettings
     | AffineSettings
     | FlipSettings,
     Field(discriminator="kind"),

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from nearfield.core.settings import Settings
 
-Domain = Literal["wave", "picture"]
-"""`wave`: changes (B, C, T) before the feature. `picture`: changes (B, C, bands, frames) after it, before it
-is normalized; cached features can then be used."""
+Domain = Literal["wave", "spectrogram"]
+"""`wave`: changes (B, C, T) before the feature. `spectrogram`: changes (B, C, bands, frames) after it, before
+it is normalized; cached features can then be used."""
 
 
 class Augmentation(ABC):

@@ -16,7 +16,7 @@ from nearfield.models.augmentations.augmentation import Augmentation, Occasional
 class Flip(Augmentation):
     """Mirrors each picture along one axis."""
 
-    domain = "picture"
+    domain = "spectrogram"
 
     def __init__(self, settings: "FlipSettings") -> None:
         super().__init__(settings.probability)
@@ -50,7 +50,7 @@ class FlipSettings(Occasional):
 class Affine(Augmentation):
     """Turns, scales and moves each picture about its middle; pixels at the edge fill what opens."""
 
-    domain = "picture"
+    domain = "spectrogram"
 
     def __init__(self, settings: "AffineSettings") -> None:
         super().__init__(settings.probability)

@@ -28,7 +28,7 @@ from nearfield.models.augmentations.augmentation import (
 class FrequencyMask(Augmentation):
     """Fills 0 to `max_bands` neighbouring bands with the clip's mean over bands and frames, `count` times."""
 
-    domain: Domain = "picture"
+    domain: Domain = "spectrogram"
 
     def __init__(self, settings: "FrequencyMaskSettings") -> None:
         super().__init__(settings.probability)
@@ -48,7 +48,7 @@ class TimeMask(Augmentation):
     A band's mean over the clip stays near where it was, for normalizations that take it away.
     """
 
-    domain: Domain = "picture"
+    domain: Domain = "spectrogram"
 
     def __init__(self, settings: "TimeMaskSettings", widest: int) -> None:
         super().__init__(settings.probability)
@@ -118,7 +118,7 @@ class NoiseFloor(Augmentation):
     What `noise` does to waves, without its ripple and without a wave: kept pictures can be used.
     """
 
-    domain: Domain = "picture"
+    domain: Domain = "spectrogram"
 
     def __init__(self, settings: "NoiseFloorSettings") -> None:
         super().__init__(settings.probability)
@@ -155,7 +155,7 @@ class NoiseFloorSettings(Occasional):
 class BandShift(Augmentation):
     """Moves each picture's rows up or down; at the edge that opens, the outermost row is repeated."""
 
-    domain = "picture"
+    domain = "spectrogram"
 
     def __init__(self, settings: "BandShiftSettings") -> None:
         super().__init__(settings.probability)
@@ -185,12 +185,12 @@ class BandShiftSettings(Occasional):
 # Another microphone or room: a smooth curve over the bands is added to a logarithmic picture.
 
 
-class Colour(Augmentation):
+class Equalizer(Augmentation):
     """Adds to each picture straight lines between `points` random heights, the same in every frame."""
 
-    domain = "picture"
+    domain = "spectrogram"
 
-    def __init__(self, settings: "ColourSettings") -> None:
+    def __init__(self, settings: "EqualizerSettings") -> None:
         super().__init__(settings.probability)
         self.deviation, self.points = settings.deviation, settings.points
 
@@ -202,18 +202,18 @@ class Colour(Augmentation):
         return signal + curve[..., None]
 
 
-class ColourSettings(Occasional):
+class EqualizerSettings(Occasional):
     """Another microphone or room; a normalization that takes each band's mean away undoes it."""
 
-    kind: Literal["colour"] = "colour"
+    kind: Literal["equalizer"] = "equalizer"
     deviation: float = Field(0.5, gt=0.0, le=30.0)
     """Standard deviation of the heights, in the picture's unit: with ln and magnitudes 0.115 is a decibel."""
     points: int = Field(4, ge=2, le=64)
     """Heights drawn, evenly spaced from the lowest band to the highest."""
 
-    def build(self, sample_rate: int, hop: int) -> Colour:
+    def build(self, sample_rate: int, hop: int) -> Equalizer:
         """For pictures (B, C, bands, frames)."""
-        return Colour(self)
+        return Equalizer(self)
 
 
 # A sound that ends early: silence from some frame on, as behind a clip that is shorter than its window.
@@ -222,7 +222,7 @@ class ColourSettings(Occasional):
 class CutShort(Augmentation):
     """Fills each picture with the value of silence from a random frame to its end."""
 
-    domain: Domain = "picture"
+    domain: Domain = "spectrogram"
 
     def __init__(self, settings: "CutShortSettings") -> None:
         super().__init__(settings.probability)
@@ -254,15 +254,15 @@ class CutShortSettings(Occasional):
 # Faster or slower on pictures: columns are spread or drawn together around the middle.
 
 
-class PictureStretch(Augmentation):
+class SpectrogramStretch(Augmentation):
     """Resamples each picture's time axis by straight lines between columns, keeping its length.
 
     Slower: both ends are cut. Faster: the first and the last column fill what opens.
     """
 
-    domain = "picture"
+    domain = "spectrogram"
 
-    def __init__(self, settings: "PictureStretchSettings") -> None:
+    def __init__(self, settings: "SpectrogramStretchSettings") -> None:
         super().__init__(settings.probability)
         self.rate, self.rates = settings.rate, settings.rates
 
@@ -281,10 +281,10 @@ class PictureStretch(Augmentation):
         return torch.lerp(left, right, source - before)
 
 
-class PictureStretchSettings(Occasional):
+class SpectrogramStretchSettings(Occasional):
     """Faster or slower, on pictures."""
 
-    kind: Literal["picture_stretch"] = "picture_stretch"
+    kind: Literal["spectrogram_stretch"] = "spectrogram_stretch"
     rate: Span = (0.8, 1.25)
     """Speed: least and most; 2 is twice as fast."""
     rates: tuple[float, ...] = ()
@@ -297,9 +297,9 @@ class PictureStretchSettings(Occasional):
                 raise ValueError(f"{name} must lie from 0.1 to 10. Given: {list(speeds)}.")
         return self
 
-    def build(self, sample_rate: int, hop: int) -> PictureStretch:
+    def build(self, sample_rate: int, hop: int) -> SpectrogramStretch:
         """For pictures (B, C, bands, frames)."""
-        return PictureStretch(self)
+        return SpectrogramStretch(self)
 
 
 # A piece of the picture drawn to its whole size, or the whole drawn smaller: pitch, pace and formants move.
@@ -314,7 +314,7 @@ class ResizedCrop(Augmentation):
     cells.
     """
 
-    domain: Domain = "picture"
+    domain: Domain = "spectrogram"
 
     def __init__(self, settings: "ResizedCropSettings") -> None:
         super().__init__(settings.probability)

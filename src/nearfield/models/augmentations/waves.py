@@ -235,12 +235,12 @@ class TimeShiftSettings(Occasional):
     kind: Literal["time_shift"] = "time_shift"
     max_seconds: float = Field(0.5, ge=0.0, le=600.0)
     """The furthest shift, in either direction."""
-    domain: Domain = "picture"
+    domain: Domain = "spectrogram"
     """picture: whole frames are shifted; wave: samples are."""
 
     def build(self, sample_rate: int, hop: int) -> TimeShift:
         """For waves at `sample_rate` Hz, or pictures with a frame every `hop` samples of them."""
-        return TimeShift(self, sample_rate / hop if self.domain == "picture" else sample_rate)
+        return TimeShift(self, sample_rate / hop if self.domain == "spectrogram" else sample_rate)
 
 
 # What is borrowed from audiomentations: one item at a time, on the processor, tens of milliseconds each.
@@ -344,7 +344,7 @@ class Stretch(Borrowed):
 
 
 class StretchSettings(Occasional):
-    """Faster or slower at the same pitch; slow to compute, `picture_stretch` is its quick relative."""
+    """Faster or slower at the same pitch; slow to compute, `spectrogram_stretch` is its quick relative."""
 
     kind: Literal["stretch"] = "stretch"
     rate: Span = (0.8, 1.25)
