@@ -31,7 +31,8 @@ from nearfield.metrics.classification import classification_scores
 from nearfield.metrics.evaluate import evaluate
 from nearfield.metrics.intervals import Resamples, share_interval, weighted_mean
 from nearfield.metrics.neighbors import Search
-from nearfield.metrics.result import EvaluationSettings, searches_within
+from nearfield.metrics.registry import searches_within
+from nearfield.metrics.result import EvaluationSettings
 from nearfield.metrics.retrieval import label_scores
 
 Ends = tuple[float, float] | None

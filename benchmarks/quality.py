@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nearfield.metrics.result import BASELINE_NAMES
+from nearfield.metrics.registry import BASELINE_NAMES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "results.md"

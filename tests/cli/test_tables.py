@@ -30,7 +30,7 @@ from nearfield.cli.tables import (
 )
 from nearfield.data.check import Report
 from nearfield.data.faults import Problem
-from nearfield.training.evaluate_run import HEADLINES
+from nearfield.metrics.registry import HEADLINES
 from nearfield.training.recipe import Recipe, differing, flat
 
 MEASURES = {

@@ -16,7 +16,8 @@ from nearfield.metrics.evaluate import evaluate
 from nearfield.metrics.intervals import Resamples, weighted_mean
 from nearfield.metrics.neighbors import Search
 from nearfield.metrics.probes import Labelled, fit_label_probe
-from nearfield.metrics.result import EvaluationSettings, Findings, Result, searches_within
+from nearfield.metrics.registry import searches_within
+from nearfield.metrics.result import EvaluationSettings, Findings, Result
 from nearfield.metrics.retrieval import label_scores
 
 QUICK = EvaluationSettings(draws=50, dense_probe=False)

@@ -12,9 +12,9 @@ from nearfield.core.errors import RequestError
 from nearfield.core.types import Bools, Floats, Ints
 from nearfield.metrics.checks import check_lengths
 from nearfield.metrics.intervals import Resamples, by_t, held, jackknife_deviation, spread, weighted_mean
-from nearfield.metrics.result import searches_within
+from nearfield.metrics.registry import HEADLINES, searches_within
 from nearfield.metrics.tagging import FEW, macro, tag_areas
-from nearfield.training.evaluate_run import HEADLINES, read_clips, without
+from nearfield.training.evaluate_run import read_clips, without
 from nearfield.training.plotting import COLOURS, INK, MUTED, RULE, new_figure, save
 from nearfield.training.recipe import differing, flat
 from nearfield.training.run_folder import RunFolder

@@ -12,7 +12,8 @@ from nearfield.core.errors import RequestError, choose
 from nearfield.core.files import read_json, write_json
 from nearfield.core.plain_yaml import read_yaml
 from nearfield.data.layouts import official_folds
-from nearfield.training.evaluate_run import HEADLINES, evaluate_run
+from nearfield.metrics.registry import HEADLINES
+from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.events import Callback, Note, ignore
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Flat, differing, flat, read_keys

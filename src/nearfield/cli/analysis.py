@@ -193,8 +193,7 @@ def fold_table(found: "Folds") -> "Table":
     """The headlines, and under each its baselines: a row a measure, a column a fold, mean and deviation."""
     from rich.table import Table
 
-    from nearfield.metrics.result import BASELINE_NAMES, MEASURE_NAMES
-    from nearfield.training.evaluate_run import HEADLINES
+    from nearfield.metrics.registry import BASELINE_NAMES, HEADLINES, TABLE_HEADS
 
     judged = f"train and val in {found.over} folds" if found.over else "test part of every fold"
     table = Table(title=f"{found.data}, {judged}", title_justify="left", show_edge=False, pad_edge=False)
@@ -206,7 +205,7 @@ def fold_table(found: "Folds") -> "Table":
             over = found.metrics[name]
             rival = name.split("/")[1]
             shown = (
-                MEASURE_NAMES[name]
+                TABLE_HEADS[name]
                 if name == headline
                 else "  " + BASELINE_NAMES.get(rival, rival.replace("_", " "))
             )

@@ -18,7 +18,7 @@ from nearfield.core.text import count
 from nearfield.data.check import Report
 from nearfield.data.faults import Problem
 from nearfield.metrics.intervals import LEAST_GROUPS
-from nearfield.metrics.result import BASELINE_NAMES, MEASURE_NAMES
+from nearfield.metrics.registry import BASELINE_NAMES, TABLE_HEADS
 from nearfield.space.listening.algebra import LabelAlgebra, TagAlgebra
 from nearfield.space.listening.listening_test import Heard
 from nearfield.training.recipe import telling
@@ -32,7 +32,7 @@ LISTED = 30
 """Labels or tags that a report lists one by one."""
 MEASURES = {
     name: called.replace(" ", "\n", 1)
-    for name, called in MEASURE_NAMES.items()
+    for name, called in TABLE_HEADS.items()
     if name != "probe/accuracy"  # beside F1 it says little more
 }
 MEANINGS = {
@@ -74,7 +74,7 @@ def show_result(console: Console, result: dict[str, Any], title: str) -> None:
 
 
 def _meanings(metrics: dict[str, float]) -> str:
-    heads = [called for name, called in MEASURE_NAMES.items() if name in metrics and name in MEASURES]
+    heads = [called for name, called in TABLE_HEADS.items() if name in metrics and name in MEASURES]
     there = {head for head in MEANINGS for each in heads if each.startswith(head.removesuffix("K"))}
     return " ".join(f"{head}: {said}." for head, said in MEANINGS.items() if head in there)
 

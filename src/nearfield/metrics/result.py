@@ -24,38 +24,6 @@ from nearfield.metrics.retrieval import Blocks
 
 # What an evaluation found: one flat dict of metrics, and tables, intervals, notes, scores per clip.
 
-BASELINE_NAMES = {
-    "chance": "chance",
-    "hub": "most-tagged hub",
-    "same_recording": "same recording first",
-    "mfcc_stats": "MFCC statistics",
-    "logmel_stats": "log-mel statistics",
-    "pixels": "pixels",
-    "random_encoder": "untrained encoder",
-}
-"""What stands beside a space under `baseline/NAME/`, as it is called, in the order of tables."""
-
-
-MEASURE_NAMES = {
-    "probe/macro_f1": "probe F1",
-    "probe/accuracy": "probe accuracy",
-    "retrieval_from_train/recall_at_1": "R@1 from train",
-    "retrieval_from_train/map_at_r": "MAP@R from train",
-    "retrieval/recall_at_1": "R@1 in split",
-    "tagging/roc_auc": "ROC-AUC",
-    "tagging/pr_auc": "PR-AUC",
-    "retrieval/multilabel_recall_at_1": "tag R@1",
-    "retrieval/multilabel_recall_at_2": "tag R@2",
-    "clusters/nmi": "NMI",
-}
-"""The measures that tables show, as they are called there."""
-
-
-def searches_within(metric: str) -> bool:
-    """Whether a metric over clips searches the judged clips among themselves: each is in the gallery too."""
-    family = metric.partition("/")[0]
-    return family == "time" or (family.startswith("retrieval") and family != "retrieval_from_train")
-
 
 @dataclass(frozen=True)
 class TagScore:

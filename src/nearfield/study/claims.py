@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Literal
 
 from nearfield.core.text import count
-from nearfield.metrics.result import BASELINE_NAMES
+from nearfield.metrics.registry import BASELINE_NAMES, FAMILIES, METRICS
 from nearfield.study.records import ArmFacts, Comparison, Estimate, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost
 
@@ -22,26 +22,16 @@ _VAGUE = {"size", "strength", "width", "blocks", "probability", "train", "low", 
 _SPELT = {"lr": "learning rate", "fft": "FFT size"}
 
 
-_MEASURES = {
-    "macro_f1": "macro F1", "weighted_f1": "weighted F1", "r_precision": "R-precision", "map_at_r": "MAP@R",
-    "tag_map": "tag MAP", "tag_ndcg": "tag nDCG", "roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "nmi": "NMI",
-    "ami": "AMI",
-}  # fmt: skip
-_WHERE = {
-    "probe": "of the probe", "knn": "of nearest neighbours", "dense_probe": "of the dense probe",
-    "retrieval": "within test", "retrieval_from_train": "from train", "tagging": "of the probe of tags",
-    "retrieval_with_group": "with the query's recording", "tagger": "of the tagger",
-    "clusters": "of clusters", "time": "in time", "geometry": "", "baseline": "", "train": "in training",
-    "val": "on validation clips",
-}  # fmt: skip
+_METRICS = {each.name: each.words for each in METRICS if each.words}
+_FAMILIES = {each.prefix: each.words for each in FAMILIES if each.words is not None}
 
 
 def measure(key: str) -> str:
     """A measure in words: "probe/macro_f1" -> "macro F1 of the probe", "retrieval/map_at_r" -> "MAP@R within
     test"."""
     family, _, name = key.rpartition("/")
-    words = _MEASURES.get(name, name.replace("multilabel_", "tag_").replace("_at_", "@").replace("_", " "))
-    where = _WHERE.get(family, family.replace("/", " ").replace("_", " "))
+    words = _METRICS.get(name, name.replace("multilabel_", "tag_").replace("_at_", "@").replace("_", " "))
+    where = _FAMILIES.get(family, family.replace("/", " ").replace("_", " "))
     return f"{words} {where}".strip()
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from nearfield.analysis.compare import tag_names
 from nearfield.core.types import Bools, Floats, Ints
 from nearfield.metrics.intervals import LEAST_GROUPS, NOTHING, held
-from nearfield.metrics.result import searches_within
+from nearfield.metrics.registry import searches_within
 from nearfield.metrics.tag_metrics import AREAS, areas_without
 from nearfield.metrics.tagging import FEW, macro, tag_areas
 from nearfield.study.records import Interval, TagArea, TagFacts

@@ -19,7 +19,8 @@ from nearfield.learning.build import miner_beside
 from nearfield.learning.distributed import world
 from nearfield.learning.relations.time import false_negative_report
 from nearfield.metrics.evaluate import evaluate
-from nearfield.metrics.result import BASELINE_NAMES, MEASURE_NAMES, EvaluationSettings, Result
+from nearfield.metrics.registry import BASELINE_NAMES, HEADLINES, TABLE_HEADS
+from nearfield.metrics.result import EvaluationSettings, Result
 from nearfield.training.baselines import baselines
 from nearfield.training.device import Precision
 from nearfield.training.encode import Windows, embed_windows, mean_by_clip
@@ -90,18 +91,6 @@ def _named(numbers: Ints, names: tuple[str, ...]) -> pa.Array:
 
 
 # What a run is worth: its space measured, and beside it the plain baselines on the same clips.
-
-HEADLINES = (
-    "probe/macro_f1",
-    "probe/accuracy",
-    "retrieval_from_train/recall_at_1",
-    "retrieval_from_train/map_at_r",
-    "retrieval/recall_at_1",
-    "tagging/pr_auc",
-    "tagging/roc_auc",
-    "retrieval/multilabel_recall_at_1",
-)
-"""The measures that a table shows first, where they apply."""
 
 
 def evaluate_run(
@@ -281,7 +270,7 @@ def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
             if measure == name and value >= metrics[name]
         ]
         if better:
-            said.append(f"{MEASURE_NAMES[name]} {metrics[name]:.3f} is no better than {', '.join(better)}.")
+            said.append(f"{TABLE_HEADS[name]} {metrics[name]:.3f} is no better than {', '.join(better)}.")
     if collection.leaks:
         said.append(
             f"The split leaks: {groups_in_two_splits(collection.leaks)} on two sides "

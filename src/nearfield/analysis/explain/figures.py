@@ -23,7 +23,7 @@ from nearfield.learning.losses.tagging import Focal
 from nearfield.metrics.classification import Confusion, report
 from nearfield.metrics.geometry import Apart
 from nearfield.metrics.probes import ProbeCurve
-from nearfield.metrics.result import BASELINE_NAMES
+from nearfield.metrics.registry import BASELINE_NAMES
 from nearfield.training.events import Callback, ignore
 from nearfield.training.plotting import (
     COLOURS,

@@ -10,10 +10,9 @@ import yaml
 
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.files import replacing, write_json, write_text
-from nearfield.metrics.result import BASELINE_NAMES
+from nearfield.metrics.registry import BASELINE_NAMES, HEADLINES
 from nearfield.models.pretrained import stated_licence
 from nearfield.training.canary import Canary, made_up
-from nearfield.training.evaluate_run import HEADLINES
 from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
