@@ -6,8 +6,10 @@ import pytest
 from pytorch_metric_learning import losses
 
 from nearfield.cli.families import as_plain, as_text
+from nearfield.cli.reference import listed, sections
 from nearfield.core.errors import RequestError
 from nearfield.core.shipped import Sort, located, shipped, text_of
+from nearfield.metrics.registry import METRICS
 from nearfield.training.recipe import Recipe
 
 
@@ -37,6 +39,51 @@ def test_losses_of_the_library_are_named_and_exist_there() -> None:
     names = told.rstrip(".").split("): ")[1].split(", ")
     assert len(names) > 15
     assert all(hasattr(losses, name) for name in names)
+
+
+def test_sections_are_those_of_a_recipe_without_kinds_and_the_study() -> None:
+    assert list(sections()) == ["data", "embedding", "penalty", "train", "study"]
+    assert listed()[-1] == "metrics"
+    assert f"nearfield list recipes|studies|{'|'.join(listed())}" in " ".join(as_text(None, 200).split())
+
+
+@pytest.mark.parametrize("section", ["data", "embedding", "penalty", "train", "study"])
+@pytest.mark.parametrize("width", [80, 110])
+def test_every_key_of_a_section_stands_with_all_that_is_known_of_it(section: str, width: int) -> None:
+    flat, found = " ".join(as_text(section, width).split()), as_plain(section)[section]
+    assert set(sections()[section].model_fields) - {"kind"} <= set(found)
+    for key, each in found.items():
+        allowed = f"{each['type']}: {each['range']}" if each["range"] else each["type"]
+        assert f"{each['about']} ({allowed})" in flat, key
+        assert f" {key} " in flat
+
+
+def test_what_is_allowed_is_read_off_the_settings() -> None:
+    data, study = as_plain("data")["data"], as_plain("study")["study"]
+    channels = data["channels"]
+    assert (channels["type"], channels["range"]) == (
+        "choice or whole number",
+        "mean, all, views; 0 to 1,023",
+    )
+    assert data["label"]["type"] == "text, false or none"
+    assert data["trim_db"]["range"] == "above 0, at most 200"
+    assert data["fold.number"]["default"] == 1
+    assert study["recipe"]["default"] == "required"
+    assert study["search.space.KEY.step"]["range"] == "above 0"
+    assert study["maps"]["type"] == "list of choices"
+    assert as_plain("embedding")["embedding"]["dropout"]["range"] == "0 or more, below 1"
+    assert "kind" not in data
+
+
+def test_every_metric_is_listed_with_its_sentence() -> None:
+    flat, found = " ".join(as_text("metrics", 110).split()), as_plain("metrics")["metrics"]
+    for metric in METRICS:
+        assert f"{metric.name} " in flat
+        assert metric.about in flat
+    recall = found["retrieval/recall_at_{k}"]
+    assert recall["judges"]
+    assert recall["headline"]
+    assert found["geometry/hubness"]["range"] == [None, None]
 
 
 @pytest.mark.parametrize("sort", ["recipes", "studies"])

@@ -4,13 +4,13 @@ A recipe may name the kinds of all but layouts, which are named with the data.
 """
 
 import shutil
-import textwrap
 from typing import Any
 
-from pydantic_core import PydanticUndefined
-
+from nearfield.cli import reference
+from nearfield.cli.reference import key_lines, wrapped
 from nearfield.core.errors import RequestError, choose
-from nearfield.core.settings import Settings, kinds, sentences
+from nearfield.core.keys import Key, keys
+from nearfield.core.settings import Settings, kinds
 from nearfield.core.shipped import Sort, shipped, summary
 
 SHIPPED: dict[str, Sort] = {"recipes": "recipes", "studies": "studies"}
@@ -51,8 +51,9 @@ def families() -> dict[str, Any]:
 
 
 def as_plain(family: str | None = None) -> dict[str, dict[str, Any]]:
-    """{family: {kind: {"about": sentence, "settings": {key: {"default", "about"}}}}}; of the shipped recipes
-    or studies, if they are asked for by name, likewise, without settings.
+    """{family: {kind: {"about": sentence, "settings": {key: {"type", "range", "default", "about"}}}}}; of the
+    shipped recipes or studies, if they are asked for by name, likewise, without settings. Keys of a section
+    and metrics: see `reference.plain`.
 
     Raises RequestError for an unknown family.
     """
@@ -60,8 +61,11 @@ def as_plain(family: str | None = None) -> dict[str, dict[str, Any]]:
         files = shipped(SHIPPED[family])
         return {family: {name: {"about": summary(path), "settings": {}} for name, path in files.items()}}
     known = families()
+    if family is not None and family in reference.listed():
+        return {family: reference.plain(family)}
     if family is not None and family not in known:
-        raise RequestError(f"There is no family {family!r}. {choose(family, [*known, *SHIPPED])}")
+        every = [*known, *SHIPPED, *reference.listed()]
+        raise RequestError(f"There is no family {family!r}. {choose(family, every)}")
     chosen = {family: known[family]} if family else known
     return {
         name: {kind: _about(settings) for kind, settings in kinds(members).items()}
@@ -72,45 +76,22 @@ def as_plain(family: str | None = None) -> dict[str, dict[str, Any]]:
 def as_text(family: str | None = None, width: int | None = None) -> str:
     """The same, to read; lines are wrapped at `width` characters, by default that of the terminal."""
     width = width or shutil.get_terminal_size((110, 24)).columns
+    if family is not None and family in reference.listed():
+        return "\n".join(reference.text(family, width))
     lines: list[str] = []
     for name, members in as_plain(family).items():
         lines.append(f"{name}{WRITTEN.get(name, '')}:")
         column = max(map(len, members)) + 2
         for kind, about in members.items():
-            lines += _wrapped(f"  {kind:<{column}}", about["about"], width)
+            lines += wrapped(f"  {kind:<{column}}", about["about"], width)
             if family and about["settings"]:
-                lines += _settings(about["settings"], width)
+                lines += key_lines([Key(key, **each) for key, each in about["settings"].items()], width, 6)
         if name == "losses":
-            lines += _wrapped("  ", _of_the_library(), width)
+            lines += wrapped("  ", _of_the_library(), width)
         lines.append("")
+    if family is None:
+        lines += wrapped("further: ", f"nearfield list {'|'.join((*SHIPPED, *reference.listed()))}", width)
     return "\n".join(lines).rstrip()
-
-
-def _settings(settings: dict[str, dict[str, Any]], width: int) -> list[str]:
-    """A line each: its key, its default, its sentence, in columns."""
-    shown = {key: _shown(each["default"]) for key, each in settings.items()}
-    keys, defaults = max(map(len, shown)), max(map(len, shown.values()))
-    return [
-        line
-        for key, each in settings.items()
-        for line in _wrapped(f"      {key:<{keys}}  {shown[key]:<{defaults}}  ", each["about"], width)
-    ]
-
-
-def _shown(default: Any) -> str:
-    """A default in a column: of a part that has settings itself, its kind."""
-    return str(default["kind"] if isinstance(default, dict) and "kind" in default else default)
-
-
-def _wrapped(head: str, text: str, width: int) -> list[str]:
-    """`text` behind `head`, further lines under its first word."""
-    return textwrap.wrap(
-        text,
-        max(width, len(head) + 30),
-        initial_indent=head,
-        subsequent_indent=" " * len(head),
-        break_on_hyphens=False,
-    ) or [head.rstrip()]
 
 
 def _of_the_library() -> str:
@@ -124,21 +105,4 @@ def _of_the_library() -> str:
 
 def _about(settings: type[Settings]) -> dict[str, Any]:
     sentence = " ".join((settings.__doc__ or "").split("\n\n")[0].split())
-    fields = {name: field for name, field in settings.model_fields.items() if name != "kind"}
-    said = sentences(settings)
-    return {
-        "about": sentence,
-        "settings": {
-            name: {
-                "default": _plain(field.default),
-                "about": " ".join(said.get(name, "").split()),
-            }
-            for name, field in fields.items()
-        },
-    }
-
-
-def _plain(default: Any) -> Any:
-    if isinstance(default, Settings):  # a part that has parts, such as a stacked backbone
-        return default.model_dump(mode="json")
-    return None if default is PydanticUndefined else default
+    return {"about": sentence, "settings": {key.name: key.plain() for key in keys(settings, inner=False)}}

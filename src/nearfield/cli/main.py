@@ -260,12 +260,16 @@ def evaluate(
 @app.command("list")
 def list_kinds(
     family: Annotated[
-        str | None, typer.Argument(help="One family, recipes or studies; default: all families.")
+        str | None,
+        typer.Argument(
+            help="One family; recipes or studies; data, embedding, train, penalty or study for their keys; "
+            "metrics. Default: all families."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The layouts of collections and the kinds of every family that a recipe can name, with settings; or the
-    recipes and studies that are shipped."""
+    """The layouts of collections and the kinds of every family that a recipe can name, with settings; keys of
+    a recipe's other sections and of a study; metrics; the recipes and studies that are shipped."""
     from nearfield.cli.families import as_plain, as_text
 
     print_json(as_plain(family)) if as_json else say(as_text(family))

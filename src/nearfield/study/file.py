@@ -344,7 +344,7 @@ class StudyFile(Settings):
     measures: tuple[str, ...] = ()
     """Further measures, described only."""
     seeds: SeedRange = SeedRange(at_least=5, at_most=5, until=None)
-    """Trainings of each arm; or at_least, at_most and until: decided."""
+    """Trainings of each arm, 5 unless given; or at_least, at_most and until: decided."""
     meaningful: float = Field(0.01, gt=0, lt=1)
     """The smallest difference of the judge that would matter."""
     hold: Hold | None = None
