@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from nearfield.cli.families import families
 from nearfield.core.settings import kinds
 from nearfield.core.shipped import shipped
-from nearfield.learning.losses import LossSettings
-from nearfield.study.facts import introduction
+from nearfield.study.facts import introduction, introductions
 from nearfield.study.plan import Plan
 from nearfield.training.recipe import Recipe
 
@@ -43,12 +43,13 @@ def test_every_factor_of_a_shipped_study_has_a_text(path: Path) -> None:
 def test_no_study_explains_a_setting_of_a_loss_that_no_arm_has(path: Path) -> None:
     plan = Plan.load(path)
     taken = {recipe.loss.kind for recipe in arms(plan)}
+    kept = {text for key, text in introductions().items() if key.split(".")[1] in taken}
     others = {
         text
-        for kind, member in kinds(LossSettings).items()
-        if kind not in taken
-        for text in getattr(member, "introductions", {}).values()
-    }
+        for key, text in introductions().items()
+        if key.startswith("loss.") and key.count(".") == 2 and key.split(".")[1] not in taken
+    } - kept
+    assert others
     told = " ".join(introduction(key, arms(plan)) or "" for key in plan.varied)
     assert not [text for text in others if text in told]
 
@@ -74,3 +75,16 @@ def test_there_is_none_for_a_key_without_one() -> None:
     assert introduction("loss.gamma", [Recipe()]) is None
     assert introduction("loss.swap", [Recipe()]) is None
     assert introduction("nothing.at_all", [Recipe()]) is None
+
+
+def test_every_text_is_of_a_key_that_there_is() -> None:
+    plain = Recipe().plain()
+    plural = {"normalize": "normalizations", "augment": "augmentations", "loss": "losses"}
+    for key in introductions():
+        section, *rest = key.split(".")
+        assert section in plain, key
+        if len(rest) == 2:
+            member = kinds(families()[plural.get(section, f"{section}s")])[rest[0]]
+            assert rest[1] in member.model_fields, key
+        elif rest[0] != "kind":
+            assert rest[0] in plain[section], key

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -143,19 +143,6 @@ class DataSettings(Settings):
     patch_sides: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
     """Sides of the split that are mended. Arms of a study that compares a faulty collection with a mended one
     must be judged alike: mend test in both, or in neither."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        "clip_seconds": (
-            "The length of sound that the network hears at once. Too short, and many windows hold nothing "
-            "that tells classes apart, silence for instance; too long, and short events drown in what "
-            "surrounds them, while time and memory grow in proportion. Longer windows at the same number "
-            "of updates also mean more sound heard, which a comparison must hold equal."
-        ),
-        "sample_rate": (
-            "Samples a second, twice the highest frequency that can be heard. Too low cuts off what tells "
-            "some sounds apart; too high costs time for what the recordings may not hold."
-        ),
-    }
 
     @property
     def columns(self) -> Columns:

@@ -381,15 +381,6 @@ class DistanceWeightedMiner(Miner):
 
 # Which pairs are worth a pull: the family of miners over `Pairs`.
 
-INTRODUCTION = (
-    "A miner leaves pairs out, so that those remain which still teach. Without one, most pairs of a late "
-    "batch are satisfied and dilute the mean (where the mean is over violating triplets alone, that is "
-    "mended already). Hard mining learns fast, and wrong labels and outliers lead it, down to a space in "
-    "one place; semi-hard mining was made against that (Schroff et al. 2015; Hermans et al. 2017; Wu et "
-    "al. 2017). A mined loss is higher than the same loss over all pairs, so the two cannot be compared."
-)
-"""What the choice of a kind does, and what fails; for the documents of studies."""
-
 MinerSettings = Annotated[
     All
     | Hard

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -26,17 +26,6 @@ class WeightPenaltySettings(Settings):
     of: Penalised = "kernels"
     """kernels: of convolutions, linear and recurrent layers; convolutions: theirs alone;
     convolutions_and_biases: their biases too. Never batch norm, whose scale undoes any penalty on it."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        "strength": (
-            "The strength is the price of large weights, added to the loss so that a small set is not "
-            "learnt by heart (Krogh and Hertz 1992). At 0 nothing holds them back; too much, and shrinking "
-            "weights is worth more than telling sounds apart, down to a space where all is in one place. "
-            "In front of a batch norm the size of weights changes nothing but the effective learning rate "
-            "(van Laarhoven 2017), and Adam rescales the penalty with the gradient (Loshchilov and Hutter "
-            "2019), so its best value depends on both."
-        ),
-    }
 
     def build(self, module: nn.Module) -> "WeightPenalty":
         """The penalty on the weights that `module` has now and that are trained."""
@@ -102,8 +91,6 @@ class Adam(Settings):
     eps: float = Field(1e-8, gt=0)
     """Added to the root of the running square."""
 
-    introductions: ClassVar[dict[str, str]] = {"lr": _RATE}
-
     def build(self, parameters: Named) -> torch.optim.Optimizer:
         """An optimiser over the parameters that want gradients."""
         return torch.optim.Adam(
@@ -122,8 +109,6 @@ class AdamW(Settings):
     decay: float = Field(0.01, ge=0, le=1)
     """Share of each weight that a step at full rate takes away, times the learning rate."""
 
-    introductions: ClassVar[dict[str, str]] = {"lr": _RATE}
-
     def build(self, parameters: Named) -> torch.optim.Optimizer:
         """An optimiser over the parameters that want gradients; only matrices and kernels decay."""
         groups = _decaying(parameters, self.decay)
@@ -141,8 +126,6 @@ class SGD(Settings):
     decay: float = Field(0.0, ge=0, le=1)
     """Coupled decay of matrices and kernels, added to their gradient."""
 
-    introductions: ClassVar[dict[str, str]] = {"lr": _RATE}
-
     def build(self, parameters: Named) -> torch.optim.Optimizer:
         """An optimiser over the parameters that want gradients."""
         groups = _decaying(parameters, self.decay)
@@ -150,15 +133,6 @@ class SGD(Settings):
             groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=True
         )
 
-
-OPTIMIZER_INTRODUCTION = (
-    "The optimiser turns gradients into steps. Adam scales each weight's step by its own past gradients "
-    "and needs little tuning (Kingma and Ba 2015); decoupled decay makes a penalty independent of that "
-    "scaling (Loshchilov and Hutter 2019); plain descent with momentum needs a fitting rate and may end in "
-    "a better place. Each has its own best learning rate: at one rate for all, the comparison is of the "
-    "rate."
-)
-"""What the choice of a kind does, and what fails; for the documents of studies."""
 
 OptimizerSettings = Annotated[Adam | AdamW | SGD, Field(discriminator="kind")]
 
@@ -221,14 +195,6 @@ class Plateau(Settings):
         """1: the drops come from `PlateauState`."""
         return 1.0
 
-
-SCHEDULE_INTRODUCTION = (
-    "The schedule says how the learning rate runs. A constant rate leaves the end of training noisy, and "
-    "the last update is a matter of luck; a rate that falls lets the weights settle (Loshchilov and Hutter "
-    "2017). Falling too early ends learning before it is done, and a plateau schedule may end runs after "
-    "different numbers of updates."
-)
-"""What the choice of a kind does, and what fails; for the documents of studies."""
 
 ScheduleSettings = Annotated[Constant | Steps | Cosine | Plateau, Field(discriminator="kind")]
 

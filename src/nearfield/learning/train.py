@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -86,20 +86,6 @@ class TrainSettings(Settings):
     profile: int = Field(0, ge=0, le=1000)
     """Updates, after the first ten, whose cost is written down operation by operation, as profile.txt and
     profile.json in the run's folder; 0: none."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        "updates": (
-            "How long training goes on. Too short, and arms are judged before they have learnt what they "
-            "can, which favours fast starters; too long, and a small set is learnt by heart (Prechelt "
-            "1998), though metric losses may go on improving after the training loss is near 0 (Hoffer et "
-            "al. 2017)."
-        ),
-        "augmented_copies": (
-            "Whether clips are augmented anew each time that they are drawn, or once, as copies that stand "
-            "beside them. Copies are few and can be learnt by heart; what is drawn "
-            "anew never repeats. With copies each clip itself comes less often at equal updates."
-        ),
-    }
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, Protocol, Self, cast
+from typing import Any, Literal, Protocol, Self, cast
 
 import torch
 from pydantic import Field
@@ -135,42 +135,6 @@ class EmbeddingSettings(Settings):
     whiten: float = Field(0.0, ge=0.0, le=1.0)
     """How far the directions of a finished space are brought to equal spread over training windows: 0 not at
     all, 1 wholly."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        "size": (
-            "How many numbers an embedding has. Too few, and there is no room to put many classes apart: "
-            "in D dimensions at most D + 1 points can be equally far from each other. Too many cost memory "
-            "and time in every search, and may fit the training clips without helping others; beyond some "
-            "size gains are small (Musgrave et al. 2020)."
-        ),
-        "normalize": (
-            "Whether embeddings have length 1. With it only directions count, distances are bounded, and a "
-            "margin has a fixed meaning (Wang et al. 2017). Without it a network can satisfy a margin by "
-            "making all vectors longer, and loud or long clips may end far from quiet ones; what length "
-            "could tell, such as certainty, is lost with it."
-        ),
-        "dropout": (
-            "Share of the pooled numbers set to 0 while training, so that no single one is relied upon "
-            "(Srivastava et al. 2014). Too little lets a small set be learnt by heart; too much leaves too "
-            "little to learn from, and slows training."
-        ),
-        "train": (
-            "What of the network learns. With the head alone the backbone stays what it was: few clips "
-            "suffice and nothing is unlearnt, but what it does not hear cannot be learnt (Yosinski et al. "
-            "2014). With all of it more can be learnt, and a small set may be learnt by heart."
-        ),
-        "read": (
-            "Which numbers the finished space gives. The last layer becomes deaf to what its loss had no use "
-            "for; the pooled numbers before it keep more of it (Chen et al. 2020), which helps where the "
-            "space is used for other sounds than it was taught on. Where it is used for what it was taught, "
-            "the last layer is the smaller and better space."
-        ),
-        "whiten": (
-            "How far the directions of the finished space are brought to equal spread (Jégou and Chum 2012). "
-            "Not at all, and a few strong directions decide every distance; wholly, and directions that hold "
-            "little but chance count as much as the others."
-        ),
-    }
 
 
 class Embedder(nn.Module):

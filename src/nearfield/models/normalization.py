@@ -305,14 +305,6 @@ class BatchNormSettings(Settings):
         return module
 
 
-INTRODUCTION = (
-    "What is taken away from the picture before the network sees it. Each clip's mean in each band is its "
-    "level, microphone and room (Atal 1974): where these go with the class in training and not afterwards, "
-    "taking it away helps much, as with speakers never heard before. Where level or colour are what tells "
-    "classes apart, it takes away the answer."
-)
-"""What the choice of a kind does, and what fails; for the documents of studies."""
-
 NormalizationSettings = Annotated[
     NoneSettings | ClipBandSettings | ClipSettings | BandSettings | BatchNormSettings,
     Field(discriminator="kind"),

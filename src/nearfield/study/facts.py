@@ -4,19 +4,18 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from safetensors import safe_open
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import read_json
-from nearfield.learning import losses, miners, optimizers, relations, samplers
-from nearfield.models import augmentations, backbones, features, normalization
 from nearfield.study.budget import batch_size
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.measures import arm_speed, draw_map, span
@@ -46,39 +45,33 @@ from nearfield.training.evaluate_run import read_clips
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 
-# What a factor does and what fails at both ends: the texts that stand beside the settings, found by key.
-#
-# A setting's text is in `introductions` of its class; that of a choice of kind is beside its family's list.
+# What a setting does and what fails at both ends: the texts of introductions.yaml, found by key.
 
-_KINDS: Mapping[str, str] = {
-    "feature": features.INTRODUCTION,
-    "normalize": normalization.INTRODUCTION,
-    "augment": augmentations.INTRODUCTION,
-    "backbone": backbones.INTRODUCTION,
-    "relation": relations.INTRODUCTION,
-    "sampler": samplers.INTRODUCTION,
-    "miner": miners.INTRODUCTION,
-    "loss": losses.INTRODUCTION,
-    "optimizer": optimizers.OPTIMIZER_INTRODUCTION,
-    "schedule": optimizers.SCHEDULE_INTRODUCTION,
-}
-"""By section of the recipe."""
+
+@cache
+def introductions() -> dict[str, str]:
+    """Texts by SECTION.kind, SECTION.KEY, or SECTION.KIND.KEY where kinds differ."""
+    file = Path(__file__).with_name("introductions.yaml")
+    texts: dict[str, str] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return texts
 
 
 def introduction(key: str, arms: Iterable[Recipe]) -> str | None:
     """The text on a dotted key, or None where there is none: those of the kinds that the arms' recipes have,
     one after the other (circle's gamma is not focal's)."""
     section, _, rest = key.partition(".")
+    texts = introductions()
     if section == "augment" or rest == "" or rest.split(".")[-1] == "kind":
-        return _KINDS.get(section)
+        return texts.get(f"{section}.kind")
     *within, name = rest.split(".")
-    texts: list[Mapping[str, str]] = []
+    found: list[str | None] = []
     for recipe in arms:
         settings = getattr(recipe, section, None)
         for part in within:  # a part within a part, as the front of a stacked backbone
             settings = getattr(settings, part, None)
-        texts.append(getattr(settings, "introductions", {}))
-    return " ".join(dict.fromkeys(found[name] for found in texts if name in found)) or None
+        shared = texts.get(f"{section}.{name}") if hasattr(settings, name) else None
+        found.append(texts.get(f"{section}.{getattr(settings, 'kind', None)}.{name}", shared))
+    return " ".join(dict.fromkeys(text for text in found if text)) or None
 
 
 # Gathers every number of a study's document: the plan, the journal, and the folders of the runs.

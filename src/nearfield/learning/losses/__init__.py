@@ -22,17 +22,6 @@ def _member(given: Any) -> str | None:
     return "library" if kind is not None and kind not in own else kind
 
 
-INTRODUCTION = (
-    "The loss says how alike clips are pulled together and unlike ones pushed apart. Triplet losses "
-    "compare one alike with one unlike item and are satisfied at a margin; circle loss weighs each "
-    "similarity by how far it is from its best value (Sun et al. 2020); softmax losses set each pair "
-    "against the whole batch; bce and focal ask for each tag by itself and learn no distances but by the "
-    "way. Each has its own scale, so their values cannot be compared, and at equal "
-    "tuning and budget the differences are often small (Musgrave et al. 2020): a loss beside its rival's "
-    "default settings is no fair rival."
-)
-"""What the choice of a kind does, and what fails; for the documents of studies."""
-
 LossSettings = Annotated[
     Annotated[Triplet, Tag("triplet")]
     | Annotated[Circle, Tag("circle")]

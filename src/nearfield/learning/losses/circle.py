@@ -32,21 +32,6 @@ class Circle(Settings):
     allow_impossible_margin: bool = False
     """Train even with an m of 1 or more, which asks for nothing."""
 
-    introductions: ClassVar[dict[str, str]] = {
-        "m": (
-            "The radius m is how far from their best values (cosine 1 for alike, 0 for unlike) pairs may "
-            "stay: the boundary is the circle s_n^2 + (1 - s_p)^2 = 2 m^2 (Sun et al. 2020). Smaller is "
-            "stricter, the opposite of a triplet's margin. Too small, and no batch ever satisfies it, "
-            "noise and wrong labels included; from 1 on it asks for nothing, and nothing is learnt. Usual "
-            "are 0.25 to 0.4."
-        ),
-        "gamma": (
-            "The scale gamma says how much the hardest pairs of an anchor outweigh the rest (Sun et al. "
-            "2020). Too small, and all pairs pull alike, as if there were no mining; too large, and one "
-            "pair decides each step, which wrong labels exploit. The original used 80 to 256."
-        ),
-    }
-
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[frozenset[str]] = frozenset()
 

@@ -27,15 +27,6 @@ class NTXent(Settings):
     temperature: float = Field(0.07, gt=0)
     """Divides the cosines: smaller looks at the hardest unlike items alone."""
 
-    introductions: ClassVar[dict[str, str]] = {
-        "temperature": (
-            "The temperature divides similarities before the softmax: it says how much the nearest unlike "
-            "items outweigh the far ones (Chen et al. 2020; Wang and Liu 2021). Too low, and only the very "
-            "nearest count: the gradient is noisy, and unlike labels that are in truth alike are torn "
-            "apart. Too high, and all items push alike: clusters stay loose. Usual are 0.05 to 0.5."
-        ),
-    }
-
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[frozenset[str]] = frozenset()
 
@@ -89,8 +80,6 @@ class SupCon(Settings):
     kind: Literal["supcon"] = "supcon"
     temperature: float = Field(0.1, gt=0)
     """Divides the cosines: smaller looks at the hardest items alone."""
-
-    introductions: ClassVar[dict[str, str]] = NTXent.introductions
 
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[frozenset[str]] = frozenset()

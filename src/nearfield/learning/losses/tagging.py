@@ -104,15 +104,6 @@ class BCE(Settings):
     """What a tag that a clip has weighs: as much as one that it lacks, or more the rarer the tag is: clips
     without it divided by clips with it, counted over the training clips."""
 
-    introductions: ClassVar[dict[str, str]] = {
-        "class_weights": (
-            "Most clips lack most tags, so that a tagger is right nearly everywhere by saying no. Weights "
-            "make the few positives of a tag count as much as its many negatives: rare tags are found more "
-            "often, and named wrongly more often; the probabilities are then too high by design, so that "
-            "rankings (ROC-AUC, average precision) can be compared and the numbers themselves cannot."
-        ),
-    }
-
     needs: ClassVar[frozenset[str]] = frozenset({"tags"})
 
     def build(self, size: int = 0, classes: int = 0) -> "BCELoss":
@@ -172,20 +163,6 @@ class Focal(Settings):
     """How strongly good answers are weighed down; 0 is plain cross-entropy."""
     alpha: float | None = Field(None, gt=0, lt=1)
     """Weight of the tags that a clip has, with 1 - alpha for those that it lacks; none: both weigh 1."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        "gamma": (
-            "A tag of which the tagger gives the truth the probability p costs (1 - p) to the power gamma "
-            "times its cross-entropy. At 0 all tags count; with more, the many easy absences fade and the "
-            "loss looks at what is still wrong, wrong tags in the data among it (Lin et al. 2017). The "
-            "probabilities come out less sure than the truth, and the value of the loss falls with gamma "
-            "whatever is learnt, so that losses at different gammas cannot be compared."
-        ),
-        "alpha": (
-            "What a tag that a clip has weighs against one that it lacks. It shifts the balance between "
-            "missed and wrong tags; the best value falls as gamma rises (Lin et al. 2017)."
-        ),
-    }
 
     needs: ClassVar[frozenset[str]] = frozenset({"tags"})
 

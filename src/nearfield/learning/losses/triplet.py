@@ -93,33 +93,6 @@ class Triplet(Settings):
     allow_impossible_margin: bool = False
     """Train even where no vectors could satisfy the margin."""
 
-    introductions: ClassVar[dict[str, str]] = {
-        "margin": (
-            "The margin says by how much every unlike item must be farther away than every alike one "
-            "before a triplet stops pulling (Weinberger and Saul 2009; Schroff et al. 2015). Too small, "
-            "and nearly all triplets are satisfied early: few remain active, learning ends, and classes "
-            "touch. Too large, and it asks for more room than there is: vectors of unit length are at most "
-            "2 apart (4 in squared distance), many classes at most the square root of 2 all at once, so "
-            "that every triplet pulls for ever and the space may collapse. The loss grows with the margin "
-            "itself, so losses at different margins cannot be compared."
-        ),
-        "reduction": (
-            "A batch's loss is the mean over all of its triplets, or over those alone that still violate "
-            "the margin (Hermans et al. 2017). Over all, satisfied triplets dilute the gradient as "
-            "training goes on, and a weight penalty comes to outweigh it. Over the violating ones, the "
-            "last few hard triplets, mislabelled clips among them, pull as strongly as all of them did at "
-            "first. Adam evens out the scale of gradients, so without a penalty the difference may be "
-            "small."
-        ),
-        "distance": (
-            "What is compared: Euclidean distance, its square, or 1 - cosine. For vectors of unit length "
-            "all three put neighbours in the same order, and the square is twice the cosine distance, so a "
-            "margin of m in cosine is one of 2m in the square; Euclidean distance weighs near pairs more. "
-            "The same number is therefore another margin in another distance, and without unit length only "
-            "the cosine ignores how long vectors are (Musgrave et al. 2020)."
-        ),
-    }
-
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def build(self, size: int = 0, classes: int = 0) -> "TripletLoss":

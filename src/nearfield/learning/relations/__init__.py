@@ -9,14 +9,6 @@ from nearfield.core.types import BatchIndices, Pairs
 from nearfield.learning.relations.labels import Labels, Tags, Views
 from nearfield.learning.relations.time import Time
 
-INTRODUCTION = (
-    "The relation says who is alike: clips of one label, clips that share tags, moments near in time, or "
-    "two views of one clip. Labels are precise and costly; time and views cost nothing, and also call "
-    "alike what shares no more than a room or a microphone, and unlike what is in truth the same (Jansen "
-    "et al. 2018; Jean et al. 2019)."
-)
-"""What the choice of a kind does, and what fails; for the documents of studies."""
-
 RelationSettings = Annotated[Labels | Tags | Time | Views, Field(discriminator="kind")]
 
 

@@ -132,21 +132,6 @@ class Time(Settings):
     gap_seconds: float = Field(0.0, ge=0)
     """Seconds beyond the range in which windows of one recording are still neither, with far_is_unlike."""
 
-    introductions: ClassVar[dict[str, str]] = {
-        "range_seconds": (
-            "How near in time two windows of one recording must be to count as alike (Jean et al. 2019; "
-            "Jansen et al. 2018). Too near, and they share the same event, so that little but its "
-            "recording is learnt; too far, and what was going on has changed, so that unlike sounds are "
-            "pulled together."
-        ),
-        "across": (
-            "Whether one moment of a scene, heard by two recorders, is alike. Time within one recording also "
-            "teaches its room and microphone, which neighbours share and opposites do not; the same sound "
-            "from two microphones can only be alike by the sound (Arandjelović and Zisserman 2017 use sight "
-            "and sound of one moment so)."
-        ),
-    }
-
     def build(self, metadata: ClipMetadata) -> "TimeRelation":
         """The relation over the clips of `metadata`.
 

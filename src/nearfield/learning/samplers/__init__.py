@@ -12,14 +12,6 @@ from nearfield.learning.samplers.shuffle import Shuffle, Views
 from nearfield.learning.samplers.tag_triplets import TagTriplets
 from nearfield.learning.samplers.tiles import Tiles
 
-INTRODUCTION = (
-    "The sampler says what comes together in a batch, and pairs exist only within a batch. Plain shuffling "
-    "of many classes leaves most anchors without a partner; balanced batches give each some (Hermans et "
-    "al. 2017), at the price of showing clips of small classes more often. Arms with other batches must "
-    "hold something else equal."
-)
-"""What the choice of a kind does, and what fails; for the documents of studies."""
-
 SamplerSettings = Annotated[
     Balanced | BalancedTags | Shuffle | Tiles | TagTriplets | Views,
     Field(discriminator="kind"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -39,20 +39,6 @@ class Balanced(Settings):
     visits: Literal["clips", "classes"] = "clips"
     """What an epoch visits evenly: clips (each about once), or classes (each batch draws its labels
     uniformly, so that clips of rare labels come more often)."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        "per_class": (
-            "Clips of each class in a batch. Two are enough to make a pair; more give each anchor a choice "
-            "of near and far partners, and more triplets (Hermans et al. 2017). In a batch of a given "
-            "size, more of each class means fewer classes, so that hard opposites are met less often; and "
-            "small classes are repeated within the batch."
-        ),
-        "classes": (
-            "Classes in a batch: among how many each anchor finds its opposites. Few classes are soon told "
-            "apart within a batch, and confusions between the others are never met; many leave few clips "
-            "of each in a batch of a given size."
-        ),
-    }
 
     def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "BalancedSampler":
         """The sampler over `rows`. Raises DataError without labels, RequestError with fewer than two."""

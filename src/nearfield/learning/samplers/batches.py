@@ -1,7 +1,7 @@
 """What samplers share: batches of an order, window starts, mixed pairs, rejection sampling."""
 
 from collections.abc import Callable, Iterator
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -54,13 +54,6 @@ class Mixing(Settings):
     """Share of clips that do not sound alone."""
     decibels: tuple[float, float] = (-6.0, 6.0)
     """Power of a clip over that of the one beside it: least and most, in decibels; neither may drown."""
-
-    introduction: ClassVar[str] = (
-        "Whether clips are heard together, as a mixture that has the tags of both (Tokozume et al. 2018). "
-        "There are many more pairs of clips than clips, so a small set is learnt by heart later, and a tag "
-        "must be heard in company; where tags speak of the whole, such as a mood or a tempo, a mixture may "
-        "have neither."
-    )
 
     @model_validator(mode="after")
     def _neither_drowns(self) -> Self:

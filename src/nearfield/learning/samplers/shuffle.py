@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -27,8 +27,6 @@ class Shuffle(Settings):
     mixing: Mixing | None = None
     """Some clips are heard together with another of the batch, and have the tags of both; none: every clip is
     heard alone."""
-
-    introductions: ClassVar[dict[str, str]] = {"mixing": Mixing.introduction}
 
     def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "ShuffleSampler":
         """The sampler over `rows`. Raises DataError where they do not make one batch."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -378,30 +378,6 @@ class TagTriplets(Settings):
     """The negative shares no tag at all with the anchor."""
     synonyms: Synonyms = ()
     """Groups of tags that mean the same; each group counts as one tag, which a negative lacks as a whole."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        "rule": (
-            "By what tags a triplet is made. A tag drawn at random lets every tag count, and most triplets "
-            "are soon satisfied. A clip with the tag that an earlier tagger finds least probable is far away "
-            "from the start: training runs out of triplets that violate the margin, and others teach nothing "
-            "(Schroff et al. 2015). The tagger's errors give hard triplets, also where the error is the "
-            "data's, a tag that nobody wrote down; a tagger trained on the same clips makes few."
-        ),
-        "guard": (
-            "Whether the negative may share other tags with the anchor. Without a guard many do, and what "
-            "one triplet pushes apart another pulls together; with it, negatives are farther and easier, "
-            "and clips with many tags find few of them."
-        ),
-        "tagger": (
-            "The tagger that is asked what it says of each clip. One that was trained on these very clips "
-            "makes few errors on them, and those where the data are wrong; a poor one calls everything an "
-            "error."
-        ),
-        "top": (
-            "How many tags the tagger names for a clip. Fewer than it has, and true tags count as missed; "
-            "more, and most of what it names is wrong by number alone."
-        ),
-    }
 
     def build(
         self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int

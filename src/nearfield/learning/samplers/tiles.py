@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -235,33 +235,6 @@ class Tiles(Settings):
     across: Across | None = None
     """The same moment from another recorder of the scene is a neighbour too, and moments of one scene within
     the range oppose each other in no triplet; give the relation time the same."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        "range_seconds": (
-            "How far in time the neighbour of a tile may lie: the same as the relation's range, whose two "
-            "ends fail for the same reasons."
-        ),
-        "neighbors": (
-            "Neighbours of each anchor in its batch, and triplets for each where those are drawn. More make "
-            "more of one anchor and need fewer batches for as many pairs; its windows overlap or repeat, so "
-            "that they say less than as many from other places (Jean et al. 2019 draw one)."
-        ),
-        "batch_size": (
-            "Anchors in a batch: the other recordings among them are the opposites. Few anchors meet few "
-            "opposites; with many, some opposites are in truth alike."
-        ),
-        "mode": (
-            "Where opposites come from. One drawn for each neighbour makes a triplet (Jean et al. 2019): an "
-            "anchor is set against a single other window, soon told apart by level and colour alone. Taken "
-            "from the batch, all its other recordings are opposites at once, the hard ones among them, and "
-            "more of them are in truth alike."
-        ),
-        "negatives_from": (
-            "How many other files an epoch draws the opposites of a clip from. Few save the opening of "
-            "files, and all windows of a clip are set against the same few; from all, opposites differ from "
-            "anchor to anchor."
-        ),
-    }
 
     @model_validator(mode="after")
     def _files_or_moments(self) -> Self:

@@ -40,15 +40,6 @@ from nearfield.models.backbones.resnet import (
 from nearfield.models.backbones.transformer import TransformerSettings
 from nearfield.models.layers import Pooling, evaluating
 
-INTRODUCTION = (
-    "The backbone is the network that reads the picture. A small one is quick and may miss what is fine; a "
-    "large one (He et al. 2016; for sound Hershey et al. 2017) can hold more, needs more clips, and costs "
-    "more for every one of them. At equal updates a large network may be judged before it has converged, "
-    "and the comparison holds neither time nor energy equal."
-)
-"""What the choice of a kind does, and what fails; for the documents of studies."""
-
-
 # A backbone behind another: the first reads the picture, the second the first one's map.
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from math import prod
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import Field
 from torch import nn
@@ -22,15 +22,6 @@ class Loadable(Settings):
     kind: str
     weights: str | None = None
     """Weights to begin from: a safetensors file, hub:OWNER/NAME, or a run's folder; none: drawn by chance."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        "weights": (
-            "What the network begins from. Weights of another training bring what was learnt there, and "
-            "training is shorter (Yosinski et al. 2014); where the other task asked for something else, they "
-            "hold what does not help, and given enough clips and updates a start by chance catches up (He et "
-            "al. 2019). The updates of the other training come on top of those that are compared."
-        ),
-    }
 
     def with_pretrained(self, module: Module) -> Module:
         """The module itself, with its first weights in place.

@@ -1,7 +1,7 @@
 """Networks for music tagging: three of a course at KAIST, short-chunk CNN, musicnn."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -195,27 +195,6 @@ class ResidualStackSettings(Loadable):
     residual: bool = True
     """Whether a shortcut leads around each block; without, it is a plain stack of as many convolutions."""
 
-    introductions: ClassVar[dict[str, str]] = {
-        **Loadable.introductions,
-        "widths": (
-            "Channels of each block, and by their number the depth. Narrow and shallow networks miss what "
-            "is fine; wide and deep ones cost more for every clip, need more of them, and may not have "
-            "converged when the updates are over (He et al. 2016)."
-        ),
-        "residual": (
-            "Whether a shortcut leads around each block. Without shortcuts deep stacks train worse than "
-            "shallow ones; at a few blocks the difference is small (He et al. 2016)."
-        ),
-        "pool": (
-            "Bands and frames that become one behind each block. Large pools make the network quick and "
-            "blind to where a pattern lies; small ones keep the place and cost memory and time."
-        ),
-        "kernel": (
-            "Bands and frames that a convolution sees at once. Filters of one band see time alone; square "
-            "ones see how pitch moves, and have more weights to learn."
-        ),
-    }
-
     def build(self, channels: int, bands: int, frames: int) -> ResidualStack:
         """For pictures (B, channels, bands, frames); raises RequestError where the pools leave nothing."""
         check_least(self.kind, (bands, frames), least((self.pool,) * len(self.widths)))
@@ -388,19 +367,6 @@ class FilterSettings(Loadable):
     """Filters of each of the two heights, 0.4 and 0.7 of the bands, 7 frames long; 0: none."""
     temporal: int = Field(51, ge=0, le=1024)
     """Filters of each of the three lengths, 128, 64 and 32 frames, one band high; 0: none."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        **Loadable.introductions,
-        "timbral": (
-            "Filters as tall as most of the spectrum and a few frames long, taken at their best pitch: they "
-            "answer to timbre wherever it lies (Pons and Serra 2019). Few miss instruments; many need more "
-            "clips."
-        ),
-        "temporal": (
-            "Filters one band high and up to two seconds long: they answer to rhythm and onsets (Pons and "
-            "Serra 2019). Without them only the layers behind the front see more than a few frames."
-        ),
-    }
 
     @model_validator(mode="after")
     def _hears(self) -> Self:

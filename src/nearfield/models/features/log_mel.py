@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -263,14 +263,6 @@ class MelSettings(Settings):
     floor: float | None = Field(None, gt=0.0)
     """The value that keeps silence finite; none: 1e-6 with ln, 1e-10 with db."""
 
-    introductions: ClassVar[dict[str, str]] = {
-        "bands": (
-            "How many mel bands the picture has, narrow at low and wide at high frequencies as hearing is "
-            "(Stevens et al. 1937). Too few blur pitch and timbre. Too many cost time, and the lowest "
-            "become narrower than the FFT can tell, so that they are empty or alike."
-        ),
-    }
-
     @property
     def unit(self) -> str | None:
         """What the picture's numbers are, in the words of augmentations that ask; none: no loudness."""
@@ -396,24 +388,6 @@ class MultiLogMelSettings(MelSettings):
     """Step from one frame to the next, as a share of the window; 1: frames lie side by side."""
     resample: Literal["area", "nearest"] = "area"
     """How shorter windows' frames become as many as the longest's: their mean, or the nearest one."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        "hop_share": (
-            "From one frame to the next, as a share of the window. At 1 the frames do not overlap, and what "
-            "falls between two of them is nearly lost under the window's taper; small shares cost time."
-        ),
-        "windows_ms": (
-            "The windows of the channels. A short window tells when something happens, a long one at what "
-            "pitch; none does both (Gabor 1946). Several side by side leave the choice to the network "
-            "(Dieleman and Schrauwen 2013), at the price of as many times the picture; windows that differ "
-            "little add cost alone."
-        ),
-        "resample": (
-            "How the frames of shorter windows become as many as those of the longest. The nearest one alone "
-            "leaves the others out, so that short events are met or missed by chance; their mean keeps "
-            "something of all, and blurs what short windows are there for."
-        ),
-    }
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

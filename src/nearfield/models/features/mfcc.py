@@ -4,7 +4,7 @@ Davis and Mermelstein, "Comparison of parametric representations for monosyllabi
 """
 
 import math
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -60,14 +60,6 @@ class MFCCSettings(MelSettings):
     """Cosines kept, the level (number 0) included."""
     orthonormal: bool = False
     """Whether the level is divided by the square root of 2, which makes the cosines an orthonormal set."""
-
-    introductions: ClassVar[dict[str, str]] = {
-        "coefficients": (
-            "How many cosines over the bands are kept (Davis and Mermelstein 1980). Few keep the rough "
-            "shape of the spectrum and drop pitch and fine structure, which suits speech more than other "
-            "sounds; with as many as bands nothing is lost, and nothing is saved."
-        ),
-    }
 
     @property
     def unit(self) -> None:
