@@ -135,5 +135,5 @@ def test_one_batch_is_mined_by_the_generator_given() -> None:
     assert found[0] == found[1]
     assert found[0]["mined"] != found[2]["mined"]
     assert found[0]["unmined"] == found[2]["unmined"] == pytest.approx(loss(given, pairs).item())
-    kept = mine(given, pairs, torch_stream(0, "a", 1))
+    kept = mine(given, pairs, generator=torch_stream(0, "a", 1))
     assert found[0]["mined"] == pytest.approx(loss(given, kept).item())

@@ -19,7 +19,7 @@ from nearfield.core.settings import kinds, make
 from nearfield.core.types import Pairs, TripletRange
 from nearfield.learning.build import loss, miner
 from nearfield.learning.losses import LossSettings, PairLoss
-from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS
+from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS, AnalyticLoss, RowLoss
 from nearfield.learning.losses.rows import settle
 
 Batches = Any
@@ -332,3 +332,13 @@ def test_vectors_that_are_no_tensor_are_refused() -> None:
     for part in (loss("triplet"), loss("bce", size=2, classes=2), loss("NCALoss"), miner("semihard")):
         with pytest.raises(RequestError, match=said):
             part(given, [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("base", "missing"),
+    [(PairLoss, "forward_with_metrics"), (AnalyticLoss, "loss_and_grad"), (RowLoss, "add_rows")],
+)
+def test_a_loss_without_its_method_cannot_be_made(base: type[PairLoss], missing: str) -> None:
+    unfinished = type("Unfinished", (base,), {})
+    with pytest.raises(TypeError, match=missing):
+        unfinished()

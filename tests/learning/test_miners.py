@@ -207,7 +207,7 @@ def test_distance_weighted_draws_with_the_papers_chance() -> None:
     ours = miner("distance_weighted")
     drawn = torch.zeros(12, 12)
     for _ in range(1500):
-        drawn += ours(vectors, labels, generator).negative  # one alike item each, so one draw each
+        drawn += ours(vectors, labels, generator=generator).negative  # one alike item each, so one draw each
     theirs = miners.DistanceWeightedMiner(cutoff=0.5, nonzero_loss_cutoff=1.4)
     peer = torch.zeros(12, 12)
     torch.manual_seed(0)
@@ -226,7 +226,7 @@ def test_distance_weighted_is_fixed_by_its_generator_and_needs_none() -> None:
     ours = miner("distance_weighted")
 
     def draw(seed: int) -> Tensor:
-        return ours(vectors, labels, torch.Generator().manual_seed(seed)).negative
+        return ours(vectors, labels, generator=torch.Generator().manual_seed(seed)).negative
 
     assert torch.equal(draw(1), draw(1))
     assert not torch.equal(draw(1), draw(2))
@@ -284,7 +284,7 @@ def test_blocks_and_half_precision(
     ours = make(MinerSettings, "miner", chosen).build()
 
     def mine(of: Tensor) -> Pairs:
-        mined: Pairs = ours(of, labels, torch.Generator().manual_seed(0))
+        mined: Pairs = ours(of, labels, generator=torch.Generator().manual_seed(0))
         return mined
 
     whole = mine(vectors)

@@ -249,7 +249,7 @@ def test_the_loop_trains_the_network_and_the_head(given_settings: dict[str, Any]
     parts = Parts(
         encode=lambda batch, _: model(batch.signal),
         relation=lambda indices: pairs_of(tags[torch.from_numpy(indices.rows)]),
-        miner=lambda _, pairs, __: pairs,
+        miner=lambda vectors, pairs, generator: pairs,
         loss=ours,
         penalty=None,
         model=model,

@@ -84,18 +84,19 @@ class TripletRange:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which pairs of a batch are positive and which are negative.
+    """Positives and negatives of each item of a batch, within the batch or among references.
 
-    Relations fill it, miners clear cells (and may narrow triplets by `triplet_range`), losses read it. Rows
-    are anchors. A cell set in neither matrix takes no part. The diagonal is never set.
+    Relations fill the masks, miners clear cells (and may narrow triplets by `triplet_range`), losses read
+    them. Rows are anchors; columns are the same items, or R references (a memory of earlier batches, a
+    gallery). A cell set in neither mask takes no part. The diagonal of a batch by itself is never set.
     """
 
     positive: Tensor
-    """(B, B) bool."""
+    """(B, B) or (B, R) bool."""
     negative: Tensor
-    """(B, B) bool."""
+    """(B, B) or (B, R) bool."""
     weight: Tensor | None = None
-    """(B, B) float in 0..1, how much a positive pair counts; None means 1 wherever `positive` is set."""
+    """(B, B) or (B, R) float in 0..1, how alike; None means 1 wherever `positive` is set."""
     triplet_range: TripletRange | None = None
     labels: Tensor | None = field(default=None)
     """(B,) class numbers, where each item has exactly one: what proxy losses need."""
@@ -103,27 +104,58 @@ class Pairs:
     """(B, K) float, 1 where the item has the tag: what tagging losses need. Rows of NaN take no part."""
 
     @classmethod
-    def from_labels(cls, labels: Tensor | npt.ArrayLike) -> Self:
+    def from_labels(
+        cls, labels: Tensor | npt.ArrayLike, ref_labels: Tensor | npt.ArrayLike | None = None
+    ) -> Self:
         """Same label: positive. Other label: negative. A label below 0 is unknown and takes no part.
 
-        Raises RequestError where `labels` are not (B,) class numbers.
+        Parameters
+        ----------
+        labels
+            (B,) class numbers of the batch; NaN is unknown, too.
+        ref_labels
+            (R,) class numbers of references. Every item is then compared with every reference; one that
+            stands in both is not known to be itself. None: the batch is compared with itself.
+
+        Raises
+        ------
+        RequestError
+            For labels that are not whole numbers of one dimension.
         """
         given = _class_numbers(labels)
-        known = given >= 0
-        both = known[:, None] & known[None, :]
-        same = given[:, None] == given[None, :]
+        others = given if ref_labels is None else _class_numbers(ref_labels).to(given.device)
+        both = (given >= 0)[:, None] & (others >= 0)[None, :]
+        same = given[:, None] == others[None, :]
         positive = same & both
-        positive.fill_diagonal_(False)
-        return cls(positive, ~same & both, labels=given if bool(known.all()) else None)
+        if ref_labels is None:
+            positive.fill_diagonal_(False)
+        return cls(positive, ~same & both, labels=given if bool((given >= 0).all()) else None)
 
     @classmethod
-    def from_triplets(cls, anchors: Tensor, positives: Tensor, negatives: Tensor, size: int) -> Self:
-        """Sets cell (a, p) positive and (a, n) negative for each triplet of positions; `size` is B.
+    def from_triplets(
+        cls,
+        anchors: Tensor,
+        positives: Tensor,
+        negatives: Tensor,
+        size: int,
+        ref_size: int | None = None,
+    ) -> Self:
+        """Sets cell (a, p) alike and (a, n) unlike for each triplet of positions.
 
         Exact where each anchor stands in one triplet; else every positive of an anchor meets every negative.
+
+        Parameters
+        ----------
+        anchors, positives, negatives
+            (T,) positions in the batch; with `ref_size` the last two are positions in the references.
+        size
+            B, the number of items in the batch.
+        ref_size
+            R, the number of references; None: the batch by itself.
         """
-        positive = torch.zeros(size, size, dtype=torch.bool)
-        negative = torch.zeros(size, size, dtype=torch.bool)
+        shape = (size, size if ref_size is None else ref_size)
+        positive = torch.zeros(shape, dtype=torch.bool)
+        negative = torch.zeros(shape, dtype=torch.bool)
         positive[anchors, positives] = True
         negative[anchors, negatives] = True
         return cls(positive, negative)

@@ -1,7 +1,8 @@
 """How far the vectors of a batch lie apart, some rows at a time, and the way back from distances to vectors.
 
-Conventions: B vectors of D numbers; a part is a slice of R rows (anchors). `euclidean` is |x - y|,
-`squared_euclidean` its square, `cosine` 1 - cos. Arithmetic is float32, or float64 where that is given.
+Conventions: B vectors of D numbers, measured against each other or against reference vectors; a part is a
+slice of R rows (anchors). `euclidean` is |x - y|, `squared_euclidean` its square, `cosine` 1 - cos.
+Arithmetic is float32, or float64 where that is given.
 """
 
 from collections.abc import Iterator
@@ -18,24 +19,57 @@ FAR = 1e30
 _CELLS = {"cpu": 2**19, "cuda": 2**25}  # a block stays in the cache of a core; a GPU wants few, large steps
 
 
-class PairwiseDistances:
-    """The vectors of a batch ready to be measured, and what d loss / d vectors adds up to on the way."""
+Gradient = tuple[Tensor | None, Tensor | None]
+"""d value / d vectors and d value / d reference vectors; None for what asks for none or is not there."""
 
-    def __init__(self, vectors: Tensor, distance: Distance) -> None:
-        """`vectors` (B, D). The gradient is kept only where they ask for one."""
-        self.distance = distance
-        self.wanted = vectors.requires_grad
-        given = vectors.detach()
-        given = given if given.dtype == torch.float64 else given.float()
+
+class _Side:
+    """The vectors on one side of all pairs, and what their gradient adds up to on the way."""
+
+    def __init__(self, vectors: Tensor, distance: Distance, center: Tensor, wanted: bool) -> None:
         if distance == "cosine":
-            self.lengths: Tensor = given.norm(dim=1, keepdim=True).clamp_min(1e-12)
-            self.places: Tensor = given / self.lengths
+            self.lengths: Tensor = vectors.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            self.places: Tensor = vectors / self.lengths
         else:  # distances do not change when all move together, and are exact to more digits near zero
-            self.places = given - given.mean(0)
+            self.places = vectors - center
         self.squares = self.places.square().sum(1)
-        self._tiny = 8 * torch.finfo(given.dtype).eps * float(self.squares.max()) if len(given) else 0.0
-        self._pulls = torch.zeros_like(self.places) if self.wanted else self.places
-        self._sums = torch.zeros_like(self.squares)
+        self.wanted = wanted
+        self.pulls = torch.zeros_like(self.places) if wanted else self.places
+        self.sums = torch.zeros_like(self.squares)
+
+    def gradient(self, scale: Tensor, distance: Distance) -> Tensor | None:
+        """`scale` times d loss / d vectors, or None where none was asked for."""
+        if not self.wanted:
+            return None
+        if distance == "cosine":
+            along = (self.pulls * self.places).sum(1, keepdim=True)
+            found = (self.places * along - self.pulls) / self.lengths
+        else:
+            found = (self.sums[:, None] * self.places - self.pulls) * 2
+        return found * scale.to(found.dtype)
+
+
+class PairwiseDistances:
+    """Vectors ready to be measured against each other or against references, and the way back.
+
+    In a batch by itself both sides of all pairs are the same vectors, and one gradient collects what comes
+    from either.
+    """
+
+    def __init__(self, vectors: Tensor, distance: Distance, ref_vectors: Tensor | None = None) -> None:
+        """`vectors` (B, D), `ref_vectors` (R, D); None: the vectors themselves. Gradients are kept only where
+        they are asked for."""
+        self.distance = distance
+        sides = [vectors] if ref_vectors is None else [vectors, ref_vectors]
+        double = torch.float64 in (side.dtype for side in sides)
+        given = [side.detach().double() if double else side.detach().float() for side in sides]
+        count = sum(len(side) for side in given)
+        center = given[0].mean(0) if len(given) == 1 else (given[0].sum(0) + given[1].sum(0)) / max(1, count)
+        made = [_Side(g, distance, center, s.requires_grad) for g, s in zip(given, sides, strict=True)]
+        self._rows, self._columns = made[0], made[-1]
+        self.places = self._rows.places
+        largest = max((float(side.squares.max()) for side in made if len(side.squares)), default=0.0)
+        self._tiny = 8 * torch.finfo(self.places.dtype).eps * largest
 
     def __len__(self) -> int:
         return len(self.places)
@@ -43,16 +77,17 @@ class PairwiseDistances:
     def parts(self) -> Iterator[slice]:
         """The batch in slices of rows, so few that a slice's distances to all stay in fast memory."""
         cells = _CELLS.get(self.places.device.type, _CELLS["cpu"])
-        rows = max(8, cells // max(1, len(self)))
+        rows = max(8, cells // max(1, len(self._columns.places)))
         for start in range(0, len(self), rows):
             yield slice(start, min(start + rows, len(self)))
 
     def distances(self, part: slice) -> Tensor:
         """(R, B) distances of a part's rows to all; what rounding leaves of a zero is zero."""
+        rows, columns = self._rows, self._columns
         if self.distance == "cosine":
-            return (self.places[part] @ self.places.T).neg_().add_(1)
-        found = torch.addmm(self.squares[None, :], self.places[part], self.places.T, alpha=-2)
-        found.add_(self.squares[part, None])
+            return (rows.places[part] @ columns.places.T).neg_().add_(1)
+        found = torch.addmm(columns.squares[None, :], rows.places[part], columns.places.T, alpha=-2)
+        found.add_(rows.squares[part, None])
         torch.threshold_(found, self._tiny, 0.0)
         return found.sqrt_() if self.distance == "euclidean" else found
 
@@ -62,26 +97,24 @@ class PairwiseDistances:
         A Euclidean distance has no slope at zero. It is taken as (x - y) / max(|x - y|, r), r being what
         rounding makes of a zero: 0 for equal vectors and finite for all.
         """
-        if not self.wanted:
+        rows, columns = self._rows, self._columns
+        if not (rows.wanted or columns.wanted):
             return
         if self.distance == "euclidean":
             slopes = slopes.div_(distances.clamp_min_(max(self._tiny, 1e-38) ** 0.5).mul_(2))
         if self.distance != "cosine":
-            self._sums += slopes.sum(0)
-            self._sums[part] += slopes.sum(1)
-        self._pulls[part].addmm_(slopes, self.places)
-        self._pulls.addmm_(slopes.T, self.places[part])
+            columns.sums += slopes.sum(0)
+            rows.sums[part] += slopes.sum(1)
+        if rows.wanted:
+            rows.pulls[part].addmm_(slopes, columns.places)
+        if columns.wanted:
+            columns.pulls.addmm_(slopes.T, rows.places[part])
 
-    def gradient(self, scale: Tensor) -> Tensor | None:
-        """`scale` times d loss / d vectors (B, D), or None where none was asked for."""
-        if not self.wanted:
-            return None
-        if self.distance == "cosine":
-            along = (self._pulls * self.places).sum(1, keepdim=True)
-            found = (self.places * along - self._pulls) / self.lengths
-        else:
-            found = (self._sums[:, None] * self.places - self._pulls) * 2
-        return found * scale.to(found.dtype)
+    def gradient(self, scale: Tensor) -> Gradient:
+        """`scale` times d loss / d vectors (B, D) and, of references, times d loss / d references (R, D)."""
+        of_rows = self._rows.gradient(scale, self.distance)
+        is_square = self._columns is self._rows
+        return of_rows, None if is_square else self._columns.gradient(scale, self.distance)
 
 
 def convert(distances: Tensor, given: Distance, wanted: Distance) -> Tensor:
@@ -100,11 +133,14 @@ def convert(distances: Tensor, given: Distance, wanted: Distance) -> Tensor:
     return distances.sign() * distances.abs().sqrt() if wanted == "euclidean" else distances
 
 
-def check_convertible(vectors: Tensor, given: Distance, wanted: Distance) -> None:
-    """Raises RequestError where a cosine meets a Euclidean distance and `vectors` are not of unit length."""
+def check_convertible(
+    vectors: Tensor, given: Distance, wanted: Distance, ref_vectors: Tensor | None = None
+) -> None:
+    """Raises RequestError where a cosine meets a Euclidean distance and vectors are not of unit length."""
     if (given == "cosine") == (wanted == "cosine"):
         return
-    lengths = vectors.detach().float().norm(dim=1)
+    sides = [vectors] if ref_vectors is None else [vectors, ref_vectors]
+    lengths = torch.cat([side.detach().float().norm(dim=1) for side in sides])
     if bool(((lengths - 1).abs() > 1e-2).any()):
         raise RequestError(
             f"The miner measures in {given}, the loss in {wanted}; the two agree only for vectors of unit "

@@ -14,7 +14,7 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import Settings
 from nearfield.core.types import Distance, Pairs, TripletRange
 from nearfield.learning.distances import FAR, PairwiseDistances
-from nearfield.learning.losses.base import fit
+from nearfield.learning.losses.base import Given, fit
 
 # What all miners share: how they are called, and that they only ever leave out.
 
@@ -25,21 +25,43 @@ class Miner(ABC):
     def __call__(
         self,
         vectors: Tensor,
-        pairs: Pairs | Tensor | npt.ArrayLike,
+        pairs: Given,
+        ref_vectors: Tensor | None = None,
+        ref_labels: Tensor | npt.ArrayLike | None = None,
         generator: torch.Generator | None = None,
     ) -> Pairs:
-        """What is left of `pairs` (or of (B,) class numbers) for vectors (B, D), without gradient.
+        """What is left of the pairs, without gradient.
 
-        `generator` (CPU) serves the miners that draw; None takes torch's own. Raises RequestError where
-        vectors and pairs do not fit.
+        Parameters
+        ----------
+        vectors
+            (B, D) floating point.
+        pairs
+            Positives and negatives: `Pairs`, or (B,) class numbers in their place.
+        ref_vectors, ref_labels
+            (R, D) references that the batch is compared with, and beside class numbers theirs; as of a loss.
+        generator
+            Of the CPU, for the miners that draw; None takes torch's own.
+
+        Raises
+        ------
+        RequestError
+            Where vectors and pairs do not fit.
         """
-        fitting = fit(vectors, pairs)
+        fitting = fit(vectors, pairs, ref_vectors, ref_labels)
+        refs = None if ref_vectors is None else ref_vectors.detach()
         with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
-            return self.mine(vectors.detach(), fitting, generator)
+            return self.mine(vectors.detach(), fitting, generator, refs)
 
     @abstractmethod
-    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
-        """What is left of `pairs`, which are of the batch and on its device."""
+    def mine(
+        self,
+        vectors: Tensor,
+        pairs: Pairs,
+        generator: torch.Generator | None = None,
+        ref_vectors: Tensor | None = None,
+    ) -> Pairs:
+        """What is left of `pairs`, which are of the batch (and its references) and on its device."""
 
 
 # Miners of one alike and one unlike item for each anchor: the hardest, or another choice.
@@ -100,9 +122,15 @@ class ExtremesMiner(Miner):
     negative: Choice
     distance: Distance
 
-    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
+    def mine(
+        self,
+        vectors: Tensor,
+        pairs: Pairs,
+        generator: torch.Generator | None = None,
+        ref_vectors: Tensor | None = None,
+    ) -> Pairs:
         """One pass over the rows."""
-        points = PairwiseDistances(vectors, self.distance)
+        points = PairwiseDistances(vectors, self.distance, ref_vectors)
         positive, negative = pairs.positive.clone(), pairs.negative.clone()
         for part in points.parts():
             self._choose(points.distances(part), positive[part], negative[part])
@@ -214,7 +242,13 @@ class GapMiner(Miner):
     high: float | None
     distance: Distance
 
-    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
+    def mine(
+        self,
+        vectors: Tensor,
+        pairs: Pairs,
+        generator: torch.Generator | None = None,
+        ref_vectors: Tensor | None = None,
+    ) -> Pairs:
         """The same cells with the gap set. Raises RequestError where another miner has set one."""
         if self.low is None and self.high is None:
             return pairs
@@ -254,9 +288,15 @@ class PairMarginMiner(Miner):
     neg_margin: float
     distance: Distance
 
-    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
+    def mine(
+        self,
+        vectors: Tensor,
+        pairs: Pairs,
+        generator: torch.Generator | None = None,
+        ref_vectors: Tensor | None = None,
+    ) -> Pairs:
         """One pass over the rows."""
-        points = PairwiseDistances(vectors, self.distance)
+        points = PairwiseDistances(vectors, self.distance, ref_vectors)
         positive, negative = torch.empty_like(pairs.positive), torch.empty_like(pairs.negative)
         for part in points.parts():
             distances = points.distances(part)
@@ -295,9 +335,15 @@ class MultiSimilarityMiner(Miner):
     epsilon: float
     distance: Distance
 
-    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
+    def mine(
+        self,
+        vectors: Tensor,
+        pairs: Pairs,
+        generator: torch.Generator | None = None,
+        ref_vectors: Tensor | None = None,
+    ) -> Pairs:
         """One pass over the rows."""
-        points = PairwiseDistances(vectors, self.distance)
+        points = PairwiseDistances(vectors, self.distance, ref_vectors)
         positive, negative = torch.empty_like(pairs.positive), torch.empty_like(pairs.negative)
         for part in points.parts():
             distances = points.distances(part)
@@ -349,10 +395,16 @@ class DistanceWeightedMiner(Miner):
     cutoff: float
     farthest: float
 
-    def mine(self, vectors: Tensor, pairs: Pairs, generator: torch.Generator | None) -> Pairs:
+    def mine(
+        self,
+        vectors: Tensor,
+        pairs: Pairs,
+        generator: torch.Generator | None = None,
+        ref_vectors: Tensor | None = None,
+    ) -> Pairs:
         """One pass over the rows."""
         points = PairwiseDistances(
-            normalize(vectors if vectors.dtype == torch.float64 else vectors.float()), "euclidean"
+            _unit(vectors), "euclidean", None if ref_vectors is None else _unit(ref_vectors)
         )
         draws = pairs.positive.sum(1)
         most = int(draws.max()) if len(draws) else 0
@@ -377,6 +429,10 @@ class DistanceWeightedMiner(Miner):
         weights = (2 - dimensions) * near.log() - (dimensions - 3) / 2 * torch.log1p(-near.square() / 4)
         weights = weights.where(eligible, -FAR)
         return (weights - weights.amax(1, keepdim=True)).exp() * eligible
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return normalize(vectors if vectors.dtype == torch.float64 else vectors.float())
 
 
 # Which pairs are worth a pull: the family of miners over `Pairs`.

@@ -96,6 +96,14 @@ class Step:
     measured: dict[str, float]
 
 
+class Miner(Protocol):
+    """What the loop asks of a miner: the pairs that are left."""
+
+    def __call__(self, vectors: Tensor, pairs: Pairs, *, generator: torch.Generator) -> Pairs:
+        """`pairs` of (B, D) vectors, or fewer; what is drawn comes out of `generator`."""
+        ...
+
+
 class Loss(Protocol):
     """What the loop asks of a loss: the value, and by name what it measured on the way."""
 
@@ -111,7 +119,7 @@ class Parts:
     encode: Callable[[Batch, int], Tensor]
     """(batch, update) -> (b, D): augment, read, embed this process's share."""
     relation: Callable[[BatchIndices], Pairs]
-    miner: Callable[[Tensor, Pairs, torch.Generator], Pairs]
+    miner: Miner
     loss: Loss
     penalty: Callable[[], Tensor] | None
     model: nn.Module
@@ -137,7 +145,7 @@ def train(
         mine = parts.encode(batch, update)
         vectors = gather(mine, len(indices))
         pairs = (indices.pairs or parts.relation(indices)).to(vectors.device)
-        pairs = parts.miner(vectors.detach(), pairs, torch_stream(seed, "miner", update))
+        pairs = parts.miner(vectors.detach(), pairs, generator=torch_stream(seed, "miner", update))
         value, measured = parts.loss.forward_with_metrics(vectors, pairs)
         parts.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]

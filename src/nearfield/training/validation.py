@@ -91,7 +91,7 @@ def fixed_loss(
     """
     with torch.no_grad():
         whole = pairs.to(vectors.device)
-        both = {"mined": miner(vectors, whole, generator), "unmined": whole}
+        both = {"mined": miner(vectors, whole, generator=generator), "unmined": whole}
         return {name: float(copy.deepcopy(loss)(vectors, kept)) for name, kept in both.items()}
 
 

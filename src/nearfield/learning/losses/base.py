@@ -1,6 +1,7 @@
 """What all losses share: how they are called, what they say besides their value, how a gradient is kept."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
 from nearfield.core.types import Pairs
+from nearfield.learning.distances import Gradient, PairwiseDistances
+from nearfield.learning.losses.rows import Accumulator, RowPairs, settle
 
 LossMetrics = dict[str, Tensor]
 """What was measured on the way, as detached scalars:
@@ -26,78 +29,210 @@ TAGGING_KINDS = ("bce", "focal")
 """Nearfield's own kinds that read the tags of each clip instead of pairs."""
 
 
-class PairLoss(nn.Module):
-    """A loss over `Pairs`: a scalar with a gradient; `forward_with_metrics` says more at no cost."""
+Given = Pairs | Tensor | npt.ArrayLike
+"""What a loss and a miner take for pairs: `Pairs`, or (B,) class numbers in their place."""
 
-    def forward(self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> Tensor:
-        """Loss (scalar) of (B, D) vectors; `pairs`, or (B,) class numbers in their place.
 
-        Raises RequestError where the two do not fit. Value and gradient come from one pass, so the gradient
-        cannot be differentiated again.
+class PairLoss(nn.Module, ABC):
+    """A loss over `Pairs`: calling it gives a scalar with a gradient.
+
+    A subclass implements `forward_with_metrics`, which also returns what was measured on the way. Two bases
+    do most of it: `RowLoss` and `AnalyticLoss`, which compute value and gradient in one pass.
+    """
+
+    def forward(
+        self,
+        vectors: Tensor,
+        pairs: Given,
+        ref_vectors: Tensor | None = None,
+        ref_labels: Tensor | npt.ArrayLike | None = None,
+    ) -> Tensor:
+        """The loss, a scalar with a gradient.
+
+        Parameters
+        ----------
+        vectors
+            (B, D) floating point.
+        pairs
+            Positives and negatives: `Pairs`, or (B,) class numbers in their place.
+        ref_vectors
+            (R, D) references that the batch is compared with, such as a memory of earlier batches or a
+            gallery; `pairs` are then (B, R). They get a gradient where they ask for one. None: the batch is
+            compared with itself.
+        ref_labels
+            (R,) class numbers of the references, where `pairs` are class numbers.
+
+        Raises
+        ------
+        RequestError
+            Where the arguments do not fit each other.
         """
-        return self.forward_with_metrics(vectors, pairs)[0]
-
-    def forward_with_metrics(
-        self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike
-    ) -> tuple[Tensor, LossMetrics]:
-        """The loss, and what was measured on the way (see `LossMetrics`)."""
-        fitting = fit(vectors, pairs)
-        given = vectors if torch.is_grad_enabled() else vectors.detach()
-        with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
-            value, gradient, parts = self.loss_and_grad(given, fitting)
-        return (value if gradient is None else _known(given, value, gradient)), parts
+        return self.forward_with_metrics(vectors, pairs, ref_vectors, ref_labels)[0]
 
     @abstractmethod
-    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
-        """Value, d value / d vectors (None where `vectors` ask for none), and parts; without autograd."""
+    def forward_with_metrics(
+        self,
+        vectors: Tensor,
+        pairs: Given,
+        ref_vectors: Tensor | None = None,
+        ref_labels: Tensor | npt.ArrayLike | None = None,
+    ) -> tuple[Tensor, LossMetrics]:
+        """The loss of `forward`, and what was measured on the way (see `LossMetrics`)."""
+
+
+class AnalyticLoss(PairLoss):
+    """A loss whose gradient is worked out by hand, in the pass that gives its value.
+
+    The gradient cannot be differentiated again.
+    """
+
+    def forward_with_metrics(
+        self,
+        vectors: Tensor,
+        pairs: Given,
+        ref_vectors: Tensor | None = None,
+        ref_labels: Tensor | npt.ArrayLike | None = None,
+    ) -> tuple[Tensor, LossMetrics]:
+        """The loss, in float32 at least, and what was measured on the way (see `LossMetrics`)."""
+        fitting = fit(vectors, pairs, ref_vectors, ref_labels)
+        if not torch.is_grad_enabled():
+            vectors, ref_vectors = vectors.detach(), None if ref_vectors is None else ref_vectors.detach()
+        with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
+            value, gradient, parts = self.loss_and_grad(vectors, fitting, ref_vectors)
+        return _known(value, (vectors, ref_vectors), gradient), parts
+
+    @abstractmethod
+    def loss_and_grad(
+        self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
+    ) -> tuple[Tensor, Gradient, LossMetrics]:
+        """Value, gradient and parts, without autograd; None in the gradient for what asks for none."""
+
+
+class RowLoss(AnalyticLoss):
+    """A loss whose value is made of what each anchor's row of cosines adds to sums."""
+
+    def loss_and_grad(
+        self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
+    ) -> tuple[Tensor, Gradient, LossMetrics]:
+        """One pass over the rows."""
+        settled = settle(vectors, pairs, ref_vectors)
+        points = PairwiseDistances(vectors, "cosine", ref_vectors)
+        accumulator = Accumulator(points.places)
+        for part in points.parts():
+            distances = points.distances(part)
+            row_pairs = RowPairs.of(settled, part, distances)
+            accumulator.see(row_pairs, distances)
+            points.accumulate_grad(part, self.add_rows(row_pairs, distances, accumulator), distances)
+        value, scale, parts = self.conclude(accumulator)
+        return value.to(points.places.dtype), points.gradient(scale), {**parts, **accumulator.parts()}
+
+    @abstractmethod
+    def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
+        """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
+
+    @abstractmethod
+    def conclude(self, accumulator: Accumulator) -> tuple[Tensor, Tensor, LossMetrics]:
+        """The value, what the summed slopes are to be multiplied by, and the loss's own parts."""
 
 
 class _Known(torch.autograd.Function):
-    """A value whose gradient is known already."""
+    """A value whose gradient with respect to some tensors is known already."""
 
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
-        ctx.kind = vectors.dtype
+    def forward(ctx: Any, value: Tensor, count: int, *given: Tensor) -> Tensor:
+        """`given` holds `count` tensors and then the gradient of each."""
+        ctx.save_for_backward(*given[count:])
+        ctx.kinds = [tensor.dtype for tensor in given[:count]]
         return value.clone()
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph=True: the gradient would wrongly pass for a constant
             raise RequestError(
                 "The gradient of this loss cannot be differentiated again. Call backward without "
                 "create_graph, or take the loss from pytorch-metric-learning by its class name."
             )
-        (gradient,) = ctx.saved_tensors
-        return (gradient * upstream).to(ctx.kind), None, None
+        gradients = zip(ctx.saved_tensors, ctx.kinds, strict=True)
+        found = [(gradient * upstream).to(kind) for gradient, kind in gradients]
+        return None, None, *found, *(None for _ in found)
 
 
-def _known(vectors: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-    attached: Tensor = _Known.apply(vectors, value, gradient)  # type: ignore[no-untyped-call]
+def _known(value: Tensor, given: Sequence[Tensor | None], gradient: Sequence[Tensor | None]) -> Tensor:
+    """`value` with a known gradient for each of the tensors that has one."""
+    known = [
+        (tensor, slope)
+        for tensor, slope in zip(given, gradient, strict=True)
+        if tensor is not None and slope is not None
+    ]
+    if not known:
+        return value
+    tensors, slopes = zip(*known, strict=True)
+    attached: Tensor = _Known.apply(value, len(known), *tensors, *slopes)  # type: ignore[no-untyped-call]
     return attached
 
 
-def fit(vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike) -> Pairs:
-    """`pairs` (made from labels where those are given) on the device of `vectors` (B, D).
+def fit(
+    vectors: Tensor,
+    pairs: Given,
+    ref_vectors: Tensor | None = None,
+    ref_labels: Tensor | npt.ArrayLike | None = None,
+) -> Pairs:
+    """`pairs` (made from labels where those are given) on the device of `vectors`; see `PairLoss.forward`.
 
     Raises RequestError where shapes or kinds do not fit.
     """
+    _check_vectors(vectors)
+    if ref_vectors is not None:
+        _check_references(vectors, ref_vectors)
+    fitting = pairs if isinstance(pairs, Pairs) else _of_labels(pairs, ref_vectors, ref_labels)
+    if isinstance(pairs, Pairs) and ref_labels is not None:
+        raise RequestError(
+            "ref_labels stand beside labels, and Pairs were given, which say themselves who is alike. Leave "
+            "ref_labels out, or give the batch's labels in place of the pairs."
+        )
+    others = vectors if ref_vectors is None else ref_vectors
+    shape = (len(vectors), len(others))
+    if fitting.positive.shape != shape or fitting.negative.shape != shape:
+        given = f"{len(vectors)} vectors" + (f", {len(others)} references" if others is not vectors else "")
+        raise RequestError(
+            f"The pairs are of another batch: {given}, but positive is {tuple(fitting.positive.shape)} and "
+            f"negative {tuple(fitting.negative.shape)}; both must be {shape}."
+        )
+    return fitting.to(vectors.device)
+
+
+def _of_labels(
+    labels: Tensor | npt.ArrayLike, ref_vectors: Tensor | None, ref_labels: Tensor | npt.ArrayLike | None
+) -> Pairs:
+    if (ref_vectors is None) != (ref_labels is None):
+        given, lacking = (
+            ("ref_labels", "ref_vectors") if ref_vectors is None else ("ref_vectors", "ref_labels")
+        )
+        raise RequestError(
+            f"{given} without {lacking}: references need vectors of shape (references, numbers) and, beside "
+            f"labels, a label each. Give {lacking}, too."
+        )
+    return Pairs.from_labels(labels, ref_labels)
+
+
+def _check_vectors(vectors: Tensor, name: str = "vectors") -> None:
     if not isinstance(vectors, Tensor):
         raise RequestError(
-            "A loss or a miner needs vectors as a torch.Tensor. Given: a "
-            f"{type(vectors).__name__}. Of NumPy: torch.from_numpy(vectors)."
+            f"A loss or a miner needs {name} as a torch.Tensor. Given: a "
+            f"{type(vectors).__name__}. Of NumPy: torch.from_numpy({name})."
         )
     if vectors.ndim != 2 or not vectors.dtype.is_floating_point:
         raise RequestError(
-            f"A loss needs vectors of shape (items, numbers) in floating point. "
+            f"A loss needs {name} of shape (items, numbers) in floating point. "
             f"Given: {tuple(vectors.shape)} of {vectors.dtype}."
         )
-    fitting = pairs if isinstance(pairs, Pairs) else Pairs.from_labels(pairs)
-    shape = (len(vectors), len(vectors))
-    if fitting.positive.shape != shape or fitting.negative.shape != shape:
+
+
+def _check_references(vectors: Tensor, ref_vectors: Tensor) -> None:
+    _check_vectors(ref_vectors, "ref_vectors")
+    if vectors.shape[1] != ref_vectors.shape[1] or vectors.device != ref_vectors.device:
         raise RequestError(
-            f"The pairs are of another batch: {len(vectors)} vectors, but positive is "
-            f"{tuple(fitting.positive.shape)} and negative {tuple(fitting.negative.shape)}; "
-            f"both must be {shape}."
+            f"References and vectors are not of one space: ref_vectors is {tuple(ref_vectors.shape)} on "
+            f"{ref_vectors.device}, vectors {tuple(vectors.shape)} on {vectors.device}. Both need as many "
+            "numbers an item, on one device."
         )
-    return fitting.to(vectors.device)

@@ -17,8 +17,8 @@ from torch.nn.functional import softplus
 from nearfield.core.settings import Settings
 from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
-from nearfield.learning.losses.base import LossMetrics
-from nearfield.learning.losses.rows import Accumulator, RowLoss, RowPairs, exponents
+from nearfield.learning.losses.base import LossMetrics, RowLoss
+from nearfield.learning.losses.rows import Accumulator, RowPairs, exponents
 
 
 class Circle(Settings):

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from nearfield.core.settings import Settings
 from nearfield.core.types import Distance, Pairs
-from nearfield.learning.distances import PairwiseDistances
-from nearfield.learning.losses.base import LossMetrics, PairLoss
+from nearfield.learning.distances import Gradient, PairwiseDistances
+from nearfield.learning.losses.base import AnalyticLoss, LossMetrics
 from nearfield.learning.losses.rows import Accumulator, RowPairs, settle
 
 
@@ -32,7 +32,7 @@ class Contrastive(Settings):
         return ContrastiveLoss(self)
 
 
-class ContrastiveLoss(PairLoss):
+class ContrastiveLoss(AnalyticLoss):
     """Equals pytorch-metric-learning's ContrastiveLoss, in value and gradient.
 
     mean of max(0, d - pos_margin) over the alike pairs above zero + mean of max(0, neg_margin - d) over the
@@ -44,10 +44,13 @@ class ContrastiveLoss(PairLoss):
         super().__init__()
         self.settings = settings
 
-    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
+    def loss_and_grad(
+        self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
+    ) -> tuple[Tensor, Gradient, LossMetrics]:
         """One pass over the rows; the two means have their own divisor, so each adds up its own gradient."""
-        settled = settle(vectors, pairs)
-        together, apart = (PairwiseDistances(vectors, self.settings.distance) for _ in range(2))
+        settled = settle(vectors, pairs, ref_vectors)
+        distance = self.settings.distance
+        together, apart = (PairwiseDistances(vectors, distance, ref_vectors) for _ in range(2))
         accumulator = Accumulator(together.places)
         for part in together.parts():
             self._rows(together, apart, part, settled, accumulator)
@@ -63,8 +66,11 @@ class ContrastiveLoss(PairLoss):
         }
         pulled = together.gradient(accumulator.reciprocal("alike_active"))
         pushed = apart.gradient(accumulator.reciprocal("unlike_active"))
-        gradient = None if pulled is None or pushed is None else pulled + pushed
-        return (positive + negative).to(together.places.dtype), gradient, parts
+        own, of_refs = (
+            None if of_positive is None or of_negative is None else of_positive + of_negative
+            for of_positive, of_negative in zip(pulled, pushed, strict=True)
+        )
+        return (positive + negative).to(together.places.dtype), (own, of_refs), parts
 
     def _rows(
         self,

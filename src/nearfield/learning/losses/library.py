@@ -15,7 +15,7 @@ from nearfield.core.settings import Settings
 from nearfield.core.text import shortened
 from nearfield.core.types import Distance, Pairs
 from nearfield.learning.distances import PairwiseDistances
-from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS, LossMetrics, PairLoss, fit
+from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS, Given, LossMetrics, PairLoss, fit
 from nearfield.learning.losses.rows import Accumulator, RowPairs, settle, triplets
 
 # A loss of pytorch-metric-learning fed from `Pairs`: what each reads, and the module that hands it over.
@@ -93,32 +93,37 @@ class LibraryLoss(PairLoss):
             inner.register_buffer("hist_", histogram)  # type: ignore[arg-type]
 
     def forward_with_metrics(
-        self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike
+        self,
+        vectors: Tensor,
+        pairs: Given,
+        ref_vectors: Tensor | None = None,
+        ref_labels: Tensor | npt.ArrayLike | None = None,
     ) -> tuple[Tensor, LossMetrics]:
         """The loss, in float32 at least. Raises RequestError without labels it needs, or for odd pairs."""
-        fitting = fit(vectors, pairs)
-        self._check(fitting)
+        fitting = fit(vectors, pairs, ref_vectors, ref_labels)
+        self._check(fitting, ref_vectors is not None)
+        whole, refs = _widened(vectors), None if ref_vectors is None else _widened(ref_vectors)
         with torch.autocast(vectors.device.type, enabled=False), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Using a non-tuple sequence")  # HistogramLoss
-            whole = vectors if vectors.dtype == torch.float64 else vectors.float()
             try:
-                value: Tensor = self.inner(**self._arguments(whole, fitting))
+                value: Tensor = self.inner(**self._arguments(whole, fitting, refs))
             except (ValueError, AssertionError) as error:
                 raise RequestError(f"loss: {self.kind} refuses this batch: {error}") from error
         if hasattr(self.inner, "hist_"):
             self.inner.hist_ = self.inner.hist_.detach()  # type: ignore[operator]
-        parts = _distances(whole, fitting)
+        parts = _distances(whole, fitting, refs)
         return value, parts if self.watched.active is None else {
             "active_fraction": self.watched.active,
             **parts,
         }
 
-    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
-        """Not used: the library's gradient is autograd's."""
-        raise NotImplementedError
-
-    def _check(self, pairs: Pairs) -> None:
+    def _check(self, pairs: Pairs, has_references: bool) -> None:
         kind = self.kind
+        if has_references and READS[kind] not in ("pairs", "triplets"):
+            raise RequestError(
+                f"loss: {kind} compares a batch with itself and takes no references. Leave ref_vectors out, "
+                f"or take another loss: {', '.join(OWN_KINDS)}."
+            )
         if kind in NEEDS_LABELS and pairs.labels is None:
             raise RequestError(
                 f"loss: {kind} needs one label for each item, and not every item of this batch has one. "
@@ -140,16 +145,18 @@ class LibraryLoss(PairLoss):
                 f"relation's strength to one, or take a loss that weighs pairs: {', '.join(OWN_KINDS)}."
             )
 
-    def _arguments(self, vectors: Tensor, pairs: Pairs) -> dict[str, Any]:
+    def _arguments(self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None) -> dict[str, Any]:
         reads = READS[self.kind]
+        refs = {} if ref_vectors is None else {"ref_emb": ref_vectors}
         if reads == "triplets":
             labels = (
                 torch.zeros(len(vectors), device=vectors.device) if pairs.labels is None else pairs.labels
             )
-            return {"embeddings": vectors, "labels": labels, "indices_tuple": triplets(vectors, pairs)}
-        settled = settle(vectors, pairs)
+            found = triplets(vectors, pairs, ref_vectors)
+            return {"embeddings": vectors, "labels": labels, "indices_tuple": found, **refs}
+        settled = settle(vectors, pairs, ref_vectors)
         if reads == "pairs":
-            return {"embeddings": vectors, "indices_tuple": _cells(settled)}
+            return {"embeddings": vectors, "indices_tuple": _cells(settled), **refs}
         if reads == "views":
             one, other = settled.positive.triu().nonzero(as_tuple=True)
             return {"embeddings": vectors[one], "ref_emb": vectors[other]}
@@ -192,8 +199,13 @@ def _is_many(values: Any) -> bool:
     return isinstance(values, Tensor) and values.numel() > 1
 
 
-def _distances(vectors: Tensor, pairs: Pairs) -> LossMetrics:
-    points = PairwiseDistances(vectors.detach(), "euclidean")
+def _widened(vectors: Tensor) -> Tensor:
+    return vectors if vectors.dtype == torch.float64 else vectors.float()
+
+
+def _distances(vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None) -> LossMetrics:
+    refs = None if ref_vectors is None else ref_vectors.detach()
+    points = PairwiseDistances(vectors.detach(), "euclidean", refs)
     accumulator = Accumulator(points.places)
     for part in points.parts():
         distances = points.distances(part)

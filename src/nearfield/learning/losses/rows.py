@@ -1,6 +1,5 @@
 """Tools for losses that take some anchors (rows) at a time, in memory that grows with the batch alone."""
 
-from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -9,7 +8,6 @@ from torch import Tensor
 
 from nearfield.core.types import Distance, Pairs, TripletRange
 from nearfield.learning.distances import FAR, PairwiseDistances, check_convertible, convert
-from nearfield.learning.losses.base import LossMetrics, PairLoss
 
 # Tools for a loss that takes some anchors (rows) of a batch at a time: alike cells as a table, and sums.
 
@@ -228,17 +226,19 @@ def window(
     return None if low is None else low.nextafter(torch.full_like(low, torch.inf)), high
 
 
-def check_gap(vectors: Tensor, triplet_range: TripletRange | None, distance: Distance) -> None:
+def check_gap(
+    vectors: Tensor, triplet_range: TripletRange | None, distance: Distance, ref_vectors: Tensor | None = None
+) -> None:
     """Raises RequestError where the gap's distance cannot be read in `distance` for these vectors."""
     if triplet_range is not None:
-        check_convertible(vectors, triplet_range.distance, distance)
+        check_convertible(vectors, triplet_range.distance, distance, ref_vectors)
 
 
-def settle(vectors: Tensor, pairs: Pairs) -> Pairs:
+def settle(vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None) -> Pairs:
     """The same pairs without a gap: only cells that stand in a triplet inside it, for losses over pairs."""
     if pairs.triplet_range is None:
         return pairs
-    points = PairwiseDistances(vectors.detach(), pairs.triplet_range.distance)
+    points = _measured(vectors, ref_vectors, pairs.triplet_range.distance)
     positive, negative = torch.zeros_like(pairs.positive), torch.zeros_like(pairs.negative)
     for part in points.parts():
         distances = points.distances(part)
@@ -254,10 +254,12 @@ def settle(vectors: Tensor, pairs: Pairs) -> Pairs:
     return replace(pairs.keep(positive, negative), triplet_range=None)
 
 
-def triplets(vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
+def triplets(
+    vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Every triplet of the pairs that is inside the gap, as positions (anchors, positives, negatives)."""
-    points = PairwiseDistances(
-        vectors.detach(), "euclidean" if pairs.triplet_range is None else pairs.triplet_range.distance
+    points = _measured(
+        vectors, ref_vectors, "euclidean" if pairs.triplet_range is None else pairs.triplet_range.distance
     )
     found: list[Tensor] = []
     for anchor in range(len(pairs)):
@@ -275,29 +277,7 @@ def triplets(vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
     return anchors, positive, negative
 
 
-# What the losses of cosines share: one pass over the batch, some anchors (rows) at a time.
-
-
-class RowLoss(PairLoss):
-    """A loss whose value is made of what each anchor's row of cosines adds to sums."""
-
-    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
-        """One pass over the rows."""
-        settled = settle(vectors, pairs)
-        points = PairwiseDistances(vectors, "cosine")
-        accumulator = Accumulator(points.places)
-        for part in points.parts():
-            distances = points.distances(part)
-            row_pairs = RowPairs.of(settled, part, distances)
-            accumulator.see(row_pairs, distances)
-            points.accumulate_grad(part, self.add_rows(row_pairs, distances, accumulator), distances)
-        value, scale, parts = self.conclude(accumulator)
-        return value.to(points.places.dtype), points.gradient(scale), {**parts, **accumulator.parts()}
-
-    @abstractmethod
-    def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
-        """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
-
-    @abstractmethod
-    def conclude(self, accumulator: Accumulator) -> tuple[Tensor, Tensor, LossMetrics]:
-        """The value, what the summed slopes are to be multiplied by, and the loss's own parts."""
+def _measured(vectors: Tensor, ref_vectors: Tensor | None, distance: Distance) -> PairwiseDistances:
+    return PairwiseDistances(
+        vectors.detach(), distance, None if ref_vectors is None else ref_vectors.detach()
+    )

@@ -12,7 +12,7 @@ from torch.nn.functional import logsigmoid, softplus
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import Settings
 from nearfield.core.types import Pairs
-from nearfield.learning.losses.base import LossMetrics, PairLoss, fit
+from nearfield.learning.losses.base import Given, LossMetrics, PairLoss, fit
 
 # What the tagging losses share: a linear head on the vectors, and a cost for every clip and tag.
 #
@@ -43,10 +43,19 @@ class TaggingLoss(PairLoss):
         return answers
 
     def forward_with_metrics(
-        self, vectors: Tensor, pairs: Pairs | Tensor | npt.ArrayLike
+        self,
+        vectors: Tensor,
+        pairs: Given,
+        ref_vectors: Tensor | None = None,
+        ref_labels: Tensor | npt.ArrayLike | None = None,
     ) -> tuple[Tensor, LossMetrics]:
         """The loss, in the head's arithmetic. Raises RequestError where the pairs bring no tags."""
-        truth = self._truth(fit(vectors, pairs))
+        if ref_vectors is not None:
+            raise RequestError(
+                f"loss: {self.kind} reads the tags of each clip and compares no vectors, so it takes no "
+                "references. Leave ref_vectors out, or take a loss over pairs."
+            )
+        truth = self._truth(fit(vectors, pairs, ref_vectors, ref_labels))
         known = ~truth.isnan().any(1)
         has = truth[known] > 0.5
         with torch.autocast(vectors.device.type, enabled=False):
@@ -54,10 +63,6 @@ class TaggingLoss(PairLoss):
             costs = self.costs(torch.where(has, logits, -logits), has)
             value = costs.sum() / max(1, costs.numel())  # of nothing: 0, with a gradient of zeros
         return value, _parts(logits.detach(), has)
-
-    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
-        """Not used: the gradient is autograd's."""
-        raise NotImplementedError
 
     @abstractmethod
     def costs(self, right: Tensor, has: Tensor) -> Tensor:

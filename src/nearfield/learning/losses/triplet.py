@@ -8,8 +8,8 @@ from torch import Tensor
 
 from nearfield.core.settings import Settings
 from nearfield.core.types import Distance, Pairs
-from nearfield.learning.distances import FAR, PairwiseDistances
-from nearfield.learning.losses.base import LossMetrics, PairLoss
+from nearfield.learning.distances import FAR, Gradient, PairwiseDistances
+from nearfield.learning.losses.base import AnalyticLoss, LossMetrics
 from nearfield.learning.losses.rows import Accumulator, RowPairs, check_gap, count, count_inside, window
 
 # The triplet loss anchor by anchor, triplet by triplet: for the two options that counting cannot serve.
@@ -19,30 +19,49 @@ from nearfield.learning.losses.rows import Accumulator, RowPairs, check_gap, cou
 
 
 def listed(
-    points: PairwiseDistances, pairs: Pairs, accumulator: Accumulator, margin: float, swap: bool, smooth: bool
+    points: PairwiseDistances,
+    pairs: Pairs,
+    accumulator: Accumulator,
+    settings: "Triplet",
+    among: PairwiseDistances | None = None,
 ) -> None:
-    """Adds sums to `accumulator` and slopes to `points` for every triplet of the pairs."""
-    distances = torch.cat([points.distances(part) for part in points.parts()])
-    slopes = torch.zeros_like(distances)
+    """Adds sums to `accumulator` and slopes to `points` for every triplet of the pairs.
+
+    `among`: the references by themselves, where there are some and `swap` needs the distance of two.
+    """
+    distances, slopes = _whole(points)
+    between, pushes = (distances, slopes) if among is None else _whole(among)
     accumulator.see(RowPairs.of(pairs, slice(None), distances), distances)
     for anchor in range(len(distances)):
         positives, negatives = (cells[anchor].nonzero()[:, 0] for cells in (pairs.positive, pairs.negative))
         near, far = distances[anchor, positives, None], distances[anchor, negatives][None, :]
         weights = torch.ones_like(near) if pairs.weight is None else pairs.weight[anchor, positives, None]
         weights = weights.to(near.dtype) * _inside(near, far, pairs, points)
-        other = distances[positives[:, None], negatives] if swap else far
+        other = between[positives[:, None], negatives] if settings.swap else far
         nearer = torch.minimum(far, other)
-        violation = near - nearer + margin
-        slope = (violation.sigmoid() if smooth else (violation > 0).to(near.dtype)) * weights
-        hinge = torch.nn.functional.softplus(violation) if smooth else violation.clamp_min(0)
+        violation = near - nearer + settings.margin
+        slope = (violation.sigmoid() if settings.smooth else (violation > 0).to(near.dtype)) * weights
+        hinge = torch.nn.functional.softplus(violation) if settings.smooth else violation.clamp_min(0)
         _count(accumulator, hinge, weights)
         accumulator.add("violating", (violation > 0) & (weights > 0))
         accumulator.add("hard", (nearer <= near) & (weights > 0))
         slopes[anchor, positives] += slope.sum(1)
-        at_anchor = slope * ((far < other) + 0.5 * (far == other)) if swap else slope  # a tie is shared
+        at_anchor = slope * ((far < other) + 0.5 * (far == other)) if settings.swap else slope  # ties: shared
         slopes[anchor, negatives] -= at_anchor.sum(0)
-        if swap:
-            slopes[positives[:, None], negatives] -= slope - at_anchor
+        if settings.swap:
+            pushes[positives[:, None], negatives] -= slope - at_anchor
+    _pull_whole(points, slopes, distances)
+    if among is not None:
+        _pull_whole(among, pushes, between)
+
+
+def _whole(points: PairwiseDistances) -> tuple[Tensor, Tensor]:
+    """All distances at once, and as many zeros."""
+    distances = torch.cat([points.distances(part) for part in points.parts()])
+    return distances, torch.zeros_like(distances)
+
+
+def _pull_whole(points: PairwiseDistances, slopes: Tensor, distances: Tensor) -> None:
     for part in points.parts():
         points.accumulate_grad(part, slopes[part].clone(), distances[part].clone())
 
@@ -100,7 +119,7 @@ class Triplet(Settings):
         return TripletLoss(self)
 
 
-class TripletLoss(PairLoss):
+class TripletLoss(AnalyticLoss):
     """Equals pytorch-metric-learning's TripletMarginLoss over all triplets, in value and gradient.
 
     `weight` weighs the triplets of an alike cell; the non-zero mean then divides by the summed strength of
@@ -115,14 +134,21 @@ class TripletLoss(PairLoss):
         super().__init__()
         self.settings = settings
 
-    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
+    def loss_and_grad(
+        self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
+    ) -> tuple[Tensor, Gradient, LossMetrics]:
         """One pass over the rows; see the head of this file."""
         chosen = self.settings
-        check_gap(vectors, pairs.triplet_range, chosen.distance)
-        points = PairwiseDistances(vectors, chosen.distance)
+        check_gap(vectors, pairs.triplet_range, chosen.distance, ref_vectors)
+        points = PairwiseDistances(vectors, chosen.distance, ref_vectors)
         accumulator = Accumulator(points.places)
+        among = (
+            None
+            if ref_vectors is None or not chosen.swap
+            else PairwiseDistances(ref_vectors, chosen.distance)
+        )
         if chosen.swap or chosen.smooth:
-            listed(points, pairs, accumulator, chosen.margin, chosen.swap, chosen.smooth)
+            listed(points, pairs, accumulator, chosen, among)
         else:
             for part in points.parts():
                 _hinges(points, part, pairs, accumulator, chosen.margin)
@@ -134,7 +160,11 @@ class TripletLoss(PairLoss):
             **_difficulty(accumulator),
             **accumulator.parts(),
         }
-        return value, points.gradient(accumulator.reciprocal(whole)), parts
+        own, of_refs = points.gradient(accumulator.reciprocal(whole))
+        if among is not None and of_refs is not None:
+            of_swapped, _ = among.gradient(accumulator.reciprocal(whole))
+            of_refs = of_refs if of_swapped is None else of_refs + of_swapped
+        return value, (own, of_refs), parts
 
 
 def _hinges(
