@@ -24,7 +24,15 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The whole documents of the studies in docs/, from the facts that git holds.
+STUDIES := $(patsubst %/facts.json,%/study.html,$(wildcard docs/studies/*/facts.json))
+
+studies: setup $(STUDIES)
+
+docs/studies/%/study.html: docs/studies/%/facts.json
+	$(BIN)/nearfield study report $(@D)
+
 bench: setup
 	for table in benchmarks/*.py; do $(BIN)/python $$table || exit 1; done
 
-.PHONY: setup demo test lint bench
+.PHONY: setup demo test lint studies bench

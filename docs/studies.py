@@ -2,8 +2,10 @@
 
     python docs/studies.py STUDY_FOLDER...
 
-Each folder keeps its name; without folders only the overview is written again, and docs/study.png, the first
-page of one of them (needs playwright and Chromium).
+Each folder keeps its name. Without folders the overview and the pictures are written again. Git holds
+facts.json, study.md and the picture of each; `make studies` makes study.html and study.pdf of the facts.
+docs/study.png, the first page of one of them, is taken anew where that page is there (needs playwright and
+Chromium).
 """
 
 import json
@@ -14,10 +16,11 @@ from pathlib import Path
 
 from nearfield.study.claims import label, source_pairs, source_verdict
 from nearfield.study.document import facts_from_json
+from nearfield.study.document.figures import alone, for_print, judge_figure
 from nearfield.study.records import StudyFacts
 
 HERE = Path(__file__).parent / "studies"
-KEPT = ("study.html", "study.pdf", "study.md", "facts.json")
+KEPT = ("study.md", "facts.json")
 HEAD = """# What became of the sources' conclusions
 
 Every study below asks the question of one of the source documents again, on open data, with the seeds,
@@ -28,12 +31,15 @@ were asked: `nearfield list studies` names them as `sources/...`, with triplets 
 the settings of the sources' tables, for DCASE 2018 task 5 (`--data dcase2018_task5:FOLDER`); they have not
 been run to their end.
 
-The command under each makes it again. *Supported*: every comparison that the source's preference stands for
-is claimed here too; *not supported*: one is claimed the other way round, or shown to be no more than the
-meaningful difference; *not decided*: the evidence is not enough, and the document says what it would take.
-*Recommended here* asks for less than that an arm be better:
-it was shown not to be worse than any other by more than the meaningful difference, and may stand beside *not
-decided*. What an arm is worth beside plain baselines, which some here do not reach, each document says.
+*Supported*: every comparison that the source's preference stands for is claimed here too; *not supported*:
+one is claimed the other way round, or shown to be no more than the meaningful difference; *not decided*: the
+evidence is not enough, and the document says what it would take. *Recommended here* asks for less than that
+an arm be better: it was shown not to be worse than any other by more than the meaningful difference, and may
+stand beside *not decided*. What an arm is worth beside plain baselines, which some here do not reach, each
+document says.
+
+Below the table, each study has its picture (every arm with its 95 % interval and its seeds) and the command
+that makes it again. `make studies` makes the whole documents, study.html and study.pdf, beside each study.md.
 
 | study | the source asked | the source concluded | here | recommended here | on | document |
 |---|---|---|---|---|---|---|
@@ -47,8 +53,13 @@ def main(folders: list[str]) -> None:
         target.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             shutil.copyfile(folder / name, target / name)
-    (HERE / "README.md").write_text(overview(documents()))
-    _picture(HERE / "margin_sensitivity" / "study.html", HERE.parent / "study.png")
+    found = documents()
+    for place, facts in found:
+        (place / "judge.svg").write_text(picture(facts), encoding="utf-8")
+    (HERE / "README.md").write_text(overview(found), encoding="utf-8")
+    page = HERE / "margin_sensitivity" / "study.html"
+    if page.is_file():
+        _screenshot(page, HERE.parent / "study.png")
 
 
 def documents() -> list[tuple[Path, StudyFacts]]:
@@ -60,13 +71,25 @@ def documents() -> list[tuple[Path, StudyFacts]]:
 
 
 def overview(found: list[tuple[Path, StudyFacts]]) -> str:
-    """README.md: a row a source, and the command that makes each document again."""
-    rows = [_row(place, metadata) for place, metadata in found if metadata.source]
-    commands = [f"- {metadata.title}: `{_command(metadata)}`" for _, metadata in found]
-    return HEAD + "\n".join(rows) + "\n\n" + "\n".join(commands) + "\n"
+    """README.md: a row a source, and of each study its picture and the command that makes it again."""
+    rows = [_row(place, facts) for place, facts in found if facts.source]
+    return "\n".join([HEAD + "\n".join(rows), *(_shown(*each) for each in found)]) + "\n"
 
 
-def _picture(page: Path, target: Path) -> None:
+def picture(facts: StudyFacts) -> str:
+    """The judge of every arm as an SVG file, on white."""
+    svg = alone(for_print(judge_figure(facts)))
+    at = svg.index(">", svg.index("<svg")) + 1
+    return f'{svg[:at]}\n <rect width="100%" height="100%" fill="white"/>{svg[at:]}'
+
+
+def _shown(place: Path, facts: StudyFacts) -> str:
+    """The lines of one study below the table."""
+    head = f"### {facts.title}\n\n[{place.name}/study.md]({place.name}/study.md): `{_command(facts)}`"
+    return f"\n{head}\n\n![{facts.question}]({place.name}/judge.svg)"
+
+
+def _screenshot(page: Path, target: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -77,31 +100,31 @@ def _picture(page: Path, target: Path) -> None:
         browser.close()
 
 
-def _command(metadata: StudyFacts) -> str:
+def _command(facts: StudyFacts) -> str:
     """With the study by its name, and the data by theirs: where they lay is no one else's place."""
-    words = shlex.split(metadata.command)
+    words = shlex.split(facts.command)
     words[3] = Path(words[3]).with_suffix("").as_posix().removeprefix("studies/")
     place = words.index("--data") + 1
     if not words[place].startswith("synthetic:"):
-        words[place] = f"PATH_OF_{metadata.data['name']}"
+        words[place] = f"PATH_OF_{facts.data['name']}"
     return shlex.join(words)
 
 
-def _number(metadata: StudyFacts) -> int:
-    return int(metadata.source.study[1:]) if metadata.source else 0
+def _number(facts: StudyFacts) -> int:
+    return int(facts.source.study[1:]) if facts.source else 0
 
 
-def _row(place: Path, metadata: StudyFacts) -> str:
-    assert metadata.source is not None
-    chosen = metadata.conclusion.recommended
+def _row(place: Path, facts: StudyFacts) -> str:
+    assert facts.source is not None
+    chosen = facts.conclusion.recommended
     cells = (
-        metadata.source.study,
-        metadata.source.question,
-        metadata.source.concluded,
-        f"**{source_verdict(metadata)}**" if source_pairs(metadata) else "no comparison of arms: see there",
-        label(metadata, chosen) if chosen else "none: not decided",
-        f"{metadata.data['name']}, {len(metadata.arms)} arms x {len(metadata.seeds)} seeds",
-        f"[html]({place.name}/study.html), [pdf]({place.name}/study.pdf), [short]({place.name}/study.md)",
+        facts.source.study,
+        facts.source.question,
+        facts.source.concluded,
+        f"**{source_verdict(facts)}**" if source_pairs(facts) else "no comparison of arms: see there",
+        label(facts, chosen) if chosen else "none: not decided",
+        f"{facts.data['name']}, {len(facts.arms)} arms x {len(facts.seeds)} seeds",
+        f"[{place.name}]({place.name}/study.md)",
     )
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 

@@ -3,6 +3,8 @@
 import importlib.util
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from nearfield.cli.main import app
 from nearfield.core.errors import RequestError
 from nearfield.core.shipped import shipped, text_of
 from nearfield.data.collection import Collection
@@ -29,6 +32,7 @@ SETS = (
     "arabic-commands", "blood-cells", "esc10", "esc10-mix", "fsdd", "incompetech-tags", "long-recordings",
     "omniglot-small", "oneshots", "tag-formats",
 )  # fmt: skip
+KEPT = ("facts.json", "judge.svg", "study.md")
 MADE = {"synthetic:scenes?clips=60&table=clips"}
 
 
@@ -127,10 +131,38 @@ def test_no_published_document_says_more_than_its_records() -> None:
         assert check_overclaims(document(facts, {}).own_text(), facts) == [], place.name
 
 
-def test_the_overview_says_what_the_documents_say() -> None:
+def test_the_overview_and_the_pictures_show_what_the_documents_say() -> None:
     module = _documents()
+    found = module.documents()
     written = (ROOT / "docs/studies/README.md").read_text(encoding="utf-8")
-    assert written == module.overview(module.documents())
+    assert written == module.overview(found)
+    for place, facts in found:
+        assert (place / "judge.svg").read_text(encoding="utf-8") == module.picture(facts), place.name
+
+
+def test_git_holds_of_a_document_what_cannot_be_made_of_its_facts() -> None:
+    """facts.json, the short form and one picture; `make studies` makes the rest."""
+    listed = subprocess.run(
+        ["git", "ls-files", "docs/studies"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("no git repository here")
+    places = [place.name for place, _ in _documents().documents()]
+    kept = {f"docs/studies/{place}/{name}" for place in places for name in KEPT}
+    assert set(listed.stdout.split()) == kept | {"docs/studies/README.md"}
+
+
+def test_a_document_is_made_of_its_facts_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    place = ROOT / "docs/studies/distance"
+    shutil.copyfile(place / "facts.json", tmp_path / "facts.json")
+    app(["study", "report", str(tmp_path)], standalone_mode=False)
+    assert (tmp_path / "study.md").read_bytes() == (place / "study.md").read_bytes()
+    assert (tmp_path / "facts.json").read_bytes() == (place / "facts.json").read_bytes()
+    assert (tmp_path / "study.pdf").read_bytes().startswith(b"%PDF")
+    page = (tmp_path / "study.html").read_text(encoding="utf-8")
+    assert "Euclidean" in page
+    assert "For vectors of unit length" in page  # the text on the margin's distance
+    assert str(tmp_path / "study.html") in capfd.readouterr().out
 
 
 def _documents() -> ModuleType:

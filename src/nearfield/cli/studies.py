@@ -77,10 +77,14 @@ def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a study.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write the document again from what is there."""
+    """Write the document again from what is there: the runs, or facts.json alone."""
     from nearfield.core.files import not_there, place_of
+    from nearfield.study.document import write_again
     from nearfield.study.run import Study
 
+    if place_of(folder) != "study" and (folder / "facts.json").is_file():
+        _tell(write_again(folder), folder, as_json)
+        return
     if place_of(folder) != "study":
         raise not_there("study", folder)
     _tell(Study.existing(folder).report(), folder, as_json)

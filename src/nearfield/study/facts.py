@@ -74,6 +74,11 @@ def introduction(key: str, arms: Iterable[Recipe]) -> str | None:
     return " ".join(dict.fromkeys(text for text in found if text)) or None
 
 
+def introductions_of(varied: Iterable[str], arms: Sequence[Recipe]) -> dict[str, str]:
+    """The texts on the keys that arms differ in, by key; those that have none are left out."""
+    return {key: text for key in varied if (text := introduction(key, arms))}
+
+
 # Gathers every number of a study's document: the plan, the journal, and the folders of the runs.
 
 SEEDED = "random_encoder"

@@ -17,7 +17,7 @@ from nearfield.study.document import write_documents
 from nearfield.study.engines import EngineSettings, StudyWork
 from nearfield.study.engines.engine import FAILED, task_folder
 from nearfield.study.engines.local import LocalSettings
-from nearfield.study.facts import Gathered, gather, introduction
+from nearfield.study.facts import Gathered, gather, introductions_of
 from nearfield.study.journal import Journal
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, StudyFacts, Task
@@ -159,8 +159,7 @@ class Study:
             name = self.data.partition("?")[0].rstrip("/").rpartition("/")[2]
             facts = replace(facts, data={**facts.data, "name": name})
         recipes = [self.plan.recipe_of(arm.id) for arm in self.plan.arms] or [self.plan.recipe]
-        texts = {key: text for key in self.plan.varied if (text := introduction(key, recipes))}
-        write_documents(facts, self.folder, texts)
+        write_documents(facts, self.folder, introductions_of(self.plan.varied, recipes))
         return facts
 
     @property

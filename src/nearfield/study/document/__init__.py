@@ -9,22 +9,44 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from nearfield.core.errors import RequestError
-from nearfield.core.files import replacing, write_text
+from nearfield.core.files import read_json, replacing, write_text
 from nearfield.core.settings import explain
 from nearfield.core.text import visible
 from nearfield.study.document.sections import document
 from nearfield.study.document.writers import html, markdown, pdf, write_figures
+from nearfield.study.facts import introductions_of
 from nearfield.study.records import StudyFacts
+from nearfield.training.recipe import Recipe
 
 
 def write_documents(facts: StudyFacts, folder: Path, introductions: Mapping[str, str] | None = None) -> None:
     """Writes the four files and the figures into `folder`, each whole or not at all; equal facts give equal
     bytes. `introductions`: by dotted recipe key, what the setting does."""
     text = json.dumps(asdict(facts), allow_nan=False, ensure_ascii=False, sort_keys=True)
-    facts = facts_from_json(_visible(json.loads(text)))
-    content = document(facts, introductions or {})
+    _write(json.loads(text), folder, introductions or {}, text + "\n")
+
+
+def write_again(folder: Path) -> StudyFacts:
+    """Writes the document anew from `folder`/facts.json alone: no plan, no runs. Gives the facts.
+
+    Raises RequestError where the facts are missing or damaged.
+    """
+    plain = read_json(folder / "facts.json", "Run the study again.")
+    facts = facts_from_json(plain)
+    recipe = Recipe.of(facts.recipe, f"{folder / 'facts.json'}: recipe")
+    arms = [recipe.changed(each.arm.changes, f"arm {each.arm.id!r}") for each in facts.arms]
+    _write(plain, folder, introductions_of(facts.varied, arms or [recipe]))
+    return facts
+
+
+def _write(
+    plain: Mapping[str, Any], folder: Path, introductions: Mapping[str, str], text: str | None = None
+) -> None:
+    """Writes what is made of plain facts, and `text` as facts.json; nothing where a part cannot be made."""
+    content = document(facts_from_json(_visible(plain)), introductions)
     page, paper, short = html(content), pdf(content), markdown(content)
-    write_text(folder / "facts.json", text + "\n")
+    if text is not None:
+        write_text(folder / "facts.json", text)
     write_text(folder / "study.html", page)
     write_text(folder / "study.md", short)
     with replacing(folder / "study.pdf") as temporary:
