@@ -8,6 +8,7 @@ import typer
 
 from nearfield.cli.output import AsJson, RecipeName, print_json, say, stoppable, terminal
 from nearfield.core.errors import RequestError, WorkError
+from nearfield.core.extras import require
 from nearfield.core.shipped import located
 from nearfield.core.text import count
 
@@ -38,6 +39,8 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """What a space holds beyond its scores: clusters, silence, beginnings and ends, microphones, labels."""
+    if out is not None:
+        require("figures", "The figures of an explanation")
     from nearfield.analysis.explain.explain import explain as look
     from nearfield.analysis.explain.opened_run import Material
     from nearfield.cli.output import progress_display
@@ -75,6 +78,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Two runs clip by clip: which settings differ, and which labels and tags fare better or worse."""
+    if out is not None:
+        require("figures", "The figure of a comparison")
     from nearfield.analysis.compare import compare as put_side_by_side
     from nearfield.core.files import write_json
 

@@ -5,7 +5,6 @@ import shlex
 import sys
 import warnings
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +25,7 @@ from nearfield.cli.output import (
 )
 from nearfield.cli.studies import study
 from nearfield.core.errors import in_words
+from nearfield.core.extras import EXTRAS, has
 from nearfield.core.machine import calm_threads
 from nearfield.core.shipped import text_of
 
@@ -34,15 +34,6 @@ if TYPE_CHECKING:
 
 
 # What `nearfield doctor` finds: versions, devices, formats, the cache.
-
-EXTRAS = {
-    "augment": "audiomentations",
-    "hub": "transformers",
-    "onnx": "onnxruntime",
-    "ray": "ray",
-    "search": "optuna",
-}
-"""What pip installs beside the package when asked, and a module of it."""
 
 
 def examine(clear_cache: bool = False) -> dict[str, Any]:
@@ -69,7 +60,7 @@ def examine(clear_cache: bool = False) -> dict[str, Any]:
         "device": device,
         "precision": best_precision("auto"),
         "formats": ", ".join(name.lower() for name in ("WAV", "FLAC", "OGG", "MP3") if name in formats),
-        "extras": ", ".join(f"{name} {'yes' if find_spec(m) else 'no'}" for name, m in EXTRAS.items()),
+        "extras": ", ".join(f"{name} {'yes' if has(name) else 'no'}" for name in EXTRAS),
         "cache": f"{store.folder} ({_size(store.size())}; {_bound()})",
     }
     if freed is not None:
@@ -227,7 +218,8 @@ def train(
         result = evaluate_run(RunFolder(request.out), callback=callback, setup=setup)
     _show(result, f"{out}, {result['data']['judged']} of {result['data']['name']}", as_json)
     if not as_json:
-        say(f"Written to {out}: {WRITTEN}.\n{_next(out, data)}")
+        written = WRITTEN + (", tensorboard/" if has("tensorboard") else "")
+        say(f"Written to {out}: {written}.\n{_next(out, data)}")
 
 
 @app.command()
@@ -341,7 +333,7 @@ def _told(message: Warning | str, category: type[Warning], *place: Any, **more: 
         _showwarning(message, category, *place, **more)
 
 
-WRITTEN = "weights.safetensors, result.json, vectors.parquet, clips.parquet, metrics.jsonl, tensorboard/"
+WRITTEN = "weights.safetensors, result.json, vectors.parquet, clips.parquet, metrics.jsonl"
 
 
 def _columns(given: dict[str, str | None], changes: list[str]) -> "Columns":

@@ -8,6 +8,7 @@ import typer
 
 from nearfield.cli.output import AsJson, print_json, say
 from nearfield.core.errors import RequestError
+from nearfield.core.extras import require
 from nearfield.core.files import write_text
 from nearfield.core.text import clock, count
 
@@ -232,6 +233,8 @@ def explore(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only serve.")] = False,
 ) -> None:
     """The map of a space in a browser, with sound: hear it, search it, mend it."""
+    require("explore", "nearfield explore")
+    require("map", "nearfield explore")
     from nearfield.cli.output import progress_display
     from nearfield.server.decisions import read_suspects
     from nearfield.server.guard import Access

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearfield.core.extras import require
 from nearfield.core.rng import entropy, stream
 from nearfield.core.types import Floats, Vectors
 
@@ -74,6 +75,7 @@ def _library() -> Any:
     """umap's UMAP. Its functions take seconds to compile in every process that does not find them on disk."""
     from nearfield.core.compiled import cache_compiled
 
+    require("map", "A map by UMAP")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of parts that need further libraries
         from umap import UMAP, layouts, umap_

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from nearfield.core.extras import require
 from nearfield.core.rng import stream
 from nearfield.core.types import Ints, Vectors
 from nearfield.space.nearest import Found, Nearest
@@ -43,6 +44,7 @@ class ApproximateIndex:
 
 def build(folder: Path, nearest: Nearest) -> Approximate:
     """Builds the index of a space's vectors beside it, and measures its recall against the exact search."""
+    require("index", "An approximate index")
     from lancedb.index import HnswSq
 
     vectors = nearest.vectors

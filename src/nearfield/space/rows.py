@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearfield.core.errors import DataError, RequestError, choose
+from nearfield.core.extras import require
 from nearfield.core.types import Bools, Ints
 from nearfield.data.clips import CHANNEL, STANDARD
 from nearfield.space.filters import Condition, unmet
@@ -172,6 +173,7 @@ class Rows:
 
 
 def connect(folder: Path) -> Any:
+    require("index", "A space whose rows or approximate index lie in LanceDB")
     os.environ.setdefault("LANCEDB_LOG", "error")  # it would greet every new table with a warning
     import lancedb  # not before it is needed: a space opens without it
 

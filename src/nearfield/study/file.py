@@ -176,6 +176,10 @@ class SearchSettings(Settings):
     """Trials that are trained again with fresh seeds: the best, the next best, and neighbours of the best."""
 
 
+History = tuple[dict[str, Any], dict[int, float]]
+"""A trial of the past: its changes, and its scores by the length of the training, in updates."""
+
+
 def resolve(settings: SearchSettings, recipe: Recipe, where: str) -> SearchSettings:
     """The settings with every range's ends and type filled in from the recipe's own settings.
 

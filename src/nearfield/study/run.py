@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfield.core.errors import RequestError
+from nearfield.core.extras import require
 from nearfield.core.files import check_free, not_there, write_json
 from nearfield.data.collection import Collection
 from nearfield.study.arms import is_before
@@ -103,6 +104,7 @@ class Study:
         Finished runs are never trained again, nor those that diverged; other failures are. Raises
         KeyboardInterrupt after Ctrl-C with everything whole.
         """
+        _check_extras()
         built = (engine or LocalSettings()).build()
         with Journal.open(self.folder / "journal.jsonl") as journal:
             self._check_data(journal)
@@ -138,6 +140,7 @@ class Study:
 
     def report(self, callback: Callback = ignore) -> StudyFacts:
         """The document from what is there. Raises RequestError where no seed is finished for every arm."""
+        _check_extras()
         journal = Journal(self.folder / "journal.jsonl")
         outcomes = journal.outcomes()
         plan = self._carried(outcomes)
@@ -347,3 +350,9 @@ def _check_compatible(frozen: Plan, plan: Plan, folder: Path) -> None:
     for arm in (*plan.before, *plan.arms):
         if arm.id in known and known[arm.id] != arm.changes:
             raise RequestError(f"{folder}: arm {arm.id} was begun with other settings. Begin a new folder.")
+
+
+def _check_extras() -> None:
+    """Raises RequestError before anything is trained where the document could not be written."""
+    require("documents", "A study's document")
+    require("map", "A study's document")

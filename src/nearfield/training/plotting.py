@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nearfield.core.extras import require
 from nearfield.core.files import replacing
 from nearfield.core.text import visible
 from nearfield.core.types import Floats, Vectors
@@ -80,6 +81,7 @@ def draw_matrix(axes: "Axes", cells: Floats, names: Sequence[str], most: float |
 
 def new_figure(width: float, height: float) -> "Figure":
     """An empty figure, so many inches wide and high."""
+    require("figures", "A figure")
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nearfield.core.extras import has, require
 from nearfield.core.types import Ints, Vectors
 from nearfield.metrics.geometry import Apart, centroid_scores, centroids
 from nearfield.metrics.projection import principal
@@ -24,9 +25,15 @@ CURVE_EVERY = 5
 
 
 class Board:
-    """Event files in a folder; on resumption, points after the checkpoint are hidden."""
+    """Event files in a folder; on resumption, points after the checkpoint are hidden.
+
+    Without the extra `tensorboard` nothing is written: metrics.jsonl has the numbers too.
+    """
 
     def __init__(self, folder: Path, after: int) -> None:
+        if not has("tensorboard"):
+            self._writer = None
+            return
         from torch.utils.tensorboard.writer import SummaryWriter
 
         self._writer = SummaryWriter(str(folder), purge_step=after + 1 if after else None)
@@ -36,6 +43,8 @@ class Board:
 
         The distances of every pair of labels are not: they would bury the rest, and are a picture there.
         """
+        if self._writer is None:
+            return
         thin = update > 1 and update % CURVE_EVERY
         for name, value in numbers.items():
             if name == "val/score" or name.startswith("val/centroids/"):
@@ -45,8 +54,10 @@ class Board:
 
     def draw(self, update: int, name: str, figure: "Figure") -> None:
         """A picture, in a row with those of the same name."""
+        require("tensorboard", "train.figures")
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+        assert self._writer is not None
         canvas = FigureCanvasAgg(figure)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph")  # names may be of any script
@@ -56,7 +67,8 @@ class Board:
 
     def close(self) -> None:
         """Writes what is left."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 # Pictures of a space in the making: where the val clips lie, and how far apart their labels are.

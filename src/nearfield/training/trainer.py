@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nearfield.core.errors import DivergedError, RequestError
+from nearfield.core.extras import require
 from nearfield.core.files import replacing, sweep, write_text
 from nearfield.core.rng import own_chance
 from nearfield.core.types import Batch, Vectors
@@ -172,6 +173,9 @@ class Training:
                 if self.done:
                     break
             return
+        if self.settings.figures:
+            require("tensorboard", "train.figures")
+            require("figures", "train.figures")
         sweep(self.folder.path)
         with (
             closing(MetricsLog(self.folder.metrics, self.update)) as log,

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearfield.core.errors import RequestError
+from nearfield.core.extras import require
 from nearfield.core.files import replacing, write_text
 from nearfield.core.types import Floats, Vectors
 from nearfield.metrics.projection import principal
@@ -105,6 +106,7 @@ def export_projector(run: Run, folder: Path) -> ProjectorFolder:
 
     Raises RequestError where the run has no vectors yet.
     """
+    require("tensorboard", "The export to projector")
     from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
     space = read_space(run.folder)

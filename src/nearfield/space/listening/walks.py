@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from nearfield.core.errors import RequestError
+from nearfield.core.extras import require
 from nearfield.core.files import replacing
 from nearfield.core.types import Bools, Floats, Ints, Vectors
 from nearfield.data.audio import decode, mix, resample
@@ -186,6 +187,7 @@ def _end(library: ClipLibrary, word: str, pure: bool) -> Floats:
 
 def _draw(path: Path, found: Walk, song: Compilation, ends: tuple[str, str]) -> None:
     """The log-mel pictures of all stops, and how far each is from the target."""
+    require("figures", "The figure of a walk")
     from matplotlib.figure import Figure
 
     stops, clips = found.rows.shape
