@@ -14,11 +14,20 @@ import json, sys
 import numpy as np, torch, torch.distributed as dist
 from torch import nn
 from nearfield.core.types import Batch, BatchIndices, Pairs
+from nearfield.learning.losses.autograd import AutogradLoss
 from nearfield.learning.losses.triplet import Triplet
 from nearfield.learning.distributed import own, world
 from nearfield.learning.train import Parts, TrainSettings, train
 from nearfield.models.normalization import sync_batch_norm
 
+class Hardest(AutogradLoss):
+    distance = "squared_euclidean"
+
+    def rowwise(self, distances, positive, negative, weight):
+        nearest = distances.where(negative, torch.inf).amin(1)
+        return ((distances * weight).amax(1) - nearest + 1).clamp_min(0)
+
+losses = {"triplet": Triplet(margin=1.0, distance="squared_euclidean").build(4, 4), "autograd": Hardest()}
 if "RANK" in __import__("os").environ:
     dist.init_process_group("gloo")
 torch.manual_seed(0)
@@ -34,7 +43,7 @@ parts = Parts(
     encode=lambda batch, update: model(batch.signal),
     relation=lambda indices: Pairs.from_labels(labels[torch.as_tensor(indices.rows)]),
     miner=lambda vectors, pairs, generator: pairs,
-    loss=Triplet(margin=1.0, distance="squared_euclidean").build(4, 4),
+    loss=losses[sys.argv[1]],
     penalty=None, model=model, optimizer=optimizer, rate=lambda update: 1.0)
 batches = [(indices, Batch(data[torch.as_tensor(own(indices).rows)], own(indices))) for indices in draws]
 steps = [step.measured for step in train(parts, batches, TrainSettings(updates=3), seed=0)]
@@ -47,10 +56,15 @@ if dist.is_initialized():
 """
 
 
-def run(script: Path, *launcher: str) -> dict[str, object]:
+def run(script: Path, loss: str, *launcher: str) -> dict[str, object]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*launcher, str(script)], capture_output=True, text=True, env=environment, timeout=240, check=False
+        [*launcher, str(script), loss],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, object] = json.loads(
@@ -60,12 +74,15 @@ def run(script: Path, *launcher: str) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loss", ["triplet", "autograd"])
+def test_two_processes_equal_one(loss: str, tmp_path: Path) -> None:
     """Batches of 12, 13 and 11, so also shares of unlike size; three updates, each built on the last."""
     script = tmp_path / "step.py"
     script.write_text(SCRIPT)
-    alone = run(script, sys.executable)
-    both = run(script, sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
+    alone = run(script, loss, sys.executable)
+    both = run(
+        script, loss, sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"
+    )
     for key in ("losses", "norms"):
         assert torch.allclose(torch.tensor(alone[key]), torch.tensor(both[key]), rtol=1e-9)
     one, other = alone["state"], both["state"]

@@ -68,6 +68,7 @@ class PairwiseDistances:
         made = [_Side(g, distance, center, s.requires_grad) for g, s in zip(given, sides, strict=True)]
         self._rows, self._columns = made[0], made[-1]
         self.places = self._rows.places
+        self.wanted = any(side.wanted for side in made)
         largest = max((float(side.squares.max()) for side in made if len(side.squares)), default=0.0)
         self._tiny = 8 * torch.finfo(self.places.dtype).eps * largest
 
@@ -98,7 +99,7 @@ class PairwiseDistances:
         rounding makes of a zero: 0 for equal vectors and finite for all.
         """
         rows, columns = self._rows, self._columns
-        if not (rows.wanted or columns.wanted):
+        if not self.wanted:
             return
         if self.distance == "euclidean":
             slopes = slopes.div_(distances.clamp_min_(max(self._tiny, 1e-38) ** 0.5).mul_(2))

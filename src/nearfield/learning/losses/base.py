@@ -36,8 +36,9 @@ Given = Pairs | Tensor | npt.ArrayLike
 class PairLoss(nn.Module, ABC):
     """A loss over `Pairs`: calling it gives a scalar with a gradient.
 
-    A subclass implements `forward_with_metrics`, which also returns what was measured on the way. Two bases
-    do most of it: `RowLoss` and `AnalyticLoss`, which compute value and gradient in one pass.
+    A subclass implements `forward_with_metrics`, which also returns what was measured on the way. Three bases
+    do most of it: `AutogradLoss` (autograd.py), where a loss is one method over distances; `RowLoss` and
+    `AnalyticLoss`, whose members work out their gradient by hand.
     """
 
     def forward(
@@ -99,7 +100,7 @@ class AnalyticLoss(PairLoss):
             vectors, ref_vectors = vectors.detach(), None if ref_vectors is None else ref_vectors.detach()
         with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
             value, gradient, parts = self.loss_and_grad(vectors, fitting, ref_vectors)
-        return _known(value, (vectors, ref_vectors), gradient), parts
+        return with_gradient(value, (vectors, ref_vectors), gradient), parts
 
     @abstractmethod
     def loss_and_grad(
@@ -157,8 +158,8 @@ class _Known(torch.autograd.Function):
         return None, None, *found, *(None for _ in found)
 
 
-def _known(value: Tensor, given: Sequence[Tensor | None], gradient: Sequence[Tensor | None]) -> Tensor:
-    """`value` with a known gradient for each of the tensors that has one."""
+def with_gradient(value: Tensor, given: Sequence[Tensor | None], gradient: Sequence[Tensor | None]) -> Tensor:
+    """`value` as a function of the given tensors, with the gradient that is known for each of them."""
     known = [
         (tensor, slope)
         for tensor, slope in zip(given, gradient, strict=True)
