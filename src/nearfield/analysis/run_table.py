@@ -173,10 +173,10 @@ def overview(
         _check_key("--sort", sort, keys)
         kept = _sorted(kept, sort, ascending)
     shown = tuple(name for name in HEADLINES if any(name in run.metrics for run in kept))
-    return Overview(tuple(kept), negative(kept), shown, tuple(unread))
+    return Overview(tuple(kept), differing_settings(kept), shown, tuple(unread))
 
 
-def negative(runs: Sequence[Listed]) -> tuple[str, ...]:
+def differing_settings(runs: Sequence[Listed]) -> tuple[str, ...]:
     """Settings that are not the same in all runs, but for what the machine chooses."""
     return tuple(key for key in differing([run.settings for run in runs]) if key != "train.precision")
 

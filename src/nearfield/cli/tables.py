@@ -11,7 +11,7 @@ from nearfield.analysis.explain.challenge import COLUMNS, ChallengeRow, Challeng
 from nearfield.analysis.explain.clusters import ClusterReport
 from nearfield.analysis.explain.explain import Explanation, Nuisance
 from nearfield.analysis.explain.position import Positions
-from nearfield.analysis.run_table import Listed, Overview, negative
+from nearfield.analysis.run_table import Listed, Overview, differing_settings
 from nearfield.analysis.suspects.signals import SilenceReport
 from nearfield.cli.output import fits, show
 from nearfield.core.text import count
@@ -250,7 +250,7 @@ def _judged_by(run: Listed) -> str:
 def _group(console: Console, runs: list[Listed], heads: tuple[str, ...], title: str | None) -> None:
     """Settings that all have in columns, those of single kinds beside them in one. Where they have no room:
     as many columns as fit, kinds first, and the names of the others."""
-    differing, told = negative(runs), telling([run.settings for run in runs])
+    differing, told = differing_settings(runs), telling([run.settings for run in runs])
     shared = tuple(key for key in differing if all(key in run.settings for run in runs))
     others = [{key: value for key, value in each.items() if key not in shared} for each in told]
     table = _table(runs, heads, shared, others)

@@ -317,12 +317,12 @@ def _doubles(collection: Collection, results: Sequence[_Result]) -> Iterator[Pro
         other = first.setdefault(result.digest, position)
         if table["path"].iloc[other] == table["path"].iloc[position]:
             continue
-        negative = [
+        differing = [
             said
             for column, said in (("label", "has another label"), ("split", "is in another split"))
             if table[column].iloc[other] != table[column].iloc[position]
         ]
-        extra = f", which {' and '.join(negative)}" if negative else ""
+        extra = f", which {' and '.join(differing)}" if differing else ""
         reason = f"it is identical to {names[other]}{extra}."
         yield Problem("double", names[position], lines[position], reason, "Keep one of them.", "warning")
 

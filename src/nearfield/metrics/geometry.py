@@ -228,24 +228,24 @@ class CentroidCurves:
 
 
 def centroid_curves(
-    start_times: Sequence[tuple[int, Vectors]], labels: Ints, names: tuple[str, ...], spherical: bool = False
+    validations: Sequence[tuple[int, Vectors]], labels: Ints, names: tuple[str, ...], spherical: bool = False
 ) -> CentroidCurves:
-    """`start_times`: the update and the vectors (N, D) of the same N clips then; `labels` (N,), -1 not known.
+    """`validations`: the update and the vectors (N, D) of the same N clips then; `labels` (N,), -1 not known.
 
     `spherical` takes spherical means, for spaces of unit vectors. Raises RequestError for no moments, or
     for vectors of another number of clips.
     """
-    if not start_times:
+    if not validations:
         raise RequestError("centroid_curves: no moments of training were given; give vectors of one or more.")
     found = []
-    for step, vectors in start_times:
+    for step, vectors in validations:
         check_vectors(f"vectors at update {step}", vectors)
         check_lengths(len(labels), vectors=vectors)
         found.append(centroids(vectors, labels, names, spherical))
     present = found[0].names
     first, second = np.triu_indices(len(present), 1)
     return CentroidCurves(
-        steps=tuple(step for step, _ in start_times),
+        steps=tuple(step for step, _ in validations),
         pairs=tuple((present[a], present[b]) for a, b in zip(first, second, strict=True)),
         distances=np.array([each.distances[first, second] for each in found]).reshape(len(found), -1),
         spreads=np.array([centroid_scores(each).get("centroid_spread", np.nan) for each in found]),

@@ -199,13 +199,13 @@ def _cure(theirs: dict[str, Any] | None, settings: Settings, source: str, part: 
             f"{part.section}.weights: the run in {source} has {part.section}.kind {kind!r}, and this recipe "
             f"asks for {own['kind']!r}. Set {part.section}.kind={kind}, or name another run."
         )
-    negative = [
+    differing = [
         f"{part.section}.{key} is {theirs[key]!r} there and {value!r} here"
         for key, value in own.items()
         if key != "weights" and key in theirs and theirs[key] != value
     ]
     told = (
-        "; ".join(negative)
+        "; ".join(differing)
         or f"the settings of the {part.section} are the same: it read other pictures there"
     )
     return f"In that run: {told}. Take the run's {part.section}, feature and data.clip_seconds over."

@@ -87,10 +87,11 @@ class Identity:
         if self.digest == other.digest:
             return
         names = sorted({*self.parts, *other.parts})
-        negative = [name for name in names if self.parts.get(name) != other.parts.get(name)]
+        differing = [name for name in names if self.parts.get(name) != other.parts.get(name)]
         raise RequestError(
             f"{what} belongs to the space of {other}, and {where} to that of {self}: distances between them "
-            f"mean nothing. What differs: {', '.join(negative)}. Use the run of one for both, or index again."
+            f"mean nothing. What differs: {', '.join(differing)}. "
+            "Use the run of one for both, or index again."
         )
 
 

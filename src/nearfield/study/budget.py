@@ -97,8 +97,8 @@ def check_budgets(budgets: Mapping[str, Budget], hold: Hold | None, where: str) 
     (name, first), *others = budgets.items()
     for other, theirs in others:
         wanted: tuple[Hold, ...] = (hold,) if hold else ("updates", "clips", "seconds")
-        negative = [sum_ for sum_ in wanted if not _alike(getattr(first, sum_), getattr(theirs, sum_))]
-        if negative:
+        differing = [sum_ for sum_ in wanted if not _alike(getattr(first, sum_), getattr(theirs, sum_))]
+        if differing:
             raise RequestError(
                 f"{where}: arms {name!r} and {other!r} have unlike budgets: {first.words()} against "
                 f"{theirs.words()}. Whatever the arms differ in, this could be the cause. "

@@ -78,8 +78,8 @@ def keep_canary(folder: RunFolder, collection: Collection, recipe: Recipe, embed
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, COUNT).astype(np.int64))]
     found = [signal for row in chosen if (signal := _signal(collection, int(row), recipe)) is not None]
     if found:
-        positive = [each for each in found if each.shape == found[0].shape]
-        signals = torch.stack(positive[: max(1, MOST // found[0].numel())])
+        same_shape = [each for each in found if each.shape == found[0].shape]
+        signals = torch.stack(same_shape[: max(1, MOST // found[0].numel())])
         Canary(signals, _as_trained(embedder, signals, recipe)).write(folder.canary)
 
 
@@ -90,8 +90,8 @@ def made_up(canary: Canary, embedder: Embedder, recipe: Recipe) -> Canary:
     if canary.signals.dtype == torch.uint8:
         signals = torch.from_numpy((255 / (1 + np.exp(-noise))).astype(np.uint8))
     else:
-        start_times = np.arange(noise.shape[-1])
-        tones = np.sin(start_times * np.linspace(0.02, 1.0, len(noise))[:, None])[:, None]
+        steps = np.arange(noise.shape[-1])
+        tones = np.sin(steps * np.linspace(0.02, 1.0, len(noise))[:, None])[:, None]
         signals = torch.from_numpy((3000 * (tones + 0.1 * noise)).astype(np.int16))
     return Canary(signals, _as_trained(embedder, signals, recipe))
 

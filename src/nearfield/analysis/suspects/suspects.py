@@ -173,14 +173,14 @@ def _duplicates(space: _Space) -> list[Suspect]:
         assert pair.other is not None
         space.callback(Stage("compare", number + 1, len(pairs)))
         try:
-            positive = compare(spans[pair.row], spans[pair.other])
+            likeness = compare(spans[pair.row], spans[pair.other])
         except Fault:
             continue
-        if positive.is_same or pair.score >= surely:
-            said = "agree as copies do" if positive.is_same else "do not agree as copies do"
-            figures = f"waves correlate by {positive.waves:.2f}, spectrograms by {positive.spectra:.2f}"
-            reason = f"{pair.reason} The sounds {said} ({figures}, shifted by {positive.shift:.3f} s)."
-            found.append(replace(pair, score=positive.score, reason=reason))
+        if likeness.is_same or pair.score >= surely:
+            said = "agree as copies do" if likeness.is_same else "do not agree as copies do"
+            figures = f"waves correlate by {likeness.waves:.2f}, spectrograms by {likeness.spectra:.2f}"
+            reason = f"{pair.reason} The sounds {said} ({figures}, shifted by {likeness.shift:.3f} s)."
+            found.append(replace(pair, score=likeness.score, reason=reason))
     return ranked(found)
 
 

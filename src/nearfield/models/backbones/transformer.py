@@ -132,9 +132,9 @@ class RepeatedLogMel(nn.Module):
 
 def _emphasised_waves(window: int, fft: int) -> Tensor:
     """(2 x bins, 1, window): what a frame meets: mean off, emphasis, window, then cosines and sines."""
-    start_times = torch.arange(window, dtype=torch.float64)
+    samples = torch.arange(window, dtype=torch.float64)
     bins = torch.arange(fft // 2 + 1, dtype=torch.float64)[:, None]
-    angles = 2 * torch.pi * torch.remainder(bins * start_times, fft) / fft
+    angles = 2 * torch.pi * torch.remainder(bins * samples, fft) / fft
     emphasis = torch.eye(window, dtype=torch.float64) - 0.97 * torch.diag(torch.ones(window - 1).double(), -1)
     emphasis[0, 0] = 1 - 0.97
     centring = torch.eye(window, dtype=torch.float64) - 1 / window

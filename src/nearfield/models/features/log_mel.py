@@ -181,10 +181,10 @@ class LogMel(Feature):
             spectrogram = frames.new_empty(frames.shape[0], self.bands, frames.shape[1])
 
             def fill(block: tuple[slice, slice]) -> None:
-                clips, start_times = block
-                part = frames[clips, start_times]
+                clips, columns = block
+                part = frames[clips, columns]
                 logs = self._log(self._mel(self._spectrum(part)))
-                spectrogram[clips, :, start_times] = logs.view(self.bands, *part.shape[:2]).transpose(0, 1)
+                spectrogram[clips, :, columns] = logs.view(self.bands, *part.shape[:2]).transpose(0, 1)
 
             if torch.compiler.is_compiling():
                 fill((slice(None), slice(None)))  # blocks would fix the number of clips in what is exported
