@@ -9,13 +9,16 @@ import torch
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
 from nearfield.core.types import Pairs
+from nearfield.learning import checks
 from nearfield.learning.build import miner_beside
-from nearfield.learning.checks import check
 from nearfield.learning.losses import LossSettings
-from nearfield.learning.losses.base import TAGGING_KINDS
-from nearfield.learning.losses.library import NEEDS_LABELS, PAIRS_ALONE, READS
+from nearfield.learning.losses.library import NEEDS_LABELS, READS, all_pair_kinds
+from nearfield.learning.losses.settings import LOSSES as FAMILY
+from nearfield.learning.losses.settings import pair_kinds
 from nearfield.learning.miners import MinerSettings
+from nearfield.learning.relations import relation as relate
 from nearfield.learning.samplers import SamplerSettings
+from nearfield.learning.samplers.base import clip_samplers
 
 RELATIONS = ("labels", "tags", "time", "views")
 LOSSES: list[dict[str, Any]] = [
@@ -31,6 +34,10 @@ def lose(**given: Any) -> Any:
 
 def mine(**given: Any) -> Any:
     return make(MinerSettings, "miner", given)
+
+
+def check(relation: str, miner: Any, loss: Any, normalized: bool = True, sampler: Any = None) -> None:
+    checks.check(relate(relation), miner, loss, normalized, sampler)
 
 
 def test_what_is_let_through_runs_and_what_is_refused_says_why() -> None:
@@ -67,7 +74,7 @@ def test_the_refusal_names_reason_and_alternatives() -> None:
     assert str(caught.value) == (
         "loss.kind: ProxyAnchorLoss keeps weights for each class, so every item needs exactly one label, and "
         "the relation 'tags' gives none. Set relation.kind to labels, or take a loss that works from pairs "
-        f"alone: triplet, circle, contrastive, nt_xent, supcon, multi_similarity, {', '.join(PAIRS_ALONE)}."
+        f"alone: {', '.join(all_pair_kinds())}."
     )
 
 
@@ -77,12 +84,11 @@ def test_a_loss_that_reads_labels_alone_takes_no_miner() -> None:
         check("labels", mine(kind="semihard"), lose(kind="P2SGradLoss"))
     assert str(caught.value) == (
         "miner.kind: P2SGradLoss reads labels alone and cannot leave out pairs, so the miner 'semihard' "
-        "would do nothing. Set miner to {kind: all}, or take another loss: triplet, circle, contrastive, "
-        "nt_xent, supcon, multi_similarity."
+        f"would do nothing. Set miner to {{kind: all}}, or take another loss: {', '.join(pair_kinds())}."
     )
 
 
-@pytest.mark.parametrize("kind", TAGGING_KINDS)
+@pytest.mark.parametrize("kind", [kind for kind, each in FAMILY.kinds().items() if "tags" in each.needs])
 def test_tagging_needs_the_tags_and_takes_no_miner(kind: str) -> None:
     check("tags", mine(kind="all"), lose(kind=kind))
     for relation in ("labels", "time", "views"):
@@ -90,8 +96,7 @@ def test_tagging_needs_the_tags_and_takes_no_miner(kind: str) -> None:
             check(relation, mine(kind="all"), lose(kind=kind))
         assert str(caught.value) == (
             f"loss.kind: {kind} reads the tags of each clip, and the relation {relation!r} gives none. Set "
-            "relation.kind to tags, or take a loss that works from pairs alone: triplet, circle, "
-            "contrastive, nt_xent, supcon, multi_similarity."
+            f"relation.kind to tags, or take a loss that works from pairs alone: {', '.join(pair_kinds())}."
         )
     for miner in [{"kind": name} for name in kinds(MinerSettings) if name != "all"] + [
         {"kind": "all", "margin": 0.2}
@@ -114,9 +119,8 @@ def test_samplers_that_set_pairs_give_neither_labels_nor_tags() -> None:
         check("tags", every, lose(kind="bce"), sampler=triplets)
     assert str(caught.value) == (
         "sampler.kind: tag_triplets says itself who is alike, so that the relation is not asked, and bce "
-        "needs the tags that the relation would give. Take another sampler (balanced, balanced_tags, "
-        "shuffle), or a loss that works from pairs alone: triplet, circle, contrastive, nt_xent, supcon, "
-        "multi_similarity."
+        f"needs the tags that the relation would give. Take another sampler ({clip_samplers()}), or a loss "
+        f"that works from pairs alone: {', '.join(pair_kinds())}."
     )
     with pytest.raises(RequestError, match="ProxyAnchorLoss needs the labels that the relation would give"):
         check("labels", every, lose(kind="ProxyAnchorLoss"), sampler=sample(kind="tiles", mode="triplet"))
@@ -156,8 +160,8 @@ def test_the_refusal_of_one_clip_a_label_says_what_is_allowed() -> None:
         check("labels", mine(kind="all"), lose(kind="supcon"), True, sampler)
     assert str(error.value) == (
         "sampler.per_class: 1 clip of each label makes batches in which no two clips are alike, and supcon "
-        "pulls alike ones together. Allowed: 2 or more; or a loss that keeps weights for each class: "
-        "ArcFaceLoss, CosFaceLoss, LargeMarginSoftmaxLoss, NormalizedSoftmaxLoss, P2SGradLoss, "
+        "pulls alike ones together. Take 2 or more of each label, or a loss that keeps weights for each "
+        "class: ArcFaceLoss, CosFaceLoss, LargeMarginSoftmaxLoss, NormalizedSoftmaxLoss, P2SGradLoss, "
         "ProxyAnchorLoss, ProxyNCALoss, SoftTripleLoss, SphereFaceLoss, SubCenterArcFaceLoss."
     )
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,8 +19,9 @@ from nearfield.core.settings import kinds, make
 from nearfield.core.types import Pairs, TripletRange
 from nearfield.learning.build import loss, miner
 from nearfield.learning.losses import LossSettings, PairLoss
-from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS, AnalyticLoss, RowLoss
+from nearfield.learning.losses.base import AnalyticLoss, RowLoss
 from nearfield.learning.losses.rows import settle
+from nearfield.learning.losses.settings import LOSSES, BaseLossSettings, pair_kinds
 
 Batches = Any
 CASES: list[tuple[str, dict[str, Any], Any]] = [
@@ -71,7 +72,7 @@ def batch(size: int = 24, seed: int = 0, kind: torch.dtype = torch.float64) -> t
     return vectors, Pairs(positive, negative)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in OWN_KINDS if kind != "circle"])
+@pytest.mark.parametrize("kind", [kind for kind in pair_kinds() if kind != "circle"])
 def test_the_gradient_is_the_derivative(kind: str) -> None:
     """Circle holds its weights constant, so its gradient is another: see test_circle."""
     vectors, pairs = batch()
@@ -79,7 +80,7 @@ def test_the_gradient_is_the_derivative(kind: str) -> None:
     assert torch.autograd.gradcheck(lambda v: ours(v, pairs), (vectors.requires_grad_(),), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", pair_kinds())
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**16))
 def test_the_order_of_the_batch_does_not_matter(kind: str, seed: int) -> None:
@@ -93,7 +94,7 @@ def test_the_order_of_the_batch_does_not_matter(kind: str, seed: int) -> None:
     torch.testing.assert_close(gradient[order], slope)
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", pair_kinds())
 def test_a_strength_of_one_changes_nothing_and_of_zero_takes_the_pair_out(kind: str) -> None:
     vectors, pairs = batch()
     ours = loss(kind)
@@ -109,7 +110,7 @@ def test_a_strength_of_one_changes_nothing_and_of_zero_takes_the_pair_out(kind: 
     torch.testing.assert_close(weak[1], gone[1])
 
 
-@pytest.mark.parametrize("kind", [kind for kind in OWN_KINDS if kind != "triplet"])
+@pytest.mark.parametrize("kind", [kind for kind in pair_kinds() if kind != "triplet"])
 def test_a_gap_becomes_cells_that_stand_in_a_triplet(kind: str) -> None:
     vectors, pairs = batch()
     mined = dataclasses.replace(pairs, triplet_range=TripletRange(0.0, 0.1, "euclidean"))
@@ -143,7 +144,7 @@ def test_gaps_open_on_one_side_settle_as_well(bounds: tuple[float | None, float 
     assert torch.equal(settled.negative, inside.any(1))
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", pair_kinds())
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_single(kind: str, half: torch.dtype) -> None:
     vectors, pairs = batch(kind=half)
@@ -155,7 +156,7 @@ def test_half_precision_is_computed_in_single(kind: str, half: torch.dtype) -> N
     torch.testing.assert_close(gradient.float(), slope, atol=1e-3, rtol=1e-2)
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", pair_kinds())
 def test_autocast_does_not_coarsen_the_loss(kind: str) -> None:
     vectors, pairs = batch(kind=torch.float32)
     ours = loss(kind)
@@ -164,7 +165,7 @@ def test_autocast_does_not_coarsen_the_loss(kind: str) -> None:
         assert torch.equal(ours(vectors, pairs), plain)
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", pair_kinds())
 @pytest.mark.parametrize("missing", ["alike", "unlike", "both"])
 def test_nothing_to_compare_is_zero_with_a_zero_gradient(kind: str, missing: str) -> None:
     vectors, pairs = batch()
@@ -180,14 +181,14 @@ def test_nothing_to_compare_is_zero_with_a_zero_gradient(kind: str, missing: str
         assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", pair_kinds())
 def test_a_vector_that_is_no_number_is_not_hidden(kind: str) -> None:
     vectors, pairs = batch()
     vectors[2, 1] = torch.nan
     assert torch.isnan(loss(kind)(vectors, pairs))
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", pair_kinds())
 def test_equal_vectors_give_finite_gradients(kind: str) -> None:
     vectors, pairs = batch(kind=torch.float32)
     vectors[:] = vectors[0]
@@ -211,7 +212,7 @@ class Largest(TorchDispatchMode):
         return made
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", pair_kinds())
 def test_no_matrix_of_all_by_all_numbers_is_made(kind: str) -> None:
     size = 3000
     vectors = torch.randn(size, 4, requires_grad=True)
@@ -221,7 +222,7 @@ def test_no_matrix_of_all_by_all_numbers_is_made(kind: str) -> None:
     assert largest.numbers <= size * size / 10
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", pair_kinds())
 def test_blocks_of_rows_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, pairs = batch(50)
     ours = loss(kind)
@@ -236,7 +237,7 @@ def test_blocks_of_rows_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", pair_kinds())
 def test_a_gpu_gives_the_same(kind: str) -> None:
     vectors, pairs = batch(50)
     mined = dataclasses.replace(pairs, triplet_range=TripletRange(0.0, 0.2, "euclidean"))
@@ -247,7 +248,7 @@ def test_a_gpu_gives_the_same(kind: str) -> None:
         torch.testing.assert_close(slope.cpu(), gradient)
 
 
-@pytest.mark.parametrize("kind", OWN_KINDS)
+@pytest.mark.parametrize("kind", pair_kinds())
 def test_parts_say_how_far_and_how_active(kind: str) -> None:
     vectors, pairs = batch()
     value, parts = loss(kind).forward_with_metrics(vectors.requires_grad_(), pairs)
@@ -296,12 +297,19 @@ def test_pairs_of_another_batch_are_refused() -> None:
         loss("triplet")(vectors[:, 0], pairs)
 
 
-def test_the_family_lists_its_own_kinds() -> None:
-    assert tuple(kinds(LossSettings)) == (*OWN_KINDS, *TAGGING_KINDS)
-    for kind in OWN_KINDS:
-        assert isinstance(make(LossSettings, "loss", {"kind": kind}).build(), PairLoss)
-    for kind in TAGGING_KINDS:
-        assert isinstance(make(LossSettings, "loss", {"kind": kind}).build(8, 3), PairLoss)
+def test_every_kind_is_built_and_says_in_what_it_measures() -> None:
+    for kind, each in kinds(LossSettings).items():
+        settings = make(LossSettings, "loss", {"kind": kind})
+        assert isinstance(settings.build(8, 3), PairLoss)
+        assert settings.distance in (None, "euclidean", "squared_euclidean", "cosine")
+        assert all(margin.key in each.model_fields for margin in settings.margins())
+
+
+def test_a_loss_that_does_not_say_what_it_compares_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match="Mute does not say what it compares"):
+
+        class Mute(BaseLossSettings):
+            kind: Literal["mute"] = "mute"
 
 
 @pytest.mark.parametrize(
@@ -315,8 +323,7 @@ def test_the_family_lists_its_own_kinds() -> None:
         ({"kind": "triplet", "margin": 0}, "loss: margin: input should be greater than 0. Given: 0."),
         (
             {},
-            "loss: no kind given. Known: triplet, circle, contrastive, nt_xent, supcon, multi_similarity, "
-            "bce, focal.",
+            f"loss: no kind given. Known: {', '.join(LOSSES.kinds())}.",
         ),
     ],
 )

@@ -8,13 +8,14 @@ import torch
 from scipy.stats import kstest
 
 from nearfield.core.errors import RequestError
-from nearfield.core.settings import Settings, make
+from nearfield.core.settings import make
 from nearfield.core.types import BatchIndices, MixPartner, Pairs
 from nearfield.learning import distributed as together
 from nearfield.learning.build import loss, miner
 from nearfield.learning.checks import check
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.miners import MinerSettings
+from nearfield.learning.miners.base import BaseMinerSettings
 from nearfield.learning.relations import relation
 from nearfield.learning.samplers import SamplerSettings
 from nearfield.training.validation import FixedLoss
@@ -116,11 +117,13 @@ def test_a_fixed_loss_is_taken_over_clips_alone() -> None:
 def test_only_tags_can_say_what_a_mixture_is(kind: str) -> None:
     sampler = make(SamplerSettings, "sampler", SHUFFLE)
     supcon = make(LossSettings, "loss", {"kind": "supcon"})
-    check("tags", make_all(), supcon, sampler=sampler)
+    check(relation("tags"), make_all(), supcon, sampler=sampler)
     if kind != "views":  # of which plain batches hold no two of a clip
-        check(kind, make_all(), supcon, sampler=make(SamplerSettings, "sampler", {"kind": "shuffle"}))
+        check(
+            relation(kind), make_all(), supcon, sampler=make(SamplerSettings, "sampler", {"kind": "shuffle"})
+        )
     with pytest.raises(RequestError, match=rf"sampler.mixing: .*{kind}.*relation.kind to tags.*mix"):
-        check(kind, make_all(), supcon, sampler=sampler)
+        check(relation(kind), make_all(), supcon, sampler=sampler)
 
 
 @pytest.mark.parametrize("decibels", [[6, -6], [-40, 0], [0, 31]])
@@ -148,6 +151,6 @@ def equal(one: Pairs, other: Pairs) -> bool:
     )
 
 
-def make_all() -> Settings:
-    made: Settings = make(MinerSettings, "miner", {"kind": "all"})
+def make_all() -> BaseMinerSettings:
+    made: BaseMinerSettings = make(MinerSettings, "miner", {"kind": "all"})
     return made

@@ -20,7 +20,7 @@ from nearfield.core.settings import make
 from nearfield.core.types import BatchIndices, ClipMetadata, Ints
 from nearfield.learning.relations import relation
 from nearfield.learning.relations.time import false_negative_rate
-from nearfield.learning.samplers import Sampler, SamplerSettings, sets_pairs
+from nearfield.learning.samplers import Sampler, SamplerSettings
 from nearfield.learning.samplers.balanced import BalancedSampler, share_quotas
 from nearfield.learning.samplers.batches import cut
 from nearfield.learning.samplers.tag_triplets import TagTripletSampler
@@ -102,7 +102,7 @@ def test_promises_of_every_sampler(given_settings: dict[str, Any]) -> None:
     assert (starts >= 0).all()
     assert (starts <= np.maximum(metadata.seconds[drawn] - CLIP, 0) + 1e-3).all()
     assert [len(indices) for indices in draws] == [len(indices) for indices in sampler.epoch(5)]
-    assert sets_pairs(make(SamplerSettings, "sampler", given_settings)) == (draws[0].pairs is not None)
+    assert make(SamplerSettings, "sampler", given_settings).sets_pairs == (draws[0].pairs is not None)
     assert "\n" not in sampler.describe()
     assert f"Batches of {sampler.batch_size} " in sampler.describe()
 

@@ -11,11 +11,9 @@ import pytest
 import torch
 
 from nearfield.core.errors import RequestError
-from nearfield.core.settings import kinds
 from nearfield.core.types import ClipMetadata
 from nearfield.learning.build import loss
-from nearfield.learning.losses import LossSettings
-from nearfield.learning.losses.base import TAGGING_KINDS
+from nearfield.learning.losses.settings import pair_kinds
 from nearfield.metrics.evaluate import evaluate
 from nearfield.metrics.registry import (
     BASELINES,
@@ -73,10 +71,9 @@ def of_an_evaluation() -> dict[str, float]:
 def of_losses() -> Iterator[str]:
     """The parts that each loss measures, as a training logs them."""
     vectors = torch.nn.functional.normalize(torch.randn(12, 4), dim=1)
-    for kind in kinds(LossSettings):
-        if kind not in TAGGING_KINDS:
-            parts = loss(kind).forward_with_metrics(vectors.requires_grad_(), torch.arange(12) % 3)[1]
-            yield from (f"train/{name}" for name in parts)
+    for kind in pair_kinds():
+        parts = loss(kind).forward_with_metrics(vectors.requires_grad_(), torch.arange(12) % 3)[1]
+        yield from (f"train/{name}" for name in parts)
 
 
 def of_a_run(data: Path | str, out: Path, **changes: Any) -> dict[str, float]:

@@ -13,20 +13,18 @@ from sklearn.metrics import silhouette_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nearfield.core.errors import RequestError
-from nearfield.core.settings import kinds
 from nearfield.core.types import Pairs
 from nearfield.data.collection import Collection
 from nearfield.data.signals import Loader
 from nearfield.learning.build import loss
-from nearfield.learning.losses import LossSettings
-from nearfield.learning.losses.base import TAGGING_KINDS
+from nearfield.learning.losses.settings import LOSSES, pair_kinds
 from nearfield.training.events import Event, Note, ignore
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import TrainingSetup
 from nearfield.training.trainer import Training
-from nearfield.training.validation import MUTE, SCORE, Triplets, tag_overlap_at_1
+from nearfield.training.validation import SCORE, Triplets, tag_overlap_at_1
 from tests.training.conftest import small
 
 TIME: dict[str, Any] = {
@@ -180,13 +178,11 @@ def test_a_score_that_cannot_vary_is_refused_where_a_setting_rests_on_it(
     assert said == [f"no validation: {without.name} has no val clips."]
 
 
-@pytest.mark.parametrize("kind", kinds(LossSettings))
+@pytest.mark.parametrize("kind", pair_kinds())
 def test_losses_that_say_nothing_without_alike_clips(kind: str) -> None:
-    if kind in TAGGING_KINDS:
-        return
     vectors = torch.nn.functional.normalize(torch.randn(6, 3, generator=torch.Generator().manual_seed(0)))
     value = float(loss(kind)(vectors, torch.arange(6)))
-    assert (value == 0) == (kind in MUTE)
+    assert (value == 0) == LOSSES.kinds()[kind].zero_without_positives
 
 
 def test_val_clips_of_which_no_two_are_alike_say_nothing_by_the_loss(tones: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from nearfield.data.collection import Collection
 from nearfield.data.signals import ArraySignals, Loader
 from nearfield.learning.relations import Relation
 from nearfield.learning.relations.labels import merge_synonyms
-from nearfield.learning.samplers import Sampler, sets_pairs
+from nearfield.learning.samplers import Sampler
 from nearfield.learning.samplers.tag_triplets import ByPrediction, Replacing, TagTripletSampler
 from nearfield.training.events import Callback, Note, ignore
 from nearfield.training.launch import check, check_teaching, open_to_train, open_trained_on, with_predictions
@@ -300,7 +300,7 @@ def _by_batch(
 ) -> tuple[tuple[Shown, ...], str]:
     """Triplets of the first batches: the sampler's own, else by chance of what the relation says."""
     rng, kind, shown = stream(seed, "triplets"), booth.recipe.sampler.kind, list[Shown]()
-    decides = sets_pairs(booth.recipe.sampler)
+    decides = booth.recipe.sampler.sets_pairs
     for indices in sampler.epoch(0):
         found = _paired(indices.pairs, None) if decides else _paired(relation(indices), rng)
         shown += [Shown(booth.triplet(indices, places)) for places in islice(found, count - len(shown))]

@@ -1,19 +1,23 @@
 """The base of every settings class, and the turning of a refused value into a sentence a person can use.
 
 A component's settings are one frozen pydantic class beside the component, with `kind`, a range and a
-sentence for each field, and `build()`. A family's list is a union of such classes: the only registry.
+sentence for each field, and `build()`. A family's list is a union of such classes, to which installed
+packages may add (`core.plugins`): the only registry.
 """
 
 import ast
 import inspect
 import textwrap
+import warnings
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
 from nearfield.core.errors import RequestError, choose
+from nearfield.core.plugins import Plugin, PluginWarning, plugins
 from nearfield.core.text import count, shortened
 
 
@@ -50,15 +54,126 @@ def _written(settings: type[Settings]) -> dict[str, str]:
     return found
 
 
+Member = TypeVar("Member", bound=Settings)
+
+
+class Family(Generic[Member]):
+    """The kinds that may stand in one place of a recipe: a union of settings classes, and its plug-ins.
+
+    Stands in the family's list, `Annotated[One | Other, Family("losses", Base)]`: type checkers read the
+    union, pydantic reads the union and the classes that other packages add. A member whose `kind` has no
+    default stands for every kind that no other member has.
+
+    Parameters
+    ----------
+    name : str
+        Of the family in the plural; entry points of the group `nearfield.NAME` add to it.
+    base : type
+        The class that every member extends.
+    """
+
+    def __init__(self, name: str, base: type[Member]) -> None:
+        self.name, self.base = name, base
+        self.sources: dict[str, str] = {}
+        """Where a kind is from that is not in the union: "replication", or a package and its version."""
+        self.faults: dict[str, str] = {}
+        """Plug-ins that cannot be used, by the kind that they were to be: what is wrong, in a sentence."""
+        self.other: type[Member] | None = None
+        """The member that stands for every further kind."""
+        self._union: tuple[type[Member], ...] | None = None
+        self._kinds: dict[str, type[Member]] | None = None
+
+    def bind(self, union: Any) -> None:
+        """Tells the family its list, so that modules below the list can ask for its kinds."""
+        self._union = _listed(union)
+
+    def kinds(self) -> dict[str, type[Member]]:
+        """The members by their `kind`, those of the union first; plug-ins are imported at the first call."""
+        if self._kinds is None:
+            if self._union is None:
+                raise RuntimeError(f"The family {self.name} has no list yet: call bind.")
+            self._kinds = {}  # in place at once: the import of a plug-in may ask for the family itself
+            for member in self._union:
+                kind = member.model_fields["kind"].default
+                if isinstance(kind, str):
+                    self._kinds[kind] = member
+                else:
+                    self.other = member
+            for plugin in plugins(self.name):
+                self._add(plugin, self._kinds)
+        return self._kinds
+
+    def _add(self, plugin: Plugin, members: dict[str, type[Member]]) -> None:
+        fault = None
+        try:
+            member = plugin.load()
+        except Exception as error:  # whatever a foreign module does wrong, ours work
+            fault = f"cannot be loaded: {type(error).__name__}: {str(error).rstrip('.')}."
+        else:
+            fault = self._unfit(plugin, member) or self._clash(plugin, member, members)
+            if fault is None and members.get(plugin.kind) is not member:
+                members[plugin.kind] = member
+                self.sources[plugin.kind] = plugin.source
+        if fault is not None:
+            said = f"The plug-in {plugin.kind!r} of {plugin.source} ({plugin.value}) {fault}"
+            self.faults.setdefault(plugin.kind, said)
+            warnings.warn(f"{self.name}: {said}", PluginWarning, stacklevel=4)
+
+    def _unfit(self, plugin: Plugin, member: Any) -> str | None:
+        if not (isinstance(member, type) and issubclass(member, self.base)):
+            return f"is no {self.base.__module__}.{self.base.__name__}, which its class must extend."
+        kind = member.model_fields["kind"].default if "kind" in member.model_fields else None
+        if kind != plugin.kind:
+            return f"calls itself {kind!r}: the entry point and the default of `kind` must be the same."
+        return None
+
+    def _clash(self, plugin: Plugin, member: Any, members: dict[str, type[Member]]) -> str | None:
+        if members.get(plugin.kind) in (None, member):
+            return None
+        owner = self.sources.get(plugin.kind, "nearfield")
+        return f"is left out: {owner} has a kind of that name. It needs another name."
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A union told apart by `kind`."""
+        if self._union is None:
+            self.bind(source)
+        members = self.kinds()
+        choices: dict[Any, CoreSchema] = {
+            kind: handler.generate_schema(each) for kind, each in members.items()
+        }
+        if self.other is None:
+            return core_schema.tagged_union_schema(choices, "kind")
+        further = self.other.__name__
+        choices[further] = handler.generate_schema(self.other)
+
+        def member(given: Any) -> Any:
+            kind = given.get("kind") if isinstance(given, Mapping) else getattr(given, "kind", None)
+            known = kind is None or (isinstance(kind, str) and kind in members)
+            return kind if known else further
+
+        return core_schema.tagged_union_schema(choices, member)
+
+
 def kinds(family: Any) -> dict[str, type[Settings]]:
     """The members of a family (a union of settings classes, annotated or not), by their `kind`.
 
     A member that stands for many kinds (its `kind` has no default) is left out.
     """
-    union = get_args(family)[0] if get_origin(family) is Annotated else family
-    members = [get_args(m)[0] if get_origin(m) is Annotated else m for m in (get_args(union) or (union,))]
-    by_kind = {member.model_fields["kind"].default: member for member in members}
+    found = family_of(family)
+    if found is not None:
+        return dict(found.kinds())
+    by_kind = {member.model_fields["kind"].default: member for member in _listed(family)}
     return {kind: member for kind, member in by_kind.items() if isinstance(kind, str)}
+
+
+def family_of(annotated: Any) -> Family[Any] | None:
+    """The `Family` that stands in an annotated union, with the union as its list; None where none does."""
+    for mark in get_args(annotated)[1:] if get_origin(annotated) is Annotated else ():
+        if isinstance(mark, Family):
+            if mark._union is None:
+                mark.bind(annotated)
+            return mark
+    return None
 
 
 def make(family: Any, where: str, given: Mapping[str, Any]) -> Any:
@@ -107,7 +222,10 @@ def complaint(item: Mapping[str, Any], where: str, family: Any = None) -> str:
         kind = given.get("kind") if isinstance(given, Mapping) else given
         if kind is None:
             return f"{place}: no kind given. {choose('', tags)}"
-        return f"{place}: unknown kind {shortened(str(kind))!r}. {choose(str(kind)[:120], tags)}"
+        asked = family_of(_member(family, steps))
+        fault = asked.faults.get(str(kind)) if asked else None
+        said = f"{place}: unknown kind {shortened(str(kind))!r}. {choose(str(kind)[:120], tags)}"
+        return f"{said} {fault}" if fault else said
     if item["type"] == "missing":
         return f"{place}: missing. It has no default; give a value."
     if item["type"] in _WANTED:
@@ -122,26 +240,38 @@ def _member(family: Any, steps: list[str]) -> Any:
     """The type at the end of a path of keys, kinds and list positions, or None where it cannot be told."""
     here = family
     for step in steps:
-        if get_origin(here) is Annotated:
-            here = get_args(here)[0]
+        bare = get_args(here)[0] if get_origin(here) is Annotated else here
         if step.isdigit():
-            inner = [a for a in get_args(here) if a is not Ellipsis and a is not type(None)]
+            inner = [a for a in get_args(bare) if a is not Ellipsis and a is not type(None)]
             here = inner[0] if inner else None
             continue
-        fields = getattr(here, "model_fields", None)
+        fields = getattr(bare, "model_fields", None)
         if fields is not None and step in fields:
             here = fields[step].rebuild_annotation()
             continue
-        by_kind = (
-            kinds(here) if get_args(here) and all(hasattr(m, "model_fields") for m in _models(here)) else {}
-        )
-        here = by_kind.get(step, here if step not in by_kind else None)
+        here = kinds(here).get(step, here) if _is_family(here) else here
     return here
 
 
-def _models(union: Any) -> list[Any]:
+def _is_family(union: Any) -> bool:
+    """Whether it is a list of kinds: a union of settings classes, or a `Family`."""
+    members = _listed(union)
+    is_many = len(members) > 1 or family_of(union) is not None
+    return is_many and all(hasattr(member, "model_fields") for member in members)
+
+
+def _models(union: Any) -> tuple[Any, ...]:
+    """The members of a union, annotated or not; of a family also those that packages add."""
+    found = family_of(union)
+    if found is None:
+        return _listed(union)
+    return (*found.kinds().values(), *([found.other] if found.other else []))
+
+
+def _listed(union: Any) -> tuple[Any, ...]:
+    """The members of a union as they are written."""
     inner = get_args(union)[0] if get_origin(union) is Annotated else union
-    return [get_args(m)[0] if get_origin(m) is Annotated else m for m in (get_args(inner) or (inner,))]
+    return tuple(get_args(m)[0] if get_origin(m) is Annotated else m for m in (get_args(inner) or (inner,)))
 
 
 def _fields(family: Any, steps: list[str]) -> list[str]:
@@ -159,12 +289,7 @@ def _key(where: str, steps: list[str], family: Any) -> str:
     shown: list[str] = []
     for position, step in enumerate(steps):
         before = _member(family, steps[:position])
-        is_tag = (
-            not step.isdigit()
-            and not hasattr(before, "model_fields")
-            and all(hasattr(m, "model_fields") for m in _models(before))
-        )
-        if not is_tag:
+        if step.isdigit() or not _is_family(before):
             shown.append(f"[{step}]" if step.isdigit() else f".{step}")
     path = "".join(shown).lstrip(".")
     return f"{where}: {path}" if path and where else path or where

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from nearfield.core.settings import Settings, make
-from nearfield.core.types import Distance
+from nearfield.core.settings import make
 from nearfield.learning.checks import check_margin
 from nearfield.learning.losses import LossSettings, PairLoss
-from nearfield.learning.losses.library import Library, default_of
+from nearfield.learning.losses.settings import BaseLossSettings
 from nearfield.learning.miners import Miner, MinerSettings
+from nearfield.learning.miners.base import BaseMinerSettings
 
 
 def loss(kind: str, *, size: int = 0, classes: int = 0, **settings: Any) -> PairLoss:
@@ -32,11 +32,7 @@ def miner(kind: str, **settings: Any) -> Miner:
     return built
 
 
-def miner_beside(miner: Any, loss: Settings) -> Miner:
+def miner_beside(miner: BaseMinerSettings, loss: BaseLossSettings) -> Miner:
     """The miner of some settings, with the loss's distance and margin where they leave them open."""
-    distance: Distance = getattr(loss, "distance", None) or "euclidean"
-    margin = getattr(loss, "margin", None)
-    if isinstance(loss, Library):  # other margins there are angles, cosines or of single pairs
-        margin = default_of(loss, "margin") if loss.kind == "TripletMarginLoss" else None
-    built: Miner = miner.build(distance, float(margin) if margin is not None else 0.2)
-    return built
+    margin = loss.triplet_margin
+    return miner.build(loss.distance or "euclidean", 0.2 if margin is None else margin)

@@ -1,20 +1,14 @@
 """Recipes that cannot work: kinds that exclude each other, margins that no embedding can satisfy."""
 
 import math
-from dataclasses import dataclass
 
 from nearfield.core.errors import RequestError
-from nearfield.core.settings import Settings
 from nearfield.core.types import Distance
-from nearfield.learning.losses.base import OWN_KINDS
-from nearfield.learning.losses.circle import Circle
-from nearfield.learning.losses.contrastive import Contrastive
-from nearfield.learning.losses.library import NEEDS_LABELS, PAIRS_ALONE, Library, default_of, needs_classes
-from nearfield.learning.losses.triplet import Triplet
-from nearfield.learning.miners import All, DistanceWeighted, Easy, Hard, Semihard
-from nearfield.learning.samplers import sets_pairs
-from nearfield.learning.samplers.balanced import Balanced, BalancedTags
-from nearfield.learning.samplers.shuffle import Shuffle
+from nearfield.learning.losses.library import NEEDS_LABELS, all_pair_kinds, needs_classes
+from nearfield.learning.losses.settings import BaseLossSettings, Margin, pair_kinds
+from nearfield.learning.miners.base import BaseMinerSettings
+from nearfield.learning.relations.base import BaseRelationSettings
+from nearfield.learning.samplers.base import BaseSamplerSettings, clip_samplers
 
 # What vectors of unit length can satisfy at all: margins beyond the geometry are found before training.
 #
@@ -27,25 +21,9 @@ SPANS: dict[Distance, float] = {"euclidean": 2.0, "squared_euclidean": 4.0, "cos
 """The largest distance of two vectors of unit length."""
 
 _WORDS = {"euclidean": "Euclidean", "squared_euclidean": "squared Euclidean", "cosine": "cosine"}
-_LIBRARY = {
-    ("TripletMarginLoss", "margin"): "apart",
-    ("ContrastiveLoss", "pos_margin"): "together",
-    ("ContrastiveLoss", "neg_margin"): "apart",
-    ("CircleLoss", "m"): "circle",
-}
 
 
-@dataclass(frozen=True)
-class _Margin:
-    """A margin to judge: its key, its value, what it is of, and the distance it is measured in."""
-
-    key: str
-    value: float
-    sort: str
-    distance: Distance
-
-
-def check_margin(loss: Settings, normalized: bool, classes: int = 0) -> str | None:
+def check_margin(loss: BaseLossSettings, normalized: bool, classes: int = 0) -> str | None:
     """A warning in words, or None where the settings of `loss` ask for something that can be had.
 
     `normalized`: whether vectors have unit length; without it only losses over cosines can be judged.
@@ -53,12 +31,12 @@ def check_margin(loss: Settings, normalized: bool, classes: int = 0) -> str | No
     nothing could ever satisfy a margin, unless the settings have `allow_impossible_margin`.
     """
     warnings: list[str] = []
-    for margin in _margins(loss):
-        if not normalized and margin.distance != "cosine" and not isinstance(loss, Library):
+    for margin in loss.margins():
+        if not (normalized or margin.unit_length or margin.distance == "cosine"):
             continue
         impossible = _impossible(margin)
-        if impossible and not getattr(loss, "allow_impossible_margin", False):
-            raise RequestError(impossible + _way_out(loss))
+        if impossible and not margin.allows_impossible:
+            raise RequestError(impossible + _way_out(margin))
         crowded = None if impossible else _crowded(margin, classes)
         warnings += [found for found in (impossible, crowded) if found]
     return " ".join(warnings) or None
@@ -73,26 +51,7 @@ def max_separation(distance: Distance, classes: int) -> float:
     return {"squared_euclidean": squared, "euclidean": math.sqrt(squared), "cosine": squared / 2}[distance]
 
 
-def _margins(loss: Settings) -> list[_Margin]:
-    if isinstance(loss, Triplet):
-        return [_Margin("margin", loss.margin, "apart", loss.distance)]
-    if isinstance(loss, Contrastive):
-        return [
-            _Margin("pos_margin", loss.pos_margin, "together", loss.distance),
-            _Margin("neg_margin", loss.neg_margin, "apart", loss.distance),
-        ]
-    if isinstance(loss, Circle):
-        return [_Margin("m", loss.m, "circle", "cosine")]
-    if not isinstance(loss, Library):
-        return []
-    return [
-        _Margin(key, float(default_of(loss, key)), sort, loss.distance or "euclidean")
-        for (kind, key), sort in _LIBRARY.items()
-        if kind == loss.kind
-    ]
-
-
-def _impossible(margin: _Margin) -> str | None:
+def _impossible(margin: Margin) -> str | None:
     key, value, span = margin.key, margin.value, SPANS[margin.distance]
     if margin.sort == "circle":
         if value < 1:
@@ -114,7 +73,7 @@ def _impossible(margin: _Margin) -> str | None:
     )
 
 
-def _crowded(margin: _Margin, classes: int) -> str | None:
+def _crowded(margin: Margin, classes: int) -> str | None:
     if margin.sort != "apart" or classes < 2 or margin.value < max_separation(margin.distance, classes):
         return None
     return (
@@ -124,8 +83,8 @@ def _crowded(margin: _Margin, classes: int) -> str | None:
     )
 
 
-def _way_out(loss: Settings) -> str:
-    if isinstance(loss, Library):
+def _way_out(margin: Margin) -> str:
+    if margin.allows_impossible is None:
         return ""
     return " To train all the same, as in repeating a study, set loss.allow_impossible_margin to true."
 
@@ -134,147 +93,131 @@ def _way_out(loss: Settings) -> str:
 
 
 def check(
-    relation_kind: str,
-    miner: Settings,
-    loss: Settings,
+    relation: BaseRelationSettings,
+    miner: BaseMinerSettings,
+    loss: BaseLossSettings,
     normalized: bool = True,
-    sampler: Settings | None = None,
+    sampler: BaseSamplerSettings | None = None,
 ) -> None:
     """Raises RequestError where relation, miner, loss and (if given) sampler cannot work together.
 
     `normalized`: whether the vectors have unit length.
     """
-    _labels(relation_kind, loss)
-    _tags(relation_kind, miner, loss)
+    _labels(relation, loss)
+    _tags(relation, miner, loss)
     _own_pairs(sampler, loss)
-    _mixtures(relation_kind, sampler)
-    _alike(relation_kind, sampler, loss)
+    _mixtures(relation, sampler)
+    _positives(relation, sampler, loss)
     _mined_labels(miner, loss)
     _unit_length(miner, loss, normalized)
     _nothing_left(miner, loss)
 
 
-def _labels(relation_kind: str, loss: Settings) -> None:
-    needs: frozenset[str] = getattr(loss, "needs", frozenset())
-    if "labels" not in needs or relation_kind == "labels":
+def _labels(relation: BaseRelationSettings, loss: BaseLossSettings) -> None:
+    if "labels" not in loss.needs or "labels" in relation.gives:
         return
-    what = "keeps weights for each class" if "classes" in needs else "compares labels"
+    what = "keeps weights for each class" if "classes" in loss.needs else "compares labels"
     raise RequestError(
-        f"loss.kind: {_kind(loss)} {what}, so every item needs exactly one label, and the relation "
-        f"{relation_kind!r} gives none. Set relation.kind to labels, or take a loss that works from pairs "
-        f"alone: {', '.join((*OWN_KINDS, *PAIRS_ALONE))}."
+        f"loss.kind: {loss.kind} {what}, so every item needs exactly one label, and the relation "
+        f"{relation.kind!r} gives none. Set relation.kind to labels, or take a loss that works from pairs "
+        f"alone: {', '.join(all_pair_kinds())}."
     )
 
 
-def _tags(relation_kind: str, miner: Settings, loss: Settings) -> None:
-    if "tags" not in getattr(loss, "needs", frozenset()):
+def _tags(relation: BaseRelationSettings, miner: BaseMinerSettings, loss: BaseLossSettings) -> None:
+    if "tags" not in loss.needs:
         return
-    if relation_kind != "tags":
+    if "tags" not in relation.gives:
         raise RequestError(
-            f"loss.kind: {_kind(loss)} reads the tags of each clip, and the relation {relation_kind!r} gives "
+            f"loss.kind: {loss.kind} reads the tags of each clip, and the relation {relation.kind!r} gives "
             "none. Set relation.kind to tags, or take a loss that works from pairs alone: "
-            f"{', '.join(OWN_KINDS)}."
+            f"{', '.join(pair_kinds())}."
         )
-    if not _keeps_all(miner):
+    if not miner.keeps_all:
         raise RequestError(
-            f"miner.kind: {_kind(loss)} reads the tags of each clip and no pairs, so the miner "
-            f"{_kind(miner)!r} would do nothing. Set miner to {{kind: all}}, or take a loss over pairs: "
-            f"{', '.join(OWN_KINDS)}."
+            f"miner.kind: {loss.kind} reads the tags of each clip and no pairs, so the miner "
+            f"{miner.kind!r} would do nothing. Set miner to {{kind: all}}, or take a loss over pairs: "
+            f"{', '.join(pair_kinds())}."
         )
 
 
-def _own_pairs(sampler: Settings | None, loss: Settings) -> None:
-    wanted = {"labels", "tags"} & getattr(loss, "needs", frozenset())
-    if sampler is None or not wanted or not sets_pairs(sampler):
+def _own_pairs(sampler: BaseSamplerSettings | None, loss: BaseLossSettings) -> None:
+    wanted = {"labels", "tags"} & loss.needs
+    if sampler is None or not wanted or not sampler.sets_pairs:
         return
     raise RequestError(
-        f"sampler.kind: {_kind(sampler)} says itself who is alike, so that the relation is not asked, and "
-        f"{_kind(loss)} needs the {wanted.pop()} that the relation would give. Take another sampler "
-        "(balanced, balanced_tags, shuffle), or a loss that works from pairs alone: "
-        f"{', '.join(OWN_KINDS)}."
+        f"sampler.kind: {sampler.kind} says itself who is alike, so that the relation is not asked, and "
+        f"{loss.kind} needs the {wanted.pop()} that the relation would give. Take another sampler "
+        f"({clip_samplers()}), or a loss that works from pairs alone: {', '.join(pair_kinds())}."
     )
 
 
-def needs_alike(loss: Settings) -> bool:
-    """Whether a loss learns from clips of a batch that are alike; others read class numbers or tags."""
-    return not {"classes", "tags"} & getattr(loss, "needs", frozenset()) and _kind(loss) != "InstanceLoss"
-
-
-def _alike(relation_kind: str, sampler: Settings | None, loss: Settings) -> None:
+def _positives(
+    relation: BaseRelationSettings, sampler: BaseSamplerSettings | None, loss: BaseLossSettings
+) -> None:
     """Refuses batches in which no two clips can be alike."""
-    if sampler is None or not needs_alike(loss):
+    if sampler is None or not loss.needs_positives:
         return
-    is_single = isinstance(sampler, Balanced) and sampler.per_class == 1
-    if relation_kind == "labels" and is_single:
+    why = sampler.without_positives("labels") if "labels" in relation.gives else None
+    if why is not None:
         with_classes = ", ".join(name for name in sorted(NEEDS_LABELS) if needs_classes(name))
         raise RequestError(
-            f"sampler.per_class: 1 clip of each label makes batches in which no two clips are alike, and "
-            f"{_kind(loss)} pulls alike ones together. Allowed: 2 or more; or a loss that keeps weights for "
-            f"each class: {with_classes}."
+            f"{why}, and {loss.kind} pulls alike ones together. Take 2 or more of each label, or a loss that "
+            f"keeps weights for each class: {with_classes}."
         )
-    if relation_kind == "views" and (is_single or isinstance(sampler, Shuffle | BalancedTags)):
+    why = sampler.without_positives("views") if relation.of_views else None
+    if why is not None:
         raise RequestError(
-            f"sampler.kind: {_kind(sampler)} does not bring two views of a clip together, so that the "
-            f"relation 'views' finds no two alike, and {_kind(loss)} pulls alike ones together. Set "
-            "sampler.kind to views; or relation.kind to labels, tags or time."
+            f"{why}, so that the relation {relation.kind!r} finds no two alike, and {loss.kind} pulls alike "
+            "ones together. Set sampler.kind to views; or relation.kind to labels, tags or time."
         )
 
 
-def _mixtures(relation_kind: str, sampler: Settings | None) -> None:
-    if relation_kind == "tags" or getattr(sampler, "mixing", None) is None:
+def _mixtures(relation: BaseRelationSettings, sampler: BaseSamplerSettings | None) -> None:
+    if sampler is None or not sampler.mixes or "tags" in relation.gives:
         return
     raise RequestError(
-        f"sampler.mixing: two clips heard together have the tags of both, and the relation {relation_kind!r} "
+        f"sampler.mixing: two clips heard together have the tags of both, and the relation {relation.kind!r} "
         "cannot say what they are. Set relation.kind to tags, or sampler.mixing to null; for a quiet "
         "background that leaves a clip what it is, take the augmentation mix."
     )
 
 
-def _mined_labels(miner: Settings, loss: Settings) -> None:
-    if isinstance(loss, Library) and not loss.takes_mined and not _keeps_all(miner):
+def _mined_labels(miner: BaseMinerSettings, loss: BaseLossSettings) -> None:
+    if not loss.takes_mined and not miner.keeps_all:
         raise RequestError(
-            f"miner.kind: {_kind(loss)} reads labels alone and cannot leave out pairs, so the miner "
-            f"{_kind(miner)!r} would do nothing. Set miner to {{kind: all}}, or take another loss: "
-            f"{', '.join(OWN_KINDS)}."
+            f"miner.kind: {loss.kind} reads labels alone and cannot leave out pairs, so the miner "
+            f"{miner.kind!r} would do nothing. Set miner to {{kind: all}}, or take another loss: "
+            f"{', '.join(pair_kinds())}."
         )
 
 
-def _unit_length(miner: Settings, loss: Settings, normalized: bool) -> None:
+def _unit_length(miner: BaseMinerSettings, loss: BaseLossSettings, normalized: bool) -> None:
     if normalized:
         return
-    if isinstance(miner, DistanceWeighted):
+    if miner.needs_unit_length:
         raise RequestError(
-            "miner.kind: distance_weighted draws by the distances of vectors of unit length, and "
+            f"miner.kind: {miner.kind} draws by the distances of vectors of unit length, and "
             "embedding.normalize is false. Set it to true, or take the miner multi_similarity or semihard."
         )
-    measured, compared = getattr(miner, "distance", None), getattr(loss, "distance", None)
-    if (
-        not isinstance(miner, All | Hard | Semihard | Easy)
-        or not isinstance(loss, Triplet)
-        or measured is None
-    ):
+    kept = miner.triplet_range(loss.distance or "euclidean")
+    if kept is None or not loss.reads_triplet_range:
         return
-    if (measured == "cosine") != (compared == "cosine"):
+    if (kept.distance == "cosine") != (loss.distance == "cosine"):
         raise RequestError(
-            f"miner.distance: {measured} and the loss's {compared} agree only for vectors of unit length, "
-            "and embedding.normalize is false. Set it to true, or leave out miner.distance."
+            f"miner.distance: {kept.distance} and the loss's {loss.distance} agree only for vectors of unit "
+            "length, and embedding.normalize is false. Set it to true, or leave out miner.distance."
         )
 
 
-def _nothing_left(miner: Settings, loss: Settings) -> None:
-    if not isinstance(miner, Easy) or not isinstance(loss, Triplet) or loss.smooth or loss.swap:
+def _nothing_left(miner: BaseMinerSettings, loss: BaseLossSettings) -> None:
+    if loss.satisfied_gap is None or loss.distance is None or loss.triplet_margin is None:
         return
-    same = miner.distance in (None, loss.distance)
-    if same and (miner.margin or loss.margin) >= loss.margin:
-        raise RequestError(
-            f"miner.kind: easy keeps only triplets that satisfy the loss's margin of {loss.margin:g}, so the "
-            "loss is always 0. Take the miner semihard or all, or set loss.smooth to true."
-        )
-
-
-def _keeps_all(miner: Settings) -> bool:
-    return isinstance(miner, All) and miner.margin is None
-
-
-def _kind(settings: Settings) -> str:
-    return str(getattr(settings, "kind", type(settings).__name__))
+    kept = miner.triplet_range(loss.distance, loss.triplet_margin)
+    if kept is None or kept.low is None or kept.distance != loss.distance or kept.low < loss.satisfied_gap:
+        return
+    raise RequestError(
+        f"miner.kind: {miner.kind} keeps only triplets that satisfy the loss's margin of "
+        f"{loss.triplet_margin:g}, so the loss is always 0. Take the miner semihard or all, or a loss that "
+        "satisfied triplets pull too (triplet with smooth: true)."
+    )

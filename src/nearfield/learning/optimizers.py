@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from nearfield.core.settings import Settings
+from nearfield.core.settings import Family, Settings
 
 # A penalty on large weights, added to the loss: strength times the sum of their squares.
 #
@@ -80,7 +80,21 @@ _RATE = (
 )
 
 
-class Adam(Settings):
+class BaseOptimizerSettings(Settings):
+    """What the settings of every optimizer extend: a frozen class with `kind`, its settings, and `build`."""
+
+    kind: str
+
+    def build(self, parameters: Named) -> torch.optim.Optimizer:
+        """An optimizer over the parameters that want gradients."""
+        raise NotImplementedError
+
+
+OPTIMIZERS = Family("optimizers", BaseOptimizerSettings)
+"""All kinds of optimizers; the list is `OptimizerSettings`, below."""
+
+
+class Adam(BaseOptimizerSettings):
     """Adam (Kingma & Ba 2015)."""
 
     kind: Literal["adam"] = "adam"
@@ -98,7 +112,7 @@ class Adam(Settings):
         )
 
 
-class AdamW(Settings):
+class AdamW(BaseOptimizerSettings):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
     kind: Literal["adamw"] = "adamw"
@@ -115,7 +129,7 @@ class AdamW(Settings):
         return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, fused=True)
 
 
-class SGD(Settings):
+class SGD(BaseOptimizerSettings):
     """Stochastic gradient descent with Nesterov momentum (Sutskever et al. 2013)."""
 
     kind: Literal["sgd"] = "sgd"
@@ -134,10 +148,31 @@ class SGD(Settings):
         )
 
 
-OptimizerSettings = Annotated[Adam | AdamW | SGD, Field(discriminator="kind")]
+OptimizerSettings = Annotated[Adam | AdamW | SGD, OPTIMIZERS]
+OPTIMIZERS.bind(OptimizerSettings)
 
 
-class Constant(Settings):
+class BaseScheduleSettings(Settings):
+    """What the settings of every schedule extend: a frozen class with `kind`, its settings, and `rate`."""
+
+    kind: str
+    spans_training: ClassVar[bool] = False
+    """Whether the rate depends on how many updates there are in all."""
+
+    def rate(self, update: int, updates: int) -> float:
+        """Factor on the learning rate for update 0, 1, ... of `updates`."""
+        raise NotImplementedError
+
+    def plateau(self) -> "PlateauState | None":
+        """What follows the validations; None where nothing does."""
+        return None
+
+
+SCHEDULES = Family("schedules", BaseScheduleSettings)
+"""All kinds of schedules; the list is `ScheduleSettings`, below."""
+
+
+class Constant(BaseScheduleSettings):
     """The same rate throughout."""
 
     kind: Literal["constant"] = "constant"
@@ -147,7 +182,7 @@ class Constant(Settings):
         return 1.0
 
 
-class Steps(Settings):
+class Steps(BaseScheduleSettings):
     """Exponential staircase: the rate is multiplied by `factor` every `every` updates."""
 
     kind: Literal["step"] = "step"
@@ -161,7 +196,7 @@ class Steps(Settings):
         return float(self.factor ** (update // self.every))
 
 
-class Cosine(Settings):
+class Cosine(BaseScheduleSettings):
     """A linear rise, then half a cosine down to `floor` (Loshchilov & Hutter 2017)."""
 
     kind: Literal["cosine"] = "cosine"
@@ -169,6 +204,8 @@ class Cosine(Settings):
     """Share of all updates in which the rate rises from zero."""
     floor: float = Field(0.0, ge=0, le=1)
     """The factor that the rate comes down to; the last update stands one step of the curve above it."""
+
+    spans_training: ClassVar[bool] = True
 
     def rate(self, update: int, updates: int) -> float:
         """Factor on the learning rate for update 0, 1, ... of `updates`."""
@@ -179,7 +216,7 @@ class Cosine(Settings):
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-class Plateau(Settings):
+class Plateau(BaseScheduleSettings):
     """The rate drops when the validation score has not risen for `patience` validations, and training
     stops when the rate has fallen below `stop_below` of its start."""
 
@@ -195,8 +232,13 @@ class Plateau(Settings):
         """1: the drops come from `PlateauState`."""
         return 1.0
 
+    def plateau(self) -> "PlateauState":
+        """A fresh one."""
+        return PlateauState(self)
 
-ScheduleSettings = Annotated[Constant | Steps | Cosine | Plateau, Field(discriminator="kind")]
+
+ScheduleSettings = Annotated[Constant | Steps | Cosine | Plateau, SCHEDULES]
+SCHEDULES.bind(ScheduleSettings)
 
 
 class PlateauState:

@@ -1,16 +1,16 @@
 """Normalization of features, and batch norm statistics over processes or from clips."""
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, cast
 
 import torch
 import torch.distributed as processes
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nearfield.core.errors import RequestError
-from nearfield.core.settings import Settings
+from nearfield.core.settings import Family, Settings
 from nearfield.models.pretrained import NORMALISATION, load_pretrained
 
 # Batch norm's statistics: taken over all processes while training, and set from clips without training.
@@ -122,6 +122,14 @@ _LEAST = 1e-5
 """A deviation below this is taken for none: silence is not blown up."""
 
 
+class FittedNormalization(nn.Module):
+    """A normalization with statistics of training clips."""
+
+    @abstractmethod
+    def fit(self, spectrograms: Iterable[Tensor]) -> None:
+        """Sets the statistics from spectrograms (B, C, bands, frames) of training clips."""
+
+
 class ClipBand(nn.Module):
     """Takes each clip's own mean away, channel by channel and band by band: level, microphone, room.
 
@@ -153,7 +161,7 @@ class Clip(nn.Module):
         return centred / _floored(centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt())
 
 
-class Band(nn.Module):
+class Band(FittedNormalization):
     """Takes each band's mean over the training clips away and divides by its deviation over them.
 
     The statistics are buffers, stored with the weights. Before `fit` (or loading), a picture that changes in
@@ -209,7 +217,7 @@ class Band(nn.Module):
         return (spectrogram - self.mean) / self.deviation
 
 
-class InputBatchNorm(nn.Module):
+class InputBatchNorm(FittedNormalization):
     """Batch norm of the picture: one scale and one shift a channel, learned, the same for all bands.
 
     While training with the batch's mean and variance, afterwards with running ones (Ioffe and Szegedy 2015),
@@ -247,7 +255,22 @@ def _floored(deviation: Tensor) -> Tensor:
     return torch.where(deviation > _LEAST, deviation, 1.0)
 
 
-class NoneSettings(Settings):
+class BaseNormalizationSettings(Settings):
+    """What the settings of every normalization extend: a frozen class with `kind`, its settings, and
+    `build`, which gives a `FittedNormalization` where training clips set something."""
+
+    kind: str
+
+    def build(self, channels: int, bands: int) -> nn.Module:
+        """Reads spectrograms (B, channels, bands, frames) and gives the same shape."""
+        raise NotImplementedError
+
+
+NORMALIZATIONS = Family("normalizations", BaseNormalizationSettings)
+"""All kinds of normalizations; the list is `NormalizationSettings`, below."""
+
+
+class NoneSettings(BaseNormalizationSettings):
     """Nothing is taken away."""
 
     kind: Literal["none"] = "none"
@@ -257,7 +280,7 @@ class NoneSettings(Settings):
         return nn.Identity()
 
 
-class ClipBandSettings(Settings):
+class ClipBandSettings(BaseNormalizationSettings):
     """Each clip's own mean is taken away, band by band."""
 
     kind: Literal["clip_band"] = "clip_band"
@@ -269,7 +292,7 @@ class ClipBandSettings(Settings):
         return ClipBand(self.scale)
 
 
-class ClipSettings(Settings):
+class ClipSettings(BaseNormalizationSettings):
     """Each clip's own mean and deviation are taken away, over the whole clip."""
 
     kind: Literal["clip"] = "clip"
@@ -279,7 +302,7 @@ class ClipSettings(Settings):
         return Clip()
 
 
-class BandSettings(Settings):
+class BandSettings(BaseNormalizationSettings):
     """Each band's mean and deviation over the training clips are taken away."""
 
     kind: Literal["band"] = "band"
@@ -289,7 +312,7 @@ class BandSettings(Settings):
         return Band(channels, bands)
 
 
-class BatchNormSettings(Settings):
+class BatchNormSettings(BaseNormalizationSettings):
     """Each channel is normalized over the batch, with a scale and a shift that are learned."""
 
     kind: Literal["batch_norm"] = "batch_norm"
@@ -307,5 +330,6 @@ class BatchNormSettings(Settings):
 
 NormalizationSettings = Annotated[
     NoneSettings | ClipBandSettings | ClipSettings | BandSettings | BatchNormSettings,
-    Field(discriminator="kind"),
+    NORMALIZATIONS,
 ]
+NORMALIZATIONS.bind(NormalizationSettings)

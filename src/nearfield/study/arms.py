@@ -48,7 +48,7 @@ def settle(arm: Arm, base: Recipe, where: str, allow_impossible: bool = False) -
     place = f"{where}: arm {arm.name!r}"
     changes = dict(arm.changes)
     recipe = base.changed(changes, place)
-    if allow_impossible and _is_impossible(recipe) and hasattr(recipe.loss, "allow_impossible_margin"):
+    if allow_impossible and _is_impossible(recipe) and _can_allow(recipe):
         changes[ALLOWANCE] = True
         recipe = base.changed(changes, place)
     try:
@@ -162,6 +162,11 @@ def _id(changes: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 def _slug(text: str) -> str:
     """Lower case, safe as the name of a folder on every system."""
     return re.sub(r"[^a-z0-9.+]+", "-", text.lower()).strip("-.")
+
+
+def _can_allow(recipe: Recipe) -> bool:
+    """Whether the loss has a setting that allows impossible margins."""
+    return any(margin.allows_impossible is not None for margin in recipe.loss.margins())
 
 
 def _is_impossible(recipe: Recipe) -> bool:

@@ -6,9 +6,6 @@ from typing import Literal
 
 from nearfield.core.errors import RequestError
 from nearfield.learning.samplers import Sampler, SamplerSettings
-from nearfield.learning.samplers.balanced import Balanced
-from nearfield.learning.samplers.tag_triplets import TagTriplets
-from nearfield.learning.samplers.tiles import Tiles
 from nearfield.training.recipe import Recipe
 
 Hold = Literal["updates", "clips", "seconds"]
@@ -48,14 +45,7 @@ def budget(recipe: Recipe) -> Budget:
 
 def batch_size(sampler: SamplerSettings) -> int:
     """Windows in a full batch."""
-    if isinstance(sampler, Balanced):
-        return sampler.classes * sampler.per_class
-    if isinstance(sampler, TagTriplets):
-        return 3 * sampler.batch_size
-    if isinstance(sampler, Tiles):
-        company = 2 * sampler.neighbors if sampler.mode == "triplet" else sampler.neighbors
-        return sampler.batch_size * (1 + company)
-    return sampler.batch_size
+    return sampler.windows()
 
 
 def real_batch(sampler: SamplerSettings, built: Sampler) -> int:

@@ -293,7 +293,7 @@ class Study:
 def _real_batch(recipe: Recipe, collection: Collection) -> int:
     """Windows in a batch of the arm's training; as its recipe asks where only a training can tell."""
     rows = collection.rows("train")
-    if recipe.sampler.kind == "tag_triplets":  # it may draw by what a tagger says, which is not trained yet
+    if recipe.sampler.asked_run is not None:  # what that run says is not there yet
         return batch_size(recipe.sampler)
     built = training_sampler(recipe, collection.metadata(), rows, 0)
     return real_batch(recipe.sampler, built)

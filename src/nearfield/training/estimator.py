@@ -183,7 +183,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         sounds = self._sounds(X, reset=True)
         names = None if y is None else self._labels(y, len(sounds))
         recipe = self._recipe(0 if names is None else len(self.classes_))
-        if names is None and recipe.relation.kind == "labels":
+        if names is None and "labels" in recipe.relation.gives:
             raise FitError(
                 "Embedder: this recipe requires y to be passed, but the target y is None. Give a label for "
                 'each sound, or a recipe that needs none, as {"relation.kind": "views", ...}.'

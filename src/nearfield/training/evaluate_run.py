@@ -232,7 +232,7 @@ def opposites(setup: TrainingSetup) -> dict[str, float]:
     """`opposites/{label,group,recording,synchronous,...}`: shares of the pairs that training pushed apart
     in which these are alike: the price of learning without labels. Empty where labels or tags chose them."""
     recipe = setup.recipe
-    if recipe.relation.kind in ("labels", "tags"):
+    if recipe.relation.gives:
         return {}
     relation = setup.relation()
     kept = {

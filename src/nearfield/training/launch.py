@@ -22,8 +22,7 @@ from nearfield.data.patches import join_patch, split_patch
 from nearfield.learning.checks import check as check_combination
 from nearfield.learning.checks import check_margin
 from nearfield.learning.distributed import world
-from nearfield.learning.losses.base import OWN_KINDS
-from nearfield.learning.optimizers import Plateau
+from nearfield.learning.losses.settings import pair_kinds
 from nearfield.models.embedder import Embedder
 from nearfield.training.device import Precision, best_precision, open_device
 from nearfield.training.events import Callback, Note, Stage, ignore
@@ -102,7 +101,7 @@ def launch(request: Request, callback: Callback = ignore) -> TrainingSetup:
 
 def with_predictions(recipe: Recipe, collection: Collection, metadata: ClipMetadata) -> ClipMetadata:
     """The facts with what a tagger says of these clips, where the recipe's sampler asks one."""
-    tagger = getattr(recipe.sampler, "tagger", None)
+    tagger = recipe.sampler.asked_run
     return (
         replace(metadata, predictions=read_predictions(tagger, collection, metadata)) if tagger else metadata
     )
@@ -116,7 +115,7 @@ def _longer(before: Recipe, now: Recipe, has_state: bool) -> str:
             f"begins again and goes to {now.train.updates:,}."
         )
     said = f"trained for {before.train.updates:,} updates, going on to {now.train.updates:,}"
-    if now.schedule.kind == "cosine":
+    if now.schedule.spans_training:
         return (
             f"{said}. The learning rate was brought down over {before.train.updates:,} updates and now "
             "follows the longer course: the result is not that of one training of this length."
@@ -173,7 +172,7 @@ def note_own(data: str, collection: Collection, folder: RunFolder, effect: str, 
 
 def folders_tell(recipe: Recipe) -> bool:
     """Whether names of folders are labels: those of recordings that are learnt from by time are places."""
-    return recipe.relation.kind != "time"
+    return recipe.relation.folders_are_labels
 
 
 def open_trained_on(
@@ -212,10 +211,8 @@ def _is_there(data: str) -> bool:
 def check(recipe: Recipe, callback: Callback = ignore) -> None:
     """Refuses settings that each are right and together cannot work; says what is allowed but odd."""
     normalized = recipe.embedding.normalize
-    check_combination(recipe.relation.kind, recipe.miner, recipe.loss, normalized, recipe.sampler)
-    reading = getattr(recipe.backbone, "check_reading", None)
-    if reading is not None:  # an encoder that others trained reads what it was trained on
-        reading(recipe.feature.kind, recipe.data.sample_rate)
+    check_combination(recipe.relation, recipe.miner, recipe.loss, normalized, recipe.sampler)
+    recipe.backbone.check_reading(recipe.feature.kind, recipe.data.sample_rate)
     warning = check_margin(recipe.loss, recipe.embedding.normalize)
     if warning:
         callback(Note(warning, is_warning=True))
@@ -229,25 +226,24 @@ def check(recipe: Recipe, callback: Callback = ignore) -> None:
             f"data.val_trains: the val clips cannot both train and validate, and {resting} goes by the "
             "validations. Set train.keep=last and a schedule other than plateau, or data.val_trains=false."
         )
-    if any(each.kind == "shuffle_mix" for each in recipe.augment) and recipe.relation.kind != "labels":
+    by_label = [each.kind for each in recipe.augment if each.needs_labels]
+    if by_label and "labels" not in recipe.relation.gives:
         raise RequestError(
-            f"augment: 'shuffle_mix' mixes clips of one label, which the relation {recipe.relation.kind!r} "
+            f"augment: {by_label[0]!r} mixes clips of one label, which the relation {recipe.relation.kind!r} "
             "must not know. Take 'mix', which asks for no label, or set relation.kind=labels."
         )
     check_learning(recipe)
     check_units(recipe)
     check_copies(recipe)
-    if "tags" in getattr(recipe.loss, "needs", ()) and (
-        recipe.embedding.read == "pooled" or recipe.embedding.whiten
-    ):
+    if "tags" in recipe.loss.needs and (recipe.embedding.read == "pooled" or recipe.embedding.whiten):
         raise RequestError(
             f"embedding: {recipe.loss.kind} tells tags from the vectors as they were in training, and read: "
             "pooled or whiten would give others afterwards. Leave both out, or take a loss over pairs: "
-            f"{', '.join(OWN_KINDS)}."
+            f"{', '.join(pair_kinds())}."
         )
-    if isinstance(recipe.schedule, Plateau) and not recipe.train.validate_every:
+    if recipe.schedule.plateau() is not None and not recipe.train.validate_every:
         raise RequestError(
-            "schedule.kind: 'plateau' needs validations to follow. "
+            f"schedule.kind: {recipe.schedule.kind!r} needs validations to follow. "
             "Set train.validate_every, or another schedule."
         )
 
@@ -266,17 +262,17 @@ def check_teaching(recipe: Recipe, collection: Collection) -> None:
     others = [name for name, found in (("labels", labels), ("tags", tags)) if found] + ["time", "views"]
     others = [name for name in others if name != recipe.relation.kind]
     advice = f"Set relation.kind to one of: {', '.join(others)}; or name the column (data.label, data.tags)."
-    if recipe.relation.kind == "labels" and len(labels) < 2:
+    if "labels" in recipe.relation.gives and len(labels) < 2:
         held = f"all the label {labels[0]!r}" if labels else "no label"
         raise DataError(
             f"{collection.name}: the clips to train on have {held}; two labels at least. {advice}"
         )
-    if recipe.relation.kind == "labels" and max(counted.values()) == 1:
+    if "labels" in recipe.relation.gives and max(counted.values()) == 1:
         raise DataError(
             f"{collection.name}: each of the {len(labels)} labels stands at one clip to train on, so that no "
             f"two clips are alike. {advice}"
         )
-    if recipe.relation.kind == "tags" and not tags:
+    if "tags" in recipe.relation.gives and not tags:
         raise DataError(f"{collection.name}: the clips to train on have no tags. {advice}")
 
 

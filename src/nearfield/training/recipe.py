@@ -15,7 +15,8 @@ from nearfield.core.text import shortened
 from nearfield.data.settings import DataSettings
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.losses.triplet import Triplet
-from nearfield.learning.miners import All, MinerSettings
+from nearfield.learning.miners import MinerSettings
+from nearfield.learning.miners.gaps import All
 from nearfield.learning.optimizers import (
     Adam,
     Constant,
@@ -27,7 +28,7 @@ from nearfield.learning.relations import RelationSettings
 from nearfield.learning.relations.labels import Labels
 from nearfield.learning.samplers import SamplerSettings
 from nearfield.learning.samplers.balanced import Balanced
-from nearfield.learning.samplers.copies import SAMPLERS
+from nearfield.learning.samplers.base import clip_samplers
 from nearfield.learning.train import TrainSettings
 from nearfield.models.augmentations import AugmentationSettings
 from nearfield.models.backbones import BackboneSettings
@@ -213,7 +214,7 @@ def _position(here: list[Any], step: str, said: str) -> int:
 def check_learning(recipe: Recipe) -> None:
     """Raises RequestError where nothing that a run keeps would learn, or a penalty has nothing to act on."""
     embedding, loss = recipe.embedding, recipe.loss
-    is_tagger = "tags" in getattr(loss, "needs", ())  # its last layer is kept beside the network
+    is_tagger = "tags" in loss.needs  # its last layer is kept beside the network
     if embedding.train == "none" and not is_tagger:
         raise RequestError(
             f"embedding.train: with 'none' the space stays as it is, and of {loss.kind} nothing is kept: "
@@ -234,10 +235,10 @@ def check_learning(recipe: Recipe) -> None:
 def check_units(recipe: Recipe) -> None:
     """Raises RequestError where an augmentation takes the picture for another than the feature gives."""
     for bend in recipe.augment:
-        unit = getattr(bend, "unit", None)
+        unit = bend.reads_unit()
         if unit is None:
             continue
-        given = getattr(recipe.feature, "unit", None)
+        given = recipe.feature.unit
         if given is None:
             raise RequestError(
                 f"augment: {bend.kind!r} bends log-mel pictures, and the feature {recipe.feature.kind!r} "
@@ -255,7 +256,7 @@ def check_copies(recipe: Recipe) -> None:
     if not recipe.train.augmented_copies:
         return
     given = f"train.augmented_copies: {recipe.train.augmented_copies}"
-    mixing = [each.kind for each in recipe.augment if each.kind in ("mix", "shuffle_mix")]
+    mixing = [each.kind for each in recipe.augment if each.reads_batch]
     if not recipe.augment:
         raise RequestError(
             f"{given} copies of each clip would all be as the clip itself, as `augment` is empty. List "
@@ -266,10 +267,10 @@ def check_copies(recipe: Recipe) -> None:
             f"{given}, and augment: {mixing[0]!r} takes another clip of the batch, which is never the same "
             "for a copy. Leave it out, or set train.augmented_copies to 0."
         )
-    if recipe.sampler.kind not in SAMPLERS or getattr(recipe.sampler, "mixing", None) is not None:
-        mixed = " with sampler.mixing" if recipe.sampler.kind in SAMPLERS else ""
+    if not recipe.sampler.clip_by_clip or recipe.sampler.mixes:
+        mixed = " with sampler.mixing" if recipe.sampler.clip_by_clip else ""
         raise RequestError(
-            f"{given} is for samplers that choose clip by clip and leave them apart: {', '.join(SAMPLERS)}. "
+            f"{given} is for samplers that choose clip by clip and leave them apart: {clip_samplers()}. "
             f"Given: sampler.kind {recipe.sampler.kind!r}{mixed}. Set train.augmented_copies to 0."
         )
 

@@ -20,9 +20,8 @@ from nearfield.data.splits import groups_in_two_splits
 from nearfield.data.store import Store
 from nearfield.learning.distributed import own, world
 from nearfield.learning.losses import PairLoss
-from nearfield.learning.losses.tagging import BCELoss
+from nearfield.learning.losses.tagging import TaggingLoss
 from nearfield.learning.relations import Relation
-from nearfield.learning.relations.labels import TagRelation, Tags
 from nearfield.learning.samplers import Sampler
 from nearfield.learning.samplers.copies import build_sampler
 from nearfield.models.augmentations.augmentation import Augmentation
@@ -110,15 +109,14 @@ class TrainingSetup:
 
         A tagger's knows how usual each tag is in train.
         """
-        is_tagger = "tags" in getattr(self.recipe.loss, "needs", frozenset())
+        is_tagger = "tags" in self.recipe.loss.needs
         classes = len(self.metadata.tag_names if is_tagger else self.metadata.label_names)
         with torch.random.fork_rng(devices=[]):
             reseed(self.seed, "loss")
             loss: PairLoss = self.recipe.loss.build(self.embedder.train_dim, classes)
-        if isinstance(loss, BCELoss):
-            relation = self.relation()
-            assert isinstance(relation, TagRelation)
-            loss.see_frequencies(relation.shares(self.collection.rows("train")))
+        if isinstance(loss, TaggingLoss):
+            rows = self.collection.rows("train")
+            loss.see_frequencies(self.recipe.relation.tag_shares(self.metadata, rows))
         return loss
 
     def batches(self, sampler: Sampler, first: int) -> Iterator[tuple[BatchIndices, Batch]]:
@@ -154,7 +152,7 @@ class TrainingSetup:
         rate = self.recipe.data.sample_rate
         hop = getattr(self.embedder.feature, "hop", 1)
         bends = [settings.build(rate, hop) for settings in self.recipe.augment]
-        is_labelled = self.recipe.relation.kind == "labels"  # no other relation may know them
+        is_labelled = "labels" in self.recipe.relation.gives  # no other relation may know them
         labels = torch.from_numpy(self.metadata.labels) if is_labelled else None
         return Encoder(self.embedder, self.network_input.feature, bends, self.seed, device, labels)
 
@@ -215,11 +213,8 @@ def decoded(recipe: Recipe, collection: Collection) -> tuple[Signals, ClipMetada
 
 def build_relation(recipe: Recipe, collection: Collection, metadata: ClipMetadata) -> Relation:
     """Who is alike among clips; what it counts, such as how rare a tag is, is counted in train."""
-    settings, rows = recipe.relation, collection.rows("train")
-    if isinstance(settings, Tags) and len(rows):
-        return settings.build(metadata, rows)
-    built: Relation = settings.build(metadata)
-    return built
+    rows = collection.rows("train")
+    return recipe.relation.build(metadata, rows if len(rows) else None)
 
 
 def see(
@@ -231,7 +226,7 @@ def see(
     samples = round(recipe.data.clip_seconds * recipe.data.sample_rate)
     rate = recipe.data.sample_rate
     needs_wave = any(settings.build(rate, feature.hop).domain == "wave" for settings in recipe.augment)
-    needs_wave |= getattr(recipe.sampler, "mixing", None) is not None  # logarithms do not add up
+    needs_wave |= recipe.sampler.mixes  # logarithms do not add up
     total = sum(max(signals.length(row), samples) for row in range(len(signals)))
     bytes_kept = total / feature.hop * feature.bands * signals.channels * 4
     if needs_wave or not feature.cuttable or bytes_kept > KEPT_SHARE * total_memory():

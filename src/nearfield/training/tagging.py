@@ -38,7 +38,7 @@ class TagHead:
     def load(cls, folder: RunFolder, recipe: Recipe, size: int) -> "TagHead | None":
         """The head of a finished run whose vectors have `size` numbers; None where it was no tagger. Raises
         RequestError where it was one, and its head is missing or damaged."""
-        if "tags" not in getattr(recipe.loss, "needs", ()):
+        if "tags" not in recipe.loss.needs:
             return None
         if not folder.head.is_file():
             raise RequestError(

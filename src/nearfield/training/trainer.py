@@ -24,7 +24,6 @@ from nearfield.learning.collapse import CollapseWatch
 from nearfield.learning.distributed import world
 from nearfield.learning.losses import PairLoss
 from nearfield.learning.losses.tagging import TaggingLoss
-from nearfield.learning.optimizers import Plateau, PlateauState
 from nearfield.learning.train import Parts, RunningAverage, Step, TrainSettings, train
 from nearfield.models.normalization import sync_batch_norm
 from nearfield.training.canary import keep_canary
@@ -152,7 +151,7 @@ class Training:
         self.optimizer = recipe.optimizer.build(self.both.named_parameters())
         self.average = RunningAverage(self.both, self.settings.average) if self.settings.average else None
         schedule = recipe.schedule
-        self.plateau = PlateauState(schedule) if isinstance(schedule, Plateau) else None
+        self.plateau = schedule.plateau()
         self.validation = Validation.build(setup, self.loss, callback if world()[0] == 0 else ignore)
         self.update, self.best = 0, -math.inf
         self.done = False
@@ -189,7 +188,7 @@ class Training:
         self._finish()
 
     def _lead(self, log: MetricsLog, interrupted: threading.Event, tick: Callable[[], None]) -> None:
-        alarm = CollapseWatch(self.recipe.miner.kind in ("hard", "batch_hard"))
+        alarm = CollapseWatch(self.recipe.miner.hardest_only)
         for line in log.before:  # resumed, it must know what it saw, to say the same as if never stopped
             self._warn(alarm.see({name: math.inf if v is None else v for name, v in line.items()}))
         saved = before = time.monotonic()
@@ -284,7 +283,7 @@ class Training:
         """What the loss sees of a val batch; bent as in training where two views of one window are compared,
         which are otherwise the same."""
         with arithmetic(self.device, self.precision):
-            return self.encoder(batch, -1 - number, applied=self.recipe.relation.kind == "views")
+            return self.encoder(batch, -1 - number, applied=self.recipe.relation.of_views)
 
     def _final_state(self) -> dict[str, Tensor]:
         """What the run would end with now, the network's under `model.` and the loss's under `loss.`."""

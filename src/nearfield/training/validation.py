@@ -17,7 +17,6 @@ from nearfield.data.signals import Loader
 from nearfield.learning.build import miner_beside
 from nearfield.learning.losses.base import PairLoss
 from nearfield.learning.miners import Miner
-from nearfield.learning.optimizers import Plateau
 from nearfield.learning.samplers import Sampler
 from nearfield.learning.samplers.balanced import Balanced
 from nearfield.metrics.clusters import silhouette
@@ -115,9 +114,6 @@ FEW_LABELS = 12
 BATCHES = 20
 """Fixed val batches at most; where an epoch of val has fewer, that many."""
 
-MUTE = ("triplet", "circle", "nt_xent", "supcon")
-"""Losses that are 0 where no two clips are alike, wherever they lie."""
-
 By = Literal["labels", "tags", "triplets", "loss"]
 NAMES: dict[By, str] = {
     "labels": "val/recall_at_1",
@@ -127,8 +123,6 @@ NAMES: dict[By, str] = {
 }
 """The curve that each score is."""
 SCORE = "val/score"
-
-_OF_RELATION: dict[str, By] = {"labels": "labels", "tags": "tags", "time": "triplets", "views": "triplets"}
 
 
 @dataclass(frozen=True)
@@ -262,13 +256,13 @@ def rests_on_validation(recipe: Recipe) -> str | None:
     """The setting that goes by the validations, with its value; None where they are only looked at."""
     if recipe.train.keep == "best":
         return "train.keep: 'best'"
-    return "schedule.kind: 'plateau'" if isinstance(recipe.schedule, Plateau) else None
+    return None if recipe.schedule.plateau() is None else f"schedule.kind: {recipe.schedule.kind!r}"
 
 
 def scores_by(recipe: Recipe) -> By:
     """What a recipe asks to be validated by."""
     asked = recipe.train.validate_by
-    return _OF_RELATION[recipe.relation.kind] if asked == "relation" else asked
+    return recipe.relation.validate_by if asked == "relation" else asked
 
 
 def keeps_val(recipe: Recipe) -> bool:
@@ -348,7 +342,7 @@ def _constant(by: By, setup: TrainingSetup, fixed: FixedLoss | None, trouble: st
         return _constant_tags(metadata, val, train)
     if fixed is None:
         return trouble
-    is_mute = by == "loss" and setup.recipe.loss.kind in MUTE
+    is_mute = by == "loss" and setup.recipe.loss.zero_without_positives
     if is_mute and not any(bool(_pairs(indices, fixed).positive.any()) for indices in fixed.draws):
         return "no two val clips are alike"
     if by == "triplets" and not any(_has_triplet(indices, fixed) for indices in fixed.draws):

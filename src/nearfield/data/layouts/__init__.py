@@ -4,14 +4,15 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import Field
 
 from nearfield.core.errors import DataError, RequestError, choose, nearest
-from nearfield.core.settings import Settings, kinds, make
+from nearfield.core.settings import Settings, make
 from nearfield.core.text import is_text, shown
+from nearfield.data.layouts.base import LAYOUTS, BaseLayout
 from nearfield.data.layouts.dcase2018_task5 import Dcase2018Task5
 from nearfield.data.layouts.folders import Audiofolder, FolderLayout, Images, TableLayout
 from nearfield.data.layouts.magnatagatune import Magnatagatune
@@ -29,8 +30,9 @@ Layout = Annotated[
     | SpokenDigits
     | Images
     | FolderLayout,
-    Field(discriminator="kind"),
+    LAYOUTS,
 ]
+LAYOUTS.bind(Layout)
 
 
 class SyntheticSettings(Settings):
@@ -59,17 +61,19 @@ def read_layout(data: str) -> tuple[str, Listing]:
     name, place = named["name"], named["path"]
     if name == "synthetic":
         return data, TableLayout().read(_synthetic(place))
-    if name not in kinds(Layout):
-        raise DataError(f"{data}: there is no layout {name!r}. {choose(name, [*kinds(Layout), 'synthetic'])}")
+    if name not in LAYOUTS.kinds():
+        said = choose(name, [*LAYOUTS.kinds(), "synthetic"])
+        said = f"{said} {LAYOUTS.faults.get(name, '')}".rstrip()
+        raise DataError(f"{data}: there is no layout {name!r}. {said}")
     place, options = _options(place)
     layout = make(Layout, name, {"kind": name, **options})
     return _name(place), _read(layout, _existing(Path(place).expanduser()), place)
 
 
-def _read(layout: Any, path: Path, place: str) -> Listing:
+def _read(layout: BaseLayout, path: Path, place: str) -> Listing:
     """The rows, with the DATA that names the folder of the sounds, or reads the folder without its table."""
-    listing: Listing = layout.read(path)
-    if path.is_dir() and layout.kind in ("table", "audiofolder"):
+    listing = layout.read(path)
+    if path.is_dir() and layout.of_table:
         return replace(listing, instead=f"folder:{place}")
     if "audio" not in type(layout).model_fields:
         return listing
@@ -83,12 +87,12 @@ def official_folds(data: str) -> dict[int, str]:
     """
     named = _NAMED.fullmatch(data) if not Path(data).exists() else None
     place, options = _options(named["path"] if named else data)
-    members = cast(dict[str, Any], kinds(Layout))
+    members = LAYOUTS.kinds()
     name = named["name"] if named else _detect(_existing(Path(place).expanduser())).kind
-    folds = getattr(members.get(name), "folds", None)
-    found = folds(_existing(Path(place).expanduser())) if folds else {}
+    layout = members.get(name)
+    found = layout.folds(_existing(Path(place).expanduser())) if layout and layout.has_folds else {}
     if not found:
-        with_folds = [kind for kind, layout in members.items() if hasattr(layout, "folds")]
+        with_folds = [kind for kind, each in members.items() if each.has_folds]
         raise DataError(
             f"{data}: there are no official folds in it. Layouts that have some: {', '.join(with_folds)}. "
             "For a cross-validation over its train and val: --over 5. For one split, `nearfield train`."
@@ -105,14 +109,13 @@ def _options(place: str) -> tuple[str, dict[str, str]]:
     return path, dict(parse_qsl(options, keep_blank_values=True))
 
 
-def _detect(path: Path) -> Any:
-    """The first layout that recognises the path."""
-    members = cast(dict[str, Any], kinds(Layout))
-    for layout in members.values():
+def _detect(path: Path) -> BaseLayout:
+    """The first layout that recognises the path; published sets are asked before general ones."""
+    for layout in sorted(LAYOUTS.kinds().values(), key=lambda each: each.general):
         if layout.recognises(path):
             if layout is FolderLayout:
-                _refuse_sets_inside(path, members)
-            return layout()
+                _refuse_sets_inside(path)
+            return layout.model_validate({})
     if path.suffix.lower() in ARCHIVES:
         raise DataError(f"{path}: it is an archive, which is not read. Unpack it and give the folder.")
     raise DataError(
@@ -121,23 +124,19 @@ def _detect(path: Path) -> Any:
     )
 
 
-def _refuse_sets_inside(path: Path, members: dict[str, Any]) -> None:
+def _refuse_sets_inside(path: Path) -> None:
     """Raises DataError where folders in a folder are published sets: their names are no labels."""
     found = {
-        f"{kind}:{inside}{getattr(layout, 'options_for', _no_options)(inside)}": inside.name
+        f"{kind}:{inside}{layout.options_for(inside)}": inside.name
         for inside in sorted(item for item in path.iterdir() if item.is_dir())
-        for kind, layout in members.items()
-        if kind not in ("audiofolder", "table") and layout is not FolderLayout and layout.recognises(inside)
+        for kind, layout in LAYOUTS.kinds().items()
+        if not layout.general and layout.recognises(inside)
     }
     if found:
         raise DataError(
             f"{path}: it holds {' and '.join(found.values())}, each a set of its own. Give one: "
             f"{' or '.join(found)}. To take the folders for labels: folder:{path}."
         )
-
-
-def _no_options(_: Path) -> str:
-    return ""
 
 
 def _synthetic(place: str) -> Path:

@@ -6,14 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 from pydantic import Field, field_validator
 
 from nearfield.core.errors import DataError
-from nearfield.core.settings import Settings
 from nearfield.data.faults import Problem
+from nearfield.data.layouts.base import BaseLayout
 from nearfield.data.layouts.published import NEARLY_ALL, audio_root, difference, present_files, tab_lines
 from nearfield.data.listing import Listing
 from nearfield.data.splits import carve_val
@@ -160,7 +160,7 @@ SESSIONS = {
 _NAME = re.compile(r"(?:[A-Za-z]*)Node(?P<node>\d+)_ex(?P<session>\d+)_(?P<segment>\d+)")
 
 
-class Dcase2018Task5(Settings):
+class Dcase2018Task5(BaseLayout):
     """`meta.txt` (path, label, session; tabs between, no header) and the official folds.
 
     A fold gives train and test; val is about a quarter of train, in whole sessions, classes shared out
@@ -180,6 +180,8 @@ class Dcase2018Task5(Settings):
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value == "none" else value
+
+    has_folds: ClassVar[bool] = True
 
     @classmethod
     def folds(cls, path: Path) -> dict[int, dict[str, str]]:

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from os.path import isabs
 from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import pandas as pd
 
 from nearfield.core.errors import DataError
-from nearfield.core.settings import Settings
 from nearfield.data.columns import path_columns
 from nearfield.data.faults import Problem
+from nearfield.data.layouts.base import BaseLayout
 from nearfield.data.listing import Kind, Listing, search
 from nearfield.data.splits import split_name
 from nearfield.data.tables import TABLE_SUFFIXES, TEXT, cell_text, read_table
@@ -21,7 +21,7 @@ NAMES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in
 """Tables looked for in a folder, in this order."""
 
 
-class TableLayout(Settings):
+class TableLayout(BaseLayout):
     """A table with a column `path`, `file_name`, `filename` or the like; paths count from its folder.
 
     Understood as they come, in any case: label; tags (| between); split or fold; recording, group, speaker,
@@ -31,6 +31,9 @@ class TableLayout(Settings):
     """
 
     kind: Literal["table"] = "table"
+
+    general: ClassVar[bool] = True
+    of_table: ClassVar[bool] = True
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -76,7 +79,7 @@ _WRAPPERS = (*_OF_SOUNDS, "data", "files", "images", "pictures")
 """Folders that are passed through where they are the only one: their names are no labels."""
 
 
-class FolderLayout(Settings):
+class FolderLayout(BaseLayout):
     """A folder of class folders (the first folder's name is the label, any depth below), or of sounds alone.
 
     Where the first folders are called train, val, test or the like, they are the split and the label is one
@@ -87,6 +90,8 @@ class FolderLayout(Settings):
     first: First | None = None
     """What the first folders are: `label`, or `split` (those not called train, test or the like take no
     part); not given: the split where all of them are called so, else labels."""
+
+    general: ClassVar[bool] = True
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -243,7 +248,7 @@ def _beside(pictures: list[Path]) -> tuple[Problem, ...]:
 # Pictures in class folders or a table, also where there are sounds beside them.
 
 
-class Images(Settings):
+class Images(BaseLayout):
     """Pictures (png, jpg, bmp, webp): class folders, one folder without labels, or a table of them."""
 
     kind: Literal["images"] = "images"
@@ -270,13 +275,16 @@ class Images(Settings):
 # The Hugging Face audiofolder and imagefolder: metadata beside the files, in one folder or one a split.
 
 
-class Audiofolder(Settings):
+class Audiofolder(BaseLayout):
     """`metadata.csv`, `.jsonl` or `.parquet` with `file_name`, in one folder or one a side.
 
     https://huggingface.co/docs/datasets/audio_dataset
     """
 
     kind: Literal["audiofolder"] = "audiofolder"
+
+    general: ClassVar[bool] = True
+    of_table: ClassVar[bool] = True
 
     @classmethod
     def recognises(cls, path: Path) -> bool:

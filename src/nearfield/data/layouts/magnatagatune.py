@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from nearfield.core.errors import DataError
-from nearfield.core.settings import Settings
 from nearfield.core.types import Bools
 from nearfield.data.faults import Problem
+from nearfield.data.layouts.base import BaseLayout
 from nearfield.data.layouts.published import (
     NEARLY_ALL,
     TaggedClips,
@@ -298,7 +298,7 @@ _WORDS: dict[str, str] = {
 }
 
 
-class Magnatagatune(Settings):
+class Magnatagatune(BaseLayout):
     """`annotations_final.csv` (and `clip_info_final.csv`) as published, or `index.tsv` with `*_gt.tsv` lists.
 
     Tags are the 50 most frequent ones, in that order (where equal, by name), or those in `top_tags.txt`;

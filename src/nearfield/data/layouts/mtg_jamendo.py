@@ -12,8 +12,8 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from nearfield.core.errors import DataError
-from nearfield.core.settings import Settings
 from nearfield.data.faults import Problem
+from nearfield.data.layouts.base import BaseLayout
 from nearfield.data.layouts.published import audio_root, by_frequency, dropped, present_files, tab_lines
 from nearfield.data.listing import Listing
 
@@ -24,7 +24,7 @@ _Row = tuple[int, str, list[str]]
 """Line, side and cells."""
 
 
-class MtgJamendo(Settings):
+class MtgJamendo(BaseLayout):
     """`splits/split-0/autotagging-train.tsv` and the like: a track a line, as many columns as it has tags.
 
     Tags keep their category (`instrument---piano`); the most frequent is numbered first, where equal by

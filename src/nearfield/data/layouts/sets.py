@@ -3,14 +3,14 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pandas as pd
 from pydantic import Field
 
 from nearfield.core.errors import DataError
-from nearfield.core.settings import Settings
 from nearfield.data.faults import Problem
+from nearfield.data.layouts.base import BaseLayout
 from nearfield.data.layouts.published import audio_root
 from nearfield.data.listing import Listing, search
 from nearfield.data.tables import read_table
@@ -24,7 +24,7 @@ _META = Path("meta", "esc50.csv")
 _NEEDED = ("filename", "fold", "category")
 
 
-class Esc50(Settings):
+class Esc50(BaseLayout):
     """Five published folds; clips cut from one Freesound recording are kept together."""
 
     kind: Literal["esc50"] = "esc50"
@@ -34,6 +34,8 @@ class Esc50(Settings):
     """Fold that chooses; None means the one before `test_fold` (before 1 comes 5). The others train."""
     audio: Path | None = None
     """Folder with the sounds, where it is not `audio` beside `meta`."""
+
+    has_folds: ClassVar[bool] = True
 
     @classmethod
     def folds(cls, path: Path) -> dict[int, dict[str, str]]:
@@ -90,7 +92,7 @@ def _not_esc50(file: Path) -> Problem:
 _DIGIT_NAME = re.compile(r"(?P<label>\d)_(?P<speaker>[^_]+)_(?P<index>\d+)")
 
 
-class SpokenDigits(Settings):
+class SpokenDigits(BaseLayout):
     """Ten digits by several speakers; a speaker stays on one side of the split.
 
     https://github.com/Jakobovski/free-spoken-digit-dataset

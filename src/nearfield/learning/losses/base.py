@@ -22,13 +22,6 @@ LossMetrics = dict[str, Tensor]
 """
 
 
-OWN_KINDS = ("triplet", "circle", "contrastive", "nt_xent", "supcon", "multi_similarity")
-"""The kinds that are Nearfield's own, for sentences that name alternatives; all work from pairs alone."""
-
-TAGGING_KINDS = ("bce", "focal")
-"""Nearfield's own kinds that read the tags of each clip instead of pairs."""
-
-
 Given = Pairs | Tensor | npt.ArrayLike
 """What a loss and a miner take for pairs: `Pairs`, or (B,) class numbers in their place."""
 

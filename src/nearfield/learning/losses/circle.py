@@ -14,14 +14,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfield.core.settings import Settings
 from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
 from nearfield.learning.losses.base import LossMetrics, RowLoss
 from nearfield.learning.losses.rows import Accumulator, RowPairs, exponents
+from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
 
-class Circle(Settings):
+class Circle(BaseLossSettings):
     """Each cosine pulled by its own distance from where it should be."""
 
     kind: Literal["circle"] = "circle"
@@ -33,7 +33,11 @@ class Circle(Settings):
     """Train even with an m of 1 or more, which asks for nothing."""
 
     distance: ClassVar[Distance] = "cosine"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    zero_without_positives: ClassVar[bool] = True
+
+    def margins(self) -> tuple[Margin, ...]:
+        """The radius, in cosine."""
+        return (Margin("m", self.m, "circle", "cosine", self.allow_impossible_margin),)
 
     def build(self, size: int = 0, classes: int = 0) -> "CircleLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""

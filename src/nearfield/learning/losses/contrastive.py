@@ -1,18 +1,18 @@
 """Contrastive loss: alike pairs within one distance, unlike ones beyond another (Hadsell et al. 2006)."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from nearfield.core.settings import Settings
 from nearfield.core.types import Distance, Pairs
 from nearfield.learning.distances import Gradient, PairwiseDistances
 from nearfield.learning.losses.base import AnalyticLoss, LossMetrics
 from nearfield.learning.losses.rows import Accumulator, RowPairs, settle
+from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
 
-class Contrastive(Settings):
+class Contrastive(BaseLossSettings):
     """Pairs on their own: alike ones together, unlike ones apart."""
 
     kind: Literal["contrastive"] = "contrastive"
@@ -25,7 +25,13 @@ class Contrastive(Settings):
     allow_impossible_margin: bool = False
     """Train even where no vectors could satisfy the margins."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    def margins(self) -> tuple[Margin, ...]:
+        """The two margins, in the distance that is compared."""
+        given = self.distance, self.allow_impossible_margin
+        return (
+            Margin("pos_margin", self.pos_margin, "together", *given),
+            Margin("neg_margin", self.neg_margin, "apart", *given),
+        )
 
     def build(self, size: int = 0, classes: int = 0) -> "ContrastiveLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""

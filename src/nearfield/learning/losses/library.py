@@ -11,12 +11,12 @@ from pydantic import ConfigDict, model_validator
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError, choose
-from nearfield.core.settings import Settings
 from nearfield.core.text import shortened
 from nearfield.core.types import Distance, Pairs
 from nearfield.learning.distances import PairwiseDistances
-from nearfield.learning.losses.base import OWN_KINDS, TAGGING_KINDS, Given, LossMetrics, PairLoss, fit
+from nearfield.learning.losses.base import Given, LossMetrics, PairLoss, fit
 from nearfield.learning.losses.rows import Accumulator, RowPairs, settle, triplets
+from nearfield.learning.losses.settings import LOSSES, BaseLossSettings, Margin, Need, pair_kinds
 
 # A loss of pytorch-metric-learning fed from `Pairs`: what each reads, and the module that hands it over.
 
@@ -71,6 +71,19 @@ LEFT_OUT = {
 NEEDS_LABELS = frozenset(name for name, reads in READS.items() if reads in ("labels", "labels only"))
 PAIRS_ALONE = tuple(name for name in READS if name not in NEEDS_LABELS)
 
+MARGINS: dict[tuple[str, str], Literal["apart", "together", "circle"]] = {
+    ("TripletMarginLoss", "margin"): "apart",
+    ("ContrastiveLoss", "pos_margin"): "together",
+    ("ContrastiveLoss", "neg_margin"): "apart",
+    ("CircleLoss", "m"): "circle",
+}
+"""Settings of the library that are margins in a distance; others there are angles or cosines."""
+
+
+def all_pair_kinds() -> tuple[str, ...]:
+    """The kinds that work from pairs alone, the library's too, for sentences that name alternatives."""
+    return (*pair_kinds(), *PAIRS_ALONE)
+
 
 class LibraryLoss(PairLoss):
     """Gives a loss of the library what it reads of `Pairs`. Its weights, where it has any, are parameters.
@@ -122,12 +135,12 @@ class LibraryLoss(PairLoss):
         if has_references and READS[kind] not in ("pairs", "triplets"):
             raise RequestError(
                 f"loss: {kind} compares a batch with itself and takes no references. Leave ref_vectors out, "
-                f"or take another loss: {', '.join(OWN_KINDS)}."
+                f"or take another loss: {', '.join(pair_kinds())}."
             )
         if kind in NEEDS_LABELS and pairs.labels is None:
             raise RequestError(
                 f"loss: {kind} needs one label for each item, and not every item of this batch has one. "
-                f"Take a loss that works from pairs alone: {', '.join((*OWN_KINDS, *PAIRS_ALONE))}."
+                f"Take a loss that works from pairs alone: {', '.join(all_pair_kinds())}."
             )
         if (
             self.classes is not None
@@ -142,7 +155,7 @@ class LibraryLoss(PairLoss):
         if pairs.weight is not None and bool((pairs.weight[pairs.positive] != 1).any()):
             raise RequestError(
                 f"loss: {kind} treats all alike pairs the same, and these have a strength. Set the "
-                f"relation's strength to one, or take a loss that weighs pairs: {', '.join(OWN_KINDS)}."
+                f"relation's strength to one, or take a loss that weighs pairs: {', '.join(pair_kinds())}."
             )
 
     def _arguments(self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None) -> dict[str, Any]:
@@ -223,7 +236,7 @@ _FILLED_IN = {
 _NOT_SETTINGS = ("self", "args", "kwargs", "triplets_per_anchor")
 
 
-class Library(Settings):
+class Library(BaseLossSettings):
     """A loss of pytorch-metric-learning; its further settings are its constructor's."""
 
     model_config = ConfigDict(extra="allow")
@@ -242,10 +255,16 @@ class Library(Settings):
         return dict(self.model_extra or {})
 
     @property
-    def needs(self) -> frozenset[str]:
+    def needs(self) -> frozenset[Need]:  # type: ignore[override]  # of many kinds, so of each by itself
         """`labels` where one label an item is needed, `classes` where there are weights for each class."""
-        classes = {"classes"} if needs_classes(self.kind) else set[str]()
-        return frozenset({"labels"} | classes) if self.kind in NEEDS_LABELS else frozenset()
+        if self.kind not in NEEDS_LABELS:
+            return frozenset()
+        return frozenset({"labels", "classes"} if needs_classes(self.kind) else {"labels"})
+
+    @property
+    def needs_positives(self) -> bool:
+        """Whether it pulls positives together; InstanceLoss tells each item from all others."""
+        return super().needs_positives and self.kind != "InstanceLoss"
 
     @property
     def takes_mined(self) -> bool:
@@ -262,6 +281,19 @@ class Library(Settings):
         if type(loss_and_grad).__name__ != "LpDistance" or loss_and_grad.p != 2:
             return None
         return {1: "euclidean", 2: "squared_euclidean"}.get(loss_and_grad.power)  # type: ignore[return-value]
+
+    @property
+    def triplet_margin(self) -> float | None:
+        """That of TripletMarginLoss; other margins there are angles, cosines or of single pairs."""
+        return float(default_of(self, "margin")) if self.kind == "TripletMarginLoss" else None
+
+    def margins(self) -> tuple[Margin, ...]:
+        """Its settings that are margins in a distance; the library brings vectors to unit length."""
+        return tuple(
+            Margin(key, float(default_of(self, key)), sort, self.distance or "euclidean", unit_length=True)
+            for (kind, key), sort in MARGINS.items()
+            if kind == self.kind
+        )
 
     def build(self, size: int = 0, classes: int = 0) -> "LibraryLoss":
         """The loss for vectors of `size` numbers and, where it keeps weights for each, so many `classes`.
@@ -305,8 +337,8 @@ def _check_settings(kind: str, given: Mapping[str, Any]) -> None:
     if kind in LEFT_OUT:
         raise ValueError(f"{kind} cannot be used by its name: {LEFT_OUT[kind]}. {choose(kind, READS)}")
     if kind not in READS:
-        known_kinds = (*OWN_KINDS, *TAGGING_KINDS, *READS)
-        raise ValueError(f"unknown kind {shortened(kind)!r}. {choose(kind[:120], known_kinds)}")
+        said = f"unknown kind {shortened(kind)!r}. {choose(kind[:120], (*LOSSES.kinds(), *READS))}"
+        raise ValueError(f"{said} {LOSSES.faults.get(kind, '')}".rstrip())
     known, required = _constructor(kind)
     filled = [name for name in required if name in _FILLED_IN]
     own = [name for name in known if name not in _FILLED_IN]

@@ -12,14 +12,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfield.core.settings import Settings
 from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
 from nearfield.learning.losses.base import LossMetrics, RowLoss
 from nearfield.learning.losses.rows import Accumulator, RowPairs, exponents
+from nearfield.learning.losses.settings import BaseLossSettings
 
 
-class MultiSimilarity(Settings):
+class MultiSimilarity(BaseLossSettings):
     """Alike and unlike items weighed by how much they stand out among the anchor's others."""
 
     kind: Literal["multi_similarity"] = "multi_similarity"
@@ -31,7 +31,6 @@ class MultiSimilarity(Settings):
     """The cosine that alike items should exceed and unlike ones stay under."""
 
     distance: ClassVar[Distance] = "cosine"
-    needs: ClassVar[frozenset[str]] = frozenset()
 
     def build(self, size: int = 0, classes: int = 0) -> "MultiSimilarityLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""

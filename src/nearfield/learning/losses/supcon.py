@@ -7,11 +7,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfield.core.settings import Settings
 from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
 from nearfield.learning.losses.base import LossMetrics, RowLoss
 from nearfield.learning.losses.rows import Accumulator, RowPairs, exponents
+from nearfield.learning.losses.settings import BaseLossSettings
 
 # NT-Xent, also called InfoNCE: each alike item is told from the anchor's unlike ones (Chen et al. 2020).
 #
@@ -20,7 +20,7 @@ from nearfield.learning.losses.rows import Accumulator, RowPairs, exponents
 #     -log( exp(s(a, p) / t) / (exp(s(a, p) / t) + sum over unlike n of exp(s(a, n) / t)) )
 
 
-class NTXent(Settings):
+class NTXent(BaseLossSettings):
     """A softmax over the batch for each alike pair: no labels, no margin."""
 
     kind: Literal["nt_xent"] = "nt_xent"
@@ -28,7 +28,7 @@ class NTXent(Settings):
     """Divides the cosines: smaller looks at the hardest unlike items alone."""
 
     distance: ClassVar[Distance] = "cosine"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    zero_without_positives: ClassVar[bool] = True
 
     def build(self, size: int = 0, classes: int = 0) -> "NTXentLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""
@@ -74,7 +74,7 @@ class NTXentLoss(RowLoss):
 #     -mean over p of log( exp(s(a, p) / t) / sum over c of exp(s(a, c) / t) )
 
 
-class SupCon(Settings):
+class SupCon(BaseLossSettings):
     """A softmax over the batch for each anchor; its alike items share the target."""
 
     kind: Literal["supcon"] = "supcon"
@@ -82,7 +82,7 @@ class SupCon(Settings):
     """Divides the cosines: smaller looks at the hardest items alone."""
 
     distance: ClassVar[Distance] = "cosine"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    zero_without_positives: ClassVar[bool] = True
 
     def build(self, size: int = 0, classes: int = 0) -> "SupConLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, softplus
 
 from nearfield.core.errors import RequestError
-from nearfield.core.settings import Settings
 from nearfield.core.types import Pairs
 from nearfield.learning.losses.base import Given, LossMetrics, PairLoss, fit
+from nearfield.learning.losses.settings import BaseLossSettings, Need
 
 # What the tagging losses share: a linear head on the vectors, and a cost for every clip and tag.
 #
@@ -64,6 +64,13 @@ class TaggingLoss(PairLoss):
             value = costs.sum() / max(1, costs.numel())  # of nothing: 0, with a gradient of zeros
         return value, _parts(logits.detach(), has)
 
+    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
+        """Not used: the gradient is autograd's."""
+        raise NotImplementedError
+
+    def see_frequencies(self, shares: Tensor) -> None:
+        """Takes the share (0..1) of training clips that have each tag, (K,), before training; not all ask."""
+
     @abstractmethod
     def costs(self, right: Tensor, has: Tensor) -> Tensor:
         """(R, K) costs, from the log odds of the right answer and from which tags (R, K) the clips have."""
@@ -101,7 +108,7 @@ def _mean(values: Tensor, chosen: Tensor) -> Tensor:
 # Tagging by binary cross-entropy: each tag is a question of its own, answered with a probability.
 
 
-class BCE(Settings):
+class BCE(BaseLossSettings):
     """Tells for each tag whether a clip has it: binary cross-entropy on a linear layer over the vectors."""
 
     kind: Literal["bce"] = "bce"
@@ -109,7 +116,8 @@ class BCE(Settings):
     """What a tag that a clip has weighs: as much as one that it lacks, or more the rarer the tag is: clips
     without it divided by clips with it, counted over the training clips."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"tags"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"tags"})
+    distance: ClassVar[None] = None
 
     def build(self, size: int = 0, classes: int = 0) -> "BCELoss":
         """The loss for vectors of `size` numbers and `classes` tags; RequestError without the two."""
@@ -160,7 +168,7 @@ class BCELoss(TaggingLoss):
 # Lin, Goyal, Girshick, He and Dollár, "Focal loss for dense object detection", ICCV 2017, equations 4 and 5.
 
 
-class Focal(Settings):
+class Focal(BaseLossSettings):
     """Binary cross-entropy for each tag, weighed down where the answer is already good."""
 
     kind: Literal["focal"] = "focal"
@@ -169,7 +177,8 @@ class Focal(Settings):
     alpha: float | None = Field(None, gt=0, lt=1)
     """Weight of the tags that a clip has, with 1 - alpha for those that it lacks; none: both weigh 1."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"tags"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"tags"})
+    distance: ClassVar[None] = None
 
     def build(self, size: int = 0, classes: int = 0) -> "FocalLoss":
         """The loss for vectors of `size` numbers and `classes` tags; RequestError without the two."""

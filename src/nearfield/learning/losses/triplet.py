@@ -6,11 +6,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from nearfield.core.settings import Settings
 from nearfield.core.types import Distance, Pairs
 from nearfield.learning.distances import FAR, Gradient, PairwiseDistances
 from nearfield.learning.losses.base import AnalyticLoss, LossMetrics
 from nearfield.learning.losses.rows import Accumulator, RowPairs, check_gap, count, count_inside, window
+from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
 # The triplet loss anchor by anchor, triplet by triplet: for the two options that counting cannot serve.
 #
@@ -95,7 +95,7 @@ def _count(accumulator: Accumulator, hinge: Tensor, weights: Tensor) -> None:
 # what B^3 would, in blocks of rows, and no (B, B) matrix of numbers is kept.
 
 
-class Triplet(Settings):
+class Triplet(BaseLossSettings):
     """Every alike item nearer than every unlike one, by a margin."""
 
     kind: Literal["triplet"] = "triplet"
@@ -112,7 +112,22 @@ class Triplet(Settings):
     allow_impossible_margin: bool = False
     """Train even where no vectors could satisfy the margin."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    reads_triplet_range: ClassVar[bool] = True
+    zero_without_positives: ClassVar[bool] = True
+
+    @property
+    def triplet_margin(self) -> float:
+        """The margin."""
+        return self.margin
+
+    @property
+    def satisfied_gap(self) -> float | None:
+        """The margin, where the hinge is one; `swap` measures from elsewhere than miners do."""
+        return None if self.smooth or self.swap else self.margin
+
+    def margins(self) -> tuple[Margin, ...]:
+        """The margin, in the distance that is compared."""
+        return (Margin("margin", self.margin, "apart", self.distance, self.allow_impossible_margin),)
 
     def build(self, size: int = 0, classes: int = 0) -> "TripletLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""

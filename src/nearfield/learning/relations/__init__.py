@@ -1,28 +1,16 @@
 """Who is alike: the family of relations. Each turns a `BatchIndices` into `Pairs`."""
 
-from typing import Annotated, Any, Protocol
-
-from pydantic import Field
+from typing import Annotated, Any
 
 from nearfield.core.settings import make
-from nearfield.core.types import BatchIndices, Pairs
+from nearfield.learning.relations.base import RELATIONS, Relation
 from nearfield.learning.relations.labels import Labels, Tags, Views
 from nearfield.learning.relations.time import Time
 
-RelationSettings = Annotated[Labels | Tags | Time | Views, Field(discriminator="kind")]
+RelationSettings = Annotated[Labels | Tags | Time | Views, RELATIONS]
+RELATIONS.bind(RelationSettings)
 
-
-class Relation(Protocol):
-    """What every member builds: says who is alike and who is unlike in a batch."""
-
-    @property
-    def kind(self) -> str:
-        """The kind of its settings."""
-        ...
-
-    def __call__(self, indices: BatchIndices) -> Pairs:
-        """(B, B) cells for the B windows of a draw, on the CPU; the diagonal is never set."""
-        ...
+__all__ = ["Relation", "RelationSettings", "relation"]
 
 
 def relation(kind: str, **settings: Any) -> Labels | Tags | Time | Views:

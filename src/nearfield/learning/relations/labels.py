@@ -11,18 +11,21 @@ from pydantic import Field
 from torch import Tensor
 
 from nearfield.core.errors import DataError, RequestError, choose
-from nearfield.core.settings import Settings
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
+from nearfield.learning.relations.base import BaseRelationSettings
 
 # Clips are alike when they carry the same label.
 
 
-class Labels(Settings):
+class Labels(BaseRelationSettings):
     """Same label: alike. Other label: unlike. Clips without a label take no part."""
 
     kind: Literal["labels"] = "labels"
 
-    def build(self, metadata: ClipMetadata) -> "LabelRelation":
+    gives: ClassVar[frozenset[Literal["labels", "tags"]]] = frozenset({"labels"})
+    validate_by: ClassVar[Literal["labels", "tags", "triplets"]] = "labels"
+
+    def build(self, metadata: ClipMetadata, rows: Ints | None = None) -> "LabelRelation":
         """The relation over the clips of `metadata`. Raises DataError where no clip has a label."""
         if not (metadata.labels >= 0).any():
             raise DataError(
@@ -51,12 +54,14 @@ class LabelRelation:
 # Two views of one clip are alike; everything else is unlike. No knowledge is needed.
 
 
-class Views(Settings):
+class Views(BaseRelationSettings):
     """Drawn from the same clip: alike. From another clip: unlike."""
 
     kind: Literal["views"] = "views"
 
-    def build(self, metadata: ClipMetadata) -> "ViewRelation":
+    of_views: ClassVar[bool] = True
+
+    def build(self, metadata: ClipMetadata, rows: Ints | None = None) -> "ViewRelation":
         """The relation; it asks nothing of `metadata`."""
         return ViewRelation()
 
@@ -137,7 +142,7 @@ def _check(names: Sequence[str], synonyms: Synonyms, where: str) -> None:
 # Clips are alike when they share enough tags.
 
 
-class Tags(Settings):
+class Tags(BaseRelationSettings):
     """Enough tags in common: alike. None in common: unlike. Clips without tags take no part."""
 
     kind: Literal["tags"] = "tags"
@@ -153,6 +158,9 @@ class Tags(Settings):
     """What a tag weighs in the overlap: all the same, or rare tags more (inverse document frequency)."""
     synonyms: Synonyms = ()
     """Groups of tags that mean the same; each group counts as one tag."""
+
+    gives: ClassVar[frozenset[Literal["labels", "tags"]]] = frozenset({"tags"})
+    validate_by: ClassVar[Literal["labels", "tags", "triplets"]] = "tags"
 
     def build(self, metadata: ClipMetadata, rows: Ints | None = None) -> "TagRelation":
         """The relation over the clips of `metadata`; the rarity of a tag is counted in `rows`, or in all.
@@ -170,6 +178,10 @@ class Tags(Settings):
         weights = rarity(counted) if self.weights == "idf" else torch.ones(tags.shape[1])
         truth = fill_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "relation")
         return TagRelation(tags, weights, truth, self)
+
+    def tag_shares(self, metadata: ClipMetadata, rows: Ints) -> Tensor:
+        """(K,) share (0..1) of the tagged clips among `rows` that have each tag, synonyms filled in."""
+        return self.build(metadata, rows).shares(rows)
 
 
 @dataclass(frozen=True)

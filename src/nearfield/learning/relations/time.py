@@ -12,6 +12,7 @@ from pydantic import Field
 from nearfield.core.errors import DataError, RequestError, choose
 from nearfield.core.settings import Settings
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
+from nearfield.learning.relations.base import BaseRelationSettings
 
 # Columns of a collection by name, for rules over them: another session, another node.
 
@@ -110,7 +111,7 @@ class Scenes:
 # Windows are alike when they lie close in time in one recording.
 
 
-class Time(Settings):
+class Time(BaseRelationSettings):
     """Close in one recording: alike. In another recording: unlike. Far in the same one: neither."""
 
     kind: Literal["time"] = "time"
@@ -132,7 +133,9 @@ class Time(Settings):
     gap_seconds: float = Field(0.0, ge=0)
     """Seconds beyond the range in which windows of one recording are still neither, with far_is_unlike."""
 
-    def build(self, metadata: ClipMetadata) -> "TimeRelation":
+    folders_are_labels: ClassVar[bool] = False
+
+    def build(self, metadata: ClipMetadata, rows: Ints | None = None) -> "TimeRelation":
         """The relation over the clips of `metadata`.
 
         Raises DataError for pictures and unknown recordings, RequestError for unknown columns.

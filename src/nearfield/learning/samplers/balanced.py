@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.rng import stream
-from nearfield.core.settings import Settings
 from nearfield.core.text import count
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints
 from nearfield.learning.relations.labels import Synonyms, merge_synonyms
+from nearfield.learning.samplers.base import BaseSamplerSettings, samplers_without
 from nearfield.learning.samplers.batches import random_starts
 
 # Batches of so many labels with so many clips each, exactly.
@@ -22,7 +22,7 @@ from nearfield.learning.samplers.batches import random_starts
 # label has most of the clips, every batch needs other labels beside it, and their clips return more often.
 
 
-class Balanced(Settings):
+class Balanced(BaseSamplerSettings):
     """Each batch holds `classes` labels with `per_class` clips of each; unlabelled clips are left out.
 
     Where there are fewer labels, each batch holds all of them, and is that much smaller.
@@ -40,13 +40,34 @@ class Balanced(Settings):
     """What an epoch visits evenly: clips (each about once), or classes (each batch draws its labels
     uniformly, so that clips of rare labels come more often)."""
 
+    needs: ClassVar[Literal["labels", "tags", "time"] | None] = "labels"
+    clip_by_clip: ClassVar[bool] = True
+
+    def without_positives(self, by: Literal["labels", "views"]) -> str | None:
+        """Why single clips of each label make no pair."""
+        if self.per_class > 1:
+            return None
+        if by == "views":
+            return "sampler.kind: balanced does not bring two views of a clip together"
+        return "sampler.per_class: 1 clip of each label makes batches in which no two clips are alike"
+
+    def for_validation(self, labels: Ints) -> Self:
+        """Takes no clip twice into a batch: two copies that nothing bends are no distance apart."""
+        clips = np.unique(labels[labels >= 0], return_counts=True)[1]
+        fewest = int(clips[clips > 1].min(initial=self.per_class))
+        return self.model_copy(update={"per_class": min(self.per_class, fewest), "small": "drop"})
+
+    def windows(self) -> int:
+        """Clips of all labels of a batch."""
+        return self.classes * self.per_class
+
     def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "BalancedSampler":
         """The sampler over `rows`. Raises DataError without labels, RequestError with fewer than two."""
         labelled = rows[metadata.labels[rows] >= 0]
         if not len(labelled):
             raise DataError(
                 "sampler: balanced: none of the clips to train on has a label. Name the column that holds "
-                "them (data.label), or take another sampler: shuffle, tiles, tag_triplets, views."
+                f"them (data.label), or take another sampler: {samplers_without('labels')}."
             )
         ordered = labelled[np.argsort(metadata.labels[labelled], kind="stable")]
         numbers, begins = np.unique(metadata.labels[ordered], return_index=True)
@@ -215,7 +236,7 @@ class _ClassQueue:
 # tag does not come twice while others wait.
 
 
-class BalancedTags(Settings):
+class BalancedTags(BaseSamplerSettings):
     """Tags are drawn evenly, then clips that have them; none is twice in a batch, however many it has.
 
     An epoch draws as many clips as there are. Clips without tags are left out.
@@ -229,6 +250,18 @@ class BalancedTags(Settings):
     synonyms: Synonyms = ()
     """Groups of tags that mean the same; each group counts as one tag."""
 
+    needs: ClassVar[Literal["labels", "tags", "time"] | None] = "tags"
+    clip_by_clip: ClassVar[bool] = True
+
+    def without_positives(self, by: Literal["labels", "views"]) -> str | None:
+        """Why no clip is twice in a batch."""
+        said = "sampler.kind: balanced_tags does not bring two views of a clip together"
+        return said if by == "views" else None
+
+    def windows(self) -> int:
+        """Clips a batch."""
+        return self.batch_size
+
     def build(
         self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int
     ) -> "BalancedTagSampler":
@@ -238,7 +271,7 @@ class BalancedTags(Settings):
         if not len(tagged):
             raise DataError(
                 "sampler: balanced_tags: none of the clips to train on has a tag. Name the column that holds "
-                "them (data.tags), or take another sampler: balanced, shuffle, tiles, views."
+                f"them (data.tags), or take another sampler: {samplers_without('tags')}."
             )
         if len(tagged) < self.batch_size:
             raise RequestError(

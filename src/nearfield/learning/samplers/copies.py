@@ -8,9 +8,6 @@ import numpy as np
 from nearfield.core.types import BatchIndices, ClipMetadata, Ints
 from nearfield.learning.samplers import Sampler, SamplerSettings
 
-SAMPLERS = ("balanced", "balanced_tags", "shuffle")
-"""Kinds that choose clip by clip, to which a copy is a clip like any other."""
-
 
 def build_sampler(
     settings: SamplerSettings, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int, copies: int

@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from nearfield.core.errors import DataError
 from nearfield.core.rng import stream
-from nearfield.core.settings import Settings
 from nearfield.core.types import BatchIndices, ClipMetadata, Ints
+from nearfield.learning.samplers.base import BaseSamplerSettings
 from nearfield.learning.samplers.batches import Mixing, cut, random_starts
 
 # Every clip once an epoch, in a fresh order.
 
 
-class Shuffle(Settings):
+class Shuffle(BaseSamplerSettings):
     """A full permutation of the clips each epoch, cut into batches."""
 
     kind: Literal["shuffle"] = "shuffle"
@@ -27,6 +27,21 @@ class Shuffle(Settings):
     mixing: Mixing | None = None
     """Some clips are heard together with another of the batch, and have the tags of both; none: every clip is
     heard alone."""
+
+    clip_by_clip: ClassVar[bool] = True
+
+    @property
+    def mixes(self) -> bool:
+        """Whether `mixing` is set."""
+        return self.mixing is not None
+
+    def without_positives(self, by: Literal["labels", "views"]) -> str | None:
+        """Why no clip is twice in a batch."""
+        return "sampler.kind: shuffle does not bring two views of a clip together" if by == "views" else None
+
+    def windows(self) -> int:
+        """Clips a batch."""
+        return self.batch_size
 
     def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "ShuffleSampler":
         """The sampler over `rows`. Raises DataError where they do not make one batch."""
@@ -88,7 +103,7 @@ class ShuffleSampler:
 # Every clip twice in one batch, for losses that learn from two bendings of it.
 
 
-class Views(Settings):
+class Views(BaseSamplerSettings):
     """A full permutation of the clips each epoch; positions i and i + B/2 of a batch hold one clip."""
 
     kind: Literal["views"] = "views"
@@ -96,6 +111,10 @@ class Views(Settings):
     """Windows a batch: two for each of half as many clips."""
     same_window: bool = False
     """Both views start at the same moment of the clip; otherwise each starts where it likes."""
+
+    def windows(self) -> int:
+        """Two of each clip."""
+        return self.batch_size
 
     def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "ViewSampler":
         """The sampler over `rows`. Raises DataError for fewer than two clips."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -10,9 +10,9 @@ from pydantic import Field
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.rng import stream
-from nearfield.core.settings import Settings
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 from nearfield.learning.relations.labels import Synonyms, merge_scores, merge_synonyms
+from nearfield.learning.samplers.base import BaseSamplerSettings, samplers_without
 from nearfield.learning.samplers.batches import cut, draw_allowed, random_starts
 
 # Who shares a tag with whom, and who shares none: clips' tags as bits, and draws among strangers.
@@ -353,7 +353,7 @@ class Replacing:
 Rule = ByTag | ByPrediction | Replacing
 
 
-class TagTriplets(Settings):
+class TagTriplets(BaseSamplerSettings):
     """A tag is drawn uniformly, then two clips with it and one without. Clips without tags are left out.
 
     An epoch has as many triplets as there are clips. Unless guarded, the negative lacks that one tag and may
@@ -379,6 +379,22 @@ class TagTriplets(Settings):
     synonyms: Synonyms = ()
     """Groups of tags that mean the same; each group counts as one tag, which a negative lacks as a whole."""
 
+    needs: ClassVar[Literal["labels", "tags", "time"] | None] = "tags"
+
+    @property
+    def sets_pairs(self) -> bool:
+        """Always: it draws triplets."""
+        return True
+
+    @property
+    def asked_run(self) -> str | None:
+        """The tagger."""
+        return self.tagger
+
+    def windows(self) -> int:
+        """Three a triplet."""
+        return 3 * self.batch_size
+
     def build(
         self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int
     ) -> "TagTripletSampler":
@@ -391,7 +407,7 @@ class TagTriplets(Settings):
         if not len(tagged):
             raise DataError(
                 "sampler: tag_triplets: none of the clips to train on has a tag. Name the column that holds "
-                "them (data.tags), or take another sampler: balanced, shuffle, tiles, views."
+                f"them (data.tags), or take another sampler: {samplers_without('tags')}."
             )
         rng = stream(seed, "opposites")
         if self.rule == "tag":

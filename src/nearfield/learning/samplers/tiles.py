@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.rng import stream
-from nearfield.core.settings import Settings
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 from nearfield.learning.relations.time import Across, Scenes, clear, column, reach, ticks
+from nearfield.learning.samplers.base import BaseSamplerSettings
 from nearfield.learning.samplers.batches import cut, draw_allowed
 
 # Where the tiles of a set of recordings lie, and which are near each other.
@@ -203,7 +203,7 @@ class NegativeSampler:
 # from elsewhere.
 
 
-class Tiles(Settings):
+class Tiles(BaseSamplerSettings):
     """Every tile is an anchor once an epoch; its neighbours, and perhaps its opposites, are drawn for it.
 
     A tile is as long as the recipe's `data.clip_seconds`. Clips of one recording share its clock, so a
@@ -244,6 +244,17 @@ class Tiles(Settings):
                 "Leave out negatives_from, or the other two."
             )
         return self
+
+    needs: ClassVar[Literal["labels", "tags", "time"] | None] = "time"
+
+    @property
+    def sets_pairs(self) -> bool:
+        """Whether opposites are drawn too."""
+        return self.mode == "triplet"
+
+    def windows(self) -> int:
+        """Anchors, their neighbours and, with triplets, their opposites."""
+        return self.batch_size * (1 + self.neighbors * (2 if self.mode == "triplet" else 1))
 
     def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "TileSampler":
         """The sampler over `rows`.

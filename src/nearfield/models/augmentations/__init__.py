@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
+from nearfield.models.augmentations.augmentation import AUGMENTATIONS
 from nearfield.models.augmentations.images import AffineSettings, FlipSettings
 from nearfield.models.augmentations.spectrograms import (
     BandShiftSettings,
@@ -43,5 +42,6 @@ AugmentationSettings = Annotated[
     | EqualizerSettings
     | AffineSettings
     | FlipSettings,
-    Field(discriminator="kind"),
+    AUGMENTATIONS,
 ]
+AUGMENTATIONS.bind(AugmentationSettings)

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from nearfield.core.settings import Settings
+from nearfield.core.settings import Family, Settings
 
 Domain = Literal["wave", "spectrogram"]
 """`wave`: changes (B, C, T) before the feature. `spectrogram`: changes (B, C, bands, frames) after it, before
@@ -51,11 +51,41 @@ class Augmentation(ABC):
         """The signal with every item bent; `drawn` is on its device."""
 
 
-class Occasional(Settings):
-    """What the settings of all augmentations share."""
+Unit = Literal["ln_magnitude", "ln_power", "db"]
+"""What the numbers of a log-mel spectrogram are."""
 
+
+class BaseAugmentationSettings(Settings):
+    """What the settings of every augmentation extend: a frozen class with `kind`, its settings, and `build`.
+
+    What an augmentation says of itself decides what it can be combined with; nothing else in the package has
+    to know its kind. Everything but `build` has a default.
+    """
+
+    kind: str
     probability: float = Field(1.0, ge=0.0, le=1.0)
     """Each item's chance of being bent."""
+
+    needs_labels: ClassVar[bool] = False
+    """Whether it reads the class numbers of the batch, so that the relation must give labels."""
+    reads_batch: ClassVar[bool] = False
+    """Whether an item takes something of another one, so that no fixed copy of a clip can be made by it."""
+
+    def reads_unit(self) -> Unit | None:
+        """The unit that the feature must have for it to do what it says; None where any will do."""
+        return None
+
+    def heard(self) -> Self:
+        """The same in the domain in which most of it can be heard, with a probability of 1."""
+        return self.model_copy(update={"probability": 1.0})
+
+    def build(self, sample_rate: int, hop: int) -> Augmentation:
+        """For waves at `sample_rate` Hz, and spectrograms with a frame every `hop` samples of them."""
+        raise NotImplementedError
+
+
+AUGMENTATIONS = Family("augmentations", BaseAugmentationSettings)
+"""All kinds of augmentations; the list is `AugmentationSettings`, in this package's `__init__`."""
 
 
 def augment(signal: Tensor, augmentations: Iterable[Augmentation], generator: torch.Generator) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from nearfield.models.augmentations.augmentation import Augmentation, Occasional, uniform
+from nearfield.models.augmentations.augmentation import Augmentation, BaseAugmentationSettings, uniform
 
 # Mirrored: for pictures of things that have no left and right, or no up and down.
 
@@ -29,7 +29,7 @@ class Flip(Augmentation):
         return signal.flip(self.axis)
 
 
-class FlipSettings(Occasional):
+class FlipSettings(BaseAugmentationSettings):
     """Mirrored along one axis."""
 
     kind: Literal["flip"] = "flip"
@@ -78,7 +78,7 @@ class Affine(Augmentation):
         return F.grid_sample(signal, grid, padding_mode="border", align_corners=False)
 
 
-class AffineSettings(Occasional):
+class AffineSettings(BaseAugmentationSettings):
     """Turned, moved, larger or smaller."""
 
     kind: Literal["affine"] = "affine"

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from nearfield.models.augmentations.augmentation import (
     Augmentation,
+    BaseAugmentationSettings,
     Decibels,
     Domain,
-    Occasional,
     Span,
+    Unit,
     each,
     integers,
     one_of,
@@ -78,7 +79,7 @@ def _hidden(drawn: dict[str, Tensor], length: int) -> Tensor:
     return ((place >= first) & (place < first + width)).any(dim=1)
 
 
-class FrequencyMaskSettings(Occasional):
+class FrequencyMaskSettings(BaseAugmentationSettings):
     """Some neighbouring bands are taken away."""
 
     kind: Literal["frequency_mask"] = "frequency_mask"
@@ -92,7 +93,7 @@ class FrequencyMaskSettings(Occasional):
         return FrequencyMask(self)
 
 
-class TimeMaskSettings(Occasional):
+class TimeMaskSettings(BaseAugmentationSettings):
     """Some neighbouring frames are taken away."""
 
     kind: Literal["time_mask"] = "time_mask"
@@ -135,14 +136,18 @@ class NoiseFloor(Augmentation):
         return torch.logaddexp(power, floor) / self.scale
 
 
-class NoiseFloorSettings(Occasional):
+class NoiseFloorSettings(BaseAugmentationSettings):
     """A steady noise under the sound, added in the picture."""
 
     kind: Literal["noise_floor"] = "noise_floor"
     depth_db: Decibels = (25.0, 70.0)
     """Decibels of the item's loudest cell over the floor: least and most."""
-    unit: Literal["ln_magnitude", "ln_power", "db"] = "ln_magnitude"
+    unit: Unit = "ln_magnitude"
     """What the picture is: natural logarithm of magnitude (log_mel as it comes) or of power, or decibels."""
+
+    def reads_unit(self) -> Unit:
+        """The unit in which the floor is added."""
+        return self.unit
 
     def build(self, sample_rate: int, hop: int) -> NoiseFloor:
         """For log-mel pictures (B, C, bands, frames) of any rate."""
@@ -170,7 +175,7 @@ class BandShift(Augmentation):
         return signal.gather(2, source[:, None, :, None].expand_as(signal))
 
 
-class BandShiftSettings(Occasional):
+class BandShiftSettings(BaseAugmentationSettings):
     """Up or down by whole bands."""
 
     kind: Literal["band_shift"] = "band_shift"
@@ -202,7 +207,7 @@ class Equalizer(Augmentation):
         return signal + curve[..., None]
 
 
-class EqualizerSettings(Occasional):
+class EqualizerSettings(BaseAugmentationSettings):
     """Another microphone or room; a normalization that takes each band's mean away undoes it."""
 
     kind: Literal["equalizer"] = "equalizer"
@@ -237,7 +242,7 @@ class CutShort(Augmentation):
         return signal.masked_fill(after[:, None, None, :], self.silence)
 
 
-class CutShortSettings(Occasional):
+class CutShortSettings(BaseAugmentationSettings):
     """Silence from some frame on."""
 
     kind: Literal["cut_short"] = "cut_short"
@@ -281,7 +286,7 @@ class SpectrogramStretch(Augmentation):
         return torch.lerp(left, right, source - before)
 
 
-class SpectrogramStretchSettings(Occasional):
+class SpectrogramStretchSettings(BaseAugmentationSettings):
     """Faster or slower, on pictures."""
 
     kind: Literal["spectrogram_stretch"] = "spectrogram_stretch"
@@ -337,7 +342,7 @@ class ResizedCrop(Augmentation):
         return F.grid_sample(signal, grid, padding_mode="border", align_corners=False)
 
 
-class ResizedCropSettings(Occasional):
+class ResizedCropSettings(BaseAugmentationSettings):
     """A piece of the picture drawn to its whole size, or the whole drawn smaller."""
 
     kind: Literal["resized_crop"] = "resized_crop"

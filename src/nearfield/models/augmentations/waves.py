@@ -2,7 +2,7 @@
 
 import importlib.util
 from abc import abstractmethod
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -12,9 +12,9 @@ from torch import Tensor
 from nearfield.core.errors import RequestError
 from nearfield.models.augmentations.augmentation import (
     Augmentation,
+    BaseAugmentationSettings,
     Decibels,
     Domain,
-    Occasional,
     Span,
     each,
     integers,
@@ -42,7 +42,7 @@ class Gain(Augmentation):
         return signal * 10 ** (each(drawn["decibels"], signal) / 20)
 
 
-class GainSettings(Occasional):
+class GainSettings(BaseAugmentationSettings):
     """Louder or quieter; a normalization that takes the level away undoes it."""
 
     kind: Literal["gain"] = "gain"
@@ -84,7 +84,7 @@ class Noise(Augmentation):
         return torch.addcmul(signal, noise, loudness)
 
 
-class NoiseSettings(Occasional):
+class NoiseSettings(BaseAugmentationSettings):
     """White noise under the sound."""
 
     kind: Literal["noise"] = "noise"
@@ -131,12 +131,14 @@ class Mix(Augmentation):
         )
 
 
-class MixSettings(Occasional):
+class MixSettings(BaseAugmentationSettings):
     """Another clip of the batch in the background."""
 
     kind: Literal["mix"] = "mix"
     under_db: Decibels = (6.0, 20.0)
     """Decibels of the item's power over the other's: least and most; 0 or more, so that labels hold."""
+
+    reads_batch: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _label_safe(self) -> Self:
@@ -197,12 +199,15 @@ class ShuffleMix(Augmentation):
         return torch.cat([moved, signal[..., length * self.pieces :]], -1)
 
 
-class ShuffleMixSettings(Occasional):
+class ShuffleMixSettings(BaseAugmentationSettings):
     """Clips of one label cut up, shuffled and mixed; for the relation by labels alone."""
 
     kind: Literal["shuffle_mix"] = "shuffle_mix"
     pieces: int = Field(5, ge=1, le=100)
     """Into how many pieces of one length a clip is cut; 1 only mixes."""
+
+    needs_labels: ClassVar[bool] = True
+    reads_batch: ClassVar[bool] = True
 
     def build(self, sample_rate: int, hop: int) -> ShuffleMix:
         """For waves (B, C, T) at any rate."""
@@ -229,7 +234,7 @@ class TimeShift(Augmentation):
         return signal.gather(-1, source.view(-1, *[1] * (signal.ndim - 2), length).expand_as(signal))
 
 
-class TimeShiftSettings(Occasional):
+class TimeShiftSettings(BaseAugmentationSettings):
     """Earlier or later, around in a circle."""
 
     kind: Literal["time_shift"] = "time_shift"
@@ -237,6 +242,10 @@ class TimeShiftSettings(Occasional):
     """The furthest shift, in either direction."""
     domain: Domain = "spectrogram"
     """picture: whole frames are shifted; wave: samples are."""
+
+    def heard(self) -> Self:
+        """Moves the wave."""
+        return self.model_copy(update={"probability": 1.0, "domain": "wave"})
 
     def build(self, sample_rate: int, hop: int) -> TimeShift:
         """For waves at `sample_rate` Hz, or pictures with a frame every `hop` samples of them."""
@@ -302,7 +311,7 @@ class Pitch(Borrowed):
         return PitchShift(p=1.0)
 
 
-class PitchSettings(Occasional):
+class PitchSettings(BaseAugmentationSettings):
     """Higher or lower at the same speed; slow to compute, `band_shift` is its quick relative."""
 
     kind: Literal["pitch"] = "pitch"
@@ -343,7 +352,7 @@ class Stretch(Borrowed):
         return TimeStretch(leave_length_unchanged=True, p=1.0)
 
 
-class StretchSettings(Occasional):
+class StretchSettings(BaseAugmentationSettings):
     """Faster or slower at the same pitch; slow to compute, `spectrogram_stretch` is its quick relative."""
 
     kind: Literal["stretch"] = "stretch"

@@ -3,11 +3,10 @@
 from typing import Annotated, Literal, cast
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
-from nearfield.models.backbones.backbone import Loadable, TooSmallError
+from nearfield.models.backbones.backbone import BACKBONES, Loadable, TooSmallError
 from nearfield.models.backbones.convnets import (
     DenseSettings,
     EfficientNetB0Settings,
@@ -115,7 +114,8 @@ BackboneSettings = Annotated[
     | StackedSettings
     | ShortChunkCNNSettings
     | TransformerSettings,
-    Field(discriminator="kind"),
+    BACKBONES,
 ]
+BACKBONES.bind(BackboneSettings)
 
 StackedSettings.model_rebuild(_types_namespace={"BackboneSettings": BackboneSettings})  # it holds two of them

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from nearfield.core.errors import RequestError
-from nearfield.core.settings import Settings
+from nearfield.core.settings import Family, Settings
 from nearfield.models.pretrained import BACKBONE, load_pretrained
 
 # What the settings of every backbone share: the weights it may begin from.
@@ -16,10 +16,27 @@ from nearfield.models.pretrained import BACKBONE, load_pretrained
 Module = TypeVar("Module", bound=nn.Module)
 
 
-class Loadable(Settings):
-    """Settings of a backbone, which can begin from the weights of another training."""
+class BaseBackboneSettings(Settings):
+    """What the settings of every backbone extend: a frozen class with `kind`, its settings, and `build`."""
 
     kind: str
+
+    def check_reading(self, feature: str, sample_rate: int) -> None:
+        """Raises RequestError where it cannot read the recipe's feature (by kind) or sample rate (Hz)."""
+
+    def build(self, channels: int, bands: int, frames: int) -> nn.Module:
+        """The network for spectrograms (B, channels, bands, frames): its map is (B, F), (B, F, T) or
+        (B, F, bands, T). Raises RequestError where they are too small."""
+        raise NotImplementedError
+
+
+BACKBONES = Family("backbones", BaseBackboneSettings)
+"""All kinds of backbones; the list is `BackboneSettings`, in this package's `__init__`."""
+
+
+class Loadable(BaseBackboneSettings):
+    """Settings of a backbone, which can begin from the weights of another training."""
+
     weights: str | None = None
     """Weights to begin from: a safetensors file, hub:OWNER/NAME, or a run's folder; none: drawn by chance."""
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.files import digest
 from nearfield.core.plain_yaml import read_yaml
-from nearfield.core.settings import Settings
+from nearfield.models.backbones.backbone import BaseBackboneSettings
 from nearfield.models.features.log_mel import LogMel, MelSettings
 from nearfield.models.layers import Pooling
 from nearfield.models.pretrained import BACKBONE, HUB, load_pretrained, stated_licence
@@ -376,7 +376,7 @@ def without_fusion(network: nn.Module) -> nn.Module:
     return network
 
 
-class TransformerSettings(Settings):
+class TransformerSettings(BaseBackboneSettings):
     """A published encoder, frozen or tuned (`embedding.train`): small sets gain by what large ones taught."""
 
     kind: Literal["transformer"] = "transformer"

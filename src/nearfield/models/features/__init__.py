@@ -2,13 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
-from nearfield.models.features.feature import PixelsSettings, WaveformSettings
+from nearfield.models.features.feature import FEATURES, PixelsSettings, WaveformSettings
 from nearfield.models.features.log_mel import LogMelSettings, MultiLogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
 
 FeatureSettings = Annotated[
     LogMelSettings | MFCCSettings | MultiLogMelSettings | WaveformSettings | PixelsSettings,
-    Field(discriminator="kind"),
+    FEATURES,
 ]
+FEATURES.bind(FeatureSettings)

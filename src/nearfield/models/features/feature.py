@@ -1,11 +1,11 @@
 """The base of features, and the two that change nothing: pixels and waveform."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
-from nearfield.core.settings import Settings
+from nearfield.core.settings import Family, Settings
 
 # What every feature promises: the shape of its picture, told before a sound is there.
 
@@ -53,6 +53,35 @@ class Feature(nn.Module):
             )
 
 
+Modality = Literal["audio", "image"]
+"""What a collection holds, a feature reads, and so a recipe is for."""
+
+
+class BaseFeatureSettings(Settings):
+    """What the settings of every feature extend: a frozen class with `kind`, its settings, and `build`.
+
+    What a feature says of itself decides what it can be combined with; nothing else in the package has to
+    know its kind. Everything but `build` has a default.
+    """
+
+    kind: str
+    modality: ClassVar[Modality] = "audio"
+    """What it reads: waves, or images."""
+
+    @property
+    def unit(self) -> str | None:
+        """What the numbers of its spectrogram are, for augmentations that ask; None: no loudness."""
+        return None
+
+    def build(self, sample_rate: int, channels: int) -> Feature:
+        """For waves (B, channels, T) at `sample_rate` Hz, or for images (B, channels, height, width)."""
+        raise NotImplementedError
+
+
+FEATURES = Family("features", BaseFeatureSettings)
+"""All kinds of features; the list is `FeatureSettings`, in this package's `__init__`."""
+
+
 # The picture itself, where the collection holds pictures and not sounds.
 
 
@@ -75,10 +104,12 @@ class Pixels(Feature):
         return waves.float()
 
 
-class PixelsSettings(Settings):
+class PixelsSettings(BaseFeatureSettings):
     """No feature: the picture's own pixels."""
 
     kind: Literal["pixels"] = "pixels"
+
+    modality: ClassVar[Modality] = "image"
 
     def build(self, sample_rate: int, channels: int) -> Pixels:
         """For pictures (B, channels, any, any)."""
@@ -107,7 +138,7 @@ class Waveform(Feature):
         return waves.float().unsqueeze(2)
 
 
-class WaveformSettings(Settings):
+class WaveformSettings(BaseFeatureSettings):
     """No feature: the samples, in one row."""
 
     kind: Literal["waveform"] = "waveform"

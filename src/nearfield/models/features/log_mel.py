@@ -15,7 +15,7 @@ from nearfield.core.errors import RequestError
 from nearfield.core.parallel import spread
 from nearfield.core.settings import Settings
 from nearfield.core.types import Floats
-from nearfield.models.features.feature import Feature
+from nearfield.models.features.feature import BaseFeatureSettings, Feature
 
 # Cutting waves into overlapping frames, and the arithmetic of how many there are.
 
@@ -302,7 +302,7 @@ class MelSettings(Settings):
         return feature
 
 
-class LogMelSettings(MelSettings):
+class LogMelSettings(MelSettings, BaseFeatureSettings):
     """The logarithm of what is in each mel band."""
 
     kind: Literal["log_mel"] = "log_mel"
@@ -377,7 +377,7 @@ class MultiLogMel(Feature):
         return F.interpolate(spectrogram, (self.bands, frames), mode=self.resample)
 
 
-class MultiLogMelSettings(MelSettings):
+class MultiLogMelSettings(MelSettings, BaseFeatureSettings):
     """Log-mel through several windows at once, each a channel."""
 
     kind: Literal["multi_log_mel"] = "multi_log_mel"

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from nearfield.core.errors import RequestError
-from nearfield.models.features.feature import Feature
+from nearfield.models.features.feature import BaseFeatureSettings, Feature
 from nearfield.models.features.log_mel import LogMel, MelSettings
 
 
@@ -48,7 +48,7 @@ def _cosines(bands: int, coefficients: int, orthonormal: bool) -> Tensor:
     return cosines.float()
 
 
-class MFCCSettings(MelSettings):
+class MFCCSettings(MelSettings, BaseFeatureSettings):
     """A few cosines over the log-mel bands."""
 
     kind: Literal["mfcc"] = "mfcc"

@@ -1,68 +1,16 @@
-"""Miners: which pairs or triplets of a batch a loss is given."""
+"""Miners that clear cells: one pair an anchor, pairs by their distances, drawn pairs."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Self
+from typing import ClassVar, Literal, Self
 
-import numpy.typing as npt
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nearfield.core.errors import RequestError
-from nearfield.core.settings import Settings
-from nearfield.core.types import Distance, Pairs, TripletRange
+from nearfield.core.types import Distance, Pairs
 from nearfield.learning.distances import FAR, PairwiseDistances
-from nearfield.learning.losses.base import Given, fit
-
-# What all miners share: how they are called, and that they only ever leave out.
-
-
-class Miner(ABC):
-    """Keeps the telling pairs: clears cells of `Pairs`, or sets the gap that triplets must lie in."""
-
-    def __call__(
-        self,
-        vectors: Tensor,
-        pairs: Given,
-        ref_vectors: Tensor | None = None,
-        ref_labels: Tensor | npt.ArrayLike | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Pairs:
-        """What is left of the pairs, without gradient.
-
-        Parameters
-        ----------
-        vectors
-            (B, D) floating point.
-        pairs
-            Positives and negatives: `Pairs`, or (B,) class numbers in their place.
-        ref_vectors, ref_labels
-            (R, D) references that the batch is compared with, and beside class numbers theirs; as of a loss.
-        generator
-            Of the CPU, for the miners that draw; None takes torch's own.
-
-        Raises
-        ------
-        RequestError
-            Where vectors and pairs do not fit.
-        """
-        fitting = fit(vectors, pairs, ref_vectors, ref_labels)
-        refs = None if ref_vectors is None else ref_vectors.detach()
-        with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
-            return self.mine(vectors.detach(), fitting, generator, refs)
-
-    @abstractmethod
-    def mine(
-        self,
-        vectors: Tensor,
-        pairs: Pairs,
-        generator: torch.Generator | None = None,
-        ref_vectors: Tensor | None = None,
-    ) -> Pairs:
-        """What is left of `pairs`, which are of the batch (and its references) and on its device."""
-
+from nearfield.learning.miners.base import BaseMinerSettings, Miner
 
 # Miners of one alike and one unlike item for each anchor: the hardest, or another choice.
 #
@@ -71,19 +19,21 @@ class Miner(ABC):
 Choice = Literal["hard", "semihard", "easy", "all"]
 
 
-class BatchHard(Settings):
+class BatchHard(BaseMinerSettings):
     """For each anchor its farthest alike and its nearest unlike item."""
 
     kind: Literal["batch_hard"] = "batch_hard"
     distance: Distance | None = None
     """What is compared; not given: as the loss."""
 
+    hardest_only: ClassVar[bool] = True
+
     def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "ExtremesMiner":
         """The miner; `distance` is the loss's, for where none is given."""
         return ExtremesMiner("hard", "hard", self.distance or distance)
 
 
-class BatchEasyHard(Settings):
+class BatchEasyHard(BaseMinerSettings):
     """For each anchor one alike and one unlike item, each chosen by how hard it is."""
 
     kind: Literal["batch_easy_hard"] = "batch_easy_hard"
@@ -173,98 +123,10 @@ def _keep_one(distances: Tensor, cells: Tensor, farthest: bool) -> Tensor:
     return found
 
 
-# Miners of triplets by their gap, d(a, n) - d(a, p): hard, semi-hard, easy, or all that violate the margin.
-#
-# A triplet is easy when the gap exceeds the margin, semi-hard when it is above 0 and up to the margin, hard
-# when it is 0 or below (Schroff et al. 2015). No cell needs clearing for that, and no distance computing: the
-# miner names the gap, and the loss keeps to it in the pass that it makes anyway.
-
-
-class All(Settings):
-    """Every triplet; with a margin, every one that violates it."""
-
-    kind: Literal["all"] = "all"
-    margin: float | None = Field(None, gt=0)
-    """Keep gaps up to this, in the units of the distance; not given: keep all, easy ones too."""
-    distance: Distance | None = None
-    """What the gap is measured in; not given: as the loss."""
-
-    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "GapMiner":
-        """The miner; `distance` is the loss's, for where none is given. The loss's margin is not used."""
-        return GapMiner(None, self.margin, self.distance or distance)
-
-
-class Hard(Settings):
-    """Triplets whose unlike item is no farther than the alike one."""
-
-    kind: Literal["hard"] = "hard"
-    distance: Distance | None = None
-    """What the gap is measured in; not given: as the loss."""
-
-    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "GapMiner":
-        """The miner; `distance` is the loss's, for where none is given."""
-        return GapMiner(None, 0.0, self.distance or distance)
-
-
-class Semihard(Settings):
-    """Triplets in the right order that still violate the margin."""
-
-    kind: Literal["semihard"] = "semihard"
-    margin: float | None = Field(None, gt=0)
-    """Keep gaps above 0 and up to this, in the units of the distance; not given: the loss's margin."""
-    distance: Distance | None = None
-    """What the gap is measured in; not given: as the loss."""
-
-    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "GapMiner":
-        """The miner; `distance` and `margin` are the loss's, for where none is given."""
-        return GapMiner(0.0, self.margin or margin, self.distance or distance)
-
-
-class Easy(Settings):
-    """Triplets that satisfy the margin: to see what a loss does with them, not to train."""
-
-    kind: Literal["easy"] = "easy"
-    margin: float | None = Field(None, gt=0)
-    """Keep gaps above this, in the units of the distance; not given: the loss's margin."""
-    distance: Distance | None = None
-    """What the gap is measured in; not given: as the loss."""
-
-    def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "GapMiner":
-        """The miner; `distance` and `margin` are the loss's, for where none is given."""
-        return GapMiner(self.margin or margin, None, self.distance or distance)
-
-
-@dataclass(frozen=True)
-class GapMiner(Miner):
-    """Keeps triplets with `low < d(a, n) - d(a, p) <= high`; None is no bound."""
-
-    low: float | None
-    high: float | None
-    distance: Distance
-
-    def mine(
-        self,
-        vectors: Tensor,
-        pairs: Pairs,
-        generator: torch.Generator | None = None,
-        ref_vectors: Tensor | None = None,
-    ) -> Pairs:
-        """The same cells with the gap set. Raises RequestError where another miner has set one."""
-        if self.low is None and self.high is None:
-            return pairs
-        if pairs.triplet_range is not None:
-            raise RequestError(
-                f"miner: these triplets have been mined already (gap {pairs.triplet_range.low} to "
-                f"{pairs.triplet_range.high} in {pairs.triplet_range.distance}). "
-                "Mine the relation's own pairs."
-            )
-        return replace(pairs, triplet_range=TripletRange(self.low, self.high, self.distance))
-
-
 # Miner of pairs by fixed distances: alike ones that are still far, unlike ones that are still near.
 
 
-class PairMargin(Settings):
+class PairMargin(BaseMinerSettings):
     """Alike pairs farther than one distance, unlike pairs nearer than another."""
 
     kind: Literal["pair_margin"] = "pair_margin"
@@ -310,7 +172,7 @@ class PairMarginMiner(Miner):
 # Wang et al. 2019, equations 11 and 12.
 
 
-class MultiSimilarity(Settings):
+class MultiSimilarity(BaseMinerSettings):
     """Alike pairs not clearly nearer than the nearest unlike one, and unlike ones the other way round."""
 
     kind: Literal["multi_similarity"] = "multi_similarity"
@@ -361,7 +223,7 @@ class MultiSimilarityMiner(Miner):
 # evens that out.
 
 
-class DistanceWeighted(Settings):
+class DistanceWeighted(BaseMinerSettings):
     """Unlike items drawn evenly over distances; every alike one stays. For vectors of unit length."""
 
     kind: Literal["distance_weighted"] = "distance_weighted"
@@ -369,6 +231,8 @@ class DistanceWeighted(Settings):
     """Nearer items are drawn as if they were at this Euclidean distance: the nearest are noise."""
     farthest: float = Field(1.4, gt=0, le=2)
     """Items at this Euclidean distance or farther are never drawn: they would add no loss."""
+
+    needs_unit_length: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _leaves_something(self) -> Self:
@@ -433,21 +297,3 @@ class DistanceWeightedMiner(Miner):
 
 def _unit(vectors: Tensor) -> Tensor:
     return normalize(vectors if vectors.dtype == torch.float64 else vectors.float())
-
-
-# Which pairs are worth a pull: the family of miners over `Pairs`.
-
-MinerSettings = Annotated[
-    All
-    | Hard
-    | Semihard
-    | Easy
-    | BatchHard
-    | BatchEasyHard
-    | MultiSimilarity
-    | PairMargin
-    | DistanceWeighted,
-    Field(discriminator="kind"),
-]
-
-__all__ = ["Miner", "MinerSettings"]

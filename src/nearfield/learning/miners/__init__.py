@@ -1,0 +1,29 @@
+"""Which pairs are worth a pull: the family of miners over `Pairs`."""
+
+from typing import Annotated
+
+from nearfield.learning.miners.base import MINERS, Miner
+from nearfield.learning.miners.gaps import All, Easy, Hard, Semihard
+from nearfield.learning.miners.pairs import (
+    BatchEasyHard,
+    BatchHard,
+    DistanceWeighted,
+    MultiSimilarity,
+    PairMargin,
+)
+
+MinerSettings = Annotated[
+    All
+    | Hard
+    | Semihard
+    | Easy
+    | BatchHard
+    | BatchEasyHard
+    | MultiSimilarity
+    | PairMargin
+    | DistanceWeighted,
+    MINERS,
+]
+MINERS.bind(MinerSettings)
+
+__all__ = ["Miner", "MinerSettings"]

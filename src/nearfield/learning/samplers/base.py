@@ -1,0 +1,98 @@
+"""What all samplers share: what their settings say, and what they build."""
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal, Protocol, Self
+
+from nearfield.core.settings import Family, Settings
+from nearfield.core.types import BatchIndices, ClipMetadata, Ints
+
+
+class Sampler(Protocol):
+    """What the settings of every sampler build: a schedule that the run's seed and an epoch's number fix."""
+
+    @property
+    def batch_size(self) -> int:
+        """Windows in a full batch."""
+        ...
+
+    @property
+    def clips_per_epoch(self) -> int:
+        """Windows drawn in an epoch, repeats counted."""
+        ...
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Names of the labels or tags that never come, with the settings given."""
+        ...
+
+    @property
+    def is_short(self) -> bool:
+        """Whether every batch is smaller than the settings ask, for want of labels or of clips."""
+        ...
+
+    def epoch(self, number: int) -> Iterator[BatchIndices]:
+        """The draws of epoch `number` (from 0), the same however often they are asked for."""
+        ...
+
+    def describe(self) -> str:
+        """One line: batch, epoch, what is left out."""
+        ...
+
+
+class BaseSamplerSettings(Settings):
+    """What the settings of every sampler extend: a frozen class with `kind`, its settings, and `build`.
+
+    What a sampler says of itself decides which relations and losses it can be combined with, and what a
+    training costs; nothing else in the package has to know its kind. `windows` and `build` have no default.
+    """
+
+    kind: str
+    needs: ClassVar[Literal["labels", "tags", "time"] | None] = None
+    """What its clips must have for it to draw batches."""
+    clip_by_clip: ClassVar[bool] = False
+    """Whether it chooses clip by clip, so that an augmented copy of a clip can stand for one."""
+
+    @property
+    def sets_pairs(self) -> bool:
+        """Whether its draws say themselves who is alike, so that the relation is not asked."""
+        return False
+
+    @property
+    def mixes(self) -> bool:
+        """Whether some clips of a batch are heard together with another one."""
+        return False
+
+    @property
+    def asked_run(self) -> str | None:
+        """Folder of a run whose predictions of tags it draws by; None where it asks none."""
+        return None
+
+    def without_positives(self, by: Literal["labels", "views"]) -> str | None:
+        """Why its batches hold no positive pairs of one label, or of one clip; None where they do."""
+        return None
+
+    def for_validation(self, labels: Ints) -> Self:
+        """The settings for batches of val clips with these class numbers (-1: none)."""
+        return self
+
+    def windows(self) -> int:
+        """Windows in a full batch, as the settings ask."""
+        raise NotImplementedError
+
+    def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> Sampler:
+        """The schedule over `rows`. Raises DataError or RequestError where it cannot be kept."""
+        raise NotImplementedError
+
+
+SAMPLERS = Family("samplers", BaseSamplerSettings)
+"""All kinds of samplers; the list is `SamplerSettings`, in this package's `__init__`."""
+
+
+def samplers_without(need: Literal["labels", "tags", "time"]) -> str:
+    """The kinds that do without labels, tags or time, for sentences that name alternatives."""
+    return ", ".join(kind for kind, each in SAMPLERS.kinds().items() if each.needs != need)
+
+
+def clip_samplers() -> str:
+    """The kinds that choose clip by clip, for sentences that name alternatives."""
+    return ", ".join(kind for kind, each in SAMPLERS.kinds().items() if each.clip_by_clip)
