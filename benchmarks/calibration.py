@@ -45,7 +45,7 @@ from nearfield.metrics.retrieval import (
 from nearfield.metrics.temporal import first_is_relevant, of_recording, same_recording
 from nearfield.study.records import Comparison
 from nearfield.study.scores import left_out_by_block, mean_by_group
-from nearfield.study.statistics.conclude import Asked, conclude
+from nearfield.study.statistics.conclude import PlannedTest, conclude
 from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS, Bound, all_pairs
 from nearfield.study.statistics.planning import cost, power, shares
 from nearfield.study.statistics.two_way import Array, MeanSquares, differences
@@ -346,7 +346,7 @@ def promise(
     rest = chance.normal(size=(len(base), 100, 40))
     tables = means[:, None, None] + np.asarray(spreads)[:, None, None] * (trained + 0.7 * heard + 1.5 * rest)
     names = [f"arm {number}" for number in range(len(base))]
-    asked = Asked("score", MEANINGFUL, dict.fromkeys(names, 1.0))
+    asked = PlannedTest("score", MEANINGFUL, dict.fromkeys(names, 1.0))
 
     def first(count: int) -> Comparison:
         return conclude(asked, dict(zip(names, tables[:, :count], strict=True))).comparisons[0]

@@ -22,7 +22,7 @@ from rich.progress import track  # noqa: E402
 from scipy import stats  # noqa: E402
 
 from nearfield.study.scores import by_group  # noqa: E402
-from nearfield.study.statistics.conclude import Asked, conclude  # noqa: E402
+from nearfield.study.statistics.conclude import PlannedTest, conclude  # noqa: E402
 from nearfield.study.statistics.two_way import Array, MeanSquares, differences  # noqa: E402
 from nearfield.training.evaluate_run import evaluate_run, read_clips  # noqa: E402
 from nearfield.training.launch import Request, launch  # noqa: E402
@@ -91,7 +91,7 @@ def scores_of(recipe: Recipe, data: Path, seed: int) -> dict[str, Array]:
 def any_claim(measure: str, tables: Array) -> bool:
     """Whether a study of these (A, S, G) scores says that one arm is better than another."""
     arms = {str(place): table for place, table in enumerate(tables)}
-    claimed = conclude(Asked(measure, 0.01, {}), arms).comparisons
+    claimed = conclude(PlannedTest(measure, 0.01, {}), arms).comparisons
     return any(each.claim in ("better", "worse") for each in claimed)
 
 

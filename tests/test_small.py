@@ -12,7 +12,7 @@ import torch
 
 import nearfield
 from nearfield.metrics.neighbors import Search, nearest
-from nearfield.study.statistics.conclude import Asked, conclude
+from nearfield.study.statistics.conclude import PlannedTest, conclude
 
 FILE = Path(__file__).parents[1] / "docs" / "small.py"
 
@@ -73,7 +73,7 @@ def test_its_verdict_is_the_librarys(small: ModuleType, shift: float, spread: fl
     rng = np.random.default_rng(2)
     other = np.clip(0.5 + 0.1 * rng.standard_normal((5, 12)), 0, 1)
     one = other + shift + spread * (rng.standard_normal((5, 1)) + rng.standard_normal((5, 12)))
-    asked = Asked("recall", meaningful=0.03, costs={}, within=(0.0, 1.0))
+    asked = PlannedTest("recall", meaningful=0.03, costs={}, within=(0.0, 1.0))
     (library,) = conclude(asked, {"one": one, "other": other}).comparisons
     claim, difference, low, high = small.verdict(one, other, 0.03)
     assert claim == library.claim

@@ -77,3 +77,15 @@ def test_training_imports_no_report() -> None:
             waiting.extend(arrows[name])
     above = ("nearfield.analysis", "nearfield.study", "nearfield.space", "nearfield.cli", "nearfield.server")
     assert not [name for name in seen if name.startswith(above)]
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """A name says which class is meant, wherever it is read."""
+    homes: dict[str, list[str]] = {}
+    for name, path in modules().items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(name)
+    several = {name: found for name, found in homes.items() if len(found) > 1}
+    several.pop("Embedder", None)
+    assert several == {}

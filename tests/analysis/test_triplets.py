@@ -12,7 +12,7 @@ from PIL import Image
 
 from nearfield.analysis.triplets import (
     ShownTriplet,
-    Window,
+    TripletWindow,
     draw_triplets,
     named_windows,
     triplets_of_run,
@@ -45,7 +45,7 @@ def ids(triplet: ShownTriplet) -> list[str]:
     return [window.id for window in triplet.windows]
 
 
-def in_file(folder: Path, window: Window, seconds: float = 0.4) -> Waves:
+def in_file(folder: Path, window: TripletWindow, seconds: float = 0.4) -> Waves:
     begin = round(window.start * 8000)
     wave, _ = soundfile.read(folder / window.id, start=begin, frames=round(seconds * 8000), dtype="float32")
     return np.asarray(wave[None])

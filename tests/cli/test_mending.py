@@ -13,7 +13,7 @@ from nearfield.cli.analysis import gain, mend, mending_study, suspects
 from nearfield.cli.main import check
 from nearfield.core.errors import RequestError
 from nearfield.data.collection import Collection
-from nearfield.server.decisions import Decision, Decisions, read_suspects
+from nearfield.server.decisions import Decisions, ReviewDecision, read_suspects
 from nearfield.study.plan import Plan
 from nearfield.study.run import Study
 from nearfield.training.api import train
@@ -119,7 +119,7 @@ def test_the_table_of_the_page_mends_the_collection(tones: Path, tmp_path: Path)
 
     def decide(clip: str, column: str, before: str, after: str, decision: str = "accepted") -> None:
         given = {"id": clip, "kind": "label", "column": column, "before": before, "after": after}
-        table.add(Decision.model_validate({**given, "decision": decision, "reason": 'so, "it" is'}))
+        table.add(ReviewDecision.model_validate({**given, "decision": decision, "reason": 'so, "it" is'}))
 
     def mended() -> dict[str, tuple[str, tuple[str, ...]]]:
         opened = Collection.open(tones, patch=table.path).table

@@ -16,7 +16,7 @@ from nearfield.core.types import Batch, BatchIndices, Pairs
 from nearfield.learning.build import loss
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.losses.tagging import BCE, BCELoss, TaggingLoss
-from nearfield.learning.train import Parts, TrainSettings, train
+from nearfield.learning.train import TrainSettings, TrainState, train
 
 EVERY: list[dict[str, Any]] = [
     {"kind": "bce"},
@@ -246,7 +246,7 @@ def test_the_loop_trains_the_network_and_the_head(given_settings: dict[str, Any]
         BatchIndices(torch.randperm(256, generator=rng)[:64].numpy(), torch.zeros(64).numpy())
         for _ in range(150)
     ]
-    parts = Parts(
+    parts = TrainState(
         encode=lambda batch, _: model(batch.signal),
         relation=lambda indices: pairs_of(tags[torch.from_numpy(indices.rows)]),
         miner=lambda vectors, pairs, generator: pairs,

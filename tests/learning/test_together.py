@@ -17,7 +17,7 @@ from nearfield.core.types import Batch, BatchIndices, Pairs
 from nearfield.learning.losses.autograd import AutogradLoss
 from nearfield.learning.losses.triplet import Triplet
 from nearfield.learning.distributed import own, world
-from nearfield.learning.train import Parts, TrainSettings, train
+from nearfield.learning.train import TrainState, TrainSettings, train
 from nearfield.models.normalization import sync_batch_norm
 
 class Hardest(AutogradLoss):
@@ -39,7 +39,7 @@ labels = torch.arange(40) % 4
 rng = np.random.default_rng(2)
 draws = [BatchIndices(rng.permutation(40)[:size], np.zeros(size)) for size in (12, 13, 11)]
 optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-parts = Parts(
+parts = TrainState(
     encode=lambda batch, update: model(batch.signal),
     relation=lambda indices: Pairs.from_labels(labels[torch.as_tensor(indices.rows)]),
     miner=lambda vectors, pairs, generator: pairs,

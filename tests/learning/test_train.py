@@ -11,7 +11,7 @@ from nearfield.core.types import Batch, BatchIndices, Pairs
 from nearfield.learning.build import loss as make_loss
 from nearfield.learning.losses import PairLoss
 from nearfield.learning.losses.tagging import BCE
-from nearfield.learning.train import Parts, Step, TrainSettings, train
+from nearfield.learning.train import Step, TrainSettings, TrainState, train
 
 SIGNALS = torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(40) % 4
@@ -38,7 +38,7 @@ def run(
         )
 
     learning = [weight for weight in [*model.parameters(), *loss.parameters()] if weight.requires_grad]
-    parts = Parts(
+    parts = TrainState(
         encode=lambda batch, update: model(batch.signal),
         relation=related,
         miner=lambda vectors, pairs, generator: pairs,

@@ -13,7 +13,7 @@ from nearfield.analysis.suspects.listing import Named, Suspected
 from nearfield.core.errors import RequestError
 from nearfield.data.collection import Collection
 from nearfield.data.patches import Patch
-from nearfield.server.decisions import COLUMNS, Decision, Decisions, Runs, read_suspects
+from nearfield.server.decisions import COLUMNS, Decisions, ReviewDecision, Runs, read_suspects
 from nearfield.server.serve import Show, prepare
 from tests.server.browser import Open, sounded
 from tests.server.serving import Site, running
@@ -60,7 +60,7 @@ def test_a_table_of_others_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "decisions.csv"
     path.write_text("a,b\n1,2\n")
     with pytest.raises(RequestError, match="the columns are not id, kind"):
-        Decisions(path).add(Decision.model_validate({**CHANGE, "decision": "accepted"}))
+        Decisions(path).add(ReviewDecision.model_validate({**CHANGE, "decision": "accepted"}))
     assert path.read_text() == "a,b\n1,2\n"
     path.write_bytes(b"id,\xff\n")
     with pytest.raises(RequestError, match="cannot be read"):
@@ -71,7 +71,7 @@ def test_any_text_comes_back_from_the_table(tmp_path: Path) -> None:
     table = Decisions(tmp_path / "decisions.csv")
     odd = {"after": "a\rb", "reason": 'one\r\ntwo\n"three"\x0b\u2028', "before": "=low"}
     for clip in ("low/0.wav", "low/1.wav"):
-        table.add(Decision.model_validate({**CHANGE, **odd, "id": clip, "decision": "accepted"}))
+        table.add(ReviewDecision.model_validate({**CHANGE, **odd, "id": clip, "decision": "accepted"}))
     rows = table.rows()
     assert [row["id"] for row in rows] == ["low/0.wav", "low/1.wav"]
     assert [{name: row[name] for name in odd} for row in rows] == [odd, odd]
@@ -85,7 +85,9 @@ def test_a_spreadsheet_takes_no_words_for_a_formula(tmp_path: Path) -> None:
     words = ("id", "kind", "before", "after", "reason")
     for text in texts:
         given = dict.fromkeys(words, text)
-        table.add(Decision.model_validate({**CHANGE, **given, "column": "tags", "decision": "accepted"}))
+        table.add(
+            ReviewDecision.model_validate({**CHANGE, **given, "column": "tags", "decision": "accepted"})
+        )
     assert [[row[name] for name in words] for row in table.rows()] == [[text] * 5 for text in texts]
     with table.path.open(newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
@@ -100,7 +102,9 @@ def test_no_decision_is_lost_where_several_servers_write(tmp_path: Path) -> None
     def decide(server: int) -> None:
         table = Decisions(path)
         for number in range(20):
-            table.add(Decision.model_validate({**CHANGE, "id": f"{server} {number}", "decision": "accepted"}))
+            table.add(
+                ReviewDecision.model_validate({**CHANGE, "id": f"{server} {number}", "decision": "accepted"})
+            )
 
     with ThreadPoolExecutor(4) as servers:
         list(servers.map(decide, range(4)))

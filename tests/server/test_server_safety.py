@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.server import guard as connections
 from nearfield.server.guard import Access
-from nearfield.server.media import Window, byte_range
+from nearfield.server.media import WavRange, byte_range
 from nearfield.server.serve import Show, listen, prepare
 from nearfield.server.state import AppState, Limits, pack, unpack
 from tests.server.serving import RATE, Site, running
@@ -422,7 +422,7 @@ def test_the_head_of_a_window_beyond_4_gib_names_the_most_that_it_can() -> None:
         (2**30 - 12, (2**32 - 12, 2**32 - 48)),
         (2**31, (2**32 - 1,) * 2),
     ):
-        window = Window(Path("long.w64"), 0, frames, RATE, 2, None)
+        window = WavRange(Path("long.w64"), 0, frames, RATE, 2, None)
         head = window.head()
         assert (len(head), window.size) == (44, 44 + 4 * frames)
         assert (struct.unpack_from("<I", head, 4)[0], struct.unpack_from("<I", head, 40)[0]) == said
@@ -430,7 +430,7 @@ def test_the_head_of_a_window_beyond_4_gib_names_the_most_that_it_can() -> None:
 
 @given(st.integers(0, 400), st.integers(1, 400))
 def test_any_bytes_of_a_window(sounding: Path, begin: int, length: int) -> None:
-    window = Window.of(sounding / "low.flac", 0.3, 0.011)
+    window = WavRange.of(sounding / "low.flac", 0.3, 0.011)
     whole = b"".join(window.read(0, window.size))
     assert len(whole) == window.size == 44 + 2 * 88
     begin = min(begin, window.size - 1)
@@ -460,7 +460,7 @@ def test_more_than_two_channels_become_one(tmp_path: Path) -> None:
     sound = (0.2 * chance.standard_normal((1000, 4))).astype(np.float32)
     soundfile.write(path, sound, RATE, subtype="FLOAT")
     for channel, wanted in ((None, sound.mean(1)), (2, sound[:, 2])):
-        window = Window.of(path, 0.0, 1.0, channel)
+        window = WavRange.of(path, 0.0, 1.0, channel)
         heard, _ = soundfile.read(io.BytesIO(b"".join(window.read(0, window.size))), dtype="float32")
         np.testing.assert_allclose(heard, wanted, atol=1 / 32768)
 
@@ -482,6 +482,6 @@ def test_packing_is_undone() -> None:
 def test_every_sample_of_16_bits_is_kept(tmp_path: Path) -> None:
     every = np.arange(-32768, 32768, dtype=np.int16)
     soundfile.write(tmp_path / "all.wav", every, RATE, subtype="PCM_16")
-    window = Window.of(tmp_path / "all.wav", 0.0, 60.0)
+    window = WavRange.of(tmp_path / "all.wav", 0.0, 60.0)
     heard, _ = soundfile.read(io.BytesIO(b"".join(window.read(0, window.size))), dtype="int16")
     np.testing.assert_array_equal(heard, every)

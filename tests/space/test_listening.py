@@ -28,7 +28,7 @@ from nearfield.space.listening.listening_test import Form, _interval, _p, analys
 from nearfield.space.listening.songs import (
     LEVEL,
     PEAK,
-    Piece,
+    FileSpan,
     Transition,
     centre,
     evened,
@@ -214,12 +214,12 @@ def test_unlike_files_are_joined_at_the_highest_rate(tmp_path: Path) -> None:
     both = np.stack([0.3 * np.sin(2 * np.pi * 880 * time)] * 2, axis=1)
     soundfile.write(tmp_path / "fast.wav", both, 16000)
     joined = join(
-        [Piece(tmp_path / "slow.wav", 0, 1.0), Piece(tmp_path / "fast.wav", 0, 1.0)], Transition(gap=0)
+        [FileSpan(tmp_path / "slow.wav", 0, 1.0), FileSpan(tmp_path / "fast.wav", 0, 1.0)], Transition(gap=0)
     )
     assert (joined.rate, joined.wave.shape[0]) == (16000, 1)
     for part, pitch in ((joined.wave[0, :16000], 440), (joined.wave[0, 16000:], 880)):
         assert np.abs(np.fft.rfft(part)).argmax() == pitch
-    stereo = join([Piece(tmp_path / "fast.wav", 0.25, 0.5)])
+    stereo = join([FileSpan(tmp_path / "fast.wav", 0.25, 0.5)])
     assert stereo.wave.shape == (2, 8000)
     with pytest.raises(RequestError, match=r"written as one of \.wav, \.flac, \.ogg"):
         stereo.write(tmp_path / "x.mp3")
@@ -232,7 +232,7 @@ def test_the_loudest_part_is_heard(tmp_path: Path) -> None:
     table = pd.DataFrame({"path": [str(tmp_path / "x.wav")], "start": [0.0], "seconds": [2.0]})
     part = pieces_of(table, 0.25)[0]
     assert part.start == pytest.approx(9000 / 8000, abs=1e-3)
-    assert pieces_of(table, 5.0)[0] == Piece(tmp_path / "x.wav", 0.0, 2.0)
+    assert pieces_of(table, 5.0)[0] == FileSpan(tmp_path / "x.wav", 0.0, 2.0)
 
 
 def planted(label_vectors: dict[str, list[float]], copies: int = 6) -> ClipLibrary:

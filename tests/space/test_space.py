@@ -21,7 +21,7 @@ from nearfield.core.files import locked
 from nearfield.data.collection import Collection
 from nearfield.space.generation import unit_rows
 from nearfield.space.indexing import Changes
-from nearfield.space.parts import Parts
+from nearfield.space.parts import EmbeddingShards
 from nearfield.space.space import Space
 from nearfield.space.vector_file import digests_of, embed_collection
 from nearfield.training.events import ignore
@@ -480,7 +480,7 @@ def test_a_large_file_that_is_damaged_is_told_as_it_is_read(
 
 def test_a_part_of_work_that_is_damaged_is_made_again(heard: Run, scale: Path, tmp_path: Path) -> None:
     collection = Collection.open(str(scale))
-    parts = Parts(tmp_path, heard, "clip", ignore)
+    parts = EmbeddingShards(tmp_path, heard, "clip", ignore)
     digests = digests_of(collection, ignore)
     (whole,) = parts.each(collection.table, digests)
     flip(next(tmp_path.glob("*.parquet")), -900)

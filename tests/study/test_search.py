@@ -17,7 +17,7 @@ from nearfield.study.engines.engine import task_folder
 from nearfield.study.file import SearchSettings, SeedPlan, resolve
 from nearfield.study.plan import Plan
 from nearfield.study.records import Arm, Outcome, Task
-from nearfield.study.search import Attempt, Search, Told, rungs
+from nearfield.study.search import Attempt, Told, TrialSearch, rungs
 from nearfield.study.search import explore as carry_out
 from nearfield.training.recipe import Recipe
 
@@ -29,12 +29,12 @@ SPACE: dict[str, Any] = {
 }
 
 
-def search(**keys: Any) -> Search:
+def search(**keys: Any) -> TrialSearch:
     settings = SearchSettings.model_validate({"method": "tpe", "trials": 24, "space": SPACE} | keys)
-    return Search(resolve(settings, RECIPE, "study"), RECIPE)
+    return TrialSearch(resolve(settings, RECIPE, "study"), RECIPE)
 
 
-def explore(one: Search, score_of: Callable[[Attempt], float | None]) -> list[Told]:
+def explore(one: TrialSearch, score_of: Callable[[Attempt], float | None]) -> list[Told]:
     """The whole search, as a study carries it out, with trainings that leave nothing but their score."""
     plain = Arm(AS_IT_IS, AS_IT_IS, {})
     plan = Plan(

@@ -16,13 +16,13 @@ from sklearn.metrics import f1_score
 from nearfield.core.errors import RequestError
 from nearfield.study.records import Comparison, Estimate
 from nearfield.study.scores import macro_f1_by_group, mean_by_group
-from nearfield.study.statistics.conclude import Asked, conclude, estimate, verdicts
+from nearfield.study.statistics.conclude import PlannedTest, conclude, estimate, verdicts
 from nearfield.study.statistics.family import FOR_ARMS, Bound, all_pairs
 from nearfield.study.statistics.planning import HOPELESS, Look, cost, planned, power, seeds_to_decide, shares
 from nearfield.study.statistics.two_way import Array, MeanSquares, differences, pairs
 
 CHANCE = np.random.default_rng(5)
-ASKED = Asked("probe/macro_f1", 0.02, {})
+ASKED = PlannedTest("probe/macro_f1", 0.02, {})
 
 
 def arms(*means: float, seeds: int = 5, groups: int = 20, spread: float = 0.01) -> dict[str, Array]:
@@ -216,7 +216,7 @@ def test_an_arm_far_above_is_the_best_and_the_others_are_worse() -> None:
 
 
 def test_arms_that_hardly_differ_are_as_good_and_the_cheapest_is_recommended() -> None:
-    asked = Asked("probe/macro_f1", 0.05, {"a": 3.0, "b": 1.0, "c": 2.0})
+    asked = PlannedTest("probe/macro_f1", 0.05, {"a": 3.0, "b": 1.0, "c": 2.0})
     found = conclude(asked, arms(0.90, 0.899, 0.901, 0.5, spread=0.002))
     assert [verdict.word for verdict in found.verdicts] == ["as_good", "as_good", "as_good", "worse"]
     assert found.recommended == "b"
@@ -241,7 +241,7 @@ def test_what_would_decide_is_groups_only_where_there_are_groups() -> None:
     assert "cannot be foretold" in cost(replace(never, by_seeds=0.5))
     chance = np.random.default_rng(0)
     alone = {name: 0.7 + 0.05 * chance.normal(size=(3, 1)) for name in "abcde"}
-    found = conclude(Asked("clusters/nmi", 0.0001, {}), alone)
+    found = conclude(PlannedTest("clusters/nmi", 0.0001, {}), alone)
     assert any(each.claim == "undecided" and each.more_seeds is None for each in found.comparisons)
     assert not any("recordings" in verdict.reason for verdict in found.verdicts)
 
@@ -327,7 +327,7 @@ def test_what_is_claimed_has_a_small_p_and_an_interval_that_excludes_nothing(num
 
 
 def test_no_interval_of_an_arm_goes_beyond_what_the_measure_can_be() -> None:
-    asked = Asked("probe/macro_f1", 0.02, {}, within=(0.0, 1.0))
+    asked = PlannedTest("probe/macro_f1", 0.02, {}, within=(0.0, 1.0))
     found = conclude(asked, arms(0.98, 0.03, spread=0.02)).estimates
     assert found["a"].low < found["a"].mean <= found["a"].high <= 1.0
     assert 0 <= found["b"].low < found["b"].mean < found["b"].high <= 1
@@ -369,11 +369,11 @@ def test_scores_on_unlike_groups_are_refused() -> None:
 def test_a_difference_that_never_varies_is_no_evidence() -> None:
     """Two arms that are the same in every seed and group, one by 0.004 above: nothing is known of chance."""
     same = {"a": np.full((3, 5), 0.504), "b": np.full((3, 5), 0.5)}
-    found = conclude(Asked("clusters/nmi", 0.001, {}, within=(0.0, 1.0)), same)
+    found = conclude(PlannedTest("clusters/nmi", 0.001, {}, within=(0.0, 1.0)), same)
     assert (found.comparisons[0].claim, found.comparisons[0].p) == ("undecided", 1.0)
     assert found.recommended is None
     all_right = {"a": np.ones((3, 5)), "b": np.ones((3, 5))}
-    ceiling = conclude(Asked("probe/accuracy", 0.001, {}, within=(0.0, 1.0)), all_right)
+    ceiling = conclude(PlannedTest("probe/accuracy", 0.001, {}, within=(0.0, 1.0)), all_right)
     assert ceiling.comparisons[0].claim == "undecided"
     assert cost(ceiling.comparisons[0]) == "more seeds will not help; more test recordings would"
 

@@ -24,7 +24,7 @@ from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import TrainingSetup
 from nearfield.training.trainer import Training
-from nearfield.training.validation import SCORE, Triplets, tag_overlap_at_1
+from nearfield.training.validation import SCORE, TripletCounter, tag_overlap_at_1
 from tests.training.conftest import small
 
 TIME: dict[str, Any] = {
@@ -86,7 +86,7 @@ def test_a_plateau_without_labels_trains_on_while_it_learns(field: Path, tmp_pat
 
 def test_triplets_are_those_of_the_pairs_counted_one_by_one() -> None:
     rng = np.random.default_rng(0)
-    told = Triplets()
+    told = TripletCounter()
     right = triplets = 0.0
     near: list[float] = []
     far: list[float] = []

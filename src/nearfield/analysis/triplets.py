@@ -46,7 +46,7 @@ ROLES = ("anchor", "positive", "negative")
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class TripletWindow:
     """One window of a triplet, as it is cut for training, before any augmentation."""
 
     id: str
@@ -74,7 +74,7 @@ class Window:
 class ShownTriplet:
     """Three windows of one batch."""
 
-    windows: tuple[Window, Window, Window]
+    windows: tuple[TripletWindow, TripletWindow, TripletWindow]
     """Anchor, positive, negative."""
     said: str = ""
     """By what it was drawn, where a tag decided, and what changed."""
@@ -86,7 +86,7 @@ class ShownTriplet:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class TripletExplanation:
     """A triplet of training, and the one that a tagger's errors rearranged, of the same anchor."""
 
     triplet: ShownTriplet
@@ -99,10 +99,10 @@ class Shown:
 
 
 @dataclass(frozen=True, eq=False)
-class Triplets:
+class DrawnTriplets:
     """Some triplets of the first epoch."""
 
-    shown: tuple[Shown, ...]
+    shown: tuple[TripletExplanation, ...]
     rate: int
     """Samples a second of the windows, in hertz."""
     source: str
@@ -116,7 +116,7 @@ def draw_triplets(
     seed: int = 0,
     allow_leak: bool = False,
     callback: Callback = ignore,
-) -> Triplets:
+) -> DrawnTriplets:
     """The first triplets that a training by `recipe` on `data` with `seed` is given.
 
     Where the sampler does not make triplets itself, anchors of its first batches are drawn by chance, each
@@ -131,14 +131,14 @@ def draw_triplets(
 
 def triplets_of_run(
     folder: RunFolder, data: str | None = None, count: int = 3, callback: Callback = ignore
-) -> Triplets:
+) -> DrawnTriplets:
     """The same for a run: by its recipe and seed, on the clips and the split that it was trained on."""
     recipe, noted = folder.recipe(), folder.environment()
     collection = open_trained_on(data, noted["data"]["path"], recipe, True, callback)
     return _draw(recipe, collection.with_split(folder.split), count, noted["seed"], callback)
 
 
-def _draw(recipe: Recipe, collection: Collection, count: int, seed: int, callback: Callback) -> Triplets:
+def _draw(recipe: Recipe, collection: Collection, count: int, seed: int, callback: Callback) -> DrawnTriplets:
     if collection.kind != "sound":
         raise RequestError(f"{collection.name}: it holds pictures. Triplets are shown of sounds only.")
     check_teaching(recipe, collection)
@@ -157,7 +157,9 @@ def _draw(recipe: Recipe, collection: Collection, count: int, seed: int, callbac
             f"{collection.name}: no window of the first epoch has both an alike and an unlike one."
         )
     callback(Note(source))
-    return Triplets(shown, recipe.data.sample_rate, f"{source} Windows are as cut, before any augmentation.")
+    return DrawnTriplets(
+        shown, recipe.data.sample_rate, f"{source} Windows are as cut, before any augmentation."
+    )
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ class _Booth:
         first, second, third = (self._window(some, place, batch.signal[place].numpy()) for place in range(3))
         return ShownTriplet((first, second, third))
 
-    def _window(self, indices: BatchIndices, place: int, wave: Waves) -> Window:
+    def _window(self, indices: BatchIndices, place: int, wave: Waves) -> TripletWindow:
         row = int(indices.rows[place])
         rows = [row]
         if indices.partner is not None and indices.partner.rows[place] >= 0:
@@ -193,7 +195,7 @@ class _Booth:
         tags, names = self.tags
         has = tags[rows].any(axis=0)
         labels = dict.fromkeys(table["label"].iloc[rows])
-        return Window(
+        return TripletWindow(
             id=" + ".join(table["id"].iloc[rows]),
             label=" + ".join(filter(None, labels)),
             tags=tuple(names[tag] for tag in np.flatnonzero(has)),
@@ -212,7 +214,9 @@ class _Booth:
         return merge_synonyms(self.metadata.tags, self.metadata.tag_names, synonyms, of.kind)
 
 
-def _by_tag(sampler: TagTripletSampler, booth: _Booth, count: int) -> tuple[tuple[Shown, ...], str]:
+def _by_tag(
+    sampler: TagTripletSampler, booth: _Booth, count: int
+) -> tuple[tuple[TripletExplanation, ...], str]:
     """The first triplets of the first epoch; with errors that replace, the first that are rearranged."""
     rule, drawn = sampler.rule, sampler.triplets(0)
     source, chosen = f"Drawn by sampler.rule={sampler.settings.rule}.", np.arange(len(drawn.tags))
@@ -232,12 +236,12 @@ def _by_tag(sampler: TagTripletSampler, booth: _Booth, count: int) -> tuple[tupl
             _drawn_by(sampler, number, triplet, names) for number, triplet in zip(numbers, after, strict=True)
         ]
         return tuple(
-            Shown(replace(each, said=words)) for each, words in zip(after, said, strict=True)
+            TripletExplanation(replace(each, said=words)) for each, words in zip(after, said, strict=True)
         ), source
     shown = []
     for number, new, old in zip(numbers, after, _triplets(plain, numbers, booth), strict=True):
         changed = replace(new, said=_changed(sampler, number, new, old, names))
-        shown.append(Shown(changed, replace(old, said=_drawn_by(plain, number, old, names))))
+        shown.append(TripletExplanation(changed, replace(old, said=_drawn_by(plain, number, old, names))))
     return tuple(shown), source
 
 
@@ -297,13 +301,15 @@ def _listed(triplet: ShownTriplet, tags: Bools, names: tuple[str, ...]) -> str:
 
 def _by_batch(
     sampler: Sampler, relation: Relation, booth: _Booth, count: int, seed: int
-) -> tuple[tuple[Shown, ...], str]:
+) -> tuple[tuple[TripletExplanation, ...], str]:
     """Triplets of the first batches: the sampler's own, else by chance of what the relation says."""
-    rng, kind, shown = stream(seed, "triplets"), booth.recipe.sampler.kind, list[Shown]()
+    rng, kind, shown = stream(seed, "triplets"), booth.recipe.sampler.kind, list[TripletExplanation]()
     decides = booth.recipe.sampler.sets_pairs
     for indices in sampler.epoch(0):
         found = _paired(indices.pairs, None) if decides else _paired(relation(indices), rng)
-        shown += [Shown(booth.triplet(indices, places)) for places in islice(found, count - len(shown))]
+        shown += [
+            TripletExplanation(booth.triplet(indices, places)) for places in islice(found, count - len(shown))
+        ]
         if len(shown) == count:
             break
     if decides:
@@ -351,7 +357,7 @@ _LISTED = 16
 """Tags under a window; of more it is said how many are left out."""
 
 
-def write_triplets(found: Triplets, folder: Path) -> tuple[Path, ...]:
+def write_triplets(found: DrawnTriplets, folder: Path) -> tuple[Path, ...]:
     """triplet-N.png, and triplet-N-anchor.wav, -positive.wav and -negative.wav of each; those before a
     tagger's errors rearranged it as -before-positive.wav and so on, where they differ."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -366,7 +372,7 @@ def write_triplets(found: Triplets, folder: Path) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def named_windows(shown: Shown) -> list[tuple[str, Window]]:
+def named_windows(shown: TripletExplanation) -> list[tuple[str, TripletWindow]]:
     """The windows of a triplet by role, then those of the one before it that are others."""
     named = list(zip(ROLES, shown.triplet.windows, strict=True))
     if shown.before is None:
@@ -375,12 +381,12 @@ def named_windows(shown: Shown) -> list[tuple[str, Window]]:
     return named + [(f"before-{role}", window) for role, window in before if not is_among(window, shown)]
 
 
-def is_among(window: Window, shown: Shown) -> bool:
+def is_among(window: TripletWindow, shown: TripletExplanation) -> bool:
     """Whether the triplet, as it is now, holds this very window in some role."""
     return any((window.id, window.start) == (each.id, each.start) for each in shown.triplet.windows)
 
 
-def draw_triplet(path: Path, shown: Shown, rate: int) -> None:
+def draw_triplet(path: Path, shown: TripletExplanation, rate: int) -> None:
     """Anchor, positive and negative side by side; the triplet before the tagger's errors above."""
     rows = [shown.triplet] if shown.before is None else [shown.before, shown.triplet]
     names = ["before", "after"] if shown.before else [""]
@@ -415,7 +421,7 @@ def _draw_triplet(part: "SubFigure", triplet: ShownTriplet, rate: int, loudest: 
     panels[1, 0].set_ylabel("log-mel band")
 
 
-def _draw_window(above: "Axes", below: "Axes", window: Window, rate: int, loudest: float) -> None:
+def _draw_window(above: "Axes", below: "Axes", window: TripletWindow, rate: int, loudest: float) -> None:
     seconds = window.wave.shape[1] / rate
     above.plot(
         np.arange(window.wave.shape[1]) / rate, window.wave.mean(axis=0), color=COLOURS[0], linewidth=0.4
@@ -426,7 +432,7 @@ def _draw_window(above: "Axes", below: "Axes", window: Window, rate: int, loudes
     draw_picture(below, window.log_mel, extent, loudness(window.log_mel))
 
 
-def when(window: Window, rate: int) -> str:
+def when(window: TripletWindow, rate: int) -> str:
     """The seconds of the file that a window holds; on a second line, if that is another, the time on the
     recording's clock."""
     end = window.start + window.wave.shape[1] / rate
@@ -439,7 +445,7 @@ def when(window: Window, rate: int) -> str:
     return f"{said}\nrecording: {datetime.fromtimestamp(window.moment, UTC):%Y-%m-%d %H:%M:%S}{of}"
 
 
-def window_picture(window: Window, rate: int) -> bytes:
+def window_picture(window: TripletWindow, rate: int) -> bytes:
     """Wave above log-mel without any text, as PNG, over the whole width."""
     figure = new_figure(3.4, 1.7)
     figure.set_layout_engine("none")
@@ -453,7 +459,7 @@ def window_picture(window: Window, rate: int) -> bytes:
     return held.getvalue()
 
 
-def _window_names(window: Window, shared: tuple[str, ...]) -> list[str]:
+def _window_names(window: TripletWindow, shared: tuple[str, ...]) -> list[str]:
     """Label and tags, those that are shared first and ticked."""
     ordered = sorted(window.names, key=lambda name: name not in shared)
     listed = [short_name(name, 40) + (" ✓" if name in shared else "") for name in ordered[:_LISTED]]
@@ -468,12 +474,12 @@ RATE = 16000
 TEMPLATE = Path(__file__).with_name("triplets.html")
 
 
-def write_triplets_page(found: Triplets, out: Path, title: str) -> None:
+def write_triplets_page(found: DrawnTriplets, out: Path, title: str) -> None:
     """Writes all triplets, with their pictures and sounds, to the file `out`."""
     write_text(out, triplets_page(found, title))
 
 
-def triplets_page(found: Triplets, title: str) -> str:
+def triplets_page(found: DrawnTriplets, title: str) -> str:
     """The page as text."""
     body = "\n".join(_article(number, shown, found.rate) for number, shown in enumerate(found.shown, 1))
     text = TEMPLATE.read_text(encoding="utf-8")
@@ -495,7 +501,7 @@ def page_policy() -> str:
     return f"{closed}; img-src data:; media-src data:; {allowed}"
 
 
-def _article(number: int, shown: Shown, rate: int) -> str:
+def _article(number: int, shown: TripletExplanation, rate: int) -> str:
     if shown.before is None:
         return f"<article><h2>Triplet {number}</h2>{_section('', shown.triplet, rate, None)}</article>"
     before = _section("By a drawn tag", shown.before, rate, shown)
@@ -503,7 +509,7 @@ def _article(number: int, shown: Shown, rate: int) -> str:
     return f"<article><h2>Triplet {number}</h2>{before}{after}</article>"
 
 
-def _section(name: str, triplet: ShownTriplet, rate: int, now: Shown | None) -> str:
+def _section(name: str, triplet: ShownTriplet, rate: int, now: TripletExplanation | None) -> str:
     """Three windows side by side; one that the triplet `now` holds too is heard there."""
     head = f"<h3>{_text(name)}</h3>" if name else ""
     cells = []
@@ -513,7 +519,7 @@ def _section(name: str, triplet: ShownTriplet, rate: int, now: Shown | None) -> 
     return f'<section>{head}<p>{_text(triplet.said)}</p><div class="three">{"".join(cells)}</div></section>'
 
 
-def _window(role: int, window: Window, shared: tuple[str, ...], rate: int, heard: str | None) -> str:
+def _window(role: int, window: TripletWindow, shared: tuple[str, ...], rate: int, heard: str | None) -> str:
     image = base64.b64encode(window_picture(window, rate)).decode()
     ordered = sorted(window.names, key=lambda name: name not in shared)
     names = "".join(
@@ -529,7 +535,7 @@ def _window(role: int, window: Window, shared: tuple[str, ...], rate: int, heard
     )
 
 
-def _sound(window: Window, rate: int) -> str:
+def _sound(window: TripletWindow, rate: int) -> str:
     """The window as a data URI that browsers play."""
     target = min(rate, RATE)
     wave = resample(window.wave.mean(axis=0, keepdims=True), rate, target)

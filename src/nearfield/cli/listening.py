@@ -211,7 +211,7 @@ def triplets(
     ] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for triplets.html, a figure and .wav files of each.")],
-    count: Annotated[int, typer.Option(min=1, max=100, help="Triplets.")] = 3,
+    count: Annotated[int, typer.Option(min=1, max=100, help="DrawnTriplets.")] = 3,
     seed: Annotated[
         int | None, typer.Option(min=0, help="The training's seed; usual: 0, with a run its own.")
     ] = None,

@@ -7,7 +7,16 @@ from typing import Any
 
 from nearfield.core.keys import Key, keys
 from nearfield.core.settings import Settings
-from nearfield.metrics.registry import BASELINES, FAMILIES, HEADLINES, NEEDS, PARAMETERS, Family, Row, rows
+from nearfield.metrics.registry import (
+    BASELINES,
+    FAMILIES,
+    HEADLINES,
+    NEEDS,
+    PARAMETERS,
+    MetricFamily,
+    MetricRow,
+    rows,
+)
 
 METRICS = "metrics"
 
@@ -79,7 +88,7 @@ def wrapped(head: str, words: str, width: int) -> list[str]:
     ) or [head.rstrip()]
 
 
-def _metric(row: Row) -> dict[str, Any]:
+def _metric(row: MetricRow) -> dict[str, Any]:
     low, high = row.metric.range
     return {
         "about": row.metric.about,
@@ -109,7 +118,7 @@ def _metrics(width: int) -> Iterator[str]:
     yield from wrapped("parameters  ", values, width)
 
 
-def _rows(here: list[Row], family: Family, width: int) -> Iterator[str]:
+def _rows(here: list[MetricRow], family: MetricFamily, width: int) -> Iterator[str]:
     if family.prefix == "baseline/{space}":
         for space in BASELINES:
             yield from wrapped(f"    {space.name:<16}  ", space.about, width)
@@ -124,7 +133,7 @@ def _rows(here: list[Row], family: Family, width: int) -> Iterator[str]:
         yield from wrapped(head, f"{row.metric.about}{needs}", width)
 
 
-def limits(row: Row) -> str:
+def limits(row: MetricRow) -> str:
     """ "0 to 1, higher", "0 or more", "any number, lower"."""
     low, high = row.metric.range
     ends = (

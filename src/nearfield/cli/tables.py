@@ -20,7 +20,7 @@ from nearfield.data.faults import Problem
 from nearfield.metrics.intervals import LEAST_GROUPS
 from nearfield.metrics.registry import BASELINE_NAMES, TABLE_HEADS
 from nearfield.space.listening.algebra import LabelAlgebra, TagAlgebra
-from nearfield.space.listening.listening_test import Heard
+from nearfield.space.listening.listening_test import ListeningResult
 from nearfield.training.recipe import telling
 
 # Results as text tables: the trained space beside its baselines, what a collection holds.
@@ -337,7 +337,7 @@ def tag_arithmetic(console: Console, found: TagAlgebra) -> None:
     console.print(f"{found.pairs} formulas of tags; p {_chance(found.p)} by shuffled vectors.")
 
 
-def listening_test(console: Console, found: Heard) -> None:
+def listening_test(console: Console, found: ListeningResult) -> None:
     """Means of conditions, and each condition less its control."""
     table = plain_table(("condition",), ("pairs", "mean rating", "95 % interval"))
     for row in found.conditions:

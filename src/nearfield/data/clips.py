@@ -15,7 +15,7 @@ from nearfield.core.errors import DataError
 from nearfield.core.text import shown
 from nearfield.core.types import Ints
 from nearfield.data import images
-from nearfield.data.columns import Parts, doubts, find_parts, without_table
+from nearfield.data.columns import ColumnRoles, doubts, find_parts, without_table
 from nearfield.data.faults import Fault, Problem
 from nearfield.data.labels import read_labels, read_tags
 from nearfield.data.listing import Guesses, Kind, Listing, search
@@ -297,7 +297,7 @@ def _kind(names: list[str]) -> Kind:
 
 
 def _sort(
-    listing: Listing, parts: Parts, names: list[str], probed: Probed
+    listing: Listing, parts: ColumnRoles, names: list[str], probed: Probed
 ) -> tuple[list[_Kept], list[Problem]]:
     """Rows that can be used, and a problem for each of the others."""
     times = parts.times.cells(listing.table)
@@ -331,7 +331,7 @@ def _with_guess(fault: Fault, path: Path, guesses: Guesses) -> Fault:
     return Fault(fault.kind, fault.reason, f"{fault.cure} Beside it is {near!r}.") if near else fault
 
 
-def _doubled(line: int | None, parts: Parts, listing: Listing) -> Fault:
+def _doubled(line: int | None, parts: ColumnRoles, listing: Listing) -> Fault:
     reason = f"row {line} is the same piece of the same file."
     cure = "Keep one of them; for several tags of one clip write them in one cell: tags = a|b."
     numbers = [repr(name) for name in parts.unused_numbers(listing.table)]
@@ -340,7 +340,7 @@ def _doubled(line: int | None, parts: Parts, listing: Listing) -> Fault:
     return Fault("doubled", reason, cure)
 
 
-def _run_on(listing: Listing, parts: Parts, kept: list[_Kept]) -> tuple[Problem, ...]:
+def _run_on(listing: Listing, parts: ColumnRoles, kept: list[_Kept]) -> tuple[Problem, ...]:
     """A word where clips of one file overlap because the table has one half of their times."""
     times = parts.times
     has_start, has_length = bool(times.starts), bool(times.seconds or times.end)
@@ -377,7 +377,7 @@ def _identity(name: str, span: Span, length: float | None) -> str:
     return f"{name}#{span.start:.3f}-{span.start + span.seconds:.3f}"
 
 
-def _assemble(listing: Listing, parts: Parts, columns: Columns, kept: list[_Kept]) -> pd.DataFrame:
+def _assemble(listing: Listing, parts: ColumnRoles, columns: Columns, kept: list[_Kept]) -> pd.DataFrame:
     """The table of clips."""
     rows = [clip.position for clip in kept]
     source = listing.table.iloc[rows].reset_index(drop=True)
@@ -403,7 +403,7 @@ def _assemble(listing: Listing, parts: Parts, columns: Columns, kept: list[_Kept
     return pd.concat([standard, _further(source, parts)], axis=1)
 
 
-def _further(source: pd.DataFrame, parts: Parts) -> pd.DataFrame:
+def _further(source: pd.DataFrame, parts: ColumnRoles) -> pd.DataFrame:
     """The source's columns that no part took over; one that bears a standard name becomes `given_NAME`."""
     taken = {parts.label, parts.tags, parts.split, parts.recording, parts.group, parts.path}
     taken |= parts.times.names()

@@ -270,7 +270,7 @@ _CLOSE = 0.8
 
 
 @dataclass(frozen=True)
-class Parts:
+class ColumnRoles:
     """Names of columns, None where the table has nothing for the part."""
 
     path: str
@@ -288,7 +288,7 @@ class Parts:
         return [str(name) for name in table if str(name) not in used and holds_times(table[name])]
 
 
-def find_parts(listing: Listing, columns: Columns) -> Parts:
+def find_parts(listing: Listing, columns: Columns) -> ColumnRoles:
     """The parts of a listing's columns.
 
     Raises DataError, naming the columns found and the nearest, where there is no path or a chosen column
@@ -310,7 +310,7 @@ def find_parts(listing: Listing, columns: Columns) -> Parts:
             f"{where}: {able[0]!r} and {able[1]!r} could both name the files. "
             f"Choose one, as in data.path={able[0]}."
         )
-    return Parts(
+    return ColumnRoles(
         path=able[0],
         label=_pick(table, columns.label, ("label",)),
         tags=_pick(table, columns.tags, ("tags",)),
@@ -346,7 +346,7 @@ def _names_files(name: str) -> bool:
     return bool(words & _FILE) and words <= _FILE | _BESIDE
 
 
-def doubts(listing: Listing, parts: Parts, columns: Columns) -> list[Problem]:
+def doubts(listing: Listing, parts: ColumnRoles, columns: Columns) -> list[Problem]:
     """Columns that look like times, or like a label, tags or a split, and were not used.
 
     Raises DataError where a column that nobody chose may hold labels or tags.

@@ -96,7 +96,7 @@ class Step:
     measured: dict[str, float]
 
 
-class Miner(Protocol):
+class MinerLike(Protocol):
     """What the loop asks of a miner: the pairs that are left."""
 
     def __call__(self, vectors: Tensor, pairs: Pairs, *, generator: torch.Generator) -> Pairs:
@@ -113,13 +113,13 @@ class Loss(Protocol):
 
 
 @dataclass
-class Parts:
+class TrainState:
     """Everything that the loop turns, already built and on its device."""
 
     encode: Callable[[Batch, int], Tensor]
     """(batch, update) -> (b, D): augment, read, embed this process's share."""
     relation: Callable[[BatchIndices], Pairs]
-    miner: Miner
+    miner: MinerLike
     loss: Loss
     penalty: Callable[[], Tensor] | None
     model: nn.Module
@@ -129,7 +129,7 @@ class Parts:
 
 
 def train(
-    parts: Parts,
+    parts: TrainState,
     batches: Iterable[tuple[BatchIndices, Batch]],
     settings: TrainSettings,
     seed: int,
@@ -173,7 +173,7 @@ def _clip(optimizer: torch.optim.Optimizer, largest: float | None) -> Tensor:
 
 
 def _numbers(
-    number: int, value: Tensor, norm: Tensor, vectors: Tensor, measured: dict[str, Tensor], parts: Parts
+    number: int, value: Tensor, norm: Tensor, vectors: Tensor, measured: dict[str, Tensor], parts: TrainState
 ) -> dict[str, float]:
     scalars = {
         "loss_pairs": value.detach(),

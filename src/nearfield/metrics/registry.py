@@ -36,7 +36,7 @@ NEEDS: dict[Need, str] = {
 
 
 @dataclass(frozen=True)
-class Family:
+class MetricFamily:
     """Metrics that are measured in one way: the part of a name before its last slash."""
 
     prefix: str
@@ -72,10 +72,10 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Row:
+class MetricRow:
     """A metric of one family, with all that is known of it."""
 
-    family: Family
+    family: MetricFamily
     metric: Metric
 
     @property
@@ -120,38 +120,38 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
 """The values of a parameter; none where they are those of the data."""
 
 FAMILIES = (
-    Family(
+    MetricFamily(
         "probe",
         "A linear classifier, trained on the embeddings of train; val chooses its regularization.",
         ("labels", "train"),
         "of the probe",
     ),
-    Family(
+    MetricFamily(
         "knn",
         "Each clip takes the label that most of its nearest train clips have.",
         ("labels", "train"),
         "of nearest neighbours",
     ),
-    Family(
+    MetricFamily(
         "dense_probe",
         "A network with two hidden layers of 256, trained on the embeddings of train.",
         ("labels", "train"),
         "of the dense probe",
     ),
-    Family(
+    MetricFamily(
         "retrieval_from_train",
         "Each clip of the split is a query among the train clips, without those of its own group.",
         ("train",),
         "from train",
     ),
-    Family(
+    MetricFamily(
         "retrieval",
         "Each clip of the split is a query among the others of the split, without those of its own group.",
         (),
         "within test",
         searches_within=True,
     ),
-    Family(
+    MetricFamily(
         "retrieval_with_group",
         "As `retrieval`, with the clips of the query's own group left in.",
         (),
@@ -159,61 +159,63 @@ FAMILIES = (
         refused="it finds clips of the query's own recording, and is for the record only",
         searches_within=True,
     ),
-    Family(
+    MetricFamily(
         "retrieval_without_{other}",
         "As `retrieval`, without clips that have the query's own value of a further column.",
         ("tags", "columns"),
         searches_within=True,
     ),
-    Family(
+    MetricFamily(
         "tagging",
         "A linear classifier for each tag, trained on the embeddings of train; means over tags.",
         ("tags", "train"),
         "of the probe of tags",
     ),
-    Family(
+    MetricFamily(
         "tagger", "The scores of the run's own tagger; means over tags.", ("tags", "tagger"), "of the tagger"
     ),
-    Family("clusters", "k-means with as many clusters as there are labels.", ("labels",), "of clusters"),
-    Family(
+    MetricFamily(
+        "clusters", "k-means with as many clusters as there are labels.", ("labels",), "of clusters"
+    ),
+    MetricFamily(
         "time",
         "What the time of clips in their recordings says of the space, without any label.",
         ("time",),
         "in time",
         searches_within=True,
     ),
-    Family(
+    MetricFamily(
         "geometry",
         "The shape of the space.",
         (),
         "",
         refused="it says what a space is like, not how good it is",
     ),
-    Family(
+    MetricFamily(
         "nuisance/{column}",
         "A linear classifier predicts a further column, such as the microphone, from the embeddings.",
         ("columns", "train"),
         refused="it says what a space gives away, not how good it is",
     ),
-    Family(
+    MetricFamily(
         "loss",
         "The run's loss on fixed batches of a split, without augmentation.",
         ("training",),
         refused="losses of different settings have different scales",
     ),
-    Family(
+    MetricFamily(
         "opposites",
         "Of the pairs that training pushed apart, the share in which both clips have something in common.",
         ("training",),
         refused="it says how training chose its pairs, not how good the space is",
     ),
-    Family(
+    MetricFamily(
         "baseline/{space}",
         "The same metrics of what takes no training, on the same clips.",
         (),
         refused="a baseline is the same for every arm",
     ),
-    Family(
+    MetricFamily(
         "val",
         "Measured on the val clips while the network trains (`train.validate_every`).",
         ("val",),
@@ -221,7 +223,7 @@ FAMILIES = (
         refused="choices within a run are made on val, so its scores flatter",
         is_curve=True,
     ),
-    Family(
+    MetricFamily(
         "train",
         "Logged at each update.",
         (),
@@ -464,15 +466,18 @@ HEADLINES = (
 
 
 @cache
-def rows() -> Mapping[str, Row]:
+def rows() -> Mapping[str, MetricRow]:
     """Every row by its pattern, family after family."""
     found = (
-        Row(family, metric) for family in FAMILIES for metric in METRICS if family.prefix in metric.families
+        MetricRow(family, metric)
+        for family in FAMILIES
+        for metric in METRICS
+        if family.prefix in metric.families
     )
     return {row.pattern: row for row in found}
 
 
-def row_of(name: str) -> Row | None:
+def row_of(name: str) -> MetricRow | None:
     """The row of a metric, such as "retrieval/recall_at_4"; None where there is none.
 
     A metric of a baseline has the row of the metric: "baseline/mfcc_stats/probe/macro_f1".
@@ -484,7 +489,7 @@ def row_of(name: str) -> Row | None:
     return _by_name().get(name) or next((row for match, row in _open() if match.fullmatch(name)), None)
 
 
-def family_of(name: str) -> Family | None:
+def family_of(name: str) -> MetricFamily | None:
     """The family that a name begins with, whether or not there is such a metric."""
     first = name.partition("/")[0]
     return next((each for each in FAMILIES if each.prefix.partition("/")[0] == first), None)
@@ -502,12 +507,12 @@ def names(curves: bool = False) -> Iterator[str]:
 
 
 @cache
-def _by_name() -> dict[str, Row]:
+def _by_name() -> dict[str, MetricRow]:
     return {name: row for row in rows().values() for name in row.names}
 
 
 @cache
-def _open() -> tuple[tuple[re.Pattern[str], Row], ...]:
+def _open() -> tuple[tuple[re.Pattern[str], MetricRow], ...]:
     """Rows with a parameter that takes any value, by what their names match."""
     patterns = {pattern: row for pattern, row in rows().items() if "{" in row.names[0]}
     return tuple((re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(p))), row) for p, row in patterns.items())

@@ -152,7 +152,7 @@ class ClipBand(nn.Module):
         )
 
 
-class Clip(nn.Module):
+class PerClip(nn.Module):
     """Takes each clip's mean away and divides by its deviation, both over all channels, bands and frames."""
 
     def forward(self, spectrogram: Tensor) -> Tensor:
@@ -297,9 +297,9 @@ class ClipSettings(BaseNormalizationSettings):
 
     kind: Literal["clip"] = "clip"
 
-    def build(self, channels: int, bands: int) -> Clip:
+    def build(self, channels: int, bands: int) -> PerClip:
         """For pictures (B, C, bands, frames) of any size."""
-        return Clip()
+        return PerClip()
 
 
 class BandSettings(BaseNormalizationSettings):

@@ -90,7 +90,7 @@ _CLASSIFIERS = ("fc.", "classifier.")
 
 
 @dataclass(frozen=True)
-class Part:
+class PretrainedPart:
     """A part of an embedder that may begin from weights."""
 
     section: str
@@ -99,11 +99,11 @@ class Part:
     """How its weights' names begin in those of a run."""
 
 
-BACKBONE = Part("backbone", "backbone.")
-NORMALISATION = Part("normalize", "normalization.")
+BACKBONE = PretrainedPart("backbone", "backbone.")
+NORMALISATION = PretrainedPart("normalize", "normalization.")
 
 
-def load_pretrained(module: nn.Module, source: str, part: Part, settings: Settings) -> None:
+def load_pretrained(module: nn.Module, source: str, part: PretrainedPart, settings: Settings) -> None:
     """Loads `source` into `module`, and notes in `module.weights_source` where it came from and its sha256.
 
     The licence is noted too, where the file's metadata state one.
@@ -162,7 +162,7 @@ def bare(settings: Settings) -> Settings:
     return settings.model_copy(update=bared)
 
 
-def _find(source: str, part: Part) -> tuple[Path, dict[str, Any] | None]:
+def _find(source: str, part: PretrainedPart) -> tuple[Path, dict[str, Any] | None]:
     """The file of weights; and, where it is a run's, the settings of the part there."""
     if source.startswith(HUB):
         return _download(source.removeprefix(HUB), part), None
@@ -189,7 +189,7 @@ def _find(source: str, part: Part) -> tuple[Path, dict[str, Any] | None]:
     return weights, section if isinstance(section, dict) else {}
 
 
-def _cure(theirs: dict[str, Any] | None, settings: Settings, source: str, part: Part) -> str:
+def _cure(theirs: dict[str, Any] | None, settings: Settings, source: str, part: PretrainedPart) -> str:
     """What to do where shapes differ. Raises RequestError where the run's kind is another."""
     if theirs is None:
         return f"Choose the {part.section}'s kind that the file was made for."
@@ -211,7 +211,7 @@ def _cure(theirs: dict[str, Any] | None, settings: Settings, source: str, part: 
     return f"In that run: {told}. Take the run's {part.section}, feature and data.clip_seconds over."
 
 
-def _read(path: Path, source: str, part: Part) -> dict[str, Tensor]:
+def _read(path: Path, source: str, part: PretrainedPart) -> dict[str, Tensor]:
     if not path.is_file():
         raise RequestError(
             f"{part.section}.weights: no such file: {source}. Give the path of a .safetensors file, a run's "
@@ -251,7 +251,7 @@ def _misfit(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
     return "; ".join(f"{what}: {', '.join(names)}" for what, names in complaints.items() if names)
 
 
-def _download(name: str, part: Part) -> Path:
+def _download(name: str, part: PretrainedPart) -> Path:
     try:
         from huggingface_hub import hf_hub_download
     except ImportError:

@@ -72,7 +72,7 @@ def _score(given: Any) -> float:
 COLUMNS = ("id", "kind", "column", "before", "after", "decision", "reason", "decided")
 
 
-class Decision(BaseModel):
+class ReviewDecision(BaseModel):
     """One decision about one suspect."""
 
     model_config = ConfigDict(extra="forbid")
@@ -119,7 +119,7 @@ class Decisions:
             )
         return rows
 
-    def add(self, decision: Decision) -> int:
+    def add(self, decision: ReviewDecision) -> int:
         """Appends one; how many there are now."""
         row = {**decision.model_dump(), "decided": datetime.now(UTC).isoformat(timespec="seconds")}
         with locked(self._lock):

@@ -28,7 +28,7 @@ _BYTE_RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 
 
 @dataclass(frozen=True)
-class Window:
+class WavRange:
     """Samples `first` to `first + frames` of a file, as a WAV file."""
 
     path: Path
@@ -42,7 +42,7 @@ class Window:
     """The one channel that the clip is, or None."""
 
     @classmethod
-    def of(cls, path: Path, start: float, seconds: float, channel: int | None = None) -> "Window":
+    def of(cls, path: Path, start: float, seconds: float, channel: int | None = None) -> "WavRange":
         """The window that a clip is, in seconds of its file. Raises DataError where it cannot be read."""
         facts = describe(path)
         first = min(round(start * facts.rate), facts.frames)

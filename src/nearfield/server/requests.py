@@ -18,7 +18,7 @@ from nearfield.core.settings import complaint
 from nearfield.core.types import Floats
 from nearfield.data import images
 from nearfield.data.audio import SUFFIXES, Waves, decode, describe, mix, resample
-from nearfield.server.state import AppState, Clip, Limits, Shown
+from nearfield.server.state import AppState, Limits, Shown, SpaceClip
 from nearfield.space.query import Aim, Resolved, direction
 from nearfield.training.tagging import tag
 
@@ -225,7 +225,7 @@ class Desk:
         none = np.empty(0, np.int64)
         return Resolved(direction([self.shown.space.vectors[row]], []), np.array([row], np.int64), none)
 
-    def _clip(self, name: str) -> Clip:
+    def _clip(self, name: str) -> SpaceClip:
         return self.shows.clip(name, self.number)[1]
 
     def _with_piece(self, asked: Asked, use: Callable[[Piece, int | None], Found]) -> Found:

@@ -24,10 +24,10 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from nearfield.analysis.triplets import page_policy, triplets_of_run, triplets_page
 from nearfield.core.errors import NearfieldError, RequestError
 from nearfield.data.audio import decode, describe
-from nearfield.server.decisions import Decision, Decisions, Runs
+from nearfield.server.decisions import Decisions, ReviewDecision, Runs
 from nearfield.server.media import Theme, byte_range, log_mel_png, picture_png
 from nearfield.server.requests import NOT_A_FORM, Asked, Desk, check_form
-from nearfield.server.state import AppState, Clip, Shown
+from nearfield.server.state import AppState, Shown, SpaceClip
 from nearfield.space.generation import Grouping
 from nearfield.space.query import Wish, answer
 from nearfield.training.run_folder import RunFolder
@@ -51,7 +51,7 @@ def clip_routes(shows: AppState) -> APIRouter:
     hands = CapacityLimiter(_DRAWN)
     png: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}, 400: {}, 404: {}}
 
-    def found(name: str, number: int, kind: str) -> tuple[Shown, Clip]:
+    def found(name: str, number: int, kind: str) -> tuple[Shown, SpaceClip]:
         shown, clip = shows.clip(name, number)
         if shown.kind != kind:
             others = "audio and spectrogram" if shown.kind == "sound" else "picture"
@@ -132,7 +132,7 @@ def clip_routes(shows: AppState) -> APIRouter:
     return routes
 
 
-def _extent(shown: Shown, clip: Clip, around: float) -> tuple[float, float, int]:
+def _extent(shown: Shown, clip: SpaceClip, around: float) -> tuple[float, float, int]:
     """The seconds of its file that the picture of a clip begins and ends at, and the file's rate in Hz."""
     facts = describe(shown.file(clip))
     end = clip.start + clip.seconds
@@ -304,7 +304,7 @@ def mending_routes(shows: AppState) -> APIRouter:
         return Response(table().text(), media_type="text/csv", headers=headers)
 
     @routes.post("/decisions")
-    def decide(decision: Decision) -> dict[str, int]:
+    def decide(decision: ReviewDecision) -> dict[str, int]:
         """Adds one; how many there are now."""
         shows.clip(decision.id)
         return {"count": table().add(decision)}

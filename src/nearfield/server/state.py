@@ -19,7 +19,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.data.probing import FileKey, content_digest, file_key
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.server.decisions import Decisions, Runs
-from nearfield.server.media import Window
+from nearfield.server.media import WavRange
 from nearfield.space.identity import Identity
 from nearfield.space.map import SpaceMap
 from nearfield.space.space import Space
@@ -95,7 +95,7 @@ _SUSPICION = "suspicion"
 
 
 @dataclass(frozen=True)
-class Clip:
+class SpaceClip:
     """One row of a space."""
 
     row: int
@@ -155,16 +155,16 @@ class Shown:
         yield from (self.space.folder, self.space.folder.resolve(), Path(file.run), Path(file.data))
         yield from map(Path, self.table["path"].unique())
 
-    def clip(self, name: str) -> Clip:
+    def clip(self, name: str) -> SpaceClip:
         """The clip of an id. Raises KeyError: nothing but what the table lists can be reached."""
         return self.at(self.rows[name])
 
-    def at(self, row: int) -> Clip:
+    def at(self, row: int) -> SpaceClip:
         """The clip of a row."""
         cells = self.table.iloc[row]
         number = cells.get("channel")
         is_view = number is not None and str(cells["clip"]).endswith(f"#channel{number}")
-        return Clip(
+        return SpaceClip(
             row=row,
             id=str(cells["id"]),
             path=Path(cells["path"]),
@@ -175,7 +175,7 @@ class Shown:
             channel=int(number) if number is not None and is_view else None,
         )
 
-    def file(self, clip: Clip) -> Path:
+    def file(self, clip: SpaceClip) -> Path:
         """Where the file of a clip lies. Raises DataError where another file than was indexed lies there."""
         with suppress(OSError):  # a file that is gone is told by what reads it
             key = file_key(clip.path)
@@ -189,9 +189,9 @@ class Shown:
                 self._same[key[0]] = key
         return clip.path
 
-    def window(self, clip: Clip) -> Window:
+    def window(self, clip: SpaceClip) -> WavRange:
         """The sound of a clip. Raises DataError where its file is gone, another one, or cannot be read."""
-        return Window.of(self.file(clip), clip.start, clip.seconds, clip.channel)
+        return WavRange.of(self.file(clip), clip.start, clip.seconds, clip.channel)
 
     @property
     def kind(self) -> str:
@@ -337,7 +337,7 @@ class AppState:
         if self.runs is not None:
             yield self.runs.folder
 
-    def clip(self, name: str, number: int = 0) -> tuple[Shown, Clip]:
+    def clip(self, name: str, number: int = 0) -> tuple[Shown, SpaceClip]:
         """A clip by its id. Raises 404: no other name reaches a file."""
         shown = self.shown(number)
         try:

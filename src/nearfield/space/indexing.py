@@ -24,7 +24,7 @@ from nearfield.space.generation import (
     write_generation,
 )
 from nearfield.space.identity import Identity
-from nearfield.space.parts import Parts
+from nearfield.space.parts import EmbeddingShards
 from nearfield.space.rows import Rows, base_table, of_part
 from nearfield.space.storage import ENCODER, NAME, SpaceFile, facts_of, mapped, write_stream
 from nearfield.space.vector_file import NOW, collection_for, digests_of, no_vectors
@@ -229,7 +229,7 @@ def index(job: Job) -> Changes:
             check_losses(job.folder, before, base, job.data)
         known = _known(base, before)
         fresh = np.setdiff1d(np.arange(len(base)), known.clips)
-        parts = Parts(job.folder / WORK, job.run, job.windows, job.callback)
+        parts = EmbeddingShards(job.folder / WORK, job.run, job.windows, job.callback)
         made = _make(parts, job.collection, digests, fresh, 0 if before is None else before.file.count)
         order = Order.joined([known, made])
         if not len(order.clips):
@@ -287,7 +287,9 @@ def _known(base: pa.Table, before: State | None) -> Order:
     )
 
 
-def _make(parts: Parts, collection: Collection, digests: list[str], fresh: Ints, first: int) -> Order:
+def _make(
+    parts: EmbeddingShards, collection: Collection, digests: list[str], fresh: Ints, first: int
+) -> Order:
     """Embeds some rows of a collection; their vectors go into one file of the work folder."""
     table = collection.table.iloc[fresh].reset_index(drop=True)
     kept: list[Part] = []

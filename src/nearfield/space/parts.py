@@ -30,7 +30,7 @@ _FAULTS = b"nearfield.faults"
 _SHOWN = 10
 
 
-class Parts:
+class EmbeddingShards:
     """The parts of one collection's vectors in a work folder."""
 
     def __init__(self, folder: Path, run: Run, windows: Windows, callback: Callback) -> None:

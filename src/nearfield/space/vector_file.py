@@ -11,7 +11,7 @@ from nearfield.data.collection import Collection
 from nearfield.data.patches import split_patch
 from nearfield.data.probing import content_digests
 from nearfield.space.identity import Identity, from_metadata, to_metadata
-from nearfield.space.parts import Parts, vector_column
+from nearfield.space.parts import EmbeddingShards, vector_column
 from nearfield.space.query import Embedded
 from nearfield.space.rows import OWN, base_table, of_part
 from nearfield.training.events import Callback, Stage, ignore
@@ -40,7 +40,7 @@ def embed_collection(
     if isinstance(data, str):
         note_own(data, collection, run.folder, NOW, callback)
     digests = digests_of(collection, callback)
-    parts = Parts(out.with_name(out.name + ".work"), run, windows, callback)
+    parts = EmbeddingShards(out.with_name(out.name + ".work"), run, windows, callback)
     base, writer, count = base_table(collection.table, digests), None, 0
     with replacing(out) as temporary:
         for part in parts.each(collection.table, digests):

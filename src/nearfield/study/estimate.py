@@ -9,7 +9,7 @@ from statistics import fmean, median
 
 from nearfield.study.plan import Plan
 from nearfield.study.records import StudyFacts
-from nearfield.study.search import Search
+from nearfield.study.search import TrialSearch
 from nearfield.study.statistics.conclude import LEAST_SEEDS
 from nearfield.study.statistics.planning import MOST_SEEDS, WANTED_POWER, power
 from nearfield.training.evaluate_run import evaluate_run
@@ -46,7 +46,7 @@ def baselines_of(plan: Plan) -> tuple[int, int]:
 
 def _trials(plan: Plan) -> tuple[int, float]:
     """Trainings of the search, and how many whole trainings they are as long as."""
-    lengths = Search(plan.search, plan.recipe).lengths() if plan.search else []
+    lengths = TrialSearch(plan.search, plan.recipe).lengths() if plan.search else []
     return len(lengths), sum(lengths) / plan.recipe.train.updates
 
 

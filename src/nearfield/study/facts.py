@@ -37,7 +37,7 @@ from nearfield.study.records import (
     Verdict,
 )
 from nearfield.study.scores import table, tag_facts, told_by
-from nearfield.study.statistics.conclude import Asked, conclude, estimate, has_estimate
+from nearfield.study.statistics.conclude import PlannedTest, conclude, estimate, has_estimate
 from nearfield.study.statistics.planning import ONE_LOOK, Look
 from nearfield.study.statistics.two_way import Array
 from nearfield.study.tasks import BASELINES
@@ -117,7 +117,7 @@ class Gathered:
         tables = {arm.id: self._table(self.arms[arm.id], measure) for arm in self.plan.arms}
         found = {name: scores for name, scores in tables.items() if scores is not None}
         costs = {name: float(self._weights(name)) for name in found}
-        asked = Asked(measure, self.plan.meaningful, costs, span(measure), look)
+        asked = PlannedTest(measure, self.plan.meaningful, costs, span(measure), look)
         failures = {arm: why for arm in tables if (why := self._failure(arm, tables[arm]))}
         concluded = conclude(asked, found, failures, self._baseline_tables(measure, found))
         lost = [name for name in tables if name not in found]

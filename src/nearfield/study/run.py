@@ -22,7 +22,7 @@ from nearfield.study.facts import Gathered, gather, introductions_of
 from nearfield.study.journal import Journal
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, StudyFacts, Task
-from nearfield.study.search import Search, Told, chosen, explore
+from nearfield.study.search import Told, TrialSearch, chosen, explore
 from nearfield.study.statistics.planning import Look, planned
 from nearfield.study.tasks import BASELINES
 from nearfield.training.events import Callback, Event, Note, ignore
@@ -223,7 +223,7 @@ class Study:
     def _search_table(self, outcomes: dict[Task, Outcome]) -> dict[str, Any]:
         if not self.plan.search:
             return {}
-        return Search(self.plan.search, self.plan.recipe).table(self._told(outcomes))
+        return TrialSearch(self.plan.search, self.plan.recipe).table(self._told(outcomes))
 
     def _is_decided(self, plan: Plan, outcomes: dict[Task, Outcome], look: Look) -> bool:
         if not plan.seeds.until_decided:

@@ -51,7 +51,7 @@ class Told:
     score: float | None
 
 
-class Search:
+class TrialSearch:
     """Asks for trials of a recipe. All methods are functions of what was told."""
 
     def __init__(self, settings: SearchSettings, recipe: Recipe, seed: int = SEED) -> None:
@@ -227,7 +227,7 @@ def explore(
     leaves undone ends the search, which then goes on another time.
     """
     assert plan.search is not None
-    search = Search(plan.search, plan.recipe)
+    search = TrialSearch(plan.search, plan.recipe)
     told: list[Told] = []
     while attempts := search.pending(told):
         tasks = [_task(attempt, search) for attempt in attempts]
@@ -245,7 +245,7 @@ def explore(
 def chosen(plan: Plan, told: Sequence[Told]) -> Plan | None:
     """The plan with the recipe as it is and the finalists for arms; None while trials are missing."""
     assert plan.search is not None
-    search = Search(plan.search, plan.recipe)
+    search = TrialSearch(plan.search, plan.recipe)
     if search.pending(told):
         return None
     return plan.with_arms([*plan.arms, *(arm for arm in search.finalists(told) if not _is_plain(plan, arm))])
@@ -256,7 +256,7 @@ def _is_plain(plan: Plan, arm: Arm) -> bool:
     return plan.recipe.changed(arm.changes).plain() == plan.recipe.plain()
 
 
-def _task(attempt: Attempt, search: Search) -> Task:
+def _task(attempt: Attempt, search: TrialSearch) -> Task:
     return Task(attempt.arm(search.updates).id, SEED)
 
 

@@ -24,7 +24,7 @@ from nearfield.learning.collapse import CollapseWatch
 from nearfield.learning.distributed import world
 from nearfield.learning.losses import PairLoss
 from nearfield.learning.losses.tagging import TaggingLoss
-from nearfield.learning.train import Parts, RunningAverage, Step, TrainSettings, train
+from nearfield.learning.train import RunningAverage, Step, TrainSettings, TrainState, train
 from nearfield.models.normalization import sync_batch_norm
 from nearfield.training.canary import keep_canary
 from nearfield.training.device import Precision, arithmetic
@@ -219,7 +219,7 @@ class Training:
 
     def _steps(self) -> Iterator[Step]:
         penalty = self.recipe.penalty
-        parts = Parts(
+        parts = TrainState(
             encode=self._encode,
             relation=self.setup.relation(),
             miner=miner_beside(self.recipe.miner, self.recipe.loss),

@@ -208,7 +208,7 @@ class Validation:
             Loader(self.setup.network_input.signals, iter(fixed.draws), self.setup.network_input.length)
         )
         numbers = count()
-        told = Triplets()
+        told = TripletCounter()
 
         def embedded(indices: BatchIndices, pairs: Pairs) -> Tensor:
             vectors = encode(next(batches), next(numbers)).detach()
@@ -219,7 +219,7 @@ class Validation:
         return {NAMES["loss"]: loss, **told.curves()}
 
 
-class Triplets:
+class TripletCounter:
     """Counts, batch after batch, how often the alike window is nearer than the unlike one, and how far both
     are (squared Euclidean)."""
 

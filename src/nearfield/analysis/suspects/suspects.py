@@ -52,7 +52,7 @@ def find_suspects(
     for sort in sorts:
         if sort not in SORTS:
             raise RequestError(f"suspects: there is no kind {sort!r}. {choose(sort, SORTS)}")
-    space = _Space(run, data, callback)
+    space = _CollectionVectors(run, data, callback)
     found, left_out = list[Suspect](), 0
     for sort in sorts or SORTS:
         try:
@@ -72,7 +72,7 @@ def find_suspects(
     return named(ranked(found), space.collection, left_out)
 
 
-class _Space:
+class _CollectionVectors:
     """A collection, and vectors of it once somebody asks for them."""
 
     def __init__(self, run: Run, data: str | None, callback: Callback) -> None:
@@ -120,15 +120,15 @@ class _Space:
         return vectors_of(self.run.embedder, setup, self.callback), setup.metadata
 
 
-def _labels(space: _Space) -> list[Suspect]:
+def _labels(space: _CollectionVectors) -> list[Suspect]:
     return label_suspects(*space.vectors(), space.settings)
 
 
-def _tags(space: _Space) -> list[Suspect]:
+def _tags(space: _CollectionVectors) -> list[Suspect]:
     return tag_suspects(*space.vectors(), space.settings)
 
 
-def _signals(space: _Space) -> list[Suspect]:
+def _signals(space: _CollectionVectors) -> list[Suspect]:
     """Faults of the samples; clips with as many channels are compared with each other."""
     if space.collection.kind == "picture":
         raise DataError(f"signal suspects: {space.collection.name} holds pictures, which have no samples.")
@@ -154,7 +154,7 @@ def _statistics(measured: ChannelStatistics, rows: Ints, channels: int) -> Signa
     return SignalStatistics(**{name: getattr(measured, name)[rows, :channels] for name in names})
 
 
-def _duplicates(space: _Space) -> list[Suspect]:
+def _duplicates(space: _CollectionVectors) -> list[Suspect]:
     """Pairs near each other across the split, then listened to; those that are one sound come first."""
     collection = space.collection
     splits = {split: collection.rows(split) for split in ("train", "val", "test")}
@@ -184,7 +184,7 @@ def _duplicates(space: _Space) -> list[Suspect]:
     return ranked(found)
 
 
-_FINDERS: dict[Sort, Callable[[_Space], list[Suspect]]] = {
+_FINDERS: dict[Sort, Callable[[_CollectionVectors], list[Suspect]]] = {
     "labels": _labels,
     "tags": _tags,
     "signals": _signals,

@@ -8,7 +8,7 @@ from nearfield.learning.miners.pairs import (
     BatchEasyHard,
     BatchHard,
     DistanceWeighted,
-    MultiSimilarity,
+    MultiSimilarityPairs,
     PairMargin,
 )
 
@@ -19,7 +19,7 @@ MinerSettings = Annotated[
     | Easy
     | BatchHard
     | BatchEasyHard
-    | MultiSimilarity
+    | MultiSimilarityPairs
     | PairMargin
     | DistanceWeighted,
     MINERS,

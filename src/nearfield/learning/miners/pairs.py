@@ -172,7 +172,7 @@ class PairMarginMiner(Miner):
 # Wang et al. 2019, equations 11 and 12.
 
 
-class MultiSimilarity(BaseMinerSettings):
+class MultiSimilarityPairs(BaseMinerSettings):
     """Alike pairs not clearly nearer than the nearest unlike one, and unlike ones the other way round."""
 
     kind: Literal["multi_similarity"] = "multi_similarity"

@@ -103,7 +103,7 @@ class ShuffleSampler:
 # Every clip twice in one batch, for losses that learn from two bendings of it.
 
 
-class Views(BaseSamplerSettings):
+class TwoViews(BaseSamplerSettings):
     """A full permutation of the clips each epoch; positions i and i + B/2 of a batch hold one clip."""
 
     kind: Literal["views"] = "views"
@@ -131,7 +131,7 @@ class ViewSampler:
     rows: Ints
     clip_seconds: float
     seed: int
-    settings: Views
+    settings: TwoViews
     dropped: tuple[str, ...] = ()
 
     @property

@@ -315,7 +315,7 @@ NOT_STORED = ("masked_spec_embed",)
 
 
 @dataclass(frozen=True)
-class Family:
+class EncoderFamily:
     """One architecture of the library."""
 
     network: str
@@ -325,12 +325,12 @@ class Family:
 
 
 FAMILIES = {
-    "audio-spectrogram-transformer": Family("ASTModel", 16000),
-    "clap": Family("ClapAudioModelWithProjection", 48000),
-    "clap_audio_model": Family("ClapAudioModelWithProjection", 48000),
-    "wav2vec2": Family("Wav2Vec2Model", 16000),
-    "hubert": Family("HubertModel", 16000),
-    "wavlm": Family("WavLMModel", 16000),
+    "audio-spectrogram-transformer": EncoderFamily("ASTModel", 16000),
+    "clap": EncoderFamily("ClapAudioModelWithProjection", 48000),
+    "clap_audio_model": EncoderFamily("ClapAudioModelWithProjection", 48000),
+    "wav2vec2": EncoderFamily("Wav2Vec2Model", 16000),
+    "hubert": EncoderFamily("HubertModel", 16000),
+    "wavlm": EncoderFamily("WavLMModel", 16000),
 }
 """By `model_type` of a published config.json."""
 
@@ -488,7 +488,7 @@ class TransformerSettings(BaseBackboneSettings):
             return RepeatedLogMel(preprocessor, config)
         return ScaledWave(preprocessor)
 
-    def _family(self) -> Family:
+    def _family(self) -> EncoderFamily:
         if self.described is None:
             raise RequestError(
                 "backbone.weights: a transformer needs to know which one. Give hub:OWNER/NAME, as in "

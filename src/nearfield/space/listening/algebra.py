@@ -29,7 +29,7 @@ Formula = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Answer:
+class AlgebraAnswer:
     """One sum or difference of two labels."""
 
     formula: str
@@ -50,7 +50,7 @@ class Answer:
 class LabelAlgebra:
     """Every sum and difference of the labels of a space."""
 
-    answers: tuple[Answer, ...]
+    answers: tuple[AlgebraAnswer, ...]
     stable_share: float | None
     """Share of answers that both halves of the clips give."""
     stable_chance: float
@@ -86,7 +86,7 @@ def label_algebra(
     angles, order = _answers(whole.vectors, formulas)
     halves = _halves(vectors, labels, names, formulas, seed)
     answers = tuple(
-        Answer(
+        AlgebraAnswer(
             formula=_named(formula, whole.names),
             nearest=whole.names[order[place, 0]],
             angle=float(angles[place, order[place, 0]]),

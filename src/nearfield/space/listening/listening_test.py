@@ -245,7 +245,7 @@ class Against:
 
 
 @dataclass(frozen=True)
-class Heard:
+class ListeningResult:
     """What a listening test found."""
 
     form: str
@@ -263,7 +263,7 @@ class Heard:
         return asdict(self)
 
 
-def analyse(answers: Sequence[Path], key: Path) -> Heard:
+def analyse(answers: Sequence[Path], key: Path) -> ListeningResult:
     """Sets the answers of one or more listeners against the key.
 
     Raises RequestError where a file is not understood, is of another form, holds a pair twice, a rating out
@@ -282,7 +282,7 @@ def analyse(answers: Sequence[Path], key: Path) -> Heard:
     mean = table.groupby("pair")["rating"].mean()
     rated = pairs.loc[mean.index].assign(rating=mean)
     means = table.groupby(["rater", "condition"])["rating"].mean()
-    return Heard(
+    return ListeningResult(
         form=known["form"],
         raters=tuple(sorted(set(table["rater"]))),
         answers=len(table),

@@ -21,7 +21,7 @@ from nearfield.space.listening.library import ClipLibrary, angles, spherical_mea
 
 
 @dataclass(frozen=True)
-class Heard:
+class ClipSequence:
     """Clips to play one after the other."""
 
     rows: Ints
@@ -30,7 +30,7 @@ class Heard:
     """(n,) from the centre, or from the clip."""
 
 
-def centre_clips(vectors: Vectors, labels: Ints, label: int, count: int = 5) -> Heard:
+def centre_clips(vectors: Vectors, labels: Ints, label: int, count: int = 5) -> ClipSequence:
     """The `count` clips of `label` nearest to its spherical centroid, by angle in radians.
 
     `vectors` (N, D); `labels` (N,), -1 not known. Raises RequestError where no clip has the label, or
@@ -43,17 +43,17 @@ def centre_clips(vectors: Vectors, labels: Ints, label: int, count: int = 5) -> 
         raise RequestError(f"centre clips: no clip has label number {label}. Choose a label that has clips.")
     apart = angles(vectors[members], spherical_mean(vectors[members]))
     order = np.argsort(apart, kind="stable")[:count]
-    return Heard(members[order], apart[order])
+    return ClipSequence(members[order], apart[order])
 
 
-def neighbourhood(vectors: Vectors, row: int, count: int = 5, distance: Distance = "cosine") -> Heard:
+def neighbourhood(vectors: Vectors, row: int, count: int = 5, distance: Distance = "cosine") -> ClipSequence:
     """The clip `row` itself, and then the `count` clips nearest to it."""
     check_vectors("vectors", vectors)
     if not 0 <= row < len(vectors):
         raise RequestError(f"neighbourhood: row {row} is not one of the {len(vectors)} clips.")
     index, apart = nearest(Search(vectors[[row]], vectors, distance, np.array([row])), count)
     there = index[0] >= 0
-    return Heard(np.append(row, index[0][there]), np.append(0.0, apart[0][there]))
+    return ClipSequence(np.append(row, index[0][there]), np.append(0.0, apart[0][there]))
 
 
 # A sequence of clips from one onwards, each the nearest to the last that was not played yet.
@@ -66,7 +66,7 @@ def playlist(
     distance: Distance = "cosine",
     once: Ints | None = None,
     allowed: Bools | None = None,
-) -> Heard:
+) -> ClipSequence:
     """`count` clips from row `start` on, which comes first; `distances` are those to the clip before.
 
     `vectors` (N, D). `once` (N,) numbers what may be heard but once (song, artist, recording), -1 bars
@@ -89,7 +89,7 @@ def playlist(
         index, found = nearest(Search(vectors[[rows[-1]]], vectors[left], distance), 1)
         rows.append(int(left[index[0, 0]]))
         apart.append(float(found[0, 0]))
-    return Heard(np.array(rows, dtype=np.int64), np.array(apart))
+    return ClipSequence(np.array(rows, dtype=np.int64), np.array(apart))
 
 
 # How smoothly a given order of clips, such as a DJ set, leads from one to the next.
@@ -179,7 +179,7 @@ class Transition:
 
 
 @dataclass(frozen=True)
-class Piece:
+class FileSpan:
     """A part of a file."""
 
     path: Path
@@ -212,28 +212,28 @@ class Joined:
         return path
 
 
-def pieces_of(clips: pd.DataFrame, most: float) -> list[Piece]:
+def pieces_of(clips: pd.DataFrame, most: float) -> list[FileSpan]:
     """The part of each clip that is played: its loudest `most` seconds, the middle ones of a long clip, or
     all of a shorter one. Raises DataError for files that cannot be read."""
     rows = zip(clips["path"], clips["start"], clips["seconds"], strict=True)
     return [_part(Path(str(path)), float(start), float(seconds), most) for path, start, seconds in rows]
 
 
-def _part(path: Path, start: float, seconds: float, most: float) -> Piece:
+def _part(path: Path, start: float, seconds: float, most: float) -> FileSpan:
     spare = seconds - most
     if spare <= 0:
-        return Piece(path, start, seconds)
+        return FileSpan(path, start, seconds)
     if seconds > LONG:
-        return Piece(path, start + spare / 2, most)
+        return FileSpan(path, start + spare / 2, most)
     # The middle of a short clip may be the silence that it was filled up with.
     waves, rate = decode(path, start, seconds)
     power = np.concatenate([[0.0], np.cumsum(np.square(waves, dtype=np.float64).mean(axis=0))])
     length = min(round(most * rate), waves.shape[1])
     first = int(np.argmax(np.round(power[length:] - power[: len(power) - length], 9)))
-    return Piece(path, start + first / rate, most)
+    return FileSpan(path, start + first / rate, most)
 
 
-def join(pieces: Sequence[Piece], seam: Transition | None = None) -> Joined:
+def join(pieces: Sequence[FileSpan], seam: Transition | None = None) -> Joined:
     """Joins at least one piece, at the highest rate among the files, resampling the others.
 
     All of one or two channels stay so; else they are mixed to one. Raises DataError for files that cannot be
@@ -320,24 +320,24 @@ class Compilation:
         return [{str(key): value for key, value in row.items()} for row in self.clips.to_dict("records")]
 
 
-def centre(library: ClipLibrary, name: str, count: int = 5) -> Heard:
+def centre(library: ClipLibrary, name: str, count: int = 5) -> ClipSequence:
     """The clips of a label (or tag) nearest to its centroid, by angle in radians."""
     return centre_clips(library.vectors, np.where(library.members(name), 0, -1), 0, count)
 
 
-def surroundings(library: ClipLibrary, clip: str, count: int = 5) -> Heard:
+def surroundings(library: ClipLibrary, clip: str, count: int = 5) -> ClipSequence:
     """A clip and the clips nearest to it, by 1 - cos."""
     return neighbourhood(library.vectors, library.row(clip), count)
 
 
-def sequence(library: ClipLibrary, clip: str, count: int = 20, once: bool = True) -> Heard:
+def sequence(library: ClipLibrary, clip: str, count: int = 20, once: bool = True) -> ClipSequence:
     """A playlist from a clip on, each the nearest to the one before; `once`: one clip a group."""
     return playlist(library.vectors, library.row(clip), count, once=library.groups if once else None)
 
 
 def make_song(
     library: ClipLibrary,
-    heard: Heard,
+    heard: ClipSequence,
     audio: Path | None,
     most: float,
     seam: Transition | None = None,

@@ -18,7 +18,14 @@ from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.neighbors import Search, nearest, unit
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.space.listening.library import ClipLibrary, angles, great_circle, spherical_mean
-from nearfield.space.listening.songs import Compilation, Heard, Piece, Transition, make_song, pieces_of
+from nearfield.space.listening.songs import (
+    ClipSequence,
+    Compilation,
+    FileSpan,
+    Transition,
+    make_song,
+    pieces_of,
+)
 from nearfield.training.plotting import as_written
 
 if TYPE_CHECKING:
@@ -162,7 +169,7 @@ def take_walk(
         "to_target": angles(library.vectors[rows], places[1]).tolist(),
         "stop_to_target": np.repeat(found.to_target, way.clips).tolist(),
     }
-    heard, seam = Heard(rows, found.angles.ravel()), Transition(crossfade=way.crossfade)
+    heard, seam = ClipSequence(rows, found.angles.ravel()), Transition(crossfade=way.crossfade)
     song = make_song(library, heard, audio, way.seconds, seam, further)
     picture = audio.with_suffix(".png")
     _draw(picture, found, song, (start, end))
@@ -234,7 +241,7 @@ def _draw_way(figure: "Figure", panels: Any, found: Walk) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _log_mel(piece: Piece) -> Any:
+def _log_mel(piece: FileSpan) -> Any:
     """(bands, frames) in decibels."""
     waves, rate = decode(piece.path, piece.start, piece.seconds)
     wave = resample(mix(waves, "mean"), rate, _RATE)

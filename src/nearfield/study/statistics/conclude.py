@@ -101,7 +101,7 @@ LEAST_SEEDS = 3
 
 
 @dataclass(frozen=True)
-class Asked:
+class PlannedTest:
     """What the plan asked."""
 
     measure: str
@@ -115,7 +115,7 @@ class Asked:
 
 
 def conclude(
-    asked: Asked,
+    asked: PlannedTest,
     scores: Mapping[str, Array],
     failures: Mapping[str, str] | None = None,
     baselines: Mapping[str, Array] | None = None,
@@ -201,7 +201,7 @@ def estimate(table: Array, within: tuple[float, float] = (-math.inf, math.inf)) 
     return Estimate(mean, low + size * ends[0], low + size * ends[1], per_seed)
 
 
-def _arms(asked: Asked, scores: Mapping[str, Array]) -> list[Comparison]:
+def _arms(asked: PlannedTest, scores: Mapping[str, Array]) -> list[Comparison]:
     """Every pair of arms."""
     names = list(scores)
     if len(names) < 2:
@@ -221,7 +221,9 @@ def _arms(asked: Asked, scores: Mapping[str, Array]) -> list[Comparison]:
     return found
 
 
-def _baselines(asked: Asked, scores: Mapping[str, Array], beside: Mapping[str, Array]) -> list[Comparison]:
+def _baselines(
+    asked: PlannedTest, scores: Mapping[str, Array], beside: Mapping[str, Array]
+) -> list[Comparison]:
     """Every arm against every baseline, by Bonferroni."""
     count = max(1, len(scores) * len(beside))
     level = FOR_BASELINES * asked.look.share
@@ -249,7 +251,7 @@ def _chance(own: MeanSquares, error: float, share: float, bound: Bound) -> float
 
 
 def _comparison(
-    asked: Asked,
+    asked: PlannedTest,
     names: tuple[str, str],
     own: MeanSquares,
     together: MeanSquares | None,
