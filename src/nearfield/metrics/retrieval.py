@@ -1,4 +1,4 @@
-"""Retrieval by labels and by tags: recall@k, MAP@R and others, also with groups left out."""
+"""Retrieval by labels and by tags: recall@k, MAP@R, nDCG, and the jackknife of their means over groups."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,68 +21,68 @@ from nearfield.metrics.neighbors import (
     ranking,
 )
 
-# A search within the clips that are judged, worked out again without each group of clips.
+# The delete-a-group jackknife of a retrieval metric.
 #
-# Where clips are searched among themselves, each of them is a query and stands in the gallery of all others.
-# Leaving a group out of the queries alone, or resampling their scores, shows half of its influence: a
-# measure of this kind is a U-statistic, and intervals and tests that take the gallery as given are too
-# narrow. So every group is left out on both sides (the delete-a-group jackknife; Efron and Stein 1981 show
-# that its variance errs to the large side for such statistics).
+# When clips are searched among themselves, each clip is both a query and part of the gallery of all others.
+# Removing a group from the queries only, or resampling the scores of the queries, shows half of its
+# influence: such a metric is a U-statistic, and intervals and tests with a fixed gallery are too narrow.
+# Each group is therefore removed from the queries and from the gallery (Efron and Stein 1981 show that the
+# jackknife variance of such statistics is biased upwards).
 #
-# Conventions: N clips of B blocks. A block is a group; where there are many clips it is several groups
-# together, so that the work stays within bounds. `without` (B,) is the measure without each block.
+# Conventions: N clips, B blocks. A block is one group, or several groups when there are many clips, which
+# bounds the computation. `..._without` functions return the (B,) values of a metric without each block.
 
 CELLS = 2**29
-"""Clips x clips x blocks up to which every group is a block of its own ..."""
+"""Largest clips x clips x blocks for which every group is its own block."""
 LEAST = 100
-"""... and how many blocks there are at least beyond that."""
+"""Smallest number of blocks above that size."""
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Which clips are left out together."""
+    """The jackknife blocks: clips of one block are left out together."""
 
     of: Ints
     """(N,) the block of each clip, 0 to B - 1."""
     count: int
-    """B"""
+    """B, the number of blocks."""
     groups: int
-    """How many groups the blocks hold."""
+    """Number of groups in all blocks."""
 
     @classmethod
     def by(cls, groups: Ints) -> "Blocks":
-        """Blocks of clips of `groups` (N,), where -1 is a group of its own; the same for the same groups."""
+        """Assigns clips to blocks by `groups` (N,); a clip with -1 is a group of its own. Deterministic."""
         own = np.where(groups >= 0, groups, -1 - np.arange(len(groups)))
         names, place = np.unique(own, return_inverse=True)
         most = max(LEAST, CELLS // max(1, len(groups) ** 2))
         if len(names) <= most:
             return cls(place, len(names), len(names))
-        dealt = stream(0, "blocks").permutation(len(names)) % most
-        return cls(np.asarray(dealt[place], dtype=np.int64), most, len(names))
+        block_of_group = stream(0, "blocks").permutation(len(names)) % most
+        return cls(np.asarray(block_of_group[place], dtype=np.int64), most, len(names))
 
     def take(self, at: Ints) -> "Blocks":
-        """Of the clips at the positions `at`; the numbers of the blocks stay."""
+        """Returns the blocks of the clips at positions `at`; block numbers do not change."""
         return Blocks(self.of[at], self.count, self.groups)
 
 
 @dataclass(frozen=True)
 class Left:
-    """What one query finds in the gallery without each block: its h relevant clips, nearest first."""
+    """The ranking of one query with each block removed: its h relevant clips, nearest first."""
 
     rows: Ints
-    """(h,) their gallery rows."""
+    """(h,) gallery rows of the relevant clips."""
     there: Bools
-    """(h, B) whether they are left without the block."""
+    """(h, B) whether the clip remains without the block."""
     rank: Ints
-    """(h, B) their rank, from 1, among the clips that are left."""
+    """(h, B) rank, from 1, among the remaining clips."""
     relevant: Ints
-    """(B,) how many relevant clips are left, those beyond the searched depth too."""
+    """(B,) number of remaining relevant clips, including those below the searched depth."""
     found: Ints
-    """(B,) how many clips are left at all."""
+    """(B,) number of remaining clips."""
 
     @property
     def number(self) -> Ints:
-        """(h, B) how many relevant clips are left up to each."""
+        """(h, B) number of remaining relevant clips up to and including each."""
         return counted(self.there)
 
 
@@ -93,12 +93,27 @@ def means_without(
     relevant: Callable[[int], Bools],
     score: Callable[[int, Left], dict[str, Floats]],
 ) -> dict[str, Floats]:
-    """Names to (B,) means over queries of `score`, each block left out of the queries and of the gallery.
+    """Computes the means of scores over queries with each block removed from queries and gallery.
 
-    `search` is of the clips among themselves, `blocks` are theirs. `depth` (N,): how far down each query's
-    list is read; as deep as the score looks, and the clips of the largest block more. `relevant`: a query's
-    row to (N,) what counts as found. `score`: the row and what is left to (B,) scores by name, NaN where it
-    has none. A mean is NaN where no query is left.
+    Parameters
+    ----------
+    search
+        Search of the N clips among themselves.
+    blocks
+        Blocks of the clips.
+    depth
+        (N,) number of neighbors to rank for each query: the depth that the score needs plus the size of the
+        largest block.
+    relevant
+        Maps the row of a query to a (N,) mask of its relevant clips.
+    score
+        Maps the row of a query and its ranking without each block to (B,) scores by name; NaN where a score
+        is undefined.
+
+    Returns
+    -------
+    dict
+        Names to (B,) means; NaN where no query remains.
     """
     sums: dict[str, Floats] = {}
     counts: dict[str, Floats] = {}
@@ -118,21 +133,21 @@ def means_without(
 
 
 def counted(there: Bools) -> Ints:
-    """(h, B) how many there are up to each row."""
+    """(h, B) cumulative counts of `there` over its rows."""
     return np.asarray(np.cumsum(there, axis=0, dtype=np.int32))
 
 
 def deepest(blocks: Blocks) -> int:
-    """How many clips of a list can be of one block."""
+    """Returns the number of clips in the largest block."""
     return int(np.bincount(blocks.of, minlength=1).max())
 
 
 def _left(index: Ints, findable: Bools, relevant: Bools, blocks: Blocks) -> Left:
-    """`index` (L,) gallery rows, nearest first; the masks are (N,)."""
+    """Ranks the relevant clips without each block; `index` (L,) gallery rows, nearest first; masks (N,)."""
     hits = relevant[index]
     rows, place = index[hits], np.flatnonzero(hits)
     size = len(rows), blocks.count
-    # Every listed clip counts for the first relevant one at or below it, and by the sum for those below.
+    # Each listed clip counts towards the next relevant clip; the cumulative sum adds it to all later ones.
     first: Ints = np.cumsum(hits) - hits
     cells = (first * blocks.count + blocks.of[index])[first < len(rows)]
     above = np.cumsum(np.bincount(cells, minlength=size[0] * size[1]).reshape(size), axis=0, dtype=np.int32)
@@ -146,19 +161,19 @@ def _left(index: Ints, findable: Bools, relevant: Bools, blocks: Blocks) -> Left
 
 
 def _remaining(which: Bools, blocks: Blocks) -> Ints:
-    """(B,) how many of `which` are left without each block."""
+    """(B,) number of clips of `which` that remain without each block."""
     return np.asarray(which.sum() - np.bincount(blocks.of[which], minlength=blocks.count))
 
 
 class _Findable:
-    """The gallery rows that a query may find."""
+    """The gallery rows that a query may return."""
 
     def __init__(self, search: Search) -> None:
         self.search = search
         self.sources = members(search.gallery_sources)
 
     def __call__(self, row: int) -> Bools:
-        """(N,)"""
+        """(N,) mask of the rows that the query in `row` may return."""
         found = np.ones(len(self.search.gallery), dtype=bool)
         if self.search.own is not None and self.search.own[row] >= 0:
             found[self.search.own[row]] = False
@@ -167,21 +182,21 @@ class _Findable:
         return found
 
 
-# Retrieval by label: does the neighbourhood of a clip carry the clip's own label?
+# Retrieval by label: do the neighbors of a clip have its label?
 #
 # Conventions
 # -----------
-# Q queries look among N gallery clips. Labels are class numbers; -1 is not known, and such a clip is neither
-# query nor in the gallery. R is how many gallery clips that the query may find carry its label; a query with
-# R = 0 has nothing to find: its scores are NaN, and it is counted, never scored as zero. Scores are per query
-# in 0..1, 1 is best; a measure is their mean.
+# Q queries search N gallery clips. Labels are class numbers; -1 means unknown, and such a clip is neither a
+# query nor in the gallery. R is the number of gallery clips with the query's label that the query may return.
+# A query with R = 0 has score NaN; it is counted, and never scored as zero. Scores are per query in 0..1,
+# 1 is best; a metric is their mean.
 #
 # Metrics
 # -------
-# - `recall_at_k`: 1 where one of the first k carries the query's label (Jegou et al. 2011). Recall at 1 is
-#   precision at 1 and the accuracy of the nearest neighbour.
-# - `r_precision`: the share of the first R that carry the label.
-# - `map_at_r`: the mean over ranks i = 1..R of precision at i where rank i carries the label, else 0
+# - `recall_at_k`: 1 if one of the first k clips has the query's label (Jegou et al. 2011). Recall at 1 is
+#   precision at 1 and the accuracy of the nearest neighbor.
+# - `r_precision`: the fraction of the first R clips that have the label.
+# - `map_at_r`: the mean over ranks i = 1..R of the precision at i if the clip at rank i has the label, else 0
 #   (Musgrave, Belongie and Lim 2020, "A Metric Learning Reality Check").
 
 CUTOFFS = (1, 2, 4, 8)
@@ -190,18 +205,37 @@ CUTOFFS = (1, 2, 4, 8)
 def label_scores(
     search: Search, query_labels: Ints, gallery_labels: Ints, cutoffs: tuple[int, ...] = CUTOFFS
 ) -> dict[str, Floats]:
-    """Every metric of this file for every query: names to (Q,) scores, NaN where R is 0.
+    """Scores retrieval by label: recall@k, R-precision and MAP@R of every query.
 
-    Raises RequestError where a gallery clip has no label: it would stand in the way of those that have.
+    Parameters
+    ----------
+    search
+        The queries, the gallery and what each query may return.
+    query_labels
+        (Q,) class numbers of the queries; -1 means unknown.
+    gallery_labels
+        (N,) class numbers of the gallery, all known.
+    cutoffs
+        Values of k for recall@k.
+
+    Returns
+    -------
+    dict
+        `recall_at_{k}`, `r_precision` and `map_at_r`, each (Q,); NaN where R is 0.
+
+    Raises
+    ------
+    RequestError
+        If a gallery clip has no label, or lengths differ.
     """
     check_lengths(len(search.queries), query_labels=query_labels)
     check_lengths(len(search.gallery), gallery_labels=gallery_labels)
     if (gallery_labels < 0).any():
-        raise RequestError("gallery_labels: a clip of unknown label is in the gallery; leave such clips out.")
+        raise RequestError("gallery_labels: a gallery clip has no label (-1). Leave such clips out.")
     relevant = relevant_counts(search, query_labels, gallery_labels)
     names = [f"recall_at_{cutoff}" for cutoff in cutoffs] + ["r_precision", "map_at_r"]
     scores = {name: np.full(len(query_labels), np.nan) for name in names}
-    # A query without anything to find is not worth a ranking.
+    # A query without relevant clips is ranked to depth 1 only; its scores stay NaN.
     wanted = np.where(relevant > 0, np.maximum(relevant, max(cutoffs)), 1)
     for block in ranking(search, wanted):
         kept = np.flatnonzero(relevant[block.rows] > 0)
@@ -219,7 +253,24 @@ def label_scores(
 def label_means_without(
     search: Search, labels: Ints, blocks: Blocks, cutoffs: tuple[int, ...] = CUTOFFS
 ) -> dict[str, Floats]:
-    """Names to (B,) means of the same scores without each block; clips are searched among themselves."""
+    """Computes the means of `label_scores` without each block.
+
+    Parameters
+    ----------
+    search
+        Search of the N clips among themselves.
+    labels
+        (N,) class numbers of the clips.
+    blocks
+        Blocks of the clips.
+    cutoffs
+        Values of k for recall@k.
+
+    Returns
+    -------
+    dict
+        Names to (B,) means.
+    """
     check_lengths(len(search.queries), labels=labels, blocks=blocks.of)
 
     def score(_: int, left: Left) -> dict[str, Floats]:
@@ -238,14 +289,14 @@ def label_means_without(
 
 
 def relevant_counts(search: Search, query_labels: Ints, gallery_labels: Ints) -> Ints:
-    """(Q,) R: gallery clips of the query's label that it may find; 0 where its label is not known."""
+    """(Q,) R: the number of gallery clips with the query's label that it may return; 0 if it has no label."""
     same = count_equal(query_labels[:, None], gallery_labels[:, None])
     barred = barred_counts(search, query_labels, gallery_labels)
     return np.asarray(np.where(query_labels >= 0, same - barred, 0), dtype=np.int64)
 
 
 def _hits(block: Ranked, query_labels: Ints, gallery_labels: Ints) -> Bools:
-    """(n, k) where the found clip carries the query's label."""
+    """(n, k) mask of ranked clips that have the query's label."""
     if not len(gallery_labels):
         return np.zeros(block.index.shape, dtype=bool)
     found = gallery_labels[block.index]
@@ -254,35 +305,50 @@ def _hits(block: Ranked, query_labels: Ints, gallery_labels: Ints) -> Bools:
 
 
 def _precision_sums(found: Bools) -> Floats:
-    """(n,) the sum over ranks that hold a find of the precision at that rank."""
+    """(n,) the precision at each rank with a hit, summed over these ranks."""
     ranks = np.arange(1, found.shape[1] + 1)
     return np.asarray((np.cumsum(found, axis=1) / ranks * found).sum(axis=1), dtype=np.float64)
 
 
-# Retrieval by tags: does the neighbourhood of a clip carry the clip's own tags, and beside it the cheats.
+# Retrieval by tags: do the neighbors of a clip have its tags?
 #
 # Conventions
 # -----------
-# Q queries look among N gallery clips; tags are booleans (Q, K) and (N, K). A query without tags has no
-# score: NaN, counted and left out of every mean. The query itself is barred by row number; where fewer than
-# k clips may be found, all of them count. Scores are per query in 0..1, 1 is best.
+# Q queries search N gallery clips; tags are booleans (Q, K) and (N, K). A query without tags has score NaN;
+# it is counted and left out of every mean. The query itself is excluded by row number. If fewer than k clips
+# may be returned, all of them count. Scores are per query in 0..1, 1 is best.
 #
 # Metrics
 # -------
-# - `multilabel_recall_at_k`: the share of the query's tags that the first k neighbours carry between them,
-#   |y_q & (y_1 | ... | y_k)| / |y_q|. It never falls with k and has no term for precision: clips with many
-#   tags win it, which is why the rows of `chance.py` belong beside it.
-# - `tag_overlap_at_k`: the mean Jaccard overlap |y_q & y_i| / |y_q | y_i| of the first k neighbours, which
-#   clips with many tags do not win.
-# - `tag_map`: average precision of the whole ranking, a clip being relevant where it shares a tag.
-# - `tag_ndcg`: discounted gain of the whole ranking over that of the best order, the gain of a clip being its
-#   Jaccard overlap with the query (Jarvelin and Kekalainen 2002; discount 1 / log2(1 + rank)).
+# - `multilabel_recall_at_k`: the fraction of the query's tags that at least one of the first k neighbors has,
+#   |y_q & (y_1 | ... | y_k)| / |y_q|. It never decreases with k and does not penalize wrong tags, so clips
+#   with many tags score high. Compare it with the baselines of `chance.py`.
+# - `tag_overlap_at_k`: the mean Jaccard index |y_q & y_i| / |y_q | y_i| of the first k neighbors; it does not
+#   favor clips with many tags.
+# - `tag_map`: average precision of the whole ranking; a clip is relevant if it shares a tag with the query.
+# - `tag_ndcg`: discounted cumulative gain of the whole ranking, divided by that of the best order. The gain
+#   of a clip is its Jaccard index with the query (Jarvelin and Kekalainen 2002; discount 1 / log2(1 + rank)).
 
 
 def tag_scores(
     search: Search, query_tags: Bools, gallery_tags: Bools, cutoffs: tuple[int, ...] = CUTOFFS
 ) -> dict[str, Floats]:
-    """Recall and overlap at every cutoff for every query: names to (Q,) scores."""
+    """Scores retrieval by tags: multi-label recall@k and tag overlap@k of every query.
+
+    Parameters
+    ----------
+    search
+        The queries, the gallery and what each query may return.
+    query_tags, gallery_tags
+        (Q, K) and (N, K) tags.
+    cutoffs
+        Values of k.
+
+    Returns
+    -------
+    dict
+        `multilabel_recall_at_{k}` and `tag_overlap_at_{k}`, each (Q,); NaN for queries without tags.
+    """
     check_lengths(len(search.queries), query_tags=query_tags)
     check_lengths(len(search.gallery), gallery_tags=gallery_tags)
     index, _ = nearest(search, max(cutoffs))
@@ -292,8 +358,24 @@ def tag_scores(
 def listed_scores(
     index: Ints, query_tags: Bools, gallery_tags: Bools, cutoffs: tuple[int, ...] = CUTOFFS
 ) -> dict[str, Floats]:
-    """The same for neighbours that are already listed: `index` (Q, k) gallery rows, -1 for none."""
-    # One row of no tags at the end is what -1 picks.
+    """Computes `tag_scores` for given neighbors.
+
+    Parameters
+    ----------
+    index
+        (Q, k) gallery rows of the neighbors, nearest first; -1 for none.
+    query_tags, gallery_tags
+        (Q, K) and (N, K) tags.
+    cutoffs
+        Values of k.
+
+    Returns
+    -------
+    dict
+        `multilabel_recall_at_{k}` and `tag_overlap_at_{k}`, each (Q,); NaN for queries without tags or
+        without neighbors.
+    """
+    # Index -1 selects the added last row, which has no tags.
     padded = np.vstack([gallery_tags, np.zeros((1, query_tags.shape[1]), dtype=bool)])
     there = index >= 0
     possible = query_tags.any(axis=1) & there.any(axis=1)
@@ -312,13 +394,26 @@ def listed_scores(
 
 
 def ranking_scores(search: Search, query_tags: Bools, gallery_tags: Bools) -> dict[str, Floats]:
-    """`tag_map` and `tag_ndcg` of every query; NaN where no clip that it may find shares a tag with it."""
+    """Scores whole rankings by tags: average precision and nDCG of every query.
+
+    Parameters
+    ----------
+    search
+        The queries, the gallery and what each query may return.
+    query_tags, gallery_tags
+        (Q, K) and (N, K) tags.
+
+    Returns
+    -------
+    dict
+        `tag_map` and `tag_ndcg`, each (Q,); NaN where no clip that the query may return shares a tag with it.
+    """
     check_lengths(len(search.queries), query_tags=query_tags)
     check_lengths(len(search.gallery), gallery_tags=gallery_tags)
     average, discounted = (np.full(len(query_tags), np.nan) for _ in range(2))
     sizes = gallery_tags.sum(axis=1)
     for block in ranking(search, available(search)):
-        # The product counts shared tags; BLAS does it in float32, exact up to 2^24 tags.
+        # The product counts shared tags: float32 for BLAS, exact up to 2^24 tags.
         shared = query_tags[block.rows].astype(np.float32) @ gallery_tags.T.astype(np.float32)
         either = query_tags[block.rows].sum(axis=1)[:, None] + sizes - shared
         overlap = shared.astype(np.float64) / np.maximum(either, 1)
@@ -338,8 +433,24 @@ def ranking_scores(search: Search, query_tags: Bools, gallery_tags: Bools) -> di
 def tag_means_without(
     search: Search, tags: Bools, blocks: Blocks, cutoffs: tuple[int, ...] = CUTOFFS
 ) -> dict[str, Floats]:
-    """Names to (B,) means of every metric of this file without each block; clips are searched among
-    themselves."""
+    """Computes the means of `tag_scores` and `ranking_scores` without each block.
+
+    Parameters
+    ----------
+    search
+        Search of the N clips among themselves.
+    tags
+        (N, K) tags of the clips.
+    blocks
+        Blocks of the clips.
+    cutoffs
+        Values of k.
+
+    Returns
+    -------
+    dict
+        Names to (B,) means.
+    """
     check_lengths(len(search.queries), tags=tags, blocks=blocks.of)
     sizes = tags.sum(axis=1)
     discount = np.r_[0.0, 1 / np.log2(np.arange(1, len(tags) + 1) + 1)]
@@ -350,7 +461,7 @@ def tag_means_without(
     def score(row: int, left: Left) -> dict[str, Floats]:
         both = shared(row)[left.rows]
         overlap = both / (sizes[row] + sizes[left.rows] - both)
-        # Few of the relevant clips are ever among the first.
+        # Only clips that reach the first k without some block matter; usually few of the relevant ones do.
         near = left.rank.min(axis=1, initial=len(tags)) <= max(cutoffs)
         there, rank, own = left.there[near], left.rank[near], tags[left.rows[near]][:, tags[row]]
         scores = {}
@@ -368,18 +479,18 @@ def tag_means_without(
 
 
 def sharing(tags: Bools, row: int) -> Bools:
-    """(N,) the clips that share a tag with a clip."""
+    """(N,) mask of the clips that share a tag with the clip in `row`."""
     return np.asarray(tags[:, tags[row]].any(axis=1))
 
 
 def recall_of_first(tags: Bools, row: int, left: Left) -> Floats:
-    """(B,) `multilabel_recall_at_1` of a query without each block; NaN where nothing is left to find."""
+    """(B,) `multilabel_recall_at_1` of a query without each block; NaN where no clip remains."""
     share = tags[left.rows][:, tags[row]].sum(axis=1) / max(int(tags[row].sum()), 1)
     return np.where(left.found > 0, share @ (left.there & (left.rank <= 1)), np.nan)
 
 
 def _ranking_without(left: Left, overlap: Floats, discount: Floats) -> dict[str, Floats]:
-    """(B,) `tag_map` and `tag_ndcg`; `overlap` (h,) with the query's relevant clips; `discount` by rank."""
+    """(B,) `tag_map` and `tag_ndcg`; `overlap` (h,) is that of the relevant clips, `discount` by rank."""
     some = left.relevant > 0
     precisions = (left.number / np.maximum(left.rank, 1) * left.there).sum(axis=0)
     gains = overlap @ (left.there * discount[left.rank])
