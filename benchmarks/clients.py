@@ -90,7 +90,7 @@ def made_space(folder: Path) -> Path:
 
 def load(space: Path, clients: int, seconds: float) -> dict[str, object]:
     """Asks for so long from so many connections; figures, and all errors in words."""
-    ids = Space.open(space).rows(["id"])["id"].to_pylist()
+    ids = Space.load(space).rows(["id"])["id"].to_pylist()
     with serving(space) as (address, process):
         sound = fetch(address, f"/clips/{quote(ids[0], safe='')}/audio")
         first, alone = PatchSummary(), PatchSummary()

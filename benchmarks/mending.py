@@ -92,7 +92,7 @@ def main() -> None:
     }
     file = given.out / "study.yaml"
     file.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
-    study = Study.begin(file, faulty, given.out / "study")
+    study = Study.create(file, faulty, given.out / "study")
     study.run(LocalSettings(workers=1), "cpu")
     print("\n".join(gains(study)))
 
@@ -116,7 +116,7 @@ def gains(study: Study) -> Iterator[str]:
 
 def flips(data: Path, share: float, seed: int) -> Rows:
     """A share of the clips of train and val with another label, each other one as likely."""
-    table = Collection.open(str(data)).table
+    table = Collection.load(str(data)).table
     rows = np.flatnonzero(((table["label"] != "") & table["split"].isin(["train", "val"])).to_numpy())
     chance, names = np.random.default_rng(seed), sorted(set(table["label"]) - {""})
     chosen = chance.choice(rows, round(share * len(rows)), replace=False).tolist()

@@ -120,7 +120,7 @@ class Space:
     @classmethod
     def open(cls, folder: Path, kind: str, updates: int, alone: bool = False) -> "Space":
         """The clips with label or tags, and tags that are neither rare nor everywhere."""
-        setup = TrainingSetup.build(Recipe(), Collection.open(str(folder)), 0)
+        setup = TrainingSetup.build(Recipe(), Collection.load(str(folder)), 0)
         known = np.flatnonzero((setup.metadata.labels >= 0) | setup.metadata.tags.any(axis=1))
         metadata = setup.metadata.take(known)
         # Only tags that both a fit and a fold can have.

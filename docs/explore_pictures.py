@@ -46,7 +46,7 @@ def main() -> None:
 
 def some_clip(space: Path) -> str:
     """The clip that is opened."""
-    ids: list[str] = Space.open(space).rows(["id"])["id"].to_pylist()
+    ids: list[str] = Space.load(space).rows(["id"])["id"].to_pylist()
     return ids[len(ids) // 3]
 
 

@@ -97,7 +97,7 @@ def test_what_cannot_be_decoded_is_listed(tmp_path: Path) -> None:
 
 
 def test_real_clips_have_plausible_figures(real_data: Callable[[str], Path]) -> None:
-    collection = Collection.open(real_data("esc10"))
+    collection = Collection.load(real_data("esc10"))
     some = collection.subset(np.arange(0, len(collection), 5))
     found = measure_channels(some)
     assert found.channels.tolist() == [1] * len(some)

@@ -29,7 +29,7 @@ Waves = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 def faulty(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, str]]:
     """A run on tones of which four bear a wrong label, and the right labels of those, by id."""
     folder = tmp_path_factory.mktemp("faulty")
-    opened = Collection.open(tones).table
+    opened = Collection.load(tones).table
     wrong = {opened["id"][row]: opened["label"][row] for row in (3, 14, 25, 36)}
     lines = ["id,column,before,after,decision"]
     lines += [f"{clip},label,{label},{'bcda'['abcd'.index(label)]},accepted" for clip, label in wrong.items()]
@@ -79,7 +79,7 @@ def test_the_list_mends_and_other_data_are_judged(faulty: tuple[Run, dict[str, s
     tones = run.folder.environment()["data"]["path"]
     # The list is a patch table, and says what is wrong with what the run was trained on.
     flips = str(run.recipe.data.patch)
-    mended = Collection.open(tones, patch=flips).with_patch(path).table.set_index("id")["label"]
+    mended = Collection.load(tones, patch=flips).with_patch(path).table.set_index("id")["label"]
     assert {each.id: mended[each.id] for each in found.suspects} == {
         each.id: wrong[each.id] for each in found.suspects
     }

@@ -56,7 +56,7 @@ def tagger(chords: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose predictions are made: every clip is `low`, less surely `high`, and nothing else."""
     folder = RunFolder(tmp_path_factory.mktemp("tagger"))
     folder.begin(by_tag(), {})
-    collection = Collection.open(str(chords))
+    collection = Collection.load(str(chords))
     names = collection.metadata().tag_names
     said = np.tile(
         [{"low": 0.9, "high": 0.8, "top": 0.0}.get(name, 0.1) for name in names], (len(collection), 1)
@@ -68,7 +68,7 @@ def tagger(chords: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_windows_are_those_of_the_sampler_and_of_the_files(chords: Path) -> None:
     recipe = by_tag()
     found = draw_triplets(recipe, str(chords), count=6, seed=5)
-    setup = TrainingSetup.build(recipe, Collection.open(str(chords)), 5)
+    setup = TrainingSetup.build(recipe, Collection.load(str(chords)), 5)
     draws = list(setup.sampler().epoch(0))
     names = list(setup.collection.table["id"])
     for number, shown in enumerate(found.shown):
@@ -162,7 +162,7 @@ def test_tiles_are_shown_with_their_times(long: Path, mode: str) -> None:
     sampler = {"kind": "tiles", "mode": mode, "batch_size": 4, "range_seconds": 1.0}
     recipe = Recipe.of(small(relation={"kind": "time", "range_seconds": 1.0}, sampler=sampler, augment=[]))
     found = draw_triplets(recipe, str(long / "table.csv"), count=4, seed=1)
-    setup = TrainingSetup.build(recipe, Collection.open(str(long / "table.csv")), 1)
+    setup = TrainingSetup.build(recipe, Collection.load(str(long / "table.csv")), 1)
     first = next(setup.sampler().epoch(0))
     names = setup.collection.table["id"]
     drawn = {(names[row], round(start, 6)) for row, start in zip(first.rows, first.starts, strict=True)}

@@ -38,7 +38,7 @@ def nearfield(*words: str) -> str:
 @pytest.fixture(scope="module")
 def flips(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A patch table that puts wrong labels on every fifth clip to learn from."""
-    table = Collection.open(tones).table
+    table = Collection.load(tones).table
     learnt = table[table["split"] != "test"].iloc[::5]
     path = tmp_path_factory.mktemp("flips") / "flips.csv"
     lines = [
@@ -67,8 +67,8 @@ def test_check_looks_through_a_table(tones: Path, flips: Path) -> None:
 def test_the_run_knows_its_patched_data_from_anywhere(run: Run, flips: Path) -> None:
     data = RunFolder(run.folder.path).environment()["data"]
     assert data["path"].endswith(f"?patch={flips.resolve()}")
-    wrong = Collection.open(data["path"], run.recipe.data.columns).table
-    right = Collection.open(data["path"].partition("?")[0], run.recipe.data.columns).table
+    wrong = Collection.load(data["path"], run.recipe.data.columns).table
+    right = Collection.load(data["path"].partition("?")[0], run.recipe.data.columns).table
     differ = (wrong["label"] != right["label"]).to_numpy()
     assert differ.sum() == len(flips.read_text().splitlines()) - 1
 
@@ -115,14 +115,14 @@ def test_ten_suspects_are_printed_where_a_table_holds_all(
 
 def test_the_table_of_the_page_mends_the_collection(tones: Path, tmp_path: Path) -> None:
     table = Decisions(tmp_path / "decisions.csv")
-    ids = list(Collection.open(tones).table["id"])
+    ids = list(Collection.load(tones).table["id"])
 
     def decide(clip: str, column: str, before: str, after: str, decision: str = "accepted") -> None:
         given = {"id": clip, "kind": "label", "column": column, "before": before, "after": after}
         table.add(ReviewDecision.model_validate({**given, "decision": decision, "reason": 'so, "it" is'}))
 
     def mended() -> dict[str, tuple[str, tuple[str, ...]]]:
-        opened = Collection.open(tones, patch=table.path).table
+        opened = Collection.load(tones, patch=table.path).table
         cells = zip(opened["label"], opened["tags"], strict=True)
         return dict(zip(opened["id"], cells, strict=True))
 
@@ -187,7 +187,7 @@ def test_mending_is_studied_to_its_gain(run: Run, tones: Path, flips: Path, tmp_
     words = ["mend", str(recipe), "--data", f"{tones}?patch={flips}", "--patch", str(right), "--keep-test"]
     words += ["--out", str(tmp_path / "study"), "--seeds", "3"]
     found = json.loads(nearfield(*words, "--json"))
-    assert found == gain(Study.existing(tmp_path / "study").report())
+    assert found == gain(Study.load(tmp_path / "study").report())
     said = nearfield(*words)  # trained before: only told
     assert f"mended {found['mended']:.3f}" in said
     assert str(tmp_path / "study" / "study.html") in said
@@ -203,10 +203,10 @@ def test_mending_is_studied_to_its_gain(run: Run, tones: Path, flips: Path, tmp_
     assert found["low"] <= found["gained"] <= found["high"]
     assert found["seeds"] == 3
     labels = {
-        arm: Collection.open(str(tones), patch=flips).with_patch(right, sides).table["label"]
+        arm: Collection.load(str(tones), patch=flips).with_patch(right, sides).table["label"]
         for arm, sides in (("as-it-is", ()), ("mended", ("train", "val")))
     }
-    assert (labels["mended"] == Collection.open(tones).table["label"]).all()
+    assert (labels["mended"] == Collection.load(tones).table["label"]).all()
     assert (labels["as-it-is"] != labels["mended"]).any()
 
 

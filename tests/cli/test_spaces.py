@@ -29,7 +29,7 @@ def own(listener: Run, sounding: Path, tmp_path_factory: pytest.TempPathFactory)
     done = call("index", listener.folder.path, "--data", sounding, "--out", folder, "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert found["vectors"] == found["added"] == len(Space.open(folder))
+    assert found["vectors"] == found["added"] == len(Space.load(folder))
     return folder
 
 
@@ -37,7 +37,7 @@ def test_a_space_is_verified_and_given_an_approximate_index_without_its_run(own:
     done = call("index", "--out", own, "--approximate", "--verify", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    facts = Space.open(own).approximate
+    facts = Space.load(own).approximate
     assert facts is not None
     assert found["approximate"] == facts.model_dump()
     assert found["verified"] is True
@@ -49,13 +49,13 @@ def test_an_update_needs_neither_run_nor_data(own: Path) -> None:
     done = call("index", "--out", own, "--update", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert (found["added"], found["dropped"], found["kept"]) == (0, 0, len(Space.open(own)))
+    assert (found["added"], found["dropped"], found["kept"]) == (0, 0, len(Space.load(own)))
 
 
 def test_an_update_from_elsewhere_or_by_another_rule_is_refused(
     own: Path, sounding: Path, listener: Run, tmp_path: Path
 ) -> None:
-    before = Space.open(own).state.file
+    before = Space.load(own).state.file
     run, moved = listener.folder.path, tmp_path / "moved"
     shutil.copytree(sounding, moved)
     done = call("index", run, "--data", moved, "--out", own, "--update")
@@ -65,7 +65,7 @@ def test_an_update_from_elsewhere_or_by_another_rule_is_refused(
     done = call("index", run, "--data", sounding, "--out", own, "--update", "--windows", "all")
     assert isinstance(done.exception, RequestError)
     assert "--windows clip" in str(done.exception)
-    assert Space.open(own).state.file == before
+    assert Space.load(own).state.file == before
 
     shutil.copytree(own, tmp_path / "copy")
     words = (
@@ -82,7 +82,7 @@ def test_an_update_from_elsewhere_or_by_another_rule_is_refused(
     )
     done = call(*words, "--json")
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["kept"] == len(Space.open(own))
+    assert json.loads(done.stdout)["kept"] == len(Space.load(own))
     assert json.loads(done.stdout)["embedded"] == 0
     rows = (moved / "labels.csv").read_text().splitlines(keepends=True)
     (moved / "labels.csv").write_text("".join(rows[:10]))
@@ -120,7 +120,7 @@ def test_a_query_that_is_nothing_is_told_what_to_do_next(own: Path) -> None:
 
 
 def test_a_query_shorter_than_the_encoder_hears_is_told(own: Path, sounding: Path) -> None:
-    heard = Space.open(own).run.recipe.data.clip_seconds
+    heard = Space.load(own).run.recipe.data.clip_seconds
     for seconds, told in ((heard / 2, True), (heard, False)):
         done = call("search", own, sounding / "low/0.wav", "--seconds", seconds)
         assert done.exit_code == 0, done.output
@@ -155,7 +155,7 @@ def test_an_option_that_would_do_nothing_is_refused(words: list[str], said: str,
 def test_how_usual_a_query_is_in_the_whole_space_is_always_told(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = Space.open(own).rows(["path"])["path"][0].as_py()
+    sound = Space.load(own).rows(["path"])["path"][0].as_py()
     found = json.loads(call("search", own, sound, "--json").stdout)["answers"]
     assert 0.05 < found[0]["typicality"] < 1
     share = f"{100 * found[0]['typicality']:.1f} %".replace(".0 %", " %")
@@ -186,7 +186,7 @@ def test_index_takes_the_data_of_the_run_where_none_are_given(
     done = call("index", listener.folder.path, "--out", tmp_path / "space")
     assert done.exit_code == 0, done.output
     assert f"data: {sounding}, which the run was trained on" in done.stderr
-    space = Space.open(tmp_path / "space")
+    space = Space.load(tmp_path / "space")
     assert done.stdout == f"{tmp_path / 'space'}: 30 vectors of 30 clips; {space.identity}\n"
     done = call("index", "--out", tmp_path / "space", "--update")
     assert done.stdout == (
@@ -230,7 +230,7 @@ def test_answers_are_written_as_a_table_with_the_places_in_files(
     done = call("search", own, "low/0.wav", "--top", 30, "--out", tmp_path / "found.csv")
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "found.csv")
-    answers = Space.open(own).search("low/0.wav", top=30)
+    answers = Space.load(own).search("low/0.wav", top=30)
     assert list(table["path"]) == [each.path for each in answers]
     np.testing.assert_allclose(table["end"] - table["start"], [each.seconds for each in answers], atol=2e-3)
     assert set(table["start"]) == {0.0, 0.25, 1.125}
@@ -269,7 +269,7 @@ def test_search_prints_the_answers_of_the_library(
     own: Path, sounding: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound = next(sounding.rglob("*.wav"))
-    wanted = Space.open(own).search(sound, top=3)
+    wanted = Space.load(own).search(sound, top=3)
     done = call("search", own, sound, "--top", 3, "--json")
     assert [each["id"] for each in json.loads(done.stdout)["answers"]] == [each.id for each in wanted]
     assert "compiled" not in done.stderr

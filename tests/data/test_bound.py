@@ -80,7 +80,7 @@ def test_the_store_keeps_its_own_and_removes_what_ended_processes_left(
         soundfile.write(tmp_path / f"set/{at}.wav", rng.uniform(-0.5, 0.5, 8000), 8000)
     monkeypatch.setenv(VARIABLE, "0")
     told: list[str] = []
-    data, settings = Collection.open(tmp_path / "set"), DataSettings(sample_rate=8000, clip_seconds=1)
+    data, settings = Collection.load(tmp_path / "set"), DataSettings(sample_rate=8000, clip_seconds=1)
     Store(cache).usable(data, settings, tell=told.append)
     assert not old.exists()
     (said,) = told
@@ -124,7 +124,7 @@ def test_a_wrong_bound_is_told_before_anything_is_decoded(
 ) -> None:
     soundfile.write(tmp_path / "a.wav", np.full(8000, 0.1), 8000)
     monkeypatch.setenv(VARIABLE, "much")
-    data, settings = Collection.open(tmp_path), DataSettings(sample_rate=8000, clip_seconds=1)
+    data, settings = Collection.load(tmp_path), DataSettings(sample_rate=8000, clip_seconds=1)
     with pytest.raises(RequestError, match="Given: 'much'"):
         Store(tmp_path / "cache").usable(data, settings)
     assert not list(tmp_path.rglob("*.npy"))

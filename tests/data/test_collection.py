@@ -55,7 +55,7 @@ def counted(marks: Sequence[tuple[str, ...]], splits: list[str]) -> dict[str, tu
 @pytest.mark.parametrize("name", ["fsdd", "esc10", "arabic-commands", "oneshots", "blood-cells"])
 def test_labels_of_the_real_sets_are_those_of_their_readmes(real_data: Real, name: str) -> None:
     folder = real_data(name)
-    found = Collection.open(folder)
+    found = Collection.load(folder)
     expected = readme_counts(folder, "class")
     everything = expected.pop("all")
     assert counted([(label,) for label in found.table["label"]], list(found.table["split"])) == expected
@@ -70,7 +70,7 @@ def test_labels_of_the_real_sets_are_those_of_their_readmes(real_data: Real, nam
 )
 def test_tags_of_the_real_sets_are_those_of_their_readmes(real_data: Real, name: str, clips: int) -> None:
     folder = real_data(name)
-    found = Collection.open(folder)
+    found = Collection.load(folder)
     expected = readme_counts(folder, "tag")
     assert counted(list(found.table["tags"]), list(found.table["split"])) == expected
     assert len(found) == clips
@@ -84,19 +84,19 @@ def test_tags_of_the_real_sets_are_those_of_their_readmes(real_data: Real, name:
 
 def test_omniglot_counts_by_alphabet_and_other_splits(real_data: Real) -> None:
     folder = real_data("omniglot-small")
-    found = Collection.open(folder, Columns(group="drawer"))
+    found = Collection.load(folder, Columns(group="drawer"))
     expected = readme_counts(folder, "class")
     assert len(found) == expected.pop("all")[3]
     alphabets = [(alphabet,) for alphabet in found.table["alphabet"]]
     assert counted(alphabets, list(found.table["split"])) == expected
     assert len(found.metadata().label_names) == 136
     assert found.kind == "picture"
-    apart = Collection.open(folder, Columns(split="split_zeroshot", label="alphabet"))
+    apart = Collection.load(folder, Columns(split="split_zeroshot", label="alphabet"))
     assert apart.metadata().label_names == ("Balinese", "Early_Aramaic", "Greek", "Korean", "Latin")
     assert set(apart.table["label"].iloc[apart.rows("test")]) == {"Korean"}
     assert set(apart.table["given_split"]) == {"train", "val", "test"}
     with pytest.raises(DataError, match=r"20 groups sit on more than one side"):
-        Collection.open(folder, Columns(split="split_zeroshot", group="drawer"))
+        Collection.load(folder, Columns(split="split_zeroshot", group="drawer"))
 
 
 def test_groups_of_the_real_sets(real_data: Real) -> None:
@@ -106,7 +106,7 @@ def test_groups_of_the_real_sets(real_data: Real) -> None:
         ("incompetech-tags", Columns(group="track"), None),
         ("blood-cells", Columns(group="image"), None),
     ):
-        found = Collection.open(real_data(name), columns)
+        found = Collection.load(real_data(name), columns)
         own = [set(found.table["group"].iloc[found.rows(split)]) for split in ("train", "val", "test")]
         assert sum(map(len, own)) == len(set.union(*own))
         if groups:
@@ -114,12 +114,12 @@ def test_groups_of_the_real_sets(real_data: Real) -> None:
 
 
 def test_folds_of_esc10_can_be_the_split(real_data: Real) -> None:
-    found = Collection.open(real_data("esc10"), Columns(split="fold"))
+    found = Collection.load(real_data("esc10"), Columns(split="fold"))
     assert list(found.table["split"]) == list(found.table["given_split"])
 
 
 def test_excerpts_know_their_moment_in_the_track(real_data: Real) -> None:
-    found = Collection.open(real_data("incompetech-tags"), Columns(recording="track"))
+    found = Collection.load(real_data("incompetech-tags"), Columns(recording="track"))
     assert found.starts == {"moment": 492}
     assert (found.table["start"] == 0).all()
     first = found.table[found.table["recording"] == "8bitdungeonboss"]
@@ -130,12 +130,12 @@ def test_excerpts_know_their_moment_in_the_track(real_data: Real) -> None:
 def test_the_forest_recorder_leaks_and_is_refused(real_data: Real) -> None:
     folder = real_data("long-recordings")
     with pytest.raises(DataError) as error:
-        Collection.open(folder)
+        Collection.load(folder)
     assert str(error.value) == (
         f"labels.csv: 1 group sits {LEAK}"
         f"\n  S4A03895: 64 train, 16 val, 16 test\nGroups are read from the column 'recording'. {LEAK_CURE}"
     )
-    found = Collection.open(folder, allow_leak=True)
+    found = Collection.load(folder, allow_leak=True)
     assert found.leaks == ("S4A03895",)
     assert len(found) == 124
     assert [len(found.rows(split)) for split in ("train", "val", "test")] == [85, 19, 20]
@@ -161,7 +161,7 @@ def three(tmp_path: Path, write_sound: Write, write_table: Write) -> Path:
 
 
 def test_the_table_has_the_standard_columns_and_keeps_the_others(three: Path) -> None:
-    table = Collection.open(three).table
+    table = Collection.load(three).table
     assert list(table)[:10] == list(STANDARD)
     assert list(table["id"]) == ["a.wav", "b.wav", "c.wav"]
     assert list(table["path"]) == [str(three / f"{name}.wav") for name in "abc"]
@@ -175,7 +175,7 @@ def test_the_table_has_the_standard_columns_and_keeps_the_others(three: Path) ->
 
 
 def test_facts_number_labels_tags_recordings_and_groups_by_name(three: Path) -> None:
-    metadata = Collection.open(three).metadata()
+    metadata = Collection.load(three).metadata()
     assert metadata.label_names == ("cat", "dog")
     assert list(metadata.labels) == [1, 0, 1]
     assert metadata.tag_names == ("x", "y", "z")
@@ -194,8 +194,8 @@ def test_the_group_is_the_first_of_the_usual_columns_or_the_chosen_one(
     for count in range(1, 5):
         header, cells = ",".join(names[:count]), ",".join(f"the {name}" for name in names[:count])
         table = write_table(tmp_path / "t.csv", f"path,{header}", f"a.wav,{cells}")
-        assert list(Collection.open(table).table["group"]) == [f"the {names[count - 1]}"]
-        chosen = Collection.open(table, Columns(group="recording")).table
+        assert list(Collection.load(table).table["group"]) == [f"the {names[count - 1]}"]
+        chosen = Collection.load(table, Columns(group="recording")).table
         assert list(chosen["group"]) == list(chosen["recording"]) == ["the recording"]
 
 
@@ -212,7 +212,7 @@ def test_parts_of_one_file_are_clips_of_one_recording(
         "C#4.wav,,",
         "C#4.wav,,1",
     )
-    found = Collection.open(table)
+    found = Collection.load(table)
     assert list(found.table["id"]) == [
         "C#4.wav#0.000-1.000", "C#4.wav#1.000-2.000", "C#4.wav#2.000-3.000", "C#4.wav"
     ]  # fmt: skip
@@ -237,7 +237,7 @@ def test_paths_may_lead_upwards_be_absolute_or_come_from_windows(
         "../b.wav",
         f"{tmp_path}/sounds/../b.wav",
     )
-    found = Collection.open(table)
+    found = Collection.load(table)
     assert list(found.table["id"]) == ["../sounds/dog/a.wav", "../b.wav"]
     assert found.problems[0].kind == "doubled"
     assert found.name == "t"
@@ -249,7 +249,7 @@ def test_accents_of_a_path_may_be_encoded_otherwise_than_on_the_disk(
     write_sound(tmp_path / "caf\u00e9.wav")
     write_sound(tmp_path / "the\u0301/a.wav")
     table = write_table(tmp_path / "t.csv", "path", "cafe\u0301.wav", "th\u00e9/a.wav")
-    found = Collection.open(table)
+    found = Collection.load(table)
     assert found.problems == ()
     assert list(found.table["id"]) == ["caf\u00e9.wav", "the\u0301/a.wav"]
 
@@ -318,7 +318,7 @@ def bad_folder(folder: Path, write_sound: Write) -> None:
 def test_every_bad_row_is_left_out_and_named(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
     bad_folder(tmp_path, write_sound)
     table = write_table(tmp_path / "t.csv", "path,start,seconds", "good.wav,,", *(row for row, _ in BAD_ROWS))
-    found = Collection.open(table)
+    found = Collection.load(table)
     assert list(found.table["id"]) == ["good.wav"]
     by_row = {problem.row: problem for problem in found.problems}
     for line, (row, text) in enumerate(BAD_ROWS, 3):
@@ -337,7 +337,7 @@ def test_a_table_of_bad_rows_alone_is_refused(
     table = write_table(tmp_path / "t.csv", "path,start,seconds", text)
     name, _, rest = reason.partition(": ")
     with pytest.raises(DataError) as error:
-        Collection.open(table)
+        Collection.load(table)
     assert str(error.value) == (
         f"t.csv: not one clip can be used, of 1. The first reasons:\n  {name} (row 2): {rest}"
     )
@@ -388,24 +388,24 @@ def test_tables_that_are_refused(
 ) -> None:
     write_table(three / "labels.csv", *lines)
     with pytest.raises(DataError) as error:
-        Collection.open(three, columns)
+        Collection.load(three, columns)
     assert str(error.value) == text
 
 
 def test_a_column_that_looks_misspelt_is_asked_about(three: Path, write_table: Write) -> None:
     write_table(three / "labels.csv", "path,lable,tag", "a.wav,x,y")
-    assert [str(problem) for problem in Collection.open(three).problems] == [
+    assert [str(problem) for problem in Collection.load(three).problems] == [
         "labels.csv: there is no column 'label', but one called 'lable', which was not used. "
         "If it holds the label, choose it: data.label=lable.",
         "labels.csv: there is no column 'tags', but one called 'tag', which was not used. "
         "If it holds the tags, choose it: data.tags=tag.",
     ]
     write_table(three / "labels.csv", "path,Species,split,tags", "a.wav,owl,,")
-    assert [str(problem) for problem in Collection.open(three).problems] == [
+    assert [str(problem) for problem in Collection.load(three).problems] == [
         "labels.csv: there is no column 'label', but one called 'Species', which was not used. "
         "If it holds the label, choose it: data.label=Species."
     ]
-    assert Collection.open(three, Columns(label=False)).problems == ()
+    assert Collection.load(three, Columns(label=False)).problems == ()
 
 
 def test_a_missing_val_is_carved_out_and_empty_cells_are_counted(
@@ -414,7 +414,7 @@ def test_a_missing_val_is_carved_out_and_empty_cells_are_counted(
     rows = [f"{n}.wav,{'test' if n > 8 else 'train'}" for n in range(10)]
     for number in range(11):
         write_sound(tmp_path / f"{number}.wav")
-    found = Collection.open(write_table(tmp_path / "labels.csv", "path,split", *rows, "10.wav,"))
+    found = Collection.load(write_table(tmp_path / "labels.csv", "path,split", *rows, "10.wav,"))
     assert [len(found.rows(split)) for split in ("train", "val", "test", "")] == [7, 2, 1, 1]
     assert [str(problem) for problem in found.problems] == [
         "labels.csv: clips without a split take no part in training or judging (1 of 11). "
@@ -428,11 +428,11 @@ def test_a_missing_val_is_carved_out_and_empty_cells_are_counted(
 def test_a_split_is_made_where_none_is_given_and_kept_in_a_file(tmp_path: Path, write_sound: Write) -> None:
     for number in range(20):
         write_sound(tmp_path / f"set/{'dog' if number % 2 else 'cat'}/{number}.wav")
-    found = Collection.open(tmp_path / "set")
+    found = Collection.load(tmp_path / "set")
     assert [len(found.rows(split)) for split in ("train", "val", "test")] == [12, 4, 4]
     assert found.split_from == "made, with seed 0"
-    assert Collection.open(tmp_path / "set").split_hash() == found.split_hash()
-    other = Collection.open(tmp_path / "set", seed=1)
+    assert Collection.load(tmp_path / "set").split_hash() == found.split_hash()
+    other = Collection.load(tmp_path / "set", seed=1)
     assert other.split_hash() != found.split_hash()
     found.save_split(tmp_path / "split.csv")
     again = other.with_split(tmp_path / "split.csv")
@@ -441,7 +441,7 @@ def test_a_split_is_made_where_none_is_given_and_kept_in_a_file(tmp_path: Path, 
     assert again.split_from == "stored in split.csv"
 
     (tmp_path / "set/dog/1.wav").rename(tmp_path / "set/dog/one.wav")
-    changed = Collection.open(tmp_path / "set").with_split(tmp_path / "split.csv")
+    changed = Collection.load(tmp_path / "set").with_split(tmp_path / "split.csv")
     assert [str(problem) for problem in changed.problems] == [
         "split.csv: clips that the split does not know take no part (1, the first being dog/one.wav). "
         "Make a new split to use them.",
@@ -457,20 +457,20 @@ def test_a_split_is_made_where_none_is_given_and_kept_in_a_file(tmp_path: Path, 
 
 
 def test_the_fingerprint_is_of_contents_and_meanings_not_of_places(three: Path, tmp_path: Path) -> None:
-    found = Collection.open(three).fingerprint()
+    found = Collection.load(three).fingerprint()
     copy = tmp_path / "elsewhere"
     shutil.copytree(three, copy, ignore=shutil.ignore_patterns("elsewhere"))
     lines = (copy / "labels.csv").read_text().splitlines()
     (copy / "labels.csv").write_text("\n".join([lines[0], *lines[:0:-1]]))
-    assert Collection.open(copy).fingerprint() == found
+    assert Collection.load(copy).fingerprint() == found
     for before, after in (("cat", "cow"), ("x|y", "x"), ("g1", "g2"), ("val", "train")):
         (copy / "labels.csv").write_text("\n".join(lines).replace(before, after))
-        assert Collection.open(copy).fingerprint() != found, before
+        assert Collection.load(copy).fingerprint() != found, before
     (copy / "labels.csv").write_text("\n".join(lines))
     content = bytearray((copy / "a.wav").read_bytes())
     content[-1] ^= 1
     (copy / "a.wav").write_bytes(bytes(content))
-    assert Collection.open(copy).fingerprint() != found
+    assert Collection.load(copy).fingerprint() != found
 
 
 def test_from_rows_fills_in_and_subset_and_without_take_away() -> None:
@@ -499,7 +499,7 @@ def test_from_rows_fills_in_and_subset_and_without_take_away() -> None:
 
 def test_progress_counts_every_file(three: Path) -> None:
     steps: list[tuple[int, int]] = []
-    Collection.open(three, progress=lambda done, total: steps.append((done, total)))
+    Collection.load(three, progress=lambda done, total: steps.append((done, total)))
     assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -517,7 +517,7 @@ def test_settings_hand_on_their_columns() -> None:
 
 
 def test_only_some_clips_of_a_collection(real_data: Callable[[str], Path]) -> None:
-    collection = Collection.open(real_data("omniglot-small"))
+    collection = Collection.load(real_data("omniglot-small"))
     tailed = collection.only({"imbalanced": 1})
     table = pd.read_csv(real_data("omniglot-small") / "labels.csv")
     assert len(tailed) == int((table["imbalanced"] == 1).sum()) == 1816
@@ -538,7 +538,7 @@ def test_rows_are_read_as_a_table_is(write_sound: Write, write_table: Write, tmp
     for name in "abc":
         write_sound(tmp_path / f"{name}.wav")
     lines = [",".join(line) for line in zip(("a.wav", "b.wav", "c.wav"), *cells.values(), strict=True)]
-    table = Collection.open(write_table(tmp_path / "t.csv", ",".join(["path", *cells]), *lines))
+    table = Collection.load(write_table(tmp_path / "t.csv", ",".join(["path", *cells]), *lines))
     rows = pd.DataFrame({"path": ["a.wav", "b.wav", "c.wav"], "seconds": 0.25, **cells}).assign(
         label=["dog", np.nan, "cat"],
         node=[1, np.nan, 2],  # as pandas reads gaps

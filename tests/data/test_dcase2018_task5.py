@@ -74,7 +74,7 @@ def made(tmp_path: Path, audio: Path, write_table: Write) -> Path:
 
 @pytest.mark.parametrize("fold", [1, 2, 3, 4])
 def test_a_fold_judges_its_sessions_and_holds_whole_ones_out(made: Path, fold: int) -> None:
-    found = Collection.open(f"dcase2018_task5:{made}?fold={fold}")
+    found = Collection.load(f"dcase2018_task5:{made}?fold={fold}")
     table = found.table
     assert found.problems == ()
     assert len(table) == 32
@@ -85,7 +85,7 @@ def test_a_fold_judges_its_sessions_and_holds_whole_ones_out(made: Path, fold: i
     held = set(table["session"][table["split"] == "val"])
     assert 1 <= len(held) <= 2
     assert len(set(table["session"][table["split"] == "train"])) == 6 - len(held)
-    again = Collection.open(f"dcase2018_task5:{made}?fold={fold}", seed=7)
+    again = Collection.load(f"dcase2018_task5:{made}?fold={fold}", seed=7)
     assert again.split_hash() == found.split_hash()
     assert found.split_from == (
         f"given by fold {fold} of DCASE 2018 task 5; val is sessions held out of its train part"
@@ -93,13 +93,13 @@ def test_a_fold_judges_its_sessions_and_holds_whole_ones_out(made: Path, fold: i
 
 
 def test_the_first_fold_is_meant_and_the_layout_is_known_again(made: Path) -> None:
-    alone = Collection.open(made)
-    assert alone.split_hash() == Collection.open(f"dcase2018_task5:{made}?fold=1").split_hash()
+    alone = Collection.load(made)
+    assert alone.split_hash() == Collection.load(f"dcase2018_task5:{made}?fold=1").split_hash()
     assert list(alone.table["label"].unique()) == ["cooking", "eating"]
 
 
 def test_nodes_sessions_and_the_session_clock_come_from_names(made: Path) -> None:
-    table = Collection.open(made).table.set_index("id")
+    table = Collection.load(made).table.set_index("id")
     first = table.loc[clip(3, 4, 2)]
     assert (first["node"], first["session"], first["group"]) == ("4", "ex3", "ex3")
     assert first["recording"] == "node4_ex3"
@@ -107,13 +107,13 @@ def test_nodes_sessions_and_the_session_clock_come_from_names(made: Path) -> Non
     together = table[(table["session"] == "ex3") & (table["moment"] == 20.0)]
     assert sorted(together["node"]) == ["1", "4"]
     assert set(table.groupby("recording").size()) == {2}
-    metadata = Collection.open(made).metadata()
+    metadata = Collection.load(made).metadata()
     assert len(set(metadata.columns["node"])) == 2
     assert len(set(metadata.columns["session"])) == 8
 
 
 def test_without_a_fold_a_split_by_sessions_is_made(made: Path) -> None:
-    found = Collection.open(f"dcase2018_task5:{made}?fold=none")
+    found = Collection.load(f"dcase2018_task5:{made}?fold=none")
     assert found.split_from == "made, with seed 0"
     assert set(found.table.groupby("session")["split"].nunique()) == {1}
     assert set(found.table["split"]) == {"train", "val", "test"}
@@ -128,7 +128,7 @@ def test_missing_and_cut_files_are_named(made: Path, audio: Path, write_sound: W
     (made / clip(1, 1, 1)).unlink()
     (made / clip(2, 4, 2)).unlink()
     write_sound(made / clip(2, 4, 2), 6.5, 1000, 4)
-    found = Collection.open(made)
+    found = Collection.load(made)
     assert len(found) == 30
     assert [(problem.kind, problem.path, problem.severity) for problem in found.problems] == [
         ("missing", clip(1, 1, 1), "left out"),
@@ -144,12 +144,12 @@ def test_the_sounds_may_lie_elsewhere_and_be_of_another_format(
     made: Path, audio: Path, write_sound: Write
 ) -> None:
     (made / "audio").unlink()
-    found = Collection.open(f"dcase2018_task5:{made}?audio={audio}")
+    found = Collection.load(f"dcase2018_task5:{made}?audio={audio}")
     assert len(found) == 32
     for names in CLIPS_OF.values():
         for name in names:
             write_sound(made / "copy" / Path(name).with_suffix(".flac"), 10.0, 1000, 4)
-    other = Collection.open(f"dcase2018_task5:{made}?audio=copy")
+    other = Collection.load(f"dcase2018_task5:{made}?audio=copy")
     assert list(other.table["split"]) == list(found.table["split"])
     assert other.table["path"].str.endswith(".flac").all()
     assert set(other.table["recording"]) == set(found.table["recording"])
@@ -160,25 +160,25 @@ def test_a_session_on_both_sides_of_a_fold_is_refused(made: Path) -> None:
     train.write_text(train.read_text() + row(clip(2, 1, 1), 2) + "\n")
     for fold in (1, 2):  # a broken fold is refused whichever is asked for
         with pytest.raises(DataError) as error:
-            Collection.open(f"dcase2018_task5:{made}?fold={fold}", allow_leak=True)
+            Collection.load(f"dcase2018_task5:{made}?fold={fold}", allow_leak=True)
         assert str(error.value) == (
             f"{made}: session 'ex2' is on both sides of fold 1 (1 clips train, 4 test); a test would ask for "
             "what training heard. Copy the published folds again, or give ?fold=none."
         )
-    assert len(Collection.open(f"dcase2018_task5:{made}?fold=none")) == 32
+    assert len(Collection.load(f"dcase2018_task5:{made}?fold=none")) == 32
 
 
 def test_a_session_that_is_judged_twice_is_refused(made: Path, write_table: Write) -> None:
     write_fold(made, write_table, 3, [5, 6, 1])
     with pytest.raises(DataError, match="session 'ex1' is judged in fold 1 and in fold 3"):
-        Collection.open(made)
+        Collection.load(made)
 
 
 def test_clips_beside_the_fold_take_no_part(made: Path) -> None:
     train = made / "evaluation_setup" / "fold1_train.txt"
     lines = train.read_text().splitlines()
     train.write_text("\n".join([*lines[:-1], "audio/stranger.wav\tcooking\tex99"]) + "\n")
-    found = Collection.open(made)
+    found = Collection.load(made)
     assert found.table.set_index("id").loc[clip(8, 4, 2), "split"] == ""
     assert [str(problem) for problem in found.problems] == [
         "meta.txt: the fold lists clips that are not in meta.txt (1, the first being audio/stranger.wav). "
@@ -208,7 +208,7 @@ def evaluation(tmp_path: Path, audio: Path, write_table: Write) -> Path:
 
 
 def test_the_evaluation_set_knows_its_nodes(evaluation: Path, write_table: Write) -> None:
-    found = Collection.open(f"dcase2018_task5:{evaluation}?part=evaluation")
+    found = Collection.load(f"dcase2018_task5:{evaluation}?part=evaluation")
     assert list(found.table["split"]) == ["test"] * 5
     assert list(found.table["node"]) == ["1", "4", "5", "7", "2"]
     assert list(found.table["known_node"]) == ["yes", "yes", "no", "no", "yes"]
@@ -218,10 +218,10 @@ def test_the_evaluation_set_knows_its_nodes(evaluation: Path, write_table: Write
     (setup / "evaluate.txt").rename(setup / "evaluation.txt")
     turned = [f"{name}\taudio/{number}.wav" for number, name in enumerate(NAMED)]
     write_table(setup / "map.txt", *turned)
-    other = Collection.open(f"dcase2018_task5:{evaluation}?part=evaluation")
+    other = Collection.load(f"dcase2018_task5:{evaluation}?part=evaluation")
     assert other.fingerprint() == found.fingerprint()
     (setup / "map.txt").unlink()
-    unnamed = Collection.open(f"dcase2018_task5:{evaluation}?part=evaluation")
+    unnamed = Collection.load(f"dcase2018_task5:{evaluation}?part=evaluation")
     assert set(unnamed.table["node"]) == set(unnamed.table["known_node"]) == {""}
     assert list(unnamed.table["moment"]) == [0.0] * 5
 
@@ -259,7 +259,7 @@ REFUSED = {
 @pytest.mark.parametrize(("options", "kind", "text"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_asked_for(made: Path, options: str, kind: type[RequestError], text: str) -> None:
     with pytest.raises(kind) as error:
-        Collection.open(f"dcase2018_task5:{made}{options}")
+        Collection.load(f"dcase2018_task5:{made}{options}")
     assert str(error.value) == text.replace("{}", str(made))
 
 
@@ -267,7 +267,7 @@ def test_folds_that_are_not_there(made: Path) -> None:
     setup = made / "evaluation_setup"
     (setup / "fold2_train.txt").unlink()
     with pytest.raises(DataError) as error:
-        Collection.open(f"dcase2018_task5:{made}?fold=2")
+        Collection.load(f"dcase2018_task5:{made}?fold=2")
     assert str(error.value) == (
         f"{made}: there is no evaluation_setup/fold2_train.txt in it. Folds found: 1, 3, 4. "
         "Give ?fold=1 or ?fold=none to have a split made."
@@ -275,7 +275,7 @@ def test_folds_that_are_not_there(made: Path) -> None:
     for name in ("test", "evaluate"):
         (setup / f"fold3_{name}.txt").unlink()
     with pytest.raises(DataError) as error:
-        Collection.open(made)
+        Collection.load(made)
     assert str(error.value) == (
         f"{setup}: there is neither fold3_evaluate.txt nor fold3_test.txt in it. Copy the folds again."
     )
@@ -284,16 +284,16 @@ def test_folds_that_are_not_there(made: Path) -> None:
 def test_a_table_that_is_not_what_it_should_be(made: Path) -> None:
     (made / "meta.txt").write_text("audio/a.wav\tcooking\tex1\tmore\n")
     with pytest.raises(DataError) as error:
-        Collection.open(made)
+        Collection.load(made)
     assert str(error.value) == (
         f"{made / 'meta.txt'}: line 1 has 4 cells, not 3. Put a tab between cells alone."
     )
     (made / "meta.txt").write_text("\n")
     with pytest.raises(DataError, match=r"meta.txt: there are no rows in it. Copy it again"):
-        Collection.open(made)
+        Collection.load(made)
     (made / "meta.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"meta.txt: it is not UTF-8 text"):
-        Collection.open(made)
+        Collection.load(made)
 
 
 def published_rows() -> list[str]:
@@ -332,7 +332,7 @@ def test_the_counts_of_the_real_set_are_compared(tmp_path: Path, write_table: Wr
 
 def test_the_imitation(real_data: Callable[[str], Path]) -> None:
     folder, sounds = real_data("tag-formats") / "dcase2018-task5", real_data("long-recordings")
-    found = Collection.open(f"dcase2018_task5:{folder}?audio={sounds}")
+    found = Collection.load(f"dcase2018_task5:{folder}?audio={sounds}")
     assert found.problems == ()
     assert set(found.table["label"]) == {"night", "dawn", "day", "dusk"}
     assert [len(found.rows(side)) for side in ("train", "val", "test")] == [60, 20, 16]
@@ -341,4 +341,4 @@ def test_the_imitation(real_data: Callable[[str], Path]) -> None:
     assert set(np.bincount(found.metadata().columns["session"])) == {4}
     assert set(found.table["recording"]) == set(found.table["id"])
     with pytest.raises(DataError, match=r"Folds found: 1. Give [?]fold=1 or"):
-        Collection.open(f"dcase2018_task5:{folder}?audio={sounds}&fold=2")
+        Collection.load(f"dcase2018_task5:{folder}?audio={sounds}&fold=2")

@@ -239,7 +239,7 @@ def test_every_layout_has_a_case() -> None:
 def test_the_contract(tmp_path: Path, write_sound: Write, write_table: Write, case: Case) -> None:
     folder = tmp_path / "set"
     case.make(folder, write_sound, write_table)
-    found = Collection.open(f"{case.kind}:{folder}")
+    found = Collection.load(f"{case.kind}:{folder}")
     table = found.table
     assert found.kind == ("picture" if case.picture else "sound")
     assert found.name == "set"
@@ -255,7 +255,7 @@ def test_the_contract(tmp_path: Path, write_sound: Write, write_table: Write, ca
     lengths = [0.0] * 3 if case.picture else [case.seconds] * 3
     assert list(table["seconds"]) == pytest.approx(lengths, abs=0.02)
     assert [problem for problem in found.problems if problem.severity == "left out"] == []
-    alone = Collection.open(folder)
+    alone = Collection.load(folder)
     if case.known:
         assert alone.fingerprint() == found.fingerprint()
     else:
@@ -266,7 +266,7 @@ def test_the_contract(tmp_path: Path, write_sound: Write, write_table: Write, ca
 def test_a_folder_without_sounds_is_refused_in_words(tmp_path: Path, kind: str) -> None:
     (tmp_path / "notes.txt").write_text("nothing to hear")
     with pytest.raises(DataError) as error:
-        Collection.open(f"{kind}:{tmp_path}")
+        Collection.load(f"{kind}:{tmp_path}")
     assert str(error.value).startswith(f"{tmp_path}: ")
     assert "no " in str(error.value)
 
@@ -274,7 +274,7 @@ def test_a_folder_without_sounds_is_refused_in_words(tmp_path: Path, kind: str) 
 def test_folders_that_only_wrap_are_no_labels(tmp_path: Path, write_sound: Write) -> None:
     for name in ("data/audio/dog/1.wav", "data/audio/rain/2.wav", "data/audio/rain/3.wav"):
         write_sound(tmp_path / name)
-    assert list(Collection.open(tmp_path).table["label"]) == ["dog", "rain", "rain"]
+    assert list(Collection.load(tmp_path).table["label"]) == ["dog", "rain", "rain"]
 
 
 def folders(folder: Path, write_sound: Write, *names: str) -> None:
@@ -288,37 +288,37 @@ def test_sides_beside_a_folder_that_is_none_are_refused_with_both_readings(
 ) -> None:
     folders(tmp_path, write_sound, *(f"{one}/{two}" for one in ("train", "test", "extra") for two in "ab"))
     with pytest.raises(DataError) as error:
-        Collection.open(tmp_path)
+        Collection.load(tmp_path)
     assert str(error.value) == (
         f"{tmp_path}: the folders test, train are called like sides of a split, but extra is not. "
         "If the split is meant, and the others take no part: "
         f"folder:{tmp_path}?first=split. If all are labels: folder:{tmp_path}?first=label."
     )
-    splits = Collection.open(f"folder:{tmp_path}?first=split")
+    splits = Collection.load(f"folder:{tmp_path}?first=split")
     assert [len(splits.rows(split)) for split in ("train", "test", "")] == [4 - len(splits.rows("val")), 4, 4]
     assert set(splits.table["label"]) == {"a", "b"}
-    labels = Collection.open(f"folder:{tmp_path}?first=label")
+    labels = Collection.load(f"folder:{tmp_path}?first=label")
     assert set(labels.table["label"]) == {"train", "test", "extra"}
 
 
 def test_more_words_for_sides_and_one_side_alone_is_told(tmp_path: Path, write_sound: Write) -> None:
     folders(tmp_path / "a", write_sound, "train_set/x", "test-data/x", "validate/x")
-    found = Collection.open(tmp_path / "a")
+    found = Collection.load(tmp_path / "a")
     assert list(found.table["split"]) == ["test", "test", "train", "train", "val", "val"]
     assert set(found.table["label"]) == {"x"}
     folders(tmp_path / "b", write_sound, "train", "ship")  # what the sound is of
-    found = Collection.open(tmp_path / "b")
+    found = Collection.load(tmp_path / "b")
     assert set(found.table["label"]) == {"train", "ship"}
     assert [str(problem) for problem in found.problems] == [
         "train: the folder is taken for a label, though it is called like a side of a split. "
         f"If it is a side: folder:{tmp_path / 'b'}?first=split; if not: folder:{tmp_path / 'b'}?first=label."
     ]
-    assert Collection.open(f"folder:{tmp_path / 'b'}?first=label").problems == ()
+    assert Collection.load(f"folder:{tmp_path / 'b'}?first=label").problems == ()
 
 
 def test_second_folders_may_be_the_split(tmp_path: Path, write_sound: Write) -> None:
     folders(tmp_path, write_sound, *(f"{one}/{two}" for one in "ab" for two in ("train", "val", "test")))
-    found = Collection.open(tmp_path)
+    found = Collection.load(tmp_path)
     assert list(found.table["label"]) == ["a"] * 6 + ["b"] * 6
     assert list(found.table["split"]) == (["test"] * 2 + ["train"] * 2 + ["val"] * 2) * 2
 
@@ -329,7 +329,7 @@ def test_folders_beside_the_sides_of_an_audiofolder_are_told(
     metadata_by_side(tmp_path, write_sound, write_table)
     write_sound(tmp_path / "test/4.wav")
     write_sound(tmp_path / "extra/5.wav")
-    assert [str(problem) for problem in Collection.open(tmp_path).problems[:2]] == [
+    assert [str(problem) for problem in Collection.load(tmp_path).problems[:2]] == [
         "extra: the folder was not read: it is not called train, val, test or the like. "
         "To use it, rename it or give it a table; else nothing is to be done.",
         "test: the folder was not read: there is no metadata.csv, .jsonl or .parquet in it. "
@@ -343,13 +343,13 @@ def test_a_table_whose_paths_say_sides_but_no_column_does(
     for name in ("train/1.wav", "train/2.wav", "test/3.wav"):
         write_sound(tmp_path / name)
     table = write_table(tmp_path / "labels.csv", "path", "train/1.wav", "train/2.wav", "test/3.wav")
-    (problem,) = Collection.open(table).problems
+    (problem,) = Collection.load(table).problems
     assert str(problem) == (
         "labels.csv: paths begin with test, train, which is not taken for the split; one is made instead. "
         "Write them into a column split, or name the folder as audiofolder:FOLDER; else data.split=false."
     )
-    assert Collection.open(table, Columns(split=False)).problems == ()
-    assert len(Collection.open(f"audiofolder:{tmp_path}").rows("test")) == 1
+    assert Collection.load(table, Columns(split=False)).problems == ()
+    assert len(Collection.load(f"audiofolder:{tmp_path}").rows("test")) == 1
 
 
 def test_metadata_of_sides_and_others_is_refused(
@@ -360,8 +360,8 @@ def test_metadata_of_sides_and_others_is_refused(
     with (tmp_path / "metadata.jsonl").open("a") as file:
         file.write(json.dumps({"file_name": "new/4.wav", "label": "dog"}))
     with pytest.raises(DataError, match=r"some do not \(row 4: 'new'\)\. Write a column split, or"):
-        Collection.open(tmp_path)
-    assert len(Collection.open(f"table:{tmp_path}")) == 4
+        Collection.load(tmp_path)
+    assert len(Collection.load(f"table:{tmp_path}")) == 4
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.wav", b"cl\xff\xfe/\xff1.wav"])
@@ -372,7 +372,7 @@ def test_names_that_are_no_utf8_are_left_out_and_named(
     bad = os.fsencode(tmp_path / "dog") + b"/" + name
     os.makedirs(os.path.dirname(bad), exist_ok=True)
     shutil.copy(os.fsencode(tmp_path / "dog/1.wav"), bad)
-    found = Collection.open(tmp_path)
+    found = Collection.load(tmp_path)
     assert len(found) == 3
     assert [str(problem) for problem in found.problems] == [
         f"dog/{name.decode(errors='backslashreplace')}: its name is not UTF-8 text. Rename it; "
@@ -381,7 +381,7 @@ def test_names_that_are_no_utf8_are_left_out_and_named(
     json.dumps([problem.as_json() for problem in found.problems]).encode()
     found.fingerprint()
     with pytest.raises(DataError, match=r"dog.*: (the path is not UTF-8 text|it is neither)"):
-        Collection.open(os.fsdecode(bad))
+        Collection.load(os.fsdecode(bad))
 
 
 def test_folders_that_are_places_are_no_labels(tmp_path: Path, write_sound: Write) -> None:
@@ -389,42 +389,42 @@ def test_folders_that_are_places_are_no_labels(tmp_path: Path, write_sound: Writ
         for hour in range(3):
             write_sound(tmp_path / f"PLOT_{plot}/2024061{hour}/20240612_0{hour}0000.WAV")
     write_sound(tmp_path / "20240612_090000.WAV")
-    found = Collection.open(tmp_path)
+    found = Collection.load(tmp_path)
     assert set(found.table["label"]) == {"", "PLOT_A", "PLOT_B"}
     assert str(found.problems[-1]) == (
         f"{tmp_path.name}: files are called by date and time, and their folders (PLOT_A, PLOT_B) taken for "
         "labels. If the folders are places: data.label=false (`nearfield check`: --label false)."
     )
-    plain = Collection.open(tmp_path, Columns(label=False))
+    plain = Collection.load(tmp_path, Columns(label=False))
     assert set(plain.table["label"]) == {""}
     assert list(plain.table["folder"]) == ["", *["PLOT_A"] * 3, *["PLOT_B"] * 3]
     assert plain.problems == ()
-    by_place = Collection.open(tmp_path, Columns(label=False, recording="folder"))
+    by_place = Collection.load(tmp_path, Columns(label=False, recording="folder"))
     assert set(by_place.table["group"][1:]) == {"PLOT_A", "PLOT_B"}
     assert list(np.diff(by_place.table["moment"][1:4])) == [3600.0] * 2
     assert by_place.problems == ()
     write_sound(tmp_path / "PLOT_B/note.wav")
-    undated = Collection.open(tmp_path, Columns(label=False, recording="folder"))
+    undated = Collection.load(tmp_path, Columns(label=False, recording="folder"))
     assert str(undated.problems[0]) == (
         f"{tmp_path.name}: files whose name holds no date and time begin at moment 0 of their recording "
         "(1 of 8, the first being PLOT_B/note.wav). Leave data.recording out, or give a table with start as "
         "date and time."
     )
     (tmp_path / "PLOT_B/note.wav").unlink()
-    of_time = Collection.open(tmp_path, Columns(folder_labels=False))
+    of_time = Collection.load(tmp_path, Columns(folder_labels=False))
     assert set(of_time.table["label"]) == {""}
     assert str(of_time.problems[0]) == (
         f"{tmp_path.name}: folders (PLOT_A, PLOT_B) are not taken for labels, as the recipe learns from "
         "time. They are in the column `folder`. To judge by them: data.label=label."
     )
-    chosen = Collection.open(tmp_path, Columns(folder_labels=False, label="label"))
+    chosen = Collection.load(tmp_path, Columns(folder_labels=False, label="label"))
     assert set(chosen.table["label"]) == {"", "PLOT_A", "PLOT_B"}
 
 
 def test_folders_may_begin_and_end_with_blanks(tmp_path: Path, write_sound: Write) -> None:
     for name in (" lead/0.wav", "trail /1.wav", "ok/ 2 .wav", " top.wav"):
         write_sound(tmp_path / name)
-    found = Collection.open(f"folder:{tmp_path}?first=label")
+    found = Collection.load(f"folder:{tmp_path}?first=label")
     assert list(found.table["id"]) == [" lead/0.wav", " top.wav", "ok/ 2 .wav", "trail /1.wav"]
     assert list(found.table["label"]) == ["lead", "", "ok", "trail"]
 
@@ -437,7 +437,7 @@ def test_loose_files_unread_formats_and_pictures_among_sounds_are_named(
     write_picture(tmp_path / "dog/cover.png", 1)
     (tmp_path / "dog/3.m4a").write_bytes(b"some")
     (tmp_path / "dog/._1.wav").write_bytes(b"hidden")
-    found = Collection.open(tmp_path)
+    found = Collection.load(tmp_path)
     assert len(found) == 4
     assert [str(problem) for problem in found.problems] == [
         "dog/3.m4a: .m4a files cannot be decoded. Convert it, for example: ffmpeg -i 3.m4a 3.flac",
@@ -446,7 +446,7 @@ def test_loose_files_unread_formats_and_pictures_among_sounds_are_named(
         ".: files beside the class folders have no label (1 found). Move them into class folders.",
     ]
     assert [problem.severity for problem in found.problems] == ["left out", "warning", "warning"]
-    assert Collection.open(f"images:{tmp_path}").kind == "picture"
+    assert Collection.load(f"images:{tmp_path}").kind == "picture"
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path, write_sound: Write) -> None:
@@ -455,17 +455,17 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path, write_sound: Writ
     write_sound(folder / "dog/1.wav")
     (folder / "rain").symlink_to(tmp_path / "elsewhere")
     (folder / "dog/up").symlink_to(folder)
-    assert list(Collection.open(folder).table["id"]) == ["dog/1.wav", "rain/1.wav"]
+    assert list(Collection.load(folder).table["id"]) == ["dog/1.wav", "rain/1.wav"]
 
 
 def test_two_tables_in_one_folder(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
     labelled_table(tmp_path, write_sound, write_table)
     write_table(tmp_path / "metadata.csv", "file_name,label", "dog/1.wav,cat")
-    found = Collection.open(tmp_path)
+    found = Collection.load(tmp_path)
     assert [str(problem) for problem in found.problems] == [
         "metadata.csv: the table was not read, because labels.csv is there. To read it, give its own path."
     ]
-    assert list(Collection.open(tmp_path / "metadata.csv").table["label"]) == ["cat"]
+    assert list(Collection.load(tmp_path / "metadata.csv").table["label"]) == ["cat"]
 
 
 def test_esc50_folds_can_be_turned_and_the_sounds_lie_elsewhere(
@@ -474,13 +474,13 @@ def test_esc50_folds_can_be_turned_and_the_sounds_lie_elsewhere(
     esc50_table(tmp_path, write_sound, write_table)
     (tmp_path / "audio").rename(tmp_path / "sounds")
     data = f"esc50:{tmp_path}?test_fold=1&audio={tmp_path / 'sounds'}"
-    found = Collection.open(data)
+    found = Collection.load(data)
     assert list(found.table["split"]) == ["test", "train", "val"]
     assert found.problems == ()
-    beside = Collection.open(f"esc50:{tmp_path}?test_fold=1&audio=sounds")  # from the set's folder
+    beside = Collection.load(f"esc50:{tmp_path}?test_fold=1&audio=sounds")  # from the set's folder
     assert list(beside.table["path"]) == list(found.table["path"])
     with pytest.raises(DataError, match=r"esc50: audio: there is no folder nowhere"):
-        Collection.open(f"esc50:{tmp_path}?audio=nowhere")
+        Collection.load(f"esc50:{tmp_path}?audio=nowhere")
     listing = Esc50(test_fold=4, val_fold=5, audio=tmp_path / "sounds").read(tmp_path)
     other = Collection.from_listing(listing, "esc")
     assert list(other.table["split"]) == ["train", "test", "val"]
@@ -494,29 +494,29 @@ def test_where_no_file_is_found_the_option_that_names_their_folder_is_told(
     (tmp_path / "audio").rename(sounds)
     for data in (str(tmp_path), f"esc50:{tmp_path}"):
         with pytest.raises(DataError) as error:
-            Collection.open(data)
+            Collection.load(data)
         told = str(error.value).rpartition("If the sounds lie in another folder, name it: ")[2]
         assert told == f"esc50:{tmp_path}?audio=FOLDER"
-        assert len(Collection.open(told.replace("FOLDER", str(sounds))).table) == 3
+        assert len(Collection.load(told.replace("FOLDER", str(sounds))).table) == 3
     table = tmp_path / "gone.csv"
     write_table(table, "path,label", "a.wav,dog")
     with pytest.raises(DataError, match="not one clip can be used") as error:
-        Collection.open(table)
+        Collection.load(table)
     assert "FOLDER" not in str(error.value)
 
 
 def test_esc50_of_the_real_set(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
     meta = real_data("tag-formats") / "esc50"
     sounds = real_data("esc10")
-    found = Collection.open(f"esc50:{meta}?audio={sounds / 'audio'}")
-    plain = Collection.open(sounds)
+    found = Collection.load(f"esc50:{meta}?audio={sounds / 'audio'}")
+    plain = Collection.load(sounds)
     assert len(found) == 398
     for split in ("train", "val", "test"):
         assert len(found.rows(split)) == len(plain.rows(split))
     assert list(found.metadata().groups) == list(plain.metadata().groups)
     (tmp_path / "meta").symlink_to(meta / "meta")
     (tmp_path / "audio").symlink_to(sounds / "audio")
-    assert Collection.open(tmp_path).fingerprint() == found.fingerprint()
+    assert Collection.load(tmp_path).fingerprint() == found.fingerprint()
 
 
 def test_a_table_of_another_kind_beside_class_folders(
@@ -527,15 +527,15 @@ def test_a_table_of_another_kind_beside_class_folders(
     for lines in (["id,text", "1,x"], ["path,label", "gone.wav,x"]):
         write_table(tmp_path / "metadata.csv", *lines)
         with pytest.raises(DataError) as error:
-            Collection.open(tmp_path)
+            Collection.load(tmp_path)
         assert str(error.value).endswith(told)
-    assert list(Collection.open(f"folder:{tmp_path}").table["label"]) == ["dog", "dog", "rain"]
+    assert list(Collection.load(f"folder:{tmp_path}").table["label"]) == ["dog", "dog", "rain"]
 
 
 def test_a_table_in_a_class_folder_is_told(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
     class_folders(tmp_path, write_sound, write_table)
     table = write_table(tmp_path / "dog/metadata.csv", "file_name,label", "1.wav,x")
-    assert [str(problem) for problem in Collection.open(tmp_path).problems] == [
+    assert [str(problem) for problem in Collection.load(tmp_path).problems] == [
         "dog/metadata.csv: the table was not read, as its folder is taken for one of a set. "
         f"To read it: {table}."
     ]
@@ -547,16 +547,16 @@ def test_archives_that_were_not_unpacked_are_named(
     told = "it is an archive, which is not read. Unpack it"
     (tmp_path / "sounds.zip").write_bytes(b"PK")
     with pytest.raises(DataError, match=rf"no sounds and no pictures in it. sounds\.zip: {told}"):
-        Collection.open(tmp_path)
+        Collection.load(tmp_path)
     with pytest.raises(DataError, match=rf"sounds\.zip: {told} and give the folder\."):
-        Collection.open(tmp_path / "sounds.zip")
+        Collection.load(tmp_path / "sounds.zip")
     table = write_table(tmp_path / "labels.csv", "path", "a.wav", "b.wav")
     with pytest.raises(DataError, match=rf"no such file[\s\S]*\nsounds\.zip: {told}"):
-        Collection.open(table)
+        Collection.load(table)
     write_sound(tmp_path / "a.wav")
-    assert str(Collection.open(table).problems[-1]).startswith(f"sounds.zip: {told}")
+    assert str(Collection.load(table).problems[-1]).startswith(f"sounds.zip: {told}")
     (tmp_path / "labels.csv").unlink()
-    assert [str(problem) for problem in Collection.open(tmp_path).problems] == [
+    assert [str(problem) for problem in Collection.load(tmp_path).problems] == [
         f"sounds.zip: {told}, or take it away."
     ]
 
@@ -567,15 +567,15 @@ def test_a_folder_of_published_sets_is_refused_with_each(
     dcase_folds(tmp_path / "dev", write_sound, write_table)
     evaluation(tmp_path / "eval", write_sound, write_table)
     with pytest.raises(DataError) as error:
-        Collection.open(tmp_path)
+        Collection.load(tmp_path)
     assert str(error.value) == (
         f"{tmp_path}: it holds dev and eval, each a set of its own. Give one: dcase2018_task5:{tmp_path}/dev "
         f"or dcase2018_task5:{tmp_path}/eval?part=evaluation. To take the folders for labels: "
         f"folder:{tmp_path}."
     )
-    assert len(Collection.open(f"dcase2018_task5:{tmp_path}/dev")) == 3
-    assert len(Collection.open(f"dcase2018_task5:{tmp_path}/eval?part=evaluation")) == 1
-    assert len(Collection.open(f"folder:{tmp_path}")) == 4
+    assert len(Collection.load(f"dcase2018_task5:{tmp_path}/dev")) == 3
+    assert len(Collection.load(f"dcase2018_task5:{tmp_path}/eval?part=evaluation")) == 1
+    assert len(Collection.load(f"folder:{tmp_path}")) == 4
 
 
 def evaluation(folder: Path, sound: Write, table: Write) -> None:
@@ -590,7 +590,7 @@ def test_the_evaluation_set_says_how_it_is_read(
     evaluation(tmp_path, write_sound, write_table)
     for data in (str(tmp_path), f"dcase2018_task5:{tmp_path}"):
         with pytest.raises(DataError) as error:
-            Collection.open(data)
+            Collection.load(data)
         assert str(error.value) == (
             f"{tmp_path}: this is the evaluation set: it has no folds, and all of its clips are test. "
             f"Give dcase2018_task5:{tmp_path}?part=evaluation."
@@ -603,9 +603,9 @@ def test_folds_of_dcase_without_the_table_beside_them(
     dcase_folds(tmp_path, write_sound, write_table)
     rows = (tmp_path / "meta.txt").read_text().splitlines()
     write_table(tmp_path / "evaluation_setup/fold1_evaluate.txt", rows[2])
-    whole = Collection.open(tmp_path).table.drop(columns="row")
+    whole = Collection.load(tmp_path).table.drop(columns="row")
     (tmp_path / "meta.txt").unlink()
-    pd.testing.assert_frame_equal(Collection.open(tmp_path).table, whole)
+    pd.testing.assert_frame_equal(Collection.load(tmp_path).table, whole)
 
 
 REFUSED: dict[str, tuple[str, type[RequestError], str]] = {
@@ -670,7 +670,7 @@ def test_what_cannot_be_opened(
 ) -> None:
     class_folders(tmp_path, write_sound, write_sound)
     with pytest.raises(error_type) as error:
-        Collection.open(data.replace("{}", str(tmp_path)))
+        Collection.load(data.replace("{}", str(tmp_path)))
     assert str(error.value).startswith(text.replace("{}", str(tmp_path)))
     if not text.startswith("synthetic"):  # which sets there are is for their own test
         assert str(error.value) == text.replace("{}", str(tmp_path))
@@ -679,11 +679,11 @@ def test_what_cannot_be_opened(
 def test_stranger_names_are_listed(tmp_path: Path, write_sound: Write) -> None:
     digits(tmp_path, write_sound, write_sound)
     esc50_names(tmp_path, write_sound, write_sound)
-    found = Collection.open(f"spoken_digits:{tmp_path}")
+    found = Collection.load(f"spoken_digits:{tmp_path}")
     assert str(found.problems[0]) == (
         "1-100-A-0.wav: its name is not digit_speaker_index, as in 7_jackson_32. Rename it or take it away."
     )
-    other = Collection.open(f"esc50:{tmp_path}")
+    other = Collection.load(f"esc50:{tmp_path}")
     assert str(other.problems[0]) == (
         "recordings/0_ann_0.wav: its name is not fold-recording-take-class, as in 1-100032-A-0. "
         "Rename it or take it away."
@@ -692,11 +692,11 @@ def test_stranger_names_are_listed(tmp_path: Path, write_sound: Write) -> None:
 
 def test_a_synthetic_set_is_made_on_the_spot() -> None:
     options: dict[str, Any] = {"clips": 30}
-    found = Collection.open("synthetic:tones?" + "&".join(f"{key}={value}" for key, value in options.items()))
+    found = Collection.load("synthetic:tones?" + "&".join(f"{key}={value}" for key, value in options.items()))
     assert len(found) == 30
     assert found.name.startswith("synthetic:tones")
-    assert Collection.open("synthetic:tones?clips=30").fingerprint() == found.fingerprint()
-    assert Collection.open("synthetic:tones?clips=30&seed=1").fingerprint() != found.fingerprint()
+    assert Collection.load("synthetic:tones?clips=30").fingerprint() == found.fingerprint()
+    assert Collection.load("synthetic:tones?clips=30&seed=1").fingerprint() != found.fingerprint()
 
 
 def test_paths_of_a_side_may_be_absolute(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
@@ -705,7 +705,7 @@ def test_paths_of_a_side_may_be_absolute(tmp_path: Path, write_sound: Write, wri
     test = write_sound(tmp_path / "set" / "test" / "c.wav")
     write_table(tmp_path / "set/train/metadata.csv", "file_name,label", f"{elsewhere},x", "b.wav,y")
     write_table(tmp_path / "set/test/metadata.csv", "file_name,label", "c.wav,x")
-    found = Collection.open(tmp_path / "set")
+    found = Collection.load(tmp_path / "set")
     assert set(found.table["path"]) == {str(elsewhere), str(inside), str(test)}
 
 
@@ -716,24 +716,24 @@ def test_first_folders_that_hold_the_same_folders_are_doubted(
     for first in firsts:
         for label in ("cat", "dog"):
             write_sound(tmp_path / first / label / "0.wav", 0.1)
-    found = Collection.open(tmp_path)
+    found = Collection.load(tmp_path)
     assert set(found.table["label"]) == set(firsts)
     (problem,) = found.problems
     assert str(problem).startswith(
         f".: the first folders ({', '.join(sorted(firsts))}) are taken for labels, but all hold the same "
         "folders (cat, dog). "
     )
-    assert Collection.open(f"folder:{tmp_path}?first=label").problems == ()
+    assert Collection.load(f"folder:{tmp_path}?first=label").problems == ()
     write_sound(tmp_path / firsts[0] / "cow" / "0.wav", 0.1)
-    assert Collection.open(tmp_path).problems == ()
+    assert Collection.load(tmp_path).problems == ()
 
 
 def test_one_folder_called_like_a_side_is_doubted(tmp_path: Path, write_sound: Write) -> None:
     for label in ("cat", "dog"):
         write_sound(tmp_path / "train" / label / "0.wav", 0.1)
-    (problem,) = Collection.open(tmp_path).problems
+    (problem,) = Collection.load(tmp_path).problems
     assert "the folder is taken for a label, though it is called like a side of a split" in str(problem)
-    assert set(Collection.open(f"folder:{tmp_path}?first=split").table["label"]) == {"cat", "dog"}
+    assert set(Collection.load(f"folder:{tmp_path}?first=split").table["label"]) == {"cat", "dog"}
 
 
 def test_folders_inside_the_class_folders_of_which_some_are_sides_are_refused(
@@ -743,10 +743,10 @@ def test_folders_inside_the_class_folders_of_which_some_are_sides_are_refused(
         for part in ("train", "test", "extra"):
             write_sound(tmp_path / label / part / "0.wav", 0.1)
     with pytest.raises(DataError) as error:
-        Collection.open(tmp_path)
+        Collection.load(tmp_path)
     assert str(error.value) == (
         f"{tmp_path}: the folders test, train inside the class folders are called like sides of a split, but "
         "extra is not. If the split is meant, rename or move these. "
         f"If there is no split: folder:{tmp_path}?first=label."
     )
-    assert set(Collection.open(f"folder:{tmp_path}?first=label").table["label"]) == {"cat", "dog"}
+    assert set(Collection.load(f"folder:{tmp_path}?first=label").table["label"]) == {"cat", "dog"}

@@ -66,7 +66,7 @@ def splits(found: Collection) -> dict[str, str]:
 
 
 def test_the_course_takes_seven_folders(made: Path) -> None:
-    found = Collection.open(f"magnatagatune:{made}?split=course")
+    found = Collection.load(f"magnatagatune:{made}?split=course")
     assert splits(found) == {"2": "train", "6": "train", "7": "train", "10": "val", "11": "test"}
     assert [str(problem) for problem in found.problems] == [
         "annotations_final.csv: clips that the split 'course' does not use take no part (2). "
@@ -77,11 +77,11 @@ def test_the_course_takes_seven_folders(made: Path) -> None:
     assert found.split_from == (
         "given by the course's split of MagnaTagATune: folders 0, 1, 2, a, b train, c val, d test"
     )
-    assert Collection.open(made).fingerprint() == found.fingerprint()
+    assert Collection.load(made).fingerprint() == found.fingerprint()
 
 
 def test_the_original_split_takes_all_folders(made: Path) -> None:
-    found = Collection.open(f"magnatagatune:{made}?split=original")
+    found = Collection.load(f"magnatagatune:{made}?split=original")
     assert splits(found) == {
         **dict.fromkeys(("2", "6", "7", "9"), "train"),
         "10": "val",
@@ -92,7 +92,7 @@ def test_the_original_split_takes_all_folders(made: Path) -> None:
 
 
 def test_files_are_found_under_other_endings(made: Path) -> None:
-    found = Collection.open(f"magnatagatune:{made}?split=original")
+    found = Collection.load(f"magnatagatune:{made}?split=original")
     assert sorted(Counter(Path(path).suffix for path in found.table["path"])) == [
         ".flac",
         ".mp3",
@@ -100,7 +100,7 @@ def test_files_are_found_under_other_endings(made: Path) -> None:
         ".wav",
     ]
     (made / "0/ann-first-01-rain_song-0-29.mp3").unlink()
-    missing = Collection.open(f"magnatagatune:{made}?split=original")
+    missing = Collection.load(f"magnatagatune:{made}?split=original")
     assert [(problem.kind, problem.path, problem.row) for problem in missing.problems] == [
         ("untagged", "annotations_final.csv", None),
         ("missing", "0/ann-first-01-rain_song-0-29.mp3", 2),
@@ -108,7 +108,7 @@ def test_files_are_found_under_other_endings(made: Path) -> None:
 
 
 def test_tags_are_numbered_by_frequency_then_name(made: Path, write_table: Write) -> None:
-    found = Collection.open(f"magnatagatune:{made}?split=original")
+    found = Collection.load(f"magnatagatune:{made}?split=original")
     assert found.metadata().tag_names == ("rock", "slow", "harp")
     by_clip = dict(zip(found.table["clip"], found.table["tags"], strict=True))
     for clip, tags in by_clip.items():
@@ -118,13 +118,13 @@ def test_tags_are_numbered_by_frequency_then_name(made: Path, write_table: Write
     some = found.subset(np.arange(4))
     assert some.metadata().tag_names == ("rock", "slow", "harp")
     write_table(made / "top_tags.txt", "harp", "silent", "slow")
-    chosen = Collection.open(f"magnatagatune:{made}?split=original")
+    chosen = Collection.load(f"magnatagatune:{made}?split=original")
     assert chosen.metadata().tag_names == ("harp", "slow")
     assert list(chosen.table["clip"]) == ["2", "7", "9", "11", "12"]
 
 
 def test_songs_artists_and_albums_come_from_paths(made: Path) -> None:
-    table = Collection.open(f"magnatagatune:{made}?split=original").table.set_index("clip")
+    table = Collection.load(f"magnatagatune:{made}?split=original").table.set_index("clip")
     assert list(table.loc["6", ["song", "artist", "album", "moment"]]) == [
         "ann-first-01-rain_song",
         "ann",
@@ -133,9 +133,9 @@ def test_songs_artists_and_albums_come_from_paths(made: Path) -> None:
     ]
     assert set(table.loc[["2", "6"], "group"]) == set(table.loc[["2", "6"], "recording"])
     assert table.loc[["2", "6", "7"], "group"].nunique() == 2
-    metadata = Collection.open(f"magnatagatune:{made}?split=original").metadata()
+    metadata = Collection.load(f"magnatagatune:{made}?split=original").metadata()
     assert set(metadata.columns) == {"clip", "song", "artist", "album"}
-    by_artist = Collection.open(f"magnatagatune:{made}?split=original&group=artist").table
+    by_artist = Collection.load(f"magnatagatune:{made}?split=original&group=artist").table
     assert list(by_artist["group"]) == list(by_artist["artist"])
 
 
@@ -169,7 +169,7 @@ def test_other_names_are_looked_up_in_the_clip_info(
     write_annotations(tmp_path, write_table, rows)
     for path, _ in rows.values():
         write_sound(tmp_path / f"{path}.mp3")
-    plain = Collection.open(f"magnatagatune:{tmp_path}").table
+    plain = Collection.load(f"magnatagatune:{tmp_path}").table
     assert list(plain["song"]) == [""] * 4
     assert list(plain["group"]) == ["0/one.mp3", "1/two.mp3", "c/three.mp3", "d/four.mp3"]
     write_table(
@@ -179,13 +179,13 @@ def test_other_names_are_looked_up_in_the_clip_info(
         quoted("3", "Rain", "Ann", "First", "50"),
         quoted("4", "Sun", "Ben", "", ""),
     )
-    table = Collection.open(f"magnatagatune:{tmp_path}").table
+    table = Collection.load(f"magnatagatune:{tmp_path}").table
     assert list(table["song"]) == ["Ann-First-Rain", "Ann-First-Rain", "Ben--Sun", ""]
     assert list(table["artist"]) == ["Ann", "Ann", "Ben", ""]
     assert list(table["moment"]) == [21.0, 50.0, 0.0, 0.0]
     write_table(tmp_path / "clip_info_final.csv", quoted("clip_id", "title"), quoted("2", "Rain"))
     with pytest.raises(DataError) as error:
-        Collection.open(f"magnatagatune:{tmp_path}")
+        Collection.load(f"magnatagatune:{tmp_path}")
     assert str(error.value) == (
         f"{tmp_path / 'clip_info_final.csv'}: there is no column 'album'. "
         "Tabs must stand between its columns."
@@ -196,26 +196,26 @@ def test_other_names_are_looked_up_in_the_clip_info(
 def test_published_lists(made: Path, write_table: Write, ending: str) -> None:
     write_lists(made, write_table, ending)
     wanted = {**dict.fromkeys("267", "train"), "9": "val", "10": "val", "11": "test", "12": "test"}
-    by_lists = Collection.open(f"magnatagatune:{made}?split=gt")
+    by_lists = Collection.load(f"magnatagatune:{made}?split=gt")
     assert splits(by_lists) == wanted
     assert by_lists.metadata().tag_names == ("slow", "rock", "harp")
     assert by_lists.split_from == (
         "given by the published lists (train_gt, val_gt, test_gt) of MagnaTagATune and their own tags"
     )
-    cleaned = Collection.open(f"magnatagatune:{made}?split=cleaned")
+    cleaned = Collection.load(f"magnatagatune:{made}?split=cleaned")
     assert splits(cleaned) == wanted
     assert list(cleaned.table["tags"]) == list(by_lists.table["tags"])
     assert cleaned.split_from.startswith("given by the cleaned split")
-    assert Collection.open(f"magnatagatune:{made}").split_from.startswith("given by the course's split")
+    assert Collection.load(f"magnatagatune:{made}").split_from.startswith("given by the course's split")
     (made / "annotations_final.csv").unlink()
-    assert Collection.open(f"magnatagatune:{made}").fingerprint() == by_lists.fingerprint()
+    assert Collection.load(f"magnatagatune:{made}").fingerprint() == by_lists.fingerprint()
 
 
 def test_a_clip_whose_path_is_not_listed_takes_no_part(made: Path, write_table: Write) -> None:
     write_lists(made, write_table)
     index = made / "index.tsv"
     index.write_text("\n".join(index.read_text().splitlines()[1:]) + "\n")
-    found = Collection.open(f"magnatagatune:{made}?split=gt")
+    found = Collection.load(f"magnatagatune:{made}?split=gt")
     assert list(found.table["clip"]) == ["6", "7", "9", "10", "11", "12"]
     assert [problem.kind for problem in found.problems] == ["other_clips", "untagged"]
 
@@ -253,13 +253,13 @@ REFUSED = {
 @pytest.mark.parametrize(("options", "kind", "text"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_asked_for(made: Path, options: str, kind: type[RequestError], text: str) -> None:
     with pytest.raises(kind) as error:
-        Collection.open(f"magnatagatune:{made}{options}")
+        Collection.load(f"magnatagatune:{made}{options}")
     assert str(error.value) == text.replace("{}", str(made))
 
 
 def error_of(made: Path, options: str = "") -> str:
     with pytest.raises(DataError) as error:
-        Collection.open(f"magnatagatune:{made}{options}")
+        Collection.load(f"magnatagatune:{made}{options}")
     return str(error.value).replace(str(made), "{}")
 
 
@@ -341,8 +341,8 @@ def test_the_published_counts_of_the_course(tmp_path: Path) -> None:
 @pytest.mark.parametrize("split", ["", "&split=gt", "&split=cleaned"])
 def test_the_imitation(real_data: Callable[[str], Path], split: str) -> None:
     folder, sounds = real_data("tag-formats") / "magnatagatune", real_data("incompetech-tags")
-    found = Collection.open(f"magnatagatune:{folder}?audio={sounds}{split}")
-    plain = Collection.open(sounds)
+    found = Collection.load(f"magnatagatune:{folder}?audio={sounds}{split}")
+    plain = Collection.load(sounds)
     assert found.problems == ()
     assert [len(found.rows(side)) for side in ("train", "val", "test")] == [294, 75, 123]
     tops = (folder / "top_tags.txt").read_text().splitlines()
@@ -358,8 +358,8 @@ def test_the_imitation(real_data: Callable[[str], Path], split: str) -> None:
 @pytest.mark.parametrize("split", ["course", "original"])
 def test_folders_of_the_imitation_are_all_train(real_data: Callable[[str], Path], split: str) -> None:
     folder, sounds = real_data("tag-formats") / "magnatagatune", real_data("incompetech-tags")
-    found = Collection.open(f"magnatagatune:{folder}?audio={sounds}&split={split}")
+    found = Collection.load(f"magnatagatune:{folder}?audio={sounds}&split={split}")
     assert len(found) == 492
     assert set(found.table["split"]) == {"train", "val"}
     with pytest.raises(DataError, match="1 group sits on more than one side"):
-        Collection.open(f"magnatagatune:{folder}?audio={sounds}&split=gt&group=artist")
+        Collection.load(f"magnatagatune:{folder}?audio={sounds}&split=gt&group=artist")

@@ -31,18 +31,18 @@ def test_another_separator_is_refused_until_one_is_chosen(
         write_sound(tmp_path / f"{name}.wav")
     table = write_table(tmp_path / "t.csv", "path,tags", 'a.wav,"rain"', f'b.wav,"rain{sign}wind"')
     with pytest.raises(DataError) as error:
-        Collection.open(table)
+        Collection.load(table)
     assert str(error.value) == (
         f"t.csv: row 3: the tags in the column 'tags' have no | between them, but a {word}: "
         f"'rain{sign}wind'. If it parts tags: data.tag_separator={word}. If each cell is one tag: "
         "data.tag_separator=bar."
     )
-    chosen = Collection.open(table, make(Columns, "", {"tag_separator": word}))
+    chosen = Collection.load(table, make(Columns, "", {"tag_separator": word}))
     assert list(chosen.table["tags"]) == [("rain",), ("rain", "wind")]
-    whole = Collection.open(table, Columns(tag_separator="bar"))
+    whole = Collection.load(table, Columns(tag_separator="bar"))
     assert list(whole.table["tags"]) == [("rain",), (f"rain{sign}wind",)]
     write_table(tmp_path / "t.csv", "path,tags", 'a.wav,"speech, loud|rain"', "b.wav,rain")
-    assert list(Collection.open(table).table["tags"]) == [("speech, loud", "rain"), ("rain",)]
+    assert list(Collection.load(table).table["tags"]) == [("speech, loud", "rain"), ("rain",)]
 
 
 def test_labels_in_lists(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
@@ -50,15 +50,15 @@ def test_labels_in_lists(tmp_path: Path, write_sound: Write, write_table: Write)
         write_sound(tmp_path / f"{name}.wav")
     rows = [{"path": "a.wav", "label": ["dog"]}, {"path": "b.wav", "label": []}]
     table = write_table(tmp_path / "t.jsonl", *map(json.dumps, rows))
-    assert list(Collection.open(table).table["label"]) == ["dog", ""]
+    assert list(Collection.load(table).table["label"]) == ["dog", ""]
     write_table(table, json.dumps(rows[0]), json.dumps({"path": "b.wav", "label": ["dog", "cat"]}))
     with pytest.raises(DataError) as error:
-        Collection.open(table)
+        Collection.load(table)
     assert str(error.value) == (
         "t.jsonl: row 2: the column 'label' holds several labels: ['dog', 'cat']. A clip has one; "
         "if they are tags: data.tags=label and data.label=false."
     )
-    assert Collection.open(table, Columns(tags="label", label=False)).table["tags"][1] == ("dog", "cat")
+    assert Collection.load(table, Columns(tags="label", label=False)).table["tags"][1] == ("dog", "cat")
 
 
 @pytest.mark.parametrize(("sign", "word"), [("|", "bar"), (", ", "comma"), (";", "semicolon")])
@@ -73,26 +73,26 @@ def test_labels_that_look_like_lists_of_tags_are_told(
     chosen = {} if word == "bar" else {"tag_separator": word}
     words = "".join(f" and data.{key}={value}" for key, value in chosen.items())
     looks = f"looks like lists of tags ('dog{sign}cat' has a {word} in it);"
-    told = [str(problem) for problem in Collection.open(table).problems if problem.kind == "lists"]
+    told = [str(problem) for problem in Collection.load(table).problems if problem.kind == "lists"]
     assert told == [
         f"t.csv (row 3): the column 'label' {looks} each such cell is taken for one class. If they are tags: "
         f"data.tags=label and data.label=false{words}. If each cell is the name of one class: "
         "data.tags=false."
     ]
-    tags = Collection.open(table, make(Columns, "", {"tags": "label", "label": False, **chosen}))
+    tags = Collection.load(table, make(Columns, "", {"tags": "label", "label": False, **chosen}))
     assert list(tags.table["tags"]) == [(alone,), ("dog", "cat")]
     for columns in (Columns(tags=False), Columns(label=False)):
-        assert Collection.open(table, columns).problems == ()
+        assert Collection.load(table, columns).problems == ()
     write_table(table, "path,labels", *rows)
-    assert [str(problem) for problem in Collection.open(table).problems] == [
+    assert [str(problem) for problem in Collection.load(table).problems] == [
         f"t.csv (row 3): the column 'labels' {looks} it was not used. If they are tags: data.tags=labels "
         f"and data.label=false{words}. If each cell is the name of one class: data.label=labels and "
         "data.tags=false."
     ]
     write_table(table, "path,label,tags", *(f"{row},x" for row in rows))
-    assert str(Collection.open(table).problems[0]).endswith("one class: nothing is to be done.")
+    assert str(Collection.load(table).problems[0]).endswith("one class: nothing is to be done.")
     write_table(table, "path,label", "a.wav,|dog", 'b.wav,"cat, "')
-    assert Collection.open(table).problems == ()
+    assert Collection.load(table).problems == ()
 
 
 @pytest.mark.parametrize(("sign", "word"), [("|", "bar"), (" | ", "bar"), (";", "semicolon")])
@@ -109,26 +109,26 @@ def test_labels_whose_parts_recur_are_refused_until_a_reading_is_chosen(
     words = "".join(f" and data.{key}={value}" for key, value in chosen.items())
     row, cell = next((at + 2, cell) for at, cell in enumerate(cells) if sign in cell)
     with pytest.raises(DataError) as error:
-        Collection.open(table)
+        Collection.load(table)
     assert str(error.value) == (
         f"t.csv: row {row}: {cell!r} in the column 'label' has a {word} in it, and parts of it stand in "
         f"other cells too. If they are tags: data.tags=label and data.label=false{words}. If each cell is "
         "the name of one class: data.tags=false."
     )
-    tags = Collection.open(table, make(Columns, "", {"tags": "label", "label": False, **chosen}))
+    tags = Collection.load(table, make(Columns, "", {"tags": "label", "label": False, **chosen}))
     assert tags.table["tags"][1] == ("dog", "cat")
-    assert list(Collection.open(table, Columns(tags=False)).table["label"]) == cells
-    assert list(Collection.open(table, Columns(label="label")).table["label"]) == cells
+    assert list(Collection.load(table, Columns(tags=False)).table["label"]) == cells
+    assert list(Collection.load(table, Columns(label="label")).table["label"]) == cells
 
 
 def test_labels_in_lists_written_as_text(tmp_path: Path, write_sound: Write, write_table: Write) -> None:
     for name in "ab":
         write_sound(tmp_path / f"{name}.wav")
     table = write_table(tmp_path / "t.csv", "path,label", "a.wav,['dog']", "b.wav,[]")
-    assert list(Collection.open(table).table["label"]) == ["dog", ""]
+    assert list(Collection.load(table).table["label"]) == ["dog", ""]
     write_table(table, "path,label", "a.wav,['dog']", "b.wav,\"['dog', 'cat']\"")
     with pytest.raises(DataError, match="row 3: the column 'label' holds several labels"):
-        Collection.open(table)
+        Collection.load(table)
 
 
 def test_whole_numbers_read_alike_in_text_and_as_numbers(
@@ -137,7 +137,7 @@ def test_whole_numbers_read_alike_in_text_and_as_numbers(
     for name in "abc":
         write_sound(tmp_path / f"{name}.wav")
     table = write_table(tmp_path / "t.csv", "path,label,fold", "a.wav,0.0,0.0", "b.wav,,1.0", "c.wav,1.0,2.0")
-    found = Collection.open(table)
+    found = Collection.load(table)
     assert list(found.table["label"]) == ["0", "", "1"]
     assert list(found.table["split"]) == ["train", "val", "test"]
 
@@ -147,6 +147,6 @@ def test_two_separators_at_once_are_refused(tmp_path: Path, write_sound: Write, 
         write_sound(tmp_path / f"{name}.wav")
     table = write_table(tmp_path / "t.csv", "path,tags", "a.wav,dog|cat;x", 'b.wav,"rock, slow|pop"')
     with pytest.raises(DataError, match=r"t\.csv: row 2: some tags .* have a \| .* and some a ;"):
-        Collection.open(table)
-    whole = Collection.open(table, make(Columns, "", {"tag_separator": "bar"}))
+        Collection.load(table)
+    whole = Collection.load(table, make(Columns, "", {"tag_separator": "bar"}))
     assert list(whole.table["tags"]) == [("dog", "cat;x"), ("rock, slow", "pop")]

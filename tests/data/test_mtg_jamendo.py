@@ -52,7 +52,7 @@ def made(tmp_path: Path, write_sound: Write, write_table: Write) -> Path:
 
 
 def test_a_published_split(made: Path) -> None:
-    found = Collection.open(f"mtg_jamendo:{made}")
+    found = Collection.load(f"mtg_jamendo:{made}")
     table = found.table
     assert list(table["track"]) == [f"track_{track:07d}" for track in (1, 2, 3, 4, 5)]
     assert list(table["split"]) == ["train", "train", "train", "val", "test"]
@@ -74,26 +74,26 @@ def test_a_published_split(made: Path) -> None:
         "instrument---organ",
     )
     assert set(found.metadata().columns) == {"track", "artist", "album"}
-    assert Collection.open(made).fingerprint() == found.fingerprint()
+    assert Collection.load(made).fingerprint() == found.fingerprint()
 
 
 def test_tags_of_one_category(made: Path) -> None:
-    found = Collection.open(f"mtg_jamendo:{made}?category=instrument")
+    found = Collection.load(f"mtg_jamendo:{made}?category=instrument")
     assert list(found.table["tags"]) == [
         ("instrument---piano",),
         ("instrument---piano",),
         ("instrument---organ",),
     ]
     assert "take no part (3)" in found.problems[0].reason
-    moods = Collection.open(f"mtg_jamendo:{made}?category=mood/theme&split=none")
+    moods = Collection.load(f"mtg_jamendo:{made}?category=mood/theme&split=none")
     assert list(moods.table["track"]) == ["track_0000003", "track_0000004"]
 
 
 def test_without_a_split_one_by_artists_is_made(made: Path) -> None:
-    found = Collection.open(f"mtg_jamendo:{made}?split=none")
+    found = Collection.load(f"mtg_jamendo:{made}?split=none")
     assert found.split_from == "made, with seed 0"
     assert set(found.table.groupby("artist")["split"].nunique()) == {1}
-    by_track = Collection.open(f"mtg_jamendo:{made}?split=none&group=album").table
+    by_track = Collection.load(f"mtg_jamendo:{made}?split=none&group=album").table
     assert list(by_track["group"]) == list(by_track["album"])
 
 
@@ -102,7 +102,7 @@ def test_tables_may_lie_in_the_repository_and_sounds_elsewhere(
 ) -> None:
     repository = tmp_path / "mtg-jamendo-dataset"
     write_tables(repository / "data", write_table, split=2)
-    found = Collection.open(f"mtg_jamendo:{repository}?split=2&audio={made}")
+    found = Collection.load(f"mtg_jamendo:{repository}?split=2&audio={made}")
     assert len(found) == 5
     assert found.name == "mtg-jamendo-dataset"
 
@@ -111,14 +111,14 @@ def test_an_artist_on_two_sides_is_refused(made: Path) -> None:
     file = made / "splits/split-0/autotagging-test.tsv"
     file.write_text(file.read_text().replace("artist_3", "artist_1"))
     with pytest.raises(DataError, match="artist_1: 3 train, 1 test"):
-        Collection.open(made)
-    assert len(Collection.open(f"mtg_jamendo:{made}?group=track")) == 5
+        Collection.load(made)
+    assert len(Collection.load(f"mtg_jamendo:{made}?group=track")) == 5
 
 
 def test_damaged_lines_are_counted(made: Path) -> None:
     file = made / "autotagging.tsv"
     file.write_text(file.read_text() + "track_9\tartist_9\n")
-    found = Collection.open(f"mtg_jamendo:{made}?split=none")
+    found = Collection.load(f"mtg_jamendo:{made}?split=none")
     assert [problem.kind for problem in found.problems] == ["ragged", "untagged"]
     assert str(found.problems[0]) == (
         "autotagging.tsv: lines with fewer than 5 cells take no part (1). Copy the tables again."
@@ -153,20 +153,20 @@ REFUSED = {
 @pytest.mark.parametrize(("options", "kind", "text"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_asked_for(made: Path, options: str, kind: type[RequestError], text: str) -> None:
     with pytest.raises(kind) as error:
-        Collection.open(f"mtg_jamendo:{made}{options}")
+        Collection.load(f"mtg_jamendo:{made}{options}")
     assert str(error.value) == text.replace("{}", str(made))
 
 
 def test_missing_tables_and_tags(made: Path, write_table: Write) -> None:
     (made / "splits/split-0/autotagging-test.tsv").unlink()
     with pytest.raises(DataError) as error:
-        Collection.open(made)
+        Collection.load(made)
     assert str(error.value) == (
         f"{made}/splits/split-0: there is no autotagging-test.tsv in it. Give the folder that has it."
     )
     write_table(made / "autotagging.tsv", HEADER, line(2))
     with pytest.raises(DataError) as error:
-        Collection.open(f"mtg_jamendo:{made}?split=none&category=instrument")
+        Collection.load(f"mtg_jamendo:{made}?split=none&category=instrument")
     assert str(error.value) == (
         f"{made}: no track of autotagging.tsv has a tag of the category 'instrument' (category---tag). "
         "Choose another."
@@ -175,7 +175,7 @@ def test_missing_tables_and_tags(made: Path, write_table: Write) -> None:
 
 def test_the_imitation(real_data: Callable[[str], Path]) -> None:
     folder, sounds = real_data("tag-formats") / "mtg-jamendo", real_data("incompetech-tags")
-    found = Collection.open(f"mtg_jamendo:{folder}?audio={sounds}")
+    found = Collection.load(f"mtg_jamendo:{folder}?audio={sounds}")
     assert found.problems == ()
     assert [len(found.rows(side)) for side in ("train", "val", "test")] == [98, 25, 41]
     assert list(found.table["group"]) == list(found.table["track"])  # one artist made everything
@@ -185,7 +185,7 @@ def test_the_imitation(real_data: Callable[[str], Path]) -> None:
     names = found.metadata().tag_names
     counts = found.metadata().tags.sum(axis=0)
     assert sorted(zip(-counts, names, strict=True)) == list(zip(-counts, names, strict=True))
-    instruments = Collection.open(f"mtg_jamendo:{folder}?audio={sounds}&category=instrument")
+    instruments = Collection.load(f"mtg_jamendo:{folder}?audio={sounds}&category=instrument")
     assert len(instruments) == sum(any("instrument---" in tag for tag in tags) for tags in wanted.values())
     with pytest.raises(DataError, match="artist_000001: 98 train, 25 val, 41 test"):
-        Collection.open(f"mtg_jamendo:{folder}?audio={sounds}&group=artist")
+        Collection.load(f"mtg_jamendo:{folder}?audio={sounds}&group=artist")

@@ -82,7 +82,7 @@ def test_arrays_without_their_full_scale_are_left_out_wherever_they_are_heard(
     assert text in str(error.value)
     with pytest.raises(DataError):
         as_wave(array, "the same")
-    found = Collection.open(tmp_path)
+    found = Collection.load(tmp_path)
     (told,) = [each for each in inspect(found).problems if each.severity == "left out"]
     kept = Store(tmp_path / "cache").usable(found, DataSettings(sample_rate=8000))
     (left,) = [each for each in kept.problems if each.severity == "left out"]
@@ -152,14 +152,14 @@ def test_a_folder_of_arrays_is_a_collection_once_their_rate_is_written(tmp_path:
             rng = np.random.default_rng([ord(label), number])
             np.save(tmp_path / "set" / label / f"{number}.npy", rng.uniform(-0.5, 0.5, 4000))
     rate_of(tmp_path / "set")
-    found = Collection.open(tmp_path / "set")
+    found = Collection.load(tmp_path / "set")
     assert found.problems == ()
     assert list(found.table["seconds"]) == [0.5] * 8
     assert inspect(found).problems == ()
     store = Store(tmp_path / "cache")
     assert store.open(found, DataSettings(sample_rate=8000)).length(0) == 4000
     rate_of(tmp_path / "set", "16000")  # the rate was wrong: nothing of before is used
-    again = Collection.open(tmp_path / "set")
+    again = Collection.load(tmp_path / "set")
     assert list(again.table["seconds"]) == [0.25] * 8
     assert store.open(again, DataSettings(sample_rate=8000)).length(0) == 2000
 
@@ -174,7 +174,7 @@ def test_the_archive_of_the_course_is_read(tmp_path: Path, write_table: Callable
         np.save(tmp_path / "waveform" / f"{path}.npy", wave.astype(np.float32))
     write_table(tmp_path / "annotations_final.csv", *lines)
     rate_of(tmp_path / "waveform", "16000")
-    found = Collection.open(f"magnatagatune:{tmp_path}?audio=waveform")
+    found = Collection.load(f"magnatagatune:{tmp_path}?audio=waveform")
     assert [len(found.rows(split)) for split in ("train", "val", "test")] == [6, 2, 2]
     assert set(found.table["seconds"]) == {8.0}
     assert not [problem for problem in found.problems if problem.severity == "left out"]

@@ -213,7 +213,7 @@ def test_a_collection_opens_mended_and_its_source_stays(
     folder: Path, tmp_path: Path, write_table: Write
 ) -> None:
     source = (folder / "labels.csv").read_bytes()
-    ids = list(Collection.open(folder).table["id"])
+    ids = list(Collection.load(folder).table["id"])
     path = write_table(
         tmp_path / "my decisions.csv",
         HEAD,
@@ -221,14 +221,14 @@ def test_a_collection_opens_mended_and_its_source_stays(
         f"{ids[1]},use,yes,no,accepted",
         "gone.wav,label,a,b,accepted",
     )
-    plain, mended = Collection.open(folder), Collection.open(folder, patch=path)
+    plain, mended = Collection.load(folder), Collection.load(folder, patch=path)
     assert list(mended.table["id"]) == [each for each in ids if each != ids[1]]
     assert mended.table["label"][0] == "b"
     expected = plain.table.drop(index=1).assign(label=lambda table: ["b", *table["label"][1:]])
     pd.testing.assert_frame_equal(mended.table, expected.reset_index(drop=True))
     assert [each.kind for each in mended.problems] == ["unknown_clip", "left_out"]
     assert mended.fingerprint() != plain.fingerprint()
-    by_option = Collection.open(join_patch(str(folder), path))
+    by_option = Collection.load(join_patch(str(folder), path))
     pd.testing.assert_frame_equal(by_option.table, mended.table)
     assert by_option.name == mended.name
     assert (folder / "labels.csv").read_bytes() == source
@@ -237,15 +237,15 @@ def test_a_collection_opens_mended_and_its_source_stays(
 def test_a_made_split_is_the_same_before_and_after(folder: Path, tmp_path: Path, write_table: Write) -> None:
     table = pd.read_csv(folder / "labels.csv").drop(columns="split")
     table.to_csv(folder / "labels.csv", index=False)
-    ids = list(Collection.open(folder).table["id"])
+    ids = list(Collection.load(folder).table["id"])
     path = write_table(tmp_path / "p.csv", HEAD, *(f"{each},label,a,b,accepted" for each in ids[::2]))
-    before, after = Collection.open(folder), Collection.open(folder, patch=path)
+    before, after = Collection.load(folder), Collection.load(folder, patch=path)
     assert list(before.table["split"]) == list(after.table["split"])
     assert set(after.table["label"]) == {"b"}
 
 
 def test_a_patch_that_leaves_nothing_is_refused(folder: Path, tmp_path: Path, write_table: Write) -> None:
-    ids = list(Collection.open(folder).table["id"])
+    ids = list(Collection.load(folder).table["id"])
     path = write_table(tmp_path / "p.csv", HEAD, *(f"{each},use,yes,no,accepted" for each in ids))
     with pytest.raises(DataError, match="leaves out every clip"):
-        Collection.open(folder, patch=path)
+        Collection.load(folder, patch=path)

@@ -124,7 +124,7 @@ def by_file(report: Report) -> dict[str, list[str]]:
 
 def test_every_planted_fault_is_found_and_nothing_else(tmp_path: Path) -> None:
     plant(tmp_path / "set")
-    collection = Collection.open(tmp_path / "set")
+    collection = Collection.load(tmp_path / "set")
     assert list(collection.table["id"]) == list(PLANTED)
     steps: list[tuple[int, int]] = []
     report = inspect(collection, lambda done, total: steps.append((done, total)))
@@ -155,7 +155,7 @@ def test_a_file_of_impossible_samples_is_named_and_spoils_no_other(tmp_path: Pat
     soundfile.write(tmp_path / "huge.wav", np.full(4000, 3e38), RATE, subtype="FLOAT")
     for number in range(3):
         soundfile.write(tmp_path / f"{number}.wav", noise(str(number)), RATE)
-    report = inspect(Collection.open(tmp_path))
+    report = inspect(Collection.load(tmp_path))
     assert by_file(report)["huge.wav"] == [
         "4,000 of 4,000 samples are NaN, infinite or beyond 1e10 (full scale is 1). "
         "Export the sound again, with samples from -1 to 1."
@@ -169,7 +169,7 @@ def test_float_samples_beyond_full_scale_are_not_clipped_and_unscaled_integers_a
     loud = {"loud.wav": 4 * noise("loud"), "clipped.wav": np.clip(4 * noise("hard"), -1, 1)}
     for name, samples in (loud | {"unscaled.wav": 32768 * noise("whole"), "good.wav": noise("good")}).items():
         soundfile.write(tmp_path / name, samples, RATE, subtype="FLOAT")
-    found = by_file(inspect(Collection.open(tmp_path)))
+    found = by_file(inspect(Collection.load(tmp_path)))
     assert "loud.wav" not in found
     assert "good.wav" not in found
     assert re.fullmatch(r"\d\d\.\d% of its samples are clipped: .*", found["clipped.wav"][0])
@@ -193,7 +193,7 @@ def test_two_mp3_joined_are_told_and_a_tag_at_the_end_is_not(tmp_path: Path) -> 
     (tmp_path / "both.mp3").write_bytes(
         parts[0] + b"TAG" + bytes(125) + b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + parts[1]
     )
-    found = by_file(inspect(Collection.open(tmp_path)))
+    found = by_file(inspect(Collection.load(tmp_path)))
     cure = "Decode it to one sound (ffmpeg -i FILE.mp3 FILE.flac), or cut it in two."
     assert found["joined.mp3"] == [
         f"another mp3 was joined to it: the last {len(parts[1]):,} bytes are not read. {cure}",
@@ -210,7 +210,7 @@ def test_damage_within_an_mp3_is_told_with_the_words_of_the_decoder(tmp_path: Pa
     middle = len(content) // 2
     content[middle : middle + 900] = bytes(900)
     (tmp_path / "hurt.mp3").write_bytes(content)
-    found = by_file(inspect(Collection.open(tmp_path)))
+    found = by_file(inspect(Collection.load(tmp_path)))
     assert "good.mp3" not in found
     assert any(
         text.startswith(
@@ -225,7 +225,7 @@ def test_parts_of_one_file_are_judged_apart(tmp_path: Path) -> None:
     whole = np.concatenate([noise("a", 1.0), np.zeros((RATE, 1)), noise("b", 1.0), noise("a", 1.0)])
     soundfile.write(tmp_path / "long.flac", whole, RATE)
     (tmp_path / "t.csv").write_text("path,start,seconds\n" + "".join(f"long.flac,{n},1\n" for n in range(4)))
-    report = inspect(Collection.open(tmp_path / "t.csv"))
+    report = inspect(Collection.load(tmp_path / "t.csv"))
     assert [(p.row, p.kind) for p in report.problems if p.path.startswith("long")] == [(3, "silent")]
     assert report.clips["all"] == 4
 
@@ -238,7 +238,7 @@ def test_a_break_in_the_middle_takes_every_clip_of_the_file_as_in_training(tmp_p
         "path,start,seconds\nfirst.wav,0,0.5\n" + "".join(f"long.flac,{n},15\n" for n in range(0, 90, 15))
     )
     soundfile.write(tmp_path / "first.wav", noise("first"), RATE)
-    collection = Collection.open(tmp_path / "t.csv")
+    collection = Collection.load(tmp_path / "t.csv")
     report = inspect(collection)
     broken = [problem.row for problem in report.problems if problem.kind == "unreadable"]
     assert broken == [3, 4, 5, 6, 7, 8]
@@ -251,7 +251,7 @@ def test_a_clip_after_the_end_of_what_can_be_decoded_is_left_out_as_in_training(
     content = (tmp_path / "cut.mp3").read_bytes()
     (tmp_path / "cut.mp3").write_bytes(content[: len(content) // 2])
     (tmp_path / "t.csv").write_text("path,start,seconds\ncut.mp3,0,1\ncut.mp3,3,1\n")
-    collection = Collection.open(tmp_path / "t.csv")
+    collection = Collection.load(tmp_path / "t.csv")
     report = inspect(collection)
     left_out = [(each.row, each.reason) for each in report.problems if each.severity == "left out"]
     assert left_out == [(3, "it begins after the end of what can be decoded.")]
@@ -262,7 +262,7 @@ def test_a_clip_after_the_end_of_what_can_be_decoded_is_left_out_as_in_training(
 
 def test_check_and_training_leave_out_the_same_clips(tmp_path: Path) -> None:
     plant(tmp_path / "set")
-    collection = Collection.open(tmp_path / "set")
+    collection = Collection.load(tmp_path / "set")
     checked = {each.path for each in inspect(collection).problems if each.severity == "left out"}
     trained = Store(tmp_path / "cache").usable(collection, DataSettings())
     assert {each.path for each in trained.problems if each.severity == "left out"} == checked
@@ -277,7 +277,7 @@ def test_a_check_that_is_stopped_reports_what_it_has_heard(tmp_path: Path) -> No
         if done == 5:
             raise KeyboardInterrupt
 
-    collection = Collection.open(tmp_path)
+    collection = Collection.load(tmp_path)
     with pytest.raises(KeyboardInterrupt, match="stopped after 5 of 12 clips") as stopped:
         inspect(collection, stop)
     assert isinstance(stopped.value, Stopped)
@@ -299,7 +299,7 @@ def test_blank_broken_and_doubled_pictures(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 7, np.uint8)).save(tmp_path / "blank.png")
     Image.fromarray(rng.integers(0, 256, (99, 99), np.uint8)).save(tmp_path / "half.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "half.png").read_bytes()[:4000])
-    report = inspect(Collection.open(tmp_path))
+    report = inspect(Collection.load(tmp_path))
     found = by_file(report)
     assert found["blank.png"] == [
         "every pixel has the same colour. Remove it, or see whether it was saved well."
@@ -320,7 +320,7 @@ def made(
         write_sound(tmp_path / f"{number}.wav")
         lines.append(",".join([f"{number}.wav", *row]))
     (tmp_path / "labels.csv").write_text("\n".join(lines))
-    return inspect(Collection.open(tmp_path, allow_leak=leak))
+    return inspect(Collection.load(tmp_path, allow_leak=leak))
 
 
 def said(report: Report) -> list[str]:
@@ -424,7 +424,7 @@ def test_the_same_sound_on_both_sides(tmp_path: Path, write_sound: Write) -> Non
     ]
     made(tmp_path, write_sound, rows)
     (tmp_path / "1.wav").write_bytes((tmp_path / "0.wav").read_bytes())
-    report = inspect(Collection.open(tmp_path))
+    report = inspect(Collection.load(tmp_path))
     assert said(report)[0] == (
         "1.wav (row 3): it is identical to 0.wav, which has another label and is in another split. "
         "Keep one of them."
@@ -432,7 +432,7 @@ def test_the_same_sound_on_both_sides(tmp_path: Path, write_sound: Write) -> Non
 
 
 def test_a_report_is_json_and_counts_of_real_sets_are_right(real_data: Callable[[str], Path]) -> None:
-    report = inspect(Collection.open(real_data("oneshots")))
+    report = inspect(Collection.load(real_data("oneshots")))
     value = json.loads(json.dumps(report.as_json(), allow_nan=False))
     assert value["clips"] == {"all": 686, "train": 415, "val": 99, "test": 172}
     assert value["hours"] * 60 == pytest.approx(20.2, abs=0.05)
@@ -474,7 +474,7 @@ def test_a_music_folder_says_how_much_of_it_is_silence(tmp_path: Path) -> None:
             path = tmp_path / genre / f"{song}.wav"
             path.parent.mkdir(exist_ok=True)
             soundfile.write(path, np.concatenate([*parts, np.zeros((round(after * RATE), 2))]), RATE)
-    found = Collection.open(tmp_path)
+    found = Collection.load(tmp_path)
     report = inspect(found)
     silence = 5 * sum(before + after for before, _, after in SONGS.values())
     settings = DataSettings(sample_rate=RATE, trim_db=60.0)
@@ -490,10 +490,10 @@ def test_the_split_of_a_music_folder_is_by_song_and_kept(tmp_path: Path, write_s
     for genre in SONGS:
         for song in range(5):
             write_sound(tmp_path / "music" / genre / f"{song}.wav", 1.0)
-    found = Collection.open(tmp_path / "music", seed=3)
+    found = Collection.load(tmp_path / "music", seed=3)
     found.save_split(tmp_path / "split.csv")
     write_sound(tmp_path / "music" / "Techno" / "new.wav", 1.0)
-    later = Collection.open(tmp_path / "music", seed=4).with_split(tmp_path / "split.csv")
+    later = Collection.load(tmp_path / "music", seed=4).with_split(tmp_path / "split.csv")
     splits = dict(zip(later.table["id"], later.table["split"], strict=True))
     assert splits.pop("Techno/new.wav") == ""
     assert splits == dict(zip(found.table["id"], found.table["split"], strict=True))
@@ -505,7 +505,7 @@ def test_a_number_missing_beside_a_clip_is_told_as_training_would_tell_it(tmp_pa
     soundfile.write(tmp_path / "bad.wav", samples, RATE, subtype="FLOAT")
     soundfile.write(tmp_path / "good.wav", noise("good", 2.0), 16000, subtype="FLOAT")
     (tmp_path / "t.csv").write_text("path,start,seconds\nbad.wav,1,1\ngood.wav,0,0.5\ngood.wav,0.5,0.5\n")
-    collection = Collection.open(tmp_path / "t.csv")
+    collection = Collection.load(tmp_path / "t.csv")
     report = inspect(collection)
     (left_out,) = [str(problem) for problem in report.problems if problem.severity == "left out"]
     assert left_out == (
@@ -533,6 +533,6 @@ def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
         soundfile.write(tmp_path / f"{name}.wav", np.sin(np.arange(8000) / (5 + ord(name))), 8000)
     rows = [f"{name}.wav,{label},p{label},{name}" for name, label in zip("abcd", "xxyy", strict=True)]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,speker,instrument", *rows]) + "\n")
-    assert inspect(Collection.open(str(tmp_path))).other_columns == ("speker", "instrument")
-    used = Collection.open(str(tmp_path), Columns(group="speker", label="instrument"))
+    assert inspect(Collection.load(str(tmp_path))).other_columns == ("speker", "instrument")
+    used = Collection.load(str(tmp_path), Columns(group="speker", label="instrument"))
     assert inspect(used).other_columns == ("label",)

@@ -28,7 +28,7 @@ def pieces(found: Collection) -> list[tuple[str, float, float, str]]:
 def test_a_table_of_one_recording(tmp_path: Path, write_sound: Write, write_table: Write, name: str) -> None:
     write_sound(tmp_path / "rain.wav", 5.0)
     rows = [f"{row}\t{'ab'[number // 2]}" for number, row in enumerate(ROWS)]
-    found = Collection.open(write_table(tmp_path / name, f"{HEAD}\tAnnotation", *rows))
+    found = Collection.load(write_table(tmp_path / name, f"{HEAD}\tAnnotation", *rows))
     assert found.problems == ()
     assert pieces(found) == [("rain.wav", 0.5, 0.75, "a"), ("rain.wav", 3.0, 1.5, "b")]
     assert list(found.table["row"]) == [2, 4]
@@ -46,13 +46,13 @@ def test_a_selection_without_a_time_is_left_out(
     rows[1][place] = cell
     head = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tFile Offset (s)"
     path = write_table(tmp_path / "rain.txt", head, *map("\t".join, rows))
-    found = Collection.open(path)
+    found = Collection.load(path)
     assert pieces(found) == [("rain.wav", 0.5, 0.75, "")]
     told = f"rain.wav (row 3): {column!r} is {cell!r}, no number of seconds. Correct it, or remove the row."
     assert [str(problem) for problem in found.problems] == [told]
     write_table(path, head, "\t".join(rows[1]))
     with pytest.raises(DataError) as error:
-        Collection.open(path)
+        Collection.load(path)
     assert str(
         error.value
     ) == f"{path}: not one of its 1 rows can be read. The first reasons:\n  " + told.replace("row 3", "row 2")
@@ -67,9 +67,9 @@ def test_a_table_of_several_recordings_needs_the_offset_in_each(
     files = ["C:\\rec\\x.wav", "C:\\rec\\x.wav", "C:\\rec\\y.wav", "C:\\rec\\y.wav"]
     rows = [f"{row}\t{file}" for row, file in zip(ROWS, files, strict=True)]
     with pytest.raises(DataError, match=r"t\.txt: .* of several files, and 'Begin Time \(s\)' counts"):
-        Collection.open(write_table(path, f"{HEAD}\tBegin Path", *rows))
+        Collection.load(write_table(path, f"{HEAD}\tBegin Path", *rows))
     rows = [f"{row}\t{offset}" for row, offset in zip(rows, ("0.5", "0.5", "0.25", "0.25"), strict=True)]
-    found = Collection.open(write_table(path, f"{HEAD}\tBegin Path\tFile Offset (s)", *rows))
+    found = Collection.load(write_table(path, f"{HEAD}\tBegin Path\tFile Offset (s)", *rows))
     assert pieces(found) == [("x.wav", 0.5, 0.75, ""), ("y.wav", 0.25, 1.5, "")]
 
 
@@ -79,7 +79,7 @@ def test_selections_of_two_tables_in_one_are_all_kept(
     """Their numbers begin anew where the second table begins."""
     write_sound(tmp_path / "rain.wav", 5.0)
     rows = [*ROWS[:2], "1\tWaveform 1\t1\t2.0\t2.5\t100\t2000", "1\tSpectrogram 1\t1\t2.0\t2.5\t100\t2000"]
-    found = Collection.open(write_table(tmp_path / "rain.txt", HEAD, *rows))
+    found = Collection.load(write_table(tmp_path / "rain.txt", HEAD, *rows))
     assert pieces(found) == [("rain.wav", 0.5, 0.75, ""), ("rain.wav", 2.0, 0.5, "")]
 
 
@@ -88,14 +88,14 @@ def test_labels_of_audacity(tmp_path: Path, write_sound: Write, write_table: Wri
     path = write_table(
         tmp_path / "rain.txt", "0.5\t1.25\tdrops", "\\\t100\t2000", "3,0\t4,5\t", "2\t2\tpoint"
     )
-    found = Collection.open(path)
+    found = Collection.load(path)
     assert pieces(found) == [("rain.flac", 0.5, 0.75, "drops"), ("rain.flac", 3.0, 1.5, "")]
     assert [str(problem) for problem in found.problems] == [
         "rain.flac (row 4): the clip is 0 s long. Correct `seconds` or `end`."
     ]
     path.rename(tmp_path / "other.txt")
     with pytest.raises(DataError, match=r"other\.txt: .* there is no sound called other beside it"):
-        Collection.open(tmp_path / "other.txt")
+        Collection.load(tmp_path / "other.txt")
     write_table(tmp_path / "rain.txt", "hello")
     with pytest.raises(DataError, match=r"line 1 is no label of Audacity .* no selection table of Raven"):
-        Collection.open(tmp_path / "rain.txt")
+        Collection.load(tmp_path / "rain.txt")

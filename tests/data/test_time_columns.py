@@ -60,7 +60,7 @@ def test_the_usual_ways_to_name_times_mean_the_same_pieces(
 ) -> None:
     write_sound(tmp_path / "r.wav", 5.0)
     table = write_table(tmp_path / "t.csv", f"path,{one},{two},label", *rows(start, other))  # type: ignore[arg-type]
-    found = Collection.open(table)
+    found = Collection.load(table)
     assert found.problems == ()
     assert list(found.table["label"]) == ["x", "y", "z"]
     assert list(found.table["start"]) == pytest.approx([a for a, _ in PIECES], abs=1e-6)
@@ -89,15 +89,15 @@ def test_a_half_that_is_not_understood_is_refused_and_chosen_or_denied(
     write_sound(tmp_path / "r.wav", 5.0)
     table = write_table(tmp_path / "t.csv", "path,start,call_end,label", "r.wav,1,2,a", "r.wav,2,4,b")
     with pytest.raises(DataError) as error:
-        Collection.open(table)
+        Collection.load(table)
     assert str(error.value) == (
         "t.csv: the column 'call_end' looks like the end of each clip, but not in a way that is understood; "
         "without it each clip would be another piece of its file. If it is that (in seconds): "
         "data.end=call_end. If not: data.end=false."
     )
-    assert list(Collection.open(table, Columns(end="call_end")).table["seconds"]) == [1.0, 2.0]
-    assert list(Collection.open(table, Columns(end=False)).table["seconds"]) == [4.0, 3.0]
-    whole = Collection.open(table, Columns(start=False, end=False))
+    assert list(Collection.load(table, Columns(end="call_end")).table["seconds"]) == [1.0, 2.0]
+    assert list(Collection.load(table, Columns(end=False)).table["seconds"]) == [4.0, 3.0]
+    whole = Collection.load(table, Columns(start=False, end=False))
     assert list(whole.table["seconds"]) == [5.0]
 
 
@@ -109,13 +109,13 @@ def test_samples_and_an_offset_alone_are_refused(
     with pytest.raises(
         DataError, match=r"'start_sample'.*in samples or frames.*write it in seconds as 'start'"
     ):
-        Collection.open(table)
+        Collection.load(table)
     with pytest.raises(DataError, match=r"data\.start: the column 'start_sample' counts samples"):
-        Collection.open(table, Columns(start="start_sample"))
+        Collection.load(table, Columns(start="start_sample"))
     table = write_table(tmp_path / "nemo.csv", "path,offset,duration", "r.wav,1,2")
     with pytest.raises(DataError, match=r"'offset' looks like the start.*data\.start=offset"):
-        Collection.open(table)
-    found = Collection.open(table, Columns(start="offset")).table
+        Collection.load(table)
+    found = Collection.load(table, Columns(start="offset")).table
     assert (found["start"][0], found["seconds"][0]) == (1.0, 2.0)
 
 
@@ -128,7 +128,7 @@ def test_a_time_that_stands_alone_is_told(tmp_path: Path, write_sound: Write, wr
         "r.wav,3,2024-01-01 05:00:00,loud",
         "s.wav,3,2024-01-01 06:00:00,end",
     )
-    found = Collection.open(table)
+    found = Collection.load(table)
     assert list(found.table["seconds"]) == [5.0, 5.0]
     assert [str(problem) for problem in found.problems] == [
         "t.csv: the column 'length' looks like a time and was not used. "
@@ -136,7 +136,7 @@ def test_a_time_that_stands_alone_is_told(tmp_path: Path, write_sound: Write, wr
         "t.csv: the column 'recording_start' looks like a time and was not used. "
         "If it is the start of each clip: data.start=recording_start.",
     ]
-    assert list(Collection.open(table, Columns(seconds="length")).table["seconds"]) == [3.0, 3.0]
+    assert list(Collection.load(table, Columns(seconds="length")).table["seconds"]) == [3.0, 3.0]
 
 
 def test_an_end_and_a_length_that_disagree_are_told_by_row(
@@ -146,13 +146,13 @@ def test_an_end_and_a_length_that_disagree_are_told_by_row(
     table = write_table(
         tmp_path / "t.csv", "path,start,end,duration", "r.wav,1,2,1", "r.wav,2,4,5", "r.wav,NA,na,NaN"
     )
-    found = Collection.open(table)
+    found = Collection.load(table)
     assert list(found.table["id"]) == ["r.wav#1.000-2.000", "r.wav"]
     assert [str(problem) for problem in found.problems] == [
         "r.wav (row 3): the clip is 5 s long by `seconds` and 2 s by `end`. "
         "Correct one, or leave one out: data.seconds=false or data.end=false."
     ]
-    assert list(Collection.open(table, Columns(seconds=False)).table["seconds"])[1] == 2.0
+    assert list(Collection.load(table, Columns(seconds=False)).table["seconds"])[1] == 2.0
 
 
 def test_two_starts_that_disagree_are_told_by_row(
@@ -160,12 +160,12 @@ def test_two_starts_that_disagree_are_told_by_row(
 ) -> None:
     write_sound(tmp_path / "r.wav", 5.0)
     table = write_table(tmp_path / "t.csv", "path,start,start_time,seconds", "r.wav,0,0.0,1", "r.wav,1,2.5,1")
-    found = Collection.open(table)
+    found = Collection.load(table)
     assert [str(problem) for problem in found.problems] == [
         "r.wav (row 3): the clip starts at 1 s by one column and at 2.5 s by another. "
         "Choose one: data.start=start or data.start=start_time."
     ]
-    assert list(Collection.open(table, Columns(start="start_time")).table["start"]) == [0.0, 2.5]
+    assert list(Collection.load(table, Columns(start="start_time")).table["start"]) == [0.0, 2.5]
 
 
 def test_an_index_of_parquet_is_read_as_columns(tmp_path: Path, write_sound: Write) -> None:
@@ -174,7 +174,7 @@ def test_an_index_of_parquet_is_read_as_columns(tmp_path: Path, write_sound: Wri
         {"file": ["r.wav"] * 2, "start_time": [0.0, 1.0], "end_time": [1.0, 2.0], "x": [1, 0]}
     )
     frame.set_index(["file", "start_time", "end_time"]).to_parquet(tmp_path / "t.parquet")
-    assert list(Collection.open(tmp_path / "t.parquet").table["seconds"]) == [1.0, 1.0]
+    assert list(Collection.load(tmp_path / "t.parquet").table["seconds"]) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_the_files_may_be_named_in_another_column(
 ) -> None:
     write_sound(tmp_path / "r.wav")
     table = write_table(tmp_path / "t.csv", f"{name},Label,file_size", "r.wav,dog,17")
-    found = Collection.open(table)
+    found = Collection.load(table)
     assert (list(found.table["id"]), list(found.table["label"])) == (["r.wav"], ["dog"])
 
 
@@ -195,11 +195,11 @@ def test_path_and_file_name_may_stand_together_where_they_name_the_same_files(
     for name in ("a", "b"):
         write_sound(tmp_path / "x" / f"{name}.wav")
     table = write_table(tmp_path / "t.csv", "path,file_name", "x/a.wav,a.wav", "x/b.wav,b")
-    assert list(Collection.open(table).table["id"]) == ["x/a.wav", "x/b.wav"]
+    assert list(Collection.load(table).table["id"]) == ["x/a.wav", "x/b.wav"]
     table = write_table(tmp_path / "t.csv", "path,file_name", "x/a.wav,x/b.wav")
     with pytest.raises(DataError, match=r"'path' and 'file_name' could both name the files\. Choose one"):
-        Collection.open(table)
-    assert list(Collection.open(table, Columns(path="file_name")).table["id"]) == ["x/b.wav"]
+        Collection.load(table)
+    assert list(Collection.load(table, Columns(path="file_name")).table["id"]) == ["x/b.wav"]
 
 
 def test_two_columns_that_could_name_the_files_are_refused(
@@ -208,11 +208,11 @@ def test_two_columns_that_could_name_the_files_are_refused(
     write_sound(tmp_path / "r.wav")
     table = write_table(tmp_path / "t.csv", "filename,wav_path,sound", "r.wav,r.wav,r.wav")
     with pytest.raises(DataError) as error:
-        Collection.open(table)
+        Collection.load(table)
     assert str(error.value) == (
         "t.csv: 'filename' and 'wav_path' could both name the files. Choose one, as in data.path=filename."
     )
-    assert len(Collection.open(table, Columns(path="sound"))) == 1
+    assert len(Collection.load(table, Columns(path="sound"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -237,9 +237,9 @@ def test_clips_that_overlap_for_want_of_a_half_are_told(
     write_sound(tmp_path / "r.wav", 5.0)
     write_sound(tmp_path / "s.wav", 5.0)
     table = write_table(tmp_path / "t.csv", header, "r.wav,0.5,1,a", "r.wav,1,2,b", "s.wav,1,3,c")
-    assert [str(problem) for problem in Collection.open(table).problems] == [told]
+    assert [str(problem) for problem in Collection.load(table).problems] == [told]
     apart = write_table(tmp_path / "t.csv", header, "r.wav,0.5,1,a", "s.wav,1,3,c")
-    assert Collection.open(apart).problems == ()
+    assert Collection.load(apart).problems == ()
 
 
 def test_rows_of_one_piece_name_every_column_that_could_part_them(
@@ -248,7 +248,7 @@ def test_rows_of_one_piece_name_every_column_that_could_part_them(
     write_sound(tmp_path / "r.wav", 5.0)
     header = "path,t0,t1,site,label"
     table = write_table(tmp_path / "t.csv", header, "r.wav,0,1,wood,a", "r.wav,1,2,pond,b")
-    (problem,) = Collection.open(table).problems
+    (problem,) = Collection.load(table).problems
     assert "If 't0', 't1' say which piece a row is, choose them: data.start=..., data.end=..." in str(problem)
-    found = Collection.open(table, Columns(start="t0", end="t1"))
+    found = Collection.load(table, Columns(start="t0", end="t1"))
     assert list(found.table["seconds"]) == [1.0, 1.0]

@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 def opened(folder: Path, channels: Channels) -> tuple[Collection, Signals]:
     settings = DataSettings(channels=channels)
-    found = Collection.open(folder, settings.columns)
+    found = Collection.load(folder, settings.columns)
     return found, Store(folder.parent / "cache").open(found, settings)
 
 
@@ -119,10 +119,10 @@ def test_views_are_decoded_once_for_all_channels(folder: Path) -> None:
     store = Store(folder.parent / "cache")
     settings = DataSettings(channels="views")
     done: list[int] = []
-    found = Collection.open(folder, settings.columns)
+    found = Collection.load(folder, settings.columns)
     store.open(found, settings, lambda count, total: done.append(total))
     assert done == [3, 3, 3]
-    store.open(Collection.open(folder), DataSettings(channels="all"), lambda *_: done.append(0))
+    store.open(Collection.load(folder), DataSettings(channels="all"), lambda *_: done.append(0))
     assert 0 not in done
 
 
@@ -149,7 +149,7 @@ def test_views_of_pieces_stay_together_when_they_are_trimmed(tmp_path: Path) -> 
     )
     table.to_csv(tmp_path / "set/labels.csv", index=False)
     settings = DataSettings(channels="views", trim_db=40.0)
-    found = Collection.open(tmp_path / "set", settings.columns)
+    found = Collection.load(tmp_path / "set", settings.columns)
     assert list(found.table["id"]) == [
         f"1.wav#{piece}#channel{channel}" for piece in ("0.000-1.000", "1.000-2.000") for channel in (0, 1)
     ]
@@ -166,17 +166,17 @@ def test_pictures_have_no_views(tmp_path: Path, write_sound: Write) -> None:
 
     for number in range(3):
         Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / f"{number}.png")
-    found = Collection.open(tmp_path, Columns(views=True))
+    found = Collection.load(tmp_path, Columns(views=True))
     assert len(found) == 3
     assert "channel" not in found.table
 
 
 def test_rows_without_a_channel_are_refused(folder: Path) -> None:
     with pytest.raises(RequestError) as error:
-        Store(folder.parent / "cache").open(Collection.open(folder), DataSettings(channels="views"))
+        Store(folder.parent / "cache").open(Collection.load(folder), DataSettings(channels="views"))
     assert str(error.value) == (
         "data.channels: 'views' needs a row for each channel, and set has none. "
-        "Open it by Collection.open(data, Columns(views=True)), or take mean or all."
+        "Open it by Collection.load(data, Columns(views=True)), or take mean or all."
     )
 
 

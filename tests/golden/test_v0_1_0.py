@@ -49,7 +49,7 @@ def test_its_run_opens_with_its_metrics_and_vectors() -> None:
 
 
 def test_its_space_answers_as_it_did() -> None:
-    space = Space.open(FOLDER / "space")
+    space = Space.load(FOLDER / "space")
     wanted = json.loads((FOLDER / "search.json").read_text())["answers"]
     found = space.search("low/0.wav", top=3)
     assert [answer.id for answer in found] == [each["id"] for each in wanted]

@@ -258,7 +258,7 @@ def test_lasso_takes_what_lies_within_and_exports_it(
     alone: Site, spaces: tuple[Path, Path], visit: Open
 ) -> None:
     page = visit(alone)
-    table = Space.open(spaces[0]).rows().to_pandas().set_index("id")
+    table = Space.load(spaces[0]).rows().to_pandas().set_index("id")
     places = {name: place_of(page, name) for name in table.index}
     centre = places["middle/2.wav"]
     corners = [(centre[0] + dx, centre[1] + dy) for dx, dy in ((-90, -60), (110, -70), (80, 95), (-100, 50))]

@@ -48,7 +48,7 @@ def names(page: Page) -> list[str]:
 def test_neighbours_are_those_of_the_space_and_the_colours_those_of_the_whole(
     page: Page, spaces: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    space = Space.open(spaces[0])
+    space = Space.load(spaces[0])
     held = inside(page)
     vectors = space.vectors.astype(np.float64)
     for row in (0, 17, 29):
@@ -110,7 +110,7 @@ def test_no_name_ends_the_script(listener: Run, tmp_path: Path, browser: Any) ->
 
 
 def test_every_clip_is_in_with_its_label_and_its_own_sound(page: Page, spaces: tuple[Path, Path]) -> None:
-    table = Space.open(spaces[0]).rows().to_pandas()
+    table = Space.load(spaces[0]).rows().to_pandas()
     held = inside(page)
     assert (page.clips, page.of) == (len(table), len(table)) == (len(held["clips"]), held["of"])
     assert page.bytes == page.path.stat().st_size
@@ -129,7 +129,7 @@ def test_every_clip_is_in_with_its_label_and_its_own_sound(page: Page, spaces: t
 def test_of_many_clips_as_many_are_evenly_chosen(spaces: tuple[Path, Path], tmp_path: Path) -> None:
     made = write_page(spaces[0], tmp_path / "few.html", most=5)
     assert (made.clips, made.layout) == (5, "pca_3d")
-    names = list(Space.open(spaces[0]).rows(["id"]).to_pandas()["id"])
+    names = list(Space.load(spaces[0]).rows(["id"]).to_pandas()["id"])
     chosen = [names.index(clip["name"]) for clip in inside(made)["clips"]]
     assert (chosen[0], chosen[-1]) == (0, len(names) - 1)
     assert np.ptp(np.diff(chosen)) <= 1

@@ -130,7 +130,7 @@ def mel(hertz: float) -> float:
 
 
 def test_search_by_clip_is_brute_force(site: Site, spaces: tuple[Path, Path]) -> None:
-    space = Space.open(spaces[0])
+    space = Space.load(spaces[0])
     ids = space.rows(["id"])["id"].to_pylist()
     vectors = np.asarray(space.vectors, np.float64)
     for name in (ids[0], STRANGE, PIECE):
@@ -145,7 +145,7 @@ def test_search_by_clip_is_brute_force(site: Site, spaces: tuple[Path, Path]) ->
 
 
 def test_search_takes_plus_and_minus(site: Site, spaces: tuple[Path, Path]) -> None:
-    space = Space.open(spaces[0])
+    space = Space.load(spaces[0])
     ids = space.rows(["id"])["id"].to_pylist()
     vectors = np.asarray(space.vectors, np.float64)
     plus, minus = ["low/0.wav", "low/1.wav"], ["high/0.wav"]
@@ -274,7 +274,7 @@ def test_a_sound_that_is_sent_is_as_typical_as_its_clip(site: Site, sounding: Pa
 
 
 def test_encode_is_that_of_the_space(site: Site, spaces: tuple[Path, Path], sounding: Path) -> None:
-    space = Space.open(spaces[0])
+    space = Space.load(spaces[0])
     reply = json.loads(site.post("/encode", [("clip", "high/2.wav")]).body)
     assert (reply["identity"], reply["size"]) == (str(space.identity), 8)
     np.testing.assert_allclose(reply["vector"], space.encode("high/2.wav"), atol=1e-6)
@@ -294,7 +294,7 @@ def test_tag_says_what_the_run_says(site: Site, listener: Run, sounding: Path) -
 
 def test_map_holds_every_clip_and_column(site: Site, spaces: tuple[Path, Path]) -> None:
     header, arrays = unpack(site.ask("/map?layout=pca_3d").body)
-    space, table = Space.open(spaces[0]), Space.open(spaces[0]).rows().to_pandas()
+    space, table = Space.load(spaces[0]), Space.load(spaces[0]).rows().to_pandas()
     assert bytes(arrays["ids"]).decode().split("\0") == list(table["id"])
     centred = np.asarray(space.vectors, np.float64) - space.vectors.mean(0)
     points = arrays["points"].reshape(-1, 3)
@@ -320,7 +320,7 @@ def test_map_holds_every_clip_and_column(site: Site, spaces: tuple[Path, Path]) 
 
 
 def test_rows_are_those_that_pandas_finds(site: Site, spaces: tuple[Path, Path]) -> None:
-    table = Space.open(spaces[0]).rows().to_pandas()
+    table = Space.load(spaces[0]).rows().to_pandas()
     rows = np.frombuffer(site.ask("/rows?where=" + quote("label = 'low' and seconds > 0.5")).body, "<u4")
     wanted = np.flatnonzero((table["label"] == "low") & (table["seconds"] > 0.5))
     np.testing.assert_array_equal(rows, wanted)
@@ -428,7 +428,7 @@ def test_a_space_that_is_brought_up_to_date_twice_stays_as_it_was_opened(
         table = tmp_path / "sounds" / "labels.csv"
         for label in ("deep", "deeper"):
             table.write_text(table.read_text().replace(",low,", f",{label},", 1))
-            assert Space.open(tmp_path / "space").update().kept == 30
+            assert Space.load(tmp_path / "space").update().kept == 30
             assert not is_current()
         after = site.ask("/rows?where=" + quote("label = 'low'"))
         assert (after.status, after.body) == (200, before.body)

@@ -208,7 +208,7 @@ def test_a_table_is_heard_decided_and_applied(
         page.wait_for_selector("li[data-id='high/1.wav'][data-decision='']")
         page.click("#panel li[data-id='low/3.wav'] >> text=Yes: dark")
         page.wait_for_selector("li[data-id='low/3.wav'][data-decision=accepted]")
-    clips = Collection.open(sounding, patch=table).table.set_index("id")
+    clips = Collection.load(sounding, patch=table).table.set_index("id")
     assert clips.loc["low/2.wav", "label"] == "high"
     assert list(clips["tags"]["low/3.wav"]) == ["tone"]
     assert "high/1.wav" in clips.index

@@ -107,7 +107,7 @@ def test_silence_is_trimmed_as_in_the_store(tmp_path: Path) -> None:
 def test_each_channel_as_a_clip_of_its_own(tmp_path: Path) -> None:
     noise(tmp_path / "a.wav", 1.3, channels=3)
     settings = DataSettings(sample_rate=8000, clip_seconds=0.4, channels="views")
-    collection = Collection.open(str(tmp_path), Columns(views=True))
+    collection = Collection.load(str(tmp_path), Columns(views=True))
     pieces = [Piece(0.0, seconds, channel) for channel, seconds in enumerate(collection.table["seconds"])]
     for mine, its in zip(
         streamed(tmp_path / "a.wav", pieces, settings), whole(collection, settings), strict=True

@@ -192,7 +192,7 @@ def test_a_part_of_a_file_of_the_space_is_measured_by_other_groups(
 
 def test_an_update_is_the_same_as_an_index_made_anew(own: tuple[Path, Path], heard: Run, tone: Tone) -> None:
     data, folder = own
-    space = Space.open(folder)
+    space = Space.load(folder)
     before = dict(zip(space.rows(["id"])["id"].to_pylist(), space.vectors.copy(), strict=True))
     tone(data / "low" / "9.wav", 250, 0.7)
     tone(data / "middle" / "3.wav", 900, 0.5)
@@ -210,7 +210,7 @@ def test_an_update_is_the_same_as_an_index_made_anew(own: tuple[Path, Path], hea
 
 
 def test_an_update_without_changes_writes_nothing(own: tuple[Path, Path]) -> None:
-    space = Space.open(own[1])
+    space = Space.load(own[1])
     times = {path: path.stat().st_mtime_ns for path in own[1].rglob("*") if path.name != "lock"}
     assert space.update() == Changes(0, 0, 0, 18, 0, 0)
     assert {path: path.stat().st_mtime_ns for path in own[1].rglob("*") if path.name != "lock"} == times
@@ -219,14 +219,14 @@ def test_an_update_without_changes_writes_nothing(own: tuple[Path, Path]) -> Non
 def test_files_that_cannot_be_used_are_counted_by_an_update(own: tuple[Path, Path]) -> None:
     data, folder = own
     (data / "low" / "text.wav").write_bytes(b"no sound at all")
-    assert Space.open(folder).update() == Changes(0, 0, 0, 18, left_out=1, embedded=0)
+    assert Space.load(folder).update() == Changes(0, 0, 0, 18, left_out=1, embedded=0)
 
 
 def test_new_labels_come_in_without_embedding(own: tuple[Path, Path]) -> None:
     data, folder = own
     names = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.wav"))
     pd.DataFrame({"path": names, "label": "sound"}).to_csv(data / "labels.csv", index=False)
-    space = Space.open(folder)
+    space = Space.load(folder)
     assert space.update().embedded == 0
     assert set(space.rows(["label"])["label"].to_pylist()) == {"sound"}
 
@@ -250,19 +250,19 @@ def test_every_window_is_a_row_and_an_update_keeps_them(
 
 
 def test_another_run_is_refused_and_both_are_named(own: tuple[Path, Path], other: Run) -> None:
-    space = Space.open(own[1])
+    space = Space.load(own[1])
     with pytest.raises(RequestError) as error:
         space.update(run=other)
     assert "heard (" in str(error.value)
     assert "other (" in str(error.value)
     shutil.copyfile(other.folder.weights, own[1] / "encoder" / "weights.safetensors")
     with pytest.raises(DataError, match="the run in encoder is not heard"):
-        Space.open(own[1]).search(next(own[0].rglob("*.wav")))
+        Space.load(own[1]).search(next(own[0].rglob("*.wav")))
 
 
 def test_a_space_travels_without_its_run(own: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.move(own[1], tmp_path / "elsewhere")
-    found = Space.open(tmp_path / "elsewhere").search(own[0] / "low" / "0.wav", top=1)
+    found = Space.load(tmp_path / "elsewhere").search(own[0] / "low" / "0.wav", top=1)
     assert found[0].id == "low/0.wav"
 
 
@@ -291,7 +291,7 @@ def test_damage_is_named_with_the_command_that_mends_it(
         content[len(content) // 2] ^= 1
         path.write_bytes(content[: len(content) // 2] if damage == "cut" else content)
     with pytest.raises(DataError) as error:
-        Space.open(own[1]).verify()
+        Space.load(own[1]).verify()
     assert "is damaged: " in str(error.value)
     assert "nearfield index" in str(error.value)
     assert f"--out {own[1]}" in str(error.value)
@@ -302,18 +302,18 @@ def test_damage_is_named_with_the_command_that_mends_it(
 def test_a_space_file_of_another_form_is_damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "space.json").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"is damaged: space\.json cannot be read.*nearfield index"):
-        Space.open(tmp_path)
+        Space.load(tmp_path)
 
 
 def test_no_space_says_how_to_make_one(tmp_path: Path, heard: Run, own: tuple[Path, Path]) -> None:
     with pytest.raises(RequestError, match="nearfield index RUN --data DATA --out"):
-        Space.open(tmp_path)
+        Space.load(tmp_path)
     with pytest.raises(RequestError, match="already holds a space"):
         Space.create(heard, str(own[0]), own[1])
 
 
 def test_readers_of_the_state_before_are_not_disturbed(own: tuple[Path, Path], tone: Tone) -> None:
-    reader, writer = Space.open(own[1]), Space.open(own[1])
+    reader, writer = Space.load(own[1]), Space.load(own[1])
     tone(own[0] / "low" / "9.wav", 250, 0.7)
     writer.update()
     assert (len(reader), len(writer)) == (18, 19)
@@ -325,7 +325,7 @@ def test_readers_of_the_state_before_are_not_disturbed(own: tuple[Path, Path], t
 def test_a_reader_of_a_state_that_is_gone_is_told_to_open_it_again(
     own: tuple[Path, Path], tone: Tone
 ) -> None:
-    used, late, writer = (Space.open(own[1]) for _ in range(3))
+    used, late, writer = (Space.load(own[1]) for _ in range(3))
     found = used.search("low/0.wav", top=50)
     for number in (8, 9):
         tone(own[0] / "low" / f"{number}.wav", 250, 0.7)
@@ -340,12 +340,12 @@ def test_a_reader_of_a_state_that_is_gone_is_told_to_open_it_again(
 
 
 def test_the_approximate_index_states_its_recall(own: tuple[Path, Path], tone: Tone) -> None:
-    space = Space.open(own[1])
+    space = Space.load(own[1])
     facts = space.build_approximate()
     assert facts.queries == 18
     assert facts.recall == 1.0  # so few rows are compared one by one
-    assert Space.open(own[1]).approximate == facts
-    Space.open(own[1]).verify()
+    assert Space.load(own[1]).approximate == facts
+    Space.load(own[1]).verify()
     tone(own[0] / "low" / "9.wav", 250, 0.7)
     space.update()
     assert space.approximate is None
@@ -361,7 +361,7 @@ def count(name, given):
         left -= 1
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
-space = Space.open(sys.argv[1])
+space = Space.load(sys.argv[1])
 sys.addaudithook(count)
 space.update()
 """
@@ -371,7 +371,7 @@ space.update()
 @pytest.mark.parametrize("renames", [1, 8])
 def test_killed_while_updating_it_keeps_what_it_had(own: tuple[Path, Path], tone: Tone, renames: int) -> None:
     data, folder = own
-    before = Space.open(folder)
+    before = Space.load(folder)
     rows, vectors = before.rows(), before.vectors.copy()
     tone(data / "low" / "9.wav", 250, 0.7)
     (data / "high" / "0.wav").unlink()
@@ -379,7 +379,7 @@ def test_killed_while_updating_it_keeps_what_it_had(own: tuple[Path, Path], tone
         [sys.executable, "-c", KILLED, str(folder), str(renames)], check=False, timeout=120
     )
     assert child.returncode == -signal.SIGKILL
-    after = Space.open(folder)
+    after = Space.load(folder)
     after.verify()
     assert after.rows().equals(rows)
     np.testing.assert_array_equal(after.vectors, vectors)
@@ -395,7 +395,7 @@ def test_a_large_space_opens_at_once(own: tuple[Path, Path]) -> None:
     seconds = []
     for _ in range(5):
         began = time.thread_time()  # whatever else the machine does
-        Space.open(own[1])
+        Space.load(own[1])
         seconds.append(time.thread_time() - began)
     assert min(seconds) < 0.1
 
@@ -443,7 +443,7 @@ def test_two_runs_that_index_into_one_folder_are_not_mixed(
             waiting = [both.submit(make, run) for run in (heard, other)]
             wait(waiting, timeout=2)
         said = [each.result() for each in waiting]
-    made = Space.open(folder)
+    made = Space.load(folder)
     assert sum("already holds a space" in each for each in said) == 1
     assert str(made.identity) in said
     np.testing.assert_allclose(
@@ -452,20 +452,20 @@ def test_two_runs_that_index_into_one_folder_are_not_mixed(
 
 
 def test_an_update_takes_nothing_over_that_is_damaged(own: tuple[Path, Path], tone: Tone) -> None:
-    space = Space.open(own[1])
+    space = Space.load(own[1])
     flip(next(own[1].rglob("vectors.npy")), -3)
     tone(own[0] / "low" / "9.wav", 250, 0.5)
     with pytest.raises(DataError, match=r"is damaged: the contents of \S*vectors\.npy have changed"):
         space.update()
     with pytest.raises(DataError, match="is damaged"):
-        Space.open(own[1])
+        Space.load(own[1])
 
 
 @pytest.mark.parametrize("name", ["vectors.npy", "codes.npy", "rows.arrow", "groups.npy", "calibration.npy"])
 def test_a_flipped_bit_is_found_as_a_space_is_opened(own: tuple[Path, Path], name: str) -> None:
     flip(next(own[1].rglob(name)), -3)
     with pytest.raises(DataError, match=rf"the contents of \S*{name} have changed"):
-        Space.open(own[1])
+        Space.load(own[1])
 
 
 def test_a_large_file_that_is_damaged_is_told_as_it_is_read(
@@ -475,11 +475,11 @@ def test_a_large_file_that_is_damaged_is_told_as_it_is_read(
     vectors = next(own[1].rglob("vectors.npy"))
     flip(vectors, 20)
     with pytest.raises(DataError, match=r"vectors\.npy cannot be read as an array"):
-        _ = Space.open(own[1]).vectors
+        _ = Space.load(own[1]).vectors
 
 
 def test_a_part_of_work_that_is_damaged_is_made_again(heard: Run, scale: Path, tmp_path: Path) -> None:
-    collection = Collection.open(str(scale))
+    collection = Collection.load(str(scale))
     parts = EmbeddingShards(tmp_path, heard, "clip", ignore)
     digests = digests_of(collection, ignore)
     (whole,) = parts.each(collection.table, digests)

@@ -31,7 +31,7 @@ def test_another_place_is_refused_with_both_named(
         space.update(str(tmp_path / "others"))
     for part in (str(data), str(tmp_path / "others"), str(space.folder), "another --out", "--data-moved"):
         assert part in str(error.value)
-    after = Space.open(space.folder)
+    after = Space.load(space.folder)
     assert after.rows().equals(rows)
     assert (after.vectors == vectors).all()
 
@@ -76,7 +76,7 @@ def test_most_clips_do_not_vanish_unasked(own: tuple[Path, Space]) -> None:
         space.update()  # three and two of nine; the renamed one is no loss
     assert f"5 of its 9 clips are no longer in {data}" in str(error.value)
     assert "--allow-drop" in str(error.value)
-    assert len(Space.open(space.folder)) == 9
+    assert len(Space.load(space.folder)) == 9
     changes = space.update(may_drop=True)
     assert (changes.dropped, len(space)) == (6, 4)
 
@@ -92,7 +92,7 @@ def test_an_update_keeps_to_the_rule_of_windows(
     for part in (f"(--windows {made})", f"Given: --windows {asked}", f"--windows {asked} --out NEW_SPACE"):
         assert part in str(error.value)
     assert space.update(windows=made).kept == 18
-    assert len(Space.open(space.folder)) == count
+    assert len(Space.load(space.folder)) == count
 
 
 def test_a_space_of_before_opens_and_is_updated_from_where_it_was_made(
@@ -101,7 +101,7 @@ def test_a_space_of_before_opens_and_is_updated_from_where_it_was_made(
     data, space = own
     identity = {name: space.state.file.identity[name] for name in ("run", "digest", "parts")}
     space.state.file.model_copy(update={"data": "data", "identity": identity}).write(space.folder)
-    old = Space.open(space.folder)
+    old = Space.load(space.folder)
     assert old.identity == space.identity
     with pytest.raises(RequestError, match="is made of data"):
         old.update(str(data))
@@ -118,7 +118,7 @@ def test_a_table_that_moved_alone_is_known_from_then_on(
     space = Space.create(heard, str(tmp_path / "t.csv"), tmp_path / "space")
     (tmp_path / "t.csv").rename(tmp_path / "t2.csv")
     assert space.update(str(tmp_path / "t2.csv"), moved=True).kept == 18
-    assert Space.open(space.folder).update().kept == 18
+    assert Space.load(space.folder).update().kept == 18
     monkeypatch.setenv("HOME", str(tmp_path))
     assert space.update("~/t2.csv").kept == 18
     assert space.update("table:~/t2.csv").kept == 18

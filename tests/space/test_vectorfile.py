@@ -158,7 +158,7 @@ def test_a_file_without_identity_is_refused(heard: Run, scale: Path, tmp_path: P
 
 
 def test_of_groups_on_two_sides_nothing_is_said_where_no_side_judges(heard: Run, scale: Path) -> None:
-    collection = replace(Collection.open(scale), leaks=("low/0.wav",))
+    collection = replace(Collection.load(scale), leaks=("low/0.wav",))
     said = list[Event]()
     assert collection_for(heard, collection, said.append) is collection
     assert said == []

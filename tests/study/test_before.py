@@ -68,7 +68,7 @@ def test_the_study_trains_them_first_and_compares_the_arms_alone(
     (tmp_path / "sounds").mkdir()
     sounds = trainings.sounds(tmp_path / "sounds")
     ended: list[Task] = []
-    study = Study.begin(file(tmp_path), sounds, tmp_path / "out")
+    study = Study.create(file(tmp_path), sounds, tmp_path / "out")
     facts = study.run(progress=lambda standing: ended.extend(set(standing.outcomes) - set(ended)))
     assert {is_before(task) for task in ended[:3]} == {True}
     assert all(is_before(task) is False for task in ended[3:])

@@ -50,7 +50,7 @@ def finished(place: Path) -> tuple[Study, StudyFacts, list[Standing]]:
 
 
 def begin(place: Path, out: Path, *changes: str) -> Study:
-    return Study.begin(place / "study.yaml", str(place / "sounds"), out, changes)
+    return Study.create(place / "study.yaml", str(place / "sounds"), out, changes)
 
 
 def work(place: str, out: str) -> None:
@@ -100,7 +100,7 @@ def test_a_finished_study_trains_nothing_and_writes_the_same(
     before, papers = trained(study.folder), {name: digest(study.folder / name) for name in PAPERS}
     begin(place, study.folder).run()
     assert trained(study.folder) == before
-    Study.existing(study.folder).report()
+    Study.load(study.folder).report()
     assert {name: digest(study.folder / name) for name in PAPERS} == papers
 
 
@@ -151,7 +151,7 @@ def test_what_the_plan_says_otherwise_later_is_a_deviation(
     assert "planned 0.05" in (copy / "study.html").read_text()
     assert facts.plan_hash == study.plan.hash
     assert "--set meaningful=0.2 " in facts.command
-    assert Study.existing(copy).report() == facts
+    assert Study.load(copy).report() == facts
 
 
 def test_a_deviation_that_was_changed_back_says_so(
@@ -168,7 +168,7 @@ def test_a_deviation_that_was_changed_back_says_so(
     )
     assert facts.meaningful == 0.05
     assert f"- {facts.deviations[1]}" in (copy / "study.md").read_text()
-    assert Study.existing(copy).report() == facts
+    assert Study.load(copy).report() == facts
 
 
 def test_the_untrained_encoder_stands_with_its_mean_over_seeds(
@@ -188,7 +188,7 @@ def test_the_untrained_encoder_stands_with_its_mean_over_seeds(
 def test_the_command_that_makes_it_again_has_the_changes_that_made_it(place: Path) -> None:
     begun = begin(place, place / "asked", "seeds=4")
     assert "study.yaml --set seeds=4 --data" in begun.command
-    assert Study.existing(place / "asked").command == begun.command
+    assert Study.load(place / "asked").command == begun.command
 
 
 def test_a_plan_that_would_give_finished_runs_another_meaning_is_refused(
@@ -198,9 +198,9 @@ def test_a_plan_that_would_give_finished_runs_another_meaning_is_refused(
     with pytest.raises(RequestError, match="begun with another recipe"):
         begin(place, study.folder, "train.updates=5")
     with pytest.raises(RequestError, match="begun with --data"):
-        Study.begin(place / "study.yaml", "elsewhere", study.folder)
+        Study.create(place / "study.yaml", "elsewhere", study.folder)
     with pytest.raises(RequestError, match=r"has no plan\.json"):
-        Study.existing(place / "nothing")
+        Study.load(place / "nothing")
     with pytest.raises(RequestError, match="is a run, and a study has a folder of its own"):
         begin(place, place)
 
@@ -211,7 +211,7 @@ def test_arms_that_would_be_judged_by_other_clips_are_refused_before_anything_is
     plan = yaml.safe_load((place / "study.yaml").read_text())
     plan |= {"vary": {"data.fold.number": [1, 2]}, "set": {"data.fold.of": 2, "train.validate_every": 0}}
     (place / "folds.yaml").write_text(yaml.safe_dump(plan))
-    study = Study.begin(place / "folds.yaml", str(place / "sounds"), tmp_path / "out")
+    study = Study.create(place / "folds.yaml", str(place / "sounds"), tmp_path / "out")
     with pytest.raises(RequestError, match="'1' and '2' would be judged by unlike groups of clips"):
         study.run()
     assert not list(tmp_path.rglob("recipe.yaml"))
@@ -230,13 +230,13 @@ def test_half_a_study_reports_the_seeds_it_has(
     lines = sorted(whole, key=lambda line: json.loads(line).get("seed", -1))  # workers end in any order
     third = [place for place, line in enumerate(lines) if json.loads(line).get("seed") == 2][1:]
     (half / "journal.jsonl").write_text("".join(lines[: third[0]]))
-    facts = Study.existing(half).report()
+    facts = Study.load(half).report()
     assert facts.seeds == (0, 1)
     assert "2 of 3 planned seeds are finished." in facts.deviations
     assert not facts.conclusion.comparisons
     (half / "journal.jsonl").write_text("".join(lines[:2]))
     with pytest.raises(RequestError, match="no seed is finished for every arm"):
-        Study.existing(half).report()
+        Study.load(half).report()
 
 
 def rewrite(clips: Path, table: pd.DataFrame) -> None:
@@ -301,7 +301,7 @@ def test_a_failed_training_stands_in_the_document(
         journal.add_outcome(
             Outcome(Task("margin-0.6", 1), "failed", "update 7: the loss is no longer a number.")
         )
-    facts = Study.existing(copy).report()
+    facts = Study.load(copy).report()
     assert facts.conclusion.verdicts[1].word == "not_comparable"
     assert "the loss is no longer a number" in (copy / "study.html").read_text()
 
@@ -317,7 +317,7 @@ def test_a_training_that_was_killed_is_trained_again_and_one_that_diverged_is_no
         shutil.rmtree(folder)
         with Journal.open(copy / "journal.jsonl") as journal:
             journal.add_outcome(failed(copy, task, "it ended.", again=again))
-    before = Study.existing(copy).report()
+    before = Study.load(copy).report()
     assert [verdict.word for verdict in before.conclusion.verdicts] == ["not_comparable"] * 2
     study = begin(place, copy)
     engine = Pretends(study, 0.0)
@@ -336,7 +336,7 @@ def test_a_study_that_is_prolonged_by_hand_pays_for_the_look_that_there_was(
     assert facts.seeds == (0, 1, 2, 3, 4)
     assert "this look may spend 40% of it again" in facts.conclusion.procedure
     assert "in 93 of 100 studies all hold together" in facts.conclusion.procedure
-    assert Study.existing(copy).report() == facts
+    assert Study.load(copy).report() == facts
     study = begin(place, copy, "seeds=6")
     again = study.run(Pretends(study, 0.0)).conclusion  # type: ignore[arg-type]
     assert "may spend 17% of it again" in again.procedure
@@ -363,7 +363,7 @@ def test_a_recipe_that_is_reduced_in_training_is_reduced_in_a_study_and_told(
         f"Batches of 0.3 and 0.6 hold {held} clips in place of {asked}"
     ]
     assert f"(batches held {held})" in (copy / "study.md").read_text()
-    assert Study.existing(copy).report() == facts
+    assert Study.load(copy).report() == facts
 
 
 def test_failed_trainings_are_told_and_nothing_to_compare_is_an_error(
@@ -518,7 +518,7 @@ def test_a_search_reports_its_finalists_with_fresh_seeds(place: Path) -> None:
         "meaningful": 0.05,
     }
     (place / "search.yaml").write_text(yaml.safe_dump(study))
-    started = Study.begin(place / "search.yaml", str(place / "sounds"), place / "searched")
+    started = Study.create(place / "search.yaml", str(place / "sounds"), place / "searched")
     facts = started.run()
     assert facts.seeds == (1, 2, 3)
     assert facts.plan_hash == started.plan.hash
@@ -534,7 +534,7 @@ def test_a_search_reports_its_finalists_with_fresh_seeds(place: Path) -> None:
         "seed-3",
     }
     before = trained(place / "searched")
-    again = Study.begin(place / "search.yaml", str(place / "sounds"), place / "searched").run()
+    again = Study.create(place / "search.yaml", str(place / "sounds"), place / "searched").run()
     assert again == facts
     assert trained(place / "searched") == before
 
@@ -552,7 +552,7 @@ def test_a_run_that_was_measured_on_another_side_is_not_reported(
     path = copy / "runs/margin-0.3/seed-1/result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"split": "val"}))
     with pytest.raises(RequestError, match=r"measured on val; a study reports test.*nearfield evaluate"):
-        Study.existing(copy).report()
+        Study.load(copy).report()
 
 
 def test_data_that_change_under_a_study_are_refused(
@@ -560,9 +560,9 @@ def test_data_that_change_under_a_study_are_refused(
 ) -> None:
     data = place / "moving"
     shutil.copytree(place / "sounds", data)
-    begun = Study.begin(place / "study.yaml", str(data), place / "moved", ["seeds=1"])
+    begun = Study.create(place / "study.yaml", str(data), place / "moved", ["seeds=1"])
     begun.run(Pretends(begun, 0.3))  # type: ignore[arg-type]
-    again = Study.begin(place / "study.yaml", str(data), place / "moved", ["seeds=3"])
+    again = Study.create(place / "study.yaml", str(data), place / "moved", ["seeds=3"])
     (data / "a/0.wav").write_bytes((data / "b/0.wav").read_bytes())
     with pytest.raises(RequestError, match=r"not what the study was begun with.*Bring them back"):
         again.run(Pretends(again, 0.3))  # type: ignore[arg-type]
@@ -601,7 +601,7 @@ def test_an_arm_that_was_added_later_keeps_its_settings_too(
     grown = begin(place, copy, "vary=null", arms % 0.9)
     with Journal.open(copy / "journal.jsonl") as journal:
         grown._note_deviations(journal)
-    assert [arm.id for arm in Study.existing(copy).plan.arms] == ["margin-0.3", "margin-0.6", "new"]
+    assert [arm.id for arm in Study.load(copy).plan.arms] == ["margin-0.3", "margin-0.6", "new"]
     with pytest.raises(RequestError, match="arm new was begun with other settings"):
         begin(place, copy, "vary=null", arms % 0.8)
 
@@ -626,7 +626,7 @@ def test_baselines_that_failed_are_told_and_not_taken_for_others(
     with Journal.open(copy / "journal.jsonl") as journal:
         for seed in (1, 2):
             journal.add_outcome(Outcome(Task("baselines", seed), "failed", "the disk was unplugged."))
-    facts = Study.existing(copy).report()
+    facts = Study.load(copy).report()
     assert against(facts) == against(finished[1]) - {"baseline/random_encoder"}
     assert facts.deviations == tuple(
         f"The baselines of seed {seed} could not be scored: the disk was unplugged." for seed in (1, 2)
@@ -639,7 +639,7 @@ def test_one_run_without_the_judge_takes_its_arm_out_alone(
     copy = copied(finished, place, "unjudged")
     clips = copy / "runs/margin-0.6/seed-1/clips.parquet"
     rewrite(clips, pd.read_parquet(clips).drop(columns="probe/accuracy"))
-    facts = Study.existing(copy).report()
+    facts = Study.load(copy).report()
     assert [verdict.reason for verdict in facts.conclusion.verdicts] == [
         "there is no other arm to compare it with",
         "1 of 3 trainings have no probe/accuracy",

@@ -112,7 +112,7 @@ def test_tracks_of_the_music_stay_on_one_side_and_are_never_each_others_answer(
     for path in music:
         assert _plan(path).recipe.data.group == "track", path.name
     columns = Recipe.of({"data": {"group": "track"}}).data.columns
-    assert not Collection.open(str(real_data("incompetech-tags")), columns).leaks
+    assert not Collection.load(str(real_data("incompetech-tags")), columns).leaks
 
 
 def test_documents_are_those_of_the_study_files() -> None:

@@ -38,7 +38,7 @@ def bench_of(tones: Path, **changes: Any) -> TrainingSetup:
         "data.clip_seconds": 1.0,  # the whole clip, so that windows are the same each time
     }
     recipe = Recipe.of(small()).changed(settings | changes)
-    return TrainingSetup.build(recipe, Collection.open(str(tones)), seed=3)
+    return TrainingSetup.build(recipe, Collection.load(str(tones)), seed=3)
 
 
 def heard(setup: TrainingSetup, epochs: int) -> dict[tuple[int, int], list[Tensor]]:

@@ -19,10 +19,10 @@ def test_every_path_may_begin_at_the_home_folder(
     monkeypatch.chdir(elsewhere)
     (home / "r.yaml").write_text(Recipe.of(small(train={"updates": 2})).text())
     train("~/r.yaml", "~/tones", "~/run", device="cpu")
-    assert evaluate("~/run", "~/tones")["metrics"]
+    assert evaluate("~/run", "~/tones").metrics
     run = Run.load("~/run")
     assert run.encode("~/tones/a/0.wav").shape == (1, 8)
     Space.create(run, "~/tones", "~/space")
-    assert Space.open("~/space").search("~/tones/a/0.wav", 3)
+    assert Space.load("~/space").search("~/tones/a/0.wav", 3)
     assert list(elsewhere.iterdir()) == []
     assert {path.name for path in home.iterdir()} == {"tones", "r.yaml", "run", "space"}

@@ -55,7 +55,7 @@ def test_separate_tones_are_learnt(run: Run) -> None:
 
 def test_a_rival_is_beaten_or_not_in_the_same_measure(run: Run) -> None:
     """A baseline's dense probe is no rival of a linear probe, though its name ends alike."""
-    collection = Collection.open(run.folder.environment()["data"]["path"])
+    collection = Collection.load(run.folder.environment()["data"]["path"])
     metrics = {
         "probe/macro_f1": 0.6,
         "baseline/a/probe/macro_f1": 0.5,
@@ -67,7 +67,7 @@ def test_a_rival_is_beaten_or_not_in_the_same_measure(run: Run) -> None:
 
 
 def test_a_warning_names_the_baseline_as_tables_do(run: Run) -> None:
-    collection = Collection.open(run.folder.environment()["data"]["path"])
+    collection = Collection.load(run.folder.environment()["data"]["path"])
     metrics = {"probe/accuracy": 0.5, "baseline/random_encoder/probe/accuracy": 0.5}
     assert _warnings(metrics, collection) == [
         "probe accuracy 0.500 is no better than untrained encoder (0.500)."
@@ -102,7 +102,7 @@ def test_validations_keep_how_far_apart_the_labels_lie(tones: Path, tmp_path: Pa
 
 
 def test_val_clips_train_too_where_the_recipe_says_so(tones: Path, tmp_path: Path) -> None:
-    plain = Collection.open(str(tones))
+    plain = Collection.load(str(tones))
     recipe = Recipe.of(small(train={"updates": 4}, data={**small()["data"], "val_trains": True}))
     run = train(recipe, tones, tmp_path / "r", device="cpu")
     noted = run.folder.environment()["data"]
@@ -113,7 +113,7 @@ def test_val_clips_train_too_where_the_recipe_says_so(tones: Path, tmp_path: Pat
     assert noted["split_from"].endswith("; val trains too")
     assert list(kept.rows("test")) == list(plain.rows("test"))
     on_train = evaluate(run.folder.path, split="train")
-    assert sum(row["support"] for row in on_train["per_class"]) == both
+    assert sum(row["support"] for row in on_train.per_class) == both
     validating = recipe.changed({"train.validate_every": 2, "train.keep": "best"})
     with pytest.raises(RequestError, match=r"data.val_trains: .* cannot both train and validate"):
         train(validating, tones, tmp_path / "other", device="cpu")
@@ -122,7 +122,7 @@ def test_val_clips_train_too_where_the_recipe_says_so(tones: Path, tmp_path: Pat
 def test_other_sides_than_test_are_measured_and_leave_the_run_as_it_is(run: Run) -> None:
     kept = (run.folder.path / "result.json", run.folder.clips, run.folder.vectors)
     before = [path.read_bytes() for path in kept]
-    assert evaluate(run.folder.path, split="val")["split"] == "val"
+    assert evaluate(run.folder.path, split="val").split == "val"
     assert [path.read_bytes() for path in kept] == before
 
 
@@ -140,7 +140,7 @@ def test_a_measuring_cut_short_leaves_no_result_beside_files_that_are_not_its_ow
         with pytest.raises(KeyboardInterrupt):
             evaluate(copy)
     assert not RunFolder(copy).is_evaluated
-    assert evaluate(copy)["metrics"] == run.metrics
+    assert evaluate(copy).metrics == run.metrics
     assert RunFolder(copy).is_evaluated
 
 
@@ -177,8 +177,8 @@ def test_evaluating_again_needs_the_folder_and_the_data_alone(run: Run, tmp_path
     before = json.loads((moved / "result.json").read_text())
     (moved / "result.json").unlink()
     after = evaluate(moved)
-    assert after["metrics"] == pytest.approx(before["metrics"], abs=1e-6)
-    assert json.loads((moved / "result.json").read_text())["metrics"] == after["metrics"]
+    assert after.metrics == pytest.approx(before["metrics"], abs=1e-6)
+    assert json.loads((moved / "result.json").read_text())["metrics"] == after.metrics
 
 
 def test_encoding_files_and_waves_gives_the_stored_vectors(run: Run, tones: Path) -> None:
@@ -214,3 +214,31 @@ def test_the_same_seed_gives_the_same_weights(
     one, other, third = [run.folder.weights.read_bytes() for run in made]
     assert one == other
     assert one != third
+
+
+def test_an_evaluation_is_typed_and_holds_what_result_json_holds(run: Run) -> None:
+    found = evaluate(run.folder.path)
+    stored = json.loads((run.folder.path / "result.json").read_text())
+    assert found.metrics == stored["metrics"] == found.result["metrics"]
+    assert found.split == "test"
+    assert {name: list(ends) for name, ends in found.intervals.items()} == stored["intervals"]
+    assert list(found.per_class) == stored["per_class"]
+    plain = found.baselines["mfcc_stats"]
+    assert plain["probe/macro_f1"] == stored["metrics"]["baseline/mfcc_stats/probe/macro_f1"]
+    assert "result=" not in repr(found)
+
+
+def test_similarity_is_the_cosine_of_embeddings(run: Run) -> None:
+    _, vectors = run.vectors()
+    found = run.similarity(vectors[:5], vectors[3:10])
+    wanted = [
+        [float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) for b in vectors[3:10].astype(np.float64)]
+        for a in vectors[:5].astype(np.float64)
+    ]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_allclose(np.diag(run.similarity(vectors[:5])), 1.0, atol=1e-6)
+    np.testing.assert_allclose(run.similarity(3 * vectors[0], vectors[3]), found[:1, :1], atol=1e-6)
+    with pytest.raises(
+        RequestError, match=r"similarity compares embeddings of \d+ numbers. Given: shape \(5, 3\)"
+    ):
+        run.similarity(vectors[:5, :3])

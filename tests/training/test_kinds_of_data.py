@@ -133,7 +133,7 @@ def test_a_space_judges_clips_that_could_not_have_taught_it(
     }
     own, other = {"labels": ("short", "long"), "time": ("long", "short"), "tags": ("d", "long")}[taught]
     go(tmp_path / own, tmp_path / "r", **settings[taught])
-    found = evaluate(tmp_path / "r", tmp_path / other)["metrics"]
+    found = evaluate(tmp_path / "r", tmp_path / other).metrics
     assert "geometry/effective_rank" in found
     assert not any(name.startswith(("loss/", "opposites/")) for name in found)
 
@@ -194,9 +194,9 @@ def test_folders_of_recordings_that_are_learnt_from_by_time_are_no_labels(
     assert any("folders (PLOT_0, PLOT_1) are not taken for labels" in note for note in notes)
     by_label = re.compile("probe/macro_f1|retrieval/|retrieval_from_train/")
     assert not [name for name in run.metrics if by_label.search(name)]
-    again = evaluate(tmp_path / "run", data=tmp_path / "d")["metrics"]
+    again = evaluate(tmp_path / "run", data=tmp_path / "d").metrics
     assert not [name for name in again if by_label.search(name)]
-    elsewhere = evaluate(tmp_path / "run", data=tones)["metrics"]  # class folders that the user names
+    elsewhere = evaluate(tmp_path / "run", data=tones).metrics  # class folders that the user names
     assert "probe/macro_f1" in elsewhere
     chosen = recipe.changed({"data.label": "label"})
     judged_by = train(chosen, tmp_path / "d", tmp_path / "other", device="cpu").metrics

@@ -22,7 +22,7 @@ MIXED = {"kind": "shuffle", "batch_size": 16, "mixing": {"share": 1.0, "decibels
 
 def test_mixtures_are_sums_of_waves(chords: Path) -> None:
     recipe = Recipe.of(small(**TAGGED, sampler=MIXED))
-    setup = TrainingSetup.build(recipe, Collection.open(str(chords), recipe.data.columns), seed=0)
+    setup = TrainingSetup.build(recipe, Collection.load(str(chords), recipe.data.columns), seed=0)
     assert setup.network_input.feature is not None
     indices, batch = next(iter(setup.batches(setup.sampler(), 0)))
     assert indices.partner is not None

@@ -108,12 +108,12 @@ def test_measuring_sounds_that_have_changed_says_so(tones: Path, tmp_path: Path)
     data, out = Path(shutil.copytree(tones, tmp_path / "tones")), tmp_path / "r"
     train(Recipe.of(small(train=SHORT)), data, out, device="cpu")
     quiet: list[Event] = []
-    assert not any("has changed" in note for note in evaluate(out, callback=quiet.append)["notes"])
+    assert not any("has changed" in note for note in evaluate(out, callback=quiet.append).notes)
     for path in (data / "a").iterdir():
         noise = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
         soundfile.write(path, 0.1 * noise, 8000, subtype="FLOAT")
     said: list[Event] = []
-    notes = evaluate(out, callback=said.append)["notes"]
+    notes = evaluate(out, callback=said.append).notes
     (told,) = [each for each in said if isinstance(each, Note) and "has changed since" in each.text]
     assert told.is_warning
     assert told.text in notes

@@ -91,7 +91,7 @@ def test_a_tag_may_be_called_as_the_column_of_ids_is(chords: Path, tmp_path: Pat
     table = chords.with_name("ids.csv")
     lines = (chords / "labels.csv").read_text().replace("low", "id").replace("high", "=id").splitlines()
     table.write_text("\n".join(f"{chords}/{line}" if ".wav" in line else line for line in lines) + "\n")
-    collection = Collection.open(table)
+    collection = Collection.load(table)
     metadata = collection.metadata()
     assert metadata.tag_names == ("=id", "id", "middle", "top")
     said = np.random.default_rng(0).integers(0, 2, (len(collection), 4)).astype(np.float64)
@@ -103,7 +103,7 @@ def test_a_tag_may_be_called_as_the_column_of_ids_is(chords: Path, tmp_path: Pat
 
 
 def test_the_figure_is_that_of_the_predictions_kept(tagger: Run, chords: Path) -> None:
-    collection = Collection.open(chords)
+    collection = Collection.load(chords)
     metadata, rows = collection.metadata(), collection.rows("test")
     said = read_predictions(tagger.folder.path, collection, metadata)[rows]
     tags = metadata.tags[rows]
@@ -119,7 +119,7 @@ def test_a_run_that_is_no_tagger_answers_by_a_probe(chords: Path, tmp_path: Path
     names, said = tag(run, [chords / "0.wav"])
     assert said.shape == (1, len(names))
     assert ((said > 0) & (said < 1)).all()
-    collection = Collection.open(chords)
+    collection = Collection.load(chords)
     with pytest.raises(RequestError, match=r"sampler.tagger.*has no predictions.parquet"):
         read_predictions(run.folder.path, collection, collection.metadata())
 
@@ -171,7 +171,7 @@ def test_tags_are_proposed_to_clips_that_lack_them_and_fill_in_what_was_blanked(
 
     out = tmp_path / "tags.csv"
     assert found.save(out, accept=0.5) == len(expected)
-    mended = Collection.open(f"{table}?patch={out}").table
+    mended = Collection.load(f"{table}?patch={out}").table
     filled = {Path(path).name: set(tags) for path, tags in zip(mended["path"], mended["tags"], strict=True)}
     for name in true:
         wanted = {tag for clip, tag in expected if clip == name} if name in blanked else true[name]

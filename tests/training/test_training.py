@@ -39,7 +39,7 @@ TAGGED: dict[str, Any] = {
 def trained(data: Path, out: Path, **changes: Any) -> tuple[list[dict[str, Tensor]], list[Event], RunFolder]:
     """Network and head after every update (the first entry: before any), what was said, the folder."""
     recipe = Recipe.of(small(**(TAGGED | changes)))
-    setup = TrainingSetup.build(recipe, Collection.open(data), 0)
+    setup = TrainingSetup.build(recipe, Collection.load(data), 0)
     seen: list[dict[str, Tensor]] = []
     said: list[Event] = []
 
@@ -84,7 +84,7 @@ def test_the_best_update_gives_network_and_head(chords: Path, tmp_path: Path) ->
 
 def test_vectors_that_are_not_numbers_stop_a_run_in_words(tones: Path, tmp_path: Path) -> None:
     recipe = Recipe.of(small())
-    setup = TrainingSetup.build(recipe, Collection.open(tones), 0)
+    setup = TrainingSetup.build(recipe, Collection.load(tones), 0)
     torch.nn.init.constant_(setup.embedder.head.weight, torch.nan)  # type: ignore[arg-type]
     training = Training(setup, RunFolder(tmp_path), torch.device("cpu"), "fp32", lambda event: None)
     with pytest.raises(WorkError, match="update 1: The space has collapsed: the loss is no longer a number"):
@@ -146,7 +146,7 @@ def test_a_floor_in_another_unit_than_the_features_is_refused(
 
 def test_the_rarity_of_tags_is_counted_in_train_alone(chords: Path) -> None:
     recipe = Recipe.of(small(**(TAGGED | {"relation": {"kind": "tags", "weights": "idf"}})))
-    setup = TrainingSetup.build(recipe, Collection.open(chords), 0)
+    setup = TrainingSetup.build(recipe, Collection.load(chords), 0)
     relation = setup.relation()
     assert isinstance(relation, TagRelation)
     has = setup.metadata.tags[setup.collection.rows("train")]
@@ -161,7 +161,7 @@ def test_moments_of_trimmed_clips_are_of_what_is_heard(tmp_path: Path) -> None:
         wave[:quiet] = 0
         soundfile.write(tmp_path / f"{name}.wav", wave, 8000, subtype="FLOAT")
     recipe = Recipe.of(small(data={"sample_rate": 8000, "clip_seconds": 0.4, "trim_db": 40}))
-    collection = Collection.open(str(tmp_path))
+    collection = Collection.load(str(tmp_path))
     setup = TrainingSetup.build(recipe, collection, 0)
     names = [Path(path).stem for path in collection.table["path"]]
     begins = dict(zip(names, setup.metadata.start_times, strict=True))
@@ -178,7 +178,7 @@ def test_a_wave_that_is_no_sound_is_refused_by_its_number(bad: Any) -> None:
 
 
 def test_clips_without_a_label_are_neither_right_nor_wrong(tones: Path, tmp_path: Path) -> None:
-    collection = Collection.open(tones)
+    collection = Collection.load(tones)
     unknown = np.arange(len(collection)) % 2 == 0
     table = collection.table.assign(label=np.where(unknown, "", collection.table["label"]))
     setup = TrainingSetup.build(Recipe.of(small()), replace(collection, table=table), 0)

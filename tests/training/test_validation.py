@@ -112,7 +112,7 @@ def test_triplets_are_those_of_the_pairs_counted_one_by_one() -> None:
 def test_the_loss_of_val_is_that_of_the_finished_network_by_hand(tones: Path, tmp_path: Path) -> None:
     """Same batches, the run's own embedder in evaluation, the loss of the recipe: no bending, no dropout."""
     recipe = Recipe.of(small(train={"updates": 6, "validate_every": 6}))
-    setup = TrainingSetup.build(recipe, Collection.open(tones), 0)
+    setup = TrainingSetup.build(recipe, Collection.load(tones), 0)
     training = Training(setup, RunFolder(tmp_path), torch.device("cpu"), "fp32", ignore)
     training.run()
     validation = training.validation
@@ -133,7 +133,7 @@ def test_the_loss_of_val_is_that_of_the_finished_network_by_hand(tones: Path, tm
 
 
 def test_the_overlap_of_tags_is_that_of_the_nearest_train_clip(chords: Path) -> None:
-    setup = TrainingSetup.build(Recipe.of(small()), Collection.open(chords), 0)
+    setup = TrainingSetup.build(Recipe.of(small()), Collection.load(chords), 0)
     vectors = np.random.default_rng(0).standard_normal((len(setup.metadata), 8)).astype(np.float32)
     val, train = setup.collection.rows("val"), setup.collection.rows("train")
     each = []
@@ -156,7 +156,7 @@ def test_a_score_that_cannot_vary_is_refused_where_a_setting_rests_on_it(
         "validated by: train.validate_by=triplets, loss."
     )
     assert not (tmp_path / "a").exists()
-    collection = Collection.open(tones)
+    collection = Collection.load(tones)
     table = collection.table.assign(split=collection.table["split"].replace("val", "train"))
     without = replace(collection, table=table)
 
@@ -186,7 +186,7 @@ def test_losses_that_say_nothing_without_alike_clips(kind: str) -> None:
 
 
 def test_val_clips_of_which_no_two_are_alike_say_nothing_by_the_loss(tones: Path, tmp_path: Path) -> None:
-    collection = Collection.open(tones)
+    collection = Collection.load(tones)
     table = collection.table
     val = table["split"] == "val"
     labels = table["label"].where(~val, [f"{place}" for place in range(len(table))])
@@ -275,7 +275,7 @@ def test_validations_change_nothing_that_is_learnt(tones: Path, tmp_path: Path, 
 
 def test_clips_of_test_are_not_embedded_while_training(tones: Path, tmp_path: Path) -> None:
     setup = TrainingSetup.build(
-        Recipe.of(small(train={"updates": 2, "validate_every": 1})), Collection.open(tones), 0
+        Recipe.of(small(train={"updates": 2, "validate_every": 1})), Collection.load(tones), 0
     )
     training = Training(setup, RunFolder(tmp_path), torch.device("cpu"), "fp32", ignore)
     validation = training.validation

@@ -310,7 +310,7 @@ def mend(
 
     file = out.with_name(out.name + ".yaml")
     write_text(file, yaml.safe_dump(mending_study(recipe, patch, seeds, judge, keep_test), sort_keys=False))
-    begun = Study.begin(file, data, out, changes or ())
+    begun = Study.create(file, data, out, changes or ())
     with watching_study(out, quiet=as_json) as (callback, progress):
         facts = begun.run(callback=callback, progress=progress)
     found = gain(facts)

@@ -164,7 +164,7 @@ def check(
 
     columns = _columns({"group": group, "group_by": group_by, "label": label, "split": split}, changes or [])
     with progress_display(quiet=as_json) as callback:
-        collection = Collection.open(
+        collection = Collection.load(
             data, columns, allow_leak=True, progress=lambda d, n: callback(Stage("look", d, n)), patch=patch
         )
         stopped = None

@@ -93,7 +93,7 @@ def index(
     with progress_display(quiet=as_json) as watch:
         found: dict[str, Any] = {}
         if update:
-            space = Space.open(out)
+            space = Space.load(out)
             own = None if run is None else Run.load(run)
             changes = space.update(data, watch, own, rule, data_moved, allow_drop)
             found, said = changes.plain(), [_changed(changes, len(space))]
@@ -102,7 +102,7 @@ def index(
             found = {"added": len(set(space.rows(["clip"])["clip"].to_pylist()))}
             clips = f" of {count(found['added'], 'clip')}"
         elif data is None and (approximate or verify):
-            space = Space.open(out)
+            space = Space.load(out)
         else:
             raise RequestError(_INDEX)
         if approximate:
@@ -145,7 +145,7 @@ def search(
     from nearfield.space.space import Space
 
     example: Any = query if start is None and not seconds else (Path(query), start or 0.0, seconds)
-    opened = Space.open(space)
+    opened = Space.load(space)
     if not is_ready(len(opened)):
         say("The search is being compiled for this machine: once, for some seconds.", err=True)
     if isinstance(example, tuple) and not example[0].is_file():

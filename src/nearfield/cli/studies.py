@@ -55,7 +55,7 @@ def run(
         _show_cost(plan, found, _reach_words(plan, found, shlex.join(pilot)), data, device, as_json)
         return
     settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
-    begun = Study.begin(file, data, out, changes or ())
+    begun = Study.create(file, data, out, changes or ())
     stopped = stoppable("the same command goes on")
     with stopped, watching_study(out, quiet=as_json) as (callback, progress):
         facts = begun.run(settings, device, callback, progress)
@@ -87,7 +87,7 @@ def report(
         return
     if place_of(folder) != "study":
         raise not_there("study", folder)
-    _tell(Study.existing(folder).report(), folder, as_json)
+    _tell(Study.load(folder).report(), folder, as_json)
 
 
 def _tell(facts: Any, folder: Path, as_json: bool) -> None:

@@ -140,7 +140,7 @@ class Collection:
     """Tags that are numbered first, in this order, as a published set has them; () for the order of names."""
 
     @classmethod
-    def open(
+    def load(
         cls,
         data: str | Path,
         columns: Columns | None = None,

@@ -146,7 +146,7 @@ class DataSettings(Settings):
 
     @property
     def columns(self) -> Columns:
-        """What `Collection.open` wants to know: the columns, and whether each channel is a clip."""
+        """What `Collection.load` wants to know: the columns, and whether each channel is a clip."""
         named = {
             name: getattr(self, name) for name in Columns.model_fields if name in DataSettings.model_fields
         }

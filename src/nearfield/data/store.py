@@ -338,7 +338,7 @@ def _channel_numbers(collection: Collection) -> list[int]:
     if "channel" not in collection.table:
         raise RequestError(
             f"data.channels: 'views' needs a row for each channel, and {collection.name or 'the collection'} "
-            "has none. Open it by Collection.open(data, Columns(views=True)), or take mean or all."
+            "has none. Open it by Collection.load(data, Columns(views=True)), or take mean or all."
         )
     return [int(number) for number in collection.table["channel"]]
 

@@ -57,7 +57,7 @@ def write_page(
     A clip whose sound cannot be read is left out and told. Raises RequestError where there is no space, or it
     is of pictures; DataError where no sound can be read.
     """
-    space = Space.open(folder)
+    space = Space.load(folder)
     table = space.rows().to_pandas()
     found = map_beside(folder / "map.parquet", list(table["id"]), space.vectors, space.identity.digest)
     layout = next(name for name in ("umap_3d", "pca_3d") if name in found.layouts)

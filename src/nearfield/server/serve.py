@@ -258,7 +258,7 @@ def address_of(access: Access) -> str:
 
 
 def _shown(path: Path, suspicion: Mapping[str, float], watch: Callback) -> Shown:
-    space = Space.open(path)
+    space = Space.load(path)
     ids = space.rows(["id"])["id"].to_pylist()
     layouts = map_beside(path / MAP, ids, space.vectors, space.identity.digest, watch)
     watch(Stage("network", 0, 1))

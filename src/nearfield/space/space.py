@@ -112,7 +112,7 @@ class Space:
         self.folder, self.state = folder, state
 
     @classmethod
-    def open(cls, path: str | Path) -> "Space":
+    def load(cls, path: str | Path) -> "Space":
         """Opens a space at once: vectors are mapped and read as they are needed.
 
         Raises RequestError where there is none, DataError, with the command that makes it again, where it is
@@ -157,7 +157,7 @@ class Space:
         data, collection = open_trained_data(run, None if data is None else _told(data), callback)
         chosen = windows_for(run, collection, windows, callback)
         index(Job(folder, run, collection, _named(data), chosen, callback, is_new=True))
-        return cls.open(folder)
+        return cls.load(folder)
 
     def update(
         self,
@@ -198,7 +198,7 @@ class Space:
 
     def __reduce__(self) -> "tuple[Any, tuple[Path]]":
         """Travels to another process as its folder, and is opened there in the state in force then."""
-        return Space.open, (self.folder.absolute(),)
+        return Space.load, (self.folder.absolute(),)
 
     def __len__(self) -> int:
         return self.state.file.count

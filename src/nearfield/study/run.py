@@ -52,12 +52,12 @@ class Study:
     """A folder in which a plan is carried out."""
 
     def __init__(self, folder: Path, plan: Plan, data: str, file: str, changes: Sequence[str] = ()) -> None:
-        """As `begin` and `existing` make it."""
+        """As `create` and `load` make it."""
         self.folder, self.plan, self.data, self.file = folder, plan, data, file
         self.changes = tuple(changes)
 
     @classmethod
-    def begin(cls, file: str | Path, data: str, out: str | Path, changes: Iterable[str] = ()) -> "Study":
+    def create(cls, file: str | Path, data: str, out: str | Path, changes: Iterable[str] = ()) -> "Study":
         """Freezes the plan of a study file in the folder `out`, or goes on with what is there.
 
         What the plan says otherwise than the frozen one is a deviation, and will stand in the document.
@@ -71,7 +71,7 @@ class Study:
             asked = {"file": str(file), "data": data, "changes": given}
             write_json(path, {**asked, "plan": plan.plain()})
             return cls(folder, plan, data, str(file), given)
-        study = cls.existing(folder)
+        study = cls.load(folder)
         if study.data != data:
             raise RequestError(
                 f"{folder} was begun with --data {study.data}, not {data}. Give that, or another folder."
@@ -81,7 +81,7 @@ class Study:
         return study if plan == study.plan else cls(folder, plan, data, str(file), given)
 
     @classmethod
-    def existing(cls, folder: str | Path) -> "Study":
+    def load(cls, folder: str | Path) -> "Study":
         """The study of a folder, as it was last gone on with. Raises RequestError where there is none."""
         folder = Path(folder).expanduser()
         path = folder / "plan.json"

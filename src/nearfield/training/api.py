@@ -11,7 +11,7 @@ from nearfield.learning.distributed import world
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.features import FeatureSettings
 from nearfield.models.features.feature import Feature
-from nearfield.training.evaluate_run import evaluate_run
+from nearfield.training.evaluate_run import Evaluation, evaluate_run
 from nearfield.training.events import Callback, ignore
 from nearfield.training.launch import Request, launch
 from nearfield.training.recipe import Recipe
@@ -77,8 +77,39 @@ def evaluate(
     split: str = "test",
     allow_leak: bool = False,
     callback: Callback = ignore,
-) -> dict[str, Any]:
-    """Measures a finished run on its own data or on other clips; the plain form of result.json, which is
-    written where these are the test clips of the run's own data."""
+) -> Evaluation:
+    """Evaluate a finished run on its own data or on other clips.
+
+    Parameters
+    ----------
+    run : str or Path
+        The folder of the run.
+    data : str, Path or None
+        Other clips than those of the run, as `nearfield evaluate --data` takes them; None: its own.
+    split : {"test", "val", "train"}
+        The split that is scored.
+    allow_leak : bool
+        Whether groups may stand in two splits.
+    callback : callable
+        Called with events: stages of the work, notes.
+
+    Returns
+    -------
+    Evaluation
+        Metrics, intervals, baselines, tables and notes. result.json is written where these are the test
+        clips of the run's own data.
+
+    Raises
+    ------
+    RequestError
+        Where there is no trained run, or the run does not fit the data.
+    DataError
+        Where the split holds no clips, or a file cannot be read.
+
+    Examples
+    --------
+    >>> found = nearfield.evaluate("my-run")  # doctest: +SKIP
+    >>> found.metrics["probe/macro_f1"], found.baselines["mfcc_stats"]["probe/macro_f1"]  # doctest: +SKIP
+    """
     given = None if data is None else as_data(data)
-    return evaluate_run(RunFolder.existing(run), given, split, allow_leak, callback)
+    return Evaluation.of(evaluate_run(RunFolder.existing(run), given, split, allow_leak, callback))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     check_consistent_length,
@@ -134,11 +134,12 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     recipe : Recipe, path of a recipe, dict of changes, or None
         None: the usual recipe. A dict changes it by dotted keys: {"loss.margin": 0.3}. In both, batches take
         as many labels as there are, 8 at most.
-    updates : int or None
-        Optimiser steps; None: the recipe's own.
-    seed : int
-        Fixes every draw of chance: the same data and seed give the same vectors on the same machine.
-    neighbours : int
+    max_iter : int or None
+        Optimizer steps; None: the recipe's own.
+    random_state : int, RandomState or None
+        Seed of every random draw: the same data and seed give the same vectors on the same machine. A
+        RandomState or None draws the seed.
+    n_neighbors : int
         Training clips that vote in `score`.
     device : str
         auto, cpu, cuda, cuda:N or mps.
@@ -148,6 +149,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     run_ : Run
         The learnt space; its folder is gone, `encode` works.
     classes_ : (K,) the labels, where they were given.
+    n_iter_ : the optimizer steps that were taken.
     vectors_ : (N, D) float32 vectors of the training sounds; `labels_` (N,) theirs.
 
     X is a sequence of files; or of waves (T,) or (C, T) of any lengths at the recipe's sample rate; or an
@@ -159,15 +161,15 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self,
         recipe: Recipe | str | Path | Mapping[str, Any] | None = None,
         *,
-        updates: int | None = None,
-        seed: int = 0,
-        neighbours: int = 1,
+        max_iter: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        n_neighbors: int = 1,
         device: str = "auto",
     ) -> None:
         self.recipe = recipe
-        self.updates = updates
-        self.seed = seed
-        self.neighbours = neighbours
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.n_neighbors = n_neighbors
         self.device = device
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -175,11 +177,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         Raises RequestError (FitError, DataError) where the recipe and the data do not go together.
         """
-        if not isinstance(self.seed, Integral) or isinstance(self.seed, bool):
-            raise FitError(
-                f"Embedder: seed is a whole number, which fixes every draw. Given: {self.seed!r}. Leave it "
-                "out for 0; to see how much chance decides, fit with several."
-            )
+        seed = self._seed()
         sounds = self._sounds(X, reset=True)
         names = None if y is None else self._labels(y, len(sounds))
         recipe = self._recipe(0 if names is None else len(self.classes_))
@@ -188,8 +186,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
                 "Embedder: this recipe requires y to be passed, but the target y is None. Give a label for "
                 'each sound, or a recipe that needs none, as {"relation.kind": "views", ...}.'
             )
-        self.run_: Run = fit(recipe, sounds, names, seed=int(self.seed), device=self.device)
+        self.run_: Run = fit(recipe, sounds, names, seed=seed, device=self.device)
         self.vectors_: Vectors = self.run_.encode(sounds)
+        self.n_iter_ = self.run_.recipe.train.updates
         self._n_features_out = self.vectors_.shape[1]
         return self
 
@@ -200,7 +199,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     def score(self, X: Any, y: Any) -> float:
         """Share of the sounds whose label is that of the nearest training sound (recall at 1); with more
-        `neighbours` that of most of them.
+        `n_neighbors` that of most of them.
 
         Of the sounds it was fitted on the score is 1 or nearly so, since each is its own nearest: score
         others, as `sklearn.model_selection.cross_val_score` does.
@@ -208,7 +207,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         check_is_fitted(self, "run_")
         if not hasattr(self, "labels_"):
             raise FitError("Embedder: score needs labels, and fit was given none.")
-        nearest = KNeighborsClassifier(min(self.neighbours, len(self.vectors_)))
+        nearest = KNeighborsClassifier(min(self.n_neighbors, len(self.vectors_)))
         nearest.fit(self.vectors_, self.labels_)
         return float(nearest.score(self.transform(X), column_or_1d(y)))
 
@@ -248,14 +247,27 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         if not isinstance(recipe, Recipe | Mapping | None):
             raise FitError(
                 "Embedder: recipe is a Recipe, the path of one, a dict of changes as {'loss.margin': 0.3}, "
-                f"or None. Given: {recipe!r}. The number of updates is updates=."
+                f"or None. Given: {recipe!r}. The number of updates is max_iter=."
             )
         if not isinstance(recipe, Recipe):
             usual = Recipe()
             if classes:
                 usual = usual.changed({"sampler.classes": min(MOST_CLASSES, classes)})
             recipe = usual.changed(dict(recipe or {}), "Embedder")
-        return recipe if self.updates is None else recipe.changed({"train.updates": self.updates}, "Embedder")
+        return (
+            recipe if self.max_iter is None else recipe.changed({"train.updates": self.max_iter}, "Embedder")
+        )
+
+    def _seed(self) -> int:
+        state = self.random_state
+        if isinstance(state, Integral) and not isinstance(state, bool):
+            return int(state)
+        if state is None or isinstance(state, np.random.RandomState):
+            return int(check_random_state(state).randint(2**31))
+        raise FitError(
+            f"Embedder: random_state is a whole number, a numpy RandomState or None. Given: {state!r}. "
+            "Leave it out for 0; to see how much depends on the seed, fit with several."
+        )
 
     def _sounds(self, X: Any, reset: bool) -> list[Path | Waves]:
         """Files or waves, checked; X as one array of numbers goes through scikit-learn's own checks first."""

@@ -1,6 +1,6 @@
 """Evaluation of a run: its metrics, its baselines, scores per clip."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,54 @@ def _named(numbers: Ints, names: tuple[str, ...]) -> pa.Array:
 
 
 # What a run is worth: its space measured, and beside it the plain baselines on the same clips.
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of `nearfield.evaluate`, as result.json holds it."""
+
+    split: str
+    """The split that was scored."""
+    metrics: dict[str, float]
+    """Every metric by name, such as "probe/macro_f1"; `nearfield list metrics` explains them."""
+    intervals: dict[str, tuple[float, float]]
+    """95 % intervals of the metrics that have one."""
+    per_class: tuple[dict[str, Any], ...]
+    """A row for each label: its name, its number of clips, precision, recall and F1."""
+    per_tag: tuple[dict[str, Any], ...]
+    """A row for each tag: its name, its number of clips, the areas and their intervals."""
+    notes: tuple[str, ...]
+    """Sentences on what was left out, or is odd."""
+    data: dict[str, Any]
+    """The collection: name, number of clips, leaks, which clips were scored."""
+    result: dict[str, Any] = field(repr=False)
+    """All of result.json, tables of confusion and centroids too."""
+
+    @classmethod
+    def of(cls, result: dict[str, Any]) -> "Evaluation":
+        """From the plain values of result.json."""
+        intervals = {name: (low, high) for name, (low, high) in result["intervals"].items()}
+        return cls(
+            result["split"],
+            result["metrics"],
+            intervals,
+            tuple(result["per_class"]),
+            tuple(result["per_tag"]),
+            tuple(result["notes"]),
+            result["data"],
+            result,
+        )
+
+    @property
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """The same metrics of each plain baseline, by its name."""
+        found: dict[str, dict[str, float]] = {}
+        for name, value in self.metrics.items():
+            prefix, _, rest = name.partition("/")
+            if prefix == "baseline":
+                baseline, _, metric = rest.partition("/")
+                found.setdefault(baseline, {})[metric] = value
+        return found
 
 
 def evaluate_run(

@@ -133,7 +133,7 @@ def open_collection(
     """
     progress: Callable[[int, int], None] = lambda done, total: callback(Stage("look", done, total))  # noqa: E731
     columns = recipe.data.columns.model_copy(update={"folder_labels": folder_labels})
-    opened = Collection.open(data, columns, allow_leak, progress=progress)
+    opened = Collection.load(data, columns, allow_leak, progress=progress)
     opened = opened.only(recipe.data.only) if recipe.data.only else opened
     if recipe.data.patch:
         opened = opened.with_patch(recipe.data.patch, recipe.data.patch_sides)

@@ -149,6 +149,40 @@ class Run:
             warnings.warn(said, VectorWarning, stacklevel=2)
         return vectors
 
+    def similarity(self, a: npt.ArrayLike, b: npt.ArrayLike | None = None) -> Vectors:
+        """Cosine similarity of embeddings, as `encode` gives them.
+
+        Parameters
+        ----------
+        a, b : arrays of shape (N, D) and (M, D), or (D,) for one embedding
+            Without `b`, `a` is compared with itself.
+
+        Returns
+        -------
+        array of shape (N, M)
+            From -1 (opposite) to 1 (same direction); float32.
+
+        Raises
+        ------
+        RequestError
+            Where the numbers of an embedding are not those of this run.
+        """
+        rows = self._directions(a)
+        columns = rows if b is None else self._directions(b)
+        found: Vectors = (rows @ columns.T).clip(-1, 1).astype(np.float32)
+        return found
+
+    def _directions(self, given: npt.ArrayLike) -> Floats:
+        """(N, D) float64, each of unit length; zeros stay."""
+        rows = np.atleast_2d(np.asarray(given, np.float64))
+        if rows.ndim != 2 or rows.shape[1] != self.embedder.size:
+            raise RequestError(
+                f"similarity compares embeddings of {self.embedder.size} numbers. Given: shape {rows.shape}. "
+                "Encode files first: run.similarity(run.encode(paths))."
+            )
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows / np.where(lengths > 0, lengths, 1.0)
+
     def doubts_of(
         self, vectors: Vectors, sounds: Sequence[Path | Waves], network_input: NetworkInput
     ) -> list[str]:

@@ -191,5 +191,5 @@ def _of_run(folder: Path) -> tuple[pd.DataFrame, Vectors]:
 def _of_space(folder: Path) -> tuple[pd.DataFrame, Vectors]:
     from nearfield.space.space import Space
 
-    space = Space.open(folder)
+    space = Space.load(folder)
     return space.rows([*COLUMNS, "split"]).to_pandas(), space.vectors
