@@ -24,6 +24,14 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.venv/docs: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch .venv/docs
+
+# The site, in site/: warnings are errors, and no page fetches anything from the network.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # The whole documents of the studies in docs/, from the facts that git holds.
 STUDIES := $(patsubst %/facts.json,%/study.html,$(wildcard docs/studies/*/facts.json))
 
@@ -35,4 +43,4 @@ docs/studies/%/study.html: docs/studies/%/facts.json
 bench: setup
 	for table in benchmarks/*.py; do $(BIN)/python $$table || exit 1; done
 
-.PHONY: setup demo test lint studies bench
+.PHONY: setup demo test lint docs studies bench

@@ -124,7 +124,7 @@ def runs(
 
 def similar(
     first: Annotated[Path, typer.Argument(metavar="FILE_A", help="A sound file.")],
-    second: Annotated[Path, typer.Argument(metavar="FILE_B", help="Another.")],
+    second: Annotated[Path, typer.Argument(metavar="FILE_B", help="Another sound file.")],
     seconds: Annotated[float | None, typer.Option(min=0.05, help="How much of each to hear, s.")] = None,
     rate: Annotated[int, typer.Option(min=1000, max=192000, help="Samples a second to hear at.")] = 16000,
     as_json: AsJson = False,

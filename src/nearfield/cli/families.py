@@ -87,14 +87,15 @@ def as_text(family: str | None = None, width: int | None = None) -> str:
             if family and about["settings"]:
                 lines += key_lines([Key(key, **each) for key, each in about["settings"].items()], width, 6)
         if name == "losses":
-            lines += wrapped("  ", _of_the_library(), width)
+            lines += wrapped("  ", of_the_library(), width)
         lines.append("")
     if family is None:
         lines += wrapped("further: ", f"nearfield list {'|'.join((*SHIPPED, *reference.listed()))}", width)
     return "\n".join(lines).rstrip()
 
 
-def _of_the_library() -> str:
+def of_the_library() -> str:
+    """The sentence on the losses of pytorch-metric-learning."""
     from nearfield.learning.losses.library import READS
 
     return (

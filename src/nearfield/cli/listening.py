@@ -18,7 +18,7 @@ Source = Annotated[
 ]
 Split = Annotated[str | None, typer.Option(help="Only clips of this side: train, val or test.")]
 Seconds = Annotated[float, typer.Option(min=0.1, max=600, help="Seconds of each clip that are played.")]
-Count = Annotated[int, typer.Option(min=1, max=1000, help="Clips.")]
+Count = Annotated[int, typer.Option(min=1, max=1000, help="How many clips.")]
 Audio = Annotated[Path, typer.Option("--out", help="The sound to write: .wav, .flac or .ogg.")]
 
 
@@ -211,7 +211,7 @@ def triplets(
     ] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for triplets.html, a figure and .wav files of each.")],
-    count: Annotated[int, typer.Option(min=1, max=100, help="DrawnTriplets.")] = 3,
+    count: Annotated[int, typer.Option(min=1, max=100, help="How many triplets.")] = 3,
     seed: Annotated[
         int | None, typer.Option(min=0, help="The training's seed; usual: 0, with a run its own.")
     ] = None,

@@ -3,6 +3,7 @@
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -49,7 +50,7 @@ class Key:
 
 def keys(settings: type[Settings], inner: bool = True) -> Iterator[Key]:
     """The keys of a settings class in order; if `inner`, each before those of the settings that it holds."""
-    written = sentences(settings)
+    written = _sentences(settings)
     for name, field in settings.model_fields.items():
         if name == "kind":
             continue
@@ -62,6 +63,9 @@ def keys(settings: type[Settings], inner: bool = True) -> Iterator[Key]:
                     Key(f"{name}{prefix}.{each.name}", each.type, each.range, each.default, each.about)
                     for each in keys(held)
                 )
+
+
+_sentences = cache(sentences)  # they are read from the source, which takes a while
 
 
 def _default(field: FieldInfo) -> Any:

@@ -127,6 +127,9 @@ class Run:
     def encode(self, inputs: Iterable[Input] | str | PathLike[str], callback: Callback = ignore) -> Vectors:
         """(N, D) float32 vectors of files, or of waves at the recipe's sample rate, always in float32.
 
+        Longer sounds are cut into windows whose vectors are averaged. The mode of `embedder` (training or
+        not) stays what it is. Raises DataError for files that cannot be read and arrays that are no sound.
+
         Parameters
         ----------
         inputs : sequence of files by their paths, or of waves (samples,) or (channels, samples)
@@ -134,9 +137,6 @@ class Run:
             which are divided by their full scale. One file may be given by its path alone: (1, D).
         callback : callable
             Called with `Stage("embed", done, windows)` after each batch, to show progress.
-
-        Longer sounds are cut into windows whose vectors are averaged. The mode of `embedder` (training or
-        not) stays what it is. Raises DataError for files that cannot be read and arrays that are no sound.
         """
         sounds = as_sounds(inputs)
         if not sounds:
