@@ -31,7 +31,7 @@ from nearfield.cli.tables import explanation
 from nearfield.core.rng import stream
 from nearfield.core.types import Floats
 from nearfield.data.audio import decode, resample
-from nearfield.training.launch import Request
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 

@@ -25,9 +25,10 @@ from nearfield.study.scores import by_group  # noqa: E402
 from nearfield.study.statistics.conclude import PlannedTest, conclude  # noqa: E402
 from nearfield.study.statistics.two_way import Array, MeanSquares, differences  # noqa: E402
 from nearfield.training.evaluate_run import evaluate_run, read_clips  # noqa: E402
-from nearfield.training.launch import Request, launch  # noqa: E402
+from nearfield.training.prepare import Request  # noqa: E402
 from nearfield.training.recipe import Recipe  # noqa: E402
 from nearfield.training.run_folder import RunFolder  # noqa: E402
+from nearfield.training.trainer import launch  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 TINY = (

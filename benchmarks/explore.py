@@ -36,10 +36,11 @@ from nearfield.server.guard import Access
 from nearfield.server.serve import MAP, Show, address_of, listen, prepare, server
 from nearfield.space.map import SpaceMap, stamp_of
 from nearfield.space.space import Space
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 
 RATE = 8000
 SECONDS = 1.0

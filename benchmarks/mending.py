@@ -32,9 +32,10 @@ from nearfield.study.facts import Gathered
 from nearfield.study.journal import Journal
 from nearfield.study.run import Study
 from nearfield.training.evaluate_run import evaluate_run
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
+from nearfield.training.trainer import launch
 
 ROOT = Path(__file__).parents[1]
 Rows = list[tuple[str, str, str]]

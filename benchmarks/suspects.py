@@ -46,9 +46,10 @@ from nearfield.data.collection import Collection
 from nearfield.metrics.neighbors import Search, nearest
 from nearfield.training.baselines import standardised, statistics_vectors
 from nearfield.training.encode import vectors_of
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.setup import TrainingSetup
+from nearfield.training.trainer import launch
 
 ROOT = Path(__file__).parents[1]
 LABELLED = ("esc10", "fsdd", "arabic-commands", "oneshots")

@@ -28,7 +28,7 @@ from nearfield.study.statistics.two_way import Array, MeanSquares
 from nearfield.training.baselines import standardised, statistics_vectors, untrained
 from nearfield.training.encode import vectors_of
 from nearfield.training.events import ignore
-from nearfield.training.launch import open_collection
+from nearfield.training.prepare import open_collection
 from nearfield.training.run import Run, without_weights
 from nearfield.training.setup import TrainingSetup, build_embedder
 

@@ -27,9 +27,10 @@ import torch  # noqa: E402
 from nearfield.core.types import Pairs  # noqa: E402
 from nearfield.models.backbones import convnets as small_convnet  # noqa: E402
 from nearfield.training.device import arithmetic, best_precision  # noqa: E402
-from nearfield.training.launch import Request, launch  # noqa: E402
+from nearfield.training.prepare import Request  # noqa: E402
 from nearfield.training.recipe import Recipe  # noqa: E402
 from nearfield.training.setup import build_embedder  # noqa: E402
+from nearfield.training.trainer import launch  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 CASES = (

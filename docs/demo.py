@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from nearfield.core.types import Vectors
 from nearfield.training.baselines import standardised, statistics_vectors
 from nearfield.training.encode import vectors_of
-from nearfield.training.launch import open_collection
+from nearfield.training.prepare import open_collection
 from nearfield.training.run import Run
 from nearfield.training.setup import TrainingSetup
 

@@ -12,7 +12,7 @@ import typer
 
 from nearfield.cli.main import app
 from nearfield.core.shipped import shipped
-from nearfield.training.launch import open_to_train
+from nearfield.training.prepare import open_to_train
 from nearfield.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]

@@ -21,11 +21,12 @@ from nearfield.learning.losses.tagging import TaggingLoss
 from nearfield.metrics.neighbors import Search, nearest
 from nearfield.training.encode import embed_windows, vectors_of
 from nearfield.training.events import Note
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import TrainingSetup
 from nearfield.training.tagging import TagHead
+from nearfield.training.trainer import launch
 
 RECIPES = list(shipped("recipes").values())
 CLIPS = 32

@@ -19,9 +19,10 @@ from nearfield.analysis.run_table import overview
 from nearfield.analysis.similarity import similar
 from nearfield.core.errors import DataError, RequestError
 from nearfield.training.evaluate_run import evaluate_run, read_clips
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe, differing, flat
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 TAGGED = {"relation": {"kind": "tags"}, "sampler": {"kind": "shuffle", "batch_size": 16}}

@@ -26,10 +26,11 @@ from nearfield.metrics.classification import Confusion, confusion, report
 from nearfield.metrics.intervals import jackknife_interval
 from nearfield.metrics.probes import Labelled, fit_label_probe
 from nearfield.training.evaluate_run import evaluate_run, read_clips
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 RATE = 8000

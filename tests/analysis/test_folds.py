@@ -22,10 +22,11 @@ from nearfield.data.splits import read_split_file
 from nearfield.space.export.huggingface import CardFacts as CardFacts
 from nearfield.space.export.huggingface import model_card
 from nearfield.training.evaluate_run import evaluate_run
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 RATE = 2000

@@ -9,7 +9,7 @@ import torch
 
 from nearfield.core.errors import RequestError
 from nearfield.training.api import train
-from nearfield.training.launch import check
+from nearfield.training.prepare import check
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 from tests.training.conftest import small

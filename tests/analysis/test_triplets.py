@@ -22,11 +22,12 @@ from nearfield.analysis.triplets import (
 from nearfield.core.errors import RequestError
 from nearfield.data.audio import Waves
 from nearfield.data.collection import Collection
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import TrainingSetup
 from nearfield.training.tagging import write_predictions
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 NAMED = {"low", "high"}

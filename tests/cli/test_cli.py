@@ -142,7 +142,7 @@ def test_a_space_opens_without_what_only_other_commands_need() -> None:
     script = (
         "import sys; import nearfield.space.space, nearfield.space.query\n"
         "heavy = {'lancedb', 'scipy', 'sklearn', 'numba', 'umap', 'matplotlib', 'transformers'}\n"
-        "heavy = (heavy | {'nearfield.space.indexing', 'nearfield.training.launch'}) & set(sys.modules)\n"
+        "heavy = (heavy | {'nearfield.space.indexing', 'nearfield.training.trainer'}) & set(sys.modules)\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

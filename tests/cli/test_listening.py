@@ -12,9 +12,10 @@ from nearfield.cli import analysis as explaining
 from nearfield.cli.listening import listen
 from nearfield.core.errors import RequestError
 from nearfield.training.evaluate_run import evaluate_run
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 

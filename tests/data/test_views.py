@@ -17,10 +17,11 @@ from nearfield.data.probing import channel_counts
 from nearfield.data.settings import Channels, Columns, DataSettings
 from nearfield.data.signals import Signals
 from nearfield.data.store import Store
-from nearfield.training.launch import Request, launch, open_collection
+from nearfield.training.prepare import Request, open_collection
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 
 Write = Callable[..., Path]
 

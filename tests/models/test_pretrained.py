@@ -19,7 +19,7 @@ from nearfield.models.backbones.dcase import GRUSettings
 from nearfield.models.backbones.resnet import ResNet18Settings
 from nearfield.models.embedder import Embedder, EmbeddingSettings
 from nearfield.models.pretrained import bare, fit_channels
-from nearfield.training.launch import weights_from
+from nearfield.training.prepare import weights_from
 
 
 def published(

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 Tone = Callable[[Path, float, float], None]

@@ -25,9 +25,10 @@ from nearfield.space.parts import EmbeddingShards
 from nearfield.space.space import Space
 from nearfield.space.vector_file import digests_of, embed_collection
 from nearfield.training.events import ignore
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
+from nearfield.training.trainer import launch
 from tests.space.conftest import Tone
 from tests.training.conftest import small
 

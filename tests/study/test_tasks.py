@@ -24,8 +24,9 @@ from nearfield.study.records import Outcome, Task
 from nearfield.study.tasks import perform
 from nearfield.training.evaluate_run import evaluate_run, read_clips
 from nearfield.training.events import Event, Note
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 from tests.study import trainings
 from tests.study.trainings import bits
 
@@ -195,13 +196,13 @@ def test_arithmetic_left_to_the_machine_stays_that_of_the_beginning(
 ) -> None:
     """A task may go on on another machine, whose best arithmetic is another."""
     found = plan(train={"updates": 12, "precision": "auto"})
-    monkeypatch.setattr("nearfield.training.launch.best_precision", lambda device: "fp32")
+    monkeypatch.setattr("nearfield.training.trainer.best_precision", lambda device: "fp32")
     monkeypatch.setattr(tasks, "evaluate_run", _raising(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         perform(found.plain(), sounds, tmp_path, FIRST, "cpu", lambda event: None)
     RunFolder(task_folder(tmp_path, FIRST)).weights.unlink()
     monkeypatch.undo()
-    monkeypatch.setattr("nearfield.training.launch.best_precision", lambda device: "bf16")
+    monkeypatch.setattr("nearfield.training.trainer.best_precision", lambda device: "bf16")
     assert perform(found.plain(), sounds, tmp_path, FIRST, "cpu").state == "done"
     assert RunFolder(task_folder(tmp_path, FIRST)).recipe().train.precision == "fp32"
 

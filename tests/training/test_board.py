@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 from nearfield.training.tensorboard import map_figure
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 WATCHED = {"updates": 12, "validate_every": 6, "figures": True, "profile": 3}

@@ -8,10 +8,11 @@ import torch
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import digest
+from nearfield.training.checkpoint import earlier, load_state, save_state
 from nearfield.training.events import Event, Note, ignore
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
-from nearfield.training.trainer import earlier, load_state, save_state
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from nearfield.training.events import Event, Note, Stage
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 

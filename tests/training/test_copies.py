@@ -15,9 +15,10 @@ from nearfield.core.errors import RequestError
 from nearfield.data.collection import Collection
 from nearfield.study.budget import reduced
 from nearfield.study.run import _real_batch
-from nearfield.training.launch import Request, check, launch
+from nearfield.training.prepare import Request, check
 from nearfield.training.recipe import Recipe
 from nearfield.training.setup import TrainingSetup
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 NOISE = {"kind": "noise", "ratio_db": [0.0, 20.0]}

@@ -15,9 +15,10 @@ from scipy.io import wavfile
 from nearfield.analysis.similarity import similar
 from nearfield.core.errors import DataError, RequestError
 from nearfield.training.api import evaluate, train
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 Wave = npt.NDArray[Any]

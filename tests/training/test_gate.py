@@ -25,9 +25,10 @@ from nearfield.space.space import Space
 from nearfield.space.vector_file import embed_collection
 from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.events import Note
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
+from nearfield.training.trainer import launch
 from nearfield.training.vector_checks import VectorWarning, check_vectors, same_groups
 from tests.training.conftest import small
 

@@ -28,9 +28,10 @@ from nearfield.metrics.registry import (
 from nearfield.metrics.result import EvaluationSettings
 from nearfield.study.measures import check_judge, check_measure, span
 from nearfield.training.evaluate_run import evaluate_run
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 TIME: dict[str, Any] = {

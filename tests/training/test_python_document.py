@@ -8,9 +8,10 @@ import soundfile
 import torch
 
 from nearfield.training.canary import COUNT, TOLERANCE
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 TEXT = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nearfield.core.errors import RequestError
 from nearfield.core.shipped import shipped
-from nearfield.training.launch import check
+from nearfield.training.prepare import check
 from nearfield.training.recipe import Recipe
 
 SHIPPED = list(shipped("recipes").values())

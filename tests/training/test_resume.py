@@ -13,9 +13,10 @@ import pytest
 
 from nearfield.core.files import digest
 from nearfield.training.events import Event, Stage
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 LONG: dict[str, Any] = {"train": {"updates": 240, "checkpoint_seconds": 0}}
@@ -53,7 +54,7 @@ def work(data: str, out: str, changes: dict[str, Any], held_after: int) -> None:
 
 def start(data: Path, out: Path, changes: dict[str, Any], held_after: int = 10**9) -> BaseProcess:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nearfield.training.launch", "torch.utils.tensorboard"])
+    context.set_forkserver_preload(["nearfield.training.trainer", "torch.utils.tensorboard"])
     process = context.Process(target=work, args=(str(data), str(out), changes, held_after))
     process.start()
     return process

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from nearfield.models.embedder import Embedder
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 
 

@@ -25,10 +25,11 @@ from nearfield.space.vector_file import embed_collection
 from nearfield.training.api import evaluate, train
 from nearfield.training.evaluate_run import read_clips
 from nearfield.training.events import Event, Note, Stage
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 from tests.training.conftest import small
 from tests.training.test_resume import remembered
 

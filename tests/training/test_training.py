@@ -18,7 +18,7 @@ from nearfield.data.collection import Collection
 from nearfield.learning.relations.labels import TagRelation
 from nearfield.training.estimator import fit
 from nearfield.training.events import Event, Note, Stage
-from nearfield.training.launch import check
+from nearfield.training.prepare import check
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import TrainingSetup

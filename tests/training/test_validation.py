@@ -19,11 +19,11 @@ from nearfield.data.signals import Loader
 from nearfield.learning.build import loss
 from nearfield.learning.losses.settings import LOSSES, pair_kinds
 from nearfield.training.events import Event, Note, ignore
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import TrainingSetup
-from nearfield.training.trainer import Training
+from nearfield.training.trainer import Training, launch
 from nearfield.training.validation import SCORE, TripletCounter, tag_overlap_at_1
 from tests.training.conftest import small
 

@@ -15,10 +15,11 @@ from nearfield.data.collection import Collection
 from nearfield.data.faults import Problem
 from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.events import Event, Note
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import note_data, note_left_out
+from nearfield.training.trainer import launch
 
 
 def test_a_leak_and_what_is_odd_are_told_to_those_who_measure_and_what_is_left_out_to_all() -> None:

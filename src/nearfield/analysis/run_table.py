@@ -15,9 +15,10 @@ from nearfield.data.layouts import official_folds
 from nearfield.metrics.registry import HEADLINES
 from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.events import Callback, Note, ignore
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Flat, differing, flat, read_keys
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 
 # One recipe over all folds, official ones or a cross-validation's: a run a fold, and one table of all.
 

@@ -29,8 +29,8 @@ from nearfield.learning.relations.labels import merge_synonyms
 from nearfield.learning.samplers import Sampler
 from nearfield.learning.samplers.tag_triplets import ByPrediction, Replacing, TagTripletSampler
 from nearfield.training.events import Callback, Note, ignore
-from nearfield.training.launch import check, check_teaching, open_to_train, open_trained_on, with_predictions
 from nearfield.training.plotting import COLOURS, draw_picture, loudness, new_figure, quieten, save, short_name
+from nearfield.training.prepare import check, check_teaching, open_to_train, open_trained_on, with_predictions
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import build_relation, decodable, decoded, training_sampler

@@ -176,7 +176,7 @@ def folds(
     """
     from nearfield.analysis.run_table import train_folds
     from nearfield.cli.output import progress_display
-    from nearfield.training.launch import Request
+    from nearfield.training.prepare import Request
     from nearfield.training.recipe import Recipe
 
     with stoppable("the same command goes on"), progress_display(quiet=as_json) as callback:

@@ -205,9 +205,10 @@ def train(
     from nearfield.core.files import check_free
     from nearfield.learning.distributed import world
     from nearfield.training.evaluate_run import evaluate_run
-    from nearfield.training.launch import Request, launch
+    from nearfield.training.prepare import Request
     from nearfield.training.recipe import Recipe
     from nearfield.training.run_folder import RunFolder
+    from nearfield.training.trainer import launch
 
     check_free(out)
     request = Request(Recipe.load(recipe, changes or ()), data, out, seed, device, resume, allow_leak)

@@ -29,7 +29,7 @@ from nearfield.space.rows import Rows, base_table, of_part
 from nearfield.space.storage import ENCODER, NAME, SpaceFile, facts_of, mapped, write_stream
 from nearfield.space.vector_file import NOW, collection_for, digests_of, no_vectors
 from nearfield.training.events import Callback, Note, Stage
-from nearfield.training.launch import absolute, moved, note_own
+from nearfield.training.prepare import absolute, moved, note_own
 from nearfield.training.run import Run
 from nearfield.training.run_folder import note_if_own
 from nearfield.training.stream import Part, Windows

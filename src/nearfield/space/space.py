@@ -332,6 +332,6 @@ def _told(data: "str | Path | Collection") -> "str | Collection":
 
 
 def _named(data: "str | Collection") -> str:
-    from nearfield.training.launch import absolute
+    from nearfield.training.prepare import absolute
 
     return absolute(data, follow=False) if isinstance(data, str) else data.name

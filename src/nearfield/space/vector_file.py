@@ -15,7 +15,7 @@ from nearfield.space.parts import EmbeddingShards, vector_column
 from nearfield.space.query import Embedded
 from nearfield.space.rows import OWN, base_table, of_part
 from nearfield.training.events import Callback, Stage, ignore
-from nearfield.training.launch import folders_tell, is_own, note_own, open_collection
+from nearfield.training.prepare import folders_tell, is_own, note_own, open_collection
 from nearfield.training.run import Run
 from nearfield.training.setup import note_left_out
 from nearfield.training.stream import Windows

@@ -11,7 +11,7 @@ from nearfield.core.errors import RequestError, choose
 from nearfield.learning.checks import check_margin
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.records import Arm, Task
-from nearfield.training.launch import check
+from nearfield.training.prepare import check
 from nearfield.training.recipe import Recipe, flat
 from nearfield.training.run import without_weights
 from nearfield.training.setup import build_embedder

@@ -14,8 +14,9 @@ from nearfield.study.statistics.conclude import LEAST_SEEDS
 from nearfield.study.statistics.planning import MOST_SEEDS, WANTED_POWER, power
 from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.events import Callback, Event, Stage, ignore
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 
 TRIED = 20
 """Updates that are timed."""

@@ -26,7 +26,7 @@ from nearfield.study.search import Told, TrialSearch, chosen, explore
 from nearfield.study.statistics.planning import Look, planned
 from nearfield.study.tasks import BASELINES
 from nearfield.training.events import Callback, Event, Note, ignore
-from nearfield.training.launch import check_teaching, open_to_train
+from nearfield.training.prepare import check_teaching, open_to_train
 from nearfield.training.recipe import Recipe
 from nearfield.training.setup import training_sampler
 

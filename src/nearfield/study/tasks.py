@@ -28,10 +28,11 @@ from nearfield.training.baselines import plain_spaces, random_encoder
 from nearfield.training.device import Precision, best_precision
 from nearfield.training.evaluate_run import evaluate_run, write_clips
 from nearfield.training.events import Callback, Event, Note, ignore
-from nearfield.training.launch import Request, launch, open_to_train
+from nearfield.training.prepare import Request, open_to_train
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import TrainingSetup
+from nearfield.training.trainer import launch
 
 BASELINES = "baselines"
 """Stands in a task where the name of an arm would."""

@@ -13,10 +13,11 @@ from nearfield.models.features import FeatureSettings
 from nearfield.models.features.feature import Feature
 from nearfield.training.evaluate_run import Evaluation, evaluate_run
 from nearfield.training.events import Callback, ignore
-from nearfield.training.launch import Request, launch
+from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 from nearfield.training.run_folder import RunFolder
+from nearfield.training.trainer import launch
 
 # One part from its kind and settings: `feature("log_mel", bands=64)`, `backbone("resnet18")`.
 

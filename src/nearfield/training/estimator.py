@@ -30,7 +30,7 @@ from nearfield.data.signals import ArraySignals, Signals
 from nearfield.data.store import Store
 from nearfield.training.device import Precision, best_precision, open_device
 from nearfield.training.events import Callback, ignore
-from nearfield.training.launch import check, check_teaching
+from nearfield.training.prepare import check, check_teaching
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 from nearfield.training.run_folder import RunFolder, load_tensors

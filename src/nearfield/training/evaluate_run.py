@@ -25,7 +25,7 @@ from nearfield.training.baselines import baselines
 from nearfield.training.device import Precision
 from nearfield.training.encode import Windows, embed_windows, mean_by_clip
 from nearfield.training.events import Callback, Note, Stage, ignore
-from nearfield.training.launch import open_trained_on
+from nearfield.training.prepare import open_trained_on
 from nearfield.training.run import Run
 from nearfield.training.run_folder import RunFolder, note_changed
 from nearfield.training.setup import TrainingSetup

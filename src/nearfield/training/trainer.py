@@ -1,13 +1,12 @@
-"""The trainer: loop, logs, checkpoints, validation, alarms, profiles."""
+"""A training, from its recipe to its folder: `launch`, and the loop with logs, checkpoints and validation."""
 
 import math
-import os
-import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 
 from nearfield.core.errors import DivergedError, RequestError
 from nearfield.core.extras import require
-from nearfield.core.files import replacing, sweep, write_text
+from nearfield.core.files import alone, replacing, sweep, write_text
+from nearfield.core.machine import disable_malloc_trim
 from nearfield.core.rng import own_chance
 from nearfield.core.types import Batch, Vectors
 from nearfield.learning.build import miner_beside
@@ -27,18 +27,30 @@ from nearfield.learning.losses.tagging import TaggingLoss
 from nearfield.learning.train import RunningAverage, Step, TrainSettings, TrainState, train
 from nearfield.models.normalization import sync_batch_norm
 from nearfield.training.canary import keep_canary
-from nearfield.training.device import Precision, arithmetic
+from nearfield.training.checkpoint import load_state, save_state
+from nearfield.training.device import Precision, arithmetic, best_precision, open_device
 from nearfield.training.encode import embed
 from nearfield.training.events import Callback, Note, Stage, ignore
+from nearfield.training.prepare import (
+    Request,
+    check,
+    check_teaching,
+    environment,
+    open_to_train,
+    weights_from,
+    with_predictions,
+)
+from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import (
     MetricsLog,
     RunFolder,
+    check_unchanged,
     flatten_optimizer,
     load_tensors,
     restore_optimizer,
     save_tensors,
 )
-from nearfield.training.setup import TrainingSetup
+from nearfield.training.setup import TrainingSetup, note_data
 from nearfield.training.tagging import TagHead
 from nearfield.training.tensorboard import Board, validation_figures
 from nearfield.training.validation import SCORE, Validation
@@ -76,49 +88,6 @@ def profiled(folder: Path, settings: TrainSettings, device: torch.device) -> Ite
     steps = schedule(skip_first=first, wait=0, warmup=1, active=settings.profile, repeat=1)
     with profile(activities=activities, schedule=steps, on_trace_ready=write, acc_events=True) as profiler:
         yield profiler.step
-
-
-# States to go on from: the last, and on request some before it, for where the last cannot be read.
-
-
-def save_state(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any], kept: int) -> None:
-    """Writes the newest state to `path`, `kept` in all; at every moment a whole one lies there."""
-    if kept > 1 and path.is_file():
-        for number in range(kept - 1, 1, -1):
-            if earlier(path, number - 1).is_file():
-                os.replace(earlier(path, number - 1), earlier(path, number))
-        with replacing(earlier(path, 1)) as temporary:
-            shutil.copyfile(path, temporary)
-    save_tensors(path, tensors, numbers)
-
-
-def load_state(path: Path, callback: Callback) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The newest state that can be read; None where none was written.
-
-    Raises RequestError, that of the newest, where there are some and none of them can be read.
-    """
-    refused: RequestError | None = None
-    for place in (path, *(earlier(path, number) for number in range(1, 100))):
-        if not place.is_file():
-            continue
-        try:
-            found = load_tensors(place)
-        except RequestError as error:
-            refused = refused or error
-            continue
-        if refused is not None:
-            callback(
-                Note(f"{refused} Going on from the checkpoint before it, {place.name}.", is_warning=True)
-            )
-        return found
-    if refused is not None:
-        raise refused
-    return None
-
-
-def earlier(path: Path, number: int) -> Path:
-    """Where the state lies that was the newest `number` checkpoints ago."""
-    return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 # The loop and everything around it: logs, checkpoints, validation, the alarm, and stopping at any moment.
@@ -366,3 +335,109 @@ def _interruptible() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+# A training from its recipe to its folder.
+
+
+def launch(request: Request, callback: Callback = ignore) -> TrainingSetup:
+    """Trains (or goes on training) and leaves a folder with weights; evaluation is another step, which may
+    take up the workbench that comes back.
+
+    Raises RequestError for what cannot work, before anything is trained; WorkError where the loss stops
+    being a number; KeyboardInterrupt after Ctrl-C, with the folder ready for `resume`.
+    """
+    disable_malloc_trim()
+    folder = RunFolder(request.out)
+    recipe = _settle(request, folder)
+    precision: Precision = "bf16" if recipe.train.precision == "bf16" else "fp32"
+    device = open_device(request.device, precision)
+    callback = callback if world()[0] == 0 else ignore  # under torchrun one process speaks for all
+    check(recipe, callback)
+    collection = open_to_train(request.data, recipe, request.allow_leak, callback)
+    if request.resume and folder.split.is_file():
+        collection = collection.with_split(folder.split)
+    note_data(collection, callback)
+    check_teaching(recipe, collection)
+    if request.resume and folder.is_started:
+        check_unchanged(collection, folder)
+    setup = TrainingSetup.build(recipe, collection, request.seed, callback)
+    check_teaching(recipe, setup.collection)  # files that break while decoding take no part
+    setup = replace(setup, metadata=with_predictions(recipe, setup.collection, setup.metadata))
+    training = Training(setup, folder, device, precision, callback)
+    is_longer = folder.is_started and folder.recipe().train.updates < recipe.train.updates
+    if world()[0] != 0:
+        if is_longer or not folder.is_trained:
+            training.run()
+        return setup
+    busy = (
+        f"{folder.path}: a training is already running in this folder. Wait until it ends or stop it, or "
+        "choose another --out."
+    )
+    with alone(folder.lock, busy):
+        _settle(request, folder)  # again: another training may have begun there meanwhile
+        if not folder.is_started:
+            collection.save_split(folder.split)
+            noted = environment(request, collection, setup.channels, device)
+            write_text(folder.network, str(setup.embedder.describe()) + "\n")
+            folder.begin(recipe, {**noted, "weights_from": weights_from(setup.embedder)})
+        elif is_longer:
+            callback(Note(_longer(folder.recipe(), recipe, folder.state.is_file())))
+            folder.lengthen(recipe)
+        if not folder.is_trained:
+            training.run()
+    return setup
+
+
+def _longer(before: Recipe, now: Recipe, has_state: bool) -> str:
+    """What going on for more updates than were planned means."""
+    if not has_state:  # a training of less than train.checkpoint_seconds keeps none
+        return (
+            f"trained for {before.train.updates:,} updates; no state was kept to go on from, so training "
+            f"begins again and goes to {now.train.updates:,}."
+        )
+    said = f"trained for {before.train.updates:,} updates, going on to {now.train.updates:,}"
+    if now.schedule.spans_training:
+        return (
+            f"{said}. The learning rate was brought down over {before.train.updates:,} updates and now "
+            "follows the longer course: the result is not that of one training of this length."
+        )
+    return f"{said}; the result is that of one training of this length."
+
+
+def _settle(request: Request, folder: RunFolder) -> Recipe:
+    """The recipe with nothing left open, checked against a run that is there already."""
+    recipe = request.recipe
+    if recipe.train.precision == "auto":
+        chosen = recipe.train.model_copy(update={"precision": best_precision(request.device)})
+        recipe = recipe.model_copy(update={"train": chosen})
+    if recipe.data.patch:  # a run must find it from wherever it is used
+        found = {"patch": str(Path(recipe.data.patch).expanduser().resolve())}
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=found)})
+    if not folder.is_started:
+        return recipe
+    if not request.resume:
+        raise RequestError(
+            f"{folder.path} already holds a run. Go on with it by --resume, or choose another --out."
+        )
+    before = folder.recipe()
+    differing = _differences(before.plain(), recipe.plain())
+    if differing and not (differing == ["train.updates"] and before.train.updates < recipe.train.updates):
+        raise RequestError(
+            f"{folder.path} was begun with another recipe: {', '.join(differing)} differ. Resume with the "
+            "recipe it was begun with (train.updates alone may be larger), or choose another --out."
+        )
+    if folder.environment()["seed"] != request.seed:
+        raise RequestError(
+            f"{folder.path} was begun with seed {folder.environment()['seed']}, not {request.seed}."
+        )
+    return recipe
+
+
+def _differences(one: Any, other: Any, at: str = "") -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [*one, *(key for key in other if key not in one)]
+        return [
+            d for key in keys for d in _differences(one.get(key), other.get(key), f"{at}.{key}".lstrip("."))
+        ]
+    return [] if one == other else [at]

@@ -11,7 +11,7 @@ from nearfield.data.signals import ArraySignals
 from nearfield.models.features.feature import Feature
 from nearfield.training.encode import vectors_of
 from nearfield.training.events import Callback, ignore
-from nearfield.training.launch import open_trained_on
+from nearfield.training.prepare import open_trained_on
 from nearfield.training.run import Run
 from nearfield.training.run_folder import note_changed
 from nearfield.training.setup import NetworkInput, TrainingSetup, decodable, decoded

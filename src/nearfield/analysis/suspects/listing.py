@@ -15,7 +15,7 @@ from nearfield.core.types import Floats, Ints, Vectors
 from nearfield.data.collection import Collection
 from nearfield.data.patches import table_text, text_rows
 from nearfield.training.events import Callback, Note, ignore
-from nearfield.training.launch import open_trained_on
+from nearfield.training.prepare import open_trained_on
 from nearfield.training.run import Run
 from nearfield.training.setup import TrainingSetup, note_left_out
 from nearfield.training.tagging import tag_signals

@@ -23,7 +23,7 @@ from nearfield.data.faults import Fault
 from nearfield.data.patches import split_patch
 from nearfield.training.encode import vectors_of
 from nearfield.training.events import Callback, Note, Stage, ignore
-from nearfield.training.launch import note_own, open_trained_on
+from nearfield.training.prepare import note_own, open_trained_on
 from nearfield.training.run import Run
 from nearfield.training.setup import TrainingSetup, decodable
 

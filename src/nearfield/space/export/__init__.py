@@ -6,7 +6,7 @@ from typing import Any
 
 from nearfield.core.errors import DataError, RequestError, choose
 from nearfield.training.events import Callback, Note, ignore
-from nearfield.training.launch import folders_tell, open_collection
+from nearfield.training.prepare import folders_tell, open_collection
 from nearfield.training.run import Run
 from nearfield.training.run_folder import note_if_own
 from nearfield.training.vector_checks import check_vectors, of_table

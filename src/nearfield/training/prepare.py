@@ -1,4 +1,4 @@
-"""One training from its recipe to its folder: what is refused before it starts, and what it starts from."""
+"""Before a training: data are opened, what cannot work is refused, the environment is noted."""
 
 import os
 import platform
@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, urlencode
 import torch
 
 from nearfield.core.errors import DataError, RequestError
-from nearfield.core.files import alone, digest, write_text
-from nearfield.core.machine import disable_malloc_trim, source, total_memory, usable_cores
+from nearfield.core.files import digest
+from nearfield.core.machine import source, total_memory, usable_cores
 from nearfield.core.types import ClipMetadata
 from nearfield.data.collection import Collection
 from nearfield.data.patches import join_patch, split_patch
@@ -24,13 +24,10 @@ from nearfield.learning.checks import check_margin
 from nearfield.learning.distributed import world
 from nearfield.learning.losses.settings import pair_kinds
 from nearfield.models.embedder import Embedder
-from nearfield.training.device import Precision, best_precision, open_device
 from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.recipe import Recipe, check_copies, check_learning, check_units
-from nearfield.training.run_folder import RunFolder, check_unchanged, note_if_own
-from nearfield.training.setup import TrainingSetup, note_data
+from nearfield.training.run_folder import RunFolder, note_if_own
 from nearfield.training.tagging import read_predictions
-from nearfield.training.trainer import Training
 from nearfield.training.validation import keeps_val, rests_on_validation
 
 
@@ -50,77 +47,12 @@ class Request:
         object.__setattr__(self, "out", Path(self.out).expanduser())
 
 
-def launch(request: Request, callback: Callback = ignore) -> TrainingSetup:
-    """Trains (or goes on training) and leaves a folder with weights; evaluation is another step, which may
-    take up the workbench that comes back.
-
-    Raises RequestError for what cannot work, before anything is trained; WorkError where the loss stops
-    being a number; KeyboardInterrupt after Ctrl-C, with the folder ready for `resume`.
-    """
-    disable_malloc_trim()
-    folder = RunFolder(request.out)
-    recipe = _settle(request, folder)
-    precision: Precision = "bf16" if recipe.train.precision == "bf16" else "fp32"
-    device = open_device(request.device, precision)
-    callback = callback if world()[0] == 0 else ignore  # under torchrun one process speaks for all
-    check(recipe, callback)
-    collection = open_to_train(request.data, recipe, request.allow_leak, callback)
-    if request.resume and folder.split.is_file():
-        collection = collection.with_split(folder.split)
-    note_data(collection, callback)
-    check_teaching(recipe, collection)
-    if request.resume and folder.is_started:
-        check_unchanged(collection, folder)
-    setup = TrainingSetup.build(recipe, collection, request.seed, callback)
-    check_teaching(recipe, setup.collection)  # files that break while decoding take no part
-    setup = replace(setup, metadata=with_predictions(recipe, setup.collection, setup.metadata))
-    training = Training(setup, folder, device, precision, callback)
-    is_longer = folder.is_started and folder.recipe().train.updates < recipe.train.updates
-    if world()[0] != 0:
-        if is_longer or not folder.is_trained:
-            training.run()
-        return setup
-    busy = (
-        f"{folder.path}: a training is already running in this folder. Wait until it ends or stop it, or "
-        "choose another --out."
-    )
-    with alone(folder.lock, busy):
-        _settle(request, folder)  # again: another training may have begun there meanwhile
-        if not folder.is_started:
-            collection.save_split(folder.split)
-            noted = environment(request, collection, setup.channels, device)
-            write_text(folder.network, str(setup.embedder.describe()) + "\n")
-            folder.begin(recipe, {**noted, "weights_from": weights_from(setup.embedder)})
-        elif is_longer:
-            callback(Note(_longer(folder.recipe(), recipe, folder.state.is_file())))
-            folder.lengthen(recipe)
-        if not folder.is_trained:
-            training.run()
-    return setup
-
-
 def with_predictions(recipe: Recipe, collection: Collection, metadata: ClipMetadata) -> ClipMetadata:
     """The facts with what a tagger says of these clips, where the recipe's sampler asks one."""
     tagger = recipe.sampler.asked_run
     return (
         replace(metadata, predictions=read_predictions(tagger, collection, metadata)) if tagger else metadata
     )
-
-
-def _longer(before: Recipe, now: Recipe, has_state: bool) -> str:
-    """What going on for more updates than were planned means."""
-    if not has_state:  # a training of less than train.checkpoint_seconds keeps none
-        return (
-            f"trained for {before.train.updates:,} updates; no state was kept to go on from, so training "
-            f"begins again and goes to {now.train.updates:,}."
-        )
-    said = f"trained for {before.train.updates:,} updates, going on to {now.train.updates:,}"
-    if now.schedule.spans_training:
-        return (
-            f"{said}. The learning rate was brought down over {before.train.updates:,} updates and now "
-            "follows the longer course: the result is not that of one training of this length."
-        )
-    return f"{said}; the result is that of one training of this length."
 
 
 def open_collection(
@@ -317,44 +249,6 @@ def environment(
         "seed": request.seed,
         "processes": world()[1],
     }
-
-
-def _settle(request: Request, folder: RunFolder) -> Recipe:
-    """The recipe with nothing left open, checked against a run that is there already."""
-    recipe = request.recipe
-    if recipe.train.precision == "auto":
-        chosen = recipe.train.model_copy(update={"precision": best_precision(request.device)})
-        recipe = recipe.model_copy(update={"train": chosen})
-    if recipe.data.patch:  # a run must find it from wherever it is used
-        found = {"patch": str(Path(recipe.data.patch).expanduser().resolve())}
-        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=found)})
-    if not folder.is_started:
-        return recipe
-    if not request.resume:
-        raise RequestError(
-            f"{folder.path} already holds a run. Go on with it by --resume, or choose another --out."
-        )
-    before = folder.recipe()
-    differing = _differences(before.plain(), recipe.plain())
-    if differing and not (differing == ["train.updates"] and before.train.updates < recipe.train.updates):
-        raise RequestError(
-            f"{folder.path} was begun with another recipe: {', '.join(differing)} differ. Resume with the "
-            "recipe it was begun with (train.updates alone may be larger), or choose another --out."
-        )
-    if folder.environment()["seed"] != request.seed:
-        raise RequestError(
-            f"{folder.path} was begun with seed {folder.environment()['seed']}, not {request.seed}."
-        )
-    return recipe
-
-
-def _differences(one: Any, other: Any, at: str = "") -> list[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = [*one, *(key for key in other if key not in one)]
-        return [
-            d for key in keys for d in _differences(one.get(key), other.get(key), f"{at}.{key}".lstrip("."))
-        ]
-    return [] if one == other else [at]
 
 
 def _version(name: str) -> str | None:
