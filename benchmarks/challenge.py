@@ -24,7 +24,7 @@ from rich.console import Console
 from scipy.signal import fftconvolve
 
 from nearfield.analysis.explain.explain import explain
-from nearfield.analysis.explain.opened_run import Material
+from nearfield.analysis.explain.opened_run import OpenedRun
 from nearfield.analysis.run_table import train_folds
 from nearfield.cli.analysis import fold_table
 from nearfield.cli.tables import explanation
@@ -76,7 +76,7 @@ def main() -> None:
             asked = Request(recipe, f"dcase2018_task5:{folder / 'development'}", out)
             console.print(fold_table(train_folds(asked)))
             judged = f"dcase2018_task5:{folder / 'evaluation'}?part=evaluation"
-            explanation(console, explain(Material.open(Run.load(out / "fold-1"), judged), most_clusters=9))
+            explanation(console, explain(OpenedRun.open(Run.load(out / "fold-1"), judged), most_clusters=9))
 
 
 def write_sets(esc10: Path, folder: Path) -> None:

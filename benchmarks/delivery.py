@@ -25,7 +25,7 @@ from nearfield.core.machine import disable_malloc_trim, usable_cores
 from nearfield.core.rng import stream
 from nearfield.core.types import BatchIndices, ClipMetadata, Vectors
 from nearfield.data.collection import Collection
-from nearfield.data.feature_cache import keep
+from nearfield.data.feature_cache import cache_features
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, Loader
 from nearfield.data.store import Store
@@ -146,7 +146,7 @@ def run(place: Path, recordings: int, rounds: int) -> None:
     waves = Store(place).open(clips, DataSettings(sample_rate=RATE, clip_seconds=TILE))
     assert isinstance(waves, ArraySignals)
     decoded = time.perf_counter()
-    kept = keep(waves, feature, int(TILE * RATE), "benchmark", place)
+    kept = cache_features(waves, feature, int(TILE * RATE), "benchmark", place)
     made = time.perf_counter()
     print(
         f"{recordings} recordings of {SECONDS:g} s: decoded in {decoded - began:.1f} s, log-mels made in "

@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from nearfield.core.machine import calm_threads
+from nearfield.core.machine import limit_threads
 
-calm_threads()  # before torch is loaded, as the command line does
+limit_threads()  # before torch is loaded, as the command line does
 
 import numpy as np  # noqa: E402
 from rich.progress import track  # noqa: E402

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from nearfield.core.machine import calm_threads, disable_malloc_trim, usable_cores
+from nearfield.core.machine import disable_malloc_trim, limit_threads, usable_cores
 from nearfield.core.types import Pairs
 from nearfield.learning.build import loss, miner
 
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if "GOMP_SPINCOUNT" not in os.environ:  # as the command line sets it; torch is loaded by now
-        calm_threads()
+        limit_threads()
         os.execve(sys.executable, [sys.executable, *sys.argv], {"GOMP_SPINCOUNT": "", **os.environ})
     torch.set_num_threads(asked.threads)
     if asked.measure:  # freed memory is handed back here, so that what is added shows

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nearfield.core.machine import calm_threads, usable_cores
+from nearfield.core.machine import limit_threads, usable_cores
 
-calm_threads()  # before torch is loaded, as the command line does
+limit_threads()  # before torch is loaded, as the command line does
 
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402

@@ -23,7 +23,7 @@ from torch import nn
 from nearfield.core.machine import disable_malloc_trim, usable_cores
 from nearfield.core.settings import make
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.embedder import Embedder, EmbeddingSettings
+from nearfield.models.embedder import EmbeddingModel, EmbeddingSettings
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "small, step 1": {"kind": "small_convnet", "stem_stride": [1, 1]},
@@ -53,7 +53,7 @@ class Variant:
         shape = (1, BANDS, self.frames)
         backbone = make(BackboneSettings, "backbone", NETWORKS[self.name]).build(*shape)
         settings = EmbeddingSettings(size=128)
-        self.embedder = Embedder(nn.Identity(), nn.Identity(), backbone, settings, shape)
+        self.embedder = EmbeddingModel(nn.Identity(), nn.Identity(), backbone, settings, shape)
         self.embedder.lay_out(self.channels_last)
         self.optimiser = torch.optim.Adam(self.embedder.parameters(), 1e-3, fused=True)
         self.pictures = torch.randn(CLIPS, *shape)

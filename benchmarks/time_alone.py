@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nearfield.core.machine import calm_threads, disable_malloc_trim
+from nearfield.core.machine import disable_malloc_trim, limit_threads
 from nearfield.core.types import Vectors
 from nearfield.metrics.neighbors import Search, nearest
-from nearfield.models.embedder import Embedder
+from nearfield.models.embedder import EmbeddingModel
 from nearfield.models.normalization import settle
 from nearfield.study.statistics.two_way import Array, MeanSquares
 from nearfield.training.baselines import standardised, statistics_vectors, untrained
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="?", default=ROOT / "runs-out")
     parser.add_argument("--data", type=Path, default=Path(default))
     given = parser.parse_args()
-    calm_threads()
+    limit_threads()
     disable_malloc_trim()
     ours = [Run.load(path) for path in sorted(given.runs.glob("long-recordings-[0-9]"))]
     theirs = [Run.load(path) for path in sorted(given.runs.glob("long-recordings-triplets-[0-9]"))]
@@ -80,7 +80,7 @@ def _row(space: str, table: Array, best: Array, groups: Array, labels: float) ->
 
 
 def _hits(
-    data: Path, ours: list[Run], theirs: list[Run], schooled: list[Embedder]
+    data: Path, ours: list[Run], theirs: list[Run], schooled: list[EmbeddingModel]
 ) -> tuple[dict[str, Array], Array]:
     """(seeds, clips) 1 where the nearest training clip has the test clip's label, by space; clips' groups."""
     found: dict[str, list[Array]] = {}
@@ -115,7 +115,7 @@ def _bench(run: Run, data: Path, seed: int) -> TrainingSetup:
     return TrainingSetup.build(run.recipe, collection, seed, embedder=run.embedder)
 
 
-def _settled_on(data: Path, runs: list[Run]) -> list[Embedder]:
+def _settled_on(data: Path, runs: list[Run]) -> list[EmbeddingModel]:
     """Untrained encoders whose norms and whitening have seen what the trained ones were trained on."""
     found = []
     for seed, run in enumerate(runs):

@@ -18,9 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from nearfield.core.machine import calm_threads, disable_malloc_trim, usable_cores
+from nearfield.core.machine import disable_malloc_trim, limit_threads, usable_cores
 
-calm_threads()  # before torch is loaded, as the command line does
+limit_threads()  # before torch is loaded, as the command line does
 
 import torch  # noqa: E402
 

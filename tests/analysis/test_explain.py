@@ -20,7 +20,7 @@ from sklearn.metrics import (
 from nearfield.analysis.explain.examples import neighbourhoods, tile
 from nearfield.analysis.explain.explain import Explanation, explain
 from nearfield.analysis.explain.figures import confusion_figure, draw, draw_confusion, focal_curve
-from nearfield.analysis.explain.opened_run import Material
+from nearfield.analysis.explain.opened_run import OpenedRun
 from nearfield.core.errors import DataError, RequestError
 from nearfield.metrics.classification import Confusion, confusion, report
 from nearfield.metrics.intervals import jackknife_interval
@@ -46,13 +46,13 @@ def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def material(run: Run) -> Material:
-    return Material.open(run)
+def opened(run: Run) -> OpenedRun:
+    return OpenedRun.open(run)
 
 
 @pytest.fixture(scope="module")
-def found(material: Material) -> Explanation:
-    return explain(material, most_clusters=6)
+def found(opened: OpenedRun) -> Explanation:
+    return explain(opened, most_clusters=6)
 
 
 def written(folder: Path, waves: dict[str, np.ndarray], table: pd.DataFrame) -> Path:
@@ -68,19 +68,19 @@ def tone(pitch: float, seconds: float, seed: int) -> np.ndarray:
     return 0.3 * np.sin(2 * np.pi * pitch * time) + 0.01 * chance.standard_normal(len(time))
 
 
-def test_vectors_and_levels_are_those_of_the_clips(material: Material, run: Run) -> None:
+def test_vectors_and_levels_are_those_of_the_clips(opened: OpenedRun, run: Run) -> None:
     ids, vectors = run.vectors()
-    assert list(material.collection.table["id"]) == ids
-    np.testing.assert_array_equal(material.vectors, vectors)
-    rows = material.rows[:3]
-    levels = material.levels(rows)
+    assert list(opened.collection.table["id"]) == ids
+    np.testing.assert_array_equal(opened.vectors, vectors)
+    rows = opened.rows[:3]
+    levels = opened.levels(rows)
     for row, level in zip(rows, levels, strict=True):
-        wave, _ = soundfile.read(material.collection.table["path"].iloc[row])
+        wave, _ = soundfile.read(opened.collection.table["path"].iloc[row])
         assert level == pytest.approx(20 * np.log10(np.sqrt(np.mean(wave**2))), abs=1e-3)
 
 
-def test_clusters_agree_with_labels_as_scikit_learn_says(found: Explanation, material: Material) -> None:
-    labels = material.setup.metadata.labels[material.rows]
+def test_clusters_agree_with_labels_as_scikit_learn_says(found: Explanation, opened: OpenedRun) -> None:
+    labels = opened.setup.metadata.labels[opened.rows]
     for space in found.clusters.spaces:
         for each in space.found:
             inside = each.members >= 0
@@ -94,14 +94,14 @@ def test_clusters_agree_with_labels_as_scikit_learn_says(found: Explanation, mat
     assert found.clusters.spaces[1].name == "pca_3"
 
 
-def test_centroids_and_counts(found: Explanation, material: Material) -> None:
+def test_centroids_and_counts(found: Explanation, opened: OpenedRun) -> None:
     assert found.apart is not None
-    vectors, labels = material.vectors[material.rows], material.setup.metadata.labels[material.rows]
+    vectors, labels = opened.vectors[opened.rows], opened.setup.metadata.labels[opened.rows]
     means = np.stack([vectors[labels == label].mean(axis=0) for label in np.unique(labels)]).astype(float)
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     apart = pdist(means)
     assert found.apart.spread == pytest.approx(apart.std() / apart.mean(), rel=1e-4)
-    table = material.collection.table
+    table = opened.collection.table
     for label, counts in found.class_counts.items():
         assert counts == {s: int(((table.label == label) & (table.split == s)).sum()) for s in counts}
     json.dumps(found.plain(), allow_nan=False)
@@ -152,7 +152,7 @@ def test_a_cluster_of_silence_is_found(run: Run, tmp_path: Path) -> None:
     waves |= {f"s{n}.wav": 1e-5 * chance.standard_normal(4000) for n in range(8)}
     table = pd.DataFrame({"path": list(waves), "label": ["c"] * 8 + ["a"] * 8, "split": "test"})
     data = written(tmp_path / "quiet", waves, table)
-    found = explain(Material.open(run, str(data)), most_clusters=4)
+    found = explain(OpenedRun.open(run, str(data)), most_clusters=4)
     assert found.silence is not None
     quiet = found.silence.quiet
     assert quiet.level < -95
@@ -177,7 +177,7 @@ def long_set(folder: Path) -> Path:
 
 
 def test_windows_of_long_recordings_are_judged_by_their_place(run: Run, tmp_path: Path) -> None:
-    found = explain(Material.open(run, str(long_set(tmp_path / "long"))), most_clusters=3)
+    found = explain(OpenedRun.open(run, str(long_set(tmp_path / "long"))), most_clusters=3)
     assert found.positions is not None
     assert found.positions.of == "windows"
     first, middle, last = found.positions.scores["recall_at_1"]
@@ -200,13 +200,13 @@ def test_clips_cut_from_recordings_are_judged_by_theirs(run: Run, tmp_path: Path
     ]
     columns = ["path", "label", "split", "recording", "start", "seconds"]
     pd.DataFrame(rows, columns=columns).to_csv(data / "labels.csv", index=False)
-    material = Material.open(run, str(data))
-    found = explain(material, most_clusters=3)
+    opened = OpenedRun.open(run, str(data))
+    found = explain(opened, most_clusters=3)
     assert found.positions is not None
     assert found.positions.of == "clips"
     # The clips are searched among themselves: each recording is left out as query and as what is found.
-    recordings = material.setup.metadata.recordings[material.rows]
-    apart = cdist(material.vectors[material.rows], material.vectors[material.rows])
+    recordings = opened.setup.metadata.recordings[opened.rows]
+    apart = cdist(opened.vectors[opened.rows], opened.vectors[opened.rows])
     np.fill_diagonal(apart, np.inf)
     inside = np.tile((np.arange(20) >= 2) & (np.arange(20) < 18), 4)
     figures = []
@@ -237,18 +237,18 @@ def test_known_nodes_and_microphones(run: Run, tones: Path, tmp_path: Path) -> N
     ]
     table = pd.DataFrame(rows, columns=["path", "label", "split", "node", "known_node"])
     table.to_csv(tmp_path / "labels.csv", index=False)
-    material = Material.open(run, str(tmp_path / "labels.csv"))
-    found = explain(material, most_clusters=3)
+    opened = OpenedRun.open(run, str(tmp_path / "labels.csv"))
+    found = explain(opened, most_clusters=3)
     assert [row.column for row in found.nuisance] == ["node"]
     assert found.nuisance[0].chance == pytest.approx(0.5, abs=0.02)
     assert found.challenge is not None
     assert found.challenge.clips == {"unknown": 4, "known": 12, "all": 16}
-    metadata, train = material.setup.metadata, material.splits["train"]
-    probe = fit_label_probe(Labelled(material.vectors[train], metadata.labels[train]), None)
-    told = probe.predict(material.vectors[material.rows])
+    metadata, train = opened.setup.metadata, opened.splits["train"]
+    probe = fit_label_probe(Labelled(opened.vectors[train], metadata.labels[train]), None)
+    told = probe.predict(opened.vectors[opened.rows])
     for column, kept in (("unknown", "no"), ("known", "yes")):
-        of = (material.collection.table["known_node"].iloc[material.rows] == kept).to_numpy()
-        labels = metadata.labels[material.rows][of]
+        of = (opened.collection.table["known_node"].iloc[opened.rows] == kept).to_numpy()
+        labels = metadata.labels[opened.rows][of]
         expected = 100 * f1_score(labels, told[of], average="macro")
         assert getattr(found.challenge.ours, column) == pytest.approx(expected)
 
@@ -268,8 +268,8 @@ def test_clips_that_only_judge_are_read_by_what_the_runs_own_teach(
         )
         lines.append(f"{name}\t{label}\tex{number}")
     (tmp_path / "evaluation_setup" / "evaluate.txt").write_text("\n".join(lines) + "\n")
-    material = Material.open(run, f"dcase2018_task5:{tmp_path}?part=evaluation")
-    found = explain(material, most_clusters=3)
+    opened = OpenedRun.open(run, f"dcase2018_task5:{tmp_path}?part=evaluation")
+    found = explain(opened, most_clusters=3)
     assert found.challenge is not None
     assert found.challenge.clips == {"unknown": 4, "known": 4, "all": 8}
     assert found.challenge.ours.reading == "supervised"
@@ -280,8 +280,8 @@ def test_clips_that_only_judge_are_read_by_what_the_runs_own_teach(
         Labelled(np.stack(list(rows["vector"])), rows["label"].map("abcd".index).to_numpy(np.int64))
         for rows in sides.values()
     ]
-    labels = material.collection.table["label"].map("abcd".index).to_numpy()
-    told = fit_label_probe(taught[0], taught[1]).predict(material.vectors)
+    labels = opened.collection.table["label"].map("abcd".index).to_numpy()
+    told = fit_label_probe(taught[0], taught[1]).predict(opened.vectors)
     for column, part in (("known", slice(0, 4)), ("unknown", slice(4, 8))):
         expected = 100 * f1_score(labels[part], told[part], average="macro")
         assert getattr(found.challenge.ours, column) == pytest.approx(expected)
@@ -289,13 +289,13 @@ def test_clips_that_only_judge_are_read_by_what_the_runs_own_teach(
     assert np.trace(found.confusion.counts) == (labels == told).sum() >= 6
 
 
-def test_neighbours_after_learning_are_the_nearest_of_other_groups(material: Material) -> None:
-    row = int(material.rows[0])
-    near = neighbourhoods(material, np.array([row]), 4)[0]
-    ids = list(material.collection.table["id"])
+def test_neighbours_after_learning_are_the_nearest_of_other_groups(opened: OpenedRun) -> None:
+    row = int(opened.rows[0])
+    near = neighbourhoods(opened, np.array([row]), 4)[0]
+    ids = list(opened.collection.table["id"])
     apart = {
-        ids[other]: cosine(material.vectors[row].astype(float), material.vectors[other].astype(float))
-        for other in material.rows
+        ids[other]: cosine(opened.vectors[row].astype(float), opened.vectors[other].astype(float))
+        for other in opened.rows
         if other != row
     }
     best = sorted(apart, key=lambda clip: apart[clip])[:4]
@@ -306,13 +306,13 @@ def test_neighbours_after_learning_are_the_nearest_of_other_groups(material: Mat
     for each in (*near.before, *near.after):
         assert each.shared == ((label,) if each.tile.names == (label,) else ())
     assert near.plain == "mfcc_stats"
-    shown = tile(material, row)
+    shown = tile(opened, row)
     assert shown.seconds == pytest.approx(0.4)
-    wave, _ = soundfile.read(material.collection.table["path"].iloc[row], frames=3200)
+    wave, _ = soundfile.read(opened.collection.table["path"].iloc[row], frames=3200)
     np.testing.assert_allclose(shown.wave, wave, atol=1e-6)
-    later = tile(material, row, start=0.2)
+    later = tile(opened, row, start=0.2)
     assert [later.start, later.seconds] == pytest.approx([0.2, 0.3])
-    whole, _ = soundfile.read(material.collection.table["path"].iloc[row])
+    whole, _ = soundfile.read(opened.collection.table["path"].iloc[row])
     np.testing.assert_allclose(later.wave, whole[1600:], atol=1e-6)
     peak = shown.log_mel.mean(axis=1).argmax()
     pitch = {"a": 200, "b": 500, "c": 1100, "d": 2300}[label]
@@ -321,10 +321,10 @@ def test_neighbours_after_learning_are_the_nearest_of_other_groups(material: Mat
 
 
 def test_figures_are_written_and_clips_can_be_named(
-    found: Explanation, material: Material, tmp_path: Path
+    found: Explanation, opened: OpenedRun, tmp_path: Path
 ) -> None:
-    clip = str(material.collection.table["id"].iloc[material.rows[1]])
-    paths = draw(found, material, tmp_path / "figures", clip)
+    clip = str(opened.collection.table["id"].iloc[opened.rows[1]])
+    paths = draw(found, opened, tmp_path / "figures", clip)
     names = {path.name for path in paths}
     assert names == {"clusters.png", "classes.png", "centroids.png"} | {
         "confusion.png",
@@ -336,10 +336,10 @@ def test_figures_are_written_and_clips_can_be_named(
     for path in paths:
         with Image.open(path) as image:
             assert image.convert("L").getextrema() != (255, 255)
-    draw(found, material, tmp_path / "figures", clip, at=0.05)
+    draw(found, opened, tmp_path / "figures", clip, at=0.05)
     with pytest.raises(RequestError, match=r"is 0.5 s long. Given: 3"):
-        draw(found, material, tmp_path / "figures", clip, at=3)
+        draw(found, opened, tmp_path / "figures", clip, at=3)
     with pytest.raises(RequestError, match="have no 'nothing'"):
-        draw(found, material, tmp_path / "figures", "nothing")
+        draw(found, opened, tmp_path / "figures", "nothing")
     with pytest.raises(DataError, match=r"split 'tset' holds no clips. Did you mean 'test'"):
-        Material.open(material.run, split="tset")
+        OpenedRun.open(opened.run, split="tset")

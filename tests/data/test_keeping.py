@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nearfield.core.types import BatchIndices, Vectors
 from nearfield.data import feature_cache as keeping
-from nearfield.data.feature_cache import keep
+from nearfield.data.feature_cache import cache_features
 from nearfield.data.signals import ArraySignals, Loader
 
 SPAN, HOP = 10, 4
@@ -58,7 +58,7 @@ def test_a_window_of_the_picture_is_the_picture_of_the_window(
     lengths: list[int], frames: int, start: int
 ) -> None:
     signals = clips(lengths)
-    kept = keep(signals, Loudness(), least=Loudness().samples(frames))
+    kept = cache_features(signals, Loudness(), least=Loudness().samples(frames))
     assert (kept.rate, kept.channels, kept.shape(frames)) == (25.0, 2, (2, 3, frames))
     for row, length in enumerate(lengths):
         assert kept.length(row) == max(frames, Loudness().frames(length))
@@ -70,7 +70,7 @@ def test_a_window_of_the_picture_is_the_picture_of_the_window(
 
 def test_loader_gives_pictures_as_it_gives_waves() -> None:
     signals = clips([400, 30])
-    kept = keep(signals, Loudness(), least=Loudness().samples(20))
+    kept = cache_features(signals, Loudness(), least=Loudness().samples(20))
     indices = BatchIndices(np.array([0, 1, 0]), np.array([0.4, 0.0, 99.0]))
     (batch,) = Loader(kept, [indices], 20)
     assert batch.signal.shape == (3, 2, 3, 20)
@@ -82,22 +82,22 @@ def test_loader_gives_pictures_as_it_gives_waves() -> None:
 
 def test_long_clips_in_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     signals = clips([997, 40])
-    at_once = keep(signals, Loudness(), least=30)
+    at_once = cache_features(signals, Loudness(), least=30)
     monkeypatch.setattr(keeping, "BLOCK", 64)
-    in_blocks = keep(signals, Loudness(), least=30)
+    in_blocks = cache_features(signals, Loudness(), least=30)
     for one, other in zip(at_once.arrays, in_blocks.arrays, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_under_a_key_pictures_are_made_once(tmp_path: Path) -> None:
     signals, told = clips([100, 57, 3]), []
-    made = keep(signals, Loudness(), 20, "abc", tmp_path, lambda done, of: told.append((done, of)))
+    made = cache_features(signals, Loudness(), 20, "abc", tmp_path, lambda done, of: told.append((done, of)))
     assert told == [(1, 3), (2, 3), (3, 3)]
     idle = Loudness()
-    found = keep(signals, idle, 20, "abc", tmp_path, lambda done, of: told.append((done, of)))
+    found = cache_features(signals, idle, 20, "abc", tmp_path, lambda done, of: told.append((done, of)))
     assert len(told) == 3
     assert idle.heard == SPAN  # one frame, to learn the shape
-    in_memory = keep(signals, Loudness(), 20)
+    in_memory = cache_features(signals, Loudness(), 20)
     for arrays in zip(made.arrays, found.arrays, in_memory.arrays, strict=True):
         np.testing.assert_array_equal(arrays[0], arrays[1])
         np.testing.assert_array_equal(arrays[0], arrays[2])
@@ -108,7 +108,7 @@ def test_under_a_key_pictures_are_made_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("harm", ["other clips", "index gone", "index cut short", "file cut short"])
 def test_what_does_not_fit_is_made_again(tmp_path: Path, harm: str) -> None:
     signals = clips([100, 57])
-    keep(signals, Loudness(), 20, "abc", tmp_path)
+    cache_features(signals, Loudness(), 20, "abc", tmp_path)
     (index,) = tmp_path.glob("features/abc/*.json")
     if harm == "other clips":
         signals = clips([100, 90])
@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_made_again(tmp_path: Path, harm: str) -> None:
         index.write_text("{")
     else:
         index.with_suffix(".npy").write_bytes(index.with_suffix(".npy").read_bytes()[:-1])
-    again = keep(signals, Loudness(), 20, "abc", tmp_path)
+    again = cache_features(signals, Loudness(), 20, "abc", tmp_path)
     for row in range(2):
         wanted = picture_of_window(signals, row, 0, again.length(row))
         np.testing.assert_allclose(again.arrays[row], wanted, atol=1e-6)
@@ -129,7 +129,7 @@ def test_torch_has_its_threads_again_afterwards() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        keep(clips([100, 57]), Loudness(), 20)
+        cache_features(clips([100, 57]), Loudness(), 20)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -141,6 +141,6 @@ def test_what_went_to_make_room_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     old.write_bytes(bytes(50_000))
     monkeypatch.setenv("NEARFIELD_CACHE_GB", "0")
     told: list[str] = []
-    keep(clips([100]), Loudness(), 10, "key", tmp_path, tell=told.append)
+    cache_features(clips([100]), Loudness(), 10, "key", tmp_path, tell=told.append)
     assert not old.exists()
     assert [each.startswith(f"{tmp_path}: 0.05 MB of decoded data") for each in told] == [True]

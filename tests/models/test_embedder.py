@@ -16,7 +16,7 @@ from nearfield.core.settings import Settings, make
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.convnets import SmallConvnetSettings
 from nearfield.models.backbones.resnet import ResNet18Settings
-from nearfield.models.embedder import Embedder, EmbeddingSettings, Whitening, assemble, unit_length
+from nearfield.models.embedder import EmbeddingModel, EmbeddingSettings, Whitening, assemble, unit_length
 from nearfield.models.features import FeatureSettings
 from nearfield.models.layers import Pooling
 from nearfield.models.normalization import NormalizationSettings
@@ -256,7 +256,7 @@ class TestUnitLength:
 
 
 class TestFreezing:
-    def trained(self, model: Embedder) -> dict[str, Tensor]:
+    def trained(self, model: EmbeddingModel) -> dict[str, Tensor]:
         """What changes when the model takes steps."""
         before = {name: value.clone() for name, value in model.state_dict().items()}
         weights = [weight for weight in model.parameters() if weight.requires_grad]
@@ -298,7 +298,7 @@ class TestBuilding:
         head = nn.Linear(512, 16)  # the one thing that draws
         wanted = torch.get_rng_state()
         torch.set_rng_state(chance)
-        model = Embedder(Frames(), nn.Identity(), backbone, EmbeddingSettings(size=16), (1, 400))
+        model = EmbeddingModel(Frames(), nn.Identity(), backbone, EmbeddingSettings(size=16), (1, 400))
         assert torch.equal(torch.get_rng_state(), wanted)
         model.describe()
         assert torch.equal(torch.get_rng_state(), wanted)

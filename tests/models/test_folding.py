@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.embedder import Embedder, EmbeddingSettings, fuse_batch_norm
+from nearfield.models.embedder import EmbeddingModel, EmbeddingSettings, fuse_batch_norm
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.normalization import ClipBandSettings
 
@@ -56,7 +56,7 @@ def test_a_reader_gives_the_embedders_vectors_and_leaves_it_alone() -> None:
     feature = LogMelSettings().build(16000, 1)
     shape = (1, 64, 98)
     network = KINDS["small_convnet"]().build(*shape)
-    embedder = Embedder(feature, ClipBandSettings().build(1, 64), network, EmbeddingSettings(), shape)
+    embedder = EmbeddingModel(feature, ClipBandSettings().build(1, 64), network, EmbeddingSettings(), shape)
     lived_in(embedder)
     names = list(embedder.state_dict())
     picture = torch.randn(3, *shape)

@@ -17,7 +17,7 @@ from nearfield.core.settings import kinds, make
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.dcase import GRUSettings
 from nearfield.models.backbones.resnet import ResNet18Settings
-from nearfield.models.embedder import Embedder, EmbeddingSettings
+from nearfield.models.embedder import EmbeddingModel, EmbeddingSettings
 from nearfield.models.pretrained import bare, fit_channels
 from nearfield.training.prepare import weights_from
 
@@ -175,7 +175,9 @@ def run_with(
     settings = settings_of(kind, **given)
     network = settings.build(channels, *size)
     network.train()(torch.randn(4, channels, *size))
-    model = Embedder(nn.Identity(), nn.Identity(), network, EmbeddingSettings(size=8), (channels, *size))
+    model = EmbeddingModel(
+        nn.Identity(), nn.Identity(), network, EmbeddingSettings(size=8), (channels, *size)
+    )
     folder.mkdir()
     recipe = {"backbone": settings.model_dump(mode="json"), "embedding": {"size": 8}}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
@@ -213,7 +215,7 @@ def test_a_front_begins_as_its_own_run_left_it_and_the_stack_by_chance(tmp_path:
     module = settings.build(1, *SIZE)
     for name, value in module.front.state_dict().items():
         assert torch.equal(value, network.state_dict()[name]), name
-    model = Embedder(nn.Identity(), nn.Identity(), module, EmbeddingSettings(size=8), (1, *SIZE))
+    model = EmbeddingModel(nn.Identity(), nn.Identity(), module, EmbeddingSettings(size=8), (1, *SIZE))
     assert weights_from(model)["backbone.front"]["source"] == str(run)
     assert bare(settings) == settings_of("stacked", front={"kind": "cnn1d"}, stack=stack)
 
@@ -225,7 +227,7 @@ def test_what_a_run_taught_can_be_kept_or_taught_on(tmp_path: Path) -> None:
     for train in ("head", "all"):
         module = settings_of("cnn1d", weights=str(run)).build(1, *SIZE)
         settings = EmbeddingSettings(size=4, normalize=False, train=train)
-        model = Embedder(nn.Identity(), nn.Identity(), module, settings, (1, *SIZE)).train()
+        model = EmbeddingModel(nn.Identity(), nn.Identity(), module, settings, (1, *SIZE)).train()
         optimiser = torch.optim.SGD([w for w in model.parameters() if w.requires_grad], 0.1)
         torch.autograd.backward(model(pictures).pow(2).sum())
         optimiser.step()

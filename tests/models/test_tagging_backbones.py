@@ -15,7 +15,7 @@ from nearfield.core.settings import kinds, make
 from nearfield.core.shipped import text_of
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.music import Front, MusicnnSettings
-from nearfield.models.embedder import Embedder, EmbeddingSettings
+from nearfield.models.embedder import EmbeddingModel, EmbeddingSettings
 from nearfield.models.normalization import BatchNormSettings
 from nearfield.training.recipe import Recipe
 from nearfield.training.setup import build_embedder
@@ -189,7 +189,10 @@ def test_shape_and_number_of_weights(case: str, channels: int) -> None:
         assert tuple(module(picture).shape[1:]) == (flat * shape[0], *shape[1:])
     assert weights_of(module) == count(channels)
     straight = EmbeddingSettings(size=None)
-    assert Embedder(nn.Identity(), nn.Identity(), module, straight, (channels, *size)).size == flat * numbers
+    assert (
+        EmbeddingModel(nn.Identity(), nn.Identity(), module, straight, (channels, *size)).size
+        == flat * numbers
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,7 +211,7 @@ def test_with_input_norm_and_tag_layer_the_published_number(
 ) -> None:
     """Scale and shift of the one input channel, the network, and 50 tags on its numbers straight out."""
     norm = BatchNormSettings().build(1, size[0])
-    model = Embedder(
+    model = EmbeddingModel(
         nn.Identity(), norm, backbone(1, *size, **settings), EmbeddingSettings(size=None), (1, *size)
     )
     assert weights_of(model) + linear(model.size, TAGS) == total
@@ -227,7 +230,7 @@ def test_the_final_tagger_of_the_course_has_front_and_blocks() -> None:
 def test_the_linear_projection_to_4096_numbers_has_its_published_number() -> None:
     """73,928,704 are those of the projection alone; its input's batch norm has 2 more."""
     norm, network = BatchNormSettings().build(1, 96), backbone(1, 96, 188, kind="linear_projection")
-    model = Embedder(nn.Identity(), norm, network, EmbeddingSettings(size=4096), (1, 96, 188))
+    model = EmbeddingModel(nn.Identity(), norm, network, EmbeddingSettings(size=4096), (1, 96, 188))
     assert weights_of(model.head) == 73_928_704 == 96 * 188 * 4096 + 4096
     assert weights_of(model) == 73_928_706
     assert model.size == 4096
@@ -510,7 +513,7 @@ def test_learns_in_half_precision(kind: str) -> None:
     torch.manual_seed(0)
     network = backbone(1, *size, kind=kind, **small.get(kind, {}))
     norm = BatchNormSettings().build(1, size[0])
-    model = Embedder(nn.Identity(), norm, network, EmbeddingSettings(size=8), (1, *size)).train()
+    model = EmbeddingModel(nn.Identity(), norm, network, EmbeddingSettings(size=8), (1, *size)).train()
     pictures, wanted = torch.randn(6, 1, *size) * 20 - 40, F.normalize(torch.randn(6, 8), dim=1)
     found = []
     for half in (True, False):

@@ -21,7 +21,7 @@ from nearfield.core.settings import kinds
 from nearfield.core.types import Vectors
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.transformer import TransformerSettings
-from nearfield.models.embedder import Embedder, EmbeddingSettings
+from nearfield.models.embedder import EmbeddingModel, EmbeddingSettings
 from nearfield.models.features.feature import WaveformSettings
 from nearfield.models.features.log_mel import LogMelSettings, MultiLogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
@@ -226,7 +226,7 @@ def test_pretrained_encoders_are_exported(tmp_path: Path, kind: str) -> None:
     """Their networks as they are: a run's recipe would only bring them here."""
     torch.manual_seed(0)
     module = TransformerSettings(weights=str(publish(kind, tmp_path))).build(1, 1, 4000)
-    network = Embedder(
+    network = EmbeddingModel(
         WaveformSettings().build(16000, 1), nn.Identity(), module, EmbeddingSettings(size=6), (1, 1, 4000)
     ).eval()
     waves = 0.1 * torch.randn(4, 1, 4000)

@@ -181,7 +181,7 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
 
 
 def test_workers_set_up_waiting_threads_before_torch_is_loaded() -> None:
-    """`calm_threads` does nothing once the library is there."""
+    """`limit_threads` does nothing once the library is there."""
     code = "import nearfield.study.engines.worker, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

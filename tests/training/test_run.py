@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nearfield.models.embedder import Embedder
+from nearfield.models.embedder import EmbeddingModel
 from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
@@ -21,7 +21,7 @@ def folder(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def heard(embedder: Embedder, picture: torch.Tensor) -> torch.Tensor:
+def heard(embedder: EmbeddingModel, picture: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         return embedder.embed_picture(picture)
 

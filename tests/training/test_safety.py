@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from safetensors.torch import load_file, save_file
 
-from nearfield.analysis.explain.opened_run import Material
+from nearfield.analysis.explain.opened_run import OpenedRun
 from nearfield.analysis.suspects.suspects import find_suspects
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.files import alone, digest
@@ -137,7 +137,7 @@ def test_every_use_of_data_that_have_changed_says_so_once(tones: Path, tmp_path:
         embed_collection(run, str(data), tmp_path / f"{name}.parquet", listen)
         export(out, "parquet", tmp_path / name, listen)
         export(out, "projector", tmp_path / name, listen)
-        Material.open(run, callback=listen)
+        OpenedRun.open(run, callback=listen)
         find_suspects(run, sorts=["labels"], callback=listen)
 
     uses("same")

@@ -42,7 +42,7 @@ def explain(
     if out is not None:
         require("figures", "The figures of an explanation")
     from nearfield.analysis.explain.explain import explain as look
-    from nearfield.analysis.explain.opened_run import Material
+    from nearfield.analysis.explain.opened_run import OpenedRun
     from nearfield.cli.output import progress_display
     from nearfield.core.files import write_json
     from nearfield.training.run import Run
@@ -51,12 +51,12 @@ def explain(
         raise RequestError("--at: of which clip? Give its id by --clip.")
     figures: tuple[Path, ...] = ()
     with progress_display(quiet=as_json) as callback:
-        material = Material.open(Run.load(run), data, split, callback)
-        found = look(material, callback)
+        opened = OpenedRun.open(Run.load(run), data, split, callback)
+        found = look(opened, callback)
         if out is not None:
             from nearfield.analysis.explain.figures import draw
 
-            figures = draw(found, material, out, clip, at or 0.0, callback)
+            figures = draw(found, opened, out, clip, at or 0.0, callback)
     plain = {**found.plain(), "figures": [str(path) for path in figures]}
     if out is not None:
         write_json(out / "explain.json", plain)

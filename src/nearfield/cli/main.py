@@ -26,7 +26,7 @@ from nearfield.cli.output import (
 from nearfield.cli.studies import study
 from nearfield.core.errors import in_words
 from nearfield.core.extras import EXTRAS, has
-from nearfield.core.machine import calm_threads
+from nearfield.core.machine import limit_threads
 from nearfield.core.shipped import text_of
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ for command in (
 
 def main() -> None:
     """Entry point: errors of ours, and those of the system, become a sentence and an exit code."""
-    calm_threads()
+    limit_threads()
     print_anything()
     warnings.showwarning = _told
     code: Any = 0

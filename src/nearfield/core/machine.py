@@ -26,7 +26,7 @@ def disable_malloc_trim() -> bool:
     return bool(libc.mallopt(_M_MMAP_MAX, 0)) and bool(libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
-def calm_threads() -> None:
+def limit_threads() -> None:
     """Lets waiting threads of OpenMP spin for a moment only; to be called before torch is first imported.
 
     Spinning on and on made small steps ten times slower on a machine with other work; sleeping at once made

@@ -42,7 +42,7 @@ class Croppable(Protocol):
         """(B, C, T) to (B, C, bands, frames)"""
 
 
-def keep(
+def cache_features(
     signals: Signals,
     feature: Croppable,
     least: int,

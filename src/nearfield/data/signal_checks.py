@@ -81,9 +81,9 @@ class SignalReport:
     channels: int
     frames: int
     """Samples of each channel that could be decoded."""
-    not_numbers: int
+    nan_samples: int
     """Samples that are NaN, infinite or beyond `audio.LARGEST`; the other values here are of the rest."""
-    not_numbers_beside: int
+    nan_outside_clip: int
     """Such samples of its file outside the clip; they spoil it too, as a file is decoded whole."""
     peaks: Floats
     """Largest absolute value."""
@@ -116,16 +116,16 @@ def hear(path: Path, spans: Sequence[tuple[float, float]]) -> list[SignalReport 
     except Fault as fault:
         return [fault] * len(spans)
     ears = [_Ear(metadata, start, seconds) for start, seconds in spans]
-    place, not_numbers, said = 0, 0, list[str]()
+    place, nan_samples, said = 0, 0, list[str]()
     try:
         for waves in audio.blocks(path, 0.0, None, _BLOCK_SECONDS, said):
             for ear in ears:
                 ear.take(waves, place)
-            not_numbers += int((~audio.is_usable(waves)).sum()) if metadata.floating else 0
+            nan_samples += int((~audio.is_usable(waves)).sum()) if metadata.floating else 0
             place += waves.shape[1]
     except Fault as fault:
         return [fault] * len(spans)
-    whole = _Whole(cut_off, unread, said[0] if said else "", not_numbers)
+    whole = _Whole(cut_off, unread, said[0] if said else "", nan_samples)
     return [ear.heard(whole) for ear in ears]
 
 
@@ -136,7 +136,7 @@ class _Whole:
     cut_off: bool
     unread: int
     damage: str
-    not_numbers: int
+    nan_samples: int
 
 
 class _Ear:
@@ -178,8 +178,8 @@ class _Ear:
             rate=self._facts.rate,
             channels=self._facts.channels,
             frames=self._frames,
-            not_numbers=self._not_numbers,
-            not_numbers_beside=max(0, whole.not_numbers - self._not_numbers),
+            nan_samples=self._not_numbers,
+            nan_outside_clip=max(0, whole.nan_samples - self._not_numbers),
             peaks=self._peaks,
             means=self._sums / samples,
             levels=np.sqrt(self._squares / samples),
@@ -261,12 +261,12 @@ _Words = tuple[str, str, str]
 
 def judge_sound(heard: SignalReport, seconds: float) -> Iterator[_Words]:
     """What is wrong with a clip that is to be `seconds` long; nothing more where it cannot be used."""
-    if heard.not_numbers:
+    if heard.nan_samples:
         total = heard.frames * heard.channels
-        yield "not_numbers", f"{heard.not_numbers:,} of {total:,} samples {UNUSABLE}", EXPORT
+        yield "not_numbers", f"{heard.nan_samples:,} of {total:,} samples {UNUSABLE}", EXPORT
         return
-    if heard.not_numbers_beside:
-        reason = f"{heard.not_numbers_beside:,} samples of its file, outside the clip, {UNUSABLE}"
+    if heard.nan_outside_clip:
+        reason = f"{heard.nan_outside_clip:,} samples of its file, outside the clip, {UNUSABLE}"
         cure = "Export the sound again, or cut the clip out into a file of its own."
         yield "not_numbers", reason, cure
         return

@@ -137,7 +137,7 @@ class EmbeddingSettings(Settings):
     all, 1 wholly."""
 
 
-class Embedder(nn.Module):
+class EmbeddingModel(nn.Module):
     """Waves (B, C, T), or pictures (B, C, bands, frames), to embeddings (B, size), float32.
 
     `shape` is that of one signal without the batch: (C, T), or (C, bands, frames) where pictures come in;
@@ -303,7 +303,7 @@ def assemble(
     embedding: EmbeddingSettings,
     sample_rate: int,
     shape: tuple[int, ...],
-) -> Embedder:
+) -> EmbeddingModel:
     """An embedder out of the settings of its parts, for signals of `shape` without the batch.
 
     `shape`: (channels, samples) of sound, or (channels, height, width) of pictures; `sample_rate` in Hz, 0
@@ -313,7 +313,7 @@ def assemble(
     with torch.no_grad(), evaluating(reader):
         channels, bands, frames = reader(torch.zeros(2, *shape)).shape[1:]
     scaler = normalization.build(channels, bands)
-    return Embedder(reader, scaler, backbone.build(channels, bands, frames), embedding, shape)
+    return EmbeddingModel(reader, scaler, backbone.build(channels, bands, frames), embedding, shape)
 
 
 def unit_length(vectors: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from nearfield.core.settings import complaint
 from nearfield.core.types import Floats
 from nearfield.data import images
 from nearfield.data.audio import SUFFIXES, Waves, decode, describe, mix, resample
-from nearfield.server.state import AppState, Limits, Shown, SpaceClip
+from nearfield.server.state import AppState, Limits, LoadedSpace, SpaceClip
 from nearfield.space.query import Aim, Resolved, direction
 from nearfield.training.tagging import tag
 
@@ -143,7 +143,7 @@ Piece = tuple[Path, float, float | None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryRequest:
     """A clip of the space or a file that was sent, and which part of it."""
 
     clip: str | None
@@ -167,18 +167,18 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Desk:
+class QueryService:
     """Takes what clients ask of one space; its network works for one at a time, to bound memory."""
 
     shows: AppState
     number: int
 
     @property
-    def shown(self) -> Shown:
+    def shown(self) -> LoadedSpace:
         """The space. Raises 404 where there is none of this number."""
         return self.shows.shown(self.number)
 
-    def resolve(self, asked: Asked) -> Resolved:
+    def resolve(self, asked: QueryRequest) -> Resolved:
         """What it is in the space; the vector of unit length. Raises RequestError, DataError; 404."""
         shown = self.shown
         if asked.clip is not None and not asked.is_part:
@@ -192,7 +192,7 @@ class Desk:
         own = [] if asked.clip is None else [self._clip(asked.clip).row]
         return Resolved(direction([found.vector], []), np.array(own, np.int64), found.copies)
 
-    def aim(self, asked: Asked, plus: list[str], minus: list[str]) -> Aim:
+    def aim(self, asked: QueryRequest, plus: list[str], minus: list[str]) -> Aim:
         """What a search is for: the query and `plus` less `minus`; none of them is an answer."""
         near, far = [self._row(each) for each in plus], [self._row(each) for each in minus]
         if not asked.is_empty:
@@ -201,7 +201,7 @@ class Desk:
             raise RequestError("A search needs a query: a clip, a file, or clips as plus or minus.")
         return Aim.of(near, far)
 
-    def tags(self, asked: Asked) -> tuple[list[str], Floats]:
+    def tags(self, asked: QueryRequest) -> tuple[list[str], Floats]:
         """Names of tags, and what the run says of each, 0..1. Raises RequestError where it knows none."""
         run, is_image = self.shown.tagger(), self.shown.kind == "picture"
 
@@ -228,7 +228,7 @@ class Desk:
     def _clip(self, name: str) -> SpaceClip:
         return self.shows.clip(name, self.number)[1]
 
-    def _with_piece(self, asked: Asked, use: Callable[[Piece, int | None], Found]) -> Found:
+    def _with_piece(self, asked: QueryRequest, use: Callable[[Piece, int | None], Found]) -> Found:
         """What `use` makes of the sound or picture that is pointed at, one client at a time."""
         is_image = self.shown.kind == "picture"
         if is_image and asked.is_part:

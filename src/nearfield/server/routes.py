@@ -26,8 +26,8 @@ from nearfield.core.errors import NearfieldError, RequestError
 from nearfield.data.audio import decode, describe
 from nearfield.server.decisions import Decisions, ReviewDecision, Runs
 from nearfield.server.media import Theme, byte_range, log_mel_png, picture_png
-from nearfield.server.requests import NOT_A_FORM, Asked, Desk, check_form
-from nearfield.server.state import AppState, Shown, SpaceClip
+from nearfield.server.requests import NOT_A_FORM, QueryRequest, QueryService, check_form
+from nearfield.server.state import AppState, LoadedSpace, SpaceClip
 from nearfield.space.generation import Grouping
 from nearfield.space.query import Wish, answer
 from nearfield.training.run_folder import RunFolder
@@ -51,7 +51,7 @@ def clip_routes(shows: AppState) -> APIRouter:
     hands = CapacityLimiter(_DRAWN)
     png: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}, 400: {}, 404: {}}
 
-    def found(name: str, number: int, kind: str) -> tuple[Shown, SpaceClip]:
+    def found(name: str, number: int, kind: str) -> tuple[LoadedSpace, SpaceClip]:
         shown, clip = shows.clip(name, number)
         if shown.kind != kind:
             others = "audio and spectrogram" if shown.kind == "sound" else "picture"
@@ -132,7 +132,7 @@ def clip_routes(shows: AppState) -> APIRouter:
     return routes
 
 
-def _extent(shown: Shown, clip: SpaceClip, around: float) -> tuple[float, float, int]:
+def _extent(shown: LoadedSpace, clip: SpaceClip, around: float) -> tuple[float, float, int]:
     """The seconds of its file that the picture of a clip begins and ends at, and the file's rate in Hz."""
     facts = describe(shown.file(clip))
     end = clip.start + clip.seconds
@@ -232,9 +232,9 @@ def search_routes(shows: AppState) -> APIRouter:
         whose nearest is at least as far away as the query's: near 0 nothing here is like it. The query's own
         recording is left out.
         """
-        desk = Desk(shows, space)
+        desk = QueryService(shows, space)
         shown = desk.shown
-        aim = desk.aim(Asked(clip, file, start, seconds), plus or [], minus or [])
+        aim = desk.aim(QueryRequest(clip, file, start, seconds), plus or [], minus or [])
         answers = answer(shown.space.state, aim, Wish(top, where or None, diverse))
         rows = [
             {**shown.at(each.position).plain(), "rank": each.rank, "distance": each.distance}
@@ -252,8 +252,8 @@ def search_routes(shows: AppState) -> APIRouter:
         space: SpaceForm = 0,
     ) -> dict[str, Any]:
         """The vector of a sound or clip, of unit length, and the identity of its space."""
-        desk = Desk(shows, space)
-        vector = desk.resolve(Asked(clip, file, start, seconds)).vector
+        desk = QueryService(shows, space)
+        vector = desk.resolve(QueryRequest(clip, file, start, seconds)).vector
         return {"identity": str(desk.shown.space.identity), "size": len(vector), "vector": vector.tolist()}
 
     @routes.post("/tag")
@@ -265,8 +265,8 @@ def search_routes(shows: AppState) -> APIRouter:
         space: SpaceForm = 0,
     ) -> dict[str, Any]:
         """What the run says of each tag, 0..1, the likeliest first; refused where it knows no tags."""
-        desk = Desk(shows, space)
-        names, said = desk.tags(Asked(clip, file, start, seconds))
+        desk = QueryService(shows, space)
+        names, said = desk.tags(QueryRequest(clip, file, start, seconds))
         order = sorted(zip(names, said.tolist(), strict=True), key=lambda each: -each[1])
         return {"tags": [{"name": name, "probability": probability} for name, probability in order]}
 

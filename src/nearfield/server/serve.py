@@ -20,7 +20,7 @@ from nearfield.server.decisions import Decisions, Runs
 from nearfield.server.guard import PATIENCE, Access, Connection, Guard, Room
 from nearfield.server.requests import REFUSED, sentences
 from nearfield.server.routes import clip_routes, map_routes, mending_routes, search_routes, watching_routes
-from nearfield.server.state import AppState, Shown
+from nearfield.server.state import AppState, LoadedSpace
 from nearfield.space.map import map_beside
 from nearfield.space.space import Space
 from nearfield.training.events import Callback, Stage, ignore
@@ -257,13 +257,13 @@ def address_of(access: Access) -> str:
     )
 
 
-def _shown(path: Path, suspicion: Mapping[str, float], watch: Callback) -> Shown:
+def _shown(path: Path, suspicion: Mapping[str, float], watch: Callback) -> LoadedSpace:
     space = Space.load(path)
     ids = space.rows(["id"])["id"].to_pylist()
     layouts = map_beside(path / MAP, ids, space.vectors, space.identity.digest, watch)
     watch(Stage("network", 0, 1))
     _ = space.run  # so that the first search does not wait for it, nor the page for its map
     space.search(ids[0], top=1)  # nor a search for its compiler
-    shown = Shown(space, layouts, suspicion)
+    shown = LoadedSpace(space, layouts, suspicion)
     shown.packed_map(next(iter(layouts.layouts)), True)
     return shown

@@ -119,7 +119,7 @@ class SpaceClip:
         }
 
 
-class Shown:
+class LoadedSpace:
     """A space, its rows in memory, its map; its network, behind a lock, works for one client at a time."""
 
     def __init__(self, space: Space, layouts: SpaceMap, suspicion: Mapping[str, float] | None = None) -> None:
@@ -308,7 +308,7 @@ def _finite(value: float) -> float | None:
 class AppState:
     """All that requests may reach."""
 
-    spaces: tuple[Shown, ...] = ()
+    spaces: tuple[LoadedSpace, ...] = ()
     """The space, and the one beside it; clips are told by their ids in both."""
     suspects: Sequence[Mapping[str, Any]] = ()
     """id, kind, score, reason, suggestion, proposed, other; the most suspicious first."""
@@ -316,7 +316,7 @@ class AppState:
     runs: Runs | None = None
     limits: Limits = field(default_factory=Limits)
 
-    def shown(self, number: int) -> Shown:
+    def shown(self, number: int) -> LoadedSpace:
         """A space by its number. Raises 404."""
         if not 0 <= number < len(self.spaces):
             raise HTTPException(404, f"There is no space number {number} here.")
@@ -337,7 +337,7 @@ class AppState:
         if self.runs is not None:
             yield self.runs.folder
 
-    def clip(self, name: str, number: int = 0) -> tuple[Shown, SpaceClip]:
+    def clip(self, name: str, number: int = 0) -> tuple[LoadedSpace, SpaceClip]:
         """A clip by its id. Raises 404: no other name reaches a file."""
         shown = self.shown(number)
         try:

@@ -17,7 +17,7 @@ from nearfield.data.store import Store
 from nearfield.metrics.evaluate import evaluate
 from nearfield.metrics.probes import Scaling
 from nearfield.metrics.result import EvaluationSettings, Result
-from nearfield.models.embedder import Embedder
+from nearfield.models.embedder import EmbeddingModel
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
 from nearfield.models.normalization import settle
@@ -138,7 +138,7 @@ def random_encoder(
     return evaluate(vectors, setup.metadata, splits, settings)
 
 
-def untrained(setup: TrainingSetup) -> Embedder:
+def untrained(setup: TrainingSetup) -> EmbeddingModel:
     """An encoder of the same shape with fresh weights; its norms have seen up to 256 training clips."""
     fresh = build_embedder(without_weights(setup.recipe), setup.channels, setup.seed + 1_000_003)
     fresh.normalization.load_state_dict(setup.embedder.normalization.state_dict())

@@ -21,7 +21,7 @@ from nearfield.data.collection import Collection
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals
 from nearfield.data.store import read_sound, square
-from nearfield.models.embedder import Embedder
+from nearfield.models.embedder import EmbeddingModel
 from nearfield.models.features.feature import Feature
 from nearfield.models.layers import evaluating
 from nearfield.training.device import Precision
@@ -61,7 +61,7 @@ class Canary:
         """Writes the file, whole or not at all."""
         save_tensors(path, {"signals": self.signals, "vectors": self.vectors})
 
-    def differences(self, embedder: Embedder, recipe: Recipe, precision: Precision) -> Vectors:
+    def differences(self, embedder: EmbeddingModel, recipe: Recipe, precision: Precision) -> Vectors:
         """(N,) how far the vectors of now are from those kept, over the length of those kept."""
         now = torch.from_numpy(embed(embedder, *_sight(self.signals, embedder, recipe), precision))
         if now.shape != self.vectors.shape:
@@ -72,7 +72,7 @@ class Canary:
         return found
 
 
-def keep_canary(folder: RunFolder, collection: Collection, recipe: Recipe, embedder: Embedder) -> None:
+def keep_canary(folder: RunFolder, collection: Collection, recipe: Recipe, embedder: EmbeddingModel) -> None:
     """Writes the canary of a network that has finished training; nothing where no clip can be read."""
     rows = collection.rows("train")
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, COUNT).astype(np.int64))]
@@ -83,7 +83,7 @@ def keep_canary(folder: RunFolder, collection: Collection, recipe: Recipe, embed
         Canary(signals, _as_trained(embedder, signals, recipe)).write(folder.canary)
 
 
-def made_up(canary: Canary, embedder: Embedder, recipe: Recipe) -> Canary:
+def made_up(canary: Canary, embedder: EmbeddingModel, recipe: Recipe) -> Canary:
     """The same of made-up sounds or pictures, which nobody has rights to."""
     chance = stream(0, "canary")
     noise = chance.standard_normal(tuple(canary.signals.shape))
@@ -146,7 +146,7 @@ def _floats(signals: Tensor) -> Vectors:
     return floats
 
 
-def _as_trained(embedder: Embedder, signals: Tensor, recipe: Recipe) -> Tensor:
+def _as_trained(embedder: EmbeddingModel, signals: Tensor, recipe: Recipe) -> Tensor:
     """(N, D) vectors as training makes them, by the network itself and by no reader of it."""
     heard = torch.from_numpy(_floats(signals))
     if heard.ndim == 3:
@@ -157,7 +157,7 @@ def _as_trained(embedder: Embedder, signals: Tensor, recipe: Recipe) -> Tensor:
     return vectors
 
 
-def _sight(signals: Tensor, embedder: Embedder, recipe: Recipe) -> tuple[NetworkInput, Floats, float]:
+def _sight(signals: Tensor, embedder: EmbeddingModel, recipe: Recipe) -> tuple[NetworkInput, Floats, float]:
     """The signals as `Run.encode` has clips seen, their lengths, and that of a window, in seconds."""
     data = recipe.data
     if signals.ndim == 4:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nearfield.core.types import BatchIndices, Floats, Ints, Vectors
 from nearfield.data.signals import Loader
-from nearfield.models.embedder import Embedder, unit_length
+from nearfield.models.embedder import EmbeddingModel, unit_length
 from nearfield.training.device import Precision, arithmetic
 from nearfield.training.events import Callback, Stage, ignore
 from nearfield.training.setup import NetworkInput, TrainingSetup, windows
@@ -22,7 +22,7 @@ Windows = tuple[Tensor, Tensor]
 
 
 def embed(
-    embedder: Embedder,
+    embedder: EmbeddingModel,
     network_input: NetworkInput,
     seconds: Floats,
     clip_seconds: float,
@@ -39,7 +39,7 @@ def embed(
 
 
 def embed_windows(
-    embedder: Embedder,
+    embedder: EmbeddingModel,
     network_input: NetworkInput,
     seconds: Floats,
     clip_seconds: float,
@@ -72,7 +72,7 @@ def embed_windows(
 
 
 def vectors_of(
-    embedder: Embedder, setup: TrainingSetup, callback: Callback = ignore, precision: Precision = "fp32"
+    embedder: EmbeddingModel, setup: TrainingSetup, callback: Callback = ignore, precision: Precision = "fp32"
 ) -> Vectors:
     """(N, D): a vector for each clip of the bench's collection."""
     clip_seconds = setup.recipe.data.clip_seconds

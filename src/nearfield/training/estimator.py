@@ -34,7 +34,7 @@ from nearfield.training.prepare import check, check_teaching
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 from nearfield.training.run_folder import RunFolder, load_tensors
-from nearfield.training.setup import TrainingSetup, build_embedder, see
+from nearfield.training.setup import TrainingSetup, build_embedder, prepare_input
 from nearfield.training.trainer import Training
 
 # A training on sounds at hand, as libraries for learning want it: no table, no split, no folder kept.
@@ -111,7 +111,7 @@ def _bench(recipe: Recipe, collection: Collection, signals: Signals, seed: int) 
     if isinstance(signals, ArraySignals):
         metadata = signals.corrected(metadata)
     feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
-    network_input = see(recipe, collection, signals, feature)
+    network_input = prepare_input(recipe, collection, signals, feature)
     embedder = build_embedder(recipe, signals.channels, seed)
     return TrainingSetup(recipe, collection, metadata, network_input, embedder, signals.channels, seed)
 

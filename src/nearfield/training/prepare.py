@@ -23,7 +23,7 @@ from nearfield.learning.checks import check as check_combination
 from nearfield.learning.checks import check_margin
 from nearfield.learning.distributed import world
 from nearfield.learning.losses.settings import pair_kinds
-from nearfield.models.embedder import Embedder
+from nearfield.models.embedder import EmbeddingModel
 from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.recipe import Recipe, check_copies, check_learning, check_units
 from nearfield.training.run_folder import RunFolder, note_if_own
@@ -208,7 +208,7 @@ def check_teaching(recipe: Recipe, collection: Collection) -> None:
         raise DataError(f"{collection.name}: the clips to train on have no tags. {advice}")
 
 
-def weights_from(embedder: Embedder) -> dict[str, Any]:
+def weights_from(embedder: EmbeddingModel) -> dict[str, Any]:
     """Where the weights that a network begins with were read: part to source, sha256 and so on."""
     sections = {"normalization": "normalize"}  # the others, and parts of a stacked backbone, by their names
     return {

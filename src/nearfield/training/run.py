@@ -18,7 +18,7 @@ from nearfield.data.audio import Waves, mix
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals
 from nearfield.data.store import read_sound, square
-from nearfield.models.embedder import Embedder
+from nearfield.models.embedder import EmbeddingModel
 from nearfield.models.features.feature import Feature
 from nearfield.models.pretrained import bare
 from nearfield.training.canary import Canary, said_of
@@ -30,7 +30,7 @@ from nearfield.training.run_folder import RunFolder, load_tensors
 from nearfield.training.setup import NetworkInput, build_embedder
 from nearfield.training.vector_checks import VectorWarning, check_vectors
 
-_Kept = tuple[list[tuple[int, int, int]], list[Tensor], Embedder]
+_Kept = tuple[list[tuple[int, int, int]], list[Tensor], EmbeddingModel]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Run:
 
     folder: RunFolder
     recipe: Recipe
-    embedder: Embedder
+    embedder: EmbeddingModel
     _kept: list[_Kept] = field(default_factory=list, init=False, repr=False, compare=False)
     _doubts: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -74,7 +74,7 @@ class Run:
             f"vectors of {self.embedder.size}, {weights:,} weights)"
         )
 
-    def reader(self) -> Embedder:
+    def reader(self) -> EmbeddingModel:
         """A copy of the embedder for reading, in evaluation and float32, its norms folded; kept until a
         weight changes.
 

@@ -14,7 +14,7 @@ from nearfield.core.rng import reseed, torch_stream
 from nearfield.core.types import Batch, BatchIndices, ClipMetadata, Ints
 from nearfield.data.collection import Collection
 from nearfield.data.faults import Problem
-from nearfield.data.feature_cache import keep
+from nearfield.data.feature_cache import cache_features
 from nearfield.data.signals import ArraySignals, Loader, Signals
 from nearfield.data.splits import groups_in_two_splits
 from nearfield.data.store import Store
@@ -25,7 +25,7 @@ from nearfield.learning.relations import Relation
 from nearfield.learning.samplers import Sampler
 from nearfield.learning.samplers.copies import build_sampler
 from nearfield.models.augmentations.augmentation import Augmentation
-from nearfield.models.embedder import Embedder
+from nearfield.models.embedder import EmbeddingModel
 from nearfield.models.features.feature import Feature
 from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.recipe import Recipe
@@ -58,7 +58,7 @@ class TrainingSetup:
     collection: Collection
     metadata: ClipMetadata
     network_input: NetworkInput
-    embedder: Embedder
+    embedder: EmbeddingModel
     channels: int
     """Channels of the clips, before any feature."""
     seed: int
@@ -70,7 +70,7 @@ class TrainingSetup:
         collection: Collection,
         seed: int,
         callback: Callback = ignore,
-        embedder: Embedder | None = None,
+        embedder: EmbeddingModel | None = None,
     ) -> "TrainingSetup":
         """Decodes what is not decoded yet, leaves out (and tells) clips that cannot be, keeps features where
         that is right, and builds the network (or takes the `embedder` given).
@@ -82,7 +82,7 @@ class TrainingSetup:
         if isinstance(signals, ArraySignals) and signals.trimmed:
             callback(Note(f"{signals.trimmed:.1f} s of silence were cut away"))
         feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
-        network_input = see(recipe, collection, signals, feature, callback)
+        network_input = prepare_input(recipe, collection, signals, feature, callback)
         embedder = embedder or build_embedder(recipe, signals.channels, seed)
         return cls(recipe, collection, metadata, network_input, embedder, signals.channels, seed)
 
@@ -147,23 +147,25 @@ class TrainingSetup:
             signal = batch.signal.to(device)
             yield signal if feature is None else feature(signal)
 
-    def encoder(self, device: torch.device) -> "Encoder":
+    def encoder(self, device: torch.device) -> "TrainForward":
         """The training-time road from a batch to vectors."""
         rate = self.recipe.data.sample_rate
         hop = getattr(self.embedder.feature, "hop", 1)
-        bends = [settings.build(rate, hop) for settings in self.recipe.augment]
+        augmentations = [settings.build(rate, hop) for settings in self.recipe.augment]
         is_labelled = "labels" in self.recipe.relation.gives  # no other relation may know them
         labels = torch.from_numpy(self.metadata.labels) if is_labelled else None
-        return Encoder(self.embedder, self.network_input.feature, bends, self.seed, device, labels)
+        return TrainForward(
+            self.embedder, self.network_input.feature, augmentations, self.seed, device, labels
+        )
 
 
 @dataclass
-class Encoder:
+class TrainForward:
     """Bends a batch, makes its picture where that is still to do, and embeds it."""
 
-    embedder: Embedder
+    embedder: EmbeddingModel
     feature: Feature | None
-    bends: Sequence[Augmentation]
+    augmentations: Sequence[Augmentation]
     seed: int
     device: torch.device
     labels: Tensor | None = None
@@ -173,17 +175,19 @@ class Encoder:
         """(b, C, ...) signals of this process -> (b, D), as the loss sees them; `applied` as in training."""
         signal = batch.signal.to(self.device, non_blocking=True)
         if self.feature is not None:
-            signal = self.feature(self._bent(signal, "wave", update, batch.indices) if applied else signal)
+            signal = self.feature(
+                self._augmented(signal, "wave", update, batch.indices) if applied else signal
+            )
         return self.embedder.teach(
-            self._bent(signal, "spectrogram", update, batch.indices) if applied else signal
+            self._augmented(signal, "spectrogram", update, batch.indices) if applied else signal
         )
 
-    def _bent(self, signal: Tensor, domain: str, update: int, indices: BatchIndices) -> Tensor:
+    def _augmented(self, signal: Tensor, domain: str, update: int, indices: BatchIndices) -> Tensor:
         if indices.copies is not None:
             return self._copied(signal, domain, indices.rows, indices.copies)
         labels = None if self.labels is None else self.labels[torch.from_numpy(indices.rows)]
         rank = world()[0] if update >= 0 else 0  # a validation's are the same in every process
-        for place, augment in enumerate(self.bends):
+        for place, augment in enumerate(self.augmentations):
             if augment.domain == domain:
                 generator = torch_stream(self.seed, "augment", place, update, rank)
                 signal = augment.apply(signal, augment.draw(signal.shape, generator, labels))
@@ -192,7 +196,7 @@ class Encoder:
     def _copied(self, signal: Tensor, domain: str, rows: Ints, copies: Ints) -> Tensor:
         """Each window bent by what is drawn once for its clip and its copy; those of copy 0 as they are."""
         items = list(torch.split(signal, 1))
-        for place, augment in enumerate(self.bends):
+        for place, augment in enumerate(self.augmentations):
             for at in np.flatnonzero(copies) if augment.domain == domain else ():
                 generator = torch_stream(self.seed, "copies", place, rows[at], copies[at])
                 items[at] = augment.apply(items[at], augment.draw(items[at].shape, generator))
@@ -217,7 +221,7 @@ def build_relation(recipe: Recipe, collection: Collection, metadata: ClipMetadat
     return recipe.relation.build(metadata, rows if len(rows) else None)
 
 
-def see(
+def prepare_input(
     recipe: Recipe, collection: Collection, signals: Signals, feature: Feature, callback: Callback = ignore
 ) -> NetworkInput:
     """Kept pictures where the feature can be cut, nothing bends the wave and memory allows; else waves."""
@@ -231,11 +235,11 @@ def see(
     bytes_kept = total / feature.hop * feature.bands * signals.channels * 4
     if needs_wave or not feature.cuttable or bytes_kept > KEPT_SHARE * total_memory():
         return NetworkInput(signals, samples, feature)
-    kept = keep(signals, feature, samples, progress=lambda d, n: callback(Stage("features", d, n)))
+    kept = cache_features(signals, feature, samples, progress=lambda d, n: callback(Stage("features", d, n)))
     return NetworkInput(kept, feature.frames(samples), None)
 
 
-def build_embedder(recipe: Recipe, channels: int, seed: int) -> Embedder:
+def build_embedder(recipe: Recipe, channels: int, seed: int) -> EmbeddingModel:
     """The network of a recipe for signals of so many channels, its weights drawn from the run's seed."""
     feature = recipe.feature.build(recipe.data.sample_rate, channels)
     channels = feature.channels or channels
@@ -254,7 +258,9 @@ def build_embedder(recipe: Recipe, channels: int, seed: int) -> Embedder:
         normalization = recipe.normalize.build(channels, bands)
         backbone = recipe.backbone.build(channels, bands, frames)
         try:
-            return Embedder(feature, normalization, backbone, recipe.embedding, (channels, bands, frames))
+            return EmbeddingModel(
+                feature, normalization, backbone, recipe.embedding, (channels, bands, frames)
+            )
         except RuntimeError as error:
             raise RequestError(
                 f"backbone.kind: {recipe.backbone.kind!r} cannot read pictures of {channels} x {bands} x "

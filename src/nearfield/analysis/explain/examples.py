@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nearfield.analysis.explain.opened_run import Material
+from nearfield.analysis.explain.opened_run import OpenedRun
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.rng import stream
 from nearfield.core.types import Distance, Ints, Vectors
@@ -65,30 +65,30 @@ class Neighbourhood:
     after: tuple[Neighbour, ...]
 
 
-def drawn_clips(material: Material, count: int = 3, seed: int = 0) -> Ints:
+def drawn_clips(opened: OpenedRun, count: int = 3, seed: int = 0) -> Ints:
     """Rows of some clips of the split, those with labels or tags first, drawn by chance and not by looks."""
-    metadata = material.setup.metadata
-    named = (metadata.labels[material.rows] >= 0) | metadata.tags[material.rows].any(axis=1)
-    rows = material.rows[named] if named.any() else material.rows
+    metadata = opened.setup.metadata
+    named = (metadata.labels[opened.rows] >= 0) | metadata.tags[opened.rows].any(axis=1)
+    rows = opened.rows[named] if named.any() else opened.rows
     return stream(seed, "examples").permutation(rows)[:count]
 
 
-def clip_row(material: Material, clip: str) -> int:
+def clip_row(opened: OpenedRun, clip: str) -> int:
     """The row of a clip by its id. Raises RequestError where the split has none of that id."""
-    ids = list(material.collection.table["id"].iloc[material.rows])
+    ids = list(opened.collection.table["id"].iloc[opened.rows])
     if clip not in ids:
         raise RequestError(
-            f"--clip: the {material.split} clips of {material.collection.name} have no {clip!r}. "
+            f"--clip: the {opened.split} clips of {opened.collection.name} have no {clip!r}. "
             f"{choose(clip, ids[:20])}"
         )
-    return int(material.rows[ids.index(clip)])
+    return int(opened.rows[ids.index(clip)])
 
 
-def tile(material: Material, row: int, start: float = 0.0) -> Tile:
+def tile(opened: OpenedRun, row: int, start: float = 0.0) -> Tile:
     """What one clip is like from `start` (seconds) on. Raises RequestError where it ends before that."""
-    setup, signals = material.setup, material.setup.network_input.signals
-    names = _names(material, row)
-    clip = str(material.collection.table["id"].iloc[row])
+    setup, signals = opened.setup, opened.setup.network_input.signals
+    names = _names(opened, row)
+    clip = str(opened.collection.table["id"].iloc[row])
     rate, length = setup.recipe.data.sample_rate, signals.length(row)
     first = round(start * rate) if isinstance(signals, ArraySignals) else 0
     if first >= length:
@@ -113,40 +113,40 @@ def log_mel_of(wave: Image, rate: int) -> Image:
 
 
 def neighbourhoods(
-    material: Material, rows: Ints, count: int = NEIGHBOURS, callback: Callback = ignore
+    opened: OpenedRun, rows: Ints, count: int = NEIGHBOURS, callback: Callback = ignore
 ) -> tuple[Neighbourhood, ...]:
     """The clips of the split nearest to each of `rows`, without the anchor's own group."""
-    plain, statistics = next(statistics_vectors(material.setup, callback))
-    train = material.splits["train"]
-    scaled = standardised(statistics, train if len(train) else material.rows)
-    learnt: Distance = "cosine" if material.run.recipe.embedding.normalize else "euclidean"
+    plain, statistics = next(statistics_vectors(opened.setup, callback))
+    train = opened.splits["train"]
+    scaled = standardised(statistics, train if len(train) else opened.rows)
+    learnt: Distance = "cosine" if opened.run.recipe.embedding.normalize else "euclidean"
     found = []
     for row in rows.tolist():
-        before = _near(material, scaled, row, count, "euclidean")
-        after = _near(material, material.vectors, row, count, learnt)
-        found.append(Neighbourhood(tile(material, row), plain, before, after))
+        before = _near(opened, scaled, row, count, "euclidean")
+        after = _near(opened, opened.vectors, row, count, learnt)
+        found.append(Neighbourhood(tile(opened, row), plain, before, after))
     return tuple(found)
 
 
 def _near(
-    material: Material, vectors: Vectors, row: int, count: int, distance: Distance
+    opened: OpenedRun, vectors: Vectors, row: int, count: int, distance: Distance
 ) -> tuple[Neighbour, ...]:
-    here = Side(vectors[material.rows], material.setup.metadata.take(material.rows))
-    own = np.flatnonzero(material.rows == row)
+    here = Side(vectors[opened.rows], opened.setup.metadata.take(opened.rows))
+    own = np.flatnonzero(opened.rows == row)
     sources = here.sources[own], here.sources
     search = Search(vectors[[row]], here.vectors, distance, own, *sources)
     index, apart = nearest(search, count)
-    anchor = set(_names(material, row))
+    anchor = set(_names(opened, row))
     near = []
     for place, value in zip(index[0].tolist(), apart[0].tolist(), strict=True):
         if place >= 0:
-            shown = tile(material, int(material.rows[place]))
+            shown = tile(opened, int(opened.rows[place]))
             near.append(Neighbour(shown, value, tuple(name for name in shown.names if name in anchor)))
     return tuple(near)
 
 
-def _names(material: Material, row: int) -> tuple[str, ...]:
-    metadata = material.setup.metadata
+def _names(opened: OpenedRun, row: int) -> tuple[str, ...]:
+    metadata = opened.setup.metadata
     label = (metadata.label_names[metadata.labels[row]],) if metadata.labels[row] >= 0 else ()
     return label + tuple(metadata.tag_names[at] for at in np.flatnonzero(metadata.tags[row]))
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from nearfield.analysis.explain.challenge import ChallengeTable, challenge_table
 from nearfield.analysis.explain.clusters import ClusterReport, ClusterSettings, cluster_report
-from nearfield.analysis.explain.opened_run import Material
+from nearfield.analysis.explain.opened_run import OpenedRun
 from nearfield.analysis.explain.position import Positions, positions
 from nearfield.analysis.suspects.signals import SilenceReport, silence_report
 from nearfield.core.types import Distance, Floats, Ints
@@ -46,16 +46,16 @@ class ProbePredictions:
         return confusion(self.reference, self.predicted, self.names)
 
 
-def read(material: Material, judged: Result) -> ProbePredictions | None:
+def read(opened: OpenedRun, judged: Result) -> ProbePredictions | None:
     """The reading of the explained clips; None where they have no labels, or nothing teaches some."""
-    clips, names = judged.clips, material.setup.metadata.label_names
+    clips, names = judged.clips, opened.setup.metadata.label_names
     scored = np.flatnonzero((clips.reference >= 0) & (clips.predicted >= 0))
     if len(scored):
         return ProbePredictions(
             clips.rows[scored], clips.reference[scored], clips.predicted[scored], names, False
         )
     labelled = np.flatnonzero(clips.reference >= 0)
-    own = _own(material)
+    own = _own(opened)
     if own is None or not len(labelled):
         return None
     names = (*names, *sorted(set(own["label"]) - set(names)))
@@ -64,13 +64,13 @@ def read(material: Material, judged: Result) -> ProbePredictions | None:
     if len(np.unique(train.labels)) < 2:
         return None
     rows = clips.rows[labelled]
-    told = fit_label_probe(train, val if len(val) else None).predict(material.vectors[rows])
+    told = fit_label_probe(train, val if len(val) else None).predict(opened.vectors[rows])
     return ProbePredictions(rows, clips.reference[labelled], told, names, True)
 
 
-def _own(material: Material) -> pd.DataFrame | None:
+def _own(opened: OpenedRun) -> pd.DataFrame | None:
     """Label, split and vector of the run's own labelled clips; None where they are not there."""
-    folder = material.run.folder
+    folder = opened.run.folder
     if not folder.vectors.is_file():
         return None
     table: pd.DataFrame = folder.table(folder.vectors, ["label", "split", "vector"]).to_pandas()
@@ -160,42 +160,42 @@ class Explanation:
         }
 
 
-def explain(material: Material, callback: Callback = ignore, most_clusters: int = 20) -> Explanation:
-    """Everything that applies to the clips of `material`; a note says what does not, and why.
+def explain(opened: OpenedRun, callback: Callback = ignore, most_clusters: int = 20) -> Explanation:
+    """Everything that applies to the clips of `opened`; a note says what does not, and why.
 
     Raises WorkError for vectors that are not finite.
     """
-    metadata, rows, notes = material.setup.metadata, material.rows, list[str]()
-    normalized = material.run.recipe.embedding.normalize
+    metadata, rows, notes = opened.setup.metadata, opened.rows, list[str]()
+    normalized = opened.run.recipe.embedding.normalize
     distance: Distance = "cosine" if normalized else "euclidean"
     callback(Stage("explain", 0, 3))
     judged = evaluate(
-        material.vectors,
+        opened.vectors,
         metadata,
-        material.splits,
-        EvaluationSettings(split=material.split, distance=distance, dense_probe=False, probe_curve=True),
+        opened.splits,
+        EvaluationSettings(split=opened.split, distance=distance, dense_probe=False, probe_curve=True),
     )
     callback(Stage("explain", 1, 3))
     settings = ClusterSettings(most=most_clusters, distance=distance)
     labels = metadata.labels[rows]
-    clusters = cluster_report(material.vectors[rows], labels, metadata.label_names, settings)
-    silence = _silence(material, clusters) if material.is_sound else None
+    clusters = cluster_report(opened.vectors[rows], labels, metadata.label_names, settings)
+    silence = _silence(opened, clusters) if opened.is_sound else None
     callback(Stage("explain", 2, 3))
-    placed = positions(material, judged.clips.scores, distance)
+    placed = positions(opened, judged.clips.scores, distance)
     if placed is None:
         notes.append(
             "position: not measured. It needs clips cut from the beginning, middle and end of longer "
             "recordings, or two groups with clips of at least three windows."
         )
-    reading = read(material, judged)
+    reading = read(opened, judged)
     if reading is not None and reading.by_own_clips:
         notes.append("probe: these clips have no train side; the run's own train clips taught the reader.")
-    table = _challenge(material, reading, notes)
+    table = _challenge(opened, reading, notes)
     callback(Stage("explain", 3, 3))
     return Explanation(
-        run=str(material.run.folder.path),
-        data=material.collection.name,
-        split=material.split,
+        run=str(opened.run.folder.path),
+        data=opened.collection.name,
+        split=opened.split,
         clips=len(rows),
         distance=distance,
         clusters=clusters,
@@ -203,17 +203,17 @@ def explain(material: Material, callback: Callback = ignore, most_clusters: int 
         positions=placed,
         challenge=table,
         nuisance=_nuisance(judged),
-        apart=_apart(material, normalized),
+        apart=_apart(opened, normalized),
         confusion=None if reading is None else reading.confusion,
         probe_curve=judged.probe_curve,
-        class_counts=class_counts(material),
+        class_counts=class_counts(opened),
         notes=(*notes, *(note for note in judged.notes if note.startswith("nuisance"))),
     )
 
 
-def class_counts(material: Material) -> dict[str, dict[str, int]]:
+def class_counts(opened: OpenedRun) -> dict[str, dict[str, int]]:
     """Clips of every label by side, the commonest first; of every tag where nothing has a label."""
-    metadata, splits = material.setup.metadata, material.splits
+    metadata, splits = opened.setup.metadata, opened.splits
     if metadata.label_names:
         has: Floats = (metadata.labels[:, None] == np.arange(len(metadata.label_names))).astype(np.float64)
         names = metadata.label_names
@@ -224,15 +224,15 @@ def class_counts(material: Material) -> dict[str, dict[str, int]]:
     return {names[at]: {split: counts[split][at] for split in splits} for at in order}
 
 
-def _silence(material: Material, clusters: ClusterReport) -> SilenceReport:
+def _silence(opened: OpenedRun, clusters: ClusterReport) -> SilenceReport:
     at_elbow = next(each for each in clusters.spaces[0].found if each.chosen_by == "elbow")
-    return silence_report(material.levels(material.rows[clusters.rows]), at_elbow.members)
+    return silence_report(opened.levels(opened.rows[clusters.rows]), at_elbow.members)
 
 
 def _challenge(
-    material: Material, reading: ProbePredictions | None, notes: list[str]
+    opened: OpenedRun, reading: ProbePredictions | None, notes: list[str]
 ) -> ChallengeTable | None:
-    table = material.collection.table
+    table = opened.collection.table
     if KNOWN_NODE not in table:
         return None
     if reading is None:
@@ -240,12 +240,12 @@ def _challenge(
         return None
     words = table[KNOWN_NODE].iloc[reading.rows].astype(str).str.lower()
     known = words.isin(("yes", "true", "1")).to_numpy(np.bool_)
-    supervised = material.run.recipe.relation.kind in ("labels", "tags")
+    supervised = opened.run.recipe.relation.kind in ("labels", "tags")
     return challenge_table(
         reading.predicted,
         reading.reference,
         known,
-        material.setup.metadata.groups[reading.rows],
+        opened.setup.metadata.groups[reading.rows],
         "supervised" if supervised else "frozen features",
     )
 
@@ -265,9 +265,9 @@ def _nuisance(judged: Result) -> tuple[Nuisance, ...]:
     )
 
 
-def _apart(material: Material, spherical: bool) -> Apart | None:
-    metadata = material.setup.metadata.take(material.rows)
-    vectors = material.vectors[material.rows]
+def _apart(opened: OpenedRun, spherical: bool) -> Apart | None:
+    metadata = opened.setup.metadata.take(opened.rows)
+    vectors = opened.vectors[opened.rows]
     found = centroids(vectors, metadata.labels, metadata.label_names, spherical)
     if len(found.names) < 2:
         return None

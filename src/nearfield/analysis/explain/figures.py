@@ -17,7 +17,7 @@ from nearfield.analysis.explain.examples import (
     tile,
 )
 from nearfield.analysis.explain.explain import Explanation
-from nearfield.analysis.explain.opened_run import Material
+from nearfield.analysis.explain.opened_run import OpenedRun
 from nearfield.core.types import Floats
 from nearfield.learning.losses.tagging import Focal
 from nearfield.metrics.classification import Confusion, report
@@ -276,7 +276,7 @@ def _tiles(found: Neighbourhood) -> list[Tile]:
 
 def draw(
     found: Explanation,
-    material: Material,
+    opened: OpenedRun,
     out: Path,
     clip: str | None = None,
     at: float = 0.0,
@@ -288,7 +288,7 @@ def draw(
     `clip`: the id of the one clip to show, from `at` seconds on; three drawn by chance where none is given.
     Raises RequestError for an id that the split does not hold, or a time beyond the clip's end.
     """
-    rows = drawn_clips(material) if clip is None else np.array([clip_row(material, clip)])
+    rows = drawn_clips(opened) if clip is None else np.array([clip_row(opened, clip)])
     paths = [out / "clusters.png"]
     draw_clusters(paths[0], found)
     if found.class_counts:
@@ -305,14 +305,14 @@ def draw(
     if found.probe_curve is not None:
         paths.append(out / "probe.png")
         draw_probe(paths[-1], found.probe_curve)
-    if isinstance(material.run.recipe.loss, Focal):
+    if isinstance(opened.run.recipe.loss, Focal):
         paths.append(out / "focal.png")
-        draw_focal(paths[-1], material.run.recipe.loss.gamma)
-    for number, row in enumerate(rows.tolist() if material.is_sound else (), 1):
+        draw_focal(paths[-1], opened.run.recipe.loss.gamma)
+    for number, row in enumerate(rows.tolist() if opened.is_sound else (), 1):
         paths.append(out / f"clip-{number}.png")
-        draw_tile(paths[-1], tile(material, row, at))
-    if len(material.rows) > 1:
-        for number, each in enumerate(neighbourhoods(material, rows, callback=callback), 1):
+        draw_tile(paths[-1], tile(opened, row, at))
+    if len(opened.rows) > 1:
+        for number, each in enumerate(neighbourhoods(opened, rows, callback=callback), 1):
             paths.append(out / f"neighbours-{number}.png")
             draw_neighbourhood(paths[-1], each)
     return tuple(paths)

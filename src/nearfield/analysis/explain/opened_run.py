@@ -20,7 +20,7 @@ SIDES = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Material:
+class OpenedRun:
     """A run and the clips that it is explained by."""
 
     run: Run
@@ -35,7 +35,7 @@ class Material:
     @classmethod
     def open(
         cls, run: Run, data: str | None = None, split: str = "test", callback: Callback = ignore
-    ) -> "Material":
+    ) -> "OpenedRun":
         """The run's own clips, or those of `data`; `split` is the side that is explained.
 
         Vectors come from the run's folder where it holds them, else from its network. Raises RequestError

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from nearfield.analysis.explain.opened_run import Material
+from nearfield.analysis.explain.opened_run import OpenedRun
 from nearfield.core.errors import RequestError
 from nearfield.core.types import Bools, ClipMetadata, Distance, Floats, Ints
 from nearfield.data.signals import ArraySignals
@@ -206,10 +206,10 @@ class Positions:
     """By the name of what is scored."""
 
 
-def positions(material: Material, scores: dict[str, Floats], distance: Distance) -> Positions | None:
+def positions(opened: OpenedRun, scores: dict[str, Floats], distance: Distance) -> Positions | None:
     """`scores`: (n,) for each metric, of the clips explained, by `distance`. None where nothing has an
     inside."""
-    here = Side(material.vectors[material.rows], material.setup.metadata.take(material.rows))
+    here = Side(opened.vectors[opened.rows], opened.setup.metadata.take(opened.rows))
     places = relative_places(here.metadata)
     found = {
         name: _of_clips(name, scores[name], places, here, distance)
@@ -217,7 +217,7 @@ def positions(material: Material, scores: dict[str, Floats], distance: Distance)
         if name in scores and (np.isfinite(scores[name]) & np.isfinite(places)).any()
     }
     kept = {name: parts for name, parts in found.items() if all(part.clips for part in parts)}
-    return Positions("clips", EDGE, kept) if kept else _of_windows(material, here)
+    return Positions("clips", EDGE, kept) if kept else _of_windows(opened, here)
 
 
 def _of_clips(
@@ -240,29 +240,25 @@ def _of_its_recording(here: Side, distance: Distance) -> Among:
     return Among(search, partial(of_recording, here.metadata.recordings), first_is_relevant)
 
 
-def _of_windows(material: Material, clips: Side) -> Positions | None:
-    signals = material.setup.network_input.signals
+def _of_windows(opened: OpenedRun, clips: Side) -> Positions | None:
+    signals = opened.setup.network_input.signals
     if not isinstance(signals, ArraySignals):
         return None
-    clip_seconds = material.run.recipe.data.clip_seconds
+    clip_seconds = opened.run.recipe.data.clip_seconds
     plan = [windows(float(seconds), clip_seconds) for seconds in clips.metadata.seconds]
     long = np.flatnonzero([len(starts) >= LEAST for starts in plan])
     if len(np.unique(clips.sources[long])) < 2:
         return None
-    rows = material.rows[long]
+    rows = opened.rows[long]
     network_input = NetworkInput(
         ArraySignals.of([signals.arrays[row] for row in rows], signals.rate),
-        material.setup.network_input.length,
-        material.setup.network_input.feature,
+        opened.setup.network_input.length,
+        opened.setup.network_input.feature,
     )
-    found, of = embed_windows(
-        material.run.embedder, network_input, clips.metadata.seconds[long], clip_seconds
-    )
+    found, of = embed_windows(opened.run.embedder, network_input, clips.metadata.seconds[long], clip_seconds)
     metadata = _window_facts(clips.metadata.take(long), of.numpy(), [plan[at] for at in long], clip_seconds)
     cut = Side(found.numpy(), metadata)
-    name, scores = _window_scores(
-        cut, Side(material.vectors, material.setup.metadata), material.splits["train"]
-    )
+    name, scores = _window_scores(cut, Side(opened.vectors, opened.setup.metadata), opened.splits["train"])
     places = relative_places(metadata)
     edge = max(
         EDGE, 1.001 * max(float(places[metadata.recordings == each].min()) for each in metadata.recordings)

@@ -81,7 +81,7 @@ class Mixing(Settings):
 _ROUNDS = 1024  # a list of 100,000 costs about as much as some thousand draws
 
 
-def draw_allowed(
+def rejection_sample(
     count: int,
     draw: Callable[[Ints], Ints],
     allowed: Callable[[Ints, Ints], Bools],

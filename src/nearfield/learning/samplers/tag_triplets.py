@@ -13,7 +13,7 @@ from nearfield.core.rng import stream
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 from nearfield.learning.relations.labels import Synonyms, merge_scores, merge_synonyms
 from nearfield.learning.samplers.base import BaseSamplerSettings, samplers_without
-from nearfield.learning.samplers.batches import cut, draw_allowed, random_starts
+from nearfield.learning.samplers.batches import cut, random_starts, rejection_sample
 
 # Who shares a tag with whom, and who shares none: clips' tags as bits, and draws among strangers.
 
@@ -54,7 +54,7 @@ def disjoint(anchors: Ints, words: Ints, rng: np.random.Generator) -> Ints:
     def allowed(some: Ints, drawn: Ints) -> Bools:
         return apart(anchors[some], words[drawn])
 
-    return draw_allowed(len(anchors), draw, allowed, count, rng)
+    return rejection_sample(len(anchors), draw, allowed, count, rng)
 
 
 # The plain rule for triplets by tag: a tag is drawn uniformly, two clips that have it, one that does not.
@@ -257,7 +257,7 @@ def clips_with(
             good &= apart(words[strange_to[some]], words[drawn])
         return good
 
-    return draw_allowed(len(tags), draw, allowed, len(has), rng)
+    return rejection_sample(len(tags), draw, allowed, len(has), rng)
 
 
 def strangers_with(some: Bools, tags: Bools) -> Ints:

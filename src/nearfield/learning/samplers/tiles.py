@@ -13,7 +13,7 @@ from nearfield.core.rng import stream
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 from nearfield.learning.relations.time import Across, Scenes, clear, column, reach, ticks
 from nearfield.learning.samplers.base import BaseSamplerSettings
-from nearfield.learning.samplers.batches import cut, draw_allowed
+from nearfield.learning.samplers.batches import cut, rejection_sample
 
 # Where the tiles of a set of recordings lie, and which are near each other.
 #
@@ -167,7 +167,7 @@ class NegativeSampler:
 
         if len(grid) == 0 or grid.end[0] == len(grid):
             return np.full(len(tiles), -1, dtype=np.int64)
-        return draw_allowed(len(tiles), propose, allowed, len(grid), rng)
+        return rejection_sample(len(tiles), propose, allowed, len(grid), rng)
 
     def draw_from(self, tiles: Ints, files: int, rng: np.random.Generator) -> Ints:
         """The same from `files` files only, drawn anew for each clip that has some of `tiles`.

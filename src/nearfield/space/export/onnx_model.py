@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError, WorkError
 from nearfield.core.files import replacing
-from nearfield.models.embedder import Embedder
+from nearfield.models.embedder import EmbeddingModel
 from nearfield.models.features.log_mel import LogMel, MultiLogMel
 from nearfield.models.features.mfcc import MFCC
 from nearfield.space.export.parity import Parity, measure_parity, windows_to_compare
@@ -242,7 +242,7 @@ def export_onnx(run: Run, path: Path, callback: Callback = ignore) -> OnnxFile:
     return OnnxFile(path, any_length, opset, parity)
 
 
-def exportable_network(embedder: Embedder) -> Embedder:
+def exportable_network(embedder: EmbeddingModel) -> EmbeddingModel:
     """A copy of the embedder that gives the same vectors and exports."""
     network = copy.deepcopy(embedder).cpu()
     network.feature = exportable(network.feature)
@@ -257,7 +257,7 @@ class FixedLengthError(Exception):
     """The network can be traced for one length of sound only."""
 
 
-def converted(network: Embedder, example: Tensor, any_length: bool) -> Any:
+def converted(network: EmbeddingModel, example: Tensor, any_length: bool) -> Any:
     """The network as an ONNX model whose batch, and length if asked, are free.
 
     `network` as `exportable_network` makes it, `example` (1, C, T) or (1, C, height, width). Raises
@@ -293,14 +293,14 @@ def converted(network: Embedder, example: Tensor, any_length: bool) -> Any:
     return model
 
 
-def _refusal(network: Embedder, error: Exception) -> WorkError:
+def _refusal(network: EmbeddingModel, error: Exception) -> WorkError:
     return WorkError(
         f"The backbone {type(network.backbone).__name__} cannot be exported to ONNX with torch "
         f"{torch.__version__}: {str(error).splitlines()[0]}. `--to huggingface` takes every run."
     )
 
 
-def _enough_samples(network: Embedder, example: Tensor) -> int:
+def _enough_samples(network: EmbeddingModel, example: Tensor) -> int:
     """All samples of the example; with recurrent layers only as many as give them about `_STEPS` steps."""
     steps = []
     hooks = [
@@ -318,7 +318,7 @@ def _enough_samples(network: Embedder, example: Tensor) -> int:
     return min(samples, math.ceil(samples * _STEPS / min(steps))) if steps else samples
 
 
-def _takes_other_lengths(network: Embedder, waves: Tensor) -> bool:
+def _takes_other_lengths(network: EmbeddingModel, waves: Tensor) -> bool:
     """Whether sounds of half and twice the length go through: flattened maps fix it."""
     half, twice = waves[:1, :, : waves.shape[-1] // 2], torch.cat([waves[:1], waves[:1]], dim=-1)
     try:

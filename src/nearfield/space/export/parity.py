@@ -14,7 +14,7 @@ from nearfield.core.rng import stream
 from nearfield.core.types import Vectors
 from nearfield.data.settings import DataSettings
 from nearfield.data.store import read_sound, square
-from nearfield.models.embedder import Embedder
+from nearfield.models.embedder import EmbeddingModel
 from nearfield.training.run import Run
 
 COUNT = 8
@@ -67,7 +67,7 @@ def windows_to_compare(run: Run) -> Windows:
     return Windows(_made_up(shape), real=False)
 
 
-def measure_parity(embedder: Embedder, model: bytes, windows: Windows, any_length: bool) -> Parity:
+def measure_parity(embedder: EmbeddingModel, model: bytes, windows: Windows, any_length: bool) -> Parity:
     """The windows through `embedder` and through the ONNX `model`: one by one, together, and, where any
     length goes in, cut to about half and joined to twice their length."""
     import onnxruntime
@@ -93,7 +93,7 @@ def measure_parity(embedder: Embedder, model: bytes, windows: Windows, any_lengt
     )
 
 
-def _by_torch(embedder: Embedder, batch: Tensor) -> Vectors:
+def _by_torch(embedder: EmbeddingModel, batch: Tensor) -> Vectors:
     device = next(embedder.parameters()).device
     with torch.no_grad():
         vectors: Vectors = embedder.eval()(batch.to(device)).cpu().numpy()

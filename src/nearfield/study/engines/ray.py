@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nearfield.core.errors import RequestError
-from nearfield.core.machine import calm_threads, usable_cores
+from nearfield.core.machine import limit_threads, usable_cores
 from nearfield.core.settings import Settings
 from nearfield.study.engines.engine import PERFORM, THREADS, StudyWork, attempt, failed, outcome_of
 from nearfield.study.records import Outcome, Task
@@ -80,7 +80,7 @@ class RayEngine:
 
 def _perform(perform: str, work: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
     """In a process of the cluster."""
-    calm_threads()
+    limit_threads()
     return attempt(perform, StudyWork.of(work), Task(**task), ignore)
 
 

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from nearfield.core.machine import calm_threads
+from nearfield.core.machine import limit_threads
 from nearfield.study.engines.engine import StudyWork, attempt
 from nearfield.study.records import Task
 from nearfield.training.events import Event, Stage
@@ -27,7 +27,7 @@ PAUSE = 0.1
 
 def main(socket: int) -> None:
     """Performs tasks until the parent goes away, or interrupts."""
-    calm_threads()
+    limit_threads()
     connection = Connection(socket)
     inbox: SimpleQueue[dict[str, Any]] = SimpleQueue()
     threading.Thread(target=_receive, args=(connection, inbox), daemon=True).start()
