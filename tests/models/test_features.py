@@ -15,10 +15,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nearfield.core.errors import RequestError
-from nearfield.core.settings import make
+from nearfield.core.settings import kinds, make
 from nearfield.core.types import Floats
 from nearfield.models.features import FeatureSettings
-from nearfield.models.features.feature import Feature
+from nearfield.models.features.feature import BaseFeatureSettings, Feature
 from nearfield.models.features.log_mel import Framing
 
 DCASE = {"kind": "log_mel", "bands": 128, "fft": 1024, "triangles": "mel"}
@@ -507,6 +507,11 @@ def test_copies_of_one_window_are_the_control() -> None:
 
 
 # Nothing but the input
+
+
+@pytest.mark.parametrize(("kind", "settings"), kinds(FeatureSettings).items())
+def test_the_module_reads_what_its_settings_say(kind: str, settings: type[BaseFeatureSettings]) -> None:
+    assert make(FeatureSettings, "feature", {"kind": kind}).build(16000, 1).modality == settings.modality
 
 
 def test_wave_and_pixels_are_passed_on() -> None:

@@ -122,6 +122,14 @@ def test_a_tagger_may_learn_on_a_network_that_stays(chords: Path, tmp_path: Path
     assert not torch.equal(states[0]["tags.weight"], states[-1]["tags.weight"])
 
 
+def test_what_changes_waves_is_refused_for_images() -> None:
+    check(Recipe.of({"feature": {"kind": "pixels"}, "augment": [{"kind": "affine"}, {"kind": "time_shift"}]}))
+    recipe = Recipe.of({"feature": {"kind": "pixels"}, "augment": [{"kind": "gain"}]})
+    said = r"^augment: 'gain' changes waves, and the feature 'pixels' reads images\. Leave it out\.$"
+    with pytest.raises(RequestError, match=said):
+        check(recipe)
+
+
 @pytest.mark.parametrize(
     ("feature", "unit", "said"),
     [

@@ -47,7 +47,7 @@ def augment_each(
     """
     if not recipe.augment:
         raise RequestError("augment: the recipe has no augmentation to show. Add one under `augment`.")
-    if recipe.feature.kind == "pixels":
+    if recipe.modality == "image":
         raise RequestError("augment: the recipe is for pictures. Only sounds are shown.")
     batch = torch.from_numpy(np.stack([_clip(recipe, each, start) for each in (file, *others)]))
     feature: Feature = recipe.feature.build(recipe.data.sample_rate, batch.shape[1])

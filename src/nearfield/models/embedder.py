@@ -14,6 +14,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.settings import Settings
+from nearfield.models.backbones.backbone import pooling_of
+from nearfield.models.features.feature import Feature
 from nearfield.models.layers import Description, Pooling, describe, evaluating, initialise, pooling
 
 # Whitening: the directions of a space brought to equal spread, by what unlabelled clips say of them.
@@ -140,8 +142,9 @@ class EmbeddingSettings(Settings):
 class EmbeddingModel(nn.Module):
     """Waves (B, C, T), or pictures (B, C, bands, frames), to embeddings (B, size), float32.
 
-    `shape` is that of one signal without the batch: (C, T), or (C, bands, frames) where pictures come in;
-    from it the pooled size is found, by one silent forward.
+    `shape` is that of one signal without the batch: (C, T), (C, height, width) of a feature that reads
+    images, or (C, bands, frames) of spectrograms already made; from it the pooled size is found, by one
+    silent forward.
     """
 
     def __init__(
@@ -156,9 +159,12 @@ class EmbeddingModel(nn.Module):
         self.settings = settings
         self.shape = tuple(shape)
         self.feature = feature
+        self.wave_channels = feature.wave_channels if isinstance(feature, Feature) else 1
+        self.reads_images = isinstance(feature, Feature) and feature.modality == "image"
+        self.hop = feature.hop if isinstance(feature, Feature) else 1
         self.normalization = normalization
         self.backbone = backbone
-        self.pool = pooling(settings.pooling or cast(Pooling, getattr(backbone, "pooling", "mean")))
+        self.pool = pooling(settings.pooling or pooling_of(backbone))
         self.dropout = nn.Dropout(settings.dropout)
         self.head: nn.Module = nn.Identity()
         self.channels_last = False
@@ -184,8 +190,8 @@ class EmbeddingModel(nn.Module):
         return self.settings.size or self._pooled_size
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Waves (B, C, T), or (B, T) of one channel; or pictures (B, C, bands, frames), which are taken as
-        features already made. Raises RequestError for other shapes."""
+        """Waves (B, C, T), or (B, T) of one channel; images (B, C, height, width) where the feature reads
+        them; else spectrograms (B, C, bands, frames), already made. Raises RequestError for other shapes."""
         return self.embed_picture(self._picture(signal))
 
     def embed_picture(self, spectrogram: Tensor) -> Tensor:
@@ -242,8 +248,8 @@ class EmbeddingModel(nn.Module):
 
     def _picture(self, signal: Tensor) -> Tensor:
         if signal.ndim == 4:
-            return signal
-        channels = self.shape[0] if len(self.shape) == 2 else getattr(self.feature, "wave_channels", 1)
+            return cast(Tensor, self.feature(signal.float())) if self.reads_images else signal
+        channels = self.shape[0] if len(self.shape) == 2 else self.wave_channels
         waves = signal[:, None] if signal.ndim == 2 else signal
         if waves.ndim != 3 or waves.shape[1] != channels:
             alone = " or (B, samples)" if channels == 1 else ""

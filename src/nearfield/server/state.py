@@ -196,7 +196,7 @@ class LoadedSpace:
     @property
     def kind(self) -> str:
         """sound or picture."""
-        return "picture" if self.space.run.recipe.feature.kind == "pixels" else "sound"
+        return "picture" if self.space.run.recipe.modality == "image" else "sound"
 
     def tagger(self) -> Run:
         """The run that knows tags: the space's copy where it has a head for them, else the run itself.

@@ -81,7 +81,7 @@ class EmbeddingShards:
             f"{clip}@{start:.3f}" if self.windows == "all" else str(clip)
             for clip, start in zip(pieces["id"], part.starts, strict=True)
         ]
-        heard = of_table(pieces, recipe.data, recipe.feature.kind == "pixels")
+        heard = of_table(pieces, recipe.data, recipe.modality == "image")
         for said in check_vectors(part.vectors, names, heard):
             self.callback(Note(said, is_warning=True))
 

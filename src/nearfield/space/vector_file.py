@@ -94,7 +94,7 @@ def collection_for(run: Run, data: str | Collection, callback: Callback) -> Coll
     else:
         collection = data
     note_left_out(collection.problems, callback)
-    reads = "picture" if run.recipe.feature.kind == "pixels" else "sound"
+    reads = "picture" if run.recipe.modality == "image" else "sound"
     if collection.kind != reads:
         raise RequestError(
             f"{run.folder.path} reads {reads}s; {collection.name or 'the data'} holds {collection.kind}s. "

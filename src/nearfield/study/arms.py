@@ -68,7 +68,7 @@ def check_networks(recipes: Mapping[str, Recipe], where: str) -> None:
         if parts in built:
             continue
         built.add(parts)
-        channels = recipe.data.image_channels if recipe.feature.kind == "pixels" else 1
+        channels = recipe.data.image_channels if recipe.modality == "image" else 1
         try:
             build_embedder(without_weights(recipe), channels, 0)
         except RequestError as error:

@@ -39,7 +39,7 @@ def budget(recipe: Recipe) -> Budget:
     """The budget of a training by `recipe`."""
     updates = recipe.train.updates
     clips = updates * batch_size(recipe.sampler)
-    is_sound = recipe.feature.kind != "pixels"
+    is_sound = recipe.modality == "audio"
     return Budget(updates, clips, clips * recipe.data.clip_seconds if is_sound else 0.0)
 
 

@@ -8,6 +8,7 @@ canary.safetensors: `signals` (N, C, T) int16 or (N, C, H, W) uint8, `vectors` (
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ def _signal(collection: Collection, row: int, recipe: Recipe) -> Tensor | None:
     clip, data = collection.table.iloc[row], recipe.data
     path, seconds = Path(str(clip["path"])), float(clip["seconds"])
     try:
-        if recipe.feature.kind == "pixels":
+        if recipe.modality == "image":
             return torch.from_numpy(square(path, data.image_size, data.image_channels).copy())  # read-only
         most = min(seconds, data.clip_seconds) if seconds else data.clip_seconds
         return _whole_numbers(read_sound(path, data, float(clip["start"]), most), data)
@@ -159,11 +160,10 @@ def _as_trained(embedder: EmbeddingModel, signals: Tensor, recipe: Recipe) -> Te
 
 def _sight(signals: Tensor, embedder: EmbeddingModel, recipe: Recipe) -> tuple[NetworkInput, Floats, float]:
     """The signals as `Run.encode` has clips seen, their lengths, and that of a window, in seconds."""
-    data = recipe.data
+    data, feature = recipe.data, cast(Feature, embedder.feature)
     if signals.ndim == 4:
         shape = (signals.shape[1], signals.shape[2], signals.shape[3])
         photographs = PhotographSignals(list(signals.numpy()), shape)
-        return NetworkInput(photographs, 1, None), np.zeros(len(signals)), data.clip_seconds
+        return NetworkInput(photographs, 1, feature), np.zeros(len(signals)), data.clip_seconds
     waves = ArraySignals.of(list(_floats(signals)), data.sample_rate)
-    feature: Feature = embedder.feature  # type: ignore[assignment]
     return NetworkInput(waves, _window(data), feature), waves.seconds, data.clip_seconds

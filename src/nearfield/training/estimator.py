@@ -86,7 +86,7 @@ def _collection(recipe: Recipe, sounds: list[Path | Waves], labels: Sequence[str
             "split": "train",
         }
     )
-    kind: Kind = "picture" if recipe.feature.kind == "pixels" else "sound"
+    kind: Kind = "picture" if recipe.modality == "image" else "sound"
     return Collection.from_rows(rows, kind, "what was given")
 
 

@@ -172,7 +172,7 @@ def evaluate_run(
         run.embedder, setup.network_input, setup.metadata.seconds, clip_seconds, precision, callback
     )
     vectors = mean_by_clip(*windows, len(collection), run.embedder.settings.normalize)
-    heard = of_table(collection.table, run.recipe.data, run.recipe.feature.kind == "pixels")
+    heard = of_table(collection.table, run.recipe.data, run.recipe.modality == "image")
     doubts = [*run.doubts(precision), *check_vectors(vectors, list(collection.table["id"]), heard)]
     for doubt in doubts:
         callback(Note(doubt, is_warning=True))

@@ -35,6 +35,7 @@ from nearfield.models.backbones import BackboneSettings
 from nearfield.models.backbones.convnets import SmallConvnetSettings
 from nearfield.models.embedder import EmbeddingSettings
 from nearfield.models.features import FeatureSettings
+from nearfield.models.features.feature import Modality
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.normalization import ClipBandSettings, NormalizationSettings
 from nearfield.training.old_names import RECIPES, OldNameWarning, current, current_key, told
@@ -73,6 +74,11 @@ class Recipe(Settings):
     """How the learning rate runs."""
     train: TrainSettings = TrainSettings()
     """How long, in what arithmetic, and what is kept."""
+
+    @property
+    def modality(self) -> Modality:
+        """What its collections hold: that which the feature reads."""
+        return self.feature.modality
 
     @classmethod
     def load(cls, path: str | Path, changes: Iterable[str] = ()) -> Self:
@@ -235,6 +241,11 @@ def check_learning(recipe: Recipe) -> None:
 def check_units(recipe: Recipe) -> None:
     """Raises RequestError where an augmentation takes the picture for another than the feature gives."""
     for bend in recipe.augment:
+        if recipe.modality == "image" and bend.build(recipe.data.sample_rate, 1).domain == "wave":
+            raise RequestError(
+                f"augment: {bend.kind!r} changes waves, and the feature {recipe.feature.kind!r} reads "
+                "images. Leave it out."
+            )
         unit = bend.reads_unit()
         if unit is None:
             continue

@@ -196,12 +196,11 @@ class Run:
 
     def network_input(self, inputs: Iterable[Input]) -> tuple[NetworkInput, Floats]:
         """How the network sees files or waves (see `encode`), and their lengths in seconds, (N,)."""
-        sounds = as_sounds(inputs)
-        if self.recipe.feature.kind == "pixels":
+        sounds, feature = as_sounds(inputs), cast(Feature, self.reader().feature)
+        if self.recipe.modality == "image":
             photographs = PhotographSignals(*_photographs(sounds, self.recipe.data))
-            return NetworkInput(photographs, 1, None), np.zeros(len(sounds))
+            return NetworkInput(photographs, 1, feature), np.zeros(len(sounds))
         waves = [_wave(given, self.recipe.data) for given in sounds]
-        feature = cast(Feature, self.reader().feature)
         for number, wave in enumerate(waves):
             self._check_channels(len(wave), number)
         signals = ArraySignals.of(waves, self.recipe.data.sample_rate)

@@ -27,6 +27,7 @@ from nearfield.learning.samplers.copies import build_sampler
 from nearfield.models.augmentations.augmentation import Augmentation
 from nearfield.models.embedder import EmbeddingModel
 from nearfield.models.features.feature import Feature
+from nearfield.models.normalization import FittedNormalization
 from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.recipe import Recipe
 
@@ -38,7 +39,7 @@ KEPT_SHARE = 0.25
 @dataclass(frozen=True)
 class NetworkInput:
     """How the network sees clips: signals to cut, the length of a window in them, and the feature if it
-    is still to be made (None where pictures are kept, or are photographs)."""
+    is still to be made (None where spectrograms are kept)."""
 
     signals: Signals
     length: int
@@ -135,9 +136,9 @@ class TrainingSetup:
 
     def fit_normalization(self, sampler: Sampler, device: torch.device) -> None:
         """Gives a normalization that has statistics those of the first batches, 50 at most."""
-        fit = getattr(self.embedder.normalization, "fit", None)
-        if fit is not None:
-            fit(self.pictures(sampler, device))
+        normalization = self.embedder.normalization
+        if isinstance(normalization, FittedNormalization):
+            normalization.fit(self.pictures(sampler, device))
 
     def pictures(self, sampler: Sampler, device: torch.device) -> Iterator[Tensor]:
         """The first batches of an epoch, 50 at most, as the network sees them and not bent."""
@@ -150,8 +151,7 @@ class TrainingSetup:
     def encoder(self, device: torch.device) -> "TrainForward":
         """The training-time road from a batch to vectors."""
         rate = self.recipe.data.sample_rate
-        hop = getattr(self.embedder.feature, "hop", 1)
-        augmentations = [settings.build(rate, hop) for settings in self.recipe.augment]
+        augmentations = [settings.build(rate, self.embedder.hop) for settings in self.recipe.augment]
         is_labelled = "labels" in self.recipe.relation.gives  # no other relation may know them
         labels = torch.from_numpy(self.metadata.labels) if is_labelled else None
         return TrainForward(
@@ -225,8 +225,8 @@ def prepare_input(
     recipe: Recipe, collection: Collection, signals: Signals, feature: Feature, callback: Callback = ignore
 ) -> NetworkInput:
     """Kept pictures where the feature can be cut, nothing bends the wave and memory allows; else waves."""
-    if collection.kind == "picture":
-        return NetworkInput(signals, 1, None)
+    if recipe.modality == "image":
+        return NetworkInput(signals, 1, feature)
     samples = round(recipe.data.clip_seconds * recipe.data.sample_rate)
     rate = recipe.data.sample_rate
     needs_wave = any(settings.build(rate, feature.hop).domain == "wave" for settings in recipe.augment)
@@ -242,12 +242,13 @@ def prepare_input(
 def build_embedder(recipe: Recipe, channels: int, seed: int) -> EmbeddingModel:
     """The network of a recipe for signals of so many channels, its weights drawn from the run's seed."""
     feature = recipe.feature.build(recipe.data.sample_rate, channels)
-    channels = feature.channels or channels
-    if recipe.feature.kind == "pixels":
-        bands = frames = recipe.data.image_size
+    if recipe.modality == "image":
+        given = (channels, recipe.data.image_size, recipe.data.image_size)
+        channels, bands, frames = feature(torch.zeros(1, *given)).shape[1:]
     else:
-        bands = feature.bands
+        channels, bands = feature.channels or channels, feature.bands
         frames = feature.frames(round(recipe.data.clip_seconds * recipe.data.sample_rate))
+        given = (channels, bands, frames)
     if frames < 1:
         raise RequestError(
             f"data.clip_seconds: {recipe.data.clip_seconds:g} s are shorter than one frame of the feature, "
@@ -258,9 +259,7 @@ def build_embedder(recipe: Recipe, channels: int, seed: int) -> EmbeddingModel:
         normalization = recipe.normalize.build(channels, bands)
         backbone = recipe.backbone.build(channels, bands, frames)
         try:
-            return EmbeddingModel(
-                feature, normalization, backbone, recipe.embedding, (channels, bands, frames)
-            )
+            return EmbeddingModel(feature, normalization, backbone, recipe.embedding, given)
         except RuntimeError as error:
             raise RequestError(
                 f"backbone.kind: {recipe.backbone.kind!r} cannot read pictures of {channels} x {bands} x "
@@ -287,15 +286,14 @@ def decodable(recipe: Recipe, collection: Collection, callback: Callback = ignor
 
 
 def _check_kind(recipe: Recipe, collection: Collection) -> None:
-    is_image = recipe.feature.kind == "pixels"
-    if collection.kind == "picture" and not is_image:
+    if collection.kind == "picture" and recipe.modality == "audio":
         raise RequestError(
             f"feature.kind: {recipe.feature.kind!r} reads sound, and {collection.name} holds pictures. "
             "Set feature.kind=pixels, or take the recipe images."
         )
-    if collection.kind == "sound" and is_image:
+    if collection.kind == "sound" and recipe.modality == "image":
         raise RequestError(
-            f"feature.kind: 'pixels' reads pictures, and {collection.name} holds sounds. "
+            f"feature.kind: {recipe.feature.kind!r} reads pictures, and {collection.name} holds sounds. "
             "Set feature.kind=log_mel, or take the recipe labels."
         )
 

@@ -217,7 +217,7 @@ def hear(run: Run, table: pd.DataFrame, windows: Windows) -> Part:
 
 
 def _is_picture(run: Run) -> bool:
-    return run.recipe.feature.kind == "pixels"
+    return run.recipe.modality == "image"
 
 
 def _embedded(
@@ -235,9 +235,7 @@ def _embedded(
         for some, together in in_order(batch, count(), workers=1, ahead=3, name="hear"):
             if not some:
                 return
-            image = together.to(device)
-            if not _is_picture(run):
-                image = embedder.feature(image)
+            image = embedder.feature(together.to(device))
             rows, starts, seconds, _ = zip(*some, strict=True)
             yield list(rows), list(starts), list(seconds), embedder.embed_picture(image).float().cpu()
 

@@ -18,7 +18,6 @@ from nearfield.learning.build import miner_beside
 from nearfield.learning.losses.base import PairLoss
 from nearfield.learning.miners import Miner
 from nearfield.learning.samplers import Sampler
-from nearfield.learning.samplers.balanced import Balanced
 from nearfield.metrics.clusters import silhouette
 from nearfield.metrics.geometry import centroid_curves
 from nearfield.metrics.neighbors import Search, nearest
@@ -320,17 +319,11 @@ def _fixed(setup: TrainingSetup, loss: PairLoss, callback: Callback) -> tuple[Fi
 
 
 def _sampler_over_val(setup: TrainingSetup) -> Sampler:
-    """The recipe's sampler over val; one that balances labels takes no clip twice into a batch, since two
-    copies that nothing bends are no distance apart."""
-    rows, settings = setup.collection.rows("val"), setup.recipe.sampler
-    if isinstance(settings, Balanced):
-        labels = setup.metadata.labels[rows]
-        clips = np.unique(labels[labels >= 0], return_counts=True)[1]
-        fewest = int(clips[clips > 1].min(initial=settings.per_class))
-        small = {"per_class": min(settings.per_class, fewest), "small": "drop"}
-        recipe = setup.recipe.model_copy(update={"sampler": settings.model_copy(update=small)})
-        setup = replace(setup, recipe=recipe)
-    return setup.sampler_over(rows)
+    """The recipe's sampler over val, as it is set for validations."""
+    rows = setup.collection.rows("val")
+    chosen = setup.recipe.sampler.for_validation(setup.metadata.labels[rows])
+    recipe = setup.recipe.model_copy(update={"sampler": chosen})
+    return replace(setup, recipe=recipe).sampler_over(rows)
 
 
 def _constant(by: By, setup: TrainingSetup, fixed: FixedLoss | None, trouble: str) -> str | None:

@@ -240,7 +240,7 @@ def _challenge(
         return None
     words = table[KNOWN_NODE].iloc[reading.rows].astype(str).str.lower()
     known = words.isin(("yes", "true", "1")).to_numpy(np.bool_)
-    supervised = opened.run.recipe.relation.kind in ("labels", "tags")
+    supervised = bool(opened.run.recipe.relation.gives)
     return challenge_table(
         reading.predicted,
         reading.reference,

@@ -1,6 +1,7 @@
 """What an explanation is made of: a run, a collection as the run hears it, and a vector for each clip."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -90,12 +91,9 @@ class OpenedRun:
 def _bench(run: Run, collection: Collection, seed: int, callback: Callback) -> TrainingSetup:
     recipe = run.recipe
     signals, metadata = decoded(recipe, collection)
-    if isinstance(signals, ArraySignals):
-        samples = round(recipe.data.clip_seconds * recipe.data.sample_rate)
-        feature: Feature = run.embedder.feature  # type: ignore[assignment]
-        network_input = NetworkInput(signals, samples, feature)
-    else:
-        network_input = NetworkInput(signals, 1, None)
+    is_sound = recipe.modality == "audio"
+    length = round(recipe.data.clip_seconds * recipe.data.sample_rate) if is_sound else 1
+    network_input = NetworkInput(signals, length, cast(Feature, run.embedder.feature))
     return TrainingSetup(recipe, collection, metadata, network_input, run.embedder, signals.channels, seed)
 
 

@@ -227,7 +227,7 @@ def propose_tags(
         collection = collection.subset(rows)
     setup = TrainingSetup.build(run.recipe, collection, 0, callback, run.embedder)
     collection = setup.collection
-    heard = of_table(collection.table, run.recipe.data, run.recipe.feature.kind == "pixels")
+    heard = of_table(collection.table, run.recipe.data, run.recipe.modality == "image")
 
     def look(vectors: Vectors) -> None:
         for said in (*run.doubts(), *check_vectors(vectors, list(collection.table["id"]), heard)):

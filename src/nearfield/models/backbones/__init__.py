@@ -1,12 +1,12 @@
 """Networks that read a picture (B, C, bands, frames) and give a map; the union is the list of all kinds."""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
-from nearfield.models.backbones.backbone import BACKBONES, Loadable, TooSmallError
+from nearfield.models.backbones.backbone import BACKBONES, Loadable, TooSmallError, pooling_of
 from nearfield.models.backbones.convnets import (
     DenseSettings,
     EfficientNetB0Settings,
@@ -37,7 +37,7 @@ from nearfield.models.backbones.resnet import (
     ResNet152Settings,
 )
 from nearfield.models.backbones.transformer import TransformerSettings
-from nearfield.models.layers import Pooling, evaluating
+from nearfield.models.layers import evaluating
 
 # A backbone behind another: the first reads the picture, the second the first one's map.
 
@@ -49,7 +49,7 @@ class Stacked(nn.Module):
         super().__init__()
         self.front = front
         self.stack = stack
-        self.pooling = cast(Pooling, getattr(stack, "pooling", "mean"))
+        self.pooling = pooling_of(stack)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         map: Tensor = self.stack(as_picture(self.front(spectrogram)))

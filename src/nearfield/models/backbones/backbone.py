@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from math import prod
-from typing import Annotated, TypeVar
+from typing import Annotated, Protocol, TypeVar, cast
 
 from pydantic import Field
 from torch import nn
 
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import Family, Settings
+from nearfield.models.layers import Pooling
 from nearfield.models.pretrained import BACKBONE, load_pretrained
 
 # What the settings of every backbone share: the weights it may begin from.
@@ -26,7 +27,8 @@ class BaseBackboneSettings(Settings):
 
     def build(self, channels: int, bands: int, frames: int) -> nn.Module:
         """The network for spectrograms (B, channels, bands, frames): its map is (B, F), (B, F, T) or
-        (B, F, bands, T). Raises RequestError where they are too small."""
+        (B, F, bands, T). Its attribute `pooling` says how the map is pooled where the recipe does not;
+        without it by the mean. Raises RequestError where the spectrograms are too small."""
         raise NotImplementedError
 
 
@@ -48,6 +50,17 @@ class Loadable(BaseBackboneSettings):
         if self.weights is not None:
             load_pretrained(module, self.weights, BACKBONE, self)
         return module
+
+
+class Pooled(Protocol):
+    """A network that says how its map is pooled."""
+
+    pooling: Pooling
+
+
+def pooling_of(backbone: nn.Module) -> Pooling:
+    """How the map of a network is pooled where the recipe does not say: as it says itself, or by the mean."""
+    return cast(Pooled, backbone).pooling if hasattr(backbone, "pooling") else "mean"
 
 
 # Convolution, batch norm, ReLU and a pool: what many networks for music repeat.

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import Family, Settings
 
+Modality = Literal["audio", "image"]
+"""What a collection holds, a feature reads, and so a recipe is for."""
+
 # What every feature promises: the shape of its picture, told before a sound is there.
 
 
@@ -22,6 +25,8 @@ class Feature(nn.Module):
     """Rows of the picture; 0 where they are the input's own."""
     hop: int
     """Samples from one frame to the next."""
+    modality: Modality = "audio"
+    """What it reads: waves, or images (B, C, height, width); that of its settings."""
     cuttable: bool
     """Whether `feature(wave)[..., a:b]` is `feature(wave[..., a * hop : a * hop + samples(b - a)])`.
 
@@ -51,10 +56,6 @@ class Feature(nn.Module):
                 f"feature: a sound of {waves.shape[-1]} samples is too short for one frame, which takes "
                 f"{self.samples(1)}. Set data.clip_seconds larger or the feature's window smaller."
             )
-
-
-Modality = Literal["audio", "image"]
-"""What a collection holds, a feature reads, and so a recipe is for."""
 
 
 class BaseFeatureSettings(Settings):
@@ -89,6 +90,7 @@ class Pixels(Feature):
     """Pictures (B, C, H, W) -> the same, float32; `frames` and `samples` count columns."""
 
     bands, hop, cuttable = 0, 1, False
+    modality: Modality = "image"
 
     def __init__(self, channels: int) -> None:
         super().__init__()

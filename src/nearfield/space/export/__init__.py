@@ -58,7 +58,7 @@ def _check(run: Run, to: str, callback: Callback) -> None:
     doubts = list(run.doubts())
     if to in ("projector", "parquet") and run.folder.vectors.is_file():
         clips = run.folder.table(run.folder.vectors, ["id", "path", "start", "seconds"]).to_pandas()
-        heard = of_table(clips, run.recipe.data, run.recipe.feature.kind == "pixels")
+        heard = of_table(clips, run.recipe.data, run.recipe.modality == "image")
         doubts += check_vectors(run.vectors()[1], list(clips["id"]), heard)
         _note_changed(run, callback)
     for said in doubts:

@@ -73,7 +73,7 @@ def model_card(run: Run, facts: CardFacts) -> str:
 
 
 def _front_matter(run: Run, facts: CardFacts, result: dict[str, Any] | None) -> dict[str, Any]:
-    modality = "image" if run.recipe.feature.kind == "pixels" else "audio"
+    modality = run.recipe.modality
     matter: dict[str, Any] = {
         "library_name": "nearfield",
         **({"license": facts.licence} if facts.licence else {}),
@@ -101,7 +101,7 @@ def _what_it_is(run: Run) -> str:
     recipe, data = run.recipe, run.recipe.data
     given = (
         f"{data.image_size} x {data.image_size} pixels"
-        if recipe.feature.kind == "pixels"
+        if recipe.modality == "image"
         else f"{data.clip_seconds:g} s of sound at {data.sample_rate} Hz, channels: {data.channels}"
     )
     length = "of length 1" if recipe.embedding.normalize else "of any length"
@@ -116,7 +116,7 @@ def _what_it_is(run: Run) -> str:
 
 
 def _how_to_use(run: Run) -> str:
-    kind = "picture.png" if run.recipe.feature.kind == "pixels" else "sound.wav"
+    kind = "picture.png" if run.recipe.modality == "image" else "sound.wav"
     return (
         "## How to use\n\n```python\nfrom nearfield import Run\n\n"
         'run = Run.load("path/of/this/folder")\n'
@@ -193,7 +193,7 @@ def _limits(run: Run, result: dict[str, Any] | None) -> str:
         "on it.",
         "Distances say what is nearer; they are no probabilities.",
     ]
-    if run.recipe.feature.kind != "pixels":
+    if run.recipe.modality == "audio":
         said.insert(
             1,
             f"It hears nothing above {data.sample_rate / 2:g} Hz, and {data.clip_seconds:g} s at a time; "
@@ -202,7 +202,7 @@ def _limits(run: Run, result: dict[str, Any] | None) -> str:
     names = _names(result)
     if names:
         listed = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
-        taught = run.recipe.relation.kind in ("labels", "tags")
+        taught = bool(run.recipe.relation.gives)
         said.append(f"It was {'taught' if taught else 'judged'} by these labels and tags only: {listed}.")
     said += list(result["notes"]) if result else []
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in said) + "\n"
@@ -309,7 +309,7 @@ def config(run: Run) -> dict[str, Any]:
     channels = run.folder.environment()["data"]["channels"]
     sound = {"shape": ["batch", channels, "samples"], "sample_rate": recipe.data.sample_rate}
     picture = {"shape": ["batch", channels, recipe.data.image_size, recipe.data.image_size]}
-    is_image = recipe.feature.kind == "pixels"
+    is_image = recipe.modality == "image"
     return {
         "library_name": "nearfield",
         "model_type": "nearfield",

@@ -218,7 +218,7 @@ def export_onnx(run: Run, path: Path, callback: Callback = ignore) -> OnnxFile:
     callback(Stage("export", 0, 3))
     network = exportable_network(run.embedder)
     windows = windows_to_compare(run)
-    any_length = run.recipe.feature.kind != "pixels" and _takes_other_lengths(network, windows.waves)
+    any_length = run.recipe.modality == "audio" and _takes_other_lengths(network, windows.waves)
     try:
         model = converted(network, windows.waves[:1], any_length)
     except FixedLengthError:

@@ -128,14 +128,14 @@ def _files(vectors: Path) -> list[tuple[str, float]]:
 def _shape(run: Run) -> tuple[int, ...]:
     """Shape of one window: (C, T), or (C, size, size)."""
     data: DataSettings = run.recipe.data
-    if run.recipe.feature.kind == "pixels":
+    if run.recipe.modality == "image":
         return (data.image_channels, data.image_size, data.image_size)
     return (run.folder.environment()["data"]["channels"], round(data.clip_seconds * data.sample_rate))
 
 
 def _window(path: Path, start: float, run: Run, shape: tuple[int, ...]) -> Vectors:
     data = run.recipe.data
-    if run.recipe.feature.kind == "pixels":
+    if run.recipe.modality == "image":
         return (square(path, data.image_size, data.image_channels) / np.float32(255)).astype(np.float32)
     wave = read_sound(path, data, start, data.clip_seconds)[:, : shape[1]]
     window = np.zeros(shape, np.float32)
