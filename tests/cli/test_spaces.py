@@ -211,9 +211,9 @@ def test_long_files_are_indexed_window_by_window_and_it_is_said(listener: Run, t
     index = ("index", listener.folder.path, "--data", tmp_path / "long")
     done = call(*index, "--out", tmp_path / "all")
     assert done.exit_code == 0, done.output
-    assert "1 of 3 clips (52% of the sound) are longer than 10 times" in done.stderr
-    said = f"the {heard:g} s that the run hears at once: "
-    assert f"{said}each window gets a vector of its own. One for each clip: --windows clip" in done.stderr
+    assert "1 of 3 clips (52% of the sound) are longer than 10 windows" in done.stderr
+    said = f"{heard:g} s. Each window gets one vector; for one per clip: --windows clip"
+    assert said in done.stderr
     assert "23 vectors of 3 clips" in done.stdout
     write(2, 11)
     done = call(*index, "--out", tmp_path / "half", "--json")
@@ -257,7 +257,7 @@ def test_a_run_and_a_space_are_not_mixed_up(own: Path, listener: Run, tmp_path: 
             f"Give the run that it was made by: {run}",
         ),
         (("index", own, "--data", "x", "--out", tmp_path / "s"), "it is a space. Give the run"),
-        (("index", run, "--data", "x", "--out", run), "a space has a folder of its own"),
+        (("index", run, "--data", "x", "--out", run), "Choose another folder for the space"),
         (("study", "report", run), f"it is a run. A run is looked into by: nearfield explain {run}"),
     ):
         done = call(*words)

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist, pdist
 import nearfield.space.map as under_test
 from nearfield.core.errors import RequestError
 from nearfield.core.types import Vectors
-from nearfield.space.map import SpaceMap, map_beside, neighbours
+from nearfield.space.map import SpaceMap, map_beside, neighbors
 from nearfield.training.events import Event, Stage
 
 
@@ -44,7 +44,7 @@ def test_neighbours_are_those_of_a_full_comparison() -> None:
     among = (chance.normal(size=(300, 7)) * chance.uniform(0.2, 5, size=(300, 1))).astype(np.float32)
     queries = np.concatenate([among[:20], chance.normal(size=(40, 7))]).astype(np.float32)
     steps: list[tuple[int, int]] = []
-    rows, away = neighbours(queries, among, 6, lambda done, of: steps.append((done, of)))
+    rows, away = neighbors(queries, among, 6, lambda done, of: steps.append((done, of)))
     full = cdist(queries.astype(np.float64), among.astype(np.float64))
     np.testing.assert_array_equal(rows, np.argsort(full, 1, kind="stable")[:, :6])
     np.testing.assert_allclose(away, np.sort(full, 1)[:, :6], atol=1e-5)

@@ -35,7 +35,7 @@ CLIPS = pa.table({"clip": ["bird.flac"], "id": ["bird.flac"], "start": [0.0]})
         (
             "bird.flac@61.5",
             CLIPS,
-            "has one vector of the whole clip 'bird.flac': search for that, or make a space",
+            "has one vector for the whole clip 'bird.flac'. Search for that clip, make a space",
         ),
         ("brid.flac@1.000", WINDOWS, "Did you mean 'bird.flac@1.000'?"),
         ("sun", WINDOWS, "Correct the path, or give the id of a clip."),
@@ -45,15 +45,15 @@ def test_what_is_there_instead_is_named(given: str, names: pa.Table, said: str) 
     assert said in next_step(given, names, Path("S"))
 
 
-def test_a_moment_of_a_file_is_asked_for_by_an_option(tmp_path: Path) -> None:
+def test_a_time_in_a_file_is_given_by_an_option(tmp_path: Path) -> None:
     file = tmp_path / "new.wav"
     soundfile.write(file, np.full(8000, 0.1), 8000)
     assert next_step(f"{file}@0.5", WINDOWS, Path("S")) == (
-        f"To hear that file from there on: nearfield search S {file} --start 0.5"
+        f"To search with that file from this time on: nearfield search S {file} --start 0.5"
     )
     assert (
         next_step(f"{file}@61.5", WINDOWS, Path("S"))
-        == f"{file} ends at 1 s. Give an earlier moment by --start."
+        == f"{file} ends at 1 s. Give an earlier time with --start."
     )
 
 
@@ -64,7 +64,7 @@ def test_what_no_file_or_space_has_is_not_advised(tmp_path: Path) -> None:
     said = next_step(f"{file}@0.5", WINDOWS, Path("my space"))
     assert said.endswith(f": nearfield search 'my space' '{file}' --start 0.5")
     assert next_step(f"{file}@-3", WINDOWS, Path("S")) == (
-        f"{file} begins at 0 s and ends at 1 s. Give a moment between by --start."
+        f"{file} starts at 0 s and ends at 1 s. Give a time in that range with --start."
     )
     for odd in ("nan", "inf"):
         assert next_step(f"bird.flac@{odd}", WINDOWS, Path("S")).startswith("Did you mean 'bird.flac@")
@@ -73,4 +73,4 @@ def test_what_no_file_or_space_has_is_not_advised(tmp_path: Path) -> None:
     names = pa.table({"clip": ["b.png"], "id": ["b.png"], "start": [0.0]})
     for given in (f"{picture}@1", "b.png@1"):
         said = next_step(given, names, Path("S"))
-        assert said == f"A picture has no moments: search for {given.removesuffix('@1')!r}."
+        assert said == f"An image has no start time. Search for {given.removesuffix('@1')!r}."

@@ -1,4 +1,4 @@
-"""Making and updating a space: what is new is embedded, the rest taken over or refused."""
+"""Creates and updates a space: embeds new clips, copies the vectors of unchanged ones, drops those gone."""
 
 import re
 import shlex
@@ -34,44 +34,44 @@ from nearfield.training.run import Run
 from nearfield.training.run_folder import note_if_own
 from nearfield.training.stream import Part, Windows
 
-# What making and updating a space are refused for: a space there, other data or windows, lost clips.
+# Checks before a space is created or updated: an existing space, other data or windows, missing clips.
 
 _LAYOUT = re.compile(r"^[\w-]+:(?=/)")
-"""In front of a path: by which layout it is read."""
+"""The prefix of a path that names its layout."""
 LOST = 0.5
-"""Share of a space's clips up to which they may vanish unasked."""
+"""The largest share of the clips of a space that an update drops without --allow-drop."""
 
-_RULES = {"clip": "a vector for each clip", "all": "a vector for each window"}
+_RULES = {"clip": "one vector for each clip", "all": "one vector for each window"}
 
 
 def check_new(folder: Path) -> None:
-    """Raises RequestError where the folder holds a space already."""
+    """Raises RequestError if the folder already holds a space."""
     if (folder / NAME).is_file():
         raise RequestError(
-            f"{folder} already holds a space. Bring it up to date by --update, or choose another --out."
+            f"{folder} already holds a space. Update it with --update, or choose another --out."
         )
 
 
 def check_data(folder: Path, file: SpaceFile, data: str) -> None:
-    """Raises RequestError where `data` lie elsewhere than what the space is made of.
+    """Raises RequestError if `data` is at another place than the data of the space.
 
-    Options behind a ? are of the same place, and a table of decisions too.
+    Options after a "?" and a table of decisions do not change the place.
     """
     if _places(data) & _places(file.data):
         return
     raise RequestError(
-        f"{folder} is made of {file.data}. Given: --data {absolute(data)}: an update would put these clips "
-        "in the place of those. Make a space of them by another --out; or, if the data of this space have "
-        "moved there, add --data-moved."
+        f"{folder} is made of {file.data}. Given: --data {absolute(data)}. An update would replace the clips "
+        "of the space by these. Choose another --out for a new space, or add --data-moved if the data of "
+        "this space have moved there."
     )
 
 
 def open_trained_data(
     run: Run, data: str | Collection | None, callback: Callback
 ) -> tuple[str | Collection, Collection]:
-    """The collection of `data`, or, where that is None, of what the run was trained on; and these data.
+    """The data and their collection; `data` None stands for the data that the run was trained on.
 
-    Raises as `collection_for`, with the option that helps where the latter has moved.
+    Raises the errors of `collection_for`, with the option to use if the data of the run have moved.
     """
     if data is not None:
         opened = collection_for(run, data, callback)
@@ -80,64 +80,66 @@ def open_trained_data(
         return data, opened
     own = str(run.folder.environment()["data"]["path"])
     callback(Note(f"data: {own}, which the run was trained on"))
-    with moved(own, "The run was trained on these; if they have moved: --data NEW_PLACE"):
+    with moved(own, "The run was trained on these data; if they have moved: --data NEW_PLACE"):
         opened = collection_for(run, own, callback)
     note_if_own(opened, run.folder, NOW, callback)
     return own, opened
 
 
 def open_data(run: Run, file: SpaceFile, data: str | Collection | None, callback: Callback) -> Collection:
-    """The collection of `data`, or, where that is None, of what the space is made of.
+    """The collection of `data`; None stands for the data that the space is made of.
 
-    Raises as `collection_for`, with the option that helps where the latter has moved.
+    Raises the errors of `collection_for`, with the options to use if the data of the space have moved.
     """
     if data is not None:
         return collection_for(run, data, callback)
-    with moved(file.data, "The space is made of these; if they have moved: --data NEW_PLACE --data-moved"):
+    with moved(file.data, "It is made of these data; if they have moved: --data NEW_PLACE --data-moved"):
         return collection_for(run, file.data, callback)
 
 
 def check_windows(folder: Path, file: SpaceFile, windows: Windows) -> None:
-    """Raises RequestError where a space was made by another rule than `windows`."""
+    """Raises RequestError if the space was made with another value of `windows`."""
     if windows == file.windows:
         return
     again = f"nearfield index {shlex.quote(file.run)} --data {shlex.quote(file.data)} --windows {windows}"
     raise RequestError(
-        f"{folder} holds {_RULES[file.windows]} (--windows {file.windows}), and an update keeps to that. "
-        f"Given: --windows {windows}. Leave it out, or make a second space: {again} --out NEW_SPACE"
+        f"{folder} holds {_RULES[file.windows]} (--windows {file.windows}); an update cannot change that. "
+        f"Given: --windows {windows}. Omit it, or make a second space: {again} --out NEW_SPACE"
     )
 
 
 def check_losses(folder: Path, before: State, base: pa.Table, data: str) -> None:
-    """Raises DataError where more than `LOST` of the clips are neither named in `base`, the table of what is
-    there now, nor have their contents under another name there."""
+    """Raises DataError if more than `LOST` of the clips are gone.
+
+    A clip is gone if neither its name nor its contents are in `base`, the table of the present collection.
+    """
     old = before.rows.read(["clip", "source"]).to_pandas().drop_duplicates("clip")
     names, contents = (set(base[column].to_pylist()) for column in ("clip", "source"))
     gone = int((~(old["clip"].isin(names) | old["source"].isin(contents))).sum())
     if gone > LOST * len(old):
         raise DataError(
             f"{folder}: {gone:,} of its {len(old):,} clips are no longer in {data}. Nothing was changed. "
-            "If a disk is missing, bring it back; to drop these clips: --allow-drop"
+            "Reconnect a missing disk, or drop these clips with --allow-drop."
         )
 
 
 def _places(data: str) -> set[str]:
-    """Where the data lie, with links followed and not, whatever layout reads them."""
+    """The paths of the data, with and without links resolved, without the prefix of the layout."""
     named = (absolute(split_patch(data)[0], follow).partition("?")[0] for follow in (True, False))
     return {_LAYOUT.sub("", each) for each in named}
 
 
-# Making the next state of a space: what is new is embedded, what is known taken over, the rest dropped.
+# Writing the next state of a space.
 #
-# A state is written beside the one before and comes into force when space.json is replaced; a kill at any
-# moment leaves the state before, and work done so far in the folder `work`.
+# A state is written next to the present one and becomes current when space.json is replaced. If the process
+# is killed, the present state remains, and finished work is kept in the folder `work`.
 
 WORK = "work"
-"""The folder of what is being made."""
+"""The folder of unfinished work."""
 LONG = 10
-"""Windows beyond which a clip is long: the mean of so many says little of any moment in it."""
+"""A clip with more windows is long: the mean of so many windows represents no part of it well."""
 MADE = "made.npy"
-"""In the work folder: the vectors that this update makes."""
+"""The file in the work folder with the vectors that this update embeds."""
 
 _ENCODER_FILES = (
     "canary.safetensors",
@@ -151,17 +153,17 @@ _ENCODER_FILES = (
 
 @dataclass(frozen=True)
 class Changes:
-    """What an update found, in clips."""
+    """What an update changed, in numbers of clips."""
 
     added: int
     changed: int
-    """The same name, other contents."""
+    """Clips with the same name and other contents."""
     dropped: int
     kept: int
     left_out: int
     """Files that could not be used."""
     embedded: int
-    """Vectors that were made; all others were taken over."""
+    """Vectors that were embedded; all others were copied."""
 
     def plain(self) -> dict[str, int]:
         """The fields by name."""
@@ -170,19 +172,19 @@ class Changes:
 
 @dataclass(frozen=True)
 class Order:
-    """Where each row of the next state comes from; all (N,)."""
+    """The source of each row of the next state; all fields (N,)."""
 
     clips: Ints
-    """The row of the collection's table."""
+    """Row in the table of the collection."""
     offsets: Floats
     """Seconds into the clip."""
     seconds: Floats
     vectors: Ints
-    """Counted through the vectors of the state before, then those made now."""
+    """Row in the vectors of the previous state followed by the new vectors."""
 
     @classmethod
     def joined(cls, some: Iterable["Order"]) -> "Order":
-        """In the order of clips, and of time within each."""
+        """Concatenates, ordered by clip and by time within a clip."""
         listed = list(some)
         clips, offsets, seconds, vectors = (
             np.concatenate([getattr(order, name) for order in listed])
@@ -194,26 +196,26 @@ class Order:
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be indexed, by which run, and where."""
+    """The run, the collection and the folder of a space to write."""
 
     folder: Path
     run: Run
     collection: Collection
     data: str
-    """The data, as `absolute` names them."""
+    """The path of the data, as `absolute` returns it."""
     windows: Windows
     callback: Callback
     may_drop: bool = False
-    """Whether most of the clips that are there may vanish."""
+    """Whether more than `LOST` of the clips may be dropped."""
     is_new: bool = False
-    """Whether there must be no space yet: another process may make one while this one waits."""
+    """Whether the folder must not hold a space; checked again after waiting for another process."""
 
 
 def index(job: Job) -> Changes:
-    """Brings the space in the job's folder to what its collection holds, or makes one there.
+    """Creates the space of a job, or updates it to the job's collection.
 
-    Raises DataError where nothing can be embedded, most clips are gone, or the present state is damaged;
-    RequestError where there is a space and there must be none.
+    Raises DataError if no clip can be embedded, too many clips are gone, or the present state is damaged;
+    RequestError if the space exists and must not.
     """
     with locked(job.folder / "lock"):
         if job.is_new:
@@ -222,7 +224,7 @@ def index(job: Job) -> Changes:
         if before is None:
             _keep_encoder(job)
         else:
-            before.file.check_contents(job.folder)  # what is taken over gets new digests
+            before.file.check_contents(job.folder)  # copied vectors get new digests, which would hide damage
         digests = digests_of(job.collection, job.callback)
         base = base_table(job.collection.table, digests)
         if before is not None and not job.may_drop:
@@ -247,34 +249,36 @@ def index(job: Job) -> Changes:
 
 
 def windows_for(run: Run, collection: Collection, asked: Windows | None, callback: Callback) -> Windows:
-    """What each vector of a new space stands for: what was asked for, else for each window where clips
-    longer than `LONG` windows hold half of all seconds, for each clip where not: one vector of such a clip
-    says little, however many short ones stand beside it. Where clips are so long it is told."""
+    """What a vector of a new space stands for: `asked`, if given.
+
+    Else `all` if clips longer than `LONG` windows make up more than half of the duration, and `clip` if not.
+    If there are such clips, a note reports the choice.
+    """
     if collection.kind != "sound":
         return asked or "clip"
-    heard, lengths = run.recipe.data.clip_seconds, collection.table["seconds"].to_numpy(np.float64)
-    long = lengths > LONG * heard
+    window, lengths = run.recipe.data.clip_seconds, collection.table["seconds"].to_numpy(np.float64)
+    long = lengths > LONG * window
     share = lengths[long].sum() / max(lengths.sum(), 1e-9)
     chosen: Windows = asked or ("all" if share > 0.5 else "clip")
     if long.any() and asked is None:
-        told = f"{long.sum():,} of {len(lengths):,} clips ({share:.0%} of the sound) are longer than {LONG} "
-        told += f"times the {heard:g} s that the run hears at once: "
+        note = f"{long.sum():,} of {len(lengths):,} clips ({share:.0%} of the sound) are longer than {LONG} "
+        note += f"windows of {window:g} s. "
         if chosen == "all":
-            told += "each window gets a vector of its own. One for each clip: --windows clip"
+            note += "Each window gets one vector; for one per clip: --windows clip"
         else:
-            told += "each gets one vector, the mean of its windows. One for each window: --windows all"
-        callback(Note(told))
+            note += "Each clip gets one vector, the mean of its windows; for one per window: --windows all"
+        callback(Note(note))
     return chosen
 
 
 def _known(base: pa.Table, before: State | None) -> Order:
-    """The rows of the state before that belong to clips which are there now, unchanged."""
+    """The rows of the previous state whose clips are unchanged in `base`."""
     none = np.empty(0, np.int64)
     if before is None:
         return Order(none, np.empty(0), np.empty(0), none)
     old = before.rows.read(["source", "clip", "offset", "seconds"]).to_pandas()
     old["vector"] = np.arange(len(old))
-    first = old.drop_duplicates("source")[["source", "clip"]]  # one file twice: its vectors once
+    first = old.drop_duplicates("source")[["source", "clip"]]  # a file that occurs twice has equal vectors
     old = old.merge(first, on=["source", "clip"])
     new = base.select(["source"]).to_pandas()
     new["row"] = np.arange(len(new))
@@ -290,14 +294,14 @@ def _known(base: pa.Table, before: State | None) -> Order:
 def _make(
     parts: EmbeddingShards, collection: Collection, digests: list[str], fresh: Ints, first: int
 ) -> Order:
-    """Embeds some rows of a collection; their vectors go into one file of the work folder."""
+    """Embeds the rows `fresh` of a collection and writes their vectors to one file of the work folder."""
     table = collection.table.iloc[fresh].reset_index(drop=True)
     kept: list[Part] = []
 
     def blocks() -> Iterable[Vectors]:
         for part in parts.each(table, [digests[row] for row in fresh]):
             kept.append(Part(fresh[part.rows], part.starts, part.seconds, part.vectors[:0], part.faults))
-            yield unit_rows(part.vectors)  # once only: again it could move them by a rounding
+            yield unit_rows(part.vectors)  # only once: a second time could change the last bit
 
     count = write_stream(parts.folder / MADE, blocks(), parts.run.embedder.size)
     if not kept:
@@ -321,11 +325,11 @@ def _changes(rows: pa.Table, before: State | None, embedded: int, faults: int) -
 
 
 def _publish(job: Job, order: Order, rows: pa.Table, before: State | None) -> None:
-    """Writes the next state and puts it into force."""
+    """Writes the next state and makes it the current one."""
     folder, size = job.folder, job.run.embedder.size
     version = 1 if before is None else before.file.version + 1
     target = generation_folder(folder, version)
-    shutil.rmtree(target, ignore_errors=True)  # left by a kill before space.json was replaced
+    shutil.rmtree(target, ignore_errors=True)  # remains of a process killed before it replaced space.json
     job.callback(Stage("index", 0, 1))
     stores = [np.empty((0, size), np.float32) if before is None else before.generation.vectors]
     stores.append(mapped(folder / WORK / MADE))
@@ -347,7 +351,7 @@ def _publish(job: Job, order: Order, rows: pa.Table, before: State | None) -> No
 
 
 def _tidy(folder: Path, version: int) -> None:
-    """Removes all generations but the last two: a reader may still be opening the one before."""
+    """Removes all generations but the last two: a reader may still be opening the previous one."""
     for old in (folder / GENERATIONS).iterdir():
         if old.name < f"{version - 1:06d}":
             shutil.rmtree(old, ignore_errors=True)
@@ -355,7 +359,7 @@ def _tidy(folder: Path, version: int) -> None:
 
 
 def _keep_encoder(job: Job) -> None:
-    """Copies what is needed to hear queries, so that a space can be taken elsewhere without its run."""
+    """Copies the files that embed queries, so that the space works without the folder of its run."""
     target = job.folder / ENCODER
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)

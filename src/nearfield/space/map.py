@@ -1,4 +1,4 @@
-"""The map: a space laid out in two or three dimensions, and how far it can be trusted."""
+"""Maps: layouts of a space in two and three dimensions, with their trustworthiness."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,52 +20,52 @@ from nearfield.metrics.projection import BLOCK, Known, Steps, principal, umap
 from nearfield.space.nearest import Nearest
 from nearfield.training.events import Callback, Stage
 
-# Points of a plane or a room among their neighbours, and how far a layout can be trusted.
+# Nearest neighbors, interpolated points and trustworthiness of a layout.
 
 ANCHORS = 5
-"""Laid-out points that place one that was not."""
+"""Number of sampled neighbors that determine the place of a point outside the sample."""
 
-_JUDGED = 2_000  # points on which trustworthiness is measured: it costs the square
-_ASKED = 4_096  # points whose neighbours are sought at a time
+_TRUST_SAMPLE = 2_000  # points on which trustworthiness is measured: its cost is quadratic
+_BATCH = 4_096  # queries searched together
 
 
 def draw(count: int, most: int, seed: int, name: str) -> Ints:
-    """At most `most` of `count` rows, ascending."""
+    """A random sample of at most `most` of `count` row numbers, ascending."""
     if count <= most:
         return np.arange(count, dtype=np.int64)
     return np.sort(stream(seed, name).choice(count, most, replace=False)).astype(np.int64)
 
 
-def neighbours(queries: Vectors, among: Vectors, near: int, steps: Steps = lambda done, of: None) -> Known:
-    """The exact nearest of `among` (N, D) to each of `queries` (B, D).
+def neighbors(queries: Vectors, among: Vectors, near: int, steps: Steps = lambda done, of: None) -> Known:
+    """The exact Euclidean nearest neighbors of `queries` (B, D) among `among` (N, D), and their distances.
 
-    Euclidean, by dot products: x is nearest to the y for which x·y - |y|²/2 is largest.
+    Found by dot products: the nearest y to x maximizes x·y - |y|²/2.
     """
     heights = -0.5 * np.square(among, dtype=np.float64).sum(1, keepdims=True)
     search = Nearest.of(np.hstack([among, heights.astype(np.float32)]))
     found = np.empty((len(queries), near), np.int32), np.empty((len(queries), near), np.float32)
-    for first in range(0, len(queries), _ASKED):
-        part = slice(first, first + _ASKED)
+    for first in range(0, len(queries), _BATCH):
+        part = slice(first, first + _BATCH)
         asked = np.asarray(queries[part], np.float32)
         rows, _ = search.search_many(np.hstack([asked, np.ones((len(asked), 1), np.float32)]), near)
         away = np.linalg.norm(among[rows] - asked[:, None], axis=2)
         order = np.argsort(away, axis=1, kind="stable")
         found[0][part] = np.take_along_axis(rows, order, 1)
         found[1][part] = np.take_along_axis(away, order, 1)
-        steps(min(first + _ASKED, len(queries)), len(queries))
+        steps(min(first + _BATCH, len(queries)), len(queries))
     return found
 
 
 def place(vectors: Vectors, drawn: Ints, placed: Vectors) -> Vectors:
-    """(N, size): the drawn rows where they were placed, the others among their nearest of the drawn.
+    """Points (N, size) of all vectors, from the points `placed` of the sampled rows `drawn`.
 
-    Each of the others is put at the mean of its `ANCHORS` nearest, weighted by the inverse of the distances.
+    Every other row gets the mean of its `ANCHORS` nearest sampled points, weighted by inverse distance.
     """
     points = np.empty((len(vectors), placed.shape[1]), np.float32)
     points[drawn] = placed
     others = np.setdiff1d(np.arange(len(vectors)), drawn)
     if len(others):
-        near, distances = neighbours(vectors[others], vectors[drawn], min(ANCHORS, len(drawn)))
+        near, distances = neighbors(vectors[others], vectors[drawn], min(ANCHORS, len(drawn)))
         weights = 1 / np.maximum(distances, 1e-6)
         weights /= weights.sum(1, keepdims=True)
         points[others] = (placed[near] * weights[:, :, None]).sum(1)
@@ -73,69 +73,70 @@ def place(vectors: Vectors, drawn: Ints, placed: Vectors) -> Vectors:
 
 
 def trustworthiness(vectors: Vectors, points: Vectors, seed: int) -> float:
-    """Share of the map's neighbours that are neighbours in the space, by rank; NaN below six points.
+    """Trustworthiness of a layout (Venna and Kaski 2001), 0..1; NaN below six points.
 
-    Among the five nearest, on at most 2,000 drawn points (Venna and Kaski 2001).
+    It penalizes neighbors on the map that are not neighbors in the space, by their rank there; computed for
+    the five nearest neighbors on a sample of at most 2,000 points.
     """
     from sklearn.manifold import trustworthiness as measure
 
-    rows = draw(len(vectors), _JUDGED, seed, "map/judged")
+    rows = draw(len(vectors), _TRUST_SAMPLE, seed, "map/judged")
     near = min(5, (len(rows) - 1) // 2)
     if near < 1:
         return float("nan")
     return round(float(measure(vectors[rows], points[rows], n_neighbors=near)), 4)
 
 
-# A space laid out in two and three dimensions, to be looked at; kept beside the index.
+# The map of a space, stored next to its index.
 #
-# Four layouts: PCA, and UMAP (McInnes et al. 2018) from exact neighbours, begun from PCA (Kobak and Linderman
-# 2021), both in 2-D and 3-D. Beyond `DRAWN` points UMAP lays out a drawn sample; every other point is put at
-# the mean of its `ANCHORS` nearest sampled points, weighted by the inverse of their distances. Distances on a
-# map are not those of the space: each layout carries its trustworthiness (Venna and Kaski 2001).
+# Four layouts: PCA, and UMAP (McInnes et al. 2018) from exact neighbors, initialized by PCA (Kobak and
+# Linderman 2021), both in 2-D and 3-D. Beyond `DRAWN` points UMAP lays out a random sample; every other point
+# is put at the mean of its `ANCHORS` nearest sampled points, weighted by inverse distance. Distances on a map
+# differ from those in the space: each layout is stored with its trustworthiness (Venna and Kaski 2001).
 
 DRAWN = 20_000
-"""Points that UMAP lays out; the others follow their neighbours."""
+"""Largest number of points that UMAP lays out; the others are interpolated."""
 NEAR = 15
-"""Neighbours that UMAP reads, the point itself among them."""
+"""Neighbors per point for UMAP, the point itself included."""
 MOST_CLUSTERS = 12
-"""Clusters at most: as many as colours can tell apart."""
+"""Largest number of clusters: the number of colors that can be distinguished."""
 
-_CLUSTERED = 3_000  # points that k-means learns from
+_CLUSTERED = 3_000  # points that k-means is fitted on
 
 
 @dataclass(frozen=True, eq=False)
 class SpaceMap:
-    """Layouts of N points, the cluster of each, and how far each layout can be trusted."""
+    """Layouts of N points, with their clusters and the trustworthiness of each layout."""
 
     layouts: dict[str, Vectors]
     """(N, 2) and (N, 3) float32 by name: umap_2d, umap_3d, pca_2d, pca_3d."""
     trust: dict[str, float]
-    """Trustworthiness of each layout, 0..1, among the 5 nearest, on at most 2,000 drawn points."""
+    """Trustworthiness of each layout, 0..1, of the 5 nearest neighbors on at most 2,000 sampled points."""
     clusters: Ints
-    """(N,) cluster of each vector by k-means, the number of clusters chosen by silhouette."""
+    """(N,) cluster of each vector by k-means; the silhouette chooses the number of clusters."""
 
     @classmethod
     def of(
         cls, vectors: Vectors, seed: int = 0, callback: Callback = lambda _: None, with_umap: bool = True
     ) -> "SpaceMap":
-        """Lays out (N, D) vectors; the same bits for the same vectors and seed on one machine.
+        """Lays out (N, D) vectors; deterministic for the same vectors and seed on one machine.
 
-        Fewer than four points are laid out by PCA alone, as all are without `with_umap`. Raises
-        RequestError where there is none.
+        Uses PCA only if there are fewer than four points or `with_umap` is false. Raises RequestError if
+        there are no vectors.
         """
         if not len(vectors):
-            raise RequestError("There is no vector to make a map of. Index some sounds first.")
-        _tell(callback, "map: PCA", 0, 1)
+            raise RequestError("A map needs at least one vector. Given: none. Index some sounds first.")
+        _report(callback, "map: PCA", 0, 1)
         axes = principal(vectors, 3).astype(np.float32)
         layouts = {"pca_2d": axes[:, :2], "pca_3d": axes}
         if with_umap and len(vectors) > 3:
             drawn = draw(len(vectors), DRAWN, seed, "map/sample")
             sample = np.ascontiguousarray(vectors[drawn], np.float32)
             near = min(NEAR, len(sample))
-            known = neighbours(sample, sample, near, partial(_tell, callback, "map: neighbours"))
+            known = neighbors(sample, sample, near, partial(_report, callback, "map: neighbors"))
             for name, words, size in (("umap_2d", "UMAP, flat", 2), ("umap_3d", "UMAP, solid", 3)):
                 placed = umap(
-                    sample, known, axes[drawn, :size], seed, partial(_tell, callback, f"map: {words}")
+                    sample, known, axes[drawn, :size], seed, partial(_report, callback, f"map: {words}")
                 )
                 layouts[name] = place(vectors, drawn, placed)
         trust = {name: trustworthiness(vectors, points, seed) for name, points in layouts.items()}
@@ -147,7 +148,7 @@ class SpaceMap:
         )
 
     def save(self, path: Path, ids: list[str], identity: str, stamp: str) -> None:
-        """Parquet: id, a list of numbers for each layout, cluster; identity, stamp, trust in its header."""
+        """Writes Parquet: id, one list column per layout, cluster; identity, stamp and trust as metadata."""
         columns: dict[str, Any] = {"id": pa.array(ids, pa.string())}
         for name, points in self.layouts.items():
             flat = pa.array(points.ravel(), pa.float32())
@@ -161,7 +162,7 @@ class SpaceMap:
 
     @classmethod
     def load(cls, path: Path, identity: str, stamp: str) -> "SpaceMap | None":
-        """What `save` wrote; None where there is no whole file, or it is of other vectors."""
+        """Reads a file of `save`; None if it is missing, incomplete, or of other vectors."""
         try:
             noted = {key.decode(): text.decode() for key, text in pq.read_schema(path).metadata.items()}
             if (noted.get("identity"), noted.get("stamp")) != (identity, stamp):
@@ -178,7 +179,7 @@ class SpaceMap:
 def map_beside(
     path: Path, ids: list[str], vectors: Vectors, identity: str, callback: Callback = lambda _: None
 ) -> SpaceMap:
-    """The map in `path` if it is of these vectors; else a new one, which is written there."""
+    """The map in `path` if it belongs to these vectors; else a new map, which is written there."""
     stamp = stamp_of(vectors)
     found = SpaceMap.load(path, identity, stamp)
     if found is None:
@@ -188,14 +189,14 @@ def map_beside(
 
 
 def stamp_of(vectors: Vectors) -> str:
-    """A hash of the vectors in their order."""
+    """A hash of the vectors and their order."""
     found = hashlib.blake2b(str(vectors.shape).encode(), digest_size=16)
     for first in range(0, len(vectors), BLOCK):
         found.update(np.ascontiguousarray(vectors[first : first + BLOCK], np.float32).tobytes())
     return found.hexdigest()
 
 
-def _tell(callback: Callback, name: str, done: int, total: int) -> None:
+def _report(callback: Callback, name: str, done: int, total: int) -> None:
     callback(Stage(name, done, total))
 
 
@@ -206,10 +207,10 @@ def _points(column: pa.ChunkedArray) -> Vectors:
 
 
 def _clusters(vectors: Vectors, seed: int) -> Ints:
-    """k-means on a drawn sample, then the nearest centre for every vector."""
+    """k-means on a sample, then the nearest center for every vector."""
     rows = draw(len(vectors), _CLUSTERED, seed, "map/clustered")
     sample = np.asarray(vectors[rows], np.float32)
-    with threadpool_limits(1):  # small work, over which threads wait for one another
+    with threadpool_limits(1):  # too little work for threads
         path = k_means_path(
             sample.astype(np.float64), min(MOST_CLUSTERS, len(np.unique(sample, axis=0))), seed
         )
@@ -217,5 +218,5 @@ def _clusters(vectors: Vectors, seed: int) -> Ints:
     if count is None:
         return np.zeros(len(vectors), np.int64)
     members = path.at(count)
-    centres = np.stack([sample[members == number].mean(0) for number in range(count)])
-    return neighbours(vectors, centres, 1)[0][:, 0].astype(np.int64)
+    centers = np.stack([sample[members == number].mean(0) for number in range(count)])
+    return neighbors(vectors, centers, 1)[0][:, 0].astype(np.int64)

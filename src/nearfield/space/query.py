@@ -1,4 +1,4 @@
-"""Queries and answers: sounds, spans, clips or several to one direction, and its nearest clips."""
+"""Queries and answers: turns one or several examples into a unit vector and finds its nearest clips."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,15 +19,15 @@ from nearfield.space.nearest import Found, Nearest
 from nearfield.training.run import Run
 from nearfield.training.stream import hear
 
-# From what a user points at to one direction on the sphere: sounds, spans, clips, vectors, or several.
+# From the examples of a user (sounds, spans, clips, vectors) to one unit vector.
 
 Span = tuple[str | Path, float, float] | tuple[str | Path, float, float, int | None]
-"""A file, where in it to begin, and how long, in seconds; and the one channel to hear, where it is one."""
+"""A file, the start and the length in seconds (0: to the end), and optionally one channel."""
 
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """A vector that says whose it is, so that a space of another identity refuses it."""
+    """An embedding with the identity of its encoder, so that a space of another encoder rejects it."""
 
     vector: Vectors
     """(D,)"""
@@ -35,36 +35,37 @@ class Embedded:
 
     @classmethod
     def of(cls, run: Run, sound: Input) -> Self:
-        """What `run` makes of a file, or of a wave at its sample rate; raises as `Run.encode`."""
+        """Encodes a file, or a waveform at the sample rate of `run`; raises the errors of `Run.encode`."""
         return cls(run.encode([sound])[0], Identity.of(run))
 
 
 Example = str | Path | Span | npt.NDArray[Any] | Embedded
-"""A sound file, a span of one, the id of a clip of the space, or a vector (D,).
+"""A sound file, a span of a file, the id of a clip of the space, or a vector (D,).
 
-A bare array (also (1, D), as `Run.encode` gives it) says nothing of where it comes from, and is taken for one
-of this space's own run: one of another run is answered, and the answer means nothing. `Embedded` says whose
-it is.
+A bare array, also (1, D) as `Run.encode` returns it, carries no identity and is assumed to come from the run
+of the space. A vector of another run gives meaningless answers without an error. `Embedded` is checked.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Resolved:
-    """What an example is in a space."""
+    """The vector of an example and its rows in a space."""
 
     vector: Vectors
     """(D,)"""
     own: Ints
-    """The rows that the example names: they are no answers."""
+    """Rows that the example names; they are excluded from the answers."""
     copies: Ints
-    """The rows of files that hold the same bytes as the example's: they are answers, and no company."""
+    """Rows of files with the same bytes; they may be answers, but are left out of the typicality."""
 
 
 def span_of(example: Example) -> Span | None:
-    """The piece of a file that an example names, where it names one."""
+    """The span of a file that an example names, or None."""
     if isinstance(example, tuple):
         if len(example) not in (3, 4) or min(float(example[1]), float(example[2])) < 0:
-            raise RequestError(f"A span is (file, start, seconds), from 0 on. Given: {example!r}.")
+            raise RequestError(
+                f"A span is (file, start, seconds) with start and seconds >= 0. Given: {example!r}."
+            )
         path, *piece = example
         return (Path(path).expanduser(), *piece)
     if isinstance(example, Path) or (isinstance(example, str) and Path(example).expanduser().is_file()):
@@ -87,32 +88,32 @@ def hear_span(run: Run, span: Span) -> Vectors:
 
 
 def given_vector(example: Any, size: int) -> Vectors:
-    """(D,) a vector that was given, also as `Run.encode` gives one: (1, D).
+    """A given vector as (D,); also accepts (1, D), the shape that `Run.encode` returns for one sound.
 
-    Raises RequestError where it is none of this space.
+    Raises RequestError if its shape does not fit the space or it is not finite.
     """
     try:
         vector = np.asarray(example, np.float32)
-    except (TypeError, ValueError):  # NumPy's own words are about its own types
+    except (TypeError, ValueError):  # NumPy's message would name NumPy's types
         raise RequestError(
-            f"An example is one sound file, span, id or vector. Given: a {type(example).__name__}. Further "
-            "examples go into plus and minus; several searches are several calls."
+            f"An example is one sound file, span, id or vector. Given: a {type(example).__name__}. Pass "
+            "further examples as plus or minus; call search once per query."
         ) from None
     if vector.shape == (1, size):
         vector = vector[0]
     if vector.shape != (size,) or not np.isfinite(vector).all():
         raise RequestError(
-            f"A query vector is {size} finite numbers in this space. Given: shape {vector.shape}. "
-            "Encode a wave by the run that the space was made with, space.run.encode([wave]); search for "
-            "several vectors one by one."
+            f"A query vector has {size} finite numbers in this space. Given: shape {vector.shape}. "
+            "Encode a waveform with the run of the space, space.run.encode([wave]); search for several "
+            "vectors one by one."
         )
     return vector
 
 
 def direction(plus: Sequence[Vectors], minus: Sequence[Vectors]) -> Vectors:
-    """(D,) the mean of some unit vectors less the mean of others, of unit length.
+    """The unit vector (D,) of the mean of the `plus` unit vectors minus the mean of the `minus` ones.
 
-    Raises RequestError where nothing is left of them.
+    Raises RequestError if the difference is zero.
     """
     total = np.zeros_like(np.asarray((*plus, *minus)[0], np.float64))
     for sign, some in ((1.0, plus), (-1.0, minus)):
@@ -121,23 +122,24 @@ def direction(plus: Sequence[Vectors], minus: Sequence[Vectors]) -> Vectors:
     length = float(np.linalg.norm(total))
     if not length >= 1e-6:
         raise RequestError(
-            "The examples cancel each other out: no direction is left to search in. Take one of them away."
+            "The positive and negative examples cancel each other out, so their difference is zero. "
+            "Remove one of them."
         )
     return (total / length).astype(np.float32)
 
 
-# Answers to a query: what is left out, what is filtered, how repeats are thinned, and what each one says.
+# Answers to a query: exclusion of examples, filter, one answer per group, typicality.
 
 APPROXIMATE_FROM = 5_000_000
-"""Rows from which a plain search is approximate once an index for that is built; below, exact is fast."""
+"""From this number of rows on a search uses the approximate index, if built; below, exact search is fast."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One neighbour of a query."""
+    """One nearest neighbor of a query."""
 
     rank: int
-    """From 1, the nearest."""
+    """1 for the nearest."""
     id: str
     path: str
     start: float
@@ -148,11 +150,11 @@ class Answer:
     group: str
     recording: str
     distance: float
-    """Cosine distance, 1 - cos: 0 the same direction, 2 the opposite."""
+    """Cosine distance 1 - cos, from 0 (same direction) to 2 (opposite direction)."""
     typicality: float
-    """Of the query, the same in all its answers: share of the clips of the whole space, whatever the filter,
-    whose nearest is at least as far away: near 0 nothing is like it, near 1 it is as typical as any. The
-    query's own recording, where the space has it, counts as nobody's."""
+    """Typicality of the query, equal in all its answers: the share of clips of the whole space, without the
+    filter, whose nearest neighbor is at least as far away as the query's. Near 0 the query is an outlier.
+    The query's own recording is left out, if the space contains it."""
     position: int
     """The row's number in this state of the space."""
 
@@ -163,18 +165,18 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Aim:
-    """What is searched for."""
+    """The query vector of all examples, and their rows."""
 
     vector: Vectors
     """(D,) of unit length."""
     own: Ints
-    """Rows of the space that were examples: they are no answers."""
+    """Rows of the examples; they are excluded from the answers."""
     copies: Ints
-    """Rows whose files hold the same as an example's: answers, but no sign that it is a typical sound."""
+    """Rows of files with the same bytes as an example's; they are left out of the typicality."""
 
     @classmethod
     def of(cls, near: Sequence[Resolved], far: Sequence[Resolved]) -> "Aim":
-        """Toward some examples and away from others. Raises RequestError where they cancel each other out."""
+        """From positive and negative examples. Raises RequestError if they cancel each other out."""
         vector = direction([each.vector for each in near], [each.vector for each in far])
         every = (*near, *far)
         own, copies = (np.concatenate([getattr(each, name) for each in every]) for name in ("own", "copies"))
@@ -183,7 +185,7 @@ class Aim:
 
 @dataclass(frozen=True)
 class Wish:
-    """How it is to be answered."""
+    """The options of a search."""
 
     top: int
     where: str | None
@@ -191,7 +193,7 @@ class Wish:
 
 
 def answer(state: State, aim: Aim, wish: Wish) -> list[Answer]:
-    """The answers, the nearest first. Raises RequestError where the filter cannot be understood."""
+    """The answers, nearest first. Raises RequestError if the filter is invalid."""
     generation, count = state.generation, state.file.count
     allowed = None if wish.where is None else state.rows.allowed(wish.where)
     if len(aim.own):
@@ -224,10 +226,10 @@ def answer(state: State, aim: Aim, wish: Wish) -> list[Answer]:
 
 
 def how_typical(generation: Generation, aim: Aim) -> float:
-    """How typical a query is of all clips, whatever filter it has.
+    """The typicality of a query among all clips of the space, without the filter.
 
-    The groups of its examples and of their copies are left out; where there are none, that of a row with the
-    very same vector.
+    The groups of the examples and of their copies are left out. If there are none, the group of a row with
+    an equal vector is left out.
     """
     known = np.concatenate([aim.own, aim.copies])
     if not len(known):
@@ -243,7 +245,7 @@ def how_typical(generation: Generation, aim: Aim) -> float:
 
 
 def diverse(nearest: Nearest, query: Vectors, top: int, groups: Ints, allowed: Bools | None) -> Found:
-    """The nearest row of each of the `top` nearest groups, as `Nearest.search` gives rows."""
+    """The nearest row of each of the `top` nearest groups, in the format of `Nearest.search`."""
     count = len(groups) if allowed is None else int(allowed.sum())
     asked = min(count, 4 * top)
     while True:

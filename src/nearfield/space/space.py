@@ -1,4 +1,4 @@
-"""`Space`: the vectors of a collection, searched by sound."""
+"""`Space`: the embeddings of a collection, which can be searched by sound."""
 
 import math
 import shlex
@@ -19,7 +19,7 @@ from nearfield.core.text import count
 from nearfield.core.types import Ints, Vectors
 from nearfield.data.arrays import as_data
 from nearfield.data.audio import describe
-from nearfield.data.images import SUFFIXES as PICTURES
+from nearfield.data.images import SUFFIXES as IMAGES
 from nearfield.space.generation import GROUPINGS, Grouping, State
 from nearfield.space.identity import Identity
 from nearfield.space.query import Embedded, Example, Resolved, direction, given_vector, hear_span, span_of
@@ -35,28 +35,28 @@ if TYPE_CHECKING:
     from nearfield.space.query import Answer
 
 
-# What to do about a query that a space does not know.
+# The next step that an error message suggests for a query that a space does not contain.
 
 
 def next_step(given: str, names: pa.Table, folder: Path) -> str:
-    """A sentence; of NAME@SECONDS what is there of NAME instead. `names`: columns clip, id and start."""
+    """One sentence. For NAME@SECONDS it says which times of NAME exist. `names`: columns clip, id, start."""
     name, at, text = given.rpartition("@")
-    moment = _seconds(text) if at else None
+    time = _seconds(text) if at else None
     is_there = Path(name).expanduser().is_file() or name in names["clip"].to_pylist()
-    if moment is not None and is_there and Path(name).suffix.lower() in PICTURES:
-        return f"A picture has no moments: search for {name!r}."
-    if moment is not None and Path(name).expanduser().is_file():
-        return _of_file(name, moment, folder)
-    if moment is not None:
+    if time is not None and is_there and Path(name).suffix.lower() in IMAGES:
+        return f"An image has no start time. Search for {name!r}."
+    if time is not None and Path(name).expanduser().is_file():
+        return _of_file(name, time, folder)
+    if time is not None:
         own = names.filter(pc.equal(names["clip"], name))
         if len(own):
-            return _of_clip(name, moment, own)
+            return _of_clip(name, time, own)
     close = nearest(given, names["id"].to_pylist())
     return f"Did you mean {close!r}?" if close else "Correct the path, or give the id of a clip."
 
 
 def _seconds(text: str) -> float | None:
-    """Of seconds, or of a clock as the answers show it: "61.5", "1:01.5", "1:01:01"."""
+    """Parses seconds or a clock time, as answers show it: "61.5", "1:01.5", "1:01:01"; else None."""
     *larger, last = text.split(":")
     if len(larger) > 2 or not all(part.isdecimal() for part in larger):
         return None
@@ -67,56 +67,71 @@ def _seconds(text: str) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _of_file(path: str, moment: float, folder: Path) -> str:
-    """Of a file on the disk: the option that begins there, where it goes on so long."""
+def _of_file(path: str, time: float, folder: Path) -> str:
+    """The step for a file on disk: the option --start, if the file is long enough."""
     try:
         length = describe(Path(path).expanduser()).seconds
     except DataError as error:
         return str(error)
-    if moment < 0:
-        return f"{path} begins at 0 s and ends at {length:g} s. Give a moment between by --start."
-    if moment < length:
-        command = shlex.join(["nearfield", "search", str(folder), path, "--start", f"{moment:g}"])
-        return f"To hear that file from there on: {command}"
-    return f"{path} ends at {length:g} s. Give an earlier moment by --start."
+    if time < 0:
+        return f"{path} starts at 0 s and ends at {length:g} s. Give a time in that range with --start."
+    if time < length:
+        command = shlex.join(["nearfield", "search", str(folder), path, "--start", f"{time:g}"])
+        return f"To search with that file from this time on: {command}"
+    return f"{path} ends at {length:g} s. Give an earlier time with --start."
 
 
-def _of_clip(clip: str, moment: float, own: pa.Table) -> str:
-    """Of a clip of the space: that it is one vector, or its window that begins nearest to the moment."""
+def _of_clip(clip: str, time: float, own: pa.Table) -> str:
+    """The step for a clip of the space: its one vector, or its window that starts nearest to `time`."""
     ids, starts = own["id"].to_pylist(), own["start"].to_pylist()
     if ids == [clip]:
         return (
-            f"The space has one vector of the whole clip {clip!r}: search for that, or make a space of "
+            f"The space has one vector for the whole clip {clip!r}. Search for that clip, make a space of "
             "windows (nearfield index --windows all), or give the path of the file with --start."
         )
-    near = min(range(len(ids)), key=lambda row: abs(starts[row] - moment))
+    near = min(range(len(ids)), key=lambda row: abs(starts[row] - time))
     reach = f"the first at {min(starts):g} s, the last at {max(starts):g} s"
     return f"{clip!r} has {count(len(ids), 'window')}, {reach}. The nearest: {ids[near]!r}."
 
 
-# `Space`: a collection's vectors, searched by sound.
+# `Space`: the folder of a collection's embeddings.
 #
-# space.json   which files are in force, and whose vectors they hold
-# encoder/     the run that made the vectors, and hears queries
-# generations/ the vectors, what search needs, and what is known of each: a folder for each state
+# space.json   the current files with their checksums, and the identity of the encoder
+# encoder/     the run that made the embeddings and embeds queries
+# generations/ embeddings, search files and the table of rows, in one folder for each state
 
 
 class Space:
-    """An open space. What it reads stays as it is when another process updates it; `reload` shows the new.
+    """An open space: the embeddings of a collection and their exact search.
 
-    After a second update what was not read before is gone, and asking for it raises DataError.
+    An open space keeps the state that it was opened in while another process updates the folder; `reload`
+    switches to the new state. Two updates after opening, files that were not read yet are gone, and reading
+    them raises DataError. Use `load` or `create` to get an instance.
+
+    Examples
+    --------
+    >>> space = Space.load("SPACE")  # doctest: +SKIP
+    >>> [answer.id for answer in space.search("rain.wav", top=3)]  # doctest: +SKIP
     """
 
     def __init__(self, folder: Path, state: State) -> None:
-        """`open` and `create` make one."""
         self.folder, self.state = folder, state
 
     @classmethod
     def load(cls, path: str | Path) -> "Space":
-        """Opens a space at once: vectors are mapped and read as they are needed.
+        """Opens a space; its vectors are memory-mapped and read when they are needed.
 
-        Raises RequestError where there is none, DataError, with the command that makes it again, where it is
-        damaged.
+        Parameters
+        ----------
+        path
+            The folder of the space.
+
+        Raises
+        ------
+        RequestError
+            If the folder holds no space.
+        DataError
+            If the space is damaged; the message gives the command that makes it again.
         """
         folder = Path(path).expanduser()
         return cls(folder, State.read(folder))
@@ -130,18 +145,34 @@ class Space:
         callback: Callback = ignore,
         windows: Windows | None = None,
     ) -> "Space":
-        """Embeds all of `data`, or, where that is None, of what the run was trained on, and makes a space of
-        it in the folder `out`.
+        """Embeds a collection and writes a space of it.
 
-        `windows`: a vector for each clip (`clip`), or for each window of a clip (`all`); None: for each
-        window where clips longer than ten of them hold half of the sound, else for each clip. In bounded
-        memory; work that was stopped goes on with the same call. Files that cannot be used are left out and
-        told.
-        Raises RequestError where there is a space already or the run does not fit the data, DataError where
-        no clip can be used.
+        Memory is bounded. A call that was interrupted continues when it is repeated. Files that cannot be
+        used are left out and reported.
+
+        Parameters
+        ----------
+        run
+            The run that embeds the clips, and later the queries.
+        data
+            The collection or its path; None for the data that the run was trained on.
+        out
+            The folder of the new space.
+        callback
+            Receives progress events.
+        windows
+            `clip` for one vector per clip, `all` for one per window. None chooses `all` if clips longer
+            than ten windows make up more than half of the duration, else `clip`.
+
+        Raises
+        ------
+        RequestError
+            If `out` already holds a space, or the run does not fit the data.
+        DataError
+            If no clip can be used.
         """
         folder = Path(out).expanduser()
-        from nearfield.space.indexing import (  # with all that reads collections
+        from nearfield.space.indexing import (  # deferred: it imports the readers of collections
             Job,
             check_new,
             index,
@@ -152,9 +183,9 @@ class Space:
         check_new(folder)
         if place_of(folder) in ("run", "study"):
             raise RequestError(
-                f"--out {folder}: it is a {place_of(folder)}; a space has a folder of its own."
+                f"--out {folder}: it holds a {place_of(folder)}. Choose another folder for the space."
             )
-        data, collection = open_trained_data(run, None if data is None else _told(data), callback)
+        data, collection = open_trained_data(run, None if data is None else _as_text(data), callback)
         chosen = windows_for(run, collection, windows, callback)
         index(Job(folder, run, collection, _named(data), chosen, callback, is_new=True))
         return cls.load(folder)
@@ -168,13 +199,35 @@ class Space:
         moved: bool = False,
         may_drop: bool = False,
     ) -> "Changes":
-        """Brings the space up to `data` (what it was made of, where none is given): new clips are embedded,
-        vanished ones dropped, changed ones done again; nothing else is touched.
+        """Embeds new and changed clips, and drops those that are gone.
 
-        A file is known by its contents: one that was moved is not embedded again. Raises RequestError where
-        `run` or `windows` is given and is not what made this space, or `data` lie elsewhere than before and
-        are not said to have `moved`; DataError where more than half of the clips are gone and it is not said
-        that it `may_drop` them.
+        Files are identified by their contents: a file that was only moved is not embedded again.
+
+        Parameters
+        ----------
+        data
+            The collection or its path; None for the data that the space was made of.
+        callback
+            Receives progress events.
+        run, windows
+            If given, they are checked against those that made the space.
+        moved
+            Allows `data` to be at another place than before.
+        may_drop
+            Allows more than half of the clips to be dropped.
+
+        Returns
+        -------
+        Changes
+            The number of clips added, changed, dropped and kept.
+
+        Raises
+        ------
+        RequestError
+            If `run` or `windows` differ from those of the space, or `data` is at another place and `moved`
+            is false.
+        DataError
+            If more than half of the clips are gone and `may_drop` is false.
         """
         from nearfield.space.indexing import Job, check_data, check_windows, index, open_data
 
@@ -183,7 +236,7 @@ class Space:
             self.identity.check(Identity.of(run), str(run.folder.path), str(self.folder))
         if windows is not None:
             check_windows(self.folder, file, windows)
-        data = None if data is None else _told(data)
+        data = None if data is None else _as_text(data)
         if isinstance(data, str) and not moved:
             check_data(self.folder, file, data)
         collection = open_data(self.run, file, data, callback)
@@ -193,11 +246,11 @@ class Space:
         return changes
 
     def reload(self) -> None:
-        """Goes over to the state that is in force now."""
+        """Switches to the current state of the folder."""
         self.state = State.read(self.folder)
 
     def __reduce__(self) -> "tuple[Any, tuple[Path]]":
-        """Travels to another process as its folder, and is opened there in the state in force then."""
+        """Pickles as the folder; unpickling opens the state that is current then."""
         return Space.load, (self.folder.absolute(),)
 
     def __len__(self) -> int:
@@ -205,36 +258,49 @@ class Space:
 
     @property
     def identity(self) -> Identity:
-        """Whose vectors these are, and what each stands for."""
+        """The identity of the encoder, and whether a vector stands for a clip or a window."""
         file = self.state.file
         return replace(Identity.from_plain(file.identity), windows=file.windows)
 
     @property
     def vectors(self) -> Vectors:
-        """(N, D) float32 of unit length, mapped into memory."""
+        """(N, D) float32 embeddings of unit length, memory-mapped."""
         return self.state.generation.vectors
 
     @property
     def approximate(self) -> Approximate | None:
-        """The approximate index and its measured recall, where one is built."""
+        """The approximate index with its measured recall, or None if none is built."""
         return self.state.file.approximate
 
     @cached_property
     def run(self) -> Run:
-        """The run that made the vectors. Raises DataError where its copy in the space is not that run."""
+        """The run that made the vectors. Raises DataError if its copy in the space has been changed."""
         run = Run.load(self.folder / ENCODER)
         if Identity.of(run).digest != self.identity.digest:
             raise damaged(self.folder, f"the run in {ENCODER} is not {self.identity}", self.state.file)
-        for said in run.doubts():
-            warnings.warn(said, VectorWarning, stacklevel=3)
+        for doubt in run.doubts():
+            warnings.warn(doubt, VectorWarning, stacklevel=3)
         return run
 
     def rows(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
-        """What is known of the vectors, in their order, with the column `position`; see `Rows.read`."""
+        """The metadata of the vectors, one row per vector in their order.
+
+        Parameters
+        ----------
+        columns
+            Columns to read; None for all. The column `position`, the number of the row, is always added.
+        where
+            A filter on columns, or words to search for; see `filters`.
+
+        Raises
+        ------
+        RequestError
+            If a column is unknown or the filter is invalid.
+        """
         return self.state.rows.read(columns, where)
 
     def positions(self, clip: str) -> Ints:
-        """The rows of one clip, or of one window, by its id. Raises RequestError where there is none."""
+        """The row numbers of a clip or window, by its id. Raises RequestError if the id is unknown."""
         names = self.rows(["clip", "id"])
         found = names.filter(pc.or_(pc.equal(names["clip"], clip), pc.equal(names["id"], clip)))
         if not len(found):
@@ -246,7 +312,7 @@ class Space:
         return positions
 
     def encode(self, example: Example) -> Vectors:
-        """(D,) the unit vector of a file, a span of one, a clip of this space by id, or of a vector."""
+        """The unit vector (D,) of an example: a file, a span of a file, the id of a clip, or a vector."""
         return direction([self.resolve(example).vector], [])
 
     def search(
@@ -258,22 +324,42 @@ class Space:
         plus: Sequence[Example] = (),
         minus: Sequence[Example] = (),
     ) -> "list[Answer]":
-        """The `top` nearest to a query, the nearest first; of equals the first in the table.
+        """The nearest clips or windows to a query, nearest first; ties keep the order of the table.
 
-        An example is a sound file, a span of one (file, start, seconds), the id of a clip, or a vector (D,):
-        `Embedded`, which is refused where it is of another identity, or bare, and then it is taken for one of
-        this space's run.
-        `plus` are further ones to be near to, `minus` to be far from: the mean of one side less that of the
-        other, on the sphere. `where` is a condition on columns, or words (see `filters`); `diverse` gives one
-        answer a group or recording. Clips that are themselves examples are not answers. Exact, but for spaces
-        of `APPROXIMATE_FROM` and more whose approximate index is built. Raises RequestError for what cannot
-        be asked, DataError for sounds that cannot be read.
+        The query vector is the mean of the positive examples (`query` and `plus`) minus the mean of the
+        negative examples (`minus`), scaled to unit length. Clips that are examples are not returned. The
+        search is exact, except in spaces of at least `APPROXIMATE_FROM` rows with an approximate index.
+
+        Parameters
+        ----------
+        query
+            A sound file, a span (file, start, seconds), the id of a clip, or a vector (D,). An `Embedded`
+            vector is checked against the identity of the space; a bare array is not.
+        top
+            The number of answers.
+        where
+            A filter on columns, or words to search for; see `filters`.
+        diverse
+            `group` or `recording`: return at most one answer of each.
+        plus, minus
+            Further positive examples, and negative examples.
+
+        Raises
+        ------
+        RequestError
+            If an argument is invalid.
+        DataError
+            If a sound cannot be read.
+
+        Examples
+        --------
+        >>> space.search("rain.wav", top=3, where="label = 'rain'")  # doctest: +SKIP
         """
         if top < 1:
-            raise RequestError(f"top: at least 1. Given: {top}.")
+            raise RequestError(f"top must be at least 1. Given: {top}.")
         if diverse is not None and diverse not in GROUPINGS:
             raise RequestError(f"diverse: unknown {diverse!r}. {choose(diverse, GROUPINGS)}")
-        from nearfield.space.query import Aim, Wish, answer  # with the search's compiler
+        from nearfield.space.query import Aim, Wish, answer  # deferred: it imports the compiler
 
         examples = [*plus] if query is None else [query, *plus]
         if not examples and not minus:
@@ -282,7 +368,7 @@ class Space:
         return answer(self.state, Aim.of(near, far), Wish(top, where, diverse))
 
     def build_approximate(self, callback: Callback = ignore) -> Approximate:
-        """Builds LanceDB's approximate index, measures its recall, and stores both. An update drops it."""
+        """Builds an approximate LanceDB index and measures its recall. An update of the space drops it."""
         from nearfield.space.approximate import build
 
         callback(Stage("approximate index", 0, 1))
@@ -294,18 +380,23 @@ class Space:
         return facts
 
     def verify(self) -> None:
-        """Reads every file of the space. Raises DataError, with the command that makes it again, where one is
-        not what was written."""
+        """Compares every file of the space with its checksum.
+
+        Raises
+        ------
+        DataError
+            If a file has changed; the message gives the command that makes the space again.
+        """
         self.state.file.check_contents(self.folder)
         try:
             count = len(self.state.rows)
         except DataError as error:
             raise damaged(self.folder, str(error), self.state.file) from None
         if count != len(self):
-            raise damaged(self.folder, f"the rows are {count:,} instead of {len(self):,}", self.state.file)
+            raise damaged(self.folder, f"it has {count:,} rows instead of {len(self):,}", self.state.file)
 
     def resolve(self, example: Example) -> Resolved:
-        """What an example is here. Raises as `search`."""
+        """Finds the vector and the rows of an example. Raises the errors of `search`."""
         none = np.empty(0, np.int64)
         span = span_of(example)
         if span is not None:
@@ -324,8 +415,8 @@ class Space:
         return Resolved(given_vector(example, self.state.file.size), none, none)
 
 
-def _told(data: "str | Path | Collection") -> "str | Collection":
-    """The collection, or DATA as text. Raises DataError for anything else."""
+def _as_text(data: "str | Path | Collection") -> "str | Collection":
+    """The collection, or its path as text. Raises DataError for anything else."""
     from nearfield.data.collection import Collection
 
     return data if isinstance(data, Collection) else as_data(data)
