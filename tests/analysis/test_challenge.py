@@ -52,5 +52,5 @@ def test_a_set_of_one_sort_of_node_has_no_figure_for_the_other() -> None:
     assert table.ours.known is None
     assert table.gaps[PUBLISHED[0].system].keys() == {"unknown"}
     assert table.alike[PUBLISHED[0].system]
-    with pytest.raises(RequestError, match="known_node: 360 entries are wanted"):
+    with pytest.raises(RequestError, match="known_node: 360 entries are expected"):
         challenge_table(predicted, reference, np.zeros(3, dtype=bool))

@@ -225,7 +225,7 @@ def test_a_group_on_two_sides_is_no_leak_once_folds_are_dealt(chords: Path, tmp_
         )
     )
     begun = Request(recipe, str(tmp_path / "leaking"), tmp_path / "run", device="cpu")
-    with pytest.raises(DataError, match="12 groups sit on more than one side"):
+    with pytest.raises(DataError, match="12 groups occur in more than one split"):
         launch(begun)
     launch(replace(begun, recipe=recipe.changed({"data.fold.of": 3, "data.fold.number": 1})))
     assert RunFolder(tmp_path / "run").environment()["data"]["leaks"] == []

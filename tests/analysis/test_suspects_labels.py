@@ -137,5 +137,5 @@ def test_what_cannot_be_doubted_is_refused() -> None:
         doubt_labels(vectors, facts_of(np.zeros(20, dtype=np.int64)))
     with pytest.raises(DataError, match="given: 0 labels on 0 clips"):
         label_suspects(vectors, facts_of(np.full(20, -1)))
-    with pytest.raises(RequestError, match="metadata: 20 entries are wanted"):
+    with pytest.raises(RequestError, match="metadata: 20 entries are expected"):
         doubt_labels(vectors, replace(facts_of(labels[:10])))

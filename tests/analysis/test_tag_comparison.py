@@ -87,9 +87,9 @@ def test_rare_tags_are_marked_and_those_of_one_kind_left_out() -> None:
     assert rare is not None
     # All three clips are of one group: nothing says how another would fare.
     assert (rare.interval, rare.p, rare.p_holm) == (None, None, None)
-    with pytest.raises(RequestError, match="second: 400 entries are wanted"):
+    with pytest.raises(RequestError, match="second: 400 entries are expected"):
         compare_taggers(tags, first, first[:9], NAMES, groups)
-    with pytest.raises(RequestError, match="names: 4 entries are wanted"):
+    with pytest.raises(RequestError, match="names: 4 entries are expected"):
         compare_taggers(tags, first, first, NAMES[:2], groups)
 
 

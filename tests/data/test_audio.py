@@ -213,8 +213,8 @@ def renamed(path: Path, write_sound: Write) -> None:
 
 AGAIN = "Copy or download it again, or remove it."
 BAD: list[tuple[str, Callable[[Path, Write], None] | None, str, str]] = [
-    ("gone.wav", None, "missing", "there is no such file. Correct the path or bring the file back."),
-    ("link.wav", dangling, "missing", "there is no such file. Correct the path or bring the file back."),
+    ("gone.wav", None, "missing", "there is no such file. Correct the path or restore the file."),
+    ("link.wav", dangling, "missing", "there is no such file. Correct the path or restore the file."),
     ("folder.wav", folder, "not_a_file", "it is a folder, pipe or device. Name a file."),
     ("pipe.wav", pipe, "not_a_file", "it is a folder, pipe or device. Name a file."),
     ("nothing.wav", nothing, "empty", f"the file is empty: 0 bytes. {AGAIN}"),

@@ -22,10 +22,10 @@ from nearfield.data.settings import Columns, DataSettings
 Write = Callable[..., Path]
 Real = Callable[[str], Path]
 
-LEAK = "on more than one side of the split; a test would ask for what training heard:"
+LEAK = "in more than one split, so test is not independent:"
 LEAK_CURE = (
-    "Put each on one side, name another column (data.group), "
-    "leave the split out to have one made, or allow it with --allow-leak."
+    "Give all clips of a group one split, name another column "
+    "(data.group), leave out the split so that one is made, or allow it with --allow-leak."
 )
 
 
@@ -95,7 +95,7 @@ def test_omniglot_counts_by_alphabet_and_other_splits(real_data: Real) -> None:
     assert apart.metadata().label_names == ("Balinese", "Early_Aramaic", "Greek", "Korean", "Latin")
     assert set(apart.table["label"].iloc[apart.rows("test")]) == {"Korean"}
     assert set(apart.table["given_split"]) == {"train", "val", "test"}
-    with pytest.raises(DataError, match=r"20 groups sit on more than one side"):
+    with pytest.raises(DataError, match=r"20 groups occur in more than one split"):
         Collection.load(folder, Columns(split="split_zeroshot", group="drawer"))
 
 
@@ -132,7 +132,7 @@ def test_the_forest_recorder_leaks_and_is_refused(real_data: Real) -> None:
     with pytest.raises(DataError) as error:
         Collection.load(folder)
     assert str(error.value) == (
-        f"labels.csv: 1 group sits {LEAK}"
+        f"labels.csv: 1 group occurs {LEAK}"
         f"\n  S4A03895: 64 train, 16 val, 16 test\nGroups are read from the column 'recording'. {LEAK_CURE}"
     )
     found = Collection.load(folder, allow_leak=True)
@@ -255,7 +255,7 @@ def test_accents_of_a_path_may_be_encoded_otherwise_than_on_the_disk(
 
 
 AGAIN = "Copy or download it again, or remove it."
-GONE = "there is no such file. Correct the path or bring the file back."
+GONE = "there is no such file. Correct the path or restore the file."
 NO_FILE = "it is a folder, pipe or device. Name a file."
 ONE_CELL = "for several tags of one clip write them in one cell: tags = a|b."
 BAD_ROWS: list[tuple[str, str]] = [
@@ -371,12 +371,12 @@ REFUSED = [
         Columns(),
         "labels.csv: row 2: the split 'tset' is not known. Did you mean 'test'? "
         "Known: train, training, val, valid, validate, validation, dev, devel, eval, test, testing. "
-        "Two or more fold numbers are understood too; an empty cell keeps a clip out of the split.",
+        "Two or more fold numbers are allowed, too. An empty cell gives the clip no split.",
     ),
     (
         ["path,split,speaker", "a.wav,train,ann", "b.wav,test,ann", "c.wav,test,ben"],
         Columns(),
-        f"labels.csv: 1 group sits {LEAK}"
+        f"labels.csv: 1 group occurs {LEAK}"
         f"\n  ann: 1 train, 1 test\nGroups are read from the column 'speaker'. {LEAK_CURE}",
     ),
 ]
@@ -417,9 +417,9 @@ def test_a_missing_val_is_carved_out_and_empty_cells_are_counted(
     found = Collection.load(write_table(tmp_path / "labels.csv", "path,split", *rows, "10.wav,"))
     assert [len(found.rows(split)) for split in ("train", "val", "test", "")] == [7, 2, 1, 1]
     assert [str(problem) for problem in found.problems] == [
-        "labels.csv: clips without a split take no part in training or judging (1 of 11). "
+        "labels.csv: clips without a split are not used for training or evaluation (1 of 11). "
         "Write train, val or test into each row.",
-        "labels.csv: there were no val clips: whole groups of train were taken (2 in all). "
+        "labels.csv: there were no val clips, so whole groups of train became val (2 clips). "
         "To choose them yourself, give some clips the split val.",
     ]
     assert found.split_from == "given by the column 'split'"
@@ -443,16 +443,17 @@ def test_a_split_is_made_where_none_is_given_and_kept_in_a_file(tmp_path: Path, 
     (tmp_path / "set/dog/1.wav").rename(tmp_path / "set/dog/one.wav")
     changed = Collection.load(tmp_path / "set").with_split(tmp_path / "split.csv")
     assert [str(problem) for problem in changed.problems] == [
-        "split.csv: clips that the split does not know take no part (1, the first being dog/one.wav). "
+        "split.csv: clips that are not in the split are not used (1, the first is dog/one.wav). "
         "Make a new split to use them.",
-        "split.csv: clips of the split are gone (1, the first being dog/1.wav). Bring them back.",
+        "split.csv: clips of the split are missing in the data (1, the first is dog/1.wav). "
+        "Restore their files.",
     ]
     assert len(changed.rows("")) == 1
     strange = Collection.from_rows(pd.DataFrame({"path": ["x"], "seconds": [1.0]}))
     with pytest.raises(DataError) as error:
         strange.with_split(tmp_path / "split.csv")
     assert str(error.value) == (
-        f"{tmp_path / 'split.csv'}: the split knows no clip of this collection. Was it made for other data?"
+        f"{tmp_path / 'split.csv'}: the split has no clip of this collection. Was it made for other data?"
     )
 
 
@@ -490,10 +491,10 @@ def test_from_rows_fills_in_and_subset_and_without_take_away() -> None:
     assert left.problems == (problem,)
     with pytest.raises(DataError) as error:
         Collection.from_rows(pd.DataFrame({"path": ["a"]}))
-    assert str(error.value) == "rows: there is no column 'seconds'. Columns found: path."
+    assert str(error.value) == "rows: there is no column 'seconds'. Given: path. Add it."
     with pytest.raises(DataError) as error:
         Collection.from_rows(pd.DataFrame({"path": ["a", "a"], "seconds": 1.0}))
-    assert str(error.value) == "rows: the id 'a' stands twice. Give each clip its own."
+    assert str(error.value) == "rows: the id 'a' is not unique. Give each clip its own id."
     assert len(Collection.from_rows(pd.DataFrame({"path": ["a"]}), "picture")) == 1
 
 
@@ -554,7 +555,7 @@ def test_rows_are_read_as_a_table_is(write_sound: Write, write_table: Write, tmp
         assert list(collection.only({"node": 1}).table["label"]) == ["dog"]
         with pytest.raises(DataError, match=r"data\.only: no clip of .* has node 7\. Known: 1, 2\."):
             collection.only({"node": 7})
-        with pytest.raises(DataError, match=r"no clip of .* has {'node': 1, 'label': 'cat'}"):
+        with pytest.raises(DataError, match=r"no clip of .* has all of {'node': 1, 'label': 'cat'}"):
             collection.only({"node": 1, "label": "cat"})
     assert "weight" not in Collection.from_rows(rows.assign(weight=[0.5, np.nan, 2])).metadata().columns
     with pytest.raises(DataError, match="the split 'trane' is not known"):

@@ -183,7 +183,7 @@ def test_clips_beside_the_fold_take_no_part(made: Path) -> None:
     assert [str(problem) for problem in found.problems] == [
         "meta.txt: the fold lists clips that are not in meta.txt (1, the first being audio/stranger.wav). "
         "Copy the tables again.",
-        "meta.txt: clips without a split take no part in training or judging (1 of 32). "
+        "meta.txt: clips without a split are not used for training or evaluation (1 of 32). "
         "Write train, val or test into each row.",
     ]
 

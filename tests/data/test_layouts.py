@@ -407,7 +407,7 @@ def test_folders_that_are_places_are_no_labels(tmp_path: Path, write_sound: Writ
     undated = Collection.load(tmp_path, Columns(label=False, recording="folder"))
     assert str(undated.problems[0]) == (
         f"{tmp_path.name}: files whose name holds no date and time begin at moment 0 of their recording "
-        "(1 of 8, the first being PLOT_B/note.wav). Leave data.recording out, or give a table with start as "
+        "(1 of 8, the first is PLOT_B/note.wav). Leave data.recording out, or give a table with start as "
         "date and time."
     )
     (tmp_path / "PLOT_B/note.wav").unlink()

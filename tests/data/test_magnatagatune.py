@@ -361,5 +361,5 @@ def test_folders_of_the_imitation_are_all_train(real_data: Callable[[str], Path]
     found = Collection.load(f"magnatagatune:{folder}?audio={sounds}&split={split}")
     assert len(found) == 492
     assert set(found.table["split"]) == {"train", "val"}
-    with pytest.raises(DataError, match="1 group sits on more than one side"):
+    with pytest.raises(DataError, match="1 group occurs in more than one split"):
         Collection.load(f"magnatagatune:{folder}?audio={sounds}&split=gt&group=artist")

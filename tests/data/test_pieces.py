@@ -116,7 +116,7 @@ def test_group_by_a_pattern(tmp_path: Path, write_sound: Write) -> None:
     found = Collection.load(tmp_path, Columns(group_by="^([^/]+)/"))
     assert list(found.table["group"]) == ["loose.wav", "s1", "s1", "s2"]
     assert str(found.problems[1]) == (
-        f"{tmp_path.name}: paths without '^([^/]+)/' are groups of their own (1 of 4, the first being "
+        f"{tmp_path.name}: paths without '^([^/]+)/' are groups of their own (1 of 4, the first is "
         "loose.wav). Change data.group_by to match them."
     )
     with pytest.raises(DataError, match=r"data\.group_by: 'x\+' is found in no path of .*'loose\.wav'"):

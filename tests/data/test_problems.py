@@ -46,8 +46,8 @@ def bad_numbers() -> np.ndarray:
     return samples
 
 
-SILENT = "it is silent. Remove it, or see whether the recorder was connected."
-CUT = f"the file ends before it says it does. {AGAIN}"
+SILENT = "it is silent. Remove it, or check the recorder."
+CUT = f"the file is shorter than its header declares. {AGAIN}"
 FINE = ""
 
 PLANTED: dict[str, tuple[np.ndarray, str]] = {
@@ -64,27 +64,26 @@ PLANTED: dict[str, tuple[np.ndarray, str]] = {
     "hiss.wav": (5e-5 * noise("hiss"), SILENT),
     "clipped.wav": (
         clipped(noise("clip"), 0.05, 4),
-        "5.0% of its samples are clipped: they stand at full scale. "
-        "Record at a lower level, or take it away if it sounds harsh.",
+        "5.0% of its samples are clipped at full scale. "
+        "Record at a lower level, or remove it if it sounds distorted.",
     ),
     "offset.wav": (
         0.1 * noise("offset") + 0.2,
-        "it has a DC offset of 0.200 (full scale = 1). It does no harm to features that begin above 20 Hz "
-        "(log_mel: feature.low, 50 Hz by default). For others, use a high-pass filter at 20 Hz.",
+        "it has a DC offset of 0.200 (full scale = 1). It does not affect features that begin above 20 Hz "
+        "(log_mel: feature.low, 50 Hz by default). For other features, apply a high-pass filter at 20 Hz.",
     ),
     "odd.wav": (
         noise("odd"),
-        "its rate of 7001 Hz is unusual. "
-        "See whether it plays at the right speed; if so, nothing is to be done.",
+        "its sample rate of 7001 Hz is unusual. Check that it plays at the right speed; if so, ignore this.",
     ),
     "many.wav": (
         noise("many", channels=9),
-        "it has 9 channels. See whether that is so; choose one with data.channels, or their mean.",
+        "it has 9 channels. Check the file; use one channel or the mean with data.channels.",
     ),
     "dead.wav": (
         noise("dead", channels=2) * [1, 0],
         "channel 1 of 2 (counted from 0) is silent. "
-        "Choose another with data.channels; their mean is quieter.",
+        "Choose another with data.channels; the mean of all is quieter.",
     ),
     "again.flac": (noise("first"), "it is identical to first.wav. Keep one of them."),
     "cut.wav": (noise("cut.wav", 4.0), CUT),
@@ -94,7 +93,7 @@ PLANTED: dict[str, tuple[np.ndarray, str]] = {
         noise("cut.flac", 4.0),
         f"it cannot be read as sound (flac decoder lost sync). {AGAIN}",
     ),
-    "cut.mp3": (noise("cut.mp3", 4.0), f"4.00 s are promised, 2.3 s can be decoded. {AGAIN}"),
+    "cut.mp3": (noise("cut.mp3", 4.0), f"its header declares 4.00 s, but only 2.3 s can be decoded. {AGAIN}"),
 }
 """Sounds, and what is to be said about each."""
 
@@ -135,12 +134,12 @@ def test_every_planted_fault_is_found_and_nothing_else(tmp_path: Path) -> None:
         assert own == [text], name
     assert sorted(found) == ["labels.csv", "set"]
     assert found["set"] == [
-        "the clips have several rates: 8000 Hz (15), 7001 Hz (1). "
-        "All are brought to data.sample_rate. Use the lowest rate, or the model may learn the recorder from "
-        "its bandwidth.",
+        "the clips have several sample rates: 8000 Hz (15), 7001 Hz (1). "
+        "All clips are resampled to data.sample_rate. Set it to the lowest rate; otherwise the model may "
+        "recognize recorders by their bandwidth.",
         "the clips have several numbers of channels: 1 (14), 2 (1), 9 (1). "
-        "Take their mean or one that all have (data.channels); `all` is not possible.",
-        "there are no test clips, so nothing can be judged. Give some clips the split test.",
+        "Set data.channels to mean or to a channel that all clips have; `all` is not possible.",
+        "there are no test clips, so no model can be evaluated. Give some clips the split test.",
     ]
     lines = {name: line for line, name in enumerate(PLANTED, 2)}
     assert {problem.path: problem.row for problem in report.problems if problem.row} == {
@@ -172,10 +171,10 @@ def test_float_samples_beyond_full_scale_are_not_clipped_and_unscaled_integers_a
     found = by_file(inspect(Collection.load(tmp_path)))
     assert "loud.wav" not in found
     assert "good.wav" not in found
-    assert re.fullmatch(r"\d\d\.\d% of its samples are clipped: .*", found["clipped.wav"][0])
+    assert re.fullmatch(r"\d\d\.\d% of its samples are clipped at full scale.*", found["clipped.wav"][0])
     (text,) = found["unscaled.wav"]
     assert re.fullmatch(
-        r"its samples reach 16,3\d\d \(full scale = 1\), as integers that were not scaled\. "
+        r"its samples reach 16,3\d\d \(full scale = 1\), like unscaled integers\. "
         r"Divide them by their full scale \(32,768 for 16 bits\) and export it again\.",
         text,
     )
@@ -194,12 +193,12 @@ def test_two_mp3_joined_are_told_and_a_tag_at_the_end_is_not(tmp_path: Path) -> 
         parts[0] + b"TAG" + bytes(125) + b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + parts[1]
     )
     found = by_file(inspect(Collection.load(tmp_path)))
-    cure = "Decode it to one sound (ffmpeg -i FILE.mp3 FILE.flac), or cut it in two."
+    cure = "Decode it to one sound (ffmpeg -i FILE.mp3 FILE.flac), or split the file."
     assert found["joined.mp3"] == [
-        f"another mp3 was joined to it: the last {len(parts[1]):,} bytes are not read. {cure}",
+        f"another mp3 is appended to it: the last {len(parts[1]):,} bytes are not read. {cure}",
         "it is identical to both.mp3, which is in another split. Keep one of them.",
     ]
-    assert found["both.mp3"][0].startswith("another mp3 was joined to it")
+    assert found["both.mp3"][0].startswith("another mp3 is appended to it")
     assert not [text for text in found.get("tagged.mp3", []) if "joined" in text]
 
 
@@ -214,7 +213,7 @@ def test_damage_within_an_mp3_is_told_with_the_words_of_the_decoder(tmp_path: Pa
     assert "good.mp3" not in found
     assert any(
         text.startswith(
-            "parts of it are damaged; the decoder says: Illegal Audio-MPEG-Header 0x00000000 at offset"
+            "parts of it are damaged; the decoder reports: Illegal Audio-MPEG-Header 0x00000000 at offset"
         )
         and text.endswith(f". {AGAIN}")
         for text in found["hurt.mp3"]
@@ -254,7 +253,7 @@ def test_a_clip_after_the_end_of_what_can_be_decoded_is_left_out_as_in_training(
     collection = Collection.load(tmp_path / "t.csv")
     report = inspect(collection)
     left_out = [(each.row, each.reason) for each in report.problems if each.severity == "left out"]
-    assert left_out == [(3, "it begins after the end of what can be decoded.")]
+    assert left_out == [(3, "it begins after the end of the decodable sound.")]
     kept = Store(tmp_path / "cache").usable(collection, DataSettings())
     assert list(kept.table["start"]) == [0.0]
     assert [problem.row for problem in kept.problems if problem.severity == "left out"] == [3]
@@ -301,9 +300,7 @@ def test_blank_broken_and_doubled_pictures(tmp_path: Path) -> None:
     (tmp_path / "half.png").write_bytes((tmp_path / "half.png").read_bytes()[:4000])
     report = inspect(Collection.load(tmp_path))
     found = by_file(report)
-    assert found["blank.png"] == [
-        "every pixel has the same colour. Remove it, or see whether it was saved well."
-    ]
+    assert found["blank.png"] == ["all pixels have the same color. Remove it, or save it again."]
     assert found["half.png"] == [f"it cannot be read as a picture. {AGAIN}"]
     assert found["again.bmp"][0].startswith("it is identical to 0.png")
     assert report.sizes == {"9x8": 4, "4x4": 1}
@@ -332,7 +329,7 @@ def test_labels_that_cannot_teach(tmp_path: Path, write_sound: Write) -> None:
         tmp_path, write_sound, [("dog", "", split, "") for split in ("train", "train", "val", "test")]
     )
     assert said(report) == [
-        "dog: every clip that has a label has this one, so labels cannot tell clips apart. "
+        "dog: all labeled clips have this label, so labels cannot distinguish clips. "
         "Add clips of other labels, or train without labels."
     ]
     assert report.learnable_from == ("views",)
@@ -347,13 +344,13 @@ def test_single_unheard_alike_and_missing_labels(tmp_path: Path, write_sound: Wr
     ]  # fmt: skip
     report = made(tmp_path, write_sound, rows)
     assert said(report) == [
-        "rain: a single clip has this label, so it is like no other. "
-        "Add clips, or join the label with another.",
-        "owl: the label is not in train (1 val, 1 test). Move a group of it to train, or take it out.",
-        "dog: it differs from the label 'Dog' in case or blanks alone. "
+        "rain: only one clip has this label, so it has no positive pair. "
+        "Add clips, or merge the label with another.",
+        "owl: the label is not in train (1 val, 1 test). Move one of its groups to train, or leave it out.",
+        "dog: it differs from the label 'Dog' only in case or blanks. "
         "Write both the same way if they mean the same.",
-        f"{tmp_path.name}: clips have no label (1 of 10, the first being 8.wav). "
-        "Add labels; until then these clips are skipped when training on labels.",
+        f"{tmp_path.name}: clips have no label (1 of 10, the first is 8.wav). "
+        "Add labels; without them, these clips are skipped in training on labels.",
     ]
     assert report.trainable
     assert list(report.labels) == ["Dog", "cat", "dog", "owl", "rain"]
@@ -382,7 +379,7 @@ def test_marks_that_look_the_same_are_told(
         each for each in made(tmp_path, write_sound, rows, leak=True).problems if each.kind == "alike"
     ]
     two = sorted([one, other])
-    reasons = [f"it differs from the {what} {two[0]!r} {how} alone." for what in ("label", "tag")]
+    reasons = [f"it differs from the {what} {two[0]!r} only {how}." for what in ("label", "tag")]
     assert [problem.reason for problem in positive if problem.path == two[1]] == reasons
     groups = [problem for problem in positive if problem.path not in two]
     assert len(groups) == (0 if to_number(one) else 2)
@@ -392,8 +389,8 @@ def test_labels_apart_are_said_once(tmp_path: Path, write_sound: Write) -> None:
     splits = ["train"] * 4 + ["val"] * 2 + ["test"] * 2
     rows = [(label, "", split, "") for label, split in zip("aabbccdd", splits, strict=True)]
     assert said(made(tmp_path, write_sound, rows)) == [
-        "2 labels: no label of val or test is in train: the split asks for what is new altogether. "
-        "If that is not meant, share the labels out."
+        "2 labels: no label of val or test is in train, so only unseen labels are evaluated. "
+        "If this is not intended, put clips of each label into train."
     ]
 
 
@@ -404,11 +401,11 @@ def test_tags_and_leaks(tmp_path: Path, write_sound: Write) -> None:
     ]  # fmt: skip
     report = made(tmp_path, write_sound, rows, leak=True)
     assert said(report) == [
-        "g: the group is on more than one side of the split: 1 train, 1 test. "
-        "Put it on one side; until then figures flatter.",
-        f"{tmp_path.name}: clips have no tags (1 of 6, the first being 3.wav). "
-        "Add tags; until then these clips are skipped when training on tags.",
-        "rare: the tag is not in train (1 test). Move a group of it to train, or take it out.",
+        "g: the group occurs in more than one split: 1 train, 1 test. "
+        "Give all its clips one split; until then test scores are too high.",
+        f"{tmp_path.name}: clips have no tags (1 of 6, the first is 3.wav). "
+        "Add tags; without them, these clips are skipped in training on tags.",
+        "rare: the tag is not in train (1 test). Move one of its groups to train, or leave it out.",
     ]
     assert report.trainable
     assert report.tags["wet"] == {"all": 3, "train": 2, "val": 1, "test": 0}
@@ -448,8 +445,8 @@ def test_a_report_is_json_and_counts_of_real_sets_are_right(real_data: Callable[
         "kind": "clipped",
         "path": "audio/kick/sp_bd_ada.ogg",
         "row": 28,
-        "reason": "0.5% of its samples are clipped: they stand at full scale.",
-        "cure": "Record at a lower level, or take it away if it sounds harsh.",
+        "reason": "0.5% of its samples are clipped at full scale.",
+        "cure": "Record at a lower level, or remove it if it sounds distorted.",
         "severity": "warning",
     }
 
@@ -510,8 +507,8 @@ def test_a_number_missing_beside_a_clip_is_told_as_training_would_tell_it(tmp_pa
     (left_out,) = [str(problem) for problem in report.problems if problem.severity == "left out"]
     assert left_out == (
         f"{collection.table['id'].iloc[0]} (row 2): 1 samples of its file, outside the clip, are NaN, "
-        "infinite or beyond 1e10 (full scale is 1). Export the sound again, or cut the clip out into a file "
-        "of its own."
+        "infinite or beyond 1e10 (full scale is 1). Export the sound again, or save the clip as its own "
+        "file."
     )
     assert (report.clips["all"], report.rates) == (2, {"16000": 2})  # what is left out is not counted either
     with pytest.raises(DataError, match=r"bad\.wav: some samples after 0\.0 s are NaN"):

@@ -63,11 +63,15 @@ def spread(folds: list[Ints]) -> float:
 
 def test_folds_that_cannot_be_are_refused() -> None:
     rng = np.random.default_rng(0)
-    with pytest.raises(DataError, match=r"folds: 3 groups cannot fill 4 folds, as a group stays whole\."):
+    with pytest.raises(
+        DataError, match=r"folds: 3 groups cannot fill 4 folds, because groups are not divided\."
+    ):
         fold_sides(clips(np.array([0, 1, 1, 2]), rng), Fold(of=4), validates=False)
-    with pytest.raises(DataError, match="no clip is of train or val"):
+    with pytest.raises(DataError, match="there are no train or val clips"):
         fold_sides(clips(np.array([], np.int64), rng), Fold(of=3), validates=False)
-    with pytest.raises(DataError, match=r"of 2 folds one judges and one chooses, and none trains\. Take 3"):
+    with pytest.raises(
+        DataError, match=r"with 2 folds, one is test and one is val, so none is left for train\. Use 3"
+    ):
         fold_sides(clips(np.arange(9), rng), Fold(of=2), validates=True)
-    with pytest.raises(ValueError, match="there are 3 folds, the first being 1: number cannot be 4"):
+    with pytest.raises(ValueError, match="there are 3 folds, the first is 1: number cannot be 4"):
         Fold(of=3, number=4)

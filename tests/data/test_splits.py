@@ -144,7 +144,7 @@ def test_a_word_that_is_no_side(cells: list[str], text: str) -> None:
         read_split(cells, [2, 3], "t.csv")
     assert str(error.value) == (
         f"{text}Known: {known}. "
-        "Two or more fold numbers are understood too; an empty cell keeps a clip out of the split."
+        "Two or more fold numbers are allowed, too. An empty cell gives the clip no split."
     )
 
 
@@ -156,12 +156,12 @@ def test_leaks_are_named_ten_at_most() -> None:
     assert leaks["speaker11"] == {"train": 1, "val": 1}
     named = "".join(f"  speaker{number:02}: 1 train, 1 val, 1 test\n" for number in range(10))
     assert str(leak_error(leaks, "labels.csv", "the column 'speaker'")) == (
-        "labels.csv: 12 groups sit on more than one side of the split; "
-        "a test would ask for what training heard:\n"
+        "labels.csv: 12 groups occur in more than one split, "
+        "so test is not independent:\n"
         f"{named}"
         "  and 2 more\n"
-        "Groups are read from the column 'speaker'. Put each on one side, name another column (data.group), "
-        "leave the split out to have one made, or allow it with --allow-leak."
+        "Groups are read from the column 'speaker'. Give all clips of a group one split, name another column "
+        "(data.group), leave out the split so that one is made, or allow it with --allow-leak."
     )
 
 
@@ -200,14 +200,14 @@ def test_a_split_file_that_was_changed_is_refused(tmp_path: Path) -> None:
         with pytest.raises(DataError) as error:
             read_split_file(path)
         assert str(error.value) == (
-            f"{path}: the split was changed after it was written. Bring the original back."
+            f"{path}: the split was changed after it was written. Restore the original file."
         )
     path.write_text(whole.replace("\n", "\r\n"))  # as a spreadsheet writes it
     assert read_split_file(path) == dict(zip(IDS, SIDES, strict=True))
     path.write_text("id,split\na,train\n")
     with pytest.raises(DataError) as error:
         read_split_file(path)
-    assert str(error.value) == f"{path}: this is no split file. Give one that Collection.save_split wrote."
+    assert str(error.value) == f"{path}: this is not a split file. Give one that Collection.save_split wrote."
     with pytest.raises(DataError) as error:
         read_split_file(tmp_path / "gone.csv")
     assert str(error.value).startswith(f"{tmp_path / 'gone.csv'}: the split cannot be read (")

@@ -39,7 +39,7 @@ def test_one_label_has_no_curves_and_no_moments_are_refused() -> None:
     alone = centroid_curves([(0, vectors)], np.zeros(4, dtype=np.int64), NAMES)
     assert alone.curves() == {}
     assert np.isnan(alone.spreads).all()
-    with pytest.raises(RequestError, match="no moments of training"):
+    with pytest.raises(RequestError, match="no validations are given"):
         centroid_curves([], np.zeros(4, dtype=np.int64), NAMES)
-    with pytest.raises(RequestError, match="vectors: 4 entries are wanted"):
+    with pytest.raises(RequestError, match="vectors: 4 entries are expected"):
         centroid_curves([(0, vectors[:3])], np.zeros(4, dtype=np.int64), NAMES)

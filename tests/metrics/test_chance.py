@@ -102,7 +102,7 @@ def test_a_recording_alone_falls_back_to_chance_elsewhere() -> None:
     chance = expected_recall(search, tags, tags)
     for name in chance:
         np.testing.assert_allclose(first[name], chance[name])
-    with pytest.raises(RequestError, match="the search bars sources"):
+    with pytest.raises(RequestError, match="the search excludes sources"):
         recording_first(Search.within(vectors, "cosine", alone), tags, tags, (alone, alone))
 
 

@@ -75,9 +75,9 @@ def test_perfect_scores_one_and_empty_scores_zero() -> None:
 
 
 def test_refuses_unknown_labels_and_unlike_lengths() -> None:
-    with pytest.raises(RequestError, match="a negative class number means not known"):
+    with pytest.raises(RequestError, match="a negative class number means unknown"):
         classification_scores(np.array([0, -1]), np.array([0, 0]))
-    with pytest.raises(RequestError, match="predicted: 2 entries are wanted, one a vector; given: 3"):
+    with pytest.raises(RequestError, match="predicted: 2 entries are expected, one per vector; given: 3"):
         classification_scores(np.array([0, 1]), np.array([0, 1, 1]))
 
 

@@ -276,16 +276,16 @@ def test_what_is_missing_is_said() -> None:
     metadata = _facts(labels)
     result = evaluate(_space(LABELS), metadata, {**SPLITS, "val": np.arange(0)}, QUICK)
     notes = "\n".join(result.notes)
-    assert "10 of 60 clips have no label; label measures leave them out." in notes
-    assert "17 of 50 clips are of classes that train lacks; they count as wrong." in notes
-    assert "No labelled val split to choose the probe's strength on: C = 1." in notes
-    assert "retrieval_from_train: 33 of 50 queries have a clip of their label to find" in notes
+    assert "10 of 60 clips have no label; label metrics leave them out." in notes
+    assert "17 of 50 clips have classes absent from train; they count as wrong." in notes
+    assert "No labeled val split to choose the probe's regularization: C = 1." in notes
+    assert "retrieval_from_train: 33 of 50 queries have another clip of their label" in notes
     assert result.metrics["probe/unseen_clips"] == 17
     assert result.metrics["retrieval_from_train/queries_left_out"] == 17
     assert (result.clips.predicted[:10] == -1).all()
 
     only_test = evaluate(_space(LABELS), metadata, {"test": SPLITS["test"]}, QUICK)
-    assert any("Train holds no labelled clips" in note for note in only_test.notes)
+    assert any("Train has no labeled clips" in note for note in only_test.notes)
     assert "retrieval/recall_at_1" in only_test.metrics
     assert "probe/macro_f1" not in only_test.metrics
 
@@ -294,11 +294,11 @@ def test_one_group_has_no_intervals_and_few_are_called_rough() -> None:
     metadata = _facts(LABELS, recordings=np.zeros(180, dtype=np.int64))
     result = evaluate(_space(LABELS), metadata, SPLITS, QUICK)
     assert result.intervals == {}
-    assert any("one group only: no intervals" in note for note in result.notes)
+    assert any("a single group: intervals" in note for note in result.notes)
     assert "retrieval/recall_at_1" not in result.metrics
     assert "retrieval_with_group/recall_at_1" in result.metrics
     few = evaluate(_space(LABELS), _facts(LABELS, recordings=np.arange(180) % 4), SPLITS, QUICK)
-    assert any("4 groups only: its intervals are rough" in note for note in few.notes)
+    assert any("only 4 groups: its intervals are rough" in note for note in few.notes)
     single = {"train": np.arange(0, 90), "test": np.arange(120, 124)}
     none = evaluate(_space(LABELS), _facts(np.full(180, -1), recordings=np.arange(180)), single, QUICK)
     assert none.intervals == {}
@@ -309,9 +309,9 @@ def test_one_group_has_no_intervals_and_few_are_called_rough() -> None:
 def test_choices_are_never_made_on_the_split_that_is_scored() -> None:
     result = evaluate(_space(LABELS), _facts(LABELS), SPLITS, QUICK.model_copy(update={"split": "val"}))
     assert result.metrics["probe/strength"] == 1.0
-    assert any("No labelled val split to choose" in note for note in result.notes)
+    assert any("No labeled val split to choose" in note for note in result.notes)
     on_train = evaluate(_space(LABELS), _facts(LABELS), SPLITS, QUICK.model_copy(update={"split": "train"}))
-    assert any("taught the space and the probes" in note for note in on_train.notes)
+    assert any("were trained on these clips" in note for note in on_train.notes)
 
 
 def test_groups_not_known_go_by_their_recording() -> None:
@@ -355,9 +355,9 @@ def test_baselines_take_a_prefix_and_leave_their_own_baselines() -> None:
 
 def test_refuses_what_cannot_be_scored() -> None:
     vectors, metadata = _space(LABELS), _facts(LABELS)
-    with pytest.raises(DataError, match=r"split 'tset' holds no clips. Did you mean 'test'\?"):
+    with pytest.raises(DataError, match=r"split 'tset' has no clips. Did you mean 'test'\?"):
         evaluate(vectors, metadata, SPLITS, QUICK.model_copy(update={"split": "tset"}))
-    with pytest.raises(RequestError, match="metadata: 179 entries are wanted, one a vector; given: 180"):
+    with pytest.raises(RequestError, match="metadata: 179 entries are expected, one per vector; given: 180"):
         evaluate(vectors[:-1], metadata, SPLITS, QUICK)
     vectors[7] = np.inf
     with pytest.raises(WorkError, match="1 of 180 vectors are not finite, the first in row 7"):

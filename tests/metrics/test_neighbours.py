@@ -117,7 +117,7 @@ def test_refuses_what_does_not_fit() -> None:
     two, three = np.ones((4, 2), dtype=np.float32), np.ones((4, 3), dtype=np.float32)
     with pytest.raises(RequestError, match="queries have 2, the gallery 3"):
         Search(two, three)
-    with pytest.raises(RequestError, match="own: 4 entries are wanted, one a vector; given: 3"):
+    with pytest.raises(RequestError, match="own: 4 entries are expected, one per vector; given: 3"):
         Search(two, two, own=np.arange(3))
     with pytest.raises(RequestError, match="of both the queries and the gallery"):
         Search(two, two, query_sources=np.zeros(4, dtype=np.int64))

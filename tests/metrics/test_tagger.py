@@ -96,5 +96,5 @@ def test_other_columns_than_the_tags_are_refused() -> None:
         RequestError, match=r"one column for each of the 4 tags is wanted; given: shape \(80, 3"
     ):
         evaluate(_vectors(), metadata, SPLITS, QUICK, scores[:, :3])
-    with pytest.raises(RequestError, match="predictions: 200 entries are wanted"):
+    with pytest.raises(RequestError, match="predictions: 200 entries are expected"):
         evaluate(_vectors(), metadata, SPLITS, QUICK, scores[:50])

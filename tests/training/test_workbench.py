@@ -33,10 +33,10 @@ def test_a_leak_and_what_is_odd_are_told_to_those_who_measure_and_what_is_left_o
     note_data(collection, said.append)
     assert said[2:] == [
         Note("c.wav: there is no such file. Bring it back.", is_warning=True),
-        Note("1 group sits on two sides of the split; results say so.", is_warning=True),
+        Note("1 group occurs in two splits; results are marked.", is_warning=True),
     ]
     note_data(replace(collection, leaks=("ann", "ben"), problems=()), said.append)
-    assert said[4:] == [Note("2 groups sit on two sides of the split; results say so.", is_warning=True)]
+    assert said[4:] == [Note("2 groups occur in two splits; results are marked.", is_warning=True)]
 
 
 def test_a_file_that_breaks_while_decoding_is_left_out_and_told_by_training_and_measuring(

@@ -32,16 +32,16 @@ from nearfield.data.splits import SHARES, counts_text, find_leaks
 from nearfield.data.tables import cell_text
 from nearfield.data.times import How, to_number
 
-# What labels, tags, groups and splits of a collection can teach, and what is odd about them.
+# Which relations a collection can be trained on, and problems of its labels, tags, groups and splits.
 
-_OVERLOOKED = frozenset(("Zs", "Pd", "Cf", "Cc"))
-"""Blanks, hyphens, signs without width and control characters, as Unicode sorts them."""
+_IGNORED = frozenset(("Zs", "Pd", "Cf", "Cc"))
+"""Unicode categories of blanks, hyphens, characters without width and control characters."""
 TWO_WINDOWS = 2.0
-"""Seconds that a clip needs at least so that two windows in it can be neighbours in time."""
+"""Shortest clip, in seconds, that holds two windows close in time."""
 
 
 def learnable_from(collection: Collection) -> tuple[str, ...]:
-    """The relations that the train clips can teach: alike and unlike ones are there."""
+    """Returns the relations for which the train clips give positives and negatives."""
     train = collection.table[collection.table["split"] == "train"]
     labels = Counter(label for label in train["label"] if label)
     tags = Counter(tag for own in train["tags"] for tag in own)
@@ -62,98 +62,98 @@ def learnable_from(collection: Collection) -> tuple[str, ...]:
 
 
 def meaning_problems(collection: Collection) -> list[Problem]:
-    """Everything odd about labels, tags, groups and splits; about single clips see `problems`."""
+    """Returns warnings about labels, tags, groups and splits; single clips are checked by `inspect`."""
     table = collection.table
-    found = [*_sides(collection), *_leaks(collection)]
-    splits = _by_side(
+    found = [*_missing_splits(collection), *_leaks(collection)]
+    splits = _by_split(
         (label, split) for label, split in zip(table["label"], table["split"], strict=True) if label
     )
     found += _labels(collection, splits)
     found += _unmarked(collection, "label", [bool(label) for label in table["label"]])
     found += _unmarked(collection, "tags", [bool(tags) for tags in table["tags"]])
     tagged = zip(table["tags"], table["split"], strict=True)
-    tags = _by_side((tag, split) for tags, split in tagged for tag in tags)
-    found += _unheard("tag", tags)
-    found += _alike("tag", tags)
+    tags = _by_split((tag, split) for tags, split in tagged for tag in tags)
+    found += _absent_in_train("tag", tags)
+    found += _similar_names("tag", tags)
     named = set(table["group"]).difference(table["recording"], table["id"], table["path"])
-    found += _alike("group", named)
+    found += _similar_names("group", named)
     return found
 
 
-def _by_side(pairs: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
-    """Clips of each mark on each side, marks in the order of their names."""
+def _by_split(pairs: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
+    """Counts the clips of each mark (label or tag) per split; marks sorted by name."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for mark, split in pairs:
         found[mark][split] += 1
     return {mark: found[mark] for mark in sorted(found)}
 
 
-def _sides(collection: Collection) -> Iterator[Problem]:
+def _missing_splits(collection: Collection) -> Iterator[Problem]:
     counts = Counter(collection.table["split"])
-    for split, purpose in (("train", "learnt"), ("test", "judged")):
+    for split, purpose in (("train", "trained"), ("test", "evaluated")):
         if not counts[split]:
-            reason = f"there are no {split} clips, so nothing can be {purpose}."
+            reason = f"there are no {split} clips, so no model can be {purpose}."
             yield _warning(f"no_{split}", collection.name, reason, f"Give some clips the split {split}.")
 
 
 def _leaks(collection: Collection) -> Iterator[Problem]:
     table = collection.table
     for group, counts in find_leaks(list(table["group"]), list(table["split"])).items():
-        reason = f"the group is on more than one side of the split: {counts_text(counts)}."
-        yield _warning("leak", group, reason, "Put it on one side; until then figures flatter.")
+        reason = f"the group occurs in more than one split: {counts_text(counts)}."
+        cure = "Give all its clips one split; until then test scores are too high."
+        yield _warning("leak", group, reason, cure)
 
 
 def _labels(collection: Collection, splits: dict[str, Counter[str]]) -> Iterator[Problem]:
     if len(splits) == 1:
         (label,) = splits
-        reason = "every clip that has a label has this one, so labels cannot tell clips apart."
+        reason = "all labeled clips have this label, so labels cannot distinguish clips."
         yield _warning("one_label", label, reason, "Add clips of other labels, or train without labels.")
     for label, counts in splits.items():
         if counts.total() == 1:
-            reason = "a single clip has this label, so it is like no other."
-            yield _warning("single", label, reason, "Add clips, or join the label with another.")
-    yield from _unheard("label", splits)
-    yield from _alike("label", splits)
+            reason = "only one clip has this label, so it has no positive pair."
+            yield _warning("single", label, reason, "Add clips, or merge the label with another.")
+    yield from _absent_in_train("label", splits)
+    yield from _similar_names("label", splits)
 
 
-def _unheard(what: str, splits: dict[str, Counter[str]]) -> Iterator[Problem]:
-    """Marks that are judged but not in train; where that is so for all of them, it is meant so."""
-    judged = [mark for mark, counts in splits.items() if counts["test"] or counts["val"]]
-    absent = [mark for mark in judged if not splits[mark]["train"]]
-    heard = any(counts["train"] for counts in splits.values())
-    if heard and absent and len(absent) == len(judged):
-        reason = f"no {what} of val or test is in train: the split asks for what is new altogether."
-        yield _warning(
-            "unheard", f"{len(absent)} {what}s", reason, f"If that is not meant, share the {what}s out."
-        )
-    elif heard:
+def _absent_in_train(what: str, splits: dict[str, Counter[str]]) -> Iterator[Problem]:
+    """Marks of val or test that are not in train; one warning if none is in train (zero-shot splits)."""
+    evaluated = [mark for mark, counts in splits.items() if counts["test"] or counts["val"]]
+    absent = [mark for mark in evaluated if not splits[mark]["train"]]
+    any_in_train = any(counts["train"] for counts in splits.values())
+    if any_in_train and absent and len(absent) == len(evaluated):
+        reason = f"no {what} of val or test is in train, so only unseen {what}s are evaluated."
+        cure = f"If this is not intended, put clips of each {what} into train."
+        yield _warning("unheard", f"{len(absent)} {what}s", reason, cure)
+    elif any_in_train:
         for mark in absent:
             reason = f"the {what} is not in train ({counts_text(splits[mark])})."
-            yield _warning("unheard", mark, reason, "Move a group of it to train, or take it out.")
+            yield _warning("unheard", mark, reason, "Move one of its groups to train, or leave it out.")
 
 
-def _alike(what: str, marks: Iterable[str]) -> Iterator[Problem]:
-    """Marks that differ in ways that the eye overlooks."""
+def _similar_names(what: str, marks: Iterable[str]) -> Iterator[Problem]:
+    """Marks that differ only in case, blanks, hyphens or encoding."""
     seen: dict[str, str] = {}
     for mark in sorted(marks):
         plain = _plain(mark)
         if plain in seen:
-            reason = f"it differs from the {what} {seen[plain]!r} {_how(mark, seen[plain])} alone."
+            reason = f"it differs from the {what} {seen[plain]!r} only {_difference(mark, seen[plain])}."
             yield _warning("alike", mark, reason, "Write both the same way if they mean the same.")
         seen.setdefault(plain, mark)
 
 
 def _plain(mark: str) -> str:
-    """A mark without case, blanks, hyphens and underscores; one form of each letter; 01 and 1.0 as 1."""
+    """Normalizes a mark: no case, blanks, hyphens or underscores; NFKC; 01 and 1.0 become 1."""
     number = to_number(mark)
     if number is not None:
         return repr(number)
     folded = unicodedata.normalize("NFKC", mark.casefold())
-    return "".join(sign for sign in folded if unicodedata.category(sign) not in _OVERLOOKED and sign != "_")
+    return "".join(sign for sign in folded if unicodedata.category(sign) not in _IGNORED and sign != "_")
 
 
-def _how(one: str, other: str) -> str:
-    """In what two marks that look alike differ."""
+def _difference(one: str, other: str) -> str:
+    """Describes how two marks with the same normal form differ."""
     if to_number(one) is not None:
         return "in the way the number is written"
     if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other):
@@ -169,8 +169,8 @@ def _unmarked(collection: Collection, what: str, marked: list[bool]) -> Iterator
     if any(marked) and missing:
         first = collection.table["id"].iloc[marked.index(False)]
         marks = "labels" if what == "label" else what
-        reason = f"clips have no {what} ({missing} of {len(marked)}, the first being {first})."
-        cure = f"Add {marks}; until then these clips are skipped when training on {marks}."
+        reason = f"clips have no {what} ({missing} of {len(marked)}, the first is {first})."
+        cure = f"Add {marks}; without them, these clips are skipped in training on {marks}."
         yield _warning(f"no_{what}", collection.name, reason, cure)
 
 
@@ -178,109 +178,124 @@ def _warning(kind: str, path: str, reason: str, cure: str) -> Problem:
     return Problem(kind, path, None, reason, cure, "warning")
 
 
-# What `nearfield check` finds: what is in a collection, and everything that is wrong with it.
-#
-# Opening a collection looks at headers; this listens to every clip.
+# The report of `nearfield check`. Opening a collection reads file headers only; this decodes every clip.
 
 Counts = dict[str, int]
-"""How many: `all`, then train, val, test."""
+"""Numbers of clips: `all`, then train, val, test."""
 
 _Result = SignalReport | Seen | Fault
 
 
 @dataclass(frozen=True)
 class Report:
-    """A collection in numbers (of the clips that can be used), and its problems, those left out first."""
+    """Statistics of the usable clips of a collection, and its problems."""
 
     name: str
     kind: Kind
     clips: Counts
     hours: float
     quiet_seconds: float
-    """Of these, seconds at beginnings and ends that stay 60 dB below: what `data.trim_db: 60` cuts away."""
+    """Total silence at the beginnings and ends of clips, in seconds: what `data.trim_db: 60` removes."""
     rates: dict[str, int]
-    """How many clips have which rate, in hertz; the most usual first, here and below."""
+    """Number of clips per sample rate in hertz; most frequent first, here and below."""
     channels: dict[str, int]
+    """Number of clips per number of channels."""
     sizes: dict[str, int]
-    """How many pictures have which width and height, as `48x48`."""
+    """Number of images per width and height, as `48x48`."""
     labels: dict[str, Counts]
     tags: dict[str, Counts]
     groups: Counts
     recordings: Counts
     split_from: str
     starts: dict[How, int]
-    """How many clips had the start in their table taken for what."""
+    """Number of clips for each interpretation of the start column."""
     learnable_from: tuple[str, ...]
-    """Relations that the train clips can teach: labels, tags, time, views."""
+    """Relations that the train clips can be trained on: labels, tags, time, views."""
     problems: tuple[Problem, ...]
+    """Left-out clips first, then warnings."""
     other_columns: tuple[str, ...] = ()
-    """Columns of the table that are no label, tag, split, group, recording or time here."""
+    """Columns of the table that are not used as label, tags, split, group, recording or time."""
 
     @property
     def trainable(self) -> bool:
-        """True where labels or tags can teach; where there are neither, where time or views can."""
+        """Whether training is possible from labels or tags; without both, from time or views."""
         marks = [name for name, counts in (("labels", self.labels), ("tags", self.tags)) if counts]
         return any(name in self.learnable_from for name in marks or ("time", "views"))
 
     def as_json(self) -> dict[str, Any]:
-        """Everything by name, as plain values."""
+        """Returns all fields as plain values."""
         return {**asdict(self), "trainable": self.trainable}
 
 
 def inspect(collection: Collection, progress: Progress | None = None) -> Report:
-    """Decodes every clip and reports on the collection. `progress` gets how many of how many are done.
+    """Decodes every clip and reports on the collection.
 
-    Raises Stopped, with what was found so far, after Ctrl-C.
+    Parameters
+    ----------
+    collection
+        The clips to check.
+    progress
+        Called with the number of clips decoded so far and the number of all clips.
+
+    Returns
+    -------
+    Report
+        Statistics of the usable clips, and all problems.
+
+    Raises
+    ------
+    Stopped
+        After Ctrl-C, with the report on the clips decoded so far.
     """
     found = dict[int, _Result]()
     try:
-        _listen(collection, found, progress)
+        _decode_all(collection, found, progress)
     except KeyboardInterrupt:
-        raise Stopped(_judge(collection, found), len(found), len(collection)) from None
-    return _judge(collection, found)
+        raise Stopped(_make_report(collection, found), len(found), len(collection)) from None
+    return _make_report(collection, found)
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C while clips were listened to, with the report on those that were heard."""
+    """Ctrl-C during `inspect`, with the report on the clips decoded so far."""
 
-    def __init__(self, report: Report, heard: int, of: int) -> None:
-        super().__init__(f"stopped after {heard:,} of {of:,} clips")
+    def __init__(self, report: Report, done: int, of: int) -> None:
+        super().__init__(f"stopped after {done:,} of {of:,} clips")
         self.report = report
 
 
-def _judge(collection: Collection, found: dict[int, _Result]) -> Report:
-    """The report; of clips that were not heard, what their table says."""
+def _make_report(collection: Collection, found: dict[int, _Result]) -> Report:
+    """Makes the report; for clips that were not decoded it uses their table only."""
     rows = sorted(found)
-    heard, results = collection.subset(np.array(rows, np.int64)), [found[row] for row in rows]
-    problems = list(_clip_problems(heard, results))
+    decoded, results = collection.subset(np.array(rows, np.int64)), [found[row] for row in rows]
+    problems = list(_clip_problems(decoded, results))
     usable = collection.without(problem for problem in problems if problem.severity == "left out")
     kept = set(usable.table["id"])
-    pairs = zip(heard.table["id"], results, strict=True)
+    pairs = zip(decoded.table["id"], results, strict=True)
     rest = [result for clip, result in pairs if clip in kept and not isinstance(result, Fault)]
-    every = [*collection.problems, *problems, *_doubles(heard, results), *_mixtures(collection, rest)]
+    every = [*collection.problems, *problems, *_duplicates(decoded, results), *_mixtures(collection, rest)]
     every += meaning_problems(usable)
     every.sort(key=lambda problem: problem.severity != "left out")
     return _report(usable, rest, every)
 
 
-def _listen(collection: Collection, found: dict[int, _Result], progress: Progress | None) -> None:
-    """Finds by row what each clip sounds or looks like, or why it cannot be told; each file decoded once."""
+def _decode_all(collection: Collection, found: dict[int, _Result], progress: Progress | None) -> None:
+    """Fills `found` with the analysis of each row, or the fault of its file. Each file is decoded once."""
     table = collection.table
     rows: dict[str, list[int]] = defaultdict(list)
     for row, path in enumerate(table["path"]):
         rows[path].append(row)
     spans = list(zip(table["start"], table["seconds"], strict=True))
-    listen = _see if collection.kind == "picture" else hear
+    analyze = _analyze_image if collection.kind == "picture" else hear
     workers = usable_cores()
     work = ((Path(path), [spans[row] for row in own]) for path, own in rows.items())
-    with closing(in_order(lambda job: listen(*job), work, workers, 4 * workers, "listen")) as heard:
-        for own, results in zip(rows.values(), heard, strict=True):
+    with closing(in_order(lambda job: analyze(*job), work, workers, 4 * workers, "listen")) as analyzed:
+        for own, results in zip(rows.values(), analyzed, strict=True):
             found |= zip(own, results, strict=True)
             if progress:
                 progress(len(found), len(table))
 
 
-def _see(path: Path, spans: Sequence[tuple[float, float]]) -> list[_Result]:
+def _analyze_image(path: Path, spans: Sequence[tuple[float, float]]) -> list[_Result]:
     try:
         return [look(path)] * len(spans)
     except Fault as fault:
@@ -288,25 +303,25 @@ def _see(path: Path, spans: Sequence[tuple[float, float]]) -> list[_Result]:
 
 
 def _clip_problems(collection: Collection, results: Sequence[_Result]) -> Iterator[Problem]:
-    """What is wrong with single clips, in the order of the table."""
+    """Problems of single clips, in the order of the table."""
     for name, row, seconds, result in zip(
         *_places(collection), collection.table["seconds"], results, strict=True
     ):
         if isinstance(result, Fault):
             yield result.problem(name, row)
         else:
-            judged = judge_picture(result) if isinstance(result, Seen) else judge_sound(result, seconds)
-            yield from (to_problem(words, name, row) for words in judged)
+            found = judge_picture(result) if isinstance(result, Seen) else judge_sound(result, seconds)
+            yield from (to_problem(words, name, row) for words in found)
 
 
 def _places(collection: Collection) -> tuple[list[str], list[int | None]]:
-    """Name and line of each clip."""
+    """Name and table line of each clip."""
     table = collection.table
     lines = list(table["row"]) if "row" in table else [None] * len(table)
     return list(table["id"]), lines
 
 
-def _doubles(collection: Collection, results: Sequence[_Result]) -> Iterator[Problem]:
+def _duplicates(collection: Collection, results: Sequence[_Result]) -> Iterator[Problem]:
     """Clips of different files that decode to the same samples or pixels."""
     first: dict[str, int] = {}
     table = collection.table
@@ -318,8 +333,8 @@ def _doubles(collection: Collection, results: Sequence[_Result]) -> Iterator[Pro
         if table["path"].iloc[other] == table["path"].iloc[position]:
             continue
         differing = [
-            said
-            for column, said in (("label", "has another label"), ("split", "is in another split"))
+            text
+            for column, text in (("label", "has another label"), ("split", "is in another split"))
             if table[column].iloc[other] != table[column].iloc[position]
         ]
         extra = f", which {' and '.join(differing)}" if differing else ""
@@ -328,20 +343,20 @@ def _doubles(collection: Collection, results: Sequence[_Result]) -> Iterator[Pro
 
 
 def _mixtures(collection: Collection, results: Iterable[SignalReport | Seen]) -> Iterator[Problem]:
-    """Several rates or numbers of channels in one collection."""
-    heard = [result for result in results if isinstance(result, SignalReport)]
-    rates = _most_usual(str(result.rate) for result in heard)
+    """Warns of several sample rates or numbers of channels in one collection."""
+    sounds = [result for result in results if isinstance(result, SignalReport)]
+    rates = _by_frequency(str(result.rate) for result in sounds)
     if len(rates) > 1:
-        reason = f"the clips have several rates: {_listed(rates, ' Hz')}."
+        reason = f"the clips have several sample rates: {_listed(rates, ' Hz')}."
         cure = (
-            "All are brought to data.sample_rate. Use the lowest rate, or the model may learn the recorder "
-            "from its bandwidth."
+            "All clips are resampled to data.sample_rate. Set it to the lowest rate; otherwise the model may "
+            "recognize recorders by their bandwidth."
         )
         yield Problem("rates", collection.name, None, reason, cure, "warning")
-    channels = _most_usual(str(result.channels) for result in heard)
+    channels = _by_frequency(str(result.channels) for result in sounds)
     if len(channels) > 1:
         reason = f"the clips have several numbers of channels: {_listed(channels, '')}."
-        cure = "Take their mean or one that all have (data.channels); `all` is not possible."
+        cure = "Set data.channels to mean or to a channel that all clips have; `all` is not possible."
         yield Problem("channels", collection.name, None, reason, cure, "warning")
 
 
@@ -349,7 +364,7 @@ def _listed(counts: dict[str, int], unit: str) -> str:
     return ", ".join(f"{value}{unit} ({count})" for value, count in counts.items())
 
 
-def _most_usual(values: Iterable[str]) -> dict[str, int]:
+def _by_frequency(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -364,9 +379,9 @@ def _report(usable: Collection, results: list[SignalReport | Seen], problems: li
         clips=_counts(splits),
         hours=float(table["seconds"].sum()) / 3600,
         quiet_seconds=sum(result.quiet / result.rate for result in sounds),
-        rates=_most_usual(str(result.rate) for result in sounds),
-        channels=_most_usual(str(result.channels) for result in results),
-        sizes=_most_usual(f"{result.width}x{result.height}" for result in seen),
+        rates=_by_frequency(str(result.rate) for result in sounds),
+        channels=_by_frequency(str(result.channels) for result in results),
+        sizes=_by_frequency(f"{result.width}x{result.height}" for result in seen),
         labels=_marked([(label,) if label else () for label in table["label"]], splits),
         tags=_marked(list(table["tags"]), splits),
         groups=_distinct(list(table["group"]), splits),
@@ -380,15 +395,15 @@ def _report(usable: Collection, results: list[SignalReport | Seen], problems: li
 
 
 def _others(table: pd.DataFrame) -> tuple[str, ...]:
-    """Columns beyond the standard ones that name something and are not the source of one of these. Those of
-    numbers and times have a warning of their own where they may be places in a file."""
+    """Further columns with categories that no standard column was read from. Columns of numbers and times
+    have their own warning if they may be positions in a file."""
     standard = [
         [cell_text(cell) for cell in table[name]] for name in ("label", "split", "group", "recording")
     ]
     names = [str(name) for name in table if name not in (*STANDARD, "row")]
     names = [name for name in names if not holds_times(table[name])]
     unused = (name for name in names if [cell_text(cell) for cell in table[name]] not in standard)
-    return tuple(name.removeprefix("given_") for name in unused)  # a label column beside the one chosen
+    return tuple(name.removeprefix("given_") for name in unused)  # a label column other than the chosen one
 
 
 def _counts(splits: Iterable[str]) -> Counts:
@@ -397,7 +412,7 @@ def _counts(splits: Iterable[str]) -> Counts:
 
 
 def _marked(marks: Sequence[tuple[str, ...]], splits: Sequence[str]) -> dict[str, Counts]:
-    """Clips of each mark, the most usual mark first."""
+    """Counts the clips of each mark per split, the most frequent mark first."""
     found: dict[str, list[str]] = defaultdict(list)
     for own, split in zip(marks, splits, strict=True):
         for mark in own:

@@ -76,7 +76,7 @@ def group_by(pattern: str, names: Sequence[str], source: str) -> tuple[list[str]
         return groups, ()
     reason = (
         f"paths without {pattern!r} are groups of their own ({len(missing)} of {len(names)}, the first "
-        f"being {missing[0]})."
+        f"is {missing[0]})."
     )
     return groups, (
         Problem("group_by", source, None, reason, "Change data.group_by to match them.", "warning"),
@@ -273,7 +273,7 @@ def _undated(listing: Listing, names: list[str]) -> Problem:
     undated = [name for name, moment in zip(names, listing.start_times, strict=True) if moment is None]
     reason = (
         f"files whose name holds no date and time begin at moment 0 of their recording ({len(undated)} of "
-        f"{len(names)}, the first being {undated[0]})."
+        f"{len(names)}, the first is {undated[0]})."
     )
     cure = "Leave data.recording out, or give a table with start as date and time."
     return Problem("no_moment", listing.source, None, reason, cure, "warning")

@@ -36,24 +36,26 @@ from nearfield.data.splits import (
 from nearfield.data.tables import cell_text
 from nearfield.data.times import How
 
-# The side of each clip of a collection: given or made, without leaks, with a val to choose by.
+# Splits of the clips of a collection: read from the source or made.
 
 
 @dataclass(frozen=True)
 class Sides:
-    """One side (train, val, test, or "" for none) for each clip, and where it comes from."""
+    """The split of each clip and where it comes from."""
 
     each: list[str]
+    """train, val, test, or "" for none, for each clip."""
     origin: str
     leaks: tuple[str, ...]
+    """Groups that occur in more than one split."""
     problems: tuple[Problem, ...]
 
 
 def assign_splits(clips: Clips, source: str, seed: int, allow_leak: bool) -> Sides:
-    """Reads the split that the source gives, or makes one where it gives none.
+    """Reads the split from the source, or makes one if the source has none.
 
-    Where a given split has no val, whole groups are taken out of train. Raises DataError for a word that
-    is no side, and where a group sits on two sides and `allow_leak` is False.
+    If the given split has no val, whole groups are moved from train to val. Raises DataError for an unknown
+    split name, and for a group in two splits unless `allow_leak`.
     """
     groups, marks = list(clips.table["group"]), stratify_by(clips.table)
     if not any(clips.table["split"]):
@@ -70,26 +72,27 @@ def assign_splits(clips: Clips, source: str, seed: int, allow_leak: bool) -> Sid
 
 
 def fold_sides(table: pd.DataFrame, fold: Fold, validates: bool) -> list[str]:
-    """The side of each clip of a collection's `table` in one fold of a cross-validation over train and val.
+    """Returns the split of each clip of `table` in one fold of a cross-validation over train and val.
 
-    The fold judges (test) and the others train, but where `validates`, the next one chooses (val). Clips of
-    test are on no side (""). Raises DataError where the groups do not fill the folds, or none would train.
+    The fold becomes test. If `validates`, the next fold becomes val. The other folds become train. Clips of
+    the table's own test split get "". Raises DataError if there are fewer groups than folds, or if no fold
+    is left for train.
     """
     if validates and fold.of == 2:
         raise DataError(
-            "data.fold: of 2 folds one judges and one chooses, and none trains. Take 3 or more, "
-            "or set train.validate_every=0."
+            "data.fold: with 2 folds, one is test and one is val, so none is left for train. "
+            "Use 3 or more folds, or set train.validate_every=0."
         )
-    chooses = fold.number % fold.of + 1 if validates else None
-    split = {fold.number: "test", chooses: "val"}
+    val_fold = fold.number % fold.of + 1 if validates else None
+    split_of_fold = {fold.number: "test", val_fold: "val"}
     own = table[table["split"].isin(["train", "val"])]
-    dealt = make_folds(list(own["group"]), stratify_by(own), fold.of)
-    splits = {row: split.get(part, "train") for row, part in zip(own.index, dealt, strict=True)}
+    folds = make_folds(list(own["group"]), stratify_by(own), fold.of)
+    splits = {row: split_of_fold.get(number, "train") for row, number in zip(own.index, folds, strict=True)}
     return [splits.get(row, "") for row in table.index]
 
 
 def stratify_by(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """What is shared out evenly: labels; where there are none, tags."""
+    """Returns what a split is stratified by: labels if there are any, else tags."""
     if any(table["label"]):
         return [(label,) for label in table["label"]]
     return list(table["tags"])
@@ -99,45 +102,49 @@ def _blank(each: Sequence[str], source: str) -> tuple[Problem, ...]:
     count = each.count("")
     if not count:
         return ()
-    reason = f"clips without a split take no part in training or judging ({count} of {len(each)})."
+    reason = f"clips without a split are not used for training or evaluation ({count} of {len(each)})."
     return (Problem("no_split", source, None, reason, "Write train, val or test into each row.", "warning"),)
 
 
 def _carved(each: Sequence[str], source: str) -> tuple[Problem, ...]:
     count = each.count("val")
     if not count:
-        reason = "there are no val clips, and train is a single group, so none could be taken from it."
+        reason = "there are no val clips. Train has a single group, so val could not be made from it."
         cure = "Add groups, or give some clips the split val."
     else:
-        reason = f"there were no val clips: whole groups of train were taken ({count} in all)."
+        reason = f"there were no val clips, so whole groups of train became val ({count} clips)."
         cure = "To choose them yourself, give some clips the split val."
     return (Problem("no_val", source, None, reason, cure, "warning"),)
 
 
-# `Collection`: the table of clips that everything else stands on, one row a clip.
-
 SHOWN = 20
-"""Values of a column that an error lists at most."""
+"""Largest number of column values that an error lists."""
 
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """Clips, what is known of them, and on which side of the split each one stands."""
+    """A table of clips with their labels, tags, groups and splits.
+
+    Examples
+    --------
+    >>> collection = Collection.load("sounds/")  # doctest: +SKIP
+    >>> collection.rows("train")  # doctest: +SKIP
+    """
 
     table: pd.DataFrame
-    """One row a clip: the columns `STANDARD`, then whatever else the source had."""
+    """One row per clip: the columns `STANDARD`, then any further columns of the source."""
     kind: Kind = "sound"
     name: str = ""
     problems: tuple[Problem, ...] = ()
-    """What was left out, and what somebody should look at."""
+    """Clips that were left out, and warnings."""
     leaks: tuple[str, ...] = ()
-    """Groups that sit on more than one side of the split, where that was allowed."""
+    """Groups that occur in more than one split, if that was allowed."""
     starts: Mapping[How, int] = field(default_factory=dict)
-    """How many clips had the start in their table taken for what."""
+    """Number of clips for each interpretation of the start column."""
     split_from: str = ""
     """Where the split comes from, in words."""
     tag_order: tuple[str, ...] = ()
-    """Tags that are numbered first, in this order, as a published set has them; () for the order of names."""
+    """Tags that are numbered first, in this order (published sets fix one); other tags follow by name."""
 
     @classmethod
     def load(
@@ -149,12 +156,33 @@ class Collection:
         progress: Progress | None = None,
         patch: str | Path | None = None,
     ) -> Self:
-        """The clips of a folder, a table, `NAME:PATH` for a known layout, or `synthetic:NAME`.
+        """Opens the clips of a folder, a table, a known layout or a synthetic set.
 
-        `seed` fixes the split where one has to be made; `progress` gets how many of how many files were
-        looked at. `patch` is a table of decisions that is applied, as is that of `DATA?patch=PATH`. Rows that
-        cannot be used are in `problems`. Raises DataError where no row can be used, a column is missing, a
-        word for a split is not known, or a group sits on two sides and `allow_leak` is False.
+        Parameters
+        ----------
+        data
+            A folder, a table, `NAME:PATH` for a known layout, or `synthetic:NAME`.
+        columns
+            Which columns of the table to read.
+        allow_leak
+            Whether a group may occur in more than one split.
+        seed
+            Seed of the split, if one has to be made.
+        progress
+            Called with the number of files inspected so far and the number of all files.
+        patch
+            A patch table with corrections to apply; the one of `DATA?patch=PATH` is applied first.
+
+        Returns
+        -------
+        Collection
+            The usable clips; rows that cannot be used are listed in `problems`.
+
+        Raises
+        ------
+        DataError
+            If no row can be used, a column is missing, a split name is unknown, or a group occurs in two
+            splits without `allow_leak`.
         """
         source, own = split_patch(as_data(data))
         name, listing = read_layout(source)
@@ -173,7 +201,7 @@ class Collection:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Self:
-        """As `open`, from rows that a layout has read, as in `Esc50(test_fold=1).read(path)`."""
+        """Like `load`, from the rows of a layout, for example `Esc50(test_fold=1).read(path)`."""
         clips = read_clips(listing, columns or Columns(), progress)
         splits = assign_splits(clips, listing.source, seed, allow_leak)
         leak = () if clips.is_grouped else possible_leak(clips.table, splits.each, listing.source)
@@ -190,17 +218,28 @@ class Collection:
 
     @classmethod
     def from_rows(cls, rows: pd.DataFrame, kind: Kind = "sound", name: str = "rows") -> Self:
-        """A collection of rows that are right already; nothing is read from disk.
+        """Creates a collection from a data frame without reading the files.
 
-        `rows` needs `path`, and for sounds `seconds`; the other standard columns are filled in where they
-        are missing: no label, no tags, no split, each path its own recording and group. Cells are read as
-        those of a table: tags as `a|b` or a list, `training` as train, a gap as nothing. Raises DataError
-        where a needed column is missing, an id stands twice or a word for a split is not known.
+        Parameters
+        ----------
+        rows
+            One row per clip with the column `path`, for sounds also `seconds`. Missing standard columns get
+            defaults: no label, no tags, no split, and each path is its own recording and group. Cells are
+            parsed like those of a table: tags as `a|b` or a list, `training` as train, a gap as empty.
+        kind
+            `sound` or `picture`.
+        name
+            Name of the collection.
+
+        Raises
+        ------
+        DataError
+            If a required column is missing, an id is not unique, or a split name is unknown.
         """
         for column in ("path",) if kind == "picture" else ("path", "seconds"):
             if column not in rows:
                 raise DataError(
-                    f"rows: there is no column {column!r}. Columns found: {', '.join(map(str, rows))}."
+                    f"rows: there is no column {column!r}. Given: {', '.join(map(str, rows))}. Add it."
                 )
         table = rows.reset_index(drop=True)
         for column, value in _defaults(len(table)).items():
@@ -212,40 +251,41 @@ class Collection:
             _check_text(table[column])
         table["tags"] = tag_tuples(table["tags"])
         table["split"] = read_split([cell_text(cell) for cell in table["split"]], [None] * len(table), name)
-        doubled = table["id"][table["id"].duplicated()]
-        if len(doubled):
-            raise DataError(f"rows: the id {doubled.iloc[0]!r} stands twice. Give each clip its own.")
+        repeated = table["id"][table["id"].duplicated()]
+        if len(repeated):
+            raise DataError(f"rows: the id {repeated.iloc[0]!r} is not unique. Give each clip its own id.")
         return cls(table[[*STANDARD, *(name for name in table if name not in STANDARD)]], kind, name)
 
     def __len__(self) -> int:
         return len(self.table)
 
     def rows(self, split: str) -> Ints:
-        """Row numbers of one side of the split (train, val, test), ascending; "" gives clips on no side."""
+        """Returns the row numbers of a split (train, val, test), ascending; "" gives clips without one."""
         return np.flatnonzero((self.table["split"] == split).to_numpy()).astype(np.int64)
 
     def subset(self, rows: Ints) -> Self:
-        """The same collection with some rows only, in the order given."""
+        """Returns the collection with only the given rows, in the given order."""
         return replace(self, table=self.table.iloc[rows].reset_index(drop=True))
 
     def with_val_in_train(self) -> Self:
-        """The same clips, those of val on the train side: nothing is left to choose by."""
+        """Returns the collection with val moved into train, so that no clips are left for validation."""
         splits = self.table["split"].replace("val", "train")
-        said = f"{self.split_from}; val trains too"
-        return replace(self, table=self.table.assign(split=splits), split_from=said)
+        origin = f"{self.split_from}; val trains too"
+        return replace(self, table=self.table.assign(split=splits), split_from=origin)
 
     def with_fold(self, fold: Fold, validates: bool = False) -> Self:
-        """The clips of train and val as one fold of a cross-validation; test is on no side (`fold_sides`).
+        """Returns the collection split as one fold of a cross-validation over train and val.
 
-        Raises DataError where the groups do not fill the folds, or nothing would be left to train on.
+        Clips of test get no split (see `fold_sides`). Raises DataError if there are fewer groups than folds,
+        or if no clips are left for train.
         """
         splits = fold_sides(self.table, fold, validates)
-        said = f"{fold}; {self.split_from}"
+        origin = f"{fold}; {self.split_from}"
         leaks = tuple(find_leaks(list(self.table["group"]), splits))
-        return replace(self, table=self.table.assign(split=splits), split_from=said, leaks=leaks)
+        return replace(self, table=self.table.assign(split=splits), split_from=origin, leaks=leaks)
 
     def without(self, problems: Iterable[Problem]) -> Self:
-        """Leaves out every clip whose id or file a problem names, and lists the problems."""
+        """Returns the collection without the clips that `problems` name by id or file; adds the problems."""
         listed = tuple(problems)
         named = {problem.path for problem in listed}
         bad = self.table["id"].isin(named) | self.table["path"].isin(named)
@@ -253,9 +293,9 @@ class Collection:
         return replace(kept, problems=self.problems + listed)
 
     def metadata(self) -> ClipMetadata:
-        """What is known of each clip, as arrays.
+        """Returns labels, tags, groups and times of the clips as arrays.
 
-        Labels are numbered in the order of their names; so are tags, but for those in `tag_order`.
+        Labels and tags are numbered in the order of their names; tags of `tag_order` come first.
         """
         table = self.table
         label_names = sorted(set(table["label"]) - {""})
@@ -280,9 +320,9 @@ class Collection:
         )
 
     def fingerprint(self, progress: Progress | None = None) -> str:
-        """sha256 over what each clip is called, means and sounds like, whatever folder and order it lies in.
+        """Computes the sha256 of ids, labels, splits, times and file contents; folder and order do not count.
 
-        Reads every file once; later calls take the files' digests from the cache.
+        Reads every file once; later calls take the digests of the files from the cache.
         """
         digests = content_digests([Path(path) for path in self.table["path"]], progress)
         columns = ("id", "label", "tags", "group", "split", "start", "seconds", "moment")
@@ -293,22 +333,23 @@ class Collection:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def split_hash(self) -> str:
-        """sha256 over which clip is on which side."""
+        """Computes the sha256 of the split of every clip."""
         return split_hash(list(self.table["id"]), list(self.table["split"]))
 
     def save_split(self, path: Path) -> None:
-        """Writes which clip is on which side, as CSV with its hash, whole or not at all."""
+        """Writes the split of every clip as CSV with a hash, atomically."""
         write_split(path, list(self.table["id"]), list(self.table["split"]))
 
     def with_split(self, path: Path) -> Self:
-        """The same clips on the sides that `save_split` wrote.
+        """Returns the collection with the split that `save_split` wrote to `path`.
 
-        Clips that the file does not know are on no side, and listed; so is the number of those that are
-        gone. Raises DataError where the file is no split, was changed, or knows none of the clips.
+        Clips missing in the file get no split. `problems` reports their number, and the number of clips that
+        only the file has. Raises DataError if the file is no split file, was changed after it was written,
+        or has none of the clips.
         """
         stored = read_split_file(path)
         ids = list(self.table["id"])
-        problems = _strangers(ids, stored, path)
+        problems = _unknown_ids(ids, stored, path)
         each = [stored.get(clip, "") for clip in ids]
         leaks = tuple(find_leaks(list(self.table["group"]), each))
         return replace(
@@ -320,9 +361,9 @@ class Collection:
         )
 
     def only(self, wanted: Mapping[str, str | int]) -> Self:
-        """The clips that have the value `wanted` in each column named, compared as text.
+        """Returns the clips with the values `wanted` (column to value), compared as text.
 
-        Raises DataError where there is no such column, or no clip is left.
+        Raises DataError for an unknown column, and if no clip is left.
         """
         kept = np.ones(len(self), np.bool_)
         for column, value in wanted.items():
@@ -338,25 +379,27 @@ class Collection:
                 )
             kept &= np.array([cell == cell_text(value) for cell in cells])
         if not kept.any():
-            raise DataError(f"data.only: no clip of {self.name} has {dict(wanted)}.")
+            raise DataError(
+                f"data.only: no clip of {self.name} has all of {dict(wanted)}. Leave out one condition."
+            )
         return self.subset(np.flatnonzero(kept).astype(np.int64))
 
     def with_patch(self, path: str | Path, splits: Iterable[str] = ("train", "val", "test")) -> Self:
-        """The same clips, relabelled, retagged or left out as the patch table at `path` decides, on the given
-        sides of the split; the split stays as it was before.
+        """Returns the collection with the corrections of a patch table applied to the given splits.
 
-        Decisions about clips that are not there are listed. Raises DataError where the table is none, or it
-        leaves nothing.
+        The table relabels, retags or leaves out clips; the split of the others does not change. `problems`
+        lists corrections of missing clips. Raises DataError if the file is no patch table, or if it leaves
+        out every clip.
         """
         table, problems = Patch.read(path).apply(self.table, tuple(splits))
         if not len(table):
-            raise DataError(f"{path}: the patch table leaves out every clip. Keep some.")
+            raise DataError(f"{path}: the patch table leaves out every clip. Keep at least one.")
         leaks = tuple(find_leaks(list(table["group"]), list(table["split"]))) if self.leaks else ()
         return replace(self, table=table, problems=self.problems + problems, leaks=leaks)
 
 
 def _defaults(count: int) -> dict[str, Any]:
-    """What a standard column holds where it is not given: a value, or what another column holds."""
+    """Default of each standard column: a value, or the name of the column to copy."""
     return {
         "id": "path",
         "start": 0.0,
@@ -371,46 +414,46 @@ def _defaults(count: int) -> dict[str, Any]:
 
 
 def _check_text(cells: Iterable[str]) -> None:
-    """Raises DataError where a cell is no UTF-8 text: it could be stored nowhere."""
+    """Raises DataError if a cell is not UTF-8 text, because it could not be stored."""
     for cell in cells:
         if not is_text(cell):
-            raise DataError(f"rows: {shown(cell)}: this is not UTF-8 text. Rename it or leave it out.")
+            raise DataError(f"rows: {shown(cell)} is not UTF-8 text. Rename it or leave it out.")
 
 
 def _numbered(names: pd.Series) -> Ints:
-    """Class numbers in the order of the names; -1 where there is none."""
+    """Class numbers in the order of the names; -1 for an empty name."""
     number = {name: position for position, name in enumerate(sorted(set(names) - {""}))}
     return np.array([number.get(name, -1) for name in names], np.int64)
 
 
 def _further(table: pd.DataFrame) -> dict[str, Ints]:
-    """The columns beyond the standard ones that name something (text, whole numbers), as class numbers.
+    """Further columns with categories (text, whole numbers) as class numbers.
 
-    Whole numbers with gaps come as floating-point ones, and are taken for what they were.
+    A column of whole numbers with gaps has a floating-point type, and counts as whole numbers.
     """
     names = [str(name) for name in table if name not in (*STANDARD, "row")]
-    kept = [name for name in names if not _measures(table[name])]
+    kept = [name for name in names if not _has_fractions(table[name])]
     return {name: _numbered(pd.Series([cell_text(cell) for cell in table[name]])) for name in kept}
 
 
-def _measures(column: pd.Series) -> bool:
-    """Whether a column holds fractions, and so names nothing."""
+def _has_fractions(column: pd.Series) -> bool:
+    """Whether a column holds fractions: measurements rather than categories."""
     return bool(pd.api.types.is_float_dtype(column) and (column.dropna() % 1 != 0).any())
 
 
-def _strangers(ids: Sequence[str], stored: Mapping[str, str], path: Path) -> tuple[Problem, ...]:
-    """What a stored split and a collection do not share."""
+def _unknown_ids(ids: Sequence[str], stored: Mapping[str, str], path: Path) -> tuple[Problem, ...]:
+    """Reports clips that are only in the collection or only in the stored split."""
     new = [clip for clip in ids if clip not in stored]
     if len(new) == len(ids):
-        raise DataError(f"{path}: the split knows no clip of this collection. Was it made for other data?")
+        raise DataError(f"{path}: the split has no clip of this collection. Was it made for other data?")
     found = []
     if new:
-        reason = f"clips that the split does not know take no part ({len(new)}, the first being {new[0]})."
+        reason = f"clips that are not in the split are not used ({len(new)}, the first is {new[0]})."
         found.append(
             Problem("new_clips", path.name, None, reason, "Make a new split to use them.", "warning")
         )
     gone = sorted(set(stored).difference(ids))
     if gone:
-        reason = f"clips of the split are gone ({len(gone)}, the first being {gone[0]})."
-        found.append(Problem("gone_clips", path.name, None, reason, "Bring them back.", "warning"))
+        reason = f"clips of the split are missing in the data ({len(gone)}, the first is {gone[0]})."
+        found.append(Problem("gone_clips", path.name, None, reason, "Restore their files.", "warning"))
     return tuple(found)

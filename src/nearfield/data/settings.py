@@ -80,7 +80,7 @@ class Fold(Settings):
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if self.number > self.of:
-            raise ValueError(f"there are {self.of} folds, the first being 1: number cannot be {self.number}.")
+            raise ValueError(f"there are {self.of} folds, the first is 1: number cannot be {self.number}.")
         return self
 
 

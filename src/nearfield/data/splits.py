@@ -13,10 +13,10 @@ from nearfield.core.files import write_text
 from nearfield.core.rng import stream
 from nearfield.core.text import count
 
-# Which clips train, which choose, which judge: splits as given, or made; a group stays on one side.
+# Splits into train, val and test, given or made; all clips of a group get the same split.
 
 SHARES: Mapping[str, int] = {"train": 3, "val": 1, "test": 1}
-"""Parts of a split that is made: three fifths train, one fifth each to choose and to judge."""
+"""Parts of a split that is made: three fifths train, one fifth each val and test."""
 
 _WORDS = {
     "train": "train",
@@ -36,19 +36,19 @@ _SHOWN = 10  # leaking groups named in an error
 
 
 def split_name(word: str) -> str | None:
-    """The side (train, val, test) that a word in a table or the name of a folder means, or None.
+    """Returns the split (train, val, test) that a table cell or folder name means, or None.
 
-    `test_set` and `train-data` mean what `test` and `train` do.
+    `test_set` and `train-data` mean `test` and `train`.
     """
     plain = word.strip().lower()
     return _WORDS.get(plain) or _WORDS.get(_SUFFIX.sub("", plain))
 
 
 def read_split(cells: Sequence[str], lines: Sequence[int | None], where: str) -> list[str]:
-    """The side of each clip out of a split or fold column; "" stays: the clip is on no side.
+    """Reads the split of each clip from a split or fold column; "" means no split.
 
-    Numbers are folds: the last is test, the one before it val (where there are three or more), the others
-    train. Raises DataError for a word that is neither.
+    Numbers are folds: the last is test, the one before it is val if there are three or more, and the others
+    are train. Raises DataError for any other word.
     """
     known = [split_name(cell) if cell else "" for cell in cells]
     if None not in known:
@@ -60,7 +60,7 @@ def read_split(cells: Sequence[str], lines: Sequence[int | None], where: str) ->
     place = where if lines[wrong] is None else f"{where}: row {lines[wrong]}"
     raise DataError(
         f"{place}: the split {cells[wrong]!r} is not known. {choose(cells[wrong], _WORDS)} "
-        "Two or more fold numbers are understood too; an empty cell keeps a clip out of the split."
+        "Two or more fold numbers are allowed, too. An empty cell gives the clip no split."
     )
 
 
@@ -76,12 +76,28 @@ def make_split(
     seed: int,
     shares: Mapping[str, int] = SHARES,
 ) -> list[str]:
-    """A side for each clip: whole groups, each mark (label or tag) shared out as `shares` say, by chance.
+    """Makes a random split of whole groups, stratified by marks.
 
-    Follows the iterative stratification of Sechidis, Tsoumakas, Vlahavas (2011), with groups in the place
-    of examples: the rarest mark first, its largest groups first, each to the side that still wants most of
-    the mark. The same for the same clips in any order. Where there are as many groups as sides no side
-    stays empty; where there are fewer, train comes first and test second.
+    Uses the iterative stratification of Sechidis, Tsoumakas, Vlahavas (2011) with groups instead of
+    examples: marks from rare to frequent, the groups of a mark from large to small, each group to the split
+    that still needs most clips with the mark. The order of the clips does not change the result. If there
+    are at least as many groups as splits, no split is empty; otherwise train is filled first and test second.
+
+    Parameters
+    ----------
+    groups
+        The group of each clip.
+    marks
+        The label or the tags of each clip.
+    seed
+        Seed of the order among groups of equal size.
+    shares
+        Relative size of each split.
+
+    Returns
+    -------
+    list of str
+        The split of each clip.
     """
     marked: dict[str, Counter[str]] = defaultdict(Counter)
     inside: dict[str, Counter[str]] = defaultdict(Counter)
@@ -105,7 +121,7 @@ def make_split(
 
 
 class _Wanted:
-    """How many clips each side still wants, of each mark and of all; in whole numbers: ties are ties."""
+    """Number of clips that each split still needs, per mark and in total; integers make ties exact."""
 
     def __init__(
         self, shares: Mapping[str, int], sizes: Counter[str], marked: Mapping[str, Counter[str]]
@@ -119,18 +135,18 @@ class _Wanted:
         }
 
     def most(self, mark: str) -> str:
-        """The side that wants most of a mark; where equal, most of all."""
+        """Returns the split that needs most clips with a mark; ties go to the one that needs most clips."""
         return max(self.splits, key=lambda name: (self.marks[mark][name], self.all[name]))
 
     def take(self, name: str, size: int, marks: Counter[str]) -> None:
-        """A group of `size` clips goes to a side."""
+        """Subtracts a group of `size` clips from what a split needs."""
         self.all[name] -= self.unit * size
         for mark, number in marks.items():
             self.marks[mark][name] -= self.unit * number
 
 
 def _fill_empty(given: dict[str, str], smallest_first: list[str], shares: Mapping[str, int]) -> None:
-    """Moves the smallest group of the side with most groups to a side that has none."""
+    """Moves the smallest group of the split with most groups to each split that has none."""
     usual = [name for name in ("train", "test", "val") if name in shares]
     first = (usual or list(shares))[: len(given)]
     for name in first:
@@ -142,16 +158,19 @@ def _fill_empty(given: dict[str, str], smallest_first: list[str], shares: Mappin
 
 
 def make_folds(groups: Sequence[str], marks: Sequence[tuple[str, ...]], folds: int) -> list[int]:
-    """The fold (1 .. `folds`) of each clip: whole groups, each mark shared out evenly, as `make_split` does.
+    """Assigns each clip to a fold (1 .. `folds`): whole groups, stratified by marks like `make_split`.
 
-    Raises DataError where there are fewer groups than folds.
+    Raises DataError if there are fewer groups than folds.
     """
     if not len(groups):
-        raise DataError("folds: no clip is of train or val, and those of test are not dealt into folds.")
+        raise DataError(
+            "folds: there are no train or val clips, and folds are made from these only. "
+            "Give some clips the split train."
+        )
     if len(set(groups)) < folds:
         raise DataError(
-            f"folds: {count(len(set(groups)), 'group')} cannot fill {folds} folds, as a group stays whole. "
-            "Ask for fewer folds, or name a column with finer groups (data.group)."
+            f"folds: {count(len(set(groups)), 'group')} cannot fill {folds} folds, because groups are not "
+            "divided. Use fewer folds, or name a column with smaller groups (data.group)."
         )
     return [int(name) for name in make_split(groups, marks, 0, {str(n + 1): 1 for n in range(folds)})]
 
@@ -159,10 +178,7 @@ def make_folds(groups: Sequence[str], marks: Sequence[tuple[str, ...]], folds: i
 def carve_val(
     splits: Sequence[str], groups: Sequence[str], marks: Sequence[tuple[str, ...]], seed: int
 ) -> list[str]:
-    """The same sides with a quarter of train, in whole groups, turned into val; test stays as it is.
-
-    Where train has a single group nothing can be carved and the sides come back as they were.
-    """
+    """Moves a quarter of train, in whole groups, to val. If train has a single group, nothing changes."""
     rows = [row for row, name in enumerate(splits) if name == "train"]
     carved = list(splits)
     if len({groups[row] for row in rows}) > 1:
@@ -174,7 +190,7 @@ def carve_val(
 
 
 def find_leaks(groups: Sequence[str], splits: Sequence[str]) -> dict[str, Counter[str]]:
-    """Groups on more than one side, with the number of their clips on each; by name."""
+    """Returns the groups in more than one split, sorted by name, with their clips per split."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for group, name in zip(groups, splits, strict=True):
         if name:
@@ -183,71 +199,70 @@ def find_leaks(groups: Sequence[str], splits: Sequence[str]) -> dict[str, Counte
 
 
 def groups_in_two_splits(groups: Sized) -> str:
-    """How many groups sit (on several sides), in words."""
-    return f"{count(len(groups), 'group')} {'sits' if len(groups) == 1 else 'sit'}"
+    """Returns the beginning of a sentence, as "3 groups occur", to be continued by "in two splits"."""
+    return f"{count(len(groups), 'group')} {'occurs' if len(groups) == 1 else 'occur'}"
 
 
 def leak_error(leaks: Mapping[str, Counter[str]], where: str, column: str) -> DataError:
-    """Says which groups sit on several sides and what can be done."""
+    """Creates the error that lists groups in more than one split and the remedies."""
     shown = [f"  {group}: {counts_text(leaks[group])}" for group in list(leaks)[:_SHOWN]]
     if len(leaks) > _SHOWN:
         shown.append(f"  and {len(leaks) - _SHOWN} more")
     lines = "\n".join(shown)
     return DataError(
-        f"{where}: {groups_in_two_splits(leaks)} on more than one side of the split; "
-        "a test would ask for what training heard:\n"
+        f"{where}: {groups_in_two_splits(leaks)} in more than one split, so test is not independent:\n"
         f"{lines}\n"
-        f"Groups are read from {column}. Put each on one side, name another column (data.group), "
-        "leave the split out to have one made, or allow it with --allow-leak."
+        f"Groups are read from {column}. Give all clips of a group one split, name another column "
+        "(data.group), leave out the split so that one is made, or allow it with --allow-leak."
     )
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
-    """`64 train, 16 val`."""
+    """Formats counts per split as `64 train, 16 val`."""
     return ", ".join(f"{counts[name]} {name}" for name in SHARES if counts.get(name))
 
 
-# A split on disk: which clip is on which side, as CSV with a hash, so that a run keeps it for life.
+# A split on disk: the split of each clip as CSV with a hash, so that a run always uses the same one.
 
 _HEADER = ["id", "split", "sha256"]
 
 
 def split_hash(ids: Sequence[str], splits: Sequence[str]) -> str:
-    """sha256 over the sorted pairs of clip and side, hexadecimal."""
+    """Computes the hexadecimal sha256 of the sorted pairs of clip and split."""
     return hashlib.sha256(_body(ids, splits).encode()).hexdigest()
 
 
 def write_split(path: Path, ids: Sequence[str], splits: Sequence[str]) -> None:
-    """Writes a CSV table `id,split,sha256`, sorted, the hash in its first row; whole or not at all."""
+    """Writes a sorted CSV table `id,split,sha256` with the hash in its first row, atomically."""
     rows = sorted(zip(ids, splits, strict=True))
     hashes = [split_hash(ids, splits), *[""] * len(rows)]
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # a name may hold a line's end
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # a name may contain a line feed
     writer.writerow(_HEADER)
     writer.writerows((*row, digest) for row, digest in zip(rows, hashes, strict=False))
     write_text(path, text.getvalue())
 
 
 def read_split_file(path: Path) -> dict[str, str]:
-    """Side by clip. Raises DataError where the file is missing, no split file, or was changed by hand."""
+    """Reads clip to split. Raises DataError if the file is missing, no split file, or was changed by hand."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            mark = file.readline() if file.read(1) == "#" else ""  # as files were written before
+            mark = file.readline() if file.read(1) == "#" else ""  # the format of earlier versions
             if not mark:
                 file.seek(0)
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"{path}: the split cannot be read ({error}). Correct the path, or make the split anew."
+            f"{path}: the split cannot be read ({error}). Correct the path, or make a new split."
         ) from None
     width = 2 if mark else 3
     if rows[:1] != [_HEADER[:width]] or any(len(row) != width for row in rows):
-        raise DataError(f"{path}: this is no split file. Give one that Collection.save_split wrote.")
+        raise DataError(f"{path}: this is not a split file. Give one that Collection.save_split wrote.")
     splits = {row[0]: row[1] for row in rows[1:]}
     hashes = [mark.partition(":")[2].strip()] if mark else [row[2] for row in rows[1:] if row[2]]
     wrong = [name for name in splits.values() if name not in ("", *SHARES)]
     if wrong or hashes != [split_hash(list(splits), list(splits.values()))]:
-        raise DataError(f"{path}: the split was changed after it was written. Bring the original back.")
+        raise DataError(f"{path}: the split was changed after it was written. Restore the original file.")
     return splits
 
 

@@ -1,18 +1,18 @@
-"""Scores of predicted labels: accuracy, F1, the table per class, the confusion matrix.
+"""Scores of predicted labels: accuracy, F1, scores per class, confusion matrix.
 
 Conventions
 -----------
 Labels are class numbers 0..C-1; `reference` comes before `predicted`. Scores are in 0..1, 1 is best. A class
-that is neither in the reference nor predicted takes no part; a share of nothing is 0, as in scikit-learn.
-`weights` (N,) count a clip several times or not at all, which is how resampling asks for a score. Macro F1 is
-then the mean over the classes that the draw has clips of: what a class would score there is not known, and 0,
-which one clip wrongly taken for it would make of it, would sink the draw.
+that is neither in the reference nor predicted is ignored; 0 / 0 is 0, as in scikit-learn. `weights` are the
+number of times that each clip counts, as needed for resampling. Macro F1 of a resample is the mean over the
+classes that it has clips of. Other classes are left out: their F1 is unknown, and a single false positive
+would set it to 0.
 
 Metrics
 -------
-- `accuracy`: share of clips with the right label.
-- `macro_f1`: mean over classes of F1 = 2 tp / (2 tp + fp + fn); rare classes count like common ones.
-- `weighted_f1`: the same, classes weighted by their clips in the reference.
+- `accuracy`: fraction of clips with the correct label.
+- `macro_f1`: mean over classes of F1 = 2 tp / (2 tp + fp + fn); rare and frequent classes weigh the same.
+- `weighted_f1`: the same, with classes weighted by their number of clips in the reference.
 """
 
 from dataclasses import dataclass
@@ -26,33 +26,48 @@ from nearfield.metrics.checks import check_lengths
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fared."""
+    """Precision, recall and F1 of one class."""
 
     name: str
     precision: float
     recall: float
     f1: float
     support: int
-    """Clips of the class in the reference."""
+    """Number of clips of the class in the reference."""
     support_train: int
-    """Clips of the class that the probe could learn from."""
+    """Number of clips of the class in train."""
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Who is taken for whom."""
+    """A confusion matrix with its class names."""
 
     names: tuple[str, ...]
     counts: Ints
-    """(C, C): rows are the reference, columns what was predicted."""
+    """(C, C): rows are the reference, columns the predictions."""
 
 
 def classification_scores(
     reference: Ints, predicted: Ints, weights: Floats | None = None
 ) -> dict[str, Floats]:
-    """Every metric of this file: names to (draws,) for `weights` (draws, N), or to (1,) without weights.
+    """Computes accuracy, macro F1 and weighted F1.
 
-    Raises RequestError where a label is negative or lengths differ. No clips at all score 0.
+    Parameters
+    ----------
+    reference, predicted
+        (N,) class numbers.
+    weights
+        (draws, N) number of times that each clip counts in each resample.
+
+    Returns
+    -------
+    dict
+        `accuracy`, `macro_f1` and `weighted_f1`, each (draws,), or (1,) without weights; 0 for no clips.
+
+    Raises
+    ------
+    RequestError
+        If a label is negative or lengths differ.
     """
     validate(reference, predicted)
     given = np.ones((1, len(reference))) if weights is None else np.atleast_2d(weights)
@@ -74,7 +89,22 @@ def classification_scores(
 def class_table(
     reference: Ints, predicted: Ints, names: tuple[str, ...], train_labels: Ints
 ) -> tuple[ClassScore, ...]:
-    """Precision, recall, F1 and supports of every class that is in the reference or predicted."""
+    """Computes precision, recall, F1 and supports of each class in the reference or in the predictions.
+
+    Parameters
+    ----------
+    reference, predicted
+        (N,) class numbers.
+    names
+        Names of the classes.
+    train_labels
+        Class numbers of train, for `support_train`.
+
+    Returns
+    -------
+    tuple of ClassScore
+        One entry per class.
+    """
     validate(reference, predicted)
     right, support, claimed = _counts(reference, predicted, len(names), np.ones((1, len(reference))))[:, 0]
     in_train = np.bincount(train_labels, minlength=len(names))
@@ -95,7 +125,20 @@ def class_table(
 
 
 def confusion(reference: Ints, predicted: Ints, names: tuple[str, ...]) -> Confusion:
-    """The confusion matrix over the classes that are in the reference or predicted."""
+    """Computes the confusion matrix of the classes in the reference or in the predictions.
+
+    Parameters
+    ----------
+    reference, predicted
+        (N,) class numbers.
+    names
+        Names of the classes.
+
+    Returns
+    -------
+    Confusion
+        Counts, with the reference in rows.
+    """
     validate(reference, predicted)
     present = np.union1d(reference, predicted)
     counts = np.zeros((len(present), len(present)), dtype=np.int64)
@@ -104,26 +147,26 @@ def confusion(reference: Ints, predicted: Ints, names: tuple[str, ...]) -> Confu
 
 
 def report(found: Confusion) -> Floats:
-    """(C, 3) precision, recall and F1 of each class of a confusion matrix."""
+    """Returns precision, recall and F1 of each class of a confusion matrix, (C, 3)."""
     right, support, claimed = np.diag(found.counts), found.counts.sum(1), found.counts.sum(0)
     parts = (claimed, support, (support + claimed) / 2)
     return np.stack([right / np.where(part > 0, part, 1) for part in parts], axis=1)
 
 
 def validate(reference: Ints, predicted: Ints) -> None:
-    """Raises RequestError unless both are class numbers of the same clips."""
+    """Raises RequestError unless both arrays are class numbers of the same length."""
     check_lengths(len(reference), predicted=predicted)
     if min(reference.min(initial=0), predicted.min(initial=0)) < 0:
-        raise RequestError("labels: a negative class number means not known; leave such clips out first.")
+        raise RequestError("labels: a negative class number means unknown. Leave such clips out.")
 
 
 def _counts(reference: Ints, predicted: Ints, classes: int, weights: Floats) -> Floats:
-    """(3, draws, C): clips rightly of each class, of it, predicted as it, under `weights` (draws, N)."""
+    """(3, draws, C): correct, reference and predicted clips per class, under `weights` (draws, N)."""
     hits, every = np.flatnonzero(reference == predicted), np.arange(len(reference))
     rows = np.concatenate([hits, every, every])
     columns = np.concatenate([reference[hits], classes + reference, 2 * classes + predicted])
-    # One sparse product for all draws: a count a draw and class would take a pass over the clips each.
-    from scipy.sparse import csr_array  # at the first use: many commands load this and count nothing
+    # One sparse product counts all draws and classes in a single pass over the clips.
+    from scipy.sparse import csr_array  # deferred: many commands import this module without using it
 
     places = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(reference), 3 * classes))
     counts = np.asarray(places.T @ weights.T)

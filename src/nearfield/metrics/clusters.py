@@ -10,22 +10,22 @@ from nearfield.core.types import Distance, Floats, Ints, Vectors
 from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.neighbors import unit
 
-# Do the classes form clusters: agreement of k-means with the labels, and how well the labels separate.
+# Agreement of k-means clusters with labels.
 #
 # Conventions
 # -----------
-# Vectors (N, D), labels class numbers, all known. Distances are Euclidean, on unit vectors where the space's
-# distance is the cosine. Beyond `MOST` clips a fixed drawn subset is measured; `clips` says how many.
+# Embeddings (N, D); labels are class numbers, all known. Distances are Euclidean; for the cosine distance,
+# embeddings are normalized first. Above `MOST` clips, a fixed random subset is measured; `clips` is its size.
 #
 # Metrics
 # -------
 # - `nmi`: normalized mutual information (arithmetic mean) of the labels and a k-means clustering with as many
-#   clusters as there are classes; 0..1. It rises with the number of clusters, so `ami`, adjusted for chance
-#   (Vinh, Epps and Bailey 2010), stands beside it.
-# - `silhouette`: mean of (b - a) / max(a, b) under the labels (Rousseeuw 1987); -1..1.
+#   clusters as there are classes; 0..1. It increases with the number of clusters; `ami` is adjusted for
+#   chance (Vinh, Epps and Bailey 2010).
+# - `silhouette`: mean of (b - a) / max(a, b) for the labels (Rousseeuw 1987); -1..1.
 
 MOST = 5000
-"""Clips beyond which a drawn subset is measured."""
+"""Number of clips above which a random subset is measured."""
 
 _STARTS = 4
 
@@ -33,15 +33,32 @@ _STARTS = 4
 def cluster_scores(
     vectors: Vectors, labels: Ints, distance: Distance = "cosine", seed: int = 0
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Every metric of this file, and the same under shuffled labels: what chance gives.
+    """Computes NMI, AMI and silhouette of labels, and the same for shuffled labels.
 
-    Empty where there are fewer than two classes or as many as there are clips.
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings.
+    labels
+        (N,) class numbers, all known.
+    distance
+        Distance of the space; `cosine` normalizes the embeddings first.
+    seed
+        Seed of k-means, of the subset and of the shuffle.
+
+    Returns
+    -------
+    scores : dict
+        `nmi`, `ami`, `silhouette` and `clips`, the number of clips measured.
+    baseline : dict
+        The same metrics for shuffled labels. Both are empty if there are fewer than two classes, or as many
+        classes as clips.
     """
     check_vectors("vectors", vectors)
     check_lengths(len(vectors), labels=labels)
-    chance = stream(seed, "clusters")
+    rng = stream(seed, "clusters")
     if len(vectors) > MOST:
-        kept = np.sort(chance.choice(len(vectors), MOST, replace=False))
+        kept = np.sort(rng.choice(len(vectors), MOST, replace=False))
         vectors, labels = vectors[kept], labels[kept]
     classes = len(np.unique(labels))
     if not 2 <= classes < len(vectors):
@@ -51,13 +68,29 @@ def cluster_scores(
         space = unit(space)
     found = _k_means(space, classes, seed)
     scores = _agreement(space, labels, found)
-    baseline = _agreement(space, chance.permutation(labels), found)
+    baseline = _agreement(space, rng.permutation(labels), found)
     return scores | {"clips": float(len(vectors))}, baseline
 
 
 def silhouette(vectors: Vectors, labels: Ints, distance: Distance = "cosine", seed: int = 0) -> float | None:
-    """The silhouette alone, of (N, D) vectors with a known label (the others are left out); None where there
-    are fewer than two classes or as many as there are clips."""
+    """Computes the silhouette of the clips with a known label.
+
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings.
+    labels
+        (N,) class numbers; -1 means unknown.
+    distance
+        Distance of the space; `cosine` normalizes the embeddings first.
+    seed
+        Seed of the subset above `MOST` clips.
+
+    Returns
+    -------
+    float or None
+        None if there are fewer than two classes, or as many classes as clips.
+    """
     from sklearn.metrics import silhouette_score
 
     kept = np.flatnonzero(labels >= 0)
@@ -90,25 +123,26 @@ def _agreement(space: Floats, labels: Ints, found: Ints) -> dict[str, float]:
     }
 
 
-# How many clusters, asked without labels: k-means for every number, and two rules that choose one.
+# The number of clusters without labels: k-means for a range of numbers, and two rules that choose one.
 #
-# - Elbow: the number whose point on the curve of inertia lies farthest below the chord from the first number
-#   to the last, both axes brought to 0..1 (Satopaa et al. 2011, "Finding a Kneedle in a Haystack").
-# - Silhouette: the number with the largest mean silhouette (Rousseeuw 1987), from two clusters on.
+# - Elbow: the number whose point on the curve of inertia is farthest below the chord from the first to the
+#   last number, with both axes scaled to 0..1 (Satopaa et al. 2011, "Finding a Kneedle in a Haystack").
+# - Silhouette: the number, from two on, with the largest mean silhouette (Rousseeuw 1987).
 
 SILHOUETTE_CLIPS = 1500
-"""Clips beyond which silhouettes are measured on a drawn subset: they cost the square."""
+"""Number of clips above which silhouettes are measured on a random subset: their cost is quadratic."""
 
 _RESTARTS = 4
 
 
 @dataclass(frozen=True)
 class KMeansPath:
-    """k-means for every number of clusters from 1 on."""
+    """k-means for a range of numbers of clusters."""
 
     counts: tuple[int, ...]
+    """Numbers of clusters, ascending from 1."""
     inertias: Floats
-    """Sum of squared distances to the nearest centre, for each count."""
+    """Sum of squared distances to the nearest center, for each count."""
     silhouettes: Floats
     """NaN for one cluster."""
     members: tuple[Ints, ...]
@@ -121,29 +155,64 @@ class KMeansPath:
 
     @property
     def by_silhouette(self) -> int | None:
-        """The count of the largest silhouette; None where there is none."""
+        """The count with the largest silhouette; None if no silhouette is defined."""
         if not np.isfinite(self.silhouettes).any():
             return None
         return self.counts[int(np.nanargmax(self.silhouettes))]
 
     def at(self, count: int) -> Ints:
-        """(N,) cluster numbers for a count of the path."""
+        """Returns the (N,) cluster numbers for one of `counts`."""
         return self.members[self.counts.index(count)]
 
 
 def elbow(counts: tuple[int, ...], inertias: Floats) -> int:
-    """The count farthest below the chord; the first where the curve has no bend."""
+    """Finds the elbow of a curve of inertia.
+
+    Parameters
+    ----------
+    counts
+        Numbers of clusters, ascending.
+    inertias
+        Inertia for each count.
+
+    Returns
+    -------
+    int
+        The count whose point is farthest below the chord; the first count if the curve has no elbow.
+    """
     x = np.asarray(counts, dtype=np.float64)
     if len(x) < 3 or inertias[0] <= inertias[-1]:
         return counts[0]
     across = (x - x[0]) / (x[-1] - x[0])
     height = (inertias - inertias[-1]) / (inertias[0] - inertias[-1])
-    # The chord falls from 1 to 0, so the way down to the curve is 1 - across - height, up to a constant.
+    # The chord decreases from 1 to 0, so the curve is 1 - across - height below it, up to a constant factor.
     return counts[int(np.argmax(1 - across - height))]
 
 
 def k_means_path(space: Floats, most: int = 20, seed: int = 0, also: int | None = None) -> KMeansPath:
-    """k-means of `space` (N, D) for 1 to `most` clusters, and for `also`; fewer where points are fewer."""
+    """Runs k-means for a range of numbers of clusters.
+
+    Parameters
+    ----------
+    space
+        (N, D) points.
+    most
+        Largest number of clusters; limited by the number of distinct points.
+    seed
+        Seed of k-means and of the subset for silhouettes.
+    also
+        A further number of clusters.
+
+    Returns
+    -------
+    KMeansPath
+        Inertia, silhouette and cluster numbers for each number of clusters.
+
+    Raises
+    ------
+    RequestError
+        If there are no points.
+    """
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 

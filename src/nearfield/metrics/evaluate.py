@@ -1,4 +1,4 @@
-"""Every metric that applies to a split, in one result."""
+"""Evaluation of a split: all metrics that apply to it, in one result."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -39,18 +39,18 @@ from nearfield.metrics.temporal import (
     triplet_scores,
 )
 
-# The part of an evaluation that needs labels: probes, retrieval, clusters, centroids.
+# Metrics that need labels: probes, retrieval, clusters, centroids.
 
 
 def measure_labels(case: Case, found: Findings) -> None:
-    """Adds every measure of labels that the split allows."""
+    """Adds all label metrics that are defined for the split."""
     known = case.here.labelled
     at = np.flatnonzero(known)
     if not len(at):
         return
     if len(at) < len(known):
         found.note(
-            f"{len(known) - len(at)} of {len(known)} clips have no label; label measures leave them out."
+            f"{len(known) - len(at)} of {len(known)} clips have no label; label metrics leave them out."
         )
     here, train = case.here.keep(known), case.train.keep(case.train.labelled)
     _shape(case, here, found)
@@ -58,12 +58,12 @@ def measure_labels(case: Case, found: Findings) -> None:
     _retrieval("retrieval", here, here.search(here, distance, barred=True), at, found)
     _retrieval("retrieval_with_group", here, here.search(here, distance, barred=False), at, found)
     if not len(train):
-        found.note("Train holds no labelled clips: no probes, no retrieval from train.")
+        found.note("Train has no labeled clips: no probes, no retrieval from train.")
         return
     from_train = here.search(train, distance, barred=True)
     _retrieval("retrieval_from_train", train, from_train, at, found, here.metadata.labels)
     if len(np.unique(train.metadata.labels)) < 2:
-        found.note("Train holds clips of one class only: no probes.")
+        found.note("Train has clips of one class only: no probes.")
         return
     _probe(case, here, train, at, found)
     _other_probes(case, here, train, at, found)
@@ -73,12 +73,12 @@ def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> No
     labels, names = here.metadata.labels, here.metadata.label_names
     probe = fit_label_probe(_labelled(train), _val(case), case.settings.balanced)
     if not probe.chosen:
-        found.note(f"No labelled val split to choose the probe's strength on: C = {probe.strength:g}.")
+        found.note(f"No labeled val split to choose the probe's regularization: C = {probe.strength:g}.")
     if not probe.model.converged:
         found.note(f"The probe did not converge: its gradient is still {probe.model.gradient:.1e}.")
     unseen = int((~np.isin(labels, probe.classes)).sum())
     if unseen:
-        found.note(f"{unseen} of {len(labels)} clips are of classes that train lacks; they count as wrong.")
+        found.note(f"{unseen} of {len(labels)} clips have classes absent from train; they count as wrong.")
     predicted = probe.predict(here.vectors)
     found.metrics |= {
         "probe/converged": float(probe.model.converged),
@@ -100,7 +100,7 @@ def _other_probes(case: Case, here: Side, train: Side, at: Ints, found: Findings
     if (voted >= 0).all():
         _classification("knn", labels, voted, at, found)
     else:
-        found.note("Some clips may find nobody in train: no nearest-neighbour probe.")
+        found.note("Some clips have no permitted neighbor in train: no nearest-neighbor probe.")
     if case.settings.dense_probe:
         dense = dense_predictions(_labelled(train), _val(case), here.vectors, case.settings.seed)
         _classification("dense_probe", labels, dense, at, found)
@@ -113,7 +113,7 @@ def _other_probes(case: Case, here: Side, train: Side, at: Ints, found: Findings
 
 
 def _classification(prefix: str, labels: Ints, predicted: Ints, at: Ints, found: Findings) -> None:
-    """Scores with intervals: accuracy is a mean over clips, the F1s are worked out anew in every draw."""
+    """Adds scores with intervals: accuracy is a mean over clips, F1 is computed again in each resample."""
     scores = _plain(classification_scores(labels, predicted))
     found.means(prefix, {"accuracy": (predicted == labels).astype(np.float64)}, at)
     f1s = [name for name in scores if name != "accuracy"]
@@ -121,11 +121,11 @@ def _classification(prefix: str, labels: Ints, predicted: Ints, at: Ints, found:
     if found.resamples is None:
         return
 
-    def redrawn(weights: Floats) -> Floats:
+    def resampled(weights: Floats) -> Floats:
         values = classification_scores(labels, predicted, weights[:, at])
         return np.stack([values[name] for name in f1s], axis=1)
 
-    drawn = found.resamples.apply(redrawn)
+    drawn = found.resamples.apply(resampled)
     for column, name in enumerate(f1s):
         found.drawn(f"{prefix}/{name}", drawn[:, column], at)
 
@@ -142,8 +142,8 @@ def _retrieval(
     }
     if able < len(labels):
         found.note(
-            f"{prefix}: {able} of {len(labels)} queries have a clip of their label to find; "
-            "the others are left out."
+            f"{prefix}: {able} of {len(labels)} queries have another clip of their label; "
+            "the other queries are left out."
         )
     scores = label_scores(search, labels, gallery.metadata.labels)
     if query_labels is None:
@@ -167,7 +167,7 @@ def _shape(case: Case, here: Side, found: Findings) -> None:
     found.metrics |= {f"clusters/{name}": value for name, value in scores.items()}
     found.metrics |= {f"baseline/chance/clusters/{name}": value for name, value in baseline.items()}
     if scores and scores["clips"] < len(labels):
-        found.note(f"Clusters are measured on {int(scores['clips'])} drawn clips of {len(labels)}.")
+        found.note(f"Clusters are measured on a random {int(scores['clips'])} of {len(labels)} clips.")
 
 
 def _val(case: Case) -> Labelled | None:
@@ -185,11 +185,11 @@ def _plain(scores: dict[str, Floats]) -> dict[str, float]:
     return {name: float(values[0]) for name, values in scores.items()}
 
 
-# The part of an evaluation that needs neither labels nor tags: the shape of the space, and time.
+# Metrics that need neither labels nor tags: geometry and time.
 
 
 def measure_space(case: Case, found: Findings) -> None:
-    """Adds every measure that any split allows."""
+    """Adds the metrics that are defined for any split."""
     here, settings = case.here, case.settings
     search = here.search(here, settings.distance, barred=False)
     index, _ = nearest(search, HUB_NEIGHBOURS)
@@ -199,7 +199,7 @@ def measure_space(case: Case, found: Findings) -> None:
         "geometry/mean_norm": mean_norm(here.vectors),
     }
     if not here.labelled.any():
-        # Without labels, clips of one recording are the ones that may be hoped to be alike.
+        # Without labels, clips of one recording are taken as positives.
         pairs = pair_scores(here.vectors, here.metadata.recordings, settings.distance, settings.seed)
         found.metrics |= {f"geometry/{name}": value for name, value in pairs.items()}
 
@@ -214,12 +214,12 @@ def measure_space(case: Case, found: Findings) -> None:
     )
     chance = expected_label_scores(relevant_counts(search, recordings, recordings), available(search))
     found.averages("baseline/chance/retrieval", {"same_recording_share": chance["recall_at_1"]})
-    if _clocked(here.metadata):
+    if _has_times(here.metadata):
         _time(case, search, index[:, 0], found)
 
 
 def _time(case: Case, search: Search, first: Ints, found: Findings) -> None:
-    """What the clock of the recordings says of the nearest clips, and of triplets."""
+    """Adds metrics of nearest clips and of triplets, by the times of clips in their recordings."""
     metadata, settings = case.here.metadata, case.settings
     scores = {
         "same_recording_at_1": same_recording(first, metadata.recordings),
@@ -253,31 +253,31 @@ def _time(case: Case, search: Search, first: Ints, found: Findings) -> None:
         found.metrics |= {f"geometry/{name}": value for name, value in triplets.items()}
 
 
-def _clocked(metadata: ClipMetadata) -> bool:
-    """Whether some recording has clips at different moments: whole files all begin at 0."""
+def _has_times(metadata: ClipMetadata) -> bool:
+    """Whether a recording has clips with different start times (whole files all start at 0)."""
     order = np.lexsort((metadata.start_times, metadata.recordings))
     recordings, start_times = metadata.recordings[order], metadata.start_times[order]
     later = (recordings[1:] == recordings[:-1]) & (recordings[1:] >= 0) & (start_times[1:] > start_times[:-1])
     return bool(later.any())
 
 
-# Puts every measure that applies to a split into one result.
+# The whole evaluation.
 #
 # Clips with labels: probes, retrieval by label, clusters, centroids. Clips with tags: the tag probe,
-# retrieval by tags, and how a tagger's own scores rank. Recordings with several clips: what time alone can
-# judge. Further columns: whether the space gives away the microphone or the speaker. Any clips: the shape of
-# the space. Beside them, under `baseline/`, what can be had without listening. Baselines of other vectors
-# are had by calling `evaluate` with them and naming its metrics by `Result.prefixed`.
+# retrieval by tags, and rankings by a tagger's own scores. Recordings with several clips: metrics of time.
+# Further columns: whether a probe can predict, for example, the microphone or the speaker. All: geometry.
+# Metrics under `baseline/` ignore the embeddings. For baselines from other embeddings, call `evaluate` with
+# them and rename the metrics by `Result.prefixed`.
 #
 # Conventions
 # -----------
-# `retrieval/...` searches the split without the query's own group, `retrieval_from_train/...` searches train
-# (without it too, should a group leak), `retrieval_with_group/...` searches the split with the group left in;
-# the query itself is never found. A clip whose group is not known goes by its recording. A clip without any
-# tag is not known to lack them: tag measures leave it out.
+# `retrieval/...` searches the split without the query's group, `retrieval_from_train/...` searches train
+# (without the query's group, in case it leaks), `retrieval_with_group/...` searches the split including the
+# group; the query itself is never returned. For a clip of unknown group, its recording is used. A clip
+# without tags may not have been tagged, so tag metrics leave it out.
 
 FEW_GROUPS = 10
-"""Groups below which an interval is said to be rough."""
+"""Number of groups below which a note calls the intervals rough."""
 
 
 def evaluate(
@@ -287,12 +287,32 @@ def evaluate(
     settings: EvaluationSettings | None = None,
     predictions: Floats | None = None,
 ) -> Result:
-    """Scores one split of a space.
+    """Evaluates the embeddings of one split.
 
-    `vectors` (N, D), one a clip; `metadata` of the same N clips; `splits` names to rows, of which `train`
-    teaches the probes and `val` decides their strength. `predictions` (N, K) are a tagger's own scores, to be
-    judged beside the space; without them those of `metadata` are taken, if it has some. Raises DataError
-    where the split holds no clips, WorkError where vectors are not finite.
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings, one per clip.
+    metadata
+        Labels, tags, groups and times of the N clips.
+    splits
+        Names of splits to row numbers. Probes are fitted on `train`; `val` chooses their regularization.
+    settings
+        What is evaluated; by default the split `test`.
+    predictions
+        (N, K) scores of a tagger for each tag, evaluated in addition; by default those of `metadata`, if any.
+
+    Returns
+    -------
+    Result
+        Metrics, intervals, tables and scores per clip.
+
+    Raises
+    ------
+    DataError
+        If the split has no clips.
+    WorkError
+        If embeddings are not finite.
     """
     settings = settings or EvaluationSettings()
     check_vectors("vectors", vectors)
@@ -300,26 +320,26 @@ def evaluate(
     rows = splits.get(settings.split, np.zeros(0, dtype=np.int64))
     if not len(rows):
         filled = [name for name, members in splits.items() if len(members)]
-        raise DataError(f"split {settings.split!r} holds no clips. {choose(settings.split, filled)}")
+        raise DataError(f"split {settings.split!r} has no clips. {choose(settings.split, filled)}")
 
-    def side(name: str) -> Side:
+    def clips_of(name: str) -> Side:
         members = np.asarray(splits.get(name, []), dtype=np.int64)
         return Side(vectors[members], metadata.take(members), members)
 
-    # Choices made on the split that is scored would flatter it.
-    val = None if settings.split == "val" or not len(splits.get("val", ())) else side("val")
-    case = Case(side(settings.split), side("train"), val, settings)
+    # Choices made on the evaluated split would bias its scores upwards.
+    val = None if settings.split == "val" or not len(splits.get("val", ())) else clips_of("val")
+    case = Case(clips_of(settings.split), clips_of("train"), val, settings)
     resamples = _resamples(case)
     found = Findings(len(rows), resamples, Blocks.by(case.here.sources) if resamples else None)
-    said = metadata.predictions if predictions is None else predictions
+    given = metadata.predictions if predictions is None else predictions
     with one_thread():
         measure_labels(case, found)
         measure_tags(case, found)
         measure_space(case, found)
         measure_columns(case, found)
-        if said is not None:
-            check_lengths(len(vectors), predictions=said)
-            found.per_tag_of_tagger = measure_tagger(said[rows], case.here.metadata, found)
+        if given is not None:
+            check_lengths(len(vectors), predictions=given)
+            found.per_tag_of_tagger = measure_tagger(given[rows], case.here.metadata, found)
         found.resample_means()
     return _result(case, np.asarray(rows, dtype=np.int64), found)
 
@@ -335,18 +355,18 @@ def _resamples(case: Case) -> Resamples | None:
 def _result(case: Case, rows: Ints, found: Findings) -> Result:
     groups = found.resamples.groups if found.resamples else 0
     if groups and groups < FEW_GROUPS and found.intervals:
-        found.note(f"The split holds {count(groups, 'group')} only: its intervals are rough.")
+        found.note(f"The split has only {count(groups, 'group')}: its intervals are rough.")
     if case.settings.draws and not groups:
-        found.note("The split holds one group only: no intervals, for nothing says how another would fare.")
+        found.note("The split has a single group: intervals, which need the variation of groups, are absent.")
     if case.settings.split == "train":
-        found.note("These clips taught the space and the probes: the scores say nothing of unheard sound.")
-    unread = np.full(len(rows), -1, dtype=np.int64)
-    predicted = found.predicted if len(found.predicted) else unread
+        found.note("Model and probes were trained on these clips: the scores do not apply to unseen sound.")
+    no_predictions = np.full(len(rows), -1, dtype=np.int64)
+    predicted = found.predicted if len(found.predicted) else no_predictions
     blocks = found.blocks
     if blocks and blocks.count < blocks.groups and found.without:
         found.note(
-            f"Intervals of searches within the split and of areas under curves leave its "
-            f"{count(blocks.groups, 'group')} out in {blocks.count} blocks of several."
+            f"For intervals of searches within the split and of areas under curves, its "
+            f"{count(blocks.groups, 'group')} are left out in {blocks.count} blocks."
         )
     clips = ClipScores(
         rows=rows,

@@ -1,4 +1,4 @@
-"""Geometry: distances of classes, dimensions in use, hubs, centroids while a network learns."""
+"""Geometry of an embedding space: class distances, effective rank, hubness, centroids during training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from nearfield.core.types import Distance, Floats, Ints, Vectors
 from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.neighbors import unit
 
-# The shape of a space: how far classes lie apart, how many directions it uses, whether it has hubs.
-#
-# Conventions ----------- Vectors (N, D). A centroid is the mean of a class's vectors; the spherical mean is
-# that of the vectors at unit length, brought back to unit length. Distances between centroids are Euclidean.
+# Conventions
+# -----------
+# Embeddings (N, D). A centroid is the mean of the embeddings of a class. The spherical mean is the mean of
+# normalized embeddings, normalized again. Distances between centroids are Euclidean.
 #
 # Metrics
 # -------
-# - `centroid_spread`: coefficient of variation (population deviation over mean) of the distances between
-#   centroids; 0 where all classes lie equally far apart.
+# - `centroid_spread`: coefficient of variation (population standard deviation over mean) of the distances
+#   between centroids; 0 if all classes are equally far apart.
 # - `effective_rank`: exp of the entropy of the singular values divided by their sum (Roy and Vetterli 2007),
-#   of the vectors as they are; 1..min(N, D). A collapsed space has 1. (`train/effective_rank` is of centred
-#   ones.)
-# - `hubness`: skewness of how often each clip stands among the k nearest of the others (Radovanovic,
-#   Nanopoulos and Ivanovic 2010); above about 1, few clips are everybody's neighbour.
-# - `alike_distance`, `unlike_distance`: mean distance of pairs of the same class and of pairs of two classes.
-# - `overlap`: the area that the histograms of the two share, 0 (apart) to 1 (the same).
+#   of the embeddings without centering; 1..min(N, D). A collapsed space has 1. (`train/effective_rank` is of
+#   centered embeddings.)
+# - `hubness`: skewness of how often each clip is among the k nearest neighbors of the others (Radovanovic,
+#   Nanopoulos and Ivanovic 2010); above about 1, few clips are neighbors of most others.
+# - `alike_distance`, `unlike_distance`: mean distance of pairs of the same class and of different classes.
+# - `overlap`: the common area of the histograms of both, 0 (disjoint) to 1 (equal).
 
 PAIRS = 20_000
-"""Pairs of each sort that distances are measured on."""
+"""Number of positive and of negative pairs that distances are measured on."""
 
 HUB_NEIGHBOURS = 10
 
@@ -38,7 +38,7 @@ _BINS = 50
 
 @dataclass(frozen=True)
 class Centroids:
-    """Where the classes lie."""
+    """Centroids of the classes and their distances."""
 
     names: tuple[str, ...]
     vectors: Floats
@@ -49,18 +49,35 @@ class Centroids:
 
 @dataclass(frozen=True)
 class Apart:
-    """How far apart the labels lie."""
+    """Distances between the labels."""
 
     centroids: Centroids
-    """Spherical means where the space is of unit vectors, else means."""
+    """Spherical means if the embeddings are normalized, else means."""
     spread: float | None
-    """Coefficient of variation of the distances: 0 where all labels lie equally far apart."""
+    """Coefficient of variation of the distances: 0 if all labels are equally far apart."""
     spread_by_chance: float | None
-    """The mean of the same under shuffled labels."""
+    """Mean spread for shuffled labels."""
 
 
 def centroids(vectors: Vectors, labels: Ints, names: tuple[str, ...], spherical: bool = False) -> Centroids:
-    """The mean, or spherical mean, of every class that has clips; -1 is not known and takes no part."""
+    """Computes the centroid of each class that has clips.
+
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings.
+    labels
+        (N,) class numbers; -1 means unknown, such clips are ignored.
+    names
+        Names of the classes.
+    spherical
+        Whether to use the spherical mean.
+
+    Returns
+    -------
+    Centroids
+        Centroids and their Euclidean distances.
+    """
     known = labels >= 0
     given = vectors[known].astype(np.float64)
     if spherical:
@@ -75,14 +92,14 @@ def centroids(vectors: Vectors, labels: Ints, names: tuple[str, ...], spherical:
 
 
 def _distances(means: Floats) -> Floats:
-    """(C, C)"""
-    from scipy.spatial.distance import cdist  # not where a run is only opened
+    """(C, C) Euclidean distances."""
+    from scipy.spatial.distance import cdist  # deferred: opening a run does not need it
 
     return np.asarray(cdist(means, means))
 
 
 def centroid_scores(found: Centroids) -> dict[str, float]:
-    """Spread, smallest and largest distance between centroids; empty where there are fewer than two."""
+    """Returns `centroid_spread`, `centroid_min` and `centroid_max`; empty for fewer than two centroids."""
     apart = found.distances[np.triu_indices(len(found.names), 1)]
     if not len(apart):
         return {}
@@ -97,7 +114,26 @@ def centroid_scores(found: Centroids) -> dict[str, float]:
 def shuffled_spread(
     vectors: Vectors, labels: Ints, spherical: bool = False, draws: int = 20, seed: int = 0
 ) -> float | None:
-    """The mean `centroid_spread` under shuffled labels: what chance gives. None below two classes."""
+    """Computes the mean `centroid_spread` for shuffled labels.
+
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings.
+    labels
+        (N,) class numbers; -1 means unknown.
+    spherical
+        Whether to use the spherical mean.
+    draws
+        Number of shuffles.
+    seed
+        Seed of the shuffles.
+
+    Returns
+    -------
+    float or None
+        None for fewer than two classes.
+    """
     known = labels >= 0
     given = vectors[known].astype(np.float64)
     if spherical:
@@ -105,11 +141,11 @@ def shuffled_spread(
     counts = np.unique(labels[known], return_counts=True)[1]
     if len(counts) < 2:
         return None
-    starts, chance = np.cumsum(counts) - counts, stream(seed, "shuffled centroids")
+    starts, rng = np.cumsum(counts) - counts, stream(seed, "shuffled centroids")
     upper = np.triu_indices(len(counts), 1)
     spreads = []
     for _ in range(draws):
-        means = np.add.reduceat(chance.permutation(given), starts) / counts[:, None]
+        means = np.add.reduceat(rng.permutation(given), starts) / counts[:, None]
         if spherical:
             means = unit(means)
         apart = _distances(means)[upper]
@@ -118,44 +154,77 @@ def shuffled_spread(
 
 
 def effective_rank(vectors: Vectors) -> float:
-    """How many directions (N, D) vectors use; 0 where all are zero or there are none."""
+    """Computes the effective rank of embeddings.
+
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings; they are not centered.
+
+    Returns
+    -------
+    float
+        exp of the entropy of the normalized singular values; 0 if all embeddings are zero, or for N = 0.
+    """
     wide = vectors.astype(np.float64)
     # The squares of the singular values are the eigenvalues of the smaller product.
     product = wide.T @ wide if wide.shape[0] >= wide.shape[1] else wide @ wide.T
     values = np.sqrt(np.maximum(np.linalg.eigvalsh(product), 0)) if len(wide) else np.zeros(0)
-    # Below the rounding of the product there is no direction, only noise.
+    # Values below the rounding error of the product are noise.
     values = values[values > 1e-7 * values.max(initial=0)]
     shares = values / values.sum()
     return float(np.exp(-(shares * np.log(shares)).sum())) if len(shares) else 0.0
 
 
 def hubness(index: Ints) -> float:
-    """Skewness of how often each of N clips stands among the nearest of the others; 0 where it is even.
+    """Computes the hubness of a neighbor list.
 
-    `index` (N, k) lists the neighbours of every clip, the clip itself left out; -1 stands for none.
+    Parameters
+    ----------
+    index
+        (N, k) nearest neighbors of each clip, without the clip itself; -1 for none.
+
+    Returns
+    -------
+    float
+        Skewness of how often each clip is a neighbor of others; 0 if all clips are so equally often.
     """
     occurrence = np.bincount(index[index >= 0], minlength=len(index)).astype(np.float64)
     if not len(occurrence):
         return 0.0
-    centred = occurrence - occurrence.mean()
-    deviation = float(np.sqrt((centred**2).mean()))
-    return float((centred**3).mean()) / deviation**3 if deviation > 0 else 0.0
+    centered = occurrence - occurrence.mean()
+    deviation = float(np.sqrt((centered**2).mean()))
+    return float((centered**3).mean()) / deviation**3 if deviation > 0 else 0.0
 
 
 def mean_norm(vectors: Vectors) -> float:
-    """Mean Euclidean length; 0 for no vectors."""
+    """Returns the mean Euclidean norm of (N, D) embeddings; 0 for N = 0."""
     return float(np.linalg.norm(vectors.astype(np.float64), axis=1).mean()) if len(vectors) else 0.0
 
 
 def pair_scores(
     vectors: Vectors, classes: Ints, distance: Distance = "cosine", seed: int = 0
 ) -> dict[str, float]:
-    """Mean distance of alike and of unlike pairs and the overlap of their histograms, on `PAIRS` drawn pairs.
+    """Computes mean distances of positive and negative pairs, and the overlap of their histograms.
 
-    `classes` are labels or recordings, -1 takes no part. Empty where there is no alike or no unlike pair.
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings.
+    classes
+        (N,) labels or recordings; pairs with equal numbers are positive. -1 is ignored.
+    distance
+        Distance of the space.
+    seed
+        Seed of the random pairs; at most `PAIRS` of each kind are used.
+
+    Returns
+    -------
+    dict
+        `alike_distance`, `unlike_distance` and `overlap`; empty without positive or without negative pairs.
     """
     known = np.flatnonzero(classes >= 0)
-    positive, negative = _draw_pairs(classes[known], seed)
+    positive, negative = _sample_pairs(classes[known], seed)
     if not len(positive) or not len(negative):
         return {}
     chosen = vectors[known].astype(np.float64)
@@ -168,24 +237,24 @@ def pair_scores(
 
 
 def overlap(near: Floats, far: Floats) -> float:
-    """The area that the histograms of two sets of distances share, 0 (apart) to 1 (the same)."""
+    """Returns the common area of the histograms of two sets of distances, 0 (disjoint) to 1 (equal)."""
     top = max(float(near.max()), float(far.max()), 1e-12)
-    shares = [np.histogram(side, bins=_BINS, range=(0, top))[0] / len(side) for side in (near, far)]
+    shares = [np.histogram(each, bins=_BINS, range=(0, top))[0] / len(each) for each in (near, far)]
     return float(np.minimum(*shares).sum())
 
 
 def pair_distances(vectors: Floats, pairs: Ints, distance: Distance) -> Floats:
-    """(P,) distances between the rows of `vectors` that each of `pairs` (P, 2) names."""
+    """Returns the (P,) distances between the rows of `vectors` given by `pairs` (P, 2)."""
     left, right = (unit(vectors) if distance == "cosine" else vectors)[pairs.T]
     squared = ((left - right) ** 2).sum(axis=1)
-    # Between unit vectors 1 - cos is half the squared distance; a zero vector is at 1 from all.
+    # For unit vectors, 1 - cos is half the squared distance; a zero vector has distance 1 from all others.
     if distance == "cosine":
         return np.asarray(1 - (left * right).sum(axis=1)).clip(0)
     return np.asarray(np.sqrt(squared) if distance == "euclidean" else squared)
 
 
-def _draw_pairs(classes: Ints, seed: int) -> tuple[Ints, Ints]:
-    """(P, 2) pairs of the same class and (P, 2) of two: all of them where few, else drawn evenly from all."""
+def _sample_pairs(classes: Ints, seed: int) -> tuple[Ints, Ints]:
+    """(P, 2) positive and (P, 2) negative pairs: all pairs if there are few, else a uniform sample."""
     order = np.argsort(classes, kind="stable")
     counts = np.unique(classes, return_counts=True)[1]
     size, starts = len(classes), np.cumsum(counts) - counts
@@ -193,25 +262,25 @@ def _draw_pairs(classes: Ints, seed: int) -> tuple[Ints, Ints]:
         first, second = np.triu_indices(size, 1)
         pairs, same = np.stack([first, second], 1), classes[first] == classes[second]
         return pairs[same], pairs[~same]
-    chance = stream(seed, "pairs")
+    rng = stream(seed, "pairs")
     weight = counts * (counts - 1.0)
     if weight.sum() == 0:
         return np.zeros((0, 2), np.int64), np.zeros((1, 2), np.int64)
-    drawn = chance.choice(len(counts), size=PAIRS, p=weight / weight.sum())
-    first = chance.integers(counts[drawn])
-    second = (first + chance.integers(1, counts[drawn])) % counts[drawn]
+    drawn = rng.choice(len(counts), size=PAIRS, p=weight / weight.sum())
+    first = rng.integers(counts[drawn])
+    second = (first + rng.integers(1, counts[drawn])) % counts[drawn]
     positive = order[np.stack([starts[drawn] + first, starts[drawn] + second], 1)]
-    pairs = chance.integers(size, size=(4 * PAIRS, 2))
+    pairs = rng.integers(size, size=(4 * PAIRS, 2))
     negative = pairs[classes[pairs[:, 0]] != classes[pairs[:, 1]]][:PAIRS]
     return positive, negative
 
 
-# How the centroids of the labels move apart while a network learns: a curve for each pair of labels.
+# Distances between the centroids of the labels during training: one curve for each pair of labels.
 
 
 @dataclass(frozen=True)
 class CentroidCurves:
-    """Distances between centroids at S moments of training."""
+    """Distances between centroids at S steps of training."""
 
     steps: tuple[int, ...]
     pairs: tuple[tuple[str, str], ...]
@@ -219,10 +288,10 @@ class CentroidCurves:
     distances: Floats
     """(S, P) Euclidean."""
     spreads: Floats
-    """(S,) coefficient of variation of the distances; 0 where all labels lie equally far apart."""
+    """(S,) coefficient of variation of the distances; 0 if all labels are equally far apart."""
 
     def curves(self) -> dict[str, list[float]]:
-        """One list a pair, named "A_to_B"."""
+        """Returns the distances of each pair of labels under the name "A_to_B"."""
         named = zip(self.pairs, self.distances.T.tolist(), strict=True)
         return {f"{first}_to_{second}": values for (first, second), values in named}
 
@@ -230,13 +299,31 @@ class CentroidCurves:
 def centroid_curves(
     validations: Sequence[tuple[int, Vectors]], labels: Ints, names: tuple[str, ...], spherical: bool = False
 ) -> CentroidCurves:
-    """`validations`: the update and the vectors (N, D) of the same N clips then; `labels` (N,), -1 not known.
+    """Computes the distances between centroids at several steps of training.
 
-    `spherical` takes spherical means, for spaces of unit vectors. Raises RequestError for no moments, or
-    for vectors of another number of clips.
+    Parameters
+    ----------
+    validations
+        Step and embeddings (N, D) of the same N clips.
+    labels
+        (N,) class numbers; -1 means unknown.
+    names
+        Names of the classes.
+    spherical
+        Whether to use the spherical mean, for normalized embeddings.
+
+    Returns
+    -------
+    CentroidCurves
+        Distances of all pairs of labels, and their spread.
+
+    Raises
+    ------
+    RequestError
+        If there are no validations, or if the numbers of clips differ.
     """
     if not validations:
-        raise RequestError("centroid_curves: no moments of training were given; give vectors of one or more.")
+        raise RequestError("centroid_curves: no validations are given. Give one or more.")
     found = []
     for step, vectors in validations:
         check_vectors(f"vectors at update {step}", vectors)

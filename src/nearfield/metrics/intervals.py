@@ -1,4 +1,4 @@
-"""Intervals by resampling groups of clips; paired differences with p values."""
+"""Confidence intervals by resampling groups of clips; paired differences with p values."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,90 +12,109 @@ from nearfield.core.errors import RequestError
 from nearfield.core.rng import stream
 from nearfield.core.types import Bools, Floats, Ints
 
-# How far a score could be off because the test set is finite: intervals by resampling groups of clips.
+# Uncertainty of a score because the test set is finite: intervals by resampling groups of clips.
 #
 # Conventions: clips of one group (speaker, source, recording) are not independent, so whole groups are
-# drawn, with putting back, as many as there are (cluster bootstrap; Davison and Hinkley 1997, chapter 3.8).
-# A clip whose group is not known (-1) is a group of its own. Every score of an evaluation uses the same
-# draws, so that differences of scores are paired.
+# sampled with replacement (cluster bootstrap; Davison and Hinkley 1997, chapter 3.8). A clip of unknown group
+# (-1) is a group of its own. All scores of an evaluation use the same resamples, so that differences of
+# scores are paired.
 #
-# Intervals are for 95 %. Shares and means of shares (accuracy, recall, F1) have intervals of Student's t on
-# the scale of log(p / (1 - p)), the deviation being that of the draws (Dean and Pagano 2015, on proportions
-# in clustered samples): they never leave 0..1 and allow for few groups. Draws of macro F1 have a long tail
-# below and lie lower than the figure, which itself is hardly biased; a percentile interval leans down with
-# them, and its mirror image about the figure ends at 1. Where all groups score alike (all are right, say) no
-# draw differs; then the bound is that of the groups which could score otherwise and were not met
-# (`unseen_interval`). benchmarks/intervals.py simulates how often each holds the truth.
+# Intervals have level 95 %. For proportions and means of proportions (accuracy, recall, F1) they are Student
+# t intervals on the logit scale log(p / (1 - p)), with the standard deviation of the resamples (Dean and
+# Pagano 2015, on proportions in clustered samples). They stay in 0..1 and account for few groups. Resamples
+# of macro F1 have a long lower tail and a lower mean than the score, which itself has little bias; so a
+# percentile interval would be too low, and a basic bootstrap interval would end at 1. If all groups have the
+# same score (for example all correct), resamples do not differ; the interval then bounds the share of unseen
+# groups with another score (`unseen_interval`). benchmarks/intervals.py simulates the coverage of each.
 #
-# A clip drawn twice would find itself, so measures that search the judged clips among themselves are not
-# resampled: their deviation is that of leaving each group out on both sides (`left_out.py`).
+# A clip that is sampled twice would retrieve itself, so metrics that search the evaluated clips among
+# themselves are not resampled. Their standard error is that of the jackknife of `retrieval.py`.
 #
-# The average precision of a rare tag is biased upwards in a small set, and more in a resample of it: the mean
-# over 44 tags of 41 recordings is 0.05 too high, twice its standard deviation. So areas are not resampled
-# either: each group is left out, which estimates both the deviation and the bias (Quenouille 1949), and the
-# bias lengthens the interval on the side where the truth lies (`area_interval`). Such an interval holds both
-# values that a reader may mean by the truth: the area in a very large set, and the mean area of sets as small
-# as this one. It is wide where tags are rare. benchmarks/areas.py simulates both.
+# The average precision of a rare tag is biased upwards in a small set, and more in a resample: the mean over
+# 44 tags of 41 recordings is 0.05 too high, twice its standard deviation. Areas are therefore not resampled.
+# The jackknife over groups estimates both standard error and bias (Quenouille 1949), and the interval is
+# extended by the bias on the side of the true value (`area_interval`). It then covers both possible meanings
+# of the true value: the area in a very large set, and the mean area of sets of this size. It is wide for rare
+# tags. benchmarks/areas.py simulates both.
 
 CELLS = 2**22
-"""Clip weights held at once."""
+"""Largest number of clip weights in memory."""
 NOTHING = 1e-12
-"""A deviation below this is rounding."""
+"""Standard deviations below this are rounding errors."""
 
 
 @dataclass(frozen=True)
 class Resamples:
-    """How often each group was drawn."""
+    """Bootstrap resamples of groups of clips."""
 
     counts: npt.NDArray[np.uint16]
-    """(draws, G)"""
+    """(draws, G) how often each group was sampled."""
     group_of: Ints
-    """(N,) the column of each clip."""
+    """(N,) the group (column) of each clip."""
 
     @classmethod
     def of(cls, groups: Ints, draws: int = 1000, seed: int = 0) -> "Resamples":
-        """Draws for clips of `groups` (N,), -1 where not known; the seed fixes them."""
+        """Creates `draws` resamples of clips with `groups` (N,); -1 means unknown."""
         # Unknown groups get numbers of their own, below all others.
         own = np.where(groups >= 0, groups, -1 - np.arange(len(groups)))
         names, group_of = np.unique(own, return_inverse=True)
         counts = np.zeros((draws, len(names)), dtype=np.uint16)
-        chance = stream(seed, "resamples")
+        rng = stream(seed, "resamples")
         for draw in range(draws if len(names) else 0):
-            drawn = chance.integers(len(names), size=len(names))
+            drawn = rng.integers(len(names), size=len(names))
             counts[draw] = np.bincount(drawn, minlength=len(names))
         return cls(counts, group_of)
 
     @property
     def groups(self) -> int:
-        """How many groups there are."""
+        """Number of groups."""
         return int(self.counts.shape[1])
 
     def groups_with(self, clips: Ints | Bools) -> int:
-        """How many groups have one of `clips`, positions or a mask (N,): those that a score can differ by."""
+        """Returns the number of groups with at least one of `clips`, given as positions or as a mask (N,)."""
         return len(np.unique(self.group_of[clips]))
 
     def weights(self) -> Iterator[Floats]:
-        """Yields (some draws, N) blocks of how often each clip counts. Raises RequestError without draws."""
+        """Yields the number of times that each clip counts, in blocks of resamples (b, N).
+
+        Raises RequestError if there are no resamples.
+        """
         if not len(self.counts):
-            raise RequestError("draws: an interval needs one draw at least. Given: 0.")
+            raise RequestError("draws: an interval needs at least one draw. Given: 0. Use 1000.")
         step = max(1, CELLS // max(len(self.group_of), 1))
         for start in range(0, len(self.counts), step):
             yield self.counts[start : start + step].astype(np.float64)[:, self.group_of]
 
     def apply(self, statistic: Callable[[Floats], Floats]) -> Floats:
-        """`statistic` maps weights (some draws, N) to (some draws, ...); gives all draws' values."""
+        """Applies `statistic`, which maps weights (b, N) to values (b, ...), to all resamples."""
         return np.concatenate([statistic(weights) for weights in self.weights()])
 
 
 def share_interval(
     figure: float, values: Floats, groups: int, level: float = 0.95
 ) -> tuple[float, float] | None:
-    """The interval of a share, or of a mean of shares, from its `values` (draws,) under resampling.
+    """Computes the bootstrap t interval of a proportion, or of a mean of proportions, on the logit scale.
 
-    The figure plus and minus the quantile of t, with one degree of freedom less than `groups`, times the
-    deviation of the draws, all on the scale of log(p / (1 - p)). Draws in which the score is undefined are
-    left out; None where fewer than two are left or there is but one group.
-    Raises ValueError where `figure` is no share.
+    Parameters
+    ----------
+    figure
+        The score, in 0..1.
+    values
+        (draws,) its values in the resamples; NaN are left out.
+    groups
+        Number of groups; t has one degree of freedom less.
+    level
+        Confidence level.
+
+    Returns
+    -------
+    tuple of float or None
+        Lower and upper end. None for fewer than two values or groups.
+
+    Raises
+    ------
+    ValueError
+        If `figure` is not in 0..1.
     """
     kept = values[np.isfinite(values)]
     if len(kept) < 2 or groups < 2:
@@ -108,34 +127,71 @@ def share_interval(
 def logit_interval(
     figure: float, deviation: float, limit: float, groups: int, level: float = 0.95, bias: float = 0.0
 ) -> tuple[float, float]:
-    """The interval of a share whose standard error is `deviation`: `limit` of them on either side, on the
-    scale of log(p / (1 - p)). Without any deviation, what `groups` that score alike allow.
+    """Computes the interval of a proportion from its standard error, on the logit scale.
 
-    `bias` is how much too high the figure is estimated to be: the interval reaches further down by it, or
-    further up where it is negative. Raises ValueError where `figure` is no share.
+    Parameters
+    ----------
+    figure
+        The score, in 0..1.
+    deviation
+        Standard error; if it is 0, the result is `unseen_interval`.
+    limit
+        Number of standard errors on each side.
+    groups
+        Number of groups.
+    level
+        Confidence level.
+    bias
+        Estimated bias of the score. A positive bias lowers the lower end, a negative one raises the upper.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end.
+
+    Raises
+    ------
+    ValueError
+        If `figure` is not in 0..1.
     """
     if not 0 <= figure <= 1:
-        raise ValueError(f"{figure} is no share: intervals of other measures need another scale.")
+        raise ValueError(f"{figure} is not in 0..1: this interval is for proportions only.")
     slope = figure * (1 - figure)
     if slope <= 0 or deviation < NOTHING:
         return unseen_interval(figure, groups, level)
     reach = limit * deviation / slope
     low = expit(logit(figure) - reach - max(0.0, bias) / slope)
     high = expit(logit(figure) + reach + max(0.0, -bias) / slope)
-    # Rounding on the way there and back must not part the ends from the figure.
+    # Rounding of logit and expit must not exclude the figure from its interval.
     return min(float(low), figure), max(float(high), figure)
 
 
 def jackknife_deviation(without: Floats) -> float:
-    """The standard error of a measure from its values (B,) without each block of clips."""
+    """Computes the jackknife standard error of a metric from its values (B,) without each block of clips."""
     return float(np.sqrt((len(without) - 1) * np.var(without)))
 
 
 def jackknife_interval(
     figure: float, without: Floats, groups: int, level: float = 0.95
 ) -> tuple[float, float] | None:
-    """The interval of a share from its values (B,) without each block of clips, of which `groups` hold a clip
-    that has a score; None where fewer than two do."""
+    """Computes the jackknife interval of a proportion.
+
+    Parameters
+    ----------
+    figure
+        The score, in 0..1.
+    without
+        (B,) its values without each block of clips.
+    groups
+        Number of groups with a score.
+    level
+        Confidence level.
+
+    Returns
+    -------
+    tuple of float or None
+        Lower and upper end. None for fewer than two groups.
+    """
     if groups < 2:
         return None
     limit = float(t.ppf((1 + level) / 2, groups - 1))
@@ -145,11 +201,23 @@ def jackknife_interval(
 def area_interval(
     figure: float, without: Floats, groups: int, level: float = 0.95
 ) -> tuple[float, float] | None:
-    """The interval of an area under a curve from its values (B,) without each block of clips.
+    """Computes the jackknife interval of an area under a curve, extended by the estimated bias.
 
-    As `jackknife_interval`, lengthened by the jackknife's estimate of the bias. `groups` is how many blocks
-    can tell: those that have the tag, or those that lack it, if these are fewer. None where fewer than two
-    can, or where the area is not defined without one of the blocks.
+    Parameters
+    ----------
+    figure
+        The area, in 0..1.
+    without
+        (B,) its values without each block of clips.
+    groups
+        Number of blocks with positive clips, or with negative clips if these are fewer.
+    level
+        Confidence level.
+
+    Returns
+    -------
+    tuple of float or None
+        Lower and upper end. None for fewer than two groups, or if the area is undefined without some block.
     """
     if groups < 2 or not np.isfinite(without).all():
         return None
@@ -159,17 +227,43 @@ def area_interval(
 
 
 def unseen_interval(figure: float, groups: int, level: float = 0.95) -> tuple[float, float]:
-    """The interval of a share that is the same in all of `groups`.
+    """Computes the interval of a proportion that is equal in all groups.
 
-    A share e of all groups that score otherwise goes unmet with a chance of (1 - e)^groups; the largest e for
-    which that is (1 - level) / 2 (Clopper and Pearson 1934) bounds the share, whatever those would score.
+    If a fraction e of all groups had another score, no such group would be sampled with probability
+    (1 - e)^groups. The largest e for which this is (1 - level) / 2 (Clopper and Pearson 1934) bounds the
+    proportion, for any score of these groups.
+
+    Parameters
+    ----------
+    figure
+        The score, in 0..1.
+    groups
+        Number of groups.
+    level
+        Confidence level.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end.
     """
     unseen = 1 - ((1 - level) / 2) ** (1 / groups)
     return figure * (1 - unseen), figure + unseen * (1 - figure)
 
 
 def weighted_mean(scores: Floats) -> Callable[[Floats], Floats]:
-    """A statistic: the mean of per-clip `scores` (N,), or of every column of (N, M), leaving out NaN."""
+    """Makes the statistic "mean of `scores`" for `Resamples.apply`.
+
+    Parameters
+    ----------
+    scores
+        (N,) or (N, M) scores per clip; NaN are left out.
+
+    Returns
+    -------
+    callable
+        Maps weights (b, N) to means (b,) or (b, M).
+    """
     defined = np.isfinite(scores)
     filled = np.where(defined, scores, 0.0)
 
@@ -180,16 +274,16 @@ def weighted_mean(scores: Floats) -> Callable[[Floats], Floats]:
     return mean
 
 
-# Differences of two shares: interval and p by Student's t, and p values held over many of them.
+# Differences of two proportions: interval and p value by Student's t, and correction for multiple tests.
 
 LEAST_GROUPS = 3
-"""Fewer groups give no interval: of two, one degree of freedom, t asks for 13 standard errors of a deviation
-that is itself known by a single number."""
+"""Fewest groups for an interval. With two groups (one degree of freedom) it would extend over 13 standard
+errors, and the standard error would come from a single difference."""
 
 
 def spread(drawn: Floats) -> float | None:
-    """The standard error of a figure, from its values (draws,) under resampling; NaN are left out. None where
-    fewer than two are left."""
+    """Computes the standard error of a score from its resamples (draws,), without NaN; None for fewer than
+    two."""
     kept = drawn[np.isfinite(drawn)]
     return None if len(kept) < 2 else float(kept.std(ddof=1))
 
@@ -197,11 +291,24 @@ def spread(drawn: Floats) -> float | None:
 def by_t(
     difference: float, deviation: float | None, groups: int
 ) -> tuple[tuple[float, float] | None, float | None]:
-    """The 95 % interval and the two-sided p of a difference of two shares whose standard error, over `groups`
-    that can tell, is `deviation`. The interval ends where such a difference does, at -1 and 1.
+    """Computes the 95 % interval and two-sided p value of a difference of two proportions.
 
-    Both are None with fewer than LEAST_GROUPS or no deviation. Where nothing deviates there is no interval,
-    for that says nothing of how other groups would; p is 1 of no difference, None of another.
+    Parameters
+    ----------
+    difference
+        Difference of the two scores.
+    deviation
+        Its standard error over groups, or None if unknown.
+    groups
+        Number of groups with a score.
+
+    Returns
+    -------
+    interval : tuple of float or None
+        Lower and upper end, limited to -1..1. None if `deviation` is None or 0, or for fewer than
+        `LEAST_GROUPS` groups: equal differences say nothing about further groups.
+    p : float or None
+        p value. With a standard error of 0 it is 1 for no difference, and None otherwise.
     """
     if deviation is None or groups < LEAST_GROUPS:
         return None, None
@@ -213,16 +320,27 @@ def by_t(
 
 
 def holm(values: Floats) -> Floats:
-    """(n,) p values held over all of them (Holm 1979), in the order given."""
+    """Corrects p values for multiple tests (Holm 1979).
+
+    Parameters
+    ----------
+    values
+        (n,) p values.
+
+    Returns
+    -------
+    ndarray
+        (n,) corrected p values, in the given order.
+    """
     order = np.argsort(values, kind="stable")
     scaled = values[order] * np.arange(len(values), 0, -1)
-    held = np.empty(len(values))
-    held[order] = np.minimum(np.maximum.accumulate(scaled), 1)
-    return held
+    corrected = np.empty(len(values))
+    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1)
+    return corrected
 
 
 def held(values: Sequence[float | None]) -> list[float | None]:
-    """The same over those that have a p; None stays None."""
+    """Corrects the p values that are not None like `holm`; None stays None."""
     known = [value for value in values if value is not None]
     corrected = iter(holm(np.array(known)).tolist()) if known else iter(())
     return [None if value is None else next(corrected) for value in values]

@@ -234,7 +234,7 @@ class Labelled:
         check_vectors("vectors", self.vectors)
         check_lengths(len(self.vectors), labels=self.labels)
         if (self.labels < 0).any():
-            raise RequestError("labels: a negative class number means not known; leave such clips out first.")
+            raise RequestError("labels: a negative class number means unknown. Leave such clips out.")
 
     def __len__(self) -> int:
         return len(self.labels)

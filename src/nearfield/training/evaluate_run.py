@@ -321,7 +321,7 @@ def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
             said.append(f"{TABLE_HEADS[name]} {metrics[name]:.3f} is no better than {', '.join(better)}.")
     if collection.leaks:
         said.append(
-            f"The split leaks: {groups_in_two_splits(collection.leaks)} on two sides "
-            f"({', '.join(collection.leaks[:5])}). Scores flatter."
+            f"The split leaks: {groups_in_two_splits(collection.leaks)} in two splits "
+            f"({', '.join(collection.leaks[:5])}). Scores are too high."
         )
     return said

@@ -318,9 +318,7 @@ def note_data(collection: Collection, callback: Callback) -> None:
     if len(odd) > _SHOWN:
         callback(Note(f"and {len(odd) - _SHOWN} more: see `nearfield check`", is_warning=True))
     if collection.leaks:
-        callback(
-            Note(f"{groups_in_two_splits(collection.leaks)} on two sides of the split; results say so.", True)
-        )
+        callback(Note(f"{groups_in_two_splits(collection.leaks)} in two splits; results are marked.", True))
 
 
 def note_left_out(problems: Sequence[Problem], callback: Callback) -> None:
