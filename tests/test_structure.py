@@ -1,7 +1,9 @@
 """The shape of the package: one way from room to room, and no circle of modules, deferred imports counted."""
 
 import ast
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1] / "src"
@@ -88,3 +90,16 @@ def test_no_two_classes_have_one_name() -> None:
                 homes.setdefault(node.name, []).append(name)
     several = {name: found for name, found in homes.items() if len(found) > 1}
     assert several == {}
+
+
+def test_the_readme_names_the_files_from_the_command_to_the_loss() -> None:
+    """Each file calls, or imports, what the next one defines; four files in all."""
+    text = " ".join((ROOT.parent / "README.md").read_text(encoding="utf-8").split())
+    listed = text.partition("From the command to the arithmetic of a loss: ")[2].partition(". ")[0]
+    named = re.findall(r"`([a-z_/]+)\.py` \(`(\w+)`\)", text.partition("arithmetic of a loss: ")[2][:300])
+    assert len(named) == 4, listed
+    sources = [(ROOT / "nearfield" / f"{path}.py").read_text(encoding="utf-8") for path, _ in named]
+    for source, (_, name) in zip(sources, named, strict=True):
+        assert re.search(rf"^ *def {name}\(", source, flags=re.M), name
+    for (source, _), (_, (_, name)) in pairwise(zip(sources, named, strict=True)):
+        assert re.search(rf"[ .(]{name}\(", source), name

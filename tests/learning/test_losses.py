@@ -19,7 +19,7 @@ from nearfield.core.settings import kinds, make
 from nearfield.core.types import Pairs, TripletRange
 from nearfield.learning.build import loss, miner
 from nearfield.learning.losses import LossSettings, PairLoss
-from nearfield.learning.losses.base import AnalyticLoss, RowLoss
+from nearfield.learning.losses.base import RowLoss
 from nearfield.learning.losses.rows import settle
 from nearfield.learning.losses.settings import LOSSES, BaseLossSettings, pair_kinds
 
@@ -343,7 +343,7 @@ def test_vectors_that_are_no_tensor_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("base", "missing"),
-    [(PairLoss, "forward_with_metrics"), (AnalyticLoss, "loss_and_grad"), (RowLoss, "add_rows")],
+    [(PairLoss, "forward_with_metrics"), (RowLoss, "add_rows")],
 )
 def test_a_loss_without_its_method_cannot_be_made(base: type[PairLoss], missing: str) -> None:
     unfinished = type("Unfinished", (base,), {})

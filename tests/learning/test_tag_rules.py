@@ -239,12 +239,12 @@ def active(metadata: ClipMetadata, signal: torch.Tensor, **given_settings: Any) 
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
-    loss_and_grad = loss("triplet", margin=0.4, distance="cosine")
+    objective = loss("triplet", margin=0.4, distance="cosine")
     sampler = built(metadata, batch_size=50, **given_settings)
     shares = []
     for indices in (indices for number in range(20) for indices in sampler.epoch(number)):
         assert indices.pairs is not None
-        value, parts = loss_and_grad.forward_with_metrics(
+        value, parts = objective.forward_with_metrics(
             network(signal[torch.from_numpy(indices.rows)]), indices.pairs
         )
         optimizer.zero_grad()

@@ -1,7 +1,8 @@
 """What all losses share: how they are called, what they say besides their value, how a gradient is kept."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy.typing as npt
@@ -29,9 +30,9 @@ Given = Pairs | Tensor | npt.ArrayLike
 class PairLoss(nn.Module, ABC):
     """A loss over `Pairs`: calling it gives a scalar with a gradient.
 
-    A subclass implements `forward_with_metrics`, which also returns what was measured on the way. Three bases
-    do most of it: `AutogradLoss` (autograd.py), where a loss is one method over distances; `RowLoss` and
-    `AnalyticLoss`, whose members work out their gradient by hand.
+    A subclass implements `forward_with_metrics`, which also returns what was measured on the way.
+    `AutogradLoss` (autograd.py) makes a loss of one method over distances; `RowLoss` and the decorator
+    `analytic` are for losses that work out their gradient by hand.
     """
 
     def forward(
@@ -74,38 +75,41 @@ class PairLoss(nn.Module, ABC):
         """The loss of `forward`, and what was measured on the way (see `LossMetrics`)."""
 
 
-class AnalyticLoss(PairLoss):
-    """A loss whose gradient is worked out by hand, in the pass that gives its value.
+Analytic = Callable[[Any, Tensor, Pairs, Tensor | None], tuple[Tensor, Gradient, LossMetrics]]
+"""A method (loss, vectors, pairs, ref_vectors) -> value, gradient, metrics; the gradient is None for a tensor
+that asks for none."""
 
-    The gradient cannot be differentiated again.
+
+def analytic(method: Analytic) -> Callable[..., tuple[Tensor, LossMetrics]]:
+    """Make `forward_with_metrics` of a method that works out its gradient by hand, in the pass of its value.
+
+    The method gets checked `Pairs`, and runs in float32 at least and without autograd. The gradient cannot be
+    differentiated again.
     """
 
+    @wraps(method)
     def forward_with_metrics(
-        self,
+        self: PairLoss,
         vectors: Tensor,
         pairs: Given,
         ref_vectors: Tensor | None = None,
         ref_labels: Tensor | npt.ArrayLike | None = None,
     ) -> tuple[Tensor, LossMetrics]:
-        """The loss, in float32 at least, and what was measured on the way (see `LossMetrics`)."""
         fitting = fit(vectors, pairs, ref_vectors, ref_labels)
         if not torch.is_grad_enabled():
             vectors, ref_vectors = vectors.detach(), None if ref_vectors is None else ref_vectors.detach()
         with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
-            value, gradient, parts = self.loss_and_grad(vectors, fitting, ref_vectors)
+            value, gradient, parts = method(self, vectors, fitting, ref_vectors)
         return with_gradient(value, (vectors, ref_vectors), gradient), parts
 
-    @abstractmethod
-    def loss_and_grad(
-        self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
-    ) -> tuple[Tensor, Gradient, LossMetrics]:
-        """Value, gradient and parts, without autograd; None in the gradient for what asks for none."""
+    return forward_with_metrics
 
 
-class RowLoss(AnalyticLoss):
+class RowLoss(PairLoss):
     """A loss whose value is made of what each anchor's row of cosines adds to sums."""
 
-    def loss_and_grad(
+    @analytic
+    def forward_with_metrics(
         self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
     ) -> tuple[Tensor, Gradient, LossMetrics]:
         """One pass over the rows."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nearfield.core.types import Distance, Pairs
 from nearfield.learning.distances import Gradient, PairwiseDistances
-from nearfield.learning.losses.base import AnalyticLoss, LossMetrics
+from nearfield.learning.losses.base import LossMetrics, PairLoss, analytic
 from nearfield.learning.losses.rows import Accumulator, RowPairs, settle
 from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
@@ -38,7 +38,7 @@ class Contrastive(BaseLossSettings):
         return ContrastiveLoss(self)
 
 
-class ContrastiveLoss(AnalyticLoss):
+class ContrastiveLoss(PairLoss):
     """Equals pytorch-metric-learning's ContrastiveLoss, in value and gradient.
 
     mean of max(0, d - pos_margin) over the alike pairs above zero + mean of max(0, neg_margin - d) over the
@@ -50,7 +50,8 @@ class ContrastiveLoss(AnalyticLoss):
         super().__init__()
         self.settings = settings
 
-    def loss_and_grad(
+    @analytic
+    def forward_with_metrics(
         self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
     ) -> tuple[Tensor, Gradient, LossMetrics]:
         """One pass over the rows; the two means have their own divisor, so each adds up its own gradient."""

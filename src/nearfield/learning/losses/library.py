@@ -275,12 +275,12 @@ class Library(BaseLossSettings):
     def distance(self) -> Distance | None:
         """What it measures in, where that is one of ours. The library measures unit vectors, always."""
         with torch.random.fork_rng(devices=[]):
-            loss_and_grad = _construct(self.kind, self.given, 2, 2).distance
-        if type(loss_and_grad).__name__ == "CosineSimilarity":
+            measure = _construct(self.kind, self.given, 2, 2).distance
+        if type(measure).__name__ == "CosineSimilarity":
             return "cosine"
-        if type(loss_and_grad).__name__ != "LpDistance" or loss_and_grad.p != 2:
+        if type(measure).__name__ != "LpDistance" or measure.p != 2:
             return None
-        return {1: "euclidean", 2: "squared_euclidean"}.get(loss_and_grad.power)  # type: ignore[return-value]
+        return {1: "euclidean", 2: "squared_euclidean"}.get(measure.power)  # type: ignore[return-value]
 
     @property
     def triplet_margin(self) -> float | None:

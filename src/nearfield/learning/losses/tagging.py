@@ -64,10 +64,6 @@ class TaggingLoss(PairLoss):
             value = costs.sum() / max(1, costs.numel())  # of nothing: 0, with a gradient of zeros
         return value, _parts(logits.detach(), has)
 
-    def loss_and_grad(self, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None, LossMetrics]:
-        """Not used: the gradient is autograd's."""
-        raise NotImplementedError
-
     def see_frequencies(self, shares: Tensor) -> None:
         """Takes the share (0..1) of training clips that have each tag, (K,), before training; not all ask."""
 

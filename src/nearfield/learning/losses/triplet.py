@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nearfield.core.types import Distance, Pairs
 from nearfield.learning.distances import FAR, Gradient, PairwiseDistances
-from nearfield.learning.losses.base import AnalyticLoss, LossMetrics
+from nearfield.learning.losses.base import LossMetrics, PairLoss, analytic
 from nearfield.learning.losses.rows import Accumulator, RowPairs, check_gap, count, count_inside, window
 from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
@@ -134,7 +134,7 @@ class Triplet(BaseLossSettings):
         return TripletLoss(self)
 
 
-class TripletLoss(AnalyticLoss):
+class TripletLoss(PairLoss):
     """Equals pytorch-metric-learning's TripletMarginLoss over all triplets, in value and gradient.
 
     `weight` weighs the triplets of an alike cell; the non-zero mean then divides by the summed strength of
@@ -149,7 +149,8 @@ class TripletLoss(AnalyticLoss):
         super().__init__()
         self.settings = settings
 
-    def loss_and_grad(
+    @analytic
+    def forward_with_metrics(
         self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
     ) -> tuple[Tensor, Gradient, LossMetrics]:
         """One pass over the rows; see the head of this file."""
