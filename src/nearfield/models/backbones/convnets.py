@@ -65,10 +65,10 @@ def normed(convolution: nn.Conv2d, pool: nn.MaxPool2d | None) -> nn.Sequential:
     norm, relu = nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True)
     if pool is None:
         return nn.Sequential(convolution, norm, relu)
-    return (Pooled if pool.kernel_size in (2, (2, 2)) else nn.Sequential)(convolution, norm, pool, relu)
+    return (PooledBlock if pool.kernel_size in (2, (2, 2)) else nn.Sequential)(convolution, norm, pool, relu)
 
 
-class Pooled(nn.Sequential):
+class PooledBlock(nn.Sequential):
     """Convolution, batch norm, pool of 2 x 2, ReLU: the last three in one where that can be done faster."""
 
     def forward(self, map: Tensor) -> Tensor:
