@@ -135,7 +135,7 @@ def test_an_export_is_replaced_but_nothing_else_is(run: Run, tmp_path: Path) -> 
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.doc").write_text("years of work")
-    with pytest.raises(RequestError, match=r"holds other things \(thesis.doc\)"):
+    with pytest.raises(RequestError, match=r"holds other files \(thesis.doc\)"):
         export(run.folder.path, "huggingface", other)
     with pytest.raises(RequestError, match="is the run itself"):
         export(run.folder.path, "huggingface", run.folder.path)
@@ -168,9 +168,9 @@ def test_to_the_hub_and_back(run: Run, published: Path, hub: StandIn, tmp_path: 
 def test_what_the_hub_does_not_have(run: Run, published: Path, hub: StandIn, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"Could not fetch 'someone/nothing' from the Hub"):
         pull("someone/nothing", cache=tmp_path, endpoint=hub.endpoint)
-    with pytest.raises(RequestError, match="is no exported run"):
+    with pytest.raises(RequestError, match="is not an exported run"):
         push(run.folder.path, "someone/tones", endpoint=hub.endpoint)
-    with pytest.raises(WorkError, match="The Hub did not take 'someone/tones'"):
+    with pytest.raises(WorkError, match="The upload of 'someone/tones' failed"):
         push(published, "someone/tones", endpoint="http://127.0.0.1:9")
 
 
@@ -234,7 +234,7 @@ def test_what_cannot_be_exported_says_why(run: Run, tmp_path: Path) -> None:
     shutil.copytree(run.folder.path, unmeasured)
     (unmeasured / "vectors.parquet").unlink()
     for target in ("projector", "parquet"):
-        with pytest.raises(RequestError, match="Measure the run: nearfield evaluate"):
+        with pytest.raises(RequestError, match="Evaluate the run: nearfield evaluate"):
             export(unmeasured, target, tmp_path / "out")
     with pytest.raises(RequestError, match="goes into a model card"):
         export(run.folder.path, "parquet", tmp_path, licence="mit")

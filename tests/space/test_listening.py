@@ -284,7 +284,7 @@ def test_pairs_are_never_of_one_group() -> None:
     assert draw_pairs(library, 18, seed=0) == pairs
     assert draw_pairs(library, 18, seed=1) != pairs
     library.table["group"] = "one"
-    with pytest.raises(RequestError, match="needs clips of two groups"):
+    with pytest.raises(RequestError, match="needs clips of at least two groups"):
         draw_pairs(library, 3, seed=0)
 
 

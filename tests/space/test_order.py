@@ -55,5 +55,5 @@ def test_the_way_around_is_smoother_than_chance_and_as_smooth_as_the_playlist() 
 
 
 def test_two_clips_are_no_order() -> None:
-    with pytest.raises(RequestError, match="from three clips on, and 2 were given"):
+    with pytest.raises(RequestError, match=r"at least three clips\. Given: 2"):
         rate_order(circle(4), np.array([0, 1]))

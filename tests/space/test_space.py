@@ -333,7 +333,7 @@ def test_a_reader_of_a_state_that_is_gone_is_told_to_open_it_again(
         writer.update()
     assert used.search("low/0.wav", top=50) == found
     assert {each.label for each in used.search("low/0.wav", where="label = 'low'")} == {"low"}
-    gone = r"brought up to date twice since it was opened here.*Open it again"
+    gone = r"updated twice since it was opened here.*Open it again"
     with pytest.raises(DataError, match=gone):
         late.search("low/0.wav")
     late.reload()

@@ -50,5 +50,5 @@ def test_tags_that_never_meet_are_asked_about_differences_only() -> None:
     assert found.pairs == 2
     assert found.difference_rate == 1
     assert np.isnan(found.sum_rate)
-    with pytest.raises(RequestError, match="no two tags are on 30 clips together or apart"):
+    with pytest.raises(RequestError, match="no sum or difference of two tags has 30 clips"):
         tag_algebra(vectors, tags, nearest=30)

@@ -96,7 +96,7 @@ def test_a_file_that_breaks_is_left_out_by_name(heard: Run, tone: Tone, tmp_path
     assert any(isinstance(event, Note) and "bad.wav" in event.text for event in events)
     for number in range(3):
         (tmp_path / "data" / f"{number}.wav").unlink()
-    with pytest.raises(DataError, match="not one clip could be embedded"):
+    with pytest.raises(DataError, match="no clip could be embedded"):
         embed_collection(heard, str(tmp_path / "data"), tmp_path / "none.parquet")
     assert not (tmp_path / "none.parquet").exists()
 
@@ -108,7 +108,7 @@ def test_vectors_of_another_run_are_refused_and_both_named(
     read_vectors(out, Identity.of(heard))
     with pytest.raises(RequestError) as error:
         read_vectors(out, Identity.of(other))
-    for part in ("heard (", "other (", "What differs: weights", "v.parquet"):
+    for part in ("heard (", "other (", "They differ in: weights", "v.parquet"):
         assert part in str(error.value)
 
 
@@ -124,7 +124,7 @@ def test_one_vector_says_whose_it_is(heard: Run, other: Run, scale: Path, tmp_pa
         for ask in (lambda: space.search(foreign), lambda: space.search("low/1.wav", minus=[foreign])):  # noqa: B023
             with pytest.raises(RequestError) as error:
                 ask()
-            for part in ("heard (", "other (", "What differs: weights", str(space.folder)):
+            for part in ("heard (", "other (", "They differ in: weights", str(space.folder)):
                 assert part in str(error.value)
     with pytest.raises(RequestError, match=r"no vector of 'loow/0.wav'. Did you mean 'low/0.wav'"):
         read_embedded(own_file, "loow/0.wav")
@@ -150,7 +150,7 @@ def test_vectors_of_clips_and_of_windows_are_two_spaces_of_one_identity(
 def test_a_file_without_identity_is_refused(heard: Run, scale: Path, tmp_path: Path) -> None:
     out = embed_collection(heard, str(scale), tmp_path / "v.parquet")
     pq.write_table(pq.read_table(out).replace_schema_metadata(None), tmp_path / "bare.parquet")
-    with pytest.raises(RequestError, match="does not say which space"):
+    with pytest.raises(RequestError, match="does not state the space"):
         read_vectors(tmp_path / "bare.parquet")
     (tmp_path / "text.parquet").write_text("no")
     with pytest.raises(RequestError, match="cannot be read as vectors"):

@@ -59,5 +59,5 @@ def test_the_numbers_at_their_ends() -> None:
 
 
 def test_too_few_clips_are_refused() -> None:
-    with pytest.raises(RequestError, match="10 stops of 2 clips need 20 clips; given: 8"):
+    with pytest.raises(RequestError, match=r"10 stops of 2 clips need 20 clips\. Given: 8"):
         walk(_ring(8), _ring(8)[0], _ring(8)[2], clips=2)

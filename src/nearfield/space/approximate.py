@@ -1,4 +1,4 @@
-"""An approximate index for spaces too large for exact search: LanceDB's, its recall measured."""
+"""An approximate LanceDB index with measured recall, for spaces too large for exact search."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,12 +20,12 @@ TABLE = "approximate"
 QUERIES, TOP = 200, 10
 _NPROBES, _REFINE = 20, 4
 _BLOCK = 1 << 16
-_LEAST = 256  # rows that the index needs to learn its parts from
+_LEAST = 256  # rows that the index needs to fit its partitions
 
 
 @dataclass(frozen=True)
 class ApproximateIndex:
-    """An open index."""
+    """An open approximate index."""
 
     folder: Path
     facts: Approximate
@@ -43,7 +43,7 @@ class ApproximateIndex:
 
 
 def build(folder: Path, nearest: Nearest) -> Approximate:
-    """Builds the index of a space's vectors beside it, and measures its recall against the exact search."""
+    """Builds the index in a generation's folder and measures its recall against exact search."""
     require("index", "An approximate index")
     from lancedb.index import HnswSq
 
@@ -57,7 +57,7 @@ def build(folder: Path, nearest: Nearest) -> Approximate:
 
 
 def measured(index: ApproximateIndex, nearest: Nearest) -> Approximate:
-    """The same facts with the recall at 10 of a sample of rows, themselves left out."""
+    """Adds the recall at 10 of a sample of rows, which are excluded from their own answers."""
     count = len(nearest.vectors)
     rows = stream(0, "recall").permutation(count)[:QUERIES]
     top = min(TOP + 1, count)

@@ -1,4 +1,4 @@
-"""Eight-bit codes of vectors, with a proven bound on what was lost, so that searching them stays exact."""
+"""Eight-bit codes of vectors with a proven error bound, which keeps the search exact."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,54 +10,52 @@ import numpy.typing as npt
 from nearfield.core.types import Floats, Vectors
 from nearfield.space.storage import mapped, write_array, write_stream
 
-# Codes: vectors in eight bits, with a proven bound on what was lost, so that searching them stays exact.
-#
 # A vector is x = mean + scale * code + residual. For a query q with code c, scale s and residual r
 #
 #     q . (x - mean) = s * scale * (c . code) + r . (scale * code) + q . residual
 #
-# whose last two terms are at most |r| |scale * code| + |q| |residual| (Cauchy and Schwarz). Both lengths are
-# measured, not assumed, and kept as the largest of each group of rows. The mean changes no order.
+# whose last two terms are at most |r| |scale * code| + |q| |residual| (Cauchy-Schwarz). Both lengths are
+# measured, and the largest of each group of rows is stored. The mean does not change the order of rows.
 
 Bytes = npt.NDArray[np.int8]
 
 SIDE = 64
-"""Groups in a tile, and rows in a group."""
+"""Number of groups in a tile, and of rows in a group."""
 TILE = SIDE * SIDE
-"""Rows that are screened together."""
+"""Number of rows screened together."""
 
 FILES = ("codes.npy", "bounds.npy")
-"""What `write_codes` writes into a folder."""
+"""The files that `write_codes` writes."""
 
 LARGEST = 127
-"""Of a code's numbers, up and down."""
-_ROUNDING = 4e-6  # of a product's length: twice what its float32 arithmetic can lose
-_TINY = 1e-12  # of the vectors' length: what sums in float64 may differ by
+"""The largest absolute value in a code."""
+_ROUNDING = 4e-6  # relative to a product: twice the largest error of its float32 arithmetic
+_TINY = 1e-12  # relative to the length of vectors: the largest difference of sums in float64
 
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """The codes of N vectors of D numbers, filled up to whole tiles."""
+    """The codes of N vectors of D numbers, padded to whole tiles."""
 
     codes: Bytes
     """(tiles * TILE, D)"""
     bounds: Vectors
-    """(3, tiles, SIDE): the scale of each group, its largest residual, its largest length of codes."""
+    """(3, tiles, SIDE): for each group its scale, its largest residual and its largest length of codes."""
 
     @classmethod
     def of(cls, vectors: Vectors) -> "Codes":
-        """The codes of (N, D) vectors, in memory."""
+        """Encodes (N, D) vectors in memory."""
         tiles = list(_tiles(vectors))
         return cls(np.concatenate([codes for codes, _ in tiles]), np.stack([b for _, b in tiles], axis=1))
 
     @classmethod
     def open(cls, folder: Path) -> "Codes":
-        """Codes that `write_codes` wrote, mapped into memory."""
+        """Memory-maps the files of `write_codes`."""
         return cls(*(mapped(folder / name) for name in FILES))
 
 
 def write_codes(folder: Path, vectors: Vectors) -> None:
-    """Writes the codes of (N, D) vectors a tile at a time, each file whole or not at all."""
+    """Writes the codes of (N, D) vectors tile by tile; each file is replaced atomically."""
     bounds: list[Vectors] = []
 
     def blocks() -> Iterator[Bytes]:
@@ -70,7 +68,7 @@ def write_codes(folder: Path, vectors: Vectors) -> None:
 
 
 def _tiles(vectors: Vectors) -> Iterator[tuple[Bytes, Vectors]]:
-    """Codes (TILE, D) and bounds (3, SIDE) of each tile; the last one is filled up with its last row."""
+    """Codes (TILE, D) and bounds (3, SIDE) of each tile; the last tile is padded with its last row."""
     mean = _mean(vectors)
     for first in range(0, len(vectors), TILE):
         rows = vectors[first : first + TILE].astype(np.float64)
@@ -80,19 +78,19 @@ def _tiles(vectors: Vectors) -> Iterator[tuple[Bytes, Vectors]]:
 
 
 def _encode(rows: Floats, length: float) -> tuple[Bytes, Vectors]:
-    """(member, group, D) numbers to codes (TILE, D) and bounds (3, SIDE)."""
+    """Encodes rows (member, group, D) as codes (TILE, D) and bounds (3, SIDE)."""
     scale = (np.maximum(np.abs(rows).max((0, 2)), 1e-30) / LARGEST).astype(np.float32)
     codes = np.clip(np.rint(rows / scale[:, None].astype(np.float64)), -LARGEST, LARGEST)
-    seen = codes * scale[:, None]
-    residual = np.sqrt(np.square(rows - seen).sum(2)).max(0)
-    size = np.sqrt(np.square(seen).sum(2)).max(0)
+    decoded = codes * scale[:, None]
+    residual = np.sqrt(np.square(rows - decoded).sum(2)).max(0)
+    size = np.sqrt(np.square(decoded).sum(2)).max(0)
     lost = residual + _ROUNDING * (size + residual) + _TINY * length
     bounds = np.stack([scale, _up(lost), _up(size * (1 + _ROUNDING))])
     return codes.astype(np.int8).reshape(TILE, -1), bounds
 
 
 def _up(numbers: Floats) -> Vectors:
-    """To float32, never smaller."""
+    """Converts to float32, rounding up."""
     return np.nextafter(numbers.astype(np.float32), np.float32(np.inf))
 
 

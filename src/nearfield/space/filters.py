@@ -1,15 +1,15 @@
-"""Conditions on the columns of a space: one small language, read here and evaluated on Arrow tables.
+"""Filters on the columns of a space: a small language, parsed here and evaluated on Arrow tables.
 
     condition  = term { [AND] term } { OR ... } | NOT condition | ( condition )
     term       = value OP value | value [NOT] IN (literal, ...) | value [NOT] LIKE 'pattern'
                | value [NOT] BETWEEN literal AND literal | value IS [NOT] NULL
-               | FUNCTION(column, ...) | column of true and false | words to search for
+               | FUNCTION(column, ...) | boolean column | words to search for
     value      = column | literal | FUNCTION(column, ...)
 
-Words that are no condition are searched for in label, tags and id, whatever their case. Names of columns with
-blanks stand in "..." or `...`. As in SQL a comparison with a missing value is neither true nor false, and
-lets no row through. Length, depth and number of terms are bounded, and nothing is handed to another parser:
-a condition may come from anyone who can reach the server.
+Words that form no condition are searched for in label, tags and id, ignoring case. Column names with blanks
+are quoted as "..." or `...`. As in SQL, a comparison with a missing value is neither true nor false and
+selects no row. Length, depth and number of terms are bounded, and no other parser is involved, because a
+condition may come from anyone who can reach the server.
 """
 
 import re
@@ -24,16 +24,16 @@ import pyarrow.compute as pc
 from nearfield.core.errors import RequestError, choose, nearest
 
 LONGEST, DEEPEST, MOST_TERMS = 2000, 32, 64
-"""Signs of a condition, brackets and NOT inside one another, and terms of one condition."""
+"""Limits of a condition: characters, nesting of brackets and NOT, and number of terms."""
 SEARCHED = ("label", "tags", "id")
-"""Columns that words are searched for in."""
+"""Columns in which words are searched."""
 HIDDEN = frozenset(("path", "source", "position", "vector"))
-"""Columns that no condition can name: who may filter must not learn from it where files lie."""
+"""Columns that a condition cannot name, so that a filter does not reveal paths of files."""
 _SHOWN = 20
-"""Values of a column that are told."""
+"""Values of a column that a message lists."""
 
 Mask = Callable[[pa.Table], Any]
-"""From a table to an array of true, false and missing."""
+"""Maps a table to a boolean array with missing values."""
 Kind = Literal["text", "number", "truth", "list", "time", "other"]
 
 _TOKEN = re.compile(
@@ -49,7 +49,7 @@ _TOKEN = re.compile(
 )
 _SIGNS = ("&&", "||", "--")
 _CLAUSES = ("LIMIT", "ORDER", "GROUP", "HAVING", "UNION", "ESCAPE")
-"""What other languages and the rest of SQL write after a comparison; beside words these are words."""
+"""Keywords that SQL allows after a comparison and this language does not; after words these are words."""
 _COMPARE = {
     "=": pc.equal,
     "==": pc.equal,
@@ -75,54 +75,56 @@ class Token(NamedTuple):
     """A piece of a condition."""
 
     kind: str
-    """text, name, number, operator, mark or word; end after the last one."""
+    """text, name, number, operator, mark or word; end after the last token."""
     text: str
-    """As it was written, without its quotes."""
+    """The text without its quotes."""
 
     def says(self, *words: str) -> bool:
-        """Whether it is one of these keywords or marks."""
+        """Whether the token is one of these keywords or marks."""
         return self.kind in ("word", "mark") and self.text.upper() in words
 
 
 @dataclass(frozen=True)
 class Value:
-    """What stands on one side of a comparison."""
+    """An operand of a comparison."""
 
     kind: Kind
     take: Callable[[pa.Table], Any]
-    """Its array, or its scalar, for a table."""
+    """Returns the array of a table, or a scalar."""
     column: str = ""
-    """The column that it is made of; empty for a literal."""
+    """The column that is used; empty for a literal."""
 
 
 class Condition:
-    """A condition that was understood, for tables of one schema."""
+    """A parsed condition for tables of one schema."""
 
     def __init__(self, where: str, schema: pa.Schema) -> None:
-        """Raises RequestError where it cannot be understood."""
+        """Parses `where`. Raises RequestError if it is invalid."""
         self.where, self.schema = where, schema
         self.columns = [name for name in schema.names if name not in HIDDEN]
         self._terms = 0
         if len(where) > LONGEST:
-            raise self._refusal(f"it has {len(where):,} signs, and {LONGEST:,} is the most.")
+            raise self._refusal(f"it has {len(where):,} characters; at most {LONGEST:,} are allowed.")
         self._tokens, self._at = self._split(), 0
         self._mask = self._any(0)
         if self._next.kind != "end":
-            raise self._refusal(f"{shorten(self._next.text, 100)!r} does not belong there.")
+            raise self._refusal(f"{shorten(self._next.text, 100)!r} is not allowed there.")
 
     def __call__(self, table: pa.Table) -> Any:
-        """(N,) booleans as an Arrow array: true where a row meets it. Raises RequestError where values of the
-        columns that it compares cannot be compared."""
+        """An Arrow array (N,) of booleans: which rows meet the condition.
+
+        Raises RequestError if values of two columns cannot be compared.
+        """
         try:
             return pc.fill_null(self._mask(table), False)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise self._refusal(f"its columns cannot be compared: {error}.") from None
 
-    # What it is made of, from OR down to values.
+    # The grammar, from OR down to values.
 
     def _any(self, depth: int) -> Mask:
         if depth > DEEPEST:
-            raise self._refusal(f"more than {DEEPEST} brackets or NOTs stand inside one another.")
+            raise self._refusal(f"it nests brackets or NOT more than {DEEPEST} deep.")
         masks = [self._all(depth)]
         while self._takes("OR"):
             masks.append(self._all(depth))
@@ -132,9 +134,7 @@ class Condition:
         is_words, masks = self._is_words(), [self._term(depth)]
         while self._takes("AND") or not (self._next.kind == "end" or self._next.says("OR", ")", ",")):
             if self._next.says(*_SIGNS) or (not is_words and self._next.says(*_CLAUSES)):
-                raise self._refusal(
-                    f"{self._next.text!r} does not belong there. Terms stand beside AND or OR."
-                )
+                raise self._refusal(f"{self._next.text!r} is not allowed there. Join terms with AND or OR.")
             is_words = self._is_words()
             masks.append(self._term(depth))
         return _folded(pc.and_kleene, masks)
@@ -145,7 +145,7 @@ class Condition:
             raise self._refusal(f"it has more than {MOST_TERMS} terms.")
         if self._takes("NOT"):
             if depth >= DEEPEST:
-                raise self._refusal(f"more than {DEEPEST} brackets or NOTs stand inside one another.")
+                raise self._refusal(f"it nests brackets or NOT more than {DEEPEST} deep.")
             inner = self._term(depth + 1)
             return lambda table: pc.invert(inner(table))
         if self._takes("("):
@@ -158,7 +158,7 @@ class Condition:
         return self._predicate(value)
 
     def _is_words(self) -> bool:
-        """Whether the next token is something to search for, and not one side of a comparison."""
+        """Whether the next token is a word to search for, not an operand of a comparison."""
         token, after = self._next, self._peek(1)
         if token.kind not in ("word", "name", "text", "number") or after.kind == "operator":
             return False
@@ -177,7 +177,7 @@ class Condition:
     def _words(self, words: str) -> Mask:
         found = [name for name in SEARCHED if name in self.schema.names]
         if not words.strip():
-            raise self._refusal("there is nothing to search for in it.")
+            raise self._refusal("it contains no word to search for.")
         return _folded(pc.or_kleene, [_containing(name, words) for name in found])
 
     def _predicate(self, value: Value) -> Mask:
@@ -214,10 +214,10 @@ class Condition:
     def _compared(self, left: Value, right: Value, operator: str) -> Mask:
         compare = _COMPARE[operator]
         if left.kind == "time" and right.kind == "text":
-            right = self._moment(left, right)
+            right = self._time(left, right)
         if left.kind != right.kind or left.kind in ("list", "other"):
             held = _HELD[left.kind].format(name=left.column)
-            raise self._refusal(f"a value is of another kind than its column: {left.column} holds {held}.")
+            raise self._refusal(f"the types of value and column differ: {left.column} holds {held}.")
         return lambda table: compare(left.take(table), right.take(table))
 
     def _like(self, value: Value) -> Mask:
@@ -246,9 +246,9 @@ class Condition:
         if token.says("NULL"):
             raise self._refusal("nothing equals NULL. Write IS NULL, or IS NOT NULL.")
         if token.kind == "end":
-            raise self._refusal("something is missing at its end.")
+            raise self._refusal("it is incomplete.")
         if token.kind not in ("word", "name"):
-            raise self._refusal(f"a column or a value is wanted where {shorten(token.text, 100)!r} stands.")
+            raise self._refusal(f"it needs a column or a value in place of {shorten(token.text, 100)!r}.")
         return self._column(self._pop())
 
     def _column(self, token: Token) -> Value:
@@ -264,7 +264,7 @@ class Condition:
             return Value("text", lambda _: pa.scalar(name))
         quoted = name.replace("'", "''")
         is_right = self._at > 1 and self._tokens[self._at - 2].kind == "operator"
-        meant = f"A text stands in quotes: '{quoted}'. " if is_right else ""
+        meant = f"Put a text in quotes: '{quoted}'. " if is_right else ""
         raise self._refusal(f"there is no column {name!r}. {meant}{choose(name, self.columns)}")
 
     def _function(self, name: str) -> Value:
@@ -295,9 +295,9 @@ class Condition:
         if token.says("TRUE", "FALSE"):
             return Value("truth", lambda _: pa.scalar(token.text.upper() == "TRUE"))
         if token.kind == "end":
-            raise self._refusal("something is missing at its end.")
+            raise self._refusal("it is incomplete.")
         raise self._refusal(
-            f"a text in quotes or a number is wanted where {shorten(token.text, 100)!r} stands."
+            f"it needs a text in quotes or a number in place of {shorten(token.text, 100)!r}."
         )
 
     def _literal_text(self, after: str) -> str:
@@ -306,13 +306,13 @@ class Condition:
             raise self._refusal(f"{after} needs a text in quotes.")
         return token.text
 
-    def _moment(self, left: Value, right: Value) -> Value:
+    def _time(self, left: Value, right: Value) -> Value:
         wanted = self.schema.field(left.column).type
         try:
-            moment = right.take(None).cast(wanted)
+            time = right.take(None).cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             raise self._refusal(f"{left.column} holds {_HELD['time'].format(name=left.column)}.") from None
-        return Value("time", lambda _: moment)
+        return Value("time", lambda _: time)
 
     # Tokens.
 
@@ -323,8 +323,8 @@ class Condition:
             match = _TOKEN.match(text, place)
             if match is None:
                 sign = text[place:].lstrip()[0]
-                said = "a condition has no semicolon." if sign == ";" else f"{sign!r} does not belong there."
-                raise self._refusal("a quote is not closed." if sign in "'\"`" else said)
+                reason = "it must not contain a semicolon." if sign == ";" else f"{sign!r} is not allowed."
+                raise self._refusal("a quote is not closed." if sign in "'\"`" else reason)
             kind = str(match.lastgroup)
             found.append(Token(kind, _unquoted(kind, match[kind])))
             place = match.end()
@@ -353,14 +353,10 @@ class Condition:
 
     def _expect(self, word: str) -> None:
         if not self._takes(word):
-            there = (
-                f"where {shorten(self._next.text, 100)!r} stands"
-                if self._next.kind != "end"
-                else "at its end"
-            )
+            there = f"before {shorten(self._next.text, 100)!r}" if self._next.kind != "end" else "at the end"
             raise self._refusal(f"{word!r} is missing {there}.")
 
-    # Refusals.
+    # Errors.
 
     def _need(self, value: Value, kind: Kind) -> None:
         if value.kind != kind:
@@ -369,10 +365,10 @@ class Condition:
 
     def _alone(self, value: Value) -> RequestError:
         if not value.column:
-            return self._refusal("it compares nothing with a column.")
+            return self._refusal("it compares no value with a column.")
         held = _HELD[value.kind].format(name=value.column)
         return self._refusal(
-            f"{value.column} is a column, and is compared with nothing; it holds {held}. "
+            f"the column {value.column} is not compared with a value; it holds {held}. "
             f"To search for the word, put it in quotes: '{value.column}'."
         )
 
@@ -388,7 +384,7 @@ class Condition:
 @dataclass(frozen=True)
 class _Function:
     of: Kind
-    """What its first argument, a column, holds."""
+    """The type of its first argument, a column."""
     gives: Kind
     apply: Callable[[Any, str | None], Any]
     takes_text: bool = True
@@ -421,7 +417,7 @@ def _containing(name: str, words: str) -> Mask:
 
 
 def _by_list(lists: Any, test: Callable[[Any], Any]) -> Any:
-    """(N,) whether any value of each list passes; missing where the list is."""
+    """(N,) whether any value of each list passes the test; missing if the list is missing."""
     whole = pa.concat_arrays(lists.chunks) if lists.num_chunks else pa.array([], lists.type)
     passed = pc.fill_null(test(pc.list_flatten(whole)), False)
     rows = pc.list_parent_indices(whole).filter(passed).to_numpy()
@@ -462,13 +458,15 @@ def _unquoted(kind: str, text: str) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """The beginning of a text, and dots where there is more."""
+    """The first `most` characters of a text, followed by dots if it is longer."""
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 def unmet(where: str, table: pa.Table) -> str:
-    """Why no row of a table meets a condition, in words; with the value that was probably meant where it is
-    words alone, or says that a column of text is equal to one value."""
+    """A sentence that no row of a table meets a condition.
+
+    For plain words, and for a text column compared with one value, it suggests the value that was meant.
+    """
     condition = Condition(where, table.schema)
     tokens = condition._tokens
     if len(tokens) == 1:
@@ -483,7 +481,7 @@ def unmet(where: str, table: pa.Table) -> str:
 
 
 def _values(table: pa.Table, names: Sequence[str], word: str) -> str:
-    """What some columns hold, the value nearest to `word` first."""
+    """Lists the values of some columns and suggests the one nearest to `word`."""
     held: set[str] = set()
     for name in names:
         column = table[name]

@@ -1,4 +1,4 @@
-"""A generation of a space: vectors and search files that never change; the state in force."""
+"""Generations of a space: immutable files of vectors and of the search, and the current state."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from nearfield.space.nearest import Nearest
 
 
-# How typical a sound is of a space: where the distance to its nearest stands among those of the clips.
+# Typicality of a sound: the rank of its nearest-neighbor distance among those of the clips of the space.
 #
-# For a clip like those of the space every rank is as likely (conformal prediction, Vovk et al. 2005,
-# chapter 2): of such clips about a share p has a typicality of p or less. Own groups are left out, because
-# a new sound has no clip of its own recording here.
+# For a clip drawn like those of the space every rank is equally likely (conformal prediction, Vovk et al.
+# 2005, chapter 2): about a share p of such clips has a typicality of p or less. Neighbors of the same group
+# are left out, because the space has no clip of a new sound's own recording.
 
 SAME = 1e-6
-"""Cosine distance by which two vectors of one sound may differ: float32, and the company in a batch."""
+"""Largest cosine distance between two vectors of one sound: float32, and batches of different composition."""
 SAMPLE = 2000
-"""Clips whose nearest are looked up: p is then known to half a thousandth."""
-_AT_ONCE = 32  # neighbours looked at first; rows whose group has more are searched again without it
+"""Number of clips in the calibration; the resolution of p is then 1/2000."""
+_AT_ONCE = 32  # neighbors searched first; rows whose group has more are searched again without their group
 
 
 def calibrate(nearest: Nearest, groups: Ints) -> Floats:
-    """Ascending: the cosine distances of a sample of rows to their nearest of another group.
+    """Ascending cosine distances of a sample of rows to their nearest neighbor of another group.
 
-    Where all are of one group, to the nearest other row; empty where there is one row only.
+    If all rows are of one group, distances to the nearest other row; empty if there is only one row.
     """
     count = len(groups)
     if count < 2:
@@ -54,18 +54,18 @@ def calibrate(nearest: Nearest, groups: Ints) -> Floats:
 
 
 def typicality(distance: float, calibration: Floats) -> float:
-    """Share of clips, the query among them, whose nearest is as far as `distance` or farther."""
+    """Share of clips, the query included, whose nearest neighbor is at `distance` or farther."""
     farther = len(calibration) - int(np.searchsorted(calibration, distance - SAME))
     return (1 + farther) / (1 + len(calibration))
 
 
-# A generation: the vectors of one state of a space and what search needs, in files that never change.
+# A generation: the vectors and search files of one state, which never change.
 #
 # vectors.npy      (N, D) float32, of unit length
 # codes.npy        (P, D) int8, and bounds.npy: see `codes`
-# groups.npy       (N,) numbers of groups, and recordings.npy, of recordings
-# calibration.npy  ascending: see `typicality`
-# rows.arrow       what is known of each vector: see `rows`
+# groups.npy       (N,) group of each row as a number; recordings.npy the same for recordings
+# calibration.npy  ascending distances: see `typicality`
+# rows.arrow       metadata of each vector: see `rows`
 
 Grouping = Literal["group", "recording"]
 
@@ -77,7 +77,7 @@ _BLOCK = 1 << 14
 
 @dataclass(frozen=True)
 class Generation:
-    """One generation's folder; nothing is read before it is asked for."""
+    """The folder of one generation; its files are read on first use."""
 
     folder: Path
 
@@ -96,11 +96,11 @@ class Generation:
 
     @cached_property
     def calibration(self) -> Floats:
-        """How far clips of this space are from their nearest, ascending."""
+        """Ascending distances of clips to their nearest neighbor; see `calibrate`."""
         return mapped(in_force(self.folder) / CALIBRATION)
 
     def grouping(self, name: Grouping) -> Ints:
-        """(N,) the number of each row's group or recording."""
+        """(N,) the group or recording of each row as a number."""
         return self._groupings[name]
 
     @cached_property
@@ -109,7 +109,7 @@ class Generation:
 
 
 def write_generation(folder: Path, blocks: Iterator[Vectors], size: int, rows: pa.Table) -> Generation:
-    """Writes all files of a generation; `blocks` are its unit vectors (B, size), `rows` its table."""
+    """Writes the files of a generation from blocks of unit vectors (B, size) and the table of rows."""
     from nearfield.space.codes import write_codes
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def write_generation(folder: Path, blocks: Iterator[Vectors], size: int, rows: p
 
 
 def gathered(parts: list[Vectors], order: Ints) -> Iterator[Vectors]:
-    """Rows of several arrays, counted through one after the other, in `order`, a block at a time."""
+    """Yields blocks of the rows `order` of several arrays, numbered as if they were concatenated."""
     firsts = np.cumsum([0, *(len(part) for part in parts)])
     for begin in range(0, len(order), _BLOCK):
         rows = order[begin : begin + _BLOCK]
@@ -135,7 +135,7 @@ def gathered(parts: list[Vectors], order: Ints) -> Iterator[Vectors]:
 
 
 def unit_rows(vectors: Vectors) -> Vectors:
-    """(N, D), each row divided by its length; a row of no length stays as it is."""
+    """Scales each row of (N, D) to unit length; zero rows stay unchanged."""
     exact = vectors.astype(np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)
     return (exact / np.where(lengths > 1e-6, lengths, 1.0)).astype(np.float32)
@@ -146,15 +146,15 @@ def _numbered(names: pa.ChunkedArray) -> Ints:
     return numbers
 
 
-# A state of a space: the file that says what is in force, and the generation that it names.
+# The current state of a space: space.json and the generation that it names.
 
 GENERATIONS = "generations"
-"""The folder of a space with its generations."""
+"""The folder of the generations."""
 
 
 @dataclass(frozen=True)
 class State:
-    """A state of a space that is in force."""
+    """A state of a space."""
 
     file: SpaceFile
     generation: Generation
@@ -162,7 +162,7 @@ class State:
 
     @classmethod
     def read(cls, folder: Path) -> "State":
-        """The present one; raises as `SpaceFile.read` and `check_opening`."""
+        """Reads the current state; raises the errors of `SpaceFile.read` and `check_opening`."""
         file = SpaceFile.read(folder)
         file.check_opening(folder)
         own = generation_folder(folder, file.version)
@@ -170,5 +170,5 @@ class State:
 
 
 def generation_folder(folder: Path, version: int) -> Path:
-    """Where all that belongs to one state lies."""
+    """The folder of one state."""
     return folder / GENERATIONS / f"{version:06d}"

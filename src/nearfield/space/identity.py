@@ -1,11 +1,10 @@
-"""The identity of vectors, and of a space of them.
+"""The identity of embeddings and of their space.
 
-Two vectors may be compared only where everything that made them is the same: the weights, the front end with
-the length of a window and how far apart windows begin, the normalization, the embedding. That is the identity
-of the encoder, `digest`, and it is what is checked. Whether each vector stands for a clip (the mean of its
-windows) or for one window is told beside it, and makes another space of the same vectors, `space`. It is not
-checked where vectors meet: a query is always the mean of the windows of what was given, and to look for it
-among windows is as good a question as among clips. An update keeps to the rule that a space was made by.
+Two embeddings may be compared only if everything that made them is equal: the weights, the front end with
+the length and hop of windows, the normalization, the embedding. This is the identity of the encoder,
+`digest`, which is checked. `space` also includes whether a vector stands for a clip (the mean of its
+windows) or for one window. That is not checked when vectors are compared: a query is always the mean of its
+windows, and it can be searched among windows as well as among clips. An update cannot change it.
 """
 
 import hashlib
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
 
 
 WINDOWS = "end to end, the last one flush with the clip's end; mean of their vectors"
-"""How a clip longer than a window is heard; windows have `clip_seconds`. To be changed when the rule is."""
+"""How a clip longer than a window is embedded; windows have `clip_seconds`. Change it with the rule."""
 
 KEY = b"nearfield.identity"
-"""Where the schema of an Arrow or Parquet table holds the identity of its vectors."""
+"""The key of the identity in the metadata of an Arrow or Parquet schema."""
 
 _FRONT = ("sample_rate", "clip_seconds", "channels", "image_size", "image_channels", "trim_db")
 _EMBEDDING = ("size", "normalize", "pooling")
@@ -35,18 +34,18 @@ _EMBEDDING = ("size", "normalize", "pooling")
 
 @dataclass(frozen=True)
 class Identity:
-    """What made some vectors, as sha256 of each part and of all together, and what each vector stands for."""
+    """The parts that determine embeddings, as sha256 each, and what each vector stands for."""
 
     run: str
-    """Name of the run, for people; another name is no other identity."""
+    """Name of the run, for messages; it is not part of the identity."""
     parts: Mapping[str, str]
     """sha256 by part: weights, front end, normalization, embedding."""
     windows: "Windows | None" = None
-    """`clip`: each vector is a clip's; `all`: a window's; None: of an encoder, or not told."""
+    """`clip`: one vector per clip; `all`: one per window; None: an encoder, or unknown."""
 
     @classmethod
     def of(cls, run: Run, windows: "Windows | None" = None) -> Self:
-        """The identity of every vector that `run` makes; with `windows`, of a space of them."""
+        """The identity of the embeddings of `run`; with `windows`, of a space of them."""
         recipe = without_weights(run.recipe).plain()
         front = {name: recipe["data"].get(name) for name in _FRONT}
         parts = {
@@ -59,13 +58,13 @@ class Identity:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """What `plain` gave."""
+        """The inverse of `plain`."""
         parts = {str(name): str(value) for name, value in plain["parts"].items()}
         return cls(str(plain["run"]), parts, plain.get("windows"))
 
     @property
     def digest(self) -> str:
-        """sha256 over all parts, hexadecimal: equal where vectors may be compared."""
+        """sha256 over all parts, hexadecimal; vectors may be compared if it is equal."""
         return _of_plain(dict(self.parts))
 
     @property
@@ -78,39 +77,39 @@ class Identity:
         return f"{self.run} ({self.digest[:12]}{rows})"
 
     def plain(self) -> dict[str, Any]:
-        """As JSON can hold it; `windows` and `space` where it is of a space."""
+        """A dictionary for JSON; it has `windows` and `space` if the identity is of a space."""
         own = {} if self.windows is None else {"windows": self.windows, "space": self.space}
         return {"run": self.run, "digest": self.digest, "parts": dict(self.parts), **own}
 
     def check(self, other: "Identity", what: str, where: str) -> None:
-        """Raises RequestError, naming both, where `other`, the identity of `what`, is not that of `where`."""
+        """Raises RequestError if `other`, the identity of `what`, differs from this one, that of `where`."""
         if self.digest == other.digest:
             return
         names = sorted({*self.parts, *other.parts})
         differing = [name for name in names if self.parts.get(name) != other.parts.get(name)]
         raise RequestError(
-            f"{what} belongs to the space of {other}, and {where} to that of {self}: distances between them "
-            f"mean nothing. What differs: {', '.join(differing)}. "
-            "Use the run of one for both, or index again."
+            f"{what} belongs to the space of {other}, {where} to the space of {self}. Distances between them "
+            f"are meaningless. They differ in: {', '.join(differing)}. "
+            "Use the same run for both, or index again."
         )
 
 
 def to_metadata(identity: Identity) -> dict[bytes, bytes]:
-    """Metadata of an Arrow schema."""
+    """The identity as metadata of an Arrow schema."""
     return {KEY: json.dumps(identity.plain()).encode()}
 
 
 def from_metadata(metadata: Mapping[bytes, bytes] | None, what: str) -> Identity:
-    """The identity that a schema holds. Raises RequestError where `what` has none."""
+    """Reads the identity from the metadata of a schema. Raises RequestError if `what` has none."""
     if not metadata or KEY not in metadata:
         raise RequestError(
-            f"{what} does not say which space its vectors belong to. Make it again by `nearfield embed`."
+            f"{what} does not state the space of its vectors. Write it again with `nearfield embed`."
         )
     return Identity.from_plain(json.loads(metadata[KEY]))
 
 
 def _of_tensors(tensors: Mapping[str, Tensor], backbone: Mapping[str, Any]) -> str:
-    """sha256 over names, shapes and bytes, and over what a network does beside its weights."""
+    """sha256 over names, shapes and bytes of tensors, and over the settings of the backbone."""
     total = hashlib.sha256(_of_plain(dict(backbone)).encode())
     for name in sorted(tensors):
         array = tensors[name].detach().cpu().contiguous().numpy()

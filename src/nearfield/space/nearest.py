@@ -1,4 +1,4 @@
-"""Exact nearest neighbors by dot product, of few rows and of many."""
+"""Exact nearest neighbors by dot product."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from nearfield.space.screening import Coded
 
 
-# Exact search of few rows: a screen by products in float32, then float64 on what passes it.
+# Exact search of few rows: products in float32 select candidates, float64 ranks them.
 #
-# The library's matrix product sums D terms in an order of its own; whatever that order, a product is wrong
-# by at most D u / (1 - D u) of |x| |q|, u = 2^-24 (Higham 2002, "Accuracy and stability of numerical
-# algorithms", section 3.1). No codes and no compiler: a small space answers at once.
+# Whatever the order in which a matrix product sums its D terms, its error is at most D u / (1 - D u) times
+# |x| |q|, u = 2^-24 (Higham 2002, "Accuracy and stability of numerical algorithms", section 3.1). A small
+# space needs neither codes nor a compiler.
 
 _QUERIES = 256  # answered together
-_PAIRS = 1 << 15  # products in float64 taken together
-_TINY = 2.0**-149  # the smallest numbers have no relative precision: this for each product of two
+_PAIRS = 1 << 15  # products in float64 computed together
+_TINY = 2.0**-149  # absolute error of a product of subnormal numbers, which have no relative precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Few:
     def search(self, queries: Vectors, answers: tuple[Ints, Floats], allowed: Bools | None) -> None:
         """Fills `answers`, rows and dot products (B, top), with the nearest of `queries` (B, D).
 
-        `allowed` (N,) lets through `top` rows at least. Equals come in the order of their rows.
+        `allowed` (N,) selects at least `top` rows. Ties are in the order of rows.
         """
         rows, products = answers
         top = rows.shape[1]
@@ -52,12 +52,12 @@ class Few:
             rows[part], products[part] = near[best], exact[best]
 
     def _near(self, queries: Vectors, top: int, allowed: Bools | None) -> tuple[Ints, Ints]:
-        """Pairs of a query and a row that may be among its `top` nearest, query after query."""
+        """Pairs of a query and a row that may be among its `top` nearest, in the order of queries."""
         scores = queries @ self.vectors.T
         if allowed is not None:
             scores[:, ~allowed] = -np.inf
         best = np.partition(scores, -top, axis=1)[:, -top]
-        terms = queries.shape[1] + 2  # room for the roundings of this comparison
+        terms = queries.shape[1] + 2  # two more for the rounding errors of this comparison
         share = terms * 2.0**-24 / (1 - terms * 2.0**-24)
         error = share * self.longest * _lengths(queries) + terms * _TINY
         least = np.nextafter((best - 2 * error).astype(np.float32), np.float32(-np.inf))
@@ -78,20 +78,20 @@ def _lengths(vectors: Vectors) -> Floats:
     return lengths
 
 
-# Exact nearest neighbours by dot product: a screen of cheap products, then float64 on what passes it.
+# Exact search: cheap products exclude rows, float64 ranks the rest.
 #
-# Of unit vectors the dot product is the cosine. The answer is that of a full comparison in float64, ties in
-# the order of rows; the screen only decides which rows cannot be in it.
+# For unit vectors the dot product is the cosine. The answer equals that of a full comparison in float64,
+# with ties in the order of rows.
 
 FEW = 4096
-"""Rows up to which vectors are compared as they are; beyond, their codes, by code that is compiled once."""
+"""Largest number of rows that is searched without codes; a larger search uses compiled functions."""
 Found = tuple[Ints, Floats]
 """Row numbers, the nearest first, and their dot products with the query."""
 
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """N vectors of D numbers and their codes, ready to be searched; the arrays may be mapped from disk."""
+    """Searches N vectors of D numbers by their codes; the arrays may be memory-mapped."""
 
     vectors: Vectors
     """(N, D) float32."""
@@ -99,7 +99,7 @@ class Nearest:
 
     @classmethod
     def of(cls, vectors: Vectors) -> "Nearest":
-        """Searches (N, D) vectors that are in memory."""
+        """Encodes (N, D) vectors in memory."""
         rows = np.ascontiguousarray(vectors, np.float32)
         return cls(rows, Codes.of(rows))
 
@@ -109,7 +109,7 @@ class Nearest:
         return rows[0], scores[0]
 
     def search_many(self, queries: Vectors, top: int, allowed: Bools | None = None) -> Found:
-        """The same for (B, D) queries: row numbers and dot products (B, top), or narrower as `search`."""
+        """`search` for (B, D) queries: row numbers and dot products (B, top), or fewer columns."""
         count = min(top, len(self.vectors) if allowed is None else int(allowed.sum()))
         queries = np.require(queries, np.float32, ["C", "W"])  # one layout: compiled once
         rows, scores = np.empty((len(queries), count), np.int64), np.empty((len(queries), count))
@@ -127,7 +127,7 @@ class Nearest:
 
 
 def is_ready(count: int) -> bool:
-    """Whether `count` vectors can be searched at once; else code is compiled first, for some seconds."""
+    """Whether `count` vectors can be searched without compiling functions first, which takes seconds."""
     if count <= FEW:
         return True
     from nearfield.space.screening import is_compiled

@@ -1,4 +1,4 @@
-"""The rows of a space: what is known of each vector, as an Arrow file."""
+"""The rows of a space: the metadata of each vector, in an Arrow file."""
 
 import os
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ from nearfield.space.filters import Condition, unmet
 from nearfield.space.storage import in_force
 from nearfield.training.stream import Part, Windows
 
-# The table of a space's rows: what the collection says of each vector's clip, one row a vector.
+# The table of rows: the collection's columns for the clip of each vector.
 
 OWN = ("clip", "source", "offset")
-"""Columns of our own: the clip that a row is of; what its file holds and which piece of it the clip is; where
-the window begins in the clip, in seconds."""
+"""Added columns: the id of the clip; the digest of its file with start, length and channel; the start of the
+window in the clip, in seconds."""
 
 _RESERVED = (*OWN, "position", "vector")
 
 
 def base_table(table: pd.DataFrame, digests: Sequence[str]) -> pa.Table:
-    """A collection's table, one row a clip, with the columns of `OWN`; `digests` say what each file holds.
+    """The table of a collection, one row per clip, with the columns of `OWN`; `digests` are of its files.
 
-    A further column whose name is taken becomes `given_NAME`; a dot in a name becomes a line.
+    A further column with a reserved name becomes `given_NAME`; a dot in a name becomes an underscore.
     """
     columns = {name: _column(table[name]) for name in STANDARD}
     for name in table:
@@ -46,7 +46,7 @@ def base_table(table: pd.DataFrame, digests: Sequence[str]) -> pa.Table:
 
 
 def of_part(base: pa.Table, part: Part, windows: Windows) -> pa.Table:
-    """The rows of `part`'s vectors; with `windows` = all, id, times and offset are those of each window."""
+    """The rows of the vectors in `part`; with `windows` = all, id, times and offset are per window."""
     taken = base.take(pa.array(part.rows))
     if windows == "clip":
         return taken
@@ -65,7 +65,7 @@ def of_part(base: pa.Table, part: Part, windows: Windows) -> pa.Table:
 
 
 def _sources(table: pd.DataFrame, digests: Sequence[str]) -> list[str]:
-    """What decides the vectors of each clip: its file's contents, the piece, the channel."""
+    """What determines the vectors of each clip: the contents of its file, start, length and channel."""
     channels = table[CHANNEL] if CHANNEL in table else [""] * len(table)
     rows = zip(digests, table["start"], table["seconds"], channels, strict=True)
     return [
@@ -74,7 +74,7 @@ def _sources(table: pd.DataFrame, digests: Sequence[str]) -> list[str]:
 
 
 def _column(values: pd.Series) -> pa.Array:
-    """A column as Arrow has it; what is of mixed kinds, or of none, becomes text."""
+    """Converts a column to Arrow; mixed or empty types become text."""
     if values.name == "tags":
         return pa.array([list(tags) for tags in values], pa.list_(pa.string()))
     try:
@@ -84,13 +84,13 @@ def _column(values: pd.Series) -> pa.Array:
     return column.cast(pa.string()) if pa.types.is_null(column.type) else column
 
 
-# What is known of each vector: an Arrow file, mapped into memory; in an older space, a LanceDB table.
+# The stored table: a memory-mapped Arrow file; in an older space, a LanceDB table.
 
 TABLE = "rows"
 FILE = "rows.arrow"
-_CHUNK = 1 << 16  # rows together in the Arrow file
+_CHUNK = 1 << 16  # rows per record batch
 POSITION = "position"
-"""The column with each row's number, which is that of its vector."""
+"""The column with the number of each row and of its vector."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,16 @@ class Rows:
 
     @cached_property
     def stored(self) -> pa.Table:
-        """The Arrow file, mapped into memory; in a space of an earlier version, the LanceDB table.
+        """The memory-mapped Arrow file; in a space of an earlier version, the LanceDB table.
 
-        Raises DataError where it cannot be read.
+        Raises DataError if it cannot be read.
         """
         path = in_force(self.folder) / FILE
         try:
             if not path.is_file():
                 return connect(self.folder).open_table(TABLE).to_arrow().sort_by(POSITION)
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-            table.validate(full=True)  # Arrow follows offsets that were flipped out of the file
+            table.validate(full=True)  # otherwise Arrow follows damaged offsets beyond the end of the file
             return table
         except (pa.ArrowException, ValueError, RuntimeError, OSError) as error:
             raise DataError(
@@ -128,7 +128,7 @@ class Rows:
 
     @property
     def names(self) -> list[str]:
-        """The columns."""
+        """The names of the columns."""
         return [name for name in self.stored.column_names if name != POSITION]
 
     def __len__(self) -> int:
@@ -140,10 +140,10 @@ class Rows:
         return [row for each in positions for row in table.slice(int(each), 1).to_pylist()]
 
     def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
-        """Columns (all where none are named) of the rows that `where` lets through, in the order of vectors.
+        """Columns (None: all) of the rows that `where` selects, in the order of vectors.
 
-        `where` is a condition such as "label = 'rain' AND array_has(tags, 'wet')", or words to search for:
-        see `filters`. Raises RequestError where it cannot be understood.
+        `where` is a condition such as "label = 'rain' AND array_has(tags, 'wet')", or words to search for;
+        see `filters`. Raises RequestError if it is invalid.
         """
         wanted = [name for name in (self.names if columns is None else columns) if name != POSITION]
         if unknown := [name for name in wanted if name not in self.names]:
@@ -152,35 +152,35 @@ class Rows:
         return found if where is None else found.filter(Condition(where, self.stored.schema)(self.stored))
 
     def of_file(self, digest: str) -> Ints:
-        """The rows of every file with these contents (sha256), whichever pieces of it they are."""
+        """The rows of all clips of files with these contents (sha256)."""
         sources = self.read(["source"])
         positions: Ints = sources.filter(pc.starts_with(sources["source"], digest))[POSITION].to_numpy()
         return positions
 
     def same(self, table: pa.Table) -> bool:
-        """Whether these are the rows of `table`: then their vectors are the same too."""
+        """Whether the rows equal those of `table`; then their vectors are equal too."""
         return bool(self.read().drop_columns([POSITION]).equals(table))
 
     def allowed(self, where: str) -> Bools:
-        """(N,) which rows `where` lets through."""
+        """(N,) which rows `where` selects."""
         return np.asarray(Condition(where, self.stored.schema)(self.stored), np.bool_)
 
     def unmet(self, where: str) -> str:
-        """Why a search with this filter has no answers, in words."""
+        """A sentence that explains why a search with this filter has no answers."""
         if self.allowed(where).any():
-            return f"No clip meets {where} but those that were searched by."
+            return f"No clip meets {where} except the examples of the query."
         return unmet(where, self.stored)
 
 
 def connect(folder: Path) -> Any:
-    require("index", "A space whose rows or approximate index lie in LanceDB")
-    os.environ.setdefault("LANCEDB_LOG", "error")  # it would greet every new table with a warning
-    import lancedb  # not before it is needed: a space opens without it
+    require("index", "A space with rows or an approximate index in LanceDB")
+    os.environ.setdefault("LANCEDB_LOG", "error")  # otherwise it logs a warning for every new table
+    import lancedb  # deferred: a space opens without it
 
     return lancedb.connect(folder)
 
 
 def _first(error: Exception) -> str:
-    """What a library said, in one line, without its own place in its source."""
+    """The message of a library's error in one line, without the position in its source."""
     text = " ".join(str(error).split())
     return text.removeprefix("Invalid input, ").partition(", /")[0].partition(", rust/")[0].rstrip(".") + "."

@@ -1,4 +1,4 @@
-"""Which rows may be among the nearest, by products of eight-bit codes; then float64 on those."""
+"""Exact search of many rows: products of eight-bit codes select candidates, float64 ranks them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -24,38 +24,38 @@ from nearfield.space.codes import (
     Codes,
 )
 
-# Which rows may be among the nearest, judged by products of integers, and which of them are.
+# Selection of candidates by integer products, and their exact ranking.
 #
-# Compiled by numba, whose machine code stays on disk after the first use; each function lets go of the
-# interpreter's lock. Callers come by the same two functions with arrays of the same layout, so that each is
-# compiled once. A tile is `TILE` rows: row `member * SIDE + group` of a tile belongs to its group `group`, so
-# that the peaks of all groups of a tile are found by comparing whole vectors.
+# Compiled by numba, which caches the machine code on disk; each function releases the interpreter's lock.
+# Callers pass arrays of one layout, so that each function is compiled once. A tile has `TILE` rows: row
+# `member * SIDE + group` of a tile belongs to its group `group`, so that the peaks of all groups of a tile
+# are found by comparing whole vectors.
 
 BANNED = -(2**31)
-"""The product of a row that takes no part."""
+"""The product of an excluded row."""
 
 
 ROOM = 2048
-"""Rows kept for each query of a batch, and at first for a query alone: one that needs more is given more."""
+"""Candidates per query of a batch, and at first for a single query, whose buffer grows if it is too small."""
 
 
 Products = npt.NDArray[np.int32]
 
 
 def _regrouped(function: Function) -> Function:
-    """Compiled so that sums are taken in whatever order is fastest, though always in the same one."""
+    """Compiles with sums in the fastest order, which is the same in every call."""
     return compiled(function, fastmath={"reassoc", "contract"})
 
 
 def is_compiled() -> bool:
-    """Whether machine code lies on disk, so that the first search need not wait for it to be made."""
+    """Whether the machine code is cached on disk, so that the first search does not compile."""
     each: Any = answer_one
     folder = each.stats.cache_path
     return folder is not None and any(Path(folder).glob("*.answer_one-*.nbc"))
 
 
 def encode_each(queries: Vectors) -> tuple[Bytes, Vectors]:
-    """The codes (B, D) of queries (B, D); the scale of each, its residual's length and its own (B, 3)."""
+    """The codes (B, D) of queries (B, D), and (B, 3) their scales, lengths of residuals and own lengths."""
     codes, bounds = np.empty(queries.shape, np.int8), np.empty((len(queries), 3), np.float32)
     _encode_queries(queries, codes, bounds)
     return codes, bounds
@@ -72,12 +72,12 @@ def screen_each(
 ) -> None:
     """Appends for each query the rows of some tiles that may be among its nearest.
 
-    `products` (B, tiles, SIDE, SIDE) are those of rows' codes with the queries'; `bounds` (3, all tiles,
-    SIDE) the scale, the residual and the length of each group's codes; `queries` (B, 3) the scale of each
-    code, its residual and its length. `heaps` (B, top) hold the best lower bounds of groups so far, one a
-    group: the smallest, which comes first, is no more than the k-th best product. `found` takes row numbers
-    and upper bounds (B, room); `counts` are the number of the first tile and how many were found before
-    (B,), which becomes how many there are now, or -1 where `found` is too short.
+    `products` (B, tiles, SIDE, SIDE) are products of the codes of rows and queries; `bounds` (3, all tiles,
+    SIDE) the scale, residual and length of the codes of each group; `queries` (B, 3) the scale, residual and
+    length of each query. `heaps` (B, top) hold the best lower bounds so far, one per group: the smallest,
+    which comes first, is at most the k-th best product. `found` receives row numbers and upper bounds
+    (B, room). `counts` are the number of the first tile and the numbers of candidates (B,), which are
+    updated; -1 means that `found` is too short.
     """
     first, known = counts
     for item in range(len(products)):
@@ -96,11 +96,11 @@ def settle_each(
     known: Ints,
     answers: tuple[Ints, Floats],
 ) -> None:
-    """Fills `answers` (B, top) with the best of the rows found.
+    """Fills `answers` (B, top) with the best candidates.
 
-    Those whose upper bound is below the first of `heaps` are out already. Queries (B, D) that found fewer
-    than `top` are passed over. Products are sums in float64, the same for
-    equal rows; the best come first, equals in the order of their rows.
+    Candidates whose upper bound is below the first of `heaps` are skipped, as are queries (B, D) with fewer
+    than `top` candidates. Products are summed in float64, identically for equal rows; the best come first,
+    ties in the order of rows.
     """
     for item in range(len(queries)):
         if known[item] >= answers[0].shape[1]:
@@ -116,10 +116,10 @@ def answer_one(
     vectors: Vectors,
     answer: tuple[Ints, Floats],
 ) -> None:
-    """Fills `answer` (top,) with the best of all rows for one query, with all the room it needs.
+    """Fills `answer` (top,) with the best of all rows for one query; its buffer grows as needed.
 
-    `products` (tiles, SIDE, SIDE) are those of rows' codes with the query's; `bounds` as for `screen_each`;
-    `query` itself (D,) and the scale of its code, its residual and its length (3,).
+    `products` (tiles, SIDE, SIDE) are products of the codes of rows and query; `bounds` as in `screen_each`;
+    `query` is the vector (D,) with its scale, residual and length (3,).
     """
     heap = np.empty(len(answer[0]), np.float32)
     room, known = ROOM, -1
@@ -157,7 +157,7 @@ def _settle(
     found: tuple[Ints, Vectors],
     answer: tuple[Ints, Floats],
 ) -> None:
-    """`settle_each` for one query: the rows found and their upper bounds, those below `least` being out."""
+    """`settle_each` for one query; candidates with an upper bound below `least` are skipped."""
     rows, scores = answer
     size = len(rows)
     rows[:] = len(vectors)
@@ -183,7 +183,7 @@ def _screen(
     found: tuple[Ints, Vectors],
     counts: tuple[int, int],
 ) -> int:
-    """`screen_each` for one query; gives how many were found, or -1."""
+    """`screen_each` for one query; returns the number of candidates, or -1."""
     rows, highs = found
     first, known = counts
     uppers = np.empty(SIDE, np.float32)
@@ -218,7 +218,7 @@ def _screen(
 
 @_regrouped
 def _product(left: Vectors, right: Vectors) -> float:
-    """Sum of products in float64."""
+    """Dot product in float64."""
     total = 0.0
     for place in range(len(left)):
         total += np.float64(left[place]) * np.float64(right[place])
@@ -227,7 +227,7 @@ def _product(left: Vectors, right: Vectors) -> float:
 
 @compiled
 def _push(heap: Vectors, value: np.float32) -> None:
-    """Puts `value` in the place of the smallest, which comes first."""
+    """Replaces the smallest element, which comes first, by `value`."""
     place, count = 0, len(heap)
     while True:
         child = 2 * place + 1
@@ -244,7 +244,7 @@ def _push(heap: Vectors, value: np.float32) -> None:
 
 @compiled
 def _sift(rows: Ints, scores: Floats, size: int, row: int, score: float) -> None:
-    """Puts a row in the place of the worst of the first `size`, which comes first in their heap."""
+    """Replaces the worst of the first `size` rows, which comes first in their heap."""
     place = 0
     while True:
         child = 2 * place + 1
@@ -264,16 +264,16 @@ def _is_worse(rows: Ints, scores: Floats, left: int, right: int) -> bool:
     return bool(scores[left] < scores[right] or (scores[left] == scores[right] and rows[left] > rows[right]))
 
 
-# Products of eight-bit codes by the processor's integer units, where torch computes them rightly.
+# Products of eight-bit codes by integer units of the processor, if torch computes them correctly.
 #
-# torch's int8 product is fast and little known: here it is asked only for layouts that were found right, and
-# tried out once against the largest values before it is trusted. (Processors without VNNI would let sums
-# overflow; and with a transposed operand one number long it leaves the result unwritten.) Elsewhere the same
-# whole numbers come from a product of floats, which is exact as long as sums stay below the mantissa.
+# torch's int8 product is fast but little tested. It is used only for layouts that were found correct, and
+# after a test with extreme values. (On processors without VNNI sums overflow; with a transposed operand of
+# length one the result is not written.) Otherwise a product of floats gives the same integers, which is
+# exact as long as sums fit the mantissa.
 
 
 def one(codes: Bytes, query: Bytes) -> Products:
-    """(P, D) codes with one query's (D,): (P,)."""
+    """Products (P,) of codes (P, D) with the code of one query (D,)."""
     left, right = torch.from_numpy(codes), torch.from_numpy(query)[:, None]
     product = torch._int_mm(left, right) if trusted() else _by_floats(left, right)
     found: Products = product.numpy()[:, 0]
@@ -281,7 +281,7 @@ def one(codes: Bytes, query: Bytes) -> Products:
 
 
 def many(codes: Bytes, queries: Bytes, out: Tensor) -> Products:
-    """(P, D) codes with those of B >= 2 queries (B, D): fills `out` (B, P) int32 and gives it as an array."""
+    """Products of codes (P, D) with those of B >= 2 queries (B, D), written to `out` (B, P) int32."""
     left, right = torch.from_numpy(queries), torch.from_numpy(codes).t()
     if trusted() and min(len(queries), *codes.shape) >= 2:
         torch._int_mm(left, right, out=out)
@@ -293,7 +293,7 @@ def many(codes: Bytes, queries: Bytes, out: Tensor) -> Products:
 
 @cache
 def trusted() -> bool:
-    """Whether torch's product of int8 is there and right on this machine, at the extremes too."""
+    """Whether torch's int8 product exists and is correct on this machine, also at extreme values."""
     try:
         return all(_is_right(size) for size in (2, 3, 64, 128, 1000))
     except (AttributeError, RuntimeError):
@@ -302,7 +302,7 @@ def trusted() -> bool:
 
 @contextmanager
 def unshared() -> Iterator[None]:
-    """Holds the calling thread's products to it: it waits for no other, which may not be running."""
+    """Runs products on the calling thread alone, so that it does not wait for other threads."""
     libraries = _openmp()
     before = [library.get_num_threads() for library in libraries]
     for library in libraries:
@@ -317,11 +317,11 @@ def unshared() -> Iterator[None]:
 @cache
 def _openmp() -> list[LibController]:
     controllers: list[LibController] = ThreadpoolController().select(user_api="openmp").lib_controllers
-    return controllers  # to find them takes 10 ms, to ask one a microsecond
+    return controllers  # cached: finding them takes 10 ms, a query of one takes a microsecond
 
 
 def _is_right(size: int) -> bool:
-    """(130, size) codes, the first rows all extremes, against one and against three queries."""
+    """Compares products of (130, size) codes, two rows of extreme values, with one and with three queries."""
     generator = torch.Generator().manual_seed(size)
     codes = torch.randint(-127, 128, (130, size), generator=generator, dtype=torch.int8)
     queries = torch.randint(-127, 128, (3, size), generator=generator, dtype=torch.int8)
@@ -334,23 +334,23 @@ def _is_right(size: int) -> bool:
 
 
 def _by_floats(left: Tensor, right: Tensor) -> Tensor:
-    """The same product, by floats that hold its sums without rounding."""
+    """The same product in floats that hold its sums without rounding."""
     kind = torch.float32 if left.shape[1] * 127 * 127 < 2**24 else torch.float64
     return (left.to(kind) @ right.to(kind)).to(torch.int32)
 
 
-# Exact search of many rows: a screen by products of their codes, then float64 on what passes it.
+# Exact search: selection of candidates on one or several threads.
 
 QUERIES = 256
-"""Queries that a thread answers together at most: more would leave the cache."""
+"""Largest number of queries that a thread answers together; more would not fit the cache."""
 
 
 ALONE = 16
-"""Queries that are too few for a thread of their own."""
+"""Smallest number of queries per thread."""
 
 
 SHARED = 1 << 25
-"""Bytes of codes beyond which threads share the products of a few queries: fewer, one reads as fast."""
+"""Bytes of codes from which threads share the products of a few queries; below, one thread is as fast."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -363,7 +363,7 @@ class Coded:
     def search(self, queries: Vectors, answers: tuple[Ints, Floats], allowed: Bools | None) -> None:
         """Fills `answers`, rows and dot products (B, top), with the nearest of `queries` (B, D).
 
-        `allowed` (N,) lets through `top` rows at least. Equals come in the order of their rows.
+        `allowed` (N,) selects at least `top` rows. Ties are in the order of rows.
         """
         shares = _shares(len(queries))
         if len(shares) == 1:
@@ -390,7 +390,7 @@ class Coded:
             self._alone(queries[one], (rows[one], scores[one]), allowed)
 
     def _alone(self, query: Vectors, answer: tuple[Ints, Floats], allowed: Bools | None) -> None:
-        """`search` for one query (1, D), with all the room it needs."""
+        """`search` for one query (1, D), with a buffer that grows as needed."""
         code, facts = encode_each(query)
         found = one(self.codes.codes, code[0])
         _ban(found, len(self.vectors), 0, allowed)
@@ -398,7 +398,7 @@ class Coded:
         answer_one(tiles, self.codes.bounds, (query[0], facts[0]), self.vectors, (answer[0][0], answer[1][0]))
 
     def _together(self, queries: Vectors, answers: tuple[Ints, Floats], allowed: Bools | None) -> Ints:
-        """Answers the queries for which `ROOM` was enough; how many rows each had, -1 for the others."""
+        """Answers the queries whose candidates fit `ROOM`; returns their numbers, -1 for the others."""
         count = len(queries)
         codes, bounds = encode_each(queries)
         out = torch.empty(count, TILE, dtype=torch.int32)
@@ -416,7 +416,7 @@ class Coded:
 
 
 def _shares(count: int) -> list[slice]:
-    """Queries in blocks of about the same size, as many for each thread."""
+    """Blocks of queries of about equal size, the same number for each thread."""
     threads = min(torch.get_num_threads(), max(1, count // ALONE))
     blocks = threads * -(-count // (threads * QUERIES))
     size = -(-count // max(1, blocks))
@@ -424,7 +424,7 @@ def _shares(count: int) -> list[slice]:
 
 
 def _ban(found: Products, rows: int, first: int, allowed: Bools | None) -> None:
-    """Takes out of products (..., P), the first of row `first`, what fills up and what is not allowed."""
+    """Excludes padding and rows that are not allowed from products (..., P), which begin at row `first`."""
     count = found.shape[-1]
     found[..., max(0, rows - first) :] = BANNED
     if allowed is not None:

@@ -1,4 +1,4 @@
-"""`space.json` and arrays on disk: the files that make up a space, replaced whole."""
+"""The files of a space: `space.json` and arrays, each replaced atomically."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ from nearfield.core.files import digest, not_there, replacing, write_text
 from nearfield.core.settings import Settings
 from nearfield.training.stream import Windows
 
-# Arrays on disk as .npy files, whole or not there, and mapped into memory for reading.
+# Arrays as .npy files, written atomically and memory-mapped for reading.
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """An array as a file."""
+    """Writes an array to a file."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
 
@@ -28,9 +28,9 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
 def write_stream(
     path: Path, blocks: Iterable[npt.NDArray[Any]], size: int, kind: npt.DTypeLike = np.float32
 ) -> int:
-    """Blocks (B, size) of one kind as one file (N, size); gives N, which need not be known before.
+    """Writes blocks (B, size) as one array (N, size) and returns N, which need not be known in advance.
 
-    Written, not mapped: on a full disk what is mapped ends the process by a signal.
+    The file is not memory-mapped: on a full disk a write to a mapped file kills the process by a signal.
     """
     count, dtype = 0, np.dtype(kind)
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -46,10 +46,7 @@ def write_stream(
 
 
 def mapped(path: Path) -> npt.NDArray[Any]:
-    """A file's array, read as it is used; what is done to the array does not reach the file.
-
-    Raises DataError where it is no array.
-    """
+    """Memory-maps the array of a file copy-on-write. Raises DataError if the file holds no array."""
     try:
         return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
     except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError, TokenError) as error:
@@ -61,34 +58,34 @@ def _write_header(file: Any, count: int, size: int, dtype: np.dtype[Any]) -> Non
     np.lib.format.write_array_header_1_0(file, header)
 
 
-# space.json: which files make up the present state of a space. Replacing it, whole, is what an update is.
+# space.json lists the files of the current state of a space. An update replaces it atomically.
 
 NAME = "space.json"
 FORMAT = 1
 ENCODER = "encoder"
-"""The folder with the run that hears queries, which is compared with the identity where it is used."""
+"""The folder of the run that embeds queries; it is compared with the identity when it is used."""
 QUICK = 1 << 24
-"""Bytes up to which a file is compared with its digest whenever a space is opened: some 10 ms."""
+"""Files up to this many bytes are compared with their digest whenever a space is opened: about 10 ms."""
 
 
 class FileFacts(Settings):
-    """What a file must be."""
+    """The length and digest of a file."""
 
     bytes: int
     sha256: str
 
 
 class Approximate(Settings):
-    """An approximate index that was built, and how well it finds what is there."""
+    """The settings of an approximate index and its measured recall."""
 
     nprobes: int
-    """Parts of the index that a search looks into."""
+    """Partitions of the index that a search reads."""
     refine: int
-    """Times as many rows as asked for are compared by their full vectors."""
+    """The multiple of the requested rows that is compared by full vectors."""
     recall: float
-    """Measured share of the ten nearest that it finds."""
+    """Measured share of the ten nearest rows that the index finds."""
     queries: int
-    """Rows of the space that it was measured with."""
+    """Number of rows used as queries to measure the recall."""
 
 
 class SpaceFile(Settings):
@@ -96,32 +93,32 @@ class SpaceFile(Settings):
 
     format: int = FORMAT
     version: int
-    """Counts the states of this space from 1."""
+    """The number of this state, counted from 1."""
     identity: dict[str, Any]
     """See `identity.Identity`."""
     run: str
-    """The run's folder, as it was given."""
+    """The folder of the run, as it was given."""
     data: str
-    """The data from the root on; in an older space, as they were given."""
+    """The absolute path of the data; in an older space, as it was given."""
     windows: Windows
-    """One vector a clip, or one a window."""
+    """One vector per clip, or one per window."""
     count: int
     """N, the number of vectors."""
     size: int
-    """D, the numbers in each."""
+    """D, the number of dimensions."""
     files: dict[str, FileFacts]
-    """Every other file, from the space's folder on."""
+    """Every other file, by its path relative to the space's folder."""
     approximate: Approximate | None = Field(default=None)
-    """The approximate index of this state, where one was built."""
+    """The approximate index of this state, if one was built."""
 
     def write(self, folder: Path) -> None:
-        """Puts this state in the place of the one before."""
+        """Replaces the previous state by this one."""
         plain = self.model_dump(mode="json")
         write_text(folder / NAME, json.dumps(plain | {"check": _check(plain)}, indent=1, ensure_ascii=False))
 
     @classmethod
     def read(cls, folder: Path) -> "SpaceFile":
-        """The present state. Raises RequestError where there is no space, DataError where it is damaged."""
+        """Reads the current state. Raises RequestError if there is no space, DataError if it is damaged."""
         path = folder / NAME
         if not path.is_file():
             raise not_there("space", folder)
@@ -134,19 +131,21 @@ class SpaceFile(Settings):
         if check != _check(plain):
             raise damaged(folder, f"{NAME} was changed", found)
         if found.format != FORMAT:
-            raise damaged(folder, f"it has format {found.format}, and this version reads {FORMAT}", found)
+            raise damaged(folder, f"it has format {found.format}; this version reads format {FORMAT}", found)
         return found
 
     def check_opening(self, folder: Path) -> None:
-        """Raises DataError where a file is missing or has another length, or one of the present generation
-        that is read in no time (`QUICK` bytes) is not what was written."""
+        """Raises DataError if a file is missing or has another length, or a small file has changed.
+
+        Small files have at most `QUICK` bytes; the encoder is not read here.
+        """
         self.check_sizes(folder)
         for name, facts in self.files.items():
             if facts.bytes <= QUICK and not name.startswith(ENCODER):
                 self._check_content(folder, name)
 
     def check_sizes(self, folder: Path) -> None:
-        """Raises DataError where a file is missing or has another length."""
+        """Raises DataError if a file is missing or has another length."""
         for name, facts in self.files.items():
             try:
                 length = (folder / name).stat().st_size
@@ -156,7 +155,7 @@ class SpaceFile(Settings):
                 raise damaged(folder, f"{name} has {length:,} bytes instead of {facts.bytes:,}", self)
 
     def check_contents(self, folder: Path) -> None:
-        """Reads every file; raises DataError where one is not what was written."""
+        """Reads every file; raises DataError if one has changed."""
         self.check_sizes(folder)
         for name in self.files:
             self._check_content(folder, name)
@@ -171,7 +170,7 @@ class SpaceFile(Settings):
 
 
 def facts_of(folder: Path, files: Iterable[Path]) -> dict[str, FileFacts]:
-    """What is to be remembered of some files below `folder`."""
+    """Length and digest of files below `folder`, by relative path."""
     return {
         str(file.relative_to(folder).as_posix()): FileFacts(bytes=file.stat().st_size, sha256=digest(file))
         for file in files
@@ -179,17 +178,17 @@ def facts_of(folder: Path, files: Iterable[Path]) -> dict[str, FileFacts]:
 
 
 def in_force(generation: Path) -> Path:
-    """A generation's folder. Raises DataError where it is gone: two updates remove what was in force."""
+    """The folder of a generation. Raises DataError if two later updates have removed it."""
     if not generation.is_dir():
         raise DataError(
-            f"{generation.parents[1]} was brought up to date twice since it was opened here, and what it "
-            "held then is gone. Open it again (Space.reload; or start the server anew)."
+            f"{generation.parents[1]} was updated twice since it was opened here, so the opened state is "
+            "gone. Open it again (Space.reload, or restart the server)."
         )
     return generation
 
 
 def damaged(folder: Path, reason: str, known: SpaceFile | None = None) -> DataError:
-    """The index is not what it was; the command that makes it again."""
+    """The error for a damaged space, with the command that makes it again."""
     run, data = (known.run, known.data) if known else ("RUN", "DATA")
     return DataError(
         f"The index {folder} is damaged: {reason}. Your sounds are untouched. Make it again: "

@@ -1,4 +1,4 @@
-"""`nearfield embed`: a collection's vectors as one Parquet file that says which space they belong to."""
+"""`nearfield embed`: the embeddings of a collection as a Parquet file with the identity of the encoder."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from nearfield.training.setup import note_left_out
 from nearfield.training.stream import Windows
 
 NOW = "The vectors are of the clips as they are now."
-"""What holds where a run's own data have changed since it was trained."""
+"""Added to the note that the data of a run have changed since its training."""
 
 
 def embed_collection(
@@ -30,10 +30,10 @@ def embed_collection(
     """Writes the vectors of every clip (or window) of `data` to the Parquet file `out`.
 
     Columns: id, path, start, seconds, moment, recording, group, label, tags, split, further columns of the
-    collection, vector (float32 lists of one length); the schema's metadata hold the identity of the space. In
-    bounded memory; work that was stopped goes on from the folder `out` + ".work". Files that cannot be used
-    are left out and told. Raises RequestError where the run does not fit the data, DataError where no clip
-    can be used.
+    collection, vector (float32 lists of one length); the metadata of the schema hold the identity. Memory is
+    bounded, and interrupted work continues from the folder `out` + ".work". Files that cannot be used are
+    left out and reported. Raises RequestError if the run does not fit the data, DataError if no clip can be
+    used.
     """
     out = Path(out).expanduser()
     collection = collection_for(run, data, callback)
@@ -59,9 +59,9 @@ def embed_collection(
 
 
 def read_vectors(path: Path, identity: Identity | None = None) -> tuple[list[str], Vectors]:
-    """Ids and vectors (N, D) of a file that `embed_collection` wrote.
+    """Ids and vectors (N, D) of a file of `embed_collection`.
 
-    Raises RequestError where it is none, or where `identity` is given and is not that of the file.
+    Raises RequestError if the file is of another kind, or if `identity` is given and differs from its own.
     """
     try:
         file = pq.ParquetFile(path)
@@ -70,41 +70,44 @@ def read_vectors(path: Path, identity: Identity | None = None) -> tuple[list[str
         raise RequestError(f"{path} cannot be read as vectors: {error}") from None
     own = from_metadata(file.schema_arrow.metadata, str(path))
     if identity is not None:
-        identity.check(own, str(path), "what it is compared with")
+        identity.check(own, str(path), "the encoder that it is compared with")
     vectors = table["vector"].combine_chunks()
     return table["id"].to_pylist(), vectors.flatten().to_numpy().reshape(len(table), -1)
 
 
 def read_embedded(path: Path, clip: str) -> Embedded:
-    """One vector of such a file, by its id, that says whose it is. Raises RequestError as `read_vectors`."""
+    """One vector of such a file, by its id, with its identity. Raises the errors of `read_vectors`."""
     ids, vectors = read_vectors(path)
     if clip not in ids:
         close = nearest(clip, ids)
-        hint = f"Did you mean {close!r}?" if close else "Give an id of its column `id`."
+        hint = f"Did you mean {close!r}?" if close else "Give a value of its column `id`."
         raise RequestError(f"{path} has no vector of {clip!r}. {hint}")
     return Embedded(vectors[ids.index(clip)], from_metadata(pq.read_schema(path).metadata, str(path)))
 
 
 def collection_for(run: Run, data: str | Collection, callback: Callback) -> Collection:
-    """The collection that the recipe makes of `data`; names of folders are no labels where the run took them
-    for none. Raises RequestError where the kinds do not fit."""
+    """Opens `data` as the recipe of the run does; folder names are labels only if they were for the run.
+
+    Raises RequestError if the run reads sounds and the data are images, or the reverse.
+    """
     if isinstance(data, str):
         tell = folders_tell(run.recipe) or not is_own(split_patch(data)[0], run.folder)
         collection = open_collection(data, run.recipe, True, callback, tell)
     else:
         collection = data
     note_left_out(collection.problems, callback)
-    reads = "picture" if run.recipe.modality == "image" else "sound"
-    if collection.kind != reads:
+    is_image = run.recipe.modality == "image"
+    if (collection.kind == "picture") != is_image:
+        reads, holds = ("images", "sounds") if is_image else ("sounds", "images")
         raise RequestError(
-            f"{run.folder.path} reads {reads}s; {collection.name or 'the data'} holds {collection.kind}s. "
+            f"{run.folder.path} reads {reads}; {collection.name or 'the data'} holds {holds}. "
             "Give data of the kind that the run was trained on."
         )
     return collection
 
 
 def digests_of(collection: Collection, callback: Callback) -> list[str]:
-    """What the file of each clip holds, as sha256."""
+    """The sha256 of the file of each clip."""
     paths = [Path(path) for path in collection.table["path"]]
     try:
         return content_digests(paths, lambda done, total: callback(Stage("read", done, total)))
@@ -115,8 +118,8 @@ def digests_of(collection: Collection, callback: Callback) -> list[str]:
 
 
 def no_vectors(collection: Collection) -> DataError:
-    """Nothing of a collection could be embedded."""
+    """The error for a collection of which no clip could be embedded."""
     return DataError(
-        f"{collection.name or 'the data'}: not one clip could be embedded. "
-        "See `nearfield check` for what is wrong."
+        f"{collection.name or 'the data'}: no clip could be embedded. "
+        "Run `nearfield check` to see what is wrong."
     )

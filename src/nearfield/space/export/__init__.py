@@ -1,4 +1,4 @@
-"""A run taken elsewhere: ONNX, a Hugging Face folder, TensorBoard's projector, a Parquet table."""
+"""Export of a run: ONNX, a Hugging Face folder, TensorBoard's projector, a Parquet table."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,39 +12,53 @@ from nearfield.training.run_folder import note_if_own
 from nearfield.training.vector_checks import check_vectors, of_table
 
 TARGETS = ("onnx", "huggingface", "projector", "parquet")
-"""What `export` writes."""
+"""The formats that `export` writes."""
 
 _FILES = {"onnx": "model.onnx", "parquet": "space.parquet"}
-"""Names of what is one file, inside a folder that is given for it."""
+"""Default file names of the formats that are a single file."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written where."""
+    """The result of an export."""
 
     to: str
     path: Path
     """The file, or the folder."""
     facts: dict[str, Any]
-    """What the target's own function found, as values that JSON can hold."""
+    """The result of the format's own function, as values for JSON."""
 
 
 def export(
     run: str | Path, to: str, out: str | Path, callback: Callback = ignore, *, licence: str | None = None
 ) -> Exported:
-    """Writes the finished run in folder `run` in another form to `out`.
+    """Exports a finished run to another format.
 
-    `to`: onnx (a file, checked against PyTorch before it is written), huggingface (a folder with a model
-    card), projector (a folder for TensorBoard), parquet (a table with vectors and map coordinates). `out`:
-    for onnx and parquet a file, or a folder for it. `licence`: of the weights, for the model card, such as
-    "cc-by-4.0".
-    Raises RequestError for an unknown target, a run that is not finished, a missing extra; WorkError where
-    the exported network does not give PyTorch's vectors.
+    Parameters
+    ----------
+    run
+        The folder of the run.
+    to
+        `onnx` (a file, compared with PyTorch before it is written), `huggingface` (a folder with a model
+        card), `projector` (a folder for TensorBoard) or `parquet` (a table with vectors and coordinates).
+    out
+        The file or folder to write; for onnx and parquet also a folder for the file.
+    callback
+        Receives progress events.
+    licence
+        The license of the weights for the model card, such as "cc-by-4.0".
+
+    Raises
+    ------
+    RequestError
+        If the format is unknown, the run is not finished, or an extra is missing.
+    WorkError
+        If the exported network does not reproduce PyTorch's vectors.
     """
     if to not in TARGETS:
         raise RequestError(f"--to {to!r} is not known. {choose(to, TARGETS)}")
     if licence is not None and to != "huggingface":
-        raise RequestError(f"--licence goes into a model card; --to {to} has none. Leave it out.")
+        raise RequestError(f"--licence goes into a model card; --to {to} writes none. Omit it.")
     opened = Run.load(run)
     _check(opened, to, callback)
     made = _write(opened, to, _place(Path(out).expanduser(), to), callback, licence)
@@ -53,26 +67,28 @@ def export(
 
 
 def _check(run: Run, to: str, callback: Callback) -> None:
-    """Says what is wrong with the run's vectors, those that it makes or those that are stored; raises as
-    `check_vectors`."""
+    """Warns of faults in the vectors that the run makes and those that it stores.
+
+    Raises the errors of `check_vectors`.
+    """
     doubts = list(run.doubts())
     if to in ("projector", "parquet") and run.folder.vectors.is_file():
         clips = run.folder.table(run.folder.vectors, ["id", "path", "start", "seconds"]).to_pandas()
         heard = of_table(clips, run.recipe.data, run.recipe.modality == "image")
         doubts += check_vectors(run.vectors()[1], list(clips["id"]), heard)
         _note_changed(run, callback)
-    for said in doubts:
-        callback(Note(said, is_warning=True))
+    for doubt in doubts:
+        callback(Note(doubt, is_warning=True))
 
 
 def _note_changed(run: Run, callback: Callback) -> None:
-    """Says where the data, if they are still there, are no longer those whose vectors are stored."""
+    """Warns if the data have changed since the stored vectors were made; missing data are ignored."""
     path = str(run.folder.environment()["data"]["path"])
     try:
         collection = open_collection(path, run.recipe, True, folder_labels=folders_tell(run.recipe))
     except DataError:
         return
-    effect = f"The vectors are of the clips when it was measured. Anew: nearfield evaluate {run.folder.path}"
+    effect = f"The vectors are from its evaluation. To renew them: nearfield evaluate {run.folder.path}"
     note_if_own(collection, run.folder, effect, callback)
 
 
@@ -95,7 +111,7 @@ def _write(run: Run, to: str, path: Path, callback: Callback, licence: str | Non
 
 
 def _place(out: Path, to: str) -> Path:
-    """The file that is meant: `out` itself where it ends as such a file does, else one inside it."""
+    """The path to write: `out` itself if it has the suffix of the format, else a file in it."""
     usual = _FILES.get(to)
     if usual is None or out.suffix == Path(usual).suffix:
         return out

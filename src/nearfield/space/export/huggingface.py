@@ -1,4 +1,4 @@
-"""Export to the Hugging Face layout: weights, model card, licence; push and pull."""
+"""Export to the layout of the Hugging Face Hub: weights, model card, license; push and pull."""
 
 import json
 import shutil
@@ -17,13 +17,13 @@ from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 
-# Under which licence a run's data stands: what the collection's folder says.
+# The license of the data of a run, as stated in the folder of the collection.
 
 
 def data_licence(given: str) -> tuple[str | None, str | None]:
-    """Identifier and sentence of the licence, as `stated_licence` finds them; None where there is none.
+    """Identifier and sentence of the license, from `stated_licence`; None if there is none.
 
-    `given`: the collection as a run names it, a folder, a table, or "NAME:PATH".
+    `given`: the collection as a run records it: a folder, a table, or "NAME:PATH".
     """
     for path in (Path(given), Path(given.partition(":")[2])):
         if given and path.is_dir():
@@ -33,27 +33,26 @@ def data_licence(given: str) -> tuple[str | None, str | None]:
     return None, None
 
 
-# The model card: what a space was learnt from, what it is worth beside plain baselines, and where it ends.
+# The model card: training data, metrics compared with baselines, and limits.
 #
-# Front matter and `model-index` as the Hugging Face Hub reads them; every figure is from the run's
-# result.json.
+# Front matter and `model-index` follow the Hugging Face Hub; all metrics are from the run's result.json.
 
 _MOST_NAMES = 60
-"""Labels or tags that are listed."""
+"""Largest number of labels or tags that are listed."""
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card says that is not in the run folder."""
+    """Contents of the card that are not in the run folder."""
 
     name: str
-    """Of the model, as the title has it."""
+    """Name of the model, used as the title."""
     licence: str | None
-    """Identifier of the weights' licence; None where nobody has chosen one."""
+    """Identifier of the license of the weights; None if none has been chosen."""
     data_licence: str | None
-    """What the data's own files say of its licence."""
+    """The license that the files of the data state."""
     weights_licence: str | None = None
-    """Licence of published weights that training began from."""
+    """License of the published weights that training started from."""
 
 
 def model_card(run: Run, facts: CardFacts) -> str:
@@ -107,23 +106,23 @@ def _what_it_is(run: Run) -> str:
     length = "of length 1" if recipe.embedding.normalize else "of any length"
     weights = sum(weight.numel() for weight in run.embedder.parameters())
     return (
-        "An embedding space learnt with Nearfield: in it near means alike, and alike means the relation "
-        f"`{recipe.relation.kind}`.\n\n"
+        "An embedding model trained with Nearfield. Small distances mean similar clips; the training pairs "
+        f"come from the relation `{recipe.relation.kind}`.\n\n"
         f"| | |\n|---|---|\n| reads | {given} |\n| feature | `{recipe.feature.kind}` |\n"
         f"| backbone | `{recipe.backbone.kind}`, {weights:,} weights in all |\n"
-        f"| gives | vectors of {run.embedder.size} numbers, {length} |\n| loss | `{recipe.loss.kind}` |\n"
+        f"| returns | vectors of {run.embedder.size} numbers, {length} |\n| loss | `{recipe.loss.kind}` |\n"
     )
 
 
 def _how_to_use(run: Run) -> str:
-    kind = "picture.png" if run.recipe.modality == "image" else "sound.wav"
+    kind = "image.png" if run.recipe.modality == "image" else "sound.wav"
     return (
         "## How to use\n\n```python\nfrom nearfield import Run\n\n"
         'run = Run.load("path/of/this/folder")\n'
         f'vectors = run.encode(["{kind}"])  # (1, {run.embedder.size}) float32\n```\n\n'
         'From the Hub: `from nearfield.space.export.huggingface import pull; run = pull("OWNER/NAME")`. '
-        "Longer sounds are cut into windows whose vectors are averaged; compare vectors by their distance or "
-        "cosine.\n"
+        "A longer sound is cut into windows, and its vector is the mean of their vectors. Compare vectors by "
+        "distance or cosine.\n"
     )
 
 
@@ -136,9 +135,9 @@ def _data(run: Run, facts: CardFacts) -> str:
     if data.get("split_from"):
         rows.append(("split from", data["split_from"]))
     rows += [("fingerprint", f"`{data['fingerprint']}`")] if data.get("fingerprint") else []
-    rows.append(("licence of the data", facts.data_licence or "not stated beside the data: ask its authors"))
+    rows.append(("licence of the data", facts.data_licence or "not stated with the data: ask its authors"))
     if facts.weights_licence:
-        rows.append(("licence of the weights that training began from", facts.weights_licence))
+        rows.append(("licence of the weights that training started from", facts.weights_licence))
     rows.append(
         ("licence of these weights", facts.licence or "none chosen yet: choose one before publishing")
     )
@@ -148,7 +147,7 @@ def _data(run: Run, facts: CardFacts) -> str:
 
 def _figures(result: dict[str, Any] | None) -> str:
     if result is None:
-        return "## Figures\n\nThis space was never measured: `nearfield evaluate RUN` does it.\n"
+        return "## Metrics\n\nThis run has not been evaluated. Evaluate it with `nearfield evaluate RUN`.\n"
     metrics, intervals = result["metrics"], result["intervals"]
     shown = [name for name in HEADLINES if name in metrics]
     beside = [
@@ -167,8 +166,8 @@ def _figures(result: dict[str, Any] | None) -> str:
     lines = [" | ".join(row) for row in (head, ["---"] * len(head), *rows)]
     table = "\n".join(f"| {line} |" for line in lines)
     return (
-        f"## Figures\n\nOn the {_judged(result)} of {result['data']['name']}; intervals are for the "
-        f"finite set of clips, one training. Beside them spaces that took no training.\n\n{table}\n"
+        f"## Metrics\n\nOn the {_judged(result)} of {result['data']['name']}. Intervals account for the "
+        f"finite set of clips, not for repeated training. The baselines are untrained.\n\n{table}\n"
     )
 
 
@@ -187,25 +186,26 @@ def _number(value: float | None) -> str:
 
 def _limits(run: Run, result: dict[str, Any] | None) -> str:
     data = run.recipe.data
-    said = [
-        "It was judged on other clips of the collection it was trained on; other conditions of recording "
-        "were not tried: measure it on your own clips (`nearfield evaluate RUN --data DATA`) before you rely "
+    limits = [
+        "It was evaluated on other clips of the collection that it was trained on, not under other recording "
+        "conditions. Evaluate it on your own clips (`nearfield evaluate RUN --data DATA`) before you rely "
         "on it.",
-        "Distances say what is nearer; they are no probabilities.",
+        "Distances rank clips; they are not probabilities.",
     ]
     if run.recipe.modality == "audio":
-        said.insert(
+        limits.insert(
             1,
-            f"It hears nothing above {data.sample_rate / 2:g} Hz, and {data.clip_seconds:g} s at a time; "
-            "sounds shorter than that are filled up with silence.",
+            f"Its input has no frequencies above {data.sample_rate / 2:g} Hz and windows of "
+            f"{data.clip_seconds:g} s; shorter sounds are padded with silence.",
         )
     names = _names(result)
     if names:
         listed = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
         taught = bool(run.recipe.relation.gives)
-        said.append(f"It was {'taught' if taught else 'judged'} by these labels and tags only: {listed}.")
-    said += list(result["notes"]) if result else []
-    return "## Limits\n\n" + "\n".join(f"- {line}" for line in said) + "\n"
+        verb = "trained" if taught else "evaluated"
+        limits.append(f"It was {verb} with these labels and tags only: {listed}.")
+    limits += list(result["notes"]) if result else []
+    return "## Limits\n\n" + "\n".join(f"- {line}" for line in limits) + "\n"
 
 
 def _names(result: dict[str, Any] | None) -> list[str]:
@@ -218,20 +218,20 @@ def _again(run: Run) -> str:
     versions = environment.get("versions", {})
     shown = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     return (
-        "## To make it again\n\n`recipe.yaml` is the whole recipe, resolved:\n\n```\n"
+        "## Reproduce it\n\n`recipe.yaml` is the complete recipe:\n\n```\n"
         f"nearfield train recipe.yaml --data DATA --out RUN --seed {environment.get('seed', 0)}\n```\n\n"
-        f"Made with: {shown or 'not known'}.\n"
+        f"Versions: {shown or 'not known'}.\n"
     )
 
 
 # A run as a folder in the layout of the Hugging Face Hub, which `Run.load` opens like any run.
 #
-# config.json          what goes in, what comes out, and the recipe
-# model.safetensors    the embedder
+# config.json          input, output and recipe
+# model.safetensors    the embedding model
 # README.md            the model card
-# recipe.yaml, environment.json, result.json    what a run folder has, without what is the author's own
-# head.safetensors     the tagging head, where there is one
-# canary.safetensors   made-up sounds and their vectors, heard again wherever the run is used
+# recipe.yaml, environment.json, result.json    as in a run folder, without paths and machine names
+# head.safetensors     the tagging head, if there is one
+# canary.safetensors   synthetic sounds and their vectors, which are checked wherever the run is used
 
 FILES = (
     "config.json",
@@ -243,25 +243,25 @@ FILES = (
     "head.safetensors",
     "canary.safetensors",
 )
-"""All that a published run may have; nothing else is written, pushed or fetched."""
+"""All files that a published run may have; no others are written, pushed or fetched."""
 
 
 @dataclass(frozen=True)
 class HuggingFaceFolder:
-    """What was written."""
+    """The result of the export to the Hugging Face layout."""
 
     path: Path
     licence: str | None
-    """Identifier in the model card; None where one must still be chosen."""
+    """Identifier in the model card; None if one must still be chosen."""
 
 
 def export_huggingface(
     run: Run, folder: Path, callback: Callback = ignore, licence: str | None = None
 ) -> HuggingFaceFolder:
-    """Writes the folder; its recipe comes last, and marks it as whole.
+    """Writes the folder; the recipe is written last and marks it as complete.
 
-    `licence`: identifier for these weights, as "cc-by-4.0"; where none is given, that of the data's own card.
-    Raises RequestError where the folder holds something else.
+    `licence`: identifier for these weights, such as "cc-by-4.0"; by default that of the data. Raises
+    RequestError if the folder holds other files.
     """
     _check_free(folder, run)
     identifier, said = data_licence(run.folder.environment()["data"].get("path", ""))
@@ -291,12 +291,12 @@ def export_huggingface(
     write_text(folder / "recipe.yaml", published_recipe(run.recipe).text())
     callback(Stage("export", 3, 3))
     if facts.licence is None:
-        callback(Note("no licence is known: say which in README.md before you publish (license: ...)", True))
+        callback(Note("no licence is known: state one in README.md before you publish (license: ...)", True))
     return HuggingFaceFolder(folder, facts.licence)
 
 
 def _publish_canary(run: Run, folder: Path) -> None:
-    """In place of the training's own sounds, which may be nobody's to give away, made-up ones."""
+    """Writes synthetic sounds in place of training sounds, which may not be free to publish."""
     own, place = Canary.read(run.folder), folder / run.folder.canary.name
     place.unlink(missing_ok=True)
     if own is not None:
@@ -304,7 +304,7 @@ def _publish_canary(run: Run, folder: Path) -> None:
 
 
 def config(run: Run) -> dict[str, Any]:
-    """config.json: what a program must know to feed the network, and the recipe."""
+    """The contents of config.json: the shapes of input and output, and the recipe."""
     recipe = run.recipe
     channels = run.folder.environment()["data"]["channels"]
     sound = {"shape": ["batch", channels, "samples"], "sample_rate": recipe.data.sample_rate}
@@ -321,7 +321,7 @@ def config(run: Run) -> dict[str, Any]:
 
 
 def published_recipe(recipe: Recipe) -> Recipe:
-    """The same recipe with files and folders (weights to begin from, a tagger) by their last names alone."""
+    """The recipe with the paths of files and folders (initial weights, a tagger) reduced to their names."""
     return Recipe.of(_by_last_name(recipe.plain()))
 
 
@@ -334,7 +334,7 @@ def _by_last_name(value: Any) -> Any:
 
 
 def without_places(environment: dict[str, Any]) -> dict[str, Any]:
-    """The same without paths and the machine's name: they are the author's own."""
+    """The environment without paths and the name of the machine, which are private."""
     data = {**environment["data"]}
     name = data.get("name") or "unnamed"
     data |= {key: name for key in ("given", "path") if key in data}
@@ -350,17 +350,17 @@ def _check_free(folder: Path, run: Run) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise RequestError(f"{folder} is a file; the export is a folder. Choose another --out.")
-    strangers = sorted(path.name for path in folder.iterdir() if path.name not in (*FILES, ".gitattributes"))
-    strangers = [name for name in strangers if name != ".git"]
-    if strangers and not _is_ours(folder):
+        raise RequestError(f"{folder} is a file; the export needs a folder. Choose another --out.")
+    others = sorted(path.name for path in folder.iterdir() if path.name not in (*FILES, ".gitattributes"))
+    others = [name for name in others if name != ".git"]
+    if others and not _is_ours(folder):
         raise RequestError(
-            f"{folder} holds other things ({', '.join(strangers[:3])}). Choose an empty folder with --out."
+            f"{folder} holds other files ({', '.join(others[:3])}). Choose an empty folder with --out."
         )
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether an earlier export lies there, which this one replaces."""
+    """Whether the folder holds an earlier export, which is replaced."""
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -368,18 +368,20 @@ def _is_ours(folder: Path) -> bool:
     return isinstance(found, dict) and found.get("model_type") == "nearfield"
 
 
-# To and from the Hugging Face Hub, by the extra `hub`; nothing goes out unless one of the two is called.
+# Upload to and download from the Hugging Face Hub, with the extra `hub`. Nothing else uses the network.
 
 
 def push(folder: str | Path, name: str, *, private: bool = True, endpoint: str | None = None) -> str:
-    """Uploads an exported folder to the repository OWNER/NAME, made if missing; gives the commit's address.
+    """Uploads an exported folder to the repository OWNER/NAME, created if needed; returns the commit URL.
 
     Credentials are those of `hf auth login` or HF_TOKEN. `endpoint`: another Hub than huggingface.co. Raises
-    RequestError where the folder is no export or the extra is missing, WorkError where the Hub refuses.
+    RequestError if the folder is not an export or the extra is missing, WorkError if the upload fails.
     """
     path = Path(folder).expanduser()
     if not all((path / file).is_file() for file in ("config.json", "model.safetensors", "recipe.yaml")):
-        raise RequestError(f"{folder} is no exported run. Make one: nearfield export RUN --to huggingface")
+        raise RequestError(
+            f"{folder} is not an exported run. Make one: nearfield export RUN --to huggingface"
+        )
     api = _hub().HfApi(endpoint=endpoint)
     try:
         api.create_repo(name, private=private, exist_ok=True)
@@ -387,11 +389,11 @@ def push(folder: str | Path, name: str, *, private: bool = True, endpoint: str |
             repo_id=name,
             folder_path=path,
             allow_patterns=list(FILES),
-            commit_message="Space learnt with Nearfield",
+            commit_message="Model trained with Nearfield",
         )
     except Exception as error:  # the hub's errors and the network's have no common root
         raise WorkError(
-            f"The Hub did not take {name!r}: {error}. Check the name (OWNER/NAME), the network, and "
+            f"The upload of {name!r} failed: {error}. Check the name (OWNER/NAME), the network, and "
             "`hf auth whoami`."
         ) from None
     return str(done.commit_url)
@@ -405,10 +407,10 @@ def pull(
     offline: bool = False,
     endpoint: str | None = None,
 ) -> Run:
-    """A run from the repository OWNER/NAME, kept in the Hub's cache (or `cache`); `offline` asks no network.
+    """Loads a run from the repository OWNER/NAME, cached by the Hub (or in `cache`).
 
-    Only the files of an exported run are fetched: weights as safetensors, settings as text, no code. Raises
-    RequestError where there is none.
+    With `offline` only the cache is used. Only the files of an exported run are downloaded: weights as
+    safetensors, settings as text, no code. Raises RequestError if there is none.
     """
     hub = _hub()
     try:

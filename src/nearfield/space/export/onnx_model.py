@@ -1,4 +1,4 @@
-"""Export to one ONNX file, front end included."""
+"""Export to one ONNX file, including the front end."""
 
 import copy
 import json
@@ -23,18 +23,18 @@ from nearfield.space.export.parity import Parity, measure_parity, windows_to_com
 from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.run import Run
 
-# torch's gated recurrent unit as ONNX's: the exporter itself would unroll it, for one number of steps.
+# Translation of torch's GRU to ONNX's: the exporter would unroll it for a fixed number of steps.
 
 
 def gru_translation() -> Callable[..., Any]:
-    """A translation for the exporter's table: one layer, one direction, as `nn.GRU` has it by default.
+    """A translation for the exporter's table: one layer, one direction, the defaults of `nn.GRU`.
 
-    torch keeps the gates' weights as reset, update, new; ONNX as update, reset, new. torch multiplies the
-    reset gate into the hidden state's product, bias included: ONNX's `linear_before_reset`.
+    torch orders the weights of the gates as reset, update, new; ONNX as update, reset, new. torch applies the
+    reset gate after the product with the hidden state and its bias: ONNX's `linear_before_reset`.
     """
     from onnxscript import opset18
 
-    op: Any = opset18  # its types know tensors alone; lists become constants
+    op: Any = opset18  # its types allow tensors only, but lists become constants
 
     def translate(
         input: Any,
@@ -74,17 +74,16 @@ def gru_translation() -> Callable[..., Any]:
     return translate
 
 
-# Features in operations that every ONNX runtime has: the Fourier transform as a convolution with cosines.
+# Features in operations that every ONNX runtime supports: the Fourier transform as a convolution.
 #
-# The feature's own way (blocks of frames, an FFT) is faster where it was made for, and does not export:
-# blocks fix the number of clips, and runtimes differ in what they make of a complex number. Here frames,
-# window and transform are one strided convolution. Both agree but for rounding, which shows where a band is
-# some 110 dB below its frame's peak and the logarithm magnifies it; there the convolution is the nearer to
-# the truth.
+# The features themselves (blocks of frames, an FFT) do not export: blocks fix the number of clips, and
+# runtimes differ in complex numbers. Here framing, window and transform are one strided convolution. Both
+# agree up to rounding, which the logarithm magnifies in bands about 110 dB below the peak of their frame;
+# there the convolution is more accurate.
 
 
 def exportable(feature: nn.Module) -> nn.Module:
-    """The same picture of waves (B, C, T), for any B and T that give a frame; other features as they are."""
+    """An equal feature of waves (B, C, T) that exports, for any B and T; other features stay unchanged."""
     if isinstance(feature, LogMel):
         return ConvolvedLogMel(feature)
     if isinstance(feature, MFCC):
@@ -95,7 +94,7 @@ def exportable(feature: nn.Module) -> nn.Module:
 
 
 class ConvolvedLogMel(nn.Module):
-    """Waves (B, C, T) -> (B, C, bands, frames), as `LogMel` gives them."""
+    """`LogMel` as a convolution: waves (B, C, T) -> (B, C, bands, frames)."""
 
     waves: Tensor
     weights: Tensor
@@ -116,8 +115,8 @@ class ConvolvedLogMel(nn.Module):
         parts = F.conv1d(sound, self.waves, stride=self.framing.hop)
         real, imaginary = parts[:, : self.bins], parts[:, self.bins :]
         power = real * real + imaginary * imaginary
-        picture = self._log(self.weights @ (power.sqrt() if self.settings.power == 1 else power))
-        return picture.reshape(waves.shape[0], self.channels, *picture.shape[1:])
+        mel = self._log(self.weights @ (power.sqrt() if self.settings.power == 1 else power))
+        return mel.reshape(waves.shape[0], self.channels, *mel.shape[1:])
 
     def _log(self, mel: Tensor) -> Tensor:
         if self.settings.log == "ln":
@@ -126,7 +125,7 @@ class ConvolvedLogMel(nn.Module):
 
 
 class ConvolvedMFCC(nn.Module):
-    """Waves (B, C, T) -> (B, C, coefficients, frames), as `MFCC` gives them."""
+    """`MFCC` as a convolution: waves (B, C, T) -> (B, C, coefficients, frames)."""
 
     cosines: Tensor
 
@@ -140,7 +139,7 @@ class ConvolvedMFCC(nn.Module):
 
 
 class ConvolvedMultiLogMel(nn.Module):
-    """Waves (B, C, T) -> (B, C x windows, bands, frames), as `MultiLogMel` gives them."""
+    """`MultiLogMel` as convolutions: waves (B, C, T) -> (B, C x windows, bands, frames)."""
 
     def __init__(self, feature: MultiLogMel) -> None:
         super().__init__()
@@ -154,65 +153,63 @@ class ConvolvedMultiLogMel(nn.Module):
         return torch.stack([*others, last], dim=2).flatten(1, 2)
 
 
-def resampled(picture: Tensor, frames: int, how: Literal["area", "nearest"]) -> Tensor:
-    """(..., given) -> (..., frames) for any number of both, as `torch.nn.functional.interpolate` does it.
+def resampled(spectrogram: Tensor, frames: int, how: Literal["area", "nearest"]) -> Tensor:
+    """Interpolates (..., given) to (..., frames) like `torch.nn.functional.interpolate`.
 
-    Its own operations export for one length only. area: each new frame is the mean of those it covers.
+    The latter exports for a fixed length only. area: each new frame is the mean of the frames it covers.
     """
-    given = picture.shape[-1]
-    new = torch.arange(frames, device=picture.device)
+    given = spectrogram.shape[-1]
+    new = torch.arange(frames, device=spectrogram.device)
     if how == "nearest":
-        # In single precision as there: rounding decides which of two frames is taken.
-        return picture.index_select(-1, (new.float() * (given / frames)).floor().long())
+        # In single precision as in torch: rounding decides between two frames.
+        return spectrogram.index_select(-1, (new.float() * (given / frames)).floor().long())
     first = torch.div(new * given, frames, rounding_mode="floor")
     after = torch.div((new + 1) * given + frames - 1, frames, rounding_mode="floor")
-    old = torch.arange(given, device=picture.device)[:, None]
+    old = torch.arange(given, device=spectrogram.device)[:, None]
     covered = (old >= first) & (old < after)
-    return picture @ (covered.float() / (after - first).float())
+    return spectrogram @ (covered.float() / (after - first).float())
 
 
 def _windowed_waves(feature: LogMel) -> Tensor:
-    """(2 x bins, 1, window): every bin's cosine, then its sine, under the window."""
+    """The kernels (2 x bins, 1, window): windowed cosines of all bins, then windowed sines."""
     framing = feature.framing
     bins = torch.arange(framing.fft // 2 + 1, dtype=torch.float64)[:, None]
     start_times = torch.arange(framing.window, dtype=torch.float64)
-    # The angle's whole turns are taken off in integers, where nothing is rounded.
+    # Whole turns are removed in integers, without rounding.
     turns = torch.remainder(bins * start_times, framing.fft) / framing.fft
     angles = 2 * torch.pi * turns
     return (torch.cat([angles.cos(), angles.sin()]) * feature.window.double()).float().unsqueeze(1)
 
 
-# A run as one ONNX file, the front end inside: waves in, vectors out, any number of them at once.
+# A run as one ONNX file: batches of waves in, vectors out.
 #
-# The vector is that of the window given. `Run.encode` cuts a longer sound into windows of `clip_seconds`,
-# fills a shorter one up with silence, and takes the mean of the windows' vectors; docs/export.md has the
-# lines that do it around a session.
+# The model embeds one window. `Run.encode` also cuts a longer sound into windows of `clip_seconds`, pads a
+# shorter one with silence, and averages the vectors of windows; docs/export.md has the code for that.
 
 TOLERANCE = 1e-3
-"""Largest difference between a number of PyTorch's vector and of the exported one, of the largest number in
-the vectors where that is above 1."""
+"""Largest difference of an element to PyTorch's vector, relative to the largest element if above 1."""
 
 _STEPS = 8
-"""Steps of a recurrent layer on the example that is traced: tracing walks through every one of them."""
+"""Steps of a recurrent layer on the traced example: tracing runs through each of them."""
 
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """What was written, and how it was checked."""
+    """The result of the export to ONNX."""
 
     path: Path
     any_length: bool
-    """Whether waves of other lengths than the run's `clip_seconds` go in."""
+    """Whether the model accepts other lengths than the run's `clip_seconds`."""
     opset: int
     parity: Parity
 
 
 def export_onnx(run: Run, path: Path, callback: Callback = ignore) -> OnnxFile:
-    """Writes `path` (.onnx), whole or not at all, after onnxruntime gave PyTorch's vectors for real windows.
+    """Writes `path` (.onnx) atomically, after onnxruntime has reproduced PyTorch's vectors.
 
     Input `wave` (batch, C, samples) float32 at the recipe's sample rate, or `picture` (batch, C, size, size)
-    in 0..1; output `vector` (batch, D). Raises RequestError where the extra `onnx` is missing, WorkError
-    where the network cannot be exported or the vectors differ by more than `TOLERANCE`.
+    in 0..1; output `vector` (batch, D). Raises RequestError if the extra `onnx` is missing, WorkError if the
+    network cannot be exported or the vectors differ by more than `TOLERANCE`.
     """
     _check_installed()
     callback(Stage("export", 0, 3))
@@ -233,8 +230,8 @@ def export_onnx(run: Run, path: Path, callback: Callback = ignore) -> OnnxFile:
     callback(Note(str(parity)))
     if not parity.difference <= TOLERANCE * max(1.0, parity.largest):
         raise WorkError(
-            f"{path}: the exported network does not give PyTorch's vectors: {parity}. Nothing was written. "
-            "Please report it with the run's recipe.yaml; `--to huggingface` keeps the run as it is."
+            f"{path}: the exported network does not reproduce PyTorch's vectors: {parity}. Nothing was "
+            "written. Please report it with the run's recipe.yaml; `--to huggingface` exports every run."
         )
     with replacing(path) as temporary:
         temporary.write_bytes(whole)
@@ -243,36 +240,36 @@ def export_onnx(run: Run, path: Path, callback: Callback = ignore) -> OnnxFile:
 
 
 def exportable_network(embedder: EmbeddingModel) -> EmbeddingModel:
-    """A copy of the embedder that gives the same vectors and exports."""
+    """A copy of the embedder with equal vectors that can be exported."""
     network = copy.deepcopy(embedder).cpu()
     network.feature = exportable(network.feature)
     for parent in list(network.backbone.modules()):
         for name, child in list(parent.named_children()):
-            setattr(parent, name, exportable(child))  # encoders that make their picture themselves
+            setattr(parent, name, exportable(child))  # backbones with a feature of their own
     network.lay_out(channels_last=False)
     return network.eval()
 
 
 class FixedLengthError(Exception):
-    """The network can be traced for one length of sound only."""
+    """The network can only be traced for a fixed length."""
 
 
 def converted(network: EmbeddingModel, example: Tensor, any_length: bool) -> Any:
-    """The network as an ONNX model whose batch, and length if asked, are free.
+    """Converts a network to an ONNX model with a dynamic batch and, with `any_length`, a dynamic length.
 
-    `network` as `exportable_network` makes it, `example` (1, C, T) or (1, C, height, width). Raises
-    FixedLengthError where the length cannot be free, WorkError where it cannot be exported at all.
+    `network` from `exportable_network`, `example` (1, C, T) or (1, C, height, width). Raises
+    FixedLengthError if the length cannot be dynamic, WorkError if the network cannot be exported.
     """
     if any_length:
         example = example[..., : _enough_samples(network, example)]
     free = torch.export.Dim.DYNAMIC
     axes = {0: free, **({example.ndim - 1: free} if any_length else {})}
-    pair = torch.cat([example, example])  # a batch of one would be taken for a batch that is always one
+    pair = torch.cat([example, example])  # a batch of one would be exported as a fixed size
     name = "wave" if example.ndim == 3 else "picture"
     with _quiet(), torch.no_grad():
         try:
             traced = torch.export.export(network, (pair,), dynamic_shapes=(axes,), strict=False)
-        except Exception as error:  # constraints that the length breaks come as several classes
+        except Exception as error:  # violated constraints on the length raise several classes
             if any_length:
                 raise FixedLengthError from error
             raise _refusal(network, error) from error
@@ -296,12 +293,12 @@ def converted(network: EmbeddingModel, example: Tensor, any_length: bool) -> Any
 def _refusal(network: EmbeddingModel, error: Exception) -> WorkError:
     return WorkError(
         f"The backbone {type(network.backbone).__name__} cannot be exported to ONNX with torch "
-        f"{torch.__version__}: {str(error).splitlines()[0]}. `--to huggingface` takes every run."
+        f"{torch.__version__}: {str(error).splitlines()[0]}. `--to huggingface` exports every run."
     )
 
 
 def _enough_samples(network: EmbeddingModel, example: Tensor) -> int:
-    """All samples of the example; with recurrent layers only as many as give them about `_STEPS` steps."""
+    """The number of samples to trace: all, or with recurrent layers only about `_STEPS` steps."""
     steps = []
     hooks = [
         layer.register_forward_pre_hook(lambda _layer, given: steps.append(given[0].shape[1]))
@@ -319,7 +316,7 @@ def _enough_samples(network: EmbeddingModel, example: Tensor) -> int:
 
 
 def _takes_other_lengths(network: EmbeddingModel, waves: Tensor) -> bool:
-    """Whether sounds of half and twice the length go through: flattened maps fix it."""
+    """Whether the network accepts half and twice the length; a flattened feature map fixes the length."""
     half, twice = waves[:1, :, : waves.shape[-1] // 2], torch.cat([waves[:1], waves[:1]], dim=-1)
     try:
         with torch.no_grad():
@@ -331,13 +328,13 @@ def _takes_other_lengths(network: EmbeddingModel, waves: Tensor) -> bool:
 
 
 def _name_axes(model: Any, any_length: bool) -> None:
-    """Calls the free axes `batch` and `samples` where the tracer has numbers for them."""
+    """Names the dynamic axes `batch` and `samples`."""
     shape = model.graph.input[0].type.tensor_type.shape.dim
     given = {shape[0].dim_param: "batch"}
     if any_length:
         given[shape[-1].dim_param] = "samples"
     if not all(given):
-        raise WorkError("The exporter fixed the number of sounds or their length. Please report it.")
+        raise WorkError("The exporter fixed the batch size or the length. Please report it.")
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         for dimension in value.type.tensor_type.shape.dim:
             for old, new in given.items():
@@ -346,10 +343,10 @@ def _name_axes(model: Any, any_length: bool) -> None:
 
 
 def _describe(model: Any, run: Run, any_length: bool) -> None:
-    """What a user of the file alone must know, in its metadata."""
+    """Writes the input and the recipe to the metadata of the file."""
     data = run.recipe.data
     model.producer_name = "nearfield"
-    model.doc_string = "Sound (or pictures) to embeddings; metadata `nearfield` says what goes in."
+    model.doc_string = "Sounds (or images) to embeddings; the metadata entry `nearfield` describes the input."
     about = {
         "sample_rate": data.sample_rate,
         "clip_seconds": data.clip_seconds,
@@ -377,7 +374,7 @@ def _check_installed() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the exporter's own talk (packages that it misses, its plans) out of the user's sight."""
+    """Silences the log messages and warnings of the exporter."""
     import warnings
 
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]

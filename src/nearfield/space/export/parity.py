@@ -1,4 +1,4 @@
-"""Whether an exported network says what PyTorch says: the same windows through both."""
+"""Compares the vectors of an exported network with those of PyTorch on the same windows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,34 +18,34 @@ from nearfield.models.embedder import EmbeddingModel
 from nearfield.training.run import Run
 
 COUNT = 8
-"""Windows compared."""
+"""Number of windows compared."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of real clips where they can still be read, else of made-up sound."""
+    """Windows of the clips of a run if they can still be read, else synthetic windows."""
 
     waves: Tensor
-    """(N, C, T), or (N, C, size, size) for pictures."""
+    """(N, C, T), or (N, C, size, size) for images."""
     real: bool
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far vectors of the same windows are from each other."""
+    """The difference of vectors of the same windows."""
 
     windows: int
     real: bool
-    """Whether the windows are the collection's own, and not made up."""
+    """Whether the windows are of the collection, not synthetic."""
     difference: float
-    """The largest absolute difference of one number."""
+    """The largest absolute difference of an element."""
     cosine: float
     """The smallest cosine between a window's two vectors."""
     largest: float
-    """The largest absolute number in PyTorch's vectors."""
+    """The largest absolute element of PyTorch's vectors."""
 
     def __str__(self) -> str:
-        source = "the collection" if self.real else "made-up sound"
+        source = "the collection" if self.real else "synthetic sound"
         return (
             f"PyTorch and onnxruntime on {self.windows} windows of {source}: largest difference "
             f"{self.difference:.1e}, smallest cosine {self.cosine:.7f}"
@@ -53,7 +53,7 @@ class Parity:
 
 
 def windows_to_compare(run: Run) -> Windows:
-    """Up to `COUNT` windows of the run's own clips, spread over the collection; made up if none is left."""
+    """Up to `COUNT` windows from clips spread over the collection; synthetic if no clip can be read."""
     files = _files(run.folder.vectors)
     shape = _shape(run)
     found = []
@@ -61,15 +61,17 @@ def windows_to_compare(run: Run) -> Windows:
         try:
             found.append(_window(Path(path), start, run, shape))
         except DataError:
-            continue  # moved or changed since: what is left will do
+            continue  # moved or changed since; the remaining clips suffice
     if found:
         return Windows(torch.from_numpy(np.stack(found)), real=True)
     return Windows(_made_up(shape), real=False)
 
 
 def measure_parity(embedder: EmbeddingModel, model: bytes, windows: Windows, any_length: bool) -> Parity:
-    """The windows through `embedder` and through the ONNX `model`: one by one, together, and, where any
-    length goes in, cut to about half and joined to twice their length."""
+    """Runs windows through `embedder` and the ONNX `model`, singly and as a batch.
+
+    With `any_length` also windows of about half and of twice the length.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -82,7 +84,7 @@ def measure_parity(embedder: EmbeddingModel, model: bytes, windows: Windows, any
     pairs = [(_by_torch(embedder, batch), _by_onnx(session, batch)) for batch in batches]
     wanted, given = (np.concatenate(side) for side in zip(*pairs, strict=True))
     lengths = np.linalg.norm(wanted, axis=1) * np.linalg.norm(given, axis=1)
-    silent = ~(wanted.any(axis=1) | given.any(axis=1))  # no direction in either: nothing to compare
+    silent = ~(wanted.any(axis=1) | given.any(axis=1))  # both are zero vectors, whose cosine is undefined
     cosines = np.where(silent, 1.0, (wanted * given).sum(1) / np.maximum(lengths, 1e-12))
     return Parity(
         windows=len(wanted),
@@ -107,7 +109,7 @@ def _by_onnx(session: Any, batch: Tensor) -> Vectors:
     except Exception as error:  # the runtime's errors have no common root
         raise WorkError(
             f"onnxruntime cannot run the exported network on {tuple(batch.shape)}: {error}. Please report it "
-            "with the run's recipe.yaml; `--to huggingface` keeps the run as it is."
+            "with the run's recipe.yaml; `--to huggingface` exports every run."
         ) from error
     return vectors
 
@@ -117,7 +119,7 @@ def _doubled(waves: Tensor) -> Tensor:
 
 
 def _files(vectors: Path) -> list[tuple[str, float]]:
-    """Path and start of some clips, evenly spread over the table that a measured run has."""
+    """Path and start of up to `COUNT` clips, evenly spread over the table of an evaluated run."""
     if not vectors.is_file():
         return []
     table = pq.read_table(vectors, columns=["path", "start"]).to_pylist()
@@ -144,9 +146,9 @@ def _window(path: Path, start: float, run: Run, shape: tuple[int, ...]) -> Vecto
 
 
 def _made_up(shape: tuple[int, ...]) -> Tensor:
-    """Noise and tones of several levels; for pictures noise in 0..1."""
-    chance = stream(0, "parity")
-    noise = chance.standard_normal((COUNT, *shape)).astype(np.float32)
+    """Noise and tones at several levels; for images noise in 0..1."""
+    rng = stream(0, "parity")
+    noise = rng.standard_normal((COUNT, *shape)).astype(np.float32)
     if len(shape) == 3:
         return torch.from_numpy(1 / (1 + np.exp(-noise)))
     start_times = np.arange(shape[1], dtype=np.float32)

@@ -23,7 +23,7 @@ TEXT = ("id", "path", "label", "group", "split")
 
 @dataclass(frozen=True, eq=False)
 class SpaceTable:
-    """The clips of a measured run, and a vector for each."""
+    """The clips of an evaluated run and their vectors."""
 
     table: pd.DataFrame
     """Columns id, path, start, seconds, label, tags, group, split."""
@@ -33,21 +33,21 @@ class SpaceTable:
 
 @dataclass(frozen=True)
 class ParquetFile:
-    """What was written."""
+    """The result of the export to Parquet."""
 
     path: Path
     clips: int
     size: int
     explained: float
-    """Share of the vectors' variance that the two coordinates show."""
+    """Share of the variance that the two coordinates explain."""
 
 
 def read_space(folder: RunFolder) -> SpaceTable:
-    """What a measured run keeps of its collection. Raises RequestError where it was not measured yet."""
+    """Reads the clips and vectors of an evaluated run. Raises RequestError if it has not been evaluated."""
     if not folder.vectors.is_file():
         raise RequestError(
-            f"{folder.path} has no vectors.parquet: its clips were not embedded yet. "
-            f"Measure the run: nearfield evaluate {folder.path}"
+            f"{folder.path} has no vectors.parquet: its clips are not embedded yet. "
+            f"Evaluate the run: nearfield evaluate {folder.path}"
         )
     stored = folder.table(folder.vectors)
     vectors = np.stack(stored["vector"].to_numpy()).astype(np.float32)
@@ -55,10 +55,10 @@ def read_space(folder: RunFolder) -> SpaceTable:
 
 
 def export_parquet(run: Run, path: Path) -> ParquetFile:
-    """Writes id, path, start, seconds, label, tags, group, split, x, y and vector; whole or not at all.
+    """Writes the columns id, path, start, seconds, label, tags, group, split, x, y and vector, atomically.
 
-    x, y: the first two principal components, which any tool can draw at once. tags: list<string>, vector:
-    list<float>. Raises RequestError where the run has no vectors yet.
+    x, y: the first two principal components. tags: list<string>, vector: list<float>. Raises RequestError if
+    the run has no vectors yet.
     """
     space = read_space(run.folder)
     places, explained = principal_plane(space.vectors)
@@ -75,9 +75,9 @@ def export_parquet(run: Run, path: Path) -> ParquetFile:
 
 
 def principal_plane(vectors: Vectors) -> tuple[Floats, float]:
-    """(N, D) to the first two principal components (N, 2), and the share of the variance that they hold.
+    """The first two principal components (N, 2) of (N, D), and the share of variance that they explain.
 
-    Each component's largest weight is positive, so that the same vectors give the same picture anywhere.
+    The largest weight of each component is positive, so that the signs do not depend on the machine.
     """
     if len(vectors) < 2 or not vectors.std(axis=0).any():
         return np.zeros((len(vectors), 2)), 0.0
@@ -85,16 +85,16 @@ def principal_plane(vectors: Vectors) -> tuple[Floats, float]:
     return plane, float(plane.var(axis=0).sum() / vectors.var(axis=0, dtype=np.float64).sum())
 
 
-# The space for TensorBoard's projector: vectors and what is known of each clip, as tab-separated text.
+# Export to TensorBoard's projector: vectors and metadata as tab-separated text.
 
 TENSORS, METADATA, CONFIG = "embeddings.tsv", "metadata.tsv", "projector_config.pbtxt"
 SHOWN = ("label", "tags", "split", "group", "id")
-"""Columns of the metadata, the first being what points are coloured by."""
+"""Columns of the metadata; the projector colors points by the first one."""
 
 
 @dataclass(frozen=True)
 class ProjectorFolder:
-    """What was written."""
+    """The result of the export to the projector."""
 
     path: Path
     clips: int
@@ -102,9 +102,9 @@ class ProjectorFolder:
 
 
 def export_projector(run: Run, folder: Path) -> ProjectorFolder:
-    """Writes the folder that `tensorboard --logdir FOLDER` shows under Projector; its configuration last.
+    """Writes a folder for `tensorboard --logdir FOLDER`, tab Projector; the configuration is written last.
 
-    Raises RequestError where the run has no vectors yet.
+    Raises RequestError if the run has no vectors yet.
     """
     require("tensorboard", "The export to projector")
     from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
@@ -124,7 +124,7 @@ def export_projector(run: Run, folder: Path) -> ProjectorFolder:
 
 
 def _metadata(table: pd.DataFrame) -> str:
-    """A line of names, then a line a clip: what is needed where there are two columns and more."""
+    """A header and one line per clip, as the projector requires for two or more columns."""
     columns = {name: table[name] for name in SHOWN}
     columns["tags"] = table["tags"].map(", ".join)
     rows = [list(columns), *zip(*columns.values(), strict=True)]
@@ -132,5 +132,5 @@ def _metadata(table: pd.DataFrame) -> str:
 
 
 def _cell(value: object) -> str:
-    """One line without tabs: they would be taken for the next column."""
+    """A value without tabs and line breaks."""
     return " ".join(str(value).split()) or "-"

@@ -1,4 +1,4 @@
-"""Arithmetic with centroids of labels and tags, beside chance."""
+"""Arithmetic with the centroids of labels and tags, compared with chance."""
 
 import csv
 from collections.abc import Collection, Mapping
@@ -17,12 +17,11 @@ from nearfield.metrics.geometry import centroids
 from nearfield.metrics.neighbors import unit
 from nearfield.space.listening.library import ClipLibrary
 
-# Arithmetic with the centroids of labels: which label lies where A - B and A + B point, beside chance.
+# Arithmetic with the centroids of labels: the nearest label to A - B and A + B, compared with chance.
 #
-# A and B themselves are never an answer. Vectors are directions: centroids are spherical means, and the
-# answer is the label at the smallest angle. It is asked whether an answer was expected, where somebody said
-# beforehand what to expect, and whether it is the same when worked out from another half of the clips: an
-# answer that is not has been drawn by lot.
+# A and B themselves are excluded. Centroids are spherical means, and the answer is the label at the smallest
+# angle. Two checks: whether the answer is among the expected labels, if these were written down beforehand,
+# and whether two disjoint halves of the clips give the same answer; if not, the answer is random.
 
 Formula = tuple[int, int, int]
 """A, +1 or -1, B."""
@@ -39,11 +38,11 @@ class AlgebraAnswer:
     angle: float
     """To its centroid, in radians."""
     lead: float
-    """How much farther the next label is, in radians; inf where there is none."""
+    """How much farther the next label is, in radians; inf if there is none."""
     stable: bool | None
-    """Whether two halves of the clips give the same answer; None where a label has one clip."""
+    """Whether two halves of the clips give the same answer; None if a label has only one clip."""
     expected: bool | None
-    """Whether the answer was expected; None where nobody said."""
+    """Whether the answer was expected; None without expected labels."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,15 @@ class LabelAlgebra:
 
     answers: tuple[AlgebraAnswer, ...]
     stable_share: float | None
-    """Share of answers that both halves of the clips give."""
+    """Share of answers that are equal in both halves of the clips."""
     stable_chance: float
-    """The same for answers drawn by lot: one over the labels that are not A or B."""
+    """The same for random answers: one over the number of labels other than A and B."""
     hit_rate: float | None
-    """Share of the answers asked about that were expected."""
+    """Share of expected answers among the formulas with expected labels."""
     hit_chance: float | None
-    """The mean share when the names of the labels are shuffled."""
+    """Mean of `hit_rate` with shuffled names of labels."""
     p: float | None
-    """How often shuffled names hit as often or oftener."""
+    """Share of shuffles with a `hit_rate` at least as high (permutation test)."""
 
 
 def label_algebra(
@@ -71,16 +70,16 @@ def label_algebra(
     draws: int = 1000,
     seed: int = 0,
 ) -> LabelAlgebra:
-    """All A - B and A + B of the labels of `vectors` (N, D); `labels` (N,), -1 not known.
+    """All A - B and A + B of the labels of `vectors` (N, D); `labels` (N,), -1 for unknown.
 
-    `expected`: formulas ("rain - wind", "rain + wind") to the labels that would be right. Raises
-    RequestError below three labels, or where `expected` holds what is no formula of them.
+    `expected` maps formulas ("rain - wind", "rain + wind") to the correct labels. Raises RequestError for
+    fewer than three labels, or if `expected` has an unknown formula or label.
     """
     check_vectors("vectors", vectors)
     check_lengths(len(vectors), labels=labels)
     whole = centroids(vectors, labels, names, spherical=True)
     if len(whole.names) < 3:
-        raise RequestError(f"algebra: three labels or more are needed; given: {len(whole.names)}.")
+        raise RequestError(f"algebra: it needs at least three labels. Given: {len(whole.names)}.")
     formulas = formulas_of(len(whole.names))
     asked = _asked(expected or {}, formulas, whole.names)
     angles, order = _answers(whole.vectors, formulas)
@@ -112,11 +111,11 @@ def _named(formula: Formula, names: tuple[str, ...]) -> str:
     return f"{names[a]} {'+' if sign > 0 else '-'} {names[b]}"
 
 
-def _answers(centres: Floats, formulas: list[Formula]) -> tuple[Floats, Ints]:
+def _answers(centers: Floats, formulas: list[Formula]) -> tuple[Floats, Ints]:
     """(F, C) angles to every centroid, inf to A and B, and the order of the labels by them."""
     a, sign, b = (np.array(part) for part in zip(*formulas, strict=True))
-    points = unit(centres[a] + sign[:, None] * centres[b])
-    angles = np.arccos(np.clip(points @ centres.T, -1, 1))
+    points = unit(centers[a] + sign[:, None] * centers[b])
+    angles = np.arccos(np.clip(points @ centers.T, -1, 1))
     every = np.arange(len(formulas))
     angles[every, a] = angles[every, b] = np.inf
     return angles, np.argsort(angles, axis=1, kind="stable")
@@ -125,7 +124,7 @@ def _answers(centres: Floats, formulas: list[Formula]) -> tuple[Floats, Ints]:
 def _halves(
     vectors: Vectors, labels: Ints, names: tuple[str, ...], formulas: list[Formula], seed: int
 ) -> tuple[Ints, Ints] | None:
-    """The answers of either half of every label's clips; None where a label has one clip only."""
+    """The answers from two random halves of the clips of each label; None if a label has only one clip."""
     chance, first = stream(seed, "halves of labels"), np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels[labels >= 0]).tolist():
         rows = chance.permutation(np.flatnonzero(labels == label))
@@ -139,7 +138,7 @@ def _halves(
 
 def _asked(expected: Mapping[str, Collection[str]], formulas: list[Formula], names: tuple[str, ...]) -> Bools:
     """(F, C) which labels are right answers."""
-    # A sum reads the same from either side.
+    # A sum is commutative.
     place = {_named((b, sign, a), names): f for f, (a, sign, b) in enumerate(formulas) if sign > 0}
     place |= {_named(formula, names): f for f, formula in enumerate(formulas)}
     right = np.zeros((len(formulas), len(names)), dtype=bool)
@@ -147,15 +146,15 @@ def _asked(expected: Mapping[str, Collection[str]], formulas: list[Formula], nam
         unknown = [label for label in labels if label not in names]
         if formula not in place or unknown:
             given = formula if formula not in place else unknown[0]
-            raise RequestError(f"algebra: {given!r} is no formula or label here. Labels: {', '.join(names)}.")
+            raise RequestError(f"algebra: unknown formula or label {given!r}. Labels: {', '.join(names)}.")
         right[place[formula], [names.index(label) for label in labels]] = True
     return right
 
 
 def _hits(
-    centres: Floats, formulas: list[Formula], right: Bools, draws: int, seed: int
+    centers: Floats, formulas: list[Formula], right: Bools, draws: int, seed: int
 ) -> tuple[float | None, float | None, float | None]:
-    """Rate of expected answers, its mean under shuffled names, and how often shuffling does as well."""
+    """The rate of expected answers, its mean with shuffled names, and the p value of the permutation."""
     asked = np.flatnonzero(right.any(axis=1))
     if not len(asked):
         return None, None, None
@@ -165,32 +164,33 @@ def _hits(
         best = _answers(given, chosen)[1][:, 0]
         return float(right[asked, best].mean())
 
-    observed, chance = rate(centres), stream(seed, "shuffled names")
-    shuffled = np.array([rate(chance.permutation(centres)) for _ in range(draws)])
+    observed, chance = rate(centers), stream(seed, "shuffled names")
+    shuffled = np.array([rate(chance.permutation(centers)) for _ in range(draws)])
     return observed, float(shuffled.mean()), float((1 + (shuffled >= observed).sum()) / (1 + draws))
 
 
-# Arithmetic with the centroids of tags: do the clips at A + B carry both, and those at A - B A without B?
+# Arithmetic with the centroids of tags: do the clips nearest to A + B have both tags, and those nearest to
+# A - B the tag A without B?
 #
-# It needs nobody's opinion, for the clips' own tags say what is right. The centroid of a tag is the spherical
-# mean of its clips, after the mean of all clips is taken off, so that what all sounds share does not answer.
+# The tags of the clips decide what is correct. The centroid of a tag is the spherical mean of its clips after
+# the mean of all clips is subtracted, so that the common part of all sounds has no influence.
 
 
 @dataclass(frozen=True)
 class TagAlgebra:
-    """How often the clips at a sum or difference of two tags carry what it says."""
+    """How often the clips nearest to a sum or difference of two tags have the tags that it states."""
 
     pairs: int
-    """Formulas that could be asked: some clip carries what they say."""
+    """Number of formulas that enough clips satisfy."""
     sum_rate: float
-    """Share of the clips nearest to A + B that carry both."""
+    """Share of the clips nearest to A + B that have both tags."""
     sum_chance: float
-    """Share of all clips that do."""
+    """Share of all clips that have both tags."""
     difference_rate: float
-    """Share of the clips nearest to A - B that carry A and not B."""
+    """Share of the clips nearest to A - B that have A and not B."""
     difference_chance: float
     p: float
-    """How often both rates together were reached with clips at shuffled vectors."""
+    """Share of shuffles of the vectors with a mean rate at least as high (permutation test)."""
 
 
 def tag_algebra(
@@ -198,7 +198,7 @@ def tag_algebra(
 ) -> TagAlgebra:
     """Sums and differences of the centroids of tags: `vectors` (N, D), `tags` (N, K).
 
-    A formula is asked where `nearest` clips carry what it says. Raises RequestError where none can be.
+    A formula is evaluated if at least `nearest` clips satisfy it. Raises RequestError if there is none.
     """
     check_vectors("vectors", vectors)
     check_lengths(len(vectors), tags=tags)
@@ -207,7 +207,7 @@ def tag_algebra(
     formulas = [formula for formula in formulas_of(tags.shape[1]) if _carry(tags, formula).sum() >= nearest]
     if not formulas:
         raise RequestError(
-            f"algebra: no two tags are on {nearest} clips together or apart. Ask for fewer nearest clips."
+            f"algebra: no sum or difference of two tags has {nearest} clips. Ask for fewer nearest clips."
         )
     right = np.stack([_carry(tags, formula) for formula in formulas], axis=1)
     sums = np.array([sign > 0 for _, sign, _ in formulas])
@@ -233,36 +233,36 @@ def tag_algebra(
 
 
 def _carry(tags: Bools, formula: Formula) -> Bools:
-    """(N,) the clips that carry what a formula says."""
+    """(N,) which clips satisfy a formula."""
     a, sign, b = formula
     return np.asarray(tags[:, a] & (tags[:, b] if sign > 0 else ~tags[:, b]))
 
 
 def _carried(space: Floats, tags: Bools, formulas: list[Formula], right: Bools, nearest: int) -> Floats:
-    """(F,) share of the clips nearest to each formula's point that carry what it says."""
+    """(F,) share of the clips nearest to the point of each formula that satisfy it."""
     counts = np.maximum(tags.sum(axis=0), 1)
-    centres = unit((tags.T.astype(np.float64) @ space) / counts[:, None])
+    centers = unit((tags.T.astype(np.float64) @ space) / counts[:, None])
     a, sign, b = (np.array(part) for part in zip(*formulas, strict=True))
-    likeness = space @ unit(centres[a] + sign[:, None] * centres[b]).T
+    likeness = space @ unit(centers[a] + sign[:, None] * centers[b]).T
     best = np.argsort(-likeness, axis=0, kind="stable")[:nearest]
     return np.asarray(np.take_along_axis(right, best, axis=0).mean(axis=0))
 
 
-# Arithmetic with the centroids of labels and of tags, as a table beside chance.
+# Both for a library of clips.
 
 LEAST = 3
-"""Labels, or two tags, below which there is no arithmetic."""
+"""Smallest number of labels; of tags it is two."""
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """What was found; None where there are too few labels, or tags."""
+    """The results; None if there are too few labels, or tags."""
 
     labels: LabelAlgebra | None
     tags: TagAlgebra | None
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """The fields as values for JSON."""
         return {
             "labels": None if self.labels is None else _plain_labels(self.labels),
             "tags": None if self.tags is None else _plain_tags(self.tags),
@@ -272,44 +272,44 @@ class Arithmetic:
 def arithmetic(library: ClipLibrary, expected: Path | None = None, nearest: int = 5) -> Arithmetic:
     """A - B and A + B of all labels, and of all tags.
 
-    `expected`: a CSV with the columns `formula` ("rain - wind") and `labels` (`|` between them), written down
-    before looking: which labels would be right. Raises RequestError where there are neither three labels nor
-    two tags, or the file is not understood.
+    `expected`: a CSV with the columns `formula` ("rain - wind") and `labels` (separated by `|`), the correct
+    labels, written down before the results are known. Raises RequestError if there are neither three labels
+    nor two tags, or the file is invalid.
     """
     asked = read_expected(expected) if expected is not None else {}
     labels = tags = None
     if len(library.label_names) >= LEAST:
         labels = label_algebra(library.vectors, library.labels, library.label_names, asked)
     elif asked:
-        raise RequestError(f"--expected: {library.name} has fewer than {LEAST} labels to calculate with.")
+        raise RequestError(
+            f"--expected: {library.name} has fewer than {LEAST} labels. Omit --expected, or give other clips."
+        )
     if len(library.tag_names) >= 2:
         tags = tag_algebra(library.vectors, library.tags, nearest)
     if labels is None and tags is None:
-        raise RequestError(
-            f"{library.name} has neither three labels nor two tags: nothing to calculate with."
-        )
+        raise RequestError(f"{library.name} has neither three labels nor two tags, which arithmetic needs.")
     return Arithmetic(labels, tags)
 
 
 def read_expected(path: Path) -> dict[str, list[str]]:
-    """Formulas to the labels that would be right. Raises RequestError where the file is not such a table."""
+    """Reads formulas with their correct labels. Raises RequestError if the file is not such a table."""
     if not path.is_file():
         raise RequestError(f"--expected: there is no file {path}.")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"formula", "labels"} <= rows[0].keys():
-        raise RequestError(f"--expected: {path} needs the columns formula and labels, and a row at least.")
+        raise RequestError(f"--expected: {path} needs the columns formula and labels and at least one row.")
     return {row["formula"].strip(): [name.strip() for name in row["labels"].split("|")] for row in rows}
 
 
 def _plain_labels(found: LabelAlgebra) -> dict[str, Any]:
     plain = asdict(found)
     for answer in plain["answers"]:
-        if answer["lead"] == float("inf"):  # with three labels there is no other answer
+        if answer["lead"] == float("inf"):  # three labels: no other answer exists
             answer["lead"] = None
     return plain
 
 
 def _plain_tags(found: TagAlgebra) -> dict[str, Any]:
-    """A rate is not a number where no sum, or no difference, could be asked."""
+    """Replaces NaN, the rate without any sum or difference, by None."""
     return {name: None if np.isnan(value) else value for name, value in asdict(found).items()}

@@ -1,4 +1,4 @@
-"""The clips of a run or a space, picked by id, label or tag and heard; directions on the sphere."""
+"""The clips of a run or a space, selected by id, label or tag; spherical means and great circles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from nearfield.core.types import Bools, Floats, Ints, Vectors
 from nearfield.metrics.neighbors import unit
 from nearfield.training.run_folder import RunFolder
 
-# Directions: the mean of vectors on the sphere, and the shortest way from one to another along it.
+# Geometry on the unit sphere.
 
 _LEAST = 1e-9
 """Length below which a mean has no direction."""
 
 
 def spherical_mean(vectors: npt.NDArray[np.floating]) -> Floats:
-    """(D,) the mean of (N, D) vectors at unit length, brought back to unit length.
+    """The spherical mean (D,) of vectors (N, D): the normalized mean of the normalized vectors.
 
-    Raises RequestError where there are none, or where they cancel out: then no direction is their mean.
+    Raises RequestError if there are no vectors, or if their mean is zero.
     """
     if not len(vectors):
         raise RequestError("spherical mean: there are no vectors.")
     mean = unit(vectors.astype(np.float64)).mean(axis=0)
     length = float(np.linalg.norm(mean))
     if length < _LEAST:
-        raise RequestError("spherical mean: the vectors cancel out; no direction is their mean.")
+        raise RequestError("spherical mean: the vectors cancel out, so their mean has no direction.")
     return np.asarray(mean / length)
 
 
@@ -38,18 +38,18 @@ def great_circle(start: npt.NDArray[np.floating], end: npt.NDArray[np.floating],
     """(points, D) unit vectors in even steps along the great circle from `start` (D,) to `end` (D,).
 
     Spherical linear interpolation (Shoemake 1985). Raises RequestError for a zero vector, for fewer than two
-    points, or for opposite ends, between which every way is shortest.
+    points, or for opposite ends, between which the great circle is not unique.
     """
     if points < 2:
-        raise RequestError(f"great circle: two points or more are needed; given: {points}.")
+        raise RequestError(f"great circle: it needs at least two points. Given: {points}.")
     first, last = (unit(vector.astype(np.float64)[None])[0] for vector in (start, end))
     if not first.any() or not last.any():
         raise RequestError("great circle: a vector of zeros has no direction.")
-    # By the chords rather than by the product, whose arc cosine is rough for near vectors.
+    # From chords, because the arc cosine of a dot product is inaccurate for near vectors.
     angle = 2 * np.arctan2(np.linalg.norm(first - last), np.linalg.norm(first + last))
     if np.pi - angle < 1e-6:
         raise RequestError(
-            "great circle: the ends are opposite, so that no way between them is the shortest."
+            "great circle: the ends are opposite, so the great circle between them is not unique."
         )
     shares = np.linspace(0, 1, points)[:, None]
     if angle < _LEAST:
@@ -64,19 +64,19 @@ def angles(vectors: npt.NDArray[np.floating], target: npt.NDArray[np.floating]) 
     return np.asarray(2 * np.arctan2(chords, sums))
 
 
-# `ClipLibrary`: the clips of a run or a space with their vectors, to be picked by id, label or tag and heard.
+# `ClipLibrary`: the clips of a run or a space with their vectors.
 
 COLUMNS = ("id", "path", "start", "seconds", "label", "tags", "group")
 
 
 @dataclass(frozen=True, eq=False)
 class ClipLibrary:
-    """N clips that can be heard."""
+    """N clips with their files and vectors."""
 
     name: str
-    """The folder that they come from, for messages."""
+    """The folder of the run or space, for messages."""
     table: pd.DataFrame
-    """One row a clip: `COLUMNS`; `tags` are tuples."""
+    """One row per clip: `COLUMNS`; `tags` are tuples."""
     vectors: Vectors
     """(N, D)"""
 
@@ -118,24 +118,24 @@ class ClipLibrary:
 
     @property
     def labels(self) -> Ints:
-        """(N,) numbers of `label_names`, -1 where there is none."""
+        """(N,) index into `label_names`, -1 for no label."""
         number = {name: at for at, name in enumerate(self.label_names)}
         return np.array([number.get(label, -1) for label in self.table["label"]], np.int64)
 
     @property
     def tags(self) -> Bools:
-        """(N, K) which clip has which of `tag_names`."""
+        """(N, K) which of `tag_names` each clip has."""
         names = self.tag_names
         rows = [[name in tags for name in names] for tags in self.table["tags"]]
         return np.array(rows, np.bool_).reshape(len(self), len(names))
 
     @property
     def groups(self) -> Ints:
-        """(N,) numbers of groups."""
+        """(N,) the group of each clip as a number."""
         return pd.factorize(self.table["group"])[0].astype(np.int64)
 
     def members(self, name: str) -> Bools:
-        """(N,) the clips of a label, else of a tag. Raises RequestError where no clip has either."""
+        """(N,) the clips with a label, else with a tag. Raises RequestError if no clip has either."""
         labelled = (self.table["label"] == name).to_numpy(np.bool_)
         if labelled.any():
             return labelled
@@ -146,7 +146,7 @@ class ClipLibrary:
         return tagged
 
     def row(self, clip: str) -> int:
-        """The row of a clip by its id, or by its file. Raises RequestError where there is none."""
+        """The row of a clip by its id or file. Raises RequestError if there is none."""
         found = self.find(clip)
         if found is None:
             near = [name for name in self.table["id"] if clip and Path(clip).stem in str(name)][:5]
@@ -156,7 +156,7 @@ class ClipLibrary:
         return found
 
     def find(self, clip: str) -> int | None:
-        """The row of a clip by its id, or by its file; None where there is none."""
+        """The row of a clip by its id or file; None if there is none."""
         for column, wanted in (
             ("id", clip),
             ("path", clip),
@@ -168,7 +168,7 @@ class ClipLibrary:
         return None
 
     def place(self, word: str) -> Floats:
-        """(D,) the direction of a clip (id or file), else of the clips of a label or tag."""
+        """The unit vector (D,) of a clip (id or file), else the spherical mean of a label or tag."""
         row = self.find(word)
         chosen = self.vectors[[row]] if row is not None else self.vectors[self.members(word)]
         return spherical_mean(chosen)

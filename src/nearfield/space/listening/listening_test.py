@@ -22,13 +22,13 @@ from nearfield.metrics.neighbors import Search, nearest, unit
 from nearfield.space.listening.library import ClipLibrary, angles, spherical_mean
 from nearfield.space.listening.songs import Joined, Transition, join, pieces_of
 
-# Pairs for a blinded listening test: what the space says is alike, and controls that it says nothing of.
+# Pairs for a blinded listening test: pairs that are near in the space, and random control pairs.
 #
-# For every anchor, so that conditions can be compared within it:
+# Each anchor has a pair in every condition, so that conditions are compared within anchors:
 #
-# - `neighbour`: its nearest clip of another group. `random`: a clip of another group drawn by chance.
-# - `label`: the clip at the heart of the anchor's own label. `shuffled label`: the same after the anchor was
-#   given another label by chance. Only where there are labels.
+# - `neighbour`: its nearest clip of another group. `random`: a random clip of another group.
+# - `label`: the clip nearest to the centroid of the anchor's label. `shuffled label`: the same with another,
+#   random label. Both only if there are labels.
 
 Condition = Literal["neighbour", "random", "label", "shuffled label"]
 
@@ -42,20 +42,20 @@ class Pair:
 
     condition: Condition
     anchor: int
-    """Row of the shelf."""
+    """Row of the library."""
     other: int
     anchor_first: bool
-    """Whether the anchor is heard first; drawn by chance."""
+    """Whether the anchor is played first; chosen at random."""
 
 
 def draw_pairs(library: ClipLibrary, anchors: int, seed: int) -> list[Pair]:
-    """The pairs of so many anchors in an order drawn by chance.
+    """The pairs of `anchors` random anchors in random order.
 
-    Raises RequestError where clips of two groups are not there.
+    Raises RequestError if there are fewer than two groups of clips.
     """
     rng, groups = stream(seed, "listening test"), library.groups
     if len(np.unique(groups)) < 2:
-        raise RequestError(f"{library.name}: a listening test needs clips of two groups at least.")
+        raise RequestError(f"{library.name}: a listening test needs clips of at least two groups.")
     labels = library.labels
     able = np.flatnonzero(labels >= 0) if len(library.label_names) > 1 else np.arange(len(library))
     rows = rng.permutation(able)[:anchors]
@@ -74,15 +74,15 @@ def _label_pairs(library: ClipLibrary, rows: Ints, rng: np.random.Generator) -> 
     labels, names, pairs = library.labels, library.label_names, []
     for row in rows.tolist():
         others = np.array([number for number in range(len(names)) if number != labels[row]])
-        own = _heart(library, labels == labels[row], row)
-        shuffled = _heart(library, labels == rng.choice(others), row)
+        own = _central_clip(library, labels == labels[row], row)
+        shuffled = _central_clip(library, labels == rng.choice(others), row)
         if own is not None and shuffled is not None:
             pairs += [_pair("label", row, own, rng), _pair("shuffled label", row, shuffled, rng)]
     return pairs
 
 
-def _heart(library: ClipLibrary, members: Bools, row: int) -> int | None:
-    """The clip of a label nearest to its centroid that is not of the anchor's group."""
+def _central_clip(library: ClipLibrary, members: Bools, row: int) -> int | None:
+    """The clip of another group than the anchor's that is nearest to the centroid of a label."""
     own = np.flatnonzero(members & (library.groups != library.groups[row]))
     if not len(own):
         return None
@@ -94,31 +94,30 @@ def _pair(condition: Condition, anchor: int, other: int, rng: np.random.Generato
     return Pair(condition, anchor, other, bool(rng.integers(2)))
 
 
-# The listening test's form: one HTML file to be opened by double click, and a key that stays behind.
+# The form of the listening test: one HTML file for the listeners, and a key that they do not get.
 #
-# The page holds the sounds themselves and nothing that tells a condition: no names, no distances, an order
-# and sides drawn by chance. Answers stay in the browser until they are saved as CSV; nothing is sent
-# anywhere.
+# The page contains the sounds and nothing that reveals a condition: no names, no distances, a random order
+# of pairs and within pairs. Answers stay in the browser until they are saved as CSV; nothing is sent.
 
 TEMPLATE = Path(__file__).parent / "form.html"
 LOWEST, HIGHEST = 1, 10
-"""Ratings: not at all alike, and the same."""
+"""Ratings: not similar at all, and the same."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What was written."""
+    """The files of a listening test."""
 
     page: Path
     key: Path
-    """What each pair is: keep it from the listeners."""
+    """The condition of each pair; listeners must not see it."""
     id: str
     pairs: int
     conditions: dict[str, int]
-    """Pairs of each condition."""
+    """Number of pairs of each condition."""
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """The fields as values for JSON."""
         return {
             "form": self.id,
             "page": str(self.page),
@@ -136,14 +135,14 @@ def write_form(
     seconds: float = 5.0,
     seed: int = 0,
 ) -> Form:
-    """Writes the form of a listening test and its key (JSON; beside the page where no place is given).
+    """Writes the form of a listening test and its key (JSON; by default next to the page).
 
-    `anchors`: clips that are compared, each in every condition; `seconds` of each that are heard. Raises
-    RequestError where the page's name does not end in .html or clips are too few, DataError for files that
-    cannot be read.
+    `anchors`: number of clips, each of which gets a pair in every condition; `seconds` of each clip that are
+    played. Raises RequestError if the suffix of `page` is not .html or there are too few clips, DataError if
+    a file cannot be read.
     """
     if page.suffix.lower() not in (".html", ".htm"):
-        raise RequestError(f"{page}: the form is a page. Give it a name that ends in .html.")
+        raise RequestError(f"{page}: the form is an HTML page. Give it a name that ends in .html.")
     key = key or page.with_name(f"{page.stem}-key.json")
     pairs = draw_pairs(library, anchors, seed)
     rows = sorted({row for pair in pairs for row in (pair.anchor, pair.other)})
@@ -160,7 +159,7 @@ def write_form(
         "sounds": [sounds[row] for row in rows],
     }
     text = TEMPLATE.read_text(encoding="utf-8")
-    # A closing tag inside the data would end the script.
+    # A closing tag in the data would end the script.
     write_text(page, text.replace("/*CONTENT*/null", json.dumps(content).replace("</", "<\\/")))
     write_text(key, json.dumps({"form": own, "space": library.name, "seed": seed, "pairs": listed}, indent=1))
     counted = {each["condition"] for each in listed}
@@ -169,13 +168,13 @@ def write_form(
 
 
 def _heard(name: str, pair: Pair, rows: list[int]) -> dict[str, Any]:
-    """What the page knows of a pair: two sounds by number."""
+    """The entry of a pair in the page: two sounds by number."""
     both = [rows.index(pair.anchor), rows.index(pair.other)]
     return {"pair": name, "sounds": both if pair.anchor_first else both[::-1]}
 
 
 def _described(library: ClipLibrary, name: str, pair: Pair) -> dict[str, Any]:
-    """What the key knows of a pair."""
+    """The entry of a pair in the key."""
     anchor, other = (library.table.iloc[row] for row in (pair.anchor, pair.other))
     left, right = unit(library.vectors[[pair.anchor, pair.other]].astype(np.float64))
     return {
@@ -191,32 +190,31 @@ def _described(library: ClipLibrary, name: str, pair: Pair) -> dict[str, Any]:
 
 
 def _sound(library: ClipLibrary, row: int, seconds: float) -> str:
-    """The clip as FLAC, for the page."""
+    """A clip as a FLAC data URL."""
     joined: Joined = join(pieces_of(library.take([row]), seconds), Transition(gap=0.0))
     out = io.BytesIO()
     write_sound(out, joined.wave, joined.rate, ".flac")
     return "data:audio/flac;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-# What listeners said: ratings by condition, and each condition less its control, within anchors.
+# Analysis of the answers: ratings by condition, and the difference of each condition to its control.
 #
 # Conventions: the rating of a pair is the mean over the listeners who rated it. Means have 95 % intervals of
-# Student's t over pairs. Differences are of the same anchor's two pairs: interval and p are of one paired t
-# test over anchors, and both are held over all differences by Bonferroni's rule (m differences have intervals
-# for 1 - 0.05 / m each, and p is multiplied by m), so that an interval leaves 0 out exactly where p < 0.05.
-# Holm's rule, which is sharper, has no intervals as simple that agree with it.
+# Student's t over pairs. Differences are within anchors, with interval and p of a paired t test over anchors.
+# Both are corrected for m differences by Bonferroni's rule (intervals of level 1 - 0.05 / m, p times m), so
+# that an interval excludes 0 exactly if p < 0.05. Holm's rule is more powerful, but has no simple intervals
+# that agree with it.
 #
-# Ratings have ends: no mean can lie outside the scale, no difference beyond its length, and intervals are
-# cut there, which takes nothing from them that could be true. The t test is kept for few anchors because a
-# test by turned signs cannot speak there: with 5 anchors its smallest p is 2 / 2^5 = 0.06. Only where all
-# differences are equal, and t has nothing to go by, p is that of turned signs, and there is no interval.
+# Intervals are clipped to the possible values: the scale for means, plus or minus its length for differences.
+# The t test is also used for few anchors because a sign-flip test has no power there: with 5 anchors its
+# smallest p is 2 / 2^5 = 0.06. If all differences are equal, t is undefined; then p is that of the sign-flip
+# test, and there is no interval.
 #
-# They speak of other clips of this space, judged by these listeners; what other listeners would say they do
-# not tell.
+# The results generalize to other clips of this space rated by the same listeners, not to other listeners.
 
 COLUMNS = ("form", "rater", "pair", "rating")
 _ROUNDING = 1e-9
-"""Up to which means over listeners are equal: 10/3 - 3 and 4/3 - 1 differ in their last bits."""
+"""Tolerance for equal means over listeners: 10/3 - 3 and 4/3 - 1 differ in their last bits."""
 
 
 @dataclass(frozen=True)
@@ -227,26 +225,26 @@ class Rated:
     pairs: int
     mean: float
     interval: tuple[float, float] | None
-    """95 %, within the scale; None for a single pair, and where all are rated the same."""
+    """95 %, clipped to the scale; None for a single pair, and if all ratings are equal."""
 
 
 @dataclass(frozen=True)
 class Against:
-    """A condition less its control."""
+    """The difference of a condition to its control."""
 
     condition: str
     control: str
     anchors: int
     difference: float
     interval: tuple[float, float] | None
-    """95 % for all differences together; None for a single anchor, and where all differ by the same."""
+    """95 %, corrected for all differences; None for a single anchor, and if all differences are equal."""
     p: float | None
-    """Held over all differences, as the interval is."""
+    """Corrected for all differences, as the interval is."""
 
 
 @dataclass(frozen=True)
 class ListeningResult:
-    """What a listening test found."""
+    """The results of a listening test."""
 
     form: str
     raters: tuple[str, ...]
@@ -256,18 +254,18 @@ class ListeningResult:
     by_rater: dict[str, dict[str, float]]
     """The mean rating of each condition by each listener."""
     with_distance: float | None
-    """Rank correlation of the ratings of pairs with their distance in the space: -1 where near is alike."""
+    """Rank correlation of ratings and distances of pairs: -1 if nearer pairs always have higher ratings."""
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """The fields as values for JSON."""
         return asdict(self)
 
 
 def analyse(answers: Sequence[Path], key: Path) -> ListeningResult:
-    """Sets the answers of one or more listeners against the key.
+    """Analyzes the answers of one or more listeners with the key.
 
-    Raises RequestError where a file is not understood, is of another form, holds a pair twice, a rating out
-    of range or a pair that the key does not know.
+    Raises RequestError if a file is invalid or of another form, or has a pair twice, a rating out of range
+    or an unknown pair.
     """
     known = _key(key)
     table = pd.concat([_answers(path, known) for path in answers], ignore_index=True)
@@ -275,7 +273,7 @@ def analyse(answers: Sequence[Path], key: Path) -> ListeningResult:
     if len(doubled):
         rater, pair = doubled.iloc[0][["rater", "pair"]]
         raise RequestError(
-            f"{rater!r} rated {pair} twice. Give each file once, and each listener a name of their own."
+            f"{rater!r} rated {pair} twice. Give each file once, and use a different name for each listener."
         )
     pairs = pd.DataFrame(known["pairs"]).set_index("pair")
     table = table.join(pairs, on="pair")
@@ -315,7 +313,7 @@ def _answers(path: Path, known: dict[str, Any]) -> pd.DataFrame:
         raise RequestError(f"{path} holds no answers: it needs the columns {', '.join(COLUMNS)} and a row.")
     if set(table["form"]) != {known["form"]}:
         raise RequestError(
-            f"{path} answers the form {table['form'].iloc[0]}, and the key is of {known['form']}. "
+            f"{path} answers the form {table['form'].iloc[0]}, but the key is of {known['form']}. "
             "Give the key that was written with that form."
         )
     ratings = pd.to_numeric(table["rating"], errors="coerce")
@@ -359,13 +357,13 @@ def _differences(rated: pd.DataFrame) -> tuple[Against, ...]:
 
 
 def _gap(rated: pd.DataFrame, condition: str, control: str) -> Floats:
-    """(anchors,) the rating of each anchor's pair less that of its control."""
+    """(anchors,) the rating of each anchor's pair minus that of its control pair."""
     sides = [rated[rated["condition"] == name].set_index("anchor")["rating"] for name in (condition, control)]
     return np.asarray((sides[0] - sides[1]).dropna(), np.float64)
 
 
 def _p(gap: Floats, compared: int) -> float | None:
-    """Of the paired t test, times how many differences are `compared`."""
+    """The p value of the paired t test, times the number of differences, `compared`."""
     if len(gap) < 2:
         return None
     if _all_equal(gap):
@@ -376,7 +374,7 @@ def _p(gap: Floats, compared: int) -> float | None:
 
 
 def _interval(values: Floats, scale: tuple[float, float], level: float = 0.95) -> tuple[float, float] | None:
-    """Of the mean, by t, cut at the ends of the scale."""
+    """The t interval of the mean, clipped to the scale."""
     if len(values) < 2 or _all_equal(values):
         return None
     found = stats.ttest_1samp(values, 0).confidence_interval(level)
@@ -388,7 +386,7 @@ def _all_equal(values: Floats) -> bool:
 
 
 def _correlation(rated: pd.DataFrame) -> float | None:
-    """Spearman's; None where either does not vary."""
+    """Spearman's correlation; None if ratings or distances are constant."""
     if rated["rating"].nunique() < 2 or rated["distance"].nunique() < 2:
         return None
     return float(stats.spearmanr(rated["distance"], rated["rating"]).statistic)

@@ -1,4 +1,4 @@
-"""Playlists and songs: clips in an order, joined into one sound."""
+"""Playlists and compilations: clips in an order, joined into one sound."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,37 +17,37 @@ from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.neighbors import Search, nearest, unit
 from nearfield.space.listening.library import ClipLibrary, angles, spherical_mean
 
-# The clips at the heart of each label, and the clips around one clip: what to play to hear a space.
+# The clips nearest to the centroid of a label, and the clips nearest to one clip.
 
 
 @dataclass(frozen=True)
 class ClipSequence:
-    """Clips to play one after the other."""
+    """Clips in the order in which they are played."""
 
     rows: Ints
     """(n,) nearest first."""
     distances: Floats
-    """(n,) from the centre, or from the clip."""
+    """(n,) from the centroid, or from the clip."""
 
 
 def centre_clips(vectors: Vectors, labels: Ints, label: int, count: int = 5) -> ClipSequence:
     """The `count` clips of `label` nearest to its spherical centroid, by angle in radians.
 
-    `vectors` (N, D); `labels` (N,), -1 not known. Raises RequestError where no clip has the label, or
-    where the label has no centre.
+    `vectors` (N, D); `labels` (N,), -1 for unknown. Raises RequestError if no clip has the label, or if the
+    vectors of the label cancel out.
     """
     check_vectors("vectors", vectors)
     check_lengths(len(vectors), labels=labels)
     members = np.flatnonzero(labels == label)
     if not len(members):
-        raise RequestError(f"centre clips: no clip has label number {label}. Choose a label that has clips.")
+        raise RequestError(f"center clips: no clip has label number {label}. Choose a label that has clips.")
     apart = angles(vectors[members], spherical_mean(vectors[members]))
     order = np.argsort(apart, kind="stable")[:count]
     return ClipSequence(members[order], apart[order])
 
 
 def neighbourhood(vectors: Vectors, row: int, count: int = 5, distance: Distance = "cosine") -> ClipSequence:
-    """The clip `row` itself, and then the `count` clips nearest to it."""
+    """The clip `row`, followed by the `count` clips nearest to it."""
     check_vectors("vectors", vectors)
     if not 0 <= row < len(vectors):
         raise RequestError(f"neighbourhood: row {row} is not one of the {len(vectors)} clips.")
@@ -56,7 +56,7 @@ def neighbourhood(vectors: Vectors, row: int, count: int = 5, distance: Distance
     return ClipSequence(np.append(row, index[0][there]), np.append(0.0, apart[0][there]))
 
 
-# A sequence of clips from one onwards, each the nearest to the last that was not played yet.
+# A playlist: each clip is the nearest to the previous one that was not played yet.
 
 
 def playlist(
@@ -67,11 +67,11 @@ def playlist(
     once: Ints | None = None,
     allowed: Bools | None = None,
 ) -> ClipSequence:
-    """`count` clips from row `start` on, which comes first; `distances` are those to the clip before.
+    """A playlist of `count` clips that begins with row `start`; `distances` are to the previous clip.
 
-    `vectors` (N, D). `once` (N,) numbers what may be heard but once (song, artist, recording), -1 bars
-    nothing; `allowed` (N,) tells which clips may be played. Shorter where no clip is left. Raises
-    RequestError where `start` is no row.
+    `vectors` (N, D). `once` (N,) are numbers of songs, artists or recordings of which one clip is played, -1
+    for no limit; `allowed` (N,): which clips may be played. The playlist is shorter if no clip is left.
+    Raises RequestError if `start` is not a row.
     """
     check_vectors("vectors", vectors)
     check_lengths(len(vectors), once=once, allowed=allowed)
@@ -92,12 +92,11 @@ def playlist(
     return ClipSequence(np.array(rows, dtype=np.int64), np.array(apart))
 
 
-# How smoothly a given order of clips, such as a DJ set, leads from one to the next.
+# The smoothness of a given order of clips, such as a DJ set.
 #
-# Conventions: distances are 1 - cos, 0 to 2. A transition's `nearer` is the share of the space's other clips
-# that lie nearer to the clip before than the one that follows: 0 is the nearest there is, one half is chance.
-# The order is set beside random orders of the same clips, the first one kept, and beside the playlist that
-# always goes on to the nearest clip left.
+# Conventions: distances are 1 - cos, 0 to 2. `nearer` of a transition is the share of the other clips of the
+# space that are nearer to the first clip than the second one is: 0 for the nearest clip, 1/2 at random. The
+# order is compared with random orders of the same clips that begin with the same clip, and with `playlist`.
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,33 +106,33 @@ class Rating:
     distances: Floats
     """(n - 1,) from each clip to the next."""
     nearer: Floats
-    """(n - 1,) share of the space's other clips that are nearer, 0 to 1."""
+    """(n - 1,) share of the other clips of the space that are nearer, 0 to 1."""
     mean: float
-    """Of the distances."""
+    """Mean distance."""
     random: float
-    """The same of random orders."""
+    """Mean distance of random orders."""
     smoother: float
-    """Share of random orders whose mean is smaller, or as small."""
+    """Share of random orders whose mean distance is at most `mean`."""
     playlist: float
-    """The mean distance of the playlist of the same clips from the first one on."""
+    """Mean distance of the playlist of the same clips that begins with the first one."""
 
 
 def rate_order(vectors: Vectors, rows: Ints, seed: int = 0, draws: int = 1000) -> Rating:
-    """Rates the clips `rows` (n,) of the space `vectors` (N, D) in their order, against `draws` random ones.
+    """Compares the order of the clips `rows` (n,) of `vectors` (N, D) with `draws` random orders.
 
     Raises RequestError for fewer than three clips.
     """
     check_vectors("vectors", vectors)
     if len(rows) < 3:
         raise RequestError(
-            f"An order of clips can be rated from three clips on, and {len(rows)} were given. Give more."
+            f"The rating of an order needs at least three clips. Given: {len(rows)}. Give more clips."
         )
     units = unit(vectors.astype(np.float64))
     chosen = units[rows]
     between = 1.0 - chosen @ chosen.T
     own = between[np.arange(len(rows) - 1), np.arange(1, len(rows))]
     around = 1.0 - chosen[:-1] @ units.T
-    around[np.arange(len(rows) - 1), rows[:-1]] = np.inf  # a clip is not its own neighbour
+    around[np.arange(len(rows) - 1), rows[:-1]] = np.inf  # a clip is not its own neighbor
     nearer = (around < own[:, None] - 1e-12).sum(axis=1) / max(1, len(vectors) - 2)
     chance = stream(seed, "orders")
     others = np.arange(1, len(rows))
@@ -150,32 +149,32 @@ def rate_order(vectors: Vectors, rows: Ints, seed: int = 0, draws: int = 1000) -
     )
 
 
-# Clips joined into one sound: each brought to the same level, faded in and out, no seam to be heard.
+# Clips joined into one sound, with equal levels and fades.
 #
-# Conventions: waves are (C, T) float32; levels are root mean square in dB of full scale. Where clips overlap
-# they fade by a sine and a cosine, whose powers add up to one, as two sounds do not correlate; elsewhere by
-# the raised cosine.
+# Conventions: waves are (C, T) float32; levels are root mean square in dB of full scale. Overlapping clips
+# fade by a sine and a cosine, whose powers add up to one (equal power for uncorrelated sounds); others fade
+# by a raised cosine.
 
 LEVEL = -23.0
-"""Level to which every clip is brought."""
+"""Level to which every clip is normalized."""
 PEAK = 0.89
-"""No sample goes beyond it: -1 dB of full scale."""
+"""Largest sample value: -1 dB of full scale."""
 MOST_GAIN = 30.0
-"""Decibels by which a quiet clip is raised at most: silence stays silence."""
+"""Largest gain of a quiet clip in decibels, so that silence stays silent."""
 LONG = 60.0
-"""Seconds from which a clip is not searched for its loudest part."""
+"""Length in seconds above which the middle of a clip is played, not its loudest part."""
 FADE = 0.015
-"""Seconds in which a clip comes up and goes down where nothing overlaps."""
+"""Length of fades in seconds where clips do not overlap."""
 
 
 @dataclass(frozen=True)
 class Transition:
-    """What comes between two clips."""
+    """The transition between two clips."""
 
     gap: float = 0.3
     """Seconds of silence."""
     crossfade: float = 0.0
-    """Seconds for which one clip sounds into the next, instead of a gap."""
+    """Seconds of overlap, which replaces the gap."""
 
 
 @dataclass(frozen=True)
@@ -190,14 +189,14 @@ class FileSpan:
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """One sound made of several."""
+    """Several clips joined into one sound."""
 
     wave: Waves
     """(C, T)"""
     rate: int
-    """Samples a second, in hertz."""
+    """Sample rate in hertz."""
     begins: Floats
-    """(n,) seconds at which each piece begins in it."""
+    """(n,) start of each piece in seconds."""
 
     @property
     def seconds(self) -> float:
@@ -205,7 +204,7 @@ class Joined:
         return float(self.wave.shape[1] / self.rate)
 
     def write(self, path: Path) -> Path:
-        """Writes .wav, .flac (16 bits) or .ogg, whole or not at all. RequestError for other names."""
+        """Writes .wav, .flac (16 bits) or .ogg atomically. Raises RequestError for other suffixes."""
         check_name(path)
         with replacing(path) as temporary, temporary.open("wb") as file:
             write_sound(file, self.wave, self.rate, path.suffix)
@@ -213,8 +212,10 @@ class Joined:
 
 
 def pieces_of(clips: pd.DataFrame, most: float) -> list[FileSpan]:
-    """The part of each clip that is played: its loudest `most` seconds, the middle ones of a long clip, or
-    all of a shorter one. Raises DataError for files that cannot be read."""
+    """The part of each clip that is played: its loudest `most` seconds, or the middle of a long clip.
+
+    A clip of at most `most` seconds is played whole. Raises DataError if a file cannot be read.
+    """
     rows = zip(clips["path"], clips["start"], clips["seconds"], strict=True)
     return [_part(Path(str(path)), float(start), float(seconds), most) for path, start, seconds in rows]
 
@@ -225,7 +226,7 @@ def _part(path: Path, start: float, seconds: float, most: float) -> FileSpan:
         return FileSpan(path, start, seconds)
     if seconds > LONG:
         return FileSpan(path, start + spare / 2, most)
-    # The middle of a short clip may be the silence that it was filled up with.
+    # The middle of a short clip may be silent padding.
     waves, rate = decode(path, start, seconds)
     power = np.concatenate([[0.0], np.cumsum(np.square(waves, dtype=np.float64).mean(axis=0))])
     length = min(round(most * rate), waves.shape[1])
@@ -234,21 +235,21 @@ def _part(path: Path, start: float, seconds: float, most: float) -> FileSpan:
 
 
 def join(pieces: Sequence[FileSpan], seam: Transition | None = None) -> Joined:
-    """Joins at least one piece, at the highest rate among the files, resampling the others.
+    """Joins one or more pieces at the highest sample rate of the files.
 
-    All of one or two channels stay so; else they are mixed to one. Raises DataError for files that cannot be
-    read.
+    If all files are mono, or all are stereo, the result is too; else all are mixed to mono. Raises DataError
+    if a file cannot be read.
     """
-    heard = [decode(piece.path, piece.start, piece.seconds) for piece in pieces]
-    rate = max(each for _, each in heard)
-    channels = {len(wave) for wave, _ in heard}
+    decoded = [decode(piece.path, piece.start, piece.seconds) for piece in pieces]
+    rate = max(each for _, each in decoded)
+    channels = {len(wave) for wave, _ in decoded}
     mono = len(channels) > 1 or max(channels) > 2
-    waves = [evened(resample(_mono(wave) if mono else wave, own, rate)) for wave, own in heard]
+    waves = [evened(resample(_mono(wave) if mono else wave, own, rate)) for wave, own in decoded]
     return lay(waves, rate, seam or Transition())
 
 
 def lay(waves: Sequence[Waves], rate: int, seam: Transition) -> Joined:
-    """Lays waves (C, T) of one rate one behind the other."""
+    """Concatenates waves (C, T) of one sample rate with gaps or overlaps."""
     shortest = min(wave.shape[1] for wave in waves)
     overlap = min(round(seam.crossfade * rate), shortest // 2) if len(waves) > 1 else 0
     gap = 0 if overlap else round(seam.gap * rate)
@@ -267,13 +268,13 @@ def lay(waves: Sequence[Waves], rate: int, seam: Transition) -> Joined:
             shaped[:, -outward:] *= _rise(outward, bool(number < len(waves) - 1 and overlap))[::-1]
         out[:, begin : begin + wave.shape[1]] += shaped
     peak = float(np.abs(out).max(initial=0.0))
-    if peak > PEAK:  # two clips may add up where they overlap
+    if peak > PEAK:  # overlapping clips add up
         out *= PEAK / peak
     return Joined(out, rate, np.array(begins, np.float64) / rate)
 
 
 def evened(wave: Waves) -> Waves:
-    """The wave at `LEVEL`, or as near to it as its peaks and `MOST_GAIN` allow."""
+    """Normalizes a wave to `LEVEL`, within the limits of `PEAK` and `MOST_GAIN`."""
     power = float(np.square(wave, dtype=np.float64).mean()) if wave.size else 0.0
     peak = float(np.abs(wave).max(initial=0.0))
     if power <= 0:
@@ -283,7 +284,7 @@ def evened(wave: Waves) -> Waves:
 
 
 def _rise(samples: int, overlapping: bool) -> Any:
-    """(samples,) from 0 to 1."""
+    """A fade-in (samples,) from 0 to 1."""
     phase = (np.arange(samples) + 0.5) / max(samples, 1) * np.pi / 2
     return (np.sin(phase) if overlapping else np.sin(phase) ** 2).astype(np.float32)
 
@@ -293,30 +294,30 @@ def _mono(wave: Waves) -> Waves:
     return mixed
 
 
-# Songs made of clips, each a sound file and a list: a label's heart, a clip's surroundings, a playlist.
+# Compilations of clips, each a sound file and a list.
 
 
 @dataclass(frozen=True, eq=False)
 class Compilation:
-    """Clips in the order in which they are heard."""
+    """Clips in the order in which they are played."""
 
     rows: Ints
-    """(n,) of the shelf."""
+    """(n,) rows of the library."""
     clips: pd.DataFrame
-    """One row a clip: place (seconds in the sound), id, path, start, seconds (as heard), label, tags, and
+    """One row per clip: place (seconds in the sound), id, path, start, seconds (as played), label, tags, and
     distances."""
     audio: Path | None
-    """The sound file; None where only the list was asked for."""
+    """The sound file; None if only the list was requested."""
     seconds: float
     """Length of the sound."""
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """The fields as values for JSON."""
         clips = [{**row, "tags": list(row["tags"])} for row in self.records()]
         return {"audio": self.audio and str(self.audio), "seconds": self.seconds, "clips": clips}
 
     def records(self) -> list[dict[str, Any]]:
-        """The list, one dict a clip."""
+        """The list, one dict per clip."""
         return [{str(key): value for key, value in row.items()} for row in self.clips.to_dict("records")]
 
 
@@ -331,7 +332,7 @@ def surroundings(library: ClipLibrary, clip: str, count: int = 5) -> ClipSequenc
 
 
 def sequence(library: ClipLibrary, clip: str, count: int = 20, once: bool = True) -> ClipSequence:
-    """A playlist from a clip on, each the nearest to the one before; `once`: one clip a group."""
+    """A playlist that begins with a clip; with `once`, at most one clip of each group."""
     return playlist(library.vectors, library.row(clip), count, once=library.groups if once else None)
 
 
@@ -343,11 +344,10 @@ def make_song(
     seam: Transition | None = None,
     further: Mapping[str, Sequence[float]] | None = None,
 ) -> Compilation:
-    """The clips as a song; `audio` is written where it is given, and a CSV of the same name beside it.
+    """Joins clips; writes `audio`, if given, and a CSV of the same name next to it.
 
-    `most`: seconds of each clip that are played; `further`: columns that the list has beside its own. Raises
-    DataError for files that cannot be read, RequestError for a sound file whose name ends in something else
-    than .wav, .flac or .ogg.
+    `most`: seconds of each clip that are played; `further`: additional columns of the list. Raises DataError
+    if a file cannot be read, RequestError if the suffix of `audio` is not .wav, .flac or .ogg.
     """
     clips = library.take(heard.rows).assign(distance=heard.distances, **dict(further or {}))
     if audio is None:

@@ -1,4 +1,4 @@
-"""Walks between two clips, as sound, figure and list."""
+"""Walks between two clips, labels or tags, as sound, figure and list."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,15 +32,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# A walk through a space: points on the way from one vector to another, and the clips nearest to them.
+# A walk through a space: equidistant points on the great circle between two vectors, and the clips at the
+# smallest angles to them. Two numbers describe it:
 #
-# Everything is on the sphere: the points are even steps along the great circle, near is a small angle. Two
-# numbers say whether the clips are a walk at all:
-#
-# - `monotone`: share of steps that do not lead away from the target, by the mean angle of a stop's clips to
-#   it.
-# - `smoothness`: the angle from the first stop to the last, over the sum of the angles from stop to stop,
-#   by the stops' mean directions; 1 for a straight way, near 0 for wandering about.
+# - `monotone`: share of steps that do not increase the mean angle of a stop's clips to the target.
+# - `smoothness`: the angle from the first stop to the last over the sum of the angles between consecutive
+#   stops, by the mean directions of the stops; 1 for a straight walk, near 0 for an erratic one.
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Walk:
     points: Floats
     """(S, D) unit vectors on the great circle."""
     rows: Ints
-    """(S, n) the clips heard at each stop, nearest first; no clip twice."""
+    """(S, n) the clips of each stop, nearest first; no clip occurs twice."""
     angles: Floats
     """(S, n) from the point to each of its clips, in radians."""
     to_target: Floats
@@ -69,20 +66,20 @@ def walk(
 ) -> Walk:
     """Walks from `start` (D,) to `end` (D,) among `vectors` (N, D), `clips` at each of `stops`.
 
-    `allowed` (N,) tells which clips may be heard. Ends may be clips, or centroids by `spherical_mean`. Raises
-    RequestError where there are fewer clips than the walk needs, or where `great_circle` does.
+    `allowed` (N,): which clips may be used. Ends may be clips, or centroids by `spherical_mean`. Raises
+    RequestError if there are fewer clips than the walk needs, and the errors of `great_circle`.
     """
     check_vectors("vectors", vectors)
     check_lengths(len(vectors), allowed=allowed)
     free = np.ones(len(vectors), dtype=bool) if allowed is None else allowed.copy()
     if free.sum() < stops * clips:
         raise RequestError(
-            f"walk: {stops} stops of {clips} clips need {stops * clips} clips; given: {int(free.sum())}. "
-            "Take fewer stops."
+            f"walk: {stops} stops of {clips} clips need {stops * clips} clips. Given: {int(free.sum())}. "
+            "Use fewer stops."
         )
     points, space = great_circle(start, end, stops), unit(vectors.astype(np.float64))
     rows = np.empty((stops, clips), dtype=np.int64)
-    # Both ends first: they are clips themselves, or stand for their label, and the way may not take theirs.
+    # Both ends first, so that the stops between do not take the clips of the ends.
     for stop in [0, stops - 1, *range(1, stops - 1)]:
         apart = np.where(free, -(space @ points[stop]), np.inf)
         rows[stop] = np.argsort(apart, kind="stable")[:clips]
@@ -99,20 +96,20 @@ def monotone_share(distances: Floats) -> float:
 
 
 def smoothness(directions: Floats) -> float:
-    """The direct angle over the angle walked, for unit vectors (S, D); 1 where nothing is walked."""
+    """The angle between the ends over the length of the path, for unit vectors (S, D); 1 for length zero."""
     walked = sum(float(angles(there[None], here)[0]) for here, there in pairwise(directions))
     return float(angles(directions[-1:], directions[0])[0]) / walked if walked > 0 else 1.0
 
 
-# A walk through a space as a sound that changes step by step, its picture, and its list.
+# A walk as a sound, with its figure and its list.
 
-_RATE = 16000  # of the pictures
-_RANGE = 80.0  # decibels shown
+_RATE = 16000  # sample rate of the spectrograms
+_RANGE = 80.0  # dynamic range of the spectrograms in decibels
 
 
 @dataclass(frozen=True, eq=False)
 class Walked:
-    """A walk that was heard."""
+    """A walk with its sound and figure."""
 
     walk: Walk
     song: Compilation
@@ -121,7 +118,7 @@ class Walked:
     picture: Path
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """The fields as values for JSON."""
         return {
             "from": self.start,
             "to": self.end,
@@ -135,32 +132,32 @@ class Walked:
 
 @dataclass(frozen=True)
 class WalkSettings:
-    """How a walk is taken."""
+    """Settings of a walk."""
 
     stops: int = 10
     clips: int = 1
-    """Clips at each stop."""
+    """Clips per stop."""
     pure: bool = True
-    """From label to label only by clips of which all neighbours carry their label; see `pure_clips`."""
+    """Ends that are labels or tags are means of the clips whose neighbors share them; see `pure_clips`."""
     seconds: float = 3.0
-    """Of each clip that are played."""
+    """Seconds of each clip that are played."""
     crossfade: float = 0.25
-    """Seconds for which one clip sounds into the next."""
+    """Overlap of consecutive clips in seconds."""
 
 
 def take_walk(
     library: ClipLibrary, start: str, end: str, audio: Path, way: WalkSettings | None = None
 ) -> Walked:
-    """Walks from `start` to `end`, each a clip (id or file), a label or a tag; writes `audio`, and beside it
-    a PNG and a CSV of the same name: of each clip its stop, the angle to the stop's point (`distance`) and to
-    the target, and of each stop the mean angle to the target.
+    """Walks from `start` to `end`, each a clip (id or file), a label or a tag, and writes sound and figure.
 
-    Raises RequestError where an end is not known, both are the same, or clips are too few; DataError for
-    files that cannot be read.
+    A PNG and a CSV with the name of `audio` are written next to it. The CSV has for each clip its stop, the
+    angle to the point of the stop (`distance`) and to the target, and the mean angle of the stop to the
+    target. Raises RequestError if an end is unknown, both are the same, or there are too few clips;
+    DataError if a file cannot be read.
     """
     way = way or WalkSettings()
     if start == end:
-        raise RequestError(f"walk: both ends are {start!r}. Choose two.")
+        raise RequestError(f"walk: both ends are {start!r}. Choose two different ends.")
     places = _end(library, start, way.pure), _end(library, end, way.pure)
     found = walk(library.vectors, places[0], places[1], way.stops, way.clips)
     rows: Ints = found.rows.ravel()
@@ -176,24 +173,24 @@ def take_walk(
     return Walked(found, song, start, end, picture)
 
 
-def pure_clips(library: ClipLibrary, members: Bools, neighbours: int = 5) -> Bools:
-    """(N,) the members of which all nearest clips are members too; all of them where that leaves none."""
+def pure_clips(library: ClipLibrary, members: Bools, neighbors: int = 5) -> Bools:
+    """(N,) the members whose nearest clips are all members; all members if there are none."""
     own = np.flatnonzero(members)
-    index, _ = nearest(Search(library.vectors[own], library.vectors, "cosine", own), neighbours)
+    index, _ = nearest(Search(library.vectors[own], library.vectors, "cosine", own), neighbors)
     pure = np.zeros(len(library), np.bool_)
     pure[own[members[index].all(axis=1)]] = True
     return pure if pure.any() else members
 
 
 def _end(library: ClipLibrary, word: str, pure: bool) -> Floats:
-    """(D,) where a walk begins or ends."""
+    """The unit vector (D,) of an end of a walk."""
     if library.find(word) is not None or not pure:
         return library.place(word)
     return spherical_mean(library.vectors[pure_clips(library, library.members(word))])
 
 
 def _draw(path: Path, found: Walk, song: Compilation, ends: tuple[str, str]) -> None:
-    """The log-mel pictures of all stops, and how far each is from the target."""
+    """Draws the log-mel spectrograms of all stops and their angles to the target."""
     require("figures", "The figure of a walk")
     from matplotlib.figure import Figure
 
@@ -202,12 +199,12 @@ def _draw(path: Path, found: Walk, song: Compilation, ends: tuple[str, str]) -> 
     panels = figure.subplots(
         clips + 1, stops, squeeze=False, gridspec_kw={"height_ratios": [1.2] * clips + [1.0]}
     )
-    pictures = [_log_mel(piece) for piece in pieces_of(song.clips, np.inf)]
+    spectrograms = [_log_mel(piece) for piece in pieces_of(song.clips, np.inf)]
     labels = [_title(row, ends) for row in song.records()]
-    for place, (picture, name) in enumerate(zip(pictures, labels, strict=True)):
+    for place, (mel, name) in enumerate(zip(spectrograms, labels, strict=True)):
         axes = panels[place % clips][place // clips]
-        loudest = float(picture.max())
-        axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", vmin=loudest - _RANGE, vmax=loudest)
+        loudest = float(mel.max())
+        axes.imshow(mel, origin="lower", aspect="auto", cmap="magma", vmin=loudest - _RANGE, vmax=loudest)
         axes.set_title(name if len(name) < 16 else name[:15] + "…", fontsize=7)
         axes.set_axis_off()
     _draw_way(figure, panels[clips], found)
@@ -221,7 +218,7 @@ def _draw(path: Path, found: Walk, song: Compilation, ends: tuple[str, str]) -> 
 
 
 def _title(clip: dict[str, Any], ends: tuple[str, str]) -> str:
-    """The clip's label; without one, which of the ends are among its tags."""
+    """The label of a clip; without one, the ends that are among its tags."""
     return str(clip["label"] or " ".join(end for end in ends if end in clip["tags"]) or "·")
 
 
@@ -242,7 +239,7 @@ def _draw_way(figure: "Figure", panels: Any, found: Walk) -> None:
 
 
 def _log_mel(piece: FileSpan) -> Any:
-    """(bands, frames) in decibels."""
+    """The log-mel spectrogram (bands, frames) in decibels."""
     waves, rate = decode(piece.path, piece.start, piece.seconds)
     wave = resample(mix(waves, "mean"), rate, _RATE)
     feature = LogMelSettings(bands=64, low=0, fft=1024, power=2, log="db").build(_RATE, 1)
