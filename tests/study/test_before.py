@@ -38,9 +38,9 @@ def file(folder: Path, weights: str = "{first}", name: str = "first") -> Path:
 
 
 def test_a_name_that_stands_nowhere_is_refused_with_those_that_do(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"no training called 'frist' stands under before.*'first'"):
+    with pytest.raises(RequestError, match=r"before lists no training 'frist'.*'first'"):
         Plan.load(file(tmp_path, weights="{frist}"))
-    with pytest.raises(RequestError, match="small letters, digits"):
+    with pytest.raises(RequestError, match="lower-case letters, digits"):
         Plan.load(file(tmp_path, name="The first"))
 
 

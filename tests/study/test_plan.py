@@ -128,10 +128,10 @@ def test_changes_reach_the_study_and_the_recipe(tmp_path: Path) -> None:
         ({"vary": {"loss.margin": [0.1, 0.1]}}, "arms '0.1' and '0.1' would share the folder"),
         ({"vary": None, "arms": {"a": {}, "b": {"loss.margin": 0.3}}}, "'a' and 'b' are the same recipe"),
         ({"vary": None, "arms": {"Baselines": {}}}, "arm 'Baselines'"),
-        ({"vary": {"loss.margin": [0.1]}}, "two values at least"),
-        ({"vary": None}, "exactly one of vary, arms and search says what is tried. Given: none"),
+        ({"vary": {"loss.margin": [0.1]}}, "two values or more"),
+        ({"vary": None}, "give exactly one of vary, arms and search. Given: none"),
         ({"arms": {"a": {}}}, "Given: vary and arms"),
-        ({"set": {"loss.margin": 1}}, "loss.margin is set for all arms, and it is what the study varies"),
+        ({"set": {"loss.margin": 1}}, "loss.margin is set for all arms, but the study varies it"),
         ({"judge": "train/loss"}, "a judge taken on training data"),
         ({"judge": "val/recall_at_1"}, "choices within a run are made on val"),
         ({"judge": "baseline/chance/probe/macro_f1"}, "a baseline is the same for every arm"),
@@ -223,7 +223,7 @@ def test_a_plan_comes_back_from_its_plain_values(tmp_path: Path) -> None:
     assert (plan.source.prefers, plan.source.over) == ("margin-1", ("margin-0.1",))
     with pytest.raises(RequestError, match="altered after it was frozen"):
         Plan.of({**written, "meaningful": 0.05})
-    with pytest.raises(RequestError, match="no study's plan"):
+    with pytest.raises(RequestError, match="not the plan of a study"):
         Plan.of({"recipe": {}})
 
 
@@ -277,7 +277,10 @@ def test_a_search_begins_with_the_recipe_as_it_is(tmp_path: Path) -> None:
         ({"trials": 4, "space": {"loss.margin": {"high": 1}}}, "low is missing"),
         ({"trials": 4, "space": {"embedding.size": {"low": 1, "high": 8}}}, "greater than or equal to 2"),
         ({"trials": 4, "space": {"loss.margin": {"low": 1, "high": 0.1}}}, "must be less than high"),
-        ({"trials": 4, "space": {"train.updates": {"low": 10, "high": 60}}}, "what trials are given alike"),
+        (
+            {"trials": 4, "space": {"train.updates": {"low": 10, "high": 60}}},
+            "must be the same for all trials",
+        ),
         ({"trials": 4, "space": {"data.clip_seconds": {"low": 1, "high": 2}}}, "unlike budgets"),
         ({"space": {"loss.margin": {"low": 0.1, "high": 1}}}, "trials: missing"),
         ({"method": "grid", "space": {"loss.margin": {"low": 0.1, "high": 1}}}, "a grid needs"),
@@ -304,4 +307,4 @@ def test_the_runs_of_a_plan_are_those_that_it_will_take(tmp_path: Path) -> None:
 def test_a_search_needs_validations(tmp_path: Path) -> None:
     search = {"method": "grid", "space": {"loss.margin": [0.1, 1.0]}}
     text = refusal(tmp_path, vary=None, search=search, set={"train.validate_every": 0})
-    assert "chosen by their validations" in text
+    assert "ranked by their validation scores" in text

@@ -195,9 +195,9 @@ def test_a_plan_that_would_give_finished_runs_another_meaning_is_refused(
     finished: tuple[Study, StudyFacts, list[Standing]], place: Path
 ) -> None:
     study, _, _ = finished
-    with pytest.raises(RequestError, match="begun with another recipe"):
+    with pytest.raises(RequestError, match="started with another recipe"):
         begin(place, study.folder, "train.updates=5")
-    with pytest.raises(RequestError, match="begun with --data"):
+    with pytest.raises(RequestError, match="started with --data"):
         Study.create(place / "study.yaml", "elsewhere", study.folder)
     with pytest.raises(RequestError, match=r"has no plan\.json"):
         Study.load(place / "nothing")
@@ -212,7 +212,7 @@ def test_arms_that_would_be_judged_by_other_clips_are_refused_before_anything_is
     plan |= {"vary": {"data.fold.number": [1, 2]}, "set": {"data.fold.of": 2, "train.validate_every": 0}}
     (place / "folds.yaml").write_text(yaml.safe_dump(plan))
     study = Study.create(place / "folds.yaml", str(place / "sounds"), tmp_path / "out")
-    with pytest.raises(RequestError, match="'1' and '2' would be judged by unlike groups of clips"):
+    with pytest.raises(RequestError, match="'1' and '2' have different groups of test clips"):
         study.run()
     assert not list(tmp_path.rglob("recipe.yaml"))
 
@@ -564,7 +564,7 @@ def test_data_that_change_under_a_study_are_refused(
     begun.run(Pretends(begun, 0.3))  # type: ignore[arg-type]
     again = Study.create(place / "study.yaml", str(data), place / "moved", ["seeds=3"])
     (data / "a/0.wav").write_bytes((data / "b/0.wav").read_bytes())
-    with pytest.raises(RequestError, match=r"not what the study was begun with.*Bring them back"):
+    with pytest.raises(RequestError, match=r"have changed since the study was started.*Restore them"):
         again.run(Pretends(again, 0.3))  # type: ignore[arg-type]
     assert len(Journal(place / "moved/journal.jsonl").outcomes()) == 3
     (data / "a/0.wav").write_bytes((place / "sounds/a/0.wav").read_bytes())
@@ -586,10 +586,10 @@ def test_another_search_or_another_training_before_is_another_study(place: Path)
     asked = ["vary=null", "train.validate_every=4"]
     begin(place, place / "sought", *asked, search % 0.9)
     begin(place, place / "sought", *asked, search % 0.9)
-    with pytest.raises(RequestError, match=r"begun with another search: .*high: 0\.8, planned 0\.9"):
+    with pytest.raises(RequestError, match=r"started with another search: .*high: 0\.8, planned 0\.9"):
         begin(place, place / "sought", *asked, search % 0.8)
     begin(place, place / "built-upon", "before={tagger: {embedding.size: 4}}")
-    with pytest.raises(RequestError, match="arm before-tagger was begun with other settings"):
+    with pytest.raises(RequestError, match="arm before-tagger was started with other settings"):
         begin(place, place / "built-upon", "before={tagger: {embedding.size: 16}}")
 
 
@@ -602,7 +602,7 @@ def test_an_arm_that_was_added_later_keeps_its_settings_too(
     with Journal.open(copy / "journal.jsonl") as journal:
         grown._note_deviations(journal)
     assert [arm.id for arm in Study.load(copy).plan.arms] == ["margin-0.3", "margin-0.6", "new"]
-    with pytest.raises(RequestError, match="arm new was begun with other settings"):
+    with pytest.raises(RequestError, match="arm new was started with other settings"):
         begin(place, copy, "vary=null", arms % 0.8)
 
 

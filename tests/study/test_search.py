@@ -116,7 +116,7 @@ def test_a_grid_tries_every_point_once() -> None:
     ]
     wanted = itertools.product([8, 16, 24, 32], [0.1, 0.01])
     assert tried == [{"embedding.size": size, "optimizer.lr": lr} for size, lr in wanted]
-    with pytest.raises(RequestError, match=r"a grid tries all of its 8 points\. Given: 5"):
+    with pytest.raises(RequestError, match=r"a grid always has all of its 8 points as trials\. Given: 5"):
         search(method="grid", trials=5, space=space)
 
 

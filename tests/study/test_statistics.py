@@ -67,7 +67,7 @@ def test_two_arms_without_groups_are_the_paired_t_test() -> None:
     assert float(own.mean[0] / error[0]) == pytest.approx(result.statistic)
     assert bound.by_seed == 5
     assert share[0] == 1
-    assert bound.chance(abs(result.statistic), 1.0) == pytest.approx(result.pvalue, rel=1e-3)
+    assert bound.p_value(abs(result.statistic), 1.0) == pytest.approx(result.pvalue, rel=1e-3)
 
 
 def test_pairs_are_in_the_order_of_their_names() -> None:
@@ -85,7 +85,7 @@ def test_bounds_are_tukeys_at_both_ends_and_cochrans_between(count: int, freedom
     for share in (0.0, 0.3, 1.0):
         wanted = share * seeds + (1 - share) * groups
         assert float(bound.limit(np.asarray(share), 0.04)) == pytest.approx(wanted, rel=5e-3)
-        assert bound.chance(wanted, share) == pytest.approx(0.04, rel=2e-2)
+        assert bound.p_value(wanted, share) == pytest.approx(0.04, rel=2e-2)
 
 
 @given(st.integers(0, 500))
@@ -362,7 +362,7 @@ def test_the_interval_of_an_arm_is_taken_on_the_scale_of_the_measure() -> None:
 
 
 def test_scores_on_unlike_groups_are_refused() -> None:
-    with pytest.raises(RequestError, match="unlike seeds or test groups"):
+    with pytest.raises(RequestError, match="different seeds or test groups"):
         conclude(ASKED, {"a": np.zeros((3, 4)), "b": np.zeros((3, 5))})
 
 

@@ -188,7 +188,7 @@ def test_the_figure_has_a_row_an_arm_and_a_bar_a_tag() -> None:
 
 
 def test_the_document_shows_the_tags_of_a_study_of_taggers() -> None:
-    sample = replace(two_arms(), evaluate_run="tagger/roc_auc")
+    sample = replace(two_arms(), judge="tagger/roc_auc")
     names = [block.name for block in document(sample, {}).blocks() if isinstance(block, Table | Picture)]
     assert names.count("tags") == 2  # bars and table
     rows = {row.cells[0]: row.cells for row in tag_table(sample).rows}

@@ -1,4 +1,4 @@
-"""Arms of a study, and the trainings that they build upon."""
+"""Arms of a study, and the trainings that arms depend on."""
 
 import itertools
 import json
@@ -16,34 +16,34 @@ from nearfield.training.recipe import Recipe, flat
 from nearfield.training.run import without_weights
 from nearfield.training.setup import build_embedder
 
-# Arms from what a study file says of them: products of values, or named changes.
+# Arms from the study file: products of values, or named changes.
 
 ALLOWANCE = "loss.allow_impossible_margin"
-"""The key that a study gives an arm whose margin is beyond the geometry, where it allows that."""
+"""The key that `allow_impossible: true` sets in arms whose margin cannot be satisfied."""
 
 AS_IT_IS = "as it is"
-"""Name of the recipe without changes, where an arm for it is made."""
+"""Name of the arm that uses the recipe without changes."""
 
 
 def product_arms(vary: Mapping[str, Sequence[Any]], where: str) -> list[Arm]:
-    """One arm a value; of several keys one a combination, the last key running fastest."""
+    """One arm per value, or per combination of several keys' values; the last key varies fastest."""
     for key, values in vary.items():
         if len(values) < 2:
-            raise RequestError(f"{where}: vary: {key}: two values at least. Given: {list(values)!r}.")
+            raise RequestError(f"{where}: vary: {key}: give two values or more. Given: {list(values)!r}.")
     labels = key_labels(list(vary))
     combinations = [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
     return [Arm(_id(changes, labels), _name(changes, labels), changes) for changes in combinations]
 
 
 def named_arms(arms: Mapping[str, Mapping[str, Any] | None], where: str) -> list[Arm]:
-    """An arm a name. Nested changes are written out as dotted keys."""
+    """One arm per name. Nested changes become dotted keys."""
     return [Arm(_slug(name), name, flat(changes or {}, into_lists=False)) for name, changes in arms.items()]
 
 
 def settle(arm: Arm, base: Recipe, where: str, allow_impossible: bool = False) -> tuple[Arm, Recipe]:
-    """The arm with values as the recipe holds them, and its recipe.
+    """The arm with its values as the recipe parses them, and the arm's recipe.
 
-    Raises RequestError, naming the arm, where the recipe is invalid or could not be trained.
+    Raises RequestError, with the arm's name, if the recipe is invalid or cannot be trained.
     """
     place = f"{where}: arm {arm.name!r}"
     changes = dict(arm.changes)
@@ -54,14 +54,17 @@ def settle(arm: Arm, base: Recipe, where: str, allow_impossible: bool = False) -
     try:
         check(recipe)
     except RequestError as error:
-        way = " A study allows it by allow_impossible: true." if _is_impossible(recipe) else ""
-        raise RequestError(f"{place}: {error}{way}") from None
+        hint = " To allow it in a study, set allow_impossible: true." if _is_impossible(recipe) else ""
+        raise RequestError(f"{place}: {error}{hint}") from None
     plain = recipe.plain()
     return Arm(arm.id, arm.name, {key: value_at(plain, key) for key in changes}), recipe
 
 
 def check_networks(recipes: Mapping[str, Recipe], where: str) -> None:
-    """Builds each network once, without weights of others. Raises RequestError, naming the arm."""
+    """Builds each distinct network once, without pretrained weights.
+
+    Raises RequestError, with the arm's name, if a network cannot be built.
+    """
     built = set()
     for name, recipe in recipes.items():
         parts = json.dumps([getattr(recipe, part).model_dump(mode="json") for part in _PARTS], sort_keys=True)
@@ -79,26 +82,26 @@ _PARTS = ("data", "feature", "normalize", "backbone", "embedding")
 
 
 def check_apart(arms: Sequence[Arm], recipes: Mapping[str, Recipe], where: str) -> None:
-    """Raises RequestError where two arms have one name, or are the same recipe."""
+    """Raises RequestError if two arms have the same name or the same recipe."""
     seen: dict[str, str] = {}
     for arm in arms:
         if arm.id in ("", "baselines") or arm.id.startswith("before-"):
             raise RequestError(
-                f"{where}: arm {arm.name!r}: this name cannot be that of a folder, or is taken. "
-                "Take letters and digits."
+                f"{where}: arm {arm.name!r}: this name is reserved, or cannot be the name of a folder. "
+                "Use letters and digits."
             )
         plain = json.dumps(recipes[arm.id].plain(), sort_keys=True)
         for mark, what in ((arm.id, "would share the folder " + arm.id), (plain, "are the same recipe")):
             if mark in seen:
                 raise RequestError(
-                    f"{where}: arms {seen[mark]!r} and {arm.name!r} {what}. Leave one out, or name them "
-                    "apart under arms."
+                    f"{where}: arms {seen[mark]!r} and {arm.name!r} {what}. Leave one out, or give them "
+                    "different names under arms."
                 )
             seen[mark] = arm.name
 
 
 def find_arm(arms: Iterable[Arm], given: Any, where: str) -> str:
-    """The id of the arm that `given` names: by id, by name or by value. RequestError where none is."""
+    """The id of the arm that `given` names by id, name or value. Raises RequestError if there is none."""
     named = {arm.id: arm.id for arm in arms} | {arm.name: arm.id for arm in arms}
     if value_name(given) not in named:
         raise RequestError(
@@ -123,7 +126,7 @@ def value_at(plain: Any, key: str) -> Any:
 
 
 def value_name(value: Any) -> str:
-    """A value as figures and tables say it: 0.3, circle, noise+gain, none."""
+    """A value as figures and tables print it: 0.3, circle, noise+gain, none."""
     if value is None or value == []:
         return "none"
     if isinstance(value, bool):
@@ -138,14 +141,14 @@ def value_name(value: Any) -> str:
 
 
 def key_labels(keys: Sequence[str]) -> dict[str, str]:
-    """Short names for dotted keys: `margin`, `loss` for loss.kind; the whole key where two would be alike."""
+    """Short names for dotted keys: `margin`, `loss` for loss.kind; the whole key if two would be equal."""
     short = {key: key.removesuffix(".kind").rsplit(".", 1)[-1] for key in keys}
-    positive = list(short.values())
-    return {key: label if positive.count(label) == 1 else key for key, label in short.items()}
+    labels = list(short.values())
+    return {key: label if labels.count(label) == 1 else key for key, label in short.items()}
 
 
 def label_of(changes: Mapping[str, Any]) -> str:
-    """Changes as figures say them: "0.3" of one, "loss circle, m 0.3" of several."""
+    """Changes as figures print them: "0.3" for one key, "loss circle, m 0.3" for several."""
     return _name(changes, key_labels(list(changes)))
 
 
@@ -160,7 +163,7 @@ def _id(changes: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 
 
 def _slug(text: str) -> str:
-    """Lower case, safe as the name of a folder on every system."""
+    """`text` in lower case, safe as the name of a folder on every system."""
     return re.sub(r"[^a-z0-9.+]+", "-", text.lower()).strip("-.")
 
 
@@ -177,26 +180,29 @@ def _is_impossible(recipe: Recipe) -> bool:
     return False
 
 
-# Trainings that arms build upon: a tagger whose backbone or whose mistakes they take up.
+# Trainings that arms depend on, such as a tagger whose backbone or errors the arms use.
 #
-# They stand in a study file under `before`, are trained once a seed, and are named by arms as "{name}".
+# The study file lists them under `before`. Each is trained once per seed; arms refer to it as "{name}".
 
 PREFIX = "before-"
-"""Begins the ids, and so the folders, of these trainings."""
+"""Prefix of the ids, and therefore of the folders, of these trainings."""
 _NAMED = re.compile(r"\{(.*)\}")
 
 
 def before_arms(
     given: Mapping[str, Mapping[str, Any]], recipe: Recipe, arms: Sequence[Arm], where: str
 ) -> tuple[Arm, ...]:
-    """The trainings that a study file asks for, checked, as arms outside the comparison.
+    """The trainings under `before`, checked, as arms outside the comparison.
 
-    Raises RequestError where a name or a recipe is wrong, or an arm names a training that is not there.
+    Raises RequestError if a name or a recipe is invalid, or if an arm names a training that is not listed.
     """
     made = []
     for name, changes in given.items():
         if not re.fullmatch(r"[a-z0-9_]+", name):
-            raise RequestError(f"{where}: before: {name!r}: a name is made of small letters, digits and _.")
+            raise RequestError(
+                f"{where}: before: {name!r}: a name may contain lower-case letters, digits and _ only. "
+                "Rename the training."
+            )
         arm = Arm(PREFIX + name, name, flat(changes, into_lists=False))
         recipe.changed(arm.changes, f"{where}: before: {name}")
         made.append(arm)
@@ -205,19 +211,19 @@ def before_arms(
             named = _NAMED.fullmatch(value) if isinstance(value, str) else None
             if named and named[1] not in given:
                 raise RequestError(
-                    f"{where}: arm {arm.name!r}: {key}: no training called {named[1]!r} stands under before. "
+                    f"{where}: arm {arm.name!r}: {key}: before lists no training {named[1]!r}. "
                     + (choose(named[1], list(given)) if given else "Add it there.")
                 )
     return tuple(made)
 
 
 def is_before(task: Task) -> bool:
-    """Whether the task is one that arms build upon."""
+    """Whether the task is a training that arms depend on."""
     return task.arm.startswith(PREFIX)
 
 
 def said_before(before: Iterable[Arm]) -> str:
-    """In words, for the document; "" where there is none."""
+    """The trainings in words, for the document; "" if there are none."""
     each = []
     for arm in before:
         changes = {key: value for key, value in arm.changes.items() if key != ALLOWANCE}
@@ -226,7 +232,7 @@ def said_before(before: Iterable[Arm]) -> str:
 
 
 def filled(recipe: Recipe, before: Iterable[Arm], study: Path, seed: int) -> Recipe:
-    """The recipe with the runs of this seed where it names them."""
+    """The recipe with each "{name}" replaced by the folder of that training's run with this seed."""
     places = {f"{{{arm.name}}}": str(task_folder(study, Task(arm.id, seed)).resolve()) for arm in before}
     return Recipe.of(_replaced(recipe.plain(), places)) if places else recipe
 

@@ -1,4 +1,4 @@
-"""Every number of a study's document, gathered from the plan, the journal and the runs."""
+"""Collects every number of a study's document from the plan, the journal and the runs."""
 
 import json
 import math
@@ -45,20 +45,23 @@ from nearfield.training.evaluate_run import read_clips
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
 
-# What a setting does and what fails at both ends: the texts of introductions.yaml, found by key.
+# Texts of introductions.yaml by key: what a setting does, and what goes wrong if it is too low or too high.
 
 
 @cache
 def introductions() -> dict[str, str]:
-    """Texts by SECTION.kind, SECTION.KEY, or SECTION.KIND.KEY where kinds differ."""
+    """Texts by SECTION.kind, SECTION.KEY, or SECTION.KIND.KEY if kinds differ."""
     file = Path(__file__).with_name("introductions.yaml")
     texts: dict[str, str] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return texts
 
 
 def introduction(key: str, arms: Iterable[Recipe]) -> str | None:
-    """The text on a dotted key, or None where there is none: those of the kinds that the arms' recipes have,
-    one after the other (circle's gamma is not focal's)."""
+    """The text on a dotted key, or None if there is none.
+
+    Joins the texts of all kinds in the arms' recipes, because a key can mean different things in two kinds
+    (gamma of circle and of focal).
+    """
     section, _, rest = key.partition(".")
     texts = introductions()
     if section == "augment" or rest == "" or rest.split(".")[-1] == "kind":
@@ -67,7 +70,7 @@ def introduction(key: str, arms: Iterable[Recipe]) -> str | None:
     found: list[str | None] = []
     for recipe in arms:
         settings = getattr(recipe, section, None)
-        for part in within:  # a part within a part, as the front of a stacked backbone
+        for part in within:  # nested settings, such as the front of a stacked backbone
             settings = getattr(settings, part, None)
         shared = texts.get(f"{section}.{name}") if hasattr(settings, name) else None
         found.append(texts.get(f"{section}.{getattr(settings, 'kind', None)}.{name}", shared))
@@ -75,20 +78,20 @@ def introduction(key: str, arms: Iterable[Recipe]) -> str | None:
 
 
 def introductions_of(varied: Iterable[str], arms: Sequence[Recipe]) -> dict[str, str]:
-    """The texts on the keys that arms differ in, by key; those that have none are left out."""
+    """The texts on the varied keys, by key, without keys that have no text."""
     return {key: text for key in varied if (text := introduction(key, arms))}
 
 
-# Gathers every number of a study's document: the plan, the journal, and the folders of the runs.
+# The numbers of the document.
 
 SEEDED = "random_encoder"
-"""The plain space that is drawn anew with each seed; the others know no chance of training."""
+"""The baseline that depends on the seed; the others do not."""
 POINTS = 200
-"""Of a training curve that go into the facts."""
+"""Points per training curve, about."""
 MAPPED = 400
-"""Clips on a map at most."""
+"""Largest number of clips on a map."""
 MAPPED_CLASSES = 8
-"""Classes on a map at most, those with the most test clips: more cannot be told apart by eye."""
+"""Largest number of classes on a map (those with the most test clips); the eye cannot distinguish more."""
 CURVES = (
     "train/loss",
     "train/active_fraction",
@@ -102,7 +105,7 @@ CURVES = (
 
 
 class Gathered:
-    """What the runs of some seeds gave, read once."""
+    """The results of the runs of some seeds, each read once."""
 
     def __init__(
         self, plan: Plan, folder: Path, outcomes: Mapping[Task, Outcome], seeds: Sequence[int]
@@ -113,7 +116,7 @@ class Gathered:
         self.arms = {arm.id: self._arm(arm) for arm in plan.arms}
 
     def conclusion(self, measure: str, look: Look = ONE_LOOK) -> Conclusion:
-        """What may be said of the arms by one measure."""
+        """The statistical conclusion on one metric."""
         tables = {arm.id: self._table(self.arms[arm.id], measure) for arm in self.plan.arms}
         found = {name: scores for name, scores in tables.items() if scores is not None}
         costs = {name: float(self._weights(name)) for name in found}
@@ -124,7 +127,7 @@ class Gathered:
         return concluded if not lost else _with_lost(concluded, lost, failures)
 
     def measures(self, arm: str) -> dict[str, Estimate]:
-        """The further measures of one arm."""
+        """The estimates of the further metrics of one arm."""
         tables = {name: self._table(self.arms[arm], name) for name in self.plan.measures}
         return {
             name: estimate(scores, span(name))
@@ -133,7 +136,7 @@ class Gathered:
         }
 
     def arm_facts(self, arm: Arm) -> ArmFacts:
-        """All that is known of one arm."""
+        """All results of one arm."""
         runs = self.arms[arm.id]
         results = [result for _, result, _ in runs if result]
         names, distances = _centroids(results)
@@ -150,7 +153,7 @@ class Gathered:
         )
 
     def tags(self) -> tuple[TagFacts, ...]:
-        """Each tag, where the judge is an area over tags; none where it is not."""
+        """The results of each tag, if the judge is an area under a curve over tags; otherwise empty."""
         who = told_by(self.plan.judge)
         if who is None:
             return ()
@@ -162,7 +165,7 @@ class Gathered:
         return tag_facts(clips, RunFolder(ended), who, self.plan.reference) if ended else ()
 
     def speeds(self) -> tuple[Speed, ...]:
-        """How fast each arm reached the plan's target; none where the plan has no target."""
+        """How fast each arm reached the plan's target; empty if the plan has no target."""
         if self.plan.target is None:
             return ()
         return tuple(
@@ -176,7 +179,7 @@ class Gathered:
         )
 
     def baselines(self) -> dict[str, dict[str, float]]:
-        """By name: the judge and the further measures; means over the seeds that have them."""
+        """The judge and the further metrics of each baseline, averaged over the seeds that have them."""
         wanted = (self.plan.judge, *self.plan.measures)
         found: dict[str, dict[str, list[float]]] = {}
         results = [self._result(Task(BASELINES, seed)) for seed in self.seeds]
@@ -191,7 +194,7 @@ class Gathered:
 
     @cached_property
     def clips(self) -> pd.DataFrame:
-        """The clips of the collection: vectors.parquet of the first finished run, without the vectors."""
+        """The clips of the collection: vectors.parquet of the first finished run, without the embeddings."""
         for runs in self.arms.values():
             for place, result, _ in runs:
                 if result:
@@ -223,16 +226,16 @@ class Gathered:
         return found
 
     def _result(self, task: Task) -> dict[str, Any]:
-        """result.json; empty where the task failed. Raises RequestError where it is not of test clips."""
+        """result.json; empty if the task failed. Raises RequestError if it is not of the test split."""
         outcome = self.outcomes.get(task)
         path = task_folder(self.folder, task) / "result.json"
         if outcome is None or outcome.state == "failed" or not path.is_file():
             return {}
-        plain = read_json(path, f"Measure it again: nearfield evaluate {path.parent}")
+        plain = read_json(path, f"Evaluate the run again: nearfield evaluate {path.parent}")
         if (split := plain.get("split", "test")) != "test":
             raise RequestError(
-                f"{path} was measured on {split}; a study reports test. "
-                f"Measure it again: nearfield evaluate {path.parent}"
+                f"{path}: the run was evaluated on the split {split}; a study reports test. "
+                f"Evaluate it again: nearfield evaluate {path.parent}"
             )
         return plain
 
@@ -241,13 +244,13 @@ class Gathered:
         return table(clips, [run.metrics for _, _, run in runs], measure)
 
     def _clips_at(self, path: Path) -> pd.DataFrame:
-        """How single clips fared; read once for all measures."""
+        """The scores of single clips, read once for all metrics."""
         if path not in self._scored:
             self._scored[path] = read_clips(path)
         return self._scored[path]
 
     def _baseline_tables(self, measure: str, arms: Mapping[str, Array]) -> dict[str, Array]:
-        """Tables of the baselines that were scored on the same groups."""
+        """Score tables of the baselines with the same test groups as the arms."""
         groups = {scores.shape[1] for scores in arms.values()}
         spaces = {seed: self._result(Task(BASELINES, seed)).get("spaces", ()) for seed in self.seeds}
         found = {}
@@ -264,14 +267,14 @@ class Gathered:
         return found
 
     def lost_baselines(self) -> Iterator[str]:
-        """Seeds whose plain spaces could not be scored, and why, a sentence each."""
+        """A sentence for each seed whose baselines could not be scored, with the reason."""
         for seed in self.seeds:
             outcome = self.outcomes.get(Task(BASELINES, seed))
             if outcome is not None and outcome.state == "failed":
                 yield f"The baselines of seed {seed} could not be scored: {outcome.cause}"
 
     def _failure(self, arm: str, scores: Array | None) -> str:
-        """Why an arm cannot be compared; "" where it can."""
+        """Why an arm cannot be compared; "" if it can."""
         failed = [run for _, _, run in self.arms[arm] if run.state == "failed"]
         if failed:
             return f"{len(failed)} of {len(self.seeds)} trainings failed: {failed[0].cause or 'not finished'}"
@@ -281,7 +284,7 @@ class Gathered:
         return f"{without} of {len(self.seeds)} trainings have no {self.plan.judge}" if without else ""
 
     def _weights(self, arm: str) -> int:
-        """Weights of the network; 0 where no training ended."""
+        """Number of weights of the network; 0 if no training is finished."""
         for place, result, _ in self.arms[arm]:
             if result:
                 with safe_open(RunFolder(place).weights, framework="np") as file:
@@ -298,18 +301,18 @@ class Gathered:
             label or (tags[0] if len(tags) else "")
             for label, tags in zip(frame["label"], frame["tags"], strict=True)
         ]
-        taught = set(frame["label"][frame["split"] == "train"])
+        trained = set(frame["label"][frame["split"] == "train"])
         counts = frame["name"][frame["split"] == "test"].value_counts()
-        few = sorted(counts.index, key=lambda name: (-counts[name], name))[:MAPPED_CLASSES]
-        for side in ("train", "val", "test"):
-            here = frame[(frame["split"] == side) & frame["name"].isin(few)]
-            if len(here) > MAPPED:
-                here = here.iloc[np.linspace(0, len(here) - 1, MAPPED).round().astype(int)]
-            unseen = tuple(sorted(set(here["label"]) - taught - {""}))
-            for method in self.plan.maps if len(here) > 10 else ():
-                vectors = np.stack(list(here["vector"])).astype(np.float64)
-                found = draw_map(method, vectors, list(here["name"]))
-                yield replace(found, unseen=unseen, side=side)
+        largest = sorted(counts.index, key=lambda name: (-counts[name], name))[:MAPPED_CLASSES]
+        for split in ("train", "val", "test"):
+            clips = frame[(frame["split"] == split) & frame["name"].isin(largest)]
+            if len(clips) > MAPPED:
+                clips = clips.iloc[np.linspace(0, len(clips) - 1, MAPPED).round().astype(int)]
+            unseen = tuple(sorted(set(clips["label"]) - trained - {""}))
+            for method in self.plan.maps if len(clips) > 10 else ():
+                vectors = np.stack(list(clips["vector"])).astype(np.float64)
+                found = draw_map(method, vectors, list(clips["name"]))
+                yield replace(found, unseen=unseen, side=split)
 
 
 def gather(
@@ -321,7 +324,7 @@ def gather(
     deviations: Sequence[str],
     command: str,
 ) -> StudyFacts:
-    """The facts of a study from what is there."""
+    """All numbers of a study's document, from the finished runs."""
     found = Gathered(plan, folder, outcomes, seeds)
     environment = found.environment()
     return StudyFacts(
@@ -352,14 +355,14 @@ def gather(
 
 
 def _with_lost(concluded: Conclusion, lost: Sequence[str], failures: Mapping[str, str]) -> Conclusion:
-    """Arms of which no training ended get their verdict too."""
+    """The conclusion with a verdict also on arms without a finished training."""
     more = tuple(Verdict(arm, "not_comparable", "", failures[arm]) for arm in lost)
     return replace(concluded, verdicts=concluded.verdicts + more)
 
 
 def _data_card(data: Mapping[str, Any], clips: pd.DataFrame) -> dict[str, Any]:
     tags = {tag for each in clips["tags"] for tag in each}
-    sides = ("train", "val", "test")
+    splits = ("train", "val", "test")
     return {
         "name": data.get("name", ""),
         "given": data.get("given", ""),
@@ -367,8 +370,8 @@ def _data_card(data: Mapping[str, Any], clips: pd.DataFrame) -> dict[str, Any]:
         "hours": round(float(clips["seconds"].sum()) / 3600, 3),
         "classes": len(set(clips["label"]) - {""}),
         "tags": len(tags),
-        "split": {side: int((clips["split"] == side).sum()) for side in sides},
-        "groups": {side: int(clips.loc[clips["split"] == side, "group"].nunique()) for side in sides},
+        "split": {split: int((clips["split"] == split).sum()) for split in splits},
+        "groups": {split: int(clips.loc[clips["split"] == split, "group"].nunique()) for split in splits},
         "split_from": data.get("split_from", ""),
         "fingerprint": data.get("fingerprint", ""),
         "split_hash": data.get("split_hash", ""),
@@ -384,7 +387,7 @@ def _vectors(place: Path, columns: list[str]) -> pd.DataFrame:
 
 def _baseline(path: Path) -> dict[str, float]:
     """The metrics of a baseline."""
-    cure = f"Remove {path.parent / 'result.json'} and run the study again: baselines are then made anew."
+    cure = f"Remove {path.parent / 'result.json'} and run the study again to recompute the baselines."
     if not path.is_file():
         raise RequestError(f"{path} is missing. {cure}")
     found: dict[str, float] = read_json(path, cure, ("metrics",))["metrics"]
@@ -401,24 +404,23 @@ def _curves(path: Path, smoothing: int | None) -> Iterator[tuple[str, Curve]]:
     with path.open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines if line.endswith("\n")]
     for name in CURVES:
-        there = [(row["update"], row[name]) for row in rows if name in row]
-        if there:
-            step = max(1, -(-len(there) // POINTS))
-            kept = slice(step - 1, None, step)
-            smooth = _smooth(there, smoothing)[kept] if smoothing else []
+        points = [(row["update"], row[name]) for row in rows if name in row]
+        if points:
+            step = max(1, -(-len(points) // POINTS))
+            thinned = slice(step - 1, None, step)
+            smooth = _smooth(points, smoothing)[thinned] if smoothing else []
             yield (
                 name,
                 Curve(
-                    tuple(update for update, _ in there[kept]),
-                    tuple(_short(value) for _, value in there[kept]),
+                    tuple(update for update, _ in points[thinned]),
+                    tuple(_short(value) for _, value in points[thinned]),
                     tuple(_short(value) for value in smooth),
                 ),
             )
 
 
 def _smooth(points: Sequence[tuple[int, float | None]], updates: int) -> list[float | None]:
-    """The mean over the `updates` around each point; None where so many are not there on either side, or one
-    has no value."""
+    """The mean over the `updates` around each point; None where the window is incomplete or has a gap."""
     spacing = points[1][0] - points[0][0] if len(points) > 1 else 1
     window = max(1, round(updates / spacing))
     values = np.array([math.nan if value is None else value for _, value in points])
@@ -432,7 +434,7 @@ def _smooth(points: Sequence[tuple[int, float | None]], updates: int) -> list[fl
 
 
 def _short(value: float | None) -> float | None:
-    """Four digits: curves are for the eye, and make up most of the facts."""
+    """Four significant digits, which are enough to plot; curves make up most of facts.json."""
     return None if value is None else float(f"{value:.4g}")
 
 
@@ -453,12 +455,12 @@ def _centroids(
     results: Sequence[Mapping[str, Any]],
 ) -> tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]:
     """Names and mean distances over the results that have the same classes as the first."""
-    there = [result["centroids"] for result in results if result.get("centroids")]
-    there = [each for each in there if each["names"] == there[0]["names"]]
-    if not there:
+    found = [result["centroids"] for result in results if result.get("centroids")]
+    found = [each for each in found if each["names"] == found[0]["names"]]
+    if not found:
         return (), ()
-    mean = np.mean([each["distances"] for each in there], axis=0)
-    return tuple(there[0]["names"]), tuple(tuple(row) for row in mean.tolist())
+    mean = np.mean([each["distances"] for each in found], axis=0)
+    return tuple(found[0]["names"]), tuple(tuple(row) for row in mean.tolist())
 
 
 def _list(path: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The study file: question, arms, ranges, seeds, budget, judge."""
+"""The study file: question, arms, search ranges, seeds, budget, judge."""
 
 import itertools
 import math
@@ -20,22 +20,22 @@ from nearfield.training.old_names import OldNameWarning, current_key, told
 from nearfield.training.recipe import Recipe, flat, parse_change, read_keys, set_key
 from nearfield.training.validation import keeps_val
 
-# How many seeds a study trains each arm with, and after how many it looks at what they say.
+# How many seeds a study trains each arm with, and after how many it compares the arms.
 
 VERDICT = 3
-"""Seeds below which nothing is concluded: the spread of trainings cannot be told from two of them."""
+"""The smallest number of seeds with a conclusion: two trainings cannot show how much trainings vary."""
 
 
 class SeedRange(Settings):
-    """Seeds are added, for all arms alike, until the question is answered or the budget ends.
+    """A range of seeds: seeds are added, for all arms, until the question is answered or the range ends.
 
-    A number alone is that many, with one look at the end.
+    A single number means exactly that many seeds, with one look at the end.
     """
 
     at_least: int = Field(3, ge=1)
     """Seeds before the first look."""
     at_most: int = Field(12, ge=1, le=1000)
-    """Seeds with which the study ends, decided or not."""
+    """The largest number of seeds; the study then ends, decided or not."""
     until: Literal["decided"] | None = "decided"
     """When to stop before `at_most`; none: never."""
 
@@ -53,13 +53,13 @@ class SeedRange(Settings):
 
 @dataclass(frozen=True)
 class SeedPlan:
-    """From `at_least` to `at_most` seeds, numbered from `start`."""
+    """`at_least` to `at_most` seeds, numbered from `start`."""
 
     at_least: int
     at_most: int
     until_decided: bool
     start: int = 0
-    """The first seed's number; above 0 after a search, whose seeds must not be used again."""
+    """The first seed; above 0 after a search, whose seed must not be used again."""
 
     @classmethod
     def of(cls, asked: SeedRange, start: int = 0) -> "SeedPlan":
@@ -71,9 +71,9 @@ class SeedPlan:
         return tuple(range(self.start, self.start + number))
 
     def looks(self) -> tuple[int, ...]:
-        """Numbers of seeds after which one looks; each about half as many again, the last is `at_most`.
+        """Numbers of seeds after which the arms are compared; each 1.5 times the last, up to `at_most`.
 
-        The first is one that can decide: fewer than `VERDICT` seeds leave no arm that is open.
+        The first is at least `VERDICT`, because fewer seeds allow no verdict.
         """
         if not self.until_decided:
             return (self.at_most,)
@@ -95,27 +95,27 @@ class SeedPlan:
         )
 
 
-# The space of a search: ranges and choices by key, their ends and types taken from the recipe's settings.
+# The space of a search: ranges and choices by key. Missing ends and types come from the recipe's settings.
 
 CORNERS = 256
-"""Combinations of the ranges' ends that are tried out, without training, before a search begins."""
+"""The largest number of combinations of range ends that are checked, without training, before a search."""
 
 
 class Range(Settings):
-    """Values that a key may take. Ends that are left out are those of the setting itself."""
+    """The values of one key in a search. Missing ends are the limits of the recipe's setting."""
 
     low: float | None = None
-    """The least value."""
+    """The smallest value."""
     high: float | None = None
-    """The greatest value."""
+    """The largest value."""
     log: bool = False
-    """Whether values are spread evenly in the logarithm."""
+    """Whether values are distributed uniformly in the logarithm."""
     step: float | None = Field(None, gt=0)
     """Distance between two values; none: any number in the range."""
     choices: tuple[Any, ...] = ()
     """The values themselves, in place of ends."""
     whole: bool = False
-    """Whether values are whole numbers; filled in from the setting."""
+    """Whether values are integers; set from the recipe's setting."""
 
     @model_validator(mode="before")
     @classmethod
@@ -125,26 +125,26 @@ class Range(Settings):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.choices and (self.low, self.high, self.step) != (None, None, None):
-            raise ValueError("choices are given, so low, high and step say nothing. Leave them out.")
+            raise ValueError("choices exclude low, high and step. Leave low, high and step out.")
         if self.log and self.step:
-            raise ValueError("step cannot be had on a logarithmic range. Give choices.")
+            raise ValueError("a logarithmic range has no step. Leave step out, or give choices.")
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise ValueError(f"low ({self.low:g}) must be less than high ({self.high:g}).")
         if self.log and self.low is not None and self.low <= 0:
-            raise ValueError(f"a logarithmic range begins above 0. Given: low {self.low:g}.")
+            raise ValueError(f"a logarithmic range must start above 0. Given: low {self.low:g}.")
         return self
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """What is tried out beforehand: both ends, or every choice."""
+        """The values that are checked before a search: both ends, or every choice."""
         return self.choices or (self.typed(self.low), self.typed(self.high))
 
     def typed(self, value: Any) -> Any:
-        """A value of the range as the setting holds it."""
+        """A value of the range, rounded if the setting is an integer."""
         return round(value) if self.whole else value
 
     def place(self, value: Any) -> float:
-        """Where a value lies, 0 to 1; choices that are no numbers stand at the ends of nothing: 0 each."""
+        """The position of a value in the range, from 0 to 1. Always 0 if the choices are not numbers."""
         low, high = self.low, self.high
         if self.choices:
             if not all(isinstance(c, int | float) and not isinstance(c, bool) for c in self.choices):
@@ -158,52 +158,52 @@ class Range(Settings):
 
 
 class SearchSettings(Settings):
-    """Trials over a space of ranges; the best are trained again and reported."""
+    """A search over ranges. The best trials are trained again with new seeds and reported."""
 
     method: Literal["grid", "random", "tpe"] = "tpe"
-    """grid: every combination; random; tpe: where good trials lay (Bergstra et al. 2011)."""
+    """grid: every combination; random; tpe: near good trials (Bergstra et al. 2011)."""
     trials: int | None = Field(None, ge=1, le=10000)
-    """Trials in all; a grid has as many as it has points."""
+    """Number of trials; a grid has one per point."""
     space: dict[str, Range] = Field(min_length=1)
     """Dotted keys and their ranges: {low, high, log, step}, or a list of choices."""
     pruning: Literal["none", "halving"] = "none"
-    """halving: of each round only the best third goes on to a training three times as long."""
+    """halving: after each round, the best third of the trials train again, three times as long."""
     keep: int = Field(3, ge=2, le=16)
-    """With halving: one in so many goes on, and trains so many times as long."""
+    """With halving: the factor by which the trials decrease and the trainings become longer each round."""
     together: int = Field(4, ge=1, le=256)
-    """With tpe: trials that are asked before any of them is told. Fixed, so that workers change nothing."""
+    """With tpe: trials per batch of suggestions. Fixed, so that the number of workers changes no result."""
     final: int = Field(3, ge=1, le=32)
-    """Trials that are trained again with fresh seeds: the best, the next best, and neighbours of the best."""
+    """Trials that are trained again with new seeds: the best, the next best, and neighbors of the best."""
 
 
 History = tuple[dict[str, Any], dict[int, float]]
-"""A trial of the past: its changes, and its scores by the length of the training, in updates."""
+"""A finished trial: its changes, and its scores by the length of the training, in updates."""
 
 
 def resolve(settings: SearchSettings, recipe: Recipe, where: str) -> SearchSettings:
-    """The settings with every range's ends and type filled in from the recipe's own settings.
+    """The settings with the missing ends and types of ranges taken from the recipe's settings.
 
-    Raises RequestError for a key that there is not, an end that is missing, or trials that are.
+    Raises RequestError if a key is unknown, an end is missing, or the number of trials is missing.
     """
     where = f"{where}: search"
     if "train.updates" in settings.space:
         raise RequestError(
-            f"{where}: space: train.updates is what trials are given alike. Take it out; to study the length "
+            f"{where}: space: train.updates must be the same for all trials. Remove it; to study the length "
             "of the training, put its values under vary."
         )
     if not recipe.train.validate_every:
         raise RequestError(
-            f"{where}: trials are chosen by their validations, and train.validate_every is 0. Set it, for "
-            f"instance to {max(1, recipe.train.updates // 9)}."
+            f"{where}: trials are ranked by their validation scores, but train.validate_every is 0. Set it, "
+            f"for example to {max(1, recipe.train.updates // 9)}."
         )
     if not keeps_val(recipe):
         raise RequestError(
-            f"{where}: trials are chosen by their validations, and a fold keeps clips for them only where "
-            "they choose the weights as well. Set train.keep=best."
+            f"{where}: trials are ranked by their validation scores, but a fold has validation clips only if "
+            "they also choose the weights. Set train.keep=best."
         )
     if "relation.kind" in settings.space and recipe.train.validate_by == "relation":
         raise RequestError(
-            f"{where}: space: trials of different relations are validated by different scores. Set "
+            f"{where}: space: trials of different relations have different validation scores. Set "
             "train.validate_by to one that all have: labels, tags, triplets or loss."
         )
     space = {key: _filled(key, given, recipe, f"{where}: space") for key, given in settings.space.items()}
@@ -211,28 +211,28 @@ def resolve(settings: SearchSettings, recipe: Recipe, where: str) -> SearchSetti
         points = len(list(grid(space)))
         if settings.trials not in (None, points):
             raise RequestError(
-                f"{where}: trials: a grid tries all of its {points} points. Given: {settings.trials}. "
-                "Leave it out, or take the method random."
+                f"{where}: trials: a grid always has all of its {points} points as trials. Given: "
+                f"{settings.trials}. Leave trials out, or use the method random."
             )
         return settings.model_copy(update={"space": space, "trials": points})
     if find_spec("optuna") is None:
         raise RequestError(
             f"{where}: method: {settings.method!r} needs Optuna. Run: pip install 'nearfield[search]', or "
-            "take the method grid."
+            "use the method grid."
         )
     if settings.trials is None:
-        raise RequestError(f"{where}: trials: missing. How many are to be tried? 20 to 40 are usual.")
+        raise RequestError(f"{where}: trials: missing. Give the number of trials; 20 to 40 are usual.")
     return settings.model_copy(update={"space": space})
 
 
 def grid(space: Mapping[str, Range]) -> Iterator[dict[str, Any]]:
-    """Every combination of the values of a space. RequestError where a range has no end of them."""
+    """Every combination of the values of a space. Raises RequestError if a range has infinitely many."""
     values = []
     for key, given in space.items():
         if not given.choices and not given.step:
             raise RequestError(
                 f"search: space: {key}: a grid needs a list of choices, or low, high and step. "
-                "Give them, or take the method random or tpe."
+                "Give them, or use the method random or tpe."
             )
         if given.choices:
             values.append(list(given.choices))
@@ -251,7 +251,7 @@ def corners(settings: SearchSettings) -> list[dict[str, Any]]:
 
 
 def _filled(key: str, given: Range, recipe: Recipe, where: str) -> Range:
-    """The range with its ends and type as the setting has them."""
+    """The range with its missing ends and its type taken from the setting."""
     if given.choices:
         return given
     field = _field(key, recipe, where)
@@ -268,8 +268,8 @@ def _filled(key: str, given: Range, recipe: Recipe, where: str) -> Range:
     high = given.high if given.high is not None else limits.get("le")
     if low is None or high is None:
         raise RequestError(
-            f"{where}: {key}: {'low' if low is None else 'high'} is missing, and the setting has no such "
-            "limit of its own. Give low and high."
+            f"{where}: {key}: {'low' if low is None else 'high'} is missing, and the setting itself has no "
+            "such limit. Give low and high."
         )
     whole = int in kinds and float not in kinds
     filled = {**given.model_dump(), "low": float(low), "high": float(high), "whole": whole}
@@ -280,106 +280,109 @@ def _filled(key: str, given: Range, recipe: Recipe, where: str) -> Range:
 
 
 def _field(key: str, recipe: Recipe, where: str) -> FieldInfo:
-    """The field of a dotted key. RequestError, with the nearest right spelling, where there is none."""
+    """The field of a dotted key. Raises RequestError, with the closest spelling, if there is none."""
     *before, last = key.split(".")
     here: Any = recipe
     for step in before:
         here = here[int(step)] if isinstance(here, tuple) and step.isdigit() else getattr(here, step, None)
     fields: Mapping[str, FieldInfo] = getattr(type(here), "model_fields", {})
     if last not in fields:
-        recipe.changed({key: None}, where)  # says what is wrong with the key
-        raise RequestError(f"{where}: {key}: its type is not known, so choices must be given.")
+        recipe.changed({key: None}, where)  # raises the error for an unknown key
+        raise RequestError(f"{where}: {key}: the type of this key is not known. Give choices.")
     return fields[last]
 
 
 def _types(annotation: Any) -> list[Any]:
-    """The members of a union, or the type alone."""
+    """The members of a union, or the type itself."""
     if get_origin(annotation) is Literal or not get_args(annotation):
         return [annotation]
     return [kind for member in get_args(annotation) for kind in _types(member)]
 
 
-# The study file: a question, and how it is to be answered. Unknown keys and wrong values are refused.
+# The study file: a question and how to answer it.
 
 
 class Source(Settings):
-    """Where the question comes from, and what was concluded there."""
+    """The source of the question, and its conclusion."""
 
     study: str
     """Its id in the list of source studies, such as U1."""
     document: str
-    """Who asked first, and when."""
+    """Who asked the question first, and when."""
     question: str
     """In the source's words."""
     concluded: str
     """In the source's words."""
     prefers: Any = ""
-    """The arm that the source preferred, by name or value; "" where it preferred none."""
+    """The arm that the source preferred, by name or value; "" if it preferred none."""
     over: tuple[Any, ...] = ()
-    """The arms that it was preferred to, none meaning all others. Where it preferred none: the arms that it
-    held to be alike; none means that its conclusion is of another kind."""
+    """The arms that it was preferred to; empty means all others. If the source preferred none: the arms that
+    it found equal; empty means that its conclusion does not compare arms."""
 
 
 class StudyFile(Settings):
-    """A question, and how it is to be answered."""
+    """A question, and how to answer it."""
 
     question: str = Field(min_length=1)
-    """What the study is to answer, in one sentence."""
+    """The question of the study, in one sentence."""
     title: str = ""
-    """Of the document; none: the file's name."""
+    """Title of the document; none: the file's name."""
     recipe: str | dict[str, Any]
-    """Recipe that arms change: its path, from the study file or from the working folder, the name of a
-    shipped one, or its keys."""
+    """Base recipe of all arms: its path from the study file or from the working folder, the name of a recipe
+    in the package, or its keys."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Changes of the recipe that all arms share."""
     vary: dict[str, list[Any]] | None = Field(None, min_length=1)
-    """A dotted key and its values, one arm each; of several keys every combination."""
+    """Dotted keys and their values: one arm per value, or per combination of several keys' values."""
     arms: dict[str, dict[str, Any] | None] | None = Field(None, min_length=1)
-    """Named arms, each with its changes; none is the recipe as it is."""
+    """Named arms with their changes; an arm without changes is the recipe as it is."""
     before: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Trainings that arms build upon, such as a tagger: names and changes of the recipe. Each is trained
-    once a seed, before the arms, which name its run as "{name}" in a setting that takes a run."""
+    """Trainings that arms depend on, such as a tagger: names and changes of the recipe. Each is trained once
+    per seed, before the arms. Arms refer to its run as "{name}" in a setting that takes a run."""
     search: SearchSettings | None = None
-    """A search over ranges in place of arms that are known beforehand."""
+    """A search over ranges, in place of arms."""
     reference: Any = None
-    """The arm that others are drawn against, by name or value; none: the first."""
+    """The arm that figures compare the others with, by name or value; none: the first."""
     judge: str = "probe/macro_f1"
-    """The measure, on held-out clips, that verdicts are about."""
+    """The metric, on held-out clips, that decides between arms."""
     measures: tuple[str, ...] = ()
-    """Further measures, described only."""
+    """Further metrics, which the document describes but never compares."""
     seeds: SeedRange = SeedRange(at_least=5, at_most=5, until=None)
-    """Trainings of each arm, 5 unless given; or at_least, at_most and until: decided."""
+    """Number of trainings of each arm; or at_least, at_most and until: decided."""
     meaningful: float = Field(0.01, gt=0, lt=1)
-    """The smallest difference of the judge that would matter."""
+    """The smallest difference of the judge that matters."""
     hold: Hold | None = None
     """What is equal between arms whose updates, batches or clip lengths differ; none: all are equal."""
     target: float | None = Field(None, gt=0, le=1)
-    """Recall@1 on the validation clips: the document then says how fast each arm reached it. Needs
+    """A value of the validation score: the document then reports how fast each arm reached it. Needs
     train.validate_every; described, never compared."""
     maps: tuple[Literal["pca", "umap", "tsne"], ...] = ("pca",)
-    """Maps of the space that the document shows."""
+    """Maps of the embeddings that the document shows."""
     smoothing: int | None = Field(None, ge=1)
-    """Updates that the moving average of training curves goes over, such as 50; none: a fifteenth of the
+    """Window of the moving average of training curves in updates, such as 50; none: a fifteenth of the
     training."""
     allow_impossible: bool = False
-    """Whether a margin that no vectors can satisfy is trained all the same."""
+    """Whether to train arms with a margin that no embeddings can satisfy."""
     source: Source | None = None
     """The study that this one repeats."""
     reduced: str = ""
-    """In words, how the study is smaller than its question asks for."""
+    """How the study is smaller than its question requires, in words."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         given = [name for name in ("vary", "arms", "search") if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
-            raise ValueError(f"exactly one of vary, arms and search says what is tried. Given: {found}.")
+            raise ValueError(f"give exactly one of vary, arms and search. Given: {found}.")
         return self
 
 
 def read_study(path: Path, changes: Iterable[str] = ()) -> StudyFile:
-    """The study file at `path` with changes such as "seeds=3" (its own keys) or "train.updates=50" (the
-    recipe's, for all arms). Raises RequestError."""
+    """The study file at `path`, with changes.
+
+    A change sets a key of the study ("seeds=3") or of the recipe, for all arms ("train.updates=50"). Raises
+    RequestError.
+    """
     plain, renamed = _current_keys(read_keys(path, "study"))
     for change in changes:
         given, value = parse_change(change)
@@ -400,7 +403,7 @@ def read_study(path: Path, changes: Iterable[str] = ()) -> StudyFile:
 
 
 def _current_keys(plain: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The study's values with the present names of the recipe's keys, and what was renamed."""
+    """The study's values with the current names of the recipe's keys, and the list of renamed keys."""
     renamed: list[str] = []
 
     def under(changes: Any) -> Any:
@@ -426,13 +429,13 @@ def _current_keys(plain: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def base_recipe(study: StudyFile, path: Path) -> Recipe:
-    """The recipe that arms change, with what all arms share. Raises RequestError."""
+    """The recipe that arms change, with the changes that all arms share. Raises RequestError."""
     _check_shared(study, path.name)
     shared = flat(study.set, into_lists=False)
     if isinstance(study.recipe, dict):
         return Recipe.of(study.recipe, f"{path.name}: recipe").changed(shared, f"{path.name}: set")
-    beside = path.parent / study.recipe
-    recipe = Recipe.load(beside if beside.is_file() else study.recipe)
+    relative = path.parent / study.recipe
+    recipe = Recipe.load(relative if relative.is_file() else study.recipe)
     return recipe.changed(shared, f"{path.name}: set")
 
 
@@ -441,6 +444,6 @@ def _check_shared(study: StudyFile, where: str) -> None:
     both = [key for key in flat(study.set, into_lists=False) if key in (study.vary or {}) or key in space]
     if both:
         raise RequestError(
-            f"{where}: set: {both[0]} is set for all arms, and it is what the study varies. Leave it out of "
-            "set, or change its values."
+            f"{where}: set: {both[0]} is set for all arms, but the study varies it. Remove it from set, or "
+            "change the values that the study varies."
         )

@@ -1,4 +1,4 @@
-"""The plan: everything that is fixed before the first training, and a hash that says so."""
+"""The plan of a study: everything that is fixed before the first training, with a hash."""
 
 import hashlib
 import json
@@ -41,45 +41,55 @@ from nearfield.training.recipe import Recipe, flat
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study does, resolved. `Plan.of(plan.plain()) == plan`."""
+    """A resolved study file. `Plan.of(plan.plain()) == plan`."""
 
     title: str
     question: str
     recipe: Recipe
-    """The recipe that arms change."""
+    """The base recipe, which arms change."""
     arms: tuple[Arm, ...]
-    """In the order given. Of a search: the recipe as it is, until `with_arms` adds what was found."""
+    """In the given order. For a search: the recipe as it is, until `with_arms` adds the finalists."""
     reference: str
-    """`Arm.id` that others are drawn against."""
+    """`Arm.id` of the reference, which figures compare the other arms with."""
     seeds: SeedPlan
     judge: str
     measures: tuple[str, ...]
-    """Described, never compared."""
+    """Further metrics, which the document describes but never compares."""
     meaningful: float
     varied: tuple[str, ...]
-    """Dotted keys that differ between arms, or that a search ranges over."""
+    """Dotted keys that differ between arms, or that a search varies."""
     hold: Hold | None
-    """What is equal where budgets differ; None: everything."""
+    """What is equal if budgets differ; None: everything."""
     held: str
-    """What all arms have alike, in words."""
+    """The budget that all arms share, in words."""
     source: SourceClaim | None
     reduced: str
     search: SearchSettings | None
-    """With its ranges resolved."""
+    """The search with its ranges resolved."""
     maps: tuple[Method, ...]
     allow_impossible: bool
     before: tuple[Arm, ...] = ()
-    """Trainings that arms build upon; no arms themselves."""
+    """Trainings that arms depend on; they are not arms themselves."""
     target: float | None = None
-    """Recall@1 on val whose reaching the document tells of; None: it does not."""
+    """Validation score for which the document reports how fast each arm reached it; None: no report."""
     smoothing: int | None = None
-    """Updates that a curve's moving average goes over; None: a fifteenth of the training."""
+    """Window of a curve's moving average, in updates; None: a fifteenth of the training."""
 
     @classmethod
     def load(cls, path: str | Path, changes: Iterable[str] = ()) -> "Plan":
-        """The plan of a study file, with `changes` such as "seeds=3" or "train.updates=50".
+        """Loads the plan of a study file.
 
-        Raises RequestError for whatever would make the study invalid, before anything is trained.
+        Parameters
+        ----------
+        path
+            The study file, or the name of a study that the package contains.
+        changes
+            Changes such as "seeds=3" or "train.updates=50".
+
+        Raises
+        ------
+        RequestError
+            If anything in the file is invalid. This check precedes all trainings.
         """
         file = located(path, "studies")
         study = read_study(file, changes)
@@ -120,9 +130,9 @@ class Plan:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any], where: str = "plan") -> "Plan":
-        """The plan that `plain()` wrote down. Raises RequestError where it was altered since, or is none."""
+        """The plan from the values of `plain()`. Raises RequestError if they are no plan or were altered."""
         given = dict(plain)
-        said = given.pop("hash", None)
+        stored_hash = given.pop("hash", None)
         try:
             plan = cls(
                 **{
@@ -142,51 +152,53 @@ class Plan:
             )
         except (KeyError, TypeError) as error:
             raise RequestError(
-                f"{where}: this is no study's plan: {error}. Give a folder of a study."
+                f"{where}: this is not the plan of a study: {error}. Give the folder of a study."
             ) from None
-        if said is not None and said != _digest(given):
+        if stored_hash is not None and stored_hash != _digest(given):
             raise RequestError(
-                f"{where}: its hash is not that of its content, so it was altered after it was frozen. "
-                "Put the file back as it was, or begin the study in another folder."
+                f"{where}: the hash does not match the content, so the plan was altered after it was frozen. "
+                "Restore the file, or start the study in another folder."
             )
         return plan
 
     def plain(self) -> dict[str, Any]:
-        """Values that JSON can hold, enough to make the plan again, and their hash."""
+        """All values of the plan as JSON-serializable objects, with their hash."""
         values = self._values()
         return {**values, "hash": _digest(values)}
 
     @property
     def hash(self) -> str:
-        """sha256, hexadecimal, over everything in the plan."""
+        """SHA-256 of the whole plan, in hexadecimal."""
         return _digest(self._values())
 
     def arm(self, arm_id: str) -> Arm:
-        """The arm of that id. Raises RequestError where there is none."""
+        """The arm with this id. Raises RequestError if there is none."""
         known = {arm.id: arm for arm in self.arms}
         if arm_id not in known:
             raise RequestError(f"The plan has no arm {arm_id!r}. {choose(arm_id, known)}")
         return known[arm_id]
 
     def recipe_of(self, arm_id: str) -> Recipe:
-        """The recipe of an arm, or of a training before them, resolved. Raises RequestError where there is
-        no such arm."""
+        """The resolved recipe of an arm, or of a training under `before`.
+
+        Raises RequestError if there is no such arm.
+        """
         earlier = {arm.id: arm for arm in self.before}
         arm = earlier.get(arm_id) or self.arm(arm_id)
         return self.recipe.changed(arm.changes, f"arm {arm_id!r}")
 
     def with_arms(self, arms: Sequence[Arm]) -> "Plan":
-        """The plan with these arms in place of its own, checked as if a file had named them.
+        """The plan with these arms in place of its own, checked like the arms of a study file.
 
-        What a search's trials, and then its finalists, are trained by. The reference stays where it is
-        among them, else it is the first. Raises RequestError.
+        A search trains its trials and then its finalists by such plans. The reference stays the same if it is
+        one of `arms`; otherwise it is the first of them. Raises RequestError.
         """
         reference = self.reference if self.reference in {arm.id for arm in arms} else arms[0].id
         return _settled(replace(self, arms=tuple(arms), reference=reference), "search")
 
     def differences(self, planned: "Plan") -> list[str]:
-        """What is otherwise here than in the plan that was frozen, a sentence each."""
-        said = []
+        """The differences from the frozen plan, one sentence each."""
+        sentences = []
         for key in (
             "title",
             "question",
@@ -199,22 +211,24 @@ class Plan:
             "reduced",
             "maps",
         ):
-            said += _otherwise(key, getattr(self, key), getattr(planned, key))
-        said += _otherwise("seeds", self.seeds.words(), planned.seeds.words())
-        said += _otherwise("reference", self.reference, planned.reference)
+            sentences += _difference(key, getattr(self, key), getattr(planned, key))
+        sentences += _difference("seeds", self.seeds.words(), planned.seeds.words())
+        sentences += _difference("reference", self.reference, planned.reference)
         mine, theirs = (
             {arm.id: arm.changes for arm in (*plan.before, *plan.arms)} for plan in (self, planned)
         )
-        said += [f"arm {name} was added after the plan was frozen." for name in mine if name not in theirs]
-        said += [f"arm {name} was planned and is missing." for name in theirs if name not in mine]
+        sentences += [
+            f"arm {name} was added after the plan was frozen." for name in mine if name not in theirs
+        ]
+        sentences += [f"arm {name} was planned and is missing." for name in theirs if name not in mine]
         for name in mine:
             if name in theirs:
-                said += _unlike(f"arm {name}: ", mine[name], theirs[name])
+                sentences += _differences(f"arm {name}: ", mine[name], theirs[name])
         here, there = self._values(), planned._values()
         for part in ("recipe", "search", "source"):
             now, before = (flat(plan[part] or {}, into_lists=False) for plan in (here, there))
-            said += _unlike(f"{part}: ", now, before)
-        return said
+            sentences += _differences(f"{part}: ", now, before)
+        return sentences
 
     def _values(self) -> dict[str, Any]:
         fields: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -226,11 +240,8 @@ class Plan:
             "search": self.search.model_dump(mode="json") if self.search else None,
         }
         fields["before"] = [asdict(arm) for arm in self.before]
-        for name in (
-            "before",
-            "target",
-            "smoothing",
-        ):  # plans that were frozen before these keys existed keep their hash
+        # Plans that were frozen before these keys existed keep their hash.
+        for name in ("before", "target", "smoothing"):
             if not fields[name]:
                 del fields[name]
         plain: dict[str, Any] = json.loads(_canonical(fields))
@@ -238,13 +249,13 @@ class Plan:
 
 
 def _arm(plain: Mapping[str, Any]) -> Arm:
-    """An arm that a plan wrote down, its keys under their present names."""
+    """An arm from a stored plan, with the current names of its keys."""
     arm = Arm(**plain)
     return replace(arm, changes={current_key(key): value for key, value in arm.changes.items()})
 
 
 def _search(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """A search that a plan wrote down, its keys under their present names."""
+    """A search from a stored plan, with the current names of its keys."""
     return {**plain, "space": {current_key(key): value for key, value in plain["space"].items()}}
 
 
@@ -257,7 +268,7 @@ def _arms(study: StudyFile, where: str) -> list[Arm]:
 
 
 def _settled(plan: Plan, where: str, apart: bool = True) -> Plan:
-    """The plan with its arms checked and resolved, and what follows from them filled in."""
+    """The plan with its arms checked and resolved, and with the fields that depend on them."""
     pairs = [settle(arm, plan.recipe, where, plan.allow_impossible) for arm in plan.arms]
     arms = tuple(arm for arm, _ in pairs)
     recipes = {arm.id: recipe for arm, recipe in pairs}
@@ -265,7 +276,7 @@ def _settled(plan: Plan, where: str, apart: bool = True) -> Plan:
         check_apart(arms, recipes, where)
     budgets = {arm.name: budget(recipe) for arm, recipe in pairs}
     varied = plan.varied if plan.search else varied_keys(arms)
-    if varied != ("train.updates",):  # the length of the training is then itself what is studied
+    if varied != ("train.updates",):  # otherwise the study is about the length of the training
         check_budgets(budgets, plan.hold, where)
     check_networks({arm.name: recipe for arm, recipe in pairs}, where)
     check_target(plan.target, recipes, where)
@@ -297,16 +308,16 @@ def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(_canonical(values).encode()).hexdigest()
 
 
-def _otherwise(key: str, now: Any, before: Any) -> list[str]:
-    return [] if now == before else [f"{key}: {_say(now)}, planned {_say(before)}."]
+def _difference(key: str, now: Any, before: Any) -> list[str]:
+    return [] if now == before else [f"{key}: {_text(now)}, planned {_text(before)}."]
 
 
-def _unlike(prefix: str, now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+def _differences(prefix: str, now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
     keys = dict.fromkeys([*now, *before])
-    return [said for key in keys for said in _otherwise(prefix + key, now.get(key), before.get(key))]
+    return [text for key in keys for text in _difference(prefix + key, now.get(key), before.get(key))]
 
 
-def _say(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

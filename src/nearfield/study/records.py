@@ -1,14 +1,14 @@
-"""The records that travel through a study: what was asked, what the runs gave, what may be said of them.
+"""The records of a study: arms, tasks, outcomes, comparisons, verdicts and all numbers of the document.
 
-They are plain and frozen, so that a number in the document can be followed to the run it came from. Every
-record turns into JSON by `dataclasses.asdict`; `facts.json` is `StudyFacts` in that form.
+The records are plain and frozen, so that each number in the document can be traced to the run that it came
+from. `dataclasses.asdict` turns each record into JSON; `facts.json` is `StudyFacts` in that form.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Word = Literal["best", "as_good", "worse", "undecided", "not_comparable"]
-"""What may be said of an arm: best; as good as the best within the meaningful difference; worse; not decided;
+"""The verdict on an arm: best; as good as the best within the meaningful difference; worse; not decided;
 not comparable."""
 
 Interval = tuple[float, float]
@@ -16,12 +16,12 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Arm:
-    """One setting that is tried: a name and what it changes in the recipe."""
+    """One setting under test: a name and the recipe keys that it changes."""
 
     id: str
     """Unique in its study, and safe as the name of a folder: "margin-0.3"."""
     name: str
-    """As figures and tables say it: "0.3", or "circle" for a named arm."""
+    """The label in figures and tables: "0.3", or "circle" for a named arm."""
     changes: dict[str, Any]
     """Dotted recipe keys and their values: {"loss.margin": 0.3}. Empty for the recipe as it is."""
 
@@ -31,7 +31,7 @@ class Task:
     """One training and its evaluation: the unit that engines run. Its folder is `runs/{arm}/seed-{seed}`."""
 
     arm: str
-    """`Arm.id`, or "baselines" for the plain spaces that stand beside the arms."""
+    """`Arm.id`, or "baselines" for the baselines that the arms are compared with."""
     seed: int
 
 
@@ -42,12 +42,13 @@ class Outcome:
     task: Task
     state: Literal["done", "failed"]
     cause: str = ""
-    """Of a failure, in one sentence that a person can read."""
+    """Why the task failed, in one readable sentence; "" if it is done."""
     seconds: float = 0.0
-    """Of wall clock; kept in the journal, never in the document, which must be the same on every machine."""
+    """Wall-clock time. The journal records it; the document does not, because it must be the same on every
+    machine."""
     again: bool = False
-    """Whether the same command tries a failure again: what ended it says nothing of the arm, as a divergence
-    does."""
+    """Whether the same command retries the failed task. True if the cause says nothing about the arm (a full
+    memory, for instance); False for a divergence."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +57,22 @@ class Estimate:
 
     mean: float
     low: float
-    """Lower end of the 95 % interval for training chance and the finite test set together."""
+    """Lower end of the 95 % interval; it covers the variation between trainings and between test groups."""
     high: float
     per_seed: tuple[float | None, ...]
-    """One a seed, in the order of `StudyFacts.seeds`; None where the run failed."""
+    """One value per seed, in the order of `StudyFacts.seeds`; None where the run failed."""
 
 
 @dataclass(frozen=True)
 class VarianceParts:
-    """How the variance of a difference between two arms divides; all as standard deviations."""
+    """The components of the variance of a difference between two arms, as standard deviations."""
 
     seed: float
-    """From one training to another, on average over the test set."""
+    """Between trainings, averaged over the test set."""
     group: float
-    """From one test group to another, on average over trainings."""
+    """Between test groups, averaged over trainings."""
     residual: float
-    """What is left: a seed doing well on some groups, and noise."""
+    """The rest: interaction of seed and group, and noise."""
 
 
 @dataclass(frozen=True)
@@ -83,55 +84,55 @@ class Comparison:
     difference: float
     """Mean of `one` minus mean of `other`, over the seeds that both have."""
     low: float
-    """Lower end of the simultaneous 95 % interval: all intervals of the study hold together in 95 % of
-    studies, so whatever they exclude may be claimed."""
+    """Lower end of the simultaneous 95 % interval. In 95 % of studies, all intervals of the study contain
+    their true differences, so a study may claim whatever its intervals exclude."""
     high: float
     p: float
     """Family-wise corrected, two-sided."""
     p_alone: float
-    """As if this were the only comparison; for the record."""
+    """The p value without the correction for multiple comparisons."""
     seeds: int
     groups: int
     parts: VarianceParts
     claim: Literal["better", "worse", "equal", "undecided"]
-    """`better`: one is above other; `equal`: the whole interval lies within the meaningful difference."""
+    """`better`: `one` is above `other`; `equal`: the whole interval lies within the meaningful difference."""
     more_seeds: int | None
-    """About how many seeds in all would decide it with 80 % chance, on the same test groups; None where not
-    even 100 would, or it is decided."""
+    """Approximate total number of seeds that would decide the comparison with a probability of 80 %, on the
+    same test groups. None if it is decided, or if even 100 seeds would not be enough."""
     power: float
-    """Chance that a study of this size shows a difference as large as `meaningful`."""
+    """Probability that a study of this size detects a difference as large as `meaningful`."""
     by_seeds: float | None = None
-    """Chance that 100 seeds in all would decide it; None where it is decided."""
+    """Probability that 100 seeds in all would decide the comparison; None if it is decided."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said of an arm."""
+    """The verdict on one arm."""
 
     arm: str
     word: Word
     against: str
-    """The arm it was judged against: the best one, or, for the best one, the next."""
+    """The arm that it was compared with: the best arm, or, for the best arm, the next."""
     reason: str
-    """For not_comparable: why. For undecided: what it would cost. Else empty."""
+    """For not_comparable: why. For undecided: what a decision would cost. Otherwise empty."""
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """Everything that the statistics say of one measure."""
+    """All statistical results for one metric."""
 
     measure: str
     meaningful: float
     estimates: dict[str, Estimate]
-    """By arm; arms of which no run succeeded are missing. Baselines are under "baseline/mfcc_stats" ..."""
+    """By arm, without arms whose runs all failed. Baselines have keys such as "baseline/mfcc_stats"."""
     comparisons: tuple[Comparison, ...]
     """Every pair of arms (and of an arm with a baseline), in the order of the plan."""
     verdicts: tuple[Verdict, ...]
     recommended: str | None
-    """The cheapest arm among the best and those as good; None where nothing is decided."""
+    """The cheapest of the best arm and those as good as it; None if nothing is decided."""
     recommended_because: str
     procedure: str
-    """The statistical procedure in two or three sentences, for the document."""
+    """Two or three sentences on the statistical procedure, for the document."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,8 @@ class Curve:
     updates: tuple[int, ...]
     values: tuple[float | None, ...]
     smooth: tuple[float | None, ...] = ()
-    """Moving average at each update, over as many updates as the plan asks for; None where the window is not
-    whole. Empty where it asks for none."""
+    """Moving average at each update over `StudyFacts.smoothing` updates; None where the window is incomplete.
+    Empty if the plan sets no smoothing."""
 
 
 @dataclass(frozen=True)
@@ -154,12 +155,12 @@ class RunFacts:
     state: Literal["done", "failed"]
     cause: str
     metrics: dict[str, float]
-    """result.json's metrics; empty where the run failed."""
+    """The metrics of result.json; empty if the run failed."""
     curves: dict[str, Curve]
-    """By name as logged ("train/loss", "train/active_fraction", "val/recall_at_1"), thinned to some hundred
+    """By logged name ("train/loss", "train/active_fraction", "val/recall_at_1"), reduced to a few hundred
     points."""
     notes: tuple[str, ...]
-    """Collapse, unconverged probe, hubs: whatever training and evaluation warned of."""
+    """Warnings of training and evaluation, such as collapse, an unconverged probe, or hubs."""
 
 
 @dataclass(frozen=True)
@@ -168,14 +169,14 @@ class Speed:
 
     arm: str
     updates: tuple[int | None, ...]
-    """One a seed, in the order of `StudyFacts.seeds`; None where the target was never reached."""
+    """One value per seed, in the order of `StudyFacts.seeds`; None if the target was never reached."""
     seconds: tuple[float | None, ...]
-    """Of wall clock, on the machine and beside the work that there was; one a seed."""
+    """Wall-clock time, one value per seed. It depends on the machine and its load."""
     median_updates: float | None
-    """None where half of the trainings or more never got there."""
+    """None if half of the trainings or more never reached the target."""
     median_seconds: float | None
     never: int
-    """Trainings that did not reach the target, failed ones among them."""
+    """Number of trainings that did not reach the target, including failed ones."""
 
 
 @dataclass(frozen=True)
@@ -191,87 +192,87 @@ class ClassFacts:
 
 @dataclass(frozen=True)
 class MapFacts:
-    """Where the clips of the judged split lie, in two dimensions; of the arm's first finished seed."""
+    """A two-dimensional map of the clips of one split, from the arm's first finished seed."""
 
     method: Literal["pca", "umap", "tsne"]
     points: tuple[Interval, ...]
     labels: tuple[str, ...]
     trustworthiness: float
-    """Share of neighbours that the map keeps honest (Venna & Kaski 2001); 1 is perfect."""
+    """How well the map preserves neighborhoods (Venna & Kaski 2001); 1 is perfect."""
     unseen: tuple[str, ...] = ()
-    """Labels on the map of which training heard no clip."""
+    """Labels on the map that have no training clip."""
     side: Literal["train", "val", "test"] = "test"
 
 
 @dataclass(frozen=True)
 class ArmFacts:
-    """All that is known of one arm."""
+    """All results of one arm."""
 
     arm: Arm
     parameters: int
-    """Weights of the network."""
+    """Number of weights of the network."""
     runs: tuple[RunFacts, ...]
     measures: dict[str, Estimate]
-    """The further measures; described, never compared."""
+    """The further metrics, which the document describes but never compares."""
     classes: tuple[ClassFacts, ...]
     centroid_names: tuple[str, ...]
     centroid_distances: tuple[tuple[float, ...], ...]
-    """Between the centroids of the classes; mean over seeds. Empty for tags."""
+    """Distances between class centroids, averaged over seeds. Empty for tags."""
     maps: tuple[MapFacts, ...]
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class TagArea:
-    """One area of one tag under one arm, mean over seeds."""
+    """ROC AUC or PR AUC of one tag for one arm, averaged over seeds."""
 
     mean: float
     interval: Interval | None
-    """95 %, for training chance and the test groups together; None below two seeds, where fewer than three
-    groups have the tag, or lack it, or where neither seeds nor groups make a difference."""
+    """95 % interval, which covers the variation between trainings and between test groups. None with fewer
+    than two seeds, if fewer than three groups have the tag or lack it, or if nothing varies."""
     gap: float | None = None
-    """From the reference: this mean less its mean, over the seeds that both have; None for the reference."""
+    """This mean minus the mean of the reference, over the seeds that both have; None for the reference."""
     gap_interval: Interval | None = None
-    """95 %, paired."""
+    """95 % interval of the gap, paired."""
     p_holm: float | None = None
-    """Of the gap, two-sided, corrected over all tags and arms of the area (Holm 1979)."""
+    """Two-sided p value of the gap, corrected over all tags and arms of the area (Holm 1979)."""
 
 
 @dataclass(frozen=True)
 class TagFacts:
-    """One tag under all arms."""
+    """One tag for all arms."""
 
     name: str
     positives: int
-    """Clips of the test set that have it."""
+    """Test clips that have the tag."""
     few: bool
-    """Fewer than 20: its own figures say little."""
+    """Whether fewer than 20 test clips have the tag, so that its values are uncertain."""
     areas: dict[str, dict[str, TagArea]]
-    """By area, `roc_auc` and `pr_auc`, then by arm id; an arm of which no run told the tag is missing."""
+    """By area (`roc_auc`, `pr_auc`), then by arm id. Arms whose runs never scored the tag are missing."""
 
 
 @dataclass(frozen=True)
 class SourceClaim:
-    """What a source document concluded, where the study repeats one."""
+    """The conclusion of the source document that the study repeats."""
 
     study: str
     """Its id in the list of source studies: "U1"."""
     document: str
-    """Who asked first, and when, in words."""
+    """Who asked the question first, and when."""
     question: str
     """In the source's words."""
     concluded: str
     """In the source's words."""
     prefers: str
-    """Arm id that the source preferred; "" where it preferred none."""
+    """Id of the arm that the source preferred; "" if it preferred none."""
     over: tuple[str, ...] = ()
-    """Arm ids that it was preferred to; empty means all others. Where it preferred none: those that it held
-    to be alike; empty means that its conclusion is no comparison of arms."""
+    """Ids of the arms that it was preferred to; empty means all others. If the source preferred no arm: the
+    arms that it found equal; empty means that its conclusion does not compare arms."""
 
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """Every number that stands in a study's document."""
+    """Every number of a study's document."""
 
     title: str
     question: str
@@ -284,31 +285,31 @@ class StudyFacts:
     varied: tuple[str, ...]
     """Dotted keys that differ between arms."""
     held: str
-    """What all arms have alike, in words: "300 updates of 64 clips of 5 s each"."""
+    """The budget that all arms share, in words: "300 updates of 64 clips of 5 s each"."""
     recipe: dict[str, Any]
-    """The recipe that arms change, resolved."""
+    """The base recipe, resolved."""
     arms: tuple[ArmFacts, ...]
     conclusion: Conclusion
     baselines: dict[str, dict[str, float]]
-    """By name (chance, mfcc_stats, logmel_stats, random_encoder): the judge and the further measures."""
+    """By name (chance, mfcc_stats, logmel_stats, random_encoder): the judge and the further metrics."""
     data: dict[str, Any]
     """Data card: name, clips, hours, classes or tags, split sizes, groups, fingerprint, problems, leaks."""
     environment: dict[str, Any]
-    """Versions of what computes, device, precision."""
+    """Versions of the libraries, device, precision."""
     deviations: tuple[str, ...]
-    """What was changed after the plan was frozen, in sentences."""
+    """Changes made after the plan was frozen, one sentence each."""
     source: SourceClaim | None
     command: str
-    """That makes the study again."""
+    """The command that repeats the study."""
     reduced: str = ""
-    """In words, how the study is smaller than the question asks for; "" where it is not."""
+    """How the study is smaller than the question requires, in words; "" if it is not."""
     target: float | None = None
-    """Recall@1 on val whose reaching `speeds` tells of; None where none was asked for."""
+    """The validation score that `speeds` refers to; None if the plan sets no target."""
     speeds: tuple[Speed, ...] = ()
     """How fast each arm reached the target."""
     smoothing: int | None = None
-    """Updates that a curve's moving average goes over; None: a fifteenth of the run."""
+    """Window of a curve's moving average, in updates; None: a fifteenth of the run."""
     search: dict[str, Any] = field(default_factory=dict)
-    """For a search: method, trials, and the trials' table; empty otherwise."""
+    """For a search: method, number of trials, and the table of trials; empty otherwise."""
     tags: tuple[TagFacts, ...] = ()
-    """Where the judge is an area over tags: each tag, told by whom the judge is of."""
+    """One entry per tag, if the judge is an area under a curve over tags."""

@@ -1,4 +1,4 @@
-"""A study from its file to its document: plan, trainings, looks, conclusion; it goes on where it stopped."""
+"""A study from its file to its document: plan, trainings, looks, conclusion. A stopped study can continue."""
 
 import json
 import shlex
@@ -31,37 +31,52 @@ from nearfield.training.recipe import Recipe
 from nearfield.training.setup import training_sampler
 
 _SHAPES = {"sample_rate", "clip_seconds", "image_size", "image_channels", "trim_db"}
-"""Settings of data that say what a clip is brought to: the collection is the same whatever they are."""
+"""Settings of data that only change how a clip is converted, so that arms with other values share a
+collection."""
 
 Progress = Callable[["Standing"], None]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a study is, told whenever a task ends."""
+    """The progress of a study, reported whenever a task ends."""
 
     plan: Plan
     outcomes: dict[Task, Outcome]
     wanted: int
     """Tasks up to the next look."""
     baselines: int = 0
-    """How many of those are scorings of the plain spaces, and no trainings."""
+    """How many of these tasks score the baselines and train nothing."""
 
 
 class Study:
-    """A folder in which a plan is carried out."""
+    """A plan and the folder that holds its runs. Use `create` or `load` to get one."""
 
     def __init__(self, folder: Path, plan: Plan, data: str, file: str, changes: Sequence[str] = ()) -> None:
-        """As `create` and `load` make it."""
         self.folder, self.plan, self.data, self.file = folder, plan, data, file
         self.changes = tuple(changes)
 
     @classmethod
     def create(cls, file: str | Path, data: str, out: str | Path, changes: Iterable[str] = ()) -> "Study":
-        """Freezes the plan of a study file in the folder `out`, or goes on with what is there.
+        """Freezes the plan of a study file in the folder `out`, or continues the study in that folder.
 
-        What the plan says otherwise than the frozen one is a deviation, and will stand in the document.
-        Raises RequestError where the plan is not valid, or would make finished runs mean something else.
+        If the folder already has a frozen plan, the document lists each difference from it as a deviation.
+
+        Parameters
+        ----------
+        file
+            The study file, or the name of a study that the package contains.
+        data
+            The data that all arms are trained with, as for `nearfield train --data`.
+        out
+            The folder of the study.
+        changes
+            Changes such as "seeds=3" or "train.updates=50".
+
+        Raises
+        ------
+        RequestError
+            If the plan is invalid, or if finished runs in `out` do not fit it.
         """
         given = list(changes)
         folder, plan = Path(out).expanduser(), Plan.load(file, given)
@@ -74,7 +89,7 @@ class Study:
         study = cls.load(folder)
         if study.data != data:
             raise RequestError(
-                f"{folder} was begun with --data {study.data}, not {data}. Give that, or another folder."
+                f"{folder} was started with --data {study.data}, not {data}. Give that, or another folder."
             )
         for earlier in _plans(folder):
             _check_compatible(Plan.of(earlier["plan"], str(path)), plan, folder)
@@ -82,7 +97,7 @@ class Study:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Study":
-        """The study of a folder, as it was last gone on with. Raises RequestError where there is none."""
+        """The study in a folder, with its latest plan. Raises RequestError if there is none."""
         folder = Path(folder).expanduser()
         path = folder / "plan.json"
         if not path.is_file():
@@ -99,10 +114,26 @@ class Study:
         callback: Callable[[Task, Event], None] = lambda task, event: None,
         progress: Progress = lambda standing: None,
     ) -> StudyFacts:
-        """Trains what is missing, looks, adds seeds where the plan says so, and writes the document.
+        """Trains the missing runs, adds seeds if the plan asks for it, and writes the document.
 
-        Finished runs are never trained again, nor those that diverged; other failures are. Raises
-        KeyboardInterrupt after Ctrl-C with everything whole.
+        Finished and diverged runs are never trained again; other failed runs are. After Ctrl-C, the folder
+        is consistent and a later call continues.
+
+        Parameters
+        ----------
+        engine
+            Where the runs are computed; by default in processes on this machine.
+        device
+            "auto", "cpu", "cuda" or "mps".
+        callback
+            Receives each event with its task.
+        progress
+            Receives the state of the study whenever a task ends.
+
+        Returns
+        -------
+        StudyFacts
+            Every number of the document.
         """
         _check_extras()
         built = (engine or LocalSettings()).build()
@@ -114,13 +145,13 @@ class Study:
 
             def train(plan: Plan, tasks: Sequence[Task]) -> None:
                 wanted = len(tasks) + len(journal.outcomes())
-                plain = sum(task.arm == BASELINES for task in (*tasks, *journal.outcomes()))
+                baselines = sum(task.arm == BASELINES for task in (*tasks, *journal.outcomes()))
 
                 def done(outcome: Outcome) -> None:
                     journal.add_outcome(outcome)
-                    progress(Standing(plan, journal.outcomes(), wanted, plain))
+                    progress(Standing(plan, journal.outcomes(), wanted, baselines))
 
-                progress(Standing(plan, journal.outcomes(), wanted, plain))
+                progress(Standing(plan, journal.outcomes(), wanted, baselines))
                 work = StudyWork(plan.plain(), self.data, self.folder, device)
                 earlier = [task for task in tasks if is_before(task)]
                 for part in (earlier, [task for task in tasks if task not in earlier]):
@@ -129,7 +160,7 @@ class Study:
 
             if self.plan.search:
                 explore(self.plan, self.folder, journal.outcomes, train)
-            plan = self._carried(journal.outcomes())
+            plan = self._compared_plan(journal.outcomes())
             assert plan is not None
             for look in planned(plan.seeds.looks(), _taken(journal)):
                 ended = journal.outcomes()
@@ -139,14 +170,19 @@ class Study:
         return self.report()
 
     def report(self, callback: Callback = ignore) -> StudyFacts:
-        """The document from what is there. Raises RequestError where no seed is finished for every arm."""
+        """Writes the document from the finished runs.
+
+        Raises RequestError if no seed is finished for every arm.
+        """
         _check_extras()
         journal = Journal(self.folder / "journal.jsonl")
         outcomes = journal.outcomes()
-        plan = self._carried(outcomes)
+        plan = self._compared_plan(outcomes)
         finished = _finished(plan, outcomes) if plan else 0
         if not finished or not plan:
-            raise RequestError(f"{self.folder}: no seed is finished for every arm yet. Go on: {self.command}")
+            raise RequestError(
+                f"{self.folder}: no seed is finished for every arm yet. Continue with: {self.command}"
+            )
         look = self._stopped_at(plan, finished, journal)
         deviations = self._deviations(journal)
         if look.seeds < (first := plan.seeds.looks()[0]):
@@ -158,7 +194,7 @@ class Study:
         facts = replace(facts, plan_hash=frozen, search=self._search_table(outcomes))
         if batches := {entry["held"] for entry in journal.entries("batch")}:
             facts = replace(facts, held=f"{facts.held} (batches held {', '.join(map(str, sorted(batches)))})")
-        if not facts.data["name"]:  # nothing was trained that could tell
+        if not facts.data["name"]:  # no finished run has recorded the name
             name = self.data.partition("?")[0].rstrip("/").rpartition("/")[2]
             facts = replace(facts, data={**facts.data, "name": name})
         recipes = [self.plan.recipe_of(arm.id) for arm in self.plan.arms] or [self.plan.recipe]
@@ -167,18 +203,18 @@ class Study:
 
     @property
     def command(self) -> str:
-        """That makes the study again."""
+        """The command that repeats the study."""
         changes = "".join(f"--set {shlex.quote(change)} " for change in self.changes)
         return (
             f"nearfield study run {shlex.quote(self.file)} {changes}--data {shlex.quote(self.data)} --out DIR"
         )
 
     def _check_data(self, journal: Journal) -> None:
-        """Refuses data that cannot serve any of the arms, before anything is trained and noted as failed.
+        """Checks the data of all arms before the first training, so that no run fails because of them.
 
-        Raises DataError where files are missing, groups leak between the sides, or nothing can be learnt;
-        RequestError where the data are not those that an arm was begun with, so that seeds would be mixed,
-        leave the arms with unlike batches, or give them other groups to be judged by.
+        Raises DataError if files are missing, groups leak between splits, or there is nothing to learn.
+        Raises RequestError if the data changed since an arm was started (its seeds would be mixed), or if
+        batch sizes or test groups differ between arms.
         """
         judges: dict[str, set[str]] = {}
         batches: dict[str, int] = {}
@@ -197,33 +233,33 @@ class Study:
                 batches[arm.name] = _real_batch(recipe, collection)
             if begun.setdefault(arm.id, fingerprint) != fingerprint:
                 raise RequestError(
-                    f"{self.folder}: arm {arm.name!r}: the data ({self.data}) are not what the study was "
-                    "begun with. Bring them back, or begin a new folder."
+                    f"{self.folder}: arm {arm.name!r}: the data ({self.data}) have changed since the study "
+                    "was started. Restore them, or start the study in a new folder."
                 )
         _check_judges(judges)
         recipes = {arm.name: self.plan.recipe_of(arm.id) for arm in self.plan.arms}
         hold = None if self.plan.varied == ("train.updates",) else self.plan.hold
-        said = {entry["arm"] for entry in journal.entries("batch")}
+        noted = {entry["arm"] for entry in journal.entries("batch")}
         for name, held in reduced(recipes, batches, hold, str(self.folder)).items():
-            if name not in said:
+            if name not in noted:
                 journal.add("batch", arm=name, asked=batch_size(recipes[name].sampler), held=held)
         known = {entry["arm"] for entry in journal.entries("data")}
         for name, fingerprint in begun.items():
             if name not in known:
                 journal.add("data", arm=name, fingerprint=fingerprint)
 
-    def _told(self, outcomes: dict[Task, Outcome]) -> list[Told]:
-        """What is known of the search's trials."""
+    def _scored_trials(self, outcomes: dict[Task, Outcome]) -> list[Told]:
+        """The finished trials of the search and their scores."""
         return explore(self.plan, self.folder, lambda: outcomes, lambda plan, tasks: None)
 
-    def _carried(self, outcomes: dict[Task, Outcome]) -> Plan | None:
-        """The plan whose arms are compared: after a search, that of its finalists; None before."""
-        return chosen(self.plan, self._told(outcomes)) if self.plan.search else self.plan
+    def _compared_plan(self, outcomes: dict[Task, Outcome]) -> Plan | None:
+        """The plan whose arms are compared; for a search that of its finalists, or None if it is not done."""
+        return chosen(self.plan, self._scored_trials(outcomes)) if self.plan.search else self.plan
 
     def _search_table(self, outcomes: dict[Task, Outcome]) -> dict[str, Any]:
         if not self.plan.search:
             return {}
-        return TrialSearch(self.plan.search, self.plan.recipe).table(self._told(outcomes))
+        return TrialSearch(self.plan.search, self.plan.recipe).table(self._scored_trials(outcomes))
 
     def _is_decided(self, plan: Plan, outcomes: dict[Task, Outcome], look: Look) -> bool:
         if not plan.seeds.until_decided:
@@ -233,25 +269,26 @@ class Study:
         return all(verdict.word != "undecided" for verdict in found.verdicts)
 
     def _stopped_at(self, plan: Plan, finished: int, journal: Journal) -> Look:
-        """The look that the document rests on: the first that decided, else the last that was reached. Before
-        the first that was planned there is none, and nothing is claimed."""
+        """The look that the document reports: the first that decided, otherwise the last one reached.
+
+        Before the first planned look, it is a look that claims nothing.
+        """
         reached = [look for look in planned(plan.seeds.looks(), _taken(journal)) if look.seeds <= finished]
         decided = (look for look in reached if self._is_decided(plan, journal.outcomes(), look))
         return next(decided, reached[-1] if reached else Look(finished, 0.0, 0.0))
 
     def _try_again(self, journal: Journal) -> None:
-        """Takes back failures that say nothing of their arm: they are trained once more."""
+        """Removes failures that say nothing about their arm, so that these tasks run again."""
         for task, outcome in journal.outcomes().items():
             if outcome.again:
                 (task_folder(self.folder, task) / FAILED).unlink(missing_ok=True)
                 journal.try_again(task)
 
     def _note_looks(self, journal: Journal) -> None:
-        """Before a study is gone on with by another number of seeds: the looks that there were, and what each
-        spent of the error rate."""
+        """If the number of seeds changed, notes the past looks and what each spent of the error rate."""
         before = Plan.of(_plans(self.folder)[-1]["plan"])
         outcomes, taken = journal.outcomes(), _taken(journal)
-        plan = Study(self.folder, before, self.data, self.file)._carried(outcomes)
+        plan = Study(self.folder, before, self.data, self.file)._compared_plan(outcomes)
         if plan is None or before.seeds == self.plan.seeds:
             return
         finished = _finished(plan, outcomes)
@@ -260,27 +297,26 @@ class Study:
                 journal.add("look", seeds=look.seeds, share=look.share)
 
     def _deviations(self, journal: Journal) -> list[str]:
-        """Every deviation that was noted; one that the plan in use no longer has says so."""
-        positive: dict[tuple[int, int], list[str]] = {}
+        """All noted deviations; the text states if the current plan no longer has one."""
+        arms_by_size: dict[tuple[int, int], list[str]] = {}
         for each in journal.entries("batch"):
-            positive.setdefault((each["held"], each["asked"]), []).append(each["arm"])
+            arms_by_size.setdefault((each["held"], each["asked"]), []).append(each["arm"])
         fewer = [
             f"Batches of {listed(arms)} hold {held} clips in place of {asked}: the data have no more labels "
             "or clips to train on."
-            for (held, asked), arms in positive.items()
+            for (held, asked), arms in arms_by_size.items()
         ]
-        hold = self.plan.differences(Plan.of(_plans(self.folder)[0]["plan"]))
-        again = {text.rpartition(": ")[0] for text in hold} - {""}
+        current = self.plan.differences(Plan.of(_plans(self.folder)[0]["plan"]))
+        again = {text.rpartition(": ")[0] for text in current} - {""}
         return fewer + [
             text
-            if text in hold
+            if text in current
             else f"{text} (Changed {'again' if text.rpartition(': ')[0] in again else 'back'} later.)"
             for text in (entry["text"] for entry in journal.entries("deviation"))
         ]
 
     def _note_deviations(self, journal: Journal) -> None:
-        """The plan where it is another than last time, and what it says otherwise than when it was frozen,
-        each noted once."""
+        """Notes the plan if it changed since the last call, and each new difference from the frozen plan."""
         plans = _plans(self.folder)
         if Plan.of(plans[-1]["plan"]) != self.plan:
             journal.add("plan", plan=self.plan.plain(), file=self.file, changes=list(self.changes))
@@ -291,44 +327,44 @@ class Study:
 
 
 def _real_batch(recipe: Recipe, collection: Collection) -> int:
-    """Windows in a batch of the arm's training; as its recipe asks where only a training can tell."""
+    """Windows in a batch of the arm's training; the requested number if only a training can determine it."""
     rows = collection.rows("train")
-    if recipe.sampler.asked_run is not None:  # what that run says is not there yet
+    if recipe.sampler.asked_run is not None:  # that run may not exist yet
         return batch_size(recipe.sampler)
     built = training_sampler(recipe, collection.metadata(), rows, 0)
     return real_batch(recipe.sampler, built)
 
 
 def _check_judges(judges: dict[str, set[str]]) -> None:
-    """`judges`: the groups of the test side, by the name of the arm."""
+    """`judges` holds the groups of the test split by the name of the arm."""
     (first, groups), *others = judges.items()
     for name, own in others:
         if own != groups:
             raise RequestError(
-                f"Arms {first!r} and {name!r} would be judged by unlike groups of clips, and are compared by "
-                "groups. Vary a setting that leaves the test side as it is."
+                f"Arms {first!r} and {name!r} have different groups of test clips, but arms are compared "
+                "group by group. Vary a setting that does not change the test split."
             )
 
 
 def _plans(folder: Path) -> list[dict[str, Any]]:
-    """What was asked, plain: as frozen, then each time that the study was gone on with otherwise."""
+    """The stored plans: the frozen one, then each changed plan with which the study continued."""
     frozen = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     return [frozen, *Journal(folder / "journal.jsonl").entries("plan")]
 
 
 def _taken(journal: Journal) -> dict[int, float]:
-    """By number of seeds: looks under an earlier plan, and what each spent of the error rate."""
+    """Past looks by number of seeds, and the share of the error rate that each spent."""
     return {entry["seeds"]: entry["share"] for entry in journal.entries("look")}
 
 
 def _tasks(plan: Plan, seeds: int) -> list[Task]:
-    """Seed by seed, so that what is there at any moment is balanced; the plain spaces come first."""
+    """Tasks seed by seed, so that the finished runs are balanced at any time; baselines come first."""
     arms = [BASELINES, *(arm.id for arm in (*plan.before, *plan.arms))]
     return [Task(arm, seed) for seed in plan.seeds.take(seeds) for arm in arms]
 
 
 def _finished(plan: Plan, outcomes: dict[Task, Outcome]) -> int:
-    """How many seeds have ended for every arm."""
+    """Number of seeds that are finished for every arm."""
     count = 0
     while count < plan.seeds.at_most and all(task in outcomes for task in _tasks(plan, count + 1)):
         count += 1
@@ -336,23 +372,23 @@ def _finished(plan: Plan, outcomes: dict[Task, Outcome]) -> int:
 
 
 def _check_compatible(frozen: Plan, plan: Plan, folder: Path) -> None:
-    """Refuses a plan under which finished runs would mean something else than they did."""
+    """Raises RequestError if finished runs of the frozen plan do not fit the new plan."""
     for part, is_other in (
         ("recipe", frozen.recipe.plain() != plan.recipe.plain()),
         ("search", frozen.search != plan.search),
     ):
         if is_other:
             raise RequestError(
-                f"{folder} was begun with another {part}: {'; '.join(plan.differences(frozen)[:3])} "
-                "Begin a new folder."
+                f"{folder} was started with another {part}: {'; '.join(plan.differences(frozen)[:3])} "
+                "Use a new folder."
             )
     known = {arm.id: arm.changes for arm in (*frozen.before, *frozen.arms)}
     for arm in (*plan.before, *plan.arms):
         if arm.id in known and known[arm.id] != arm.changes:
-            raise RequestError(f"{folder}: arm {arm.id} was begun with other settings. Begin a new folder.")
+            raise RequestError(f"{folder}: arm {arm.id} was started with other settings. Use a new folder.")
 
 
 def _check_extras() -> None:
-    """Raises RequestError before anything is trained where the document could not be written."""
+    """Raises RequestError if the document could not be written, before anything is trained."""
     require("documents", "A study's document")
     require("map", "A study's document")

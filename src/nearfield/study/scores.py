@@ -1,4 +1,4 @@
-"""Scores of finished runs by seed, test group and tag, as the statistics read them."""
+"""Scores of finished runs by seed, test group and tag: the input of the statistics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,20 +18,23 @@ from nearfield.study.statistics.two_way import Array, MeanSquares
 from nearfield.training.evaluate_run import without
 from nearfield.training.run_folder import RunFolder
 
-# Scores of single clips to scores of test groups whose mean is the measure itself.
+# Scores of test groups from scores of single clips. Their mean is the metric itself.
 #
-# A measure that is no mean over clips (macro F1) has no score for one recording, but a jackknife
-# pseudo-value: with G groups, measure m over all and m[-g] without group g, it is G m - (G - 1) m[-g]
-# (Quenouille 1949; Tukey 1958; for the measures of multi-reader studies Dorfman, Berbaum & Metz 1992).
-# Pseudo-values behave like independent scores of the groups. Their mean is the measure less what the
-# jackknife takes for its bias; here they are moved so that it is the measure itself: a document should say
-# one number for one thing. Means over clips are treated alike, so that groups of unlike size weigh as they
-# should. Of a measure that searches the test set within itself a clip is a part twice, as query and in the
-# gallery, and is left out of both (`metrics/retrieval.py`).
+# A metric that is not a mean over clips (macro F1) has no score for one group, but it has a jackknife
+# pseudo-value: with G groups, metric m over all and m[-g] without group g, it is G m - (G - 1) m[-g]
+# (Quenouille 1949; Tukey 1958; for the metrics of multi-reader studies Dorfman, Berbaum & Metz 1992).
+# Pseudo-values behave like independent scores of the groups. Their mean is the metric minus the jackknife
+# estimate of its bias; here they are shifted so that their mean is the metric itself and the document has one
+# number for one thing. Means over clips are treated in the same way, so that groups weigh by their size. A
+# metric that searches the test set within itself uses a clip twice, as query and in the gallery; the clip is
+# left out of both (`metrics/retrieval.py`).
 
 
 def mean_by_group(scores: Floats, groups: Ints) -> Floats:
-    """(n,) scores, NaN where a clip has none, and (n,) groups -> (G,) pseudo-values, groups ascending."""
+    """Pseudo-values (G,) of a mean over clips, from (n,) scores (NaN: none) and (n,) groups.
+
+    Groups are in ascending order.
+    """
     known = np.isfinite(scores)
     names, place = np.unique(groups, return_inverse=True)
     sums = np.bincount(place, np.where(known, scores, 0.0), len(names))
@@ -40,28 +43,31 @@ def mean_by_group(scores: Floats, groups: Ints) -> Floats:
 
 
 def left_out_by_block(whole: float, without: Floats, blocks: Ints) -> Floats:
-    """Pseudo-values (B,) of a measure that is `whole` over all clips, from its value (n,) without the block
-    of each clip, as query and in the gallery, and the (n,) blocks."""
+    """Pseudo-values (B,) of a metric that is `whole` over all clips.
+
+    `without` (n,) is the metric without the block of each clip, as query and in the gallery; `blocks` (n,)
+    are the blocks.
+    """
     first = np.unique(blocks, return_index=True)[1]
     return _pseudo(whole, without[first])
 
 
 def macro_f1_by_group(reference: Ints, predicted: Ints, groups: Ints) -> Floats:
-    """Pseudo-values (G,) of macro F1 over the classes that occur or are predicted, (n,) class numbers."""
+    """Pseudo-values (G,) of macro F1 over classes that occur or are predicted, from (n,) class numbers."""
     classes = np.union1d(reference, predicted)
     names, place = np.unique(groups, return_inverse=True)
-    here = reference[:, None] == classes
-    said = predicted[:, None] == classes
+    is_real = reference[:, None] == classes
+    is_predicted = predicted[:, None] == classes
 
     def by_group(cells: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Floats:
         found = np.zeros((len(names), len(classes)))
         np.add.at(found, place, cells)
         return found
 
-    hits, reals, claims = by_group(here & said), by_group(here), by_group(said)
+    hits, reals, claims = by_group(is_real & is_predicted), by_group(is_real), by_group(is_predicted)
     whole = _f1(hits.sum(0), reals.sum(0), claims.sum(0)).mean()
     without = _f1(hits.sum(0) - hits, reals.sum(0) - reals, claims.sum(0) - claims)
-    # A class that lives in one group alone is not there without it: the mean is over those that are.
+    # A class that occurs in one group only is missing without that group: average over the others.
     left = (reals.sum(0) - reals + claims.sum(0) - claims) > 0
     return _pseudo(float(whole), (without * left).sum(1) / np.maximum(1, left.sum(1)))
 
@@ -69,21 +75,24 @@ def macro_f1_by_group(reference: Ints, predicted: Ints, groups: Ints) -> Floats:
 def area_by_group(tags: Bools, scores: Floats, groups: Ints, area: str) -> Floats:
     """Pseudo-values (G,) of the mean over tags of `roc_auc` or `pr_auc`, from (n, K) tags and scores.
 
-    A tag that all clips or none have without a group does not count there.
+    The mean without a group skips tags that all or none of the remaining clips have.
     """
     means = macro(_areas(tags, scores, groups, area))
     return _pseudo(float(means[0]), np.where(np.isfinite(means[1:]), means[1:], means[0]))
 
 
 def areas_by_group(tags: Bools, scores: Floats, groups: Ints, area: str) -> tuple[Floats, Floats]:
-    """Each tag by itself: (K,) areas, NaN where all clips or none have it, and (G, K) pseudo-values, NaN also
-    where the tag is in all clips or none without one of the groups."""
+    """Areas (K,) and pseudo-values (G, K) of each tag.
+
+    An area is NaN if all clips or none have the tag. The pseudo-values are NaN also if this happens without
+    one of the groups.
+    """
     areas = _areas(tags, scores, groups, area)
     return areas[0], np.stack([_pseudo(float(each[0]), each[1:]) for each in areas.T], axis=1)
 
 
 def _areas(tags: Bools, scores: Floats, groups: Ints, area: str) -> Floats:
-    """(1 + G, K): over all clips, then without each group."""
+    """Areas (1 + G, K): over all clips, then without each group."""
     return np.vstack([tag_areas(tags, scores)[area], areas_without(tags, scores, groups)[area]])
 
 
@@ -98,13 +107,13 @@ def _pseudo(whole: float, without: Floats) -> Floats:
     return np.asarray(whole + (count - 1) * (without.mean() - without))
 
 
-# From the folders of finished runs to what the statistics read: a row a seed, a column a test group.
+# Score tables of finished runs: one row per seed, one column per test group.
 
 
 def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
-    """(G,) scores of the test groups, whose mean is the measure; None where single clips have no such score.
+    """Scores (G,) of the test groups, whose mean is the metric; None if single clips have no such score.
 
-    `clips` as `runs.clips` writes them.
+    `clips` is a table that `evaluate_run.write_clips` wrote.
     """
     groups = groups_of(clips)
     if measure in clips:
@@ -124,14 +133,14 @@ def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
         return macro_f1_by_group(labels[known], predicted[known], groups[known]) if known.any() else None
     who, _, area = measure.partition("/")
     if area in AREAS and f"{who}/scores" in clips:
-        told = clips[f"{who}/scores"].notna().to_numpy()
-        scores, tags = (np.stack(list(clips[f"{who}/{column}"][told])) for column in ("scores", "tags"))
-        return area_by_group(tags.astype(np.bool_), scores.astype(np.float64), groups[told], area)
+        known = clips[f"{who}/scores"].notna().to_numpy()
+        scores, tags = (np.stack(list(clips[f"{who}/{column}"][known])) for column in ("scores", "tags"))
+        return area_by_group(tags.astype(np.bool_), scores.astype(np.float64), groups[known], area)
     return None
 
 
 def groups_of(clips: pd.DataFrame) -> Ints:
-    """(n,) the group of each clip; clips of no known group stand for themselves."""
+    """The group (n,) of each clip; a clip without a known group is a group of its own."""
     groups = clips["group"].to_numpy(np.int64)
     return np.where(groups < 0, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
 
@@ -139,38 +148,38 @@ def groups_of(clips: pd.DataFrame) -> Ints:
 def table(
     clips: Sequence[pd.DataFrame | None], metrics: Sequence[Mapping[str, float]], measure: str
 ) -> Array | None:
-    """(S, G) scores of one arm, one row a seed, NaN where that training failed or has no such measure.
+    """Scores (S, G) of one arm, one row per seed; NaN if that training failed or lacks the metric.
 
-    `clips` as for `by_group`, `metrics` are those of each result. Where single clips have no score of the
-    measure G is 1: then only the seeds' chance is known. None where no run has the measure.
+    `clips` is as for `by_group`; `metrics` holds the metrics of each result. If single clips have no score
+    of the metric, G is 1, and only the variation between seeds is known. None if no run has the metric.
     """
     rows = [None if each is None else by_group(each, measure) for each in clips]
-    kept = [row for row in rows if row is not None]
-    if kept:
-        blank = np.full_like(kept[0], np.nan)
+    found = [row for row in rows if row is not None]
+    if found:
+        blank = np.full_like(found[0], np.nan)
         return np.stack([blank if row is None else row for row in rows])
-    single = np.array([[found.get(measure, np.nan)] for found in metrics])
+    single = np.array([[each.get(measure, np.nan)] for each in metrics])
     return single if np.isfinite(single).any() else None
 
 
-# Each tag under each arm of a study of taggers: which tags does an arm tell better than the reference?
+# Areas under the curve of each tag for each arm: which tags does an arm predict better than the reference?
 #
-# Conventions: areas as in `evaluation.tagging`. A tag has S seeds crossed with G test groups, as the judge
-# has; the degrees of freedom of the groups are those of the groups that have the tag, or of those that lack
-# it where they are fewer. Differences are paired by seed and group, and p is held over all tags and arms
-# (Holm 1979): the table describes, and the judge alone decides.
+# Areas are defined as in `metrics.tagging`. As for the judge, S seeds are crossed with G test groups. The
+# degrees of freedom of the groups count the groups that have the tag, or those that lack it if they are
+# fewer. Differences are paired by seed and group, and p values are corrected over all tags and arms
+# (Holm 1979). The table is descriptive; only the judge decides.
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """One arm: (S, K) areas and (S, G, K) pseudo-values; NaN throughout where a training failed."""
+    """The areas (S, K) and pseudo-values (S, G, K) of one arm; all NaN for a failed training."""
 
     areas: Floats
     pseudo: Floats
 
 
 def told_by(judge: str) -> str | None:
-    """Whose scores of tags the judge is of, "tagger" or "tagging"; None where it is no area over tags."""
+    """The source of the judge's tag scores, "tagger" or "tagging"; None if the judge is no area over tags."""
     who, _, area = judge.partition("/")
     return who if area in AREAS else None
 
@@ -178,21 +187,22 @@ def told_by(judge: str) -> str | None:
 def tag_facts(
     clips: Mapping[str, Sequence[pd.DataFrame | None]], folder: RunFolder, who: str, reference: str
 ) -> tuple[TagFacts, ...]:
-    """A row a tag from the clips of every arm's runs (None where a training failed), as `runs.clips` writes
-    them; none where no run has tags told by `who`.
+    """One row per tag; empty if no run has tag scores of `who`.
 
-    `folder` of any run that ended, for the names of the tags; `reference`: the arm that gaps are taken from.
+    `clips` holds the clips of every arm's runs (None if a training failed), as `evaluate_run.write_clips`
+    wrote them. `folder` is any finished run and gives the names of the tags. `reference` is the arm that the
+    gaps refer to.
     """
-    there = [each for runs in clips.values() for each in runs if each is not None and f"{who}/scores" in each]
-    if not there:
+    found = [each for runs in clips.values() for each in runs if each is not None and f"{who}/scores" in each]
+    if not found:
         return ()
-    tags, _, groups = _told(there[0], who)
+    tags, _, groups = _tag_scores(found[0], who)
     names = tag_names(folder, who, tags.shape[1])
     if names is None:
         return ()
-    freedom = _freedom(tags, groups)
-    found = {
-        area: _of_area({arm: _scored(runs, who, area) for arm, runs in clips.items()}, freedom, reference)
+    dof = _group_dof(tags, groups)
+    rows_of = {
+        area: _of_area({arm: _scored(runs, who, area) for arm, runs in clips.items()}, dof, reference)
         for area in AREAS
     }
     positives = tags.sum(axis=0)
@@ -201,81 +211,86 @@ def tag_facts(
             name,
             int(positives[place]),
             bool(positives[place] < FEW),
-            {area: rows[place] for area, rows in found.items()},
+            {area: rows[place] for area, rows in rows_of.items()},
         )
         for place, name in enumerate(names)
     )
 
 
-def _told(clips: pd.DataFrame, who: str) -> tuple[Bools, Floats, Ints]:
-    """(n, K) tags and scores and (n,) groups of the clips that have any."""
-    there = clips[f"{who}/scores"].notna()
-    tags, scores = (np.stack(list(clips[f"{who}/{column}"][there])) for column in ("tags", "scores"))
-    return tags.astype(np.bool_), scores.astype(np.float64), groups_of(clips)[there]
+def _tag_scores(clips: pd.DataFrame, who: str) -> tuple[Bools, Floats, Ints]:
+    """Tags (n, K), scores (n, K) and groups (n,) of the clips that have scores."""
+    known = clips[f"{who}/scores"].notna()
+    tags, scores = (np.stack(list(clips[f"{who}/{column}"][known])) for column in ("tags", "scores"))
+    return tags.astype(np.bool_), scores.astype(np.float64), groups_of(clips)[known]
 
 
 def _scored(runs: Sequence[pd.DataFrame | None], who: str, area: str) -> _Scored | None:
-    """None where no run has scores."""
+    """Areas and pseudo-values of one arm; None if no run has scores."""
     found = [
-        areas_by_group(*_told(each, who), area) if each is not None and f"{who}/scores" in each else None
+        areas_by_group(*_tag_scores(each, who), area)
+        if each is not None and f"{who}/scores" in each
+        else None
         for each in runs
     ]
-    there = next((each for each in found if each is not None), None)
-    if there is None:
+    first = next((each for each in found if each is not None), None)
+    if first is None:
         return None
-    blank = tuple(np.full_like(part, np.nan) for part in there)
+    blank = tuple(np.full_like(part, np.nan) for part in first)
     areas, pseudo = (np.stack(parts) for parts in zip(*(each or blank for each in found), strict=True))
     return _Scored(areas, pseudo)
 
 
-def _freedom(tags: Bools, groups: Ints) -> Ints:
-    """(K,) one less than the groups that have each tag, or than those that lack it, if they are fewer."""
+def _group_dof(tags: Bools, groups: Ints) -> Ints:
+    """Degrees of freedom (K,): the groups that have each tag, or those that lack it if fewer, minus one."""
     return np.array(
         [min(len(np.unique(groups[tag])), len(np.unique(groups[~tag]))) - 1 for tag in tags.T], dtype=np.int64
     )
 
 
-def _of_area(arms: Mapping[str, _Scored | None], freedom: Ints, reference: str) -> list[dict[str, TagArea]]:
-    """One area of each tag, by arm."""
+def _of_area(arms: Mapping[str, _Scored | None], dof: Ints, reference: str) -> list[dict[str, TagArea]]:
+    """One area (`roc_auc` or `pr_auc`) of each tag, by arm."""
     against = arms.get(reference)
     rows: list[dict[str, TagArea]] = []
-    for tag, free in enumerate(freedom.tolist()):
+    for tag, group_dof in enumerate(dof.tolist()):
         row = {}
         for arm, scored in arms.items():
             if scored is None or not np.isfinite(scored.areas[:, tag]).any():
                 continue
             own, table = scored.areas[:, tag], scored.pseudo[:, :, tag]
-            mean, interval, _ = _interval(own, table, free, 0.0)
+            mean, interval, _ = _interval(own, table, group_dof, 0.0)
             row[arm] = TagArea(mean, interval)
             if against is not None and arm != reference:
                 gaps = own - against.areas[:, tag]
                 if np.isfinite(gaps).any():
-                    gap, ends, p = _interval(gaps, table - against.pseudo[:, :, tag], free, -1.0)
+                    gap, ends, p = _interval(gaps, table - against.pseudo[:, :, tag], group_dof, -1.0)
                     row[arm] = TagArea(mean, interval, gap, ends, p)
         rows.append(row)
     return _corrected(rows)
 
 
 def _interval(
-    areas: Floats, table: Array, freedom: int, least: float
+    areas: Floats, table: Array, dof: int, least: float
 ) -> tuple[float, Interval | None, float | None]:
-    """Of (S,) areas and their (S, G) pseudo-values: the mean, its 95 % interval, which ends at `least` and at
-    1, and the p of a mean of 0. Where nothing varies there is no interval, and p is 1 of 0, else None."""
-    kept = table[np.isfinite(table).all(1)]
+    """The mean of areas (S,), its 95 % interval within [`least`, 1], and the p value of a mean of 0.
+
+    `table` (S, G) holds the pseudo-values, `dof` is that of the groups. If nothing varies, there is no
+    interval, and p is 1 if the mean is 0, otherwise None.
+    """
+    whole = table[np.isfinite(table).all(1)]
     mean = float(np.nanmean(areas))
-    if len(kept) < 2 or freedom < LEAST_GROUPS - 1:
+    if len(whole) < 2 or dof < LEAST_GROUPS - 1:
         return mean, None, None
-    squares = MeanSquares.of(kept)
-    bound, error = Bound(2, squares.seeds - 1, freedom), float(np.sqrt(squares.variance))
+    squares = MeanSquares.of(whole)
+    bound, error = Bound(2, squares.seeds - 1, dof), float(np.sqrt(squares.variance))
     if error < NOTHING:
         return mean, None, 1.0 if abs(mean) < NOTHING else None
     half = float(bound.limit(squares.share, 0.05)) * error
-    p = bound.chance(abs(mean) / error, float(squares.share))
+    p = bound.p_value(abs(mean) / error, float(squares.share))
     return mean, (max(least, mean - half), min(1.0, mean + half)), min(1.0, p)
 
 
 def _corrected(rows: list[dict[str, TagArea]]) -> list[dict[str, TagArea]]:
-    """p values held over all that there are."""
+    """The rows with p values corrected over all tags and arms."""
     places = [(tag, arm) for tag, row in enumerate(rows) for arm in row]
     for (tag, arm), p in zip(places, held([rows[tag][arm].p_holm for tag, arm in places]), strict=True):
         rows[tag][arm] = replace(rows[tag][arm], p_holm=p)

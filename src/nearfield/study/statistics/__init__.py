@@ -1,7 +1,8 @@
-"""What may be said of the arms of a study, and how sure it is.
+"""Statistics of a study: estimates, corrected comparisons and verdicts.
 
-Two sorts of chance are at work: training (seeds) and the finite test set (its recordings or speakers). Every
-training is judged on the same groups, so the two are crossed, as readers and cases are in studies of medical
-images. `crossed` divides the variance, `family` corrects for looking at many pairs, `planning` says what more
-seeds would bring, `verdicts` puts it in words. What it is worth: `benchmarks/calibration.py`, by simulation.
+Results vary for two reasons: training (seeds) and the finite test set (its recordings or speakers). Every
+training is evaluated on the same test groups, so seeds and groups are crossed, as readers and cases are in
+studies of medical images. `two_way` splits the variance, `family` corrects for multiple comparisons,
+`planning` computes power and the number of seeds that would decide a comparison, and `conclude` gives the
+verdicts. `benchmarks/calibration.py` checks the error rates by simulation.
 """

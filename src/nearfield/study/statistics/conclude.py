@@ -1,4 +1,4 @@
-"""From scores by arm, seed and test group to intervals and verdicts."""
+"""Intervals, comparisons and verdicts, computed from scores by arm, seed and test group."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS, FOR_BASELI
 from nearfield.study.statistics.planning import ONE_LOOK, Look, cost, numbers, power, seeds_to_decide
 from nearfield.study.statistics.two_way import Array, MeanSquares, pairs
 
-# The fixed words for each arm, and the arm that is recommended: read off the intervals, nothing else.
+# The verdict on each arm and the recommended arm. Both follow from the intervals alone.
 
 _Bounds = Mapping[tuple[str, str], tuple[float, float, Comparison]]
 
@@ -29,7 +29,7 @@ def verdicts(
     meaningful: float,
     silent: str = "",
 ) -> tuple[Verdict, ...]:
-    """One verdict an arm, in the order of `arms`. `silent`: why nothing may be claimed, "" where it may."""
+    """One verdict per arm, in the order of `arms`. `silent` is the reason not to claim anything, or ""."""
     compared = [arm for arm in arms if arm not in failures]
     if silent or not compared:
         return tuple(Verdict(arm, "not_comparable", "", failures.get(arm, silent)) for arm in arms)
@@ -62,12 +62,12 @@ def _verdict(arm: str, first: str, others: Sequence[str], between: _Bounds, mean
 
 
 def _closest(arm: str, others: Sequence[str], between: _Bounds) -> str:
-    """The arm that could most easily be as high as `arm`."""
+    """The arm whose difference from `arm` has the smallest lower bound."""
     return min(others, key=lambda other: between[arm, other][0])
 
 
 def _between(comparisons: Sequence[Comparison]) -> _Bounds:
-    """(one, other) -> lower and upper bound of one minus other, both ways round."""
+    """(one, other) -> lower and upper bound of one minus other, for both orders of each pair."""
     found: dict[tuple[str, str], tuple[float, float, Comparison]] = {}
     for each in comparisons:
         found[each.one, each.other] = (each.low, each.high, each)
@@ -78,7 +78,7 @@ def _between(comparisons: Sequence[Comparison]) -> _Bounds:
 def recommend(
     found: Sequence[Verdict], estimates: Mapping[str, Estimate], costs: Mapping[str, float]
 ) -> tuple[str | None, str]:
-    """The arm to take and why: the best, or the cheapest of those as good as the best; else none."""
+    """The recommended arm and the reason: the cheapest of the best arm and those as good as it, or None."""
     good = [verdict.arm for verdict in found if verdict.word in ("best", "as_good")]
     if not good:
         return None, "no arm is shown to be the best, or as good as the best within the meaningful difference"
@@ -94,24 +94,24 @@ def recommend(
     return chosen, "it is the cheapest of those that are as good as the best"
 
 
-# From scores by arm, seed and test group to everything that may be said of the arms.
+# The conclusion of a study from its scores by arm, seed and test group.
 
 LEAST_SEEDS = 3
-"""With fewer seeds a study describes and claims nothing."""
+"""With fewer seeds, a study describes its results but claims nothing."""
 
 
 @dataclass(frozen=True)
 class PlannedTest:
-    """What the plan asked."""
+    """The settings of the plan that the statistics use."""
 
     measure: str
     meaningful: float
     costs: Mapping[str, float]
-    """By arm, anything that grows with what an arm costs to use: the smaller is recommended among equals."""
+    """The cost of using each arm, in any unit. Among equally good arms, the cheapest is recommended."""
     within: tuple[float, float] = (-math.inf, math.inf)
-    """What the measure can be: no interval of an arm goes beyond it."""
+    """The range of the metric, which limits the intervals of arms."""
     look: Look = ONE_LOOK
-    """How much of the error rate may be spent."""
+    """The share of the error rate that may be spent."""
 
 
 def conclude(
@@ -120,24 +120,26 @@ def conclude(
     failures: Mapping[str, str] | None = None,
     baselines: Mapping[str, Array] | None = None,
 ) -> Conclusion:
-    """`scores` by arm, (S, G) each: one row a seed (NaN where that training failed or has no such measure),
-    one column a test group, the same in all. `failures`: arms of which a row is so, and why. `baselines` as
-    `scores`, with one row where they know no seeds.
+    """Compares all arms, and all arms with all baselines.
 
-    An arm with a failed training is not compared: what its other trainings show is what survived. Raises
-    RequestError where the tables do not fit together.
+    `scores` holds an (S, G) table per arm: one row per seed (NaN if that training failed or lacks the metric)
+    and one column per test group, the same in all tables. `failures` gives the arms with such a row, and why.
+    `baselines` is like `scores`, with a single row for baselines that do not depend on the seed.
+
+    An arm with a failed training is not compared, because its other trainings are a biased sample. Raises
+    RequestError if the shapes of the tables differ.
     """
     failures = dict(failures or {})
     _check(scores)
     whole = {name: table for name, table in scores.items() if name not in failures}
     estimates = {name: estimate(table, asked.within) for name, table in scores.items() if has_estimate(table)}
-    beside = {f"baseline/{name}": table for name, table in (baselines or {}).items()}
-    estimates |= {name: estimate(table, asked.within) for name, table in beside.items()}
+    plain = {f"baseline/{name}": table for name, table in (baselines or {}).items()}
+    estimates |= {name: estimate(table, asked.within) for name, table in plain.items()}
     seeds = len(next(iter(whole.values()))) if whole else 0
     comparisons: tuple[Comparison, ...] = ()
     silent = _silence(seeds, asked.look)
     if not silent:
-        comparisons = (*_arms(asked, whole), *_baselines(asked, whole, beside))
+        comparisons = (*_arms(asked, whole), *_baselines(asked, whole, plain))
     found = verdicts(list(scores), failures, estimates, comparisons, asked.meaningful, silent)
     recommended, because = recommend(found, estimates, asked.costs)
     if recommended and len(whole) < len(scores):
@@ -151,12 +153,12 @@ def conclude(
         found,
         recommended,
         because,
-        _procedure(seeds, groups, len(whole), len(beside), asked.look),
+        _procedure(seeds, groups, len(whole), len(plain), asked.look),
     )
 
 
 def _silence(seeds: int, look: Look) -> str:
-    """Why nothing may be claimed yet; "" where it may."""
+    """Why the study must not claim anything yet; "" if it may."""
     if seeds < LEAST_SEEDS:
         return f"a verdict needs {LEAST_SEEDS} seeds at least"
     return "" if look.share else "a verdict needs all planned seeds"
@@ -166,43 +168,44 @@ def _check(scores: Mapping[str, Array]) -> None:
     shapes = {name: table.shape for name, table in scores.items()}
     if len(set(shapes.values())) > 1:
         raise RequestError(
-            f"Arms were scored on unlike seeds or test groups: {shapes}. Run them again alike."
+            f"Arms were scored on different seeds or test groups: {shapes}. Run the study again, with the "
+            "same seeds and data for all arms."
         )
 
 
 def has_estimate(table: Array) -> bool:
-    """Whether a seed of it was scored throughout."""
+    """Whether any seed has a score for every test group."""
     return bool(np.isfinite(table).all(1).any())
 
 
 def estimate(table: Array, within: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
-    """Mean and interval of one arm; the mean alone where there is nothing to take an interval from.
+    """Mean and 95 % interval of one arm; the mean alone if there is only one seed and one group.
 
-    The interval of a measure that is bounded on both sides is taken on the scale of log(p / (1 - p)), as
-    `evaluation.intervals` does: near an end a symmetric one is too short on the far side.
+    If the metric is bounded on both sides, the interval is computed on the scale of log(p / (1 - p)), as in
+    `metrics.intervals`: near a bound, a symmetric interval is too short on the far side.
     """
     per_seed = tuple(float(value) if np.isfinite(value) else None for value in table.mean(1))
-    kept = table[np.isfinite(table).all(1)]
-    mean, (seeds, groups) = float(kept.mean()), kept.shape
+    whole = table[np.isfinite(table).all(1)]
+    mean, (seeds, groups) = float(whole.mean()), whole.shape
     if seeds > 1:
-        squares = MeanSquares.of(kept)
+        squares = MeanSquares.of(whole)
         error = float(np.sqrt(squares.variance))
         limit = float(Bound(2, *squares.dof).limit(squares.share, 0.05))
     elif groups > 1:
-        error, limit = float(stats.sem(kept[0])), float(stats.t.ppf(0.975, groups - 1))
+        error, limit = float(stats.sem(whole[0])), float(stats.t.ppf(0.975, groups - 1))
     else:
         return Estimate(mean, mean, mean, per_seed)
     low, high = within
     if math.isinf(low) or math.isinf(high):
         return Estimate(mean, max(low, mean - limit * error), min(high, mean + limit * error), per_seed)
     size = high - low
-    share = min(1.0, max(0.0, (mean - low) / size))  # rounding may take it beyond
+    share = min(1.0, max(0.0, (mean - low) / size))  # rounding may give a value outside [0, 1]
     ends = logit_interval(share, error / size, limit, groups if groups > 1 else seeds)
     return Estimate(mean, low + size * ends[0], low + size * ends[1], per_seed)
 
 
 def _arms(asked: PlannedTest, scores: Mapping[str, Array]) -> list[Comparison]:
-    """Every pair of arms."""
+    """Compares every pair of arms."""
     names = list(scores)
     if len(names) < 2:
         return []
@@ -214,7 +217,7 @@ def _arms(asked: PlannedTest, scores: Mapping[str, Array]) -> list[Comparison]:
     for place, (one, other) in enumerate(zip(*pairs(arms), strict=True)):
         own, error = MeanSquares.of(tables[one] - tables[other]), float(errors[place])
         limit = float(bound.limit(seeds[place], level)) * error
-        corrected = _chance(own, error, float(seeds[place]), bound) * FALSE_CLAIMS / level
+        corrected = _p_value(own, error, float(seeds[place]), bound) * FALSE_CLAIMS / level
         found.append(
             _comparison(asked, (names[one], names[other]), own, together, limit, corrected, arms, level)
         )
@@ -222,13 +225,13 @@ def _arms(asked: PlannedTest, scores: Mapping[str, Array]) -> list[Comparison]:
 
 
 def _baselines(
-    asked: PlannedTest, scores: Mapping[str, Array], beside: Mapping[str, Array]
+    asked: PlannedTest, scores: Mapping[str, Array], baselines: Mapping[str, Array]
 ) -> list[Comparison]:
-    """Every arm against every baseline, by Bonferroni."""
-    count = max(1, len(scores) * len(beside))
+    """Compares every arm with every baseline, with Bonferroni's correction."""
+    count = max(1, len(scores) * len(baselines))
     level = FOR_BASELINES * asked.look.share
     found = []
-    for name, baseline in beside.items():
+    for name, baseline in baselines.items():
         own = [MeanSquares.of(table - baseline) for table in scores.values()]
         stacked = MeanSquares.of(np.stack([table - baseline for table in scores.values()]))
         together = stacked.pooled(1).single()
@@ -236,18 +239,18 @@ def _baselines(
             error = float(np.sqrt(max(float(squares.variance), float(together.variance))))
             bound, share = Bound(2, *squares.dof), float(together.share)
             limit = float(bound.limit(np.asarray(share), level / count)) * error
-            corrected = _chance(squares, error, share, bound) * count * FALSE_CLAIMS / level
+            corrected = _p_value(squares, error, share, bound) * count * FALSE_CLAIMS / level
             found.append(
                 _comparison(asked, (arm, name), squares, together, limit, corrected, 2, level / count)
             )
     return found
 
 
-def _chance(own: MeanSquares, error: float, share: float, bound: Bound) -> float:
-    """Chance of such a difference among equals; not known where nothing varies."""
+def _p_value(own: MeanSquares, error: float, share: float, bound: Bound) -> float:
+    """The p value of a difference; 1 if nothing varies, because then its standard error is unknown."""
     if error == 0:
         return 1.0
-    return bound.chance(abs(float(own.mean)) / error, share)
+    return bound.p_value(abs(float(own.mean)) / error, share)
 
 
 def _comparison(
@@ -262,8 +265,8 @@ def _comparison(
 ) -> Comparison:
     difference = float(own.mean)
     widest = asked.within[1] - asked.within[0]
-    is_still = limit == 0  # the same in every seed and group: nothing is known of chance
-    if is_still:
+    is_constant = limit == 0  # equal in every seed and group, so the standard error is unknown
+    if is_constant:
         limit = 2 * max(abs(difference), asked.meaningful) if math.isinf(widest) else widest
     low, high = max(-widest, difference - limit), min(widest, difference + limit)
     claim: Literal["better", "worse", "equal", "undecided"] = "undecided"
@@ -275,10 +278,10 @@ def _comparison(
     more, by_seeds = None, None
     if claim == "undecided":
         more, by_seeds = seeds_to_decide(own, together, asked.meaningful, arms, level)
-    if is_still:
+    if is_constant:
         more, by_seeds = None, 0.0
     others = numbers(together) if together else None
-    alone = _chance(own, float(np.sqrt(own.variance)), float(own.share), Bound(2, *own.dof))
+    alone = _p_value(own, float(np.sqrt(own.variance)), float(own.share), Bound(2, *own.dof))
     return Comparison(
         one=names[0],
         other=names[1],
@@ -332,7 +335,7 @@ def _procedure(seeds: int, groups: int, arms: int, baselines: int, look: Look) -
 
 
 def _spending(look: Look) -> str:
-    """What the looks of a study have spent, in words; "" where there was one."""
+    """How much of the error rate the looks of a study have spent, in words; "" if there was one look."""
     if look.spent > 1 + 1e-9:
         return (
             " The study was prolonged after its planned seeds had been looked at: these had spent the whole "

@@ -1,20 +1,21 @@
-"""All comparisons of a study at once: what may be claimed with one chance in twenty of any false claim.
+"""Correction for multiple comparisons: the family-wise error rate of a study is 5 %.
 
-Arms are compared in all pairs, because the best one is chosen by looking. The variance of a difference is
-that of all pairs together (three seeds give 2 degrees of freedom to a pair alone, 14 to eight arms), or the
-pair's own where that is larger. How many standard errors a difference must exceed is, by Tukey's studentised
-range q for that many arms, the average of what the seeds and what the groups ask for, each weighed by its
-share of the variance (Cochran 1964, whose bound for unlike variances errs to the safe side where
-Satterthwaite's degrees of freedom, estimated from three seeds, err to the other):
+All pairs of arms are compared, because the best arm is chosen after looking at the results. The variance of a
+difference is pooled over all pairs (three seeds give 2 degrees of freedom to a single pair, 14 to eight
+arms), or the pair's own variance if that is larger. A difference must exceed a number of standard errors from
+Tukey's studentized range q for that many arms: the average of the limits for the seeds and for the groups,
+weighted by their shares of the variance. (Cochran 1964. His bound for unequal variances errs on the safe
+side; Satterthwaite's degrees of freedom, estimated from three seeds, err on the other.)
 
-    bound = (share q[seeds' freedom] + (1 - share) q[groups' freedom]) / sqrt(2)
+    bound = (share q[dof of seeds] + (1 - share) q[dof of groups]) / sqrt(2)
 
-Rivals, as `benchmarks/calibration.py` measures them: with each pair's own variance up to a third of all
-studies of eight equal arms claim something; with the pooled variance alone a tenth do where the seeds of one
-arm vary more; seeds without groups a sixth; a bootstrap over five seeds most of them; sign flips of five
-seeds can claim nothing at all.
+`benchmarks/calibration.py` measures the alternatives. With each pair's own variance, up to a third of all
+studies of eight equal arms claim a difference. With the pooled variance alone, a tenth do if the seeds of one
+arm vary more; with seeds but no groups, a sixth; with a bootstrap over five seeds, most. Sign flips of five
+seeds can never claim a difference.
 
-Comparisons with baselines are a second family, Bonferroni's; the two share the error rate.
+Comparisons with baselines are a second family with Bonferroni's correction; both families share the error
+rate.
 """
 
 from dataclasses import dataclass
@@ -27,43 +28,49 @@ from scipy.interpolate import PchipInterpolator
 from nearfield.study.statistics.two_way import Array, MeanSquares, differences
 
 FALSE_CLAIMS = 0.05
-"""Largest share of studies of equal arms that may claim any difference."""
+"""The family-wise error rate: the largest share of studies of equal arms that may claim any difference."""
 FOR_ARMS = 0.04
-"""Of which for the arms among each other ..."""
+"""The part of `FALSE_CLAIMS` for comparisons between arms."""
 FOR_BASELINES = 0.01
-"""... and for the arms against the baselines."""
+"""The part of `FALSE_CLAIMS` for comparisons of arms with baselines."""
 
 _RATIOS = np.concatenate([np.linspace(0, 6, 21), np.geomspace(6.5, 1000, 19)])
 _LEVELS = np.geomspace(1e-7, 0.9999, 300)
-_FREEDOMS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 30, 60, 120, 10_000)
+_TABULATED_DOF = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 30, 60, 120, 10_000)
 
 
 @dataclass(frozen=True)
 class Bound:
-    """How many standard errors two of `arms` equal ones may differ by. For two arms q / sqrt(2) is
-    Student's t."""
+    """The limit on a difference between two of `arms` equal arms, in standard errors.
+
+    For two arms, q / sqrt(2) is Student's t.
+    """
 
     arms: int
     by_seed: int
-    """Degrees of freedom of what the seeds show."""
+    """Degrees of freedom of the seeds."""
     by_group: int
+    """Degrees of freedom of the groups."""
 
     def limit(self, share: Array, level: float) -> Array:
-        """In standard errors: exceeded by any two with a chance of `level` at most. `share` as in Squares."""
+        """The limit that any two arms exceed with a probability of at most `level`.
+
+        `share` is `MeanSquares.share`, the part of the variance due to the seeds.
+        """
         return np.asarray(
             share * _quantile(self.arms, self.by_seed, level)
             + (1 - share) * _quantile(self.arms, self.by_group, level)
         )
 
-    def chance(self, ratio: float, share: float) -> float:
-        """The level at which `ratio` would be the limit: the corrected p of a difference that large."""
-        seeds, groups = (_quantiles(self.arms, freedom) for freedom in (self.by_seed, self.by_group))
+    def p_value(self, ratio: float, share: float) -> float:
+        """The corrected p value of a difference of `ratio` standard errors: the level with that limit."""
+        seeds, groups = (_quantiles(self.arms, dof) for dof in (self.by_seed, self.by_group))
         limits = share * seeds + (1 - share) * groups
         return float(np.exp(np.interp(-ratio, -limits, np.log(_LEVELS))))
 
 
 def all_pairs(scores: Array) -> tuple[MeanSquares, Array, Array, Bound]:
-    """(..., A, S, G) scores -> squares of each pair, (..., pairs) standard errors, seeds' shares, bound."""
+    """(..., A, S, G) scores -> mean squares, standard errors and shares (..., pairs), and the bound."""
     arms = scores.shape[-3]
     own = MeanSquares.of(differences(scores))
     together = own.pooled(arms - 1)
@@ -71,27 +78,27 @@ def all_pairs(scores: Array) -> tuple[MeanSquares, Array, Array, Bound]:
     return own, errors, np.broadcast_to(together.share, errors.shape), Bound(arms, *together.dof)
 
 
-def _quantile(arms: int, freedom: int, level: float) -> float:
-    return float(np.interp(np.log(level), np.log(_LEVELS), _quantiles(arms, freedom)))
+def _quantile(arms: int, dof: int, level: float) -> float:
+    return float(np.interp(np.log(level), np.log(_LEVELS), _quantiles(arms, dof)))
 
 
-def _quantiles(arms: int, freedom: int) -> Array:
-    """q / sqrt(2) at each of `_LEVELS`, good to three digits; between tables by 1 / freedom, as is usual."""
+def _quantiles(arms: int, dof: int) -> Array:
+    """q / sqrt(2) at each of `_LEVELS`, to three digits; interpolated in 1 / dof between tabulated values."""
     if arms == 2:
-        return np.asarray(stats.t.isf(_LEVELS / 2, freedom))
-    above = next((each for each in _FREEDOMS if each >= freedom), _FREEDOMS[-1])
-    below = max(each for each in _FREEDOMS if each <= freedom)
+        return np.asarray(stats.t.isf(_LEVELS / 2, dof))
+    above = next((each for each in _TABULATED_DOF if each >= dof), _TABULATED_DOF[-1])
+    below = max(each for each in _TABULATED_DOF if each <= dof)
     if above == below:
         return _tukeys(arms, above)
-    share = (1 / freedom - 1 / above) / (1 / below - 1 / above)
+    share = (1 / dof - 1 / above) / (1 / below - 1 / above)
     return np.asarray(share * _tukeys(arms, below) + (1 - share) * _tukeys(arms, above))
 
 
 @cache
-def _tukeys(arms: int, freedom: int) -> Array:
-    """From scipy's tails at `_RATIOS`, which take their time."""
-    tails = np.asarray(stats.studentized_range.sf(_RATIOS * 2**0.5, arms, freedom), np.float64)
-    falls = np.concatenate([[True], np.diff(tails) < 0]) & (tails > 1e-12)  # scipy's digits end there
+def _tukeys(arms: int, dof: int) -> Array:
+    """q / sqrt(2) at each of `_LEVELS`, from scipy's tail probabilities at `_RATIOS`, which are slow."""
+    tails = np.asarray(stats.studentized_range.sf(_RATIOS * 2**0.5, arms, dof), np.float64)
+    falls = np.concatenate([[True], np.diff(tails) < 0]) & (tails > 1e-12)  # the precision of scipy
     logs = -np.log(tails[falls])
     wanted = np.minimum(-np.log(_LEVELS), logs[-1])
     return np.asarray(PchipInterpolator(logs, _RATIOS[falls])(wanted))

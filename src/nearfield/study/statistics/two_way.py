@@ -1,4 +1,4 @@
-"""Seeds crossed with test groups: how far a mean over both may lie from that over all seeds and all sounds.
+"""Variance of a mean over seeds and test groups, by a two-way random-effects layout.
 
 For a table d of one number for each seed s and group g (scores of an arm, or differences of two arms):
 
@@ -10,8 +10,8 @@ The mean squares MS_seed, MS_group and MS_rest of the two-way layout estimate it
     (MS_seed + max(0, MS_group - MS_rest)) / (S G)
 
 This is the analysis of multi-reader multi-case studies (Dorfman, Berbaum & Metz 1992; Obuchowski & Rockette
-1995; Hillis 2007 for the constrained sum), the seed being the reader and the group the case. Leading axes are
-kept, so that a simulation asks for thousands at once.
+1995; Hillis 2007 for the constrained sum), where the seed is the reader and the group is the case. Leading
+axes are batch axes: a simulation computes thousands of layouts in one call.
 """
 
 from dataclasses import dataclass, replace
@@ -30,16 +30,16 @@ class MeanSquares:
     mean: Array
     seed: Array
     group: Array
-    """Zero throughout where there is one group."""
+    """Zero if there is only one group."""
     rest: Array
     seeds: int
     groups: int
     layouts: int = 1
-    """How many independent layouts were averaged: it multiplies the degrees of freedom."""
+    """Number of independent layouts that were averaged; multiplies the degrees of freedom."""
 
     @classmethod
     def of(cls, table: Array) -> "MeanSquares":
-        """From (..., S, G). S must be 2 at least; with G = 1 only the seeds can be seen."""
+        """Mean squares of (..., S, G) tables. S must be at least 2; G = 1 shows the effect of seeds only."""
         seeds, groups = table.shape[-2:]
         mean = table.mean((-2, -1))
         by_seed, by_group = table.mean(-1), table.mean(-2)
@@ -52,7 +52,7 @@ class MeanSquares:
         return cls(mean, seed, group, residual, seeds, groups)
 
     def pooled(self, layouts: int) -> "MeanSquares":
-        """The average over the last axis, which stands for `layouts` independent ones."""
+        """The average over the last axis, which counts as `layouts` independent layouts."""
 
         def over(values: Array) -> Array:
             return np.asarray(values.mean(-1, keepdims=True))
@@ -62,28 +62,28 @@ class MeanSquares:
         )
 
     def single(self) -> "MeanSquares":
-        """Those that `pooled` gave, of one set of layouts, as single numbers."""
+        """The result of `pooled` for one set of layouts, as scalars."""
         return replace(self, seed=self.seed[0], group=self.group[0], rest=self.rest[0])
 
     @property
     def excess(self) -> Array:
-        """What groups differ by beyond the rest; never negative."""
+        """MS_group - MS_rest, at least 0."""
         return np.asarray(np.maximum(self.group - self.rest, 0.0))
 
     @property
     def variance(self) -> Array:
-        """Of the mean."""
+        """Variance of the mean."""
         return np.asarray((self.seed + self.excess) / (self.seeds * self.groups))
 
     @property
     def share(self) -> Array:
-        """Of the variance, what the seeds show; the rest is what the groups do. 1 where nothing varies."""
+        """Share of the variance that the seeds explain; the groups explain the rest. 1 if nothing varies."""
         whole = self.seed + self.excess
         return np.asarray(np.divide(self.seed, whole, out=np.ones_like(whole), where=whole > 0))
 
     @property
     def dof(self) -> tuple[int, int]:
-        """Degrees of freedom of what the seeds and of what the groups show."""
+        """Degrees of freedom of the seeds and of the groups."""
         return (self.seeds - 1) * self.layouts, max(1, self.groups - 1) * self.layouts
 
     def parts(self) -> tuple[Any, Any, Any]:
@@ -99,6 +99,6 @@ def differences(scores: Array) -> Array:
 
 
 def pairs(arms: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The numbers of both arms of every pair, in the order of `differences`."""
+    """Indices of both arms of every pair, in the order of `differences`."""
     one, other = np.triu_indices(arms, 1)
     return one, other
