@@ -254,11 +254,11 @@ def test_a_run_and_a_space_are_not_mixed_up(own: Path, listener: Run, tmp_path: 
         (("page", run, "--out", tmp_path / "p.html"), "it is a run. Make a space of it"),
         (
             ("export", own, "--to", "onnx", "--out", tmp_path / "o"),
-            f"Give the run that it was made by: {run}",
+            f"Give the run that made it: {run}",
         ),
         (("index", own, "--data", "x", "--out", tmp_path / "s"), "it is a space. Give the run"),
         (("index", run, "--data", "x", "--out", run), "Choose another folder for the space"),
-        (("study", "report", run), f"it is a run. A run is looked into by: nearfield explain {run}"),
+        (("study", "report", run), f"it is a run. To inspect a run: nearfield explain {run}"),
     ):
         done = call(*words)
         assert isinstance(done.exception, RequestError)

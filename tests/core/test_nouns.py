@@ -52,11 +52,11 @@ def test_labels_come_as_class_numbers_of_every_kind_and_as_nothing_else() -> Non
         assert torch.equal(found.positive, wanted.positive)
         assert torch.equal(found.negative, wanted.negative)
     refused: list[tuple[Any, str]] = [
-        (["dog", "cat"], r"Labels are class numbers, one an item\. Given: <U3\..*np\.unique\(names"),
+        (["dog", "cat"], r"Labels are class numbers, one per item\. Given: <U3\..*np\.unique\(names"),
         (np.array([[0], [1]]), r"Given: \(2, 1\)\. Take its one column: labels\[:, 0\]"),
         (torch.eye(3), r"Given: \(3, 3\)\.$"),
         (0, r"Given: \(\)\.$"),
-        ([0.5, 1.0], "numbers that are not whole"),
+        ([0.5, 1.0], "fractions"),
     ]
     for given_labels, said in refused:
         with pytest.raises(RequestError, match=said):

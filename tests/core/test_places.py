@@ -36,7 +36,7 @@ def test_advice_never_writes_into_a_folder_that_holds_things(here: Path) -> None
             said = str(not_there(wanted, here / name))
             assert f"--out {here / name}" not in said.split()
             assert not said.endswith(f"--out {here / name}")
-    assert str(not_there("run", here / "space")).endswith("Give the run that it was made by: runs/first")
+    assert str(not_there("run", here / "space")).endswith("Give the run that made it: runs/first")
     said = str(not_there("space", here / "run"))
     assert said.endswith(f"nearfield index {here / 'run'} --data 'my sounds' --out {here / 'run'}-space")
     (here / "run-space").mkdir()
@@ -59,7 +59,7 @@ def test_a_study_begins_in_a_folder_of_its_own_and_no_leavings_of_a_run(here: Pa
     for name in ("study", "empty", "nowhere"):
         check_free(here / name, "study")
     for name, held in (("space", "is a space"), ("run", "is a run"), ("sounds", "holds other things")):
-        with pytest.raises(RequestError, match=f"it {held}.*, and a study has a folder of its own"):
+        with pytest.raises(RequestError, match=f"it {held}.*, but a study needs its own folder"):
             check_free(here / name, "study")
     (here / "empty/plan.json.1.part").write_text("cut by a kill")
     check_free(here / "empty", "study")

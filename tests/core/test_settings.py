@@ -119,8 +119,8 @@ BOMB = "\n".join([f"a0: &a0 [{', '.join(['x'] * 10)}]"] + [
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)
 ])  # fmt: skip
 HOSTILE = {
-    "a bomb of aliases": (BOMB, "it stands for 1.*keys and values; 20,000 at most"),
-    "an alias of itself": ("a: &a [1, *a]", "an alias stands inside what it repeats"),
+    "a bomb of aliases": (BOMB, "it expands to 1.*keys and values; 20,000 at most"),
+    "an alias of itself": ("a: &a [1, *a]", "an alias refers to a value that contains it"),
     "a date that is none": ("a: 2020-13-45", "is not YAML: month must be in 1..12"),
     "very many digits": ("a: " + "9" * 6000, "is not YAML: Exceeds the limit"),
     "digits that are none": ("a: 0x_", "is not YAML: invalid literal"),

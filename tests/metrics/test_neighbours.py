@@ -121,7 +121,7 @@ def test_refuses_what_does_not_fit() -> None:
         Search(two, two, own=np.arange(3))
     with pytest.raises(RequestError, match="of both the queries and the gallery"):
         Search(two, two, query_sources=np.zeros(4, dtype=np.int64))
-    with pytest.raises(RequestError, match=r"one row a clip .* given: shape \(4,\)"):
+    with pytest.raises(RequestError, match=r"one row per clip .* given: shape \(4,\)"):
         Search(two[:, 0], two)
     with pytest.raises(WorkError, match="1 of 4 vectors are not finite, the first in row 2"):
         Search(two, np.where(np.arange(8).reshape(4, 2) == 5, np.nan, two).astype(np.float32))

@@ -102,7 +102,7 @@ def test_every_evaluation_asks_about_the_columns_that_are_there() -> None:
     assert not any(name.startswith(("nuisance/colour", "nuisance/device")) for name in result.metrics)
     assert result.metrics["nuisance/speaker/macro_f1"] < 0.8
     notes = "\n".join(result.notes)
-    assert "the split keeps the values of 'speaker' apart" in notes
+    assert "the splits share too few values of 'speaker'" in notes
     assert "no probe of 'device'" in notes
     other = evaluate(_space(nodes, 3), metadata, splits, settings.model_copy(update={"columns": ("colour",)}))
     named = {name for name in other.metrics if name.startswith("nuisance/")}

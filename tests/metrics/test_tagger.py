@@ -93,7 +93,7 @@ def test_a_tagger_that_was_not_asked_about_the_split_is_not_judged() -> None:
 def test_other_columns_than_the_tags_are_refused() -> None:
     metadata, scores = _facts()
     with pytest.raises(
-        RequestError, match=r"one column for each of the 4 tags is wanted; given: shape \(80, 3"
+        RequestError, match=r"one column for each of the 4 tags is expected; given: shape \(80, 3"
     ):
         evaluate(_vectors(), metadata, SPLITS, QUICK, scores[:, :3])
     with pytest.raises(RequestError, match="predictions: 200 entries are expected"):

@@ -77,7 +77,7 @@ def test_tags_that_train_cannot_teach_are_not_read() -> None:
     assert probe.readable.tolist() == [0, 2, 4]
     assert probe.probabilities(train.vectors).shape == (60, 3)
     assert probe.strength == 1.0
-    with pytest.raises(RequestError, match="train must hold a tag that some clips have and others lack"):
+    with pytest.raises(RequestError, match="train must have a tag that some clips have and others do not"):
         fit_tag_probe(Tagged(train.vectors, tags[:, [1, 3]]))
 
 

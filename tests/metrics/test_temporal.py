@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 
 from nearfield.core.types import Floats, Ints, Vectors
 from nearfield.metrics.neighbors import Search, nearest
-from nearfield.metrics.temporal import _draw_triplets, near_in_time, same_recording, triplet_scores
+from nearfield.metrics.temporal import _sample_triplets, near_in_time, same_recording, triplet_scores
 
 
 def _hours(recordings: int = 4, clips: int = 30) -> tuple[Ints, Floats]:
@@ -67,7 +67,7 @@ def test_triplets_are_a_clip_one_near_it_and_one_from_elsewhere(data: st.DataObj
     size = data.draw(st.integers(1, 15))
     recordings = np.array(data.draw(st.lists(st.integers(-1, 3), min_size=size, max_size=size)))
     start_times = np.array(data.draw(st.lists(st.integers(0, 9), min_size=size, max_size=size)), dtype=float)
-    triplets = _draw_triplets(recordings, start_times, 2.0, seed=0)
+    triplets = _sample_triplets(recordings, start_times, 2.0, seed=0)
     possible = {
         (a, p)
         for a in range(size)
@@ -91,5 +91,5 @@ def test_distances_in_time_equal_those_of_every_pair_there_is() -> None:
     scores = triplet_scores(vectors, recordings, start_times, near=4, distance="euclidean")
     assert scores["neighbour_distance"] == pytest.approx(neighbour, rel=0.02)
     assert scores["opposite_distance"] == pytest.approx(apart[~same].mean(), rel=0.02)
-    anchor, _, opposite = _draw_triplets(recordings, start_times, 4, seed=0).T
+    anchor, _, opposite = _sample_triplets(recordings, start_times, 4, seed=0).T
     assert scores["opposite_distance"] == pytest.approx(apart[anchor, opposite].mean())

@@ -28,7 +28,7 @@ def test_real_errors_of_the_system_are_sentences_with_the_place(tmp_path: Path) 
     (tmp_path / "file").write_text("x")
     said = in_words(failing(tmp_path / "file" / "out.json"))
     assert isinstance(said, RequestError)
-    assert str(said) == f"{tmp_path}/file: a file of this name is in the way. Give another name."
+    assert str(said) == f"{tmp_path}/file: a file of this name exists already. Give another name."
     said = in_words(failing(tmp_path / ("n" * 300)))
     assert "longer than the disk allows" in str(said)
     assert len(str(said)) < 300
@@ -43,7 +43,7 @@ def test_real_errors_of_the_system_are_sentences_with_the_place(tmp_path: Path) 
     ("number", "told", "code"),
     [
         (errno.ENOSPC, "no space is left", 1),
-        (errno.EROFS, "can only be read", 1),
+        (errno.EROFS, "its disk is read-only", 1),
         (errno.EACCES, "permission was denied", 1),
         (errno.ENOTDIR, "a part of this path is a file", 2),
         (errno.ENAMETOOLONG, "longer than the disk allows", 2),
@@ -73,7 +73,7 @@ def test_the_command_line_says_them_and_ends_with_a_code(
     "error", [MemoryError("std::bad_alloc"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 1")]
 )
 def test_too_little_memory_is_a_sentence(error: Exception) -> None:
-    assert "memory of this machine did not suffice" in str(in_words(error))
+    assert "memory of this machine is not sufficient" in str(in_words(error))
     assert in_words(RuntimeError("something else")) is None
 
 
@@ -102,8 +102,8 @@ def test_a_full_standard_output_is_told_and_is_a_failure() -> None:
         )
     assert done.returncode == 1
     assert done.stderr == (
-        "nearfield: a file or standard output: no space is left on its disk. Free some, or give a place on "
-        "another disk.\n"
+        "nearfield: a file or standard output: no space is left on its disk. Free some space, or give a path "
+        "on another disk.\n"
     )
 
 

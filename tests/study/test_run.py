@@ -201,7 +201,7 @@ def test_a_plan_that_would_give_finished_runs_another_meaning_is_refused(
         Study.create(place / "study.yaml", "elsewhere", study.folder)
     with pytest.raises(RequestError, match=r"has no plan\.json"):
         Study.load(place / "nothing")
-    with pytest.raises(RequestError, match="is a run, and a study has a folder of its own"):
+    with pytest.raises(RequestError, match="is a run, but a study needs its own folder"):
         begin(place, place)
 
 

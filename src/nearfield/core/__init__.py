@@ -1,1 +1,1 @@
-"""What every room stands on: errors, settings, seeds, the nouns that travel, whole-or-nothing files."""
+"""Shared foundations: errors, settings, random streams, common types, atomic files."""

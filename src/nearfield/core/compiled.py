@@ -1,4 +1,4 @@
-"""Loops over numbers turned into machine code, once a machine."""
+"""Numeric loops compiled by numba, with the machine code cached on disk."""
 
 import contextlib
 from collections.abc import Callable
@@ -8,16 +8,14 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core.dispatcher import Dispatcher
 
-# Loops over numbers turned into machine code, once a machine.
-
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function, **options: Any) -> Function:
-    """`function`, compiled by numba at its first call; it lets go of the interpreter's lock while it runs.
+    """Compiles `function` by numba at its first call; it releases the GIL while it runs.
 
-    `options`: further ones of `numba.njit`. The machine code stays on disk beside the source, or in the
-    user's cache where that may not be written; where neither may be, each process compiles for itself.
+    `options` are those of `numba.njit`. Machine code is cached next to the source or in the user's cache; if
+    neither is writable, each process compiles again.
     """
     try:
         made: Any = numba.njit(nogil=True, cache=True, **options)(function)
@@ -27,9 +25,9 @@ def compiled(function: Function, **options: Any) -> Function:
 
 
 def cache_compiled(*modules: ModuleType) -> None:
-    """Lets numba keep on disk what it compiles of a library that does not ask for it; to be called at import.
+    """Caches the numba functions of a library on disk although it does not do so itself; call it at import.
 
-    umap's functions, say, take five seconds to compile, in every process that draws a map.
+    The functions of umap, for example, take five seconds to compile in each process.
     """
     functions = {each for module in modules for each in vars(module).values() if isinstance(each, Dispatcher)}
     for function in functions:

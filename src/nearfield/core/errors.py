@@ -1,4 +1,4 @@
-"""Errors: one root class, a subclass where callers act differently, and system errors put into words."""
+"""Exceptions of the package, and system errors translated to them."""
 
 import difflib
 import errno
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
-# The error family: one root, and a subclass only where a caller would do something different.
+# There is one root class; subclasses exist only where a caller would react differently.
 #
 #     NearfieldError
 #     ├── RequestError     the request was wrong: a recipe key, a path, a combination   (exit code 2)
@@ -17,17 +17,17 @@ from pathlib import Path
 #
 # A message has up to three sentences: what is wrong and where, what was given, what to do next.
 
-_COMPARED = 20_000  # choices that a word is compared with
+_COMPARED = 20_000  # largest number of choices that a word is compared with
 
 
 class NearfieldError(Exception):
-    """Root of every error that Nearfield raises on purpose."""
+    """Base class of all errors that Nearfield raises."""
 
     exit_code = 1
 
 
 class RequestError(NearfieldError):
-    """What was asked for cannot be done as asked."""
+    """The request is invalid: a recipe key, a path or a combination."""
 
     exit_code = 2
 
@@ -37,17 +37,17 @@ class DataError(RequestError):
 
 
 class WorkError(NearfieldError):
-    """The request was sound; the work failed."""
+    """The request is valid, but the work failed."""
 
 
 class DivergedError(WorkError):
-    """A training whose loss is no longer a number: to train it again would end alike."""
+    """The loss of a training is no longer a number; training it again would give the same result."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that `word` was most likely meant to be, or None where none is close.
+    """Returns the choice most similar to `word`, or None if none is close.
 
-    Of very many the first are looked at: all would take seconds.
+    Only the first `_COMPARED` choices are compared; all of them would take seconds.
     """
     known = {choice.lower(): choice for choice in islice(choices, _COMPARED)}
     found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
@@ -55,43 +55,43 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 
 def choose(word: str, choices: Iterable[str]) -> str:
-    """A sentence that lists `choices`, with the nearest one to `word` first where one is close."""
+    """Returns a sentence that suggests the choice most similar to `word`, if one is close, and lists all."""
     listed = list(choices)
     guess = nearest(word, listed)
     hint = f"Did you mean {guess!r}? " if guess else ""
     return f"{hint}Known: {', '.join(listed) or 'none'}."
 
 
-# Errors of the system, such as a full disk, as errors of ours: the one place that puts them into words.
+# Messages for system errors such as a full disk.
 
 _REQUEST = {
-    errno.ENOTDIR: "a part of this path is a file, and a folder is wanted there. Correct the path.",
-    errno.EEXIST: "a file of this name is in the way. Give another name.",
-    errno.EISDIR: "it is a folder, and a file is wanted. Give the name of a file.",
+    errno.ENOTDIR: "a part of this path is a file, but a folder is expected. Correct the path.",
+    errno.EEXIST: "a file of this name exists already. Give another name.",
+    errno.EISDIR: "it is a folder, but a file is expected. Give the name of a file.",
     errno.ENAMETOOLONG: "a name in this path is longer than the disk allows. Give a shorter one.",
     errno.ENOENT: "there is no such file or folder. Correct the path.",
-    errno.ELOOP: "links in this path lead round in a circle. Give the path of the file itself.",
+    errno.ELOOP: "the links in this path form a loop. Give the path of the file itself.",
 }
 _WORK = {
-    errno.ENOSPC: "no space is left on its disk. Free some, or give a place on another disk.",
-    errno.EDQUOT: "the quota of its disk is used up. Free some space, or give a place on another disk.",
-    errno.EFBIG: "the file grew larger than its disk, or `ulimit -f`, allows. Give a place on another disk.",
-    errno.EROFS: "its disk can only be read. Give a place on another disk, or mount it for writing.",
-    errno.EACCES: "permission was denied. Allow reading and writing there, or give another place.",
-    errno.EPERM: "permission was denied. Allow reading and writing there, or give another place.",
+    errno.ENOSPC: "no space is left on its disk. Free some space, or give a path on another disk.",
+    errno.EDQUOT: "the quota of its disk is used up. Free some space, or give a path on another disk.",
+    errno.EFBIG: "the file is larger than its disk or `ulimit -f` allows. Give a path on another disk.",
+    errno.EROFS: "its disk is read-only. Give a path on another disk, or mount it for writing.",
+    errno.EACCES: "permission was denied. Allow reading and writing there, or give another path.",
+    errno.EPERM: "permission was denied. Allow reading and writing there, or give another path.",
     errno.EMFILE: "more files are open than the system allows. Raise the limit: ulimit -n 4096",
     errno.ENFILE: "more files are open than the system allows. Close other programs.",
     errno.EIO: "its disk could not be read or written. Check the disk, and copy the data to another.",
 }
 _NO_MEMORY = (
-    "the memory of this machine did not suffice. Close other programs, or take a smaller batch "
+    "the memory of this machine is not sufficient. Close other programs, or use a smaller batch "
     "(sampler), shorter clips (data.clip_seconds) or a smaller backbone."
 )
 _PART = re.compile(r"^\.(.+)\.[0-9a-f]{16}\.part$")
 
 
 def in_words(error: BaseException) -> NearfieldError | None:
-    """What an error of the system, or of memory, means; None for any other error."""
+    """Translates an error of the system or of memory; returns None for any other error."""
     if isinstance(error, NearfieldError):
         return error
     if isinstance(error, MemoryError) or _is_memory(error):
@@ -107,14 +107,14 @@ def in_words(error: BaseException) -> NearfieldError | None:
 
 
 def _is_memory(error: BaseException) -> bool:
-    """Torch's own errors of memory are RuntimeErrors."""
+    """Whether torch ran out of memory, which it reports by a RuntimeError."""
     return isinstance(error, RuntimeError) and (
         type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     )
 
 
 def _place(error: OSError) -> str:
-    """The path that an error names; a file being written beside its place is called by the place's name."""
+    """The path in an error; for a temporary file, the path of the file that it will replace."""
     if not error.filename:
         return "a file or standard output"
     path = Path(error.filename if isinstance(error.filename, str) else str(error.filename))

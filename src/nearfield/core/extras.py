@@ -1,4 +1,4 @@
-"""Extras: libraries that only some commands need, and the sentence for where one is missing."""
+"""Optional dependencies (extras), and the error if one is missing."""
 
 from importlib.util import find_spec
 
@@ -17,7 +17,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "ray": ("ray",),
     "search": ("optuna",),
 }
-"""Extra -> the modules that it installs; `all` installs every one."""
+"""Extras to the modules that they install; `all` installs all of them."""
 
 
 def has(extra: str) -> bool:
@@ -26,7 +26,7 @@ def has(extra: str) -> bool:
 
 
 def require(extra: str, what: str) -> None:
-    """Raises RequestError, naming the extra, where a module of it is missing; `what` needs it."""
+    """Raises RequestError if a module of the extra is missing; `what` names the feature that needs it."""
     missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
     if missing:
         raise RequestError(

@@ -1,4 +1,4 @@
-"""Files and folders: atomic writes, locks between processes, and what kind of folder a path is."""
+"""Files and folders: atomic writes, locks between processes, kinds of folders."""
 
 import contextlib
 import hashlib
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-# Files that are whole or not there: written beside their place, flushed to disk, then renamed.
+# Atomic writes: to a temporary file in the same folder, flushed to disk, then renamed.
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path in the same folder; renames it onto `path` when the block ends well.
+    """Gives a temporary path in the same folder, and renames it to `path` after the block without error.
 
-    A kill at any moment leaves the old file or the new one, never half of one. Raises RequestError where what
-    is there is no file, such as a device: it would be replaced by one.
+    If the process is killed, either the old or the new file remains, complete. Raises RequestError if `path`
+    is not a regular file (for example a device), because it would be replaced by one.
     """
     if path.parent in (Path("/dev"), Path("/dev/fd")) or (path.exists() and not path.is_file()):
         raise RequestError(f"{path}: it is a folder, a device or a pipe. Give the name of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.part"
-    temporary.touch(0o666, exist_ok=False)  # less what the user's umask takes away, as for any new file
+    temporary.touch(0o666, exist_ok=False)  # masked by the user's umask, as for any new file
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        with contextlib.suppress(OSError):  # a new file, or one of another user's
+        with contextlib.suppress(OSError):  # a new file, or a file of another user
             temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         temporary.replace(path)
         sync_folder(path.parent)
@@ -45,13 +45,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what killed writers left half-done below `folder`; only where no one else writes there."""
+    """Removes temporary files of killed processes below `folder`; no other process may write there."""
     for leftover in folder.rglob(".*.part"):
         leftover.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes a rename in `folder` survive a power cut, where the system can (Windows cannot)."""
+    """Flushes a rename in `folder` to disk, where the system supports it (Windows does not)."""
     with contextlib.suppress(OSError, AttributeError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -61,20 +61,20 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all."""
+    """Writes UTF-8 text atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes indented JSON, whole or not at all. NaN is refused: it is not JSON; use None."""
+    """Writes indented JSON atomically. NaN raises ValueError, since it is not JSON; use None."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path, cure: str, keys: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The object that `write_json` wrote; `keys`: what it must have, a key within another as "data.name".
+    """Reads an object that `write_json` wrote; `keys` are required, nested ones as "data.name".
 
-    Raises RequestError, with `cure`, where the file is damaged.
+    Raises RequestError, with `cure`, if the file is damaged.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -94,9 +94,9 @@ def read_json(path: Path, cure: str, keys: tuple[str, ...] = ()) -> dict[str, An
 def read_parquet(
     path: Path, cure: str, columns: list[str] | None = None, sha256: str | None = None
 ) -> "pa.Table":
-    """A table that was written whole; `sha256`: the digest of the file that was noted then.
+    """Reads a Parquet table; `sha256` is the digest that the file had when it was written.
 
-    Raises RequestError, with `cure`, where the file is missing, damaged or lacks a column.
+    Raises RequestError, with `cure`, if the file is missing or damaged, or lacks a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -104,7 +104,7 @@ def read_parquet(
     if not path.is_file():
         raise RequestError(f"{path} is missing. {cure}")
     if sha256 is not None and digest(path) != sha256:
-        raise RequestError(f"{path} is damaged: it is not what was written there. {cure}")
+        raise RequestError(f"{path} is damaged: it was changed after it was written. {cure}")
     try:
         table = pq.read_table(path, columns=columns)
     except (pa.ArrowException, OSError) as error:
@@ -116,20 +116,20 @@ def read_parquet(
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file's bytes, hexadecimal."""
+    """Computes the hexadecimal sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# One process at a time: work that lands in the cache is done once, and the others wait for it.
+# Locks between processes: cached work is done by one process while the others wait.
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds a lock on the file `path` for the block; the system frees it when the process dies.
+    """Holds a lock on the file `path` during the block; the system releases it when the process ends.
 
-    Where the system or the disk has no such locks the block runs all the same: what it writes must be safe
-    without, and only work is then done twice.
+    If the system or the disk does not support locks, the block runs without one. Its writes must therefore be
+    safe without a lock; the lock only avoids duplicate work.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
@@ -142,10 +142,10 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def alone(path: Path, refusal: str) -> Iterator[None]:
-    """Holds a lock on the file `path` for the block, or raises RequestError where another process does.
+    """Holds a lock on the file `path` during the block, or raises RequestError if another process holds it.
 
-    The system frees it when the process dies, however it dies. Where the system or the disk has no such
-    locks nothing is held: better than no work at all.
+    The system releases it when the process ends in any way. If the system or the disk does not support
+    locks, the block runs without one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
@@ -159,7 +159,7 @@ def alone(path: Path, refusal: str) -> Iterator[None]:
         yield
 
 
-# What a folder is - a run, a space, a study, other things - and what to do where another was wanted.
+# Kinds of folders (run, space, study, other), and errors if another kind was expected.
 
 Place = Literal["run", "space", "study", "other things", "empty", "missing"]
 
@@ -175,11 +175,11 @@ _BEGINNINGS = {
     ),
     "study": (),
 }
-"""What each writes before its mark: one that was killed there may begin again."""
+"""Files that are written before the mark; a process killed at that point may start again."""
 
 
 def place_of(path: str | Path) -> Place:
-    """What lies at `path`; a file counts among other things."""
+    """Returns the kind of folder at `path`; a file counts as "other things"."""
     folder = Path(path)
     for place, mark in _MARKS.items():
         if (folder / mark).is_file():
@@ -190,20 +190,20 @@ def place_of(path: str | Path) -> Place:
 
 
 def not_there(wanted: Literal["run", "space", "study"], path: str | Path) -> RequestError:
-    """The error where `path` is no run, space or study: what it is instead, and the step that helps."""
+    """Creates the error for a `path` that is not the wanted kind of folder, with what it is and a remedy."""
     found = place_of(path)
-    said = f"No {wanted} at {path}: it has no {_MARKS[wanted]}"
+    missing = f"No {wanted} at {path}: it has no {_MARKS[wanted]}"
     if found in ("missing", "empty"):
-        return RequestError(f"{said}. {_make(wanted, str(path))}")
+        return RequestError(f"{missing}. {_make(wanted, str(path))}")
     if found == "other things":
         return RequestError(
-            f"{said}, and holds other things. Correct the path. {_make(wanted, f'NEW_{wanted.upper()}')}"
+            f"{missing}, and holds other things. Correct the path. {_make(wanted, f'NEW_{wanted.upper()}')}"
         )
-    return RequestError(f"{said}; it is a {found}. {_step(wanted, found, Path(path))}")
+    return RequestError(f"{missing}; it is a {found}. {_step(wanted, found, Path(path))}")
 
 
 def check_free(path: str | Path, wanted: Literal["run", "study"] = "run") -> None:
-    """Raises RequestError where `path` is neither missing, nor empty, nor a run (or study) that was begun."""
+    """Raises RequestError unless `path` is missing, empty, or a run (or study) that was started there."""
     folder, found = Path(path), place_of(path)
     if found in (wanted, "missing", "empty"):
         return
@@ -212,7 +212,7 @@ def check_free(path: str | Path, wanted: Literal["run", "study"] = "run") -> Non
         if all(name in _BEGINNINGS[wanted] for name in kept):
             return
     held = f"is a {found}" if found != "other things" else f"holds other things and no {_MARKS[wanted]}"
-    raise RequestError(f"--out {path}: it {held}, and a {wanted} has a folder of its own. Give a new one.")
+    raise RequestError(f"--out {path}: it {held}, but a {wanted} needs its own folder. Give a new one.")
 
 
 def _make(wanted: str, out: str) -> str:
@@ -225,11 +225,11 @@ def _make(wanted: str, out: str) -> str:
 
 
 def _step(wanted: str, found: str, path: Path) -> str:
-    """What helps somebody who gave a run, a space or a study for another of these."""
+    """The remedy for a run, space or study that was given in place of another of these."""
     given = shlex.quote(str(path))
     if wanted == "run" and found == "space":
         run = _read(path / _MARKS["space"]).get("run")
-        return "Give the run that it was made by" + (f": {run}" if run else ".")
+        return "Give the run that made it" + (f": {run}" if run else ".")
     if found == "study":
         runs = f"the folders {given}/runs/ARM/seed-N"
         if wanted == "run":
@@ -241,12 +241,12 @@ def _step(wanted: str, found: str, path: Path) -> str:
         out = "NEW_SPACE" if Path(new).exists() else shlex.quote(new)
         return f"Make a space of it: nearfield index {given} --data {shlex.quote(data)} --out {out}"
     if found == "run":
-        return f"A run is looked into by: nearfield explain {given}"
-    return f"A space is looked at by: nearfield explore {given}"
+        return f"To inspect a run: nearfield explain {given}"
+    return f"To inspect a space: nearfield explore {given}"
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The values of a JSON file; none where it cannot be read: this is for advice alone."""
+    """The values of a JSON file, or none if it cannot be read; they are used for advice only."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

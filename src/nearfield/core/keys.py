@@ -1,4 +1,4 @@
-"""The keys of settings, for people: type, range, default and sentence of each, read off the class."""
+"""Descriptions of the keys of settings classes: type, range, default and sentence."""
 
 import types
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 from nearfield.core.settings import Settings, sentences
 
 REQUIRED = "required"
-"""What stands in the place of a default where there is none."""
+"""Default of a key without one."""
 _PLAIN: dict[Any, str] = {
     int: "whole number",
     float: "number",
@@ -29,27 +29,27 @@ class Key:
     """One key of a settings class."""
 
     name: str
-    """With those of the settings that hold it: "fold.of"."""
+    """Name with the keys of enclosing settings: "fold.of"."""
     type: str
     """"whole number", "number or none", "list of text"."""
     range: str
-    """"1 to 100", or the choices; empty where anything of the type is allowed."""
+    """"1 to 100", or the choices; empty if all values of the type are allowed."""
     default: Any
     """A plain value, or `REQUIRED`."""
     about: str
 
     @property
     def allowed(self) -> str:
-        """Type and range in one."""
+        """Type and range in one text."""
         return f"{self.type}: {self.range}" if self.range else self.type
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold, without the name."""
+        """Returns JSON values, without the name."""
         return {"type": self.type, "range": self.range, "default": self.default, "about": self.about}
 
 
 def keys(settings: type[Settings], inner: bool = True) -> Iterator[Key]:
-    """The keys of a settings class in order; if `inner`, each before those of the settings that it holds."""
+    """Yields the keys of a settings class in order; with `inner`, each key is followed by its nested keys."""
     written = _sentences(settings)
     for name, field in settings.model_fields.items():
         if name == "kind":
@@ -65,7 +65,7 @@ def keys(settings: type[Settings], inner: bool = True) -> Iterator[Key]:
                 )
 
 
-_sentences = cache(sentences)  # they are read from the source, which takes a while
+_sentences = cache(sentences)  # parsing the source is slow
 
 
 def _default(field: FieldInfo) -> Any:
@@ -75,7 +75,7 @@ def _default(field: FieldInfo) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A default as values that JSON can hold."""
+    """Converts a default to a JSON value."""
     if isinstance(value, Settings):
         return value.model_dump(mode="json")
     return None if value is PydanticUndefined else value
@@ -101,7 +101,7 @@ def _described(annotation: Any, marks: Any = ()) -> tuple[str, str]:
 
 
 def _single(annotation: Any, marks: Any) -> tuple[str, str]:
-    """The same of what is no union."""
+    """The type and the range of a value that is not a union, in words."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _described(annotation, marks)
@@ -147,7 +147,7 @@ def _listed(words: list[str]) -> str:
 
 
 def _held(annotation: Any) -> Iterator[tuple[str, type[Settings]]]:
-    """Settings classes without kinds that a value is made of, with what stands before their keys."""
+    """Nested settings classes without kinds, with the prefix of their keys."""
     if get_origin(annotation) is Annotated:
         yield from _held(get_args(annotation)[0])
         return

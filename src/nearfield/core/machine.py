@@ -1,4 +1,4 @@
-"""The machine and the code that runs on it: cores, memory settings, compiled loops, the commit."""
+"""The machine and the running code: cores, memory, threads, commit."""
 
 import ctypes
 import hashlib
@@ -9,16 +9,16 @@ import sys
 from functools import cache
 from pathlib import Path
 
-# What the machine can do, and the two settings of its C library that cost training half its speed.
+# Resources of the machine, and settings of malloc and OpenMP that affect the speed of training.
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # <malloc.h> of glibc
 
 
 def disable_malloc_trim() -> bool:
-    """Makes glibc keep freed memory instead of handing it back after every step; True where it took.
+    """Makes glibc keep freed memory instead of returning it to the system; returns whether that worked.
 
-    Taking back large activations costs page faults at 7 GB/s where memory runs at 25: up to half the
-    speed of a small convnet. Does nothing on other C libraries.
+    Allocating large activations again causes page faults at 7 GB/s with memory of 25 GB/s, up to half of the
+    time of a small convnet. Does nothing for other C libraries.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -27,45 +27,45 @@ def disable_malloc_trim() -> bool:
 
 
 def limit_threads() -> None:
-    """Lets waiting threads of OpenMP spin for a moment only; to be called before torch is first imported.
+    """Limits how long waiting OpenMP threads spin; call it before the first import of torch.
 
-    Spinning on and on made small steps ten times slower on a machine with other work; sleeping at once made
-    them three times slower on one without. Does nothing where the environment already decides.
+    Unlimited spinning makes small steps ten times slower on a busy machine, and sleeping at once makes them
+    three times slower on an idle one. Does nothing if the environment sets OMP_WAIT_POLICY.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def usable_cores() -> int:
-    """Processor cores that this process may use."""
+    """Returns the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory() -> int:
-    """Largest resident size of this process so far, in bytes."""
+    """Returns the largest resident size of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def total_memory() -> int:
-    """Physical memory of the machine in bytes."""
+    """Returns the physical memory of the machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-# Which code is running: the commit of a checkout, and the digest of the package's own files.
+# The running code: the commit of a checkout, and a digest of the files of the package.
 
 PACKAGE = Path(__file__).parents[1]
 
 
 @cache
 def source() -> dict[str, str | None]:
-    """`commit`: of the git checkout that the package lies in, None where it was installed without one.
-    `package`: sha256 over the names and contents of its Python files, which also tells of changes since."""
+    """Returns `commit`, of the git checkout that contains the package or None, and `package`, the sha256 of
+    its Python files, which also shows uncommitted changes."""
     return {"commit": commit(PACKAGE), "package": package_digest(PACKAGE)}
 
 
 def package_digest(package: Path) -> str:
-    """sha256, hexadecimal, over the Python files below a folder, in the order of their names."""
+    """Computes the hexadecimal sha256 of the Python files below a folder, sorted by name."""
     found = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         found.update(f"{path.relative_to(package).as_posix()}\n".encode())
@@ -74,13 +74,13 @@ def package_digest(package: Path) -> str:
 
 
 def commit(package: Path) -> str | None:
-    """The commit that is checked out around `package`, read from git's files; None where there is none."""
+    """Reads the checked-out commit around `package` from git's files; None if there is none."""
     try:
         root = next(each for each in package.parents if (each / ".git").exists())
-        if not (root / "pyproject.toml").is_file():  # some other repository, with an environment in it
+        if not (root / "pyproject.toml").is_file():  # another repository that contains the environment
             return None
         git = root / ".git"
-        if git.is_file():  # a worktree: a line that names its folder
+        if git.is_file():  # a worktree: the file names the git folder
             git = root / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
         head = (git / "HEAD").read_text(encoding="utf-8").strip()
         if not head.startswith("ref:"):

@@ -1,4 +1,4 @@
-"""Parallel work: results in order, one-threaded arithmetic, blocks of tensors on several threads."""
+"""Parallel work: ordered results, single-threaded BLAS, blocks of tensors on several threads."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
 
-# Work done ahead by threads, its results in the order it was asked for.
+# Work in threads with results in order.
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,10 +19,10 @@ Result = TypeVar("Result")
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int, name: str = "work"
 ) -> Generator[Result, None, None]:
-    """`map(work, items)` by `workers` threads (0: none), at most `ahead` results beyond the one being read.
+    """Computes `map(work, items)` in `workers` threads (0: none), at most `ahead` results in advance.
 
-    Items are drawn by the reader's thread. An error is raised where its result was due. The threads end with
-    the iteration, also where that is left early.
+    The consumer's thread iterates over `items`. An error is raised in place of its result. The threads end
+    with the iteration, also if it is abandoned.
     """
     if not workers:
         yield from map(work, items)
@@ -43,42 +43,42 @@ def in_order(
 
 
 GROUP = 16
-"""Small files that a thread takes at a time: handing over one costs as much as looking at it."""
+"""Number of small files per task: submitting one file costs as much as inspecting it."""
 
 
 def in_groups(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    """`map(work, items)` by `workers` threads, each of which takes `GROUP` neighbours at a time."""
+    """Computes `map(work, items)` in `workers` threads, `GROUP` consecutive items per task."""
     groups = [items[first : first + GROUP] for first in range(0, len(items), GROUP)]
     with ThreadPoolExecutor(workers) as pool:
         yield from chain.from_iterable(pool.map(lambda group: [work(item) for item in group], groups))
 
 
-# One thread of arithmetic: what many small products want, and workers that share the cores.
+# Single-threaded BLAS, for many small products and for workers that share the cores.
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """Holds BLAS to one thread within the block, in the whole process.
+    """Limits BLAS to one thread during the block, in the whole process.
 
-    The threads of BLAS wait for each other by spinning: on a busy machine, small products with two of them
-    were seen to take fifty times as long as with one.
+    BLAS threads wait for each other by spinning: on a busy machine, small products with two threads took up
+    to fifty times as long as with one.
     """
     limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
     return limits
 
 
-# Blocks of work on several threads, each of which runs torch on one.
+# Blocks of work in several threads, each of which runs torch single-threaded.
 #
-# Torch's own way is to share every operation among all threads, which then wait for each other. Where other
-# programs use the machine too, each of a block's twenty small operations waits for a thread that is not
-# running: log-mel was seen to take ten times as long. Whole blocks wait once, at the end.
+# Torch divides each operation among all threads, which then wait for each other. On a busy machine, each of
+# the about twenty small operations of a block may wait for a thread that is not scheduled: log-mel took ten
+# times as long. With one thread per block, threads wait only once, at the end.
 
 Block = TypeVar("Block")
 
 
 def spread(task: Callable[[Block], None], blocks: Sequence[Block]) -> None:
-    """Calls `task` on every block, on as many threads as torch may use; no gradients are taken.
+    """Calls `task` on each block without gradients, in as many threads as torch may use.
 
-    Blocks must not touch each other's results. An error in one is raised here.
+    Blocks must be independent. An error in one is raised here.
     """
     threads = min(torch.get_num_threads(), len(blocks))
     if threads < 2:
@@ -86,7 +86,7 @@ def spread(task: Callable[[Block], None], blocks: Sequence[Block]) -> None:
             for block in blocks:
                 task(block)
         return
-    inference = torch.is_inference_mode_enabled()  # modes belong to a thread
+    inference = torch.is_inference_mode_enabled()  # modes are per thread
 
     def alone(block: Block) -> None:
         with torch.inference_mode(inference), torch.no_grad():
@@ -98,4 +98,4 @@ def spread(task: Callable[[Block], None], blocks: Sequence[Block]) -> None:
             for _ in pool.map(alone, blocks):
                 pass
     finally:
-        torch.set_num_threads(before)  # a thread yet to come takes the number that was last set anywhere
+        torch.set_num_threads(before)  # new threads inherit the number that was last set in any thread

@@ -1,4 +1,4 @@
-"""YAML that people, or strangers, wrote: bounded in size and depth, and refused in words."""
+"""Parsing of untrusted YAML: limited size and depth, errors with clear messages."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from nearfield.core.text import shortened
 
 LETTERS = 500_000
 VALUES = 20_000
-"""Keys and values that a file may hold, those of aliases counted each time."""
+"""Largest number of keys and values; values of aliases count each time."""
 DEPTH = 32
-"""Levels of lists and sections within one another."""
+"""Largest depth of nested lists and sections."""
 
 
 def read_yaml(text: str, where: str) -> Any:
-    """The plain values of a YAML text; `where` begins the error.
+    """Parses YAML to plain values; `where` is the beginning of error messages.
 
-    Raises RequestError for what is no YAML, a key given twice, a value that YAML takes for a number or a date
-    and is none, and more than the bounds of this file.
+    Raises RequestError for invalid YAML, a repeated key, an invalid number or date, or a text that exceeds
+    the limits of this module.
     """
     if len(text) > LETTERS:
         raise RequestError(f"{where}: it has {len(text):,} characters; {LETTERS:,} at most.")
@@ -38,21 +38,21 @@ def read_yaml(text: str, where: str) -> Any:
 
 
 def _check_depth(text: str, where: str) -> None:
-    """Before anything is built, since building goes as deep as the text does."""
+    """Checks the depth before parsing to nodes, which is recursive."""
     depth = 0
     for values, event in enumerate(yaml.parse(text, yaml.SafeLoader)):
         if values > 2 * VALUES:
-            raise RequestError(f"{where}: it holds too many keys and values; {VALUES:,} at most.")
+            raise RequestError(f"{where}: it has too many keys and values; {VALUES:,} at most.")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEPTH:
-                raise RequestError(f"{where}: its lists and sections lie more than {DEPTH} deep.")
+                raise RequestError(f"{where}: its lists and sections are nested more than {DEPTH} deep.")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
 
 def _check_size(root: yaml.Node, where: str) -> None:
-    """Counts every value as often as aliases repeat it: a few lines can stand for billions."""
+    """Counts values as often as aliases repeat them: a few lines can expand to billions."""
     known: dict[int, int] = {}
     open_: set[int] = set()
 
@@ -60,7 +60,7 @@ def _check_size(root: yaml.Node, where: str) -> None:
         if id(node) in known:
             return known[id(node)]
         if id(node) in open_:
-            raise RequestError(f"{where}: an alias stands inside what it repeats.")
+            raise RequestError(f"{where}: an alias refers to a value that contains it. Remove the alias.")
         open_.add(id(node))
         inner: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
@@ -74,12 +74,12 @@ def _check_size(root: yaml.Node, where: str) -> None:
 
     found = size(root)
     if found > VALUES:
-        told = shortened(f"{found:,}", 40)
-        raise RequestError(f"{where}: it stands for {told} keys and values; {VALUES:,} at most.")
+        number = shortened(f"{found:,}", 40)
+        raise RequestError(f"{where}: it expands to {number} keys and values; {VALUES:,} at most.")
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, where YAML would keep the last in silence."""
+    """A safe loader that rejects repeated keys, of which YAML would silently use the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -88,9 +88,9 @@ class _StrictLoader(yaml.SafeLoader):
                 continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, list | dict | set):
-                break  # the loader's own complaint names it
+                break  # the loader raises its own error
             if key in seen:
-                said = f"the key {shortened(repr(key))} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+                text = f"the key {shortened(repr(key))} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)

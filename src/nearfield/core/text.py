@@ -1,25 +1,23 @@
-"""Text: numbers in words, names that others wrote, file names that are not UTF-8."""
+"""Text for messages: numbers, untrusted names, file names that are not UTF-8."""
 
 import os
 import unicodedata
 
-# Words about numbers, and words that others wrote.
-
 
 def count(n: int, noun: str) -> str:
-    """ "1 seed", "5 seeds"."""
+    """Formats a number with its noun: "1 seed", "5 seeds"."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith(('ss', 'ch')) else 's'}"
 
 
 _TURNED = frozenset("\u200e\u200f\u061c\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that turn the direction of what follows, or end the line."""
+"""Characters that change the direction of the text after them, or end the line."""
 
 
 def visible(text: str) -> str:
-    """The text with control characters escaped (by a backslash), so that a terminal only shows them.
+    """Escapes control characters, so that a terminal shows them instead of executing them.
 
-    Line feeds and tabs stay. Characters that turn the direction of writing are escaped too, and the halves of
-    broken characters, which could not be printed.
+    Line feeds and tabs are kept. Characters that change the direction of writing and lone surrogates, which
+    cannot be printed, are escaped, too.
     """
     if text.isprintable():
         return text
@@ -34,7 +32,7 @@ def _escaped(sign: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A time within a recording: 31:28, 1:02:03, 0:07.25; to the millisecond where it is no whole second."""
+    """Formats a time in a recording as 31:28, 1:02:03 or 0:07.25, with milliseconds if needed."""
     whole, rest = divmod(round(1000 * seconds), 1000)
     minutes, last = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
@@ -43,18 +41,17 @@ def clock(seconds: float) -> str:
 
 
 def shortened(text: str, longest: int = 120) -> str:
-    """A text for a message: its beginning, and how much was left out, where it is long."""
+    """Shortens a long text to its beginning and its number of characters."""
     if len(text) <= longest:
         return text
     return f"{text[:longest]}... ({len(text):,} characters)"
 
 
-# Names of files and labels that are no UTF-8 text: they come from other systems and can be neither stored
-# nor printed.
+# Names of files and labels that are not UTF-8 text cannot be stored or printed.
 
 
 def is_text(name: str) -> bool:
-    """Whether a name is UTF-8 text. One read from a disk of another encoding holds lone surrogates."""
+    """Whether a name is UTF-8 text. File names in other encodings contain lone surrogates."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -63,8 +60,8 @@ def is_text(name: str) -> bool:
 
 
 def shown(name: str) -> str:
-    """The name as it can be printed: what is no UTF-8 text as `\\xe9`."""
+    """Makes a name printable: bytes that are not UTF-8 become `\\xe9`."""
     try:
         return os.fsencode(name).decode(errors="backslashreplace")
-    except UnicodeEncodeError:  # no name of a file: half of a pair, out of JSON
+    except UnicodeEncodeError:  # not a file name: a lone surrogate from JSON
         return name.encode(errors="backslashreplace").decode()

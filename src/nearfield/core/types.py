@@ -1,4 +1,4 @@
-"""The nouns that travel between rooms: `ClipMetadata`, `BatchIndices`, `Batch`, `Pairs`.
+"""Types shared by the packages: `ClipMetadata`, `BatchIndices`, `Batch`, `Pairs`.
 
 Conventions: B items in a batch, N clips in a collection, K tags, C channels, T samples (or frames).
 Row numbers count the rows of the collection's table. Times are seconds.
@@ -21,15 +21,15 @@ Bools = npt.NDArray[np.bool_]
 Vectors = npt.NDArray[np.float32]
 
 Distance = Literal["squared_euclidean", "euclidean", "cosine"]
-"""`cosine` is 1 - cos, so that smaller is nearer, as with the other two."""
+"""`cosine` is 1 - cos, so that smaller is nearer, as for the others."""
 
 
 @dataclass(frozen=True)
 class ClipMetadata:
-    """What is known of each clip, as plain arrays of length N: all that learning and evaluation may ask.
+    """Labels, tags, groups and times of N clips as arrays, the input of training and evaluation.
 
-    `labels`, `recordings` and `groups` are class numbers; -1 means not known. `groups` is the unit kept on
-    one side of a split (speaker, source, note); where nothing better is known it equals `recordings`.
+    `labels`, `recordings` and `groups` are class numbers; -1 means unknown. Clips of one group (speaker,
+    source, note) always belong to one split; if no group is known, it equals the recording.
     """
 
     labels: Ints
@@ -40,26 +40,26 @@ class ClipMetadata:
     recordings: Ints
     groups: Ints
     start_times: Floats
-    """When the clip begins on its recording's clock."""
+    """Start of the clip on the clock of its recording, in seconds."""
     seconds: Floats
-    """How long the clip is; 0 for pictures."""
+    """Length of the clip; 0 for images."""
     columns: Mapping[str, Ints] = field(default_factory=dict)
     """Further columns of the collection (session, node, artist) by name, as class numbers; -1 where empty."""
     predictions: Floats | None = None
-    """(N, K) what an earlier tagger says of each tag, in 0..1; NaN rows where it was not asked."""
+    """(N, K) predictions of an earlier tagger in 0..1; rows of NaN where there are none."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def sources(self) -> Ints:
-        """(N,) the group of each clip, else its recording, numbered apart; -1 where neither is known."""
-        # Recordings take the odd numbers and groups the even, so that two parts of one table agree on them.
+        """(N,) group of each clip, or its recording, with distinct numbers; -1 if both are unknown."""
+        # Odd numbers for recordings and even ones for groups are consistent between subsets of a table.
         by_recording = np.where(self.recordings >= 0, 2 * self.recordings + 1, -1)
         return np.asarray(np.where(self.groups >= 0, 2 * self.groups, by_recording))
 
     def take(self, rows: Ints) -> "ClipMetadata":
-        """The same facts for some rows, in the order given; names keep their numbers."""
+        """Returns the metadata of some rows, in the given order; class numbers do not change."""
         return replace(
             self,
             labels=self.labels[rows],
@@ -86,9 +86,9 @@ class TripletRange:
 class Pairs:
     """Positives and negatives of each item of a batch, within the batch or among references.
 
-    Relations fill the masks, miners clear cells (and may narrow triplets by `triplet_range`), losses read
+    Relations set the masks, miners clear cells (and may restrict triplets by `triplet_range`), losses use
     them. Rows are anchors; columns are the same items, or R references (a memory of earlier batches, a
-    gallery). A cell set in neither mask takes no part. The diagonal of a batch by itself is never set.
+    gallery). A cell set in neither mask is ignored. Without references the diagonal is never set.
     """
 
     positive: Tensor
@@ -96,31 +96,31 @@ class Pairs:
     negative: Tensor
     """(B, B) or (B, R) bool."""
     weight: Tensor | None = None
-    """(B, B) or (B, R) float in 0..1, how alike; None means 1 wherever `positive` is set."""
+    """(B, B) or (B, R) weight of each positive pair in 0..1; None means 1."""
     triplet_range: TripletRange | None = None
     labels: Tensor | None = field(default=None)
-    """(B,) class numbers, where each item has exactly one: what proxy losses need."""
+    """(B,) class numbers if each item has exactly one; needed by proxy losses."""
     tags: Tensor | None = None
-    """(B, K) float, 1 where the item has the tag: what tagging losses need. Rows of NaN take no part."""
+    """(B, K) float, 1 if the item has the tag; needed by tagging losses. Rows of NaN are ignored."""
 
     @classmethod
     def from_labels(
         cls, labels: Tensor | npt.ArrayLike, ref_labels: Tensor | npt.ArrayLike | None = None
     ) -> Self:
-        """Same label: positive. Other label: negative. A label below 0 is unknown and takes no part.
+        """Creates pairs from labels: the same label is positive, another label is negative.
 
         Parameters
         ----------
         labels
-            (B,) class numbers of the batch; NaN is unknown, too.
+            (B,) class numbers of the batch. Items with labels below 0 or NaN are unknown and ignored.
         ref_labels
-            (R,) class numbers of references. Every item is then compared with every reference; one that
-            stands in both is not known to be itself. None: the batch is compared with itself.
+            (R,) class numbers of references to compare each item with; an item that is also a reference is
+            not recognized. None: the batch is compared with itself.
 
         Raises
         ------
         RequestError
-            For labels that are not whole numbers of one dimension.
+            If labels are not whole numbers of one dimension.
         """
         given = _class_numbers(labels)
         others = given if ref_labels is None else _class_numbers(ref_labels).to(given.device)
@@ -140,9 +140,9 @@ class Pairs:
         size: int,
         ref_size: int | None = None,
     ) -> Self:
-        """Sets cell (a, p) alike and (a, n) unlike for each triplet of positions.
+        """Creates pairs from triplets: cell (a, p) is positive and (a, n) negative for each triplet.
 
-        Exact where each anchor stands in one triplet; else every positive of an anchor meets every negative.
+        An anchor in several triplets combines all their positives with all their negatives.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class Pairs:
         size
             B, the number of items in the batch.
         ref_size
-            R, the number of references; None: the batch by itself.
+            R, the number of references; None: the batch is compared with itself.
         """
         shape = (size, size if ref_size is None else ref_size)
         positive = torch.zeros(shape, dtype=torch.bool)
@@ -164,7 +164,7 @@ class Pairs:
         return self.positive.shape[0]
 
     def to(self, device: torch.device | str) -> Self:
-        """The same pairs on another device."""
+        """Copies the pairs to another device."""
         return replace(
             self,
             positive=self.positive.to(device),
@@ -175,65 +175,65 @@ class Pairs:
         )
 
     def keep(self, positive: Tensor, negative: Tensor) -> Self:
-        """Only cells that are set here and in the masks: all that a miner may do to them."""
+        """Keeps only cells that are also set in the given masks; miners use this."""
         return replace(self, positive=self.positive & positive, negative=self.negative & negative)
 
 
 def _class_numbers(labels: Tensor | npt.ArrayLike) -> Tensor:
-    """(B,) int64 on the device that they are on; NaN is unknown, -1. Raises RequestError for other things."""
+    """Converts labels to (B,) int64 on their device; NaN becomes -1. Raises RequestError for other types."""
     if isinstance(labels, Tensor):
         given = labels.detach()
     else:
         array = np.asarray(labels)
         if array.dtype.kind not in "biuf":
             raise RequestError(
-                f"Labels are class numbers, one an item. Given: {array.dtype}. Number all names of the data "
-                "set once, not those of each batch: numbers = np.unique(names, return_inverse=True)[1]."
+                f"Labels are class numbers, one per item. Given: {array.dtype}. Number the names of the "
+                "whole data set once, not per batch: numbers = np.unique(names, return_inverse=True)[1]."
             )
         given = torch.from_numpy(array.astype(np.float64 if array.dtype.kind == "f" else np.int64))
     if given.ndim != 1:
         hint = " Take its one column: labels[:, 0]." if given.shape[1:] == (1,) else ""
         raise RequestError(
-            f"Labels are class numbers, one an item: shape (items,). Given: {tuple(given.shape)}.{hint}"
+            f"Labels are class numbers, one per item: shape (items,). Given: {tuple(given.shape)}.{hint}"
         )
     if given.dtype.is_floating_point:
         given = torch.where(given.isnan(), -1, given)
         if bool((given != given.round()).any()):
-            raise RequestError("Labels are class numbers, one an item. Given: numbers that are not whole.")
+            raise RequestError("Labels are class numbers, one per item. Given: fractions. Round them.")
     return given.to(torch.int64)
 
 
 @dataclass(frozen=True)
 class MixPartner:
-    """Windows that sound together with those of a draw: what is heard then has the tags of both clips."""
+    """Windows to mix with those of a batch; a mixture has the tags of both clips."""
 
     rows: Ints
-    """(B,) the other clip's row; -1: none, the draw's own window is heard alone."""
+    """(B,) row of the other clip; -1: the window is not mixed."""
     starts: Floats
-    """(B,) seconds from the other clip's beginning."""
+    """(B,) start of the window in the other clip, in seconds."""
     decibels: Floats
-    """(B,) power of the draw's own window over the other's."""
+    """(B,) power of the batch's window relative to the other, in decibels."""
 
     def take(self, part: slice) -> "MixPartner":
-        """The same for some items of the batch."""
+        """Returns the partners of some items of the batch."""
         return MixPartner(self.rows[part], self.starts[part], self.decibels[part])
 
 
 @dataclass(frozen=True)
 class BatchIndices:
-    """One batch as a sampler wants it: rows, the second inside each clip, who belongs together."""
+    """One batch of a sampler: clips, windows in the clips, and optionally pairs."""
 
     rows: Ints
-    """(B,)"""
+    """(B,) rows of the clips."""
     starts: Floats
-    """(B,) seconds from the clip's beginning at which the window starts."""
+    """(B,) start of the window in the clip, in seconds."""
     pairs: Pairs | None = None
-    """Set where the sampler itself decides who is alike (triplet samplers); else the relation does."""
+    """Pairs chosen by the sampler (triplet samplers); None if the relation determines them."""
     partner: MixPartner | None = None
-    """Set where clips are heard together; only a relation by tags can say what such a mixture is."""
+    """Windows to mix with those of the batch; only relations by tags support mixtures."""
     copies: Ints | None = None
-    """(B,) which augmented copy of its clip each window is cut from, 0 being the clip itself; None where
-    clips are augmented anew each time."""
+    """(B,) number of the augmented copy that each window is cut from, where 0 is the clip itself; None if
+    clips are augmented at each use."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -241,8 +241,8 @@ class BatchIndices:
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch as the network sees it."""
+    """One batch of network input."""
 
     signal: Tensor
-    """Waves (B, C, T), kept feature pictures (B, C, bands, frames), or pictures (B, C, H, W); float32."""
+    """Waves (B, C, T), cached spectrograms (B, C, bands, frames), or images (B, C, H, W); float32."""
     indices: BatchIndices

@@ -14,21 +14,33 @@ from nearfield.core.parallel import one_thread
 from nearfield.core.types import Distance, Floats, Ints, Vectors
 from nearfield.metrics.checks import check_lengths, check_vectors
 
-# The smallest cells of every row of a matrix, in an order that leaves nothing to chance.
+# The smallest cells of each row of a matrix, in a deterministic order.
 
 Matrix = npt.NDArray[Any]
 
 
 def smallest(cells: Matrix, count: int) -> tuple[Ints, Matrix]:
-    """Columns (n, count) and values of each row's smallest cells, in order, equal cells by column.
+    """Finds the smallest cells of each row, ascending, ties by column.
 
-    `cells` (n, N) without NaN; an inf cell is never given: -1 and inf stand where there are too few others.
+    Parameters
+    ----------
+    cells
+        (n, N) values without NaN; inf cells are never selected.
+    count
+        Number of cells per row.
+
+    Returns
+    -------
+    columns : ndarray
+        (n, count) columns; -1 if the row has too few finite cells.
+    values : ndarray
+        (n, count) their values; inf where the column is -1.
     """
     if count < cells.shape[1]:
         columns, values = _candidates(cells, count)
     else:
         columns, values = np.broadcast_to(np.arange(cells.shape[1]), cells.shape), cells
-    # The unstable sort is a dozen times as fast; what it leaves open between equal cells is put right after.
+    # The unstable sort is about 12 times faster; ties are put in order afterwards.
     order = np.argsort(values, axis=1)
     values = np.take_along_axis(values, order, axis=1)
     index = np.take_along_axis(columns, order, axis=1)
@@ -41,7 +53,7 @@ def smallest(cells: Matrix, count: int) -> tuple[Ints, Matrix]:
 
 
 def _candidates(cells: Matrix, count: int) -> tuple[Ints, Matrix]:
-    """Every cell up to each row's count-th smallest, ties too, moved to the left of a narrower matrix."""
+    """Moves all cells up to the count-th smallest of each row, with ties, into a narrower matrix."""
     size = cells.shape[1]
     edge = np.partition(cells, count - 1, axis=1)[:, count - 1, None]
     flat = np.flatnonzero(cells <= np.minimum(edge, np.finfo(cells.dtype).max))
@@ -56,30 +68,34 @@ def _candidates(cells: Matrix, count: int) -> tuple[Ints, Matrix]:
     return columns, values
 
 
-# Exact nearest neighbours in bounded memory: every search that a measure makes goes through here.
+# Exact nearest neighbors in bounded memory. All metrics search with these functions.
 #
-# Conventions: Q queries look among N gallery vectors of D dimensions. Smaller distance is nearer; equal
-# distances are in order of gallery row, and equal vectors have equal distances, so a ranking never depends
-# on chance. Whoever may not be found (the query itself, clips of its own source) is barred by row number,
-# never by dropping the first rank: a duplicate of the query stays in.
+# Conventions: Q queries search N gallery embeddings of D dimensions. Ties are sorted by gallery row, and
+# equal embeddings have equal distances, so rankings are deterministic. The query itself and clips of its
+# source are excluded by row number, never by dropping the first rank: a duplicate of the query stays in.
 #
-# Distances are worked out in blocks by a matrix product, in float64 up to `PRECISE` cells and in float32
-# beyond, where they are near 1e-6 of the squared norms; at most about a gigabyte is held, whatever Q and N.
+# Distances are computed in blocks by a matrix product: in float64 up to `PRECISE` cells, above that in
+# float32, with errors of about 1e-6 of the squared norms. Memory stays below about one gigabyte.
 
 PRECISE = 2**28
-"""Cells (Q x N) up to which distances are worked out in float64."""
+"""Largest number of cells (Q x N) for which distances are computed in float64."""
 
 CELLS = 2**23
-"""Cells that a worker holds at once."""
+"""Number of cells that a worker computes at once."""
 
 _Matrix = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Search:
-    """Who looks among whom, by which distance, and who may not be found.
+    """A search: queries, gallery, distance, and the gallery rows excluded for each query.
 
-    Raises RequestError where shapes do not fit together, WorkError where a vector is not finite.
+    Raises
+    ------
+    RequestError
+        If shapes do not match.
+    WorkError
+        If an embedding is not finite.
     """
 
     queries: Vectors
@@ -88,18 +104,20 @@ class Search:
     """(N, D)"""
     distance: Distance = "cosine"
     own: Ints | None = None
-    """(Q,) the gallery row that is the query itself, -1 where there is none; None: none is there."""
+    """(Q,) the gallery row of the query itself, or -1; None if no query is in the gallery."""
     query_sources: Ints | None = None
-    """(Q,) group or recording; gallery rows of the same number are barred. -1 is not known and bars none."""
+    """(Q,) group or recording; gallery rows with the same number are excluded. -1 excludes none."""
     gallery_sources: Ints | None = None
-    """(N,)"""
+    """(N,) group or recording of the gallery rows."""
 
     def __post_init__(self) -> None:
         check_vectors("queries", self.queries)
         check_vectors("gallery", self.gallery)
         if self.queries.shape[1] != self.gallery.shape[1]:
             given = f"queries have {self.queries.shape[1]}, the gallery {self.gallery.shape[1]}"
-            raise RequestError(f"search: queries and gallery must have as many dimensions; {given}.")
+            raise RequestError(
+                f"search: queries and gallery must have the same number of dimensions. Given: {given}."
+            )
         if (self.query_sources is None) != (self.gallery_sources is None):
             raise RequestError("search: give sources of both the queries and the gallery, or of neither.")
         check_lengths(len(self.queries), own=self.own, query_sources=self.query_sources)
@@ -107,27 +125,37 @@ class Search:
 
     @classmethod
     def within(cls, vectors: Vectors, distance: Distance = "cosine", sources: Ints | None = None) -> "Search":
-        """Every vector looks among all others, without those of its own source where `sources` are given."""
+        """Searches `vectors` among themselves, without the query and, if `sources` is given, its source."""
         return cls(vectors, vectors, distance, np.arange(len(vectors)), sources, sources)
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """The nearest gallery rows of some queries, nearest first."""
+    """The nearest gallery rows of a block of queries, nearest first."""
 
     rows: Ints
-    """(n,) which queries."""
+    """(n,) rows of the queries."""
     index: Ints
-    """(n, k) gallery rows; -1 where a query has fewer than k to find."""
+    """(n, k) gallery rows; -1 if fewer than k may be returned."""
     distance: Floats
-    """(n, k) inf where the index is -1."""
+    """(n, k) distances; inf where the index is -1."""
 
 
 def ranking(search: Search, wanted: Ints) -> Iterator[Ranked]:
-    """Yields blocks of queries with at least `wanted` (Q,) neighbours each, or all there are.
+    """Ranks the gallery for each query, in blocks.
 
-    A block's k is the largest wanted in it; queries that want alike many come together, and each query
-    comes once, though not in the order given.
+    Parameters
+    ----------
+    search
+        The queries, the gallery and what each query may return.
+    wanted
+        (Q,) smallest number of neighbors for each query.
+
+    Yields
+    ------
+    Ranked
+        A block of queries with the largest number wanted in it. Queries with similar `wanted` share a block,
+        so the order of the queries changes; each occurs once.
     """
     size = len(search.gallery)
     order = np.argsort(np.minimum(wanted, size), kind="stable")
@@ -146,17 +174,30 @@ def ranking(search: Search, wanted: Ints) -> Iterator[Ranked]:
         yield rank(blocks[0])
         return
     workers = torch.get_num_threads()
-    # One thread of arithmetic in each worker: BLAS threads of several workers would wait for each other.
+    # One BLAS thread per worker: the threads of several workers would block each other.
     with one_thread(), ThreadPoolExecutor(workers) as pool:
-        # In strides, so that only few blocks are ever finished and not yet read.
+        # In strides, so that only a few finished blocks wait to be consumed.
         for start in range(0, len(blocks), 2 * workers):
             yield from pool.map(rank, blocks[start : start + 2 * workers])
 
 
 def nearest(search: Search, count: int) -> tuple[Ints, Floats]:
-    """The `count` nearest gallery rows (Q, count) of every query, -1 beyond those there are, and distances.
+    """Finds the nearest gallery rows of each query.
 
-    Squared Euclidean distances are exact to about 1e-13 of the squared norms in float64.
+    Parameters
+    ----------
+    search
+        The queries, the gallery and what each query may return.
+    count
+        Number of neighbors.
+
+    Returns
+    -------
+    index : ndarray
+        (Q, count) gallery rows, nearest first; -1 if there are fewer.
+    distance : ndarray
+        (Q, count) distances; inf where the index is -1. In float64, squared Euclidean distances have errors
+        of about 1e-13 of the squared norms.
     """
     index = np.full((len(search.queries), count), -1, dtype=np.int64)
     distance = np.full((len(search.queries), count), np.inf)
@@ -168,12 +209,15 @@ def nearest(search: Search, count: int) -> tuple[Ints, Floats]:
 
 
 def available(search: Search) -> Ints:
-    """(Q,) how many gallery rows each query may find."""
+    """Returns the number of gallery rows that each query may return, (Q,)."""
     return len(search.gallery) - barred_counts(search)
 
 
 def barred_counts(search: Search, query_kinds: Ints | None = None, gallery_kinds: Ints | None = None) -> Ints:
-    """(Q,) how many gallery rows are barred to each query; of its own kind only, where kinds are given."""
+    """Returns the number of gallery rows excluded for each query, (Q,).
+
+    If kinds (Q,) and (N,) are given, only excluded rows of the query's kind are counted.
+    """
     ones_q, ones_g = np.zeros(len(search.queries), np.int64), np.zeros(len(search.gallery), np.int64)
     kinds_q = ones_q if query_kinds is None else query_kinds
     kinds_g = ones_g if gallery_kinds is None else gallery_kinds
@@ -194,10 +238,10 @@ def barred_counts(search: Search, query_kinds: Ints | None = None, gallery_kinds
 
 
 def count_equal(wanted: Ints, among: Ints) -> Ints:
-    """(Q,) how often each row of `wanted` (Q, c) stands in `among` (N, c)."""
+    """Counts how often each row of `wanted` (Q, c) occurs in `among` (N, c); returns (Q,)."""
     codes = np.zeros(len(wanted) + len(among), dtype=np.int64)
     for column in np.concatenate([wanted, among]).T:
-        # Renumbered at every column, so that no product of two numbers grows past 64 bits.
+        # Renumbering after each column keeps the products within 64 bits.
         _, column = np.unique(column, return_inverse=True)
         _, codes = np.unique(codes * (len(codes) + 1) + column, return_inverse=True)
     counts = np.bincount(codes[len(wanted) :], minlength=int(codes.max(initial=-1)) + 1)
@@ -205,22 +249,22 @@ def count_equal(wanted: Ints, among: Ints) -> Ints:
 
 
 class _Space:
-    """The vectors made ready, so that one matrix product gives what to rank by."""
+    """Embeddings prepared so that one matrix product gives the values to rank by."""
 
     def __init__(self, search: Search) -> None:
         self.search = search
         precise = len(search.queries) * len(search.gallery) <= PRECISE
         queries, gallery = (
-            side.astype(np.float64 if precise else np.float32) for side in (search.queries, search.gallery)
+            each.astype(np.float64 if precise else np.float32) for each in (search.queries, search.gallery)
         )
         if search.distance == "cosine":
             self.left, self.right = unit(queries), -unit(gallery)
             self.offset = np.ones(len(queries))
         else:
-            # |q - g|^2 - |q|^2 = |g|^2 - 2 q.g; in float32 from the gallery's centre, so that little cancels.
+            # |q - g|^2 - |q|^2 = |g|^2 - 2 q.g; in float32, centering the gallery reduces cancellation.
             if not precise:
-                centre = gallery.mean(axis=0)
-                queries, gallery = queries - centre, gallery - centre
+                center = gallery.mean(axis=0)
+                queries, gallery = queries - center, gallery - center
             squares = (gallery**2).sum(axis=1)
             self.left = np.hstack([-2 * queries, np.ones_like(queries[:, :1])])
             self.right = np.hstack([gallery, squares[:, None]])
@@ -229,9 +273,9 @@ class _Space:
         self.sources = members(search.gallery_sources)
 
     def cells(self, rows: Ints) -> _Matrix:
-        """(n, N) what to rank by, inf where barred."""
+        """(n, N) values to rank by; inf for excluded rows."""
         cells: _Matrix = self.left[rows] @ self.right.T
-        # A product's last bit may depend on the column's place; equal vectors must stay equal.
+        # The last bit of a product may depend on the column; duplicates must have equal values.
         cells[:, self.copies] = cells[:, self.originals]
         own, sources = self.search.own, self.search.query_sources
         if own is not None:
@@ -243,7 +287,7 @@ class _Space:
         return cells
 
     def distances(self, rows: Ints, cells: _Matrix) -> Floats:
-        """What was ranked by, as distances; rounding may not take them below zero."""
+        """Converts ranked values to distances; values below zero are rounding errors."""
         found = np.maximum(cells.astype(np.float64) + self.offset[rows, None], 0.0)
         return np.sqrt(found) if self.search.distance == "euclidean" else found
 
@@ -252,7 +296,7 @@ _NONE: Ints = np.zeros(0, dtype=np.int64)
 
 
 def unit(vectors: _Matrix) -> _Matrix:
-    """Each row at length one; a row of zeros stays."""
+    """Normalizes each row to length one; rows of zeros are unchanged."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: _Matrix = vectors / np.where(norms > 0, norms, 1)
     return scaled
@@ -260,7 +304,7 @@ def unit(vectors: _Matrix) -> _Matrix:
 
 def _duplicates(vectors: _Matrix) -> tuple[Ints, Ints]:
     """Rows that repeat an earlier row, and those earlier rows."""
-    # Adding zero turns -0 into 0, which are equal but have unlike bytes.
+    # Adding zero turns -0 into 0: they are equal but differ in their bytes.
     rows = np.ascontiguousarray(vectors + 0.0)
     whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
     _, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
@@ -270,7 +314,7 @@ def _duplicates(vectors: _Matrix) -> tuple[Ints, Ints]:
 
 
 def members(sources: Ints | None) -> dict[int, Ints]:
-    """The rows of every known source, in order."""
+    """Returns the rows of each known source, ascending."""
     if sources is None or not len(sources):
         return {}
     order = np.argsort(sources, kind="stable")

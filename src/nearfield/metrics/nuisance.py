@@ -1,17 +1,17 @@
-"""Does a space give away what it should not: the microphone, the session, the speaker?
+"""Nuisance factors: how well a linear probe predicts the microphone, session or speaker from embeddings.
 
-A linear probe tries to read a further column of the collection. What it reads above chance is in the space,
-and may be what makes clips near each other instead of their sound.
+If a probe predicts a further column of the collection better than chance, the embeddings encode it, and clips
+may be near each other because of it rather than because of their sound.
 
 Conventions
 -----------
-Vectors (N, D); a column is class numbers (N,), -1 where empty. A column is asked about where 2 to 50 of its
-values occur on both sides. Where the split keeps the values apart (speakers, say), the probe cannot be judged
-across it: then the clips of the judged side are halved, whole recordings together where a value has
-several, and the probe learns on one half and is judged on the other.
+Embeddings (N, D); a column is class numbers (N,), -1 where empty. A column is probed if 2 to 50 of its values
+occur in both train and the evaluated split. If the splits share too few values (speakers, for example), the
+evaluated clips are divided in two halves, with whole recordings in one half if a value has several. The probe
+is fitted on one half and evaluated on the other.
 
 Metrics: `nuisance/{column}/macro_f1`, `.../accuracy`, and `.../chance`, the macro F1 of guessing by the
-values' shares.
+frequencies of the values.
 """
 
 from dataclasses import dataclass
@@ -28,27 +28,27 @@ from nearfield.metrics.probes import Labelled, fit_label_probe
 from nearfield.metrics.result import Case, Findings
 
 MOST = 50
-"""Values beyond which a column is left alone: it names clips rather than conditions."""
+"""Largest number of values of a probed column; with more, it identifies clips rather than conditions."""
 
 
 @dataclass(frozen=True)
 class ColumnScore:
-    """How well a column can be read out of a space."""
+    """Scores of a probe that predicts a column."""
 
     macro_f1: float
     accuracy: float
     chance: float
-    """Macro F1 of guessing by the values' shares."""
+    """Macro F1 of guessing by the frequencies of the values."""
     interval: tuple[float, float] | None
-    """95 % interval of macro F1 for the finite set of judged clips."""
+    """95 % interval of macro F1 for the finite set of evaluated clips."""
     values: int
-    """Values of the column on both sides."""
+    """Number of values of the column in both parts."""
     at: Ints
-    """(n,) rows that were judged."""
+    """(n,) evaluated rows."""
     predicted: Ints
-    """(n,) what was read."""
+    """(n,) predicted class numbers."""
     halved: bool
-    """Whether the values stood on one side only, and the judged clips were halved."""
+    """Whether the evaluated clips were halved, because the splits share too few values."""
 
 
 def column_probe(
@@ -61,39 +61,58 @@ def column_probe(
     draws: int = 1000,
     seed: int = 0,
 ) -> ColumnScore | None:
-    """Reads `column` (N,) out of `vectors` (N, D): rows `train` teach, rows `test` judge.
+    """Fits a linear probe that predicts a column from embeddings, and evaluates it.
 
-    `val` rows choose the probe's strength, which is 1 without them. `sources` (N,) are resampled for the
-    interval and kept whole where clips are halved; without them clips are. None where fewer than two values,
-    or more than `MOST`, can be asked about.
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings.
+    column
+        (N,) class numbers of the column; -1 means empty.
+    train, test
+        Rows for fitting and for evaluation.
+    val
+        Rows that choose the regularization; without them C is 1.
+    sources
+        (N,) groups to resample for the interval, which are kept whole when clips are halved; without them,
+        clips are resampled.
+    draws
+        Number of resamples; 0 for no interval.
+    seed
+        Seed of resamples and halves.
+
+    Returns
+    -------
+    ColumnScore or None
+        None if fewer than two or more than `MOST` values can be probed.
     """
     check_lengths(len(vectors), column=column, sources=sources)
     sources = np.full(len(column), -1) if sources is None else sources
-    splits = _sides(column, train, test, sources, seed)
-    if splits is None:
+    parts = _fit_and_test_rows(column, train, test, sources, seed)
+    if parts is None:
         return None
-    teach, judged, halved = splits
+    fitted, tested, halved = parts
     choose = None
     if val is not None and not halved:
-        rows = val[np.isin(column[val], column[teach])]
+        rows = val[np.isin(column[val], column[fitted])]
         choose = Labelled(vectors[rows], column[rows]) if len(rows) else None
-    probe = fit_label_probe(Labelled(vectors[teach], column[teach]), choose)
-    predicted, reference = probe.predict(vectors[judged]), column[judged]
+    probe = fit_label_probe(Labelled(vectors[fitted], column[fitted]), choose)
+    predicted, reference = probe.predict(vectors[tested]), column[tested]
     scores = {name: float(values[0]) for name, values in classification_scores(reference, predicted).items()}
     interval = None
     if draws:
-        resamples = Resamples.of(sources[judged], draws, seed)
+        resamples = Resamples.of(sources[tested], draws, seed)
         drawn = resamples.apply(lambda weights: _macro_f1(reference, predicted, weights))
         interval = share_interval(scores["macro_f1"], drawn, resamples.groups)
-    chance = guess_scores(column[teach], reference)["macro_f1"]
+    chance = guess_scores(column[fitted], reference)["macro_f1"]
     values = len(probe.classes)
     return ColumnScore(
-        scores["macro_f1"], scores["accuracy"], chance, interval, values, judged, predicted, halved
+        scores["macro_f1"], scores["accuracy"], chance, interval, values, tested, predicted, halved
     )
 
 
 def measure_columns(case: Case, found: Findings) -> None:
-    """Adds the metrics of every column of the settings that the split allows to ask about."""
+    """Adds the metrics of each column of the settings that can be probed."""
     here, train = case.here, case.train
     for name in case.settings.columns:
         if name not in here.metadata.columns:
@@ -109,12 +128,12 @@ def measure_columns(case: Case, found: Findings) -> None:
             seed=case.settings.seed,
         )
         if score is None:
-            found.note(f"nuisance: no probe of {name!r}: 2 to {MOST} values on both sides are needed.")
+            found.note(f"nuisance: no probe of {name!r}: 2 to {MOST} values in both splits are needed.")
             continue
         if score.halved:
             found.note(
-                f"nuisance: the split keeps the values of {name!r} apart; its probe learnt on one half of "
-                "the judged clips and was judged on the other."
+                f"nuisance: the splits share too few values of {name!r}; the probe was fitted on one half of "
+                "the evaluated clips and evaluated on the other."
             )
         found.metrics |= {
             f"nuisance/{name}/macro_f1": score.macro_f1,
@@ -122,12 +141,12 @@ def measure_columns(case: Case, found: Findings) -> None:
             f"nuisance/{name}/chance": score.chance,
         }
         if found.resamples is not None:
-            drawn = _redrawn(found.resamples, here.metadata.columns[name], score)
+            drawn = _resampled(found.resamples, here.metadata.columns[name], score)
             found.drawn(f"nuisance/{name}/macro_f1", drawn, score.at)
 
 
-def _redrawn(resamples: Resamples, column: Ints, score: ColumnScore) -> Floats:
-    """(draws,) macro F1 of the judged clips in the evaluation's own draws."""
+def _resampled(resamples: Resamples, column: Ints, score: ColumnScore) -> Floats:
+    """(draws,) macro F1 of the evaluated clips in the resamples of the evaluation."""
     reference = column[score.at]
     return resamples.apply(lambda weights: _macro_f1(reference, score.predicted, weights[:, score.at]))
 
@@ -136,27 +155,29 @@ def _macro_f1(reference: Ints, predicted: Ints, weights: Floats) -> Floats:
     return classification_scores(reference, predicted, weights)["macro_f1"]
 
 
-def _sides(column: Ints, train: Ints, test: Ints, sources: Ints, seed: int) -> tuple[Ints, Ints, bool] | None:
-    """Rows that teach, rows that judge, and whether they are halves of `test`."""
+def _fit_and_test_rows(
+    column: Ints, train: Ints, test: Ints, sources: Ints, seed: int
+) -> tuple[Ints, Ints, bool] | None:
+    """Rows for fitting, rows for evaluation, and whether they are halves of `test`."""
     known = [rows[column[rows] >= 0] for rows in (train, test)]
     both = np.intersect1d(column[known[0]], column[known[1]])
     if len(both) > MOST:
         return None
     if len(both) > 1:
-        teach, judged = (rows[np.isin(column[rows], both)] for rows in known)
-        return teach, judged, False
+        fitted, tested = (rows[np.isin(column[rows], both)] for rows in known)
+        return fitted, tested, False
     first = _half(column[known[1]], sources[known[1]], seed)
-    teach, judged = known[1][first], known[1][~first]
-    shared = np.intersect1d(column[teach], column[judged])
+    fitted, tested = known[1][first], known[1][~first]
+    shared = np.intersect1d(column[fitted], column[tested])
     if not 2 <= len(shared) <= MOST:
         return None
-    teach, judged = (rows[np.isin(column[rows], shared)] for rows in (teach, judged))
-    return teach, judged, True
+    fitted, tested = (rows[np.isin(column[rows], shared)] for rows in (fitted, tested))
+    return fitted, tested, True
 
 
 def _half(values: Ints, sources: Ints, seed: int) -> Bools:
-    """(n,) the first half of every value's clips: of its sources where it has several, else of its clips."""
-    chance, first = stream(seed, "halves of a column"), np.zeros(len(values), dtype=bool)
+    """(n,) mask of a random half of each value's sources, or of its clips if it has one source."""
+    rng, first = stream(seed, "halves of a column"), np.zeros(len(values), dtype=bool)
     units = np.where(sources >= 0, sources, -1 - np.arange(len(sources)))
     for value in np.unique(values).tolist():
         rows = np.flatnonzero(values == value)
@@ -166,7 +187,7 @@ def _half(values: Ints, sources: Ints, seed: int) -> Bools:
             if len(names) > 1
             else [rows[[i]] for i in range(len(rows))]
         )
-        order = chance.permutation(len(parts))
+        order = rng.permutation(len(parts))
         for place in order[: len(parts) // 2]:
             first[parts[place]] = True
     return first

@@ -1,4 +1,4 @@
-"""Probes of a frozen space: solved logistic regression, k-NN, a small network, a training curve."""
+"""Probes of frozen embeddings: logistic regression, k-NN, a small network, a training curve."""
 
 import copy
 from collections.abc import Iterator
@@ -18,52 +18,52 @@ from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.classification import classification_scores
 from nearfield.metrics.neighbors import Search, nearest
 
-# Logistic regression solved to tolerance: the engine under the probes of labels and of tags.
+# Logistic regression solved to a tolerance, used by the probes of labels and of tags.
 #
-# Conventions: n clips, D dimensions, K outputs. Features are standardised by the statistics of the clips that
-# are fitted. With strength C the objective is
+# Conventions: n clips, D dimensions, K outputs. Features are standardized with the statistics of the fitted
+# clips. With inverse regularization strength C, the objective is
 #
 #     mean over clips of the loss + |W|^2 / (2 C n)
 #
-# which is scikit-learn's objective divided by C n; the intercepts are free. `softmax` outputs share one
-# cross-entropy (classes), `sigmoid` outputs have one each, summed (tags). The start is W = 0, where the loss
-# is ln K for classes.
+# which is scikit-learn's objective divided by C n; intercepts are not penalized. `softmax` outputs share one
+# cross-entropy (classes), `sigmoid` outputs have one each, summed (tags). Optimization starts at W = 0, where
+# the loss is ln K for classes.
 
 Link = Literal["softmax", "sigmoid"]
 
 TOLERANCE = 1e-7
-"""Largest entry of the gradient, in standardised features, at which a solution is called converged."""
+"""Largest absolute gradient entry, in standardized features, of a converged solution."""
 
 ROUGH = 1e-4
-"""The tolerance that is enough to compare strengths by."""
+"""Tolerance while the regularization strength is chosen."""
 
 _STEPS, _INNER, _HALVINGS = 100, 250, 40
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Mean and deviation of every dimension, as fitted on train."""
+    """Standardization with the mean and standard deviation of each dimension of train."""
 
     mean: Floats
     deviation: Floats
 
     @classmethod
     def of(cls, vectors: Vectors) -> "Scaling":
-        """Of (n, D) vectors; a dimension that does not vary keeps its scale."""
+        """Fits the scaling to (n, D) embeddings; constant dimensions are only centered."""
         wide = vectors.astype(np.float64)
         deviation = wide.std(axis=0)
-        # A constant column in float32 has a deviation of rounding noise only.
+        # The standard deviation of a constant float32 column is rounding noise.
         noise = 1e-7 * np.abs(wide).max(axis=0, initial=0)
         return cls(wide.mean(axis=0), np.where(deviation > noise, deviation, 1.0))
 
     def __call__(self, vectors: Vectors) -> Floats:
-        """(N, D) float64, standardised."""
+        """Standardizes (N, D) embeddings to float64."""
         return np.asarray((vectors - self.mean) / self.deviation, dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """A fitted model over standardised features."""
+    """A fitted logistic regression on standardized features."""
 
     link: Link
     weights: Floats
@@ -73,7 +73,7 @@ class Logistic:
     loss: float
     """The objective at the solution."""
     gradient: float
-    """The largest entry of the gradient there."""
+    """Largest absolute gradient entry at the solution."""
     iterations: int
 
     @property
@@ -82,12 +82,12 @@ class Logistic:
         return self.gradient <= TOLERANCE
 
     def logits(self, features: Floats) -> Floats:
-        """(N, K)"""
+        """Returns (N, K) logits of standardized features."""
         return np.asarray(features @ self.weights + self.intercepts)
 
     def probabilities(self, features: Floats) -> Floats:
-        """(N, K); rows sum to one for `softmax`."""
-        from scipy.special import expit, logsumexp  # not where a run is only opened
+        """Returns (N, K) probabilities; rows sum to one for `softmax`."""
+        from scipy.special import expit, logsumexp  # deferred: opening a run does not need it
 
         logits = self.logits(features)
         if self.link == "sigmoid":
@@ -104,10 +104,29 @@ def fit(
     start: Logistic | None = None,
     tolerance: float = TOLERANCE,
 ) -> Logistic:
-    """Solves the objective by Newton steps, each by conjugate gradients (Nocedal and Wright 2006, ch. 7.1).
+    """Fits a logistic regression by Newton's method with conjugate gradients (Nocedal and Wright 2006, 7.1).
 
-    `features` (n, D) standardised; `targets` (n, K) of zeros and ones, one a row for `softmax`;
-    `clip_weights` (n, 1) or (n, K) with mean one; `start` is a solution to begin from.
+    Parameters
+    ----------
+    features
+        (n, D) standardized features.
+    targets
+        (n, K) zeros and ones; one 1 per row for `softmax`.
+    link
+        `softmax` for classes, `sigmoid` for tags.
+    strength
+        C, the inverse regularization strength.
+    clip_weights
+        (n, 1) or (n, K) weights of the clips with mean one.
+    start
+        Solution to start from; by default W = 0.
+    tolerance
+        Largest absolute gradient entry at which to stop.
+
+    Returns
+    -------
+    Logistic
+        The solution, also if it has not converged.
     """
     problem = _Problem(features, targets, link, strength, clip_weights)
     parameters = np.zeros((features.shape[1] + 1, targets.shape[1]))
@@ -121,7 +140,7 @@ def fit(
         length = np.ones_like(descent)
         for _ in range(_HALVINGS):
             tried, probabilities = problem.value(parameters + length * direction)
-            # Near the solution the last bits of the value decide nothing.
+            # The tolerance of 1e-14 ignores rounding of the value near the solution.
             short = tried > value + 1e-4 * length * descent + 1e-14 * np.abs(value)
             if not short.any():
                 break
@@ -133,8 +152,8 @@ def fit(
 
 
 class _Problem:
-    """The objective, its gradient and curvature. The outputs of `sigmoid` are separate problems, solved side
-    by side: what is one number for `softmax` is one for each output there."""
+    """The objective with its gradient and Hessian. `sigmoid` outputs are K independent problems solved in
+    parallel, so values that are one number for `softmax` have one entry per output."""
 
     def __init__(
         self, features: Floats, targets: Floats, link: Link, strength: float, weights: Floats | None
@@ -148,13 +167,13 @@ class _Problem:
         self.penalty[-1] = 0
 
     def inner(self, left: Floats, right: Floats) -> Floats:
-        """(1, 1) or (1, K) inner products of parameters (D + 1, K)."""
+        """Returns the inner products, (1, 1) or (1, K), of parameters (D + 1, K)."""
         if self.joint:
             return np.full((1, 1), np.vdot(left, right))
         return np.asarray(np.einsum("dk,dk->k", left, right)[None])
 
     def value(self, parameters: Floats) -> tuple[Floats, Floats]:
-        """The objective, (1, 1) or (1, K), and the probabilities (n, K)."""
+        """Returns the objective, (1, 1) or (1, K), and the probabilities (n, K)."""
         logits = self.features @ parameters
         if self.joint:
             logits -= logits.max(axis=1, keepdims=True)
@@ -170,12 +189,12 @@ class _Problem:
         return total + 0.5 * self.inner(self.penalty * parameters, parameters), probabilities
 
     def gradient(self, parameters: Floats, probabilities: Floats) -> Floats:
-        """(D + 1, K)"""
+        """Returns the gradient (D + 1, K)."""
         error = self.weights * (probabilities - self.targets)
         return np.asarray(self.features.T @ error + self.penalty * parameters)
 
     def curvature(self, direction: Floats, probabilities: Floats) -> Floats:
-        """The Hessian times a direction, both (D + 1, K)."""
+        """Returns the Hessian times a direction, both (D + 1, K)."""
         change = self.features @ direction
         if self.joint:
             change = probabilities * (change - (probabilities * change).sum(axis=1, keepdims=True))
@@ -185,7 +204,7 @@ class _Problem:
 
 
 def _newton_direction(problem: _Problem, gradient: Floats, probabilities: Floats) -> Floats:
-    """The Newton step to the accuracy that the size of the gradient deserves (Eisenstat and Walker 1996)."""
+    """The inexact Newton step, with an accuracy that depends on the gradient (Eisenstat and Walker 1996)."""
     direction, rest = np.zeros_like(gradient), -gradient
     along, size = rest, problem.inner(rest, rest)
     norm = np.sqrt(size)
@@ -194,36 +213,36 @@ def _newton_direction(problem: _Problem, gradient: Floats, probabilities: Floats
         active = np.sqrt(size) > goal
         if not active.any():
             break
-        bent = problem.curvature(along, probabilities)
-        bend = problem.inner(along, bent)
-        active &= bend > 0
-        length = np.where(active, size / np.where(active, bend, 1), 0.0)
-        direction, rest = direction + length * along, rest - length * bent
+        product = problem.curvature(along, probabilities)
+        curvature = problem.inner(along, product)
+        active &= curvature > 0
+        length = np.where(active, size / np.where(active, curvature, 1), 0.0)
+        direction, rest = direction + length * along, rest - length * product
         smaller = problem.inner(rest, rest)
         along = rest + np.where(active, smaller / np.where(size > 0, size, 1), 0.0) * along
         size = np.where(active, smaller, 0.0)
     return direction
 
 
-# What simple readers make of a frozen space: a linear probe solved to tolerance, the nearest clips' vote.
+# Probes of labels: linear classifier and nearest-neighbor vote.
 #
 # Conventions
 # -----------
-# Vectors (N, D), labels class numbers 0..; clips of unknown label are left out before. A probe is fitted on
-# train alone; its strength C (smaller is stronger regularisation) is chosen on val by macro F1, ties going to
-# the stronger, and without val it is 1. Each clip is scored once. A class that train does not hold cannot be
-# predicted; its clips count as wrong.
+# Embeddings (N, D); labels are class numbers from 0, clips of unknown label are left out before. A probe is
+# fitted on train only. Its C (smaller means stronger regularization) is chosen on val by macro F1; ties go to
+# the stronger regularization, and without val C is 1. Classes absent from train cannot be predicted; their
+# clips count as wrong.
 
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))
-"""The grid of C, from the strongest regularisation to the weakest."""
+"""The grid of C, from the strongest to the weakest regularization."""
 
 NEIGHBOURS = 5
-"""Clips that vote in the nearest-neighbour probe."""
+"""Number of neighbors in the nearest-neighbor probe."""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Clips with the one label of each."""
+    """Embeddings of clips with one label each."""
 
     vectors: Vectors
     """(N, D)"""
@@ -242,7 +261,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class LabelProbe:
-    """A linear reader of labels."""
+    """A fitted linear probe of labels."""
 
     scaling: Scaling
     model: Logistic
@@ -254,25 +273,45 @@ class LabelProbe:
     """Whether C was chosen on val."""
 
     def probabilities(self, vectors: Vectors) -> Floats:
-        """(N, classes of train), rows sum to one."""
+        """Returns probabilities (N, classes of train); rows sum to one."""
         return self.model.probabilities(self.scaling(vectors))
 
     def predict(self, vectors: Vectors) -> Ints:
-        """(N,) class numbers."""
+        """Returns the predicted class numbers (N,)."""
         return np.asarray(self.classes[self.model.logits(self.scaling(vectors)).argmax(axis=1)])
 
 
 def fit_label_probe(
     train: Labelled, val: Labelled | None = None, balanced: bool = False, strength: float | None = None
 ) -> LabelProbe:
-    """Multinomial logistic regression on standardised vectors.
+    """Fits a multinomial logistic regression on standardized embeddings.
 
-    `balanced` weights clips so that every class weighs alike; `strength` fixes C. Raises RequestError where
-    train holds fewer than two classes.
+    Parameters
+    ----------
+    train
+        Clips to fit.
+    val
+        Clips that choose C from `STRENGTHS` by macro F1; without them C is 1.
+    balanced
+        Whether clips are weighted so that all classes have equal total weight.
+    strength
+        A fixed C.
+
+    Returns
+    -------
+    LabelProbe
+        The fitted probe.
+
+    Raises
+    ------
+    RequestError
+        If train has fewer than two classes.
     """
     classes, codes, counts = np.unique(train.labels, return_inverse=True, return_counts=True)
     if len(classes) < 2:
-        raise RequestError(f"probe: train must hold two classes or more; given: {len(classes)}.")
+        raise RequestError(
+            f"probe: train must have two classes or more; given: {len(classes)}. Add clips of other classes."
+        )
     scaling = Scaling.of(train.vectors)
     features, targets = scaling(train.vectors), np.eye(len(classes))[codes]
     weights = (len(codes) / (len(classes) * counts))[codes][:, None] if balanced else None
@@ -294,9 +333,21 @@ def fit_label_probe(
 
 
 def vote(search: Search, gallery_labels: Ints, neighbours: int = NEIGHBOURS) -> Ints:
-    """(Q,) the label that most of the nearest gallery clips carry; of equals, the one met first.
+    """Predicts labels by a majority vote of the nearest gallery clips.
 
-    -1 where a query may find nobody.
+    Parameters
+    ----------
+    search
+        The queries, the gallery and what each query may return.
+    gallery_labels
+        (N,) class numbers of the gallery.
+    neighbours
+        Number of neighbors that vote.
+
+    Returns
+    -------
+    ndarray
+        (Q,) class numbers; ties go to the label of the nearest clip. -1 for a query that may return no clip.
     """
     index, _ = nearest(search, neighbours)
     padded = np.append(gallery_labels, -1)[index]
@@ -306,10 +357,10 @@ def vote(search: Search, gallery_labels: Ints, neighbours: int = NEIGHBOURS) -> 
     return np.asarray(padded[np.arange(len(padded)), winner])
 
 
-# A small network (256-256) as reader: does more than a linear probe find say that the space hides something?
+# A network with two hidden layers of 256 as probe: does it find more than a linear probe?
 #
-# Conventions as in `probes.py`. Trained on cross-entropy with Adam; the weights of the epoch with the lowest
-# loss on val are kept, or without val those after a fixed number of epochs.
+# It is trained on cross-entropy with Adam. The weights of the epoch with the lowest loss on val are used, or,
+# without val, those after a fixed number of epochs.
 
 WIDTH = 256
 
@@ -317,28 +368,45 @@ _BATCH, _EPOCHS, _WITHOUT_VAL, _PATIENCE = 128, 40, 12, 5
 
 
 def dense_predictions(train: Labelled, val: Labelled | None, vectors: Vectors, seed: int = 0) -> Ints:
-    """(N,) class numbers that the network, fitted on train, gives to `vectors` (N, D)."""
+    """Fits the network on train and predicts labels.
+
+    Parameters
+    ----------
+    train
+        Clips to fit.
+    val
+        Clips that choose the best epoch.
+    vectors
+        (N, D) embeddings to predict.
+    seed
+        Seed of weights and batches.
+
+    Returns
+    -------
+    ndarray
+        (N,) class numbers.
+    """
     scaling = Scaling.of(train.vectors)
     classes, codes = np.unique(train.labels, return_inverse=True)
 
     def features(given: Vectors) -> Tensor:
         return torch.from_numpy(scaling(given).astype(np.float32))
 
-    # A class that train lacks has no output to score against.
-    judge = None
+    # Classes absent from train have no output.
+    val_data = None
     if val is not None and (known := np.isin(val.labels, classes)).any():
-        judge = features(val.vectors[known]), torch.from_numpy(np.searchsorted(classes, val.labels[known]))
+        val_data = features(val.vectors[known]), torch.from_numpy(np.searchsorted(classes, val.labels[known]))
     generator = torch_stream(seed, "dense probe")
     with one_torch_thread():
         network = _network(train.vectors.shape[1], len(classes), generator)
-        _train(network, features(train.vectors), torch.from_numpy(codes), judge, generator)
+        _train(network, features(train.vectors), torch.from_numpy(codes), val_data, generator)
         with torch.no_grad():
             return np.asarray(classes[network(features(vectors)).argmax(dim=1).numpy()])
 
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Batches this small gain nothing from a second thread, and lose much where the machine is busy."""
+    """Limits torch to one thread: small batches gain nothing from more, and are slower on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -348,7 +416,7 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def _network(size: int, classes: int, generator: torch.Generator) -> nn.Sequential:
-    """Three linear layers, drawn from a named stream so that no global generator is touched."""
+    """Three linear layers, initialized with `generator` so that no global generator is used."""
     with torch.random.fork_rng(devices=[]):
         last = nn.Linear(WIDTH, classes)
         network = nn.Sequential(nn.Linear(size, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), last)
@@ -357,7 +425,7 @@ def _network(size: int, classes: int, generator: torch.Generator) -> nn.Sequenti
             if isinstance(layer, nn.Linear):
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
                 layer.bias.zero_()
-        # Starts at the loss of knowing nothing, ln C.
+        # With zero weights the initial loss is that of uniform probabilities, ln C.
         last.weight.zero_()
     return network
 
@@ -366,64 +434,75 @@ def _train(
     network: nn.Module,
     features: Tensor,
     codes: Tensor,
-    judge: tuple[Tensor, Tensor] | None,
+    val: tuple[Tensor, Tensor] | None,
     generator: torch.Generator,
 ) -> None:
-    """Updates in place, and goes back to the best epoch on `judge` where it is given."""
+    """Trains in place; with `val` (features and class codes), restores the weights of the best epoch."""
     adam = torch.optim.Adam(network.parameters(), lr=2e-3)
     best, best_loss, since = copy.deepcopy(network.state_dict()), float("inf"), 0
-    for _ in range(_EPOCHS if judge else _WITHOUT_VAL):
+    for _ in range(_EPOCHS if val else _WITHOUT_VAL):
         order = torch.randperm(len(codes), generator=generator)
         for start in range(0, len(order), _BATCH):
             rows = order[start : start + _BATCH]
             adam.zero_grad()
             cross_entropy(network(features[rows]), codes[rows]).backward()  # type: ignore[no-untyped-call]
             adam.step()
-        if judge is None:
+        if val is None:
             continue
         with torch.no_grad():
-            loss = float(cross_entropy(network(judge[0]), judge[1]))
+            loss = float(cross_entropy(network(val[0]), val[1]))
         since += 1
         if loss < best_loss:
             best, best_loss, since = copy.deepcopy(network.state_dict()), loss, 0
         if since >= _PATIENCE:
             break
-    if judge is not None:
+    if val is not None:
         network.load_state_dict(best)
 
 
-# A linear probe while it is trained by gradient: a diagnostic beside the probe that is solved, which counts.
+# Training curve of a linear probe, a diagnostic only; reported scores are those of the solved probe.
 #
-# It starts at W = 0, as the solved probe does, and takes Adam's steps on the cross-entropy, without a
-# penalty. Its curves say whether a reader would still gain from longer training; where both end alike,
-# nothing was left.
+# It starts at W = 0, like the solved probe, and minimizes the unpenalized cross-entropy with Adam. The curves
+# show whether a probe would gain from longer training; if they end at the solved probe, it would not.
 #
-# Conventions: one value an epoch; cross-entropy in nats, over clips whose class train holds;
-# macro F1 over all clips, as everywhere.
+# Conventions: one value per epoch; cross-entropy in nats, over clips with classes of train; macro F1 over all
+# clips.
 
 EPOCHS, BATCH, RATE = 40, 64, 1e-3
 
 
 @dataclass(frozen=True)
 class ProbeCurve:
-    """The curves, and what the solved probe reaches."""
+    """Scores per epoch, and those of the solved probe."""
 
     train_cross_entropy: tuple[float, ...]
-    """Of the training clips, at the end of each epoch."""
+    """On train, at the end of each epoch."""
     cross_entropy: tuple[float, ...]
-    """Of the judged clips."""
+    """On the evaluated clips."""
     macro_f1: tuple[float, ...]
-    """Of the judged clips."""
+    """On the evaluated clips."""
     solved_cross_entropy: float
-    """Of the judged clips, by the solved probe."""
+    """On the evaluated clips, by the solved probe."""
     solved_macro_f1: float
-    """Of the judged clips, by the solved probe."""
+    """On the evaluated clips, by the solved probe."""
 
 
 def probe_curve(probe: LabelProbe, train: Labelled, here: Labelled, seed: int = 0) -> ProbeCurve | None:
-    """The curves of a probe by gradient over the same standardised vectors as the solved `probe`.
+    """Trains a linear probe by gradient on the standardized embeddings of the solved `probe`.
 
-    None where no judged clip is of a class that train holds.
+    Parameters
+    ----------
+    probe
+        The solved probe.
+    train, here
+        Clips to fit and clips to evaluate.
+    seed
+        Seed of the batches.
+
+    Returns
+    -------
+    ProbeCurve or None
+        None if no evaluated clip has a class of train.
     """
     known = np.isin(here.labels, probe.classes)
     if not known.any():
@@ -432,15 +511,15 @@ def probe_curve(probe: LabelProbe, train: Labelled, here: Labelled, seed: int = 
     def features(vectors: Vectors) -> Tensor:
         return torch.from_numpy(probe.scaling(vectors).astype(np.float32))
 
-    taught, judged = features(train.vectors), features(here.vectors)
+    fitted, evaluated = features(train.vectors), features(here.vectors)
     codes = torch.from_numpy(np.searchsorted(probe.classes, train.labels))
     wanted = torch.from_numpy(np.searchsorted(probe.classes, here.labels[known]))
     at = torch.from_numpy(np.flatnonzero(known))
     curves: tuple[list[float], list[float], list[float]] = ([], [], [])
     generator = torch_stream(seed, "probe curve")
     with one_torch_thread():
-        with torch.random.fork_rng(devices=[]):  # nn.Linear draws, from the global generator
-            layer = nn.Linear(taught.shape[1], len(probe.classes))
+        with torch.random.fork_rng(devices=[]):  # nn.Linear uses the global generator
+            layer = nn.Linear(fitted.shape[1], len(probe.classes))
         with torch.no_grad():
             layer.weight.zero_()
             layer.bias.zero_()
@@ -450,14 +529,14 @@ def probe_curve(probe: LabelProbe, train: Labelled, here: Labelled, seed: int = 
             for start in range(0, len(order), BATCH):
                 rows = order[start : start + BATCH]
                 adam.zero_grad()
-                cross_entropy(layer(taught[rows]), codes[rows]).backward()  # type: ignore[no-untyped-call]
+                cross_entropy(layer(fitted[rows]), codes[rows]).backward()  # type: ignore[no-untyped-call]
                 adam.step()
             with torch.no_grad():
-                said = layer(judged)
+                logits = layer(evaluated)
                 found = (
-                    float(cross_entropy(layer(taught), codes)),
-                    float(cross_entropy(said[at], wanted)),
-                    _macro_f1(here, probe, said),
+                    float(cross_entropy(layer(fitted), codes)),
+                    float(cross_entropy(logits[at], wanted)),
+                    _macro_f1(here, probe, logits),
                 )
             for curve, value in zip(curves, found, strict=True):
                 curve.append(value)
@@ -467,6 +546,6 @@ def probe_curve(probe: LabelProbe, train: Labelled, here: Labelled, seed: int = 
     return ProbeCurve(train_loss, loss, f1, solved_loss, _macro_f1(here, probe, solved))
 
 
-def _macro_f1(here: Labelled, probe: LabelProbe, said: Tensor) -> float:
-    told = np.asarray(probe.classes[said.argmax(dim=1).numpy()])
-    return float(classification_scores(here.labels, told)["macro_f1"][0])
+def _macro_f1(here: Labelled, probe: LabelProbe, logits: Tensor) -> float:
+    predicted = np.asarray(probe.classes[logits.argmax(dim=1).numpy()])
+    return float(classification_scores(here.labels, predicted)["macro_f1"][0])

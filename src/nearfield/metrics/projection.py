@@ -1,4 +1,4 @@
-"""Vectors in two or three dimensions, to be looked at: principal components, and UMAP from neighbours."""
+"""Projection of embeddings to two or three dimensions: principal components and UMAP."""
 
 import re
 import warnings
@@ -13,71 +13,96 @@ from nearfield.core.rng import entropy, stream
 from nearfield.core.types import Floats, Vectors
 
 BLOCK = 65_536
-"""Rows that are worked on at a time."""
+"""Number of rows processed at once."""
 
 Steps = Callable[[int, int], None]
-"""Gets how many steps are done, and how many there are."""
+"""Called with the number of steps done and the number of all steps."""
 Known = tuple[npt.NDArray[np.int32], Vectors]
-"""Rows and Euclidean distances (N, K) of the nearest, the nearest first."""
+"""Rows and Euclidean distances (N, K) of the nearest neighbors, nearest first."""
 
 
 def principal(vectors: Vectors | Floats, count: int) -> Floats:
-    """(N, count) coordinates along the directions of largest variance, in blocks of rows.
+    """Projects embeddings to their principal components, in blocks of rows.
 
-    Each direction is turned so that its largest weight is positive; where the vectors have fewer than
-    `count` dimensions, the axes that are missing are 0.
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings.
+    count
+        Number of components.
+
+    Returns
+    -------
+    ndarray
+        (N, count) coordinates. The sign of each component makes its largest weight positive; components
+        beyond D are 0.
     """
     blocks = [slice(first, first + BLOCK) for first in range(0, len(vectors), BLOCK)]
-    centre = sum(vectors[block].sum(0, dtype=np.float64) for block in blocks) / len(vectors)
+    center = sum(vectors[block].sum(0, dtype=np.float64) for block in blocks) / len(vectors)
     scatter = np.zeros((vectors.shape[1], vectors.shape[1]))
     for block in blocks:
-        rows = vectors[block] - centre
+        rows = vectors[block] - center
         scatter += rows.T @ rows
     directions = np.linalg.eigh(scatter)[1][:, ::-1][:, :count].T
     largest = np.abs(directions).argmax(1)
     directions = directions * np.where(directions[np.arange(len(directions)), largest] < 0, -1, 1)[:, None]
     axes = np.zeros((len(vectors), count))
     for block in blocks:
-        axes[block, : len(directions)] = (vectors[block] - centre) @ directions.T
+        axes[block, : len(directions)] = (vectors[block] - center) @ directions.T
     return axes
 
 
 def umap(
     vectors: Vectors | Floats, known: Known, begun: Vectors | Floats, seed: int, steps: Steps | None = None
 ) -> Vectors:
-    """UMAP (McInnes et al. 2018) of (N, D) vectors whose neighbours are `known`, from `begun` (N, 2 or 3) on.
+    """Projects embeddings by UMAP (McInnes et al. 2018) with exact neighbors.
 
-    Its own search, which is not exact, is never asked. Begun from principal components it keeps more of the
-    whole (Kobak and Linderman 2021). The longest side comes first; else the picture's direction means
-    nothing.
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings.
+    known
+        Nearest neighbors of each row; they replace the approximate search of UMAP.
+    begun
+        (N, 2 or 3) initial coordinates. Principal components preserve more of the global structure (Kobak
+        and Linderman 2021).
+    seed
+        Seed of the optimization.
+    steps
+        Progress callback.
+
+    Returns
+    -------
+    ndarray
+        (N, 2 or 3) coordinates, rotated so that the first axis has the largest variance.
     """
-    chance = entropy(seed, "map/umap") % 2**32
+    random_state = entropy(seed, "map/umap") % 2**32
     noise = stream(seed, "map/begin").normal(scale=1e-4, size=begun.shape)
     widest = float(np.abs(begun).max()) or 1.0
-    told = {"disable": False, "file": _Bar(steps), "bar_format": "{n_fmt}/{total_fmt}"} if steps else None
+    bar = {"disable": False, "file": _Bar(steps), "bar_format": "{n_fmt}/{total_fmt}"} if steps else None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numba's and umap's own
+        warnings.simplefilter("ignore")  # from numba and umap
         found = _library()(
             n_components=begun.shape[1],
             n_neighbors=known[0].shape[1],
             min_dist=0.1,
             init=(begun * (10 / widest) + noise).astype(np.float32),
-            random_state=chance,
+            random_state=random_state,
             n_jobs=1,
             precomputed_knn=known,
             force_approximation_algorithm=True,
-            tqdm_kwds=told,
+            tqdm_kwds=bar,
         ).fit_transform(vectors)
     return principal(np.asarray(found, np.float32), begun.shape[1]).astype(np.float32)
 
 
 def _library() -> Any:
-    """umap's UMAP. Its functions take seconds to compile in every process that does not find them on disk."""
+    """Imports UMAP, with its compiled functions cached on disk: compiling them takes seconds."""
     from nearfield.core.compiled import cache_compiled
 
     require("map", "A map by UMAP")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of parts that need further libraries
+        warnings.simplefilter("ignore")  # about missing optional libraries
         from umap import UMAP, layouts, umap_
 
     cache_compiled(layouts, umap_)
@@ -85,7 +110,7 @@ def _library() -> Any:
 
 
 class _Bar:
-    """Reads the bar that the library draws, as it tells its progress in no other way."""
+    """Parses the progress bar of UMAP, which has no callback."""
 
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
@@ -96,4 +121,4 @@ class _Bar:
             self.steps(int(found[1]), int(found[2]))
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing, as there is no buffer."""

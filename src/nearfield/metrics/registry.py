@@ -1,10 +1,10 @@
-"""Every metric by name: its range, its direction, what it needs, whether it may judge a study, a sentence.
+"""Registry of metrics: name, range, direction, requirements, use as a study's `judge`, description.
 
-A name is a family, such as `retrieval_from_train`, a slash, and a metric of that family, such as
-`recall_at_{k}`; words in braces are parameters (`PARAMETERS`). Tables, studies, warnings and the reference
-read the rows below. A new metric needs the function that computes it and a row here.
+A name has the form FAMILY/METRIC, for example `retrieval_from_train/recall_at_{k}`; words in braces are
+parameters (`PARAMETERS`). Tables, studies, warnings and the reference use the rows below. A new metric needs
+the function that computes it and a row here.
 
-`baseline/{space}/...` holds the same metrics of spaces that take no training (`BASELINES`).
+`baseline/{space}/...` are the same metrics of baselines without training (`BASELINES`).
 """
 
 import math
@@ -32,24 +32,24 @@ NEEDS: dict[Need, str] = {
     "tagger": "a run with a tagger",
     "training": "a run on its own data",
 }
-"""What a metric is missing without."""
+"""What a metric requires, in words."""
 
 
 @dataclass(frozen=True)
 class MetricFamily:
-    """Metrics that are measured in one way: the part of a name before its last slash."""
+    """Metrics that are measured in one way; the prefix is the part of a name before its last slash."""
 
     prefix: str
     about: str
     needs: tuple[Need, ...] = ()
     words: str | None = None
-    """How a sentence goes on behind the name of a metric: "of the probe"; None: the prefix in words."""
+    """Text after the name of a metric in a sentence, as "of the probe"; None: derived from the prefix."""
     refused: str = ""
-    """Why none of its metrics may judge a study; empty where they may."""
+    """Why a study must not use its metrics as `judge`; empty if it may."""
     is_curve: bool = False
-    """Whether it is logged while a network trains (`metrics.jsonl`), not measured by an evaluation."""
+    """Whether it is logged during training (`metrics.jsonl`) rather than by an evaluation."""
     searches_within: bool = False
-    """Whether the scored clips are searched among themselves: each is a query and in the gallery."""
+    """Whether clips are searched among themselves, so that each is a query and in the gallery."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +61,19 @@ class Metric:
     direction: Direction = "higher"
     """Which values are better."""
     range: tuple[float, float] = (0.0, 1.0)
-    """The least and the largest value; infinite where there is no bound."""
+    """Smallest and largest value; infinite if unbounded."""
     needs: tuple[Need, ...] = ()
-    """What it needs beyond what its family needs."""
+    """Requirements in addition to those of its family."""
     words: str = ""
-    """Its name in a sentence; empty: the name itself with spaces."""
+    """Its name in a sentence; empty: the name with spaces."""
     refused: str = ""
-    """Why it may not judge a study, where its family may."""
+    """Why a study must not use it as `judge`, if its family is allowed."""
     about: str = field(kw_only=True)
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A metric of one family, with all that is known of it."""
+    """A metric of one family."""
 
     family: MetricFamily
     metric: Metric
@@ -85,7 +85,7 @@ class MetricRow:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that the pattern stands for; the pattern itself where a parameter is open."""
+        """All names that match the pattern; the pattern itself if a parameter has no fixed values."""
         used = re.findall(r"\{(\w+)\}", self.pattern)
         if any(not PARAMETERS[name] for name in used):
             return (self.pattern,)
@@ -94,12 +94,12 @@ class MetricRow:
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """What the family needs, and then what the metric does."""
+        """Requirements of the family, then those of the metric."""
         return (*self.family.needs, *(each for each in self.metric.needs if each not in self.family.needs))
 
     @property
     def refused(self) -> str:
-        """Why it may not judge a study; empty where it may."""
+        """Why a study must not use it as `judge`; empty if it may."""
         return self.family.refused or self.metric.refused
 
 
@@ -117,7 +117,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "shared": ("label", "group", "recording", "synchronous", *EvaluationSettings().columns),
     "pair": (),
 }
-"""The values of a parameter; none where they are those of the data."""
+"""Values of each parameter; empty if they depend on the data."""
 
 FAMILIES = (
     MetricFamily(
@@ -128,7 +128,7 @@ FAMILIES = (
     ),
     MetricFamily(
         "knn",
-        "Each clip takes the label that most of its nearest train clips have.",
+        "Majority vote of the nearest train clips.",
         ("labels", "train"),
         "of nearest neighbours",
     ),
@@ -140,20 +140,20 @@ FAMILIES = (
     ),
     MetricFamily(
         "retrieval_from_train",
-        "Each clip of the split is a query among the train clips, without those of its own group.",
+        "Each clip of the split is a query; the gallery is train, without clips of the query's group.",
         ("train",),
         "from train",
     ),
     MetricFamily(
         "retrieval",
-        "Each clip of the split is a query among the others of the split, without those of its own group.",
+        "Each clip of the split is a query; the gallery is the split, without clips of the query's group.",
         (),
         "within test",
         searches_within=True,
     ),
     MetricFamily(
         "retrieval_with_group",
-        "As `retrieval`, with the clips of the query's own group left in.",
+        "Like `retrieval`, but the gallery includes clips of the query's group.",
         (),
         "with the query's recording",
         refused="it finds clips of the query's own recording, and is for the record only",
@@ -161,7 +161,7 @@ FAMILIES = (
     ),
     MetricFamily(
         "retrieval_without_{other}",
-        "As `retrieval`, without clips that have the query's own value of a further column.",
+        "Like `retrieval`, without clips that have the query's value of a further column.",
         ("tags", "columns"),
         searches_within=True,
     ),
@@ -179,23 +179,23 @@ FAMILIES = (
     ),
     MetricFamily(
         "time",
-        "What the time of clips in their recordings says of the space, without any label.",
+        "Metrics from the times of clips in their recordings; they need no labels.",
         ("time",),
         "in time",
         searches_within=True,
     ),
     MetricFamily(
         "geometry",
-        "The shape of the space.",
+        "Geometry of the embedding space.",
         (),
         "",
-        refused="it says what a space is like, not how good it is",
+        refused="it describes a space, but does not measure its quality",
     ),
     MetricFamily(
         "nuisance/{column}",
         "A linear classifier predicts a further column, such as the microphone, from the embeddings.",
         ("columns", "train"),
-        refused="it says what a space gives away, not how good it is",
+        refused="it measures what else a space encodes, not its quality",
     ),
     MetricFamily(
         "loss",
@@ -205,22 +205,22 @@ FAMILIES = (
     ),
     MetricFamily(
         "opposites",
-        "Of the pairs that training pushed apart, the share in which both clips have something in common.",
+        "Fraction of the negative pairs of training whose clips share a property (false negatives).",
         ("training",),
-        refused="it says how training chose its pairs, not how good the space is",
+        refused="it describes the pairs of training, not the quality of the space",
     ),
     MetricFamily(
         "baseline/{space}",
-        "The same metrics of what takes no training, on the same clips.",
+        "The same metrics of a baseline without training, on the same clips.",
         (),
         refused="a baseline is the same for every arm",
     ),
     MetricFamily(
         "val",
-        "Measured on the val clips while the network trains (`train.validate_every`).",
+        "Measured on val during training (`train.validate_every`).",
         ("val",),
         "on validation clips",
-        refused="choices within a run are made on val, so its scores flatter",
+        refused="val is used for choices within a run, so its scores are biased upwards",
         is_curve=True,
     ),
     MetricFamily(
@@ -228,8 +228,8 @@ FAMILIES = (
         "Logged at each update.",
         (),
         "in training",
-        refused="a judge taken on training data rewards learning by heart, and losses of different "
-        "settings have different scales",
+        refused="metrics on training data reward overfitting, and losses of different settings have "
+        "different scales",
         is_curve=True,
     ),
 )
@@ -242,28 +242,28 @@ _TAGS: tuple[Need, ...] = ("tags",)
 METRICS = (
     # The probes of labels.
     Metric("macro_f1", _PROBES, words="macro F1",
-           about="Mean over classes of F1 = 2 tp / (2 tp + fp + fn): rare classes count like common ones."),
+           about="Mean over classes of F1 = 2 tp / (2 tp + fp + fn); all classes have equal weight."),
     Metric("accuracy", _PROBES,
-           about="Share of clips with the right label."),
+           about="Fraction of clips with the correct label."),
     Metric("weighted_f1", _PROBES, words="weighted F1",
-           about="Mean over classes of F1, weighted by their clips in the split."),
+           about="Mean over classes of F1, weighted by their number of clips in the split."),
     # Retrieval by labels and by tags.
     Metric("recall_at_{k}", _GALLERIES, needs=_LABELS,
-           about="Share of queries with a clip of their label among their k nearest."),
+           about="Fraction of queries with a clip of their label among their k nearest."),
     Metric("r_precision", _GALLERIES, needs=_LABELS, words="R-precision",
-           about="Share of clips of the query's label among its R nearest, where R clips have it."),
+           about="Fraction of the R nearest clips with the query's label, where R gallery clips have it."),
     Metric("map_at_r", _GALLERIES, needs=_LABELS, words="MAP@R",
-           about="Sum of the precisions at the ranks 1 to R that hold a clip of the query's label, over R "
+           about="Sum of the precision at the ranks 1 to R with a clip of the query's label, divided by R "
            "(Musgrave et al. 2020)."),
     Metric("multilabel_recall_at_{k}", (*_GALLERIES, "retrieval_without_{other}"), needs=_TAGS,
-           about="Share of the query's tags that its k nearest clips carry between them."),
+           about="Fraction of the query's tags that at least one of its k nearest clips has."),
     Metric("tag_overlap_at_{k}", (*_GALLERIES, "retrieval_without_{other}"), needs=_TAGS,
-           about="Mean Jaccard overlap of the query's tags with those of each of its k nearest clips."),
+           about="Mean Jaccard index of the query's tags and those of each of its k nearest clips."),
     Metric("tag_map", _GALLERIES, needs=_TAGS, words="tag MAP",
-           about="Mean average precision, where a clip is relevant that shares a tag with the query."),
+           about="Mean average precision; a clip is relevant if it shares a tag with the query."),
     Metric("tag_ndcg", _GALLERIES, needs=_TAGS, words="tag nDCG",
-           about="Normalized discounted cumulative gain; the gain of a clip is its Jaccard overlap with the "
-           "query's tags."),
+           about="Normalized discounted cumulative gain; the gain of a clip is the Jaccard index of its tags "
+           "and the query's tags."),
     # Tags.
     Metric("roc_auc", ("tagging", "tagger"), words="ROC-AUC",
            about="Probability that a clip with the tag scores above one without it; mean over tags."),
@@ -271,91 +271,91 @@ METRICS = (
            about="Average precision of a tag; mean over tags."),
     # Clusters.
     Metric("nmi", ("clusters",), words="NMI",
-           about="Normalized mutual information of clusters and labels; it rises with the number of labels."),
+           about="Normalized mutual information of clusters and labels; it increases with their number."),
     Metric("ami", ("clusters",), range=(-1.0, 1.0), words="AMI",
-           about="Mutual information adjusted for chance (Vinh et al. 2010): about 0 or less by chance."),
+           about="Mutual information adjusted for chance (Vinh et al. 2010); about 0 for random labels."),
     Metric("silhouette", ("clusters",), range=(-1.0, 1.0),
-           about="Mean of (b - a) / max(a, b) under the labels (Rousseeuw 1987)."),
-    # Time alone.
+           about="Mean of (b - a) / max(a, b) for the labels (Rousseeuw 1987)."),
+    # Time.
     Metric("triplet_accuracy", ("time",),
-           about="Share of triplets (clip, one near in time, one of another recording) in which the one near "
+           about="Fraction of triplets (clip, one near in time, one of another recording) whose clip near "
            "in time is nearer; 0.5 by chance."),
     Metric("same_recording_at_1", ("time",),
-           about="Share of clips whose nearest other clip is of their recording."),
+           about="Fraction of clips whose nearest other clip is from the same recording."),
     Metric("near_in_time_at_1", ("time",),
-           about="Share of clips whose nearest other clip is of their recording, at most 10 s away."),
+           about="Fraction of clips whose nearest other clip is from the same recording, at most 10 s away."),
     Metric("same_recording_share", ("retrieval",), "neither", needs=("recordings",),
-           refused="whether clips of one recording should be nearest, labels or tags must say",
-           about="Share of clips whose nearest other clip, groups left in, is of their recording."),
-    # What was scored.
+           refused="only labels or tags can tell whether clips of one recording should be nearest",
+           about="Fraction of clips whose nearest other clip, including the group, is from their recording."),
+    # Counts.
     Metric("queries", _GALLERIES, "neither", _SIZES, _LABELS, refused=_COUNT,
-           about="Queries that have a clip of their label to find."),
+           about="Number of queries with another clip of their label in the gallery."),
     Metric("queries_left_out", _GALLERIES, "neither", _SIZES, _LABELS, refused=_COUNT,
-           about="Labelled queries that have no clip of their label to find."),
+           about="Number of labeled queries without another clip of their label in the gallery."),
     Metric("tag_queries", _GALLERIES, "neither", _SIZES, _TAGS, refused=_COUNT,
-           about="Tagged queries that have a clip to find."),
+           about="Number of tagged queries that may return a clip."),
     Metric("unseen_clips", ("probe",), "lower", _SIZES, refused=_COUNT,
-           about="Clips of classes that train lacks; they count as wrong."),
+           about="Number of clips with classes absent from train; they count as wrong."),
     Metric("tags", ("tagging", "tagger"), "neither", _SIZES, refused=_COUNT,
-           about="Tags that are scored."),
+           about="Number of tags that are scored."),
     Metric("tags_left_out", ("tagging",), "neither", _SIZES, refused=_COUNT,
-           about="Tags that all clips or none have, or that train cannot teach."),
+           about="Number of tags that all clips or none have, in the split or in train."),
     Metric("clips", ("clusters",), "neither", _SIZES, refused=_COUNT,
-           about="Clips that the clusters are measured on."),
+           about="Number of clips that the clusters are measured on."),
     Metric("converged", ("probe", "tagging"), refused=_SETTING,
-           about="1 where the optimizer of the probe converged, else 0."),
+           about="1 if the optimizer of the probe converged, else 0."),
     Metric("strength", ("probe", "tagging"), "neither", _SIZES, refused=_SETTING,
-           about="C, the inverse of the probe's regularization, as chosen on val."),
-    # The shape of the space.
+           about="C, the inverse regularization strength of the probe, chosen on val."),
+    # Geometry.
     Metric("centroid_spread", ("geometry",), "neither", _SIZES, _LABELS,
-           about="Deviation over mean of the distances between centroids of labels: 0 where all are equal."),
+           about="Standard deviation over mean of the distances between centroids of labels."),
     Metric("centroid_min", ("geometry",), "neither", _SIZES, _LABELS,
            about="Smallest distance between the centroids of two labels."),
     Metric("centroid_max", ("geometry",), "neither", _SIZES, _LABELS,
            about="Largest distance between the centroids of two labels."),
     Metric("alike_distance", ("geometry",), "lower", _SIZES,
-           about="Mean distance of pairs of one label; without labels, of pairs of one recording."),
+           about="Mean distance of pairs with the same label; without labels, of the same recording."),
     Metric("unlike_distance", ("geometry",), "higher", _SIZES,
-           about="Mean distance of pairs of two labels; without labels, of pairs of two recordings."),
+           about="Mean distance of pairs with different labels; without labels, of different recordings."),
     Metric("overlap", ("geometry",), "lower",
-           about="Area that the histograms of these distances share: 0 where they lie apart, 1 where they "
-           "are the same."),
+           about="Common area of the histograms of these distances: 0 if disjoint, 1 if equal."),
     Metric("effective_rank", ("geometry",), "neither", _SIZES,
-           about="Directions that the embeddings use: exp of the entropy of their singular values (Roy and "
-           "Vetterli 2007)."),
+           about="Number of directions that the embeddings use: exp of the entropy of their singular values "
+           "(Roy and Vetterli 2007)."),
     Metric("hubness", ("geometry",), "lower", _ANY,
            about="Skewness of how often a clip is among the 10 nearest of others (Radovanovic et al. "
-           "2010); above 1, a few clips are near to all."),
+           "2010); above 1, a few clips are neighbors of most others."),
     Metric("mean_norm", ("geometry",), "neither", _SIZES,
-           about="Mean Euclidean length of the embeddings."),
+           about="Mean Euclidean norm of the embeddings."),
     Metric("neighbour_distance", ("geometry",), "lower", _SIZES, ("time",),
            about="Mean distance to a clip near in time, in the triplets of `time/triplet_accuracy`."),
     Metric("opposite_distance", ("geometry",), "higher", _SIZES, ("time",),
            about="Mean distance to a clip of another recording, in the same triplets."),
     Metric("neighbour_overlap", ("geometry",), "lower", needs=("time",),
-           about="Area that the histograms of these two distances share."),
-    # What the space gives away.
+           about="Common area of the histograms of these two distances."),
+    # Nuisance factors.
     Metric("macro_f1", ("nuisance/{column}",), "lower", words="macro F1",
-           about="Macro F1 of the classifier; where it is well above `chance`, the space holds the column."),
+           about="Macro F1 of the classifier; well above `chance`, the embeddings encode the column."),
     Metric("accuracy", ("nuisance/{column}",), "lower",
-           about="Share of clips with the right value."),
+           about="Fraction of clips with the correct value."),
     Metric("chance", ("nuisance/{column}",), "neither",
-           about="Macro F1 of guessing by the shares of the values."),
-    # How the run was trained.
+           about="Macro F1 of guessing by the frequencies of the values."),
+    # Training of the run.
     Metric("{split}_{state}", ("loss",), "lower", _ANY,
-           about="Mean loss over the pairs that the miner keeps (`mined`) or over all pairs (`unmined`)."),
+           about="Mean loss of the pairs that the miner keeps (`mined`) or of all pairs (`unmined`)."),
     Metric("{shared}", ("opposites",), "lower",
-           about="The label, group, recording or column is the same, or they start within a second "
+           about="Fraction with the same label, group, recording or column, or that start within a second "
            "(`synchronous`)."),
-    # Curves of validation.
+    # Validation curves.
     Metric("score", ("val",), range=_ANY,
-           about="What `train.keep` and a plateau go by: one of the next four; the loss negative."),
+           about="The value used by `train.keep` and by plateau schedules: one of the next four; the loss "
+           "with negative sign."),
     Metric("recall_at_1", ("val",), needs=_LABELS,
-           about="Share of val clips whose nearest train clip (cosine) has their label."),
+           about="Fraction of val clips whose nearest train clip (cosine) has their label."),
     Metric("tag_overlap_at_1", ("val",), needs=_TAGS,
-           about="Mean Jaccard overlap of the tags of a val clip with those of its nearest train clip."),
+           about="Mean Jaccard index of the tags of a val clip and those of its nearest train clip."),
     Metric("triplet_accuracy", ("val",),
-           about="Share of triplets of fixed val batches in which the positive is nearer than the negative; "
+           about="Fraction of triplets of fixed val batches whose positive is nearer than the negative; "
            "0.5 by chance."),
     Metric("loss", ("val",), "lower", _ANY,
            about="Mean loss of fixed val batches, with the miner."),
@@ -364,79 +364,79 @@ METRICS = (
     Metric("squared_distance_unlike", ("val",), "higher", _SIZES,
            about="Mean squared distance of the negative pairs of these batches."),
     Metric("silhouette", ("val",), range=(-1.0, 1.0), needs=_LABELS,
-           about="Silhouette of the val clips under their labels."),
+           about="Silhouette of the val clips for their labels."),
     Metric("centroids/{pair}", ("val",), "neither", _SIZES, _LABELS,
-           about="Distance between the centroids of two labels, where there are at most 12 labels."),
-    # Curves of training.
+           about="Distance between the centroids of two labels, for at most 12 labels."),
+    # Training curves.
     Metric("loss", ("train",), "lower", _ANY,
-           about="Loss of the batch, with the penalty on weights."),
+           about="Loss of the batch, including the penalty on weights."),
     Metric("loss_pairs", ("train",), "lower", _ANY,
            about="Loss of the batch without the penalty on weights."),
     Metric("loss_penalty", ("train",), "lower", _SIZES,
            about="The penalty on weights."),
     Metric("active_fraction", ("train",), "lower",
-           about="Share of the triplets, pairs, anchors or tags of the batch that the loss still moves."),
+           about="Fraction of the triplets, pairs, anchors or tags of the batch with a nonzero gradient."),
     Metric("alike_distance", ("train",), "lower", _SIZES,
            about="Mean distance of the positive pairs of the batch."),
     Metric("unlike_distance", ("train",), "higher", _SIZES,
            about="Mean distance of the negative pairs of the batch."),
     Metric("alike_loss", ("train",), "lower", _SIZES,
-           about="The part of the loss that positive pairs add."),
+           about="Contribution of the positive pairs to the loss."),
     Metric("unlike_loss", ("train",), "lower", _SIZES,
-           about="The part of the loss that negative pairs add."),
+           about="Contribution of the negative pairs to the loss."),
     Metric("triplets", ("train",), "neither", _SIZES,
-           about="Triplets of the batch."),
+           about="Number of triplets of the batch."),
     Metric("easy_fraction", ("train",),
-           about="Share of triplets with a loss of 0."),
+           about="Fraction of triplets with a loss of 0."),
     Metric("semihard_fraction", ("train",), "neither",
-           about="Share of triplets with a loss whose positive is nearer than the negative."),
+           about="Fraction of triplets with a nonzero loss whose positive is nearer than the negative."),
     Metric("hard_fraction", ("train",), "lower",
-           about="Share of triplets whose negative is nearer than the positive."),
+           about="Fraction of triplets whose negative is nearer than the positive."),
     Metric("positive_probability", ("train",),
            about="Mean probability of the tags that clips have."),
     Metric("negative_probability", ("train",), "lower",
-           about="Mean probability of the tags that clips lack."),
+           about="Mean probability of the tags that clips do not have."),
     Metric("gradient_norm", ("train",), "neither", _SIZES,
-           about="Norm of the whole gradient before it is clipped."),
+           about="Norm of the gradient of all weights before clipping."),
     Metric("vector_norm", ("train",), "neither", _SIZES,
-           about="Mean length of the embeddings of the batch."),
+           about="Mean norm of the embeddings of the batch."),
     Metric("spread", ("train",), "neither", _SIZES,
-           about="Root mean squared distance of two embeddings over their root mean squared length: 0 for a "
-           "point, about 1.41 for directions spread evenly."),
+           about="Root mean squared distance of two embeddings over their root mean squared norm: 0 for a "
+           "collapsed space, about 1.41 for uniform directions."),
     Metric("effective_rank", ("train",), "neither", _SIZES,
-           about="Directions that the centered embeddings of the batch use; every 25 updates."),
+           about="Effective rank of the centered embeddings of the batch; every 25 updates."),
     Metric("learning_rate", ("train",), "neither", _SIZES,
            about="Learning rate of the first group of weights."),
     Metric("examples_per_second", ("train",), "higher", _SIZES,
-           about="Clips of the batch over the seconds of the update."),
+           about="Clips of the batch per second of the update."),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Something that takes no training and is scored on the same clips, under `baseline/NAME/`."""
+    """A baseline without training, scored on the same clips under `baseline/NAME/`."""
 
     name: str
     about: str
     words: str = ""
-    """How tables call it; empty where they leave it out."""
+    """Its name in tables; empty if tables leave it out."""
 
 
 BASELINES = (
-    Baseline("chance", "What guessing scores: a closed form, or the mean over shuffled labels.", "chance"),
-    Baseline("hub", "The clips with the most tags, listed for each query alike.", "most-tagged hub"),
-    Baseline("same_recording", "The clips of the query's recording first, then chance.",
+    Baseline("chance", "Random guessing: a closed form, or the mean for shuffled labels.", "chance"),
+    Baseline("hub", "The same list for each query: the clips with most tags.", "most-tagged hub"),
+    Baseline("same_recording", "The clips of the query's recording first, then a random ranking.",
              "same recording first"),
     Baseline("mfcc_stats", "Mean and deviation over time of 20 MFCC, standardized.", "MFCC statistics"),
     Baseline("logmel_stats", "Mean and deviation over time of 64 log-mel bands, standardized.",
              "log-mel statistics"),
     Baseline("pixels", "The image at 24 by 24, standardized.", "pixels"),
-    Baseline("random_encoder", "The same network with weights that were never trained.", "untrained encoder"),
+    Baseline("random_encoder", "The same network with untrained weights.", "untrained encoder"),
     Baseline("majority", "Predicts the most frequent label of train for every clip."),
 )  # fmt: skip
 
 BASELINE_NAMES = {each.name: each.words for each in BASELINES if each.words}
-"""The names of baselines in tables, in the order of tables."""
+"""Baselines to their names in tables, in table order."""
 
 TABLE_HEADS = {
     "probe/macro_f1": "probe F1",
@@ -450,7 +450,7 @@ TABLE_HEADS = {
     "retrieval/multilabel_recall_at_2": "tag R@2",
     "clusters/nmi": "NMI",
 }
-"""The metrics that tables show, with the head of their column, in the order of tables."""
+"""Metrics to their column heads in tables, in table order."""
 
 HEADLINES = (
     "probe/macro_f1",
@@ -462,12 +462,12 @@ HEADLINES = (
     "tagging/roc_auc",
     "retrieval/multilabel_recall_at_1",
 )
-"""The metrics that reports, comparisons and warnings are about, where they apply, the first ones first."""
+"""The metrics of reports, comparisons and warnings, most important first."""
 
 
 @cache
 def rows() -> Mapping[str, MetricRow]:
-    """Every row by its pattern, family after family."""
+    """Returns all rows by pattern, grouped by family."""
     found = (
         MetricRow(family, metric)
         for family in FAMILIES
@@ -478,9 +478,17 @@ def rows() -> Mapping[str, MetricRow]:
 
 
 def row_of(name: str) -> MetricRow | None:
-    """The row of a metric, such as "retrieval/recall_at_4"; None where there is none.
+    """Looks up the row of a metric.
 
-    A metric of a baseline has the row of the metric: "baseline/mfcc_stats/probe/macro_f1".
+    Parameters
+    ----------
+    name
+        A name such as "retrieval/recall_at_4", or of a baseline, as "baseline/mfcc_stats/probe/macro_f1".
+
+    Returns
+    -------
+    MetricRow or None
+        None for an unknown name; for a baseline, the row of the metric itself.
     """
     if name.startswith("baseline/"):
         space, _, name = name.removeprefix("baseline/").partition("/")
@@ -490,19 +498,19 @@ def row_of(name: str) -> MetricRow | None:
 
 
 def family_of(name: str) -> MetricFamily | None:
-    """The family that a name begins with, whether or not there is such a metric."""
+    """Returns the family that a name begins with, even if the metric does not exist."""
     first = name.partition("/")[0]
     return next((each for each in FAMILIES if each.prefix.partition("/")[0] == first), None)
 
 
 def searches_within(name: str) -> bool:
-    """Whether a metric over clips searches the scored clips among themselves: each is in the gallery too."""
+    """Whether a metric searches the evaluated clips among themselves."""
     row = row_of(name)
     return row is not None and row.family.searches_within
 
 
 def names(curves: bool = False) -> Iterator[str]:
-    """Every metric of an evaluation (or, `curves`, of training) with each value of its parameters."""
+    """Returns the names of all metrics of evaluations, or, with `curves`, of training."""
     return (name for row in rows().values() if row.family.is_curve == curves for name in row.names)
 
 
@@ -513,6 +521,6 @@ def _by_name() -> dict[str, MetricRow]:
 
 @cache
 def _open() -> tuple[tuple[re.Pattern[str], MetricRow], ...]:
-    """Rows with a parameter that takes any value, by what their names match."""
+    """Regular expressions and rows of metrics with a parameter that takes any value."""
     patterns = {pattern: row for pattern, row in rows().items() if "{" in row.names[0]}
     return tuple((re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(p))), row) for p, row in patterns.items())

@@ -1,4 +1,4 @@
-"""The result of an evaluation, and what its parts read and write."""
+"""The result of an evaluation, its settings, and the data that its steps share."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -22,18 +22,18 @@ from nearfield.metrics.neighbors import Search
 from nearfield.metrics.probes import ProbeCurve
 from nearfield.metrics.retrieval import Blocks
 
-# What an evaluation found: one flat dict of metrics, and tables, intervals, notes, scores per clip.
+# The result: a flat dict of metrics; tables, intervals, notes, scores per clip.
 
 
 @dataclass(frozen=True)
 class TagScore:
-    """How one tag fared; areas are None where all clips scored have it, or none has, or train lacks it."""
+    """Scores of one tag. Areas are None if all or no scored clips have the tag, or if train lacks it."""
 
     name: str
     positives: int
-    """Clips with the tag among those scored."""
+    """Number of scored clips with the tag."""
     few: bool
-    """Fewer than 20 positives: the tag's own figures say little."""
+    """Whether there are fewer than 20 positives, so that the scores are unreliable."""
     roc_auc: float | None
     pr_auc: float | None
     roc_auc_interval: tuple[float, float] | None
@@ -42,48 +42,48 @@ class TagScore:
 
 @dataclass(frozen=True)
 class ClipScores:
-    """Every clip of the evaluated split on its own: what paired comparisons of runs resample."""
+    """Scores of each clip of the evaluated split, which paired comparisons of runs resample."""
 
     rows: Ints
     """(n,) rows of the collection."""
     groups: Ints
-    """(n,) the unit that is resampled, the same number for clips of one group; -1 not known."""
+    """(n,) group of each clip, the unit of resampling; -1 means unknown."""
     reference: Ints
-    """(n,) class numbers, -1 not known."""
+    """(n,) class numbers; -1 means unknown."""
     predicted: Ints
-    """(n,) class numbers that the linear probe gave, -1 where it did not run."""
+    """(n,) class numbers predicted by the linear probe; -1 without a prediction."""
     scores: dict[str, Floats]
-    """Metrics that are means over clips: (n,) each, NaN where a clip has no score."""
+    """Metrics that are means over clips to (n,) scores; NaN for clips without a score."""
     blocks: Ints
-    """(n,) what is left out together below: the group, or several where there are many clips."""
+    """(n,) jackknife block of each clip: its group, or several groups if there are many clips."""
     without: dict[str, Floats]
-    """Of those metrics that search the clips among themselves, (n,) the metric without each clip's block, as
-    query and in the gallery; empty where nothing was resampled."""
+    """Metrics that search the clips among themselves to (n,) values of the metric without the clip's block;
+    empty without resampling."""
 
 
 @dataclass(frozen=True)
 class ClipTagScores:
-    """What was said of every tag of every clip: what comparisons of areas resample, tag by tag."""
+    """Scores of each tag of each clip, which comparisons of areas resample."""
 
     at: Ints
-    """(n,) positions in the evaluated split, as in `ClipScores`, of the clips that have tags."""
+    """(n,) positions of the tagged clips in the evaluated split, as in `ClipScores`."""
     names: tuple[str, ...]
-    """K tags."""
+    """Names of the K tags."""
     tags: Bools
     """(n, K) whether the clip has the tag."""
     scores: Floats
-    """(n, K) larger means rather has it; a probe's or a tagger's are probabilities."""
+    """(n, K) scores; those of a probe or tagger are probabilities."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One evaluation of one split."""
+    """The result of evaluating one split."""
 
     split: str
     metrics: dict[str, float]
-    """Flat; a metric that is not defined here is absent, and a note says why."""
+    """Metrics by name. Undefined metrics are absent; a note gives the reason."""
     intervals: dict[str, tuple[float, float]]
-    """95 % intervals for the finite test set, of metrics that have one."""
+    """95 % confidence intervals by metric, for the finite test set."""
     per_class: tuple[ClassScore, ...]
     per_tag: tuple[TagScore, ...]
     confusion: Confusion | None
@@ -91,19 +91,20 @@ class Result:
     clips: ClipScores
     notes: tuple[str, ...]
     per_tag_of_tagger: tuple[TagScore, ...] = ()
-    """The same table for a tagger's own scores, where there is a tagger."""
+    """The same table for the scores of a tagger, if there is one."""
     tag_scores: dict[str, ClipTagScores] = field(default_factory=dict)
-    """By who said it: `tagging` the tag probe, `tagger` the tagger."""
+    """Scores of the tag probe (`tagging`) and of the tagger (`tagger`)."""
     probe_curve: ProbeCurve | None = None
-    """Of a probe by gradient; the solved probe counts."""
+    """Training curve of a probe (a diagnostic; reported scores are those of the solved probe)."""
 
     def prefixed(self, prefix: str) -> dict[str, float]:
-        """The metrics renamed, under "baseline/mfcc_stats" say, without this result's own baseline rows."""
+        """Returns the metrics under a prefix such as "baseline/mfcc_stats", without baselines of this
+        result."""
         own = {name: value for name, value in self.metrics.items() if not name.startswith("baseline/")}
         return {f"{prefix}/{name}": value for name, value in own.items()}
 
     def plain(self) -> dict[str, Any]:
-        """All but the scores per clip and tag, as values that JSON can hold."""
+        """Returns everything except scores per clip, as JSON values."""
         confusion, centroids = self.confusion, self.centroids
         return {
             "split": self.split,
@@ -120,76 +121,76 @@ class Result:
         }
 
 
-# What the parts of an evaluation are given, and where they put what they find.
+# Input and shared state of the steps of an evaluation.
 
 
 class EvaluationSettings(Settings):
-    """What is measured, and how."""
+    """What an evaluation measures."""
 
     split: str = "test"
-    """The split that is scored."""
+    """The evaluated split."""
     distance: Distance = "cosine"
-    """By which distance neighbours are near; for vectors that are not normalized, `euclidean`."""
+    """Distance of neighbor search; use `euclidean` for embeddings that are not normalized."""
     balanced: bool = False
-    """Whether the linear probes weigh rare classes like common ones."""
+    """Whether linear probes weight all classes equally."""
     dense_probe: bool = True
-    """Whether a small network reads the labels too."""
+    """Whether a small network is fitted to the labels as well."""
     probe_curve: bool = False
-    """Whether a linear probe is trained by gradient as well, for its curves."""
+    """Whether a linear probe is trained by gradient as well, for its training curve."""
     draws: int = Field(1000, ge=0)
-    """Resamples of the groups of the split, for intervals; 0 for none."""
+    """Number of resamples for intervals; 0 for none."""
     near_seconds: float = Field(10.0, gt=0)
-    """Clips of one recording that begin at most so many seconds apart are near in time."""
+    """Largest difference of start times, in seconds, of clips of one recording that are near in time."""
     columns: tuple[str, ...] = ("node", "session", "speaker", "device")
-    """Further columns that the space should not give away: a probe tries to read each that is there."""
+    """Nuisance columns: a probe predicts each one that the collection has."""
     barred: tuple[str, ...] = ("song", "artist")
-    """Further columns: for each that is there, retrieval by tags is scored without the query's own value."""
+    """Columns for which retrieval by tags is also scored without clips that share the query's value."""
     seed: int = 0
-    """Of everything drawn: resamples, pairs, starts of k-means."""
+    """Seed of resamples, pairs and k-means."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """Some clips: their vectors and what is known of them."""
+    """Clips of one split: embeddings and metadata."""
 
     vectors: Vectors
     """(n, D)"""
     metadata: ClipMetadata
     rows: Ints | None = None
-    """(n,) which of all clips these are, so that none finds itself on another side; none: not known."""
+    """(n,) row numbers of the clips, so that no query returns itself from another split; None: unknown."""
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def keep(self, mask: Bools) -> "Side":
-        """The clips where `mask` (n,) is set."""
+        """Returns the clips where `mask` (n,) is set."""
         at = np.flatnonzero(mask)
         return Side(self.vectors[at], self.metadata.take(at), None if self.rows is None else self.rows[at])
 
     @property
     def labelled(self) -> Bools:
-        """(n,) where the label is known."""
+        """(n,) whether the label is known."""
         return np.asarray(self.metadata.labels >= 0)
 
     @property
     def tagged(self) -> Bools:
-        """(n,) where there is a tag: a clip without any is not known to lack them."""
+        """(n,) whether the clip has tags; a clip without tags may not have been tagged."""
         return np.asarray(self.metadata.tags.any(axis=1))
 
     @property
     def sources(self) -> Ints:
-        """(n,) the group of each clip, else its recording, numbered apart; -1 where neither is known."""
+        """(n,) group of each clip, or its recording, with distinct numbers; -1 if both are unknown."""
         return self.metadata.sources
 
     def search(self, gallery: "Side", distance: Distance, barred: bool) -> Search:
-        """They look among `gallery`, never finding themselves; `barred` leaves out their own sources."""
+        """Searches `gallery`, excluding the query itself and, if `barred`, clips of its source."""
         own = self._own(gallery)
         if not barred:
             return Search(self.vectors, gallery.vectors, distance, own)
         return Search(self.vectors, gallery.vectors, distance, own, self.sources, gallery.sources)
 
     def _own(self, gallery: "Side") -> Ints | None:
-        """(n,) where in `gallery` each clip itself stands, -1 where it does not; None where none does."""
+        """(n,) gallery row of each clip itself, or -1; None if no clip is in the gallery."""
         if gallery is self:
             return np.arange(len(self))
         if self.rows is None or gallery.rows is None:
@@ -199,38 +200,38 @@ class Side:
         return own if (own >= 0).any() else None
 
     def search_without(self, column: str, distance: Distance) -> Search:
-        """They look among themselves, never finding one that shares their value of a further column.
+        """Searches the clips among themselves, excluding clips with the query's value of `column`.
 
-        Where the value is not known, the clip's own source is barred instead.
+        If the value is unknown, clips of the query's source are excluded instead.
         """
         values, sources = self.metadata.columns[column], self.sources
-        # Values take the even numbers and sources the odd, so that neither is taken for the other.
+        # Even numbers for values and odd numbers for sources keep them distinct.
         otherwise = np.where(sources >= 0, 2 * sources + 1, -1)
         return Search.within(self.vectors, distance, np.where(values >= 0, 2 * values, otherwise))
 
 
 @dataclass(frozen=True)
 class Case:
-    """What an evaluation is of."""
+    """The input of an evaluation."""
 
     here: Side
-    """The split that is scored."""
+    """The evaluated split."""
     train: Side
     val: Side | None
-    """What choices are made on; None where there is none, or where it is the split that is scored."""
+    """Clips for model selection; None without val, or if val is the evaluated split."""
     settings: EvaluationSettings
 
 
 @dataclass
 class Findings:
-    """Grows while the parts of an evaluation run."""
+    """Results accumulated during an evaluation."""
 
     size: int
-    """Clips of the split."""
+    """Number of clips of the split."""
     resamples: Resamples | None
-    """None where no intervals are wanted, or where fewer than two groups could be drawn."""
+    """None if no intervals are wanted, or for fewer than two groups."""
     blocks: Blocks | None = None
-    """What is left out together, of all clips of the split; None where nothing is resampled."""
+    """Jackknife blocks of all clips of the split; None without resampling."""
     metrics: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     scores: dict[str, Floats] = field(default_factory=dict)
@@ -246,11 +247,11 @@ class Findings:
     predicted: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def note(self, text: str) -> None:
-        """A sentence for the reader."""
+        """Adds a note to the result."""
         self.notes.append(text)
 
     def means(self, prefix: str, scores: dict[str, Floats], at: Ints) -> None:
-        """Metrics that are means of `scores` over the clips at the positions `at`; NaN is left out."""
+        """Adds metrics that are means of `scores` over the clips at positions `at`, without NaN."""
         for name, values in scores.items():
             if np.isfinite(values).any():
                 whole = np.full(self.size, np.nan)
@@ -265,8 +266,10 @@ class Findings:
         at: Ints,
         without: Callable[[Blocks], dict[str, Floats]],
     ) -> None:
-        """The same for a search of the clips at `at` among themselves: `without` gives the measures without
-        each of their blocks."""
+        """Adds means like `means`, with jackknife intervals, for a search of clips among themselves.
+
+        `without` maps the blocks of these clips to the metrics without each block.
+        """
         self.means(prefix, scores, at)
         if self.blocks is None:
             return
@@ -275,36 +278,36 @@ class Findings:
         for name, values in without(own).items():
             figure = self.metrics.get(f"{prefix}/{name}")
             if figure is not None:
-                # A measure that is gone with a block shows nothing of how far it may be off.
+                # A block without which the metric is undefined contributes no deviation.
                 kept = self.without[f"{prefix}/{name}"] = np.where(np.isfinite(values), values, figure)
                 scored = len(np.unique(own.of[np.isfinite(scores[name])]))
                 self._keep(f"{prefix}/{name}", jackknife_interval(figure, kept[there], scored))
 
     def averages(self, prefix: str, scores: dict[str, Floats]) -> None:
-        """The same without intervals and without scores per clip: for rows of chance."""
+        """Adds means of `scores` without intervals and without scores per clip, for baselines."""
         for name, values in scores.items():
             if np.isfinite(values).any():
                 self.metrics[f"{prefix}/{name}"] = float(np.nanmean(values))
 
     def drawn(self, name: str, values: Floats, at: Ints) -> None:
-        """The interval of a share that is no mean over clips: its `values` (draws,) under resampling.
+        """Adds the interval of a metric that is not a mean over clips, from its resamples (draws,).
 
-        `at` are the positions of the clips that it is of: groups without any tell nothing.
+        `at` are the positions of the clips that it is computed on; only their groups count.
         """
         if self.resamples is not None:
             self._keep(name, share_interval(self.metrics[name], values, self.resamples.groups_with(at)))
 
     def area(self, name: str, without: Floats, groups: int) -> None:
-        """The interval of a mean of areas under curves: its values (B,) without each block of clips, `groups`
-        of which can tell."""
+        """Adds the interval of a mean of areas from its values (B,) without each block; see
+        `area_interval`."""
         self._keep(name, area_interval(self.metrics[name], without, groups))
 
     def resample_means(self) -> None:
-        """Intervals of all other metrics that are means over clips, in one pass over the draws."""
+        """Adds the intervals of all other metrics that are means over clips, in one pass over resamples."""
         left = {name: scores for name, scores in self.scores.items() if name not in self.without}
         if self.resamples is None or not left:
             return
-        # Clips, then metrics: one product a block of draws serves them all.
+        # (clips, metrics): one product per block of resamples computes all metrics.
         values = self.resamples.apply(weighted_mean(np.stack(list(left.values()), axis=1)))
         for column, (name, scores) in enumerate(left.items()):
             groups = self.resamples.groups_with(np.isfinite(scores))

@@ -15,27 +15,27 @@ from nearfield.metrics.result import Case, ClipTagScores, Findings, Side, TagSco
 from nearfield.metrics.retrieval import ranking_scores, tag_means_without, tag_scores
 from nearfield.metrics.tagging import FEW, Tagged, fit_tag_probe, macro, tag_areas
 
-# How well scores of tags rank clips: the areas of every tag, their means, and the table with intervals.
+# Areas of each tag, their means, and the table with intervals.
 
 AREAS = ("roc_auc", "pr_auc")
 
 
 @dataclass(frozen=True)
 class TagTable:
-    """The areas of some tags, and what they are without each block of clips."""
+    """Areas of tags, also without each jackknife block."""
 
     tags: Bools
     """(n, K)"""
     areas: dict[str, Floats]
-    """`roc_auc` and `pr_auc`, (K,) each, NaN where a tag is on all clips or on none."""
+    """`roc_auc` and `pr_auc`, each (K,); NaN if all clips or none have the tag."""
     without: dict[str, Floats]
-    """The same without each block, (B, K); empty where no intervals are wanted."""
+    """The same without each block, (B, K); empty if no intervals are wanted."""
     telling: Ints
-    """(K,) blocks that have each tag, or that lack it, if those are fewer."""
+    """(K,) number of blocks with positives, or with negatives if these are fewer."""
 
     @classmethod
     def of(cls, tags: Bools, scores: Floats, at: Ints, found: Findings) -> "TagTable":
-        """Of `scores` (n, K) of the clips at the positions `at` of the split."""
+        """Computes the areas of `scores` (n, K) of the clips at positions `at` of the split."""
         areas = {name: values[0] for name, values in tag_areas(tags, scores).items()}
         if found.blocks is None:
             return cls(tags, areas, {}, np.zeros(tags.shape[1], dtype=np.int64))
@@ -45,22 +45,22 @@ class TagTable:
 
     @property
     def scored(self) -> int:
-        """How many tags have areas."""
+        """Number of tags with a defined area."""
         return int(np.isfinite(self.areas["roc_auc"]).sum())
 
     @property
     def chance(self) -> float:
-        """The mean PR-AUC of scores that know nothing: the mean share of clips that have a tag."""
+        """Mean PR-AUC of random scores, which is the mean fraction of clips that have a tag."""
         return float(self.tags.mean(axis=0)[np.isfinite(self.areas["roc_auc"])].mean())
 
     def add_means(self, prefix: str, found: Findings) -> None:
-        """The means over tags as metrics with intervals, and beside them chance."""
+        """Adds the means over tags with intervals, and their chance levels."""
         if not self.scored:
             return
         for name, values in self.areas.items():
             figure = found.metrics[f"{prefix}/{name}"] = float(macro(values[None])[0])
             if self.without:
-                # A mean that is gone with a block shows nothing of how far it may be off.
+                # A block without which the mean is undefined contributes no deviation.
                 means = macro(self.without[name])
                 kept = np.where(np.isfinite(means), means, figure)
                 found.area(f"{prefix}/{name}", kept, min(len(kept), int(self.telling.sum())))
@@ -68,7 +68,7 @@ class TagTable:
         found.metrics[f"baseline/chance/{prefix}/pr_auc"] = self.chance
 
     def rows(self, names: tuple[str, ...], positives: Ints, columns: Ints) -> tuple[TagScore, ...]:
-        """One row for each of `names`, of which `columns` (K,) have a column here; `positives` of each."""
+        """Returns one row per tag; `columns` (K,) are the numbers of the tags that have areas here."""
         column = {int(tag): place for place, tag in enumerate(columns)}
         return tuple(self._row(name, int(positives[tag]), column.get(tag)) for tag, name in enumerate(names))
 
@@ -96,7 +96,20 @@ class TagTable:
 
 
 def areas_without(tags: Bools, scores: Floats, groups: Ints) -> dict[str, Floats]:
-    """`roc_auc` and `pr_auc` of every tag without each of the `groups` (N,), ascending: names to (G, K)."""
+    """Computes `roc_auc` and `pr_auc` of each tag without each group.
+
+    Parameters
+    ----------
+    tags, scores
+        (N, K) tags and scores.
+    groups
+        (N,) group of each clip.
+
+    Returns
+    -------
+    dict
+        `roc_auc` and `pr_auc`, each (G, K), with groups ascending.
+    """
     names, place = np.unique(groups, return_inverse=True)
     step = max(1, CELLS // max(1, len(groups)))
     parts = [
@@ -106,18 +119,18 @@ def areas_without(tags: Bools, scores: Floats, groups: Ints) -> dict[str, Floats
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-# The part of an evaluation that needs tags: the tag probe, and retrieval by tags beside its cheats.
+# Metrics that need tags: the tag probe, and retrieval by tags with its baselines.
 
 
 def measure_tags(case: Case, found: Findings) -> None:
-    """Adds every measure of tags that the split allows."""
+    """Adds all tag metrics that are defined for the split."""
     tagged = case.here.tagged
     at = np.flatnonzero(tagged)
     if not len(at):
         return
     if len(at) < len(tagged):
         found.note(
-            f"{len(tagged) - len(at)} of {len(tagged)} clips have no tags; tag measures leave them out."
+            f"{len(tagged) - len(at)} of {len(tagged)} clips have no tags; tag metrics leave them out."
         )
     here, train = case.here.keep(tagged), case.train.keep(case.train.tagged)
     distance = case.settings.distance
@@ -131,7 +144,7 @@ def measure_tags(case: Case, found: Findings) -> None:
         if column in here.metadata.columns:
             _without(column, case, here, at, found)
     if not len(train):
-        found.note("Train holds no tagged clips: no tag probe, no retrieval from train.")
+        found.note("Train has no tagged clips: no tag probe, no retrieval from train.")
         return
     from_train = here.search(train, distance, barred=True)
     _retrieval("retrieval_from_train", here, train, from_train, at, found)
@@ -143,7 +156,7 @@ def _retrieval(prefix: str, here: Side, gallery: Side, search: Search, at: Ints,
     able = int((available(search) > 0).sum())
     if able < len(here):
         found.note(
-            f"{prefix}: {able} of {len(here)} tagged queries have a clip to find; the others do not count."
+            f"{prefix}: {able} of {len(here)} tagged queries may return a clip; the others are left out."
         )
     found.metrics |= {f"{prefix}/tag_queries": float(able)}
     scores = tag_scores(search, tags, gallery_tags) | ranking_scores(search, tags, gallery_tags)
@@ -156,7 +169,7 @@ def _retrieval(prefix: str, here: Side, gallery: Side, search: Search, at: Ints,
 
 
 def _without(column: str, case: Case, here: Side, at: Ints, found: Findings) -> None:
-    """Retrieval by tags in which no clip finds one of its own value of `column`: its song, its artist."""
+    """Adds retrieval by tags without clips that share the query's value of `column`, as song or artist."""
     search, tags = here.search_without(column, case.settings.distance), here.metadata.tags
     prefix = f"retrieval_without_{column}"
     if not (available(search) > 0).any():
@@ -170,13 +183,13 @@ def _without(column: str, case: Case, here: Side, at: Ints, found: Findings) -> 
 def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> None:
     count = train.metadata.tags.sum(axis=0)
     if not ((count > 0) & (count < len(train))).any():
-        found.note("No tag is on some clips of train and not on others: no tag probe.")
+        found.note("All train clips have the same tags: no tag probe.")
         return
     val = case.val.keep(case.val.tagged) if case.val is not None else None
-    judge = Tagged(val.vectors, val.metadata.tags) if val is not None and len(val) else None
-    probe = fit_tag_probe(Tagged(train.vectors, train.metadata.tags), judge, case.settings.balanced)
+    val_clips = Tagged(val.vectors, val.metadata.tags) if val is not None and len(val) else None
+    probe = fit_tag_probe(Tagged(train.vectors, train.metadata.tags), val_clips, case.settings.balanced)
     if not probe.chosen:
-        found.note(f"No tagged val split to choose the tag probe's strength on: C = {probe.strength:g}.")
+        found.note(f"No tagged val split to choose the tag probe's regularization: C = {probe.strength:g}.")
     if not probe.model.converged:
         found.note(f"The tag probe did not converge: its gradient is still {probe.model.gradient:.1e}.")
     scores, tags = probe.probabilities(here.vectors), here.metadata.tags[:, probe.readable]
@@ -189,8 +202,8 @@ def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> No
     }
     if table.scored < len(count):
         found.note(
-            f"tagging: {table.scored} of {len(count)} tags are scored; the others are on all of the clips "
-            "or on none, or train cannot teach them."
+            f"tagging: {table.scored} of {len(count)} tags are scored; the others are on all clips or on "
+            "none, in the split or in train."
         )
     table.add_means("tagging", found)
     names = here.metadata.tag_names
@@ -199,32 +212,46 @@ def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> No
     found.tag_scores["tagging"] = ClipTagScores(at, readable, tags, scores)
 
 
-# A tagger judged by what it says itself: how its own scores of every tag rank the clips.
+# Metrics of a tagger's own scores, under `tagger/...` (`tagging/...` are of a probe of the embeddings).
 #
-# Conventions: scores (N, K) of any scale, larger means rather has the tag, one column a tag; a row of NaN was
-# not asked and takes no part. A clip without any tag is not known to lack them, and takes none either. Beside
-# `tagging/...`, which reads tags out of vectors by a probe, these figures are `tagger/...`.
+# Conventions: scores (N, K) of any scale, one column per tag; larger means that the tag is more likely. Rows
+# of NaN are left out. Clips without tags may not have been tagged, and are left out as well.
 
 
 def measure_tagger(scores: Floats, metadata: ClipMetadata, found: Findings) -> tuple[TagScore, ...]:
-    """Adds `tagger/roc_auc` and `tagger/pr_auc` with intervals and chance, and the scores of every clip.
+    """Adds `tagger/roc_auc` and `tagger/pr_auc` with intervals and chance levels, and scores per clip.
 
-    `scores` (N, K) and `metadata` are of the N clips of the split that `found` is of; gives the table of
-    tags, empty where no clip can be scored. Raises RequestError where the columns are not the
-    collection's tags.
+    Parameters
+    ----------
+    scores
+        (N, K) scores of the tagger for the clips of the split.
+    metadata
+        Metadata of these clips.
+    found
+        The results to add to.
+
+    Returns
+    -------
+    tuple of TagScore
+        One row per tag; empty if no clip can be scored.
+
+    Raises
+    ------
+    RequestError
+        Unless there is one column per tag of the collection.
     """
     check_lengths(len(metadata), predictions=scores)
     if scores.ndim != 2 or scores.shape[1] != len(metadata.tag_names):
         raise RequestError(
-            f"predictions: one column for each of the {len(metadata.tag_names)} tags is wanted; "
+            f"predictions: one column for each of the {len(metadata.tag_names)} tags is expected; "
             f"given: shape {scores.shape}."
         )
-    asked = np.isfinite(scores).all(axis=1) if scores.shape[1] else np.zeros(len(metadata), dtype=bool)
-    at = np.flatnonzero(asked & metadata.tags.any(axis=1))
+    scored = np.isfinite(scores).all(axis=1) if scores.shape[1] else np.zeros(len(metadata), dtype=bool)
+    at = np.flatnonzero(scored & metadata.tags.any(axis=1))
     if not len(at):
         return ()
     if len(at) < len(metadata):
-        found.note(f"tagger: {len(at)} of {len(metadata)} clips have tags and were heard by the tagger.")
+        found.note(f"tagger: {len(at)} of {len(metadata)} clips have tags and scores of the tagger.")
     tags, every = metadata.tags[at], np.arange(scores.shape[1])
     table = TagTable.of(tags, scores[at], at, found)
     table.add_means("tagger", found)

@@ -1,4 +1,4 @@
-"""Tags read out of a frozen space, and how well their scores rank clips."""
+"""Tag probes of frozen embeddings, and areas under curves of tag scores."""
 
 from dataclasses import dataclass
 
@@ -9,27 +9,25 @@ from nearfield.core.types import Bools, Floats, Ints, Vectors
 from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.probes import ROUGH, STRENGTHS, Logistic, Scaling, fit
 
-# Tags read out of a frozen space: one logistic regression a tag, and how well their scores rank the clips.
-#
 # Conventions
 # -----------
-# N clips, K tags, scores of any scale (larger: rather has the tag). A tag that every clip or no clip has is
-# undefined: NaN in the tables, left out of the mean and counted. Areas are fractions in 0..1. `weights`
-# (draws, N) count a clip several times or not at all, which is how resampling asks for a score.
+# N clips, K tags, scores of any scale (larger means that the tag is more likely). The area of a tag that all
+# or no clips have is undefined: NaN in the tables, left out of the mean and counted. Areas are in 0..1.
+# `weights` (draws, N) are the number of times that each clip counts, as needed for resampling.
 #
 # Metrics
 # -------
-# - `roc_auc`: the chance that a clip with the tag scores above one without, ties half; chance level 0.5.
-# - `pr_auc`: average precision, sum of precision times the step in recall over distinct scores, as in
-#   scikit-learn; chance level is the share of clips that have the tag.
+# - `roc_auc`: probability that a clip with the tag scores above one without; ties count half. 0.5 by chance.
+# - `pr_auc`: average precision, the sum of precision times the step in recall over distinct scores, as in
+#   scikit-learn; by chance, the fraction of clips that have the tag.
 
 FEW = 20
-"""Positives below which a tag's own figures say little."""
+"""Number of positives below which the scores of a single tag are unreliable."""
 
 
 @dataclass(frozen=True)
 class Tagged:
-    """Clips with their tags."""
+    """Embeddings of clips with their tags."""
 
     vectors: Vectors
     """(N, D)"""
@@ -46,36 +44,55 @@ class Tagged:
 
 @dataclass(frozen=True)
 class TagProbe:
-    """A linear reader of tags."""
+    """A fitted linear probe of tags."""
 
     scaling: Scaling
     model: Logistic
     readable: Ints
-    """The tags that train holds with and without: each output's tag number."""
+    """Tag number of each output: tags that some train clips have and others do not."""
     strength: float
     """C, one for all tags."""
     chosen: bool
     """Whether C was chosen on val."""
 
     def probabilities(self, vectors: Vectors) -> Floats:
-        """(N, len(readable)), each in 0..1."""
+        """Returns probabilities (N, len(readable))."""
         return self.model.probabilities(self.scaling(vectors))
 
 
 def fit_tag_probe(
     train: Tagged, val: Tagged | None = None, balanced: bool = False, strength: float | None = None
 ) -> TagProbe:
-    """One-vs-rest logistic regressions on standardised vectors, fitted on train alone.
+    """Fits one logistic regression per tag on standardized embeddings.
 
-    C is chosen on val by macro PR-AUC, ties going to the stronger regularisation, or is `strength`, or 1.
-    `balanced` weights clips so that those with a tag and those without weigh alike. Raises RequestError
-    where no tag is on some clips of train and not on others.
+    Parameters
+    ----------
+    train
+        Clips to fit.
+    val
+        Clips that choose C from `STRENGTHS` by macro PR-AUC; without them C is 1. Ties go to the stronger
+        regularization.
+    balanced
+        Whether clips are weighted so that those with and those without a tag have equal total weight.
+    strength
+        A fixed C.
+
+    Returns
+    -------
+    TagProbe
+        The fitted probe.
+
+    Raises
+    ------
+    RequestError
+        If no tag separates the train clips.
     """
     count = train.tags.sum(axis=0)
     readable = np.flatnonzero((count > 0) & (count < len(train)))
     if not len(readable):
         raise RequestError(
-            "tag probe: train must hold a tag that some clips have and others lack; given: none."
+            "tag probe: train must have a tag that some clips have and others do not; given: none. "
+            "Add tagged clips."
         )
     scaling = Scaling.of(train.vectors)
     features, targets = scaling(train.vectors), train.tags[:, readable].astype(np.float64)
@@ -98,9 +115,20 @@ def fit_tag_probe(
 
 
 def tag_areas(tags: Bools, scores: Floats, weights: Floats | None = None) -> dict[str, Floats]:
-    """`roc_auc` and `pr_auc` of every tag: names to (draws, K); (1, K) without weights.
+    """Computes ROC-AUC and average precision of each tag.
 
-    `tags` and `scores` are (N, K). NaN where a draw holds no clip with the tag or none without.
+    Parameters
+    ----------
+    tags, scores
+        (N, K) tags and scores.
+    weights
+        (draws, N) number of times that each clip counts in each resample.
+
+    Returns
+    -------
+    dict
+        `roc_auc` and `pr_auc`, each (draws, K), or (1, K) without weights; NaN if a resample has no clip with
+        the tag or none without.
     """
     check_lengths(len(tags), scores=scores)
     given = np.ones((1, len(tags))) if weights is None else np.atleast_2d(weights)
@@ -111,7 +139,7 @@ def tag_areas(tags: Bools, scores: Floats, weights: Floats | None = None) -> dic
 
 
 def macro(areas: Floats) -> Floats:
-    """(draws,) the mean over the tags that are defined; NaN where none is."""
+    """Averages areas (draws, K) over the tags with a defined area; NaN if there is none. Returns (draws,)."""
     defined = np.isfinite(areas)
     count = defined.sum(axis=1)
     total = np.where(defined, areas, 0.0).sum(axis=1)
@@ -125,7 +153,7 @@ def _areas(has: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Floats]
     starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]]) if len(ranked) else order
     if not len(starts):
         return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
-    # Clips of equal score stand on one step of both curves.
+    # Clips with equal scores form one step of both curves.
     with_tag = np.add.reduceat(weights[:, order] * has[order], starts, axis=1)
     without = np.add.reduceat(weights[:, order] * ~has[order], starts, axis=1)
     hits, falls = np.cumsum(with_tag, axis=1), np.cumsum(without, axis=1)
@@ -140,6 +168,6 @@ def _areas(has: Bools, scores: Floats, weights: Floats) -> tuple[Floats, Floats]
 
 
 def _balance(targets: Floats) -> Floats:
-    """(n, K) weights of mean one in every column that give both sides of a tag the same total."""
+    """(n, K) weights with column mean one that give clips with and without a tag the same total."""
     share = targets.mean(axis=0)
     return np.asarray(np.where(targets > 0, 0.5 / share, 0.5 / (1 - share)))

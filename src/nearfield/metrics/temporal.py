@@ -1,20 +1,20 @@
-"""What time alone can judge: whether the space finds again what was near in one recording, with no labels.
+"""Metrics from time, without labels: are clips that are near in time near in the space?
 
 Conventions
 -----------
-Vectors (N, D); `recordings` class numbers, -1 not known; `start_times` seconds on the recording's clock. A
-clip that has no other clip of its recording has nothing to find: NaN, counted and left out of the mean.
+Embeddings (N, D); `recordings` are class numbers, -1 means unknown; `start_times` are seconds on the clock of
+the recording. A clip without another clip of its recording scores NaN; it is left out of the mean.
 
 Metrics
 -------
-- `same_recording_at_1`: share of clips whose nearest other clip is of the same recording.
-- `near_in_time_at_1`: share whose nearest other clip is of the same recording and begins at most `near`
-  seconds away, among clips that have such a one.
-- `triplet_accuracy`: share of fixed drawn triplets (clip, one near in time, one of another recording) in
-  which the one near in time is nearer; 0.5 is chance.
-- `neighbour_distance`, `opposite_distance`: mean distance to the one near in time, and to the one of another
-  recording, in the same triplets.
-- `neighbour_overlap`: the area that the histograms of the two share, 0 (apart) to 1 (the same).
+- `same_recording_at_1`: fraction of clips whose nearest other clip is from the same recording.
+- `near_in_time_at_1`: fraction of clips whose nearest other clip is from the same recording and starts at
+  most `near` seconds away, among clips that have such a clip.
+- `triplet_accuracy`: fraction of a fixed random sample of triplets (clip, one near in time, one of another
+  recording) whose clip near in time is nearer; 0.5 by chance.
+- `neighbour_distance`, `opposite_distance`: mean distance to the clip near in time and to the clip of
+  another recording, in the same triplets.
+- `neighbour_overlap`: the common area of the histograms of both distances, 0 (disjoint) to 1 (equal).
 """
 
 from collections.abc import Callable
@@ -29,14 +29,27 @@ from nearfield.metrics.neighbors import Search
 from nearfield.metrics.retrieval import Blocks, Left, deepest, means_without
 
 TRIPLETS = 20_000
-"""Triplets drawn; a twentieth or so are lost where few recordings are long."""
+"""Number of random triplets; if there are few long recordings, about one in twenty is invalid and dropped."""
 
 _SLACK = 1e-6
-"""Seconds, so that rounding of moments does not put a clip out of its window."""
+"""Tolerance in seconds for the rounding of start times."""
 
 
 def same_recording(first: Ints, recordings: Ints) -> Floats:
-    """(N,) 1 where a clip's nearest other clip, row `first`, is of its recording; NaN where it is alone."""
+    """Scores whether the nearest other clip is from the same recording.
+
+    Parameters
+    ----------
+    first
+        (N,) row of each clip's nearest other clip; -1 for none.
+    recordings
+        (N,) class numbers; -1 means unknown.
+
+    Returns
+    -------
+    ndarray
+        (N,) 1 or 0; NaN for clips without another clip of their recording.
+    """
     sizes = np.bincount(recordings[recordings >= 0], minlength=1)
     findable = (recordings >= 0) & (sizes[np.maximum(recordings, 0)] > 1)
     together = (first >= 0) & (recordings[first] == recordings)
@@ -44,7 +57,24 @@ def same_recording(first: Ints, recordings: Ints) -> Floats:
 
 
 def near_in_time(first: Ints, recordings: Ints, start_times: Floats, near: float) -> Floats:
-    """(N,) 1 where it also begins at most `near` seconds away; NaN where none of its recording does."""
+    """Scores whether the nearest other clip is from the same recording and near in time.
+
+    Parameters
+    ----------
+    first
+        (N,) row of each clip's nearest other clip; -1 for none.
+    recordings
+        (N,) class numbers; -1 means unknown.
+    start_times
+        (N,) start of each clip in its recording, in seconds.
+    near
+        Largest difference of start times, in seconds.
+
+    Returns
+    -------
+    ndarray
+        (N,) 1 or 0; NaN for clips without such a clip.
+    """
     low, high, place = _windows(recordings, start_times, near)
     findable = (recordings >= 0) & ((high - low)[place] > 1)
     close = (recordings[first] == recordings) & (np.abs(start_times[first] - start_times) <= near + _SLACK)
@@ -52,9 +82,10 @@ def near_in_time(first: Ints, recordings: Ints, start_times: Floats, near: float
 
 
 def first_without(search: Search, blocks: Blocks, relevant: Callable[[int], Bools]) -> Floats:
-    """(B,) either of these measures without each block of the clips, which are searched among themselves.
+    """Computes the mean of one of these scores without each block; returns (B,).
 
-    `relevant`: a clip's row to (N,) what its nearest other clip should be.
+    `search` is among the N clips themselves; `relevant` maps the row of a clip to the (N,) mask of the clips
+    that its nearest clip should be one of.
     """
 
     def score(row: int, left: Left) -> dict[str, Floats]:
@@ -65,18 +96,18 @@ def first_without(search: Search, blocks: Blocks, relevant: Callable[[int], Bool
 
 
 def first_is_relevant(_: int, left: Left) -> Floats:
-    """(B,) 1 where the nearest that is left is relevant to the query; NaN where nothing relevant is left."""
+    """(B,) 1 if the nearest remaining clip is relevant; NaN if no relevant clip remains."""
     found = (left.there & (left.rank <= 1)).any(axis=0)
     return np.where(left.relevant > 0, found, np.nan)
 
 
 def of_recording(recordings: Ints, row: int) -> Bools:
-    """(N,) the clips of a clip's recording."""
+    """(N,) mask of the clips from the recording of the clip in `row`."""
     return np.asarray((recordings == recordings[row]) & (recordings[row] >= 0))
 
 
 def near_by(recordings: Ints, start_times: Floats, near: float, row: int) -> Bools:
-    """(N,) those that also begin at most `near` seconds away."""
+    """(N,) mask of the clips from the same recording that start at most `near` seconds away."""
     return np.asarray(
         of_recording(recordings, row) & (np.abs(start_times - start_times[row]) <= near + _SLACK)
     )
@@ -90,24 +121,46 @@ def triplet_scores(
     distance: Distance = "cosine",
     seed: int = 0,
 ) -> dict[str, float]:
-    """`triplet_accuracy` of drawn triplets, ties half, and distances in them; empty where there are none."""
+    """Scores random triplets of a clip, a clip near in time, and a clip of another recording.
+
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings.
+    recordings
+        (N,) class numbers; -1 means unknown.
+    start_times
+        (N,) start of each clip in its recording, in seconds.
+    near
+        Largest difference of start times, in seconds.
+    distance
+        Distance of the space.
+    seed
+        Seed of the triplets.
+
+    Returns
+    -------
+    dict
+        `triplet_accuracy` (ties count half), `neighbour_distance`, `opposite_distance` and
+        `neighbour_overlap`; empty if there are no triplets.
+    """
     check_lengths(len(vectors), recordings=recordings, start_times=start_times)
-    triplets = _draw_triplets(recordings, start_times, near, seed)
+    triplets = _sample_triplets(recordings, start_times, near, seed)
     if not len(triplets):
         return {}
     wide = vectors.astype(np.float64)
-    near_by = pair_distances(wide, triplets[:, [0, 1]], distance)
-    far_off = pair_distances(wide, triplets[:, [0, 2]], distance)
+    positive = pair_distances(wide, triplets[:, [0, 1]], distance)
+    negative = pair_distances(wide, triplets[:, [0, 2]], distance)
     return {
-        "triplet_accuracy": float(((near_by < far_off) + 0.5 * (near_by == far_off)).mean()),
-        "neighbour_distance": float(near_by.mean()),
-        "opposite_distance": float(far_off.mean()),
-        "neighbour_overlap": overlap(near_by, far_off),
+        "triplet_accuracy": float(((positive < negative) + 0.5 * (positive == negative)).mean()),
+        "neighbour_distance": float(positive.mean()),
+        "opposite_distance": float(negative.mean()),
+        "neighbour_overlap": overlap(positive, negative),
     }
 
 
 def _windows(recordings: Ints, start_times: Floats, near: float) -> tuple[Ints, Ints, Ints]:
-    """With clips in order of recording and moment: where those near in time begin, end; each clip's place."""
+    """Sorts clips by recording and time; returns begin and end of each window, and each position."""
     order = np.lexsort((start_times, recordings))
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
@@ -120,20 +173,20 @@ def _windows(recordings: Ints, start_times: Floats, near: float) -> tuple[Ints, 
     return low, high, place
 
 
-def _draw_triplets(recordings: Ints, start_times: Floats, near: float, seed: int) -> Ints:
-    """(P, 3) rows: a clip, one near it in time, one of another recording."""
+def _sample_triplets(recordings: Ints, start_times: Floats, near: float, seed: int) -> Ints:
+    """(P, 3) rows: a clip, one near in time, one of another recording."""
     low, high, place = _windows(recordings, start_times, near)
     order = np.argsort(place)
     anchors = np.flatnonzero((recordings >= 0) & ((high - low)[place] > 1))
     others = np.flatnonzero(recordings >= 0)
     if not len(anchors) or len(np.unique(recordings[others])) < 2:
         return np.zeros((0, 3), dtype=np.int64)
-    chance = stream(seed, "time triplets")
-    anchor = anchors[chance.integers(len(anchors), size=TRIPLETS)]
+    rng = stream(seed, "time triplets")
+    anchor = anchors[rng.integers(len(anchors), size=TRIPLETS)]
     at = place[anchor]
-    drawn = chance.integers(low[at], high[at] - 1)
-    # The window holds the clip itself: whoever stands at or past it moves on by one.
-    neighbour = order[drawn + (drawn >= at)]
-    opposite = others[chance.integers(len(others), size=TRIPLETS)]
-    kept = recordings[opposite] != recordings[anchor]
-    return np.asarray(np.stack([anchor, neighbour, opposite], axis=1)[kept])
+    drawn = rng.integers(low[at], high[at] - 1)
+    # The window includes the anchor itself; positions from it on are shifted by one to skip it.
+    positive = order[drawn + (drawn >= at)]
+    negative = others[rng.integers(len(others), size=TRIPLETS)]
+    kept = recordings[negative] != recordings[anchor]
+    return np.asarray(np.stack([anchor, positive, negative], axis=1)[kept])
