@@ -52,7 +52,7 @@ class Said:
             for line, stage, after in zip(lines, stages, following, strict=True)
             if not (stage and after and stage[1] == after[1])
         ]
-        return "\n".join(["```", f"$ {self.command}", *kept, "```"])
+        return "\n".join(["```console", f"$ {self.command}", *kept, "```"])
 
 
 def main() -> None:
@@ -237,7 +237,7 @@ There are {clips} sounds of a second, in one folder for each of {names} classes.
 needed; the [README](../README.md) says which other forms are understood, and which recipes there are for
 tags, long recordings without labels, and pictures.
 
-```
+```text
 {listed}
 ```
 
