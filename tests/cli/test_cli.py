@@ -74,8 +74,8 @@ def test_check_takes_the_columns_of_a_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("train",), r"stopped(?: after update \d+)?; go on with the same command and --resume"),
-        (("study", "run"), "stopped; the same command goes on"),
+        (("train",), r"stopped(?: after update \d+)?; continue with the same command and --resume"),
+        (("study", "run"), "stopped; the same command continues"),
     ],
 )
 def test_ctrl_c_says_how_to_go_on(words: tuple[str, ...], said: str, tones: Path, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_query_shorter_than_the_encoder_hears_is_told(own: Path, sounding: Pat
     for seconds, told in ((heard / 2, True), (heard, False)):
         done = call("search", own, sounding / "low/0.wav", "--seconds", seconds)
         assert done.exit_code == 0, done.output
-        assert (f"The encoder hears {heard:g} s at a time" in done.stderr) is told
+        assert (f"shorter than the encoder's windows of {heard:g} s" in done.stderr) is told
 
 
 @pytest.mark.parametrize("words", [[], ["--data", "sounds"], ["--data", "sounds", "--verify"]])
@@ -159,12 +159,12 @@ def test_how_usual_a_query_is_in_the_whole_space_is_always_told(
     found = json.loads(call("search", own, sound, "--json").stdout)["answers"]
     assert 0.05 < found[0]["typicality"] < 1
     share = f"{100 * found[0]['typicality']:.1f} %".replace(".0 %", " %")
-    usual = f"This query is typical: {share} of the clips are at least as far from their nearest neighbour.\n"
+    usual = f"This query is typical: {share} of the clips are at least as far from their nearest neighbor.\n"
     assert call("search", own, sound).stderr == usual
     assert call("search", own, sound, "--where", "label = 'high'").stderr == usual
     monkeypatch.setattr("nearfield.cli.spaces.RARE", found[0]["typicality"])
     assert call("search", own, sound).stderr == (
-        f"No close match: only {share} of the clips are this far from their nearest neighbour.\n"
+        f"No close match: only {share} of the clips are this far from their nearest neighbor.\n"
     )
 
 
@@ -191,7 +191,7 @@ def test_index_takes_the_data_of_the_run_where_none_are_given(
     done = call("index", "--out", tmp_path / "space", "--update")
     assert done.stdout == (
         f"{tmp_path / 'space'}: 30 vectors; clips: 0 added, 0 changed, 0 dropped, 30 kept, 0 left out; "
-        f"vectors: 0 computed, 30 taken over; {space.identity}\n"
+        f"vectors: 0 computed, 30 copied; {space.identity}\n"
     )
 
 
@@ -276,5 +276,5 @@ def test_search_prints_the_answers_of_the_library(
     monkeypatch.setattr("nearfield.space.screening.is_compiled", lambda: False)
     monkeypatch.setattr(nearest, "FEW", 0)
     done = call("search", own, sound, "--top", 3)
-    assert "being compiled for this machine" in done.stderr
+    assert "Compiling the search for this machine" in done.stderr
     assert [line.split()[2] for line in done.stdout.splitlines()] == [each.id for each in wanted]

@@ -102,7 +102,7 @@ def test_a_result_keeps_every_figure_in_a_narrow_terminal() -> None:
 def test_a_run_on_clips_without_labels_or_tags_says_where_to_go_on() -> None:
     result = {"metrics": {"geometry/mean_norm": 1.0}, "intervals": {}, "notes": ["a note"]}
     text = printed(lambda console: show_result(console, result, "out"), 80)
-    assert text.startswith("out: nothing to measure without labels or tags; go on with `nearfield index`")
+    assert text.startswith("out: nothing to measure without labels or tags; continue with `nearfield index`")
     assert text.endswith("\na note\n")
     assert "│" not in text
 
@@ -198,7 +198,7 @@ def test_the_heads_of_a_result_are_explained_below_it() -> None:
         "notes": [],
     }
     text = printed(lambda console: show_result(console, result, "out"), 200)
-    assert "probe F1: macro F1 of a linear classifier on the vectors, taught on train. NMI: " in text
+    assert "probe F1: macro F1 of a linear classifier on the vectors, trained on train. NMI: " in text
     assert "MAP@R" not in text
     result["metrics"] = {"retrieval/multilabel_recall_at_1": 0.4}
     text = printed(lambda console: show_result(console, result, "out"), 200)
@@ -209,7 +209,7 @@ def test_the_heads_of_a_result_are_explained_below_it() -> None:
 def test_the_terms_of_a_check_and_of_clusters_are_explained_below_them() -> None:
     text = " ".join(checked().split())
     assert "split from: where train, val and test come from" not in text  # the row is not there
-    assert "groups: clips that stay on one side of a split together. recordings: " in text
+    assert "groups: clips that stay in one split together. recordings: " in text
     vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
     found = cluster_report(vectors, np.repeat([0, 1, 2], 10), ("a", "b", "c"))
     text = " ".join(printed(lambda console: _clusters(console, found), 100).split())
@@ -314,7 +314,7 @@ def test_without_labels_clusters_are_counted_and_nothing_is_told_of_how_good_the
         return printed(lambda console: explanation(console, found), 100)
 
     text = told(labels=False)
-    assert text.startswith("r: 60 test clips of a\n\nClusters: no clip has a label to set them against.\n")
+    assert text.startswith("r: 60 test clips of a\n\nClusters: no clip has a label to compare them with.\n")
     assert "–" not in text
     assert "purity" not in text
     assert re.search(r"whole \(100% of variance\): \d+ by elbow", text)

@@ -195,9 +195,9 @@ def test_neighbours_have_their_distances_and_can_be_played(alone: Site, visit: O
     words += "return given.map((share) => typicalityWords(share)?.textContent ?? null);"
     assert in_page(page, words, [None, 0.965, 0.03, 0.007]) == [
         None,
-        "This query is typical: 97 % of the clips are at least as far from their nearest neighbour.",
-        "No close match: only 3 % of the clips are this far from their nearest neighbour.",
-        "No close match: fewer than 1 % of the clips are this far from their nearest neighbour.",
+        "This query is typical: 97 % of the clips are at least as far from their nearest neighbor.",
+        "No close match: only 3 % of the clips are this far from their nearest neighbor.",
+        "No close match: fewer than 1 % of the clips are this far from their nearest neighbor.",
     ]
     page.click("#panel ol li:nth-child(2) .play")
     assert sounded(page) == [reply[1]["id"]]

@@ -80,9 +80,9 @@ def test_pictures_are_those_of_the_files(gallery: Site, drawn: Path) -> None:
 def test_sounds_are_not_to_be_had_of_pictures_nor_pictures_of_sounds(gallery: Site, alone: Site) -> None:
     for what in ("audio", "spectrogram"):
         reply = gallery.ask(clip(LARGE, what))
-        assert (reply.status, b"ask for picture" in reply.body) == (400, True)
+        assert (reply.status, b"Request picture" in reply.body) == (400, True)
     reply = alone.ask(clip("low/0.wav", "picture"))
-    assert (reply.status, b"ask for audio and spectrogram" in reply.body) == (400, True)
+    assert (reply.status, b"Request audio and spectrogram" in reply.body) == (400, True)
 
 
 def test_a_picture_finds_itself(gallery: Site, drawn: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_picture_finds_itself(gallery: Site, drawn: Path) -> None:
 def test_the_page_shows_pictures(gallery: Site, drawn: Path, visit: Open) -> None:
     page = visit(gallery, "#" + quote("green/1.png", safe=""))
     page.wait_for_selector("#panel .photograph img")
-    assert page.inner_text("#count") == "18 pictures"
+    assert page.inner_text("#count") == "18 images"
     page.wait_for_function("document.querySelector('.photograph img').naturalWidth === 24")
     page.wait_for_function("document.querySelector('#panel li img').naturalWidth === 24")
     assert page.locator(".sign, .melbutton, #record:visible, #listen").count() == 0

@@ -188,9 +188,9 @@ def test_search_filters_and_thins_out(site: Site) -> None:
     ("fields", "status", "words"),
     [
         ([], 400, "A search needs a query"),
-        ([("clip", "no such")], 404, "There is no clip of this id"),
-        ([("clip", "../labels.csv")], 404, "There is no clip of this id"),
-        ([("plus", "/etc/passwd")], 404, "There is no clip of this id"),
+        ([("clip", "no such")], 404, "The space has no clip with this id"),
+        ([("clip", "../labels.csv")], 404, "The space has no clip with this id"),
+        ([("plus", "/etc/passwd")], 404, "The space has no clip with this id"),
         ([("clip", "low/0.wav"), ("where", "lable = 'x'")], 400, "label"),
         ([("clip", "low/0.wav"), ("top", "0")], 422, ""),
         ([("clip", "low/0.wav"), ("top", "100000")], 422, ""),

@@ -59,7 +59,7 @@ def test_decisions_are_a_table_that_can_be_undone(site: Site, sounding: Path, tm
 def test_a_table_of_others_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "decisions.csv"
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(RequestError, match="the columns are not id, kind"):
+    with pytest.raises(RequestError, match="has the columns id, kind"):
         Decisions(path).add(ReviewDecision.model_validate({**CHANGE, "decision": "accepted"}))
     assert path.read_text() == "a,b\n1,2\n"
     path.write_bytes(b"id,\xff\n")
@@ -183,7 +183,7 @@ def test_any_label_comes_back_from_a_list(tmp_path: Path) -> None:
 def test_a_list_of_suspects_is_no_table_of_decisions(spaces: tuple[Path, Path], tmp_path: Path) -> None:
     path = listed(tmp_path / "suspects.csv")
     before = path.read_bytes()
-    with pytest.raises(RequestError, match="goes to --suspects"):
+    with pytest.raises(RequestError, match="as --suspects"):
         prepare(Show(spaces[0], decisions=path))
     assert path.read_bytes() == before
 

@@ -184,13 +184,13 @@ def test_page_has_nothing_inline_and_nothing_from_elsewhere() -> None:
 
 
 def test_other_addresses_need_a_token() -> None:
-    with pytest.raises(RequestError, match=r"--host: 0\.0\.0\.0 can be reached by others"):
+    with pytest.raises(RequestError, match=r"--host: other machines can reach 0\.0\.0\.0"):
         Access(host="0.0.0.0")
     for host in ("127.evil.com", "127.0.0.1.evil.com", "127.1", "::2"):
-        with pytest.raises(RequestError, match="can be reached by others"):
+        with pytest.raises(RequestError, match="other machines can reach"):
             Access(host=host)
     assert Access(host="127.0.0.2").is_loopback
-    with pytest.raises(RequestError, match="--token: 15 characters; 16 are the least"):
+    with pytest.raises(RequestError, match="--token: it has 15 characters; it needs at least 16"):
         Access(token="x" * 15)
     assert Access(host="0.0.0.0", token=TOKEN).allows_host("192.168.1.7:8787")
     assert not Access(host="0.0.0.0", token=TOKEN).allows_host("rebound.example:8787")
@@ -402,7 +402,7 @@ def test_many_clients_at_once(alone: Site, sounding: Path) -> None:
 
 def test_a_taken_port_is_named() -> None:
     first = listen(Access(port=0))
-    with pytest.raises(WorkError, match="Choose another by --port"):
+    with pytest.raises(WorkError, match="Choose another --port"):
         listen(Access(port=int(first.getsockname()[1])))
     first.close()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nearfield.analysis.run_table import Folds
 
 
-# Commands that look into runs: explain, compare, runs, similar. Each calls the library once.
+# Analysis of runs: explain, compare, runs, similar. Each command calls the library once.
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.")]
 
@@ -31,14 +31,14 @@ def explain(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     out: Annotated[Path | None, typer.Option(help="Folder for figures (PNG) and explain.json.")] = None,
     clip: Annotated[
-        str | None, typer.Option(help="The id of the clip to draw; usual: three by chance.")
+        str | None, typer.Option(help="The id of the clip to draw. Default: three random clips.")
     ] = None,
     at: Annotated[
-        float | None, typer.Option(min=0, help="With --clip: the second at which the window drawn begins.")
+        float | None, typer.Option(min=0, help="With --clip: the start of the window to draw, s.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What a space holds beyond its scores: clusters, silence, beginnings and ends, microphones, labels."""
+    """Explain a run: clusters, silence, starts and ends, microphones, labels."""
     if out is not None:
         require("figures", "The figures of an explanation")
     from nearfield.analysis.explain.explain import explain as look
@@ -72,12 +72,14 @@ def explain(
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="RUN_A", help="The folder of a measured run.")],
-    second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Another, measured on the same clips.")],
+    first: Annotated[Path, typer.Argument(metavar="RUN_A", help="The folder of an evaluated run.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="RUN_B", help="Another run, evaluated on the same clips.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder for compare.png and compare.json.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Two runs clip by clip: which settings differ, and which labels and tags fare better or worse."""
+    """Compare two runs clip by clip: settings that differ, and labels and tags that score better or worse."""
     if out is not None:
         require("figures", "The figure of a comparison")
     from nearfield.analysis.compare import compare as put_side_by_side
@@ -109,7 +111,7 @@ def runs(
     ascending: Annotated[bool, typer.Option("--ascending", help="The smallest first.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """All runs below a folder: the settings they differ in, and how they fared."""
+    """List all runs below a folder with the settings in which they differ and their scores."""
     from nearfield.analysis.run_table import overview
 
     found = overview(folder, where or (), sort, ascending)
@@ -125,11 +127,11 @@ def runs(
 def similar(
     first: Annotated[Path, typer.Argument(metavar="FILE_A", help="A sound file.")],
     second: Annotated[Path, typer.Argument(metavar="FILE_B", help="Another sound file.")],
-    seconds: Annotated[float | None, typer.Option(min=0.05, help="How much of each to hear, s.")] = None,
-    rate: Annotated[int, typer.Option(min=1000, max=192000, help="Samples a second to hear at.")] = 16000,
+    seconds: Annotated[float | None, typer.Option(min=0.05, help="Seconds of each to compare.")] = None,
+    rate: Annotated[int, typer.Option(min=1000, max=192000, help="Sample rate, Hz.")] = 16000,
     as_json: AsJson = False,
 ) -> None:
-    """How alike two sounds are when one may go faster: MFCC frames aligned by dynamic time warping."""
+    """Compare two sounds at different speeds: MFCC frames aligned by dynamic time warping."""
     from nearfield.analysis.similarity import similar as align
 
     found = align(first, second, seconds, rate)
@@ -139,13 +141,13 @@ def similar(
     say(
         f"similarity {found.similarity:.3f} (1 the same), {found.per_step:.2f} a step\n"
         f"{found.steps} steps through {found.frames[0]} and {found.frames[1]} frames, "
-        f"{found.diagonal:.0%} of them on in both"
+        f"{found.diagonal:.0%} of them diagonal"
     )
 
 
-# `nearfield folds`: one recipe over all folds, a set's own or a cross-validation, as one table.
+# `nearfield folds`: a recipe on all folds, official ones or a cross-validation.
 
-UNSURE = "Folds share most of their training clips: their deviation understates how unsure the mean is."
+UNSURE = "Folds share most of their training clips: their deviation understates the uncertainty of the mean."
 
 
 def folds(
@@ -153,24 +155,24 @@ def folds(
     data: Annotated[
         str, typer.Option(help="A collection, or a set with official folds: dcase2018_task5:PATH.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the runs, one a fold; made if missing.")],
+    out: Annotated[Path, typer.Option(help="Folder for the runs, one per fold; made if missing.")],
     over: Annotated[
         int | None,
-        typer.Option(min=2, max=100, help="Deal train and val into so many folds; test stays unseen."),
+        typer.Option(min=2, max=100, help="Number of folds of train and val; test is not used."),
     ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: loss.margin=0.3")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes every draw of chance.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Go on where official folds have a group on two sides.")
+        bool, typer.Option("--allow-leak", help="Accept official folds with a group in two splits.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
     ] = False,
 ) -> None:
-    """Train and measure a recipe on every fold: each fold, mean, deviation.
+    """Train and evaluate a recipe on every fold: each fold, mean, deviation.
 
     The folds are the official ones of a set, or, with --over, a cross-validation over train and val.
     """
@@ -179,7 +181,7 @@ def folds(
     from nearfield.training.prepare import Request
     from nearfield.training.recipe import Recipe
 
-    with stoppable("the same command goes on"), progress_display(quiet=as_json) as callback:
+    with stoppable("the same command continues"), progress_display(quiet=as_json) as callback:
         loaded = Recipe.load(recipe, changes or ())
         asked = Request(loaded, data, out, seed, device, allow_leak=allow_leak)
         found = train_folds(asked, over, callback)
@@ -195,7 +197,7 @@ def folds(
 
 
 def fold_table(found: "Folds") -> "Table":
-    """The headlines, and under each its baselines: a row a measure, a column a fold, mean and deviation."""
+    """The headline metrics with their baselines: a row per metric, a column per fold, mean and deviation."""
     from rich.table import Table
 
     from nearfield.metrics.registry import BASELINE_NAMES, HEADLINES, TABLE_HEADS
@@ -221,14 +223,14 @@ def fold_table(found: "Folds") -> "Table":
 
 
 def _is_rival(name: str, headline: str) -> bool:
-    """Whether `name` is a baseline's figure of the same measure."""
+    """Whether `name` is the same metric of a baseline."""
     return name.startswith("baseline/") and name.split("/", 2)[2] == headline
 
 
-# The commands that mend a collection: what looks wrong (suspects), and what mending it gained (mend).
+# Correcting a collection: suspicious clips (suspects), and the gain of the corrections (mend).
 
 SHOWN = 10
-"""Suspects that are printed where a table holds them all."""
+"""Suspects that are printed if a table has all of them."""
 
 
 def suspects(
@@ -248,12 +250,12 @@ def suspects(
         typer.Option(
             min=0,
             max=1,
-            help="Accept, unheard, labels and tags that are wrong with at least this chance (their score).",
+            help="Accept labels and tags that are wrong with at least this probability (score), unchecked.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Clips whose labels, tags or samples look wrong, and near-duplicates across the split."""
+    """Find clips whose labels, tags or samples may be wrong, and near-duplicates across splits."""
     from nearfield.analysis.suspects.suspects import find_suspects
     from nearfield.cli.output import progress_display
     from nearfield.training.run import Run
@@ -294,14 +296,15 @@ def mend(
     ] = 5,
     judge: Annotated[str, typer.Option(help="The measure that decides.")] = "probe/macro_f1",
     keep_test: Annotated[
-        bool, typer.Option("--keep-test", help="Judge by test as it is, not by test as mended.")
+        bool,
+        typer.Option("--keep-test", help="Evaluate on the original test clips, not on the corrected ones."),
     ] = False,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train on a collection as it is and as mended, and say what mending gained, with its interval."""
+    """Train on a collection before and after corrections, and report the gain with its interval."""
     import yaml
 
     from nearfield.cli.studies import watching_study
@@ -328,7 +331,7 @@ def mend(
 def mending_study(
     recipe: Path, patch: Path, seeds: int, judge: str = "probe/macro_f1", keep_test: bool = False
 ) -> dict[str, Any]:
-    """The study file, as plain values, of a collection as it is against the same mended by `patch`.
+    """The study file, as plain values, that compares a collection with itself corrected by `patch`.
 
     Both arms are judged by the same test clips: mended ones, or, with `keep_test`, as they are.
     """
@@ -372,20 +375,20 @@ def gain(facts: Any) -> dict[str, Any]:
     }
 
 
-# The command that tells tags: of files, with scores, or of a collection, as a table to decide in.
+# `nearfield tag`: tags with scores for files, or proposals for a collection as a table of decisions.
 
 USUAL = 0.5
-"""Least score of a proposal where none is given: no threshold is fitted on the data."""
+"""Default threshold of proposals; it is not fitted to the data."""
 
 TAGS_SHOWN = 10
-"""Proposals of a collection that are printed; the table has all."""
+"""Number of proposals for a collection that are printed; the table has all."""
 
 
 def tag(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run on tagged clips.")],
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="Sound files (or pictures, as the run was trained on). Or give --data."),
+        typer.Argument(help="Sound files (or images, for a run on images). Or give --data."),
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help="A collection: a folder, a table, NAME:PATH.")
@@ -408,11 +411,11 @@ def tag(
     ] = None,
     accept: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="With --out: mark tags from this score on as accepted, unheard."),
+        typer.Option(min=0, max=1, help="With --out: accept tags with at least this score, unchecked."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tags with scores (0 to 1): of files, or, with --data, those that a collection's clips lack.
+    """Predict tags with scores (0 to 1) for files, or, with --data, missing tags of a collection.
 
     A score is the run's own where it is a tagger, else that of a probe on its vectors. It estimates the
     chance that the clip has the tag, except for taggers of loss.kind=focal or with loss.class_weights:
@@ -421,7 +424,7 @@ def tag(
     if (data is None) == (not files):
         raise RequestError("tag: give either sound files or --data (for a folder: --data FOLDER).")
     if data is None and (untagged or out is not None or accept is not None):
-        raise RequestError("tag: --untagged, --out and --accept go with --data. Give --data FOLDER.")
+        raise RequestError("tag: --untagged, --out and --accept need --data. Give --data FOLDER.")
     if accept is not None and out is None:
         raise RequestError("tag: --accept marks rows of a table. Give --out TABLE.csv as well.")
     if data is None:

@@ -1,4 +1,4 @@
-"""`nearfield listen`: a space by ear. Songs of clips, walks, arithmetic, playlists, blinded tests."""
+"""`nearfield listen`: compilations of clips, walks, arithmetic, playlists, blinded tests."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,13 +10,13 @@ from nearfield.core.errors import RequestError
 from nearfield.core.text import clock, count
 
 listen = typer.Typer(
-    help="Hear a space: songs of clips, walks, blinded listening tests.", no_args_is_help=True
+    help="Listen to a space: compilations, walks, blinded listening tests.", no_args_is_help=True
 )
 
 Source = Annotated[
-    Path, typer.Argument(metavar="RUN|SPACE", help="The folder of a measured run, or of a space.")
+    Path, typer.Argument(metavar="RUN|SPACE", help="The folder of an evaluated run or of a space.")
 ]
-Split = Annotated[str | None, typer.Option(help="Only clips of this side: train, val or test.")]
+Split = Annotated[str | None, typer.Option(help="Only clips of this split: train, val or test.")]
 Seconds = Annotated[float, typer.Option(min=0.1, max=600, help="Seconds of each clip that are played.")]
 Count = Annotated[int, typer.Option(min=1, max=1000, help="How many clips.")]
 Audio = Annotated[Path, typer.Option("--out", help="The sound to write: .wav, .flac or .ogg.")]
@@ -32,7 +32,7 @@ def centre(
     split: Split = None,
     as_json: AsJson = False,
 ) -> None:
-    """The clips at the heart of a label, one behind the other, and their list (CSV)."""
+    """Join the clips nearest to the centroid of a label, and write their list (CSV)."""
     from nearfield.space.listening.library import ClipLibrary
     from nearfield.space.listening.songs import centre as find
     from nearfield.space.listening.songs import make_song
@@ -51,7 +51,7 @@ def neighbourhood(
     split: Split = None,
     as_json: AsJson = False,
 ) -> None:
-    """A clip and the clips nearest to it, one behind the other, and their list (CSV)."""
+    """Join a clip and the clips nearest to it, and write their list (CSV)."""
     from nearfield.space.listening.library import ClipLibrary
     from nearfield.space.listening.songs import make_song, surroundings
 
@@ -66,11 +66,11 @@ def playlist(
     count: Count = 20,
     out: Annotated[Path | None, typer.Option(help="A sound to write: .wav, .flac or .ogg.")] = None,
     seconds: Seconds = 10.0,
-    again: Annotated[bool, typer.Option("--again", help="Let a group be heard more than once.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Allow several clips of a group.")] = False,
     split: Split = None,
     as_json: AsJson = False,
 ) -> None:
-    """From one clip on, each the nearest to the one before; nothing is heard twice."""
+    """Make a playlist from a clip: each clip is the nearest to the previous one; none occurs twice."""
     from nearfield.space.listening.library import ClipLibrary
     from nearfield.space.listening.songs import make_song, sequence
 
@@ -81,12 +81,14 @@ def playlist(
 @listen.command()
 def rate(
     source: Source,
-    clips: Annotated[list[str], typer.Argument(metavar="CLIP...", help="Ids or files, as they are played.")],
-    seed: Annotated[int, typer.Option(min=0, help="Fixes what is drawn by chance.")] = 0,
+    clips: Annotated[
+        list[str], typer.Argument(metavar="CLIP...", help="Ids or files, in the order of play.")
+    ],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     split: Split = None,
     as_json: AsJson = False,
 ) -> None:
-    """How smooth a given order is, such as a DJ set: its transitions, beside random orders and a playlist."""
+    """Rate the transitions of a given order, such as a DJ set, against random orders and a playlist."""
     from dataclasses import asdict
 
     import numpy as np
@@ -107,7 +109,7 @@ def rate(
         say(f"{distance:.3f}  {nearer:>4.0%} of the clips are nearer  {before} -> {after}")
     say(
         f"mean distance {found.mean:.3f}; random orders of the same clips {found.random:.3f}, "
-        f"{found.smoother:.0%} of them as smooth or smoother; the playlist from the first clip on "
+        f"{found.smoother:.0%} of them as smooth or smoother; the playlist from the first clip "
         f"{found.playlist:.3f}"
     )
 
@@ -118,14 +120,14 @@ def walk(
     start: Annotated[str, typer.Argument(metavar="FROM", help="A clip (id or file), a label or a tag.")],
     end: Annotated[str, typer.Argument(metavar="TO", help="A clip (id or file), a label or a tag.")],
     out: Audio,
-    stops: Annotated[int, typer.Option(min=2, max=200, help="Points on the way, both ends too.")] = 10,
-    clips: Annotated[int, typer.Option(min=1, max=20, help="Clips at each.")] = 1,
+    stops: Annotated[int, typer.Option(min=2, max=200, help="Stops of the walk, including both ends.")] = 10,
+    clips: Annotated[int, typer.Option(min=1, max=20, help="Clips per stop.")] = 1,
     seconds: Seconds = 3.0,
     crossfade: Annotated[float, typer.Option(min=0, max=30, help="Seconds of overlap.")] = 0.25,
     split: Split = None,
     as_json: AsJson = False,
 ) -> None:
-    """From one clip or label to another: a sound, a picture (PNG) and a list (CSV)."""
+    """Walk from one clip or label to another: a sound, a figure (PNG) and a list (CSV)."""
     from nearfield.space.listening.library import ClipLibrary
     from nearfield.space.listening.walks import WalkSettings, take_walk
 
@@ -146,13 +148,13 @@ def walk(
 def algebra(
     source: Source,
     expected: Annotated[
-        Path | None, typer.Option(help="CSV: formula (rain - wind), labels (a|b) that would be right.")
+        Path | None, typer.Option(help="CSV: formula (rain - wind), correct labels (a|b).")
     ] = None,
-    nearest: Annotated[int, typer.Option(min=1, help="Clips looked at for each formula of tags.")] = 5,
+    nearest: Annotated[int, typer.Option(min=1, help="Nearest clips counted for each formula of tags.")] = 5,
     split: Split = None,
     as_json: AsJson = False,
 ) -> None:
-    """A - B and A + B of labels and of tags: what lies there, beside chance."""
+    """Compute A - B and A + B of labels and of tags, compared with chance."""
     from nearfield.space.listening.algebra import arithmetic
     from nearfield.space.listening.library import ClipLibrary
 
@@ -178,18 +180,18 @@ def augmented(
     ],
     file: Annotated[Path, typer.Argument(help="The sound file to augment.")],
     others: Annotated[
-        list[Path] | None, typer.Argument(help="Sounds that are mixed in, where the recipe mixes.")
+        list[Path] | None, typer.Argument(help="Sounds to mix in, if the recipe mixes.")
     ] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for augmented.png and a .wav of each.")],
-    start: Annotated[float, typer.Option(min=0, help="Where in the file to begin, s.")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes what is drawn by chance.")] = 0,
+    start: Annotated[float, typer.Option(min=0, help="Start time in the file, s.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A sound under each augmentation of a recipe: a figure of waves and features, and sounds to hear."""
+    """Apply each augmentation of a recipe to a sound: a figure of waves and features, and sounds."""
     from nearfield.analysis.augmented import augment_each, write_augmented
     from nearfield.training.recipe import Recipe
 
@@ -207,23 +209,23 @@ def augmented(
 def triplets(
     source: Annotated[Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe (YAML), or a run's folder.")],
     data: Annotated[
-        str | None, typer.Option("--data", help="The collection; usual with a run: what it was trained on.")
+        str | None, typer.Option("--data", help="The collection. Default with a run: its training data.")
     ] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for triplets.html, a figure and .wav files of each.")],
     count: Annotated[int, typer.Option(min=1, max=100, help="How many triplets.")] = 3,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="The training's seed; usual: 0, with a run its own.")
+        int | None, typer.Option(min=0, help="Seed of the training. Default: that of the run, else 0.")
     ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")
     ] = None,
     allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Go on with a split that has a group on two sides.")
+        bool, typer.Option("--allow-leak", help="Accept a group that is in two splits.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Triplets as training is given them: figures, sounds, and a page that shows and plays both."""
+    """Write triplets of a training: figures, sounds, and a page that shows and plays them."""
     from nearfield.analysis.triplets import (
         ROLES,
         draw_triplets,
@@ -238,10 +240,10 @@ def triplets(
     with progress_display(quiet=as_json) as callback:
         if source.is_dir():
             if changes or seed is not None:
-                raise RequestError("triplets: a run has its own recipe and seed. Leave out --set and --seed.")
+                raise RequestError("triplets: a run has its own recipe and seed. Omit --set and --seed.")
             found = triplets_of_run(RunFolder.existing(source), data, count, callback)
         elif data is None:
-            raise RequestError("triplets: a recipe alone has no sounds. Give --data as well.")
+            raise RequestError("triplets: a recipe needs data. Give --data as well.")
         else:
             read = Recipe.load(source, changes or ())
             found = draw_triplets(read, data, count, seed or 0, allow_leak, callback)
@@ -263,14 +265,18 @@ def triplets(
 def form(
     source: Source,
     out: Annotated[Path, typer.Option(help="The page to write: .html.")],
-    key: Annotated[Path | None, typer.Option(help="The key to write: .json; usual: beside the page.")] = None,
-    anchors: Annotated[int, typer.Option(min=2, max=200, help="Clips heard in every condition.")] = 10,
+    key: Annotated[
+        Path | None, typer.Option(help="The key to write: .json. Default: next to the page.")
+    ] = None,
+    anchors: Annotated[
+        int, typer.Option(min=2, max=200, help="Clips that are rated in every condition.")
+    ] = 10,
     seconds: Seconds = 5.0,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes what is drawn by chance.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     split: Split = None,
     as_json: AsJson = False,
 ) -> None:
-    """A blinded listening test as one page, and its key, which listeners must not see."""
+    """Write a blinded listening test as one page, and its key, which listeners must not see."""
     from nearfield.space.listening.library import ClipLibrary
     from nearfield.space.listening.listening_test import write_form
 
@@ -289,7 +295,7 @@ def form_analyse(
     key: Annotated[Path, typer.Option(help="The key that was written with the form.")],
     as_json: AsJson = False,
 ) -> None:
-    """Ratings by condition, and each condition less its control, with intervals."""
+    """Analyze ratings by condition, and the difference of each condition to its control."""
     from nearfield.space.listening.listening_test import analyse
 
     found = analyse(answers, key)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def examine(clear_cache: bool = False) -> dict[str, Any]:
-    """Facts about this machine by name; removes the decoded store first where asked."""
+    """Facts about this machine by name; optionally clears the cache of decoded sounds first."""
     import soundfile
     import torch
 
@@ -69,7 +69,7 @@ def examine(clear_cache: bool = False) -> dict[str, Any]:
 
 
 def _bound() -> str:
-    """What the cache may hold, and what says so."""
+    """The size limit of the cache and the variable that sets it."""
     from nearfield.core.errors import RequestError
     from nearfield.data.packs import VARIABLE, limit
 
@@ -89,10 +89,10 @@ def _size(count: int) -> str:
     return f"{size:.1f} TB"
 
 
-# The command line: each command parses, calls the library once, and shows what came back.
+# The command line: each command parses its options, calls the library once, and prints the result.
 #
-# Answers go to standard output, progress and talk to standard error. Exit codes: 0 done, 1 the work failed,
-# 2 the request was wrong, 130 stopped by Ctrl-C.
+# Results go to standard output, progress and notes to standard error. Exit codes: 0 success, 1 the work
+# failed, 2 the request was invalid, 130 interrupted by Ctrl-C.
 
 app = typer.Typer(
     name="nearfield",
@@ -110,7 +110,7 @@ Data = Annotated[
 ]
 AllowLeak = Annotated[
     bool,
-    typer.Option("--allow-leak", help="Go on with a split that has a group on two sides; results say so."),
+    typer.Option("--allow-leak", help="Accept a group that is in two splits; results report it."),
 ]
 
 
@@ -137,23 +137,23 @@ def check(
             help="A folder, a table (CSV, Parquet), NAME:PATH (`nearfield list layouts`), or synthetic:NAME."
         ),
     ],
-    group: Annotated[str | None, typer.Option(help="Column to be kept on one side of a split.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column whose groups are kept within one split.")] = None,
     group_by: Annotated[
         str | None,
         typer.Option(
-            metavar="PATTERN", help="Regular expression: paths with the same (first) group stay on one side."
+            metavar="PATTERN", help="Regular expression: paths with the same (first) group stay in one split."
         ),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="Column with labels; false: there are none.")] = None,
-    split: Annotated[str | None, typer.Option(help="Column with the split; false: one is made.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column with labels; false: no labels.")] = None,
+    split: Annotated[str | None, typer.Option(help="Column with the split; false: make one.")] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any column of a recipe's data: data.start=onset"),
     ] = None,
-    patch: Annotated[Path | None, typer.Option(help="A table of decisions to look through.")] = None,
+    patch: Annotated[Path | None, typer.Option(help="A table of decisions to check.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What is in a collection, and every problem of it, by file, with a cure."""
+    """Check a collection: what it contains, and every problem with its file and a remedy."""
 
     from nearfield.cli.output import progress_display
     from nearfield.cli.tables import report
@@ -180,7 +180,7 @@ def check(
         if decisions is not None:
             say(f"{patch}: " + "\n  ".join(decisions.lines()))
     if stopped:
-        say(f"nearfield: {stopped}; the report is of these", err=True)
+        say(f"nearfield: {stopped}; the report covers these", err=True)
         raise typer.Exit(130)
     if not found.trainable:
         raise typer.Exit(2)
@@ -194,13 +194,15 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: loss.margin=0.3")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes every draw of chance.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption, or longer.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run, or train it longer.")
+    ] = False,
     allow_leak: AllowLeak = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn a space, then measure it on the test clips beside plain baselines."""
+    """Train an embedding, then evaluate it on the test clips and compare it with baselines."""
     from nearfield.cli.output import progress_display
     from nearfield.core.files import check_free
     from nearfield.learning.distributed import world
@@ -212,9 +214,12 @@ def train(
 
     check_free(out)
     request = Request(Recipe.load(recipe, changes or ()), data, out, seed, device, resume, allow_leak)
-    with stoppable("go on with the same command and --resume"), progress_display(quiet=as_json) as callback:
+    with (
+        stoppable("continue with the same command and --resume"),
+        progress_display(quiet=as_json) as callback,
+    ):
         setup = launch(request, callback)
-        if world()[0] != 0:  # under torchrun the first process measures
+        if world()[0] != 0:  # under torchrun the first process evaluates
             return
         result = evaluate_run(RunFolder(request.out), callback=callback, setup=setup)
     _show(result, f"{out}, {result['data']['judged']} of {result['data']['name']}", as_json)
@@ -233,7 +238,7 @@ def evaluate(
     allow_leak: AllowLeak = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a run's space: probe, retrieval, clusters, geometry, beside plain baselines."""
+    """Evaluate a run: probe, retrieval, clusters, geometry, compared with baselines."""
     from nearfield.cli.output import progress_display
     from nearfield.training.evaluate_run import evaluate_run
     from nearfield.training.run_folder import RunFolder
@@ -246,7 +251,7 @@ def evaluate(
         given = folder.environment()["data"]["given"]
         own = split == "test" and data in (None, given)
         about = f"Written to {run}: result.json, vectors.parquet, clips.parquet."
-        say(about if own else "Nothing was written: a run keeps the figures of its own test clips alone.")
+        say(about if own else "Nothing was written: a run stores only the results of its own test clips.")
         say(_next(run, given))
 
 
@@ -261,8 +266,8 @@ def list_kinds(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The layouts of collections and the kinds of every family that a recipe can name, with settings; keys of
-    a recipe's other sections and of a study; metrics; the recipes and studies that are shipped."""
+    """List the layouts of collections, the kinds of every family with their settings, the other keys of
+    recipes and studies, metrics, and the shipped recipes and studies."""
     from nearfield.cli.families import as_plain, as_text
 
     print_json(as_plain(family)) if as_json else say(as_text(family))
@@ -281,7 +286,7 @@ def doctor(
     clear_cache: Annotated[bool, typer.Option("--clear-cache", help="Remove decoded sounds.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What this machine has: versions, devices, audio formats, the cache."""
+    """Report on this machine: versions, devices, audio formats, the cache."""
 
     found = examine(clear_cache)
     if as_json:
@@ -302,7 +307,7 @@ for command in (
 
 
 def main() -> None:
-    """Entry point: errors of ours, and those of the system, become a sentence and an exit code."""
+    """Entry point: turns errors of the package and of the system into a message and an exit code."""
     limit_threads()
     print_anything()
     warnings.showwarning = _told
@@ -327,7 +332,7 @@ _showwarning = warnings.showwarning
 
 
 def _told(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-    """Shows a warning of ours as a sentence, without the line of code that it came from."""
+    """Prints a warning of the package without the line of code that raised it."""
     if category.__module__.startswith("nearfield."):
         say(f"note: {message}", err=True)
     else:
@@ -338,7 +343,7 @@ WRITTEN = "weights.safetensors, result.json, vectors.parquet, clips.parquet, met
 
 
 def _columns(given: dict[str, str | None], changes: list[str]) -> "Columns":
-    """The columns that options name, where "false" says that there is none, and those that changes set."""
+    """The columns from options ("false": none) and from changes."""
     from nearfield.core.settings import make
     from nearfield.data.settings import Columns
 
@@ -352,7 +357,7 @@ def _columns(given: dict[str, str | None], changes: list[str]) -> "Columns":
 
 
 def _next(run: Path, data: str) -> str:
-    """The command that most go on with."""
+    """The usual next command."""
     place = str(run).rstrip("/")
     words = ("index", place, "--data", data, "--out", f"{place}-space")
     return f"Next: nearfield {shlex.join(words)}"

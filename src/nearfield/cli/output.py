@@ -27,37 +27,37 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-# Tables in terminals of any width: words may break over lines, figures are never cut.
+# Tables in terminals of any width: text may wrap, numbers are never truncated.
 
 
 class Terminal(Console):
     """A console that shows control characters instead of obeying them."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """As rich does, of the text with control characters escaped."""
+        """Renders text with control characters escaped."""
         return super().render_str(visible(text), **options)
 
 
 UNBOUNDED = 10_000
-"""Columns of a terminal in which every table fits."""
+"""Terminal width at which every table fits."""
 
 
 def show(console: Console, table: Table) -> None:
-    """Prints a table; one that cannot fit at its own width, so that the terminal breaks its lines."""
+    """Prints a table; if it is too wide, it keeps its least width and the terminal wraps its lines."""
     if not fits(console, table):
         table.width = _least(console, table)
     console.print(table, crop=False)
 
 
 def fits(console: Console, table: Table) -> bool:
-    """Whether a table can be shown in the terminal with all its figures and words whole."""
+    """Whether a table fits the terminal without truncated numbers or words."""
     return _least(console, table) <= console.width
 
 
 def _least(console: Console, table: Table) -> int:
-    """The width that a table needs when its words are broken over lines wherever they can be."""
+    """The width of a table whose text wraps wherever possible."""
     for column in table.columns:
-        column.no_wrap = column.no_wrap or column.justify == "right"  # figures
+        column.no_wrap = column.no_wrap or column.justify == "right"  # numbers
         if column.no_wrap:
             column.min_width = _widest(column)
     return Measurement.get(console, console.options.update(width=UNBOUNDED), table).minimum
@@ -68,24 +68,24 @@ def _widest(column: Column) -> int:
     return max((cell_len(line) for cell in shown for line in cell.split("\n")), default=0)
 
 
-# What every command that answers has alike: the option --json, and how text reaches the terminal.
+# Shared by all commands: the option --json, and output to the terminal.
 #
-# Names and labels come from files, so nothing that is printed is read as rich's markup or emoji, and control
-# characters are shown escaped.
+# Names and labels come from files, so rich does not interpret markup or emoji in them, and control characters
+# are escaped.
 
 RecipeName = Annotated[Path, typer.Argument(help="A recipe: a file, or a name of `nearfield list recipes`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
 def print_json(value: Any) -> None:
-    """One line on standard output, in ASCII where that takes no UTF-8. NaN is refused: it is not JSON."""
+    """Prints one line of JSON, in ASCII if standard output is not UTF-8. NaN raises, since it is not JSON."""
     is_wide = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     text = json.dumps(value, ensure_ascii=not is_wide, allow_nan=False)
     print(text if _is_text(text) else json.dumps(value, allow_nan=False))
 
 
 def _is_text(text: str) -> bool:
-    """Whether it holds no half characters, which names of files may have."""
+    """Whether a text has no lone surrogates, which file names may contain."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
@@ -93,7 +93,7 @@ _PLAIN = {"–": "-", "—": "-", "−": "-", "…": "...", "→": "->", "×": "
 
 
 def print_anything() -> None:
-    """Lets both outputs take any text: what their encoding lacks is printed by its nearest plain letter."""
+    """Lets both streams accept any text: characters outside their encoding become similar plain letters."""
 
     def plainly(error: UnicodeError) -> tuple[str, int]:
         if not isinstance(error, UnicodeEncodeError):
@@ -107,7 +107,7 @@ def print_anything() -> None:
 
 
 def expanded(word: str) -> str:
-    """A word of the command line with `~`, the home folder, written out: shells leave it in --out=~/x."""
+    """Expands `~` in a word of the command line, since shells do not expand it in --out=~/x."""
     option, equals, value = word.partition("=")
     if word.startswith("--") and equals and (value == "~" or value.startswith("~/")):
         return f"{option}={Path(value).expanduser()}"
@@ -115,31 +115,33 @@ def expanded(word: str) -> str:
 
 
 def flushed(code: Any) -> Any:
-    """`code`, after standard output was written out; 1, and a sentence, where it cannot be."""
+    """Flushes standard output and returns `code`; prints a message and returns 1 if that fails."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again and complains
-        if not isinstance(error, BrokenPipeError):  # nobody reads on, as in `nearfield runs | head`
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # otherwise Python flushes again at exit and prints an error
+        if not isinstance(error, BrokenPipeError):  # the reader has stopped, as in `nearfield runs | head`
             say(f"nearfield: {in_words(error)}", err=True)
         return 1
     return code
 
 
 def say(text: object, err: bool = False) -> None:
-    """A line on standard output, or on standard error."""
+    """Prints a line on standard output, or on standard error."""
     typer.echo(visible(str(text)), err=err)
 
 
 def terminal(err: bool = False) -> "Console":
-    """Where tables and styled lines are printed."""
+    """The console for tables and styled lines."""
 
     return Terminal(stderr=err, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager
 def stoppable(how_to_go_on: str) -> Iterator[None]:
-    """Answers Ctrl-C with one line on standard error, and exit code 130."""
+    """Turns Ctrl-C into one line on standard error and exit code 130."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -147,10 +149,10 @@ def stoppable(how_to_go_on: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-# Shows on standard error how far the work is: a bar a stage, with the figures that matter.
+# Progress on standard error: one bar per stage, with the main metrics.
 
 QUIET_SECONDS = 2.0
-"""A stage that takes less shows no bar."""
+"""Seconds below which a stage shows no bar."""
 TITLES = {
     "look": "looking at files",
     "decode": "decoding",
@@ -165,7 +167,7 @@ TITLES = {
 
 @contextmanager
 def progress_display(quiet: bool = False) -> Iterator[Callback]:
-    """A watcher that draws; `quiet` shows warnings only."""
+    """A callback that shows progress; with `quiet` only warnings."""
     console = terminal(err=True)
     columns = (
         TextColumn("{task.description:<18}"),
@@ -195,7 +197,7 @@ class _Watch:
         now = time.monotonic()
         first = self.since.setdefault(event.name, now)
         latest = self.numbers.setdefault(event.name, {})
-        latest.update(event.numbers)  # a validation's stay until the next one
+        latest.update(event.numbers)  # those of a validation stay until the next one
         figures = _figures(latest)
         if not self.console.is_terminal:
             self._line(event.name, event.done, event.total, figures, now)
@@ -209,7 +211,7 @@ class _Watch:
         self.bars.update(self.tasks[event.name], completed=event.done, total=event.total, figures=figures)
 
     def _line(self, name: str, done: int, total: int, figures: str, now: float) -> None:
-        """Where standard error is a file: a line every ten seconds, and the last of training."""
+        """If standard error is a file: a line every ten seconds, and the last one of the training."""
         due = now - max(self.said, self.since[name]) >= 10 or (name == "train" and done == total)
         if due and not self.quiet:
             self.said = now

@@ -24,15 +24,15 @@ Windows = Annotated[
     str | None,
     typer.Option(
         help="clip: one vector per clip; all: one per window. Default: clip; index: all where clips "
-        "longer than ten windows hold half of the sound."
+        "longer than ten windows make up more than half of the duration."
     ),
 ]
 
 RARE = 0.05
-"""Share of a space's clips whose nearest is as far as a query's, up to which nothing is like the query."""
+"""Typicality of a query up to which no close match is reported."""
 _TABLE = ("rank", "path", "start", "end", "distance", "id", "label", "tags", "recording", "group")
 _INDEX = (
-    "index makes a space: nearfield index RUN --out SPACE (of the run's own data; of others: --data DATA). "
+    "index makes a space: nearfield index RUN --out SPACE (of the run's data; of others: --data DATA). "
     "To update an existing space: nearfield index --out SPACE --update. To check it: --verify; to build the "
     "approximate index: --approximate."
 )
@@ -45,7 +45,7 @@ def embed(
     windows: Windows = None,
     as_json: AsJson = False,
 ) -> None:
-    """Vectors of every clip of a collection, as a Parquet file."""
+    """Embed every clip of a collection and write the vectors to a Parquet file."""
     from nearfield.cli.output import progress_display
     from nearfield.space.vector_file import embed_collection, read_vectors
     from nearfield.training.run import Run
@@ -66,24 +66,24 @@ def index(
     ] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder of the space; made if missing.")],
-    update: Annotated[bool, typer.Option("--update", help="Bring a space that is there up to date.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Update an existing space.")] = False,
     data_moved: Annotated[
-        bool, typer.Option("--data-moved", help="With --update: --data is where the same data lie now.")
+        bool, typer.Option("--data-moved", help="With --update: --data is the new place of the same data.")
     ] = False,
     allow_drop: Annotated[
         bool,
-        typer.Option("--allow-drop", help="With --update: go on where more than half of the clips are gone."),
+        typer.Option("--allow-drop", help="With --update: continue if more than half of the clips are gone."),
     ] = False,
     windows: Windows = None,
     approximate: Annotated[
         bool, typer.Option("--approximate", help="Build the approximate index for very large spaces.")
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every file, and say which is damaged.")
+        bool, typer.Option("--verify", help="Read every file and report damaged ones.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """A space to search in, of every clip of a collection."""
+    """Make a searchable space from every clip of a collection."""
     from nearfield.cli.output import progress_display
     from nearfield.space.space import Space
     from nearfield.training.run import Run
@@ -127,17 +127,17 @@ def search(
     where: Annotated[
         str | None, typer.Option(help="Words, or a condition on columns: \"label = 'rain' and start > 60\".")
     ] = None,
-    start: Annotated[float | None, typer.Option(min=0, help="Where in the file to begin, s.")] = None,
+    start: Annotated[float | None, typer.Option(min=0, help="Start time in the file, s.")] = None,
     seconds: Annotated[float, typer.Option(min=0, help="How much of the file, s; 0: to its end.")] = 0.0,
-    diverse: Annotated[str | None, typer.Option(help="One answer a group, or a recording.")] = None,
-    plus: Annotated[list[str] | None, typer.Option(help="A further example to be near to.")] = None,
-    minus: Annotated[list[str] | None, typer.Option(help="An example to be far from.")] = None,
+    diverse: Annotated[str | None, typer.Option(help="At most one answer per group or recording.")] = None,
+    plus: Annotated[list[str] | None, typer.Option(help="A further positive example.")] = None,
+    minus: Annotated[list[str] | None, typer.Option(help="A negative example.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the answers as a table (FILE.csv) with path, start and end, s.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The clips that sound most like one."""
+    """Find the clips most similar to a sound."""
     if out is not None and out.suffix.lower() != ".csv":
         raise RequestError(f"--out: a table is written as CSV, to a file FILE.csv. Given: {out}.")
     from nearfield.data.patches import table_text
@@ -147,7 +147,7 @@ def search(
     example: Any = query if start is None and not seconds else (Path(query), start or 0.0, seconds)
     opened = Space.load(space)
     if not is_ready(len(opened)):
-        say("The search is being compiled for this machine: once, for some seconds.", err=True)
+        say("Compiling the search for this machine; this takes some seconds, once.", err=True)
     if isinstance(example, tuple) and not example[0].is_file():
         opened.positions(query)
         raise RequestError(f"--start and --seconds are of a file. Given: the id of a clip, {query!r}.")
@@ -169,11 +169,11 @@ def search(
 
 
 def _tell_short(seconds: float, heard: float) -> None:
-    """Says where a query is shorter than the windows that the encoder was trained on."""
+    """Warns if a query is shorter than the windows of the encoder."""
     if seconds < heard:
         say(
-            f"The encoder hears {heard:g} s at a time: {seconds:g} s are filled up to that, and what is "
-            f"found may sound otherwise. Give --seconds {heard:g} or more.",
+            f"The query of {seconds:g} s is shorter than the encoder's windows of {heard:g} s and is padded "
+            f"with silence, so results may be worse. Give --seconds {heard:g} or more.",
             err=True,
         )
 
@@ -182,10 +182,10 @@ def export(
     run: RunFolder,
     to: Annotated[str, typer.Option(help="onnx, huggingface, projector or parquet.")],
     out: Annotated[Path, typer.Option(help="The file or folder to write.")],
-    licence: Annotated[str | None, typer.Option(help="Of the weights, for the model card.")] = None,
+    licence: Annotated[str | None, typer.Option(help="License of the weights, for the model card.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A run for use elsewhere: ONNX with the front end inside, a Hugging Face folder, projector files."""
+    """Export a run: ONNX including the front end, a Hugging Face folder, projector files, Parquet."""
     from nearfield.cli.output import progress_display
     from nearfield.space.export import export as export_run
 
@@ -197,11 +197,13 @@ def export(
 def page(
     space: SpaceFolder,
     out: Annotated[Path, typer.Option(help="The HTML file to write.")],
-    most: Annotated[int, typer.Option(min=1, help="Clips at most; of more, as many evenly chosen.")] = 500,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Of each sound at most, s.")] = 4.0,
+    most: Annotated[
+        int, typer.Option(min=1, help="Most clips on the page; of more, evenly chosen ones.")
+    ] = 500,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Most seconds of each sound.")] = 4.0,
     as_json: AsJson = False,
 ) -> None:
-    """A space as one HTML file, its map in 3-D with the sounds inside: no server, no network."""
+    """Write a space as one HTML file: its map in 3-D with the sounds, without server or network."""
     from nearfield.cli.output import progress_display
     from nearfield.server.onefile import write_page
 
@@ -214,25 +216,27 @@ def page(
 def explore(
     space: Annotated[Path | None, typer.Argument(help="The folder of a space.")] = None,
     beside: Annotated[Path | None, typer.Option("--with", help="A second space of the same clips.")] = None,
-    watch: Annotated[Path | None, typer.Option(help="A run's or study's folder, to watch it train.")] = None,
-    suspects: Annotated[
-        Path | None, typer.Option(help="What `suspects --out` wrote, to decide on (CSV; or its JSON).")
+    watch: Annotated[
+        Path | None, typer.Option(help="Folder of a run or study whose training curves are shown.")
     ] = None,
-    decisions: Annotated[Path | None, typer.Option(help="The patch table; usual: in the space.")] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; others than this machine's need a token.")
-    ] = ("127.0.0.1"),
+    suspects: Annotated[
+        Path | None, typer.Option(help="Suspects to decide on: the CSV of `suspects --out`, or its JSON.")
+    ] = None,
+    decisions: Annotated[Path | None, typer.Option(help="The patch table. Default: in the space.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs a token.")] = (
+        "127.0.0.1"
+    ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8787,
     token: Annotated[
         str | None, typer.Option(envvar="NEARFIELD_TOKEN", help="Required from every client.")
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(help="Origin whose pages may use the API by script: https://example.org"),
+        typer.Option(help="Origin whose scripts may use the API: https://example.org"),
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only serve.")] = False,
 ) -> None:
-    """The map of a space in a browser, with sound: hear it, search it, mend it."""
+    """Open the map of a space in a browser: play, search and correct its clips."""
     require("explore", "nearfield explore")
     require("map", "nearfield explore")
     from nearfield.cli.output import progress_display
@@ -248,23 +252,22 @@ def explore(
 
 
 def _check_options(update: bool, data: str | None, data_moved: bool, allow_drop: bool) -> None:
-    """Raises RequestError where an option of an update would do nothing."""
+    """Raises RequestError if an option of --update would have no effect."""
     for option, given in (("--data-moved", data_moved), ("--allow-drop", allow_drop)):
         if given and not update:
-            raise RequestError(f"{option} is of an update alone. Add --update, or leave {option} out.")
+            raise RequestError(f"{option} needs --update. Add --update, or omit {option}.")
     if data_moved and data is None:
         raise RequestError(
-            "--data-moved says that the data lie elsewhere now, and not where. Add --data NEW_PLACE, or "
-            "leave --data-moved out."
+            "--data-moved needs the new place of the data. Add --data NEW_PLACE, or omit --data-moved."
         )
 
 
 def _changed(changes: "Changes", vectors: int) -> str:
-    """What an update did, files apart from vectors: a long file has many."""
+    """The changes of an update, clips apart from vectors, of which a long clip has many."""
     found = changes.plain()
     made = found.pop("embedded")
     clips = ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in found.items())
-    return f"clips: {clips}; vectors: {made:,} computed, {vectors - made:,} taken over"
+    return f"clips: {clips}; vectors: {made:,} computed, {vectors - made:,} copied"
 
 
 def _row(answer: "Answer") -> dict[str, str]:
@@ -278,8 +281,8 @@ def _row(answer: "Answer") -> dict[str, str]:
 def _how_typical(share: float) -> str:
     shown = f"{100 * share:.1f}".removesuffix(".0") + " %"
     if share <= RARE:
-        return f"No close match: only {shown} of the clips are this far from their nearest neighbour."
-    return f"This query is typical: {shown} of the clips are at least as far from their nearest neighbour."
+        return f"No close match: only {shown} of the clips are this far from their nearest neighbor."
+    return f"This query is typical: {shown} of the clips are at least as far from their nearest neighbor."
 
 
 def _windows(given: str | None) -> Literal["clip", "all"]:

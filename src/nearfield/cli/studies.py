@@ -1,4 +1,4 @@
-"""`nearfield study`: run a study or write its document again; a table of arms that fills up meanwhile."""
+"""`nearfield study`: runs a study or rewrites its document, with a live table of arms."""
 
 import json
 import math
@@ -33,14 +33,14 @@ def run(
     engine: Annotated[str, typer.Option(help="local, or ray (an extra).")] = "local",
     workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report the expected time and stop.")] = False,
     like: Annotated[
         Path | None,
         typer.Option(help="A finished study on such data: --dry-run then says what the plan can show."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train every arm with every seed, and write what can be concluded. Goes on where it was stopped."""
+    """Train every arm with every seed and write the conclusions. An interrupted study continues."""
     from nearfield.core.settings import make
     from nearfield.study.engines import EngineSettings
     from nearfield.study.plan import Plan
@@ -56,7 +56,7 @@ def run(
         return
     settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
     begun = Study.create(file, data, out, changes or ())
-    stopped = stoppable("the same command goes on")
+    stopped = stoppable("the same command continues")
     with stopped, watching_study(out, quiet=as_json) as (callback, progress):
         facts = begun.run(settings, device, callback, progress)
     _tell(facts, out, as_json)
@@ -77,7 +77,7 @@ def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a study.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write the document again from what is there: the runs, or facts.json alone."""
+    """Rewrite the document from the runs, or from facts.json if there are no runs."""
     from nearfield.core.files import not_there, place_of
     from nearfield.study.document import write_again
     from nearfield.study.run import Study
@@ -116,14 +116,16 @@ def _tell(facts: Any, folder: Path, as_json: bool) -> None:
 
 
 def _is_empty(facts: Any) -> bool:
-    """Whether failed trainings left nothing to compare."""
+    """Whether failed trainings leave nothing to compare."""
     whole = sum(all(run.state == "done" for run in arm.runs) for arm in facts.arms)
     return whole < min(2, len(facts.arms))
 
 
 def _reach(plan: Any, like: Path | None, own: Path) -> Any:
-    """What the plan can show by a finished study; None where there is none. Raises RequestError where the one
-    that was named says nothing about this plan."""
+    """The power of the plan from the variance of a finished study; None if there is none.
+
+    Raises RequestError if the given study does not apply to this plan.
+    """
     from nearfield.core.errors import RequestError
     from nearfield.study.document import facts_from_json
     from nearfield.study.estimate import reach
@@ -145,7 +147,7 @@ def _reach(plan: Any, like: Path | None, own: Path) -> Any:
 
 
 def _reach_words(plan: Any, found: Any, pilot: str) -> str:
-    """What the plan can show; where nothing says it, the command of a small study that does."""
+    """The power of the plan, or the command of a pilot study that measures it."""
     from nearfield.core.text import count
     from nearfield.study.claims import measure
 
@@ -172,7 +174,7 @@ def _show_cost(plan: Any, found: Any, shows: str, data: str, device: str, as_jso
 
     if not as_json:
         tried = count(min(TRIED, plan.recipe_of(plan.reference).train.updates), "update")
-        say(f"A trial for timing first: {tried} of one training, thrown away afterwards.", err=True)
+        say(f"A trial for timing first: {tried} of one training, discarded afterwards.", err=True)
     with progress_display(quiet=as_json) as callback:
         cost = estimate_cost(plan, data, device, callback)
     arms = {arm.id: arm.changes for arm in plan.arms}
@@ -232,7 +234,7 @@ def _span(seconds: float) -> str:
 
 @dataclass
 class _Board:
-    """The table of arms: a mark a seed, the judge so far, what is being done now, the time left."""
+    """The table of arms: a mark per seed, the judge so far, the current task, the time left."""
 
     folder: Path
     live: Live
@@ -244,11 +246,11 @@ class _Board:
     said: float = 0.0
     told: set[str] = field(default_factory=set)
     running: set[Any] = field(default_factory=set)
-    """Tasks that were heard of."""
+    """Tasks that have reported."""
     trained_from: dict[Any, float] = field(default_factory=dict)
-    """When a task's first update was heard of."""
+    """The time of the first update of a task."""
     foretold: dict[Any, float] = field(default_factory=dict)
-    """Seconds that a training under way will take in all, by its updates so far."""
+    """Estimated total seconds of a running training, from its updates so far."""
 
     def progress(self, standing: Any) -> None:
         from nearfield.study.engines.engine import task_folder
@@ -269,7 +271,7 @@ class _Board:
 
         if isinstance(event, Note):
             if event.is_warning and not self.quiet and event.text not in self.told:
-                self.told.add(event.text)  # once, not once an arm or a seed
+                self.told.add(event.text)  # once, not once per arm or seed
                 self.live.console.print(
                     f"first in {task.arm}, seed {task.seed}: {event.text}", style="yellow", markup=False
                 )
@@ -284,7 +286,7 @@ class _Board:
             self._draw()
 
     def _counts(self) -> tuple[str, str]:
-        """What has ended, and the time left, in words."""
+        """The number of finished tasks and the time left, as text."""
         from nearfield.study.tasks import BASELINES
 
         outcomes, plain = self.standing.outcomes, self.standing.baselines
@@ -304,8 +306,8 @@ class _Board:
         return done + (f", {failed} failed" if failed else ""), words
 
     def _seconds(self, is_plain: bool) -> float | None:
-        """One training, or one scoring of baselines, takes so long: the mean of those that ended; before that
-        what a training under way foretells. None where nothing is known."""
+        """Seconds of a training, or of an evaluation of baselines: the mean of finished ones, else the
+        estimate from a running training; None if unknown."""
         from nearfield.study.tasks import BASELINES
 
         found = [
@@ -342,7 +344,7 @@ class _Board:
 
 
 def _mean(values: list[float]) -> str:
-    """Mean, with its 95 % interval over seeds where there are two."""
+    """Mean, with its 95 % interval over seeds if there are at least two."""
     import numpy as np
 
     from nearfield.study.statistics.conclude import estimate
@@ -355,7 +357,7 @@ def _mean(values: list[float]) -> str:
 
 @contextmanager
 def watching_study(folder: Path, quiet: bool = False) -> Iterator[tuple[Any, Any]]:
-    """(watch, progress) for `Study.run`, drawing on standard error."""
+    """(callback, progress) for `Study.run`, shown on standard error."""
     console = terminal(err=True)
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         board = _Board(folder, live, quiet)

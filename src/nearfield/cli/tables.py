@@ -23,46 +23,46 @@ from nearfield.space.listening.algebra import LabelAlgebra, TagAlgebra
 from nearfield.space.listening.listening_test import ListeningResult
 from nearfield.training.recipe import telling
 
-# Results as text tables: the trained space beside its baselines, what a collection holds.
+# Results of a run with its baselines, and the report on a collection.
 
-NOTHING = "nothing to measure without labels or tags; go on with `nearfield index` and `nearfield explore`"
+NOTHING = "nothing to measure without labels or tags; continue with `nearfield index` and `nearfield explore`"
 EXAMPLES = 3
-"""Problems of one kind that a report tells one by one; of more it tells so many."""
+"""Number of problems of one kind that a report lists singly."""
 LISTED = 30
-"""Labels or tags that a report lists one by one."""
+"""Number of labels or tags that a report lists."""
 MEASURES = {
     name: called.replace(" ", "\n", 1)
     for name, called in TABLE_HEADS.items()
-    if name != "probe/accuracy"  # beside F1 it says little more
+    if name != "probe/accuracy"  # redundant next to F1
 }
 MEANINGS = {
-    "probe F1": "macro F1 of a linear classifier on the vectors, taught on train",
+    "probe F1": "macro F1 of a linear classifier on the vectors, trained on train",
     "R@1": "share of clips whose nearest clip has their label (from train: nearest among the train clips; in "
-    "split: among the clips judged)",
-    "MAP@R": "how far the clips of a label come first among the nearest, 0 to 1",
+    "split: among the evaluated clips)",
+    "MAP@R": "how far clips of the same label rank first among the nearest, 0 to 1",
     "NMI": "agreement of clusters with labels, 0 to 1",
-    "ROC-AUC": "mean over tags of the chance that a clip with the tag scores above one without",
+    "ROC-AUC": "mean over tags of the probability that a clip with the tag scores above one without",
     "PR-AUC": "mean average precision over tags",
-    "tag R@K": "of the tags of a clip, the share that its K nearest carry; the mean over clips",
+    "tag R@K": "share of the tags of a clip that its K nearest clips have; mean over clips",
 }
-"""What the heads of the table mean."""
+"""Explanations of the column heads."""
 
 
 CHECKED = {
     "quiet_seconds": "silence at beginnings and ends, 60 dB below the clip, which data.trim_db: 60 cuts away",
-    "rates": "clips by samples a second",
-    "groups": "clips that stay on one side of a split together",
-    "recordings": "the recordings that clips are pieces of",
+    "rates": "clips by sample rate",
+    "groups": "clips that stay in one split together",
+    "recordings": "the recordings that clips are parts of",
     "split_from": "where train, val and test come from",
-    "starts": "what the column of starts was taken for",
+    "starts": "how the column of starts was interpreted",
     "other_columns": "for filters and the map; data.label, data.tags or data.group names one to use",
-    "learnable_from": "what can say which clips are alike (time: nearness in a recording; views of one clip)",
+    "learnable_from": "what can define positive pairs (time: nearness in a recording; views of one clip)",
 }
-"""What the rows of a report mean that are not plain words."""
+"""Explanations of rows of a report."""
 
 
 def show_result(console: Console, result: dict[str, Any], title: str) -> None:
-    """The table of a result, turned where the terminal is too narrow, and its notes."""
+    """Prints the table of a result, transposed if the terminal is too narrow, and its notes."""
     if any(name in result["metrics"] for name in MEASURES):
         table = result_table(result, title)
         show(console, table if fits(console, table) else turned(table))
@@ -80,7 +80,7 @@ def _meanings(metrics: dict[str, float]) -> str:
 
 
 def turned(table: Table) -> Table:
-    """The same figures, a row a measure and a column a space."""
+    """The same numbers, one row per metric and one column per space."""
     other = Table(title=table.title, title_justify="left", show_edge=False, pad_edge=False)
     first, *measures = table.columns
     other.add_column("measure", no_wrap=True)
@@ -92,7 +92,7 @@ def turned(table: Table) -> Table:
 
 
 def result_table(result: dict[str, Any], title: str) -> Table:
-    """One row a space, one column a measure that applies; intervals under the trained space's figures."""
+    """One row per space, one column per metric; intervals below the numbers of the trained space."""
     metrics: dict[str, float] = result["metrics"]
     shown = {name: head for name, head in MEASURES.items() if name in metrics}
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
@@ -112,17 +112,17 @@ def result_table(result: dict[str, Any], title: str) -> Table:
 
 
 def figure(value: float | None, decimals: int = 3) -> str:
-    """A number in a table; a dash where there is none."""
+    """A number in a table, or a dash."""
     return "–" if value is None else f"{value:.{decimals}f}"
 
 
 def value_of(value: Any) -> str:
-    """The value of a setting in a table; a dash where there is none."""
+    """The value of a setting in a table, or a dash."""
     return "–" if value is None else str(value)
 
 
 def report(console: Console, found: Report, name: str) -> None:
-    """What `nearfield check` says to people."""
+    """Prints the report of `nearfield check`."""
     plain = found.as_json()
     del plain["problems"]
     table = Table(title=name, title_justify="left", show_header=False, show_edge=False, pad_edge=False)
@@ -149,7 +149,7 @@ def report(console: Console, found: Report, name: str) -> None:
 
 
 def _summary(problems: Sequence[Problem]) -> str:
-    """How many problems of which weight."""
+    """The number of problems by severity, as text."""
     if not problems:
         return "No problems found."
     fatal = sum(problem.severity == "left out" for problem in problems)
@@ -161,7 +161,7 @@ def _summary(problems: Sequence[Problem]) -> str:
 
 
 def _problems(console: Console, alike: list[Problem]) -> None:
-    """Problems of one kind: each by itself, or, where there are many, how many, and some of them."""
+    """Problems of one kind: all of them, or, if there are many, their number and some of them."""
 
     def say(head: str, *lines: str) -> None:
         console.print(f"\n{head}: {alike[0].kind}, {alike[0].severity}", style="yellow", markup=False)
@@ -185,7 +185,7 @@ def _place(problem: Problem) -> str:
 
 
 def _counts(title: str, counts: dict[str, dict[str, int]]) -> Table:
-    """One row a label or tag, the most usual first, one column a side of the split."""
+    """One row per label or tag, the most frequent first, one column per split."""
     table = Table(
         title=count(len(counts), title.removesuffix("s")),
         title_justify="left",
@@ -219,14 +219,14 @@ def _plain(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-# What `nearfield runs` found, as text tables: one for the runs that are judged by the same kind of score.
+# Tables of `nearfield runs`, one for each set of runs with the same kind of score.
 
 _PAIRS = 3
-"""Settings of single kinds that a cell holds at most."""
+"""Largest number of kind-specific settings in a cell."""
 
 
 def all_runs(console: Console, found: Overview) -> None:
-    """A table for each kind of score: one row a run, with the settings in which these runs differ."""
+    """One table for each kind of score: one row per run, with the settings in which these runs differ."""
     groups: dict[str, list[Listed]] = {}
     for run in found.runs:
         groups.setdefault(_judged_by(run), []).append(run)
@@ -248,8 +248,8 @@ def _judged_by(run: Listed) -> str:
 
 
 def _group(console: Console, runs: list[Listed], heads: tuple[str, ...], title: str | None) -> None:
-    """Settings that all have in columns, those of single kinds beside them in one. Where they have no room:
-    as many columns as fit, kinds first, and the names of the others."""
+    """Settings of all runs in columns, kind-specific ones together in one more column. If they do not fit:
+    as many columns as possible, kinds first, and the names of the others."""
     differing, told = differing_settings(runs), telling([run.settings for run in runs])
     shared = tuple(key for key in differing if all(key in run.settings for run in runs))
     others = [{key: value for key, value in each.items() if key not in shared} for each in told]
@@ -293,7 +293,7 @@ def _table(
 
 
 def _broken(key: str) -> str:
-    """A key over two lines, as the heads of measures stand: `loss.` above `margin`."""
+    """A key in two lines, like the heads of metrics: `loss.` above `margin`."""
     section, dot, name = key.rpartition(".")
     return f"{section}{dot}\n{name}" if dot else key
 
@@ -302,11 +302,11 @@ def _pairs(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in settings.items())
 
 
-# What `nearfield listen` found, as text tables.
+# Tables of `nearfield listen`.
 
 
 def label_arithmetic(console: Console, found: LabelAlgebra) -> None:
-    """One row a formula, and how much of it is more than chance."""
+    """One row per formula, and a comparison with chance."""
     table = plain_table(("formula", "nearest"), ("angle", "lead"), ("halves agree", "expected"))
     for row in found.answers:
         lead = "–" if row.lead == float("inf") else f"{row.lead:.3f}"
@@ -316,8 +316,8 @@ def label_arithmetic(console: Console, found: LabelAlgebra) -> None:
     show(console, table)
     if found.stable_share is not None:
         console.print(
-            f"Two halves of the clips give the same answer to {found.stable_share:.0%}; drawn by lot to "
-            f"{found.stable_chance:.0%}."
+            f"Two halves of the clips agree on {found.stable_share:.0%} of the answers; random answers would "
+            f"on {found.stable_chance:.0%}."
         )
     if found.hit_rate is not None and found.hit_chance is not None and found.p is not None:
         console.print(
@@ -325,12 +325,12 @@ def label_arithmetic(console: Console, found: LabelAlgebra) -> None:
             f"(p {_chance(found.p)})."
         )
     else:
-        console.print("What would be right nobody said: --expected FILE.", style="dim")
+        console.print("No expected answers were given. Add them with --expected FILE.", style="dim")
 
 
 def tag_arithmetic(console: Console, found: TagAlgebra) -> None:
-    """How often the clips at a sum or difference of tags carry what it says."""
-    table = plain_table(("formula",), ("clips that carry it", "by chance"))
+    """How often the clips nearest to a sum or difference of tags satisfy it."""
+    table = plain_table(("formula",), ("clips that satisfy it", "by chance"))
     table.add_row("A + B", f"{found.sum_rate:.3f}", f"{found.sum_chance:.3f}")
     table.add_row("A - B", f"{found.difference_rate:.3f}", f"{found.difference_chance:.3f}")
     show(console, table)
@@ -338,12 +338,12 @@ def tag_arithmetic(console: Console, found: TagAlgebra) -> None:
 
 
 def listening_test(console: Console, found: ListeningResult) -> None:
-    """Means of conditions, and each condition less its control."""
+    """Means of conditions, and the difference of each condition to its control."""
     table = plain_table(("condition",), ("pairs", "mean rating", "95 % interval"))
     for row in found.conditions:
         table.add_row(row.condition, str(row.pairs), f"{row.mean:.2f}", ends(row.interval))
     show(console, table)
-    table = plain_table(("condition", "less its control"), ("anchors", "difference", "95 % interval", "p"))
+    table = plain_table(("condition", "minus control"), ("anchors", "difference", "95 % interval", "p"))
     for each in found.differences:
         p = "–" if each.p is None else _chance(each.p)
         table.add_row(
@@ -357,7 +357,7 @@ def listening_test(console: Console, found: ListeningResult) -> None:
 
 
 def plain_table(left: tuple[str, ...], right: tuple[str, ...], behind: tuple[str, ...] = ()) -> Table:
-    """A quiet table: columns of text, then of figures, then of text again."""
+    """A table without lines: columns of text, then of numbers, then of text."""
     table = Table(show_edge=False, pad_edge=False)
     for head in left:
         table.add_column(head)
@@ -369,7 +369,7 @@ def plain_table(left: tuple[str, ...], right: tuple[str, ...], behind: tuple[str
 
 
 def ends(interval: tuple[float, float] | None) -> str:
-    """An interval in words."""
+    """An interval as text."""
     return "–" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
 
 
@@ -381,28 +381,28 @@ def _chance(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
-# What `nearfield explain` and `compare` found, as text tables.
+# Tables of `nearfield explain` and `compare`.
 
 CERTAIN = 0.05
 
 _RULES = {
-    "elbow": "the number of clusters beyond which more of them explain little more",
-    "silhouette": "the number whose clusters lie farthest apart for their width",
+    "elbow": "the number of clusters beyond which more clusters explain little more variance",
+    "silhouette": "the number whose clusters are best separated relative to their width",
     "hdbscan": "dense regions, as many as there are; clips between them are left out",
 }
-"""How a number of clusters was chosen, in a clause."""
+"""How the number of clusters was chosen."""
 
 _CLUSTER_WORDS = (
-    "purity: share of clips with the commonest label of their cluster. NMI, AMI: agreement of clusters with "
-    "labels, 1 the same; AMI 0 by chance."
+    "purity: share of clips with the most frequent label of their cluster. NMI, AMI: agreement of clusters "
+    "with labels, 1 for equal; AMI is 0 for random clusters."
 )
 
 _WIDEST = 10
-"""Clusters up to which the labels in them are listed."""
+"""Largest number of clusters whose labels are listed."""
 
 
 def explanation(console: Console, found: Explanation) -> None:
-    """Every table that applies, and a sentence where one does not."""
+    """Prints every table that applies, and a sentence for each that does not."""
     console.print(f"{found.run}: {count(found.clips, f'{found.split} clip')} of {found.data}\n", markup=False)
     _clusters(console, found.clusters)
     if found.silence is not None:
@@ -431,7 +431,7 @@ def comparison(console: Console, found: RunComparison) -> None:
     show(console, table)
     console.print(
         f"\n{count(found.clips, f'{found.split} clip')} in {count(found.groups, 'group')}; "
-        "second less first\n"
+        "second minus first\n"
     )
     for title, rows in (("metric", found.metrics), ("label (F1)", found.classes)):
         if rows:
@@ -476,8 +476,8 @@ def _clusters(console: Console, found: ClusterReport) -> None:
 
 
 def _numbers_of_clusters(console: Console, found: ClusterReport) -> None:
-    """Without labels nothing says how good clusters are: how many there are is all there is to tell."""
-    console.print("Clusters: no clip has a label to set them against.")
+    """Without labels clusters cannot be evaluated; prints only their number."""
+    console.print("Clusters: no clip has a label to compare them with.")
     for space in found.spaces:
         numbers = ", ".join(f"{each.clusters} by {each.chosen_by}" for each in space.found)
         name = space.name.replace("_", " ")
@@ -487,8 +487,8 @@ def _numbers_of_clusters(console: Console, found: ClusterReport) -> None:
 
 
 def _cluster_words(found: ClusterReport) -> str:
-    """What names of spaces and of rules mean, of those that occur."""
-    spaces = "whole: all numbers of a vector; pca N: its N directions of most variance."
+    """Explains the names of spaces and rules that occur."""
+    spaces = "whole: all dimensions; pca N: the first N principal components."
     used = {each.chosen_by for space in found.spaces for each in space.found}
     return " ".join([spaces, *(f"{rule}: {said}." for rule, said in _RULES.items() if rule in used)])
 
@@ -518,8 +518,8 @@ def _positions(console: Console, found: Positions) -> None:
             table.add_row(name if part is parts[0] else "", part.part, *row)
     show(console, table)
     console.print(
-        f"first and last: {found.edge:.0%} of a recording at either end; below middle: how far the score of "
-        "that part lies below that of the middle\n",
+        f"first and last: {found.edge:.0%} of a recording at either end; below middle: how much lower the "
+        "score of that part is than that of the middle\n",
         style="dim",
     )
 
@@ -530,10 +530,11 @@ def _nuisance(console: Console, found: tuple[Nuisance, ...]) -> None:
         table.add_row(row.column, figure(row.macro_f1), ends(row.interval), figure(row.chance))
     show(console, table)
     words = (
-        "can be read: how well a linear classifier tells that column from the vectors; what is not to matter "
+        "can be read: how well a linear classifier predicts that column from the vectors; for a column that "
     )
     console.print(
-        f"{words}should be near guessing. macro F1: mean over its values, 1 for all right.", style="dim"
+        f"{words}must not matter it should be near guessing. macro F1: mean over its values, 1 is perfect.",
+        style="dim",
     )
     console.print()
 
@@ -555,7 +556,7 @@ def _challenge(console: Console, found: ChallengeTable) -> None:
 
 
 def _gaps(found: ChallengeTable, row: ChallengeRow) -> Iterator[str]:
-    """Ours less theirs; one that our own interval holds decides nothing."""
+    """Ours minus theirs; a difference within our own interval is not significant."""
     for name, gap in found.gaps.get(row.system, {}).items():
         low, high = found.intervals.get(name, (float("-inf"), float("inf")))
         theirs = getattr(row, name)

@@ -1,4 +1,4 @@
-"""Suspects, decisions on them, and curves of runs in training."""
+"""Suspects, decisions on them, and training curves of runs."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from nearfield.core.files import locked, write_text
 from nearfield.data.patches import table_text, text_rows
 from nearfield.training.run_folder import RunFolder
 
-# Suspects as `nearfield suspects` wrote them: its CSV table, or the JSON that it prints.
+# Suspects from `nearfield suspects`: its CSV table or its JSON.
 
 
 def read_suspects(path: Path) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def _of_json(text: str) -> list[dict[str, Any]]:
 
 
 def _of_table(text: str) -> list[dict[str, Any]]:
-    """Rows with a kind; rows of people's own, which have none, are decisions and no suspects."""
+    """Rows with a kind; rows without one were added by hand and are decisions, not suspects."""
     rows = text_rows(csv.DictReader(io.StringIO(text, newline="")))
     return [_suspect(row) for row in rows if row["kind"]]
 
@@ -60,20 +60,20 @@ def _suspect(row: Mapping[str, str]) -> dict[str, Any]:
 def _score(given: Any) -> float:
     score = float(given)
     if not math.isfinite(score):
-        raise ValueError(f"a score is a number; given: {given}")
+        raise ValueError(f"a score must be a number. Given: {given}")
     return score
 
 
-# What somebody decided about suspects: a patch table beside the collection, which stays as it is.
+# Decisions on suspects: a patch table next to the collection, which is not changed.
 #
 # decisions.csv has the columns id, kind, column, before, after, decision, reason, decided; `data.patches`
-# reads it and says what a row does. The table grows at its end; undo takes its last row away.
+# applies it. Decisions are appended; undo removes the last row.
 
 COLUMNS = ("id", "kind", "column", "before", "after", "decision", "reason", "decided")
 
 
 class ReviewDecision(BaseModel):
-    """One decision about one suspect."""
+    """A decision on a suspect."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -82,26 +82,26 @@ class ReviewDecision(BaseModel):
     kind: str = Field(max_length=64)
     """The kind of suspicion: label, tag_wrong, tag_missing, duplicate, silent, ..."""
     column: Literal["label", "tags", "use"]
-    """What is changed where it is accepted."""
+    """The column that is changed if the suspicion is accepted."""
     before: str = Field("", max_length=1024)
-    """What stands there."""
+    """The present value."""
     after: str = Field("", max_length=1024)
-    """What should stand there."""
+    """The proposed value."""
     decision: Literal["accepted", "rejected"]
-    """accepted: the suspicion was right; rejected: all stays as it is."""
+    """accepted: the suspicion was right; rejected: nothing is changed."""
     reason: str = Field("", max_length=1024)
-    """Why it was a suspect, or what the listener notes."""
+    """The reason of the suspicion, or a note of the listener."""
 
 
 class Decisions:
-    """The table in a file, one writer at a time, whichever server it belongs to."""
+    """The table in a file; a lock allows one writer at a time, also across servers."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = path.with_name(f".{path.name}.lock")
 
     def rows(self) -> list[dict[str, str]]:
-        """All rows, the oldest first. Raises RequestError where the file is no such table."""
+        """All rows, oldest first. Raises RequestError if the file is not such a table."""
         if not self.path.is_file():
             return []
         try:
@@ -110,23 +110,23 @@ class Decisions:
                 names, rows = tuple(reader.fieldnames or ()), text_rows(reader)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise RequestError(
-                f"{self.path} cannot be read ({error}). Mend it, or name another file: --decisions NEW.csv"
+                f"{self.path} cannot be read ({error}). Repair it, or give another file: --decisions NEW.csv"
             ) from None
         if names != COLUMNS:
             raise RequestError(
-                f"{self.path}: the columns are not {', '.join(COLUMNS)}, so these are no decisions made in "
-                "the page. Name another file: --decisions NEW.csv. (A list of suspects goes to --suspects.)"
+                f"{self.path}: a table of decisions has the columns {', '.join(COLUMNS)}, this one others. "
+                "Give another file: --decisions NEW.csv. (Give a list of suspects as --suspects.)"
             )
         return rows
 
     def add(self, decision: ReviewDecision) -> int:
-        """Appends one; how many there are now."""
+        """Appends a decision; returns their number."""
         row = {**decision.model_dump(), "decided": datetime.now(UTC).isoformat(timespec="seconds")}
         with locked(self._lock):
             return self._write([*self.rows(), row])
 
     def undo(self) -> dict[str, str] | None:
-        """Takes the last one back and gives it; None where there is none."""
+        """Removes the last decision and returns it; None if there is none."""
         with locked(self._lock):
             rows = self.rows()
             if not rows:
@@ -143,7 +143,7 @@ class Decisions:
         return len(rows)
 
 
-# The curves of runs that are being trained: lines of metrics.jsonl from where a client has read to.
+# Training curves: lines of metrics.jsonl from a byte offset on.
 
 _DEPTHS = ("", "*/", "*/*/", "*/*/*/")  # a study's runs are in runs/ARM/SEED
 _READ = 2**20  # bytes of one answer
@@ -152,24 +152,24 @@ _TAIL = 2**13
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs in a folder: a run's own, or any that holds some, as a study's."""
+    """The runs in a folder: a single run, or a folder of runs such as a study."""
 
     folder: Path
 
     def found(self) -> dict[str, RunFolder]:
-        """Runs by name, which is their place in the folder, or its own name where it is a run itself."""
+        """Runs by name: the path below the folder, or the name of the folder if it is a run itself."""
         places = [place.parent for depth in _DEPTHS for place in self.folder.glob(f"{depth}metrics.jsonl")]
         named = {place.relative_to(self.folder).as_posix(): place for place in places}
-        if "." in named:  # which browsers would take out of an address
+        if "." in named:  # browsers remove it from an address
             named[self.folder.resolve().name] = named.pop(".")
         return {name: RunFolder(named[name]) for name in sorted(named)}
 
     def plain(self) -> list[dict[str, Any]]:
-        """For each run its name, last line, kind of loss, number of updates, and how far it is."""
+        """For each run its name, last line, kind of loss, number of updates, and progress."""
         return [_plain(name, run) for name, run in self.found().items()]
 
     def lines(self, name: str, after: int) -> tuple[list[dict[str, Any]], int]:
-        """Whole lines from byte `after` on, at most a megabyte, and the byte to ask from next.
+        """Complete lines from byte `after` on, at most a megabyte, and the offset of the next request.
 
         A file that has become shorter was taken back to a checkpoint: its lines come from the start, and
         updates that a client knows already come again. Damaged lines are passed over. Raises RequestError
@@ -199,7 +199,7 @@ def _plain(name: str, run: RunFolder) -> dict[str, Any]:
 
 
 def _last(path: Path) -> dict[str, Any] | None:
-    """The last whole line."""
+    """The last complete line."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _TAIL))
@@ -208,7 +208,7 @@ def _last(path: Path) -> dict[str, Any] | None:
 
 
 def _read(line: bytes) -> dict[str, Any] | None:
-    """What a line says; None where it is damaged, as a full disk leaves it."""
+    """A parsed line; None if it is damaged, for example after a full disk."""
     try:
         found = json.loads(line, parse_constant=lambda _: None)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Who may connect: hosts, tokens, sizes, numbers of connections."""
+"""Access control: hosts, origins, tokens, sizes of bodies, numbers of connections."""
 
 import asyncio
 import hmac
@@ -20,28 +20,28 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nearfield.core.errors import RequestError
 
-# Connections: how many there may be, and when one that keeps others from being served is closed.
+# Connections: their largest number, and the timeout of slow ones.
 
 PATIENCE = 20.0
-"""Seconds that a connection may take to send the head of a request, or be silent while a body is awaited."""
+"""Seconds that a connection may take to send the head of a request, or pause while sending a body."""
 CLIENTS = 256
-"""Connections at a time; more are told to come again."""
+"""Largest number of connections at a time; more are rejected with 503."""
 
-_LOOKS = 10  # at a connection while it is waited for
-_OPEN = 40  # files that the server has open beside connections: the space's, uploads, sounds
+_LOOKS = 10  # checks of a connection within its timeout
+_OPEN = 40  # open files other than connections: the space's, uploads, sounds
 
 
 @dataclass(frozen=True)
 class Room:
-    """How many connections fit into what the system allows."""
+    """The number of connections that the limits of the system allow."""
 
     clients: int
     backlog: int
-    """Connections that are taken on in one go; each needs a file before it can be refused."""
+    """Connections accepted at once; each needs a file before it can be rejected."""
 
     @classmethod
     def of_system(cls) -> "Room":
-        """By the number of files that this process may open (`ulimit -n`)."""
+        """From the number of files that this process may open (`ulimit -n`)."""
         with suppress(ImportError):  # Windows has no such limit
             import resource
 
@@ -53,42 +53,42 @@ class Room:
 
 
 class Connection(H11Protocol):
-    """One connection. It is closed where its client makes the server wait, or where there is no room."""
+    """A connection that is closed if its client is too slow, or if there are too many."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Takes it on, or closes it at once."""
+        """Accepts the connection, or closes it at once."""
         super().connection_made(transport)
         if len(self.connections) > int(self.limit_concurrency or CLIENTS) + int(self.config.backlog):
             transport.abort()
             return
-        self._since, self._answered, self._heard = self.loop.time(), None, False
+        self._since, self._answered, self._received = self.loop.time(), None, False
         self._look_again()
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes of a request."""
-        self._heard = True
+        """Receives bytes of a request."""
+        self._received = True
         super().data_received(data)
 
     def _look_again(self) -> None:
         self.loop.call_later(PATIENCE / _LOOKS, self._look)
 
     def _look(self) -> None:
-        """Bytes of a body renew the patience; those of a head do not, which has to be whole in time."""
+        """Aborts after the timeout. Bytes of a body restart it; the head must be complete within it."""
         if self.transport.is_closing():
             return
         cycle: Any = self.cycle
         now, in_head = self.loop.time(), cycle is None or cycle.response_complete
         is_new, in_body = cycle is not self._answered, not in_head and cycle.more_body
-        if is_new or not (in_head or in_body) or (in_body and self._heard):
+        if is_new or not (in_head or in_body) or (in_body and self._received):
             self._since = now
-        self._answered, self._heard = cycle, False
+        self._answered, self._received = cycle, False
         if now - self._since > PATIENCE:
             self.transport.abort()
             return
         self._look_again()
 
 
-# Who may ask: Host and Origin of every request, the token, the size of its body; and what answers forbid.
+# Requests: checks of Host, Origin, token and size of the body, and security headers of answers.
 #
 # A page of another site can make a browser send requests to this machine. Its requests bear its own Origin,
 # or `Sec-Fetch-Site: cross-site`, and are refused, unless that origin was let in by `--allow-origin`; what
@@ -130,34 +130,34 @@ _TOO_LONG = "The body is longer than {} bytes. Send a shorter sound, or a part o
 
 @dataclass(frozen=True)
 class Access:
-    """Where the server listens, and who is let in."""
+    """The address of the server, and who has access."""
 
     host: str = "127.0.0.1"
     """An address of this machine; 0.0.0.0 is all of them."""
     port: int = 8787
     """0 takes a free one."""
     token: str | None = None
-    """Needed on any address but the loopback: sent as `Authorization: Bearer`, or once as `?token=`."""
+    """Required on any address but loopback: sent as `Authorization: Bearer`, or once as `?token=`."""
     origins: tuple[str, ...] = ()
-    """Origins (https://host:port) whose pages may ask by script."""
+    """Origins (https://host:port) whose scripts may use the API."""
     session: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
-    """What the cookie holds once the token was given."""
+    """The value of the cookie that a client gets for the token."""
 
     def __post_init__(self) -> None:
         if self.token is not None and len(self.token) < LEAST_TOKEN:
             raise RequestError(
-                f"--token: {len(self.token)} characters; {LEAST_TOKEN} are the least, as others could guess "
-                f"it. Give a longer one, such as {secrets.token_urlsafe(24)}"
+                f"--token: it has {len(self.token)} characters; it needs at least {LEAST_TOKEN}, so that it "
+                f"cannot be guessed. Give a longer one, such as {secrets.token_urlsafe(24)}"
             )
         for origin in self.origins:
             if not _ORIGIN.fullmatch(origin):
                 raise RequestError(
                     f"--allow-origin: {origin!r} is not an origin. Give scheme, host and port of the page "
-                    "whose scripts may ask, without a path: https://example.org or http://localhost:3000"
+                    "without a path, such as https://example.org or http://localhost:3000"
                 )
         if self.token is None and not self.is_loopback:
             raise RequestError(
-                f"--host: {self.host} can be reached by others, who would hear every clip. "
+                f"--host: other machines can reach {self.host} and would have access to every clip. "
                 "Give --token as well, or listen on 127.0.0.1."
             )
 
@@ -171,7 +171,7 @@ class Access:
     def allows_host(self, given: str) -> bool:
         """Whether a Host header names this server.
 
-        With a token any address in figures will do: rebinding needs a name, and the cookie is of one host.
+        With a token any numeric address is accepted: rebinding needs a name, and the cookie is of one host.
         """
         name, port = _split(given)
         if port not in ("", str(self.port)) or not name:
@@ -182,7 +182,7 @@ class Access:
         return name in known | {socket.gethostname().lower()} or _is_address(name)
 
     def knows(self, headers: Headers) -> bool:
-        """Whether a request brings the token, or the cookie that was given for it."""
+        """Whether a request has the token, or the cookie that was set for it."""
         if self.token is None:
             return True
         scheme, _, sent = headers.get("authorization", "").partition(" ")
@@ -192,13 +192,13 @@ class Access:
 
 
 class Guard:
-    """Lets through what may pass; refuses the rest by 401, 403 or 413."""
+    """Passes allowed requests to the application; answers others with 401, 403 or 413."""
 
     def __init__(self, app: ASGIApp, access: Access, body_bytes: int) -> None:
         self.app, self.access, self.body_bytes = app, access, body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; sockets other than HTTP are closed."""
+        """Handles one request; WebSockets are closed."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -213,8 +213,8 @@ class Guard:
             return
         if headers.get("origin") in self.access.origins:
             sealed = _open_to(headers["origin"], sealed)
-            if scope["method"] == "OPTIONS":  # asked by browsers before what is no plain request
-                await _answer(sealed, 200, "Pages of this origin may ask.")
+            if scope["method"] == "OPTIONS":  # a CORS preflight request
+                await _answer(sealed, 200, "Pages of this origin may use the API.")
                 return
         if self._brings_token(scope):
             await self._welcome(scope, sealed)
@@ -228,13 +228,16 @@ class Guard:
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if not self.access.allows_host(host):
-            return 403, f"This server is not called {host[:100]!r}. Open the address that it printed."
+            return (
+                403,
+                f"The host {host[:100]!r} is not a name of this server. Open the address that it printed.",
+            )
         origin = headers.get("origin")
         is_let_in = origin in self.access.origins
         if origin is not None and not is_let_in and origin != f"{scope['scheme']}://{host}":
             return (
                 403,
-                f"Pages of other origins are refused. To let this one in: --allow-origin {origin[:100]}",
+                f"Requests from other origins are refused. To allow this one: --allow-origin {origin[:100]}",
             )
         is_foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
         if is_foreign and not is_let_in and not _opens_page(scope, headers):
@@ -249,7 +252,7 @@ class Guard:
         return self.access.token is not None and sent is not None and _same(sent, self.access.token)
 
     async def _welcome(self, scope: Scope, send: Send) -> None:
-        """Gives the cookie, and sends the browser to the same page without the token in its address."""
+        """Sets the cookie and redirects to the same page without the token in its address."""
         kept = [pair for pair in parse_qsl(scope["query_string"].decode("latin-1")) if pair[0] != "token"]
         place = "/" + quote(scope["path"].lstrip("/\\")) + (f"?{urlencode(kept)}" if kept else "")
         cookie = f"{COOKIE}={self.access.session}; HttpOnly; SameSite=Strict; Path=/"
@@ -258,7 +261,7 @@ class Guard:
         await send({"type": "http.response.body", "body": b""})
 
     def _counting(self, receive: Receive) -> Receive:
-        """The same body, broken off where it grows beyond the limit: its stated length may be a lie."""
+        """Stops reading a body that exceeds the limit, because its stated length may be wrong."""
         total = 0
 
         async def counted() -> Message:
@@ -285,13 +288,13 @@ def _sealing(send: Send) -> Send:
 
 
 def _opens_page(scope: Scope, headers: Headers) -> bool:
-    """Whether a browser opens one of the pages in a window of its own."""
+    """Whether a browser opens one of the pages as a document."""
     asked = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"), scope["method"]
     return asked == ("navigate", "document", "GET") and scope["path"] in _PAGES
 
 
 def _open_to(origin: str, send: Send) -> Send:
-    """What lets scripts of an origin read an answer (the CORS protocol); cookies stay out of it."""
+    """Adds the CORS headers that allow scripts of an origin to read an answer, without cookies."""
     allowed = {
         "access-control-allow-origin": origin,
         "access-control-allow-methods": "GET, HEAD, POST",
@@ -309,15 +312,15 @@ def _open_to(origin: str, send: Send) -> Send:
     return opened
 
 
-async def _answer(send: Send, status: int, said: str) -> None:
-    body = json.dumps({"detail": said}).encode()
+async def _answer(send: Send, status: int, message: str) -> None:
+    body = json.dumps({"detail": message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
 def _split(given: str) -> tuple[str, str]:
-    """Name and port of a Host header, the name in small letters, without brackets; empty if it is none."""
+    """Name (lower case, without brackets) and port of a Host header; empty if it is invalid."""
     parts = _HOST.fullmatch(given.strip().lower())
     return (parts[1] or parts[2], parts[3] or "") if parts else ("", "")
 

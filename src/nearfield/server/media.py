@@ -1,4 +1,4 @@
-"""A clip as a WAV file or as a small PNG."""
+"""Clips as WAV files and as small PNG images."""
 
 import io
 import re
@@ -17,7 +17,7 @@ from nearfield.data.audio import Waves, blocks, describe
 from nearfield.data.images import picture
 from nearfield.models.features.log_mel import LogMelSettings
 
-# The window of a clip as a WAV file of 16 bits, any bytes of it, with no more than a piece in memory.
+# A clip as a 16-bit WAV file, streamed in any byte range.
 
 HEAD = 44
 """Bytes before the first sample."""
@@ -35,15 +35,15 @@ class WavRange:
     first: int
     frames: int
     rate: int
-    """Samples a second, in hertz: the file's own."""
+    """Sample rate of the file in hertz."""
     channels: int
-    """The file's own up to two; more are mixed to one, as browsers take them for loudspeakers."""
+    """Channels of the file up to two; more are mixed to mono, since browsers treat them as surround sound."""
     channel: int | None
-    """The one channel that the clip is, or None."""
+    """The channel of a clip of one channel, or None."""
 
     @classmethod
     def of(cls, path: Path, start: float, seconds: float, channel: int | None = None) -> "WavRange":
-        """The window that a clip is, in seconds of its file. Raises DataError where it cannot be read."""
+        """The window of a clip, in seconds of its file. Raises DataError if it cannot be read."""
         facts = describe(path)
         first = min(round(start * facts.rate), facts.frames)
         last = min(facts.frames, round((start + seconds) * facts.rate))
@@ -61,7 +61,7 @@ class WavRange:
         return 2 * self.channels
 
     def head(self) -> bytes:
-        """The RIFF header of PCM16; beyond 4 GiB it names the most that it can."""
+        """The RIFF header of PCM16; beyond 4 GiB it states the largest length that it can."""
         data = self.frames * self.width
         whole, data = min(36 + data, _MOST), min(data, _MOST)
         shape = (self.channels, self.rate, self.rate * self.width, self.width, 16)
@@ -70,9 +70,9 @@ class WavRange:
         )
 
     def read(self, begin: int, end: int) -> Iterator[bytes]:
-        """Bytes `begin` to `end` (the one after the last) of the WAV file, piece by piece.
+        """Yields bytes `begin` to `end` (exclusive) of the WAV file in pieces.
 
-        A file that breaks off sooner than its header says goes on in silence.
+        A file that ends before the length in its header is padded with silence.
         """
         if begin < HEAD:
             yield self.head()[begin : min(end, HEAD)]
@@ -102,16 +102,16 @@ class WavRange:
 
 
 def pcm16(waves: Waves) -> bytes:
-    """(C, T) of full scale 1 to interleaved little-endian integers; NaN becomes silence."""
+    """Converts (C, T) floats of full scale 1 to interleaved little-endian integers; NaN becomes 0."""
     finite = np.nan_to_num(waves, nan=0.0, posinf=1.0, neginf=-1.0)
     return bytes(np.clip(np.rint(finite.T * 32768.0), -32768, 32767).astype("<i2").tobytes())
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """First byte and the one after the last that a Range header asks for; None for the whole.
+    """The first byte and the end (exclusive) of a Range header; None for the whole file.
 
-    Several ranges, and what is not understood, give the whole, as RFC 9110 allows. Raises ValueError where
-    the range lies beyond the end.
+    Several ranges and invalid headers select the whole file, as RFC 9110 allows. Raises ValueError if the
+    range is beyond the end.
     """
     asked = _BYTE_RANGE.match((header or "").replace(" ", ""))
     if asked is None or asked.groups() == ("", ""):
@@ -128,12 +128,12 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     return first, last
 
 
-# A clip as a small PNG: a picture, or the log-mel of a sound in one colour scale a theme.
+# A clip as a small PNG: an image, or the log-mel spectrogram of a sound with one color scale per theme.
 
 Theme = Literal["light", "dark"]
 
-_WIDEST = 1200  # frames of a picture
-_RANGE = 80.0  # decibels from the loudest to what is shown as nothing
+_WIDEST = 1200  # largest number of frames in a spectrogram
+_RANGE = 80.0  # dynamic range in decibels
 _SCALES: dict[Theme, tuple[str, ...]] = {
     "light": ("f4f1ea", "dcd9d2", "a9b7c4", "5f86a8", "2b5a86", "14304f"),
     "dark": ("17191d", "20303f", "2c587a", "4b8fb8", "a3cfe0", "f6f4ee"),
@@ -141,9 +141,9 @@ _SCALES: dict[Theme, tuple[str, ...]] = {
 
 
 def log_mel_png(waves: Waves, rate: int, settings: LogMelSettings, theme: Theme) -> bytes:
-    """(C, T) at `rate` hertz as a PNG, low bands below; 80 decibels down from the loudest cell.
+    """The log-mel spectrogram of (C, T) at `rate` hertz as a PNG, 80 decibels down from its maximum.
 
-    Longer sounds have a longer hop, so that a picture is never wider than 1,200 cells.
+    Low bands are at the bottom. Longer sounds have a longer hop, so that there are at most 1,200 frames.
     """
     levels = _levels(waves, rate, settings)
     loudest = levels.max()
@@ -156,9 +156,9 @@ def log_mel_png(waves: Waves, rate: int, settings: LogMelSettings, theme: Theme)
 
 
 def picture_png(path: Path, side: int) -> bytes:
-    """A picture as a PNG, upright, its longer side at most `side` pixels; smaller ones stay as they are.
+    """An image as an upright PNG whose longer side has at most `side` pixels; smaller ones are not scaled.
 
-    Raises DataError where there is none.
+    Raises DataError if it cannot be read.
     """
     pixels = picture(path)
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
@@ -169,23 +169,23 @@ def picture_png(path: Path, side: int) -> bytes:
 
 
 def _levels(waves: Waves, rate: int, settings: LogMelSettings) -> npt.NDArray[np.float32]:
-    """(bands, frames) in decibels."""
+    """The log-mel spectrogram (bands, frames) in decibels."""
     seconds = waves.shape[1] / rate
     hop = min(1000.0, max(settings.hop_ms, 1000 * seconds / _WIDEST))
     plain = settings.model_copy(update={"log": "db", "floor": None, "hop_ms": hop, "padding": "zero"})
     feature = plain.build(rate, 1)
-    least = 2 * feature.framing.fft  # centred frames need more than half a window
+    least = 2 * feature.framing.fft  # centered frames need more than half a window
     mono = waves.mean(0, keepdims=True, dtype=np.float32)
     padded = np.pad(mono, ((0, 0), (0, max(0, least - mono.shape[1]))))
     with torch.no_grad():
-        picture = feature(torch.from_numpy(padded[None]))[0, 0]
-    found: npt.NDArray[np.float32] = picture.numpy()
+        spectrogram = feature(torch.from_numpy(padded[None]))[0, 0]
+    found: npt.NDArray[np.float32] = spectrogram.numpy()
     return found[:, : max(1, round(found.shape[1] * mono.shape[1] / padded.shape[1]))]
 
 
 def _palette(theme: Theme) -> bytes:
-    """256 colours between those of a scale."""
+    """256 interpolated colors of a scale."""
     stops = np.array([[int(code[at : at + 2], 16) for at in (0, 2, 4)] for code in _SCALES[theme]])
     place = np.linspace(0, len(stops) - 1, 256)
-    colours = [np.interp(place, np.arange(len(stops)), stops[:, part]) for part in range(3)]
-    return np.stack(colours, 1).round().astype(np.uint8).tobytes()
+    colors = [np.interp(place, np.arange(len(stops)), stops[:, part]) for part in range(3)]
+    return np.stack(colors, 1).round().astype(np.uint8).tobytes()

@@ -1,7 +1,7 @@
-"""A space as one HTML file: its clips in three dimensions, by label or tags, each heard by a click.
+"""A space as one HTML file: a map of its clips in 3-D, colored by label or tags; a click plays a clip.
 
-Everything is inside, sounds too (Ogg Vorbis, 16 kHz, mono), so that the file can be sent and opened anywhere,
-without a server and without a network.
+The file contains everything, also the sounds (Ogg Vorbis, 16 kHz, mono), so that it can be sent and opened
+without a server or network.
 """
 
 import base64
@@ -26,27 +26,27 @@ from nearfield.training.events import Callback, Note, Stage, ignore
 
 RATE = 16000
 NEIGHBOURS = 8
-"""Of each clip, among those of the page."""
+"""Neighbors listed for each clip, among the clips of the page."""
 COLOURS = 8
-"""Classes that have a colour of their own."""
+"""Number of classes with a color of their own."""
 TEMPLATE = Path(__file__).with_name("onefile.html")
 PLACE = "/*CLIPS*/null"
-"""Where the template takes its clips."""
+"""The placeholder for the clips in the template."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """What was written."""
+    """The result of `write_page`."""
 
     path: Path
     clips: int
     of: int
     """Clips in the space."""
     layout: str
-    """How they are laid out: umap_3d or pca_3d."""
+    """The layout: umap_3d or pca_3d."""
     bytes: int
     left_out: int
-    """Clips that were chosen and whose sound cannot be read."""
+    """Chosen clips whose sound cannot be read."""
 
 
 def write_page(
@@ -54,8 +54,8 @@ def write_page(
 ) -> Page:
     """Writes the space in `folder` to the file `out`: at most `most` clips, evenly chosen, `seconds` of each.
 
-    A clip whose sound cannot be read is left out and told. Raises RequestError where there is no space, or it
-    is of pictures; DataError where no sound can be read.
+    Clips whose sound cannot be read are left out and reported. Raises RequestError if there is no space, or
+    it is of images; DataError if no sound can be read.
     """
     space = Space.load(folder)
     table = space.rows().to_pandas()
@@ -67,7 +67,7 @@ def write_page(
     for place, (row, point) in enumerate(zip(table.iloc[rows].to_dict("records"), points, strict=True), 1):
         callback(Stage("sounds", place, len(rows)))
         try:
-            heard = sound(Path(row["path"]), float(row["start"]), min(seconds, float(row["seconds"])))
+            encoded = sound(Path(row["path"]), float(row["start"]), min(seconds, float(row["seconds"])))
         except Fault as fault:
             faults.append(fault)
             continue
@@ -79,15 +79,15 @@ def write_page(
                 "tags": list(row["tags"]),
                 "start": float(row["start"]),
                 "end": float(row["start"]) + float(row["seconds"]),
-                "sound": heard,
+                "sound": encoded,
             }
         )
         kept.append(int(rows[place - 1]))
     if faults:
-        told = f"{len(faults):,} of {len(rows):,} clips are left out of the page. The first: {faults[0]}"
+        message = f"{len(faults):,} of {len(rows):,} clips are left out of the page. The first: {faults[0]}"
         if not clips:
-            raise DataError(told)
-        callback(Note(told, is_warning=True))
+            raise DataError(message)
+        callback(Note(message, is_warning=True))
     trust = found.trust[layout]
     said: dict[str, Any] = {"title": folder.resolve().name, "layout": layout, "of": len(table)}
     said["trust"] = None if np.isnan(trust) else trust
@@ -100,10 +100,10 @@ def write_page(
 
 
 def classes(table: pd.DataFrame) -> tuple[str, list[dict[str, Any]]]:
-    """The column that colours the points, label or tags, and its values with their numbers in the space.
+    """The column that colors the points, label or tags, and its values with their counts in the space.
 
-    They come in the order of their colours, as in the page of `explore`: by name where each has one of its
-    own, else the commonest first.
+    Values are in the order of their colors, as on the page of `explore`: by name if each has its own color,
+    else the most frequent first.
     """
     column = "label" if table["label"].astype(bool).any() or not table["tags"].map(len).any() else "tags"
     counts = table[column].explode().fillna("").value_counts()
@@ -115,7 +115,7 @@ def classes(table: pd.DataFrame) -> tuple[str, list[dict[str, Any]]]:
 
 
 def neighbours(vectors: Vectors) -> list[list[tuple[int, float]]]:
-    """For each of (n, D) unit vectors the numbers of its nearest others and their cosine distances."""
+    """For each of (n, D) unit vectors the rows of its nearest neighbors and their cosine distances."""
     count = min(NEIGHBOURS + 1, len(vectors))
     rows, scores = Nearest.of(vectors).search_many(vectors, count)
     return [
@@ -125,16 +125,16 @@ def neighbours(vectors: Vectors) -> list[list[tuple[int, float]]]:
 
 
 def scaled(points: Vectors) -> Floats:
-    """(n, 3) about the origin, the farthest at 1."""
-    centred = points.astype(np.float64) - points.mean(0)
-    reach = float(np.linalg.norm(centred, axis=1).max(initial=0.0))
-    return np.asarray(centred / (reach or 1.0))
+    """Centers points (n, 3) and scales the largest distance from the origin to 1."""
+    centered = points.astype(np.float64) - points.mean(0)
+    reach = float(np.linalg.norm(centered, axis=1).max(initial=0.0))
+    return np.asarray(centered / (reach or 1.0))
 
 
 def sound(path: Path, start: float, seconds: float) -> str:
-    """A stretch of a file as a data URI that browsers play. Raises RequestError for a picture."""
+    """A span of a file as a data URI that browsers play. Raises RequestError for an image."""
     if seconds <= 0:
-        raise RequestError(f"{path}: it has no sound in it. A page of one file is for spaces of sounds.")
+        raise RequestError(f"{path} contains no sound. `nearfield page` needs a space of sounds.")
     waves, rate = decode(path, start, seconds)
     wave = resample(waves.mean(0, keepdims=True), rate, RATE)
     held = io.BytesIO()

@@ -32,21 +32,21 @@ from nearfield.space.generation import Grouping
 from nearfield.space.query import Wish, answer
 from nearfield.training.run_folder import RunFolder
 
-# GET /clips/ID/...: the window of a clip as sound, and as a picture.
+# GET /clips/ID/...: a clip as sound, spectrogram or image.
 
 SpaceNumber = Annotated[int, Query(description="0: the space; 1: the one beside it")]
 Side = Annotated[int, Query(ge=16, le=2048, description="pixels of the longer side, at most")]
 
 Around = Annotated[
-    float, Query(ge=0, le=30, description="seconds before and after the clip, where its file has them")
+    float, Query(ge=0, le=30, description="seconds before and after the clip, if its file has them")
 ]
 
-_WHOLE = 2**20  # bytes that are sent at once: a stream waits for a thread again at each of its pieces
-_DRAWN = 2  # pictures made at a time: each has its sound in memory, and none keeps a thread from a sound
+_WHOLE = 2**20  # bytes up to which an answer is sent at once: a stream waits for a thread for each piece
+_DRAWN = 2  # spectrograms computed at a time, to bound memory and leave threads for sounds
 
 
 def clip_routes(shows: AppState) -> APIRouter:
-    """The routes over the clips of `shows`."""
+    """The routes for clips."""
     routes = APIRouter(tags=["clips"])
     hands = CapacityLimiter(_DRAWN)
     png: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}, 400: {}, 404: {}}
@@ -54,8 +54,10 @@ def clip_routes(shows: AppState) -> APIRouter:
     def found(name: str, number: int, kind: str) -> tuple[LoadedSpace, SpaceClip]:
         shown, clip = shows.clip(name, number)
         if shown.kind != kind:
-            others = "audio and spectrogram" if shown.kind == "sound" else "picture"
-            raise RequestError(f"The clips of {shown.name} are {shown.kind}s: ask for {others}.")
+            others, kind = (
+                ("audio and spectrogram", "sounds") if shown.kind == "sound" else ("picture", "images")
+            )
+            raise RequestError(f"The clips of {shown.name} are {kind}. Request {others}.")
         return shown, clip
 
     @routes.head("/clips/{id:path}/audio", include_in_schema=False)
@@ -70,7 +72,7 @@ def clip_routes(shows: AppState) -> APIRouter:
         space: SpaceNumber = 0,
         range: Annotated[str | None, Header(description="bytes=FIRST-LAST")] = None,
     ) -> Response:
-        """Exactly the clip's window as WAV, PCM of 16 bits at the file's own rate; any range of bytes."""
+        """The clip as WAV, 16-bit PCM at the sample rate of its file; supports byte ranges."""
         shown, clip = found(id, space, "sound")
         window = shown.window(clip)
         headers = {"accept-ranges": "bytes"}
@@ -94,7 +96,7 @@ def clip_routes(shows: AppState) -> APIRouter:
     async def spectrogram(
         id: str, space: SpaceNumber = 0, theme: Theme = "light", around: Around = 0.0
     ) -> Response:
-        """The clip's log-mel as PNG, by the bands that the run hears; at most the first ten minutes."""
+        """The log-mel spectrogram of the clip as PNG, with the bands of the run; at most ten minutes."""
         shown, clip = found(id, space, "sound")
 
         def draw() -> bytes:
@@ -108,8 +110,8 @@ def clip_routes(shows: AppState) -> APIRouter:
 
     @routes.get("/clips/{id:path}/axes", responses={400: {}, 404: {}})
     def axes(id: str, space: SpaceNumber = 0, around: Around = 0.0) -> dict[str, object]:
-        """The axes of the clip's spectrogram: the seconds of the file that it shows, and the frequency in Hz
-        at the middle of each of its rows, the lowest first."""
+        """The axes of the spectrogram: its start and end in seconds of the file, and the center frequency of
+        each row in Hz, lowest first."""
         shown, clip = found(id, space, "sound")
         begin, end, rate = _extent(shown, clip, around)
         end = min(end, begin + shows.limits.picture_seconds)
@@ -118,14 +120,14 @@ def clip_routes(shows: AppState) -> APIRouter:
 
     @routes.get("/clips/{id:path}/picture", response_class=Response, responses=png)
     async def picture(id: str, space: SpaceNumber = 0, side: Side = 768) -> Response:
-        """The picture that the clip is, as PNG, upright; large ones are made smaller."""
+        """The image as an upright PNG; large images are scaled down."""
         shown, clip = found(id, space, "picture")
         made = await to_thread.run_sync(lambda: picture_png(shown.file(clip), side), limiter=hands)
         return Response(made, media_type="image/png")
 
     @routes.get("/clips/{id:path}", responses={404: {}})
     def clip(id: str, space: SpaceNumber = 0) -> dict[str, object]:
-        """What the space knows of a clip, all its columns."""
+        """All columns of a clip."""
         shown, found = shows.clip(id, space)
         return {**found.plain(), "columns": shown.columns_of(found.row)}
 
@@ -133,19 +135,19 @@ def clip_routes(shows: AppState) -> APIRouter:
 
 
 def _extent(shown: LoadedSpace, clip: SpaceClip, around: float) -> tuple[float, float, int]:
-    """The seconds of its file that the picture of a clip begins and ends at, and the file's rate in Hz."""
+    """Start and end of the spectrogram of a clip in seconds of its file, and the sample rate in Hz."""
     facts = describe(shown.file(clip))
     end = clip.start + clip.seconds
     return max(0.0, clip.start - around), max(end, min(facts.seconds, end + around)), facts.rate
 
 
-# GET /map, GET /rows: coordinates and columns for the page; GET /spaces: what is shown.
+# GET /map, GET /rows: coordinates and columns for the page; GET /spaces: the open spaces.
 
 _BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}, 404: {}}
 
 
 def map_routes(shows: AppState) -> APIRouter:
-    """The routes over the maps of `shows`."""
+    """The routes for maps."""
     routes = APIRouter(tags=["map"])
 
     @routes.get("/spaces")
@@ -191,25 +193,25 @@ def map_routes(shows: AppState) -> APIRouter:
         where: Annotated[str, Query(max_length=2000, description="label = 'rain' and seconds > 2")],
         space: SpaceNumber = 0,
     ) -> Response:
-        """Row numbers of the clips that a filter lets through, uint32, little-endian."""
+        """Row numbers of the clips that a filter selects, uint32, little-endian."""
         found = shows.shown(space).rows_where(where)
         return Response(np.asarray(found, "<u4").tobytes(), media_type="application/octet-stream")
 
     return routes
 
 
-# POST /search, /encode, /tag: what is near a clip, a sound or several; a sound's vector; its tags.
+# POST /search, /encode, /tag: nearest clips of examples; the vector of a sound; its tags.
 
-Sent = Annotated[UploadFile | None, File(description="a sound (wav, flac, ogg, mp3, ...), or a picture")]
+Sent = Annotated[UploadFile | None, File(description="a sound (wav, flac, ogg, mp3, ...), or an image")]
 Name = Annotated[str | None, Form(description="id of a clip of the space")]
 Names = Annotated[list[str] | None, Form(max_length=100)]
 Start = Annotated[float, Form(ge=0, description="seconds into the clip or sound")]
-Seconds = Annotated[float | None, Form(gt=0, description="how much of it; none: to its end")]
+Seconds = Annotated[float | None, Form(gt=0, description="length in seconds; none: to the end")]
 SpaceForm = Annotated[int, Form(description="0: the space; 1: the one beside it")]
 
 
 def search_routes(shows: AppState) -> APIRouter:
-    """The routes that ask the spaces of `shows`."""
+    """The routes for searches."""
     routes = APIRouter(tags=["search"], dependencies=[Depends(check_form)], responses=NOT_A_FORM)
 
     @routes.post("/search")
@@ -221,7 +223,9 @@ def search_routes(shows: AppState) -> APIRouter:
         plus: Names = None,
         minus: Names = None,
         where: Annotated[str | None, Form(max_length=2000, description="label = 'rain'")] = None,
-        diverse: Annotated[Grouping | None, Form(description="one answer of each group")] = None,
+        diverse: Annotated[
+            Grouping | None, Form(description="at most one answer per group or recording")
+        ] = None,
         top: Annotated[int, Form(ge=1, le=1000)] = 10,
         space: SpaceForm = 0,
     ) -> dict[str, Any]:
@@ -251,7 +255,7 @@ def search_routes(shows: AppState) -> APIRouter:
         seconds: Seconds = None,
         space: SpaceForm = 0,
     ) -> dict[str, Any]:
-        """The vector of a sound or clip, of unit length, and the identity of its space."""
+        """The unit vector of a sound or clip, and the identity of its space."""
         desk = QueryService(shows, space)
         vector = desk.resolve(QueryRequest(clip, file, start, seconds)).vector
         return {"identity": str(desk.shown.space.identity), "size": len(vector), "vector": vector.tolist()}
@@ -264,7 +268,7 @@ def search_routes(shows: AppState) -> APIRouter:
         seconds: Seconds = None,
         space: SpaceForm = 0,
     ) -> dict[str, Any]:
-        """What the run says of each tag, 0..1, the likeliest first; refused where it knows no tags."""
+        """The score of each tag, 0..1, highest first; an error if the run has no tags."""
         desk = QueryService(shows, space)
         names, said = desk.tags(QueryRequest(clip, file, start, seconds))
         order = sorted(zip(names, said.tolist(), strict=True), key=lambda each: -each[1])
@@ -273,28 +277,28 @@ def search_routes(shows: AppState) -> APIRouter:
     return routes
 
 
-# GET /suspects, /decisions and POST /decisions: what looks wrong, and what somebody decided about it.
+# GET /suspects, /decisions and POST /decisions: suspicious clips and decisions on them.
 
 
 def mending_routes(shows: AppState) -> APIRouter:
-    """The routes over the suspects of `shows`; the collection itself is never touched."""
+    """The routes for suspects; the collection itself is never changed."""
     routes = APIRouter(tags=["mending"])
 
     def table() -> Decisions:
         if shows.decisions is None:
-            raise HTTPException(404, "There is no place for decisions here.")
+            raise HTTPException(404, "This server has no table of decisions.")
         return shows.decisions
 
     @routes.get("/suspects")
     def suspects(kind: str = "", top: int = Query(1000, ge=1, le=100_000)) -> dict[str, Any]:
-        """Clips that look wrong, the most suspicious first; and which kinds there are."""
+        """Suspicious clips, the most suspicious first, and their kinds."""
         kinds = list(dict.fromkeys(str(each["kind"]) for each in shows.suspects))
         found = [each for each in shows.suspects if kind in ("", each["kind"])]
         return {"kinds": kinds, "count": len(found), "suspects": [_plain(each) for each in found[:top]]}
 
     @routes.get("/decisions")
     def decisions() -> dict[str, Any]:
-        """All decisions, the oldest first."""
+        """All decisions, oldest first."""
         return {"decisions": table().rows() if shows.decisions else []}
 
     @routes.get("/decisions.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
@@ -305,13 +309,13 @@ def mending_routes(shows: AppState) -> APIRouter:
 
     @routes.post("/decisions")
     def decide(decision: ReviewDecision) -> dict[str, int]:
-        """Adds one; how many there are now."""
+        """Adds a decision; returns their number."""
         shows.clip(decision.id)
         return {"count": table().add(decision)}
 
     @routes.post("/decisions/undo")
     def undo() -> dict[str, Any]:
-        """Takes the last one back, and gives it."""
+        """Removes the last decision and returns it."""
         return {"undone": table().undo()}
 
     return routes
@@ -322,14 +326,14 @@ def _plain(suspect: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in suspect.items() if name != "path"}
 
 
-# GET /runs...: the curves of runs that are being trained, and the triplets that they are given.
+# GET /runs...: training curves, and triplets of training.
 
 PAGES = 8
-"""Pages of triplets that are kept: their sounds are megabytes."""
+"""Pages of triplets that are cached: each has megabytes of sounds."""
 
 
 def watching_routes(shows: AppState) -> APIRouter:
-    """The routes over the runs of `shows`."""
+    """The routes for runs."""
     routes = APIRouter(tags=["training"])
 
     def runs() -> Runs:
@@ -337,7 +341,7 @@ def watching_routes(shows: AppState) -> APIRouter:
             raise HTTPException(404, "No training is shown here. Give --watch FOLDER of a run or a study.")
         return shows.runs
 
-    one_at_a_time = Lock()  # each opens a whole collection
+    one_at_a_time = Lock()  # each page opens a whole collection
 
     @lru_cache(maxsize=PAGES)
     def page(folder: RunFolder, begun: int) -> str:
@@ -345,33 +349,33 @@ def watching_routes(shows: AppState) -> APIRouter:
 
     @routes.get("/runs")
     def all_runs() -> dict[str, Any]:
-        """Every run of the folder, and how far it is."""
+        """Every run of the folder and its progress."""
         return {"folder": runs().folder.resolve().name, "runs": runs().plain()}
 
     @routes.get("/runs/{name:path}/metrics")
     def metrics(
         name: str, after: int = Query(0, ge=0, description="`next` of the answer before")
     ) -> dict[str, Any]:
-        """Lines of a run's metrics since then, at most a megabyte; `next` says where to go on."""
+        """New lines of the metrics of a run, at most a megabyte; `next` is the offset of the next request."""
         found = runs()
         if name not in found.found():
-            raise HTTPException(404, "There is no run of this name here.")
+            raise HTTPException(404, "There is no run with this name.")
         lines, following = found.lines(name, after)
         return {"lines": lines, "next": following}
 
     @routes.get("/runs/{name:path}/triplets")
     def triplets(name: str) -> HTMLResponse:
-        """The first triplets that a run was given, as one page that shows and plays them."""
+        """The first triplets of a training as a page that shows and plays them."""
         found = runs().found()
         if name not in found:
-            raise HTTPException(404, "There is no run of this name here.")
+            raise HTTPException(404, "There is no run with this name.")
         try:
             with one_at_a_time:
                 text = page(found[name], (found[name].path / "environment.json").stat().st_mtime_ns)
-        except (NearfieldError, OSError):  # the message would name the folder of the data
+        except (NearfieldError, OSError):  # their messages name the folder of the data
             raise HTTPException(
                 409,
-                "The triplets of this run cannot be drawn. `nearfield listen triplets RUN` says why.",
+                "The triplets of this run cannot be shown. `nearfield listen triplets RUN` gives the reason.",
             ) from None
         return HTMLResponse(text, headers={"content-security-policy": page_policy()})
 

@@ -25,19 +25,19 @@ from nearfield.space.map import map_beside
 from nearfield.space.space import Space
 from nearfield.training.events import Callback, Stage, ignore
 
-# The reference of the API as one plain page, made of its OpenAPI document.
+# The API reference as one plain HTML page, generated from the OpenAPI document.
 
 _HEAD = (
     '<!doctype html><html lang="en"><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    "<title>Nearfield: reference of the API</title>"
-    "<h1>Reference of the API</h1><p>The same for programs: <a href=/openapi.json>/openapi.json</a>. "
-    "Errors are JSON with a sentence as <code>detail</code>.</p>"
+    "<title>Nearfield: API reference</title>"
+    "<h1>API reference</h1><p>Machine-readable: <a href=/openapi.json>/openapi.json</a>. "
+    "Errors are JSON with a message in <code>detail</code>.</p>"
 )
 
 
 def reference_page(document: Mapping[str, Any]) -> str:
-    """HTML: every route with what it does, what may be sent, and what it answers."""
+    """The HTML page: description, fields and answers of every route."""
     return _HEAD + "".join(
         f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(route.get('description', ''))}</p>"
         + _table(list(_fields(document, route)))
@@ -48,9 +48,9 @@ def reference_page(document: Mapping[str, Any]) -> str:
 
 
 def _fields(document: Mapping[str, Any], route: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Name, where it stands, type, and what is to be known of each thing that may be sent."""
+    """Name, place, type and description of each field of a request."""
     for field in route.get("parameters", ()):
-        needed = ", needed" if field.get("required") else ""
+        needed = ", required" if field.get("required") else ""
         yield field["name"], field["in"] + needed, _kind(field["schema"]), field.get("description", "")
     for sort, body in route.get("requestBody", {}).get("content", {}).items():
         schema = body["schema"]
@@ -58,18 +58,23 @@ def _fields(document: Mapping[str, Any], route: Mapping[str, Any]) -> Iterator[t
         schema = document["components"]["schemas"].get(name, schema)
         place = "JSON" if sort == "application/json" else "form"
         for name, field in schema.get("properties", {}).items():
-            needed = ", needed" if name in schema.get("required", ()) else ""
+            needed = ", required" if name in schema.get("required", ()) else ""
             yield name, place + needed, _kind(field), field.get("description", "")
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
-    """A type in a word or two, with its range, choices and default."""
+    """A type with its range, choices and default."""
     some = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     one = some[0] if some else schema
     kind = "file" if one.get("contentMediaType") or one.get("format") == "binary" else one.get("type", "any")
     choices = one.get("enum") or ([one["const"]] if "const" in one else [])
     said = [" | ".join(map(str, choices)) if choices else kind]
-    ranges = {"minimum": "from", "maximum": "to", "exclusiveMinimum": "above", "maxLength": "signs at most"}
+    ranges = {
+        "minimum": "from",
+        "maximum": "to",
+        "exclusiveMinimum": "above",
+        "maxLength": "characters at most",
+    }
     said += [f"{words} {one[key]}" for key, words in ranges.items() if key in one]
     if schema.get("default") not in (None, ""):
         said.append(f"default {schema['default']}")
@@ -94,22 +99,22 @@ def _table(rows: list[tuple[str, str, str, str]]) -> str:
     )
 
 
-# The web application: routes over what is shown, the page, and the guard in front of both.
+# The web application: routes, pages, and the guard in front of them.
 
 STATIC = Path(__file__).parent / "static"
 
 
 def build_application(shows: AppState, access: Access) -> Guard:
-    """Everything that answers, and in front of it the guard."""
+    """The application behind its guard."""
     return Guard(build_routes(shows), access, shows.limits.body_bytes)
 
 
 def build_routes(shows: AppState) -> FastAPI:
-    """Everything that answers; its OpenAPI document is at /openapi.json, the same for people at /docs."""
+    """All routes and pages; the OpenAPI document is at /openapi.json, the API reference at /docs."""
     application = FastAPI(
         title="Nearfield",
-        description="A learnt space of sound: searched, looked at, listened to.",
-        docs_url=None,  # FastAPI's page comes from a server elsewhere
+        description="Search, view and play the clips of an embedding space.",
+        docs_url=None,  # FastAPI's page loads scripts from another server
         redoc_url=None,
         responses=REFUSED,
     )
@@ -132,13 +137,13 @@ def build_routes(shows: AppState) -> FastAPI:
 
     @application.exception_handler(NearfieldError)
     def refuse(request: Request, error: Exception) -> JSONResponse:
-        """Our own errors as a sentence: 400 where the request was wrong, else 500."""
-        said = shows.without_places(str(error))
-        return JSONResponse({"detail": said}, 400 if isinstance(error, RequestError) else 500)
+        """Answers errors of the package with their message: 400 for an invalid request, else 500."""
+        message = shows.without_places(str(error))
+        return JSONResponse({"detail": message}, 400 if isinstance(error, RequestError) else 500)
 
     @application.exception_handler(RequestValidationError)
     def unfit(request: Request, error: Exception) -> JSONResponse:
-        """A field that cannot be what was sent, as a sentence."""
+        """Answers invalid fields with a sentence."""
         assert isinstance(error, RequestValidationError)
         return JSONResponse({"detail": sentences(error.errors())}, 422)
 
@@ -153,36 +158,36 @@ DECISIONS = "decisions.csv"
 
 @dataclass(frozen=True)
 class Show:
-    """What is to be shown, by path; at least one of the three."""
+    """What the server shows, by path; a space or `watch` is required."""
 
     space: Path | None = None
     beside: Path | None = None
-    """A second space, whose clips are told by the same ids."""
+    """A second space of clips with the same ids."""
     watch: Path | None = None
-    """A run's folder or a study's."""
+    """The folder of a run or a study."""
     suspects: Sequence[Mapping[str, Any]] = ()
     """Each with id, kind, score, reason, suggestion, proposed, other; the most suspicious first."""
     decisions: Path | None = None
-    """The patch table; none: decisions.csv in the space's folder."""
+    """The patch table; None: decisions.csv in the folder of the space."""
 
 
 def prepare(show: Show, watch: Callback = ignore) -> AppState:
-    """Opens spaces, makes the maps that are missing, and loads the networks.
+    """Opens the spaces, computes missing maps, and loads the networks.
 
-    Raises RequestError, DataError where a space cannot be shown.
+    Raises RequestError or DataError if a space cannot be shown.
     """
     paths = [path for path in (show.space, show.beside) if path is not None]
     if show.space is None and (show.beside is not None or show.watch is None):
         raise RequestError(
-            "There is nothing to show. Give a space, or --watch with a run's or study's folder."
+            "There is nothing to show. Give a space, or --watch with the folder of a run or a study."
         )
     if show.watch is not None and not show.watch.is_dir():
-        raise RequestError(f"--watch: {show.watch} is not a folder. Give that of a run or of a study.")
+        raise RequestError(f"--watch: {show.watch} is not a folder. Give the folder of a run or a study.")
     most = {str(each["id"]): float(each["score"]) for each in reversed(show.suspects)}
     spaces = tuple(_shown(path, most if path == show.space else {}, watch) for path in paths)
     table = show.decisions or (show.space / DECISIONS if show.space else None)
     if table is not None:
-        Decisions(table).rows()  # a table of another sort is refused now, not at the first decision
+        Decisions(table).rows()  # rejects an invalid table now, not at the first decision
     return AppState(
         spaces,
         tuple(show.suspects),
@@ -197,9 +202,9 @@ def serve(
     announce: Callable[[str], None] = print,
     open_browser: bool = True,
 ) -> None:
-    """Serves until it is interrupted; `announce` gets the address to open, with the token where there is one.
+    """Serves until it is interrupted; `announce` receives the address to open, with the token if any.
 
-    Raises WorkError where the address cannot be listened on.
+    Raises WorkError if the server cannot listen on the address.
     """
     listening = listen(access)
     access = replace(access, port=int(listening.getsockname()[1]))
@@ -211,26 +216,26 @@ def serve(
 
 
 def listen(access: Access) -> socket.socket:
-    """A socket on the address. Raises WorkError where it is taken or not of this machine."""
+    """A socket on the address. Raises WorkError if it is in use or not of this machine."""
     family = socket.AF_INET6 if ":" in access.host else socket.AF_INET
-    # asyncio switches off Nagle's algorithm only of a socket whose protocol is named TCP; with it on, the
-    # last piece of every answer on a kept connection waits for 40 ms.
+    # asyncio disables Nagle's algorithm only if the protocol of the socket is given as TCP; otherwise the
+    # last packet of every answer on a persistent connection waits for 40 ms.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((access.host, access.port))
-        listening.listen(128)  # a browser that is opened at once waits until it is answered
+        listening.listen(128)  # a browser that connects before the server runs waits
     except OSError as error:
         listening.close()
         raise WorkError(
-            f"{access.host}:{access.port} cannot be listened on: {error.strerror}. "
-            "Choose another by --port; 0 takes a free one."
+            f"The server cannot listen on {access.host}:{access.port}: {error.strerror}. "
+            "Choose another --port; 0 takes a free port."
         ) from None
     return listening
 
 
 def server(exhibition: AppState, access: Access) -> uvicorn.Server:
-    """The server, ready to run; it writes no log of addresses, as one may hold the token."""
+    """The server, ready to run; without an access log, because an address may contain the token."""
     room = Room.of_system()
     return uvicorn.Server(
         uvicorn.Config(
@@ -249,7 +254,7 @@ def server(exhibition: AppState, access: Access) -> uvicorn.Server:
 
 
 def address_of(access: Access) -> str:
-    """The page's address for a browser on this machine."""
+    """The address of the page for a browser on this machine."""
     host = "127.0.0.1" if access.host == "0.0.0.0" else access.host
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{access.port}/" + (
@@ -262,8 +267,9 @@ def _shown(path: Path, suspicion: Mapping[str, float], watch: Callback) -> Loade
     ids = space.rows(["id"])["id"].to_pylist()
     layouts = map_beside(path / MAP, ids, space.vectors, space.identity.digest, watch)
     watch(Stage("network", 0, 1))
-    _ = space.run  # so that the first search does not wait for it, nor the page for its map
-    space.search(ids[0], top=1)  # nor a search for its compiler
+    # Load, compile and pack now, so that neither the first search nor the page waits.
+    _ = space.run
+    space.search(ids[0], top=1)
     shown = LoadedSpace(space, layouts, suspicion)
     shown.packed_map(next(iter(layouts.layouts)), True)
     return shown

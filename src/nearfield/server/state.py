@@ -1,4 +1,4 @@
-"""What a server shows: spaces, suspects, trainings; and how much a client may ask for."""
+"""The state of the server (spaces, suspects, trainings) and the limits of requests."""
 
 import json
 import os
@@ -26,34 +26,34 @@ from nearfield.space.space import Space
 from nearfield.space.storage import SpaceFile
 from nearfield.training.run import Run
 
-# How much a client may send and ask for: all that bounds the server's memory, in one place.
+# Limits of requests, which bound the memory of the server.
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Upper bounds; what lies beyond is refused before it is decoded."""
+    """Upper bounds; larger requests are rejected before they are decoded."""
 
     body_bytes: int = 64 * 2**20
-    """Bytes of a request's body, counted while they arrive."""
+    """Bytes in the body of a request, counted while they arrive."""
     seconds: float = 600.0
-    """Seconds of an uploaded sound, or of the span of it that is asked for."""
+    """Seconds of an uploaded sound, or of the requested span."""
     reach: float = 3600.0
-    """Seconds from an uploaded sound's beginning to the end of that span: all of it has to be decoded."""
+    """Seconds from the start of an uploaded sound to the end of the span, all of which is decoded."""
     channels: int = 8
     """Channels of an uploaded sound."""
     samples: int = 2**25
-    """Samples of all channels of an upload together: 128 MB once decoded."""
+    """Samples of an upload in all channels: 128 MB when decoded."""
     answers: int = 1000
-    """Rows of one answer."""
+    """Rows in an answer."""
     picture_seconds: float = 600.0
-    """Seconds of a clip that its picture shows."""
+    """Seconds of a clip in its spectrogram."""
 
 
-# Arrays and a JSON header in one body: what a map of 100,000 points travels in.
+# A binary format for maps: a JSON header and arrays in one body.
 #
-# Four bytes: the length of the header, little-endian; the header, filled up with blanks to whole eights; the
-# arrays one after the other, each filled up to whole eights. The header's `arrays` gives name, type, first
-# byte after the header, and how many numbers.
+# Four bytes with the length of the header, little-endian; the header, padded with blanks to a multiple of
+# eight bytes; the arrays, each padded to a multiple of eight bytes. `arrays` in the header gives name, type,
+# offset after the header, and number of elements.
 
 Array = npt.NDArray[Any]
 _TYPES = ("float32", "uint8", "uint16", "uint32", "int32")
@@ -75,7 +75,7 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
 
 
 def unpack(body: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
-    """What `pack` packed."""
+    """The inverse of `pack`."""
     (length,) = struct.unpack_from("<I", body)
     header = json.loads(body[4 : 4 + length])
     begin = 4 + length
@@ -86,7 +86,7 @@ def unpack(body: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
     return header, arrays
 
 
-# A space as the page sees it: its clips by id, its columns as arrays, its map.
+# An open space: clips by id, columns as arrays, map.
 
 _HIDDEN = frozenset(("id", "path", "vector", "source", "offset", "clip", "row", "tags", "position"))
 _OF_TIME = frozenset(("start", "seconds", "moment"))
@@ -108,7 +108,7 @@ class SpaceClip:
     channel: int | None
 
     def plain(self) -> dict[str, Any]:
-        """What a client may know: all but where the file lies."""
+        """The fields for a client: all except the path of the file."""
         return {
             "row": self.row,
             "id": self.id,
@@ -120,7 +120,7 @@ class SpaceClip:
 
 
 class LoadedSpace:
-    """A space, its rows in memory, its map; its network, behind a lock, works for one client at a time."""
+    """A space with its rows in memory and its map; a lock lets one client at a time use the network."""
 
     def __init__(self, space: Space, layouts: SpaceMap, suspicion: Mapping[str, float] | None = None) -> None:
         self.space, self.layouts = space, layouts
@@ -129,7 +129,7 @@ class LoadedSpace:
         self.suspicion = suspicion or {}
         self.network = threading.Lock()
         self._same: dict[str, FileKey] = {}
-        """Files that were found to be what was indexed, by path."""
+        """Paths of files whose contents were checked."""
         self._packed: dict[str, bytes] = {}
         self._packing = threading.Lock()
 
@@ -138,25 +138,25 @@ class LoadedSpace:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name for messages."""
         return self.space.folder.resolve().name
 
     @property
     def is_current(self) -> bool:
-        """Whether nobody brought the space up to date since it was opened here."""
+        """Whether the space has not been updated since it was opened here."""
         try:
             return SpaceFile.read(self.space.folder).version == self.space.state.file.version
         except RequestError:
             return False
 
     def places(self) -> Iterator[Path]:
-        """Where the space lies, and the run and the files that it was made of."""
+        """The paths of the space, of its run and of its data."""
         file = self.space.state.file
         yield from (self.space.folder, self.space.folder.resolve(), Path(file.run), Path(file.data))
         yield from map(Path, self.table["path"].unique())
 
     def clip(self, name: str) -> SpaceClip:
-        """The clip of an id. Raises KeyError: nothing but what the table lists can be reached."""
+        """The clip with an id. Raises KeyError for all others, so that only listed files can be reached."""
         return self.at(self.rows[name])
 
     def at(self, row: int) -> SpaceClip:
@@ -176,21 +176,21 @@ class LoadedSpace:
         )
 
     def file(self, clip: SpaceClip) -> Path:
-        """Where the file of a clip lies. Raises DataError where another file than was indexed lies there."""
-        with suppress(OSError):  # a file that is gone is told by what reads it
+        """The path of the file of a clip. Raises DataError if its contents have changed since indexing."""
+        with suppress(OSError):  # a missing file is reported when it is read
             key = file_key(clip.path)
             if self._same.get(key[0]) != key:
                 indexed = str(self.table["source"].iloc[clip.row]).partition(" ")[0]
                 if content_digest(clip.path) != indexed:
                     raise DataError(
-                        f"{clip.id}: its file has changed since the space was made. Bring the space up to "
-                        f"date: nearfield index --out {self.name} --update"
+                        f"{clip.id}: its file has changed since the space was made. Update the space: "
+                        f"nearfield index --out {self.name} --update"
                     )
                 self._same[key[0]] = key
         return clip.path
 
     def window(self, clip: SpaceClip) -> WavRange:
-        """The sound of a clip. Raises DataError where its file is gone, another one, or cannot be read."""
+        """The sound of a clip. Raises DataError if its file is missing, has changed, or cannot be read."""
         return WavRange.of(self.file(clip), clip.start, clip.seconds, clip.channel)
 
     @property
@@ -212,25 +212,25 @@ class LoadedSpace:
         return run
 
     def columns_of(self, row: int) -> dict[str, Any]:
-        """The further columns of a row, by name."""
+        """The additional columns of a row, by name."""
         cells = {name: self.table[name].iloc[row] for name in self._own()}
         plain = {name: cell.item() if isinstance(cell, np.generic) else cell for name, cell in cells.items()}
         return {name: None if pd.isna(cell) else cell for name, cell in plain.items()}
 
     def rows_where(self, where: str) -> Array:
-        """Rows that a filter lets through. Raises RequestError where it cannot be understood."""
+        """The rows that a filter selects. Raises RequestError if it is invalid."""
         return np.asarray(self.space.rows([], where)["position"].to_numpy())
 
     def picture(self) -> LogMelSettings:
-        """The log-mel that the network hears, or the usual one where it hears something else."""
+        """The log-mel settings of the network, or the defaults if it has another feature."""
         feature = self.space.run.recipe.feature
         return feature if isinstance(feature, LogMelSettings) else LogMelSettings()
 
     def packed_map(self, layout: str, with_columns: bool) -> bytes:
-        """One layout, and the columns to colour it by, for the page; made once. Raises RequestError."""
+        """One layout, with the columns for colors, packed for the page and cached. Raises RequestError."""
         if layout not in self.layouts.layouts:
             known = ", ".join(self.layouts.layouts)
-            raise RequestError(f"layout: {layout!r} is not one of this map. Known: {known}.")
+            raise RequestError(f"layout: the map has no {layout!r}. Known: {known}.")
         key = f"{layout} {with_columns}"
         with self._packing:
             if key not in self._packed:
@@ -266,7 +266,7 @@ class LoadedSpace:
         return sorted(dict.fromkeys(known), key=lambda name: order.get(name, len(order)))
 
     def _column(self, name: str, arrays: dict[str, Array]) -> dict[str, Any]:
-        """Adds the arrays of one column; gives what the header says of it."""
+        """Adds the arrays of one column; returns its entry in the header."""
         if name == "tags":
             numbers, names = _numbered([tag for tags in self.table["tags"] for tag in tags])
             arrays["tags"] = numbers.astype(np.uint32)
@@ -291,7 +291,7 @@ class LoadedSpace:
 
 
 def _numbered(cells: Sequence[str]) -> tuple[Array, list[str]]:
-    """Class numbers in the order of the names, -1 for none."""
+    """Class numbers in the order of names, -1 for none."""
     named = pd.Series(cells, dtype=object).replace("", None)
     numbers, names = pd.factorize(named, sort=True)
     return numbers.astype(np.int32), [str(name) for name in names]
@@ -301,15 +301,15 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-# What a server shows: one space or two, suspects and what was decided about them, runs being trained.
+# The state of the server: one or two spaces, suspects with decisions, runs.
 
 
 @dataclass(frozen=True)
 class AppState:
-    """All that requests may reach."""
+    """Everything that requests can access."""
 
     spaces: tuple[LoadedSpace, ...] = ()
-    """The space, and the one beside it; clips are told by their ids in both."""
+    """One or two spaces, whose clips are matched by id."""
     suspects: Sequence[Mapping[str, Any]] = ()
     """id, kind, score, reason, suggestion, proposed, other; the most suspicious first."""
     decisions: Decisions | None = None
@@ -323,7 +323,7 @@ class AppState:
         return self.spaces[number]
 
     def without_places(self, text: str) -> str:
-        """What a client may read of a message: of all that is shown the names, not the folders it lies in."""
+        """Replaces paths in a message by names, so that clients do not see folders of the server."""
         folders = {str(place.parent) for place in self._places()} - {".", os.sep}
         for folder in sorted(folders, key=len, reverse=True):
             text = text.replace(folder + os.sep, "")
@@ -338,9 +338,9 @@ class AppState:
             yield self.runs.folder
 
     def clip(self, name: str, number: int = 0) -> tuple[LoadedSpace, SpaceClip]:
-        """A clip by its id. Raises 404: no other name reaches a file."""
+        """A clip by its id. Raises 404 for all others, so that only listed files can be reached."""
         shown = self.shown(number)
         try:
             return shown, shown.clip(name)
         except KeyError:
-            raise HTTPException(404, "There is no clip of this id in the space.") from None
+            raise HTTPException(404, "The space has no clip with this id.") from None

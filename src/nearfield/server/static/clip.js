@@ -58,7 +58,7 @@ function facts(cloud, row) {
 function sideBySide(holders, found) {
   const ids = found.map(({ answers }) => new Set(answers.map(({ id }) => id)));
   const both = [...ids[0]].filter((id) => ids[1].has(id)).length;
-  const words = `${both} of ${ids[0].size} neighbours are the same; ${holders[1].name} loses ${ids[0].size - both} and gains ${ids[1].size - both}.`;
+  const words = `${both} of ${ids[0].size} neighbors are the same; ${holders[1].name} loses ${ids[0].size - both} and gains ${ids[1].size - both}.`;
   return [h("p", { class: "hint", id: "compared" }, words), h("div", { class: "sides" }, found.map(({ answers }, place) => {
     const marks = new Map(answers.map(({ id }) => [id, ids[1 - place].has(id) ? "same" : place ? "gained" : "lost"]));
     return h("div", {}, h("h3", {}, holders[place].name), list(answers, holders[place], { more: false, marks }));

@@ -60,10 +60,10 @@ function stageOf(cloud) {
   }, clouds.length > 1);
 }
 
-/** Says where a space was brought up to date since the server opened it. */
+/** Reports a space that was updated since the server opened it. */
 async function tellIfOld() {
   const old = (await api.spaces()).spaces.filter((space) => !space.is_current);
-  if (old.length) say(`${old[0].name} has been brought up to date since it was opened here. Start \`nearfield explore\` anew to see it.`, true);
+  if (old.length) say(`${old[0].name} has been updated since it was opened here. Restart \`nearfield explore\` to see the new state.`, true);
 }
 
 /** A space of pictures has nothing to be heard. */
@@ -71,8 +71,8 @@ function speakOfPictures() {
   document.body.dataset.kind = "picture";
   $("record").hidden = true;
   $("file").accept = "image/*";
-  $("upload").title = "Search by a picture (U)";
-  $("drop").firstElementChild.textContent = "Drop a picture to search by it";
+  $("upload").title = "Search by an image (U)";
+  $("drop").firstElementChild.textContent = "Drop an image to search with it";
 }
 
 /** What lists and keys can do with a clip. */

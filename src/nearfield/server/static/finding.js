@@ -33,9 +33,9 @@ async function showWanted() {
   const found = await api.search({ ...wanted, top: ANSWERS, where: condition() });
   const without = guarded((id) => { drop(id); return showWanted(); });
   const chips = (side, sign) => wanted[side].map((id) => h("button", { type: "button", class: "chip", title: "Take away", onclick: () => without(id) }, `${sign} ${nameOf(id).file}`));
-  const heading = wanted.plus.length ? "Near to these" : "Far from these";
+  const heading = wanted.plus.length ? "Near these" : "Far from these";
   if (!wanted.plus.length) found.typicality = null; // far from a clip, there is nothing to be typical of
-  showFound(h("h2", {}, heading, h("small", {}, "press one to take it away")), found, h("p", { class: "acts" }, chips("plus", "+"), chips("minus", "−")));
+  showFound(h("h2", {}, heading, h("small", {}, "press one to remove it")), found, h("p", { class: "acts" }, chips("plus", "+"), chips("minus", "−")));
 }
 
 function showFound(heading, found, ...before) {
@@ -56,8 +56,8 @@ export const searchFile = guarded(async (file, among = 1) => {
   const shown = arePictures()
     ? h("figure", { class: "mel photograph" }, h("img", { src: own, alt: file.name }))
     : h("p", { class: "acts" }, h("button", { type: "button", onclick: () => player.toggle(`file:${file.name}`, 0, own) }, "Hear it"));
-  showFound(h("h2", {}, file.name, h("small", {}, arePictures() ? "your picture" : "your sound")), found, shown);
-  say(among > 1 ? `Searched by ${file.name} alone, the first of ${among} files.` : "");
+  showFound(h("h2", {}, file.name, h("small", {}, arePictures() ? "your image" : "your sound")), found, shown);
+  say(among > 1 ? `Searched with ${file.name} only, the first of ${among} files.` : "");
 });
 
 const ask = (sent) => api.search({ file: sent, top: ANSWERS, where: condition() });
@@ -83,7 +83,7 @@ export const toggleRecording = guarded(async () => {
     return;
   }
   player.stop();
-  stopRecording = await record().catch(() => { throw new Error("No microphone: allow it for this page, or search by a file."); });
+  stopRecording = await record().catch(() => { throw new Error("No microphone: allow it for this page, or search with a file."); });
   $("record").setAttribute("aria-pressed", "true");
   $("record").textContent = "Stop and search";
 });

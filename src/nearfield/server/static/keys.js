@@ -7,21 +7,21 @@ const WORDS = [ // keys, what they do, what they do where there are pictures and
   ["← ↑ → ↓", "from clip to clip on the map"],
   ["Space", "play or stop", null],
   ["J  K", "down and up in a list"],
-  ["Enter", "open the clip that is marked in a list"],
+  ["Enter", "open the marked clip of a list"],
   ["/", "filter"],
-  ["C  M", "choose colours, choose the map"],
+  ["C  M", "choose colors, choose the map"],
   ["+  −  0", "nearer, farther, all"],
   ["Shift ← ↑ → ↓", "move the map; turn it in three dimensions"],
   ["L", "lasso; Shift and drag does the same"],
   ["A", "put the clip into the set, or take it out"],
-  ["G", "make a set of all that is shown"],
-  ["X", "listen through the set, or stop", null],
+  ["G", "make a set of all visible clips"],
+  ["X", "play the set, or stop", null],
   ["E", "export the set as CSV"],
   ["P  N", "more like the clip, less like it"],
-  ["U", "search by a sound file", "search by a picture"],
+  ["U", "search with a sound file", "search with an image"],
   ["R", "record to search; again to stop", null],
-  ["S", "suspects; then Y accepts, D dismisses, Z takes back"],
-  ["W", "curves of a training"],
+  ["S", "suspects; then Y accepts, D dismisses, Z undoes"],
+  ["W", "training curves"],
   ["T", "light or dark"],
   ["Esc", "back, close, clear"],
   ["?", "this list"],
@@ -29,7 +29,7 @@ const WORDS = [ // keys, what they do, what they do where there are pictures and
 
 /** `acts`: what each key does, by its name. Keys in fields of text are left alone. */
 export function listenToKeys(acts) {
-  const words = WORDS.map(([keys, what, pictured = what.replaceAll("clip", "picture")]) => [keys, arePictures() ? pictured : what]);
+  const words = WORDS.map(([keys, what, pictured = what.replaceAll(/\ba clip\b/g, "an image").replaceAll("clip", "image")]) => [keys, arePictures() ? pictured : what]);
   $("keys").querySelector("dl").replaceChildren(...words.filter(([, what]) => what).flatMap(([keys, what]) => [h("dt", {}, keys.split("  ").map((key) => h("kbd", {}, key))), h("dd", {}, what)]));
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -4,7 +4,7 @@ import { NONE, range, scaleColours } from "./colours.js";
 import { $, h } from "./dom.js";
 import { theme } from "./theme.js";
 
-const SEVERAL = "A clip with several tags has the colour of its rarest one here. Press a tag to see all of its clips.";
+const SEVERAL = "A clip with several tags has the color of its rarest tag here. Press a tag to see all of its clips.";
 
 /** `named`: names with colours and counts; `drawn`: for each name how many clips have its colour; `kept`: names that are shown alone; `press(name)`. */
 export function drawLegend(column, named, drawn, kept, press) {
@@ -29,7 +29,7 @@ function row(name, { colour, ring, count, own }, drawn, column, kept, press) {
   const swatch = h("i", { class: ring ? "ring" : "disc" }), shown = name === NONE ? `no ${column.name}` : name;
   const all = count.toLocaleString("en"), some = column.kind === "set" && own && drawn < count ? `${drawn.toLocaleString("en")} of ${all}` : all;
   swatch.style[ring ? "borderColor" : "background"] = colour;
-  return h("li", {}, h("button", { type: "button", class: "quiet", title: `${shown}: ${all}${some === all ? "" : `, of which ${drawn.toLocaleString("en")} are drawn in this colour and the others in that of a rarer tag`}`, "data-name": name, "aria-label": `${shown}, ${all}`, "aria-pressed": String(kept.has(name)), onclick: () => press(name) },
+  return h("li", {}, h("button", { type: "button", class: "quiet", title: `${shown}: ${all}${some === all ? "" : `, of which ${drawn.toLocaleString("en")} have this color; the others have the color of a rarer tag`}`, "data-name": name, "aria-label": `${shown}, ${all}`, "aria-pressed": String(kept.has(name)), onclick: () => press(name) },
     swatch, h("span", {}, shown), h("small", {}, some)));
 }
 

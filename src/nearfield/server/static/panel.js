@@ -81,7 +81,7 @@ export function look(id, cloud) {
   return h("figure", { class: "mel photograph" }, h("img", { src: pictureOf(id, cloud.number), alt: id, onerror: instead }));
 }
 
-/** Words in the place of a picture that cannot be had. */
+/** The text in place of an image that cannot be loaded. */
 const instead = ({ target }) => target.replaceWith(h("span", { class: "gone" }, "The file cannot be read."));
 
 const playSign = (id) => h("span", { class: "sign", "data-play": id, "aria-hidden": "true" });
@@ -118,8 +118,8 @@ export function list(rows, cloud, { more = true, marks = new Map() } = {}) {
 /** How typical of the space a query is, in words. */
 export function typicalityWords(share) {
   if (share === null || share === undefined) return null;
-  const them = arePictures() ? "pictures" : "clips";
-  const per = 100 * share, far = "far from their nearest neighbour.";
+  const them = arePictures() ? "images" : "clips";
+  const per = 100 * share, far = "far from their nearest neighbor.";
   return h("p", { class: "hint" }, share > 0.05
     ? `This query is typical: ${Math.round(per)} % of the ${them} are at least as ${far}`
     : `No close match: ${per < 1 ? "fewer than 1 %" : `only ${Math.round(per)} %`} of the ${them} are this ${far}`);

@@ -53,7 +53,7 @@ export async function setLayout(name) {
   }
   const trust = main().trust(name);
   $("note").textContent = `${WORDS[name] ?? name}${trust === null ? "" : ` · trustworthiness ${trust.toFixed(2)}`}`;
-  $("note").title = "How many of the neighbours on the map are neighbours in the space, by rank: 1 is all. Similarities in lists are those of the space.";
+  $("note").title = "Trustworthiness: how far the neighbors on the map are neighbors in the space, by rank; 1 is perfect. Similarities in lists are those of the space.";
 }
 
 export function setColour(name) {
@@ -97,7 +97,7 @@ export function restate() {
     stage.setStates((row) => ((pass && !pass.has(row)) || !isKept(row) ? DIM : rows.has(row) ? CHOSEN : PLAIN));
   }
   const shown = (stages[0]?.states ?? []).reduce((sum, state) => sum + (state >= PLAIN), 0);
-  const all = `${main().count.toLocaleString("en")} ${arePictures() ? "pictures" : "clips"}`;
+  const all = `${main().count.toLocaleString("en")} ${arePictures() ? "images" : "clips"}`;
   $("count").textContent = shown === main().count ? all : `${shown.toLocaleString("en")} of ${all}`;
   document.body.dataset.shown = shown;
 }

@@ -10,7 +10,7 @@ $("set").addEventListener("click", showSet);
 
 /** These clips are the set from now on. */
 export function gather(ids) {
-  if (!ids.length) return say("No clip lies within.");
+  if (!ids.length) return say("There is no clip in this area.");
   chosen.clear();
   ids.forEach((id) => chosen.add(id));
   setLasso(false);
@@ -38,11 +38,11 @@ function showSet() {
   if (!rows.length) return clear();
   const length = rows.reduce((sum, { id }) => sum + (cloud.columns.get("seconds")?.values[cloud.rows.get(id)] ?? 0), 0);
   const empty = () => { chosen.clear(); showChange(); };
-  sheet(h("h2", {}, `${rows.length.toLocaleString("en")} ${arePictures() ? "pictures" : "clips"}`, arePictures() ? null : h("small", {}, seconds(length))), "set", clear,
+  sheet(h("h2", {}, `${rows.length.toLocaleString("en")} ${arePictures() ? "images" : "clips"}`, arePictures() ? null : h("small", {}, seconds(length))), "set", clear,
     h("p", { class: "acts" },
       arePictures() ? null : h("button", { type: "button", id: "listen", onclick: listenThrough, title: "One after the other (X)" }, "Listen through"),
       h("button", { type: "button", id: "export", onclick: exportSet, title: "As CSV (E)" }, "Export"),
-      h("button", { type: "button", onclick: empty, title: "No clip is in it any more" }, "Empty")),
+      h("button", { type: "button", onclick: empty, title: "Remove all clips from the set" }, "Empty")),
     list(rows, cloud));
   markPlaying();
 }
@@ -54,7 +54,7 @@ export function listenThrough() {
 }
 
 export function exportSet() {
-  if (!chosen.size) return say("The set is empty: draw round some clips first (L), or take all that is shown (G).");
+  if (!chosen.size) return say("The set is empty: draw a lasso around some clips first (L), or add all visible clips (G).");
   const cloud = main(), names = [...cloud.columns.keys()];
   const marked = (text) => (/^'*[=+\-@\t\r]/.test(text) && !Number.isFinite(Number(text)) ? `'${text}` : text); // no formula for a spreadsheet
   const cell = (text) => (/[",\n\r]/.test(text) ? `"${marked(text).replaceAll('"', '""')}"` : marked(text));

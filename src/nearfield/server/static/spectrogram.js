@@ -10,7 +10,7 @@ const AROUND = 2; // seconds before and after
 const HERTZ = [50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000];
 const APART = 0.11; // of the height, between two frequencies that are written
 
-/** The picture, which plays at a click. `sign` is what is shown upon it; `instead` takes its place where it cannot be had. */
+/** The spectrogram, which plays on click. `sign` is drawn on it; `instead` replaces it if it cannot be loaded. */
 export function logMel(id, cloud, sign, instead) {
   const value = (name) => cloud.columns.get(name)?.values[cloud.rows.get(id)] ?? 0, [start, length] = [value("start"), value("seconds")];
   const around = length < SHORT ? AROUND : 0, line = h("i", { class: "line" }), hertz = h("div", { class: "hertz" }), times = h("figcaption");

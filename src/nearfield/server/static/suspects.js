@@ -8,7 +8,7 @@ import { acts, arePictures, guarded, main, player } from "./page.js";
 import { hearing, markPlaying, sheet } from "./panel.js";
 
 const KINDS = {
-  label: "label", tag_wrong: "tag that does not belong", tag_missing: "tag that is missing", duplicate: "duplicate",
+  label: "label", tag_wrong: "wrong tag", tag_missing: "missing tag", duplicate: "duplicate",
   silent: "silent", clipped: "clipped", offset: "constant offset", channel: "broken channel", swapped: "swapped channels",
 };
 
@@ -116,9 +116,9 @@ export class Suspects {
   }
 
   undo = guarded(async () => {
-    if (!isOpen()) return $("mend").hidden || say("Z takes back while the suspects are open: press S first.");
+    if (!isOpen()) return $("mend").hidden || say("Z undoes a decision while the suspects are open. Press S first.");
     const { undone } = await api.undo();
-    if (!undone) return say("Nothing was decided yet.");
+    if (!undone) return say("There is no decision yet.");
     say(`Taken back: ${undone.id}`);
     if (!await this.load()) return;
     this.redraw();
