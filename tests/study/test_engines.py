@@ -83,7 +83,7 @@ def test_a_worker_that_dies_costs_one_attempt_and_two_make_a_failure(tmp_path: P
         "again": True,
     }
     warned = [(task, event) for task, event in events if isinstance(event, Note) and event.is_warning]
-    assert warned[0] == (once, Note(f"{cause} The task is begun once more.", is_warning=True))
+    assert warned[0] == (once, Note(f"{cause} The task is started again.", is_warning=True))
 
 
 def test_a_failed_training_is_an_outcome_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_data_that_cannot_serve_is_told_in_its_own_words(plan: Planned, tmp_path
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (MemoryError(), "The training ran out of memory: no more could be had."),
+        (MemoryError(), "The training ran out of memory: no more memory was available."),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 bytes.\nmore"),
             "The training ran out of memory: DefaultCPUAllocator: can't allocate memory: you tried 8 bytes.",

@@ -1,8 +1,8 @@
-"""The journal of a study: what happened, in order, one checksummed line each; the record that survives kills.
+"""The journal of a study: an append-only log with one checksummed JSON line per event.
 
-A line is JSON: `sum`, the first 16 hexadecimal digits of sha256 over the rest in canonical form, then `kind`
-and whatever that kind holds. Lines are only ever added, each on the disk before the next is begun, so that a
-kill or a power cut can hurt none but the last.
+A line holds `sum` (the first 16 hexadecimal digits of SHA-256 over the rest in canonical form), `kind`, and
+the fields of that kind. Each line is synced to disk before the next is written, so a kill or a power failure
+can damage only the last line.
 """
 
 import contextlib
@@ -22,10 +22,13 @@ Entry = dict[str, Any]
 
 
 class Journal:
-    """A study's journal. `Journal(path)` reads what is there; only `Journal.open(path)` can add to it."""
+    """A study's journal. `Journal(path)` only reads; `Journal.open(path)` can also add lines."""
 
     def __init__(self, path: Path) -> None:
-        """Raises WorkError naming the line where one is damaged, other than by being cut short at the end."""
+        """Reads the journal. Raises WorkError, with the line number, if a line is damaged.
+
+        An incomplete last line is ignored.
+        """
         self.path = path
         self._entries, self._length = _read(path)
         self._file: int | None = None
@@ -33,9 +36,9 @@ class Journal:
     @classmethod
     @contextlib.contextmanager
     def open(cls, path: Path) -> Iterator[Self]:
-        """The journal as its only writer; a last line that a kill cut short is taken away.
+        """Opens the journal for writing, with an exclusive lock, and removes an incomplete last line.
 
-        Raises RequestError where another process has it open, WorkError as reading does.
+        Raises RequestError if another process has the lock, and WorkError if a line is damaged.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         busy = (
@@ -55,7 +58,7 @@ class Journal:
                 journal._file = None
 
     def add(self, kind: str, **plain: Any) -> None:
-        """Adds a line and returns when it is on the disk. Raises WorkError where it cannot be written."""
+        """Adds a line and syncs it to disk. Raises WorkError if it cannot be written."""
         if self._file is None:
             raise RuntimeError("this journal is for reading: use Journal.open")
         entry = {"kind": kind, **plain}
@@ -69,23 +72,23 @@ class Journal:
                 os.ftruncate(self._file, self._length)
             raise WorkError(
                 f"{self.path}: cannot be written: {error.strerror}. "
-                "Free space on its disk and start the study again: it goes on from here."
+                "Free space on its disk and start the study again: it continues from here."
             ) from error
         self._length += len(line)
         self._entries.append(json.loads(line))
 
     def entries(self, kind: str) -> list[Entry]:
-        """What lines of one kind hold, oldest first."""
+        """The fields of all lines of one kind, oldest first."""
         plain = [entry for entry in self._entries if entry["kind"] == kind]
         return [{name: v for name, v in entry.items() if name not in ("sum", "kind")} for entry in plain]
 
     def add_outcome(self, outcome: Outcome) -> None:
-        """Notes how a task ended."""
+        """Adds the outcome of a task."""
         plain = asdict(outcome)
         self.add("outcome", **plain.pop("task"), **plain)
 
     def outcomes(self) -> dict[Task, Outcome]:
-        """How each task ended; the last word where there are several, none where it is tried again."""
+        """The latest outcome of each task, without tasks that are to be retried."""
         found: dict[Task, Outcome] = {}
         for entry in self._entries:
             if entry["kind"] not in ("outcome", "again"):
@@ -99,21 +102,21 @@ class Journal:
         return found
 
     def try_again(self, task: Task) -> None:
-        """Takes the outcome of a task back."""
+        """Revokes the outcome of a task."""
         self.add("again", arm=task.arm, seed=task.seed)
 
 
 def _read(path: Path) -> tuple[list[Entry], int]:
-    """The whole entries, and how many bytes they take."""
+    """The complete entries, and their total length in bytes."""
     data = path.read_bytes() if path.is_file() else b""
-    length = data.rfind(b"\n") + 1  # what follows was cut short by a kill
+    length = data.rfind(b"\n") + 1  # a kill can leave an incomplete last line
     entries: list[Entry] = []
     for line in data[:length].split(b"\n")[:-1]:
         entry = _entry(line)
         if entry is None:
             raise WorkError(
-                f"{path}, line {len(entries) + 1}: damaged: it does not fit its own checksum. Restore the "
-                "file from a copy, or remove that line and start the study again: finished runs are found in "
+                f"{path}, line {len(entries) + 1}: damaged: it does not match its checksum. Restore the file "
+                "from a copy, or remove that line and start the study again: finished runs are found in "
                 "their folders and are not trained again."
             )
         entries.append(entry)
@@ -121,7 +124,7 @@ def _read(path: Path) -> tuple[list[Entry], int]:
 
 
 def _entry(line: bytes) -> Entry | None:
-    """What a line holds, or None where it is not whole."""
+    """The entry of a line, or None if the line is damaged."""
     try:
         entry: Any = json.loads(line)
         whole = {name: value for name, value in entry.items() if name != "sum"}

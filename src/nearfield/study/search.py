@@ -1,4 +1,4 @@
-"""Searches over ranges: which trials to train next."""
+"""Searches over ranges of settings: chooses the trials and trains them."""
 
 import json
 import math
@@ -16,28 +16,28 @@ from nearfield.study.records import Arm, Outcome, Task
 from nearfield.training.recipe import Recipe
 from nearfield.training.validation import SCORE
 
-# A search over ranges: which trials to train next, given what is known of those before.
+# Chooses the next trials of a search, given the scores of the finished ones.
 #
-# It keeps no memory of its own. What was told (from the journal) fixes what is asked next, so a search that
-# was interrupted goes on with the trial it would have asked for, whatever the number of workers.
+# The search has no state. The scores of finished trials determine the next ones, so an interrupted search
+# continues with the same trial, for any number of workers.
 #
-# Scores are of val. They choose; they are never the result: `finalists` are trained again with seeds that the
-# search has not used, and judged on test.
+# Scores are of the validation split and only choose trials. The finalists are trained again with seeds that
+# the search did not use, and evaluated on the test split.
 
 SEED = 0
-"""The seed that every trial is trained with; finalists take others."""
+"""The seed of every trial; finalists use others."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A training that the search wants: a trial's changes, for so many updates."""
+    """A training of a trial: its changes and the number of updates."""
 
     trial: int
     changes: dict[str, Any]
     updates: int
 
     def arm(self, whole: int) -> Arm:
-        """The attempt as an arm; `whole`: updates of a whole training."""
+        """The attempt as an arm; `whole` is the number of updates of a full training."""
         short = {} if self.updates == whole else {"train.updates": self.updates}
         at = f"-at-{self.updates}" if short else ""
         return Arm(f"trial-{self.trial:03}{at}", label_of(self.changes), {**self.changes, **short})
@@ -45,14 +45,14 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Told:
-    """What came of an attempt: its score on val, higher is better; None where it failed."""
+    """An attempt and its score on the validation split, higher is better; None if it failed."""
 
     attempt: Attempt
     score: float | None
 
 
 class TrialSearch:
-    """Asks for trials of a recipe. All methods are functions of what was told."""
+    """Chooses the trials of a recipe. All methods are functions of the finished attempts, `told`."""
 
     def __init__(self, settings: SearchSettings, recipe: Recipe, seed: int = SEED) -> None:
         self.settings, self.seed = settings, seed
@@ -60,7 +60,7 @@ class TrialSearch:
         self.rungs = rungs(settings, self.updates, recipe.train.validate_every)
 
     def pending(self, told: Iterable[Told]) -> tuple[Attempt, ...]:
-        """What is to be trained next, all of it at once if one likes; nothing when the search is done."""
+        """The attempts to train next, in any order or in parallel; empty when the search is done."""
         told = list(told)
         scores = {_mark(each.attempt): each.score for each in told}
         for trials in self._generations(told):
@@ -71,7 +71,7 @@ class TrialSearch:
         return ()
 
     def lengths(self) -> list[int]:
-        """Updates of every training, in their order, where none fails and no two trials are the same."""
+        """Updates of every training, in order, if none fails and no two trials are the same."""
         found = []
         for numbers in self._groups():
             alive = len(numbers)
@@ -81,16 +81,16 @@ class TrialSearch:
         return found
 
     def finalists(self, told: Iterable[Told]) -> tuple[Arm, ...]:
-        """The arms to train again: the best trial, the next best, then the neighbours of the best, in turn.
+        """The arms to train again: the best trial, then alternately the next best and a neighbor of the best.
 
-        A neighbour is the tried point nearest to the best in the space, each range from 0 to 1. Scores are
-        left behind. Raises RequestError where no trial ended well.
+        A neighbor is the trial closest to the best in the space, with each range scaled to [0, 1]. Arms carry
+        no scores. Raises RequestError if no trial has a score.
         """
         ranked = self._ranked(told)
         if not ranked:
             raise RequestError(
-                "search: no trial ended with a score, so there is nothing to train again. See the journal "
-                "for why each failed, and narrow the space."
+                "search: no trial ended with a score, so there is nothing to train again. The journal says "
+                "why each trial failed; narrow the space accordingly."
             )
         best, others = ranked[0], ranked[1:]
         near = sorted(others, key=lambda one: self._distance(one.changes, best.changes))
@@ -101,7 +101,7 @@ class TrialSearch:
         return tuple(one.arm(one.updates) for one in chosen)
 
     def table(self, told: Iterable[Told]) -> dict[str, Any]:
-        """For the document: the trials with their ranks, without the scores that they were chosen by."""
+        """The trials with their ranks, for the document; the scores that chose them are left out."""
         told = sorted(told, key=lambda each: each.attempt.updates)
         ranks = {one.trial: place for place, one in enumerate(self._ranked(told), start=1)}
         rows: dict[int, dict[str, Any]] = {}
@@ -118,7 +118,7 @@ class TrialSearch:
         return {"method": self.settings.method, "trials": len(rows), "table": [rows[n] for n in sorted(rows)]}
 
     def _generations(self, told: Sequence[Told]) -> Iterator[list[tuple[int, dict[str, Any]]]]:
-        """Trials in the groups that are asked together: numbers and changes."""
+        """Batches of trials as numbers and changes."""
         known = {each.attempt.trial: each.attempt.changes for each in told}
         if self.settings.method == "grid":
             yield list(enumerate(grid(self.settings.space)))
@@ -132,7 +132,7 @@ class TrialSearch:
                 yield [(n, known.get(n, changes)) for n, changes in zip(numbers, asked, strict=True)]
 
     def _groups(self) -> Iterator[range]:
-        """Numbers of the trials that are asked together."""
+        """Numbers of the trials in each batch."""
         total = self.settings.trials or 0
         size = self.settings.together if self.settings.method == "tpe" else total
         for first in range(0, total, size):
@@ -141,7 +141,7 @@ class TrialSearch:
     def _rungs_of(
         self, trials: list[tuple[int, dict[str, Any]]], scores: Mapping[str, float | None]
     ) -> Iterator[list[Attempt]]:
-        """The attempts of one group, rung by rung; each rung needs the scores of the one before."""
+        """The attempts of one batch, rung by rung; each rung needs the scores of the previous one."""
         alive = trials
         for updates in self.rungs:
             attempts = [Attempt(number, changes, updates) for number, changes in alive]
@@ -150,11 +150,10 @@ class TrialSearch:
             well = sorted(
                 ((score, one) for score, one in ended if score is not None), key=lambda e: (-e[0], e[1].trial)
             )
-            kept = well[: math.ceil(len(attempts) / self.settings.keep)]
-            alive = [(one.trial, one.changes) for _, one in kept]
+            best = well[: math.ceil(len(attempts) / self.settings.keep)]
+            alive = [(one.trial, one.changes) for _, one in best]
 
     def _ask(self, first: int, number: int, told: Sequence[Told]) -> list[dict[str, Any]]:
-
         past = self._histories(first, told)
         from nearfield.study.trials import draw  # Optuna is an extra, and slow to import
 
@@ -163,7 +162,7 @@ class TrialSearch:
     def _histories(
         self, first: int, told: Sequence[Told]
     ) -> Iterator[tuple[dict[str, Any], dict[int, float]]]:
-        """Of each trial before `first`: its changes, and its scores by updates."""
+        """The changes of each trial before `first`, and its scores by updates."""
         reached: dict[int, dict[int, float]] = {}
         changes: dict[int, dict[str, Any]] = {}
         for each in told:
@@ -177,7 +176,7 @@ class TrialSearch:
             yield changes[number], reached[number]
 
     def _ranked(self, told: Iterable[Told]) -> list[Attempt]:
-        """Trials that were trained whole, the best first."""
+        """Trials with a full training, the best first."""
         whole = [each for each in told if each.attempt.updates == self.updates and each.score is not None]
         whole.sort(key=lambda each: (-(each.score or 0.0), each.attempt.trial))
         return [each.attempt for each in whole]
@@ -191,10 +190,10 @@ class TrialSearch:
 
 
 def rungs(settings: SearchSettings, updates: int, every: int) -> tuple[int, ...]:
-    """Lengths of the trainings of successive halving, the last one whole (Jamieson and Talwalkar 2016).
+    """Lengths of the trainings of successive halving, of which the last is full (Jamieson & Talwalkar 2016).
 
-    Each is a training of its own, whose schedule runs to its end; all are multiples of `every`, so that they
-    end with a validation.
+    Each rung is a separate training with a complete schedule. All lengths but the last are multiples of
+    `every`, so that a training ends with a validation.
     """
     found = {updates}
     length = updates // settings.keep
@@ -205,14 +204,14 @@ def rungs(settings: SearchSettings, updates: int, every: int) -> tuple[int, ...]
 
 
 def _mark(attempt: Attempt) -> str:
-    """Attempts with the same mark are the same training, which is never done twice."""
+    """A key of the attempt. Attempts with the same key are the same training, which runs only once."""
     return json.dumps([attempt.changes, attempt.updates], sort_keys=True)
 
 
-# Carries out a study's search: trains what it asks for, until it names the arms that are worth comparing.
+# Runs a study's search until its finalists are known.
 #
-# The journal says which trials ended, their folders what they scored on val; asked again from the start, the
-# search asks for the same ones, so nothing else has to be remembered.
+# The journal records which trials ended; their folders hold their validation scores. The search is
+# deterministic, so it can be replayed from the start and needs no other state.
 
 
 def explore(
@@ -221,10 +220,10 @@ def explore(
     outcomes: Callable[[], Mapping[Task, Outcome]],
     train: Callable[[Plan, Sequence[Task]], None],
 ) -> list[Told]:
-    """All trials of the plan's search and what came of them.
+    """Runs the trials of the plan's search, and returns them with their scores.
 
-    `train` gets a plan with the arms wanted next and those tasks that `outcomes` does not have; whatever it
-    leaves undone ends the search, which then goes on another time.
+    `train` gets a plan with the next trials as arms, and the tasks that `outcomes` lacks. If it leaves a task
+    unfinished, the search stops; a later call continues it.
     """
     assert plan.search is not None
     search = TrialSearch(plan.search, plan.recipe)
@@ -243,7 +242,7 @@ def explore(
 
 
 def chosen(plan: Plan, told: Sequence[Told]) -> Plan | None:
-    """The plan with the recipe as it is and the finalists for arms; None while trials are missing."""
+    """The plan whose arms are the recipe as it is and the finalists; None while trials are missing."""
     assert plan.search is not None
     search = TrialSearch(plan.search, plan.recipe)
     if search.pending(told):
@@ -252,7 +251,7 @@ def chosen(plan: Plan, told: Sequence[Told]) -> Plan | None:
 
 
 def _is_plain(plan: Plan, arm: Arm) -> bool:
-    """Whether a finalist is the recipe as it is, which is an arm already."""
+    """Whether a finalist is the recipe as it is, which is already an arm."""
     return plan.recipe.changed(arm.changes).plain() == plan.recipe.plain()
 
 
@@ -261,7 +260,7 @@ def _task(attempt: Attempt, search: TrialSearch) -> Task:
 
 
 def _score(folder: Path, outcome: Outcome) -> float | None:
-    """The last validation of a trial; None where it failed."""
+    """The last validation score of a trial; None if it failed."""
     if outcome.state == "failed":
         return None
     lines = (task_folder(folder, outcome.task) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

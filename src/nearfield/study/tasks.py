@@ -1,8 +1,8 @@
-"""What one task of a study does: a training and its evaluation, or the plain spaces that stand beside them.
+"""A task of a study: a training and its evaluation, or the scoring of the baselines.
 
-A task may be killed at any moment and begun again, by whichever worker: it goes on from what lies in its
-folder and ends with the same bits. What has ended well is never done again, nor is a training that diverged;
-any other failure (a killed worker, memory, data, a fault of the program) is tried again when the study is.
+A task can be killed at any time and restarted by any worker: it continues from the files in its folder and
+gives the same bits. Finished and diverged tasks are never repeated. Any other failure (a killed worker,
+memory, data, a fault of the program) is retried by the next call of the study.
 """
 
 import contextlib
@@ -35,24 +35,23 @@ from nearfield.training.setup import TrainingSetup
 from nearfield.training.trainer import launch
 
 BASELINES = "baselines"
-"""Stands in a task where the name of an arm would."""
+"""Takes the place of the arm's id in a task that scores the baselines."""
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)
-"""Errors that say nothing of the arm."""
+"""Errors of the machine, which say nothing about the arm."""
 
 
 def perform(
     plan: Mapping[str, Any], data: str, folder: Path, task: Task, device: str, callback: Callback = ignore
 ) -> Outcome:
-    """Trains (or goes on training) and evaluates, in the task's folder below `folder`, that of the study.
+    """Trains (or continues to train) and evaluates in the task's folder, below the study's `folder`.
 
-    A training that fails is an outcome, with its cause: loss that is no number, memory, data, settings. All
-    but the first may be tried `again`.
-    Raises WorkError where the machine is in trouble (a full disk), which no arm is to blame for, and
-    KeyboardInterrupt after Ctrl-C, with everything on the disk that going on needs.
+    A failed training is an outcome with a cause: a loss that is not a number, memory, data, or settings. All
+    but the first can be retried (`again`). Raises WorkError for a fault of the machine, such as a full disk,
+    and KeyboardInterrupt after Ctrl-C, with all files that a restart needs.
     """
     place = task_folder(folder, task)
     begun = time.monotonic()
-    # A worker whose parent was killed may live for a moment more: two must never write to one folder.
+    # A worker can briefly outlive its killed parent, and two workers must never write to one folder.
     with locked(place.parent / f".{place.name}.lock"):
         if known := failure(folder, task):
             return known
@@ -65,7 +64,7 @@ def perform(
         except Exception as error:
             if _is_machine(error):
                 raise WorkError(
-                    f"{place}: {error}. Put that right and start the study again: it goes on from here."
+                    f"{place}: {error}. Correct this and start the study again: it continues from here."
                 ) from error
             trace = "" if isinstance(error, NearfieldError) else traceback.format_exc()
             again = not isinstance(error, DivergedError)
@@ -83,18 +82,18 @@ def _work(plan: Plan, data: str, place: Path, task: Task, device: str, callback:
         recipe = filled(plan.recipe_of(task.arm), plan.before, place.parents[2], task.seed)
         recipe = _as_begun(recipe, run)
         setup = launch(Request(recipe, data, place, task.seed, device, resume=run.is_started), callback)
-    # In the arithmetic of the training: half the time, and alike for all arms.
+    # With the precision of the training: bf16 takes half the time, and all arms are treated in the same way.
     precision = _arithmetic(run.recipe(), device)
     evaluate_run(run, callback=callback, with_baselines=False, precision=precision, setup=setup)
 
 
 def _arithmetic(recipe: Recipe, device: str) -> Precision:
-    """bf16 or fp32, as the recipe says or the machine does best."""
+    """bf16 or fp32: the precision of the recipe, or the best one for the device."""
     return best_precision(device) if recipe.train.precision == "auto" else recipe.train.precision
 
 
 def _as_begun(recipe: Recipe, run: RunFolder) -> Recipe:
-    """`recipe` with the arithmetic that the run was begun in, where the recipe leaves it to the machine."""
+    """`recipe` with the precision of the started run, if the recipe leaves it to the machine."""
     if recipe.train.precision != "auto" or not run.is_started:
         return recipe
     begun = {"precision": run.recipe().train.precision}
@@ -104,15 +103,15 @@ def _as_begun(recipe: Recipe, run: RunFolder) -> Recipe:
 def _score_baselines(
     recipe: Recipe, data: str, place: Path, seed: int, is_first: bool, device: str, callback: Callback
 ) -> None:
-    """{name}.json and {name}.clips.parquet for each space, then result.json with the metrics of all.
+    """Writes {name}.json and {name}.clips.parquet for each baseline, then result.json with all metrics.
 
-    Plain spaces know no chance of training, so they are scored with the first seed only.
+    Most baselines do not depend on the seed, so they are scored with the first seed only.
     """
     opened = open_to_train(data, recipe, allow_leak=False, callback=callback)
     setup = TrainingSetup.build(recipe, opened, seed, callback)
     collection = setup.collection
     setup.fit_normalization(setup.sampler(), torch.device("cpu"))
-    splits = {side: collection.rows(side) for side in ("train", "val", "test")}
+    splits = {split: collection.rows(split) for split in ("train", "val", "test")}
     settings = EvaluationSettings()
     spaces = dict(plain_spaces(setup, splits, settings, callback)) if is_first else {}
     spaces["random_encoder"] = random_encoder(setup, splits, settings, _arithmetic(recipe, device))
@@ -129,26 +128,26 @@ def _is_finished(place: Path, task: Task) -> bool:
 
 
 class _Listener:
-    """Passes events on and keeps the warnings among them in warnings.json, each once, as they come.
+    """Forwards events, and writes each distinct warning to warnings.json immediately.
 
-    Kept at once and not at the end: what a training said before it was killed is not said again after it.
+    A training that continues after a kill does not repeat its earlier warnings.
     """
 
     def __init__(self, place: Path, callback: Callback) -> None:
         self.path, self.callback = place / "warnings.json", callback
         is_there = self.path.is_file()
-        self.said: list[str] = json.loads(self.path.read_text(encoding="utf-8")) if is_there else []
+        self.warnings: list[str] = json.loads(self.path.read_text(encoding="utf-8")) if is_there else []
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Note) and event.is_warning and event.text not in self.said:
-            self.said.append(event.text)
-            write_json(self.path, self.said)
+        if isinstance(event, Note) and event.is_warning and event.text not in self.warnings:
+            self.warnings.append(event.text)
+            write_json(self.path, self.warnings)
         self.callback(event)
 
 
 @contextlib.contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """Computes with so many threads, whatever the environment says."""
+    """Sets the number of threads for the block, whatever the environment variables say."""
     before = torch.get_num_threads()
     with threadpool_limits(number):
         torch.set_num_threads(number)
@@ -159,7 +158,7 @@ def _threads(number: int) -> Iterator[None]:
 
 
 def _is_machine(error: BaseException | None) -> bool:
-    """Whether trouble of the machine is at the root of an error."""
+    """Whether an error was caused by a fault of the machine."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _MACHINE:
             return True
@@ -168,11 +167,11 @@ def _is_machine(error: BaseException | None) -> bool:
 
 
 def _cause(error: Exception) -> str:
-    """In a sentence or two that a person can read."""
+    """The cause of a failure, in one or two readable sentences."""
     if isinstance(error, NearfieldError):
         return str(error)
-    said = str(error).strip().split("\n")[0].rstrip(".")
-    lacks_memory = isinstance(error, RuntimeError) and ("can't allocate" in said or "out of memory" in said)
+    text = str(error).strip().split("\n")[0].rstrip(".")
+    lacks_memory = isinstance(error, RuntimeError) and ("can't allocate" in text or "out of memory" in text)
     if lacks_memory or isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return f"The training ran out of memory: {said or 'no more could be had'}."
-    return f"A fault of the program: {type(error).__name__}: {said}"
+        return f"The training ran out of memory: {text or 'no more memory was available'}."
+    return f"A fault of the program: {type(error).__name__}: {text}"

@@ -1,6 +1,7 @@
-"""Draws trials by Optuna, ask and tell (Akiba et al. 2019), in memory: the journal is the record.
+"""Suggests trials with Optuna's ask-and-tell interface (Akiba et al. 2019).
 
-Each draw begins from the trials that were told and from a stream of its own, so that it can be drawn again.
+The Optuna study is in memory and is rebuilt from the finished trials for each batch. Each batch has its own
+random stream, so that it can be reproduced.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,17 +18,17 @@ from nearfield.study.file import History, Range, SearchSettings
 def draw(
     settings: SearchSettings, number: int, past: Iterable[History], whole: int, seed: int, first: int
 ) -> list[dict[str, Any]]:
-    """`number` trials after those of the `past`, as changes; `first` is the number of the first of them.
+    """The changes of the next `number` trials, given the `past` ones; `first` is the number of the first.
 
-    `whole`: updates of a whole training. A trial that was stopped, or that failed, ranks behind all others.
+    `whole` is the number of updates of a full training. A stopped or failed trial ranks behind all others.
     """
     optuna.logging.disable_default_handler()
-    chance = entropy(seed, "search", first) % 2**32
-    sampler = samplers.TPESampler(seed=chance) if settings.method == "tpe" else samplers.RandomSampler(chance)
+    stream = entropy(seed, "search", first) % 2**32
+    sampler = samplers.TPESampler(seed=stream) if settings.method == "tpe" else samplers.RandomSampler(stream)
     space = {key: _distribution(values) for key, values in settings.space.items()}
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for changes, scores in past:
-        study.add_trial(_told(_numbered(changes, settings.space), space, scores, whole))
+        study.add_trial(_finished(_numbered(changes, settings.space), space, scores, whole))
     asked = [study.ask(space).params for _ in range(number)]
     return [_named(params, settings.space) for params in asked]
 
@@ -45,7 +46,7 @@ def _distribution(values: Range) -> distributions.BaseDistribution:
 
 
 def _numbered(changes: Mapping[str, Any], space: Mapping[str, Range]) -> dict[str, Any]:
-    """Choices by their number: Optuna takes plain values alone."""
+    """Changes with each choice replaced by its index, because Optuna accepts plain values only."""
     return {k: space[k].choices.index(v) if space[k].choices else v for k, v in changes.items()}
 
 
@@ -53,7 +54,7 @@ def _named(params: Mapping[str, Any], space: Mapping[str, Range]) -> dict[str, A
     return {k: space[k].choices[v] if space[k].choices else v for k, v in params.items()}
 
 
-def _told(
+def _finished(
     params: dict[str, Any],
     space: dict[str, distributions.BaseDistribution],
     scores: dict[int, float],

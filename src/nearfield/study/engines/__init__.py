@@ -1,4 +1,4 @@
-"""Where the runs of a study are computed: the family of engines."""
+"""Engines, which run the tasks of a study on one machine or on a cluster."""
 
 from typing import Annotated
 

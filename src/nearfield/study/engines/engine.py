@@ -1,7 +1,7 @@
-"""What every engine promises, and the one thing that all of them do with a task.
+"""The interface of engines, and the functions that all engines share.
 
-An engine decides where and when tasks run, never what comes of them: that is fixed by the plan, the data and
-the seed, bit for bit, whichever engine it is and however many workers it has.
+An engine decides where and when tasks run. It never changes a result: the plan, the data and the seed
+determine the result bit for bit, for every engine and any number of workers.
 """
 
 import json
@@ -18,33 +18,33 @@ from nearfield.study.records import Outcome, Task
 from nearfield.training.events import Callback, Event
 
 PERFORM = "nearfield.study.tasks:perform"
-"""What a worker does with a task, by name, so that parents need not load what it needs."""
+"""The function that a worker calls for a task, by name, so that the parent does not import it."""
 FAILED = "failed.json"
-"""In the folder of a task that failed."""
+"""File in the folder of a failed task."""
 THREADS = 1
-"""Threads that a task computes with, on every machine and beside however many other tasks: sums over another
-number of threads differ in their last bits. A study has many trainings, and two of one thread each do more in
-a minute than one after the other with two."""
+"""Threads per task, the same on every machine and for any number of parallel tasks, because sums over another
+number of threads differ in their last bits. Two parallel trainings with one thread each are faster than two
+consecutive ones with two threads."""
 
 
 @dataclass(frozen=True)
 class StudyWork:
-    """What the tasks of a study have in common; values that JSON can hold, but for the folder."""
+    """The settings that all tasks of a study share, as JSON values except for the folder."""
 
     plan: dict[str, Any]
     """`Plan.plain()`."""
     data: str
     folder: Path
-    """Of the study; where several machines work, on a disk that all of them see."""
+    """Folder of the study; with several machines, on a disk that all of them share."""
     device: str = "auto"
 
     def plain(self) -> dict[str, Any]:
-        """As JSON, for another process."""
+        """The settings as JSON values, for another process."""
         return {**asdict(self), "folder": str(self.folder)}
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> "StudyWork":
-        """The other way round."""
+        """The inverse of `plain`."""
         return cls(**{**plain, "folder": Path(plain["folder"])})
 
 
@@ -58,40 +58,43 @@ class Engine(Protocol):
         done: Callable[[Outcome], None],
         callback: Callable[[Task, Event], None],
     ) -> None:
-        """Performs every task; tells `done` as each one ends and `callback` what happens meanwhile.
+        """Performs every task; calls `done` when one ends, and `callback` for each event.
 
-        Both are called from the thread that called `run`. Raises WorkError where the machine, not a
-        training, is in trouble; KeyboardInterrupt after Ctrl-C, when nothing is left running and every
-        training has its checkpoint.
+        Both are called from the thread that called `run`. Raises WorkError for a fault of the machine, as
+        opposed to one of a training. After Ctrl-C, raises KeyboardInterrupt once all processes have ended and
+        every training has a checkpoint.
         """
 
 
 def task_folder(study: Path, task: Task) -> Path:
-    """Where a task leaves what it made."""
+    """The folder of a task's results."""
     return study / "runs" / task.arm / f"seed-{task.seed}"
 
 
 def failed(
     study: Path, task: Task, cause: str, trace: str = "", seconds: float = 0.0, again: bool = True
 ) -> Outcome:
-    """Notes a failure in the task's folder. It stays as a result of the arm, unless it is to be tried
-    `again` when the study is given once more: then nothing of the arm was learnt from it."""
-    kept = {"cause": cause, "again": again} | ({"trace": trace} if trace else {})
-    write_json(task_folder(study, task) / FAILED, kept)
+    """Writes a failure to the task's folder.
+
+    With `again`, the next call of the study retries the task, because the failure says nothing about the
+    arm. Otherwise the failure is a result of the arm.
+    """
+    stored = {"cause": cause, "again": again} | ({"trace": trace} if trace else {})
+    write_json(task_folder(study, task) / FAILED, stored)
     return Outcome(task, "failed", cause, seconds, again)
 
 
 def failure(study: Path, task: Task) -> Outcome | None:
-    """The failure that is noted in a task's folder; None where there is none."""
+    """The failure in a task's folder; None if there is none."""
     path = task_folder(study, task) / FAILED
     if not path.is_file():
         return None
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    return Outcome(task, "failed", kept["cause"], again=kept.get("again", False))
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return Outcome(task, "failed", stored["cause"], again=stored.get("again", False))
 
 
 def attempt(perform: str, work: StudyWork, task: Task, callback: Callback) -> dict[str, Any]:
-    """In a worker: {"outcome": ...}, or {"trouble": why the whole study should stop}."""
+    """Performs a task in a worker: {"outcome": ...}, or {"trouble": why the whole study must stop}."""
     try:
         function: Callable[..., Outcome] = pkgutil.resolve_name(perform)
         return {"outcome": asdict(function(work.plan, work.data, work.folder, task, work.device, callback))}
@@ -102,7 +105,7 @@ def attempt(perform: str, work: StudyWork, task: Task, callback: Callback) -> di
 
 
 def outcome_of(answer: dict[str, Any]) -> Outcome:
-    """In the parent: what `attempt` gave. Raises WorkError where that was trouble."""
+    """The outcome in the answer of `attempt`, for the parent. Raises WorkError if the answer is trouble."""
     if "trouble" in answer:
         raise WorkError(answer["trouble"])
     plain = answer["outcome"]

@@ -1,12 +1,12 @@
 """The engine for one machine: worker processes, each performing one task at a time.
 
-Workers are programs of their own and not copies of this one, so that a script needs no `if __name__` guard
-and a worker that the system kills for want of memory ends one attempt and not the study. A worker lives for
-many tasks: what it imported stays, and decoded sound is mapped from the cache that all workers share.
+Workers are separate programs, not copies of this process, so that a script needs no `if __name__` guard. If
+the system kills a worker for lack of memory, only one attempt is lost. A worker performs many tasks, keeps
+its imports, and maps decoded audio from the cache that all workers share.
 
-A task computes with a fixed number of threads (`engine.THREADS`), which does not follow from the number of
-workers, because sums over other numbers of threads differ in their last bits. One worker a core fills a
-machine; more of them take turns, and change no result. Where a GPU computes, one worker has it.
+A task always uses the same number of threads (`engine.THREADS`), whatever the number of workers, because sums
+over other numbers of threads differ in their last bits. One worker per core uses the whole machine; with more
+workers, tasks share cores and results stay the same. On a GPU, there is one worker.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ from nearfield.study.records import Outcome, Task
 from nearfield.training.events import Event, Note, Stage
 
 RETRIES = 1
-"""How often a task is begun again, from its checkpoint, when the process that had it died."""
+"""How often a task is restarted from its checkpoint after its process died."""
 
 PATIENCE = 30.0
-"""Seconds in which an interrupted process has to end the update that it is in and to keep its state."""
+"""Seconds that an interrupted process has to finish its current update and save its state."""
 
 Done = Callable[[Outcome], None]
 Watch = Callable[[Task, Event], None]
@@ -44,7 +44,7 @@ class LocalSettings(Settings):
 
     kind: Literal["local"] = "local"
     workers: int | None = Field(default=None, ge=1)
-    """Tasks at one time; by default one a core, or one where a GPU computes. Results do not depend on it."""
+    """Parallel tasks; by default one per core, or one on a GPU. Results do not depend on it."""
 
     def build(self) -> "LocalEngine":
         """The engine."""
@@ -53,14 +53,14 @@ class LocalSettings(Settings):
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Worker processes that end with the call of `run`, or with this process."""
+    """Worker processes that end when `run` returns, or with this process."""
 
     workers: int | None = None
-    """None: as many as fit the machine."""
+    """None: as many as the machine can run."""
     perform: str = PERFORM
 
     def run(self, work: StudyWork, tasks: Sequence[Task], done: Done, callback: Watch) -> None:
-        """See `Engine.run`. A process that dies twice with the same task makes it a failed one."""
+        """See `Engine.run`. A task fails if its process dies twice."""
         crew = _Crew(work, self.perform, deque(tasks), done, callback)
         try:
             crew.work(self.workers or fitting(work.device))
@@ -72,7 +72,7 @@ class LocalEngine:
 
 
 def fitting(device: str) -> int:
-    """Workers that fill the machine: one a core, or one where a GPU computes."""
+    """The number of workers that the machine can run: one per core, or one on a GPU."""
     if device == "auto":
         import torch
 
@@ -81,7 +81,7 @@ def fitting(device: str) -> int:
 
 
 class _Crew:
-    """The workers of one call, and the tasks that are still to be given out."""
+    """The workers of one call, and the tasks that are still waiting."""
 
     def __init__(
         self, work: StudyWork, perform: str, waiting: deque[Task], done: Done, callback: Watch
@@ -93,17 +93,20 @@ class _Crew:
         self.workers: list[_Worker] = []
 
     def work(self, most: int) -> None:
-        """Until every task has ended."""
+        """Runs workers until every task has ended."""
         for _ in range(min(most, len(self.waiting))):
             self._hire(self.waiting.popleft())
         while self.workers:
             by_connection = {worker.connection: worker for worker in self.workers}
             for connection in wait(list(by_connection)):
-                self._hear(by_connection[connection])  # type: ignore[index]
+                self._handle(by_connection[connection])  # type: ignore[index]
 
     def interrupt(self) -> None:
-        """Lets every worker save its checkpoint and end. One that does not is told once more: an interrupt in
-        the midst of an import may be caught there. After that it is ended with all others, as by a kill."""
+        """Interrupts every worker, so that it saves its checkpoint and ends.
+
+        Workers that do not end are interrupted a second time, because an import may catch the first
+        interrupt. `dismiss` then ends the remaining workers.
+        """
         for _ in range(2):
             for worker in self.workers:
                 worker.process.send_signal(signal.SIGINT)
@@ -112,7 +115,7 @@ class _Crew:
                     worker.process.wait(PATIENCE)
 
     def dismiss(self) -> None:
-        """Ends every worker that is still there."""
+        """Ends every remaining worker."""
         for worker in self.workers:
             worker.end()
 
@@ -122,10 +125,10 @@ class _Crew:
         worker.tell(self.hello)
         worker.tell(asdict(task))
 
-    def _hear(self, worker: "_Worker") -> None:
+    def _handle(self, worker: "_Worker") -> None:
         message = worker.listen()
         if message is None:
-            self._bury(worker)
+            self._replace(worker)
         elif "event" in message:
             self.callback(worker.task, _event(message["event"]))
         else:
@@ -137,14 +140,14 @@ class _Crew:
                 self.workers.remove(worker)
                 worker.end()
 
-    def _bury(self, worker: "_Worker") -> None:
-        """A dead worker's task is begun once more; then it has failed, and another one follows."""
+    def _replace(self, worker: "_Worker") -> None:
+        """Restarts the task of a dead worker, or after `RETRIES` counts it as failed and starts the next."""
         self.workers.remove(worker)
         cause = _how_it_ended(worker.end())
         task = worker.task
         self.deaths[task] += 1
         if self.deaths[task] <= RETRIES:
-            self.callback(task, Note(f"{cause} The task is begun once more.", is_warning=True))
+            self.callback(task, Note(f"{cause} The task is started again.", is_warning=True))
             self._hire(task)
             return
         self.done(failed(self.folder, task, cause))
@@ -154,7 +157,7 @@ class _Crew:
 
 @dataclass
 class _Worker:
-    """One process, this end of the socket to it, and the task it has."""
+    """A worker process, the connection to it, and its current task."""
 
     process: "subprocess.Popen[bytes]"
     connection: "Connection[Any, Any]"
@@ -167,20 +170,20 @@ class _Worker:
             process = subprocess.Popen(
                 [sys.executable, "-m", "nearfield.study.engines.worker", str(there.fileno())],
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # this process's answers stay its own
+                stdout=2,  # stdout belongs to the output of this process
                 pass_fds=[there.fileno()],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
-                process_group=0,  # Ctrl-C reaches this process alone, which then tells its workers
+                process_group=0,  # Ctrl-C reaches this process only, which then interrupts its workers
             )
         return cls(process, here, task)
 
     def tell(self, message: dict[str, Any]) -> None:
-        """Sends a message; where the process is dead, listening will say so."""
+        """Sends a message. If the process is dead, `listen` returns None."""
         with contextlib.suppress(OSError):
             self.connection.send_bytes(json.dumps(message).encode())
 
     def listen(self) -> dict[str, Any] | None:
-        """The next message, or None where the process is dead."""
+        """The next message, or None if the process is dead."""
         try:
             message: dict[str, Any] = json.loads(self.connection.recv_bytes())
         except (EOFError, OSError):
@@ -188,7 +191,7 @@ class _Worker:
         return message
 
     def end(self) -> int:
-        """Ends the process, if it has not ended yet, and gives its exit code (negative: a signal)."""
+        """Ends the process if it is still running, and returns its exit code (negative: a signal)."""
         self.connection.close()
         try:
             return self.process.wait(timeout=10)

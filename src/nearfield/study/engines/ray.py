@@ -1,8 +1,8 @@
-"""The engine for many machines: every task is a Ray task. Needs the extra `ray`.
+"""The engine for a cluster: every task is a Ray task. Needs the extra `ray`.
 
-Results are files in the study's folder, which every machine must see under the same path, and so must be the
-data. A task whose machine is lost is begun again on another, from its last checkpoint. Of what happens within
-a task nothing is told while it runs: what is not needed for a result need not cross the network.
+Results are files in the study's folder. Every machine must have this folder and the data under the same
+paths. If a machine is lost, its task restarts on another from the last checkpoint. Tasks report no events
+while they run, which saves network traffic.
 """
 
 import contextlib
@@ -23,10 +23,9 @@ from nearfield.study.records import Outcome, Task
 from nearfield.training.events import Event, ignore
 
 RETRIES = 3
-"""How often a task is begun again when its process or its machine was lost: machines of a cluster come and
-go without any fault of the task."""
+"""How often a task is restarted after its process or machine was lost, which is common in a cluster."""
 STORE_BYTES = 100_000_000
-"""Memory for objects in a cluster started here: outcomes are small, and all else is files."""
+"""Object store of a cluster that is started here; outcomes are small, and all other results are files."""
 
 
 class RaySettings(Settings):
@@ -34,19 +33,20 @@ class RaySettings(Settings):
 
     kind: Literal["ray"] = "ray"
     workers: int | None = Field(default=None, ge=1)
-    """Tasks at one time, at most; by default as many as the cluster takes. Results do not depend on it."""
+    """Largest number of parallel tasks; by default as many as the cluster can run. Results do not depend on
+    it."""
     address: str | None = None
-    """Of a running cluster ("auto", "HOST:6379"); by default one is started on this machine for the study."""
+    """Address of a running cluster ("auto", "HOST:6379"); by default, the study starts one here."""
 
     def build(self) -> "RayEngine":
-        """The engine. Raises RequestError where Ray is not installed."""
+        """The engine. Raises RequestError if Ray is not installed."""
         _ray()
         return RayEngine(self.workers, self.address)
 
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Tasks on a Ray cluster, each asking for as many cores as it has threads."""
+    """Tasks on a Ray cluster; each requests one core per thread."""
 
     workers: int | None = None
     address: str | None = None
@@ -72,14 +72,14 @@ class RayEngine:
                         running[begin.remote(self.perform, work.plain(), asdict(task))] = task
                     for reference in ray.wait(list(running))[0]:
                         done(_outcome(ray, reference, work, running.pop(reference)))
-            finally:  # nothing is left where all went well
+            finally:  # after an error or Ctrl-C, some tasks are still running
                 for reference in running:
-                    ray.cancel(reference)  # as Ctrl-C would: the training saves its checkpoint
+                    ray.cancel(reference)  # acts like Ctrl-C: the training saves its checkpoint
                 ray.wait(list(running), num_returns=len(running), timeout=60) if running else None
 
 
 def _perform(perform: str, work: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
-    """In a process of the cluster."""
+    """Performs a task in a process of the cluster."""
     limit_threads()
     return attempt(perform, StudyWork.of(work), Task(**task), ignore)
 
@@ -97,7 +97,7 @@ def _outcome(ray: Any, reference: Any, work: StudyWork, task: Task) -> Outcome:
 
 @contextlib.contextmanager
 def _cluster(ray: Any, address: str | None) -> Iterator[None]:
-    """The cluster that this process is in already, or that at `address`, or one started for the block."""
+    """Uses the cluster of this process, connects to the one at `address`, or starts one for the block."""
     if ray.is_initialized():
         yield
         return
@@ -108,12 +108,12 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
         )
     else:
         try:
-            _knock(address)
+            _check_reachable(address)
             ray.init(address=address, log_to_driver=False)
         except OSError as error:
             raise RequestError(
-                f"engine.address: no Ray cluster answers at {address!r}: {error}. Start one by "
-                "`ray start --head`, or leave the address out to have one started on this machine."
+                f"engine.address: no Ray cluster answers at {address!r}: {error}. Start one with "
+                "`ray start --head`, or leave the address out to start one on this machine."
             ) from None
     try:
         yield
@@ -121,21 +121,21 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Raises OSError where nobody listens: Ray itself would go on asking for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raises OSError if nothing listens at the address; Ray itself would retry for minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _ray() -> Any:
-    """The library, told to send nobody any figures of its use."""
+    """The library, with its usage statistics turned off."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
     except ImportError:
         raise RequestError(
-            "engine.kind: 'ray' needs the library ray. Install it by `pip install 'nearfield[ray]'`, "
+            "engine.kind: 'ray' needs the library ray. Install it with `pip install 'nearfield[ray]'`, "
             "or use the engine local."
         ) from None
     return ray

@@ -1,8 +1,8 @@
 """A process that performs tasks one after another: `python -m nearfield.study.engines.worker SOCKET`.
 
-It talks JSON over the socket it was given. First comes what the tasks have in common, then a task at a time;
-back go events and one answer a task. When its parent dies, however that comes about, the socket ends, and so
-does this process: at once, as by a kill, which every run survives.
+It communicates over the given socket in JSON. It receives the settings that all tasks share and then one task
+at a time; it sends events and one answer per task. When the parent dies for any reason, the socket closes and
+this process exits at once. Runs survive that as they survive a kill.
 """
 
 import json
@@ -22,11 +22,11 @@ from nearfield.study.records import Task
 from nearfield.training.events import Event, Stage
 
 PAUSE = 0.1
-"""Seconds between two reports of how far a stage is; more would cost and nobody could read them."""
+"""Seconds between two progress reports of a stage; more reports would cost time and be unreadable."""
 
 
 def main(socket: int) -> None:
-    """Performs tasks until the parent goes away, or interrupts."""
+    """Performs tasks until the parent ends or interrupts this process."""
     limit_threads()
     connection = Connection(socket)
     inbox: SimpleQueue[dict[str, Any]] = SimpleQueue()
@@ -51,7 +51,7 @@ def _send(connection: "Connection[Any, Any]", message: dict[str, Any]) -> None:
 
 
 def _reporter(connection: "Connection[Any, Any]") -> Callable[[Event], None]:
-    """Sends events on, of the many in a stage only some, the last one always."""
+    """Forwards events to the parent; of a stage at most one per `PAUSE` seconds, and always the last."""
     latest = 0.0
 
     def report(event: Event) -> None:
