@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from nearfield.core.types import Pairs as Pairs
     from nearfield.data.collection import Collection as Collection
     from nearfield.learning.build import loss as loss
@@ -58,6 +59,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":  # read when it is asked for: the packages' metadata are slow to open
+        from importlib.metadata import version
+
+        return version("nearfield")
     if name not in _HOMES:
         raise AttributeError(f"module 'nearfield' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -99,7 +99,6 @@ app = typer.Typer(
     help="Learns spaces of sound in which near means alike.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.add_typer(study, name="study")
