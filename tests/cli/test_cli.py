@@ -129,7 +129,7 @@ def test_list_and_doctor() -> None:
 
 def test_doctor_shows_a_wrong_bound_of_the_cache_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEARFIELD_CACHE_GB", "much")
-    assert "a number of GB, or none for no bound. Given: 'much'." in examine()["cache"]
+    assert "use a number of GB, or none for no limit. Given: 'much'." in examine()["cache"]
 
 
 def test_doctor_names_the_device_that_auto_means(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,9 +290,9 @@ def test_many_problems_of_one_kind_are_told_as_one_with_examples() -> None:
 def test_few_problems_and_unlike_cures_are_told_each() -> None:
     few = checked(*(problem("offset", number) for number in range(3)))
     assert few.count("Filter it.") == 3
-    negative = checked(*(problem("missing", number, f"Beside it is {number}.") for number in range(4)))
-    assert "it is missing 2. Beside it is 2.\n  and 1 more: see --json\n" in negative
-    assert "Beside it is 3." not in negative
+    negative = checked(*(problem("missing", number, f"Its folder has {number}.") for number in range(4)))
+    assert "it is missing 2. Its folder has 2.\n  and 1 more: see --json\n" in negative
+    assert "Its folder has 3." not in negative
     one = checked(problem("offset", 1))
     assert one.endswith("\n1 warning; no clip is left out.\n")
     fatal = Problem("missing", "a.wav", None, "there is no such file.", "Bring it back.")

@@ -144,7 +144,7 @@ def test_mix_takes_the_mean_all_or_one_channel_in_their_order(tmp_path: Path) ->
     with pytest.raises(DataError) as error:
         audio.mix(waves, 4)
     assert str(error.value) == (
-        "data: channels: there is no channel 4: the sound has 4, counted from 0. "
+        "data.channels: there is no channel 4; the sound has 4, counted from 0. "
         "Use mean, all, or a smaller number."
     )
 
@@ -218,29 +218,27 @@ BAD: list[tuple[str, Callable[[Path, Write], None] | None, str, str]] = [
     ("folder.wav", folder, "not_a_file", "it is a folder, pipe or device. Name a file."),
     ("pipe.wav", pipe, "not_a_file", "it is a folder, pipe or device. Name a file."),
     ("nothing.wav", nothing, "empty", f"the file is empty: 0 bytes. {AGAIN}"),
-    ("header.wav", header_only, "empty", f"there is no sound in it: 0 samples. {AGAIN}"),
+    ("header.wav", header_only, "empty", f"it has no sound: 0 samples. {AGAIN}"),
     ("words.wav", words, "unreadable", f"it cannot be read as sound. {AGAIN}"),
     ("headless.wav", headless, "unreadable", f"it cannot be read as sound. {AGAIN}"),
     (
         "killed.wav",
         killed,
         "unfinished",
-        "its header says 0 samples, but 32,000 bytes follow, as where a recorder was stopped by force. "
+        "its header declares 0 samples, but 32,000 bytes follow. The recorder may have been interrupted. "
         "Repair it, for example: ffmpeg -ignore_length 1 -i killed.wav killed-whole.wav",
     ),
     (
         "long.wav",
         broadcast,
         "format",
-        "it is a file of the format BW64, which is not decoded here. "
-        "Convert it, for example: ffmpeg -i long.wav long.flac",
+        "its format BW64 is not supported. Convert it, for example: ffmpeg -i long.wav long.flac",
     ),
     (
         "phone.mp3",
         renamed,
         "format",
-        "it is a file of the format MP4 or M4A, which is not decoded here. "
-        "Convert it, for example: ffmpeg -i phone.mp3 phone.flac",
+        "its format MP4 or M4A is not supported. Convert it, for example: ffmpeg -i phone.mp3 phone.flac",
     ),
     ("words.raw", words, "unreadable", f"it cannot be read as sound (samplerate must be specified). {AGAIN}"),
 ]
@@ -296,7 +294,7 @@ def test_a_header_with_an_impossible_rate_is_refused(tmp_path: Path, rate: int, 
         with pytest.raises(Fault) as error:
             act(path)
         assert str(error.value) == (
-            f"{path}: its header says {said}; 100 to 10,000,000 Hz are read. "
+            f"{path}: its sample rate is {said}; 100 to 10,000,000 Hz are allowed. "
             "Export it again with its true rate, or remove it."
         )
         assert error.value.kind == "rate"
@@ -330,7 +328,7 @@ def test_a_clip_beyond_the_end_is_refused(tmp_path: Path, write_sound: Write) ->
     for start, seconds, text in (
         (1.0, 0.5, "the clip starts at 1 s, but the file has 1 s. Correct `start`."),
         (-0.1, 0.5, "the clip starts at -0.1 s, but the file has 1 s. Correct `start`."),
-        (0.5, 0.0, "a clip of 0.0 s holds no sample. Correct `seconds`."),
+        (0.5, 0.0, "a clip of 0.0 s has no samples. Correct `seconds`."),
     ):
         with pytest.raises(Fault) as error:
             audio.decode(path, start, seconds)
@@ -353,7 +351,7 @@ def test_broken_inside_flac_is_an_error_and_mp3_gives_what_is_there(
     assert 4000 < audio.decode(mp3)[0].shape[1] < 12000
     with pytest.raises(Fault) as error:
         audio.decode(mp3, 1.9)
-    assert str(error.value) == f"{mp3}: nothing could be decoded from 1.9 s on. {AGAIN}"
+    assert str(error.value) == f"{mp3}: nothing could be decoded after 1.9 s. {AGAIN}"
 
 
 def test_a_header_that_promises_more_than_memory_holds_costs_nothing(

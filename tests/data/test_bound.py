@@ -85,7 +85,7 @@ def test_the_store_keeps_its_own_and_removes_what_ended_processes_left(
     assert not old.exists()
     (said,) = told
     assert VARIABLE in said
-    assert "0.04 MB of decoded data and feature pictures, used longest ago, went" in said
+    assert "the least recently used 0.04 MB of decoded data and spectrograms were removed" in said
     signals = Store(cache).open(data, settings)
     assert len(signals) == 3
     assert len(list(cache.rglob("waves/*/*.npy"))) >= 1
@@ -100,7 +100,9 @@ def test_the_bound_is_twenty_gb_a_number_or_none(monkeypatch: pytest.MonkeyPatch
     assert limit() == float("inf")
     for wrong in ("much", "-1", "nan"):
         monkeypatch.setenv(VARIABLE, wrong)
-        with pytest.raises(RequestError, match=f"{VARIABLE}: a number of GB, or none for no bound. Given: "):
+        with pytest.raises(
+            RequestError, match=f"{VARIABLE}: use a number of GB, or none for no limit. Given: "
+        ):
             limit()
 
 

@@ -220,8 +220,8 @@ def test_parts_of_one_file_are_clips_of_one_recording(
     assert list(found.table["moment"]) == [0.0, 1.0, 2.0, 0.0]
     assert set(found.table["split"]) == {"train"}
     assert str(found.problems[0]) == (
-        "C#4.wav (row 6): row 2 is the same piece of the same file. "
-        "Keep one of them; for several tags of one clip write them in one cell: tags = a|b."
+        "C#4.wav (row 6): row 2 is the same part of the same file. "
+        "Keep one of them; write several tags of one clip in one cell: tags = a|b."
     )
 
 
@@ -257,12 +257,12 @@ def test_accents_of_a_path_may_be_encoded_otherwise_than_on_the_disk(
 AGAIN = "Copy or download it again, or remove it."
 GONE = "there is no such file. Correct the path or restore the file."
 NO_FILE = "it is a folder, pipe or device. Name a file."
-ONE_CELL = "for several tags of one clip write them in one cell: tags = a|b."
+ONE_CELL = "write several tags of one clip in one cell: tags = a|b."
 BAD_ROWS: list[tuple[str, str]] = [
     ("gone.wav,,", f"gone.wav: {GONE}"),
-    ("good.flac,,", f"good.flac: {GONE} Beside it is 'good.wav'."),
-    ("goood.wav,,", f"goood.wav: {GONE} Beside it is 'good.wav'."),
-    ("GOOD.WAV,,", f"GOOD.WAV: {GONE} Beside it is 'good.wav'."),
+    ("good.flac,,", f"good.flac: {GONE} Its folder has 'good.wav'."),
+    ("goood.wav,,", f"goood.wav: {GONE} Its folder has 'good.wav'."),
+    ("GOOD.WAV,,", f"GOOD.WAV: {GONE} Its folder has 'good.wav'."),
     ("../../../../../../../../../etc/gone,,", f"../../../../../../../../../etc/gone: {GONE}"),
     ("a\0b.wav,,", "a\0b.wav: the path holds a zero byte. Correct the path."),
     (",1,", "t.csv: the row names no file. Give it a path or remove the row."),
@@ -274,18 +274,18 @@ BAD_ROWS: list[tuple[str, str]] = [
     ("/dev/zero,,", f"/dev/zero: {NO_FILE}"),
     ("pipe.wav,,", f"pipe.wav: {NO_FILE}"),
     ("empty.wav,,", f"empty.wav: the file is empty: 0 bytes. {AGAIN}"),
-    ("header.wav,,", f"header.wav: there is no sound in it: 0 samples. {AGAIN}"),
+    ("header.wav,,", f"header.wav: it has no sound: 0 samples. {AGAIN}"),
     ("words.wav,,", f"words.wav: it cannot be read as sound. {AGAIN}"),
     ("picture.png,,", f"picture.png: it cannot be read as sound. {AGAIN}"),
     (
         "good.wav,5,",
         "good.wav: the clip starts at 5 s, but the file has 1 s. Correct `start`; "
-        "if it is a moment in a longer recording, say the clip's length in `seconds`.",
+        "if it is a time in a longer recording, give the clip's length in `seconds`.",
     ),
     (
         "good.wav,0.5,0.9",
         "good.wav: the clip ends at 1.4 s, but the file has 1 s. "
-        "Correct the row, or copy the file again if it was cut off.",
+        "Correct the row, or copy the file again if it is truncated.",
     ),
     ("good.wav,-1,0.5", "good.wav: start is -1 s, before the file begins. Correct `start`."),
     ("good.wav,0.1,0", "good.wav: the clip is 0 s long. Correct `seconds` or `end`."),
@@ -295,7 +295,7 @@ BAD_ROWS: list[tuple[str, str]] = [
         "good.wav: start is 'noon', neither seconds nor a date and time. "
         "Write seconds as 2.5, or a date and time as 2019-05-22T00:15.",
     ),
-    ("good.wav,,", f"good.wav: row 2 is the same piece of the same file. Keep one of them; {ONE_CELL}"),
+    ("good.wav,,", f"good.wav: row 2 is the same part of the same file. Keep one of them; {ONE_CELL}"),
     (
         "good.wav,,,x,y",
         "t.csv: the row has 5 cells where the header has 3. "
@@ -339,7 +339,7 @@ def test_a_table_of_bad_rows_alone_is_refused(
     with pytest.raises(DataError) as error:
         Collection.load(table)
     assert str(error.value) == (
-        f"t.csv: not one clip can be used, of 1. The first reasons:\n  {name} (row 2): {rest}"
+        f"t.csv: none of the 1 clips can be used. The first reasons:\n  {name} (row 2): {rest}"
     )
 
 
@@ -359,12 +359,12 @@ REFUSED = [
     (
         ["path,labl", "a.wav,x"],
         Columns(label="label"),
-        "labels.csv: there is no column 'label' to be used as label. Did you mean 'labl'? Known: path, labl.",
+        "labels.csv: there is no column 'label' for data.label. Did you mean 'labl'? Known: path, labl.",
     ),
     (
         ["path,label", "a.wav,x"],
         Columns(group="who"),
-        "labels.csv: there is no column 'who' to be used as group. Known: path, label.",
+        "labels.csv: there is no column 'who' for data.group. Known: path, label.",
     ),
     (
         ["path,split", "a.wav,tset"],
@@ -395,14 +395,14 @@ def test_tables_that_are_refused(
 def test_a_column_that_looks_misspelt_is_asked_about(three: Path, write_table: Write) -> None:
     write_table(three / "labels.csv", "path,lable,tag", "a.wav,x,y")
     assert [str(problem) for problem in Collection.load(three).problems] == [
-        "labels.csv: there is no column 'label', but one called 'lable', which was not used. "
+        "labels.csv: there is no column 'label', but a column 'lable', which was not used. "
         "If it holds the label, choose it: data.label=lable.",
-        "labels.csv: there is no column 'tags', but one called 'tag', which was not used. "
+        "labels.csv: there is no column 'tags', but a column 'tag', which was not used. "
         "If it holds the tags, choose it: data.tags=tag.",
     ]
     write_table(three / "labels.csv", "path,Species,split,tags", "a.wav,owl,,")
     assert [str(problem) for problem in Collection.load(three).problems] == [
-        "labels.csv: there is no column 'label', but one called 'Species', which was not used. "
+        "labels.csv: there is no column 'label', but a column 'Species', which was not used. "
         "If it holds the label, choose it: data.label=Species."
     ]
     assert Collection.load(three, Columns(label=False)).problems == ()

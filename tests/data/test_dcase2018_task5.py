@@ -135,7 +135,7 @@ def test_missing_and_cut_files_are_named(made: Path, audio: Path, write_sound: W
         ("short", clip(2, 4, 2), "left out"),
     ]
     assert str(found.problems[1]) == (
-        f"{clip(2, 4, 2)} (row 8): it has 6.5 s, but every clip of this set has 10 s: it was cut off. "
+        f"{clip(2, 4, 2)} (row 8): it has 6.5 s, but each clip of this set has 10 s: it is truncated. "
         "Copy or download it again, or remove it."
     )
 

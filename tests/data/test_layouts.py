@@ -331,9 +331,9 @@ def test_folders_beside_the_sides_of_an_audiofolder_are_told(
     write_sound(tmp_path / "extra/5.wav")
     assert [str(problem) for problem in Collection.load(tmp_path).problems[:2]] == [
         "extra: the folder was not read: it is not called train, val, test or the like. "
-        "To use it, rename it or give it a table; else nothing is to be done.",
+        "To use it, rename it or give it a table; otherwise ignore this.",
         "test: the folder was not read: there is no metadata.csv, .jsonl or .parquet in it. "
-        "To use it, rename it or give it a table; else nothing is to be done.",
+        "To use it, rename it or give it a table; otherwise ignore this.",
     ]
 
 
@@ -345,8 +345,8 @@ def test_a_table_whose_paths_say_sides_but_no_column_does(
     table = write_table(tmp_path / "labels.csv", "path", "train/1.wav", "train/2.wav", "test/3.wav")
     (problem,) = Collection.load(table).problems
     assert str(problem) == (
-        "labels.csv: paths begin with test, train, which is not taken for the split; one is made instead. "
-        "Write them into a column split, or name the folder as audiofolder:FOLDER; else data.split=false."
+        "labels.csv: paths begin with test, train, which is not used as the split; one is made instead. "
+        "Write them into a column split, or give audiofolder:FOLDER; otherwise data.split=false."
     )
     assert Collection.load(table, Columns(split=False)).problems == ()
     assert len(Collection.load(f"audiofolder:{tmp_path}").rows("test")) == 1
@@ -392,7 +392,7 @@ def test_folders_that_are_places_are_no_labels(tmp_path: Path, write_sound: Writ
     found = Collection.load(tmp_path)
     assert set(found.table["label"]) == {"", "PLOT_A", "PLOT_B"}
     assert str(found.problems[-1]) == (
-        f"{tmp_path.name}: files are called by date and time, and their folders (PLOT_A, PLOT_B) taken for "
+        f"{tmp_path.name}: files are named by date and time, and their folders (PLOT_A, PLOT_B) are used as "
         "labels. If the folders are places: data.label=false (`nearfield check`: --label false)."
     )
     plain = Collection.load(tmp_path, Columns(label=False))
@@ -406,7 +406,7 @@ def test_folders_that_are_places_are_no_labels(tmp_path: Path, write_sound: Writ
     write_sound(tmp_path / "PLOT_B/note.wav")
     undated = Collection.load(tmp_path, Columns(label=False, recording="folder"))
     assert str(undated.problems[0]) == (
-        f"{tmp_path.name}: files whose name holds no date and time begin at moment 0 of their recording "
+        f"{tmp_path.name}: files without date and time in their name start at 0 s of their recording "
         "(1 of 8, the first is PLOT_B/note.wav). Leave data.recording out, or give a table with start as "
         "date and time."
     )
@@ -414,8 +414,8 @@ def test_folders_that_are_places_are_no_labels(tmp_path: Path, write_sound: Writ
     of_time = Collection.load(tmp_path, Columns(folder_labels=False))
     assert set(of_time.table["label"]) == {""}
     assert str(of_time.problems[0]) == (
-        f"{tmp_path.name}: folders (PLOT_A, PLOT_B) are not taken for labels, as the recipe learns from "
-        "time. They are in the column `folder`. To judge by them: data.label=label."
+        f"{tmp_path.name}: folders (PLOT_A, PLOT_B) are not used as labels, because the recipe trains on "
+        "time. They are in the column `folder`. To evaluate with them: data.label=label."
     )
     chosen = Collection.load(tmp_path, Columns(folder_labels=False, label="label"))
     assert set(chosen.table["label"]) == {"", "PLOT_A", "PLOT_B"}
@@ -495,12 +495,12 @@ def test_where_no_file_is_found_the_option_that_names_their_folder_is_told(
     for data in (str(tmp_path), f"esc50:{tmp_path}"):
         with pytest.raises(DataError) as error:
             Collection.load(data)
-        told = str(error.value).rpartition("If the sounds lie in another folder, name it: ")[2]
+        told = str(error.value).rpartition("If the sounds are in another folder, name it: ")[2]
         assert told == f"esc50:{tmp_path}?audio=FOLDER"
         assert len(Collection.load(told.replace("FOLDER", str(sounds))).table) == 3
     table = tmp_path / "gone.csv"
     write_table(table, "path,label", "a.wav,dog")
-    with pytest.raises(DataError, match="not one clip can be used") as error:
+    with pytest.raises(DataError, match=r"none of the .* can be used") as error:
         Collection.load(table)
     assert "FOLDER" not in str(error.value)
 
@@ -523,7 +523,7 @@ def test_a_table_of_another_kind_beside_class_folders(
     tmp_path: Path, write_sound: Write, write_table: Write
 ) -> None:
     class_folders(tmp_path, write_sound, write_table)
-    told = f"\nIf metadata.csv is not a table of the clips, take the folders alone: folder:{tmp_path}"
+    told = f"\nIf metadata.csv is not a table of the clips, use only the folders: folder:{tmp_path}"
     for lines in (["id,text", "1,x"], ["path,label", "gone.wav,x"]):
         write_table(tmp_path / "metadata.csv", *lines)
         with pytest.raises(DataError) as error:
@@ -557,7 +557,7 @@ def test_archives_that_were_not_unpacked_are_named(
     assert str(Collection.load(table).problems[-1]).startswith(f"sounds.zip: {told}")
     (tmp_path / "labels.csv").unlink()
     assert [str(problem) for problem in Collection.load(tmp_path).problems] == [
-        f"sounds.zip: {told}, or take it away."
+        f"sounds.zip: {told}, or remove it."
     ]
 
 

@@ -34,7 +34,7 @@ def test_another_separator_is_refused_until_one_is_chosen(
         Collection.load(table)
     assert str(error.value) == (
         f"t.csv: row 3: the tags in the column 'tags' have no | between them, but a {word}: "
-        f"'rain{sign}wind'. If it parts tags: data.tag_separator={word}. If each cell is one tag: "
+        f"'rain{sign}wind'. If it separates tags: data.tag_separator={word}. If each cell is one tag: "
         "data.tag_separator=bar."
     )
     chosen = Collection.load(table, make(Columns, "", {"tag_separator": word}))
@@ -55,7 +55,7 @@ def test_labels_in_lists(tmp_path: Path, write_sound: Write, write_table: Write)
     with pytest.raises(DataError) as error:
         Collection.load(table)
     assert str(error.value) == (
-        "t.jsonl: row 2: the column 'label' holds several labels: ['dog', 'cat']. A clip has one; "
+        "t.jsonl: row 2: the column 'label' has several labels: ['dog', 'cat']. A clip has one label; "
         "if they are tags: data.tags=label and data.label=false."
     )
     assert Collection.load(table, Columns(tags="label", label=False)).table["tags"][1] == ("dog", "cat")
@@ -72,10 +72,10 @@ def test_labels_that_look_like_lists_of_tags_are_told(
     table = write_table(tmp_path / "t.csv", "path,label", *rows)
     chosen = {} if word == "bar" else {"tag_separator": word}
     words = "".join(f" and data.{key}={value}" for key, value in chosen.items())
-    looks = f"looks like lists of tags ('dog{sign}cat' has a {word} in it);"
+    looks = f"looks like lists of tags ('dog{sign}cat' contains a {word});"
     told = [str(problem) for problem in Collection.load(table).problems if problem.kind == "lists"]
     assert told == [
-        f"t.csv (row 3): the column 'label' {looks} each such cell is taken for one class. If they are tags: "
+        f"t.csv (row 3): the column 'label' {looks} each such cell is used as one class. If they are tags: "
         f"data.tags=label and data.label=false{words}. If each cell is the name of one class: "
         "data.tags=false."
     ]
@@ -90,7 +90,7 @@ def test_labels_that_look_like_lists_of_tags_are_told(
         "data.tags=false."
     ]
     write_table(table, "path,label,tags", *(f"{row},x" for row in rows))
-    assert str(Collection.load(table).problems[0]).endswith("one class: nothing is to be done.")
+    assert str(Collection.load(table).problems[0]).endswith("one class: ignore this.")
     write_table(table, "path,label", "a.wav,|dog", 'b.wav,"cat, "')
     assert Collection.load(table).problems == ()
 
@@ -111,8 +111,8 @@ def test_labels_whose_parts_recur_are_refused_until_a_reading_is_chosen(
     with pytest.raises(DataError) as error:
         Collection.load(table)
     assert str(error.value) == (
-        f"t.csv: row {row}: {cell!r} in the column 'label' has a {word} in it, and parts of it stand in "
-        f"other cells too. If they are tags: data.tags=label and data.label=false{words}. If each cell is "
+        f"t.csv: row {row}: {cell!r} in the column 'label' contains a {word}, and its parts occur in "
+        f"other cells, too. If they are tags: data.tags=label and data.label=false{words}. If each cell is "
         "the name of one class: data.tags=false."
     )
     tags = Collection.load(table, make(Columns, "", {"tags": "label", "label": False, **chosen}))
@@ -127,7 +127,7 @@ def test_labels_in_lists_written_as_text(tmp_path: Path, write_sound: Write, wri
     table = write_table(tmp_path / "t.csv", "path,label", "a.wav,['dog']", "b.wav,[]")
     assert list(Collection.load(table).table["label"]) == ["dog", ""]
     write_table(table, "path,label", "a.wav,['dog']", "b.wav,\"['dog', 'cat']\"")
-    with pytest.raises(DataError, match="row 3: the column 'label' holds several labels"):
+    with pytest.raises(DataError, match="row 3: the column 'label' has several labels"):
         Collection.load(table)
 
 

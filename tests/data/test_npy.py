@@ -123,14 +123,14 @@ BAD: dict[str, tuple[Any, str | None, str]] = {
     "halves": (np.zeros(100, np.float16), "8000", "its samples are float16; float32, float64, int16,"),
     "marks": (np.zeros(100, bool), "8000", "its samples are bool; float32,"),
     "objects": (np.array([{}], object), "8000", "it cannot be read as an array ("),
-    "no samples": (np.zeros(0, np.float32), "8000", "there is no sound in it: 0 samples."),
+    "no samples": (np.zeros(0, np.float32), "8000", "it has no sound: 0 samples."),
     "no rate": (
         WAVE,
         None,
         "an array does not say its sample rate. Write it in hertz into a text file npy_rate.txt",
     ),
     "words": (WAVE, "16 kHz", "npy_rate.txt holds '16 kHz'. Write a number of hertz into it: 16000."),
-    "rate": (WAVE, "16", "its header says 16 Hz; 100 to 10,000,000 Hz are read."),
+    "rate": (WAVE, "16", "its sample rate is 16 Hz; 100 to 10,000,000 Hz are allowed."),
 }
 
 

@@ -80,7 +80,7 @@ def test_a_giant_is_refused_before_it_is_decoded(tmp_path: Path, split: int) -> 
     for act in (pictures.size, pictures.picture):
         with pytest.raises(Fault) as error:
             act(path)
-        assert str(error.value) == f"{path}: the picture has more than 50,000,000 pixels. Make it smaller."
+        assert str(error.value) == f"{path}: the image has more than 50,000,000 pixels. Make it smaller."
 
 
 def test_broken_pictures_and_other_files_are_named(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_broken_pictures_and_other_files_are_named(tmp_path: Path) -> None:
     for path in (half, words, script):
         with pytest.raises(Fault) as error:
             pictures.picture(path)
-        assert str(error.value) == f"{path}: it cannot be read as a picture. {AGAIN}"
+        assert str(error.value) == f"{path}: it cannot be read as an image. {AGAIN}"
     with pytest.raises(Fault) as error:
         pictures.picture(tmp_path / "gone.png")
     assert error.value.kind == "missing"

@@ -62,8 +62,8 @@ def test_how_many_are_told(tmp_path: Path, write_sound: Write, write_table: Writ
     ]  # fmt: skip
     (problem,) = Collection.load(write_table(tmp_path / "labels.csv", "path,label,split", *rows)).problems
     assert problem.reason == (
-        "files are called like pieces of one recording (dog0-A.wav, dog0-C.wav), and 4 of 4 test clips "
-        "would have another piece of theirs in train."
+        "files are named like pieces of one recording (dog0-A.wav, dog0-C.wav), and 4 of 4 test clips "
+        "have another piece of their recording in train."
     )
 
 
@@ -75,7 +75,7 @@ def test_recordings_of_one_day_are_told_as_that(tmp_path: Path, write_sound: Wri
             write_sound(tmp_path / "season" / form.format(day, hour))
     found = Collection.load(tmp_path, Columns(label=False))
     (problem,) = found.problems
-    assert "are called by date and time" in problem.reason
+    assert "are named by date and time" in problem.reason
     assert "pieces" not in problem.reason
     pattern = re.search(r"data\.group_by='(.*?)' ", problem.cure)
     assert pattern
@@ -119,7 +119,7 @@ def test_group_by_a_pattern(tmp_path: Path, write_sound: Write) -> None:
         f"{tmp_path.name}: paths without '^([^/]+)/' are groups of their own (1 of 4, the first is "
         "loose.wav). Change data.group_by to match them."
     )
-    with pytest.raises(DataError, match=r"data\.group_by: 'x\+' is found in no path of .*'loose\.wav'"):
+    with pytest.raises(DataError, match=r"data\.group_by: 'x\+' matches no path of .*'loose\.wav'"):
         Collection.load(tmp_path, Columns(group_by="x+"))
     with pytest.raises(DataError, match="Give one of them"):
         Collection.load(tmp_path, Columns(group_by="a", group="folder"))

@@ -301,7 +301,7 @@ def test_blank_broken_and_doubled_pictures(tmp_path: Path) -> None:
     report = inspect(Collection.load(tmp_path))
     found = by_file(report)
     assert found["blank.png"] == ["all pixels have the same color. Remove it, or save it again."]
-    assert found["half.png"] == [f"it cannot be read as a picture. {AGAIN}"]
+    assert found["half.png"] == [f"it cannot be read as an image. {AGAIN}"]
     assert found["again.bmp"][0].startswith("it is identical to 0.png")
     assert report.sizes == {"9x8": 4, "4x4": 1}
     assert report.channels == {"3": 4, "1": 1}

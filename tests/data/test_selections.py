@@ -66,7 +66,7 @@ def test_a_table_of_several_recordings_needs_the_offset_in_each(
     path = tmp_path / "t.txt"
     files = ["C:\\rec\\x.wav", "C:\\rec\\x.wav", "C:\\rec\\y.wav", "C:\\rec\\y.wav"]
     rows = [f"{row}\t{file}" for row, file in zip(ROWS, files, strict=True)]
-    with pytest.raises(DataError, match=r"t\.txt: .* of several files, and 'Begin Time \(s\)' counts"):
+    with pytest.raises(DataError, match=r"t\.txt: .* has several files, and 'Begin Time \(s\)' counts"):
         Collection.load(write_table(path, f"{HEAD}\tBegin Path", *rows))
     rows = [f"{row}\t{offset}" for row, offset in zip(rows, ("0.5", "0.5", "0.25", "0.25"), strict=True)]
     found = Collection.load(write_table(path, f"{HEAD}\tBegin Path\tFile Offset (s)", *rows))

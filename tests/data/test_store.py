@@ -227,7 +227,7 @@ def test_damage_to_what_was_kept_is_found_told_and_mended(
     assert len(store.usable(rows, DataSettings(), tell=told.append)) == len(rows)
     assert [whole(store.open(rows, DataSettings()), row).tobytes() for row in range(len(rows))] == wanted
     assert len(told) == 1
-    assert told[0].endswith("will be decoded again. See whether the disk is sound.")
+    assert told[0].endswith("will be decoded again. Check the disk.")
 
 
 def test_much_is_told_before_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,9 +239,9 @@ def test_much_is_told_before_it_is_written(tmp_path: Path, monkeypatch: pytest.M
         Collection(rows.assign(id=rows["path"])), DataSettings(), tell=told.append
     )
     assert len(told) == 1
-    assert told[0].startswith(f"2 files will be decoded, once, into {tmp_path / 'cache' / 'waves'}")
-    assert "about 0.0 GB, of " in told[0]
-    assert "NEARFIELD_CACHE names another folder" in told[0]
+    assert told[0].startswith(f"2 files will be decoded once to {tmp_path / 'cache' / 'waves'}")
+    assert "about 0.0 GB of " in told[0]
+    assert "NEARFIELD_CACHE sets another folder" in told[0]
 
 
 def test_an_error_while_writing_leaves_no_pack_and_one_source_no_trace(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_channel_that_is_not_there_is_named_with_its_file(sounds: list[Path], 
 
 def test_a_clip_past_the_end_is_named(tmp_path: Path) -> None:
     path = noise(tmp_path / "a.wav", 1.0)
-    with pytest.raises(DataError, match=r"a\.wav: the clip from 3 s on holds no sample; the file has 1 s"):
+    with pytest.raises(DataError, match=r"a\.wav: the clip from 3 s on has no samples; the file has 1 s"):
         Store(tmp_path / "cache").open(collection([path], starts=3.0, seconds=1.0), DataSettings())
 
 

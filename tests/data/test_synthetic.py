@@ -165,5 +165,5 @@ def test_unknown_names_and_numbers_are_refused(tmp_path: Path) -> None:
     assert str(error.value) == (
         "synthetic: there is no set 'tone'. Did you mean 'tones'? Known: tones, scenes, ensembles."
     )
-    with pytest.raises(RequestError, match="0 clips asked for"):
+    with pytest.raises(RequestError, match="the number of clips is 0"):
         synthetic.make("tones", 0, tmp_path, 0)

@@ -116,7 +116,7 @@ BROKEN = [
     ("header.csv", b"path,label\n", "there are no rows in it. Add a row for each clip."),
     ("empty.jsonl", b"\n\n", "there are no rows in it. Add a row for each clip."),
     ("latin.csv", LATIN, "it is not UTF-8 text (invalid continuation byte). Save it as UTF-8."),
-    ("twice.csv", b"path,label,label\na,x,y\n", "two columns are called 'label'. Rename or remove one."),
+    ("twice.csv", b"path,label,label\na,x,y\n", "two columns are named 'label'. Rename or remove one."),
     ("long.csv", LONG, "line 2: field larger than field limit (131072). Save the table as plain CSV."),
     (
         "open.csv",
@@ -127,7 +127,7 @@ BROKEN = [
     (
         "twofold.csv",
         b'path,label\na,x\nb,"y\nc,z\nd,"w"\n',
-        "line 3: in this row something stands between a closing quote and the next cell. Close it, or write "
+        "line 3: this row has text between a closing quote and the next cell. Close it, or write "
         'a quote inside a cell as "".',
     ),
     ("broken.parquet", b"PAR1 and no more", None),

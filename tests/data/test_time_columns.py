@@ -91,8 +91,8 @@ def test_a_half_that_is_not_understood_is_refused_and_chosen_or_denied(
     with pytest.raises(DataError) as error:
         Collection.load(table)
     assert str(error.value) == (
-        "t.csv: the column 'call_end' looks like the end of each clip, but not in a way that is understood; "
-        "without it each clip would be another piece of its file. If it is that (in seconds): "
+        "t.csv: the column 'call_end' looks like the end of each clip, but its name is not clear; "
+        "without it, clips would be other parts of their files. If it is that (in seconds): "
         "data.end=call_end. If not: data.end=false."
     )
     assert list(Collection.load(table, Columns(end="call_end")).table["seconds"]) == [1.0, 2.0]
@@ -132,7 +132,7 @@ def test_a_time_that_stands_alone_is_told(tmp_path: Path, write_sound: Write, wr
     assert list(found.table["seconds"]) == [5.0, 5.0]
     assert [str(problem) for problem in found.problems] == [
         "t.csv: the column 'length' looks like a time and was not used. "
-        "If it is how long each clip is: data.seconds=length.",
+        "If it is the length of each clip: data.seconds=length.",
         "t.csv: the column 'recording_start' looks like a time and was not used. "
         "If it is the start of each clip: data.start=recording_start.",
     ]
@@ -149,7 +149,7 @@ def test_an_end_and_a_length_that_disagree_are_told_by_row(
     found = Collection.load(table)
     assert list(found.table["id"]) == ["r.wav#1.000-2.000", "r.wav"]
     assert [str(problem) for problem in found.problems] == [
-        "r.wav (row 3): the clip is 5 s long by `seconds` and 2 s by `end`. "
+        "r.wav (row 3): the clip is 5 s long in `seconds` and 2 s by `end`. "
         "Correct one, or leave one out: data.seconds=false or data.end=false."
     ]
     assert list(Collection.load(table, Columns(seconds=False)).table["seconds"])[1] == 2.0
@@ -162,7 +162,7 @@ def test_two_starts_that_disagree_are_told_by_row(
     table = write_table(tmp_path / "t.csv", "path,start,start_time,seconds", "r.wav,0,0.0,1", "r.wav,1,2.5,1")
     found = Collection.load(table)
     assert [str(problem) for problem in found.problems] == [
-        "r.wav (row 3): the clip starts at 1 s by one column and at 2.5 s by another. "
+        "r.wav (row 3): the clip starts at 1 s in one column and at 2.5 s in another. "
         "Choose one: data.start=start or data.start=start_time."
     ]
     assert list(Collection.load(table, Columns(start="start_time")).table["start"]) == [0.0, 2.5]
@@ -197,7 +197,7 @@ def test_path_and_file_name_may_stand_together_where_they_name_the_same_files(
     table = write_table(tmp_path / "t.csv", "path,file_name", "x/a.wav,a.wav", "x/b.wav,b")
     assert list(Collection.load(table).table["id"]) == ["x/a.wav", "x/b.wav"]
     table = write_table(tmp_path / "t.csv", "path,file_name", "x/a.wav,x/b.wav")
-    with pytest.raises(DataError, match=r"'path' and 'file_name' could both name the files\. Choose one"):
+    with pytest.raises(DataError, match=r"'path' and 'file_name' could both be the paths of the files\."):
         Collection.load(table)
     assert list(Collection.load(table, Columns(path="file_name")).table["id"]) == ["x/b.wav"]
 
@@ -210,7 +210,8 @@ def test_two_columns_that_could_name_the_files_are_refused(
     with pytest.raises(DataError) as error:
         Collection.load(table)
     assert str(error.value) == (
-        "t.csv: 'filename' and 'wav_path' could both name the files. Choose one, as in data.path=filename."
+        "t.csv: 'filename' and 'wav_path' could both be the paths of the files. "
+        "Choose one, for example data.path=filename."
     )
     assert len(Collection.load(table, Columns(path="sound"))) == 1
 
@@ -220,14 +221,15 @@ def test_two_columns_that_could_name_the_files_are_refused(
     [
         (
             "path,start,till,label",
-            "t.csv: no column says where clips end, so each runs to the end of its file: clips of one file "
+            "t.csv: no column gives the end of clips, so each ends at the end of its file: clips of one file "
             "overlap (2 of 3 clips). Add a column `end` or `seconds`. If it is one of 'till': "
             "data.end=NAME or data.seconds=NAME.",
         ),
         (
             "path,from,end,label",
-            "t.csv: no column says where clips begin, so each begins where its file does: clips of one file "
-            "overlap (2 of 3 clips). Add a column `start`. If it is one of 'from': data.start=NAME.",
+            "t.csv: no column gives the start of clips, so each starts at the beginning of its file: "
+            "clips of one file overlap (2 of 3 clips). Add a column `start`. If it is one of 'from': "
+            "data.start=NAME.",
         ),
     ],
 )
@@ -249,6 +251,6 @@ def test_rows_of_one_piece_name_every_column_that_could_part_them(
     header = "path,t0,t1,site,label"
     table = write_table(tmp_path / "t.csv", header, "r.wav,0,1,wood,a", "r.wav,1,2,pond,b")
     (problem,) = Collection.load(table).problems
-    assert "If 't0', 't1' say which piece a row is, choose them: data.start=..., data.end=..." in str(problem)
+    assert "If 't0', 't1' are the times of a row, choose them: data.start=..., data.end=..." in str(problem)
     found = Collection.load(table, Columns(start="t0", end="t1"))
     assert list(found.table["seconds"]) == [1.0, 1.0]

@@ -56,7 +56,7 @@ def test_a_file_shorter_than_all_of_its_set_was_cut_off() -> None:
     with pytest.raises(Fault) as error:
         uncut(9.8, 10.0)
     assert str(error.value) == (
-        "it has 9.8 s, but every clip of this set has 10 s: it was cut off. "
+        "it has 9.8 s, but each clip of this set has 10 s: it is truncated. "
         "Copy or download it again, or remove it."
     )
 
@@ -92,21 +92,21 @@ def test_a_time_without_a_zone_is_the_same_moment_everywhere(monkeypatch: pytest
             "",
             "",
             "the clip starts at 10 s, but the file has 10 s. Correct `start`; "
-            "if it is a moment in a longer recording, say the clip's length in `seconds`.",
+            "if it is a time in a longer recording, give the clip's length in `seconds`.",
         ),
         (
             ["8"],
             "3",
             "",
             "the clip ends at 11 s, but the file has 10 s. "
-            "Correct the row, or copy the file again if it was cut off.",
+            "Correct the row, or copy the file again if it is truncated.",
         ),
         (
             [],
             "10.5",
             "",
             "the clip ends at 10.5 s, but the file has 10 s. "
-            "Correct the row, or copy the file again if it was cut off.",
+            "Correct the row, or copy the file again if it is truncated.",
         ),
     ],
 )

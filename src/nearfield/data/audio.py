@@ -23,7 +23,7 @@ from nearfield.data.faults import Fault, check_file
 from nearfield.data.npy import Samples, check_full_scale, npy_layout
 from nearfield.data.settings import Channels
 
-# What a sound file's first bytes say, where the decoder does not: foreign formats, lengths never written.
+# Checks of file headers that the decoder does not make: unsupported formats, missing lengths.
 
 _FOREIGN = {
     (0, b"BW64"): "BW64",
@@ -34,20 +34,20 @@ _FOREIGN = {
     (0, b"0&\xb2u\x8ef\xcf\x11"): "WMA",
     (0, b"#!AMR"): "AMR",
 }
-"""Place and bytes by which formats are known that are not decoded here."""
+"""Offset and magic bytes of formats that are not supported."""
 
 _LONGEST_HEADER = 1 << 20
 
 
 def foreign(path: Path) -> str:
-    """The name of a format that is not decoded here; "" for any other."""
+    """Returns the name of an unsupported format; "" for any other file."""
     with path.open("rb") as file:
         start = file.read(16)
     return next((name for (place, magic), name in _FOREIGN.items() if start[place:].startswith(magic)), "")
 
 
 def unwritten_bytes(path: Path) -> int:
-    """Bytes that follow in a wav file whose header says that it holds no samples; 0 for any other file."""
+    """Returns the number of bytes after the header of a wav file that declares 0 samples; else 0."""
     with path.open("rb") as file:
         start = file.read(_LONGEST_HEADER)
         place = start.find(b"data", 12)
@@ -57,7 +57,7 @@ def unwritten_bytes(path: Path) -> int:
 
 
 def bytes_after_first_mp3(path: Path) -> int:
-    """Bytes of further mp3 files that were joined to the first, whose header ends it before; 0 where none."""
+    """Returns the number of bytes of further mp3 files appended to the first one; 0 if there are none."""
     with path.open("rb") as file:
         first = _after_tag(file.read(10), 0)
         file.seek(first)
@@ -80,7 +80,7 @@ def bytes_after_first_mp3(path: Path) -> int:
 
 
 def _after_tag(start: bytes, place: int) -> int:
-    """Where an ID3v2 tag that begins at `place` ends; `place` where there is none."""
+    """The end of an ID3v2 tag at `place`; `place` if there is no tag."""
     if start[:3] != b"ID3" or len(start) < 10:
         return place
     size = start[6] << 21 | start[7] << 14 | start[8] << 7 | start[9]
@@ -88,21 +88,21 @@ def _after_tag(start: bytes, place: int) -> int:
 
 
 def _is_frame(start: bytes) -> bool:
-    """Whether a frame of MPEG audio, layer 3, begins here."""
+    """Whether the bytes begin with a frame of MPEG audio, layer 3."""
     if len(start) < 4 or start[0] != 0xFF or start[1] & 0xE6 != 0xE2:
         return False
     return start[2] >> 4 not in (0, 15) and start[2] & 12 != 12
 
 
-# What a decoder prints while it reads a file, kept from the terminal and given to whoever reads the file.
+# Capture of messages that a decoder prints while it reads a file.
 #
-# libmpg123 prints what it thinks of an mp3 on the C library's standard error, without the file's name. Where
-# the C library is glibc, its standard error is replaced by a stream of ours; what others print, or is printed
-# while no file is read, goes on to the terminal. Python's own standard error is another stream, and stays so.
+# libmpg123 prints warnings about an mp3 to the standard error of the C library, without the name of the file.
+# With glibc, this stream is replaced by one that captures messages while a thread reads a file, and passes
+# all others to the terminal. Python's own standard error is another stream and is not changed.
 
 _READING = threading.local()
 _WRITE = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)
-_KEPT: list[Any] = []  # functions that C code may call
+_KEPT: list[Any] = []  # callbacks of C code, which must not be garbage-collected
 _UNBUFFERED = 2  # _IONBF of stdio.h
 
 
@@ -119,8 +119,8 @@ class _Functions(ctypes.Structure):
 
 @contextlib.contextmanager
 def words_kept(said: list[str]) -> Iterator[None]:
-    """Adds to `said` what C code of this thread prints on its standard error within the block."""
-    _replaced()
+    """Adds to `said` what C code of this thread prints to standard error during the block."""
+    _replace_stderr()
     before = getattr(_READING, "said", None)
     _READING.said = said
     try:
@@ -130,8 +130,8 @@ def words_kept(said: list[str]) -> Iterator[None]:
 
 
 @functools.cache
-def _replaced() -> None:
-    """Puts our stream in place of the C library's, once; does nothing where that is not glibc."""
+def _replace_stderr() -> None:
+    """Replaces the standard error of the C library, once; does nothing without glibc."""
     try:
         library = ctypes.CDLL(None)
         make, unbuffer = library.fopencookie, library.setvbuf
@@ -161,9 +161,9 @@ def _take(_: Any, data: Any, size: int) -> int:
     return size
 
 
-# Sound files to float32 waves: probing headers, decoding ranges, mixing channels, resampling.
+# Decoding: headers, ranges of samples, channels, resampling.
 #
-# Waves are (C, T): channels, samples. Full scale is 1; files of floating-point samples may go beyond it.
+# Waves are (C, T): channels, samples. Full scale is 1; floating-point files may exceed it.
 
 Waves = npt.NDArray[np.float32]
 """(C, T) float32."""
@@ -172,48 +172,48 @@ _PLAIN = (".wav", ".wave", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".au", ".s
 _CODED = (".flac", ".ogg", ".oga", ".opus", ".mp3")
 
 SUFFIXES = frozenset((*_PLAIN, *_CODED))
-"""Names of files that are taken for sounds when a folder is searched."""
+"""Suffixes of files that count as sounds when a folder is searched."""
 
 UNREAD_SUFFIXES = frozenset(
     (".m4a", ".mp4", ".aac", ".wma", ".amr", ".ape", ".wv", ".mka", ".webm", ".ac3", ".dsf", ".3gp")
 )
-"""Sounds that cannot be decoded here; they are named as left out rather than passed over."""
+"""Suffixes of sounds that cannot be decoded; such files are reported as left out."""
 
-_MOST_SAMPLES = 2**40  # more than this in a header means that the length is not known
+_MOST_SAMPLES = 2**40  # a larger number in a header means that the length is unknown
 
 RATES = (100, 10_000_000)
-"""Lowest and highest rate, in hertz, of a file that is read. Beyond them the header is wrong: brought to a
-usual rate, a small file would become gigabytes."""
+"""Lowest and highest supported sample rate in hertz. Other rates are errors in a header; resampled to a usual
+rate, a small file would become gigabytes."""
 
 LARGEST = 1e10
-"""Floating-point samples beyond this are no sound: sums of their squares leave the range of float32."""
+"""Largest valid absolute sample: sums of larger squares exceed the range of float32."""
 UNUSABLE = "are NaN, infinite or beyond 1e10 (full scale is 1)."
-"""What is wrong with samples that are not usable."""
+"""Reason for samples that are not usable."""
 EXPORT = "Export the sound again, with samples from -1 to 1."
 
 MOST_AT_ONCE = 1 << 24
-"""Samples, of all channels together, that are asked of a decoder at a time, whatever the header promises."""
+"""Largest number of samples, of all channels, per call of a decoder, whatever the header declares."""
 
 _INEXACT = ("OGG", "MP3")
-_PASSED = 1 << 18  # samples decoded at a time on the way to the first one that is wanted
+_PASSED = 1 << 18  # samples per call that are decoded and skipped before the first one needed
 
 
 class _Forwards(soundfile.SoundFile):  # type: ignore[misc]  # the library has no types
-    """A file that is read on from where it stands.
+    """A sound file that is read sequentially without seeking.
 
-    The library would jump to that place after each read, which makes decoders of mp3 and ogg start anew:
-    samples after each seam would differ from those of the file read at once.
+    The library seeks after each read, which restarts the decoders of mp3 and ogg: samples after each block
+    would differ from those of a single read.
     """
 
     def __init__(self, file: Any, *raw: Any) -> None:
         self.said: list[str] = []
-        """What the decoder printed so far; libmpg123 prints."""
+        """Messages of the decoder so far (libmpg123 prints them)."""
         self._prints = str(file).lower().endswith(".mp3")
         with self._words_kept():
             super().__init__(file, "r", *raw)
 
     def read(self, frames: int = -1, dtype: str = "float32", always_2d: bool = False) -> Any:
-        """As the library reads, what the decoder prints being kept."""
+        """Reads like the library, capturing messages of the decoder."""
         with self._words_kept():
             return super().read(frames, dtype, always_2d)
 
@@ -221,31 +221,31 @@ class _Forwards(soundfile.SoundFile):  # type: ignore[misc]  # the library has n
         return words_kept(self.said) if self._prints else contextlib.nullcontext()
 
     def seekable(self) -> bool:
-        """What keeps the library from jumping; `seek` works all the same."""
+        """Returns False, which prevents the library from seeking; `seek` works nevertheless."""
         return False
 
     @property
     def is_exact(self) -> bool:
-        """Whether it can jump to a sample: libsndfile (1.2.2) lands beside the mark on the last page of an
-        ogg file, mp3 sounds wrong for some frames after a jump, and some formats, as GSM, cannot jump."""
+        """Whether seeking is exact. libsndfile (1.2.2) misses the position on the last page of an ogg file,
+        decodes some frames of mp3 wrongly after a seek, and cannot seek in some formats, as GSM."""
         return super().seekable() and self.format not in _INEXACT
 
 
-# A file's own words, where they say more than that it could not be read.
+# Messages of the library that only say that the file could not be read.
 _DULL = ("error opening", "format not recognised")
 
 
 @dataclass(frozen=True)
 class SoundFacts:
-    """What a sound file's header says."""
+    """The header of a sound file."""
 
     rate: int
-    """Samples a second, in hertz."""
+    """Sample rate in hertz."""
     channels: int
     frames: int
-    """Samples of each channel."""
+    """Samples per channel."""
     floating: bool = False
-    """Whether samples are kept as floating-point numbers, of which some may be NaN or infinite."""
+    """Whether samples are stored as floating-point numbers, which may be NaN or infinite."""
 
     @property
     def seconds(self) -> float:
@@ -254,18 +254,36 @@ class SoundFacts:
 
 
 def describe(path: Path) -> SoundFacts:
-    """What the header says, without decoding. Raises Fault: missing, not a file, unreadable, empty."""
+    """Reads the header. Raises Fault if the file is missing, not a regular file, unreadable or empty."""
     with opened(path) as file:
         floating = file.subtype in ("FLOAT", "DOUBLE")
         return SoundFacts(file.samplerate, file.channels, file.frames, floating)
 
 
 def decode(path: Path, start: float = 0.0, seconds: float | None = None) -> tuple[Waves, int]:
-    """The samples from `start` (seconds into the file) for `seconds` or to the end: (C, T), and hertz.
+    """Decodes a part of a sound file.
 
-    A file that breaks off gives the samples that are there, at least one. Raises Fault (a DataError) where
-    the file is missing, unreadable or empty, `start` lies beyond its end, it breaks while decoding, or a
-    sample is not a number.
+    Parameters
+    ----------
+    path
+        A sound file.
+    start
+        Start of the part, in seconds.
+    seconds
+        Length of the part; None: to the end of the file.
+
+    Returns
+    -------
+    waves : ndarray
+        (C, T) float32 samples; fewer than requested, but at least one, if the file is truncated.
+    rate : int
+        Sample rate in hertz.
+
+    Raises
+    ------
+    Fault
+        If the file is missing, unreadable or empty, `start` is after its end, decoding fails, or a sample is
+        not usable. Fault is a DataError.
     """
     with opened(path) as file:
         first, last = _range(path, file, start, seconds)
@@ -280,7 +298,7 @@ def decode(path: Path, start: float = 0.0, seconds: float | None = None) -> tupl
 
 
 def is_usable(waves: Waves) -> Bools:
-    """Which samples are numbers that sound can have: neither NaN nor infinite, nor beyond `LARGEST`."""
+    """Masks samples that are not NaN, infinite or beyond `LARGEST`."""
     return np.asarray(np.abs(waves) <= LARGEST)
 
 
@@ -291,9 +309,9 @@ def blocks(
     block_seconds: float,
     said: list[str] | None = None,
 ) -> Iterator[Waves]:
-    """The same samples in pieces (C, T) of at most `block_seconds`; unusable samples are let through.
+    """Yields the samples of `decode` in blocks (C, T) of at most `block_seconds`, with unusable samples.
 
-    `said` gets what the decoder prints about the file.
+    Messages of the decoder are added to `said`.
     """
     with opened(path) as file:
         file.said = file.said if said is None else said
@@ -302,10 +320,11 @@ def blocks(
 
 
 def mix(waves: Waves, channels: Channels) -> Waves:
-    """(C, T) to (1, T) by the mean of all channels or one channel counted from 0; `all` keeps (C, T).
+    """Reduces (C, T) to (1, T) by the mean of all channels, or by one channel counted from 0; `all` keeps
+    (C, T).
 
-    `views` makes clips of channels where a collection is opened; a sound that is asked for as one is
-    heard by the mean. Raises DataError where the sound has no channel of that number.
+    `views` makes clips of channels when a collection is opened; for a single sound it means the mean. Raises
+    DataError if the sound has no channel of that number.
     """
     if channels == "all":
         return waves
@@ -314,21 +333,21 @@ def mix(waves: Waves, channels: Channels) -> Waves:
     assert isinstance(channels, int)
     if channels >= len(waves):
         raise DataError(
-            f"data: channels: there is no channel {channels}: the sound has {len(waves)}, counted from 0. "
+            f"data.channels: there is no channel {channels}; the sound has {len(waves)}, counted from 0. "
             "Use mean, all, or a smaller number."
         )
     return waves[channels : channels + 1]
 
 
 def resample(waves: Waves, rate: float, target: float) -> Waves:
-    """(C, T) at `rate` hertz to (C, T') at `target` hertz by soxr's HQ band-limited filter."""
+    """Resamples (C, T) from `rate` to `target` hertz with the band-limited filter HQ of soxr."""
     if rate == target:
         return waves
     return np.ascontiguousarray(soxr.resample(waves.T, rate, target, quality="HQ").T)
 
 
 def _range(path: Path, file: Any, start: float, seconds: float | None) -> tuple[int, int]:
-    """The first sample, and the one after the last."""
+    """The first sample and the one after the last."""
     rate = file.samplerate
     first = round(min(start * rate, file.frames))
     if not 0 <= first < file.frames:
@@ -336,12 +355,12 @@ def _range(path: Path, file: Any, start: float, seconds: float | None) -> tuple[
         raise Fault("short", reason, "Correct `start`.", path)
     last = file.frames if seconds is None else round(min((start + seconds) * rate, file.frames))
     if last <= first:
-        raise Fault("short", f"a clip of {seconds} s holds no sample.", "Correct `seconds`.", path)
+        raise Fault("short", f"a clip of {seconds} s has no samples.", "Correct `seconds`.", path)
     return first, last
 
 
 def _go_to(file: Any, first: int) -> None:
-    """Stands before sample `first`: by a jump where jumps are exact, else by decoding all before it."""
+    """Moves to sample `first`: by seeking if that is exact, else by decoding everything before it."""
     if first and file.is_exact:
         file.seek(first)
         return
@@ -350,13 +369,13 @@ def _go_to(file: Any, first: int) -> None:
 
 
 def _pieces(path: Path, file: Any, first: int, last: int, size: int) -> Iterator[Waves]:
-    """Samples `first` to `last` as `_decoded` gives them. Raises Fault as `check_scale`."""
+    """Samples `first` to `last` of `_decoded`, after `check_scale`."""
     check_scale(path)
     return _decoded(path, file, first, last, size)
 
 
 def check_scale(path: Path) -> None:
-    """Raises Fault where the file is an array whose samples do not have the full scale of their type."""
+    """Raises Fault if the file is an array whose samples do not use the full scale of their type."""
     if _is_array(path):
         check_full_scale(path)
 
@@ -366,9 +385,9 @@ def _is_array(path: Path) -> bool:
 
 
 def _decoded(path: Path, file: Any, first: int, last: int, size: int) -> Iterator[Waves]:
-    """Samples `first` to `last`, at most `size` at a time, while some can be decoded; at least one piece.
+    """Samples `first` to `last` in blocks of at most `size`, until decoding ends; at least one block.
 
-    No more than `MOST_AT_ONCE`: the library would make room for all that a wrong header promises.
+    A block has at most `MOST_AT_ONCE` samples, because the library allocates what a wrong header declares.
     """
     _go_to(file, first)
     place = first
@@ -380,20 +399,22 @@ def _decoded(path: Path, file: Any, first: int, last: int, size: int) -> Iterato
         place += len(samples)
         yield np.ascontiguousarray(samples.T)
     if place == first:
-        reason = f"nothing could be decoded from {first / file.samplerate:g} s on."
+        reason = f"nothing could be decoded after {first / file.samplerate:g} s."
         raise Fault("cut_off", reason, path=path)
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """An open soundfile.SoundFile with at least one sample; the library's errors in our words."""
+    """Opens a soundfile.SoundFile with at least one sample; errors of the library become Faults."""
     check_file(path)
     try:
         with _open(path) as file:
             if not 0 < file.frames < _MOST_SAMPLES:
                 raise _no_samples(path)
             if not RATES[0] <= file.samplerate <= RATES[1]:
-                reason = f"its header says {file.samplerate:,} Hz; {RATES[0]} to {RATES[1]:,} Hz are read."
+                reason = (
+                    f"its sample rate is {file.samplerate:,} Hz; {RATES[0]} to {RATES[1]:,} Hz are allowed."
+                )
                 raise Fault("rate", reason, "Export it again with its true rate, or remove it.", path)
             yield file
     except (soundfile.SoundFileError, TypeError, OSError) as error:
@@ -417,9 +438,9 @@ def _open(path: Path) -> Iterator[_Forwards]:
 def _no_samples(path: Path) -> Fault:
     follow = unwritten_bytes(path)
     if not follow:
-        return Fault("empty", "there is no sound in it: 0 samples.", path=path)
+        return Fault("empty", "it has no sound: 0 samples.", path=path)
     reason = (
-        f"its header says 0 samples, but {follow:,} bytes follow, as where a recorder was stopped by force."
+        f"its header declares 0 samples, but {follow:,} bytes follow. The recorder may have been interrupted."
     )
     cure = f"Repair it, for example: ffmpeg -ignore_length 1 -i {path.name} {path.stem}-whole.wav"
     return Fault("unfinished", reason, cure, path)
@@ -430,35 +451,37 @@ def _unreadable(path: Path, error: Exception) -> Fault:
     if not name:
         return Fault("unreadable", f"it cannot be read as sound{_said(error)}.", path=path)
     cure = f"Convert it, for example: ffmpeg -i {path.name} {path.stem}.flac"
-    return Fault("format", f"it is a file of the format {name}, which is not decoded here.", cure, path)
+    return Fault("format", f"its format {name} is not supported.", cure, path)
 
 
 def _said(error: Exception) -> str:
-    """What the decoder said, in brackets, where it helps."""
+    """The message of the decoder in parentheses, if it adds something."""
     words = str(getattr(error, "error_string", error)).removeprefix("Error : ").strip(" .")
     return "" if not words or words.lower().startswith(_DULL) else f" ({words})"
 
 
-# Waves to sound files, a block at a time.
+# Writing of sound files, in blocks.
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
-"""Endings of files that are written: format and encoding, as soundfile names them."""
+"""Suffixes of supported output files to format and encoding of soundfile."""
 
 BLOCK = 1 << 16
-"""Samples of each channel that the encoder gets at a time. libsndfile's Vorbis encoder puts all samples of
-one call on the stack, which ends the process beyond some two million."""
+"""Samples per channel per call of the encoder. The Vorbis encoder of libsndfile puts all samples of one call
+on the stack, which crashes above about two million."""
 
 
 def check_name(path: Path) -> None:
-    """Raises RequestError where a sound cannot be written under this name."""
+    """Raises RequestError unless the suffix is a supported output format."""
     if path.suffix.lower() not in FORMATS:
-        raise RequestError(f"{path}: a sound is written as one of {', '.join(FORMATS)}. Name it so.")
+        raise RequestError(
+            f"{path}: sounds can be written as {', '.join(FORMATS)}. Use one of these suffixes."
+        )
 
 
 def write_sound(file: BinaryIO, waves: Waves, rate: int, suffix: str) -> None:
-    """Writes waves (C, T) at `rate` hertz to an open file, in the format that `suffix` stands for.
+    """Writes waves (C, T) at `rate` hertz to an open file, in the format of `suffix`.
 
-    An open file, because soundfile's own errors do not say that the disk is full.
+    The file is open because errors of soundfile do not report a full disk.
     """
     form, subtype = FORMATS[suffix.lower()]
     with soundfile.SoundFile(file, "w", rate, len(waves), subtype, format=form) as sound:

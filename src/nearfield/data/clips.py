@@ -1,4 +1,4 @@
-"""From a listing to the table of clips, one row a clip or one row a channel."""
+"""Converts a listing to the table of clips, with one row per clip or per channel."""
 
 import os
 import re
@@ -24,17 +24,17 @@ from nearfield.data.settings import Columns
 from nearfield.data.tables import texts
 from nearfield.data.times import How, Span, on_clock, settle, uncut
 
-# Channels as views: each channel of a sound becomes a clip of its own, at the same moment.
+# Channels as views: each channel of a sound becomes its own clip with the same time.
 
 CHANNEL = "channel"
-"""The column with the channel's number, from 0."""
+"""Column with the number of the channel, from 0."""
 
 
 def channel_rows(table: pd.DataFrame) -> tuple[Ints, pd.DataFrame]:
-    """For each new row the one it came from, and a table of clips with a row for each channel of each.
+    """Makes a table with a row for each channel of each clip; also returns the original row of each new row.
 
-    Channels of a clip follow one another; all is the same but the id (`NAME#channel2`) and the column
-    `channel`. A column of that name that the source had becomes `given_channel`.
+    Channels of a clip are consecutive. They differ only in the id (`NAME#channel2`) and in the column
+    `channel`. A column of that name in the source becomes `given_channel`.
     """
     counts = channel_counts(table["path"])
     each = [counts[path] for path in table["path"]]
@@ -46,7 +46,7 @@ def channel_rows(table: pd.DataFrame) -> tuple[Ints, pd.DataFrame]:
     return rows, views
 
 
-# Files whose names look like pieces of one recording: on two sides of a split they make a test too easy.
+# File names that look like pieces of one recording; pieces in two splits make test scores too high.
 
 _WORDS = "rr|take|part|seg|segment|chunk|clip|piece|slice|excerpt|window"
 _PATTERNS = (
@@ -56,21 +56,24 @@ _PATTERNS = (
 )
 """`rain_take2.wav`, `1-172649-A.wav` (and `1-172649-A-3.wav`), `rain_001.wav`; the group is the recording."""
 DATED = re.compile(r"(?<!\d)((?:19|20)\d\d[01]\d[0-3]\d)[-_T ]?[0-2]\d[0-5]\d[0-5]\d(?!\d)")
-"""Date and time as recorders write them into names: `20240612_050000`. The group is the day."""
+"""Date and time in file names of recorders: `20240612_050000`. The group is the day."""
 _FEW = 0.05
-"""A smaller share of the judged clips than this is not told: names are alike by chance too."""
+"""Smallest fraction of evaluated clips that is reported; some names are similar by coincidence."""
 
 
 def group_by(pattern: str, names: Sequence[str], source: str) -> tuple[list[str], tuple[Problem, ...]]:
-    """The group of each path: what the (first) group of the pattern finds in it, or the path itself.
+    """Groups paths by the first group of a pattern, or by its whole match; a path without match is a group.
 
-    Raises DataError where no path matches.
+    Raises DataError if no path matches.
     """
     matches = [re.search(pattern, name) for name in names]
     found = [match and match[min(1, len(match.groups()))] for match in matches]
     missing = [name for name, group in zip(names, found, strict=True) if not group]
     if len(missing) == len(names):
-        raise DataError(f"data.group_by: {pattern!r} is found in no path of {source}, as in {names[0]!r}.")
+        raise DataError(
+            f"data.group_by: {pattern!r} matches no path of {source}, for example {names[0]!r}. "
+            "Change the pattern."
+        )
     groups = [group or name for name, group in zip(names, found, strict=True)]
     if not missing:
         return groups, ()
@@ -84,42 +87,45 @@ def group_by(pattern: str, names: Sequence[str], source: str) -> tuple[list[str]
 
 
 def possible_leak(table: pd.DataFrame, splits: list[str], source: str) -> tuple[Problem, ...]:
-    """A word where clips that are judged look like pieces of recordings that train.
+    """Warns of evaluated clips whose file names look like pieces of train recordings.
 
-    `table` has `path` and `label`; each file is taken to be a group of its own.
+    `table` has `path` and `label`; each file is its own group.
     """
     names = [PurePath(path).name for path in table["path"]]
-    judge = "test" if "test" in splits else "val"
-    judged = splits.count(judge)
+    evaluated = "test" if "test" in splits else "val"
+    total = splits.count(evaluated)
     for pattern in (DATED.pattern, *_PATTERNS):
         families = dict(_families(pattern, names, list(table["label"])))
         trains = [family for family, rows in families.items() if any(splits[row] == "train" for row in rows)]
-        leaking = [row for family in trains for row in families[family] if splits[row] == judge]
-        if len(leaking) < max(2, _FEW * judged):
+        leaking = [row for family in trains for row in families[family] if splits[row] == evaluated]
+        if len(leaking) < max(2, _FEW * total):
             continue
         family = next(family for family in trains if leaking[0] in families[family])
         other = next(row for row in families[family] if splits[row] == "train")
-        what, shared = "like pieces of one recording", "another piece of theirs"
-        first, last = "If so, keep them together", "figures flatter. If not, nothing is to be done."
+        what, shared = "like pieces of one recording", "another piece of their recording"
+        first, last = "If so, keep them together", "test scores are too high. If not, ignore this."
         if pattern == DATED.pattern:
             what, shared = "by date and time", "a recording of the same day"
-            first, last = "Sounds of one day are often alike. To keep days together", "figures may flatter."
+            first, last = (
+                "Sounds of one day are often similar. To keep days together",
+                "scores may be too high.",
+            )
         reason = (
-            f"files are called {what} ({names[other]}, {names[leaking[0]]}), and {len(leaking)} of {judged} "
-            f"{judge} clips would have {shared} in train."
+            f"files are named {what} ({names[other]}, {names[leaking[0]]}), and {len(leaking)} of {total} "
+            f"{evaluated} clips have {shared} in train."
         )
-        cure = f"{first}: data.group_by='{pattern}' (`nearfield check` has --group-by); until then {last}"
+        cure = f"{first}: data.group_by='{pattern}' (`nearfield check` has --group-by); without it {last}"
         return (Problem("pieces", source, None, reason, cure, "warning"),)
     return ()
 
 
 def _families(pattern: str, names: list[str], labels: list[str]) -> Iterator[tuple[str, list[int]]]:
-    """The rows of files that share a name but for its end. One that is most of its label is a numbering of
-    the label (`dog_001`), not of a recording."""
+    """Rows of files whose names differ only at the end. A family with most clips of a label is a numbering of
+    the label (`dog_001`), not of a recording, and is skipped."""
     rows: dict[str, list[int]] = defaultdict(list)
     for row, name in enumerate(names):
         if pattern != DATED.pattern and DATED.search(name):
-            continue  # a time of day is no number of a piece
+            continue  # a time of day is not the number of a piece
         match = re.search(pattern, name)
         if match:
             rows[match[1]].append(row)
@@ -130,29 +136,29 @@ def _families(pattern: str, names: list[str], labels: list[str]) -> Iterator[tup
             yield family, own
 
 
-# From a listing to the table of clips: files found and probed, times settled, parts read, faults listed.
+# The table of clips: headers of files, times, roles of columns, faults.
 
 STANDARD = ("id", "path", "start", "seconds", "moment", "recording", "group", "label", "tags", "split")
-"""Columns that every table of clips has, in this order; further columns of a source follow as they came."""
+"""Columns of each table of clips, in this order; further columns of the source follow."""
 
 
 @dataclass(frozen=True)
 class Clips:
-    """The table of clips, `split` still as the source has it, and what came of the other rows."""
+    """The table of clips, with `split` as in the source, and the problems of other rows."""
 
     table: pd.DataFrame
     kind: Kind
     lines: tuple[int | None, ...]
-    """The line of the source table that each clip came from."""
+    """Line of each clip in the source table."""
     problems: tuple[Problem, ...]
     starts: dict[How, int]
-    """How many clips had their start taken for what."""
+    """Number of clips for each interpretation of the start column."""
     split_from: str
-    """Where the split was read, in words."""
+    """Source of the split, in words."""
     group_from: str
-    """Where the group was read, in words."""
+    """Source of the group, in words."""
     is_grouped: bool
-    """Whether something says which clips belong together, beside the file that they are in."""
+    """Whether a column or pattern, rather than only the file, determines the groups."""
 
 
 @dataclass(frozen=True)
@@ -162,16 +168,16 @@ class _Kept:
     position: int
     path: str
     name: str
-    """The file's path from the table on."""
+    """Path of the file relative to the table."""
     span: Span
     id: str
 
 
 def read_clips(listing: Listing, columns: Columns, progress: Progress | None = None) -> Clips:
-    """The clips of a listing, in its order. `progress` gets how many of how many files were looked at.
+    """Reads the clips of a listing, in its order.
 
-    Rows that cannot be used are listed as problems. Raises DataError where none can be used, or a column
-    is missing.
+    `progress` gets the number of files inspected and of all files. Rows that cannot be used become problems.
+    Raises DataError if no row can be used, or a column is missing.
     """
     listing, columns = _folders(listing, columns)
     parts = find_parts(listing, columns)
@@ -187,7 +193,7 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     if not kept:
         first = "".join(f"\n  {problem}" for problem in problems[:3])
         raise DataError(
-            f"{listing.source}: not one clip can be used, of {len(names)}. The first reasons:{first}"
+            f"{listing.source}: none of the {len(names)} clips can be used. The first reasons:{first}"
             f"{_hints(listing, problems)}{without_table(listing)}"
         )
     problems += [*_packed(listing, problems), *_run_on(listing, parts, kept)]
@@ -217,7 +223,7 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
 
 
 def _folders(listing: Listing, columns: Columns) -> tuple[Listing, Columns]:
-    """The listing with its folders' names as labels, or, where they are to be none, as a column `folder`."""
+    """The listing with folder names as labels, or as the column `folder` if they are not labels."""
     if not listing.label_from:
         return listing, columns
     names = sorted(set(listing.table["label"]) - {""})
@@ -226,7 +232,9 @@ def _folders(listing: Listing, columns: Columns) -> tuple[Listing, Columns]:
     if columns.label is None and columns.folder_labels:
         paths = listing.table["path"]
         if names and sum(bool(DATED.search(path)) for path in paths) * 2 > len(paths):
-            reason = f"files are called by date and time, and their folders ({shown_names}) taken for labels."
+            reason = (
+                f"files are named by date and time, and their folders ({shown_names}) are used as labels."
+            )
             cure = "If the folders are places: data.label=false (`nearfield check`: --label false)."
             problems += (Problem("places", listing.source, None, reason, cure, "warning"),)
         return replace(listing, problems=problems), columns
@@ -234,8 +242,8 @@ def _folders(listing: Listing, columns: Columns) -> tuple[Listing, Columns]:
         return listing, columns
     problems = tuple(problem for problem in problems if problem.kind != "no_label")
     if names and columns.label is None:
-        reason = f"folders ({shown_names}) are not taken for labels, as the recipe learns from time."
-        cure = "They are in the column `folder`. To judge by them: data.label=label."
+        reason = f"folders ({shown_names}) are not used as labels, because the recipe trains on time."
+        cure = "They are in the column `folder`. To evaluate with them: data.label=label."
         problems += (Problem("places", listing.source, None, reason, cure, "warning"),)
     table = listing.table.rename(columns={"label": "folder"})
     columns = columns.model_copy(update={"label": False})
@@ -243,23 +251,23 @@ def _folders(listing: Listing, columns: Columns) -> tuple[Listing, Columns]:
 
 
 def _packed(listing: Listing, problems: list[Problem]) -> tuple[Problem, ...]:
-    """A word on each archive beside a table some of whose files are missing."""
+    """Warnings of archives in the folder of a table with missing files."""
     if not any(problem.kind == "missing" for problem in problems):
         return ()
     return tuple(each for each in search(listing.base).packed() if each not in problems)
 
 
 def _hints(listing: Listing, problems: list[Problem]) -> str:
-    """What to do where every file of a table is missing."""
+    """Remedies if all files of a table are missing."""
     if not any(problem.kind == "missing" for problem in problems):
         return ""
     packed = "".join(f"\n{problem}" for problem in _packed(listing, problems)[:3])
-    elsewhere = f"\nIf the sounds lie in another folder, name it: {listing.elsewhere}"
+    elsewhere = f"\nIf the sounds are in another folder, name it: {listing.elsewhere}"
     return packed + (elsewhere if listing.elsewhere else "")
 
 
 def _moment(name: str) -> float | None:
-    """When a file that is called by date and time begins, in seconds since 1970; None for other names."""
+    """The start of a file named by date and time, in seconds since 1970; None for other names."""
     match = DATED.search(name)
     digits = "".join(filter(str.isdigit, match[0])) if match else ""
     try:
@@ -269,10 +277,10 @@ def _moment(name: str) -> float | None:
 
 
 def _undated(listing: Listing, names: list[str]) -> Problem:
-    """Says which files of one recording are taken to begin at the same moment."""
+    """Warns of files in a recording whose start time is unknown."""
     undated = [name for name, moment in zip(names, listing.start_times, strict=True) if moment is None]
     reason = (
-        f"files whose name holds no date and time begin at moment 0 of their recording ({len(undated)} of "
+        f"files without date and time in their name start at 0 s of their recording ({len(undated)} of "
         f"{len(names)}, the first is {undated[0]})."
     )
     cure = "Leave data.recording out, or give a table with start as date and time."
@@ -280,7 +288,7 @@ def _undated(listing: Listing, names: list[str]) -> Problem:
 
 
 def _paths(listing: Listing, column: str) -> list[str]:
-    """What names the files: cells of a table without blanks around them, names from the disk as they are."""
+    """The paths of the files: stripped cells of a table, or unchanged names from the disk."""
     if any(line is not None for line in listing.lines):
         return texts(listing.table, column)
     return [str(cell) for cell in listing.table[column]]
@@ -291,7 +299,7 @@ def _origin(column: str | None, from_table: bool) -> str:
 
 
 def _kind(names: list[str]) -> Kind:
-    """Pictures where most of the files are called so; else sounds."""
+    """Images if most files have such a suffix, else sounds."""
     shown = sum(os.path.splitext(name)[1].lower() in images.SUFFIXES for name in names)
     return "picture" if shown * 2 > len(names) else "sound"
 
@@ -299,7 +307,7 @@ def _kind(names: list[str]) -> Kind:
 def _sort(
     listing: Listing, parts: ColumnRoles, names: list[str], probed: Probed
 ) -> tuple[list[_Kept], list[Problem]]:
-    """Rows that can be used, and a problem for each of the others."""
+    """Usable rows, and a problem for each other row."""
     times = parts.times.cells(listing.table)
     guesses = Guesses()
     kept: dict[str, _Kept] = {}
@@ -319,7 +327,7 @@ def _sort(
             file = _relative(path, listing.base)
             clip = _Kept(position, path, file, span, _identity(file, span, length))
             if clip.id in kept:
-                raise _doubled(listing.lines[kept[clip.id].position], parts, listing)
+                raise _repeated(listing.lines[kept[clip.id].position], parts, listing)
             kept[clip.id] = clip
         except Fault as fault:
             problems.append(fault.problem(shown(name) or listing.source, listing.lines[position]))
@@ -328,30 +336,30 @@ def _sort(
 
 def _with_guess(fault: Fault, path: Path, guesses: Guesses) -> Fault:
     near = guesses.near(path) if fault.kind == "missing" else None
-    return Fault(fault.kind, fault.reason, f"{fault.cure} Beside it is {near!r}.") if near else fault
+    return Fault(fault.kind, fault.reason, f"{fault.cure} Its folder has {near!r}.") if near else fault
 
 
-def _doubled(line: int | None, parts: ColumnRoles, listing: Listing) -> Fault:
-    reason = f"row {line} is the same piece of the same file."
-    cure = "Keep one of them; for several tags of one clip write them in one cell: tags = a|b."
+def _repeated(line: int | None, parts: ColumnRoles, listing: Listing) -> Fault:
+    reason = f"row {line} is the same part of the same file."
+    cure = "Keep one of them; write several tags of one clip in one cell: tags = a|b."
     numbers = [repr(name) for name in parts.unused_numbers(listing.table)]
     if numbers and not parts.times.names():
-        cure = f"If {', '.join(numbers)} say which piece a row is, choose them: data.start=..., data.end=..."
+        cure = f"If {', '.join(numbers)} are the times of a row, choose them: data.start=..., data.end=..."
     return Fault("doubled", reason, cure)
 
 
 def _run_on(listing: Listing, parts: ColumnRoles, kept: list[_Kept]) -> tuple[Problem, ...]:
-    """A word where clips of one file overlap because the table has one half of their times."""
+    """Warns if clips of one file overlap because the table has only their starts or only their ends."""
     times = parts.times
     has_start, has_length = bool(times.starts), bool(times.seconds or times.end)
     shared = Counter(clip.path for clip in kept)
     count = sum(shared[clip.path] > 1 for clip in kept)
     if has_start == has_length or not count:
         return ()
-    missing = "where clips begin, so each begins where its file does"
+    missing = "the start of clips, so each starts at the beginning of its file"
     if has_start:
-        missing = "where clips end, so each runs to the end of its file"
-    reason = f"no column says {missing}: clips of one file overlap ({count} of {len(kept)} clips)."
+        missing = "the end of clips, so each ends at the end of its file"
+    reason = f"no column gives {missing}: clips of one file overlap ({count} of {len(kept)} clips)."
     cure = f"Add a column {'`end` or `seconds`' if has_start else '`start`'}."
     if numbers := [repr(name) for name in parts.unused_numbers(listing.table)]:
         option = "data.end=NAME or data.seconds=NAME" if has_start else "data.start=NAME"
@@ -360,7 +368,7 @@ def _run_on(listing: Listing, parts: ColumnRoles, kept: list[_Kept]) -> tuple[Pr
 
 
 def _relative(path: str, base: Path) -> str:
-    """The path from the table on; from the root where there is no way (another drive)."""
+    """The path relative to the table, or the absolute path if that is impossible (another drive)."""
     inside = os.path.join(base, "")
     if path.startswith(inside):
         return path[len(inside) :].replace(os.sep, "/")
@@ -371,7 +379,7 @@ def _relative(path: str, base: Path) -> str:
 
 
 def _identity(name: str, span: Span, length: float | None) -> str:
-    """A clip's name: its file, and where it is a piece of the file, which piece."""
+    """The id of a clip: its file, and its start and end if it is a part of the file."""
     if length is None or (span.start == 0 and span.seconds == length):
         return name
     return f"{name}#{span.start:.3f}-{span.start + span.seconds:.3f}"
@@ -404,9 +412,9 @@ def _assemble(listing: Listing, parts: ColumnRoles, columns: Columns, kept: list
 
 
 def _further(source: pd.DataFrame, parts: ColumnRoles) -> pd.DataFrame:
-    """The source's columns that no part took over; one that bears a standard name becomes `given_NAME`."""
+    """Columns of the source without a role; a column with a standard name becomes `given_NAME`."""
     taken = {parts.label, parts.tags, parts.split, parts.recording, parts.group, parts.path}
     taken |= parts.times.names()
-    doubled = [name for name in (*STANDARD, "row") if name in source]
-    dropped = [name for name in doubled if name in taken or not any(texts(source, name))]
-    return source.drop(columns=dropped).rename(columns={name: f"given_{name}" for name in doubled})
+    clashing = [name for name in (*STANDARD, "row") if name in source]
+    dropped = [name for name in clashing if name in taken or not any(texts(source, name))]
+    return source.drop(columns=dropped).rename(columns={name: f"given_{name}" for name in clashing})

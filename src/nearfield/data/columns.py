@@ -1,4 +1,4 @@
-"""Columns of a table: which one holds the label, the times, the speaker and so on."""
+"""Roles of the columns of a table: label, times, speaker and so on."""
 
 import difflib
 import re
@@ -20,7 +20,7 @@ from nearfield.data.splits import split_name
 from nearfield.data.tables import cell_text, texts
 from nearfield.data.times import is_missing, to_number
 
-# Which columns of a table say when its clips begin and end, told by their names, and in which unit.
+# Columns of times, recognized by their names, and their units.
 
 Role = Literal["start", "end", "seconds"]
 
@@ -29,7 +29,7 @@ USUAL: dict[Role, tuple[str, ...]] = {
     "end": ("end", "end_time"),
     "seconds": ("seconds", "duration"),
 }
-"""Names that come first where several columns could play a role; both starts are read."""
+"""Preferred names if several columns fit a role; both names of a start are read."""
 
 _ROLES: dict[str, Role] = {
     **dict.fromkeys(("start", "starts", "begin", "begins", "beginning", "onset"), "start"),
@@ -43,15 +43,15 @@ _UNITS = {
     **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
 }
 _NEUTRAL = frozenset(("time", "times", "t", "at", "in", "clip", "event", "segment"))
-"""Words that change nothing beside a role and a unit."""
+"""Words that may accompany a role and a unit."""
 _COUNTS = frozenset(("sample", "samples", "frame", "frames"))
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _CLOCK = re.compile(r"\d+:\d\d")
-_LOOKED_AT = 20  # cells that tell what a column holds
+_LOOKED_AT = 20  # cells that are inspected per column
 _TIMES = {
     "start": "the start of each clip",
     "end": "the end of each clip",
-    "seconds": "how long each clip is",
+    "seconds": "the length of each clip",
 }
 
 
@@ -62,34 +62,34 @@ class TimeColumn:
     name: str
     role: Role
     unit: float | None
-    """Seconds that a 1 in it stands for; None where the name does not say it plainly."""
+    """Unit in seconds; None if the name is not clear."""
     is_dated: bool = False
-    """Whether it holds dates and times, which place a recording and cut no piece out of it."""
+    """Whether it holds dates and times, which are times of recordings and not offsets in files."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """The columns that say which piece of its file a clip is."""
+    """The columns that give start and length of clips in their files."""
 
     starts: tuple[TimeColumn, ...]
     seconds: TimeColumn | None
     end: TimeColumn | None
     unused: tuple[TimeColumn, ...]
-    """Columns that look like times, hold such, and are not used."""
+    """Columns that contain times but are not used."""
 
     def cells(self, table: pd.DataFrame) -> Iterator[tuple[list[str], str, str]]:
-        """For each row its starts, its seconds and its end, as text: numbers in seconds, "" where missing."""
+        """Yields starts, seconds and end of each row as text: numbers in seconds, "" if missing."""
         starts = [_cells(table, column) for column in self.starts]
         ends = zip(_cells(table, self.seconds), _cells(table, self.end), strict=True)
         for position, (seconds, end) in enumerate(ends):
             yield [column[position] for column in starts], seconds, end
 
     def names(self) -> set[str]:
-        """The columns that are used."""
+        """Returns the names of the used columns."""
         return {column.name for column in (*self.starts, self.seconds, self.end) if column}
 
     def doubts(self, source: str) -> list[Problem]:
-        """A warning for each column that looks like a time and is not used."""
+        """Returns a warning for each unused column that looks like a time."""
         return [
             Problem(
                 "column",
@@ -104,16 +104,15 @@ class Times:
 
 
 def find_times(table: pd.DataFrame, columns: Columns, where: str) -> Times:
-    """The columns of times of a table, those that the user chose first.
+    """Finds the columns of times of a table; chosen columns take precedence.
 
-    Raises DataError where a column that is not understood looks like the half that is missing: a start
-    without an end, or an end without a start.
+    Raises DataError if only starts or only ends are recognized, and an unclear column looks like the other.
     """
     looking = _looking(table)
     starts = _choose(looking, "start", columns.start, where)
     ends = _choose(looking, "end", columns.end, where)
     lengths = _choose(looking, "seconds", columns.seconds, where)
-    if not starts and columns.seconds is None:  # a plain `length` may be of anything
+    if not starts and columns.seconds is None:  # a plain `length` may have any meaning
         lengths = [column for column in lengths if _says_seconds(column.name)]
     used = {column.name for column in (*starts, *ends, *lengths)}
     denied = [role for role in USUAL if getattr(columns, role) is False]
@@ -124,8 +123,8 @@ def find_times(table: pd.DataFrame, columns: Columns, where: str) -> Times:
 
 
 def _looking(table: pd.DataFrame) -> list[TimeColumn]:
-    """The columns that look like times and hold some. `offset` is the end where there is an onset; alone it
-    is a start in some tables and an end in others."""
+    """Columns with names and contents of times. `offset` is the end if there is an onset; without one, its
+    role is ambiguous."""
     named = [(each, _first_cells(table[each.name])) for name in table if (each := time_column(str(name)))]
     found = [
         replace(each, is_dated=all(map(_is_date, cells)))
@@ -139,7 +138,7 @@ def _looking(table: pd.DataFrame) -> list[TimeColumn]:
 
 
 def time_column(name: str) -> TimeColumn | None:
-    """What a column of this name would be, or None where the name is not that of a time.
+    """Parses the name of a column; returns None if it is not the name of a time.
 
     >>> time_column("Begin Time (s)")
     TimeColumn(name='Begin Time (s)', role='start', unit=1.0)
@@ -152,7 +151,7 @@ def time_column(name: str) -> TimeColumn | None:
         return None
     units = {_UNITS[word] for word in words if word in _UNITS}
     rest = [word for word in words if not (word in _ROLES or word in _UNITS or word in _NEUTRAL)]
-    is_least = words[0] == "min"  # `min_duration` is the shortest one, `duration_min` one in minutes
+    is_least = words[0] == "min"  # `min_duration` is a minimum, `duration_min` is in minutes
     is_plain = len(roles) == 1 and len(units) < 2 and not rest and not is_least
     unit = (units.pop() if units else 1.0) if is_plain else None
     return TimeColumn(name, sorted(roles)[0], unit)
@@ -163,7 +162,7 @@ def _words(name: str) -> list[str]:
 
 
 def name_words(name: str) -> list[str]:
-    """`startTime`, `start_time` and `Start Time` in the same words: start, time."""
+    """Splits `startTime`, `start_time` or `Start Time` into the words start, time."""
     return [word.lower() for word in _WORD.findall(name)]
 
 
@@ -173,7 +172,7 @@ def _says_seconds(name: str) -> bool:
 
 
 def _choose(looking: list[TimeColumn], role: Role, chosen: Choice, where: str) -> list[TimeColumn]:
-    """The columns that play a role: the chosen one, else the usual ones, else the first understood."""
+    """Columns of a role: the chosen one, else those with usual names, else the first recognized one."""
     if chosen is False:
         return []
     if chosen is not None:
@@ -189,14 +188,14 @@ def _chosen(role: Role, name: str, where: str) -> TimeColumn:
     if _COUNTS.intersection(words):
         raise DataError(
             f"{where}: data.{role}: the column {name!r} counts samples or frames. "
-            f"Write a column in seconds beside it and name that, or data.{role}=false."
+            f"Add a column in seconds and choose that, or set data.{role}=false."
         )
     units = [_UNITS[word] for word in words if word in _UNITS]
     return TimeColumn(name, role, units[0] if units else 1.0)
 
 
 def _refuse_half(times: Times, denied: list[Role], where: str) -> None:
-    """Raises DataError where a column not understood looks like the half of a time that is missing."""
+    """Raises DataError if an unclear column looks like the missing start or end."""
     given = [half for half, names in (("start", times.starts), ("end", times.seconds or times.end)) if names]
     halves = {
         column: "start" if column.role == "start" else "end" for column in times.unused if not column.is_dated
@@ -206,23 +205,23 @@ def _refuse_half(times: Times, denied: list[Role], where: str) -> None:
         if half in given or not both or half in denied:
             continue
         is_count = _COUNTS.intersection(_words(column.name))
-        told = "in samples or frames" if is_count else "but not in a way that is understood"
+        why = "in samples or frames" if is_count else "but its name is not clear"
         use = f"write it in seconds as {column.role!r}" if is_count else f"data.{column.role}={column.name}"
         raise DataError(
-            f"{where}: the column {column.name!r} looks like {_TIMES[column.role]}, {told}; without it each "
-            f"clip would be another piece of its file. If it is that (in seconds): {use}. "
+            f"{where}: the column {column.name!r} looks like {_TIMES[column.role]}, {why}; without it, clips "
+            f"would be other parts of their files. If it is that (in seconds): {use}. "
             f"If not: data.{column.role}=false."
         )
 
 
 def _first_cells(column: pd.Series) -> list[str]:
-    """The first cells that say something, as text."""
+    """The first cells that are not empty, as text."""
     filled = (text for cell in column if not is_missing(text := cell_text(cell)))
     return list(islice(filled, _LOOKED_AT))
 
 
 def holds_times(column: pd.Series) -> bool:
-    """Whether the first cells of a column hold more than one number, clock time or date, and nothing else."""
+    """Whether the first cells of a column are numbers, clock times or dates with at least two values."""
     cells = _first_cells(column)
     return len(set(cells)) > 1 and all(map(_tells_time, cells))
 
@@ -242,7 +241,7 @@ def _is_date(text: str) -> bool:
 
 
 def _cells(table: pd.DataFrame, column: TimeColumn | None) -> list[str]:
-    """A column's cells in seconds; whatever is no number stays as it is."""
+    """Cells of a column in seconds; cells that are not numbers are unchanged."""
     cells = ["" if is_missing(cell) else cell for cell in texts(table, column.name if column else None)]
     unit = column.unit if column else None
     if unit is None or unit == 1.0:
@@ -251,27 +250,27 @@ def _cells(table: pd.DataFrame, column: TimeColumn | None) -> list[str]:
     return [cell if value is None else repr(value * unit) for cell, value in zip(cells, numbers, strict=True)]
 
 
-# Which column of a table plays which part: the one the user chose, or the usual names.
+# Roles of columns: the chosen column, or one with a usual name.
 
 PARTS = ("path", "label", "tags", "split", "group", "recording", "start", "end", "seconds")
-"""The parts that a column can be chosen for."""
+"""Roles that a column can be chosen for."""
 PATH = ("path", "file_name")
-"""The usual names of the column with the files; others are understood by their words."""
+"""Usual names of the column with the files; others are recognized by their words."""
 _FILE = frozenset(("path", "file", "filename", "filepath", "fname"))
 _BESIDE = frozenset(("name", "audio", "sound", "wav", "clip", "slice", "relative"))
-"""A name like `slice_file_name` or `AudioFile` is of words of `_FILE`, one at least, and of these."""
+"""A name like `slice_file_name` or `AudioFile` has at least one word of `_FILE`, and otherwise these."""
 GROUP = ("group", "speaker", "source", "recording", "track")
-"""What is kept on one side of a split: the first of these that is there."""
+"""Columns that give the group, in order of preference."""
 
 _MEANT = {"label": ("class", "classname", "category", "species", "annotation", "target", "genre")}
-"""Other names under which tables hold a part."""
+"""Other common names of a role."""
 _CLOSE = 0.8
-"""How like a usual name a column must be to be asked about (difflib's ratio)."""
+"""Smallest similarity (difflib's ratio) to a usual name for a warning."""
 
 
 @dataclass(frozen=True)
 class ColumnRoles:
-    """Names of columns, None where the table has nothing for the part."""
+    """Names of the columns for each role; None if there is no column."""
 
     path: str
     label: str | None
@@ -282,33 +281,33 @@ class ColumnRoles:
     times: Times
 
     def unused_numbers(self, table: pd.DataFrame) -> list[str]:
-        """Columns that play no part and hold numbers or times: they may say which piece a row is."""
+        """Returns columns without a role that hold numbers or times, which may be positions in a file."""
         used = {self.path, self.label, self.tags, self.split, self.recording, self.group}
         used |= self.times.names()
         return [str(name) for name in table if str(name) not in used and holds_times(table[name])]
 
 
 def find_parts(listing: Listing, columns: Columns) -> ColumnRoles:
-    """The parts of a listing's columns.
+    """Finds the roles of the columns of a listing.
 
-    Raises DataError, naming the columns found and the nearest, where there is no path or a chosen column
-    is not there.
+    Raises DataError, with the columns found and a suggestion, if there is no path or a chosen column does not
+    exist.
     """
     table, where = listing.table, listing.source
     if isinstance(columns.group, str) and columns.group_by is not None:
-        raise DataError("data.group and data.group_by: both say which clips stay together. Give one of them.")
+        raise DataError("data.group and data.group_by: both define the groups. Give one of them.")
     for part, name in columns.model_dump(include=set(PARTS)).items():
         if isinstance(name, str) and name not in table:
             raise DataError(
-                f"{where}: there is no column {name!r} to be used as {part}. {choose(name, map(str, table))}"
+                f"{where}: there is no column {name!r} for data.{part}. {choose(name, map(str, table))}"
             )
     able = [columns.path] if columns.path else path_columns(table)
     if not able:
         raise DataError(f"{where}: {_no_path(list(table))}{without_table(listing)}")
     if len(able) > 1:
         raise DataError(
-            f"{where}: {able[0]!r} and {able[1]!r} could both name the files. "
-            f"Choose one, as in data.path={able[0]}."
+            f"{where}: {able[0]!r} and {able[1]!r} could both be the paths of the files. "
+            f"Choose one, for example data.path={able[0]}."
         )
     return ColumnRoles(
         path=able[0],
@@ -322,14 +321,14 @@ def find_parts(listing: Listing, columns: Columns) -> ColumnRoles:
 
 
 def without_table(listing: Listing) -> str:
-    """How to read the folder of a table without it, where there are folders of sounds in it."""
+    """A hint how to read the folder without its table, if it has folders of sounds."""
     if not listing.instead or all(len(path.parts) < 2 for path in search(listing.base).sounds):
         return ""
-    return f"\nIf {listing.source} is not a table of the clips, take the folders alone: {listing.instead}"
+    return f"\nIf {listing.source} is not a table of the clips, use only the folders: {listing.instead}"
 
 
 def path_columns(table: pd.DataFrame) -> list[str]:
-    """The columns that could name the files; of those with a usual name the first, where they agree."""
+    """Columns that may hold paths of files; if those with usual names agree, only the first of them."""
     usual = [name for wanted in PATH if (name := _first(table, (wanted,)))]
     if usual:
         return usual if len({_stems(table, name) for name in usual}) > 1 else usual[:1]
@@ -337,7 +336,7 @@ def path_columns(table: pd.DataFrame) -> list[str]:
 
 
 def _stems(table: pd.DataFrame, column: str) -> tuple[str, ...]:
-    """The names of a column's files, without folder and ending."""
+    """The names of the files in a column, without folder and suffix."""
     return tuple(PurePosixPath(cell.replace("\\", "/")).stem for cell in texts(table, column))
 
 
@@ -347,16 +346,16 @@ def _names_files(name: str) -> bool:
 
 
 def doubts(listing: Listing, parts: ColumnRoles, columns: Columns) -> list[Problem]:
-    """Columns that look like times, or like a label, tags or a split, and were not used.
+    """Warns of unused columns that look like times, a label, tags or a split.
 
-    Raises DataError where a column that nobody chose may hold labels or tags.
+    Raises DataError if a column that was not chosen may hold either labels or tags.
     """
     found = parts.times.doubts(listing.source)
     if parts.label is not None and parts.tags is None and columns.label is None and columns.tags is None:
         _refuse_tags(listing, parts.label)
     if parts.label is not None and parts.label != parts.tags and columns.tags is not False:
-        none = "data.tags=false" if parts.tags is None else "nothing is to be done"
-        found += _lists(listing, parts.label, "each such cell is taken for one class.", none)
+        none = "data.tags=false" if parts.tags is None else "ignore this"
+        found += _lists(listing, parts.label, "each such cell is used as one class.", none)
     for part in ("label", "tags", "split"):
         if getattr(parts, part) is not None or getattr(columns, part) is False:
             continue
@@ -368,11 +367,11 @@ def doubts(listing: Listing, parts: ColumnRoles, columns: Columns) -> list[Probl
             classes = f"data.label={filled[0]} and data.tags=false"
             found += _lists(listing, filled[0], "it was not used.", classes)
         elif filled:
-            reason = f"there is no column {part!r}, but one called {filled[0]!r}, which was not used."
+            reason = f"there is no column {part!r}, but a column {filled[0]!r}, which was not used."
             cure = f"If it holds the {part}, choose it: data.{part}={filled[0]}."
             found.append(Problem("column", listing.source, None, reason, cure, "warning"))
     if parts.split is None and columns.split is None and listing.lines[0] is not None:
-        found += _sides_in_paths(listing, parts.path)
+        found += _splits_in_paths(listing, parts.path)
     return found
 
 
@@ -381,40 +380,40 @@ def _refuse_tags(listing: Listing, column: str) -> None:
         return
     row, text, word = found
     raise DataError(
-        f"{place_of(listing, row)}: {text!r} in the column {column!r} has a {word} in it, and parts of it "
-        f"stand in other cells too. If they are tags: {as_tags(column, word)}. If each cell is the name of "
-        "one class: data.tags=false."
+        f"{place_of(listing, row)}: {text!r} in the column {column!r} contains a {word}, and its parts occur "
+        f"in other cells, too. If they are tags: {as_tags(column, word)}. If each cell is the name of one "
+        "class: data.tags=false."
     )
 
 
 def _lists(listing: Listing, column: str, taken: str, classes: str) -> list[Problem]:
-    """A word where cells of a column of labels look like lists of tags; `classes` says that they are none."""
+    """Warns if cells of a label column look like lists of tags; `classes` is the remedy if they are not."""
     if listing.label_from or (found := parted(listing, column)) is None:
         return []
     row, text, word = found
-    reason = f"the column {column!r} looks like lists of tags ({text!r} has a {word} in it); {taken}"
+    reason = f"the column {column!r} looks like lists of tags ({text!r} contains a {word}); {taken}"
     cure = f"If they are tags: {as_tags(column, word)}. If each cell is the name of one class: {classes}."
     return [Problem("lists", listing.source, listing.lines[row], reason, cure, "warning")]
 
 
-def _sides_in_paths(listing: Listing, path: str) -> list[Problem]:
-    """A word where the paths of a table begin with folders called train, test or the like."""
+def _splits_in_paths(listing: Listing, path: str) -> list[Problem]:
+    """Warns if the paths of a table begin with folders named train, test or similar."""
     firsts = {cell.replace("\\", "/").partition("/")[0] for cell in texts(listing.table, path) if "/" in cell}
     called = sorted(first for first in firsts if split_name(first))
     if len({split_name(first) for first in called}) < 2:
         return []
-    reason = f"paths begin with {', '.join(called)}, which is not taken for the split; one is made instead."
-    cure = "Write them into a column split, or name the folder as audiofolder:FOLDER; else data.split=false."
+    reason = f"paths begin with {', '.join(called)}, which is not used as the split; one is made instead."
+    cure = "Write them into a column split, or give audiofolder:FOLDER; otherwise data.split=false."
     return [Problem("side", listing.source, None, reason, cure, "warning")]
 
 
 def _pick(table: pd.DataFrame, chosen: Choice, usual: tuple[str, ...]) -> str | None:
-    """The chosen column, none where that is False, or the first of the usual ones."""
+    """The chosen column, None if it is False, or the first column with a usual name."""
     return chosen if isinstance(chosen, str) else None if chosen is False else _first(table, usual)
 
 
 def _first(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
-    """The first of `names`, in any case, that is a column with something in it."""
+    """The first column with one of `names`, ignoring case, that is not empty."""
     for wanted in names:
         for name in table:
             if str(name).strip().lower() == wanted and any(_is_filled(cell) for cell in table[name]):

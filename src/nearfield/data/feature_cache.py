@@ -1,4 +1,4 @@
-"""Feature pictures of whole clips, made once and kept: an epoch then copies windows out of them."""
+"""Cache of spectrograms of whole clips: they are computed once, and epochs copy windows from them."""
 
 import contextlib
 import math
@@ -19,27 +19,27 @@ from nearfield.data.packs import Packs, Tell, cache_folder, keep_within, limit, 
 from nearfield.data.signals import ArraySignals, Signals
 
 Progress = Callable[[int, int], None]
-"""Told how many clips of how many are done."""
+"""Called with the number of clips done and the number of all clips."""
 
 BLOCK = 1_000_000
-"""About so many samples are turned into a picture at a time, to bound memory."""
+"""Approximate number of samples per computation, which limits memory."""
 
 
 class Croppable(Protocol):
-    """A feature without padding: frame k depends on samples from k * hop on and on nothing else."""
+    """A feature without padding: frame k depends only on samples from k * hop on."""
 
     @property
     def hop(self) -> int:
         """Samples from one frame to the next."""
 
     def frames(self, samples: int) -> int:
-        """Frames that so many samples give."""
+        """Returns the number of frames of a number of samples."""
 
     def samples(self, frames: int) -> int:
-        """Smallest number of samples that gives so many frames."""
+        """Returns the smallest number of samples that gives a number of frames."""
 
     def __call__(self, waves: Tensor) -> Tensor:
-        """(B, C, T) to (B, C, bands, frames)"""
+        """Computes (B, C, bands, frames) from waves (B, C, T)."""
 
 
 def cache_features(
@@ -51,13 +51,36 @@ def cache_features(
     progress: Progress | None = None,
     tell: Tell | None = None,
 ) -> ArraySignals:
-    """Pictures (C, bands, frames) of all clips, to be cut like waves; their rate is frames a second.
+    """Computes spectrograms (C, bands, frames) of all clips, from which windows are cut like from waves.
 
-    A clip of fewer than `least` samples (the window) is filled up with zeros as a wave, so that a window
-    of the picture is the picture of the window. With a `key`, the name of a file that says which clips,
-    settings and feature, they are kept in the cache folder and found again by later runs; without, they
-    are held in memory. `tell` gets a sentence where older data went to make room. Raises WorkError where
-    the disk is full.
+    Parameters
+    ----------
+    signals
+        Waves of the clips.
+    feature
+        The feature to compute.
+    least
+        Length of a window in samples. Shorter clips are padded with zeros before the feature is computed, so
+        that a window of the spectrogram equals the spectrogram of the window.
+    key
+        Name that identifies clips, settings and feature. With it, spectrograms are stored in the cache
+        folder and used by later runs; without, they are held in memory.
+    folder
+        Cache folder.
+    progress
+        Progress callback.
+    tell
+        Called with a message when older data are removed to make room.
+
+    Returns
+    -------
+    ArraySignals
+        Spectrograms; their rate is frames per second.
+
+    Raises
+    ------
+    WorkError
+        If the disk is full.
     """
     spectrograms = _Pictures(signals, feature, least)
     if key is None:
@@ -70,8 +93,8 @@ def cache_features(
 def _kept(
     spectrograms: "_Pictures", folder: Path, key: str, progress: Progress | None, tell: Tell | None
 ) -> list[Vectors]:
-    """The pictures under `key`, made by one process and mapped by all."""
-    limit()  # a wrong bound is told before the work
+    """The spectrograms under `key`, computed by one process and memory-mapped by all."""
+    limit()  # raises for an invalid limit before the work
     packs = Packs(folder / key, np.float32)
     size = 4 * sum(map(math.prod, spectrograms.shapes))
     with writing_to(folder, size), locked(folder / f"{key}.lock"):
@@ -88,7 +111,7 @@ def _kept(
 
 
 def _fits(packs: Packs, spectrograms: "_Pictures") -> bool:
-    """Whether what is kept has the right shapes and is as it was written; the key answers for the rest."""
+    """Whether stored data have the right shapes and are unchanged; the key identifies everything else."""
     places = packs.places()
     shapes = {key: place.shape for key, place in places.items()}
     wanted = {str(row): shape for row, shape in enumerate(spectrograms.shapes)}
@@ -96,7 +119,7 @@ def _fits(packs: Packs, spectrograms: "_Pictures") -> bool:
 
 
 class _Pictures:
-    """Which pictures there are to be, and how they are made."""
+    """Shapes and computation of the spectrograms."""
 
     def __init__(self, signals: Signals, feature: Croppable, least: int) -> None:
         self.signals, self.feature = signals, feature
@@ -108,9 +131,9 @@ class _Pictures:
         self.shapes = [(*self.lead, feature.frames(size)) for size in sizes]
 
     def made(self, progress: Progress | None) -> Iterator[Vectors]:
-        """The pictures in the order of the clips, some clips side by side."""
+        """Yields the spectrograms in the order of the clips; several clips are computed in parallel."""
         workers, done = usable_cores(), 0
-        with _one_thread_an_operation():
+        with _one_torch_thread():
             for spectrograms in in_order(self._together, self._groups(), workers, 2 * workers, "keep"):
                 for spectrogram in spectrograms:
                     done += 1
@@ -119,7 +142,7 @@ class _Pictures:
                     yield spectrogram
 
     def _groups(self) -> Iterator[list[int]]:
-        """Rows in their order, as many together as make up a block; a longer clip goes alone."""
+        """Consecutive rows grouped to blocks; a clip longer than a block is its own group."""
         group: list[int] = []
         total = 0
         for row in range(len(self.shapes)):
@@ -133,12 +156,12 @@ class _Pictures:
             yield group
 
     def _room(self, row: int) -> int:
-        """Samples that a clip takes where others follow: whole hops, and what its last frame looks at."""
+        """Number of samples of a clip that others follow: whole hops that include its last frame."""
         return math.ceil(self.feature.samples(self.shapes[row][-1]) / self.feature.hop) * self.feature.hop
 
     @torch.no_grad()
     def _together(self, rows: list[int]) -> list[Vectors]:
-        """The pictures of some clips, laid end to end: short ones cost their calls more than their sound."""
+        """Spectrograms of some clips, concatenated to one call: for short clips, calls dominate the cost."""
         if len(rows) == 1:
             return [self._picture(rows[0])]
         rooms = [self._room(row) for row in rows]
@@ -156,7 +179,7 @@ class _Pictures:
 
     @torch.no_grad()
     def _picture(self, row: int) -> Vectors:
-        """The picture of one clip, a block of frames at a time."""
+        """The spectrogram of one clip, computed in blocks of frames."""
         spectrogram = np.empty(self.shapes[row], np.float32)
         most = max(1, BLOCK // self.feature.hop)
         for first in range(0, spectrogram.shape[-1], most):
@@ -169,8 +192,8 @@ class _Pictures:
 
 
 @contextlib.contextmanager
-def _one_thread_an_operation() -> Iterator[None]:
-    """Clips side by side beat threads inside each operation: on a busy machine tenfold."""
+def _one_torch_thread() -> Iterator[None]:
+    """Runs torch single-threaded: parallel clips are faster than parallel operations, up to tenfold."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Picture files to arrays of bytes; size is checked before anything is decoded."""
+"""Decoding of image files to bytes; the size is checked before decoding."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,26 +11,27 @@ from PIL import Image, ImageOps
 from nearfield.data.faults import Fault, check_file
 
 Pixels = npt.NDArray[np.uint8]
-"""(H, W, C) uint8, C being 1 for grey and 3 for colour."""
+"""(H, W, C) uint8; C is 1 for gray and 3 for RGB."""
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp"))
-"""Names of files that are taken for pictures when a folder is searched."""
+"""Suffixes of files that count as images when a folder is searched."""
 
 MOST_PIXELS = 50_000_000
-"""Larger pictures are refused: a small file can hold billions of pixels."""
+"""Largest number of pixels; a small file can contain billions of them."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-_GREY = ("1", "L", "I;16", "I", "F")
+_GRAY = ("1", "L", "I;16", "I", "F")
 
 
 def picture(path: Path) -> Pixels:
-    """The picture as uint8 (H, W, 1) where it is grey, else (H, W, 3); upright; what is transparent is white.
+    """Decodes an image to uint8 (H, W, 1) if it is gray, else (H, W, 3).
 
-    Raises Fault where the file is missing, no picture, broken or has more than `MOST_PIXELS` pixels.
+    The EXIF orientation is applied, and transparent pixels become white. Raises Fault if the file is missing,
+    not an image, broken, or has more than `MOST_PIXELS` pixels.
     """
     with _opened(path) as image:
         upright = ImageOps.exif_transpose(image)
-        if upright.mode in _GREY:
+        if upright.mode in _GRAY:
             return _bytes(upright)[:, :, None]
         if upright.has_transparency_data:
             clear = upright.convert("RGBA")
@@ -39,13 +40,13 @@ def picture(path: Path) -> Pixels:
 
 
 def size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, from the header alone. Raises Fault as `picture` does."""
+    """Reads width and height in pixels from the header. Raises Fault like `picture`."""
     with _opened(path) as image:
         return image.size
 
 
 def _bytes(image: Image.Image) -> Pixels:
-    """A grey picture as bytes; 16-bit pictures keep their upper eight bits."""
+    """Converts a gray image to bytes; of 16 bits the upper eight are used."""
     if image.mode in ("I;16", "I", "F"):
         return (np.clip(np.asarray(image, np.float64), 0, 65535) / 256).astype(np.uint8)
     return np.asarray(image.convert("L"), np.uint8)
@@ -54,7 +55,7 @@ def _bytes(image: Image.Image) -> Pixels:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     check_file(path)
-    reason = f"the picture has more than {MOST_PIXELS:,} pixels."
+    reason = f"the image has more than {MOST_PIXELS:,} pixels."
     too_many = Fault("too_large", reason, "Make it smaller.", path)
     try:
         with Image.open(path, formats=_FORMATS) as image:
@@ -64,4 +65,4 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise too_many from None
     except (OSError, SyntaxError, ValueError, EOFError):
-        raise Fault("unreadable", "it cannot be read as a picture.", path=path) from None
+        raise Fault("unreadable", "it cannot be read as an image.", path=path) from None

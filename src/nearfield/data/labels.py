@@ -1,4 +1,4 @@
-"""Cells of labels and tags: one label a clip, any number of tags; what has two readings is refused."""
+"""Parsing of labels and tags: one label and any number of tags per clip; ambiguous cells raise an error."""
 
 import json
 from collections import Counter
@@ -12,13 +12,13 @@ from nearfield.data.listing import Listing
 from nearfield.data.settings import SEPARATORS
 from nearfield.data.tables import cell_text, texts
 
-_LONGEST = 20_000  # signs of a list written as text
+_LONGEST = 20_000  # largest number of characters of a list written as text
 
 
 def read_labels(listing: Listing, column: str | None, rows: Sequence[int]) -> list[str]:
-    """The label of each of some rows; a list of one label, also one written as text, is that label.
+    """Reads the labels of some rows; a list with one label, also as text, counts as the label.
 
-    Raises DataError where a cell holds several.
+    Raises DataError if a cell has several labels.
     """
     if column is None:
         return [""] * len(rows)
@@ -27,8 +27,8 @@ def read_labels(listing: Listing, column: str | None, rows: Sequence[int]) -> li
     for at, cell in lists.items():
         if len(cell) > 1:
             raise DataError(
-                f"{place_of(listing, rows[at])}: the column {column!r} holds several labels: {cell}. "
-                f"A clip has one; if they are tags: data.tags={column} and data.label=false."
+                f"{place_of(listing, rows[at])}: the column {column!r} has several labels: {cell}. "
+                f"A clip has one label; if they are tags: data.tags={column} and data.label=false."
             )
     if not lists:
         return texts(source, column)
@@ -37,9 +37,9 @@ def read_labels(listing: Listing, column: str | None, rows: Sequence[int]) -> li
 
 
 def read_tags(listing: Listing, column: str | None, rows: Sequence[int], separator: str | None) -> pd.Series:
-    """The tags of each of some rows; `separator` is a word of `SEPARATORS`, None means the bar.
+    """Reads the tags of some rows; `separator` is a key of `SEPARATORS`, None means the bar.
 
-    Raises DataError where no cell has a bar and some have a comma or a semicolon, and none was chosen.
+    Raises DataError if no separator was chosen, no cell has a bar, and some have a comma or a semicolon.
     """
     if column is None:
         return tag_tuples([""] * len(rows))
@@ -50,8 +50,7 @@ def read_tags(listing: Listing, column: str | None, rows: Sequence[int], separat
 
 
 def tag_tuples(cells: Iterable[Any], separator: str = "|") -> pd.Series:
-    """A tuple for each cell, each tag once, in the order given: from `a|b`, or from a list, also one that is
-    written as text (`['a', 'b']`)."""
+    """Parses cells to tuples of distinct tags, from `a|b` or from a list, also as text (`['a', 'b']`)."""
     found = []
     for cell in cells:
         listed = _as_list(cell)
@@ -62,8 +61,10 @@ def tag_tuples(cells: Iterable[Any], separator: str = "|") -> pd.Series:
 
 
 def parted(listing: Listing, column: str) -> tuple[int, str, str] | None:
-    """The first row of a column whose cell may hold several marks, what it holds, and the word for what parts
-    them; None where no cell does."""
+    """Finds the first cell that may have several labels or tags.
+
+    Returns its row, its text and the name of the separator, or None if there is no such cell.
+    """
     cells = [(row, cell_text(cell)) for row, cell in enumerate(listing.table[column]) if not _is_list(cell)]
     for word in ("bar", "semicolon", "comma"):
         for row, text in _with(cells, SEPARATORS[word]):
@@ -73,8 +74,8 @@ def parted(listing: Listing, column: str) -> tuple[int, str, str] | None:
 
 
 def recurring(listing: Listing, column: str) -> tuple[int, str, str] | None:
-    """As `parted`, of the bar and the semicolon, where a part of the cell stands in another one, or alone:
-    tags do that, names of classes hardly."""
+    """Like `parted` for bar and semicolon, if a part also occurs in another cell; this is typical of tags and
+    rare for class names."""
     cells = [(row, cell_text(cell)) for row, cell in enumerate(listing.table[column]) if not _is_list(cell)]
     for word in ("bar", "semicolon"):
         parts = {text: set(filter(None, map(str.strip, text.split(SEPARATORS[word])))) for _, text in cells}
@@ -86,7 +87,7 @@ def recurring(listing: Listing, column: str) -> tuple[int, str, str] | None:
 
 
 def as_tags(column: str, word: str) -> str:
-    """What reads a column as tags with a separator, as in a recipe."""
+    """Returns the settings that read a column as tags with a separator."""
     parts = "" if word == "bar" else f" and data.tag_separator={word}"
     return f"data.tags={column} and data.label=false{parts}"
 
@@ -104,18 +105,18 @@ def _refuse_other_separators(
         if row is not None:
             raise DataError(
                 f"{place_of(listing, row)}: the tags in the column {column!r} have no | between them, but a "
-                f"{word}: {text!r}. If it parts tags: data.tag_separator={word}. If each cell is one tag: "
-                "data.tag_separator=bar."
+                f"{word}: {text!r}. If it separates tags: data.tag_separator={word}. If each cell is one "
+                "tag: data.tag_separator=bar."
             )
 
 
 def _refuse_both(listing: Listing, column: str, plain: Sequence[tuple[int, str]]) -> None:
-    """Refuses semicolons beside bars: commas may belong to the name of a tag, and semicolons hardly do."""
+    """Raises DataError for semicolons in cells with bars; commas may belong to names of tags."""
     row, text = next(_with(plain, ";"), (None, ""))
     if row is not None:
         raise DataError(
             f"{place_of(listing, row)}: some tags in the column {column!r} have a | between them and some "
-            f"a ;: {text!r}. Write | in place of ; if it parts tags. If it belongs to the name of a tag: "
+            f"a ;: {text!r}. Write | in place of ; if it separates tags. If it belongs to the name of a tag: "
             "data.tag_separator=bar."
         )
 
@@ -125,7 +126,7 @@ def _with(plain: Iterable[tuple[int, str]], sign: str) -> Iterator[tuple[int, st
 
 
 def place_of(listing: Listing, row: int) -> str:
-    """The row of a table, for messages."""
+    """Returns the table and its line, for messages."""
     line = listing.lines[row]
     return listing.source if line is None else f"{listing.source}: row {line}"
 
@@ -135,12 +136,12 @@ def _is_list(cell: object) -> bool:
 
 
 def _as_list(cell: object) -> list[Any] | None:
-    """What a list holds, also one written as text; None where the cell is none."""
+    """The elements of a list, also one written as text; None if the cell is not a list."""
     return list(cell) if isinstance(cell, Iterable) and _is_list(cell) else _written_list(cell_text(cell))
 
 
 def _written_list(text: str) -> list[Any] | None:
-    """What a list written as text holds, as Python or JSON writes it; None where it is none."""
+    """The elements of a list written as text in Python or JSON; None for other text."""
     if not (text.startswith("[") and text.endswith("]") and len(text) < _LONGEST):
         return None
     is_plain = not any(sign in text for sign in ('"', "\\"))

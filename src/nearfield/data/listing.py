@@ -1,4 +1,4 @@
-"""Listings: what a layout finds in a folder before any sound is decoded."""
+"""Listings: the rows that a layout finds in a folder, before any sound is decoded."""
 
 import difflib
 import os
@@ -14,62 +14,60 @@ from nearfield.data import audio, images
 from nearfield.data.faults import Problem
 from nearfield.data.npy import rate_file
 
-# `Listing`: rows as a layout found them, before any sound was looked at.
-
 Kind = Literal["sound", "picture"]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a layout hands to the collection: a table with a column `path` or `file_name`."""
+    """The result of a layout: a table with a column `path` or `file_name`."""
 
     table: pd.DataFrame
-    """Columns as they came; paths relative to `base`, or absolute."""
+    """The columns of the source; paths are relative to `base` or absolute."""
     base: Path
     lines: tuple[int | None, ...]
-    """For each row its line in the source table, the header being line 1; None where there is no table."""
+    """Line of each row in the source table, where the header is line 1; None without a table."""
     source: str
     """Name of the table or folder, for messages."""
     problems: tuple[Problem, ...] = ()
-    """What the layout itself left out."""
+    """Files that the layout left out."""
     kind: Kind | None = None
-    """None where the names of the files decide."""
+    """None if the suffixes of the files determine it."""
     start_times: tuple[float | None, ...] = ()
-    """For each row when its file begins on its recording's clock, in seconds; () where no row says."""
+    """Start of each file in its recording, in seconds; () if unknown."""
     least_seconds: float = 0.0
-    """Files shorter than this were cut off, and are left out."""
+    """Shorter files are truncated, and are left out."""
     tags: tuple[str, ...] = ()
-    """The order in which tags are numbered; those that it does not name follow by name."""
+    """Tags that are numbered first, in this order; others follow by name."""
     split_from: str = ""
-    """What gives the split, in words; "" for a column or the names of the files."""
+    """Source of the split, in words; "" for a column or file names."""
     elsewhere: str = ""
-    """DATA that says that the sounds lie in another FOLDER; "" where the layout cannot be told."""
+    """Form of DATA for sounds in another FOLDER; "" if the layout does not support it."""
     label_from: str = ""
-    """What gives the label, in words, where it is the names of folders; "" for a column."""
+    """Source of the label, in words, if labels are folder names; "" for a column."""
     instead: str = ""
-    """DATA that reads the same folder without its table; "" where there is none."""
+    """DATA that reads the same folder without its table; "" if there is none."""
 
 
-# Looks through a folder for sounds and pictures, in the order of their paths.
+# Search of a folder for sounds and images, sorted by path.
 
 ARCHIVES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".z01"))
 
 
 @dataclass(frozen=True)
 class Found:
-    """Files of a folder and everything below it, by what they are; paths relative to the folder."""
+    """Files in and below a folder, by kind; paths are relative to the folder."""
 
     sounds: list[Path] = field(default_factory=list)
     pictures: list[Path] = field(default_factory=list)
     unread: list[Path] = field(default_factory=list)
-    """Sounds of a format that is not decoded here."""
+    """Sounds in unsupported formats."""
     archives: list[Path] = field(default_factory=list)
-    """Archives, which are not looked into."""
+    """Archives, which are not read."""
     misnamed: list[Path] = field(default_factory=list)
-    """Sounds and pictures whose path is no UTF-8 text."""
+    """Sounds and images whose path is not UTF-8 text."""
 
     def problems(self) -> tuple[Problem, ...]:
-        """The sounds that are left out because of their format, their name or an archive around them."""
+        """Returns the problems of sounds left out because of format, name, or an archive."""
         cure = "Convert it, for example: ffmpeg -i {} {}"
         return (
             self.nameless()
@@ -87,21 +85,21 @@ class Found:
         )
 
     def packed(self) -> tuple[Problem, ...]:
-        """A word on each archive."""
-        reason, cure = "it is an archive, which is not read.", "Unpack it, or take it away."
+        """Returns a warning for each archive."""
+        reason, cure = "it is an archive, which is not read.", "Unpack it, or remove it."
         return tuple(
             Problem("archive", path.as_posix(), None, reason, cure, "warning") for path in self.archives
         )
 
     def nameless(self) -> tuple[Problem, ...]:
-        """The files that are left out because of their name."""
+        """Returns the problems of files left out because of their name."""
         reason = "its name is not UTF-8 text."
         cure = "Rename it; `convmv -f latin1 -t utf8 -r --notest FOLDER` renames all in a folder."
         return tuple(Problem("name", shown(path.as_posix()), None, reason, cure) for path in self.misnamed)
 
 
 def search(folder: Path) -> Found:
-    """Every sound and picture below `folder`, hidden ones left aside; links are followed, once."""
+    """Finds all sounds and images below `folder` except hidden ones; links are followed once."""
     found = Found()
     for path in _files(folder):
         suffix = path.suffix.lower()
@@ -122,7 +120,7 @@ def search(folder: Path) -> Found:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Paths of files, relative to `folder`. A link that leads back up is not walked again."""
+    """Paths of files relative to `folder`. Links to folders already visited are skipped."""
     seen: set[tuple[int, int]] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         status = os.stat(place)
@@ -135,23 +133,23 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (here / name for name in sorted(names) if not name.startswith("."))
 
 
-# Guesses which file a missing one was meant to be: another ending, another case, a slip of the hand.
+# Suggestions for missing files: another suffix, another case, a similar name.
 
 _MANY = 5000
-"""Files in a folder beyond which only other endings are looked for."""
+"""Number of files in a folder above which only other suffixes are tried."""
 _SLIPS = 20
-"""Missing files for which a like name is looked for; the search is slow."""
+"""Number of missing files for which similar names are searched, which is slow."""
 
 
 class Guesses:
-    """Remembers each folder it has looked at, so that many missing files cost one look."""
+    """Suggests files for missing ones; the names of each folder are read once."""
 
     def __init__(self) -> None:
         self._folders: dict[Path, dict[str, str]] = {}
         self._slips = 0
 
     def near(self, path: Path) -> str | None:
-        """Name of the file in the same folder that was most likely meant, or None."""
+        """Returns the name of the most similar file in the same folder, or None."""
         stems = self._stems(path.parent)
         if path.stem.lower() in stems:
             return stems[path.stem.lower()]

@@ -1,6 +1,6 @@
-"""Waves kept as NumPy files (`.npy`): one array of samples each, read as raw sound behind its header.
+"""Waves stored as NumPy files (`.npy`): one array of samples, read as raw sound after the header.
 
-An array does not say its rate: a file `npy_rate.txt` beside it, or in a folder above, holds it in hertz.
+An array has no sample rate: a file `npy_rate.txt` in its folder, or in a folder above, has it in hertz.
 """
 
 import io
@@ -17,16 +17,16 @@ from nearfield.data.faults import AGAIN, Fault
 
 RATE_FILE = "npy_rate.txt"
 LOUDEST = 1000.0
-"""Largest sample, of a full scale of 1, that floating-point sound may have: 60 dB above full scale."""
+"""Largest allowed floating-point sample if full scale is 1: 60 dB above full scale."""
 QUIETEST = 2**15
-"""Samples of int32 that stay below this, but for silence, are of 16 bits or next to silence."""
-_BLOCK = 1 << 20  # samples that are looked at a time
+"""If all samples of int32 are below this, they have 16 bits, or the sound is nearly silent."""
+_BLOCK = 1 << 20  # samples that are checked at once
 _ENCODINGS = {"f4": "FLOAT", "f8": "DOUBLE", "i2": "PCM_16", "i4": "PCM_32", "i1": "PCM_S8", "u1": "PCM_U8"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the samples of one file lie in it."""
+    """Format of the samples of a file."""
 
     rate: int
     subtype: str
@@ -36,7 +36,7 @@ class Layout:
 
 
 class Samples(io.FileIO):
-    """A file from its first sample on, for a decoder that knows of no header."""
+    """A file without its header, for a decoder of raw samples."""
 
     def __init__(self, path: Path, offset: int) -> None:
         super().__init__(path)
@@ -44,39 +44,39 @@ class Samples(io.FileIO):
         self.seek(0)
 
     def seek(self, place: int, whence: int = 0) -> int:
-        """As files do, counted from the first sample."""
+        """Seeks relative to the first sample."""
         return super().seek(place + self._offset if whence == 0 else place, whence) - self._offset
 
     def tell(self) -> int:
-        """Bytes behind the first sample."""
+        """Returns the position in bytes after the first sample."""
         return super().tell() - self._offset
 
 
 def is_unscaled(wave: npt.NDArray[Any]) -> bool:
-    """Whether floating-point samples are whole numbers that were never divided by full scale, or no sound."""
+    """Whether floating-point samples are integers that were not divided by full scale, or not a sound."""
     return _is_beyond(float(np.abs(wave).max(initial=0.0)), [wave])
 
 
 def _is_beyond(peak: float, pieces: Iterable[npt.NDArray[Any]]) -> bool:
-    """The same of a wave in pieces, with its largest sample."""
-    if not np.isfinite(peak):  # which is another fault
+    """The same for a wave in blocks with a given peak."""
+    if not np.isfinite(peak):  # a different fault
         return False
     return peak > LOUDEST or (peak >= 2 and all(np.array_equal(piece, np.rint(piece)) for piece in pieces))
 
 
 def check_full_scale(path: Path) -> None:
-    """Raises Fault where the samples of an array's file do not have the full scale that their type says.
+    """Raises Fault if the samples of an array file do not use the full scale of their type.
 
-    All of them are looked at, once as long as the file stays as it is: of a stretch alone nobody could tell.
+    All samples are checked, because a part is not conclusive; the result is cached for unchanged files.
     """
     found = path.stat()
-    if told := _unscaled(path, found.st_mtime_ns, found.st_size):
-        raise Fault("unscaled", *told, path)
+    if problem := _unscaled(path, found.st_mtime_ns, found.st_size):
+        raise Fault("unscaled", *problem, path)
 
 
 @lru_cache(1 << 16)
 def _unscaled(path: Path, changed: int, size: int) -> tuple[str, str] | None:
-    """What is wrong with the scale of a file, and its cure; the file as it was changed last, so large."""
+    """Reason and cure if the scale of a file is wrong; time and size identify its version."""
     wave = np.load(path, mmap_mode="r", allow_pickle=False).reshape(-1)
     pieces = [wave[first : first + _BLOCK] for first in range(0, len(wave), _BLOCK)]
     if wave.dtype.str[1:] not in ("f4", "f8", "i4"):
@@ -94,7 +94,7 @@ def _unscaled(path: Path, changed: int, size: int) -> tuple[str, str] | None:
 
 
 def npy_layout(path: Path) -> Layout:
-    """Raises Fault for an array that is not one wave of numbers with a full scale, or has no rate."""
+    """Reads the format of an array file. Raises Fault unless it is a wave with full scale and sample rate."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -116,7 +116,7 @@ def npy_layout(path: Path) -> Layout:
 
 
 def rate_file(folder: Path) -> Path | None:
-    """The file that says the rate of arrays in this folder: its own, or that of the nearest folder above."""
+    """Returns the file with the sample rate for arrays in a folder: its own, or that of a folder above."""
     places = [place / RATE_FILE for place in (folder, *folder.parents)]
     return next((place for place in places if place.is_file()), None)
 

@@ -1,4 +1,4 @@
-"""The cache folder: packs of arrays, filled in parallel, bounded in size, told when the disk is full."""
+"""The cache folder: packs of arrays, written in parallel and limited in size."""
 
 import contextlib
 import errno
@@ -26,11 +26,12 @@ from nearfield.core.machine import usable_cores
 from nearfield.core.parallel import in_groups
 from nearfield.core.text import count
 
-# Where Nearfield keeps what it can make again: decoded sound, digests, synthetic sets.
-
 
 def cache_folder() -> Path:
-    """The folder named by NEARFIELD_CACHE, or the platform's own cache folder. It may not exist yet."""
+    """Returns NEARFIELD_CACHE, or the cache folder of the platform. It may not exist yet.
+
+    It holds data that can be generated again: decoded sounds, digests, synthetic sets.
+    """
     if given := os.environ.get("NEARFIELD_CACHE"):
         return Path(given).expanduser()
     if sys.platform == "win32":
@@ -40,7 +41,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nearfield"
 
 
-# Trouble with the disk that the cache lies on, told in words.
+# Errors of the disk that holds the cache.
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CURE = "set NEARFIELD_CACHE to a folder on another disk."
@@ -48,7 +49,7 @@ _CURE = "set NEARFIELD_CACHE to a folder on another disk."
 
 @contextlib.contextmanager
 def writing_to(folder: Path, needed: int) -> Iterator[None]:
-    """Turns errors of the disk under `folder` into WorkError; about `needed` bytes were to be written."""
+    """Converts errors of the disk of `folder` to WorkError; `needed` is the approximate number of bytes."""
     try:
         yield
     except OSError as error:
@@ -56,61 +57,63 @@ def writing_to(folder: Path, needed: int) -> Iterator[None]:
             there = next(each for each in (folder, *folder.parents) if each.exists())
             free = shutil.disk_usage(there).free
             raise WorkError(
-                f"{folder}: no space left: {needed / 1e6:,.1f} MB are needed and {free / 1e6:,.1f} MB free. "
-                f"Free some, or {_CURE}"
+                f"{folder}: no space left: {needed / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are free. "
+                f"Free some space, or {_CURE}"
             ) from error
         at = Path(str(error.filename or ""))
         if error.filename and (at.is_relative_to(folder) or folder.is_relative_to(at)):
-            said = str(in_words(error)).removesuffix(".")
-            raise WorkError(f"{said}; or {_CURE}") from error
+            message = str(in_words(error)).removesuffix(".")
+            raise WorkError(f"{message}; or {_CURE}") from error
         raise
 
 
-# The bound on the cache: packs that were used longest ago are removed first, none that a process uses.
+# The size limit of the cache: least recently used packs are removed first, but none that a process uses.
 #
-# Each process notes the packs that it uses in a file of its own below `in-use`, and holds a lock on that
-# file until it ends, however it ends. Where the system or the disk has no such locks a pack may be removed
-# while it is mapped: whoever has it mapped keeps what was mapped.
+# Each process lists the packs that it uses in its own file below `in-use`, and holds a lock on this file
+# until it ends in any way. If the system or the disk does not support locks, a pack may be removed while it
+# is mapped; existing mappings remain valid.
 
 VARIABLE = "NEARFIELD_CACHE_GB"
 USUAL = 20.0
-"""GB that the cache may hold where the variable is not set."""
+"""Default limit of the cache in GB."""
 
 BOUNDED = ("waves", "photographs", "features")
 """Folders of the cache that hold packs."""
 
 _NOTES: dict[Path, int] = {}
-"""The file with what this process uses, by the cache's folder: open, and locked, until it ends."""
+"""Cache folders to the open, locked files that list the packs used by this process."""
 _TAKEN: dict[Path, set[Path]] = {}
-"""What stands in it: a note that somebody removed is written anew."""
+"""Contents of these files, to write them again if they are removed."""
 
 
 def limit() -> float:
-    """Bytes that the cache may hold; infinity for `none`. Raises RequestError for anything else."""
+    """Reads the limit of the cache in bytes; infinity for `none`. Raises RequestError for other values."""
     given = os.environ.get(VARIABLE) or str(USUAL)
     try:
         found = float("inf") if given == "none" else float(given)
     except ValueError:
         found = -1.0
     if not found >= 0:
-        raise RequestError(f"{VARIABLE}: a number of GB, or none for no bound. Given: {given!r}.")
+        raise RequestError(f"{VARIABLE}: use a number of GB, or none for no limit. Given: {given!r}.")
     return found * 1e9
 
 
 @contextlib.contextmanager
 def taking(cache: Path) -> Iterator[Callable[[Iterable[Path]], None]]:
-    """While the block runs nothing is removed. The packs that are given to what it yields are in use from
-    then on until the process ends."""
+    """Prevents removals from the cache during the block.
+
+    Packs given to the yielded function are in use until the process ends.
+    """
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # a cache that can only be read is bounded by nobody
+        with contextlib.suppress(OSError):  # a read-only cache has no limit
             stack.enter_context(locked(cache / "in-use" / "lock"))
         yield partial(_take, cache)
 
 
 def keep_within(cache: Path, tell: Callable[[str], None] | None = None) -> int:
-    """Removes what was used longest ago until the cache holds no more than `limit`; gives the bytes freed.
+    """Removes least recently used packs until the cache is within `limit`; returns the bytes freed.
 
-    `tell` gets a sentence where something was removed.
+    `tell` gets a message if something was removed.
     """
     most, freed = limit(), 0
     with taking(cache):
@@ -121,21 +124,21 @@ def keep_within(cache: Path, tell: Callable[[str], None] | None = None) -> int:
             if left - freed <= most:
                 break
             if pack not in used and not _is_held(_lock_of(pack)):
-                with contextlib.suppress(OSError):  # mapped, on a system that keeps such files
+                with contextlib.suppress(OSError):  # mapped, on a system that does not remove mapped files
                     pack.unlink()
                     pack.with_suffix(".json").unlink(missing_ok=True)
                     freed += status.st_size
     if freed and tell is not None:
         size = f"{freed / 1e9:,.1f} GB" if freed >= 1e8 else f"{freed / 1e6:,.2f} MB"
         tell(
-            f"{cache}: {size} of decoded data and feature pictures, used longest ago, went, to keep within "
-            f"{most / 1e9:,g} GB ({VARIABLE} sets another bound, or none)."
+            f"{cache}: the least recently used {size} of decoded data and spectrograms were removed to stay "
+            f"within {most / 1e9:,g} GB ({VARIABLE} sets another limit, or none)."
         )
     return freed
 
 
 def _statuses(cache: Path) -> dict[Path, os.stat_result]:
-    """Size and last use of every pack; one that another process removes meanwhile is passed over."""
+    """Size and last use of each pack; packs that another process removes in the meantime are skipped."""
     found = {}
     for pack in _packs(cache):
         with contextlib.suppress(FileNotFoundError):
@@ -148,7 +151,7 @@ def _packs(cache: Path) -> Iterator[Path]:
 
 
 def _lock_of(pack: Path) -> Path:
-    """What is locked while packs are written there: see `Store` and `keeping`."""
+    """The lock that is held while packs are written: see `Store` and `feature_cache`."""
     folder = pack.parent
     return folder.with_name(f"{folder.name}.lock") if folder.parent.name == "features" else folder / "lock"
 
@@ -180,7 +183,7 @@ def _note(folder: Path) -> int:
 
 
 def _in_use(cache: Path) -> set[Path]:
-    """Packs that living processes have noted; the notes of those that ended are removed."""
+    """Packs that running processes use; the lists of ended processes are removed."""
     used: set[Path] = set()
     for note in (cache / "in-use").glob("*.txt"):
         if _is_held(note):
@@ -193,7 +196,7 @@ def _in_use(cache: Path) -> set[Path]:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether some process holds a lock on a file."""
+    """Whether a process holds a lock on a file."""
     with contextlib.suppress(ImportError, FileNotFoundError), path.open("rb") as file:
         import fcntl
 
@@ -206,47 +209,46 @@ def _is_held(path: Path) -> bool:
     return False
 
 
-# Packs: many arrays in few files, written whole or not at all, mapped into memory to be read.
+# Packs: many arrays in few files, written atomically and memory-mapped for reading.
 #
-# A pack is a flat `.npy` file and a `.json` index beside it that says where each array lies; the index is
-# written last, so a pack without one does not exist. (Three thousand files of half a second: 26 s to write
-# and 3,000 open files to read one by one; 0.2 s and one file as a pack.) Beside each array's place stands
-# its checksum (CRC-32), which is compared once in a process where the array is read: damage is found, not
-# forgery.
+# A pack is a flat `.npy` file and a `.json` index with the position of each array. The index is written last;
+# a pack without index is ignored. (Three thousand sounds of half a second take 26 s to write and 3,000 open
+# files to read one by one, but 0.2 s and one file as a pack.) The index also has the CRC-32 checksum of each
+# array, which is verified at its first use in a process. It detects damage, not manipulation.
 
 HEADER = 128
-"""Bytes of the header of a flat `.npy` file, whatever its length."""
+"""Bytes of the header of a flat `.npy` file, for any length."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one array lies."""
+    """The position of an array."""
 
     pack: Path
     first: int
-    """Number of items in the pack before it."""
+    """Number of items before it in the pack."""
     shape: tuple[int, ...]
     checksum: int
-    """CRC-32 of the bytes that were written."""
+    """CRC-32 of the written bytes."""
 
 
 _COMPARED: set[Place] = set()
-"""Arrays that were found to be as they were written since this process began."""
+"""Arrays whose checksums this process has verified."""
 
 
 class Packs:
-    """A folder of packs of one number format, in which arrays are found by a key."""
+    """A folder of packs of one data type, with arrays by key."""
 
     def __init__(self, folder: Path, dtype: npt.DTypeLike) -> None:
         self.folder = folder
         self.dtype = np.dtype(dtype).newbyteorder("<")
 
     def places(self) -> dict[str, Place]:
-        """Every array that is there."""
+        """Returns the positions of all arrays by key."""
         found: dict[str, Place] = {}
         for index in sorted(self.folder.glob("*.json")):
             pack = index.with_suffix(".npy")
-            # Removed or damaged, be it JSON of another shape: as if it were not there.
+            # Packs that were removed or are damaged are ignored.
             with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
                 entries: dict[str, list[int]] = json.loads(index.read_text(encoding="utf-8"))["arrays"]
                 places = {
@@ -259,19 +261,19 @@ class Packs:
         return found
 
     def views(self, places: Iterable[Place]) -> list[npt.NDArray[Any]]:
-        """The arrays, read-only, mapped and not yet read."""
+        """Returns the arrays as read-only memory maps."""
         maps: dict[Path, npt.NDArray[Any]] = {}
         views = []
         for place in places:
             if place.pack not in maps:
                 mapped = np.memmap(place.pack, self.dtype, mode="r", offset=HEADER)
-                maps[place.pack] = np.asarray(mapped)  # slices of a plain array cost a tenth
+                maps[place.pack] = np.asarray(mapped)  # slicing a plain array takes a tenth of the time
             size = math.prod(place.shape)
             views.append(maps[place.pack][place.first : place.first + size].reshape(place.shape))
         return views
 
     def damaged(self, places: Iterable[Place]) -> set[Path]:
-        """Packs in which one of these arrays is not as it was written."""
+        """Returns the packs in which the checksum of one of these arrays is wrong."""
         fresh = [place for place in places if place not in _COMPARED]
         sums = in_groups(lambda view: zlib.crc32(view.data), self.views(fresh), usable_cores())
         same = {place: found == place.checksum for place, found in zip(fresh, sums, strict=True)}
@@ -279,14 +281,14 @@ class Packs:
         return {place.pack for place, is_same in same.items() if not is_same}
 
     def remove(self, packs: Iterable[Path]) -> None:
-        """Removes packs; whoever has them mapped keeps what was mapped."""
+        """Removes packs; existing memory maps remain valid."""
         for pack in packs:
             pack.with_suffix(".json").unlink(missing_ok=True)
             pack.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator["PackWriter"]:
-        """A new pack, there for everybody when the block ends well."""
+        """Writes a new pack, which becomes visible when the block ends without error."""
         pack = self.folder / f"{uuid.uuid4().hex}.npy"
         with replacing(pack) as temporary, temporary.open("wb") as file:
             writer = PackWriter(file, self.dtype)
@@ -303,16 +305,17 @@ class PackWriter:
 
     def __init__(self, file: BinaryIO, dtype: np.dtype[Any]) -> None:
         self.entries: dict[str, tuple[int, ...]] = {}
-        """For each key the array's checksum, where it begins, and its shape."""
+        """Keys to checksum, position and shape of the array."""
         self._file, self._dtype, self._items = file, dtype, 0
         file.seek(HEADER)
 
     def add(self, key: str, blocks: Iterable[npt.NDArray[Any]]) -> None:
-        """Appends one array, given in blocks along its first axis. An error in `blocks` leaves no trace."""
+        """Appends an array given in blocks along its first axis; an error in `blocks` leaves the pack as it
+        was."""
         length, rest, items, checksum = 0, (0,), 0, 0
         try:
             for block in blocks:
-                if block.size:  # not tofile(): its errors do not say that the disk is full
+                if block.size:  # tofile() does not report a full disk
                     data = np.ascontiguousarray(block, self._dtype).data
                     self._file.write(data)
                     checksum = zlib.crc32(data, checksum)
@@ -325,7 +328,7 @@ class PackWriter:
         self._items += items
 
     def finish(self) -> None:
-        """Writes the header, now that the length is known."""
+        """Writes the header with the final length."""
         self._file.seek(0)
         header = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._items,)}
         np.lib.format.write_array_header_1_0(self._file, header)
@@ -334,26 +337,26 @@ class PackWriter:
         self._file.flush()
 
 
-# Filling packs: many sources decoded side by side, with bounded memory, and every fault told at once.
+# Writing of packs: sources are decoded in parallel with limited memory, and all faults are reported together.
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many are done; may be called from several threads, one at a time."""
+"""Called with the number done and the total; possibly from several threads, one at a time."""
 
 Tell = Callable[[str], None]
-"""Told, in a sentence, what somebody should know before or after the work."""
+"""Called with a message for the user."""
 
 LARGE = 1_000_000_000
-"""Bytes from which it is told beforehand how much is going to be written, and where."""
+"""Number of bytes from which the amount and the folder are announced."""
 
 Blocks = Callable[[Path], Iterable[npt.NDArray[Any]]]
-"""A source in the pieces that are to be kept of it."""
+"""Yields the data of a source in blocks."""
 
 SMALLEST, LARGEST = 1 << 22, 1 << 28
-"""About how many bytes go into one pack: each costs a few waits for the disk; a longer source has its own."""
+"""Approximate limits of the bytes in a pack: each pack waits for the disk; a longer source has its own."""
 
 
 class Filling:
-    """Decodes what is missing, in groups of about a pack, each by one thread with bounded memory."""
+    """Decodes missing sources in groups of about one pack, each in one thread with limited memory."""
 
     def __init__(
         self,
@@ -415,14 +418,14 @@ class Filling:
 def _announced(files: int, needed: int, folder: Path) -> str:
     free = shutil.disk_usage(folder).free
     return (
-        f"{count(files, 'file')} will be decoded, once, into {folder}: about {needed / 1e9:,.1f} GB, of "
-        f"{free / 1e9:,.1f} GB that are free. NEARFIELD_CACHE names another folder; `nearfield doctor "
-        "--clear-cache` empties it."
+        f"{count(files, 'file')} will be decoded once to {folder}: about {needed / 1e9:,.1f} GB of "
+        f"{free / 1e9:,.1f} GB free. NEARFIELD_CACHE sets another folder; `nearfield doctor --clear-cache` "
+        "empties it."
     )
 
 
 def _groups(weights: dict[str, int], limit: int) -> Iterator[list[str]]:
-    """Keys in their order, in groups of about `limit` together."""
+    """Consecutive keys in groups with a total weight of about `limit`."""
     group: list[str] = []
     total = 0
     for key, weight in weights.items():
@@ -436,7 +439,7 @@ def _groups(weights: dict[str, int], limit: int) -> Iterator[list[str]]:
 
 
 def refuse(faults: list[str]) -> None:
-    """Raises DataError with the first ten faults, where there are any."""
+    """Raises DataError with the first ten faults, if there are any."""
     if faults:
         more = [f"... and {len(faults) - 10} more."] if len(faults) > 10 else []
         raise DataError("\n".join([*faults[:10], *more]))

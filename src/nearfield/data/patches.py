@@ -1,4 +1,4 @@
-"""The patch table: decisions about single clips, applied when a collection is opened."""
+"""Patch tables: corrections of single clips, applied when a collection is opened."""
 
 import csv
 import io
@@ -16,45 +16,45 @@ from nearfield.core.errors import DataError, choose
 from nearfield.data.faults import Problem
 from nearfield.data.tables import cell_text, read_table, separator
 
-# The patch table: decisions about single clips, applied as a collection is opened. No source is changed.
+# A patch table is CSV with the columns id, column, before, after, decision; further columns are notes. An
+# accepted row replaces `before` by `after` in `column` of the clip `id`. Source files are not changed.
 #
-# A CSV table with the columns id, column, before, after, decision; further ones are for people. An accepted
-# row says: in `column` of the clip `id`, put `after` in the place of `before`.
-#
-# - label: another label; an empty `after` takes it away.
-# - tags: one tag for another; an empty `before` adds `after`, an empty `after` takes `before` away.
+# - label: another label; an empty `after` removes it.
+# - tags: replaces one tag; an empty `before` adds `after`, an empty `after` removes `before`.
 # - use: `no` leaves the clip out, `yes` keeps it.
 #
-# The last decision about one thing holds: the same clip and column, and the same `before` (of a tag that is
-# to be added, the same `after`). So `rejected`, later, takes `accepted` back. Rows without a decision wait
-# for one. What remains is applied in the order of the table, each row to what the ones above it made.
+# The last decision about the same clip, column and `before` counts (for an added tag, the same `after`), so a
+# later `rejected` revokes `accepted`. Rows without a decision are pending. Decisions are applied in the order
+# of the table, each to the result of those above it.
 
 Column = Literal["label", "tags", "use"]
 
 NEEDED = ("id", "column", "before", "after", "decision")
-"""Columns that a patch table must have."""
+"""Required columns of a patch table."""
 NOT_APPLIED = ("unknown_clip", "stale_decision")
-"""Kinds of problems that tell of an accepted row that could not be applied."""
+"""Kinds of problems of accepted rows that could not be applied."""
 _COLUMNS, _DECISIONS, _USE = ("label", "tags", "use"), ("accepted", "rejected", ""), ("yes", "no")
 _OPTION = "patch="
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet takes for one, and what is marked already
+_FORMULA = re.compile(
+    r"'*[=+\-@\t\r]"
+)  # cells that a spreadsheet treats as formulas, or that are escaped already
 
 
 class Decision(NamedTuple):
-    """One row of the table that somebody decided on."""
+    """A row of the table with a decision."""
 
     id: str
-    """As the table has it: a name may begin with a blank. Where no clip is called so, blanks do not count."""
+    """As in the table, since names may begin with a blank; without such a clip, blanks are stripped."""
     column: Column
     before: str
     after: str
     accepted: bool
     line: int | None
-    """Of the table, the header being line 1."""
+    """Line of the table, where the header is line 1."""
 
     @property
     def change(self) -> str:
-        """What it does to its clip, in words."""
+        """Description of the change of the clip."""
         if self.column == "use":
             return "left out" if self.after == "no" else "kept"
         what = "label" if self.column == "label" else "tag"
@@ -63,11 +63,11 @@ class Decision(NamedTuple):
         return f"{what} {self.before!r} becomes {self.after!r}"
 
     def clip(self, known: Container[str]) -> str:
-        """The id of its clip among those that are `known`: as written, or without the blanks around it."""
+        """Returns the id of its clip among the `known` ids: as written, or stripped."""
         return self.id if self.id in known else self.id.strip()
 
     def about(self, known: Container[str]) -> tuple[str, ...]:
-        """What is decided on: a later decision about the same stands over an earlier one."""
+        """Returns what is decided on; a later decision about the same replaces an earlier one."""
         if self.column == "use":
             return self.clip(known), "use"
         added = self.after if self.column == "tags" and not self.before else ""
@@ -79,14 +79,14 @@ class Patch:
     """The decisions of a table."""
 
     name: str
-    """Of the file, for messages."""
+    """Name of the file, for messages."""
     decided: tuple[Decision, ...]
-    """Accepted or rejected, in the order of the table; which of them hold, the clips tell."""
+    """Accepted and rejected decisions, in the order of the table."""
 
     @classmethod
     def read(cls, path: str | Path) -> "Patch":
-        """The table at `path`. Raises DataError where there is none, a column is missing, or a word in it is
-        not known."""
+        """Reads a patch table. Raises DataError if there is none, a column is missing, or a word is
+        unknown."""
         file = Path(path).expanduser()
         if not file.is_file():
             raise DataError(
@@ -96,17 +96,28 @@ class Patch:
         return cls(file.name, tuple(row for row, is_decided in every_row(file) if is_decided))
 
     def accepted(self, known: Container[str] = ()) -> list[Decision]:
-        """Those that hold, and were not taken back; `known`: the ids of the clips."""
+        """Returns the accepted decisions that were not revoked; `known` are the ids of the clips."""
         last = {row.about(known): place for place, row in enumerate(self.decided)}
         return [self.decided[place] for place in sorted(last.values()) if self.decided[place].accepted]
 
     def apply(
         self, table: pd.DataFrame, splits: Several[str] = ("train", "val", "test")
     ) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
-        """A table of clips as it should be, and problems: who was left out, decisions that could not be kept.
+        """Applies the accepted decisions to a table of clips.
 
-        Clips on a side that is not among `splits` stay as they are; clips on no side are patched. The table
-        given is not changed.
+        Parameters
+        ----------
+        table
+            The table of clips, which is not changed.
+        splits
+            Splits to patch; clips without a split are patched, too.
+
+        Returns
+        -------
+        table : DataFrame
+            The patched table.
+        problems : tuple of Problem
+            Clips that were left out, and decisions that could not be applied.
         """
         place = {clip: row for row, clip in enumerate(table["id"])}
         split, labels = list(table["split"]), list(table["label"])
@@ -150,9 +161,9 @@ class Patch:
 
 
 def table_text(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
-    """A patch table as CSV, every cell in quotes: one may hold a line's end.
+    """Formats a patch table as CSV with all cells quoted, since cells may contain line feeds.
 
-    A cell that a spreadsheet would take for a formula begins with an apostrophe, which `unmarked` takes away.
+    A cell that a spreadsheet would treat as a formula gets an apostrophe, which `unmarked` removes.
     """
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -163,17 +174,17 @@ def table_text(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str
 
 
 def text_rows(reader: "csv.DictReader[str]") -> list[dict[str, str]]:
-    """The rows of a table that `table_text` wrote, as they were before; without cells beyond the header."""
+    """Reads the rows that `table_text` wrote, without cells beyond the header."""
     return [{name: unmarked(cell or "") for name, cell in row.items() if name is not None} for row in reader]
 
 
 def unmarked(cell: str) -> str:
-    """A cell of a patch table without the apostrophe that keeps it from being taken for a formula."""
+    """Removes the apostrophe that protects a cell from being treated as a formula."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def split_patch(data: str) -> tuple[str, str | None]:
-    """`DATA?patch=PATH` in two: the data, with other options where it has some, and the path of the table."""
+    """Splits `DATA?patch=PATH` into the data, with any other options, and the path of the table."""
     place, question, given = data.partition("?")
     if not question or Path(data).exists():
         return data, None
@@ -184,13 +195,13 @@ def split_patch(data: str) -> tuple[str, str | None]:
 
 
 def join_patch(data: str, path: str | Path) -> str:
-    """`split_patch` undone."""
+    """Inverts `split_patch`."""
     return f"{data}{'&' if '?' in data else '?'}{_OPTION}{quote(str(path))}"
 
 
 def _retagged(tags: tuple[str, ...], before: str, after: str) -> tuple[str, ...] | None:
-    """The tags with `after` in the place of `before`, each once; None where `before` is not there to be
-    replaced, and it is not as decided already."""
+    """The tags with `before` replaced by `after`, without repetitions; None if `before` is missing and the
+    change was not made already."""
     if before and before not in tags:
         return tags if not after or after in tags else None
     changed = (after if tag == before else tag for tag in (*tags, *(() if before else ("",))))
@@ -198,9 +209,9 @@ def _retagged(tags: tuple[str, ...], before: str, after: str) -> tuple[str, ...]
 
 
 def every_row(file: Path) -> Iterator[tuple[Decision, bool]]:
-    """All rows, and whether somebody decided on them."""
+    """Yields all rows, and whether they have a decision."""
     content = file.read_bytes().strip()
-    if not content.count(b"\n"):  # a header at most, and every decision taken back
+    if not content.count(b"\n"):  # at most a header
         header = content.decode("utf-8-sig", errors="replace")
         if header:
             _check_columns(file, next(csv.reader([header], delimiter=separator(file, header))))
@@ -235,21 +246,21 @@ def _check(word: str, column: str, allowed: tuple[str, ...], place: str) -> None
         raise DataError(f"{place}: {column} is one of {known}. Given: {word!r}. Correct the row.")
 
 
-# How the decisions of a patch table stand: how many are accepted, and what these change.
+# Summary of a patch table.
 
 
 class PatchSummary(NamedTuple):
-    """A patch table in numbers, each thing decided on counted once, as it stands now."""
+    """Numbers of current decisions, and the accepted changes."""
 
     accepted: tuple[Decision, ...]
     rejected: int
     undecided: int
-    """Rows that wait for a decision."""
+    """Number of rows without a decision."""
     not_applied: frozenset[int | None] = frozenset()
-    """Lines of accepted rows of which the clip is gone, or no longer as it was."""
+    """Lines of accepted rows whose clip is missing or has changed."""
 
     def plain(self) -> dict[str, Any]:
-        """Counts, and the accepted changes in words."""
+        """Returns counts and descriptions of the accepted changes as JSON values."""
         changes = [
             {"id": each.id, "change": each.change, "applied": each.line not in self.not_applied}
             for each in self.accepted
@@ -259,14 +270,14 @@ class PatchSummary(NamedTuple):
         return {"accepted": len(self.accepted), "not_applied": not_applied, **counts, "changes": changes}
 
     def lines(self, most: int = 10) -> Iterator[str]:
-        """How many there are, then what the accepted ones change: a line each, `most` of these."""
+        """Yields the counts, then at most `most` accepted changes, one per line."""
         stale = [each for each in self.accepted if each.line in self.not_applied]
         without = f" ({len(stale):,} not applied)" if stale else ""
         yield (
             f"{len(self.accepted):,} accepted{without}, {self.rejected:,} rejected, "
             f"{self.undecided:,} undecided"
         )
-        # What somebody has to look at comes first.
+        # Changes that were not applied come first.
         fresh = [each for each in self.accepted if each.line not in self.not_applied]
         for decision in [*stale, *fresh][:most]:
             instead = ": not applied, see above" if decision.line in self.not_applied else ""
@@ -276,14 +287,14 @@ class PatchSummary(NamedTuple):
 
 
 def tally(path: str | Path, problems: Iterable[Problem] = (), ids: Iterable[str] = ()) -> PatchSummary:
-    """How the decisions of the table at `path` stand. Raises as `Patch.read`.
+    """Summarizes the patch table at `path`.
 
-    `problems` and `ids` are those of the collection that was opened with it: the former tell which rows were
-    not applied, both which clips there are.
+    `problems` and `ids` are those of the collection that was opened with it; they show which clips exist and
+    which rows were not applied. Raises DataError like `Patch.read`.
     """
-    patch, told = Patch.read(path), list(problems)
-    known = {*ids, *(each.path for each in told if each.kind == "left_out")}
-    lines = (each.row for each in told if each.kind in NOT_APPLIED and each.path == patch.name)
+    patch, found = Patch.read(path), list(problems)
+    known = {*ids, *(each.path for each in found if each.kind == "left_out")}
+    lines = (each.row for each in found if each.kind in NOT_APPLIED and each.path == patch.name)
     last: dict[tuple[str, ...], bool | None] = {}
     for row, is_decided in every_row(Path(path).expanduser()):
         about = row.about(known)

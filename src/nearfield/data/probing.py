@@ -1,4 +1,4 @@
-"""Facts about files (headers, digests), looked up once and remembered."""
+"""Headers and digests of files, cached while the files do not change."""
 
 import contextlib
 import os
@@ -17,28 +17,27 @@ from nearfield.data.faults import Fault, check_file
 from nearfield.data.listing import Kind
 from nearfield.data.packs import cache_folder
 
-# Remembers what was found out about files, for as long as they do not change, in one SQLite file.
+# A cache of findings about files in an SQLite database.
 #
-# A finding is found again by subject, absolute path, size and times of change: that of the contents, which
-# can be set back (`cp -p`, `rsync -t`, `touch`), and that of the inode, which cannot. Several processes may
-# use the cache at once; where it cannot be used (read-only, damaged, on a disk without locks) nothing is
-# remembered.
+# Findings are identified by subject, absolute path, size and the sum of two times: mtime, which can be set
+# back (`cp -p`, `rsync -t`, `touch`), and ctime, which cannot. Several processes may use the cache at once.
+# If it cannot be used (read-only, damaged, on a disk without locks), nothing is cached.
 
 FileKey = tuple[str, int, int]
-"""Absolute path, bytes, both times of change in nanoseconds, added: each only grows unless it is set back."""
+"""Absolute path, size in bytes, sum of mtime and ctime in nanoseconds."""
 
 _SETTLED = 2.0
-"""Seconds after which a file's time of change is trusted: it could be written twice within one tick."""
+"""Age in seconds from which the time of a file is trusted: a file may be written twice within one tick."""
 
 
 def file_key(path: Path | str, status: os.stat_result | None = None) -> FileKey:
-    """What a file is known by; `status` where it is at hand. Raises OSError where there is no file."""
+    """Returns the key of a file; `status` is that of `os.stat`. Raises OSError if there is no file."""
     status = status or os.stat(path)
     return os.path.abspath(path), status.st_size, status.st_mtime_ns + status.st_ctime_ns
 
 
 def recall(subject: str, keys: Iterable[FileKey]) -> dict[FileKey, str]:
-    """What is remembered of these files; those that are new or have changed are left out."""
+    """Returns the cached findings of unchanged files."""
     found: dict[FileKey, str] = {}
     with _database() as database:
         for key in set(keys):
@@ -52,7 +51,7 @@ def recall(subject: str, keys: Iterable[FileKey]) -> dict[FileKey, str]:
 
 
 def remember(subject: str, found: Mapping[FileKey, str]) -> None:
-    """Remembers a finding for each file, but not for files that were written just now."""
+    """Caches findings of files, except of files written within the last `_SETTLED` seconds."""
     newest = 2 * (time.time_ns() - int(_SETTLED * 1e9))
     rows = [(subject, *key, value) for key, value in found.items() if key[2] < newest]
     with _database() as database, database:
@@ -61,22 +60,22 @@ def remember(subject: str, found: Mapping[FileKey, str]) -> None:
 
 @contextlib.contextmanager
 def _database() -> Iterator[sqlite3.Connection]:
-    """The cache's database. Trouble with it ends the block and nothing else: it only saves time."""
+    """Opens the database of the cache. Its errors end the block silently, since it only saves time."""
     database = _connect(cache_folder() / "files.sqlite")
     with contextlib.closing(database), contextlib.suppress(sqlite3.Error):
         yield database
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """The database at `path`, or an empty one in memory where that cannot be had."""
+    """The database at `path`, or an empty one in memory if that cannot be used."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return _prepared(sqlite3.connect(path, timeout=30))
     except sqlite3.OperationalError:
-        pass  # locked too long, or a disk that takes no files
+        pass  # locked for too long, or not writable
     except sqlite3.DatabaseError:
         with contextlib.suppress(OSError):
-            path.unlink()  # damaged: the next one starts afresh
+            path.unlink()  # damaged: the next connection creates a new one
     except OSError:
         pass
     return _prepared(sqlite3.connect(":memory:"))
@@ -94,18 +93,18 @@ def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
     return database
 
 
-# Digests of files' contents, remembered so that the second time costs one look at the file.
+# Cached digests of the contents of files.
 
 
 def content_digest(path: Path) -> str:
-    """sha256 of the file's bytes, hexadecimal, from the cache where the file has not changed since."""
+    """Returns the hexadecimal sha256 of a file, from the cache if the file has not changed."""
     return content_digests([path])[0]
 
 
 def content_digests(paths: Sequence[Path], progress: Callable[[int, int], None] | None = None) -> list[str]:
-    """`content_digest` of many files at once. `progress` gets how many of how many were read.
+    """Returns `content_digest` of many files. `progress` gets the numbers of files read and to read.
 
-    Raises FileNotFoundError or another OSError where a file cannot be read.
+    Raises FileNotFoundError or another OSError if a file cannot be read.
     """
     keys = [file_key(path) for path in paths]
     found = recall("sha256", keys)
@@ -124,18 +123,18 @@ def _hash_all(keys: list[FileKey], progress: Callable[[int, int], None] | None) 
         yield value
 
 
-# Finds the files that a table names and looks at their headers, each once, remembering what it saw.
+# Paths and cached headers of the files of a table.
 
 Progress = Callable[[int, int], None]
 
 Probed = dict[str, tuple[str, float | None] | Fault]
-"""For each name in a table: its file and length in seconds (None for pictures), or what is wrong with it."""
+"""Names in a table to file and length in seconds (None for images), or to a fault."""
 
-_THREADS = 4  # opening files on a slow disk waits more than it works
+_THREADS = 4  # opening files on a slow disk is limited by waiting
 
 
 def probe(names: Iterable[str], base: Path, kind: Kind, progress: Progress | None = None) -> Probed:
-    """Every name once. `progress` gets how many of how many files were opened; known ones are not."""
+    """Reads the headers of files that are not cached; `progress` gets the numbers done and of all."""
     folder = str(base)
     found: Probed = {}
     keys: dict[str, FileKey] = {}
@@ -157,17 +156,17 @@ def probe(names: Iterable[str], base: Path, kind: Kind, progress: Progress | Non
 
 
 def known_lengths(paths: Iterable[Path]) -> dict[Path, float]:
-    """Seconds of the sound files among `paths` that were looked at before and have not changed since."""
+    """Returns the cached lengths, in seconds, of unchanged sound files among `paths`."""
     keys: dict[Path, FileKey] = {}
     for path in set(paths):
-        with contextlib.suppress(OSError):  # gone: whoever wants it will say so
+        with contextlib.suppress(OSError):  # missing files are reported when they are used
             keys[path] = file_key(path)
     known = recall("sound", keys.values())
     return {path: float(known[key]) for path, key in keys.items() if key in known}
 
 
 def channel_counts(paths: Iterable[str]) -> dict[str, int]:
-    """How many channels each sound file has. Raises Fault where one cannot be read any more."""
+    """Returns the number of channels of each sound file. Raises Fault if one cannot be read."""
     keys = {path: file_key(path, check_file(path)) for path in set(paths)}
     known = recall("channels", keys.values())
     fresh = sorted(set(keys.values()).difference(known))
@@ -179,12 +178,12 @@ def channel_counts(paths: Iterable[str]) -> dict[str, int]:
 
 
 def _is_array(key: FileKey) -> bool:
-    """Whether a file's length rests on another file too, the one with its rate."""
+    """Whether the length of a file also depends on another file, which has its sample rate."""
     return key[0].lower().endswith(".npy")
 
 
 def _look_at(keys: list[FileKey], kind: Kind, progress: Progress | None) -> dict[FileKey, str | Fault]:
-    """What each header says; `progress` as for `probe`."""
+    """The finding of each header; `progress` as for `probe`."""
     looked: dict[FileKey, str | Fault] = {}
     found = in_groups(lambda key: _look(Path(key[0]), kind), keys, _THREADS)
     for key, seen in zip(keys, found, strict=True):
@@ -195,7 +194,7 @@ def _look_at(keys: list[FileKey], kind: Kind, progress: Progress | None) -> dict
 
 
 def _look(path: Path, kind: Kind) -> str | Fault:
-    """What is remembered of a good file: its length in seconds, or that it is a picture."""
+    """The finding of a header: the length in seconds, or "picture"."""
     try:
         if kind == "picture":
             images.size(path)
@@ -206,9 +205,9 @@ def _look(path: Path, kind: Kind) -> str | Fault:
 
 
 def locate(name: str, base: str) -> str:
-    """The file that a table means: absolute, or from the table's folder on, also upwards; `\\` counts as `/`.
+    """Resolves a path of a table, absolute or relative to the folder of the table; `\\` counts as `/`.
 
-    Raises Fault for a name that is empty, an address, or impossible.
+    Raises Fault for an empty name, a URL, or an invalid name.
     """
     if not name:
         raise Fault("no_path", "the row names no file.", "Give it a path or remove the row.")
@@ -225,7 +224,7 @@ def locate(name: str, base: str) -> str:
 
 
 def _otherwise(base: str, name: str) -> Iterator[str]:
-    """Other ways to write the same path: `\\` as `/`, and accents composed or decomposed."""
+    """Other spellings of the same path: `\\` as `/`, accents composed or decomposed."""
     slashed = name.replace("\\", "/")
     yield os.path.join(base, slashed)
     if not slashed.isascii():

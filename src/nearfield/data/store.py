@@ -1,4 +1,4 @@
-"""The decoded store: every file decoded once, kept in the cache, read from there."""
+"""The store of decoded data: each file is decoded once and then read from the cache."""
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -50,22 +50,23 @@ from nearfield.data.probing import content_digest, content_digests, known_length
 from nearfield.data.settings import Channels, DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals, Signals, sounding
 
-# Files to what the store keeps: sounds at one rate in blocks of bounded size, pictures as small squares.
+# Decoding for the store: sounds at one sample rate, in blocks of limited size; images as small squares.
 
 BLOCK = 1 << 20
-"""Samples of each channel that are decoded at a time: 24 s at 44.1 kHz."""
+"""Number of samples per channel that are decoded at once: 24 s at 44.1 kHz."""
 
 
 def read_sound(path: Path, settings: DataSettings, start: float = 0.0, seconds: float | None = None) -> Waves:
-    """A stretch of a file, mixed and at the rate of `settings`, (C, T). Raises Fault as `decode` does."""
+    """Decodes a part of a file to (C, T), mixed and resampled by `settings`. Raises Fault like `decode`."""
     waves, rate = decode(path, start, seconds)
     return resample(mix(waves, settings.channels), rate, settings.sample_rate)
 
 
 def sound_blocks(path: Path, rate: int, channels: Channels, block: int = BLOCK) -> Iterator[Waves]:
-    """The whole file, mixed and at `rate` hertz, in pieces (T, C): samples first, as they are stored.
+    """Decodes a whole file, mixed and at `rate` hertz, in blocks (T, C), the axis order of the store.
 
-    Put together they are bit for bit `resample(mix(decode(path)))`. Raises Fault as `audio.decode` does.
+    Concatenated, the blocks are bit-identical to `resample(mix(decode(path)))`. Raises Fault like
+    `audio.decode`.
     """
     samples = 0
     with opened(path) as file:
@@ -76,11 +77,11 @@ def sound_blocks(path: Path, rate: int, channels: Channels, block: int = BLOCK) 
             samples += len(piece)
             yield piece
     if not samples:
-        raise Fault("short", f"it is too short to hold a sample at {rate} Hz.", "Remove it.", path)
+        raise Fault("short", f"it is too short for one sample at {rate} Hz.", "Remove it.", path)
 
 
 def _resampled(pieces: Iterator[Waves], own: int, rate: int) -> Iterator[Waves]:
-    """Pieces (T, C) at another rate, as they came or shorter; the filter's memory goes on through all."""
+    """Resamples blocks (T, C); the state of the filter is kept between blocks, which may become shorter."""
     first = next(pieces)
     stream = soxr.ResampleStream(own, rate, first.shape[1], dtype="float32", quality="HQ")
     for piece in chain([first], pieces):
@@ -91,12 +92,14 @@ def _resampled(pieces: Iterator[Waves], own: int, rate: int) -> Iterator[Waves]:
 
 
 def _read(path: Path, file: Any, block: int) -> Iterator[Waves]:
-    """The file as decoded, in pieces (C, T).
+    """The decoded file in blocks (C, T).
 
-    No more is asked for than there is: the library would fill up the rest with zeros, megabytes a file.
+    Reads never exceed the length of the file, since the library would pad them with megabytes of zeros.
     """
     first = 0
-    whole = file.subtype == "PCM_16"  # read as they are, and scaled here: the same floats in half the time
+    whole = (
+        file.subtype == "PCM_16"
+    )  # reading integers and scaling them here gives the same floats in half the time
     try:
         while first < file.frames:
             wanted = min(block, MOST_AT_ONCE // file.channels, file.frames - first)
@@ -117,9 +120,9 @@ def _read(path: Path, file: Any, block: int) -> Iterator[Waves]:
 
 
 def square(path: Path, size: int, channels: int) -> npt.NDArray[np.uint8]:
-    """A picture as (C, size, size) bytes: grey or colour as `channels` says, stretched to the square.
+    """Decodes an image to (C, size, size) bytes, stretched to the square; 1 channel is gray, 3 are RGB.
 
-    Bilinear with antialiasing. Raises Fault as `pictures.picture` does.
+    Resizing is bilinear with antialiasing. Raises Fault like `images.picture`.
     """
     pixels = picture(path)
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
@@ -128,37 +131,56 @@ def square(path: Path, size: int, channels: int) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(small.reshape(size, size, channels).transpose(2, 0, 1))
 
 
-# The store: every source decoded once, kept in the cache, and cut from there for ever after.
+# The store.
 #
-# A source is known by its contents, so a moved or copied file is not decoded again. Sounds lie as float32
-# samples at the rate asked for, pictures as bytes; see `packs` for the files.
+# Sources are identified by their contents, so a moved or copied file is not decoded again. Sounds are stored
+# as float32 samples at the requested rate, images as bytes; `packs` has the file format.
 
 VERSION = 1
-"""To be raised when what is kept for the same file changes."""
+"""Increase this when the stored data of the same file change."""
 
 Sources = dict[Path, npt.NDArray[Any] | DataError]
-"""What is kept of each file, or why there is nothing."""
+"""The stored data of each file, or the reason why there are none."""
 
 MADE = ("waves", "photographs", "features", "synthetic")
-"""Folders of the cache whose contents can be made again."""
+"""Folders of the cache whose contents can be generated again."""
 
 
 class Store:
-    """Decoded sounds and pictures in one cache folder."""
+    """Decoded sounds and images in a cache folder."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """`folder`: the cache; the platform's own, or NEARFIELD_CACHE, where none is given."""
+        """Uses the cache in `folder`; by default NEARFIELD_CACHE, or the cache folder of the platform."""
         self.folder = folder or cache_folder()
 
     def open(
         self, collection: Collection, settings: DataSettings, progress: Progress | None = None
     ) -> Signals:
-        """The collection's clips, row by row; what is not in the store yet is decoded first.
+        """Opens the signals of a collection; files that are not in the store are decoded first.
 
-        Raises DataError naming every file that cannot be used, a clip that begins after its file's end, or
-        (channels: all) files whose numbers of channels differ; WorkError where the disk is full.
+        Parameters
+        ----------
+        collection
+            The clips.
+        settings
+            Sample rate, channels and image size.
+        progress
+            Progress callback.
+
+        Returns
+        -------
+        Signals
+            One signal per row of the collection.
+
+        Raises
+        ------
+        DataError
+            If files cannot be used, a clip starts after the end of its file, or, with `channels: all`, the
+            numbers of channels differ.
+        WorkError
+            If the disk is full.
         """
-        found = self._sources(collection, settings, progress, _nobody)
+        found = self._sources(collection, settings, progress, _ignore)
         refuse([_named(path, error) for path, error in found.items() if isinstance(error, DataError)])
         arrays = {path: array for path, array in found.items() if not isinstance(array, DataError)}
         sources = [arrays[Path(path)] for path in collection.table["path"]]
@@ -174,29 +196,49 @@ class Store:
         progress: Progress | None = None,
         tell: Tell | None = None,
     ) -> Collection:
-        """The clips that can be decoded, which is done here; the others are left out, each with its problem.
+        """Decodes a collection and returns it without the clips that cannot be decoded.
 
-        `tell` gets sentences: how much is going to be written where that is much, what was damaged. Raises
-        DataError where the settings do not fit a file, or no clip is left; WorkError where the disk is full.
+        Parameters
+        ----------
+        collection
+            The clips.
+        settings
+            Sample rate, channels and image size.
+        progress
+            Progress callback.
+        tell
+            Called with messages: large amounts of data to write, damaged data.
+
+        Returns
+        -------
+        Collection
+            The decodable clips, with a problem for each other clip.
+
+        Raises
+        ------
+        DataError
+            If the settings do not fit a file, or no clip is left.
+        WorkError
+            If the disk is full.
         """
-        found = self._sources(collection, settings, progress, tell or _nobody)
+        found = self._sources(collection, settings, progress, tell or _ignore)
         unfit = [(path, error) for path, error in found.items() if isinstance(error, DataError)]
         refuse([_named(path, error) for path, error in unfit if not isinstance(error, Fault)])
         problems = list(_left_out(collection, found, settings))
         if len(problems) == len(collection) > 0:
             raise DataError(
-                f"{collection.name or 'the data'}: not one clip can be decoded, of {len(problems):,}. "
+                f"{collection.name or 'the data'}: none of the {len(problems):,} clips can be decoded. "
                 f"The first reason: {problems[0]}"
             )
         return collection.without(problems) if problems else collection
 
     def size(self) -> int:
-        """Bytes on disk of everything that `clear` would remove."""
+        """Returns the size in bytes of everything that `clear` would remove."""
         files = (file for name in MADE for file in (self.folder / name).rglob("*"))
         return sum(file.lstat().st_size for file in files if file.is_file())
 
     def clear(self) -> int:
-        """Removes all that can be made again and gives the number of bytes freed."""
+        """Removes everything that can be generated again; returns the number of bytes freed."""
         before = self.size()
         for name in MADE:
             shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -205,7 +247,7 @@ class Store:
     def _sources(
         self, collection: Collection, settings: DataSettings, progress: Progress | None, tell: Tell
     ) -> Sources:
-        """What is kept of every file of the collection; what is not kept yet is decoded."""
+        """The stored data of each file of the collection; missing files are decoded."""
         paths = [Path(path) for path in collection.table["path"]]
         if collection.kind == "picture":
             size, channels = settings.image_size, settings.image_channels
@@ -226,7 +268,7 @@ class Store:
 
 
 def _mixed(settings: DataSettings) -> Channels:
-    """What is kept of a sound's channels: views are cut out of all of them."""
+    """The channels to store; views are cut from all channels."""
     return "all" if settings.channels == "views" else settings.channels
 
 
@@ -238,7 +280,7 @@ def _decoded(
     progress: Progress | None,
     tell: Tell,
 ) -> Sources:
-    """What is kept of each path; `weigh` says how many bytes that will be."""
+    """The stored data of each path; `weigh` gives the expected number of bytes."""
     found: Sources = {}
     present = []
     for path in dict.fromkeys(paths):
@@ -252,15 +294,15 @@ def _decoded(
     faults = dict[str, DataError]()
     places = _taken(packs, sources)
     if not sources.keys() <= places.keys() or packs.damaged(places[digest] for digest in sources):
-        limit()  # a wrong bound is told before the work
+        limit()  # raises for an invalid limit before the work
         with writing_to(packs.folder, 0), locked(packs.folder / "lock"):
-            places = packs.places()  # another process may have decoded them while we waited
+            places = packs.places()  # another process may have decoded them while this one waited
             damaged = packs.damaged(places[digest] for digest in sources if digest in places)
             if damaged:
                 packs.remove(damaged)
                 tell(
-                    f"{packs.folder}: {count(len(damaged), 'file')} of decoded data had changed after being "
-                    "written, and will be decoded again. See whether the disk is sound."
+                    f"{packs.folder}: {count(len(damaged), 'file')} of decoded data changed after being "
+                    "written, and will be decoded again. Check the disk."
                 )
                 places = packs.places()
             missing = {digest: path for digest, path in sources.items() if digest not in places}
@@ -277,7 +319,7 @@ def _cache_of(packs: Packs) -> Path:
 
 
 def _taken(packs: Packs, wanted: Iterable[str]) -> dict[str, Place]:
-    """Where everything lies that is there; what is wanted of it stays until this process ends."""
+    """The places of all stored data; wanted data are protected until this process ends."""
     with taking(_cache_of(packs)) as take:
         places = packs.places()
         take(places[digest].pack for digest in wanted if digest in places)
@@ -285,7 +327,7 @@ def _taken(packs: Packs, wanted: Iterable[str]) -> dict[str, Place]:
 
 
 def _named_by_rate(path: Path, digest: str) -> str:
-    """What a source is known by: its contents, and the rate where that stands elsewhere."""
+    """The identity of a source: the digest of its contents, with that of a separate file with the rate."""
     place = rate_file(path.parent) if path.suffix.lower() == ".npy" else None
     return digest if place is None else f"{digest}-{content_digest(place)[:8]}"
 
@@ -294,12 +336,12 @@ def _named(path: Path, error: DataError) -> str:
     return str(error) if str(path) in str(error) else f"{path}: {error}"
 
 
-def _nobody(sentence: str) -> None:
-    """Nobody is told."""
+def _ignore(sentence: str) -> None:
+    """Ignores a message."""
 
 
 def _left_out(collection: Collection, found: Sources, settings: DataSettings) -> Iterator[Problem]:
-    """Clips whose file cannot be decoded, or that begin after its end."""
+    """Problems of clips whose file cannot be decoded, or that start after its end."""
     table = collection.table
     lines = table["row"] if "row" in table else [None] * len(table)
     for name, path, start, seconds, line in zip(
@@ -316,7 +358,7 @@ def _left_out(collection: Collection, found: Sources, settings: DataSettings) ->
 
 
 def _sounds(collection: Collection, settings: DataSettings, sources: list[npt.NDArray[Any]]) -> ArraySignals:
-    """Each clip's own part of its source (T, C)."""
+    """The signals of all clips, cut from their sources (T, C)."""
     numbers = _channel_numbers(collection) if settings.channels == "views" else None
     rate = settings.sample_rate
     paths = [Path(path) for path in collection.table["path"]]
@@ -328,17 +370,17 @@ def _sounds(collection: Collection, settings: DataSettings, sources: list[npt.ND
     kept = [clip[:, first:last] for clip, (first, last) in zip(clips, spans, strict=True)]
     cut = sum(clip.shape[1] for clip in clips) - sum(clip.shape[1] for clip in kept)
     begins = np.array([first for first, _ in spans], np.float64) / rate
-    if numbers is not None:  # trimmed before, so that views of one moment stay together
+    if numbers is not None:  # after trimming, so that all views of a clip have the same times
         kept = [clip[channel : channel + 1] for clip, channel in zip(kept, numbers, strict=True)]
     return ArraySignals(kept, float(rate), (kept[0].shape[0] if kept else 1,), cut / rate, begins)
 
 
 def _channel_numbers(collection: Collection) -> list[int]:
-    """The channel that each row stands for. Raises RequestError where rows do not say."""
+    """The channel of each row. Raises RequestError if the collection has none."""
     if "channel" not in collection.table:
         raise RequestError(
-            f"data.channels: 'views' needs a row for each channel, and {collection.name or 'the collection'} "
-            "has none. Open it by Collection.load(data, Columns(views=True)), or take mean or all."
+            f"data.channels: 'views' needs a row for each channel, but {collection.name or 'the collection'} "
+            "has none. Load it by Collection.load(data, Columns(views=True)), or use mean or all."
         )
     return [int(number) for number in collection.table["channel"]]
 
@@ -353,16 +395,16 @@ def _same_channels(paths: list[Path], sources: list[npt.NDArray[Any]]) -> None:
 
 
 def _clip(path: Path, source: Waves, rate: int, start: float, seconds: float) -> Waves:
-    """The clip's own part of its source (C, T); to the end where no length is given."""
+    """The part of a source (C, T) that is the clip; to the end if no length is given."""
     samples = source.shape[1]
     first = round(start * rate)
     last = min(samples, round((start + seconds) * rate)) if seconds > 0 else samples
     if first >= last:
-        reason = f"the clip from {start:g} s on holds no sample; the file has {samples / rate:g} s."
+        reason = f"the clip from {start:g} s on has no samples; the file has {samples / rate:g} s."
         raise Fault("short", reason, "Correct start and seconds, or remove the row.", path)
     return source[:, first:last]
 
 
 def _span(clip: Waves, decibels: float | None) -> tuple[int, int]:
-    """First sample and end of what is kept of a clip (C, T)."""
+    """First sample and end of a clip (C, T) after trimming."""
     return (0, clip.shape[1]) if decibels is None else sounding(clip, decibels)

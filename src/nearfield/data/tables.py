@@ -18,7 +18,7 @@ from nearfield.data.audio import SUFFIXES
 from nearfield.data.faults import Problem
 from nearfield.data.listing import Listing
 
-# Selection tables of Raven and labels of Audacity, as tables of clips.
+# Selection tables of Raven and labels of Audacity.
 
 _BEGIN, _END, _OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 _SAME = ("Selection", "Begin Path", "Begin File", _BEGIN, _END, _OFFSET)
@@ -26,16 +26,16 @@ _LABEL = re.compile(r"(-?\d+(?:[.,]\d+)?)\t(-?\d+(?:[.,]\d+)?)(?:\t(.*))?")
 
 
 def is_raven(table: pd.DataFrame) -> bool:
-    """Whether a table has the columns that Raven always writes."""
+    """Whether a table has the columns that all tables of Raven have."""
     return {"Selection", _BEGIN, _END} <= set(table)
 
 
 def from_raven(listing: Listing, path: Path) -> Listing:
-    """The selections as clips: `path`, `start`, `seconds`, and `label` from `Annotation`.
+    """Converts selections to clips with `path`, `start`, `seconds`, and `label` from `Annotation`.
 
-    A selection stands once for each view, and is taken once: by its number, file and times, since the numbers
-    begin anew where tables were joined. A selection one of whose times is no number is left out and listed.
-    Raises DataError where the table does not say which file a selection is in, or where in it.
+    Raven repeats a selection for each view; repetitions are recognized by number, file and times, since
+    numbers start again in joined tables. Selections with invalid times are left out and listed. Raises
+    DataError if the table does not give the file of a selection, or its position in the file.
     """
     table = listing.table
     views = [name for name in _SAME if name in table]
@@ -45,7 +45,7 @@ def from_raven(listing: Listing, path: Path) -> Listing:
     files = _files(table, path)
     if _OFFSET not in table and len(set(files)) > 1:
         raise DataError(
-            f"{path}: this Raven table is of several files, and {_BEGIN!r} counts through all of them. "
+            f"{path}: this Raven table has several files, and {_BEGIN!r} counts through all of them. "
             f"Add the measurement {_OFFSET!r} in Raven, and save it again."
         )
     begin, end = (pd.to_numeric(table[name], errors="coerce") for name in (_BEGIN, _END))
@@ -71,7 +71,7 @@ def from_raven(listing: Listing, path: Path) -> Listing:
 def _untimed(
     table: pd.DataFrame, files: list[str], lines: tuple[int | None, ...]
 ) -> Iterator[tuple[int, Problem]]:
-    """Selections one of whose times cannot be read, which would begin or end with their file."""
+    """Problems of selections with invalid times."""
     for column in (_OFFSET, _END, _BEGIN):
         if column not in table:
             continue
@@ -83,9 +83,9 @@ def _untimed(
 
 
 def from_audacity(path: Path, lines: Iterable[str]) -> Listing:
-    """The labels of `rain.txt` as clips of the sound `rain.wav` (or another ending) beside it.
+    """Converts the labels of `rain.txt` to clips of the sound `rain.wav` (or another suffix) in its folder.
 
-    Raises DataError where a line is no label, or there is no such sound.
+    Raises DataError if a line is not a label, or there is no such sound.
     """
     sound = _beside(path)
     rows, numbers = [], []
@@ -106,7 +106,7 @@ def from_audacity(path: Path, lines: Iterable[str]) -> Listing:
 
 
 def _files(table: pd.DataFrame, path: Path) -> list[str]:
-    """The file of each selection: by its name in the folder of the table where it is there, else as given."""
+    """The file of each selection: in the folder of the table if it exists there, else as given."""
     given = next((name for name in ("Begin Path", "Begin File") if name in table), None)
     if given is None:
         return [_beside(path)] * len(table)
@@ -116,7 +116,7 @@ def _files(table: pd.DataFrame, path: Path) -> list[str]:
 
 
 def _beside(path: Path) -> str:
-    """The sound that a table of one recording is about: `rain.Table.1.selections.txt` is of `rain.wav`."""
+    """The sound of a table of one recording: `rain.wav` for `rain.Table.1.selections.txt`."""
     for stem in dict.fromkeys((path.stem, path.name.partition(".Table.")[0], path.name.partition(".")[0])):
         found = sorted(
             each.name
@@ -131,7 +131,7 @@ def _beside(path: Path) -> str:
     )
 
 
-# Tables on disk (CSV, TSV, Parquet, JSON lines) to rows, each with its line, for messages.
+# Rows of tables (CSV, TSV, Parquet, JSON lines), with line numbers for messages.
 
 _SAID = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -139,14 +139,14 @@ _WHOLE = re.compile(r"-?\d+\.0+")
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 TEXT = ".txt"
-"""Ending of selection tables of Raven and labels of Audacity."""
+"""Suffix of selection tables of Raven and labels of Audacity."""
 
 
 def read_table(path: Path) -> Listing:
-    """The rows of a table, paths in it counting from its folder. CSV cells stay text.
+    """Reads a table, with paths relative to its folder. CSV cells remain text.
 
-    Raises DataError where the file is no such table, has no rows, or names a column twice. Rows with more
-    cells than the header are left out and listed.
+    Raises DataError if the file is not a table, has no rows, or has a column twice. Rows with more cells than
+    the header are left out and listed.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
@@ -171,7 +171,7 @@ def _no_rows(path: Path, problems: tuple[Problem, ...] = ()) -> DataError:
 
 
 def _from_text(path: Path, file: TextIO) -> Listing:
-    """The rows of a CSV, a selection table of Raven, or labels of Audacity."""
+    """Rows of CSV, a selection table of Raven, or labels of Audacity."""
     if path.suffix.lower() == TEXT:
         first = file.readline()
         file.seek(0)
@@ -181,7 +181,7 @@ def _from_text(path: Path, file: TextIO) -> Listing:
 
 
 def cell_text(value: object) -> str:
-    """A cell as text without blanks around it: missing is "", and 3.0 is "3" as it was before a gap."""
+    """Converts a cell to stripped text: missing is "", and 3.0 is "3" (gaps turn integers into floats)."""
     if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
@@ -190,9 +190,9 @@ def cell_text(value: object) -> str:
 
 
 def texts(table: pd.DataFrame, column: str | None) -> list[str]:
-    """A column's cells as text, "" for each row where there is no such column.
+    """Returns the cells of a column as text; "" for each row if `column` is None.
 
-    Text that holds whole numbers written as 1.0 throughout reads as the numbers themselves do: 1.
+    If all cells are whole numbers written as 1.0, they become 1.
     """
     if column is None:
         return [""] * len(table)
@@ -231,29 +231,29 @@ def _from_csv(path: Path, file: Iterable[str]) -> Listing:
 
 
 def _first_line(path: Path, lines: Iterator[str]) -> tuple[str, int, str]:
-    """The header, how many lines stand before it, and what parts cells: Excel may say it first (`sep=;`)."""
-    said = None
+    """The header, the number of lines before it, and the separator, which Excel may give first (`sep=;`)."""
+    declared = None
     for skipped, line in enumerate(lines):
         found = _SAID.fullmatch(line.strip())
         if not found and line.strip(" \t\r\n,;"):
-            return line, skipped, said[1] if said else separator(path, line)
-        said = found or said
+            return line, skipped, declared[1] if declared else separator(path, line)
+        declared = found or declared
     return "", 0, ","
 
 
-def _bad_csv(path: Path, line: int, last: int, said: str) -> DataError:
-    """`line`: the first of the row that could not be read; `last`: the one at which reading ended."""
-    if said == "unexpected end of data":
+def _bad_csv(path: Path, line: int, last: int, message: str) -> DataError:
+    """The error for a row that begins in `line` and could not be parsed at line `last`."""
+    if message == "unexpected end of data":
         reason = f'line {line}: a double quote (") is opened in this row and not closed'
-    elif "expected after" in said:
-        reason = f"line {line}: in this row something stands between a closing quote and the next cell"
+    elif "expected after" in message:
+        reason = f"line {line}: this row has text between a closing quote and the next cell"
     else:
-        return DataError(f"{path}: line {last}: {said}. Save the table as plain CSV.")
+        return DataError(f"{path}: line {last}: {message}. Save the table as plain CSV.")
     return DataError(f'{path}: {reason}. Close it, or write a quote inside a cell as "".')
 
 
 def _swallowed(path: Path, line: int, cells: list[str], columns: int, sign: str) -> list[Problem]:
-    """A word on a cell that holds lines which look like rows."""
+    """Warns of a quoted cell that contains lines which look like rows."""
     inner = [text for cell in cells for text in cell.splitlines()[1:-1]]
     if columns < 2 or not any(text.count(sign) == columns - 1 for text in inner):
         return []
@@ -262,16 +262,16 @@ def _swallowed(path: Path, line: int, cells: list[str], columns: int, sign: str)
 
 
 def separator(path: Path, header: str) -> str:
-    """What parts the cells of a table whose first line is `header`."""
+    """Returns the separator of a table with the first line `header`."""
     if path.suffix.lower() == ".tsv" and "\t" in header:
         return "\t"
     return max(",;\t", key=header.count)
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    doubled = sorted({name for name in header if header.count(name) > 1 and name})
-    if doubled:
-        raise DataError(f"{path}: two columns are called {doubled[0]!r}. Rename or remove one.")
+    repeated = sorted({name for name in header if header.count(name) > 1 and name})
+    if repeated:
+        raise DataError(f"{path}: two columns are named {repeated[0]!r}. Rename or remove one.")
 
 
 def _ragged(path: Path, line: int, cells: int, columns: int) -> Problem:
@@ -298,7 +298,7 @@ def _from_json_lines(path: Path, file: Iterable[str]) -> Listing:
 
 
 def _from_json(text: str) -> tuple[object, str]:
-    """What a line holds, and what is wrong with it where it is no object."""
+    """The value of a line, and the problem if it is not an object."""
     try:
         row = json.loads(text)
     except json.JSONDecodeError as error:
@@ -318,7 +318,7 @@ def _from_parquet(path: Path) -> Listing:
         raise DataError(f"{path}: it cannot be read as Parquet ({reason}). Write it again.") from None
     if not len(table):
         raise _no_rows(path)
-    if any(table.index.names):  # pandas keeps what was an index apart
+    if any(table.index.names):  # pandas stores the index separately
         table = table.reset_index()
     table.columns = table.columns.map(str)
     return Listing(table, path.parent, tuple(range(2, len(table) + 2)), path.name)

@@ -1,8 +1,9 @@
-"""When a clip begins and how long it is, out of what a table says and how long the file really is.
+"""Start and length of clips, from the table and the length of the file.
 
-A table's `start` may be an offset inside the file or the moment in the recording that the file was cut
-from. A date and time is always a moment. A number is an offset, unless the file is only as long as the
-row says the clip is, and so has no room for an offset: then the file is the clip and the number its moment.
+The `start` of a table may be an offset in the file, or a time in the recording that the file was cut from. A
+date and time is always a time in the recording. A number is an offset, unless the file is exactly as long as
+the clip and leaves no room for an offset; then the clip is the whole file and the number is its time in the
+recording.
 """
 
 import math
@@ -15,27 +16,28 @@ from nearfield.data.faults import AGAIN, Fault
 How = Literal["whole", "offset", "moment", "clock"]
 
 SLACK_SECONDS, SLACK_SHARE = 0.05, 0.01
-"""Tables are rounded: lengths that differ by no more than 0.05 s + 1 % are the same."""
+"""Lengths that differ by at most 0.05 s + 1 % count as equal, because tables are rounded."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """The piece of a file that a clip is."""
+    """The part of a file that is a clip."""
 
     start: float
-    """Seconds into the file."""
+    """Offset in the file, in seconds."""
     seconds: float
+    """Length in seconds."""
     moment: float
-    """On the recording's clock, in seconds; for a date and time, since 1970-01-01 UTC."""
+    """Time in the recording, in seconds; for a date and time, since 1970-01-01 UTC."""
     how: How
-    """What the start was taken for: not given, an offset, a moment as a number, a date and time."""
+    """Interpretation of the start: not given, an offset, a time as a number, a date and time."""
 
 
 def settle(starts: list[str], seconds: str, end: str, length: float) -> Span:
-    """The clip of a file of `length` seconds; the cells are "" where a table has nothing.
+    """Determines the clip in a file of `length` seconds from the cells of a table; "" means empty.
 
     `starts` are the cells of `start` and `start_time`: one may be an offset and the other a date and time.
-    Raises Fault where a cell cannot be read or the file is shorter than the row says.
+    Raises Fault if a cell cannot be parsed, or if the file is too short.
     """
     number, clock = _starts(starts)
     wanted = _wanted(seconds, end, number, clock)
@@ -49,11 +51,11 @@ def settle(starts: list[str], seconds: str, end: str, length: float) -> Span:
         raise Fault(
             "short",
             f"the clip starts at {start:g} s, but the file has {length:g} s.",
-            "Correct `start`; if it is a moment in a longer recording, say the clip's length in `seconds`.",
+            "Correct `start`; if it is a time in a longer recording, give the clip's length in `seconds`.",
         )
     if wanted is not None and start + wanted > length + slack:
         reason = f"the clip ends at {start + wanted:g} s, but the file has {length:g} s."
-        raise Fault("short", reason, "Correct the row, or copy the file again if it was cut off.")
+        raise Fault("short", reason, "Correct the row, or copy the file again if it is truncated.")
     whole = wanted is None or (start == 0 and abs(length - wanted) <= slack)
     taken = length - start if whole or wanted is None else min(wanted, length - start)
     moment = start if clock is None else clock + start
@@ -65,31 +67,31 @@ _MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell of a column of times says nothing, as R and others write it (`NA`)."""
+    """Whether a cell of a column of times is empty, also in the notation of R and others (`NA`)."""
     return cell.lower() in _MISSING
 
 
 def uncut(length: float, least: float) -> float:
-    """The length of a file, in seconds. Raises Fault where it is shorter than all of its set are."""
+    """Returns the length of a file, in seconds. Raises Fault if it is shorter than the clips of its set."""
     if length < least - SLACK_SECONDS - SLACK_SHARE * least:
-        reason = f"it has {length:g} s, but every clip of this set has {least:g} s: it was cut off."
+        reason = f"it has {length:g} s, but each clip of this set has {least:g} s: it is truncated."
         raise Fault("short", reason, AGAIN)
     return length
 
 
 def on_clock(span: Span, begins: float | None) -> Span:
-    """The same piece of a file that begins at so many seconds on its recording's clock; None: as it was."""
+    """Sets the time in the recording of a span whose file begins at `begins`; None changes nothing."""
     return span if begins is None else replace(span, moment=begins + span.start, how="moment")
 
 
 def _only_as_long(length: float, wanted: float, start: float) -> bool:
-    """True where the file has just the clip's length and leaves no room for a start inside it."""
+    """Whether the file is exactly as long as the clip, without room for the start as an offset."""
     slack = SLACK_SECONDS + SLACK_SHARE * wanted
     return abs(length - wanted) <= slack and not 0 <= start <= length + SLACK_SECONDS - wanted
 
 
 def _starts(cells: list[str]) -> tuple[float | None, float | None]:
-    """The first number among the cells, and the first date and time."""
+    """The first number and the first date and time among the cells."""
     number = clock = None
     for cell in filter(None, cells):
         value = to_number(cell)
@@ -97,7 +99,7 @@ def _starts(cells: list[str]) -> tuple[float | None, float | None]:
             if number is not None and abs(value - number) > SLACK_SECONDS:
                 raise Fault(
                     "bad_time",
-                    f"the clip starts at {number:g} s by one column and at {value:g} s by another.",
+                    f"the clip starts at {number:g} s in one column and at {value:g} s in another.",
                     "Choose one: data.start=start or data.start=start_time.",
                 )
             number = value if number is None else number
@@ -108,7 +110,7 @@ def _starts(cells: list[str]) -> tuple[float | None, float | None]:
 
 
 def _wanted(seconds: str, end: str, number: float | None, clock: float | None) -> float | None:
-    """How long the clip is to be, or None where the row does not say."""
+    """The length of the clip by the row, or None if it is not given."""
     found = []
     if seconds:
         value = to_number(seconds)
@@ -124,14 +126,14 @@ def _wanted(seconds: str, end: str, number: float | None, clock: float | None) -
     if len(found) == 2 and abs(found[0] - found[1]) > SLACK_SECONDS + SLACK_SHARE * found[0]:
         raise Fault(
             "bad_time",
-            f"the clip is {found[0]:g} s long by `seconds` and {found[1]:g} s by `end`.",
+            f"the clip is {found[0]:g} s long in `seconds` and {found[1]:g} s by `end`.",
             "Correct one, or leave one out: data.seconds=false or data.end=false.",
         )
     return found[0] if found else None
 
 
 def to_number(cell: str) -> float | None:
-    """The finite number that a cell holds, or None."""
+    """Parses a finite number; returns None for anything else."""
     try:
         value = float(cell)
     except ValueError:
@@ -140,7 +142,7 @@ def to_number(cell: str) -> float | None:
 
 
 def _clock(column: str, cell: str) -> float:
-    """Seconds since 1970 of a date and time in ISO 8601; one without a zone counts as UTC."""
+    """Seconds since 1970 of a date and time in ISO 8601; without a zone it is UTC."""
     try:
         moment = datetime.fromisoformat(cell)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What all layouts share: how they recognize a folder, and what they make of it."""
+"""Base class of layouts, which recognize and read folders of clips."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -8,39 +8,39 @@ from nearfield.data.listing import Listing
 
 
 class BaseLayout(Settings):
-    """What every layout extends: a frozen class with `kind`, its settings, `recognises` and `read`.
+    """Base class of layouts: a frozen class with `kind`, settings, `recognises` and `read`.
 
-    A layout whose sounds may lie elsewhere than its tables has a setting `audio`, the folder with them.
+    A layout whose sounds may be in another folder than its tables has a setting `audio` with that folder.
     """
 
     kind: str
     general: ClassVar[bool] = False
-    """Whether it takes any collection of its form; those of one published set are asked before it."""
+    """Whether it reads any collection of its form; layouts of published sets are tried before."""
     of_table: ClassVar[bool] = False
-    """Whether it reads a table that lies in the folder, which might be read without."""
+    """Whether it reads a table in a folder that could also be read without the table."""
 
     has_folds: ClassVar[bool] = False
     """Whether its set has official folds, which `folds` lists."""
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether a path without a name of a layout is read by this one; False: only taken by name."""
+        """Whether this layout reads `path` if no layout is named; False: only if it is named."""
         return False
 
     @classmethod
     def folds(cls, path: Path) -> dict[int, dict[str, str]]:
-        """The set's official folds by number, and the options that have each judge."""
+        """Returns the official folds by number, with the options that make each one test."""
         return {}
 
     @classmethod
     def options_for(cls, path: Path) -> str:
-        """The options, "?key=value", that read the set at `path` where the usual ones do not."""
+        """Returns the options, "?key=value", needed to read the set at `path`; "" if none are."""
         return ""
 
     def read(self, path: Path) -> Listing:
-        """One row a clip. Raises DataError where `path` is not of this layout."""
+        """Reads a listing with one row per clip. Raises DataError if `path` does not have this layout."""
         raise NotImplementedError
 
 
 LAYOUTS = Family("layouts", BaseLayout)
-"""All kinds of layouts; the list is `Layout`, in this package's `__init__`."""
+"""All layouts; the list is `Layout`, in the `__init__` of this package."""

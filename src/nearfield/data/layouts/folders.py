@@ -15,19 +15,19 @@ from nearfield.data.listing import Kind, Listing, search
 from nearfield.data.splits import split_name
 from nearfield.data.tables import TABLE_SUFFIXES, TEXT, cell_text, read_table
 
-# A table of clips: CSV, TSV, Parquet or JSON lines, by itself or in a folder under a usual name.
+# Tables of clips: CSV, TSV, Parquet or JSON lines, given directly or in a folder under a usual name.
 
 NAMES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in TABLE_SUFFIXES)
-"""Tables looked for in a folder, in this order."""
+"""Names of tables in a folder, in order of preference."""
 
 
 class TableLayout(BaseLayout):
-    """A table with a column `path`, `file_name`, `filename` or the like; paths count from its folder.
+    """A table with a column `path`, `file_name`, `filename` or similar; paths are relative to its folder.
 
-    Understood as they come, in any case: label; tags (| between); split or fold; recording, group, speaker,
-    source; start, begin or onset, end, stop or offset, seconds, duration or length, with a unit in the name
-    where they are not in seconds (`start_ms`). A selection table of Raven, and labels of Audacity beside the
-    sound that is called the same, are tables too.
+    Recognized columns, in any case: label; tags (separated by |); split or fold; recording, group, speaker,
+    source; start, begin or onset; end, stop or offset; seconds, duration or length. Units other than seconds
+    are part of the name (`start_ms`). Selection tables of Raven are supported, and labels of Audacity next to
+    a sound with the same name.
     """
 
     kind: Literal["table"] = "table"
@@ -37,11 +37,11 @@ class TableLayout(BaseLayout):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """A file with a table's ending (`.txt` too), or a folder with `labels.csv` or the like in it."""
+        """Whether `path` is a table (also `.txt`), or a folder with `labels.csv` or similar."""
         return path.suffix.lower() in (*TABLE_SUFFIXES, TEXT) if path.is_file() else bool(tables_in(path))
 
     def read(self, path: Path) -> Listing:
-        """One row a clip. Raises DataError where there is no table or it cannot be read."""
+        """Reads one row per clip. Raises DataError if there is no table, or it cannot be read."""
         if path.is_file():
             return read_table(path)
         found = tables_in(path)
@@ -52,12 +52,12 @@ class TableLayout(BaseLayout):
 
 
 def tables_in(folder: Path) -> list[Path]:
-    """The usual tables of a folder, the first of which is read."""
+    """Returns the tables of a folder with usual names; the first one is read."""
     return [folder / name for name in NAMES if (folder / name).is_file()]
 
 
 def unread_tables(found: list[Path]) -> tuple[Problem, ...]:
-    """A word on each table that lies beside the one that is read."""
+    """Returns a warning for each table of a folder that is not read."""
     return tuple(
         Problem(
             "other_table",
@@ -71,35 +71,35 @@ def unread_tables(found: list[Path]) -> tuple[Problem, ...]:
     )
 
 
-# Class folders, or a folder of sounds without labels: what is there is what there is.
+# Class folders, or a folder of sounds without labels.
 
 First = Literal["label", "split"]
 _OF_SOUNDS = ("audio", "sounds", "clips", "samples", "recordings", "wav", "wavs", "flac", "ogg", "mp3")
 _WRAPPERS = (*_OF_SOUNDS, "data", "files", "images", "pictures")
-"""Folders that are passed through where they are the only one: their names are no labels."""
+"""Names of folders that are not labels; such a folder is skipped if it is the only one."""
 
 
 class FolderLayout(BaseLayout):
-    """A folder of class folders (the first folder's name is the label, any depth below), or of sounds alone.
+    """A folder of class folders (the name of the first folder is the label, at any depth), or of sounds only.
 
-    Where the first folders are called train, val, test or the like, they are the split and the label is one
-    deeper; where all of the second are, they are the split. Pictures are taken where there is no sound.
+    If the first folders are named train, val, test or similar, they are the split, and the label is the next
+    folder; if all second folders are, these are the split. Images are read if there are no sounds.
     """
 
     kind: Literal["folder"] = "folder"
     first: First | None = None
-    """What the first folders are: `label`, or `split` (those not called train, test or the like take no
-    part); not given: the split where all of them are called so, else labels."""
+    """Meaning of the first folders: `label`, or `split` (folders not named train, test or similar are left
+    out). By default they are the split if all have such names, else labels."""
 
     general: ClassVar[bool] = True
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Any folder will do; this layout is asked last."""
+        """Whether `path` is a folder; this layout is tried last."""
         return path.is_dir()
 
     def read(self, path: Path) -> Listing:
-        """One row a file. Raises DataError where there is neither sound nor picture."""
+        """Reads one row per file. Raises DataError if there are neither sounds nor images."""
         found = search(path)
         if found.sounds:
             problems = found.problems() + _beside(found.pictures) + _tables_inside(path)
@@ -114,7 +114,7 @@ class FolderLayout(BaseLayout):
 
 
 class Chooses(Protocol):
-    """A layout that can be told what the first folders are."""
+    """A layout with a setting for the meaning of the first folders."""
 
     @property
     def kind(self) -> str: ...
@@ -125,23 +125,23 @@ class Chooses(Protocol):
 def list_files(
     folder: Path, files: list[Path], kind: Kind, problems: tuple[Problem, ...], layout: Chooses
 ) -> Listing:
-    """Rows with path, label and, where folders say so, split.
+    """Lists files with path, label and, if folders give it, split.
 
-    Raises DataError where some of the first folders are sides of a split and some are not.
+    Raises DataError if only some of the first folders have names of splits.
     """
     depth = _wrappers(files)
     inner = [(*path.parts[depth:-1], "", "") for path in files]
     ones, twos = [parts[0] for parts in inner], [parts[1] for parts in inner]
-    first, told = _what_first(ones, folder, layout)
+    first, warnings = _what_first(ones, folder, layout)
     columns = {"label": ones}
     if first == "split":
         columns = {"label": twos, "split": [name if split_name(name) else "" for name in ones]}
-    elif layout.first is None and _sides(twos):
+    elif layout.first is None and _are_splits(twos):
         _check_second(twos, folder, layout)
         columns["split"] = twos
-    elif layout.first is None and not told:
-        told = _label_deeper(ones, twos, folder, layout)
-    problems += told
+    elif layout.first is None and not warnings:
+        warnings = _label_deeper(ones, twos, folder, layout)
+    problems += warnings
     if "" in columns["label"] and any(columns["label"]):
         problems += (_loose(columns["label"].count("")),)
     table = pd.DataFrame({"path": [path.as_posix() for path in files], **columns}, dtype=object)
@@ -150,7 +150,7 @@ def list_files(
 
 
 def _what_first(names: list[str], folder: Path, layout: Chooses) -> tuple[First, tuple[Problem, ...]]:
-    """What the first folders are, and a word where that is a guess."""
+    """The meaning of the first folders, with a warning if it is a guess."""
     if layout.first is not None:
         return layout.first, ()
     choice = f"{layout.kind}:{folder}?first="
@@ -158,7 +158,7 @@ def _what_first(names: list[str], folder: Path, layout: Chooses) -> tuple[First,
     others = sorted({name or "files beside the folders" for name in names if not split_name(name)})
     if not others and len(called) > 1:
         return "split", ()
-    if _sides(names):
+    if _are_splits(names):
         raise DataError(
             f"{folder}: the folders {', '.join(called)} are called like sides of a split, but "
             f"{', '.join(others[:5])} {'is' if len(others) == 1 else 'are'} not. If the split is meant, and "
@@ -172,7 +172,7 @@ def _what_first(names: list[str], folder: Path, layout: Chooses) -> tuple[First,
 
 
 def _check_second(names: list[str], folder: Path, layout: Chooses) -> None:
-    """Raises DataError where some folders inside the class folders are sides of a split and some are not."""
+    """Raises DataError if only some folders inside the class folders have names of splits."""
     called = sorted({name for name in names if split_name(name)})
     others = sorted({name or "files beside them" for name in names if not split_name(name)})
     if others:
@@ -184,7 +184,7 @@ def _check_second(names: list[str], folder: Path, layout: Chooses) -> None:
 
 
 def _label_deeper(ones: list[str], twos: list[str], folder: Path, layout: Chooses) -> tuple[Problem, ...]:
-    """A word where every first folder holds folders of the same names: these may be the labels."""
+    """Warns if all first folders contain folders with the same names, which may be the labels."""
     inside: dict[str, set[str]] = {}
     for one, two in zip(ones, twos, strict=True):
         inside.setdefault(one, set()).add(two)
@@ -200,13 +200,13 @@ def _label_deeper(ones: list[str], twos: list[str], folder: Path, layout: Choose
     return (Problem("side", ".", None, reason, cure, "warning"),)
 
 
-def _sides(names: list[str]) -> bool:
-    """Whether folders are called like two sides of a split, or all three."""
+def _are_splits(names: list[str]) -> bool:
+    """Whether folders have the names of at least two splits."""
     return len({split_name(name) for name in names} - {None}) > 1
 
 
 def _wrappers(files: list[Path]) -> int:
-    """How many folders at the top hold everything and only say so."""
+    """Number of top folders that contain everything and whose names are not labels."""
     depth = 0
     while True:
         names = {path.parts[depth] if len(path.parts) > depth + 1 else "" for path in files}
@@ -221,7 +221,7 @@ def _loose(count: int) -> Problem:
 
 
 def _tables_inside(folder: Path) -> tuple[Problem, ...]:
-    """A word on tables in the first folders: they may be sets of their own."""
+    """Warns of tables in the first folders, which may be separate sets."""
     tables = [table for inside in sorted(folder.iterdir()) if inside.is_dir() for table in tables_in(inside)]
     reason = "the table was not read, as its folder is taken for one of a set."
     return tuple(
@@ -245,23 +245,23 @@ def _beside(pictures: list[Path]) -> tuple[Problem, ...]:
     return (Problem("other_kind", pictures[0].as_posix(), None, reason, cure, "warning"),)
 
 
-# Pictures in class folders or a table, also where there are sounds beside them.
+# Images in class folders or a table, also in folders that contain sounds.
 
 
 class Images(BaseLayout):
-    """Pictures (png, jpg, bmp, webp): class folders, one folder without labels, or a table of them."""
+    """Images (png, jpg, bmp, webp): class folders, one folder without labels, or a table of them."""
 
     kind: Literal["images"] = "images"
     first: First | None = None
-    """What the first folders are, as for `folder`."""
+    """Meaning of the first folders, as for `folder`."""
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Only taken by name: a folder of pictures alone is understood by `folder`."""
+        """Returns False: `folder` reads folders that contain only images."""
         return False
 
     def read(self, path: Path) -> Listing:
-        """One row a picture. Raises DataError where there is none."""
+        """Reads one row per image. Raises DataError if there is none."""
         if TableLayout.recognises(path):
             return replace(TableLayout().read(path), kind="picture")
         found = search(path)
@@ -272,11 +272,11 @@ class Images(BaseLayout):
         return list_files(path, found.pictures, "picture", found.nameless(), self)
 
 
-# The Hugging Face audiofolder and imagefolder: metadata beside the files, in one folder or one a split.
+# The Hugging Face audiofolder and imagefolder: metadata in the folder of the files, or in one per split.
 
 
 class Audiofolder(BaseLayout):
-    """`metadata.csv`, `.jsonl` or `.parquet` with `file_name`, in one folder or one a side.
+    """`metadata.csv`, `.jsonl` or `.parquet` with `file_name`, in one folder or one folder per split.
 
     https://huggingface.co/docs/datasets/audio_dataset
     """
@@ -288,14 +288,14 @@ class Audiofolder(BaseLayout):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Metadata in a folder, or in folders in it that are called train, test or the like."""
+        """Whether there is metadata in the folder, or in folders in it named train, test or similar."""
         if not path.is_dir():
             return False
         found = tables_in(path)
         return found[0].stem == "metadata" if found else bool(_parts(path))
 
     def read(self, path: Path) -> Listing:
-        """One row a clip. Raises DataError where there is no metadata or it cannot be read."""
+        """Reads one row per clip. Raises DataError if there is no metadata, or it cannot be read."""
         found = tables_in(path)
         if found:
             listing = read_table(found[0])
@@ -316,26 +316,26 @@ class Audiofolder(BaseLayout):
 
 
 def _parts(folder: Path) -> list[Path]:
-    """The folders that are a side of the split and have their own table."""
+    """Folders with the name of a split and their own table."""
     inside = sorted(part for part in folder.iterdir() if part.is_dir() and split_name(part.name))
     return [part for part in inside if tables_in(part)]
 
 
 def _unread(folder: Path, parts: list[Path]) -> tuple[Problem, ...]:
-    """A word on each folder beside the sides that holds a table or sounds and was not read."""
+    """Warns of each other folder with a table or sounds, which is not read."""
     found = []
     for inside in sorted(item for item in folder.iterdir() if item.is_dir() and item not in parts):
         if tables_in(inside) or search(inside).sounds:
             reason = "the folder was not read: it is not called train, val, test or the like."
             if split_name(inside.name):
                 reason = "the folder was not read: there is no metadata.csv, .jsonl or .parquet in it."
-            cure = "To use it, rename it or give it a table; else nothing is to be done."
+            cure = "To use it, rename it or give it a table; otherwise ignore this."
             found.append(Problem("other_folder", inside.name, None, reason, cure, "warning"))
     return tuple(found)
 
 
 def _read_part(folder: Path) -> Listing:
-    """The table of one side, paths counting from the folder above it."""
+    """The table of one split, with paths relative to the folder above it."""
     listing = read_table(tables_in(folder)[0])
     table = listing.table.copy()
     for column in path_columns(table):
@@ -347,7 +347,7 @@ def _read_part(folder: Path) -> Listing:
 
 
 def _split_by_folder(listing: Listing) -> Listing:
-    """Takes the split from each path's first folder, where all are sides and no column says it."""
+    """Uses the first folder of each path as the split, if all have names of splits and there is no column."""
     columns = path_columns(listing.table)
     if not columns or "split" in listing.table:
         return listing

@@ -1,4 +1,4 @@
-"""What layouts of published sets share: tables without a header, sounds kept elsewhere, tags."""
+"""Shared functions of layouts of published sets: tables without header, separate sounds, tags."""
 
 import os
 from collections import Counter
@@ -10,17 +10,17 @@ from nearfield.core.errors import DataError
 from nearfield.data.audio import SUFFIXES
 from nearfield.data.faults import Problem
 
-# What tables of published sets share: lines of cells without a header, and sounds that lie elsewhere.
+# Tables without header, and sounds in other folders.
 
 NEARLY_ALL = 0.9
-"""A table with at least this share of a published set's rows is taken for it, and its counts compared."""
+"""A table with this fraction of the rows of a published set counts as that set; its counts are checked."""
 
 
 def tab_lines(path: Path, cells: int) -> Iterator[tuple[int, list[str]]]:
-    """Number (from 1) and cells of each line that is not blank; missing cells are "".
+    """Yields number (from 1) and cells of each line that is not blank; missing cells are "".
 
-    Raises DataError where the file is missing, is not UTF-8, or a line has more than so many `cells`
-    (0: any number).
+    Raises DataError if the file is missing or not UTF-8, or if a line has more than `cells` cells (0: any
+    number is allowed).
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -41,9 +41,10 @@ def tab_lines(path: Path, cells: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def audio_root(path: Path, audio: Path | None, layout: str) -> Path:
-    """The folder that paths count from: the set's own, or `audio` (from here, or from the set's folder).
+    """Returns the folder that paths are relative to: that of the set, or `audio`.
 
-    Raises DataError where there is no such folder.
+    `audio` is relative to the working directory or to the folder of the set. Raises DataError if there is no
+    such folder.
     """
     if audio is None:
         return path
@@ -56,9 +57,9 @@ def audio_root(path: Path, audio: Path | None, layout: str) -> Path:
 
 
 def present_files(names: list[str], base: Path, more: tuple[str, ...] = ()) -> list[str]:
-    """The names, each with another ending of a sound file where the file is there only under that one.
+    """Returns the names, with the suffix of the existing file if it has another one.
 
-    `more`: endings beyond the usual ones (".low.mp3"). Names of which nothing is there stay as they are.
+    `more` are further suffixes (".low.mp3"). Names of missing files are unchanged.
     """
     endings = (*more, *sorted(SUFFIXES))
     folders: dict[str, frozenset[str]] = {}
@@ -82,12 +83,12 @@ def _files(folder: Path) -> frozenset[str]:
 
 
 def dropped(kind: str, source: str, count: int, reason: str, cure: str) -> tuple[Problem, ...]:
-    """A word on rows that a layout leaves out for one reason; nothing where there are none."""
+    """Returns a problem for rows that a layout leaves out for one reason, if there are any."""
     return (Problem(kind, source, None, f"{reason} ({count}).", cure),) if count else ()
 
 
 def difference(source: str, what: str, found: int, published: int) -> tuple[Problem, ...]:
-    """A warning where a set that looks whole does not have the number that is published."""
+    """Returns a warning if a complete set does not have the published number of something."""
     if found == published:
         return ()
     reason = f"{what}: {found:,} found, {published:,} published."
@@ -95,26 +96,26 @@ def difference(source: str, what: str, found: int, published: int) -> tuple[Prob
     return (Problem("counts", source, None, reason, cure, "warning"),)
 
 
-# `TaggedClips`: clips and the tags of each, as tables of music tagging have them.
+# Clips with tags, as in tables of music tagging.
 
 
 @dataclass(frozen=True)
 class TaggedClips:
-    """One entry a clip in each list."""
+    """Clips with tags; each list has one entry per clip."""
 
     clips: list[str]
-    """What the set itself calls the clip."""
+    """Ids of the clips in the set."""
     paths: list[str]
     tags: list[tuple[str, ...]]
     lines: list[int]
     """Line of the clip in its table, from 1."""
     order: tuple[str, ...]
-    """Every tag, in the order in which they are numbered."""
+    """All tags, in the order of their numbers."""
     source: str
     """Name of the table, for messages."""
 
     def take(self, rows: list[int]) -> "TaggedClips":
-        """Some clips, in the order given; tags keep their order."""
+        """Returns some clips, in the given order; the order of tags does not change."""
         return replace(
             self,
             clips=[self.clips[row] for row in rows],
@@ -125,6 +126,6 @@ class TaggedClips:
 
 
 def by_frequency(tags: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """Every tag, the most frequent first, where equal by name."""
+    """Returns all tags, the most frequent first, ties by name."""
     counts = Counter(tag for own in tags for tag in own)
     return tuple(sorted(counts, key=lambda tag: (-counts[tag], tag)))

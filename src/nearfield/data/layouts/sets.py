@@ -15,7 +15,7 @@ from nearfield.data.layouts.published import audio_root
 from nearfield.data.listing import Listing, search
 from nearfield.data.tables import read_table
 
-# ESC-50 and ESC-10 as published: `meta/esc50.csv` beside `audio/`, or names that say everything.
+# ESC-50 and ESC-10 as published: `meta/esc50.csv` and `audio/`, or file names with fold and class.
 #
 # K. J. Piczak, "ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015.
 
@@ -25,30 +25,30 @@ _NEEDED = ("filename", "fold", "category")
 
 
 class Esc50(BaseLayout):
-    """Five published folds; clips cut from one Freesound recording are kept together."""
+    """ESC-50 and ESC-10 with five published folds; clips from one Freesound recording form a group."""
 
     kind: Literal["esc50"] = "esc50"
     test_fold: int = Field(5, ge=1, le=5)
-    """Fold that judges."""
+    """Fold for test."""
     val_fold: int | None = Field(None, ge=1, le=5)
-    """Fold that chooses; None means the one before `test_fold` (before 1 comes 5). The others train."""
+    """Fold for val; None means the one before `test_fold` (5 is before 1). The others are train."""
     audio: Path | None = None
-    """Folder with the sounds, where it is not `audio` beside `meta`."""
+    """Folder with the sounds, if it is not the folder `audio` next to `meta`."""
 
     has_folds: ClassVar[bool] = True
 
     @classmethod
     def folds(cls, path: Path) -> dict[int, dict[str, str]]:
-        """The published folds, and the options that have each judge."""
+        """Returns the published folds, with the options that make each one test."""
         return {number: {"test_fold": str(number)} for number in range(1, 6)}
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """A folder with `meta/esc50.csv`."""
+        """Whether `path` is a folder with `meta/esc50.csv`."""
         return (path / _META).is_file()
 
     def read(self, path: Path) -> Listing:
-        """One row a clip. Raises DataError where there is neither the table nor a file with such a name."""
+        """Reads one row per clip. Raises DataError if there is no table and no file with such a name."""
         val_fold = self.val_fold or (self.test_fold - 2) % 5 + 1
         if val_fold == self.test_fold:
             raise DataError(f"esc50: fold {val_fold} cannot both choose and judge. Take two different folds.")
@@ -87,13 +87,13 @@ def _not_esc50(file: Path) -> Problem:
     return Problem("name", file.as_posix(), None, reason, "Rename it or take it away.")
 
 
-# Spoken digits called `{digit}_{speaker}_{index}`, as in the Free Spoken Digit Dataset.
+# Spoken digits named `{digit}_{speaker}_{index}`, as in the Free Spoken Digit Dataset.
 
 _DIGIT_NAME = re.compile(r"(?P<label>\d)_(?P<speaker>[^_]+)_(?P<index>\d+)")
 
 
 class SpokenDigits(BaseLayout):
-    """Ten digits by several speakers; a speaker stays on one side of the split.
+    """Ten digits by several speakers; each speaker is a group.
 
     https://github.com/Jakobovski/free-spoken-digit-dataset
     """
@@ -102,11 +102,11 @@ class SpokenDigits(BaseLayout):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Only taken by name: other sounds may be called so too."""
+        """Returns False, because other sounds may have such names."""
         return False
 
     def read(self, path: Path) -> Listing:
-        """One row a sound. Raises DataError where no file is called so."""
+        """Reads one row per sound. Raises DataError if no file has such a name."""
         found = search(path)
         matches = [(file, _DIGIT_NAME.fullmatch(file.stem)) for file in found.sounds]
         rows = [{"path": file.as_posix(), **match.groupdict()} for file, match in matches if match]

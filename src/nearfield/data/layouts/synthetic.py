@@ -1,4 +1,4 @@
-"""Synthetic sets: labelled tones, long unlabelled scenes, tagged ensembles; same seed, same set."""
+"""Synthetic sets: labeled tones, long unlabeled scenes, tagged ensembles; reproducible by seed."""
 
 import os
 import shutil
@@ -18,14 +18,14 @@ from nearfield.core.types import Floats
 from nearfield.data.audio import write_sound
 from nearfield.data.packs import cache_folder, writing_to
 
-# Eight ways to sound a note, and the player whose room and microphone colour it: the stuff of made-up sets.
+# Eight instruments, and players whose room and microphone filter them.
 #
-# Waves are mono float64 at 16 kHz. A note's pitch (Hz), timbre and length are drawn anew each time from the
-# same ranges for every instrument, so that neither loudness nor pitch tells the instrument.
+# Waves are mono float64 at 16 kHz. Pitch (Hz), timbre and length of a note are random, from the same ranges
+# for all instruments, so that neither loudness nor pitch identifies the instrument.
 
 RATE = 16000
 LOWEST, HIGHEST = 160.0, 1280.0
-"""Range of a note's pitch in Hz: three octaves."""
+"""Range of pitches in Hz: three octaves."""
 
 Rng = np.random.Generator
 Instrument = Callable[[Rng, float, int], Floats]
@@ -36,21 +36,21 @@ def _times(samples: int) -> Floats:
 
 
 def _harmonics(rng: Rng, phase: Floats, pitch: float) -> Floats:
-    """A tone with up to six harmonics of random strength; `phase` is that of the first, in radians."""
+    """A tone with up to six harmonics of random amplitude; `phase` is that of the first, in radians."""
     count = max(1, min(6, int(0.45 * RATE / (1.3 * pitch))))
     strengths = rng.uniform(0.2, 1.0, count) * np.arange(1, count + 1) ** -rng.uniform(0.3, 2.0)
     return np.asarray(np.sin(np.outer(np.arange(1, count + 1), phase)).T @ strengths)
 
 
 def _swell(rng: Rng, samples: int) -> Floats:
-    """A loudness curve: quick or slow attack, then decay of random speed."""
+    """An envelope with random attack time and decay rate."""
     time = _times(samples)
     attack = rng.uniform(0.004, 0.08)
     return np.minimum(time / attack, 1.0) * np.exp(-time * rng.uniform(0.5, 6.0))
 
 
 def vibrato(rng: Rng, pitch: float, samples: int) -> Floats:
-    """A steady tone whose pitch trembles 4 to 8 times a second by 1 to 4 per cent."""
+    """A tone with a vibrato of 4 to 8 Hz and 1 to 4 % depth."""
     speed, depth = rng.uniform(4.0, 8.0), rng.uniform(0.01, 0.04)
     time = _times(samples)
     phase = 2 * np.pi * pitch * time - depth * pitch / speed * np.cos(2 * np.pi * speed * time)
@@ -58,7 +58,7 @@ def vibrato(rng: Rng, pitch: float, samples: int) -> Floats:
 
 
 def plucked(rng: Rng, pitch: float, samples: int) -> Floats:
-    """A string by Karplus and Strong (1983): noise that goes round a delay line and is averaged each time."""
+    """A plucked string by Karplus and Strong (1983): noise in a delay line with an averaging filter."""
     period = max(2, round(RATE / pitch - 0.5))
     excitation = np.zeros(samples)
     excitation[:period] = rng.standard_normal(min(period, samples))
@@ -69,37 +69,37 @@ def plucked(rng: Rng, pitch: float, samples: int) -> Floats:
 
 
 def burst(rng: Rng, pitch: float, samples: int) -> Floats:
-    """Noise through one resonance, swelling and dying away: a struck hollow thing."""
+    """Noise through a resonance with an envelope, like a struck hollow object."""
     radius = rng.uniform(0.96, 0.992)
     resonance = [1.0, -2 * radius * np.cos(2 * np.pi * pitch / RATE), radius**2]
     return np.asarray(lfilter([1.0], resonance, rng.standard_normal(samples))) * _swell(rng, samples)
 
 
 def _chirp(rng: Rng, pitch: float, samples: int, octaves: float) -> Floats:
-    bend = octaves * (np.arange(samples) / samples - 0.5)
-    phase = 2 * np.pi * np.cumsum(pitch * 2.0**bend) / RATE
+    shift = octaves * (np.arange(samples) / samples - 0.5)
+    phase = 2 * np.pi * np.cumsum(pitch * 2.0**shift) / RATE
     return _harmonics(rng, phase, pitch) * _swell(rng, samples)
 
 
 def rising(rng: Rng, pitch: float, samples: int) -> Floats:
-    """A tone that climbs by a third to an octave."""
+    """A tone whose pitch rises by 0.35 to 1 octaves."""
     return _chirp(rng, pitch, samples, rng.uniform(0.35, 1.0))
 
 
 def falling(rng: Rng, pitch: float, samples: int) -> Floats:
-    """A tone that sinks by a third to an octave."""
+    """A tone whose pitch falls by 0.35 to 1 octaves."""
     return _chirp(rng, pitch, samples, -rng.uniform(0.35, 1.0))
 
 
 def tremolo(rng: Rng, pitch: float, samples: int) -> Floats:
-    """A steady tone whose loudness beats 6 to 20 times a second."""
+    """A tone with an amplitude modulation of 6 to 20 Hz."""
     beat = 1 + rng.uniform(0.6, 1.0) * np.sin(2 * np.pi * rng.uniform(6.0, 20.0) * _times(samples))
     tone = _harmonics(rng, 2 * np.pi * pitch * _times(samples), pitch)
     return tone * beat * _swell(rng, samples)
 
 
 def bell(rng: Rng, pitch: float, samples: int) -> Floats:
-    """Frequency modulation at an inharmonic ratio, the modulation dying away (Chowning 1973)."""
+    """Frequency modulation with an inharmonic ratio and a decaying index (Chowning 1973)."""
     time = _times(samples)
     index = rng.uniform(1.5, 5.0) * np.exp(-time * rng.uniform(2.0, 8.0))
     ratio = rng.choice([1.41, 1.73, 2.24, 2.76, 3.33])
@@ -108,7 +108,7 @@ def bell(rng: Rng, pitch: float, samples: int) -> Floats:
 
 
 def pulses(rng: Rng, pitch: float, samples: int) -> Floats:
-    """A train of clicks, 9 to 30 a second, each ringing at the pitch."""
+    """A train of clicks at 9 to 30 Hz through a resonance at the pitch."""
     gap = int(RATE / rng.uniform(9.0, 30.0))
     clicks = np.zeros(samples)
     clicks[int(rng.integers(gap)) % samples :: gap] = 1.0
@@ -123,31 +123,31 @@ INSTRUMENTS: dict[str, Instrument] = {
 
 
 def draw_pitch(rng: Rng, low: float = LOWEST, high: float = HIGHEST) -> float:
-    """A pitch in Hz, even over the octaves."""
+    """Returns a random pitch in Hz, log-uniform between `low` and `high`."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 @dataclass(frozen=True)
 class Player:
-    """Somebody with a room, a microphone and a level of their own: what a good space must not hear."""
+    """A player with a room, microphone and level: nuisance factors that embeddings should not encode."""
 
     response: Floats
-    """Strength of 129 frequencies, even from 0 to 8 kHz."""
+    """Frequency response at 129 equally spaced frequencies from 0 to 8 kHz."""
     room: Floats
-    """The room's answer to a click."""
+    """Impulse response of the room."""
     level: float
-    """Root mean square of the finished wave, full scale 1."""
+    """Root mean square of the recorded wave; full scale is 1."""
     noise: float
-    """Root mean square of the noise floor against that of the sound."""
+    """Root mean square of the noise floor relative to the sound."""
 
     @classmethod
     def drawn(cls, rng: Rng) -> "Player":
-        """A player by chance."""
+        """Creates a random player."""
         octave = np.log2(np.linspace(0.05, 8.0, 129))
         decibels = rng.uniform(-3.0, 3.0) * octave
         for _ in range(3):
-            centre, width = rng.uniform(-3.0, 3.0), rng.uniform(0.3, 1.0)
-            decibels += rng.uniform(-12.0, 12.0) * np.exp(-0.5 * ((octave - centre) / width) ** 2)
+            center, width = rng.uniform(-3.0, 3.0), rng.uniform(0.3, 1.0)
+            decibels += rng.uniform(-12.0, 12.0) * np.exp(-0.5 * ((octave - center) / width) ** 2)
         time = _times(int(0.35 * RATE))
         room = rng.standard_normal(len(time)) * np.exp(-time * rng.uniform(10.0, 40.0))
         room *= rng.uniform(0.1, 0.8) / np.linalg.norm(room)
@@ -156,7 +156,7 @@ class Player:
         return cls(10 ** (decibels / 20), room, float(level), float(noise))
 
     def records(self, rng: Rng, dry: Floats) -> Floats:
-        """`dry` as this player's microphone has it: coloured, in the room, over noise, -1..1."""
+        """Applies room, frequency response, noise and level to `dry`; the result is in -1..1."""
         size = 1 << (len(dry) + len(self.room) - 1).bit_length()
         grid = np.fft.rfftfreq(size, 1 / RATE)
         response = np.interp(grid, np.linspace(0, RATE / 2, len(self.response)), self.response)
@@ -169,12 +169,12 @@ class Player:
 
 
 def loudness(wave: Floats) -> float:
-    """Root mean square, never quite 0."""
+    """Returns the root mean square plus a small constant."""
     return float(np.sqrt(np.mean(wave**2))) + 1e-12
 
 
 def play(rng: Rng, name: str, samples: int, pitch: float | None = None) -> Floats:
-    """A note of one instrument somewhere in `samples` of silence, its loudness 1."""
+    """Returns a note of an instrument with loudness 1, at a random position in `samples` of silence."""
     length = int(samples * rng.uniform(0.5, 1.0))
     start = int(rng.integers(samples - length + 1))
     note = INSTRUMENTS[name](rng, draw_pitch(rng) if pitch is None else pitch, length)
@@ -185,16 +185,16 @@ def play(rng: Rng, name: str, samples: int, pitch: float | None = None) -> Float
     return wave
 
 
-# Eight sorts of background that go on for as long as wanted: what made-up long recordings consist of.
+# Eight kinds of background of any length, from which long recordings are made.
 #
-# Waves are mono float64 at 16 kHz with loudness (root mean square) 1. Each call draws new settings from the
-# sort's ranges, so that two stretches of one sort are alike but not the same.
+# Waves are mono float64 at 16 kHz with loudness (root mean square) 1. Each call uses random parameters from
+# the ranges of the kind, so that two backgrounds of one kind are similar but not equal.
 
 Texture = Callable[[Rng, int], Floats]
 
 
 def _hiss(rng: Rng, samples: int, low: float, high: float) -> Floats:
-    """Noise between two frequencies in Hz, the edges half an octave soft."""
+    """Band-pass noise between two frequencies in Hz, with edges of half an octave."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     octave = np.log2(np.fft.rfftfreq(samples, 1 / RATE) + 1.0)
     below, above = octave - np.log2(low), np.log2(high) - octave
@@ -202,13 +202,13 @@ def _hiss(rng: Rng, samples: int, low: float, high: float) -> Floats:
 
 
 def _drift(rng: Rng, samples: int, speed: float) -> Floats:
-    """A smooth random curve in 0..1 that turns about `speed` times a second."""
+    """A random piecewise linear curve in 0..1 with `speed` knots per second."""
     knots = rng.uniform(0.0, 1.0, max(2, int(samples / RATE * speed) + 2))
     return np.interp(np.linspace(0, len(knots) - 1, samples), np.arange(len(knots)), knots)
 
 
 def _ticks(rng: Rng, samples: int, rate: float) -> Floats:
-    """Clicks at random moments, `rate` a second on average, of random strength."""
+    """Clicks at random times, `rate` per second on average, with random amplitudes."""
     hits = rng.random(samples) < rate / RATE
     return np.asarray(hits * rng.exponential(1.0, samples) * rng.choice([-1.0, 1.0], samples))
 
@@ -219,7 +219,7 @@ def _ring(wave: Floats, frequency: float, radius: float) -> Floats:
 
 
 def _scatter(rng: Rng, samples: int, rate: float, grain: Callable[[], Floats]) -> Floats:
-    """Grains laid down at random moments, `rate` a second."""
+    """Grains at random times, `rate` per second."""
     wave = np.zeros(samples)
     for start in rng.integers(0, samples, int(samples / RATE * rate)):
         piece = grain()[: samples - start]
@@ -228,27 +228,27 @@ def _scatter(rng: Rng, samples: int, rate: float, grain: Callable[[], Floats]) -
 
 
 def rain(rng: Rng, samples: int) -> Floats:
-    """A broad hiss with drops in it."""
+    """Broadband noise with drops."""
     drops = _ring(_ticks(rng, samples, rng.uniform(20, 80)), rng.uniform(800, 3000), 0.93)
     hiss = _hiss(rng, samples, rng.uniform(300, 900), rng.uniform(4000, 7000))
     return hiss / loudness(hiss) + rng.uniform(0.3, 0.8) * drops / loudness(drops)
 
 
 def wind(rng: Rng, samples: int) -> Floats:
-    """Low noise in gusts."""
+    """Low-frequency noise in gusts."""
     gusts = 0.15 + _drift(rng, samples, rng.uniform(0.4, 1.2)) ** 2
     return _hiss(rng, samples, 60, rng.uniform(300, 900)) * gusts
 
 
 def surf(rng: Rng, samples: int) -> Floats:
-    """Broad noise that comes and goes every three to six seconds."""
+    """Broadband noise, modulated with a period of three to six seconds."""
     time = np.arange(samples) / RATE
     wave = 0.5 + 0.5 * np.sin(2 * np.pi * (time / rng.uniform(3.0, 6.0) + rng.random()))
     return _hiss(rng, samples, 150, rng.uniform(2500, 6000)) * (0.1 + wave**2)
 
 
 def crickets(rng: Rng, samples: int) -> Floats:
-    """High tones, gated fast, in short calls."""
+    """High tones with a fast gate, in short calls."""
     time = np.arange(samples) / RATE
     wave = 0.15 * rng.standard_normal(samples)
     for _ in range(int(rng.integers(1, 4))):
@@ -260,7 +260,7 @@ def crickets(rng: Rng, samples: int) -> Floats:
 
 
 def engine(rng: Rng, samples: int) -> Floats:
-    """A low pulse rich in harmonics whose speed wanders a little, over noise."""
+    """A low pulse with many harmonics and slightly varying speed, with noise."""
     speed = rng.uniform(35, 110) * (0.92 + 0.16 * _drift(rng, samples, 0.5))
     phase = 2 * np.pi * np.cumsum(speed) / RATE
     pulse = np.exp(rng.uniform(2.0, 6.0) * (np.cos(phase) - 1)) - 0.3
@@ -269,7 +269,7 @@ def engine(rng: Rng, samples: int) -> Floats:
 
 
 def bubbles(rng: Rng, samples: int) -> Floats:
-    """Short rising blips at random moments."""
+    """Short rising tones at random times."""
 
     def blip() -> Floats:
         time = np.arange(int(RATE * rng.uniform(0.03, 0.1))) / RATE
@@ -280,14 +280,14 @@ def bubbles(rng: Rng, samples: int) -> Floats:
 
 
 def crackle(rng: Rng, samples: int) -> Floats:
-    """Sharp clicks at random moments over a murmur: a fire."""
+    """Clicks at random times with low noise, like a fire."""
     clicks = _ring(_ticks(rng, samples, rng.uniform(6, 25)), rng.uniform(1500, 5000), 0.8)
     murmur = _hiss(rng, samples, 60, 400)
     return clicks / loudness(clicks) + rng.uniform(0.2, 0.5) * murmur / loudness(murmur)
 
 
 def chatter(rng: Rng, samples: int) -> Floats:
-    """Buzzing syllables with wandering resonances: talk one cannot make out."""
+    """Syllables of a buzz with resonances, like unintelligible speech."""
     voice = np.zeros(samples)
     for _ in range(int(rng.integers(2, 4))):
         pitch = rng.uniform(90, 260) * (0.85 + 0.3 * _drift(rng, samples, 2.0))
@@ -305,51 +305,49 @@ TEXTURES: dict[str, Texture] = {
 
 
 def sound(rng: Rng, name: str, samples: int) -> Floats:
-    """`samples` of one sort of background as heard from some place: tilted, resonant, loudness 1."""
+    """Returns `samples` of a background with a random frequency response and loudness 1."""
     wave = TEXTURES[name](rng, samples)
     octave = np.log2(np.fft.rfftfreq(samples, 1 / RATE) / 1000 + 0.05)
     decibels = rng.uniform(-4.0, 4.0) * octave
     for _ in range(2):
-        centre = rng.uniform(-3.0, 3.0)
-        decibels += rng.uniform(-10.0, 10.0) * np.exp(-2 * (octave - centre) ** 2)
-    heard = np.fft.irfft(np.fft.rfft(wave) * 10 ** (decibels / 20), samples)
-    return heard / loudness(heard)
+        center = rng.uniform(-3.0, 3.0)
+        decibels += rng.uniform(-10.0, 10.0) * np.exp(-2 * (octave - center) ** 2)
+    filtered = np.fft.irfft(np.fft.rfft(wave) * 10 ** (decibels / 20), samples)
+    return filtered / loudness(filtered)
 
 
-# Sets made on the spot: labelled tones, long unlabelled scenes, tagged ensembles; same seed, same set.
-#
-# Each is a folder of 16 kHz sound files and a `labels.csv`, made once and kept in the cache.
+# The sets. Each is a folder of 16 kHz sound files with a `labels.csv`, generated once and cached.
 
 VERSION = 1
-"""To be raised whenever the same seed would give other sound: older folders are then not used again."""
+"""Increase this when the same seed gives other sounds; older folders are then ignored."""
 
 SPLITS = ("train", "train", "test", "train", "val")
-"""Sides of a split for players, bands and recordings, in turn: three fifths train, one each val and test."""
+"""Splits of players, bands and recordings in turn: three fifths train, one fifth each val and test."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """How one set is made."""
+    """Generator of a set."""
 
     clips: int
-    """Number of clips (of recordings for scenes) where nobody says."""
+    """Default number of clips (of recordings for scenes)."""
     bytes: int
-    """About how many bytes each takes on disk."""
+    """Approximate size of a clip on disk, in bytes."""
     fill: Callable[[int, int, Path], None]
-    """Takes seed, number of clips and an empty folder."""
+    """Function of seed, number of clips and an empty folder."""
 
 
 def make(name: str, seed: int = 0, folder: Path | None = None, clips: int | None = None) -> Path:
-    """The folder of the set called `name` (tones, scenes, ensembles), made now unless it is there already.
+    """Returns the folder of the set `name` (tones, scenes, ensembles); generates it if it does not exist.
 
-    It lies in `folder`, or in the cache, under a name that says set, seed, number of clips and version.
-    Raises RequestError for an unknown name or fewer than one clip, WorkError where the disk is full.
+    It is in `folder` or in the cache, and its name has set, number of clips, seed and version. Raises
+    RequestError for an unknown name or fewer than one clip, WorkError if the disk is full.
     """
     if name not in SETS:
         raise RequestError(f"synthetic: there is no set {name!r}. {choose(name, SETS)}")
     count = SETS[name].clips if clips is None else clips
     if count < 1:
-        raise RequestError(f"synthetic:{name}: {count} clips asked for. Ask for at least one.")
+        raise RequestError(f"synthetic:{name}: the number of clips is {count}. Use at least 1.")
     parent = folder or cache_folder() / "synthetic"
     whole = parent / f"{name}-{count}-seed{seed}-v{VERSION}"
     if not (whole / "labels.csv").is_file():
@@ -359,7 +357,7 @@ def make(name: str, seed: int = 0, folder: Path | None = None, clips: int | None
 
 
 def _make_whole(made: Made, seed: int, count: int, whole: Path) -> None:
-    """Fills a folder beside `whole` and renames it: whoever was first wins, nobody sees half a set."""
+    """Fills a temporary folder and renames it to `whole`; of several processes, the first one wins."""
     whole.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=whole.parent, prefix=f".{whole.name}."))
     try:
@@ -385,12 +383,12 @@ def _table(folder: Path, name: str, rows: list[dict[str, object]]) -> None:
 
 
 def _players(seed: int, name: str, clips: int) -> list[Player]:
-    """Between five and twenty players, about twenty clips each."""
+    """Five to twenty players with about twenty clips each."""
     return [Player.drawn(stream(seed, name, number)) for number in range(min(20, max(5, clips // 20)))]
 
 
 def _tones(seed: int, clips: int, folder: Path) -> None:
-    """One second each, eight instruments in turn, each played by everybody."""
+    """Clips of one second; the eight instruments alternate, and all players play each one."""
     players = _players(seed, "synthetic/tones/player", clips)
     names = list(INSTRUMENTS)
     rows: list[dict[str, object]] = []
@@ -400,22 +398,22 @@ def _tones(seed: int, clips: int, folder: Path) -> None:
         wave = players[player].records(rng, play(rng, label, RATE))
         path = f"audio/{label}_{number:04d}.wav"
         _write(folder / path, wave)
-        rows.append({"path": path, "label": label, "split": _side(player), "group": f"player_{player:02d}"})
+        rows.append({"path": path, "label": label, "split": _split(player), "group": f"player_{player:02d}"})
     _table(folder, "labels.csv", rows)
 
 
-def _side(number: int) -> str:
+def _split(number: int) -> str:
     return SPLITS[number % len(SPLITS)]
 
 
 REGISTERS = {"low": (LOWEST, 2 * LOWEST), "": (2 * LOWEST, HIGHEST / 2), "high": (HIGHEST / 2, HIGHEST)}
-"""Tag (none in the middle) and range of pitches in Hz."""
+"""Tags (none for the middle) to ranges of pitches in Hz."""
 TEMPI = {"slow": (1, 2), "": (3, 4), "fast": (6, 9)}
-"""Tag and numbers of notes in two seconds, both ends included."""
+"""Tags to smallest and largest number of notes in two seconds."""
 
 
 def _ensembles(seed: int, clips: int, folder: Path) -> None:
-    """Two seconds each: one to three instruments at once, in one register and one tempo."""
+    """Clips of two seconds with one to three instruments in one register and tempo."""
     bands = _players(seed, "synthetic/ensembles/band", clips)
     rows: list[dict[str, object]] = []
     for number in range(clips):
@@ -424,7 +422,9 @@ def _ensembles(seed: int, clips: int, folder: Path) -> None:
         wave, tags = _piece(rng)
         path = f"audio/piece_{number:04d}.wav"
         _write(folder / path, bands[band].records(rng, wave))
-        rows.append({"path": path, "tags": "|".join(tags), "split": _side(band), "group": f"band_{band:02d}"})
+        rows.append(
+            {"path": path, "tags": "|".join(tags), "split": _split(band), "group": f"band_{band:02d}"}
+        )
     _table(folder, "labels.csv", rows)
 
 
@@ -448,13 +448,13 @@ def _piece(rng: Rng) -> tuple[Floats, list[str]]:
 
 
 def _scenes(seed: int, recordings: int, folder: Path) -> None:
-    """60 to 90 s each, in sections of 5 to 15 s; what is where stands in two further tables."""
+    """Recordings of 60 to 90 s in sections of 5 to 15 s, which two further tables describe."""
     rows: list[dict[str, object]] = []
     sections: list[dict[str, object]] = []
     clips: list[dict[str, object]] = []
     for number in range(recordings):
         rng = stream(seed, "synthetic/scenes/recording", number)
-        name, split = f"scene_{number:02d}", _side(number)
+        name, split = f"scene_{number:02d}", _split(number)
         path = f"audio/{name}.flac"
         wave, parts = _scene(rng)
         _write(folder / path, Player.drawn(rng).records(rng, wave))
@@ -470,11 +470,11 @@ def _scenes(seed: int, recordings: int, folder: Path) -> None:
 
 
 FADE = 0.5
-"""Half the length of a crossfade in seconds: sections meet in the middle of it."""
+"""Half the length of a crossfade in seconds; sections meet in its middle."""
 
 
 def _scene(rng: Rng) -> tuple[Floats, list[tuple[float, float, str]]]:
-    """A recording before its microphone, with (start s, end s, kind) of its sections."""
+    """A recording before the microphone, with (start, end, kind) of its sections, in seconds."""
     total, edges = float(np.round(rng.uniform(60.0, 90.0), 1)), [0.0]
     while edges[-1] < total - 20.0:
         edges.append(edges[-1] + float(np.round(rng.uniform(5.0, 15.0), 1)))
@@ -496,13 +496,13 @@ def _scene(rng: Rng) -> tuple[Floats, list[tuple[float, float, str]]]:
 
 
 def _order(rng: Rng, sections: int) -> list[str]:
-    """A kind for each section: round after round of all of them, so that each recording has nearly each."""
+    """A kind for each section, in shuffled rounds of all kinds, so that each recording has almost all."""
     rounds = -(-sections // len(TEXTURES))
     return [str(kind) for _ in range(rounds) for kind in rng.permutation(list(TEXTURES))][:sections]
 
 
 def _hum(rng: Rng, samples: int) -> Floats:
-    """The mains in the cable: 50 Hz and four harmonics, of a strength that the recording keeps."""
+    """Mains hum: 50 Hz and four harmonics with amplitudes that are constant in a recording."""
     phase = 2 * np.pi * 50.0 * np.arange(samples) / RATE
     strengths = 10 ** rng.uniform(-2.5, -0.7) / np.arange(1, 6)
     return np.asarray(sum(float(s) * np.sin((i + 1) * phase) for i, s in enumerate(strengths)))
