@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import nearfield
-from nearfield.cli.families import WRITTEN, families, of_the_library
+from nearfield.cli.families import WRITTEN, families, from_elsewhere, of_the_library
 from nearfield.cli.main import app
 from nearfield.cli.reference import limits, sections, shown_default
 from nearfield.core.keys import Key, keys
@@ -81,7 +81,7 @@ def families_of_sections() -> dict[str, str]:
     for name, field in Recipe.model_fields.items():
         if name not in fixed:
             several = get_origin(field.annotation) is tuple
-            union = get_args(field.annotation)[0] if several else field.annotation
+            union = get_args(field.annotation)[0] if several else field.rebuild_annotation()
             found[name] = known[frozenset(kinds(union))]
     return found
 
@@ -108,6 +108,8 @@ def kinds_page(family: str) -> str:
     for kind, settings in kinds(families()[family]).items():
         lines += [f"## {kind}", "", _paragraphs(settings.__doc__), "", *_keys(keys(settings))]
         lines += [*_introductions(f"{section}.{kind}"), ""]
+    for sentence in from_elsewhere(family):
+        lines += [sentence, ""]
     if family == "losses":
         lines += ["## Losses of pytorch-metric-learning", "", of_the_library()]
     return _page(lines)

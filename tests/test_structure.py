@@ -2,9 +2,12 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+
+from nearfield.core.plugins import TABLE
 
 ROOT = Path(__file__).parents[1] / "src"
 
@@ -104,3 +107,29 @@ def test_the_readme_names_the_files_from_the_command_to_the_loss() -> None:
         assert re.search(rf"^ *def {name}\(", source, flags=re.M), name
     for (source, _), (_, (_, name)) in pairwise(zip(sources, named, strict=True)):
         assert re.search(rf"[ .(]{name}\(", source), name
+
+
+def test_replication_is_found_through_its_table_alone() -> None:
+    """No module outside imports it; each entry is the class that it names, and no class is left out."""
+    inside = "nearfield.replication"
+    outside = {name: arrows for name, arrows in graph().items() if not name.startswith(inside)}
+    assert not [name for name, arrows in outside.items() if any(to.startswith(inside) for to in arrows)]
+    table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    listed = {value: kind for kinds in table.values() for kind, value in kinds.items()}
+    written = {
+        f"{name}:{node.name}": kind
+        for name, path in modules().items()
+        if name.startswith(inside)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+        for kind in kinds_of(node)
+    }
+    assert listed == written
+
+
+def kinds_of(node: ast.ClassDef) -> Iterator[str]:
+    """What a class of settings gives `kind` as its default."""
+    for line in node.body:
+        match line:
+            case ast.AnnAssign(target=ast.Name(id="kind"), value=ast.Constant(value=str(kind))):
+                yield kind

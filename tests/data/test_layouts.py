@@ -612,9 +612,8 @@ REFUSED: dict[str, tuple[str, type[RequestError], str]] = {
     "layout": (
         "ecs50:{}",
         DataError,
-        "ecs50:{}: there is no layout 'ecs50'. Did you mean 'esc50'? "
-        "Known: esc50, dcase2018_task5, magnatagatune, mtg_jamendo, audiofolder, table, spoken_digits, "
-        "images, folder, synthetic.",
+        f"ecs50:{{}}: there is no layout 'ecs50'. Did you mean 'esc50'? Known: {', '.join(kinds(Layout))}, "
+        "synthetic.",
     ),
     "option": (
         "esc50:{}?test_fould=2",

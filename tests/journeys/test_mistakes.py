@@ -1,6 +1,8 @@
 """Every planted mistake is answered by its whole sentence, exit code 2, and leaves nothing behind.
 
-The texts stand in mistakes.txt, to be read by people; after a change on purpose:
+The texts stand in mistakes.txt, to be read by people. A list of all kinds of a family stands there as
+<losses> and the like, so that a new kind changes no text, and a list that is not whole does. After a change
+on purpose:
 `python -m tests.journeys.test_mistakes` writes them anew, and the difference is for review.
 """
 
@@ -15,6 +17,11 @@ from pathlib import Path
 import pytest
 
 from nearfield.cli import main as cli
+from nearfield.cli.families import families
+from nearfield.core.settings import kinds
+from nearfield.learning.losses.library import READS, all_pair_kinds
+from nearfield.learning.losses.settings import pair_kinds
+from nearfield.learning.samplers.base import samplers_without
 from tests.journeys.mistakes import MISTAKES, plant
 
 TEXTS = Path(__file__).with_name("mistakes.txt")
@@ -43,7 +50,19 @@ def answer(arguments: list[str], here: Path) -> tuple[int, str]:
     finally:
         sys.argv = before
     lines = [line.rstrip() for line in said.getvalue().replace(str(here), "HERE").strip().splitlines()]
-    return code, "\n".join(lines)
+    return code, without_kinds("\n".join(lines))
+
+
+def without_kinds(text: str) -> str:
+    """The text with lists of kinds by what they list, the longest first."""
+    whole = {name: list(kinds(members)) for name, members in families().items()}
+    whole["losses"] += READS
+    whole |= {"losses over pairs": list(all_pair_kinds()), "own losses over pairs": list(pair_kinds())}
+    for need in ("labels", "tags", "time"):
+        whole[f"samplers without {need}"] = samplers_without(need).split(", ")
+    for name, listed in sorted(whole.items(), key=lambda item: -len(item[1])):
+        text = text.replace(", ".join(listed), f"<{name}>")
+    return text
 
 
 def stored() -> dict[str, str]:

@@ -15,7 +15,7 @@ from nearfield.core.settings import make
 from nearfield.core.types import ClipMetadata
 from nearfield.learning.samplers import SamplerSettings
 from nearfield.learning.samplers.balanced import BalancedTagSampler
-from tests.learning.test_tag_rules import facts_of
+from tests.replication.test_tag_triplets import facts_of
 
 
 def built(metadata: ClipMetadata, seed: int = 3, **given_settings: Any) -> BalancedTagSampler:

@@ -23,8 +23,8 @@ from nearfield.learning.relations.time import false_negative_rate
 from nearfield.learning.samplers import Sampler, SamplerSettings
 from nearfield.learning.samplers.balanced import BalancedSampler, share_quotas
 from nearfield.learning.samplers.batches import cut
-from nearfield.learning.samplers.tag_triplets import TagTripletSampler
 from nearfield.learning.samplers.tiles import TileSampler, lay
+from nearfield.replication.tag_triplets import TagTripletSampler
 
 CLIP = 2.0
 

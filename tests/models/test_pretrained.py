@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.backbones.dcase import GRUSettings
 from nearfield.models.backbones.resnet import ResNet18Settings
 from nearfield.models.embedder import EmbeddingModel, EmbeddingSettings
 from nearfield.models.pretrained import bare, fit_channels
+from nearfield.replication.dcase_networks import GRUSettings
 from nearfield.training.prepare import weights_from
 
 

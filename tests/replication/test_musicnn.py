@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 from nearfield.core.errors import RequestError
 from nearfield.core.shipped import shipped
 from nearfield.core.types import Vectors
-from nearfield.models.backbones.music import MusicnnSettings
 from nearfield.models.embedder import assemble
+from nearfield.replication.music_networks import MusicnnSettings
 from nearfield.replication.musicnn import musicnn_weights
 from nearfield.training.recipe import Recipe
 

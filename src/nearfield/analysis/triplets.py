@@ -4,7 +4,7 @@ import base64
 import hashlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import escape
@@ -25,9 +25,8 @@ from nearfield.data.audio import Waves, resample, write_sound
 from nearfield.data.collection import Collection
 from nearfield.data.signals import ArraySignals, Loader
 from nearfield.learning.relations import Relation
-from nearfield.learning.relations.labels import merge_synonyms
 from nearfield.learning.samplers import Sampler
-from nearfield.learning.samplers.tag_triplets import ByPrediction, Replacing, TagTripletSampler
+from nearfield.learning.samplers.base import ExplainsTriplets
 from nearfield.training.events import Callback, Note, ignore
 from nearfield.training.plotting import COLOURS, draw_picture, loudness, new_figure, quieten, save, short_name
 from nearfield.training.prepare import check, check_teaching, open_to_train, open_trained_on, with_predictions
@@ -148,8 +147,8 @@ def _draw(recipe: Recipe, collection: Collection, count: int, seed: int, callbac
     metadata = with_predictions(recipe, collection, metadata)
     sampler = training_sampler(recipe, metadata, collection.rows("train"), seed)
     booth = _Booth(recipe, collection, signals, metadata)
-    if isinstance(sampler, TagTripletSampler):
-        shown, source = _by_tag(sampler, booth, count)
+    if isinstance(sampler, ExplainsTriplets):
+        shown, source = _by_reason(sampler, booth, count)
     else:
         shown, source = _by_batch(sampler, build_relation(recipe, collection, metadata), booth, count, seed)
     if not shown:
@@ -209,94 +208,45 @@ class _Booth:
     @property
     def tags(self) -> tuple[Bools, tuple[str, ...]]:
         """(N, K) and K names, synonyms merged as the sampler or the relation does."""
-        of = self.recipe.sampler if self.recipe.sampler.kind == "tag_triplets" else self.recipe.relation
-        synonyms = getattr(of, "synonyms", ())
-        return merge_synonyms(self.metadata.tags, self.metadata.tag_names, synonyms, of.kind)
+        own = self.recipe.sampler.drawn_tags(self.metadata)
+        return own or self.recipe.relation.compared_tags(self.metadata)
 
 
-def _by_tag(
-    sampler: TagTripletSampler, booth: _Booth, count: int
+def _by_reason(
+    sampler: ExplainsTriplets, booth: _Booth, count: int
 ) -> tuple[tuple[TripletExplanation, ...], str]:
-    """The first triplets of the first epoch; with errors that replace, the first that are rearranged."""
-    rule, drawn = sampler.rule, sampler.triplets(0)
-    source, chosen = f"Drawn by sampler.rule={sampler.settings.rule}.", np.arange(len(drawn.tags))
-    plain: TagTripletSampler | None = None
-    if isinstance(rule, Replacing):
-        plain = replace(sampler, rule=rule.by_tag)  # of the same chance: the same anchors in the same order
-        anchors = np.searchsorted(sampler.rows, drawn.anchors)
-        chosen = np.flatnonzero((rule.missed | rule.wrong)[anchors].any(axis=1))
-        source += (
-            f" The tagger's errors rearrange {len(chosen):,} of the {len(drawn.tags):,} triplets of the "
-            f"first epoch; shown are the first {min(count, len(chosen))} of these."
-        )
-    numbers = chosen[:count].tolist()
-    after, names = _triplets(sampler, numbers, booth), booth.tags[1]
-    if plain is None:
-        said = [
-            _drawn_by(sampler, number, triplet, names) for number, triplet in zip(numbers, after, strict=True)
-        ]
+    """The triplets that the sampler chooses, each with the reason that it gives."""
+    choice = sampler.choose(count)
+    after = _triplets(sampler, choice.numbers, booth)
+    if choice.before is None:
         return tuple(
-            TripletExplanation(replace(each, said=words)) for each, words in zip(after, said, strict=True)
-        ), source
-    shown = []
-    for number, new, old in zip(numbers, after, _triplets(plain, numbers, booth), strict=True):
-        changed = replace(new, said=_changed(sampler, number, new, old, names))
-        shown.append(TripletExplanation(changed, replace(old, said=_drawn_by(plain, number, old, names))))
-    return tuple(shown), source
+            TripletExplanation(_told(sampler, number, each))
+            for number, each in zip(choice.numbers, after, strict=True)
+        ), choice.source
+    before = _triplets(choice.before, choice.numbers, booth)
+    return tuple(
+        TripletExplanation(_told(sampler, number, new, old), _told(choice.before, number, old))
+        for number, new, old in zip(choice.numbers, after, before, strict=True)
+    ), choice.source
 
 
-def _triplets(sampler: TagTripletSampler, numbers: list[int], booth: _Booth) -> list[ShownTriplet]:
+def _triplets(sampler: Sampler, numbers: Sequence[int], booth: _Booth) -> list[ShownTriplet]:
     """Triplets of the first epoch by their numbers."""
     at = [(indices, places) for indices in sampler.epoch(0) for places in _paired(indices.pairs, None)]
     return [booth.triplet(*at[number]) for number in numbers]
 
 
-def _drawn_by(sampler: TagTripletSampler, number: int, triplet: ShownTriplet, names: tuple[str, ...]) -> str:
-    """By what a triplet of the first epoch was drawn."""
-    rule, drawn = sampler.rule, sampler.triplets(0)
-    tag = names[drawn.tags[number]]
-    if not isinstance(rule, ByPrediction):
-        lacks = "shares no tag with the anchor" if sampler.settings.guard else "does not"
-        return f"Drawn by the tag {tag}: the positive has it, the negative {lacks}."
-    anchor = np.flatnonzero(sampler.rows[rule.anchors] == drawn.anchors[number])[0]
-    far = _listed(triplet, rule.far[anchor], names)
-    if sampler.settings.rule == "extreme":
-        return (
-            f"The positive has {tag}, which the tagger finds most probable of the anchor; the negative has "
-            f"{far}, which it finds least probable."
+def _told(
+    sampler: ExplainsTriplets, number: int, triplet: ShownTriplet, before: ShownTriplet | None = None
+) -> ShownTriplet:
+    """The triplet with the reason by which it was drawn."""
+    same = None
+    if before is not None:
+        _, positive, negative = (
+            one.id == other.id for one, other in zip(triplet.windows, before.windows, strict=True)
         )
-    return (
-        f"The positive has {tag}, a tag of the anchor that the tagger missed; the negative has {far}, which "
-        "it named wrongly."
-    )
-
-
-def _changed(
-    sampler: TagTripletSampler, number: int, new: ShownTriplet, old: ShownTriplet, names: tuple[str, ...]
-) -> str:
-    """What the tagger's errors changed."""
-    rule, drawn = sampler.rule, sampler.triplets(0)
-    assert isinstance(rule, Replacing)
-    place = int(np.searchsorted(sampler.rows, drawn.anchors[number]))
-    same = [one.id == other.id for one, other in zip(new.windows, old.windows, strict=True)]
-    words = []
-    for role, errors, tags, why in (
-        (1, rule.missed[place], names[drawn.tags[number]], "which the tagger missed"),
-        (2, rule.wrong[place], _listed(new, rule.wrong[place], names), "which the tagger named wrongly"),
-    ):
-        if not errors.any():
-            words.append(f"{ROLES[role]} kept: the tagger made no such error that could be drawn by")
-        elif same[role]:
-            words.append(f"{ROLES[role]} drawn anew by {tags}, {why}: the same clip came")
-        else:
-            words.append(f"{ROLES[role]} changed to one with {tags}, {why}")
-    text = "; ".join(words)
-    return f"{text[0].upper()}{text[1:]}."
-
-
-def _listed(triplet: ShownTriplet, tags: Bools, names: tuple[str, ...]) -> str:
-    """Those of some tags (K,) that the negative has."""
-    return " and ".join(names[tag] for tag in np.flatnonzero(tags) if names[tag] in triplet.windows[2].tags)
+        same = positive, negative
+    return replace(triplet, said=sampler.reason(number, triplet.windows[2].tags, same))
 
 
 def _by_batch(

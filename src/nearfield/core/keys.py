@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from nearfield.core.settings import Settings, sentences
+from nearfield.core.settings import Family, Settings, sentences
 
 REQUIRED = "required"
 """Default of a key without one."""
@@ -91,7 +91,8 @@ def _described(annotation: Any, marks: Any = ()) -> tuple[str, str]:
         inner, *more = get_args(annotation)
         return _described(inner, (*marks, *more))
     members = [each for each in _members(annotation) if each is not types.NoneType]
-    if len(members) > 1 and all(_is_kind(each) for each in members):
+    is_family = any(isinstance(mark, Family) for mark in marks)
+    if is_family or (len(members) > 1 and all(_is_kind(each) for each in members)):
         return _listed(["kind", *(["none"] if types.NoneType in _members(annotation) else [])]), ""
     found = [_single(each, marks) for each in members]
     names = list(dict.fromkeys(name for name, _ in found))

@@ -13,23 +13,12 @@ from nearfield.core.errors import DataError, RequestError, choose, nearest
 from nearfield.core.settings import Settings, make
 from nearfield.core.text import is_text, shown
 from nearfield.data.layouts.base import LAYOUTS, BaseLayout
-from nearfield.data.layouts.dcase2018_task5 import Dcase2018Task5
 from nearfield.data.layouts.folders import Audiofolder, FolderLayout, Images, TableLayout
-from nearfield.data.layouts.magnatagatune import Magnatagatune
-from nearfield.data.layouts.mtg_jamendo import MtgJamendo
 from nearfield.data.layouts.sets import Esc50, SpokenDigits
 from nearfield.data.listing import ARCHIVES, Listing
 
 Layout = Annotated[
-    Esc50
-    | Dcase2018Task5
-    | Magnatagatune
-    | MtgJamendo
-    | Audiofolder
-    | TableLayout
-    | SpokenDigits
-    | Images
-    | FolderLayout,
+    Esc50 | Audiofolder | TableLayout | SpokenDigits | Images | FolderLayout,
     LAYOUTS,
 ]
 LAYOUTS.bind(Layout)

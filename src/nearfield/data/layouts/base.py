@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
+from nearfield.core.errors import DataError
 from nearfield.core.settings import Family, Settings
 from nearfield.data.listing import Listing
 
@@ -44,3 +45,19 @@ class BaseLayout(Settings):
 
 LAYOUTS = Family("layouts", BaseLayout)
 """All layouts; the list is `Layout`, in the `__init__` of this package."""
+
+
+def audio_root(path: Path, audio: Path | None, layout: str) -> Path:
+    """Returns the folder that paths are relative to: that of the set, or `audio`.
+
+    `audio` is relative to the working directory or to the folder of the set. Raises DataError if there is no
+    such folder.
+    """
+    if audio is None:
+        return path
+    places = dict.fromkeys([audio.expanduser(), path / audio])
+    found = [place for place in places if place.is_dir()]
+    if not found:
+        looked = " and ".join(str(place) for place in places)
+        raise DataError(f"{layout}: audio: there is no folder {looked}. Give the folder with the sounds.")
+    return found[0].resolve()

@@ -10,8 +10,7 @@ from pydantic import Field
 
 from nearfield.core.errors import DataError
 from nearfield.data.faults import Problem
-from nearfield.data.layouts.base import BaseLayout
-from nearfield.data.layouts.published import audio_root
+from nearfield.data.layouts.base import BaseLayout, audio_root
 from nearfield.data.listing import Listing, search
 from nearfield.data.tables import read_table
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Protocol
 from torch import Tensor
 
 from nearfield.core.settings import Family, Settings
-from nearfield.core.types import BatchIndices, ClipMetadata, Ints, Pairs
+from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Ints, Pairs
 
 
 class Relation(Protocol):
@@ -42,6 +42,10 @@ class BaseRelationSettings(Settings):
     def build(self, metadata: ClipMetadata, rows: Ints | None = None) -> Relation:
         """The relation over the clips of `metadata`; what it counts is counted in `rows`, or all."""
         raise NotImplementedError
+
+    def compared_tags(self, metadata: ClipMetadata) -> tuple[Bools, tuple[str, ...]]:
+        """Tags (N, K) and K names, as they are shown beside its pairs: synonyms merged where it does so."""
+        return metadata.tags, metadata.tag_names
 
     def tag_shares(self, metadata: ClipMetadata, rows: Ints) -> Tensor:
         """(K,) share (0..1) of the tagged clips among `rows` with each tag; of relations that give tags."""

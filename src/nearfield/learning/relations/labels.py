@@ -179,6 +179,10 @@ class Tags(BaseRelationSettings):
         truth = fill_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "relation")
         return TagRelation(tags, weights, truth, self)
 
+    def compared_tags(self, metadata: ClipMetadata) -> tuple[Bools, tuple[str, ...]]:
+        """Tags (N, K) and K names, synonyms merged."""
+        return merge_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "relation")
+
     def tag_shares(self, metadata: ClipMetadata, rows: Ints) -> Tensor:
         """(K,) share (0..1) of the tagged clips among `rows` that have each tag, synonyms filled in."""
         return self.build(metadata, rows).shares(rows)

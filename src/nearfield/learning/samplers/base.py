@@ -1,10 +1,11 @@
 """What all samplers share: what their settings say, and what they build."""
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal, Protocol, Self
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from nearfield.core.settings import Family, Settings
-from nearfield.core.types import BatchIndices, ClipMetadata, Ints
+from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Ints
 
 
 class Sampler(Protocol):
@@ -39,6 +40,35 @@ class Sampler(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class TripletChoice:
+    """Triplets of a sampler's first epoch that are worth showing."""
+
+    numbers: tuple[int, ...]
+    """In the order in which they are drawn, from 0."""
+    source: str
+    """What drew them, and which of them are shown, in a sentence."""
+    before: "ExplainsTriplets | None" = None
+    """The sampler whose triplets of the same numbers these rearrange; None where there is none."""
+
+
+@runtime_checkable
+class ExplainsTriplets(Sampler, Protocol):
+    """A sampler that draws triplets and can say by what it drew each, as the page of triplets shows."""
+
+    def choose(self, count: int) -> TripletChoice:
+        """Up to `count` triplets of the first epoch."""
+        ...
+
+    def reason(self, number: int, negative: Collection[str], same: tuple[bool, bool] | None) -> str:
+        """By what a triplet of the first epoch was drawn, in a sentence.
+
+        `negative`: tags of its negative. `same`: whether positive and negative are those of `before`; None
+        where nothing came before.
+        """
+        ...
+
+
 class BaseSamplerSettings(Settings):
     """What the settings of every sampler extend: a frozen class with `kind`, its settings, and `build`.
 
@@ -65,6 +95,10 @@ class BaseSamplerSettings(Settings):
     @property
     def asked_run(self) -> str | None:
         """Folder of a run whose predictions of tags it draws by; None where it asks none."""
+        return None
+
+    def drawn_tags(self, metadata: ClipMetadata) -> tuple[Bools, tuple[str, ...]] | None:
+        """Tags (N, K) that its own pairs are drawn by, and K names; None where it draws by none."""
         return None
 
     def without_positives(self, by: Literal["labels", "views"]) -> str | None:

@@ -52,7 +52,7 @@ class Loadable(BaseBackboneSettings):
         return module
 
 
-class Pooled(Protocol):
+class WithPooling(Protocol):
     """A network that says how its map is pooled."""
 
     pooling: Pooling
@@ -60,7 +60,7 @@ class Pooled(Protocol):
 
 def pooling_of(backbone: nn.Module) -> Pooling:
     """How the map of a network is pooled where the recipe does not say: as it says itself, or by the mean."""
-    return cast(Pooled, backbone).pooling if hasattr(backbone, "pooling") else "mean"
+    return cast(WithPooling, backbone).pooling if hasattr(backbone, "pooling") else "mean"
 
 
 # Convolution, batch norm, ReLU and a pool: what many networks for music repeat.

@@ -10,7 +10,7 @@ import pytest
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
-from nearfield.data.layouts.magnatagatune import COURSE, Magnatagatune, song_of
+from nearfield.replication.magnatagatune import COURSE, Magnatagatune, song_of
 
 Write = Callable[..., Path]
 

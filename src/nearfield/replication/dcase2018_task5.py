@@ -13,10 +13,10 @@ from pydantic import Field, field_validator
 
 from nearfield.core.errors import DataError
 from nearfield.data.faults import Problem
-from nearfield.data.layouts.base import BaseLayout
-from nearfield.data.layouts.published import NEARLY_ALL, audio_root, difference, present_files, tab_lines
+from nearfield.data.layouts.base import BaseLayout, audio_root
 from nearfield.data.listing import Listing
 from nearfield.data.splits import carve_val
+from nearfield.replication.published_tables import NEARLY_ALL, difference, present_files, tab_lines
 
 # The folds of DCASE 2018 task 5: which clips train and which judge; no session may do both.
 

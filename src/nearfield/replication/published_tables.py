@@ -40,22 +40,6 @@ def tab_lines(path: Path, cells: int) -> Iterator[tuple[int, list[str]]]:
             yield number, found + [""] * (cells - len(found))
 
 
-def audio_root(path: Path, audio: Path | None, layout: str) -> Path:
-    """Returns the folder that paths are relative to: that of the set, or `audio`.
-
-    `audio` is relative to the working directory or to the folder of the set. Raises DataError if there is no
-    such folder.
-    """
-    if audio is None:
-        return path
-    places = dict.fromkeys([audio.expanduser(), path / audio])
-    found = [place for place in places if place.is_dir()]
-    if not found:
-        looked = " and ".join(str(place) for place in places)
-        raise DataError(f"{layout}: audio: there is no folder {looked}. Give the folder with the sounds.")
-    return found[0].resolve()
-
-
 def present_files(names: list[str], base: Path, more: tuple[str, ...] = ()) -> list[str]:
     """Returns the names, with the suffix of the existing file if it has another one.
 

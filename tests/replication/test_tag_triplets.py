@@ -18,7 +18,7 @@ from nearfield.core.settings import make
 from nearfield.core.types import Bools, ClipMetadata, Floats
 from nearfield.learning.build import loss
 from nearfield.learning.samplers import SamplerSettings
-from nearfield.learning.samplers.tag_triplets import TagTripletSampler
+from nearfield.replication.tag_triplets import TagTripletSampler
 from tests.learning.test_samplers import read
 
 

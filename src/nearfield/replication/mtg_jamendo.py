@@ -13,9 +13,9 @@ from pydantic import Field, field_validator
 
 from nearfield.core.errors import DataError
 from nearfield.data.faults import Problem
-from nearfield.data.layouts.base import BaseLayout
-from nearfield.data.layouts.published import audio_root, by_frequency, dropped, present_files, tab_lines
+from nearfield.data.layouts.base import BaseLayout, audio_root
 from nearfield.data.listing import Listing
+from nearfield.replication.published_tables import by_frequency, dropped, present_files, tab_lines
 
 ALL = "autotagging.tsv"
 _SIDES = {"train": "train", "validation": "val", "test": "test"}

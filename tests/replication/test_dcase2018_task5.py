@@ -8,7 +8,7 @@ import pytest
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
-from nearfield.data.layouts.dcase2018_task5 import CLIPS, SESSIONS, Dcase2018Task5
+from nearfield.replication.dcase2018_task5 import CLIPS, SESSIONS, Dcase2018Task5
 
 Write = Callable[..., Path]
 

@@ -14,9 +14,9 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds, make
 from nearfield.core.shipped import text_of
 from nearfield.models.backbones import BackboneSettings
-from nearfield.models.backbones.music import Front, MusicnnSettings
 from nearfield.models.embedder import EmbeddingModel, EmbeddingSettings
 from nearfield.models.normalization import BatchNormSettings
+from nearfield.replication.music_networks import Front, MusicnnSettings
 from nearfield.training.recipe import Recipe
 from nearfield.training.setup import build_embedder
 from tests.models.overfitting import convolution, prove, weights_of

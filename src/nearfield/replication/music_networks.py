@@ -1,19 +1,26 @@
 """Networks for music tagging: three of a course at KAIST, short-chunk CNN, musicnn."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
+from typing import Annotated, Literal, Self, cast
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from nearfield.models.backbones.backbone import Loadable, Pool, block, check_least, least
+from nearfield.core.errors import RequestError
+from nearfield.models.backbones.backbone import (
+    BACKBONES,
+    BaseBackboneSettings,
+    Loadable,
+    Pool,
+    TooSmallError,
+    block,
+    check_least,
+    least,
+    pooling_of,
+)
 from nearfield.models.backbones.resnet import BasicBlock
-from nearfield.models.layers import Pooling, initialise
-
-if TYPE_CHECKING:
-    pass
-
+from nearfield.models.layers import Pooling, evaluating, initialise
 
 # Three convolutions over time with every band as a channel: what taggers of music start from.
 #
@@ -452,3 +459,56 @@ class MusicnnSettings(FilterSettings):
         """For pictures (B, channels, bands, any number of frames); raises RequestError below 3 bands."""
         self.check_picture(bands, frames)
         return self.with_pretrained(Musicnn(channels, bands, self))
+
+
+# A backbone behind another: the first reads the picture, the second the first one's map.
+
+
+class Stacked(nn.Module):
+    """(B, C, bands, T) -> what the stack makes of the front's map."""
+
+    def __init__(self, front: nn.Module, stack: nn.Module) -> None:
+        super().__init__()
+        self.front = front
+        self.stack = stack
+        self.pooling = pooling_of(stack)
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        map: Tensor = self.stack(as_picture(self.front(spectrogram)))
+        return map
+
+
+def as_picture(map: Tensor) -> Tensor:
+    """(B, F), (B, F, T) or (B, F, bands, T) -> (B, F, bands, T): one band, or one place, at least."""
+    if map.ndim == 2:
+        return map[..., None, None]
+    return map[:, :, None] if map.ndim == 3 else map
+
+
+class StackedSettings(Loadable):
+    """A front and a stack: any backbone on the map of any other. As it stands: musical filters, then four
+    residual blocks over time."""
+
+    model_config = ConfigDict(defer_build=True)  # it holds kinds of its own family, which is still being read
+
+    kind: Literal["stacked"] = "stacked"
+    front: Annotated[BaseBackboneSettings, BACKBONES] = MusicnnFrontSettings()
+    """The backbone that reads the picture."""
+    stack: Annotated[BaseBackboneSettings, BACKBONES] = ResidualStackSettings(pool=(1, 2), kernel=(1, 3))
+    """The backbone that reads the front's map; of one band behind musicnn_front."""
+
+    def build(self, channels: int, bands: int, frames: int) -> Stacked:
+        """For pictures (B, channels, bands, frames); raises RequestError where the stack cannot read what
+        the front gives."""
+        front = self.front.build(channels, bands, frames)
+        with torch.no_grad(), evaluating(front):
+            given = as_picture(front(torch.zeros(2, channels, bands, frames))).shape[1:]
+        try:
+            stack = self.stack.build(*given)
+        except TooSmallError:
+            raise RequestError(
+                f"backbone.stack: {self.stack.kind} cannot read what {self.front.kind} gives: "
+                f"{given[0]} channels of {given[1]} bands x {given[2]} frames. Pool less in the stack "
+                "(backbone.stack.pool: [1, 2] keeps the bands), or take another front or stack."
+            ) from None
+        return self.with_pretrained(Stacked(front, stack))

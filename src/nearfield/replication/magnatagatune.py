@@ -15,17 +15,16 @@ import pandas as pd
 from nearfield.core.errors import DataError
 from nearfield.core.types import Bools
 from nearfield.data.faults import Problem
-from nearfield.data.layouts.base import BaseLayout
-from nearfield.data.layouts.published import (
+from nearfield.data.layouts.base import BaseLayout, audio_root
+from nearfield.data.listing import Listing
+from nearfield.replication.published_tables import (
     NEARLY_ALL,
     TaggedClips,
-    audio_root,
     difference,
     dropped,
     present_files,
     tab_lines,
 )
-from nearfield.data.listing import Listing
 
 # `annotations_final.csv` of MagnaTagATune: a column of 0 and 1 for each tag, tabs between, all quoted.
 

@@ -1,7 +1,7 @@
 """Triplets by tag: an anchor, a clip that shares a tag, a clip that shares none."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.core.rng import stream
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 from nearfield.learning.relations.labels import Synonyms, merge_scores, merge_synonyms
-from nearfield.learning.samplers.base import BaseSamplerSettings, samplers_without
+from nearfield.learning.samplers.base import BaseSamplerSettings, TripletChoice, samplers_without
 from nearfield.learning.samplers.batches import cut, random_starts, rejection_sample
 
 # Who shares a tag with whom, and who shares none: clips' tags as bits, and draws among strangers.
@@ -395,6 +395,10 @@ class TagTriplets(BaseSamplerSettings):
         """Three a triplet."""
         return 3 * self.batch_size
 
+    def drawn_tags(self, metadata: ClipMetadata) -> tuple[Bools, tuple[str, ...]]:
+        """Tags (N, K) and K names, synonyms merged."""
+        return merge_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "sampler")
+
     def build(
         self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int
     ) -> "TagTripletSampler":
@@ -402,7 +406,7 @@ class TagTriplets(BaseSamplerSettings):
 
         Raises DataError where no tag makes a triplet, RequestError where a rule lacks its predictions.
         """
-        tags, names = merge_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "sampler")
+        tags, names = self.drawn_tags(metadata)
         tagged = rows[tags[rows].any(axis=1)]
         if not len(tagged):
             raise DataError(
@@ -517,3 +521,63 @@ class TagTripletSampler:
     def _places(self, number: int) -> Triplets:
         """The same by positions among the tagged clips."""
         return self.rule.draw(stream(self.seed, "batches", number))
+
+    def choose(self, count: int) -> TripletChoice:
+        """The first triplets of the first epoch; with errors that replace, the first that are rearranged."""
+        rule, drawn = self.rule, self.triplets(0)
+        source = f"Drawn by sampler.rule={self.settings.rule}."
+        if not isinstance(rule, Replacing):
+            return TripletChoice(tuple(range(len(drawn.tags)))[:count], source)
+        places = np.searchsorted(self.rows, drawn.anchors)
+        chosen = np.flatnonzero((rule.missed | rule.wrong)[places].any(axis=1))
+        source += (
+            f" The tagger's errors rearrange {len(chosen):,} of the {len(drawn.tags):,} triplets of the "
+            f"first epoch; shown are the first {min(count, len(chosen))} of these."
+        )
+        before = replace(self, rule=rule.by_tag)  # of the same rng: the same anchors in the same order
+        return TripletChoice(tuple(chosen[:count].tolist()), source, before)
+
+    def reason(self, number: int, negative: Collection[str], same: tuple[bool, bool] | None) -> str:
+        """By what a triplet was drawn; where it was rearranged, what the tagger's errors changed."""
+        rule, drawn, names = self.rule, self.triplets(0), self.settings.drawn_tags(self.metadata)[1]
+        tag = names[drawn.tags[number]]
+        if isinstance(rule, Replacing):
+            assert same is not None
+            place = int(np.searchsorted(self.rows, drawn.anchors[number]))
+            return _changed(rule, place, tag, _listed(rule.wrong[place], names, negative), same)
+        if isinstance(rule, ByTag):
+            lacks = "shares no tag with the anchor" if self.settings.guard else "does not"
+            return f"Drawn by the tag {tag}: the positive has it, the negative {lacks}."
+        anchor = np.flatnonzero(self.rows[rule.anchors] == drawn.anchors[number])[0]
+        far = _listed(rule.far[anchor], names, negative)
+        if self.settings.rule == "extreme":
+            return (
+                f"The positive has {tag}, which the tagger finds most probable of the anchor; the negative "
+                f"has {far}, which it finds least probable."
+            )
+        return (
+            f"The positive has {tag}, a tag of the anchor that the tagger missed; the negative has {far}, "
+            "which it named wrongly."
+        )
+
+
+def _changed(rule: Replacing, place: int, tag: str, wrong: str, same: tuple[bool, bool]) -> str:
+    """What the tagger's errors changed in the triplet of an anchor, by its place among the tagged clips."""
+    words = []
+    for role, errors, tags, why, is_same in (
+        ("positive", rule.missed[place], tag, "which the tagger missed", same[0]),
+        ("negative", rule.wrong[place], wrong, "which the tagger named wrongly", same[1]),
+    ):
+        if not errors.any():
+            words.append(f"{role} kept: the tagger made no such error that could be drawn by")
+        elif is_same:
+            words.append(f"{role} drawn anew by {tags}, {why}: the same clip came")
+        else:
+            words.append(f"{role} changed to one with {tags}, {why}")
+    text = "; ".join(words)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _listed(tags: Bools, names: tuple[str, ...], negative: Collection[str]) -> str:
+    """Those of some tags (K,) that the negative has."""
+    return " and ".join(names[tag] for tag in np.flatnonzero(tags) if names[tag] in negative)
