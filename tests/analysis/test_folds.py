@@ -233,5 +233,5 @@ def test_a_group_on_two_sides_is_no_leak_once_folds_are_dealt(chords: Path, tmp_
 
 def test_one_fold_and_all_folds_at_once_are_refused(dcase: Path, tmp_path: Path) -> None:
     one = replace(asked(dcase, tmp_path), recipe=RECIPE.changed({"data.fold.of": 3}))
-    with pytest.raises(RequestError, match=r"data\.fold: the recipe asks for one fold, and --over for all"):
+    with pytest.raises(RequestError, match=r"data\.fold: the recipe sets one fold, but --over asks for all"):
         train_folds(one, over=3)

@@ -105,7 +105,7 @@ def test_holm_equals_its_definition(values: list[float]) -> None:
 
 def test_no_draws_are_refused_in_words() -> None:
     tags, scores, groups = _world(count=40)
-    with pytest.raises(RequestError, match="draws: an interval needs one draw at least"):
+    with pytest.raises(RequestError, match="draws: an interval needs at least one draw"):
         compare_taggers(tags, scores, scores, NAMES, groups, draws=0)
 
 

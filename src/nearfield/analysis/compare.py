@@ -1,4 +1,4 @@
-"""Two runs compared clip by clip, by label and by tag, with a figure."""
+"""Compares two runs clip by clip, by label and by tag, and draws a figure."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,29 +19,29 @@ from nearfield.training.plotting import COLOURS, INK, MUTED, RULE, new_figure, s
 from nearfield.training.recipe import differing, flat
 from nearfield.training.run_folder import RunFolder
 
-# Two models that score tags, compared on the same clips tag by tag: which tags did the change help or hurt?
+# Compares the tag scores of two models on the same clips, tag by tag: which tags improve or get worse?
 #
-# Conventions: scores (N, K) of any scale, larger means rather has the tag; a difference is the second model's
-# area less the first's. Whole groups are resampled, the same for both, so that differences are paired; the
-# interval is the difference plus and minus its deviation over the draws times the quantile of the t
-# distribution, within -1..1, with one degree of freedom less than groups that have the tag (or that lack it,
-# where those are fewer); fewer than three groups give none. p is of the same t, two-sided; `p_holm` is held
-# over all tags of an area (Holm 1979).
+# Scores (N, K) have any scale; a larger score means that the tag is more likely. A difference is the second
+# model's area minus the first's. Whole groups are resampled, with the same samples for both models, so that
+# differences are paired. The interval is the difference plus and minus its bootstrap standard deviation times
+# the quantile of the t distribution, limited to -1..1. The degrees of freedom are the groups that have the
+# tag (or those that lack it, if fewer) minus one; with fewer than three groups there is no interval. p is of
+# the same t distribution, two-sided; `p_holm` is corrected over all tags of an area (Holm 1979).
 
 
 @dataclass(frozen=True)
 class AreaDifference:
-    """One area of one tag, by both models."""
+    """ROC AUC or PR AUC of one tag for both models."""
 
     first: float
     second: float
     difference: float
     interval: tuple[float, float] | None
-    """95 %; None where fewer than three groups can tell, or where both models do the same in every draw."""
+    """95 %; None with fewer than three informative groups, or if the models are equal in every sample."""
     p: float | None
     p_holm: float | None
     groups: int
-    """That can tell: that have the tag, or that lack it, if those are fewer."""
+    """Informative groups: those that have the tag, or those that lack it if they are fewer."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,19 @@ class TagDifference:
     name: str
     positives: int
     few: bool
-    """Fewer than 20 positives: its own figures say little."""
+    """Whether the tag has fewer than 20 positives, so that its values are uncertain."""
     roc_auc: AreaDifference | None
-    """None where all clips have the tag, or none."""
+    """None if all clips or none have the tag."""
     pr_auc: AreaDifference | None
 
 
 @dataclass(frozen=True)
 class TagComparison:
-    """The table."""
+    """The comparison of all tags."""
 
     tags: tuple[TagDifference, ...]
     macro: TagDifference
-    """Of the means over the tags that have areas; its p stands alone."""
+    """The difference of the means over all tags with an area; its p is not corrected with theirs."""
     groups: int
 
 
@@ -77,7 +77,8 @@ def compare_taggers(
 ) -> TagComparison:
     """Compares the scores `first` and `second` (N, K) of clips with `tags` (N, K).
 
-    `groups` (N,) are resampled whole, -1 is a group of its own. Raises RequestError where lengths differ.
+    Whole `groups` (N,) are resampled; a clip with -1 is a group of its own. Raises RequestError if lengths
+    differ.
     """
     check_lengths(len(tags), first=first, second=second, groups=groups)
     check_lengths(tags.shape[1], names=np.array(names, dtype=object), first=first.T, second=second.T)
@@ -89,13 +90,13 @@ def compare_taggers(
         {name: second_areas[name] - first_areas[name] for name in first_areas}
         for first_areas, second_areas in _pairs(tags, first, second, resamples)
     ]
-    told = _tag_groups(tags, resamples)
+    group_counts = _tag_groups(tags, resamples)
     table: dict[str, list[AreaDifference | None]] = {}
     means: dict[str, AreaDifference | None] = {}
     for name in ("roc_auc", "pr_auc"):
         drawn = np.concatenate([block[name] for block in blocks])
         a, b = areas[0][name], areas[1][name]
-        rows = [_area_difference(a[k], b[k], drawn[:, k], told[k]) for k in range(tags.shape[1])]
+        rows = [_area_difference(a[k], b[k], drawn[:, k], group_counts[k]) for k in range(tags.shape[1])]
         table[name] = _corrected(rows)
         whole = _area_difference(macro(a[None])[0], macro(b[None])[0], macro(drawn), resamples.groups)
         means[name] = _corrected([whole])[0]
@@ -118,12 +119,12 @@ def _pairs(
 
 
 def _tag_groups(tags: Bools, resamples: Resamples) -> list[int]:
-    """Groups that have each tag, or that lack it, if those are fewer."""
+    """Number of groups that have each tag, or that lack it if they are fewer."""
     return [min(resamples.groups_with(tag), resamples.groups_with(~tag)) for tag in tags.T]
 
 
 def _area_difference(first: float, second: float, drawn: Floats, groups: int) -> AreaDifference | None:
-    """`drawn` (draws,) are the differences in every draw, NaN where there is none."""
+    """The difference of one area; `drawn` (draws,) holds the bootstrap differences, NaN if undefined."""
     if not np.isfinite(first) or not np.isfinite(second):
         return None
     difference = float(second - first)
@@ -132,50 +133,50 @@ def _area_difference(first: float, second: float, drawn: Floats, groups: int) ->
 
 
 def _corrected(rows: list[AreaDifference | None]) -> list[AreaDifference | None]:
-    """The same with `p_holm` over all that have a p."""
+    """The rows with `p_holm`, corrected over all rows that have a p."""
     corrected = held([None if row is None else row.p for row in rows])
     return [row and replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)]
 
 
-# Two runs on the same clips, compared clip by clip: which labels and tags did the change help or hurt?
+# Compares two runs on the same clips: which labels and tags improve or get worse?
 #
-# Conventions: a difference is the second run's figure less the first's. Groups of clips are resampled whole,
-# the same draws for both runs, so that differences are paired; a measure that searches the clips among
-# themselves is worked out without each group instead (`metrics/retrieval.py`). The interval is the difference
-# plus and minus its deviation times the quantile of Student's t, within -1..1; p is of the same t, two-sided,
-# with one degree of freedom less than groups that can tell, of which three are needed; `p_holm` is held over
-# all rows of a table (Holm 1979).
+# A difference is the second run's value minus the first's. Whole groups of clips are resampled, with the same
+# samples for both runs, so that differences are paired. A metric that searches the clips among themselves is
+# computed without each group instead (jackknife; `metrics/retrieval.py`). The interval is the difference plus
+# and minus its standard error times the quantile of Student's t, limited to -1..1; p is of the same t
+# distribution, two-sided. The degrees of freedom are the number of informative groups (at least three) minus
+# one. `p_holm` is corrected over all rows of a table (Holm 1979).
 #
-# These intervals are for the finite test set. Another seed of the same recipe gives another run: whether a
-# setting is better is for a study of several seeds to say.
+# The intervals cover the finite test set only. Another seed of the same recipe gives another run; only a
+# study of several seeds can show that a setting is better.
 
 DRAWS = 1000
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of both runs."""
+    """One value of both runs and its difference."""
 
     name: str
     """A metric, or a label."""
     clips: int
-    """Clips that it is of; for a label those that carry it."""
+    """Number of clips with a value; for a label the clips that have it."""
     few: bool
-    """Fewer than 20: its own figures say little."""
+    """Whether there are fewer than 20 clips, so that the values are uncertain."""
     first: float
     second: float
     difference: float
     interval: tuple[float, float] | None
-    """95 %; None where fewer than three groups can tell, or where both runs do the same in every draw."""
+    """95 %; None with fewer than three informative groups, or if the runs are equal in every sample."""
     p: float | None
     p_holm: float | None
     groups: int
-    """That can tell; of a label those that carry it, or that do not, if those are fewer."""
+    """Informative groups; for a label those that have it, or those that lack it if they are fewer."""
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What two runs differ in, and by how much."""
+    """The differences between two runs in settings and results."""
 
     first: str
     second: str
@@ -184,24 +185,24 @@ class RunComparison:
     groups: int
     """Groups that were resampled."""
     settings: dict[str, tuple[Any, ...]]
-    """Keys of the recipes that differ, and `seed`, with both values."""
+    """Recipe keys (and `seed`) that differ, with both values."""
     metrics: tuple[Difference, ...]
     """Headline metrics that are means over clips."""
     classes: tuple[Difference, ...]
-    """F1 of the linear probe, label by label."""
+    """F1 of the linear probe for each label."""
     tags: dict[str, TagComparison]
-    """By who told the tags of both runs: `tagging` the probe, `tagger` the head."""
+    """By the source of the tag scores: `tagging` for the probe, `tagger` for the network's head."""
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """The comparison as JSON-serializable values."""
         return asdict(self)
 
 
 def compare(first: str, second: str) -> RunComparison:
     """Compares the runs in two folders.
 
-    Raises RequestError, naming both, where they were not measured on the same clips with the same labels and
-    the same split, or one was not measured.
+    Raises RequestError, with both names, if a run is not evaluated, or if the clips, labels or splits of the
+    two evaluations differ.
     """
     folders = RunFolder.existing(first), RunFolder.existing(second)
     tables = read_clips(folders[0].clips), read_clips(folders[1].clips)
@@ -223,7 +224,7 @@ def compare(first: str, second: str) -> RunComparison:
 
 
 def _same_clips(folders: tuple[RunFolder, RunFolder], tables: tuple[pd.DataFrame, pd.DataFrame]) -> str:
-    """The split that both were judged on. Raises RequestError where they are not of the same clips."""
+    """The split that both runs were evaluated on. Raises RequestError if their clips differ."""
     names = f"{folders[0].path} and {folders[1].path}"
     splits = [str(folder.result()["split"]) for folder in folders]
     cure = "Compare runs that were measured on the same clips: nearfield evaluate RUN."
@@ -239,9 +240,9 @@ def _same_clips(folders: tuple[RunFolder, RunFolder], tables: tuple[pd.DataFrame
     data = [folder.environment()["data"] for folder in folders]
     if data[0]["split_hash"] != data[1]["split_hash"]:
         raise RequestError(f"{names} learnt from other sides of the split. {cure}")
-    negative = [name for name in ("id", "label", "group") if list(tables[0][name]) != list(tables[1][name])]
-    if negative:
-        raise RequestError(f"{names}: the {negative[0]}s of their clips differ. {cure}")
+    unequal = [name for name in ("id", "label", "group") if list(tables[0][name]) != list(tables[1][name])]
+    if unequal:
+        raise RequestError(f"{names}: the {unequal[0]}s of their clips differ. {cure}")
     return splits[0]
 
 
@@ -264,31 +265,33 @@ def _metrics(tables: tuple[pd.DataFrame, pd.DataFrame], resamples: Resamples) ->
 
 
 def _left_out(tables: tuple[pd.DataFrame, pd.DataFrame], name: str) -> float:
-    """The standard error of a difference whose clips are searched among themselves: with each block left out
-    as query and in the gallery."""
+    """The jackknife standard error of a difference, for metrics that search the clips among themselves.
+
+    Each block is left out both as query and in the gallery.
+    """
     (first, blocks), (second, _) = (without(table, name) for table in tables)
     return jackknife_deviation((second - first)[np.unique(blocks, return_index=True)[1]])
 
 
 def _classes(tables: tuple[pd.DataFrame, pd.DataFrame], resamples: Resamples) -> tuple[Difference, ...]:
-    """F1 of every label that the reference has, where both runs have a probe."""
-    kept = np.all([(table["label"] != "") & (table["predicted"] != "") for table in tables], axis=0)
-    names = sorted(set(tables[0]["label"][kept]))
+    """F1 of every label, for clips with a label and predictions of both runs."""
+    known = np.all([(table["label"] != "") & (table["predicted"] != "") for table in tables], axis=0)
+    names = sorted(set(tables[0]["label"][known]))
     reference = tables[0]["label"].to_numpy(object)
-    told = [table["predicted"].to_numpy(object) for table in tables]
+    predictions = [table["predicted"].to_numpy(object) for table in tables]
     rows = []
     for name in names:
-        own = kept & (reference == name)
-        values = [_f1(own, kept & (predicted == name)) for predicted in told]
-        whole = [float(value(np.ones((1, len(kept))))[0]) for value in values]
+        own = known & (reference == name)
+        values = [_f1(own, known & (predicted == name)) for predicted in predictions]
+        whole = [float(value(np.ones((1, len(known))))[0]) for value in values]
         drawn = resamples.apply(values[1]) - resamples.apply(values[0])
-        groups = min(_groups(resamples.group_of, own), _groups(resamples.group_of, kept & ~own))
+        groups = min(_groups(resamples.group_of, own), _groups(resamples.group_of, known & ~own))
         rows.append(_difference(name, int(own.sum()), (whole[0], whole[1]), spread(drawn), groups))
     return _held(rows)
 
 
 def _f1(own: Any, claimed: Any) -> Callable[[Floats], Floats]:
-    """F1 of a class from its clips and those claimed for it, (N,) each; NaN where a draw has none of it."""
+    """F1 of a class from its clips and its predicted clips, (N,) each; NaN if a sample has no such clip."""
     right = (own & claimed).astype(np.float64)
     both = own.astype(np.float64) + claimed
 
@@ -306,7 +309,7 @@ def _groups(group_of: Ints, mask: Any) -> int:
 def _tags(
     folders: tuple[RunFolder, RunFolder], tables: tuple[pd.DataFrame, pd.DataFrame], groups: Ints
 ) -> dict[str, TagComparison]:
-    """One comparison for each who told tags in both runs."""
+    """One comparison for each source of tag scores that both runs have."""
     found = {}
     for who in ("tagging", "tagger"):
         if not all(f"{who}/tags" in table for table in tables):
@@ -331,40 +334,41 @@ def _cells(table: pd.DataFrame, column: str, rows: Any) -> Any:
 
 
 def tag_names(folder: RunFolder, who: str, count: int) -> tuple[str, ...] | None:
-    """The tags of the lists that `who`, "tagger" or "tagging", has in clips.parquet.
+    """The names of the tags in the columns of `who` ("tagger" or "tagging") in clips.parquet.
 
-    A probe has only those that train can teach. None where they cannot be told.
+    A probe only has the tags that some but not all training clips have. None if the names are not known.
     """
     rows = folder.result()["per_tag_of_tagger" if who == "tagger" else "per_tag"]
     names = tuple(row["name"] for row in rows)
     if len(names) != count and folder.vectors.is_file():
         known = folder.table(folder.vectors, ["tags", "split"]).to_pandas()
-        taught = [set(tags) for tags in known["tags"][known["split"] == "train"] if len(tags)]
-        names = tuple(name for name in names if 0 < sum(name in tags for tags in taught) < len(taught))
+        trained = [set(tags) for tags in known["tags"][known["split"] == "train"] if len(tags)]
+        names = tuple(name for name in names if 0 < sum(name in tags for tags in trained) < len(trained))
     return names if len(names) == count else None
 
 
 def _difference(
     name: str, clips: int, figures: tuple[float, float], deviation: float | None, groups: int
 ) -> Difference:
-    """`deviation`: the standard error of the difference; p is not yet held."""
+    """One row; `deviation` is the standard error of the difference. p is not corrected yet."""
     first, second = figures
     interval, p = by_t(second - first, deviation, groups)
     return Difference(name, clips, clips < FEW, first, second, second - first, interval, p, None, groups)
 
 
 def _held(rows: list[Difference]) -> tuple[Difference, ...]:
-    """The same with `p_holm` over all that have a p."""
+    """The rows with `p_holm`, corrected over all rows that have a p."""
     corrected = held([row.p for row in rows])
     return tuple(replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True))
 
 
-# The paired differences of two runs as a figure: a row a label or tag, what is certain in colour.
+# A figure of the paired differences of two runs: one row per label or tag, significant differences in color.
 
 MOST = 60
-"""Rows that are drawn; beyond, those with the largest differences."""
+"""Largest number of rows; if there are more, those with the largest differences."""
 
 CERTAIN = 0.05
+"""Rows with a corrected p below this are in color."""
 
 
 @dataclass(frozen=True)
@@ -380,7 +384,7 @@ class Bar:
 
 
 def draw_comparison(path: Path, found: RunComparison) -> None:
-    """Writes the PNG. Raises RequestError where the runs share neither labels nor tags."""
+    """Writes the figure as PNG. Raises RequestError if the runs share neither labels nor tags."""
     panels = [("F1 of the probe, by label", [_of(row) for row in found.classes])] if found.classes else []
     panels += [(f"PR-AUC by tag ({who})", _of_tags(each)) for who, each in found.tags.items()]
     panels = [(title, _shown(bars)) for title, bars in panels if bars]
@@ -432,6 +436,6 @@ def _of_tags(found: TagComparison) -> list[Bar]:
 
 
 def _shown(bars: Sequence[Bar]) -> list[Bar]:
-    """By falling difference; where there are many, the largest of either sign."""
-    kept = sorted(bars, key=lambda bar: -abs(bar.difference))[:MOST]
-    return sorted(kept, key=lambda bar: -bar.difference)
+    """The bars in descending order; if there are too many, those with the largest absolute differences."""
+    largest = sorted(bars, key=lambda bar: -abs(bar.difference))[:MOST]
+    return sorted(largest, key=lambda bar: -bar.difference)

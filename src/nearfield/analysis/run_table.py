@@ -1,4 +1,4 @@
-"""Many runs as one table: all runs below a folder, or one run a fold."""
+"""Tables of many runs: all runs below a folder, or one run per fold."""
 
 import operator
 import re
@@ -20,44 +20,44 @@ from nearfield.training.recipe import Flat, differing, flat, read_keys
 from nearfield.training.run_folder import RunFolder
 from nearfield.training.trainer import launch
 
-# One recipe over all folds, official ones or a cross-validation's: a run a fold, and one table of all.
+# One recipe on all folds, either official folds or those of a cross-validation: one run per fold, one table.
 
 
 @dataclass(frozen=True)
 class OverFolds:
-    """One measure on the test part of every fold."""
+    """One metric on the test part of every fold."""
 
     values: tuple[float, ...]
     """In the order of `Folds.folds`."""
     mean: float
     deviation: float | None
-    """Standard deviation over folds (n - 1); None of a single fold. Folds share most of their training clips,
-    so it understates how unsure the mean is."""
+    """Standard deviation over folds (n - 1); None for a single fold. Folds share most of their training
+    clips, so it underestimates the uncertainty of the mean."""
 
 
 @dataclass(frozen=True)
 class Folds:
-    """What all folds gave."""
+    """The results of all folds."""
 
     data: str
     over: int | None
-    """Folds that the clips of train and val were dealt into; None: these are the set's official folds."""
+    """Number of folds of the train and val clips; None for the official folds of the data set."""
     folds: tuple[int, ...]
     metrics: dict[str, OverFolds]
-    """The measures that every fold has, baselines too, under the names of `result.json`."""
+    """The metrics that every fold has, including baselines, under the names of `result.json`."""
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """The results as JSON-serializable values."""
         return asdict(self)
 
 
 def train_folds(asked: Request, over: int | None = None, callback: Callback = ignore) -> Folds:
-    """Trains and measures what is `asked` on each fold, in `out/fold-N`, then writes `out/folds.json`.
+    """Trains and evaluates one run per fold in `out/fold-N`, then writes `out/folds.json`.
 
-    `over`: the folds that the clips of train and val are dealt into (`data.fold`), test being left alone;
-    None asks for the official folds of the set. Each is a run like any other. Folds that are finished are not
-    trained again, one that was interrupted goes on. Raises DataError where the set has no official folds, or
-    too few groups for so many; RequestError where `out` was begun otherwise.
+    `over` is the number of folds for the train and val clips (`data.fold`), which leaves test unchanged; None
+    uses the official folds of the data set. Finished folds are not trained again, and an interrupted fold
+    continues. Raises DataError if the data set has no official folds or too few groups, and RequestError if
+    `out` was started with other settings.
     """
     results = {}
     for number, request in (_dealt(asked, over) if over else _official(asked)).items():
@@ -84,19 +84,19 @@ def _official(asked: Request) -> dict[int, Request]:
 
 def _dealt(asked: Request, over: int) -> dict[int, Request]:
     if asked.recipe.data.fold:
-        raise RequestError("data.fold: the recipe asks for one fold, and --over for all. Leave one out.")
+        raise RequestError("data.fold: the recipe sets one fold, but --over asks for all. Leave one out.")
     recipes = {n: asked.recipe.changed({"data.fold": {"of": over, "number": n}}) for n in range(1, over + 1)}
     return {n: replace(asked, recipe=recipe, out=asked.out / f"fold-{n}") for n, recipe in recipes.items()}
 
 
 def over_folds(values: list[float]) -> OverFolds:
-    """Mean and deviation of one value a fold."""
+    """Mean and standard deviation of one value per fold."""
     return OverFolds(tuple(values), mean(values), stdev(values) if len(values) > 1 else None)
 
 
-# All runs below a folder as one table: what they differ in, how they fared; filtered and sorted.
+# A table of all runs below a folder, with the settings that differ and the metrics; filtered and sorted.
 #
-# Only recipe.yaml, environment.json and result.json are read, so that runs of other versions are listed too.
+# It reads only recipe.yaml, environment.json and result.json, so that it also lists runs of other versions.
 
 _CONDITION = re.compile(r"\s*([^=<>!\s]+)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*$")
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
@@ -112,32 +112,32 @@ class Listed:
     """One run."""
 
     name: str
-    """Its folder, from the folder that was looked through on."""
+    """Its folder, relative to the folder of the table."""
     data: str
     settings: Flat
     """Every setting by dotted key, and `seed`."""
     metrics: dict[str, float]
-    """Empty where it was not measured yet."""
+    """Empty if the run is not evaluated yet."""
 
     def value(self, key: str) -> Any:
-        """A setting, a metric, or `data`; None where it has none."""
+        """A setting, a metric, or `data`; None if the run has no such value."""
         return {"data": self.data, **self.settings, **self.metrics}.get(key)
 
 
 @dataclass(frozen=True)
 class Overview:
-    """The table."""
+    """The table of runs."""
 
     runs: tuple[Listed, ...]
     differing: tuple[str, ...]
-    """Settings that are not the same in all runs."""
+    """Settings that differ between runs."""
     headlines: tuple[str, ...]
-    """Metrics to show: those that some run has."""
+    """Metrics to show: the headline metrics that some run has."""
     unread: tuple[str, ...]
     """Folders whose files could not be read."""
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold: of each run what differs, and all metrics."""
+        """The differing settings and all metrics of each run, as JSON-serializable values."""
         rows = [
             {
                 "run": run.name,
@@ -153,12 +153,12 @@ class Overview:
 def overview(
     folder: Path, where: Sequence[str] = (), sort: str | None = None, ascending: bool = False
 ) -> Overview:
-    """All runs below `folder`.
+    """The table of all runs below `folder`.
 
-    `where`: conditions on settings, metrics, `data` or `seed`, all of which must hold, such as
-    "loss.kind=circle", "loss.margin<=0.3", "probe/macro_f1>0.5". `sort`: by which of them, the largest first
-    unless `ascending`; runs that have no such value come last. Raises RequestError where no run is there, or
-    a condition or key is not understood.
+    `where` holds conditions on settings, metrics, `data` or `seed`, such as "loss.kind=circle",
+    "loss.margin<=0.3" or "probe/macro_f1>0.5"; a run must meet all of them. `sort` is the key to sort by, the
+    largest first unless `ascending`; runs without the value come last. Raises RequestError if there is no
+    run, or if a condition or key is invalid.
     """
     found, unread = [], []
     for path in _folders(folder):
@@ -167,18 +167,18 @@ def overview(
         except (RequestError, OSError, ValueError, KeyError, TypeError):
             unread.append(str(path.relative_to(folder)))
     if not found:
-        raise RequestError(f"{folder}: there is no run below it. Give a folder that holds run folders.")
+        raise RequestError(f"{folder}: there is no run below it. Give a folder that contains run folders.")
     keys = sorted({key for run in found for key in (*run.settings, *run.metrics)} | {"data"})
-    kept = [run for run in found if all(holds(run, each, keys) for each in where)]
+    runs = [run for run in found if all(holds(run, each, keys) for each in where)]
     if sort is not None:
         _check_key("--sort", sort, keys)
-        kept = _sorted(kept, sort, ascending)
-    shown = tuple(name for name in HEADLINES if any(name in run.metrics for run in kept))
-    return Overview(tuple(kept), differing_settings(kept), shown, tuple(unread))
+        runs = _sorted(runs, sort, ascending)
+    shown = tuple(name for name in HEADLINES if any(name in run.metrics for run in runs))
+    return Overview(tuple(runs), differing_settings(runs), shown, tuple(unread))
 
 
 def differing_settings(runs: Sequence[Listed]) -> tuple[str, ...]:
-    """Settings that are not the same in all runs, but for what the machine chooses."""
+    """Settings that differ between runs, without the precision, which the machine can choose."""
     return tuple(key for key in differing([run.settings for run in runs]) if key != "train.precision")
 
 
@@ -206,7 +206,7 @@ def _check_key(option: str, key: str, keys: Sequence[str]) -> None:
 
 
 def _sorted(runs: list[Listed], key: str, ascending: bool) -> list[Listed]:
-    """Numbers by size, words by letters behind them, runs without a value last."""
+    """Runs with numbers first, then those with words in alphabetical order, then those without a value."""
     numbers = [run for run in runs if _is_number(run.value(key))]
     words = [run for run in runs if not _is_number(run.value(key)) and run.value(key) is not None]
     none = [run for run in runs if run.value(key) is None]
@@ -221,10 +221,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """Run folders in the order of their names; what lies inside one is its own, and copies of an encoder,
-    in a space or exported for the Hugging Face Hub, are no runs."""
+    """Run folders in the order of their names.
+
+    Skips folders inside a run, and copies of an encoder (in a space, or exported for the Hugging Face Hub).
+    """
     if not folder.is_dir():
-        raise RequestError(f"{folder} is no folder. Give the folder that holds the runs.")
+        raise RequestError(f"{folder} is not a folder. Give the folder that contains the runs.")
     seen: list[Path] = []
     for file in sorted(folder.rglob("recipe.yaml")):
         path = file.parent
