@@ -203,7 +203,7 @@ def test_the_heads_of_a_result_are_explained_below_it() -> None:
     result["metrics"] = {"retrieval/multilabel_recall_at_1": 0.4}
     text = printed(lambda console: show_result(console, result, "out"), 200)
     # As metrics/retrieval.py defines it: the share of the query's tags, not of the clips.
-    assert "tag R@K: of the tags of a clip, the share that its K nearest carry; the mean over clips." in text
+    assert "tag R@K: share of the tags of a clip that its K nearest clips have; mean over clips." in text
 
 
 def test_the_terms_of_a_check_and_of_clusters_are_explained_below_them() -> None:
@@ -214,11 +214,11 @@ def test_the_terms_of_a_check_and_of_clusters_are_explained_below_them() -> None
     found = cluster_report(vectors, np.repeat([0, 1, 2], 10), ("a", "b", "c"))
     text = " ".join(printed(lambda console: _clusters(console, found), 100).split())
     for word in (
-        "whole: all numbers",
+        "whole: all dimensions",
         "elbow: the number",
         "silhouette: ",
         "purity: share of",
-        "AMI 0 by chance",
+        "AMI is 0 for random",
     ):
         assert word in text
     assert ("hdbscan: dense" in text) == any(each.chosen_by == "hdbscan" for each in found.spaces[0].found)
