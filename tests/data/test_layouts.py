@@ -290,8 +290,8 @@ def test_sides_beside_a_folder_that_is_none_are_refused_with_both_readings(
     with pytest.raises(DataError) as error:
         Collection.load(tmp_path)
     assert str(error.value) == (
-        f"{tmp_path}: the folders test, train are called like sides of a split, but extra is not. "
-        "If the split is meant, and the others take no part: "
+        f"{tmp_path}: the folders test, train have names of splits, but extra does not. "
+        "To use them as the split and leave out the others: "
         f"folder:{tmp_path}?first=split. If all are labels: folder:{tmp_path}?first=label."
     )
     splits = Collection.load(f"folder:{tmp_path}?first=split")
@@ -310,8 +310,8 @@ def test_more_words_for_sides_and_one_side_alone_is_told(tmp_path: Path, write_s
     found = Collection.load(tmp_path / "b")
     assert set(found.table["label"]) == {"train", "ship"}
     assert [str(problem) for problem in found.problems] == [
-        "train: the folder is taken for a label, though it is called like a side of a split. "
-        f"If it is a side: folder:{tmp_path / 'b'}?first=split; if not: folder:{tmp_path / 'b'}?first=label."
+        "train: the folder is used as a label, but it has the name of a split. "
+        f"If it is a split: folder:{tmp_path / 'b'}?first=split; if not: folder:{tmp_path / 'b'}?first=label."
     ]
     assert Collection.load(f"folder:{tmp_path / 'b'}?first=label").problems == ()
 
@@ -628,7 +628,7 @@ REFUSED: dict[str, tuple[str, type[RequestError], str]] = {
     "folds": (
         "esc50:{}?test_fold=2&val_fold=2",
         DataError,
-        "esc50: fold 2 cannot both choose and judge. Take two different folds.",
+        "esc50: fold 2 cannot be both test and val. Use two different folds.",
     ),
     "names": (
         "spoken_digits:{}",
@@ -719,7 +719,7 @@ def test_first_folders_that_hold_the_same_folders_are_doubted(
     assert set(found.table["label"]) == set(firsts)
     (problem,) = found.problems
     assert str(problem).startswith(
-        f".: the first folders ({', '.join(sorted(firsts))}) are taken for labels, but all hold the same "
+        f".: the first folders ({', '.join(sorted(firsts))}) are used as labels, but all have the same "
         "folders (cat, dog). "
     )
     assert Collection.load(f"folder:{tmp_path}?first=label").problems == ()
@@ -731,7 +731,7 @@ def test_one_folder_called_like_a_side_is_doubted(tmp_path: Path, write_sound: W
     for label in ("cat", "dog"):
         write_sound(tmp_path / "train" / label / "0.wav", 0.1)
     (problem,) = Collection.load(tmp_path).problems
-    assert "the folder is taken for a label, though it is called like a side of a split" in str(problem)
+    assert "the folder is used as a label, but it has the name of a split" in str(problem)
     assert set(Collection.load(f"folder:{tmp_path}?first=split").table["label"]) == {"cat", "dog"}
 
 

@@ -80,7 +80,7 @@ def test_other_libraries_arrays_and_other_sequences_are_the_same_sounds(run: Run
 
 
 REFUSED: dict[str, tuple[Callable[[Wave], Any], str]] = {
-    "one wave": (lambda w: w, r"2,000 numbers, which are one wave. Put it in a list: \[wave\]"),
+    "one wave": (lambda w: w, r"2,000 numbers, which are one wave. Give a list: \[wave\]"),
     "one tensor": (lambda w: torch.from_numpy(w.copy()), "one wave"),
     "one wave as numbers": (lambda w: w.tolist(), "one wave"),
     "one array of two axes": (lambda w: np.stack([w, w]), r"list\(array\).*\[array\].*\[array.T\]"),
@@ -102,15 +102,15 @@ REFUSED: dict[str, tuple[Callable[[Wave], Any], str]] = {
     "infinite": (lambda w: [w / 0], "NaN or infinite"),
     "1024 channels": (lambda w: [np.zeros((1024, 2000))], "1,024 channels of 2,000 samples"),
     "int64": (lambda w: [(w * 2**15).astype(np.int64)], "samples of int64 have no defined full scale"),
-    "16 bits in 32": (lambda w: [(w * 2**14).astype(np.int32)], "16 bits held in 32, or next to silence"),
+    "16 bits in 32": (lambda w: [(w * 2**14).astype(np.int32)], "For 16-bit samples stored in 32 bits"),
     "uint16": (lambda w: [(w * 2**15 + 2**15).astype(np.uint16)], "samples of uint16"),
     "booleans": (lambda w: [w > 0], "an array of bool"),
     "complex": (lambda w: [w + 0j], "an array of complex"),
     "words": (lambda w: [["a", "b"]], "an array of <U1"),
     "an open file": (lambda w: [open], "sound 0: a file or a wave is expected"),
     "ragged": (lambda w: [[[0.1], [0.1, 0.2]]], "sound 0: a file or a wave is expected. Given: a list"),
-    "int16 as float": (lambda w: [np.float32(np.int16(w * 2**15))], "full scale is 1.*whole numbers"),
-    "quiet int16 as float": (lambda w: [np.rint(w * 100)], "full scale is 1.*whole numbers"),
+    "int16 as float": (lambda w: [np.float32(np.int16(w * 2**15))], "full scale is 1.*integers"),
+    "quiet int16 as float": (lambda w: [np.rint(w * 100)], "full scale is 1.*integers"),
     "far too large": (lambda w: [w * 1e30], "full scale is 1"),
 }
 

@@ -203,9 +203,9 @@ def read_clips(listing: Listing, columns: Columns, progress: Progress | None = N
     table = _assemble(listing, parts, columns, kept)
     group_from = _origin(parts.group, from_table)
     if columns.group_by is not None:
-        groups, told = group_by(columns.group_by, [clip.name for clip in kept], listing.source)
+        groups, unmatched = group_by(columns.group_by, [clip.name for clip in kept], listing.source)
         table, group_from = table.assign(group=groups), "data.group_by"
-        problems += told
+        problems += unmatched
     if columns.views and kind == "sound":
         rows, table = channel_rows(table)
         lines = tuple(lines[row] for row in rows)

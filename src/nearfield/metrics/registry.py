@@ -335,7 +335,7 @@ METRICS = (
            about="Common area of the histograms of these two distances."),
     # Nuisance factors.
     Metric("macro_f1", ("nuisance/{column}",), "lower", words="macro F1",
-           about="Macro F1 of the classifier; well above `chance`, the embeddings encode the column."),
+           about="Macro F1 of the classifier; above `chance` means that the embeddings encode the column."),
     Metric("accuracy", ("nuisance/{column}",), "lower",
            about="Fraction of clips with the correct value."),
     Metric("chance", ("nuisance/{column}",), "neither",

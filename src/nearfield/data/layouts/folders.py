@@ -160,13 +160,13 @@ def _what_first(names: list[str], folder: Path, layout: Chooses) -> tuple[First,
         return "split", ()
     if _are_splits(names):
         raise DataError(
-            f"{folder}: the folders {', '.join(called)} are called like sides of a split, but "
-            f"{', '.join(others[:5])} {'is' if len(others) == 1 else 'are'} not. If the split is meant, and "
-            f"the others take no part: {choice}split. If all are labels: {choice}label."
+            f"{folder}: the folders {', '.join(called)} have names of splits, but {', '.join(others[:5])} "
+            f"{'does' if len(others) == 1 else 'do'} not. To use them as the split and leave out the others: "
+            f"{choice}split. If all are labels: {choice}label."
         )
     if called:
-        reason = "the folder is taken for a label, though it is called like a side of a split."
-        cure = f"If it is a side: {choice}split; if not: {choice}label."
+        reason = "the folder is used as a label, but it has the name of a split."
+        cure = f"If it is a split: {choice}split; if not: {choice}label."
         return "label", (Problem("side", called[0], None, reason, cure, "warning"),)
     return "label", ()
 
@@ -192,9 +192,9 @@ def _label_deeper(ones: list[str], twos: list[str], folder: Path, layout: Choose
     if len(inside) < 2 or len(shared) < 2 or "" in shared or any(each != shared for each in inside.values()):
         return ()
     firsts, seconds = (", ".join(sorted(names)[:5]) for names in (inside, shared))
-    reason = f"the first folders ({firsts}) are taken for labels, but all hold the same folders ({seconds})."
+    reason = f"the first folders ({firsts}) are used as labels, but all have the same folders ({seconds})."
     cure = (
-        "If the first are sides of a split, call them train, val and test; if they are something else, give "
+        "If the first are splits, name them train, val and test; if they are something else, give "
         f"a table with path and label. If they are labels: {layout.kind}:{folder}?first=label."
     )
     return (Problem("side", ".", None, reason, cure, "warning"),)

@@ -50,7 +50,7 @@ class Esc50(BaseLayout):
         """Reads one row per clip. Raises DataError if there is no table and no file with such a name."""
         val_fold = self.val_fold or (self.test_fold - 2) % 5 + 1
         if val_fold == self.test_fold:
-            raise DataError(f"esc50: fold {val_fold} cannot both choose and judge. Take two different folds.")
+            raise DataError(f"esc50: fold {val_fold} cannot be both test and val. Use two different folds.")
         listing = self._from_table(path) if self.recognises(path) else self._from_names(path)
         splits = {str(self.test_fold): "test", str(val_fold): "val"}
         split = [splits.get(cell, "train") for cell in map(str, listing.table["fold"])]
