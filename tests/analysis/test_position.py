@@ -104,7 +104,7 @@ def test_edges_and_draws_that_give_nothing_are_refused() -> None:
     for edge in (0.0, 0.5, 0.7, -0.1, np.nan):
         with pytest.raises(RequestError, match=r"edge is a share above 0 and below 0\.5"):
             position_scores(*asked, edge=edge)
-    with pytest.raises(RequestError, match="draws: an interval needs one draw at least"):
+    with pytest.raises(RequestError, match="draws: an interval needs at least one draw"):
         position_scores(*asked, draws=0)
 
 
