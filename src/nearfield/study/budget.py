@@ -1,4 +1,4 @@
-"""What an arm may spend on learning. Arms with unlike budgets cannot be compared, so they are refused."""
+"""Training budgets of arms. A study refuses arms with different budgets, which cannot be compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from nearfield.training.recipe import Recipe
 Hold = Literal["updates", "clips", "seconds"]
 
 TOLERANCE = 0.01
-"""Share by which held sums may differ: updates are whole."""
+"""Largest relative difference between equal budgets; nonzero because updates are integers."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a training sees in all."""
+    """The updates, clips and seconds of a whole training."""
 
     updates: int
     clips: int
     """Windows seen, repeats counted."""
     seconds: float
-    """Of sound, repeats counted; 0 for pictures."""
+    """Seconds of sound, repeats counted; 0 for images."""
 
     @property
     def batch(self) -> int:
-        """Windows an update."""
+        """Windows per update."""
         return self.clips // self.updates
 
     def words(self) -> str:
-        """In a table's row."""
+        """The budget in words, for tables and messages."""
         sound = f", {self.seconds:,.0f} s of sound" if self.seconds else ""
         return f"{self.updates} updates of {self.batch}, {self.clips:,} in all{sound}"
 
@@ -49,18 +49,20 @@ def batch_size(sampler: SamplerSettings) -> int:
 
 
 def real_batch(sampler: SamplerSettings, built: Sampler) -> int:
-    """Windows in a full batch from the clips that there are: fewer than `batch_size` where these have too few
-    labels, or are fewer in all. `built` of the same settings."""
+    """Windows in a full batch of this collection; fewer than `batch_size` if it has too few labels or clips.
+
+    `built` is the sampler of the same settings.
+    """
     return min(batch_size(sampler), built.batch_size, built.clips_per_epoch)
 
 
 def reduced(
     recipes: Mapping[str, Recipe], batches: Mapping[str, int], hold: Hold | None, where: str
 ) -> dict[str, int]:
-    """The arms, by name, whose batches hold fewer windows than their recipe asks for, and how many they hold.
+    """The arms, by name, whose batches hold fewer windows than their recipe sets, with that number.
 
-    A training may do with fewer, and so may a study whose arms are all reduced alike. Raises RequestError
-    where their budgets come out unlike. `batches` as `real_batch`.
+    Smaller batches are allowed if all arms still have equal budgets; otherwise raises RequestError. `batches`
+    holds the results of `real_batch`.
     """
     fewer = {name: each for name, each in batches.items() if each < batch_size(recipes[name].sampler)}
     if fewer:
@@ -78,16 +80,16 @@ def reduced(
 
 
 def check_budgets(budgets: Mapping[str, Budget], hold: Hold | None, where: str) -> None:
-    """Raises RequestError, naming two arms, where budgets differ in more than `hold` leaves free.
+    """Raises RequestError, with the names of two arms, if their budgets differ in `hold`.
 
-    None holds everything: updates, clips and seconds.
+    None means that updates, clips and seconds must all be equal.
     """
     if not budgets:
         return
     (name, first), *others = budgets.items()
     for other, theirs in others:
         wanted: tuple[Hold, ...] = (hold,) if hold else ("updates", "clips", "seconds")
-        differing = [sum_ for sum_ in wanted if not _alike(getattr(first, sum_), getattr(theirs, sum_))]
+        differing = [sum_ for sum_ in wanted if not _is_equal(getattr(first, sum_), getattr(theirs, sum_))]
         if differing:
             raise RequestError(
                 f"{where}: arms {name!r} and {other!r} have unlike budgets: {first.words()} against "
@@ -97,7 +99,7 @@ def check_budgets(budgets: Mapping[str, Budget], hold: Hold | None, where: str) 
 
 
 def held(budgets: Mapping[str, Budget], hold: Hold | None, clip_seconds: float) -> str:
-    """What all arms have alike, in words."""
+    """The budget that all arms share, in words."""
     sums = list(budgets.values())
     first = sums[0]
     if all(each == first for each in sums):
@@ -113,7 +115,7 @@ def held(budgets: Mapping[str, Budget], hold: Hold | None, clip_seconds: float) 
     }[hold]
 
 
-def _alike(one: float, other: float) -> bool:
+def _is_equal(one: float, other: float) -> bool:
     return abs(one - other) <= TOLERANCE * max(one, other)
 
 

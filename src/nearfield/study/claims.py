@@ -129,14 +129,14 @@ SourceVerdict = Literal["supported", "not supported", "not decided"]
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence that compares, and the record that it rests on, turned the way the sentence reads."""
+    """A comparative sentence and the record that supports it, in the order of the sentence."""
 
     text: str
     comparison: Comparison
 
 
 def turned(comparison: Comparison) -> Comparison:
-    """The same record, seen from the other arm."""
+    """The same comparison with the two arms exchanged."""
     swap: dict[str, Literal["better", "worse"]] = {"better": "worse", "worse": "better"}
     return replace(
         comparison,
@@ -150,7 +150,7 @@ def turned(comparison: Comparison) -> Comparison:
 
 
 def between(facts: StudyFacts, one: str, other: str) -> Comparison | None:
-    """The record of `one` against `other`, or None where they were not compared."""
+    """The comparison of `one` with `other`, or None if they were not compared."""
     for comparison in facts.conclusion.comparisons:
         if (comparison.one, comparison.other) == (one, other):
             return comparison
@@ -160,7 +160,7 @@ def between(facts: StudyFacts, one: str, other: str) -> Comparison | None:
 
 
 def evidence(facts: StudyFacts, comparison: Comparison) -> str:
-    """What a comparative sentence must carry: difference, interval, corrected p, seeds and test groups."""
+    """The evidence of a comparative sentence: difference, interval, corrected p, seeds and test groups."""
     n = digits(facts)
     low, high = signed(comparison.low, n), signed(comparison.high, n)
     return (
@@ -171,7 +171,7 @@ def evidence(facts: StudyFacts, comparison: Comparison) -> str:
 
 
 def claim(facts: StudyFacts, comparison: Comparison) -> Claim:
-    """What a comparison allows to be said, with its evidence."""
+    """The sentence that a comparison supports, with its evidence."""
     one, other = label(facts, comparison.one), label(facts, comparison.other)
     judge, meaningful = measure(facts.judge), f"{facts.conclusion.meaningful:g}"
     said = {
@@ -214,14 +214,13 @@ def _verdict_words(facts: StudyFacts, verdict: Verdict, comparison: Comparison) 
 
 
 def _finished(facts: StudyFacts) -> int:
-    """How many arms have all their trainings; 0 where all have."""
+    """Number of arms with all their trainings; 0 if all arms have them."""
     whole = sum(all(run.state == "done" for run in each.runs) for each in facts.arms)
     return whole if whole < len(facts.arms) else 0
 
 
 def left_out(facts: StudyFacts) -> Iterator[tuple[str, str]]:
-    """Arms that a failed training keeps out of the comparison, with what is known, and why, in the words of
-    whoever failed."""
+    """Arms that a failed training excludes from the comparison, with their results and the error message."""
     for each in facts.arms:
         done = sum(run.state == "done" for run in each.runs)
         if done < len(each.runs):
@@ -274,7 +273,7 @@ def source_verdict(facts: StudyFacts) -> SourceVerdict:
 
 
 def mean_text(facts: StudyFacts, name: str) -> str:
-    """The judge of one arm or baseline as "0.781 [0.762, 0.800]"; a dash where it has none."""
+    """The judge of one arm or baseline as "0.781 [0.762, 0.800]"; a dash if it has none."""
     estimate = facts.conclusion.estimates.get(name)
     return "—" if estimate is None else mean_and_interval(estimate, digits(facts))
 

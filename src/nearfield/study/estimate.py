@@ -1,4 +1,4 @@
-"""What a study will take, from a short timing of its reference arm."""
+"""Estimates the cost of a study from a short timing of its reference arm, and what the study can detect."""
 
 import tempfile
 import time
@@ -19,54 +19,57 @@ from nearfield.training.run_folder import RunFolder
 from nearfield.training.trainer import launch
 
 TRIED = 20
-"""Updates that are timed."""
+"""Number of updates that are timed."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a study will take; the first number is for the fewest seeds, the second for the most."""
+    """The cost of a study; the first number is for the fewest seeds, the second for the most."""
 
     runs: tuple[int, int]
-    """As `runs_of`."""
+    """The result of `runs_of`."""
     seconds: tuple[float, float]
-    """Of wall clock with one worker; other arms are taken to cost what the reference does."""
+    """Wall-clock time with one worker, if every arm costs as much as the reference."""
     bytes: tuple[int, int]
 
 
 def runs_of(plan: Plan) -> tuple[int, int]:
-    """Runs for the fewest seeds and for the most: the trials of a search, then for each seed the trainings
-    before the arms, the arms (of a search also its finalists) and the plain spaces beside them."""
+    """Number of runs for the fewest seeds and for the most.
+
+    Counts the trials of a search and, for each seed, the trainings under `before`, the arms (for a search
+    also its finalists) and one run for the baselines.
+    """
     each = len(plan.before) + len(plan.arms) + (plan.search.final if plan.search else 0) + 1
     return _trials(plan)[0] + each * plan.seeds.looks()[0], _trials(plan)[0] + each * plan.seeds.at_most
 
 
 def baselines_of(plan: Plan) -> tuple[int, int]:
-    """How many of those runs score the plain spaces and train nothing."""
+    """How many of these runs score the baselines and train nothing."""
     return plan.seeds.looks()[0], plan.seeds.at_most
 
 
 def _trials(plan: Plan) -> tuple[int, float]:
-    """Trainings of the search, and how many whole trainings they are as long as."""
+    """Number of trainings of the search, and their total length in full trainings."""
     lengths = TrialSearch(plan.search, plan.recipe).lengths() if plan.search else []
     return len(lengths), sum(lengths) / plan.recipe.train.updates
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What a plan can show, if its arms vary as those of a finished study did."""
+    """What a plan can detect, if its arms vary like those of a finished study."""
 
     power: float
-    """Chance that a true difference of `meaningful` between two arms is claimed."""
+    """Probability that a true difference of `meaningful` between two arms is claimed."""
     smallest: float
-    """The smallest true difference that is claimed with a chance of `WANTED_POWER`."""
+    """The smallest true difference that is claimed with a probability of `WANTED_POWER`."""
     floor: float
-    """The same with `MOST_SEEDS` seeds: what the test set allows."""
+    """The same with `MOST_SEEDS` seeds, which is the limit of the test set."""
     groups: int
-    """Test groups of that study."""
+    """Number of test groups of the finished study."""
 
 
 def reach(plan: Plan, finished: StudyFacts) -> Reach | None:
-    """None where the finished study compared no arms, or by another judge."""
+    """What `plan` can detect; None if the finished study compared no arms or has another judge."""
     pairs = [each for each in finished.conclusion.comparisons if not each.other.startswith("baseline/")]
     if not pairs or finished.judge != plan.judge:
         return None
@@ -89,7 +92,7 @@ def reach(plan: Plan, finished: StudyFacts) -> Reach | None:
 
 
 def estimate_cost(plan: Plan, data: str, device: str = "auto", callback: Callback = ignore) -> Cost:
-    """Trains the reference arm for a moment in a folder that is removed again."""
+    """Estimates the cost by training the reference arm for a few updates in a temporary folder."""
     recipe = plan.recipe_of(plan.reference)
     updates = recipe.train.updates
     short = recipe.changed({"train.updates": min(TRIED, updates)})
@@ -114,7 +117,7 @@ def estimate_cost(plan: Plan, data: str, device: str = "auto", callback: Callbac
     trials, trials_in_whole = _trials(plan)
 
     def seconds(runs: int, seeds: int) -> float:
-        """Every run is measured; all but those of the plain spaces are trained."""
+        """Every run is evaluated; all but those of the baselines are trained."""
         return first + runs * measured + (runs - trials - seeds + trials_in_whole) * one
 
     least, most = runs_of(plan)
