@@ -200,17 +200,19 @@ def python_page() -> str:
     """The names of the front door, which mkdocstrings fills in from their docstrings."""
     lines = ["# Python", "", f"`from nearfield import {', '.join(nearfield.__all__)}`", ""]
     for name in nearfield.__all__:
-        lines += [f"::: {home(name)}", "    options:", f"      heading: nearfield.{name}"]
-        lines += [f"      toc_label: {name}", ""]
+        found = getattr(nearfield, name)
+        lines += _entry(f"nearfield.{name}", found)
+        for inner in found.__all__ if inspect.ismodule(found) else ():
+            lines += _entry(f"nearfield.{name}.{inner}", getattr(found, inner))
     return _page(lines)
 
 
-def home(name: str) -> str:
-    """Where a name of the front door is defined: "nearfield.training.run.Run"."""
-    found = getattr(nearfield, name)
-    if inspect.ismodule(found):
-        return found.__name__
-    return f"{found.__module__}.{found.__qualname__}"
+def _entry(name: str, found: Any) -> list[str]:
+    """A public name, which may be another than the one under which the thing is defined."""
+    is_module = inspect.ismodule(found)
+    home = found.__name__ if is_module else f"{found.__module__}.{found.__qualname__}"
+    lines = [f"::: {home}", "    options:", f"      heading: {name}", f"      toc_label: {name}"]
+    return [*lines, *(["      members: false"] if is_module else []), ""]
 
 
 def small_page() -> str:

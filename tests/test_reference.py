@@ -91,7 +91,8 @@ def test_every_metric_has_a_sentence() -> None:
 def test_every_public_name_has_a_docstring(name: str) -> None:
     found = getattr(nearfield, name)
     assert (getdoc(found) or "").strip(), f"nearfield.{name}: no docstring"
-    assert f"      heading: nearfield.{name}\n" in pages()["reference/python.md"]
+    for shown in [name, *(f"{name}.{inner}" for inner in getattr(found, "__all__", ()))]:
+        assert f"      heading: nearfield.{shown}\n" in pages()["reference/python.md"]
     if isclass(found) and found.__module__.startswith("nearfield"):
         for method, of in vars(found).items():
             is_public = isfunction(of) or isinstance(of, classmethod | property)

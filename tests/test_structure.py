@@ -85,10 +85,12 @@ def test_training_imports_no_report() -> None:
 
 
 def test_no_two_classes_have_one_name() -> None:
-    """A name says which class is meant, wherever it is read."""
+    """A name says which class is meant, wherever it is read; the adapter's are those of another library."""
     homes: dict[str, list[str]] = {}
     of_another_library = "nearfield.losses.pml"  # its names are the point of it
     for name, path in modules().items():
+        if name == "nearfield.losses.pml":
+            continue
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and name != of_another_library:
                 homes.setdefault(node.name, []).append(name)

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    __version__: str
+    from nearfield import losses as losses
     from nearfield.core.types import Pairs as Pairs
     from nearfield.data.collection import Collection as Collection
     from nearfield.learning.build import loss as loss
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from nearfield.training.estimator import Embedder as Embedder
     from nearfield.training.recipe import Recipe as Recipe
     from nearfield.training.run import Run as Run
+
+    __version__: str
 
 _HOMES = {
     "Collection": "nearfield.data.collection",
@@ -52,6 +54,7 @@ __all__ = [
     "evaluate",
     "feature",
     "loss",
+    "losses",
     "miner",
     "relation",
     "train",
@@ -63,6 +66,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("nearfield")
+    if name == "losses":
+        return import_module("nearfield.losses")
     if name not in _HOMES:
         raise AttributeError(f"module 'nearfield' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -228,6 +228,11 @@ def test_no_gradient_where_none_is_asked_for(made: Callable[[], AutogradLoss]) -
     assert not of(vectors.detach(), pairs, refs).requires_grad
 
 
+def test_a_loss_shows_what_it_measures() -> None:
+    assert repr(Hardest()) == "Hardest(distance='euclidean', reduction='mean')"
+    assert repr(SupCon()) == "SupCon(distance='cosine', reduction='non_zero_mean')"
+
+
 def test_a_second_derivative_is_refused() -> None:
     vectors, refs, pairs = odd()
     value = Hardest()(vectors.requires_grad_(), pairs, refs)

@@ -10,9 +10,9 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import make
 from nearfield.core.types import Distance
 from nearfield.learning.build import loss
-from nearfield.learning.checks import SPANS, check_margin, max_separation
 from nearfield.learning.distances import PairwiseDistances
 from nearfield.learning.losses import LossSettings
+from nearfield.learning.losses.margins import SPANS, check_margin, max_separation
 
 
 def chosen(**given: Any) -> Any:

@@ -17,7 +17,7 @@ from nearfield.core.settings import make
 from nearfield.core.types import Pairs, TripletRange
 from nearfield.learning.build import loss
 from nearfield.learning.losses import LossSettings
-from nearfield.learning.losses.library import LEFT_OUT, NEEDS_LABELS, READS, Library
+from nearfield.learning.losses.library import LEFT_OUT, NEEDS_LABELS, READS, LibrarySettings
 
 NEEDED: dict[str, dict[str, Any]] = {"RankedListLoss": {"margin": 0.4, "Tn": 1}}
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
@@ -200,7 +200,7 @@ def test_looking_at_settings_draws_no_chance() -> None:
     wanted = torch.rand(1)
     torch.manual_seed(5)
     settings = make(LossSettings, "loss", {"kind": "ProxyAnchorLoss"})
-    assert isinstance(settings, Library)
+    assert isinstance(settings, LibrarySettings)
     assert settings.distance == "cosine"
     assert torch.equal(torch.rand(1), wanted)
 

@@ -15,7 +15,7 @@ from nearfield.core.settings import make
 from nearfield.core.types import Batch, BatchIndices, Pairs
 from nearfield.learning.build import loss
 from nearfield.learning.losses import LossSettings
-from nearfield.learning.losses.tagging import BCE, BCELoss, TaggingLoss
+from nearfield.learning.losses.tagging import BCELoss, BCESettings, TaggingLoss
 from nearfield.learning.train import TrainSettings, TrainState, train
 
 EVERY: list[dict[str, Any]] = [
@@ -193,17 +193,17 @@ def test_a_vector_that_is_no_number_is_not_hidden() -> None:
 
 
 def test_balanced_weights_are_part_of_the_state_and_asked_for() -> None:
-    ours = BCE(class_weights="balanced").build(4, 5)
+    ours = BCESettings(class_weights="balanced").build(4, 5)
     vectors, pairs = batch()
     with pytest.raises(RequestError, match=r"loss\.class_weights: balanced needs the share of clips"):
         ours(vectors, pairs)
     with pytest.raises(RequestError, match=r"built for 5 tags\. Given: frequencies of shape \(4,\)"):
         ours.see_frequencies(SHARES[:4])
     ours.see_frequencies(SHARES)
-    again = BCE(class_weights="balanced").build(4, 5)
+    again = BCESettings(class_weights="balanced").build(4, 5)
     again.load_state_dict(ours.state_dict())
     assert torch.equal(ours(vectors, pairs), again(vectors, pairs))
-    even = BCE().build(4, 5)
+    even = BCESettings().build(4, 5)
     even.see_frequencies(SHARES)
     assert torch.equal(even.state_dict()["weights"], torch.ones(5))
 

@@ -15,7 +15,7 @@ import numpy as np, torch, torch.distributed as dist
 from torch import nn
 from nearfield.core.types import Batch, BatchIndices, Pairs
 from nearfield.learning.losses.autograd import AutogradLoss
-from nearfield.learning.losses.triplet import Triplet
+from nearfield.learning.losses.triplet import TripletLoss
 from nearfield.learning.distributed import own, world
 from nearfield.learning.train import TrainState, TrainSettings, train
 from nearfield.models.normalization import sync_batch_norm
@@ -27,7 +27,8 @@ class Hardest(AutogradLoss):
         nearest = distances.where(negative, torch.inf).amin(1)
         return ((distances * weight).amax(1) - nearest + 1).clamp_min(0)
 
-losses = {"triplet": Triplet(margin=1.0, distance="squared_euclidean").build(4, 4), "autograd": Hardest()}
+triplet = TripletLoss(margin=1.0, distance="squared_euclidean")
+losses = {"triplet": triplet, "autograd": Hardest()}
 if "RANK" in __import__("os").environ:
     dist.init_process_group("gloo")
 torch.manual_seed(0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nearfield.core.types import Batch, BatchIndices, Pairs
 from nearfield.learning.build import loss as make_loss
 from nearfield.learning.losses import PairLoss
-from nearfield.learning.losses.tagging import BCE
+from nearfield.learning.losses.tagging import BCESettings
 from nearfield.learning.train import Step, TrainSettings, TrainState, train
 
 SIGNALS = torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
@@ -71,7 +71,7 @@ def test_the_whole_gradient_is_clipped_as_torch_does_it(kind: str, largest: floa
 
 
 def test_a_loss_learns_beside_a_network_that_does_not() -> None:
-    model, loss = network().requires_grad_(False), BCE().build(4, 4)
+    model, loss = network().requires_grad_(False), BCESettings().build(4, 4)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     steps = run(model, loss, TrainSettings(updates=60))
     assert steps[-1].measured["train/loss"] < steps[0].measured["train/loss"]

@@ -3,8 +3,8 @@
 from typing import Any
 
 from nearfield.core.settings import make
-from nearfield.learning.checks import check_margin
 from nearfield.learning.losses import LossSettings, PairLoss
+from nearfield.learning.losses.margins import check_margin
 from nearfield.learning.losses.settings import BaseLossSettings
 from nearfield.learning.miners import Miner, MinerSettings
 from nearfield.learning.miners.base import BaseMinerSettings

@@ -33,11 +33,11 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import make
 from nearfield.core.types import Distance, Pairs
 from nearfield.learning.losses.base import PairLoss
-from nearfield.learning.losses.circle import Circle
-from nearfield.learning.losses.contrastive import Contrastive
-from nearfield.learning.losses.multi_similarity import MultiSimilarity
-from nearfield.learning.losses.supcon import NTXent, SupCon
-from nearfield.learning.losses.triplet import Triplet
+from nearfield.learning.losses.circle import CircleSettings
+from nearfield.learning.losses.contrastive import ContrastiveSettings
+from nearfield.learning.losses.multi_similarity import MultiSimilaritySettings
+from nearfield.learning.losses.supcon import NTXentSettings, SupConSettings
+from nearfield.learning.losses.triplet import TripletSettings
 
 __all__ = [
     "CircleLoss",
@@ -155,8 +155,10 @@ class TripletMarginLoss(_Loss):
             "MeanReducer": "mean",
         }
         reduction = means[_reducer(name, reducer, *means)]
-        given = {"margin": margin, "swap": swap, "smooth": smooth_loss}
-        settings: Triplet = make(Triplet, name, {**given, "distance": measured, "reduction": reduction})
+        given = {"margin": margin, "swap": swap, "smooth": smooth_loss, "allow_impossible_margin": True}
+        settings: TripletSettings = make(
+            TripletSettings, name, {**given, "distance": measured, "reduction": reduction}
+        )
         super().__init__(settings.build(), measured, normalizes)
         self.settings = settings
 
@@ -204,8 +206,13 @@ class ContrastiveLoss(_Loss):
                     f"1. Given: {pos_margin:g} and {neg_margin:g}. Usual are pos_margin=1, neg_margin=0."
                 )
             pos_margin, neg_margin = 1 - pos_margin, 1 - neg_margin
-        given = {"pos_margin": pos_margin, "neg_margin": neg_margin, "distance": measured}
-        settings: Contrastive = make(Contrastive, name, given)
+        given = {
+            "pos_margin": pos_margin,
+            "neg_margin": neg_margin,
+            "distance": measured,
+            "allow_impossible_margin": True,
+        }
+        settings: ContrastiveSettings = make(ContrastiveSettings, name, given)
         super().__init__(settings.build(), measured, normalizes)
         self.settings = settings
 
@@ -236,7 +243,10 @@ class CircleLoss(_Loss):
         name = _refuse("CircleLoss", further)
         _only_cosines(name, distance)
         _reducer(name, reducer, "AvgNonZeroReducer")
-        super().__init__(make(Circle, name, {"m": m, "gamma": gamma}).build(), "cosine")
+        super().__init__(
+            make(CircleSettings, name, {"m": m, "gamma": gamma, "allow_impossible_margin": True}).build(),
+            "cosine",
+        )
 
 
 class MultiSimilarityLoss(_Loss):
@@ -255,7 +265,8 @@ class MultiSimilarityLoss(_Loss):
         _only_cosines(name, distance)
         _reducer(name, reducer, "MeanReducer")
         super().__init__(
-            make(MultiSimilarity, name, {"alpha": alpha, "beta": beta, "base": base}).build(), "cosine"
+            make(MultiSimilaritySettings, name, {"alpha": alpha, "beta": beta, "base": base}).build(),
+            "cosine",
         )
 
 
@@ -268,7 +279,7 @@ class SupConLoss(_Loss):
         name = _refuse("SupConLoss", further)
         _only_cosines(name, distance)
         _reducer(name, reducer, "AvgNonZeroReducer")
-        super().__init__(make(SupCon, name, {"temperature": temperature}).build(), "cosine")
+        super().__init__(make(SupConSettings, name, {"temperature": temperature}).build(), "cosine")
 
 
 class NTXentLoss(_Loss):
@@ -280,7 +291,7 @@ class NTXentLoss(_Loss):
         name = _refuse("NTXentLoss", further)
         _only_cosines(name, distance)
         _reducer(name, reducer, "MeanReducer")
-        super().__init__(make(NTXent, name, {"temperature": temperature}).build(), "cosine")
+        super().__init__(make(NTXentSettings, name, {"temperature": temperature}).build(), "cosine")
         self.temperature = temperature
 
     def _of_indices(self, vectors: Tensor, refs: Tensor | None, indices: Indices) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfield.core.errors import RequestError, choose
-from nearfield.learning.checks import check_margin
+from nearfield.learning.losses.margins import check_margin
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.records import Arm, Task
 from nearfield.training.prepare import check

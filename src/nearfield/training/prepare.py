@@ -20,8 +20,8 @@ from nearfield.core.types import ClipMetadata
 from nearfield.data.collection import Collection
 from nearfield.data.patches import join_patch, split_patch
 from nearfield.learning.checks import check as check_combination
-from nearfield.learning.checks import check_margin
 from nearfield.learning.distributed import world
+from nearfield.learning.losses.margins import check_margin
 from nearfield.learning.losses.settings import pair_kinds
 from nearfield.models.embedder import EmbeddingModel
 from nearfield.training.events import Callback, Note, Stage, ignore

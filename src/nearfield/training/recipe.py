@@ -14,7 +14,7 @@ from nearfield.core.shipped import located, shipped
 from nearfield.core.text import shortened
 from nearfield.data.settings import DataSettings
 from nearfield.learning.losses import LossSettings
-from nearfield.learning.losses.triplet import Triplet
+from nearfield.learning.losses.triplet import TripletSettings
 from nearfield.learning.miners import MinerSettings
 from nearfield.learning.miners.gaps import All
 from nearfield.learning.optimizers import (
@@ -64,7 +64,7 @@ class Recipe(Settings):
     """What comes together in a batch."""
     miner: MinerSettings = All()
     """Which pairs are kept."""
-    loss: LossSettings = Triplet()
+    loss: LossSettings = TripletSettings()
     """How alike clips are pulled together and unlike ones pushed apart."""
     penalty: WeightPenaltySettings = WeightPenaltySettings()
     """How much large weights cost, coupled to the optimiser."""

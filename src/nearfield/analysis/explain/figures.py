@@ -19,7 +19,7 @@ from nearfield.analysis.explain.examples import (
 from nearfield.analysis.explain.explain import Explanation
 from nearfield.analysis.explain.opened_run import OpenedRun
 from nearfield.core.types import Floats
-from nearfield.learning.losses.tagging import Focal
+from nearfield.learning.losses.tagging import FocalSettings
 from nearfield.metrics.classification import Confusion, report
 from nearfield.metrics.geometry import Apart
 from nearfield.metrics.probes import ProbeCurve
@@ -247,7 +247,7 @@ def draw_focal(path: Path, gamma: float) -> None:
 def focal_curve(gamma: float) -> tuple[Floats, Floats]:
     """(n,) probabilities of the truth, and (n,) what the loss makes of each."""
     probability = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
-    loss = Focal(gamma=gamma).build(size=1, classes=1)
+    loss = FocalSettings(gamma=gamma).build(size=1, classes=1)
     cost = loss.costs(torch.logit(probability)[:, None], torch.ones(199, 1, dtype=torch.bool))
     return probability.numpy(), cost[:, 0].numpy()
 
@@ -305,7 +305,7 @@ def draw(
     if found.probe_curve is not None:
         paths.append(out / "probe.png")
         draw_probe(paths[-1], found.probe_curve)
-    if isinstance(opened.run.recipe.loss, Focal):
+    if isinstance(opened.run.recipe.loss, FocalSettings):
         paths.append(out / "focal.png")
         draw_focal(paths[-1], opened.run.recipe.loss.gamma)
     for number, row in enumerate(rows.tolist() if opened.is_sound else (), 1):

@@ -3,17 +3,26 @@
 from typing import Annotated
 
 from nearfield.learning.losses.base import LossMetrics, PairLoss
-from nearfield.learning.losses.circle import Circle
-from nearfield.learning.losses.contrastive import Contrastive
-from nearfield.learning.losses.library import Library
-from nearfield.learning.losses.multi_similarity import MultiSimilarity
+from nearfield.learning.losses.circle import CircleSettings
+from nearfield.learning.losses.contrastive import ContrastiveSettings
+from nearfield.learning.losses.library import LibrarySettings
+from nearfield.learning.losses.multi_similarity import MultiSimilaritySettings
 from nearfield.learning.losses.settings import LOSSES
-from nearfield.learning.losses.supcon import NTXent, SupCon
-from nearfield.learning.losses.tagging import BCE, Focal
-from nearfield.learning.losses.triplet import Triplet
+from nearfield.learning.losses.supcon import NTXentSettings, SupConSettings
+from nearfield.learning.losses.tagging import BCESettings, FocalSettings
+from nearfield.learning.losses.triplet import TripletSettings
 
 LossSettings = Annotated[
-    Triplet | Circle | Contrastive | NTXent | SupCon | MultiSimilarity | BCE | Focal | Library, LOSSES
+    TripletSettings
+    | CircleSettings
+    | ContrastiveSettings
+    | NTXentSettings
+    | SupConSettings
+    | MultiSimilaritySettings
+    | BCESettings
+    | FocalSettings
+    | LibrarySettings,
+    LOSSES,
 ]
 LOSSES.bind(LossSettings)
 

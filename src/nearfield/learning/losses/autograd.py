@@ -67,6 +67,10 @@ class AutogradLoss(PairLoss):
             (rows,) losses, differentiable with respect to `distances`.
         """
 
+    def extra_repr(self) -> str:
+        """What is measured, and the mean taken."""
+        return f"distance={self.distance!r}, reduction={self.reduction!r}"
+
     def takes_part(self, positive: Tensor, negative: Tensor) -> Tensor:
         """(rows,) bool, from (rows, columns) masks: which rows `rowwise` is given and the mean is over.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nearfield.core.errors import RequestError
+from nearfield.core.settings import Settings
 from nearfield.core.types import Pairs
 from nearfield.learning.distances import Gradient, PairwiseDistances
 from nearfield.learning.losses.rows import Accumulator, RowPairs, settle
@@ -34,6 +35,9 @@ class PairLoss(nn.Module, ABC):
     `AutogradLoss` (autograd.py) makes a loss of one method over distances; `RowLoss` and the decorator
     `analytic` are for losses that work out their gradient by hand.
     """
+
+    settings: Settings | None = None
+    """What it was made with, where it has settings."""
 
     def forward(
         self,
@@ -63,6 +67,19 @@ class PairLoss(nn.Module, ABC):
             Where the arguments do not fit each other.
         """
         return self.forward_with_metrics(vectors, pairs, ref_vectors, ref_labels)[0]
+
+    def extra_repr(self) -> str:
+        """Numbers and the distance, and of the other settings those that are not as usual."""
+        settings = self.settings
+        if settings is None:
+            return ""
+        shown = []
+        for name, field in type(settings).model_fields.items():
+            value = getattr(settings, name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if name != "kind" and (is_number or name == "distance" or value != field.default):
+                shown.append(f"{name}={value!r}")
+        return ", ".join(shown)
 
     @abstractmethod
     def forward_with_metrics(

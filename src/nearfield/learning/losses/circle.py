@@ -17,11 +17,12 @@ from torch.nn.functional import softplus
 from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
 from nearfield.learning.losses.base import LossMetrics, RowLoss
+from nearfield.learning.losses.margins import checked
 from nearfield.learning.losses.rows import Accumulator, RowPairs, exponents
 from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
 
-class Circle(BaseLossSettings):
+class CircleSettings(BaseLossSettings):
     """Each cosine pulled by its own distance from where it should be."""
 
     kind: Literal["circle"] = "circle"
@@ -41,7 +42,7 @@ class Circle(BaseLossSettings):
 
     def build(self, size: int = 0, classes: int = 0) -> "CircleLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""
-        return CircleLoss(self)
+        return CircleLoss(**self.arguments())
 
 
 class CircleLoss(RowLoss):
@@ -50,11 +51,27 @@ class CircleLoss(RowLoss):
     The mean over anchors with a loss above 0. Anchors without an alike or without an unlike item take no
     part. `weight` is the w_p above. The part `active_fraction` is the share of anchors beyond the boundary.
     Arithmetic is float32 at least, so that a gamma of 256 overflows in no precision.
+
+    Parameters
+    ----------
+    m
+        Radius of the boundary, in cosine; 0 to 1. Smaller is stricter.
+    gamma
+        Scale of the exponents: how much the hardest items outweigh the rest.
+    allow_impossible_margin
+        Take an m of 1 or more, which asks for nothing.
     """
 
-    def __init__(self, settings: Circle) -> None:
+    def __init__(
+        self,
+        m: float = 0.4,
+        gamma: float = 80.0,
+        allow_impossible_margin: bool = False,
+    ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings: CircleSettings = checked(
+            CircleSettings, m=m, gamma=gamma, allow_impossible_margin=allow_impossible_margin
+        )
 
     def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
         """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""

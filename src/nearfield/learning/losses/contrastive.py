@@ -8,11 +8,12 @@ from torch import Tensor
 from nearfield.core.types import Distance, Pairs
 from nearfield.learning.distances import Gradient, PairwiseDistances
 from nearfield.learning.losses.base import LossMetrics, PairLoss, analytic
+from nearfield.learning.losses.margins import checked
 from nearfield.learning.losses.rows import Accumulator, RowPairs, settle
 from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
 
-class Contrastive(BaseLossSettings):
+class ContrastiveSettings(BaseLossSettings):
     """Pairs on their own: alike ones together, unlike ones apart."""
 
     kind: Literal["contrastive"] = "contrastive"
@@ -35,7 +36,7 @@ class Contrastive(BaseLossSettings):
 
     def build(self, size: int = 0, classes: int = 0) -> "ContrastiveLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""
-        return ContrastiveLoss(self)
+        return ContrastiveLoss(**self.arguments())
 
 
 class ContrastiveLoss(PairLoss):
@@ -44,11 +45,34 @@ class ContrastiveLoss(PairLoss):
     mean of max(0, d - pos_margin) over the alike pairs above zero + mean of max(0, neg_margin - d) over the
     unlike pairs above zero. `weight` weighs the alike pairs, in sum and mean. Parts: `active_fraction` of
     all pairs, and the two means as `alike_loss` and `unlike_loss`.
+
+    Parameters
+    ----------
+    pos_margin
+        Positives nearer than this are left alone, in the units of the distance.
+    neg_margin
+        Negatives farther than this are left alone, in the units of the distance.
+    distance
+        What is compared.
+    allow_impossible_margin
+        Take margins over cosines that no vectors can satisfy.
     """
 
-    def __init__(self, settings: Contrastive) -> None:
+    def __init__(
+        self,
+        pos_margin: float = 0.0,
+        neg_margin: float = 1.0,
+        distance: Distance = "euclidean",
+        allow_impossible_margin: bool = False,
+    ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings: ContrastiveSettings = checked(
+            ContrastiveSettings,
+            pos_margin=pos_margin,
+            neg_margin=neg_margin,
+            distance=distance,
+            allow_impossible_margin=allow_impossible_margin,
+        )
 
     @analytic
     def forward_with_metrics(

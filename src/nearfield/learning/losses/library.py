@@ -92,10 +92,12 @@ class LibraryLoss(PairLoss):
     `active_fraction` is the share of single losses above zero, where the loss has any to tell.
     """
 
-    def __init__(self, kind: str, inner: nn.Module, classes: int | None = None) -> None:
-        """`inner` is the library's loss, `kind` its class name, `classes` how many it keeps weights for."""
+    settings: "LibrarySettings"
+
+    def __init__(self, settings: "LibrarySettings", inner: nn.Module, classes: int | None = None) -> None:
+        """`inner` is the library's loss, `classes` how many it keeps weights for."""
         super().__init__()
-        self.kind = kind
+        self.settings, self.kind = settings, settings.kind
         self.classes = classes
         self.inner = inner
         self.watched = _Watched(inner.reducer)  # type: ignore[arg-type]
@@ -104,6 +106,11 @@ class LibraryLoss(PairLoss):
             histogram = inner.hist_
             del inner.hist_
             inner.register_buffer("hist_", histogram)  # type: ignore[arg-type]
+
+    def extra_repr(self) -> str:
+        """Its class name and the settings that were given."""
+        given = (f"{name}={value!r}" for name, value in self.settings.given.items())
+        return ", ".join([repr(self.kind), *given])
 
     def forward_with_metrics(
         self,
@@ -236,7 +243,7 @@ _FILLED_IN = {
 _NOT_SETTINGS = ("self", "args", "kwargs", "triplets_per_anchor")
 
 
-class Library(BaseLossSettings):
+class LibrarySettings(BaseLossSettings):
     """A loss of pytorch-metric-learning; its further settings are its constructor's."""
 
     model_config = ConfigDict(extra="allow")
@@ -305,7 +312,7 @@ class Library(BaseLossSettings):
             if name in wanted and number < 1:
                 raise RequestError(f"loss: {self.kind} needs to know how many {what} there are. Give {name}.")
         inner = _construct(self.kind, self.given, size, classes)
-        return LibraryLoss(self.kind, inner, classes if "classes" in wanted else None)
+        return LibraryLoss(self, inner, classes if "classes" in wanted else None)
 
 
 def needs_classes(kind: str) -> bool:
@@ -313,7 +320,7 @@ def needs_classes(kind: str) -> bool:
     return any(_FILLED_IN.get(name) == "classes" for name in _constructor(kind)[1])
 
 
-def default_of(settings: Library, name: str) -> Any:
+def default_of(settings: LibrarySettings, name: str) -> Any:
     """A constructor's setting as given, or its default."""
     return settings.given.get(name, _constructor(settings.kind)[0][name].default)
 

@@ -15,11 +15,12 @@ from torch.nn.functional import softplus
 from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
 from nearfield.learning.losses.base import LossMetrics, RowLoss
+from nearfield.learning.losses.margins import checked
 from nearfield.learning.losses.rows import Accumulator, RowPairs, exponents
 from nearfield.learning.losses.settings import BaseLossSettings
 
 
-class MultiSimilarity(BaseLossSettings):
+class MultiSimilaritySettings(BaseLossSettings):
     """Alike and unlike items weighed by how much they stand out among the anchor's others."""
 
     kind: Literal["multi_similarity"] = "multi_similarity"
@@ -34,7 +35,7 @@ class MultiSimilarity(BaseLossSettings):
 
     def build(self, size: int = 0, classes: int = 0) -> "MultiSimilarityLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""
-        return MultiSimilarityLoss(self)
+        return MultiSimilarityLoss(**self.arguments())
 
 
 class MultiSimilarityLoss(RowLoss):
@@ -42,11 +43,27 @@ class MultiSimilarityLoss(RowLoss):
 
     `weight` is the w_p above. Parts: `active_fraction`, the share of anchors with an alike item under the
     base or an unlike one over it (all together), and the two halves as `alike_loss` and `unlike_loss`.
+
+    Parameters
+    ----------
+    alpha
+        Scale of the exponents of positives.
+    beta
+        Scale of the exponents of negatives.
+    base
+        The cosine that positives should exceed and negatives stay under.
     """
 
-    def __init__(self, settings: MultiSimilarity) -> None:
+    def __init__(
+        self,
+        alpha: float = 2.0,
+        beta: float = 50.0,
+        base: float = 0.5,
+    ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings: MultiSimilaritySettings = checked(
+            MultiSimilaritySettings, alpha=alpha, beta=beta, base=base
+        )
 
     def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
         """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""

@@ -88,6 +88,10 @@ class BaseLossSettings(Settings):
         """Its margins, for the check against what vectors of unit length can satisfy."""
         return ()
 
+    def arguments(self) -> dict[str, Any]:
+        """The settings by name, without `kind`: what the loss's class takes."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
+
     def build(self, size: int = 0, classes: int = 0) -> "PairLoss":
         """The loss for vectors of `size` numbers and, where it keeps weights for them, so many `classes`."""
         raise NotImplementedError

@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 from nearfield.core.types import Distance
 from nearfield.learning.distances import FAR
 from nearfield.learning.losses.base import LossMetrics, RowLoss
+from nearfield.learning.losses.margins import checked
 from nearfield.learning.losses.rows import Accumulator, RowPairs, exponents
 from nearfield.learning.losses.settings import BaseLossSettings
 
@@ -20,7 +21,7 @@ from nearfield.learning.losses.settings import BaseLossSettings
 #     -log( exp(s(a, p) / t) / (exp(s(a, p) / t) + sum over unlike n of exp(s(a, n) / t)) )
 
 
-class NTXent(BaseLossSettings):
+class NTXentSettings(BaseLossSettings):
     """A softmax over the batch for each alike pair: no labels, no margin."""
 
     kind: Literal["nt_xent"] = "nt_xent"
@@ -32,7 +33,7 @@ class NTXent(BaseLossSettings):
 
     def build(self, size: int = 0, classes: int = 0) -> "NTXentLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""
-        return NTXentLoss(self)
+        return NTXentLoss(**self.arguments())
 
 
 class NTXentLoss(RowLoss):
@@ -40,11 +41,19 @@ class NTXentLoss(RowLoss):
 
     `weight` weighs the alike cells, in sum and mean. The part `active_fraction` is the share of alike
     cells that the unlike ones together outweigh (a loss above log 2).
+
+    Parameters
+    ----------
+    temperature
+        Divides the cosines: smaller looks at the hardest negatives alone.
     """
 
-    def __init__(self, settings: NTXent) -> None:
+    def __init__(
+        self,
+        temperature: float = 0.07,
+    ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings: NTXentSettings = checked(NTXentSettings, temperature=temperature)
 
     def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
         """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
@@ -74,7 +83,7 @@ class NTXentLoss(RowLoss):
 #     -mean over p of log( exp(s(a, p) / t) / sum over c of exp(s(a, c) / t) )
 
 
-class SupCon(BaseLossSettings):
+class SupConSettings(BaseLossSettings):
     """A softmax over the batch for each anchor; its alike items share the target."""
 
     kind: Literal["supcon"] = "supcon"
@@ -86,7 +95,7 @@ class SupCon(BaseLossSettings):
 
     def build(self, size: int = 0, classes: int = 0) -> "SupConLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""
-        return SupConLoss(self)
+        return SupConLoss(**self.arguments())
 
 
 class SupConLoss(RowLoss):
@@ -95,11 +104,19 @@ class SupConLoss(RowLoss):
     The mean over anchors with a loss above 0. A batch without alike or without unlike cells has loss 0.
     `weight` weighs the alike items in the mean of their anchor. The part `active_fraction` is the share of
     anchors with alike items whose unlike ones together outweigh them.
+
+    Parameters
+    ----------
+    temperature
+        Divides the cosines: smaller looks at the hardest items alone.
     """
 
-    def __init__(self, settings: SupCon) -> None:
+    def __init__(
+        self,
+        temperature: float = 0.1,
+    ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings: SupConSettings = checked(SupConSettings, temperature=temperature)
 
     def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
         """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""

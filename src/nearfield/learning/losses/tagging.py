@@ -12,6 +12,7 @@ from torch.nn.functional import logsigmoid, softplus
 from nearfield.core.errors import RequestError
 from nearfield.core.types import Pairs
 from nearfield.learning.losses.base import Given, LossMetrics, PairLoss, fit
+from nearfield.learning.losses.margins import checked
 from nearfield.learning.losses.settings import BaseLossSettings, Need
 
 # What the tagging losses share: a linear head on the vectors, and a cost for every clip and tag.
@@ -28,13 +29,14 @@ class TaggingLoss(PairLoss):
     tags that clips have and of those that they have not (0 where there are none).
     """
 
-    def __init__(self, size: int, classes: int, kind: str) -> None:
+    def __init__(self, size: int, classes: int, settings: BaseLossSettings) -> None:
         """Vectors of `size` numbers, `classes` tags; RequestError where either is not given."""
         super().__init__()
+        kind = settings.kind
         for name, number, what in (("size", size, "numbers a vector"), ("classes", classes, "tags")):
             if number < 1:
                 raise RequestError(f"loss: {kind} needs to know how many {what} there are. Give {name}.")
-        self.kind = kind
+        self.kind, self.settings = kind, settings
         self.tags = nn.Linear(size, classes)
 
     def logits(self, vectors: Tensor) -> Tensor:
@@ -104,7 +106,7 @@ def _mean(values: Tensor, chosen: Tensor) -> Tensor:
 # Tagging by binary cross-entropy: each tag is a question of its own, answered with a probability.
 
 
-class BCE(BaseLossSettings):
+class BCESettings(BaseLossSettings):
     """Tells for each tag whether a clip has it: binary cross-entropy on a linear layer over the vectors."""
 
     kind: Literal["bce"] = "bce"
@@ -117,23 +119,34 @@ class BCE(BaseLossSettings):
 
     def build(self, size: int = 0, classes: int = 0) -> "BCELoss":
         """The loss for vectors of `size` numbers and `classes` tags; RequestError without the two."""
-        return BCELoss(self, size, classes)
+        return BCELoss(size, classes, **self.arguments())
 
 
 class BCELoss(TaggingLoss):
     """Mean over clips and tags of -w log p for a tag that the clip has, -log(1 - p) for one it lacks.
 
     Balanced weights w need `see_frequencies` first. They are of the loss's state.
+
+    Parameters
+    ----------
+    size, classes
+        How many numbers a vector has, and how many tags there are.
+    class_weights
+        Whether rare tags count more: clips without a tag divided by clips with it.
     """
 
+    settings: BCESettings
     weights: Tensor
 
-    def __init__(self, settings: BCE, size: int, classes: int) -> None:
-        """See `BCE.build`."""
-        super().__init__(size, classes, settings.kind)
-        unknown = torch.nan if settings.class_weights == "balanced" else 1.0
+    def __init__(
+        self,
+        size: int,
+        classes: int,
+        class_weights: Literal["none", "balanced"] = "none",
+    ) -> None:
+        super().__init__(size, classes, checked(BCESettings, class_weights=class_weights))
+        unknown = torch.nan if class_weights == "balanced" else 1.0
         self.register_buffer("weights", torch.full((classes,), unknown))
-        self.settings = settings
 
     def see_frequencies(self, shares: Tensor) -> None:
         """Takes the share (0..1) of training clips that have each tag, (K,); even weights ignore it.
@@ -164,7 +177,7 @@ class BCELoss(TaggingLoss):
 # Lin, Goyal, Girshick, He and Dollár, "Focal loss for dense object detection", ICCV 2017, equations 4 and 5.
 
 
-class Focal(BaseLossSettings):
+class FocalSettings(BaseLossSettings):
     """Binary cross-entropy for each tag, weighed down where the answer is already good."""
 
     kind: Literal["focal"] = "focal"
@@ -178,16 +191,32 @@ class Focal(BaseLossSettings):
 
     def build(self, size: int = 0, classes: int = 0) -> "FocalLoss":
         """The loss for vectors of `size` numbers and `classes` tags; RequestError without the two."""
-        return FocalLoss(self, size, classes)
+        return FocalLoss(size, classes, **self.arguments())
 
 
 class FocalLoss(TaggingLoss):
-    """Mean over clips and tags of -alpha_t (1 - p_t)^gamma log p_t, p_t being the truth's probability."""
+    """Mean over clips and tags of -alpha_t (1 - p_t)^gamma log p_t, p_t being the truth's probability.
 
-    def __init__(self, settings: Focal, size: int, classes: int) -> None:
-        """See `Focal.build`."""
-        super().__init__(size, classes, settings.kind)
-        self.settings = settings
+    Parameters
+    ----------
+    size, classes
+        How many numbers a vector has, and how many tags there are.
+    gamma
+        How strongly good answers are weighed down; 0 is plain cross-entropy.
+    alpha
+        Weight of the tags that a clip has, with 1 - alpha for those that it lacks; None: both weigh 1.
+    """
+
+    settings: FocalSettings
+
+    def __init__(
+        self,
+        size: int,
+        classes: int,
+        gamma: float = 2.0,
+        alpha: float | None = None,
+    ) -> None:
+        super().__init__(size, classes, checked(FocalSettings, gamma=gamma, alpha=alpha))
 
     def costs(self, right: Tensor, has: Tensor) -> Tensor:
         """(R, K), from the log odds: neither overflows nor has an infinite slope, for any gamma."""

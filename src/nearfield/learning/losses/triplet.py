@@ -9,6 +9,7 @@ from torch import Tensor
 from nearfield.core.types import Distance, Pairs
 from nearfield.learning.distances import FAR, Gradient, PairwiseDistances
 from nearfield.learning.losses.base import LossMetrics, PairLoss, analytic
+from nearfield.learning.losses.margins import checked
 from nearfield.learning.losses.rows import Accumulator, RowPairs, check_gap, count, count_inside, window
 from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
@@ -22,7 +23,7 @@ def listed(
     points: PairwiseDistances,
     pairs: Pairs,
     accumulator: Accumulator,
-    settings: "Triplet",
+    settings: "TripletSettings",
     among: PairwiseDistances | None = None,
 ) -> None:
     """Adds sums to `accumulator` and slopes to `points` for every triplet of the pairs.
@@ -95,7 +96,7 @@ def _count(accumulator: Accumulator, hinge: Tensor, weights: Tensor) -> None:
 # what B^3 would, in blocks of rows, and no (B, B) matrix of numbers is kept.
 
 
-class Triplet(BaseLossSettings):
+class TripletSettings(BaseLossSettings):
     """Every alike item nearer than every unlike one, by a margin."""
 
     kind: Literal["triplet"] = "triplet"
@@ -131,7 +132,7 @@ class Triplet(BaseLossSettings):
 
     def build(self, size: int = 0, classes: int = 0) -> "TripletLoss":
         """The loss; it needs neither the size of the vectors nor the number of classes."""
-        return TripletLoss(self)
+        return TripletLoss(**self.arguments())
 
 
 class TripletLoss(PairLoss):
@@ -143,11 +144,42 @@ class TripletLoss(PairLoss):
     Parts: `triplets`, how many there are, and shares of them. `hard_fraction`: the unlike item is no farther
     than the alike one. `semihard_fraction`: it is farther, by less than the margin. `easy_fraction`: the
     margin is kept. `active_fraction`: it is violated.
+
+    Parameters
+    ----------
+    margin
+        By how much every negative must be farther than every positive, in the units of the distance.
+    distance
+        What is compared.
+    reduction
+        Mean over the triplets that still violate the margin, or over all.
+    swap
+        Measure the negative from the nearer of anchor and positive (Balntas et al. 2016). O(B^3) steps.
+    smooth
+        log(1 + exp(violation)) in place of the hinge. O(B^3) steps.
+    allow_impossible_margin
+        Take a margin over cosines that no vectors can satisfy.
     """
 
-    def __init__(self, settings: Triplet) -> None:
+    def __init__(
+        self,
+        margin: float = 0.2,
+        distance: Distance = "euclidean",
+        reduction: Literal["non_zero_mean", "mean"] = "non_zero_mean",
+        swap: bool = False,
+        smooth: bool = False,
+        allow_impossible_margin: bool = False,
+    ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings: TripletSettings = checked(
+            TripletSettings,
+            margin=margin,
+            distance=distance,
+            reduction=reduction,
+            swap=swap,
+            smooth=smooth,
+            allow_impossible_margin=allow_impossible_margin,
+        )
 
     @analytic
     def forward_with_metrics(
