@@ -1,4 +1,4 @@
-"""Triplets of training: windows, what they share, figures, sounds, one HTML page."""
+"""Shows training triplets: windows, shared labels and tags, figures, sounds, and an HTML page."""
 
 import base64
 import hashlib
@@ -49,15 +49,15 @@ class TripletWindow:
     """One window of a triplet, as it is cut for training, before any augmentation."""
 
     id: str
-    """The clip's; where two clips are heard together, both."""
+    """Id of the clip, or of both clips if two are mixed."""
     label: str
     tags: tuple[str, ...]
-    """Synonyms, where the recipe merges some, by the first name of their group."""
+    """Merged synonyms have the first name of their group."""
     start: float
-    """Where in the file it begins, in seconds."""
+    """Start time in the file, in seconds."""
     recording: str
     moment: float
-    """Where on the clock of the recording it begins, in seconds."""
+    """Start time on the clock of the recording, in seconds."""
     wave: Waves
     """(C, T) as long as the recipe's clips."""
     log_mel: Image
@@ -76,24 +76,24 @@ class ShownTriplet:
     windows: tuple[TripletWindow, TripletWindow, TripletWindow]
     """Anchor, positive, negative."""
     said: str = ""
-    """By what it was drawn, where a tag decided, and what changed."""
+    """How the triplet was sampled, if by a tag, and what changed."""
 
     def shared(self, role: int) -> tuple[str, ...]:
-        """Label and tags that a window has in common with the anchor; none of the anchor itself."""
+        """Label and tags that a window shares with the anchor; empty for the anchor itself."""
         own = self.windows[0].names
         return tuple(name for name in self.windows[role].names if name in own) if role else ()
 
 
 @dataclass(frozen=True, eq=False)
 class TripletExplanation:
-    """A triplet of training, and the one that a tagger's errors rearranged, of the same anchor."""
+    """A training triplet and, for the same anchor, the triplet before a tagger's errors changed it."""
 
     triplet: ShownTriplet
     before: ShownTriplet | None = None
-    """As the drawn tag alone makes it; None where no rule rearranges triplets."""
+    """The triplet that the sampled tag alone gives; None if no rule changes triplets."""
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """The triplets as JSON-serializable values."""
         return _plain(self.triplet) | ({"before": _plain(self.before)} if self.before else {})
 
 
@@ -103,9 +103,9 @@ class DrawnTriplets:
 
     shown: tuple[TripletExplanation, ...]
     rate: int
-    """Samples a second of the windows, in hertz."""
+    """Sample rate of the windows in hertz."""
     source: str
-    """What drew them, and what is not shown."""
+    """How the triplets were sampled, and which are not shown."""
 
 
 def draw_triplets(
@@ -116,12 +116,11 @@ def draw_triplets(
     allow_leak: bool = False,
     callback: Callback = ignore,
 ) -> DrawnTriplets:
-    """The first triplets that a training by `recipe` on `data` with `seed` is given.
+    """The first triplets of a training by `recipe` on `data` with `seed`.
 
-    Where the sampler does not make triplets itself, anchors of its first batches are drawn by chance, each
-    with a window that the relation calls alike and one that it calls unlike. With sampler.rule=errors those
-    are shown that the tagger's errors rearrange. Raises what training would raise, and RequestError for
-    pictures.
+    If the sampler does not make triplets itself, anchors are sampled at random from its first batches, each
+    with a positive and a negative window of the relation. With sampler.rule=errors, only triplets that the
+    tagger's errors change are returned. Raises the errors of training, and RequestError for images.
     """
     check(recipe, callback)
     collection = open_to_train(data, recipe, allow_leak, callback)
@@ -131,7 +130,7 @@ def draw_triplets(
 def triplets_of_run(
     folder: RunFolder, data: str | None = None, count: int = 3, callback: Callback = ignore
 ) -> DrawnTriplets:
-    """The same for a run: by its recipe and seed, on the clips and the split that it was trained on."""
+    """The first triplets of a run, from its recipe and seed, on its training clips and split."""
     recipe, noted = folder.recipe(), folder.environment()
     collection = open_trained_on(data, noted["data"]["path"], recipe, True, callback)
     return _draw(recipe, collection.with_split(folder.split), count, noted["seed"], callback)
@@ -163,7 +162,7 @@ def _draw(recipe: Recipe, collection: Collection, count: int, seed: int, callbac
 
 @dataclass(frozen=True)
 class _Booth:
-    """Where windows of a draw are cut and described."""
+    """Cuts and describes the windows of a batch."""
 
     recipe: Recipe
     collection: Collection
@@ -171,7 +170,7 @@ class _Booth:
     metadata: ClipMetadata
 
     def triplet(self, indices: BatchIndices, places: tuple[int, int, int]) -> ShownTriplet:
-        """The windows at three places of a draw."""
+        """The windows at three places of a batch."""
         at = np.array(places)
         partner = indices.partner and MixPartner(
             indices.partner.rows[at], indices.partner.starts[at], indices.partner.decibels[at]
@@ -207,7 +206,7 @@ class _Booth:
 
     @property
     def tags(self) -> tuple[Bools, tuple[str, ...]]:
-        """(N, K) and K names, synonyms merged as the sampler or the relation does."""
+        """Tags (N, K) and K names, with synonyms merged as in the sampler or the relation."""
         own = self.recipe.sampler.drawn_tags(self.metadata)
         return own or self.recipe.relation.compared_tags(self.metadata)
 
@@ -252,7 +251,7 @@ def _told(
 def _by_batch(
     sampler: Sampler, relation: Relation, booth: _Booth, count: int, seed: int
 ) -> tuple[tuple[TripletExplanation, ...], str]:
-    """Triplets of the first batches: the sampler's own, else by chance of what the relation says."""
+    """Triplets of the first batches: those of the sampler, or random ones that fit the relation."""
     rng, kind, shown = stream(seed, "triplets"), booth.recipe.sampler.kind, list[TripletExplanation]()
     decides = booth.recipe.sampler.sets_pairs
     for indices in sampler.epoch(0):
@@ -271,8 +270,10 @@ def _by_batch(
 
 
 def _paired(pairs: Pairs | None, rng: np.random.Generator | None) -> Iterator[tuple[int, int, int]]:
-    """Each anchor with an alike and an unlike window, by their places: in order and the first of each, or by
-    chance."""
+    """The places of each anchor with a positive and a negative window.
+
+    Without `rng`, anchors are in order, with the first window of each kind; otherwise all are random.
+    """
     assert pairs is not None
     positive, negative = pairs.positive.numpy(), pairs.negative.numpy()
 
@@ -299,17 +300,19 @@ def _plain(triplet: ShownTriplet) -> dict[str, Any]:
     return found
 
 
-# Triplets of training as figures and sounds: waves and log-mels side by side, what they share under them.
+# Training triplets as figures and sounds: waves and log-mels side by side, with shared names below.
 
 _DATES = 10 * 365 * 86400.0
-"""From so many seconds on, a moment is counted from 1970: a date."""
+"""Start times above this many seconds are dates, counted from 1970."""
 _LISTED = 16
-"""Tags under a window; of more it is said how many are left out."""
+"""Largest number of names below a window; the figure states how many more there are."""
 
 
 def write_triplets(found: DrawnTriplets, folder: Path) -> tuple[Path, ...]:
-    """triplet-N.png, and triplet-N-anchor.wav, -positive.wav and -negative.wav of each; those before a
-    tagger's errors rearranged it as -before-positive.wav and so on, where they differ."""
+    """Writes triplet-N.png and triplet-N-anchor.wav, -positive.wav and -negative.wav for each triplet.
+
+    Windows that a tagger's errors replaced are written as -before-positive.wav and so on.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, shown in enumerate(found.shown, 1):
@@ -323,7 +326,7 @@ def write_triplets(found: DrawnTriplets, folder: Path) -> tuple[Path, ...]:
 
 
 def named_windows(shown: TripletExplanation) -> list[tuple[str, TripletWindow]]:
-    """The windows of a triplet by role, then those of the one before it that are others."""
+    """The windows of a triplet by role, then the different windows of the triplet before the change."""
     named = list(zip(ROLES, shown.triplet.windows, strict=True))
     if shown.before is None:
         return named
@@ -332,12 +335,12 @@ def named_windows(shown: TripletExplanation) -> list[tuple[str, TripletWindow]]:
 
 
 def is_among(window: TripletWindow, shown: TripletExplanation) -> bool:
-    """Whether the triplet, as it is now, holds this very window in some role."""
+    """Whether the changed triplet contains this window in any role."""
     return any((window.id, window.start) == (each.id, each.start) for each in shown.triplet.windows)
 
 
 def draw_triplet(path: Path, shown: TripletExplanation, rate: int) -> None:
-    """Anchor, positive and negative side by side; the triplet before the tagger's errors above."""
+    """Draws anchor, positive and negative side by side, below the triplet before the tagger's errors."""
     rows = [shown.triplet] if shown.before is None else [shown.before, shown.triplet]
     names = ["before", "after"] if shown.before else [""]
     lines = [1 + max(len(_window_names(window, ())) for window in each.windows) for each in rows]
@@ -383,8 +386,7 @@ def _draw_window(above: "Axes", below: "Axes", window: TripletWindow, rate: int,
 
 
 def when(window: TripletWindow, rate: int) -> str:
-    """The seconds of the file that a window holds; on a second line, if that is another, the time on the
-    recording's clock."""
+    """The time span of a window in its file and, if it differs, its time on the recording's clock."""
     end = window.start + window.wave.shape[1] / rate
     said = f"{clock(window.start)} to {clock(end)}"
     if abs(window.moment - window.start) < 1e-3:
@@ -396,7 +398,7 @@ def when(window: TripletWindow, rate: int) -> str:
 
 
 def window_picture(window: TripletWindow, rate: int) -> bytes:
-    """Wave above log-mel without any text, as PNG, over the whole width."""
+    """A PNG with the wave above the log-mel, without text or margins."""
     figure = new_figure(3.4, 1.7)
     figure.set_layout_engine("none")
     above, below = figure.add_axes((0, 0.67, 1, 0.33)), figure.add_axes((0, 0, 1, 0.65))
@@ -410,22 +412,22 @@ def window_picture(window: TripletWindow, rate: int) -> bytes:
 
 
 def _window_names(window: TripletWindow, shared: tuple[str, ...]) -> list[str]:
-    """Label and tags, those that are shared first and ticked."""
+    """Label and tags, with shared ones first and marked."""
     ordered = sorted(window.names, key=lambda name: name not in shared)
     listed = [short_name(name, 40) + (" ✓" if name in shared else "") for name in ordered[:_LISTED]]
     more = len(ordered) - len(listed)
     return listed + ([f"and {more} more"] if more else [])
 
 
-# Triplets of training as one HTML file: seen, and heard, without a server and without a network.
+# Training triplets as one HTML file with figures and sounds, which needs neither server nor network.
 
 RATE = 16000
-"""Samples a second of the sounds in the page, at most."""
+"""Largest sample rate of the sounds in the page, in hertz."""
 TEMPLATE = Path(__file__).with_name("triplets.html")
 
 
 def write_triplets_page(found: DrawnTriplets, out: Path, title: str) -> None:
-    """Writes all triplets, with their pictures and sounds, to the file `out`."""
+    """Writes all triplets, with their figures and sounds, to the file `out`."""
     write_text(out, triplets_page(found, title))
 
 
@@ -439,8 +441,7 @@ def triplets_page(found: DrawnTriplets, title: str) -> str:
 
 
 def page_policy() -> str:
-    """The content security policy that a server sends with the page: all that it shows is in it, and only
-    its own script runs."""
+    """The content security policy for serving the page: no external resources, and only its own script."""
     text = TEMPLATE.read_text(encoding="utf-8")
     own = {
         tag: base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
@@ -460,7 +461,7 @@ def _article(number: int, shown: TripletExplanation, rate: int) -> str:
 
 
 def _section(name: str, triplet: ShownTriplet, rate: int, now: TripletExplanation | None) -> str:
-    """Three windows side by side; one that the triplet `now` holds too is heard there."""
+    """Three windows side by side; a window that the triplet `now` also contains has its player there."""
     head = f"<h3>{_text(name)}</h3>" if name else ""
     cells = []
     for role, window in enumerate(triplet.windows):
@@ -486,7 +487,7 @@ def _window(role: int, window: TripletWindow, shared: tuple[str, ...], rate: int
 
 
 def _sound(window: TripletWindow, rate: int) -> str:
-    """The window as a data URI that browsers play."""
+    """The sound of a window as a data URI that browsers can play."""
     target = min(rate, RATE)
     wave = resample(window.wave.mean(axis=0, keepdims=True), rate, target)
     held = io.BytesIO()
