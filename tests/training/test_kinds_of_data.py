@@ -191,7 +191,7 @@ def test_folders_of_recordings_that_are_learnt_from_by_time_are_no_labels(
         device="cpu",
         callback=lambda event: notes.append(event.text) if isinstance(event, Note) else None,
     )
-    assert any("folders (PLOT_0, PLOT_1) are not taken for labels" in note for note in notes)
+    assert any("folders (PLOT_0, PLOT_1) are not used as labels" in note for note in notes)
     by_label = re.compile("probe/macro_f1|retrieval/|retrieval_from_train/")
     assert not [name for name in run.metrics if by_label.search(name)]
     again = evaluate(tmp_path / "run", data=tmp_path / "d").metrics

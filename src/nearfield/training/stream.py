@@ -88,7 +88,7 @@ def _windows(
     stream.back = length
     if not stream.read(first, min(first + 1, last)).size:
         raise DataError(
-            f"{path}: the clip from {piece.start:g} s on holds no sample. "
+            f"{path}: the clip from {piece.start:g} s on has no samples. "
             "Correct start and seconds, or remove the row."
         )
     if settings.trim_db is None:
