@@ -154,4 +154,5 @@ def _pictures(setup: TrainingSetup, rows: Ints) -> Iterator[Tensor]:
     for batch in Loader(
         network_input.signals, draws(rows, np.zeros(len(rows))), network_input.length, workers=0
     ):
-        yield batch.signal if network_input.feature is None else network_input.feature(batch.signal)
+        feature = None if setup.recipe.modality == "image" else network_input.feature  # the network's own
+        yield batch.signal if feature is None else feature(batch.signal)
