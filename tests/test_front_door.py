@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
+import torch
+
 import nearfield
+from nearfield.core.errors import RequestError
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,3 +53,15 @@ def test_every_command_in_the_readme_exists() -> None:
     used = set(re.findall(r"\.venv/bin/nearfield (\w+)", README))
     assert used
     assert used <= known
+
+
+def test_an_optimizer_and_an_augmentation_are_made_by_kind() -> None:
+    made = nearfield.optimizer("sgd", torch.nn.Linear(2, 2), lr=0.5)
+    assert isinstance(made, torch.optim.SGD)
+    assert made.param_groups[0]["lr"] == 0.5
+    gain = nearfield.augmentation("gain", decibels=[-3, 3])
+    assert repr(gain) == "Gain(probability=1.0, decibels=(-3.0, 3.0))"
+    with pytest.raises(RequestError, match="optimizer: unknown kind 'sdg'"):
+        nearfield.optimizer("sdg", torch.nn.Linear(2, 2))
+    with pytest.raises(RequestError, match="augmentation: unknown key 'decibel'"):
+        nearfield.augmentation("gain", decibel=[-3, 3])

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from nearfield.data.collection import Collection as Collection
     from nearfield.learning.build import loss as loss
     from nearfield.learning.build import miner as miner
+    from nearfield.learning.build import optimizer as optimizer
     from nearfield.learning.relations import relation as relation
     from nearfield.space.space import Space as Space
     from nearfield.study.run import Study as Study
+    from nearfield.training.api import augmentation as augmentation
     from nearfield.training.api import backbone as backbone
     from nearfield.training.api import evaluate as evaluate
     from nearfield.training.api import feature as feature
@@ -33,11 +35,13 @@ _HOMES = {
     "Run": "nearfield.training.run",
     "Space": "nearfield.space.space",
     "Study": "nearfield.study.run",
+    "augmentation": "nearfield.training.api",
     "backbone": "nearfield.training.api",
     "evaluate": "nearfield.training.api",
     "feature": "nearfield.training.api",
     "loss": "nearfield.learning.build",
     "miner": "nearfield.learning.build",
+    "optimizer": "nearfield.learning.build",
     "relation": "nearfield.learning.relations",
     "train": "nearfield.training.api",
 }
@@ -50,12 +54,14 @@ __all__ = [
     "Run",
     "Space",
     "Study",
+    "augmentation",
     "backbone",
     "evaluate",
     "feature",
     "loss",
     "losses",
     "miner",
+    "optimizer",
     "relation",
     "train",
 ]

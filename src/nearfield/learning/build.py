@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import torch
+from torch import nn
+
 from nearfield.core.settings import make
 from nearfield.learning.losses import LossSettings, PairLoss
 from nearfield.learning.losses.margins import check_margin
 from nearfield.learning.losses.settings import BaseLossSettings
 from nearfield.learning.miners import Miner, MinerSettings
 from nearfield.learning.miners.base import BaseMinerSettings
+from nearfield.learning.optimizers import OptimizerSettings
 
 
 def loss(kind: str, *, size: int = 0, classes: int = 0, **settings: Any) -> PairLoss:
@@ -29,6 +33,16 @@ def miner(kind: str, **settings: Any) -> Miner:
     What is not given is euclidean and, for a margin, 0.2. Raises RequestError for an unknown kind or setting.
     """
     built: Miner = make(MinerSettings, "miner", {"kind": kind, **settings}).build()
+    return built
+
+
+def optimizer(kind: str, module: nn.Module, **settings: Any) -> torch.optim.Optimizer:
+    """An optimizer over the parameters of `module` that want gradients.
+
+    Raises RequestError for an unknown kind or setting.
+    """
+    made = make(OptimizerSettings, "optimizer", {"kind": kind, **settings})
+    built: torch.optim.Optimizer = made.build(list(module.named_parameters()))
     return built
 
 

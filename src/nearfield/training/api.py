@@ -8,6 +8,8 @@ from torch import nn
 from nearfield.core.settings import make
 from nearfield.data.arrays import as_data
 from nearfield.learning.distributed import world
+from nearfield.models.augmentations import AugmentationSettings
+from nearfield.models.augmentations.augmentation import Augmentation
 from nearfield.models.backbones import BackboneSettings
 from nearfield.models.features import FeatureSettings
 from nearfield.models.features.feature import Feature
@@ -41,6 +43,16 @@ def backbone(
     built: nn.Module = make(BackboneSettings, "backbone", {"kind": kind, **settings}).build(
         channels, bands, frames
     )
+    return built
+
+
+def augmentation(kind: str, *, sample_rate: int = 16000, hop: int = 160, **settings: Any) -> Augmentation:
+    """An augmentation of waves at `sample_rate` Hz, or of spectrograms with a frame every `hop` samples.
+
+    Raises RequestError for an unknown kind or setting.
+    """
+    made = make(AugmentationSettings, "augmentation", {"kind": kind, **settings})
+    built: Augmentation = made.build(sample_rate, hop)
     return built
 
 

@@ -23,6 +23,11 @@ class Augmentation(ABC):
     def __init__(self, probability: float) -> None:
         self.probability = probability
 
+    def __repr__(self) -> str:
+        """The class and what it was made with."""
+        shown = (f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_"))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def draw(
         self, shape: torch.Size, generator: torch.Generator, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
