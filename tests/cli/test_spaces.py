@@ -131,7 +131,7 @@ def test_a_query_shorter_than_the_encoder_hears_is_told(own: Path, sounding: Pat
 def test_index_says_what_is_missing(words: list[str], tmp_path: Path) -> None:
     done = call("index", *words, "--out", tmp_path / "space")
     assert isinstance(done.exception, RequestError)
-    assert "nearfield index RUN --out SPACE (of the run's own data; of others: --data DATA)" in str(
+    assert "nearfield index RUN --out SPACE (of the run's data; of others: --data DATA)" in str(
         done.exception
     )
     assert "--verify" in str(done.exception)
