@@ -176,8 +176,8 @@ def test_rows_without_a_channel_are_refused(folder: Path) -> None:
     with pytest.raises(RequestError) as error:
         Store(folder.parent / "cache").open(Collection.load(folder), DataSettings(channels="views"))
     assert str(error.value) == (
-        "data.channels: 'views' needs a row for each channel, and set has none. "
-        "Open it by Collection.load(data, Columns(views=True)), or take mean or all."
+        "data.channels: 'views' needs a row for each channel, but set has none. "
+        "Load it by Collection.load(data, Columns(views=True)), or use mean or all."
     )
 
 

@@ -115,8 +115,8 @@ def test_filters_and_diversity(space: Space) -> None:
     [
         ("lable = 'high'", "Did you mean 'label'"),
         ("label =", "Columns: id, start"),
-        ("1 = 1; DROP TABLE rows", "no semicolon"),
-        ("label = (SELECT 1)", "a column or a value is wanted where '(' stands"),
+        ("1 = 1; DROP TABLE rows", "must not contain a semicolon"),
+        ("label = (SELECT 1)", "it needs a column or a value in place of '('"),
         ("label = 5 +", "cannot be used"),
         ("", "it is empty"),
     ],

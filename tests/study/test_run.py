@@ -551,7 +551,9 @@ def test_a_run_that_was_measured_on_another_side_is_not_reported(
     copy = copied(finished, place, "other-side")
     path = copy / "runs/margin-0.3/seed-1/result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"split": "val"}))
-    with pytest.raises(RequestError, match=r"measured on val; a study reports test.*nearfield evaluate"):
+    with pytest.raises(
+        RequestError, match=r"evaluated on the split val; a study reports test.*nearfield evaluate"
+    ):
         Study.load(copy).report()
 
 
