@@ -19,7 +19,8 @@ from nearfield.cli.main import app
 from nearfield.cli.reference import limits, sections, shown_default
 from nearfield.core.keys import Key, keys
 from nearfield.core.settings import kinds
-from nearfield.metrics.registry import BASELINES, FAMILIES, HEADLINES, NEEDS, PARAMETERS, MetricRow, rows
+from nearfield.core.text import first_paragraph
+from nearfield.metrics.registry import BASELINES, FAMILIES, NEEDS, PARAMETERS, MetricRow, rows
 from nearfield.study.facts import introductions
 from nearfield.training.recipe import Recipe
 
@@ -68,7 +69,7 @@ def recipe_page() -> str:
         lines.append(f"| [`{key.name}`]({place}) | {_cell(key.about)} | {default} |")
     for name, settings in fixed.items():
         if name != "study":
-            lines += ["", f"## {name}", "", _first(settings.__doc__), "", *_keys(keys(settings))]
+            lines += ["", f"## {name}", "", first_paragraph(settings.__doc__), "", *_keys(keys(settings))]
             lines += _introductions(name)
     return _page(lines)
 
@@ -155,9 +156,9 @@ def metrics_page() -> str:
 
 def _metric(row: MetricRow) -> str:
     name = f"`{row.metric.name}`"
-    if any(each in HEADLINES for each in row.names):
+    if row.is_headline:
         name = f"**{name}**"
-    more = [NEEDS[each] for each in row.metric.needs if each not in row.family.needs]
+    more = [NEEDS[each] for each in row.own_needs]
     about = f"{row.metric.about} Needs {', '.join(more)}." if more else row.metric.about
     return f"| {' | '.join(map(_cell, (name, limits(row), '' if row.refused else '*', about)))} |"
 
@@ -249,10 +250,6 @@ def _code(text: str) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
-
-
-def _first(doc: str | None) -> str:
-    return " ".join((doc or "").split("\n\n")[0].split())
 
 
 def _paragraphs(doc: str | None) -> str:

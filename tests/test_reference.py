@@ -1,6 +1,5 @@
 """The reference: nothing without its sentence, every page in the site, and a site that fetches nothing."""
 
-import importlib.util
 import subprocess
 import sys
 from functools import cache
@@ -18,20 +17,15 @@ from nearfield.cli.reference import sections
 from nearfield.core.keys import keys
 from nearfield.core.settings import kinds
 from nearfield.metrics.registry import rows
+from tests.scripts import script
 
 ROOT = Path(__file__).parents[1]
 SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
 
 
-@cache
 def reference() -> ModuleType:
     """docs/reference.py, which is a script."""
-    found = importlib.util.spec_from_file_location("reference_pages", ROOT / "docs" / "reference.py")
-    assert found
-    assert found.loader
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return script("reference")
 
 
 @cache

@@ -1,8 +1,6 @@
 """docs/small.py, the whole idea in one file: what it computes is what the library computes."""
 
 import ast
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +11,7 @@ import torch
 import nearfield
 from nearfield.metrics.neighbors import Search, nearest
 from nearfield.study.statistics.conclude import PlannedTest, conclude
+from tests.scripts import script
 
 FILE = Path(__file__).parents[1] / "docs" / "small.py"
 
@@ -20,13 +19,7 @@ FILE = Path(__file__).parents[1] / "docs" / "small.py"
 @pytest.fixture(scope="module")
 def small() -> ModuleType:
     """The file, as a module."""
-    spec = importlib.util.spec_from_file_location("small", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["small"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("small")
 
 
 def test_it_is_short_and_imports_nothing_of_the_package() -> None:

@@ -1,18 +1,6 @@
-"""The same small tones as for runs, a small space that is served, and a browser."""
+"""The same small tones as for runs, and a small run with its sounds."""
 
-from tests.server.browser import browser, visit
-from tests.server.serving import alone, listener, shown, site, sounding, spaces, suspected
+from tests.server.serving import listener, sounding
 from tests.training.conftest import tones
 
-__all__ = [
-    "alone",
-    "browser",
-    "listener",
-    "shown",
-    "site",
-    "sounding",
-    "spaces",
-    "suspected",
-    "tones",
-    "visit",
-]
+__all__ = ["listener", "sounding", "tones"]

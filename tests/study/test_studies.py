@@ -1,6 +1,6 @@
 """The shipped studies: each can be run as it stands, and says what it repeats and how it is smaller."""
 
-import importlib.util
+import importlib
 import re
 import shlex
 import shutil
@@ -21,6 +21,7 @@ from nearfield.study.file import VERDICT
 from nearfield.study.plan import Plan
 from nearfield.training.recipe import Recipe
 from nearfield.training.setup import build_embedder
+from tests.scripts import script
 from tests.study.former import former_hash
 from tests.study.overclaims import check_overclaims
 
@@ -169,12 +170,7 @@ def test_a_document_is_made_of_its_facts_alone(tmp_path: Path, capfd: pytest.Cap
 
 def _documents() -> ModuleType:
     """docs/studies.py, which is a script."""
-    found = importlib.util.spec_from_file_location("documents_of_studies", ROOT / "docs" / "studies.py")
-    assert found
-    assert found.loader
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return script("studies")
 
 
 def test_the_margin_beyond_the_sphere_needs_leave() -> None:

@@ -15,6 +15,7 @@ from nearfield.core.keys import Key, keys
 from nearfield.core.plugins import REPLICATION
 from nearfield.core.settings import Settings, family_of, kinds
 from nearfield.core.shipped import Sort, shipped, summary
+from nearfield.core.text import first_paragraph
 
 SHIPPED: dict[str, Sort] = {"recipes": "recipes", "studies": "studies"}
 WRITTEN = {
@@ -122,5 +123,7 @@ def of_the_library() -> str:
 
 
 def _about(settings: type[Settings]) -> dict[str, Any]:
-    sentence = " ".join((settings.__doc__ or "").split("\n\n")[0].split())
-    return {"about": sentence, "settings": {key.name: key.plain() for key in keys(settings, inner=False)}}
+    return {
+        "about": first_paragraph(settings.__doc__),
+        "settings": {key.name: key.plain() for key in keys(settings, inner=False)},
+    }

@@ -7,10 +7,10 @@ from typing import Any
 
 from nearfield.core.keys import Key, keys
 from nearfield.core.settings import Settings
+from nearfield.core.text import enumerated
 from nearfield.metrics.registry import (
     BASELINES,
     FAMILIES,
-    HEADLINES,
     NEEDS,
     PARAMETERS,
     MetricFamily,
@@ -95,7 +95,7 @@ def _metric(row: MetricRow) -> dict[str, Any]:
         "direction": row.metric.direction,
         "range": [low if math.isfinite(low) else None, high if math.isfinite(high) else None],
         "needs": [NEEDS[each] for each in row.needs],
-        "headline": any(name in HEADLINES for name in row.names),
+        "headline": row.is_headline,
         "judges": not row.refused,
         "refused": row.refused,
     }
@@ -110,7 +110,7 @@ def _metrics(width: int) -> Iterator[str]:
     )
     for family in FAMILIES:
         here = [row for row in rows().values() if row.family is family]
-        needs = f" Needs {_and([NEEDS[each] for each in family.needs])}." if family.needs else ""
+        needs = f" Needs {enumerated([NEEDS[each] for each in family.needs])}." if family.needs else ""
         refused = f" Judges no study: {family.refused}." if family.refused else ""
         yield from wrapped(f"{family.prefix}  ", f"{family.about}{needs}{refused}", width)
         yield from _rows(here, family, width)
@@ -126,8 +126,8 @@ def _rows(here: list[MetricRow], family: MetricFamily, width: int) -> Iterator[s
     ends = {row.pattern: limits(row) for row in here}
     longest = max(map(len, ends.values()), default=0)
     for row in here:
-        more = [NEEDS[each] for each in row.metric.needs if each not in family.needs]
-        needs = f" Needs {_and(more)}." if more else ""
+        more = [NEEDS[each] for each in row.own_needs]
+        needs = f" Needs {enumerated(more)}." if more else ""
         mark = "*" if not row.refused else " "
         head = f"  {mark} {row.metric.name:<{name}}  {ends[row.pattern]:<{longest}}  "
         yield from wrapped(head, f"{row.metric.about}{needs}", width)
@@ -140,7 +140,3 @@ def limits(row: MetricRow) -> str:
         f"{low:g} to {high:g}" if math.isfinite(high) else "0 or more" if math.isfinite(low) else "any number"
     )
     return ends if row.metric.direction == "neither" else f"{ends}, {row.metric.direction}"
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from nearfield.core.settings import Family, Settings, sentences
+from nearfield.core.text import enumerated
 
 REQUIRED = "required"
 """Default of a key without one."""
@@ -93,12 +94,12 @@ def _described(annotation: Any, marks: Any = ()) -> tuple[str, str]:
     members = [each for each in _members(annotation) if each is not types.NoneType]
     is_family = any(isinstance(mark, Family) for mark in marks)
     if is_family or (len(members) > 1 and all(_is_kind(each) for each in members)):
-        return _listed(["kind", *(["none"] if types.NoneType in _members(annotation) else [])]), ""
+        return enumerated(["kind", *(["none"] if types.NoneType in _members(annotation) else [])], "or"), ""
     found = [_single(each, marks) for each in members]
     names = list(dict.fromkeys(name for name, _ in found))
     if types.NoneType in _members(annotation):
         names.append("none")
-    return _listed(names), "; ".join(allowed for _, allowed in found if allowed)
+    return enumerated(names, "or"), "; ".join(allowed for _, allowed in found if allowed)
 
 
 def _single(annotation: Any, marks: Any) -> tuple[str, str]:
@@ -141,10 +142,6 @@ def _bounds(marks: Any) -> str:
         return f"{ends['ge']} to {ends['le']}"
     words = {"ge": "{} or more", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
     return ", ".join(text.format(ends[name]) for name, text in words.items() if name in ends)
-
-
-def _listed(words: list[str]) -> str:
-    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""
 
 
 def _held(annotation: Any) -> Iterator[tuple[str, type[Settings]]]:

@@ -2,11 +2,22 @@
 
 import os
 import unicodedata
+from collections.abc import Sequence
 
 
 def count(n: int, noun: str) -> str:
     """Formats a number with its noun: "1 seed", "5 seeds"."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith(('ss', 'ch')) else 's'}"
+
+
+def enumerated(words: Sequence[str], last: str = "and") -> str:
+    """Joins words: "a", "a and b", "a, b and c"; empty words are left out, none at all give ""."""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def first_paragraph(doc: str | None) -> str:
+    """Returns the first paragraph of a docstring on one line."""
+    return " ".join((doc or "").split("\n\n")[0].split())
 
 
 _TURNED = frozenset("\u200e\u200f\u061c\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

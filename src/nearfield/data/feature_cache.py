@@ -1,6 +1,5 @@
 """Cache of spectrograms of whole clips: they are computed once, and epochs copy windows from them."""
 
-import contextlib
 import math
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from nearfield.core.files import locked
 from nearfield.core.machine import usable_cores
-from nearfield.core.parallel import in_order
+from nearfield.core.parallel import in_order, one_torch_thread
 from nearfield.core.types import Vectors
 from nearfield.data.packs import Packs, Tell, cache_folder, keep_within, limit, taking, writing_to
 from nearfield.data.signals import ArraySignals, Signals
@@ -133,7 +132,7 @@ class _Pictures:
     def made(self, progress: Progress | None) -> Iterator[Vectors]:
         """Yields the spectrograms in the order of the clips; several clips are computed in parallel."""
         workers, done = usable_cores(), 0
-        with _one_torch_thread():
+        with one_torch_thread():  # parallel clips are faster than parallel operations, up to tenfold
             for spectrograms in in_order(self._together, self._groups(), workers, 2 * workers, "keep"):
                 for spectrogram in spectrograms:
                     done += 1
@@ -189,14 +188,3 @@ class _Pictures:
             self.signals.cut(row, first * self.feature.hop, samples, waves[0])
             out[...] = self.feature(torch.from_numpy(waves))[0].cpu().numpy()
         return spectrogram
-
-
-@contextlib.contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Runs torch single-threaded: parallel clips are faster than parallel operations, up to tenfold."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

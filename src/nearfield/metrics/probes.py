@@ -1,8 +1,6 @@
 """Probes of frozen embeddings: logistic regression, k-NN, a small network, a training curve."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from nearfield.core.errors import RequestError
+from nearfield.core.parallel import one_torch_thread
 from nearfield.core.rng import torch_stream
 from nearfield.core.types import Floats, Ints, Vectors
 from nearfield.metrics.checks import check_lengths, check_vectors
@@ -402,17 +401,6 @@ def dense_predictions(train: Labelled, val: Labelled | None, vectors: Vectors, s
         _train(network, features(train.vectors), torch.from_numpy(codes), val_data, generator)
         with torch.no_grad():
             return np.asarray(classes[network(features(vectors)).argmax(dim=1).numpy()])
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Limits torch to one thread: small batches gain nothing from more, and are slower on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _network(size: int, classes: int, generator: torch.Generator) -> nn.Sequential:

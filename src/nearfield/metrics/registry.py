@@ -95,7 +95,17 @@ class MetricRow:
     @property
     def needs(self) -> tuple[Need, ...]:
         """Requirements of the family, then those of the metric."""
-        return (*self.family.needs, *(each for each in self.metric.needs if each not in self.family.needs))
+        return (*self.family.needs, *self.own_needs)
+
+    @property
+    def own_needs(self) -> tuple[Need, ...]:
+        """Requirements of the metric that are not those of its family."""
+        return tuple(each for each in self.metric.needs if each not in self.family.needs)
+
+    @property
+    def is_headline(self) -> bool:
+        """Whether one of its names is in `HEADLINES`."""
+        return any(name in HEADLINES for name in self.names)
 
     @property
     def refused(self) -> str:

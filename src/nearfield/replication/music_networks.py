@@ -317,7 +317,7 @@ class ShortChunkCNNSettings(Loadable):
 
 # The filters of musicnn alone: what a stack of other layers may read in place of the picture.
 #
-# Pons and Serra 2019; see `musicnn.py` for the whole network.
+# Pons and Serra 2019; see `Musicnn` for the whole network.
 
 _HEIGHTS = (0.4, 0.7)
 """Of a filter for timbre, as a share of the bands."""

@@ -12,7 +12,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.core.rng import stream
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 from nearfield.learning.relations.labels import Synonyms, merge_scores, merge_synonyms
-from nearfield.learning.samplers.base import BaseSamplerSettings, TripletChoice, samplers_without
+from nearfield.learning.samplers.base import BaseSamplerSettings, CutOrder, TripletChoice, samplers_without
 from nearfield.learning.samplers.batches import cut, random_starts, rejection_sample
 
 # Who shares a tag with whom, and who shares none: clips' tags as bits, and draws among strangers.
@@ -458,7 +458,7 @@ class TagTriplets(BaseSamplerSettings):
 
 
 @dataclass(frozen=True)
-class TagTripletSampler:
+class TagTripletSampler(CutOrder):
     """Draws the triplets of an epoch at once and cuts them into batches."""
 
     metadata: ClipMetadata
@@ -475,11 +475,6 @@ class TagTripletSampler:
     def batch_size(self) -> int:
         """Windows a batch; the last of an epoch may hold fewer, or one triplet more."""
         return 3 * self.settings.batch_size
-
-    @property
-    def is_short(self) -> bool:
-        """Whether all triplets together are fewer than a batch was to hold."""
-        return self.clips_per_epoch < self.batch_size
 
     @property
     def clips_per_epoch(self) -> int:

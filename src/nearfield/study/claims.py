@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
-from nearfield.core.text import count
+from nearfield.core.text import count, enumerated
 from nearfield.metrics.registry import BASELINE_NAMES, FAMILIES, METRICS
 from nearfield.study.records import ArmFacts, Comparison, Estimate, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost
@@ -116,7 +116,7 @@ def chance(p: float) -> str:
 
 def listed(words: list[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "none"
+    return enumerated(words) or "none"
 
 
 # Every comparative sentence of a study, made from the comparison that it rests on.

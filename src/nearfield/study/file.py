@@ -5,7 +5,6 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
 
@@ -13,6 +12,7 @@ from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
 from nearfield.core.errors import RequestError, choose
+from nearfield.core.extras import has
 from nearfield.core.settings import Settings, make
 from nearfield.core.text import count
 from nearfield.study.budget import Hold
@@ -215,7 +215,7 @@ def resolve(settings: SearchSettings, recipe: Recipe, where: str) -> SearchSetti
                 f"{settings.trials}. Leave trials out, or use the method random."
             )
         return settings.model_copy(update={"space": space, "trials": points})
-    if find_spec("optuna") is None:
+    if not has("search"):
         raise RequestError(
             f"{where}: method: {settings.method!r} needs Optuna. Run: pip install 'nearfield[search]', or "
             "use the method grid."
@@ -406,12 +406,17 @@ def _current_keys(plain: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The study's values with the current names of the recipe's keys, and the list of renamed keys."""
     renamed: list[str] = []
 
+    def moved(values: dict[str, Any]) -> dict[str, Any]:
+        """Values by dotted key, under the current names."""
+        renamed.extend(f"{key} -> {current_key(key)}" for key in values if current_key(key) != key)
+        return {current_key(key): value for key, value in values.items()}
+
     def under(changes: Any) -> Any:
         if not isinstance(changes, dict):
             return changes  # refused later, or an arm without changes
         flat_changes = flat(changes, into_lists=False)
-        renamed.extend(f"{key} -> {current_key(key)}" for key in flat_changes if current_key(key) != key)
-        return {current_key(key): value for key, value in flat_changes.items()} if renamed else changes
+        old = [key for key in flat_changes if current_key(key) != key]
+        return moved(flat_changes) if old else changes
 
     found = dict(plain)
     for section in ("vary", "set"):
@@ -422,9 +427,7 @@ def _current_keys(plain: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
             found[section] = {name: under(changes) for name, changes in found[section].items()}
     search = found.get("search")
     if isinstance(search, dict) and isinstance(search.get("space"), dict):
-        space = {current_key(key): value for key, value in search["space"].items()}
-        renamed += [f"{key} -> {current_key(key)}" for key in search["space"] if current_key(key) != key]
-        found["search"] = search | {"space": space}
+        found["search"] = search | {"space": moved(search["space"])}
     return found, list(dict.fromkeys(renamed))
 
 

@@ -18,6 +18,7 @@ from nearfield.data.audio import Waves, mix
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals
 from nearfield.data.store import read_sound, square
+from nearfield.metrics.neighbors import unit
 from nearfield.models.embedder import EmbeddingModel
 from nearfield.models.features.feature import Feature
 from nearfield.models.pretrained import bare
@@ -180,8 +181,7 @@ class Run:
                 f"similarity compares embeddings of {self.embedder.size} numbers. Given: shape {rows.shape}. "
                 "Encode files first: run.similarity(run.encode(paths))."
             )
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        return rows / np.where(lengths > 0, lengths, 1.0)
+        return unit(rows)
 
     def doubts_of(
         self, vectors: Vectors, sounds: Sequence[Path | Waves], network_input: NetworkInput

@@ -76,7 +76,7 @@ class RunFolder:
 
     @property
     def predictions(self) -> Path:
-        """What a tagger says of every clip of its collection; `runs.tagging` reads it."""
+        """What a tagger says of every clip of its collection; `training.tagging` reads it."""
         return self.path / "predictions.parquet"
 
     @property
@@ -86,7 +86,7 @@ class RunFolder:
 
     @property
     def clips(self) -> Path:
-        """How each clip of the evaluated split fared; `runs.clips` reads it."""
+        """How each clip of the evaluated split fared; `training.evaluate_run` reads it."""
         return self.path / "clips.parquet"
 
     @property
@@ -101,7 +101,7 @@ class RunFolder:
 
     @property
     def canary(self) -> Path:
-        """A few sounds with the vectors that training gave of them; `runs.canary` reads it."""
+        """A few sounds with the vectors that training gave of them; `training.canary` reads it."""
         return self.path / "canary.safetensors"
 
     @property

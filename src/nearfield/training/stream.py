@@ -27,7 +27,7 @@ from nearfield.training.run import Run
 
 # The windows of clips, cut while their files are being decoded: memory does not grow with a file's length.
 #
-# What comes out is what `data.store` and `runs.workbench.windows` make of the whole file.
+# What comes out is what `data.store` and `training.setup.windows` make of the whole file.
 
 _LEAST = 1e-3  # seconds: a shorter rest at a clip's end has no window of its own
 _END = 1 << 62  # a sample that no file has

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearfield.core.extras import has, require
+from nearfield.core.extras import has
 from nearfield.core.types import Ints, Vectors
 from nearfield.metrics.geometry import Apart, centroid_scores, centroids
 from nearfield.metrics.projection import principal
@@ -54,10 +54,9 @@ class Board:
 
     def draw(self, update: int, name: str, figure: "Figure") -> None:
         """A picture, in a row with those of the same name."""
-        require("tensorboard", "train.figures")
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        assert self._writer is not None
+        assert self._writer is not None  # a training with figures is refused without the extra
         canvas = FigureCanvasAgg(figure)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph")  # names may be of any script
@@ -80,7 +79,6 @@ MOST_POINTS = 2000
 
 def validation_figures(vectors: Vectors, setup: TrainingSetup) -> Iterator[tuple[str, "Figure"]]:
     """`val/map` and, of two labels or more, `val/centroids`, by (N, D) vectors of all clips."""
-
     metadata, rows = setup.metadata, setup.collection.rows("val")
     shown = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_POINTS)).round().astype(int))]
     found = centroids(
@@ -97,7 +95,6 @@ def validation_figures(vectors: Vectors, setup: TrainingSetup) -> Iterator[tuple
 
 def map_figure(vectors: Vectors, labels: Ints, names: tuple[str, ...]) -> "Figure":
     """(n, D) vectors along the two directions in which they vary most, coloured by label."""
-
     centred = vectors - vectors.mean(0)
     x, y = principal(vectors, 2).T
     figure = new_figure(6.0, 4.2)

@@ -33,7 +33,7 @@ from nearfield.training.setup import NetworkInput, windows
 # Conventions: a clip's place is that of its middle, 0 where its recording begins and 1 where it ends. A
 # recording begins with its first clip and ends with its last unless its span is given. Recordings of a single
 # clip have no inside and take no part. Intervals resample the groups; where the clips are searched among
-# themselves, each group is left out as query and from what is found (`left_out.py`).
+# themselves, each group is left out as query and from what is found (`metrics/retrieval.py`).
 
 PARTS = ("first", "middle", "last")
 EDGE = 0.1

@@ -202,10 +202,10 @@ def _medians(apart: Floats, there: Bools) -> Floats:
 
 # Labels that are likely wrong: another class has the better claim, by neighbourhood and by probe.
 #
-# The claim of others is q / (p + q), with p the mean share that the two witnesses of `evidence.py` give to
+# The claim of others is q / (p + q), with p the mean share that the two witnesses above give to
 # the label that the clip has, and q what they give to the best other one: 0.5 where both claims are equal.
-# The rank is that claim among those of clips that are wrongly given the same label, the score the chance of
-# `chance.py`.
+# The rank is that claim among those of clips that are wrongly given the same label, the score the chance
+# of being right, above.
 
 FLOOR = 0.02
 """Share that every class is given beforehand, so that two claims near nothing do not make a certainty."""
@@ -320,11 +320,11 @@ def _suspect(doubts: LabelDoubts, place: int, metadata: ClipMetadata) -> Suspect
 
 # Single tags that are likely wrong or missing on a clip, by neighbourhood and by probe.
 #
-# For each clip and tag, s is the mean share that the two witnesses of `evidence.py` give to the tag. A tag
+# For each clip and tag, s is the mean share that the two witnesses above give to the tag. A tag
 # that the clip has is the more suspicious the less likely it is, beside the clips that lack it and would
 # have it wrongly (so a rare tag is not suspicious for being rare); one that a clip lacks the more likely it
-# is, beside the tags that clips have and would lack wrongly. The score is the chance of `chance.py`. Clips
-# without any tag are not known to lack them: they teach nothing and are not judged.
+# is, beside the tags that clips have and would lack wrongly. The score is the chance of being right,
+# above. Clips without any tag are not known to lack them: they teach nothing and are not judged.
 
 
 class TagDoubts:

@@ -36,7 +36,7 @@ class Suspect:
     """Row of the collection."""
     kind: Kind
     score: float
-    """0..1: of labels and tags the estimated chance that they are wrong (`chance.py`); of other kinds larger
+    """0..1: of labels and tags the estimated chance that they are wrong (`labels.py`); of other kinds larger
     is more suspicious, to be compared within a kind."""
     reason: str
     """A sentence, with the figures that speak against the clip."""

@@ -416,7 +416,7 @@ def _straying(apart: Floats, least: Floats) -> Floats:
 # - silent: every channel lies below a level, and no sample stands out of it, as it does in a quiet short
 #   sound.
 # - clipped, offset: a share of samples at full scale, or a mean, above a limit, in any channel.
-# - channel, swapped: see `channels.py`.
+# - channel, swapped: see "Broken and swapped channels" above.
 
 
 def signal_suspects(

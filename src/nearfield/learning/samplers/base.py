@@ -40,6 +40,15 @@ class Sampler(Protocol):
         ...
 
 
+class CutOrder:
+    """Samplers that cut an order into batches: these are short only where an epoch holds less than one."""
+
+    @property
+    def is_short(self: "Sampler") -> bool:
+        """Whether an epoch has fewer windows than a batch was to hold."""
+        return self.clips_per_epoch < self.batch_size
+
+
 @dataclass(frozen=True)
 class TripletChoice:
     """Triplets of a sampler's first epoch that are worth showing."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from nearfield.core.errors import DataError
 from nearfield.core.rng import stream
 from nearfield.core.types import BatchIndices, ClipMetadata, Ints
-from nearfield.learning.samplers.base import BaseSamplerSettings
+from nearfield.learning.samplers.base import BaseSamplerSettings, CutOrder
 from nearfield.learning.samplers.batches import Mixing, cut, random_starts
 
 # Every clip once an epoch, in a fresh order.
@@ -56,7 +56,7 @@ class Shuffle(BaseSamplerSettings):
 
 
 @dataclass(frozen=True)
-class ShuffleSampler:
+class ShuffleSampler(CutOrder):
     """Permutes the rows of an epoch and cuts them."""
 
     metadata: ClipMetadata
@@ -70,11 +70,6 @@ class ShuffleSampler:
     def batch_size(self) -> int:
         """Clips a batch; the last of an epoch may hold fewer, or one more."""
         return self.settings.batch_size
-
-    @property
-    def is_short(self) -> bool:
-        """Whether all clips together are fewer than a batch was to hold."""
-        return self.clips_per_epoch < self.batch_size
 
     @property
     def clips_per_epoch(self) -> int:
@@ -124,7 +119,7 @@ class TwoViews(BaseSamplerSettings):
 
 
 @dataclass(frozen=True)
-class ViewSampler:
+class ViewSampler(CutOrder):
     """Permutes the rows of an epoch, cuts them and repeats each cut."""
 
     metadata: ClipMetadata
@@ -138,11 +133,6 @@ class ViewSampler:
     def batch_size(self) -> int:
         """Windows a batch; the last of an epoch may hold fewer, or two more."""
         return self.settings.batch_size
-
-    @property
-    def is_short(self) -> bool:
-        """Whether all clips together are fewer than a batch was to hold."""
-        return self.clips_per_epoch < self.batch_size
 
     @property
     def clips_per_epoch(self) -> int:

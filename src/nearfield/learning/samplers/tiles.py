@@ -12,7 +12,7 @@ from nearfield.core.errors import DataError, RequestError
 from nearfield.core.rng import stream
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 from nearfield.learning.relations.time import Across, Scenes, clear, column, reach, ticks
-from nearfield.learning.samplers.base import BaseSamplerSettings
+from nearfield.learning.samplers.base import BaseSamplerSettings, CutOrder
 from nearfield.learning.samplers.batches import cut, rejection_sample
 
 # Where the tiles of a set of recordings lie, and which are near each other.
@@ -304,7 +304,7 @@ class Tiles(BaseSamplerSettings):
 
 
 @dataclass(frozen=True)
-class TileSampler:
+class TileSampler(CutOrder):
     """Orders the anchors of an epoch so that recordings mix, and draws their company."""
 
     grid: Grid
@@ -324,11 +324,6 @@ class TileSampler:
     def batch_size(self) -> int:
         """Windows a batch: anchors and company. The last of an epoch may hold fewer, or one anchor more."""
         return self.settings.batch_size * self._company
-
-    @property
-    def is_short(self) -> bool:
-        """Whether all anchors together are fewer than a batch was to hold."""
-        return self.clips_per_epoch < self.batch_size
 
     @property
     def clips_per_epoch(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
 
 from nearfield.core.settings import Family, Settings
@@ -141,3 +141,19 @@ def power(signal: Tensor) -> Tensor:
     count = max(1, signal.shape[1:].numel())
     lengths: Tensor = torch.linalg.vector_norm(signal, dim=tuple(range(1, signal.ndim)), keepdim=True)
     return lengths.square() / count
+
+
+class SpeedSettings(BaseAugmentationSettings):
+    """What the settings of augmentations that change the speed share."""
+
+    rate: Span = (0.8, 1.25)
+    """Speed: least and most; 2 is twice as fast."""
+    rates: tuple[float, ...] = ()
+    """Only these speeds, each as often; none: any that `rate` allows."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for name, speeds in (("rate", self.rate), ("rates", self.rates)):
+            if any(not 0.1 <= speed <= 10 for speed in speeds):
+                raise ValueError(f"{name} must lie from 0.1 to 10. Given: {list(speeds)}.")
+        return self

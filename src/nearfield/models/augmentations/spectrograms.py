@@ -14,6 +14,7 @@ from nearfield.models.augmentations.augmentation import (
     Decibels,
     Domain,
     Span,
+    SpeedSettings,
     Unit,
     each,
     integers,
@@ -286,21 +287,10 @@ class SpectrogramStretch(Augmentation):
         return torch.lerp(left, right, source - before)
 
 
-class SpectrogramStretchSettings(BaseAugmentationSettings):
+class SpectrogramStretchSettings(SpeedSettings):
     """Faster or slower, on pictures."""
 
     kind: Literal["spectrogram_stretch"] = "spectrogram_stretch"
-    rate: Span = (0.8, 1.25)
-    """Speed: least and most; 2 is twice as fast."""
-    rates: tuple[float, ...] = ()
-    """Only these speeds, each as often; none: any that `rate` allows."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        for name, speeds in (("rate", self.rate), ("rates", self.rates)):
-            if any(not 0.1 <= speed <= 10 for speed in speeds):
-                raise ValueError(f"{name} must lie from 0.1 to 10. Given: {list(speeds)}.")
-        return self
 
     def build(self, sample_rate: int, hop: int) -> SpectrogramStretch:
         """For pictures (B, C, bands, frames)."""

@@ -1,6 +1,5 @@
 """Augmentations of waves: gain, noise, mixing, time shift, pitch, stretch."""
 
-import importlib.util
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal, Self
 
@@ -10,12 +9,14 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from nearfield.core.errors import RequestError
+from nearfield.core.extras import has
 from nearfield.models.augmentations.augmentation import (
     Augmentation,
     BaseAugmentationSettings,
     Decibels,
     Domain,
     Span,
+    SpeedSettings,
     each,
     integers,
     one_of,
@@ -265,7 +266,7 @@ class Borrowed(Augmentation):
 
     def __init__(self, probability: float, sample_rate: int, limits: Span) -> None:
         super().__init__(probability)
-        if importlib.util.find_spec("audiomentations") is None:
+        if not has("augment"):
             raise RequestError(
                 "augment: stretch and pitch need the package audiomentations, which is not installed. "
                 'Run: pip install "nearfield[augment]"'
@@ -352,21 +353,10 @@ class Stretch(Borrowed):
         return TimeStretch(leave_length_unchanged=True, p=1.0)
 
 
-class StretchSettings(BaseAugmentationSettings):
+class StretchSettings(SpeedSettings):
     """Faster or slower at the same pitch; slow to compute, `spectrogram_stretch` is its quick relative."""
 
     kind: Literal["stretch"] = "stretch"
-    rate: Span = (0.8, 1.25)
-    """Speed: least and most; 2 is twice as fast."""
-    rates: tuple[float, ...] = ()
-    """Only these speeds, each as often; none: any that `rate` allows."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        for name, speeds in (("rate", self.rate), ("rates", self.rates)):
-            if any(not 0.1 <= speed <= 10 for speed in speeds):
-                raise ValueError(f"{name} must lie from 0.1 to 10. Given: {list(speeds)}.")
-        return self
 
     def build(self, sample_rate: int, hop: int) -> Stretch:
         """For waves (B, C, T) at `sample_rate` Hz. Raises RequestError where audiomentations is missing."""

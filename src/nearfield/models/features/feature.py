@@ -83,14 +83,8 @@ FEATURES = Family("features", BaseFeatureSettings)
 """All kinds of features; the list is `FeatureSettings`, in this package's `__init__`."""
 
 
-# The picture itself, where the collection holds pictures and not sounds.
-
-
-class Pixels(Feature):
-    """Pictures (B, C, H, W) -> the same, float32; `frames` and `samples` count columns."""
-
-    bands, hop, cuttable = 0, 1, False
-    modality: Modality = "image"
+class Unchanged(Feature):
+    """A feature that keeps every number; a frame is a sample."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -101,6 +95,16 @@ class Pixels(Feature):
 
     def samples(self, frames: int) -> int:
         return frames
+
+
+# The picture itself, where the collection holds pictures and not sounds.
+
+
+class Pixels(Unchanged):
+    """Pictures (B, C, H, W) -> the same, float32; `frames` and `samples` count columns."""
+
+    bands, hop, cuttable = 0, 1, False
+    modality: Modality = "image"
 
     def forward(self, waves: Tensor) -> Tensor:
         return waves.float()
@@ -121,20 +125,10 @@ class PixelsSettings(BaseFeatureSettings):
 # The wave itself, for networks that learn their own picture of it.
 
 
-class Waveform(Feature):
+class Waveform(Unchanged):
     """Waves (B, C, T) -> (B, C, 1, T), unchanged."""
 
     bands, hop, cuttable = 1, 1, True
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-
-    def frames(self, samples: int) -> int:
-        return samples
-
-    def samples(self, frames: int) -> int:
-        return frames
 
     def forward(self, waves: Tensor) -> Tensor:
         return waves.float().unsqueeze(2)
