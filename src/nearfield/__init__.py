@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nearfield import losses as losses
+    from nearfield.core.types import ClipMetadata as ClipMetadata
     from nearfield.core.types import Pairs as Pairs
     from nearfield.data.collection import Collection as Collection
     from nearfield.learning.build import loss as loss
     from nearfield.learning.build import miner as miner
     from nearfield.learning.build import optimizer as optimizer
-    from nearfield.learning.relations import relation as relation
+    from nearfield.learning.build import relation as relation
+    from nearfield.learning.build import sampler as sampler
     from nearfield.space.space import Space as Space
     from nearfield.study.run import Study as Study
     from nearfield.training.api import augmentation as augmentation
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "ClipMetadata": "nearfield.core.types",
     "Collection": "nearfield.data.collection",
     "Embedder": "nearfield.training.estimator",
     "Pairs": "nearfield.core.types",
@@ -42,11 +45,13 @@ _HOMES = {
     "loss": "nearfield.learning.build",
     "miner": "nearfield.learning.build",
     "optimizer": "nearfield.learning.build",
-    "relation": "nearfield.learning.relations",
+    "relation": "nearfield.learning.build",
+    "sampler": "nearfield.learning.build",
     "train": "nearfield.training.api",
 }
 
 __all__ = [
+    "ClipMetadata",
     "Collection",
     "Embedder",
     "Pairs",
@@ -63,6 +68,7 @@ __all__ = [
     "miner",
     "optimizer",
     "relation",
+    "sampler",
     "train",
 ]
 

@@ -11,12 +11,12 @@ from nearfield.core.settings import kinds, make
 from nearfield.core.types import Pairs
 from nearfield.learning import checks
 from nearfield.learning.build import miner_beside
+from nearfield.learning.build import relation as relate
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.losses.library import NEEDS_LABELS, READS, all_pair_kinds
 from nearfield.learning.losses.settings import LOSSES as FAMILY
 from nearfield.learning.losses.settings import pair_kinds
 from nearfield.learning.miners import MinerSettings
-from nearfield.learning.relations import relation as relate
 from nearfield.learning.samplers import SamplerSettings
 from nearfield.learning.samplers.base import clip_samplers
 
@@ -37,7 +37,7 @@ def mine(**given: Any) -> Any:
 
 
 def check(relation: str, miner: Any, loss: Any, normalized: bool = True, sampler: Any = None) -> None:
-    checks.check(relate(relation), miner, loss, normalized, sampler)
+    checks.check(relate(relation).settings, miner, loss, normalized, sampler)
 
 
 def test_what_is_let_through_runs_and_what_is_refused_says_why() -> None:

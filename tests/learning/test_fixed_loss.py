@@ -11,10 +11,9 @@ from torch.nn.functional import normalize
 from nearfield.core.rng import torch_stream
 from nearfield.core.settings import make
 from nearfield.core.types import ClipMetadata, Ints
-from nearfield.learning.build import miner_beside
+from nearfield.learning.build import miner_beside, relation
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.miners import MinerSettings
-from nearfield.learning.relations import relation
 from nearfield.learning.samplers import Sampler, SamplerSettings
 from nearfield.training.validation import FixedLoss, fixed_loss
 
@@ -49,7 +48,9 @@ def sampler_of(rows: Ints | None = None, seed: int = 0, **given: Any) -> Sampler
 def fixed(loss: dict[str, Any], miner: dict[str, Any], related: str = "labels", **sampler: Any) -> FixedLoss:
     lose = make(LossSettings, "loss", loss)
     mine = miner_beside(make(MinerSettings, "miner", miner), lose)
-    return FixedLoss(sampler_of(**sampler), relation(related).build(FACTS), mine, lose.build(8, 6), batches=9)
+    return FixedLoss(
+        sampler_of(**sampler), relation(related).settings.build(FACTS), mine, lose.build(8, 6), batches=9
+    )
 
 
 def test_the_numbers_are_those_of_the_peers_over_each_batch() -> None:
@@ -110,7 +111,7 @@ def test_only_clips_of_the_rows_count() -> None:
     rows = np.arange(30, 60)
     measuring = FixedLoss(
         sampler_of(rows),
-        relation("labels").build(FACTS),
+        relation("labels").settings.build(FACTS),
         miner_beside(
             make(MinerSettings, "miner", {"kind": "all"}), make(LossSettings, "loss", {"kind": "triplet"})
         ),
@@ -127,7 +128,7 @@ def test_only_clips_of_the_rows_count() -> None:
 def test_one_batch_is_mined_by_the_generator_given() -> None:
     vectors = vectors_of()
     indices = next(iter(sampler_of().epoch(0)))
-    pairs = relation("labels").build(FACTS)(indices)
+    pairs = relation("labels")(FACTS, indices)
     lose = make(LossSettings, "loss", {"kind": "contrastive", "neg_margin": 1.5})
     mine = miner_beside(make(MinerSettings, "miner", {"kind": "distance_weighted"}), lose)
     loss, given = lose.build(), vectors[indices.rows]

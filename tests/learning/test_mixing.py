@@ -1,6 +1,7 @@
 """Clips heard together: who meets whom, what a relation says of them, and what refuses them."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,12 +12,11 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import make
 from nearfield.core.types import BatchIndices, MixPartner, Pairs
 from nearfield.learning import distributed as together
-from nearfield.learning.build import loss, miner
+from nearfield.learning.build import loss, miner, relation
 from nearfield.learning.checks import check
 from nearfield.learning.losses import LossSettings
 from nearfield.learning.miners import MinerSettings
 from nearfield.learning.miners.base import BaseMinerSettings
-from nearfield.learning.relations import relation
 from nearfield.learning.samplers import SamplerSettings
 from nearfield.training.validation import FixedLoss
 from tests.learning.test_samplers import CLIP, built, facts_of
@@ -60,7 +60,7 @@ def test_an_epoch_comes_again_and_mixing_changes_no_clip_of_it() -> None:
 @pytest.mark.parametrize("jaccard", [None, 0.4])
 def test_mixtures_have_the_tags_of_both_as_sets_say(negative: str, jaccard: float | None) -> None:
     metadata = facts_of(60, tags=5)
-    given = relation("tags", negatives=negative, jaccard=jaccard, pair_weight="jaccard").build(metadata)
+    given = partial(relation("tags", negatives=negative, jaccard=jaccard, pair_weight="jaccard"), metadata)
     names = [frozenset(np.flatnonzero(row).tolist()) for row in metadata.tags]
     seen = 0
     for indices in built(SHUFFLE, metadata).epoch(0):
@@ -107,7 +107,7 @@ def test_a_fixed_loss_is_taken_over_clips_alone() -> None:
         sampler = built(
             {**settings, "batch_size": 60}, metadata
         )  # all in one batch: the order is of no matter
-        given = relation("tags").build(metadata)
+        given = relation("tags").settings.build(metadata)
         return FixedLoss(sampler, given, miner("all"), loss("supcon"), 1).measure(vectors)
 
     assert measured(SHUFFLE) == pytest.approx(measured({"kind": "shuffle"}), rel=1e-5)
@@ -117,13 +117,16 @@ def test_a_fixed_loss_is_taken_over_clips_alone() -> None:
 def test_only_tags_can_say_what_a_mixture_is(kind: str) -> None:
     sampler = make(SamplerSettings, "sampler", SHUFFLE)
     supcon = make(LossSettings, "loss", {"kind": "supcon"})
-    check(relation("tags"), make_all(), supcon, sampler=sampler)
+    check(relation("tags").settings, make_all(), supcon, sampler=sampler)
     if kind != "views":  # of which plain batches hold no two of a clip
         check(
-            relation(kind), make_all(), supcon, sampler=make(SamplerSettings, "sampler", {"kind": "shuffle"})
+            relation(kind).settings,
+            make_all(),
+            supcon,
+            sampler=make(SamplerSettings, "sampler", {"kind": "shuffle"}),
         )
     with pytest.raises(RequestError, match=rf"sampler.mixing: .*{kind}.*relation.kind to tags.*mix"):
-        check(relation(kind), make_all(), supcon, sampler=sampler)
+        check(relation(kind).settings, make_all(), supcon, sampler=sampler)
 
 
 @pytest.mark.parametrize("decibels", [[6, -6], [-40, 0], [0, 31]])
@@ -136,7 +139,7 @@ def test_without_anything_beside_a_relation_says_what_it_said() -> None:
     metadata = facts_of(30)
     indices = BatchIndices(np.arange(12), np.zeros(12))
     none = MixPartner(np.full(12, -1), np.zeros(12), np.zeros(12))
-    given = relation("tags", negatives="not_alike", jaccard=0.3).build(metadata)
+    given = partial(relation("tags", negatives="not_alike", jaccard=0.3), metadata)
     plain, mixed = given(indices), given(replace(indices, partner=none))
     assert equal(plain, mixed)
 

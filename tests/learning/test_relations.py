@@ -1,6 +1,7 @@
 """Relations against slow, obvious versions, scikit-learn, and the laws that hold for every one of them."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from sklearn.metrics import jaccard_score
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.settings import make
 from nearfield.core.types import BatchIndices, ClipMetadata, Pairs
-from nearfield.learning.relations import RelationSettings, relation
+from nearfield.learning.build import relation
+from nearfield.learning.relations import RelationSettings
 from nearfield.learning.relations.labels import Tags, rarity
 from nearfield.learning.relations.time import false_negative_rate
 
@@ -82,18 +84,18 @@ def test_laws_of_every_relation(given_settings: dict[str, Any]) -> None:
 
 def test_labels_fill_by_equality_and_leave_out_the_unknown() -> None:
     metadata = replace(facts_of(5), labels=np.array([1, 1, 0, -1, 0]))
-    pairs = relation("labels").build(metadata)(BatchIndices(np.array([0, 1, 2, 3, 4]), np.zeros(5)))
+    pairs = relation("labels")(metadata, BatchIndices(np.array([0, 1, 2, 3, 4]), np.zeros(5)))
     assert pairs.positive.nonzero().tolist() == [[0, 1], [1, 0], [2, 4], [4, 2]]
     assert pairs.negative.int().sum(1).tolist() == [2, 2, 2, 0, 2]
     assert pairs.labels is None  # one of them has none
-    known = relation("labels").build(metadata)(BatchIndices(np.array([4, 0]), np.zeros(2)))
+    known = relation("labels")(metadata, BatchIndices(np.array([4, 0]), np.zeros(2)))
     assert known.labels is not None
     assert known.labels.tolist() == [0, 1]
 
 
 def test_labels_take_a_clip_drawn_twice_for_company_as_other_libraries_do() -> None:
-    pairs = relation("labels").build(replace(facts_of(2), labels=np.array([0, 1])))(
-        BatchIndices(np.array([0, 0, 1, 1]), np.zeros(4))
+    pairs = relation("labels")(
+        replace(facts_of(2), labels=np.array([0, 1])), BatchIndices(np.array([0, 0, 1, 1]), np.zeros(4))
     )
     assert pairs.positive.nonzero().tolist() == [[0, 1], [1, 0], [2, 3], [3, 2]]
 
@@ -122,8 +124,8 @@ def test_tags_as_sets_say(
     indices = draw_of(metadata, size, seed)
     built = relation(
         "tags", at_least=at_least, jaccard=jaccard, negatives=negative, pair_weight="jaccard", synonyms=groups
-    ).build(metadata)
-    pairs = built(indices)
+    )
+    pairs = built(metadata, indices)
     sets = sets_of(metadata, indices, groups)
     for i in range(size):
         for j in range(size):
@@ -156,13 +158,13 @@ def test_each_clip_hands_on_its_tags_and_those_that_mean_the_same() -> None:
         each = tagging(BatchIndices(rows, np.zeros(20))).tags
         assert each is not None
         torch.testing.assert_close(tagging.shares(rows), each[~each[:, 0].isnan()].mean(0))
-    assert relation("labels").build(metadata)(indices).tags is None
+    assert relation("labels")(metadata, indices).tags is None
 
 
 def test_strength_is_the_jaccard_score_of_scikit_learn() -> None:
     metadata = facts_of(30)
     indices = BatchIndices(np.arange(30), np.zeros(30))
-    pairs = relation("tags", pair_weight="jaccard").build(metadata)(indices)
+    pairs = relation("tags", pair_weight="jaccard")(metadata, indices)
     assert pairs.weight is not None
     for i, j in pairs.positive.nonzero().tolist():
         expected = jaccard_score(metadata.tags[i], metadata.tags[j])
@@ -183,8 +185,8 @@ def test_a_rare_shared_tag_makes_clips_more_alike_than_a_common_one() -> None:
     tags[1, 0] = False  # clip 0 shares the rare tag with clip 1, the common one with all others
     metadata = replace(facts_of(20), tags=tags)
     indices = BatchIndices(np.arange(20), np.zeros(20))
-    plain = relation("tags", pair_weight="jaccard").build(metadata)(indices).weight
-    weighted = relation("tags", pair_weight="jaccard", weights="idf").build(metadata)(indices).weight
+    plain = relation("tags", pair_weight="jaccard")(metadata, indices).weight
+    weighted = relation("tags", pair_weight="jaccard", weights="idf")(metadata, indices).weight
     assert plain is not None
     assert weighted is not None
     assert float(plain[0, 1]) == float(plain[0, 5]) == 0.5
@@ -232,7 +234,7 @@ def test_time_as_loops_say(
         not_synchronous=not_synchronous,
         far_is_unlike=far,
         gap_seconds=triplet_range,
-    ).build(metadata)(indices)
+    )(metadata, indices)
     apart = windows_near(metadata, indices, range_seconds)
     for i in range(size):
         for j in range(size):
@@ -266,21 +268,21 @@ def test_time_reaches_over_the_files_of_one_recording() -> None:
         recordings=np.array([0, 0, 0, 1]),
         start_times=np.array([1.7e9, 1.7e9 + 10, 1.7e9 + 60, 1.7e9]),
     )
-    pairs = relation("time", range_seconds=10).build(metadata)(BatchIndices(np.arange(4), np.zeros(4)))
+    pairs = relation("time", range_seconds=10)(metadata, BatchIndices(np.arange(4), np.zeros(4)))
     assert pairs.positive.nonzero().tolist() == [[0, 1], [1, 0]]
     assert pairs.negative.nonzero().tolist() == [[0, 3], [1, 3], [2, 3], [3, 0], [3, 1], [3, 2]]
 
 
 def test_views_are_rows() -> None:
     indices = BatchIndices(np.array([4, 2, 4, 2, 7]), np.array([0.0, 1.0, 0.5, 1.0, 0.0]))
-    pairs = relation("views").build(facts_of(8))(indices)
+    pairs = relation("views")(facts_of(8), indices)
     assert pairs.positive.nonzero().tolist() == [[0, 2], [1, 3], [2, 0], [3, 1]]
     assert torch.equal(pairs.negative, ~(pairs.positive | torch.eye(5, dtype=torch.bool)))
 
 
 def test_false_opposites_are_counted_over_the_cells_that_can_be_judged() -> None:
     metadata = facts_of(20)
-    time = relation("time").build(metadata)
+    time = partial(relation("time"), metadata)
     draws = [draw_of(metadata, 10, seed) for seed in range(4)]
     wrong = judged = 0
     for indices in draws:
@@ -311,18 +313,18 @@ def test_data_that_cannot_serve_is_refused(
     settings_given: Any, metadata: ClipMetadata, sentence: str
 ) -> None:
     with pytest.raises(DataError, match=sentence):
-        relation(**settings_given).build(metadata)
+        relation(**settings_given)(metadata)
 
 
 def test_a_synonym_that_is_no_tag_is_refused_with_the_nearest() -> None:
     with pytest.raises(RequestError) as refused:
-        relation("tags", synonyms=[["voice", "vocall"]]).build(facts_of(9))
+        relation("tags", synonyms=[["voice", "vocall"]])(facts_of(9))
     assert str(refused.value) == (
         "relation: synonyms: no tag is called 'vocall'. Did you mean 'vocal'? "
         "Known: voice, vocal, beat, drum, slow."
     )
     with pytest.raises(RequestError, match="'voice' is listed 2 times"):
-        relation("tags", synonyms=[["voice", "vocal"], ["voice", "beat"]]).build(facts_of(9))
+        relation("tags", synonyms=[["voice", "vocal"], ["voice", "beat"]])(facts_of(9))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from scipy.stats import chisquare
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.settings import make
 from nearfield.core.types import BatchIndices, ClipMetadata, Ints
-from nearfield.learning.relations import relation
+from nearfield.learning.build import relation
 from nearfield.learning.relations.time import false_negative_rate
 from nearfield.learning.samplers import Sampler, SamplerSettings
 from nearfield.learning.samplers.balanced import BalancedSampler, share_quotas
@@ -165,7 +166,7 @@ def test_views_put_each_clip_twice_in_its_batch() -> None:
             half = len(indices) // 2
             assert np.array_equal(indices.rows[:half], indices.rows[half:])
             assert np.array_equal(indices.starts[:half], indices.starts[half:]) == same
-            pairs = relation("views").build(metadata)(indices)
+            pairs = relation("views")(metadata, indices)
             assert torch.equal(pairs.positive.int().sum(1), torch.ones(len(indices)).long())
         assert [len(indices) for indices in draws] == [10, 10, 10, 12]
 
@@ -457,7 +458,7 @@ def test_every_tile_with_a_neighbour_is_an_anchor_once_an_epoch(
     assume(len(set(metadata.recordings)) > 1)
     chosen = {"kind": "tiles", "batch_size": batch, "neighbors": neighbours, "jitter": jitter, "mode": mode}
     sampler: TileSampler = built({**chosen, "range_seconds": 4.0}, metadata)
-    close = relation("time", range_seconds=4.0).build(metadata)
+    close = partial(relation("time", range_seconds=4.0), metadata)
     tiles = tiles_by_hand(metadata, CLIP, CLIP)
     have = {tile: candidates_by_hand(metadata, tiles, tile, 4.0) for tile in tiles}
     assert sampler.alone == sum(not found for found in have.values())
@@ -621,7 +622,7 @@ def test_the_false_opposite_rate_of_tiles_is_that_of_chance_between_recordings()
     rate = false_negative_rate([d for n in range(10) for d in triplets.epoch(n)], metadata.labels)
     assert rate == pytest.approx(9 / 39, abs=0.03)  # of 39 other recordings nine have the label
     batches = built({"kind": "tiles", "batch_size": 16}, metadata)
-    rate = false_negative_rate(batches.epoch(0), metadata.labels, relation("time").build(metadata))
+    rate = false_negative_rate(batches.epoch(0), metadata.labels, partial(relation("time"), metadata))
     assert rate == pytest.approx(9 / 39, abs=0.05)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.stats import chisquare
 from nearfield.core.errors import RequestError
 from nearfield.core.settings import make
 from nearfield.core.types import BatchIndices, ClipMetadata
-from nearfield.learning.relations import relation
+from nearfield.learning.build import relation
 from nearfield.learning.relations.time import Scenes, false_negative_report
 from nearfield.learning.samplers import SamplerSettings
 from nearfield.learning.samplers.tiles import TileSampler
@@ -122,9 +123,9 @@ def test_the_relation_is_that_of_loops(
     tiles = tiles_of(metadata)
     chosen = [tiles[number] for number in rng.integers(len(tiles), size=20)]
     indices = BatchIndices(np.array([row for row, _ in chosen]), np.array([start for _, start in chosen]))
-    pairs = relation(
-        "time", range_seconds=range_seconds, other=other, across={"within_seconds": within}
-    ).build(metadata)(indices)
+    pairs = relation("time", range_seconds=range_seconds, other=other, across={"within_seconds": within})(
+        metadata, indices
+    )
     for i, one in enumerate(chosen):
         positive = neighbours(metadata, one, range_seconds, within)
         rule = {"other": other, "range_seconds": range_seconds, "across": {"within_seconds": within}}
@@ -297,7 +298,7 @@ def test_what_cannot_be_is_refused(kind: str, chosen: dict[str, Any], sentence: 
     if chosen.get("other") == ["all"]:
         metadata = replace(metadata, columns={**metadata.columns, "all": np.zeros(9, dtype=np.int64)})
     with pytest.raises(RequestError) as refused:
-        relation("time", **chosen).build(metadata) if kind == "time" else built(metadata, **chosen)
+        relation("time", **chosen)(metadata) if kind == "time" else built(metadata, **chosen)
     assert sentence in str(refused.value)
 
 
@@ -313,7 +314,7 @@ def test_columns_may_also_be_recording_and_group() -> None:
 def test_the_report_counts_what_opposites_have_in_common(mode: str) -> None:
     metadata = holes(scenes(late=0.4))
     metadata = replace(metadata, labels=np.where(np.arange(9) == 3, -1, metadata.labels))
-    near = relation("time", range_seconds=2.0).build(metadata)
+    near = partial(relation("time", range_seconds=2.0), metadata)
     sampler = built(metadata, mode=mode, range_seconds=2.0)
     found = false_negative_report(sampler, near, metadata, batches=7)
     draws = [indices for number in range(2) for indices in sampler.epoch(number)][:7]

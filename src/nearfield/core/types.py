@@ -4,7 +4,7 @@ Conventions: B items in a batch, N clips in a collection, K tags, C channels, T 
 Row numbers count the rows of the collection's table. Times are seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
@@ -48,6 +48,83 @@ class ClipMetadata:
     predictions: Floats | None = None
     """(N, K) predictions of an earlier tagger in 0..1; rows of NaN where there are none."""
 
+    @classmethod
+    def of(
+        cls,
+        labels: Tensor | npt.ArrayLike | None = None,
+        *,
+        tags: Tensor | npt.ArrayLike | None = None,
+        recordings: Tensor | npt.ArrayLike | None = None,
+        groups: Tensor | npt.ArrayLike | None = None,
+        start_times: Tensor | npt.ArrayLike | None = None,
+        seconds: Tensor | npt.ArrayLike = 0.0,
+        label_names: Sequence[str] = (),
+        tag_names: Sequence[str] = (),
+        columns: Mapping[str, Tensor | npt.ArrayLike] | None = None,
+    ) -> Self:
+        """Creates the metadata of N clips from arrays; what is left out is unknown.
+
+        Parameters
+        ----------
+        labels, recordings, groups
+            (N,) class numbers; below 0 or NaN: unknown. `groups` default to `recordings`.
+        tags
+            (N, K) booleans, or 0 and 1.
+        start_times
+            (N,) start of each clip on the clock of its recording, in seconds.
+        seconds
+            Length of the clips in seconds, (N,) or one number for all; 0 for images.
+        label_names, tag_names
+            Names of the labels and of the K tags; without them, their numbers stand for them in messages.
+        columns
+            (N,) class numbers of further columns by name, such as session or node.
+
+        Raises
+        ------
+        RequestError
+            If no array is given, or arrays have different lengths or wrong shapes.
+
+        Examples
+        --------
+        >>> clips = ClipMetadata.of(labels=[0, 0, 1], recordings=[4, 4, 5], start_times=[0, 2, 0], seconds=2)
+        >>> len(clips)
+        3
+        """
+        numbers = {"labels": labels, "recordings": recordings, "groups": groups, **(columns or {})}
+        found = {
+            name: _class_numbers(given).cpu().numpy() for name, given in numbers.items() if given is not None
+        }
+        arrays = {**found}
+        if tags is not None:
+            arrays["tags"] = _tags(tags)
+        if start_times is not None:
+            arrays["start_times"] = _floats(start_times)
+        lengths = {name: len(array) for name, array in arrays.items()}
+        if len(set(lengths.values())) != 1:
+            given = ", ".join(f"{name}: {length}" for name, length in lengths.items()) or "none"
+            raise RequestError(
+                f"Metadata are arrays with one entry per clip. Lengths given: {given}. "
+                "Give labels, tags or recordings of the same clips."
+            )
+        count = next(iter(lengths.values()))
+        unknown = np.full(count, -1)
+        has = arrays.get("tags", np.zeros((count, 0), np.bool_))
+        if tag_names and len(tag_names) != has.shape[1]:
+            raise RequestError(
+                f"tag_names: one name per tag. Given: {len(tag_names)} names for {has.shape[1]} tags."
+            )
+        return cls(
+            labels=arrays.get("labels", unknown),
+            label_names=tuple(label_names),
+            tags=has,
+            tag_names=tuple(tag_names) or tuple(map(str, range(has.shape[1]))),
+            recordings=arrays.get("recordings", unknown),
+            groups=arrays.get("groups", arrays.get("recordings", unknown)),
+            start_times=arrays.get("start_times", np.zeros(count)),
+            seconds=np.broadcast_to(_floats(seconds), count).copy(),
+            columns={name: found[name] for name in columns or {}},
+        )
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -57,6 +134,10 @@ class ClipMetadata:
         # Odd numbers for recordings and even ones for groups are consistent between subsets of a table.
         by_recording = np.where(self.recordings >= 0, 2 * self.recordings + 1, -1)
         return np.asarray(np.where(self.groups >= 0, 2 * self.groups, by_recording))
+
+    def label_name(self, number: int) -> str:
+        """Name of a label; its number if it has no name."""
+        return self.label_names[number] if number < len(self.label_names) else str(number)
 
     def take(self, rows: Ints) -> "ClipMetadata":
         """Returns the metadata of some rows, in the given order; class numbers do not change."""
@@ -201,6 +282,21 @@ def _class_numbers(labels: Tensor | npt.ArrayLike) -> Tensor:
         if bool((given != given.round()).any()):
             raise RequestError("Labels are class numbers, one per item. Given: fractions. Round them.")
     return given.to(torch.int64)
+
+
+def _floats(values: Tensor | npt.ArrayLike) -> Floats:
+    return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
+
+
+def _tags(tags: Tensor | npt.ArrayLike) -> Bools:
+    """Converts tags to (N, K) bool. Raises RequestError for other shapes and values."""
+    given = np.asarray(tags.detach().cpu() if isinstance(tags, Tensor) else tags)
+    if given.ndim != 2 or given.dtype.kind not in "biuf" or not np.isin(given, (0, 1)).all():
+        raise RequestError(
+            "Tags are 0 or 1, one row per item: shape (items, tags). "
+            f"Given: {given.dtype} of shape {given.shape}."
+        )
+    return given.astype(np.bool_)
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class Balanced(BaseSamplerSettings):
         numbers, begins = np.unique(metadata.labels[ordered], return_index=True)
         members = np.split(ordered, begins[1:])
         kept = [m for m in members if self._keeps(len(m))]
-        names = [metadata.label_names[number] for number in numbers]
+        names = [metadata.label_name(number) for number in numbers]
         dropped = tuple(name for name, m in zip(names, members, strict=True) if not self._keeps(len(m)))
         self._check(len(kept), len(members))
         return BalancedSampler(metadata, kept, clip_seconds, seed, self, dropped, len(rows) - len(labelled))
