@@ -2,13 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+from torch import Tensor
 
+from nearfield.models.features.feature import Pixels, PixelsSettings
 from nearfield.training.api import evaluate, train
 from nearfield.training.events import Note
 from nearfield.training.recipe import Recipe
@@ -71,23 +73,50 @@ def test_views_of_one_clip(tmp_path: Path) -> None:
     go(tmp_path / "d", tmp_path / "r", relation={"kind": "views"}, sampler=sampler, augment=noise)
 
 
-def test_pictures(tmp_path: Path) -> None:
+IMAGES: dict[str, Any] = {
+    "data": {"image_size": 16},
+    "feature": {"kind": "pixels"},
+    "normalize": {"kind": "none"},
+    "augment": [{"kind": "flip"}],
+    "sampler": {"kind": "balanced", "classes": 2, "per_class": 4},
+}
+
+
+def images(folder: Path) -> None:
+    """Two labels of eight images each, dark ones and bright ones."""
     rng = np.random.default_rng(0)
     for label in "ab":
-        (tmp_path / "d" / label).mkdir(parents=True)
+        (folder / label).mkdir(parents=True)
         for number in range(8):
             cells = rng.integers(0, 120, (20, 24, 3)) + (100 if label == "b" else 0)
-            Image.fromarray(cells.astype(np.uint8)).save(tmp_path / "d" / label / f"{number}.png")
-    found = go(
-        tmp_path / "d",
-        tmp_path / "r",
-        data={"image_size": 16},
-        feature={"kind": "pixels"},
-        normalize={"kind": "none"},
-        augment=[{"kind": "flip"}],
-        sampler={"kind": "balanced", "classes": 2, "per_class": 4},
-    )
+            Image.fromarray(cells.astype(np.uint8)).save(folder / label / f"{number}.png")
+
+
+def test_pictures(tmp_path: Path) -> None:
+    images(tmp_path / "d")
+    found = go(tmp_path / "d", tmp_path / "r", **IMAGES)
     assert found["baseline/pixels/probe/macro_f1"] == 1
+
+
+class Raised(Pixels):
+    """An image feature that shows whether it was applied before: images lie far below 1000."""
+
+    inputs: ClassVar[list[float]] = []
+
+    def forward(self, waves: Tensor) -> Tensor:
+        self.inputs.append(float(waves.max()))
+        return waves.float() + 1000
+
+
+def test_an_image_feature_is_applied_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In training, in evaluation, and in the untrained network that is a baseline."""
+    monkeypatch.setattr(PixelsSettings, "build", lambda self, rate, channels: Raised(channels))
+    monkeypatch.setattr(Raised, "inputs", [])
+    images(tmp_path / "d")
+    found = go(tmp_path / "d", tmp_path / "r", **IMAGES)
+    assert "baseline/random_encoder/probe/macro_f1" in found
+    assert len(Raised.inputs) > 10
+    assert max(Raised.inputs) < 500
 
 
 @pytest.mark.parametrize(
