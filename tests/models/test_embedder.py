@@ -405,3 +405,17 @@ def test_waves_of_one_channel_may_come_without_its_axis_and_other_shapes_are_ref
             )
             with pytest.raises(RequestError, match=said):
                 model(odd)
+
+
+def test_the_repr_names_its_parts_and_its_size() -> None:
+    model = embedder({"kind": "resnet18"}, train="head")
+    backbone, head = (sum(p.numel() for p in part.parameters()) for part in (model.backbone, model.head))
+    assert repr(model).splitlines()[1] == (
+        "  feature=Frames, backbone=ResNet, shape=(1, 400), dim=16, normalize=True, "
+        f"parameters={backbone + head:,}, trained={head:,}"
+    )
+    assert "trained" not in embedder().extra_repr()
+    assert (
+        "dim=512, normalize=False, "
+        in embedder({"kind": "resnet18"}, size=None, normalize=False).extra_repr()
+    )

@@ -239,6 +239,21 @@ class EmbeddingModel(nn.Module):
         """Every layer with its output's shape, as one silent signal finds it, and its number of weights."""
         return describe(self, self._silence())
 
+    def extra_repr(self) -> str:
+        """Classes of feature and backbone, shape of one signal, dimension, and number of parameters."""
+        counts = [(each.numel(), each.requires_grad) for each in self.parameters()]
+        every, trained = sum(size for size, _ in counts), sum(size for size, learns in counts if learns)
+        parts = {
+            "feature": type(self.feature).__name__,
+            "backbone": type(self.backbone).__name__,
+            "shape": self.shape,
+            "dim": self.size,
+            "normalize": self.settings.normalize,
+            "parameters": f"{every:,}",
+            **({} if trained == every else {"trained": f"{trained:,}"}),
+        }
+        return ", ".join(f"{name}={value}" for name, value in parts.items())
+
     def train(self, mode: bool = True) -> Self:
         """As in torch, but frozen parts stay in evaluation: their batch norm's statistics must not move."""
         super().train(mode)
