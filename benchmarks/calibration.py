@@ -326,7 +326,7 @@ MEANINGFUL = 0.02
 
 def promises(studies: int) -> None:
     """How often the number of seeds that a study names decides its first pair."""
-    heads = ("arms", "seeds", "open", "a number is named", "kept, %", "in vain is said", "decided by 100, %")
+    heads = ("arms", "seeds", "open", "a number is named", "kept, %", "said not to help", "decided by 100, %")
     print("\nOf the studies that leave their first pair open; true differences are drawn.")
     _head(heads)
     for number, ((name, case), seeds) in enumerate(product(CASES.items(), (3, 5))):

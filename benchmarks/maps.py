@@ -3,7 +3,7 @@
     python benchmarks/maps.py [--clips 1000 20000 50000]
 
 Vectors of 64 numbers and unit length around 30 centres. Columns: seconds of processor until the exact
-neighbours are known, for the flat and for the solid UMAP, and for all; seconds of the clock for all;
+neighbours are known, for UMAP in 2D and in 3D, and in total; wall-clock seconds in total;
 trustworthiness. In the first row UMAP waits for its compiler, once in a process.
 """
 
@@ -23,7 +23,7 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     given.add_argument("--clips", type=int, nargs="+", default=[1_000, 20_000, 50_000])
     asked = given.parse_args()
-    print("| clips | neighbours | UMAP, flat | UMAP, solid | all | all, by the clock | trustworthiness |")
+    print("| clips | neighbours | UMAP, 2D | UMAP, 3D | all | all, wall clock | trustworthiness |")
     print("|---|---|---|---|---|---|---|")
     for count in asked.clips:
         print(f"| {count:,} | {' | '.join(measure(drawn(count)))} |", flush=True)
@@ -48,7 +48,7 @@ def measure(vectors: Vectors) -> list[str]:
 
     clock, begun = time.perf_counter(), time.process_time()
     made = SpaceMap.of(vectors, callback=callback)
-    known, flat, solid = (ends[f"map: {name}"] for name in ("neighbours", "UMAP, flat", "UMAP, solid"))
+    known, flat, solid = (ends[f"map: {name}"] for name in ("neighbours", "UMAP, 2D", "UMAP, 3D"))
     spent = (known - begun, flat - known, solid - flat, time.process_time() - begun)
     trust = ", ".join(f"{name} {value:.3f}" for name, value in made.trust.items())
     return [*(f"{seconds:.1f}" for seconds in spent), f"{time.perf_counter() - clock:.1f}", trust]

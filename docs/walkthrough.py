@@ -229,67 +229,68 @@ def written(home: Path, said: tuple[Said, Said, Said]) -> str:
 PAGE = """\
 # From a folder to a map, in three commands
 
-A folder of sounds becomes a space in which near means alike, and the space a map that can be heard. This page
-is made by `python docs/walkthrough.py`, which runs what stands here, writes down what was said (of the lines
-of progress the last), and takes the pictures.
+Three commands turn a folder of sounds into an embedding space, and the space into a map that you can
+listen to. `python docs/walkthrough.py` makes this page: it runs the commands, copies their output (of
+progress lines the last one) and takes the screenshots.
 
-There are {clips} sounds of a second, in one folder for each of {names} classes. No table is
-needed; the [README](../README.md) says which other forms are understood, and which recipes there are for
-tags, long recordings without labels, and pictures.
+The folder holds {clips} sounds of one second, in one folder for each of {names} classes. It needs no
+table; the [README](../README.md) lists the other forms that Nearfield reads, and the recipes for tags,
+long recordings without labels, and images.
 
 ```text
 {listed}
 ```
 
-## 1. Learn
+## 1. Train
 
 {train}
 
-The recipe is the one for short sounds. Some of them were put aside before anything was learnt. The table
-measures the space on these alone, beside plain baselines: a space that does not beat them would not be
-worth a map.
+The recipe `words` is for short sounds. Nearfield held some of the sounds back before training. The table
+evaluates the embeddings on these sounds only and compares them with plain baselines. A space that does
+not beat them is not worth a map.
 
 ## 2. Index
 
 {index}
 
-A vector for each sound, in a folder that can be searched, and brought up to date with `--update`.
+The index is a folder with a vector for each sound, ready for search. `--update` brings it up to date.
 
 ## 3. Explore
 
 {explore}
 
-The browser opens. Every point is a sound. What is near on the map is near in the space too, as far as the
-note below it says.
+The browser opens. Every point is a sound. Points that are close on the map are close in the embedding
+space too, as far as the note below the map says.
 
 ![The map](walkthrough_map.png)
 
-A click plays a sound, shows its log-mel, and lists what is nearest **in the space**, with distances. Each of
-those can be played and opened in turn; the arrow keys go from sound to sound, and `?` lists the other keys.
+Click a point to play the sound, to see its log-mel spectrogram and to list its nearest neighbors **in
+the embedding space**, with similarities. You can play and open each neighbor in turn. The arrow keys go
+from sound to sound, and `?` lists the other keys.
 
-![A clip with its neighbours](walkthrough_clip.png)
+![A clip with its neighbors](walkthrough_clip.png)
 
-*Search by file*, or a file dropped anywhere on the page, finds what sounds most like it. This sound is not in
-the folder, nor is its player:
+*Search by file*, or a file dropped anywhere on the page, finds the most similar sounds. Neither this
+sound nor its player is in the folder:
 
 ![A search by a sound that is not in the folder](walkthrough_search.png)
 
-The lasso takes what lies within: to listen through, and to export as a table.
+Draw around points with the lasso to make a set, which you can play and export as a table.
 
 ![A set](walkthrough_set.png)
 
-At night, and on a phone:
+In the dark theme, and on a phone:
 
 ![Dark](walkthrough_dark.png)
 
 <img src="walkthrough_phone_light.png" width="270" alt="On a phone"> \
 <img src="walkthrough_phone_dark.png" width="270" alt="On a phone, dark">
 
-## And then
+## Next
 
-- Clips that look wrong, heard and decided in the same page: [mending.md](mending.md)
-- Filters, two runs side by side, a training that is watched: [explore.md](explore.md)
-- To other tools, as ONNX, Parquet or a model card: [export.md](export.md)
+- Clips that look wrong, to play and decide in the same page: [mending.md](mending.md)
+- Filters, two runs side by side, watching a training: [explore.md](explore.md)
+- Export as ONNX, Parquet or a model card: [export.md](export.md)
 """
 
 

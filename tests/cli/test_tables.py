@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rich.console import Console
 from rich.table import Table
 
@@ -17,7 +18,7 @@ from nearfield.analysis.explain.explain import Explanation
 from nearfield.analysis.run_table import Folds, Listed, Overview, over_folds
 from nearfield.analysis.suspects.signals import silence_report
 from nearfield.cli.analysis import fold_table
-from nearfield.cli.output import Terminal, fits, show
+from nearfield.cli.output import Terminal, fits, progress_display, show
 from nearfield.cli.tables import (
     _challenge,
     _clusters,
@@ -31,6 +32,7 @@ from nearfield.cli.tables import (
 from nearfield.data.check import Report
 from nearfield.data.faults import Problem
 from nearfield.metrics.registry import HEADLINES
+from nearfield.training.events import Stage
 from nearfield.training.recipe import Recipe, differing, flat
 
 MEASURES = {
@@ -341,3 +343,15 @@ def test_silence_is_not_shared_out_where_there_is_none() -> None:
     assert "no clip of any cluster silent (below -60 dB)" in printed(partial(_silence, found=loud), 200)
     told = printed(partial(_silence, found=quiet), 200)
     assert "2 of them silent, 100% of all silence (below -60 dB)" in told
+
+
+def test_progress_in_a_file_is_one_line_a_stage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    numbers = {"train/loss": 1.5, "train/active_fraction": 0.02, "val/recall_at_1": 0.9, "val/loss": 2.25}
+    with progress_display() as callback:
+        callback(Stage("train", 800, 800, numbers))
+    assert capsys.readouterr().err.splitlines() == [
+        "training 800/800 loss 1.500  2% of pairs active  val R@1 0.900  val loss 2.250"
+    ]

@@ -58,7 +58,7 @@ def test_map_is_drawn_in_the_colours_of_the_legend(alone: Site, visit: Open) -> 
         "low",
         "middle",
     ]
-    for name, said in (("pca_3d", "PCA, solid"), ("pca_2d", "PCA, flat")):
+    for name, said in (("pca_3d", "PCA, 3D"), ("pca_2d", "PCA, 2D")):
         page.select_option("#layout", name)
         page.wait_for_selector(f"#note:has-text('{said} · trustworthiness')")
     for column in ("session", "split", "seconds", "suspicion", "", "cluster", "tags"):

@@ -215,7 +215,8 @@ class _Watch:
         due = now - max(self.said, self.since[name]) >= 10 or (name == "train" and done == total)
         if due and not self.quiet:
             self.said = now
-            self.console.print(f"{TITLES.get(name, name)} {done}/{total} {figures}".rstrip(), markup=False)
+            line = f"{TITLES.get(name, name)} {done}/{total} {figures}".rstrip()
+            self.console.print(line, markup=False, soft_wrap=True)  # one line each, for grep
 
 
 def _figures(numbers: dict[str, float]) -> str:

@@ -134,7 +134,7 @@ class SpaceMap:
             sample = np.ascontiguousarray(vectors[drawn], np.float32)
             near = min(NEAR, len(sample))
             known = neighbors(sample, sample, near, partial(_report, callback, "map: neighbors"))
-            for name, words, size in (("umap_2d", "UMAP, flat", 2), ("umap_3d", "UMAP, solid", 3)):
+            for name, words, size in (("umap_2d", "UMAP, 2D", 2), ("umap_3d", "UMAP, 3D", 3)):
                 placed = umap(
                     sample, known, axes[drawn, :size], seed, partial(_report, callback, f"map: {words}")
                 )

@@ -1,6 +1,6 @@
-// Requests to the server this page came from, and to nothing else.
+// Requests to the server of this page; there are no others.
 
-/** Raises an Error with the server's own sentence, and its `status`, where it refuses. */
+/** Throws an Error with the server's message and `status` if the server refuses. */
 async function ask(path, options) {
   const reply = await fetch(path, options).catch(() => {
     throw new Error("The server does not answer: is `nearfield explore` still running?");
@@ -32,19 +32,19 @@ export const logMelOf = (id, space, theme, around) => `${clipPath(id)}/spectrogr
 export const axesOf = (id, space, around) => json(`${clipPath(id)}/axes?space=${space}&around=${around}`);
 export const pictureOf = (id, space = 0, side = 768) => `${clipPath(id)}/picture?space=${space}&side=${side}`;
 
-/** One layout of a space; with columns, ids too. */
+/** One layout of a space; `columns` adds the columns and the ids. */
 export async function mapOf(space, layout, columns) {
   const reply = await ask(`/map?space=${space}&layout=${layout}&columns=${columns}`);
   return unpack(await reply.arrayBuffer());
 }
 
-/** Row numbers that a filter lets through. */
+/** Numbers of the rows that match a filter. */
 export async function rowsWhere(where, space) {
   const reply = await ask(`/rows?space=${space}&where=${encodeURIComponent(where)}`);
   return new Uint32Array(await reply.arrayBuffer());
 }
 
-/** What is near. `query`: clip, file, plus, minus, where, diverse, top, space. */
+/** Nearest clips. `query`: clip, file, plus, minus, where, diverse, top, space. */
 export function search(query) {
   const form = new FormData();
   for (const [name, value] of Object.entries(query)) {

@@ -1,25 +1,25 @@
-// From places within -1 and 1 to pixels: panned and zoomed in two dimensions, turned about in three.
+// Maps coordinates from -1 to 1 to pixels: with pan and zoom in two dimensions, with rotation in three.
 
 const FAR = 3.2;
 
 export class Camera {
   constructor() {
     this.fit();
-    this.solid = false;
+    this.is3d = false;
     this.inset = { left: 0, right: 0, bottom: 0 }; // pixels that other things lie upon
   }
 
-  /** All of the map. */
+  /** Shows the whole map. */
   fit() {
     Object.assign(this, { x: 0, y: 0, zoom: 1, yaw: 0.6, pitch: 0.35 });
   }
 
-  /** How far places reach to the right and up, where all of them are to be seen. */
+  /** Half width and half height of the view when the whole map is visible. */
   hold(places) {
     this.reach = [0, 1].map((axis) => {
       let most = 1e-3;
       for (let at = axis; at < places.length; at += 3) most = Math.max(most, Math.abs(places[at]));
-      return this.solid ? 1 : most;
+      return this.is3d ? 1 : most;
     });
   }
 
@@ -35,15 +35,15 @@ export class Camera {
     return Math.min(across / 2 / right, down / 2 / up) * 0.9 * this.zoom;
   }
 
-  /** Pixels at which the middle lies. */
+  /** Pixel coordinates of the center. */
   get middle() {
     const { left, right, bottom } = this.inset;
     return [(this.width + left - right) / 2, (this.height - bottom) / 2];
   }
 
-  /** Moves what is seen by pixels; turns it in three dimensions. */
+  /** Pans by a number of pixels; rotates in three dimensions. */
   drag(dx, dy) {
-    if (this.solid) {
+    if (this.is3d) {
       this.yaw += dx * 0.008;
       this.pitch = Math.max(-1.5, Math.min(1.5, this.pitch + dy * 0.008));
     } else {
@@ -52,33 +52,33 @@ export class Camera {
     }
   }
 
-  /** Zooms, keeping what is under a pixel where it is. */
+  /** Zooms; the point under the given pixel stays in place. */
   zoomBy(factor, px = this.middle[0], py = this.middle[1]) {
     const before = this.unit;
-    this.zoom = Math.max(0.5, Math.min(this.solid ? 12 : 4000, this.zoom * factor));
-    if (this.solid) return;
+    this.zoom = Math.max(0.5, Math.min(this.is3d ? 12 : 4000, this.zoom * factor));
+    if (this.is3d) return;
     this.x += (px - this.middle[0]) * (1 / before - 1 / this.unit);
     this.y -= (py - this.middle[1]) * (1 / before - 1 / this.unit);
   }
 
-  /** Brings a place into view where it lies outside; whether it had to. */
+  /** Moves the view if a point is outside; returns whether it moved. */
   show(px, py, places, row) {
     const margin = 40, { left, right, bottom } = this.inset;
-    if (this.solid || (px > left + margin && py > margin && px < this.width - right - margin && py < this.height - bottom - margin)) return false;
+    if (this.is3d || (px > left + margin && py > margin && px < this.width - right - margin && py < this.height - bottom - margin)) return false;
     this.x = places[row * 3];
     this.y = places[row * 3 + 1];
     return true;
   }
 
-  /** Column after column, for WebGL. */
+  /** Column-major, for WebGL. */
   matrix() {
     const across = (2 * this.unit) / this.width, up = (2 * this.unit) / this.height;
     const [mx, my] = this.middle, aside = (2 * mx) / this.width - 1, lift = 1 - (2 * my) / this.height;
-    if (!this.solid) {
+    if (!this.is3d) {
       return new Float32Array([across, 0, 0, 0, 0, up, 0, 0, 0, 0, 0, 0, aside - this.x * across, lift - this.y * up, 0, 1]);
     }
     const [cy, sy, cp, sp] = [Math.cos(this.yaw), Math.sin(this.yaw), Math.cos(this.pitch), Math.sin(this.pitch)];
-    // Rows of the turn: right, up, and towards the eye; what is nearer is larger, by w.
+    // Rows of the rotation matrix: right, up, towards the eye. The component w makes nearer points larger.
     const right = [cy, 0, sy], above = [sy * sp, cp, -cy * sp], front = [-sy * cp, sp, cy * cp];
     const columns = [];
     for (let axis = 0; axis < 3; axis++) {
@@ -88,7 +88,7 @@ export class Camera {
     return new Float32Array([...columns, aside, lift, 0, 1]);
   }
 
-  /** Pixels of every place: (N * 2), and how near it is; one pass, the work of a millisecond. */
+  /** Pixel coordinates (N * 2) and depths of all points, in one pass. */
   project(places) {
     const count = places.length / 3, m = this.matrix();
     const out = this.projected?.length === count * 2 ? this.projected : (this.projected = new Float32Array(count * 2));

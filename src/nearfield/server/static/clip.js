@@ -1,4 +1,4 @@
-// One clip: heard, looked at, and beside it what is near in each space.
+// One clip: its sound, its spectrogram, and its neighbors in each space.
 
 import * as api from "./api.js";
 import { nameOf } from "./cloud.js";
@@ -11,7 +11,7 @@ const NEAREST = 12;
 const PATIENCE = 80; // milliseconds that all else waits for the sound
 const AHEAD = 3; // neighbours that are fetched before they are asked for
 
-/** Opens a clip: plays it, shows its picture and its neighbours in each space. */
+/** Opens a clip: plays it, shows its spectrogram or image, and its neighbors in each space. */
 export const choose = guarded(async (id, space = 0, sound = true) => {
   now.selected = id;
   const heard = sound && !arePictures() ? player.play(id, space) : null;
@@ -42,7 +42,7 @@ function showClip(id, holders, found) {
     words.length ? h("p", { class: "words" }, words.join(" · ")) : null,
     compared, look(id, cloud),
     h("p", { class: "acts" },
-      h("button", { type: "button", onclick: () => acts.toggleChosen(id), title: "Into the set or out of it (A)" }, chosen.has(id) ? "Out of the set" : "Into the set"),
+      h("button", { type: "button", onclick: () => acts.toggleChosen(id), title: "Add to the set or remove from it (A)" }, chosen.has(id) ? "Remove from set" : "Add to set"),
       h("button", { type: "button", onclick: () => acts.want("plus", id), title: "More like this (P)" }, "More like this"),
       h("button", { type: "button", onclick: () => acts.want("minus", id), title: "Less like this (N)" }, "Less like this")),
     ...lists, typicalityWords(found[0].typicality), facts(cloud, row));
@@ -54,7 +54,7 @@ function facts(cloud, row) {
   return h("details", {}, h("summary", {}, "All columns"), h("dl", { class: "facts" }, pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
 }
 
-/** Neighbours of both spaces, those that only one has marked. */
+/** Neighbors in both spaces; those that only one space has are marked. */
 function sideBySide(holders, found) {
   const ids = found.map(({ answers }) => new Set(answers.map(({ id }) => id)));
   const both = [...ids[0]].filter((id) => ids[1].has(id)).length;
@@ -65,7 +65,7 @@ function sideBySide(holders, found) {
   }))];
 }
 
-/** Nothing is open, nothing sounds. */
+/** Closes the clip and stops its sound. */
 export function clear() {
   now.selected = null;
   acts.forget();
@@ -75,7 +75,7 @@ export function clear() {
   closeSheet();
 }
 
-/** Marks the next clip of a list, and plays it. */
+/** Selects the next clip of a list and plays it. */
 export function step(by) {
   const items = [...document.querySelectorAll("#panel ol.clips li")];
   if (!items.length) return;
@@ -86,13 +86,13 @@ export function step(by) {
   if (items[place + by]) acts.ahead(items[place + by].dataset.id);
 }
 
-/** Marks an item of a list, and no other. */
+/** Selects one item of a list. */
 export function mark(here) {
   for (const item of here.parentElement.children) item.classList.toggle("here", item === here);
   here.scrollIntoView({ block: "nearest" });
 }
 
-/** The next clip of the map in a direction on the screen. */
+/** The next clip on the map in a direction on the screen. */
 export const walk = (right, down) => () => {
   const [stage] = stages, row = stage.toward(now.selected === null ? null : stage.cloud.rows.get(now.selected), right, down);
   if (row === null) return;

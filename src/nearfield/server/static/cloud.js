@@ -1,4 +1,4 @@
-// The points of one space: ids, columns, and the layouts that were asked for so far.
+// The points of one space: ids, columns, and the layouts fetched so far.
 
 import { mapOf } from "./api.js";
 import { clock } from "./dom.js";
@@ -25,8 +25,8 @@ export class Cloud {
   }
 
   /**
-   * Each cluster is called by the label or tag that it has most beyond its share of all clips, where a tenth of it has
-   * that; a name that comes again has a number.
+   * Names each cluster after its most over-represented label or tag, among those of at least a tenth of its clips.
+   * A name that is used again gets a number.
    */
   nameClusters() {
     const clusters = this.columns.get("cluster"), sizes = clusters?.names.map(() => 0), seen = new Map();
@@ -42,7 +42,7 @@ export class Cloud {
     });
   }
 
-  /** For each name of a column how many clips have it, in all and in each cluster. */
+  /** Number of clips with each name of a column, in total and in each cluster. */
   shares(column, clusters) {
     const words = column.names.map((word) => ({ word, all: 0, own: clusters.names.map(() => 0) }));
     for (let row = 0; row < this.count; row++) {
@@ -63,7 +63,7 @@ export class Cloud {
     return this.layouts.find(({ name }) => name === layout).trust;
   }
 
-  /** (N * 3) numbers within -1 and 1; fetched once. */
+  /** (N * 3) coordinates from -1 to 1; fetched once. */
   async layout(name) {
     if (!this.places.has(name)) {
       const { arrays } = await mapOf(this.number, name, false);
@@ -72,7 +72,7 @@ export class Cloud {
     return this.places.get(name);
   }
 
-  /** What a column says of a row, as text. */
+  /** The value of a column in a row, as text. */
   text(name, row) {
     const column = this.columns.get(name);
     if (!column) return "";
@@ -88,7 +88,7 @@ export class Cloud {
   }
 }
 
-/** Points of two or three dimensions to three, centred, the widest side from -1 to 1. */
+/** Points of two or three dimensions as three, centered; the widest side is from -1 to 1. */
 function solid(points, dimensions) {
   const count = points.length / dimensions;
   const low = Array(dimensions).fill(Infinity), high = Array(dimensions).fill(-Infinity);
@@ -109,7 +109,7 @@ function solid(points, dimensions) {
 
 const PIECE = /(?:#([\d.]+)-[\d.]+)?(?:@([\d.]+))?$/;
 
-/** The last part of an id, with a clock where the clip is a piece of a recording: "a.wav@3.000" is "a.wav 0:03"; and what stands before it. */
+/** The last part of an id, with a time if the clip is a part of a recording ("a.wav@3.000" is "a.wav 0:03"), and the part before it. */
 export function nameOf(id) {
   const place = id.lastIndexOf("/"), written = id.slice(place + 1), [piece, start, offset] = written.match(PIECE);
   const time = piece && clock(Number(start ?? 0) + Number(offset ?? 0));

@@ -1,4 +1,4 @@
-// Which colour a point has: scales that colour-blind eyes can tell apart (after Paul Tol), one for each theme.
+// Colors of points: palettes for color-blind readers (after Paul Tol), one for each theme.
 
 import { bytes } from "./dom.js";
 import { DISC, RING } from "./renderer.js";
@@ -16,10 +16,10 @@ const SCALE = { // from cividis, cut where it would vanish into the paper
 const COLOURS = CLASSES.light.length;
 const MOST = 2 * COLOURS; // names that are told apart: each colour as a disc, then as a ring
 
-/** The key of what has no name: clips without a label, or without tags. */
+/** The key of clips without a name, that is, without a label or without tags. */
 export const NONE = "";
 
-/** Numbers of the names that a row has in a column of classes or tags; -1 where it has none. */
+/** Numbers of a row's names in a column of classes or tags; -1 if it has none. */
 export function numbersOf(cloud, column, row) {
   if (column.kind !== "set") return [column.values[row]];
   const tags = cloud.tags(row);
@@ -27,8 +27,8 @@ export function numbersOf(cloud, column, row) {
 }
 
 /**
- * For each name of a column what it looks like: the commonest have a colour, or a ring, of their own, the others share one.
- * Names that are `kept` have one too. Clips without any name are there under NONE.
+ * Look of each name of a column: the most frequent names have their own color or ring, the others share one.
+ * Names in `kept` have their own, too. NONE stands for clips without a name.
  */
 export function namedColours(cloud, column, theme, kept) {
   const counts = new Map(column.names.map((name) => [name, 0]));
@@ -53,7 +53,7 @@ const look = (place, theme) => (place === undefined
   ? { colour: REST[theme], ring: false, own: false }
   : { colour: CLASSES[theme][place % COLOURS], ring: place >= COLOURS, own: true });
 
-/** The share of clips that the commonest names, which have looks of their own, make up. */
+/** Share of the clips whose names have their own look. */
 export function coloured(column) {
   const counts = column.names.map(() => 0);
   for (const number of column.values) if (number >= 0) counts[number]++;
@@ -61,7 +61,7 @@ export function coloured(column) {
   return counts.sort((a, b) => b - a).slice(0, MOST).reduce((sum, count) => sum + count, 0) / (all || 1);
 }
 
-/** For each row the number of the name that it is drawn as, -1 for none: of several tags one that is kept, else the rarest with a look of its own. */
+/** For each row the number of the name that gives its color, -1 for none: of several tags one in `kept`, else the rarest with its own look. */
 export function drawnAs(cloud, column, named, kept) {
   if (column.kind !== "set") return column.values;
   const out = new Int32Array(cloud.count);
@@ -73,7 +73,7 @@ export function drawnAs(cloud, column, named, kept) {
   return out;
 }
 
-/** (N * 4) bytes; `numbers` is what `drawnAs` gave for a column of classes or tags. */
+/** (N * 4) bytes; `numbers` is the result of `drawnAs` for a column of classes or tags. */
 export function paint(cloud, column, named, numbers, theme) {
   const out = new Uint32Array(cloud.count), rest = word(bytes(REST[theme])), none = word(bytes(REST[theme]), RING);
   if (!column || column.kind === "number") {
@@ -92,7 +92,7 @@ export function paint(cloud, column, named, numbers, theme) {
   return new Uint8Array(out.buffer);
 }
 
-/** The ends of a scale, leaving out the outermost hundredth on both sides. */
+/** The ends of a scale: the first and 99th percentile. */
 export function range(values) {
   const known = Array.from(values).filter(Number.isFinite).sort((a, b) => a - b);
   if (!known.length) return [0, 1];

@@ -1,9 +1,9 @@
-// Curves on a canvas: axes with their ends and a name, lines, and the update under the pointer.
+// Curves on a canvas: axes with limits and a title, lines, and the update under the pointer.
 
 const POINTS = 600;
 const EDGE = { left: 44, right: 8, top: 10, bottom: 32 };
 
-/** Draws `curves` ({ colour, isDashed, points }); `pointer` is pixels from the left, or null. Gives the update that it is at. */
+/** Draws `curves` ({ colour, isDashed, points }); `pointer`: pixels from the left, or null. Returns the update under the pointer. */
 export function draw(canvas, curves, pointer) {
   const ratio = Math.min(2, devicePixelRatio || 1), width = canvas.clientWidth || 330, height = canvas.clientHeight || 182;
   Object.assign(canvas, { width: width * ratio, height: height * ratio });
@@ -36,10 +36,10 @@ export function draw(canvas, curves, pointer) {
   return { update, left: update === null ? 0 : px(update), width };
 }
 
-/** The point whose update is the nearest. */
+/** The point with the nearest update. */
 export const nearest = (points, update) => points.reduce((best, point) => (best && Math.abs(best[0] - update) <= Math.abs(point[0] - update) ? best : point), null);
 
-/** At most `POINTS` points in order: the mean of each stretch. */
+/** At most `POINTS` points in order, each the mean of an interval. */
 export function thin(points) {
   points.sort((a, b) => a[0] - b[0]);
   const together = Math.ceil(points.length / POINTS);

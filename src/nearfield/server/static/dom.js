@@ -1,4 +1,4 @@
-// Elements in one call, words and figures as people read them.
+// Builds elements; formats numbers and times.
 
 /** An element with properties (`class`, `data-*` and `aria-*` as attributes, `on*` as listeners) and children. */
 export function h(tag, given = {}, ...children) {
@@ -15,7 +15,7 @@ export function h(tag, given = {}, ...children) {
 
 export const $ = (id) => document.getElementById(id);
 
-/** What happened, for eyes and screen readers; goes by itself. */
+/** Shows a message, for screen readers too; it disappears by itself. */
 export function say(text, isWrong = false) {
   const place = $("said");
   place.textContent = text;
@@ -38,7 +38,7 @@ export function clock(value) {
 /** Red, green and blue of "#rrggbb". */
 export const bytes = (code) => [1, 3, 5].map((at) => parseInt(code.slice(at, at + 2), 16));
 
-/** Hands a file to whoever looks. */
+/** Downloads a file. */
 export function download(name, text, type) {
   const address = URL.createObjectURL(new Blob([text], { type }));
   h("a", { href: address, download: name }).click();

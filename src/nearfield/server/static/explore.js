@@ -1,4 +1,4 @@
-// The page begins here: the maps are opened, and buttons and keys are told what to do.
+// Entry point of the page: opens the maps and connects buttons and keys.
 
 import * as api from "./api.js";
 import { choose, clear, step, walk } from "./clip.js";
@@ -42,7 +42,7 @@ async function start() {
   else if (asked) say(`The address asks for ${asked}, which is not in this space.`, true);
 }
 
-/** The id after the # of the address; as it stands there where it cannot be decoded. */
+/** The id after the # of the address; not decoded if it cannot be. */
 function idOfAddress() {
   const written = location.hash.slice(1);
   try {
@@ -66,7 +66,7 @@ async function tellIfOld() {
   if (old.length) say(`${old[0].name} has been updated since it was opened here. Restart \`nearfield explore\` to see the new state.`, true);
 }
 
-/** A space of pictures has nothing to be heard. */
+/** A space of images has no controls for sound. */
 function speakOfPictures() {
   document.body.dataset.kind = "picture";
   $("record").hidden = true;
@@ -75,7 +75,7 @@ function speakOfPictures() {
   $("drop").firstElementChild.textContent = "Drop an image to search with it";
 }
 
-/** What lists and keys can do with a clip. */
+/** Actions of lists and keys on a clip. */
 function teach() {
   Object.assign(acts, {
     choose, clear, want, forget, gather, toggleChosen,

@@ -1,4 +1,4 @@
-// Searches: by several clips, by a file that is chosen or dropped, by the microphone.
+// Searches: by several clips, by a file (chosen or dropped), by a recording.
 
 import * as api from "./api.js";
 import { clear } from "./clip.js";
@@ -14,14 +14,14 @@ const ANSWERS = 24;
 const wanted = { plus: [], minus: [] };
 let stopRecording = null;
 
-/** Several examples: near to some, far from others. `side`: plus or minus. */
+/** Adds an example to the query. `side`: plus (similar) or minus (dissimilar). */
 export const want = guarded(async (side, id) => {
   drop(id);
   wanted[side].push(id);
   await showWanted();
 });
 
-/** No example is wanted any more. */
+/** Removes all examples. */
 export const forget = () => Object.assign(wanted, { plus: [], minus: [] });
 
 function drop(id) {
@@ -46,7 +46,7 @@ function showFound(heading, found, ...before) {
   markPlaying();
 }
 
-/** Searches by a file of the reader's own, a sound or a picture as the space has them; the first of `among` files. */
+/** Searches by the user's own file, a sound or an image as in the space; the first of the files `among`. */
 export const searchFile = guarded(async (file, among = 1) => {
   say(`Searching by ${file.name} …`);
   const found = await (arePictures() ? ask(file) : askBySound(file)).catch((error) => {
@@ -62,7 +62,7 @@ export const searchFile = guarded(async (file, among = 1) => {
 
 const ask = (sent) => api.search({ file: sent, top: ANSWERS, where: condition() });
 
-/** What the server cannot read the browser perhaps can. */
+/** The browser may decode files that the server cannot. */
 async function askBySound(file) {
   try {
     return await ask(file);
@@ -88,7 +88,7 @@ export const toggleRecording = guarded(async () => {
   $("record").textContent = "Stop and search";
 });
 
-/** Files that are chosen, or dropped anywhere. */
+/** Handles files that are chosen, or dropped anywhere on the page. */
 export function bindFiles() {
   let depth = 0;
   const show = () => { $("drop").hidden = depth <= 0; };

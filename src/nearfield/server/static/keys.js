@@ -1,4 +1,4 @@
-// The keyboard: every key, what it does, and the words for it on the page.
+// Keyboard: every key, its action, and its text in the list of keys.
 
 import { $, h } from "./dom.js";
 import { arePictures } from "./page.js";
@@ -27,7 +27,7 @@ const WORDS = [ // keys, what they do, what they do where there are pictures and
   ["?", "this list"],
 ];
 
-/** `acts`: what each key does, by its name. Keys in fields of text are left alone. */
+/** `acts`: the action of each key by name. Keys in text fields are ignored. */
 export function listenToKeys(acts) {
   const words = WORDS.map(([keys, what, pictured = what.replaceAll(/\ba clip\b/g, "an image").replaceAll("clip", "image")]) => [keys, arePictures() ? pictured : what]);
   $("keys").querySelector("dl").replaceChildren(...words.filter(([, what]) => what).flatMap(([keys, what]) => [h("dt", {}, keys.split("  ").map((key) => h("kbd", {}, key))), h("dd", {}, what)]));
@@ -37,7 +37,7 @@ export function listenToKeys(acts) {
     const typing = event.target.matches("input, select, textarea");
     if (typing && event.key !== "Escape") return;
     if (event.target.matches("button, a, summary") && ["Enter", " "].includes(event.key)) return;
-    // arrows scroll what has the focus; the list of keys keeps it for a moment after it is closed
+    // arrow keys scroll the focused element; the closed list of keys keeps the focus for a moment
     if (event.key.startsWith("Arrow") && !event.target.matches("body, .stage, #keys *")) return;
     if (event.repeat && "yd".includes(event.key)) return; // a key that is held decides on one suspect
     const name = (event.shiftKey && event.key.startsWith("Arrow") ? "Shift" : "") + (event.key.length === 1 ? event.key.toLowerCase() : event.key);

@@ -1,4 +1,4 @@
-// What the colours mean; a press on a name shows its clips alone.
+// The legend of the colors; a click on a name shows its clips alone.
 
 import { NONE, range, scaleColours } from "./colours.js";
 import { $, h } from "./dom.js";
@@ -6,7 +6,7 @@ import { theme } from "./theme.js";
 
 const SEVERAL = "A clip with several tags has the color of its rarest tag here. Press a tag to see all of its clips.";
 
-/** `named`: names with colours and counts; `drawn`: for each name how many clips have its colour; `kept`: names that are shown alone; `press(name)`. */
+/** `named`: names with colors and counts; `drawn`: number of clips in each name's color; `kept`: names that are shown alone; `press(name)`: on click. */
 export function drawLegend(column, named, drawn, kept, press) {
   const place = $("legend");
   place.hidden = !column;
@@ -35,7 +35,7 @@ function row(name, { colour, ring, count, own }, drawn, column, kept, press) {
 
 addEventListener("resize", () => { const list = $("legend")?.querySelector("ul"); if (list) markMore(list); });
 
-/** The edge beyond which the list goes on fades out. */
+/** Fades the edge behind which the list continues. */
 function markMore(list) {
   const goesOn = list.scrollHeight - list.clientHeight - list.scrollTop > 2 || list.scrollWidth - list.clientWidth - list.scrollLeft > 2;
   list.classList.toggle("more", goesOn);

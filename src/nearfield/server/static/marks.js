@@ -1,6 +1,6 @@
-// What is drawn over the points: the clip that is open, its neighbours, the one under the pointer, the lasso.
+// Marks over the points: the open clip, its neighbors, the clip under the pointer, the lasso.
 
-/** Draws anew on a canvas, in the colours of `root`. `view`: at(row) in pixels, radius of a ring, path of the lasso. */
+/** Redraws a canvas in the colors of `root`. `view`: at(row) in pixels, radius of a ring, path of the lasso. */
 export function drawMarks(canvas, root, { selected, near = [], hovered }, { at, radius, path }) {
   const pen = canvas.getContext("2d"), ratio = Math.min(2, devicePixelRatio || 1), style = getComputedStyle(root);
   const [accent, ink] = ["--accent", "--ink"].map((name) => style.getPropertyValue(name));

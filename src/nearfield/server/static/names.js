@@ -1,4 +1,4 @@
-// The names of classes and tags on a map, where their points lie.
+// Names of classes and tags on a map, at their points.
 
 import { h } from "./dom.js";
 
@@ -10,15 +10,15 @@ export class Names {
     this.root = h("div", { class: "names", "aria-hidden": "true" });
   }
 
-  /** Places or colours have changed. */
+  /** Call after coordinates or colors have changed. */
   forget() {
     this.middles = null;
   }
 
-  /** Those first that have the most; none lies over another. */
+  /** Places the most frequent names first, without overlaps. */
   place({ classes, camera, places, size, top }) {
     const { column, named, numbers } = classes ?? {};
-    if (!numbers || camera.solid || column.names.length < 2) {
+    if (!numbers || camera.is3d || column.names.length < 2) {
       this.root.replaceChildren();
       return;
     }
@@ -50,7 +50,7 @@ export class Names {
   }
 }
 
-/** For each name a point of its own where most of them lie together, that with the most points first. */
+/** A point for each name, in the densest part of its points; the most frequent name first. */
 function middles(places, names, numbers) {
   const rows = names.map(() => []);
   numbers.forEach((number, row) => number >= 0 && rows[number].push(row));
@@ -62,7 +62,7 @@ function middles(places, names, numbers) {
     });
 }
 
-/** The uppermost of the rows that lie in the cell with the most of them, which counts its neighbours too. */
+/** The uppermost row in the fullest cell of a grid; a cell's count includes its neighboring cells. */
 function densest(places, rows) {
   const cellOf = (row) => [0, 1].map((axis) => Math.floor((places[row * 3 + axis] + 1) * 0.5 * CELLS)), counts = new Map();
   for (const row of rows) {

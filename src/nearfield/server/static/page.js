@@ -1,4 +1,4 @@
-// What the parts of the page share: the spaces and their maps, the player, what is chosen, what can be done.
+// State that the modules of the page share: spaces, maps, player, selection, actions.
 
 import { say } from "./dom.js";
 import { Player } from "./player.js";
@@ -8,13 +8,13 @@ export const player = new Player();
 export const chosen = new Set(); // ids of the set, in order
 export const now = { selected: null }; // the id of the clip that is open
 
-/** What can be done with clips, by name; the lists and the keys call it, the parts of the page put it here. */
+/** Actions on clips by name: modules register them here; lists and keys call them. */
 export const acts = {};
 
 export const main = () => clouds[0];
 export const arePictures = () => main().header.kind === "picture";
 
-/** The same function; what it raises is said to whoever looks. */
+/** Wraps a function so that its errors are shown on the page. */
 export const guarded = (act) => async (...given) => {
   try {
     return await act(...given);

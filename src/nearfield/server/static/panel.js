@@ -1,4 +1,4 @@
-// The sheets beside the map: a clip with its neighbours, what a search found, a set of clips, suspects.
+// The panel beside the map: a clip with its neighbors, search results, a set of clips, suspects.
 
 import { pictureOf } from "./api.js";
 import { nameOf } from "./cloud.js";
@@ -13,7 +13,7 @@ const LISTS = ["suspects", "search", "set"]; // sheets that one comes back to fr
 let opener = null; // what had the focus before it went into the sheet
 let former = null; // the list that the open clip was opened from
 
-/** Shows a sheet: a title, what closes it, and its parts. The focus stays on the same control, where it is still there. */
+/** Shows a panel: title, close button, content. The focus stays on the same control if it still exists. */
 export function sheet(heading, kind, close, ...parts) {
   const panel = $("panel"), focused = document.activeElement, isWithin = panel.contains(focused), key = keyOf(focused);
   if (!isWithin) opener = focused;
@@ -38,13 +38,13 @@ function fill(kind, parts) {
   panel.replaceChildren(...parts.filter(Boolean));
 }
 
-/** What a control is known by when its sheet is drawn anew. */
+/** The key of a control, to find it again after the panel is redrawn. */
 function keyOf(control) {
   const { id, kind, proposed } = control.closest("li")?.dataset ?? {};
   return [id, kind, proposed, control.getAttribute("aria-label") ?? control.textContent].join("\0");
 }
 
-/** The list again that a clip was opened from, as it was left. */
+/** Shows the list again from which a clip was opened, in its former state. */
 function goBack() {
   const panel = $("panel"), isWithin = panel.contains(document.activeElement), { kind, nodes, scrolled } = former, id = now.selected;
   former = now.selected = null;
@@ -69,24 +69,24 @@ export function closeSheet() {
   (isThere ? opener : document.querySelector(".stage")).focus({ preventScroll: true });
 }
 
-/** The name of a clip: its file large, the folder small. */
+/** The name of a clip: large file name, small folder. */
 export function title(id, small = "") {
   const { file, folder } = nameOf(id);
   return h("h2", { title: id }, file, h("small", {}, small || folder));
 }
 
-/** What a clip looks like: the picture that it is, or its log-mel, which plays. */
+/** Image of a clip: the image itself, or its log-mel spectrogram, which plays on click. */
 export function look(id, cloud) {
   if (!arePictures()) return logMel(id, cloud, playSign(id), instead);
   return h("figure", { class: "mel photograph" }, h("img", { src: pictureOf(id, cloud.number), alt: id, onerror: instead }));
 }
 
-/** The text in place of an image that cannot be loaded. */
+/** Text instead of an image that cannot be loaded. */
 const instead = ({ target }) => target.replaceWith(h("span", { class: "gone" }, "The file cannot be read."));
 
 const playSign = (id) => h("span", { class: "sign", "data-play": id, "aria-hidden": "true" });
 
-/** The button before a clip in a list: plays it, or is the picture that it is. */
+/** The button before a clip in a list: plays the sound, or shows the image. */
 export function hearing(id, space) {
   const { file } = nameOf(id);
   const [what, shown] = arePictures() ? ["Show", h("img", { class: "small", src: pictureOf(id, space, 96), alt: "", loading: "lazy" })] : ["Play", playSign(id)];
@@ -95,7 +95,7 @@ export function hearing(id, space) {
 
 export const nearestHeading = () => h("h3", {}, "Nearest in the space, by cosine similarity");
 
-/** A list of clips, each to be heard, looked at, and with `more` wanted more or less of. `marks`: a word for an id. */
+/** A list of clips to play and open, with buttons for "more like this" if `more`. `marks`: a word for an id. */
 export function list(rows, cloud, { more = true, marks = new Map() } = {}) {
   return h("ol", { class: "clips" }, rows.slice(0, FURTHEST_SHOWN).map((row) => {
     const { file, time: named, folder } = nameOf(row.id), number = cloud.rows.get(row.id);
@@ -115,7 +115,7 @@ export function list(rows, cloud, { more = true, marks = new Map() } = {}) {
   }));
 }
 
-/** How typical of the space a query is, in words. */
+/** How typical a query is of the space, in words. */
 export function typicalityWords(share) {
   if (share === null || share === undefined) return null;
   const them = arePictures() ? "images" : "clips";
@@ -125,7 +125,7 @@ export function typicalityWords(share) {
     : `No close match: ${per < 1 ? "fewer than 1 %" : `only ${Math.round(per)} %`} of the ${them} are this ${far}`);
 }
 
-/** Marks what is being played, wherever it is listed. */
+/** Marks the clip that plays in every list. */
 export function markPlaying() {
   for (const sign of document.querySelectorAll("[data-play]")) sign.classList.toggle("playing", player.isPlaying(sign.dataset.play));
 }

@@ -1,7 +1,7 @@
-// One sound at a time; a list is played through, one after the other.
+// Plays one sound at a time, or a list of sounds in order.
 //
-// Short sounds are fetched whole and started by Web Audio, which takes a fraction of the time that an audio element
-// takes to start; long ones, and files of the reader's own, are left to the element, which streams them.
+// Web Audio plays short sounds, which are fetched completely: it starts much faster than an audio element. The audio
+// element plays long sounds and the user's own files, because it streams them.
 
 import { soundOf } from "./api.js";
 import { say } from "./dom.js";
@@ -23,19 +23,19 @@ export class Player extends EventTarget {
     for (const sign of ["pointermove", "pointerdown", "keydown"]) addEventListener(sign, () => this.wake(), { once: true, capture: true });
   }
 
-  /** What sounds are made by; it takes a twentieth of a second to come, so it comes before the first wish. */
+  /** The audio context; it is created in advance because that takes 50 ms. */
   wake() {
     this.context ??= new AudioContext({ latencyHint: "interactive" });
     return this.context;
   }
 
-  /** Plays the window of a clip from its beginning; settles once it sounds. `sound` may be an address of its own. */
+  /** Plays the window of a clip from its beginning; resolves when it starts. `sound` may be another address. */
   play(id, space = 0, sound = soundOf(id, space)) {
     this.reset();
     return this.begin({ id, space, sound });
   }
 
-  /** Plays clips one after the other. */
+  /** Plays clips in order. */
   playAll(ids, space = 0) {
     this.reset();
     this.queue = ids.map((id) => ({ id, space, sound: soundOf(id, space) }));
@@ -47,7 +47,7 @@ export class Player extends EventTarget {
     else this.play(id, space, sound);
   }
 
-  /** Fetches a clip that will perhaps be asked for next. */
+  /** Prefetches a clip that may be played next. */
   ahead(id, space = 0) {
     this.sounds.wish(soundOf(id, space));
   }
@@ -67,12 +67,12 @@ export class Player extends EventTarget {
     return this.now?.id === id;
   }
 
-  /** Seconds of the sound; NaN until it is known. */
+  /** Duration in seconds; NaN until it is known. */
   get length() {
     return this.voice ? this.voice.buffer.duration : this.audio.duration;
   }
 
-  /** How far it is, 0 to 1. */
+  /** Progress, 0 to 1. */
   get place() {
     const passed = this.voice ? this.context.currentTime - this.voice.begun : this.audio.currentTime;
     return Math.min(1, passed / this.length || 0);
@@ -86,7 +86,7 @@ export class Player extends EventTarget {
     this.stop();
   }
 
-  /** A sound that cannot be had stops no list; at the end of it that is told. */
+  /** A sound that cannot be loaded does not stop a list; it is reported at the end. */
   miss(what, error) {
     if (this.now !== what) return;
     this.missed.push(error instanceof Error && !(error instanceof DOMException) ? error.message : `${what.id}: the browser cannot play it.`);

@@ -1,8 +1,8 @@
-// Sounds from a microphone, or in a format that only the browser reads, as WAV for the server.
+// Converts recordings, and formats that only the browser decodes, to WAV for the server.
 
 const MOST_SECONDS = 30;
 
-/** Starts to record; gives a function that stops and gives a WAV file. Raises where there is no microphone. */
+/** Starts recording; returns a function that stops and returns a WAV file. Throws if there is no microphone. */
 export async function record() {
   const stream = await navigator.mediaDevices.getUserMedia({
     audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
@@ -21,7 +21,7 @@ export async function record() {
   };
 }
 
-/** What the browser can decode, as WAV of 16 bits, mixed to one channel. */
+/** Decodes in the browser and returns 16-bit WAV, mixed to one channel. */
 export async function toWav(blob, name) {
   const context = new OfflineAudioContext(1, 1, 44100);
   const sound = await context.decodeAudioData(await blob.arrayBuffer());

@@ -1,15 +1,15 @@
-// Points on a canvas by WebGL 2; where more than a hundred thousand are in view, how dense they are instead.
-// A browser without it has them on a flat canvas, more slowly.
+// Draws points with WebGL 2; draws their density instead if more than 100,000 are in view.
+// A browser without WebGL 2 draws on a 2D canvas, which is slower.
 
 import { bytes } from "./dom.js";
 
 const MOST = 100_000;
 const CELL = 3; // pixels of a cell of the density
 
-/** What becomes of a point. */
+/** State of a point. */
 export const HIDDEN = 0, DIM = 1, PLAIN = 2, CHOSEN = 3;
 
-/** The last byte of a point's colour: a little less than opaque; which of the two says whether it is a disc or a ring. */
+/** The last byte of a point's color: almost opaque; one value means disc, the other ring. */
 export const DISC = 235, RING = 234;
 
 const POINTS = [`#version 300 es
@@ -48,7 +48,7 @@ precision mediump float;
 uniform sampler2D picture; in vec2 at; out vec4 colour;
 void main() { vec4 found = texture(picture, at); colour = vec4(found.rgb * found.a, found.a); }`];
 
-/** What draws on a canvas, by the means that the browser has. */
+/** Returns the renderer that the browser supports. */
 export function rendererOf(canvas) {
   const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true, alpha: true });
   return gl ? new Renderer(canvas, gl) : new Flat(canvas);
@@ -130,7 +130,7 @@ class Renderer {
     this.every = 0;
   }
 
-  /** Has one point of so many read from the buffers, and no other. */
+  /** Reads only every n-th point from the buffers. */
   skip(every) {
     if (every === this.every) return;
     const { gl } = this;
@@ -141,7 +141,7 @@ class Renderer {
     }
   }
 
-  /** Draws what the camera sees, one point of `every`; gives "points" or "density". */
+  /** Draws the view of the camera, one point of `every`; returns "points" or "density". */
   draw(camera, projected, size, every = 1) {
     const { gl, canvas } = this, ratio = fitted(canvas, camera);
     gl.viewport(0, 0, canvas.width, canvas.height);
@@ -167,7 +167,7 @@ class Renderer {
     gl.disable(gl.DEPTH_TEST);
   }
 
-  /** The mean colour of each cell, the more opaque the more points it has, on a scale of logarithms. */
+  /** The mean color of each cell; its opacity grows with the logarithm of the number of points. */
   drawDensity(camera, projected, every) {
     const { gl } = this;
     const across = Math.ceil(camera.width / CELL), down = Math.ceil(camera.height / CELL);
@@ -201,7 +201,7 @@ class Renderer {
 
 const inkOf = (canvas) => getComputedStyle(canvas).getPropertyValue("--ink").trim();
 
-/** Gives the canvas as many pixels as the screen has there, and how many to one of the page's. */
+/** Sets the canvas to the screen's resolution; returns device pixels per page pixel. */
 function fitted(canvas, camera) {
   const ratio = Math.min(2, devicePixelRatio || 1);
   const [width, height] = [Math.round(camera.width * ratio), Math.round(camera.height * ratio)];

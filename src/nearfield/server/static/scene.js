@@ -1,4 +1,4 @@
-// What the maps show: which layout, in which colours, what is plain, dim or chosen, and what lies over them.
+// State of the maps: layout, colors, and which points are plain, dim or chosen; the space that panels cover.
 
 import * as api from "./api.js";
 import { coloured, drawnAs, namedColours, numbersOf, paint } from "./colours.js";
@@ -8,22 +8,22 @@ import { acts, arePictures, chosen, clouds, guarded, main, stages } from "./page
 import { CHOSEN, DIM, PLAIN } from "./renderer.js";
 import { theme } from "./theme.js";
 
-const WORDS = { umap_2d: "UMAP, flat", umap_3d: "UMAP, solid", pca_2d: "PCA, flat", pca_3d: "PCA, solid" };
-const LEAST_COLOURED = 0.4; // share of the clips that have colours of their own, where there is another choice
-const WIDE = 760; // pixels from which the sheet lies beside the map and not below it
-const LEAST = 120; // pixels of a map's height that no sheet takes
+const WORDS = { umap_2d: "UMAP, 2D", umap_3d: "UMAP, 3D", pca_2d: "PCA, 2D", pca_3d: "PCA, 3D" };
+const LEAST_COLOURED = 0.4; // least share of clips with their own color; otherwise another column is chosen
+const WIDE = 760; // width in pixels from which the panel is beside the map and not below it
+const LEAST = 120; // least height of a map in pixels
 
 const kept = new Set(); // names of the legend that are shown alone
 let passing = null, named = null, column = null;
-let inForce = "", asked = 0; // the filter that the map shows, and how many were asked for
-let laid = ""; // the layout that the map shows
+let inForce = "", asked = 0; // the map's filter, and the number of requested filters
+let laid = ""; // the map's layout
 
-/** What lies on the map hides none of it, where there is room for both. */
+/** Shifts the maps so that panels do not cover them, if there is room. */
 export function makeRoom() {
   const wide = innerWidth > WIDE, alone = stages.length === 1, open = !$("panel").hidden, isBelow = open && !(wide && alone);
   for (const [place, stage] of stages.entries()) {
     const { bottom, height } = stage.root.getBoundingClientRect();
-    const covered = bottom - $("panel").getBoundingClientRect().top + 10; // each map by what the sheet hides of it
+    const covered = bottom - $("panel").getBoundingClientRect().top + 10; // the part of each map that the panel covers
     stage.makeRoom({
       left: wide && place === 0 && !isBelow ? 190 : 0,
       right: wide && alone && open ? $("panel").offsetWidth + 20 : 0,
@@ -82,12 +82,12 @@ export function recolour() {
   });
 }
 
-/** Colours for names that the first space does not have. */
+/** Colors for names that the first space does not have. */
 function fill(own, colours) {
   return new Map(own.names.map((name) => [name, colours.get(name) ?? { colour: "inherit", count: 0, own: false }]));
 }
 
-/** What of the map is plain, dim or chosen. */
+/** Updates which points are plain, dim or chosen. */
 export function restate() {
   for (const [number, stage] of stages.entries()) {
     const { cloud } = stage, own = column ? cloud.columns.get(column.name) : null;
@@ -102,7 +102,7 @@ export function restate() {
   document.body.dataset.shown = shown;
 }
 
-/** The condition that answers of searches have to meet too: that of the map, not one half typed. */
+/** The filter of searches: that of the map, not text that is still being typed. */
 export const condition = () => inForce;
 
 export const filter = guarded(async () => {
@@ -121,7 +121,7 @@ export const filter = guarded(async () => {
   restate();
 });
 
-/** All is shown again. */
+/** Removes the filter. */
 export function unfilter() {
   $("where").value = "";
   kept.clear();
@@ -129,7 +129,7 @@ export function unfilter() {
   filter();
 }
 
-/** A clip that the pointer is on, on every map; its sound is fetched, as it may be asked for next. */
+/** Marks the clip under the pointer on every map and prefetches its sound. */
 export function hoverAll(id, from) {
   for (const stage of stages) if (stage.cloud !== from) stage.setMarks({ hovered: id === null ? null : stage.cloud.rows.get(id) ?? null });
   if (id !== null) acts.ahead(id, from.number);

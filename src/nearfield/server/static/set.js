@@ -1,4 +1,4 @@
-// The set: clips that somebody put together, to listen through and to take elsewhere.
+// The set: clips that the user selected, to play and to export.
 
 import { clear } from "./clip.js";
 import { $, download, h, say, seconds } from "./dom.js";
@@ -8,7 +8,7 @@ import { restate } from "./scene.js";
 
 $("set").addEventListener("click", showSet);
 
-/** These clips are the set from now on. */
+/** Replaces the set by these clips. */
 export function gather(ids) {
   if (!ids.length) return say("There is no clip in this area.");
   chosen.clear();
@@ -24,7 +24,7 @@ export function toggleChosen(id) {
 
 const there = () => [...chosen].filter((id) => main().rows.has(id)).map((id) => ({ id }));
 
-/** The set as it is now, on the map, in its sheet and on the button that opens it again. */
+/** Shows the set on the map, in its panel and on the button that opens it. */
 function showChange() {
   restate();
   const { length } = there();
@@ -65,7 +65,7 @@ export function exportSet() {
   download(`${cloud.name}.csv`, [["id", ...names, ...ends], ...lines].map((line) => line.map(cell).join(",")).join("\n") + "\n", "text/csv");
 }
 
-/** As tables have it: tags with bars between, figures in full. */
+/** As in tables: tags separated by bars, numbers in full. */
 function value(cloud, name, row) {
   const own = cloud.columns.get(name);
   if (own.kind === "set") return cloud.tags(row).map((number) => own.names[number]).join("|");
@@ -78,7 +78,7 @@ export function setLasso(on) {
   $("lasso").setAttribute("aria-pressed", String(on));
 }
 
-/** While a set is played through, the map and the list show where it is. */
+/** Shows on the map and in the list which clip of the set plays. */
 export function followQueue() {
   const id = player.now?.id;
   if ($("panel").dataset.sheet !== "set") return;

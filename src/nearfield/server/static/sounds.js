@@ -1,4 +1,4 @@
-// Sounds that were fetched and decoded, and those that will perhaps be wanted next; the oldest are forgotten.
+// Cache of decoded sounds, with prefetching; the oldest are removed.
 
 const MOST = 16 * 2 ** 20; // bytes of a sound that is fetched whole
 const MOST_AHEAD = 2 ** 20; // bytes of one that nobody has asked for yet
@@ -8,12 +8,12 @@ const AT_ONCE = 2; // sounds fetched ahead at a time
 const WISHES = 6; // the latest of them that still count
 
 export class Sounds {
-  /** `context()` gives what decodes. */
+  /** `context()` returns the audio context that decodes. */
   constructor(context) {
     Object.assign(this, { context, kept: new Map(), wishes: [], ahead: 0 });
   }
 
-  /** The sound at an address, decoded; null where it is too long to be fetched whole. */
+  /** The decoded sound at an address; null if it is too long to fetch completely. */
   get(address) {
     const known = this.kept.get(address) ?? this.load(address, MOST);
     this.kept.delete(address); // the last to be used is the last to be forgotten
@@ -21,7 +21,7 @@ export class Sounds {
     return known.sound;
   }
 
-  /** Breaks off what has not come yet. */
+  /** Cancels requests in progress. */
   leave(address) {
     const known = this.kept.get(address);
     if (!known || known.bytes) return;
@@ -29,7 +29,7 @@ export class Sounds {
     this.kept.delete(address);
   }
 
-  /** Asks for a sound that nobody waits for, once it is quiet. */
+  /** Prefetches a sound when no other request is in progress. */
   wish(address) {
     if (this.kept.has(address)) return;
     this.wishes = [...this.wishes.filter((other) => other !== address), address].slice(-WISHES);
@@ -72,7 +72,7 @@ export class Sounds {
     return null;
   }
 
-  /** The oldest go until the others have room. */
+  /** Removes the oldest until the rest fits. */
   forget() {
     let bytes = 0;
     for (const known of this.kept.values()) bytes += known.bytes;

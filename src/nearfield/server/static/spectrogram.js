@@ -1,4 +1,4 @@
-// The log-mel of a clip with its axes, what its recording has before and after it, and a line that goes along while it sounds.
+// The log-mel spectrogram of a clip with axes, the parts of the recording before and after it, and a line at the time that plays.
 
 import { axesOf, logMelOf } from "./api.js";
 import { clock, h, seconds } from "./dom.js";
@@ -44,7 +44,7 @@ function at(element, side, share) {
   return element;
 }
 
-/** Round frequencies, and how far up in the picture each lies; `rows` are the frequencies of its rows. */
+/** Round frequencies and their heights in the image; `rows` are the frequencies of its rows. */
 function writtenHertz(rows) {
   const found = [];
   for (const wanted of HERTZ) {
@@ -56,14 +56,14 @@ function writtenHertz(rows) {
   return found;
 }
 
-/** The ends of the picture and of the clip within it, of which none lies upon another. */
+/** Times of the ends of the image and of the clip within it, without overlaps. */
 function writtenTimes(begin, end, start, length) {
   const isPiece = begin > 0 || start > 0, name = (time) => (isPiece ? clock(+time.toFixed(2)) : seconds(time)), span = end - begin || 1;
   const found = [begin, end, start, start + length].reduce((some, time) => (some.every((other) => Math.abs(other - time) / span > 0.15) ? [...some, time] : some), []);
   return found.map((time) => ({ time, name: name(time) }));
 }
 
-/** The same pictures in the theme that is in force. */
+/** Reloads the images for the current theme. */
 export function repaint() {
   for (const image of document.querySelectorAll("img[data-id]")) image.src = logMelOf(image.dataset.id, image.dataset.space, theme(), image.dataset.around);
 }

@@ -1,4 +1,4 @@
-// One map on the page: points, marks upon them, names of classes, and what pointers do to it.
+// One map: points, marks, names of classes, and pointer input.
 
 import { pictureOf } from "./api.js";
 import { Camera } from "./camera.js";
@@ -34,7 +34,7 @@ export class Stage {
   async setLayout(name) {
     const places = await this.cloud.layout(name);
     this.places = places;
-    this.camera.solid = this.cloud.dimensions(name) === 3;
+    this.camera.is3d = this.cloud.dimensions(name) === 3;
     this.camera.hold(places);
     this.camera.fit();
     this.renderer.setPlaces(places);
@@ -49,7 +49,7 @@ export class Stage {
     this.redraw();
   }
 
-  /** `shown(row)` gives HIDDEN, DIM, PLAIN or CHOSEN. */
+  /** `shown(row)` returns HIDDEN, DIM, PLAIN or CHOSEN. */
   setStates(shown) {
     for (let row = 0; row < this.cloud.count; row++) this.states[row] = shown(row);
     this.renderer.setStates(this.states);
@@ -70,7 +70,7 @@ export class Stage {
     this.redraw();
   }
 
-  /** Draws before the next frame: all, or the marks alone. */
+  /** Schedules a redraw for the next frame: everything, or the marks only. */
   redraw(all = true) {
     this.stale ||= all;
     if (this.waiting || !this.places || !this.renderer.colours) return;
@@ -83,7 +83,7 @@ export class Stage {
     });
   }
 
-  /** While the map moves and frames come slowly one point of several is drawn; all of them once it rests. */
+  /** While the map moves and frames are slow, only every n-th point is drawn; all of them when it stops. */
   thin(time) {
     const passed = time - (this.drawnAt ?? -Infinity);
     this.drawnAt = time;
@@ -94,7 +94,7 @@ export class Stage {
     if (this.every > 1) this.resting = setTimeout(() => { this.drawnAt = -Infinity; this.redraw(); }, REST);
   }
 
-  /** Leaves room for what lies upon the map; it moves there in a quarter of a second. */
+  /** Leaves room for what covers the map; moves there within 0.25 s. */
   makeRoom(inset) {
     const { camera } = this, from = { ...camera.inset }, begun = performance.now();
     const time = matchMedia("(prefers-reduced-motion: reduce)").matches || !this.seen ? 1 : 240;
@@ -135,7 +135,7 @@ export class Stage {
     drawMarks(this.overlay, this.root, this.marks, { at: (row) => this.at(row), radius: this.size / 2 + 3, path: this.path });
   }
 
-  /** The row under a pixel that can be seen, or null. */
+  /** The visible row under a pixel, or null. */
   pick(x, y, reach = NEAR) {
     let found = null, least = reach * reach;
     for (let row = 0; row < this.cloud.count; row++) {
@@ -162,7 +162,7 @@ export class Stage {
     return found;
   }
 
-  /** Whether nothing moves, and all that is to be seen has been drawn. */
+  /** Whether nothing moves and everything has been drawn. */
   get rests() {
     return !this.moving && !this.waiting && this.every === 1;
   }
@@ -249,7 +249,7 @@ export class Stage {
     this.hooks.hover(row);
   }
 
-  /** The tip stands over its point, wherever the map has gone. */
+  /** Keeps the tooltip over its point when the map moves. */
   placeTip() {
     const { hovered } = this.marks;
     if (this.tip.hidden || hovered === null || hovered === undefined) return;
@@ -257,7 +257,7 @@ export class Stage {
     this.tip.style.transform = `translate(${Math.round(x)}px, ${Math.round(y - 14)}px) translate(${x > width * 0.7 ? -100 : x < width * 0.3 ? 0 : -50}%, -100%)`;
   }
 
-  /** Rows that can be seen and lie within a path of pixels. */
+  /** Visible rows inside a path of pixels. */
   inside(path) {
     const found = [];
     for (let row = 0; row < this.cloud.count; row++) {

@@ -1,4 +1,4 @@
-// Clips that look wrong, one after the other: listen, decide, take back. The collection stays as it is.
+// Review of suspects: listen, decide, undo. The collection does not change.
 
 import * as api from "./api.js";
 import { mark } from "./clip.js";
@@ -25,7 +25,7 @@ export class Suspects {
     if (await this.load()) this.draw();
   }
 
-  /** Whether what was asked is still wanted: the later answer counts. */
+  /** Whether an answer is still current: a later request replaces it. */
   async load() {
     const turn = this.turn = (this.turn ?? 0) + 1;
     const [{ suspects, kinds }, { decisions }] = await Promise.all([api.suspects(), api.decisions()]);
@@ -69,7 +69,7 @@ export class Suspects {
     return this.decided.get(key(id, kind, before, after)) ?? (each.decision || undefined);
   }
 
-  /** The change that a suspect stands for. */
+  /** The change that a suspect proposes. */
   change({ id, kind, proposed, reason, column, before, after }) {
     if (column) return { id, kind, column, before: before ?? "", after: after ?? "", reason };
     const word = proposed ?? "";
@@ -81,7 +81,7 @@ export class Suspects {
     return { id, kind, ...parts, reason };
   }
 
-  /** Decides on the clip that is marked, and goes on; where none is, the first to be decided on is marked and heard. */
+  /** Decides on the selected clip and moves on; if none is selected, selects and plays the first undecided clip. */
   async decide(word) {
     if (!isOpen() || this.isDeciding) return; // one after the other: the next is to be heard first
     const here = marked();
@@ -92,7 +92,7 @@ export class Suspects {
     if (isDone && isOpen()) this.goOn(here);
   }
 
-  /** Marks and plays the next clip that nobody decided on. */
+  /** Selects and plays the next undecided clip. */
   goOn(from) {
     const all = items(), left = [...all.keys()].filter((place) => !this.decisionOn(this.listed[place]));
     const place = left.find((each) => each > from) ?? left[0];
@@ -101,7 +101,7 @@ export class Suspects {
     if (!arePictures()) player.play(all[place].dataset.id);
   }
 
-  /** Whether the decision is written. */
+  /** Writes a decision; returns whether it was written. */
   async decideOn(each, word) {
     const change = this.change(each);
     try {
@@ -126,7 +126,7 @@ export class Suspects {
     if (isOpen() && items()[place]) mark(items()[place]);
   });
 
-  /** The same place in the list after a decision. */
+  /** Keeps the position in the list after a decision. */
   redraw() {
     if (!isOpen()) return;
     const scrolled = $("panel").scrollTop, here = marked();

@@ -1,11 +1,11 @@
-// Light or dark: what the system says, until somebody says otherwise.
+// Light or dark theme: the system's, until the user chooses.
 
 const KEY = "nearfield-theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
 
 export const theme = () => document.documentElement.dataset.theme;
 
-/** Sets the theme now, and again when it changes; `changed` is told. */
+/** Sets the theme now and whenever it changes; then calls `changed`. */
 export function followTheme(changed) {
   const set = (name) => {
     document.documentElement.dataset.theme = name;

@@ -1,4 +1,4 @@
-// A run or a study while it trains: its curves, looked up again every two seconds.
+// Curves of a run or a study during training, updated every two seconds.
 
 import * as api from "./api.js";
 import { draw as drawCurves, nearest, short, thin } from "./curves.js";
@@ -49,7 +49,7 @@ async function follow(name) {
   }
 }
 
-/** Runs that differ by their seed alone have one colour, one row, and are shown or hidden together. */
+/** Runs that differ by their seed only share a color and a row, and are shown or hidden together. */
 const armOf = (name) => name.replace(/^runs\//, "").replace(/\/seed-[^/]*$/, "");
 const arms = () => [...new Set(runs.map(({ name }) => armOf(name)))];
 
@@ -72,7 +72,7 @@ function draw() {
   document.body.dataset.ready = "yes";
 }
 
-/** Metrics to draw, the first of them first, and words for those that are left out: curves that never change, repeat another, or are one of many pairs. */
+/** Metrics to draw, most important first, and a sentence on those that are left out: curves that are constant, equal another, or are one of many pairs. */
 function choice() {
   const metrics = [...new Set([...known.values()].flatMap(({ series }) => [...series.keys()]))];
   metrics.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
@@ -100,7 +100,7 @@ function isSame(a, b) {
   });
 }
 
-/** The value that a metric has in every run at all times, if there are three or more of them; else null. */
+/** The constant value of a metric in all runs, if it has three or more points; else null. */
 function constant(metric) {
   const values = seriesOf(metric).flatMap((series) => [...series.values()]);
   return values.length > 2 && values.every((value) => Math.abs(value - values[0]) <= 1e-6 * Math.abs(values[0])) ? values[0] : null;
@@ -108,13 +108,13 @@ function constant(metric) {
 
 const rank = (metric) => { const place = FIRST.indexOf(metric); return place < 0 ? FIRST.length + !metric.startsWith("val/") : place; };
 
-/** "val/recall_at_1" as people read it. */
+/** The readable name of a metric such as "val/recall_at_1". */
 function titleOf(metric) {
   const [where, ...rest] = metric.split("/"), name = rest.join(" ").replaceAll("_", " ");
   return { train: name, val: `validation ${name}` }[where] ?? metric;
 }
 
-/** The kinds of loss among the runs that have a metric, where it means another thing for each; else one for all. */
+/** The kinds of loss among the runs with a metric, if its meaning depends on the loss; else one for all. */
 function kindsOf(metric) {
   const kinds = [...new Set(runs.filter(({ name }) => known.get(name).series.has(metric)).map(({ loss }) => loss ?? ""))];
   return OF_LOSS.test(metric) && kinds.length > 1 ? kinds : [null];
@@ -134,7 +134,7 @@ function row(name) {
     h("td", {}, Number.isFinite(loss) ? loss.toPrecision(4) : "–"));
 }
 
-/** A link to what a run is given, once it has a recipe; of an arm, what its first seed is given. */
+/** A link to the training examples of a run, once it has a recipe; for an arm, those of its first seed. */
 function triplets({ name, updates }) {
   const stay = (event) => event.stopPropagation();
   return updates ? h("a", { href: `/runs/${encodeURIComponent(name)}/triplets`, target: "_blank", onclick: stay }, "Triplets") : null;
@@ -151,7 +151,7 @@ function chart(metric, kind) {
   return made;
 }
 
-/** The curves of a chart: of each run that is shown its metric, and its validation loss beside the loss of training. */
+/** The curves of a chart: the metric of each visible run; the training loss together with the validation loss. */
 function curvesOf({ metric, kind }) {
   const metrics = metric === "train/loss" ? [metric, "val/loss"] : [metric];
   return runs.filter(({ name, loss }) => !off.has(armOf(name)) && (kind === null || kind === (loss ?? ""))).flatMap(({ name }) => metrics.map((one) => ({
@@ -169,7 +169,7 @@ function paint(made) {
   if (!tip.hidden) readOut(tip, curves, view, pointer);
 }
 
-/** The values of the curves at the update under the pointer. */
+/** Values of the curves at the update under the pointer. */
 function readOut(tip, curves, { update, left, width }, [, y]) {
   const rows = curves.map((curve) => [curve, nearest(curve.points, update)]).filter(([, point]) => point);
   tip.replaceChildren(h("b", {}, `update ${update}`), ...rows.slice(0, 12).map(([{ name, colour, isDashed }, [at, reading]]) => {
