@@ -1,83 +1,63 @@
-"""A loss of another package, installed into a folder of its own: listed, trained with, named where wrong."""
+"""A package with a kind for every family and with metrics, installed into a folder of its own.
 
+The package is tests/far_away. Its kinds are listed, trained with, and named where they are wrong.
+"""
+
+import json
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
-PROJECT = """
-[build-system]
-requires = ["setuptools"]
-build-backend = "setuptools.build_meta"
+from nearfield.cli.families import HOMES
 
-[project]
-name = "far-away"
-version = "1.2"
-
-[project.entry-points."nearfield.losses"]
-far_away = "far_away:FarAway"
-gone = "far_away:Gone"
-
-[tool.setuptools]
-py-modules = ["far_away"]
-"""
-MODULE = '''
-from typing import ClassVar, Literal
-
-from nearfield.learning.losses.base import PairLoss, fit
-from nearfield.learning.losses.settings import BaseLossSettings, Margin
-
-
-class FarAway(BaseLossSettings):
-    """Negatives beyond a margin, positives together."""
-
-    kind: Literal["far_away"] = "far_away"
-    margin: float = 0.5
-    """Least squared distance of negatives."""
-
-    distance: ClassVar[str] = "squared_euclidean"
-
-    def margins(self):
-        return (Margin("margin", self.margin, "apart", "squared_euclidean"),)
-
-    def build(self, size=0, classes=0):
-        return FarAwayLoss(self.margin)
-
-
-class FarAwayLoss(PairLoss):
-    def __init__(self, margin):
-        super().__init__()
-        self.margin = margin
-
-    def forward_with_metrics(self, vectors, pairs, ref_vectors=None, ref_labels=None):
-        pairs = fit(vectors, pairs)
-        distances = (vectors[:, None] - vectors[None]).square().sum(2)
-        near = distances[pairs.positive].sum()
-        far = (self.margin - distances[pairs.negative]).clamp_min(0).sum()
-        return (near + far) / len(vectors), {}
-'''
+SOURCE = Path(__file__).parent / "far_away"
+ENTRIES = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["entry-points"]
 RECIPE = """
 data: {sample_rate: 4000, clip_seconds: 0.2}
-feature: {kind: log_mel, bands: 16, low: 0}
-backbone: {kind: small_convnet, width: 4, blocks: 2}
+feature: {kind: far_energy}
+normalize: {kind: far_half}
+augment: [{kind: far_quiet}]
+backbone: {kind: far_linear}
 embedding: {size: 8}
-sampler: {kind: balanced, classes: 2, per_class: 2}
+relation: {kind: far_labels}
+sampler: {kind: far_shuffle}
+miner: {kind: far_all}
 loss: {kind: far_away, margin: MARGIN}
+optimizer: {kind: far_descent}
+schedule: {kind: far_fall}
 train: {updates: 3, validate_every: 0}
+"""
+STUDY = """
+question: Which margin is better?
+recipe: good.yaml
+vary: {loss.margin: [0.2, 0.5]}
+seeds: 2
+judge: ranks/reciprocal
+meaningful: 0.01
 """
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder into which the package is installed."""
+    """The folder into which the package is installed, with sounds in its layout and recipes."""
     home = tmp_path_factory.mktemp("plugin")
-    (home / "source").mkdir()
-    (home / "source/pyproject.toml").write_text(PROJECT)
-    (home / "source/far_away.py").write_text(MODULE)
+    shutil.copytree(SOURCE, home / "source")
     words = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--target", str(home / "site")]
     subprocess.run([sys.executable, "-m", "pip", "install", *words, str(home / "source")], check=True)
+    (home / "sounds").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        wave = 0.1 * (1 + number % 2) * rng.standard_normal(1000)
+        soundfile.write(home / "sounds" / f"{'ab'[number % 2]}_{number}.wav", wave, 4000)
+    (home / "good.yaml").write_text(RECIPE.replace("MARGIN", "0.5"))
+    (home / "wide.yaml").write_text(RECIPE.replace("MARGIN", "4.5"))
     return home
 
 
@@ -92,22 +72,70 @@ def said(place: Path, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_it_is_listed_and_what_is_broken_is_named(place: Path) -> None:
-    code, out, err = said(place, "list", "losses")
-    assert code == 0, err
-    assert "Negatives beyond a margin, positives together." in out
-    assert "Of far-away 1.2: far_away." in out
-    assert "The plug-in 'gone' of far-away 1.2 (far_away:Gone) cannot be loaded" in err
-    assert "  triplet " in out
+@pytest.fixture(scope="module")
+def listed(place: Path) -> tuple[str, str]:
+    """What `nearfield list` and `nearfield list metrics` show, and their warnings."""
+    shown = [said(place, "list"), said(place, "list", "metrics")]
+    assert [code for code, _, _ in shown] == [0, 0], shown
+    out, err = (
+        " ".join(" ".join(texts).split()) for texts in zip(*(each[1:] for each in shown), strict=True)
+    )
+    return out, err
+
+
+def test_the_package_has_a_kind_for_every_family() -> None:
+    assert set(ENTRIES) == {f"nearfield.{family}" for family in (*HOMES, "metrics")}
+
+
+@pytest.mark.parametrize("family", [*HOMES, "metrics"])
+def test_every_family_lists_the_kind_of_a_package(family: str, listed: tuple[str, str]) -> None:
+    kind = next(iter(ENTRIES[f"nearfield.{family}"]))
+    assert f"Of far-away 1.2: {kind}." in listed[0]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "'gone' of far-away 1.2 (far_away:Gone) cannot be loaded: AttributeError: module 'far_away' has no",
+        "'lost' of far-away 1.2 (far_away:LOST) cannot be loaded: AttributeError",
+        "'probe' of far-away 1.2 (far_away:PROBE) is left out: nearfield has a family of that name.",
+        "'wrong' of far-away 1.2 (far_away:WRONG) calls itself 'false': the entry point and the prefix",
+        "'lower' of far-away 1.2 (far_away:LOWER) has the metric 'error' with the direction 'lower': only",
+    ],
+)
+def test_what_is_broken_is_named_and_hides_nothing(fault: str, listed: tuple[str, str]) -> None:
+    assert f"The plug-in {fault}" in listed[1]
+    assert " triplet " in listed[0]
+    assert "Negatives beyond a margin, positives together." in listed[0]
 
 
 @pytest.mark.slow
-def test_a_recipe_trains_with_it_and_its_margin_is_judged(place: Path) -> None:
-    (place / "good.yaml").write_text(RECIPE.replace("MARGIN", "0.5"))
-    code, _, err = said(place, "train", "good.yaml", "--data", "synthetic:tones", "--out", "run")
+def test_a_recipe_of_such_kinds_trains_and_their_metrics_are_measured(place: Path) -> None:
+    code, _, err = said(place, "train", "good.yaml", "--data", "far_folder:sounds", "--out", "run")
     assert code == 0, err
-    assert (place / "run/result.json").is_file()
-    (place / "wide.yaml").write_text(RECIPE.replace("MARGIN", "4.5"))
-    code, _, err = said(place, "train", "wide.yaml", "--data", "synthetic:tones", "--out", "no")
+    result = json.loads((place / "run/result.json").read_text())
+    metrics = result["metrics"]
+    assert 0 < metrics["ranks/reciprocal"] <= 1 <= metrics["ranks/median"]
+    low, high = result["intervals"]["ranks/reciprocal"]
+    assert low <= metrics["ranks/reciprocal"] <= high
+    assert 0 < metrics["baseline/mfcc_stats/ranks/reciprocal"] <= 1
+    assert "errors/share" not in metrics
+    assert any(
+        note.endswith("errors/... of another package failed: ZeroDivisionError: nothing to divide")
+        for note in result["notes"]
+    )
+
+
+@pytest.mark.slow
+def test_a_margin_of_such_a_loss_is_judged(place: Path) -> None:
+    code, _, err = said(place, "train", "wide.yaml", "--data", "far_folder:sounds", "--out", "no")
     assert code == 2
     assert "loss.margin: no vectors can satisfy 4.5: squared Euclidean distances" in err
+
+
+@pytest.mark.slow
+def test_such_a_metric_judges_a_study(place: Path) -> None:
+    (place / "ranks.yaml").write_text(STUDY)
+    code, _, err = said(place, "study", "run", "ranks.yaml", "--data", "far_folder:sounds", "--out", "study")
+    assert code == 0, err
+    assert "reciprocal rank of ranks" in (place / "study/study.md").read_text()

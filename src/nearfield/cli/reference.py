@@ -10,11 +10,12 @@ from nearfield.core.settings import Settings
 from nearfield.core.text import enumerated
 from nearfield.metrics.registry import (
     BASELINES,
-    FAMILIES,
     NEEDS,
     PARAMETERS,
     MetricFamily,
     MetricRow,
+    families,
+    from_elsewhere,
     rows,
 )
 
@@ -108,7 +109,7 @@ def _metrics(width: int) -> Iterator[str]:
         "all but the curves val and train",
         width,
     )
-    for family in FAMILIES:
+    for family in families():
         here = [row for row in rows().values() if row.family is family]
         needs = f" Needs {enumerated([NEEDS[each] for each in family.needs])}." if family.needs else ""
         refused = f" Judges no study: {family.refused}." if family.refused else ""
@@ -116,6 +117,8 @@ def _metrics(width: int) -> Iterator[str]:
         yield from _rows(here, family, width)
     values = "; ".join(f"{name}: {', '.join(each)}" for name, each in PARAMETERS.items() if each)
     yield from wrapped("parameters  ", values, width)
+    for sentence in from_elsewhere():
+        yield from wrapped("  ", sentence, width)
 
 
 def _rows(here: list[MetricRow], family: MetricFamily, width: int) -> Iterator[str]:

@@ -1,9 +1,11 @@
-"""Plugins: settings classes of other packages, and those of `replication`.
+"""Plugins: settings classes and metrics of other packages, and those of `replication`.
 
 A package adds a kind to a family by an entry point. Its name is the kind, its value the settings class.
 
     [project.entry-points."nearfield.losses"]
     lifted = "my_package:Lifted"
+
+For metrics the group is `nearfield.metrics`, and the value a `metrics.registry.MetricPlugin`.
 
 Kinds needed only for the replication of published work are listed in `replication/kinds.toml` in the same
 way, because a checkout on the path has no entry points. A plugin is imported when the members of its family
@@ -31,7 +33,7 @@ class PluginWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Plugin:
-    """A settings class that a package adds to a family, not imported yet."""
+    """A settings class, or metrics, that a package adds to a family, not imported yet."""
 
     kind: str
     value: str
@@ -40,7 +42,7 @@ class Plugin:
     """The package that adds it, with its version."""
 
     def load(self) -> Any:
-        """Imports and returns the class. Raises whatever its import raises."""
+        """Imports and returns the object. Raises whatever its import raises."""
         module, _, name = self.value.partition(":")
         return getattr(import_module(module), name)
 

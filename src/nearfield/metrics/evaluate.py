@@ -27,6 +27,7 @@ from nearfield.metrics.intervals import Resamples
 from nearfield.metrics.neighbors import Search, available, nearest
 from nearfield.metrics.nuisance import measure_columns
 from nearfield.metrics.probes import Labelled, dense_predictions, fit_label_probe, probe_curve, vote
+from nearfield.metrics.registry import MetricPlugin, metric_plugins, row_of
 from nearfield.metrics.result import Case, ClipScores, EvaluationSettings, Findings, Result, Side
 from nearfield.metrics.retrieval import Blocks, label_means_without, label_scores, relevant_counts
 from nearfield.metrics.tag_metrics import measure_tagger, measure_tags
@@ -261,6 +262,35 @@ def _has_times(metadata: ClipMetadata) -> bool:
     return bool(later.any())
 
 
+# Metrics of other packages.
+
+
+def measure_plugins(case: Case, found: Findings) -> None:
+    """Adds the metrics of other packages; a note names those that fail."""
+    for prefix, plugin in metric_plugins().items():
+        own = Findings(found.size, found.resamples, found.blocks)
+        try:
+            plugin.measure(case, own)
+            _check_plugin(plugin, own)
+        except Exception as error:  # whatever a foreign metric does wrong, ours are measured
+            found.note(f"The metrics {prefix}/... of another package failed: {type(error).__name__}: {error}")
+        else:
+            found.add(own)
+
+
+def _check_plugin(plugin: MetricPlugin, own: Findings) -> None:
+    """Raises ValueError for a metric without a row, not finite, or without what its row promises."""
+    known = {name for name in own.metrics if (row := row_of(name)) and row.family == plugin.family}
+    for name, value in own.metrics.items():
+        if name not in known:
+            raise ValueError(f"{name} has no row. Add a Metric to the plugin, or leave it out.")
+        if not np.isfinite(value):
+            raise ValueError(f"{name} is {value}. Leave it out where it is not defined.")
+        searched = plugin.family.searches_within and own.blocks is not None and name in own.scores
+        if searched and name not in own.without:
+            raise ValueError(f"{name} searches clips among themselves: add it by found.within.")
+
+
 # The whole evaluation.
 #
 # Clips with labels: probes, retrieval by label, clusters, centroids. Clips with tags: the tag probe,
@@ -337,6 +367,7 @@ def evaluate(
         measure_tags(case, found)
         measure_space(case, found)
         measure_columns(case, found)
+        measure_plugins(case, found)
         if given is not None:
             check_lengths(len(vectors), predictions=given)
             found.per_tag_of_tagger = measure_tagger(given[rows], case.here.metadata, found)

@@ -5,17 +5,22 @@ parameters (`PARAMETERS`). Tables, studies, warnings and the reference use the r
 the function that computes it and a row here.
 
 `baseline/{space}/...` are the same metrics of baselines without training (`BASELINES`).
+
+Other packages add families of metrics, each with its rows and the function that measures them, by entry
+points of the group `nearfield.metrics` (`MetricPlugin`).
 """
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
-from nearfield.metrics.result import EvaluationSettings
+from nearfield.core.plugins import Plugin, PluginWarning, plugins
+from nearfield.metrics.result import Case, EvaluationSettings, Findings
 from nearfield.metrics.retrieval import CUTOFFS
 
 Direction = Literal["higher", "lower", "neither"]
@@ -475,13 +480,102 @@ HEADLINES = (
 """The metrics of reports, comparisons and warnings, most important first."""
 
 
+@dataclass(frozen=True)
+class MetricPlugin:
+    """A family of metrics that another package adds.
+
+    The name of the entry point is the family's prefix, its value such an object.
+
+        [project.entry-points."nearfield.metrics"]
+        ranks = "my_package:RANKS"
+    """
+
+    family: MetricFamily
+    """Its prefix is a name that no other family has."""
+    metrics: tuple[Metric, ...]
+    """Its rows; `families` of each is the prefix alone."""
+    measure: Callable[[Case, Findings], None]
+    """Adds the metrics that are defined on the clips of an evaluation: `found.means(prefix, scores, at)` for
+    means over clips, which get intervals and can judge a study, or `found.metrics[name] = value`."""
+
+
+class _Plugins:
+    """Metric plugins by prefix, where they are from, and what is wrong with those that cannot be used."""
+
+    def __init__(self, offers: tuple[Plugin, ...]) -> None:
+        self.found: dict[str, MetricPlugin] = {}
+        self.sources: dict[str, str] = {}
+        self.faults: list[str] = []
+        for offer in offers:
+            try:
+                made = offer.load()
+            except Exception as error:  # whatever a foreign module does wrong, ours work
+                fault = f"cannot be loaded: {type(error).__name__}: {str(error).rstrip('.')}."
+            else:
+                fault = self._unfit(offer, made)
+            if fault:
+                self.faults.append(f"The plug-in {offer.kind!r} of {offer.source} ({offer.value}) {fault}")
+                warnings.warn(f"metrics: {self.faults[-1]}", PluginWarning, stacklevel=4)
+            else:
+                self.found[offer.kind], self.sources[offer.kind] = made, offer.source
+
+    def _unfit(self, offer: Plugin, made: Any) -> str:
+        """What is wrong with a plugin; "" if nothing is."""
+        if not isinstance(made, MetricPlugin) or not all(isinstance(each, Metric) for each in made.metrics):
+            return f"is no {MetricPlugin.__module__}.{MetricPlugin.__name__}."
+        prefix = made.family.prefix
+        if prefix != offer.kind:
+            return f"calls itself {prefix!r}: the entry point and the prefix of its family must be the same."
+        if prefix in self.found or prefix in {each.prefix.partition("/")[0] for each in FAMILIES}:
+            owner = self.sources.get(prefix, "nearfield")
+            return f"is left out: {owner} has a family of that name. It needs another name."
+        if made.family.is_curve:
+            return "cannot be a curve: only trainings log curves. Set is_curve to False."
+        for metric in made.metrics:
+            if metric.families != (prefix,):
+                return f"has the metric {metric.name!r}, whose `families` must be ({prefix!r},)."
+            if metric.direction != "higher" and not (metric.refused or made.family.refused):
+                return (
+                    f"has the metric {metric.name!r} with the direction {metric.direction!r}: only metrics "
+                    "that should be high can judge a study. Give the reason in `refused`."
+                )
+        return ""
+
+
+@cache
+def _plugins() -> _Plugins:
+    return _Plugins(plugins("metrics"))
+
+
+def metric_plugins() -> Mapping[str, MetricPlugin]:
+    """Returns the families of metrics of other packages by prefix."""
+    return _plugins().found
+
+
+def from_elsewhere() -> Iterator[str]:
+    """Sentences on the metrics of other packages, and on those that cannot be used."""
+    for prefix, source in _plugins().sources.items():
+        yield f"Of {source}: {prefix}."
+    yield from _plugins().faults
+
+
+def families() -> tuple[MetricFamily, ...]:
+    """Returns all families, those of other packages last."""
+    return (*FAMILIES, *(each.family for each in metric_plugins().values()))
+
+
+def metrics() -> tuple[Metric, ...]:
+    """Returns all metrics, those of other packages last."""
+    return (*METRICS, *(metric for each in metric_plugins().values() for metric in each.metrics))
+
+
 @cache
 def rows() -> Mapping[str, MetricRow]:
     """Returns all rows by pattern, grouped by family."""
     found = (
         MetricRow(family, metric)
-        for family in FAMILIES
-        for metric in METRICS
+        for family in families()
+        for metric in metrics()
         if family.prefix in metric.families
     )
     return {row.pattern: row for row in found}
@@ -510,7 +604,7 @@ def row_of(name: str) -> MetricRow | None:
 def family_of(name: str) -> MetricFamily | None:
     """Returns the family that a name begins with, even if the metric does not exist."""
     first = name.partition("/")[0]
-    return next((each for each in FAMILIES if each.prefix.partition("/")[0] == first), None)
+    return next((each for each in families() if each.prefix.partition("/")[0] == first), None)
 
 
 def searches_within(name: str) -> bool:

@@ -283,6 +283,14 @@ class Findings:
                 scored = len(np.unique(own.of[np.isfinite(scores[name])]))
                 self._keep(f"{prefix}/{name}", jackknife_interval(figure, kept[there], scored))
 
+    def add(self, other: "Findings") -> None:
+        """Adds the metrics of other findings on the same clips, with their intervals, scores and notes."""
+        self.metrics |= {name: float(value) for name, value in other.metrics.items()}
+        self.intervals |= other.intervals
+        self.scores |= other.scores
+        self.without |= other.without
+        self.notes += other.notes
+
     def averages(self, prefix: str, scores: dict[str, Floats]) -> None:
         """Adds means of `scores` without intervals and without scores per clip, for baselines."""
         for name, values in scores.items():

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations
 from typing import Literal
 
 from nearfield.core.text import count, enumerated
-from nearfield.metrics.registry import BASELINE_NAMES, FAMILIES, METRICS
+from nearfield.metrics.registry import BASELINE_NAMES, families, metrics
 from nearfield.study.records import ArmFacts, Comparison, Estimate, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost
 
@@ -22,16 +23,22 @@ _VAGUE = {"size", "strength", "width", "blocks", "probability", "train", "low", 
 _SPELT = {"lr": "learning rate", "fft": "FFT size"}
 
 
-_METRICS = {each.name: each.words for each in METRICS if each.words}
-_FAMILIES = {each.prefix: each.words for each in FAMILIES if each.words is not None}
+@cache
+def _words() -> tuple[dict[str, str], dict[str, str]]:
+    """Metrics by name and families by prefix, to their names in a sentence."""
+    return (
+        {each.name: each.words for each in metrics() if each.words},
+        {each.prefix: each.words for each in families() if each.words is not None},
+    )
 
 
 def measure(key: str) -> str:
     """A measure in words: "probe/macro_f1" -> "macro F1 of the probe", "retrieval/map_at_r" -> "MAP@R within
     test"."""
     family, _, name = key.rpartition("/")
-    words = _METRICS.get(name, name.replace("multilabel_", "tag_").replace("_at_", "@").replace("_", " "))
-    where = _FAMILIES.get(family, family.replace("/", " ").replace("_", " "))
+    of_metrics, of_families = _words()
+    words = of_metrics.get(name, name.replace("multilabel_", "tag_").replace("_at_", "@").replace("_", " "))
+    where = of_families.get(family, family.replace("/", " ").replace("_", " "))
     return f"{words} {where}".strip()
 
 
