@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 MARK = re.compile(r"<!-- not run: (.+) -->\s*\Z")
-LANGUAGES = {"sh", "python", "yaml", "text", "console"}
-NOT_RUN = {"README.md": 1, "explore.md": 1, "export.md": 2, "tools.md": 3}
+LANGUAGES = {"sh", "python", "yaml", "toml", "text", "console"}
+NOT_RUN = {"README.md": 1, "explore.md": 1, "export.md": 2, "extend.md": 1, "tools.md": 3}
 
 WORDS = {
     **dict.fromkeys(("MY_SOUNDS", "DATA", "LIBRARY"), "sounds"),
