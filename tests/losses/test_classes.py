@@ -15,29 +15,27 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds
 from nearfield.learning.build import loss
 from nearfield.learning.losses import LossSettings
+from nearfield.learning.losses.settings import LOSSES, pair_kinds
 
-CLASSES: dict[str, Any] = {
-    "triplet": losses.Triplet,
-    "circle": losses.Circle,
-    "contrastive": losses.Contrastive,
-    "nt_xent": losses.NTXent,
-    "supcon": losses.SupCon,
-    "multi_similarity": losses.MultiSimilarity,
-    "bce": losses.BCE,
-    "focal": losses.Focal,
-}
+OWN = [kind for kind in kinds(LossSettings) if kind not in LOSSES.sources]
+"""Kinds of the package itself."""
 SIZES = {"size": 4, "classes": 3}
-each = pytest.mark.parametrize("kind", CLASSES)
+each = pytest.mark.parametrize("kind", OWN)
 
 
 def sizes(kind: str) -> dict[str, int]:
-    return SIZES if kind in ("bce", "focal") else {}
+    return {} if kind in pair_kinds() else SIZES
+
+
+CLASSES: dict[str, Any] = {kind: type(loss(kind, **sizes(kind))) for kind in OWN}
 
 
 def test_every_own_kind_has_a_class_at_the_front_door() -> None:
-    assert set(CLASSES) == set(kinds(LossSettings))
     named = {name: getattr(losses, name) for name in losses.__all__}
     assert set(named.values()) == {*CLASSES.values(), losses.AutogradLoss, losses.PairLoss}
+    for kind, made in CLASSES.items():
+        (name,) = (name for name, each in named.items() if each is made)
+        assert name.lower() == kind.replace("_", "")
     assert nearfield.losses is losses
     assert all(made.__doc__ for made in named.values())
 
@@ -71,7 +69,7 @@ def test_a_class_makes_what_the_string_form_makes(kind: str) -> None:
     for again in (copy.deepcopy(by_class), pickle.loads(pickle.dumps(by_class))):
         assert again.settings == by_class.settings
         assert repr(again) == repr(by_class)
-    if kind not in ("bce", "focal"):
+    if not sizes(kind):
         vectors, labels = torch.randn(12, 4), torch.arange(12) // 3
         assert torch.equal(by_class(vectors, labels), by_name(vectors, labels))
 

@@ -2,29 +2,11 @@
 
 The same as `nearfield.loss("triplet", margin=0.3)`, with a signature that an editor completes. `AutogradLoss`
 is the base of a loss written as one method, `PairLoss` that of all; `nearfield.losses.pml` has six of them
-under pytorch-metric-learning's names and call.
+under pytorch-metric-learning's names and call. The list is in `nearfield.learning.losses`.
 """
 
-from nearfield.learning.losses.autograd import AutogradLoss
-from nearfield.learning.losses.base import PairLoss
-from nearfield.learning.losses.circle import CircleLoss as Circle
-from nearfield.learning.losses.contrastive import ContrastiveLoss as Contrastive
-from nearfield.learning.losses.multi_similarity import MultiSimilarityLoss as MultiSimilarity
-from nearfield.learning.losses.supcon import NTXentLoss as NTXent
-from nearfield.learning.losses.supcon import SupConLoss as SupCon
-from nearfield.learning.losses.tagging import BCELoss as BCE  # noqa: N814
-from nearfield.learning.losses.tagging import FocalLoss as Focal
-from nearfield.learning.losses.triplet import TripletLoss as Triplet
+from nearfield.learning import losses as _list
+from nearfield.learning.losses import *  # noqa: F403
 
-__all__ = [
-    "AutogradLoss",
-    "BCE",
-    "Circle",
-    "Contrastive",
-    "Focal",
-    "MultiSimilarity",
-    "NTXent",
-    "PairLoss",
-    "SupCon",
-    "Triplet",
-]
+__all__: list[str] = []
+__all__ += _list.__all__
