@@ -258,18 +258,18 @@ def test_what_rowwise_gets_wrong_is_named() -> None:
     told = [
         (
             Matrix(),
-            f"Matrix.rowwise must give a loss for each row, shape ({rows},), that torch computed from "
+            f"Matrix.rowwise must return a loss for each row, shape ({rows},), that torch computed from "
             f"distances. Given: shape ({rows}, 17), with a gradient.",
         ),
         (
             Detached(),
-            f"Detached.rowwise must give a loss for each row, shape ({rows},), that torch computed from "
+            f"Detached.rowwise must return a loss for each row, shape ({rows},), that torch computed from "
             f"distances. Given: shape ({rows},), without a gradient.",
         ),
         (
             Even(),
-            "Even.rowwise does not use `weight`, and these pairs have weights, so all would count the same. "
-            "Multiply what positives add by `weight`, or set the relation's weights to one.",
+            "Even.rowwise does not use `weight`, but these pairs have weights, so all would count the same. "
+            "Multiply the terms of positives by `weight`, or set the relation's pair_weight to one.",
         ),
     ]
     for of, message in told:

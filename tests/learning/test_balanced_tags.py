@@ -119,6 +119,6 @@ def test_what_cannot_be_sampled_is_refused_with_a_cure() -> None:
     with pytest.raises(RequestError) as refused:
         built(facts_of(np.ones((9, 6), dtype=bool), None), batch_size=10)
     assert str(refused.value) == (
-        "sampler: balanced_tags: batch_size is 10, and 9 of the clips to train on have tags; none comes "
-        "twice in a batch. Make the batch smaller, or take shuffle."
+        "sampler: balanced_tags: batch_size is 10, but only 9 of the clips to train on have tags, and no "
+        "clip is twice in a batch. Lower sampler.batch_size, or use the sampler shuffle."
     )

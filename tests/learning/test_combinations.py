@@ -72,9 +72,9 @@ def test_the_refusal_names_reason_and_alternatives() -> None:
     with pytest.raises(RequestError) as caught:
         check("tags", mine(kind="all"), lose(kind="ProxyAnchorLoss"))
     assert str(caught.value) == (
-        "loss.kind: ProxyAnchorLoss keeps weights for each class, so every item needs exactly one label, and "
-        "the relation 'tags' gives none. Set relation.kind to labels, or take a loss that works from pairs "
-        f"alone: {', '.join(all_pair_kinds())}."
+        "loss.kind: ProxyAnchorLoss has weights for each class, so every item needs exactly one label, but "
+        "the relation 'tags' gives none. Set relation.kind to labels, or use a loss that needs only pairs: "
+        f"{', '.join(all_pair_kinds())}."
     )
 
 
@@ -83,8 +83,8 @@ def test_a_loss_that_reads_labels_alone_takes_no_miner() -> None:
     with pytest.raises(RequestError) as caught:
         check("labels", mine(kind="semihard"), lose(kind="P2SGradLoss"))
     assert str(caught.value) == (
-        "miner.kind: P2SGradLoss reads labels alone and cannot leave out pairs, so the miner 'semihard' "
-        f"would do nothing. Set miner to {{kind: all}}, or take another loss: {', '.join(pair_kinds())}."
+        "miner.kind: P2SGradLoss uses labels only and cannot leave out pairs, so the miner 'semihard' "
+        f"has no effect. Set miner to {{kind: all}}, or use another loss: {', '.join(pair_kinds())}."
     )
 
 
@@ -95,15 +95,13 @@ def test_tagging_needs_the_tags_and_takes_no_miner(kind: str) -> None:
         with pytest.raises(RequestError) as caught:
             check(relation, mine(kind="all"), lose(kind=kind))
         assert str(caught.value) == (
-            f"loss.kind: {kind} reads the tags of each clip, and the relation {relation!r} gives none. Set "
-            f"relation.kind to tags, or take a loss that works from pairs alone: {', '.join(pair_kinds())}."
+            f"loss.kind: {kind} needs the tags of each clip, but the relation {relation!r} gives none. Set "
+            f"relation.kind to tags, or use a loss that needs only pairs: {', '.join(pair_kinds())}."
         )
     for miner in [{"kind": name} for name in kinds(MinerSettings) if name != "all"] + [
         {"kind": "all", "margin": 0.2}
     ]:
-        with pytest.raises(
-            RequestError, match=r"miner\.kind: .* would do nothing\. Set miner to {kind: all}"
-        ):
+        with pytest.raises(RequestError, match=r"miner\.kind: .* has no effect\. Set miner to {kind: all}"):
             check("tags", mine(**miner), lose(kind=kind))
 
 
@@ -118,11 +116,11 @@ def test_samplers_that_set_pairs_give_neither_labels_nor_tags() -> None:
     with pytest.raises(RequestError) as caught:
         check("tags", every, lose(kind="bce"), sampler=triplets)
     assert str(caught.value) == (
-        "sampler.kind: tag_triplets says itself who is alike, so that the relation is not asked, and bce "
-        f"needs the tags that the relation would give. Take another sampler ({clip_samplers()}), or a loss "
-        f"that works from pairs alone: {', '.join(pair_kinds())}."
+        "sampler.kind: tag_triplets sets the pairs itself, so the relation is not used, but bce needs the "
+        f"tags of the relation. Use another sampler ({clip_samplers()}), or a loss that needs only pairs: "
+        f"{', '.join(pair_kinds())}."
     )
-    with pytest.raises(RequestError, match="ProxyAnchorLoss needs the labels that the relation would give"):
+    with pytest.raises(RequestError, match="ProxyAnchorLoss needs the labels of the relation"):
         check("labels", every, lose(kind="ProxyAnchorLoss"), sampler=sample(kind="tiles", mode="triplet"))
 
 
@@ -159,9 +157,9 @@ def test_the_refusal_of_one_clip_a_label_says_what_is_allowed() -> None:
     with pytest.raises(RequestError) as error:
         check("labels", mine(kind="all"), lose(kind="supcon"), True, sampler)
     assert str(error.value) == (
-        "sampler.per_class: 1 clip of each label makes batches in which no two clips are alike, and supcon "
-        "pulls alike ones together. Take 2 or more of each label, or a loss that keeps weights for each "
-        "class: ArcFaceLoss, CosFaceLoss, LargeMarginSoftmaxLoss, NormalizedSoftmaxLoss, P2SGradLoss, "
+        "sampler.per_class: batches with 1 clip of each label contain no positives, but supcon needs "
+        "positives. Use 2 or more clips of each label, or a loss with weights for each class: ArcFaceLoss, "
+        "CosFaceLoss, LargeMarginSoftmaxLoss, NormalizedSoftmaxLoss, P2SGradLoss, "
         "ProxyAnchorLoss, ProxyNCALoss, SoftTripleLoss, SphereFaceLoss, SubCenterArcFaceLoss."
     )
 
@@ -173,11 +171,9 @@ def test_distances_that_agree_only_on_the_sphere() -> None:
     check("labels", cosine, lose(kind="circle"), normalized=False)
     check("labels", mine(kind="semihard"), euclidean, normalized=False)
     check("labels", mine(kind="hard", distance="squared_euclidean"), euclidean, normalized=False)
-    with pytest.raises(RequestError, match=r"miner\.distance: cosine and the loss's euclidean agree only"):
+    with pytest.raises(RequestError, match=r"miner\.distance: cosine and loss.distance euclidean agree only"):
         check("labels", cosine, euclidean, normalized=False)
-    with pytest.raises(
-        RequestError, match="distance_weighted draws by the distances of vectors of unit length"
-    ):
+    with pytest.raises(RequestError, match="distance_weighted requires vectors of unit length"):
         check("labels", mine(kind="distance_weighted"), euclidean, normalized=False)
 
 

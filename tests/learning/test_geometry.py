@@ -56,29 +56,32 @@ def test_what_can_be_had_is_let_through(given: dict[str, Any]) -> None:
     [
         (
             {"kind": "triplet", "margin": 10, "distance": "squared_euclidean"},
-            "loss.margin: no vectors can satisfy 10: squared Euclidean distances of vectors of unit length "
-            "end at 4. Use less than 4; 2 is about the most that many classes can keep from each other all "
-            "at once. To train all the same, as in repeating a study, set loss.allow_impossible_margin to "
+            "loss.margin: no vectors can satisfy 10: the largest squared Euclidean distance of vectors of "
+            "unit length is 4. Use less than 4; 2 is about the largest distance that many classes can have "
+            "from each other. To train anyway, for example to repeat a study, set "
+            "loss.allow_impossible_margin to "
             "true.",
         ),
         (
             {"kind": "triplet", "margin": 2},
-            "loss.margin: no vectors can satisfy 2: Euclidean distances of vectors of unit length end at 2. "
-            "Use less than 2; 1.4 is about the most that many classes can keep from each other all at once. "
-            "To train all the same, as in repeating a study, set loss.allow_impossible_margin to true.",
+            "loss.margin: no vectors can satisfy 2: the largest Euclidean distance of vectors of unit "
+            "length is 2. Use less than 2; 1.4 is about the largest distance that many classes can have "
+            "from each other. "
+            "To train anyway, for example to repeat a study, set loss.allow_impossible_margin to true.",
         ),
         (
             {"kind": "contrastive", "pos_margin": 2.5},
-            "loss.pos_margin: 2.5 asks for nothing: Euclidean distances of vectors of unit length end at 2. "
-            "Use less than 2; 0 is usual. To train all the same, as in repeating a study, set "
+            "loss.pos_margin: every embedding satisfies 2.5: the largest Euclidean distance of vectors of "
+            "unit length is 2. "
+            "Use less than 2; 0 is usual. To train anyway, for example to repeat a study, set "
             "loss.allow_impossible_margin to true.",
         ),
         (
             {"kind": "circle", "m": 1.2},
-            "loss.m: 1.2 asks for nothing. A circle loss is satisfied inside the circle "
-            "s_n^2 + (1 - s_p)^2 = 2 m^2 of cosines, so a smaller m is stricter, the opposite of a triplet's "
-            "margin. Use more than 0 and less than 1; 0.25 and 0.4 are usual. To train all the same, as in "
-            "repeating a study, set loss.allow_impossible_margin to true.",
+            "loss.m: every embedding satisfies 1.2. The circle loss is satisfied inside the circle "
+            "s_n^2 + (1 - s_p)^2 = 2 m^2 of cosines, so a smaller m is stricter, unlike the margin of the "
+            "triplet loss. Use more than 0 and less than 1; 0.25 and 0.4 are usual. To train anyway, for "
+            "example to repeat a study, set loss.allow_impossible_margin to true.",
         ),
     ],
 )
@@ -108,11 +111,11 @@ def test_the_library_and_pairs_are_judged_as_well(given: dict[str, Any]) -> None
 def test_without_unit_length_only_cosines_are_judged() -> None:
     assert check_margin(chosen(kind="triplet", margin=10), normalized=False) is None
     assert check_margin(chosen(kind="contrastive", neg_margin=10), normalized=False) is None
-    with pytest.raises(RequestError, match="cosine distances of vectors of unit length end at 2"):
+    with pytest.raises(RequestError, match="the largest cosine distance of vectors of unit length is 2"):
         check_margin(chosen(kind="triplet", margin=2, distance="cosine"), normalized=False)
     with pytest.raises(RequestError, match="a smaller m is stricter"):
         loss("circle", m=1.0)
-    with pytest.raises(RequestError, match="Euclidean distances"):  # the library makes unit vectors itself
+    with pytest.raises(RequestError, match="Euclidean distance"):  # the library makes unit vectors itself
         check_margin(chosen(kind="TripletMarginLoss", margin=2), normalized=False)
 
 
@@ -121,6 +124,6 @@ def test_more_classes_than_have_room_are_a_warning() -> None:
     assert check_margin(strict, normalized=True) is None
     assert check_margin(strict, normalized=True, classes=4) is None  # a tetrahedron: 8 / 3
     assert check_margin(strict, normalized=True, classes=10) == (
-        "loss.margin: 2.5 is more than 10 classes can keep from each other on the unit sphere all at once "
-        "(2.22 in squared Euclidean distance): the loss cannot come to rest."
+        "loss.margin: 2.5 is more than 10 classes can have from each other on the unit sphere (at most 2.22 "
+        "in squared Euclidean distance), so the loss cannot reach 0."
     )

@@ -39,15 +39,15 @@ def test_a_healthy_space_raises_nothing() -> None:
     [
         (
             True,
-            "The space has collapsed: all clips fall on one point. "
-            "Likely cause: mining only the hardest pairs from the start. "
-            "Use miner.kind semihard or all, or begin without a miner.",
+            "The embedding has collapsed: all embeddings lie at one point. "
+            "Likely cause: the miner keeps only the hardest pairs from the start. "
+            "Set miner.kind to semihard or all.",
         ),
         (
             False,
-            "The space has collapsed: all clips fall on one point. "
-            "Likely cause: a learning rate too high for this loss, or contradicting pairs. "
-            "Lower optimizer.lr, check that the relation fits the data, or take another loss.",
+            "The embedding has collapsed: all embeddings lie at one point. "
+            "Likely cause: the learning rate is too high for this loss, or pairs are contradictory. "
+            "Lower optimizer.lr, check that the relation fits the data, or use another loss.",
         ),
     ],
 )
@@ -62,7 +62,9 @@ def test_a_line_is_told() -> None:
     callback = CollapseWatch(mined_hard=False)
     said = [callback.see({**healthy(), "train/effective_rank": 1.02}) for _ in range(PATIENCE)]
     assert said[-1] is not None
-    assert said[-1].startswith("The space has collapsed: all clips fall on one line (effective rank 1.02).")
+    assert said[-1].startswith(
+        "The embedding has collapsed: all embeddings lie on one line (effective rank 1.02)."
+    )
 
 
 def test_nan_is_told_at_once() -> None:
@@ -71,4 +73,4 @@ def test_nan_is_told_at_once() -> None:
     measured = {"train/spread": float(spread(gone)), "train/effective_rank": effective_rank(gone)}
     said = CollapseWatch(mined_hard=False).see({"train/loss": math.nan, **measured})
     assert said is not None
-    assert said.startswith("The space has collapsed: the loss is no longer a number.")
+    assert said.startswith("The embedding has collapsed: the loss is no longer a number.")

@@ -290,7 +290,7 @@ def test_pairs_of_another_batch_are_refused() -> None:
     with pytest.raises(RequestError) as caught:
         loss("triplet")(vectors[:20], pairs)
     assert str(caught.value) == (
-        "The pairs are of another batch: 20 vectors, but positive is (24, 24) and negative (24, 24); "
+        "The pairs belong to another batch: 20 vectors, but positive is (24, 24) and negative (24, 24); "
         "both must be (20, 20)."
     )
     with pytest.raises(RequestError, match=r"shape \(items, numbers\).*Given: \(24,\)"):
@@ -306,7 +306,7 @@ def test_every_kind_is_built_and_says_in_what_it_measures() -> None:
 
 
 def test_a_loss_that_does_not_say_what_it_compares_is_refused_at_once() -> None:
-    with pytest.raises(TypeError, match="Mute does not say what it compares"):
+    with pytest.raises(TypeError, match="Mute has no distance"):
 
         class Mute(BaseLossSettings):
             kind: Literal["mute"] = "mute"

@@ -335,8 +335,8 @@ def test_mining_triplets_twice_is_refused() -> None:
     with pytest.raises(RequestError) as caught:
         miner("hard")(vectors, once)
     assert str(caught.value) == (
-        "miner: these triplets have been mined already (gap 0.0 to 0.2 in euclidean). "
-        "Mine the relation's own pairs."
+        "miner: these pairs have a triplet range already (0.0 to 0.2 in euclidean). Pass the pairs of the "
+        "relation."
     )
     assert miner("batch_hard")(vectors, once).triplet_range == once.triplet_range
 
@@ -347,15 +347,17 @@ def test_mining_triplets_twice_is_refused() -> None:
         ({"kind": "semi_hard"}, "miner: unknown kind 'semi_hard'. Did you mean 'semihard'? Known: "),
         (
             {"kind": "batch_easy_hard", "pos_strategy": "semihard"},
-            "miner: pos_strategy and neg_strategy cannot both be semihard: each would wait for the other. ",
+            "miner: pos_strategy and neg_strategy cannot both be semihard, because each depends on the "
+            "other. ",
         ),
         (
             {"kind": "batch_easy_hard", "pos_strategy": "all"},
-            "miner: semihard compares with one item, and all keeps many. Take easy or hard for one.",
+            "miner: semihard compares with one item, but all keeps many. Set one of them to easy or hard.",
         ),
         (
             {"kind": "distance_weighted", "cutoff": 1.4},
-            "miner: cutoff must be smaller than farthest, or nothing is ever drawn. Given: 1.4 and 1.4.",
+            "miner: cutoff must be smaller than farthest, otherwise nothing can be drawn. Given: 1.4 and "
+            "1.4.",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from nearfield.core.settings import make
-from nearfield.learning.optimizers import WeightPenaltySettings, penalised
+from nearfield.learning.optimizers import WeightPenaltySettings, penalized
 from nearfield.models.backbones import BackboneSettings
 
 
@@ -69,17 +69,17 @@ def test_frozen_and_shared_weights() -> None:
     module = network()
     module[0].requires_grad_(False)
     shared = nn.ModuleList([module, module[4]])
-    assert len(penalised(shared, "kernels")) == 2
+    assert len(penalized(shared, "kernels")) == 2
     assert float(WeightPenaltySettings(strength=1.0).build(nn.ReLU())()) == 0.0
 
 
 def test_counts_recurrent_matrices_and_all_convolutions_of_a_backbone() -> None:
     recurrent = make(BackboneSettings, "backbone", {"kind": "gru", "width": 4}).build(1, 8, 8)
-    assert sorted(tuple(weight.shape) for weight in penalised(recurrent, "kernels")) == [
+    assert sorted(tuple(weight.shape) for weight in penalized(recurrent, "kernels")) == [
         (12, 4),
         (12, 8),
         (24, 4),
         (24, 8),
     ]
     residual = make(BackboneSettings, "backbone", {"kind": "resnet18"}).build(1, 64, 98)
-    assert len(penalised(residual, "convolutions")) == 20
+    assert len(penalized(residual, "convolutions")) == 20

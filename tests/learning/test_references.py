@@ -442,33 +442,34 @@ def test_triplets_point_into_the_references() -> None:
     [
         (
             lambda v, r, p: (v, p, r[:9]),
-            "The pairs are of another batch: 11 vectors, 9 references, but positive is (11, 17) and negative "
+            "The pairs belong to another batch: 11 vectors, 9 references, but positive is (11, 17) and "
+            "negative "
             "(11, 17); both must be (11, 9).",
         ),
         (
             lambda v, r, p: (v, p),
-            "The pairs are of another batch: 11 vectors, but positive is (11, 17) and negative (11, 17); "
+            "The pairs belong to another batch: 11 vectors, but positive is (11, 17) and negative (11, 17); "
             "both must be (11, 11).",
         ),
         (
             lambda v, r, p: (v, p, r, torch.zeros(17)),
-            "ref_labels stand beside labels, and Pairs were given, which say themselves who is alike. Leave "
-            "ref_labels out, or give the batch's labels in place of the pairs.",
+            "ref_labels require labels, but Pairs were given, which determine positives and negatives "
+            "already. Leave out ref_labels, or pass the labels of the batch instead of Pairs.",
         ),
         (
             lambda v, r, p: (v, torch.zeros(11), r),
             "ref_vectors without ref_labels: references need vectors of shape (references, numbers) and, "
-            "beside labels, a label each. Give ref_labels, too.",
+            "with labels, one label each. Pass ref_labels, too.",
         ),
         (
             lambda v, r, p: (v, torch.zeros(11), None, torch.zeros(17)),
             "ref_labels without ref_vectors: references need vectors of shape (references, numbers) and, "
-            "beside labels, a label each. Give ref_vectors, too.",
+            "with labels, one label each. Pass ref_vectors, too.",
         ),
         (
             lambda v, r, p: (v, p, r[:, :3]),
-            "References and vectors are not of one space: ref_vectors is (17, 3) on cpu, vectors (11, 5) on "
-            "cpu. Both need as many numbers an item, on one device.",
+            "References and vectors do not fit: ref_vectors is (17, 3) on cpu, vectors (11, 5) on "
+            "cpu. Both need the same dimension and the same device.",
         ),
         (
             lambda v, r, p: (v, p, r.numpy()),
@@ -492,10 +493,10 @@ def test_what_does_not_fit_is_refused(given: Callable[..., tuple[Any, ...]], mes
 
 def test_losses_that_compare_no_pairs_refuse_references() -> None:
     vectors, refs, pairs = odd()
-    with pytest.raises(RequestError, match=r"loss: bce reads the tags .*takes no references"):
+    with pytest.raises(RequestError, match=r"loss: bce uses the tags .*has no references"):
         loss("bce", size=5, classes=3)(vectors, pairs, refs)
     with pytest.raises(
-        RequestError, match=r"loss: NCALoss compares a batch with itself and takes no references"
+        RequestError, match=r"loss: NCALoss compares a batch with itself and has no references"
     ):
         loss("NCALoss")(vectors, pairs, refs)
 

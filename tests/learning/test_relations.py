@@ -294,7 +294,7 @@ def test_false_opposites_are_counted_over_the_cells_that_can_be_judged() -> None
     set_by_sampler = [replace(indices, pairs=time(indices)) for indices in draws]
     assert false_negative_rate(set_by_sampler, metadata.labels) == wrong / judged
     assert false_negative_rate(draws, np.full(20, -1), time) is None
-    with pytest.raises(RequestError, match="Give the relation"):
+    with pytest.raises(RequestError, match="Pass the relation"):
         false_negative_rate(draws, metadata.labels)
     ignore = torch.zeros(10, 10, dtype=torch.bool)
     assert false_negative_rate([replace(draws[0], pairs=Pairs(ignore, ignore))], metadata.labels) is None
@@ -305,8 +305,12 @@ def test_false_opposites_are_counted_over_the_cells_that_can_be_judged() -> None
     [
         ({"kind": "labels"}, replace(facts_of(3), labels=np.full(3, -1)), "none of the clips has a label"),
         ({"kind": "tags"}, replace(facts_of(3), tags=np.zeros((3, 5), bool)), "none of the clips has a tag"),
-        ({"kind": "time"}, facts_of(3, seconds=0.0), "no length in time"),
-        ({"kind": "time"}, replace(facts_of(3), recordings=np.full(3, -1)), "no clip's recording is known"),
+        ({"kind": "time"}, facts_of(3, seconds=0.0), "have no duration"),
+        (
+            {"kind": "time"},
+            replace(facts_of(3), recordings=np.full(3, -1)),
+            "the recording of no clip is known",
+        ),
     ],
 )
 def test_data_that_cannot_serve_is_refused(
@@ -320,7 +324,7 @@ def test_a_synonym_that_is_no_tag_is_refused_with_the_nearest() -> None:
     with pytest.raises(RequestError) as refused:
         relation("tags", synonyms=[["voice", "vocall"]])(facts_of(9))
     assert str(refused.value) == (
-        "relation: synonyms: no tag is called 'vocall'. Did you mean 'vocal'? "
+        "relation: synonyms: no tag has the name 'vocall'. Did you mean 'vocal'? "
         "Known: voice, vocal, beat, drum, slow."
     )
     with pytest.raises(RequestError, match="'voice' is listed 2 times"):

@@ -343,30 +343,30 @@ def test_without_small_labels_batches_are_exact_and_repeat_nothing(
             {"kind": "balanced", "classes": 4, "small": "drop"},
             labelled([9, 1, 2, 3, 2]),
             "sampler: balanced: classes is 4, but the clips to train on have 1 label with at least 4 clips. "
-            "Cure: give clips of more labels, or set sampler.small to duplicate or lower "
+            "Remedy: add clips of more labels, or set sampler.small to duplicate or lower "
             "sampler.per_class (5 labels in all).",
         ),
-        ({"kind": "balanced"}, labelled([9]), "have 1 label. Cure: give clips of more labels."),
+        ({"kind": "balanced"}, labelled([9]), "have 1 label. Remedy: add clips of more labels."),
         (
             {"kind": "balanced"},
             replace(facts_of(9), labels=np.full(9, -1)),
             "none of the clips to train on has a label",
         ),
-        ({"kind": "shuffle", "drop_last": True}, facts_of(9), "a batch needs 32 clips, and there are 9"),
-        ({"kind": "shuffle"}, facts_of(1), "a batch needs 2 clips, and there are 1 to train on"),
+        ({"kind": "shuffle", "drop_last": True}, facts_of(9), "a batch needs 32 clips, but there are 9"),
+        ({"kind": "shuffle"}, facts_of(1), "a batch needs 2 clips, but there are 1 to train on"),
         ({"kind": "views"}, facts_of(1), "it needs two clips"),
-        ({"kind": "tiles"}, replace(facts_of(9), seconds=np.zeros(9)), "no length in time"),
+        ({"kind": "tiles"}, replace(facts_of(9), seconds=np.zeros(9)), "have no duration"),
         (
             {"kind": "tiles"},
             replace(facts_of(9), recordings=np.arange(9), seconds=np.full(9, 3.0)),
-            "sampler: tiles: 0 of 9 tiles have a neighbour in their recording. A tile is 2 s long, "
-            "a step 2 s, the range 5 s. Shorten data.clip_seconds or sampler.hop_seconds, "
-            "or widen sampler.range_seconds.",
+            "sampler: tiles: 0 of 9 tiles have a neighbor in their recording. A tile is 2 s long, a hop 2 "
+            "s, the range 5 s. Lower data.clip_seconds or sampler.hop_seconds, or increase "
+            "sampler.range_seconds.",
         ),
         (
             {"kind": "tiles", "mode": "triplet"},
             replace(facts_of(9), recordings=np.zeros(9, int), seconds=np.full(9, 5.0)),
-            "no tile has an opposite",
+            "no tile has a negative",
         ),
         (
             {"kind": "tag_triplets"},
@@ -563,7 +563,7 @@ def test_a_tile_that_nothing_may_oppose_is_no_anchor_and_is_counted() -> None:
     )
     rows, _ = joined(list(sampler.epoch(0)))
     assert sampler.unopposed == 2
-    assert "Left out: 2 without an opposite." in sampler.describe()
+    assert "Left out: 2 without a negative." in sampler.describe()
     assert 4 not in rows  # its group is unknown: it is nobody's other
 
 

@@ -157,7 +157,7 @@ def test_neighbours_across_recorders_come_as_often_as_those_nearby(count: int) -
         if len(expected) > count:  # with fewer they come round again, the first of them more often
             assert chisquare([found[other] for other in expected]).pvalue > 1e-4
     assert 0 < heard < len(met)
-    assert f"{heard} anchors are heard by another recorder at the same moment" in sampler.describe()
+    assert f"{heard} anchors have a tile of another recorder at the same time" in sampler.describe()
 
 
 def test_a_tile_alone_in_its_file_is_an_anchor_by_its_other_recorders() -> None:
@@ -288,9 +288,9 @@ def test_a_buffer_opens_so_many_files_for_a_clip_and_no_more(files: int) -> None
         (
             "tiles",
             {"negatives_from": 2, "not_synchronous": 3.0},
-            "sampler: negatives_from draws whole files, and not_synchronous and across judge moments",
+            "sampler: negatives_from draws whole files, but not_synchronous and across depend on times",
         ),
-        ("tiles", {"mode": "triplet", "other": ["all"]}, "no tile has an opposite"),
+        ("tiles", {"mode": "triplet", "other": ["all"]}, "no tile has a negative"),
     ],
 )
 def test_what_cannot_be_is_refused(kind: str, chosen: dict[str, Any], sentence: str) -> None:

@@ -195,7 +195,7 @@ def test_a_vector_that_is_no_number_is_not_hidden() -> None:
 def test_balanced_weights_are_part_of_the_state_and_asked_for() -> None:
     ours = BCESettings(class_weights="balanced").build(4, 5)
     vectors, pairs = batch()
-    with pytest.raises(RequestError, match=r"loss\.class_weights: balanced needs the share of clips"):
+    with pytest.raises(RequestError, match=r"loss\.class_weights: balanced needs the fraction of clips"):
         ours(vectors, pairs)
     with pytest.raises(RequestError, match=r"built for 5 tags\. Given: frequencies of shape \(4,\)"):
         ours.see_frequencies(SHARES[:4])
@@ -211,8 +211,8 @@ def test_balanced_weights_are_part_of_the_state_and_asked_for() -> None:
 @pytest.mark.parametrize(
     ("kind", "size", "classes", "sentence"),
     [
-        ("bce", 0, 5, "loss: bce needs to know how many numbers a vector there are. Give size."),
-        ("focal", 4, 0, "loss: focal needs to know how many tags there are. Give classes."),
+        ("bce", 0, 5, "loss: bce needs the dimension of the vectors. Pass size."),
+        ("focal", 4, 0, "loss: focal needs the number of tags. Pass classes."),
     ],
 )
 def test_a_head_without_a_shape_is_refused(kind: str, size: int, classes: int, sentence: str) -> None:
@@ -224,9 +224,7 @@ def test_a_head_without_a_shape_is_refused(kind: str, size: int, classes: int, s
 def test_batches_without_tags_or_of_other_tags_are_refused() -> None:
     ours = loss("focal", size=4, classes=5)
     vectors, _ = batch()
-    with pytest.raises(
-        RequestError, match=r"loss: focal reads tags, and this batch brings none\. Set relation"
-    ):
+    with pytest.raises(RequestError, match=r"loss: focal uses tags, and this batch has none\. Set relation"):
         ours(vectors, torch.arange(12))
     with pytest.raises(RequestError, match=r"built for 5 tags\. .* shape \(12, 3\); it must be \(12, 5\)"):
         ours(vectors, pairs_of(torch.zeros(12, 3)))

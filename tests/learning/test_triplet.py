@@ -326,7 +326,8 @@ def test_a_gap_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(RequestError) as caught:
         loss("triplet", distance="euclidean")(vectors * torch.linspace(1, 2, 14)[:, None], mined)
     assert str(caught.value) == (
-        "The miner measures in cosine, the loss in euclidean; the two agree only for vectors of unit length, "
-        "and here lengths run from 1 to 2. Set embedding.normalize to true, or give miner and loss the same "
+        "The distance of the miner is cosine and that of the loss euclidean; these agree only for vectors "
+        "of unit length. Given: lengths from 1 to 2. Set embedding.normalize to true, or give miner and "
+        "loss the same "
         "distance."
     )

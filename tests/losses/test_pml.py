@@ -240,54 +240,54 @@ def test_half_precision_is_computed_in_single() -> None:
         (
             "TripletMarginLoss",
             {"distance": distances.LpDistance(p=1)},
-            "TripletMarginLoss: the distance LpDistance(p=1, power=1, normalize_embeddings=True) has no "
-            "counterpart here. Take LpDistance with p=2 and power 1 or 2, or CosineSimilarity; or the loss "
+            "TripletMarginLoss: the distance LpDistance(p=1, power=1, normalize_embeddings=True) is not "
+            "supported. Use LpDistance with p=2 and power 1 or 2, or CosineSimilarity; or the loss "
             "from pytorch_metric_learning.losses.",
         ),
         (
             "ContrastiveLoss",
             {"distance": distances.SNRDistance()},
-            "ContrastiveLoss: the distance SNRDistance(p=2, power=1, normalize_embeddings=True) has no "
-            "counterpart here. Take LpDistance with p=2 and power 1 or 2, or CosineSimilarity; or the loss "
+            "ContrastiveLoss: the distance SNRDistance(p=2, power=1, normalize_embeddings=True) is not "
+            "supported. Use LpDistance with p=2 and power 1 or 2, or CosineSimilarity; or the loss "
             "from pytorch_metric_learning.losses.",
         ),
         (
             "NTXentLoss",
             {"distance": distances.LpDistance()},
-            "NTXentLoss: it is computed of cosines here. Given: LpDistance(p=2, power=1, "
-            "normalize_embeddings=True). Take CosineSimilarity, or the loss from "
+            "NTXentLoss: only cosines are supported. Given: LpDistance(p=2, power=1, "
+            "normalize_embeddings=True). Use CosineSimilarity, or the loss from "
             "pytorch_metric_learning.losses.",
         ),
         (
             "SupConLoss",
             {"reducer": reducers.MeanReducer()},
-            "SupConLoss: the reducer MeanReducer has no counterpart here. Take AvgNonZeroReducer, or the "
+            "SupConLoss: the reducer MeanReducer is not supported. Use AvgNonZeroReducer, or the "
             "loss from pytorch_metric_learning.losses.",
         ),
         (
             "TripletMarginLoss",
             {"reducer": reducers.SumReducer()},
-            "TripletMarginLoss: the reducer SumReducer has no counterpart here. Take AvgNonZeroReducer or "
+            "TripletMarginLoss: the reducer SumReducer is not supported. Use AvgNonZeroReducer or "
             "MeanReducer, or the loss from pytorch_metric_learning.losses.",
         ),
         (
             "TripletMarginLoss",
             {"triplets_per_anchor": 5},
-            "TripletMarginLoss: triplets_per_anchor draws triplets by chance. Given: 5. Leave it out, all "
-            "triplets cost little here; or give the triplets of a miner as indices_tuple.",
+            "TripletMarginLoss: triplets_per_anchor must be 'all'. Given: 5. Leave it out, because all "
+            "triplets take little time here; or pass the triplets of a miner as indices_tuple.",
         ),
         (
             "CircleLoss",
             {"collect_stats": True},
-            "CircleLoss: collect_stats has no counterpart here. The metrics are those of "
-            "inner.forward_with_metrics(vectors, pairs), or take the loss from "
+            "CircleLoss: collect_stats is not supported. Call inner.forward_with_metrics(vectors, pairs) "
+            "for metrics, or use the loss from "
             "pytorch_metric_learning.losses.",
         ),
         (
             "ContrastiveLoss",
             {"distance": distances.CosineSimilarity()},
-            "ContrastiveLoss: with CosineSimilarity the margins are similarities: positives are pulled up to "
-            "pos_margin, at most 1, and negatives pushed down to neg_margin, less than 1. Given: 0 and 1. "
+            "ContrastiveLoss: with CosineSimilarity the margins are similarities: pos_margin, at most 1, is "
+            "the target of positives and neg_margin, less than 1, that of negatives. Given: 0 and 1. "
             "Usual are pos_margin=1, neg_margin=0.",
         ),
         (
@@ -306,10 +306,10 @@ def test_what_has_no_counterpart_is_refused_by_name(name: str, chosen: dict[str,
 
 def test_a_call_that_says_nothing_is_refused() -> None:
     embeddings = torch.randn(4, 3)
-    with pytest.raises(RequestError, match="Labels are needed where no indices_tuple is given"):
+    with pytest.raises(RequestError, match="Labels are needed without indices_tuple"):
         pml.CircleLoss()(embeddings)
     index = torch.tensor([0])
-    with pytest.raises(RequestError, match=r"3 tensors .* or 4 .* are wanted\. Given: 2\."):
+    with pytest.raises(RequestError, match=r"must be 3 tensors .* or 4 .*\. Given: 2\."):
         pml.CircleLoss()(embeddings, indices_tuple=(index, index))
     with pytest.raises(RequestError, match="listed both as positive and as negative"):
         pml.CircleLoss()(embeddings, indices_tuple=(index, index + 1, index, index + 1))

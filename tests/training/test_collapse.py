@@ -20,11 +20,11 @@ from tests.training.conftest import small
     [
         (
             {"miner": {"kind": "batch_hard"}, "optimizer": {"kind": "adam", "lr": 0.5}},
-            "Likely cause: mining only the hardest pairs from the start.",
+            "Likely cause: the miner keeps only the hardest pairs from the start.",
         ),
         (
             {"loss": {"kind": "contrastive", "neg_margin": 0.001}, "optimizer": {"kind": "adam", "lr": 0.05}},
-            "Likely cause: a learning rate too high for this loss, or contradicting pairs.",
+            "Likely cause: the learning rate is too high for this loss, or pairs are contradictory.",
         ),
     ],
     ids=["hard mining", "no push"],

@@ -87,7 +87,9 @@ def test_vectors_that_are_not_numbers_stop_a_run_in_words(tones: Path, tmp_path:
     setup = TrainingSetup.build(recipe, Collection.load(tones), 0)
     torch.nn.init.constant_(setup.embedder.head.weight, torch.nan)  # type: ignore[arg-type]
     training = Training(setup, RunFolder(tmp_path), torch.device("cpu"), "fp32", lambda event: None)
-    with pytest.raises(WorkError, match="update 1: The space has collapsed: the loss is no longer a number"):
+    with pytest.raises(
+        WorkError, match="update 1: The embedding has collapsed: the loss is no longer a number"
+    ):
         training.run()
 
 

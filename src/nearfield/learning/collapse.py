@@ -1,4 +1,4 @@
-"""Is the space alive? Numbers that tell, and an early alarm that says what collapsed, why, and what to do."""
+"""Detection of collapse: effective rank and spread of a batch, and a warning with cause and remedy."""
 
 import math
 from collections import deque
@@ -8,20 +8,21 @@ import torch
 from torch import Tensor
 
 PATIENCE = 20
-"""Steps that must all look collapsed before the alarm: a few dozen steps into training at the latest."""
+"""Number of consecutive collapsed steps before the warning."""
 NEAR = 0.1
-"""A batch whose items lie closer together than this share of their own length is a point."""
+"""A batch has collapsed to a point if its `spread` is below this."""
 FLAT = 1.5
-"""Effective rank under which a batch of vectors is a line."""
+"""A batch has collapsed to a line if its effective rank is below this."""
 
 
 def effective_rank(vectors: Tensor) -> float:
-    """exp of the entropy of the normalized singular values of centred vectors (B, D) (Roy & Vetterli 2007).
+    """Computes the effective rank of centered vectors (B, D).
 
-    1 for a line, min(B - 1, D) at most; 0 for a single point, and for vectors that are not finite. An
-    evaluation's `effective_rank` is of vectors as they are, not centred: the two are not to be compared.
+    The exponential of the entropy of the normalized singular values (Roy & Vetterli 2007): 1 for a line, at
+    most min(B - 1, D), 0 for a point or if a vector is not finite. The metric `effective_rank` of an
+    evaluation does not center the vectors, so the two are not comparable.
     """
-    if not torch.isfinite(vectors).all():  # a decomposition would raise before the alarm could speak
+    if not torch.isfinite(vectors).all():  # the decomposition would raise before the warning is given
         return 0.0
     values = torch.linalg.svdvals((vectors - vectors.mean(0)).double())
     total = values.sum()
@@ -32,10 +33,10 @@ def effective_rank(vectors: Tensor) -> float:
 
 
 def spread(vectors: Tensor) -> Tensor:
-    """Root mean squared distance between two items of (B, D), over the root mean squared length.
+    """Computes the root mean squared distance of the pairs of (B, D), divided by the root mean squared norm.
 
-    About 1.41 for directions spread evenly, 0 for a point. O(B D): the mean squared distance of all pairs
-    is twice the total variance.
+    About 1.41 for evenly spread directions, 0 for a point. Takes O(B D), because the mean squared distance of
+    all pairs is twice the total variance.
     """
     length = vectors.square().sum(1).mean()
     variance = vectors.var(0, correction=0).sum()
@@ -43,7 +44,7 @@ def spread(vectors: Tensor) -> Tensor:
 
 
 class CollapseWatch:
-    """Reads what each step measured; `see` returns a sentence once, when the space has collapsed."""
+    """Detects collapse from the metrics of each step; `see` returns a warning once."""
 
     def __init__(self, mined_hard: bool) -> None:
         self.mined_hard = mined_hard
@@ -51,38 +52,41 @@ class CollapseWatch:
         self.raised = False
 
     def see(self, measured: Mapping[str, float]) -> str | None:
-        """Takes `train/loss`, `train/spread` and, where measured, `train/effective_rank`."""
+        """Returns a warning if the embedding has collapsed, the first time only; else None.
+
+        `measured` contains `train/loss`, `train/spread` and, at some steps, `train/effective_rank`.
+        """
         if self.raised:
             return None
         if not math.isfinite(measured["train/loss"]):
             return self._raise(
                 "the loss is no longer a number",
-                "Likely cause: the learning rate is too high, or a clip holds NaN.",
-                "Lower optimizer.lr by ten, and run `nearfield check` on the data.",
+                "Likely cause: the learning rate is too high, or a clip contains NaN.",
+                "Divide optimizer.lr by ten, and run `nearfield check` on the data.",
             )
         self.spreads.append(measured["train/spread"])
         full = len(self.spreads) == PATIENCE
         if full and max(self.spreads) < NEAR:
             cause = (
-                "Likely cause: mining only the hardest pairs from the start."
+                "Likely cause: the miner keeps only the hardest pairs from the start."
                 if self.mined_hard
-                else "Likely cause: a learning rate too high for this loss, or contradicting pairs."
+                else "Likely cause: the learning rate is too high for this loss, or pairs are contradictory."
             )
             cure = (
-                "Use miner.kind semihard or all, or begin without a miner."
+                "Set miner.kind to semihard or all."
                 if self.mined_hard
-                else "Lower optimizer.lr, check that the relation fits the data, or take another loss."
+                else "Lower optimizer.lr, check that the relation fits the data, or use another loss."
             )
-            return self._raise("all clips fall on one point", cause, cure)
+            return self._raise("all embeddings lie at one point", cause, cure)
         rank = measured.get("train/effective_rank")
         if full and rank is not None and 0 < rank < FLAT:
             return self._raise(
-                f"all clips fall on one line (effective rank {rank:.2f})",
-                "Likely cause: a margin so large that only extremes count, or hard mining.",
-                "Lower loss.margin, or use miner.kind all.",
+                f"all embeddings lie on one line (effective rank {rank:.2f})",
+                "Likely cause: the margin is too large, or the miner keeps only hard pairs.",
+                "Lower loss.margin, or set miner.kind to all.",
             )
         return None
 
     def _raise(self, what: str, cause: str, cure: str) -> str:
         self.raised = True
-        return f"The space has collapsed: {what}. {cause} {cure}"
+        return f"The embedding has collapsed: {what}. {cause} {cure}"

@@ -1,8 +1,10 @@
-"""How far the vectors of a batch lie apart, some rows at a time, and the way back from distances to vectors.
+"""Pairwise distances of a batch, a block of rows at a time, and their gradient with respect to the vectors.
 
-Conventions: B vectors of D numbers, measured against each other or against reference vectors; a part is a
-slice of R rows (anchors). `euclidean` is |x - y|, `squared_euclidean` its square, `cosine` 1 - cos.
-Arithmetic is float32, or float64 where that is given.
+Conventions: B vectors of dimension D, compared with each other or with reference vectors; a part is a slice
+of
+R rows (anchors). `euclidean` is |x - y|, `squared_euclidean` its square, `cosine` 1 - cos. Computed in
+float32,
+or in float64 if the vectors are.
 """
 
 from collections.abc import Iterator
@@ -14,23 +16,23 @@ from nearfield.core.errors import RequestError
 from nearfield.core.types import Distance
 
 FAR = 1e30
-"""Stands for "no such cell" among distances: finite, so that nothing times it is still nothing."""
+"""Distance of cells to be ignored; finite, so that its product with 0 is 0."""
 
-_CELLS = {"cpu": 2**19, "cuda": 2**25}  # a block stays in the cache of a core; a GPU wants few, large steps
+_CELLS = {"cpu": 2**19, "cuda": 2**25}  # a block fits the cache of a core; a GPU needs few, large steps
 
 
 Gradient = tuple[Tensor | None, Tensor | None]
-"""d value / d vectors and d value / d reference vectors; None for what asks for none or is not there."""
+"""Gradient of a value by vectors and by reference vectors; None if not required or without references."""
 
 
-class _Side:
-    """The vectors on one side of all pairs, and what their gradient adds up to on the way."""
+class _Points:
+    """The vectors of rows or columns, and their accumulated gradient."""
 
     def __init__(self, vectors: Tensor, distance: Distance, center: Tensor, wanted: bool) -> None:
         if distance == "cosine":
             self.lengths: Tensor = vectors.norm(dim=1, keepdim=True).clamp_min(1e-12)
             self.places: Tensor = vectors / self.lengths
-        else:  # distances do not change when all move together, and are exact to more digits near zero
+        else:  # centering does not change distances, and makes them more precise
             self.places = vectors - center
         self.squares = self.places.square().sum(1)
         self.wanted = wanted
@@ -38,7 +40,7 @@ class _Side:
         self.sums = torch.zeros_like(self.squares)
 
     def gradient(self, scale: Tensor, distance: Distance) -> Tensor | None:
-        """`scale` times d loss / d vectors, or None where none was asked for."""
+        """Returns `scale` times the gradient by the vectors, or None if it is not required."""
         if not self.wanted:
             return None
         if distance == "cosine":
@@ -50,22 +52,21 @@ class _Side:
 
 
 class PairwiseDistances:
-    """Vectors ready to be measured against each other or against references, and the way back.
+    """Distances of vectors from each other or from references, and the gradient by both.
 
-    In a batch by itself both sides of all pairs are the same vectors, and one gradient collects what comes
-    from either.
+    Without references, rows and columns are the same vectors and share one gradient.
     """
 
     def __init__(self, vectors: Tensor, distance: Distance, ref_vectors: Tensor | None = None) -> None:
-        """`vectors` (B, D), `ref_vectors` (R, D); None: the vectors themselves. Gradients are kept only where
-        they are asked for."""
+        """Prepares `vectors` (B, D) and `ref_vectors` (R, D); None: the vectors themselves. Gradients are
+        computed for tensors that require them."""
         self.distance = distance
         sides = [vectors] if ref_vectors is None else [vectors, ref_vectors]
         double = torch.float64 in (side.dtype for side in sides)
         given = [side.detach().double() if double else side.detach().float() for side in sides]
         count = sum(len(side) for side in given)
         center = given[0].mean(0) if len(given) == 1 else (given[0].sum(0) + given[1].sum(0)) / max(1, count)
-        made = [_Side(g, distance, center, s.requires_grad) for g, s in zip(given, sides, strict=True)]
+        made = [_Points(g, distance, center, s.requires_grad) for g, s in zip(given, sides, strict=True)]
         self._rows, self._columns = made[0], made[-1]
         self.places = self._rows.places
         self.wanted = any(side.wanted for side in made)
@@ -76,14 +77,15 @@ class PairwiseDistances:
         return len(self.places)
 
     def parts(self) -> Iterator[slice]:
-        """The batch in slices of rows, so few that a slice's distances to all stay in fast memory."""
+        """Yields slices of rows whose distances to all columns fit the cache."""
         cells = _CELLS.get(self.places.device.type, _CELLS["cpu"])
         rows = max(8, cells // max(1, len(self._columns.places)))
         for start in range(0, len(self), rows):
             yield slice(start, min(start + rows, len(self)))
 
     def distances(self, part: slice) -> Tensor:
-        """(R, B) distances of a part's rows to all; what rounding leaves of a zero is zero."""
+        """Computes (R, B) distances of the rows of a part to all columns; values below rounding error are
+        0."""
         rows, columns = self._rows, self._columns
         if self.distance == "cosine":
             return (rows.places[part] @ columns.places.T).neg_().add_(1)
@@ -93,10 +95,11 @@ class PairwiseDistances:
         return found.sqrt_() if self.distance == "euclidean" else found
 
     def accumulate_grad(self, part: slice, slopes: Tensor, distances: Tensor) -> None:
-        """Takes d loss / d distance (R, B) of a part; both matrices are used up.
+        """Adds the gradient by the distances (R, B) of a part; overwrites both matrices.
 
-        A Euclidean distance has no slope at zero. It is taken as (x - y) / max(|x - y|, r), r being what
-        rounding makes of a zero: 0 for equal vectors and finite for all.
+        The Euclidean distance is not differentiable at 0. Its gradient is computed as (x - y) / max(|x - y|,
+        r),
+        where r is the rounding error: 0 for equal vectors, and always finite.
         """
         rows, columns = self._rows, self._columns
         if not self.wanted:
@@ -112,16 +115,16 @@ class PairwiseDistances:
             columns.pulls.addmm_(slopes.T, rows.places[part])
 
     def gradient(self, scale: Tensor) -> Gradient:
-        """`scale` times d loss / d vectors (B, D) and, of references, times d loss / d references (R, D)."""
+        """Returns `scale` times the gradient by the vectors (B, D) and by the references (R, D)."""
         of_rows = self._rows.gradient(scale, self.distance)
         is_square = self._columns is self._rows
         return of_rows, None if is_square else self._columns.gradient(scale, self.distance)
 
 
 def convert(distances: Tensor, given: Distance, wanted: Distance) -> Tensor:
-    """The same nearness in another distance, for vectors of unit length; signs are kept.
+    """Converts distances of vectors of unit length to another distance; signs are kept.
 
-    Between the two Euclidean ones it holds for any vectors.
+    Conversion between `euclidean` and `squared_euclidean` is valid for any vectors.
     """
     if given == wanted:
         return distances
@@ -137,14 +140,15 @@ def convert(distances: Tensor, given: Distance, wanted: Distance) -> Tensor:
 def check_convertible(
     vectors: Tensor, given: Distance, wanted: Distance, ref_vectors: Tensor | None = None
 ) -> None:
-    """Raises RequestError where a cosine meets a Euclidean distance and vectors are not of unit length."""
+    """Raises RequestError if `convert` is not valid because the vectors do not have unit length."""
     if (given == "cosine") == (wanted == "cosine"):
         return
     sides = [vectors] if ref_vectors is None else [vectors, ref_vectors]
     lengths = torch.cat([side.detach().float().norm(dim=1) for side in sides])
     if bool(((lengths - 1).abs() > 1e-2).any()):
         raise RequestError(
-            f"The miner measures in {given}, the loss in {wanted}; the two agree only for vectors of unit "
-            f"length, and here lengths run from {float(lengths.min()):.3g} to {float(lengths.max()):.3g}. "
-            "Set embedding.normalize to true, or give miner and loss the same distance."
+            f"The distance of the miner is {given} and that of the loss {wanted}; these agree only for "
+            f"vectors of unit length. Given: lengths from {float(lengths.min()):.3g} to "
+            f"{float(lengths.max()):.3g}. Set embedding.normalize to true, or give miner and loss the same "
+            "distance."
         )

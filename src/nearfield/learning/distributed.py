@@ -1,8 +1,10 @@
-"""One batch over several processes: pairs are taken over all of it, and gradients equal one process's.
+"""Training one batch in several processes; pairs span the whole batch, and gradients equal those of one
+process.
 
-Each process encodes its share; the vectors of all are brought together as one leaf tensor, the loss is
-taken over the whole there, and each process carries its own rows of the gradient back through its own
-share. Parameter gradients are then summed. No wrapper around the model, nothing to average.
+Each process embeds its share of the batch. The embeddings of all processes are gathered in one leaf tensor,
+each
+process computes the loss of the whole batch, and backpropagates its own rows of the gradient through its own
+share. The gradients of the parameters are then summed; the model is not wrapped.
 """
 
 from collections.abc import Iterable
@@ -16,28 +18,27 @@ from nearfield.core.types import BatchIndices
 
 
 def world() -> tuple[int, int]:
-    """(this process's rank, number of processes); (0, 1) when alone."""
+    """Returns the rank of this process and the number of processes; (0, 1) without distributed training."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 
 
 def leave() -> None:
-    """Ends this process's part in the group: one that ends within it is now and then aborted by the threads
-    that Gloo has left."""
+    """Leaves the process group, because threads of Gloo sometimes abort a process that exits within it."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
 def share(size: int) -> slice:
-    """The rows of a batch of `size` that this process encodes: contiguous, as even as can be."""
+    """Returns the rows of a batch of `size` that this process embeds: contiguous, of nearly equal number."""
     rank, processes = world()
     edges = _edges(size, processes)
     return slice(edges[rank], edges[rank + 1])
 
 
 def own(indices: BatchIndices) -> BatchIndices:
-    """This process's share of a draw (its pairs left out: they belong to the whole)."""
+    """Returns the share of this process, without pairs, because these span the whole batch."""
     part = share(len(indices))
     return BatchIndices(
         indices.rows[part],
@@ -48,7 +49,8 @@ def own(indices: BatchIndices) -> BatchIndices:
 
 
 def gather(vectors: Tensor, size: int) -> Tensor:
-    """All processes' vectors (B, D) from this one's (b, D), as a leaf that collects the gradient."""
+    """Gathers the vectors (B, D) of all processes, given those of this one (b, D), as a leaf with
+    gradient."""
     _, processes = world()
     if processes == 1:
         return vectors.detach().requires_grad_()
@@ -63,7 +65,7 @@ def gather(vectors: Tensor, size: int) -> Tensor:
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Adds up each parameter's gradient over all processes; does nothing when alone."""
+    """Sums the gradient of each parameter over all processes; does nothing with one process."""
     if world()[1] == 1:
         return
     for parameter in parameters:
@@ -74,6 +76,6 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def _edges(size: int, processes: int) -> list[int]:
-    """Where the shares of a batch begin, and where the last one ends."""
+    """Returns the first row of each share, and the end of the last one."""
     edges: list[int] = np.linspace(0, size, processes + 1).round().astype(int).tolist()
     return edges

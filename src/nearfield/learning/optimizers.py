@@ -1,4 +1,4 @@
-"""Optimizers, learning rate schedules, and the penalty on large weights."""
+"""Optimizers, learning rate schedules, and the L2 penalty on weights."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -10,30 +10,33 @@ from torch import Tensor, nn
 
 from nearfield.core.settings import Family, Settings
 
-# A penalty on large weights, added to the loss: strength times the sum of their squares.
+# L2 penalty added to the loss: strength times the sum of squared weights.
 #
-# Coupled: its gradient goes through the optimiser's scaling like that of the loss. The decoupled way is the
-# optimiser's own weight decay (Loshchilov and Hutter 2019); use one of the two.
+# It is coupled: the optimizer scales its gradient like that of the loss. The decoupled alternative is the
+# weight
+# decay of the optimizer (Loshchilov and Hutter 2019); use one of the two.
 
-Penalised = Literal["kernels", "convolutions", "convolutions_and_biases"]
+Penalized = Literal["kernels", "convolutions", "convolutions_and_biases"]
 
 
 class WeightPenaltySettings(Settings):
-    """How much large weights cost."""
+    """L2 penalty on weights, added to the loss."""
 
     strength: float = Field(0.0, ge=0.0)
-    """Factor of the sum of squares, with no half before it; 0 is off."""
-    of: Penalised = "kernels"
-    """kernels: of convolutions, linear and recurrent layers; convolutions: theirs alone;
-    convolutions_and_biases: their biases too. Never batch norm, whose scale undoes any penalty on it."""
+    """Factor of the sum of squared weights (without a factor 1/2); 0 or more, 0: no penalty."""
+    of: Penalized = "kernels"
+    """Which weights: kernels (of convolutions, linear and recurrent layers), convolutions (their kernels
+    only),
+    or convolutions_and_biases (their kernels and biases). Batch norm is never penalized, because its scale
+    cancels the effect."""
 
     def build(self, module: nn.Module) -> "WeightPenalty":
-        """The penalty on the weights that `module` has now and that are trained."""
-        return WeightPenalty(penalised(module, self.of), self.strength)
+        """Creates the penalty on the trainable weights of `module`."""
+        return WeightPenalty(penalized(module, self.of), self.strength)
 
 
 class WeightPenalty:
-    """Called without arguments, gives the scalar to add to the loss."""
+    """The penalty as a function without arguments; returns the scalar to add to the loss."""
 
     def __init__(self, weights: Sequence[Tensor], strength: float) -> None:
         self.weights = weights
@@ -43,8 +46,9 @@ class WeightPenalty:
         return penalty(self.weights, self.strength)
 
 
-def penalised(module: nn.Module, of: Penalised) -> list[Tensor]:
-    """The trained weights that the penalty counts, each once; batch norm has only vectors, which stay out."""
+def penalized(module: nn.Module, of: Penalized) -> list[Tensor]:
+    """Returns the trainable weights to penalize, each once; those of batch norm are vectors and not
+    included."""
     convolutions = [layer for layer in module.modules() if isinstance(layer, nn.Conv1d | nn.Conv2d)]
     found: list[Tensor]
     if of == "kernels":
@@ -57,41 +61,34 @@ def penalised(module: nn.Module, of: Penalised) -> list[Tensor]:
 
 
 def penalty(weights: Sequence[Tensor], strength: float) -> Tensor:
-    """`strength * sum(w^2)` over all weights, a float32 scalar; 0 for no weights."""
+    """Computes `strength * sum(w^2)` over all weights, a float32 scalar; 0 without weights."""
     squares = [weight.float().square().sum() for weight in weights]
     return strength * torch.stack(squares).sum() if squares else torch.zeros(())
 
 
-# Optimisers and the schedules of their learning rate.
+# Optimizers and learning rate schedules.
 #
-# Biases and the gains of norms take no part in decoupled decay: decaying them only moves the scale that the
-# next layer undoes (Loshchilov & Hutter 2019 for the decoupling; the exemption is common practice).
+# Weight decay does not apply to biases and to the scales of normalization layers: the next layer can undo it
+# (Loshchilov & Hutter 2019 for decoupled decay; the exemption is common practice).
 
 Named = Iterable[tuple[str, nn.Parameter]]
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
-"""Share of a running mean that a step leaves."""
-
-_RATE = (
-    "The learning rate is the size of a step, often the setting that matters most (Bengio 2012). Too "
-    "small, and training is not over when the updates are; too large, and the loss leaps about or "
-    "diverges, or with triplets all vectors fall into one place. The best rate changes with the batch, the "
-    "optimiser and the loss, so a comparison at one fixed rate may favour one arm."
-)
+"""Decay rate of a running mean."""
 
 
 class BaseOptimizerSettings(Settings):
-    """What the settings of every optimizer extend: a frozen class with `kind`, its settings, and `build`."""
+    """Base of the settings of an optimizer: a frozen class with `kind`, its settings, and `build`."""
 
     kind: str
 
     def build(self, parameters: Named) -> torch.optim.Optimizer:
-        """An optimizer over the parameters that want gradients."""
+        """Creates an optimizer over the parameters that require gradients."""
         raise NotImplementedError
 
 
 OPTIMIZERS = Family("optimizers", BaseOptimizerSettings)
-"""All kinds of optimizers; the list is `OptimizerSettings`, below."""
+"""All kinds of optimizers; their union is `OptimizerSettings`, below."""
 
 
 class Adam(BaseOptimizerSettings):
@@ -99,14 +96,14 @@ class Adam(BaseOptimizerSettings):
 
     kind: Literal["adam"] = "adam"
     lr: float = Field(1e-3, gt=0, le=1)
-    """Learning rate at the top of the schedule."""
+    """Learning rate before the factor of the schedule; above 0."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
-    """Decay of the running mean and of the running square of the gradient."""
+    """Decay rates of the running means of the gradient and of its square, each 0 to below 1."""
     eps: float = Field(1e-8, gt=0)
-    """Added to the root of the running square."""
+    """Added to the denominator, the root of the running mean square; above 0."""
 
     def build(self, parameters: Named) -> torch.optim.Optimizer:
-        """An optimiser over the parameters that want gradients."""
+        """Creates an optimizer over the parameters that require gradients."""
         return torch.optim.Adam(
             _trainable(parameters), lr=self.lr, betas=self.betas, eps=self.eps, fused=True
         )
@@ -117,14 +114,15 @@ class AdamW(BaseOptimizerSettings):
 
     kind: Literal["adamw"] = "adamw"
     lr: float = Field(1e-3, gt=0, le=1)
-    """Learning rate at the top of the schedule."""
+    """Learning rate before the factor of the schedule; above 0."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
-    """Decay of the running mean and of the running square of the gradient."""
+    """Decay rates of the running means of the gradient and of its square, each 0 to below 1."""
     decay: float = Field(0.01, ge=0, le=1)
-    """Share of each weight that a step at full rate takes away, times the learning rate."""
+    """Weight decay: each step multiplies kernels by 1 - learning rate x decay; 0 to 1."""
 
     def build(self, parameters: Named) -> torch.optim.Optimizer:
-        """An optimiser over the parameters that want gradients; only matrices and kernels decay."""
+        """Creates an optimizer over the parameters that require gradients; only matrices and kernels
+        decay."""
         groups = _decaying(parameters, self.decay)
         return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, fused=True)
 
@@ -134,14 +132,14 @@ class SGD(BaseOptimizerSettings):
 
     kind: Literal["sgd"] = "sgd"
     lr: float = Field(1e-2, gt=0, le=10)
-    """Learning rate at the top of the schedule."""
+    """Learning rate before the factor of the schedule; above 0."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Share of the last step that is taken again; 0 is plain descent."""
+    """Nesterov momentum, 0 to below 1; 0: none."""
     decay: float = Field(0.0, ge=0, le=1)
-    """Coupled decay of matrices and kernels, added to their gradient."""
+    """Factor of the weights added to the gradient of matrices and kernels (coupled weight decay); 0 to 1."""
 
     def build(self, parameters: Named) -> torch.optim.Optimizer:
-        """An optimiser over the parameters that want gradients."""
+        """Creates an optimizer over the parameters that require gradients."""
         groups = _decaying(parameters, self.decay)
         return torch.optim.SGD(
             groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=True
@@ -153,62 +151,62 @@ OPTIMIZERS.bind(OptimizerSettings)
 
 
 class BaseScheduleSettings(Settings):
-    """What the settings of every schedule extend: a frozen class with `kind`, its settings, and `rate`."""
+    """Base of the settings of a schedule: a frozen class with `kind`, its settings, and `rate`."""
 
     kind: str
     spans_training: ClassVar[bool] = False
-    """Whether the rate depends on how many updates there are in all."""
+    """Whether the rate depends on the total number of updates."""
 
     def rate(self, update: int, updates: int) -> float:
-        """Factor on the learning rate for update 0, 1, ... of `updates`."""
+        """Returns the factor of the learning rate for update 0, 1, ... of `updates`."""
         raise NotImplementedError
 
     def plateau(self) -> "PlateauState | None":
-        """What follows the validations; None where nothing does."""
+        """Returns the state to be updated by validation scores; None if the schedule does not use them."""
         return None
 
 
 SCHEDULES = Family("schedules", BaseScheduleSettings)
-"""All kinds of schedules; the list is `ScheduleSettings`, below."""
+"""All kinds of schedules; their union is `ScheduleSettings`, below."""
 
 
 class Constant(BaseScheduleSettings):
-    """The same rate throughout."""
+    """Constant learning rate."""
 
     kind: Literal["constant"] = "constant"
 
     def rate(self, update: int, updates: int) -> float:
-        """Factor on the learning rate for update 0, 1, ... of `updates`."""
+        """Returns the factor of the learning rate for update 0, 1, ... of `updates`."""
         return 1.0
 
 
 class Steps(BaseScheduleSettings):
-    """Exponential staircase: the rate is multiplied by `factor` every `every` updates."""
+    """Step decay: multiplies the learning rate by `factor` every `every` updates."""
 
     kind: Literal["step"] = "step"
     factor: float = Field(0.95, gt=0, le=1)
-    """What the rate is multiplied by."""
+    """Factor of the learning rate at each step, above 0 to 1."""
     every: int = Field(7500, ge=1)
-    """Updates between two drops."""
+    """Updates between two steps; 1 or more."""
 
     def rate(self, update: int, updates: int) -> float:
-        """Factor on the learning rate for update 0, 1, ... of `updates`."""
+        """Returns the factor of the learning rate for update 0, 1, ... of `updates`."""
         return float(self.factor ** (update // self.every))
 
 
 class Cosine(BaseScheduleSettings):
-    """A linear rise, then half a cosine down to `floor` (Loshchilov & Hutter 2017)."""
+    """Linear warm-up, then cosine decay to `floor` (Loshchilov & Hutter 2017)."""
 
     kind: Literal["cosine"] = "cosine"
     warm_up: float = Field(0.05, ge=0, lt=1)
-    """Share of all updates in which the rate rises from zero."""
+    """Fraction of all updates in which the learning rate rises linearly from 0; 0 to below 1."""
     floor: float = Field(0.0, ge=0, le=1)
-    """The factor that the rate comes down to; the last update stands one step of the curve above it."""
+    """Factor of the learning rate at the end, 0 to 1. The curve reaches it one step after the last update."""
 
     spans_training: ClassVar[bool] = True
 
     def rate(self, update: int, updates: int) -> float:
-        """Factor on the learning rate for update 0, 1, ... of `updates`."""
+        """Returns the factor of the learning rate for update 0, 1, ... of `updates`."""
         rise = max(1, round(self.warm_up * updates)) if self.warm_up else 0
         if update < rise:
             return (update + 1) / rise
@@ -217,23 +215,23 @@ class Cosine(BaseScheduleSettings):
 
 
 class Plateau(BaseScheduleSettings):
-    """The rate drops when the validation score has not risen for `patience` validations, and training
-    stops when the rate has fallen below `stop_below` of its start."""
+    """Multiplies the learning rate by `factor` if the validation score has not improved for `patience`
+    validations; training stops when the rate is below `stop_below` of its initial value."""
 
     kind: Literal["plateau"] = "plateau"
     factor: float = Field(0.2, gt=0, lt=1)
-    """What the rate is multiplied by."""
+    """Factor of the learning rate at each reduction, between 0 and 1."""
     patience: int = Field(5, ge=1)
-    """Validations without a better score before a drop."""
+    """Number of validations without a better score before a reduction; 1 or more."""
     stop_below: float = Field(0.01, gt=0, lt=1)
-    """Share of the first rate under which training stops."""
+    """Fraction of the initial learning rate below which training stops, between 0 and 1."""
 
     def rate(self, update: int, updates: int) -> float:
-        """1: the drops come from `PlateauState`."""
+        """Returns 1; `PlateauState` determines the reductions."""
         return 1.0
 
     def plateau(self) -> "PlateauState":
-        """A fresh one."""
+        """Creates the state."""
         return PlateauState(self)
 
 
@@ -242,14 +240,15 @@ SCHEDULES.bind(ScheduleSettings)
 
 
 class PlateauState:
-    """What a plateau schedule remembers: the best score, and how long ago it was."""
+    """State of a plateau schedule: the best score, validations since then, and the factor of the rate."""
 
     def __init__(self, settings: Plateau) -> None:
         self.settings = settings
         self.best, self.waited, self.factor = -math.inf, 0, 1.0
 
     def see(self, score: float) -> bool:
-        """Takes in a validation score (higher is better); False when training should stop."""
+        """Updates the state by a validation score (higher is better); returns False if training should
+        stop."""
         if score > self.best:
             self.best, self.waited = score, 0
             return True
@@ -260,20 +259,20 @@ class PlateauState:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the rate has fallen so far that training stops."""
+        """Whether the rate is below the limit at which training stops."""
         return self.factor < self.settings.stop_below
 
     def state(self) -> dict[str, float]:
-        """For a checkpoint."""
+        """Returns the state for a checkpoint."""
         return {"best": self.best, "waited": self.waited, "factor": self.factor}
 
     def restore(self, state: dict[str, float]) -> None:
-        """From a checkpoint."""
+        """Restores the state of a checkpoint."""
         self.best, self.waited, self.factor = state["best"], int(state["waited"]), state["factor"]
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: Callable[[], float] | float) -> None:
-    """Sets every group's rate to its first rate times `factor`."""
+    """Sets the learning rate of each parameter group to its initial rate times `factor`."""
     scale = factor() if callable(factor) else factor
     for group in optimizer.param_groups:
         first = group.setdefault("first_lr", group["lr"])

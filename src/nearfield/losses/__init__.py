@@ -1,8 +1,9 @@
-"""Losses as classes, to use in a training loop of one's own: `losses.Triplet(margin=0.3)(vectors, labels)`.
+"""Losses as classes, for your own training loop: `losses.Triplet(margin=0.3)(vectors, labels)`.
 
-The same as `nearfield.loss("triplet", margin=0.3)`, with a signature that an editor completes. `AutogradLoss`
-is the base of a loss written as one method, `PairLoss` that of all; `nearfield.losses.pml` has six of them
-under pytorch-metric-learning's names and call. The list is in `nearfield.learning.losses`.
+Equivalent to `nearfield.loss("triplet", margin=0.3)`, with a signature that editors can complete.
+`AutogradLoss` is the base of losses written as one method, `PairLoss` the base of all losses.
+`nearfield.losses.pml` provides six losses with the names and arguments of pytorch-metric-learning. The list
+of losses is in `nearfield.learning.losses`.
 """
 
 from nearfield.learning import losses as _list

@@ -1,25 +1,27 @@
-"""Six losses under the names, arguments and call of pytorch-metric-learning, computed by Nearfield's.
+"""Six losses of Nearfield with the names and arguments of pytorch-metric-learning.
 
-A training loop that is written for that library runs on these by changing one import; miners, wrappers
-(`CrossBatchMemory`, `SelfSupervisedLoss`) and every other loss stay the library's own, and can be had from
-this module, too:
+To use them in a training loop written for that library, change one import. Miners, wrappers
+(`CrossBatchMemory`, `SelfSupervisedLoss`) and all other losses remain those of the library and can be
+imported
+from this module, too:
 
-    from nearfield.losses import pml as losses  # was: from pytorch_metric_learning import losses
+    from nearfield.losses import pml as losses  # instead of: from pytorch_metric_learning import losses
 
-Value and gradient equal the library's for labels, for references (`ref_emb`, `ref_labels`) and for pairs and
-triplets of indices (`indices_tuple`), without a matrix of the batch by itself or by the references.
+Value and gradient equal those of the library for labels, for references (`ref_emb`, `ref_labels`) and for
+pairs
+and triplets of indices (`indices_tuple`). No matrix of the batch by the batch or by the references is stored.
 
-Taken of the library's arguments, besides each loss's own settings:
+Supported arguments of the library, besides the settings of each loss:
 
 - `distance`: `LpDistance` with p=2 and power 1 or 2, with or without `normalize_embeddings`, and
   `CosineSimilarity`, for `TripletMarginLoss` and `ContrastiveLoss`; `CosineSimilarity` for the other four.
 - `reducer`: `AvgNonZeroReducer` and `MeanReducer` for `TripletMarginLoss`; for the others their default.
 
-Arguments without a counterpart are refused by name, with what to take: other distances and reducers,
-`embedding_regularizer`, `collect_stats=True`, and of `TripletMarginLoss` a margin of 0 and a number for
-`triplets_per_anchor`. Two differences remain. `swap` with references measures the two references that it
-means, where the library reads another cell; and a loss over pairs of `indices_tuple` counts a single positive
-and a single negative, for which the library gives 0.
+Other arguments raise RequestError with an alternative: other distances and reducers, `embedding_regularizer`,
+`collect_stats=True`, and, for `TripletMarginLoss`, a margin of 0 or a number for `triplets_per_anchor`. There
+are two differences. With references, `swap` uses the distance between the positive and the negative, whereas
+the library uses another cell of its matrix. And with an `indices_tuple` of a single positive and a single
+negative pair, losses over pairs return their value, whereas the library returns 0.
 """
 
 from collections.abc import Sequence
@@ -49,11 +51,11 @@ __all__ = [
 ]
 
 Indices = Sequence[Tensor]
-"""(anchors, positives, negatives), or (anchors, positives, other anchors, negatives): positions, 1-D each."""
+"""(anchors, positives, negatives), or (anchors, positives, other anchors, negatives): 1-D positions."""
 
 
 def __getattr__(name: str) -> Any:
-    """What else `pytorch_metric_learning.losses` has, as it is."""
+    """Returns any other attribute of `pytorch_metric_learning.losses`."""
     if name.startswith("__"):
         raise AttributeError(name)
     from pytorch_metric_learning import losses
@@ -62,7 +64,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Loss(nn.Module):
-    """The library's call over one of our losses."""
+    """A loss of Nearfield with the arguments of the library."""
 
     def __init__(self, inner: PairLoss, measured: Distance, normalizes: bool = False) -> None:
         super().__init__()
@@ -77,23 +79,28 @@ class _Loss(nn.Module):
         ref_emb: Tensor | None = None,
         ref_labels: Tensor | None = None,
     ) -> Tensor:
-        """The loss, a scalar with a gradient.
+        """Computes the loss.
 
         Parameters
         ----------
         embeddings
             (B, D) floating point.
         labels
-            (B,) numbers, equal for positives. Not needed beside `indices_tuple`.
+            (B,) class numbers. Not needed with `indices_tuple`.
         indices_tuple
-            Triplets or pairs by position, as the library's miners give them; None: all.
+            Positions of triplets or pairs, as returned by the miners of the library; None: all.
         ref_emb, ref_labels
-            (R, D) references that positives and negatives are taken from, and their labels; None: the batch.
+            (R, D) references as positives and negatives, and their (R,) labels; None: the batch.
+
+        Returns
+        -------
+        Tensor
+            Scalar with a gradient.
 
         Raises
         ------
         RequestError
-            Where the arguments do not fit each other.
+            If the arguments do not fit each other.
         """
         vectors = self._prepared(embeddings)
         refs = None if ref_emb is None else self._prepared(ref_emb)
@@ -104,23 +111,23 @@ class _Loss(nn.Module):
         return found
 
     def _prepared(self, embeddings: Tensor) -> Tensor:
-        """In float32 at least; of unit length, where the library's distance makes them so."""
+        """Converts to float32 or more, and normalizes if the distance of the library does so."""
         widened = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
         return normalize(widened) if self.normalizes else widened
 
     def _of_indices(self, vectors: Tensor, refs: Tensor | None, indices: Indices) -> Tensor:
-        """The loss of listed pairs; how often one is listed does not count."""
+        """Computes the loss of listed pairs; repeated pairs count once."""
         found: Tensor = self.inner(vectors, _cells(vectors, refs, indices), refs)
         return found
 
     def extra_repr(self) -> str:
-        """What it is measured in."""
+        """Returns the distance."""
         return (
             f"distance={self.measured!r}, normalize_embeddings={self.normalizes or self.measured == 'cosine'}"
         )
 
     def _between(self, ones: Tensor, others: Tensor) -> Tensor:
-        """(T,) distances of the items of two lists, (T, D) each, differentiable."""
+        """Computes (T,) distances between the rows of two tensors (T, D), differentiable."""
         if self.measured == "cosine":
             return 1 - (normalize(ones) * normalize(others)).sum(1)
         if self.measured == "squared_euclidean":
@@ -145,9 +152,9 @@ class TripletMarginLoss(_Loss):
         name = _refuse("TripletMarginLoss", further)
         if triplets_per_anchor != "all":
             raise RequestError(
-                f"TripletMarginLoss: triplets_per_anchor draws triplets by chance. Given: "
-                f"{triplets_per_anchor!r}. Leave it out, all triplets cost little here; or give the triplets "
-                "of a miner as indices_tuple."
+                f"TripletMarginLoss: triplets_per_anchor must be 'all'. Given: {triplets_per_anchor!r}. "
+                "Leave it out, because all triplets take little time here; or pass the triplets of a miner "
+                "as indices_tuple."
             )
         measured, normalizes = _measured(name, distance, "euclidean")
         means: dict[str, Literal["non_zero_mean", "mean"]] = {
@@ -163,7 +170,7 @@ class TripletMarginLoss(_Loss):
         self.settings = settings
 
     def _of_indices(self, vectors: Tensor, refs: Tensor | None, indices: Indices) -> Tensor:
-        """The loss of every triplet as often as it is listed; of listed pairs, of all that they make up."""
+        """Computes the loss of listed triplets, or of all triplets that listed pairs form, with repeats."""
         if len(indices) == 4:
             if not _repeats(vectors, refs, indices):
                 return super()._of_indices(vectors, refs, indices)
@@ -185,7 +192,7 @@ class TripletMarginLoss(_Loss):
 
 
 class ContrastiveLoss(_Loss):
-    """`pytorch_metric_learning.losses.ContrastiveLoss`; with `CosineSimilarity` margins are similarities."""
+    """`pytorch_metric_learning.losses.ContrastiveLoss`; with `CosineSimilarity`, margins are similarities."""
 
     def __init__(
         self,
@@ -201,9 +208,9 @@ class ContrastiveLoss(_Loss):
         if measured == "cosine":
             if pos_margin > 1 or neg_margin >= 1:
                 raise RequestError(
-                    "ContrastiveLoss: with CosineSimilarity the margins are similarities: positives are "
-                    "pulled up to pos_margin, at most 1, and negatives pushed down to neg_margin, less than "
-                    f"1. Given: {pos_margin:g} and {neg_margin:g}. Usual are pos_margin=1, neg_margin=0."
+                    "ContrastiveLoss: with CosineSimilarity the margins are similarities: pos_margin, at "
+                    "most 1, is the target of positives and neg_margin, less than 1, that of negatives. "
+                    f"Given: {pos_margin:g} and {neg_margin:g}. Usual are pos_margin=1, neg_margin=0."
                 )
             pos_margin, neg_margin = 1 - pos_margin, 1 - neg_margin
         given = {
@@ -217,7 +224,7 @@ class ContrastiveLoss(_Loss):
         self.settings = settings
 
     def _of_indices(self, vectors: Tensor, refs: Tensor | None, indices: Indices) -> Tensor:
-        """The loss of every pair as often as it is listed."""
+        """Computes the loss of listed pairs, with repeats."""
         if not _repeats(vectors, refs, indices):
             return super()._of_indices(vectors, refs, indices)
         columns = vectors if refs is None else refs
@@ -295,7 +302,8 @@ class NTXentLoss(_Loss):
         self.temperature = temperature
 
     def _of_indices(self, vectors: Tensor, refs: Tensor | None, indices: Indices) -> Tensor:
-        """The loss of every positive against the negatives of its anchor, each as often as it is listed."""
+        """Computes the loss of listed positives against the listed negatives of their anchor, with
+        repeats."""
         if not _repeats(vectors, refs, indices):
             return super()._of_indices(vectors, refs, indices)
         columns = vectors if refs is None else refs
@@ -308,16 +316,16 @@ class NTXentLoss(_Loss):
         return softplus(beyond).sum() / max(1, len(anchors))
 
 
-# What the library's call means.
+# Conversion of the arguments of the library.
 
 
 def _of_labels(labels: Tensor | None, ref_labels: Tensor | None) -> Pairs:
     if labels is None:
-        raise RequestError("Labels are needed where no indices_tuple is given. Give one of the two.")
+        raise RequestError("Labels are needed without indices_tuple. Pass one of the two.")
     others = labels if ref_labels is None else ref_labels
     same = labels[:, None] == others.to(labels.device)[None, :]
     negative = ~same
-    if others is labels:  # as the library has it: items of one tensor of labels are the same items
+    if others is labels:  # like the library: the same tensor of labels means the same items
         same.fill_diagonal_(False)
     return Pairs(same, negative)
 
@@ -325,63 +333,63 @@ def _of_labels(labels: Tensor | None, ref_labels: Tensor | None) -> Pairs:
 def _checked(indices: Indices, device: torch.device) -> Indices:
     if len(indices) not in (3, 4):
         raise RequestError(
-            "indices_tuple: 3 tensors (anchors, positives, negatives) or 4 (anchors, positives, anchors, "
-            f"negatives) are wanted. Given: {len(indices)}."
+            "indices_tuple must be 3 tensors (anchors, positives, negatives) or 4 (anchors, positives, "
+            f"anchors, negatives). Given: {len(indices)}."
         )
     return tuple(index.to(device) for index in indices)
 
 
 def _pairs(indices: Indices) -> Indices:
-    """Four lists; a triplet is a pair of either sort."""
+    """Returns four lists; a triplet is a positive and a negative pair."""
     return indices if len(indices) == 4 else (*indices[:2], indices[0], indices[2])
 
 
 def _cells(vectors: Tensor, refs: Tensor | None, indices: Indices) -> Pairs:
-    """The listed pairs as masks."""
+    """Converts listed pairs to masks."""
     anchors, positives, others, negatives = _pairs(indices)
     shape = (2, len(vectors), len(vectors if refs is None else refs))
     positive, negative = torch.zeros(shape, dtype=torch.bool, device=vectors.device)
     positive[anchors, positives] = True
     negative[others, negatives] = True
     if bool((positive & negative).any()):
-        raise RequestError("indices_tuple: a pair is listed both as positive and as negative. Take one out.")
+        raise RequestError("indices_tuple: a pair is both positive and negative. Remove one of the two.")
     return Pairs(positive, negative)
 
 
 def _repeats(vectors: Tensor, refs: Tensor | None, indices: Indices) -> bool:
-    """Whether a pair is listed twice."""
+    """Returns whether a pair occurs twice."""
     pairs, lists = _cells(vectors, refs, indices), _pairs(indices)
     return int(pairs.positive.sum()) < len(lists[0]) or int(pairs.negative.sum()) < len(lists[2])
 
 
 def _mean(values: Tensor, counted: Tensor) -> Tensor:
-    """Mean of the counted values; 0, with a gradient of zeros, where there are none."""
+    """Returns the mean of the counted values; 0, with a gradient of zeros, if there are none."""
     return values.where(counted, 0).sum() / counted.sum().clamp_min(1)
 
 
-# What of the library's arguments has a counterpart.
+# Checks of the arguments of the library.
 
 
 def _refuse(name: str, further: dict[str, Any]) -> str:
-    """`name`, where nothing is given that has no counterpart."""
+    """Returns `name`; raises RequestError if an argument is not supported."""
     advice = {
         "embedding_regularizer": "Add its value to the loss in your loop",
         "embedding_reg_weight": "Add the regularizer's value to the loss in your loop",
-        "collect_stats": "The metrics are those of inner.forward_with_metrics(vectors, pairs)",
+        "collect_stats": "Call inner.forward_with_metrics(vectors, pairs) for metrics",
     }
     for key, value in further.items():
         if key not in advice:
             raise TypeError(f"{name}() got an unexpected keyword argument {key!r}")
         if value is not None and value is not False and not (key == "embedding_reg_weight" and value == 1):
             raise RequestError(
-                f"{name}: {key} has no counterpart here. {advice[key]}, or take the loss from "
+                f"{name}: {key} is not supported. {advice[key]}, or use the loss from "
                 "pytorch_metric_learning.losses."
             )
     return name
 
 
 def _measured(name: str, distance: Any, usual: Distance) -> tuple[Distance, bool]:
-    """Our distance, and whether vectors are first brought to unit length; of None, the library's default."""
+    """Returns the distance, and whether to normalize vectors first; None is the default of the library."""
     if distance is None:
         return usual, usual != "cosine"
     kind, power = type(distance).__name__, getattr(distance, "power", None)
@@ -391,13 +399,13 @@ def _measured(name: str, distance: Any, usual: Distance) -> tuple[Distance, bool
     if kind == "LpDistance" and distance.p == 2 and power in (1, 2):
         return ("euclidean" if power == 1 else "squared_euclidean"), is_normalizing
     raise RequestError(
-        f"{name}: the distance {_words(distance)} has no counterpart here. Take LpDistance with p=2 and "
-        "power 1 or 2, or CosineSimilarity; or the loss from pytorch_metric_learning.losses."
+        f"{name}: the distance {_words(distance)} is not supported. Use LpDistance with p=2 and power 1 or "
+        "2, or CosineSimilarity; or the loss from pytorch_metric_learning.losses."
     )
 
 
 def _words(distance: Any) -> str:
-    """A distance of the library with its settings, which its own repr leaves out."""
+    """Returns a distance of the library with its settings, which its repr does not contain."""
     settings = (f"{name}={getattr(distance, name, None)}" for name in ("p", "power", "normalize_embeddings"))
     return f"{type(distance).__name__}({', '.join(settings)})"
 
@@ -405,17 +413,17 @@ def _words(distance: Any) -> str:
 def _only_cosines(name: str, distance: Any) -> None:
     if _measured(name, distance, "cosine")[0] != "cosine":
         raise RequestError(
-            f"{name}: it is computed of cosines here. Given: {_words(distance)}. Take CosineSimilarity, or "
-            "the loss from pytorch_metric_learning.losses."
+            f"{name}: only cosines are supported. Given: {_words(distance)}. Use CosineSimilarity, or the "
+            "loss from pytorch_metric_learning.losses."
         )
 
 
 def _reducer(name: str, reducer: Any, *allowed: str) -> str:
-    """The class name of a reducer; of None, the first allowed."""
+    """Returns the class name of a reducer; for None, the first allowed one."""
     kind = allowed[0] if reducer is None else type(reducer).__name__
     if kind not in allowed:
         raise RequestError(
-            f"{name}: the reducer {kind} has no counterpart here. Take {' or '.join(allowed)}, or the loss "
-            "from pytorch_metric_learning.losses."
+            f"{name}: the reducer {kind} is not supported. Use {' or '.join(allowed)}, or the loss from "
+            "pytorch_metric_learning.losses."
         )
     return kind

@@ -1,7 +1,7 @@
-"""Losses over `Pairs`, and those that predict tags: the list of their settings and of their classes.
+"""Losses over `Pairs` and tagging losses: the list of their settings and of their classes.
 
-A loss is listed twice, both times here: in `LossSettings` for recipes, and in `__all__`, under a short name,
-for `nearfield.losses`.
+A loss is listed twice, both times here: in `LossSettings` for recipes, and in `__all__`, by a short name, for
+`nearfield.losses`.
 """
 
 from typing import Annotated

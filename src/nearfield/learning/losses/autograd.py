@@ -1,4 +1,4 @@
-"""A loss written as one method over distances; `docs/extend.md` builds one."""
+"""`AutogradLoss`, the base of losses written as one method over distances; see `docs/extend.md`."""
 
 from abc import abstractmethod
 from typing import Literal
@@ -14,21 +14,21 @@ from nearfield.learning.losses.base import Given, LossMetrics, PairLoss, fit, wi
 from nearfield.learning.losses.rows import Accumulator, RowPairs, settle
 
 Slopes = dict[nn.Parameter, Tensor]
-"""What d summed losses / d parameter adds up to, for each parameter of a loss that learns."""
+"""Gradient of the summed losses with respect to each trained parameter of the loss."""
 
 
 class AutogradLoss(PairLoss):
-    """Base of losses that are written as one method: distances and masks in, a loss for each row out.
+    """Base of losses written as one method, which maps distances and masks to one loss per row.
 
-    A subclass implements `rowwise`; its gradient is autograd's. Done here, for all of them: `Pairs` or
-    labels, references, weights of pairs, ranges of triplets set by a miner, rows that lack a positive or a
-    negative, float32 in any precision of training, batches over several processes (the loss is taken of the
-    whole batch), and the logged metrics. Rows are handed over in blocks, and the graph of a block is gone
-    before the next, so that memory grows with the batch and not with its square.
+    A subclass implements `rowwise`; autograd computes the gradient. This class accepts `Pairs` or labels,
+    references, weights of pairs and triplet ranges of a miner. It skips rows without a positive or without a
+    negative, computes in float32 in any training precision, supports batches over several processes (the loss
+    is that of the whole batch), and logs metrics. Rows are processed in blocks, and the graph of a block is
+    freed before the next, so memory grows linearly with the batch.
 
-    Parameters of the loss itself (`torch.nn.Parameter`) get a gradient, too. The gradient cannot be
-    differentiated again. Metrics: `active_fraction`, the share of rows with a loss above 0, and the mean
-    distances of positives and negatives.
+    Parameters of the loss (`torch.nn.Parameter`) also get a gradient. The gradient cannot be differentiated
+    again. Metrics: `active_fraction`, the fraction of rows with a loss above 0, and the mean distances of
+    positives and negatives.
 
     Examples
     --------
@@ -41,25 +41,25 @@ class AutogradLoss(PairLoss):
     """
 
     distance: Distance = "euclidean"
-    """What `rowwise` is given."""
+    """The distance passed to `rowwise`."""
     reduction: Literal["mean", "non_zero_mean"] = "mean"
-    """Mean over the rows that take part, or over those of them with a loss above 0."""
+    """Mean over the rows that are used, or over those of them with a loss above 0."""
 
     @abstractmethod
     def rowwise(self, distances: Tensor, positive: Tensor, negative: Tensor, weight: Tensor) -> Tensor:
-        """The loss of each row.
+        """Computes the loss of each row.
 
         Parameters
         ----------
         distances
             (rows, columns) distances of some items of the batch to all items, or to all references; float32,
-            or float64 where vectors are. Cells in neither mask, such as an item and itself, hold numbers,
-            too; their gradient is dropped.
+            or float64 if the vectors are. Cells in neither mask, such as an item and itself, have values,
+            too; their gradient is ignored.
         positive, negative
-            (rows, columns) bool. Each row has one of either at least, where `takes_part` is not overridden.
+            (rows, columns) bool. Each row has at least one of each, unless `takes_part` is overridden.
         weight
-            (rows, columns) how much each positive counts, in 0..1: 1 where the relation gives no weights, 0
-            outside `positive`.
+            (rows, columns) weight of each positive in 0..1: 1 if the relation gives no weights, 0 outside
+            `positive`.
 
         Returns
         -------
@@ -68,13 +68,13 @@ class AutogradLoss(PairLoss):
         """
 
     def extra_repr(self) -> str:
-        """What is measured, and the mean taken."""
+        """Returns the distance and the reduction."""
         return f"distance={self.distance!r}, reduction={self.reduction!r}"
 
     def takes_part(self, positive: Tensor, negative: Tensor) -> Tensor:
-        """(rows,) bool, from (rows, columns) masks: which rows `rowwise` is given and the mean is over.
+        """Returns (rows,) which rows are used, from (rows, columns) masks.
 
-        By default those with a positive and a negative.
+        By default, rows with at least one positive and one negative.
         """
         return positive.any(1) & negative.any(1)
 
@@ -85,10 +85,10 @@ class AutogradLoss(PairLoss):
         ref_vectors: Tensor | None = None,
         ref_labels: Tensor | npt.ArrayLike | None = None,
     ) -> tuple[Tensor, LossMetrics]:
-        """The loss of `forward`, and what was measured on the way (see `LossMetrics`).
+        """Returns the loss of `forward` and its metrics (see `LossMetrics`).
 
-        Raises RequestError where the arguments do not fit each other, and where `rowwise` gives something
-        else than a differentiable loss for each row.
+        Raises RequestError if the arguments do not fit each other, or if `rowwise` does not return a
+        differentiable loss for each row.
         """
         fitting = fit(vectors, pairs, ref_vectors, ref_labels)
         learned = [parameter for parameter in self.parameters() if parameter.requires_grad]
@@ -111,7 +111,7 @@ class AutogradLoss(PairLoss):
     def _add_rows(
         self, points: PairwiseDistances, part: slice, pairs: Pairs, accumulator: Accumulator, slopes: Slopes
     ) -> None:
-        """Adds a block of rows to the sums, to the slopes of distances and to those of parameters."""
+        """Adds a block of rows to the sums and to the gradients of distances and parameters."""
         distances = points.distances(part)
         accumulator.see(RowPairs.of(pairs, part, distances), distances)
         negative, weight = pairs.negative[part], pairs.positive[part].to(distances.dtype)
@@ -138,9 +138,9 @@ class AutogradLoss(PairLoss):
         )
         if of_weight is None and pairs.weight is not None:
             raise RequestError(
-                f"{type(self).__name__}.rowwise does not use `weight`, and these pairs have weights, so all "
-                "would count the same. Multiply what positives add by `weight`, or set the relation's "
-                "weights to one."
+                f"{type(self).__name__}.rowwise does not use `weight`, but these pairs have weights, so all "
+                "would count the same. Multiply the terms of positives by `weight`, or set the relation's "
+                "pair_weight to one."
             )
         for parameter, slope in zip(slopes, of_learned, strict=True):
             slopes[parameter] += 0 if slope is None else slope
@@ -150,10 +150,10 @@ class AutogradLoss(PairLoss):
             points.accumulate_grad(part, of_distances, distances)
 
     def _check(self, losses: Tensor, rows: Tensor, wanted: bool) -> None:
-        """Raises RequestError where `rowwise` has not given a loss for each row, differentiable if wanted."""
+        """Raises RequestError if `losses` is not one loss per row, differentiable if `wanted`."""
         if losses.shape != rows.shape or losses.requires_grad < wanted:
             raise RequestError(
-                f"{type(self).__name__}.rowwise must give a loss for each row, shape ({len(rows)},), that "
+                f"{type(self).__name__}.rowwise must return a loss for each row, shape ({len(rows)},), that "
                 f"torch computed from distances. Given: shape {tuple(losses.shape)}, "
                 f"{'with' if losses.requires_grad else 'without'} a gradient."
             )

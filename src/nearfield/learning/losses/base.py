@@ -1,4 +1,4 @@
-"""What all losses share: how they are called, what they say besides their value, how a gradient is kept."""
+"""The base classes of losses: their arguments, their metrics and their gradient."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,28 +16,28 @@ from nearfield.learning.distances import Gradient, PairwiseDistances
 from nearfield.learning.losses.rows import Accumulator, RowPairs, settle
 
 LossMetrics = dict[str, Tensor]
-"""What was measured on the way, as detached scalars:
+"""Metrics of a loss, as detached scalars:
 
-- `active_fraction`: share of what could pull (triplets, pairs or anchors, as the loss says) that does;
-- `alike_distance`, `unlike_distance`: mean distance of the alike and of the unlike cells;
-- further ones that a loss names itself.
+- `active_fraction`: fraction of triplets, pairs or anchors (the loss defines which) with a gradient;
+- `alike_distance`, `unlike_distance`: mean distance of positive and of negative pairs;
+- further metrics of the loss.
 """
 
 
 Given = Pairs | Tensor | npt.ArrayLike
-"""What a loss and a miner take for pairs: `Pairs`, or (B,) class numbers in their place."""
+"""Pairs as losses and miners accept them: `Pairs`, or (B,) class numbers."""
 
 
 class PairLoss(nn.Module, ABC):
-    """A loss over `Pairs`: calling it gives a scalar with a gradient.
+    """Base of all losses over `Pairs`: a call returns a scalar with a gradient.
 
-    A subclass implements `forward_with_metrics`, which also returns what was measured on the way.
-    `AutogradLoss` (autograd.py) makes a loss of one method over distances; `RowLoss` and the decorator
-    `analytic` are for losses that work out their gradient by hand.
+    A subclass implements `forward_with_metrics`, which also returns metrics. `AutogradLoss` (autograd.py) is
+    the base of losses written as one method over distances; `RowLoss` and the decorator `analytic` are for
+    losses with a gradient derived by hand.
     """
 
     settings: Settings | None = None
-    """What it was made with, where it has settings."""
+    """Settings of the loss, if it has any."""
 
     def forward(
         self,
@@ -46,30 +46,35 @@ class PairLoss(nn.Module, ABC):
         ref_vectors: Tensor | None = None,
         ref_labels: Tensor | npt.ArrayLike | None = None,
     ) -> Tensor:
-        """The loss, a scalar with a gradient.
+        """Computes the loss.
 
         Parameters
         ----------
         vectors
-            (B, D) floating point.
+            (B, D) embeddings, floating point.
         pairs
-            Positives and negatives: `Pairs`, or (B,) class numbers in their place.
+            Positives and negatives: `Pairs`, or (B,) class numbers.
         ref_vectors
-            (R, D) references that the batch is compared with, such as a memory of earlier batches or a
-            gallery; `pairs` are then (B, R). They get a gradient where they ask for one. None: the batch is
-            compared with itself.
+            (R, D) references to compare the batch with, such as a memory of earlier batches or a gallery;
+            `pairs` are then (B, R). They get a gradient if they require one. None: the batch is compared with
+            itself.
         ref_labels
-            (R,) class numbers of the references, where `pairs` are class numbers.
+            (R,) class numbers of the references, if `pairs` are class numbers.
+
+        Returns
+        -------
+        Tensor
+            Scalar with a gradient.
 
         Raises
         ------
         RequestError
-            Where the arguments do not fit each other.
+            If the arguments do not fit each other.
         """
         return self.forward_with_metrics(vectors, pairs, ref_vectors, ref_labels)[0]
 
     def extra_repr(self) -> str:
-        """Numbers and the distance, and of the other settings those that are not as usual."""
+        """Returns numbers and the distance, and the other settings if they are not the default."""
         settings = self.settings
         if settings is None:
             return ""
@@ -89,18 +94,18 @@ class PairLoss(nn.Module, ABC):
         ref_vectors: Tensor | None = None,
         ref_labels: Tensor | npt.ArrayLike | None = None,
     ) -> tuple[Tensor, LossMetrics]:
-        """The loss of `forward`, and what was measured on the way (see `LossMetrics`)."""
+        """Returns the loss of `forward` and its metrics (see `LossMetrics`)."""
 
 
 Analytic = Callable[[Any, Tensor, Pairs, Tensor | None], tuple[Tensor, Gradient, LossMetrics]]
-"""A method (loss, vectors, pairs, ref_vectors) -> value, gradient, metrics; the gradient is None for a tensor
-that asks for none."""
+"""A method (loss, vectors, pairs, ref_vectors) -> value, gradient, metrics; the gradient of a tensor that
+requires none is None."""
 
 
 def analytic(method: Analytic) -> Callable[..., tuple[Tensor, LossMetrics]]:
-    """Make `forward_with_metrics` of a method that works out its gradient by hand, in the pass of its value.
+    """Creates `forward_with_metrics` from a method that computes its value and gradient together.
 
-    The method gets checked `Pairs`, and runs in float32 at least and without autograd. The gradient cannot be
+    The method gets checked `Pairs` and runs without autograd, at least in float32. The gradient cannot be
     differentiated again.
     """
 
@@ -123,13 +128,13 @@ def analytic(method: Analytic) -> Callable[..., tuple[Tensor, LossMetrics]]:
 
 
 class RowLoss(PairLoss):
-    """A loss whose value is made of what each anchor's row of cosines adds to sums."""
+    """Base of losses over cosines whose value is computed from sums over anchors."""
 
     @analytic
     def forward_with_metrics(
         self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
     ) -> tuple[Tensor, Gradient, LossMetrics]:
-        """One pass over the rows."""
+        """Computes value, gradient and metrics in one pass over the rows."""
         settled = settle(vectors, pairs, ref_vectors)
         points = PairwiseDistances(vectors, "cosine", ref_vectors)
         accumulator = Accumulator(points.places)
@@ -143,29 +148,29 @@ class RowLoss(PairLoss):
 
     @abstractmethod
     def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
-        """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
+        """Adds R anchors to the sums; returns the gradient of their summed losses by (R, B) `distances`."""
 
     @abstractmethod
     def conclude(self, accumulator: Accumulator) -> tuple[Tensor, Tensor, LossMetrics]:
-        """The value, what the summed slopes are to be multiplied by, and the loss's own parts."""
+        """Returns the value, the factor of the summed gradient, and the metrics of the loss."""
 
 
 class _Known(torch.autograd.Function):
-    """A value whose gradient with respect to some tensors is known already."""
+    """A value whose gradient with respect to some tensors has been computed already."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, count: int, *given: Tensor) -> Tensor:
-        """`given` holds `count` tensors and then the gradient of each."""
+        """Returns `value`; `given` contains `count` tensors, then the gradient of each."""
         ctx.save_for_backward(*given[count:])
         ctx.kinds = [tensor.dtype for tensor in given[:count]]
         return value.clone()
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # create_graph=True: the gradient would wrongly pass for a constant
+        if torch.is_grad_enabled():  # create_graph=True would treat the gradient as a constant
             raise RequestError(
                 "The gradient of this loss cannot be differentiated again. Call backward without "
-                "create_graph, or take the loss from pytorch-metric-learning by its class name."
+                "create_graph, or use the loss of pytorch-metric-learning by its class name."
             )
         gradients = zip(ctx.saved_tensors, ctx.kinds, strict=True)
         found = [(gradient * upstream).to(kind) for gradient, kind in gradients]
@@ -173,7 +178,7 @@ class _Known(torch.autograd.Function):
 
 
 def with_gradient(value: Tensor, given: Sequence[Tensor | None], gradient: Sequence[Tensor | None]) -> Tensor:
-    """`value` as a function of the given tensors, with the gradient that is known for each of them."""
+    """Returns `value` as a function of the given tensors, with the gradient given for each of them."""
     known = [
         (tensor, slope)
         for tensor, slope in zip(given, gradient, strict=True)
@@ -192,9 +197,9 @@ def fit(
     ref_vectors: Tensor | None = None,
     ref_labels: Tensor | npt.ArrayLike | None = None,
 ) -> Pairs:
-    """`pairs` (made from labels where those are given) on the device of `vectors`; see `PairLoss.forward`.
+    """Checks the arguments of `PairLoss.forward`; returns `Pairs` on the device of `vectors`.
 
-    Raises RequestError where shapes or kinds do not fit.
+    Raises RequestError if shapes or types do not fit.
     """
     _check_vectors(vectors)
     if ref_vectors is not None:
@@ -202,16 +207,16 @@ def fit(
     fitting = pairs if isinstance(pairs, Pairs) else _of_labels(pairs, ref_vectors, ref_labels)
     if isinstance(pairs, Pairs) and ref_labels is not None:
         raise RequestError(
-            "ref_labels stand beside labels, and Pairs were given, which say themselves who is alike. Leave "
-            "ref_labels out, or give the batch's labels in place of the pairs."
+            "ref_labels require labels, but Pairs were given, which determine positives and negatives "
+            "already. Leave out ref_labels, or pass the labels of the batch instead of Pairs."
         )
     others = vectors if ref_vectors is None else ref_vectors
     shape = (len(vectors), len(others))
     if fitting.positive.shape != shape or fitting.negative.shape != shape:
         given = f"{len(vectors)} vectors" + (f", {len(others)} references" if others is not vectors else "")
         raise RequestError(
-            f"The pairs are of another batch: {given}, but positive is {tuple(fitting.positive.shape)} and "
-            f"negative {tuple(fitting.negative.shape)}; both must be {shape}."
+            f"The pairs belong to another batch: {given}, but positive is {tuple(fitting.positive.shape)} "
+            f"and negative {tuple(fitting.negative.shape)}; both must be {shape}."
         )
     return fitting.to(vectors.device)
 
@@ -224,8 +229,8 @@ def _of_labels(
             ("ref_labels", "ref_vectors") if ref_vectors is None else ("ref_vectors", "ref_labels")
         )
         raise RequestError(
-            f"{given} without {lacking}: references need vectors of shape (references, numbers) and, beside "
-            f"labels, a label each. Give {lacking}, too."
+            f"{given} without {lacking}: references need vectors of shape (references, numbers) and, with "
+            f"labels, one label each. Pass {lacking}, too."
         )
     return Pairs.from_labels(labels, ref_labels)
 
@@ -247,7 +252,7 @@ def _check_references(vectors: Tensor, ref_vectors: Tensor) -> None:
     _check_vectors(ref_vectors, "ref_vectors")
     if vectors.shape[1] != ref_vectors.shape[1] or vectors.device != ref_vectors.device:
         raise RequestError(
-            f"References and vectors are not of one space: ref_vectors is {tuple(ref_vectors.shape)} on "
-            f"{ref_vectors.device}, vectors {tuple(vectors.shape)} on {vectors.device}. Both need as many "
-            "numbers an item, on one device."
+            f"References and vectors do not fit: ref_vectors is {tuple(ref_vectors.shape)} on "
+            f"{ref_vectors.device}, vectors {tuple(vectors.shape)} on {vectors.device}. Both need the same "
+            "dimension and the same device."
         )

@@ -1,11 +1,11 @@
-"""Circle loss: each cosine is pulled as hard as it is far from its own optimum (Sun et al. 2020, equation 6).
+"""Circle loss: the weight of a cosine is its distance from its optimum (Sun et al. 2020, equation 6).
 
-For one anchor with cosines s_p to its alike and s_n to its unlike items:
+For one anchor with cosines s_p to its positives and s_n to its negatives:
 
     log(1 + sum_n exp(gamma a_n (s_n - m)) * sum_p w_p exp(-gamma a_p (s_p - (1 - m))))
     a_p = max(0, 1 + m - s_p),  a_n = max(0, s_n + m),  both without gradient
 
-Its boundary is the circle s_n^2 + (1 - s_p)^2 = 2 m^2 around the optimum (0, 1): a smaller m is stricter.
+The boundary is the circle s_n^2 + (1 - s_p)^2 = 2 m^2 around the optimum (0, 1), so a smaller m is stricter.
 """
 
 from typing import ClassVar, Literal
@@ -23,43 +23,48 @@ from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
 
 class CircleSettings(BaseLossSettings):
-    """Each cosine pulled by its own distance from where it should be."""
+    """Circle loss over cosines: the further a cosine is from its optimum, the larger is its weight."""
 
     kind: Literal["circle"] = "circle"
     m: float = Field(0.4, gt=0)
-    """Radius of the boundary, in cosine; 0 to 1. Smaller is stricter: the opposite of a triplet's margin."""
+    """Radius of the boundary in cosine, between 0 and 1. Smaller is stricter, unlike the margin of the
+    triplet
+    loss."""
     gamma: float = Field(80.0, gt=0)
-    """Scale of the exponents: how much the hardest items outweigh the rest."""
+    """Scale of the exponents; above 0. A larger value gives the hardest positives and negatives more
+    weight."""
     allow_impossible_margin: bool = False
-    """Train even with an m of 1 or more, which asks for nothing."""
+    """Whether to accept an m of 1 or more, which every embedding satisfies."""
 
     distance: ClassVar[Distance] = "cosine"
     zero_without_positives: ClassVar[bool] = True
 
     def margins(self) -> tuple[Margin, ...]:
-        """The radius, in cosine."""
+        """Returns the radius, in cosine."""
         return (Margin("m", self.m, "circle", "cosine", self.allow_impossible_margin),)
 
     def build(self, size: int = 0, classes: int = 0) -> "CircleLoss":
-        """The loss; it needs neither the size of the vectors nor the number of classes."""
+        """Creates the loss; it needs neither `size` nor `classes`."""
         return CircleLoss(**self.arguments())
 
 
 class CircleLoss(RowLoss):
-    """Equals pytorch-metric-learning's CircleLoss, in value and gradient.
+    """Circle loss over cosines, the mean over anchors with a loss above 0.
 
-    The mean over anchors with a loss above 0. Anchors without an alike or without an unlike item take no
-    part. `weight` is the w_p above. The part `active_fraction` is the share of anchors beyond the boundary.
-    Arithmetic is float32 at least, so that a gamma of 256 overflows in no precision.
+    Equals CircleLoss of pytorch-metric-learning in value and gradient. Anchors without a positive or without
+    a
+    negative are ignored. `weight` of the pairs is w_p in the equation above. The metric `active_fraction` is
+    the fraction of anchors outside the boundary. The loss is computed at least in float32, so a gamma of 256
+    does not overflow in any training precision.
 
     Parameters
     ----------
     m
-        Radius of the boundary, in cosine; 0 to 1. Smaller is stricter.
+        Radius of the boundary in cosine, between 0 and 1. Smaller is stricter.
     gamma
-        Scale of the exponents: how much the hardest items outweigh the rest.
+        Scale of the exponents. A larger value gives the hardest positives and negatives more weight.
     allow_impossible_margin
-        Take an m of 1 or more, which asks for nothing.
+        Whether to accept an m of 1 or more, which every embedding satisfies.
     """
 
     def __init__(
@@ -74,29 +79,29 @@ class CircleLoss(RowLoss):
         )
 
     def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
-        """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
+        """Adds R anchors to the sums; returns the gradient of their summed losses by (R, B) `distances`."""
         m, gamma = self.settings.m, self.settings.gamma
         near = row_pairs.positive.read(distances, 0.0)
         accumulate_grad = gamma * (near + m).clamp_min_(0)  # a_p, with s = 1 - distance
         push = distances.neg().add_(1 + m).clamp_min_(0).mul_(gamma)  # a_n
         positive = accumulate_grad * (near - m) + row_pairs.weights.log().clamp_min_(-FAR)
         negative = (1 - m - distances).mul_(push)
-        reach_alike, share_alike = exponents(positive)
-        reach_unlike, share_unlike = exponents(row_pairs.mask_fill(negative, -1.0))
+        reach_positive, share_positive = exponents(positive)
+        reach_negative, share_negative = exponents(row_pairs.mask_fill(negative, -1.0))
         takes_part = row_pairs.here.any(1, keepdim=True) & row_pairs.negative.any(1, keepdim=True)
-        beyond = (reach_alike + reach_unlike).where(takes_part, -FAR)
+        beyond = (reach_positive + reach_negative).where(takes_part, -FAR)
         losses = softplus(beyond)
         accumulator.add("losses", losses)
         accumulator.add("losses_above_zero", (losses > 0).to(losses.dtype))
         accumulator.add("anchors", takes_part)
         accumulator.add("beyond", beyond > 0)
         slope = beyond.sigmoid()
-        slopes = push.mul_(share_unlike).mul_(-slope)
-        row_pairs.positive.add(slopes, slope * share_alike * accumulate_grad)
+        slopes = push.mul_(share_negative).mul_(-slope)
+        row_pairs.positive.add(slopes, slope * share_positive * accumulate_grad)
         return slopes
 
     def conclude(self, accumulator: Accumulator) -> tuple[Tensor, Tensor, LossMetrics]:
-        """The mean over anchors with a loss above 0."""
+        """Returns the mean over anchors with a loss above 0."""
         parts = {"active_fraction": accumulator.share("beyond", "anchors")}
         return (
             accumulator.share("losses", "losses_above_zero"),

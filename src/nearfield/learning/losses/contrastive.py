@@ -1,4 +1,4 @@
-"""Contrastive loss: alike pairs within one distance, unlike ones beyond another (Hadsell et al. 2006)."""
+"""Contrastive loss: positives within one distance, negatives beyond another (Hadsell et al. 2006)."""
 
 from typing import Literal
 
@@ -14,20 +14,20 @@ from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
 
 class ContrastiveSettings(BaseLossSettings):
-    """Pairs on their own: alike ones together, unlike ones apart."""
+    """Contrastive loss: reduces the distance of positives and increases that of negatives, pair by pair."""
 
     kind: Literal["contrastive"] = "contrastive"
     pos_margin: float = Field(0.0, ge=0)
-    """Alike pairs nearer than this are left alone, in the units of the distance."""
+    """Distance below which a positive pair has loss 0; 0 or more."""
     neg_margin: float = Field(1.0, gt=0)
-    """Unlike pairs farther than this are left alone, in the units of the distance."""
+    """Distance above which a negative pair has loss 0; above 0."""
     distance: Distance = "euclidean"
-    """What is compared."""
+    """Distance of two embeddings."""
     allow_impossible_margin: bool = False
-    """Train even where no vectors could satisfy the margins."""
+    """Whether to accept margins that no vectors can satisfy."""
 
     def margins(self) -> tuple[Margin, ...]:
-        """The two margins, in the distance that is compared."""
+        """Returns the two margins."""
         given = self.distance, self.allow_impossible_margin
         return (
             Margin("pos_margin", self.pos_margin, "together", *given),
@@ -35,27 +35,28 @@ class ContrastiveSettings(BaseLossSettings):
         )
 
     def build(self, size: int = 0, classes: int = 0) -> "ContrastiveLoss":
-        """The loss; it needs neither the size of the vectors nor the number of classes."""
+        """Creates the loss; it needs neither `size` nor `classes`."""
         return ContrastiveLoss(**self.arguments())
 
 
 class ContrastiveLoss(PairLoss):
-    """Equals pytorch-metric-learning's ContrastiveLoss, in value and gradient.
+    """Contrastive loss: the mean of max(0, d - pos_margin) plus the mean of max(0, neg_margin - d).
 
-    mean of max(0, d - pos_margin) over the alike pairs above zero + mean of max(0, neg_margin - d) over the
-    unlike pairs above zero. `weight` weighs the alike pairs, in sum and mean. Parts: `active_fraction` of
-    all pairs, and the two means as `alike_loss` and `unlike_loss`.
+    The means are over the positive and over the negative pairs with a term above 0. Equals ContrastiveLoss of
+    pytorch-metric-learning in value and gradient. `weight` of the pairs weights positives in the sum and in
+    the number of pairs. Metrics: `active_fraction` of all pairs, and the two means as `alike_loss` and
+    `unlike_loss`.
 
     Parameters
     ----------
     pos_margin
-        Positives nearer than this are left alone, in the units of the distance.
+        Distance below which a positive pair has loss 0.
     neg_margin
-        Negatives farther than this are left alone, in the units of the distance.
+        Distance above which a negative pair has loss 0.
     distance
-        What is compared.
+        Distance of two embeddings.
     allow_impossible_margin
-        Take margins over cosines that no vectors can satisfy.
+        Whether to accept margins over cosines that no vectors can satisfy.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class ContrastiveLoss(PairLoss):
     def forward_with_metrics(
         self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
     ) -> tuple[Tensor, Gradient, LossMetrics]:
-        """One pass over the rows; the two means have their own divisor, so each adds up its own gradient."""
+        """Computes both terms in one pass; each has its own divisor and therefore its own gradient."""
         settled = settle(vectors, pairs, ref_vectors)
         distance = self.settings.distance
         together, apart = (PairwiseDistances(vectors, distance, ref_vectors) for _ in range(2))
@@ -86,8 +87,8 @@ class ContrastiveLoss(PairLoss):
         for part in together.parts():
             self._rows(together, apart, part, settled, accumulator)
         positive, negative = (
-            accumulator.share("alike_hinges", "alike_active"),
-            accumulator.share("unlike_hinges", "unlike_active"),
+            accumulator.share("positive_hinges", "positive_active"),
+            accumulator.share("negative_hinges", "negative_active"),
         )
         parts = {
             "active_fraction": accumulator.share("active", "cells"),
@@ -95,8 +96,8 @@ class ContrastiveLoss(PairLoss):
             "unlike_loss": negative,
             **accumulator.parts(),
         }
-        pulled = together.gradient(accumulator.reciprocal("alike_active"))
-        pushed = apart.gradient(accumulator.reciprocal("unlike_active"))
+        pulled = together.gradient(accumulator.reciprocal("positive_active"))
+        pushed = apart.gradient(accumulator.reciprocal("negative_active"))
         own, of_refs = (
             None if of_positive is None or of_negative is None else of_positive + of_negative
             for of_positive, of_negative in zip(pulled, pushed, strict=True)
@@ -116,12 +117,12 @@ class ContrastiveLoss(PairLoss):
         accumulator.see(row_pairs, distances)
         near = row_pairs.positive.read(distances, 0.0) - self.settings.pos_margin
         weight = (near > 0) * row_pairs.weights
-        accumulator.add("alike_hinges", weight * near)
-        accumulator.add("alike_active", weight)
+        accumulator.add("positive_hinges", weight * near)
+        accumulator.add("positive_active", weight)
         hinges = (self.settings.neg_margin - distances).mul_(row_pairs.negative).clamp_min_(0)
         active = hinges.sign()
-        accumulator.add("unlike_hinges", hinges.sum(1))
-        accumulator.add("unlike_active", active.sum(1))
+        accumulator.add("negative_hinges", hinges.sum(1))
+        accumulator.add("negative_active", active.sum(1))
         accumulator.add("active", weight.sign())
         accumulator.add("active", active.sum(1))
         accumulator.add("cells", row_pairs.here)

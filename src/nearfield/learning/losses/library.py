@@ -18,11 +18,11 @@ from nearfield.learning.losses.base import Given, LossMetrics, PairLoss, fit
 from nearfield.learning.losses.rows import Accumulator, RowPairs, settle, triplets
 from nearfield.learning.losses.settings import LOSSES, BaseLossSettings, Margin, Need, pair_kinds
 
-# A loss of pytorch-metric-learning fed from `Pairs`: what each reads, and the module that hands it over.
+# Losses of pytorch-metric-learning computed from `Pairs`: what each needs, and the module that passes it.
 
 Reads = Literal["pairs", "triplets", "views", "labels", "labels only"]
-"""What a loss of the library is given: pairs, listed triplets, alike pairs alone; labels and, where a miner
-has narrowed them, pairs; labels alone. Losses of the last two kinds need one label an item."""
+"""What a loss of the library gets: pairs; triplets; positive pairs only (views); labels, and pairs if a miner
+selected some; labels only. Losses of the last two kinds need one label per item."""
 
 READS: dict[str, Reads] = {
     "AngularLoss": "labels",
@@ -61,11 +61,11 @@ READS: dict[str, Reads] = {
 }
 
 LEFT_OUT = {
-    "CrossBatchMemory": "it wraps another loss and keeps vectors of earlier batches",
-    "ManifoldLoss": "it reads neither pairs nor labels: it draws classes of its own at random",
+    "CrossBatchMemory": "it wraps another loss and stores vectors of earlier batches",
+    "ManifoldLoss": "it uses neither pairs nor labels: it draws classes at random",
     "MultipleLosses": "it wraps other losses",
-    "SmoothAPLoss": "it mixes up classes, unless a batch has as many classes as items of each",
-    "SelfSupervisedLoss": "it wraps another loss; the relation `views` does what it is for",
+    "SmoothAPLoss": "it is wrong unless a batch has as many classes as items per class",
+    "SelfSupervisedLoss": "it wraps another loss; use the relation `views` instead",
 }
 
 NEEDS_LABELS = frozenset(name for name, reads in READS.items() if reads in ("labels", "labels only"))
@@ -77,38 +77,38 @@ MARGINS: dict[tuple[str, str], Literal["apart", "together", "circle"]] = {
     ("ContrastiveLoss", "neg_margin"): "apart",
     ("CircleLoss", "m"): "circle",
 }
-"""Settings of the library that are margins in a distance; others there are angles or cosines."""
+"""Settings of the library that are margins in a distance; its other margins are angles or cosines."""
 
 
 def all_pair_kinds() -> tuple[str, ...]:
-    """The kinds that work from pairs alone, the library's too, for sentences that name alternatives."""
+    """Returns the kinds that need only pairs, with those of the library, for messages."""
     return (*pair_kinds(), *PAIRS_ALONE)
 
 
 class LibraryLoss(PairLoss):
-    """Gives a loss of the library what it reads of `Pairs`. Its weights, where it has any, are parameters.
+    """Computes a loss of the library from `Pairs`. Its weights, if it has any, are parameters.
 
-    A gap becomes cells for losses over pairs and is exact for losses over triplets. The part
-    `active_fraction` is the share of single losses above zero, where the loss has any to tell.
+    A triplet range is exact for losses over triplets; for losses over pairs it becomes masks. The metric
+    `active_fraction` is the fraction of the terms of the loss above zero, if it has several.
     """
 
     settings: "LibrarySettings"
 
     def __init__(self, settings: "LibrarySettings", inner: nn.Module, classes: int | None = None) -> None:
-        """`inner` is the library's loss, `classes` how many it keeps weights for."""
+        """`inner` is the loss of the library; `classes` the number of classes that it has weights for."""
         super().__init__()
         self.settings, self.kind = settings, settings.kind
         self.classes = classes
         self.inner = inner
-        self.watched = _Watched(inner.reducer)  # type: ignore[arg-type]
-        inner.reducer = self.watched
-        if hasattr(inner, "hist_"):  # DynamicSoftMarginLoss: its running histogram belongs to the weights
+        self.counting = _CountingReducer(inner.reducer)  # type: ignore[arg-type]
+        inner.reducer = self.counting
+        if hasattr(inner, "hist_"):  # the running histogram of DynamicSoftMarginLoss belongs to its state
             histogram = inner.hist_
             del inner.hist_
             inner.register_buffer("hist_", histogram)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
-        """Its class name and the settings that were given."""
+        """Returns its class name and the given settings."""
         given = (f"{name}={value!r}" for name, value in self.settings.given.items())
         return ", ".join([repr(self.kind), *given])
 
@@ -119,7 +119,7 @@ class LibraryLoss(PairLoss):
         ref_vectors: Tensor | None = None,
         ref_labels: Tensor | npt.ArrayLike | None = None,
     ) -> tuple[Tensor, LossMetrics]:
-        """The loss, in float32 at least. Raises RequestError without labels it needs, or for odd pairs."""
+        """Returns the loss, at least in float32. Raises RequestError if the pairs do not fit the loss."""
         fitting = fit(vectors, pairs, ref_vectors, ref_labels)
         self._check(fitting, ref_vectors is not None)
         whole, refs = _widened(vectors), None if ref_vectors is None else _widened(ref_vectors)
@@ -132,8 +132,8 @@ class LibraryLoss(PairLoss):
         if hasattr(self.inner, "hist_"):
             self.inner.hist_ = self.inner.hist_.detach()  # type: ignore[operator]
         parts = _distances(whole, fitting, refs)
-        return value, parts if self.watched.active is None else {
-            "active_fraction": self.watched.active,
+        return value, parts if self.counting.active is None else {
+            "active_fraction": self.counting.active,
             **parts,
         }
 
@@ -141,13 +141,13 @@ class LibraryLoss(PairLoss):
         kind = self.kind
         if has_references and READS[kind] not in ("pairs", "triplets"):
             raise RequestError(
-                f"loss: {kind} compares a batch with itself and takes no references. Leave ref_vectors out, "
-                f"or take another loss: {', '.join(pair_kinds())}."
+                f"loss: {kind} compares a batch with itself and has no references. Leave out ref_vectors, "
+                f"or use another loss: {', '.join(pair_kinds())}."
             )
         if kind in NEEDS_LABELS and pairs.labels is None:
             raise RequestError(
                 f"loss: {kind} needs one label for each item, and not every item of this batch has one. "
-                f"Take a loss that works from pairs alone: {', '.join(all_pair_kinds())}."
+                f"Use a loss that needs only pairs: {', '.join(all_pair_kinds())}."
             )
         if (
             self.classes is not None
@@ -155,14 +155,14 @@ class LibraryLoss(PairLoss):
             and bool((pairs.labels >= self.classes).any())
         ):
             raise RequestError(
-                f"loss: {kind} was built for {self.classes} classes, whose numbers go up to "
-                f"{self.classes - 1}. Given: a label of {int(pairs.labels.max())}. Build it with as many "
-                "classes as the data set has."
+                f"loss: {kind} was built for {self.classes} classes with numbers up to {self.classes - 1}. "
+                f"Given: a label of {int(pairs.labels.max())}. Build it with the number of classes of the "
+                "data set."
             )
         if pairs.weight is not None and bool((pairs.weight[pairs.positive] != 1).any()):
             raise RequestError(
-                f"loss: {kind} treats all alike pairs the same, and these have a strength. Set the "
-                f"relation's strength to one, or take a loss that weighs pairs: {', '.join(pair_kinds())}."
+                f"loss: {kind} does not support weights of positive pairs, and these pairs have weights. Set "
+                f"relation.pair_weight to one, or use a loss that does: {', '.join(pair_kinds())}."
             )
 
     def _arguments(self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None) -> dict[str, Any]:
@@ -189,14 +189,14 @@ class LibraryLoss(PairLoss):
             return {"embeddings": vectors, "labels": pairs.labels}
         if READS[self.kind] == "labels only":
             raise RequestError(
-                f"loss: {self.kind} reads labels alone and cannot leave out pairs. "
-                "Set miner.kind to all, or take another loss."
+                f"loss: {self.kind} uses labels only and cannot leave out pairs. "
+                "Set miner.kind to all, or use another loss."
             )
         return {"embeddings": vectors, "labels": pairs.labels, "indices_tuple": _cells(pairs)}
 
 
-class _Watched(nn.Module):
-    """A reducer of the library that also notes the share of single losses above zero."""
+class _CountingReducer(nn.Module):
+    """Wraps a reducer of the library and stores the fraction of its terms above zero."""
 
     def __init__(self, reducer: nn.Module) -> None:
         super().__init__()
@@ -233,7 +233,7 @@ def _distances(vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None) -> Los
     return accumulator.parts()
 
 
-# Every other loss, by its class name in pytorch-metric-learning: `{kind: NCALoss, softmax_scale: 2}`.
+# Settings of the losses of pytorch-metric-learning, by class name: `{kind: NCALoss, softmax_scale: 2}`.
 
 _FILLED_IN = {
     "num_classes": "classes",
@@ -244,12 +244,13 @@ _NOT_SETTINGS = ("self", "args", "kwargs", "triplets_per_anchor")
 
 
 class LibrarySettings(BaseLossSettings):
-    """A loss of pytorch-metric-learning; its further settings are its constructor's."""
+    """A loss of pytorch-metric-learning by its class name; the other keys are arguments of its
+    constructor."""
 
     model_config = ConfigDict(extra="allow")
 
     kind: str
-    """Class name in `pytorch_metric_learning.losses`."""
+    """Name of the class in `pytorch_metric_learning.losses`."""
 
     @model_validator(mode="after")
     def _fits_constructor(self) -> Self:
@@ -258,29 +259,29 @@ class LibrarySettings(BaseLossSettings):
 
     @property
     def given(self) -> dict[str, Any]:
-        """The constructor's settings that were given."""
+        """The given arguments of the constructor."""
         return dict(self.model_extra or {})
 
     @property
-    def needs(self) -> frozenset[Need]:  # type: ignore[override]  # of many kinds, so of each by itself
-        """`labels` where one label an item is needed, `classes` where there are weights for each class."""
+    def needs(self) -> frozenset[Need]:  # type: ignore[override]  # depends on the kind
+        """`labels` if it needs one label per item, `classes` if it has weights for each class."""
         if self.kind not in NEEDS_LABELS:
             return frozenset()
         return frozenset({"labels", "classes"} if needs_classes(self.kind) else {"labels"})
 
     @property
     def needs_positives(self) -> bool:
-        """Whether it pulls positives together; InstanceLoss tells each item from all others."""
+        """Whether it needs batches with positives; InstanceLoss classifies each item against all others."""
         return super().needs_positives and self.kind != "InstanceLoss"
 
     @property
     def takes_mined(self) -> bool:
-        """Whether it can read pairs that a miner has narrowed."""
+        """Whether it can use the pairs selected by a miner."""
         return READS[self.kind] != "labels only"
 
     @property
     def distance(self) -> Distance | None:
-        """What it measures in, where that is one of ours. The library measures unit vectors, always."""
+        """Its distance, if Nearfield has it, else None. The library normalizes vectors by default."""
         with torch.random.fork_rng(devices=[]):
             measure = _construct(self.kind, self.given, 2, 2).distance
         if type(measure).__name__ == "CosineSimilarity":
@@ -291,11 +292,11 @@ class LibrarySettings(BaseLossSettings):
 
     @property
     def triplet_margin(self) -> float | None:
-        """That of TripletMarginLoss; other margins there are angles, cosines or of single pairs."""
+        """The margin of TripletMarginLoss; margins of other losses are angles, cosines or of single pairs."""
         return float(default_of(self, "margin")) if self.kind == "TripletMarginLoss" else None
 
     def margins(self) -> tuple[Margin, ...]:
-        """Its settings that are margins in a distance; the library brings vectors to unit length."""
+        """Returns its settings that are margins in a distance; the library normalizes the vectors."""
         return tuple(
             Margin(key, float(default_of(self, key)), sort, self.distance or "euclidean", unit_length=True)
             for (kind, key), sort in MARGINS.items()
@@ -303,30 +304,35 @@ class LibrarySettings(BaseLossSettings):
         )
 
     def build(self, size: int = 0, classes: int = 0) -> "LibraryLoss":
-        """The loss for vectors of `size` numbers and, where it keeps weights for each, so many `classes`.
+        """Creates the loss for vectors of dimension `size` and, if it has weights for them, `classes`
+        classes.
 
-        Raises RequestError where one of them is needed and is 0.
+        Raises RequestError if one of them is needed and is 0.
         """
         wanted = {_FILLED_IN[name] for name in _constructor(self.kind)[1] if name in _FILLED_IN}
-        for name, number, what in (("size", size, "numbers a vector"), ("classes", classes, "classes")):
+        for name, number, what in (
+            ("size", size, "dimension of the vectors"),
+            ("classes", classes, "number of classes"),
+        ):
             if name in wanted and number < 1:
-                raise RequestError(f"loss: {self.kind} needs to know how many {what} there are. Give {name}.")
+                raise RequestError(f"loss: {self.kind} needs the {what}. Pass {name}.")
         inner = _construct(self.kind, self.given, size, classes)
         return LibraryLoss(self, inner, classes if "classes" in wanted else None)
 
 
 def needs_classes(kind: str) -> bool:
-    """Whether a loss of the library keeps weights for each class."""
+    """Returns whether a loss of the library has weights for each class."""
     return any(_FILLED_IN.get(name) == "classes" for name in _constructor(kind)[1])
 
 
 def default_of(settings: LibrarySettings, name: str) -> Any:
-    """A constructor's setting as given, or its default."""
+    """Returns an argument of the constructor as given, or its default."""
     return settings.given.get(name, _constructor(settings.kind)[0][name].default)
 
 
 def _constructor(kind: str) -> tuple[dict[str, inspect.Parameter], list[str]]:
-    """A constructor's settings by name (its class's own and its ancestors'), and those without a default."""
+    """Returns the parameters of a constructor and of its base classes by name, and those without a
+    default."""
     from pytorch_metric_learning import losses
 
     found: dict[str, inspect.Parameter] = {}
@@ -340,18 +346,18 @@ def _constructor(kind: str) -> tuple[dict[str, inspect.Parameter], list[str]]:
 
 
 def _check_settings(kind: str, given: Mapping[str, Any]) -> None:
-    """Raises ValueError, in words for the user, where a loss or a setting is not known or not right."""
+    """Raises ValueError, with a message for the user, if a loss or a setting is unknown or invalid."""
     if kind in LEFT_OUT:
         raise ValueError(f"{kind} cannot be used by its name: {LEFT_OUT[kind]}. {choose(kind, READS)}")
     if kind not in READS:
-        said = f"unknown kind {shortened(kind)!r}. {choose(kind[:120], (*LOSSES.kinds(), *READS))}"
-        raise ValueError(f"{said} {LOSSES.faults.get(kind, '')}".rstrip())
+        message = f"unknown kind {shortened(kind)!r}. {choose(kind[:120], (*LOSSES.kinds(), *READS))}"
+        raise ValueError(f"{message} {LOSSES.faults.get(kind, '')}".rstrip())
     known, required = _constructor(kind)
     filled = [name for name in required if name in _FILLED_IN]
     own = [name for name in known if name not in _FILLED_IN]
     for name, value in given.items():
         if name in filled:
-            raise ValueError(f"{name} is filled in from the data; leave it out.")
+            raise ValueError(f"{name} is set from the data; leave it out.")
         if name not in own:
             raise ValueError(f"unknown key {name!r} of {kind}. {choose(name, own)}")
         _check_value(kind, name, value, known[name])
@@ -359,9 +365,8 @@ def _check_settings(kind: str, given: Mapping[str, Any]) -> None:
     if missing:
         raise ValueError(f"{kind} has no default for {', '.join(missing)}. Give a value.")
     try:
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # some draw their first weights: the run's chance stays untouched
+        # Some losses draw initial weights; fork_rng keeps the random state of the run.
+        with torch.random.fork_rng(devices=[]):
             _construct(kind, given, 2, 2)
     except (ValueError, AssertionError, TypeError) as error:
         raise ValueError(f"{kind} refuses these settings: {error} Given: {dict(given)}.") from error

@@ -1,4 +1,4 @@
-"""What vectors of unit length can satisfy at all: margins beyond the geometry are found before training."""
+"""Checks, before training, whether vectors of unit length can satisfy a margin."""
 
 import math
 from typing import Any, TypeVar
@@ -10,23 +10,38 @@ from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
 Chosen = TypeVar("Chosen", bound=BaseLossSettings)
 
-# On the unit sphere Euclidean distances end at 2, squared ones at 4, cosine distances (1 - cos) at 2,
-# whatever is learnt. Only two points can be that far apart: many classes keep at most the square root of 2,
-# 2 and 1 from each other all at once, C classes C / (C - 1) times as much in square and cosine (the corners
-# of a simplex).
+# On the unit sphere, the largest Euclidean distance is 2, the largest squared one 4, and the largest cosine
+# distance (1 - cos) 2. Only two points can be that far apart. The largest distance that many classes can have
+# from each other at the same time is the square root of 2, 2 and 1; for C classes it is C / (C - 1) times
+# larger in squared and in cosine distance (the corners of a simplex).
 
 SPANS: dict[Distance, float] = {"euclidean": 2.0, "squared_euclidean": 4.0, "cosine": 2.0}
-"""The largest distance of two vectors of unit length."""
+"""Largest distance of two vectors of unit length."""
 
 _WORDS = {"euclidean": "Euclidean", "squared_euclidean": "squared Euclidean", "cosine": "cosine"}
 
 
 def check_margin(loss: BaseLossSettings, normalized: bool, classes: int = 0) -> str | None:
-    """A warning in words, or None where the settings of `loss` ask for something that can be had.
+    """Checks whether vectors of unit length can satisfy the margins of a loss.
 
-    `normalized`: whether vectors have unit length; without it only losses over cosines can be judged.
-    `classes` (0: not known) is how many must keep their distance from each other. Raises RequestError where
-    nothing could ever satisfy a margin, unless the settings have `allow_impossible_margin`.
+    Parameters
+    ----------
+    loss
+        Settings of the loss.
+    normalized
+        Whether vectors have unit length; if not, only margins over cosines are checked.
+    classes
+        Number of classes to be separated; 0: unknown.
+
+    Returns
+    -------
+    str or None
+        A warning if so many classes cannot satisfy a margin, or if the settings allow an impossible one.
+
+    Raises
+    ------
+    RequestError
+        If no vectors can satisfy a margin, unless the settings have `allow_impossible_margin`.
     """
     warnings: list[str] = []
     for margin in loss.margins():
@@ -41,9 +56,10 @@ def check_margin(loss: BaseLossSettings, normalized: bool, classes: int = 0) -> 
 
 
 def max_separation(distance: Distance, classes: int) -> float:
-    """How far so many classes (2 or more) can keep from each other on the unit sphere, all at once.
+    """Computes the largest distance that all pairs of `classes` points (2 or more) on the unit sphere can
+    have.
 
-    In enough dimensions (classes - 1).
+    Valid in `classes` - 1 or more dimensions.
     """
     squared = 2 * classes / (classes - 1)
     return {"squared_euclidean": squared, "euclidean": math.sqrt(squared), "cosine": squared / 2}[distance]
@@ -55,19 +71,19 @@ def _impossible(margin: Margin) -> str | None:
         if value < 1:
             return None
         return (
-            f"loss.{key}: {value:g} asks for nothing. A circle loss is satisfied inside the circle "
-            f"s_n^2 + (1 - s_p)^2 = 2 m^2 of cosines, so a smaller {key} is stricter, the opposite of a "
-            f"triplet's margin. Use more than 0 and less than 1; 0.25 and 0.4 are usual."
+            f"loss.{key}: every embedding satisfies {value:g}. The circle loss is satisfied inside the "
+            f"circle s_n^2 + (1 - s_p)^2 = 2 m^2 of cosines, so a smaller {key} is stricter, unlike the "
+            f"margin of the triplet loss. Use more than 0 and less than 1; 0.25 and 0.4 are usual."
         )
     if value < span:
         return None
-    ends = f"{_WORDS[margin.distance]} distances of vectors of unit length end at {span:g}"
+    ends = f"the largest {_WORDS[margin.distance]} distance of vectors of unit length is {span:g}"
     if margin.sort == "together":
-        return f"loss.{key}: {value:g} asks for nothing: {ends}. Use less than {span:g}; 0 is usual."
+        return f"loss.{key}: every embedding satisfies {value:g}: {ends}. Use less than {span:g}; 0 is usual."
     many = {"euclidean": 1.4, "squared_euclidean": 2.0, "cosine": 1.0}[margin.distance]
     return (
         f"loss.{key}: no vectors can satisfy {value:g}: {ends}. Use less than {span:g}; "
-        f"{many:g} is about the most that many classes can keep from each other all at once."
+        f"{many:g} is about the largest distance that many classes can have from each other."
     )
 
 
@@ -75,22 +91,22 @@ def _crowded(margin: Margin, classes: int) -> str | None:
     if margin.sort != "apart" or classes < 2 or margin.value < max_separation(margin.distance, classes):
         return None
     return (
-        f"loss.{margin.key}: {margin.value:g} is more than {classes} classes can keep from each other on the "
-        f"unit sphere all at once ({max_separation(margin.distance, classes):.3g} in "
-        f"{_WORDS[margin.distance]} distance): the loss cannot come to rest."
+        f"loss.{margin.key}: {margin.value:g} is more than {classes} classes can have from each other on the "
+        f"unit sphere (at most {max_separation(margin.distance, classes):.3g} in "
+        f"{_WORDS[margin.distance]} distance), so the loss cannot reach 0."
     )
 
 
 def _way_out(margin: Margin) -> str:
     if margin.allows_impossible is None:
         return ""
-    return " To train all the same, as in repeating a study, set loss.allow_impossible_margin to true."
+    return " To train anyway, for example to repeat a study, set loss.allow_impossible_margin to true."
 
 
 def checked(settings: type[Chosen], **given: Any) -> Chosen:
-    """The settings of a loss that is made by its class, refused in the words of a recipe.
+    """Creates and checks the settings of a loss; errors name keys as in a recipe.
 
-    Raises RequestError for a value out of range, and for a margin over cosines that nothing can satisfy.
+    Raises RequestError if a value is out of range or no vectors can satisfy a margin over cosines.
     """
     made: Chosen = make(settings, "loss", given)
     check_margin(made, normalized=False)

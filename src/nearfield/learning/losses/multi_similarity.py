@@ -1,6 +1,6 @@
-"""Multi-similarity loss: soft maxima over an anchor's alike and unlike cosines (Wang et al. 2019, eq. 15).
+"""Multi-similarity loss: soft maxima over the cosines of positives and negatives (Wang et al. 2019, eq. 15).
 
-For one anchor with cosines s_p to its alike and s_n to its unlike items:
+For one anchor with cosines s_p to its positives and s_n to its negatives:
 
     1/alpha log(1 + sum_p w_p exp(-alpha (s_p - base)))  +  1/beta log(1 + sum_n exp(beta (s_n - base)))
 """
@@ -21,28 +21,31 @@ from nearfield.learning.losses.settings import BaseLossSettings
 
 
 class MultiSimilaritySettings(BaseLossSettings):
-    """Alike and unlike items weighed by how much they stand out among the anchor's others."""
+    """Multi-similarity loss over cosines: hard positives and negatives of an anchor have larger weights."""
 
     kind: Literal["multi_similarity"] = "multi_similarity"
     alpha: float = Field(2.0, gt=0)
-    """Scale of the exponents of the alike items."""
+    """Scale of the exponents of positives; above 0. A larger value gives the hardest positives more
+    weight."""
     beta: float = Field(50.0, gt=0)
-    """Scale of the exponents of the unlike items."""
+    """Scale of the exponents of negatives; above 0. A larger value gives the hardest negatives more
+    weight."""
     base: float = Field(0.5, ge=-1, le=1)
-    """The cosine that alike items should exceed and unlike ones stay under."""
+    """Cosine that positives should exceed and negatives stay below, -1 to 1."""
 
     distance: ClassVar[Distance] = "cosine"
 
     def build(self, size: int = 0, classes: int = 0) -> "MultiSimilarityLoss":
-        """The loss; it needs neither the size of the vectors nor the number of classes."""
+        """Creates the loss; it needs neither `size` nor `classes`."""
         return MultiSimilarityLoss(**self.arguments())
 
 
 class MultiSimilarityLoss(RowLoss):
-    """Equals pytorch-metric-learning's MultiSimilarityLoss, in value and gradient: the mean over all items.
+    """Multi-similarity loss over cosines, the mean over all anchors.
 
-    `weight` is the w_p above. Parts: `active_fraction`, the share of anchors with an alike item under the
-    base or an unlike one over it (all together), and the two halves as `alike_loss` and `unlike_loss`.
+    Equals MultiSimilarityLoss of pytorch-metric-learning in value and gradient. `weight` of the pairs is w_p
+    in the equation above. Metrics: `active_fraction`, the fraction of anchors whose soft maximum over
+    positives or over negatives is beyond the base, and the two terms as `alike_loss` and `unlike_loss`.
 
     Parameters
     ----------
@@ -51,7 +54,7 @@ class MultiSimilarityLoss(RowLoss):
     beta
         Scale of the exponents of negatives.
     base
-        The cosine that positives should exceed and negatives stay under.
+        The cosine that positives should exceed and negatives stay below.
     """
 
     def __init__(
@@ -66,25 +69,25 @@ class MultiSimilarityLoss(RowLoss):
         )
 
     def add_rows(self, row_pairs: RowPairs, distances: Tensor, accumulator: Accumulator) -> Tensor:
-        """Adds R anchors to the sums; the slopes of their summed losses over (R, B) `distances`."""
+        """Adds R anchors to the sums; returns the gradient of their summed losses by (R, B) `distances`."""
         alpha, beta, base = self.settings.alpha, self.settings.beta, 1 - self.settings.base
         near = (row_pairs.positive.read(distances, 0.0) - base) * alpha
-        reach_alike, shares_alike = exponents(near + row_pairs.weights.log().clamp_min_(-FAR))
+        reach_positive, shares_positive = exponents(near + row_pairs.weights.log().clamp_min_(-FAR))
         far = (base - distances).mul_(beta)
-        reach_unlike, shares_unlike = exponents(row_pairs.mask_fill(far, -1.0))
-        accumulator.add("alike_losses", softplus(reach_alike) / alpha)
-        accumulator.add("unlike_losses", softplus(reach_unlike) / beta)
-        accumulator.add("anchors", torch.ones_like(reach_alike))
-        accumulator.add("beyond", (reach_alike > 0) | (reach_unlike > 0))
-        slopes = shares_unlike.mul_(-reach_unlike.sigmoid())
-        row_pairs.positive.add(slopes, shares_alike * reach_alike.sigmoid())
+        reach_negative, shares_negative = exponents(row_pairs.mask_fill(far, -1.0))
+        accumulator.add("positive_losses", softplus(reach_positive) / alpha)
+        accumulator.add("negative_losses", softplus(reach_negative) / beta)
+        accumulator.add("anchors", torch.ones_like(reach_positive))
+        accumulator.add("beyond", (reach_positive > 0) | (reach_negative > 0))
+        slopes = shares_negative.mul_(-reach_negative.sigmoid())
+        row_pairs.positive.add(slopes, shares_positive * reach_positive.sigmoid())
         return slopes
 
     def conclude(self, accumulator: Accumulator) -> tuple[Tensor, Tensor, LossMetrics]:
-        """The mean over all anchors."""
+        """Returns the mean over all anchors."""
         positive, negative = (
-            accumulator.share("alike_losses", "anchors"),
-            accumulator.share("unlike_losses", "anchors"),
+            accumulator.share("positive_losses", "anchors"),
+            accumulator.share("negative_losses", "anchors"),
         )
         active = accumulator.share("beyond", "anchors")
         parts = {"active_fraction": active, "alike_loss": positive, "unlike_loss": negative}

@@ -1,4 +1,9 @@
-"""Tools for losses that take some anchors (rows) at a time, in memory that grows with the batch alone."""
+"""Tools for losses that process a block of anchors (rows) at a time, in memory linear in the batch size.
+
+Conventions: R anchors (rows) of a block, B items or references (columns), K the largest number of positives
+of
+one row.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -9,44 +14,45 @@ from torch import Tensor
 from nearfield.core.types import Distance, Pairs, TripletRange
 from nearfield.learning.distances import FAR, PairwiseDistances, check_convertible, convert
 
-# Tools for a loss that takes some anchors (rows) of a batch at a time: alike cells as a table, and sums.
+# Positives of a block of anchors as a table, and sums over blocks.
 
 
 @dataclass(frozen=True)
 class PositiveTable:
-    """The alike cells of R rows, packed to the left: (R, K), K the most that one row has.
+    """The positives of R rows as a compact (R, K) table.
 
-    A batch has few alike cells and many unlike ones; what concerns the alike ones is done on the table.
+    A batch has few positives and many negatives, so operations on positives use the table.
     """
 
     rows: Tensor
-    """(M,) row of each alike cell."""
+    """(M,) row of each positive."""
     columns: Tensor
-    """(M,) its column."""
+    """(M,) its column in the batch."""
     places: Tensor
     """(M,) its column in the table."""
     shape: tuple[int, int]
 
     @classmethod
     def of(cls, positive: Tensor) -> Self:
-        """The table of (R, B) booleans."""
+        """Creates the table from a (R, B) mask."""
         rows, columns = positive.nonzero(as_tuple=True)
         counts = torch.bincount(rows, minlength=len(positive))
         places = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
         return cls(rows, columns, places, (len(positive), int(counts.max()) if len(positive) else 0))
 
     def read(self, cells: Tensor, empty: float) -> Tensor:
-        """(R, K) values of (R, B) cells; `empty` where a row has fewer than K."""
+        """Returns (R, K) the values of the positives in (R, B) cells; `empty` where a row has fewer than
+        K."""
         table = cells.new_full(self.shape, empty)
         table[self.rows, self.places] = cells[self.rows, self.columns]
         return table
 
     def add(self, cells: Tensor, table: Tensor) -> None:
-        """Adds (R, K) values to their (R, B) cells."""
+        """Adds a (R, K) table to the positives in (R, B) cells, in place."""
         cells[self.rows, self.columns] += table[self.rows, self.places]
 
     def ones(self, like: Tensor) -> Tensor:
-        """(R, K): one at each cell, zero where a row has fewer than K."""
+        """Returns (R, K): 1 for each positive, 0 where a row has fewer than K."""
         table = like.new_zeros(self.shape)
         table[self.rows, self.places] = 1
         return table
@@ -54,19 +60,20 @@ class PositiveTable:
 
 @dataclass(frozen=True)
 class RowPairs:
-    """Whom a part's anchors are near to or far from."""
+    """Positives and negatives of a block of anchors."""
 
     positive: PositiveTable
     here: Tensor
-    """(R, K) one where the table holds a cell, else zero."""
+    """(R, K) 1 where the table contains a positive, else 0."""
     weight: Tensor | None
-    """(R, K) how alike, zero where the table holds no cell; None where all are fully alike."""
+    """(R, K) weight of each positive, 0 where the table contains none; None if all weights are 1."""
     negative: Tensor
-    """(R, B) one where unlike, else zero."""
+    """(R, B) 1 for negatives, else 0."""
 
     @classmethod
     def of(cls, pairs: Pairs, part: slice, like: Tensor) -> Self:
-        """The company of a part's rows, in the arithmetic of `like`. Alike with strength 0 is not alike."""
+        """Creates the pairs of the rows `part`, in the precision of `like`. Positives of weight 0 are
+        ignored."""
         given = None if pairs.weight is None else pairs.weight[part].to(like.dtype)
         positive = PositiveTable.of(
             pairs.positive[part] if given is None else pairs.positive[part] & (given > 0)
@@ -77,16 +84,16 @@ class RowPairs:
 
     @property
     def weights(self) -> Tensor:
-        """(R, K) the strength, or one where there is none given; zero where the table holds no cell."""
+        """(R, K) weight of each positive (1 if no weights are given); 0 where the table contains none."""
         return self.here if self.weight is None else self.weight
 
     def mask_fill(self, cells: Tensor, sign: float) -> Tensor:
-        """(R, B) `cells` moved out of sight, by `sign` times FAR, wherever they are not unlike."""
+        """Returns (R, B) `cells` plus `sign` times FAR wherever they are not negatives."""
         return torch.add(cells, 1 - self.negative, alpha=sign * FAR)
 
 
 class Accumulator:
-    """Sums over all parts by name, in double precision where the device has it."""
+    """Named sums over all blocks, in float64 if the device supports it."""
 
     def __init__(self, like: Tensor) -> None:
         kind = torch.float32 if like.device.type == "mps" else torch.float64
@@ -94,39 +101,39 @@ class Accumulator:
         self._sums: dict[str, Tensor] = {}
 
     def add(self, name: str, values: Tensor) -> None:
-        """Adds all of `values` to the sum `name`."""
+        """Adds the sum of `values` to the sum `name`."""
         self._sums[name] = self[name] + values.sum(dtype=self._zero.dtype)
 
     def __getitem__(self, name: str) -> Tensor:
         return self._sums.get(name, self._zero)
 
     def see(self, row_pairs: RowPairs, distances: Tensor) -> None:
-        """Adds up what the parts `alike_distance` and `unlike_distance` need, from (R, B) distances."""
-        self.add("alike", row_pairs.positive.read(distances, 0.0))
-        self.add("alike_cells", row_pairs.here)
-        self.add("unlike", torch.linalg.vecdot(row_pairs.negative, distances))
-        self.add("unlike_cells", row_pairs.negative.sum(1))
+        """Adds (R, B) distances to the sums of the metrics `alike_distance` and `unlike_distance`."""
+        self.add("positive_distances", row_pairs.positive.read(distances, 0.0))
+        self.add("positive_cells", row_pairs.here)
+        self.add("negative_distances", torch.linalg.vecdot(row_pairs.negative, distances))
+        self.add("negative_cells", row_pairs.negative.sum(1))
 
     def reciprocal(self, name: str) -> Tensor:
-        """One over a sum of what is never negative; 1 where the sum is 0."""
+        """Returns 1 over a sum of non-negative values; 1 if the sum is 0."""
         return 1 / torch.where(self[name] > 0, self[name], 1)
 
     def share(self, part: str, whole: str) -> Tensor:
-        """One sum over another; 0 over 0 is 0."""
+        """Returns one sum divided by another; 0 if both are 0."""
         return self[part] * self.reciprocal(whole)
 
     def parts(self) -> dict[str, Tensor]:
-        """The mean distances, seen with `see`, under the names that training logs."""
+        """Returns the mean distances added with `see`, by the names that training logs."""
         return {
-            "alike_distance": self.share("alike", "alike_cells"),
-            "unlike_distance": self.share("unlike", "unlike_cells"),
+            "alike_distance": self.share("positive_distances", "positive_cells"),
+            "unlike_distance": self.share("negative_distances", "negative_cells"),
         }
 
 
 def exponents(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """log of the summed exponentials of each row, (R, 1), and each one's share of the sum.
+    """Computes the log of the sum of exponentials of each row, (R, 1), and the softmax, without overflow.
 
-    Without overflow; `logits` are used up. A row of no columns sums to nothing: its log is -FAR.
+    Overwrites `logits`. Without columns, the log of the sum is -FAR.
     """
     if not logits.shape[1]:
         return logits.new_full((len(logits), 1), -FAR), logits
@@ -136,22 +143,33 @@ def exponents(logits: Tensor) -> tuple[Tensor, Tensor]:
     return largest + total.log(), shares.div_(total)
 
 
-# Counting instead of enumerating: how many windows hold each value, how many values lie in each window.
+# Counting: how many intervals contain each value, and how many values each interval contains.
 
-_FEW = 40  # so many passes over a block that stays in the cache cost about one binary search in every cell
+_FEW = 40  # this many passes over a block in the cache take about as long as one binary search per cell
 
 
 def count(
     values: Tensor, low: Tensor | None, high: Tensor, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """For each of (R, B) values the windows of its row that hold it; for each window the values it holds.
+    """Counts for each value the intervals of its row that contain it, and for each interval its values.
 
-    A window runs from `low` to `high` (R, K), both inside; `low` None: from below everything. With `weights`
-    (R, K) the first is the windows' summed weight, not their number. Returns (R, B) and (R, K), in the
-    arithmetic of `values`.
+    Parameters
+    ----------
+    values
+        (R, B).
+    low, high
+        (R, K) lower and upper bounds, both included; `low` None: no lower bound.
+    weights
+        (R, K) weights of the intervals; None: 1.
+
+    Returns
+    -------
+    tuple
+        (R, B) summed weights of the intervals that contain each value, and (R, K) number of values in each
+        interval, in the precision of `values`.
     """
     if low is not None:
-        high = torch.where(low <= high, high, -FAR)  # an empty window holds nothing, not even its ends
+        high = torch.where(low <= high, high, -FAR)  # an empty interval does not contain its bounds
     if high.shape[1] <= _FEW:
         return _one_by_one(values, low, high, weights)
     holders, held = _search(values, high, weights, right=False)
@@ -162,7 +180,7 @@ def count(
 
 
 def count_inside(values: Tensor, low: Tensor | None, high: Tensor) -> Tensor:
-    """(R, K) for each window of a row, how many of its (R, B) values it holds: the second of `count`."""
+    """Returns (R, K) the number of values in each interval: the second result of `count`."""
     if low is not None or high.shape[1] > 8 * _FEW:
         return count(values, low, high)[1]
     found, inside = torch.empty_like(high), torch.empty_like(values)
@@ -180,7 +198,7 @@ def _one_by_one(
         here = slice(column, column + 1)
         if low is None:
             torch.le(values, high[:, here], out=inside)
-        else:  # pressed into the window: what does not move is inside
+        else:  # a value that clamping to the interval does not change is inside
             torch.maximum(values, low[:, here], out=inside)
             torch.minimum(inside, high[:, here], out=inside).eq_(values)
         held[:, column] = inside.sum(1)
@@ -189,10 +207,10 @@ def _one_by_one(
 
 
 def _search(values: Tensor, bounds: Tensor, weights: Tensor | None, right: bool) -> tuple[Tensor, Tensor]:
-    """One-sided windows from below everything to `bounds`, these inside unless `right`."""
+    """Counts like `count` for intervals without a lower bound; `bounds` are excluded if `right`."""
     rows, many = bounds.shape
     ordered, order = bounds.sort(dim=1)
-    passed = torch.searchsorted(ordered, values, right=right)  # windows that end before the value
+    passed = torch.searchsorted(ordered, values, right=right)  # intervals that end before the value
     if weights is None:
         holders = (many - passed).to(values.dtype)
     else:
@@ -204,17 +222,29 @@ def _search(values: Tensor, bounds: Tensor, weights: Tensor | None, right: bool)
     return holders, torch.empty_like(bounds).scatter_(1, order, held)
 
 
-# The gap that triplet miners set on `Pairs`: read in the loss's distance, or turned into cells or triplets.
+# The triplet range that miners set on `Pairs`: converted to the distance of a loss, to masks, or to triplets.
 #
-# A triplet (a, p, n) is inside when low < d(a, n) - d(a, p) <= high, in the gap's own distance.
+# A triplet (a, p, n) is inside if low < d(a, n) - d(a, p) <= high, in the distance of the range.
 
 
 def window(
     near: Tensor, triplet_range: TripletRange | None, distance: Distance
 ) -> tuple[Tensor | None, Tensor | None]:
-    """For alike distances (R, K) the least and the greatest unlike distance inside the gap.
+    """Computes the smallest and largest distance of negatives inside the range.
 
-    All in `distance`; None is no bound.
+    Parameters
+    ----------
+    near
+        (R, K) distances of positives.
+    triplet_range
+        The range; None: no bounds.
+    distance
+        The distance of `near` and of the result.
+
+    Returns
+    -------
+    tuple
+        (R, K) lower and upper bounds, both included; None means no bound.
     """
     if triplet_range is None:
         return None, None
@@ -229,13 +259,13 @@ def window(
 def check_gap(
     vectors: Tensor, triplet_range: TripletRange | None, distance: Distance, ref_vectors: Tensor | None = None
 ) -> None:
-    """Raises RequestError where the gap's distance cannot be read in `distance` for these vectors."""
+    """Raises RequestError if the range cannot be converted to `distance` for these vectors."""
     if triplet_range is not None:
         check_convertible(vectors, triplet_range.distance, distance, ref_vectors)
 
 
 def settle(vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None) -> Pairs:
-    """The same pairs without a gap: only cells that stand in a triplet inside it, for losses over pairs."""
+    """Replaces the triplet range by masks: keeps the pairs of triplets inside it, for losses over pairs."""
     if pairs.triplet_range is None:
         return pairs
     points = _measured(vectors, ref_vectors, pairs.triplet_range.distance)
@@ -257,7 +287,13 @@ def settle(vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None) -> 
 def triplets(
     vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Every triplet of the pairs that is inside the gap, as positions (anchors, positives, negatives)."""
+    """Lists the triplets of the pairs inside the range.
+
+    Returns
+    -------
+    tuple
+        (T,) positions of anchors, positives and negatives.
+    """
     points = _measured(
         vectors, ref_vectors, "euclidean" if pairs.triplet_range is None else pairs.triplet_range.distance
     )

@@ -1,4 +1,4 @@
-"""What the settings of a loss say of it, so that wrong combinations are refused before training."""
+"""The base class of the settings of losses; its properties let recipes be checked before training."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -14,93 +14,94 @@ Need = Literal["labels", "classes", "tags"]
 
 @dataclass(frozen=True)
 class Margin:
-    """A margin in some distance, which is compared with what vectors of unit length can satisfy at all."""
+    """A margin, to be compared with the distances that vectors of unit length can have."""
 
     key: str
-    """The setting that holds it."""
+    """Name of the setting."""
     value: float
     sort: Literal["apart", "together", "circle"]
-    """Between negatives and positives (or of negatives alone); of positives; the radius of a circle loss."""
+    """apart: between negatives and positives, or of negatives; together: of positives; circle: the radius of
+    a circle loss."""
     distance: Distance
     allows_impossible: bool | None = None
-    """The setting `allow_impossible_margin`; None where the loss has none."""
+    """The setting `allow_impossible_margin`; None if the loss has none."""
     unit_length: bool = False
-    """Whether the loss itself brings vectors to unit length, whatever the embedding does."""
+    """Whether the loss normalizes the vectors itself."""
 
 
 class BaseLossSettings(Settings):
-    """What the settings of every loss extend: a frozen class with `kind`, its settings, and `build`.
+    """Base of the settings of a loss: a frozen class with `kind`, its settings, and `build`.
 
-    What a loss says of itself decides which relations, miners and samplers it can be combined with, and
-    which margins are refused; nothing else in the package has to know its kind. All but `distance` has a
-    default.
+    The class variables and properties decide which relations, miners and samplers a loss can be combined
+    with, and which margins are refused; no other module refers to its kind. All but `distance` have defaults.
     """
 
     kind: str
     needs: ClassVar[frozenset[Need]] = frozenset()
-    """What it reads besides pairs: `labels` (one of each item), `classes` (it keeps weights for each), or
-    `tags` (and then no pairs at all; it builds a `TaggingLoss`)."""
+    """What it needs besides pairs: `labels` (one per item), `classes` (it has weights for each class), or
+    `tags` (it uses no pairs and builds a `TaggingLoss`)."""
     reads_triplet_range: ClassVar[bool] = False
-    """Whether it keeps to a miner's triplet range by distances of its own, as a loss over triplets does.
-    Losses over pairs call `rows.settle`, which reads the range in the range's own distance."""
+    """Whether it applies the triplet range of a miner in its own distance, as losses over triplets do. Losses
+    over pairs call `rows.settle`, which applies the range in the distance of the miner."""
     zero_without_positives: ClassVar[bool] = False
-    """Whether it is 0 where a batch holds no positive pair, wherever its vectors lie."""
+    """Whether the loss of a batch without positives is always 0."""
 
     if TYPE_CHECKING:
 
         @property
         def distance(self) -> Distance | None:
-            """What it compares, as a setting or a constant of the class; None for a loss over no distances.
-            Miners that have no distance of their own take it over."""
+            """The distance, a setting or a class variable; None if the loss uses none. It is the default
+            distance of miners."""
             ...
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuses a class that does not say in what it measures: its miners would measure in something."""
+        """Raises TypeError if a class has no `distance`, because miners need one."""
         super().__pydantic_init_subclass__(**kwargs)
         if "distance" not in cls.model_fields and not hasattr(cls, "distance"):
             raise TypeError(
-                f"{cls.__name__} does not say what it compares: give it `distance: Distance = 'euclidean'` "
-                "as a setting, or `distance: ClassVar[Distance | None]`, None for a loss over no distances."
+                f"{cls.__name__} has no distance. Add `distance: Distance = 'euclidean'` as a setting, or "
+                "`distance: ClassVar[Distance | None]`, None if the loss uses no distance."
             )
 
     @property
     def needs_positives(self) -> bool:
-        """Whether it learns only from batches that hold positive pairs."""
+        """Whether it needs batches with positives."""
         return not {"classes", "tags"} & self.needs
 
     @property
     def takes_mined(self) -> bool:
-        """Whether it can read pairs that a miner has narrowed."""
+        """Whether it can use the pairs selected by a miner."""
         return "tags" not in self.needs
 
     @property
     def triplet_margin(self) -> float | None:
-        """The margin of its triplets, which miners without a margin of their own take over."""
+        """The margin of its triplets, which is the default margin of miners; None if it has none."""
         return None
 
     @property
     def satisfied_gap(self) -> float | None:
-        """The gap d(a, n) - d(a, p) from which on a triplet costs nothing; None where every one does."""
+        """The smallest d(a, n) - d(a, p) of triplets with loss 0; None if no triplet has loss 0."""
         return None
 
     def margins(self) -> tuple[Margin, ...]:
-        """Its margins, for the check against what vectors of unit length can satisfy."""
+        """Returns its margins, to be compared with the distances that vectors of unit length can have."""
         return ()
 
     def arguments(self) -> dict[str, Any]:
-        """The settings by name, without `kind`: what the loss's class takes."""
+        """Returns the settings by name, without `kind`: the arguments of the class of the loss."""
         return {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
 
     def build(self, size: int = 0, classes: int = 0) -> "PairLoss":
-        """The loss for vectors of `size` numbers and, where it keeps weights for them, so many `classes`."""
+        """Creates the loss for vectors of dimension `size` and, if it has weights for them, `classes`
+        classes."""
         raise NotImplementedError
 
 
 LOSSES = Family("losses", BaseLossSettings)
-"""All kinds of losses; the list is `LossSettings`, in this package's `__init__`."""
+"""All kinds of losses; their union is `LossSettings` in this package's `__init__`."""
 
 
 def pair_kinds() -> tuple[str, ...]:
-    """The kinds that work from pairs alone, for sentences that name alternatives."""
+    """Returns the kinds that need only pairs, for messages that name alternatives."""
     return tuple(kind for kind, each in LOSSES.kinds().items() if not each.needs)

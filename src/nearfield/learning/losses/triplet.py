@@ -1,4 +1,4 @@
-"""The triplet loss over every triplet of a batch, exact, without listing triplets."""
+"""Triplet loss over all triplets of a batch, exact, without listing them."""
 
 from typing import ClassVar, Literal
 
@@ -13,10 +13,11 @@ from nearfield.learning.losses.margins import checked
 from nearfield.learning.losses.rows import Accumulator, RowPairs, check_gap, count, count_inside, window
 from nearfield.learning.losses.settings import BaseLossSettings, Margin
 
-# The triplet loss anchor by anchor, triplet by triplet: for the two options that counting cannot serve.
+# The triplet loss by listing the triplets of each anchor, for the options `swap` and `smooth`.
 #
-# With `swap` the unlike distance depends on the alike item, with `smooth` the slope differs from triplet to
-# triplet, so O(B^3) steps are needed. Written to be obvious. Keeps two (B, B) matrices.
+# With `swap`, the distance of the negative depends on the positive; with `smooth`, the gradient differs
+# between
+# triplets. Both therefore take O(B^3) steps. Stores two (B, B) matrices.
 
 
 def listed(
@@ -26,9 +27,9 @@ def listed(
     settings: "TripletSettings",
     among: PairwiseDistances | None = None,
 ) -> None:
-    """Adds sums to `accumulator` and slopes to `points` for every triplet of the pairs.
+    """Adds sums to `accumulator` and gradients to `points` for every triplet of the pairs.
 
-    `among`: the references by themselves, where there are some and `swap` needs the distance of two.
+    `among` contains the distances between references, which `swap` needs; None without references.
     """
     distances, slopes = _whole(points)
     between, pushes = (distances, slopes) if among is None else _whole(among)
@@ -47,7 +48,9 @@ def listed(
         accumulator.add("violating", (violation > 0) & (weights > 0))
         accumulator.add("hard", (nearer <= near) & (weights > 0))
         slopes[anchor, positives] += slope.sum(1)
-        at_anchor = slope * ((far < other) + 0.5 * (far == other)) if settings.swap else slope  # ties: shared
+        at_anchor = (
+            slope * ((far < other) + 0.5 * (far == other)) if settings.swap else slope
+        )  # a tie is divided equally
         slopes[anchor, negatives] -= at_anchor.sum(0)
         if settings.swap:
             pushes[positives[:, None], negatives] -= slope - at_anchor
@@ -57,7 +60,7 @@ def listed(
 
 
 def _whole(points: PairwiseDistances) -> tuple[Tensor, Tensor]:
-    """All distances at once, and as many zeros."""
+    """Returns the whole matrix of distances, and zeros of the same shape."""
     distances = torch.cat([points.distances(part) for part in points.parts()])
     return distances, torch.zeros_like(distances)
 
@@ -78,87 +81,100 @@ def _inside(near: Tensor, far: Tensor, pairs: Pairs, points: PairwiseDistances) 
 def _count(accumulator: Accumulator, hinge: Tensor, weights: Tensor) -> None:
     violates = (hinge > 0).to(hinge.dtype)
     accumulator.add("hinges", hinge * weights)
-    accumulator.add("active_strength", violates * weights)
-    accumulator.add("strength", weights)
+    accumulator.add("active_weight", violates * weights)
+    accumulator.add("weight", weights)
     accumulator.add("active", violates * (weights > 0))
     accumulator.add("triplets", (weights > 0).to(hinge.dtype))
 
 
-# The triplet loss over every triplet of a batch, exact, without a triplet ever being listed.
+# The triplet loss over all triplets of a batch, exact, by counting instead of listing.
 #
-# For anchor a, alike p and unlike n: max(0, d(a, p) - d(a, n) + margin) (Weinberger and Saul 2009; Schroff et
-# al. 2015). An unlike n counts for (a, p) as long as d(a, n) < d(a, p) + margin. So the sum of all hinges is
+# For anchor a, positive p and negative n: max(0, d(a, p) - d(a, n) + margin) (Weinberger and Saul 2009;
+# Schroff
+# et al. 2015). The hinge of (a, p, n) is above 0 if d(a, n) < d(a, p) + margin. So the sum of all hinges is
 #
-#     sum over alike cells of  c(a, p) (d(a, p) + margin)   -   sum over unlike cells of  c(a, n) d(a, n)
+#     sum over positive pairs of  c(a, p) (d(a, p) + margin)   -   sum over negative pairs of  c(a, n) d(a, n)
 #
-# where c(a, p) counts the unlike cells under the bound of (a, p) and c(a, n) the bounds above d(a, n). The
-# same counts are the slopes: + c(a, p) for an alike distance, - c(a, n) for an unlike one. B^2 log B steps do
-# what B^3 would, in blocks of rows, and no (B, B) matrix of numbers is kept.
+# where c(a, p) is the number of negatives n with d(a, n) < d(a, p) + margin, and c(a, n) the number of
+# positives
+# p for which n meets this condition. The gradient consists of the same counts: + c(a, p) for the distance of
+# a
+# positive, - c(a, n) for that of a negative. This takes O(B^2 log B) steps instead of O(B^3), in blocks of
+# rows,
+# and stores no (B, B) matrix of floats.
 
 
 class TripletSettings(BaseLossSettings):
-    """Every alike item nearer than every unlike one, by a margin."""
+    """Triplet loss over all triplets: each positive should be nearer to the anchor than each negative."""
 
     kind: Literal["triplet"] = "triplet"
     margin: float = Field(0.2, gt=0)
-    """By how much, in the units of the distance. Larger is stricter."""
+    """Smallest difference of the distances of negative and positive, in units of the distance; above 0.
+    Larger
+    is stricter."""
     distance: Distance = "euclidean"
-    """What is compared."""
+    """Distance of two embeddings."""
     reduction: Literal["non_zero_mean", "mean"] = "non_zero_mean"
-    """Mean over the triplets that still violate the margin, or over all. The first pulls to the end."""
+    """Mean over the triplets that violate the margin, or over all triplets. With non_zero_mean, the gradient
+    does not shrink as fewer triplets violate it."""
     swap: bool = False
-    """Measure the unlike item from the nearer of the two alike ones (Balntas et al. 2016). O(B^3) steps."""
+    """Whether to use the smaller of the distances of the negative from anchor and from positive (Balntas et
+    al.
+    2016). Takes O(B^3) steps for B clips per batch."""
     smooth: bool = False
-    """log(1 + exp(violation)) in place of the hinge: also satisfied triplets pull a little. O(B^3) steps."""
+    """Whether to use log(1 + exp(violation)) instead of the hinge; then triplets that satisfy the margin also
+    have a small gradient. Takes O(B^3) steps for B clips per batch."""
     allow_impossible_margin: bool = False
-    """Train even where no vectors could satisfy the margin."""
+    """Whether to accept a margin that no vectors can satisfy."""
 
     reads_triplet_range: ClassVar[bool] = True
     zero_without_positives: ClassVar[bool] = True
 
     @property
     def triplet_margin(self) -> float:
-        """The margin."""
+        """The margin, which is the default margin of miners."""
         return self.margin
 
     @property
     def satisfied_gap(self) -> float | None:
-        """The margin, where the hinge is one; `swap` measures from elsewhere than miners do."""
+        """The margin; None with `smooth`, and with `swap`, whose distances differ from those of miners."""
         return None if self.smooth or self.swap else self.margin
 
     def margins(self) -> tuple[Margin, ...]:
-        """The margin, in the distance that is compared."""
+        """Returns the margin."""
         return (Margin("margin", self.margin, "apart", self.distance, self.allow_impossible_margin),)
 
     def build(self, size: int = 0, classes: int = 0) -> "TripletLoss":
-        """The loss; it needs neither the size of the vectors nor the number of classes."""
+        """Creates the loss; it needs neither `size` nor `classes`."""
         return TripletLoss(**self.arguments())
 
 
 class TripletLoss(PairLoss):
-    """Equals pytorch-metric-learning's TripletMarginLoss over all triplets, in value and gradient.
+    """Triplet loss over all triplets of the batch: the mean of max(0, d(a, p) - d(a, n) + margin).
 
-    `weight` weighs the triplets of an alike cell; the non-zero mean then divides by the summed strength of
-    the violating triplets, the mean by that of all. `triplet_range` keeps only the triplets inside it.
+    Equals TripletMarginLoss of pytorch-metric-learning over all triplets, in value and gradient. `weight` of
+    the pairs weights the triplets of a positive; the non-zero mean then divides by the sum of the weights of
+    the violating triplets, the mean by that of all. Only triplets inside `triplet_range` are used.
 
-    Parts: `triplets`, how many there are, and shares of them. `hard_fraction`: the unlike item is no farther
-    than the alike one. `semihard_fraction`: it is farther, by less than the margin. `easy_fraction`: the
-    margin is kept. `active_fraction`: it is violated.
+    Metrics: `triplets`, their number, and fractions of it. `hard_fraction`: the negative is not farther than
+    the positive. `semihard_fraction`: it is farther by less than the margin. `easy_fraction`: the margin is
+    satisfied. `active_fraction`: the margin is violated.
 
     Parameters
     ----------
     margin
-        By how much every negative must be farther than every positive, in the units of the distance.
+        Smallest difference of the distances of negative and positive, in units of the distance.
     distance
-        What is compared.
+        Distance of two embeddings.
     reduction
-        Mean over the triplets that still violate the margin, or over all.
+        Mean over the triplets that violate the margin, or over all triplets.
     swap
-        Measure the negative from the nearer of anchor and positive (Balntas et al. 2016). O(B^3) steps.
+        Whether to use the smaller of the distances of the negative from anchor and from positive (Balntas et
+        al. 2016). Takes O(B^3) steps.
     smooth
-        log(1 + exp(violation)) in place of the hinge. O(B^3) steps.
+        Whether to use log(1 + exp(violation)) instead of the hinge. Takes O(B^3) steps.
     allow_impossible_margin
-        Take a margin over cosines that no vectors can satisfy.
+        Whether to accept a margin over cosines that no vectors can satisfy.
     """
 
     def __init__(
@@ -185,7 +201,7 @@ class TripletLoss(PairLoss):
     def forward_with_metrics(
         self, vectors: Tensor, pairs: Pairs, ref_vectors: Tensor | None = None
     ) -> tuple[Tensor, Gradient, LossMetrics]:
-        """One pass over the rows; see the head of this file."""
+        """Computes value, gradient and metrics in one pass over the rows; see the comment above."""
         chosen = self.settings
         check_gap(vectors, pairs.triplet_range, chosen.distance, ref_vectors)
         points = PairwiseDistances(vectors, chosen.distance, ref_vectors)
@@ -200,7 +216,7 @@ class TripletLoss(PairLoss):
         else:
             for part in points.parts():
                 _hinges(points, part, pairs, accumulator, chosen.margin)
-        whole = "active_strength" if chosen.reduction == "non_zero_mean" else "strength"
+        whole = "active_weight" if chosen.reduction == "non_zero_mean" else "weight"
         value = accumulator.share("hinges", whole).to(points.places.dtype)
         parts = {
             "active_fraction": accumulator.share("active", "triplets"),
@@ -224,15 +240,17 @@ def _hinges(
     far = row_pairs.mask_fill(distances, 1.0)
     near = row_pairs.positive.read(distances, -FAR)
     bounds = near + margin
-    last = bounds.nextafter(torch.full_like(bounds, -torch.inf))  # the greatest distance that violates
+    last = bounds.nextafter(
+        torch.full_like(bounds, -torch.inf)
+    )  # the largest distance that violates the margin
     low, high = window(near, pairs.triplet_range, points.distance)
     above, under = count(far, low, last if high is None else last.minimum(high), row_pairs.weight)
     inside = _triplets(far, row_pairs, low, high, bounds, under)
     accumulator.add("hard", _hard(far, near, low, high, under))
     accumulator.add("hinges", row_pairs.weights * under * bounds)
     accumulator.add("hinges", -torch.linalg.vecdot(above, far))
-    accumulator.add("active_strength", row_pairs.weights * under)
-    accumulator.add("strength", row_pairs.weights * inside)
+    accumulator.add("active_weight", row_pairs.weights * under)
+    accumulator.add("weight", row_pairs.weights * inside)
     accumulator.add("active", under)
     accumulator.add("violating", under)
     accumulator.add("triplets", inside)
@@ -252,20 +270,20 @@ def _difficulty(accumulator: Accumulator) -> LossMetrics:
 
 
 def _hard(far: Tensor, near: Tensor, low: Tensor | None, high: Tensor | None, under: Tensor) -> Tensor:
-    """(R, K) triplets of each alike cell inside the gap whose unlike item is no farther than the alike."""
+    """Returns (R, K) the number of hard triplets of each positive: the negative is not farther."""
     if low is not None and bool((low > near).all()):
         return torch.zeros_like(near)  # semi-hard and easy mining
     if high is not None and bool((high <= near).all()):
-        return under  # hard mining
+        return under  # hard mining: all triplets in the range are hard
     return count_inside(far, low, near if high is None else near.minimum(high))
 
 
 def _triplets(
     far: Tensor, row_pairs: RowPairs, low: Tensor | None, high: Tensor | None, bounds: Tensor, under: Tensor
 ) -> Tensor:
-    """(R, K) triplets of each alike cell that are inside the gap, violating or not."""
+    """Returns (R, K) the number of triplets of each positive inside the range."""
     if high is not None and bool((high <= bounds).all()):
-        return under  # semi-hard and hard mining: all that are inside violate
+        return under  # semi-hard and hard mining: all triplets in the range violate the margin
     if low is None and high is None:
         return row_pairs.here * row_pairs.negative.sum(1, keepdim=True)
     limit = bounds.where(row_pairs.here == 0, FAR / 2) if high is None else high

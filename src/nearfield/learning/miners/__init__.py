@@ -1,4 +1,4 @@
-"""Which pairs are worth a pull: the family of miners over `Pairs`."""
+"""Miners: which pairs and triplets of a batch a loss uses."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What all miners share: what their settings say, how they are called, and that they only ever leave out."""
+"""The base classes of miners, which select pairs and never add any."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -13,39 +13,41 @@ from nearfield.learning.losses.base import Given, fit
 
 
 class BaseMinerSettings(Settings):
-    """What the settings of every miner extend: a frozen class with `kind`, its settings, and `build`.
+    """Base of the settings of a miner: a frozen class with `kind`, its settings, and `build`.
 
-    What a miner says of itself decides which losses it can be combined with; nothing else in the package has
-    to know its kind. Everything has a default.
+    The class variables and properties decide which losses a miner can be combined with; no other module
+    refers to its kind. All have defaults.
     """
 
     kind: str
     needs_unit_length: ClassVar[bool] = False
-    """Whether it works for vectors of unit length alone."""
+    """Whether it requires vectors of unit length."""
     hardest_only: ClassVar[bool] = False
-    """Whether it keeps only the hardest triplets, from which training collapses most easily."""
+    """Whether it keeps only the hardest triplets, with which training collapses most easily."""
 
     @property
     def keeps_all(self) -> bool:
-        """Whether it leaves nothing out, so that it goes with losses that no miner can serve."""
+        """Whether it keeps all pairs, so that it can be combined with losses that do not support miners."""
         return False
 
     def triplet_range(self, distance: Distance = "euclidean", margin: float = 0.2) -> TripletRange | None:
-        """The gap that it sets in place of clearing cells; `distance` and `margin` are the loss's, for where
-        it has none of its own. None for a miner that clears cells."""
+        """Returns the triplet range that it sets on `Pairs`; None if it clears cells of the masks instead.
+
+        `distance` and `margin` are those of the loss, used if the miner has none.
+        """
         return None
 
     def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "Miner":
-        """The miner; `distance` and `margin` are the loss's, for where it has none of its own."""
+        """Creates the miner; `distance` and `margin` are those of the loss, used if the miner has none."""
         raise NotImplementedError
 
 
 MINERS = Family("miners", BaseMinerSettings)
-"""All kinds of miners; the list is `MinerSettings`, in this package's `__init__`."""
+"""All kinds of miners; their union is `MinerSettings` in this package's `__init__`."""
 
 
 class Miner(ABC):
-    """Keeps the telling pairs: clears cells of `Pairs`, or sets the gap that triplets must lie in."""
+    """Selects pairs: clears cells of `Pairs`, or sets a triplet range."""
 
     def __call__(
         self,
@@ -55,23 +57,28 @@ class Miner(ABC):
         ref_labels: Tensor | npt.ArrayLike | None = None,
         generator: torch.Generator | None = None,
     ) -> Pairs:
-        """What is left of the pairs, without gradient.
+        """Selects pairs, without gradient.
 
         Parameters
         ----------
         vectors
-            (B, D) floating point.
+            (B, D) embeddings, floating point.
         pairs
-            Positives and negatives: `Pairs`, or (B,) class numbers in their place.
+            Positives and negatives: `Pairs`, or (B,) class numbers.
         ref_vectors, ref_labels
-            (R, D) references that the batch is compared with, and beside class numbers theirs; as of a loss.
+            (R, D) references to compare the batch with, and their (R,) class numbers; see `PairLoss.forward`.
         generator
-            Of the CPU, for the miners that draw; None takes torch's own.
+            Generator on the CPU for miners that draw at random; None: that of torch.
+
+        Returns
+        -------
+        Pairs
+            The selected pairs.
 
         Raises
         ------
         RequestError
-            Where vectors and pairs do not fit.
+            If the arguments do not fit each other.
         """
         fitting = fit(vectors, pairs, ref_vectors, ref_labels)
         refs = None if ref_vectors is None else ref_vectors.detach()
@@ -86,4 +93,4 @@ class Miner(ABC):
         generator: torch.Generator | None = None,
         ref_vectors: Tensor | None = None,
     ) -> Pairs:
-        """What is left of `pairs`, which are of the batch (and its references) and on its device."""
+        """Returns the selected pairs; `pairs` fit the vectors and are on the same device."""

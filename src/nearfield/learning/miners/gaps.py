@@ -1,4 +1,4 @@
-"""Miners of triplets by their gap, d(a, n) - d(a, p): hard, semi-hard, easy, or all that violate a margin."""
+"""Miners of triplets by d(a, n) - d(a, p): hard, semi-hard, easy, or all that violate a margin."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
@@ -12,48 +12,50 @@ from nearfield.core.errors import RequestError
 from nearfield.core.types import Distance, Pairs, TripletRange
 from nearfield.learning.miners.base import BaseMinerSettings, Miner
 
-# A triplet is easy when the gap exceeds the margin, semi-hard when it is above 0 and up to the margin, hard
-# when it is 0 or below (Schroff et al. 2015). No cell needs clearing for that, and no distance computing: the
-# miner names the gap, and the loss keeps to it in the pass that it makes anyway.
+# The gap of a triplet is d(a, n) - d(a, p). A triplet is easy if the gap exceeds the margin, semi-hard if it
+# is
+# above 0 and at most the margin, and hard if it is 0 or less (Schroff et al. 2015). The miner computes no
+# distances and clears no cells: it sets `triplet_range`, which the loss applies to the distances that it
+# computes anyway.
 
 
 class GapSettings(BaseMinerSettings):
-    """What the four have in common: the miner is the gap."""
+    """Base of the settings of miners that set a triplet range."""
 
     @abstractmethod
     def triplet_range(self, distance: Distance = "euclidean", margin: float = 0.2) -> TripletRange:
-        """The gap kept; `distance` and `margin` are the loss's, for where none is given."""
+        """Returns the range; `distance` and `margin` are those of the loss, used if none is given."""
 
     def build(self, distance: Distance = "euclidean", margin: float = 0.2) -> "GapMiner":
-        """The miner; `distance` and `margin` are the loss's, for where none is given."""
+        """Creates the miner; `distance` and `margin` are those of the loss, used if none is given."""
         return GapMiner(self.triplet_range(distance, margin))
 
 
 class All(GapSettings):
-    """Every triplet; with a margin, every one that violates it."""
+    """All triplets and pairs; with a margin, all triplets that violate it."""
 
     kind: Literal["all"] = "all"
     margin: float | None = Field(None, gt=0)
-    """Keep gaps up to this, in the units of the distance; not given: keep all, easy ones too."""
+    """Largest gap d(a, n) - d(a, p) of triplets, in units of the distance; none: no limit."""
     distance: Distance | None = None
-    """What the gap is measured in; not given: as the loss."""
+    """Distance of the gap; none: the distance of the loss."""
 
     @property
     def keeps_all(self) -> bool:
-        """Whether no margin is given."""
+        """Whether it has no margin."""
         return self.margin is None
 
     def triplet_range(self, distance: Distance = "euclidean", margin: float = 0.2) -> TripletRange:
-        """The gap kept; `distance` is the loss's, for where none is given. The loss's margin is not used."""
+        """Returns the range; `distance` is that of the loss, used if none is given; `margin` is ignored."""
         return TripletRange(None, self.margin, self.distance or distance)
 
 
 class Hard(GapSettings):
-    """Triplets whose unlike item is no farther than the alike one."""
+    """Hard triplets: the negative is not farther from the anchor than the positive."""
 
     kind: Literal["hard"] = "hard"
     distance: Distance | None = None
-    """What the gap is measured in; not given: as the loss."""
+    """Distance of the gap; none: the distance of the loss."""
 
     hardest_only: ClassVar[bool] = True
 
@@ -67,32 +69,35 @@ class Semihard(GapSettings):
 
     kind: Literal["semihard"] = "semihard"
     margin: float | None = Field(None, gt=0)
-    """Keep gaps above 0 and up to this, in the units of the distance; not given: the loss's margin."""
+    """Gaps d(a, n) - d(a, p) above 0 and up to this are kept, in units of the distance; none: the margin of
+    the
+    loss."""
     distance: Distance | None = None
-    """What the gap is measured in; not given: as the loss."""
+    """Distance of the gap; none: the distance of the loss."""
 
     def triplet_range(self, distance: Distance = "euclidean", margin: float = 0.2) -> TripletRange:
-        """The gap kept; `distance` and `margin` are the loss's, for where none is given."""
+        """Returns the range; `distance` and `margin` are those of the loss, used if none is given."""
         return TripletRange(0.0, self.margin or margin, self.distance or distance)
 
 
 class Easy(GapSettings):
-    """Triplets that satisfy the margin: to see what a loss does with them, not to train."""
+    """Easy triplets: they satisfy the margin. For comparison only, because most losses learn nothing from
+    them."""
 
     kind: Literal["easy"] = "easy"
     margin: float | None = Field(None, gt=0)
-    """Keep gaps above this, in the units of the distance; not given: the loss's margin."""
+    """Gaps d(a, n) - d(a, p) above this are kept, in units of the distance; none: the margin of the loss."""
     distance: Distance | None = None
-    """What the gap is measured in; not given: as the loss."""
+    """Distance of the gap; none: the distance of the loss."""
 
     def triplet_range(self, distance: Distance = "euclidean", margin: float = 0.2) -> TripletRange:
-        """The gap kept; `distance` and `margin` are the loss's, for where none is given."""
+        """Returns the range; `distance` and `margin` are those of the loss, used if none is given."""
         return TripletRange(self.margin or margin, None, self.distance or distance)
 
 
 @dataclass(frozen=True)
 class GapMiner(Miner):
-    """Keeps triplets with `triplet_range.low < d(a, n) - d(a, p) <= triplet_range.high`; None is no bound."""
+    """Keeps triplets with `triplet_range.low < d(a, n) - d(a, p) <= triplet_range.high`; None: no bound."""
 
     triplet_range: TripletRange
 
@@ -103,13 +108,13 @@ class GapMiner(Miner):
         generator: torch.Generator | None = None,
         ref_vectors: Tensor | None = None,
     ) -> Pairs:
-        """The same cells with the gap set. Raises RequestError where another miner has set one."""
+        """Returns the same pairs with the range set. Raises RequestError if another miner has set one."""
         if self.triplet_range.low is None and self.triplet_range.high is None:
             return pairs
         if pairs.triplet_range is not None:
             raise RequestError(
-                f"miner: these triplets have been mined already (gap {pairs.triplet_range.low} to "
+                f"miner: these pairs have a triplet range already ({pairs.triplet_range.low} to "
                 f"{pairs.triplet_range.high} in {pairs.triplet_range.distance}). "
-                "Mine the relation's own pairs."
+                "Pass the pairs of the relation."
             )
         return replace(pairs, triplet_range=self.triplet_range)

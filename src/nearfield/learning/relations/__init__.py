@@ -1,4 +1,4 @@
-"""Who is alike: the family of relations. Each turns a `BatchIndices` into `Pairs`."""
+"""Relations: which clips are positives and negatives of each other. Each maps `BatchIndices` to `Pairs`."""
 
 from typing import Annotated
 

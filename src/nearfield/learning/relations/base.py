@@ -1,4 +1,4 @@
-"""What all relations share: what their settings say, and how they are called."""
+"""The base of all relations: the protocol `Relation` and the base class of their settings."""
 
 from typing import ClassVar, Literal, Protocol
 
@@ -9,7 +9,7 @@ from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Ints, Pairs
 
 
 class Relation(Protocol):
-    """What the settings of every relation build: says who is alike and who is unlike in a batch."""
+    """Determines which pairs of a batch are positive and which are negative."""
 
     @property
     def kind(self) -> str:
@@ -17,40 +17,40 @@ class Relation(Protocol):
         ...
 
     def __call__(self, indices: BatchIndices) -> Pairs:
-        """(B, B) cells for the B windows of a draw, on the CPU; the diagonal is never set."""
+        """Returns (B, B) masks on the CPU for the B windows of a batch; the diagonal is never set."""
         ...
 
 
 class BaseRelationSettings(Settings):
-    """What the settings of every relation extend: a frozen class with `kind`, its settings, and `build`.
+    """Base of the settings of a relation: a frozen class with `kind`, its settings, and `build`.
 
-    What a relation says of itself decides which losses and samplers it can be combined with, and what
-    training looks at; nothing else in the package has to know its kind. Everything has a default.
+    The class variables decide which losses and samplers a relation can be combined with and how training
+    validates; no other module refers to its kind. All have defaults.
     """
 
     kind: str
     gives: ClassVar[frozenset[Literal["labels", "tags"]]] = frozenset()
-    """What its pairs carry besides cells, for losses that read it: `labels` (one of each clip) or `tags`.
-    A relation that gives either is supervised, and needs training clips that have it."""
+    """What `Pairs` contain besides the masks, for losses that use it: `labels` (one per clip) or `tags`.
+    A relation that gives either is supervised: the training clips must have them."""
     of_views: ClassVar[bool] = False
-    """Whether positives are windows of one clip, so that a validation bends them as training does."""
+    """Whether positives are windows of one clip; validation then augments them as training does."""
     validate_by: ClassVar[Literal["labels", "tags", "triplets"]] = "triplets"
-    """What a validation scores where the recipe leaves it to the relation (train.validate_by)."""
+    """The validation score if the recipe has `train.validate_by: relation`."""
     folders_are_labels: ClassVar[bool] = True
-    """Whether names of folders are labels where the recipe does not say; of long recordings they are not."""
+    """Whether folder names are labels if the recipe does not specify it; False for long recordings."""
 
     def build(self, metadata: ClipMetadata, rows: Ints | None = None) -> Relation:
-        """The relation over the clips of `metadata`; what it counts is counted in `rows`, or all."""
+        """Creates the relation over the clips of `metadata`; statistics are computed from `rows`, or all."""
         raise NotImplementedError
 
     def compared_tags(self, metadata: ClipMetadata) -> tuple[Bools, tuple[str, ...]]:
-        """Tags (N, K) and K names, as they are shown beside its pairs: synonyms merged where it does so."""
+        """Returns tags (N, K) and their K names as the relation compares them, with synonyms merged."""
         return metadata.tags, metadata.tag_names
 
     def tag_shares(self, metadata: ClipMetadata, rows: Ints) -> Tensor:
-        """(K,) share (0..1) of the tagged clips among `rows` with each tag; of relations that give tags."""
+        """Returns (K,) the fraction of the tagged clips among `rows` with each tag, if it gives tags."""
         raise NotImplementedError
 
 
 RELATIONS = Family("relations", BaseRelationSettings)
-"""All kinds of relations; the list is `RelationSettings`, in this package's `__init__`."""
+"""All kinds of relations; their union is `RelationSettings` in this package's `__init__`."""

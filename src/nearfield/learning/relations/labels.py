@@ -14,11 +14,12 @@ from nearfield.core.errors import DataError, RequestError, choose
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 from nearfield.learning.relations.base import BaseRelationSettings
 
-# Clips are alike when they carry the same label.
+# Clips are positives if they have the same label.
 
 
 class Labels(BaseRelationSettings):
-    """Same label: alike. Other label: unlike. Clips without a label take no part."""
+    """Clips with the same label are positives, clips with different labels negatives. Clips without a label
+    are ignored."""
 
     kind: Literal["labels"] = "labels"
 
@@ -26,64 +27,64 @@ class Labels(BaseRelationSettings):
     validate_by: ClassVar[Literal["labels", "tags", "triplets"]] = "labels"
 
     def build(self, metadata: ClipMetadata, rows: Ints | None = None) -> "LabelRelation":
-        """The relation over the clips of `metadata`. Raises DataError where no clip has a label."""
+        """Creates the relation over the clips of `metadata`. Raises DataError if no clip has a label."""
         if not (metadata.labels >= 0).any():
             raise DataError(
-                "relation: labels: none of the clips has a label. Name the column that holds them "
-                "(data.label), or take a relation that needs none: time, views."
+                "relation: labels: none of the clips has a label. Name the column with the labels "
+                "(data.label), or use a relation that needs none: time, views."
             )
         return LabelRelation(metadata.labels)
 
 
 @dataclass(frozen=True)
 class LabelRelation:
-    """Fills `Pairs` from one class number a clip.
+    """Creates `Pairs` from one class number per clip.
 
-    Two draws of one clip are alike, even of the very same window: where a small class is filled up by
-    repeating its clips they are all the company there is, and augmentation bends them apart.
+    Two windows of one clip are positives, even at the same position: if a sampler repeats the clips of a
+    small class, these are its only positives, and augmentation makes them differ.
     """
 
     labels: Ints
     kind: ClassVar[str] = "labels"
 
     def __call__(self, indices: BatchIndices) -> Pairs:
-        """(B, B) cells of a batch; `pairs.labels` is set where each of its items has a label."""
+        """Returns the pairs of a batch; `pairs.labels` is set if every item has a label."""
         return Pairs.from_labels(torch.from_numpy(self.labels[indices.rows]))
 
 
-# Two views of one clip are alike; everything else is unlike. No knowledge is needed.
+# Two views of one clip are positives, all other pairs negatives. No metadata is needed.
 
 
 class Views(BaseRelationSettings):
-    """Drawn from the same clip: alike. From another clip: unlike."""
+    """Windows of the same clip are positives, windows of different clips negatives."""
 
     kind: Literal["views"] = "views"
 
     of_views: ClassVar[bool] = True
 
     def build(self, metadata: ClipMetadata, rows: Ints | None = None) -> "ViewRelation":
-        """The relation; it asks nothing of `metadata`."""
+        """Creates the relation; it does not use `metadata`."""
         return ViewRelation()
 
 
 @dataclass(frozen=True)
 class ViewRelation:
-    """Fills `Pairs` from row numbers alone.
+    """Creates `Pairs` from row numbers.
 
-    The very same window drawn twice is alike: augmentation makes two views of it.
+    A window that occurs twice is a positive of itself: augmentation makes two views of it.
     """
 
     kind: ClassVar[str] = "views"
 
     def __call__(self, indices: BatchIndices) -> Pairs:
-        """(B, B) cells of a batch."""
+        """Returns the pairs of a batch."""
         rows = torch.from_numpy(indices.rows)
         same = rows[:, None] == rows[None, :]
         negative = ~same
         return Pairs(same.fill_diagonal_(False), negative)
 
 
-# Tags that mean the same are made one tag before any two clips are compared.
+# Synonymous tags are merged before clips are compared.
 
 Synonyms = tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...]
 """Groups of tag names that mean the same, as in `[[vocal, vocals, voice], [beat, beats]]`."""
@@ -92,10 +93,30 @@ Synonyms = tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...]
 def merge_synonyms(
     tags: Bools, names: Sequence[str], synonyms: Synonyms, where: str
 ) -> tuple[Bools, tuple[str, ...]]:
-    """Tags (N, K) and their K names with each group made one column, under the group's first name.
+    """Merges each group of synonyms into one column, under the first name of the group.
 
-    A clip has the merged tag where it has any of the group. Raises RequestError, with `where` in front,
-    for a name that is not among the tags and for a name that stands in two groups.
+    A clip has the merged tag if it has any tag of the group.
+
+    Parameters
+    ----------
+    tags
+        (N, K) tags of the clips.
+    names
+        The K names.
+    synonyms
+        Groups of names that mean the same.
+    where
+        Key named in errors.
+
+    Returns
+    -------
+    tuple
+        (N, M) merged tags, and their M names.
+
+    Raises
+    ------
+    RequestError
+        If a name is not a tag, or occurs in two groups.
     """
     filled = fill_synonyms(tags, names, synonyms, where)
     kept = _kept(names, synonyms)
@@ -103,7 +124,7 @@ def merge_synonyms(
 
 
 def fill_synonyms(tags: Bools, names: Sequence[str], synonyms: Synonyms, where: str) -> Bools:
-    """(N, K) tags with every tag of a group set where any of the group is; errors as in `merge_synonyms`."""
+    """Returns (N, K) tags where a clip with any tag of a group has all; see `merge_synonyms` for errors."""
     _check(names, synonyms, where)
     filled = tags.copy()
     for group in synonyms:
@@ -113,7 +134,7 @@ def fill_synonyms(tags: Bools, names: Sequence[str], synonyms: Synonyms, where: 
 
 
 def merge_scores(scores: Floats, names: Sequence[str], synonyms: Synonyms) -> Floats:
-    """Scores (N, K) in the columns that `merge_synonyms` leaves: each group has its highest score."""
+    """Merges the columns of scores (N, K) like `merge_synonyms`: each group gets its highest score."""
     merged = scores.copy()
     for group in synonyms:
         columns = [names.index(name) for name in group]
@@ -122,7 +143,7 @@ def merge_scores(scores: Floats, names: Sequence[str], synonyms: Synonyms) -> Fl
 
 
 def _kept(names: Sequence[str], synonyms: Synonyms) -> list[int]:
-    """Positions of the tags that stand for themselves or for their group."""
+    """Returns the positions of the tags that remain: ungrouped tags and the first of each group."""
     gone = {name for _, *others in synonyms for name in others}
     return [position for position, name in enumerate(names) if name not in gone]
 
@@ -131,31 +152,35 @@ def _check(names: Sequence[str], synonyms: Synonyms, where: str) -> None:
     known = set(names)
     for name, times in Counter(name for group in synonyms for name in group).items():
         if name not in known:
-            raise RequestError(f"{where}: synonyms: no tag is called {name!r}. {choose(name, names)}")
+            raise RequestError(f"{where}: synonyms: no tag has the name {name!r}. {choose(name, names)}")
         if times > 1:
             raise RequestError(
                 f"{where}: synonyms: the tag {name!r} is listed {times} times. "
-                "Name it once; groups that share a tag are one group."
+                "List it once, and join groups that share a tag."
             )
 
 
-# Clips are alike when they share enough tags.
+# Clips are positives if they share enough tags.
 
 
 class Tags(BaseRelationSettings):
-    """Enough tags in common: alike. None in common: unlike. Clips without tags take no part."""
+    """Clips that share enough tags are positives, clips that share none negatives. Clips without tags are
+    ignored."""
 
     kind: Literal["tags"] = "tags"
     at_least: int = Field(1, ge=1)
-    """Tags that two clips must share to be alike."""
+    """Number of tags that two clips must share to be positives."""
     jaccard: float | None = Field(None, gt=0, le=1)
-    """Overlap (shared tags divided by all tags of the two) that alike clips must reach as well."""
+    """Smallest overlap of positives (shared tags divided by all tags of the two clips), in addition to
+    at_least; none: no further condition."""
     negatives: Literal["none_shared", "not_alike"] = "none_shared"
-    """Who is unlike: clips that share no tag, or every two clips that are not alike."""
+    """Which clips are negatives: clips that share no tag (none_shared), or all that are not positives
+    (not_alike)."""
     pair_weight: Literal["one", "jaccard"] = "one"
-    """How alike two alike clips are: all the same, or as much as their tags overlap."""
+    """Weight of a positive pair in the loss: 1, or the overlap of the tags."""
     weights: Literal["equal", "idf"] = "equal"
-    """What a tag weighs in the overlap: all the same, or rare tags more (inverse document frequency)."""
+    """Weight of a tag in the overlap: the same for all tags, or larger for rare tags (inverse document
+    frequency)."""
     synonyms: Synonyms = ()
     """Groups of tags that mean the same; each group counts as one tag."""
 
@@ -163,15 +188,16 @@ class Tags(BaseRelationSettings):
     validate_by: ClassVar[Literal["labels", "tags", "triplets"]] = "tags"
 
     def build(self, metadata: ClipMetadata, rows: Ints | None = None) -> "TagRelation":
-        """The relation over the clips of `metadata`; the rarity of a tag is counted in `rows`, or in all.
+        """Creates the relation over the clips of `metadata`; tag frequencies are computed from `rows`, or
+        all.
 
-        A run gives the rows of train: how tags fall in test is not known while training. Raises DataError
-        where no clip has a tag, RequestError for a synonym that is no tag.
+        A run passes the rows of train, so that training does not use the frequencies in test. Raises
+        DataError if no clip has a tag, and RequestError if a synonym is not a tag.
         """
         if not metadata.tags.any():
             raise DataError(
-                "relation: tags: none of the clips has a tag. Name the column that holds them (data.tags), "
-                "or take another relation: labels, time, views."
+                "relation: tags: none of the clips has a tag. Name the column with the tags (data.tags), "
+                "or use another relation: labels, time, views."
             )
         tags, _ = merge_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "relation")
         counted = tags if rows is None else tags[rows]
@@ -180,19 +206,19 @@ class Tags(BaseRelationSettings):
         return TagRelation(tags, weights, truth, self)
 
     def compared_tags(self, metadata: ClipMetadata) -> tuple[Bools, tuple[str, ...]]:
-        """Tags (N, K) and K names, synonyms merged."""
+        """Returns tags (N, K) and their K names, with synonyms merged."""
         return merge_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "relation")
 
     def tag_shares(self, metadata: ClipMetadata, rows: Ints) -> Tensor:
-        """(K,) share (0..1) of the tagged clips among `rows` that have each tag, synonyms filled in."""
+        """Returns (K,) the fraction of the tagged clips among `rows` with each tag or a synonym of it."""
         return self.build(metadata, rows).shares(rows)
 
 
 @dataclass(frozen=True)
 class TagRelation:
-    """Fills `Pairs` from the tags that two clips share; a clip is never unlike itself.
+    """Creates `Pairs` from the tags that two clips share; windows of one clip are never negatives.
 
-    It also hands on each clip's tags, for losses that read those.
+    The pairs also contain the tags of each clip, for tagging losses.
     """
 
     tags: Bools
@@ -200,41 +226,41 @@ class TagRelation:
     weights: Tensor
     """(K,) positive."""
     truth: Bools
-    """(N, all tags), synonyms set wherever one of them is."""
+    """(N, all tags); a clip with one tag of a group of synonyms has all of them."""
     settings: Tags
     kind: ClassVar[str] = "tags"
 
     def __call__(self, indices: BatchIndices) -> Pairs:
-        """(B, B) cells of a batch; `weight`, where asked for, is 0 outside `positive`.
+        """Returns the pairs of a batch; `weight`, with `pair_weight: jaccard`, is 0 outside `positive`.
 
-        `tags` has a column for every tag of the collection, and NaN in the rows of clips without tags.
+        `tags` has a column for every tag of the collection; the rows of clips without tags are NaN.
         """
-        has = torch.from_numpy(heard(self.tags, indices)).float()
+        has = torch.from_numpy(window_tags(self.tags, indices)).float()
         tagged = has.any(dim=1)
         both = tagged[:, None] & tagged[None, :]
         shared = has @ has.T
         positive = (shared >= self.settings.at_least) & both
         overlap = jaccard(has, self.weights)
         if self.settings.jaccard is not None:
-            positive &= overlap >= self.settings.jaccard - 1e-6  # 1/3 typed as 0.333333 is meant
+            positive &= overlap >= self.settings.jaccard - 1e-6  # a user writes 1/3 as 0.333333
         positive.fill_diagonal_(False)
         apart = shared == 0 if self.settings.negatives == "none_shared" else ~positive
         negative = apart & both & ~torch.from_numpy(shares_a_clip(indices))
         weight = overlap * positive if self.settings.pair_weight == "jaccard" else None
-        truth = torch.from_numpy(heard(self.truth, indices)).float()
+        truth = torch.from_numpy(window_tags(self.truth, indices)).float()
         return Pairs(positive, negative, weight, tags=truth.where(tagged[:, None], torch.nan))
 
     def shares(self, rows: Ints) -> Tensor:
-        """(K,) share (0..1) of the tagged clips among `rows` that have each tag of the collection."""
+        """Returns (K,) the fraction of the tagged clips among `rows` with each tag of the collection."""
         truth = self.truth[rows]
         tagged = truth[truth.any(axis=1)]
         return torch.from_numpy(tagged.sum(axis=0) / max(1, len(tagged))).float()
 
 
-def heard(tags: Bools, indices: BatchIndices) -> Bools:
-    """(B, K) the tags (N, K) of each window of a draw; where two clips sound together, those of both.
+def window_tags(tags: Bools, indices: BatchIndices) -> Bools:
+    """Returns (B, K) the tags of each window of a batch, from tags (N, K); a mixture has the tags of both.
 
-    A clip without tags may have any: what is heard of it and another is not known, and has no tags either.
+    The tags of a clip without any are unknown, so a mixture with it has no tags either.
     """
     own = tags[indices.rows]
     if indices.partner is None:
@@ -245,7 +271,7 @@ def heard(tags: Bools, indices: BatchIndices) -> Bools:
 
 
 def shares_a_clip(indices: BatchIndices) -> Bools:
-    """(B, B) whether a clip of one window of a draw is also heard in the other."""
+    """Returns (B, B) whether two windows of a batch contain the same clip, alone or in a mixture."""
     rows = indices.rows
     if indices.partner is None:
         return np.asarray(rows[:, None] == rows)
@@ -255,9 +281,10 @@ def shares_a_clip(indices: BatchIndices) -> Bools:
 
 
 def jaccard(has: Tensor, weights: Tensor) -> Tensor:
-    """Overlap (B, B) in 0..1 of tag sets (B, K) of zeros and ones: weight shared by weight of the union.
+    """Computes the overlap (B, B) of tag sets (B, K): weight of the shared tags over weight of the union.
 
-    0 for two empty sets. Jaccard, Bulletin de la Société Vaudoise des Sciences Naturelles 37 (1901).
+    0..1; 0 for two empty sets. `has` contains zeros and ones, `weights` (K,) are positive. Jaccard, Bulletin
+    de la Société Vaudoise des Sciences Naturelles 37 (1901).
     """
     shared = (has * weights) @ has.T
     each = has @ weights
@@ -266,10 +293,10 @@ def jaccard(has: Tensor, weights: Tensor) -> Tensor:
 
 
 def rarity(tags: Bools) -> Tensor:
-    """(K,) smoothed inverse document frequency, ln((1 + N) / (1 + n)) + 1, over the N clips that have tags.
+    """Computes (K,) the smoothed inverse document frequency, ln((1 + N) / (1 + n)) + 1, of tags (clips, K).
 
-    n is the number of clips with the tag. Spärck Jones, Journal of Documentation 28 (1972); smoothed so that
-    a tag which every clip has still weighs 1.
+    N is the number of clips with tags, n that of clips with the tag. Spärck Jones, Journal of Documentation
+    28 (1972); with the smoothing, a tag of every clip has weight 1.
     """
     tagged = int(tags.any(axis=1).sum())
     return torch.from_numpy(np.log((1 + tagged) / (1 + tags.sum(axis=0))) + 1).float()

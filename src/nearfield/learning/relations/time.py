@@ -1,4 +1,4 @@
-"""Relations by time: windows of one recording, or of several recorders, that lie close in time."""
+"""Relation by time: windows of one recording, or of several recorders, that are close in time."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from nearfield.core.settings import Settings
 from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Floats, Ints, Pairs
 from nearfield.learning.relations.base import BaseRelationSettings
 
-# Columns of a collection by name, for rules over them: another session, another node.
+# Columns of a collection, for conditions such as another session or another node.
 
 
 def column(metadata: ClipMetadata, name: str, where: str) -> Ints:
-    """(N,) class numbers of the column `name`, -1 where it is empty.
+    """Returns (N,) the class numbers of a column, -1 where it is empty.
 
-    Besides the collection's further columns there are `recording` and `group`. Raises RequestError, with the
-    key `where` in front, for any other name.
+    `recording` and `group` are columns, too. Raises RequestError, which names the key `where`, if there is no
+    column `name`.
     """
     known = {"recording": metadata.recordings, "group": metadata.groups, **metadata.columns}
     if name not in known:
@@ -30,69 +30,79 @@ def column(metadata: ClipMetadata, name: str, where: str) -> Ints:
 
 
 def same(numbers: Ints) -> Bools:
-    """(B, B) whether two items have the same known number."""
+    """Returns (B, B) whether two items have the same number, both known (0 or more)."""
     equal: Bools = (numbers[:, None] == numbers[None, :]) & (numbers >= 0)[:, None]
     return equal
 
 
 def other(numbers: Ints) -> Bools:
-    """(B, B) whether two items have known numbers that differ."""
+    """Returns (B, B) whether two items have different numbers, both known (0 or more)."""
     known = numbers >= 0
     differ: Bools = (numbers[:, None] != numbers[None, :]) & known[:, None] & known[None, :]
     return differ
 
 
-# One moment heard by several recorders: windows of one scene that start together are alike.
+# Several recorders of one scene: their windows with the same start are positives.
 #
-# What such a pair shares is the sound; what sets it apart is the microphone and its place. Without it time
-# alone may learn to tell rooms and recorders.
+# Such a pair has the same sound from different microphones and places. Without such pairs, a network trained
+# with pairs close in time may learn to distinguish rooms and recorders.
 
 
 class Across(Settings):
-    """The same moment of one scene, from another recorder."""
+    """Windows of one scene from two recorders at the same time."""
 
     column: str = "node"
-    """Column that names the recorder; the two windows differ in it."""
+    """Column of the recorder; the two windows have different values."""
     clock: str = "session"
-    """Column that names the scene: recordings with one value of it have their moments on one clock."""
+    """Column of the scene; the two windows have the same value. Recordings of one scene share one clock."""
     within_seconds: float = Field(0.5, ge=0)
-    """Largest time between two starts that counts as the same moment, in seconds."""
+    """Largest difference of the start times, in seconds; 0 or more."""
 
     def read(self, metadata: ClipMetadata, where: str) -> "Scenes":
-        """Recorders and scenes of `metadata`; RequestError, with the key `where`, for unknown columns."""
+        """Reads recorders and scenes from `metadata`. Raises RequestError if a column is unknown."""
         recorders = column(metadata, self.column, f"{where}.column")
         return Scenes(recorders, column(metadata, self.clock, f"{where}.clock"))
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """Which recorder and which scene each item is of; -1 where not known."""
+    """Recorder and scene of each item, as class numbers; -1 means unknown."""
 
     recorders: Ints
     clocks: Ints
 
     def take(self, rows: Ints) -> Self:
-        """The same for some rows."""
+        """Returns the recorders and scenes of some rows."""
         return type(self)(self.recorders[rows], self.clocks[rows])
 
     def together(self) -> Bools:
-        """(B, B) whether two items are of one scene."""
+        """Returns (B, B) whether two items belong to one scene."""
         return same(self.clocks)
 
     def across(self) -> Bools:
-        """(B, B) whether two items are of one scene and of two recorders."""
+        """Returns (B, B) whether two items belong to one scene and to different recorders."""
         return self.together() & other(self.recorders)
 
     def runs(self, start_times: Ints, span: int) -> tuple[Ints, Ints]:
-        """(first, second): all pairs of the M items whose recorders differ and that start within `span`.
+        """Returns all pairs of items of one scene with different recorders that start within `span`.
 
-        `start_times` (M,) and `span` in ticks. Both orders of a pair are given, sorted by the first.
+        Parameters
+        ----------
+        start_times
+            (M,) start of each item on the clock of its scene, in ticks.
+        span
+            Largest difference of the start times, in ticks.
+
+        Returns
+        -------
+        tuple
+            (P,) first and (P,) second items, sorted by the first; each pair occurs in both orders.
         """
         known = np.flatnonzero((self.clocks >= 0) & (self.recorders >= 0))
         order = known[np.lexsort((start_times[known], self.clocks[known]))]
         if not len(order):
             return order, order
-        # One axis on which scenes follow each other, too far apart to touch.
+        # Scenes are placed one after another on one axis, more than `span` apart.
         begun = np.flatnonzero(np.diff(self.clocks[order], prepend=-1))
         scene = np.repeat(np.arange(len(begun)), np.diff(begun, append=len(order)))
         clock = start_times[order] - start_times[order[begun]][scene]
@@ -108,47 +118,50 @@ class Scenes:
         return first[by_first], second[by_first]
 
 
-# Windows are alike when they lie close in time in one recording.
+# Windows are positives if they are close in time in one recording.
 
 
 class Time(BaseRelationSettings):
-    """Close in one recording: alike. In another recording: unlike. Far in the same one: neither."""
+    """Windows close in time in one recording are positives, windows of different recordings negatives.
+    Distant windows of one recording are ignored."""
 
     kind: Literal["time"] = "time"
     range_seconds: float = Field(5.0, gt=0)
-    """Largest time from one window's start to the other's for the two to be alike, in seconds."""
+    """Largest difference of the start times of positives, in seconds; above 0."""
     other_group: bool = False
-    """Windows of two recordings are unlike only where the group (speaker, source, place) differs as well."""
+    """Whether negatives must also belong to different groups (speaker, source, place)."""
     other: tuple[str, ...] = ()
-    """Columns of the collection (as session, node) in which windows of two recordings must differ as well to
-    be unlike; windows that lack one are nobody's other."""
+    """Columns of the collection (such as session, node) in which negatives must also differ; a window with an
+    empty cell there has no negatives."""
     not_synchronous: float | None = Field(None, gt=0)
-    """Windows of two recordings that start less than this many seconds apart are not unlike: for several
-    recorders of one scene, whose moments are on one clock."""
+    """Smallest difference of the start times of negatives, in seconds, if several recorders of one scene
+    share
+    one clock; none: no such condition."""
     across: Across | None = None
-    """Windows of one scene from two recorders are alike where they start at the same moment; elsewhere
-    within the range they are neither."""
+    """Windows of one scene from two recorders are positives if they start at the same time, and are ignored
+    elsewhere within range_seconds; none: positives come from one recording only."""
     far_is_unlike: bool = False
-    """Windows of one recording that lie further apart than range and gap are unlike."""
+    """Whether windows of one recording are negatives if they start further apart than range_seconds plus
+    gap_seconds."""
     gap_seconds: float = Field(0.0, ge=0)
-    """Seconds beyond the range in which windows of one recording are still neither, with far_is_unlike."""
+    """Seconds beyond range_seconds in which windows of one recording are ignored, with far_is_unlike."""
 
     folders_are_labels: ClassVar[bool] = False
 
     def build(self, metadata: ClipMetadata, rows: Ints | None = None) -> "TimeRelation":
-        """The relation over the clips of `metadata`.
+        """Creates the relation over the clips of `metadata`.
 
-        Raises DataError for pictures and unknown recordings, RequestError for unknown columns.
+        Raises DataError for images or if no recording is known, and RequestError if a column is unknown.
         """
         if not (metadata.seconds > 0).any():
             raise DataError(
-                "relation: time: the clips have no length in time. It needs sound; for pictures take labels, "
-                "tags or views."
+                "relation: time: the clips have no duration; this relation needs sound. For images, use "
+                "labels, tags or views."
             )
         if not (metadata.recordings >= 0).any():
             raise DataError(
-                "relation: time: no clip's recording is known. Name the column that holds it "
-                "(data.recording), or take the relation views."
+                "relation: time: the recording of no clip is known. Name its column (data.recording), or use "
+                "the relation views."
             )
         differing = [column(metadata, name, "relation.other") for name in self.other]
         differing += [metadata.groups] if self.other_group else []
@@ -158,21 +171,21 @@ class Time(BaseRelationSettings):
 
 @dataclass(frozen=True)
 class TimeRelation:
-    """Fills `Pairs` from the moment at which each window starts on its recording's clock.
+    """Creates `Pairs` from the start of each window on the clock of its recording.
 
-    The very same window drawn twice is neither alike nor unlike: it would teach nothing. Windows of clips
-    whose recording is unknown take no part; with `other_group` an unknown group is nobody's other.
+    A window that occurs twice is ignored as a pair, because nothing can be learned from it. Clips of unknown
+    recording are ignored; with `other_group`, clips of unknown group have no negatives.
     """
 
     metadata: ClipMetadata
     settings: Time
     differing: tuple[Ints, ...]
-    """(N,) each: class numbers in which unlike windows must differ, besides the recording."""
+    """(N,) each: class numbers in which negatives must differ, besides the recording."""
     scenes: Scenes | None
     kind: ClassVar[str] = "time"
 
     def __call__(self, indices: BatchIndices) -> Pairs:
-        """(B, B) cells of a batch."""
+        """Returns the pairs of a batch."""
         recordings = self.metadata.recordings[indices.rows]
         here = same(recordings)
         start_times = ticks(self.metadata.start_times[indices.rows] + indices.starts)
@@ -194,42 +207,57 @@ class TimeRelation:
 
 
 def ticks(seconds: Floats | float) -> Ints:
-    """Times in whole microseconds, in which they are compared: sums of seconds are not exact in floats."""
+    """Converts seconds to whole microseconds, because sums of seconds are not exact as floats."""
     return np.rint(np.asarray(seconds, dtype=np.float64) * 1e6).astype(np.int64)
 
 
 def reach(seconds: float) -> int:
-    """The largest difference of two `ticks` that counts as within `seconds`: each was rounded by itself."""
+    """Returns the largest difference of two `ticks` within `seconds`; plus 1, as both were rounded."""
     return int(ticks(seconds)) + 1
 
 
 def clear(seconds: float) -> int:
-    """The smallest difference of two `ticks` that counts as `seconds` or more."""
+    """Returns the smallest difference of two `ticks` of at least `seconds`; less 1, as both were rounded."""
     return int(ticks(seconds)) - 1
 
 
-# How often clips that are pushed apart are in truth the same: the price of learning without labels.
+# False negatives: negatives with the same label, which occur when training without labels.
 
 SYNCHRONOUS = 1.0
-"""Windows that start less than so many seconds apart are called synchronous in `false_negative_report`."""
+"""Windows that start less than this many seconds apart are synchronous in `false_negative_report`."""
 
 
 class Epochs(Protocol):
-    """What is asked of a sampler."""
+    """The method of a sampler that `false_negative_report` uses."""
 
     def epoch(self, number: int) -> Iterable[BatchIndices]:
-        """The draws of epoch `number`."""
+        """Yields the batches of epoch `number`."""
         ...
 
 
 def false_negative_rate(
     draws: Iterable[BatchIndices], labels: Ints, relation: Callable[[BatchIndices], Pairs] | None = None
 ) -> float | None:
-    """Share (0..1) of unlike cells whose two clips have the same label; None where no cell can be judged.
+    """Computes the fraction of negatives whose two clips have the same label.
 
-    `labels` (N,) are class numbers, -1 for unknown: cells of unknown clips are not counted. Pairs that the
-    sampler set itself are taken as they are; for other draws `relation` says who is unlike (RequestError
-    without it).
+    Parameters
+    ----------
+    draws
+        Batches of a sampler.
+    labels
+        (N,) class numbers; -1 means unknown. Pairs with an unknown clip are not counted.
+    relation
+        Determines the negatives of batches whose sampler does not set pairs.
+
+    Returns
+    -------
+    float or None
+        0..1; None if no pair is counted.
+
+    Raises
+    ------
+    RequestError
+        If a batch has no pairs and `relation` is None.
     """
     judged = wrong = 0
     for indices in draws:
@@ -247,12 +275,31 @@ def false_negative_report(
     metadata: ClipMetadata,
     batches: int = 50,
 ) -> dict[str, float]:
-    """Shares (0..1) of the unlike cells in the first `batches` batches whose two windows have in common:
+    """Computes what fraction of negatives agree in label, group, recording, time or another column.
 
-    `label`, `group`, `recording`, and each further column by its name: cells where one of the two is not
-    known are not counted; `synchronous`: they start less than a second apart on the clock of their
-    recordings, which means something where recordings share one clock. What cannot be judged is left out.
-    Pairs are taken as in `false_negative_rate`.
+    Parameters
+    ----------
+    sampler
+        The sampler of the batches.
+    relation
+        Determines the negatives of batches whose sampler does not set pairs.
+    metadata
+        Metadata of the N clips.
+    batches
+        Number of batches, from the first of epoch 0.
+
+    Returns
+    -------
+    dict
+        Fractions (0..1) by name: `label`, `group`, `recording` and each further column (pairs with an unknown
+        clip are not counted); `synchronous`: the start times differ by less than a second, which is
+        meaningful
+        if the recordings share one clock. Names without counted pairs are missing.
+
+    Raises
+    ------
+    RequestError
+        If a batch has no pairs and `relation` is None.
     """
     columns = {
         "label": metadata.labels,
@@ -280,5 +327,5 @@ def _pairs(indices: BatchIndices, relation: Callable[[BatchIndices], Pairs] | No
     if indices.pairs is not None:
         return indices.pairs
     if relation is None:
-        raise RequestError("These draws carry no pairs. Give the relation that fills them.")
+        raise RequestError("The sampler sets no pairs. Pass the relation that determines them.")
     return relation(indices)

@@ -1,4 +1,4 @@
-"""Samplers: which clips come together in a batch. Each turns an epoch into `BatchIndices`."""
+"""Samplers: which clips form a batch. Each maps the number of an epoch to `BatchIndices`."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Balanced batches: so many labels (or tags) with so many clips each."""
+"""Samplers of balanced batches: a number of labels (or tags) with a number of clips each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,59 +15,67 @@ from nearfield.learning.relations.labels import Synonyms, merge_synonyms
 from nearfield.learning.samplers.base import BaseSamplerSettings, samplers_without
 from nearfield.learning.samplers.batches import random_starts
 
-# Batches of so many labels with so many clips each, exactly.
+# Batches with an exact number of labels and of clips per label.
 #
-# An epoch visits every clip, and no clip more often than the composition of the batches demands: a label with
-# 5 clips at 4 a batch is in two batches of the shortest epoch, so three of its clips come twice; where one
-# label has most of the clips, every batch needs other labels beside it, and their clips return more often.
+# An epoch contains every clip, and repeats as few as possible. A label with 5 clips and 4 clips per batch is
+# in two
+# batches of the shortest epoch, so three of its clips are repeated. If one label has most of the clips, the
+# clips
+# of the other labels are repeated more often, because every batch needs several labels.
 
 
 class Balanced(BaseSamplerSettings):
-    """Each batch holds `classes` labels with `per_class` clips of each; unlabelled clips are left out.
+    """Batches of `classes` labels with `per_class` clips each. Clips without a label are left out.
 
-    Where there are fewer labels, each batch holds all of them, and is that much smaller.
+    If there are fewer labels than `classes`, each batch contains all of them and is smaller.
     """
 
     kind: Literal["balanced"] = "balanced"
     classes: int = Field(8, ge=2)
-    """Labels a batch, or all that there are where they are fewer."""
+    """Number of labels per batch, 2 or more; all labels if there are fewer."""
     per_class: int = Field(4, ge=1)
-    """Clips of each label in a batch."""
+    """Number of clips of each label in a batch; 1 or more."""
     small: Literal["duplicate", "drop"] = "duplicate"
-    """What becomes of a label with fewer clips than per_class: they are repeated within a batch, or the
-    label is left out (and named in the report)."""
+    """Labels with fewer clips than per_class: their clips are repeated in a batch (duplicate), or they are
+    left
+    out and named in the output (drop)."""
     visits: Literal["clips", "classes"] = "clips"
-    """What an epoch visits evenly: clips (each about once), or classes (each batch draws its labels
-    uniformly, so that clips of rare labels come more often)."""
+    """What is drawn equally often in an epoch: clips (each about once), or classes (the labels of each batch
+    are
+    drawn uniformly, so clips of rare labels are drawn more often)."""
 
     needs: ClassVar[Literal["labels", "tags", "time"] | None] = "labels"
     clip_by_clip: ClassVar[bool] = True
 
     def without_positives(self, by: Literal["labels", "views"]) -> str | None:
-        """Why single clips of each label make no pair."""
+        """Returns why batches with one clip per label contain no positives."""
         if self.per_class > 1:
             return None
         if by == "views":
-            return "sampler.kind: balanced does not bring two views of a clip together"
-        return "sampler.per_class: 1 clip of each label makes batches in which no two clips are alike"
+            return "sampler.kind: balanced draws no two views of a clip in a batch"
+        return "sampler.per_class: batches with 1 clip of each label contain no positives"
 
     def for_validation(self, labels: Ints) -> Self:
-        """Takes no clip twice into a batch: two copies that nothing bends are no distance apart."""
+        """Returns settings that repeat no clip in a batch, because repeats without augmentation are
+        identical."""
         clips = np.unique(labels[labels >= 0], return_counts=True)[1]
         fewest = int(clips[clips > 1].min(initial=self.per_class))
         return self.model_copy(update={"per_class": min(self.per_class, fewest), "small": "drop"})
 
     def windows(self) -> int:
-        """Clips of all labels of a batch."""
+        """Returns the number of clips per batch."""
         return self.classes * self.per_class
 
     def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "BalancedSampler":
-        """The sampler over `rows`. Raises DataError without labels, RequestError with fewer than two."""
+        """Creates the sampler over `rows`.
+
+        Raises DataError if no clip has a label, and RequestError if there are fewer than two labels.
+        """
         labelled = rows[metadata.labels[rows] >= 0]
         if not len(labelled):
             raise DataError(
-                "sampler: balanced: none of the clips to train on has a label. Name the column that holds "
-                f"them (data.label), or take another sampler: {samplers_without('labels')}."
+                "sampler: balanced: none of the clips to train on has a label. Name the column with the "
+                f"labels (data.label), or use another sampler: {samplers_without('labels')}."
             )
         ordered = labelled[np.argsort(metadata.labels[labelled], kind="stable")]
         numbers, begins = np.unique(metadata.labels[ordered], return_index=True)
@@ -85,51 +93,52 @@ class Balanced(BaseSamplerSettings):
         if kept >= 2:
             return
         small = f" with at least {self.per_class} clips" if self.small == "drop" else ""
-        cures = ["give clips of more labels"]
+        cures = ["add clips of more labels"]
         if self.small == "drop" and present > kept:
             cures.append(
                 f"set sampler.small to duplicate or lower sampler.per_class ({present} labels in all)"
             )
         raise RequestError(
             f"sampler: balanced: classes is {self.classes}, but the clips to train on have {kept} "
-            f"label{'' if kept == 1 else 's'}{small}. Cure: {', or '.join(cures)}."
+            f"label{'' if kept == 1 else 's'}{small}. Remedy: {', or '.join(cures)}."
         )
 
 
 @dataclass(frozen=True)
 class BalancedSampler:
-    """Draws the labels of each batch, then deals each label's clips."""
+    """Draws the labels of each batch, then clips of each label."""
 
     metadata: ClipMetadata
     members: list[Ints]
-    """The rows of each label that is kept."""
+    """Rows of the clips of each label that is used."""
     clip_seconds: float
     seed: int
     settings: Balanced
     dropped: tuple[str, ...]
-    """Names of the labels left out for having too few clips."""
+    """Names of the labels left out because they have too few clips."""
     unlabelled: int
-    """Clips left out for having no label."""
+    """Number of clips left out because they have no label."""
 
     @property
     def classes(self) -> int:
-        """Labels in every batch: as many as are set, or all that there are."""
+        """Number of labels per batch: that of the settings, or all labels if there are fewer."""
         return min(self.settings.classes, len(self.members))
 
     @property
     def is_short(self) -> bool:
-        """Whether there are fewer labels than a batch was to hold."""
+        """Whether there are fewer labels than the settings require."""
         return self.classes < self.settings.classes
 
     @property
     def batch_size(self) -> int:
-        """Clips in every batch, without exception."""
+        """Number of clips in every batch."""
         return self.classes * self.settings.per_class
 
     @property
     def batches_per_epoch(self) -> int:
-        """The least number of batches in which every clip has its turn (`visits: clips`), or whose clips
-        are together as many as there are (`visits: classes`)."""
+        """Smallest number of batches that can contain every clip (`visits: clips`), or that have as many
+        clips in
+        total as there are (`visits: classes`)."""
         sizes = self._sizes()
         if self.settings.visits == "classes":
             return int(-(-sizes.sum() // self.batch_size))
@@ -138,20 +147,20 @@ class BalancedSampler:
 
     @property
     def clips_per_epoch(self) -> int:
-        """Clips drawn in an epoch, repeats counted."""
+        """Number of clips in an epoch, with repeats."""
         return self.batches_per_epoch * self.batch_size
 
     def epoch(self, number: int) -> Iterator[BatchIndices]:
-        """The draws of epoch `number`; the clips of one label stand together in each."""
+        """Yields the batches of epoch `number`; the clips of a label are adjacent."""
         rng = stream(self.seed, "batches", number)
-        decks = [_ClassQueue(rows, rng) for rows in self.members]
+        queues = [_ClassQueue(rows, rng) for rows in self.members]
         even = self.settings.visits == "clips"
         for classes in self._by_clips(rng) if even else self._uniform(rng):
-            rows = np.concatenate([decks[label].next_batch(self.settings.per_class) for label in classes])
+            rows = np.concatenate([queues[label].next_batch(self.settings.per_class) for label in classes])
             yield BatchIndices(rows, random_starts(self.metadata, rows, self.clip_seconds, rng))
 
     def describe(self) -> str:
-        """One line: batch, epoch, and what is left out."""
+        """Describes batches, epochs and clips left out, in one line."""
         clips = int(self._sizes().sum())
         there = len(self.members)
         short = f" (sampler.classes is {self.settings.classes}, and there are no more)"
@@ -172,10 +181,13 @@ class BalancedSampler:
             yield rng.permutation(len(self.members))[: self.classes]
 
     def _by_clips(self, rng: np.random.Generator) -> Iterator[Ints]:
-        """The labels of each batch, drawn without replacement and weighted by the hands each has left.
+        """Yields the labels of each batch, drawn without replacement, weighted by their remaining quota.
 
-        A label with as many hands left as there are batches must come now. Nothing else can go wrong: the
-        hands left are always `classes` times the batches left, and no label has more of them than batches.
+        The quota of a label is the number of batches that contain it. A label whose remaining quota equals
+        the
+        number of remaining batches must be drawn now. This always succeeds: the remaining quotas sum to
+        `classes`
+        times the remaining batches, and none exceeds the number of remaining batches.
         """
         batches = self.batches_per_epoch
         left = share_quotas(self._sizes(), self.settings.per_class, batches, batches * self.classes, rng)
@@ -189,10 +201,24 @@ class BalancedSampler:
 
 
 def share_quotas(sizes: Ints, per_class: int, batches: int, total: int, rng: np.random.Generator) -> Ints:
-    """(classes,) how many batches of an epoch each label is in; together `total`, each `batches` at most.
+    """Computes (classes,) the number of batches of an epoch that contain each label.
 
-    Each has enough of them to show all its clips; the rest goes, one by one, to the label whose clips are
-    then visited least (ties by chance).
+    Each label gets enough batches for all its clips. The remaining batches are assigned one at a time to the
+    label
+    whose clips are then repeated least; ties are broken at random.
+
+    Parameters
+    ----------
+    sizes
+        (classes,) number of clips of each label.
+    per_class
+        Number of clips of a label per batch.
+    batches
+        Number of batches, the upper limit for each label.
+    total
+        Sum of the result.
+    rng
+        Generator that breaks ties.
     """
     base = -(-sizes // per_class)
 
@@ -211,7 +237,7 @@ def share_quotas(sizes: Ints, per_class: int, batches: int, total: int, rng: np.
 
 
 class _ClassQueue:
-    """The clips of one label, walked in one fresh permutation after another."""
+    """Draws the clips of one label in one random permutation after another."""
 
     def __init__(self, rows: Ints, rng: np.random.Generator) -> None:
         self.rows = rows
@@ -219,64 +245,72 @@ class _ClassQueue:
         self.left = rows[:0]
 
     def next_batch(self, count: int) -> Ints:
-        """(count,) rows; none twice while there are enough, else all equally often, give or take one."""
+        """Returns (count,) rows: all different if there are enough, else each equally often within one."""
         whole, rest = divmod(count, len(self.rows))
         if len(self.left) < rest:
             fresh = self.rng.permutation(self.rows)
             again = np.isin(fresh, self.left)
             self.left = np.concatenate([self.left, fresh[~again], fresh[again]])
-        hand, self.left = self.left[:rest], self.left[rest:]
-        return np.concatenate([*[self.rows] * whole, hand])
+        drawn, self.left = self.left[:rest], self.left[rest:]
+        return np.concatenate([*[self.rows] * whole, drawn])
 
 
-# Batches in which every tag has its turn, for clips with several tags.
+# Batches balanced by tags, for clips with several tags.
 #
-# Tags come in equal number, so clips of rare tags come more often than others. Of the clips of a tag those
-# come first that were visited least in the epoch, by whichever of their tags: a clip with a rare and a common
-# tag does not come twice while others wait.
+# All tags are drawn equally often, so clips with rare tags are drawn more often. Among the clips of a tag,
+# those
+# drawn least often in the epoch (for any of their tags) come first, so a clip with a rare and a common tag is
+# not
+# drawn twice before other clips are drawn once.
 
 
 class BalancedTags(BaseSamplerSettings):
-    """Tags are drawn evenly, then clips that have them; none is twice in a batch, however many it has.
+    """Draws tags equally often, then clips that have them; no clip is twice in a batch.
 
-    An epoch draws as many clips as there are. Clips without tags are left out.
+    An epoch draws about as many clips as there are. Clips without tags are left out.
     """
 
     kind: Literal["balanced_tags"] = "balanced_tags"
     batch_size: int = Field(32, ge=2)
-    """Clips a batch."""
+    """Number of clips per batch; 2 or more."""
     per_tag: int = Field(2, ge=1)
-    """Clips drawn for a tag before the next one has its turn: 2 or more give each anchor company."""
+    """Number of clips drawn for a tag before the next tag; 1 or more. With 2 or more, each clip has a
+    positive in
+    the batch."""
     synonyms: Synonyms = ()
-    """Groups of tags that mean the same; each group counts as one tag."""
+    """Groups of tags that mean the same; each group is one tag."""
 
     needs: ClassVar[Literal["labels", "tags", "time"] | None] = "tags"
     clip_by_clip: ClassVar[bool] = True
 
     def without_positives(self, by: Literal["labels", "views"]) -> str | None:
-        """Why no clip is twice in a batch."""
-        said = "sampler.kind: balanced_tags does not bring two views of a clip together"
-        return said if by == "views" else None
+        """Returns why batches contain no two views of a clip."""
+        reason = "sampler.kind: balanced_tags draws no two views of a clip in a batch"
+        return reason if by == "views" else None
 
     def windows(self) -> int:
-        """Clips a batch."""
+        """Returns the number of clips per batch."""
         return self.batch_size
 
     def build(
         self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int
     ) -> "BalancedTagSampler":
-        """The sampler over `rows`. Raises DataError without tags, RequestError for too large a batch."""
+        """Creates the sampler over `rows`.
+
+        Raises DataError if no clip has a tag, and RequestError if fewer clips have tags than a batch needs.
+        """
         tags, names = merge_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "sampler")
         tagged = rows[tags[rows].any(axis=1)]
         if not len(tagged):
             raise DataError(
-                "sampler: balanced_tags: none of the clips to train on has a tag. Name the column that holds "
-                f"them (data.tags), or take another sampler: {samplers_without('tags')}."
+                "sampler: balanced_tags: none of the clips to train on has a tag. Name the column with the "
+                f"tags (data.tags), or use another sampler: {samplers_without('tags')}."
             )
         if len(tagged) < self.batch_size:
             raise RequestError(
-                f"sampler: balanced_tags: batch_size is {self.batch_size}, and {len(tagged)} of the clips to "
-                "train on have tags; none comes twice in a batch. Make the batch smaller, or take shuffle."
+                f"sampler: balanced_tags: batch_size is {self.batch_size}, but only {len(tagged)} of the "
+                "clips to train on have tags, and no clip is twice in a batch. Lower sampler.batch_size, or "
+                "use the sampler shuffle."
             )
         dropped = tuple(np.array(names)[~tags[tagged].any(axis=0)].tolist())
         without = len(rows) - len(tagged)
@@ -285,53 +319,53 @@ class BalancedTags(BaseSamplerSettings):
 
 @dataclass(frozen=True)
 class BalancedTagSampler:
-    """Goes round the tags in random order and deals the clips of each."""
+    """Draws clips of each tag in turn, in random order of tags."""
 
     metadata: ClipMetadata
     rows: Ints
-    """The clips that have tags."""
+    """(n,) rows of the clips that have tags."""
     tags: Bools
-    """Theirs, synonyms merged."""
+    """(n, K) their tags, synonyms merged."""
     clip_seconds: float
     seed: int
     settings: BalancedTags
     dropped: tuple[str, ...]
     """Tags that no clip has."""
     untagged: int
-    """Clips left out for having no tag."""
+    """Number of clips left out because they have no tag."""
 
     @property
     def batch_size(self) -> int:
-        """Clips in every batch, without exception."""
+        """Number of clips in every batch."""
         return self.settings.batch_size
 
     @property
     def is_short(self) -> bool:
-        """Never: too few clips are refused, as none comes twice in a batch."""
+        """False, because `build` raises RequestError if there are too few clips."""
         return False
 
     @property
     def clips_per_epoch(self) -> int:
-        """The least number of whole batches that hold as many clips as there are."""
+        """Number of clips in an epoch: that of the clips with tags, rounded up to full batches."""
         return -(-len(self.rows) // self.batch_size) * self.batch_size
 
     def epoch(self, number: int) -> Iterator[BatchIndices]:
-        """The draws of epoch `number`; clips drawn for one tag stand together."""
+        """Yields the batches of epoch `number`; clips drawn for one tag are adjacent."""
         rng = stream(self.seed, "batches", number)
-        visits = np.zeros(len(self.rows), dtype=np.int64)  # by any tag: the decks share it
-        decks = [_TagQueue(np.flatnonzero(has), visits, rng) for has in self.tags.T if has.any()]
-        turns = _turns(decks, rng)
+        visits = np.zeros(len(self.rows), dtype=np.int64)  # for any tag: shared by all queues
+        queues = [_TagQueue(np.flatnonzero(has), visits, rng) for has in self.tags.T if has.any()]
+        turns = _turns(queues, rng)
         for _ in range(self.clips_per_epoch // self.batch_size):
             batch: list[int] = []
             while len(batch) < self.batch_size:
-                deck = next(turns)
+                queue = next(turns)
                 for _ in range(min(self.settings.per_tag, self.batch_size - len(batch))):
-                    batch += deck.next_batch(batch)
+                    batch += queue.next_batch(batch)
             rows = self.rows[batch]
             yield BatchIndices(rows, random_starts(self.metadata, rows, self.clip_seconds, rng))
 
     def describe(self) -> str:
-        """One line: batch, epoch, and what is left out."""
+        """Describes batches, epochs and clips left out, in one line."""
         line = (
             f"Batches of {self.batch_size} different clips: {self.settings.per_tag} for each of "
             f"{int(self.tags.any(axis=0).sum())} tags in turn. {count(len(self.rows), 'training clip')}, "
@@ -341,7 +375,7 @@ class BalancedTagSampler:
 
 
 class _TagQueue:
-    """The clips of one tag, those that were visited least first, in random order among equals."""
+    """Draws the clips of one tag: those drawn least often first, at random among equals."""
 
     def __init__(self, members: Ints, visits: Ints, rng: np.random.Generator) -> None:
         self.members, self.visits, self.rng = members, visits, rng
@@ -349,11 +383,11 @@ class _TagQueue:
         self.left: list[int] = []
 
     def next_batch(self, taken: Sequence[int]) -> list[int]:
-        """A clip that is not in `taken`, or none where all are."""
+        """Returns a clip that is not in `taken`, or an empty list if all are."""
         while True:
             while self.left:
                 clip = self.left.pop()
-                if self.visits[clip] == self.level:  # else another tag has visited it meanwhile
+                if self.visits[clip] == self.level:  # otherwise it has been drawn for another tag
                     self.visits[clip] += 1
                     return [clip]
             free = np.setdiff1d(self.members, taken)
@@ -363,8 +397,8 @@ class _TagQueue:
             self.left = self.rng.permutation(free[self.visits[free] == self.level]).tolist()
 
 
-def _turns(decks: list[_TagQueue], rng: np.random.Generator) -> Iterator[_TagQueue]:
-    """Every deck once a round, every round in another order."""
+def _turns(queues: list[_TagQueue], rng: np.random.Generator) -> Iterator[_TagQueue]:
+    """Yields every queue once per round, in a random order in each round."""
     while True:
-        for place in rng.permutation(len(decks)).tolist():
-            yield decks[place]
+        for place in rng.permutation(len(queues)).tolist():
+            yield queues[place]

@@ -1,4 +1,4 @@
-"""What all samplers share: what their settings say, and what they build."""
+"""The base of all samplers: the protocol `Sampler` and the base class of their settings."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -9,133 +9,141 @@ from nearfield.core.types import BatchIndices, Bools, ClipMetadata, Ints
 
 
 class Sampler(Protocol):
-    """What the settings of every sampler build: a schedule that the run's seed and an epoch's number fix."""
+    """Draws batches, determined by the seed and the number of the epoch."""
 
     @property
     def batch_size(self) -> int:
-        """Windows in a full batch."""
+        """Number of windows in a full batch."""
         ...
 
     @property
     def clips_per_epoch(self) -> int:
-        """Windows drawn in an epoch, repeats counted."""
+        """Number of windows in an epoch, with repeats."""
         ...
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """Names of the labels or tags that never come, with the settings given."""
+        """Names of the labels or tags that are never drawn with the settings."""
         ...
 
     @property
     def is_short(self) -> bool:
-        """Whether every batch is smaller than the settings ask, for want of labels or of clips."""
+        """Whether all batches are smaller than the settings require, for lack of labels or clips."""
         ...
 
     def epoch(self, number: int) -> Iterator[BatchIndices]:
-        """The draws of epoch `number` (from 0), the same however often they are asked for."""
+        """Yields the batches of epoch `number` (from 0), the same at each call."""
         ...
 
     def describe(self) -> str:
-        """One line: batch, epoch, what is left out."""
+        """Describes batches, epochs and clips left out, in one line."""
         ...
 
 
 class CutOrder:
-    """Samplers that cut an order into batches: these are short only where an epoch holds less than one."""
+    """Mixin of samplers that cut an order of clips into batches."""
 
     @property
     def is_short(self: "Sampler") -> bool:
-        """Whether an epoch has fewer windows than a batch was to hold."""
+        """Whether an epoch has fewer windows than a full batch."""
         return self.clips_per_epoch < self.batch_size
 
 
 @dataclass(frozen=True)
 class TripletChoice:
-    """Triplets of a sampler's first epoch that are worth showing."""
+    """Triplets of the first epoch of a sampler, chosen as examples."""
 
     numbers: tuple[int, ...]
-    """In the order in which they are drawn, from 0."""
+    """Positions in the order in which triplets are drawn, from 0."""
     source: str
-    """What drew them, and which of them are shown, in a sentence."""
+    """A sentence that describes the sampler and the choice."""
     before: "ExplainsTriplets | None" = None
-    """The sampler whose triplets of the same numbers these rearrange; None where there is none."""
+    """The sampler whose triplets this one rearranges, by the same numbers; None if it rearranges none."""
 
 
 @runtime_checkable
 class ExplainsTriplets(Sampler, Protocol):
-    """A sampler that draws triplets and can say by what it drew each, as the page of triplets shows."""
+    """A sampler of triplets that can explain how each was drawn, for the page of triplets."""
 
     def choose(self, count: int) -> TripletChoice:
-        """Up to `count` triplets of the first epoch."""
+        """Returns up to `count` triplets of the first epoch."""
         ...
 
     def reason(self, number: int, negative: Collection[str], same: tuple[bool, bool] | None) -> str:
-        """By what a triplet of the first epoch was drawn, in a sentence.
+        """Explains in a sentence how a triplet of the first epoch was drawn.
 
-        `negative`: tags of its negative. `same`: whether positive and negative are those of `before`; None
-        where nothing came before.
+        Parameters
+        ----------
+        number
+            Position of the triplet in the order in which triplets are drawn, from 0.
+        negative
+            Tags of its negative.
+        same
+            Whether positive and negative are the same as those of `TripletChoice.before`; None without it.
         """
         ...
 
 
 class BaseSamplerSettings(Settings):
-    """What the settings of every sampler extend: a frozen class with `kind`, its settings, and `build`.
+    """Base of the settings of a sampler: a frozen class with `kind`, its settings, and `build`.
 
-    What a sampler says of itself decides which relations and losses it can be combined with, and what a
-    training costs; nothing else in the package has to know its kind. `windows` and `build` have no default.
+    The class variables and properties decide which relations and losses a sampler can be combined with, and
+    how
+    the cost of training is estimated; no other module refers to its kind. `windows` and `build` have no
+    default.
     """
 
     kind: str
     needs: ClassVar[Literal["labels", "tags", "time"] | None] = None
-    """What its clips must have for it to draw batches."""
+    """What the clips must have."""
     clip_by_clip: ClassVar[bool] = False
-    """Whether it chooses clip by clip, so that an augmented copy of a clip can stand for one."""
+    """Whether it draws single clips, so that augmented copies of a clip can be drawn as further clips."""
 
     @property
     def sets_pairs(self) -> bool:
-        """Whether its draws say themselves who is alike, so that the relation is not asked."""
+        """Whether it sets the pairs of its batches, so that the relation is not used."""
         return False
 
     @property
     def mixes(self) -> bool:
-        """Whether some clips of a batch are heard together with another one."""
+        """Whether some clips of a batch are mixed with another one."""
         return False
 
     @property
     def asked_run(self) -> str | None:
-        """Folder of a run whose predictions of tags it draws by; None where it asks none."""
+        """Folder of the run whose predicted tags it uses; None if it uses none."""
         return None
 
     def drawn_tags(self, metadata: ClipMetadata) -> tuple[Bools, tuple[str, ...]] | None:
-        """Tags (N, K) that its own pairs are drawn by, and K names; None where it draws by none."""
+        """Returns the tags (N, K) by which it draws pairs, and their K names; None if it uses no tags."""
         return None
 
     def without_positives(self, by: Literal["labels", "views"]) -> str | None:
-        """Why its batches hold no positive pairs of one label, or of one clip; None where they do."""
+        """Returns why its batches contain no positives of one label, or of one clip; None if they do."""
         return None
 
     def for_validation(self, labels: Ints) -> Self:
-        """The settings for batches of val clips with these class numbers (-1: none)."""
+        """Returns the settings for batches of val clips with these class numbers (-1: none)."""
         return self
 
     def windows(self) -> int:
-        """Windows in a full batch, as the settings ask."""
+        """Returns the number of windows in a full batch."""
         raise NotImplementedError
 
     def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> Sampler:
-        """The schedule over `rows`. Raises DataError or RequestError where it cannot be kept."""
+        """Creates the sampler over `rows`. Raises DataError or RequestError if they do not allow it."""
         raise NotImplementedError
 
 
 SAMPLERS = Family("samplers", BaseSamplerSettings)
-"""All kinds of samplers; the list is `SamplerSettings`, in this package's `__init__`."""
+"""All kinds of samplers; their union is `SamplerSettings` in this package's `__init__`."""
 
 
 def samplers_without(need: Literal["labels", "tags", "time"]) -> str:
-    """The kinds that do without labels, tags or time, for sentences that name alternatives."""
+    """Returns the kinds that do not need labels, tags or time, for messages that name alternatives."""
     return ", ".join(kind for kind, each in SAMPLERS.kinds().items() if each.needs != need)
 
 
 def clip_samplers() -> str:
-    """The kinds that choose clip by clip, for sentences that name alternatives."""
+    """Returns the kinds that draw single clips, for messages that name alternatives."""
     return ", ".join(kind for kind, each in SAMPLERS.kinds().items() if each.clip_by_clip)

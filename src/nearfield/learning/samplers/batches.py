@@ -1,4 +1,4 @@
-"""What samplers share: batches of an order, window starts, mixed pairs, rejection sampling."""
+"""Functions shared by samplers: cutting into batches, window starts, mixing, rejection sampling."""
 
 from collections.abc import Callable, Iterator
 from typing import Self
@@ -9,13 +9,11 @@ from pydantic import Field, model_validator
 from nearfield.core.settings import Settings
 from nearfield.core.types import Bools, ClipMetadata, Floats, Ints, MixPartner
 
-# An order cut into batches.
-
 
 def cut(order: Ints, size: int, drop_last: bool = False) -> Iterator[Ints]:
-    """Runs of `size` in the order given; the last may be short, or is left out with `drop_last`.
+    """Cuts an order into batches of `size`; the last may be shorter, or is left out with `drop_last`.
 
-    A rest of one joins the run before it: alone it would have nobody to be compared with.
+    A remainder of one joins the batch before it, because one clip alone has no pairs.
     """
     whole, rest = divmod(len(order), size)
     last = whole * size
@@ -26,59 +24,58 @@ def cut(order: Ints, size: int, drop_last: bool = False) -> Iterator[Ints]:
         yield order[last:]
 
 
-# Where a window starts inside its clip, when any place will do.
-
-
 def random_starts(
     metadata: ClipMetadata, rows: Ints, clip_seconds: float, rng: np.random.Generator
 ) -> Floats:
-    """(B,) seconds, uniform over the starts at which a window of `clip_seconds` lies inside its clip.
+    """Draws (B,) starts in seconds, uniform such that a window of `clip_seconds` lies inside its clip.
 
-    0 for clips that are not longer than the window, and for pictures.
+    0 for clips that are not longer than the window, and for images.
     """
     spare = np.maximum(metadata.seconds[rows] - clip_seconds, 0.0)
     return spare * rng.random(len(rows))
 
 
-# Two clips heard at once: what sounds then has the tags of both.
+# Mixtures of two clips, which have the tags of both.
 #
-# Tokozume, Ushiku and Harada 2018, "Learning from between-class examples for deep sound recognition", in
-# which the mixture is to be told by its parts' shares; here each tag is a question of its own, and both are
-# heard.
+# Tokozume, Ushiku and Harada 2018, "Learning from between-class examples for deep sound recognition". There,
+# the
+# network predicts the ratio of the mixture; here, the mixture has all tags of both clips.
 
 
 class Mixing(Settings):
-    """Some clips of a batch sound together with another of the same batch."""
+    """Mixes some clips of a batch with another clip of the batch."""
 
     share: float = Field(0.5, gt=0, le=1)
-    """Share of clips that do not sound alone."""
+    """Fraction of the clips that are mixed, above 0 to 1."""
     decibels: tuple[float, float] = (-6.0, 6.0)
-    """Power of a clip over that of the one beside it: least and most, in decibels; neither may drown."""
+    """Range of the power of a clip relative to the other one, in decibels: two numbers from -30 to 30,
+    smaller
+    first."""
 
     @model_validator(mode="after")
     def _neither_drowns(self) -> Self:
         least, most = self.decibels
         if not -30 <= least <= most <= 30:
             raise ValueError(
-                f"decibels must be two numbers from -30 to 30, the least first. Given: {list(self.decibels)}."
+                f"decibels must be two numbers from -30 to 30, smaller first. Given: {list(self.decibels)}."
             )
         return self
 
     def draw(
         self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, rng: np.random.Generator
     ) -> MixPartner:
-        """What the clips of a batch, `rows` (B,), are heard with; each is with another one at most once."""
+        """Draws what to mix the clips of a batch, `rows` (B,), with; each is added to one other at most."""
         turn = rng.permutation(len(rows))
         others = np.empty_like(rows)
-        others[turn] = rows[np.roll(turn, 1)]  # one round of all: nobody meets itself
+        others[turn] = rows[np.roll(turn, 1)]  # a cyclic shift: no clip is mixed with itself
         starts = random_starts(metadata, others, clip_seconds, rng)
         alone = rng.random(len(rows)) >= self.share
         return MixPartner(np.where(alone, -1, others), starts, rng.uniform(*self.decibels, len(rows)))
 
 
-# A uniform draw among what is allowed, where listing all that is allowed to everyone would be too much.
+# A uniform draw among the allowed candidates, without listing them for every anchor.
 
-_ROUNDS = 1024  # a list of 100,000 costs about as much as some thousand draws
+_ROUNDS = 1024  # testing 100,000 candidates takes about as long as some thousand draws
 
 
 def rejection_sample(
@@ -88,11 +85,29 @@ def rejection_sample(
     candidates: int,
     rng: np.random.Generator,
 ) -> Ints:
-    """(count,) for each asker one candidate, uniform among those allowed to it; -1 where there is none.
+    """Draws one candidate for each anchor, uniformly among those allowed.
 
-    `draw(askers)` proposes candidates that contain the allowed ones, all with one probability;
-    `allowed(askers, candidates)` judges them, also one asker against many candidates. Refused askers draw
-    again; for the stubborn few all numbers below `candidates` are judged.
+    Anchors whose candidate is not allowed draw again; after 1024 rounds, all candidates are tested for the
+    remaining anchors.
+
+    Parameters
+    ----------
+    count
+        Number of anchors.
+    draw
+        Maps anchors (A,) to proposed candidates (A,), each with the same probability, including all allowed
+        ones.
+    allowed
+        Maps anchors and candidates to (A,) bool; one anchor may be given with many candidates.
+    candidates
+        Number of candidates.
+    rng
+        Generator of the final choice.
+
+    Returns
+    -------
+    ndarray
+        (count,) candidates; -1 if none is allowed.
     """
     found = np.full(count, -1, dtype=np.int64)
     left = np.arange(count)

@@ -1,4 +1,4 @@
-"""Fixed augmented copies beside the clips: a larger training set, in place of chance in each batch."""
+"""Training with fixed augmented copies of the clips instead of random augmentation of each batch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from nearfield.learning.samplers import Sampler, SamplerSettings
 def build_sampler(
     settings: SamplerSettings, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int, copies: int
 ) -> Sampler:
-    """The schedule of a training over `rows` and `copies` copies of each; errors as of the settings' own."""
+    """Creates the sampler of a training over `rows` and `copies` copies of each; raises like `build`."""
     if not copies:
         built: Sampler = settings.build(metadata, rows, clip_seconds, seed)
         return built
@@ -24,38 +24,38 @@ def build_sampler(
 
 @dataclass(frozen=True)
 class CopiesSampler:
-    """The schedule of another sampler over clips and their copies; its draws name the clip and the copy."""
+    """Wraps a sampler over clips and copies; its batches contain the row of the clip and the copy."""
 
     inner: Sampler
     clips: int
-    """Clips of the collection: row r + c x clips of `inner` is copy c of clip r."""
+    """Number of clips in the collection; row r + c x clips of `inner` is copy c of clip r."""
     copies: int
 
     @property
     def batch_size(self) -> int:
-        """Windows in a full batch."""
+        """Number of windows in a full batch."""
         return self.inner.batch_size
 
     @property
     def clips_per_epoch(self) -> int:
-        """Windows drawn in an epoch, of clips and of copies."""
+        """Number of windows in an epoch, of clips and of copies."""
         return self.inner.clips_per_epoch
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """Names of the labels or tags that never come."""
+        """Names of the labels or tags that are never drawn."""
         return self.inner.dropped
 
     @property
     def is_short(self) -> bool:
-        """Whether every batch is smaller than the settings ask."""
+        """Whether all batches are smaller than the settings require."""
         return self.inner.is_short
 
     def epoch(self, number: int) -> Iterator[BatchIndices]:
-        """The draws of epoch `number`, with rows of the collection."""
+        """Yields the batches of epoch `number`, with rows of the collection."""
         for indices in self.inner.epoch(number):
             yield replace(indices, rows=indices.rows % self.clips, copies=indices.rows // self.clips)
 
     def describe(self) -> str:
-        """One line: batch, epoch, copies."""
+        """Describes batches, epochs and copies, in one line."""
         return f"{self.inner.describe()} Each clip counts {self.copies + 1} times: itself and its copies."

@@ -1,4 +1,4 @@
-"""Samplers without labels: every clip once an epoch, or twice in one batch."""
+"""Samplers without labels: every clip once per epoch, or two views of it in one batch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from nearfield.core.types import BatchIndices, ClipMetadata, Ints
 from nearfield.learning.samplers.base import BaseSamplerSettings, CutOrder
 from nearfield.learning.samplers.batches import Mixing, cut, random_starts
 
-# Every clip once an epoch, in a fresh order.
-
 
 class Shuffle(BaseSamplerSettings):
-    """A full permutation of the clips each epoch, cut into batches."""
+    """A random permutation of all clips in each epoch, cut into batches."""
 
     kind: Literal["shuffle"] = "shuffle"
     batch_size: int = Field(32, ge=2)
-    """Clips a batch."""
+    """Number of clips per batch; 2 or more."""
     drop_last: bool = False
-    """Leave out the short batch at the end of an epoch. If kept, a single clip joins the batch before."""
+    """Whether to leave out the smaller batch at the end of an epoch. If not, a single remaining clip joins
+    the
+    batch before it."""
     mixing: Mixing | None = None
-    """Some clips are heard together with another of the batch, and have the tags of both; none: every clip is
-    heard alone."""
+    """Mixes some clips with another clip of the batch, so that they have the tags of both; none: no
+    mixtures."""
 
     clip_by_clip: ClassVar[bool] = True
 
@@ -36,28 +36,27 @@ class Shuffle(BaseSamplerSettings):
         return self.mixing is not None
 
     def without_positives(self, by: Literal["labels", "views"]) -> str | None:
-        """Why no clip is twice in a batch."""
-        return "sampler.kind: shuffle does not bring two views of a clip together" if by == "views" else None
+        """Returns why batches contain no two views of a clip."""
+        return "sampler.kind: shuffle draws no two views of a clip in a batch" if by == "views" else None
 
     def windows(self) -> int:
-        """Clips a batch."""
+        """Returns the number of clips per batch."""
         return self.batch_size
 
     def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "ShuffleSampler":
-        """The sampler over `rows`. Raises DataError where they do not make one batch."""
+        """Creates the sampler over `rows`. Raises DataError if there are too few for one batch."""
         least = self.batch_size if self.drop_last else 2
         if len(rows) < least:
             raise DataError(
-                f"sampler: shuffle: a batch needs {least} clips, and there are {len(rows)} to train on. "
-                "Give more clips"
-                + (", a smaller batch_size, or drop_last: false." if self.drop_last else ".")
+                f"sampler: shuffle: a batch needs {least} clips, but there are {len(rows)} to train on. "
+                "Add clips" + (", lower batch_size, or set drop_last to false." if self.drop_last else ".")
             )
         return ShuffleSampler(metadata, rows, clip_seconds, seed, self)
 
 
 @dataclass(frozen=True)
 class ShuffleSampler(CutOrder):
-    """Permutes the rows of an epoch and cuts them."""
+    """Cuts a random permutation of the rows into batches."""
 
     metadata: ClipMetadata
     rows: Ints
@@ -68,17 +67,17 @@ class ShuffleSampler(CutOrder):
 
     @property
     def batch_size(self) -> int:
-        """Clips a batch; the last of an epoch may hold fewer, or one more."""
+        """Number of clips per batch; the last of an epoch may have fewer, or one more."""
         return self.settings.batch_size
 
     @property
     def clips_per_epoch(self) -> int:
-        """All clips; with `drop_last` those of whole batches."""
+        """Number of clips in an epoch: all, or with `drop_last` those of full batches."""
         short = len(self.rows) % self.batch_size if self.settings.drop_last else 0
         return len(self.rows) - short
 
     def epoch(self, number: int) -> Iterator[BatchIndices]:
-        """The draws of epoch `number`; each clip is in exactly one of them."""
+        """Yields the batches of epoch `number`; each clip is in exactly one of them."""
         rng = stream(self.seed, "batches", number)
         for rows in cut(rng.permutation(self.rows), self.batch_size, self.settings.drop_last):
             starts = random_starts(self.metadata, rows, self.clip_seconds, rng)
@@ -87,40 +86,41 @@ class ShuffleSampler(CutOrder):
             yield BatchIndices(rows, starts, partner=partner)
 
     def describe(self) -> str:
-        """One line: batch and epoch."""
+        """Describes batches and epochs, in one line."""
         line = (
             f"Batches of {self.batch_size} clips. One epoch uses each of {self.clips_per_epoch:,} clips once."
         )
         mixing = self.settings.mixing
-        return line + (f" {mixing.share:.0%} are heard together with another." if mixing else "")
-
-
-# Every clip twice in one batch, for losses that learn from two bendings of it.
+        return line + (f" {mixing.share:.0%} are mixed with another clip." if mixing else "")
 
 
 class TwoViews(BaseSamplerSettings):
-    """A full permutation of the clips each epoch; positions i and i + B/2 of a batch hold one clip."""
+    """Two views of each clip in a batch (positions i and i + B/2), in a random order of clips in each
+    epoch."""
 
     kind: Literal["views"] = "views"
     batch_size: int = Field(64, ge=4, multiple_of=2)
-    """Windows a batch: two for each of half as many clips."""
+    """Number of windows per batch, two for each clip; even, 4 or more."""
     same_window: bool = False
-    """Both views start at the same moment of the clip; otherwise each starts where it likes."""
+    """Whether both views start at the same time in the clip; if not, each starts at random."""
 
     def windows(self) -> int:
-        """Two of each clip."""
+        """Returns the number of windows per batch."""
         return self.batch_size
 
     def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "ViewSampler":
-        """The sampler over `rows`. Raises DataError for fewer than two clips."""
+        """Creates the sampler over `rows`. Raises DataError if there are fewer than two clips."""
         if len(rows) < 2:
-            raise DataError(f"sampler: views: it needs two clips, and there are {len(rows)} to train on.")
+            raise DataError(
+                f"sampler: views: it needs two clips or more, but there are {len(rows)} to train on. Add "
+                "clips."
+            )
         return ViewSampler(metadata, rows, clip_seconds, seed, self)
 
 
 @dataclass(frozen=True)
 class ViewSampler(CutOrder):
-    """Permutes the rows of an epoch, cuts them and repeats each cut."""
+    """Cuts a random permutation of the rows into batches and repeats the rows of each."""
 
     metadata: ClipMetadata
     rows: Ints
@@ -131,16 +131,16 @@ class ViewSampler(CutOrder):
 
     @property
     def batch_size(self) -> int:
-        """Windows a batch; the last of an epoch may hold fewer, or two more."""
+        """Number of windows per batch; the last of an epoch may have fewer, or two more."""
         return self.settings.batch_size
 
     @property
     def clips_per_epoch(self) -> int:
-        """Each clip, twice."""
+        """Number of windows in an epoch, two for each clip."""
         return 2 * len(self.rows)
 
     def epoch(self, number: int) -> Iterator[BatchIndices]:
-        """The draws of epoch `number`; each clip is in exactly one of them, twice."""
+        """Yields the batches of epoch `number`; each clip is in exactly one of them, twice."""
         rng = stream(self.seed, "batches", number)
         for rows in cut(rng.permutation(self.rows), self.batch_size // 2):
             first = random_starts(self.metadata, rows, self.clip_seconds, rng)
@@ -149,7 +149,7 @@ class ViewSampler(CutOrder):
             yield BatchIndices(np.concatenate([rows, rows]), np.concatenate([first, second]))
 
     def describe(self) -> str:
-        """One line: batch and epoch."""
+        """Describes batches and epochs, in one line."""
         return (
             f"Batches of {self.batch_size} windows: {self.batch_size // 2} clips, two views each. One epoch "
             f"has {self.clips_per_epoch:,} windows."

@@ -1,4 +1,4 @@
-"""Tiles of long recordings, each with neighbors in time: batches without labels."""
+"""Sampler of tiles of long recordings, each with neighbors in time; needs no labels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,49 +15,50 @@ from nearfield.learning.relations.time import Across, Scenes, clear, column, rea
 from nearfield.learning.samplers.base import BaseSamplerSettings, CutOrder
 from nearfield.learning.samplers.batches import cut, rejection_sample
 
-# Where the tiles of a set of recordings lie, and which are near each other.
+# The grid of tiles of a set of recordings.
 #
-# Tiles are sorted by recording and moment, so that a tile's own recording, and its neighbours within any
-# range, are one run of numbers each: low <= number < high.
+# Tiles are sorted by recording and start time, so the tiles of one recording, and the neighbors of a tile
+# within a
+# range, have consecutive numbers: low <= number < high.
 
 SLACK = 1e-3
-"""Seconds that the last tile may reach past its clip: decoders and tables round lengths."""
+"""Seconds by which the last tile may exceed its clip, because decoders and tables round lengths."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """M tiles, sorted by recording and moment; all arrays are (M,)."""
+    """M tiles, sorted by recording and start time; all arrays are (M,)."""
 
     rows: Ints
     starts: Floats
-    """Seconds inside the clip."""
+    """Start of the tile in the clip, in seconds."""
     start_times: Ints
-    """When the tile starts on its recording's clock, in `ticks`."""
+    """Start of the tile on the clock of its recording, in `ticks`."""
     recordings: Ints
     room: Floats
-    """Seconds by which the tile can be moved on, less than a step of the grid, without leaving its clip."""
+    """Seconds by which the tile can be shifted within its clip, at most a step of the grid."""
     first: Ints
-    """Number of the first tile of the own recording."""
+    """Number of the first tile of the same recording."""
     end: Ints
-    """One past the number of the last tile of the own recording."""
+    """Number of the last tile of the same recording, plus 1."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def near(self, range_seconds: float) -> tuple[Ints, Ints]:
-        """(low, high): the run of tiles that start within the range of each tile, itself among them."""
+        """Returns (M,) `low` and `high`: tiles low <= number < high start within the range of each tile."""
         span = reach(range_seconds)
         clock = self.start_times - self.start_times[self.first]
-        # One axis on which recordings follow each other, too far apart to touch.
+        # Recordings are placed one after another on one axis, more than `span` apart.
         lengths = np.where(np.arange(len(self)) == self.first, clock[self.end - 1] + span + 1, 0)
         axis = clock + np.cumsum(lengths) - lengths[self.first]
         return np.searchsorted(axis, axis - span, "left"), np.searchsorted(axis, axis + span, "right")
 
 
 def lay(metadata: ClipMetadata, rows: Ints, tile: float, step: float) -> Grid:
-    """Tiles of `tile` seconds at 0, step, 2 step ... of each clip of `rows`, each by its own length.
+    """Creates tiles of `tile` seconds at 0, step, 2 step, ... in each clip of `rows`.
 
-    A clip shorter than a tile has one, at 0, which silence fills up. Clips of unknown recording have none.
+    A clip shorter than a tile has one tile at 0, padded with silence. Clips of unknown recording have none.
     """
     rows = rows[metadata.recordings[rows] >= 0]
     counts = np.maximum(np.floor((metadata.seconds[rows] - tile + SLACK) / step).astype(np.int64), 0) + 1
@@ -74,26 +75,29 @@ def lay(metadata: ClipMetadata, rows: Ints, tile: float, step: float) -> Grid:
     return Grid(each, starts, start_times, recordings, room, first, end)
 
 
-# Neighbours of tiles: a run of the own recording, and perhaps single tiles of other recorders.
+# Neighbors of tiles: consecutive tiles of the same recording, and optionally tiles of other recorders.
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """For each of M tiles the run low <= number < high, itself left out, and a stretch of a list."""
+class Neighbors:
+    """Neighbors of each of M tiles: low <= number < high without the tile itself, and a segment of
+    `listed`."""
 
     low: Ints
     high: Ints
     listed: Ints
-    """Tiles of other recordings, those of one tile after those of the one before it."""
+    """Neighbors from other recordings, in the order of the tiles."""
     begins: Ints
+    """(M,) first position of each tile in `listed`."""
     sizes: Ints
-    """(M,) where a tile's stretch of `listed` begins, and how long it is."""
+    """(M,) number of neighbors of each tile in `listed`."""
 
     @classmethod
     def of(
         cls, grid: Grid, range_seconds: float, scenes: Scenes | None, within_seconds: float
-    ) -> "Neighbours":
-        """The tiles of the own recording in range; with `scenes` also other recorders' at the same moment."""
+    ) -> "Neighbors":
+        """Finds tiles of the same recording in the range and, with `scenes`, simultaneous ones of other
+        recorders."""
         low, high = grid.near(range_seconds)
         first = second = low[:0]
         if scenes is not None:
@@ -105,13 +109,13 @@ class Neighbours:
 
     @property
     def counts(self) -> Ints:
-        """(M,) how many neighbours each tile has."""
+        """(M,) number of neighbors of each tile."""
         return self.high - self.low - 1 + self.sizes
 
     def pick(self, tiles: Ints, count: int, rng: np.random.Generator) -> Ints:
-        """(A, count) neighbours of each of A `tiles`, drawn uniformly, none twice while there are enough.
+        """Draws (A, count) neighbors of A `tiles` uniformly, without replacement while there are enough.
 
-        Where there are fewer than `count`, they come round again. Each tile must have one.
+        If a tile has fewer than `count` neighbors, they are repeated. Each tile must have at least one.
         """
         picked = _distinct(self.counts[tiles], count, rng)
         run = (self.high - self.low - 1)[tiles][:, None]
@@ -124,124 +128,139 @@ class Neighbours:
 
 
 def _distinct(have: Ints, count: int, rng: np.random.Generator) -> Ints:
-    """(A, count) numbers below each of `have` (A,), drawn uniformly, none twice until all have come."""
+    """Draws (A, count) numbers below `have` (A,) uniformly, without replacement until all are drawn."""
     picked = np.empty((len(have), count), dtype=np.int64)
     for position in range(count):
         drawn = rng.integers(np.maximum(have - position, 1))
         before = np.sort(picked[:, :position], axis=1)
-        for taken in before.T:  # skip what is taken, from the lowest up
+        for taken in before.T:  # skip the numbers drawn before, in ascending order
             drawn += drawn >= taken
         again = picked[np.arange(len(have)), position % have] if position else drawn
         picked[:, position] = np.where(position < have, drawn, again)
     return picked
 
 
-# Opposites of tiles: a tile of another recording, drawn uniformly among those that rules allow.
+# Negatives of tiles: tiles of another recording, drawn uniformly among those allowed.
 
 
 @dataclass(frozen=True)
 class NegativeSampler:
-    """What may oppose a tile of the grid; every opposite is of another recording."""
+    """Draws negatives for the tiles of a grid; a negative always comes from another recording."""
 
     grid: Grid
     differing: tuple[Ints, ...] = ()
-    """(M,) each: class numbers in which anchor and opposite must differ too; -1 is nobody's other."""
+    """(M,) each: class numbers in which anchor and negative must also differ; a tile with -1 has no
+    negatives."""
     not_synchronous: float | None = None
-    """Seconds that must lie between the two starts at least, on the common clock."""
+    """Smallest difference of the start times of anchor and negative on the common clock, in seconds."""
     scenes: Scenes | None = None
-    """Recorders and scenes of the tiles, where windows of one scene must not oppose each other ..."""
+    """Recorders and scenes of the tiles, if tiles of one scene are no negatives of each other ..."""
     near_seconds: float = 0.0
-    """... if they start within so many seconds."""
+    """... when they start within this many seconds."""
 
     def draw(self, tiles: Ints, rng: np.random.Generator) -> Ints:
-        """For each of `tiles` one that may oppose it, uniform among those that may; -1 where none may."""
+        """Draws one negative for each of `tiles`, uniformly among those allowed; -1 if none is allowed."""
         grid = self.grid
 
-        def propose(askers: Ints) -> Ints:
-            first, end = grid.first[tiles[askers]], grid.end[tiles[askers]]
+        def propose(anchors: Ints) -> Ints:
+            first, end = grid.first[tiles[anchors]], grid.end[tiles[anchors]]
             drawn = rng.integers(len(grid) - (end - first))
             return drawn + np.where(drawn >= first, end - first, 0)
 
-        def allowed(askers: Ints, drawn: Ints) -> Bools:
-            return self._oppose(tiles[askers], drawn)
+        def allowed(anchors: Ints, drawn: Ints) -> Bools:
+            return self._is_negative(tiles[anchors], drawn)
 
         if len(grid) == 0 or grid.end[0] == len(grid):
             return np.full(len(tiles), -1, dtype=np.int64)
         return rejection_sample(len(tiles), propose, allowed, len(grid), rng)
 
     def draw_from(self, tiles: Ints, files: int, rng: np.random.Generator) -> Ints:
-        """The same from `files` files only, drawn anew for each clip that has some of `tiles`.
+        """Draws negatives like `draw`, but for each clip of `tiles` from `files` random files only.
 
-        A file is drawn as often as its share of the tiles that may oppose, so that over many epochs each of
-        these comes equally often. All must have an opposite, and no rule may look at moments.
+        The probability of a file is proportional to its number of allowed tiles, so over many epochs each
+        allowed
+        tile is drawn equally often. All tiles must have a negative, and no condition may depend on start
+        times.
         """
         clips, first, which = np.unique(self.grid.rows[tiles], return_index=True, return_inverse=True)
-        askers = np.repeat(tiles[first], files)
-        kept = self.grid.rows[self.draw(askers, rng)].reshape(len(clips), files)
+        anchors = np.repeat(tiles[first], files)
+        kept = self.grid.rows[self.draw(anchors, rng)].reshape(len(clips), files)
         chosen = kept[which, rng.integers(files, size=len(tiles))]
         by_file = np.argsort(self.grid.rows, kind="stable")
         ordered = self.grid.rows[by_file]
         begins, ends = np.searchsorted(ordered, chosen, "left"), np.searchsorted(ordered, chosen, "right")
         return by_file[rng.integers(begins, ends)]
 
-    def _oppose(self, asking: Ints, drawn: Ints) -> Bools:
-        good: Bools = self.grid.recordings[asking] != self.grid.recordings[drawn]
+    def _is_negative(self, anchors: Ints, drawn: Ints) -> Bools:
+        good: Bools = self.grid.recordings[anchors] != self.grid.recordings[drawn]
         for numbers in self.differing:
-            good &= (numbers[asking] >= 0) & (numbers[drawn] >= 0) & (numbers[asking] != numbers[drawn])
-        apart = np.abs(self.grid.start_times[asking] - self.grid.start_times[drawn])
+            good &= (numbers[anchors] >= 0) & (numbers[drawn] >= 0) & (numbers[anchors] != numbers[drawn])
+        apart = np.abs(self.grid.start_times[anchors] - self.grid.start_times[drawn])
         if self.not_synchronous is not None:
             good &= apart >= clear(self.not_synchronous)
         if self.scenes is not None:
-            one, other = self.scenes.clocks[asking], self.scenes.clocks[drawn]
+            one, other = self.scenes.clocks[anchors], self.scenes.clocks[drawn]
             good &= (one < 0) | (one != other) | (apart > reach(self.near_seconds))
         return good
 
 
-# Tiles of long recordings, each with company that is close in time: learning without labels.
+# Training on tiles with neighbors in time, without labels.
 #
-# After Tile2Vec (Jean et al., AAAI 2019), on the time axis: a tile, a neighbour within range, and something
-# from elsewhere.
+# Tile2Vec (Jean et al., AAAI 2019) on the time axis: a tile, a neighbor within a range, and a distant tile.
 
 
 class Tiles(BaseSamplerSettings):
-    """Every tile is an anchor once an epoch; its neighbours, and perhaps its opposites, are drawn for it.
+    """Tiles of long recordings: each tile is an anchor once per epoch, with random neighbors in time and, in
+    mode triplet, random negatives.
 
-    A tile is as long as the recipe's `data.clip_seconds`. Clips of one recording share its clock, so a
-    neighbour may lie in another file of the same recording.
+    A tile is as long as `data.clip_seconds` of the recipe. Clips of one recording share its clock, so a
+    neighbor
+    may be in another file of the recording.
     """
 
     kind: Literal["tiles"] = "tiles"
     batch_size: int = Field(32, ge=2)
-    """Anchors a batch."""
+    """Number of anchors per batch; 2 or more."""
     neighbors: int = Field(1, ge=1)
-    """Neighbours of each anchor in its batch; they differ while there are enough in range."""
+    """Number of neighbors drawn for each anchor, 1 or more; different ones if enough are in the range."""
     range_seconds: float = Field(5.0, gt=0)
-    """Largest time from the anchor's start to a neighbour's, in seconds; give the relation time the same."""
+    """Largest difference of the start times of anchor and neighbor, in seconds; above 0. Use the same value
+    in the
+    relation time."""
     hop_seconds: float | None = Field(None, gt=0)
-    """Seconds from one tile's start to the next; none means the length of a tile."""
+    """Difference of the start times of successive tiles, in seconds; none: the length of a tile."""
     jitter: bool = False
-    """Move an anchor and its neighbours on together: a random part of a hop, as far as the clips reach."""
+    """Whether to shift an anchor and its neighbors by the same random fraction of a hop, within their
+    clips."""
     mode: Literal["batch", "triplet"] = "batch"
-    """Opposites: the batch's other recordings, as the relation says, or one drawn for each neighbour."""
+    """Negatives: other recordings in the batch, as the relation determines (batch), or one random tile for
+    each
+    neighbor (triplet)."""
     other_group: bool = False
-    """With triplets: opposites come from another group (speaker, source, place) as well."""
+    """In mode triplet: whether negatives must also come from another group (speaker, source, place)."""
     other: tuple[str, ...] = ()
-    """With triplets: columns of the collection (as session, node) in which opposites differ as well."""
+    """In mode triplet: columns of the collection (such as session, node) in which negatives must also
+    differ."""
     not_synchronous: float | None = Field(None, gt=0)
-    """With triplets: opposites start at least this many seconds before or after, on the common clock."""
+    """In mode triplet: smallest difference of the start times of anchor and negative on the common clock, in
+    seconds; none: no such condition."""
     negatives_from: int | None = Field(None, ge=1)
-    """With triplets: an epoch draws the opposites of a clip's tiles from so many other files only, as a
-    small buffer of opened files does; none: from all."""
+    """In mode triplet: number of other files from which the negatives of a clip are drawn in an epoch, like a
+    small
+    buffer of open files; none: all files."""
     across: Across | None = None
-    """The same moment from another recorder of the scene is a neighbour too, and moments of one scene within
-    the range oppose each other in no triplet; give the relation time the same."""
+    """Tiles of one scene from another recorder at the same time are neighbors, too, and tiles of one scene
+    within
+    range_seconds are no negatives of each other; none: neighbors come from one recording. Use the same value
+    in
+    the relation time."""
 
     @model_validator(mode="after")
     def _files_or_moments(self) -> Self:
         if self.negatives_from is not None and (self.not_synchronous is not None or self.across is not None):
             raise ValueError(
-                "negatives_from draws whole files, and not_synchronous and across judge moments within them. "
-                "Leave out negatives_from, or the other two."
+                "negatives_from draws whole files, but not_synchronous and across depend on times within "
+                "them. Leave out negatives_from, or the other two."
             )
         return self
 
@@ -249,34 +268,35 @@ class Tiles(BaseSamplerSettings):
 
     @property
     def sets_pairs(self) -> bool:
-        """Whether opposites are drawn too."""
+        """Whether negatives are drawn, too."""
         return self.mode == "triplet"
 
     def windows(self) -> int:
-        """Anchors, their neighbours and, with triplets, their opposites."""
+        """Returns the number of anchors, neighbors and, in mode triplet, negatives per batch."""
         return self.batch_size * (1 + self.neighbors * (2 if self.mode == "triplet" else 1))
 
     def build(self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int) -> "TileSampler":
-        """The sampler over `rows`.
+        """Creates the sampler over `rows`.
 
-        Raises DataError where there is no sound or nothing has a neighbour, RequestError for unknown columns
-        and where nothing has an opposite.
+        Raises DataError for images or if fewer than two tiles have a neighbor, and RequestError if a column
+        is
+        unknown or no tile has a negative.
         """
         if not (metadata.seconds[rows] > 0).any():
             raise DataError(
-                "sampler: tiles: the clips to train on have no length in time. It needs sound; for pictures "
-                "take balanced, shuffle or views."
+                "sampler: tiles: the clips to train on have no duration; this sampler needs sound. For "
+                "images, use balanced, shuffle or views."
             )
         step = self.hop_seconds or clip_seconds
         grid = lay(metadata, rows, clip_seconds, step)
-        near, far = self._company(metadata, grid)
+        near, far = self._candidates(metadata, grid)
         alone = near.counts < 1
         anchors = np.flatnonzero(~alone)
         if len(anchors) < 2:
             raise DataError(
-                f"sampler: tiles: {len(anchors)} of {len(grid)} tiles have a neighbour in their recording. "
-                f"A tile is {clip_seconds:g} s long, a step {step:g} s, the range {self.range_seconds:g} s. "
-                "Shorten data.clip_seconds or sampler.hop_seconds, or widen sampler.range_seconds."
+                f"sampler: tiles: {len(anchors)} of {len(grid)} tiles have a neighbor in their recording. "
+                f"A tile is {clip_seconds:g} s long, a hop {step:g} s, the range {self.range_seconds:g} s. "
+                "Lower data.clip_seconds or sampler.hop_seconds, or increase sampler.range_seconds."
             )
         unopposed = 0
         if self.mode == "triplet":
@@ -284,17 +304,18 @@ class Tiles(BaseSamplerSettings):
             anchors, unopposed = anchors[met], int((~met).sum())
             if not len(anchors):
                 raise RequestError(
-                    "sampler: tiles: no tile has an opposite: all are of one recording, one group, or "
-                    "synchronous. Ease other_group, other or not_synchronous, or give more recordings."
+                    "sampler: tiles: no tile has a negative: all tiles belong to one recording or one "
+                    "group, or are synchronous. Relax other_group, other or not_synchronous, or add "
+                    "recordings."
                 )
         return TileSampler(grid, near, far, anchors, seed, self, int(alone.sum()), unopposed)
 
-    def _company(self, metadata: ClipMetadata, grid: Grid) -> tuple[Neighbours, NegativeSampler]:
-        """Who may be near and who may be far, of the tiles of a grid."""
+    def _candidates(self, metadata: ClipMetadata, grid: Grid) -> tuple[Neighbors, NegativeSampler]:
+        """Returns the candidates for neighbors and negatives of the tiles of a grid."""
         across = self.across
         scenes = across.read(metadata, "sampler.across").take(grid.rows) if across else None
         within = across.within_seconds if across else 0.0
-        near = Neighbours.of(grid, self.range_seconds, scenes, within)
+        near = Neighbors.of(grid, self.range_seconds, scenes, within)
         differing = [column(metadata, name, "sampler.other") for name in self.other]
         differing += [metadata.groups] if self.other_group else []
         apart = tuple(numbers[grid.rows] for numbers in differing)
@@ -305,46 +326,47 @@ class Tiles(BaseSamplerSettings):
 
 @dataclass(frozen=True)
 class TileSampler(CutOrder):
-    """Orders the anchors of an epoch so that recordings mix, and draws their company."""
+    """Orders the anchors of an epoch so that each batch mixes recordings; draws neighbors and negatives."""
 
     grid: Grid
-    near: Neighbours
+    near: Neighbors
     far: NegativeSampler
     anchors: Ints
     """Numbers of the tiles that can be anchors."""
     seed: int
     settings: Tiles
     alone: int
-    """Tiles that are no anchor because nothing is their neighbour."""
+    """Number of tiles that are no anchors because they have no neighbor."""
     unopposed: int
-    """Tiles that are no anchor because nothing may be their opposite (triplets only)."""
+    """Number of tiles that are no anchors because they have no negative (mode triplet only)."""
     dropped: tuple[str, ...] = ()
 
     @property
     def batch_size(self) -> int:
-        """Windows a batch: anchors and company. The last of an epoch may hold fewer, or one anchor more."""
-        return self.settings.batch_size * self._company
+        """Number of windows per batch; the last of an epoch may have fewer, or those of one more anchor."""
+        return self.settings.batch_size * self._windows_per_anchor
 
     @property
     def clips_per_epoch(self) -> int:
-        """Windows drawn in an epoch."""
-        return len(self.anchors) * self._company
+        """Number of windows in an epoch."""
+        return len(self.anchors) * self._windows_per_anchor
 
     @property
-    def _company(self) -> int:
+    def _windows_per_anchor(self) -> int:
         return 1 + self.settings.neighbors * (2 if self.settings.mode == "triplet" else 1)
 
     def epoch(self, number: int) -> Iterator[BatchIndices]:
-        """The draws of epoch `number`, laid out as A anchors, the first neighbour of each, the second ...
+        """Yields the batches of epoch `number`: A anchors, then the first neighbor of each, the second, ...
 
-        With triplets the opposites follow in the same order, and `pairs` is set: an anchor's neighbours are
-        alike to it, its opposites unlike.
+        In mode triplet, the negatives follow in the same order, and `pairs` is set: the neighbors of an
+        anchor
+        are its positives.
         """
         rng = stream(self.seed, "batches", number)
         order = self.anchors[spread(self.grid.recordings[self.anchors], rng)]
         near = self.near.pick(order, self.settings.neighbors, rng)
         shift = self._shift(order, near, rng)
-        far, far_shift = self._opposites(order, rng)
+        far, far_shift = self._negatives(order, rng)
         for part in cut(np.arange(len(order)), self.settings.batch_size):
             tiles = np.concatenate([order[part], near[part].T.ravel(), far[part].T.ravel()])
             moved = np.tile(shift[part], 1 + self.settings.neighbors)
@@ -353,8 +375,8 @@ class TileSampler(CutOrder):
             yield BatchIndices(self.grid.rows[tiles], starts, pairs)
 
     def describe(self) -> str:
-        """One line: batch, epoch, and how many tiles are no anchors."""
-        kind = "triplet" if self.settings.mode == "triplet" else "neighbour"
+        """Describes batches, epochs and tiles left out, in one line."""
+        kind = "triplet" if self.settings.mode == "triplet" else "neighbor"
         kind += "s" if self.settings.neighbors > 1 else ""
         line = (
             f"Batches of {self.batch_size} windows: {self.settings.batch_size} anchors with "
@@ -362,40 +384,41 @@ class TileSampler(CutOrder):
             "once as anchor."
         )
         if self.settings.across is not None:
-            heard = int((self.near.sizes[self.anchors] > 0).sum())
-            line += f" {heard:,} anchors are heard by another recorder at the same moment."
-        left = f" Left out: {self.alone:,} of {len(self.grid):,} tiles without a neighbour in range."
+            recorded = int((self.near.sizes[self.anchors] > 0).sum())
+            line += f" {recorded:,} anchors have a tile of another recorder at the same time."
+        left = f" Left out: {self.alone:,} of {len(self.grid):,} tiles without a neighbor in the range."
         line += left if self.alone else ""
-        return line + (f" Left out: {self.unopposed:,} without an opposite." if self.unopposed else "")
+        return line + (f" Left out: {self.unopposed:,} without a negative." if self.unopposed else "")
 
     def _shift(self, anchors: Ints, near: Ints, rng: np.random.Generator) -> Floats:
-        """(A,) seconds; the same for an anchor and its neighbours, so that their distance stays."""
+        """Draws (A,) seconds, the same for an anchor and its neighbors, so that their distance is
+        unchanged."""
         if not self.settings.jitter:
             return np.zeros(len(anchors))
         room: Floats = np.minimum(self.grid.room[anchors], self.grid.room[near].min(axis=1))
         shift: Floats = rng.random(len(anchors)) * room
         return shift
 
-    def _opposites(self, anchors: Ints, rng: np.random.Generator) -> tuple[Ints, Floats]:
-        """(A, n) tiles and the seconds by which each is moved; (A, 0) where the batch itself serves."""
+    def _negatives(self, anchors: Ints, rng: np.random.Generator) -> tuple[Ints, Floats]:
+        """Draws (A, n) negatives and the seconds by which each is shifted; (A, 0) in mode batch."""
         count = self.settings.neighbors if self.settings.mode == "triplet" else 0
-        askers = np.repeat(anchors, count)
+        repeated = np.repeat(anchors, count)
         files = self.settings.negatives_from
-        far = self.far.draw_from(askers, files, rng) if files and count else self.far.draw(askers, rng)
+        far = self.far.draw_from(repeated, files, rng) if files and count else self.far.draw(repeated, rng)
         moved = rng.random(len(far)) * self.grid.room[far] if self.settings.jitter else np.zeros(len(far))
         return far.reshape(len(anchors), count), moved.reshape(len(anchors), count)
 
     def _triplets(self, anchors: int) -> Pairs:
         count = self.settings.neighbors
-        asking = torch.arange(anchors).repeat(count)
+        repeated = torch.arange(anchors).repeat(count)
         near = anchors + torch.arange(anchors * count)
-        return Pairs.from_triplets(asking, near, near + anchors * count, anchors * (1 + 2 * count))
+        return Pairs.from_triplets(repeated, near, near + anchors * count, anchors * (1 + 2 * count))
 
 
 def spread(recordings: Ints, rng: np.random.Generator) -> Ints:
-    """A permutation in which the tiles of each recording come evenly over the epoch, in random order.
+    """Returns a random permutation that distributes the tiles of each recording evenly over the epoch.
 
-    So every batch mixes recordings as the whole does, long ones and short ones.
+    Each batch then contains recordings in about the same proportion as the whole set.
     """
     shuffled = rng.permutation(len(recordings))
     grouped = shuffled[np.argsort(recordings[shuffled], kind="stable")]
