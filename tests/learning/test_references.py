@@ -14,12 +14,12 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import kinds
 from nearfield.core.types import Distance, Pairs, TripletRange
 from nearfield.learning.build import loss, miner
-from nearfield.learning.losses import LossSettings
 from nearfield.learning.losses.rows import settle, triplets
+from nearfield.learning.losses.settings import pair_kinds
 from nearfield.learning.miners import MinerSettings
 from tests.learning.test_losses import Largest
 
-OWN = ("triplet", "circle", "contrastive", "nt_xent", "supcon", "multi_similarity")
+OWN = pair_kinds()
 EVERY: list[tuple[str, dict[str, Any]]] = [
     *((kind, {}) for kind in OWN),
     *(("triplet", {"distance": d, "reduction": "mean"}) for d in ("squared_euclidean", "cosine")),
@@ -499,7 +499,3 @@ def test_losses_that_compare_no_pairs_refuse_references() -> None:
         RequestError, match=r"loss: NCALoss compares a batch with itself and has no references"
     ):
         loss("NCALoss")(vectors, pairs, refs)
-
-
-def test_every_own_loss_over_pairs_is_tested_here() -> None:
-    assert set(OWN) == {kind for kind, member in kinds(LossSettings).items() if "tags" not in member.needs}  # type: ignore[attr-defined]
