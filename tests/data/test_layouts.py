@@ -592,7 +592,7 @@ def test_the_evaluation_set_says_how_it_is_read(
         with pytest.raises(DataError) as error:
             Collection.load(data)
         assert str(error.value) == (
-            f"{tmp_path}: this is the evaluation set: it has no folds, and all of its clips are test. "
+            f"{tmp_path}: this is the evaluation set, which has no folds; all of its clips are test. "
             f"Give dcase2018_task5:{tmp_path}?part=evaluation."
         )
 

@@ -72,9 +72,9 @@ def test_an_item_is_bent_by_its_own_chance_and_else_keeps_its_bits(given: dict[s
     bender = augmentation(**{**given, "probability": 0.5})
     signal = signals(bender.domain)
     drawn, applied = drawn_and_bent(bender, signal)
-    assert 0 < int(drawn["bent"].sum()) < len(signal)
+    assert 0 < int(drawn["applied"].sum()) < len(signal)
     for item in range(len(signal)):
-        if not drawn["bent"][item]:
+        if not drawn["applied"][item]:
             assert torch.equal(applied[item], signal[item])
     never = augmentation(**{**given, "probability": 0.0})
     assert torch.equal(drawn_and_bent(never, signal)[1], signal)
@@ -97,7 +97,7 @@ def test_items_are_drawn_apart(given: dict[str, Any]) -> None:
 
 def test_probability_is_a_share() -> None:
     bender = augmentation(kind="gain", probability=0.3)
-    applied = bender.draw(torch.Size((20_000, 1, 1)), chance())["bent"]
+    applied = bender.draw(torch.Size((20_000, 1, 1)), chance())["applied"]
     assert float(applied.float().mean()) == pytest.approx(0.3, abs=0.015)
 
 
@@ -502,14 +502,14 @@ def test_flip_mirrors(axis: str, dimension: int) -> None:
     [
         (
             {"kind": "noise", "ratio_db": (9, 3)},
-            "augment: ratio_db: the smaller number comes first. Given: [9.0, 3.0].",
+            "augment: ratio_db: the smaller number must come first. Given: [9.0, 3.0].",
         ),
-        ({"kind": "mix", "under_db": (-3, 3)}, "under_db must be 0 or more: a louder background"),
-        ({"kind": "stretch", "rate": (0.05, 1)}, "rate must lie from 0.1 to 10"),
-        ({"kind": "spectrogram_stretch", "rate": (0.5, 11)}, "rate must lie from 0.1 to 10"),
-        ({"kind": "stretch", "rates": (0.8, 12)}, "rates must lie from 0.1 to 10. Given: [0.8, 12.0]."),
-        ({"kind": "spectrogram_stretch", "rates": (0,)}, "rates must lie from 0.1 to 10. Given: [0.0]."),
-        ({"kind": "pitch", "semitones": (-30, 1)}, "semitones must lie from -24 to 24"),
+        ({"kind": "mix", "under_db": (-3, 3)}, "under_db must be 0 or more, because labels are wrong"),
+        ({"kind": "stretch", "rate": (0.05, 1)}, "rate must be from 0.1 to 10"),
+        ({"kind": "spectrogram_stretch", "rate": (0.5, 11)}, "rate must be from 0.1 to 10"),
+        ({"kind": "stretch", "rates": (0.8, 12)}, "rates must be from 0.1 to 10. Given: [0.8, 12.0]."),
+        ({"kind": "spectrogram_stretch", "rates": (0,)}, "rates must be from 0.1 to 10. Given: [0.0]."),
+        ({"kind": "pitch", "semitones": (-30, 1)}, "semitones must be from -24 to 24"),
         ({"kind": "gain", "probability": 1.5}, "augment: probability: "),
         ({"kind": "timeshift"}, "Did you mean 'time_shift'?"),
     ],

@@ -342,7 +342,7 @@ def test_a_residual_layer_that_says_nothing_lets_the_map_through() -> None:
 
 
 def test_too_few_frames_are_refused_with_what_to_do() -> None:
-    with pytest.raises(RequestError, match=r"needs 8 frames; the clip gives 7\. Make clips longer"):
+    with pytest.raises(RequestError, match=r"needs 8 frames; the clip gives 7\. Increase data"):
         make(BackboneSettings, "backbone", {"kind": "convnet1d"}).build(1, 64, 7)
 
 

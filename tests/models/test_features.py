@@ -530,8 +530,8 @@ def test_empty_bands_are_named_with_a_cure() -> None:
         taken = make(FeatureSettings, "feature", {"kind": "log_mel", "bands": 128}).build(16000, 1)
     assert len(caught) == 1
     assert str(caught[0].message) == (
-        "feature: 1 of 128 mel bands are empty (numbers 3), as the bins of an FFT of 512 samples lie 31.2 Hz "
-        "apart and those bands are narrower. feature.fft = 1024 or feature.bands = 127 fills them."
+        "feature: 1 of 128 mel bands are empty (numbers 3), because they are narrower than the 31.2 Hz "
+        "between the bins of an FFT of 512 samples. Use feature.fft = 1024 or feature.bands = 127."
     )
     assert taken.empty_bands == [3]
     assert taken(noise(1, 1, 4000))[0, 0, 3].unique().item() == pytest.approx(math.log(1e-6))
@@ -559,7 +559,7 @@ def test_many_empty_bands_are_listed_in_short() -> None:
         ({"kind": "log_mel", "high": 9000.0}, "low must be smaller than high, and high at most 8000"),
         ({"kind": "log_mel", "low": 900.0, "high": 800.0}, "from low = 900 to high = 800 Hz do not fit"),
         ({"kind": "log_mel", "fft": 256}, "a window of 30 ms is 480 samples"),
-        ({"kind": "log_mel", "hop_ms": 0.01}, "a hop of 0.01 ms 0,"),
+        ({"kind": "log_mel", "hop_ms": 0.01}, "a hop of 0.01 ms is 0,"),
         ({"kind": "mfcc", "bands": 12}, "13 coefficients of 12 bands"),
         ({"kind": "multi_log_mel", "windows_ms": (20.0, 10.0)}, "windows_ms must be above 0, shortest first"),
         ({"kind": "logmel"}, "Did you mean 'log_mel'"),
@@ -575,6 +575,6 @@ def test_a_sound_too_short_is_refused_with_what_it_takes() -> None:
     with pytest.raises(RequestError) as caught:
         feature({"kind": "log_mel"})(noise(1, 1, 479))
     assert str(caught.value) == (
-        "feature: a sound of 479 samples is too short for one frame, which takes 480. Set data.clip_seconds "
-        "larger or the feature's window smaller."
+        "feature: a sound of 479 samples is too short for one frame of 480 samples. Increase "
+        "data.clip_seconds, or shorten the window of the feature."
     )

@@ -120,8 +120,8 @@ def test_band_unfitted_is_refused_but_shapes_can_be_found() -> None:
     with pytest.raises(RequestError) as caught:
         module(pictures(2, 2, 5, 7))
     assert str(caught.value) == (
-        "normalization: kind band has no statistics yet. Call fit with the training clips' pictures, load "
-        "weights, or choose normalization clip_band, which needs none."
+        "normalization: the kind band has no statistics yet. Call fit with spectrograms of training clips, "
+        "load weights, or use the kind clip_band, which needs none."
     )
 
 

@@ -97,7 +97,7 @@ def test_every_key_that_does_not_fit_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"backbone.weights: {path} does not fit this backbone: missing: layer2.0.downsample.0.weight; "
         "not expected: layer9.odd; of another shape: bn1.bias (2, 2) for (64,). "
-        "Choose the backbone's kind that the file was made for."
+        "Set backbone.kind to the kind of the network in the file."
     )
 
 
@@ -139,7 +139,7 @@ def test_the_hub_is_asked_for_the_safetensors_file(tmp_path: Path, monkeypatch: 
     source = module.weights_source
     assert isinstance(source, dict)
     assert source["source"] == "hub:timm/resnet18.a1_in1k"
-    with pytest.raises(RequestError, match=r"could not fetch .* \(404\). Check the name"):
+    with pytest.raises(RequestError, match=r"could not download .* \(404\). Check the name"):
         ResNet18Settings(weights="hub:timm/nothing").build(3, 64, 98)
 
 
@@ -248,8 +248,8 @@ def test_a_run_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as caught:
         settings_of("cnn1d", weights=str(run)).build(1, *SIZE)
     assert str(caught.value) == (
-        f"backbone.weights: the run in {run} has backbone.kind 'gru', and this recipe asks for 'cnn1d'. "
-        "Set backbone.kind=gru, or name another run."
+        f"backbone.weights: the run in {run} has backbone.kind 'gru', but this recipe has 'cnn1d'. Set "
+        "backbone.kind=gru, or give another run."
     )
 
 
@@ -262,7 +262,7 @@ def test_a_run_of_another_size_is_refused_with_what_differs(tmp_path: Path) -> N
     assert "blocks.0.0.weight (16, 128, 3) for (32, 128, 3)" in text
     assert text.endswith(
         "In that run: backbone.width is 16 there and 32 here. "
-        "Take the run's backbone, feature and data.clip_seconds over."
+        "Use backbone, feature and data.clip_seconds of that run."
     )
     deeper, _ = run_with(tmp_path / "deeper", "residual_stack", widths=[4, 8, 8])
     with pytest.raises(
@@ -288,24 +288,24 @@ def test_a_runs_first_convolution_is_not_fitted_to_channels(tmp_path: Path) -> N
 
 def test_folders_that_hold_no_finished_run_are_refused(tmp_path: Path) -> None:
     settings = settings_of("cnn1d", weights=str(tmp_path))
-    with pytest.raises(RequestError, match=r"holds no run: it has no recipe.yaml. Give the folder that"):
+    with pytest.raises(RequestError, match=r"is not a run: it has no recipe.yaml. Give a folder written"):
         settings.build(1, *SIZE)
     (tmp_path / "recipe.yaml").write_text("backbone: [")
     with pytest.raises(
-        RequestError, match=r"has no weights yet. Finish it by `nearfield train ... --resume`"
+        RequestError, match=r"has no weights yet. Finish it with `nearfield train ... --resume`"
     ):
         settings.build(1, *SIZE)
     save_file({"backbone.blocks.0.0.bias": torch.zeros(1)}, tmp_path / "weights.safetensors")
     with pytest.raises(RequestError, match=r"recipe.yaml is not YAML"):
         settings.build(1, *SIZE)
     (tmp_path / "recipe.yaml").write_text("- 1")
-    with pytest.raises(RequestError, match=r"has backbone.kind None, and this recipe asks for 'cnn1d'"):
+    with pytest.raises(RequestError, match=r"has backbone.kind None, but this recipe has 'cnn1d'"):
         settings.build(1, *SIZE)
 
 
 def test_a_network_without_weights_has_none_to_load(tmp_path: Path) -> None:
     run, _ = run_with(tmp_path / "run", "linear_projection", size=(8, 8))
-    with pytest.raises(RequestError, match=r"this backbone has no weights that could be loaded. Leave"):
+    with pytest.raises(RequestError, match=r"this backbone has no weights to load. Leave"):
         settings_of("linear_projection", weights=str(run)).build(1, 8, 8)
 
 

@@ -162,15 +162,15 @@ def test_a_session_on_both_sides_of_a_fold_is_refused(made: Path) -> None:
         with pytest.raises(DataError) as error:
             Collection.load(f"dcase2018_task5:{made}?fold={fold}", allow_leak=True)
         assert str(error.value) == (
-            f"{made}: session 'ex2' is on both sides of fold 1 (1 clips train, 4 test); a test would ask for "
-            "what training heard. Copy the published folds again, or give ?fold=none."
+            f"{made}: session 'ex2' is in train and test of fold 1 (1 clips train, 4 test), so test is not "
+            "independent. Copy the published folds again, or give ?fold=none."
         )
     assert len(Collection.load(f"dcase2018_task5:{made}?fold=none")) == 32
 
 
 def test_a_session_that_is_judged_twice_is_refused(made: Path, write_table: Write) -> None:
     write_fold(made, write_table, 3, [5, 6, 1])
-    with pytest.raises(DataError, match="session 'ex1' is judged in fold 1 and in fold 3"):
+    with pytest.raises(DataError, match="session 'ex1' is in test of fold 1 and of fold 3"):
         Collection.load(made)
 
 
@@ -181,7 +181,7 @@ def test_clips_beside_the_fold_take_no_part(made: Path) -> None:
     found = Collection.load(made)
     assert found.table.set_index("id").loc[clip(8, 4, 2), "split"] == ""
     assert [str(problem) for problem in found.problems] == [
-        "meta.txt: the fold lists clips that are not in meta.txt (1, the first being audio/stranger.wav). "
+        "meta.txt: the fold lists clips that are not in meta.txt (1, the first is audio/stranger.wav). "
         "Copy the tables again.",
         "meta.txt: clips without a split are not used for training or evaluation (1 of 32). "
         "Write train, val or test into each row.",
@@ -270,7 +270,7 @@ def test_folds_that_are_not_there(made: Path) -> None:
         Collection.load(f"dcase2018_task5:{made}?fold=2")
     assert str(error.value) == (
         f"{made}: there is no evaluation_setup/fold2_train.txt in it. Folds found: 1, 3, 4. "
-        "Give ?fold=1 or ?fold=none to have a split made."
+        "Give ?fold=1 or ?fold=none to make a split."
     )
     for name in ("test", "evaluate"):
         (setup / f"fold3_{name}.txt").unlink()
@@ -286,7 +286,7 @@ def test_a_table_that_is_not_what_it_should_be(made: Path) -> None:
     with pytest.raises(DataError) as error:
         Collection.load(made)
     assert str(error.value) == (
-        f"{made / 'meta.txt'}: line 1 has 4 cells, not 3. Put a tab between cells alone."
+        f"{made / 'meta.txt'}: line 1 has 4 cells, not 3. Use tabs only between cells."
     )
     (made / "meta.txt").write_text("\n")
     with pytest.raises(DataError, match=r"meta.txt: there are no rows in it. Copy it again"):
@@ -317,7 +317,7 @@ def test_the_counts_of_the_real_set_are_compared(tmp_path: Path, write_table: Wr
     problems = layout.read(tmp_path).problems
     assert [str(problem) for problem in problems] == [
         f"meta.txt: {what} found, {published} published. "
-        "See whether the download is complete; figures may not compare with published ones."
+        "Check whether the download is complete; results may not be comparable with published ones."
         for what, published in (
             (f"clips of 'eating': {2308 - moved:,}", "2,308"),
             ("sessions of 'eating': 12", "13"),

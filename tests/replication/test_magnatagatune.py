@@ -69,13 +69,13 @@ def test_the_course_takes_seven_folders(made: Path) -> None:
     found = Collection.load(f"magnatagatune:{made}?split=course")
     assert splits(found) == {"2": "train", "6": "train", "7": "train", "10": "val", "11": "test"}
     assert [str(problem) for problem in found.problems] == [
-        "annotations_final.csv: clips that the split 'course' does not use take no part (2). "
+        "annotations_final.csv: clips that are not in the split 'course' are left out (2). "
         "To use all, give ?split=original.",
-        "annotations_final.csv: clips with none of the 3 tags take no part (1). "
-        "To use more of them, name more tags in top_tags.txt.",
+        "annotations_final.csv: clips with none of the 3 tags are left out (1). "
+        "To use more of them, list more tags in top_tags.txt.",
     ]
     assert found.split_from == (
-        "given by the course's split of MagnaTagATune: folders 0, 1, 2, a, b train, c val, d test"
+        "given by the course split of MagnaTagATune: folders 0, 1, 2, a, b train, c val, d test"
     )
     assert Collection.load(made).fingerprint() == found.fingerprint()
 
@@ -187,8 +187,7 @@ def test_other_names_are_looked_up_in_the_clip_info(
     with pytest.raises(DataError) as error:
         Collection.load(f"magnatagatune:{tmp_path}")
     assert str(error.value) == (
-        f"{tmp_path / 'clip_info_final.csv'}: there is no column 'album'. "
-        "Tabs must stand between its columns."
+        f"{tmp_path / 'clip_info_final.csv'}: there is no column 'album'. Columns must be separated by tabs."
     )
 
 
@@ -206,7 +205,7 @@ def test_published_lists(made: Path, write_table: Write, ending: str) -> None:
     assert splits(cleaned) == wanted
     assert list(cleaned.table["tags"]) == list(by_lists.table["tags"])
     assert cleaned.split_from.startswith("given by the cleaned split")
-    assert Collection.load(f"magnatagatune:{made}").split_from.startswith("given by the course's split")
+    assert Collection.load(f"magnatagatune:{made}").split_from.startswith("given by the course split")
     (made / "annotations_final.csv").unlink()
     assert Collection.load(f"magnatagatune:{made}").fingerprint() == by_lists.fingerprint()
 
@@ -239,8 +238,8 @@ REFUSED = {
     "gt": (
         "?split=gt",
         DataError,
-        "{}: there is no top_tags.txt in it, so the lists' numbers have no names. "
-        "Write a tag a line, in the order of the numbers.",
+        "{}: there is no top_tags.txt in it, so the names of the tags in the lists are unknown. Write one "
+        "tag per line, in the order of the numbers.",
     ),
     "cleaned": (
         "?split=cleaned",
@@ -274,7 +273,7 @@ def test_tables_that_are_not_what_they_should_be(made: Path, write_table: Write)
     assert "row 4: 'harp' is '2', neither 0 nor 1" in error_of(made)
     file.write_text(whole.replace("mp3_path", "file"))
     assert error_of(made) == (
-        "{}/annotations_final.csv: there is no column 'mp3_path'. Tabs must stand between its columns."
+        "{}/annotations_final.csv: there is no column 'mp3_path'. Columns must be separated by tabs."
     )
     file.write_text(whole.splitlines()[0] + "\n")
     assert error_of(made) == "{}/annotations_final.csv: there are no rows in it. Download it again."
@@ -287,8 +286,8 @@ def test_tables_that_are_not_what_they_should_be(made: Path, write_table: Write)
     )
     write_table(made / "top_tags.txt", "silent")
     assert error_of(made) == (
-        "{}: the split 'course' takes no clip with a tag (the first clip lies in '0'). "
-        "Give another: ?split=course, original, cleaned or gt."
+        "{}: the split 'course' contains no clip with a tag (the first clip is in '0'). Use another: "
+        "?split=course, original, cleaned or gt."
     )
 
 
@@ -305,7 +304,7 @@ def test_lists_that_are_not_what_they_should_be(made: Path, write_table: Write) 
         assert "line 1: there must be 3 numbers in brackets" in error_of(made, "?split=gt")
     for side in ("train", "val", "test"):
         (made / f"{side}_gt.tsv").write_text("\n")
-    assert error_of(made, "?split=gt") == "{}: the published lists name no clip. Copy them again."
+    assert error_of(made, "?split=gt") == "{}: the published lists contain no clip. Copy them again."
     write_lists(made, write_table)
     write_table(made / "val_gt.tsv", "10\t[0.0, 1.0, 0.0]", "2\t[0.0, 1.0, 0.0]")
     for split in ("gt", "cleaned"):
@@ -331,8 +330,8 @@ def test_the_published_counts_of_the_course(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "annotations_final.csv", sep="\t", index=False, quoting=1)
     warned = [p for p in Magnatagatune(split="course").read(tmp_path).problems if p.severity == "warning"]
     assert [problem.reason for problem in warned] == [
-        "clips of the course's split: 9,073 found, 9,074 published.",
-        "train clips of the course's split: 6,205 found, 6,206 published.",
+        "clips of the course split: 9,073 found, 9,074 published.",
+        "train clips of the course split: 6,205 found, 6,206 published.",
     ]
     original = Magnatagatune(split="original").read(tmp_path)
     assert {problem.severity for problem in original.problems} == {"left out"}

@@ -58,8 +58,8 @@ def test_a_published_split(made: Path) -> None:
     assert list(table["split"]) == ["train", "train", "train", "val", "test"]
     assert found.split_from == "given by split 0 of MTG-Jamendo"
     assert [str(problem) for problem in found.problems] == [
-        "split-0: tracks without a tag that is asked for take no part (1). "
-        "Ask for all categories to use more."
+        "split-0: tracks without a tag of the category are left out (1). Use all categories to include more "
+        "tracks."
     ]
     assert [Path(path).name for path in table["path"]] == ["1.mp3", "2.low.mp3", "3.ogg", "4.wav", "5.mp3"]
     assert (
@@ -84,7 +84,7 @@ def test_tags_of_one_category(made: Path) -> None:
         ("instrument---piano",),
         ("instrument---organ",),
     ]
-    assert "take no part (3)" in found.problems[0].reason
+    assert "are left out (3)" in found.problems[0].reason
     moods = Collection.load(f"mtg_jamendo:{made}?category=mood/theme&split=none")
     assert list(moods.table["track"]) == ["track_0000003", "track_0000004"]
 
@@ -121,7 +121,7 @@ def test_damaged_lines_are_counted(made: Path) -> None:
     found = Collection.load(f"mtg_jamendo:{made}?split=none")
     assert [problem.kind for problem in found.problems] == ["ragged", "untagged"]
     assert str(found.problems[0]) == (
-        "autotagging.tsv: lines with fewer than 5 cells take no part (1). Copy the tables again."
+        "autotagging.tsv: lines with fewer than 5 cells are left out (1). Copy the tables again."
     )
 
 
@@ -134,8 +134,8 @@ REFUSED = {
     "absent": (
         "?split=1",
         DataError,
-        "{}: there is no splits/split-1 in it. Give another, as in ?split=0, or "
-        "?split=none to have a split made.",
+        "{}: there is no splits/split-1 in it. Use another split, for example ?split=0, or ?split=none to "
+        "make a split.",
     ),
     "category": (
         "?category=mood",
@@ -162,7 +162,7 @@ def test_missing_tables_and_tags(made: Path, write_table: Write) -> None:
     with pytest.raises(DataError) as error:
         Collection.load(made)
     assert str(error.value) == (
-        f"{made}/splits/split-0: there is no autotagging-test.tsv in it. Give the folder that has it."
+        f"{made}/splits/split-0: there is no autotagging-test.tsv in it. Give the folder that contains it."
     )
     write_table(made / "autotagging.tsv", HEADER, line(2))
     with pytest.raises(DataError) as error:

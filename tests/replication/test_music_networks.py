@@ -558,7 +558,9 @@ def test_the_least_picture_is_read_and_the_next_smaller_refused(
     with torch.no_grad():
         assert module(torch.randn(2, 1, bands, frames)).isfinite().all()
     if bands > 1:
-        with pytest.raises(RequestError, match=rf"needs {bands} bands; the feature gives {bands - 1}\. Take"):
+        with pytest.raises(
+            RequestError, match=rf"needs {bands} bands; the feature gives {bands - 1}\. Increase"
+        ):
             backbone(1, bands - 1, frames, **settings)
     if frames > 1:
         with pytest.raises(RequestError, match=rf"needs {frames} frames; the clip gives {frames - 1}\. Make"):
@@ -569,8 +571,9 @@ def test_a_stack_that_cannot_read_the_fronts_map_is_refused() -> None:
     with pytest.raises(RequestError) as caught:
         backbone(1, 96, 188, kind="stacked", stack={"kind": "residual_stack"})
     assert str(caught.value) == (
-        "backbone.stack: residual_stack cannot read what musicnn_front gives: 561 channels of 1 bands x 188 "
-        "frames. Pool less in the stack (backbone.stack.pool: [1, 2] keeps the bands), or take another "
+        "backbone.stack: the output of musicnn_front is too small for residual_stack: 561 channels of 1 "
+        "bands x 188 "
+        "frames. Use smaller pools in the stack (backbone.stack.pool: [1, 2] keeps the bands), or another "
         "front or stack."
     )
     with pytest.raises(RequestError, match=r"musicnn_front needs 3 bands; the feature gives 2"):

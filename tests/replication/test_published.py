@@ -57,7 +57,9 @@ def test_a_file_is_made_out_of_the_wheel(tmp_path: Path) -> None:
 
 def test_what_cannot_be_converted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out.safetensors"
-    with pytest.raises(RequestError, match=r"nothing\.whl is not a wheel .* pip download musicnn==0\.1\.0"):
+    with pytest.raises(
+        RequestError, match=r"nothing\.whl is not a readable wheel.* pip download musicnn==0\.1\.0"
+    ):
         convert(tmp_path / "nothing.whl", "MSD_musicnn", out)
     given = wheel(tmp_path, "MSD_musicnn", {".index": b"", ".data-00000-of-00001": b""})
     with pytest.raises(RequestError, match=r"no model 'MSD_music'\. Did you mean 'MSD_musicnn'\?"):

@@ -129,7 +129,7 @@ def test_every_usable_clip_is_an_anchor_once_and_its_company_is_allowed(
     assert metadata.predictions is not None
     unasked = int((tagged & np.isnan(metadata.predictions).any(axis=1)).sum())
     assert sampler.rule.describe() == (
-        f"over {len(anchors)} anchors ({unasked} clips without a prediction left out, "
+        f"over {len(anchors)} anchors ({unasked} clips without predictions left out, "
         f"{int(tagged.sum()) - unasked - len(anchors)} without a tag for the positive or for the negative)"
     )
     draws = list(sampler.epoch(seed))
@@ -277,12 +277,11 @@ def test_without_predictions_the_key_is_named(rule: str) -> None:
     with pytest.raises(RequestError) as refused:
         built(metadata, rule=rule)
     assert str(refused.value) == (
-        f"sampler.rule: {rule!r} asks what a tagger says of each clip, and no tagger is given. Set "
-        "sampler.tagger to the folder of a run that was trained with loss bce or focal, or sampler.rule to "
-        "tag."
+        f"sampler.rule: {rule!r} needs the predictions of a tagger, but sampler.tagger is not set. Set it "
+        "to the folder of a run that was trained with loss bce or focal, or set sampler.rule to tag."
     )
     unheard = replace(music(), predictions=np.full((40, 7), np.nan))
-    with pytest.raises(DataError, match=f"rule '{rule}': no clip has a prediction and .* take the rule tag"):
+    with pytest.raises(DataError, match=f"rule '{rule}': no clip has predictions and .* set sampler.rule to tag"):
         built(unheard, rule=rule)
     built(metadata, rule="tag", tagger="runs/tagger")  # one recipe for every rule: this one does not ask
 
@@ -297,7 +296,7 @@ def test_errors_on_real_music(real_data: Callable[[str], Path]) -> None:
     assert plain.rule.count > 0.6 * len(table)
     kept = built(metadata, rule="errors", keep_right=True)
     assert kept.rule.count == len(table)
-    assert "the tagger's errors replace the positive of " in kept.describe()
+    assert "errors of the tagger replace the positive of " in kept.describe()
     assert plain.shared_share(0) > 0.2
     assert guarded.shared_share(0) == 0
     assert guarded.rule.count > 0.5 * len(table)

@@ -108,7 +108,7 @@ def _clip(recipe: Recipe, file: Path, start: float) -> Waves:
 def _augmented(
     settings: AugmentationSettings, batch: Tensor, feature: Feature, rate: int, seed: int, place: int
 ) -> Augmented:
-    augmentation = settings.heard().build(rate, feature.hop)
+    augmentation = settings.audible().build(rate, feature.hop)
     signal = batch if augmentation.domain == "wave" else feature(batch)
     labels = torch.zeros(len(batch), dtype=torch.int64)
     drawn = augmentation.draw(signal.shape, torch_stream(seed, "augment", place), labels)

@@ -1,4 +1,4 @@
-"""From a signal to an embedding: feature, normalization, backbone, pooling, last layer."""
+"""The embedding network: feature, normalization, backbone, pooling, last layer, whitening."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
@@ -18,22 +18,24 @@ from nearfield.models.backbones.backbone import pooling_of
 from nearfield.models.features.feature import Feature
 from nearfield.models.layers import Description, Pooling, describe, evaluating, initialise, pooling
 
-# Whitening: the directions of a space brought to equal spread, by what unlabelled clips say of them.
+# Whitening: scales the principal directions of the embeddings to equal standard deviation, without labels.
 #
-# A contrastive space spreads most along a few directions, which then decide every cosine alone. Jégou and
-# Chum 2012, "Negative evidences and co-occurrences in image retrieval: the benefit of PCA and whitening"; of
-# learned spaces Su et al. 2021, "Whitening sentence representations for better semantics and faster
+# Embeddings of a contrastive loss vary mostly along a few directions, which then determine all cosines. Jégou
+# and
+# Chum 2012, "Negative evidences and co-occurrences in image retrieval: the benefit of PCA and whitening"; for
+# learned embeddings Su et al. 2021, "Whitening sentence representations for better semantics and faster
 # retrieval".
 
 FLOOR = 0.01
-"""Added to every direction's spread, as a share of the largest one: what hardly spreads is rounding."""
+"""Fraction of the largest standard deviation added to that of each direction, to limit rounding errors."""
 
 
 class Whitening(nn.Module):
-    """(B, D) -> (B, D): takes the clips' mean away and divides each principal direction by its spread.
+    """(B, D) -> (B, D): subtracts the mean and divides each principal direction by a power of its deviation.
 
-    `power` 1 makes all spreads alike, 0.5 their square roots, 0 leaves them. Directions are turned back, so
-    that each number keeps its meaning. Before `fit` (or loading) rows come out as they went in.
+    With `power` 1, all standard deviations become equal; with 0, they do not change. The result is rotated
+    back to
+    the original axes. Before `fit` (or loading), the module returns its input.
     """
 
     mean: Tensor
@@ -47,10 +49,11 @@ class Whitening(nn.Module):
 
     @torch.no_grad()
     def fit(self, vectors: Tensor) -> None:
-        """Sets mean and directions from (N, D) vectors of training clips. DataError where N is below 2."""
+        """Computes mean and directions from (N, D) vectors of training clips. Raises DataError if N < 2."""
         if len(vectors) < 2:
             raise DataError(
-                f"embedding.whiten: two clips are needed to spread, and there are {len(vectors)}."
+                f"embedding.whiten: whitening needs two clips or more, but there are {len(vectors)}. Add "
+                "clips, or set embedding.whiten to 0."
             )
         rows = vectors.double()
         centred = rows - rows.mean(0)
@@ -65,16 +68,19 @@ class Whitening(nn.Module):
             return (vectors.float() - self.mean) @ self.turn
 
 
-# Batch norms worked into the convolutions before them: the same vectors for less work.
+# Folding of batch norm into the convolution before it, for faster inference.
 
 
 def fuse_batch_norm(module: nn.Module) -> nn.Module:
-    """A copy in evaluation whose batch norms have become part of the convolutions they follow.
+    """Returns a copy in evaluation mode with each batch norm folded into the convolution before it.
 
-    With running statistics a norm is a scale and a shift for each channel, which a convolution's weights and
-    bias can hold (Jacob et al. 2018, "Quantization and training of neural networks", section 3.2). Norms are
-    found behind a convolution in an `nn.Sequential`, and as `bnX` beside `convX`, as residual networks name
-    them; any other stays as it is. Results differ by rounding alone.
+    With running statistics, batch norm is a scale and a shift of each channel, which can be folded into
+    weights
+    and bias of the convolution (Jacob et al. 2018, "Quantization and training of neural networks", section
+    3.2).
+    A batch norm is found after a convolution in an `nn.Sequential`, or by name, `bnX` for `convX`, as in
+    residual
+    networks; others do not change. Results differ only by rounding.
     """
     copied = copy.deepcopy(module).eval()
     for parent in list(copied.modules()):
@@ -101,7 +107,7 @@ def fuse_batch_norm(module: nn.Module) -> nn.Module:
 
 
 def _followed(parent: nn.Module) -> Iterator[tuple[_ConvNd, _BatchNorm, str]]:
-    """Each convolution of `parent` with the norm that reads it and nothing else, and the norm's name."""
+    """Yields each convolution of `parent`, the batch norm that follows it, and the name of the batch norm."""
     children = dict(parent.named_children())
     if isinstance(parent, nn.Sequential):
         pairs = list(pairwise(children))
@@ -113,38 +119,43 @@ def _followed(parent: nn.Module) -> Iterator[tuple[_ConvNd, _BatchNorm, str]]:
             yield convolution, norm, after
 
 
-# From a signal to a vector: feature, normalization, backbone, pooling, dropout, last layer, unit length.
+# The network: feature, normalization, backbone, pooling, dropout, last layer, normalization to unit length.
 #
-# A finished space may leave out the last layer and whiten what is before it.
+# For inference, the last layer can be left out and the embeddings whitened.
 
 
 class EmbeddingSettings(Settings):
-    """How the backbone's map ends in a vector, and what of the network is trained."""
+    """Dimension and pooling of the embedding, and which parts of the network are trained."""
 
     size: int | None = Field(64, ge=2, le=4096)
-    """Numbers in an embedding; none: the pooled numbers straight out, with no last layer."""
+    """Dimension of the embedding, 2 to 4,096; none: no last layer, the embedding is the pooled map."""
     normalize: bool = True
-    """Whether embeddings have length 1, so that squared distances end at 4."""
+    """Whether embeddings are scaled to length 1; squared Euclidean distances are then at most 4."""
     pooling: Pooling | None = None
-    """From the map to one row of numbers; none: the backbone's own way."""
+    """How the map of the backbone becomes one vector; none: the pooling of the backbone."""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
-    """Share of the pooled numbers set to 0 before the last layer while training."""
+    """Probability that a value of the pooled map is set to 0 in training, before the last layer; 0 to below
+    1."""
     train: Literal["all", "head", "none"] = "all"
-    """head: the backbone keeps its weights and statistics, what follows it learns; none: nothing does."""
+    """Which parts are trained: all; head (what follows the backbone, whose weights and statistics are fixed);
+    or
+    none."""
     read: Literal["last", "pooled"] = "last"
-    """What a finished space gives: the last layer's numbers, or the pooled ones before it, so that the last
-    layer serves the loss alone."""
+    """Which embedding a trained network returns: the output of the last layer, or the pooled map before it;
+    the
+    last layer is then used in training only, as a projection head."""
     whiten: float = Field(0.0, ge=0.0, le=1.0)
-    """How far the directions of a finished space are brought to equal spread over training windows: 0 not at
-    all, 1 wholly."""
+    """How much the embeddings of a trained network are whitened, by the principal directions of training
+    windows:
+    0 (not at all) to 1 (equal standard deviations)."""
 
 
 class EmbeddingModel(nn.Module):
-    """Waves (B, C, T), or pictures (B, C, bands, frames), to embeddings (B, size), float32.
+    """Maps waves (B, C, T), spectrograms (B, C, bands, frames) or images to embeddings (B, size), float32.
 
-    `shape` is that of one signal without the batch: (C, T), (C, height, width) of a feature that reads
-    images, or (C, bands, frames) of spectrograms already made; from it the pooled size is found, by one
-    silent forward.
+    `shape` is the shape of one signal without the batch: (C, T) of waves, (C, height, width) of images, or
+    (C,
+    bands, frames) of spectrograms. One forward pass of zeros determines the dimension of the pooled map.
     """
 
     def __init__(
@@ -181,44 +192,60 @@ class EmbeddingModel(nn.Module):
 
     @property
     def size(self) -> int:
-        """Numbers in a finished embedding, also where the settings leave them to the backbone."""
+        """Dimension of the embedding."""
         return self._pooled_size if self.settings.read == "pooled" else self.train_dim
 
     @property
     def train_dim(self) -> int:
-        """Numbers in what the loss sees."""
+        """Dimension of the vectors that the loss gets."""
         return self.settings.size or self._pooled_size
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Waves (B, C, T), or (B, T) of one channel; images (B, C, height, width) where the feature reads
-        them; else spectrograms (B, C, bands, frames), already made. Raises RequestError for other shapes."""
+        """Computes embeddings (B, size).
+
+        Parameters
+        ----------
+        signal
+            Waves (B, C, T), or (B, T) with one channel; images (B, C, height, width) if the feature expects
+            images; or spectrograms (B, C, bands, frames).
+
+        Returns
+        -------
+        Tensor
+            (B, size) float32.
+
+        Raises
+        ------
+        RequestError
+            If the shape is another.
+        """
         return self.embed_picture(self._picture(signal))
 
     def embed_picture(self, spectrogram: Tensor) -> Tensor:
-        """The same from the feature's picture (B, C, bands, frames) onwards."""
+        """Computes embeddings (B, size) of spectrograms or images (B, C, bands, frames)."""
         vectors = self._unwhitened(spectrogram)
         if self.training or not self.settings.whiten:
             return vectors
-        return self._brought_to_length(self.whitening(vectors))
+        return self._normalized(self.whitening(vectors))
 
     def teach(self, spectrogram: Tensor) -> Tensor:
-        """What the loss sees of a picture, in evaluation too, where the finished space may be read before the
-        last layer."""
+        """Computes the vectors that the loss gets, (B, train_dim), from spectrograms; also in evaluation
+        mode."""
         vectors = self.head(self.dropout(self._pooled(spectrogram)))
-        return self._brought_to_length(vectors.float())
+        return self._normalized(vectors.float())
 
     @torch.no_grad()
     def fit_whitening(self, spectrograms: Iterable[Tensor]) -> None:
-        """Whitens the space by pictures (B, C, bands, frames) of training windows, if the settings say so.
+        """Fits the whitening to spectrograms (B, C, bands, frames) of training windows, if it is enabled.
 
-        Raises DataError where there are fewer than two.
+        Raises DataError if there are fewer than two windows.
         """
         if self.settings.whiten:
             with evaluating(self):
                 self.whitening.fit(torch.cat([self._unwhitened(spectrogram) for spectrogram in spectrograms]))
 
     def reader(self) -> Self:
-        """A copy for reading alone, in evaluation and float32, its norms folded into its convolutions."""
+        """Returns a copy for inference: evaluation mode, float32, batch norm folded into convolutions."""
         twin = copy.copy(self)
         twin._modules = {
             name: copy.deepcopy(part) for name, part in self._modules.items() if name != "backbone"
@@ -227,16 +254,16 @@ class EmbeddingModel(nn.Module):
         return twin.float().eval()
 
     def lay_out(self, channels_last: bool) -> None:
-        """Chooses how pictures and the weights that meet them lie in memory; the results are the same.
+        """Sets the memory format of spectrograms and weights; the results are the same.
 
-        Channels innermost, the default, is what most processors convolve faster.
+        Convolutions are faster with channels last, the default, on most processors.
         """
         self.channels_last = channels_last
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.backbone.to(memory_format=layout)  # type: ignore[call-overload]
 
     def describe(self) -> Description:
-        """Every layer with its output's shape, as one silent signal finds it, and its number of weights."""
+        """Returns each layer with the shape of its output and its number of weights."""
         return describe(self, self._silence())
 
     def extra_repr(self) -> str:
@@ -255,7 +282,8 @@ class EmbeddingModel(nn.Module):
         return ", ".join(f"{name}={value}" for name, value in parts.items())
 
     def train(self, mode: bool = True) -> Self:
-        """As in torch, but frozen parts stay in evaluation: their batch norm's statistics must not move."""
+        """Sets the mode like torch, but frozen parts stay in evaluation mode, so batch norm keeps its
+        statistics."""
         super().train(mode)
         for part in self._frozen():
             part.eval()
@@ -269,10 +297,10 @@ class EmbeddingModel(nn.Module):
         if waves.ndim != 3 or waves.shape[1] != channels:
             alone = " or (B, samples)" if channels == 1 else ""
             raise RequestError(
-                f"The network takes waves (B, {channels}, samples){alone}, B of them at once. "
+                f"The network expects a batch of waves (B, {channels}, samples){alone}. "
                 f"Given: {tuple(signal.shape)}."
             )
-        # Half precision would round a spectrum's quiet bands away.
+        # Half precision would round quiet bands to zero.
         with torch.autocast(signal.device.type, enabled=False):
             return cast(Tensor, self.feature(waves.float()))
 
@@ -291,9 +319,9 @@ class EmbeddingModel(nn.Module):
         vectors = self.dropout(self._pooled(spectrogram))
         if self.training or self.settings.read == "last":
             vectors = self.head(vectors)
-        return self._brought_to_length(vectors.float())
+        return self._normalized(vectors.float())
 
-    def _brought_to_length(self, vectors: Tensor) -> Tensor:
+    def _normalized(self, vectors: Tensor) -> Tensor:
         return unit_length(vectors) if self.settings.normalize else vectors
 
     def _frozen(self) -> list[nn.Module]:
@@ -310,11 +338,11 @@ class EmbeddingModel(nn.Module):
 
 
 class Buildable(Protocol):
-    """Settings of a feature, a normalization or a backbone."""
+    """The settings of a feature, a normalization or a backbone."""
 
     @property
     def build(self) -> Callable[..., nn.Module]:
-        """Makes the module."""
+        """Creates the module."""
 
 
 def assemble(
@@ -325,10 +353,21 @@ def assemble(
     sample_rate: int,
     shape: tuple[int, ...],
 ) -> EmbeddingModel:
-    """An embedder out of the settings of its parts, for signals of `shape` without the batch.
+    """Creates the network from the settings of its parts.
 
-    `shape`: (channels, samples) of sound, or (channels, height, width) of pictures; `sample_rate` in Hz, 0
-    for pictures. Raises RequestError where pretrained weights or a backbone's least size do not fit.
+    Parameters
+    ----------
+    feature, normalization, backbone, embedding
+        The settings.
+    sample_rate
+        Sample rate in Hz; 0 for images.
+    shape
+        Shape of one signal without the batch: (channels, samples), or (channels, height, width) of images.
+
+    Raises
+    ------
+    RequestError
+        If pretrained weights do not fit, or the signal is too small for the backbone.
     """
     reader = feature.build(sample_rate, shape[0])
     with torch.no_grad(), evaluating(reader):
@@ -338,9 +377,9 @@ def assemble(
 
 
 def unit_length(vectors: Tensor) -> Tensor:
-    """(B, D) -> (B, D), each row divided by its length, in float32.
+    """Divides each row of (B, D) by its length, in float32.
 
-    A row shorter than 1e-6 has no direction: it stays as it is, and gradients stay finite.
+    A row shorter than 1e-6 does not change, so gradients are finite.
     """
     with torch.autocast(vectors.device.type, enabled=False):
         vectors = vectors.float()

@@ -1,4 +1,4 @@
-"""Layers that backbones share: initialization by name, pooling; and a network described row by row."""
+"""Initialization of weights by name, pooling layers, and the description of a network layer by layer."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -10,18 +10,21 @@ from torch import Tensor, nn
 
 from nearfield.core.rng import torch_stream
 
-# First weights by name: a layer begins alike wherever it has the same name, shape and torch seed.
+# Initialization by name: layers with the same name, shape and torch seed have the same initial weights.
 #
-# Drawing them in the order in which layers are made would let a wider embedding, or one layer more, change
-# all that is made after it: two arms of a study could then differ by luck where their settings agree.
+# If weights were drawn in the order in which layers are created, a larger embedding or an additional layer
+# would
+# change all later layers, and the arms of a study would differ by chance where their settings agree.
 
 
 def initialise(module: nn.Module, name: str) -> None:
-    """Draws the weights of every convolution, linear and recurrent layer of `module`, in place.
+    """Initializes the weights of every convolution, linear and recurrent layer of `module`, in place.
 
-    Convolutions: normal, He et al. 2015 (fan out, ReLU). Linear layers and the input side of recurrent ones:
-    uniform, Glorot and Bengio 2010. Recurrent side: orthogonal, Saxe et al. 2014. Biases: 0. The chance is
-    fixed by `torch.initial_seed()`, `name` and the layer's own name; no other draw of torch is disturbed.
+    Convolutions: normal, He et al. 2015 (fan out, ReLU). Linear layers and input weights of recurrent layers:
+    uniform, Glorot and Bengio 2010. Recurrent weights: orthogonal, Saxe et al. 2014. Biases: 0.
+    `torch.initial_seed()`, `name` and the name of the layer determine the weights; the random state of torch
+    does
+    not change.
     """
     for path, layer in module.named_modules():
         rng = torch_stream(torch.initial_seed(), f"weights/{name}/{path}")
@@ -40,7 +43,7 @@ def _initialise_gates(layer: nn.GRU, rng: torch.Generator) -> None:
         if "bias" in name:
             nn.init.zeros_(weight)
             continue
-        for gate in weight.chunk(3):  # reset, update and new state lie one below the other
+        for gate in weight.chunk(3):  # the gates reset, update and new are stacked
             with torch.no_grad():
                 if "weight_hh" in name:
                     nn.init.orthogonal_(gate, generator=rng)
@@ -48,18 +51,20 @@ def _initialise_gates(layer: nn.GRU, rng: torch.Generator) -> None:
                     nn.init.xavier_uniform_(gate, generator=rng)
 
 
-# From a map to one vector a clip: mean, max, both, generalised mean, bands apart, last frame, everything.
+# Pooling of a map to one vector per clip.
 #
-# A map is (B, F), (B, F, T) or (B, F, bands, T): F values at each place. All but `flatten` and `last` take
-# maps of any number of frames.
+# A map is (B, F), (B, F, T) or (B, F, bands, T): F channels at each position. All kinds but `flatten` and
+# `last`
+# accept any number of frames.
 
 Pooling = Literal["mean", "max", "mean_max", "gem", "bands", "bands_max", "last", "flatten"]
-"""`mean_max` and `bands_max` double the values; `bands`, `bands_max` and `last` fix the number of bands,
-`flatten` also that of frames."""
+"""The output of `mean_max` and `bands_max` has twice the size. `bands`, `bands_max` and `last` require a
+fixed
+number of bands, `flatten` also a fixed number of frames."""
 
 
 def pooling(kind: Pooling) -> nn.Module:
-    """The module for a kind."""
+    """Creates the module of a kind."""
     modules: dict[Pooling, type[nn.Module]] = {
         "mean": Mean,
         "max": Max,
@@ -74,23 +79,23 @@ def pooling(kind: Pooling) -> nn.Module:
 
 
 class Mean(nn.Module):
-    """(B, F, ...) -> (B, F): the mean over all places, in float32."""
+    """(B, F, ...) -> (B, F): the mean over all positions, in float32."""
 
     def forward(self, map: Tensor) -> Tensor:
         return _places(map).mean(2)
 
 
 class Max(nn.Module):
-    """(B, F, ...) -> (B, F): the largest value over all places."""
+    """(B, F, ...) -> (B, F): the maximum over all positions."""
 
     def forward(self, map: Tensor) -> Tensor:
         return _places(map).amax(2)
 
 
 class MeanMax(nn.Module):
-    """(B, F, ...) -> (B, 2 F): bands averaged, then the mean over frames beside the largest frame.
+    """(B, F, ...) -> (B, 2 F): the mean over bands, then the mean and the maximum over frames, concatenated.
 
-    Kong et al. 2020, "PANNs", section III, where the two are added.
+    Kong et al. 2020, "PANNs", section III, add the two instead.
     """
 
     def forward(self, map: Tensor) -> Tensor:
@@ -99,10 +104,11 @@ class MeanMax(nn.Module):
 
 
 class GeneralisedMean(nn.Module):
-    """(B, F, ...) -> (B, F): `mean(x^p)^(1/p)` over all places, with p learned from 3 onwards.
+    """(B, F, ...) -> (B, F): `mean(x^p)^(1/p)` over all positions, with a learned p that starts at 3.
 
-    p = 1 is the mean and p -> infinity the maximum; values are taken as at least 1e-6. Radenovic, Tolias and
-    Chum 2018, "Fine-tuning CNN image retrieval with no human annotation", equation 3.
+    p = 1 is the mean, p -> infinity the maximum; values below 1e-6 are set to 1e-6. Radenovic, Tolias and
+    Chum
+    2018, "Fine-tuning CNN image retrieval with no human annotation", equation 3.
     """
 
     def __init__(self) -> None:
@@ -111,16 +117,17 @@ class GeneralisedMean(nn.Module):
 
     def forward(self, map: Tensor) -> Tensor:
         places = _places(map).clamp(min=1e-6)
-        largest = places.amax(2, keepdim=True)  # divided out first, so that no power overflows
+        largest = places.amax(2, keepdim=True)  # dividing by it first avoids overflow
         means = (places / largest).pow(self.power).mean(2).pow(1 / self.power)
         return means * largest[:, :, 0]
 
 
 class Bands(nn.Module):
-    """(B, F, T) -> (B, F), (B, F, bands, T) -> (B, F bands): the mean over frames, each band apart.
+    """(B, F, T) -> (B, F), (B, F, bands, T) -> (B, F bands): the mean over frames for each band.
 
-    Where in the spectrum something is heard stays known. Niizumi et al. 2023, "BYOL for audio: exploring
-    pre-trained general-purpose audio representations", section III-C.
+    Keeps the position in frequency. Niizumi et al. 2023, "BYOL for audio: exploring pre-trained
+    general-purpose
+    audio representations", section III-C.
     """
 
     def forward(self, map: Tensor) -> Tensor:
@@ -128,7 +135,7 @@ class Bands(nn.Module):
 
 
 class BandsMax(nn.Module):
-    """(B, F, bands, T) -> (B, 2 F bands): the mean over frames beside the largest frame, each band apart."""
+    """(B, F, bands, T) -> (B, 2 F bands): mean and maximum over frames for each band, concatenated."""
 
     def forward(self, map: Tensor) -> Tensor:
         frames = _frames(map)
@@ -136,31 +143,31 @@ class BandsMax(nn.Module):
 
 
 class Last(nn.Module):
-    """(B, F, T) -> (B, F), (B, F, bands, T) -> (B, F bands): the last frame; (B, F) stays."""
+    """(B, F, T) -> (B, F), (B, F, bands, T) -> (B, F bands): the last frame; (B, F) does not change."""
 
     def forward(self, map: Tensor) -> Tensor:
         return map.float() if map.ndim == 2 else map[..., -1].float().flatten(1)
 
 
 class Flatten(nn.Module):
-    """(B, F, ...) -> (B, F ...): every value at every place."""
+    """(B, F, ...) -> (B, F ...): all values of the map."""
 
     def forward(self, map: Tensor) -> Tensor:
         return map.flatten(1)
 
 
 def _places(map: Tensor) -> Tensor:
-    """(B, F, places) in float32: half precision is too coarse to add many places up."""
+    """Returns (B, F, positions) in float32, because half precision cannot sum many values accurately."""
     return map.float().reshape(map.shape[0], map.shape[1], -1)
 
 
 def _frames(map: Tensor) -> Tensor:
-    """(B, F) -> (B, F, 1), (B, F, T) stays, (B, F, bands, T) -> (B, F bands, T), in float32."""
+    """(B, F) -> (B, F, 1), (B, F, T) -> (B, F, T), (B, F, bands, T) -> (B, F bands, T), in float32."""
     values = map.float()
     return values[..., None] if map.ndim == 2 else values.flatten(1, -2)
 
 
-# What a network is made of: a row a layer, with the shape that really came out of it.
+# Description of a network: one row per layer, with the shape of its output in a forward pass.
 
 
 @dataclass(frozen=True)
@@ -170,20 +177,20 @@ class Layer:
     name: str
     type: str
     shape: tuple[int, ...]
-    """Of the output for one item, without the batch; empty where the layer was not called."""
+    """Shape of the output without the batch; empty if the layer was not called."""
     weights: int
-    """Numbers that can be trained, in this layer itself."""
+    """Number of weights of the layer, without its children."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """The layers of a network and their sums; `str` gives an aligned table."""
+    """The layers of a network and their totals; `str` returns an aligned table."""
 
     layers: tuple[Layer, ...]
     weights: int
-    """Numbers in all parameters, shared ones once."""
+    """Number of weights; shared ones count once."""
     trained: int
-    """Those of them that are not frozen."""
+    """Number of weights that are not frozen."""
 
     def __str__(self) -> str:
         rows = [("layer", "type", "output", "weights")]
@@ -200,9 +207,9 @@ class Description:
 
 
 def describe(module: nn.Module, signal: Tensor) -> Description:
-    """Runs `module` once on `signal` (B, ...), in evaluation, without gradients, and notes what came out.
+    """Describes the layers of `module` by a forward pass of `signal` (B, ...), in evaluation mode.
 
-    A row for each layer that holds weights itself or holds no other layers, in the order they are made.
+    There is a row for each layer with weights of its own or without child layers, in the order of creation.
     """
     shown = {
         name: layer
@@ -223,7 +230,7 @@ def describe(module: nn.Module, signal: Tensor) -> Description:
 
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block; afterwards each layer is in the mode it was in."""
+    """Sets evaluation mode inside the block; afterwards the mode of each layer is restored."""
     modes = {layer: layer.training for layer in module.modules()}
     module.eval()
     try:
@@ -235,7 +242,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 def _note(shapes: dict[str, tuple[int, ...]], name: str) -> Any:
     def hook(_layer: nn.Module, _given: Any, output: Any) -> None:
-        while not isinstance(output, Tensor):  # recurrent layers also give their state, some networks names
+        while not isinstance(
+            output, Tensor
+        ):  # recurrent layers also return their state, some networks a mapping
             output = next(iter(output.values() if isinstance(output, Mapping) else output))
         shapes[name] = tuple(output.shape[1:])
 

@@ -1,4 +1,4 @@
-"""Normalization of features, and batch norm statistics over processes or from clips."""
+"""Normalization of spectrograms, and statistics of batch norm over processes or from clips."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -13,14 +13,15 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import Family, Settings
 from nearfield.models.pretrained import NORMALISATION, load_pretrained
 
-# Batch norm's statistics: taken over all processes while training, and set from clips without training.
+# Statistics of batch norm: over all processes in training, and from clips without training.
 
 
 class GatheredBatchNorm(_BatchNorm):
-    """Batch norm of (B, F, ...) whose training statistics are those of all processes' batches together.
+    """Batch norm of (B, F, ...) with the statistics of the batches of all processes in training.
 
-    Parameters and buffers are named as those of `nn.BatchNorm2d`. Mean and variance are gathered one after
-    the other, as one pass over squares loses digits. torch's own `SyncBatchNorm` needs CUDA.
+    Parameters and buffers have the names of `nn.BatchNorm2d`. Mean and variance are computed one after the
+    other,
+    because one pass over squares loses precision. `SyncBatchNorm` of torch requires CUDA.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -56,7 +57,7 @@ class GatheredBatchNorm(_BatchNorm):
 
 
 class _Total(torch.autograd.Function):
-    """The sum over all processes; gradients are summed likewise."""
+    """The sum over all processes; gradients are also summed."""
 
     @staticmethod
     def forward(ctx: Any, local: Tensor) -> Tensor:
@@ -74,10 +75,11 @@ def _total(local: Tensor) -> Tensor:
 
 
 def sync_batch_norm(module: nn.Module) -> nn.Module:
-    """Replaces every batch norm inside `module`, keeping parameters and buffers; returns the module.
+    """Replaces every batch norm in `module` by `GatheredBatchNorm`, with its parameters and buffers.
 
-    Two processes with half a batch each then do what one process does with the whole. Call it before the
-    optimiser or data-parallel wrapper sees the module; with one process nothing changes.
+    Two processes with half a batch each then compute the same as one process with the whole batch. Call it
+    before
+    creating the optimizer; with one process, nothing changes. Returns the module.
     """
     for name, child in module.named_children():
         setattr(module, name, sync_batch_norm(child))
@@ -93,10 +95,11 @@ def sync_batch_norm(module: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def settle(module: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Sets every batch norm's statistics to the mean over `batches`, each given to `module`; learns nothing.
+    """Sets the statistics of every batch norm to the mean over `batches`, without changing weights.
 
-    What an untrained encoder needs before it can serve as a baseline: with statistics of 0 and 1 its maps
-    would not be normalized at all. Dropout stays off; afterwards modes and momenta are as before.
+    An untrained network needs this as a baseline, because its initial statistics of 0 and 1 normalize
+    nothing.
+    Dropout is off; afterwards, modes and momenta are restored.
     """
     modes = {layer: layer.training for layer in module.modules()}
     norms: list[Any] = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
@@ -104,7 +107,7 @@ def settle(module: nn.Module, batches: Iterable[Tensor]) -> None:
     module.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's sign for a plain mean over all batches
+        norm.momentum = None  # torch then computes the mean over all batches
         norm.training = True
     try:
         for batch in batches:
@@ -116,26 +119,28 @@ def settle(module: nn.Module, batches: Iterable[Tensor]) -> None:
             layer.training = mode
 
 
-# Normalization: what is taken away from a picture before the backbone sees it, and is then never missed.
+# Normalization of spectrograms before the backbone. It removes information, such as the level, for good.
 
 _LEAST = 1e-5
-"""A deviation below this is taken for none: silence is not blown up."""
+"""A standard deviation below this is treated as 0, so that silence is not amplified."""
 
 
 class FittedNormalization(nn.Module):
-    """A normalization with statistics of training clips."""
+    """Base of normalizations with statistics of training clips."""
 
     @abstractmethod
     def fit(self, spectrograms: Iterable[Tensor]) -> None:
-        """Sets the statistics from spectrograms (B, C, bands, frames) of training clips."""
+        """Computes the statistics from spectrograms (B, C, bands, frames) of training clips."""
 
 
 class ClipBand(nn.Module):
-    """Takes each clip's own mean away, channel by channel and band by band: level, microphone, room.
+    """Subtracts the mean of each clip per channel and band, which removes level, microphone and room.
 
-    What is left is how the sound moves in time. With `scale` the result is divided by one deviation a clip,
-    over all its bands, so that how lively bands are beside each other stays. Frames of silence that were put
-    behind a short clip count in its mean.
+    What remains is the change over time. With `scale`, the result is divided by one standard deviation per
+    clip,
+    over all bands, so that the ratio between bands does not change. Silence that pads a short clip is
+    included in
+    the mean.
     """
 
     def __init__(self, scale: bool) -> None:
@@ -143,7 +148,7 @@ class ClipBand(nn.Module):
         self.scale = scale
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(B, C, bands, frames) -> the same."""
+        """Normalizes (B, C, bands, frames)."""
         centred = spectrogram - spectrogram.mean(dim=-1, keepdim=True)
         return (
             centred / _floored(centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt())
@@ -153,19 +158,20 @@ class ClipBand(nn.Module):
 
 
 class PerClip(nn.Module):
-    """Takes each clip's mean away and divides by its deviation, both over all channels, bands and frames."""
+    """Subtracts the mean of each clip and divides by its standard deviation, over channels, bands and
+    frames."""
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(B, C, bands, frames) -> the same."""
+        """Normalizes (B, C, bands, frames)."""
         centred = spectrogram - spectrogram.mean(dim=(1, 2, 3), keepdim=True)
         return centred / _floored(centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt())
 
 
 class Band(FittedNormalization):
-    """Takes each band's mean over the training clips away and divides by its deviation over them.
+    """Subtracts the mean of each band and divides by its standard deviation, both over the training clips.
 
-    The statistics are buffers, stored with the weights. Before `fit` (or loading), a picture that changes in
-    time is refused; a silent one is let through, so that shapes can be found out.
+    The statistics are buffers, stored with the weights. Before `fit` (or loading), only spectrograms that are
+    constant in time are accepted, so that shapes can be determined.
     """
 
     mean: Tensor
@@ -182,10 +188,11 @@ class Band(FittedNormalization):
 
     @torch.no_grad()
     def fit(self, spectrograms: Iterable[Tensor]) -> None:
-        """Sets the statistics from pictures (B, C, bands, frames) of training clips, in one pass.
+        """Computes the statistics from spectrograms (B, C, bands, frames) of training clips, in one pass.
 
-        Deviations are of the population, added up in float64 about a running mean (Chan, Golub and LeVeque,
-        1979). Raises RequestError where there is no picture.
+        Population standard deviations, computed in float64 about a running mean (Chan, Golub and LeVeque,
+        1979).
+        Raises RequestError if there is no spectrogram.
         """
         count, mean, spread = 0, self.mean.double(), torch.zeros_like(self.mean, dtype=torch.float64)
         for spectrogram in spectrograms:
@@ -200,7 +207,8 @@ class Band(FittedNormalization):
             mean = mean + step * (added / count)
         if not count:
             raise RequestError(
-                "normalization: band statistics need at least one training clip; there was none."
+                "normalization: the kind band needs at least one training clip, but there is none. Add "
+                "training clips, or use the kind clip_band, which needs none."
             )
         self.mean.copy_(mean)
         self.deviation.copy_(_floored((spread / count).sqrt()))
@@ -208,20 +216,21 @@ class Band(FittedNormalization):
         self.fitted = True
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(B, C, bands, frames) -> the same. Raises RequestError before the statistics are known."""
+        """Normalizes (B, C, bands, frames). Raises RequestError before the statistics are known."""
         if not self.fitted and bool((spectrogram[..., 1:] != spectrogram[..., :-1]).any()):
             raise RequestError(
-                "normalization: kind band has no statistics yet. Call fit with the training clips' pictures, "
-                "load weights, or choose normalization clip_band, which needs none."
+                "normalization: the kind band has no statistics yet. Call fit with spectrograms of training "
+                "clips, load weights, or use the kind clip_band, which needs none."
             )
         return (spectrogram - self.mean) / self.deviation
 
 
 class InputBatchNorm(FittedNormalization):
-    """Batch norm of the picture: one scale and one shift a channel, learned, the same for all bands.
+    """Batch norm of the spectrogram with a learned scale and shift per channel, the same for all bands.
 
-    While training with the batch's mean and variance, afterwards with running ones (Ioffe and Szegedy 2015),
-    as music taggers have it in front of their first layer.
+    Uses mean and variance of the batch in training, and running ones afterwards (Ioffe and Szegedy 2015).
+    Music
+    taggers use it before their first layer.
     """
 
     def __init__(self, channels: int) -> None:
@@ -230,97 +239,106 @@ class InputBatchNorm(FittedNormalization):
         self.loaded = False
 
     def fit(self, spectrograms: Iterable[Tensor]) -> None:
-        """Sets the running statistics from training clips' pictures (B, C, bands, frames), unless loaded.
+        """Sets the running statistics from spectrograms (B, C, bands, frames) of training clips, unless
+        loaded.
 
-        Training itself never reads them; a frozen network, or one judged early, would else see a picture that
-        is not normalized at all.
+        Training does not use them, but a frozen network, or an early evaluation, would otherwise get
+        spectrograms
+        that are not normalized.
         """
         if not self.loaded:
             settle(self, spectrograms)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(B, C, bands, frames) -> the same."""
+        """Normalizes (B, C, bands, frames)."""
         result: Tensor = self.norm(spectrogram)
         return result
 
 
 def _note_loaded(band: nn.Module, _keys: object) -> None:
-    """Weights that were stored after a fit bring its statistics."""
+    """Marks the module as fitted if the loaded weights contain statistics."""
     if isinstance(band, Band):
         band.fitted = bool(band.frames)
 
 
 def _floored(deviation: Tensor) -> Tensor:
-    """The deviation, or 1 where there is none."""
+    """Returns the standard deviation, or 1 where it is about 0."""
     return torch.where(deviation > _LEAST, deviation, 1.0)
 
 
 class BaseNormalizationSettings(Settings):
-    """What the settings of every normalization extend: a frozen class with `kind`, its settings, and
-    `build`, which gives a `FittedNormalization` where training clips set something."""
+    """Base of the settings of a normalization: a frozen class with `kind`, its settings, and `build`.
+
+    `build` returns a `FittedNormalization` if the normalization needs statistics of training clips.
+    """
 
     kind: str
 
     def build(self, channels: int, bands: int) -> nn.Module:
-        """Reads spectrograms (B, channels, bands, frames) and gives the same shape."""
+        """Creates the module for spectrograms (B, channels, bands, frames); the shape does not change."""
         raise NotImplementedError
 
 
 NORMALIZATIONS = Family("normalizations", BaseNormalizationSettings)
-"""All kinds of normalizations; the list is `NormalizationSettings`, below."""
+"""All kinds of normalizations; their union is `NormalizationSettings`, below."""
 
 
 class NoneSettings(BaseNormalizationSettings):
-    """Nothing is taken away."""
+    """No normalization."""
 
     kind: Literal["none"] = "none"
 
     def build(self, channels: int, bands: int) -> nn.Identity:
-        """For pictures (B, C, bands, frames) of any size."""
+        """Creates the module for spectrograms (B, C, bands, frames) of any size."""
         return nn.Identity()
 
 
 class ClipBandSettings(BaseNormalizationSettings):
-    """Each clip's own mean is taken away, band by band."""
+    """Subtracts the mean of each band of the clip, which removes level, microphone and room."""
 
     kind: Literal["clip_band"] = "clip_band"
     scale: bool = False
-    """Whether the result is divided by one deviation a clip."""
+    """Whether to divide by the standard deviation of the clip, over all bands."""
 
     def build(self, channels: int, bands: int) -> ClipBand:
-        """For pictures (B, C, bands, frames) of any size."""
+        """Creates the module for spectrograms (B, C, bands, frames) of any size."""
         return ClipBand(self.scale)
 
 
 class ClipSettings(BaseNormalizationSettings):
-    """Each clip's own mean and deviation are taken away, over the whole clip."""
+    """Subtracts the mean of the clip and divides by its standard deviation, over all bands and frames."""
 
     kind: Literal["clip"] = "clip"
 
     def build(self, channels: int, bands: int) -> PerClip:
-        """For pictures (B, C, bands, frames) of any size."""
+        """Creates the module for spectrograms (B, C, bands, frames) of any size."""
         return PerClip()
 
 
 class BandSettings(BaseNormalizationSettings):
-    """Each band's mean and deviation over the training clips are taken away."""
+    """Subtracts the mean of each band and divides by its standard deviation, both over the training clips."""
 
     kind: Literal["band"] = "band"
 
     def build(self, channels: int, bands: int) -> Band:
-        """For pictures (B, channels, bands, frames)."""
+        """Creates the module for spectrograms (B, channels, bands, frames)."""
         return Band(channels, bands)
 
 
 class BatchNormSettings(BaseNormalizationSettings):
-    """Each channel is normalized over the batch, with a scale and a shift that are learned."""
+    """Batch norm of each channel, with a learned scale and shift."""
 
     kind: Literal["batch_norm"] = "batch_norm"
     weights: str | None = None
-    """Scale, shift and statistics to begin from, beside backbone.weights: a run's folder; none: 1 and 0."""
+    """Folder of a run with initial scale, shift and statistics; none: scale 1 and shift 0. backbone.weights
+    sets
+    the backbone only."""
 
     def build(self, channels: int, bands: int) -> InputBatchNorm:
-        """For pictures (B, channels, any, any); raises RequestError where the weights do not fit."""
+        """Creates the module for spectrograms (B, channels, any, any).
+
+        Raises RequestError if the weights do not fit.
+        """
         module = InputBatchNorm(channels)
         if self.weights is not None:
             load_pretrained(module, self.weights, NORMALISATION, self)

@@ -1,13 +1,18 @@
-"""Batch norm, 2 x 2 max pooling and ReLU in one, for training on a processor in bf16.
+"""Batch norm, 2 x 2 max pooling and ReLU in one operation, for training on a CPU in bf16.
 
-Taken one by one these three read and write the largest maps of a network a dozen times, and no arithmetic
-hides that: they took half of a small convnet's step. The largest of four numbers stays the largest under a
-norm with positive weight (and becomes the smallest under a negative one), so the map is pooled while its mean
-and variance are summed, and only what is left is scaled, shifted and cut off; on the way back the gradient of
-the norm (Ioffe and Szegedy 2015, section 3) is written once, where the pooled gradient belongs already added.
-The map is read twice and its gradient written once. The kernels read bf16 as the upper half of a float32.
+As separate operations, these three read and write the largest maps of a network a dozen times, which took
+half of
+the time of a step of a small convnet. The maximum of four values remains the maximum under batch norm with a
+positive weight (and becomes the minimum with a negative one). The map is therefore pooled while its mean and
+variance are summed, and only the pooled map is scaled, shifted and passed through the ReLU. In the backward
+pass,
+the gradient of batch norm (Ioffe and Szegedy 2015, section 3) is written once, with the gradient of the
+pooling
+added. In total, the map is read twice and its gradient written once. The kernels read bf16 as the upper half
+of a
+float32.
 
-Maps lie channels last, (N, H, W, C) in memory; a pooled map has height ceil(H / 2) and width ceil(W / 2).
+Maps are channels last, (N, H, W, C) in memory; a pooled map has height ceil(H / 2) and width ceil(W / 2).
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -29,11 +34,11 @@ Sums = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.float32]
 
 CUT = np.uint8(4)
-"""Stands for the chosen one of four where the ReLU cut it off."""
+"""Index of the maximum where the ReLU is 0, instead of 0 to 3."""
 
 
 def fits(map: Tensor, norm: nn.BatchNorm2d) -> bool:
-    """Whether `pooled_norm` can take the place of the three layers for this map (N, C, H, W)."""
+    """Returns whether `pooled_norm` can replace the three layers for this map (N, C, H, W)."""
     return (
         norm.training
         and norm.affine
@@ -46,10 +51,11 @@ def fits(map: Tensor, norm: nn.BatchNorm2d) -> bool:
 
 
 def pooled_norm(map: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-    """(N, C, H, W) to (N, C, ceil(H / 2), ceil(W / 2)): relu(max_pool(norm(map))).
+    """Computes relu(max_pool(norm(map))): (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)).
 
-    Running statistics are renewed as the norm would. Gradients reach the map and the norm's weight and bias,
-    once.
+    Updates the running statistics like the batch norm. The map and weight and bias of the batch norm get
+    gradients,
+    which cannot be differentiated again.
     """
     pooled, mean, variance = PooledNorm.apply(map, norm.weight, norm.bias, norm.eps)  # type: ignore[no-untyped-call]
     count = map.numel() // map.shape[1]
@@ -66,16 +72,16 @@ def pooled_norm(map: Tensor, norm: nn.BatchNorm2d) -> Tensor:
 
 
 class Context(Protocol):
-    """What torch hands from the way there to the way back."""
+    """The context that torch passes from forward to backward."""
 
     saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[bool, ...]
 
     def save_for_backward(self, *tensors: Tensor) -> None:
-        """Keeps tensors."""
+        """Stores tensors for the backward pass."""
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
-        """Says that these have no gradient."""
+        """Marks tensors as having no gradient."""
 
 
 class PooledNorm(torch.autograd.Function):
@@ -85,14 +91,14 @@ class PooledNorm(torch.autograd.Function):
     def forward(
         ctx: Context, map: Tensor, weight: Tensor, bias: Tensor, epsilon: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The three layers' result and the batch's mean and (biased) variance."""
+        """Returns the result of the three layers, and mean and (biased) variance of the batch."""
         batch, channels, height, width = map.shape
         sizes = (batch, channels, -(-height // 2), -(-width // 2))
         largest = torch.empty(sizes, dtype=map.dtype, memory_format=torch.channels_last)
         choice = torch.empty(sizes, dtype=torch.uint8, memory_format=torch.channels_last)
         sums = np.zeros((2, batch, channels))
         signs = torch.where(weight < 0, -1.0, 1.0).numpy()
-        # Squares are summed from somewhere near the mean, or a far mean would drown the variance.
+        # Deviations from a value near the mean are summed, because a large mean would hide the variance.
         near = map[0, :, 0].float().mean(1).numpy()
         _share(_pool_and_sum, batch, (_bits(map), _bits(largest), _last(choice), *sums), (signs, near))
         count = batch * height * width
@@ -116,14 +122,14 @@ class PooledNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Context, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        """Gradients of the map, of the weight and of the bias."""
+        """Returns the gradients of map, weight and bias."""
         map, weight, largest, choice, mean, spread = ctx.saved_tensors
         batch, channels, height, width = map.shape
         gradient = gradient.to(map.dtype).contiguous(memory_format=torch.channels_last)
         sums = np.zeros((2, batch, channels))
         _share(_sum_gradients, batch, (_bits(gradient), _bits(largest), _last(choice), *sums))
         plain, weighted = sums.sum(1)
-        # The sum of the gradient times the standardised map, out of that times the map as it is.
+        # The sum of gradient times standardized map, from the sum of gradient times map.
         weighted = (weighted - mean.numpy() * plain) / spread.numpy()
         of_weight, of_bias = (torch.from_numpy(each.astype(np.float32)) for each in (weighted, plain))
         if not ctx.needs_input_grad[0]:
@@ -139,12 +145,12 @@ class PooledNorm(torch.autograd.Function):
 
 
 def _last(map: Tensor) -> npt.NDArray[Any]:
-    """(N, C, H, W) lying channels last, as (N, H, W, C), without a copy."""
+    """Returns a channels-last map (N, C, H, W) as (N, H, W, C), without a copy."""
     return map.detach().permute(0, 2, 3, 1).numpy()
 
 
 def _bits(map: Tensor) -> Bits:
-    """The same of a map of bf16, as integers of 16 bits."""
+    """Returns a channels-last bf16 map as (N, H, W, C) 16-bit integers, without a copy."""
     return _last(map.view(torch.uint16))
 
 
@@ -154,7 +160,8 @@ def _threads(count: int) -> ThreadPoolExecutor:
 
 
 def _share(kernel: Any, batch: int, arrays: tuple[Any, ...], whole: tuple[Any, ...] = ()) -> None:
-    """Calls `kernel` on as many parts of the batch as torch has threads; each clip's result is the same."""
+    """Calls `kernel` on one part of the batch per thread of torch; the result does not depend on the
+    number."""
     parts = min(torch.get_num_threads(), batch)
     if parts <= 1:
         kernel(*arrays, *whole)
@@ -172,8 +179,9 @@ def _share(kernel: Any, batch: int, arrays: tuple[Any, ...], whole: tuple[Any, .
 def _pool_and_sum(
     maps: Bits, largest: Bits, choice: Choice, sums: Sums, squares: Sums, signs: Numbers, near: Numbers
 ) -> None:
-    """The largest of each 2 x 2 (smallest where the sign is -1), which it was, and each clip's sums of
-    x - near and of its square."""
+    """Computes the maximum of each 2 x 2 (the minimum where the sign is -1), its index, and, for each clip,
+    the sums
+    of x - near and of its square."""
     batch, height, width, channels = maps.shape
     words = np.empty((4, channels), np.uint32)
     four = words.view(np.float32)
@@ -188,7 +196,7 @@ def _pool_and_sum(
                 beside = min(2 * column + 1, width - 1)
                 a, b = maps[clip, 2 * row, 2 * column], maps[clip, 2 * row, beside]
                 c, d = maps[clip, below, 2 * column], maps[clip, below, beside]
-                # At an odd edge the same number stands for its missing neighbour, and counts once.
+                # At an odd edge, the value replaces its missing neighbor but counts once.
                 two = np.float32(beside - 2 * column)
                 three = np.float32(below - 2 * row)
                 four_of = two * three
@@ -223,7 +231,7 @@ def _pool_and_sum(
 
 @compiled
 def _scale_and_cut(largest: Bits, choice: Choice, result: Bits, scale: Numbers, shift: Numbers) -> None:
-    """max(0, scale x + shift) of what was pooled; where that is 0, no one of the four was chosen."""
+    """Computes max(0, scale x + shift) of the pooled map; where this is 0, the index is set to CUT."""
     batch, height, width, channels = largest.shape
     words = np.empty(channels, np.uint32)
     numbers = words.view(np.float32)
@@ -237,7 +245,7 @@ def _scale_and_cut(largest: Bits, choice: Choice, result: Bits, scale: Numbers, 
                     words[i] = np.uint32(kept[i]) << half
                 for i in range(channels):
                     number = scale[i] * numbers[i] + shift[i]
-                    # Written so that NaN stays NaN, as it does in a ReLU.
+                    # This comparison keeps NaN, like a ReLU.
                     chosen[i] = CUT if number <= np.float32(0) else chosen[i]
                     numbers[i] = np.float32(0) if number <= np.float32(0) else number
                 for i in range(channels):
@@ -246,7 +254,8 @@ def _scale_and_cut(largest: Bits, choice: Choice, result: Bits, scale: Numbers, 
 
 @compiled
 def _sum_gradients(gradient: Bits, largest: Bits, choice: Choice, sums: Sums, weighted: Sums) -> None:
-    """Each clip's sums of the gradient that came through, and of it times the number it came to."""
+    """Computes, for each clip, the sum of the gradient where the ReLU is above 0, and of gradient times
+    value."""
     batch, height, width, channels = gradient.shape
     words = np.empty((2, channels), np.uint32)
     two = words.view(np.float32)
@@ -271,7 +280,7 @@ def _sum_gradients(gradient: Bits, largest: Bits, choice: Choice, sums: Sums, we
 
 @compiled
 def _spread(maps: Bits, choice: Choice, gradient: Bits, result: Bits, lines: Numbers) -> None:
-    """level + slope x at each place of the map, and scale times the gradient more at the chosen ones."""
+    """Computes level + slope x for each position of the map, plus scale times gradient at the maxima."""
     batch, height, width, channels = maps.shape
     scale, level, slope = lines[0], lines[1], lines[2]
     words = np.empty((5, channels), np.uint32)
@@ -298,7 +307,8 @@ def _spread(maps: Bits, choice: Choice, gradient: Bits, result: Bits, lines: Num
                     numbers[1, i] = level[i] + slope[i] * numbers[1, i] + (more if which == 1 else none)
                     numbers[2, i] = level[i] + slope[i] * numbers[2, i] + (more if which == 2 else none)
                     numbers[3, i] = level[i] + slope[i] * numbers[3, i] + (more if which == 3 else none)
-                # At an odd edge the first of the same place is written last: only it can have been chosen.
+                # At an odd edge, the first of equal positions is written last, because only it can be the
+                # maximum.
                 put = result[clip, below, beside]
                 for i in range(channels):
                     put[i] = np.uint16((words[3, i] + rest + ((words[3, i] >> half) & one)) >> half)

@@ -1,4 +1,4 @@
-"""Pretrained weights: a safetensors file, the Hugging Face Hub, another run; and their licences."""
+"""Pretrained weights from a safetensors file, the Hugging Face Hub or another run, and their license."""
 
 import logging
 import re
@@ -15,18 +15,19 @@ from nearfield.core.files import digest
 from nearfield.core.plain_yaml import read_yaml
 from nearfield.core.settings import Settings
 
-# Under which licence data or weights stand, as far as the files beside them say it.
+# The license of data or weights, as stated by the files next to them.
 
 _LONGEST = 300
-"""Characters that are quoted; what is longer is cut behind a sentence, or a word."""
+"""Largest number of quoted characters; longer text is cut after a sentence or a word."""
 _END = re.compile(r"(?<=[\w)`”][\w)`”][.!?])\s")
-"""Between two sentences: a stop behind a word, not behind an initial or within a number."""
+"""The space between two sentences: a full stop after a word, not after an initial or within a number."""
 
 
 def stated_licence(folder: Path) -> tuple[str | None, str | None]:
-    """The identifier in the front matter of the folder's README.md, and the sentence that states a licence.
+    """Returns the license identifier in the front matter of the README, and the sentence that states a
+    license.
 
-    Either is None where nothing is found; nothing is guessed from other files' names or contents.
+    Either is None if it is not found. Nothing is inferred from other files.
     """
     for name in ("README.md", "README.txt", "README"):
         if (folder / name).is_file():
@@ -40,7 +41,7 @@ def stated_licence(folder: Path) -> tuple[str | None, str | None]:
 
 
 def _identifier(text: str) -> str | None:
-    """`license` of YAML front matter, as data and model cards have it."""
+    """Returns `license` in the YAML front matter of a data or model card, or None."""
     if not text.startswith("---\n"):
         return None
     try:
@@ -56,7 +57,7 @@ def _identifier(text: str) -> str | None:
 
 
 def _sentence(text: str) -> str | None:
-    """The first line below the front matter that begins with the word."""
+    """Returns the first line after the front matter that begins with "license" or "licence", or None."""
     body = text[4:].partition("\n---")[2] if text.startswith("---\n") else text
     for line in body.splitlines():
         plain = line.strip(" -*#>_")
@@ -66,7 +67,8 @@ def _sentence(text: str) -> str | None:
 
 
 def _cut(text: str) -> str:
-    """The text up to `_LONGEST` characters, whole sentences where one fits, else whole words, and "…"."""
+    """Cuts the text to `_LONGEST` characters, after a sentence if possible, else after a word, and adds
+    "…"."""
     if len(text) <= _LONGEST:
         return text
     ends = [found.start() for found in _END.finditer(text[: _LONGEST + 1])]
@@ -74,29 +76,29 @@ def _cut(text: str) -> str:
     return f"{kept.rstrip(' ,;:')} …"
 
 
-# Weights of another training to begin from: a safetensors file, the Hugging Face Hub, or a part of a run.
+# Initial weights from a safetensors file, the Hugging Face Hub, or a part of a run.
 #
-# Nothing is guessed: names and shapes must be the module's, and a run's kind too. Only of what was published
-# elsewhere the classifier, which no embedder has, is left out, and the first convolution fitted to the
-# number of channels.
+# Names and shapes of the weights must be those of the module, and the kind that of the run. In published
+# weights,
+# the classifier is ignored and the first convolution is adapted to the number of channels.
 
 log = logging.getLogger(__name__)
 
 HUB = "hub:"
 _FIRST = ("conv1.weight", "conv_stem.weight")
-"""The convolutions of published networks that are fitted to the module's channels."""
+"""First convolutions of published networks, which are adapted to the number of channels."""
 _CLASSIFIERS = ("fc.", "classifier.")
-"""How the names of what no embedder has begin there."""
+"""Prefixes of the weights of classifiers in published networks."""
 
 
 @dataclass(frozen=True)
 class PretrainedPart:
-    """A part of an embedder that may begin from weights."""
+    """A part of the network that can load weights."""
 
     section: str
-    """Its section of the recipe."""
+    """Its section in the recipe."""
     prefix: str
-    """How its weights' names begin in those of a run."""
+    """Prefix of the names of its weights in a run."""
 
 
 BACKBONE = PretrainedPart("backbone", "backbone.")
@@ -104,20 +106,30 @@ NORMALISATION = PretrainedPart("normalize", "normalization.")
 
 
 def load_pretrained(module: nn.Module, source: str, part: PretrainedPart, settings: Settings) -> None:
-    """Loads `source` into `module`, and notes in `module.weights_source` where it came from and its sha256.
+    """Loads weights into `module`; stores source, sha256 and license, if stated, in `module.weights_source`.
 
-    The licence is noted too, where the file's metadata state one.
-    `source`: path of a safetensors file, a run's folder, or `hub:OWNER/NAME`, which downloads (extra `hub`).
-    `settings` are the module's, to be compared with the run's. Raises RequestError for another kind, and
-    naming every weight that is missing, left over or of another shape.
+    Parameters
+    ----------
+    module
+        The module.
+    source
+        Path of a safetensors file, folder of a run, or `hub:OWNER/NAME`, which is downloaded (extra `hub`).
+    part
+        The part of the network.
+    settings
+        Settings of the module, to be compared with those of the run.
+
+    Raises
+    ------
+    RequestError
+        If the run has another kind, or weights are missing, not expected, or of another shape.
     """
     path, theirs = _find(source, part)
     weights = _read(path, source, part)
     own: dict[str, Tensor] = module.state_dict()
     if not own:
         raise RequestError(
-            f"{part.section}.weights: this {part.section} has no weights that could be loaded. "
-            "Leave the key out."
+            f"{part.section}.weights: this {part.section} has no weights to load. Leave out the key."
         )
     if any(name.startswith(part.prefix) for name in weights):
         weights = {
@@ -130,22 +142,22 @@ def load_pretrained(module: nn.Module, source: str, part: PretrainedPart, settin
         for first in _FIRST:
             if first in weights and first in own:
                 weights[first] = fit_channels(weights[first], own[first].shape[1])
-    told = _misfit(own, weights)
-    cure = _cure(theirs, settings, source, part)
-    if told:
+    misfit = _misfit(own, weights)
+    remedy = _remedy(theirs, settings, source, part)
+    if misfit:
         raise RequestError(
-            f"{part.section}.weights: {source} does not fit this {part.section}: {told}. {cure}"
+            f"{part.section}.weights: {source} does not fit this {part.section}: {misfit}. {remedy}"
         )
     module.load_state_dict(weights, strict=False)
-    noted: Any = {"source": source, "sha256": digest(path), **_licence(path)}
-    module.weights_source = noted
-    log.info("weights of %s from %s (sha256 %s)", type(module).__name__, source, noted["sha256"])
+    origin: Any = {"source": source, "sha256": digest(path), **_licence(path)}
+    module.weights_source = origin
+    log.info("weights of %s from %s (sha256 %s)", type(module).__name__, source, origin["sha256"])
 
 
 def fit_channels(kernel: Tensor, channels: int) -> Tensor:
-    """(F, given, h, w) -> (F, channels, h, w): the kernel's sum over its channels, shared out evenly.
+    """Adapts a kernel (F, given, h, w) to (F, channels, h, w): the sum over its channels, divided equally.
 
-    An input with the same picture in every channel keeps its response. As many channels as given: unchanged.
+    The response to an input with equal channels does not change. With equal numbers, returns the kernel.
     """
     if kernel.shape[1] == channels:
         return kernel
@@ -153,7 +165,7 @@ def fit_channels(kernel: Tensor, channels: int) -> Tensor:
 
 
 def bare(settings: Settings) -> Settings:
-    """The same backbone settings without pretrained weights: to rebuild a trained run, which has its own."""
+    """Returns settings without pretrained weights, to rebuild the network of a run with its own weights."""
     bared = {
         name: None if name == "weights" else bare(value)
         for name, value in settings
@@ -163,7 +175,7 @@ def bare(settings: Settings) -> Settings:
 
 
 def _find(source: str, part: PretrainedPart) -> tuple[Path, dict[str, Any] | None]:
-    """The file of weights; and, where it is a run's, the settings of the part there."""
+    """Returns the file of weights and, if it belongs to a run, the settings of the part in that run."""
     if source.startswith(HUB):
         return _download(source.removeprefix(HUB), part), None
     path = Path(source).expanduser()
@@ -172,13 +184,13 @@ def _find(source: str, part: PretrainedPart) -> tuple[Path, dict[str, Any] | Non
     recipe, weights = path / "recipe.yaml", path / "weights.safetensors"
     if not recipe.is_file():
         raise RequestError(
-            f"{part.section}.weights: the folder {source} holds no run: it has no recipe.yaml. "
-            "Give the folder that `nearfield train --out` made, or a .safetensors file."
+            f"{part.section}.weights: the folder {source} is not a run: it has no recipe.yaml. "
+            "Give a folder written by `nearfield train --out`, or a .safetensors file."
         )
     if not weights.is_file():
         raise RequestError(
             f"{part.section}.weights: the run in {source} has no weights yet. "
-            "Finish it by `nearfield train ... --resume`."
+            "Finish it with `nearfield train ... --resume`."
         )
     try:
         text = recipe.read_text(encoding="utf-8")
@@ -189,33 +201,33 @@ def _find(source: str, part: PretrainedPart) -> tuple[Path, dict[str, Any] | Non
     return weights, section if isinstance(section, dict) else {}
 
 
-def _cure(theirs: dict[str, Any] | None, settings: Settings, source: str, part: PretrainedPart) -> str:
-    """What to do where shapes differ. Raises RequestError where the run's kind is another."""
+def _remedy(theirs: dict[str, Any] | None, settings: Settings, source: str, part: PretrainedPart) -> str:
+    """Returns the remedy if shapes differ. Raises RequestError if the run has another kind."""
     if theirs is None:
-        return f"Choose the {part.section}'s kind that the file was made for."
+        return f"Set {part.section}.kind to the kind of the network in the file."
     own, kind = settings.model_dump(mode="json"), theirs.get("kind")
     if kind != own["kind"]:
         raise RequestError(
-            f"{part.section}.weights: the run in {source} has {part.section}.kind {kind!r}, and this recipe "
-            f"asks for {own['kind']!r}. Set {part.section}.kind={kind}, or name another run."
+            f"{part.section}.weights: the run in {source} has {part.section}.kind {kind!r}, but this recipe "
+            f"has {own['kind']!r}. Set {part.section}.kind={kind}, or give another run."
         )
     differing = [
         f"{part.section}.{key} is {theirs[key]!r} there and {value!r} here"
         for key, value in own.items()
         if key != "weights" and key in theirs and theirs[key] != value
     ]
-    told = (
+    difference = (
         "; ".join(differing)
-        or f"the settings of the {part.section} are the same: it read other pictures there"
+        or f"the settings of the {part.section} are the same, but the spectrograms have another shape"
     )
-    return f"In that run: {told}. Take the run's {part.section}, feature and data.clip_seconds over."
+    return f"In that run: {difference}. Use {part.section}, feature and data.clip_seconds of that run."
 
 
 def _read(path: Path, source: str, part: PretrainedPart) -> dict[str, Tensor]:
     if not path.is_file():
         raise RequestError(
-            f"{part.section}.weights: no such file: {source}. Give the path of a .safetensors file, a run's "
-            f"folder, or {HUB}OWNER/NAME to download one from the Hugging Face Hub, as in "
+            f"{part.section}.weights: no such file: {source}. Give the path of a .safetensors file, the "
+            f"folder of a run, or {HUB}OWNER/NAME to download one from the Hugging Face Hub, for example "
             f"{HUB}timm/resnet18.a1_in1k."
         )
     try:
@@ -223,21 +235,21 @@ def _read(path: Path, source: str, part: PretrainedPart) -> dict[str, Tensor]:
     except Exception as error:  # safetensors raises its own error class, and others for broken headers
         raise RequestError(
             f"{part.section}.weights: {source} is not a readable safetensors file ({error}). "
-            "Other formats may run code when they are opened; convert them first."
+            "Other formats can run code when they are opened; convert the file first."
         ) from None
 
 
 def _licence(path: Path) -> dict[str, str]:
-    """`licence` of the weights in a safetensors file, as its metadata have it, by either spelling."""
+    """Returns `licence` or `license` in the metadata of a safetensors file, as a dict; empty without it."""
     with safe_open(path, "pt") as file:
-        said = file.metadata() or {}
-    found = said.get("licence") or said.get("license")
+        metadata = file.metadata() or {}
+    found = metadata.get("licence") or metadata.get("license")
     return {"licence": found} if found else {}
 
 
 def _misfit(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
-    """Every name that is missing, left over or of another shape; empty where all fit."""
-    # Files older than torch 0.4.1 have no count of batches; nothing but cumulative statistics reads it.
+    """Lists the weights that are missing, not expected or of another shape; "" if all fit."""
+    # Files older than torch 0.4.1 have no count of batches, which only cumulative statistics use.
     needed = {name for name in own if not name.endswith("num_batches_tracked")}
     complaints = {
         "missing": sorted(needed - given.keys()),
@@ -261,8 +273,8 @@ def _download(name: str, part: PretrainedPart) -> Path:
         ) from None
     try:
         return Path(hf_hub_download(name, "model.safetensors"))
-    except Exception as error:  # the hub's errors and the network's have no common root
+    except Exception as error:  # errors of hub and network have no common base class
         raise RequestError(
-            f"{part.section}.weights: could not fetch model.safetensors of {name!r} from the Hub ({error}). "
-            "Check the name and the network, or download the file and give its path."
+            f"{part.section}.weights: could not download model.safetensors of {name!r} from the Hub "
+            f"({error}). Check the name and the network, or download the file and give its path."
         ) from None

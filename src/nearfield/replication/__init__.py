@@ -1,1 +1,1 @@
-"""What only the repetition of the published sources needs."""
+"""Layouts, networks and a sampler that are needed only to replicate published work."""

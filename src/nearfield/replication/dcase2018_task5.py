@@ -1,4 +1,4 @@
-"""DCASE 2018 task 5: domestic activities, several nodes of four microphones, with its folds."""
+"""DCASE 2018 task 5: domestic activities recorded by several nodes of four microphones, with its folds."""
 
 import math
 import re
@@ -18,7 +18,7 @@ from nearfield.data.listing import Listing
 from nearfield.data.splits import carve_val
 from nearfield.replication.published_tables import NEARLY_ALL, difference, present_files, tab_lines
 
-# The folds of DCASE 2018 task 5: which clips train and which judge; no session may do both.
+# The folds of DCASE 2018 task 5. No session is in train and test of one fold.
 
 SETUP = "evaluation_setup"
 EVALUATION_LISTS = ("evaluate.txt", "evaluation.txt")
@@ -27,27 +27,27 @@ _TRAIN = re.compile(r"fold(\d+)_train\.txt")
 
 @dataclass(frozen=True)
 class PublishedFold:
-    """The paths on each side of one fold."""
+    """The paths in train and test of one fold."""
 
     train: frozenset[str]
     test: frozenset[str]
 
     def split(self, clip: str) -> str:
-        """train, test, or "" for a clip that the fold does not name."""
+        """Returns train, test, or "" for a clip that is not in the fold."""
         return "train" if clip in self.train else "test" if clip in self.test else ""
 
 
 def fold_numbers(path: Path) -> list[int]:
-    """The folds that are there, ascending."""
+    """Returns the numbers of the folds in a folder, ascending."""
     return sorted(int(name[1]) for name in map(_TRAIN.fullmatch, _file_names(path / SETUP)) if name)
 
 
 def read_folds(path: Path, wanted: int) -> dict[int, PublishedFold]:
-    """Every fold that is there, by number. Raises DataError where the one that is wanted is not."""
+    """Reads all folds by number. Raises DataError if the fold `wanted` is missing."""
     found = fold_numbers(path)
     if not found and evaluation_list(path):
         raise DataError(
-            f"{path}: this is the evaluation set: it has no folds, and all of its clips are test. "
+            f"{path}: this is the evaluation set, which has no folds; all of its clips are test. "
             f"Give dcase2018_task5:{path}?part=evaluation."
         )
     if wanted not in found:
@@ -55,19 +55,19 @@ def read_folds(path: Path, wanted: int) -> dict[int, PublishedFold]:
         choices = f"?fold={found[0]} or " if found else ""
         raise DataError(
             f"{path}: there is no {SETUP}/fold{wanted}_train.txt in it. Folds found: {listed}. "
-            f"Give {choices}?fold=none to have a split made."
+            f"Give {choices}?fold=none to make a split."
         )
     return {number: _fold(path / SETUP, number) for number in found}
 
 
 def evaluation_list(path: Path) -> Path | None:
-    """The list of the challenge's own test clips, or None."""
+    """Returns the list of the evaluation set of the challenge, or None."""
     lists = [path / SETUP / name for name in EVALUATION_LISTS]
     return next((each for each in lists if each.is_file()), None)
 
 
 def listed_in_folds(path: Path) -> list[list[str]]:
-    """Path, label and session of every clip that the folds list with its label, in the order of paths."""
+    """Returns path, label and session of every clip that the folds list with a label, sorted by path."""
     found: dict[str, list[str]] = {}
     for number in fold_numbers(path):
         for name in ("train", "evaluate"):
@@ -82,7 +82,7 @@ def _file_names(folder: Path) -> list[str]:
 
 
 def _fold(setup: Path, number: int) -> PublishedFold:
-    """`fold1_evaluate.txt` names path, label and session of the clips that `fold1_test.txt` names alone."""
+    """Reads a fold; `fold1_evaluate.txt` has path, label and session, `fold1_test.txt` only paths."""
     train = frozenset(cells[0] for _, cells in tab_lines(setup / f"fold{number}_train.txt", 3))
     lists = [setup / f"fold{number}_{name}.txt" for name in ("evaluate", "test")]
     there = [path for path in lists if path.is_file()]
@@ -94,26 +94,26 @@ def _fold(setup: Path, number: int) -> PublishedFold:
 
 
 def check_folds(path: Path, folds: Mapping[int, PublishedFold], sessions: Mapping[str, str]) -> None:
-    """Raises DataError where a session trains and judges in one fold, or judges in two."""
-    judged: dict[str, int] = {}
+    """Raises DataError if a session is in train and test of one fold, or in test of two folds."""
+    tested: dict[str, int] = {}
     for number, fold in folds.items():
         train, test = _counts(fold.train, sessions), _counts(fold.test, sessions)
         for session in sorted(train.keys() & test.keys()):
             raise DataError(
-                f"{path}: session {session!r} is on both sides of fold {number} ({train[session]} clips "
-                f"train, {test[session]} test); a test would ask for what training heard. "
+                f"{path}: session {session!r} is in train and test of fold {number} ({train[session]} clips "
+                f"train, {test[session]} test), so test is not independent. "
                 "Copy the published folds again, or give ?fold=none."
             )
-        for session in sorted(judged.keys() & test.keys()):
+        for session in sorted(tested.keys() & test.keys()):
             raise DataError(
-                f"{path}: session {session!r} is judged in fold {judged[session]} and in fold {number}. "
+                f"{path}: session {session!r} is in test of fold {tested[session]} and of fold {number}. "
                 "Copy the published folds again, or give ?fold=none."
             )
-        judged |= dict.fromkeys(test, number)
+        tested |= dict.fromkeys(test, number)
 
 
 def _counts(clips: frozenset[str], sessions: Mapping[str, str]) -> dict[str, int]:
-    """Clips of each session that is known."""
+    """Returns the number of clips of each known session."""
     found: dict[str, int] = defaultdict(int)
     for clip in clips:
         if sessions.get(clip):
@@ -121,16 +121,16 @@ def _counts(clips: frozenset[str], sessions: Mapping[str, str]) -> dict[str, int
     return found
 
 
-# DCASE 2018 task 5, domestic activities heard by several nodes of four microphones, as published.
+# The layout of DCASE 2018 task 5.
 #
 # G. Dekkers et al., "The SINS database for detection of daily activities in a home environment using an
 # acoustic sensor network", DCASE 2017; development set https://zenodo.org/record/1247102, evaluation set
 # https://zenodo.org/record/1964758.
 
 SEGMENT_SECONDS = 10.0
-"""Length of every clip."""
+"""Length of every clip in seconds."""
 KNOWN_NODES = ("1", "2", "3", "4")
-"""Nodes that the development set was recorded with."""
+"""Nodes of the development set."""
 
 CLIPS = {
     "absence": 18_860,
@@ -143,7 +143,7 @@ CLIPS = {
     "watching_tv": 18_648,
     "working": 18_644,
 }
-"""Published clips of each class of the development set, 72,984 in all."""
+"""Published number of clips of each class in the development set, 72,984 in total."""
 SESSIONS = {
     "absence": 42,
     "cooking": 13,
@@ -155,26 +155,30 @@ SESSIONS = {
     "watching_tv": 9,
     "working": 33,
 }
-"""Published sessions of each class, 268 in all."""
+"""Published number of sessions of each class, 268 in total."""
 
 _NAME = re.compile(r"(?:[A-Za-z]*)Node(?P<node>\d+)_ex(?P<session>\d+)_(?P<segment>\d+)")
 
 
 class Dcase2018Task5(BaseLayout):
-    """`meta.txt` (path, label, session; tabs between, no header) and the official folds.
+    """Reads `meta.txt` (path, label, session; separated by tabs, without header) and the official folds.
 
-    A fold gives train and test; val is about a quarter of train, in whole sessions, classes shared out
-    evenly, the same sessions every time. A session is a group, and what one node hears of it a recording:
-    the segments of `DevNode1_ex9_12.wav` follow one another, so clips of all nodes stand on one clock.
+    A fold determines train and test; val is about a quarter of train in whole sessions, stratified by class
+    and
+    always the same. A session is a group; the part of a session recorded by one node is a recording. Its
+    segments
+    are numbered (`DevNode1_ex9_12.wav`), so the clips of all nodes share one clock.
     """
 
     kind: Literal["dcase2018_task5"] = "dcase2018_task5"
     fold: int | None = Field(1, ge=1, le=4)
-    """Official fold whose test part judges, 1 to 4; `none`: no fold, a split by sessions is made."""
+    """Number of the official fold, 1 to 4; none: no fold, and a split by sessions is made."""
     part: Literal["development", "evaluation"] = "development"
-    """`evaluation`: the challenge's own test clips, with `known_node` yes for nodes 1 to 4, no for others."""
+    """development, or evaluation: the test clips of the challenge, with a column `known_node` (yes for nodes
+    1 to 4,
+    no for others)."""
     audio: Path | None = None
-    """Folder that the paths count from, where it is not the set's own."""
+    """Folder of the sounds; none: the folder of the set."""
 
     @field_validator("fold", mode="before")
     @classmethod
@@ -185,22 +189,23 @@ class Dcase2018Task5(BaseLayout):
 
     @classmethod
     def folds(cls, path: Path) -> dict[int, dict[str, str]]:
-        """The official folds that are there, and the options that choose each."""
+        """Returns the official folds in a folder, with the options that select each."""
         return {number: {"fold": str(number)} for number in fold_numbers(path)}
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """A folder with `evaluation_setup`, and `meta.txt` beside it or folds in it."""
+        """Returns whether the folder contains `evaluation_setup`, and `meta.txt` or folds."""
         has_setup = (path / SETUP).is_dir()
         return has_setup and ((path / "meta.txt").is_file() or bool(fold_numbers(path)))
 
     @classmethod
     def options_for(cls, path: Path) -> str:
-        """`?part=evaluation` for the folder of the evaluation set."""
+        """Returns `?part=evaluation` for the folder of the evaluation set, else ""."""
         return "?part=evaluation" if not fold_numbers(path) and evaluation_list(path) else ""
 
     def read(self, path: Path) -> Listing:
-        """One row a clip. Raises DataError where a table or fold is missing, or a session crosses folds."""
+        """Reads one row per clip. Raises DataError if a table or fold is missing, or a session is in two
+        folds."""
         base = audio_root(path, self.audio, self.kind)
         if self.part == "evaluation":
             table, lines, source = _table(_evaluation_list(path))
@@ -209,9 +214,7 @@ class Dcase2018Task5(BaseLayout):
             known = {"": "", **dict.fromkeys(KNOWN_NODES, "yes")}
             table["known_node"] = [known.get(node, "no") for node in table["node"]]
             table["split"] = "test"
-            return _listing(
-                table, base, lines, source, (), "the challenge: all of its evaluation set is test"
-            )
+            return _listing(table, base, lines, source, (), "the challenge: its whole evaluation set is test")
         table, lines, source = _development(path)
         table = _with_nodes(table, list(table["path"]))
         problems = _differences(table, source)
@@ -220,14 +223,14 @@ class Dcase2018Task5(BaseLayout):
         folds = read_folds(path, self.fold)
         check_folds(path, folds, dict(zip(table["path"], table["session"], strict=True)))
         fold = folds[self.fold]
-        table["split"] = _sides(table, fold)
-        problems += _strangers(fold, set(table["path"]), source)
-        said = f"fold {self.fold} of DCASE 2018 task 5; val is sessions held out of its train part"
-        return _listing(table, base, lines, source, problems, said)
+        table["split"] = _splits(table, fold)
+        problems += _unknown_clips(fold, set(table["path"]), source)
+        split_from = f"fold {self.fold} of DCASE 2018 task 5; val is sessions held out from its train part"
+        return _listing(table, base, lines, source, problems, split_from)
 
 
 def _table(path: Path) -> tuple[pd.DataFrame, tuple[int | None, ...], str]:
-    """Path, label and session, as listed; the line of each; the name of the list."""
+    """Returns the table of path, label and session, the line of each row, and the name of the list."""
     rows = list(tab_lines(path, 3))
     if not rows:
         raise DataError(f"{path}: there are no rows in it. Copy it again.")
@@ -236,7 +239,7 @@ def _table(path: Path) -> tuple[pd.DataFrame, tuple[int | None, ...], str]:
 
 
 def _development(path: Path) -> tuple[pd.DataFrame, tuple[int | None, ...], str]:
-    """The rows of `meta.txt`, or, where that is missing, of the folds, which say the same."""
+    """Returns the rows of `meta.txt` or, if it is missing, of the folds, which contain the same."""
     rows = [] if (path / "meta.txt").is_file() else listed_in_folds(path)
     if not rows:
         return _table(path / "meta.txt")
@@ -255,7 +258,8 @@ def _evaluation_list(path: Path) -> Path:
 
 
 def _names(path: Path) -> dict[str, str]:
-    """What `1.wav` of the evaluation set would be called in the manner of the development set, by path."""
+    """Returns the names of files of the evaluation set (`1.wav`) in the style of the development set, by
+    path."""
     if not path.is_file():
         return {}
     pairs = [cells for _, cells in tab_lines(path, 2)]
@@ -267,12 +271,13 @@ def _match(name: str) -> re.Match[str] | None:
 
 
 def _with_nodes(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Node, recording (what a node hears of a session) and moment in seconds, from names that say them."""
+    """Adds node, recording (a session at one node) and start time in seconds, as given by the names of
+    files."""
     matches = [_match(name) for name in names]
     return table.assign(
         node=[match["node"] if match else "" for match in matches],
         recording=[f"node{match['node']}_ex{match['session']}" if match else "" for match in matches],
-        moment=[SEGMENT_SECONDS * int(match["segment"]) if match else math.nan for match in matches],
+        start_time=[SEGMENT_SECONDS * int(match["segment"]) if match else math.nan for match in matches],
     )
 
 
@@ -284,7 +289,7 @@ def _listing(
     problems: tuple[Problem, ...],
     split_from: str,
 ) -> Listing:
-    start_times = tuple(None if math.isnan(moment) else float(moment) for moment in table.pop("moment"))
+    start_times = tuple(None if math.isnan(start) else float(start) for start in table.pop("start_time"))
     return Listing(
         table.assign(path=present_files(list(table["path"]), base)),
         base,
@@ -298,23 +303,24 @@ def _listing(
     )
 
 
-def _sides(table: pd.DataFrame, fold: PublishedFold) -> list[str]:
+def _splits(table: pd.DataFrame, fold: PublishedFold) -> list[str]:
     splits = [fold.split(clip) for clip in table["path"]]
     marks = [(label,) for label in table["label"]]
     return carve_val(splits, list(table["session"]), marks, seed=0)
 
 
-def _strangers(fold: PublishedFold, known: set[str], source: str) -> tuple[Problem, ...]:
-    """Clips of a fold that the table of all clips does not have."""
+def _unknown_clips(fold: PublishedFold, known: set[str], source: str) -> tuple[Problem, ...]:
+    """Returns a warning about clips of a fold that are not in the table of all clips."""
     unknown = sorted((fold.train | fold.test) - known)
     if not unknown:
         return ()
-    reason = f"the fold lists clips that are not in {source} ({len(unknown)}, the first being {unknown[0]})."
+    reason = f"the fold lists clips that are not in {source} ({len(unknown)}, the first is {unknown[0]})."
     return (Problem("unknown_clips", source, None, reason, "Copy the tables again.", "warning"),)
 
 
 def _differences(table: pd.DataFrame, source: str) -> tuple[Problem, ...]:
-    """Where a set that looks whole does not have the published number of clips and sessions of a class."""
+    """Returns warnings if an apparently complete set does not have the published numbers of clips and
+    sessions."""
     if len(table) < NEARLY_ALL * sum(CLIPS.values()):
         return ()
     clips = Counter(table["label"])

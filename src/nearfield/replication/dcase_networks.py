@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from nearfield.models.backbones.backbone import Loadable, check_least
 from nearfield.models.layers import Pooling, initialise
 
-# Three convolutions over time, with every band as a channel: Groeger's ConvNet1D.
+# ConvNet1D of Groeger: three convolutions over time with bands as channels.
 
 
 class ConvNet1D(nn.Module):
@@ -29,7 +29,8 @@ class ConvNet1D(nn.Module):
 
 
 def block_1d(given: int, width: int, size: int, dropout: float) -> nn.Sequential:
-    """The convolution keeps the number of frames (an odd zero of padding at the end), the pool halves it."""
+    """Creates a block; the convolution keeps the number of frames (odd padding is at the end), the pool
+    halves it."""
     return nn.Sequential(
         nn.ConstantPad1d(((size - 1) // 2, size // 2), 0.0),
         nn.Conv1d(given, width, size),
@@ -40,26 +41,30 @@ def block_1d(given: int, width: int, size: int, dropout: float) -> nn.Sequential
 
 
 class ConvNet1DSettings(Loadable):
-    """Convolutions over time alone; small and quick, with the bands' neighbourhood unseen."""
+    """ConvNet1D of Groeger 2020: three convolutions over time, small and fast."""
 
     kind: Literal["convnet1d"] = "convnet1d"
     dropout: float = Field(0.3, ge=0.0, lt=1.0)
-    """Share of values set to 0 after each block while training."""
+    """Probability of dropout after each block in training, 0 to below 1."""
 
     def build(self, channels: int, bands: int, frames: int) -> ConvNet1D:
-        """For pictures (B, channels, bands, at least 8); raises RequestError below 8 frames."""
+        """Creates the network for spectrograms (B, channels, bands, at least 8).
+
+        Raises RequestError if there are fewer than 8 frames.
+        """
         check_least(self.kind, (bands, frames), (1, 8))
         return self.with_pretrained(ConvNet1D(channels * bands, self.dropout))
 
 
-# Three convolutions over bands and time, each pooled and normalized: Groeger's ConvNet2D.
+# ConvNet2D of Groeger: three convolutions over bands and time, each with pooling and batch norm.
 #
-# There batch norm was left out at inference and dropout sat on the finished embedding; here batch norm is
-# always on, and the embedding's own `dropout` setting stands before its last layer.
+# The original omits batch norm at inference and applies dropout to the embedding. Here, batch norm is always
+# used,
+# and dropout (`embedding.dropout`) is before the last layer.
 
 
 class ConvNet2D(nn.Module):
-    """(B, C, bands, T) -> (B, 64, bands / 8, T / 8), sizes rounded up at each halving."""
+    """(B, C, bands, T) -> (B, 64, bands / 8, T / 8), rounded up at each halving."""
 
     pooling: Pooling = "flatten"
 
@@ -88,19 +93,21 @@ class ConvNet2D(nn.Module):
 
 
 class ConvNet2DSettings(Loadable):
-    """A small network for small pictures; its flattened end needs clips of one length."""
+    """ConvNet2D of Groeger 2020: three convolutions over bands and time, flattened, for clips of one
+    length."""
 
     kind: Literal["convnet2d"] = "convnet2d"
 
     def build(self, channels: int, bands: int, frames: int) -> ConvNet2D:
-        """For pictures (B, channels, bands, frames) of any size."""
+        """Creates the network for spectrograms (B, channels, bands, frames) of any size."""
         return self.with_pretrained(ConvNet2D(channels))
 
 
-# Four convolutions that halve time, then a recurrent layer over what is left: Groeger's ConvGRUNet.
+# ConvGRUNet of Groeger: four convolutions that halve time, then a recurrent layer.
 #
-# There the map was reshaped so that the recurrence ran along time and bands laid end to end, some 4,100
-# steps; here each step is one frame with all its bands.
+# In the original, the recurrent layer runs over time and bands, about 4,100 steps; here each step is one
+# frame with
+# all bands.
 
 
 class ConvGRU(nn.Module):
@@ -127,7 +134,7 @@ class ConvGRU(nn.Module):
 
 
 def half_block(given: int, width: int, size: int) -> nn.Sequential:
-    """As many bands out as in, half the frames."""
+    """Creates a block that keeps the bands and halves the frames."""
     return nn.Sequential(
         nn.Conv2d(given, width, size, padding=size // 2),
         nn.ReLU(inplace=True),
@@ -137,22 +144,22 @@ def half_block(given: int, width: int, size: int) -> nn.Sequential:
 
 
 class ConvGRUSettings(Loadable):
-    """Convolutions for what a moment sounds like, a recurrence for how moments follow each other."""
+    """ConvGRUNet of Groeger 2020: four convolutions, then a gated recurrent layer over time."""
 
     kind: Literal["conv_gru"] = "conv_gru"
     width: int = Field(32, ge=4, le=1024)
-    """Values of the recurrent layer's state."""
+    """Size of the state of the recurrent layer, 4 to 1,024."""
 
     def build(self, channels: int, bands: int, frames: int) -> ConvGRU:
-        """For pictures (B, channels, bands, frames) of any size."""
+        """Creates the network for spectrograms (B, channels, bands, frames) of any size."""
         return self.with_pretrained(ConvGRU(channels, bands, self.width))
 
 
-# Two recurrent layers that read the picture frame by frame: Groeger's GRUNet.
+# GRUNet of Groeger: two recurrent layers over frames.
 
 
 class Recurrent(nn.Module):
-    """(B, C, bands, T) -> (B, 2 x width, T): what the second layer says at each frame."""
+    """(B, C, bands, T) -> (B, 2 x width, T): the output of the second layer at each frame."""
 
     pooling: Pooling = "last"
 
@@ -170,12 +177,14 @@ class Recurrent(nn.Module):
 
 
 class GRUSettings(Loadable):
-    """Gated recurrent units (Cho et al. 2014), read off at the last frame unless pooled otherwise."""
+    """GRUNet of Groeger 2020: two layers of gated recurrent units (Cho et al. 2014); the output is the last
+    frame,
+    unless `embedding.pooling` is set."""
 
     kind: Literal["gru"] = "gru"
     width: int = Field(64, ge=4, le=1024)
-    """Values of the first layer's state; the second layer's has twice as many."""
+    """Size of the state of the first layer, 4 to 1,024; the second has twice the size."""
 
     def build(self, channels: int, bands: int, frames: int) -> Recurrent:
-        """For pictures (B, channels, bands, any number of frames)."""
+        """Creates the network for spectrograms (B, channels, bands, any number of frames)."""
         return self.with_pretrained(Recurrent(channels * bands, self.width))

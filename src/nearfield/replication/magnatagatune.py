@@ -1,4 +1,4 @@
-"""MagnaTagATune: 25,863 tagged clips of music under its usual splits."""
+"""MagnaTagATune: 25,863 clips of music with tags, with the usual splits."""
 
 import csv
 import json
@@ -26,22 +26,22 @@ from nearfield.replication.published_tables import (
     tab_lines,
 )
 
-# `annotations_final.csv` of MagnaTagATune: a column of 0 and 1 for each tag, tabs between, all quoted.
+# `annotations_final.csv` of MagnaTagATune: a column of 0 and 1 for each tag, separated by tabs, all quoted.
 
 ANNOTATIONS, TOP_TAGS = "annotations_final.csv", "top_tags.txt"
 MOST_FREQUENT = 50
-"""Tags that are taken where `top_tags.txt` does not name them."""
+"""Number of most frequent tags that are used without `top_tags.txt`."""
 
 
 def read_annotations(path: Path) -> TaggedClips:
-    """Every clip with those of its tags that are taken.
+    """Reads every clip with its tags, as far as they are used.
 
-    Raises DataError where the table is missing, cannot be read, or has cells that are neither 0 nor 1, and
-    where `top_tags.txt` names a tag that it does not have.
+    Raises DataError if the table is missing or unreadable, has cells other than 0 and 1, or lacks a tag of
+    `top_tags.txt`.
     """
     file = path / ANNOTATIONS
     if not file.is_file():
-        raise DataError(f"{path}: there is no {ANNOTATIONS} in it. Give the folder that has it.")
+        raise DataError(f"{path}: there is no {ANNOTATIONS} in it. Give the folder that contains it.")
     table = _read(file)
     names = [str(name) for name in table if name not in ("clip_id", "mp3_path")]
     marks = _marks(file, table[names])
@@ -58,7 +58,7 @@ def read_annotations(path: Path) -> TaggedClips:
 
 
 def top_tags(path: Path) -> tuple[str, ...] | None:
-    """The tags of `top_tags.txt`, one a line, or None where there is none."""
+    """Reads the tags of `top_tags.txt`, one per line; None if there is no such file."""
     file = path / TOP_TAGS
     if not file.is_file():
         return None
@@ -66,7 +66,7 @@ def top_tags(path: Path) -> tuple[str, ...] | None:
 
 
 def named(marks: Bools, order: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """(N, K) marks as the names of each row's tags, in the order given."""
+    """Converts (N, K) bool to the names of the tags of each row, in the given order."""
     rows, columns = np.nonzero(marks)
     ends = np.searchsorted(rows, np.arange(1, len(marks)))
     words = np.array(order, dtype=object)[columns]
@@ -82,14 +82,14 @@ def _read(file: Path) -> pd.DataFrame:
         raise DataError(f"{file}: it cannot be read as a table ({reason}). Download it again.") from None
     missing = [name for name in text if name not in table]
     if missing:
-        raise DataError(f"{file}: there is no column {missing[0]!r}. Tabs must stand between its columns.")
+        raise DataError(f"{file}: there is no column {missing[0]!r}. Columns must be separated by tabs.")
     if not len(table):
         raise DataError(f"{file}: there are no rows in it. Download it again.")
     return table
 
 
 def _marks(file: Path, cells: pd.DataFrame) -> Bools:
-    """(N, K) which clip has which tag."""
+    """Returns (N, K) bool, the tags of each clip."""
     numbers = cells.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     wrong = np.argwhere((numbers != 0) & (numbers != 1))
     if len(wrong):
@@ -102,74 +102,72 @@ def _marks(file: Path, cells: pd.DataFrame) -> Bools:
 
 
 def _order(path: Path, names: list[str], marks: Bools) -> tuple[str, ...]:
-    """Tags taken: as `top_tags.txt` has them, or the most frequent first, where equal by name."""
+    """Returns the tags to use: those of `top_tags.txt`, or the most frequent, ties by name."""
     chosen = top_tags(path)
     if chosen is None:
         counts = dict(zip(names, marks.sum(axis=0).tolist(), strict=True))
         used = [name for name in names if counts[name]]
         return tuple(sorted(used, key=lambda name: (-counts[name], name))[:MOST_FREQUENT])
-    strangers = [name for name in chosen if name not in names]
-    if strangers:
-        raise DataError(
-            f"{path / TOP_TAGS}: {ANNOTATIONS} has no tag {strangers[0]!r}. Correct or remove it."
-        )
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise DataError(f"{path / TOP_TAGS}: {ANNOTATIONS} has no tag {unknown[0]!r}. Correct or remove it.")
     return chosen
 
 
 # Published lists of a split of MagnaTagATune: `index.tsv` (id, path), `train_gt.tsv` (id, [0.0, 1.0, ...]).
 #
-# `index_mtt.tsv`, `train_gt_mtt.tsv` and the like are understood too.
+# Names such as `index_mtt.tsv` and `train_gt_mtt.tsv` are also possible.
 
-_SIDES = ("train", "val", "test")
+_SPLITS = ("train", "val", "test")
 
 
 def has_lists(path: Path) -> bool:
-    """True where there is an index and a list for each side."""
-    return all(_find(path, name) for name in ("index", *(f"{side}_gt" for side in _SIDES)))
+    """Returns whether there is an index and a list for each split."""
+    return all(_find(path, name) for name in ("index", *(f"{split}_gt" for split in _SPLITS)))
 
 
 def read_index(path: Path) -> dict[str, str]:
-    """Path of each clip by its id. Raises DataError where there is no index."""
+    """Reads the path of each clip by its id. Raises DataError if there is no index."""
     return {cells[0]: cells[1] for _, cells in tab_lines(_list(path, "index"), 2)}
 
 
-def list_sides(path: Path) -> dict[str, str]:
-    """Side of each clip by its id. Raises DataError where a list is missing or a clip is in two."""
+def listed_splits(path: Path) -> dict[str, str]:
+    """Reads the split of each clip by its id. Raises DataError if a list is missing or a clip is in two."""
     splits: dict[str, str] = {}
-    for side in _SIDES:
-        file = _list(path, f"{side}_gt")
+    for split in _SPLITS:
+        file = _list(path, f"{split}_gt")
         for number, (clip, _) in tab_lines(file, 2):
             if clip in splits:
                 raise DataError(
                     f"{file}: line {number}: the clip {clip!r} is listed for {splits[clip]} already. "
                     "Copy the published lists again."
                 )
-            splits[clip] = side
+            splits[clip] = split
     return splits
 
 
 def read_lists(path: Path) -> tuple[TaggedClips, list[str]]:
-    """Every listed clip with its tags, and the side of each, "" for one whose path is not in the index.
+    """Reads every listed clip with its tags, and its split; "" if its path is not in the index.
 
-    Raises DataError where a file is missing, and where numbers and names of tags are not as many.
+    Raises DataError if a file is missing, or the number of tags differs from that of `top_tags.txt`.
     """
     order = top_tags(path)
     if order is None:
         raise DataError(
-            f"{path}: there is no {TOP_TAGS} in it, so the lists' numbers have no names. "
-            "Write a tag a line, in the order of the numbers."
+            f"{path}: there is no {TOP_TAGS} in it, so the names of the tags in the lists are unknown. "
+            "Write one tag per line, in the order of the numbers."
         )
-    index, by_clip = read_index(path), list_sides(path)
+    index, by_clip = read_index(path), listed_splits(path)
     vectors: list[list[float]] = []
     lines: list[int] = []
-    for side in _SIDES:
-        file = _list(path, f"{side}_gt")
+    for split in _SPLITS:
+        file = _list(path, f"{split}_gt")
         for number, (_, cell) in tab_lines(file, 2):
             vectors.append(_vector(file, number, cell, len(order)))
             lines.append(number)
     clips = list(by_clip)
     if not clips:
-        raise DataError(f"{path}: the published lists name no clip. Copy them again.")
+        raise DataError(f"{path}: the published lists contain no clip. Copy them again.")
     tags = named(np.array(vectors) > 0.5, order)
     found = TaggedClips(
         clips, [index.get(clip, "") for clip in clips], tags, lines, order, "the published lists"
@@ -184,7 +182,7 @@ def _vector(file: Path, number: int, cell: str, tags: int) -> list[float]:
         vector = None
     if not isinstance(vector, list) or len(vector) != tags or not all(map(_is_number, vector)):
         raise DataError(
-            f"{file}: line {number}: there must be {tags} numbers in brackets, one a tag of {TOP_TAGS}."
+            f"{file}: line {number}: there must be {tags} numbers in brackets, one per tag of {TOP_TAGS}."
         )
     return vector
 
@@ -207,7 +205,7 @@ def _find(path: Path, name: str) -> Path | None:
     return next((file for file in found if file.is_file()), None)
 
 
-# Which song, artist and album a clip of MagnaTagATune comes from, and when it begins in the song.
+# Song, artist and album of a clip of MagnaTagATune, and its start in the song.
 
 CLIP_INFO = "clip_info_final.csv"
 _NAME = re.compile(
@@ -218,17 +216,17 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class TrackInfo:
-    """What a clip was cut from; "" where it is not known."""
+    """The song of a clip; "" means unknown."""
 
     name: str = ""
     artist: str = ""
     album: str = ""
     begins: float | None = None
-    """Second of the song at which the clip begins."""
+    """Start of the clip in the song, in seconds."""
 
 
 def songs(path: Path, clips: Sequence[str], paths: Sequence[str]) -> list[TrackInfo]:
-    """The song of each clip: out of its path where that says it, else out of `clip_info_final.csv`."""
+    """Returns the song of each clip, from its path if possible, else from `clip_info_final.csv`."""
     found = [song_of(name) for name in paths]
     if None not in found:
         return [song or TrackInfo() for song in found]
@@ -237,7 +235,7 @@ def songs(path: Path, clips: Sequence[str], paths: Sequence[str]) -> list[TrackI
 
 
 def song_of(path: str) -> TrackInfo | None:
-    """The song in a path such as `f/artist-album-01-title-30-59.mp3`, or None for other names."""
+    """Returns the song in a path such as `f/artist-album-01-title-30-59.mp3`, or None for other names."""
     match = _NAME.fullmatch(PurePosixPath(path).stem)
     if not match:
         return None
@@ -247,7 +245,7 @@ def song_of(path: str) -> TrackInfo | None:
 
 
 def _clip_info(file: Path) -> dict[str, TrackInfo]:
-    """The song of each clip by its id; nothing where there is no such table."""
+    """Reads the song of each clip by its id; empty if there is no such table."""
     if not file.is_file():
         return {}
     with file.open(encoding="utf-8-sig", newline="") as lines:
@@ -255,9 +253,7 @@ def _clip_info(file: Path) -> dict[str, TrackInfo]:
         needed = {"clip_id", "title", "artist", "album", "segmentStart"}
         missing = sorted(needed.difference(rows.fieldnames or ()))
         if missing:
-            raise DataError(
-                f"{file}: there is no column {missing[0]!r}. Tabs must stand between its columns."
-            )
+            raise DataError(f"{file}: there is no column {missing[0]!r}. Columns must be separated by tabs.")
         return {row["clip_id"]: _song(row) for row in rows}
 
 
@@ -273,7 +269,7 @@ def _song(row: dict[str, str]) -> TrackInfo:
     )
 
 
-# MagnaTagATune: 25,863 clips of music, tagged by the players of a game, under one of its usual splits.
+# The layout of MagnaTagATune, whose clips were tagged by players of a game.
 #
 # E. Law et al., "Evaluation of Algorithms Using Games: The Case of Music Tagging", ISMIR 2009;
 # https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset
@@ -281,61 +277,65 @@ def _song(row: dict[str, str]) -> TrackInfo:
 Split = Literal["course", "original", "cleaned", "gt"]
 
 CLIPS = 25_863
-"""Published clips, tagged or not."""
+"""Published number of clips, with or without tags."""
 COURSE = {"train": 6_206, "val": 1_529, "test": 1_339}
-"""Clips of the course's split, 9,074 in all, that have at least one of the 50 most frequent tags."""
+"""Number of clips in the split of the course with at least one of the 50 most frequent tags, 9,074 in
+total."""
 COURSE_FOLDERS = {**dict.fromkeys("012ab", "train"), "c": "val", "d": "test"}
-"""Side of each top folder (by its first letter) in the course's split; the other folders take no part."""
+"""Split of the course by the first letter of the top folder; other folders are left out."""
 ORIGINAL_FOLDERS = {**dict.fromkeys("0123456789ab", "train"), "c": "val", **dict.fromkeys("def", "test")}
-"""The customary 12:1:3."""
+"""Original split by the first letter of the top folder, 12:1:3."""
 
-_WORDS: dict[str, str] = {
-    "course": "the course's split of MagnaTagATune: folders 0, 1, 2, a, b train, c val, d test",
+_DESCRIPTIONS: dict[str, str] = {
+    "course": "the course split of MagnaTagATune: folders 0, 1, 2, a, b train, c val, d test",
     "original": "the original split of MagnaTagATune: folders 0 to b train, c val, d to f test",
-    "cleaned": "the cleaned split of MagnaTagATune: published lists, tags out of annotations_final.csv",
+    "cleaned": "the cleaned split of MagnaTagATune: published lists, tags from annotations_final.csv",
     "gt": "the published lists (train_gt, val_gt, test_gt) of MagnaTagATune and their own tags",
 }
 
 
 class Magnatagatune(BaseLayout):
-    """`annotations_final.csv` (and `clip_info_final.csv`) as published, or `index.tsv` with `*_gt.tsv` lists.
+    """Reads `annotations_final.csv` (and `clip_info_final.csv`), or `index.tsv` with `*_gt.tsv` lists.
 
-    Tags are the 50 most frequent ones, in that order (where equal, by name), or those in `top_tags.txt`;
-    clips with none of them are left out, and counted. Figures of one split say nothing about another.
+    Tags are the 50 most frequent ones, sorted by frequency (ties by name), or those of `top_tags.txt`; clips
+    with none
+    of them are left out and counted. Results with different splits are not comparable.
     """
 
     kind: Literal["magnatagatune"] = "magnatagatune"
     split: Split | None = None
-    """`course`, `original` (by folder), `cleaned`, `gt` (by published lists); None: `course` where clips lie
-    in folders of one letter, else `gt` where there are lists."""
+    """course or original (by folder), cleaned or gt (by published lists); none: course if clips are in
+    folders of one
+    letter, else gt if there are lists."""
     group: Literal["song", "artist", "album"] = "song"
-    """What is kept on one side of the split."""
+    """What must not be divided between splits."""
     audio: Path | None = None
-    """Folder that the paths count from, where it is not the set's own. Sounds may be NumPy arrays (`.npy`),
-    as in the course's archive (`?audio=waveform`): a file `npy_rate.txt` in that folder says their rate."""
+    """Folder of the sounds; none: the folder of the set. Sounds may be NumPy arrays (`.npy`), as in the
+    archive of the
+    course (`?audio=waveform`); the file `npy_rate.txt` in that folder contains their sample rate in Hz."""
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """A folder with `annotations_final.csv`."""
+        """Returns whether the folder contains `annotations_final.csv`."""
         return (path / ANNOTATIONS).is_file()
 
     def read(self, path: Path) -> Listing:
-        """One row a clip. Raises DataError where a table is missing or damaged, or no clip is left."""
+        """Reads one row per clip. Raises DataError if a table is missing or damaged, or no clip remains."""
         base = audio_root(path, self.audio, self.kind)
         name = self.split or _usual(path)
         found, splits = _take(path, name)
-        rows = [row for row, side in enumerate(splits) if side and found.tags[row]]
+        rows = [row for row, own in enumerate(splits) if own and found.tags[row]]
         if not rows:
             first = PurePosixPath(found.paths[0]).parts[0]
             raise DataError(
-                f"{path}: the split {name!r} takes no clip with a tag (the first clip lies in {first!r}). "
-                "Give another: ?split=course, original, cleaned or gt."
+                f"{path}: the split {name!r} contains no clip with a tag (the first clip is in {first!r}). "
+                "Use another: ?split=course, original, cleaned or gt."
             )
         split = [splits[row] for row in rows]
         problems = _left_out(name, found, splits, len(rows))
         if name == "course" and len(found.paths) >= NEARLY_ALL * CLIPS:
             problems += _differences(found.source, split)
-        return self._listing(path, base, found.take(rows), split, problems, _WORDS[name])
+        return self._listing(path, base, found.take(rows), split, problems, _DESCRIPTIONS[name])
 
     def _listing(
         self,
@@ -368,7 +368,7 @@ class Magnatagatune(BaseLayout):
 
 
 def _usual(path: Path) -> Split:
-    """`course` where clips lie in folders of one letter, as published; else the lists where there are any."""
+    """Returns `course` if clips are in folders of one letter, as published, else `gt` if there are lists."""
     if not has_lists(path):
         return "course"
     in_letters = all(len(PurePosixPath(clip).parts[0]) == 1 for clip in read_index(path).values())
@@ -376,12 +376,12 @@ def _usual(path: Path) -> Split:
 
 
 def _take(path: Path, split: Split) -> tuple[TaggedClips, list[str]]:
-    """All clips that a split knows, and the side of each, "" for those that take no part."""
+    """Returns the clips with tags, and the split of each; "" for clips that are left out."""
     if split == "gt":
         return read_lists(path)
     found = read_annotations(path)
     if split == "cleaned":
-        splits = list_sides(path)
+        splits = listed_splits(path)
         return found, [splits.get(clip, "") for clip in found.clips]
     folders = COURSE_FOLDERS if split == "course" else ORIGINAL_FOLDERS
     return found, [folders.get(clip[:1].lower(), "") for clip in found.paths]
@@ -389,17 +389,17 @@ def _take(path: Path, split: Split) -> tuple[TaggedClips, list[str]]:
 
 def _left_out(name: str, found: TaggedClips, splits: list[str], kept: int) -> tuple[Problem, ...]:
     unused = splits.count("")
-    reason = f"clips that the split {name!r} does not use take no part"
+    reason = f"clips that are not in the split {name!r} are left out"
     other = dropped("other_clips", found.source, unused, reason, "To use all, give ?split=original.")
-    reason = f"clips with none of the {len(found.order)} tags take no part"
-    cure = "To use more of them, name more tags in top_tags.txt."
+    reason = f"clips with none of the {len(found.order)} tags are left out"
+    cure = "To use more of them, list more tags in top_tags.txt."
     return other + dropped("untagged", found.source, len(splits) - unused - kept, reason, cure)
 
 
 def _differences(source: str, split: list[str]) -> tuple[Problem, ...]:
-    """Where the course's split does not have the published numbers of clips."""
+    """Returns warnings if the split of the course does not have the published numbers of clips."""
     counts = Counter(split)
-    problems = difference(source, "clips of the course's split", len(split), sum(COURSE.values()))
-    for side, published in COURSE.items():
-        problems += difference(source, f"{side} clips of the course's split", counts[side], published)
+    problems = difference(source, "clips of the course split", len(split), sum(COURSE.values()))
+    for name, published in COURSE.items():
+        problems += difference(source, f"{name} clips of the course split", counts[name], published)
     return problems

@@ -1,4 +1,4 @@
-"""MTG-Jamendo: 55,000 tracks with 195 tags of genre, instrument and mood, under its published splits.
+"""MTG-Jamendo: 55,000 tracks with 195 tags of genre, instrument and mood, with the published splits.
 
 D. Bogdanov et al., "The MTG-Jamendo Dataset for Automatic Music Tagging", ICML 2019 workshop;
 https://github.com/MTG/mtg-jamendo-dataset
@@ -18,28 +18,30 @@ from nearfield.data.listing import Listing
 from nearfield.replication.published_tables import by_frequency, dropped, present_files, tab_lines
 
 ALL = "autotagging.tsv"
-_SIDES = {"train": "train", "validation": "val", "test": "test"}
+_SPLITS = {"train": "train", "validation": "val", "test": "test"}
 _CELLS = ("track", "artist", "album", "path", "duration")
 _Row = tuple[int, str, list[str]]
-"""Line, side and cells."""
+"""Number of the line, split, and cells."""
 
 
 class MtgJamendo(BaseLayout):
-    """`splits/split-0/autotagging-train.tsv` and the like: a track a line, as many columns as it has tags.
+    """Reads tables such as `splits/split-0/autotagging-train.tsv`: one track per line, one column per tag.
 
-    Tags keep their category (`instrument---piano`); the most frequent is numbered first, where equal by
-    name. Tracks of one artist stay on one side, as the published splits have them.
+    Tags keep their category (`instrument---piano`) and are sorted by frequency, ties by name. All tracks of
+    an
+    artist belong to one split, as in the published splits.
     """
 
     kind: Literal["mtg_jamendo"] = "mtg_jamendo"
     split: int | None = Field(0, ge=0, le=4)
-    """Published split, 0 to 4; `none`: all of `autotagging.tsv`, a split by artists is made."""
+    """Number of the published split, 0 to 4; none: all tracks of `autotagging.tsv`, and a split by artists is
+    made."""
     category: Literal["genre", "instrument", "mood/theme"] | None = None
-    """Only tags of this category, and tracks that have one; None takes all."""
+    """Category of the tags; tracks without such a tag are left out. none: all categories."""
     group: Literal["artist", "album", "track"] | None = None
-    """What is kept on one side of the split; None: `artist`, or `track` where all are by the same one."""
+    """What must not be divided between splits; none: artist, or track if there is only one artist."""
     audio: Path | None = None
-    """Folder that the paths count from, where it is not the set's own."""
+    """Folder of the sounds; none: the folder of the set."""
 
     @field_validator("split", mode="before")
     @classmethod
@@ -48,11 +50,12 @@ class MtgJamendo(BaseLayout):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """A folder with `autotagging.tsv`, or one whose folder `data` has it."""
+        """Returns whether the folder, or its folder `data`, contains `autotagging.tsv`."""
         return (_tables(path) / ALL).is_file()
 
     def read(self, path: Path) -> Listing:
-        """One row a track. Raises DataError where a table is missing or no track has a tag asked for."""
+        """Reads one row per track. Raises DataError if a table is missing or no track has a tag of
+        `category`."""
         base = audio_root(path, self.audio, self.kind)
         source = ALL if self.split is None else f"split-{self.split}"
         rows = list(self._rows(_tables(path), path))
@@ -62,7 +65,7 @@ class MtgJamendo(BaseLayout):
         if not kept:
             wanted = f"of the category {self.category!r} " if self.category else ""
             raise DataError(
-                f"{path}: no track of {source} has a tag {wanted}(category---tag). Choose another."
+                f"{path}: no track of {source} has a tag {wanted}(category---tag). Use another category."
             )
         problems = _problems(source, len(rows) - len(whole), len(whole) - len(kept))
         return self._listing(base, source, [whole[n] for n in kept], [tags[n] for n in kept], problems)
@@ -74,11 +77,11 @@ class MtgJamendo(BaseLayout):
         folder = tables / "splits" / f"split-{self.split}"
         if not folder.is_dir():
             raise DataError(
-                f"{given}: there is no splits/split-{self.split} in it. Give another, as in ?split=0, or "
-                "?split=none to have a split made."
+                f"{given}: there is no splits/split-{self.split} in it. Use another split, for example "
+                "?split=0, or ?split=none to make a split."
             )
-        for word, side in _SIDES.items():
-            yield from _read(folder / f"autotagging-{word}.tsv", side)
+        for word, split in _SPLITS.items():
+            yield from _read(folder / f"autotagging-{word}.tsv", split)
 
     def _tags(self, cells: list[str]) -> tuple[str, ...]:
         prefix = f"{self.category}---" if self.category else ""
@@ -96,7 +99,7 @@ class MtgJamendo(BaseLayout):
         table = table.drop(columns="duration").assign(
             path=present_files(list(table["path"]), base, (".low.mp3",)),
             tags=pd.Series(tags, dtype=object),
-            split=[side for _, side, _ in rows],
+            split=[split for _, split, _ in rows],
             recording=table["track"],
         )
         group = self.group or ("artist" if table["artist"].nunique() > 1 else "track")
@@ -113,19 +116,19 @@ class MtgJamendo(BaseLayout):
 
 
 def _tables(path: Path) -> Path:
-    """The folder with the tables: the one given, or `data` in it, as the repository has them."""
+    """Returns the folder of the tables: the given one, or `data` in it, as in the repository."""
     return path / "data" if (path / "data" / ALL).is_file() else path
 
 
-def _read(file: Path, side: str) -> Iterator[_Row]:
-    """The lines below the header."""
+def _read(file: Path, split: str) -> Iterator[_Row]:
+    """Yields the lines below the header."""
     for number, cells in tab_lines(file, 0):
         if cells[0] != "TRACK_ID":
-            yield number, side, cells
+            yield number, split, cells
 
 
 def _problems(source: str, ragged: int, untagged: int) -> tuple[Problem, ...]:
-    reason = f"lines with fewer than {len(_CELLS)} cells take no part"
+    reason = f"lines with fewer than {len(_CELLS)} cells are left out"
     first = dropped("ragged", source, ragged, reason, "Copy the tables again.")
-    reason = "tracks without a tag that is asked for take no part"
-    return first + dropped("untagged", source, untagged, reason, "Ask for all categories to use more.")
+    reason = "tracks without a tag of the category are left out"
+    return first + dropped("untagged", source, untagged, reason, "Use all categories to include more tracks.")

@@ -1,4 +1,4 @@
-"""Networks for music tagging: three of a course at KAIST, short-chunk CNN, musicnn."""
+"""Networks for music tagging: networks of a course at KAIST, short-chunk CNN, musicnn, and combinations."""
 
 from itertools import pairwise
 from typing import Annotated, Literal, Self, cast
@@ -22,14 +22,15 @@ from nearfield.models.backbones.backbone import (
 from nearfield.models.backbones.resnet import BasicBlock
 from nearfield.models.layers import Pooling, evaluating, initialise
 
-# Three convolutions over time with every band as a channel: what taggers of music start from.
+# Three convolutions over time with bands as channels, a baseline of music tagging.
 #
-# The baseline of the course GCT634 (KAIST, 2021). With 96 bands, batch norm on the input and a layer to 50
-# tags it has 17,300 weights: 15,648 here, 2 in the input's batch norm and 1,650 in the last layer.
+# The baseline of the course GCT634 (KAIST, 2021). With 96 bands, batch norm of the input and a layer to 50
+# tags, it
+# has 17,300 weights: 15,648 here, 2 in batch norm of the input and 1,650 in the last layer.
 
 
 class CNN1D(nn.Module):
-    """(B, C, bands, T) -> (B, width, about T / 27): 188 frames become 64, 22 and 8."""
+    """(B, C, bands, T) -> (B, width, about T / 27); 188 frames become 64, 22 and 8."""
 
     pooling: Pooling = "mean"
 
@@ -44,7 +45,7 @@ class CNN1D(nn.Module):
 
 
 def _block(given: int, width: int) -> nn.Sequential:
-    """Three zeros at either end make four frames more; the pool leaves a third, and never none."""
+    """Creates a block; three zeros at each end add four frames, and the pool keeps a third, at least one."""
     return nn.Sequential(
         nn.Conv1d(given, width, 3, padding=3),
         nn.BatchNorm1d(width),
@@ -54,28 +55,30 @@ def _block(given: int, width: int) -> nn.Sequential:
 
 
 class CNN1DSettings(Loadable):
-    """Three convolutions over time alone, averaged: very small, the least a tagger should beat."""
+    """Three convolutions over time, averaged over frames; a very small baseline of music tagging."""
 
     kind: Literal["cnn1d"] = "cnn1d"
     width: int = Field(32, ge=4, le=1024)
-    """Channels of each layer, and numbers that come out."""
+    """Channels of each layer, 4 to 1,024."""
 
     def build(self, channels: int, bands: int, frames: int) -> CNN1D:
-        """For pictures (B, channels, bands, any number of frames)."""
+        """Creates the network for spectrograms (B, channels, bands, any number of frames)."""
         return self.with_pretrained(CNN1D(channels * bands, self.width))
 
 
-# Four convolutions over bands and frames, pooled so hard that three seconds end in one place.
+# Four convolutions over bands and frames with large pools, which reduce three seconds to one position.
 #
-# The two-dimensional network of the course GCT634 (KAIST, 2021). At 96 bands and 188 frames its maps are 24
-# x 47, 8 x 15, 2 x 5 and 1 x 1; with batch norm on the input and a layer to 50 tags it has 299,892 weights:
-# 296,640 here, 2 in the input's batch norm and 3,250 in the last layer.
+# The two-dimensional network of the course GCT634 (KAIST, 2021). With 96 bands and 188 frames, its maps are
+# 24 x 47,
+# 8 x 15, 2 x 5 and 1 x 1. With batch norm of the input and a layer to 50 tags, it has 299,892 weights:
+# 296,640 here,
+# 2 in batch norm of the input and 3,250 in the last layer.
 
 Pools = tuple[Pool, Pool, Pool, Pool]
 
 
 class CNN2D(nn.Module):
-    """(B, C, bands, T) -> (B, width, bands / 72, T / 180) with the usual pools, rounded down."""
+    """(B, C, bands, T) -> (B, width, bands / 72, T / 180) with the default pools, rounded down."""
 
     pooling: Pooling = "mean"
 
@@ -93,24 +96,28 @@ class CNN2D(nn.Module):
 
 
 class CNN2DSettings(Loadable):
-    """Four convolutions with large pools, for pictures of about 96 bands and three seconds."""
+    """Four convolutions with large pools, for spectrograms of about 96 bands and three seconds."""
 
     kind: Literal["cnn2d"] = "cnn2d"
     width: int = Field(64, ge=4, le=512)
-    """Channels of the first and the last layer; the two between have twice as many."""
+    """Channels of the first and the last layer, 4 to 512; the two between have twice as many."""
     pools: Pools = ((4, 4), (3, 3), (3, 3), (2, 5))
-    """Bands and frames that become one behind each layer."""
+    """Size of the pool after each layer, in bands and frames, 1 to 16 each."""
 
     def build(self, channels: int, bands: int, frames: int) -> CNN2D:
-        """For pictures (B, channels, bands, frames); raises RequestError where the pools leave nothing."""
+        """Creates the network for spectrograms (B, channels, bands, frames).
+
+        Raises RequestError if they are smaller than the product of the pools.
+        """
         check_least(self.kind, (bands, frames), least(self.pools))
         return self.with_pretrained(CNN2D(channels, self.width, self.pools))
 
 
-# Six convolutions, each on half the map of the one before, with dropout on what comes out.
+# Six convolutions, each followed by a pool of 2, with dropout at the end.
 #
-# H. Kim's deeper tagger for the course GCT634 (KAIST, 2021): 96 bands and 188 frames end in 64 channels of
-# 1 x 2 places, laid flat to 128 numbers.
+# The deeper network of H. Kim for the course GCT634 (KAIST, 2021): 96 bands and 188 frames become 64 channels
+# of
+# 1 x 2 positions, flattened to 128 values.
 
 _POOLS: tuple[Pool, ...] = ((2, 2),) * 6
 
@@ -133,27 +140,30 @@ class DeepCNN(nn.Module):
 
 
 class DeepCNNSettings(Loadable):
-    """Six convolutions, wide in the middle, each on half the map of the one before."""
+    """Six convolutions, each followed by a pool of 2, with more channels in the middle."""
 
     kind: Literal["deep_cnn"] = "deep_cnn"
     width: int = Field(64, ge=4, le=256)
-    """Channels of the first and the last layer; the middle has four times as many."""
+    """Channels of the first and the last layer, 4 to 256; the middle has four times as many."""
     dropout: float = Field(0.5, ge=0.0, lt=1.0)
-    """Share of the last map's values set to 0 while training."""
+    """Probability of dropout of the last map in training, 0 to below 1."""
 
     def build(self, channels: int, bands: int, frames: int) -> DeepCNN:
-        """For pictures (B, channels, at least 64, at least 64); raises RequestError for smaller ones."""
+        """Creates the network for spectrograms (B, channels, at least 64, at least 64).
+
+        Raises RequestError if they are smaller.
+        """
         check_least(self.kind, (bands, frames), least(_POOLS))
         return self.with_pretrained(DeepCNN(channels, self.width, self.dropout))
 
 
-# Residual blocks, each followed by a pool; with their shortcuts, or without, to see what those are worth.
+# Residual blocks, each followed by a pool; optionally without shortcuts, for comparison.
 
 Kernel = tuple[Literal[1, 3, 5, 7, 9], Literal[1, 3, 5, 7, 9]]
 
 
 class ResidualStack(nn.Module):
-    """(B, C, bands, T) -> (B, last width, h, w): bands and T over the pool once a block, rounded down."""
+    """(B, C, bands, T) -> (B, last width, h, w); each block divides bands and T by the pool, rounded down."""
 
     pooling: Pooling = "mean"
 
@@ -175,7 +185,7 @@ class ResidualStack(nn.Module):
 
 
 def _plain(given: int, width: int, kernel: Kernel) -> nn.Sequential:
-    """The two convolutions of a residual block with nothing beside them."""
+    """Creates the two convolutions of a residual block without its shortcut."""
     around = (kernel[0] // 2, kernel[1] // 2)
     return nn.Sequential(
         nn.Conv2d(given, width, kernel, padding=around, bias=False),
@@ -188,38 +198,44 @@ def _plain(given: int, width: int, kernel: Kernel) -> nn.Sequential:
 
 
 class ResidualStackSettings(Loadable):
-    """Blocks of two convolutions beside a shortcut (He et al. 2015), each followed by a pool."""
+    """Residual blocks of two convolutions (He et al. 2015), each followed by a pool."""
 
     kind: Literal["residual_stack"] = "residual_stack"
     widths: tuple[Annotated[int, Field(ge=4, le=1024)], ...] = Field(
         (64, 128, 128, 64), min_length=1, max_length=8
     )
-    """Channels of each block."""
+    """Channels of each block, 1 to 8 blocks of 4 to 1,024."""
     pool: Pool = (2, 2)
-    """Bands and frames that become one behind each block."""
+    """Size of the pool after each block, in bands and frames, 1 to 16 each."""
     kernel: Kernel = (3, 3)
-    """Bands and frames, both odd, that a convolution sees at once."""
+    """Size of the kernels in bands and frames, odd, 1 to 9."""
     residual: bool = True
-    """Whether a shortcut leads around each block; without, it is a plain stack of as many convolutions."""
+    """Whether blocks have a shortcut; if not, the network has the same number of convolutions without
+    them."""
 
     def build(self, channels: int, bands: int, frames: int) -> ResidualStack:
-        """For pictures (B, channels, bands, frames); raises RequestError where the pools leave nothing."""
+        """Creates the network for spectrograms (B, channels, bands, frames).
+
+        Raises RequestError if they are smaller than the product of the pools.
+        """
         check_least(self.kind, (bands, frames), least((self.pool,) * len(self.widths)))
         return self.with_pretrained(ResidualStack(channels, self))
 
 
-# Tall filters that see only pitch, at their loudest frame, beside long ones that see only time, at their
-# loudest band.
+# Filters along frequency, with the maximum over frames, and filters along time, with the maximum over bands.
 #
-# H. Kim's time and frequency network for the course GCT634 (KAIST, 2021): 96 bands and 188 frames give 25
-# places of tall filters and 63 of long ones, with 32 channels each; a layer from these 2,816 numbers to 256
-# makes the embedding of that work. With two kernels of either sort: `tall: [48, 24]`, `long: [64, 32]`.
+# The time and frequency network of H. Kim for the course GCT634 (KAIST, 2021): 96 bands and 188 frames become
+# 25
+# positions of tall filters and 63 of long ones, with 32 channels each; a layer from these 2,816 values to 256
+# is the
+# embedding of that work. With two kernels of each sort: `tall: [48, 24]`, `long: [64, 32]`.
 
 Kernels = tuple[Annotated[int, Field(ge=1, le=1024)], ...]
 
 
 class TimeFrequency(nn.Module):
-    """(B, C, bands, T) -> (B, width, places): of tall kernels along bands, then of long ones in time."""
+    """(B, C, bands, T) -> (B, width, positions): of tall kernels along bands, then of long kernels along
+    time."""
 
     pooling: Pooling = "flatten"
 
@@ -236,28 +252,33 @@ class TimeFrequency(nn.Module):
 
 
 class TimeFrequencySettings(Loadable):
-    """One layer of filters along pitch and of filters along time, side by side."""
+    """One layer of filters along frequency and of filters along time, in parallel."""
 
     kind: Literal["time_frequency"] = "time_frequency"
     width: int = Field(32, ge=4, le=512)
-    """Channels of each kernel."""
+    """Channels of each kernel, 4 to 512."""
     tall: Kernels = Field((48,), min_length=1, max_length=8)
-    """Bands that the kernels along pitch see, one frame wide."""
+    """Lengths in bands of 1 to 8 kernels along frequency, each one frame wide."""
     long: Kernels = Field((64,), min_length=1, max_length=8)
-    """Frames that the kernels along time see, one band high."""
+    """Lengths in frames of 1 to 8 kernels along time, each one band high."""
 
     def build(self, channels: int, bands: int, frames: int) -> TimeFrequency:
-        """For pictures of exactly (B, channels, bands, frames); raises RequestError for those too small."""
-        # A zero at either end, and a pool of 2: a kernel of k needs k places of those, and one more.
+        """Creates the network for spectrograms of exactly (B, channels, bands, frames).
+
+        Raises RequestError if they are smaller than the kernels.
+        """
+        # With a zero at each end and a pool of 2, a kernel of length k needs k - 1 positions.
         check_least(self.kind, (bands, frames), (max(self.tall) - 1, max(self.long) - 1))
         return self.with_pretrained(TimeFrequency(channels, self.width, self.tall, self.long))
 
 
-# Seven convolutions with small pools, the loudest place of the last map, and one layer on top.
+# Seven convolutions with pools of 2, the maximum of the last map, and a dense layer.
 #
-# Won, Ferraro, Bogdanov and Serra 2020, "Evaluation of CNN-based automatic music tagging models", after their
-# published code: with batch norm on the input and a layer to 50 tags (behind dropout of 0.5, the embedding's
-# setting) 3,687,348 weights, and 12,104,244 with shortcuts.
+# Won, Ferraro, Bogdanov and Serra 2020, "Evaluation of CNN-based automatic music tagging models", and their
+# published
+# code. With batch norm of the input and a layer to 50 tags (after dropout of 0.5, `embedding.dropout`), it
+# has
+# 3,687,348 weights, and 12,104,244 with shortcuts.
 
 _GROWTH = (1, 1, 2, 2, 2, 2, 4)
 
@@ -265,7 +286,7 @@ _GROWTH = (1, 1, 2, 2, 2, 2, 4)
 class ShortChunkCNN(nn.Module):
     """(B, C, bands, T) -> (B, 4 x width)."""
 
-    pooling: Pooling = "mean"  # of one place: the network takes the largest value itself
+    pooling: Pooling = "mean"  # of one position: the network computes the maximum itself
 
     def __init__(self, channels: int, width: int, residual: bool) -> None:
         super().__init__()
@@ -282,7 +303,7 @@ class ShortChunkCNN(nn.Module):
 
 
 class StridedResidual(nn.Module):
-    """Two 3 x 3 convolutions, the first of which halves the map, beside a third that does so too."""
+    """Two 3 x 3 convolutions, the first with stride 2, and a third with stride 2 as shortcut."""
 
     def __init__(self, given: int, width: int) -> None:
         super().__init__()
@@ -292,43 +313,47 @@ class StridedResidual(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, map: Tensor) -> Tensor:
-        """(B, given, h, w) -> (B, width, h / 2, w / 2), rounded up."""
+        """Maps (B, given, h, w) to (B, width, h / 2, w / 2), rounded up."""
         return cast(Tensor, self.relu(self.second(self.relu(self.first(map))) + self.shortcut(map)))
 
 
 class ShortChunkCNNSettings(Loadable):
-    """A tagger for chunks of a few seconds and 128 bands, among the best from the mel spectrogram alone."""
+    """Short-chunk CNN for clips of a few seconds and 128 bands (Won et al. 2020), among the best taggers of
+    mel
+    spectrograms there."""
 
     kind: Literal["short_chunk_cnn"] = "short_chunk_cnn"
     width: int = Field(128, ge=4, le=512)
-    """Channels of the first two layers; then twice as many, and four times in the last."""
+    """Channels of the first two layers, 4 to 512; the next four have twice, the last four times as many."""
     residual: bool = False
-    """Whether each layer is two convolutions beside a shortcut, with strides in place of pools."""
+    """Whether each layer is a residual block of two convolutions, with strides instead of pools."""
 
     def build(self, channels: int, bands: int, frames: int) -> ShortChunkCNN:
-        """For pictures (B, channels, bands, frames).
+        """Creates the network for spectrograms (B, channels, bands, frames).
 
-        Raises RequestError below 128 bands or frames, which seven pools leave nothing of; shortcuts read any.
+        Raises RequestError if there are fewer than 128 bands or frames; with `residual`, any number is
+        allowed.
         """
         if not self.residual:
             check_least(self.kind, (bands, frames), least(((2, 2),) * len(_GROWTH)))
         return self.with_pretrained(ShortChunkCNN(channels, self.width, self.residual))
 
 
-# The filters of musicnn alone: what a stack of other layers may read in place of the picture.
+# The front end of musicnn, also as input of other backbones.
 #
 # Pons and Serra 2019; see `Musicnn` for the whole network.
 
 _HEIGHTS = (0.4, 0.7)
-"""Of a filter for timbre, as a share of the bands."""
+"""Heights of the filters for timbre, as fractions of the bands."""
 _LENGTHS = (128, 64, 32)
-"""Of a filter for rhythm, in frames."""
+"""Lengths of the filters for rhythm, in frames."""
 NEAR = 7
-"""Frames that filters for timbre, and the layers behind the front, see at once."""
+"""Length of the filters for timbre, and of those of the layers after the front end, in frames."""
 
 
 class Front(nn.Module):
-    """(B, C, bands, T) -> (B, filters, T): how well each filter fits at each frame, at its best pitch."""
+    """(B, C, bands, T) -> (B, filters, T): the output of each filter at each frame, the maximum over
+    bands."""
 
     def __init__(self, channels: int, bands: int, timbral: int, temporal: int) -> None:
         super().__init__()
@@ -342,7 +367,9 @@ class Front(nn.Module):
 
 
 def _filters(channels: int, bands: int, frames: int, count: int) -> nn.Sequential:
-    """As many frames out as in; of an even number of frames the longer half lies ahead, as in TensorFlow."""
+    """Creates filters that keep the number of frames; with an even length, padding is longer at the end, as
+    in
+    TensorFlow."""
     before = (frames - 1) // 2
     return nn.Sequential(
         nn.ZeroPad2d((before, frames - 1 - before, 0, 0)),
@@ -353,7 +380,7 @@ def _filters(channels: int, bands: int, frames: int, count: int) -> nn.Sequentia
 
 
 class MusicnnFront(nn.Module):
-    """(B, C, bands, T) -> (B, filters, 1, T), a map one band high that any stack can read."""
+    """(B, C, bands, T) -> (B, filters, 1, T), a map with one band for other backbones."""
 
     pooling: Pooling = "mean"
 
@@ -368,47 +395,53 @@ class MusicnnFront(nn.Module):
 
 
 class FilterSettings(Loadable):
-    """How many filters the front has."""
+    """Base of the settings of networks with the front end of musicnn."""
 
     timbral: int = Field(204, ge=0, le=1024)
-    """Filters of each of the two heights, 0.4 and 0.7 of the bands, 7 frames long; 0: none."""
+    """Number of filters for timbre of each height (0.4 and 0.7 of the bands, 7 frames long), 0 to 1,024."""
     temporal: int = Field(51, ge=0, le=1024)
-    """Filters of each of the three lengths, 128, 64 and 32 frames, one band high; 0: none."""
+    """Number of filters for rhythm of each length (128, 64 and 32 frames, one band high), 0 to 1,024."""
 
     @model_validator(mode="after")
-    def _hears(self) -> Self:
+    def _has_filters(self) -> Self:
         if not self.timbral + self.temporal:
-            raise ValueError("timbral and temporal cannot both be 0: no filter would be left.")
+            raise ValueError("timbral and temporal cannot both be 0, because no filter would be left.")
         return self
 
-    def check_picture(self, bands: int, frames: int) -> None:
-        """Raises RequestError below 3 bands, where a filter for timbre would have none."""
+    def check_size(self, bands: int, frames: int) -> None:
+        """Raises RequestError if there are fewer than 3 bands and filters for timbre."""
         check_least(self.kind, (bands, frames), (3 if self.timbral else 1, 1))
 
 
 class MusicnnFrontSettings(FilterSettings):
-    """Filters for timbre and for rhythm alone, without the layers of musicnn behind them."""
+    """The front end of musicnn: filters for timbre and rhythm, without the later layers."""
 
     kind: Literal["musicnn_front"] = "musicnn_front"
 
     def build(self, channels: int, bands: int, frames: int) -> MusicnnFront:
-        """For pictures (B, channels, bands, any number of frames); raises RequestError below 3 bands."""
-        self.check_picture(bands, frames)
+        """Creates the network for spectrograms (B, channels, bands, any number of frames).
+
+        Raises RequestError if there are fewer than 3 bands.
+        """
+        self.check_size(bands, frames)
         return self.with_pretrained(MusicnnFront(channels, bands, self))
 
 
-# Filters shaped after music: tall ones for timbre, long ones for rhythm, at whatever pitch they fit best.
+# musicnn: tall filters for timbre and long filters for rhythm, with the maximum over bands.
 #
-# Pons and Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio tagging", after
-# their published code, in which ReLU comes before batch norm and the filters for rhythm slide over single
-# bands. With 96 bands, batch norm on the input and a layer to 50 tags (behind dropout of 0.5, the
-# embedding's setting) it has 787,159 weights, 777,107 of them here.
+# Pons and Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio tagging", and their
+# published code, where ReLU is before batch norm and filters for rhythm have one band. With 96 bands, batch
+# norm of
+# the input and a layer to 50 tags (after dropout of 0.5, `embedding.dropout`), it has 787,159 weights,
+# 777,107 of them
+# here.
 
 
 class Musicnn(nn.Module):
-    """(B, C, bands, T) -> (B, dense): front, three layers over time, maximum and mean of all, one layer."""
+    """(B, C, bands, T) -> (B, dense): front end, three layers over time, maximum and mean of all, dense
+    layer."""
 
-    pooling: Pooling = "mean"  # of one place: the network pools itself
+    pooling: Pooling = "mean"  # of one position: the network pools itself
 
     def __init__(self, channels: int, bands: int, settings: "MusicnnSettings") -> None:
         super().__init__()
@@ -432,40 +465,45 @@ class Musicnn(nn.Module):
         for layer in self.middle[1:]:
             map = layer(map) + map
             maps.append(map)
-        places = torch.cat(maps, dim=1).float()  # half precision is too coarse to add many frames up
-        vector: Tensor = self.back(torch.cat([places.amax(2), places.mean(2)], dim=1))
+        values = torch.cat(maps, dim=1).float()  # half precision cannot sum many frames accurately
+        vector: Tensor = self.back(torch.cat([values.amax(2), values.mean(2)], dim=1))
         return vector
 
 
 def _over_time(given: int, width: int) -> nn.Sequential:
-    """(B, given, T) -> (B, width, T)."""
+    """Creates a layer (B, given, T) -> (B, width, T)."""
     return nn.Sequential(
         nn.Conv1d(given, width, NEAR, padding=NEAR // 2), nn.ReLU(inplace=True), nn.BatchNorm1d(width)
     )
 
 
 class MusicnnSettings(FilterSettings):
-    """Filters for timbre and for rhythm, three layers over time, and one on top of their maximum and mean."""
+    """musicnn (Pons and Serra 2019): filters for timbre and rhythm, three layers over time, and a dense layer
+    on the
+    maximum and mean over time."""
 
     kind: Literal["musicnn"] = "musicnn"
     width: int = Field(64, ge=4, le=1024)
-    """Channels of the three layers over time."""
+    """Channels of the three layers over time, 4 to 1,024."""
     dense: int = Field(200, ge=4, le=4096)
-    """Numbers that come out."""
+    """Size of the dense layer, 4 to 4,096."""
     dropout: float = Field(0.5, ge=0.0, lt=1.0)
-    """Share of the pooled numbers set to 0 before the layer on top while training."""
+    """Probability of dropout before the dense layer in training, 0 to below 1."""
 
     def build(self, channels: int, bands: int, frames: int) -> Musicnn:
-        """For pictures (B, channels, bands, any number of frames); raises RequestError below 3 bands."""
-        self.check_picture(bands, frames)
+        """Creates the network for spectrograms (B, channels, bands, any number of frames).
+
+        Raises RequestError if there are fewer than 3 bands.
+        """
+        self.check_size(bands, frames)
         return self.with_pretrained(Musicnn(channels, bands, self))
 
 
-# A backbone behind another: the first reads the picture, the second the first one's map.
+# Two backbones in sequence: the input of the second is the map of the first.
 
 
 class Stacked(nn.Module):
-    """(B, C, bands, T) -> what the stack makes of the front's map."""
+    """(B, C, bands, T) -> the map of the second backbone."""
 
     def __init__(self, front: nn.Module, stack: nn.Module) -> None:
         super().__init__()
@@ -474,41 +512,42 @@ class Stacked(nn.Module):
         self.pooling = pooling_of(stack)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        map: Tensor = self.stack(as_picture(self.front(spectrogram)))
+        map: Tensor = self.stack(as_spectrogram(self.front(spectrogram)))
         return map
 
 
-def as_picture(map: Tensor) -> Tensor:
-    """(B, F), (B, F, T) or (B, F, bands, T) -> (B, F, bands, T): one band, or one place, at least."""
+def as_spectrogram(map: Tensor) -> Tensor:
+    """(B, F), (B, F, T) or (B, F, bands, T) -> (B, F, bands, T), with one band or frame if there is none."""
     if map.ndim == 2:
         return map[..., None, None]
     return map[:, :, None] if map.ndim == 3 else map
 
 
 class StackedSettings(Loadable):
-    """A front and a stack: any backbone on the map of any other. As it stands: musical filters, then four
-    residual blocks over time."""
+    """Two backbones in sequence; by default the front end of musicnn, then four residual blocks over time."""
 
-    model_config = ConfigDict(defer_build=True)  # it holds kinds of its own family, which is still being read
+    model_config = ConfigDict(defer_build=True)  # its fields are of the family that is still being defined
 
     kind: Literal["stacked"] = "stacked"
     front: Annotated[BaseBackboneSettings, BACKBONES] = MusicnnFrontSettings()
-    """The backbone that reads the picture."""
+    """The first backbone, whose input is the spectrogram."""
     stack: Annotated[BaseBackboneSettings, BACKBONES] = ResidualStackSettings(pool=(1, 2), kernel=(1, 3))
-    """The backbone that reads the front's map; of one band behind musicnn_front."""
+    """The second backbone, whose input is the map of the first (one band with musicnn_front)."""
 
     def build(self, channels: int, bands: int, frames: int) -> Stacked:
-        """For pictures (B, channels, bands, frames); raises RequestError where the stack cannot read what
-        the front gives."""
+        """Creates the network for spectrograms (B, channels, bands, frames).
+
+        Raises RequestError if the map of the first backbone is too small for the second.
+        """
         front = self.front.build(channels, bands, frames)
         with torch.no_grad(), evaluating(front):
-            given = as_picture(front(torch.zeros(2, channels, bands, frames))).shape[1:]
+            given = as_spectrogram(front(torch.zeros(2, channels, bands, frames))).shape[1:]
         try:
             stack = self.stack.build(*given)
         except TooSmallError:
             raise RequestError(
-                f"backbone.stack: {self.stack.kind} cannot read what {self.front.kind} gives: "
-                f"{given[0]} channels of {given[1]} bands x {given[2]} frames. Pool less in the stack "
-                "(backbone.stack.pool: [1, 2] keeps the bands), or take another front or stack."
+                f"backbone.stack: the output of {self.front.kind} is too small for {self.stack.kind}: "
+                f"{given[0]} channels of {given[1]} bands x {given[2]} frames. Use smaller pools in the "
+                "stack (backbone.stack.pool: [1, 2] keeps the bands), or another front or stack."
             ) from None
         return self.with_pretrained(Stacked(front, stack))

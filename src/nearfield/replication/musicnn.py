@@ -1,11 +1,16 @@
-"""Weights that others published, in the names of our networks.
+"""Conversion of the published weights of musicnn to the names and conventions of the backbone `musicnn`.
 
-musicnn: Pons and Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio tagging", as
-the wheel of the package musicnn 0.1.0 holds it: MSD_musicnn was taught tags on the Million Song Dataset,
-MTT_musicnn on MagnaTagATune. The backbone `musicnn` behind the normalization `batch_norm` is their network,
-but for three customs of theirs that the weights take over. Batch norm adds 1e-3 to a variance, and 1e-5 here.
-The picture is log10(10,000 x + 1) of mel power x, which is ln(x + 1e-4) / ln 10 + 4, and ln(x + 1e-4) here
-(the recipe `music_tags`). Maximum and mean of a channel stand side by side, and all maxima first here.
+Pons and Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio tagging". The wheel
+of the
+package musicnn 0.1.0 contains MSD_musicnn, trained on tags of the Million Song Dataset, and MTT_musicnn,
+trained on
+MagnaTagATune. The backbone `musicnn` with the normalization `batch_norm` is the same network, except for
+three
+conventions, which the conversion absorbs in the weights. Batch norm adds 1e-3 to the variance there, 1e-5
+here. The
+input there is log10(10,000 x + 1) of mel power x, which is ln(x + 1e-4) / ln 10 + 4; here it is ln(x + 1e-4)
+(recipe
+`music_tags`). The maximum and mean of each channel alternate there; here all maxima come first.
 """
 
 from collections.abc import Mapping
@@ -17,7 +22,7 @@ from nearfield.core.types import Vectors
 from nearfield.models.pretrained import BACKBONE, NORMALISATION
 
 _THEIRS, _OURS = 1e-3, 1e-5
-"""What batch norm adds to a variance, in TensorFlow and in torch."""
+"""Epsilon that batch norm adds to the variance, in TensorFlow and in torch."""
 _LN_10 = float(np.log(10.0))
 _STATISTICS = {
     "gamma": "weight",
@@ -26,19 +31,27 @@ _STATISTICS = {
     "moving_variance": "running_var",
 }
 _FILTERS, _OVER_TIME = 5, 3
-"""Sizes of filters in front, and layers over time behind them."""
+"""Number of filter shapes in the front end, and of layers over time after it."""
 _BACK, _DENSE = _FILTERS + _OVER_TIME + 1, _FILTERS + _OVER_TIME + 2
-"""Numbers of the batch norms on both sides of the dense layer."""
+"""Numbers of the batch norms before and after the dense layer."""
 _LEFT_OUT = ("dense_1/", "beta1_power", "beta2_power")
-"""Their last layer, to 50 tags, and counts of the optimiser."""
+"""Prefixes of the last layer, to 50 tags, and of the state of the optimizer."""
 
 
 def musicnn_weights(variables: Mapping[str, Vectors]) -> dict[str, Vectors]:
-    """`backbone.` and `normalization.` weights out of the variables of a musicnn, of any widths.
+    """Converts the variables of a musicnn, of any widths, to `backbone.` and `normalization.` weights.
 
-    `variables`: name in the TensorFlow checkpoint to array, such as conv2d/kernel (time, bands, 1, filters).
-    The layer to their 50 tags and the optimiser's own variables are left out. Raises RequestError naming
-    every variable that is missing, unknown or of another shape.
+    The layer to 50 tags and the variables of the optimizer are ignored.
+
+    Parameters
+    ----------
+    variables
+        Arrays by name in the TensorFlow checkpoint, such as conv2d/kernel (time, bands, 1, filters).
+
+    Raises
+    ------
+    RequestError
+        If variables are missing, unknown or of another shape.
     """
     _check(variables)
     weights = _batch_norm(variables, 0, f"{NORMALISATION.prefix}norm")
@@ -64,7 +77,7 @@ def musicnn_weights(variables: Mapping[str, Vectors]) -> dict[str, Vectors]:
 
 
 def _batch_norm(variables: Mapping[str, Vectors], number: int, name: str) -> dict[str, Vectors]:
-    """The same norm with its variance so that torch's epsilon gives what TensorFlow's gave."""
+    """Converts a batch norm; the variance is changed by the difference of the epsilons."""
     found = {
         f"{name}.{ours}": variables[f"{_numbered('batch_normalization', number)}/{theirs}"]
         for theirs, ours in _STATISTICS.items()
@@ -74,14 +87,14 @@ def _batch_norm(variables: Mapping[str, Vectors], number: int, name: str) -> dic
 
 
 def _read_natural_logarithms(weights: dict[str, Vectors], norm: str) -> None:
-    """Of ln(x + 1e-4) the norm now gives what it gave of ln(x + 1e-4) / ln 10 + 4."""
+    """Changes the statistics so that ln(x + 1e-4) is normalized like ln(x + 1e-4) / ln 10 + 4 before."""
     mean, variance = weights[f"{norm}.running_mean"], weights[f"{norm}.running_var"]
     weights[f"{norm}.running_mean"] = (mean - 4) * _LN_10
     weights[f"{norm}.running_var"] = (variance + _OURS) * _LN_10**2 - _OURS
 
 
 def _maxima_first(values: Vectors) -> Vectors:
-    """(2 n, ...): maximum and mean of each of n channels in turn -> n maxima, then n means."""
+    """Reorders (2 n, ...) from maximum and mean of each of n channels in turn to n maxima, then n means."""
     return np.concatenate([values[0::2], values[1::2]])
 
 
@@ -90,12 +103,12 @@ def _kernel(variables: Mapping[str, Vectors], number: int) -> Vectors:
 
 
 def _numbered(kind: str, number: int) -> str:
-    """TensorFlow's name of a kind's layer number 0, 1, ..."""
+    """Returns the name in TensorFlow of layer number 0, 1, ... of a kind."""
     return f"{kind}_{number}" if number else kind
 
 
 def _check(variables: Mapping[str, Vectors]) -> None:
-    """Raises RequestError unless all variables of a musicnn are there, no others, in shapes that agree."""
+    """Raises RequestError if the variables are not exactly those of a musicnn, with consistent shapes."""
     outputs = {_numbered("conv2d", number): number + 1 for number in range(_FILTERS + _OVER_TIME)}
     vectors = {f"{layer}/bias": f"{layer}/kernel" for layer in (*outputs, "dense")}
     for layer, number in (*outputs.items(), ("dense", _DENSE)):
@@ -117,16 +130,16 @@ def _check(variables: Mapping[str, Vectors]) -> None:
             for name, shape in sorted(shapes.items())
             if variables[name].shape != shape
         ]
-    told = "; ".join(f"{what}: {', '.join(names)}" for what, names in complaints.items() if names)
-    if told:
+    text = "; ".join(f"{what}: {', '.join(names)}" for what, names in complaints.items() if names)
+    if text:
         raise RequestError(
-            f"These are not the variables of a musicnn: {told}. "
-            "Known are MSD_musicnn and MTT_musicnn of the package musicnn 0.1.0."
+            f"These are not the variables of a musicnn: {text}. "
+            "Supported are MSD_musicnn and MTT_musicnn of the package musicnn 0.1.0."
         )
 
 
 def _shapes(variables: Mapping[str, Vectors]) -> dict[str, tuple[int, ...]]:
-    """Name to shape of what does not follow from one kernel alone."""
+    """Returns the expected shapes, by name, of variables that depend on several kernels."""
     filters = [_kernel(variables, number).shape[-1] for number in range(_FILTERS + _OVER_TIME)]
     front = sum(filters[:_FILTERS])
     given = [front, *filters[_FILTERS:-1]]

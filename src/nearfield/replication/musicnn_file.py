@@ -1,10 +1,10 @@
-"""A file of the published weights of musicnn, for the recipe `music_tags`, out of the wheel that has them.
+"""Command that converts the published weights of musicnn to a file for the recipe `music_tags`.
 
     pip download musicnn==0.1.0 --no-deps
     pip install tensorflow-cpu
     python -m nearfield.replication.musicnn_file WHEEL MSD_musicnn msd_musicnn.safetensors
 
-TensorFlow reads its own checkpoint, this once, and checks its sums; afterwards nothing needs it.
+TensorFlow reads its checkpoint and verifies checksums; it is needed only for this conversion.
 """
 
 import email
@@ -24,9 +24,9 @@ from nearfield.core.types import Vectors
 from nearfield.replication.musicnn import musicnn_weights
 
 _INDEX, _DATA = ".index", ".data-00000-of-00001"
-"""The files of a checkpoint, behind its name, which is empty there."""
+"""Suffixes of the files of a checkpoint, whose name is empty."""
 MOST = 200_000_000
-"""Bytes of a file of the wheel at most: a small archive can say that it holds what fills the memory."""
+"""Largest size of a file in the wheel, in bytes, because a small archive can expand to fill the memory."""
 
 
 def convert(
@@ -34,29 +34,30 @@ def convert(
     model: Annotated[str, typer.Argument(help="MSD_musicnn (Million Song) or MTT_musicnn (MagnaTagATune).")],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
 ) -> None:
-    """Write musicnn's published weights as a file for backbone.weights and normalize.weights.
+    """Write the published weights of musicnn to a file for backbone.weights and normalize.weights.
 
-    The file's metadata say where they come from, their licence with its text, and the wheel's sha256. Raises
-    RequestError for another file than the wheel, another model, or where TensorFlow is missing.
+    The metadata of the file contain the source, the license with its text, and the sha256 of the wheel.
+    Raises
+    RequestError if the file is not the wheel, the model is unknown, or TensorFlow is not installed.
     """
     from safetensors.numpy import save_file
 
     try:
         with zipfile.ZipFile(wheel) as archive:
-            parts, said = _parts(archive, model), _said(archive)
+            parts, metadata = _parts(archive, model), _metadata(archive)
     except (OSError, zipfile.BadZipFile) as error:
-        raise RequestError(f"{wheel} is not a wheel that can be read: {error}. {_WHERE}") from None
+        raise RequestError(f"{wheel} is not a readable wheel: {error}. {_WHERE}") from None
     weights = musicnn_weights(_variables(parts))
     with replacing(out) as temporary:
-        save_file(weights, temporary, said | {"model": model, "sha256": digest(wheel)})
-    print(f"{out}: {sum(value.size for value in weights.values()):,} numbers, licence {said['licence']}")
+        save_file(weights, temporary, metadata | {"model": model, "sha256": digest(wheel)})
+    print(f"{out}: {sum(value.size for value in weights.values()):,} weights, licence {metadata['licence']}")
 
 
-_WHERE = "Get it by: pip download musicnn==0.1.0 --no-deps"
+_WHERE = "Download it with: pip download musicnn==0.1.0 --no-deps"
 
 
 def _parts(archive: zipfile.ZipFile, model: str) -> dict[str, bytes]:
-    """Both files of a model's checkpoint."""
+    """Returns both files of the checkpoint of a model."""
     names = set(archive.namelist())
     models = sorted(
         folder.removeprefix("musicnn/")
@@ -64,7 +65,9 @@ def _parts(archive: zipfile.ZipFile, model: str) -> dict[str, bytes]:
         if folder.startswith("musicnn/") and {f"{folder}/{part}" for part in (_INDEX, _DATA)} <= names
     )
     if model not in models:
-        raise RequestError(f"{archive.filename} holds no model {model!r}. {choose(model, models)} {_WHERE}")
+        raise RequestError(
+            f"{archive.filename} contains no model {model!r}. {choose(model, models)} {_WHERE}"
+        )
     return {part: _member(archive, f"musicnn/{model}/{part}") for part in (_INDEX, _DATA)}
 
 
@@ -72,19 +75,19 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     size = archive.getinfo(name).file_size
     if size > MOST:
         raise RequestError(
-            f"{archive.filename}: {name} is of {size:,} bytes, and {MOST:,} are read at most: this is not "
+            f"{archive.filename}: {name} has {size:,} bytes, more than the {MOST:,} allowed: this is not "
             f"the wheel of musicnn. {_WHERE}"
         )
     return archive.read(name)
 
 
 def _variables(parts: dict[str, bytes]) -> dict[str, Vectors]:
-    """Every variable of a checkpoint, as TensorFlow reads it."""
+    """Reads all variables of a checkpoint with TensorFlow."""
     try:
         tensorflow: Any = import_module("tensorflow")
     except ImportError:
         raise RequestError(
-            "The wheel holds a checkpoint of TensorFlow, which is needed to read it, this once, and is not "
+            "The wheel contains a TensorFlow checkpoint, and TensorFlow, which is needed to read it, is not "
             "installed. Run: pip install tensorflow-cpu"
         ) from None
     with tempfile.TemporaryDirectory() as folder:
@@ -94,11 +97,11 @@ def _variables(parts: dict[str, bytes]) -> dict[str, Vectors]:
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-def _said(archive: zipfile.ZipFile) -> dict[str, str]:
-    """source, version, licence and its text, as the wheel's own files say them."""
+def _metadata(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Returns source, version, license and its text, as stated in the wheel."""
     found = {Path(name).name: name for name in archive.namelist() if ".dist-info/" in name}
     if not {"METADATA", "LICENSE.md"} <= found.keys():
-        raise RequestError(f"{archive.filename} is not the wheel of musicnn: it states no licence. {_WHERE}")
+        raise RequestError(f"{archive.filename} is not the wheel of musicnn: it states no license. {_WHERE}")
     about = email.message_from_bytes(_member(archive, found["METADATA"]))
     return {
         "source": f"https://pypi.org/project/{about['Name']}/{about['Version']}/",

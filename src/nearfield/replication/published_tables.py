@@ -26,7 +26,7 @@ def tab_lines(path: Path, cells: int) -> Iterator[tuple[int, list[str]]]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise DataError(
-            f"{path.parent}: there is no {path.name} in it. Give the folder that has it."
+            f"{path.parent}: there is no {path.name} in it. Give the folder that contains it."
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: it is not UTF-8 text ({error.reason}). Save it as UTF-8.") from None
@@ -34,7 +34,7 @@ def tab_lines(path: Path, cells: int) -> Iterator[tuple[int, list[str]]]:
         found = [cell.strip() for cell in line.split("\t")]
         if cells and len(found) > cells:
             raise DataError(
-                f"{path}: line {number} has {len(found)} cells, not {cells}. Put a tab between cells alone."
+                f"{path}: line {number} has {len(found)} cells, not {cells}. Use tabs only between cells."
             )
         if line.strip():
             yield number, found + [""] * (cells - len(found))
@@ -76,7 +76,7 @@ def difference(source: str, what: str, found: int, published: int) -> tuple[Prob
     if found == published:
         return ()
     reason = f"{what}: {found:,} found, {published:,} published."
-    cure = "See whether the download is complete; figures may not compare with published ones."
+    cure = "Check whether the download is complete; results may not be comparable with published ones."
     return (Problem("counts", source, None, reason, cure, "warning"),)
 
 

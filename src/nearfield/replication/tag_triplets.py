@@ -1,4 +1,4 @@
-"""Triplets by tag: an anchor, a clip that shares a tag, a clip that shares none."""
+"""Sampler of triplets by tags: an anchor, a clip that shares a tag with it, and a clip without that tag."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -15,37 +15,38 @@ from nearfield.learning.relations.labels import Synonyms, merge_scores, merge_sy
 from nearfield.learning.samplers.base import BaseSamplerSettings, CutOrder, TripletChoice, samplers_without
 from nearfield.learning.samplers.batches import cut, random_starts, rejection_sample
 
-# Who shares a tag with whom, and who shares none: clips' tags as bits, and draws among strangers.
+# Tags of clips as bits, and random draws among clips that share no tag with an anchor.
 
 
 class Triplets(NamedTuple):
-    """One epoch's triplets, each array (triplets,)."""
+    """The triplets of one epoch; all arrays are (T,)."""
 
     tags: Ints
-    """Number of the tag by which the positive was drawn, counted with synonyms merged."""
+    """Number of the tag by which the positive was drawn, with synonyms merged."""
     anchors: Ints
-    """Row numbers (from a rule: positions among the tagged clips), as the next two."""
+    """Row numbers, or positions among the clips with tags if returned by a rule; also of the next two."""
     positives: Ints
     negatives: Ints
 
 
 def packed(tags: Bools) -> Ints:
-    """(N, words) the tags of each clip as bits, 64 a word: two clips share one where `&` leaves any."""
+    """Packs tags (N, K) into bits, (N, words) of 64; two clips share a tag if `&` of their words is not 0."""
     bits = np.packbits(tags, axis=1)
     padding = -bits.shape[1] % 8
     return np.ascontiguousarray(np.pad(bits, ((0, 0), (0, padding)))).view(np.int64)
 
 
 def apart(some: Ints, others: Ints) -> Bools:
-    """(B,) whether two clips share no tag, from their packed tags (B, words)."""
+    """Returns (B,) whether two clips share no tag, from their packed tags (B, words)."""
     found: Bools = (some & others == 0).all(axis=1)
     return found
 
 
 def disjoint(anchors: Ints, words: Ints, rng: np.random.Generator) -> Ints:
-    """For each asker's packed tags one clip that shares none with it, uniformly; -1 where all share."""
+    """Draws for each anchor (packed tags) a clip that shares no tag with it, uniformly; -1 if there is
+    none."""
     count = len(words)
-    if np.bitwise_and.reduce(words, axis=0).any():  # a tag that every clip has: nobody need be asked
+    if np.bitwise_and.reduce(words, axis=0).any():  # every clip has a common tag, so there is none
         return np.full(len(anchors), -1, dtype=np.int64)
 
     def draw(some: Ints) -> Ints:
@@ -57,33 +58,38 @@ def disjoint(anchors: Ints, words: Ints, rng: np.random.Generator) -> Ints:
     return rejection_sample(len(anchors), draw, allowed, count, rng)
 
 
-# The plain rule for triplets by tag: a tag is drawn uniformly, two clips that have it, one that does not.
+# The rule by tag: draws a tag uniformly, two clips that have it, and one that does not.
 
 
 @dataclass(frozen=True)
 class ByTag:
-    """Who has which tag among N tagged clips, and the draws from it."""
+    """Draws triplets by tag among N clips with tags."""
 
     words: Ints
     """(N, words) packed tags."""
     guard: bool
-    """Negatives share no tag at all with their anchor."""
+    """Whether negatives share no tag with their anchor."""
     members: Ints
-    """Clips, tag after tag, ascending within each."""
+    """Clips of each tag, tag after tag, ascending within a tag."""
     begins: Ints
+    """(K,) first position of each tag in `members`."""
     sizes: Ints
+    """(K,) number of clips with each tag."""
     lacking: Ints
-    """For each member, tag * (clips + 1) + the number of clips before it that lack the tag: ascending."""
+    """For each member, tag * (clips + 1) + the number of clips before it without the tag; ascending."""
     anchors: Ints
-    """Numbers into `members` of those that can be an anchor, tag after tag."""
+    """Positions in `members` of the clips that can be anchors, tag after tag."""
     anchor_begins: Ints
+    """(K,) first position of each tag in `anchors`."""
     anchor_sizes: Ints
+    """(K,) number of anchors of each tag."""
     usable: Ints
-    """Tags of which a triplet can be made."""
+    """Tags that have triplets."""
 
     @classmethod
     def of(cls, tags: Bools, guard: bool, rng: np.random.Generator) -> "ByTag":
-        """The rule over clips with tags (N, K); `rng` only helps to find who has no stranger."""
+        """Creates the rule for clips with tags (N, K); `rng` is used to find clips that share a tag with
+        all."""
         words = packed(tags)
         can = np.ones(len(tags), dtype=np.bool_)
         if guard:
@@ -101,11 +107,11 @@ class ByTag:
 
     @property
     def count(self) -> int:
-        """Triplets an epoch: as many as clips."""
+        """Number of triplets in an epoch: that of the clips."""
         return len(self.words) if len(self.usable) else 0
 
     def draw(self, rng: np.random.Generator) -> Triplets:
-        """One epoch's triplets."""
+        """Draws the triplets of one epoch."""
         tags = self.usable[rng.integers(len(self.usable), size=self.count)]
         anchor = self.anchors[self.anchor_begins[tags] + rng.integers(self.anchor_sizes[tags])]
         other = self.begins[tags] + rng.integers(self.sizes[tags] - 1)
@@ -116,14 +122,15 @@ class ByTag:
         return Triplets(tags, anchors, positives, self._without(tags, rng))
 
     def describe(self) -> str:
-        """What the triplets are drawn over."""
+        """Describes from what the triplets are drawn."""
         return f"over {len(self.usable)} tags"
 
     def _without(self, tags: Ints, rng: np.random.Generator) -> Ints:
-        """One clip for each of `tags`, uniform among those that lack it.
+        """Draws for each of `tags` a clip without it, uniformly.
 
-        The r-th clip that lacks a tag stands at r plus the number of members before it: those that have at
-        most r lacking clips before themselves. One search over the lists of all tags finds it.
+        The r-th clip without a tag is at position r plus the number of clips with the tag before it, which
+        are those
+        with at most r clips without the tag before them. One search over the lists of all tags finds it.
         """
         clips = len(self.words)
         drawn = rng.integers(clips - self.sizes[tags])
@@ -131,118 +138,142 @@ class ByTag:
         return drawn + found - self.begins[tags]
 
 
-# Rules for triplets that ask an earlier tagger: by its most and least probable tags, or by its errors.
+# Rules that use the predictions of an earlier tagger: its most and least probable tags, or its errors.
 #
-# Both draw every usable clip as an anchor once an epoch, then a tag for the positive and one for the
-# negative, uniformly, then a clip that has the tag, uniformly. What clips have is the truth; the tagger is
-# asked about anchors alone.
+# Both draw every usable clip as an anchor once per epoch, then a tag for the positive and a tag for the
+# negative,
+# uniformly, then a clip with the tag, uniformly. Positives and negatives are drawn by their true tags;
+# predictions are
+# used for anchors only.
 
-_BLOCK = 1024  # clips compared with all others at once
+_BLOCK = 1024  # number of clips compared with all others at a time
 
 
 @dataclass(frozen=True)
 class ByPrediction:
-    """The tags that serve each of A anchors among N tagged clips, and the draws from them."""
+    """Draws triplets by the predictions of a tagger: the tags for each of A anchors among N clips with
+    tags."""
 
     words: Ints
     """(N, words) packed tags."""
     tags: Bools
-    """(N, K)"""
+    """(N, K) true tags."""
     guard: bool
-    """Negatives share no tag at all with their anchor."""
+    """Whether negatives share no tag with their anchor."""
     anchors: Ints
     """(A,) clips."""
     near: Bools
-    """(A, K) tags by which an anchor's positive may be drawn; another clip has each."""
+    """(A, K) tags by which the positive can be drawn; another clip has each."""
     far: Bools
-    """(A, K) tags by which its negative may be drawn; two other clips have each, one may be the positive."""
-    unasked: int
-    """Clips that are no anchors because the tagger said nothing of them."""
+    """(A, K) tags by which the negative can be drawn; two other clips have each, as one may be the
+    positive."""
+    unpredicted: int
+    """Number of clips that are no anchors because they have no predictions."""
     unfit: int
-    """Clips that are no anchors because no tag serves for their positive or for their negative."""
+    """Number of clips that are no anchors because no tag is possible for their positive or negative."""
 
     @classmethod
     def extreme(cls, tags: Bools, predictions: Floats, guard: bool) -> Self:
-        """Positives have the anchor's most probable tag, negatives its least probable; ties: the first.
+        """Creates the rule by the most probable tag (positive) and the least probable tag (negative) of the
+        anchor.
 
-        Such triplets are easy from the start, and soon none is active.
+        Among equal predictions, the first tag is used. Such triplets are easy, and soon all have loss 0.
         """
-        asked = np.nan_to_num(predictions)
+        scores = np.nan_to_num(predictions)
         near, far = np.zeros_like(tags), np.zeros_like(tags)
-        np.put_along_axis(near, asked.argmax(axis=1)[:, None], True, axis=1)
-        np.put_along_axis(far, asked.argmin(axis=1)[:, None], True, axis=1)
+        np.put_along_axis(near, scores.argmax(axis=1)[:, None], True, axis=1)
+        np.put_along_axis(far, scores.argmin(axis=1)[:, None], True, axis=1)
         return cls._of(tags, predictions, near & ~far, far & ~near, guard)
 
     @classmethod
     def errors(cls, tags: Bools, predictions: Floats, top: int, guard: bool) -> Self:
-        """Positives have a tag that the tagger missed on the anchor, negatives one that it named wrongly.
+        """Creates the rule by errors: positives have a tag of the anchor that the tagger missed, negatives a
+        tag that
+        it predicted wrongly.
 
-        Unguarded, a negative may share true tags with its anchor, even the one by which the positive was
-        drawn.
+        Without `guard`, a negative may share true tags with its anchor, even the tag of the positive.
         """
         missed, wrong = mistakes(tags, predictions, top)
         return cls._of(tags, predictions, missed, wrong, guard)
 
     @classmethod
     def _of(cls, tags: Bools, predictions: Floats, near: Bools, far: Bools, guard: bool) -> Self:
-        asked = ~np.isnan(predictions).any(axis=1)
+        predicted = ~np.isnan(predictions).any(axis=1)
         others = tags.sum(axis=0) - tags
         near = near & (others >= 1)
         far = far & (others >= 2)
         fit = near.any(axis=1) & far.any(axis=1)
         if guard:
-            asking = np.flatnonzero(asked & fit)
-            far[asking] &= strangers_with(tags[asking], tags) >= 2
+            candidates = np.flatnonzero(predicted & fit)
+            far[candidates] &= disjoint_counts(tags[candidates], tags) >= 2
             fit = near.any(axis=1) & far.any(axis=1)
-        chosen = np.flatnonzero(asked & fit)
-        unasked, unfit = int((~asked).sum()), int((asked & ~fit).sum())
-        return cls(packed(tags), tags, guard, chosen, near[chosen], far[chosen], unasked, unfit)
+        chosen = np.flatnonzero(predicted & fit)
+        unpredicted, unfit = int((~predicted).sum()), int((predicted & ~fit).sum())
+        return cls(packed(tags), tags, guard, chosen, near[chosen], far[chosen], unpredicted, unfit)
 
     @property
     def usable(self) -> Ints:
-        """Tags that two clips have, so that one can be the other's positive."""
+        """Tags of two or more clips."""
         return np.flatnonzero(self.tags.sum(axis=0) >= 2)
 
     @property
     def count(self) -> int:
-        """Triplets an epoch: one an anchor."""
+        """Number of triplets in an epoch: one per anchor."""
         return len(self.anchors)
 
     def draw(self, rng: np.random.Generator) -> Triplets:
-        """One epoch's triplets."""
+        """Draws the triplets of one epoch."""
         order = rng.permutation(self.count)
         anchors = self.anchors[order]
         tags, against = pick(self.near[order], rng), pick(self.far[order], rng)
         positives = clips_with(tags, self.tags, anchors[:, None], None, self.words, rng)
         taken = np.stack([anchors, positives], axis=1)
-        strange_to = anchors if self.guard else None
-        negatives = clips_with(against, self.tags, taken, strange_to, self.words, rng)
+        disjoint_from = anchors if self.guard else None
+        negatives = clips_with(against, self.tags, taken, disjoint_from, self.words, rng)
         return Triplets(tags, anchors, positives, negatives)
 
     def describe(self) -> str:
-        """Who is an anchor."""
+        """Describes the anchors."""
         return (
-            f"over {self.count} anchors ({self.unasked} clips without a prediction left out, {self.unfit} "
+            f"over {self.count} anchors ({self.unpredicted} clips without predictions left out, {self.unfit} "
             "without a tag for the positive or for the negative)"
         )
 
 
 def mistakes(tags: Bools, predictions: Floats, top: int) -> tuple[Bools, Bools]:
-    """(N, K) tags of each clip that the tagger missed, and tags that it named wrongly.
+    """Computes the errors of a tagger that predicts the `top` most probable tags; among equals, the first.
 
-    It names the `top` most probable tags; ties: the first.
+    Returns
+    -------
+    tuple
+        (N, K) tags of each clip that it missed, and (N, K) tags that it predicted wrongly.
     """
     order = np.argsort(-np.nan_to_num(predictions), axis=1, kind="stable")[:, :top]
-    named = np.zeros_like(tags)
-    np.put_along_axis(named, order, True, axis=1)
-    return tags & ~named, named & ~tags
+    predicted = np.zeros_like(tags)
+    np.put_along_axis(predicted, order, True, axis=1)
+    return tags & ~predicted, predicted & ~tags
 
 
 def clips_with(
-    tags: Ints, has: Bools, taken: Ints, strange_to: Ints | None, words: Ints, rng: np.random.Generator
+    tags: Ints, has: Bools, taken: Ints, disjoint_from: Ints | None, words: Ints, rng: np.random.Generator
 ) -> Ints:
-    """(A,) a clip with each of `tags` (A,), uniform; none of `taken` (A, n), sharing nothing with
-    `strange_to` (A,). `has` (N, K) and the packed `words` (N, words) are what clips have."""
+    """Draws (A,) one clip with each of `tags` (A,), uniformly.
+
+    Parameters
+    ----------
+    tags
+        (A,) tags.
+    has
+        (N, K) tags of the clips.
+    taken
+        (A, n) clips that must not be drawn.
+    disjoint_from
+        (A,) clips with which the drawn clip must share no tag; None: no such condition.
+    words
+        (N, words) packed tags of the clips.
+    rng
+        Generator of the draw.
+    """
     _, members = np.nonzero(has.T)
     sizes = has.sum(axis=0)
     begins = np.cumsum(sizes) - sizes
@@ -253,62 +284,66 @@ def clips_with(
 
     def allowed(some: Ints, drawn: Ints) -> Bools:
         good: Bools = has[drawn, tags[some]] & (taken[some] != drawn[:, None]).all(axis=1)
-        if strange_to is not None:
-            good &= apart(words[strange_to[some]], words[drawn])
+        if disjoint_from is not None:
+            good &= apart(words[disjoint_from[some]], words[drawn])
         return good
 
     return rejection_sample(len(tags), draw, allowed, len(has), rng)
 
 
-def strangers_with(some: Bools, tags: Bools) -> Ints:
-    """(A, K) how many of N clips that share no tag with one of `some` (A, K) have each tag."""
+def disjoint_counts(some: Bools, tags: Bools) -> Ints:
+    """Counts, for each clip of `some` (A, K), the clips with each tag among those that share no tag with it,
+    (A, K)."""
     has, counts = tags.astype(np.float32), np.zeros(some.shape, dtype=np.int64)
     for start in range(0, len(some), _BLOCK):
         part = slice(start, start + _BLOCK)
-        disjoint_from = some[part].astype(np.float32) @ has.T == 0
-        counts[part] = disjoint_from.astype(np.float32) @ has
+        is_disjoint = some[part].astype(np.float32) @ has.T == 0
+        counts[part] = is_disjoint.astype(np.float32) @ has
     return counts
 
 
 def pick(choices: Bools, rng: np.random.Generator) -> Ints:
-    """(A,) one of each row's set columns (A, K), uniformly."""
+    """Draws (A,) one of the True columns of each row of (A, K), uniformly."""
     picked: Ints = np.where(choices, rng.random(choices.shape), -1.0).argmax(axis=1)
     return picked
 
 
-# Triplets by tag in which the errors of an earlier tagger replace the positive and the negative.
+# Triplets by tag, where errors of an earlier tagger replace the positive or the negative.
 #
-# As a homework of GCT634 (KAIST, 2021) rearranged its triplets: where the tagger missed a tag of the anchor,
-# the positive becomes a clip that has it; where it named a tag wrongly, the negative becomes a clip that has
-# that one. What the tagger got right stays as the drawn tag made it.
+# As in a homework of GCT634 (KAIST, 2021): if the tagger missed a tag of the anchor, the positive becomes a
+# clip with
+# this tag; if it predicted a tag wrongly, the negative becomes a clip with that tag. Otherwise, positive and
+# negative
+# remain as drawn by the rule by tag.
 
 
 @dataclass(frozen=True)
 class Replacing:
-    """The rule by tag over N tagged clips, and the tags of each clip that replace a part of its triplet."""
+    """Draws triplets by tag among N clips with tags, then replaces positives and negatives by errors of a
+    tagger."""
 
     by_tag: ByTag
     tags: Bools
-    """(N, K)"""
+    """(N, K) true tags."""
     missed: Bools
-    """(N, K) tags that a clip's positive may be drawn by in place of the drawn tag; two others have each."""
+    """(N, K) missed tags by which the positive can be replaced; two other clips have each."""
     wrong: Bools
-    """(N, K) the same of its negative."""
-    unasked: int
-    """Clips that the tagger said nothing of."""
+    """(N, K) wrong tags by which the negative can be replaced; two other clips have each."""
+    unpredicted: int
+    """Number of clips without predictions."""
 
     @classmethod
     def of(cls, tags: Bools, predictions: Floats, top: int, guard: bool, rng: np.random.Generator) -> Self:
-        """The rule over clips with tags (N, K) of which a tagger said `predictions` (N, K), NaN where it was
-        not asked; `rng` as for `ByTag.of`."""
-        asked = np.asarray(np.isfinite(predictions).all(axis=1))
+        """Creates the rule for clips with tags (N, K) and predictions (N, K), NaN without; `rng` as in
+        `ByTag.of`."""
+        predicted = np.asarray(np.isfinite(predictions).all(axis=1))
         missed, wrong = (
-            found & asked[:, None] & (tags.sum(axis=0) - tags >= 2)
+            found & predicted[:, None] & (tags.sum(axis=0) - tags >= 2)
             for found in mistakes(tags, predictions, top)
         )
         if guard:
-            wrong &= strangers_with(tags, tags) >= 2
-        return cls(ByTag.of(tags, guard, rng), tags, missed, wrong, int((~asked).sum()))
+            wrong &= disjoint_counts(tags, tags) >= 2
+        return cls(ByTag.of(tags, guard, rng), tags, missed, wrong, int((~predicted).sum()))
 
     @property
     def words(self) -> Ints:
@@ -317,16 +352,16 @@ class Replacing:
 
     @property
     def usable(self) -> Ints:
-        """Tags of which a triplet can be made."""
+        """Tags that have triplets."""
         return self.by_tag.usable
 
     @property
     def count(self) -> int:
-        """Triplets an epoch: as many as clips; none where no error replaces anything."""
+        """Number of triplets in an epoch: that of the clips; 0 if there are no errors."""
         return self.by_tag.count if self.missed.any() or self.wrong.any() else 0
 
     def draw(self, rng: np.random.Generator) -> Triplets:
-        """One epoch's triplets."""
+        """Draws the triplets of one epoch."""
         tags, anchors, positives, negatives = (part.copy() for part in self.by_tag.draw(rng))
         at = np.flatnonzero(self.missed[anchors].any(axis=1))
         tags[at] = pick(self.missed[anchors[at]], rng)
@@ -335,95 +370,105 @@ class Replacing:
         at = np.flatnonzero(self.wrong[anchors].any(axis=1))
         against = pick(self.wrong[anchors[at]], rng)
         taken = np.stack([anchors[at], positives[at]], axis=1)
-        strange_to = anchors[at] if self.by_tag.guard else None
-        negatives[at] = clips_with(against, self.tags, taken, strange_to, self.words, rng)
+        disjoint_from = anchors[at] if self.by_tag.guard else None
+        negatives[at] = clips_with(against, self.tags, taken, disjoint_from, self.words, rng)
         return Triplets(tags, anchors, positives, negatives)
 
     def describe(self) -> str:
-        """What the triplets are drawn over, and how many clips have their triplets rearranged."""
+        """Describes from what the triplets are drawn, and how many are changed by errors."""
         near, far = (int(found.any(axis=1).sum()) for found in (self.missed, self.wrong))
         return (
-            f"{self.by_tag.describe()}; the tagger's errors replace the positive of {near} and the negative "
-            f"of {far} of {len(self.tags)} clips ({self.unasked} without a prediction)"
+            f"{self.by_tag.describe()}; errors of the tagger replace the positive of {near} and the negative "
+            f"of {far} of {len(self.tags)} clips ({self.unpredicted} without predictions)"
         )
 
 
-# Triplets by tag: two clips that are to be near each other, one that is to be far from them.
+# The sampler.
 
 Rule = ByTag | ByPrediction | Replacing
 
 
 class TagTriplets(BaseSamplerSettings):
-    """A tag is drawn uniformly, then two clips with it and one without. Clips without tags are left out.
+    """Triplets by tag: draws a tag uniformly, two clips with it, and one without. Clips without tags are left
+    out.
 
-    An epoch has as many triplets as there are clips. Unless guarded, the negative lacks that one tag and may
-    share others with the anchor: `shared_share` says how many do. Two further rules ask an earlier tagger.
+    An epoch has as many triplets as there are clips. Without `guard`, the negative lacks that tag, but may
+    share
+    others with the anchor. Two other rules use the predictions of an earlier tagger.
     """
 
     kind: Literal["tag_triplets"] = "tag_triplets"
     batch_size: int = Field(32, ge=1)
-    """Triplets a batch."""
+    """Number of triplets per batch; 1 or more."""
     rule: Literal["tag", "extreme", "errors"] = "tag"
-    """What positive and negative are drawn by: a tag; the anchor's most and least probable tags, as a tagger
-    has it; or the tagger's errors, a tag of the anchor that it missed and one that it named wrongly."""
+    """How positive and negative are drawn: by a random tag (tag); by the most and the least probable tag of
+    the
+    anchor, predicted by a tagger (extreme); or by errors of the tagger, a tag of the anchor that it missed
+    and a tag
+    that it predicted wrongly (errors)."""
     tagger: str | None = None
-    """Folder of a run with a tagging loss, whose predictions the rules extreme and errors ask; best one that
-    was trained on other clips."""
+    """Folder of a run with a tagging loss, whose predictions the rules extreme and errors use; preferably one
+    that was
+    trained on other clips."""
     top: int = Field(5, ge=1)
-    """With the rule errors: how many of its most probable tags the tagger names for a clip."""
+    """With the rule errors: number of most probable tags that count as predicted; 1 or more."""
     keep_right: bool = True
-    """With the rule errors: triplets are drawn by a tag, and an error replaces the positive or the negative;
-    what the tagger got right stays. Without, only clips with both sorts of errors are anchors."""
+    """With the rule errors: whether triplets are drawn by a random tag, and errors replace the positive or
+    the
+    negative; if not, only clips with both kinds of errors are anchors."""
     guard: bool = False
-    """The negative shares no tag at all with the anchor."""
+    """Whether the negative must share no tag with the anchor."""
     synonyms: Synonyms = ()
-    """Groups of tags that mean the same; each group counts as one tag, which a negative lacks as a whole."""
+    """Groups of tags that mean the same; each group is one tag."""
 
     needs: ClassVar[Literal["labels", "tags", "time"] | None] = "tags"
 
     @property
     def sets_pairs(self) -> bool:
-        """Always: it draws triplets."""
+        """True, because it draws triplets."""
         return True
 
     @property
     def asked_run(self) -> str | None:
-        """The tagger."""
+        """Folder of the tagger."""
         return self.tagger
 
     def windows(self) -> int:
-        """Three a triplet."""
+        """Returns the number of windows per batch, three per triplet."""
         return 3 * self.batch_size
 
     def drawn_tags(self, metadata: ClipMetadata) -> tuple[Bools, tuple[str, ...]]:
-        """Tags (N, K) and K names, synonyms merged."""
+        """Returns tags (N, K) and their K names, with synonyms merged."""
         return merge_synonyms(metadata.tags, metadata.tag_names, self.synonyms, "sampler")
 
     def build(
         self, metadata: ClipMetadata, rows: Ints, clip_seconds: float, seed: int
     ) -> "TagTripletSampler":
-        """The sampler over `rows`.
+        """Creates the sampler over `rows`.
 
-        Raises DataError where no tag makes a triplet, RequestError where a rule lacks its predictions.
+        Raises DataError if no triplet is possible, and RequestError if the rule needs predictions without a
+        tagger.
         """
         tags, names = self.drawn_tags(metadata)
         tagged = rows[tags[rows].any(axis=1)]
         if not len(tagged):
             raise DataError(
-                "sampler: tag_triplets: none of the clips to train on has a tag. Name the column that holds "
-                f"them (data.tags), or take another sampler: {samplers_without('tags')}."
+                "sampler: tag_triplets: none of the clips to train on has a tag. Name the column with the "
+                f"tags (data.tags), or use another sampler: {samplers_without('tags')}."
             )
         rng = stream(seed, "opposites")
         if self.rule == "tag":
             rule: Rule = ByTag.of(tags[tagged], self.guard, rng)
         else:
-            rule = self._asking(tags[tagged], self._predictions(metadata)[tagged], rng)
+            rule = self._by_prediction(tags[tagged], self._predictions(metadata)[tagged], rng)
         if not rule.count:
-            raise self._nothing(len(names))
+            raise self._no_triplets(len(names))
         dropped = tuple(names[tag] for tag in np.setdiff1d(np.arange(len(names)), rule.usable))
         return TagTripletSampler(metadata, tagged, clip_seconds, seed, self, dropped, rule)
 
-    def _asking(self, tags: Bools, predictions: Floats, rng: np.random.Generator) -> ByPrediction | Replacing:
+    def _by_prediction(
+        self, tags: Bools, predictions: Floats, rng: np.random.Generator
+    ) -> ByPrediction | Replacing:
         if self.rule == "extreme":
             return ByPrediction.extreme(tags, predictions, self.guard)
         if self.keep_right:
@@ -433,23 +478,23 @@ class TagTriplets(BaseSamplerSettings):
     def _predictions(self, metadata: ClipMetadata) -> Floats:
         if metadata.predictions is None:
             raise RequestError(
-                f"sampler.rule: {self.rule!r} asks what a tagger says of each clip, and no tagger is given. "
-                "Set sampler.tagger to the folder of a run that was trained with loss bce or focal, or "
+                f"sampler.rule: {self.rule!r} needs the predictions of a tagger, but sampler.tagger is not "
+                "set. Set it to the folder of a run that was trained with loss bce or focal, or set "
                 "sampler.rule to tag."
             )
         return merge_scores(metadata.predictions, metadata.tag_names, self.synonyms)
 
-    def _nothing(self, tags: int) -> DataError:
+    def _no_triplets(self, tags: int) -> DataError:
         if self.rule != "tag":
             what = {
                 "extreme": "most and least probable tags that other clips have",
-                "errors": f"{'' if self.keep_right else 'both '}a tag outside the tagger's first {self.top} "
-                f"{'or' if self.keep_right else 'and'} a wrong one among them",
+                "errors": f"{'' if self.keep_right else 'both '}a tag that is not among the {self.top} most "
+                f"probable {'or' if self.keep_right else 'and'} a wrong tag among these",
             }[self.rule]
             guarded = " Set sampler.guard to false, or" if self.guard else " Change sampler.top, or"
             return DataError(
-                f"sampler: tag_triplets: rule {self.rule!r}: no clip has a prediction and {what}.{guarded} "
-                "take the rule tag."
+                f"sampler: tag_triplets: rule {self.rule!r}: no clip has predictions and {what}.{guarded} "
+                "set sampler.rule to tag."
             )
         third = "that shares none with one of them. Set sampler.guard to false" if self.guard else "without"
         return DataError(
@@ -459,30 +504,30 @@ class TagTriplets(BaseSamplerSettings):
 
 @dataclass(frozen=True)
 class TagTripletSampler(CutOrder):
-    """Draws the triplets of an epoch at once and cuts them into batches."""
+    """Draws all triplets of an epoch and cuts them into batches."""
 
     metadata: ClipMetadata
     rows: Ints
-    """The clips that have tags."""
+    """Rows of the clips with tags."""
     clip_seconds: float
     seed: int
     settings: TagTriplets
     dropped: tuple[str, ...]
-    """Tags by which no triplet can be made."""
+    """Names of the tags without triplets."""
     rule: Rule
 
     @property
     def batch_size(self) -> int:
-        """Windows a batch; the last of an epoch may hold fewer, or one triplet more."""
+        """Number of windows per batch; the last of an epoch may have fewer, or one triplet more."""
         return 3 * self.settings.batch_size
 
     @property
     def clips_per_epoch(self) -> int:
-        """Windows drawn in an epoch: three for each clip with tags that can be an anchor."""
+        """Number of windows in an epoch, three per triplet."""
         return 3 * self.rule.count
 
     def epoch(self, number: int) -> Iterator[BatchIndices]:
-        """The draws of epoch `number`, laid out as anchors, positives, negatives; `pairs` is set."""
+        """Yields the batches of epoch `number`: anchors, positives, negatives; `pairs` is set."""
         triplets = self.triplets(number)
         rng = stream(self.seed, "windows", number)
         for part in cut(np.arange(self.rule.count), self.settings.batch_size):
@@ -494,18 +539,18 @@ class TagTripletSampler(CutOrder):
             yield BatchIndices(rows, random_starts(self.metadata, rows, self.clip_seconds, rng), pairs)
 
     def triplets(self, number: int) -> Triplets:
-        """The triplets of epoch `number` in their order, by row number."""
+        """Returns the triplets of epoch `number` in the order of the batches, as row numbers."""
         tags, anchors, positives, negatives = self._places(number)
         return Triplets(tags, self.rows[anchors], self.rows[positives], self.rows[negatives])
 
     def shared_share(self, number: int) -> float:
-        """Share (0..1) of epoch `number`'s negatives that have a tag in common with their anchor."""
+        """Returns the fraction (0..1) of negatives in epoch `number` that share a tag with their anchor."""
         _, anchors, _, negatives = self._places(number)
         words = self.rule.words
         return 1.0 - float(apart(words[anchors], words[negatives]).mean())
 
     def describe(self) -> str:
-        """One line: batch, epoch, what is left out, and how clean the negatives are."""
+        """Describes batches, epochs, tags left out, and how many negatives share a tag with their anchor."""
         line = (
             f"Batches of {self.batch_size} windows: {self.settings.batch_size} triplets. One epoch has "
             f"{self.clips_per_epoch:,} windows {self.rule.describe()}. {self.shared_share(0):.1%} of "
@@ -514,11 +559,12 @@ class TagTripletSampler(CutOrder):
         return line + (f" Tags without triplets: {', '.join(self.dropped)}." if self.dropped else "")
 
     def _places(self, number: int) -> Triplets:
-        """The same by positions among the tagged clips."""
+        """Returns the triplets of epoch `number` as positions among the clips with tags."""
         return self.rule.draw(stream(self.seed, "batches", number))
 
     def choose(self, count: int) -> TripletChoice:
-        """The first triplets of the first epoch; with errors that replace, the first that are rearranged."""
+        """Returns the first triplets of the first epoch; with replacement by errors, the first changed
+        ones."""
         rule, drawn = self.rule, self.triplets(0)
         source = f"Drawn by sampler.rule={self.settings.rule}."
         if not isinstance(rule, Replacing):
@@ -526,14 +572,14 @@ class TagTripletSampler(CutOrder):
         places = np.searchsorted(self.rows, drawn.anchors)
         chosen = np.flatnonzero((rule.missed | rule.wrong)[places].any(axis=1))
         source += (
-            f" The tagger's errors rearrange {len(chosen):,} of the {len(drawn.tags):,} triplets of the "
-            f"first epoch; shown are the first {min(count, len(chosen))} of these."
+            f" Errors of the tagger change {len(chosen):,} of the {len(drawn.tags):,} triplets of the first "
+            f"epoch; the first {min(count, len(chosen))} of these are shown."
         )
-        before = replace(self, rule=rule.by_tag)  # of the same rng: the same anchors in the same order
+        before = replace(self, rule=rule.by_tag)  # the same stream draws the same anchors in the same order
         return TripletChoice(tuple(chosen[:count].tolist()), source, before)
 
     def reason(self, number: int, negative: Collection[str], same: tuple[bool, bool] | None) -> str:
-        """By what a triplet was drawn; where it was rearranged, what the tagger's errors changed."""
+        """Explains how a triplet was drawn, and what errors of the tagger changed."""
         rule, drawn, names = self.rule, self.triplets(0), self.settings.drawn_tags(self.metadata)[1]
         tag = names[drawn.tags[number]]
         if isinstance(rule, Replacing):
@@ -547,32 +593,33 @@ class TagTripletSampler(CutOrder):
         far = _listed(rule.far[anchor], names, negative)
         if self.settings.rule == "extreme":
             return (
-                f"The positive has {tag}, which the tagger finds most probable of the anchor; the negative "
-                f"has {far}, which it finds least probable."
+                f"The positive has {tag}, the most probable tag of the anchor by the tagger; the negative "
+                f"has {far}, the least probable."
             )
         return (
             f"The positive has {tag}, a tag of the anchor that the tagger missed; the negative has {far}, "
-            "which it named wrongly."
+            "which the tagger predicted wrongly."
         )
 
 
 def _changed(rule: Replacing, place: int, tag: str, wrong: str, same: tuple[bool, bool]) -> str:
-    """What the tagger's errors changed in the triplet of an anchor, by its place among the tagged clips."""
+    """Describes what errors changed in the triplet of an anchor, given by its position among clips with
+    tags."""
     words = []
     for role, errors, tags, why, is_same in (
         ("positive", rule.missed[place], tag, "which the tagger missed", same[0]),
-        ("negative", rule.wrong[place], wrong, "which the tagger named wrongly", same[1]),
+        ("negative", rule.wrong[place], wrong, "which the tagger predicted wrongly", same[1]),
     ):
         if not errors.any():
-            words.append(f"{role} kept: the tagger made no such error that could be drawn by")
+            words.append(f"{role} unchanged: there is no usable error of the tagger")
         elif is_same:
-            words.append(f"{role} drawn anew by {tags}, {why}: the same clip came")
+            words.append(f"{role} drawn again by {tags}, {why}: it is the same clip")
         else:
-            words.append(f"{role} changed to one with {tags}, {why}")
+            words.append(f"{role} changed to a clip with {tags}, {why}")
     text = "; ".join(words)
     return f"{text[0].upper()}{text[1:]}."
 
 
 def _listed(tags: Bools, names: tuple[str, ...], negative: Collection[str]) -> str:
-    """Those of some tags (K,) that the negative has."""
+    """Returns the names of the tags (K,) that the negative has, joined by "and"."""
     return " and ".join(names[tag] for tag in np.flatnonzero(tags) if names[tag] in negative)

@@ -1,4 +1,4 @@
-"""Augmentations bend a sound or its picture as chance, drawn first, says; the union is the list of kinds."""
+"""Augmentations of waves and spectrograms; `AugmentationSettings` is the union of all kinds."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What every augmentation promises: chance is drawn first, then the sound bent; same draw, same sound."""
+"""The base of augmentations: random values are drawn first and then applied, so a draw can be repeated."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,13 @@ from torch import Tensor
 from nearfield.core.settings import Family, Settings
 
 Domain = Literal["wave", "spectrogram"]
-"""`wave`: changes (B, C, T) before the feature. `spectrogram`: changes (B, C, bands, frames) after it, before
-it is normalized; cached features can then be used."""
+"""`wave`: applied to (B, C, T) before the feature. `spectrogram`: applied to (B, C, bands, frames) after it
+and before
+normalization, so that cached features can be used."""
 
 
 class Augmentation(ABC):
-    """Bends some items of a batch, each by a draw of its own; `probability` is each item's chance of it."""
+    """Base of augmentations, applied to each item of a batch with `probability` and its own random values."""
 
     domain: Domain
 
@@ -24,77 +25,92 @@ class Augmentation(ABC):
         self.probability = probability
 
     def __repr__(self) -> str:
-        """The class and what it was made with."""
+        """Returns the class and its arguments."""
         shown = (f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_"))
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def draw(
         self, shape: torch.Size, generator: torch.Generator, labels: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """All that chance decides for signals of `shape`, as CPU tensors, to keep or to apply.
+        """Draws the random values of a batch.
 
-        `labels`: (B,) class numbers of the items, -1 not known, for the few that bend by them."""
+        Parameters
+        ----------
+        shape
+            Shape of the signal, (B, C, T) or (B, C, bands, frames).
+        generator
+            Generator on the CPU.
+        labels
+            (B,) class numbers of the items, -1 if unknown, for augmentations that need labels.
+
+        Returns
+        -------
+        dict
+            CPU tensors by name, to be stored or passed to `apply`; `applied` (B,) is True for changed items.
+        """
         applied = torch.rand(shape[0], generator=generator) < self.probability
         known = {} if labels is None else {"labels": labels}
-        return {"bent": applied} | self._draw(shape, generator) | known
+        return {"applied": applied} | self._draw(shape, generator) | known
 
     def apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        """The signal bent as `drawn` says, in the same shape; items not bent keep their bits."""
-        if not bool(drawn["bent"].any()):
+        """Applies drawn values to a signal; the shape does not change, and other items are bitwise
+        unchanged."""
+        if not bool(drawn["applied"].any()):
             return signal
         result = self._apply(signal, {name: value.to(signal.device) for name, value in drawn.items()})
-        if bool(drawn["bent"].all()):
+        if bool(drawn["applied"].all()):
             return result
-        return torch.where(each(drawn["bent"].to(signal.device), signal), result, signal)
+        return torch.where(each(drawn["applied"].to(signal.device), signal), result, signal)
 
     @abstractmethod
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
-        """What is drawn beside `applied`; as many draws whatever comes out."""
+        """Draws the values besides `applied`; the number of draws depends on `shape` only."""
 
     @abstractmethod
     def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        """The signal with every item bent; `drawn` is on its device."""
+        """Applies drawn values to all items; `drawn` is on the device of the signal."""
 
 
 Unit = Literal["ln_magnitude", "ln_power", "db"]
-"""What the numbers of a log-mel spectrogram are."""
+"""Unit of a log-mel spectrogram: natural logarithm of magnitude or power, or decibels."""
 
 
 class BaseAugmentationSettings(Settings):
-    """What the settings of every augmentation extend: a frozen class with `kind`, its settings, and `build`.
+    """Base of the settings of an augmentation: a frozen class with `kind`, its settings, and `build`.
 
-    What an augmentation says of itself decides what it can be combined with; nothing else in the package has
-    to know its kind. Everything but `build` has a default.
+    The class variables decide what an augmentation can be combined with; no other module refers to its kind.
+    All
+    but `build` have defaults.
     """
 
     kind: str
     probability: float = Field(1.0, ge=0.0, le=1.0)
-    """Each item's chance of being bent."""
+    """Probability that the augmentation is applied to an item, 0 to 1."""
 
     needs_labels: ClassVar[bool] = False
-    """Whether it reads the class numbers of the batch, so that the relation must give labels."""
+    """Whether it uses the class numbers of the batch, so that the relation must give labels."""
     reads_batch: ClassVar[bool] = False
-    """Whether an item takes something of another one, so that no fixed copy of a clip can be made by it."""
+    """Whether an item depends on other items of the batch, so that it cannot create fixed copies of clips."""
 
     def reads_unit(self) -> Unit | None:
-        """The unit that the feature must have for it to do what it says; None where any will do."""
+        """Returns the unit that the feature must have; None if any unit is possible."""
         return None
 
-    def heard(self) -> Self:
-        """The same in the domain in which most of it can be heard, with a probability of 1."""
+    def audible(self) -> Self:
+        """Returns the settings for listening: probability 1, in the domain of waves if possible."""
         return self.model_copy(update={"probability": 1.0})
 
     def build(self, sample_rate: int, hop: int) -> Augmentation:
-        """For waves at `sample_rate` Hz, and spectrograms with a frame every `hop` samples of them."""
+        """Creates the augmentation for a sample rate in Hz and a hop of spectrograms in samples."""
         raise NotImplementedError
 
 
 AUGMENTATIONS = Family("augmentations", BaseAugmentationSettings)
-"""All kinds of augmentations; the list is `AugmentationSettings`, in this package's `__init__`."""
+"""All kinds of augmentations; their union is `AugmentationSettings` in this package's `__init__`."""
 
 
 def augment(signal: Tensor, augmentations: Iterable[Augmentation], generator: torch.Generator) -> Tensor:
-    """The signal bent by one augmentation after the other, with chance out of `generator`."""
+    """Applies augmentations to a signal one after another, with random values from `generator`."""
     for augmentation in augmentations:
         signal = augmentation.apply(signal, augmentation.draw(signal.shape, generator))
     return signal
@@ -102,58 +118,58 @@ def augment(signal: Tensor, augmentations: Iterable[Augmentation], generator: to
 
 def _rising(limits: tuple[float, float]) -> tuple[float, float]:
     if limits[0] > limits[1]:
-        raise ValueError(f"the smaller number comes first. Given: {list(limits)}.")
+        raise ValueError(f"the smaller number must come first. Given: {list(limits)}.")
     return limits
 
 
 Span = Annotated[tuple[float, float], AfterValidator(_rising)]
-"""Smallest and largest value that may be drawn."""
+"""Smallest and largest value of a uniform distribution."""
 
 Level = Annotated[float, Field(ge=-120.0, le=120.0)]
-"""Decibels; 120 are a millionfold amplitude, beyond which float32 has nothing left of the quieter."""
+"""Decibels; beyond 120, a factor of a million in amplitude, the quieter signal is lost in float32."""
 
 Decibels = Annotated[tuple[Level, Level], AfterValidator(_rising)]
-"""Least and most."""
+"""Smallest and largest level in decibels."""
 
 
 def uniform(count: int, limits: tuple[float, float], generator: torch.Generator) -> Tensor:
-    """(count,) float32, evenly between the limits."""
+    """Draws (count,) float32 uniformly between the limits."""
     return limits[0] + (limits[1] - limits[0]) * torch.rand(count, generator=generator)
 
 
 def one_of(count: int, values: Sequence[float], generator: torch.Generator) -> Tensor:
-    """(count,) float32, each of the values as often as any other."""
+    """Draws (count,) float32 from the values, each with the same probability."""
     return torch.tensor(values)[torch.randint(len(values), (count,), generator=generator)]
 
 
 def integers(count: int, largest: int, generator: torch.Generator) -> Tensor:
-    """(count,) int64, evenly from -largest to largest."""
+    """Draws (count,) int64 uniformly from -largest to largest."""
     return torch.randint(-largest, largest + 1, (count,), generator=generator)
 
 
 def each(values: Tensor, signal: Tensor) -> Tensor:
-    """(B,) -> (B, 1, ...), to meet a signal of any number of axes item by item."""
+    """Reshapes (B,) to (B, 1, ...), to be broadcast with a signal."""
     return values.view(-1, *[1] * (signal.ndim - 1))
 
 
 def power(signal: Tensor) -> Tensor:
-    """The mean square of each item, (B, 1, ...)."""
+    """Computes the mean square of each item, (B, 1, ...)."""
     count = max(1, signal.shape[1:].numel())
     lengths: Tensor = torch.linalg.vector_norm(signal, dim=tuple(range(1, signal.ndim)), keepdim=True)
     return lengths.square() / count
 
 
 class SpeedSettings(BaseAugmentationSettings):
-    """What the settings of augmentations that change the speed share."""
+    """Base of the settings of augmentations that change the speed."""
 
     rate: Span = (0.8, 1.25)
-    """Speed: least and most; 2 is twice as fast."""
+    """Range of the speed, smaller first, 0.1 to 10; 2 is twice as fast."""
     rates: tuple[float, ...] = ()
-    """Only these speeds, each as often; none: any that `rate` allows."""
+    """List of speeds to choose from with equal probability, 0.1 to 10; []: any speed in the range `rate`."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         for name, speeds in (("rate", self.rate), ("rates", self.rates)):
             if any(not 0.1 <= speed <= 10 for speed in speeds):
-                raise ValueError(f"{name} must lie from 0.1 to 10. Given: {list(speeds)}.")
+                raise ValueError(f"{name} must be from 0.1 to 10. Given: {list(speeds)}.")
         return self

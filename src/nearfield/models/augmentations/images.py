@@ -10,11 +10,9 @@ from torch import Tensor
 
 from nearfield.models.augmentations.augmentation import Augmentation, BaseAugmentationSettings, uniform
 
-# Mirrored: for pictures of things that have no left and right, or no up and down.
-
 
 class Flip(Augmentation):
-    """Mirrors each picture along one axis."""
+    """Mirrors each image along one axis."""
 
     domain = "spectrogram"
 
@@ -30,25 +28,21 @@ class Flip(Augmentation):
 
 
 class FlipSettings(BaseAugmentationSettings):
-    """Mirrored along one axis."""
+    """Mirrors images, for objects without a fixed orientation."""
 
     kind: Literal["flip"] = "flip"
     probability: float = Field(0.5, ge=0.0, le=1.0)
-    """Each item's chance of being mirrored."""
+    """Probability that an item is mirrored, 0 to 1."""
     axis: Literal["horizontal", "vertical"] = "horizontal"
-    """horizontal: left and right change places (in a sound's picture, time runs backwards); vertical: top
-    and bottom do."""
+    """horizontal: left and right are swapped (reverses time in a spectrogram); vertical: top and bottom."""
 
     def build(self, sample_rate: int, hop: int) -> Flip:
-        """For pictures (B, C, H, W)."""
+        """Creates the augmentation for images (B, C, H, W)."""
         return Flip(self)
 
 
-# Turned, moved, larger or smaller: for pictures of things, not of sounds.
-
-
 class Affine(Augmentation):
-    """Turns, scales and moves each picture about its middle; pixels at the edge fill what opens."""
+    """Rotates, scales and translates each image about its center; border pixels are repeated outside."""
 
     domain = "spectrogram"
 
@@ -69,7 +63,7 @@ class Affine(Augmentation):
     def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         height, width = signal.shape[2:]
         cosine, sine = drawn["turn"].cos() / drawn["scale"], drawn["turn"].sin() / drawn["scale"]
-        # From where in the input, in halves of its sides from the middle, each place of the output is taken.
+        # Position in the input for each position of the output, from the center, in halves of the sides.
         across = torch.stack([cosine, -sine * height / width], dim=1)
         along = torch.stack([sine * width / height, cosine], dim=1)
         turned = torch.stack([across, along], dim=1)
@@ -79,16 +73,16 @@ class Affine(Augmentation):
 
 
 class AffineSettings(BaseAugmentationSettings):
-    """Turned, moved, larger or smaller."""
+    """Rotates, scales and translates images."""
 
     kind: Literal["affine"] = "affine"
     max_degrees: float = Field(10.0, ge=0.0, le=180.0)
-    """Turn at most, in either direction."""
+    """Largest rotation in either direction, in degrees, 0 to 180."""
     max_shift: float = Field(0.1, ge=0.0, le=1.0)
-    """Shift at most, as a share of the picture's side, in each direction."""
+    """Largest translation in each direction, as a fraction of the side of the image, 0 to 1."""
     max_scale: float = Field(0.1, ge=0.0, le=4.0)
-    """Growth at most: 0.1 is from 1 / 1.1 to 1.1 times the size."""
+    """Largest change of size, 0 to 4: with 0.1, the scale is from 1 / 1.1 to 1.1."""
 
     def build(self, sample_rate: int, hop: int) -> Affine:
-        """For pictures (B, C, H, W)."""
+        """Creates the augmentation for images (B, C, H, W)."""
         return Affine(self)

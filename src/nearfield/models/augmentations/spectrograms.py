@@ -1,4 +1,4 @@
-"""Augmentations of spectrograms: masks, noise floor, band shift, colour, stretch, crops."""
+"""Augmentations of spectrograms: masks, noise floor, band shift, equalizer, stretch, crops."""
 
 import math
 from typing import Literal, Self
@@ -22,13 +22,12 @@ from nearfield.models.augmentations.augmentation import (
     uniform,
 )
 
-# Masks: some bands, or some frames, are taken away.
-#
-# Park et al., "SpecAugment", Interspeech 2019. What is taken away is filled with a mean of the clip.
+# Masks of bands or frames, filled with a mean of the clip (Park et al., "SpecAugment", Interspeech 2019).
 
 
 class FrequencyMask(Augmentation):
-    """Fills 0 to `max_bands` neighbouring bands with the clip's mean over bands and frames, `count` times."""
+    """Replaces 0 to `max_bands` adjacent bands by the mean of the clip over bands and frames, `count`
+    times."""
 
     domain: Domain = "spectrogram"
 
@@ -45,9 +44,9 @@ class FrequencyMask(Augmentation):
 
 
 class TimeMask(Augmentation):
-    """Fills 0 to `widest` neighbouring frames with each band's mean over the clip, `count` times.
+    """Replaces 0 to `widest` adjacent frames by the mean of each band over the clip, `count` times.
 
-    A band's mean over the clip stays near where it was, for normalizations that take it away.
+    The mean of a band hardly changes, which suits normalizations that subtract it.
     """
 
     domain: Domain = "spectrogram"
@@ -67,57 +66,58 @@ class TimeMask(Augmentation):
 def _places(
     items: int, count: int, widest: int, length: int, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """`first` and `width`, (items, count) each: widths from 0 to `widest`, anywhere within the length."""
+    """Draws `first` and `width`, (items, count) each: widths from 0 to `widest`, positions within the
+    length."""
     width = torch.randint(0, min(widest, length) + 1, (items, count), generator=generator)
     first = (torch.rand(items, count, generator=generator) * (length - width + 1)).long()
     return {"first": first, "width": width}
 
 
 def _hidden(drawn: dict[str, Tensor], length: int) -> Tensor:
-    """(B, length): True where any of an item's masks lies."""
+    """Returns (B, length): True where a mask of the item is."""
     first, width = drawn["first"][..., None], drawn["width"][..., None]
     place = torch.arange(length, device=first.device)
     return ((place >= first) & (place < first + width)).any(dim=1)
 
 
 class FrequencyMaskSettings(BaseAugmentationSettings):
-    """Some neighbouring bands are taken away."""
+    """Masks adjacent bands."""
 
     kind: Literal["frequency_mask"] = "frequency_mask"
     max_bands: int = Field(8, ge=1, le=1024)
-    """Bands in a mask at most."""
+    """Largest number of bands in a mask, 1 to 1,024."""
     count: int = Field(1, ge=1, le=16)
-    """Masks in each picture."""
+    """Number of masks per spectrogram, 1 to 16."""
 
     def build(self, sample_rate: int, hop: int) -> FrequencyMask:
-        """For pictures (B, C, bands, frames)."""
+        """Creates the augmentation for spectrograms (B, C, bands, frames)."""
         return FrequencyMask(self)
 
 
 class TimeMaskSettings(BaseAugmentationSettings):
-    """Some neighbouring frames are taken away."""
+    """Masks adjacent frames."""
 
     kind: Literal["time_mask"] = "time_mask"
     max_seconds: float = Field(0.3, gt=0.0, le=600.0)
-    """Length of a mask at most."""
+    """Largest length of a mask in seconds, above 0 to 600."""
     count: int = Field(1, ge=1, le=16)
-    """Masks in each picture."""
+    """Number of masks per spectrogram, 1 to 16."""
 
     def build(self, sample_rate: int, hop: int) -> TimeMask:
-        """For pictures with a frame every `hop` samples at `sample_rate` Hz."""
+        """Creates the augmentation for a sample rate in Hz and a hop in samples."""
         return TimeMask(self, max(1, round(self.max_seconds * sample_rate / hop)))
 
 
-# A steady noise under the sound, added in the picture: every cell of a log-mel gets the same power more.
+# Constant noise added to a log-mel spectrogram: the same power in every cell.
 
 NEPER = 10 / math.log(10)
-"""Decibels in one unit of a natural logarithm of power."""
+"""Decibels per unit of the natural logarithm of power."""
 
 
 class NoiseFloor(Augmentation):
-    """Adds to each cell's power a floor that lies some decibels under the item's loudest cell.
+    """Adds a constant power to each cell, some decibels below the loudest cell of the item.
 
-    What `noise` does to waves, without its ripple and without a wave: kept pictures can be used.
+    Similar to `noise` for waves, but without random fluctuation, and applicable to cached spectrograms.
     """
 
     domain: Domain = "spectrogram"
@@ -138,28 +138,27 @@ class NoiseFloor(Augmentation):
 
 
 class NoiseFloorSettings(BaseAugmentationSettings):
-    """A steady noise under the sound, added in the picture."""
+    """Adds constant noise to the spectrogram."""
 
     kind: Literal["noise_floor"] = "noise_floor"
     depth_db: Decibels = (25.0, 70.0)
-    """Decibels of the item's loudest cell over the floor: least and most."""
+    """Range of the level of the loudest cell above the noise in decibels, smaller first, -120 to 120."""
     unit: Unit = "ln_magnitude"
-    """What the picture is: natural logarithm of magnitude (log_mel as it comes) or of power, or decibels."""
+    """Unit of the spectrogram, which must be that of the feature: natural logarithm of magnitude (log_mel by
+    default)
+    or of power, or decibels."""
 
     def reads_unit(self) -> Unit:
-        """The unit in which the floor is added."""
+        """Returns the unit of the spectrogram."""
         return self.unit
 
     def build(self, sample_rate: int, hop: int) -> NoiseFloor:
-        """For log-mel pictures (B, C, bands, frames) of any rate."""
+        """Creates the augmentation for log-mel spectrograms (B, C, bands, frames)."""
         return NoiseFloor(self)
 
 
-# Up or down by whole bands: a quick relative of a change of pitch, on pictures.
-
-
 class BandShift(Augmentation):
-    """Moves each picture's rows up or down; at the edge that opens, the outermost row is repeated."""
+    """Shifts each spectrogram by bands, up or down; the outermost band is repeated."""
 
     domain = "spectrogram"
 
@@ -177,22 +176,20 @@ class BandShift(Augmentation):
 
 
 class BandShiftSettings(BaseAugmentationSettings):
-    """Up or down by whole bands."""
+    """Shifts the spectrogram by bands, a fast approximation of a change of pitch."""
 
     kind: Literal["band_shift"] = "band_shift"
     max_bands: int = Field(3, ge=1, le=256)
-    """Bands at most, in either direction."""
+    """Largest shift in either direction, in bands, 1 to 256."""
 
     def build(self, sample_rate: int, hop: int) -> BandShift:
-        """For pictures (B, C, bands, frames)."""
+        """Creates the augmentation for spectrograms (B, C, bands, frames)."""
         return BandShift(self)
 
 
-# Another microphone or room: a smooth curve over the bands is added to a logarithmic picture.
-
-
 class Equalizer(Augmentation):
-    """Adds to each picture straight lines between `points` random heights, the same in every frame."""
+    """Adds a curve over bands to each spectrogram, linear between `points` random values, equal in all
+    frames."""
 
     domain = "spectrogram"
 
@@ -209,24 +206,25 @@ class Equalizer(Augmentation):
 
 
 class EqualizerSettings(BaseAugmentationSettings):
-    """Another microphone or room; a normalization that takes each band's mean away undoes it."""
+    """Adds a random curve over bands, like another microphone or room; has no effect with a normalization
+    that
+    subtracts the mean of each band."""
 
     kind: Literal["equalizer"] = "equalizer"
     deviation: float = Field(0.5, gt=0.0, le=30.0)
-    """Standard deviation of the heights, in the picture's unit: with ln and magnitudes 0.115 is a decibel."""
+    """Standard deviation of the values of the curve in the unit of the spectrogram, above 0 to 30; for the
+    natural
+    logarithm of magnitude, 0.115 is 1 dB."""
     points: int = Field(4, ge=2, le=64)
-    """Heights drawn, evenly spaced from the lowest band to the highest."""
+    """Number of random values, evenly spaced from the lowest to the highest band, 2 to 64."""
 
     def build(self, sample_rate: int, hop: int) -> Equalizer:
-        """For pictures (B, C, bands, frames)."""
+        """Creates the augmentation for spectrograms (B, C, bands, frames)."""
         return Equalizer(self)
 
 
-# A sound that ends early: silence from some frame on, as behind a clip that is shorter than its window.
-
-
 class CutShort(Augmentation):
-    """Fills each picture with the value of silence from a random frame to its end."""
+    """Replaces the frames of each spectrogram from a random one to the end by silence."""
 
     domain: Domain = "spectrogram"
 
@@ -244,26 +242,24 @@ class CutShort(Augmentation):
 
 
 class CutShortSettings(BaseAugmentationSettings):
-    """Silence from some frame on."""
+    """Silence from a random frame to the end, like clips that are shorter than the window."""
 
     kind: Literal["cut_short"] = "cut_short"
     least_share: float = Field(0.3, gt=0.0, le=1.0)
-    """Share of the frames, from the first on, that always stay."""
+    """Smallest fraction of the frames that remains, above 0 to 1."""
     silence: float = math.log(1e-6)
-    """The picture's value in silence: the logarithm of the feature's floor."""
+    """Value of silence in the spectrogram: the logarithm of the floor of the feature."""
 
     def build(self, sample_rate: int, hop: int) -> CutShort:
-        """For pictures (B, C, bands, frames)."""
+        """Creates the augmentation for spectrograms (B, C, bands, frames)."""
         return CutShort(self)
 
 
-# Faster or slower on pictures: columns are spread or drawn together around the middle.
-
-
 class SpectrogramStretch(Augmentation):
-    """Resamples each picture's time axis by straight lines between columns, keeping its length.
+    """Resamples the time axis of each spectrogram around its middle by linear interpolation, at the same
+    length.
 
-    Slower: both ends are cut. Faster: the first and the last column fill what opens.
+    A slower spectrogram is cut at both ends; a faster one is padded with its first and last frame.
     """
 
     domain = "spectrogram"
@@ -288,25 +284,25 @@ class SpectrogramStretch(Augmentation):
 
 
 class SpectrogramStretchSettings(SpeedSettings):
-    """Faster or slower, on pictures."""
+    """Changes the speed by resampling the spectrogram; a fast approximation of `stretch`."""
 
     kind: Literal["spectrogram_stretch"] = "spectrogram_stretch"
 
     def build(self, sample_rate: int, hop: int) -> SpectrogramStretch:
-        """For pictures (B, C, bands, frames)."""
+        """Creates the augmentation for spectrograms (B, C, bands, frames)."""
         return SpectrogramStretch(self)
 
 
-# A piece of the picture drawn to its whole size, or the whole drawn smaller: pitch, pace and formants move.
-#
-# Niizumi et al. 2021, "BYOL for audio", section III-B2: the crop may reach beyond the picture.
+# Random resized crops, which change pitch, speed and formants. The crop may extend beyond the spectrogram
+# (Niizumi
+# et al. 2021, "BYOL for audio", section III-B2).
 
 
 class ResizedCrop(Augmentation):
-    """Draws a random rectangle of each picture to the picture's size, by straight lines between cells.
+    """Resizes a random rectangle of each spectrogram to the size of the spectrogram by linear interpolation.
 
-    Its sides are drawn evenly on a logarithmic axis, its place evenly; beyond the edges stand the outermost
-    cells.
+    Its sides are log-uniform, its position uniform; outside the spectrogram, the outermost cells are
+    repeated.
     """
 
     domain: Domain = "spectrogram"
@@ -324,7 +320,7 @@ class ResizedCrop(Augmentation):
         return drawn
 
     def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        # From where in the input, in halves of its sides from the middle, each place of the output is taken.
+        # Position in the input for each position of the output, from the center, in halves of the sides.
         nothing = torch.zeros_like(drawn["bands"])
         across = torch.stack([drawn["frames"], nothing, drawn["frames_middle"]], dim=1)
         along = torch.stack([nothing, drawn["bands"], drawn["bands_middle"]], dim=1)
@@ -333,21 +329,23 @@ class ResizedCrop(Augmentation):
 
 
 class ResizedCropSettings(BaseAugmentationSettings):
-    """A piece of the picture drawn to its whole size, or the whole drawn smaller."""
+    """Resizes a random crop of the spectrogram, which changes pitch and speed."""
 
     kind: Literal["resized_crop"] = "resized_crop"
     bands: Span = (0.6, 1.5)
-    """Height of the crop as a share of the picture's: least, most; above 1 the picture comes out smaller."""
+    """Range of the height of the crop as a fraction of that of the spectrogram, smaller first, 0.05 to 20;
+    above 1,
+    the spectrogram is reduced."""
     frames: Span = (0.6, 1.5)
-    """Length of the crop as a share of the picture's: least and most."""
+    """Range of the length of the crop as a fraction of that of the spectrogram, smaller first, 0.05 to 20."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         for name, sides in (("bands", self.bands), ("frames", self.frames)):
             if any(not 0.05 <= side <= 20 for side in sides):
-                raise ValueError(f"{name} must lie from 0.05 to 20. Given: {list(sides)}.")
+                raise ValueError(f"{name} must be from 0.05 to 20. Given: {list(sides)}.")
         return self
 
     def build(self, sample_rate: int, hop: int) -> ResizedCrop:
-        """For pictures (B, C, bands, frames)."""
+        """Creates the augmentation for spectrograms (B, C, bands, frames)."""
         return ResizedCrop(self)

@@ -24,11 +24,9 @@ from nearfield.models.augmentations.augmentation import (
     uniform,
 )
 
-# Louder or quieter.
-
 
 class Gain(Augmentation):
-    """Multiplies each wave by one factor."""
+    """Multiplies each wave by a random factor."""
 
     domain = "wave"
 
@@ -44,25 +42,23 @@ class Gain(Augmentation):
 
 
 class GainSettings(BaseAugmentationSettings):
-    """Louder or quieter; a normalization that takes the level away undoes it."""
+    """Changes the level; has no effect with a normalization that removes the level."""
 
     kind: Literal["gain"] = "gain"
     decibels: Decibels = (-6.0, 6.0)
-    """Decibels: least and most; below 0 is quieter."""
+    """Range of the gain in decibels, smaller first, -120 to 120; below 0 is quieter."""
 
     def build(self, sample_rate: int, hop: int) -> Gain:
-        """For waves (B, C, T) at any rate."""
+        """Creates the augmentation for waves (B, C, T) at any sample rate."""
         return Gain(self)
 
 
-# White noise under the sound, so loud as a ratio says.
-
-
 class Noise(Augmentation):
-    """Adds white noise at a signal-to-noise ratio; silence stays silence.
+    """Adds white noise at a signal-to-noise ratio; silence does not change.
 
-    One strand of noise is drawn for a batch; each item and channel begins at a place of its own in it and
-    wraps around. That is a tenth of the time of drawing every sample.
+    One sequence of noise is drawn per batch; each item and channel uses it circularly from a random position.
+    This
+    takes a tenth of the time of drawing every sample.
     """
 
     domain = "wave"
@@ -74,36 +70,33 @@ class Noise(Augmentation):
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> dict[str, Tensor]:
         return {
             "decibels": uniform(shape[0], self.ratio_db, generator),
-            "strand": torch.randn(shape[-1], generator=generator),
+            "noise": torch.randn(shape[-1], generator=generator),
             "begin": torch.randint(0, shape[-1], tuple(shape[:2]), generator=generator),
         }
 
     def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        strand = drawn["strand"] / drawn["strand"].square().mean().sqrt()
-        noise = torch.cat([strand, strand]).unfold(0, len(strand), 1)[drawn["begin"]]
+        sequence = drawn["noise"] / drawn["noise"].square().mean().sqrt()
+        noise = torch.cat([sequence, sequence]).unfold(0, len(sequence), 1)[drawn["begin"]]
         loudness = (power(signal) * 10 ** (-each(drawn["decibels"], signal) / 10)).sqrt()
         return torch.addcmul(signal, noise, loudness)
 
 
 class NoiseSettings(BaseAugmentationSettings):
-    """White noise under the sound."""
+    """Adds white noise."""
 
     kind: Literal["noise"] = "noise"
     ratio_db: Decibels = (5.0, 30.0)
-    """Decibels of the whole sound's power over the noise's: least and most."""
+    """Range of the signal-to-noise ratio in decibels, smaller first, -120 to 120."""
 
     def build(self, sample_rate: int, hop: int) -> Noise:
-        """For waves (B, C, T) at any rate."""
+        """Creates the augmentation for waves (B, C, T) at any sample rate."""
         return Noise(self)
 
 
-# Another clip of the batch, quietly in the background; the louder one keeps its labels.
-
-
 class Mix(Augmentation):
-    """Adds another item of the batch, so many decibels under the item itself.
+    """Adds another item of the batch at a lower level.
 
-    A silent item stays silent, and silence adds nothing; an item alone in its batch stays as it is.
+    Nothing changes if either item is silent, or if the batch has one item.
     """
 
     domain = "wave"
@@ -133,11 +126,11 @@ class Mix(Augmentation):
 
 
 class MixSettings(BaseAugmentationSettings):
-    """Another clip of the batch in the background."""
+    """Adds another clip of the batch as a quiet background; the labels do not change."""
 
     kind: Literal["mix"] = "mix"
     under_db: Decibels = (6.0, 20.0)
-    """Decibels of the item's power over the other's: least and most; 0 or more, so that labels hold."""
+    """Range of the power of the clip relative to the background in decibels, smaller first, 0 to 120."""
 
     reads_batch: ClassVar[bool] = True
 
@@ -145,27 +138,28 @@ class MixSettings(BaseAugmentationSettings):
     def _label_safe(self) -> Self:
         if self.under_db[0] < 0:
             raise ValueError(
-                f"under_db must be 0 or more: a louder background would carry the wrong labels. "
+                f"under_db must be 0 or more, because labels are wrong if the background is louder. "
                 f"Given: {list(self.under_db)}."
             )
         return self
 
     def build(self, sample_rate: int, hop: int) -> Mix:
-        """For waves (B, C, T) at any rate."""
+        """Creates the augmentation for waves (B, C, T) at any sample rate."""
         return Mix(self)
 
 
-# Clips of one label cut up, shuffled and mixed, after the winner of DCASE 2018 task 5.
+# Shuffling and mixing of clips with the same label, as in the winning system of DCASE 2018 task 5.
 #
 # T. Inoue, P. Vinayavekhin, S. Wang, D. Wood, N. Greco, R. Tachibana, "Domestic activities classification
 # based on CNN using shuffling and mixing data augmentation", DCASE challenge 2018, technical report.
 
 
 class ShuffleMix(Augmentation):
-    """Half an item and half another of the same label in its batch, the pieces of both in an order of chance.
+    """Averages an item and another one with the same label, after shuffling the pieces of both.
 
-    An item without a label, or the only one of its label, is shuffled and mixed with nothing. What is left of
-    a length that the pieces do not divide stays at the end.
+    An item without a label, or the only one with its label, is only shuffled. Samples beyond the last whole
+    piece
+    remain at the end.
     """
 
     domain = "wave"
@@ -201,25 +195,23 @@ class ShuffleMix(Augmentation):
 
 
 class ShuffleMixSettings(BaseAugmentationSettings):
-    """Clips of one label cut up, shuffled and mixed; for the relation by labels alone."""
+    """Cuts clips into pieces, shuffles these, and mixes clips of the same label; requires the relation
+    labels."""
 
     kind: Literal["shuffle_mix"] = "shuffle_mix"
     pieces: int = Field(5, ge=1, le=100)
-    """Into how many pieces of one length a clip is cut; 1 only mixes."""
+    """Number of pieces of equal length, 1 to 100; 1: clips are mixed but not shuffled."""
 
     needs_labels: ClassVar[bool] = True
     reads_batch: ClassVar[bool] = True
 
     def build(self, sample_rate: int, hop: int) -> ShuffleMix:
-        """For waves (B, C, T) at any rate."""
+        """Creates the augmentation for waves (B, C, T) at any sample rate."""
         return ShuffleMix(self)
 
 
-# Earlier or later, around in a circle: what leaves at one end comes in at the other.
-
-
 class TimeShift(Augmentation):
-    """Rolls each item by a number of steps (samples, or frames) drawn evenly from both directions."""
+    """Shifts each item circularly by a random number of samples or frames, in either direction."""
 
     def __init__(self, settings: "TimeShiftSettings", steps_per_second: float) -> None:
         super().__init__(settings.probability)
@@ -236,30 +228,32 @@ class TimeShift(Augmentation):
 
 
 class TimeShiftSettings(BaseAugmentationSettings):
-    """Earlier or later, around in a circle."""
+    """Shifts the sound in time circularly."""
 
     kind: Literal["time_shift"] = "time_shift"
     max_seconds: float = Field(0.5, ge=0.0, le=600.0)
-    """The furthest shift, in either direction."""
+    """Largest shift in either direction, in seconds, 0 to 600."""
     domain: Domain = "spectrogram"
-    """picture: whole frames are shifted; wave: samples are."""
+    """spectrogram: shifts frames, also of cached features; wave: shifts samples."""
 
-    def heard(self) -> Self:
-        """Moves the wave."""
+    def audible(self) -> Self:
+        """Returns the settings with probability 1 in the domain of waves."""
         return self.model_copy(update={"probability": 1.0, "domain": "wave"})
 
     def build(self, sample_rate: int, hop: int) -> TimeShift:
-        """For waves at `sample_rate` Hz, or pictures with a frame every `hop` samples of them."""
+        """Creates the augmentation for a sample rate in Hz and a hop of spectrograms in samples."""
         return TimeShift(self, sample_rate / hop if self.domain == "spectrogram" else sample_rate)
 
 
-# What is borrowed from audiomentations: one item at a time, on the processor, tens of milliseconds each.
+# Transforms of audiomentations, applied to one item at a time on the CPU; each takes tens of milliseconds.
 
 
 class Borrowed(Augmentation):
-    """Bends each chosen item by a transform of audiomentations with one amount, drawn here.
+    """Applies a transform of audiomentations with a random parameter drawn here.
 
-    The library's own chance is not used. Its stretching knows one and two channels, so more go one by one.
+    The random state of the library is not used. Its time stretching supports one and two channels, so more
+    channels
+    are processed one by one.
     """
 
     domain = "wave"
@@ -278,7 +272,7 @@ class Borrowed(Augmentation):
 
     def _apply(self, signal: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         result = signal.clone()
-        for item in torch.nonzero(drawn["bent"])[:, 0].tolist():
+        for item in torch.nonzero(drawn["applied"])[:, 0].tolist():
             transform = self._transform()
             transform.parameters = {"should_apply": True, self._parameter: float(drawn["amount"][item])}
             transform.freeze_parameters()
@@ -291,18 +285,15 @@ class Borrowed(Augmentation):
         return result
 
     _parameter: str
-    """The library's name for the amount."""
+    """Name of the parameter in the library."""
 
     @abstractmethod
     def _transform(self) -> Any:
-        """A fresh transform of the library."""
-
-
-# Higher or lower at the same speed.
+        """Creates a transform of the library."""
 
 
 class Pitch(Borrowed):
-    """Moves each wave up or down by some semitones, its length kept."""
+    """Shifts the pitch of each wave; the length does not change."""
 
     _parameter = "num_semitones"
 
@@ -313,28 +304,28 @@ class Pitch(Borrowed):
 
 
 class PitchSettings(BaseAugmentationSettings):
-    """Higher or lower at the same speed; slow to compute, `band_shift` is its quick relative."""
+    """Shifts the pitch at the same speed; slow to compute, `band_shift` is a fast approximation."""
 
     kind: Literal["pitch"] = "pitch"
     semitones: Span = (-2.0, 2.0)
-    """Semitones: least and most; below 0 is lower."""
+    """Range of the shift in semitones, smaller first, -24 to 24; below 0 is lower."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.semitones[0] < -24 or self.semitones[1] > 24:
-            raise ValueError(f"semitones must lie from -24 to 24. Given: {list(self.semitones)}.")
+            raise ValueError(f"semitones must be from -24 to 24. Given: {list(self.semitones)}.")
         return self
 
     def build(self, sample_rate: int, hop: int) -> Pitch:
-        """For waves (B, C, T) at `sample_rate` Hz. Raises RequestError where audiomentations is missing."""
+        """Creates the augmentation for waves (B, C, T) at `sample_rate` Hz.
+
+        Raises RequestError if audiomentations is not installed.
+        """
         return Pitch(self.probability, sample_rate, self.semitones)
 
 
-# Faster or slower at the same pitch.
-
-
 class Stretch(Borrowed):
-    """Plays each wave faster or slower, its length kept: cut at the end, or silence after it."""
+    """Changes the speed of each wave at the same length: cut at the end, or padded with silence."""
 
     _parameter = "rate"
 
@@ -354,10 +345,13 @@ class Stretch(Borrowed):
 
 
 class StretchSettings(SpeedSettings):
-    """Faster or slower at the same pitch; slow to compute, `spectrogram_stretch` is its quick relative."""
+    """Changes the speed at the same pitch; slow to compute, `spectrogram_stretch` is a fast approximation."""
 
     kind: Literal["stretch"] = "stretch"
 
     def build(self, sample_rate: int, hop: int) -> Stretch:
-        """For waves (B, C, T) at `sample_rate` Hz. Raises RequestError where audiomentations is missing."""
+        """Creates the augmentation for waves (B, C, T) at `sample_rate` Hz.
+
+        Raises RequestError if audiomentations is not installed.
+        """
         return Stretch(self, sample_rate)

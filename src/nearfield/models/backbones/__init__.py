@@ -1,4 +1,4 @@
-"""Networks that read a picture (B, C, bands, frames) and give a map; the union is the list of all kinds."""
+"""Backbones map spectrograms (B, C, bands, frames) to a map; `BackboneSettings` is the union of all kinds."""
 
 from typing import Annotated
 

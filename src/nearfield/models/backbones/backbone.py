@@ -1,4 +1,4 @@
-"""The base of backbones, their smallest input, and the block that many repeat."""
+"""The base of backbones, checks of the smallest input, and a common block."""
 
 from collections.abc import Iterable
 from math import prod
@@ -12,40 +12,44 @@ from nearfield.core.settings import Family, Settings
 from nearfield.models.layers import Pooling
 from nearfield.models.pretrained import BACKBONE, load_pretrained
 
-# What the settings of every backbone share: the weights it may begin from.
-
 Module = TypeVar("Module", bound=nn.Module)
 
 
 class BaseBackboneSettings(Settings):
-    """What the settings of every backbone extend: a frozen class with `kind`, its settings, and `build`."""
+    """Base of the settings of a backbone: a frozen class with `kind`, its settings, and `build`."""
 
     kind: str
 
     def check_reading(self, feature: str, sample_rate: int) -> None:
-        """Raises RequestError where it cannot read the recipe's feature (by kind) or sample rate (Hz)."""
+        """Raises RequestError if it does not support the feature (by kind) or sample rate (Hz) of the
+        recipe."""
 
     def build(self, channels: int, bands: int, frames: int) -> nn.Module:
-        """The network for spectrograms (B, channels, bands, frames): its map is (B, F), (B, F, T) or
-        (B, F, bands, T). Its attribute `pooling` says how the map is pooled where the recipe does not;
-        without it by the mean. Raises RequestError where the spectrograms are too small."""
+        """Creates the network for spectrograms (B, channels, bands, frames).
+
+        Its output (map) is (B, F), (B, F, T) or (B, F, bands, T). The attribute `pooling` of the network is
+        the
+        default pooling of the map; without it, the default is the mean. Raises RequestError if spectrograms
+        are
+        too small.
+        """
         raise NotImplementedError
 
 
 BACKBONES = Family("backbones", BaseBackboneSettings)
-"""All kinds of backbones; the list is `BackboneSettings`, in this package's `__init__`."""
+"""All kinds of backbones; their union is `BackboneSettings` in this package's `__init__`."""
 
 
 class Loadable(BaseBackboneSettings):
-    """Settings of a backbone, which can begin from the weights of another training."""
+    """Base of the settings of backbones that can load pretrained weights."""
 
     weights: str | None = None
-    """Weights to begin from: a safetensors file, hub:OWNER/NAME, or a run's folder; none: drawn by chance."""
+    """Initial weights: a safetensors file, hub:OWNER/NAME, or the folder of a run; none: random."""
 
     def with_pretrained(self, module: Module) -> Module:
-        """The module itself, with its first weights in place.
+        """Loads the weights of the settings, if any, and returns the module.
 
-        Raises RequestError where `weights` cannot be read, or are another backbone's.
+        Raises RequestError if `weights` cannot be read, or belong to another backbone.
         """
         if self.weights is not None:
             load_pretrained(module, self.weights, BACKBONE, self)
@@ -53,27 +57,27 @@ class Loadable(BaseBackboneSettings):
 
 
 class WithPooling(Protocol):
-    """A network that says how its map is pooled."""
+    """A network with a default pooling."""
 
     pooling: Pooling
 
 
 def pooling_of(backbone: nn.Module) -> Pooling:
-    """How the map of a network is pooled where the recipe does not say: as it says itself, or by the mean."""
+    """Returns the default pooling of a network: its attribute `pooling`, or the mean."""
     return cast(WithPooling, backbone).pooling if hasattr(backbone, "pooling") else "mean"
 
 
-# Convolution, batch norm, ReLU and a pool: what many networks for music repeat.
+# A block of convolution, batch norm, ReLU and max pooling, common in networks for music.
 
 Step = Annotated[int, Field(ge=1, le=16)]
 Pool = tuple[Step, Step]
-"""How many bands, and how many frames, become one."""
+"""Size of a pool, in bands and frames."""
 
 
 def block(given: int, width: int, kernel: tuple[int, int] = (3, 3), pool: Pool = (2, 2)) -> nn.Sequential:
-    """(B, given, h, w) -> (B, width, h', w'), with a row and a column of zeros around.
+    """Creates a block (B, given, h, w) -> (B, width, h', w'), padded with one row and column of zeros.
 
-    With the usual kernel h' and w' are h and w over the pool; what fills no pool is left out.
+    With the default kernel, h' and w' are h and w divided by the pool, rounded down.
     """
     return nn.Sequential(
         nn.Conv2d(given, width, kernel, padding=1),
@@ -83,32 +87,29 @@ def block(given: int, width: int, kernel: tuple[int, int] = (3, 3), pool: Pool =
     )
 
 
-# The smallest picture that a network can read.
+# The smallest spectrogram of a network.
 
 
 class TooSmallError(RequestError):
-    """A picture is smaller than the smallest that a network can read."""
+    """A spectrogram is too small for a network."""
 
 
 def least(pools: Iterable[Pool]) -> tuple[int, int]:
-    """The fewest bands and frames that such pools, one after the other, leave anything of."""
+    """Returns the smallest numbers of bands and frames for a sequence of pools."""
     heights, widths = zip(*pools, strict=True)
     return prod(heights), prod(widths)
 
 
 def check_least(kind: str, given: tuple[int, int], least: tuple[int, int]) -> None:
-    """Compares the bands and frames of pictures with the fewest that a network can read.
-
-    Raises TooSmallError that says which are missing and which settings give more.
-    """
+    """Raises TooSmallError if `given` bands and frames are fewer than the `least` of a network."""
     (bands, frames), (fewest_bands, fewest_frames) = given, least
     if bands < fewest_bands:
         raise TooSmallError(
             f"backbone: {kind} needs {fewest_bands} bands; the feature gives {bands}. "
-            "Take more (feature.bands), or another backbone."
+            "Increase feature.bands, or use another backbone."
         )
     if frames < fewest_frames:
         raise TooSmallError(
             f"backbone: {kind} needs {fewest_frames} frames; the clip gives {frames}. "
-            "Make clips longer (data.clip_seconds) or the feature's hop shorter."
+            "Increase data.clip_seconds, or lower the hop of the feature."
         )

@@ -1,4 +1,4 @@
-"""General networks: a small convnet, EfficientNet-B0, dense layers, a linear projection."""
+"""A small convolutional network, EfficientNet-B0, fully connected layers, and a linear projection."""
 
 from itertools import pairwise
 from typing import Annotated, Literal, cast
@@ -11,15 +11,15 @@ from torch.nn import functional as F
 from nearfield.models.backbones.backbone import Loadable
 from nearfield.models.layers import Pooling, initialise
 
-# A convnet for a laptop: a strided first look, then blocks that halve the map and double the width.
+# A small network for CPUs: a strided convolution, then blocks that halve the map and double the width.
 
 Step = Literal[1, 2, 4]
 LARGE = 2**21
-"""Numbers in a map from which on `pooled_norm` gains more than its calls cost."""
+"""Size of a map from which `pooled_norm` is faster than separate layers."""
 
 
 class SmallConvnet(nn.Module):
-    """(B, C, bands, T) -> (B, width x 2^(blocks - 1), h, w), of any size: halvings round up."""
+    """(B, C, bands, T) -> (B, width x 2^(blocks - 1), h, w), for any size; halved sizes are rounded up."""
 
     pooling: Pooling = "mean"
 
@@ -39,9 +39,9 @@ class SmallConvnet(nn.Module):
 
 
 def stem(channels: int, width: int, steps: tuple[Step, Step]) -> nn.Sequential:
-    """The first layer, whose steps decide most of the cost, as it sees the largest map.
+    """Creates the first layer; its strides determine most of the cost, because its map is the largest.
 
-    Where it takes a step of 1, a pool takes 2 behind it: the blocks never meet a whole picture.
+    A stride of 1 is followed by a pool of 2, so the blocks never get a map of full size.
     """
     high, wide = (max(3, 2 * step - 1) for step in steps)
     convolution = nn.Conv2d(channels, width, (high, wide), steps, (high // 2, wide // 2), bias=False)
@@ -52,15 +52,16 @@ def stem(channels: int, width: int, steps: tuple[Step, Step]) -> nn.Sequential:
 
 
 def block(given: int, width: int) -> nn.Sequential:
-    """Twice the width on half the map."""
+    """Creates a block that changes the width and halves the map."""
     convolution = nn.Conv2d(given, width, 3, padding=1, bias=False)
     return normed(convolution, nn.MaxPool2d(2, ceil_mode=True))
 
 
 def normed(convolution: nn.Conv2d, pool: nn.MaxPool2d | None) -> nn.Sequential:
-    """Convolution, batch norm (which brings the bias), pool, ReLU.
+    """Creates a sequence of convolution, batch norm (which includes the bias), pool, ReLU.
 
-    The largest number is the same before a ReLU as behind it, and behind the pool there are fewer to cut off.
+    Max pooling before the ReLU gives the same result as after it, and the ReLU is then computed on fewer
+    values.
     """
     norm, relu = nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True)
     if pool is None:
@@ -69,13 +70,13 @@ def normed(convolution: nn.Conv2d, pool: nn.MaxPool2d | None) -> nn.Sequential:
 
 
 class PooledBlock(nn.Sequential):
-    """Convolution, batch norm, pool of 2 x 2, ReLU: the last three in one where that can be done faster."""
+    """Convolution, batch norm, 2 x 2 pool, ReLU; the last three in one operation if that is faster."""
 
     def forward(self, map: Tensor) -> Tensor:
         convolution, norm, pool, relu = self
         map = convolution(map)
         if isinstance(norm, nn.BatchNorm2d) and norm.training and map.numel() >= LARGE:
-            from nearfield.models.pooled_norm import fits, pooled_norm  # brings numba
+            from nearfield.models.pooled_norm import fits, pooled_norm  # imports numba
 
             if fits(map, norm):
                 return pooled_norm(map, norm)
@@ -83,7 +84,7 @@ class PooledBlock(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """One more convolution on the small map, added to what came in."""
+    """A convolution whose result is added to its input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -96,27 +97,29 @@ class Residual(nn.Module):
 
 
 class SmallConvnetSettings(Loadable):
-    """Convolution, batch norm, ReLU and pooling, a few times over."""
+    """A small convolutional network: blocks of convolution, batch norm, ReLU and pooling."""
 
     kind: Literal["small_convnet"] = "small_convnet"
     width: int = Field(32, ge=4, le=256)
-    """Channels of the first layer; each block doubles them."""
+    """Channels of the first layer, 4 to 256; each further block doubles them."""
     blocks: int = Field(4, ge=1, le=6)
-    """Convolutions with another width, the first one included."""
+    """Number of blocks with the first layer, 1 to 6."""
     stem_stride: tuple[Step, Step] = (4, 4)
-    """Steps of the first convolution over bands and over frames; 1 is followed by pooling, and costs most."""
+    """Strides of the first convolution over bands and over frames: 1 (slowest, followed by a pool of 2), 2 or
+    4."""
     residual: bool = False
-    """Whether each block is followed by one more convolution beside a shortcut."""
+    """Whether a convolution with a residual connection follows each block."""
 
     def build(self, channels: int, bands: int, frames: int) -> SmallConvnet:
-        """For pictures (B, channels, any, any)."""
+        """Creates the network for spectrograms (B, channels, any, any)."""
         return self.with_pretrained(SmallConvnet(channels, self))
 
 
-# EfficientNet-B0, with the names that timm gives its weights, so that published ones load.
+# EfficientNet-B0, with the names of weights in timm, so that published weights can be loaded.
 #
 # Tan and Le 2019, "EfficientNet: rethinking model scaling for convolutional neural networks", table 1:
-# 4,007,548 weights for three channels, 5,288,548 with the layer to 1,000 classes, which no embedder has.
+# 4,007,548 weights with three channels; 5,288,548 with the classifier of 1,000 classes, which is not used
+# here.
 
 STAGES = (
     (1, 3, 1, 1, 16),
@@ -127,12 +130,14 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-"""Blocks, kernel, stride, expansion and width of each stage."""
+"""Number of blocks, kernel, stride, expansion and width of each stage."""
 STEM, HEAD = 32, 1280
 
 
 class Excitation(nn.Module):
-    """(B, C, h, w): each channel times a share, 0 to 1, that the means of all give (Hu et al. 2018)."""
+    """Squeeze-and-excitation of (B, C, h, w): scales each channel by 0 to 1, from the means of all channels
+    (Hu et
+    al. 2018)."""
 
     def __init__(self, channels: int, reduced: int) -> None:
         super().__init__()
@@ -145,7 +150,7 @@ class Excitation(nn.Module):
 
 
 class Separable(nn.Module):
-    """A convolution of each channel by itself, excitation, 1 x 1: (B, given, h, w) -> (B, width, h, w)."""
+    """Depthwise convolution, excitation, 1 x 1 convolution: (B, given, h, w) -> (B, width, h, w)."""
 
     def __init__(self, given: int, kernel: int, width: int) -> None:
         super().__init__()
@@ -161,7 +166,9 @@ class Separable(nn.Module):
 
 
 class Inverted(nn.Module):
-    """1 x 1 up, then as `Separable`, beside a shortcut where the shape stays (Sandler et al. 2018)."""
+    """Inverted bottleneck: a 1 x 1 convolution to a larger width, then as `Separable`, with a residual
+    connection if
+    the shape does not change (Sandler et al. 2018)."""
 
     def __init__(self, given: int, kernel: int, stride: int, expansion: int, width: int) -> None:
         super().__init__()
@@ -215,20 +222,23 @@ class EfficientNet(nn.Module):
 
 
 class EfficientNetB0Settings(Loadable):
-    """18 layers of channels convolved by themselves, 4.0 million weights; made to do much with few."""
+    """EfficientNet-B0: depthwise convolutions, 4.0 million weights."""
 
     kind: Literal["efficientnet_b0"] = "efficientnet_b0"
 
     def build(self, channels: int, bands: int, frames: int) -> EfficientNet:
-        """For pictures (B, channels, any, any); raises RequestError where the weights do not fit."""
+        """Creates the network for spectrograms (B, channels, any, any).
+
+        Raises RequestError if the weights do not fit.
+        """
         return self.with_pretrained(EfficientNet(channels))
 
 
-# Fully connected layers over the whole picture laid flat: the plainest encoder, or a linear projection.
+# Fully connected layers over the flattened spectrogram.
 
 
 class Dense(nn.Module):
-    """(B, C, bands, T) -> (B, last width); with no widths (B, C x bands x T)."""
+    """(B, C, bands, T) -> (B, last width); without widths, (B, C x bands x T)."""
 
     pooling: Pooling = "flatten"
 
@@ -245,25 +255,26 @@ class Dense(nn.Module):
 
 
 class DenseSettings(Loadable):
-    """Knows nothing of time or pitch: what any other backbone should beat."""
+    """Fully connected layers over the flattened spectrogram; a simple baseline for other backbones."""
 
     kind: Literal["dense"] = "dense"
     widths: tuple[Annotated[int, Field(ge=2, le=8192)], ...] = (256,)
-    """Values of each layer, each followed by a ReLU; none: the embedding is a linear projection."""
+    """Sizes of the layers, 2 to 8,192, each followed by a ReLU; []: the embedding is a linear projection."""
 
     def build(self, channels: int, bands: int, frames: int) -> Dense:
-        """For pictures of exactly (B, channels, bands, frames)."""
+        """Creates the network for spectrograms of exactly (B, channels, bands, frames)."""
         return self.with_pretrained(Dense(channels * bands * frames, self.widths))
 
 
-# The picture laid flat: the embedding's last layer is then a linear projection of it, and all there is.
+# The flattened spectrogram; the last layer of the embedding is then a linear projection of it.
 #
-# The plainest embedding of the course GCT634 (KAIST, 2021): from 96 bands x 188 frames to 4,096 numbers
-# 73,928,704 weights (18,048 x 4,096 and 4,096 biases), to which batch norm on the input adds 2.
+# The simplest embedding of the course GCT634 (KAIST, 2021): 73,928,704 weights from 96 bands x 188 frames to
+# 4,096
+# dimensions (18,048 x 4,096 and 4,096 biases), and 2 more of batch norm of the input.
 
 
 class LinearProjection(nn.Module):
-    """(B, C, bands, T) -> (B, C x bands x T); no weights of its own."""
+    """(B, C, bands, T) -> (B, C x bands x T), without weights."""
 
     pooling: Pooling = "flatten"
 
@@ -272,10 +283,10 @@ class LinearProjection(nn.Module):
 
 
 class LinearProjectionSettings(Loadable):
-    """No network at all: the embedding is linear in the picture, whose every cell has its own weights."""
+    """No backbone: the embedding is a linear projection of the flattened spectrogram."""
 
     kind: Literal["linear_projection"] = "linear_projection"
 
     def build(self, channels: int, bands: int, frames: int) -> LinearProjection:
-        """For pictures (B, channels, bands, frames), all of one size."""
+        """Creates the module for spectrograms (B, channels, bands, frames), all of one size."""
         return self.with_pretrained(LinearProjection())

@@ -1,7 +1,9 @@
-"""Residual networks of 18 to 152 layers, with the customary names, so that published weights load.
+"""Residual networks of 18 to 152 layers, with the usual names of weights, so that published weights can be
+loaded.
 
-He, Zhang, Ren and Sun 2015, "Deep residual learning for image recognition", table 1; in bottlenecks the
-3 x 3 convolution carries the stride, as in the published weights.
+He, Zhang, Ren and Sun 2015, "Deep residual learning for image recognition", table 1. In bottlenecks, the 3 x
+3
+convolution has the stride, as in the published weights.
 """
 
 from typing import ClassVar, Literal, cast
@@ -12,11 +14,11 @@ from nearfield.models.backbones.backbone import Loadable
 from nearfield.models.layers import Pooling, initialise
 
 Depths = tuple[int, int, int, int]
-"""Blocks in each of the four stages."""
+"""Number of blocks in each of the four stages."""
 
 
 class BasicBlock(nn.Module):
-    """Two convolutions beside a shortcut: (B, given, h, w) -> (B, width, h / stride, w / stride)."""
+    """Two convolutions with a shortcut: (B, given, h, w) -> (B, width, h / stride, w / stride)."""
 
     expansion = 1
 
@@ -39,7 +41,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1 x 1 down, 3 x 3, 1 x 1 up to four times the width, beside a shortcut."""
+    """Convolutions 1 x 1 to `width`, 3 x 3, and 1 x 1 to four times the width, with a shortcut."""
 
     expansion = 4
 
@@ -63,7 +65,7 @@ class Bottleneck(nn.Module):
 
 
 def shortcut(given: int, wanted: int, stride: int) -> nn.Sequential | None:
-    """A projection where the shape changes, else nothing."""
+    """Creates a projection for the shortcut if the shape changes, else returns None."""
     if stride == 1 and given == wanted:
         return None
     return nn.Sequential(nn.Conv2d(given, wanted, 1, stride, bias=False), nn.BatchNorm2d(wanted))
@@ -96,38 +98,41 @@ class ResNet(nn.Module):
 def stage(
     block: type[BasicBlock | Bottleneck], given: int, width: int, depth: int, stride: int
 ) -> nn.Sequential:
-    """`depth` blocks, the first of which takes the stride."""
+    """Creates a stage of `depth` blocks; the first has the stride."""
     rest = [block(width * block.expansion, width, 1) for _ in range(depth - 1)]
     return nn.Sequential(block(given, width, stride), *rest)
 
 
 class ResNetSettings(Loadable):
-    """What the five depths share."""
+    """Base of the settings of the five depths."""
 
     block: ClassVar[type[BasicBlock | Bottleneck]] = BasicBlock
     depths: ClassVar[Depths]
 
     def build(self, channels: int, bands: int, frames: int) -> ResNet:
-        """For pictures (B, channels, any, any); raises RequestError where the weights do not fit."""
+        """Creates the network for spectrograms (B, channels, any, any).
+
+        Raises RequestError if the weights do not fit.
+        """
         return self.with_pretrained(ResNet(self.block, self.depths, channels))
 
 
 class ResNet18Settings(ResNetSettings):
-    """18 layers, 11.2 million weights."""
+    """ResNet with 18 layers, 11.2 million weights."""
 
     kind: Literal["resnet18"] = "resnet18"
     depths = (2, 2, 2, 2)
 
 
 class ResNet34Settings(ResNetSettings):
-    """34 layers, 21.3 million weights."""
+    """ResNet with 34 layers, 21.3 million weights."""
 
     kind: Literal["resnet34"] = "resnet34"
     depths = (3, 4, 6, 3)
 
 
 class ResNet50Settings(ResNetSettings):
-    """50 layers in bottlenecks, 23.5 million weights."""
+    """ResNet with 50 layers in bottlenecks, 23.5 million weights."""
 
     kind: Literal["resnet50"] = "resnet50"
     block = Bottleneck
@@ -135,7 +140,7 @@ class ResNet50Settings(ResNetSettings):
 
 
 class ResNet101Settings(ResNetSettings):
-    """101 layers in bottlenecks, 42.5 million weights."""
+    """ResNet with 101 layers in bottlenecks, 42.5 million weights."""
 
     kind: Literal["resnet101"] = "resnet101"
     block = Bottleneck
@@ -143,7 +148,7 @@ class ResNet101Settings(ResNetSettings):
 
 
 class ResNet152Settings(ResNetSettings):
-    """152 layers in bottlenecks, 58.1 million weights."""
+    """ResNet with 152 layers in bottlenecks, 58.1 million weights."""
 
     kind: Literal["resnet152"] = "resnet152"
     block = Bottleneck

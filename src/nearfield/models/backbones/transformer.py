@@ -1,4 +1,4 @@
-"""Pretrained transformers of the Hugging Face Hub: inputs, sources, networks."""
+"""Pretrained transformers of the Hugging Face Hub: their inputs, files and networks."""
 
 import json
 import logging
@@ -22,20 +22,20 @@ from nearfield.models.features.log_mel import LogMel, MelSettings
 from nearfield.models.layers import Pooling
 from nearfield.models.pretrained import BACKBONE, HUB, load_pretrained, stated_licence
 
-# What pretrained encoders read, made of the wave inside the network: each family's own picture or scaling.
+# Inputs of pretrained encoders, computed from the wave in the network.
 #
-# The arithmetic is that of the families' feature extractors in the library transformers, in torch, batched,
-# on the device; tests compare with those.
+# They equal the feature extractors of the library transformers, but are computed in torch, in batches, on the
+# device; tests compare the two.
 
 Given = dict[str, Tensor]
 """Arguments of the encoder by name."""
 
 
 class ScaledWave(nn.Module):
-    """Waves (B, T) as wav2vec 2.0, HuBERT and WavLM read them: each at mean 0 and variance 1, if asked."""
+    """Input of wav2vec 2.0, HuBERT and WavLM: waves (B, T), optionally each with mean 0 and variance 1."""
 
     longest: int | None = None
-    """Samples; None: any number."""
+    """Largest number of samples; None: no limit."""
 
     def __init__(self, preprocessor: Mapping[str, Any]) -> None:
         super().__init__()
@@ -49,11 +49,12 @@ class ScaledWave(nn.Module):
 
 
 class KaldiLogMel(nn.Module):
-    """Waves (B, T) -> log-mel (B, length, bands) as the audio spectrogram transformer reads them.
+    """Input of the audio spectrogram transformer: waves (B, T) -> log-mel (B, length, bands).
 
-    Frames of 25 ms every 10 ms, each without its mean and with pre-emphasis, under a Hann window; mel bands
-    of powers by Kaldi's formula from 20 Hz to half the rate; filled up with zeros to the encoder's length.
-    All that is linear is one convolution. Gong, Chung and Glass 2021, "AST", section 2.1.
+    Frames of 25 ms every 10 ms with the mean removed, pre-emphasis and a Hann window; mel bands of the power
+    spectrum by the formula of Kaldi, from 20 Hz to half the sample rate; padded with zeros to the length of
+    the
+    encoder. All linear operations are one convolution. Gong, Chung and Glass 2021, "AST", section 2.1.
     """
 
     waves: Tensor
@@ -95,11 +96,13 @@ class KaldiLogMel(nn.Module):
 
 
 class RepeatedLogMel(nn.Module):
-    """Waves (B, T) -> log-mel in decibels (B, 1, frames, bands) as CLAP's audio encoder reads them.
+    """Input of the audio encoder of CLAP: waves (B, T) -> log-mel in decibels (B, 1, frames, bands).
 
-    Sounds shorter than the encoder's window are repeated as often as they fit whole, and zeros follow. Wu et
-    al. 2023, "Large-scale contrastive language-audio pretraining", section 3. Encoders that were taught to
-    fuse views of longer sounds have mel bands of another scale.
+    Sounds shorter than the window of the encoder are repeated as often as they fit, then padded with zeros.
+    Wu et
+    al. 2023, "Large-scale contrastive language-audio pretraining", section 3. Encoders trained with fusion of
+    views
+    of longer sounds use another mel scale.
     """
 
     def __init__(self, preprocessor: Mapping[str, Any], config: Any) -> None:
@@ -120,7 +123,7 @@ class RepeatedLogMel(nn.Module):
             log="db",
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # empty bands are the encoder's own choice
+            warnings.simplefilter("ignore", UserWarning)  # the encoder was trained with empty bands
             self.log_mel: LogMel = settings.log_mel(rate, 1, 1000 * fft / rate, 1000 * hop / rate)
 
     def forward(self, waves: Tensor) -> Given:
@@ -131,7 +134,8 @@ class RepeatedLogMel(nn.Module):
 
 
 def _emphasised_waves(window: int, fft: int) -> Tensor:
-    """(2 x bins, 1, window): what a frame meets: mean off, emphasis, window, then cosines and sines."""
+    """Returns the kernels (2 x bins, 1, window) of mean removal, pre-emphasis, window and Fourier
+    transform."""
     samples = torch.arange(window, dtype=torch.float64)
     bins = torch.arange(fft // 2 + 1, dtype=torch.float64)[:, None]
     angles = 2 * torch.pi * torch.remainder(bins * samples, fft) / fft
@@ -143,7 +147,7 @@ def _emphasised_waves(window: int, fft: int) -> Tensor:
     return (waves @ emphasis @ centring).float().unsqueeze(1)
 
 
-# Where a published encoder lies, and what its files say: architecture, the sound it reads, licence.
+# The files of a published encoder: architecture, preprocessor, license.
 
 _TEXT = ("config.json", "preprocessor_config.json", "README.md", "LICENSE*")
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -157,14 +161,28 @@ _NOT_ARCHITECTURE = (
     "torch_dtype",
     "transformers_version",
 )
-"""Keys of a config that say nothing of the network's shape."""
+"""Keys of a config that do not describe the architecture."""
 
 
 def describe_source(source: str, families: Iterable[str]) -> dict[str, Any]:
-    """source, model_type, config, preprocessor and licence of an encoder; nothing is loaded.
+    """Describes an encoder by its files, without loading weights.
 
-    `source`: hub:OWNER/NAME, a folder in the layout of the Hub, or the folder of a Nearfield run. Raises
-    RequestError where there is none, or its model_type is in none of the `families`.
+    Parameters
+    ----------
+    source
+        hub:OWNER/NAME, a folder in the layout of the Hub, or the folder of a Nearfield run.
+    families
+        Supported values of model_type.
+
+    Returns
+    -------
+    dict
+        `source`, `model_type`, `config`, `preprocessor` and `licence`.
+
+    Raises
+    ------
+    RequestError
+        If there is no encoder, or its model_type is not supported.
     """
     if is_run(source):
         return _of_run(source)
@@ -174,8 +192,8 @@ def describe_source(source: str, families: Iterable[str]) -> dict[str, Any]:
     model_type = str(raw.get("model_type", ""))
     if model_type not in known:
         raise RequestError(
-            f"backbone.weights: {source} is a {model_type or 'network of no stated type'!r}, which is not "
-            f"known here. {choose(model_type, known)}"
+            f"backbone.weights: {source} has the model_type {model_type or 'none'!r}, which is not "
+            f"supported. {choose(model_type, known)}"
         )
     preprocessor = folder / "preprocessor_config.json"
     identifier, sentence = stated_licence(folder)
@@ -190,9 +208,9 @@ def describe_source(source: str, families: Iterable[str]) -> dict[str, Any]:
 
 
 def find_source(source: str, with_weights: bool) -> Path:
-    """The folder of an encoder, fetched from the Hub where `source` begins with hub:.
+    """Returns the folder of an encoder, downloaded from the Hub if `source` begins with hub:.
 
-    Raises RequestError where there is none, or (`with_weights`) it has no safetensors.
+    Raises RequestError if there is none, or, with `with_weights`, if it has no safetensors.
     """
     if source.startswith(HUB):
         folder = _fetched(source.removeprefix(HUB), [*_TEXT, *(_WEIGHTS if with_weights else ())])
@@ -205,19 +223,19 @@ def find_source(source: str, with_weights: bool) -> Path:
         )
     if with_weights and not any(folder.glob("*.safetensors")):
         raise RequestError(
-            f"backbone.weights: {source} has no safetensors. Other formats may run code when they are "
-            "opened; convert them first, or choose a publication that has them."
+            f"backbone.weights: {source} has no safetensors. Other formats can run code when they are "
+            "opened; convert the file first, or use a model that has safetensors."
         )
     return folder
 
 
 def is_run(source: str) -> bool:
-    """Whether a folder is that of a Nearfield run."""
+    """Returns whether `source` is the folder of a Nearfield run."""
     return not source.startswith(HUB) and (Path(source).expanduser() / "recipe.yaml").is_file()
 
 
 def transformers_library() -> Any:
-    """The library. Raises RequestError where it is not installed."""
+    """Imports and returns transformers. Raises RequestError if it is not installed."""
     try:
         import transformers
     except ImportError:
@@ -230,7 +248,7 @@ def transformers_library() -> Any:
 
 @contextmanager
 def quiet_library() -> Iterator[None]:
-    """Keeps its progress bars, and its reports of what of a file was not asked for, out of sight."""
+    """Suppresses progress bars of transformers, and its messages about unused weights."""
     talk = transformers_library().utils.logging
     level, bars = talk.get_verbosity(), talk.is_progress_bar_enabled()
     talk.set_verbosity_error()
@@ -244,25 +262,25 @@ def quiet_library() -> Iterator[None]:
 
 
 def _of_run(source: str) -> dict[str, Any]:
-    """What the run's recipe says of its own encoder."""
+    """Returns the description of the encoder in the recipe of a run."""
     recipe = Path(source).expanduser() / "recipe.yaml"
     try:
         plain = read_yaml(recipe.read_text(encoding="utf-8"), recipe.name)
     except (OSError, ValueError, RequestError) as error:
         raise RequestError(
-            f"backbone.weights: {recipe} cannot be read ({str(error).splitlines()[0]}). Name another run."
+            f"backbone.weights: {recipe} cannot be read ({str(error).splitlines()[0]}). Give another run."
         ) from None
     section = plain.get("backbone", {}) if isinstance(plain, dict) else {}
     if section.get("kind") != "transformer" or not isinstance(section.get("described"), dict):
         raise RequestError(
-            f"backbone.weights: the run in {source} has backbone.kind {section.get('kind')!r}, and this "
-            "recipe asks for 'transformer'. Name another run."
+            f"backbone.weights: the run in {source} has backbone.kind {section.get('kind')!r}, but this "
+            "recipe has 'transformer'. Give another run."
         )
     return {**section["described"], "source": source}
 
 
 def _architecture(raw: dict[str, Any]) -> dict[str, Any]:
-    """The config of the audio encoder, without what training alone uses: bending is the recipe's own work."""
+    """Returns the config of the audio encoder, with its own augmentations off."""
     config = dict(raw)
     if raw.get("model_type") == "clap":
         config = dict(raw.get("audio_config") or {})
@@ -280,7 +298,7 @@ def _json(path: Path, source: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RequestError(f"backbone.weights: {source}: {path.name} is not JSON: {error}.") from None
     if not isinstance(found, dict):
-        raise RequestError(f"backbone.weights: {source}: {path.name} holds no settings.")
+        raise RequestError(f"backbone.weights: {source}: {path.name} contains no settings.")
     return found
 
 
@@ -294,34 +312,37 @@ def _fetched(name: str, patterns: list[str]) -> Path:
         ) from None
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
-    except Exception as error:  # the hub's errors and the network's have no common root
+    except Exception as error:  # errors of hub and network have no common base class
         raise RequestError(
-            f"backbone.weights: could not fetch {name!r} from the Hub ({error}). "
-            "Check the name and the network, or download it and give the folder's path."
+            f"backbone.weights: could not download {name!r} from the Hub ({error}). "
+            "Check the name and the network, or download it and give the path of its folder."
         ) from None
 
 
 # Pretrained encoders of sound: audio spectrogram transformer, CLAP, wav2vec 2.0, HuBERT, WavLM.
 #
-# They come from the library transformers (extra `hub`), read safetensors only, and run none of the
-# publisher's code. All read the wave: the recipe's feature is `waveform`, its sample rate the encoder's own,
-# and the picture that an encoder wants is made inside (`transformer_inputs`). `normalize: {kind: none}`
-# leaves the level as it was in the encoder's training.
+# The networks are those of the library transformers (extra `hub`); only safetensors are loaded, and no code
+# of the
+# publisher is run. The input is the wave: the recipe needs the feature `waveform` and the sample rate of the
+# encoder,
+# and the network computes the input of the encoder itself. With `normalize: {kind: none}`, levels are those
+# of the
+# training of the encoder.
 
 log = logging.getLogger(__name__)
 
 NOT_STORED = ("masked_spec_embed",)
-"""Parts of names of weights that training alone reads: a checkpoint may lack them."""
+"""Parts of the names of weights that only training uses; a checkpoint may lack them."""
 
 
 @dataclass(frozen=True)
 class EncoderFamily:
-    """One architecture of the library."""
+    """An architecture of the library transformers."""
 
     network: str
-    """The class in transformers."""
+    """Name of the class."""
     sample_rate: int
-    """Hertz, where the publisher does not say it."""
+    """Sample rate in Hz, if the publisher does not state it."""
 
 
 FAMILIES = {
@@ -332,12 +353,13 @@ FAMILIES = {
     "hubert": EncoderFamily("HubertModel", 16000),
     "wavlm": EncoderFamily("WavLMModel", 16000),
 }
-"""By `model_type` of a published config.json."""
+"""Architectures by `model_type` of config.json."""
 
 
 class Transformer(nn.Module):
-    """Waves as a picture (B, C, 1, T), the mean of whose channels is read -> (B, F, steps), or (B, F) where
-    the encoder has a summary of its own (audio spectrogram transformer, CLAP)."""
+    """Maps waves (B, C, 1, T), averaged over channels, to (B, F, steps), or to (B, F) if the encoder pools
+    itself
+    (audio spectrogram transformer, CLAP)."""
 
     pooling: Pooling = "mean"
 
@@ -348,13 +370,13 @@ class Transformer(nn.Module):
 
     @property
     def longest(self) -> int | None:
-        """Samples that the encoder takes at most; None: any number."""
+        """Largest number of samples; None: no limit."""
         return cast(int | None, self.inputs.longest)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         if self.longest is not None and spectrogram.shape[-1] > self.longest:
             raise RequestError(
-                f"This encoder takes {self.longest} samples at most. Given: {spectrogram.shape[-1]}. "
+                f"This encoder supports at most {self.longest} samples. Given: {spectrogram.shape[-1]}. "
                 "Cut the sound into windows."
             )
         with torch.autocast(spectrogram.device.type, enabled=False):
@@ -367,8 +389,7 @@ class Transformer(nn.Module):
 
 
 def without_fusion(network: nn.Module) -> nn.Module:
-    """The same network told that no sound is longer than its window, which windows never are: what CLAP would
-    fuse with the whole then takes no part."""
+    """Disables the fusion of CLAP, which is for sounds longer than its window, and returns the network."""
     module: Any
     for module in network.modules():
         if getattr(module, "enable_fusion", False):
@@ -377,13 +398,14 @@ def without_fusion(network: nn.Module) -> nn.Module:
 
 
 class TransformerSettings(BaseBackboneSettings):
-    """A published encoder, frozen or tuned (`embedding.train`): small sets gain by what large ones taught."""
+    """A pretrained transformer of the Hugging Face Hub, frozen or fine-tuned (`embedding.train`)."""
 
     kind: Literal["transformer"] = "transformer"
     weights: str | None = None
-    """The encoder: hub:OWNER/NAME, a folder with config.json and model.safetensors, or a run's folder."""
+    """The encoder: hub:OWNER/NAME, a folder with config.json and model.safetensors, or the folder of a
+    run."""
     described: dict[str, JsonValue] | None = None
-    """What stands there of the architecture, the sound it reads and its licence; filled in by reading it."""
+    """Architecture, preprocessor and license of the encoder; set automatically from its files."""
 
     @model_validator(mode="before")
     @classmethod
@@ -397,34 +419,34 @@ class TransformerSettings(BaseBackboneSettings):
 
     @property
     def licence(self) -> str | None:
-        """Of the published weights, as their own files state it; None where they do not."""
+        """License of the published weights, as their files state it; None if they do not."""
         found = (self.described or {}).get("licence")
         return found if isinstance(found, str) else None
 
     @property
     def sample_rate(self) -> int:
-        """Hertz that the encoder was trained at."""
+        """Sample rate of the encoder, in Hz."""
         preprocessor = self._part("preprocessor")
         return int(preprocessor.get("sampling_rate", self._family().sample_rate))
 
     def check_reading(self, feature: str, sample_rate: int) -> None:
-        """Raises RequestError where the recipe's feature or sample rate (Hz) is not the encoder's."""
+        """Raises RequestError if the feature or sample rate (Hz) of the recipe does not fit the encoder."""
         if feature != "waveform":
             raise RequestError(
-                f"feature.kind: {feature!r} makes a picture, and the backbone transformer reads the wave and "
-                "makes its own. Set feature.kind=waveform."
+                f"feature.kind: {feature!r} computes a spectrogram, but the backbone transformer needs the "
+                "wave. Set feature.kind=waveform."
             )
         if sample_rate != self.sample_rate:
             raise RequestError(
-                f"data.sample_rate: {sample_rate} Hz, and the encoder was trained at {self.sample_rate} Hz. "
+                f"data.sample_rate: {sample_rate} Hz, but the encoder was trained at {self.sample_rate} Hz. "
                 f"Set data.sample_rate={self.sample_rate}."
             )
 
     def build(self, channels: int, bands: int, frames: int) -> Transformer:
-        """For waves as pictures (B, channels, 1, frames).
+        """Creates the network for waves (B, channels, 1, frames).
 
-        Raises RequestError where there is no encoder to build, it cannot take so many samples, its weights
-        are no safetensors or not whole, or the library is missing.
+        Raises RequestError if no encoder is given, it does not support so many samples, its weights are not
+        safetensors or not complete, or transformers is not installed.
         """
         if bands != 1:
             self.check_reading("another", self.sample_rate)
@@ -434,8 +456,9 @@ class TransformerSettings(BaseBackboneSettings):
         module = Transformer(network_class(config), self._inputs(config))
         if module.longest is not None and frames > module.longest:
             raise RequestError(
-                f"data.clip_seconds: this encoder takes {module.longest / self.sample_rate:.2f} s at most. "
-                f"Given: {frames / self.sample_rate:g} s. Longer clips are cut into windows of that length."
+                f"data.clip_seconds: this encoder supports at most {module.longest / self.sample_rate:.2f} "
+                f"s. Given: {frames / self.sample_rate:g} s. Lower data.clip_seconds; longer clips are cut "
+                "into windows of that length."
             )
         if self.weights is not None:
             self._load(module, network_class, config)
@@ -457,7 +480,7 @@ class TransformerSettings(BaseBackboneSettings):
                     local_files_only=True,
                     output_loading_info=True,
                 )
-        except Exception as error:  # the library's errors have no common root
+        except Exception as error:  # errors of the library have no common base class
             raise RequestError(
                 f"backbone.weights: {self.weights} could not be loaded: {str(error).splitlines()[0]}"
             ) from error
@@ -467,8 +490,8 @@ class TransformerSettings(BaseBackboneSettings):
         if lacking or report["mismatched_keys"]:
             named = ", ".join([*lacking, *map(str, report["mismatched_keys"])][:5])
             raise RequestError(
-                f"backbone.weights: {self.weights} does not hold the whole encoder: {named} missing or of "
-                "another shape. Download it again, or choose another publication."
+                f"backbone.weights: {self.weights} does not contain the whole encoder: {named} missing or of "
+                "another shape. Download it again, or use another model."
             )
         module.network = without_fusion(network.float())
         module.weights_source = self._source(folder)  # type: ignore[assignment]
@@ -491,7 +514,7 @@ class TransformerSettings(BaseBackboneSettings):
     def _family(self) -> EncoderFamily:
         if self.described is None:
             raise RequestError(
-                "backbone.weights: a transformer needs to know which one. Give hub:OWNER/NAME, as in "
+                "backbone.weights: a transformer needs weights. Give hub:OWNER/NAME, for example "
                 "hub:laion/clap-htsat-unfused, or a folder with config.json and model.safetensors."
             )
         return FAMILIES[str(self.described["model_type"])]

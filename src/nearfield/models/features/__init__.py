@@ -1,4 +1,4 @@
-"""Features make a picture of a sound; the union is the list of all kinds."""
+"""Features, such as the log-mel spectrogram; `FeatureSettings` is the union of all kinds."""
 
 from typing import Annotated
 

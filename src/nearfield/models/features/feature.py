@@ -1,4 +1,4 @@
-"""The base of features, and the two that change nothing: pixels and waveform."""
+"""The base of features, and the two identity features: pixels and waveform."""
 
 from typing import ClassVar, Literal
 
@@ -8,70 +8,70 @@ from nearfield.core.errors import RequestError
 from nearfield.core.settings import Family, Settings
 
 Modality = Literal["audio", "image"]
-"""What a collection holds, a feature reads, and so a recipe is for."""
-
-# What every feature promises: the shape of its picture, told before a sound is there.
+"""What a collection contains and a feature expects."""
 
 
 class Feature(nn.Module):
-    """A picture of a sound: waves (B, C, T) float32 -> (B, channels, bands, frames) float32.
+    """Base of features: maps waves (B, C, T) float32 to spectrograms (B, channels, bands, frames) float32.
 
-    Works on the device of its input; draws nothing, learns nothing.
+    Deterministic and without trained weights; computed on the device of the input.
     """
 
     channels: int
-    """Channels of the picture."""
+    """Number of channels of the spectrogram."""
     bands: int
-    """Rows of the picture; 0 where they are the input's own."""
+    """Number of bands (rows) of the spectrogram; 0 if it is that of the input."""
     hop: int
-    """Samples from one frame to the next."""
+    """Samples between successive frames."""
     modality: Modality = "audio"
-    """What it reads: waves, or images (B, C, height, width); that of its settings."""
+    """The input: waves, or images (B, C, height, width); that of its settings."""
     cuttable: bool
-    """Whether `feature(wave)[..., a:b]` is `feature(wave[..., a * hop : a * hop + samples(b - a)])`.
+    """Whether `feature(wave)[..., a:b]` equals `feature(wave[..., a * hop : a * hop + samples(b - a)])`.
 
-    Then pictures of whole clips can be kept and cut; where frames reach beyond the wave's ends they cannot.
+    Spectrograms of whole clips can then be cached and cut. This is not so if frames extend beyond the wave.
     """
 
     @property
     def wave_channels(self) -> int:
-        """Channels of the waves that it reads."""
+        """Number of channels of the waves."""
         return self.channels
 
     def frames(self, samples: int) -> int:
-        """Frames of the picture of so many samples; 0 where not even one fits."""
+        """Returns the number of frames for a number of samples; 0 if there are too few for one frame."""
         raise NotImplementedError
 
     def samples(self, frames: int) -> int:
-        """The smallest number of samples whose picture has so many frames (1 or more)."""
+        """Returns the smallest number of samples with this number of frames (1 or more)."""
         raise NotImplementedError
 
     def forward(self, waves: Tensor) -> Tensor:
-        """(B, C, T) -> (B, channels, bands, frames). Raises RequestError where T gives no frame."""
+        """Computes (B, channels, bands, frames) of (B, C, T). Raises RequestError if T is too small."""
         raise NotImplementedError
 
     def _check(self, waves: Tensor) -> None:
         if self.frames(waves.shape[-1]) < 1:
             raise RequestError(
-                f"feature: a sound of {waves.shape[-1]} samples is too short for one frame, which takes "
-                f"{self.samples(1)}. Set data.clip_seconds larger or the feature's window smaller."
+                f"feature: a sound of {waves.shape[-1]} samples is too short for one frame of "
+                f"{self.samples(1)} samples. Increase data.clip_seconds, or shorten the window of the "
+                "feature."
             )
 
 
 class BaseFeatureSettings(Settings):
-    """What the settings of every feature extend: a frozen class with `kind`, its settings, and `build`.
+    """Base of the settings of a feature: a frozen class with `kind`, its settings, and `build`.
 
-    What a feature says of itself decides what it can be combined with; nothing else in the package has to
-    know its kind. Everything but `build` has a default.
+    `modality` and `unit` decide what a feature can be combined with; no other module refers to its kind. All
+    but
+    `build` have defaults.
     """
 
     kind: str
     modality: ClassVar[Modality] = "audio"
-    """What it reads: waves, or images."""
+    """The input: waves, or images."""
 
     @property
     def unit(self) -> str | None:
-        """What the numbers of its spectrogram are, for augmentations that ask; None: no loudness."""
+        """Unit of the values of its spectrogram, for augmentations that need it; None: not a level."""
         return None
 
     def build(self, sample_rate: int, channels: int) -> Feature:
@@ -80,11 +80,11 @@ class BaseFeatureSettings(Settings):
 
 
 FEATURES = Family("features", BaseFeatureSettings)
-"""All kinds of features; the list is `FeatureSettings`, in this package's `__init__`."""
+"""All kinds of features; their union is `FeatureSettings` in this package's `__init__`."""
 
 
 class Unchanged(Feature):
-    """A feature that keeps every number; a frame is a sample."""
+    """Base of identity features; each sample is a frame."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -97,11 +97,8 @@ class Unchanged(Feature):
         return frames
 
 
-# The picture itself, where the collection holds pictures and not sounds.
-
-
 class Pixels(Unchanged):
-    """Pictures (B, C, H, W) -> the same, float32; `frames` and `samples` count columns."""
+    """Returns images (B, C, H, W) as float32; `frames` and `samples` are columns."""
 
     bands, hop, cuttable = 0, 1, False
     modality: Modality = "image"
@@ -111,22 +108,19 @@ class Pixels(Unchanged):
 
 
 class PixelsSettings(BaseFeatureSettings):
-    """No feature: the picture's own pixels."""
+    """The pixels of images, without a feature."""
 
     kind: Literal["pixels"] = "pixels"
 
     modality: ClassVar[Modality] = "image"
 
     def build(self, sample_rate: int, channels: int) -> Pixels:
-        """For pictures (B, channels, any, any)."""
+        """Creates the feature for images (B, channels, any, any)."""
         return Pixels(channels)
 
 
-# The wave itself, for networks that learn their own picture of it.
-
-
 class Waveform(Unchanged):
-    """Waves (B, C, T) -> (B, C, 1, T), unchanged."""
+    """Returns waves (B, C, T) as (B, C, 1, T)."""
 
     bands, hop, cuttable = 1, 1, True
 
@@ -135,10 +129,10 @@ class Waveform(Unchanged):
 
 
 class WaveformSettings(BaseFeatureSettings):
-    """No feature: the samples, in one row."""
+    """The samples of the wave as one band, for networks that compute features themselves."""
 
     kind: Literal["waveform"] = "waveform"
 
     def build(self, sample_rate: int, channels: int) -> Waveform:
-        """For waves (B, channels, T) at any rate."""
+        """Creates the feature for waves (B, channels, T) at any sample rate."""
         return Waveform(channels)

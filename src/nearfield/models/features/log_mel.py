@@ -1,4 +1,4 @@
-"""Log-mel spectrograms: frames, mel filters, one or several windows."""
+"""Log-mel spectrograms with one or several windows."""
 
 import warnings
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from nearfield.core.settings import Settings
 from nearfield.core.types import Floats
 from nearfield.models.features.feature import BaseFeatureSettings, Feature
 
-# Cutting waves into overlapping frames, and the arithmetic of how many there are.
+# Cutting waves into overlapping frames.
 
 Padding = Literal["none", "zero", "reflect"]
 
@@ -26,9 +26,10 @@ Padding = Literal["none", "zero", "reflect"]
 class Framing:
     """Frames of `window` samples, one every `hop` samples.
 
-    Padding `none`: the first frame begins with the wave and the last ends within it. `zero` and `reflect`:
-    frame number f has the middle of its FFT at sample f x hop, and what lies beyond the wave's ends is
-    silence, or the wave mirrored at its first and last sample.
+    Padding `none`: all frames lie within the wave, the first at its beginning. `zero` and `reflect`: the
+    middle of
+    the FFT of frame f is at sample f x hop; beyond its ends, the wave is padded with zeros or mirrored at its
+    first and last sample.
     """
 
     window: int
@@ -38,34 +39,34 @@ class Framing:
 
     @property
     def before(self) -> int:
-        """Samples put before the wave; after it come the window's other samples."""
+        """Number of samples padded before the wave; the rest of the window is padded after it."""
         return 0 if self.padding == "none" else self.fft // 2 - (self.fft - self.window) // 2
 
     @property
     def fewest(self) -> int:
-        """The fewest samples that a wave must have."""
+        """Smallest number of samples of a wave."""
         enough = {"none": self.window, "zero": 1, "reflect": max(self.before, self.window - self.before) + 1}
         return enough[self.padding]
 
     def count(self, samples: int) -> int:
-        """Frames of a wave of so many samples."""
+        """Returns the number of frames of a wave with this number of samples."""
         if samples < self.fewest:
             return 0
         return 1 + (samples - (self.window if self.padding == "none" else 0)) // self.hop
 
     def samples(self, frames: int) -> int:
-        """The fewest samples that give so many frames, 1 or more."""
+        """Returns the smallest number of samples with this number of frames (1 or more)."""
         return max(self.fewest, (frames - 1) * self.hop + (self.window if self.padding == "none" else 0))
 
     def cut(self, waves: Tensor) -> Tensor:
-        """Waves (N, T) -> frames (N, count(T), window); without padding a view, nothing is copied."""
+        """Cuts waves (N, T) into frames (N, count(T), window); without padding, the result is a view."""
         if self.padding != "none":
             mode = "constant" if self.padding == "zero" else "reflect"
             waves = F.pad(waves, (self.before, self.window - self.before), mode=mode)
         return waves.unfold(-1, self.window, self.hop)
 
 
-# The mel scale and its triangles: how much each FFT bin counts in each band.
+# Mel scales and triangular filters.
 #
 # Two scales are in use. HTK: mel = 2595 log10(1 + f / 700) (O'Shaughnessy, Speech Communication, 1987).
 # Slaney: linear to 1,000 Hz, 3 mel for 200 Hz; logarithmic above, 27 mel for a factor of 6.4 (Auditory
@@ -74,29 +75,30 @@ class Framing:
 Scale = Literal["htk", "slaney"]
 
 _KINK = 1000.0
-"""Hz; here Slaney's scale turns from linear to logarithmic, at 15 mel."""
+"""Frequency in Hz at which Slaney's scale changes from linear to logarithmic, at 15 mel."""
 
 
 @dataclass(frozen=True)
 class MelBands:
-    """Triangular bands, evenly spaced on a mel scale between two frequencies; frequencies in Hz."""
+    """Triangular filters, evenly spaced on a mel scale between two frequencies in Hz."""
 
     bands: int
     low: float
     high: float
     scale: Scale
     triangles: Literal["hz", "mel"]
-    """The axis on which a triangle's sides are straight lines."""
+    """The axis on which the sides of a triangle are linear."""
     area_norm: bool
-    """Whether each triangle has area 1 over Hz, instead of height 1."""
+    """Whether each triangle has area 1 over Hz instead of height 1."""
 
     def edges(self) -> Floats:
-        """(bands + 2,) Hz: band b begins at edge b, peaks at b + 1, ends at b + 2."""
+        """Returns (bands + 2,) edges in Hz: band b begins at edge b, has its peak at b + 1 and ends at b +
+        2."""
         low, high = to_mel(np.array([self.low, self.high]), self.scale)
         return to_hertz(np.linspace(low, high, self.bands + 2), self.scale)
 
     def weights(self, sample_rate: int, fft: int) -> Floats:
-        """(bands, fft // 2 + 1): the weight of each bin in each band, 0 or more."""
+        """Returns (bands, fft // 2 + 1) weights of each FFT bin in each band, 0 or more."""
         edges = self.edges()
         heights = 2 / (edges[2:] - edges[:-2]) if self.area_norm else np.ones(self.bands)
         bins: Floats = np.arange(fft // 2 + 1, dtype=np.float64) * (sample_rate / fft)
@@ -107,15 +109,15 @@ class MelBands:
         return np.maximum(0.0, np.minimum(rising, falling)) * heights[:, None]
 
     def empty(self, sample_rate: int, fft: int) -> list[int]:
-        """Bands that no bin falls into: their picture would be one constant row."""
+        """Returns the bands without any FFT bin, which would be constant rows of the spectrogram."""
         edges, step = self.edges(), sample_rate / fft
         next_bin = (np.floor(edges[:-2] / step) + 1) * step
-        ends = edges[2:] * (1 - 1e-12)  # a bin on the very edge has no weight, however the edge was rounded
+        ends = edges[2:] * (1 - 1e-12)  # a bin at the edge has weight 0, despite rounding
         return [int(band) for band in np.flatnonzero(next_bin >= ends)]
 
 
 def to_mel(hertz: Floats, scale: Scale) -> Floats:
-    """Hz, 0 or more, to mel."""
+    """Converts Hz (0 or more) to mel."""
     if scale == "htk":
         return 2595.0 * np.log10(1.0 + hertz / 700.0)
     above = 15.0 + 27.0 * np.log(np.maximum(hertz, _KINK) / _KINK) / np.log(6.4)
@@ -123,34 +125,36 @@ def to_mel(hertz: Floats, scale: Scale) -> Floats:
 
 
 def to_hertz(mel: Floats, scale: Scale) -> Floats:
-    """Mel, 0 or more, to Hz."""
+    """Converts mel (0 or more) to Hz."""
     if scale == "htk":
         return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
     above = _KINK * np.exp((np.maximum(mel, 15.0) - 15.0) * np.log(6.4) / 27.0)
     return np.where(mel < 15.0, mel / 0.015, above)
 
 
-# Log-mel: how much there is in each band of pitch, frame by frame, on a scale of loudness.
+# The log-mel spectrogram.
 #
-# Worked through in blocks of frames that stay in the processor's cache, from the cut to the logarithm; the
-# spectrum of a whole batch is never in memory. A mel band reads a few bins of hundreds, so bands are taken a
-# few at a time, over only the bins that those few read.
+# It is computed in blocks of frames that fit the cache, from cutting to the logarithm; the spectrum of a
+# whole batch
+# is never in memory. A mel band uses only a few of hundreds of FFT bins, so a product is computed for a group
+# of
+# bands, over the bins of that group.
 
 _TOGETHER = 16
-"""Bands that share one product: more read more zeros, fewer make more calls."""
+"""Number of bands per product: more bands multiply more zeros, fewer need more calls."""
 _BLOCK = 512
-"""Frames in a block on a processor, whose cache they should fit."""
+"""Number of frames in a block on the CPU, to fit the cache."""
 _BLOCK_ELSEWHERE = 16_384
-"""Frames in a block on other devices: enough to keep them busy, about 200 MB at an FFT of 1,024."""
+"""Number of frames in a block on other devices; about 200 MB at an FFT of 1,024."""
 
 
 class LogMel(Feature):
-    """Waves (B, C, T) -> (B, C, bands, frames)."""
+    """Computes log-mel spectrograms (B, C, bands, frames) of waves (B, C, T)."""
 
     window: Tensor
     weights: Tensor
     empty_bands: list[int]
-    """Bands that no bin of the FFT falls into: rows of the picture that never change."""
+    """Bands without any FFT bin, which are constant rows of the spectrogram."""
 
     def __init__(self, channels: int, sample_rate: int, framing: Framing, settings: "MelSettings") -> None:
         super().__init__()
@@ -175,7 +179,7 @@ class LogMel(Feature):
 
     def forward(self, waves: Tensor) -> Tensor:
         self._check(waves)
-        # Half precision would lose the quiet bands, whatever the precision of the network around.
+        # Always float32, because half precision would round quiet bands to zero.
         with torch.autocast(waves.device.type, enabled=False):
             frames = self.framing.cut(waves.float().flatten(0, 1))
             spectrogram = frames.new_empty(frames.shape[0], self.bands, frames.shape[1])
@@ -187,7 +191,9 @@ class LogMel(Feature):
                 spectrogram[clips, :, columns] = logs.view(self.bands, *part.shape[:2]).transpose(0, 1)
 
             if torch.compiler.is_compiling():
-                fill((slice(None), slice(None)))  # blocks would fix the number of clips in what is exported
+                fill(
+                    (slice(None), slice(None))
+                )  # blocks would fix the number of clips of an exported network
             elif frames.device.type == "cpu" and not frames.requires_grad:
                 spread(fill, _blocks(frames, _BLOCK))
             else:
@@ -196,15 +202,15 @@ class LogMel(Feature):
             return spectrogram.view(*waves.shape[:2], *spectrogram.shape[1:])
 
     def _spectrum(self, frames: Tensor) -> Tensor:
-        """Frames (clips, length, window) -> magnitude, or power, (bins, clips x length)."""
+        """Computes magnitude or power (bins, clips x length) of frames (clips, length, window)."""
         bins = torch.fft.rfft((frames * self.window).flatten(0, 1), n=self.framing.fft)
         squares = torch.view_as_real(bins).square_()
-        # Several times faster than a sum over the last axis, or the complex numbers' abs.
+        # Several times faster than a sum over the last axis, or abs of the complex numbers.
         power = squares[..., 0] + squares[..., 1]
         return (power.sqrt_() if self.settings.power == 1 else power).t()
 
     def _mel(self, spectrum: Tensor) -> Tensor:
-        """(bins, n) -> (bands, n)."""
+        """Applies the filters: (bins, n) -> (bands, n)."""
         groups = [
             self.weights[band : band + _TOGETHER, low:high] @ spectrum[low:high]
             for band, low, high in self.spans
@@ -218,63 +224,72 @@ class LogMel(Feature):
 
 
 def _blocks(frames: Tensor, size: int) -> list[tuple[slice, slice]]:
-    """Which clips and moments of frames (clips, length, window) make a block of `size` frames or fewer."""
+    """Divides frames (clips, length, window) into blocks of at most `size` frames, as slices of clips and
+    frames."""
     clips, length, _ = frames.shape
     together = max(1, size // length)
     return [
-        (slice(clip, clip + together), slice(moment, moment + size))
+        (slice(clip, clip + together), slice(first, first + size))
         for clip in range(0, clips, together)
-        for moment in range(0, length, size)
+        for first in range(0, length, size)
     ]
 
 
 def _bins(weights: Floats) -> tuple[int, int]:
-    """The first bin that any of these bands reads, and the one after the last."""
+    """Returns the first FFT bin with a weight above 0 in any of these bands, and the last plus 1."""
     read = np.flatnonzero(weights.any(axis=0))
     return (int(read[0]), int(read[-1]) + 1) if len(read) else (0, 1)
 
 
 class MelSettings(Settings):
-    """What every picture in mel bands shares."""
+    """Settings shared by all features with mel bands."""
 
     bands: int = Field(64, ge=1, le=1024)
-    """Mel bands: rows of the picture."""
+    """Number of mel bands, 1 to 1,024."""
     low: float = Field(50.0, ge=0.0)
-    """Hz at which the lowest band begins."""
+    """Lower edge of the lowest band in Hz; 0 or more."""
     high: float | None = Field(None, gt=0.0)
-    """Hz at which the highest band ends; none: half the sample rate."""
+    """Upper edge of the highest band in Hz; none: half the sample rate."""
     fft: int | None = Field(None, ge=4, le=65536, multiple_of=2)
-    """Samples of the FFT, the window and zeros after it; none: the power of 2 that holds the window."""
+    """Length of the FFT in samples, even, at least that of the window, which is padded with zeros; none: the
+    next
+    power of 2."""
     taper: Literal["hann", "hamming"] = "hann"
-    """The window's shape, periodic."""
+    """Window function, periodic."""
     padding: Padding = "none"
-    """none: frames lie within the sound, and pictures can be kept and cut; zero, reflect: frames are centred
-    on their moments, and silence or a mirror image lies beyond the ends."""
+    """Padding of the sound: none (frames lie within it, and cached spectrograms can be cut), zero or reflect
+    (frames
+    are centered on multiples of the hop)."""
     scale: Scale = "htk"
-    """The mel scale."""
+    """Mel scale: htk, or slaney (as in librosa by default)."""
     triangles: Literal["hz", "mel"] = "hz"
-    """The axis on which a band's sides are straight lines: Hz as in librosa, mel as in TensorFlow."""
+    """Axis on which the sides of the triangular filters are linear: hz (as in librosa) or mel (as in
+    TensorFlow)."""
     area_norm: bool = False
-    """Whether each band has area 1 over Hz instead of height 1, so that wide bands do not grow with width."""
+    """Whether each filter has area 1 over Hz instead of height 1, so that wide bands have no larger
+    values."""
     power: Literal[1, 2] = 1
-    """1: bands add up magnitudes; 2: they add up powers."""
+    """Exponent of the spectrum before the filters: 1 (magnitude) or 2 (power)."""
     log: Literal["ln", "db"] = "ln"
-    """ln: natural logarithm of band + floor; db: decibels over 1, of the larger of band and floor."""
+    """ln: natural logarithm of band plus floor; db: decibels relative to 1 of the larger of band and
+    floor."""
     floor: float | None = Field(None, gt=0.0)
-    """The value that keeps silence finite; none: 1e-6 with ln, 1e-10 with db."""
+    """Smallest value of a band before the logarithm, so that silence is finite; above 0. none: 1e-6 with ln,
+    1e-10
+    with db."""
 
     @property
     def unit(self) -> str | None:
-        """What the picture's numbers are, in the words of augmentations that ask; none: no loudness."""
+        """Unit of the values, for augmentations that need it; None: not a level."""
         return "db" if self.log == "db" else {1: "ln_magnitude", 2: "ln_power"}[self.power]
 
     @property
     def least(self) -> float:
-        """The floor, chosen or usual."""
+        """The floor, as set or the default."""
         return self.floor if self.floor is not None else {"ln": 1e-6, "db": 1e-10}[self.log]
 
     def mel_bands(self, sample_rate: int) -> MelBands:
-        """The bands at a sample rate (Hz). Raises RequestError where they would lie beyond half of it."""
+        """Creates the filters at a sample rate in Hz. Raises RequestError if `high` exceeds half of it."""
         high = self.high if self.high is not None else sample_rate / 2
         if not self.low < high <= sample_rate / 2:
             raise RequestError(
@@ -284,40 +299,43 @@ class MelSettings(Settings):
         return MelBands(self.bands, self.low, high, self.scale, self.triangles, self.area_norm)
 
     def log_mel(self, sample_rate: int, channels: int, window_ms: float, hop_ms: float) -> LogMel:
-        """One log-mel by these settings; window and hop in milliseconds, rounded to samples.
+        """Creates a log-mel feature; window and hop in milliseconds are rounded to samples.
 
-        Warns where a band would stay empty; raises RequestError where window, hop or bands do not fit.
+        Warns if a band is empty. Raises RequestError if window, hop or bands do not fit.
         """
         window, hop = round(window_ms * sample_rate / 1000), round(hop_ms * sample_rate / 1000)
         fft = self.fft or max(4, 1 << (window - 1).bit_length())
         if hop < 1 or not 2 <= window <= fft:
             raise RequestError(
-                f"feature: at {sample_rate} Hz a window of {window_ms:g} ms is {window} samples, a hop of "
-                f"{hop_ms:g} ms {hop}, and the FFT has {fft}. The hop must be 1 or more, the window 2 or "
-                "more, the FFT no smaller than the window; leave feature.fft out to have it fit."
+                f"feature: at {sample_rate} Hz, a window of {window_ms:g} ms is {window} samples, a hop of "
+                f"{hop_ms:g} ms is {hop}, and the FFT is {fft}. The hop must be 1 or more, the window 2 or "
+                "more, and the FFT not smaller than the window; leave out feature.fft to choose it "
+                "automatically."
             )
         feature = LogMel(channels, sample_rate, Framing(window, hop, fft, self.padding), self)
         if feature.empty_bands:
-            warnings.warn(_cure(self, sample_rate, fft, feature.empty_bands), UserWarning, stacklevel=3)
+            warnings.warn(
+                _empty_warning(self, sample_rate, fft, feature.empty_bands), UserWarning, stacklevel=3
+            )
         return feature
 
 
 class LogMelSettings(MelSettings, BaseFeatureSettings):
-    """The logarithm of what is in each mel band."""
+    """Log-mel spectrogram."""
 
     kind: Literal["log_mel"] = "log_mel"
     window_ms: float = Field(30.0, gt=0.0, le=1000.0)
-    """Milliseconds of sound in a frame."""
+    """Length of a frame in milliseconds, above 0 to 1,000."""
     hop_ms: float = Field(10.0, gt=0.0, le=1000.0)
-    """Milliseconds from one frame to the next."""
+    """Milliseconds between successive frames, above 0 to 1,000."""
 
     def build(self, sample_rate: int, channels: int) -> LogMel:
-        """For waves (B, channels, T) at `sample_rate` Hz."""
+        """Creates the feature for waves (B, channels, T) at `sample_rate` Hz."""
         return self.log_mel(sample_rate, channels, self.window_ms, self.hop_ms)
 
 
-def _cure(settings: MelSettings, sample_rate: int, fft: int, empty: list[int]) -> str:
-    """What is empty, why, and which nearest settings would fill it."""
+def _empty_warning(settings: MelSettings, sample_rate: int, fft: int, empty: list[int]) -> str:
+    """Returns the warning about empty bands, with the nearest settings that have none."""
     ffts = [2**power for power in range(fft.bit_length(), 17)]
     larger = next(
         (size for size in ffts if not settings.mel_bands(sample_rate).empty(sample_rate, size)), None
@@ -331,22 +349,23 @@ def _cure(settings: MelSettings, sample_rate: int, fft: int, empty: list[int]) -
     cures = [f"feature.fft = {larger}"] * bool(larger) + [f"feature.bands = {fewer}"] * bool(fewer)
     listed = ", ".join(map(str, empty[:8])) + (", ..." if len(empty) > 8 else "")
     return (
-        f"feature: {len(empty)} of {settings.bands} mel bands are empty (numbers {listed}), as the bins of "
-        f"an FFT of {fft} samples lie {sample_rate / fft:.3g} Hz apart and those bands are narrower. "
-        f"{' or '.join(cures) or 'A larger feature.low'} fills them."
+        f"feature: {len(empty)} of {settings.bands} mel bands are empty (numbers {listed}), because they are "
+        f"narrower than the {sample_rate / fft:.3g} Hz between the bins of an FFT of {fft} samples. "
+        f"Use {' or '.join(cures) or 'a larger feature.low'}."
     )
 
 
-# Log-mel through several windows at once, as channels: short ones see when, long ones see which pitch.
+# Log-mel spectrograms with several windows as channels: short windows resolve time, long windows frequency.
 
 
 class MultiLogMel(Feature):
-    """Waves (B, C, T) -> (B, C x windows, bands, frames): all windows of channel 1, then of channel 2, ...
+    """Computes (B, C x windows, bands, frames) of waves (B, C, T): all windows of channel 1, then of channel
+    2, ...
 
-    Frames are those of the longest window; pictures of the others, which have more, are resampled to them.
+    The number of frames is that of the longest window; the others, which have more, are resampled.
     """
 
-    cuttable = False  # resampling puts a frame's limits where the whole sound's length says
+    cuttable = False  # the resampled frames depend on the length of the whole sound
 
     def __init__(self, parts: list[LogMel], resample: Literal["area", "nearest"]) -> None:
         super().__init__()
@@ -378,16 +397,19 @@ class MultiLogMel(Feature):
 
 
 class MultiLogMelSettings(MelSettings, BaseFeatureSettings):
-    """Log-mel through several windows at once, each a channel."""
+    """Log-mel spectrograms with several windows, each a channel."""
 
     kind: Literal["multi_log_mel"] = "multi_log_mel"
     windows_ms: tuple[float, ...] = Field((10.0, 20.0, 30.0), min_length=2, max_length=8)
-    """Milliseconds of sound in a frame, one channel each, shortest first; the same one several times gives
-    copies, with which to tell what windows bring from what channels bring."""
+    """Lengths of the frames in milliseconds, 2 to 8, shortest first, one channel each. Equal lengths give
+    equal
+    channels, as a baseline for the effect of more channels."""
     hop_share: float = Field(1.0, gt=0.0, le=1.0)
-    """Step from one frame to the next, as a share of the window; 1: frames lie side by side."""
+    """Hop as a fraction of the window, above 0 to 1; 1: frames do not overlap."""
     resample: Literal["area", "nearest"] = "area"
-    """How shorter windows' frames become as many as the longest's: their mean, or the nearest one."""
+    """How the frames of shorter windows are reduced to the number of the longest: their mean (area), or the
+    nearest
+    frame (nearest)."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -396,7 +418,8 @@ class MultiLogMelSettings(MelSettings, BaseFeatureSettings):
         return self
 
     def build(self, sample_rate: int, channels: int) -> MultiLogMel:
-        """For waves (B, channels, T) at `sample_rate` Hz; one FFT size for all windows, the longest's."""
+        """Creates the feature for waves (B, channels, T) at `sample_rate` Hz, with one FFT length for all
+        windows."""
         longest = round(self.windows_ms[-1] * sample_rate / 1000)
         whole = self.model_copy(update={"fft": self.fft or max(4, 1 << (longest - 1).bit_length())})
         parts = [whole.log_mel(sample_rate, channels, ms, ms * self.hop_share) for ms in self.windows_ms]

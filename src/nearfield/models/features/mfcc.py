@@ -1,4 +1,4 @@
-"""MFCC: the shape of a log-mel column in a few cosines, from its level upwards.
+"""MFCC: the discrete cosine transform of each log-mel frame.
 
 Davis and Mermelstein, "Comparison of parametric representations for monosyllabic word recognition", 1980.
 """
@@ -16,7 +16,7 @@ from nearfield.models.features.log_mel import LogMel, MelSettings
 
 
 class MFCC(Feature):
-    """Waves (B, C, T) -> (B, C, coefficients, frames); row 0 is the level."""
+    """Computes MFCCs (B, C, coefficients, frames) of waves (B, C, T); coefficient 0 is the level."""
 
     cosines: Tensor
 
@@ -39,7 +39,7 @@ class MFCC(Feature):
 
 
 def _cosines(bands: int, coefficients: int, orthonormal: bool) -> Tensor:
-    """(coefficients, bands): rows of the DCT-II, scaled by sqrt(2 / bands)."""
+    """Returns the (coefficients, bands) matrix of the DCT-II, scaled by sqrt(2 / bands)."""
     middles = torch.arange(bands, dtype=torch.float64) + 0.5
     rows = torch.arange(coefficients, dtype=torch.float64)[:, None]
     cosines = torch.cos(math.pi / bands * rows * middles) * math.sqrt(2 / bands)
@@ -49,29 +49,32 @@ def _cosines(bands: int, coefficients: int, orthonormal: bool) -> Tensor:
 
 
 class MFCCSettings(MelSettings, BaseFeatureSettings):
-    """A few cosines over the log-mel bands."""
+    """MFCCs: the first coefficients of the cosine transform of each log-mel frame."""
 
     kind: Literal["mfcc"] = "mfcc"
     window_ms: float = Field(30.0, gt=0.0, le=1000.0)
-    """Milliseconds of sound in a frame."""
+    """Length of a frame in milliseconds, above 0 to 1,000."""
     hop_ms: float = Field(10.0, gt=0.0, le=1000.0)
-    """Milliseconds from one frame to the next."""
+    """Milliseconds between successive frames, above 0 to 1,000."""
     coefficients: int = Field(13, ge=1, le=1024)
-    """Cosines kept, the level (number 0) included."""
+    """Number of coefficients, with the level (coefficient 0); at most the number of bands."""
     orthonormal: bool = False
-    """Whether the level is divided by the square root of 2, which makes the cosines an orthonormal set."""
+    """Whether to divide the level by the square root of 2, which makes the transform orthonormal."""
 
     @property
     def unit(self) -> None:
-        """None: a cosine over bands is no loudness."""
+        """None, because coefficients are not levels."""
         return None
 
     def build(self, sample_rate: int, channels: int) -> MFCC:
-        """For waves (B, channels, T) at `sample_rate` Hz; RequestError for more coefficients than bands."""
+        """Creates the feature for waves (B, channels, T) at `sample_rate` Hz.
+
+        Raises RequestError if there are more coefficients than bands.
+        """
         if self.coefficients > self.bands:
             raise RequestError(
-                f"feature: {self.coefficients} coefficients of {self.bands} bands. There are at most as many "
-                "coefficients as bands; lower feature.coefficients or raise feature.bands."
+                f"feature: {self.coefficients} coefficients of {self.bands} bands. There can be at most as "
+                "many coefficients as bands; lower feature.coefficients or increase feature.bands."
             )
         log_mel = self.log_mel(sample_rate, channels, self.window_ms, self.hop_ms)
         return MFCC(log_mel, self.coefficients, self.orthonormal)
