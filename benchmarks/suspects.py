@@ -35,7 +35,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from nearfield.analysis.suspects.labels import (
     RIGHT,
     SuspectSettings,
-    all_neighbours_differ,
+    all_neighbors_differ,
     doubt_labels,
     doubt_tags,
     listed,
@@ -195,7 +195,7 @@ def labels(space: Space, share: float, seed: int) -> Iterator[Line]:
     # The rule says yes or no; to rank, the share of neighbours that differ, and the listing is the rule's.
     index, _ = nearest(Search.within(vectors, settings.distance), RULE)
     differ = (wrong[index] != wrong[:, None]).mean(axis=1)
-    rule = all_neighbours_differ(vectors, replace(metadata, labels=wrong), RULE, settings.distance)
+    rule = all_neighbors_differ(vectors, replace(metadata, labels=wrong), RULE, settings.distance)
     yield _line("all neighbours differ", differ, planted, rule)
 
 

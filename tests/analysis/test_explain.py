@@ -17,7 +17,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from nearfield.analysis.explain.examples import neighbourhoods, tile
+from nearfield.analysis.explain.examples import neighborhoods, tile
 from nearfield.analysis.explain.explain import Explanation, explain
 from nearfield.analysis.explain.figures import confusion_figure, draw, draw_confusion, focal_curve
 from nearfield.analysis.explain.opened_run import OpenedRun
@@ -291,7 +291,7 @@ def test_clips_that_only_judge_are_read_by_what_the_runs_own_teach(
 
 def test_neighbours_after_learning_are_the_nearest_of_other_groups(opened: OpenedRun) -> None:
     row = int(opened.rows[0])
-    near = neighbourhoods(opened, np.array([row]), 4)[0]
+    near = neighborhoods(opened, np.array([row]), 4)[0]
     ids = list(opened.collection.table["id"])
     apart = {
         ids[other]: cosine(opened.vectors[row].astype(float), opened.vectors[other].astype(float))
@@ -337,9 +337,9 @@ def test_figures_are_written_and_clips_can_be_named(
         with Image.open(path) as image:
             assert image.convert("L").getextrema() != (255, 255)
     draw(found, opened, tmp_path / "figures", clip, at=0.05)
-    with pytest.raises(RequestError, match=r"is 0.5 s long. Given: 3"):
+    with pytest.raises(RequestError, match=r"has a length of 0.5 s. Given: 3"):
         draw(found, opened, tmp_path / "figures", clip, at=3)
-    with pytest.raises(RequestError, match="have no 'nothing'"):
+    with pytest.raises(RequestError, match="there is no clip 'nothing'"):
         draw(found, opened, tmp_path / "figures", "nothing")
-    with pytest.raises(DataError, match=r"split 'tset' holds no clips. Did you mean 'test'"):
+    with pytest.raises(DataError, match=r"split 'tset' has no clips. Did you mean 'test'"):
         OpenedRun.open(opened.run, split="tset")

@@ -95,14 +95,14 @@ def test_a_part_without_clips_has_no_score_and_no_clips_at_all_are_refused() -> 
     places = np.full(10, 0.5)
     first, middle, _ = position_scores(np.ones(10), places, np.arange(10), draws=20)
     assert (first.score, first.less, middle.score) == (None, None, 1)
-    with pytest.raises(RequestError, match="no clip with a score lies inside a longer recording"):
+    with pytest.raises(RequestError, match="no clip with a score is part of a longer recording"):
         position_scores(np.ones(10), np.full(10, np.nan), np.arange(10))
 
 
 def test_edges_and_draws_that_give_nothing_are_refused() -> None:
     asked = np.ones(10), np.linspace(0, 1, 10), np.arange(10)
     for edge in (0.0, 0.5, 0.7, -0.1, np.nan):
-        with pytest.raises(RequestError, match=r"edge is a share above 0 and below 0\.5"):
+        with pytest.raises(RequestError, match=r"edge must be above 0 and below 0\.5"):
             position_scores(*asked, edge=edge)
     with pytest.raises(RequestError, match="draws: an interval needs at least one draw"):
         position_scores(*asked, draws=0)

@@ -42,5 +42,5 @@ def test_digital_silence_has_a_floor_and_what_cannot_be_asked_is_refused() -> No
     assert (even.explained, even.quiet.of_all_silent) == (0, 0)
     with pytest.raises(RequestError, match="no clip is in a cluster"):
         silence_report(np.zeros(2), np.array([-1, -1]))
-    with pytest.raises(RequestError, match="a level is not a number"):
+    with pytest.raises(RequestError, match="a level is NaN"):
         silence_report(np.array([np.nan, -3.0]), np.array([0, 0]))

@@ -154,7 +154,7 @@ def test_what_cannot_be_judged_is_refused_where_it_was_asked_for(faulty: tuple[R
         find_suspects(run, sorts=("label",))  # type: ignore[arg-type]
     told: list[str] = []
     found = find_suspects(run, callback=lambda event: told.append(getattr(event, "text", "")))
-    assert not any(text.startswith("tags are not judged") for text in told)  # labels alone are usual
+    assert not any(text.startswith("tags are not checked") for text in told)  # labels alone are usual
     assert {"label"} <= {each.kind for each in found.suspects}
 
 
@@ -197,7 +197,7 @@ def test_a_set_of_tags_alone_is_not_told_that_it_has_no_labels(chords: Path, tmp
     run = train(Recipe.of(parts), chords, tmp_path / "run", device="cpu")
     told: list[str] = []
     find_suspects(run, callback=lambda event: told.append(getattr(event, "text", "")))
-    assert not any(text.startswith("labels are not judged") for text in told)
+    assert not any(text.startswith("labels are not checked") for text in told)
 
 
 def _real(folder: Path, channels: int, count: int) -> Iterator[Waves]:
@@ -273,5 +273,5 @@ def test_copies_across_the_split_are_confirmed_by_the_sound(
     found = find_suspects(run, sorts=("duplicates",))
     sure = {(each.id, str(each.other)) for each in found.suspects if each.score > 0.5}
     assert sure == copies
-    assert all("sounds agree as copies do" in each.reason for each in found.suspects if each.score > 0.5)
+    assert all("sounds are the same" in each.reason for each in found.suspects if each.score > 0.5)
     assert all(each.column == "use" and each.after == "no" for each in found.suspects)

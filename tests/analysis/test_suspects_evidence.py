@@ -17,11 +17,11 @@ SETTINGS = SuspectSettings(neighbors=7, width=0.3)
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
 @pytest.mark.parametrize("apart", [False, True])
-def test_neighbour_shares_equal_a_loop(distance: Distance, apart: bool) -> None:
+def test_neighbor_shares_equal_a_loop(distance: Distance, apart: bool) -> None:
     vectors, labels = classes(60, 1.0)
     targets, sources = np.eye(4)[labels], np.arange(60) // 3
     settings = SETTINGS.model_copy(update={"distance": distance, "apart": apart})
-    found = gather(vectors, targets, "softmax", sources, settings).neighbours
+    found = gather(vectors, targets, "softmax", sources, settings).neighbors
     space = unit(vectors.astype(float)) if distance == "cosine" else vectors.astype(float)
     squared = cdist(space, space, "sqeuclidean")
     for clip in range(60):
@@ -66,7 +66,7 @@ def test_a_clips_own_label_does_not_move_what_is_said_of_it() -> None:
     two[0] = np.roll(two[0], 1)
     settings, sources = SuspectSettings(folds=40, apart=True), np.arange(40)
     first, second = (gather(vectors, targets, "softmax", sources, settings) for targets in (one, two))
-    np.testing.assert_allclose(first.neighbours[0], second.neighbours[0])
+    np.testing.assert_allclose(first.neighbors[0], second.neighbors[0])
     np.testing.assert_allclose(first.probe[0], second.probe[0], atol=1e-9)
 
 
@@ -87,5 +87,5 @@ def test_half_precision_says_what_the_same_numbers_say_in_full(distance: Distanc
     asked = np.eye(4)[labels], "softmax", np.arange(60), settings
     found, wanted = gather(halves, *asked), gather(halves.astype(np.float32), *asked)  # type: ignore[arg-type]
     assert np.isfinite(found.mean).all()
-    np.testing.assert_array_equal(found.neighbours, wanted.neighbours)
+    np.testing.assert_array_equal(found.neighbors, wanted.neighbors)
     np.testing.assert_array_equal(found.probe, wanted.probe)

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from nearfield.analysis.suspects.labels import (
     SuspectSettings,
-    all_neighbours_differ,
+    all_neighbors_differ,
     doubt_labels,
     label_suspects,
 )
@@ -57,7 +57,7 @@ def test_on_average_they_are_found_better_than_by_the_plain_rule() -> None:
         vectors, labels = classes(300, 2.5, seed)
         wrong, planted = flipped(labels, 0.05, seed)
         metadata = facts_of(wrong)
-        listed = all_neighbours_differ(vectors, metadata, 30, "euclidean")
+        listed = all_neighbors_differ(vectors, metadata, 30, "euclidean")
         scores = doubt_labels(vectors, metadata, EUCLIDEAN).ranks
         # As many as the rule lists, so that neither can win by listing more.
         first = np.argsort(-scores)[: max(int(listed.sum()), 1)]
@@ -76,9 +76,9 @@ def test_the_list_is_ranked_and_says_why_in_words() -> None:
     given, proposed = names[wrong[first.row]], names[labels[first.row]]
     assert first.kind == "label"
     assert first.proposed == proposed
-    assert first.reason.startswith(f"Labelled {given!r}, but of the clips around it, by weight, ")
-    assert f"a probe that never saw it gives {proposed!r}" in first.reason
-    assert first.suggestion == f"Listen; if you agree, relabel it {proposed!r}."
+    assert first.reason.startswith(f"The label is {given!r}, but ")
+    assert f"a probe trained on other clips predicts {proposed!r}" in first.reason
+    assert first.suggestion == f"Listen; if you agree, change the label to {proposed!r}."
     short = EUCLIDEAN.model_copy(update={"most": 3})
     assert label_suspects(vectors, facts_of(wrong), short) == found[:3]
     strict = EUCLIDEAN.model_copy(update={"right": 0.0})
@@ -122,7 +122,7 @@ def test_the_rule_equals_its_definition() -> None:
         around = known[np.argsort(apart[place])[:4]]
         expected[row] = (metadata.labels[around] != metadata.labels[row]).all()
     assert expected.any()
-    np.testing.assert_array_equal(all_neighbours_differ(vectors, metadata, 4, "euclidean"), expected)
+    np.testing.assert_array_equal(all_neighbors_differ(vectors, metadata, 4, "euclidean"), expected)
 
 
 def test_the_same_seed_gives_the_same_scores() -> None:

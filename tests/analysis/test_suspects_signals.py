@@ -63,9 +63,9 @@ def test_planted_swaps_are_found_with_both_channels() -> None:
     found = signal_suspects(replace(statistics, levels=levels, tilts=tilts))
     named = {each.row: each.reason[:30] for each in found if each.kind == "swapped"}
     assert named == {
-        10: "With channels 0 and 3 exchange",
-        20: "With channels 1 and 2 exchange",
-        30: "With channels 2 and 3 exchange",
+        10: "With channels 0 and 3 swapped,",
+        20: "With channels 1 and 2 swapped,",
+        30: "With channels 2 and 3 swapped,",
     }
     assert {each.row for each in found} == {10, 20, 30}
 
@@ -88,10 +88,10 @@ def test_silent_clipped_and_offset_clips_are_found() -> None:
     assert {(each.row, each.kind) for each in found} == {(3, "silent"), (4, "clipped"), (6, "offset")}
     reasons = {each.kind: each.reason for each in found}
     assert reasons["silent"] == (
-        "Its level is -90 dB of full scale, below -60 dB, and no sound stands out: its largest sample lies "
-        "12 dB above that."
+        "Its level is -90 dB relative to full scale, below -60 dB, and it contains no short sound: its peak "
+        "is 12 dB above the level."
     )
-    assert reasons["clipped"] == "20 % of the samples stand at full scale."
+    assert reasons["clipped"] == "20 % of the samples are at full scale."
     assert "channel 1 have a mean of -30 %" in reasons["offset"]
     loose = SignalSettings(silent=-100, clipped=0.5, offset=0.5)
     spared = signal_suspects(replace(statistics, levels=levels, clipped=clipped), None, loose)

@@ -60,7 +60,7 @@ def test_the_list_names_the_tag_and_says_why() -> None:
     found = tag_suspects(vectors, facts_of(tags=wrong), EUCLIDEAN)
     missing = [each for each in found if each.kind == "tag_missing"]
     mine = next(each for each in missing if each.row == clear and each.proposed == "tag 1")
-    assert mine.reason.startswith("Not tagged 'tag 1', but of the clips around it, by weight, ")
+    assert mine.reason.startswith("The clip lacks the tag 'tag 1', but ")
     assert mine.suggestion == "Listen; if you agree, add 'tag 1'."
     ranks = [each.rank for each in missing]
     assert ranks == sorted(ranks, reverse=True)
@@ -79,7 +79,9 @@ def test_clips_without_tags_are_not_known_to_lack_them() -> None:
 
 
 def test_tags_that_cannot_be_doubted_are_refused() -> None:
-    with pytest.raises(DataError, match="a tag that is on two clips or more, and not on all, is needed"):
+    with pytest.raises(
+        DataError, match="a tag that is on two clips or more, and missing on two or more, is needed"
+    ):
         doubt_tags(np.eye(5, dtype=np.float32), facts_of(tags=np.ones((5, 2), dtype=bool)))
     with pytest.raises(DataError, match="given: 0 tags on 0 clips"):
         tag_suspects(np.eye(5, dtype=np.float32), facts_of(tags=np.ones((5, 0), dtype=bool)))

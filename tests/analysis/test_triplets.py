@@ -91,7 +91,7 @@ def test_shared_tags_are_what_both_clips_have(chords: Path) -> None:
         assert shown.triplet.shared(0) == ()
         assert set(shown.triplet.shared(1)) == anchor & positive
         assert set(shown.triplet.shared(2)) == anchor & negative
-        tag = shown.triplet.said.removeprefix("Drawn by the tag ").partition(":")[0]
+        tag = shown.triplet.reason.removeprefix("Drawn by the tag ").partition(":")[0]
         assert tag in (anchor & positive) - negative
         assert shown.before is None
 
@@ -101,38 +101,38 @@ def test_what_the_errors_of_a_tagger_changed_is_said(chords: Path, tagger: Path)
     recipe = by_tag(rule="errors", tagger=str(tagger), top=2)
     found = draw_triplets(recipe, str(chords), count=100, seed=3)
     plain = {
-        tuple(ids(shown.triplet)): shown.triplet.said
+        tuple(ids(shown.triplet)): shown.triplet.reason
         for shown in draw_triplets(by_tag(), str(chords), count=100, seed=3).shown
     }
     kept = {"positive": 0, "negative": 0}
     for shown in found.shown:
         now, before = shown.triplet, shown.before
         assert before is not None
-        assert plain[tuple(ids(before))] == before.said
+        assert plain[tuple(ids(before))] == before.reason
         assert ids(now)[0] == ids(before)[0]
         np.testing.assert_array_equal(now.windows[0].wave, before.windows[0].wave)
         anchor, positive, negative = (set(table[name]) for name in ids(now))
-        about_positive, about_negative = now.said.split("; ")
+        about_positive, about_negative = now.reason.split("; ")
         if anchor <= NAMED:
             assert ids(now)[1] == ids(before)[1]
-            assert about_positive.startswith("Positive kept")
+            assert about_positive.startswith("Positive unchanged")
         else:
             tag = about_positive.partition(", which the tagger missed")[0].rpartition(" ")[2]
             assert tag in (anchor & positive) - NAMED
             assert ("changed" in about_positive) == (ids(now)[1] != ids(before)[1])
         if anchor >= NAMED:
             assert ids(now)[2] == ids(before)[2]
-            assert about_negative.startswith("negative kept")
+            assert about_negative.startswith("negative unchanged")
         else:
             tags = " and ".join(sorted((NAMED - anchor) & negative))
-            assert f"{tags}, which the tagger named wrongly" in about_negative
+            assert f"{tags}, which the tagger predicted wrongly" in about_negative
             assert tags
         kept["positive"] += anchor <= NAMED
         kept["negative"] += anchor >= NAMED
     assert min(kept.values()) > 0
     arranged = sum(set(table[name[0]]) != NAMED for name in plain)
     assert len(found.shown) == arranged < len(plain)
-    assert f"rearrange {arranged} of the {len(plain)} triplets" in found.source
+    assert f"change {arranged} of the {len(plain)} triplets" in found.source
 
 
 @pytest.mark.parametrize("rule", ["extreme", "errors"])
@@ -142,7 +142,7 @@ def test_rules_that_ask_the_tagger_alone_say_by_what(chords: Path, tagger: Path,
     for shown in draw_triplets(recipe, str(chords), count=5).shown:
         _, positive, negative = (set(table[name]) for name in ids(shown.triplet))
         assert shown.before is None
-        first, second = shown.triplet.said.split("; ")
+        first, second = shown.triplet.reason.split("; ")
         assert first.removeprefix("The positive has ").partition(",")[0] in positive
         assert set(second.removeprefix("the negative has ").partition(",")[0].split(" and ")) <= negative
 
@@ -170,12 +170,12 @@ def test_tiles_are_shown_with_their_times(long: Path, mode: str) -> None:
     for shown in found.shown:
         anchor, positive, negative = shown.triplet.windows
         assert anchor.recording == positive.recording != negative.recording
-        assert 0 < abs(anchor.moment - positive.moment) <= 1.0
+        assert 0 < abs(anchor.start_time - positive.start_time) <= 1.0
         for window in shown.triplet.windows:
             assert (window.id, round(window.start, 6)) in drawn
             np.testing.assert_array_equal(window.wave, in_file(long, window))
             midnight = 1718168400.0 if window.id == "x.wav" else 0.0
-            assert window.moment == pytest.approx(midnight + window.start)
+            assert window.start_time == pytest.approx(midnight + window.start)
     if mode == "triplet":
         assert [shown.triplet.windows[0].id for shown in found.shown] == [
             names[row] for row in first.rows[:4]

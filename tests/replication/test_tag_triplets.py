@@ -281,7 +281,9 @@ def test_without_predictions_the_key_is_named(rule: str) -> None:
         "to the folder of a run that was trained with loss bce or focal, or set sampler.rule to tag."
     )
     unheard = replace(music(), predictions=np.full((40, 7), np.nan))
-    with pytest.raises(DataError, match=f"rule '{rule}': no clip has predictions and .* set sampler.rule to tag"):
+    with pytest.raises(
+        DataError, match=f"rule '{rule}': no clip has predictions and .* set sampler.rule to tag"
+    ):
         built(unheard, rule=rule)
     built(metadata, rule="tag", tagger="runs/tagger")  # one recipe for every rule: this one does not ask
 

@@ -183,5 +183,7 @@ def test_data_that_lie_in_memory_are_refused_by_what_wants_a_place(run: Run, tmp
 def test_two_files_are_aligned_and_no_arrays(wave: Wave, tones: Path) -> None:
     assert similar(str(tones / "a" / "0.wav"), str(tones / "a" / "0.wav")).similarity == 1
     given: Any = wave
-    with pytest.raises(RequestError, match=r"similar aligns two sound files\. Given: a ndarray"):
+    with pytest.raises(
+        RequestError, match=r"similar expects the paths of two sound files\. Given: a ndarray"
+    ):
         similar(given, tones / "a" / "0.wav")

@@ -1,1 +1,1 @@
-"""What a trained space holds: explanations, suspects, comparisons, run tables, triplets, similarity."""
+"""Analysis of runs: explanations, suspects, comparisons, run tables, triplets, similarity of sounds."""

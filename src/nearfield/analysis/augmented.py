@@ -1,4 +1,4 @@
-"""One sound under each augmentation of a recipe, to see and to hear."""
+"""Shows a sound with each augmentation of a recipe, as figures and sounds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,31 +24,53 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Augmented:
-    """A sound as it is (`kind` "original") or under one augmentation."""
+    """A sound without (`kind` "original") or with one augmentation."""
 
     kind: str
     changes: str
-    """The settings that the recipe gives."""
+    """The settings in the recipe."""
     wave: Waves | None
-    """(C, T) to be heard; None where only the feature is changed."""
+    """(C, T) the sound; None if the augmentation changes the feature only."""
     image: Waves
-    """(bands, frames) the feature of the first channel."""
+    """(bands, frames) feature of the first channel."""
 
 
 def augment_each(
     recipe: Recipe, file: Path, others: tuple[Path, ...] = (), start: float = 0.0, seed: int = 0
 ) -> tuple[Augmented, ...]:
-    """The sound of `file` from `start` (seconds) on, as long as the recipe's clips, and the same under each
-    augmentation alone, applied for certain.
+    """Applies each augmentation of a recipe alone to a sound, with probability 1.
 
-    `others`: sounds of the same batch, which `mix` and `shuffle_mix` take the background from; all count as
-    one label. Raises RequestError for a recipe without augmentations or of pictures, DataError for a file
-    that cannot be read.
+    Parameters
+    ----------
+    recipe
+        The recipe.
+    file
+        The sound file.
+    others
+        Other sounds of the batch, which `mix` and `shuffle_mix` use; all have the same label.
+    start
+        Start in the files, in seconds; the length is that of the clips of the recipe.
+    seed
+        Seed of the augmentations.
+
+    Returns
+    -------
+    tuple of Augmented
+        The original, then one per augmentation.
+
+    Raises
+    ------
+    RequestError
+        If the recipe has no augmentation, or is for images.
+    DataError
+        If a file cannot be read.
     """
     if not recipe.augment:
-        raise RequestError("augment: the recipe has no augmentation to show. Add one under `augment`.")
+        raise RequestError("augment: the recipe has no augmentation to show. Add one to `augment`.")
     if recipe.modality == "image":
-        raise RequestError("augment: the recipe is for pictures. Only sounds are shown.")
+        raise RequestError(
+            "augment: the recipe is for images, but only sounds can be shown. Use a recipe for sound."
+        )
     batch = torch.from_numpy(np.stack([_clip(recipe, each, start) for each in (file, *others)]))
     feature: Feature = recipe.feature.build(recipe.data.sample_rate, batch.shape[1])
     found = [Augmented("original", "", batch[0].numpy(), _first(feature(batch)))]
@@ -58,7 +80,7 @@ def augment_each(
 
 
 def write_augmented(found: tuple[Augmented, ...], rate: int, folder: Path) -> tuple[Path, ...]:
-    """augmented.png, and N-KIND.wav of each that can be heard: those written."""
+    """Writes augmented.png, and N-KIND.wav of each sound; returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "augmented.png"]
     draw_augmented(paths[0], found, rate)
@@ -71,7 +93,7 @@ def write_augmented(found: tuple[Augmented, ...], rate: int, folder: Path) -> tu
 
 
 def draw_augmented(path: Path, found: tuple[Augmented, ...], rate: int) -> None:
-    """A row each: the wave on the left, the feature on the right, all on one scale."""
+    """Draws one row per augmentation: the wave and the feature, all on the same scale."""
     figure = new_figure(7.2, 0.6 + 1.15 * len(found))
     rows = figure.subplots(len(found), 2, squeeze=False)
     loudest = max(float(np.abs(each.wave).max()) for each in found if each.wave is not None) or 1.0
@@ -99,7 +121,7 @@ def _draw_wave(axes: "Axes", shown: Augmented, rate: int, loudest: float) -> Non
 
 
 def _clip(recipe: Recipe, file: Path, start: float) -> Waves:
-    """(C, T) of a file, as long as the recipe's clips, with zeros behind it where it is shorter."""
+    """Reads (C, T) of a file, cut or padded with zeros to the length of the clips of the recipe."""
     wave = read_sound(file, recipe.data, start, recipe.data.clip_seconds)
     length = round(recipe.data.clip_seconds * recipe.data.sample_rate)
     return np.pad(wave[:, :length], ((0, 0), (0, max(0, length - wave.shape[1]))))

@@ -1,4 +1,4 @@
-"""How alike two sound files are: dynamic time warping of their MFCC frames."""
+"""Similarity of two sound files by dynamic time warping of their MFCC frames."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -14,11 +14,13 @@ from nearfield.core.types import Floats, Ints
 from nearfield.data.audio import decode, mix, resample
 from nearfield.models.features.mfcc import MFCCSettings
 
-# How alike two sounds are when one may go faster than the other: dynamic time warping of their frames.
+# Dynamic time warping, which compares sequences of different speed.
 #
-# Conventions: a sequence is (D, T), D numbers a frame (MFCC, say), T frames, as features give them. A path
-# goes from the first frames to the last in steps (1, 1), (1, 0), (0, 1), each of which adds the distance of
-# the frames that it reaches (Sakoe and Chiba 1978, symmetric, unweighted).
+# Conventions: a sequence is (D, T), T frames of D values (for example MFCCs). A path goes from the first
+# frames to the
+# last in steps (1, 1), (1, 0), (0, 1); each step adds the distance of the frames that it reaches (Sakoe and
+# Chiba 1978,
+# symmetric, unweighted).
 
 FrameDistance = Literal["l1", "l2", "cosine"]
 
@@ -31,24 +33,25 @@ _METRICS: dict[FrameDistance, Literal["cityblock", "euclidean", "cosine"]] = {
 
 @dataclass(frozen=True)
 class Warp:
-    """The cheapest way through two sequences."""
+    """The path of lowest cost through two sequences."""
 
     cost: float
     """Sum of the frame distances along the path."""
     path: Ints
-    """(P, 2) frames of the first and of the second that meet, from the beginning on."""
+    """(P, 2) aligned frames of the first and of the second sequence, from the beginning."""
 
     @property
     def per_step(self) -> float:
-        """Mean frame distance along the path: comparable between sounds of unlike length."""
+        """Mean frame distance along the path, comparable between sounds of different length."""
         return self.cost / len(self.path)
 
 
 def warp(first: Floats, second: Floats, distance: FrameDistance = "l1") -> Warp:
-    """The cheapest path between sequences (D, T) and (D, U).
+    """Computes the path of lowest cost between sequences (D, T) and (D, U).
 
-    Memory O(T (T + U)), one pass of array arithmetic for each anti-diagonal. Raises RequestError where a
-    sequence is empty or not finite, shapes do not fit, or the distance is not known.
+    Takes O(T (T + U)) memory, with vectorized operations for each anti-diagonal. Raises RequestError if a
+    sequence is
+    empty or not finite, shapes do not fit, or the distance is unknown.
     """
     costs = frame_distances(first, second, distance)
     totals = accumulate(costs)
@@ -56,25 +59,26 @@ def warp(first: Floats, second: Floats, distance: FrameDistance = "l1") -> Warp:
 
 
 def similarity(first: Floats, second: Floats, distance: FrameDistance = "l1") -> float:
-    """1 / (1 + mean frame distance along the cheapest path): 1 for the same sound, towards 0 for others."""
+    """Computes 1 / (1 + mean frame distance along the path): 1 for equal sounds, near 0 for different
+    ones."""
     return 1 / (1 + warp(first, second, distance).per_step)
 
 
 def frame_distances(first: Floats, second: Floats, distance: FrameDistance = "l1") -> Floats:
-    """(T, U) distances between all frames of sequences (D, T) and (D, U).
+    """Computes (T, U) distances between all frames of sequences (D, T) and (D, U).
 
-    A frame of zeros has no direction: by cosine it is 1 from every other frame, and 0 from its like. Raises
-    RequestError as `warp`.
+    The cosine distance of a frame of zeros is 1 from every other frame and 0 from frames of zeros. Raises
+    RequestError like `warp`.
     """
     if distance not in _METRICS:
         raise RequestError(f"dtw: unknown frame distance {distance!r}. Known: {', '.join(_METRICS)}.")
     shapes = first.shape, second.shape
     if first.ndim != 2 or second.ndim != 2 or len(first) != len(second) or not all(map(all, shapes)):
         raise RequestError(
-            f"dtw: two sequences (numbers, frames) with as many numbers are wanted; given: {shapes}."
+            f"dtw: both sequences must be (values, frames) with the same number of values. Given: {shapes}."
         )
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise RequestError("dtw: some numbers of the sequences are NaN or infinite. Leave those frames out.")
+        raise RequestError("dtw: some values of the sequences are NaN or infinite. Leave out those frames.")
     found = np.asarray(cdist(first.T, second.T, _METRICS[distance]))
     if distance == "cosine":
         silent, other = (np.flatnonzero((frames == 0).all(axis=0)) for frames in (first, second))
@@ -84,10 +88,11 @@ def frame_distances(first: Floats, second: Floats, distance: FrameDistance = "l1
 
 
 def accumulate(costs: Floats) -> Floats:
-    """(T, U) the cost of the cheapest path from the first cell to each, for `costs` (T, U) of the cells."""
+    """Computes (T, U) the lowest cost of a path from the first cell to each cell, for `costs` (T, U)."""
     rows, columns = costs.shape
-    # Skewed: row s holds the anti-diagonal i + j = s - 2 by i, so that all cells of a row depend on earlier
-    # rows only; a border of inf stands for what lies outside.
+    # Row s of the skewed array is the anti-diagonal i + j = s - 2 by i, so each row depends on earlier rows
+    # only; cells
+    # outside are inf.
     skew = np.full((rows + columns + 1, rows + 1), np.inf)
     skew[0, 0] = 0.0
     for s in range(2, rows + columns + 1):
@@ -100,7 +105,7 @@ def accumulate(costs: Floats) -> Floats:
 
 
 def _backwards(totals: Floats) -> Ints:
-    """The path that led to the last cell; of equal ways the diagonal one."""
+    """Returns the path to the last cell; among equal costs, the diagonal step is preferred."""
     i, j = totals.shape[0] - 1, totals.shape[1] - 1
     path = [(i, j)]
     while i or j:
@@ -110,34 +115,35 @@ def _backwards(totals: Floats) -> Ints:
     return np.array(path[::-1], dtype=np.int64)
 
 
-# How alike two sound files are when one may go faster than the other: MFCC frames, time warped.
+# Similarity of two sound files by their MFCC frames.
 
 MOST_CELLS = 4e7
-"""Pairs of frames up to which the way is sought: about a gigabyte."""
+"""Largest number of cells, about a gigabyte."""
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Two files, aligned."""
+    """The alignment of two files."""
 
     first: str
     second: str
     seconds: tuple[float, float]
-    """How much of each was heard."""
+    """Aligned length of each file."""
     frames: tuple[int, int]
+    """Number of frames of each file."""
     steps: int
-    """Of the cheapest way through both."""
+    """Number of steps of the path."""
     cost: float
-    """Sum of the frame distances along it."""
+    """Sum of the frame distances along the path."""
     per_step: float
-    """Mean frame distance along it: comparable between files of unlike length."""
+    """Mean frame distance along the path, comparable between files of different length."""
     similarity: float
-    """1 / (1 + per_step): 1 for the same sound, towards 0 for others."""
+    """1 / (1 + per_step): 1 for equal sounds, near 0 for different ones."""
     diagonal: float
-    """Share of steps that go on in both files: 1 where neither has to wait for the other."""
+    """Fraction of steps that advance in both files; 1 if their speed is equal."""
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """Returns the fields as JSON-serializable values."""
         return asdict(self)
 
 
@@ -149,30 +155,56 @@ def similar(
     distance: FrameDistance = "l2",
     settings: MFCCSettings | None = None,
 ) -> Similarity:
-    """Aligns the MFCC frames of two files, mixed to one channel, at `sample_rate` hertz.
+    """Aligns the MFCC frames of two sound files, mixed to one channel.
 
-    `seconds`: how much of each to hear from its beginning on; None for all. Raises DataError for files that
-    cannot be read or are shorter than a frame, RequestError where both are too long together.
+    Parameters
+    ----------
+    first, second
+        Paths of the files.
+    seconds
+        Length to read from the beginning of each file; None: all.
+    sample_rate
+        Sample rate to which both are resampled, in Hz.
+    distance
+        Distance of two frames: `l1`, `l2` or `cosine`.
+    settings
+        Settings of the MFCCs; None: `usual_mfcc`.
+
+    Returns
+    -------
+    Similarity
+        The alignment and its similarity in 0..1.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read or is shorter than a frame.
+    RequestError
+        If the files are too long.
     """
     for path in (first, second):
         if not isinstance(path, str | os.PathLike):
-            raise RequestError(f"similar aligns two sound files. Given: a {type(path).__name__}.")
-    heard = [_wave(Path(path).expanduser(), seconds, sample_rate) for path in (first, second)]
+            raise RequestError(
+                f"similar expects the paths of two sound files. Given: a {type(path).__name__}."
+            )
+    waves = [_wave(Path(path).expanduser(), seconds, sample_rate) for path in (first, second)]
     feature = (settings or usual_mfcc(sample_rate)).build(sample_rate, 1)
-    frames = [feature.frames(wave.shape[1]) for wave in heard]
+    frames = [feature.frames(wave.shape[1]) for wave in waves]
     if frames[0] * (frames[0] + frames[1]) > MOST_CELLS:
-        lengths = " and ".join(f"{wave.shape[1] / sample_rate:.0f} s" for wave in heard)
-        raise RequestError(f"{lengths} are too long to be aligned. Hear less of them: --seconds 30.")
+        lengths = " and ".join(f"{wave.shape[1] / sample_rate:.0f} s" for wave in waves)
+        raise RequestError(
+            f"{lengths} are too long to be aligned. Shorten them, for example with --seconds 30."
+        )
     images: list[Floats] = []
     with torch.no_grad():
-        for wave in heard:
+        for wave in waves:
             images.append(feature(torch.from_numpy(wave[None]))[0, 0].double().numpy())
     found = warp(images[0], images[1], distance)
     steps = np.diff(found.path, axis=0)
     return Similarity(
         first=str(first),
         second=str(second),
-        seconds=(heard[0].shape[1] / sample_rate, heard[1].shape[1] / sample_rate),
+        seconds=(waves[0].shape[1] / sample_rate, waves[1].shape[1] / sample_rate),
         frames=(frames[0], frames[1]),
         steps=len(found.path),
         cost=found.cost,
@@ -183,7 +215,7 @@ def similar(
 
 
 def usual_mfcc(sample_rate: int) -> MFCCSettings:
-    """13 cosines over 26 bands of frames of 25 ms, every 10 ms."""
+    """Returns the default settings: 13 MFCCs from 26 bands, frames of 25 ms every 10 ms."""
     fft = 256 if sample_rate <= 8000 else 1 << (round(0.025 * sample_rate) - 1).bit_length()
     return MFCCSettings(window_ms=25.0, hop_ms=10.0, fft=fft, bands=26, low=0, coefficients=13)
 

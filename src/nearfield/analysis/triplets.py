@@ -56,7 +56,7 @@ class TripletWindow:
     start: float
     """Start time in the file, in seconds."""
     recording: str
-    moment: float
+    start_time: float
     """Start time on the clock of the recording, in seconds."""
     wave: Waves
     """(C, T) as long as the recipe's clips."""
@@ -75,7 +75,7 @@ class ShownTriplet:
 
     windows: tuple[TripletWindow, TripletWindow, TripletWindow]
     """Anchor, positive, negative."""
-    said: str = ""
+    reason: str = ""
     """How the triplet was sampled, if by a tag, and what changed."""
 
     def shared(self, role: int) -> tuple[str, ...]:
@@ -138,21 +138,22 @@ def triplets_of_run(
 
 def _draw(recipe: Recipe, collection: Collection, count: int, seed: int, callback: Callback) -> DrawnTriplets:
     if collection.kind != "sound":
-        raise RequestError(f"{collection.name}: it holds pictures. Triplets are shown of sounds only.")
+        raise RequestError(f"{collection.name}: it contains images, but triplets are shown of sounds only.")
     check_teaching(recipe, collection)
     collection = decodable(recipe, collection, callback)
     signals, metadata = decoded(recipe, collection)
     assert isinstance(signals, ArraySignals)
     metadata = with_predictions(recipe, collection, metadata)
     sampler = training_sampler(recipe, metadata, collection.rows("train"), seed)
-    booth = _Booth(recipe, collection, signals, metadata)
+    cutter = _WindowCutter(recipe, collection, signals, metadata)
     if isinstance(sampler, ExplainsTriplets):
-        shown, source = _by_reason(sampler, booth, count)
+        shown, source = _by_reason(sampler, cutter, count)
     else:
-        shown, source = _by_batch(sampler, build_relation(recipe, collection, metadata), booth, count, seed)
+        shown, source = _by_batch(sampler, build_relation(recipe, collection, metadata), cutter, count, seed)
     if not shown:
         raise DataError(
-            f"{collection.name}: no window of the first epoch has both an alike and an unlike one."
+            f"{collection.name}: no window of the first epoch has both a positive and a negative. Check the "
+            "relation and the sampler of the recipe."
         )
     callback(Note(source))
     return DrawnTriplets(
@@ -161,7 +162,7 @@ def _draw(recipe: Recipe, collection: Collection, count: int, seed: int, callbac
 
 
 @dataclass(frozen=True)
-class _Booth:
+class _WindowCutter:
     """Cuts and describes the windows of a batch."""
 
     recipe: Recipe
@@ -199,7 +200,7 @@ class _Booth:
             tags=tuple(names[tag] for tag in np.flatnonzero(has)),
             start=float(table["start"].iloc[row]) + trimmed + start,
             recording=str(table["recording"].iloc[row]),
-            moment=float(self.metadata.start_times[row]) + start,
+            start_time=float(self.metadata.start_times[row]) + start,
             wave=wave,
             log_mel=log_mel_of(wave.mean(axis=0, dtype=np.float32), rate),
         )
@@ -212,60 +213,61 @@ class _Booth:
 
 
 def _by_reason(
-    sampler: ExplainsTriplets, booth: _Booth, count: int
+    sampler: ExplainsTriplets, cutter: _WindowCutter, count: int
 ) -> tuple[tuple[TripletExplanation, ...], str]:
     """The triplets that the sampler chooses, each with the reason that it gives."""
     choice = sampler.choose(count)
-    after = _triplets(sampler, choice.numbers, booth)
+    after = _triplets(sampler, choice.numbers, cutter)
     if choice.before is None:
         return tuple(
-            TripletExplanation(_told(sampler, number, each))
+            TripletExplanation(_with_reason(sampler, number, each))
             for number, each in zip(choice.numbers, after, strict=True)
         ), choice.source
-    before = _triplets(choice.before, choice.numbers, booth)
+    before = _triplets(choice.before, choice.numbers, cutter)
     return tuple(
-        TripletExplanation(_told(sampler, number, new, old), _told(choice.before, number, old))
+        TripletExplanation(_with_reason(sampler, number, new, old), _with_reason(choice.before, number, old))
         for number, new, old in zip(choice.numbers, after, before, strict=True)
     ), choice.source
 
 
-def _triplets(sampler: Sampler, numbers: Sequence[int], booth: _Booth) -> list[ShownTriplet]:
+def _triplets(sampler: Sampler, numbers: Sequence[int], cutter: _WindowCutter) -> list[ShownTriplet]:
     """Triplets of the first epoch by their numbers."""
     at = [(indices, places) for indices in sampler.epoch(0) for places in _paired(indices.pairs, None)]
-    return [booth.triplet(*at[number]) for number in numbers]
+    return [cutter.triplet(*at[number]) for number in numbers]
 
 
-def _told(
+def _with_reason(
     sampler: ExplainsTriplets, number: int, triplet: ShownTriplet, before: ShownTriplet | None = None
 ) -> ShownTriplet:
-    """The triplet with the reason by which it was drawn."""
+    """Adds to a triplet how it was drawn."""
     same = None
     if before is not None:
         _, positive, negative = (
             one.id == other.id for one, other in zip(triplet.windows, before.windows, strict=True)
         )
         same = positive, negative
-    return replace(triplet, said=sampler.reason(number, triplet.windows[2].tags, same))
+    return replace(triplet, reason=sampler.reason(number, triplet.windows[2].tags, same))
 
 
 def _by_batch(
-    sampler: Sampler, relation: Relation, booth: _Booth, count: int, seed: int
+    sampler: Sampler, relation: Relation, cutter: _WindowCutter, count: int, seed: int
 ) -> tuple[tuple[TripletExplanation, ...], str]:
     """Triplets of the first batches: those of the sampler, or random ones that fit the relation."""
-    rng, kind, shown = stream(seed, "triplets"), booth.recipe.sampler.kind, list[TripletExplanation]()
-    decides = booth.recipe.sampler.sets_pairs
+    rng, kind, shown = stream(seed, "triplets"), cutter.recipe.sampler.kind, list[TripletExplanation]()
+    decides = cutter.recipe.sampler.sets_pairs
     for indices in sampler.epoch(0):
         found = _paired(indices.pairs, None) if decides else _paired(relation(indices), rng)
         shown += [
-            TripletExplanation(booth.triplet(indices, places)) for places in islice(found, count - len(shown))
+            TripletExplanation(cutter.triplet(indices, places))
+            for places in islice(found, count - len(shown))
         ]
         if len(shown) == count:
             break
     if decides:
         return tuple(shown), f"Drawn by sampler.kind={kind}."
     return tuple(shown), (
-        f"Out of batches by sampler.kind={kind}: an anchor by chance, a window that relation.kind="
-        f"{relation.kind} calls alike, and one that it calls unlike."
+        f"From batches by sampler.kind={kind}: a random anchor with a positive and a negative by "
+        f"relation.kind={relation.kind}."
     )
 
 
@@ -286,7 +288,7 @@ def _paired(pairs: Pairs | None, rng: np.random.Generator | None) -> Iterator[tu
 
 
 def _plain(triplet: ShownTriplet) -> dict[str, Any]:
-    found: dict[str, Any] = {"said": triplet.said}
+    found: dict[str, Any] = {"said": triplet.reason}
     for place, (role, window) in enumerate(zip(ROLES, triplet.windows, strict=True)):
         found[role] = {
             "id": window.id,
@@ -295,7 +297,7 @@ def _plain(triplet: ShownTriplet) -> dict[str, Any]:
             "shared": list(triplet.shared(place)),
             "start": window.start,
             "recording": window.recording,
-            "moment": window.moment,
+            "moment": window.start_time,
         }
     return found
 
@@ -349,8 +351,8 @@ def draw_triplet(path: Path, shown: TripletExplanation, rate: int) -> None:
     loudest = max(float(np.abs(window.wave).max()) for each in rows for window in each.windows) or 1.0
     parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, each, name in zip(parts, rows, names, strict=True):
-        said = f"{name}: {each.said}" if name else each.said
-        part.suptitle("\n".join(wrap(said, 125)), x=0.01, ha="left", fontsize=8.5)
+        title = f"{name}: {each.reason}" if name else each.reason
+        part.suptitle("\n".join(wrap(title, 125)), x=0.01, ha="left", fontsize=8.5)
         _draw_triplet(part, each, rate, loudest)
     save(figure, path)
 
@@ -388,16 +390,16 @@ def _draw_window(above: "Axes", below: "Axes", window: TripletWindow, rate: int,
 def when(window: TripletWindow, rate: int) -> str:
     """The time span of a window in its file and, if it differs, its time on the recording's clock."""
     end = window.start + window.wave.shape[1] / rate
-    said = f"{clock(window.start)} to {clock(end)}"
-    if abs(window.moment - window.start) < 1e-3:
-        return said
+    span = f"{clock(window.start)} to {clock(end)}"
+    if abs(window.start_time - window.start) < 1e-3:
+        return span
     of = "" if window.recording == window.id else f" of {short_name(window.recording, 34)}"
-    if window.moment < _DATES:
-        return f"{said}\nrecording: {clock(window.moment)}{of}"
-    return f"{said}\nrecording: {datetime.fromtimestamp(window.moment, UTC):%Y-%m-%d %H:%M:%S}{of}"
+    if window.start_time < _DATES:
+        return f"{span}\nrecording: {clock(window.start_time)}{of}"
+    return f"{span}\nrecording: {datetime.fromtimestamp(window.start_time, UTC):%Y-%m-%d %H:%M:%S}{of}"
 
 
-def window_picture(window: TripletWindow, rate: int) -> bytes:
+def window_image(window: TripletWindow, rate: int) -> bytes:
     """A PNG with the wave above the log-mel, without text or margins."""
     figure = new_figure(3.4, 1.7)
     figure.set_layout_engine("none")
@@ -455,8 +457,8 @@ def page_policy() -> str:
 def _article(number: int, shown: TripletExplanation, rate: int) -> str:
     if shown.before is None:
         return f"<article><h2>Triplet {number}</h2>{_section('', shown.triplet, rate, None)}</article>"
-    before = _section("By a drawn tag", shown.before, rate, shown)
-    after = _section("Rearranged by the tagger's errors", shown.triplet, rate, None)
+    before = _section("By a random tag", shown.before, rate, shown)
+    after = _section("Changed by errors of the tagger", shown.triplet, rate, None)
     return f"<article><h2>Triplet {number}</h2>{before}{after}</article>"
 
 
@@ -465,19 +467,19 @@ def _section(name: str, triplet: ShownTriplet, rate: int, now: TripletExplanatio
     head = f"<h3>{_text(name)}</h3>" if name else ""
     cells = []
     for role, window in enumerate(triplet.windows):
-        heard = None if now is not None and is_among(window, now) else _sound(window, rate)
-        cells.append(_window(role, window, triplet.shared(role), rate, heard))
-    return f'<section>{head}<p>{_text(triplet.said)}</p><div class="three">{"".join(cells)}</div></section>'
+        sound = None if now is not None and is_among(window, now) else _sound(window, rate)
+        cells.append(_window(role, window, triplet.shared(role), rate, sound))
+    return f'<section>{head}<p>{_text(triplet.reason)}</p><div class="three">{"".join(cells)}</div></section>'
 
 
-def _window(role: int, window: TripletWindow, shared: tuple[str, ...], rate: int, heard: str | None) -> str:
-    image = base64.b64encode(window_picture(window, rate)).decode()
+def _window(role: int, window: TripletWindow, shared: tuple[str, ...], rate: int, sound: str | None) -> str:
+    image = base64.b64encode(window_image(window, rate)).decode()
     ordered = sorted(window.names, key=lambda name: name not in shared)
     names = "".join(
         f"<li class=shared>{_text(name)} <b>shared</b></li>" if name in shared else f"<li>{_text(name)}</li>"
         for name in ordered
     )
-    player = f'<audio controls preload=auto src="{heard}"></audio>' if heard else "<p>The same below.</p>"
+    player = f'<audio controls preload=auto src="{sound}"></audio>' if sound else "<p>See below.</p>"
     return (
         f"<figure><figcaption><small>{ROLES[role]}</small> <strong>{_text(window.id)}</strong>"
         f"{''.join(f'<small>{_text(line)}</small>' for line in when(window, rate).splitlines())}</figcaption>"

@@ -257,7 +257,7 @@ def triplets(
     for each in found.shown:
         for name, window in zip(ROLES, each.triplet.windows, strict=True):
             say(f"{name:<9}{window.id}  {clock(window.start)}  {'|'.join(window.names)}".rstrip())
-        say(each.triplet.said)
+        say(each.triplet.reason)
     say(str(page))
 
 

@@ -1,1 +1,1 @@
-"""`nearfield explain`: clusters, positions, confusions and figures of one space."""
+"""`nearfield explain`: clusters, scores by position, confusions and figures of a run."""

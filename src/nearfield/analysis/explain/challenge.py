@@ -1,11 +1,15 @@
-"""The challenge table: macro F1 on the DCASE 2018 task 5 evaluation set, beside what was published.
+"""Table of the challenge: macro F1 on the evaluation set of DCASE 2018 task 5, compared with published
+results.
 
-Conventions: macro F1 in per cent over the nine activities, one prediction a clip. Half of the evaluation set
-was recorded by microphones that stand in the development set too (known nodes), half by others (unknown).
-A gap is ours less theirs, in points, and is taken within one column only.
+Conventions: macro F1 in per cent over the nine activities, one prediction per clip. Half of the evaluation
+set was
+recorded by microphones of the development set (known nodes), half by others (unknown nodes). A gap is the
+value of the
+run minus the published one, in points, within one column.
 
-Sources: the task's result page (dcase.community, challenge 2018, monitoring domestic activities) for the
-winner and the baseline; F. Groeger's bachelor thesis of 2020 for the frozen features.
+Sources: the results of the task (dcase.community, challenge 2018, monitoring domestic activities) for the
+winner and
+the baseline; F. Groeger's bachelor thesis of 2020 for the frozen features.
 """
 
 from dataclasses import asdict, dataclass
@@ -25,13 +29,13 @@ COLUMNS = ("unknown", "known", "all")
 
 @dataclass(frozen=True)
 class ChallengeRow:
-    """One system; macro F1 in per cent, None where it was not published or cannot be scored."""
+    """One system; macro F1 in per cent, None if it was not published or cannot be computed."""
 
     system: str
     reading: ProbePredictions
-    """Whether the network was trained on the labels, or a reader was put on frozen features."""
+    """Whether the network was trained with labels, or a probe was trained on frozen features."""
     unknown: float | None
-    """On clips of nodes that the development set does not hold: what the challenge ranked by."""
+    """On clips of nodes that are not in the development set, by which the challenge ranked systems."""
     known: float | None
     all: float | None
 
@@ -43,32 +47,33 @@ PUBLISHED = (
 )
 
 NOTES = (
-    "The baseline's 84.5 is of cross-validation on the development set: no column here is like it.",
-    "The thesis gives one figure over all nodes: it stands in the column of all, and the challenge's "
-    "figures of unknown or known nodes must not be set against it.",
-    "Supervised systems learnt their network from the labels; frozen features were learnt without, and only "
-    "a reader saw labels. A gap between the two sorts says what labels are worth, not which is better.",
+    "The 84.5 of the baseline is from cross-validation on the development set and not comparable with any "
+    "column.",
+    "The thesis reports one value over all nodes, which is in the column all; it is not comparable with the "
+    "results of the challenge for unknown or known nodes.",
+    "Supervised systems are trained with labels; frozen features are trained without, and only the probe "
+    "uses labels. A gap between the two kinds shows the value of labels, not which system is better.",
 )
 
 
 @dataclass(frozen=True)
 class ChallengeTable:
-    """Our figures, the published ones, and the gaps in points."""
+    """Results of the run, published results, and gaps in points."""
 
     ours: ChallengeRow
     intervals: dict[str, tuple[float, float]]
-    """95 % intervals of our figures, by column, for the finite set."""
+    """95 % intervals of the results of the run, by column, for the finite set."""
     clips: dict[str, int]
-    """How many clips each of our figures is of."""
+    """Number of clips by column."""
     published: tuple[ChallengeRow, ...]
     gaps: dict[str, dict[str, float]]
-    """By system and column; only where both have a figure."""
+    """Gaps by system and column, if both have a value."""
     alike: dict[str, bool]
-    """By system: whether it reads as ours does."""
+    """By system: whether it is of the same kind (`reading`) as the run."""
     notes: tuple[str, ...]
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """Returns the table as JSON-serializable values."""
         return asdict(self)
 
 
@@ -80,11 +85,25 @@ def challenge_table(
     reading: ProbePredictions = "frozen features",
     draws: int = 1000,
 ) -> ChallengeTable:
-    """Scores predictions of the evaluation set's clips by column, beside the published figures.
+    """Scores predictions on the evaluation set and compares them with published results.
 
-    `predicted`, `reference` (N,) class numbers; `known_node` (N,) whether the clip's microphone stands in
-    the development set; `groups` (N,) sessions, resampled whole, -1 not known. Raises RequestError where
-    lengths differ or a label is not known.
+    Parameters
+    ----------
+    predicted, reference
+        (N,) class numbers.
+    known_node
+        (N,) whether the node of the clip is in the development set.
+    groups
+        (N,) sessions, the unit of resampling; -1 means unknown.
+    reading
+        Kind of the run.
+    draws
+        Number of resamples of the intervals; 0: no intervals.
+
+    Raises
+    ------
+    RequestError
+        If lengths differ, or a label is unknown.
     """
     check_lengths(len(reference), predicted=predicted, known_node=known_node, groups=groups)
     sources = np.full(len(reference), -1) if groups is None else groups
@@ -114,7 +133,7 @@ def challenge_table(
 def _macro_f1(
     predicted: Ints, reference: Ints, groups: Ints, draws: int
 ) -> tuple[float, tuple[float, float] | None]:
-    """Macro F1 in per cent, and its interval."""
+    """Computes macro F1 in per cent, and its interval."""
     figure = float(classification_scores(reference, predicted)["macro_f1"][0])
     if not draws:
         return 100 * figure, None

@@ -1,12 +1,15 @@
-"""What clusters a space falls into, found without labels, and what the labels say of them afterwards.
+"""Clusters of the embeddings, found without labels, and their agreement with labels.
 
-k-means on the space itself and on its first principal components, for every number of clusters, the number
-chosen by elbow and by silhouette; HDBSCAN beside it, which finds its own number and leaves clips out
-(Campello, Moulavi and Sander 2013). Labels, where there are some, are only set against what was found.
+k-means on the embeddings and on their first principal components, for every number of clusters, with the
+number chosen
+by elbow and by silhouette; and HDBSCAN, which chooses the number itself and leaves clips out (Campello,
+Moulavi and
+Sander 2013). Labels, if any, are only compared with the result.
 
 Metrics
 -------
-- `purity`: share of clips that carry the commonest label of their cluster; rises with the number of clusters.
+- `purity`: fraction of clips with the most frequent label of their cluster; increases with the number of
+  clusters.
 - `nmi`: normalized mutual information (arithmetic mean), 0..1. `ami`: the same, adjusted for chance.
 """
 
@@ -25,38 +28,38 @@ from nearfield.metrics.neighbors import unit
 
 
 class ClusterSettings(Settings):
-    """How clusters are looked for."""
+    """Settings of clustering."""
 
     most: int = Field(20, ge=2, le=200)
-    """Largest number of clusters tried."""
+    """Largest number of clusters, 2 to 200."""
     components: int = Field(3, ge=1)
-    """Principal components that are clustered beside the whole space."""
+    """Number of principal components that are also clustered."""
     distance: Distance = "cosine"
-    """`cosine` clusters unit vectors, the others the vectors as they are."""
+    """Distance of two vectors; cosine normalizes them first."""
     least_members: int = Field(10, ge=2)
-    """Fewest clips that HDBSCAN calls a cluster."""
+    """Smallest number of clips in a cluster of HDBSCAN."""
     most_clips: int = Field(5000, ge=10)
-    """Clips beyond which a drawn subset is clustered."""
+    """Largest number of clips; beyond it, a random subset is clustered."""
     seed: int = 0
-    """Of the subset and of the starts of k-means."""
+    """Seed of the subset and of k-means."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """One clustering, and how it agrees with the labels."""
+    """One clustering and its agreement with the labels."""
 
     chosen_by: Literal["elbow", "silhouette", "labels", "hdbscan"]
-    """Which rule chose the number; `labels`: as many as there are labels, for comparison only."""
+    """How the number of clusters was chosen; `labels`: the number of labels, for comparison."""
     clusters: int
     left_out: int
-    """Clips in no cluster, which HDBSCAN leaves; agreement is of the others."""
+    """Number of clips without a cluster (HDBSCAN), which the agreement ignores."""
     members: Ints
-    """(n,) cluster numbers from 0, -1 in none."""
+    """(n,) cluster of each clip, from 0; -1: none."""
     purity: float | None
     nmi: float | None
     ami: float | None
     contingency: Ints | None
-    """(labels, clusters) how many clips; None without labels."""
+    """(labels, clusters) numbers of clips; None without labels."""
 
 
 @dataclass(frozen=True)
@@ -64,25 +67,25 @@ class ClusteredSpace:
     """The clusterings of one space."""
 
     name: str
-    """`whole`, or `pca_3`."""
+    """`whole`, or for example `pca_3`."""
     variance: float
-    """Share of the variance that it keeps."""
+    """Fraction of the variance that it retains."""
     path: KMeansPath
     found: tuple[Agreement, ...]
 
 
 @dataclass(frozen=True)
 class ClusterReport:
-    """What was found."""
+    """The clusterings of a run."""
 
     rows: Ints
-    """(n,) the clips that were clustered."""
+    """(n,) the clustered clips."""
     label_names: tuple[str, ...]
-    """Of the rows of the contingency tables."""
+    """Names of the rows of the contingency tables."""
     spaces: tuple[ClusteredSpace, ...]
 
     def plain(self) -> dict[str, Any]:
-        """Curves and tables, without the members, as values that JSON can hold."""
+        """Returns curves and tables, without the members, as JSON-serializable values."""
         return {
             "clips": len(self.rows),
             "label_names": list(self.label_names),
@@ -96,9 +99,23 @@ def cluster_report(
     names: tuple[str, ...] | None = None,
     settings: ClusterSettings | None = None,
 ) -> ClusterReport:
-    """Clusters `vectors` (N, D); `labels` (N,) class numbers, -1 not known, only judge.
+    """Clusters vectors and compares the clusters with labels.
 
-    `names` of the labels by number. Raises RequestError or WorkError for vectors that cannot be clustered.
+    Parameters
+    ----------
+    vectors
+        (N, D) vectors.
+    labels
+        (N,) class numbers; -1 means unknown. They are used for comparison only.
+    names
+        Names of the classes by number.
+    settings
+        Settings; None: defaults.
+
+    Raises
+    ------
+    RequestError, WorkError
+        If the vectors cannot be clustered.
     """
     settings = settings or ClusterSettings()
     check_vectors("vectors", vectors)
@@ -123,7 +140,7 @@ def cluster_report(
 
 
 def principal(space: Floats, components: int) -> tuple[Floats, float]:
-    """(N, d) the first principal components, and the share of the variance that they keep."""
+    """Computes (N, d) the first principal components, and the fraction of variance that they retain."""
     centred = space - space.mean(axis=0)
     values, axes = np.linalg.eigh(centred.T @ centred)
     kept = min(components, space.shape[1])
@@ -133,7 +150,8 @@ def principal(space: Floats, components: int) -> tuple[Floats, float]:
 
 
 def purity(contingency: Ints) -> float:
-    """Share of clips that carry the commonest label of their cluster; `contingency` (labels, clusters)."""
+    """Computes the fraction of clips with the most frequent label of their cluster, from (labels,
+    clusters)."""
     total = int(contingency.sum())
     return float(contingency.max(axis=0).sum()) / total if total else 0.0
 
@@ -154,10 +172,10 @@ def _space(
 
 
 def _density(points: Floats, least: int) -> Ints:
-    """(N,) cluster numbers by HDBSCAN, -1 in none."""
+    """Computes (N,) clusters with HDBSCAN; -1: none."""
     from sklearn.cluster import HDBSCAN
 
-    # The copy is asked for by name: scikit-learn is about to change what it does without.
+    # `copy` is given because its default will change in scikit-learn.
     return np.asarray(HDBSCAN(min_cluster_size=least, copy=True).fit_predict(points), dtype=np.int64)
 
 

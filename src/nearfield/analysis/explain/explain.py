@@ -1,4 +1,4 @@
-"""`nearfield explain`: what a space holds beyond its scores."""
+"""`nearfield explain`: an analysis of the embeddings of a run beyond its metrics."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,36 +19,38 @@ from nearfield.metrics.probes import Labelled, ProbeCurve, fit_label_probe
 from nearfield.metrics.result import EvaluationSettings, Result
 from nearfield.training.events import Callback, Stage, ignore
 
-# What a linear reader of a space says of clips: one that learnt on their own train side, else on the run's.
+# Predictions of a linear probe, trained on the train clips of the collection, or of the run if there are
+# none.
 #
-# Clips that only judge, as an evaluation set that was published apart, bring nothing to learn from: they are
-# read by what the run's own train clips teach, its strength chosen on the run's own val clips.
+# A collection with test clips only, such as a separate evaluation set, has no train clips. The probe is then
+# trained on
+# the train clips of the run, and its regularization chosen on the val clips of the run.
 
 
 @dataclass(frozen=True)
 class ProbePredictions:
-    """Clips that have a label and were told one."""
+    """Clips with a label and a predicted label."""
 
     rows: Ints
     """(n,) rows of the collection."""
     reference: Ints
     """(n,) class numbers."""
     predicted: Ints
-    """(n,) class numbers."""
+    """(n,) predicted class numbers."""
     names: tuple[str, ...]
-    """Of the classes; those that the collection itself does not hold come last."""
+    """Names of the classes; those that are not in the collection are last."""
     by_own_clips: bool
-    """Whether the run's own clips taught the reader."""
+    """Whether the probe was trained on the clips of the run."""
 
     @property
     def confusion(self) -> Confusion:
-        """Who is taken for whom."""
+        """The confusion matrix."""
         return confusion(self.reference, self.predicted, self.names)
 
 
-def read(opened: OpenedRun, judged: Result) -> ProbePredictions | None:
-    """The reading of the explained clips; None where they have no labels, or nothing teaches some."""
-    clips, names = judged.clips, opened.setup.metadata.label_names
+def predict(opened: OpenedRun, evaluated: Result) -> ProbePredictions | None:
+    """Predicts labels of the explained clips; None without labels, or without labels to train a probe."""
+    clips, names = evaluated.clips, opened.setup.metadata.label_names
     scored = np.flatnonzero((clips.reference >= 0) & (clips.predicted >= 0))
     if len(scored):
         return ProbePredictions(
@@ -64,12 +66,12 @@ def read(opened: OpenedRun, judged: Result) -> ProbePredictions | None:
     if len(np.unique(train.labels)) < 2:
         return None
     rows = clips.rows[labelled]
-    told = fit_label_probe(train, val if len(val) else None).predict(opened.vectors[rows])
-    return ProbePredictions(rows, clips.reference[labelled], told, names, True)
+    predicted = fit_label_probe(train, val if len(val) else None).predict(opened.vectors[rows])
+    return ProbePredictions(rows, clips.reference[labelled], predicted, names, True)
 
 
 def _own(opened: OpenedRun) -> pd.DataFrame | None:
-    """Label, split and vector of the run's own labelled clips; None where they are not there."""
+    """Reads label, split and vector of the labelled clips of the run; None if vectors are not stored."""
     folder = opened.run.folder
     if not folder.vectors.is_file():
         return None
@@ -84,32 +86,32 @@ def _side(own: pd.DataFrame, split: str, number: dict[str, int]) -> Labelled:
     return Labelled(vectors.astype(np.float32), np.array([number[name] for name in rows["label"]], np.int64))
 
 
-# `nearfield explain`: what a space holds, beyond its scores.
-#
-# Which clusters it falls into without labels, and whether one of them is silence; whether it fails at
-# beginnings and ends; how far apart the labels lie; what it gives away (microphone, session, speaker); and,
-# on the evaluation set of DCASE 2018 task 5, where it stands beside what was published.
+# The explanation: clusters found without labels, and whether one consists of silence; scores at beginnings
+# and ends of
+# recordings; distances between labels; predictability of other columns (microphone, session, speaker); and,
+# on the
+# evaluation set of DCASE 2018 task 5, a comparison with published results.
 
 KNOWN_NODE = "known_node"
-"""The column that says whether a clip's microphone stands in the development set, yes or no."""
+"""Column that says whether the node of a clip is in the development set, yes or no."""
 
 
 @dataclass(frozen=True)
 class Nuisance:
-    """How well a further column can be read out of the space."""
+    """How well another column can be predicted from the embeddings."""
 
     column: str
     macro_f1: float
     accuracy: float
     chance: float
-    """Macro F1 of guessing by the values' shares."""
+    """Macro F1 of random predictions with the frequencies of the values."""
     interval: tuple[float, float] | None
     """95 % interval of macro F1."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was found in one split of one space."""
+    """The explanation of one split."""
 
     run: str
     data: str
@@ -118,22 +120,22 @@ class Explanation:
     distance: Distance
     clusters: ClusterReport
     silence: SilenceReport | None
-    """Of the clusters of the whole space at the elbow; None for pictures."""
+    """Levels of the clusters of the whole space at the elbow; None for images."""
     positions: Positions | None
     challenge: ChallengeTable | None
     nuisance: tuple[Nuisance, ...]
     apart: Apart | None
-    """None below two labels."""
+    """Distances between labels; None if there are fewer than two."""
     confusion: Confusion | None
-    """Of the linear probe; None where there was nothing to probe for."""
+    """Confusion matrix of the linear probe; None without labels."""
     class_counts: dict[str, dict[str, int]]
-    """Clips of each label, else of each tag, by side of the split."""
+    """Number of clips of each label, or of each tag, by split."""
     notes: tuple[str, ...]
     probe_curve: ProbeCurve | None = None
-    """Of a linear probe by gradient; the solved probe counts."""
+    """Learning curve of a linear probe trained by gradient descent; metrics are of the exact probe."""
 
     def plain(self) -> dict[str, Any]:
-        """As values that JSON can hold; members of clusters left out."""
+        """Returns the explanation, without members of clusters, as JSON-serializable values."""
         apart, confusion = self.apart, self.confusion
         return {
             "run": self.run,
@@ -161,15 +163,15 @@ class Explanation:
 
 
 def explain(opened: OpenedRun, callback: Callback = ignore, most_clusters: int = 20) -> Explanation:
-    """Everything that applies to the clips of `opened`; a note says what does not, and why.
+    """Explains a run; notes say what does not apply to its clips, and why.
 
-    Raises WorkError for vectors that are not finite.
+    Raises WorkError if the vectors are not finite.
     """
     metadata, rows, notes = opened.setup.metadata, opened.rows, list[str]()
     normalized = opened.run.recipe.embedding.normalize
     distance: Distance = "cosine" if normalized else "euclidean"
     callback(Stage("explain", 0, 3))
-    judged = evaluate(
+    evaluated = evaluate(
         opened.vectors,
         metadata,
         opened.splits,
@@ -181,16 +183,16 @@ def explain(opened: OpenedRun, callback: Callback = ignore, most_clusters: int =
     clusters = cluster_report(opened.vectors[rows], labels, metadata.label_names, settings)
     silence = _silence(opened, clusters) if opened.is_sound else None
     callback(Stage("explain", 2, 3))
-    placed = positions(opened, judged.clips.scores, distance)
+    placed = positions(opened, evaluated.clips.scores, distance)
     if placed is None:
         notes.append(
-            "position: not measured. It needs clips cut from the beginning, middle and end of longer "
+            "position: not computed. This needs clips cut from the beginning, middle and end of longer "
             "recordings, or two groups with clips of at least three windows."
         )
-    reading = read(opened, judged)
-    if reading is not None and reading.by_own_clips:
-        notes.append("probe: these clips have no train side; the run's own train clips taught the reader.")
-    table = _challenge(opened, reading, notes)
+    predictions = predict(opened, evaluated)
+    if predictions is not None and predictions.by_own_clips:
+        notes.append("probe: there are no train clips; the probe was trained on the train clips of the run.")
+    table = _challenge(opened, predictions, notes)
     callback(Stage("explain", 3, 3))
     return Explanation(
         run=str(opened.run.folder.path),
@@ -202,17 +204,17 @@ def explain(opened: OpenedRun, callback: Callback = ignore, most_clusters: int =
         silence=silence,
         positions=placed,
         challenge=table,
-        nuisance=_nuisance(judged),
+        nuisance=_nuisance(evaluated),
         apart=_apart(opened, normalized),
-        confusion=None if reading is None else reading.confusion,
-        probe_curve=judged.probe_curve,
+        confusion=None if predictions is None else predictions.confusion,
+        probe_curve=evaluated.probe_curve,
         class_counts=class_counts(opened),
-        notes=(*notes, *(note for note in judged.notes if note.startswith("nuisance"))),
+        notes=(*notes, *(note for note in evaluated.notes if note.startswith("nuisance"))),
     )
 
 
 def class_counts(opened: OpenedRun) -> dict[str, dict[str, int]]:
-    """Clips of every label by side, the commonest first; of every tag where nothing has a label."""
+    """Counts the clips of every label by split, the most frequent first; of every tag without labels."""
     metadata, splits = opened.setup.metadata, opened.splits
     if metadata.label_names:
         has: Floats = (metadata.labels[:, None] == np.arange(len(metadata.label_names))).astype(np.float64)
@@ -230,36 +232,36 @@ def _silence(opened: OpenedRun, clusters: ClusterReport) -> SilenceReport:
 
 
 def _challenge(
-    opened: OpenedRun, reading: ProbePredictions | None, notes: list[str]
+    opened: OpenedRun, predictions: ProbePredictions | None, notes: list[str]
 ) -> ChallengeTable | None:
     table = opened.collection.table
     if KNOWN_NODE not in table:
         return None
-    if reading is None:
-        notes.append("challenge: the clips have no labels that a probe learnt to read.")
+    if predictions is None:
+        notes.append("challenge: the clips have no labels that a probe can predict.")
         return None
-    words = table[KNOWN_NODE].iloc[reading.rows].astype(str).str.lower()
+    words = table[KNOWN_NODE].iloc[predictions.rows].astype(str).str.lower()
     known = words.isin(("yes", "true", "1")).to_numpy(np.bool_)
     supervised = bool(opened.run.recipe.relation.gives)
     return challenge_table(
-        reading.predicted,
-        reading.reference,
+        predictions.predicted,
+        predictions.reference,
         known,
-        opened.setup.metadata.groups[reading.rows],
+        opened.setup.metadata.groups[predictions.rows],
         "supervised" if supervised else "frozen features",
     )
 
 
-def _nuisance(judged: Result) -> tuple[Nuisance, ...]:
+def _nuisance(evaluated: Result) -> tuple[Nuisance, ...]:
     ending = "/macro_f1"
-    names = [name for name in judged.metrics if name.startswith("nuisance/") and name.endswith(ending)]
+    names = [name for name in evaluated.metrics if name.startswith("nuisance/") and name.endswith(ending)]
     return tuple(
         Nuisance(
             column=name.removeprefix("nuisance/").removesuffix(ending),
-            macro_f1=judged.metrics[name],
-            accuracy=judged.metrics[name.replace(ending, "/accuracy")],
-            chance=judged.metrics[name.replace(ending, "/chance")],
-            interval=judged.intervals.get(name),
+            macro_f1=evaluated.metrics[name],
+            accuracy=evaluated.metrics[name.replace(ending, "/accuracy")],
+            chance=evaluated.metrics[name.replace(ending, "/chance")],
+            interval=evaluated.intervals.get(name),
         )
         for name in names
     )

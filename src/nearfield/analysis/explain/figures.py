@@ -1,4 +1,4 @@
-"""Figures of an explanation, each drawn from a record that says the same in numbers."""
+"""Figures of an explanation, each drawn from a record with the same values."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from nearfield.analysis.explain.examples import (
-    Neighbour,
-    Neighbourhood,
+    Neighbor,
+    Neighborhood,
     Tile,
     clip_row,
     drawn_clips,
-    neighbourhoods,
+    neighborhoods,
     tile,
 )
 from nearfield.analysis.explain.explain import Explanation
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# The figures of an explanation as PNG files, each drawn from a record that says the same in numbers.
+# The figures as PNG files.
 
 NUMBERED = 25
-"""Labels up to which a matrix has its numbers written into it."""
+"""Largest number of labels for which the cells of a matrix are labelled."""
 
 
 def draw_classes(path: Path, counts: dict[str, dict[str, int]]) -> None:
-    """Clips of each class as bars, a part for each side of the split."""
+    """Draws the number of clips of each class as bars, divided by split."""
     shown = list(counts.items())[:MOST_NAMES]
     figure = new_figure(6.4, 0.9 + 0.22 * len(shown))
     axes = figure.subplots()
@@ -73,7 +73,7 @@ def draw_classes(path: Path, counts: dict[str, dict[str, int]]) -> None:
 
 
 def draw_tile(path: Path, tile: Tile) -> None:
-    """One clip as wave, log-mel and MFCC, on one clock."""
+    """Draws a clip as wave, log-mel and MFCC over one time axis."""
     figure = new_figure(6.4, 5.2)
     panels = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [1, 2, 1.3]})
     ends = tile.start, tile.start + tile.seconds
@@ -95,26 +95,26 @@ def draw_tile(path: Path, tile: Tile) -> None:
     save(figure, path)
 
 
-def draw_neighbourhood(path: Path, found: Neighbourhood) -> None:
-    """The anchor, and its neighbours before (above) and after (below), what each is called under it."""
+def draw_neighborhood(path: Path, found: Neighborhood) -> None:
+    """Draws the anchor and its neighbors before (above) and after training (below), with labels and tags."""
     columns = 1 + max(len(found.before), len(found.after), 1)
     longest = max(len(each.names) for each in _tiles(found))
     figure = new_figure(1.62 * columns, 3.7 + 0.26 * min(longest, 6))
-    rows = ((BASELINE_NAMES[found.plain], found.before), ("this space", found.after))
+    rows = ((BASELINE_NAMES[found.plain], found.before), ("this run", found.after))
     panels = figure.subplots(2, columns, squeeze=False)
-    for line, (name, neighbours) in zip(panels, rows, strict=True):
+    for line, (name, neighbors) in zip(panels, rows, strict=True):
         _panel(line[0], found.anchor, "anchor", ())
-        line[0].set_ylabel(f"near by\n{name}", fontsize=8, color=INK)
-        for axes, each in zip(line[1:], neighbours, strict=False):
+        line[0].set_ylabel(f"nearest by\n{name}", fontsize=8, color=INK)
+        for axes, each in zip(line[1:], neighbors, strict=False):
             _panel(axes, each.tile, f"{each.distance:.2f}", each.shared)
-        for axes in line[1 + len(neighbours) :]:
+        for axes in line[1 + len(neighbors) :]:
             axes.set_axis_off()
     figure.suptitle(short_name(found.anchor.id, 80), x=0.02, ha="left", fontsize=8.5)
     save(figure, path)
 
 
 def draw_clusters(path: Path, found: Explanation) -> None:
-    """Inertia and silhouette for every number of clusters, and what each rule chose."""
+    """Draws inertia and silhouette by number of clusters, with the chosen numbers."""
     figure = new_figure(6.4, 4.2)
     panels = figure.subplots(2, len(found.clusters.spaces), sharex=True, squeeze=False)
     for (above, below), space in zip(panels.T, found.clusters.spaces, strict=True):
@@ -137,18 +137,19 @@ def draw_clusters(path: Path, found: Explanation) -> None:
 
 
 def draw_apart(path: Path, apart: Apart) -> None:
-    """Distances between the centroids of the labels."""
+    """Draws the distances between the centroids of the labels."""
     save(apart_figure(apart), path)
 
 
 def draw_confusion(path: Path, confusion: Confusion) -> None:
-    """Who is taken for whom."""
+    """Draws the confusion matrix."""
     save(confusion_figure(confusion), path)
 
 
 def confusion_figure(confusion: Confusion) -> "Figure":
-    """Who is taken for whom: a row for what a clip is, a column for what was said; shaded by shares of a row,
-    clips written into the cells where there is room."""
+    """Draws the confusion matrix: rows are labels, columns predictions; shaded by fractions of a row, with
+    numbers of
+    clips if there are few labels."""
     names, counts = confusion.names, confusion.counts
     split = 2.2 + 0.3 * min(len(names), MOST_NAMES)
     figure = new_figure(split + 0.8, split)
@@ -162,21 +163,22 @@ def confusion_figure(confusion: Confusion) -> "Figure":
             color="white" if dark else INK,
         )  # fmt: skip
     axes.set_xlabel("predicted")
-    axes.set_ylabel("what it is")
+    axes.set_ylabel("label")
     right = np.trace(counts) / max(1, counts.sum())
     axes.set_title(
-        f"confusion of the linear probe\n{right:.0%} of {counts.sum():,} clips right",
+        f"confusion of the linear probe\n{right:.0%} of {counts.sum():,} clips correct",
         loc="left",
         fontsize=8.5,
     )
     bar = figure.colorbar(drawn, ax=axes, shrink=0.7, pad=0.03)
     bar.outline.set_visible(False)
-    bar.set_label("share of the row's clips")
+    bar.set_label("fraction of the clips of the row")
     return figure
 
 
 def draw_probe(path: Path, curve: ProbeCurve) -> None:
-    """Macro F1 and cross-entropy of a linear probe by epoch of its training; dashed, the solved probe's."""
+    """Draws macro F1 and cross-entropy of a linear probe by epoch; dashed lines are those of the exact
+    probe."""
     figure = new_figure(6.4, 2.6)
     left, right = figure.subplots(1, 2)
     epochs = range(1, len(curve.macro_f1) + 1)
@@ -184,15 +186,17 @@ def draw_probe(path: Path, curve: ProbeCurve) -> None:
     left.axhline(curve.solved_macro_f1, color=MUTED, linestyle="--")
     left.set_ylabel("macro F1", fontsize=8)
     right.plot(epochs, curve.train_cross_entropy, color=COLOURS[1], label="training clips")
-    right.plot(epochs, curve.cross_entropy, color=COLOURS[0], label="judged clips")
-    right.axhline(curve.solved_cross_entropy, color=MUTED, linestyle="--", label="solved, judged clips")
+    right.plot(epochs, curve.cross_entropy, color=COLOURS[0], label="evaluated clips")
+    right.axhline(
+        curve.solved_cross_entropy, color=MUTED, linestyle="--", label="exact probe, evaluated clips"
+    )
     right.set_ylabel("cross-entropy (nats)", fontsize=8)
     right.legend(frameon=False, fontsize=7)
     for axes in (left, right):
         axes.set_xlabel("epoch of the probe", fontsize=8)
         axes.set_ylim(bottom=0)
     figure.suptitle(
-        "A linear probe while it is trained, as a diagnostic. Dashed: the solved probe, which counts.",
+        "Training of a linear probe, as a diagnostic. Dashed: the exact probe, used for metrics.",
         x=0.02,
         ha="left",
         fontsize=8.5,
@@ -201,7 +205,7 @@ def draw_probe(path: Path, curve: ProbeCurve) -> None:
 
 
 def draw_report(path: Path, confusion: Confusion) -> None:
-    """Precision, recall and F1 of each class as a heat map, the class with the lowest F1 first."""
+    """Draws precision, recall and F1 of each class as a heat map, sorted by F1."""
     values = report(confusion)
     order = np.argsort(values[:, 2], kind="stable")[:MOST_NAMES]
     figure = new_figure(4.4, 1.2 + 0.24 * len(order))
@@ -219,33 +223,37 @@ def draw_report(path: Path, confusion: Confusion) -> None:
                 column + 0.5, place + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour
             )  # fmt: skip
     left_out = len(values) - len(order)
-    told = f"; the {len(order)} with the lowest F1 of {len(values)}" if left_out else ""
-    axes.set_title(f"linear probe by class{told}", loc="left", fontsize=8.5)
+    shown = f"; the {len(order)} with the lowest F1 of {len(values)}" if left_out else ""
+    axes.set_title(f"linear probe by class{shown}", loc="left", fontsize=8.5)
     save(figure, path)
 
 
 def draw_focal(path: Path, gamma: float) -> None:
-    """The cost of one tag over the probability that the tagger gives the truth, for several gammas, `gamma`
-    (the run's own) among them."""
+    """Draws the cost of one tag by the probability of the correct answer, for several gammas and for `gamma`,
+    that of
+    the run."""
     figure = new_figure(5.2, 3.6)
     axes = figure.subplots()
     for colour, each in zip(COLOURS, sorted({0.0, 0.5, 1.0, 2.0, 5.0, gamma}), strict=False):
         probability, cost = focal_curve(each)
-        told = (
+        label = (
             f"γ = {each:g}"
             + (" (cross-entropy)" if each == 0 else "")
             + (", this run" if each == gamma else "")
         )
-        axes.plot(probability, cost, color=colour, linewidth=2.2 if each == gamma else 1, label=told)
+        axes.plot(probability, cost, color=colour, linewidth=2.2 if each == gamma else 1, label=label)
     axes.set(
-        xlim=(0, 1), ylim=(0, 5), xlabel="probability given to the truth", ylabel="focal loss, −(1−p)^γ ln p"
+        xlim=(0, 1),
+        ylim=(0, 5),
+        xlabel="probability of the correct answer, p",
+        ylabel="focal loss, −(1−p)^γ ln p",
     )
     axes.legend(frameon=False, fontsize=7.5)
     save(figure, path)
 
 
 def focal_curve(gamma: float) -> tuple[Floats, Floats]:
-    """(n,) probabilities of the truth, and (n,) what the loss makes of each."""
+    """Returns (n,) probabilities of the correct answer, and (n,) their focal loss."""
     probability = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
     loss = FocalSettings(gamma=gamma).build(size=1, classes=1)
     cost = loss.costs(torch.logit(probability)[:, None], torch.ones(199, 1, dtype=torch.bool))
@@ -266,12 +274,12 @@ def _panel(axes: "Axes", tile: Tile, title: str, shared: Sequence[str]) -> None:
     axes.set_xlabel("\n".join(listed) or " ")
 
 
-def _tiles(found: Neighbourhood) -> list[Tile]:
-    others: tuple[Neighbour, ...] = (*found.before, *found.after)
+def _tiles(found: Neighborhood) -> list[Tile]:
+    others: tuple[Neighbor, ...] = (*found.before, *found.after)
     return [found.anchor, *(each.tile for each in others)]
 
 
-# Writes every figure of an explanation that applies into one folder.
+# All figures of an explanation in one folder.
 
 
 def draw(
@@ -282,11 +290,36 @@ def draw(
     at: float = 0.0,
     callback: Callback = ignore,
 ) -> tuple[Path, ...]:
-    """classes.png, clusters.png, centroids.png, confusion.png, report.png, probe.png, focal.png (of a run
-    with that loss), clip-N.png, neighbours-N.png: those written.
+    """Draws the figures of an explanation.
 
-    `clip`: the id of the one clip to show, from `at` seconds on; three drawn by chance where none is given.
-    Raises RequestError for an id that the split does not hold, or a time beyond the clip's end.
+    Writes classes.png, clusters.png, centroids.png, confusion.png, report.png, probe.png, focal.png (of a run
+    with
+    that loss), clip-N.png and neighbours-N.png, as far as they apply.
+
+    Parameters
+    ----------
+    found
+        The explanation.
+    opened
+        The run and its clips.
+    out
+        Folder of the figures.
+    clip
+        Id of the clip to show; None: three random clips.
+    at
+        Start of the shown window, in seconds.
+    callback
+        Gets progress.
+
+    Returns
+    -------
+    tuple of Path
+        The written files.
+
+    Raises
+    ------
+    RequestError
+        If the clip is not in the split, or is shorter than `at`.
     """
     rows = drawn_clips(opened) if clip is None else np.array([clip_row(opened, clip)])
     paths = [out / "clusters.png"]
@@ -312,7 +345,7 @@ def draw(
         paths.append(out / f"clip-{number}.png")
         draw_tile(paths[-1], tile(opened, row, at))
     if len(opened.rows) > 1:
-        for number, each in enumerate(neighbourhoods(opened, rows, callback=callback), 1):
+        for number, each in enumerate(neighborhoods(opened, rows, callback=callback), 1):
             paths.append(out / f"neighbours-{number}.png")
-            draw_neighbourhood(paths[-1], each)
+            draw_neighborhood(paths[-1], each)
     return tuple(paths)

@@ -1,4 +1,4 @@
-"""What an explanation is made of: a run, a collection as the run hears it, and a vector for each clip."""
+"""The input of an explanation: a run, a collection, and a vector for each clip."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -17,66 +17,83 @@ from nearfield.training.run import Run
 from nearfield.training.run_folder import note_changed
 from nearfield.training.setup import NetworkInput, TrainingSetup, decodable, decoded
 
-SIDES = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A run and the clips that it is explained by."""
+    """A run and the clips of its explanation."""
 
     run: Run
     setup: TrainingSetup
-    """The clips as the run hears them; pictures are made as they are needed."""
+    """The clips as network input; features are computed when needed."""
     vectors: Vectors
-    """(N, D) one for each clip of the collection."""
+    """(N, D) vector of each clip of the collection."""
     split: str
     rows: Ints
-    """(n,) rows of the collection that are explained."""
+    """(n,) rows of the explained clips."""
 
     @classmethod
     def open(
         cls, run: Run, data: str | None = None, split: str = "test", callback: Callback = ignore
     ) -> "OpenedRun":
-        """The run's own clips, or those of `data`; `split` is the side that is explained.
+        """Opens a run with its collection, or with `data`.
 
-        Vectors come from the run's folder where it holds them, else from its network. Raises RequestError
-        for data that the run cannot hear, DataError where the split holds no clips.
+        Vectors are read from the folder of the run if it contains them, else computed.
+
+        Parameters
+        ----------
+        run
+            The run.
+        data
+            Another collection; None: that of the run.
+        split
+            The split to explain.
+        callback
+            Gets notes and progress.
+
+        Raises
+        ------
+        RequestError
+            If the network does not fit the data.
+        DataError
+            If the split has no clips.
         """
         environment = run.folder.environment()
         own = data is None or data == environment["data"]["given"]
         collection = open_trained_on(data, environment["data"]["path"], run.recipe, True, callback)
         if own:
             collection = collection.with_split(run.folder.split)
-            effect = "The vectors are those of the run's last measurement, where it has kept them."
+            effect = "The vectors are those that the run has stored, if it has stored any."
             note_changed(collection, run.folder, effect, callback)
         collection = decodable(run.recipe, collection, callback)
         rows = collection.rows(split)
         if not len(rows):
-            filled = [side for side in SIDES if len(collection.rows(side))]
-            raise DataError(f"split {split!r} holds no clips. {choose(split, filled)}")
-        setup = _bench(run, collection, environment["seed"], callback)
-        vectors = _kept(run, collection) if own else None
+            filled = [name for name in SPLITS if len(collection.rows(name))]
+            raise DataError(f"split {split!r} has no clips. {choose(split, filled)}")
+        setup = _setup(run, collection, environment["seed"], callback)
+        vectors = _stored(run, collection) if own else None
         if vectors is None:
             vectors = vectors_of(run.embedder, setup, callback)
         return cls(run, setup, vectors, split, rows)
 
     @property
     def collection(self) -> Collection:
-        """The clips."""
+        """The collection."""
         return self.setup.collection
 
     @property
     def splits(self) -> dict[str, Ints]:
-        """The rows of every side."""
-        return {side: self.collection.rows(side) for side in SIDES}
+        """Rows of each split by name."""
+        return {name: self.collection.rows(name) for name in SPLITS}
 
     @property
     def is_sound(self) -> bool:
-        """Whether the clips can be heard."""
+        """Whether the clips are sounds."""
         return isinstance(self.setup.network_input.signals, ArraySignals)
 
     def levels(self, rows: Ints) -> Floats:
-        """(n,) root mean square over all channels of whole clips, in dB of full scale; -inf for silence."""
+        """Computes (n,) root mean square of whole clips in dB relative to full scale; -inf for silence."""
         signals = self.setup.network_input.signals
         found = np.full(len(rows), -np.inf)
         for place, row in enumerate(rows.tolist()):
@@ -88,7 +105,7 @@ class OpenedRun:
         return found
 
 
-def _bench(run: Run, collection: Collection, seed: int, callback: Callback) -> TrainingSetup:
+def _setup(run: Run, collection: Collection, seed: int, callback: Callback) -> TrainingSetup:
     recipe = run.recipe
     signals, metadata = decoded(recipe, collection)
     is_sound = recipe.modality == "audio"
@@ -97,8 +114,8 @@ def _bench(run: Run, collection: Collection, seed: int, callback: Callback) -> T
     return TrainingSetup(recipe, collection, metadata, network_input, run.embedder, signals.channels, seed)
 
 
-def _kept(run: Run, collection: Collection) -> Vectors | None:
-    """(N, D) the vectors in the run's folder in the collection's order; None where one is missing."""
+def _stored(run: Run, collection: Collection) -> Vectors | None:
+    """Reads (N, D) the stored vectors in the order of the collection; None if one is missing."""
     if not run.folder.vectors.is_file():
         return None
     ids, vectors = run.vectors()

@@ -1,4 +1,4 @@
-"""Scores by position: does a space fail at the beginnings and ends of recordings?"""
+"""Scores by position: whether clips at the beginnings and ends of recordings have lower scores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,50 +28,54 @@ from nearfield.metrics.temporal import first_is_relevant, of_recording
 from nearfield.training.encode import embed_windows
 from nearfield.training.setup import NetworkInput, windows
 
-# Does a space fail at beginnings and ends? Scores of clips by where in its file each one lies.
+# Scores of clips by their position in the recording.
 #
-# Conventions: a clip's place is that of its middle, 0 where its recording begins and 1 where it ends. A
-# recording begins with its first clip and ends with its last unless its span is given. Recordings of a single
-# clip have no inside and take no part. Intervals resample the groups; where the clips are searched among
-# themselves, each group is left out as query and from what is found (`metrics/retrieval.py`).
+# Conventions: the position of a clip is that of its middle, 0 at the beginning of its recording and 1 at the
+# end. A
+# recording begins with its first clip and ends with its last one, unless its span is given. Recordings of a
+# single clip
+# are left out. Intervals resample groups; if clips are searched among themselves, each group is left out as
+# query and
+# from the gallery instead (`metrics/retrieval.py`).
 
 PARTS = ("first", "middle", "last")
 EDGE = 0.1
-"""Share of a recording at either end that counts as its beginning or end."""
+"""Fraction of a recording at each end that is its first or last part."""
 
 
 @dataclass(frozen=True)
 class PlaceScore:
-    """The score of the clips of one part of their recordings."""
+    """The score of clips in one part of their recordings."""
 
     part: str
     """One of PARTS."""
     clips: int
     score: float | None
-    """Mean over its clips; None where there are none."""
+    """Mean over the clips; None without clips."""
     interval: tuple[float, float] | None
-    """95 %, by resampling groups (`share_interval`) or by leaving each out (`jackknife_interval`)."""
+    """95 % interval by resampling groups (`share_interval`) or by the jackknife (`jackknife_interval`)."""
     less: float | None
-    """Score of the middle less this one: how much weaker; None for the middle itself."""
+    """Score of the middle part minus this one; None for the middle part."""
     less_interval: tuple[float, float] | None
-    """95 % of that difference: t, with a deviation found likewise; None where it does not deviate."""
+    """95 % t interval of this difference, with the standard deviation from resampling or jackknife; None if
+    it is 0."""
 
 
 @dataclass(frozen=True)
 class Among:
-    """A search of the scored clips among themselves, in which each is judged by the nearest that it finds."""
+    """A search of the scored clips among themselves; the score of a clip depends on its nearest clips."""
 
     search: Search
     relevant: Callable[[int], Bools]
-    """A clip's row to (N,) what counts as found."""
+    """Maps the row of a clip to a (N,) mask of its relevant clips."""
     score: Callable[[int, Left], Floats]
-    """The row and what is left to (B,) its score without each block, NaN where it has none."""
+    """Maps a row and its ranking without each block to (B,) scores; NaN if undefined."""
 
 
 def relative_places(metadata: ClipMetadata, spans: Floats | None = None) -> Floats:
-    """(N,) where in its recording the middle of each clip lies, 0..1; NaN where it has no inside.
+    """Computes (N,) the position of the middle of each clip in its recording, 0..1; NaN for single clips.
 
-    `spans` (N, 2): seconds at which the recording of each clip begins and ends, where that is known.
+    `spans` (N, 2) are start and end of the recording of each clip in seconds, if known.
     """
     check_lengths(len(metadata), spans=spans)
     begins, ends = metadata.start_times, metadata.start_times + metadata.seconds
@@ -94,21 +98,43 @@ def position_scores(
     edge: float = EDGE,
     among: Among | None = None,
 ) -> tuple[PlaceScore, ...]:
-    """The mean of `scores` in the first `edge` of the recordings, in the middle, and in the last `edge`.
+    """Computes the mean score in the first part, the middle and the last part of recordings.
 
-    `scores` (N,) from 0 to 1, one a clip (1 where the probe was right, say), NaN where there is none;
-    `places` (N,) of `relative_places`; `groups` (N,) are resampled whole. `among`: the search that the scores
-    are of, where it is of these clips among themselves; then groups are left out instead. Raises RequestError
-    where lengths differ, `edge` is not between 0 and 0.5, or no clip has both a score and a place.
+    Parameters
+    ----------
+    scores
+        (N,) score of each clip in 0..1 (for example 1 if the prediction is correct); NaN without a score.
+    places
+        (N,) positions (`relative_places`).
+    groups
+        (N,) groups, the unit of resampling.
+    draws
+        Number of resamples.
+    seed
+        Seed of the resamples.
+    edge
+        Fraction of a recording at each end, between 0 and 0.5.
+    among
+        The search of these clips among themselves, if the scores come from one; the jackknife is then used.
+
+    Returns
+    -------
+    tuple of PlaceScore
+        One per part.
+
+    Raises
+    ------
+    RequestError
+        If lengths differ, `edge` is out of range, or no clip has both a score and a position.
     """
     if not 0 < edge < 0.5:
-        raise RequestError(f"position: edge is a share above 0 and below 0.5. Given: {edge:g}.")
+        raise RequestError(f"position: edge must be above 0 and below 0.5. Given: {edge:g}.")
     check_lengths(len(scores), places=places, groups=groups)
     kept = np.isfinite(scores) & np.isfinite(places)
     if not kept.any():
         raise RequestError(
-            "position: no clip with a score lies inside a longer recording. Give clips that are "
-            "cut from recordings, with their moments."
+            "position: no clip with a score is part of a longer recording. Give clips that are cut from "
+            "recordings, with their start times."
         )
     part = np.where(kept, np.digitize(places, [edge, 1 - edge]), -1)
     masks = part == np.arange(len(PARTS))[:, None]
@@ -142,7 +168,7 @@ def position_scores(
 
 
 def _resampled(columns: Floats, resamples: Resamples) -> tuple[Floats, list[int]]:
-    """(3, draws) means of the parts under resampling, and how many groups each part has clips of."""
+    """Computes (3, draws) resampled means of the parts, and the number of groups in each part."""
     counts = [resamples.groups_with(np.isfinite(column)) for column in columns]
     return resamples.apply(weighted_mean(columns.T)).T, counts
 
@@ -150,7 +176,7 @@ def _resampled(columns: Floats, resamples: Resamples) -> tuple[Floats, list[int]
 def _left_out(
     means: list[float | None], part: Ints, blocks: Blocks, among: Among
 ) -> tuple[Floats, list[int]]:
-    """(3, B) means of the parts without each block, and how many blocks each part has clips of."""
+    """Computes (3, B) means of the parts without each block, and the number of blocks in each part."""
 
     def score(row: int, left: Left) -> dict[str, Floats]:
         return {PARTS[part[row]]: among.score(row, left)} if part[row] >= 0 else {}
@@ -160,13 +186,13 @@ def _left_out(
     values = np.full((len(PARTS), blocks.count), np.nan)
     for number, (name, mean) in enumerate(zip(PARTS, means, strict=True)):
         if mean is not None:
-            # A part that is gone with a block shows nothing of how far it may be off.
+            # Blocks that contain all clips of a part do not contribute to its variance.
             values[number] = np.where(np.isfinite(found[name]), found[name], mean)
     return values, [len(np.unique(blocks.of[part == number])) for number in range(len(PARTS))]
 
 
 def _spans(recordings: Ints, begins: Floats, ends: Floats) -> tuple[Floats, Floats]:
-    """(N,) when the first clip of each clip's recording begins, and when its last one ends."""
+    """Computes (N,) start of the first and (N,) end of the last clip of the recording of each clip."""
     codes = np.unique(recordings, return_inverse=True)[1]
     first, last = np.full(codes.max(initial=0) + 1, np.inf), np.full(codes.max(initial=0) + 1, -np.inf)
     np.minimum.at(first, codes, begins)
@@ -174,15 +200,16 @@ def _spans(recordings: Ints, begins: Floats, ends: Floats) -> tuple[Floats, Floa
     return first[codes], last[codes]
 
 
-# Whether a space fails at beginnings and ends: clips, or windows of clips, by where they lie in recordings.
+# Scores by position of clips, or of windows of clips.
 #
-# Clips that are cut from longer recordings are judged by their own scores. Where clips are recordings, every
-# window is embedded and judged on its own: whether the nearest training clip of another group shares its
-# clip's label (or a tag of it), or, where nothing is labelled, whether the nearest other window is of its
-# clip.
+# If clips are cut from longer recordings, their own scores are used. If clips are whole recordings, every
+# window is
+# embedded and scored: 1 if the nearest train clip of another group has the label (or a tag) of its clip, or,
+# without
+# labels and tags, if the nearest other window is of the same clip.
 
 LEAST = 3
-"""Windows that a recording must have to have a beginning, a middle and an end."""
+"""Smallest number of windows of a recording, for a first, a middle and a last part."""
 
 SCORES = (
     "probe/accuracy",
@@ -190,9 +217,9 @@ SCORES = (
     "retrieval/multilabel_recall_at_1",
     "time/same_recording_at_1",
 )
-"""Scores of clips that are looked at, where there are some."""
+"""Scores of clips that are used, if they exist."""
 SAME_CLIP = "same_clip_at_1"
-"""The score of windows where nothing is labelled."""
+"""The score of windows without labels and tags."""
 
 
 @dataclass(frozen=True)
@@ -201,14 +228,13 @@ class Positions:
 
     of: Literal["clips", "windows"]
     edge: float
-    """Share of a recording at either end that counts as its beginning or end."""
+    """Fraction of a recording at each end that is its first or last part."""
     scores: dict[str, tuple[PlaceScore, ...]]
-    """By the name of what is scored."""
+    """Scores of the parts by name."""
 
 
 def positions(opened: OpenedRun, scores: dict[str, Floats], distance: Distance) -> Positions | None:
-    """`scores`: (n,) for each metric, of the clips explained, by `distance`. None where nothing has an
-    inside."""
+    """Computes scores by position from (n,) scores of the explained clips by metric; None if not possible."""
     here = Side(opened.vectors[opened.rows], opened.setup.metadata.take(opened.rows))
     places = relative_places(here.metadata)
     found = {
@@ -223,7 +249,7 @@ def positions(opened: OpenedRun, scores: dict[str, Floats], distance: Distance) 
 def _of_clips(
     name: str, scores: Floats, places: Floats, here: Side, distance: Distance
 ) -> tuple[PlaceScore, ...]:
-    """The parts of one of SCORES."""
+    """Computes the parts of one of SCORES."""
     if name == "retrieval/multilabel_recall_at_1":
         at, tagged = np.flatnonzero(here.tagged), here.keep(here.tagged)
         tags = tagged.metadata.tags
@@ -235,7 +261,8 @@ def _of_clips(
 
 
 def _of_its_recording(here: Side, distance: Distance) -> Among:
-    """Whether the nearest other clip is of the same recording."""
+    """Creates the search of `time/same_recording_at_1`: whether the nearest other clip is of the same
+    recording."""
     search = here.search(here, distance, barred=False)
     return Among(search, partial(of_recording, here.metadata.recordings), first_is_relevant)
 
@@ -256,7 +283,9 @@ def _of_windows(opened: OpenedRun, clips: Side) -> Positions | None:
         opened.setup.network_input.feature,
     )
     found, of = embed_windows(opened.run.embedder, network_input, clips.metadata.seconds[long], clip_seconds)
-    metadata = _window_facts(clips.metadata.take(long), of.numpy(), [plan[at] for at in long], clip_seconds)
+    metadata = _window_metadata(
+        clips.metadata.take(long), of.numpy(), [plan[at] for at in long], clip_seconds
+    )
     cut = Side(found.numpy(), metadata)
     name, scores = _window_scores(cut, Side(opened.vectors, opened.setup.metadata), opened.splits["train"])
     places = relative_places(metadata)
@@ -268,15 +297,15 @@ def _of_windows(opened: OpenedRun, clips: Side) -> Positions | None:
     return Positions("windows", edge, {name: parts})
 
 
-def _window_facts(clips: ClipMetadata, of: Ints, plan: list[list[float]], seconds: float) -> ClipMetadata:
-    """What is known of each window; `of` (W,) is its clip, which counts as its recording."""
+def _window_metadata(clips: ClipMetadata, of: Ints, plan: list[list[float]], seconds: float) -> ClipMetadata:
+    """Returns the metadata of each window; `of` (W,) is its clip, which is also its recording."""
     starts = np.concatenate([np.array(each) for each in plan])
     lengths = np.full(len(of), seconds)
     return replace(clips.take(of), start_times=starts, seconds=lengths, recordings=of)
 
 
 def _window_scores(cut: Side, whole: Side, train: Ints) -> tuple[str, Floats]:
-    """What is scored, and (W,) a score for each window."""
+    """Returns the name of the score, and (W,) the score of each window."""
     labelled = bool((cut.metadata.labels >= 0).any() and (whole.metadata.labels[train] >= 0).any())
     known = whole.labelled[train] if labelled else whole.tagged[train]
     if not known.any() or not (labelled or cut.tagged.any()):
@@ -293,6 +322,6 @@ def _window_scores(cut: Side, whole: Side, train: Ints) -> tuple[str, Floats]:
 
 
 def _first(search: Search) -> Ints:
-    """(Q,) the nearest gallery row, -1 where all are barred."""
+    """Returns (Q,) the nearest gallery row; -1 if all are barred."""
     first: Ints = nearest(search, 1)[0][:, 0]
     return first

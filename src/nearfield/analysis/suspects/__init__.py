@@ -1,1 +1,1 @@
-"""`nearfield suspects`: labels, tags, duplicates, levels and channels that look wrong, ranked."""
+"""`nearfield suspects`: lists labels, tags, duplicates, levels and channels that are likely wrong."""

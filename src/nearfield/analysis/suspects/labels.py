@@ -1,4 +1,4 @@
-"""Labels and tags that are likely wrong, by neighbors and by a probe that never saw the clip."""
+"""Labels and tags that are likely wrong, by their neighbors and by a probe trained on other clips."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,26 +15,34 @@ from nearfield.metrics.checks import check_lengths, check_vectors
 from nearfield.metrics.neighbors import Search, nearest, unit
 from nearfield.metrics.probes import ROUGH, Link, Scaling, fit
 
-# The chance that a suspicion is right, from wrong labels planted in the collection itself.
+# The probability that a label or tag is wrong, estimated with planted errors.
 #
-# No witness knows the label of the clip that it speaks of, so what it would say of a wrong one is known
-# without asking again: the same clip under every label that it does not have, the same tag on every clip
-# that lacks it. The `rank` of a suspicion is the share of those planted errors that are less suspicious. It
-# takes the place of a prior: of a rare tag almost every clip is unlikely to have it, and being unlikely says
-# little.
+# Neither neighbors nor probe use the label of the clip itself, so their evidence for planted errors is known:
+# the
+# same clip with every label that it does not have, or the same tag on every clip that lacks it. The `rank` of
+# a
+# suspicion is the fraction of planted errors that are less suspicious. It replaces a prior: almost every clip
+# is
+# unlikely to have a rare tag, so a low probability alone means little.
 #
-# Ranks of wrong ones are spread evenly over 0..1, those of right ones lie low. How many right ones reach a
-# rank cannot be told from a collection whose errors are not known; it was measured on four sets of labels
-# and three of tags (`benchmarks/suspects.py`), and `RIGHT` bounds it, or more where the collection itself
-# has more from rank `CHECKED` on. Where classes overlap more than in those sets, scores are too high. As in
-# target-decoy searches (Elias and Gygi 2007), of n suspicions of a rank or above at most 1 + (the right ones
-# expected there) are taken to be false, and the score of a suspicion is the best share of true ones among
-# all lists from the top that it is on.
+# Ranks of wrong labels are uniform in 0..1; ranks of correct labels are low. How many correct labels reach a
+# rank
+# cannot be computed for a collection with unknown errors. It was measured on four sets of labels and three of
+# tags
+# (`benchmarks/suspects.py`); `RIGHT` is an upper bound, which is increased if the collection has more
+# suspicions from
+# rank `CHECKED`. If classes overlap more than in those sets, scores are too high. As in target-decoy searches
+# (Elias and
+# Gygi 2007), at most 1 + (the expected number of correct labels) of the n suspicions from a rank are taken as
+# false. The
+# score of a suspicion is the largest fraction of true suspicions among all lists from the top that contain
+# it.
 
 
 @dataclass(frozen=True)
 class Tail:
-    """The share of right ones of a rank of u and above: `share` (1 - u)^`fall`, never above 1."""
+    """Upper bound of the fraction of correct labels with rank u or more: `share` (1 - u)^`fall`, at most
+    1."""
 
     share: float
     fall: float
@@ -44,21 +52,22 @@ class Tail:
 
 
 RIGHT = {"label": Tail(0.15, 4.5), "tag": Tail(1.0, 2.0)}
-"""No set had more right ones at any rank from where this falls below 0.05."""
+"""Bounds that no measured set exceeded at any rank where they are below 0.05."""
 CHECKED = 0.25
+"""Rank from which the bound is compared with the collection."""
 LISTED = 0.05
-"""The tail of right ones up to which a suspicion says anything."""
+"""Largest value of the bound at which a suspicion is meaningful."""
 
 
 def planted_ranks(scores: Floats, planted: Floats) -> Floats:
-    """(n,) the share of `planted` (m,) that lies below each score, equals half."""
+    """Computes (n,) the fraction of `planted` (m,) below each score; equal values count half."""
     order = np.sort(planted)
     below, up_to = np.searchsorted(order, scores, "left"), np.searchsorted(order, scores, "right")
     return np.asarray((below + up_to + 1) / (2 * len(order) + 2))
 
 
 def probabilities(ranks: Floats, right: Tail) -> Floats:
-    """(n,) the chance that each suspicion is right, from the ranks (n,) of all that could be wrong."""
+    """Estimates (n,) the probability that each suspicion is true, from the ranks (n,) of all suspicions."""
     order = np.argsort(-ranks, kind="stable")
     falling = ranks[order]
     as_many = np.searchsorted(-falling, -falling, "right")
@@ -71,83 +80,89 @@ def probabilities(ranks: Floats, right: Tail) -> Floats:
 
 
 def listed(ranks: Floats, right: Tail, most: float) -> Bools:
-    """(n,) the suspicions of ranks that at most a share `most` of right ones reaches."""
+    """Returns (n,) whether at most a fraction `most` of correct labels reaches the rank of each suspicion."""
     return np.asarray(right(ranks) <= most)
 
 
-# The two witnesses on a label or tag: the clips around it, and a probe that never saw the clip.
+# Evidence about a label or tag: the neighbors of the clip, and a probe trained on other clips.
 #
-# Conventions ----------- Vectors (N, D) as the space has them; statistics of bands and the like should be
-# standardised before. Targets (N, K) are zeros and ones: one column a class, or one a tag. Both witnesses
-# give (N, K) shares in 0..1.
+# Conventions: vectors (N, D) of the embedding; statistics of bands should be standardized before. Targets (N,
+# K) are
+# zeros and ones, with one column per class or tag. Both kinds of evidence are (N, K) in 0..1.
 #
-# - The neighbourhood: the share of each class among the nearest clips, a clip weighing
-#   exp(-(d - d_first) / (width * median d)) by its squared distance d: near clips speak louder, by a scale
-#   that each neighbourhood sets itself.
-# - The probe: logistic regressions fitted on four fifths of the clips say what the others are, five times, so
-#   that no clip vouches for itself (out-of-fold).
+# - Neighbors: the weighted fraction of each class among the nearest clips. The weight of a clip is
+#   exp(-(d - d_first) / (width * median d)) with its squared distance d, so near clips count more, relative
+# to the
+#   distances of the neighbors.
+# - Probe: logistic regressions, each trained on four fifths of the clips, predict the remaining fifth, so
+#   that no clip
+#   is predicted by a probe trained on it (out of fold).
 #
-# Their mean is what suspicion is based on. On four sets with planted flips it found more than either alone
-# and more than confident learning on the same vectors: see benchmarks/suspects.py.
+# Suspicion is based on their mean. On four sets with planted errors, it found more errors than either alone,
+# and more
+# than confident learning on the same vectors (benchmarks/suspects.py).
 
 
 class SuspectSettings(Settings):
-    """How labels and tags are doubted."""
+    """Settings of the search for wrong labels and tags."""
 
     kind: Literal["suspects"] = "suspects"
     distance: Distance = "cosine"
-    """By which distance clips are near; for vectors that are not normalized, `euclidean`."""
+    """Distance of two vectors; use euclidean for vectors that are not normalized."""
     neighbors: int = Field(30, ge=1, le=1000)
-    """Clips around a clip that are asked."""
+    """Number of neighbors of a clip, 1 to 1,000."""
     width: float = Field(0.1, gt=0)
-    """How far the nearest clips outweigh the others: smaller, the more."""
+    """Width of the weights of neighbors; smaller gives the nearest clips more weight."""
     strength: float = Field(0.1, gt=0)
-    """C of the probe; smaller is stronger regularisation, which learns fewer wrong labels by heart."""
+    """C of the probe; smaller is stronger regularization, which overfits wrong labels less."""
     folds: int = Field(5, ge=2, le=50)
-    """Parts of the collection that take turns at being judged by a probe taught on the others."""
+    """Number of folds; each is predicted by a probe trained on the others."""
     apart: bool = False
-    """Whether neither witness may know clips of the clip's own group: for sets where whole recordings may be
-    labelled wrongly; finds less where single clips are."""
+    """Whether neighbors and probe exclude clips of the same group, for sets where whole recordings may have
+    wrong
+    labels; finds fewer wrong labels of single clips."""
     right: float = Field(LISTED, ge=0, le=1)
-    """A clip is listed where at most this share of right labels, or tags, looks as suspicious."""
+    """Largest fraction of correct labels, or tags, that are as suspicious as a listed clip, 0 to 1."""
     most: int = Field(500, ge=1)
-    """Longest list of one kind of suspects."""
+    """Largest number of suspects of one kind."""
     seed: int = 0
-    """Of the folds."""
+    """Seed of the folds."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the two witnesses say."""
+    """Evidence of neighbors and probe."""
 
-    neighbours: Floats
-    """(N, K) weighted share of each class among the nearest clips."""
+    neighbors: Floats
+    """(N, K) weighted fraction of each class among the nearest clips."""
     probe: Floats
     """(N, K) out-of-fold probabilities."""
 
     @property
     def mean(self) -> Floats:
-        """(N, K)"""
-        return (self.neighbours + self.probe) / 2
+        """(N, K) mean of the two."""
+        return (self.neighbors + self.probe) / 2
 
 
 def gather(
     vectors: Vectors, targets: Floats, link: Link, sources: Ints, settings: SuspectSettings
 ) -> Evidence:
-    """Asks both witnesses of N clips with `targets` (N, K); `sources` (N,) are their groups, -1 not known."""
+    """Computes the evidence of N clips with `targets` (N, K); `sources` (N,) are their groups, -1 if
+    unknown."""
     barred = sources if settings.apart else None
-    vectors = vectors.astype(np.float32, copy=False)  # squares of halves would overflow
+    vectors = vectors.astype(np.float32, copy=False)  # squares in half precision would overflow
     space = unit(vectors) if settings.distance == "cosine" else vectors
     return Evidence(
-        neighbour_shares(space, targets, barred, settings),
+        neighbor_shares(space, targets, barred, settings),
         out_of_fold(vectors, targets, link, barred, settings),
     )
 
 
-def neighbour_shares(
+def neighbor_shares(
     space: Vectors, targets: Floats, barred: Ints | None, settings: SuspectSettings
 ) -> Floats:
-    """(N, K) weighted shares among the nearest clips; the overall share where a clip may ask nobody."""
+    """Computes (N, K) weighted fractions among the nearest clips; the overall fraction for clips without
+    neighbors."""
     search = Search.within(space, "squared_euclidean", barred)
     index, apart = nearest(search, settings.neighbors)
     there = index >= 0
@@ -163,66 +178,67 @@ def neighbour_shares(
 def out_of_fold(
     vectors: Vectors, targets: Floats, link: Link, barred: Ints | None, settings: SuspectSettings
 ) -> Floats:
-    """(N, K) what probes say of the clips that they were not taught with."""
-    said = np.zeros(targets.shape)
+    """Computes (N, K) probabilities of probes that were trained on other clips."""
+    predicted = np.zeros(targets.shape)
     fold_of = folds(targets, barred, settings)
     for fold in range(settings.folds):
         away = fold_of == fold
         if not away.any() or away.all():
-            said[away] = targets.mean(axis=0)
+            predicted[away] = targets.mean(axis=0)
             continue
         scaling = Scaling.of(vectors[~away])
         model = fit(scaling(vectors[~away]), targets[~away], link, settings.strength, tolerance=ROUGH)
-        said[away] = model.probabilities(scaling(vectors[away]))
-    return said
+        predicted[away] = model.probabilities(scaling(vectors[away]))
+    return predicted
 
 
 def folds(targets: Floats, barred: Ints | None, settings: SuspectSettings) -> Ints:
-    """(N,) fold of each clip: classes spread evenly, or whole sources together where they are barred."""
-    chance = stream(settings.seed, "suspect folds")
+    """Assigns clips to folds, (N,): stratified by class, or by whole sources if `barred` is given."""
+    rng = stream(settings.seed, "suspect folds")
     if barred is not None:
         units = np.unique(np.where(barred >= 0, barred, -1 - np.arange(len(barred))), return_inverse=True)[1]
-        return np.asarray(chance.permutation(units.max(initial=0) + 1)[units] % settings.folds)
-    # In order of the combination of targets and shuffled within it, dealt out like cards.
-    order = chance.permutation(len(targets))
+        return np.asarray(rng.permutation(units.max(initial=0) + 1)[units] % settings.folds)
+    # Sorted by the combination of targets, shuffled within it, and assigned in turn.
+    order = rng.permutation(len(targets))
     kinds = np.unique(targets, axis=0, return_inverse=True)[1].reshape(-1)
-    dealt = order[np.argsort(kinds[order], kind="stable")]
+    stratified = order[np.argsort(kinds[order], kind="stable")]
     fold_of = np.empty(len(targets), dtype=np.int64)
-    fold_of[dealt] = np.arange(len(targets)) % settings.folds
+    fold_of[stratified] = np.arange(len(targets)) % settings.folds
     return fold_of
 
 
 def _medians(apart: Floats, there: Bools) -> Floats:
-    """(N, 1) the median distance to the neighbours that there are; 1 where all are at no distance."""
+    """Computes (N, 1) the median distance to existing neighbors; 1 if it is 0."""
     known = np.where(there, apart, np.nan)
     known[~there.any(axis=1)] = 1.0
     medians = np.nanmedian(known, axis=1, keepdims=True)
     return np.asarray(np.where(medians > 0, medians, 1.0))
 
 
-# Labels that are likely wrong: another class has the better claim, by neighbourhood and by probe.
+# Labels that are likely wrong: the evidence for another class is stronger.
 #
-# The claim of others is q / (p + q), with p the mean share that the two witnesses above give to
-# the label that the clip has, and q what they give to the best other one: 0.5 where both claims are equal.
-# The rank is that claim among those of clips that are wrongly given the same label, the score the chance
-# of being right, above.
+# The suspicion is q / (p + q), where p is the mean evidence for the label of the clip and q that for the best
+# other
+# class; it is 0.5 if both are equal. The rank compares it with clips that would wrongly have the same label;
+# the score
+# is the probability that the label is wrong, see above.
 
 FLOOR = 0.02
-"""Share that every class is given beforehand, so that two claims near nothing do not make a certainty."""
+"""Added to the evidence for every class, so that two values near 0 do not give a high suspicion."""
 
 
 @dataclass(frozen=True)
 class LabelDoubts:
-    """The suspicion against every clip that has a label."""
+    """The suspicion about every clip with a label."""
 
     rows: Ints
     """(n,) rows of the collection."""
     ranks: Floats
-    """(n,) 0..1, share of wrong labels that would be less suspicious."""
+    """(n,) fraction of planted errors that are less suspicious, 0..1."""
     scores: Floats
-    """(n,) 0..1, chance that the label is wrong."""
+    """(n,) estimated probability that the label is wrong, 0..1."""
     best: Ints
-    """(n,) the class number with the best other claim."""
+    """(n,) class number of the best other class."""
     classes: Ints
     """(K,) class number of each column of the evidence."""
     evidence: Evidence
@@ -231,10 +247,23 @@ class LabelDoubts:
 def doubt_labels(
     vectors: Vectors, metadata: ClipMetadata, settings: SuspectSettings | None = None
 ) -> LabelDoubts:
-    """Scores every clip with a label; `vectors` (N, D) and `metadata` are of the same N clips.
+    """Computes the suspicion about the label of every clip.
 
-    Raises DataError where there are not two classes of two clips, RequestError or WorkError for vectors that
-    cannot be used.
+    Parameters
+    ----------
+    vectors
+        (N, D) vectors of the collection.
+    metadata
+        Metadata of the same N clips.
+    settings
+        Settings; None: defaults.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two classes with two clips.
+    RequestError, WorkError
+        If the vectors cannot be used.
     """
     settings = settings or SuspectSettings()
     check_vectors("vectors", vectors)
@@ -243,12 +272,11 @@ def doubt_labels(
     classes, codes, counts = np.unique(metadata.labels[rows], return_inverse=True, return_counts=True)
     if (counts > 1).sum() < 2:
         raise DataError(
-            "label suspects: two labels with two clips each are needed, so that one can be doubted for "
-            f"the other; given: {len(classes)} labels on {len(rows)} clips. Look for other faults instead."
+            "label suspects: two labels with two clips each are needed. "
+            f"Given: {len(classes)} labels on {len(rows)} clips. Check for other faults instead."
         )
     evidence = gather(vectors[rows], np.eye(len(classes))[codes], "softmax", metadata.sources[rows], settings)
-    claims = evidence.mean
-    others, best = _claims_of_others(claims)
+    others, best = _suspicions(evidence.mean)
     ranks = np.zeros(len(rows))
     for code in range(len(classes)):
         own = codes == code
@@ -262,38 +290,39 @@ def doubt_labels(
 def label_suspects(
     vectors: Vectors, metadata: ClipMetadata, settings: SuspectSettings | None = None
 ) -> list[Suspect]:
-    """The clips that `settings.right` lets stand, most suspicious first. Raises as `doubt_labels`."""
+    """Lists the clips selected by `settings.right`, the most suspicious first. Raises like `doubt_labels`."""
     settings = settings or SuspectSettings()
     doubts = doubt_labels(vectors, metadata, settings)
     places = np.flatnonzero(listed(doubts.ranks, RIGHT["label"], settings.right)).tolist()
     return ranked([_suspect(doubts, place, metadata) for place in places])[: settings.most]
 
 
-def all_neighbours_differ(
-    vectors: Vectors, metadata: ClipMetadata, neighbours: int = 30, distance: Distance = "cosine"
+def all_neighbors_differ(
+    vectors: Vectors, metadata: ClipMetadata, neighbors: int = 30, distance: Distance = "cosine"
 ) -> Bools:
-    """(N,) the plain rule, for comparison: every one of the nearest labelled clips has another label.
+    """Returns (N,) whether all nearest clips with a label have another label; a simple rule for comparison.
 
-    F. Groeger's thesis of 2020 lists a clip so, with 30 neighbours; here the clip itself is not among them.
-    False for clips without a label.
+    F. Groeger's thesis of 2020 uses this rule with 30 neighbors; here, the clip itself is not one of them.
+    False for
+    clips without a label.
     """
     check_vectors("vectors", vectors)
     check_lengths(len(vectors), metadata=metadata.labels)
     rows, differ = np.flatnonzero(metadata.labels >= 0), np.zeros(len(vectors), dtype=bool)
-    index, _ = nearest(Search.within(vectors[rows], distance), neighbours)
+    index, _ = nearest(Search.within(vectors[rows], distance), neighbors)
     labels = metadata.labels[rows]
     positive = (index >= 0) & (labels[index] == labels[:, None])
     differ[rows] = ~positive.any(axis=1) & (index >= 0).any(axis=1)
     return differ
 
 
-def _claims_of_others(claims: Floats) -> tuple[Floats, Ints]:
-    """(n, K) the claim of the best other class, were each class the label, and (n, K) which that is."""
-    order = np.argsort(-claims, axis=1, kind="stable")[:, :2]
+def _suspicions(evidence: Floats) -> tuple[Floats, Ints]:
+    """Returns (n, K) the suspicion if each class were the label, and (n, K) the best other class."""
+    order = np.argsort(-evidence, axis=1, kind="stable")[:, :2]
     first, second = order[:, :1], order[:, 1:]
-    best = np.where(np.arange(claims.shape[1]) == first, second, first)
-    other = np.take_along_axis(claims, best, axis=1)
-    return (other + FLOOR) / (claims + other + 2 * FLOOR), best
+    best = np.where(np.arange(evidence.shape[1]) == first, second, first)
+    other = np.take_along_axis(evidence, best, axis=1)
+    return (other + FLOOR) / (evidence + other + 2 * FLOOR), best
 
 
 def _suspect(doubts: LabelDoubts, place: int, metadata: ClipMetadata) -> Suspect:
@@ -301,47 +330,51 @@ def _suspect(doubts: LabelDoubts, place: int, metadata: ClipMetadata) -> Suspect
     given, proposed = metadata.label_names[metadata.labels[row]], metadata.label_names[best]
     own = int(np.searchsorted(doubts.classes, metadata.labels[row]))
     other = int(np.searchsorted(doubts.classes, best))
-    near, probe = doubts.evidence.neighbours[place], doubts.evidence.probe[place]
+    near, probe = doubts.evidence.neighbors[place], doubts.evidence.probe[place]
     return Suspect(
         row=row,
         kind="label",
         score=float(doubts.scores[place]),
         reason=(
-            f"Labelled {given!r}, but of the clips around it, by weight, {per_cent(near[other])} are "
-            f"{proposed!r} and {per_cent(near[own])} {given!r}; a probe that never saw it gives {proposed!r} "
-            f"{per_cent(probe[other])} and {given!r} {per_cent(probe[own])}. "
+            f"The label is {given!r}, but {per_cent(near[other])} of its neighbors (weighted) are "
+            f"{proposed!r} and {per_cent(near[own])} are {given!r}; a probe trained on other clips predicts "
+            f"{proposed!r} with {per_cent(probe[other])} and {given!r} with {per_cent(probe[own])}. "
             f"{beyond(doubts.ranks[place], 'labels')}"
         ),
         rank=float(doubts.ranks[place]),
-        suggestion=f"Listen; if you agree, relabel it {proposed!r}.",
+        suggestion=f"Listen; if you agree, change the label to {proposed!r}.",
         proposed=proposed,
     )
 
 
-# Single tags that are likely wrong or missing on a clip, by neighbourhood and by probe.
+# Tags that are likely wrong or missing on a clip.
 #
-# For each clip and tag, s is the mean share that the two witnesses above give to the tag. A tag
-# that the clip has is the more suspicious the less likely it is, beside the clips that lack it and would
-# have it wrongly (so a rare tag is not suspicious for being rare); one that a clip lacks the more likely it
-# is, beside the tags that clips have and would lack wrongly. The score is the chance of being right,
-# above. Clips without any tag are not known to lack them: they teach nothing and are not judged.
+# For each clip and tag, s is the mean evidence for the tag. A tag that the clip has is the more suspicious
+# the smaller s
+# is, compared with the clips that lack the tag, so a rare tag is not suspicious because it is rare. A tag
+# that the clip
+# lacks is the more suspicious the larger s is, compared with all tags that clips have. The score is the
+# probability that
+# the suspicion is true, see above. The tags of clips without any tag are unknown, so these clips are left
+# out.
 
 
 class TagDoubts:
-    """The suspicion against every tag that a clip has, and against every one that it lacks."""
+    """The suspicion about every tag that a clip has or lacks."""
 
     def __init__(self, rows: Ints, tags: Ints, has: Floats, evidence: Evidence) -> None:
         self.rows = rows
         """(n,) rows of the collection."""
         self.tags = tags
-        """(K,) the numbers of the tags that can be asked about."""
+        """(K,) numbers of the tags that can be checked."""
         self.has = has.astype(bool)
-        """(n, K)"""
+        """(n, K) tags of the clips."""
         self.evidence = evidence
         self.ranks = self._ranks(evidence.mean)
-        """(n, K) 0..1, share of planted errors that would be less suspicious."""
+        """(n, K) fraction of planted errors that are less suspicious, 0..1."""
         self.scores: Floats = np.zeros(self.has.shape)
-        """(n, K) 0..1, the chance that a tag which the clip has is wrong, that another is missing."""
+        """(n, K) estimated probability that a tag of the clip is wrong, or that another tag is missing,
+        0..1."""
         for cells in (self.has, ~self.has):
             self.scores[cells] = probabilities(self.ranks[cells], RIGHT["tag"])
 
@@ -349,7 +382,7 @@ class TagDoubts:
         ranks = np.zeros(self.has.shape)
         for tag, has in enumerate(self.has.T):
             ranks[has, tag] = planted_ranks(1 - likely[has, tag], 1 - likely[~has, tag])
-        # A tag is on too few clips to be a measure of its own for those that lack it.
+        # For missing tags, all tags are ranked together, because a single tag is on too few clips.
         ranks[~self.has] = planted_ranks(likely[~self.has], likely[self.has])
         return ranks
 
@@ -357,10 +390,23 @@ class TagDoubts:
 def doubt_tags(
     vectors: Vectors, metadata: ClipMetadata, settings: SuspectSettings | None = None
 ) -> TagDoubts:
-    """Scores every tag of every clip that has tags; `vectors` (N, D) and `metadata` are of the same N clips.
+    """Computes the suspicion about every tag of every clip with tags.
 
-    Raises DataError where no tag is on two clips and off two, RequestError or WorkError for vectors that
-    cannot be used.
+    Parameters
+    ----------
+    vectors
+        (N, D) vectors of the collection.
+    metadata
+        Metadata of the same N clips.
+    settings
+        Settings; None: defaults.
+
+    Raises
+    ------
+    DataError
+        If no tag is on two clips or more and missing on two or more.
+    RequestError, WorkError
+        If the vectors cannot be used.
     """
     settings = settings or SuspectSettings()
     check_vectors("vectors", vectors)
@@ -370,8 +416,8 @@ def doubt_tags(
     tags = np.flatnonzero((count > 1) & (count < len(rows) - 1))
     if not len(tags):
         raise DataError(
-            "tag suspects: a tag that is on two clips or more, and not on all, is needed; "
-            f"given: {len(metadata.tag_names)} tags on {len(rows)} clips. Look for other faults instead."
+            "tag suspects: a tag that is on two clips or more, and missing on two or more, is needed. "
+            f"Given: {len(metadata.tag_names)} tags on {len(rows)} clips. Check for other faults instead."
         )
     has = metadata.tags[np.ix_(rows, tags)].astype(np.float64)
     return TagDoubts(rows, tags, has, gather(vectors[rows], has, "sigmoid", metadata.sources[rows], settings))
@@ -380,9 +426,10 @@ def doubt_tags(
 def tag_suspects(
     vectors: Vectors, metadata: ClipMetadata, settings: SuspectSettings | None = None
 ) -> list[Suspect]:
-    """Tags that `settings.right` lets stand: first those likely wrong, then those likely missing.
+    """Lists the tags selected by `settings.right`: likely wrong tags, then likely missing ones.
 
-    Each of the two lists is in order of suspicion and at most `settings.most` long. Raises as `doubt_tags`.
+    Each of the two lists has the most suspicious first and at most `settings.most` entries. Raises like
+    `doubt_tags`.
     """
     settings = settings or SuspectSettings()
     doubts = doubt_tags(vectors, metadata, settings)
@@ -396,15 +443,17 @@ def tag_suspects(
 
 def _tag_suspect(doubts: TagDoubts, clip: int, tag: int, metadata: ClipMetadata) -> Suspect:
     name = metadata.tag_names[doubts.tags[tag]]
-    near, probe = doubts.evidence.neighbours[clip, tag], doubts.evidence.probe[clip, tag]
-    said = (
-        f"of the clips around it, by weight, {per_cent(near)} have it; a probe that never saw it "
-        f"gives it {per_cent(probe)}. {beyond(doubts.ranks[clip, tag], 'tags')}"
+    near, probe = doubts.evidence.neighbors[clip, tag], doubts.evidence.probe[clip, tag]
+    evidence = (
+        f"{per_cent(near)} of its neighbors (weighted) have it; a probe trained on other clips predicts it "
+        f"with {per_cent(probe)}. {beyond(doubts.ranks[clip, tag], 'tags')}"
     )
     if doubts.has[clip, tag]:
-        reason, suggestion = f"Tagged {name!r}, but {said}", f"Listen; if you agree, take {name!r} off."
+        reason = f"The clip has the tag {name!r}, but {evidence}"
+        suggestion = f"Listen; if you agree, remove {name!r}."
     else:
-        reason, suggestion = f"Not tagged {name!r}, but {said}", f"Listen; if you agree, add {name!r}."
+        reason = f"The clip lacks the tag {name!r}, but {evidence}"
+        suggestion = f"Listen; if you agree, add {name!r}."
     return Suspect(
         row=int(doubts.rows[clip]),
         kind="tag_wrong" if doubts.has[clip, tag] else "tag_missing",

@@ -1,4 +1,4 @@
-"""A suspect, and lists of suspects or proposed tags to decide in."""
+"""Suspects, and lists of suspects or proposed tags in which decisions are entered."""
 
 import csv
 from collections.abc import Sequence
@@ -21,8 +21,6 @@ from nearfield.training.setup import TrainingSetup, note_left_out
 from nearfield.training.tagging import tag_signals
 from nearfield.training.vector_checks import check_vectors, of_table
 
-# One thing in a collection that somebody should listen to.
-
 Kind = Literal[
     "label", "tag_wrong", "tag_missing", "duplicate", "silent", "clipped", "offset", "channel", "swapped"
 ]
@@ -30,118 +28,138 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Suspect:
-    """A clip, what seems wrong with it, how sure that is, why, and what to do."""
+    """A possible fault of a clip, with score, reason and suggestion."""
 
     row: int
     """Row of the collection."""
     kind: Kind
     score: float
-    """0..1: of labels and tags the estimated chance that they are wrong (`labels.py`); of other kinds larger
-    is more suspicious, to be compared within a kind."""
+    """0..1; for labels and tags, the estimated probability that they are wrong (`labels.py`); for other
+    kinds, larger
+    is more suspicious, comparable within a kind."""
     reason: str
-    """A sentence, with the figures that speak against the clip."""
+    """A sentence with the evidence."""
     suggestion: str
-    """A sentence: what to do where the ear agrees."""
+    """A sentence that says what to do if you agree after listening."""
     proposed: str | None = None
-    """The label that would fit better, or the tag that seems wrong or missing."""
+    """The label that fits better, or the tag that is likely wrong or missing."""
     other: int | None = None
-    """The other clip, where two are concerned."""
+    """Row of the other clip of a pair."""
     rank: float = 0.0
-    """Of labels and tags, the share of planted errors that are less suspicious: it orders equal scores."""
+    """For labels and tags, the fraction of planted errors that are less suspicious; sorts equal scores."""
 
     def plain(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Returns the fields by name."""
         return asdict(self)
 
 
 def ranked(suspects: list[Suspect]) -> list[Suspect]:
-    """The most suspicious first, equals in order of row and of what is proposed."""
+    """Sorts suspects, the most suspicious first, ties by row and proposed value."""
     return sorted(
         suspects, key=lambda each: (-each.score, -each.rank, each.row, each.kind, each.proposed or "")
     )
 
 
 def descending(scores: Floats) -> Ints:
-    """Positions by falling score, equals in order."""
+    """Returns positions by descending score, ties in order."""
     return np.asarray(np.argsort(-scores, kind="stable"), dtype=np.int64)
 
 
 def per_cent(share: float) -> str:
-    """A share in words: 0.004 is "under 1 %"."""
+    """Formats a fraction in per cent; 0.004 is "under 1 %"."""
     return "under 1 %" if share < 0.01 else "over 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
 
 
 def beyond(rank: float, what: str) -> str:
-    """A sentence on how a suspicion stands among planted ones."""
-    return f"It is more suspicious than {per_cent(rank)} of wrong {what} planted here."
+    """Returns a sentence that compares a suspicion with planted errors."""
+    return f"It is more suspicious than {per_cent(rank)} of planted wrong {what}."
 
 
-# Suspects by the names of their clips, and as a list to decide in.
+# Suspects with the ids of their clips, and as a list for decisions.
 #
-# A suspect stands with the change that it proposes, in the words of a patch table: the list, saved, is such a
-# table, in which somebody only has to fill in the decisions.
+# Each suspect has the change that it proposes, in the format of a patch table: the saved list is such a
+# table, in which
+# only the decisions need to be entered.
 
 COLUMNS = (
     "id", "kind", "column", "before", "after", "decision", "reason", "score", "suggestion", "other", "path"
 )  # fmt: skip
-"""Of the saved list."""
+"""Columns of the saved list."""
 _CHANGE = ("id", "column", "before", "after")
 
 
 @dataclass(frozen=True)
 class Named:
-    """A suspect by the name of its clip, with the change that it proposes."""
+    """A suspect with the id of its clip and the change that it proposes."""
 
     id: str
     kind: str
     score: float
-    """0..1: of labels and tags the estimated chance that they are wrong; of other kinds larger is more
-    suspicious, to be compared within a kind."""
+    """0..1; for labels and tags, the estimated probability that they are wrong; for other kinds, larger is
+    more
+    suspicious, comparable within a kind."""
     reason: str
     suggestion: str
     proposed: str | None
-    """The label that would fit better, or the tag that seems wrong or missing."""
+    """The label that fits better, or the tag that is likely wrong or missing."""
     other: str | None
-    """Id of the other clip, where two are concerned."""
+    """Id of the other clip of a pair."""
     path: str
     column: Literal["label", "tags", "use"]
-    """What is changed where the suspicion is right; then what stands there, and what should."""
+    """Column of the proposed change."""
     before: str
+    """Current value."""
     after: str
+    """Proposed value."""
 
     def plain(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Returns the fields by name."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Suspected:
-    """What was found in a collection."""
+    """The suspects of a collection."""
 
     name: str
-    """Of the collection."""
+    """Name of the collection."""
     clips: int
     suspects: tuple[Named, ...]
-    """The most suspicious first."""
+    """Suspects, the most suspicious first."""
     left_out: int = 0
-    """How many more there are than were asked for."""
+    """Number of further suspects beyond the limit."""
 
     @property
     def count(self) -> int:
-        """How many there are, listed here or not."""
+        """Number of all suspects, with those beyond the limit."""
         return len(self.suspects) + self.left_out
 
     def plain(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Returns the suspects as JSON-serializable values."""
         listed = [each.plain() for each in self.suspects]
         return {"data": self.name, "clips": self.clips, "count": self.count, "suspects": listed}
 
     def save(self, path: Path, accept: float | None = None) -> int:
-        """Writes the list as a patch table without decisions, whole or not at all; with `accept`, labels and
-        tags of at least this score are accepted unheard. How many were.
+        """Writes the list as a patch table, atomically.
 
-        Where `path` is such a list already, what was decided there stays, and is not listed again. Raises
-        RequestError where it is something else.
+        If `path` is such a list, its decisions are kept, and these changes are not listed again.
+
+        Parameters
+        ----------
+        path
+            The CSV file.
+        accept
+            Score from which changes of labels and tags are accepted without listening; None: no decisions.
+
+        Returns
+        -------
+        int
+            Number of accepted changes.
+
+        Raises
+        ------
+        RequestError
+            If `path` is another file.
         """
         rows = _decided(path)
         known = {tuple(row[name] for name in _CHANGE) for row in rows}
@@ -159,7 +177,7 @@ class Suspected:
 
 
 def named(suspects: Sequence[Suspect], collection: Collection, left_out: int = 0) -> Suspected:
-    """Suspects of a collection by the names of its clips, and how many more there are."""
+    """Adds ids and proposed changes to suspects; `left_out` is the number of further suspects."""
     table = collection.table
     ids, paths, labels = list(table["id"]), list(table["path"]), list(table["label"])
     found = tuple(_named(each, ids, paths, labels) for each in suspects)
@@ -167,7 +185,7 @@ def named(suspects: Sequence[Suspect], collection: Collection, left_out: int = 0
 
 
 def _decided(path: Path) -> list[dict[str, str]]:
-    """The rows of an earlier list that somebody decided on."""
+    """Returns the rows with a decision of an earlier list."""
     if not path.exists():
         return []
     try:
@@ -177,7 +195,7 @@ def _decided(path: Path) -> list[dict[str, str]]:
                 return [row for row in text_rows(reader) if row["decision"]]
     except (OSError, UnicodeDecodeError, csv.Error):
         pass
-    raise RequestError(f"{path} is there and is no list of suspects, so it stays. Choose another --out.")
+    raise RequestError(f"{path}: this file exists and is not a list of suspects. Give another --out.")
 
 
 def _named(suspect: Suspect, ids: list[str], paths: list[str], labels: list[str]) -> Named:
@@ -202,38 +220,54 @@ def _named(suspect: Suspect, ids: list[str], paths: list[str], labels: list[str]
     )
 
 
-# Tags that a run proposes for the clips of a collection, as a list to decide in.
+# Tags that a run proposes for the clips of a collection, as a list for decisions.
 
 
 def propose_tags(
     run: Run, data: str, at_least: float = 0.5, untagged: bool = False, callback: Callback = ignore
 ) -> Suspected:
-    """Tags with a score of `at_least` (0..1) that the clips of `data` do not have, the highest score first.
+    """Proposes tags for the clips of a collection, the highest score first.
 
-    `untagged`: only clips without any tag are looked at. Saved, the list is a patch table: an accepted row
-    adds its tag to its clip. Raises RequestError where the run knows no tags or no clip is left to look at,
-    and as `check_vectors` where the vectors are worthless.
+    The saved list is a patch table: each accepted row adds a tag to a clip.
+
+    Parameters
+    ----------
+    run
+        A run with a tagging loss.
+    data
+        The collection.
+    at_least
+        Smallest score of a proposed tag, 0..1.
+    untagged
+        Whether to use only clips without tags.
+    callback
+        Gets notes and progress.
+
+    Raises
+    ------
+    RequestError
+        If the run has no tags, or no clip remains; also as in `check_vectors`.
     """
-    told = run.folder.environment()["data"]
-    collection = open_trained_on(data, told["path"], run.recipe, True, callback)
+    trained_on = run.folder.environment()["data"]
+    collection = open_trained_on(data, trained_on["path"], run.recipe, True, callback)
     note_left_out(collection.problems, callback)
     if untagged:
         rows = np.array([row for row, tags in enumerate(collection.table["tags"]) if not tags], np.int64)
         if not len(rows):
             raise RequestError(
                 f"--untagged: all {count(len(collection), 'clip')} of {collection.name} have tags. "
-                "Leave --untagged out to have further tags proposed."
+                "Leave out --untagged to propose further tags."
             )
         collection = collection.subset(rows)
     setup = TrainingSetup.build(run.recipe, collection, 0, callback, run.embedder)
     collection = setup.collection
-    heard = of_table(collection.table, run.recipe.data, run.recipe.modality == "image")
+    inputs = of_table(collection.table, run.recipe.data, run.recipe.modality == "image")
 
-    def look(vectors: Vectors) -> None:
-        for said in (*run.doubts(), *check_vectors(vectors, list(collection.table["id"]), heard)):
-            callback(Note(said, is_warning=True))
+    def warn(vectors: Vectors) -> None:
+        for text in (*run.doubts(), *check_vectors(vectors, list(collection.table["id"]), inputs)):
+            callback(Note(text, is_warning=True))
 
-    names, scores = tag_signals(run, setup.network_input, setup.metadata.seconds, look, callback)
+    names, scores = tag_signals(run, setup.network_input, setup.metadata.seconds, warn, callback)
     proposed = [
         _proposal(row, names[column], float(scores[row, column]))
         for row, column in np.argwhere(scores >= at_least).tolist()

@@ -1,4 +1,5 @@
-"""Silent, clipped and offset clips, broken or swapped channels, clusters of silence."""
+"""Faulty signals: silent and clipped clips, offsets, broken and swapped channels; clusters of silent
+clips."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,46 +23,50 @@ from nearfield.data.probing import Progress
 from nearfield.data.signal_checks import standing_at_full_scale
 from nearfield.metrics.checks import check_lengths
 
-# What the samples of every clip say, channel by channel: level, clipping, offset, correlation, colour.
+# Statistics of the samples of each channel: level, clipping, offset, slope of the spectrum, correlation.
 #
-# Each file is decoded once, in blocks, at its own rate and with all its channels, whatever a recipe makes of
-# them later. C is the largest number of channels; cells of channels that a clip does not have are NaN.
+# Each file is decoded once, in blocks, at its own sample rate and with all channels, regardless of the
+# recipe. C is the
+# largest number of channels; values of channels that a clip does not have are NaN.
 
 LOWEST = 60.0
-"""Where the spectrum begins to count, in hertz: below it is rumble, which says little of a microphone."""
+"""Lowest frequency of the spectrum in Hz; below it is rumble, which says little about a microphone."""
 HIGHEST = 0.45
-"""Where it ends, as a share of the rate: above it is the filter of the recorder."""
+"""Highest frequency of the spectrum as a fraction of the sample rate; above it is the filter of the
+recorder."""
 
 _BLOCK_SECONDS = 30.0
 _FRAME_SECONDS = 0.064
-_FAINT = 1e-14  # power of a band that holds nothing; far below 24 bits
+_FAINT = 1e-14  # power of an empty band, far below the resolution of 24 bits
 
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """(N, C) each, but for `channels`; NaN where a clip has no such channel, or could not be decoded."""
+    """Statistics of each channel, (N, C) except `channels`; NaN without the channel, or if decoding
+    failed."""
 
     channels: Ints
-    """(N,) of each clip; 0 where it could not be decoded."""
+    """(N,) number of channels of each clip; 0 if it could not be decoded."""
     levels: Floats
-    """Root mean square in dB of full scale; -inf for digital silence."""
+    """Root mean square in dB relative to full scale; -inf for digital silence."""
     clipped: Floats
-    """Share of samples that stand at full scale, three or more on end."""
+    """Fraction of samples at full scale, in runs of three or more."""
     offsets: Floats
     """Mean of the samples, -1..1."""
     tilts: Floats
-    """Slope of the spectrum in dB per octave, from thirds of octaves between `LOWEST` and `HIGHEST`."""
+    """Slope of the spectrum in dB per octave, from third-octave bands between `LOWEST` and `HIGHEST`."""
     correlations: Floats
-    """Mean correlation with the clip's other channels, -1..1; 0 for a channel that does not move, NaN where
-    there is but one channel."""
+    """Mean correlation with the other channels of the clip, -1..1; 0 for a constant channel, NaN if there is
+    only one
+    channel."""
     peaks: Floats
-    """Largest sample in dB of full scale; -inf for digital silence."""
+    """Largest absolute sample in dB relative to full scale; -inf for digital silence."""
     problems: tuple[Problem, ...]
     """Clips that could not be decoded."""
 
 
 def measure_channels(collection: Collection, progress: Progress | None = None) -> ChannelStatistics:
-    """Listens to every clip; `progress` gets how many of how many are done."""
+    """Computes the statistics of every clip; `progress` gets the numbers of finished and of all clips."""
     table = collection.table
     rows: dict[str, list[int]] = defaultdict(list)
     for row, path in enumerate(table["path"]):
@@ -75,18 +80,19 @@ def measure_channels(collection: Collection, progress: Progress | None = None) -
             if progress:
                 progress(len(found), len(table))
     ids = list(table["id"])
-    told = {row: each for row, each in found.items() if not isinstance(each, Fault)}
+    measured = {row: each for row, each in found.items() if not isinstance(each, Fault)}
     faults = tuple(each.problem(ids[row]) for row, each in sorted(found.items()) if isinstance(each, Fault))
-    counts = np.array([told[row].shape[1] if row in told else 0 for row in range(len(ids))], np.int64)
+    counts = np.array([measured[row].shape[1] if row in measured else 0 for row in range(len(ids))], np.int64)
     cells = np.full((6, len(ids), max(1, counts.max(initial=0))), np.nan)
-    for row, each in told.items():
+    for row, each in measured.items():
         cells[:, row, : each.shape[1]] = each
     levels, clipped, offsets, tilts, correlations, peaks = cells
     return ChannelStatistics(counts, levels, clipped, offsets, tilts, correlations, peaks, faults)
 
 
 def _listen(path: Path, spans: Sequence[tuple[float, float]]) -> list[Floats | Fault]:
-    """(6, C) for each clip of a file, each a start and a length in seconds; or why it cannot be told."""
+    """Returns (6, C) statistics of each clip of a file, given by start and length in seconds, or the
+    fault."""
     try:
         metadata = audio.describe(path)
         clips = [_Clip(metadata, start, seconds) for start, seconds in spans]
@@ -103,7 +109,7 @@ def _listen(path: Path, spans: Sequence[tuple[float, float]]) -> list[Floats | F
 
 
 class _Clip:
-    """Sums over the samples of one clip, which come in pieces."""
+    """Accumulates the statistics of one clip, which is decoded in pieces."""
 
     def __init__(self, metadata: audio.SoundFacts, start: float, seconds: float) -> None:
         self.first = round(start * metadata.rate)
@@ -118,7 +124,7 @@ class _Clip:
         self._power = np.zeros((channels, self._frame // 2 + 1))
 
     def take(self, piece: audio.Waves) -> None:
-        """(C, T) of the clip, where there is some of it in the block."""
+        """Adds a piece (C, T) of the clip, which may be empty."""
         if not piece.shape[1]:
             return
         waves = np.where(audio.is_usable(piece), piece, 0).astype(np.float64)
@@ -130,7 +136,7 @@ class _Clip:
         self._power += _power(waves, self._frame)
 
     def statistics(self) -> Floats:
-        """(6, C): level, clipped share, offset, tilt, correlation, peak."""
+        """Returns (6, C): level, clipped fraction, offset, tilt, correlation, peak."""
         samples = max(self._samples, 1)
         means = self._sums / samples
         with np.errstate(divide="ignore"):
@@ -142,8 +148,10 @@ class _Clip:
 
 
 def spectral_tilts(power: Floats, rate: float) -> Floats:
-    """(C,) slope in dB per octave of power spectra (C, F) from 0 to half the rate, by least squares over
-    thirds of octaves; 0 where the rate leaves none."""
+    """Computes (C,) slopes in dB per octave of power spectra (C, F), from 0 to half the sample rate.
+
+    Least squares over third-octave bands; 0 if the sample rate allows fewer than two bands.
+    """
     frequencies = np.linspace(0, rate / 2, power.shape[1])
     thirds = np.arange(np.ceil(3 * np.log2(LOWEST)), np.floor(3 * np.log2(HIGHEST * rate)) + 1)
     edges = 2 ** (np.array([*(thirds - 0.5), *(thirds[-1:] + 0.5)]) / 3)
@@ -158,7 +166,8 @@ def spectral_tilts(power: Floats, rate: float) -> Floats:
 
 
 def _power(waves: Floats, frame: int) -> Floats:
-    """(C, F) summed over frames under a Hann window; a piece shorter than a frame is one."""
+    """Computes (C, F) power spectra summed over frames with a Hann window; short pieces are padded to a
+    frame."""
     count = max(1, waves.shape[1] // frame)
     padded = np.pad(waves, ((0, 0), (0, max(0, frame - waves.shape[1]))))[:, : count * frame]
     spectra = np.fft.rfft(padded.reshape(len(waves), count, frame) * np.hanning(frame), axis=2)
@@ -166,7 +175,7 @@ def _power(waves: Floats, frame: int) -> Floats:
 
 
 def _correlations(covariance: Floats) -> Floats:
-    """(C,) mean correlation of each channel with the others."""
+    """Computes (C,) the mean correlation of each channel with the others."""
     channels = len(covariance)
     if channels == 1:
         return np.full(1, np.nan)
@@ -177,41 +186,41 @@ def _correlations(covariance: Floats) -> Floats:
     return np.asarray(each.sum(axis=1) / (channels - 1))
 
 
-# Is a cluster just the quiet clips? The level of every cluster, and where the silent clips went.
+# Levels of clusters, to find clusters that consist of silent clips.
 
 SILENT = -60.0
-"""Level in dB of full scale below which a clip counts as silent."""
+"""Level in dB relative to full scale below which a clip is silent."""
 
 FLOOR = -120.0
-"""Level taken for digital silence, which has none."""
+"""Level used for digital silence, in dB relative to full scale."""
 
 
 @dataclass(frozen=True)
 class ClusterLevel:
-    """One cluster by its loudness."""
+    """Level and silent clips of one cluster."""
 
     cluster: int
     clips: int
     level: float
-    """Mean level in dB of full scale."""
+    """Mean level in dB relative to full scale."""
     silent: int
-    """Silent clips in it."""
+    """Number of silent clips in the cluster."""
     silent_share: float
-    """Of the cluster's clips: how purely it is a cluster of silence."""
+    """Fraction of the clips of the cluster that are silent."""
     of_all_silent: float
-    """Of all silent clips: how much of the silence it holds; 0 where no clip is silent."""
+    """Fraction of all silent clips that are in the cluster; 0 if no clip is silent."""
 
 
 @dataclass(frozen=True)
 class SilenceReport:
-    """The clusters, quietest first."""
+    """Levels of all clusters, the quietest first."""
 
     clusters: tuple[ClusterLevel, ...]
     threshold: float
     silent_share: float
-    """Of all clips in clusters: what `silent_share` of a cluster would be by chance."""
+    """Fraction of all clustered clips that are silent, which is expected in each cluster by chance."""
     explained: float
-    """Share of the variance of level that the clusters explain (eta squared), 0..1."""
+    """Fraction of the variance of level explained by the clusters (eta squared), 0..1."""
 
     @property
     def quiet(self) -> ClusterLevel:
@@ -220,22 +229,33 @@ class SilenceReport:
 
 
 def silence_report(levels: Floats, clusters: Ints, threshold: float = SILENT) -> SilenceReport:
-    """Sets clusters against loudness.
+    """Compares clusters by level.
 
-    `levels` (N,) in dB of full scale, -inf for digital silence; `clusters` (N,) numbers, -1 in none. Raises
-    RequestError where no clip is in a cluster, or a level is not a number.
+    Parameters
+    ----------
+    levels
+        (N,) level of each clip in dB relative to full scale; -inf for digital silence.
+    clusters
+        (N,) cluster of each clip; -1: none.
+    threshold
+        Level below which a clip is silent.
+
+    Raises
+    ------
+    RequestError
+        If no clip is in a cluster, or a level is NaN.
     """
     check_lengths(len(clusters), levels=levels)
     kept = clusters >= 0
     if not kept.any():
-        raise RequestError("silence: no clip is in a cluster; cluster the space first.")
+        raise RequestError("silence: no clip is in a cluster. Cluster the embeddings first.")
     if np.isnan(levels[kept]).any():
-        raise RequestError("silence: a level is not a number; leave clips that could not be measured out.")
-    heard, members = np.maximum(levels[kept], FLOOR), clusters[kept]
-    silent = heard < threshold
-    rows = [_level(number, heard, silent, members == number) for number in np.unique(members).tolist()]
-    total = float(((heard - heard.mean()) ** 2).sum())
-    between = sum(row.clips * (row.level - float(heard.mean())) ** 2 for row in rows)
+        raise RequestError("silence: a level is NaN. Leave out clips that could not be decoded.")
+    floored, members = np.maximum(levels[kept], FLOOR), clusters[kept]
+    silent = floored < threshold
+    rows = [_level(number, floored, silent, members == number) for number in np.unique(members).tolist()]
+    total = float(((floored - floored.mean()) ** 2).sum())
+    between = sum(row.clips * (row.level - float(floored.mean())) ** 2 for row in rows)
     return SilenceReport(
         clusters=tuple(sorted(rows, key=lambda row: (row.level, row.cluster))),
         threshold=threshold,
@@ -256,25 +276,25 @@ def _level(number: int, levels: Floats, silent: Bools, inside: Bools) -> Cluster
     )
 
 
-# What the samples of every clip say, channel by channel, and from where on that is called a fault.
+# Statistics of clips with the same number of channels, and the limits of faults.
 
 
 @dataclass(frozen=True)
 class SignalStatistics:
-    """What the samples of every clip say."""
+    """Statistics of the channels of clips with the same number of channels."""
 
     levels: Floats
-    """(N, C) root mean square in dB of full scale; -inf for digital silence."""
+    """(N, C) root mean square in dB relative to full scale; -inf for digital silence."""
     clipped: Floats
-    """(N, C) share of samples at full scale, 0..1."""
+    """(N, C) fraction of samples at full scale, 0..1."""
     offsets: Floats
-    """(N, C) mean of the samples as a share of full scale, -1..1."""
+    """(N, C) mean of the samples as a fraction of full scale, -1..1."""
     tilts: Floats
-    """(N, C) slope of the spectrum in dB per octave: how dull (negative) or bright."""
+    """(N, C) slope of the spectrum in dB per octave; the more negative, the duller."""
     correlations: Floats
-    """(N, C) mean correlation of a channel with the clip's others, -1..1; NaN where there is but one."""
+    """(N, C) mean correlation with the other channels of the clip, -1..1; NaN if there is only one."""
     peaks: Floats
-    """(N, C) largest sample in dB of full scale; -inf for digital silence."""
+    """(N, C) largest absolute sample in dB relative to full scale; -inf for digital silence."""
 
     def __post_init__(self) -> None:
         shape = self.levels.shape
@@ -282,7 +302,7 @@ class SignalStatistics:
             given = getattr(self, name).shape
             if len(shape) != 2 or given != shape:
                 raise RequestError(
-                    f"signal statistics: {name} must be (clips, channels) {shape}; given: {given}."
+                    f"signal statistics: {name} must have shape (clips, channels) {shape}. Given: {given}."
                 )
 
     def __len__(self) -> int:
@@ -290,54 +310,61 @@ class SignalStatistics:
 
 
 class SignalSettings(Settings):
-    """From where on a signal is called faulty."""
+    """Limits above which a signal is faulty."""
 
     silent: float = Field(SILENT, le=0)
-    """Level below which a channel is silent, in dB of full scale, where nothing stands out of it."""
+    """Level below which a clip is silent, in dB relative to full scale, unless its peak exceeds it by
+    `crest`."""
     crest: float = Field(20.0, ge=0)
-    """How far a sound's largest sample stands above its level, in dB: steady noise stays some 12 below it, a
-    short sound in a quiet file goes beyond."""
+    """Crest factor (peak above level) in dB from which a quiet clip contains a sound; that of steady noise is
+    about
+    12 dB, that of a short sound in a quiet clip is larger."""
     clipped: float = Field(0.001, gt=0, le=1)
-    """Share of samples at full scale."""
+    """Fraction of samples at full scale from which a clip is clipped."""
     offset: float = Field(0.02, gt=0, le=1)
-    """Mean of the samples, as a share of full scale."""
+    """Absolute mean of the samples from which a clip has an offset, as a fraction of full scale."""
     strays: float = Field(6.0, gt=0)
-    """How many usual strayings a channel may lie off what is usual."""
+    """Number of usual deviations from the usual value from which a channel is faulty."""
     drop: float = Field(30.0, gt=0)
-    """How far below the clip's loudest channel a channel counts as dead, in dB."""
+    """Level below that of the loudest channel of the clip from which a channel is dead, in dB."""
     swap: float = Field(2.0, gt=1)
-    """How many times better exchanged channels must fit."""
+    """Factor by which swapped channels must fit better."""
 
 
 def over(value: float, limit: float) -> float:
-    """A score in 0..1 of a value that is suspicious from `limit` on: 0.5 there."""
+    """Returns a score in 0..1 of a value; 0.5 at `limit`, from which it is suspicious."""
     return float(value / (value + limit))
 
 
 # Broken and swapped channels, from statistics of each clip's samples.
 #
-# Conventions ----------- Levels in dB of full scale, tilt in dB per octave. What is usual is the median over
-# the clips of one unit (one recorder, one session; all clips where nothing is said), channel by channel; how
-# far clips usually stray is the median distance from it (times 1.4826, a deviation for the normal law),
-# never taken below `SMALLEST`.
+# Conventions: levels in dB relative to full scale, tilt in dB per octave. The usual value is the median over
+# the clips
+# of one unit (one recorder or session; all clips if unknown), for each channel. The usual deviation is the
+# median
+# absolute deviation from it (times 1.4826, which is the standard deviation of a normal distribution), at
+# least
+# `SMALLEST`.
 #
-# - channel: one channel's level or tilt strays, beside the clip's other channels (or beside the unit, where a
-#   clip has one channel), much farther than is usual; or it no longer goes with the others; or it is dead.
-# - swapped: with two channels exchanged, the clip's levels and tilts fit what is usual of the unit clearly
-#   better than as they are. It can only be told where the channels usually differ.
+# - channel: level or tilt of a channel, relative to the other channels of the clip (or to the unit, if clips
+#   have one
+#   channel), deviates much more than usual; or its correlation with the others is low; or it is dead.
+# - swapped: with two channels swapped, levels and tilts of the clip fit the usual values of the unit clearly
+#   better.
+#   This can be detected only if the channels usually differ.
 
 SMALLEST = (0.5, 0.25, 0.02)
-"""Least strayings of level (dB), tilt (dB per octave) and correlation that count as usual."""
+"""Smallest usual deviations of level (dB), tilt (dB per octave) and correlation."""
 
 
 def channel_faults(
     statistics: SignalStatistics, levels: Floats, rows: Ints, settings: SignalSettings
 ) -> list[Suspect]:
-    """Broken and swapped channels among the clips `rows` of one unit."""
+    """Finds broken and swapped channels among the clips `rows` of one unit."""
     several = levels.shape[1] > 1
     profile = np.stack([levels[rows], statistics.tilts[rows]])
     if several:
-        # What all channels share is the sound's; what remains is the microphones'.
+        # What all channels share is due to the sound; the remainder is due to the microphones.
         profile = profile - np.median(profile, axis=2, keepdims=True)
     usual = np.median(profile, axis=1, keepdims=True)
     stray = _straying(profile - usual, np.array(SMALLEST[:2])[:, None, None])
@@ -353,9 +380,10 @@ def channel_faults(
     alone = np.abs(levels[rows] - np.median(levels[rows], axis=0))
     for place in np.flatnonzero(((worst >= settings.strays) | dead).any(axis=1)).tolist():
         if place not in swapped:
-            # Of two channels each is as far from the other: then its own usual level tells which it is.
-            told = alone[place] if levels.shape[1] == 2 else worst[place] + 1e9 * dead[place]
-            channel = int(told.argmax())
+            # Two channels deviate equally from each other; the usual level of each then decides which is
+            # broken.
+            by_channel = alone[place] if levels.shape[1] == 2 else worst[place] + 1e9 * dead[place]
+            channel = int(by_channel.argmax())
             found.append(_broken(int(rows[place]), channel, off[:, place, channel], settings))
     return found
 
@@ -363,7 +391,8 @@ def channel_faults(
 def _swaps(
     profile: Floats, usual: Floats, stray: Floats, settings: SignalSettings
 ) -> dict[int, tuple[int, int, float]]:
-    """Position to (one channel, the other, score) of the clips that fit better with two exchanged."""
+    """Returns position to (one channel, other channel, score) of the clips that fit better with two
+    swapped."""
     found: dict[int, tuple[int, int, float]] = {}
     as_is = (np.abs(profile - usual) / stray).mean(axis=(0, 2))
     best = as_is / settings.swap
@@ -371,7 +400,7 @@ def _swaps(
         order = np.arange(profile.shape[2])
         order[[one, other]] = other, one
         exchanged = (np.abs(profile[:, :, order] - usual) / stray).mean(axis=(0, 2))
-        # As it is, the clip must be unusual; exchanged, it must be usual.
+        # The clip must be unusual as it is, and usual with swapped channels.
         for place in np.flatnonzero((exchanged < best) & (as_is > 2) & (exchanged < 3)).tolist():
             found[place] = one, other, 1 - float(exchanged[place] / as_is[place])
             best[place] = exchanged[place]
@@ -383,9 +412,9 @@ def _swapped(row: int, one: int, other: int, score: float) -> Suspect:
         row,
         "swapped",
         score,
-        f"With channels {one} and {other} exchanged, levels and colour fit the other clips "
+        f"With channels {one} and {other} swapped, levels and spectra fit the other clips "
         f"{1 / (1 - score) if score < 1 else float('inf'):.1f} times better.",
-        f"Look at the cables; if you agree, exchange channels {one} and {other}.",
+        f"Check the cables; if you agree, swap channels {one} and {other}.",
     )
 
 
@@ -398,33 +427,35 @@ def _broken(row: int, channel: int, off: Floats, settings: SignalSettings) -> Su
         row,
         "channel",
         over(worst, settings.strays),
-        f"Channel {channel}: its {what} is {worst:.0f} times as far off what is usual as clips usually are.",
-        "Listen to the channel alone; if it is broken, leave it out of the mean, or the clip out.",
+        f"Channel {channel}: its {what} deviates from the usual value by {worst:.0f} times the usual "
+        "deviation.",
+        "Listen to the channel alone; if it is broken, leave out the channel or the clip.",
     )
 
 
 def _straying(apart: Floats, least: Floats) -> Floats:
-    """How far clips usually lie off, channel by channel: (kinds, 1, C)."""
+    """Returns the usual deviations (kinds, 1, C) of each channel."""
     spread = 1.4826 * np.nanmedian(
         np.abs(apart - np.nanmedian(apart, axis=1, keepdims=True)), axis=1, keepdims=True
     )
     return np.asarray(np.maximum(spread, least))
 
 
-# Silent, clipped and offset clips, and broken or swapped channels: faults that samples show without ears.
+# All kinds of faulty signals.
 #
-# - silent: every channel lies below a level, and no sample stands out of it, as it does in a quiet short
-#   sound.
-# - clipped, offset: a share of samples at full scale, or a mean, above a limit, in any channel.
+# - silent: the level of every channel is below a limit, and so is the crest factor, which is large if a quiet
+#   clip
+#   contains a short sound.
+# - clipped, offset: the fraction of samples at full scale, or the mean, exceeds a limit in any channel.
 # - channel, swapped: see "Broken and swapped channels" above.
 
 
 def signal_suspects(
     statistics: SignalStatistics, units: Ints | None = None, settings: SignalSettings | None = None
 ) -> list[Suspect]:
-    """Clips with faulty signals, the most suspicious first; a clip may stand there for several reasons.
+    """Finds clips with faulty signals, the most suspicious first; a clip may have several faults.
 
-    `units` (N,) number what shares a recorder; -1 is not known, and such clips are one unit.
+    `units` (N,) are numbers of recorders; clips with -1 (unknown) are one unit.
     """
     settings = settings or SignalSettings()
     check_lengths(len(statistics), units=units)
@@ -433,7 +464,7 @@ def signal_suspects(
     found = _plain_faults(statistics, levels, settings)
     for unit in np.unique(of).tolist():
         rows = np.flatnonzero(of == unit)
-        # Silent clips have no channels to compare, and would spoil what is usual.
+        # Silent clips are left out, because their channels cannot be compared.
         rows = rows[(levels[rows] >= settings.silent).any(axis=1)]
         if len(rows) > 2:
             found += channel_faults(statistics, levels, rows, settings)
@@ -451,9 +482,10 @@ def _plain_faults(statistics: SignalStatistics, levels: Floats, settings: Signal
                 row,
                 "silent",
                 over(settings.silent - loudest[row], 6.0),
-                f"Its level is {loudest[row]:.0f} dB of full scale, below {settings.silent:.0f} dB, and no "
-                f"sound stands out: its largest sample lies {peaks[row] - loudest[row]:.0f} dB above that.",
-                "Listen at full volume; if there is nothing, leave it out.",
+                f"Its level is {loudest[row]:.0f} dB relative to full scale, below {settings.silent:.0f} "
+                f"dB, and it contains no short sound: its peak is {peaks[row] - loudest[row]:.0f} dB above "
+                "the level.",
+                "Listen at full volume; if you hear nothing, leave it out.",
             )
         )
     for row in np.flatnonzero((statistics.clipped >= settings.clipped).any(axis=1)).tolist():
@@ -463,7 +495,7 @@ def _plain_faults(statistics: SignalStatistics, levels: Floats, settings: Signal
                 row,
                 "clipped",
                 over(share, settings.clipped),
-                f"{100 * share:.2g} % of the samples stand at full scale.",
+                f"{100 * share:.2g} % of the samples are at full scale.",
                 "Record it again at a lower level, or leave it out.",
             )
         )
@@ -476,7 +508,7 @@ def _plain_faults(statistics: SignalStatistics, levels: Floats, settings: Signal
                 "offset",
                 over(abs(offset), settings.offset),
                 f"The samples of channel {channel} have a mean of {100 * offset:.2g} % of full scale, not 0.",
-                "Take the mean off (a high-pass filter will), and look at the recorder.",
+                "Subtract the mean (for example with a high-pass filter), and check the recorder.",
             )
         )
     return found

@@ -1,4 +1,5 @@
-"""What in a collection looks wrong: labels and tags by the space of a run, faults of the samples, copies."""
+"""Finds suspects in a collection: wrong labels and tags by the embeddings of a run, faulty signals,
+duplicates."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -31,9 +32,9 @@ Sort = Literal["labels", "tags", "signals", "duplicates"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 
 NEAR = DuplicateSettings(share=0.6, most=1000)
-"""Pairs whose sounds are compared: far more than vectors alone would call duplicates."""
+"""Pairs whose sounds are compared: many more than are duplicates by their vectors."""
 RECORDERS = ("node", "recorder", "microphone", "device", "session")
-"""Columns that say which clips share a recorder; the first that is there counts."""
+"""Columns that identify the recorder of a clip; the first one present is used."""
 
 
 def find_suspects(
@@ -43,11 +44,27 @@ def find_suspects(
     top: int = 100,
     callback: Callback = ignore,
 ) -> Suspected:
-    """Suspects of each sort, `top` at most of each kind; of the run's own collection, or of `data`.
+    """Finds suspects in a collection.
 
-    No `sorts` means all that the collection allows. Clips are near by the run's own vectors, or, for other
-    data, by new ones. Raises RequestError for an unknown sort, DataError where a sort that was asked for
-    cannot be judged (no labels, no tags, no sound, no split).
+    Parameters
+    ----------
+    run
+        The run whose embeddings determine near clips.
+    data
+        Another collection, which is embedded by the run; None: the collection of the run.
+    sorts
+        What to check (`SORTS`); empty: everything that the collection allows.
+    top
+        Largest number of suspects of each kind.
+    callback
+        Gets notes and progress.
+
+    Raises
+    ------
+    RequestError
+        If a sort is unknown.
+    DataError
+        If a requested sort cannot be checked: without labels, tags, sounds or a split.
     """
     for sort in sorts:
         if sort not in SORTS:
@@ -62,8 +79,8 @@ def find_suspects(
                 raise
             table = space.collection.table
             has = {"labels": any(table["label"]), "tags": any(table["tags"])}
-            if has.get(sort, True) or not any(has.values()):  # labels without tags are usual, and tags alone
-                callback(Note(f"{sort} are not judged: {error}"))
+            if has.get(sort, True) or not any(has.values()):  # most collections have only labels or only tags
+                callback(Note(f"{sort} are not checked: {error}"))
             continue
         for kind in dict.fromkeys(each.kind for each in listed):
             own = [each for each in listed if each.kind == kind]
@@ -73,20 +90,20 @@ def find_suspects(
 
 
 class _CollectionVectors:
-    """A collection, and vectors of it once somebody asks for them."""
+    """A collection and its vectors, which are computed when needed."""
 
     def __init__(self, run: Run, data: str | None, callback: Callback) -> None:
         self.run, self.callback = run, callback
-        told = run.folder.environment()["data"]
-        own = data is None or split_patch(data)[0] == split_patch(told["given"])[0]
-        collection = open_trained_on(data, told["path"], run.recipe, True, callback)
-        # A split that was made is kept by the run; one of another collection is its own. A fold's sides are
-        # of one run alone: what to move is said of the collection's.
+        trained_on = run.folder.environment()["data"]
+        own = data is None or split_patch(data)[0] == split_patch(trained_on["given"])[0]
+        collection = open_trained_on(data, trained_on["path"], run.recipe, True, callback)
+        # The run stores a split that was made for its collection. The split of a fold is not used, because
+        # suggestions refer to the split of the collection.
         kept = own and run.recipe.data.fold is None
         self.collection = collection.with_split(run.folder.split) if kept else collection
         if kept:
-            effect = "Suspects are looked for in what it holds now."
-            note_own(data or told["path"], self.collection, run.folder, effect, callback)
+            effect = "Suspects are searched in its current state."
+            note_own(data or trained_on["path"], self.collection, run.folder, effect, callback)
         self._stored = own and run.folder.vectors.is_file()
         named = run.vectors()[0] if self._stored else []
         if not set(named).issuperset(self.collection.table["id"]):
@@ -95,12 +112,14 @@ class _CollectionVectors:
 
     @property
     def settings(self) -> SuspectSettings:
-        """Distances as the space has them; every suspect is found, to be counted."""
+        """Settings with the distance of the embeddings and without a limit, so that all suspects are
+        counted."""
         unit = self.run.recipe.embedding.normalize
         return SuspectSettings(distance="cosine" if unit else "euclidean", most=sys.maxsize)
 
     def vectors(self) -> tuple[Vectors, ClipMetadata]:
-        """(N, D), and the facts of the same clips; made where the run has not stored one for every clip."""
+        """Returns (N, D) and the metadata of the same clips; computed unless the run has stored all of
+        them."""
         if self._made is None:
             self._made = self._read() or self._embed()
         return self._made
@@ -129,16 +148,16 @@ def _tags(space: _CollectionVectors) -> list[Suspect]:
 
 
 def _signals(space: _CollectionVectors) -> list[Suspect]:
-    """Faults of the samples; clips with as many channels are compared with each other."""
+    """Finds faulty signals; clips with the same number of channels are compared with each other."""
     if space.collection.kind == "picture":
-        raise DataError(f"signal suspects: {space.collection.name} holds pictures, which have no samples.")
+        raise DataError(f"signal suspects: {space.collection.name} contains images, which have no samples.")
     table = space.collection.table
-    # Views are channels of one file: its samples are judged once.
+    # Views are channels of one file, whose samples are checked once.
     once = np.flatnonzero(~table.duplicated(["path", "start", "seconds"]).to_numpy())
     collection = space.collection.subset(once)
     measured = measure_channels(collection, lambda d, n: space.callback(Stage("listen", d, n)))
     for problem in measured.problems:
-        space.callback(Note(f"not judged: {problem}", is_warning=True))
+        space.callback(Note(f"not checked: {problem}", is_warning=True))
     columns = collection.metadata().columns
     units = next((columns[name] for name in RECORDERS if name in columns), None)
     found = []
@@ -155,11 +174,11 @@ def _statistics(measured: ChannelStatistics, rows: Ints, channels: int) -> Signa
 
 
 def _duplicates(space: _CollectionVectors) -> list[Suspect]:
-    """Pairs near each other across the split, then listened to; those that are one sound come first."""
+    """Finds near pairs across the split and compares their sounds; pairs of the same sound come first."""
     collection = space.collection
     splits = {split: collection.rows(split) for split in ("train", "val", "test")}
     if sum(bool(len(rows)) for rows in splits.values()) < 2:
-        raise DataError("duplicate suspects: clips on two sides of a split are needed. Give a split column.")
+        raise DataError("duplicate suspects: clips in two splits are needed. Give a split column.")
     vectors, _ = space.vectors()
     settings = NEAR.model_copy(update={"distance": space.settings.distance})
     pairs = duplicate_suspects(vectors, splits, settings)
@@ -177,9 +196,9 @@ def _duplicates(space: _CollectionVectors) -> list[Suspect]:
         except Fault:
             continue
         if likeness.is_same or pair.score >= surely:
-            said = "agree as copies do" if likeness.is_same else "do not agree as copies do"
-            figures = f"waves correlate by {likeness.waves:.2f}, spectrograms by {likeness.spectra:.2f}"
-            reason = f"{pair.reason} The sounds {said} ({figures}, shifted by {likeness.shift:.3f} s)."
+            verdict = "The sounds are the same" if likeness.is_same else "The sounds are not the same"
+            figures = f"correlation of waves {likeness.waves:.2f}, of spectrograms {likeness.spectra:.2f}"
+            reason = f"{pair.reason} {verdict} ({figures}, shift {likeness.shift:.3f} s)."
             found.append(replace(pair, score=likeness.score, reason=reason))
     return ranked(found)
 
