@@ -206,7 +206,7 @@ def test_batch_norm_begins_as_a_run_left_it_and_keeps_its_statistics(tmp_path: P
 def test_batch_norm_of_another_normalisation_or_number_of_channels_is_refused(tmp_path: Path) -> None:
     other = run_with(tmp_path / "bands", kind="band")
     with pytest.raises(
-        RequestError, match=r"normalize.weights: the run in .* has normalize.kind 'band', and"
+        RequestError, match=r"normalize.weights: the run in .* has normalize.kind 'band', but"
     ):
         normalization(channels=1, kind="batch_norm", weights=str(other))
     run = run_with(tmp_path / "tagger", kind="batch_norm")

@@ -274,7 +274,7 @@ def test_a_run_of_another_size_is_refused_with_what_differs(tmp_path: Path) -> N
 @pytest.mark.parametrize(("kind", "size"), [("cnn1d", (64, 180)), ("dense", (128, 100))])
 def test_a_run_on_other_pictures_is_refused(kind: str, size: tuple[int, int], tmp_path: Path) -> None:
     run, _ = run_with(tmp_path / "run", kind)
-    with pytest.raises(RequestError, match=r"the settings of the backbone are the same: it read other pict"):
+    with pytest.raises(RequestError, match=r"the settings of the backbone are the same, but the spec"):
         settings_of(kind, weights=str(run)).build(1, *size)
 
 

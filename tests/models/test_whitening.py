@@ -65,5 +65,5 @@ def test_half_precision_stays_outside() -> None:
 
 
 def test_one_clip_has_no_spread() -> None:
-    with pytest.raises(DataError, match=r"embedding\.whiten: two clips are needed.*there are 1"):
+    with pytest.raises(DataError, match=r"embedding\.whiten: whitening needs two clips.*there are 1"):
         Whitening(4, 1.0).fit(torch.ones(1, 4))

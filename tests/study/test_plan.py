@@ -41,7 +41,7 @@ def test_arms_that_are_reduced_alike_are_told_and_others_refused() -> None:
     assert reduced(both, {"a": 64, "b": 64}, None, "s") == {}
     assert reduced(both, {"a": 56, "b": 56}, None, "s") == {"a": 56, "b": 56}
     with pytest.raises(
-        RequestError, match=r"'a' has 56 where 64 are asked for: arms 'a' and 'b' have unlike"
+        RequestError, match=r"'a' has 56 instead of 64: arms 'a' and 'b' have different"
     ):
         reduced({"a": eight, "b": sixteen}, {"a": 56, "b": 64}, None, "s")
 
@@ -182,7 +182,7 @@ def test_the_budget_counts_windows_and_seconds(sampler: dict[str, Any], clips: i
 def test_unlike_budgets_are_refused_and_the_cure_works(tmp_path: Path) -> None:
     lengths: dict[str, Any] = {"1 s": {"data.clip_seconds": 1.0}, "2 s": {"data.clip_seconds": 2.0}}
     text = refusal(tmp_path, vary=None, arms=lengths)
-    assert "arms '1 s' and '2 s' have unlike budgets" in text
+    assert "arms '1 s' and '2 s' have different budgets" in text
     assert "hold: seconds, with train.updates: 30 for '2 s'" in text
     assert "'2 s' train.updates: 30" in refusal(tmp_path, vary=None, arms=lengths, hold="seconds")
     lengths["2 s"]["train.updates"] = 30
@@ -281,7 +281,7 @@ def test_a_search_begins_with_the_recipe_as_it_is(tmp_path: Path) -> None:
             {"trials": 4, "space": {"train.updates": {"low": 10, "high": 60}}},
             "must be the same for all trials",
         ),
-        ({"trials": 4, "space": {"data.clip_seconds": {"low": 1, "high": 2}}}, "unlike budgets"),
+        ({"trials": 4, "space": {"data.clip_seconds": {"low": 1, "high": 2}}}, "different budgets"),
         ({"space": {"loss.margin": {"low": 0.1, "high": 1}}}, "trials: missing"),
         ({"method": "grid", "space": {"loss.margin": {"low": 0.1, "high": 1}}}, "a grid needs"),
         ({"method": "bayes", "space": {"loss.margin": [0.1, 1]}}, "search.method"),

@@ -111,7 +111,7 @@ def test_a_study_counts_batches_as_they_are_with_copies(tones: Path) -> None:
         assert _real_batch(setup.recipe, setup.collection) == real[copies]
         recipes[str(copies)] = setup.recipe
     assert real[0] < real[2] == 64
-    with pytest.raises(RequestError, match="unlike budgets"):
+    with pytest.raises(RequestError, match="different budgets"):
         reduced(recipes, {str(copies): size for copies, size in real.items()}, None, "study")
 
 

@@ -1,8 +1,9 @@
-"""The base of every settings class, and the turning of a refused value into a sentence a person can use.
+"""The base of all settings classes, families of settings, and messages for invalid values.
 
-A component's settings are one frozen pydantic class beside the component, with `kind`, a range and a
-sentence for each field, and `build()`. A family's list is a union of such classes, to which installed
-packages may add (`core.plugins`): the only registry.
+The settings of a component are a frozen pydantic class next to the component, with `kind`, a range and a
+sentence for
+each field, and `build()`. A family is a union of such classes, to which installed packages can add classes
+(`core.plugins`); it is the only registry.
 """
 
 import ast
@@ -22,16 +23,17 @@ from nearfield.core.text import count, shortened
 
 
 class Settings(BaseModel):
-    """Frozen, typed settings; an unknown key is an error, never ignored."""
+    """Base of settings: frozen and typed; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def sentences(settings: type[Settings]) -> dict[str, str]:
-    """What is written under each key of a settings class and of those that it extends.
+    """Returns the docstring of each field of a settings class and its base classes, by key.
 
-    Read from the source when it is asked for: pydantic would parse it at every start of every command. A
-    class without source adds none.
+    They are read from the source when needed, because pydantic would parse it at the start of every command.
+    A class
+    without source has none.
     """
     found: dict[str, str] = {}
     for each in reversed(settings.__mro__):
@@ -43,7 +45,7 @@ def sentences(settings: type[Settings]) -> dict[str, str]:
 def _written(settings: type[Settings]) -> dict[str, str]:
     try:
         source = textwrap.dedent(inspect.getsource(settings))
-    except (OSError, TypeError):  # made at run time, or at a prompt
+    except (OSError, TypeError):  # defined at run time, or at a prompt
         return {}
     (definition,) = ast.parse(source).body
     found: dict[str, str] = {}
@@ -58,41 +60,44 @@ Member = TypeVar("Member", bound=Settings)
 
 
 class Family(Generic[Member]):
-    """The kinds that may stand in one place of a recipe: a union of settings classes, and its plug-ins.
+    """The kinds that are possible in one place of a recipe: a union of settings classes, and plug-ins.
 
-    Stands in the family's list, `Annotated[One | Other, Family("losses", Base)]`: type checkers read the
-    union, pydantic reads the union and the classes that other packages add. A member whose `kind` has no
-    default stands for every kind that no other member has.
+    It annotates the union, `Annotated[One | Other, Family("losses", Base)]`. Type checkers use the union;
+    pydantic uses
+    the union and the classes of other packages. A member whose `kind` has no default represents every kind
+    that no
+    other member has.
 
     Parameters
     ----------
     name : str
-        Of the family in the plural; entry points of the group `nearfield.NAME` add to it.
+        Name of the family in the plural; entry points of the group `nearfield.NAME` add members.
     base : type
-        The class that every member extends.
+        Base class of all members.
     """
 
     def __init__(self, name: str, base: type[Member]) -> None:
         self.name, self.base = name, base
         self.sources: dict[str, str] = {}
-        """Where a kind is from that is not in the union: "replication", or a package and its version."""
+        """Origin of kinds that are not in the union: "replication", or a package and its version."""
         self.faults: dict[str, str] = {}
-        """Plug-ins that cannot be used, by the kind that they were to be: what is wrong, in a sentence."""
+        """Faults of plug-ins that cannot be used, as sentences by kind."""
         self.other: type[Member] | None = None
-        """The member that stands for every further kind."""
+        """The member that represents every other kind."""
         self._union: tuple[type[Member], ...] | None = None
         self._kinds: dict[str, type[Member]] | None = None
 
     def bind(self, union: Any) -> None:
-        """Tells the family its list, so that modules below the list can ask for its kinds."""
+        """Sets the union, so that modules that the union imports can use its kinds."""
         self._union = _listed(union)
 
     def kinds(self) -> dict[str, type[Member]]:
-        """The members by their `kind`, those of the union first; plug-ins are imported at the first call."""
+        """Returns the members by `kind`, those of the union first; plug-ins are imported at the first
+        call."""
         if self._kinds is None:
             if self._union is None:
-                raise RuntimeError(f"The family {self.name} has no list yet: call bind.")
-            self._kinds = {}  # in place at once: the import of a plug-in may ask for the family itself
+                raise RuntimeError(f"The family {self.name} has no union yet. Call bind first.")
+            self._kinds = {}  # set before plug-ins are imported, because they may use the family
             for member in self._union:
                 kind = member.model_fields["kind"].default
                 if isinstance(kind, str):
@@ -107,7 +112,7 @@ class Family(Generic[Member]):
         fault = None
         try:
             member = plugin.load()
-        except Exception as error:  # whatever a foreign module does wrong, ours work
+        except Exception as error:  # a faulty plug-in must not affect other kinds
             fault = f"cannot be loaded: {type(error).__name__}: {str(error).rstrip('.')}."
         else:
             fault = self._unfit(plugin, member) or self._clash(plugin, member, members)
@@ -115,9 +120,9 @@ class Family(Generic[Member]):
                 members[plugin.kind] = member
                 self.sources[plugin.kind] = plugin.source
         if fault is not None:
-            said = f"The plug-in {plugin.kind!r} of {plugin.source} ({plugin.value}) {fault}"
-            self.faults.setdefault(plugin.kind, said)
-            warnings.warn(f"{self.name}: {said}", PluginWarning, stacklevel=4)
+            text = f"The plug-in {plugin.kind!r} of {plugin.source} ({plugin.value}) {fault}"
+            self.faults.setdefault(plugin.kind, text)
+            warnings.warn(f"{self.name}: {text}", PluginWarning, stacklevel=4)
 
     def _unfit(self, plugin: Plugin, member: Any) -> str | None:
         if not (isinstance(member, type) and issubclass(member, self.base)):
@@ -134,7 +139,7 @@ class Family(Generic[Member]):
         return f"is left out: {owner} has a kind of that name. It needs another name."
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """A union told apart by `kind`."""
+        """Creates the schema of a union that is discriminated by `kind`."""
         if self._union is None:
             self.bind(source)
         members = self.kinds()
@@ -155,9 +160,9 @@ class Family(Generic[Member]):
 
 
 def kinds(family: Any) -> dict[str, type[Settings]]:
-    """The members of a family (a union of settings classes, annotated or not), by their `kind`.
+    """Returns the members of a family (a union of settings classes, annotated or not) by `kind`.
 
-    A member that stands for many kinds (its `kind` has no default) is left out.
+    A member whose `kind` has no default is left out.
     """
     found = family_of(family)
     if found is not None:
@@ -167,7 +172,7 @@ def kinds(family: Any) -> dict[str, type[Settings]]:
 
 
 def family_of(annotated: Any) -> Family[Any] | None:
-    """The `Family` that stands in an annotated union, with the union as its list; None where none does."""
+    """Returns the `Family` that annotates a union, bound to the union; None if there is none."""
     for mark in get_args(annotated)[1:] if get_origin(annotated) is Annotated else ():
         if isinstance(mark, Family):
             if mark._union is None:
@@ -177,9 +182,23 @@ def family_of(annotated: Any) -> Family[Any] | None:
 
 
 def make(family: Any, where: str, given: Mapping[str, Any]) -> Any:
-    """Settings of `family` from plain values; `where` names the place in errors ("loss", "recipe.yaml").
+    """Creates settings of `family` from plain values.
 
-    Raises RequestError with the key, what was given, what is allowed and the nearest right spelling.
+    Parameters
+    ----------
+    family
+        A settings class, or a union of settings classes.
+    where
+        Place named in errors ("loss", "recipe.yaml").
+    given
+        Values by key.
+
+    Raises
+    ------
+    RequestError
+        If a key or value is invalid; the message names the key, what was given, what is allowed and the most
+        similar
+        valid name.
     """
     try:
         return TypeAdapter(family).validate_python(dict(given))
@@ -188,17 +207,17 @@ def make(family: Any, where: str, given: Mapping[str, Any]) -> Any:
 
 
 COMPLAINTS = 20
-"""Complaints of one file that are told."""
+"""Largest number of errors in a message."""
 _WANTED = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
 }
-"""What pydantic's complaints about a value of another sort mean."""
+"""Expected values by type of pydantic's error."""
 
 
 def explain(error: ValidationError, where: str, family: Any = None) -> str:
-    """The complaints of a ValidationError, one line each; of very many the first."""
+    """Formats the errors of a ValidationError, one per line, at most `COMPLAINTS`."""
     found = error.errors()
     lines = [complaint(item, where, family) for item in found[:COMPLAINTS]]
     more = len(found) - COMPLAINTS
@@ -206,7 +225,7 @@ def explain(error: ValidationError, where: str, family: Any = None) -> str:
 
 
 def complaint(item: Mapping[str, Any], where: str, family: Any = None) -> str:
-    """One complaint of pydantic, as a ValidationError lists them, as a sentence."""
+    """Formats one error of pydantic, an item of `ValidationError.errors()`, as a sentence."""
     steps = [str(step) for step in item["loc"]]
     given = item.get("input")
     if item["type"] == "extra_forbidden":
@@ -222,10 +241,10 @@ def complaint(item: Mapping[str, Any], where: str, family: Any = None) -> str:
         kind = given.get("kind") if isinstance(given, Mapping) else given
         if kind is None:
             return f"{place}: no kind given. {choose('', tags)}"
-        asked = family_of(_member(family, steps))
-        fault = asked.faults.get(str(kind)) if asked else None
-        said = f"{place}: unknown kind {shortened(str(kind))!r}. {choose(str(kind)[:120], tags)}"
-        return f"{said} {fault}" if fault else said
+        union = family_of(_member(family, steps))
+        fault = union.faults.get(str(kind)) if union else None
+        text = f"{place}: unknown kind {shortened(str(kind))!r}. {choose(str(kind)[:120], tags)}"
+        return f"{text} {fault}" if fault else text
     if item["type"] == "missing":
         return f"{place}: missing. It has no default; give a value."
     if item["type"] in _WANTED:
@@ -237,7 +256,7 @@ def complaint(item: Mapping[str, Any], where: str, family: Any = None) -> str:
 
 
 def _member(family: Any, steps: list[str]) -> Any:
-    """The type at the end of a path of keys, kinds and list positions, or None where it cannot be told."""
+    """Returns the type at a path of keys, kinds and list positions, or None if it is unknown."""
     here = family
     for step in steps:
         bare = get_args(here)[0] if get_origin(here) is Annotated else here
@@ -254,14 +273,14 @@ def _member(family: Any, steps: list[str]) -> Any:
 
 
 def _is_family(union: Any) -> bool:
-    """Whether it is a list of kinds: a union of settings classes, or a `Family`."""
+    """Returns whether it is a union of settings classes, or a `Family`."""
     members = _listed(union)
     is_many = len(members) > 1 or family_of(union) is not None
     return is_many and all(hasattr(member, "model_fields") for member in members)
 
 
 def _models(union: Any) -> tuple[Any, ...]:
-    """The members of a union, annotated or not; of a family also those that packages add."""
+    """Returns the members of a union, annotated or not, with those of other packages."""
     found = family_of(union)
     if found is None:
         return _listed(union)
@@ -269,7 +288,7 @@ def _models(union: Any) -> tuple[Any, ...]:
 
 
 def _listed(union: Any) -> tuple[Any, ...]:
-    """The members of a union as they are written."""
+    """Returns the members of a union as written."""
     inner = get_args(union)[0] if get_origin(union) is Annotated else union
     return tuple(get_args(m)[0] if get_origin(m) is Annotated else m for m in (get_args(inner) or (inner,)))
 
@@ -285,7 +304,7 @@ def _fields(family: Any, steps: list[str]) -> list[str]:
 
 
 def _key(where: str, steps: list[str], family: Any) -> str:
-    """`loss.triplet.margin` as pydantic has it, written `loss.margin` as the recipe has it."""
+    """Converts a path of pydantic, `loss.triplet.margin`, to that of the recipe, `loss.margin`."""
     shown: list[str] = []
     for position, step in enumerate(steps):
         before = _member(family, steps[:position])

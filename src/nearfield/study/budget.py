@@ -71,11 +71,11 @@ def reduced(
             asked = budget(recipe)
             clips = recipe.train.updates * batches[name]
             real[name] = Budget(asked.updates, clips, asked.seconds * clips / max(1, asked.clips))
-        told = "; ".join(
-            f"{name!r} has {each} where {batch_size(recipes[name].sampler)} are asked for"
+        smaller = "; ".join(
+            f"{name!r} has {each} instead of {batch_size(recipes[name].sampler)}"
             for name, each in fewer.items()
         )
-        check_budgets(real, hold, f"{where}: the clips to train on allow smaller batches only: {told}")
+        check_budgets(real, hold, f"{where}: the clips to train on allow only smaller batches: {smaller}")
     return fewer
 
 
@@ -92,8 +92,8 @@ def check_budgets(budgets: Mapping[str, Budget], hold: Hold | None, where: str) 
         differing = [sum_ for sum_ in wanted if not _is_equal(getattr(first, sum_), getattr(theirs, sum_))]
         if differing:
             raise RequestError(
-                f"{where}: arms {name!r} and {other!r} have unlike budgets: {first.words()} against "
-                f"{theirs.words()}. Whatever the arms differ in, this could be the cause. "
+                f"{where}: arms {name!r} and {other!r} have different budgets: {first.words()} and "
+                f"{theirs.words()}. This could cause any difference between them. "
                 + _cure(first, theirs, other, hold)
             )
 
@@ -129,6 +129,6 @@ def _cure(first: Budget, theirs: Budget, other: str, hold: Hold | None) -> str:
     if hold:
         return f"To hold {hold} equal, give {other!r} train.updates: {updates}."
     return (
-        "Give both the same train.updates, batch and data.clip_seconds; or say what is held equal and set "
-        f"the updates to match: hold: {sum_}, with train.updates: {updates} for {other!r}."
+        "Give both the same train.updates, batch size and data.clip_seconds; or choose what is held equal "
+        f"and set the updates accordingly: hold: {sum_}, with train.updates: {updates} for {other!r}."
     )

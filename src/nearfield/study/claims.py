@@ -1,4 +1,4 @@
-"""Sentences of a study, each made from the comparison that it rests on."""
+"""Comparative sentences of a study, each created from the comparison that supports it."""
 
 import math
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from nearfield.metrics.registry import BASELINE_NAMES, families, metrics
 from nearfield.study.records import ArmFacts, Comparison, Estimate, StudyFacts, Verdict
 from nearfield.study.statistics.planning import cost
 
-# How arms, settings and numbers are called, the same in every sentence, table and figure of a study.
+# Names of arms, settings and numbers, the same in all sentences, tables and figures of a study.
 
 PLAIN_SPACES = BASELINE_NAMES | {"pixels": "plain pixels", "random_encoder": "an untrained encoder"}
-"""The plain spaces that stand beside the arms, in the order of tables, as a sentence needs them."""
+"""Names of the baselines in sentences, in the order of tables."""
 
 _VAGUE = {"size", "strength", "width", "blocks", "probability", "train", "low", "high", "scale", "of"}
-"""Keys that say nothing without their section: "embedding size", but "margin"."""
+"""Keys that need the name of their section: "embedding size", but "margin"."""
 
 _SPELT = {"lr": "learning rate", "fft": "FFT size"}
 
@@ -33,8 +33,9 @@ def _words() -> tuple[dict[str, str], dict[str, str]]:
 
 
 def measure(key: str) -> str:
-    """A measure in words: "probe/macro_f1" -> "macro F1 of the probe", "retrieval/map_at_r" -> "MAP@R within
-    test"."""
+    """Returns the name of a metric: "probe/macro_f1" -> "macro F1 of the probe", "retrieval/map_at_r" ->
+    "MAP@R
+    within test"."""
     family, _, name = key.rpartition("/")
     of_metrics, of_families = _words()
     words = of_metrics.get(name, name.replace("multilabel_", "tag_").replace("_at_", "@").replace("_", " "))
@@ -43,13 +44,14 @@ def measure(key: str) -> str:
 
 
 def titled(key: str) -> str:
-    """A measure in words, at the beginning of a line."""
+    """Returns the name of a metric with a capital letter."""
     words = measure(key)
     return words[:1].upper() + words[1:]
 
 
 def factor(key: str) -> str:
-    """A dotted recipe key in words: "loss.margin" -> "margin", "embedding.size" -> "embedding size"."""
+    """Returns the name of a dotted recipe key: "loss.margin" -> "margin", "embedding.size" -> "embedding
+    size"."""
     section, _, last = key.rpartition(".")
     section = section.rpartition(".")[2].replace("_", " ")
     if last == "kind" and section:
@@ -59,7 +61,7 @@ def factor(key: str) -> str:
 
 
 def number(text: str) -> float | None:
-    """The number that `text` spells, or None."""
+    """Converts text to a finite number, or returns None."""
     try:
         value = float(text)
     except ValueError:
@@ -68,7 +70,7 @@ def number(text: str) -> float | None:
 
 
 def label(facts: StudyFacts, name: str) -> str:
-    """What an arm (by id) or a baseline ("baseline/mfcc_stats") is called in a sentence: "margin 0.3"."""
+    """Returns the name of an arm (by id) or a baseline ("baseline/mfcc_stats") in sentences: "margin 0.3"."""
     if name.startswith("baseline/"):
         plain = name.removeprefix("baseline/")
         return PLAIN_SPACES.get(plain, plain)
@@ -85,25 +87,25 @@ def _arm_label(facts: StudyFacts, each: ArmFacts) -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` with a capital letter, unless it begins with a name that would change by it ("nt_xent")."""
+    """Capitalizes text, unless it begins with a name such as "nt_xent"."""
     first = text.split(" ", 1)[0].rstrip(",;:")
     return text[:1].upper() + text[1:] if first.isalpha() else text
 
 
 def digits(facts: StudyFacts) -> int:
-    """Decimals of the judge: one more than the smallest difference that matters has; 2 to 5."""
+    """Returns the number of decimals of the judge, 2 to 5: one more than the meaningful difference has."""
     return min(5, max(2, math.ceil(-math.log10(facts.meaningful)) + 1)) if facts.meaningful > 0 else 3
 
 
 def plain(value: float, decimals: int = 3) -> str:
-    """A measured number with a true minus sign; large ones get fewer decimals."""
+    """Formats a number with a minus sign (U+2212); large numbers have fewer decimals."""
     decimals = decimals if abs(value) < 10 else max(0, decimals - 2)
     text = f"{value:.{decimals}f}".replace("-", "−")
     return text if text.strip("−0.") else text.lstrip("−")
 
 
 def mean_and_interval(estimate: Estimate, decimals: int = 3) -> str:
-    """ "0.781 [0.762, 0.800]"; the mean alone where there was nothing to take an interval from."""
+    """Formats an estimate as "0.781 [0.762, 0.800]", or without the interval if there is none."""
     mean = plain(estimate.mean, decimals)
     if estimate.low == estimate.high:
         return mean
@@ -111,18 +113,18 @@ def mean_and_interval(estimate: Estimate, decimals: int = 3) -> str:
 
 
 def signed(value: float, decimals: int = 3) -> str:
-    """A difference, always with its sign: "+0.012"."""
+    """Formats a difference with its sign, as "+0.012"."""
     text = plain(value, decimals)
     return text if text.startswith("−") else f"+{text}"
 
 
 def chance(p: float) -> str:
-    """A p value as "= 0.034" or "< 0.001"; never zero."""
+    """Formats a p value as "= 0.034" or "< 0.001"."""
     return f"= {p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def listed(words: list[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Joins words as "a", "a and b", "a, b and c"; "none" without words."""
     return enumerated(words) or "none"
 
 

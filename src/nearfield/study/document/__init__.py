@@ -1,4 +1,4 @@
-"""A study's document in all its forms: facts.json, study.html, study.pdf, study.md and figures/."""
+"""Writes the document of a study in all formats: facts.json, study.html, study.pdf, study.md and figures/."""
 
 import json
 from collections.abc import Mapping
@@ -20,16 +20,25 @@ from nearfield.training.recipe import Recipe
 
 
 def write_documents(facts: StudyFacts, folder: Path, introductions: Mapping[str, str] | None = None) -> None:
-    """Writes the four files and the figures into `folder`, each whole or not at all; equal facts give equal
-    bytes. `introductions`: by dotted recipe key, what the setting does."""
+    """Writes the four files and the figures, each atomically; equal facts give equal bytes.
+
+    Parameters
+    ----------
+    facts
+        The results of the study.
+    folder
+        Folder of the document.
+    introductions
+        Descriptions of settings by dotted recipe key.
+    """
     text = json.dumps(asdict(facts), allow_nan=False, ensure_ascii=False, sort_keys=True)
     _write(json.loads(text), folder, introductions or {}, text + "\n")
 
 
 def write_again(folder: Path) -> StudyFacts:
-    """Writes the document anew from `folder`/facts.json alone: no plan, no runs. Gives the facts.
+    """Writes the document again from `folder`/facts.json, without plan and runs; returns the facts.
 
-    Raises RequestError where the facts are missing or damaged.
+    Raises RequestError if facts.json is missing or damaged.
     """
     plain = read_json(folder / "facts.json", "Run the study again.")
     facts = facts_from_json(plain)
@@ -42,7 +51,7 @@ def write_again(folder: Path) -> StudyFacts:
 def _write(
     plain: Mapping[str, Any], folder: Path, introductions: Mapping[str, str], text: str | None = None
 ) -> None:
-    """Writes what is made of plain facts, and `text` as facts.json; nothing where a part cannot be made."""
+    """Writes the document of plain facts, and `text` as facts.json; nothing if a part fails."""
     content = document(facts_from_json(_visible(plain)), introductions)
     page, paper, short = html(content), pdf(content), markdown(content)
     if text is not None:
@@ -55,7 +64,7 @@ def _write(
 
 
 def _visible(plain: Any) -> Any:
-    """Plain values with the control characters of all text escaped: SVG and Typst refuse them."""
+    """Escapes control characters in plain values, because SVG and Typst do not accept them."""
     if isinstance(plain, dict):
         return {visible(key): _visible(value) for key, value in plain.items()}
     if isinstance(plain, list):
@@ -64,7 +73,7 @@ def _visible(plain: Any) -> Any:
 
 
 def facts_from_json(plain: Mapping[str, Any]) -> StudyFacts:
-    """The facts that `facts.json` holds. Raises RequestError naming what does not fit."""
+    """Converts the values of `facts.json` to facts. Raises RequestError if a value does not fit."""
     try:
         return TypeAdapter(StudyFacts).validate_python(dict(plain))
     except ValidationError as error:

@@ -1,6 +1,6 @@
-"""What a study's document says, once, for all its forms: sections of paragraphs, lists, tables and figures.
+"""The content of the document of a study for all formats: sections of paragraphs, lists, tables and figures.
 
-The page, the paper and the short form are written from this one model, so they never say different things.
+HTML, PDF and Markdown are written from this model, so their content is the same.
 """
 
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from nearfield.study.claims import Claim
 
 @dataclass(frozen=True)
 class Quoted:
-    """Words that are not the document's own: of the plan, of a source, of a run. They are not checked."""
+    """Text from the plan, a source or a run; it is not checked for unsupported comparisons."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Strong:
-    """Words that stand out."""
+    """Emphasized text."""
 
     text: str
 
@@ -29,14 +29,14 @@ Part = str | Claim | Quoted | Strong
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Parts in a row."""
+    """A paragraph of parts."""
 
     parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
 class Items:
-    """A list; each item is parts in a row."""
+    """A list; each item consists of parts."""
 
     items: tuple[tuple[Part, ...], ...]
 
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; columns after the first `words` hold numbers, which never break across lines."""
+    """A table; columns after the first `words` contain numbers, which are not wrapped."""
 
     name: str
     caption: str
@@ -62,13 +62,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as SVG, as `figures` draws it."""
+    """A figure as SVG, drawn by `figures`."""
 
     name: str
     caption: str
     svg: str
     key: str = ""
-    """Names that belong to the caption and are not the document's own words."""
+    """Names that belong to the caption but are not checked."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Section:
     blocks: tuple[Block, ...]
     numbered: bool = True
     short: bool = False
-    """Whether it stands in the short form too."""
+    """Whether it is also in the short form."""
 
 
 @dataclass(frozen=True)
@@ -106,18 +106,18 @@ class Content:
     title: str
     question: str
     line: str
-    """Below the title: what stands where a paper has its authors."""
+    """The line below the title."""
     abstract: tuple[Block, ...]
     sections: tuple[Section, ...]
 
     def blocks(self) -> Iterator[Block]:
-        """All blocks in reading order."""
+        """Yields all blocks in reading order."""
         yield from self.abstract
         for section in self.sections:
             yield from section.blocks
 
     def own_text(self) -> str:
-        """Every sentence that the document says in its own words, captions too: a line a paragraph."""
+        """Returns all text of the document, with captions but without quoted text, one line per paragraph."""
         lines: list[str] = []
         for block in self.blocks():
             if isinstance(block, Paragraph):
@@ -129,7 +129,7 @@ class Content:
         return "\n".join(lines)
 
     def plain(self) -> dict[str, Any]:
-        """The document as values that JSON and templates hold; tables and figures with their numbers."""
+        """Returns the document as plain values for templates; tables and figures are numbered."""
         numbers = {"table": 0, "picture": 0}
 
         def block(each: Block) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Figures of a study as SVG, drawn from its facts."""
+"""Figures of the document of a study, as SVG."""
 
 import io
 import math
@@ -16,33 +16,36 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Figures of a study as SVG, drawn from its facts.
+# Figures as SVG.
 #
-# Text stays text, and colours that must follow the page (ink, muted) are drawn in two marked colours which
-# `for_page` turns into CSS and `for_print` into fixed ones. Colours of arms are those of Okabe and Ito that
-# stand on white and on black alike. The same facts give the same bytes.
+# Text remains text. Colors that depend on the theme of the page (ink, muted) are drawn in two reserved
+# colors, which
+# `for_page` replaces by CSS and `for_print` by fixed colors. The colors of arms are from Okabe and Ito, and
+# readable on
+# white and on black. Equal facts give equal bytes.
 
 INK, MUTED = "#010203", "#040506"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 MARKERS = ("o", "s", "^", "D")
 WIDTH = 6.4
-"""Inches; all figures are as wide as the text."""
+"""Width of all figures in inches, that of the text."""
 TITLE = 96
-"""Letters that fit over a row of panels."""
+"""Number of letters that fit above a row of panels."""
 MOST_PAIRS = 15
-"""Differences that one figure draws; of more, those with the arm of the highest mean."""
+"""Largest number of differences in a figure; if there are more, only those with the arm of the highest
+mean."""
 MANY_POINTS = 6000
-"""Beyond so many, a map's points are drawn as a picture, not one by one."""
+"""Number of points of a map above which they are drawn as a bitmap."""
 
 
 def for_page(svg: str) -> str:
-    """Colours that follow the theme of the page; fonts that follow its text."""
+    """Replaces colors and fonts by those of the page."""
     return svg.replace(INK, "currentColor").replace(MUTED, "var(--muted)")
 
 
 def for_print(svg: str) -> str:
-    """Fixed colours, and the font of the printed document."""
+    """Replaces colors and fonts by those of the printed document."""
     return (
         re.sub('<text style="', "<text style=\"font-family: 'Libertinus Serif'; ", svg)
         .replace(INK, "#1a1a1a")
@@ -51,7 +54,7 @@ def for_print(svg: str) -> str:
 
 
 def alone(svg: str) -> str:
-    """As a file of its own, in the size in which it was drawn."""
+    """Converts the SVG to a separate file, in the drawn size."""
     found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert found
     size = f'<svg width="{found[1]}pt" height="{found[2]}pt" font-family="Libertinus Serif, serif"'
@@ -59,8 +62,10 @@ def alone(svg: str) -> str:
 
 
 def judge_figure(facts: StudyFacts) -> str:
-    """The judge of every arm: mean, 95 % interval and every seed; baselines as lines. Arms whose names are
-    words and a number ("triplet 0.1", "circle 0.1") stand on one axis, a line for each of the words."""
+    """Draws the judge of every arm: mean, 95 % interval and every seed; baselines as lines.
+
+    Arms named by words and a number ("triplet 0.1", "circle 0.1") share one axis, with one line per word.
+    """
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
@@ -79,8 +84,9 @@ def judge_figure(facts: StudyFacts) -> str:
 
 
 def _series(arms: Sequence[ArmFacts]) -> dict[str, list[tuple[float, ArmFacts]]]:
-    """Arms by the words before the number in their names, two a line at least; empty where there is one line,
-    or a name that is not so made."""
+    """Groups arms by the words before the number in their names, at least two per group; empty if there is
+    only one
+    group, or a name has another form."""
     found: dict[str, list[tuple[float, ArmFacts]]] = {}
     for each in arms:
         words, _, last = each.arm.name.rpartition(" ")
@@ -116,7 +122,8 @@ def _lines_of_series(
 
 
 def drawn_pairs(facts: StudyFacts) -> list[Comparison]:
-    """The pairs of arms whose differences are drawn: all, or of many those with the highest mean."""
+    """Returns the pairs of arms to draw: all, or, if there are many, those with the arm of the highest
+    mean."""
     pairs = [each for each in facts.conclusion.comparisons if not each.other.startswith("baseline/")]
     if len(pairs) <= MOST_PAIRS:
         return pairs
@@ -126,7 +133,7 @@ def drawn_pairs(facts: StudyFacts) -> list[Comparison]:
 
 
 def difference_figure(facts: StudyFacts, pairs: Sequence[Comparison]) -> str:
-    """Each difference with its simultaneous interval, beside 0 and the band of what would not matter."""
+    """Draws each difference with its simultaneous interval, 0, and the band of meaningless differences."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
@@ -146,8 +153,12 @@ def difference_figure(facts: StudyFacts, pairs: Sequence[Comparison]) -> str:
 
 
 def curve_figure(facts: StudyFacts, name: str, apart: bool, beside: str = "") -> str:
-    """A training curve of all arms, raw (thin) and as a moving mean. `apart`: a panel an arm, own scales.
-    `beside`: another curve in the same panels, dashed; they share a scale where `apart` is not set."""
+    """Draws a training curve of all arms, raw (thin) and as a moving mean.
+
+    `apart`: one panel per arm with its own scale. `beside`: another curve in the same panels, dashed; it
+    shares the
+    scale unless `apart` is set.
+    """
 
     def draw(figure: "Figure") -> None:
         arms = [each for each in facts.arms if _mean_curve(each, name)]
@@ -183,12 +194,12 @@ def _unit(name: str) -> str:
 
 
 def columns(panels: int) -> int:
-    """Panels in a row, so that no row is left with a single one."""
+    """Returns the number of panels per row, such that no row has a single panel."""
     return panels if panels <= 4 else 4 if panels % 4 == 0 or panels % 3 == 1 else 3
 
 
 def rows(panels: int) -> int:
-    """Rows of panels."""
+    """Returns the number of rows of panels."""
     return math.ceil(panels / columns(panels))
 
 
@@ -197,11 +208,11 @@ UNITS = {
     "train/active_fraction": "Active share",
     "val/loss": "Validation loss",
 }
-"""What stands at the axis of a curve, where its name says too little."""
+"""Labels of the axes of curves whose names are unclear."""
 
 
 def centroid_figure(facts: StudyFacts) -> str:
-    """Distances between the centroids of classes: a matrix an arm, one scale for all."""
+    """Draws the distances between centroids of classes: one matrix per arm, all on one scale."""
     arms = [each for each in facts.arms if each.centroid_distances]
     top = max(max(map(max, each.centroid_distances)) for each in arms)
     names = arms[0].centroid_names
@@ -227,7 +238,7 @@ def centroid_figure(facts: StudyFacts) -> str:
 
 
 def map_figure(facts: StudyFacts, method: str, side: str = "test") -> str:
-    """Where the clips of one side lie in two dimensions: a map an arm, one key for all."""
+    """Draws two-dimensional maps of the clips of a split, one per arm, with one legend."""
     shown = [
         (each, found)
         for each in facts.arms
@@ -261,17 +272,17 @@ def _legend(figure: "Figure", names: Sequence[str]) -> None:
 
 
 def _look(position: int) -> tuple[str, str]:
-    """Colour and mark of a class by its place in `map_classes`."""
+    """Returns color and marker of a class by its position in `map_classes`."""
     return COLOURS[position % len(COLOURS)], MARKERS[position // len(COLOURS) % len(MARKERS)]
 
 
 def map_classes(facts: StudyFacts) -> tuple[str, ...]:
-    """The classes on the maps."""
+    """Returns the classes of the maps."""
     return tuple(sorted({name for each in facts.arms for found in each.maps for name in found.labels}))
 
 
 def spread(each: ArmFacts) -> float | None:
-    """Coefficient of variation of the distances between centroids: 0 where all lie equally far apart."""
+    """Computes the coefficient of variation of the distances between centroids; 0 if all are equal."""
     rows = each.centroid_distances
     values = [rows[i][j] for i in range(len(rows)) for j in range(i)]
     if not values or not sum(values):
@@ -281,12 +292,13 @@ def spread(each: ArmFacts) -> float | None:
 
 
 def moving_mean(values: Sequence[float], window: int) -> list[float]:
-    """Means of `window` neighbours, only where the whole window has values: len - window + 1 of them."""
+    """Computes the means of `window` successive values, len - window + 1 of them."""
     return [sum(values[i : i + window]) / window for i in range(len(values) - window + 1)]
 
 
 def apart(wanted: Sequence[float], gap: float) -> list[float]:
-    """Places as near to `wanted` as they can be with `gap` between any two, in the same order."""
+    """Computes positions as near to `wanted` as possible with at least `gap` between any two, in the same
+    order."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     blocks: list[tuple[float, list[int]]] = []
     for i in order:
@@ -328,7 +340,7 @@ def to_svg(draw: Callable[["Figure"], None], name: str, height: float) -> str:
 
 
 def _slim(svg: str) -> str:
-    """Without header, date, fonts and names that nothing refers to: several figures stand in one page."""
+    """Removes header, date, fonts and unused ids, because several figures are in one page."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r"<style type=\"text/css\">.*?</style>", "", svg, flags=re.S)
@@ -345,8 +357,9 @@ def arm_colour(facts: StudyFacts, each: ArmFacts) -> tuple[str, Any]:
 
 
 def _mean_curve(each: ArmFacts, name: str, smooth: bool = False) -> Curve | None:
-    """Mean over the finished runs at each update; over the failed ones where none finished. `smooth`: of the
-    moving averages that the facts hold, if any."""
+    """Computes the mean over finished runs at each update, or over failed ones if none finished. `smooth`: of
+    the
+    stored moving averages, if any."""
     runs = [run for run in each.runs if name in run.curves]
     runs = [run for run in runs if run.state == "done"] or runs
     found: dict[int, list[float]] = {}
@@ -360,7 +373,7 @@ def _mean_curve(each: ArmFacts, name: str, smooth: bool = False) -> Curve | None
 
 
 def averaged_over(facts: StudyFacts, name: str) -> str:
-    """What the moving averages of a curve go over, in words."""
+    """Describes the window of the moving averages of a curve."""
     asked = f"{facts.smoothing} updates"
     drawn = [each for each in facts.arms if _mean_curve(each, name)]
     long = [_mean_curve(each, name, smooth=True) is not None for each in drawn]
@@ -377,7 +390,7 @@ def _line(axes: "Axes", curve: Curve, colour: tuple[str, Any], width: float, alp
 def _curve(
     axes: "Axes", each: ArmFacts, name: str, colour: tuple[str, Any], raw: bool = True
 ) -> tuple[float, float]:
-    """Draws the mean over seeds and its moving mean, which ends where its window ends; gives that end."""
+    """Draws the mean over seeds and its moving mean; returns the end of the latter."""
     mean = _mean_curve(each, name) or Curve((0,), (0.0,))
     smooth = _mean_curve(each, name, smooth=True) or _fifteenth(mean)
     if raw and len(mean.updates) > 1:
@@ -388,7 +401,7 @@ def _curve(
 
 
 def _fifteenth(curve: Curve) -> Curve:
-    """The moving mean over a fifteenth of a curve, where its whole window has values."""
+    """Computes the moving mean over a fifteenth of a curve, for whole windows."""
     values = [value or 0.0 for value in curve.values]
     window = min(len(values), 2 * (len(values) // 30) + 1)
     smooth = moving_mean(values, window)
@@ -398,7 +411,7 @@ def _fifteenth(curve: Curve) -> Curve:
 def _end_labels(
     axes: "Axes", ends: Sequence[tuple[tuple[float, float], str, tuple[str, Any]]], size: float = 7.5
 ) -> None:
-    """Names at the ends of lines, moved apart, each tied to its end by a thin stroke of its colour."""
+    """Draws names at the ends of lines, moved apart, each connected to its end by a thin line."""
     low, high = axes.get_ylim()
     right = axes.get_xlim()[1]
     gap = (high - low) * (size + 2) / _points_high(axes)
@@ -413,12 +426,13 @@ def _end_labels(
 
 
 def _points_high(axes: "Axes") -> float:
-    """About the height of axes that have the figure for themselves, in points."""
+    """Returns the approximate height of single axes, in points."""
     return float(axes.figure.bbox.height / axes.figure.dpi * 72 * 0.8)
 
 
 def _places(axes: "Axes", facts: StudyFacts, arms: Sequence[ArmFacts]) -> list[float]:
-    """Where each arm stands; sets the axis up: by value where the names are numbers, else evenly spaced."""
+    """Returns the position of each arm and sets up the axis: by value if names are numbers, else evenly
+    spaced."""
     names = [each.arm.name for each in arms]
     values = [value for name in names if (value := number(name)) is not None]
     scale = _scale(values) if len(facts.varied) == 1 and len(values) == len(names) else "names"
@@ -436,7 +450,7 @@ def _places(axes: "Axes", facts: StudyFacts, arms: Sequence[ArmFacts]) -> list[f
 
 
 def _scale(values: Sequence[float]) -> str:
-    """Linear where neighbours keep apart on it, else logarithmic, else evenly spaced by name."""
+    """Returns the scale: linear if neighbors are far enough apart, else logarithmic, else evenly spaced."""
     ordered = sorted(values)
     gaps = [after - before for before, after in pairwise(ordered)]
     if not gaps or min(gaps) == 0:
@@ -449,7 +463,7 @@ def _scale(values: Sequence[float]) -> str:
 def _one_arm(
     axes: "Axes", estimate: Estimate, place: float, hollow: bool, blue: str = COLOURS[0], shift: float = 0.0
 ) -> None:
-    """`shift`: points to the right, so that arms at one place do not hide each other."""
+    """Draws one arm; `shift`: points to the right, so that arms at one position do not overlap."""
     from matplotlib.transforms import ScaledTranslation
 
     axes.update_datalim([(place, estimate.low), (place, estimate.high)])
@@ -473,7 +487,7 @@ def _one_arm(
 
 
 def _baseline_lines(axes: "Axes", facts: StudyFacts) -> None:
-    """Dashed lines with their names; those far off the arms are only named above the axes."""
+    """Draws baselines as dashed lines with names; those far from the arms are only named above the axes."""
     values = {name: row[facts.judge] for name, row in facts.baselines.items() if facts.judge in row}
     estimates = facts.conclusion.estimates
     values |= {n: found.mean for n in values if (found := estimates.get(f"baseline/{n}"))}  # as in tables
@@ -497,7 +511,7 @@ def _baseline_lines(axes: "Axes", facts: StudyFacts) -> None:
 
 
 def _outside_labels(axes: "Axes", lines: Sequence[tuple[float, str]]) -> None:
-    """Names to the right of the axes, beside the heights they name, moved apart."""
+    """Draws names to the right of the axes at their heights, moved apart."""
     low, high = axes.get_ylim()
     gap = (high - low) * 10 / _points_high(axes)
     for place, (height, words) in zip(apart([height for height, _ in lines], gap), lines, strict=True):
@@ -510,7 +524,7 @@ def _outside_labels(axes: "Axes", lines: Sequence[tuple[float, str]]) -> None:
 
 
 def _panels(figure: "Figure", count: int, shared: bool = False) -> list["Axes"]:
-    """`count` axes in rows; `shared`: on one scale."""
+    """Creates `count` axes in rows; `shared`: on one scale."""
     grid = figure.subplots(rows(count), columns(count), squeeze=False, sharey=shared)
     axes = list(grid.ravel())
     for unused in axes[count:]:
@@ -519,7 +533,7 @@ def _panels(figure: "Figure", count: int, shared: bool = False) -> list["Axes"]:
 
 
 def _two_lines(name: str, figure: str, columns: int = 3) -> str:
-    """A title over one panel of a row: on one line where there is room."""
+    """Returns the title of a panel, on one line if it fits."""
     joined = f"{name} · {figure}"
     return joined if len(joined) <= TITLE // columns else f"{name}\n{figure}"
 
@@ -551,17 +565,17 @@ def _one_map(axes: "Axes", found: MapFacts, names: Sequence[str], heavy: bool) -
         side.set_alpha(0.4)
 
 
-# The ROC-AUC of every tag as bars, a row an arm, from a study's facts.
+# The ROC-AUC of every tag as bars, one row per arm.
 
 MOST = 60
-"""Tags that are drawn: those of most clips."""
+"""Largest number of drawn tags; those with most clips are drawn."""
 CHANCE = 0.5
 LETTER = 0.055
-"""Inches that a letter of a tag's name takes, below the bars."""
+"""Height in inches per letter of the names of tags below the bars."""
 
 
 def tag_figure(facts: StudyFacts) -> str:
-    """Bars that begin at chance, 0.5, with 95 % intervals; pale where fewer than 20 clips have the tag.
+    """Draws bars from chance, 0.5, with 95 % intervals; pale if fewer than 20 clips have the tag.
 
     Tags stand by falling area under the first arm. As SVG; needs `facts.tags`.
     """
@@ -584,7 +598,7 @@ def tag_figure(facts: StudyFacts) -> str:
 
 
 def shown_tags(facts: StudyFacts) -> list[TagFacts]:
-    """The tags that the figure draws, in its order; of equal ones those of more clips first."""
+    """Returns the drawn tags in order, ties by number of clips."""
     kept = sorted(facts.tags, key=lambda tag: -tag.positives)[:MOST]
     first = facts.arms[0].arm.id
 
@@ -596,7 +610,7 @@ def shown_tags(facts: StudyFacts) -> list[TagFacts]:
 
 
 def _bars(axes: "Axes", tags: list[TagFacts], each: ArmFacts, colour: str) -> float:
-    """Draws one arm; gives the lowest end of its intervals."""
+    """Draws one arm; returns the lowest end of its intervals."""
     lowest = CHANCE
     for place, tag in enumerate(tags):
         area = tag.areas["roc_auc"].get(each.arm.id)

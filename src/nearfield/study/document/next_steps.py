@@ -1,4 +1,4 @@
-"""What to do next, worked out from the results of a study."""
+"""Next steps, derived from the results of a study."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,11 +12,11 @@ Step = tuple[Part, ...]
 
 
 def next_steps(facts: StudyFacts) -> tuple[Step, ...]:
-    """Steps in order of what they would settle; one that says so where the results suggest none."""
+    """Returns the suggested steps, the most decisive first; one sentence if there are none."""
     finders: tuple[Callable[[StudyFacts], Iterator[Step]], ...] = (
         _edge,
         _undecided,
-        _where_chance_lies,
+        _variance_sources,
         _failed,
         _no_gain,
         _interaction,
@@ -28,7 +28,8 @@ def next_steps(facts: StudyFacts) -> tuple[Step, ...]:
 
 
 def _edge(facts: StudyFacts) -> Iterator[Step]:
-    """The recommended value is the first or last of the range."""
+    """Suggests values beyond the range, or between values, if the recommended value is at an end or far from
+    others."""
     chosen = facts.conclusion.recommended
     values = {each.arm.id: number(each.arm.name) for each in facts.arms}
     own = values.get(chosen or "")
@@ -54,7 +55,7 @@ def _beyond(name: str, end: str, value: str) -> Iterator[Step]:
 
 
 def open_pairs(facts: StudyFacts) -> list[Comparison]:
-    """Pairs of arms of which nothing is decided."""
+    """Returns the undecided pairs of arms."""
     return [
         each
         for each in facts.conclusion.comparisons
@@ -63,7 +64,7 @@ def open_pairs(facts: StudyFacts) -> list[Comparison]:
 
 
 def _undecided(facts: StudyFacts) -> Iterator[Step]:
-    """Which pairs are open, and how many trainings would close them."""
+    """Lists undecided pairs, with the number of trainings that would decide them."""
     pairs = open_pairs(facts)
     by_seeds = [each for each in pairs if further_seeds(each)]
     if by_seeds:
@@ -87,8 +88,8 @@ def _names(facts: StudyFacts, pairs: list[Comparison]) -> str:
     )
 
 
-def _where_chance_lies(facts: StudyFacts) -> Iterator[Step]:
-    """Whether training chance or the finite test set makes the intervals wide."""
+def _variance_sources(facts: StudyFacts) -> Iterator[Step]:
+    """States whether seeds or the finite test set cause most of the variance."""
     pairs = open_pairs(facts)
     if not pairs:
         return
@@ -107,7 +108,7 @@ def _where_chance_lies(facts: StudyFacts) -> Iterator[Step]:
 
 
 def _failed(facts: StudyFacts) -> Iterator[Step]:
-    """Arms of which a training failed are out of the comparison."""
+    """Lists arms with failed trainings, which are not compared."""
     for each in facts.arms:
         failed = [run for run in each.runs if run.state == "failed"]
         if failed:
@@ -120,7 +121,7 @@ def _failed(facts: StudyFacts) -> Iterator[Step]:
 
 
 def _no_gain(facts: StudyFacts) -> Iterator[Step]:
-    """Baselines that the recommended arm, or every arm, is not shown to beat."""
+    """Lists baselines that the recommended arm, or no arm, is shown to beat."""
     chosen = facts.conclusion.recommended
     rows = [each for each in facts.conclusion.comparisons if each.other.startswith("baseline/")]
     for name in dict.fromkeys(each.other for each in rows):
@@ -136,7 +137,7 @@ def _no_gain(facts: StudyFacts) -> Iterator[Step]:
 
 
 def _interaction(facts: StudyFacts) -> Iterator[Step]:
-    """Whether the means of a product of settings add up from the single settings; described, not tested."""
+    """Describes (without a test) whether the effects of several settings are additive."""
     import numpy as np
 
     estimates = facts.conclusion.estimates

@@ -1,4 +1,4 @@
-"""The sections of a study's document: sentences of claims, tables and figures, in the form of the source."""
+"""The sections of the document of a study: sentences, tables and figures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -44,7 +44,7 @@ from nearfield.study.statistics.planning import cost, further_seeds
 
 
 def document(facts: StudyFacts, introductions: Mapping[str, str]) -> Content:
-    """The whole document; `introductions` by dotted recipe key say what a setting does."""
+    """Creates the document; `introductions` are descriptions of settings by dotted recipe key."""
     runs = sum(len(each.runs) for each in facts.arms)
     line = (
         f"{count(len(facts.arms), 'arm')} · {count(len(facts.seeds), 'seed')} · {count(runs, 'training')} · "
@@ -78,12 +78,12 @@ def document(facts: StudyFacts, introductions: Mapping[str, str]) -> Content:
 
 
 def _some(*sections: Section) -> tuple[Section, ...]:
-    """Those that have something to say."""
+    """Returns the sections that are not empty."""
     return tuple(section for section in sections if section.blocks)
 
 
 def closing(facts: StudyFacts) -> str:
-    """What a command line says below the table of arms: what is recommended, and what is open."""
+    """Returns the summary for the command line: the recommended arm, and what is undecided."""
     short = [label(facts, each.other) for each in _against_baselines(facts) if each.claim != "better"]
     beside = f"Not shown to beat {listed(short)}. " if short else ""
     return said((*_recommendation(facts), *_deciding(facts), beside, *_source_line(facts))).strip()
@@ -129,7 +129,7 @@ def _recommendation(facts: StudyFacts) -> Iterator[Part]:
 
 
 def _proof(facts: StudyFacts) -> Iterator[Part]:
-    """The verdict on the recommended arm, with what it rests on."""
+    """Yields the verdict on the recommended arm, with its evidence."""
     for verdict in facts.conclusion.verdicts:
         if verdict.arm == facts.conclusion.recommended:
             yield _verdict(facts, verdict)
@@ -143,7 +143,7 @@ def _left_out(facts: StudyFacts) -> Iterator[Part]:
 
 
 def _one_group(facts: StudyFacts) -> Iterator[Part]:
-    """Said where the test side has no parts that could tell how far a result holds."""
+    """Warns if the test split has only one group, so that generalization cannot be tested."""
     if any(each.groups == 1 for each in facts.conclusion.comparisons):
         yield (
             "This judge has no score of single recordings, or there is one alone: whether other recordings "
@@ -152,13 +152,13 @@ def _one_group(facts: StudyFacts) -> Iterator[Part]:
 
 
 def _verdict(facts: StudyFacts, verdict: Verdict) -> Part:
-    """A verdict that rests on no comparison gives the reason of whoever made it, in their words."""
+    """Returns a verdict as a claim, or quotes its reason if no comparison supports it."""
     made = verdict_claim(facts, verdict)
     return Quoted(made) if isinstance(made, str) else made
 
 
 def _deciding(facts: StudyFacts) -> Iterator[Part]:
-    """What it would cost to decide the open pairs; nothing where every arm has a verdict."""
+    """States the cost of deciding the open pairs; nothing if every arm has a verdict."""
     if all(verdict.word != "undecided" for verdict in facts.conclusion.verdicts):
         return
     pairs = open_pairs(facts)
@@ -181,8 +181,7 @@ def _them(pairs: Sequence[object]) -> str:
 
 
 def _short_of_baselines(facts: StudyFacts) -> Iterator[Part]:
-    """Baselines that the recommended arm, or no arm, is shown to beat, in one sentence; nothing where
-    it beats all."""
+    """Lists baselines that the recommended arm, or no arm, is shown to beat; nothing if it beats all."""
     rows = [each for each in _against_baselines(facts) if each.claim != "better"]
     if not rows:
         return
@@ -340,11 +339,11 @@ def _averaged(facts: StudyFacts, name: str) -> str:
     return f"Thin: raw, mean over seeds. Thick: moving average over {figures.averaged_over(facts, name)}."
 
 
-SIDES = {"train": "training", "val": "validation", "test": "test"}
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def losses_differ(facts: StudyFacts) -> bool:
-    """Whether arms have losses that are not on one scale."""
+    """Returns whether the losses of the arms have different scales."""
     return any(key.startswith(("loss", "miner", "penalty", "relation")) for key in facts.varied)
 
 
@@ -381,16 +380,16 @@ def _space(facts: StudyFacts) -> Iterator[Block]:
     for method, side in dict.fromkeys((m.method, m.side) for each in facts.arms for m in each.maps):
         yield Picture(
             f"{method}-{side}",
-            f"{method.upper()} of {SIDES[side]} clips, from each arm's first finished seed, the classes with "
-            f"the most test clips ({len(figures.map_classes(facts))} at most). Trustworthiness: share of map "
-            "neighbours that are true neighbours."
+            f"{method.upper()} of {SPLITS[side]} clips, from each arm's first finished seed, the classes "
+            f"with the most test clips ({len(figures.map_classes(facts))} at most). Trustworthiness: share "
+            "of map neighbours that are true neighbours."
             + (" Hollow marks are classes of which training heard no clip." if unseen else ""),
             figures.map_figure(facts, method, side),
         )
 
 
 def _collapses(facts: StudyFacts) -> Iterator[Block]:
-    """How many failures so few seeds would not show."""
+    """States the failure rate that this number of seeds cannot exclude."""
     seeds = len(facts.seeds)
     whole = [each for each in facts.arms if each.runs and all(run.state == "done" for run in each.runs)]
     if whole:
@@ -404,7 +403,7 @@ def _collapses(facts: StudyFacts) -> Iterator[Block]:
 
 
 def _warnings(facts: StudyFacts) -> Iterator[Block]:
-    """Failed trainings and every warning, each once with the arms and seeds that it concerns."""
+    """Lists failed trainings and warnings, each once with its arms and seeds."""
     found: dict[str, dict[str, list[str]]] = {}
     for each in facts.arms:
         name = label(facts, each.arm.id)
@@ -423,12 +422,12 @@ def _warnings(facts: StudyFacts) -> Iterator[Block]:
 
 
 def _failed(facts: StudyFacts) -> int:
-    """Trainings that failed."""
+    """Returns the number of failed trainings."""
     return sum(run.state == "failed" for each in facts.arms for run in each.runs)
 
 
 def _concerned(arms: Mapping[str, Sequence[str]]) -> tuple[Part, ...]:
-    """Arms with their seeds; the seeds once where they are the same for all."""
+    """Returns arms with their seeds; the seeds once if they are the same for all."""
     said = {
         name: f"seed{'s' * (len(seeds) > 1)} {listed(list(seeds))}" for name, seeds in arms.items() if seeds
     }
@@ -474,8 +473,9 @@ def _among_arms(facts: StudyFacts) -> list[Comparison]:
 
 
 def _against_baselines(facts: StudyFacts) -> list[Comparison]:
-    """The recommended arm's; where none is recommended, those of baselines that no arm is shown to beat, each
-    by the arm that comes nearest to it."""
+    """Returns the comparisons of the recommended arm with baselines; without one, of each baseline that no
+    arm is shown
+    to beat with the nearest arm."""
     arm = facts.conclusion.recommended
     rows = [each for each in facts.conclusion.comparisons if each.other.startswith("baseline/")]
     if arm is not None:
@@ -512,7 +512,7 @@ def _again(facts: StudyFacts) -> Iterator[Block]:
 
 
 def bibtex(facts: StudyFacts) -> str:
-    """An entry for the document; it has no date, so the entry has none."""
+    """Returns a BibTeX entry of the document, which has no date."""
     version = facts.environment.get("nearfield", "")
     fields = {
         "title": f"{{{tex(f'{facts.title}: {facts.question}')}}}",

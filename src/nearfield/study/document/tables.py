@@ -1,4 +1,4 @@
-"""Tables of a study's document, from its facts."""
+"""Tables of the document of a study."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ BLOCKS = {
     "network": ("backbone", "embedding"),
     "learning": ("relation", "sampler", "miner", "loss", "penalty", "optimizer", "schedule", "train"),
 }
-"""Sections of the recipe by block of the table of hyperparameters; unknown sections go to the last."""
+"""Sections of the recipe by block of the table of hyperparameters; other sections are in the last block."""
 
 WORDS = {
     "best": "best",
@@ -40,13 +40,13 @@ WORDS = {
 """The fixed words of verdicts."""
 
 LISTED = 40
-"""Classes that a table lists; of more, the hardest."""
+"""Largest number of classes in a table; those with the lowest scores are shown."""
 COLUMNS = 3
-"""Measures, or arms with ranges, that stand side by side on a printed page."""
+"""Number of metrics, or of arms with ranges, that fit on a printed page."""
 
 
 def verdict_table(facts: StudyFacts) -> Table:
-    """An arm a row: its judge, the verdict, and the evidence that the verdict rests on."""
+    """Creates the table of verdicts, one row per arm: judge, verdict and evidence."""
     head = (
         "arm",
         measure(facts.judge),
@@ -66,7 +66,7 @@ def verdict_table(facts: StudyFacts) -> Table:
 
 
 def arm_rows(facts: StudyFacts) -> list[Row]:
-    """An arm a row: name, judge and verdict."""
+    """Creates one row per arm: name, judge and verdict."""
     rows = []
     for verdict in facts.conclusion.verdicts:
         cells = (label(facts, verdict.arm), mean_text(facts, verdict.arm), WORDS[verdict.word])
@@ -90,7 +90,7 @@ def _verdict_row(facts: StudyFacts, verdict: Verdict) -> Row:
 
 
 def _style(facts: StudyFacts, arm: str) -> Literal["", "marked"]:
-    """The recommended arm stands out in every table."""
+    """Returns the style of the row of an arm; the recommended arm is marked."""
     return "marked" if arm == facts.conclusion.recommended else ""
 
 
@@ -101,7 +101,7 @@ def _proof(facts: StudyFacts, comparison: Comparison | None) -> tuple[str, str, 
 
 
 def difference(facts: StudyFacts, comparison: Comparison) -> str:
-    """A difference and its simultaneous interval: "+0.012 [−0.003, +0.027]"."""
+    """Formats a difference with its simultaneous interval: "+0.012 [−0.003, +0.027]"."""
     n = digits(facts)
     ends = f"{signed(comparison.low, n)}, {signed(comparison.high, n)}"
     return f"{signed(comparison.difference, n)} [{ends}]"
@@ -112,7 +112,8 @@ def _p(value: float) -> str:
 
 
 def settings_table(facts: StudyFacts) -> Table:
-    """Every hyperparameter in blocks, after the study documents of the source; varied ones marked."""
+    """Creates the table of all hyperparameters in blocks, as in the source studies; varied ones are
+    marked."""
     rows = [Row(("general",), "block"), *(Row(cells) for cells in _general(facts))]
     flat = dict.fromkeys(facts.varied) | flatten(facts.recipe)
     listed_in = {section: block for block, sections in BLOCKS.items() for section in sections}
@@ -153,7 +154,8 @@ def _setting(facts: StudyFacts, key: str, flat: Mapping[str, Any]) -> Row:
 
 
 def flatten(plain_values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested values by dotted key; `kind` and `name` first, `kind` not where it repeats its section."""
+    """Flattens nested values to dotted keys; `kind` and `name` first, without `kind` if it repeats its
+    section."""
     flat: dict[str, Any] = {}
     for key in sorted(plain_values, key=lambda key: (key not in ("kind", "name"), key)):
         value, name = plain_values[key], f"{before}{key}"
@@ -172,7 +174,7 @@ def _one_line(values: Mapping[str, Any]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A setting as a person writes it."""
+    """Formats the value of a setting."""
     if value is None:
         return "not set"
     if isinstance(value, bool):
@@ -183,7 +185,7 @@ def value_text(value: Any) -> str:
 
 
 def results_tables(facts: StudyFacts) -> Iterator[Table]:
-    """Arms and baselines by the judge and the further measures, three measures a table."""
+    """Creates the tables of arms and baselines, with three metrics per table."""
     names = sorted({name for each in facts.arms for name in each.measures} - {facts.judge})
     groups = [names[i : i + COLUMNS] for i in range(0, len(names), COLUMNS)] or [[]]
     for position, group in enumerate(groups):
@@ -211,7 +213,7 @@ def _arm_row(facts: StudyFacts, each: ArmFacts, measures: Sequence[str]) -> Row:
 
 
 def seeds_of_baselines(facts: StudyFacts) -> str:
-    """Which of the plain spaces are drawn anew with each seed."""
+    """States which baselines depend on the seed."""
     if "random_encoder" not in facts.baselines:
         return "Baselines have no seeds."
     return (
@@ -230,13 +232,13 @@ def _baseline_row(facts: StudyFacts, name: str, measures: Sequence[str]) -> Row:
 
 
 def baseline_names(facts: StudyFacts) -> list[str]:
-    """The plain spaces of this study, chance first."""
+    """Returns the baselines of the study, chance first."""
     known = [name for name in PLAIN_SPACES if name in facts.baselines]
     return known + sorted(set(facts.baselines) - set(known))
 
 
 def comparison_table(facts: StudyFacts, with_baselines: bool) -> Table | None:
-    """Every pair of arms, or every arm against every baseline; None where there is none."""
+    """Creates the table of all pairs of arms, or of arms and baselines; None if there are none."""
     rows = []
     for each in facts.conclusion.comparisons:
         if ("baseline/" in each.one + each.other) != with_baselines:
@@ -258,7 +260,8 @@ def comparison_table(facts: StudyFacts, with_baselines: bool) -> Table | None:
 
 
 def class_tables(facts: StudyFacts) -> Iterator[Table]:
-    """F1 of every class under every arm: median over seeds and range; four arms a table at most."""
+    """Creates the tables of F1 of every class and arm, median and range over seeds; at most four arms per
+    table."""
     arms = [each for each in facts.arms if each.classes]
     tables = math.ceil(len(arms) / (COLUMNS + 1))
     total = len({found.name for each in arms for found in each.classes})
@@ -286,7 +289,7 @@ def class_tables(facts: StudyFacts) -> Iterator[Table]:
 
 
 def _listed(arms: Sequence[ArmFacts]) -> list[str]:
-    """The classes that a table shows, in their order: all, or the hardest by their mean F1 over the arms."""
+    """Returns the shown classes in order: all, or those with the lowest mean F1 over arms."""
     scores: dict[str, list[float]] = {}
     for each in arms:
         for found in each.classes:
@@ -296,10 +299,10 @@ def _listed(arms: Sequence[ArmFacts]) -> list[str]:
 
 
 def tag_table(facts: StudyFacts) -> Table:
-    """ROC-AUC and PR-AUC of each tag under each arm, and the difference from the reference."""
+    """Creates the table of ROC-AUC and PR-AUC of each tag and arm, with differences from the reference."""
     arms = [each for each in facts.arms if any(each.arm.id in tag.areas["roc_auc"] for tag in facts.tags)]
     head = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC"}
-    # A page has room for so many columns.
+    # The number of columns that fit on a page.
     areas = tuple(head) if len(arms) <= 2 else (facts.judge.partition("/")[2],)
     rows = []
     for tag in shown_tags(facts):
@@ -324,7 +327,8 @@ def _tag_cell(area: TagArea | None) -> str:
 
 
 def speed_table(facts: StudyFacts) -> Table | None:
-    """When each arm reached the study's target on the validation clips; None where it has no target."""
+    """Creates the table of when each arm reached the target on the validation clips; None without a
+    target."""
     if facts.target is None:
         return None
     rows = []
@@ -346,7 +350,7 @@ def speed_table(facts: StudyFacts) -> Table | None:
 
 
 def centroid_table(facts: StudyFacts) -> Table:
-    """How the distances between centroids vary under every arm."""
+    """Creates the table of the variation of distances between centroids for each arm."""
     rows = []
     for each in facts.arms:
         table = each.centroid_distances
@@ -365,7 +369,7 @@ def centroid_table(facts: StudyFacts) -> Table:
 
 
 def fact_table(name: str, caption: str, values: Mapping[str, Any]) -> Table:
-    """Any nested values as a table of two columns; long lists are counted and cut."""
+    """Creates a table of two columns from nested values; long lists are shortened."""
     rows = []
     for key, value in flatten(values).items():
         text = value_text(value)
@@ -376,7 +380,7 @@ def fact_table(name: str, caption: str, values: Mapping[str, Any]) -> Table:
 
 
 def search_table(facts: StudyFacts) -> Table | None:
-    """The trials of a search; None where there was none, or it kept no table."""
+    """Creates the table of the trials of a search; None if there was none, or no table was stored."""
     trials = next(
         (v for v in facts.search.values() if isinstance(v, list | tuple) and v and isinstance(v[0], Mapping)),
         None,

@@ -1,4 +1,4 @@
-"""Writers of a study's document: HTML, Markdown, PDF, separate figures."""
+"""Writers of the document of a study: HTML, Markdown, PDF, separate figures."""
 
 import json
 import re
@@ -10,13 +10,13 @@ from nearfield.core.files import replacing, write_text
 from nearfield.study.document.content import Block, Content, Items, Paragraph, Part, Picture, Strong, Table
 from nearfield.study.document.figures import alone, for_page, for_print
 
-# The page: one file that needs no network, for wide and narrow screens, light and dark, and paper.
+# The HTML page: one file that needs no network, for all screens, light and dark themes, and printing.
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def html(content: Content) -> str:
-    """The whole document as one HTML page."""
+    """Returns the whole document as one HTML page."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -31,11 +31,12 @@ def html(content: Content) -> str:
     return environment.get_template("study.html.jinja").render(content.plain()) + "\n"
 
 
-# The short form: question, verdict and its evidence, for a README.
+# The short form in Markdown: question, verdict and evidence.
 
 
 def markdown(content: Content) -> str:
-    """Title, question, abstract and short sections as GitHub's Markdown, and where the rest stands."""
+    """Returns title, question, abstract and short sections as GitHub Markdown, with links to the whole
+    document."""
     lines = [f"# {_safe(content.question)}", "", f"*{_safe(content.title)}*", ""]
     for block in content.abstract:
         lines += _block(block)
@@ -48,7 +49,7 @@ def markdown(content: Content) -> str:
 
 
 def _block(block: Block) -> Iterator[str]:
-    """Lines; none of figures, which the short form leaves to the whole."""
+    """Yields the lines of a block; none for figures, which the short form omits."""
     if isinstance(block, Paragraph):
         yield from ("".join(map(_part, block.parts)).strip(), "")
     elif isinstance(block, Table):
@@ -78,21 +79,22 @@ def _cell(text: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """`text` with what Markdown or HTML would take for markup made plain."""
+    """Escapes the markup of Markdown and HTML in text."""
     return re.sub(r"[\\`*]|(?<!\w)_|_(?!\w)|<(?=[a-zA-Z/!])|\[(?=[^]]*]\()", r"\\\g<0>", text).replace(
         "\n", " "
     )
 
 
-# The paper: the same document set by Typst.
+# The PDF, set by Typst.
 
 TEMPLATE = Path(__file__).parent / "templates" / "study.typ"
 
 
 def pdf(content: Content) -> bytes:
-    """A4, with the fonts that come with Typst only, so that it is the same everywhere.
+    """Returns the whole document as PDF in A4, with the fonts of Typst only, so that it is the same
+    everywhere.
 
-    Raises WorkError where Typst refuses the document.
+    Raises WorkError if Typst fails.
     """
     import typst
 
@@ -110,15 +112,15 @@ def pdf(content: Content) -> bytes:
     return made
 
 
-# What a paper can take from a study: each figure as SVG and PDF, and the verdicts as a table for LaTeX.
+# Files for papers: each figure as SVG and PDF, and the verdicts as a LaTeX table.
 
 FIGURE = Path(__file__).parent / "templates" / "figure.typ"
 KINDS = (".svg", ".pdf", ".tex")
 
 
 def write_figures(content: Content, folder: Path) -> None:
-    """Writes the figures of `content` and its first table into `folder`, and removes what was there
-    before."""
+    """Writes the figures of `content` and the tables of its abstract to `folder`, and removes earlier
+    ones."""
     import typst
 
     folder.mkdir(exist_ok=True)
@@ -141,7 +143,7 @@ def write_figures(content: Content, folder: Path) -> None:
 
 
 def latex(table: Table) -> str:
-    """The table with the rules of the package booktabs."""
+    """Returns the table as LaTeX with the package booktabs."""
     lines = [
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",
@@ -158,7 +160,7 @@ def latex(table: Table) -> str:
 
 
 def tex(text: str) -> str:
-    """`text` with what TeX would read as markup made plain."""
+    """Escapes the markup of TeX in text."""
     plain = re.sub(r"[\\{}]", lambda found: {"\\": "\0"}.get(found[0], f"\\{found[0]}"), text)
     plain = re.sub(r"([&%$#_])", r"\\\1", plain).replace("\0", "\\textbackslash{}")
     for sign, words in _SIGNS.items():
