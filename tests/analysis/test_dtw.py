@@ -84,7 +84,7 @@ def test_what_cannot_be_warped_is_refused() -> None:
     with pytest.raises(RequestError, match=r"unknown frame distance 'l3'\. Known: l1, l2, cosine"):
         frame_distances(frames, frames, "l3")  # type: ignore[arg-type]
     for other in (np.zeros((2, 4)), np.zeros((3, 0)), np.zeros(3)):
-        with pytest.raises(RequestError, match="with as many numbers are wanted"):
+        with pytest.raises(RequestError, match="with the same number of values"):
             warp(frames, other)
 
 

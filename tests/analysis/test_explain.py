@@ -126,8 +126,8 @@ def test_the_confusion_is_scikit_learns_and_drawn_with_its_numbers(
     }  # fmt: skip
     for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
         assert [tick.get_text() for tick in ticks] == ["cat", "dog", "rain"]
-    assert (axes.get_ylabel(), axes.get_xlabel()) == ("what it is", "predicted")
-    assert "93% of 45 clips right" in axes.get_title(loc="left")
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("label", "predicted")
+    assert "93% of 45 clips correct" in axes.get_title(loc="left")
     draw_confusion(tmp_path / "confusion.png", planted)
     assert (tmp_path / "confusion.png").stat().st_size > 1000
 
@@ -273,7 +273,7 @@ def test_clips_that_only_judge_are_read_by_what_the_runs_own_teach(
     assert found.challenge is not None
     assert found.challenge.clips == {"unknown": 4, "known": 4, "all": 8}
     assert found.challenge.ours.reading == "supervised"
-    assert any("own train clips taught the reader" in note for note in found.notes)
+    assert any("trained on the train clips of the run" in note for note in found.notes)
     own = pq.read_table(run.folder.vectors).to_pandas()
     sides = {side: own[own["split"] == side] for side in ("train", "val")}
     taught = [

@@ -133,9 +133,9 @@ def test_the_same_seed_gives_the_same_scores() -> None:
 
 def test_what_cannot_be_doubted_is_refused() -> None:
     vectors, labels = classes(20)
-    with pytest.raises(DataError, match="given: 1 labels on 20 clips"):
+    with pytest.raises(DataError, match="Given: 1 labels on 20 clips"):
         doubt_labels(vectors, facts_of(np.zeros(20, dtype=np.int64)))
-    with pytest.raises(DataError, match="given: 0 labels on 0 clips"):
+    with pytest.raises(DataError, match="Given: 0 labels on 0 clips"):
         label_suspects(vectors, facts_of(np.full(20, -1)))
     with pytest.raises(RequestError, match="metadata: 20 entries are expected"):
         doubt_labels(vectors, replace(facts_of(labels[:10])))

@@ -110,6 +110,6 @@ def test_a_short_sound_in_a_quiet_file_is_not_silent() -> None:
 
 def test_statistics_of_unlike_shapes_are_refused() -> None:
     with pytest.raises(
-        RequestError, match=r"tilts must be \(clips, channels\) \(200, 4\); given: \(200, 2\)"
+        RequestError, match=r"tilts must have shape \(clips, channels\) \(200, 4\)\. Given: \(200, 2\)"
     ):
         replace(_recorders(), tilts=np.zeros((200, 2)))

@@ -83,5 +83,5 @@ def test_tags_that_cannot_be_doubted_are_refused() -> None:
         DataError, match="a tag that is on two clips or more, and missing on two or more, is needed"
     ):
         doubt_tags(np.eye(5, dtype=np.float32), facts_of(tags=np.ones((5, 2), dtype=bool)))
-    with pytest.raises(DataError, match="given: 0 tags on 0 clips"):
+    with pytest.raises(DataError, match="Given: 0 tags on 0 clips"):
         tag_suspects(np.eye(5, dtype=np.float32), facts_of(tags=np.ones((5, 0), dtype=bool)))

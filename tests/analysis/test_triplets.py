@@ -256,5 +256,5 @@ def test_pictures_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for number in range(4):
             Image.new("L", (8, 8), number).save(tmp_path / name / f"{number}.png")
-    with pytest.raises(RequestError, match="Triplets are shown of sounds only"):
+    with pytest.raises(RequestError, match="triplets are shown of sounds only"):
         draw_triplets(Recipe.of(small(feature={"kind": "pixels"}, augment=[])), str(tmp_path))

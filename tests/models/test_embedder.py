@@ -400,9 +400,7 @@ def test_waves_of_one_channel_may_come_without_its_axis_and_other_shapes_are_ref
     with torch.no_grad():
         torch.testing.assert_close(model(given[:, 0]), model(given))
         for odd in (given[0, 0], given.repeat(1, 2, 1), given[None, None]):
-            said = re.escape(
-                f"(B, 1, samples) or (B, samples), B of them at once. Given: {tuple(odd.shape)}."
-            )
+            said = re.escape(f"(B, 1, samples) or (B, samples). Given: {tuple(odd.shape)}.")
             with pytest.raises(RequestError, match=said):
                 model(odd)
 

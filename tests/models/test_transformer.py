@@ -231,7 +231,9 @@ def test_what_does_not_go_together_is_refused(published: Callable[[str], Path], 
     with pytest.raises(RequestError, match=r"there is no config\.json"):
         TransformerSettings(weights=str(tmp_path / "nowhere"))
     (tmp_path / "config.json").write_text('{"model_type": "wavlmm"}')
-    with pytest.raises(RequestError, match=r"has the model_type 'wavlmm', which is not supported\. Did you mean 'wavlm'"):
+    with pytest.raises(
+        RequestError, match=r"has the model_type 'wavlmm', which is not supported\. Did you mean 'wavlm'"
+    ):
         TransformerSettings(weights=str(tmp_path))
 
 

@@ -88,7 +88,7 @@ def test_a_fold_judges_its_sessions_and_holds_whole_ones_out(made: Path, fold: i
     again = Collection.load(f"dcase2018_task5:{made}?fold={fold}", seed=7)
     assert again.split_hash() == found.split_hash()
     assert found.split_from == (
-        f"given by fold {fold} of DCASE 2018 task 5; val is sessions held out of its train part"
+        f"given by fold {fold} of DCASE 2018 task 5; val is sessions held out from its train part"
     )
 
 
@@ -213,7 +213,7 @@ def test_the_evaluation_set_knows_its_nodes(evaluation: Path, write_table: Write
     assert list(found.table["node"]) == ["1", "4", "5", "7", "2"]
     assert list(found.table["known_node"]) == ["yes", "yes", "no", "no", "yes"]
     assert list(found.table["moment"]) == [30.0] * 5
-    assert found.split_from == "given by the challenge: all of its evaluation set is test"
+    assert found.split_from == "given by the challenge: its whole evaluation set is test"
     setup = evaluation / "evaluation_setup"
     (setup / "evaluate.txt").rename(setup / "evaluation.txt")
     turned = [f"{name}\taudio/{number}.wav" for number, name in enumerate(NAMED)]

@@ -295,7 +295,7 @@ def test_lists_that_are_not_what_they_should_be(made: Path, write_table: Write) 
     write_lists(made, write_table)
     write_table(made / "val_gt.tsv", "9\t[0.0, 1.0]")
     assert error_of(made, "?split=gt") == (
-        "{}/val_gt.tsv: line 1: there must be 3 numbers in brackets, one a tag of top_tags.txt."
+        "{}/val_gt.tsv: line 1: there must be 3 numbers in brackets, one per tag of top_tags.txt."
     )
     write_table(made / "val_gt.tsv", "9\tnone")
     assert "line 1: there must be 3 numbers in brackets" in error_of(made, "?split=gt")

@@ -168,8 +168,8 @@ def test_missing_tables_and_tags(made: Path, write_table: Write) -> None:
     with pytest.raises(DataError) as error:
         Collection.load(f"mtg_jamendo:{made}?split=none&category=instrument")
     assert str(error.value) == (
-        f"{made}: no track of autotagging.tsv has a tag of the category 'instrument' (category---tag). "
-        "Choose another."
+        f"{made}: no track of autotagging.tsv has a tag of the category 'instrument' (category---tag). Use "
+        "another category."
     )
 
 

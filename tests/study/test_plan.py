@@ -40,9 +40,7 @@ def test_arms_that_are_reduced_alike_are_told_and_others_refused() -> None:
     both = {"a": eight, "b": eight}
     assert reduced(both, {"a": 64, "b": 64}, None, "s") == {}
     assert reduced(both, {"a": 56, "b": 56}, None, "s") == {"a": 56, "b": 56}
-    with pytest.raises(
-        RequestError, match=r"'a' has 56 instead of 64: arms 'a' and 'b' have different"
-    ):
+    with pytest.raises(RequestError, match=r"'a' has 56 instead of 64: arms 'a' and 'b' have different"):
         reduced({"a": eight, "b": sixteen}, {"a": 56, "b": 64}, None, "s")
 
 

@@ -28,7 +28,7 @@ from nearfield.metrics.neighbors import Search, available, nearest
 from nearfield.metrics.nuisance import measure_columns
 from nearfield.metrics.probes import Labelled, dense_predictions, fit_label_probe, probe_curve, vote
 from nearfield.metrics.registry import MetricPlugin, metric_plugins, row_of
-from nearfield.metrics.result import Case, ClipScores, EvaluationSettings, Findings, Result, Side
+from nearfield.metrics.result import Case, ClipScores, EmbeddedClips, EvaluationSettings, Findings, Result
 from nearfield.metrics.retrieval import Blocks, label_means_without, label_scores, relevant_counts
 from nearfield.metrics.tag_metrics import measure_tagger, measure_tags
 from nearfield.metrics.temporal import (
@@ -70,7 +70,7 @@ def measure_labels(case: Case, found: Findings) -> None:
     _other_probes(case, here, train, at, found)
 
 
-def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> None:
+def _probe(case: Case, here: EmbeddedClips, train: EmbeddedClips, at: Ints, found: Findings) -> None:
     labels, names = here.metadata.labels, here.metadata.label_names
     probe = fit_label_probe(_labelled(train), _val(case), case.settings.balanced)
     if not probe.chosen:
@@ -95,7 +95,7 @@ def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> No
     found.confusion = confusion(labels, predicted, names)
 
 
-def _other_probes(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> None:
+def _other_probes(case: Case, here: EmbeddedClips, train: EmbeddedClips, at: Ints, found: Findings) -> None:
     labels = here.metadata.labels
     voted = vote(here.search(train, case.settings.distance, barred=True), train.metadata.labels)
     if (voted >= 0).all():
@@ -132,7 +132,12 @@ def _classification(prefix: str, labels: Ints, predicted: Ints, at: Ints, found:
 
 
 def _retrieval(
-    prefix: str, gallery: Side, search: Search, at: Ints, found: Findings, query_labels: Ints | None = None
+    prefix: str,
+    gallery: EmbeddedClips,
+    search: Search,
+    at: Ints,
+    found: Findings,
+    query_labels: Ints | None = None,
 ) -> None:
     labels = gallery.metadata.labels if query_labels is None else query_labels
     relevant = relevant_counts(search, labels, gallery.metadata.labels)
@@ -154,7 +159,7 @@ def _retrieval(
     found.averages(f"baseline/chance/{prefix}", expected_label_scores(relevant, available(search)))
 
 
-def _shape(case: Case, here: Side, found: Findings) -> None:
+def _shape(case: Case, here: EmbeddedClips, found: Findings) -> None:
     settings, labels = case.settings, here.metadata.labels
     spherical = settings.distance == "cosine"
     found.centroids = centroids(here.vectors, labels, here.metadata.label_names, spherical)
@@ -178,8 +183,8 @@ def _val(case: Case) -> Labelled | None:
     return _labelled(val) if len(val) else None
 
 
-def _labelled(side: Side) -> Labelled:
-    return Labelled(side.vectors, side.metadata.labels)
+def _labelled(clips: EmbeddedClips) -> Labelled:
+    return Labelled(clips.vectors, clips.metadata.labels)
 
 
 def _plain(scores: dict[str, Floats]) -> dict[str, float]:
@@ -352,9 +357,9 @@ def evaluate(
         filled = [name for name, members in splits.items() if len(members)]
         raise DataError(f"split {settings.split!r} has no clips. {choose(settings.split, filled)}")
 
-    def clips_of(name: str) -> Side:
+    def clips_of(name: str) -> EmbeddedClips:
         members = np.asarray(splits.get(name, []), dtype=np.int64)
-        return Side(vectors[members], metadata.take(members), members)
+        return EmbeddedClips(vectors[members], metadata.take(members), members)
 
     # Choices made on the evaluated split would bias its scores upwards.
     val = None if settings.split == "val" or not len(splits.get("val", ())) else clips_of("val")

@@ -150,8 +150,8 @@ class EvaluationSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Side:
-    """Clips of one split: embeddings and metadata."""
+class EmbeddedClips:
+    """Embeddings and metadata of the clips of one split."""
 
     vectors: Vectors
     """(n, D)"""
@@ -162,10 +162,12 @@ class Side:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def keep(self, mask: Bools) -> "Side":
+    def keep(self, mask: Bools) -> "EmbeddedClips":
         """Returns the clips where `mask` (n,) is set."""
         at = np.flatnonzero(mask)
-        return Side(self.vectors[at], self.metadata.take(at), None if self.rows is None else self.rows[at])
+        return EmbeddedClips(
+            self.vectors[at], self.metadata.take(at), None if self.rows is None else self.rows[at]
+        )
 
     @property
     def labelled(self) -> Bools:
@@ -182,14 +184,14 @@ class Side:
         """(n,) group of each clip, or its recording, with distinct numbers; -1 if both are unknown."""
         return self.metadata.sources
 
-    def search(self, gallery: "Side", distance: Distance, barred: bool) -> Search:
+    def search(self, gallery: "EmbeddedClips", distance: Distance, barred: bool) -> Search:
         """Searches `gallery`, excluding the query itself and, if `barred`, clips of its source."""
         own = self._own(gallery)
         if not barred:
             return Search(self.vectors, gallery.vectors, distance, own)
         return Search(self.vectors, gallery.vectors, distance, own, self.sources, gallery.sources)
 
-    def _own(self, gallery: "Side") -> Ints | None:
+    def _own(self, gallery: "EmbeddedClips") -> Ints | None:
         """(n,) gallery row of each clip itself, or -1; None if no clip is in the gallery."""
         if gallery is self:
             return np.arange(len(self))
@@ -214,10 +216,10 @@ class Side:
 class Case:
     """The input of an evaluation."""
 
-    here: Side
+    here: EmbeddedClips
     """The evaluated split."""
-    train: Side
-    val: Side | None
+    train: EmbeddedClips
+    val: EmbeddedClips | None
     """Clips for model selection; None without val, or if val is the evaluated split."""
     settings: EvaluationSettings
 

@@ -11,7 +11,7 @@ from nearfield.metrics.chance import expected_recall, hub_scores, recording_firs
 from nearfield.metrics.checks import check_lengths
 from nearfield.metrics.intervals import CELLS, area_interval
 from nearfield.metrics.neighbors import Search, available
-from nearfield.metrics.result import Case, ClipTagScores, Findings, Side, TagScore
+from nearfield.metrics.result import Case, ClipTagScores, EmbeddedClips, Findings, TagScore
 from nearfield.metrics.retrieval import ranking_scores, tag_means_without, tag_scores
 from nearfield.metrics.tagging import FEW, Tagged, fit_tag_probe, macro, tag_areas
 
@@ -151,7 +151,9 @@ def measure_tags(case: Case, found: Findings) -> None:
     _probe(case, here, train, at, found)
 
 
-def _retrieval(prefix: str, here: Side, gallery: Side, search: Search, at: Ints, found: Findings) -> None:
+def _retrieval(
+    prefix: str, here: EmbeddedClips, gallery: EmbeddedClips, search: Search, at: Ints, found: Findings
+) -> None:
     tags, gallery_tags = here.metadata.tags, gallery.metadata.tags
     able = int((available(search) > 0).sum())
     if able < len(here):
@@ -168,7 +170,7 @@ def _retrieval(prefix: str, here: Side, gallery: Side, search: Search, at: Ints,
     found.averages(f"baseline/hub/{prefix}", hub_scores(search, tags, gallery_tags))
 
 
-def _without(column: str, case: Case, here: Side, at: Ints, found: Findings) -> None:
+def _without(column: str, case: Case, here: EmbeddedClips, at: Ints, found: Findings) -> None:
     """Adds retrieval by tags without clips that share the query's value of `column`, as song or artist."""
     search, tags = here.search_without(column, case.settings.distance), here.metadata.tags
     prefix = f"retrieval_without_{column}"
@@ -180,7 +182,7 @@ def _without(column: str, case: Case, here: Side, at: Ints, found: Findings) -> 
     found.averages(f"baseline/hub/{prefix}", hub_scores(search, tags, tags))
 
 
-def _probe(case: Case, here: Side, train: Side, at: Ints, found: Findings) -> None:
+def _probe(case: Case, here: EmbeddedClips, train: EmbeddedClips, at: Ints, found: Findings) -> None:
     count = train.metadata.tags.sum(axis=0)
     if not ((count > 0) & (count < len(train))).any():
         found.note("All train clips have the same tags: no tag probe.")

@@ -13,7 +13,7 @@ from nearfield.core.rng import stream
 from nearfield.core.types import Distance, Ints, Vectors
 from nearfield.data.signals import ArraySignals
 from nearfield.metrics.neighbors import Search, nearest
-from nearfield.metrics.result import Side
+from nearfield.metrics.result import EmbeddedClips
 from nearfield.models.features.feature import Feature
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
@@ -131,7 +131,7 @@ def neighborhoods(
 def _near(
     opened: OpenedRun, vectors: Vectors, row: int, count: int, distance: Distance
 ) -> tuple[Neighbor, ...]:
-    here = Side(vectors[opened.rows], opened.setup.metadata.take(opened.rows))
+    here = EmbeddedClips(vectors[opened.rows], opened.setup.metadata.take(opened.rows))
     own = np.flatnonzero(opened.rows == row)
     sources = here.sources[own], here.sources
     search = Search(vectors[[row]], here.vectors, distance, own, *sources)

@@ -22,7 +22,7 @@ from nearfield.metrics.intervals import (
     weighted_mean,
 )
 from nearfield.metrics.neighbors import Search, nearest
-from nearfield.metrics.result import Side
+from nearfield.metrics.result import EmbeddedClips
 from nearfield.metrics.retrieval import Blocks, Left, deepest, means_without, recall_of_first, sharing
 from nearfield.metrics.temporal import first_is_relevant, of_recording
 from nearfield.training.encode import embed_windows
@@ -235,7 +235,7 @@ class Positions:
 
 def positions(opened: OpenedRun, scores: dict[str, Floats], distance: Distance) -> Positions | None:
     """Computes scores by position from (n,) scores of the explained clips by metric; None if not possible."""
-    here = Side(opened.vectors[opened.rows], opened.setup.metadata.take(opened.rows))
+    here = EmbeddedClips(opened.vectors[opened.rows], opened.setup.metadata.take(opened.rows))
     places = relative_places(here.metadata)
     found = {
         name: _of_clips(name, scores[name], places, here, distance)
@@ -247,7 +247,7 @@ def positions(opened: OpenedRun, scores: dict[str, Floats], distance: Distance) 
 
 
 def _of_clips(
-    name: str, scores: Floats, places: Floats, here: Side, distance: Distance
+    name: str, scores: Floats, places: Floats, here: EmbeddedClips, distance: Distance
 ) -> tuple[PlaceScore, ...]:
     """Computes the parts of one of SCORES."""
     if name == "retrieval/multilabel_recall_at_1":
@@ -260,14 +260,14 @@ def _of_clips(
     return position_scores(scores, places, here.sources, among=among)
 
 
-def _of_its_recording(here: Side, distance: Distance) -> Among:
+def _of_its_recording(here: EmbeddedClips, distance: Distance) -> Among:
     """Creates the search of `time/same_recording_at_1`: whether the nearest other clip is of the same
     recording."""
     search = here.search(here, distance, barred=False)
     return Among(search, partial(of_recording, here.metadata.recordings), first_is_relevant)
 
 
-def _of_windows(opened: OpenedRun, clips: Side) -> Positions | None:
+def _of_windows(opened: OpenedRun, clips: EmbeddedClips) -> Positions | None:
     signals = opened.setup.network_input.signals
     if not isinstance(signals, ArraySignals):
         return None
@@ -286,8 +286,10 @@ def _of_windows(opened: OpenedRun, clips: Side) -> Positions | None:
     metadata = _window_metadata(
         clips.metadata.take(long), of.numpy(), [plan[at] for at in long], clip_seconds
     )
-    cut = Side(found.numpy(), metadata)
-    name, scores = _window_scores(cut, Side(opened.vectors, opened.setup.metadata), opened.splits["train"])
+    cut = EmbeddedClips(found.numpy(), metadata)
+    name, scores = _window_scores(
+        cut, EmbeddedClips(opened.vectors, opened.setup.metadata), opened.splits["train"]
+    )
     places = relative_places(metadata)
     edge = max(
         EDGE, 1.001 * max(float(places[metadata.recordings == each].min()) for each in metadata.recordings)
@@ -304,7 +306,7 @@ def _window_metadata(clips: ClipMetadata, of: Ints, plan: list[list[float]], sec
     return replace(clips.take(of), start_times=starts, seconds=lengths, recordings=of)
 
 
-def _window_scores(cut: Side, whole: Side, train: Ints) -> tuple[str, Floats]:
+def _window_scores(cut: EmbeddedClips, whole: EmbeddedClips, train: Ints) -> tuple[str, Floats]:
     """Returns the name of the score, and (W,) the score of each window."""
     labelled = bool((cut.metadata.labels >= 0).any() and (whole.metadata.labels[train] >= 0).any())
     known = whole.labelled[train] if labelled else whole.tagged[train]
