@@ -198,14 +198,32 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def python_page() -> str:
-    """The names of the front door, which mkdocstrings fills in from their docstrings."""
-    lines = ["# Python", "", f"`from nearfield import {', '.join(nearfield.__all__)}`", ""]
-    for name in nearfield.__all__:
-        found = getattr(nearfield, name)
-        lines += _entry(f"nearfield.{name}", found)
-        for inner in found.__all__ if inspect.ismodule(found) else ():
-            lines += _entry(f"nearfield.{name}.{inner}", getattr(found, inner))
+    """The public names with a sentence each, then each in full, which mkdocstrings takes from docstrings."""
+    lines = [
+        "# Python",
+        "",
+        "Public, too, are `nearfield.losses.pml` (losses under pytorch-metric-learning's names, see "
+        "[Python](../python.md)) and the base classes that [Extending it](../extend.md) names. "
+        "Everything else may change.",
+        "",
+    ]
+    lines += ["| name | what it is |", "|---|---|"]
+    every = public_names()
+    lines += [f"| `{name}` | {_cell(first_paragraph(found.__doc__))} |" for name, found in every.items()]
+    lines.append("")
+    for name, found in every.items():
+        lines += _entry(name, found)
     return _page(lines)
+
+
+def public_names() -> dict[str, Any]:
+    """Every name of the front door, and of the modules among them, with its object."""
+    found: dict[str, Any] = {}
+    for name in nearfield.__all__:
+        found[f"nearfield.{name}"] = each = getattr(nearfield, name)
+        for inner in each.__all__ if inspect.ismodule(each) else ():
+            found[f"nearfield.{name}.{inner}"] = getattr(each, inner)
+    return found
 
 
 def _entry(name: str, found: Any) -> list[str]:

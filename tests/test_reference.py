@@ -1,5 +1,6 @@
 """The reference: nothing without its sentence, every page in the site, and a site that fetches nothing."""
 
+import re
 import subprocess
 import sys
 from functools import cache
@@ -92,6 +93,15 @@ def test_every_public_name_has_a_docstring(name: str) -> None:
             is_public = isfunction(of) or isinstance(of, classmethod | property)
             if is_public and not method.startswith("_"):
                 assert getdoc(getattr(found, method)), f"nearfield.{name}.{method}: no docstring"
+
+
+def test_every_public_name_is_listed_with_a_sentence() -> None:
+    listed = dict(re.findall(r"^\| `(nearfield[\w.]+)` \| (.+) \|$", pages()["reference/python.md"], re.M))
+    named = [f"nearfield.{name}" for name in nearfield.__all__]
+    assert [name for name in listed if name.count(".") == 1] == named
+    assert {f"nearfield.losses.{name}" for name in nearfield.losses.__all__} == {*listed} - {*named}
+    for name, sentence in listed.items():
+        assert is_sentence(sentence), name
 
 
 def linked(nav: Any) -> list[str]:
