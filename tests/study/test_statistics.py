@@ -305,6 +305,85 @@ def test_two_seeds_claim_nothing() -> None:
     assert "claims nothing" in found.procedure
 
 
+@given(st.integers(2, 5), st.integers(2, 6), st.integers(2, 30), st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_pairs_borrow_from_each_other_what_they_know_poorly(
+    arms: int, seeds: int, groups: int, number: int
+) -> None:
+    """The rule in plain loops: seeds' part of all pairs or more, groups' part a pair's own for the most."""
+    scores = np.random.default_rng(number).normal(size=(arms, seeds, groups))
+    own = [MeanSquares.of(scores[one] - scores[other]) for one, other in combinations(range(arms), 2)]
+    seed = float(np.mean([each.seed for each in own]))
+    excess = float(np.mean([each.group - each.rest for each in own]))
+    _, errors, share, bound = all_pairs(scores)
+    for place, each in enumerate(own):
+        weight = (seeds - 1) / (seeds - 1 + 8)
+        by_seed = seed + weight * max(0.0, float(each.seed) - seed)
+        weight = (groups - 1) / (groups - 1 + 20)
+        by_group = max(0.0, weight * float(each.group - each.rest) + (1 - weight) * excess)
+        assert errors[place] ** 2 == pytest.approx((by_seed + by_group) / (seeds * groups))
+        assert share[place] == pytest.approx(by_seed / (by_seed + by_group))
+    assert (bound.by_seed, bound.by_group) == ((seeds - 1) * (arms - 1), groups - 1)
+
+
+def test_arms_that_fail_on_the_same_recordings_are_told_apart_beside_others_that_do_not() -> None:
+    """Arms 0 and 1 share the groups' effects and differ by 0.06; 2 and 3 are far off on groups of their own.
+
+    The larger of the pooled and the own variance, the rule of version 0.1.0, finds almost none of them.
+    """
+    chance, found, before = np.random.default_rng(2), 0, 0
+    for _ in range(200):
+        groups = chance.normal(0, 0.15, (4, 1, 57))
+        groups[1] = groups[0]
+        tables = groups + chance.normal(0, 0.01, (4, 5, 1)) + chance.normal(0, 0.1, (4, 5, 57))
+        tables[0] += 0.06
+        own, errors, share, bound = all_pairs(tables)
+        found += bool(own.mean[0] > bound.limit(share, FOR_ARMS)[0] * errors[0])
+        pooled = own.pooled(3)
+        limit = Bound(4, *pooled.dof).limit(pooled.share, FOR_ARMS) * np.sqrt(
+            np.maximum(own.variance, pooled.variance)
+        )
+        before += bool(own.mean[0] > limit[0])
+    assert found > 150
+    assert before < 20
+
+
+@pytest.mark.parametrize("has_seeds", [False, True])
+def test_arms_that_equal_a_baseline_are_rarely_said_to_differ_and_a_real_gap_is_found(
+    has_seeds: bool,
+) -> None:
+    chance, claims, gaps = np.random.default_rng(4), 0, 0
+    for _ in range(100):
+        groups = chance.normal(0, 0.15 / 2**0.5, (7, 1, 57))
+        tables = groups + chance.normal(0, 0.025, (7, 3, 1)) + chance.normal(0, 0.22, (7, 3, 57))
+        baseline = tables[6] if has_seeds else groups[6]
+        named = dict(zip("abcdef", tables, strict=False))
+        claims += any(
+            each.claim in ("better", "worse")
+            for each in conclude(ASKED, named, baselines={"mfcc_stats": baseline}).comparisons
+            if each.other == "baseline/mfcc_stats"
+        )
+        named["a"] = named["a"] + 0.2
+        gaps += any(
+            (each.one, each.other, each.claim) == ("a", "baseline/mfcc_stats", "better")
+            for each in conclude(ASKED, named, baselines={"mfcc_stats": baseline}).comparisons
+        )
+    assert claims <= 4  # 1 % is promised: 5 of 100 would occur once in 300 times
+    assert gaps > 70
+
+
+def test_a_single_arm_may_spend_the_whole_rate_on_baselines() -> None:
+    tables = arms(0.9, 0.6, spread=0.05)
+    alone, together = (
+        conclude(ASKED, each, baselines={"mfcc_stats": tables["b"]}).comparisons[-1]
+        for each in ({"a": tables["a"]}, {"b": tables["b"] + 0.1, "a": tables["a"]})
+    )
+    own = MeanSquares.of(tables["a"] - tables["b"])
+    limit = float(Bound(2, *own.dof).limit(own.share, 0.05) * np.sqrt(own.variance))
+    assert alone.high - alone.difference == pytest.approx(limit)
+    assert together.high - together.low > alone.high - alone.low
+
+
 def test_baselines_are_compared_with_every_arm_and_get_no_verdict() -> None:
     tables = arms(0.9, 0.6)
     found = conclude(ASKED, tables, baselines={"mfcc_stats": arms(0.7, seeds=1)["a"]})

@@ -139,7 +139,8 @@ def conclude(
     comparisons: tuple[Comparison, ...] = ()
     silent = _silence(seeds, asked.look)
     if not silent:
-        comparisons = (*_arms(asked, whole), *_baselines(asked, whole, plain))
+        rate = FOR_BASELINES if len(scores) > 1 else FALSE_CLAIMS
+        comparisons = (*_arms(asked, whole), *_baselines(asked, whole, plain, rate))
     found = verdicts(list(scores), failures, estimates, comparisons, asked.meaningful, silent)
     recommended, because = recommend(found, estimates, asked.costs)
     if recommended and len(whole) < len(scores):
@@ -215,7 +216,7 @@ def _arms(asked: PlannedTest, scores: Mapping[str, Array]) -> list[Comparison]:
     together = squares.pooled(arms - 1).single() if arms > 2 else None
     found = []
     for place, (one, other) in enumerate(zip(*pairs(arms), strict=True)):
-        own, error = MeanSquares.of(tables[one] - tables[other]), float(errors[place])
+        own, error = squares.at(place), float(errors[place])
         limit = float(bound.limit(seeds[place], level)) * error
         corrected = _p_value(own, error, float(seeds[place]), bound) * FALSE_CLAIMS / level
         found.append(
@@ -225,23 +226,27 @@ def _arms(asked: PlannedTest, scores: Mapping[str, Array]) -> list[Comparison]:
 
 
 def _baselines(
-    asked: PlannedTest, scores: Mapping[str, Array], baselines: Mapping[str, Array]
+    asked: PlannedTest, scores: Mapping[str, Array], baselines: Mapping[str, Array], rate: float
 ) -> list[Comparison]:
-    """Compares every arm with every baseline, with Bonferroni's correction."""
-    count = max(1, len(scores) * len(baselines))
-    level = FOR_BASELINES * asked.look.share
+    """Compares every arm with every baseline; all these comparisons together may spend `rate`.
+
+    Each baseline is one more arm of the family of all arms, whose studentized range bounds the differences of
+    the arms from it (Dunnett's bound, made a little wider). Bonferroni corrects over baselines.
+    """
+    arms, level = len(scores), rate * asked.look.share / max(1, len(baselines))
     found = []
     for name, baseline in baselines.items():
-        own = [MeanSquares.of(table - baseline) for table in scores.values()]
-        stacked = MeanSquares.of(np.stack([table - baseline for table in scores.values()]))
-        together = stacked.pooled(1).single()
-        for arm, squares in zip(scores, own, strict=True):
-            error = float(np.sqrt(max(float(squares.variance), float(together.variance))))
-            bound, share = Bound(2, *squares.dof), float(together.share)
-            limit = float(bound.limit(np.asarray(share), level / count)) * error
-            corrected = _p_value(squares, error, share, bound) * count * FALSE_CLAIMS / level
+        own = MeanSquares.of(np.stack([table - baseline for table in scores.values()]))
+        together = own.pooled(arms)
+        used = own.borrowing(together)
+        bound, errors = Bound(arms + 1, *used.dof), np.sqrt(used.variance)
+        limits = bound.limit(used.share, level) * errors
+        for place, arm in enumerate(scores):
+            squares, share = own.at(place), float(used.share[place])
+            corrected = _p_value(squares, float(errors[place]), share, bound) * FALSE_CLAIMS / level
+            limit = float(limits[place])
             found.append(
-                _comparison(asked, (arm, name), squares, together, limit, corrected, 2, level / count)
+                _comparison(asked, (arm, name), squares, together.single(), limit, corrected, arms + 1, level)
             )
     return found
 
@@ -325,9 +330,9 @@ def _procedure(seeds: int, groups: int, arms: int, baselines: int, look: Look) -
         compared = f"One arm is compared {beside}"
     return (
         f"{compared}, paired by {seeds} seeds and crossed with {units}: "
-        "seeds, groups and what is left are random (two-way random effects); the variance is that of all "
-        "pairs, or a pair's own where that is larger. Intervals are simultaneous "
-        "(Tukey's studentised range, with Cochran's bound for the two sorts of chance): "
+        "seeds, groups and the remainder are random (two-way random effects). The variance between seeds is "
+        "pooled over all pairs; that between groups is a pair's own, drawn to the average. Intervals are "
+        "simultaneous (Tukey's studentized range, with Cochran's bound for the two kinds of chance): "
         f"in {hold} of 100 studies all hold together, and whatever they exclude is "
         f"claimed. p is corrected accordingly.{_spending(look)} The claims are about this split of this data "
         "set: other training clips are one more chance, which no seed shows."

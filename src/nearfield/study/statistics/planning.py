@@ -1,7 +1,7 @@
 """Planning: the error rate of each look, power, and the number of seeds that a decision needs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr
@@ -106,10 +106,10 @@ def limits(
     both = [(one + (arms - 2) * many) / (arms - 1) for one, many in zip(single, rest, strict=True)]
     zero = np.zeros(DRAWS)
     alone = MeanSquares(zero, single[0], single[1], single[2], seeds, groups)
-    pooled = MeanSquares(zero, both[0], both[1], both[2], seeds, groups, arms - 1)
+    used = alone.borrowing(MeanSquares(zero, both[0], both[1], both[2], seeds, groups, arms - 1, arms - 1))
     true = parts[0] / seeds + parts[1] / groups + parts[2] / (seeds * groups)
-    errors = np.sqrt(np.maximum(alone.variance, pooled.variance))
-    return errors * Bound(arms, *pooled.dof).limit(pooled.share, level), float(np.sqrt(true))
+    limit = np.sqrt(used.variance) * Bound(arms, *used.dof).limit(used.share, level)
+    return limit, float(np.sqrt(true))
 
 
 def _means(parts: Parts, seeds: int, groups: int) -> tuple[float, float, float]:
@@ -188,19 +188,18 @@ def _probability_to_decide(
 
     def predict(squares: MeanSquares) -> tuple[Array, MeanSquares]:
         """Samples of the true mean square of seeds, and of the mean squares that `seeds` seeds will have."""
-        had, more = squares.dof[0], (seeds - squares.seeds) * squares.layouts
+        had, more = squares.dof[0], (seeds - squares.seeds) * squares.seed_layouts
         true = squares.seed * had / rng.chisquare(had, DRAWS)
         shown = (had * squares.seed + true * rng.chisquare(more, DRAWS)) / (had + more)
         group = squares.rest + squares.excess * seeds / squares.seeds
         zero = np.zeros(DRAWS)
-        return true, MeanSquares(
-            zero, shown, zero + group, zero + squares.rest, seeds, own.groups, squares.layouts
+        return true, replace(
+            squares, mean=zero, seed=shown, group=zero + group, rest=zero + squares.rest, seeds=seeds
         )
 
     true, alone = predict(own)
-    pooled = alone if together is None else predict(together)[1]
-    errors = np.sqrt(np.maximum(alone.variance, pooled.variance))
-    limit = errors * Bound(arms, *pooled.dof).limit(pooled.share, level)
+    used = alone if together is None else alone.borrowing(predict(together)[1])
+    limit = np.sqrt(used.variance) * Bound(arms, *used.dof).limit(used.share, level)
     spread = np.sqrt(true / own.groups * (1 / own.seeds - 1 / seeds))
     difference = abs(float(own.mean))
 

@@ -22,6 +22,11 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+SEED_PRIOR = 8
+"""Degrees of freedom that the average of all pairs counts for where the seeds of a pair vary more than it."""
+GROUP_PRIOR = 20
+"""Degrees of freedom that the average of all pairs counts for in the part of the groups."""
+
 
 @dataclass(frozen=True)
 class MeanSquares:
@@ -34,8 +39,10 @@ class MeanSquares:
     rest: Array
     seeds: int
     groups: int
-    layouts: int = 1
-    """Number of independent layouts that were averaged; multiplies the degrees of freedom."""
+    seed_layouts: int = 1
+    """Number of independent layouts in `seed`; multiplies its degrees of freedom."""
+    group_layouts: int = 1
+    """Number of independent layouts in `group` and `rest`; multiplies their degrees of freedom."""
 
     @classmethod
     def of(cls, table: Array) -> "MeanSquares":
@@ -57,13 +64,43 @@ class MeanSquares:
         def over(values: Array) -> Array:
             return np.asarray(values.mean(-1, keepdims=True))
 
-        return MeanSquares(
-            self.mean, over(self.seed), over(self.group), over(self.rest), self.seeds, self.groups, layouts
+        return replace(
+            self,
+            seed=over(self.seed),
+            group=over(self.group),
+            rest=over(self.rest),
+            seed_layouts=layouts,
+            group_layouts=layouts,
+        )
+
+    def borrowing(self, together: "MeanSquares") -> "MeanSquares":
+        """These mean squares, each drawn to those of all layouts as far as its own are poorly known.
+
+        The seeds' part is that of `together` (see `pooled`), or more: a part of its own excess is kept, with
+        the weight of its degrees of freedom against `SEED_PRIOR`. The groups' part is its own, drawn to the
+        average with the weight of `GROUP_PRIOR` degrees of freedom.
+        """
+        own, most = (self.seeds - 1) / (self.seeds - 1 + SEED_PRIOR), np.maximum(self.seed, together.seed)
+        seed = own * most + (1 - own) * together.seed
+        own = (self.groups - 1) / (self.groups - 1 + GROUP_PRIOR)
+        excess = own * (self.group - self.rest) + (1 - own) * (together.group - together.rest)
+        return replace(
+            self, seed=seed, group=self.rest + np.maximum(excess, 0.0), seed_layouts=together.seed_layouts
         )
 
     def single(self) -> "MeanSquares":
         """The result of `pooled` for one set of layouts, as scalars."""
         return replace(self, seed=self.seed[0], group=self.group[0], rest=self.rest[0])
+
+    def at(self, place: int) -> "MeanSquares":
+        """One layout of several, as scalars."""
+        return replace(
+            self,
+            mean=self.mean[place],
+            seed=self.seed[place],
+            group=self.group[place],
+            rest=self.rest[place],
+        )
 
     @property
     def excess(self) -> Array:
@@ -84,7 +121,7 @@ class MeanSquares:
     @property
     def dof(self) -> tuple[int, int]:
         """Degrees of freedom of the seeds and of the groups."""
-        return (self.seeds - 1) * self.layouts, max(1, self.groups - 1) * self.layouts
+        return (self.seeds - 1) * self.seed_layouts, max(1, self.groups - 1) * self.group_layouts
 
     def parts(self) -> tuple[Any, Any, Any]:
         """Estimated (var_seed, var_group, var_rest), none negative."""
