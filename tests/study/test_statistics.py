@@ -223,10 +223,32 @@ def test_arms_that_hardly_differ_are_as_good_and_the_cheapest_is_recommended() -
     assert "cheapest" in found.recommended_because
 
 
+def test_of_open_arms_the_highest_is_recommended_and_what_it_may_lose_is_the_truth() -> None:
+    """Of four arms one is far below and no candidate. The true loss stays below the stated one in 95 % of
+    studies."""
+    chance, above, lower = np.random.default_rng(8), 0, 0
+    means = np.array([0.0, 0.02, 0.03, -0.5])
+    for _ in range(200):
+        tables = means[:, None, None] + chance.normal(0, 0.03, (4, 4, 1)) + chance.normal(0, 0.1, (4, 1, 40))
+        found = conclude(ASKED, dict(zip("abcd", tables + chance.normal(0, 0.1, (4, 4, 40)), strict=True)))
+        assert found.recommended is not None
+        assert found.at_most_lost is not None
+        assert "d" not in found.candidates
+        above += means.max() - means["abcd".index(found.recommended)] > found.at_most_lost
+        lower += found.recommended == "a"
+    assert above <= 10
+    assert lower < 100
+
+
 def test_noise_decides_nothing_and_says_what_it_would_cost() -> None:
     found = conclude(ASKED, arms(0.7, 0.72, seeds=3, spread=0.05))
     assert {verdict.word for verdict in found.verdicts} == {"undecided"}
-    assert found.recommended is None
+    assert found.recommended == max(found.estimates, key=lambda arm: found.estimates[arm].mean)
+    assert found.recommended_because == (
+        "it has the highest mean of the 2 arms that are not shown to be worse than another"
+    )
+    pair = found.comparisons[0]
+    assert found.at_most_lost == pytest.approx(-pair.low if found.recommended == "a" else pair.high)
     assert found.comparisons[0].more_seeds is not None
     assert f"about {found.comparisons[0].more_seeds - 3} more seeds would" in found.verdicts[0].reason
     assert found.comparisons[0].by_seeds is not None
@@ -450,7 +472,7 @@ def test_a_difference_that_never_varies_is_no_evidence() -> None:
     same = {"a": np.full((3, 5), 0.504), "b": np.full((3, 5), 0.5)}
     found = conclude(PlannedTest("clusters/nmi", 0.001, {}, within=(0.0, 1.0)), same)
     assert (found.comparisons[0].claim, found.comparisons[0].p) == ("undecided", 1.0)
-    assert found.recommended is None
+    assert (found.recommended, found.at_most_lost) == ("a", pytest.approx(0.996))
     all_right = {"a": np.ones((3, 5)), "b": np.ones((3, 5))}
     ceiling = conclude(PlannedTest("probe/accuracy", 0.001, {}, within=(0.0, 1.0)), all_right)
     assert ceiling.comparisons[0].claim == "undecided"

@@ -129,10 +129,16 @@ class Conclusion:
     """Every pair of arms (and of an arm with a baseline), in the order of the plan."""
     verdicts: tuple[Verdict, ...]
     recommended: str | None
-    """The cheapest of the best arm and those as good as it; None if nothing is decided."""
+    """The cheapest of the best arm and those as good as it; if there are none, the candidate with the highest
+    mean; None if nothing is compared."""
     recommended_because: str
     procedure: str
     """Two or three sentences on the statistical procedure, for the document."""
+    candidates: tuple[str, ...] = ()
+    """Arms that are not shown to be worse than another: any of them may be the best."""
+    at_most_lost: float | None = None
+    """How far the recommended arm may lie below the best arm, by the simultaneous intervals; None if nothing
+    is compared."""
 
 
 @dataclass(frozen=True)

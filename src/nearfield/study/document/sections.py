@@ -126,6 +126,9 @@ def _recommendation(facts: StudyFacts) -> Iterator[Part]:
     yield ", because "
     yield Quoted(_clause(facts.conclusion.recommended_because))
     yield ". "
+    lost = facts.conclusion.at_most_lost
+    if lost:
+        yield f"Another arm is better by at most {plain(lost, digits(facts))}. "
 
 
 def _proof(facts: StudyFacts) -> Iterator[Part]:

@@ -75,21 +75,60 @@ def _between(comparisons: Sequence[Comparison]) -> _Bounds:
     return found
 
 
+@dataclass(frozen=True)
+class Recommendation:
+    """The arm to take."""
+
+    arm: str | None
+    """None if nothing is compared."""
+    because: str
+    candidates: tuple[str, ...] = ()
+    """Arms of which none is shown to be worse than another: any of them may be the best."""
+    at_most_lost: float | None = None
+    """How far the arm may lie below the best one, by the simultaneous intervals."""
+
+
 def recommend(
-    found: Sequence[Verdict], estimates: Mapping[str, Estimate], costs: Mapping[str, float]
-) -> tuple[str | None, str]:
-    """The recommended arm and the reason: the cheapest of the best arm and those as good as it, or None."""
+    found: Sequence[Verdict],
+    estimates: Mapping[str, Estimate],
+    costs: Mapping[str, float],
+    comparisons: Sequence[Comparison],
+) -> Recommendation:
+    """Recommends the cheapest of the best arm and those as good as it, else the candidate of highest mean."""
+    between = _between(comparisons)
+    compared = [each.arm for each in found if each.word != "not_comparable"]
+    if not compared:
+        return Recommendation(None, "no arm is compared with another")
+
+    def lost(arm: str) -> float:
+        """The largest amount by which another arm may be better."""
+        return max(0.0, *(-between[arm, other][0] for other in compared if other != arm))
+
+    candidates = tuple(
+        arm for arm in compared if all(between[arm, other][1] >= 0 for other in compared if other != arm)
+    )
     good = [verdict.arm for verdict in found if verdict.word in ("best", "as_good")]
+    chosen, because = _chosen(good or candidates, estimates, costs if good else {})
     if not good:
-        return None, "no arm is shown to be the best, or as good as the best within the meaningful difference"
-    if len(good) == 1:
-        word = next(verdict.word for verdict in found if verdict.arm == good[0])
-        why = "it is the best" if word == "best" else "it alone is shown to be as good as the best"
-        return good[0], why
-    cheapest = min(costs.get(arm, 0.0) for arm in good)
-    cheap = [arm for arm in good if costs.get(arm, 0.0) == cheapest]
+        because = f"it has the highest mean of {_those(len(candidates))}"
+    elif len(good) == 1:
+        word = next(verdict.word for verdict in found if verdict.arm == chosen)
+        because = "it is the best" if word == "best" else "it alone is shown to be as good as the best"
+    return Recommendation(chosen, because, candidates, lost(chosen))
+
+
+def _those(candidates: int) -> str:
+    return f"the {count(candidates, 'arm')} that are not shown to be worse than another"
+
+
+def _chosen(
+    among: Sequence[str], estimates: Mapping[str, Estimate], costs: Mapping[str, float]
+) -> tuple[str, str]:
+    """The cheapest arm, of several the one of highest mean, and the reason."""
+    cheapest = min(costs.get(arm, 0.0) for arm in among)
+    cheap = [arm for arm in among if costs.get(arm, 0.0) == cheapest]
     chosen = max(cheap, key=lambda arm: estimates[arm].mean)
-    if len(cheap) == len(good):
+    if len(cheap) == len(among):
         return chosen, "it has the highest mean of those that are as good as the best; they cost the same"
     return chosen, "it is the cheapest of those that are as good as the best"
 
@@ -142,8 +181,9 @@ def conclude(
         rate = FOR_BASELINES if len(scores) > 1 else FALSE_CLAIMS
         comparisons = (*_arms(asked, whole), *_baselines(asked, whole, plain, rate))
     found = verdicts(list(scores), failures, estimates, comparisons, asked.meaningful, silent)
-    recommended, because = recommend(found, estimates, asked.costs)
-    if recommended and len(whole) < len(scores):
+    chosen = recommend(found, estimates, asked.costs, comparisons)
+    because = chosen.because
+    if chosen.arm and len(whole) < len(scores):
         because += f", among the {count(len(whole), 'arm')} that finished"
     groups = next(iter(scores.values())).shape[1] if scores else 0
     return Conclusion(
@@ -152,9 +192,11 @@ def conclude(
         estimates,
         comparisons,
         found,
-        recommended,
+        chosen.arm,
         because,
         _procedure(seeds, groups, len(whole), len(plain), asked.look),
+        chosen.candidates,
+        chosen.at_most_lost,
     )
 
 
