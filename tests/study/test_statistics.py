@@ -339,13 +339,14 @@ def test_pairs_borrow_from_each_other_what_they_know_poorly(
     excess = float(np.mean([each.group - each.rest for each in own]))
     _, errors, share, bound = all_pairs(scores)
     for place, each in enumerate(own):
-        weight = (seeds - 1) / (seeds - 1 + 8)
+        weight = (seeds - 1) / (seeds - 1 + 4)
         by_seed = seed + weight * max(0.0, float(each.seed) - seed)
         weight = (groups - 1) / (groups - 1 + 20)
         by_group = max(0.0, weight * float(each.group - each.rest) + (1 - weight) * excess)
         assert errors[place] ** 2 == pytest.approx((by_seed + by_group) / (seeds * groups))
         assert share[place] == pytest.approx(by_seed / (by_seed + by_group))
-    assert (bound.by_seed, bound.by_group) == ((seeds - 1) * (arms - 1), groups - 1)
+    others = min(10, (arms - 2) * (groups - 1))
+    assert (bound.by_seed, bound.by_group) == ((seeds - 1) * (arms - 1), groups - 1 + others)
 
 
 def test_arms_that_fail_on_the_same_recordings_are_told_apart_beside_others_that_do_not() -> None:
@@ -472,7 +473,8 @@ def test_a_difference_that_never_varies_is_no_evidence() -> None:
     same = {"a": np.full((3, 5), 0.504), "b": np.full((3, 5), 0.5)}
     found = conclude(PlannedTest("clusters/nmi", 0.001, {}, within=(0.0, 1.0)), same)
     assert (found.comparisons[0].claim, found.comparisons[0].p) == ("undecided", 1.0)
-    assert (found.recommended, found.at_most_lost) == ("a", pytest.approx(0.996))
+    assert found.recommended == "a"
+    assert found.at_most_lost == pytest.approx(0.996)
     all_right = {"a": np.ones((3, 5)), "b": np.ones((3, 5))}
     ceiling = conclude(PlannedTest("probe/accuracy", 0.001, {}, within=(0.0, 1.0)), all_right)
     assert ceiling.comparisons[0].claim == "undecided"

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-SEED_PRIOR = 8
+SEED_PRIOR = 4
 """Degrees of freedom that the average of all pairs counts for where the seeds of a pair vary more than it."""
 GROUP_PRIOR = 20
 """Degrees of freedom that the average of all pairs counts for in the part of the groups."""
@@ -43,6 +43,8 @@ class MeanSquares:
     """Number of independent layouts in `seed`; multiplies its degrees of freedom."""
     group_layouts: int = 1
     """Number of independent layouts in `group` and `rest`; multiplies their degrees of freedom."""
+    borrowed_dof: int = 0
+    """Further degrees of freedom of the groups, from other layouts (see `borrowing`)."""
 
     @classmethod
     def of(cls, table: Array) -> "MeanSquares":
@@ -78,14 +80,20 @@ class MeanSquares:
 
         The seeds' part is that of `together` (see `pooled`), or more: a part of its own excess is kept, with
         the weight of its degrees of freedom against `SEED_PRIOR`. The groups' part is its own, drawn to the
-        average with the weight of `GROUP_PRIOR` degrees of freedom.
+        average with the weight of `GROUP_PRIOR` degrees of freedom. Half of them count in `dof`; all of them
+        would be too many where the groups of one arm vary more.
         """
         own, most = (self.seeds - 1) / (self.seeds - 1 + SEED_PRIOR), np.maximum(self.seed, together.seed)
         seed = own * most + (1 - own) * together.seed
         own = (self.groups - 1) / (self.groups - 1 + GROUP_PRIOR)
         excess = own * (self.group - self.rest) + (1 - own) * (together.group - together.rest)
+        others = (together.group_layouts - 1) * (self.groups - 1)
         return replace(
-            self, seed=seed, group=self.rest + np.maximum(excess, 0.0), seed_layouts=together.seed_layouts
+            self,
+            seed=seed,
+            group=self.rest + np.maximum(excess, 0.0),
+            seed_layouts=together.seed_layouts,
+            borrowed_dof=min(GROUP_PRIOR // 2, others),
         )
 
     def single(self) -> "MeanSquares":
@@ -121,7 +129,8 @@ class MeanSquares:
     @property
     def dof(self) -> tuple[int, int]:
         """Degrees of freedom of the seeds and of the groups."""
-        return (self.seeds - 1) * self.seed_layouts, max(1, self.groups - 1) * self.group_layouts
+        by_group = max(1, self.groups - 1) * self.group_layouts + self.borrowed_dof
+        return (self.seeds - 1) * self.seed_layouts, by_group
 
     def parts(self) -> tuple[Any, Any, Any]:
         """Estimated (var_seed, var_group, var_rest), none negative."""
