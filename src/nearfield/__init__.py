@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nearfield.learning.build import relation as relation
     from nearfield.learning.build import sampler as sampler
     from nearfield.space.space import Space as Space
+    from nearfield.study.judge import judge as judge
     from nearfield.study.run import Study as Study
     from nearfield.training.api import augmentation as augmentation
     from nearfield.training.api import backbone as backbone
@@ -42,6 +43,7 @@ _HOMES = {
     "backbone": "nearfield.training.api",
     "evaluate": "nearfield.training.api",
     "feature": "nearfield.training.api",
+    "judge": "nearfield.study.judge",
     "loss": "nearfield.learning.build",
     "miner": "nearfield.learning.build",
     "optimizer": "nearfield.learning.build",
@@ -63,6 +65,7 @@ __all__ = [
     "backbone",
     "evaluate",
     "feature",
+    "judge",
     "loss",
     "losses",
     "miner",

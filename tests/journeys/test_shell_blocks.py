@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import yaml
@@ -110,6 +111,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             rows.append([path, label, tags, split, label.upper(), "0.0"])
     with (folder / "sounds/labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["path", "label", "tags", "split", "species", "onset_s"], *rows])
+    judged(folder)
     recipe = small(sampler={"kind": "balanced", "classes": 3, "per_class": 4}, train={"updates": 8})
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     with pytest.MonkeyPatch.context() as patch:
@@ -118,6 +120,23 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(["index", "run", "--data", "sounds", "--out", "space"])
         run(["suspects", "run", "--out", "suspects.csv"])
     return folder
+
+
+def judged(folder: Path) -> None:
+    """Tables of scores in which the arm "new" is much better than "old", in two sets of names."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (arm, seed, group, mean + 0.1 * rng.standard_normal())
+        for arm, mean in (("old", 0.5), ("new", 0.9))
+        for seed in range(6)
+        for group in range(30)
+    ]
+    table = pd.DataFrame(rows, columns=["arm", "seed", "group", "score"])
+    table.to_csv(folder / "scores.csv", index=False)
+    table.rename(columns={"arm": "model", "seed": "run", "group": "item", "score": "f1"}).to_csv(
+        folder / "board.csv", index=False
+    )
+    table.assign(score=-table["score"]).to_parquet(folder / "losses.parquet")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nearfield.cli import analysis, spaces
+from nearfield.cli.judge import judge
 from nearfield.cli.listening import listen
 from nearfield.cli.output import (
     AsJson,
@@ -300,6 +301,7 @@ for command in (
     *(spaces.embed, spaces.index, spaces.search, spaces.explore, spaces.page, spaces.export),
     *(analysis.suspects, analysis.mend),
     analysis.folds,
+    judge,
     *(analysis.explain, analysis.compare, analysis.runs, analysis.similar),
 ):
     app.command()(command)

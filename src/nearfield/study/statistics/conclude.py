@@ -178,8 +178,9 @@ def conclude(
     comparisons: tuple[Comparison, ...] = ()
     silent = _silence(seeds, asked.look)
     if not silent:
-        rate = FOR_BASELINES if len(scores) > 1 else FALSE_CLAIMS
-        comparisons = (*_arms(asked, whole), *_baselines(asked, whole, plain, rate))
+        by_arms = FOR_ARMS if plain else FALSE_CLAIMS
+        by_baselines = FOR_BASELINES if len(scores) > 1 else FALSE_CLAIMS
+        comparisons = (*_arms(asked, whole, by_arms), *_baselines(asked, whole, plain, by_baselines))
     found = verdicts(list(scores), failures, estimates, comparisons, asked.meaningful, silent)
     chosen = recommend(found, estimates, asked.costs, comparisons)
     because = chosen.because
@@ -247,13 +248,13 @@ def estimate(table: Array, within: tuple[float, float] = (-math.inf, math.inf)) 
     return Estimate(mean, low + size * ends[0], low + size * ends[1], per_seed)
 
 
-def _arms(asked: PlannedTest, scores: Mapping[str, Array]) -> list[Comparison]:
-    """Compares every pair of arms."""
+def _arms(asked: PlannedTest, scores: Mapping[str, Array], rate: float) -> list[Comparison]:
+    """Compares every pair of arms; all these comparisons together may spend `rate`."""
     names = list(scores)
     if len(names) < 2:
         return []
     tables = np.stack([scores[name] for name in names])
-    level, arms = FOR_ARMS * asked.look.share, len(names)
+    level, arms = rate * asked.look.share, len(names)
     squares, errors, seeds, bound = all_pairs(tables)
     together = squares.pooled(arms - 1).single() if arms > 2 else None
     found = []

@@ -17,8 +17,8 @@ arm vary more; with seeds but no groups, a sixth; with a bootstrap over five see
 seeds can never claim a difference. The larger of pooled and own variance (version 0.1.0) makes as few false
 claims as this rule, and fewer true ones.
 
-Comparisons with baselines are a second family with Bonferroni's correction; both families share the error
-rate.
+Comparisons with baselines are a second family, and both share the error rate. A baseline is one more arm of
+the family of all arms; Bonferroni corrects over baselines.
 """
 
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ from nearfield.study.statistics.two_way import Array, MeanSquares, differences
 FALSE_CLAIMS = 0.05
 """The family-wise error rate: the largest share of studies of equal arms that may claim any difference."""
 FOR_ARMS = 0.04
-"""The part of `FALSE_CLAIMS` for comparisons between arms."""
+"""The part of `FALSE_CLAIMS` for comparisons between arms, if there are baselines too."""
 FOR_BASELINES = 0.01
-"""The part of `FALSE_CLAIMS` for comparisons of arms with baselines."""
+"""The part of `FALSE_CLAIMS` for comparisons of arms with baselines, if there is more than one arm."""
 
 _RATIOS = np.concatenate([np.linspace(0, 6, 21), np.geomspace(6.5, 1000, 19)])
 _LEVELS = np.geomspace(1e-7, 0.9999, 300)

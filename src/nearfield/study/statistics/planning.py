@@ -1,5 +1,6 @@
 """Planning: the error rate of each look, power, and the number of seeds that a decision needs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -210,3 +211,31 @@ def _probability_to_decide(
 
     room = np.maximum(0.0, meaningful - limit)
     return float(np.mean(1 - below(limit) + below(-limit) + below(room) - below(-room)))
+
+
+MOST_TIMES = 10
+"""How many times the present number of groups is considered at most."""
+
+
+def groups_to_decide(
+    comparison: Comparison, arms: int, meaningful: float, level: float = FOR_ARMS, has_seeds: bool = True
+) -> int | None:
+    """The number of test groups that would decide an open comparison; None if ten times as many would not.
+
+    The smallest total that decides the pair with a probability of `WANTED_POWER` if the true difference is
+    the measured one, with the same seeds and variance components. Without seeds, the groups are the
+    repetitions of the comparison.
+    """
+    parts = (comparison.parts.seed**2, comparison.parts.group**2, comparison.parts.residual**2)
+    gap, present = abs(comparison.difference), comparison.groups if has_seeds else comparison.seeds
+    steps: list[float] = np.geomspace(1.1, MOST_TIMES, 24).tolist()
+    for number in sorted({math.ceil(present * step) for step in steps}):
+        seeds, groups = (comparison.seeds, number) if has_seeds else (number, comparison.groups)
+        limit, true = limits(parts, seeds, groups, arms, level)
+        if true == 0:
+            return None
+        room = np.maximum(0.0, meaningful - limit)
+        decided = ndtr((gap - limit) / true) + ndtr((room - gap) / true) - ndtr((-room - gap) / true)
+        if float(np.mean(decided)) >= WANTED_POWER:
+            return number
+    return None

@@ -1,0 +1,517 @@
+"""Compares the arms of any table of scores, by the statistics of studies."""
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from nearfield.core.errors import DataError, RequestError, choose
+from nearfield.core.files import write_json, write_text
+from nearfield.core.text import count, enumerated
+from nearfield.study.claims import plain, signed, turned
+from nearfield.study.records import Comparison, Conclusion
+from nearfield.study.statistics.conclude import LEAST_SEEDS, PlannedTest, conclude
+from nearfield.study.statistics.family import FALSE_CLAIMS
+from nearfield.study.statistics.planning import MOST_SEEDS, MOST_TIMES, WANTED_POWER, groups_to_decide
+from nearfield.study.statistics.two_way import Array
+from nearfield.training.plotting import COLOURS, MUTED, new_figure, quieten
+
+# From a table of scores to the (arms, seeds, groups) array that the statistics take.
+
+LEAST_GROUPS = 5
+"""Without seeds, a comparison needs this many groups."""
+
+
+@dataclass(frozen=True)
+class ScoreColumns:
+    """The names of the columns of a table of scores; None: the usual name, if there is such a column."""
+
+    arm: str | None = None
+    """What is compared: a model, a setting. A table without this column is wide: a column for each arm."""
+    seed: str | None = None
+    """Repetitions of the training, or of the measurement."""
+    group: str | None = None
+    """What was tested and is a sample of many: a recording, a speaker, a question, a data set."""
+    score: str | None = None
+
+    def rename(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The table with the usual names. Raises RequestError if a column that was named is missing."""
+        frame = frame.rename(columns=str)
+        names = {"arm": self.arm, "seed": self.seed, "group": self.group, "score": self.score}
+        given = {name: usual for usual, name in names.items() if name is not None}
+        for name, usual in given.items():
+            if name not in frame:
+                raise RequestError(
+                    f"--{usual}: the table has no column {name!r}. {choose(name, frame.columns)}"
+                )
+        taken = [usual for usual in given.values() if usual in frame and usual not in given]
+        return frame.drop(columns=taken).rename(columns=given)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores that can be compared."""
+
+    arms: tuple[str, ...]
+    """In the order in which the table names them."""
+    table: Array
+    """(arms, seeds, groups); without seeds (arms, groups, 1), so that groups count as repetitions."""
+    has_seeds: bool
+    has_groups: bool
+    notes: tuple[str, ...]
+    """What was left out or averaged, a sentence each."""
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, columns: ScoreColumns, is_paired: bool = True) -> "Scores":
+        """Reads the scores of a table, long or wide.
+
+        Raises RequestError if a column is missing or nothing can be compared; DataError for values that are
+        not numbers.
+        """
+        notes = list[str]()
+        long = _long(columns.rename(frame), notes)
+        has_seeds, has_groups = "seed" in long, "group" in long
+        if not has_seeds and not has_groups:
+            raise RequestError(
+                "The table has neither a column 'seed' nor 'group': chance cannot be "
+                "estimated from one score for each arm. Name a column of repeated trainings (--seed) or of "
+                f"test groups (--group). Columns: {', '.join(map(str, frame.columns))}."
+            )
+        arms = tuple(dict.fromkeys(long["arm"]))
+        if len(arms) < 2:
+            raise RequestError(f"arm: two arms are needed. Given: {enumerated(arms) or 'none'}.")
+        if not has_seeds:
+            long = long.assign(seed="0")
+        elif not is_paired:
+            long = _numbered(long)
+        if not has_groups:
+            long = long.assign(group="0")
+        cells = long.groupby(["arm", "seed", "group"])["score"].agg(["mean", "size"])
+        most = int(cells["size"].max())
+        if most > 1:
+            notes.append(
+                f"Up to {most} rows have the same arm, seed and group: their mean is one score. If they are "
+                "repetitions, name their column as --seed; if they are different tests, as --group."
+            )
+        cube = np.stack([_square(cells.loc[arm, "mean"], long) for arm in arms])
+        cube = _complete(cube, notes)
+        _check_size(cube, has_seeds, has_groups)
+        return cls(arms, cube if has_seeds else cube.transpose(0, 2, 1), has_seeds, has_groups, tuple(notes))
+
+    @property
+    def seeds(self) -> int:
+        """Repetitions of each arm; 1 if the table has none."""
+        return self.table.shape[1] if self.has_seeds else 1
+
+    @property
+    def groups(self) -> int:
+        """Test groups; 1 if the table has none."""
+        if not self.has_groups:
+            return 1
+        groups: int = self.table.shape[2 if self.has_seeds else 1]
+        return groups
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A table of CSV or Parquet. Raises DataError if it cannot be read."""
+    if not path.is_file():
+        raise RequestError(f"{path}: there is no such file. Give a table (CSV or Parquet) of scores.")
+    try:
+        return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
+    except (ValueError, OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: the table cannot be read: {str(error).splitlines()[0]}. Write it as CSV (UTF-8) or "
+            "Parquet."
+        ) from None
+
+
+def _long(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """One row for each score, with arm, seed and group as text."""
+    if "arm" not in frame:
+        given = [name for name in ("seed", "group") if name in frame]
+        arms = [
+            name for name in frame.columns if name not in given and pd.api.types.is_numeric_dtype(frame[name])
+        ]
+        if "score" in arms or len(arms) < 2:
+            raise _missing(frame, "arm", "what is compared, such as a model or a setting")
+        notes.append(f"The table has no column arm: the arms are its columns {enumerated(arms)}.")
+        frame = frame.melt(given, arms, "arm", "score")
+    if "score" not in frame:
+        raise _missing(frame, "score", "numbers")
+    scores = pd.to_numeric(frame["score"], errors="coerce")
+    wrong = frame["score"][scores.isna() & frame["score"].notna()]
+    if len(wrong):
+        raise DataError(
+            f"score: {str(wrong.iloc[0])!r} (row {int(wrong.index[0]) + 2}) is not a number. Correct it, or "
+            "leave the cell empty."
+        )
+    found = frame.assign(score=scores.where(np.isfinite(scores))).dropna(subset=["arm", "score"])
+    return found.assign(
+        **{name: found[name].astype(str) for name in ("arm", "seed", "group") if name in found}
+    )
+
+
+def _missing(frame: pd.DataFrame, name: str, holds: str) -> RequestError:
+    return RequestError(
+        f"The table has no column {name!r}, which holds {holds}. Name the column with --{name}. "
+        f"Columns: {', '.join(frame.columns)}."
+    )
+
+
+def _numbered(long: pd.DataFrame) -> pd.DataFrame:
+    """Seeds of each arm as 0, 1, ...: unpaired repetitions are paired at random, which costs nothing."""
+    numbers = long.groupby("arm", sort=False)["seed"].transform(lambda each: pd.factorize(each)[0])
+    return long.assign(seed=numbers.astype(str))
+
+
+def _square(cells: pd.Series, long: pd.DataFrame) -> Array:
+    """(seeds, groups) of one arm, NaN where a cell has no score."""
+    seeds, groups = (pd.unique(long[name]) for name in ("seed", "group"))
+    return np.asarray(cells.unstack().reindex(index=seeds, columns=groups).to_numpy(np.float64))
+
+
+def _complete(cube: Array, notes: list[str]) -> Array:
+    """The cube without the seeds and groups that lack a score; those that lack most go first."""
+    lost = {"seed": 0, "group": 0}
+    while (gaps := np.isnan(cube)).any():
+        by_seed, by_group = gaps.mean((0, 2)), gaps.mean((0, 1))
+        if by_seed.max() >= by_group.max():
+            cube, lost["seed"] = np.delete(cube, by_seed.argmax(), 1), lost["seed"] + 1
+        else:
+            cube, lost["group"] = np.delete(cube, by_group.argmax(), 2), lost["group"] + 1
+    words = [count(number, name) for name, number in lost.items() if number]
+    if words:
+        notes.append(f"{enumerated(words)} left out, because not every arm has a score there.")
+    return cube
+
+
+def _check_size(cube: Array, has_seeds: bool, has_groups: bool) -> None:
+    """Raises RequestError if too few seeds or groups are left to conclude anything."""
+    _, seeds, groups = cube.shape
+    if has_seeds and seeds < LEAST_SEEDS:
+        cure = "Repeat each training with more seeds"
+        if not seeds:
+            cure += ", or give --unpaired if the seeds of the arms differ"
+        raise RequestError(
+            f"seed: {count(seeds, 'seed')} that all arms share; {LEAST_SEEDS} are needed. {cure}."
+        )
+    least = LEAST_GROUPS if not has_seeds else 1
+    if groups < least:
+        raise RequestError(
+            f"group: {count(groups, 'group')} that all arms share; without seeds {LEAST_GROUPS} are "
+            "needed. Add a column of repeated trainings (--seed), or test more groups."
+        )
+
+
+# The judgement.
+
+Word = Literal["better", "worse", "equal", "undecided"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a table of scores shows about its arms."""
+
+    candidate: str
+    against: str
+    """The arm that the candidate was compared with; of several, the one that decides."""
+    verdict: Word
+    """Of the candidate: better than `against` (or than all others), worse, equal within `meaningful`, or
+    undecided."""
+    difference: float
+    """Mean of the candidate minus mean of `against`, in the units of the score."""
+    low: float
+    """Lower end of the simultaneous 95 % interval of the difference."""
+    high: float
+    p: float
+    """Corrected for all comparisons, two-sided."""
+    p_better: float
+    """One-sided, not corrected: of a candidate that is not better. A ledger uses it."""
+    more_seeds: int | None
+    """Seeds in all that would decide it with a probability of 80 %; None if it is decided or none would."""
+    more_groups: int | None
+    """Groups in all that would."""
+    means: dict[str, float]
+    candidates: tuple[str, ...]
+    """Arms that are not shown to be worse than another."""
+    seeds: int
+    groups: int
+    meaningful: float
+    lower_is_better: bool
+    notes: tuple[str, ...]
+    conclusion: Conclusion
+    """All comparisons; with `lower_is_better`, of the negated scores."""
+
+    @property
+    def answer(self) -> str:
+        """Two or three sentences: the verdict, its evidence, and what would change it."""
+        return " ".join(_answer(self))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, with the answer first."""
+        return {"answer": self.answer, **asdict(self)}
+
+
+def judge(
+    table: pd.DataFrame | str | Path,
+    arm: str | None = None,
+    seed: str | None = None,
+    group: str | None = None,
+    score: str | None = None,
+    *,
+    candidate: str | None = None,
+    against: str | None = None,
+    meaningful: float = 0.0,
+    lower_is_better: bool = False,
+    is_paired: bool = True,
+) -> Judgement:
+    """Compares the arms of a table of scores: is one better, and how sure is that?
+
+    Seeds and groups are both samples: the intervals say what holds for other trainings and other groups of
+    the same kind. Every group has the same weight.
+
+    Parameters
+    ----------
+    table : DataFrame, or path of a CSV or Parquet file
+        Long (a row for each score, with the columns below) or wide (a column for each arm).
+    arm, seed, group, score : str, optional
+        Names of columns; default: these words. Without seeds, the claim is about these trained models on
+        other groups; without groups, about other trainings on this test set.
+    candidate : str, optional
+        The arm to judge; default: the second of two, the recommended of several.
+    against : str, optional
+        The arm to compare it with; default: all others.
+    meaningful : float
+        The smallest difference that matters; two arms are equal if they surely differ by less. 0: never.
+    lower_is_better : bool
+        Whether a lower score is better, as of a loss.
+    is_paired : bool
+        Whether a seed means the same in all arms. False: seeds are only repetitions.
+
+    Returns
+    -------
+    Judgement
+
+    Raises
+    ------
+    RequestError
+        If a column or an arm is missing, or the table cannot be concluded from; the message says which column
+        would help.
+    DataError
+        If the table cannot be read or a score is not a number.
+
+    Examples
+    --------
+    >>> import nearfield, pandas
+    >>> table = pandas.DataFrame(
+    ...     {"group": range(8), "small": [0.6, 0.7] * 4, "large": [0.71, 0.8, 0.69, 0.81] * 2}
+    ... )
+    >>> nearfield.judge(table).verdict
+    'better'
+    """
+    frame = table if isinstance(table, pd.DataFrame) else read(Path(table))
+    if not (math.isfinite(meaningful) and meaningful >= 0):
+        raise RequestError(f"meaningful must be 0 or more. Given: {meaningful:g}.")
+    scores = Scores.of(frame, ScoreColumns(arm, seed, group, score), is_paired)
+    for option, name in (("candidate", candidate), ("against", against)):
+        if name is not None and name not in scores.arms:
+            raise RequestError(f"{option}: there is no arm {name!r}. {choose(name, scores.arms)}")
+    sign = -1.0 if lower_is_better else 1.0
+    asked = PlannedTest(score or "score", meaningful, {})
+    found = conclude(asked, {name: sign * rows for name, rows in zip(scores.arms, scores.table, strict=True)})
+    chosen = candidate or _usual(scores.arms, found, against)
+    if chosen == against:
+        raise RequestError(f"candidate and against are the same arm, {against!r}. Give two.")
+    comparison, verdict = _verdict(found, chosen, against)
+    low, high = sorted((sign * comparison.low, sign * comparison.high))
+    is_open = comparison.claim == "undecided"
+    more_groups = None
+    if is_open and scores.has_groups:
+        more_groups = groups_to_decide(
+            comparison, len(scores.arms), meaningful, FALSE_CLAIMS, scores.has_seeds
+        )
+    return Judgement(
+        candidate=chosen,
+        against=comparison.other,
+        verdict=verdict,
+        difference=sign * comparison.difference,
+        low=low,
+        high=high,
+        p=comparison.p,
+        p_better=comparison.p_alone / 2 if comparison.difference > 0 else 1 - comparison.p_alone / 2,
+        more_seeds=comparison.more_seeds if is_open and scores.has_seeds else None,
+        more_groups=more_groups,
+        means={name: sign * estimate.mean for name, estimate in found.estimates.items()},
+        candidates=found.candidates,
+        seeds=scores.seeds,
+        groups=scores.groups,
+        meaningful=meaningful,
+        lower_is_better=lower_is_better,
+        notes=scores.notes,
+        conclusion=found,
+    )
+
+
+def _usual(arms: Sequence[str], found: Conclusion, against: str | None) -> str:
+    """The second of two arms, the recommended of several."""
+    if len(arms) == 2:
+        return next(name for name in reversed(arms) if name != against)
+    others = [name for name in arms if name != against]
+    chosen = found.recommended
+    return chosen if chosen in others else max(others, key=lambda name: found.estimates[name].mean)
+
+
+def _verdict(found: Conclusion, candidate: str, against: str | None) -> tuple[Comparison, Word]:
+    """The deciding comparison of the candidate, and its verdict."""
+    rows = [
+        each if each.one == candidate else turned(each)
+        for each in found.comparisons
+        if candidate in (each.one, each.other)
+    ]
+    if against is not None:
+        row = next(each for each in rows if each.other == against)
+        return row, row.claim
+    worse = [each for each in rows if each.claim == "worse"]
+    if worse:
+        return min(worse, key=lambda each: each.difference), "worse"
+    nearest = min(rows, key=lambda each: each.low)
+    if all(each.claim == "better" for each in rows):
+        return nearest, "better"
+    if all(each.low > -found.meaningful for each in rows):
+        return nearest, "equal"
+    return nearest, "undecided"
+
+
+def _answer(found: Judgement) -> list[str]:
+    n = _decimals(found)
+    arms = len(found.means)
+    evidence = (
+        f"difference {signed(found.difference, n)}, 95 % interval {signed(found.low, n)} to "
+        f"{signed(found.high, n)}, {_sample(found)}"
+    )
+    among = f" of {arms} arms" if arms > 2 else ""
+    heads = {
+        "better": f"{found.candidate} is the best{among}: it is better than {found.against}"
+        if among
+        else f"{found.candidate} is better than {found.against}",
+        "worse": f"{found.candidate} is worse than {found.against}",
+        "equal": f"{found.candidate} is as good as {found.against}, the nearest{among}, within "
+        f"{found.meaningful:g}"
+        if among
+        else f"{found.candidate} and {found.against} differ by less than {found.meaningful:g}",
+        "undecided": f"Not decided between {found.candidate} and {found.against}",
+    }
+    said = [f"{heads[found.verdict]} ({evidence})."]
+    if found.verdict == "undecided":
+        if len(found.candidates) > 2:
+            said.append(f"Any of {enumerated(found.candidates)} may be the best.")
+        said.append(_price(found))
+    about = {
+        (True, True): "It holds for other trainings and other groups of this kind.",
+        (True, False): "It holds for other trainings, on this test set.",
+        (False, True): "It holds for these arms as they are, on other groups of this kind.",
+    }
+    if found.verdict != "undecided":
+        said.append(about[found.seeds > 1, found.groups > 1])
+    return said
+
+
+def _sample(found: Judgement) -> str:
+    """What the scores were taken from."""
+    parts = [
+        count(number, name) for number, name in ((found.seeds, "seed"), (found.groups, "group")) if number > 1
+    ]
+    return " and ".join(parts)
+
+
+def _price(found: Judgement) -> str:
+    """What would decide an open comparison."""
+    ways = [
+        f"about {count(needed - has, f'more {name}')}"
+        for needed, has, name in (
+            (found.more_seeds, found.seeds, "seed"),
+            (found.more_groups, found.groups, "group"),
+        )
+        if needed is not None and needed > has
+    ]
+    if ways:
+        return f"{enumerated(ways, 'or')} would decide it.".capitalize()
+    more = [f"{MOST_SEEDS} seeds"] if found.seeds > 1 else []
+    if found.groups > 1:
+        more.append(f"{MOST_TIMES} times as many groups")
+    return (
+        f"Not even {enumerated(more, 'or')} would decide it with a probability of {100 * WANTED_POWER:.0f} %."
+    )
+
+
+def _decimals(found: Judgement) -> int:
+    """Two digits of the half-width of the interval."""
+    half = (found.high - found.low) / 2
+    return min(6, max(0, 1 - math.floor(math.log10(half)))) if half > 0 else 3
+
+
+def means_text(found: Judgement, arm: str) -> str:
+    """The mean of an arm with its 95 % interval."""
+    estimate, n = found.conclusion.estimates[arm], _decimals(found)
+    ends = sorted((-estimate.low, -estimate.high)) if found.lower_is_better else (estimate.low, estimate.high)
+    return f"{plain(found.means[arm], n)} [{plain(ends[0], n)}, {plain(ends[1], n)}]"
+
+
+# Files of a judgement.
+
+
+def write(found: Judgement, folder: Path) -> None:
+    """Writes judge.md, judge.json and differences.svg; the figure needs the extra `figures`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "judge.json", found.as_json())
+    write_text(folder / "differences.svg", differences_svg(found))
+    write_text(folder / "judge.md", "\n".join(_document(found)))
+
+
+def _document(found: Judgement) -> Iterator[str]:
+    yield from ("# Judgement", "", found.answer, "")
+    yield from ("| arm | mean [95 % interval] |", "|---|---|")
+    for arm in found.means:
+        yield f"| {arm.replace('|', chr(92) + '|')} | {means_text(found, arm)} |"
+    yield from ("", "![Differences with simultaneous 95 % intervals](differences.svg)", "")
+    yield from (f"- {note}" for note in found.notes)
+    units = (
+        f"{count(found.seeds, 'seed')} and {count(found.groups, 'group')}" if found.groups > 1 else
+        count(found.seeds, "seed")
+    )  # fmt: skip
+    yield (
+        f"\nAll pairs of {count(len(found.means), 'arm')} are compared, paired by {units}. The intervals are "
+        "simultaneous: with a probability of at most 5 % any of them excludes its true difference."
+    )
+    yield ""
+
+
+def differences_svg(found: Judgement) -> str:
+    """The differences of the candidate from every other arm, with the region that does not matter, as SVG."""
+    sign = -1.0 if found.lower_is_better else 1.0
+    rows = [
+        each if each.one == found.candidate else turned(each)
+        for each in found.conclusion.comparisons
+        if found.candidate in (each.one, each.other)
+    ]
+
+    figure = new_figure(6.4, 0.9 + 0.3 * len(rows))
+    axes = figure.subplots()
+    axes.axvspan(-found.meaningful, found.meaningful, color=MUTED, alpha=0.18, linewidth=0)
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    for row, each in enumerate(rows):
+        color = COLOURS[0] if each.claim != "undecided" else MUTED
+        axes.plot([sign * each.low, sign * each.high], [row, row], color=color, linewidth=1.4)
+        axes.plot([sign * each.difference], [row], "o", color=color, markersize=5)
+    axes.set_yticks(range(len(rows)), [f"{found.candidate} − {each.other}" for each in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel("difference" + (" (lower is better)" if found.lower_is_better else ""))
+    quieten(figure)
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()

@@ -1,0 +1,260 @@
+"""Judgements of tables: against scipy and the statistics of studies, in every form a table can have."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from typer.testing import CliRunner, Result
+
+import nearfield
+from nearfield.cli.main import app
+from nearfield.core.errors import DataError, RequestError
+from nearfield.study.judge import Judgement, judge, means_text, write
+from nearfield.study.ledger import FALSE_KEEPS, keep, level, weight
+from nearfield.study.statistics.conclude import PlannedTest, conclude
+
+
+def called(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+def scores(
+    *means: float,
+    seeds: int = 5,
+    groups: int = 40,
+    spread: float = 0.02,
+    apart: float = 0.0,
+    number: int = 0,
+) -> pd.DataFrame:
+    """Arms a, b, ... of these means; `spread` of trainings, `apart` of groups between arms."""
+    rng = np.random.default_rng(number)
+    common = rng.normal(0, 0.2, groups)
+    rows = []
+    for name, mean in zip("abcdef", means, strict=False):
+        own = common + rng.normal(0, apart, groups)
+        for seed in range(seeds):
+            table = mean + own + rng.normal(0, spread) + rng.normal(0, 2 * spread, groups)
+            rows += [(name, seed, group, score) for group, score in enumerate(table)]
+    return pd.DataFrame(rows, columns=["arm", "seed", "group", "score"])
+
+
+def same(one: Judgement, other: Judgement) -> bool:
+    """Whether both have the same verdict and numbers."""
+    keys = ("candidate", "against", "verdict", "difference", "low", "high", "p")
+    return all(
+        getattr(one, key) == pytest.approx(getattr(other, key))
+        if isinstance(getattr(one, key), float)
+        else getattr(one, key) == getattr(other, key)
+        for key in keys
+    )
+
+
+def test_it_is_the_conclusion_of_a_study() -> None:
+    frame = scores(0.7, 0.8, 0.75)
+    cubes = {
+        str(arm): rows.pivot(index="seed", columns="group", values="score").to_numpy()
+        for arm, rows in frame.groupby("arm")
+    }
+    wanted = conclude(PlannedTest("score", 0.02, {}), cubes)
+    found = nearfield.judge(frame, meaningful=0.02)
+    assert found.conclusion == wanted
+    assert (found.candidate, found.verdict) == ("b", "better")
+    pair = next(each for each in wanted.comparisons if (each.one, each.other) == ("b", found.against))
+    assert (found.difference, found.low, found.high) == (pair.difference, pair.low, pair.high)
+
+
+def test_without_seeds_two_arms_are_the_paired_t_test_over_groups() -> None:
+    frame = scores(0.7, 0.73, seeds=1).drop(columns="seed")
+    found = judge(frame)
+    wide = frame.pivot(index="group", columns="arm", values="score")
+    result = stats.ttest_rel(wide["b"], wide["a"])
+    ends = result.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((ends.low, ends.high), rel=1e-2)
+    assert found.p == pytest.approx(result.pvalue, rel=1e-2, abs=1e-6)
+    assert "these arms as they are" in found.answer
+    assert (found.seeds, found.groups) == (1, 40)
+
+
+def test_without_groups_two_arms_are_the_paired_t_test_over_seeds() -> None:
+    frame = scores(0.7, 0.73, seeds=8, groups=1).drop(columns="group")
+    wide = frame.pivot(index="seed", columns="arm", values="score")
+    ends = stats.ttest_rel(wide["b"], wide["a"]).confidence_interval(0.95)
+    found = judge(frame)
+    assert (found.low, found.high) == pytest.approx((ends.low, ends.high), rel=1e-2)
+    assert found.more_groups is None
+
+
+def test_a_wide_table_and_a_file_say_the_same_as_the_long_one(tmp_path: Path) -> None:
+    frame = scores(0.7, 0.74, 0.72)
+    wide = frame.pivot(index=["seed", "group"], columns="arm", values="score").reset_index()
+    wide.to_parquet(tmp_path / "wide.parquet")
+    frame.to_csv(tmp_path / "long.csv", index=False)
+    renamed = frame.rename(columns={"arm": "model", "seed": "run", "group": "item", "score": "f1"})
+    found = judge(frame)
+    assert same(found, judge(wide))
+    assert same(found, judge(tmp_path / "wide.parquet"))
+    assert same(found, judge(tmp_path / "long.csv"))
+    assert same(found, judge(renamed, "model", "run", "item", "f1"))
+    shuffled = frame.sample(frac=1, random_state=1)
+    assert judge(shuffled, candidate="b", against="a").p == pytest.approx(
+        judge(frame, candidate="b", against="a").p
+    )
+
+
+def test_lower_is_better_mirrors_everything() -> None:
+    frame = scores(0.7, 0.8, 0.5)
+    found, mirrored = judge(frame), judge(frame.assign(score=-frame["score"]), lower_is_better=True)
+    assert (mirrored.candidate, mirrored.verdict) == (found.candidate, found.verdict) == ("b", "better")
+    assert (mirrored.low, mirrored.high) == pytest.approx((-found.high, -found.low))
+    assert mirrored.means["b"] == pytest.approx(-found.means["b"])
+    assert judge(frame, candidate="b", lower_is_better=True).verdict == "worse"
+    assert means_text(judge(frame, lower_is_better=True), "b") == means_text(found, "b")
+
+
+def test_cells_that_are_missing_take_their_seed_or_group_with_them() -> None:
+    frame = scores(0.7, 0.8)
+    whole = judge(frame[frame["group"] != 3])
+    hole = frame.drop(frame[(frame["group"] == 3) & (frame["arm"] == "a")].index)
+    found = judge(hole)
+    assert same(found, whole)
+    assert found.notes == ("1 group left out, because not every arm has a score there.",)
+    empty = frame.copy()
+    empty.loc[(empty["seed"] == 2) & (empty["arm"] == "b"), "score"] = np.nan
+    assert same(judge(empty), judge(frame[frame["seed"] != 2]))
+
+
+def test_several_rows_of_a_cell_are_averaged_and_reported() -> None:
+    frame = scores(0.7, 0.8)
+    twice = pd.concat([frame.assign(score=frame["score"] + 0.01), frame.assign(score=frame["score"] - 0.01)])
+    found = judge(twice)
+    assert same(found, judge(frame))
+    assert "Up to 2 rows" in found.notes[0]
+
+
+def test_seeds_that_have_nothing_in_common_are_repetitions() -> None:
+    frame = scores(0.7, 0.8)
+    apart = frame.assign(
+        seed=[seed + 100 * (arm == "b") for arm, seed in zip(frame["arm"], frame["seed"], strict=True)]
+    )
+    with pytest.raises(RequestError, match=r"0 seeds that all arms share.*--unpaired"):
+        judge(apart)
+    assert same(judge(apart, is_paired=False), judge(frame))
+
+
+def test_verdicts_of_planted_tables() -> None:
+    assert judge(scores(0.7, 0.9)).verdict == "better"
+    assert judge(scores(0.9, 0.7)).verdict == "worse"
+    assert judge(scores(0.7, 0.701, spread=0.005), meaningful=0.05).verdict == "equal"
+    open_ = judge(scores(0.7, 0.74, seeds=4, groups=20, spread=0.02, apart=0.08))
+    assert open_.verdict == "undecided"
+    assert open_.answer.startswith("Not decided between b and a")
+    assert open_.more_seeds or open_.more_groups
+    several = judge(scores(0.7, 0.7, 0.7, 0.2, spread=0.05))
+    assert set(several.candidates) == {"a", "b", "c"}
+    assert "Any of a, b and c may be the best." in several.answer
+
+
+def test_the_groups_that_are_said_to_decide_do_so_in_most_cases() -> None:
+    kept, promised = 0, 0
+    for number in range(60):
+        rng = np.random.default_rng(number)
+        big = scores(0.7, 0.75, seeds=4, groups=400, spread=0.01, apart=0.1, number=number)
+        order = rng.permutation(400)
+        found = judge(big[big["group"].isin(order[:15])])
+        if found.verdict == "undecided" and found.more_groups:
+            promised += 1
+            more = big[big["group"].isin(order[: found.more_groups])]
+            kept += judge(more).verdict != "undecided"
+    assert promised >= 10
+    assert 0.5 < kept / promised < 1
+
+
+@pytest.mark.parametrize(
+    ("frame", "given", "words"),
+    [
+        (scores(0.7, 0.8).drop(columns="arm"), {}, "no column 'arm'.*--arm"),
+        (scores(0.7, 0.8).drop(columns=["seed", "group"]), {}, "neither a column 'seed' nor 'group'"),
+        (scores(0.7, 0.8).rename(columns={"score": "f1"}), {}, "no column 'score'.*--score"),
+        (scores(0.7), {}, "two arms are needed. Given: a"),
+        (scores(0.7, 0.8, seeds=2), {}, "2 seeds that all arms share; 3 are needed"),
+        (scores(0.7, 0.8, seeds=1, groups=3).drop(columns="seed"), {}, "3 groups that all arms share"),
+        (scores(0.7, 0.8), {"candidate": "z"}, "there is no arm 'z'. Known: a, b"),
+        (scores(0.7, 0.8), {"candidate": "a", "against": "a"}, "the same arm"),
+        (scores(0.7, 0.8), {"meaningful": -1.0}, "meaningful must be 0 or more"),
+        (
+            scores(0.7, 0.8).astype({"score": object}).replace({"score": {}}),
+            {"score": "nope"},
+            "no column 'nope'",
+        ),
+    ],
+)
+def test_what_cannot_be_concluded_is_refused_with_the_cure(
+    frame: pd.DataFrame, given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(RequestError, match=words):
+        judge(frame, **given)
+
+
+def test_a_word_in_place_of_a_number_is_named_with_its_row() -> None:
+    frame = scores(0.7, 0.8).astype({"score": object})
+    frame.loc[4, "score"] = "n/a"
+    with pytest.raises(DataError, match=r"'n/a' \(row 6\) is not a number"):
+        judge(frame)
+    with pytest.raises(DataError, match="the table cannot be read"):
+        judge(Path(__file__).with_suffix(".parquet").parent / "__init__.py")
+
+
+def test_the_command_prints_the_answer_and_tells_the_verdict_by_its_exit_code(tmp_path: Path) -> None:
+    def code(frame: pd.DataFrame, *words: str) -> int:
+        frame.to_csv(tmp_path / "scores.csv", index=False)
+        return called("judge", str(tmp_path / "scores.csv"), *words).exit_code
+
+    assert code(scores(0.7, 0.9)) == 0
+    assert code(scores(0.9, 0.7)) == 1
+    assert code(scores(0.9, 0.7), "--lower-is-better") == 0
+    assert code(scores(0.7, 0.701, spread=0.005), "--meaningful", "0.05") == 3
+    assert code(scores(0.7, 0.7, seeds=3, spread=0.05)) == 4
+    said = called("judge", str(tmp_path / "scores.csv"), "--json", "--out", str(tmp_path / "out"))
+    assert (
+        json.loads(said.stdout)["answer"] == json.loads((tmp_path / "out/judge.json").read_text())["answer"]
+    )
+    assert (tmp_path / "out/differences.svg").read_text().lstrip().startswith("<?xml")
+    assert "differences.svg" in (tmp_path / "out/judge.md").read_text()
+
+
+def test_names_of_arms_cannot_break_the_document(tmp_path: Path) -> None:
+    frame = scores(0.7, 0.9).replace({"arm": {"a": "x|y", "b": "$b_2$"}})
+    write(judge(frame), tmp_path)
+    assert "| x\\|y |" in (tmp_path / "judge.md").read_text()
+
+
+def test_the_levels_of_a_ledger_are_those_of_the_formula() -> None:
+    assert sum(weight(number) for number in range(1, 200_000)) == pytest.approx(1, abs=2e-3)
+    assert level([]) == pytest.approx(0.25 * FALSE_KEEPS * weight(1) / 2)
+    worse, open_, tried = (0.9, False), (0.4, False), (0.1, False)
+    assert level([worse] * 50) == level([tried] * 50) == level([])
+    assert level([open_] * 9) == pytest.approx(0.25 * FALSE_KEEPS * weight(10) / 2)
+    tests = [open_, (1e-4, True), worse, open_, (1e-5, True), open_, (1e-6, True), open_]
+    wanted = weight(5) / 2 + weight(4) / 2 + weight(3) + weight(2)  # written out, from the tests above
+    assert level(tests) == pytest.approx(0.25 * FALSE_KEEPS * wanted)
+
+
+def test_of_many_candidates_that_are_no_better_a_ledger_keeps_hardly_any(tmp_path: Path) -> None:
+    kept_ledger, kept_higher = 0, 0
+    for number in range(60):
+        found = judge(scores(0.7, 0.7, seeds=3, groups=20, number=number))
+        kept_ledger += keep(found, tmp_path / "ledger.jsonl", "made")["kept"]
+        kept_higher += found.difference > 0
+    assert kept_ledger <= 1
+    assert kept_higher > 20
+    lines = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert [line["number"] for line in lines] == list(range(1, 61))
+    better = keep(judge(scores(0.7, 0.9, seeds=10, spread=0.005)), tmp_path / "ledger.jsonl", "made")
+    assert better["kept"]
+    (tmp_path / "other.jsonl").write_text("no ledger\n")
+    with pytest.raises(DataError, match="no ledger"):
+        keep(judge(scores(0.7, 0.9)), tmp_path / "other.jsonl", "made")
