@@ -32,7 +32,8 @@ the settings of the sources' tables, for DCASE 2018 task 5 (`--data dcase2018_ta
 been run to their end.
 
 *Supported*: every comparison that the source's preference stands for is claimed here too; *not supported*:
-one is claimed the other way round, or shown to be no more than the meaningful difference; *not decided*: the
+one is claimed the other way round, or shown to be no more than the meaningful difference; *not of that size*:
+not decided, but a gain as large as the source found is excluded; *not decided*: the
 evidence is not enough, and the document says what it would take. *Recommended here* asks for less than that
 an arm be better: it was shown not to be worse than any other by more than the meaningful difference, and may
 stand beside *not decided*. What an arm is worth beside plain baselines, which some here do not reach, each

@@ -4,7 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from nearfield.study.claims import between, claim, evidence, left_out, source_verdict, turned, verdict_claim
+from nearfield.study.claims import (
+    between,
+    claim,
+    digits,
+    evidence,
+    left_out,
+    most_gained,
+    plain,
+    source_verdict,
+    turned,
+    verdict_claim,
+)
+from nearfield.study.document.sections import closing
 from nearfield.study.records import Comparison, StudyFacts
 from tests.study.overclaims import check_overclaims
 from tests.study.sample import sample_conclusion, sample_facts
@@ -100,6 +112,30 @@ def test_the_source_is_judged_by_the_comparisons_alone(
     facts = sample_facts(source=replace(FACTS.source, prefers=prefers, over=over))
     silent = replace(facts, conclusion=replace(facts.conclusion, verdicts=(), recommended=None))
     assert source_verdict(facts) == source_verdict(silent) == expected
+
+
+@pytest.mark.parametrize(
+    ("gain", "expected"), [(0.5, "not of that size"), (0.0001, "not decided"), (None, "not decided")]
+)
+def test_a_gain_of_the_sources_size_may_be_excluded_where_nothing_is_decided(
+    gain: float | None, expected: str
+) -> None:
+    assert FACTS.source is not None
+    source = replace(FACTS.source, prefers="margin-0.5", over=("margin-1",), gain=gain)
+    facts = sample_facts(source=source)
+    assert source_verdict(facts) == expected
+    pair = between(facts, "margin-0.5", "margin-1")
+    assert pair is not None
+    assert pair.claim == "undecided"
+    left = most_gained(facts)
+    assert (left is None) == (expected == "not decided")
+    if left is not None:
+        assert left == pair.high
+        assert f"An advantage of 0.5 is excluded; at most {plain(left, digits(facts))} is left." in closing(
+            facts
+        )
+    supported = sample_facts(source=replace(source, over=("margin-2",)))
+    assert source_verdict(supported) == "supported"
 
 
 def test_without_a_source_nothing_is_supported() -> None:

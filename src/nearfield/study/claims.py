@@ -133,7 +133,7 @@ def listed(words: list[str]) -> str:
 # No other place writes that one arm is better than another: the tests look for sentences that compare without
 # such a record, in documents of made and of real studies (`tests/study/overclaims.py`).
 
-SourceVerdict = Literal["supported", "not supported", "not decided"]
+SourceVerdict = Literal["supported", "not supported", "not of that size", "not decided"]
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,8 @@ def source_verdict(facts: StudyFacts) -> SourceVerdict:
     A preference is supported where the preferred arm is better than every arm it was preferred to, and not
     supported where it is worse than one of them, or as good as one. A source that preferred none of the arms
     in `over` is supported where they are equal, and not where one is better than another; one that names no
-    arms concluded something that comparisons of arms cannot decide.
+    arms concluded something that comparisons of arms cannot decide. A preference that is not decided is "not
+    of that size" where every interval excludes the gain that the source found.
     """
     found = [between(facts, one, other) for one, other in source_pairs(facts)]
     words = {comparison.claim if comparison else "undecided" for comparison in found}
@@ -278,7 +279,18 @@ def source_verdict(facts: StudyFacts) -> SourceVerdict:
     wanted, refuting = ({"better"}, {"worse", "equal"}) if preferred else ({"equal"}, {"better", "worse"})
     if words & refuting:
         return "not supported"
-    return "supported" if words and words <= wanted else "not decided"
+    if words and words <= wanted:
+        return "supported"
+    return "not of that size" if most_gained(facts) is not None else "not decided"
+
+
+def most_gained(facts: StudyFacts) -> float | None:
+    """The largest gain of the source's preferred arm that is left, if the gain that it found is excluded."""
+    gain = facts.source.gain if facts.source else None
+    found = [between(facts, one, other) for one, other in source_pairs(facts)]
+    if gain is None or not found or any(each is None or each.high >= gain for each in found):
+        return None
+    return max(each.high for each in found if each is not None)
 
 
 def mean_text(facts: StudyFacts, name: str) -> str:

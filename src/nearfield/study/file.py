@@ -318,6 +318,15 @@ class Source(Settings):
     over: tuple[Any, ...] = ()
     """The arms that it was preferred to; empty means all others. If the source preferred none: the arms that
     it found equal; empty means that its conclusion does not compare arms."""
+    gain: float | None = Field(None, gt=0)
+    """How much better the source found the preferred arm, in units of the judge. An open comparison may still
+    exclude a gain of that size."""
+
+    @model_validator(mode="after")
+    def _gain_of_an_arm(self) -> Self:
+        if self.gain is not None and self.prefers == "":
+            raise ValueError("gain needs prefers: the arm that the source found better.")
+        return self
 
 
 class StudyFile(Settings):

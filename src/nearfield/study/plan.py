@@ -244,6 +244,8 @@ class Plan:
         for name in ("before", "target", "smoothing"):
             if not fields[name]:
                 del fields[name]
+        if self.source and self.source.gain is None:
+            del fields["source"]["gain"]
         plain: dict[str, Any] = json.loads(_canonical(fields))
         return plain
 
@@ -293,6 +295,7 @@ def _claim(source: Source, arms: Sequence[Arm], where: str) -> SourceClaim:
         source.concluded,
         prefers="" if source.prefers == "" else find_arm(arms, source.prefers, f"{place}: prefers"),
         over=tuple(find_arm(arms, other, f"{place}: over") for other in source.over),
+        gain=source.gain,
     )
 
 

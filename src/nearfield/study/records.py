@@ -274,6 +274,8 @@ class SourceClaim:
     over: tuple[str, ...] = ()
     """Ids of the arms that it was preferred to; empty means all others. If the source preferred no arm: the
     arms that it found equal; empty means that its conclusion does not compare arms."""
+    gain: float | None = None
+    """How much better the source found the preferred arm, in units of the judge; None: it is not asked."""
 
 
 @dataclass(frozen=True)

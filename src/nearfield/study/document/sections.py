@@ -13,6 +13,7 @@ from nearfield.study.claims import (
     left_out,
     listed,
     measure,
+    most_gained,
     plain,
     sentence,
     signed,
@@ -208,6 +209,10 @@ def _source_line(facts: StudyFacts) -> Iterator[Part]:
         yield f"The conclusion of the source study {facts.source.study} is "
         yield Strong(source_verdict(facts))
         yield " here."
+        left = most_gained(facts)
+        if left is not None and facts.source.gain is not None:
+            most = plain(max(left, 0.0), digits(facts))
+            yield f" An advantage of {facts.source.gain:g} is excluded; at most {most} is left."
 
 
 def _introduction(facts: StudyFacts, introductions: Mapping[str, str]) -> Iterator[Block]:
