@@ -127,7 +127,7 @@ def test_the_list_keeps_what_was_decided(tmp_path: Path) -> None:
     ]
     other = tmp_path / "labels.csv"
     other.write_text("path,label\na.wav,b\n")
-    with pytest.raises(RequestError, match="no list of suspects"):
+    with pytest.raises(RequestError, match="not a list of suspects"):
         found.save(other)
     assert other.read_text().startswith("path,label")
 
