@@ -563,7 +563,9 @@ def test_the_least_picture_is_read_and_the_next_smaller_refused(
         ):
             backbone(1, bands - 1, frames, **settings)
     if frames > 1:
-        with pytest.raises(RequestError, match=rf"needs {frames} frames; the clip gives {frames - 1}\. Make"):
+        with pytest.raises(
+            RequestError, match=rf"needs {frames} frames; the clip gives {frames - 1}\. Increase"
+        ):
             backbone(1, bands, frames - 1, **settings)
 
 
