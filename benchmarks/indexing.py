@@ -1,9 +1,9 @@
-"""Making an index from files beside the bare forward pass of the same network on windows already in memory.
+"""Speed of indexing files, compared with the forward pass of the same network on windows in memory.
 
     python benchmarks/indexing.py                  600 sounds of 5 s, 16 kHz, small convnet
     python benchmarks/indexing.py --files 200 --seconds 30
 
-Prints hours of sound a second for both, the best of some rounds taken in turn, and their ratio.
+Prints hours of sound per second for both (the best of several alternating rounds) and their ratio.
 """
 
 import argparse
@@ -29,22 +29,23 @@ from nearfield.training.setup import build_embedder
 def sounds(folder: Path, files: int, seconds: float) -> None:
     """Wav files of noise at 16 kHz."""
     folder.mkdir()
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for number in range(files):
-        wave = chance.uniform(-0.5, 0.5, round(seconds * 16000))
+        wave = rng.uniform(-0.5, 0.5, round(seconds * 16000))
         soundfile.write(folder / f"{number:05d}.wav", wave, 16000)
 
 
 def untrained(folder: Path) -> Run:
-    """A run with fresh weights: what it has learnt does not change how long it takes."""
+    """A run with random weights: the time does not depend on them."""
     recipe = Recipe()
-    RunFolder(folder).begin(recipe, {"data": {"channels": 1}})
+    data = {"channels": 1, "given": "none", "path": "none", "name": "none", "clips": 0, "leaks": []}
+    RunFolder(folder).begin(recipe, {"seed": 0, "data": data})
     save_tensors(RunFolder(folder).weights, dict(build_embedder(recipe, 1, 0).state_dict()))
     return Run.load(folder)
 
 
 def bare(run: Run, seconds: float) -> Callable[[], float]:
-    """The forward pass in batches of 64 on waves in memory; gives seconds of sound heard."""
+    """The forward pass in batches of 64 on waves in memory; returns seconds of sound."""
     embedder, length = run.embedder.reader(), round(5.0 * 16000)
     waves = torch.rand(64, 1, length) - 0.5
 
@@ -80,8 +81,8 @@ def main() -> None:
         rates: dict[str, list[float]] = {"bare": [], "index": []}
         for _ in range(asked.rounds):
             began = time.perf_counter()
-            heard = forward()
-            rates["bare"].append(heard / (time.perf_counter() - began))
+            seconds = forward()
+            rates["bare"].append(seconds / (time.perf_counter() - began))
             shutil.rmtree(work / "space")
             began = time.perf_counter()
             Space.create(run, str(work / "data"), work / "space")

@@ -32,8 +32,8 @@ import torch  # noqa: E402
 from nearfield.core.types import Ints, Vectors  # noqa: E402
 from nearfield.space.generation import State, gathered, generation_folder, write_generation  # noqa: E402  # noqa: E402
 from nearfield.space.nearest import Nearest  # noqa: E402
-from nearfield.space.parts import vector_column  # noqa: E402
 from nearfield.space.rows import Rows, connect  # noqa: E402
+from nearfield.space.shards import vector_column  # noqa: E402
 from nearfield.space.storage import SpaceFile, facts_of  # noqa: E402
 
 SIZE, TOP, BATCH = 128, 10, 1024

@@ -44,7 +44,7 @@ from nearfield.core.parallel import one_thread
 from nearfield.core.types import Bools, ClipMetadata, Floats, Ints, Vectors
 from nearfield.data.collection import Collection
 from nearfield.metrics.neighbors import Search, nearest
-from nearfield.training.baselines import standardised, statistics_vectors
+from nearfield.training.baselines import standardized, statistics_vectors
 from nearfield.training.encode import vectors_of
 from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
@@ -130,7 +130,7 @@ class Space:
         metadata = replace(metadata, tags=metadata.tags[:, kept], tag_names=names)
         ids, fixed = list(setup.collection.table["id"].iloc[known]), None
         if kind != "trained":
-            fixed = standardised(dict(statistics_vectors(setup))[kind][known], np.arange(len(known)))
+            fixed = standardized(dict(statistics_vectors(setup))[kind][known], np.arange(len(known)))
         return cls(folder, kind, updates, ids, metadata, fixed, alone)
 
     def settings(self, seed: int) -> SuspectSettings:

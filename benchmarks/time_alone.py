@@ -25,7 +25,7 @@ from nearfield.metrics.neighbors import Search, nearest
 from nearfield.models.embedder import EmbeddingModel
 from nearfield.models.normalization import settle
 from nearfield.study.statistics.two_way import Array, MeanSquares
-from nearfield.training.baselines import standardised, statistics_vectors, untrained
+from nearfield.training.baselines import standardized, statistics_vectors, untrained
 from nearfield.training.encode import vectors_of
 from nearfield.training.events import ignore
 from nearfield.training.prepare import open_collection
@@ -100,7 +100,7 @@ def _hits(
         note("untrained encoder", vectors_of(untrained(setup), setup))
         note("untrained, norms and whitening of the long recordings", vectors_of(schooled[seed], setup))
         for name, vectors in statistics_vectors(setup) if seed == 0 else ():
-            note(NAMES[name], standardised(vectors, train), "euclidean")
+            note(NAMES[name], standardized(vectors, train), "euclidean")
         if seed < len(theirs):
             other = _bench(theirs[seed], data, seed)
             note("the source's rule", vectors_of(theirs[seed].embedder, other), setup=other)
@@ -120,7 +120,7 @@ def _settled_on(data: Path, runs: list[Run]) -> list[EmbeddingModel]:
     found = []
     for seed, run in enumerate(runs):
         setup = _bench(run, data, seed)
-        seen = setup.pictures(setup.sampler(), torch.device("cpu"))
+        seen = setup.spectrograms(setup.sampler(), torch.device("cpu"))
         pictures = [each for _, each in zip(range(16), seen, strict=False)]
         fresh = build_embedder(without_weights(run.recipe), setup.channels, seed + 1_000_003)
         settle(fresh, pictures)

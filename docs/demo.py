@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from sklearn.decomposition import PCA
 
 from nearfield.core.types import Vectors
-from nearfield.training.baselines import standardised, statistics_vectors
+from nearfield.training.baselines import standardized, statistics_vectors
 from nearfield.training.encode import vectors_of
 from nearfield.training.prepare import open_collection
 from nearfield.training.run import Run
@@ -29,7 +29,7 @@ def main(folder: str, picture: str) -> None:
     train = collection.rows("train")
     mfcc = dict(statistics_vectors(setup))["mfcc_stats"]
     spaces = {
-        "MFCC statistics": (standardised(mfcc, train), "baseline/mfcc_stats/"),
+        "MFCC statistics": (standardized(mfcc, train), "baseline/mfcc_stats/"),
         "trained space": (vectors_of(run.embedder, setup), ""),
     }
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")

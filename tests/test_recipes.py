@@ -19,7 +19,7 @@ from nearfield.core.shipped import shipped
 from nearfield.data.layouts import synthetic
 from nearfield.learning.losses.tagging import TaggingLoss
 from nearfield.metrics.neighbors import Search, nearest
-from nearfield.training.encode import embed_windows, vectors_of
+from nearfield.training.encode import embed_setup, vectors_of
 from nearfield.training.events import Note
 from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
@@ -169,10 +169,8 @@ def _precision(setup: TrainingSetup, folder: RunFolder) -> tuple[float, float]:
     """Mean average precision of the tagger over tags, and what chance gives."""
     head = TagHead.load(folder, setup.recipe, setup.embedder.size)
     assert head is not None
-    seconds, clip_seconds = setup.metadata.seconds, setup.recipe.data.clip_seconds
     rows = setup.collection.rows("train")
-    windows = embed_windows(setup.embedder, setup.network_input, seconds, clip_seconds)
-    said = head.probabilities(windows, len(seconds))[rows]
+    said = head.probabilities(embed_setup(setup.embedder, setup), len(setup.metadata))[rows]
     tags = setup.metadata.tags[rows]
     scored = tags.any(axis=0) & ~tags.all(axis=0)
     return (

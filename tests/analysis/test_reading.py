@@ -44,5 +44,7 @@ def test_a_tagger_is_read_as_it_was_trained(given: dict[str, Any]) -> None:
         sampler={"kind": "shuffle"},
         loss={"kind": "bce"},
     )
-    with pytest.raises(RequestError, match="embedding: bce tells tags from the vectors as they were"):
+    with pytest.raises(
+        RequestError, match="embedding: bce predicts tags from the embeddings of the training"
+    ):
         check(made)

@@ -15,7 +15,7 @@ from nearfield.metrics.classification import classification_scores
 from nearfield.metrics.neighbors import Search
 from nearfield.metrics.probes import Labelled, fit_label_probe
 from nearfield.metrics.retrieval import label_scores
-from nearfield.training.baselines import band_statistics, standardised
+from nearfield.training.baselines import band_statistics, standardized
 
 
 def test_means_come_first_then_deviations_whatever_the_frames() -> None:
@@ -34,20 +34,20 @@ def test_standardised_by_train_alone() -> None:
     vectors = np.random.default_rng(1).standard_normal((50, 4)).astype(np.float32) * 7 + 3
     train = np.arange(30)
     theirs = StandardScaler().fit(vectors[train]).transform(vectors)
-    np.testing.assert_allclose(standardised(vectors, train), theirs, atol=1e-5)
+    np.testing.assert_allclose(standardized(vectors, train), theirs, atol=1e-5)
 
 
 def test_refuses_a_picture_without_frames_and_a_split_without_train() -> None:
     with pytest.raises(RequestError, match=r"picture 1: .* given: shape \(3, 0\)"):
         band_statistics([np.zeros((3, 2)), np.zeros((3, 0))])
     with pytest.raises(RequestError, match="no training rows"):
-        standardised(np.ones((3, 2), dtype=np.float32), np.zeros(0, dtype=np.int64))
+        standardized(np.ones((3, 2), dtype=np.float32), np.zeros(0, dtype=np.int64))
 
 
 def test_reproduces_what_librosa_and_scikit_learn_gave_on_esc10(real_data: Callable[[str], Path]) -> None:
     """Figures of librosa's statistics, scikit-learn's regression and a plain search, made independently."""
     vectors, labels, train, test = _esc10(real_data("esc10"))
-    vectors = standardised(vectors, train)
+    vectors = standardized(vectors, train)
     learn = Labelled(vectors[train], labels[train])
     predicted = fit_label_probe(learn, strength=1.0).predict(vectors[test])
     assert classification_scores(labels[test], predicted)["macro_f1"][0] == pytest.approx(0.725, abs=0.0015)

@@ -79,7 +79,7 @@ def test_more_than_there_is_is_all_there_is(site: Site, sounding: Path, path: st
     asked = site.post(path, [("start", "0.5"), ("seconds", seconds)], sent)
     assert (asked.status, asked.body) == (whole.status, whole.body) == (200, whole.body)
     late = site.post(path, [("start", seconds)], sent)
-    assert (late.status, b"lies beyond the sound's end" in late.body) == (400, True)
+    assert (late.status, b"is after the end of the sound" in late.body) == (400, True)
 
 
 def test_no_error_says_where_things_lie(

@@ -49,4 +49,4 @@ def test_nesting_without_end_is_told() -> None:
 
 def test_a_file_is_asked_for_plainly() -> None:
     text = said({"sound": "low.wav"})
-    assert text == "sound: a file is wanted, as by curl -F sound=@FILE. Given: 'low.wav'."
+    assert text == "sound: a file is expected, as by curl -F sound=@FILE. Given: 'low.wav'."

@@ -255,7 +255,7 @@ def test_a_decision_that_is_none_is_told_in_sentences(site: Site) -> None:
     assert said.endswith("Given: 'accept'.")
     strange = {**body, "decision": "accepted", "clip": "x"}
     said = json.loads(site.ask("/decisions", "POST", kind, json.dumps(strange).encode()).body)["detail"]
-    assert said == "clip: there is no such field. /openapi.json lists those that there are."
+    assert said == "clip: there is no such field. /openapi.json lists the fields."
     for broken in (b"{", b"[1]", b"decision=accept"):
         reply = site.ask("/decisions", "POST", kind, broken)
         assert (reply.status, b"/openapi.json" in reply.body) == (422, True)

@@ -21,7 +21,7 @@ from nearfield.core.files import locked
 from nearfield.data.collection import Collection
 from nearfield.space.generation import unit_rows
 from nearfield.space.indexing import Changes
-from nearfield.space.parts import EmbeddingShards
+from nearfield.space.shards import EmbeddingShards
 from nearfield.space.space import Space
 from nearfield.space.vector_file import digests_of, embed_collection
 from nearfield.training.events import ignore

@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from nearfield.core.errors import DataError, RequestError
+from nearfield.space.identity import WindowMode
 from nearfield.space.space import Space
 from nearfield.training.run import Run
-from nearfield.training.stream import Windows
 from tests.space.conftest import Tone
 
 
@@ -83,7 +83,7 @@ def test_most_clips_do_not_vanish_unasked(own: tuple[Path, Space]) -> None:
 
 @pytest.mark.parametrize(("made", "asked"), [("clip", "all"), ("all", "clip")])
 def test_an_update_keeps_to_the_rule_of_windows(
-    heard: Run, scale: Path, tmp_path: Path, made: Windows, asked: Windows
+    heard: Run, scale: Path, tmp_path: Path, made: WindowMode, asked: WindowMode
 ) -> None:
     space = Space.create(heard, str(scale), tmp_path / "space", windows=made)
     count = len(space)

@@ -11,14 +11,14 @@ import soundfile
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.data.collection import Collection
-from nearfield.space import parts
-from nearfield.space.identity import Identity, from_metadata
+from nearfield.space import shards
+from nearfield.space.identity import Identity, WindowMode, from_metadata
 from nearfield.space.query import Embedded
+from nearfield.space.shards import embed_table
 from nearfield.space.space import Space
 from nearfield.space.vector_file import collection_for, embed_collection, read_embedded, read_vectors
 from nearfield.training.events import Event, Note, Stage
 from nearfield.training.run import Run
-from nearfield.training.stream import Windows, hear
 from tests.space.conftest import Tone
 
 
@@ -55,7 +55,7 @@ def test_every_window_has_the_vector_of_that_piece(heard: Run, scale: Path, tmp_
 def test_goes_on_where_it_was_stopped(
     heard: Run, scale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "CLIPS", 4)
+    monkeypatch.setattr(shards, "CLIPS", 4)
     out, embedded = tmp_path / "v.parquet", []
 
     class StoppedError(Exception):
@@ -67,12 +67,12 @@ def test_goes_on_where_it_was_stopped(
 
     def counted(*given):  # type: ignore[no-untyped-def]
         embedded.append(len(given[1]))
-        return hear(*given)
+        return embed_table(*given)
 
     with pytest.raises(StoppedError):
         embed_collection(heard, str(scale), out, stop)
     assert not out.exists()
-    monkeypatch.setattr(parts, "hear", counted)
+    monkeypatch.setattr(shards, "embed_table", counted)
     events: list[Event] = []
     embed_collection(heard, str(scale), out, events.append)
     assert sum(embedded) == 10
@@ -133,7 +133,7 @@ def test_one_vector_says_whose_it_is(heard: Run, other: Run, scale: Path, tmp_pa
 def test_vectors_of_clips_and_of_windows_are_two_spaces_of_one_identity(
     heard: Run, scale: Path, tmp_path: Path
 ) -> None:
-    rules: tuple[Windows, ...] = ("clip", "all")
+    rules: tuple[WindowMode, ...] = ("clip", "all")
     stored = {}
     for windows in rules:
         out = embed_collection(heard, str(scale), tmp_path / f"{windows}.parquet", windows=windows)

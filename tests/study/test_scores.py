@@ -94,7 +94,7 @@ def test_a_search_within_the_test_set_is_known_without_each_group() -> None:
     assert found is not None
     assert found.mean() == pytest.approx(np.nanmean(scores))
     np.testing.assert_allclose(found - found.mean(), 6 * (without.mean() - without))
-    with pytest.raises(RequestError, match=r"earlier version measured .* nearfield evaluate"):
+    with pytest.raises(RequestError, match=r"evaluated by an earlier version.* nearfield evaluate"):
         by_group(frame.drop(columns=f"without/{name}"), name)
 
 

@@ -97,7 +97,9 @@ def test_sounds_are_kept_small_and_vectors_are_those_of_the_weights(folder: Path
 def test_vectors_that_are_not_those_of_training_are_told(name: str, folder: Path, sounds: list[Path]) -> None:
     run = Run.load(folder)
     DROPPED[name](run)
-    with pytest.warns(VectorWarning, match="other vectors here than when it was trained: 4 sounds"):
+    with pytest.warns(
+        VectorWarning, match="other vectors here than when it was trained: those of the 4 sounds"
+    ):
         run.encode(sounds)
 
 

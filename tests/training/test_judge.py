@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_val_clips_train_too_where_the_recipe_says_so(tones: Path, tmp_path: Pat
     on_train = evaluate(run.folder.path, split="train")
     assert sum(row["support"] for row in on_train.per_class) == both
     validating = recipe.changed({"train.validate_every": 2, "train.keep": "best"})
-    with pytest.raises(RequestError, match=r"data.val_trains: .* cannot both train and validate"):
+    with pytest.raises(RequestError, match=r"data.val_trains: .* cannot be used for training and validation"):
         train(validating, tones, tmp_path / "other", device="cpu")
 
 
@@ -189,6 +190,20 @@ def test_encoding_files_and_waves_gives_the_stored_vectors(run: Run, tones: Path
     waves = [soundfile.read(path, dtype="float32")[0] for path in paths]
     assert np.abs(run.encode(waves) - run.encode(paths)).max() < 1e-6
     assert run.encode([]).shape == (0, 8)
+
+
+def test_stored_vectors_are_those_of_the_same_clips_or_none(run: Run) -> None:
+    collection = Collection.load(run.folder.environment()["data"]["path"])
+    ids, vectors = run.vectors()
+    rows = np.random.default_rng(0).permutation(len(collection))[:7]
+    found = run.vectors_for(collection.subset(rows))
+    assert found is not None
+    names = collection.table["id"].iloc[rows]
+    np.testing.assert_array_equal(found, vectors[[ids.index(name) for name in names]])
+    for column, value in (("id", "b/11.wav"), ("start", 0.1), ("seconds", 0.3)):
+        table = collection.table.copy()
+        table.loc[3, column] = value
+        assert run.vectors_for(replace(collection, table=table)) is None
 
 
 def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(run: Run, tones: Path) -> None:

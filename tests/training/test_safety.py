@@ -295,6 +295,6 @@ def test_data_without_the_patch_that_the_run_was_trained_with_are_not_called_cha
     uses(f"{data}?patch={patch}", "with")
     assert said == []
     uses(str(data), "without")
-    wanted = f"the run was trained on {data} with the patch {patch}, which is not given here"
+    wanted = f"the run was trained on {data} with the patch table {patch}, which is not used here"
     assert [text.startswith(wanted) for text in said] == [True] * 3
     assert "?patch=" in said[0]

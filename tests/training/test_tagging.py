@@ -215,5 +215,5 @@ def test_a_tagger_without_its_head_does_not_answer_by_a_probe(
     shutil.copytree(tagger.folder.path, tmp_path / "copy")
     copy = Run.load(tmp_path / "copy")
     copy.folder.head.unlink()
-    with pytest.raises(RequestError, match=r"head.safetensors is missing, by which this tagger tells tags"):
+    with pytest.raises(RequestError, match=r"head.safetensors is missing, which this run needs to tag"):
         tag(copy, [chords / "0.wav"])

@@ -1,7 +1,7 @@
 """The store of decoded data: each file is decoded once and then read from the cache."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -62,20 +62,26 @@ def read_sound(path: Path, settings: DataSettings, start: float = 0.0, seconds: 
     return resample(mix(waves, settings.channels), rate, settings.sample_rate)
 
 
-def sound_blocks(path: Path, rate: int, channels: Channels, block: int = BLOCK) -> Iterator[Waves]:
-    """Decodes a whole file, mixed and at `rate` hertz, in blocks (T, C), the axis order of the store.
+def sound_blocks(
+    path: Path, rate: int, channels: Channels, block: int = BLOCK, first: int = 0
+) -> Generator[Waves, None, None]:
+    """Decodes a file, mixed and at `rate` hertz, in blocks (T, C), the axis order of the store.
 
-    Concatenated, the blocks are bit-identical to `resample(mix(decode(path)))`. Raises Fault like
-    `audio.decode`.
+    Concatenated, the blocks are bit-identical to `resample(mix(decode(path)))` from sample `first` on. Raises
+    Fault like `audio.decode`.
     """
-    samples = 0
     with opened(path) as file:
         own = file.samplerate
         check_scale(path)
-        mixed = (mix(waves, channels).T for waves in _read(path, file, block))
+        samples = min(first, file.frames) if own == rate and file.is_exact else 0
+        if samples:
+            file.seek(samples)
+        mixed = (mix(waves, channels).T for waves in _read(path, file, block, samples))
         for piece in mixed if own == rate else _resampled(mixed, own, rate):
+            skipped = min(len(piece), max(0, first - samples))
             samples += len(piece)
-            yield piece
+            if skipped < len(piece):
+                yield piece[skipped:]
     if not samples:
         raise Fault("short", f"it is too short for one sample at {rate} Hz.", "Remove it.", path)
 
@@ -91,15 +97,13 @@ def _resampled(pieces: Iterator[Waves], own: int, rate: int) -> Iterator[Waves]:
     yield stream.resample_chunk(np.empty((0, first.shape[1]), np.float32), last=True)
 
 
-def _read(path: Path, file: Any, block: int) -> Iterator[Waves]:
-    """The decoded file in blocks (C, T).
+def _read(path: Path, file: Any, block: int, first: int) -> Iterator[Waves]:
+    """The decoded file from sample `first` on, in blocks (C, T).
 
     Reads never exceed the length of the file, since the library would pad them with megabytes of zeros.
     """
-    first = 0
-    whole = (
-        file.subtype == "PCM_16"
-    )  # reading integers and scaling them here gives the same floats in half the time
+    # Reading integers and scaling them here gives the same floats in half the time.
+    whole = file.subtype == "PCM_16"
     try:
         while first < file.frames:
             wanted = min(block, MOST_AT_ONCE // file.channels, file.frames - first)

@@ -236,9 +236,9 @@ def search_routes(shows: AppState) -> APIRouter:
         whose nearest is at least as far away as the query's: near 0 nothing here is like it. The query's own
         recording is left out.
         """
-        desk = QueryService(shows, space)
-        shown = desk.shown
-        aim = desk.aim(QueryRequest(clip, file, start, seconds), plus or [], minus or [])
+        queries = QueryService(shows, space)
+        shown = queries.space
+        aim = queries.aim(QueryRequest(clip, file, start, seconds), plus or [], minus or [])
         answers = answer(shown.space.state, aim, Wish(top, where or None, diverse))
         rows = [
             {**shown.at(each.position).plain(), "rank": each.rank, "distance": each.distance}
@@ -256,9 +256,9 @@ def search_routes(shows: AppState) -> APIRouter:
         space: SpaceForm = 0,
     ) -> dict[str, Any]:
         """The unit vector of a sound or clip, and the identity of its space."""
-        desk = QueryService(shows, space)
-        vector = desk.resolve(QueryRequest(clip, file, start, seconds)).vector
-        return {"identity": str(desk.shown.space.identity), "size": len(vector), "vector": vector.tolist()}
+        queries = QueryService(shows, space)
+        vector = queries.resolve(QueryRequest(clip, file, start, seconds)).vector
+        return {"identity": str(queries.space.space.identity), "size": len(vector), "vector": vector.tolist()}
 
     @routes.post("/tag")
     def tag_sound(
@@ -269,9 +269,8 @@ def search_routes(shows: AppState) -> APIRouter:
         space: SpaceForm = 0,
     ) -> dict[str, Any]:
         """The score of each tag, 0..1, highest first; an error if the run has no tags."""
-        desk = QueryService(shows, space)
-        names, said = desk.tags(QueryRequest(clip, file, start, seconds))
-        order = sorted(zip(names, said.tolist(), strict=True), key=lambda each: -each[1])
+        names, scores = QueryService(shows, space).tags(QueryRequest(clip, file, start, seconds))
+        order = sorted(zip(names, scores.tolist(), strict=True), key=lambda each: -each[1])
         return {"tags": [{"name": name, "probability": probability} for name, probability in order]}
 
     return routes

@@ -12,8 +12,8 @@ from nearfield.core.extras import require
 from nearfield.core.rng import stream
 from nearfield.core.types import Ints, Vectors
 from nearfield.space.nearest import Found, Nearest
-from nearfield.space.parts import vector_column
 from nearfield.space.rows import connect
+from nearfield.space.shards import vector_column
 from nearfield.space.storage import Approximate
 
 TABLE = "approximate"

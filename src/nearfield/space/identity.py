@@ -11,16 +11,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Literal, Self
 
 from torch import Tensor
 
 from nearfield.core.errors import RequestError
 from nearfield.training.run import Run, without_weights
 
-if TYPE_CHECKING:
-    from nearfield.training.stream import Windows
-
+WindowMode = Literal["clip", "all"]
+"""`clip`: one vector per clip, the mean of its windows; `all`: one vector per window."""
 
 WINDOWS = "end to end, the last one flush with the clip's end; mean of their vectors"
 """How a clip longer than a window is embedded; windows have `clip_seconds`. Change it with the rule."""
@@ -40,11 +39,11 @@ class Identity:
     """Name of the run, for messages; it is not part of the identity."""
     parts: Mapping[str, str]
     """sha256 by part: weights, front end, normalization, embedding."""
-    windows: "Windows | None" = None
-    """`clip`: one vector per clip; `all`: one per window; None: an encoder, or unknown."""
+    windows: WindowMode | None = None
+    """What each vector stands for; None: an encoder, or unknown."""
 
     @classmethod
-    def of(cls, run: Run, windows: "Windows | None" = None) -> Self:
+    def of(cls, run: Run, windows: WindowMode | None = None) -> Self:
         """The identity of the embeddings of `run`; with `windows`, of a space of them."""
         recipe = without_weights(run.recipe).plain()
         front = {name: recipe["data"].get(name) for name in _FRONT}

@@ -23,16 +23,15 @@ from nearfield.space.generation import (
     unit_rows,
     write_generation,
 )
-from nearfield.space.identity import Identity
-from nearfield.space.parts import EmbeddingShards
-from nearfield.space.rows import Rows, base_table, of_part
+from nearfield.space.identity import Identity, WindowMode
+from nearfield.space.rows import Rows, base_table, of_shard
+from nearfield.space.shards import EmbeddingShards, Shard
 from nearfield.space.storage import ENCODER, NAME, SpaceFile, facts_of, mapped, write_stream
 from nearfield.space.vector_file import NOW, collection_for, digests_of, no_vectors
 from nearfield.training.events import Callback, Note, Stage
 from nearfield.training.prepare import absolute, moved, note_own
 from nearfield.training.run import Run
 from nearfield.training.run_folder import note_if_own
-from nearfield.training.stream import Part, Windows
 
 # Checks before a space is created or updated: an existing space, other data or windows, missing clips.
 
@@ -97,7 +96,7 @@ def open_data(run: Run, file: SpaceFile, data: str | Collection | None, callback
         return collection_for(run, file.data, callback)
 
 
-def check_windows(folder: Path, file: SpaceFile, windows: Windows) -> None:
+def check_windows(folder: Path, file: SpaceFile, windows: WindowMode) -> None:
     """Raises RequestError if the space was made with another value of `windows`."""
     if windows == file.windows:
         return
@@ -203,7 +202,7 @@ class Job:
     collection: Collection
     data: str
     """The path of the data, as `absolute` returns it."""
-    windows: Windows
+    windows: WindowMode
     callback: Callback
     may_drop: bool = False
     """Whether more than `LOST` of the clips may be dropped."""
@@ -231,24 +230,24 @@ def index(job: Job) -> Changes:
             check_losses(job.folder, before, base, job.data)
         known = _known(base, before)
         fresh = np.setdiff1d(np.arange(len(base)), known.clips)
-        parts = EmbeddingShards(job.folder / WORK, job.run, job.windows, job.callback)
-        made = _make(parts, job.collection, digests, fresh, 0 if before is None else before.file.count)
+        shards = EmbeddingShards(job.folder / WORK, job.run, job.windows, job.callback)
+        made = _make(shards, job.collection, digests, fresh, 0 if before is None else before.file.count)
         order = Order.joined([known, made])
         if not len(order.clips):
             raise no_vectors(job.collection)
-        every = Part(order.clips, order.offsets, order.seconds, np.empty((0, 0), np.float32))
-        rows = of_part(base, every, job.windows)
+        every = Shard(order.clips, order.offsets, order.seconds, np.empty((0, 0), np.float32))
+        rows = of_shard(base, every, job.windows)
         unusable = sum(problem.severity == "left out" for problem in job.collection.problems)
-        changes = _changes(rows, before, len(made.clips), unusable + parts.faults)
+        changes = _changes(rows, before, len(made.clips), unusable + shards.unusable)
         if before is None or not before.rows.same(rows):
             _publish(job, order, rows, before)
         elif before.file.data != job.data:
             before.file.model_copy(update={"data": job.data}).write(job.folder)
-        parts.clear()
+        shards.clear()
         return changes
 
 
-def windows_for(run: Run, collection: Collection, asked: Windows | None, callback: Callback) -> Windows:
+def windows_for(run: Run, collection: Collection, asked: WindowMode | None, callback: Callback) -> WindowMode:
     """What a vector of a new space stands for: `asked`, if given.
 
     Else `all` if clips longer than `LONG` windows make up more than half of the duration, and `clip` if not.
@@ -259,7 +258,7 @@ def windows_for(run: Run, collection: Collection, asked: Windows | None, callbac
     window, lengths = run.recipe.data.clip_seconds, collection.table["seconds"].to_numpy(np.float64)
     long = lengths > LONG * window
     share = lengths[long].sum() / max(lengths.sum(), 1e-9)
-    chosen: Windows = asked or ("all" if share > 0.5 else "clip")
+    chosen: WindowMode = asked or ("all" if share > 0.5 else "clip")
     if long.any() and asked is None:
         note = f"{long.sum():,} of {len(lengths):,} clips ({share:.0%} of the sound) are longer than {LONG} "
         note += f"windows of {window:g} s. "
@@ -292,23 +291,24 @@ def _known(base: pa.Table, before: State | None) -> Order:
 
 
 def _make(
-    parts: EmbeddingShards, collection: Collection, digests: list[str], fresh: Ints, first: int
+    shards: EmbeddingShards, collection: Collection, digests: list[str], fresh: Ints, first: int
 ) -> Order:
     """Embeds the rows `fresh` of a collection and writes their vectors to one file of the work folder."""
     table = collection.table.iloc[fresh].reset_index(drop=True)
-    kept: list[Part] = []
+    kept: list[Shard] = []
 
     def blocks() -> Iterable[Vectors]:
-        for part in parts.each(table, [digests[row] for row in fresh]):
-            kept.append(Part(fresh[part.rows], part.starts, part.seconds, part.vectors[:0], part.faults))
-            yield unit_rows(part.vectors)  # only once: a second time could change the last bit
+        for shard in shards.each(table, [digests[row] for row in fresh]):
+            rows = fresh[shard.rows]
+            kept.append(Shard(rows, shard.starts, shard.seconds, shard.vectors[:0], shard.errors))
+            yield unit_rows(shard.vectors)  # only once: a second time could change the last bit
 
-    count = write_stream(parts.folder / MADE, blocks(), parts.run.embedder.size)
+    count = write_stream(shards.folder / MADE, blocks(), shards.run.embedder.size)
     if not kept:
         none = np.empty(0, np.int64)
         return Order(none, np.empty(0), np.empty(0), none)
     rows, starts, seconds = (
-        np.concatenate([getattr(p, n) for p in kept]) for n in ("rows", "starts", "seconds")
+        np.concatenate([getattr(shard, name) for shard in kept]) for name in ("rows", "starts", "seconds")
     )
     return Order(rows, starts, seconds, np.arange(first, first + count))
 

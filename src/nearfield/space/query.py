@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.types import Bools, Ints, Vectors
@@ -17,7 +16,7 @@ from nearfield.space.generation import SAME, Generation, Grouping, State, typica
 from nearfield.space.identity import Identity
 from nearfield.space.nearest import Found, Nearest
 from nearfield.training.run import Run
-from nearfield.training.stream import hear
+from nearfield.training.windows import FileClip
 
 # From the examples of a user (sounds, spans, clips, vectors) to one unit vector.
 
@@ -73,17 +72,18 @@ def span_of(example: Example) -> Span | None:
     return None
 
 
-def hear_span(run: Run, span: Span) -> Vectors:
-    """(D,) the vector of a piece of a file, as indexing makes it. Raises DataError for what is no sound."""
+def embed_span(run: Run, span: Span) -> Vectors:
+    """The vector (D,) of a span of a file, as in an index. Raises DataError if the file cannot be used."""
     path, start, seconds, *channel = span
     if start > 0 and (length := describe(Path(path)).seconds) <= start:
         raise RequestError(f"start: {path} ends at {length:g} s. Given: {start:g} s. Give an earlier start.")
-    rows = {"path": [str(path)], "start": [float(start)], "seconds": [float(seconds)]}
-    rows["channel"] = channel or [None]
-    part = hear(run, pd.DataFrame(rows), "clip")
-    if not len(part.rows):
-        raise DataError("\n".join(part.faults))
-    vector: Vectors = part.vectors[0]
+    clip = FileClip(Path(path), float(start), float(seconds), channel[0] if channel else None)
+    vector: Vectors = run.embed([clip]).by_clip(1, run.recipe.embedding.normalize)[0]
+    if not np.isfinite(vector).all():
+        raise DataError(
+            f"{path}: the network gives no finite numbers of it: its samples are far too large. "
+            "Write it again with samples within -1 and 1."
+        )
     return vector
 
 

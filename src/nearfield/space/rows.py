@@ -17,8 +17,9 @@ from nearfield.core.extras import require
 from nearfield.core.types import Bools, Ints
 from nearfield.data.clips import CHANNEL, STANDARD
 from nearfield.space.filters import Condition, unmet
+from nearfield.space.identity import WindowMode
+from nearfield.space.shards import Shard
 from nearfield.space.storage import in_force
-from nearfield.training.stream import Part, Windows
 
 # The table of rows: the collection's columns for the clip of each vector.
 
@@ -45,18 +46,18 @@ def base_table(table: pd.DataFrame, digests: Sequence[str]) -> pa.Table:
     return pa.table(columns)
 
 
-def of_part(base: pa.Table, part: Part, windows: Windows) -> pa.Table:
-    """The rows of the vectors in `part`; with `windows` = all, id, times and offset are per window."""
-    taken = base.take(pa.array(part.rows))
+def of_shard(base: pa.Table, shard: Shard, windows: WindowMode) -> pa.Table:
+    """The rows of the vectors in `shard`; with `windows` = all, id, times and offset are per window."""
+    taken = base.take(pa.array(shard.rows))
     if windows == "clip":
         return taken
-    ids = [f"{clip}@{start:.3f}" for clip, start in zip(taken["clip"].to_pylist(), part.starts, strict=True)]
-    starts = pa.array(part.starts)
+    ids = [f"{clip}@{start:.3f}" for clip, start in zip(taken["clip"].to_pylist(), shard.starts, strict=True)]
+    starts = pa.array(shard.starts)
     own = {
         "id": pa.array(ids, pa.string()),
         "start": pc.add(taken["start"], starts),
         "moment": pc.add(taken["moment"], starts),
-        "seconds": pa.array(part.seconds),
+        "seconds": pa.array(shard.seconds),
         "offset": starts,
     }
     for name, column in own.items():

@@ -21,12 +21,11 @@ from nearfield.data.arrays import as_data
 from nearfield.data.audio import describe
 from nearfield.data.images import SUFFIXES as IMAGES
 from nearfield.space.generation import GROUPINGS, Grouping, State
-from nearfield.space.identity import Identity
-from nearfield.space.query import Embedded, Example, Resolved, direction, given_vector, hear_span, span_of
+from nearfield.space.identity import Identity, WindowMode
+from nearfield.space.query import Embedded, Example, Resolved, direction, embed_span, given_vector, span_of
 from nearfield.space.storage import ENCODER, Approximate, damaged
 from nearfield.training.events import Callback, Stage, ignore
 from nearfield.training.run import Run
-from nearfield.training.stream import Windows
 from nearfield.training.vector_checks import VectorWarning
 
 if TYPE_CHECKING:
@@ -143,7 +142,7 @@ class Space:
         data: "str | Path | Collection | None",
         out: str | Path,
         callback: Callback = ignore,
-        windows: Windows | None = None,
+        windows: WindowMode | None = None,
     ) -> "Space":
         """Embeds a collection and writes a space of it.
 
@@ -195,7 +194,7 @@ class Space:
         data: "str | Path | Collection | None" = None,
         callback: Callback = ignore,
         run: Run | None = None,
-        windows: Windows | None = None,
+        windows: WindowMode | None = None,
         moved: bool = False,
         may_drop: bool = False,
     ) -> "Changes":
@@ -400,7 +399,7 @@ class Space:
         none = np.empty(0, np.int64)
         span = span_of(example)
         if span is not None:
-            vector = hear_span(self.run, span)
+            vector = embed_span(self.run, span)
             try:
                 copies = self.state.rows.of_file(digest(Path(span[0])))
             except OSError as error:

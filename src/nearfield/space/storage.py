@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from nearfield.core.errors import DataError
 from nearfield.core.files import digest, not_there, replacing, write_text
 from nearfield.core.settings import Settings
-from nearfield.training.stream import Windows
+from nearfield.space.identity import WindowMode
 
 # Arrays as .npy files, written atomically and memory-mapped for reading.
 
@@ -100,7 +100,7 @@ class SpaceFile(Settings):
     """The folder of the run, as it was given."""
     data: str
     """The absolute path of the data; in an older space, as it was given."""
-    windows: Windows
+    windows: WindowMode
     """One vector per clip, or one per window."""
     count: int
     """N, the number of vectors."""

@@ -10,22 +10,21 @@ from nearfield.core.types import Vectors
 from nearfield.data.collection import Collection
 from nearfield.data.patches import split_patch
 from nearfield.data.probing import content_digests
-from nearfield.space.identity import Identity, from_metadata, to_metadata
-from nearfield.space.parts import EmbeddingShards, vector_column
+from nearfield.space.identity import Identity, WindowMode, from_metadata, to_metadata
 from nearfield.space.query import Embedded
-from nearfield.space.rows import OWN, base_table, of_part
+from nearfield.space.rows import OWN, base_table, of_shard
+from nearfield.space.shards import EmbeddingShards, vector_column
 from nearfield.training.events import Callback, Stage, ignore
-from nearfield.training.prepare import folders_tell, is_own, note_own, open_collection
+from nearfield.training.prepare import folders_are_labels, is_own, note_own, open_collection
 from nearfield.training.run import Run
 from nearfield.training.setup import note_left_out
-from nearfield.training.stream import Windows
 
 NOW = "The vectors are of the clips as they are now."
 """Added to the note that the data of a run have changed since its training."""
 
 
 def embed_collection(
-    run: Run, data: str | Collection, out: Path, callback: Callback = ignore, windows: Windows = "clip"
+    run: Run, data: str | Collection, out: Path, callback: Callback = ignore, windows: WindowMode = "clip"
 ) -> Path:
     """Writes the vectors of every clip (or window) of `data` to the Parquet file `out`.
 
@@ -40,12 +39,12 @@ def embed_collection(
     if isinstance(data, str):
         note_own(data, collection, run.folder, NOW, callback)
     digests = digests_of(collection, callback)
-    parts = EmbeddingShards(out.with_name(out.name + ".work"), run, windows, callback)
+    shards = EmbeddingShards(out.with_name(out.name + ".work"), run, windows, callback)
     base, writer, count = base_table(collection.table, digests), None, 0
     with replacing(out) as temporary:
-        for part in parts.each(collection.table, digests):
-            rows = of_part(base, part, windows).drop_columns(list(OWN))
-            rows = rows.append_column("vector", vector_column(part.vectors))
+        for shard in shards.each(collection.table, digests):
+            rows = of_shard(base, shard, windows).drop_columns(list(OWN))
+            rows = rows.append_column("vector", vector_column(shard.vectors))
             rows = rows.replace_schema_metadata(to_metadata(Identity.of(run, windows)))
             writer = writer or pq.ParquetWriter(temporary, rows.schema)
             writer.write_table(rows)
@@ -54,7 +53,7 @@ def embed_collection(
             writer.close()
         if not count:
             raise no_vectors(collection)
-    parts.clear()
+    shards.clear()
     return out
 
 
@@ -91,7 +90,7 @@ def collection_for(run: Run, data: str | Collection, callback: Callback) -> Coll
     Raises RequestError if the run reads sounds and the data are images, or the reverse.
     """
     if isinstance(data, str):
-        tell = folders_tell(run.recipe) or not is_own(split_patch(data)[0], run.folder)
+        tell = folders_are_labels(run.recipe) or not is_own(split_patch(data)[0], run.folder)
         collection = open_collection(data, run.recipe, True, callback, tell)
     else:
         collection = data

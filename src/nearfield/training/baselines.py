@@ -1,4 +1,4 @@
-"""Plain baselines on the same clips: band statistics, MFCC, untrained encoders."""
+"""Baselines of an evaluation on the same clips: statistics of spectrograms, pixels, an untrained encoder."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -22,48 +22,62 @@ from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
 from nearfield.models.normalization import settle
 from nearfield.training.device import Precision
-from nearfield.training.encode import draws, vectors_of
+from nearfield.training.encode import vectors_of
 from nearfield.training.events import Callback, Stage, ignore
 from nearfield.training.run import without_weights
 from nearfield.training.setup import TrainingSetup, build_embedder
+from nearfield.training.windows import index_batches
 
-# The plain baseline: mean and deviation over time of every band of a feature picture, nothing learnt.
+# Statistics of spectrograms: mean and standard deviation over time of each band.
 #
-# Conventions: a picture is (bands, frames), or (channels, bands, frames), of MFCC or log-mel; statistics are
-# (N, 2 * bands * channels) float32, the means first. Before retrieval they are standardised by the mean and
-# deviation that each dimension has on train.
+# A spectrogram is (bands, frames) or (channels, bands, frames). Statistics are (N, 2 * channels * bands), the
+# means first; before retrieval they are standardized on the training clips.
 
 
-def band_statistics(pictures: Iterable[npt.NDArray[Any]]) -> Vectors:
-    """One row a picture: the mean over frames of every band, then the population deviation.
+def band_statistics(spectrograms: Iterable[npt.NDArray[Any]]) -> Vectors:
+    """Computes mean and population standard deviation over time of each band.
 
-    Pictures may differ in frames. Raises RequestError for a picture without frames.
+    Parameters
+    ----------
+    spectrograms
+        N arrays (bands, frames) or (channels, bands, frames), with any numbers of frames.
+
+    Returns
+    -------
+    ndarray
+        (N, 2 * channels * bands) float32, the means first.
+
+    Raises
+    ------
+    RequestError
+        If a spectrogram has no frames.
     """
-    rows = [_clip_statistics(image, number) for number, image in enumerate(pictures)]
+    rows = [_clip_statistics(each, number) for number, each in enumerate(spectrograms)]
     return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
-def standardised(vectors: Vectors, train: Ints) -> Vectors:
-    """Every dimension at mean 0 and deviation 1 on the rows `train`; a constant one is only centred."""
+def standardized(vectors: Vectors, train: Ints) -> Vectors:
+    """Scales each dimension to mean 0 and standard deviation 1 over the rows `train`.
+
+    A constant dimension is only centered. Raises RequestError if there are no training rows.
+    """
     if not len(train):
-        raise RequestError("standardised: the split has no training rows to take mean and deviation from.")
+        raise RequestError("standardized: there are no training rows to compute mean and deviation from.")
     return Scaling.of(vectors[train])(vectors).astype(np.float32)
 
 
-def _clip_statistics(image: npt.NDArray[Any], number: int) -> npt.NDArray[np.float64]:
-    if image.ndim < 2 or image.shape[-1] == 0:
-        given = f"shape {image.shape}"
+def _clip_statistics(spectrogram: npt.NDArray[Any], number: int) -> npt.NDArray[np.float64]:
+    if spectrogram.ndim < 2 or spectrogram.shape[-1] == 0:
         raise RequestError(
-            f"picture {number}: (bands, frames) with at least one frame is wanted; given: {given}."
+            f"spectrogram {number}: (bands, frames) with at least one frame is expected. "
+            f"Given: shape {spectrogram.shape}."
         )
-    wide = image.astype(np.float64)
+    wide = spectrogram.astype(np.float64)
     return np.concatenate([wide.mean(axis=-1).ravel(), wide.std(axis=-1).ravel()])
 
 
-# The plain baselines of a space, on the same clips: a space must beat them to be worth its training.
-#
-# Mean and deviation of MFCC and of log-mel bands (pixels for pictures), and an encoder of the same shape that
-# has learnt nothing but the statistics of its norms. Chance comes with every evaluation.
+# The baselines. A space must be better than them to be worth its training. The chance level is part of every
+# evaluation.
 
 
 def baselines(
@@ -72,7 +86,19 @@ def baselines(
     settings: EvaluationSettings,
     callback: Callback = ignore,
 ) -> Iterator[tuple[str, Result]]:
-    """Plain spaces and an untrained encoder on the same clips, scored alike: (name, result)."""
+    """Yields name and result of each baseline, evaluated like the space.
+
+    Parameters
+    ----------
+    setup
+        The clips, and the network that the untrained encoder has the shape of.
+    splits
+        Rows of train, val and test.
+    settings
+        Settings of the evaluation.
+    callback
+        Called with stages of the work.
+    """
     yield from plain_spaces(setup, splits, settings, callback)
     yield "random_encoder", random_encoder(setup, splits, settings)
 
@@ -80,15 +106,15 @@ def baselines(
 def plain_spaces(
     setup: TrainingSetup, splits: dict[str, Ints], settings: EvaluationSettings, callback: Callback = ignore
 ) -> Iterator[tuple[str, Result]]:
-    """What can be had without any network: (name, result). No chance is in them but that of the split."""
+    """Yields name and result of the baselines without a network; only the split makes them random."""
     plain = settings.model_copy(update={"distance": "euclidean"})
     for name, vectors in statistics_vectors(setup, callback):
-        scaled = standardised(vectors, splits["train"]) if len(splits["train"]) else vectors
+        scaled = standardized(vectors, splits["train"]) if len(splits["train"]) else vectors
         yield name, evaluate(scaled, setup.metadata, splits, plain)
 
 
 def statistics_vectors(setup: TrainingSetup, callback: Callback = ignore) -> Iterator[tuple[str, Vectors]]:
-    """mfcc_stats and logmel_stats, or pixels for pictures; (N, D) each."""
+    """Yields name and vectors (N, D) of mfcc_stats and logmel_stats, or of pixels for images."""
     data = setup.recipe.data
     if setup.collection.kind == "picture":
         small = Store().open(setup.collection, data.model_copy(update={"image_size": 24}))
@@ -112,16 +138,16 @@ def _statistics(
         feature = settings.build(data.sample_rate, signals.channels)
         least = feature.samples(2)
 
-        def pictures(feature: Any = feature, least: int = least, name: str = name) -> Iterator[Any]:
+        def spectrograms(feature: Any = feature, least: int = least, name: str = name) -> Iterator[Any]:
             for row in range(len(signals)):
                 wave = np.zeros((1, *signals.shape(max(least, signals.length(row)))), np.float32)
                 signals.cut(row, 0, wave.shape[-1], wave[0])
                 callback(Stage(name, row + 1, len(signals)))
                 with torch.no_grad():
-                    image = feature(torch.from_numpy(wave))[0].numpy()
-                yield image
+                    spectrogram = feature(torch.from_numpy(wave))[0].numpy()
+                yield spectrogram
 
-        yield name, band_statistics(pictures())
+        yield name, band_statistics(spectrograms())
 
 
 def _whole(signals: Signals, row: int) -> Vectors:
@@ -133,26 +159,25 @@ def _whole(signals: Signals, row: int) -> Vectors:
 def random_encoder(
     setup: TrainingSetup, splits: dict[str, Ints], settings: EvaluationSettings, precision: Precision = "fp32"
 ) -> Result:
-    """The space of an encoder that was never trained, its weights drawn from the bench's seed."""
+    """Evaluates an encoder that was not trained, with weights drawn from the seed of the setup."""
     vectors = vectors_of(untrained(setup), setup, precision=precision)
     return evaluate(vectors, setup.metadata, splits, settings)
 
 
 def untrained(setup: TrainingSetup) -> EmbeddingModel:
-    """An encoder of the same shape with fresh weights; its norms have seen up to 256 training clips."""
+    """Returns an encoder of the same shape with new weights, its norms fitted to up to 256 training clips."""
     fresh = build_embedder(without_weights(setup.recipe), setup.channels, setup.seed + 1_000_003)
     fresh.normalization.load_state_dict(setup.embedder.normalization.state_dict())
     rows = setup.collection.rows("train")
     chosen = stream(setup.seed, "untrained").permutation(rows)[:256]
-    settle(fresh, _pictures(setup, chosen))
+    settle(fresh, _first_windows(setup, chosen))
     return fresh
 
 
-def _pictures(setup: TrainingSetup, rows: Ints) -> Iterator[Tensor]:
-    """The first window of each of some clips, as the network sees it."""
+def _first_windows(setup: TrainingSetup, rows: Ints) -> Iterator[Tensor]:
+    """The network input of the first window of some clips, in batches."""
     network_input = setup.network_input
-    for batch in Loader(
-        network_input.signals, draws(rows, np.zeros(len(rows))), network_input.length, workers=0
-    ):
-        feature = None if setup.recipe.modality == "image" else network_input.feature  # the network's own
+    indices = index_batches(rows, np.zeros(len(rows)))
+    for batch in Loader(network_input.signals, indices, network_input.length, workers=0):
+        feature = None if setup.recipe.modality == "image" else network_input.feature  # part of the network
         yield batch.signal if feature is None else feature(batch.signal)

@@ -1,14 +1,13 @@
-"""A few sounds and their vectors that stay with a run, to be heard again wherever the run is used.
+"""A few sounds that are stored with a run, with their embeddings, to check the run wherever it is used.
 
-The vectors are made by the network as training leaves it. Other code, another device or another arithmetic
-that gives others gives others of every sound: no score of the run would hold.
+The embeddings are those of the network at the end of training. If other code, another device or another
+precision changes them, it changes those of all sounds, and the scores of the run no longer hold.
 
 canary.safetensors: `signals` (N, C, T) int16 or (N, C, H, W) uint8, `vectors` (N, D) float32
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -16,34 +15,33 @@ from torch import Tensor
 
 from nearfield.core.errors import DataError
 from nearfield.core.rng import stream
-from nearfield.core.types import Floats, Vectors
+from nearfield.core.types import Vectors
 from nearfield.data.audio import Waves
 from nearfield.data.collection import Collection
 from nearfield.data.settings import DataSettings
 from nearfield.data.signals import ArraySignals, PhotographSignals
 from nearfield.data.store import read_sound, square
 from nearfield.models.embedder import EmbeddingModel
-from nearfield.models.features.feature import Feature
 from nearfield.models.layers import evaluating
 from nearfield.training.device import Precision
-from nearfield.training.encode import embed
+from nearfield.training.encode import embed_windows
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder, load_tensors, save_tensors
-from nearfield.training.setup import NetworkInput
+from nearfield.training.windows import SignalWindows, window_samples
 
 COUNT = 4
-"""Sounds kept."""
+"""Number of sounds that are stored."""
 MOST = 100_000
-"""Numbers kept of all their signals: 200 kB of sound."""
+"""Largest number of samples of all sounds together: 200 kB."""
 TOLERANCE: dict[Precision, float] = {"fp32": 0.01, "bf16": 0.1}
-"""Length of the difference of two vectors of one sound, over the vector's, up to which it is rounding."""
+"""Length of the difference of two embeddings of a sound, relative to their length, that rounding explains."""
 
 _FULL_SCALE = 2**15
 
 
 @dataclass(frozen=True, eq=False)
 class Canary:
-    """Signals, and the vectors that training gave of them."""
+    """Signals, and their embeddings at the end of training."""
 
     signals: Tensor
     """(N, C, T) int16, at most a window long; or (N, C, H, W) uint8."""
@@ -52,19 +50,35 @@ class Canary:
 
     @classmethod
     def read(cls, folder: RunFolder) -> "Canary | None":
-        """That of a run; None where it has none. Raises RequestError where its file is damaged."""
+        """Reads the canary of a run; None if it has none. Raises RequestError if the file is damaged."""
         if not folder.canary.is_file():
             return None
         tensors, _ = load_tensors(folder.canary)
         return cls(tensors["signals"], tensors["vectors"])
 
     def write(self, path: Path) -> None:
-        """Writes the file, whole or not at all."""
+        """Writes the file atomically."""
         save_tensors(path, {"signals": self.signals, "vectors": self.vectors})
 
-    def differences(self, embedder: EmbeddingModel, recipe: Recipe, precision: Precision) -> Vectors:
-        """(N,) how far the vectors of now are from those kept, over the length of those kept."""
-        now = torch.from_numpy(embed(embedder, *_sight(self.signals, embedder, recipe), precision))
+    def differences(self, model: EmbeddingModel, recipe: Recipe, precision: Precision) -> Vectors:
+        """Embeds the signals and compares the embeddings with the stored ones.
+
+        Parameters
+        ----------
+        model
+            The network for inference, as `EmbeddingModel.reader` returns it.
+        recipe
+            The recipe of the run.
+        precision
+            Arithmetic of the network.
+
+        Returns
+        -------
+        ndarray
+            (N,) length of the difference, relative to the length of the stored embedding.
+        """
+        embedded = embed_windows(model, model.feature, _windows(self.signals, recipe), precision)
+        now = torch.from_numpy(embedded.by_clip(len(self.signals), model.settings.normalize))
         if now.shape != self.vectors.shape:
             return np.full(len(self.vectors), np.inf, np.float32)
         apart = torch.linalg.vector_norm(now - self.vectors, dim=1)
@@ -74,7 +88,7 @@ class Canary:
 
 
 def keep_canary(folder: RunFolder, collection: Collection, recipe: Recipe, embedder: EmbeddingModel) -> None:
-    """Writes the canary of a network that has finished training; nothing where no clip can be read."""
+    """Writes the canary of a trained network, of training clips; no file if no clip can be read."""
     rows = collection.rows("train")
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, COUNT).astype(np.int64))]
     found = [signal for row in chosen if (signal := _signal(collection, int(row), recipe)) is not None]
@@ -85,9 +99,9 @@ def keep_canary(folder: RunFolder, collection: Collection, recipe: Recipe, embed
 
 
 def made_up(canary: Canary, embedder: EmbeddingModel, recipe: Recipe) -> Canary:
-    """The same of made-up sounds or pictures, which nobody has rights to."""
-    chance = stream(0, "canary")
-    noise = chance.standard_normal(tuple(canary.signals.shape))
+    """Returns a canary of synthetic sounds or images, which may be published."""
+    rng = stream(0, "canary")
+    noise = rng.standard_normal(tuple(canary.signals.shape))
     if canary.signals.dtype == torch.uint8:
         signals = torch.from_numpy((255 / (1 + np.exp(-noise))).astype(np.uint8))
     else:
@@ -97,22 +111,22 @@ def made_up(canary: Canary, embedder: EmbeddingModel, recipe: Recipe) -> Canary:
     return Canary(signals, _as_trained(embedder, signals, recipe))
 
 
-def said_of(differences: Vectors, precision: Precision) -> str | None:
-    """A sentence where the differences are more than rounding."""
+def warning_of(differences: Vectors, precision: Precision) -> str | None:
+    """Returns a warning if differences, as of `Canary.differences`, are larger than those of rounding."""
     worst, most = float(np.max(differences)), TOLERANCE[precision]
-    if worst <= most:  # NaN is said
+    if worst <= most:  # False for NaN
         return None
     return (
-        f"This run gives other vectors here than when it was trained: {len(differences)} sounds that are "
-        f"kept with it come out up to {worst:.2g} of a vector's length away (rounding of {precision}: up to "
+        f"This run gives other vectors here than when it was trained: those of the {len(differences)} sounds "
+        f"stored with it differ by up to {worst:.2g} of their length (rounding of {precision}: up to "
         f"{most:g}), with torch {torch.__version__}. Its scores and spaces do not hold for these vectors. "
-        "Compare environment.json of the run with what is installed, and whether a part of the network was "
-        "replaced or left out; else train again."
+        "Compare environment.json of the run with the installed versions, and check whether a part of the "
+        "network was replaced or left out. Otherwise train again."
     )
 
 
 def _signal(collection: Collection, row: int, recipe: Recipe) -> Tensor | None:
-    """The beginning of a clip as it is kept; None where it cannot be read or there is nothing to hear."""
+    """The beginning of a clip as it is stored; None if it cannot be read or is silent."""
     clip, data = collection.table.iloc[row], recipe.data
     path, seconds = Path(str(clip["path"])), float(clip["seconds"])
     try:
@@ -125,8 +139,8 @@ def _signal(collection: Collection, row: int, recipe: Recipe) -> Tensor | None:
 
 
 def _whole_numbers(wave: Waves, data: DataSettings) -> Tensor | None:
-    """(C, T) int16, zeros at its end where it is shorter; quiet sounds are raised: 16 bits then hold them."""
-    length = min(_window(data), MOST // (COUNT * len(wave)))
+    """(C, T) int16, with zeros at the end; quiet sounds are amplified, so that 16 bits are precise enough."""
+    length = min(window_samples(data), MOST // (COUNT * len(wave)))
     kept = np.zeros((len(wave), length), np.float32)
     kept[:, : wave.shape[1]] = wave[:, :length]
     peak = float(np.abs(kept).max(initial=0.0))
@@ -136,34 +150,30 @@ def _whole_numbers(wave: Waves, data: DataSettings) -> Tensor | None:
     return torch.from_numpy((np.clip(gain * kept, -1, 1) * (_FULL_SCALE - 1)).astype(np.int16))
 
 
-def _window(data: DataSettings) -> int:
-    return round(data.clip_seconds * data.sample_rate)
-
-
 def _floats(signals: Tensor) -> Vectors:
-    """The signals as the network hears them."""
+    """The signals as the network takes them."""
     scale = 255 if signals.dtype == torch.uint8 else _FULL_SCALE
     floats: Vectors = signals.numpy().astype(np.float32) / np.float32(scale)
     return floats
 
 
 def _as_trained(embedder: EmbeddingModel, signals: Tensor, recipe: Recipe) -> Tensor:
-    """(N, D) vectors as training makes them, by the network itself and by no reader of it."""
-    heard = torch.from_numpy(_floats(signals))
-    if heard.ndim == 3:
-        heard = torch.nn.functional.pad(heard, (0, _window(recipe.data) - heard.shape[2]))
+    """(N, D) embeddings by the network as it was trained, not by its copy for inference."""
+    windows = torch.from_numpy(_floats(signals))
+    if windows.ndim == 3:
+        windows = torch.nn.functional.pad(windows, (0, window_samples(recipe.data) - windows.shape[2]))
     device = next(embedder.parameters()).device
     with torch.no_grad(), evaluating(embedder):
-        vectors: Tensor = embedder(heard.to(device)).float().cpu()
+        vectors: Tensor = embedder(windows.to(device)).float().cpu()
     return vectors
 
 
-def _sight(signals: Tensor, embedder: EmbeddingModel, recipe: Recipe) -> tuple[NetworkInput, Floats, float]:
-    """The signals as `Run.encode` has clips seen, their lengths, and that of a window, in seconds."""
-    data, feature = recipe.data, cast(Feature, embedder.feature)
+def _windows(signals: Tensor, recipe: Recipe) -> SignalWindows:
+    """A window for each signal; signals are not trimmed, since they are stored as the network got them."""
+    data = recipe.data
     if signals.ndim == 4:
         shape = (signals.shape[1], signals.shape[2], signals.shape[3])
         photographs = PhotographSignals(list(signals.numpy()), shape)
-        return NetworkInput(photographs, 1, feature), np.zeros(len(signals)), data.clip_seconds
+        return SignalWindows(photographs, 1, np.zeros(len(signals)), data)
     waves = ArraySignals.of(list(_floats(signals)), data.sample_rate)
-    return NetworkInput(waves, _window(data), feature), waves.seconds, data.clip_seconds
+    return SignalWindows(waves, window_samples(data), waves.seconds, data)

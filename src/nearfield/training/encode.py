@@ -1,93 +1,148 @@
-"""Vectors of whole clips: windows end to end, each embedded, the mean of their vectors, unit length again."""
+"""Embeddings of clips: the one loop from windows to vectors, for files, waves and decoded signals.
 
-from collections.abc import Iterator
+A window is turned into a spectrogram by the feature of the network, and embedded. The embedding of a clip is
+the mean of those of its windows, of unit length if the recipe says so. `training.windows` cuts the windows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from nearfield.core.types import BatchIndices, Floats, Ints, Vectors
-from nearfield.data.signals import Loader
+from nearfield.core.types import Floats, Ints, Vectors
 from nearfield.models.embedder import EmbeddingModel, unit_length
 from nearfield.training.device import Precision, arithmetic
 from nearfield.training.events import Callback, Stage, ignore
-from nearfield.training.setup import NetworkInput, TrainingSetup, windows
-
-BATCH = 64
-"""Windows embedded at once."""
+from nearfield.training.setup import TrainingSetup
+from nearfield.training.windows import WindowSource
 
 
-Windows = tuple[Tensor, Tensor]
-"""(W, D) vectors of windows, and (W,) the clip that each is of."""
+@dataclass(frozen=True, eq=False)
+class WindowEmbeddings:
+    """The embeddings of the windows of some clips."""
+
+    vectors: Tensor
+    """(W, D) float32, on the CPU."""
+    rows: Ints
+    """(W,) row of the clip of each window."""
+    starts: Floats
+    """(W,) start of each window in its clip, in seconds."""
+    seconds: Floats
+    """(W,) length of each window in seconds; 0 for images."""
+
+    def without(self, rows: Sequence[int] | Ints) -> "WindowEmbeddings":
+        """Returns the windows of all clips but those of `rows`."""
+        kept = ~np.isin(self.rows, rows)
+        vectors = self.vectors[torch.from_numpy(kept)]
+        return WindowEmbeddings(vectors, self.rows[kept], self.starts[kept], self.seconds[kept])
+
+    def by_clip(self, clips: int, normalize: bool) -> Vectors:
+        """Averages the windows of each clip.
+
+        Parameters
+        ----------
+        clips
+            Number of clips N; rows are smaller.
+        normalize
+            Whether the means are brought to unit length.
+
+        Returns
+        -------
+        ndarray
+            (N, D) float32; NaN for a clip without windows.
+        """
+        mean = mean_of_windows(self.vectors, self.rows, clips).float()
+        return (unit_length(mean) if normalize else mean).numpy()
 
 
-def embed(
-    embedder: EmbeddingModel,
-    network_input: NetworkInput,
-    seconds: Floats,
-    clip_seconds: float,
-    precision: Precision = "fp32",
-    callback: Callback = ignore,
-    only: Ints | None = None,
-) -> Vectors:
-    """(N, D) float32: one embedding for each clip of `network_input`; `seconds`: their lengths, 0 for images.
+def mean_of_windows(values: Tensor, rows: Ints, clips: int) -> Tensor:
+    """Averages (W, K) values of windows to (N, K) float64 of N clips; `rows` (W,) is the clip of each window.
 
-    `only`: the rows that are embedded, where not all are; the vectors of the others are NaN.
+    A clip without windows has NaN.
     """
-    vectors, rows = embed_windows(embedder, network_input, seconds, clip_seconds, precision, callback, only)
-    return mean_by_clip(vectors, rows, len(seconds), embedder.settings.normalize)
+    of = torch.from_numpy(rows)
+    total = torch.zeros(clips, values.shape[1], dtype=torch.float64).index_add_(0, of, values.double())
+    return total / torch.bincount(of, minlength=clips)[:, None]
 
 
 def embed_windows(
-    embedder: EmbeddingModel,
-    network_input: NetworkInput,
-    seconds: Floats,
-    clip_seconds: float,
+    model: EmbeddingModel,
+    feature: nn.Module | None,
+    windows: WindowSource,
     precision: Precision = "fp32",
     callback: Callback = ignore,
-    only: Ints | None = None,
-) -> Windows:
-    """(W, D) float32 vectors of all windows, clip after clip, and (W,) the clip that each is of.
+) -> WindowEmbeddings:
+    """Embeds the windows of some clips, batch by batch.
 
-    `only`: the rows whose windows are embedded, where not those of all clips are.
+    Parameters
+    ----------
+    model
+        A network for inference, as `EmbeddingModel.reader` returns it; it is used on its device.
+    feature
+        The feature that turns a batch into spectrograms (or images); None: it is made already.
+    windows
+        The windows in batches. A source that decodes files works while the network does.
+    precision
+        Arithmetic of feature and network.
+    callback
+        Called with `Stage("embed", done, windows)` after each batch.
+
+    Returns
+    -------
+    WindowEmbeddings
+        The windows in the order of the source.
+
+    Raises
+    ------
+    DataError
+        If the source raises it, for a file that cannot be used.
     """
-    plan = [windows(float(length), clip_seconds) for length in seconds]
-    if only is not None:
-        wanted = set(only.tolist())
-        plan = [starts if row in wanted else [] for row, starts in enumerate(plan)]
-    rows = np.repeat(np.arange(len(plan)), [len(starts) for starts in plan])
-    starts = np.array([start for each in plan for start in each], np.float64)
-    device = next(embedder.parameters()).device
-    reader = embedder.reader()
-    found: list[Tensor] = []
-    loader = Loader(network_input.signals, draws(rows, starts), network_input.length)
+    device = next(model.parameters()).device
+    total = 0 if callback is ignore else windows.count()
+    vectors, parts, done = [torch.empty(0, model.size)], [], 0
     with torch.no_grad():
-        for number, batch in enumerate(loader):
+        for batch in windows:
             signal = batch.signal.to(device)
             with arithmetic(device, precision):
-                image = network_input.feature(signal) if network_input.feature is not None else signal
-                found.append(reader.embed_picture(image).float().cpu())
-            callback(Stage("embed", min(len(rows), (number + 1) * BATCH), len(rows)))
-    return torch.cat(found), torch.from_numpy(rows)
+                spectrogram = signal if feature is None else feature(signal)
+                vectors.append(model.embed_picture(spectrogram).float().cpu())
+            parts.append((batch.rows, batch.starts, batch.seconds))
+            done += len(batch.rows)
+            callback(Stage("embed", done, max(done, total)))
+    if done < total:  # the headers of files announced more than there was
+        callback(Stage("embed", done, done))
+    none = np.empty(0, np.int64), np.empty(0), np.empty(0)
+    rows, starts, seconds = (np.concatenate(each) for each in zip(none, *parts, strict=True))
+    return WindowEmbeddings(torch.cat(vectors), rows, starts, seconds)
+
+
+def embed_setup(
+    model: EmbeddingModel,
+    setup: TrainingSetup,
+    callback: Callback = ignore,
+    precision: Precision = "fp32",
+    rows: Ints | None = None,
+) -> WindowEmbeddings:
+    """Embeds the windows of the clips of a training setup, or of the given rows of its collection.
+
+    `model` may be in training; a copy for inference is made. See `embed_windows`.
+    """
+    feature = setup.network_input.feature
+    return embed_windows(model.reader(), feature, setup.windows(rows), precision, callback)
 
 
 def vectors_of(
-    embedder: EmbeddingModel, setup: TrainingSetup, callback: Callback = ignore, precision: Precision = "fp32"
+    model: EmbeddingModel,
+    setup: TrainingSetup,
+    callback: Callback = ignore,
+    precision: Precision = "fp32",
+    rows: Ints | None = None,
 ) -> Vectors:
-    """(N, D): a vector for each clip of the bench's collection."""
-    clip_seconds = setup.recipe.data.clip_seconds
-    return embed(embedder, setup.network_input, setup.metadata.seconds, clip_seconds, precision, callback)
+    """Returns (N, D) float32: an embedding for each clip of a training setup.
 
-
-def mean_by_clip(vectors: Tensor, rows: Tensor, clips: int, normalize: bool) -> Vectors:
-    """(W, D) window vectors to (N, D): the mean of each clip's windows, brought to unit length if asked."""
-    total = torch.zeros(clips, vectors.shape[1], dtype=torch.float64)
-    total.index_add_(0, rows, vectors.double())
-    mean = (total / torch.bincount(rows, minlength=clips)[:, None]).float()
-    return (unit_length(mean) if normalize else mean).numpy()
-
-
-def draws(rows: Ints, starts: Floats) -> Iterator[BatchIndices]:
-    """Windows as draws of up to `BATCH`, in order."""
-    for first in range(0, len(rows), BATCH):
-        yield BatchIndices(rows[first : first + BATCH], starts[first : first + BATCH])
+    `rows`: the clips that are embedded, if not all are; the vectors of the others are NaN.
+    """
+    embedded = embed_setup(model, setup, callback, precision, rows)
+    return embedded.by_clip(len(setup.metadata), model.settings.normalize)

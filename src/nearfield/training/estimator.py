@@ -23,7 +23,7 @@ from nearfield.core.errors import DataError
 from nearfield.core.machine import disable_malloc_trim
 from nearfield.core.types import Vectors
 from nearfield.data.arrays import Input, as_sounds, as_wave
-from nearfield.data.audio import Waves, mix
+from nearfield.data.audio import Waves
 from nearfield.data.collection import Collection
 from nearfield.data.listing import Kind
 from nearfield.data.signals import ArraySignals, Signals
@@ -34,8 +34,9 @@ from nearfield.training.prepare import check, check_teaching
 from nearfield.training.recipe import Recipe
 from nearfield.training.run import Run
 from nearfield.training.run_folder import RunFolder, load_tensors
-from nearfield.training.setup import TrainingSetup, build_embedder, prepare_input
+from nearfield.training.setup import TrainingSetup
 from nearfield.training.trainer import Training
+from nearfield.training.windows import prepared
 
 # A training on sounds at hand, as libraries for learning want it: no table, no split, no folder kept.
 
@@ -63,7 +64,8 @@ def fit(
     sounds = as_sounds(inputs)
     collection = _collection(recipe, sounds, labels)
     check_teaching(recipe, collection)
-    setup = _bench(recipe, collection, _signals(recipe, collection, sounds), seed)
+    signals = _signals(recipe, collection, sounds)
+    setup = TrainingSetup.build(recipe, collection, seed, callback, signals=signals)
     place = open_device(device, precision)
     with tempfile.TemporaryDirectory(prefix="nearfield-") as name:
         folder = RunFolder(Path(name))
@@ -97,23 +99,13 @@ def _signals(recipe: Recipe, collection: Collection, sounds: list[Path | Waves])
     for number, wave in enumerate(sounds):
         if isinstance(wave, Path):
             raise DataError(f"sound {number} is a file among waves. Give files alone, or waves alone.")
-        waves.append(mix(wave, recipe.data.channels))
+        waves.append(prepared(wave, recipe.data)[0])
         if len(waves[-1]) != len(waves[0]):
             raise DataError(
                 f"sound {number} has {len(wave)} channels, and sound 0 has {len(waves[0])}. Give all of them "
                 "as many, or set data.channels: mean."
             )
     return ArraySignals.of(waves, recipe.data.sample_rate)
-
-
-def _bench(recipe: Recipe, collection: Collection, signals: Signals, seed: int) -> TrainingSetup:
-    metadata = collection.metadata()
-    if isinstance(signals, ArraySignals):
-        metadata = signals.corrected(metadata)
-    feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
-    network_input = prepare_input(recipe, collection, signals, feature)
-    embedder = build_embedder(recipe, signals.channels, seed)
-    return TrainingSetup(recipe, collection, metadata, network_input, embedder, signals.channels, seed)
 
 
 # `Embedder`: a space as a scikit-learn estimator, for pipelines, grids and cross-validation.

@@ -1,4 +1,4 @@
-"""Evaluation of a run: its metrics, its baselines, scores per clip."""
+"""Evaluation of a run: metrics, baselines, scores of each clip, and the files that keep them."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from nearfield.metrics.registry import BASELINE_NAMES, HEADLINES, TABLE_HEADS
 from nearfield.metrics.result import EvaluationSettings, Result
 from nearfield.training.baselines import baselines
 from nearfield.training.device import Precision
-from nearfield.training.encode import Windows, embed_windows, mean_by_clip
+from nearfield.training.encode import WindowEmbeddings, embed_setup
 from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.prepare import open_trained_on
 from nearfield.training.run import Run
@@ -31,19 +31,32 @@ from nearfield.training.run_folder import RunFolder, note_changed
 from nearfield.training.setup import TrainingSetup
 from nearfield.training.tagging import TagHead, write_predictions
 from nearfield.training.validation import FixedLoss
-from nearfield.training.vector_checks import check_vectors, of_table
+from nearfield.training.windows import table_clips
 
-# clips.parquet: how every clip of the evaluated split fared, which paired comparisons of runs resample.
+# clips.parquet: the scores of each clip of the evaluated split, which paired comparisons of runs resample.
 
 WITHOUT = "without"
 
 
 def write_clips(path: Path, collection: Collection, names: tuple[str, ...], found: Result) -> None:
-    """Columns id, group (a number, alike for clips resampled together), label, predicted, then one of floats
-    for each score; `block` (alike for clips left out together) and `without/{score}`, the score of the split
-    without each clip's block, for searches of the split within itself; then `{who}/tags` and `{who}/scores`
-    with lists for whoever told tags (null where a clip has none); whole or not at all. `names` of the classes
-    by number; "" stands for none."""
+    """Writes clips.parquet atomically.
+
+    Columns: id; group (number of the clips that are resampled together); label and predicted, "" for none; a
+    column of floats for each score. For searches of the split within itself: block (number of the clips that
+    are left out together), and `without/{score}`, the score of the split without the clip's block. For each
+    predictor of tags: `{predictor}/tags` and `{predictor}/scores`, lists, null for a clip without tags.
+
+    Parameters
+    ----------
+    path
+        The file.
+    collection
+        The clips.
+    names
+        Names of the labels by number.
+    found
+        The result of the evaluation.
+    """
     clips = found.clips
     columns = {
         "id": pa.array(collection.table["id"].iloc[clips.rows].to_list(), pa.string()),
@@ -54,12 +67,12 @@ def write_clips(path: Path, collection: Collection, names: tuple[str, ...], foun
     columns |= {name: pa.array(scores, pa.float64()) for name, scores in clips.scores.items()}
     columns["block"] = pa.array(clips.blocks, pa.int64())
     columns |= {f"{WITHOUT}/{name}": pa.array(values, pa.float64()) for name, values in clips.without.items()}
-    for who, said in found.tag_scores.items():
-        for name, cells in (("tags", said.tags), ("scores", said.scores)):
+    for predictor, tagged in found.tag_scores.items():
+        for name, cells in (("tags", tagged.tags), ("scores", tagged.scores)):
             lists: list[Any] = [None] * len(clips.rows)
-            for place, row in zip(said.at, cells.tolist(), strict=True):
+            for place, row in zip(tagged.at, cells.tolist(), strict=True):
                 lists[place] = row
-            columns[f"{who}/{name}"] = pa.array(
+            columns[f"{predictor}/{name}"] = pa.array(
                 lists, pa.list_(pa.bool_() if name == "tags" else pa.float64())
             )
     with replacing(path) as temporary:
@@ -67,30 +80,41 @@ def write_clips(path: Path, collection: Collection, names: tuple[str, ...], foun
 
 
 def read_clips(path: Path) -> pd.DataFrame:
-    """What `write_clips` wrote, one row a clip. Raises RequestError where the file is missing or damaged."""
+    """Reads clips.parquet, a row for each clip. Raises RequestError if it is missing or damaged."""
     table: pd.DataFrame = RunFolder(path.parent).table(path).to_pandas()
     return table
 
 
 def without(clips: pd.DataFrame, measure: str) -> tuple[Floats, Ints]:
-    """(n,) what a measure of a search within the split is without each clip's block, and the blocks.
+    """Returns (N,) the score of the split without the block of each clip, and (N,) the blocks.
 
-    Raises RequestError where the clips were measured before that was kept.
+    Parameters
+    ----------
+    clips
+        The table of `read_clips`.
+    measure
+        A metric of a search within the split.
+
+    Raises
+    ------
+    RequestError
+        If the run was evaluated by a version that did not store these scores.
     """
     if f"{WITHOUT}/{measure}" not in clips:
         raise RequestError(
-            f"clips.parquet: there is no column '{WITHOUT}/{measure}': an earlier version measured the run, "
-            f"and its scores of {measure} cannot be compared. Measure the run again: nearfield evaluate RUN."
+            f"clips.parquet: there is no column '{WITHOUT}/{measure}': the run was evaluated by an earlier "
+            f"version, and its scores of {measure} cannot be compared. "
+            "Evaluate it again: nearfield evaluate RUN."
         )
     return clips[f"{WITHOUT}/{measure}"].to_numpy(np.float64), clips["block"].to_numpy(np.int64)
 
 
 def _named(numbers: Ints, names: tuple[str, ...]) -> pa.Array:
-    known = np.array([*names, ""], dtype=object)  # -1, for none, is the last one
+    known = np.array([*names, ""], dtype=object)  # -1, for none, is the last element
     return pa.array(known[numbers].tolist(), pa.string())
 
 
-# What a run is worth: its space measured, and beside it the plain baselines on the same clips.
+# Evaluation of a run and of baselines on the same clips.
 
 
 @dataclass(frozen=True)
@@ -98,25 +122,25 @@ class Evaluation:
     """The result of `nearfield.evaluate`, as result.json holds it."""
 
     split: str
-    """The split that was scored."""
+    """The split that was evaluated."""
     metrics: dict[str, float]
     """Every metric by name, such as "probe/macro_f1"; `nearfield list metrics` explains them."""
     intervals: dict[str, tuple[float, float]]
-    """95 % intervals of the metrics that have one."""
+    """95 % confidence intervals of the metrics that have one."""
     per_class: tuple[dict[str, Any], ...]
-    """A row for each label: its name, its number of clips, precision, recall and F1."""
+    """A row for each label: name, number of clips, precision, recall and F1."""
     per_tag: tuple[dict[str, Any], ...]
-    """A row for each tag: its name, its number of clips, the areas and their intervals."""
+    """A row for each tag: name, number of clips, areas under the curves and their intervals."""
     notes: tuple[str, ...]
-    """Sentences on what was left out, or is odd."""
+    """Warnings, and what was left out."""
     data: dict[str, Any]
-    """The collection: name, number of clips, leaks, which clips were scored."""
+    """The collection: name, number of clips, leaks, which clips were evaluated."""
     result: dict[str, Any] = field(repr=False)
-    """All of result.json, tables of confusion and centroids too."""
+    """All of result.json, with the confusion matrix and centroids."""
 
     @classmethod
     def of(cls, result: dict[str, Any]) -> "Evaluation":
-        """From the plain values of result.json."""
+        """Makes an evaluation of the values of result.json."""
         intervals = {name: (low, high) for name, (low, high) in result["intervals"].items()}
         return cls(
             result["split"],
@@ -131,7 +155,7 @@ class Evaluation:
 
     @property
     def baselines(self) -> dict[str, dict[str, float]]:
-        """The same metrics of each plain baseline, by its name."""
+        """The metrics of each baseline, by its name."""
         found: dict[str, dict[str, float]] = {}
         for name, value in self.metrics.items():
             prefix, _, rest = name.partition("/")
@@ -151,13 +175,43 @@ def evaluate_run(
     precision: Precision = "fp32",
     setup: TrainingSetup | None = None,
 ) -> dict[str, Any]:
-    """Embeds every clip, scores `split`, and writes vectors.parquet, clips.parquet and, last, result.json.
+    """Embeds all clips of a collection, and evaluates a split.
 
-    A run's files are those of its own data's test clips: of train, of val and of other clips nothing is
-    written. `data`: other clips than the run was trained on; their labels are judged.
-    `with_baselines`: whether plain spaces are scored too; where many runs share their data, once will do.
-    `precision`: of the network; vectors that are kept for use are made in fp32, as `Run.encode` makes them.
-    `setup`: what `launch` trained on, where this follows at once: nothing is opened a second time.
+    For the test split of the run's own data, writes vectors.parquet, clips.parquet, for a tagger
+    predictions.parquet, and result.json last. For other splits and other data, nothing is written.
+
+    Parameters
+    ----------
+    folder
+        The folder of a trained run.
+    data
+        Other data than the run was trained on; None: its own.
+    split
+        The split that is evaluated: train, val or test.
+    allow_leak
+        Whether groups may be in two splits.
+    callback
+        Called with stages of the work, and with notes.
+    with_baselines
+        Whether baselines are evaluated too.
+    precision
+        Arithmetic of the network. `Run.encode` uses fp32.
+    setup
+        The setup that `launch` returned, if the run has just been trained; nothing is decoded again.
+
+    Returns
+    -------
+    dict
+        The values of result.json.
+
+    Raises
+    ------
+    RequestError
+        If the run is not trained, or does not fit the data.
+    DataError
+        If the split has no clips, or a file cannot be read.
+    WorkError
+        If the embeddings are useless, as for `check_vectors`.
     """
     run = Run.load(folder.path)
     own = data is None or data == folder.environment()["data"]["given"]
@@ -167,29 +221,26 @@ def evaluate_run(
     else:
         setup, changed = _opened(run, data, own, allow_leak, callback)
     collection = setup.collection
-    clip_seconds = run.recipe.data.clip_seconds
-    windows = embed_windows(
-        run.embedder, setup.network_input, setup.metadata.seconds, clip_seconds, precision, callback
-    )
-    vectors = mean_by_clip(*windows, len(collection), run.embedder.settings.normalize)
-    heard = of_table(collection.table, run.recipe.data, run.recipe.modality == "image")
-    doubts = [*run.doubts(precision), *check_vectors(vectors, list(collection.table["id"]), heard)]
+    windows = embed_setup(run.embedder, setup, callback, precision)
+    vectors = windows.by_clip(len(collection), run.embedder.settings.normalize)
+    clips = table_clips(collection.table, run.recipe.data)
+    doubts = run.check(vectors, clips, list(collection.table["id"]), precision)
     for doubt in doubts:
         callback(Note(doubt, is_warning=True))
     settings = EvaluationSettings(split=split)
-    splits = {side: collection.rows(side) for side in ("train", "val", "test")}
+    splits = {name: collection.rows(name) for name in ("train", "val", "test")}
     callback(Stage("measure", 0, 1))
-    said = _said(run, setup, windows)
+    predictions = _tag_predictions(run, setup, windows)
     own_settings = settings.model_copy(update={"probe_curve": True})
-    found = evaluate(vectors, replace(setup.metadata, predictions=None), splits, own_settings, said)
+    found = evaluate(vectors, replace(setup.metadata, predictions=None), splits, own_settings, predictions)
     metrics = dict(found.metrics)
-    if own:  # they tell of the training: other clips may have no labels, or no neighbours, to make pairs of
-        metrics |= fixed_losses(run, setup, vectors) | opposites(setup)
+    if own:  # these describe the training; other clips may have nothing to make pairs of
+        metrics |= fixed_losses(run, setup, vectors) | false_negatives(setup)
     for name, result in baselines(setup, splits, settings, callback) if with_baselines else ():
         metrics |= result.prefixed(f"baseline/{name}")
     plain = {**found.plain(), "metrics": metrics}
-    told = [*([changed] if changed else []), *_warnings(metrics, collection), *doubts]
-    plain["notes"] = [*plain["notes"], *told]
+    warnings = [*([changed] if changed else []), *_warnings(metrics, collection), *doubts]
+    plain["notes"] = [*plain["notes"], *warnings]
     plain["data"] = {
         "name": collection.name,
         "clips": len(collection),
@@ -198,14 +249,14 @@ def evaluate_run(
     }
     if own and split == "test" and world()[0] == 0:
         with locked(folder.lock):
-            _write(folder, setup, vectors, found, said, plain)
+            _write(folder, setup, vectors, found, predictions, plain)
     return plain
 
 
 def _opened(
     run: Run, data: str | None, own: bool, allow_leak: bool, callback: Callback
 ) -> tuple[TrainingSetup, str | None]:
-    """The clips to be judged, and what is to be said where they are not what the run was trained on."""
+    """The clips to evaluate, and a note if they have changed since the training."""
     environment, changed = run.folder.environment(), None
     allow = allow_leak or bool(environment["data"]["leaks"])
     collection = open_trained_on(data, environment["data"]["path"], run.recipe, allow, callback)
@@ -222,49 +273,63 @@ def _write(
     setup: TrainingSetup,
     vectors: Vectors,
     found: Result,
-    said: Floats | None,
+    predictions: Floats | None,
     plain: dict[str, Any],
 ) -> None:
-    folder.take_result()  # whoever is stopped from here on leaves a run that is not judged yet
+    folder.take_result()  # if the process is stopped from here on, the run counts as not evaluated
     write_vectors(folder.vectors, setup.collection, vectors)
     write_clips(folder.clips, setup.collection, setup.metadata.label_names, found)
-    if said is not None:
+    if predictions is not None:
         ids = list(setup.collection.table["id"])
-        write_predictions(folder.predictions, ids, setup.metadata.tag_names, said)
+        write_predictions(folder.predictions, ids, setup.metadata.tag_names, predictions)
     folder.write_result(plain)
 
 
-def _said(run: Run, setup: TrainingSetup, windows: Windows) -> Floats | None:
-    """(N, K) what the run's own head says of the tags of the bench's clips; None where it is no tagger.
+def _tag_predictions(run: Run, setup: TrainingSetup, windows: WindowEmbeddings) -> Floats | None:
+    """(N, K) probabilities of the tags of the collection by the run's own head; None if it is not a tagger.
 
-    NaN for a tag that the head was not trained to tell."""
+    NaN for a tag that the head does not know."""
     head = TagHead.load(run.folder, run.recipe, run.embedder.size)
     if head is None:
         return None
     own = head.probabilities(windows, len(setup.metadata))
     column = {name: at for at, name in enumerate(head.names)}
-    said = np.full((len(own), len(setup.metadata.tag_names)), np.nan)
+    found = np.full((len(own), len(setup.metadata.tag_names)), np.nan)
     for at, name in enumerate(setup.metadata.tag_names):
         if name in column:
-            said[:, at] = own[:, column[name]]
-    return said
+            found[:, at] = own[:, column[name]]
+    return found
 
 
 def fixed_losses(run: Run, setup: TrainingSetup, vectors: Vectors) -> dict[str, float]:
-    """`loss/{train,val,test}_{mined,unmined}`: the run's loss on fixed batches of each side, by `vectors`.
+    """Computes the loss of the run on fixed batches of each split.
 
-    Compare them within a run, or between runs of one loss with one setting. A side that the sampler cannot
-    draw from, or only batches smaller than those of training, is left out, and so are losses with weights of
-    their own (which are not kept).
+    The values are comparable within a run, and between runs with equal settings of the loss. Losses with
+    weights have none, because their weights are not stored.
+
+    Parameters
+    ----------
+    run
+        The run.
+    setup
+        N clips.
+    vectors
+        (N, D) their embeddings.
+
+    Returns
+    -------
+    dict
+        `loss/{train,val,test}_{mined,unmined}`; without the splits that the sampler cannot sample, or only in
+        smaller batches than those of training.
     """
     recipe, found = run.recipe, {}
     loss = setup.loss()
     if any(True for _ in loss.parameters()):
         return {}
     relation, miner = setup.relation(), miner_beside(recipe.miner, recipe.loss)
-    for side in ("train", "val", "test"):
+    for split in ("train", "val", "test"):
         try:
-            sampler = setup.sampler_over(setup.collection.rows(side))
+            sampler = setup.sampler_over(setup.collection.rows(split))
             if sampler.batch_size < setup.sampler().batch_size:
                 continue
             fixed = FixedLoss(sampler, relation, miner, loss)
@@ -272,13 +337,19 @@ def fixed_losses(run: Run, setup: TrainingSetup, vectors: Vectors) -> dict[str, 
             continue
         for state, value in fixed.measure(vectors).items():
             if np.isfinite(value):
-                found[f"loss/{side}_{state}"] = value
+                found[f"loss/{split}_{state}"] = value
     return found
 
 
-def opposites(setup: TrainingSetup) -> dict[str, float]:
-    """`opposites/{label,group,recording,synchronous,...}`: shares of the pairs that training pushed apart
-    in which these are alike: the price of learning without labels. Empty where labels or tags chose them."""
+def false_negatives(setup: TrainingSetup) -> dict[str, float]:
+    """Measures how many negative pairs of a training without labels are false.
+
+    Returns
+    -------
+    dict
+        `opposites/{label,group,recording,synchronous,...}`: share of the negative pairs with equal values of
+        this property. Empty if labels or tags determined the pairs.
+    """
     recipe = setup.recipe
     if recipe.relation.gives:
         return {}
@@ -293,7 +364,10 @@ def opposites(setup: TrainingSetup) -> dict[str, float]:
 
 
 def write_vectors(path: Path, collection: Collection, vectors: Vectors) -> None:
-    """vectors.parquet: id, path, start, seconds, label, tags, group, split, vector; whole or not at all."""
+    """Writes vectors.parquet atomically: id, path, start, seconds, label, tags, group, split, vector.
+
+    `vectors` (N, D) are those of the N clips of the collection.
+    """
     table = collection.table
     columns = {
         name: pa.array(table[name]) for name in ("id", "path", "start", "seconds", "label", "group", "split")
@@ -306,8 +380,8 @@ def write_vectors(path: Path, collection: Collection, vectors: Vectors) -> None:
 
 
 def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
-    """Where the space does not beat a baseline, and where the split leaks: said, not hidden."""
-    said = []
+    """Warnings for headline metrics that do not exceed a baseline, and for a split that leaks."""
+    found = []
     for name in HEADLINES:
         if name not in metrics:
             continue
@@ -318,10 +392,10 @@ def _warnings(metrics: dict[str, float], collection: Collection) -> list[str]:
             if measure == name and value >= metrics[name]
         ]
         if better:
-            said.append(f"{TABLE_HEADS[name]} {metrics[name]:.3f} is no better than {', '.join(better)}.")
+            found.append(f"{TABLE_HEADS[name]} {metrics[name]:.3f} is no better than {', '.join(better)}.")
     if collection.leaks:
-        said.append(
+        found.append(
             f"The split leaks: {groups_in_two_splits(collection.leaks)} in two splits "
             f"({', '.join(collection.leaks[:5])}). Scores are too high."
         )
-    return said
+    return found

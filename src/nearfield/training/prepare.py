@@ -1,4 +1,4 @@
-"""Before a training: data are opened, what cannot work is refused, the environment is noted."""
+"""Before a training: opening the data, checking recipe and data, recording the environment."""
 
 import os
 import platform
@@ -33,7 +33,7 @@ from nearfield.training.validation import keeps_val, rests_on_validation
 
 @dataclass(frozen=True)
 class Request:
-    """What a training is asked to do."""
+    """The arguments of a training."""
 
     recipe: Recipe
     data: str
@@ -48,7 +48,10 @@ class Request:
 
 
 def with_predictions(recipe: Recipe, collection: Collection, metadata: ClipMetadata) -> ClipMetadata:
-    """The facts with what a tagger says of these clips, where the recipe's sampler asks one."""
+    """Returns the metadata with predictions of tags, if the sampler of the recipe needs those of a tagger.
+
+    Raises RequestError if the tagger's run does not fit the clips.
+    """
     tagger = recipe.sampler.asked_run
     return (
         replace(metadata, predictions=read_predictions(tagger, collection, metadata)) if tagger else metadata
@@ -58,10 +61,33 @@ def with_predictions(recipe: Recipe, collection: Collection, metadata: ClipMetad
 def open_collection(
     data: str, recipe: Recipe, allow_leak: bool, callback: Callback = ignore, folder_labels: bool = True
 ) -> Collection:
-    """The collection that a recipe's columns make of `data`.
+    """Opens data with the columns of a recipe.
 
-    A split that has to be made is the same for every seed of training: runs can be compared clip by clip.
-    `folder_labels`: whether names of folders are labels where the recipe does not say.
+    If a split has to be made, it does not depend on the seed of the training, so runs can be compared clip by
+    clip.
+
+    Parameters
+    ----------
+    data
+        A folder, a table, or LAYOUT:PATH.
+    recipe
+        The recipe.
+    allow_leak
+        Whether groups may be in two splits.
+    callback
+        Called with `Stage("look", done, files)`.
+    folder_labels
+        Whether names of folders are labels, if the recipe does not tell.
+
+    Returns
+    -------
+    Collection
+        The clips, corrected by the recipe's patch table if it has one.
+
+    Raises
+    ------
+    DataError
+        If there are no usable data, or the split leaks and that is not allowed.
     """
     progress: Callable[[int, int], None] = lambda done, total: callback(Stage("look", done, total))  # noqa: E731
     columns = recipe.data.columns.model_copy(update={"folder_labels": folder_labels})
@@ -73,24 +99,42 @@ def open_collection(
 
 
 def open_to_train(data: str, recipe: Recipe, allow_leak: bool, callback: Callback = ignore) -> Collection:
-    """`open_collection`, as the one fold of a cross-validation where the recipe asks for it.
+    """Opens data for a training like `open_collection`, with the split of a fold if there is `data.fold`.
 
-    Folds are dealt anew by whole groups: a group that sat on two sides no longer does, and is no fault.
+    Folds consist of whole groups, so it does not matter whether the original split leaks.
     """
     fold = recipe.data.fold
-    opened = open_collection(data, recipe, allow_leak or fold is not None, callback, folders_tell(recipe))
+    opened = open_collection(
+        data, recipe, allow_leak or fold is not None, callback, folders_are_labels(recipe)
+    )
     return opened.with_fold(fold, validates=keeps_val(recipe)) if fold else opened
 
 
 def is_own(data: str, folder: RunFolder) -> bool:
-    """Whether `data` are what a run was trained on, however they are named, or that without its patch."""
+    """Whether `data` are those of the training of a run, with or without its patch table, under any name."""
     own = folder.environment()["data"].get("path") or ""
     return absolute(data) in (own, split_patch(own)[0])
 
 
 def note_own(data: str, collection: Collection, folder: RunFolder, effect: str, callback: Callback) -> None:
-    """`note_if_own` where `data` are what a run was trained on; a word where they are that without its patch:
-    they are then other clips, and nothing has changed."""
+    """Notes whether the data of a run have changed since its training; does nothing for other data.
+
+    If the run was trained with a patch table and `data` come without it, they are other clips. The note then
+    names the patch table.
+
+    Parameters
+    ----------
+    data
+        The data as they were given.
+    collection
+        Their clips.
+    folder
+        The folder of the run.
+    effect
+        A sentence on the consequences, which ends the note.
+    callback
+        Called with the note.
+    """
     if not is_own(data, folder):
         return
     own = folder.environment()["data"]["path"]
@@ -98,31 +142,43 @@ def note_own(data: str, collection: Collection, folder: RunFolder, effect: str, 
     if absolute(data) == own:
         note_if_own(collection, folder, effect, callback)
     else:
-        said = f"the run was trained on {place} with the patch {patch}, which is not given here: add ?patch="
-        callback(Note(f"{said} to the data to have its decisions.", is_warning=True))
+        note = f"the run was trained on {place} with the patch table {patch}, which is not used here. To use "
+        callback(Note(f"{note}it, add ?patch={patch} to the data.", is_warning=True))
 
 
-def folders_tell(recipe: Recipe) -> bool:
-    """Whether names of folders are labels: those of recordings that are learnt from by time are places."""
+def folders_are_labels(recipe: Recipe) -> bool:
+    """Whether names of folders are labels by default: not for relations by time, where folders are places."""
     return recipe.relation.folders_are_labels
 
 
 def open_trained_on(
     data: str | None, trained_on: str, recipe: Recipe, allow_leak: bool, callback: Callback = ignore
 ) -> Collection:
-    """`open_collection` of `data`, or, where that is None, of what the run was trained on.
+    """Opens `data`, or, if that is None, the data of the training, like `open_collection`.
 
-    Raises DataError, with the option that helps, where the latter has moved.
+    Parameters
+    ----------
+    data
+        Other data; None: those of the training.
+    trained_on
+        The data of the training, as `absolute` returned them.
+    recipe, allow_leak, callback
+        As for `open_collection`.
+
+    Raises
+    ------
+    DataError
+        If there are no usable data; if those of the training have moved, with the option to use.
     """
     if data and absolute(data) != trained_on:
         return open_collection(data, recipe, allow_leak, callback)
     with moved(trained_on, "The run was trained on these; if they have moved: --data NEW_PLACE"):
-        return open_collection(trained_on, recipe, allow_leak, callback, folders_tell(recipe))
+        return open_collection(trained_on, recipe, allow_leak, callback, folders_are_labels(recipe))
 
 
 @contextmanager
 def moved(data: str, cure: str) -> Iterator[None]:
-    """Adds `cure` to a DataError where the place that `data` name is no longer there."""
+    """Adds the sentence `cure` to a DataError in the block, if the path of `data` does not exist any more."""
     try:
         yield
     except DataError as error:
@@ -132,7 +188,7 @@ def moved(data: str, cure: str) -> Iterator[None]:
 
 
 def _is_there(data: str) -> bool:
-    """Whether the place that some data name, PATH or LAYOUT:PATH?OPTIONS, is there."""
+    """Whether the path of data, given as PATH or LAYOUT:PATH?OPTIONS, exists."""
     place = split_patch(data)[0]
     layout, _, rest = place.partition(":")
     return layout == "synthetic" or any(
@@ -141,7 +197,11 @@ def _is_there(data: str) -> bool:
 
 
 def check(recipe: Recipe, callback: Callback = ignore) -> None:
-    """Refuses settings that each are right and together cannot work; says what is allowed but odd."""
+    """Checks settings against each other.
+
+    Combinations that work but are unusual are notes. Raises RequestError for settings that cannot work
+    together.
+    """
     normalized = recipe.embedding.normalize
     check_combination(recipe.relation, recipe.miner, recipe.loss, normalized, recipe.sampler)
     recipe.backbone.check_reading(recipe.feature.kind, recipe.data.sample_rate)
@@ -155,22 +215,23 @@ def check(recipe: Recipe, callback: Callback = ignore) -> None:
     resting = rests_on_validation(recipe)
     if recipe.data.val_trains and resting:
         raise RequestError(
-            f"data.val_trains: the val clips cannot both train and validate, and {resting} goes by the "
+            f"data.val_trains: the val clips cannot be used for training and validation, and {resting} needs "
             "validations. Set train.keep=last and a schedule other than plateau, or data.val_trains=false."
         )
     by_label = [each.kind for each in recipe.augment if each.needs_labels]
     if by_label and "labels" not in recipe.relation.gives:
         raise RequestError(
-            f"augment: {by_label[0]!r} mixes clips of one label, which the relation {recipe.relation.kind!r} "
-            "must not know. Take 'mix', which asks for no label, or set relation.kind=labels."
+            f"augment: {by_label[0]!r} mixes clips with equal labels, and the relation "
+            f"{recipe.relation.kind!r} does not use labels. Use 'mix', which needs no labels, or set "
+            "relation.kind=labels."
         )
     check_learning(recipe)
     check_units(recipe)
     check_copies(recipe)
     if "tags" in recipe.loss.needs and (recipe.embedding.read == "pooled" or recipe.embedding.whiten):
         raise RequestError(
-            f"embedding: {recipe.loss.kind} tells tags from the vectors as they were in training, and read: "
-            "pooled or whiten would give others afterwards. Leave both out, or take a loss over pairs: "
+            f"embedding: {recipe.loss.kind} predicts tags from the embeddings of the training, which read: "
+            "pooled and whiten change afterwards. Omit both, or use a loss over pairs: "
             f"{', '.join(pair_kinds())}."
         )
     if recipe.schedule.plateau() is not None and not recipe.train.validate_every:
@@ -181,12 +242,12 @@ def check(recipe: Recipe, callback: Callback = ignore) -> None:
 
 
 def check_teaching(recipe: Recipe, collection: Collection) -> None:
-    """Refuses a relation for which the training clips hold nothing to learn from."""
+    """Checks that the training clips contain positives for the relation. Raises DataError if not."""
     rows = collection.rows("train")
     if not len(rows):
         raise DataError(
-            f"{collection.name}: no clip stands on the train side. "
-            "Put train into its split column, or leave the column out: then a split is made."
+            f"{collection.name}: no clip is in the train split. "
+            "Put train into its split column, or omit the column: then a split is made."
         )
     table = collection.subset(rows).table
     counted = Counter(label for label in table["label"] if label)
@@ -195,22 +256,20 @@ def check_teaching(recipe: Recipe, collection: Collection) -> None:
     others = [name for name in others if name != recipe.relation.kind]
     advice = f"Set relation.kind to one of: {', '.join(others)}; or name the column (data.label, data.tags)."
     if "labels" in recipe.relation.gives and len(labels) < 2:
-        held = f"all the label {labels[0]!r}" if labels else "no label"
-        raise DataError(
-            f"{collection.name}: the clips to train on have {held}; two labels at least. {advice}"
-        )
+        given = f"only the label {labels[0]!r}" if labels else "no label"
+        raise DataError(f"{collection.name}: the training clips have {given}; two are needed. {advice}")
     if "labels" in recipe.relation.gives and max(counted.values()) == 1:
         raise DataError(
-            f"{collection.name}: each of the {len(labels)} labels stands at one clip to train on, so that no "
-            f"two clips are alike. {advice}"
+            f"{collection.name}: each of the {len(labels)} labels has only one training clip, so there are "
+            f"no positive pairs. {advice}"
         )
     if "tags" in recipe.relation.gives and not tags:
-        raise DataError(f"{collection.name}: the clips to train on have no tags. {advice}")
+        raise DataError(f"{collection.name}: the training clips have no tags. {advice}")
 
 
 def weights_from(embedder: EmbeddingModel) -> dict[str, Any]:
-    """Where the weights that a network begins with were read: part to source, sha256 and so on."""
-    sections = {"normalization": "normalize"}  # the others, and parts of a stacked backbone, by their names
+    """Returns the sources of pretrained weights: for each part of the network, path, sha256 and so on."""
+    sections = {"normalization": "normalize"}  # other parts have the names of their sections
     return {
         sections.get(name, name): part.weights_source
         for name, part in embedder.named_modules()
@@ -221,7 +280,19 @@ def weights_from(embedder: EmbeddingModel) -> dict[str, Any]:
 def environment(
     request: Request, collection: Collection, channels: int, device: torch.device
 ) -> dict[str, Any]:
-    """What a reader needs to make the run again."""
+    """Returns the contents of environment.json: what is needed to repeat the run.
+
+    Parameters
+    ----------
+    request
+        The arguments of the training.
+    collection
+        The clips.
+    channels
+        Number of channels of the clips.
+    device
+        The device that the network is trained on.
+    """
     names = ("nearfield", "torch", "numpy", "scikit-learn", "pytorch-metric-learning", "soundfile", "soxr")
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in names}},
@@ -259,14 +330,24 @@ def _version(name: str) -> str | None:
 
 
 def _patch(table: str | None) -> dict[str, str] | None:
-    """The table of decisions that the clips were mended by, as it was when the run began."""
+    """Path and digest of the patch table when the run began."""
     return {"path": table, "sha256": digest(Path(table).expanduser())} if table else None
 
 
 def absolute(data: str, follow: bool = True) -> str:
-    """The same DATA from the root on: to be found, and known again, from any folder.
+    """Returns data with absolute paths, so that they can be opened from any folder.
 
-    `follow`: whether links are replaced by what they lead to now.
+    Parameters
+    ----------
+    data
+        PATH or LAYOUT:PATH?OPTIONS.
+    follow
+        Whether symbolic links are resolved.
+
+    Examples
+    --------
+    >>> absolute("synthetic:tones")
+    'synthetic:tones'
     """
     data, patch = split_patch(data)
     if patch is not None:
@@ -285,10 +366,12 @@ def _from_root(path: str, follow: bool) -> str:
 
 
 def _absolute_options(place: str, follow: bool) -> str:
-    """`PATH?audio=PATH&fold=1` with both paths absolute."""
+    """`PATH?audio=PATH&fold=1` with absolute paths."""
     path, question, given = place.partition("?")
     options = dict(parse_qsl(given, keep_blank_values=True))
     if "audio" in options:
-        audio = Path(options["audio"]).expanduser()  # from here, or from the set's folder, as it was read
+        audio = Path(
+            options["audio"]
+        ).expanduser()  # relative to the current folder, or to that of the data set
         options["audio"] = str((audio if audio.is_dir() else Path(path).expanduser() / audio).resolve())
     return _from_root(path, follow) + question + urlencode(options, safe="/:")

@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +19,7 @@ from torch import Tensor
 from nearfield.core.errors import DataError, RequestError
 from nearfield.core.files import digest, not_there, read_json, read_parquet, replacing, write_json, write_text
 from nearfield.core.text import count
+from nearfield.core.types import Vectors
 from nearfield.data.collection import Collection
 from nearfield.training.events import Callback, Note
 from nearfield.training.recipe import Recipe, read_keys
@@ -167,6 +171,35 @@ class RunFolder:
         cure = f"Measure the run again: nearfield evaluate {self.path}"
         noted = read_json(result, cure).get("files", {}) if result.is_file() else {}
         return read_parquet(path, cure, columns, noted.get(path.name))
+
+    def stored_vectors(self, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, Vectors]:
+        """Reads vectors.parquet.
+
+        Parameters
+        ----------
+        columns
+            Columns of the clips: id, path, start, seconds, label, tags, group, split; None: all.
+
+        Returns
+        -------
+        clips : DataFrame
+            A row for each clip of the evaluated collection.
+        vectors : ndarray
+            (N, D) float32, one for each row.
+
+        Raises
+        ------
+        RequestError
+            If the run has not been evaluated, or the file is damaged.
+        """
+        if not self.vectors.is_file():
+            raise RequestError(
+                f"{self.path} has no {self.vectors.name}: the run has not been evaluated. "
+                f"Evaluate it: nearfield evaluate {self.path}"
+            )
+        table = self.table(self.vectors, None if columns is None else [*columns, "vector"])
+        vectors = np.stack(table["vector"].to_numpy()).astype(np.float32, copy=False)
+        return table.drop_columns(["vector"]).to_pandas(), vectors
 
     def begin(self, recipe: Recipe, environment: dict[str, Any]) -> None:
         """Writes what the run starts from; the recipe last, since it marks a run as begun."""

@@ -1,4 +1,4 @@
-"""Everything that a recipe and a collection make together, built and laid out: what a run works with."""
+"""What a recipe and a collection determine together: decoded clips, network, sampler, relation, loss."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,38 +30,42 @@ from nearfield.models.features.feature import Feature
 from nearfield.models.normalization import FittedNormalization
 from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.recipe import Recipe
+from nearfield.training.windows import SignalWindows, window_samples
 
-_SHOWN = 10  # problems of one sort that a training names
-KEPT_SHARE = 0.25
-"""Largest share of the machine's memory that kept feature pictures may take before they are made anew."""
+_SHOWN = 10  # problems of one severity that are listed
+CACHED_SHARE = 0.25
+"""Largest share of the machine's memory for cached spectrograms; beyond it they are made batch by batch."""
 
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """How the network sees clips: signals to cut, the length of a window in them, and the feature if it
-    is still to be made (None where spectrograms are kept)."""
+    """The form in which the network gets clips."""
 
     signals: Signals
+    """Waves, images, or cached spectrograms."""
     length: int
+    """Length of a window, in samples of waves or frames of spectrograms; 1 for images."""
     feature: Feature | None
+    """What turns a window into a spectrogram; None for cached spectrograms."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one window."""
+        """Shape of one window: (C, T), (C, bands, frames) or (C, H, W)."""
         return self.signals.shape(self.length)
 
 
 @dataclass
 class TrainingSetup:
-    """A recipe, a collection, and what they become together."""
+    """A recipe and a collection, with everything that is built from both."""
 
     recipe: Recipe
     collection: Collection
     metadata: ClipMetadata
+    """Labels, times and lengths of the clips; lengths are those after trimming."""
     network_input: NetworkInput
     embedder: EmbeddingModel
     channels: int
-    """Channels of the clips, before any feature."""
+    """Number of channels of the clips, before any feature."""
     seed: int
 
     @classmethod
@@ -72,43 +76,80 @@ class TrainingSetup:
         seed: int,
         callback: Callback = ignore,
         embedder: EmbeddingModel | None = None,
+        *,
+        signals: Signals | None = None,
+        caches: bool = True,
     ) -> "TrainingSetup":
-        """Decodes what is not decoded yet, leaves out (and tells) clips that cannot be, keeps features where
-        that is right, and builds the network (or takes the `embedder` given).
+        """Decodes a collection, and builds the input of the network and the network.
 
-        Raises RequestError where the feature does not fit the kind of clips, DataError for unusable files.
+        Parameters
+        ----------
+        recipe
+            The recipe.
+        collection
+            The clips. Those that cannot be decoded are left out, with a note.
+        seed
+            Seed of the weights, the sampler and the augmentations.
+        callback
+            Called with stages of the work, and with notes.
+        embedder
+            The network; None: a new one, with weights drawn from the seed.
+        signals
+            The signals of the collection, if they are decoded already; nothing is left out then.
+        caches
+            Whether spectrograms of whole clips are cached, if the recipe and the memory allow it. If not, the
+            signals are always waves (or images).
+
+        Returns
+        -------
+        TrainingSetup
+            The setup; its collection is the decodable part of the one given.
+
+        Raises
+        ------
+        RequestError
+            If the feature does not fit the collection, or the backbone does not fit the spectrograms.
+        DataError
+            If files do not fit the settings, or no clip is left.
         """
-        collection = decodable(recipe, collection, callback)
-        signals, metadata = decoded(recipe, collection)
+        if signals is None:
+            collection = decodable(recipe, collection, callback)
+        signals, metadata = decoded(recipe, collection, signals)
         if isinstance(signals, ArraySignals) and signals.trimmed:
             callback(Note(f"{signals.trimmed:.1f} s of silence were cut away"))
         feature = recipe.feature.build(recipe.data.sample_rate, signals.channels)
-        network_input = prepare_input(recipe, collection, signals, feature, callback)
+        network_input = _network_input(recipe, signals, feature, caches, callback)
         embedder = embedder or build_embedder(recipe, signals.channels, seed)
         return cls(recipe, collection, metadata, network_input, embedder, signals.channels, seed)
 
+    def windows(self, rows: Ints | None = None) -> SignalWindows:
+        """Returns the windows that cover the clips (None: all), as `training.windows` cuts them."""
+        own = self.network_input
+        return SignalWindows(own.signals, own.length, self.metadata.seconds, self.recipe.data, rows)
+
     def sampler(self) -> Sampler:
-        """The schedule of batches over the training rows. Raises RequestError where it cannot be kept."""
+        """Returns the sampler of batches over the training clips. Raises RequestError if there are none, or
+        too few for the recipe."""
         rows = self.collection.rows("train")
         if not len(rows):
             raise RequestError(
-                f"{self.collection.name}: no clip stands on the train side. "
+                f"{self.collection.name}: no clip is in the train split. "
                 "Give a split column with train in it, or none: then a split is made."
             )
         return training_sampler(self.recipe, self.metadata, rows, self.seed)
 
     def sampler_over(self, rows: Ints) -> Sampler:
-        """The same schedule over other rows, without copies."""
+        """Returns the same sampler over other rows, without augmented copies."""
         return self.recipe.sampler.build(self.metadata, rows, self.recipe.data.clip_seconds, self.seed)
 
     def relation(self) -> Relation:
-        """Who is alike among these clips; what it counts, such as how rare a tag is, is counted in train."""
+        """Returns the relation that tells which clips are positives; see `build_relation`."""
         return build_relation(self.recipe, self.collection, self.metadata)
 
     def loss(self) -> PairLoss:
-        """The loss of the recipe for these clips, its weights, if it has some, drawn from the run's seed.
+        """Returns the loss for these clips; its weights, if it has some, are drawn from the seed.
 
-        A tagger's knows how usual each tag is in train.
+        The loss of a tagger gets the share of training clips that have each tag.
         """
         is_tagger = "tags" in self.recipe.loss.needs
         classes = len(self.metadata.tag_names if is_tagger else self.metadata.label_names)
@@ -121,7 +162,8 @@ class TrainingSetup:
         return loss
 
     def batches(self, sampler: Sampler, first: int) -> Iterator[tuple[BatchIndices, Batch]]:
-        """The whole draw and this process's share of it, cut; from update `first` on, without end."""
+        """Yields batches without end, from update `first` on: the indices of the whole batch, and the windows
+        of the part that this process computes."""
         draws = islice((indices for epoch in count() for indices in sampler.epoch(epoch)), first, None)
         whole, shared = tee(draws)
         train = self.recipe.train
@@ -135,13 +177,13 @@ class TrainingSetup:
         return zip(whole, loader, strict=False)
 
     def fit_normalization(self, sampler: Sampler, device: torch.device) -> None:
-        """Gives a normalization that has statistics those of the first batches, 50 at most."""
+        """Fits a normalization with statistics to the first batches, at most 50."""
         normalization = self.embedder.normalization
         if isinstance(normalization, FittedNormalization):
-            normalization.fit(self.pictures(sampler, device))
+            normalization.fit(self.spectrograms(sampler, device))
 
-    def pictures(self, sampler: Sampler, device: torch.device) -> Iterator[Tensor]:
-        """The first batches of an epoch, 50 at most, as the network sees them and not bent."""
+    def spectrograms(self, sampler: Sampler, device: torch.device) -> Iterator[Tensor]:
+        """Yields the network input of the first batches of an epoch, at most 50, without augmentation."""
         rounds = max(1, min(50, sampler.clips_per_epoch // sampler.batch_size))
         feature = self.network_input.feature
         for _, (_, batch) in zip(range(rounds), self.batches(sampler, 0), strict=False):
@@ -149,10 +191,10 @@ class TrainingSetup:
             yield signal if feature is None else feature(signal)
 
     def encoder(self, device: torch.device) -> "TrainForward":
-        """The training-time road from a batch to vectors."""
+        """Returns the forward pass of training, with augmentations."""
         rate = self.recipe.data.sample_rate
         augmentations = [settings.build(rate, self.embedder.hop) for settings in self.recipe.augment]
-        is_labelled = "labels" in self.recipe.relation.gives  # no other relation may know them
+        is_labelled = "labels" in self.recipe.relation.gives  # other relations must not use labels
         labels = torch.from_numpy(self.metadata.labels) if is_labelled else None
         return TrainForward(
             self.embedder, self.network_input.feature, augmentations, self.seed, device, labels
@@ -161,7 +203,7 @@ class TrainingSetup:
 
 @dataclass
 class TrainForward:
-    """Bends a batch, makes its picture where that is still to do, and embeds it."""
+    """Augments a batch, applies the feature unless spectrograms are cached, and embeds it."""
 
     embedder: EmbeddingModel
     feature: Feature | None
@@ -169,10 +211,25 @@ class TrainForward:
     seed: int
     device: torch.device
     labels: Tensor | None = None
-    """(N,) class numbers of the collection's clips, where training may know them."""
+    """(N,) class numbers of the clips of the collection; None if training must not use them."""
 
     def __call__(self, batch: Batch, update: int, applied: bool = True) -> Tensor:
-        """(b, C, ...) signals of this process -> (b, D), as the loss sees them; `applied` as in training."""
+        """Embeds a batch of this process.
+
+        Parameters
+        ----------
+        batch
+            b windows.
+        update
+            Number of the update, which the augmentations are drawn for; negative in validation.
+        applied
+            Whether augmentations are applied.
+
+        Returns
+        -------
+        Tensor
+            (b, D) embeddings for the loss.
+        """
         signal = batch.signal.to(self.device, non_blocking=True)
         if self.feature is not None:
             signal = self.feature(
@@ -186,7 +243,7 @@ class TrainForward:
         if indices.copies is not None:
             return self._copied(signal, domain, indices.rows, indices.copies)
         labels = None if self.labels is None else self.labels[torch.from_numpy(indices.rows)]
-        rank = world()[0] if update >= 0 else 0  # a validation's are the same in every process
+        rank = world()[0] if update >= 0 else 0  # those of validation are equal in all processes
         for place, augment in enumerate(self.augmentations):
             if augment.domain == domain:
                 generator = torch_stream(self.seed, "augment", place, update, rank)
@@ -194,7 +251,7 @@ class TrainForward:
         return signal
 
     def _copied(self, signal: Tensor, domain: str, rows: Ints, copies: Ints) -> Tensor:
-        """Each window bent by what is drawn once for its clip and its copy; those of copy 0 as they are."""
+        """Augments each window by what is drawn once for its clip and copy; copy 0 is the clip itself."""
         items = list(torch.split(signal, 1))
         for place, augment in enumerate(self.augmentations):
             for at in np.flatnonzero(copies) if augment.domain == domain else ():
@@ -204,43 +261,75 @@ class TrainForward:
 
 
 def training_sampler(recipe: Recipe, metadata: ClipMetadata, rows: Ints, seed: int) -> Sampler:
-    """The schedule of batches that a training by `recipe` takes from `rows`."""
+    """Returns the sampler of a training by `recipe` over `rows`, with augmented copies if there are some."""
     copies = recipe.train.augmented_copies
     return build_sampler(recipe.sampler, metadata, rows, recipe.data.clip_seconds, seed, copies)
 
 
-def decoded(recipe: Recipe, collection: Collection) -> tuple[Signals, ClipMetadata]:
-    """The clips, decoded, and what is known of them as they are kept: without silence, where it is cut."""
-    signals, metadata = Store().open(collection, recipe.data), collection.metadata()
+def decoded(
+    recipe: Recipe, collection: Collection, signals: Signals | None = None
+) -> tuple[Signals, ClipMetadata]:
+    """Returns the signals of a collection, and its metadata with lengths and times after trimming.
+
+    `signals`: those of the collection, if they are decoded already. Raises DataError like `Store.open`.
+    """
+    signals = Store().open(collection, recipe.data) if signals is None else signals
+    metadata = collection.metadata()
     return signals, signals.corrected(metadata) if isinstance(signals, ArraySignals) else metadata
 
 
 def build_relation(recipe: Recipe, collection: Collection, metadata: ClipMetadata) -> Relation:
-    """Who is alike among clips; what it counts, such as how rare a tag is, is counted in train."""
+    """Returns the relation of a recipe over the clips of a collection.
+
+    What the relation counts, such as how rare a tag is, is counted in the train split.
+    """
     rows = collection.rows("train")
     return recipe.relation.build(metadata, rows if len(rows) else None)
 
 
-def prepare_input(
-    recipe: Recipe, collection: Collection, signals: Signals, feature: Feature, callback: Callback = ignore
+def _network_input(
+    recipe: Recipe, signals: Signals, feature: Feature, caches: bool, callback: Callback
 ) -> NetworkInput:
-    """Kept pictures where the feature can be cut, nothing bends the wave and memory allows; else waves."""
+    """Cached spectrograms, if they can be cut, nothing changes the wave, and they fit into memory."""
     if recipe.modality == "image":
         return NetworkInput(signals, 1, feature)
-    samples = round(recipe.data.clip_seconds * recipe.data.sample_rate)
-    rate = recipe.data.sample_rate
+    rate, samples = recipe.data.sample_rate, window_samples(recipe.data)
     needs_wave = any(settings.build(rate, feature.hop).domain == "wave" for settings in recipe.augment)
-    needs_wave |= recipe.sampler.mixes  # logarithms do not add up
-    total = sum(max(signals.length(row), samples) for row in range(len(signals)))
-    bytes_kept = total / feature.hop * feature.bands * signals.channels * 4
-    if needs_wave or not feature.cuttable or bytes_kept > KEPT_SHARE * total_memory():
+    needs_wave |= recipe.sampler.mixes  # spectrograms in decibels cannot be added
+    if not caches or needs_wave or not feature.cuttable:
         return NetworkInput(signals, samples, feature)
-    kept = cache_features(signals, feature, samples, progress=lambda d, n: callback(Stage("features", d, n)))
-    return NetworkInput(kept, feature.frames(samples), None)
+    total = sum(max(signals.length(row), samples) for row in range(len(signals)))
+    size = total / feature.hop * feature.bands * signals.channels * 4
+    if size > CACHED_SHARE * total_memory():
+        return NetworkInput(signals, samples, feature)
+    cached = cache_features(
+        signals, feature, samples, progress=lambda done, total: callback(Stage("features", done, total))
+    )
+    return NetworkInput(cached, feature.frames(samples), None)
 
 
 def build_embedder(recipe: Recipe, channels: int, seed: int) -> EmbeddingModel:
-    """The network of a recipe for signals of so many channels, its weights drawn from the run's seed."""
+    """Builds the network of a recipe.
+
+    Parameters
+    ----------
+    recipe
+        The recipe.
+    channels
+        Number of channels of the signals.
+    seed
+        Seed of the weights.
+
+    Returns
+    -------
+    EmbeddingModel
+        The network, in training mode.
+
+    Raises
+    ------
+    RequestError
+        If the windows are too short for a frame of the feature, or the backbone cannot read the spectrograms.
+    """
     feature = recipe.feature.build(recipe.data.sample_rate, channels)
     if recipe.modality == "image":
         given = (channels, recipe.data.image_size, recipe.data.image_size)
@@ -262,16 +351,17 @@ def build_embedder(recipe: Recipe, channels: int, seed: int) -> EmbeddingModel:
             return EmbeddingModel(feature, normalization, backbone, recipe.embedding, given)
         except RuntimeError as error:
             raise RequestError(
-                f"backbone.kind: {recipe.backbone.kind!r} cannot read pictures of {channels} x {bands} x "
+                f"backbone.kind: {recipe.backbone.kind!r} cannot read spectrograms of {channels} x {bands} x "
                 f"{frames} (channels, bands, frames). Make data.clip_seconds longer, take more bands, or a "
                 f"smaller backbone. The network says: {str(error).splitlines()[0]}"
             ) from None
 
 
 def decodable(recipe: Recipe, collection: Collection, callback: Callback = ignore) -> Collection:
-    """The clips that can be decoded, which is done here; those that cannot are left out and told.
+    """Decodes a collection into the store, and returns it without the clips that cannot be decoded.
 
-    Raises RequestError where the feature does not fit the kind of clips, DataError where no clip is left.
+    Clips that are left out, and warnings of the store, are notes. Raises RequestError if the feature does not
+    fit the collection, DataError if no clip is left.
     """
     _check_kind(recipe, collection)
     before = len(collection.problems)
@@ -288,29 +378,18 @@ def decodable(recipe: Recipe, collection: Collection, callback: Callback = ignor
 def _check_kind(recipe: Recipe, collection: Collection) -> None:
     if collection.kind == "picture" and recipe.modality == "audio":
         raise RequestError(
-            f"feature.kind: {recipe.feature.kind!r} reads sound, and {collection.name} holds pictures. "
+            f"feature.kind: {recipe.feature.kind!r} reads sounds, and {collection.name} holds images. "
             "Set feature.kind=pixels, or take the recipe images."
         )
     if collection.kind == "sound" and recipe.modality == "image":
         raise RequestError(
-            f"feature.kind: {recipe.feature.kind!r} reads pictures, and {collection.name} holds sounds. "
+            f"feature.kind: {recipe.feature.kind!r} reads images, and {collection.name} holds sounds. "
             "Set feature.kind=log_mel, or take the recipe labels."
         )
 
 
-def windows(seconds: float, clip_seconds: float) -> list[float]:
-    """Starts of the windows that cover a clip: end to end, the last one flush with the clip's end."""
-    if seconds <= clip_seconds:
-        return [0.0]
-    whole = int(seconds / clip_seconds + 1e-9)
-    starts = [number * clip_seconds for number in range(whole)]
-    if seconds - whole * clip_seconds > 1e-3:
-        starts.append(seconds - clip_seconds)
-    return starts
-
-
 def note_data(collection: Collection, callback: Callback) -> None:
-    """Says what was left out of a collection, what is odd about it, and whether its split leaks."""
+    """Notes what was left out of a collection, its warnings, and whether its split leaks."""
     note_left_out(collection.problems, callback)
     odd = [problem for problem in collection.problems if problem.severity == "warning"]
     for problem in odd[:_SHOWN]:
@@ -322,7 +401,7 @@ def note_data(collection: Collection, callback: Callback) -> None:
 
 
 def note_left_out(problems: Sequence[Problem], callback: Callback) -> None:
-    """Says what was left out of a collection."""
+    """Notes what was left out of a collection; at most ten clips are named."""
     left_out = [problem for problem in problems if problem.severity == "left out"]
     for problem in left_out[:_SHOWN]:
         callback(Note(f"left out: {problem.path}: {problem.reason}", is_warning=True))

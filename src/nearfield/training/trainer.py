@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +30,7 @@ from nearfield.models.normalization import sync_batch_norm
 from nearfield.training.canary import keep_canary
 from nearfield.training.checkpoint import load_state, save_state
 from nearfield.training.device import Precision, arithmetic, best_precision, open_device
-from nearfield.training.encode import embed
+from nearfield.training.encode import vectors_of
 from nearfield.training.events import Callback, Note, Stage, ignore
 from nearfield.training.prepare import (
     Request,
@@ -239,10 +240,7 @@ class Training:
         self.model.eval()
         setup, vectors = self.setup, None
         if validation.compares_clips:
-            lengths, clip_seconds = setup.metadata.seconds, self.recipe.data.clip_seconds
-            vectors = embed(
-                self.model, setup.network_input, lengths, clip_seconds, self.precision, only=validation.rows
-            )
+            vectors = vectors_of(self.model, setup, precision=self.precision, rows=np.sort(validation.rows))
         with torch.no_grad():
             found = validation.measure(vectors, self._encode_val)
         self.both.load_state_dict(present)
@@ -301,7 +299,7 @@ class Training:
         weights = part(state, "model.")
         if self.recipe.embedding.whiten:
             self.model.load_state_dict(weights)
-            self.model.fit_whitening(self.setup.pictures(self.sampler, self.device))
+            self.model.fit_whitening(self.setup.spectrograms(self.sampler, self.device))
             weights = self.model.state_dict()
         self.model.load_state_dict(weights)
         keep_canary(self.folder, self.setup.collection, self.recipe, self.model)

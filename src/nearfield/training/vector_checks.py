@@ -1,41 +1,52 @@
-"""Checks of vectors before anybody uses them: not finite, all the same, the same for unlike sounds."""
+"""Checks of embeddings before they are used: not finite, all equal, equal for different sounds, collapsed."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 
 from nearfield.core.errors import DataError, WorkError
 from nearfield.core.rng import stream
 from nearfield.core.types import Bools, Floats, Ints, Vectors
 from nearfield.data.audio import decode, mix
-from nearfield.data.clips import CHANNEL
 from nearfield.data.settings import DataSettings
 from nearfield.data.store import square
 from nearfield.learning.collapse import effective_rank, spread
+from nearfield.training.windows import Clip, FileClip
 
-# Which of many vectors are the same but for rounding, in memory and time that grow with their number.
+# Groups of equal vectors, found in time and memory that are linear in their number.
 
-_LINES = 3  # directions that vectors are sorted along
-_NEXT = 32  # how many places further in such an order a vector is compared
-_SEEN = 8  # numbers, those that vary most, that are compared before all are
-_CHUNK = 1 << 22  # numbers of vectors compared at once
+_DIRECTIONS = 3  # random directions that vectors are sorted along
+_NEXT = 32  # number of neighbors in such an order that a vector is compared with
+_FIRST = 8  # dimensions, those with the largest spread, that are compared before all are
+_CHUNK = 1 << 22  # elements of vectors compared at once
 
 
 def same_groups(vectors: Vectors, slack: float) -> Ints:
-    """(N,) a number for each of (N, D) vectors: one for those of which no number differs by more than
-    `slack`, directly or by way of others.
+    """Groups vectors that are equal but for rounding.
 
-    Such vectors lie within `slack` of each other along every direction whose weights sum to 1 in size, so
-    each is compared with the next along a few directions. Of very many that are within `slack` along these
-    and yet apart, pairs may be missed.
+    Vectors whose elements differ by at most `slack` are at most `slack` apart along a direction whose weights
+    have an absolute sum of 1. So each vector is compared with its neighbors along some directions. If very
+    many vectors are within `slack` along all of these without being equal, pairs may be missed.
+
+    Parameters
+    ----------
+    vectors
+        (N, D) vectors.
+    slack
+        The largest difference of an element.
+
+    Returns
+    -------
+    ndarray
+        (N,) number of the group of each vector. Groups are transitive: a chain of equal pairs is one group.
     """
-    weights = stream(0, "same vectors").standard_normal((vectors.shape[1], _LINES))
+    weights = stream(0, "same vectors").standard_normal((vectors.shape[1], _DIRECTIONS))
     group = np.arange(len(vectors))
-    seen = np.ascontiguousarray(vectors[:, np.argsort(-vectors.std(axis=0), kind="stable")[:_SEEN]].T)
+    first_elements = np.ascontiguousarray(
+        vectors[:, np.argsort(-vectors.std(axis=0), kind="stable")[:_FIRST]].T
+    )
     for direction in weights.T:
         along = vectors @ (direction / np.abs(direction).sum())
         order = np.argsort(along, kind="stable")
@@ -45,16 +56,18 @@ def same_groups(vectors: Vectors, slack: float) -> Ints:
             if not is_near.any():
                 break
             is_near &= group[first] != group[second]
-            first, second = _same(vectors, seen, first[is_near], second[is_near], slack)
+            first, second = _same(vectors, first_elements, first[is_near], second[is_near], slack)
             if len(first):
                 group = _joined(group, first, second)
     return group
 
 
-def _same(vectors: Vectors, seen: Vectors, first: Ints, second: Ints, slack: float) -> tuple[Ints, Ints]:
-    """The pairs of which no number differs by more than `slack`."""
-    for numbers in seen:
-        is_near = np.abs(numbers[first] - numbers[second]) <= slack
+def _same(
+    vectors: Vectors, first_elements: Vectors, first: Ints, second: Ints, slack: float
+) -> tuple[Ints, Ints]:
+    """The pairs that are equal; `first_elements` (K, N) are compared first."""
+    for elements in first_elements:
+        is_near = np.abs(elements[first] - elements[second]) <= slack
         first, second = first[is_near], second[is_near]
     step = max(1, _CHUNK // vectors.shape[1])
     is_same: Bools = np.zeros(len(first), np.bool_)
@@ -65,8 +78,8 @@ def _same(vectors: Vectors, seen: Vectors, first: Ints, second: Ints, slack: flo
 
 
 def _joined(group: Ints, first: Ints, second: Ints) -> Ints:
-    """The groups once each pair is of one."""
-    from scipy.sparse import coo_array  # takes its time to load, and few spaces have such pairs
+    """The groups after those of each pair are joined."""
+    from scipy.sparse import coo_array  # slow to import, and rarely needed
     from scipy.sparse.csgraph import connected_components
 
     ends = group[first], group[second]
@@ -75,81 +88,98 @@ def _joined(group: Ints, first: Ints, second: Ints) -> Ints:
     return found
 
 
-# Vectors looked at before anybody uses them: not numbers, one vector for all, one for unlike sounds.
-#
-# Errors where the vectors are worthless, sentences where somebody should look. What sounds alike is asked of
-# the sounds themselves, before any front end: of a signal that vanished on the way nothing else would tell.
+# The checks. Useless vectors raise errors, doubtful ones give warnings. Whether sounds differ is decided on
+# their samples, before any feature: only so is a signal noticed that is lost on its way to the network.
 
 
 class VectorWarning(UserWarning):
-    """Vectors that somebody should look at before they are used."""
+    """Embeddings should be looked at before they are used."""
 
 
-Numbers = npt.NDArray[np.floating]
-Heard = Callable[[int], Numbers | None]
-"""The samples (or pixels) behind a vector, by its number; None where they cannot be read."""
+Samples = npt.NDArray[np.floating]
+"""(C, T) samples of a sound or (C, H, W) pixels of an image."""
+SignalOf = Callable[[int], Samples | None]
+"""Takes the row of a vector and returns the signal that it is of; None if the file cannot be read."""
 
 SAME = 1e-5
-"""Vectors are the same where no number differs by more than this share of the largest."""
+"""Vectors are equal if no element differs by more than this share of the largest element."""
 POINT = 0.02
-"""Root mean squared distance of two vectors, over their length, below which they are nearly one point."""
+"""Root mean square distance of two vectors, relative to their length, below which they form a point."""
 LINE = 1.2
-"""Effective rank of centred vectors below which they lie on a line."""
+"""Effective rank of the centered vectors below which they form a line."""
 FEW = 10
-"""Vectors from which a point or a line is worth a word."""
+"""Number of vectors from which a point or a line is a warning."""
 SILENT = 1e-4
-"""Peak, of a full scale of 1, below which a sound is silence: -80 dB."""
-ALIKE = 0.999
-"""Correlation from which two sounds are the same but for level and polarity."""
+"""Peak, relative to full scale, below which a sound is silence: -80 dB."""
+EQUAL = 0.999
+"""Correlation from which two sounds are equal but for level and polarity."""
 
 _LONG = 60.0  # seconds of a sound that are compared
-_MOST = 512  # vectors that point and line are looked for in, evenly chosen
-_LOOKED = 8  # sounds that are compared in one group of equal vectors
+_MOST = 512  # vectors that are examined for a point or a line, evenly spaced
+_COMPARED = 8  # sounds that are compared in a group of equal vectors
 _GROUPS = 16  # groups of equal vectors whose sounds are compared
-_TOLD = 3
+_NAMED = 3  # examples in a message
 _CAUSES = (
-    "A signal that vanished on the way, damaged weights or a collapsed training do this. See train/spread in "
-    "metrics.jsonl; train again, or take an earlier run."
+    "Possible causes: a signal that is lost before the network, damaged weights, or a collapsed training. "
+    "See train/spread in metrics.jsonl; train again, or use an earlier run."
 )
 
 
-def check_vectors(vectors: Vectors, names: Sequence[str], heard: Heard) -> list[str]:
-    """Sentences on (N, D) vectors of N sounds called `names`; none where nothing is wrong.
+def check_vectors(vectors: Vectors, names: Sequence[str], signal_of: SignalOf) -> list[str]:
+    """Checks the embeddings of sounds (or images).
 
-    Raises DataError where some are not finite numbers, WorkError where none is, or where unlike sounds all
-    have the same vector.
+    Parameters
+    ----------
+    vectors
+        (N, D) embeddings.
+    names
+        N names of the sounds, for messages.
+    signal_of
+        Returns the signal of a row. It is called only for some rows with equal vectors.
+
+    Returns
+    -------
+    list of str
+        Warnings; empty if nothing is wrong.
+
+    Raises
+    ------
+    DataError
+        If some vectors are not finite.
+    WorkError
+        If no vector is finite, or all are equal although the sounds differ.
     """
     _check_finite(vectors, names)
     if len(vectors) < 2:
         return []
     scale = max(float(np.abs(vectors).max()), 1e-12)
     if float(np.ptp(vectors, axis=0).max()) <= SAME * scale:
-        pair = _unlike(np.arange(len(vectors)), heard)
+        pair = _different(np.arange(len(vectors)), signal_of)
         if pair is not None:
             raise WorkError(
                 f"All {len(vectors):,} vectors are the same, and the sounds are not, as "
                 f"{names[pair[0]]} and {names[pair[1]]}. {_CAUSES}"
             )
         return []
-    return [*_equal(vectors / scale, names, heard), *_crowded(vectors)]
+    return [*_equal(vectors / scale, names, signal_of), *_collapsed(vectors)]
 
 
-def of_table(table: pd.DataFrame, settings: DataSettings, is_image: bool) -> Heard:
-    """The samples behind each row of a collection's table."""
+def signals_of(clips: Sequence[Clip], settings: DataSettings, is_image: bool) -> SignalOf:
+    """Returns a function that reads the signal of a clip, at most its first minute, for `check_vectors`."""
 
-    def heard(row: int) -> Numbers | None:
-        clip = table.iloc[row]
-        path = Path(str(clip["path"]))
+    def signal(row: int) -> Samples | None:
+        clip = clips[row]
+        if not isinstance(clip, FileClip):
+            return mix(clip, settings.channels)
         try:
             if is_image:
-                return square(path, settings.image_size, settings.image_channels).astype(np.float32)
-            wave = decode(path, float(clip["start"]), min(_LONG, float(clip["seconds"]) or _LONG))[0]
-            channel = clip.get(CHANNEL)
-            return mix(wave, settings.channels if channel is None else int(channel))
+                return square(clip.path, settings.image_size, settings.image_channels).astype(np.float32)
+            wave = decode(clip.path, clip.start, min(_LONG, clip.seconds or _LONG))[0]
+            return mix(wave, settings.channels if clip.channel is None else clip.channel)
         except DataError:
             return None
 
-    return heard
+    return signal
 
 
 def _check_finite(vectors: Vectors, names: Sequence[str]) -> None:
@@ -159,37 +189,36 @@ def _check_finite(vectors: Vectors, names: Sequence[str]) -> None:
     if len(wrong) == len(vectors) > 1:
         raise WorkError(
             f"None of the {len(vectors):,} vectors has finite numbers: the weights are damaged, or training "
-            "ended in numbers that are none. Train again, or take an earlier run."
+            "diverged. Train again, or use an earlier run."
         )
-    listed = ", ".join(names[row] for row in wrong[:_TOLD])
+    listed = ", ".join(names[row] for row in wrong[:_NAMED])
     raise DataError(
-        f"{listed}{', ...' if len(wrong) > _TOLD else ''}: the network gives no finite numbers of "
+        f"{listed}{', ...' if len(wrong) > _NAMED else ''}: the network gives no finite numbers of "
         f"{len(wrong):,} of {len(vectors):,} sounds: their samples are far too large. Write them again with "
         "samples within -1 and 1, or leave them out."
     )
 
 
-def _equal(scaled: Vectors, names: Sequence[str], heard: Heard) -> list[str]:
-    """On vectors that several sounds share though they are unlike."""
+def _equal(scaled: Vectors, names: Sequence[str], signal_of: SignalOf) -> list[str]:
+    """A warning if different sounds have equal vectors."""
     _, group, size = np.unique(same_groups(scaled, SAME), return_inverse=True, return_counts=True)
     shared = np.flatnonzero(size > 1)
     shared = shared[np.argsort(-size[shared], kind="stable")][:_GROUPS]
-    found = [
-        (np.flatnonzero(group == each), _unlike(np.flatnonzero(group == each), heard)) for each in shared
-    ]
-    told = [(rows, pair) for rows, pair in found if pair is not None]
-    if not told:
+    groups = [np.flatnonzero(group == each) for each in shared]
+    pairs = [(rows, _different(rows, signal_of)) for rows in groups]
+    found = [(rows, pair) for rows, pair in pairs if pair is not None]
+    if not found:
         return []
-    examples = "; ".join(f"{names[a]} and {names[b]}" for _, (a, b) in told[:_TOLD])
+    examples = "; ".join(f"{names[a]} and {names[b]}" for _, (a, b) in found[:_NAMED])
     return [
-        f"{sum(len(rows) for rows, _ in told):,} of {len(scaled):,} vectors are shared by sounds that "
-        f"differ: {examples}. Distances between them are 0 whatever they sound like. Listen to them: what "
-        "tells them apart does not reach the network."
+        f"{sum(len(rows) for rows, _ in found):,} of {len(scaled):,} vectors are shared by sounds that "
+        f"differ: {examples}. Their distance is 0: what distinguishes them does not reach the network. "
+        "Listen to them."
     ]
 
 
-def _crowded(vectors: Vectors) -> list[str]:
-    """On vectors that all lie near one point or on one line."""
+def _collapsed(vectors: Vectors) -> list[str]:
+    """A warning if all vectors are near one point or one line."""
     if len(vectors) < FEW:
         return []
     some = np.unique(np.linspace(0, len(vectors) - 1, _MOST).astype(np.int64))
@@ -198,38 +227,37 @@ def _crowded(vectors: Vectors) -> list[str]:
     if wide < POINT:
         return [
             f"The vectors lie nearly on one point: two of them are {wide:.1g} of their length apart "
-            f"(warned of below {POINT:g}). Neighbours are then decided by rounding. {_CAUSES}"
+            f"(limit: {POINT:g}). Neighbors are then decided by rounding. {_CAUSES}"
         ]
     if vectors.shape[1] > 1 and rank < LINE:
         return [
-            f"The vectors lie on one line (effective rank {rank:.2f}, warned of below {LINE:g}): all that "
-            "tells sounds apart is one number. Of two labels that are fully apart this is right; of more the "
+            f"The vectors lie on one line (effective rank {rank:.2f}, limit: {LINE:g}): only one number "
+            "distinguishes sounds. This is right for two labels that are fully separated; with more labels, "
             "training has collapsed."
         ]
     return []
 
 
-def _unlike(rows: Ints, heard: Heard) -> tuple[int, int] | None:
-    """Two rows whose sounds are heard and differ; None where those looked at do not."""
-    some = rows[np.unique(np.linspace(0, len(rows) - 1, _LOOKED).astype(np.int64))]
-    sounds = [(int(row), sound) for row in some if (sound := heard(int(row))) is not None]
+def _different(rows: Ints, signal_of: SignalOf) -> tuple[int, int] | None:
+    """Two of the rows whose sounds are audible and differ; None if there are none among those compared."""
+    some = rows[np.unique(np.linspace(0, len(rows) - 1, _COMPARED).astype(np.int64))]
+    sounds = [(int(row), sound) for row in some if (sound := signal_of(int(row))) is not None]
     audible = [(row, sound) for row, sound in sounds if float(np.abs(sound).max(initial=0.0)) >= SILENT]
     for row, sound in audible[1:]:
-        if not _are_alike(audible[0][1], sound):
+        if not _is_same_sound(audible[0][1], sound):
             return audible[0][0], row
     return None
 
 
-def _are_alike(one: Numbers, other: Numbers) -> bool:
-    """Whether two sounds are the same but for level, polarity and zeros at the end, which the network hears
-    alike or may."""
+def _is_same_sound(one: Samples, other: Samples) -> bool:
+    """Whether two sounds are equal but for level, polarity and zeros at the end."""
     length = max(one.shape[-1], other.shape[-1])
     a, b = (_filled(each, length).astype(np.float64).ravel() for each in (one, other))
     if a.shape != b.shape:
         return False
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return norms > 0 and abs(float(a @ b)) >= ALIKE * norms
+    return norms > 0 and abs(float(a @ b)) >= EQUAL * norms
 
 
-def _filled(sound: Numbers, length: int) -> Floats:
+def _filled(sound: Samples, length: int) -> Floats:
     return np.pad(sound, [(0, 0)] * (sound.ndim - 1) + [(0, length - sound.shape[-1])])

@@ -17,7 +17,7 @@ from nearfield.metrics.result import EmbeddedClips
 from nearfield.models.features.feature import Feature
 from nearfield.models.features.log_mel import LogMelSettings
 from nearfield.models.features.mfcc import MFCCSettings
-from nearfield.training.baselines import standardised, statistics_vectors
+from nearfield.training.baselines import standardized, statistics_vectors
 from nearfield.training.events import Callback, ignore
 
 Image = npt.NDArray[np.float32]
@@ -118,7 +118,7 @@ def neighborhoods(
     """Finds the clips of the split nearest to each of `rows`, except those of its own group."""
     plain, statistics = next(statistics_vectors(opened.setup, callback))
     train = opened.splits["train"]
-    scaled = standardised(statistics, train if len(train) else opened.rows)
+    scaled = standardized(statistics, train if len(train) else opened.rows)
     distance: Distance = "cosine" if opened.run.recipe.embedding.normalize else "euclidean"
     found = []
     for row in rows.tolist():

@@ -11,7 +11,7 @@ from nearfield.analysis.explain.clusters import ClusterReport, ClusterSettings, 
 from nearfield.analysis.explain.opened_run import OpenedRun
 from nearfield.analysis.explain.position import Positions, positions
 from nearfield.analysis.suspects.signals import SilenceReport, silence_report
-from nearfield.core.types import Distance, Floats, Ints
+from nearfield.core.types import Distance, Floats, Ints, Vectors
 from nearfield.metrics.classification import Confusion, confusion
 from nearfield.metrics.evaluate import evaluate
 from nearfield.metrics.geometry import Apart, centroid_scores, centroids, shuffled_spread
@@ -57,12 +57,12 @@ def predict(opened: OpenedRun, evaluated: Result) -> ProbePredictions | None:
             clips.rows[scored], clips.reference[scored], clips.predicted[scored], names, False
         )
     labelled = np.flatnonzero(clips.reference >= 0)
-    own = _own(opened)
-    if own is None or not len(labelled):
+    if not opened.run.folder.vectors.is_file() or not len(labelled):
         return None
-    names = (*names, *sorted(set(own["label"]) - set(names)))
+    own, vectors = opened.run.folder.stored_vectors(["label", "split"])
+    names = (*names, *sorted(set(own["label"]) - {"", *names}))
     number = {name: at for at, name in enumerate(names)}
-    train, val = (_side(own, split, number) for split in ("train", "val"))
+    train, val = (_side(own, vectors, split, number) for split in ("train", "val"))
     if len(np.unique(train.labels)) < 2:
         return None
     rows = clips.rows[labelled]
@@ -70,20 +70,11 @@ def predict(opened: OpenedRun, evaluated: Result) -> ProbePredictions | None:
     return ProbePredictions(rows, clips.reference[labelled], predicted, names, True)
 
 
-def _own(opened: OpenedRun) -> pd.DataFrame | None:
-    """Reads label, split and vector of the labelled clips of the run; None if vectors are not stored."""
-    folder = opened.run.folder
-    if not folder.vectors.is_file():
-        return None
-    table: pd.DataFrame = folder.table(folder.vectors, ["label", "split", "vector"]).to_pandas()
-    return table[table["label"] != ""]
-
-
-def _side(own: pd.DataFrame, split: str, number: dict[str, int]) -> Labelled:
-    rows = own[own["split"] == split]
-    size = len(own["vector"].iloc[0]) if len(own) else 0
-    vectors = np.stack(list(rows["vector"])) if len(rows) else np.zeros((0, size))
-    return Labelled(vectors.astype(np.float32), np.array([number[name] for name in rows["label"]], np.int64))
+def _side(own: pd.DataFrame, vectors: Vectors, split: str, number: dict[str, int]) -> Labelled:
+    """The labelled clips of a split of the run's own data."""
+    rows = np.flatnonzero(((own["split"] == split) & (own["label"] != "")).to_numpy())
+    labels = np.array([number[name] for name in own["label"].iloc[rows]], np.int64)
+    return Labelled(vectors[rows], labels)
 
 
 # The explanation: clusters found without labels, and whether one consists of silence; scores at beginnings

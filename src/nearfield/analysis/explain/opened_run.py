@@ -1,7 +1,6 @@
 """The input of an explanation: a run, a collection, and a vector for each clip."""
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -9,13 +8,12 @@ from nearfield.core.errors import DataError, choose
 from nearfield.core.types import Floats, Ints, Vectors
 from nearfield.data.collection import Collection
 from nearfield.data.signals import ArraySignals
-from nearfield.models.features.feature import Feature
 from nearfield.training.encode import vectors_of
 from nearfield.training.events import Callback, ignore
 from nearfield.training.prepare import open_trained_on
 from nearfield.training.run import Run
 from nearfield.training.run_folder import note_changed
-from nearfield.training.setup import NetworkInput, TrainingSetup, decodable, decoded
+from nearfield.training.setup import TrainingSetup
 
 SPLITS = ("train", "val", "test")
 
@@ -66,13 +64,15 @@ class OpenedRun:
             collection = collection.with_split(run.folder.split)
             effect = "The vectors are those that the run has stored, if it has stored any."
             note_changed(collection, run.folder, effect, callback)
-        collection = decodable(run.recipe, collection, callback)
+        setup = TrainingSetup.build(
+            run.recipe, collection, environment["seed"], callback, run.embedder, caches=False
+        )
+        collection = setup.collection
         rows = collection.rows(split)
         if not len(rows):
             filled = [name for name in SPLITS if len(collection.rows(name))]
             raise DataError(f"split {split!r} has no clips. {choose(split, filled)}")
-        setup = _setup(run, collection, environment["seed"], callback)
-        vectors = _stored(run, collection) if own else None
+        vectors = run.vectors_for(collection) if own else None
         if vectors is None:
             vectors = vectors_of(run.embedder, setup, callback)
         return cls(run, setup, vectors, split, rows)
@@ -103,22 +103,3 @@ class OpenedRun:
             if power > 0:
                 found[place] = 10 * np.log10(power)
         return found
-
-
-def _setup(run: Run, collection: Collection, seed: int, callback: Callback) -> TrainingSetup:
-    recipe = run.recipe
-    signals, metadata = decoded(recipe, collection)
-    is_sound = recipe.modality == "audio"
-    length = round(recipe.data.clip_seconds * recipe.data.sample_rate) if is_sound else 1
-    network_input = NetworkInput(signals, length, cast(Feature, run.embedder.feature))
-    return TrainingSetup(recipe, collection, metadata, network_input, run.embedder, signals.channels, seed)
-
-
-def _stored(run: Run, collection: Collection) -> Vectors | None:
-    """Reads (N, D) the stored vectors in the order of the collection; None if one is missing."""
-    if not run.folder.vectors.is_file():
-        return None
-    ids, vectors = run.vectors()
-    place = {clip: at for at, clip in enumerate(ids)}
-    wanted = list(collection.table["id"])
-    return vectors[[place[clip] for clip in wanted]] if place.keys() >= set(wanted) else None

@@ -10,7 +10,6 @@ import numpy as np
 from nearfield.analysis.explain.opened_run import OpenedRun
 from nearfield.core.errors import RequestError
 from nearfield.core.types import Bools, ClipMetadata, Distance, Floats, Ints
-from nearfield.data.signals import ArraySignals
 from nearfield.metrics.checks import check_lengths
 from nearfield.metrics.intervals import (
     Resamples,
@@ -25,8 +24,8 @@ from nearfield.metrics.neighbors import Search, nearest
 from nearfield.metrics.result import EmbeddedClips
 from nearfield.metrics.retrieval import Blocks, Left, deepest, means_without, recall_of_first, sharing
 from nearfield.metrics.temporal import first_is_relevant, of_recording
-from nearfield.training.encode import embed_windows
-from nearfield.training.setup import NetworkInput, windows
+from nearfield.training.encode import embed_setup
+from nearfield.training.windows import starts_in
 
 # Scores of clips by their position in the recording.
 #
@@ -268,25 +267,17 @@ def _of_its_recording(here: EmbeddedClips, distance: Distance) -> Among:
 
 
 def _of_windows(opened: OpenedRun, clips: EmbeddedClips) -> Positions | None:
-    signals = opened.setup.network_input.signals
-    if not isinstance(signals, ArraySignals):
+    if not opened.is_sound:
         return None
-    clip_seconds = opened.run.recipe.data.clip_seconds
-    plan = [windows(float(seconds), clip_seconds) for seconds in clips.metadata.seconds]
+    data = opened.run.recipe.data
+    plan = [starts_in(float(seconds), data) for seconds in clips.metadata.seconds]
     long = np.flatnonzero([len(starts) >= LEAST for starts in plan])
     if len(np.unique(clips.sources[long])) < 2:
         return None
-    rows = opened.rows[long]
-    network_input = NetworkInput(
-        ArraySignals.of([signals.arrays[row] for row in rows], signals.rate),
-        opened.setup.network_input.length,
-        opened.setup.network_input.feature,
-    )
-    found, of = embed_windows(opened.run.embedder, network_input, clips.metadata.seconds[long], clip_seconds)
-    metadata = _window_metadata(
-        clips.metadata.take(long), of.numpy(), [plan[at] for at in long], clip_seconds
-    )
-    cut = EmbeddedClips(found.numpy(), metadata)
+    embedded = embed_setup(opened.run.embedder, opened.setup, rows=opened.rows[long])
+    of = np.repeat(np.arange(len(long)), [len(plan[at]) for at in long])
+    metadata = _window_metadata(clips.metadata.take(long), of, [plan[at] for at in long], data.clip_seconds)
+    cut = EmbeddedClips(embedded.vectors.numpy(), metadata)
     name, scores = _window_scores(
         cut, EmbeddedClips(opened.vectors, opened.setup.metadata), opened.splits["train"]
     )

@@ -11,15 +11,16 @@ import numpy as np
 from nearfield.core.errors import RequestError
 from nearfield.core.files import write_text
 from nearfield.core.text import count
-from nearfield.core.types import Floats, Ints, Vectors
+from nearfield.core.types import Floats, Ints
 from nearfield.data.collection import Collection
 from nearfield.data.patches import table_text, text_rows
+from nearfield.training.encode import embed_setup
 from nearfield.training.events import Callback, Note, ignore
 from nearfield.training.prepare import open_trained_on
 from nearfield.training.run import Run
 from nearfield.training.setup import TrainingSetup, note_left_out
-from nearfield.training.tagging import tag_signals
-from nearfield.training.vector_checks import check_vectors, of_table
+from nearfield.training.tagging import tags_of
+from nearfield.training.windows import table_clips
 
 Kind = Literal[
     "label", "tag_wrong", "tag_missing", "duplicate", "silent", "clipped", "offset", "channel", "swapped"
@@ -261,13 +262,12 @@ def propose_tags(
         collection = collection.subset(rows)
     setup = TrainingSetup.build(run.recipe, collection, 0, callback, run.embedder)
     collection = setup.collection
-    inputs = of_table(collection.table, run.recipe.data, run.recipe.modality == "image")
-
-    def warn(vectors: Vectors) -> None:
-        for text in (*run.doubts(), *check_vectors(vectors, list(collection.table["id"]), inputs)):
-            callback(Note(text, is_warning=True))
-
-    names, scores = tag_signals(run, setup.network_input, setup.metadata.seconds, warn, callback)
+    windows = embed_setup(run.embedder, setup, callback)
+    vectors = windows.by_clip(len(collection), run.embedder.settings.normalize)
+    clips = table_clips(collection.table, run.recipe.data)
+    for sentence in run.check(vectors, clips, list(collection.table["id"])):
+        callback(Note(sentence, is_warning=True))
+    names, scores = tags_of(run, windows, vectors)
     proposed = [
         _proposal(row, names[column], float(scores[row, column]))
         for row, column in np.argwhere(scores >= at_least).tolist()

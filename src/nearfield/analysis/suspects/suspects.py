@@ -104,11 +104,11 @@ class _CollectionVectors:
         if kept:
             effect = "Suspects are searched in its current state."
             note_own(data or trained_on["path"], self.collection, run.folder, effect, callback)
-        self._stored = own and run.folder.vectors.is_file()
-        named = run.vectors()[0] if self._stored else []
-        if not set(named).issuperset(self.collection.table["id"]):
+        stored = run.vectors_for(self.collection) if own else None
+        if stored is None:
             self.collection = decodable(run.recipe, self.collection, callback)
-        self._made: tuple[Vectors, ClipMetadata] | None = None
+            stored = run.vectors_for(self.collection) if own else None
+        self._found = None if stored is None else (stored, self.collection.metadata())
 
     @property
     def settings(self) -> SuspectSettings:
@@ -120,19 +120,9 @@ class _CollectionVectors:
     def vectors(self) -> tuple[Vectors, ClipMetadata]:
         """Returns (N, D) and the metadata of the same clips; computed unless the run has stored all of
         them."""
-        if self._made is None:
-            self._made = self._read() or self._embed()
-        return self._made
-
-    def _read(self) -> tuple[Vectors, ClipMetadata] | None:
-        if not self._stored:
-            return None
-        ids, vectors = self.run.vectors()
-        row = {name: place for place, name in enumerate(ids)}
-        wanted = list(self.collection.table["id"])
-        if any(name not in row for name in wanted):
-            return None
-        return vectors[[row[name] for name in wanted]], self.collection.metadata()
+        if self._found is None:
+            self._found = self._embed()
+        return self._found
 
     def _embed(self) -> tuple[Vectors, ClipMetadata]:
         setup = TrainingSetup.build(self.run.recipe, self.collection, 0, self.callback, self.run.embedder)

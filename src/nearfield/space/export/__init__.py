@@ -6,10 +6,11 @@ from typing import Any
 
 from nearfield.core.errors import DataError, RequestError, choose
 from nearfield.training.events import Callback, Note, ignore
-from nearfield.training.prepare import folders_tell, open_collection
+from nearfield.training.prepare import folders_are_labels, open_collection
 from nearfield.training.run import Run
 from nearfield.training.run_folder import note_if_own
-from nearfield.training.vector_checks import check_vectors, of_table
+from nearfield.training.vector_checks import check_vectors, signals_of
+from nearfield.training.windows import table_clips
 
 TARGETS = ("onnx", "huggingface", "projector", "parquet")
 """The formats that `export` writes."""
@@ -73,9 +74,10 @@ def _check(run: Run, to: str, callback: Callback) -> None:
     """
     doubts = list(run.doubts())
     if to in ("projector", "parquet") and run.folder.vectors.is_file():
-        clips = run.folder.table(run.folder.vectors, ["id", "path", "start", "seconds"]).to_pandas()
-        heard = of_table(clips, run.recipe.data, run.recipe.modality == "image")
-        doubts += check_vectors(run.vectors()[1], list(clips["id"]), heard)
+        clips, vectors = run.folder.stored_vectors(["id", "path", "start", "seconds"])
+        data = run.recipe.data
+        signals = signals_of(table_clips(clips, data), data, run.recipe.modality == "image")
+        doubts += check_vectors(vectors, list(clips["id"]), signals)
         _note_changed(run, callback)
     for doubt in doubts:
         callback(Note(doubt, is_warning=True))
@@ -85,7 +87,7 @@ def _note_changed(run: Run, callback: Callback) -> None:
     """Warns if the data have changed since the stored vectors were made; missing data are ignored."""
     path = str(run.folder.environment()["data"]["path"])
     try:
-        collection = open_collection(path, run.recipe, True, folder_labels=folders_tell(run.recipe))
+        collection = open_collection(path, run.recipe, True, folder_labels=folders_are_labels(run.recipe))
     except DataError:
         return
     effect = f"The vectors are from its evaluation. To renew them: nearfield evaluate {run.folder.path}"

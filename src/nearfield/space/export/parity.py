@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from nearfield.core.errors import DataError, WorkError
+from nearfield.core.errors import WorkError
 from nearfield.core.rng import stream
 from nearfield.core.types import Vectors
 from nearfield.data.settings import DataSettings
-from nearfield.data.store import read_sound, square
 from nearfield.models.embedder import EmbeddingModel
 from nearfield.training.run import Run
+from nearfield.training.windows import FileClip
 
 COUNT = 8
 """Number of windows compared."""
@@ -54,17 +54,13 @@ class Parity:
 
 def windows_to_compare(run: Run) -> Windows:
     """Up to `COUNT` windows from clips spread over the collection; synthetic if no clip can be read."""
-    files = _files(run.folder.vectors)
-    shape = _shape(run)
-    found = []
-    for path, start in files:
-        try:
-            found.append(_window(Path(path), start, run, shape))
-        except DataError:
-            continue  # moved or changed since; the remaining clips suffice
+    length = run.recipe.data.clip_seconds
+    clips = [FileClip(Path(path), start, length) for path, start in _files(run.folder.vectors)]
+    # Files that were moved or changed are left out; the remaining clips suffice.
+    found = [batch.signal for batch in run.windows(clips, unusable=[])]
     if found:
-        return Windows(torch.from_numpy(np.stack(found)), real=True)
-    return Windows(_made_up(shape), real=False)
+        return Windows(torch.cat(found)[:COUNT], real=True)
+    return Windows(_made_up(_shape(run)), real=False)
 
 
 def measure_parity(embedder: EmbeddingModel, model: bytes, windows: Windows, any_length: bool) -> Parity:
@@ -133,16 +129,6 @@ def _shape(run: Run) -> tuple[int, ...]:
     if run.recipe.modality == "image":
         return (data.image_channels, data.image_size, data.image_size)
     return (run.folder.environment()["data"]["channels"], round(data.clip_seconds * data.sample_rate))
-
-
-def _window(path: Path, start: float, run: Run, shape: tuple[int, ...]) -> Vectors:
-    data = run.recipe.data
-    if run.recipe.modality == "image":
-        return (square(path, data.image_size, data.image_channels) / np.float32(255)).astype(np.float32)
-    wave = read_sound(path, data, start, data.clip_seconds)[:, : shape[1]]
-    window = np.zeros(shape, np.float32)
-    window[:, : wave.shape[1]] = wave
-    return window
 
 
 def _made_up(shape: tuple[int, ...]) -> Tensor:

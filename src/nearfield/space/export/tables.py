@@ -8,7 +8,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nearfield.core.errors import RequestError
 from nearfield.core.extras import require
 from nearfield.core.files import replacing, write_text
 from nearfield.core.types import Floats, Vectors
@@ -44,14 +43,7 @@ class ParquetFile:
 
 def read_space(folder: RunFolder) -> SpaceTable:
     """Reads the clips and vectors of an evaluated run. Raises RequestError if it has not been evaluated."""
-    if not folder.vectors.is_file():
-        raise RequestError(
-            f"{folder.path} has no vectors.parquet: its clips are not embedded yet. "
-            f"Evaluate the run: nearfield evaluate {folder.path}"
-        )
-    stored = folder.table(folder.vectors)
-    vectors = np.stack(stored["vector"].to_numpy()).astype(np.float32)
-    return SpaceTable(stored.drop_columns(["vector"]).to_pandas(), vectors)
+    return SpaceTable(*folder.stored_vectors())
 
 
 def export_parquet(run: Run, path: Path) -> ParquetFile:

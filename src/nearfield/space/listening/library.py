@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow.parquet as pq
 
 from nearfield.core.errors import RequestError, choose
 from nearfield.core.types import Bools, Floats, Ints, Vectors
@@ -181,11 +180,7 @@ class ClipLibrary:
 def _of_run(folder: Path) -> tuple[pd.DataFrame, Vectors]:
     if not (folder / "recipe.yaml").is_file():
         raise RequestError(f"{folder} is neither the folder of a run nor a space. Give one of the two.")
-    path = RunFolder.existing(folder).vectors
-    if not path.is_file():
-        raise RequestError(f"{folder} has no vectors yet. Measure it: nearfield evaluate {folder}")
-    table = pq.read_table(path).to_pandas()
-    return table.drop(columns="vector"), np.stack(list(table["vector"]))
+    return RunFolder.existing(folder).stored_vectors()
 
 
 def _of_space(folder: Path) -> tuple[pd.DataFrame, Vectors]:
