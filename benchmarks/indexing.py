@@ -53,7 +53,7 @@ def bare(run: Run, seconds: float) -> Callable[[], float]:
         batches = max(1, round(seconds / (64 * 5.0)))
         with torch.no_grad():
             for _ in range(batches):
-                embedder.embed_picture(embedder.feature(waves))
+                embedder.embed_spectrogram(embedder.feature(waves))
         return batches * 64 * 5.0
 
     return run_once

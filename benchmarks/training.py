@@ -115,7 +115,7 @@ def _steps(recipe: Recipe) -> float:
     start = time.perf_counter()
     for _ in range(recipe.train.updates):
         with arithmetic(torch.device("cpu"), precision):
-            vectors = embedder.embed_picture(picture)
+            vectors = embedder.embed_spectrogram(picture)
         value = loss(vectors, pairs)
         optimizer.zero_grad(set_to_none=True)
         value.backward()

@@ -77,7 +77,7 @@ def test_is_its_parts_one_after_the_other() -> None:
 def test_pictures_go_in_behind_the_feature() -> None:
     model, clips = embedder().eval(), waves()
     picture = model.feature(clips)
-    assert torch.equal(model(clips), model.embed_picture(picture))
+    assert torch.equal(model(clips), model.embed_spectrogram(picture))
     assert torch.equal(model(clips), model(picture))
 
 
@@ -338,7 +338,7 @@ class TestBuilding:
             model.normalization.fit([picture])  # type: ignore[operator]
         vectors = model(clips)
         assert vectors.isfinite().all()
-        assert torch.allclose(vectors, model.embed_picture(picture), atol=1e-6)
+        assert torch.allclose(vectors, model.embed_spectrogram(picture), atol=1e-6)
         assert model.describe().layers[-1].shape == (8,)
 
     def test_weights_stored_and_loaded_give_the_same_vectors(self, tmp_path: Path) -> None:

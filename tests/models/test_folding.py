@@ -61,5 +61,7 @@ def test_a_reader_gives_the_embedders_vectors_and_leaves_it_alone() -> None:
     names = list(embedder.state_dict())
     picture = torch.randn(3, *shape)
     with torch.no_grad():
-        torch.testing.assert_close(embedder.reader().embed_picture(picture), embedder.embed_picture(picture))
+        torch.testing.assert_close(
+            embedder.reader().embed_spectrogram(picture), embedder.embed_spectrogram(picture)
+        )
     assert list(embedder.state_dict()) == names

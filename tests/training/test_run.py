@@ -23,7 +23,7 @@ def folder(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def heard(embedder: EmbeddingModel, picture: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        return embedder.embed_picture(picture)
+        return embedder.embed_spectrogram(picture)
 
 
 def test_the_reader_is_kept_and_follows_every_change_of_weights(folder: Path) -> None:

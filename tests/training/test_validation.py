@@ -125,7 +125,7 @@ def test_the_loss_of_val_is_that_of_the_finished_network_by_hand(tones: Path, tm
         assert len(set(indices.rows.tolist())) == len(indices.rows)
         (batch,) = Loader(setup.network_input.signals, [indices], setup.network_input.length)
         with torch.no_grad():
-            wanted.append(float(loss(network.embed_picture(batch.signal), relation(indices))))
+            wanted.append(float(loss(network.embed_spectrogram(batch.signal), relation(indices))))
     (found,) = curve(tmp_path, "val/loss")
     assert found == pytest.approx(np.mean(wanted), rel=1e-4)
     (silhouette,) = curve(tmp_path, "val/silhouette")

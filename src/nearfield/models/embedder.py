@@ -219,9 +219,9 @@ class EmbeddingModel(nn.Module):
         RequestError
             If the shape is another.
         """
-        return self.embed_picture(self._picture(signal))
+        return self.embed_spectrogram(self._picture(signal))
 
-    def embed_picture(self, spectrogram: Tensor) -> Tensor:
+    def embed_spectrogram(self, spectrogram: Tensor) -> Tensor:
         """Computes embeddings (B, size) of spectrograms or images (B, C, bands, frames)."""
         vectors = self._unwhitened(spectrogram)
         if self.training or not self.settings.whiten:

@@ -107,7 +107,7 @@ def embed_windows(
             signal = batch.signal.to(device)
             with arithmetic(device, precision):
                 spectrogram = signal if feature is None else feature(signal)
-                vectors.append(model.embed_picture(spectrogram).float().cpu())
+                vectors.append(model.embed_spectrogram(spectrogram).float().cpu())
             parts.append((batch.rows, batch.starts, batch.seconds))
             done += len(batch.rows)
             callback(Stage("embed", done, max(done, total)))
