@@ -11,6 +11,7 @@ interval in standard deviations of the true difference.
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -190,7 +191,7 @@ def baseline_table(studies: int) -> None:
             for tables in parts(WORLDS[name], rng, studies, (6, seeds, 57)):
                 plain = WORLDS["parts as of tags"](rng, (len(tables), 1, 200, 57)).mean(2, keepdims=True)
                 own = MeanSquares.of(tables - plain)
-                used, old = own.borrowing(own.pooled(6)), own.pooled(1)
+                used, old = replace(own.borrowing(own.pooled(6)), borrowed_dof=0), own.pooled(1)
                 limits = (
                     Bound(7, *used.dof).limit(used.share, FOR_BASELINES) * np.sqrt(used.variance),
                     Bound(2, *own.dof).limit(old.share, FOR_BASELINES / 6)

@@ -395,6 +395,21 @@ def test_arms_that_equal_a_baseline_are_rarely_said_to_differ_and_a_real_gap_is_
     assert gaps > 70
 
 
+def test_the_noise_of_a_baseline_is_no_evidence_for_many_arms() -> None:
+    """Its three groups are shared by all differences: their number does not grow with the arms."""
+    chance, claims = np.random.default_rng(6), 0
+    for _ in range(300):
+        tables = chance.normal(0, 0.01, (4, 5, 3))
+        plain = chance.normal(0, 0.2, (1, 3))
+        found = conclude(ASKED, dict(zip("abcd", tables, strict=True)), baselines={"mfcc_stats": plain})
+        claims += any(
+            each.claim in ("better", "worse")
+            for each in found.comparisons
+            if each.other == "baseline/mfcc_stats"
+        )
+    assert claims <= 8  # 1 % is promised; borrowed degrees of freedom made it 5 %
+
+
 def test_a_single_arm_may_spend_the_whole_rate_on_baselines() -> None:
     tables = arms(0.9, 0.6, spread=0.05)
     alone, together = (

@@ -324,6 +324,24 @@ def test_embeddings_are_those_of_a_slow_version(
         np.testing.assert_allclose(run.encode(mixed), wanted, atol=3e-5)
 
 
+def test_sounds_that_differ_by_trimmed_silence_may_have_one_vector(tmp_path: Path) -> None:
+    run = untrained(tmp_path, data={"sample_rate": 8000, "clip_seconds": 1.0, "trim_db": 40.0})
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, 8192).astype(np.float32)
+    early, late = (np.concatenate([np.zeros(zeros, np.float32), sound]) for zeros in (5120, 10240))
+    vectors = run.encode([early, late])
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+
+
+def test_a_file_that_is_no_sound_is_listed_while_progress_is_shown(tmp_path: Path) -> None:
+    run, good, bad = untrained(tmp_path), noise(tmp_path / "good.wav", 1.0), tmp_path / "bad.wav"
+    bad.write_bytes(b"no sound")
+    unusable, events = list[Unusable](), list[object]()
+    found = run.embed([FileClip(good), FileClip(bad)], events.append, unusable)
+    assert set(found.rows) == {0}
+    assert [each.rows for each in unusable] == [(1,)]
+    assert events
+
+
 def test_batches_hold_many_files_and_parts_of_long_ones(tmp_path: Path) -> None:
     run = untrained(tmp_path)
     lengths = [0.1, 40.0, 0.4, 0.7, 30.1, 1.2] + [0.3] * 70

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from nearfield.cli.output import AsJson, print_json, say, terminal
+from nearfield.core.errors import RequestError
 
 if TYPE_CHECKING:
     from nearfield.study.judge import Judgement
@@ -47,7 +48,8 @@ def judge(
 ) -> None:
     """Is one arm of a table of scores better, and how sure is that?
 
-    Exit code: 0 better, 1 worse, 2 invalid request, 3 as good as, 4 not decided.
+    Exit code: 0 better, 1 worse, 2 invalid request, 3 as good as, 4 not decided; with --ledger 0 keep, 4 do
+    not keep.
     """
     from nearfield.study.judge import judge as compare
     from nearfield.study.judge import write
@@ -65,9 +67,14 @@ def judge(
         lower_is_better=lower_is_better,
         is_paired=not unpaired,
     )
-    entry = None if ledger is None else keep(found, ledger, str(table))
+    if ledger is not None and candidate is None and len(found.means) > 2:
+        raise RequestError(
+            "--ledger: name the arm to test with --candidate, before its scores are seen. "
+            f"Arms: {', '.join(found.means)}."
+        )
     if out is not None:
         write(found, out)
+    entry = None if ledger is None else keep(found, ledger, str(table))
     if as_json:
         print_json(found.as_json() | ({} if entry is None else {"ledger": entry}))
     else:

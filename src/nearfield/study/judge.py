@@ -12,6 +12,7 @@ import pandas as pd
 
 from nearfield.core.errors import DataError, RequestError, choose
 from nearfield.core.files import write_json, write_text
+from nearfield.core.rng import stream
 from nearfield.core.text import count, enumerated
 from nearfield.study.claims import plain, signed, turned
 from nearfield.study.records import Comparison, Conclusion
@@ -139,16 +140,18 @@ def _long(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         ]
         if "score" in arms or len(arms) < 2:
             raise _missing(frame, "arm", "what is compared, such as a model or a setting")
-        notes.append(f"The table has no column arm: the arms are its columns {enumerated(arms)}.")
+        ignored = [name for name in frame.columns if name not in (*given, *arms)]
+        words = f" Not numbers, and left out: {enumerated(ignored)}." if ignored else ""
+        notes.append(f"The table has no column arm: the arms are its columns {enumerated(arms)}.{words}")
         frame = frame.melt(given, arms, "arm", "score")
     if "score" not in frame:
         raise _missing(frame, "score", "numbers")
     scores = pd.to_numeric(frame["score"], errors="coerce")
-    wrong = frame["score"][scores.isna() & frame["score"].notna()]
+    wrong = np.flatnonzero(scores.isna() & frame["score"].notna())
     if len(wrong):
         raise DataError(
-            f"score: {str(wrong.iloc[0])!r} (row {int(wrong.index[0]) + 2}) is not a number. Correct it, or "
-            "leave the cell empty."
+            f"score: {str(frame['score'].iloc[wrong[0]])!r} (row {wrong[0] + 2}) is not a number. Correct "
+            "it, or leave the cell empty."
         )
     found = frame.assign(score=scores.where(np.isfinite(scores))).dropna(subset=["arm", "score"])
     return found.assign(
@@ -164,9 +167,17 @@ def _missing(frame: pd.DataFrame, name: str, holds: str) -> RequestError:
 
 
 def _numbered(long: pd.DataFrame) -> pd.DataFrame:
-    """Seeds of each arm as 0, 1, ...: unpaired repetitions are paired at random, which costs nothing."""
-    numbers = long.groupby("arm", sort=False)["seed"].transform(lambda each: pd.factorize(each)[0])
-    return long.assign(seed=numbers.astype(str))
+    """Numbers the seeds of each arm in random order: unpaired repetitions are paired at random.
+
+    The order of the rows must not matter: in a table that is sorted by score, it would pair low with low.
+    """
+    found = long.copy()
+    for number, arm in enumerate(sorted(pd.unique(long["arm"]))):
+        own = long["arm"] == arm
+        seeds = np.sort(pd.unique(long.loc[own, "seed"]))
+        order = stream(0, "unpaired seeds", number).permutation(len(seeds))
+        found.loc[own, "seed"] = long.loc[own, "seed"].map(dict(zip(seeds, order.astype(str), strict=True)))
+    return found
 
 
 def _square(cells: pd.Series, long: pd.DataFrame) -> Array:
@@ -231,7 +242,8 @@ class Judgement:
     p: float
     """Corrected for all comparisons, two-sided."""
     p_better: float
-    """One-sided, not corrected: of a candidate that is not better. A ledger uses it."""
+    """One-sided p value of a candidate that is not better than `against`, or than all others: the largest of
+    its comparisons. A ledger uses it."""
     more_seeds: int | None
     """Seeds in all that would decide it with a probability of 80 %; None if it is decided or none would."""
     more_groups: int | None
@@ -329,7 +341,7 @@ def judge(
         raise RequestError(f"candidate and against are the same arm, {against!r}. Give two.")
     comparison, verdict = _verdict(found, chosen, against)
     low, high = sorted((sign * comparison.low, sign * comparison.high))
-    is_open = comparison.claim == "undecided"
+    is_open = verdict == "undecided"
     more_groups = None
     if is_open and scores.has_groups:
         more_groups = groups_to_decide(
@@ -343,7 +355,7 @@ def judge(
         low=low,
         high=high,
         p=comparison.p,
-        p_better=comparison.p_alone / 2 if comparison.difference > 0 else 1 - comparison.p_alone / 2,
+        p_better=max(_p_better(row) for row in rows_of(found, chosen, against)),
         more_seeds=comparison.more_seeds if is_open and scores.has_seeds else None,
         more_groups=more_groups,
         means={name: sign * estimate.mean for name, estimate in found.estimates.items()},
@@ -366,16 +378,26 @@ def _usual(arms: Sequence[str], found: Conclusion, against: str | None) -> str:
     return chosen if chosen in others else max(others, key=lambda name: found.estimates[name].mean)
 
 
-def _verdict(found: Conclusion, candidate: str, against: str | None) -> tuple[Comparison, Word]:
-    """The deciding comparison of the candidate, and its verdict."""
+def rows_of(found: Conclusion, candidate: str, against: str | None = None) -> list[Comparison]:
+    """The comparisons of the candidate with all other arms, or with `against`."""
     rows = [
         each if each.one == candidate else turned(each)
         for each in found.comparisons
         if candidate in (each.one, each.other)
     ]
-    if against is not None:
-        row = next(each for each in rows if each.other == against)
-        return row, row.claim
+    return [each for each in rows if against in (None, each.other)]
+
+
+def _p_better(row: Comparison) -> float:
+    """One-sided p value, not corrected, of an arm that is not better than the other."""
+    return row.p_alone / 2 if row.difference > 0 else 1 - row.p_alone / 2
+
+
+def _verdict(found: Conclusion, candidate: str, against: str | None) -> tuple[Comparison, Word]:
+    """The deciding comparison of the candidate, and its verdict."""
+    rows = rows_of(found, candidate, against)
+    if len(rows) == 1:
+        return rows[0], rows[0].claim
     worse = [each for each in rows if each.claim == "worse"]
     if worse:
         return min(worse, key=lambda each: each.difference), "worse"
@@ -441,9 +463,14 @@ def _price(found: Judgement) -> str:
     ]
     if ways:
         return f"{enumerated(ways, 'or')} would decide it.".capitalize()
-    more = [f"{MOST_SEEDS} seeds"] if found.seeds > 1 else []
+    parts = found.conclusion.comparisons[0].parts
+    if found.p == 1 and not any((parts.seed, parts.group, parts.residual)):
+        return "Nothing varies, so that chance cannot be estimated."
+    more = [f"{MOST_SEEDS} seeds"] if 1 < found.seeds < MOST_SEEDS else []
     if found.groups > 1:
         more.append(f"{MOST_TIMES} times as many groups")
+    if not more:
+        return "More seeds will not decide it."
     return (
         f"Not even {enumerated(more, 'or')} would decide it with a probability of {100 * WANTED_POWER:.0f} %."
     )
@@ -480,12 +507,8 @@ def _document(found: Judgement) -> Iterator[str]:
         yield f"| {arm.replace('|', chr(92) + '|')} | {means_text(found, arm)} |"
     yield from ("", "![Differences with simultaneous 95 % intervals](differences.svg)", "")
     yield from (f"- {note}" for note in found.notes)
-    units = (
-        f"{count(found.seeds, 'seed')} and {count(found.groups, 'group')}" if found.groups > 1 else
-        count(found.seeds, "seed")
-    )  # fmt: skip
     yield (
-        f"\nAll pairs of {count(len(found.means), 'arm')} are compared, paired by {units}. The intervals are "
+        f"\nAll pairs of {count(len(found.means), 'arm')} are compared over {_sample(found)}. Intervals are "
         "simultaneous: with a probability of at most 5 % any of them excludes its true difference."
     )
     yield ""
@@ -494,12 +517,7 @@ def _document(found: Judgement) -> Iterator[str]:
 def differences_svg(found: Judgement) -> str:
     """The differences of the candidate from every other arm, with the region that does not matter, as SVG."""
     sign = -1.0 if found.lower_is_better else 1.0
-    rows = [
-        each if each.one == found.candidate else turned(each)
-        for each in found.conclusion.comparisons
-        if found.candidate in (each.one, each.other)
-    ]
-
+    rows = rows_of(found.conclusion, found.candidate)
     figure = new_figure(6.4, 0.9 + 0.3 * len(rows))
     axes = figure.subplots()
     axes.axvspan(-found.meaningful, found.meaningful, color=MUTED, alpha=0.18, linewidth=0)

@@ -80,8 +80,8 @@ def keep(found: Judgement, path: Path, table: str) -> dict[str, Any]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_name(f"{path.name}.lock")):
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         try:
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
             tests = [_test(json.loads(line)) for line in lines]
         except (ValueError, KeyError, TypeError):
             raise DataError(

@@ -94,7 +94,7 @@ class WindowBatch:
     rows: Ints
     """(B,) row of the clip of each window."""
     starts: Floats
-    """(B,) start of each window in its clip, in seconds."""
+    """(B,) start of each window in its clip, in seconds; of trimmed signals, in what is left of the clip."""
     seconds: Floats
     """(B,) length of each window without the zeros at its end, in seconds; 0 for images."""
 
@@ -194,7 +194,8 @@ class InputWindows:
     """The windows of files and waves, cut while files are being decoded.
 
     Threads decode several files in advance. Of a file, only the samples of a few windows are in memory at a
-    time, so memory does not grow with its length. The windows are those that `SignalWindows` cuts from the
+    time, so memory does not grow with its length. Only clips that overlap, such as the channels of a file,
+    keep more of it, at most `_KEPT` samples. The windows are those that `SignalWindows` cuts from the
     same clips in the store.
     """
 
@@ -214,7 +215,13 @@ class InputWindows:
         fewer."""
         if self.is_image:
             return len(self.clips)
-        return sum(len(starts_in(self._seconds(clip), self.settings)) for clip in self.clips)
+        return sum(map(self._windows_of, self.clips))
+
+    def _windows_of(self, clip: Clip) -> int:
+        try:
+            return len(starts_in(self._seconds(clip), self.settings))
+        except DataError:
+            return 0  # the file is reported, or raises its error, when it is decoded
 
     def __iter__(self) -> Iterator[WindowBatch]:
         windows = self._windows()

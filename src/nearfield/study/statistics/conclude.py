@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -281,7 +281,7 @@ def _baselines(
     for name, baseline in baselines.items():
         own = MeanSquares.of(np.stack([table - baseline for table in scores.values()]))
         together = own.pooled(arms)
-        used = own.borrowing(together)
+        used = replace(own.borrowing(together), borrowed_dof=0)  # all of them share the baseline's groups
         bound, errors = Bound(arms + 1, *used.dof), np.sqrt(used.variance)
         limits = bound.limit(used.share, level) * errors
         for place, arm in enumerate(scores):
