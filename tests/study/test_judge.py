@@ -143,7 +143,8 @@ def test_seeds_that_have_nothing_in_common_are_repetitions() -> None:
     with pytest.raises(RequestError, match=r"0 seeds that all arms share.*--unpaired"):
         judge(apart)
     found = judge(apart, is_paired=False)
-    assert (found.verdict, found.means) == ("better", pytest.approx(judge(frame).means))
+    assert found.verdict == "better"
+    assert found.means == pytest.approx(judge(frame).means)
 
 
 def test_sorting_the_rows_of_unpaired_seeds_makes_no_claim() -> None:
@@ -190,6 +191,35 @@ def test_columns_of_a_wide_table_that_are_no_numbers_are_named() -> None:
     frame = scores(0.7, 0.8).pivot(index=["seed", "group"], columns="arm", values="score").reset_index()
     found = judge(frame.assign(c="0,7"))
     assert "Not numbers, and left out: c." in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("group,a,b\n1,2,3,\n2,3,4,\n", "cannot be read"),
+        ("arm;seed;group;score\na;0;0;1\n", "a single column"),
+        ("group,score,score,arm\n1,2,3,a\n", "two columns have the same name"),
+        ("arm,seed,group,score\na,0,0,inf\nb,0,0,1\n", "'inf' .row 2. is not a finite number"),
+        ("arm,seed,group,score\na,0,0,1e300\nb,0,0,1\n", "is not a finite number"),
+        ("arm,seed,group,score\na,0,0,1\nb,0,0,1\nc,0,0,\n", "c has no score at all"),
+        ("id,seed,a,b\n1,0,2,3\n2,1,2,3\n", "id may be no arm"),
+        (",seed,a,b\n1,0,2,3\n2,1,2,3\n", "may be no arm"),
+        ("arm,group,score\n" + "".join(f"a,{n},1\nb,{n + 9},2\n" for n in range(6)), "share no group"),
+    ],
+)
+def test_tables_that_would_mislead_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "odd.csv").write_text(text)
+    with pytest.raises(RequestError, match=words):
+        judge(tmp_path / "odd.csv")
+
+
+def test_an_arm_may_be_called_none_and_numbers_keep_their_names(tmp_path: Path) -> None:
+    frame = scores(0.7, 0.9).replace({"arm": {"a": "None", "b": "1e-4"}})
+    frame.to_csv(tmp_path / "scores.csv", index=False)
+    found = judge(tmp_path / "scores.csv", candidate="1e-4")
+    assert (found.against, found.verdict) == ("None", "better")
+    (tmp_path / "empty.csv").write_text((tmp_path / "scores.csv").read_text() + ",0,0,5\n")
+    assert "1 row without arm left out." in judge(tmp_path / "empty.csv").notes
 
 
 def test_verdicts_of_planted_tables() -> None:
@@ -248,8 +278,8 @@ def test_what_cannot_be_concluded_is_refused_with_the_cure(
 
 def test_a_word_in_place_of_a_number_is_named_with_its_row() -> None:
     frame = scores(0.7, 0.8).astype({"score": object})
-    frame.loc[4, "score"] = "n/a"
-    with pytest.raises(DataError, match=r"'n/a' \(row 6\) is not a number"):
+    frame.loc[4, "score"] = "bad"
+    with pytest.raises(DataError, match=r"'bad' \(row 6\) is not a number"):
         judge(frame)
     with pytest.raises(DataError, match="the table cannot be read"):
         judge(Path(__file__).with_suffix(".parquet").parent / "__init__.py")
@@ -302,6 +332,11 @@ def test_of_many_candidates_that_are_no_better_a_ledger_keeps_hardly_any(tmp_pat
     assert [line["number"] for line in lines] == list(range(1, 61))
     better = keep(judge(scores(0.7, 0.9, seeds=10, spread=0.005)), tmp_path / "ledger.jsonl", "made")
     assert better["kept"]
+    again = keep(judge(scores(0.7, 0.9, seeds=10, spread=0.005)), tmp_path / "ledger.jsonl", "made")
+    assert again == better
+    assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 61
+    with pytest.raises(RequestError, match="Name it with --candidate"):
+        keep(judge(scores(0.7, 0.9, 0.8)), tmp_path / "ledger.jsonl", "made")
     (tmp_path / "other.jsonl").write_text("no ledger\n")
     with pytest.raises(DataError, match="no ledger"):
         keep(judge(scores(0.7, 0.9)), tmp_path / "other.jsonl", "made")

@@ -7,7 +7,6 @@ import typer
 from rich.table import Table
 
 from nearfield.cli.output import AsJson, print_json, say, terminal
-from nearfield.core.errors import RequestError
 
 if TYPE_CHECKING:
     from nearfield.study.judge import Judgement
@@ -67,11 +66,6 @@ def judge(
         lower_is_better=lower_is_better,
         is_paired=not unpaired,
     )
-    if ledger is not None and candidate is None and len(found.means) > 2:
-        raise RequestError(
-            "--ledger: name the arm to test with --candidate, before its scores are seen. "
-            f"Arms: {', '.join(found.means)}."
-        )
     if out is not None:
         write(found, out)
     entry = None if ledger is None else keep(found, ledger, str(table))

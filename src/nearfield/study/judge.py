@@ -1,7 +1,9 @@
 """Compares the arms of any table of scores, by the statistics of studies."""
 
+import html
 import io
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from nearfield.core.errors import DataError, RequestError, choose
 from nearfield.core.files import write_json, write_text
 from nearfield.core.rng import stream
 from nearfield.core.text import count, enumerated
+from nearfield.core.types import Ints
 from nearfield.study.claims import plain, signed, turned
 from nearfield.study.records import Comparison, Conclusion
 from nearfield.study.statistics.conclude import LEAST_SEEDS, PlannedTest, conclude
@@ -92,6 +95,8 @@ class Scores:
             long = _numbered(long)
         if not has_groups:
             long = long.assign(group="0")
+        if len(arms) > MOST_ARMS:
+            raise RequestError(f"arm: at most {MOST_ARMS} arms are compared. Given: {len(arms)}.")
         cells = long.groupby(["arm", "seed", "group"])["score"].agg(["mean", "size"])
         most = int(cells["size"].max())
         if most > 1:
@@ -118,45 +123,99 @@ class Scores:
         return groups
 
 
+MISSING = {"", "nan", "na", "n/a", "null", "none"}
+"""Cells, in lower case, that are no score."""
+METADATA = {"", "id", "index", "fold", "split", "row", "number"}
+"""Names of columns, in lower case, that are no arm of a wide table."""
+LARGEST = 1e100
+"""Largest size of a score."""
+MOST_ARMS = 100
+
+
 def read(path: Path) -> pd.DataFrame:
-    """A table of CSV or Parquet. Raises DataError if it cannot be read."""
+    """A table of CSV (as text) or Parquet.
+
+    Raises RequestError if there is no such file, DataError if it cannot be read.
+    """
     if not path.is_file():
         raise RequestError(f"{path}: there is no such file. Give a table (CSV or Parquet) of scores.")
+    cure = "Write it as CSV (UTF-8, with commas) or Parquet."
     try:
-        return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: the table cannot be read: {str(error).splitlines()[0]}. Write it as CSV (UTF-8) or "
-            "Parquet."
-        ) from None
+        if path.suffix.lower() == ".parquet":
+            return pd.read_parquet(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of rows that are longer than the head
+            separator = "\t" if path.suffix.lower() == ".tsv" else ","
+            found = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, index_col=False)
+    except (ValueError, OSError, Warning) as error:
+        raise DataError(f"{path}: the table cannot be read: {str(error).splitlines()[0]}. {cure}") from None
+    found.columns = found.columns.str.strip()
+    if found.columns.str.contains(r"\.\d+$").any() and _has_duplicates(path, separator):
+        raise DataError(f"{path}: two columns have the same name. Rename or remove one.")
+    if len(found.columns) == 1:
+        raise DataError(f"{path}: the table has a single column, {found.columns[0]!r}. {cure}")
+    return found
+
+
+def _has_duplicates(path: Path, separator: str) -> bool:
+    head = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False)
+    return bool(head.iloc[0].duplicated().any())
+
+
+def _numbers(cells: pd.Series) -> tuple[pd.Series, Ints]:
+    """The cells as numbers, NaN where there is none, and the places of those that are something else."""
+    missing = cells.isna() | cells.astype(str).str.strip().str.lower().isin(MISSING)
+    found = pd.to_numeric(cells.where(~missing), errors="coerce").astype(np.float64)
+    return found, np.flatnonzero(found.isna() & ~missing)
 
 
 def _long(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """One row for each score, with arm, seed and group as text."""
     if "arm" not in frame:
-        given = [name for name in ("seed", "group") if name in frame]
-        arms = [
-            name for name in frame.columns if name not in given and pd.api.types.is_numeric_dtype(frame[name])
-        ]
-        if "score" in arms or len(arms) < 2:
-            raise _missing(frame, "arm", "what is compared, such as a model or a setting")
-        ignored = [name for name in frame.columns if name not in (*given, *arms)]
-        words = f" Not numbers, and left out: {enumerated(ignored)}." if ignored else ""
-        notes.append(f"The table has no column arm: the arms are its columns {enumerated(arms)}.{words}")
-        frame = frame.melt(given, arms, "arm", "score")
+        frame = _melted(frame, notes)
     if "score" not in frame:
         raise _missing(frame, "score", "numbers")
-    scores = pd.to_numeric(frame["score"], errors="coerce")
-    wrong = np.flatnonzero(scores.isna() & frame["score"].notna())
-    if len(wrong):
+    scores, wrong = _numbers(frame["score"])
+    infinite = np.flatnonzero(scores.abs() > LARGEST)
+    for rows, words in ((wrong, "is not a number"), (infinite, "is not a finite number of usual size")):
+        if len(rows):
+            raise DataError(
+                f"score: {str(frame['score'].iloc[rows[0]])!r} (row {rows[0] + 2}) {words}. Correct it, or "
+                "leave the cell empty."
+            )
+    keys = [name for name in ("arm", "seed", "group") if name in frame]
+    text = {name: frame[name].where(frame[name].notna(), "").astype(str).str.strip() for name in keys}
+    found = frame.assign(score=scores, **text)
+    for name in keys:
+        empty = found[name] == ""
+        if empty.any():
+            notes.append(f"{count(int(empty.sum()), 'row')} without {name} left out.")
+            found = found[~empty]
+    without = [str(arm) for arm, own in found.groupby("arm", sort=False)["score"] if own.isna().all()]
+    if without:
         raise DataError(
-            f"score: {str(frame['score'].iloc[wrong[0]])!r} (row {wrong[0] + 2}) is not a number. Correct "
-            "it, or leave the cell empty."
+            f"arm: {enumerated(without)} has no score at all. If its trainings failed, remove its rows to "
+            "compare the others."
         )
-    found = frame.assign(score=scores.where(np.isfinite(scores))).dropna(subset=["arm", "score"])
-    return found.assign(
-        **{name: found[name].astype(str) for name in ("arm", "seed", "group") if name in found}
-    )
+    return found.dropna(subset=["score"])
+
+
+def _melted(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """A wide table in long form. Raises RequestError if its arms are not clear."""
+    given = [name for name in ("seed", "group") if name in frame]
+    arms = [name for name in frame.columns if name not in given and not len(_numbers(frame[name])[1])]
+    if "score" in arms or len(arms) < 2:
+        raise _missing(frame, "arm", "what is compared, such as a model or a setting")
+    other = [name for name in arms if name.lower() in METADATA or name.startswith("Unnamed: ")]
+    if other:
+        raise RequestError(
+            f"The table has no column arm, and {enumerated(other)} may be no arm. Remove the column, or name "
+            "it with --seed or --group."
+        )
+    ignored = [name for name in frame.columns if name not in (*given, *arms)]
+    words = f" Not numbers, and left out: {enumerated(ignored)}." if ignored else ""
+    notes.append(f"The table has no column arm: the arms are its columns {enumerated(arms)}.{words}")
+    return frame.melt(given, arms, "arm", "score")
 
 
 def _missing(frame: pd.DataFrame, name: str, holds: str) -> RequestError:
@@ -204,6 +263,8 @@ def _complete(cube: Array, notes: list[str]) -> Array:
 def _check_size(cube: Array, has_seeds: bool, has_groups: bool) -> None:
     """Raises RequestError if too few seeds or groups are left to conclude anything."""
     _, seeds, groups = cube.shape
+    if not groups or (not has_seeds and not seeds):
+        raise RequestError("group: the arms share no group. Test all arms on the same groups.")
     if has_seeds and seeds < LEAST_SEEDS:
         cure = "Repeat each training with more seeds"
         if not seeds:
@@ -256,6 +317,8 @@ class Judgement:
     meaningful: float
     lower_is_better: bool
     notes: tuple[str, ...]
+    is_named: bool
+    """Whether the caller named the candidate (or there are two arms); otherwise the scores chose it."""
     conclusion: Conclusion
     """All comparisons; with `lower_is_better`, of the negated scores."""
 
@@ -365,6 +428,7 @@ def judge(
         meaningful=meaningful,
         lower_is_better=lower_is_better,
         notes=scores.notes,
+        is_named=candidate is not None or len(scores.arms) == 2,
         conclusion=found,
     )
 
@@ -479,7 +543,7 @@ def _price(found: Judgement) -> str:
 def _decimals(found: Judgement) -> int:
     """Two digits of the half-width of the interval."""
     half = (found.high - found.low) / 2
-    return min(6, max(0, 1 - math.floor(math.log10(half)))) if half > 0 else 3
+    return min(15, max(0, 1 - math.floor(math.log10(half)))) if half > 0 else 3
 
 
 def means_text(found: Judgement, arm: str) -> str:
@@ -504,7 +568,8 @@ def _document(found: Judgement) -> Iterator[str]:
     yield from ("# Judgement", "", found.answer, "")
     yield from ("| arm | mean [95 % interval] |", "|---|---|")
     for arm in found.means:
-        yield f"| {arm.replace('|', chr(92) + '|')} | {means_text(found, arm)} |"
+        name = " ".join(html.escape(arm, quote=False).replace("|", "\\|").split())
+        yield f"| {name} | {means_text(found, arm)} |"
     yield from ("", "![Differences with simultaneous 95 % intervals](differences.svg)", "")
     yield from (f"- {note}" for note in found.notes)
     yield (

@@ -12,6 +12,7 @@ with k1 < k2 < ... the tests that kept their candidate; n(k) = 1 + the number of
 in (TRIED, COUNTED]; and weights g[j] ~ j ** -1.6 that sum to 1.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nearfield.core.errors import DataError
+from nearfield.core.errors import DataError, RequestError
 from nearfield.core.files import locked, write_text
 from nearfield.study.judge import Judgement
 
@@ -71,28 +72,43 @@ def keep(found: Judgement, path: Path, table: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        The line that was added: number, time, table, candidate, against, p, level, kept, and a sentence.
+        The line that was added, or that the same scores had already: number, time, table, candidate,
+        against, p, level, kept, and a sentence.
 
     Raises
     ------
+    RequestError
+        If the candidate was chosen by its scores.
     DataError
         If the file is no ledger.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not found.is_named:
+        raise RequestError(
+            "A ledger tests a candidate that is chosen before its scores are seen. Name it with --candidate. "
+            f"Arms: {', '.join(found.means)}."
+        )
+    values = [found.candidate, found.against, found.means, found.seeds, found.groups, found.p_better]
+    content = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
     with locked(path.with_name(f"{path.name}.lock")):
         try:
             lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            tests = [_test(json.loads(line)) for line in lines]
-        except (ValueError, KeyError, TypeError):
+            earlier = [json.loads(line) for line in lines]
+            tests = [_test(line) for line in earlier]
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise DataError(
                 f"{path}: this file is no ledger of judgements. Name another file with --ledger."
             ) from None
+        for line in earlier:
+            if line.get("content") == content:  # the same scores again: they are no further test
+                return dict(line)
         limit = level(tests)
         is_kept = found.p_better <= limit
         entry = {
             "number": len(tests) + 1,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "table": table,
+            "content": content,
             "candidate": found.candidate,
             "against": found.against,
             "difference": found.difference,
@@ -109,6 +125,6 @@ def keep(found: Judgement, path: Path, table: str) -> dict[str, Any]:
 def _test(line: Any) -> tuple[float, bool]:
     """The p value and the outcome of a line. Raises ValueError, KeyError, TypeError if it is none."""
     p = float(line["p"])
-    if not 0 <= p <= 1:
-        raise ValueError(p)
-    return p, bool(line["kept"])
+    if not 0 <= p <= 1 or not isinstance(line["kept"], bool):
+        raise ValueError(line)
+    return p, line["kept"]
