@@ -130,7 +130,7 @@ def test_a_recipe_of_such_kinds_trains_and_their_metrics_are_measured(place: Pat
 def test_a_margin_of_such_a_loss_is_judged(place: Path) -> None:
     code, _, err = said(place, "train", "wide.yaml", "--data", "far_folder:sounds", "--out", "no")
     assert code == 2
-    assert "loss.margin: no vectors can satisfy 4.5: squared Euclidean distances" in err
+    assert "loss.margin: no vectors can satisfy 4.5: the largest squared Euclidean distance" in err
 
 
 @pytest.mark.slow

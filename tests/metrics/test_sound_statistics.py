@@ -38,7 +38,7 @@ def test_standardised_by_train_alone() -> None:
 
 
 def test_refuses_a_picture_without_frames_and_a_split_without_train() -> None:
-    with pytest.raises(RequestError, match=r"picture 1: .* given: shape \(3, 0\)"):
+    with pytest.raises(RequestError, match=r"spectrogram 1: .* Given: shape \(3, 0\)"):
         band_statistics([np.zeros((3, 2)), np.zeros((3, 0))])
     with pytest.raises(RequestError, match="no training rows"):
         standardized(np.ones((3, 2), dtype=np.float32), np.zeros(0, dtype=np.int64))

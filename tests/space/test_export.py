@@ -234,7 +234,7 @@ def test_what_cannot_be_exported_says_why(run: Run, tmp_path: Path) -> None:
     shutil.copytree(run.folder.path, unmeasured)
     (unmeasured / "vectors.parquet").unlink()
     for target in ("projector", "parquet"):
-        with pytest.raises(RequestError, match="Evaluate the run: nearfield evaluate"):
+        with pytest.raises(RequestError, match=r"not been evaluated. Evaluate it: nearfield evaluate"):
             export(unmeasured, target, tmp_path / "out")
     with pytest.raises(RequestError, match="goes into a model card"):
         export(run.folder.path, "parquet", tmp_path, licence="mit")

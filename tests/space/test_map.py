@@ -94,7 +94,7 @@ def test_umap_keeps_groups_apart_and_places_the_rest_among_them(monkeypatch: pyt
     vectors, which = groups(90)
     told: list[Event] = []
     made = SpaceMap.of(vectors, callback=told.append)
-    steps = [(each.done, each.total) for each in told if isinstance(each, Stage) and "flat" in each.name]
+    steps = [(each.done, each.total) for each in told if isinstance(each, Stage) and "UMAP, 2D" in each.name]
     assert steps == sorted(steps)
     assert steps[0][0] == 0  # a quick machine tells no more than where it begins and ends
     assert steps[-1][0] == steps[-1][1] > 1

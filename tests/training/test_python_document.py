@@ -38,9 +38,9 @@ def test_the_blocks_run_and_train(run: Run, tones: Path) -> None:
 
 def test_figures_are_those_of_the_code() -> None:
     assert COUNT == 4
-    assert "A run keeps four short sounds" in TEXT
-    assert f"Up to {TOLERANCE['fp32']} of a vector's length" in TEXT
-    assert f"up to {TOLERANCE['bf16']} in\nbfloat16" in TEXT
+    assert "A run stores four short sounds" in TEXT
+    assert f"up to {TOLERANCE['fp32']} of a vector's length" in TEXT
+    assert f"up to {TOLERANCE['bf16']} in bfloat16" in TEXT
 
 
 def test_a_run_is_shown_in_a_line_and_opened_on_a_device(run: Run) -> None:
