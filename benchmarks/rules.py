@@ -11,7 +11,6 @@ interval in standard deviations of the true difference.
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from calibration import scores
-from nearfield.study.statistics.family import FOR_ARMS, FOR_BASELINES, Bound, all_pairs
+from nearfield.study.statistics.family import FOR_ARMS, FOR_BASELINES, Bound, against_baseline, all_pairs
 from nearfield.study.statistics.two_way import Array, MeanSquares, differences
 
 Shape = tuple[int, int, int, int]
@@ -190,10 +189,10 @@ def baseline_table(studies: int) -> None:
             rng, figures = np.random.default_rng(seeds), list[list[float]]()
             for tables in parts(WORLDS[name], rng, studies, (6, seeds, 57)):
                 plain = WORLDS["parts as of tags"](rng, (len(tables), 1, 200, 57)).mean(2, keepdims=True)
-                own = MeanSquares.of(tables - plain)
-                used, old = replace(own.borrowing(own.pooled(6)), borrowed_dof=0), own.pooled(1)
+                own, errors, share, bound = against_baseline(tables, plain)
+                old = own.pooled(1)
                 limits = (
-                    Bound(7, *used.dof).limit(used.share, FOR_BASELINES) * np.sqrt(used.variance),
+                    bound.limit(share, FOR_BASELINES) * errors,
                     Bound(2, *own.dof).limit(old.share, FOR_BASELINES / 6)
                     * np.sqrt(np.maximum(own.variance, old.variance)),
                 )

@@ -17,10 +17,8 @@ from nearfield.models.features.mfcc import MFCCSettings
 # Dynamic time warping, which compares sequences of different speed.
 #
 # Conventions: a sequence is (D, T), T frames of D values (for example MFCCs). A path goes from the first
-# frames to the
-# last in steps (1, 1), (1, 0), (0, 1); each step adds the distance of the frames that it reaches (Sakoe and
-# Chiba 1978,
-# symmetric, unweighted).
+# frames to the last in steps (1, 1), (1, 0), (0, 1); each step adds the distance of the frames that it
+# reaches (Sakoe and Chiba 1978, symmetric, unweighted).
 
 FrameDistance = Literal["l1", "l2", "cosine"]
 
@@ -50,9 +48,7 @@ def warp(first: Floats, second: Floats, distance: FrameDistance = "l1") -> Warp:
     """Computes the path of lowest cost between sequences (D, T) and (D, U).
 
     Takes O(T (T + U)) memory, with vectorized operations for each anti-diagonal. Raises RequestError if a
-    sequence is
-    empty or not finite, shapes do not fit, or the distance is unknown.
-    """
+    sequence is empty or not finite, shapes do not fit, or the distance is unknown."""
     costs = frame_distances(first, second, distance)
     totals = accumulate(costs)
     return Warp(float(totals[-1, -1]), _backwards(totals))

@@ -1,10 +1,8 @@
 """The base of all settings classes, families of settings, and messages for invalid values.
 
 The settings of a component are a frozen pydantic class next to the component, with `kind`, a range and a
-sentence for
-each field, and `build()`. A family is a union of such classes, to which installed packages can add classes
-(`core.plugins`); it is the only registry.
-"""
+sentence for each field, and `build()`. A family is a union of such classes, to which installed packages can
+add classes (`core.plugins`); it is the only registry."""
 
 import ast
 import inspect
@@ -63,10 +61,8 @@ class Family(Generic[Member]):
     """The kinds that are possible in one place of a recipe: a union of settings classes, and plug-ins.
 
     It annotates the union, `Annotated[One | Other, Family("losses", Base)]`. Type checkers use the union;
-    pydantic uses
-    the union and the classes of other packages. A member whose `kind` has no default represents every kind
-    that no
-    other member has.
+    pydantic uses the union and the classes of other packages. A member whose `kind` has no default represents
+    every kind that no other member has.
 
     Parameters
     ----------

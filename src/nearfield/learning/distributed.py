@@ -2,10 +2,8 @@
 process.
 
 Each process embeds its share of the batch. The embeddings of all processes are gathered in one leaf tensor,
-each
-process computes the loss of the whole batch, and backpropagates its own rows of the gradient through its own
-share. The gradients of the parameters are then summed; the model is not wrapped.
-"""
+each process computes the loss of the whole batch, and backpropagates its own rows of the gradient through its
+own share. The gradients of the parameters are then summed; the model is not wrapped."""
 
 from collections.abc import Iterable
 

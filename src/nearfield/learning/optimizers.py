@@ -13,8 +13,7 @@ from nearfield.core.settings import Family, Settings
 # L2 penalty added to the loss: strength times the sum of squared weights.
 #
 # It is coupled: the optimizer scales its gradient like that of the loss. The decoupled alternative is the
-# weight
-# decay of the optimizer (Loshchilov and Hutter 2019); use one of the two.
+# weight decay of the optimizer (Loshchilov and Hutter 2019); use one of the two.
 
 Penalized = Literal["kernels", "convolutions", "convolutions_and_biases"]
 
@@ -26,9 +25,8 @@ class WeightPenaltySettings(Settings):
     """Factor of the sum of squared weights (without a factor 1/2); 0 or more, 0: no penalty."""
     of: Penalized = "kernels"
     """Which weights: kernels (of convolutions, linear and recurrent layers), convolutions (their kernels
-    only),
-    or convolutions_and_biases (their kernels and biases). Batch norm is never penalized, because its scale
-    cancels the effect."""
+    only), or convolutions_and_biases (their kernels and biases). Batch norm is never penalized, because its
+    scale cancels the effect."""
 
     def build(self, module: nn.Module) -> "WeightPenalty":
         """Creates the penalty on the trainable weights of `module`."""

@@ -58,10 +58,8 @@ class TrainSettings(Settings):
     """Precision of the network; auto uses bf16 if it is faster on the device. Losses are always fp32."""
     augmented_copies: int = Field(0, ge=0, le=100)
     """Number of augmented copies of each training clip, as additional clips; 2 triples the set. The
-    augmentation
-    of a copy is drawn once and applied to each window of it; the clip itself is not augmented. 0: each window
-    is
-    augmented at random."""
+    augmentation of a copy is drawn once and applied to each window of it; the clip itself is not augmented.
+    0: each window is augmented at random."""
     clip_gradient: float | None = Field(None, gt=0)
     """Largest norm of the gradient of all parameters; larger gradients are scaled down to it. none: no
     limit."""
@@ -73,10 +71,9 @@ class TrainSettings(Settings):
     """Number of updates between two validations on the val split; 0: no validation."""
     validate_by: Literal["relation", "labels", "tags", "triplets", "loss"] = "relation"
     """Validation score for `keep: best` and the plateau schedule. labels: recall@1 of val clips among train
-    clips;
-    tags: tag overlap with the nearest train clip; triplets: fraction of triplets of fixed val batches whose
-    positive is nearer than the negative; loss: the loss of these batches; relation: the score that fits the
-    relation (triplets for time and views)."""
+    clips; tags: tag overlap with the nearest train clip; triplets: fraction of triplets of fixed val batches
+    whose positive is nearer than the negative; loss: the loss of these batches; relation: the score that fits
+    the relation (triplets for time and views)."""
     keep: Literal["last", "best"] = "last"
     """Which weights the run ends with: the last, or those of the best validation."""
     threads: int = Field(1, ge=0, le=256)

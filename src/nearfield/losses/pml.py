@@ -8,8 +8,8 @@ from this module, too:
     from nearfield.losses import pml as losses  # instead of: from pytorch_metric_learning import losses
 
 Value and gradient equal those of the library for labels, for references (`ref_emb`, `ref_labels`) and for
-pairs
-and triplets of indices (`indices_tuple`). No matrix of the batch by the batch or by the references is stored.
+pairs and triplets of indices (`indices_tuple`). No matrix of the batch by the batch or by the references is
+stored.
 
 Supported arguments of the library, besides the settings of each loss:
 

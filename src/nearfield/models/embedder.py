@@ -21,9 +21,8 @@ from nearfield.models.layers import Description, Pooling, describe, evaluating, 
 # Whitening: scales the principal directions of the embeddings to equal standard deviation, without labels.
 #
 # Embeddings of a contrastive loss vary mostly along a few directions, which then determine all cosines. Jégou
-# and
-# Chum 2012, "Negative evidences and co-occurrences in image retrieval: the benefit of PCA and whitening"; for
-# learned embeddings Su et al. 2021, "Whitening sentence representations for better semantics and faster
+# and Chum 2012, "Negative evidences and co-occurrences in image retrieval: the benefit of PCA and whitening";
+# for learned embeddings Su et al. 2021, "Whitening sentence representations for better semantics and faster
 # retrieval".
 
 FLOOR = 0.01
@@ -34,9 +33,7 @@ class Whitening(nn.Module):
     """(B, D) -> (B, D): subtracts the mean and divides each principal direction by a power of its deviation.
 
     With `power` 1, all standard deviations become equal; with 0, they do not change. The result is rotated
-    back to
-    the original axes. Before `fit` (or loading), the module returns its input.
-    """
+    back to the original axes. Before `fit` (or loading), the module returns its input."""
 
     mean: Tensor
     turn: Tensor
@@ -75,13 +72,9 @@ def fuse_batch_norm(module: nn.Module) -> nn.Module:
     """Returns a copy in evaluation mode with each batch norm folded into the convolution before it.
 
     With running statistics, batch norm is a scale and a shift of each channel, which can be folded into
-    weights
-    and bias of the convolution (Jacob et al. 2018, "Quantization and training of neural networks", section
-    3.2).
-    A batch norm is found after a convolution in an `nn.Sequential`, or by name, `bnX` for `convX`, as in
-    residual
-    networks; others do not change. Results differ only by rounding.
-    """
+    weights and bias of the convolution (Jacob et al. 2018, "Quantization and training of neural networks",
+    section 3.2). A batch norm is found after a convolution in an `nn.Sequential`, or by name, `bnX` for
+    `convX`, as in residual networks; others do not change. Results differ only by rounding."""
     copied = copy.deepcopy(module).eval()
     for parent in list(copied.modules()):
         for convolution, norm, name in list(_followed(parent)):
@@ -142,8 +135,7 @@ class EmbeddingSettings(Settings):
     none."""
     read: Literal["last", "pooled"] = "last"
     """Which embedding a trained network returns: the output of the last layer, or the pooled map before it;
-    the
-    last layer is then used in training only, as a projection head."""
+    the last layer is then used in training only, as a projection head."""
     whiten: float = Field(0.0, ge=0.0, le=1.0)
     """How much the embeddings of a trained network are whitened, by the principal directions of training
     windows:
@@ -154,8 +146,7 @@ class EmbeddingModel(nn.Module):
     """Maps waves (B, C, T), spectrograms (B, C, bands, frames) or images to embeddings (B, size), float32.
 
     `shape` is the shape of one signal without the batch: (C, T) of waves, (C, height, width) of images, or
-    (C,
-    bands, frames) of spectrograms. One forward pass of zeros determines the dimension of the pooled map.
+    (C, bands, frames) of spectrograms. One forward pass of zeros determines the dimension of the pooled map.
     """
 
     def __init__(

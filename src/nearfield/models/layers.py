@@ -13,8 +13,7 @@ from nearfield.core.rng import torch_stream
 # Initialization by name: layers with the same name, shape and torch seed have the same initial weights.
 #
 # If weights were drawn in the order in which layers are created, a larger embedding or an additional layer
-# would
-# change all later layers, and the arms of a study would differ by chance where their settings agree.
+# would change all later layers, and the arms of a study would differ by chance where their settings agree.
 
 
 def initialise(module: nn.Module, name: str) -> None:
@@ -59,8 +58,7 @@ def _initialise_gates(layer: nn.GRU, rng: torch.Generator) -> None:
 
 Pooling = Literal["mean", "max", "mean_max", "gem", "bands", "bands_max", "last", "flatten"]
 """The output of `mean_max` and `bands_max` has twice the size. `bands`, `bands_max` and `last` require a
-fixed
-number of bands, `flatten` also a fixed number of frames."""
+fixed number of bands, `flatten` also a fixed number of frames."""
 
 
 def pooling(kind: Pooling) -> nn.Module:
@@ -107,9 +105,7 @@ class GeneralisedMean(nn.Module):
     """(B, F, ...) -> (B, F): `mean(x^p)^(1/p)` over all positions, with a learned p that starts at 3.
 
     p = 1 is the mean, p -> infinity the maximum; values below 1e-6 are set to 1e-6. Radenovic, Tolias and
-    Chum
-    2018, "Fine-tuning CNN image retrieval with no human annotation", equation 3.
-    """
+    Chum 2018, "Fine-tuning CNN image retrieval with no human annotation", equation 3."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -20,9 +20,7 @@ class GatheredBatchNorm(_BatchNorm):
     """Batch norm of (B, F, ...) with the statistics of the batches of all processes in training.
 
     Parameters and buffers have the names of `nn.BatchNorm2d`. Mean and variance are computed one after the
-    other,
-    because one pass over squares loses precision. `SyncBatchNorm` of torch requires CUDA.
-    """
+    other, because one pass over squares loses precision. `SyncBatchNorm` of torch requires CUDA."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim < 2:
@@ -78,9 +76,7 @@ def sync_batch_norm(module: nn.Module) -> nn.Module:
     """Replaces every batch norm in `module` by `GatheredBatchNorm`, with its parameters and buffers.
 
     Two processes with half a batch each then compute the same as one process with the whole batch. Call it
-    before
-    creating the optimizer; with one process, nothing changes. Returns the module.
-    """
+    before creating the optimizer; with one process, nothing changes. Returns the module."""
     for name, child in module.named_children():
         setattr(module, name, sync_batch_norm(child))
     if not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
@@ -98,9 +94,7 @@ def settle(module: nn.Module, batches: Iterable[Tensor]) -> None:
     """Sets the statistics of every batch norm to the mean over `batches`, without changing weights.
 
     An untrained network needs this as a baseline, because its initial statistics of 0 and 1 normalize
-    nothing.
-    Dropout is off; afterwards, modes and momenta are restored.
-    """
+    nothing. Dropout is off; afterwards, modes and momenta are restored."""
     modes = {layer: layer.training for layer in module.modules()}
     norms: list[Any] = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -137,11 +131,8 @@ class ClipBand(nn.Module):
     """Subtracts the mean of each clip per channel and band, which removes level, microphone and room.
 
     What remains is the change over time. With `scale`, the result is divided by one standard deviation per
-    clip,
-    over all bands, so that the ratio between bands does not change. Silence that pads a short clip is
-    included in
-    the mean.
-    """
+    clip, over all bands, so that the ratio between bands does not change. Silence that pads a short clip is
+    included in the mean."""
 
     def __init__(self, scale: bool) -> None:
         super().__init__()

@@ -1,16 +1,12 @@
 """Batch norm, 2 x 2 max pooling and ReLU in one operation, for training on a CPU in bf16.
 
 As separate operations, these three read and write the largest maps of a network a dozen times, which took
-half of
-the time of a step of a small convnet. The maximum of four values remains the maximum under batch norm with a
-positive weight (and becomes the minimum with a negative one). The map is therefore pooled while its mean and
-variance are summed, and only the pooled map is scaled, shifted and passed through the ReLU. In the backward
-pass,
-the gradient of batch norm (Ioffe and Szegedy 2015, section 3) is written once, with the gradient of the
-pooling
-added. In total, the map is read twice and its gradient written once. The kernels read bf16 as the upper half
-of a
-float32.
+half of the time of a step of a small convnet. The maximum of four values remains the maximum under batch norm
+with a positive weight (and becomes the minimum with a negative one). The map is therefore pooled while its
+mean and variance are summed, and only the pooled map is scaled, shifted and passed through the ReLU. In the
+backward pass, the gradient of batch norm (Ioffe and Szegedy 2015, section 3) is written once, with the
+gradient of the pooling added. In total, the map is read twice and its gradient written once. The kernels read
+bf16 as the upper half of a float32.
 
 Maps are channels last, (N, H, W, C) in memory; a pooled map has height ceil(H / 2) and width ceil(W / 2).
 """

@@ -79,8 +79,7 @@ def _cut(text: str) -> str:
 # Initial weights from a safetensors file, the Hugging Face Hub, or a part of a run.
 #
 # Names and shapes of the weights must be those of the module, and the kind that of the run. In published
-# weights,
-# the classifier is ignored and the first convolution is adapted to the number of channels.
+# weights, the classifier is ignored and the first convolution is adapted to the number of channels.
 
 log = logging.getLogger(__name__)
 

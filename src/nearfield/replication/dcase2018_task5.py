@@ -164,11 +164,8 @@ class Dcase2018Task5(BaseLayout):
     """Reads `meta.txt` (path, label, session; separated by tabs, without header) and the official folds.
 
     A fold determines train and test; val is about a quarter of train in whole sessions, stratified by class
-    and
-    always the same. A session is a group; the part of a session recorded by one node is a recording. Its
-    segments
-    are numbered (`DevNode1_ex9_12.wav`), so the clips of all nodes share one clock.
-    """
+    and always the same. A session is a group; the part of a session recorded by one node is a recording. Its
+    segments are numbered (`DevNode1_ex9_12.wav`), so the clips of all nodes share one clock."""
 
     kind: Literal["dcase2018_task5"] = "dcase2018_task5"
     fold: int | None = Field(1, ge=1, le=4)

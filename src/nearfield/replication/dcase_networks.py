@@ -59,8 +59,7 @@ class ConvNet1DSettings(Loadable):
 # ConvNet2D of Groeger: three convolutions over bands and time, each with pooling and batch norm.
 #
 # The original omits batch norm at inference and applies dropout to the embedding. Here, batch norm is always
-# used,
-# and dropout (`embedding.dropout`) is before the last layer.
+# used, and dropout (`embedding.dropout`) is before the last layer.
 
 
 class ConvNet2D(nn.Module):

@@ -298,9 +298,7 @@ class Magnatagatune(BaseLayout):
     """Reads `annotations_final.csv` (and `clip_info_final.csv`), or `index.tsv` with `*_gt.tsv` lists.
 
     Tags are the 50 most frequent ones, sorted by frequency (ties by name), or those of `top_tags.txt`; clips
-    with none
-    of them are left out and counted. Results with different splits are not comparable.
-    """
+    with none of them are left out and counted. Results with different splits are not comparable."""
 
     kind: Literal["magnatagatune"] = "magnatagatune"
     split: Split | None = None
@@ -311,8 +309,8 @@ class Magnatagatune(BaseLayout):
     """What must not be divided between splits."""
     audio: Path | None = None
     """Folder of the sounds; none: the folder of the set. Sounds may be NumPy arrays (`.npy`), as in the
-    archive of the
-    course (`?audio=waveform`); the file `npy_rate.txt` in that folder contains their sample rate in Hz."""
+    archive of the course (`?audio=waveform`); the file `npy_rate.txt` in that folder contains their sample
+    rate in Hz."""
 
     @classmethod
     def recognises(cls, path: Path) -> bool:

@@ -28,9 +28,7 @@ class MtgJamendo(BaseLayout):
     """Reads tables such as `splits/split-0/autotagging-train.tsv`: one track per line, one column per tag.
 
     Tags keep their category (`instrument---piano`) and are sorted by frequency, ties by name. All tracks of
-    an
-    artist belong to one split, as in the published splits.
-    """
+    an artist belong to one split, as in the published splits."""
 
     kind: Literal["mtg_jamendo"] = "mtg_jamendo"
     split: int | None = Field(0, ge=0, le=4)

@@ -25,8 +25,7 @@ from nearfield.models.layers import Pooling, evaluating, initialise
 # Three convolutions over time with bands as channels, a baseline of music tagging.
 #
 # The baseline of the course GCT634 (KAIST, 2021). With 96 bands, batch norm of the input and a layer to 50
-# tags, it
-# has 17,300 weights: 15,648 here, 2 in batch norm of the input and 1,650 in the last layer.
+# tags, it has 17,300 weights: 15,648 here, 2 in batch norm of the input and 1,650 in the last layer.
 
 
 class CNN1D(nn.Module):
@@ -69,10 +68,8 @@ class CNN1DSettings(Loadable):
 # Four convolutions over bands and frames with large pools, which reduce three seconds to one position.
 #
 # The two-dimensional network of the course GCT634 (KAIST, 2021). With 96 bands and 188 frames, its maps are
-# 24 x 47,
-# 8 x 15, 2 x 5 and 1 x 1. With batch norm of the input and a layer to 50 tags, it has 299,892 weights:
-# 296,640 here,
-# 2 in batch norm of the input and 3,250 in the last layer.
+# 24 x 47, 8 x 15, 2 x 5 and 1 x 1. With batch norm of the input and a layer to 50 tags, it has 299,892
+# weights: 296,640 here, 2 in batch norm of the input and 3,250 in the last layer.
 
 Pools = tuple[Pool, Pool, Pool, Pool]
 
@@ -225,10 +222,8 @@ class ResidualStackSettings(Loadable):
 # Filters along frequency, with the maximum over frames, and filters along time, with the maximum over bands.
 #
 # The time and frequency network of H. Kim for the course GCT634 (KAIST, 2021): 96 bands and 188 frames become
-# 25
-# positions of tall filters and 63 of long ones, with 32 channels each; a layer from these 2,816 values to 256
-# is the
-# embedding of that work. With two kernels of each sort: `tall: [48, 24]`, `long: [64, 32]`.
+# 25 positions of tall filters and 63 of long ones, with 32 channels each; a layer from these 2,816 values to
+# 256 is the embedding of that work. With two kernels of each sort: `tall: [48, 24]`, `long: [64, 32]`.
 
 Kernels = tuple[Annotated[int, Field(ge=1, le=1024)], ...]
 
@@ -275,10 +270,8 @@ class TimeFrequencySettings(Loadable):
 # Seven convolutions with pools of 2, the maximum of the last map, and a dense layer.
 #
 # Won, Ferraro, Bogdanov and Serra 2020, "Evaluation of CNN-based automatic music tagging models", and their
-# published
-# code. With batch norm of the input and a layer to 50 tags (after dropout of 0.5, `embedding.dropout`), it
-# has
-# 3,687,348 weights, and 12,104,244 with shortcuts.
+# published code. With batch norm of the input and a layer to 50 tags (after dropout of 0.5,
+# `embedding.dropout`), it has 3,687,348 weights, and 12,104,244 with shortcuts.
 
 _GROWTH = (1, 1, 2, 2, 2, 2, 4)
 
@@ -431,10 +424,8 @@ class MusicnnFrontSettings(FilterSettings):
 #
 # Pons and Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio tagging", and their
 # published code, where ReLU is before batch norm and filters for rhythm have one band. With 96 bands, batch
-# norm of
-# the input and a layer to 50 tags (after dropout of 0.5, `embedding.dropout`), it has 787,159 weights,
-# 777,107 of them
-# here.
+# norm of the input and a layer to 50 tags (after dropout of 0.5, `embedding.dropout`), it has 787,159
+# weights, 777,107 of them here.
 
 
 class Musicnn(nn.Module):

@@ -1,17 +1,12 @@
 """Conversion of the published weights of musicnn to the names and conventions of the backbone `musicnn`.
 
 Pons and Serra 2019, "musicnn: pre-trained convolutional neural networks for music audio tagging". The wheel
-of the
-package musicnn 0.1.0 contains MSD_musicnn, trained on tags of the Million Song Dataset, and MTT_musicnn,
-trained on
-MagnaTagATune. The backbone `musicnn` with the normalization `batch_norm` is the same network, except for
-three
-conventions, which the conversion absorbs in the weights. Batch norm adds 1e-3 to the variance there, 1e-5
-here. The
-input there is log10(10,000 x + 1) of mel power x, which is ln(x + 1e-4) / ln 10 + 4; here it is ln(x + 1e-4)
-(recipe
-`music_tags`). The maximum and mean of each channel alternate there; here all maxima come first.
-"""
+of the package musicnn 0.1.0 contains MSD_musicnn, trained on tags of the Million Song Dataset, and
+MTT_musicnn, trained on MagnaTagATune. The backbone `musicnn` with the normalization `batch_norm` is the same
+network, except for three conventions, which the conversion absorbs in the weights. Batch norm adds 1e-3 to
+the variance there, 1e-5 here. The input there is log10(10,000 x + 1) of mel power x, which is ln(x + 1e-4) /
+ln 10 + 4; here it is ln(x + 1e-4) (recipe `music_tags`). The maximum and mean of each channel alternate
+there; here all maxima come first."""
 
 from collections.abc import Mapping
 

@@ -37,8 +37,7 @@ def convert(
     """Write the published weights of musicnn to a file for backbone.weights and normalize.weights.
 
     The metadata of the file contain the source, the license with its text, and the sha256 of the wheel.
-    Raises
-    RequestError if the file is not the wheel, the model is unknown, or TensorFlow is not installed.
+    Raises RequestError if the file is not the wheel, the model is unknown, or TensorFlow is not installed.
     """
     from safetensors.numpy import save_file
 

@@ -129,9 +129,8 @@ class ByTag:
         """Draws for each of `tags` a clip without it, uniformly.
 
         The r-th clip without a tag is at position r plus the number of clips with the tag before it, which
-        are those
-        with at most r clips without the tag before them. One search over the lists of all tags finds it.
-        """
+        are those with at most r clips without the tag before them. One search over the lists of all tags
+        finds it."""
         clips = len(self.words)
         drawn = rng.integers(clips - self.sizes[tags])
         found = np.searchsorted(self.lacking, tags * (clips + 1) + drawn, "right")
@@ -141,10 +140,8 @@ class ByTag:
 # Rules that use the predictions of an earlier tagger: its most and least probable tags, or its errors.
 #
 # Both draw every usable clip as an anchor once per epoch, then a tag for the positive and a tag for the
-# negative,
-# uniformly, then a clip with the tag, uniformly. Positives and negatives are drawn by their true tags;
-# predictions are
-# used for anchors only.
+# negative, uniformly, then a clip with the tag, uniformly. Positives and negatives are drawn by their true
+# tags; predictions are used for anchors only.
 
 _BLOCK = 1024  # number of clips compared with all others at a time
 
@@ -311,10 +308,8 @@ def pick(choices: Bools, rng: np.random.Generator) -> Ints:
 # Triplets by tag, where errors of an earlier tagger replace the positive or the negative.
 #
 # As in a homework of GCT634 (KAIST, 2021): if the tagger missed a tag of the anchor, the positive becomes a
-# clip with
-# this tag; if it predicted a tag wrongly, the negative becomes a clip with that tag. Otherwise, positive and
-# negative
-# remain as drawn by the rule by tag.
+# clip with this tag; if it predicted a tag wrongly, the negative becomes a clip with that tag. Otherwise,
+# positive and negative remain as drawn by the rule by tag.
 
 
 @dataclass(frozen=True)
@@ -393,19 +388,15 @@ class TagTriplets(BaseSamplerSettings):
     out.
 
     An epoch has as many triplets as there are clips. Without `guard`, the negative lacks that tag, but may
-    share
-    others with the anchor. Two other rules use the predictions of an earlier tagger.
-    """
+    share others with the anchor. Two other rules use the predictions of an earlier tagger."""
 
     kind: Literal["tag_triplets"] = "tag_triplets"
     batch_size: int = Field(32, ge=1)
     """Number of triplets per batch; 1 or more."""
     rule: Literal["tag", "extreme", "errors"] = "tag"
     """How positive and negative are drawn: by a random tag (tag); by the most and the least probable tag of
-    the
-    anchor, predicted by a tagger (extreme); or by errors of the tagger, a tag of the anchor that it missed
-    and a tag
-    that it predicted wrongly (errors)."""
+    the anchor, predicted by a tagger (extreme); or by errors of the tagger, a tag of the anchor that it
+    missed and a tag that it predicted wrongly (errors)."""
     tagger: str | None = None
     """Folder of a run with a tagging loss, whose predictions the rules extreme and errors use; preferably one
     that was
@@ -414,8 +405,7 @@ class TagTriplets(BaseSamplerSettings):
     """With the rule errors: number of most probable tags that count as predicted; 1 or more."""
     keep_right: bool = True
     """With the rule errors: whether triplets are drawn by a random tag, and errors replace the positive or
-    the
-    negative; if not, only clips with both kinds of errors are anchors."""
+    the negative; if not, only clips with both kinds of errors are anchors."""
     guard: bool = False
     """Whether the negative must share no tag with the anchor."""
     synonyms: Synonyms = ()

@@ -16,6 +16,7 @@ from nearfield.space.generation import SAME, Generation, Grouping, State, typica
 from nearfield.space.identity import Identity
 from nearfield.space.nearest import Found, Nearest
 from nearfield.training.run import Run
+from nearfield.training.vector_checks import NOT_FINITE
 from nearfield.training.windows import FileClip
 
 # From the examples of a user (sounds, spans, clips, vectors) to one unit vector.
@@ -80,10 +81,7 @@ def embed_span(run: Run, span: Span) -> Vectors:
     clip = FileClip(Path(path), float(start), float(seconds), channel[0] if channel else None)
     vector: Vectors = run.embed([clip]).by_clip(1, run.recipe.embedding.normalize)[0]
     if not np.isfinite(vector).all():
-        raise DataError(
-            f"{path}: the network gives no finite numbers of it: its samples are far too large. "
-            "Write it again with samples within -1 and 1."
-        )
+        raise DataError(f"{path}: {NOT_FINITE}")
     return vector
 
 

@@ -21,7 +21,7 @@ from nearfield.core.types import Floats, Ints, Vectors
 from nearfield.space.identity import Identity, WindowMode
 from nearfield.training.events import Callback, Note, Stage
 from nearfield.training.run import Run
-from nearfield.training.vector_checks import check_vectors, signals_of
+from nearfield.training.vector_checks import NOT_FINITE, check_vectors, signals_of
 from nearfield.training.windows import Unusable, table_clips
 
 SECONDS, CLIPS = 1800.0, 2048
@@ -29,10 +29,6 @@ SECONDS, CLIPS = 1800.0, 2048
 
 _UNUSABLE = b"nearfield.faults"
 _NAMED = 10
-_NOT_FINITE = (
-    "the network gives no finite numbers of it: its samples are far too large. Write it again with samples "
-    "within -1 and 1."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +70,7 @@ def embed_table(run: Run, table: pd.DataFrame, windows: WindowMode) -> Shard:
     errors = [str(each.error) for each in unusable]
     not_finite = np.unique(found.rows[~np.isfinite(found.vectors.numpy()).all(axis=1)])
     if len(not_finite):
-        errors += [f"{table['path'].iloc[row]}: {_NOT_FINITE}" for row in not_finite]
+        errors += [f"{table['path'].iloc[row]}: {NOT_FINITE}" for row in not_finite]
         found = found.without(not_finite)
     if windows == "all":
         return Shard(found.rows, found.starts, found.seconds, found.vectors.numpy(), tuple(errors))

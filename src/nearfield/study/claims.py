@@ -34,8 +34,7 @@ def _words() -> tuple[dict[str, str], dict[str, str]]:
 
 def measure(key: str) -> str:
     """Returns the name of a metric: "probe/macro_f1" -> "macro F1 of the probe", "retrieval/map_at_r" ->
-    "MAP@R
-    within test"."""
+    "MAP@R within test"."""
     family, _, name = key.rpartition("/")
     of_metrics, of_families = _words()
     words = of_metrics.get(name, name.replace("multilabel_", "tag_").replace("_at_", "@").replace("_", " "))

@@ -5,7 +5,7 @@ import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,17 +18,25 @@ from nearfield.core.rng import stream
 from nearfield.core.text import count, enumerated
 from nearfield.core.types import Ints
 from nearfield.study.claims import plain, signed, turned
+from nearfield.study.document.figures import draw_differences
 from nearfield.study.records import Comparison, Conclusion
 from nearfield.study.statistics.conclude import LEAST_SEEDS, PlannedTest, conclude
 from nearfield.study.statistics.family import FALSE_CLAIMS
 from nearfield.study.statistics.planning import MOST_SEEDS, MOST_TIMES, WANTED_POWER, groups_to_decide
 from nearfield.study.statistics.two_way import Array
-from nearfield.training.plotting import COLOURS, MUTED, new_figure, quieten
+from nearfield.training.plotting import MUTED, new_figure, quieten
 
 # From a table of scores to the (arms, seeds, groups) array that the statistics take.
 
 LEAST_GROUPS = 5
 """Without seeds, a comparison needs this many groups."""
+MOST_ARMS = 100
+LARGEST = 1e100
+"""Largest size of a score."""
+MISSING = {"", "nan", "na", "n/a", "null", "none"}
+"""Cells, in lower case, that are no score."""
+METADATA = {"", "id", "index", "fold", "split", "row", "number"}
+"""Names of columns, in lower case, that are no arm of a wide table."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +97,14 @@ class Scores:
         arms = tuple(dict.fromkeys(long["arm"]))
         if len(arms) < 2:
             raise RequestError(f"arm: two arms are needed. Given: {enumerated(arms) or 'none'}.")
+        if len(arms) > MOST_ARMS:
+            raise RequestError(f"arm: at most {MOST_ARMS} arms are compared. Given: {len(arms)}.")
         if not has_seeds:
             long = long.assign(seed="0")
         elif not is_paired:
             long = _numbered(long)
         if not has_groups:
             long = long.assign(group="0")
-        if len(arms) > MOST_ARMS:
-            raise RequestError(f"arm: at most {MOST_ARMS} arms are compared. Given: {len(arms)}.")
         cells = long.groupby(["arm", "seed", "group"])["score"].agg(["mean", "size"])
         most = int(cells["size"].max())
         if most > 1:
@@ -121,15 +129,6 @@ class Scores:
             return 1
         groups: int = self.table.shape[2 if self.has_seeds else 1]
         return groups
-
-
-MISSING = {"", "nan", "na", "n/a", "null", "none"}
-"""Cells, in lower case, that are no score."""
-METADATA = {"", "id", "index", "fold", "split", "row", "number"}
-"""Names of columns, in lower case, that are no arm of a wide table."""
-LARGEST = 1e100
-"""Largest size of a score."""
-MOST_ARMS = 100
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -402,7 +401,8 @@ def judge(
     chosen = candidate or _usual(scores.arms, found, against)
     if chosen == against:
         raise RequestError(f"candidate and against are the same arm, {against!r}. Give two.")
-    comparison, verdict = _verdict(found, chosen, against)
+    rows = rows_of(found, chosen, against)
+    comparison, verdict = _verdict(rows, meaningful)
     low, high = sorted((sign * comparison.low, sign * comparison.high))
     is_open = verdict == "undecided"
     more_groups = None
@@ -418,7 +418,7 @@ def judge(
         low=low,
         high=high,
         p=comparison.p,
-        p_better=max(_p_better(row) for row in rows_of(found, chosen, against)),
+        p_better=max(map(_p_better, rows)),
         more_seeds=comparison.more_seeds if is_open and scores.has_seeds else None,
         more_groups=more_groups,
         means={name: sign * estimate.mean for name, estimate in found.estimates.items()},
@@ -457,9 +457,8 @@ def _p_better(row: Comparison) -> float:
     return row.p_alone / 2 if row.difference > 0 else 1 - row.p_alone / 2
 
 
-def _verdict(found: Conclusion, candidate: str, against: str | None) -> tuple[Comparison, Word]:
-    """The deciding comparison of the candidate, and its verdict."""
-    rows = rows_of(found, candidate, against)
+def _verdict(rows: Sequence[Comparison], meaningful: float) -> tuple[Comparison, Word]:
+    """The deciding one of the comparisons of the candidate, and its verdict."""
     if len(rows) == 1:
         return rows[0], rows[0].claim
     worse = [each for each in rows if each.claim == "worse"]
@@ -468,7 +467,7 @@ def _verdict(found: Conclusion, candidate: str, against: str | None) -> tuple[Co
     nearest = min(rows, key=lambda each: each.low)
     if all(each.claim == "better" for each in rows):
         return nearest, "better"
-    if all(each.low > -found.meaningful for each in rows):
+    if all(each.low > -meaningful for each in rows):
         return nearest, "equal"
     return nearest, "undecided"
 
@@ -527,7 +526,7 @@ def _price(found: Judgement) -> str:
     ]
     if ways:
         return f"{enumerated(ways, 'or')} would decide it.".capitalize()
-    parts = found.conclusion.comparisons[0].parts
+    parts = rows_of(found.conclusion, found.candidate, found.against)[0].parts
     if found.p == 1 and not any((parts.seed, parts.group, parts.residual)):
         return "Nothing varies, so that chance cannot be estimated."
     more = [f"{MOST_SEEDS} seeds"] if 1 < found.seeds < MOST_SEEDS else []
@@ -581,18 +580,13 @@ def _document(found: Judgement) -> Iterator[str]:
 
 def differences_svg(found: Judgement) -> str:
     """The differences of the candidate from every other arm, with the region that does not matter, as SVG."""
-    sign = -1.0 if found.lower_is_better else 1.0
     rows = rows_of(found.conclusion, found.candidate)
+    if found.lower_is_better:
+        rows = [replace(each, difference=-each.difference, low=-each.high, high=-each.low) for each in rows]
     figure = new_figure(6.4, 0.9 + 0.3 * len(rows))
     axes = figure.subplots()
-    axes.axvspan(-found.meaningful, found.meaningful, color=MUTED, alpha=0.18, linewidth=0)
-    axes.axvline(0, color=MUTED, linewidth=0.8)
-    for row, each in enumerate(rows):
-        color = COLOURS[0] if each.claim != "undecided" else MUTED
-        axes.plot([sign * each.low, sign * each.high], [row, row], color=color, linewidth=1.4)
-        axes.plot([sign * each.difference], [row], "o", color=color, markersize=5)
-    axes.set_yticks(range(len(rows)), [f"{found.candidate} − {each.other}" for each in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    names = [f"{each.one} − {each.other}" for each in rows]
+    draw_differences(axes, rows, names, found.meaningful, MUTED)
     axes.set_xlabel("difference" + (" (lower is better)" if found.lower_is_better else ""))
     quieten(figure)
     text = io.StringIO()

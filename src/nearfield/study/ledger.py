@@ -82,7 +82,6 @@ def keep(found: Judgement, path: Path, table: str) -> dict[str, Any]:
     DataError
         If the file is no ledger.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not found.is_named:
         raise RequestError(
             "A ledger tests a candidate that is chosen before its scores are seen. Name it with --candidate. "
@@ -90,6 +89,7 @@ def keep(found: Judgement, path: Path, table: str) -> dict[str, Any]:
         )
     values = [found.candidate, found.against, found.means, found.seeds, found.groups, found.p_better]
     content = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+    path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_name(f"{path.name}.lock")):
         try:
             lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

@@ -9,12 +9,11 @@ import torch
 from nearfield.core.errors import DataError, WorkError
 from nearfield.core.rng import stream
 from nearfield.core.types import Bools, Floats, Ints, Vectors
-from nearfield.data.audio import Waves, decode, mix
+from nearfield.data.audio import decode
 from nearfield.data.settings import DataSettings
-from nearfield.data.signals import sounding
 from nearfield.data.store import square
 from nearfield.learning.collapse import effective_rank, spread
-from nearfield.training.windows import Clip, FileClip
+from nearfield.training.windows import Clip, FileClip, prepared
 
 # Groups of equal vectors, found in time and memory that are linear in their number.
 
@@ -168,25 +167,26 @@ def check_vectors(vectors: Vectors, names: Sequence[str], signal_of: SignalOf) -
 def signals_of(clips: Sequence[Clip], settings: DataSettings, is_image: bool) -> SignalOf:
     """Returns a function that reads the signal of a clip, at most its first minute, for `check_vectors`."""
 
-    def trimmed(wave: Waves) -> Waves:
-        if settings.trim_db is None:
-            return wave
-        begin, end = sounding(wave, settings.trim_db)
-        return wave[:, begin:end]
-
     def signal(row: int) -> Samples | None:
         clip = clips[row]
         if not isinstance(clip, FileClip):
-            return trimmed(mix(clip, settings.channels))
+            return prepared(clip, settings)[0]
         try:
             if is_image:
                 return square(clip.path, settings.image_size, settings.image_channels).astype(np.float32)
             wave = decode(clip.path, clip.start, min(_LONG, clip.seconds or _LONG))[0]
-            return trimmed(mix(wave, settings.channels if clip.channel is None else clip.channel))
+            return prepared(wave, settings, clip.channel)[0]
         except DataError:
             return None
 
     return signal
+
+
+NOT_FINITE = (
+    "the network gives no finite numbers of it: its samples are far too large. Write it again with samples "
+    "within -1 and 1."
+)
+"""What is wrong with a file whose vector is not finite."""
 
 
 def _check_finite(vectors: Vectors, names: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ one window with zeros at its end. With `data.trim_db`, silence at both ends is l
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain, count, islice
 from math import ceil
 from os import PathLike
@@ -215,13 +215,8 @@ class InputWindows:
         fewer."""
         if self.is_image:
             return len(self.clips)
-        return sum(map(self._windows_of, self.clips))
-
-    def _windows_of(self, clip: Clip) -> int:
-        try:
-            return len(starts_in(self._seconds(clip), self.settings))
-        except DataError:
-            return 0  # the file is reported, or raises its error, when it is decoded
+        lengths = cache(_length)  # a file may have many clips
+        return sum(self._windows_of(clip, lengths) for clip in self.clips)
 
     def __iter__(self) -> Iterator[WindowBatch]:
         windows = self._windows()
@@ -242,11 +237,14 @@ class InputWindows:
         inner = (size, size) if self.is_image else (window_samples(self.settings),)
         return (self.channels, *inner)
 
-    def _seconds(self, clip: Clip) -> float:
+    def _windows_of(self, clip: Clip, lengths: Callable[[Path], float | None]) -> int:
         if not isinstance(clip, FileClip):
-            return float(clip.shape[1] / self.settings.sample_rate)
-        rest = max(0.0, describe(clip.path).seconds - clip.start)
-        return min(rest, clip.seconds) if clip.seconds > 0 else rest
+            return len(starts_in(clip.shape[1] / self.settings.sample_rate, self.settings))
+        length = lengths(clip.path)
+        if length is None:
+            return 0
+        rest = max(0.0, length - clip.start)
+        return len(starts_in(min(rest, clip.seconds) if clip.seconds > 0 else rest, self.settings))
 
     def _filled(self, blank: Vectors, windows: Iterator["_Window | Unusable"]) -> WindowBatch | None:
         """The next batch in the memory of `blank`; None if there are no further windows."""
@@ -374,8 +372,16 @@ class _Window:
     """(C, T) with T of at most a window, or (C, H, W)."""
 
 
-def prepared(wave: Waves, settings: DataSettings) -> tuple[Waves, int]:
-    """Mixes and trims a wave (C, T) as the store does with a file.
+def _length(path: Path) -> float | None:
+    """Seconds of a file by its header; None for one that is reported, or raises, when it is decoded."""
+    try:
+        return describe(path).seconds
+    except DataError:
+        return None
+
+
+def prepared(wave: Waves, settings: DataSettings, channel: int | None = None) -> tuple[Waves, int]:
+    """Mixes and trims a wave (C, T) as the store does with a file; `channel` as in `FileClip`.
 
     Returns
     -------
@@ -386,7 +392,7 @@ def prepared(wave: Waves, settings: DataSettings) -> tuple[Waves, int]:
     """
     mixed = mix(wave, _channels_to_trim(settings))
     begin, end = (0, mixed.shape[1]) if settings.trim_db is None else sounding(mixed, settings.trim_db)
-    return mix(mixed[:, begin:end], _rest_of_mix(settings, None)), begin
+    return mix(mixed[:, begin:end], _rest_of_mix(settings, channel)), begin
 
 
 def _channels_to_trim(settings: DataSettings) -> Channels:

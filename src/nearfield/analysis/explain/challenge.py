@@ -2,15 +2,11 @@
 results.
 
 Conventions: macro F1 in per cent over the nine activities, one prediction per clip. Half of the evaluation
-set was
-recorded by microphones of the development set (known nodes), half by others (unknown nodes). A gap is the
-value of the
-run minus the published one, in points, within one column.
+set was recorded by microphones of the development set (known nodes), half by others (unknown nodes). A gap is
+the value of the run minus the published one, in points, within one column.
 
 Sources: the results of the task (dcase.community, challenge 2018, monitoring domestic activities) for the
-winner and
-the baseline; F. Groeger's bachelor thesis of 2020 for the frozen features.
-"""
+winner and the baseline; F. Groeger's bachelor thesis of 2020 for the frozen features."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal

@@ -1,10 +1,8 @@
 """Clusters of the embeddings, found without labels, and their agreement with labels.
 
 k-means on the embeddings and on their first principal components, for every number of clusters, with the
-number chosen
-by elbow and by silhouette; and HDBSCAN, which chooses the number itself and leaves clips out (Campello,
-Moulavi and
-Sander 2013). Labels, if any, are only compared with the result.
+number chosen by elbow and by silhouette; and HDBSCAN, which chooses the number itself and leaves clips out
+(Campello, Moulavi and Sander 2013). Labels, if any, are only compared with the result.
 
 Metrics
 -------

@@ -23,8 +23,7 @@ from nearfield.training.events import Callback, Stage, ignore
 # none.
 #
 # A collection with test clips only, such as a separate evaluation set, has no train clips. The probe is then
-# trained on
-# the train clips of the run, and its regularization chosen on the val clips of the run.
+# trained on the train clips of the run, and its regularization chosen on the val clips of the run.
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,8 @@ def _side(own: pd.DataFrame, vectors: Vectors, split: str, number: dict[str, int
 
 
 # The explanation: clusters found without labels, and whether one consists of silence; scores at beginnings
-# and ends of
-# recordings; distances between labels; predictability of other columns (microphone, session, speaker); and,
-# on the
-# evaluation set of DCASE 2018 task 5, a comparison with published results.
+# and ends of recordings; distances between labels; predictability of other columns (microphone, session,
+# speaker); and, on the evaluation set of DCASE 2018 task 5, a comparison with published results.
 
 KNOWN_NODE = "known_node"
 """Column that says whether the node of a clip is in the development set, yes or no."""

@@ -293,8 +293,7 @@ def draw(
     """Draws the figures of an explanation.
 
     Writes classes.png, clusters.png, centroids.png, confusion.png, report.png, probe.png, focal.png (of a run
-    with
-    that loss), clip-N.png and neighbours-N.png, as far as they apply.
+    with that loss), clip-N.png and neighbours-N.png, as far as they apply.
 
     Parameters
     ----------

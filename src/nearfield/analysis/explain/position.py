@@ -30,12 +30,9 @@ from nearfield.training.windows import starts_in
 # Scores of clips by their position in the recording.
 #
 # Conventions: the position of a clip is that of its middle, 0 at the beginning of its recording and 1 at the
-# end. A
-# recording begins with its first clip and ends with its last one, unless its span is given. Recordings of a
-# single clip
-# are left out. Intervals resample groups; if clips are searched among themselves, each group is left out as
-# query and
-# from the gallery instead (`metrics/retrieval.py`).
+# end. A recording begins with its first clip and ends with its last one, unless its span is given. Recordings
+# of a single clip are left out. Intervals resample groups; if clips are searched among themselves, each group
+# is left out as query and from the gallery instead (`metrics/retrieval.py`).
 
 PARTS = ("first", "middle", "last")
 EDGE = 0.1
@@ -202,10 +199,8 @@ def _spans(recordings: Ints, begins: Floats, ends: Floats) -> tuple[Floats, Floa
 # Scores by position of clips, or of windows of clips.
 #
 # If clips are cut from longer recordings, their own scores are used. If clips are whole recordings, every
-# window is
-# embedded and scored: 1 if the nearest train clip of another group has the label (or a tag) of its clip, or,
-# without
-# labels and tags, if the nearest other window is of the same clip.
+# window is embedded and scored: 1 if the nearest train clip of another group has the label (or a tag) of its
+# clip, or, without labels and tags, if the nearest other window is of the same clip.
 
 LEAST = 3
 """Smallest number of windows of a recording, for a first, a middle and a last part."""

@@ -35,10 +35,8 @@ LONGEST = 30.0
 
 SAME, LIKE, SHAPE = 0.6, 0.4, 0.9
 """Two sounds are the same if the correlation of waves is at least `SAME`, or at least `LIKE` with a
-correlation of
-spectrograms of at least `SHAPE`. Different clips of one class are below on sets of environmental sounds and
-of digits;
-copies as MP3 at 16 kbit/s are mostly above."""
+correlation of spectrograms of at least `SHAPE`. Different clips of one class are below on sets of
+environmental sounds and of digits; copies as MP3 at 16 kbit/s are mostly above."""
 
 _RAISE = 0.97
 _FRAME, _HOP = 256, 128

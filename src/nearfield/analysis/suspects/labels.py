@@ -18,25 +18,17 @@ from nearfield.metrics.probes import ROUGH, Link, Scaling, fit
 # The probability that a label or tag is wrong, estimated with planted errors.
 #
 # Neither neighbors nor probe use the label of the clip itself, so their evidence for planted errors is known:
-# the
-# same clip with every label that it does not have, or the same tag on every clip that lacks it. The `rank` of
-# a
-# suspicion is the fraction of planted errors that are less suspicious. It replaces a prior: almost every clip
-# is
-# unlikely to have a rare tag, so a low probability alone means little.
+# the same clip with every label that it does not have, or the same tag on every clip that lacks it. The
+# `rank` of a suspicion is the fraction of planted errors that are less suspicious. It replaces a prior:
+# almost every clip is unlikely to have a rare tag, so a low probability alone means little.
 #
 # Ranks of wrong labels are uniform in 0..1; ranks of correct labels are low. How many correct labels reach a
-# rank
-# cannot be computed for a collection with unknown errors. It was measured on four sets of labels and three of
-# tags
-# (`benchmarks/suspects.py`); `RIGHT` is an upper bound, which is increased if the collection has more
-# suspicions from
-# rank `CHECKED`. If classes overlap more than in those sets, scores are too high. As in target-decoy searches
-# (Elias and
-# Gygi 2007), at most 1 + (the expected number of correct labels) of the n suspicions from a rank are taken as
-# false. The
-# score of a suspicion is the largest fraction of true suspicions among all lists from the top that contain
-# it.
+# rank cannot be computed for a collection with unknown errors. It was measured on four sets of labels and
+# three of tags (`benchmarks/suspects.py`); `RIGHT` is an upper bound, which is increased if the collection
+# has more suspicions from rank `CHECKED`. If classes overlap more than in those sets, scores are too high. As
+# in target-decoy searches (Elias and Gygi 2007), at most 1 + (the expected number of correct labels) of the n
+# suspicions from a rank are taken as false. The score of a suspicion is the largest fraction of true
+# suspicions among all lists from the top that contain it.
 
 
 @dataclass(frozen=True)
@@ -87,8 +79,7 @@ def listed(ranks: Floats, right: Tail, most: float) -> Bools:
 # Evidence about a label or tag: the neighbors of the clip, and a probe trained on other clips.
 #
 # Conventions: vectors (N, D) of the embedding; statistics of bands should be standardized before. Targets (N,
-# K) are
-# zeros and ones, with one column per class or tag. Both kinds of evidence are (N, K) in 0..1.
+# K) are zeros and ones, with one column per class or tag. Both kinds of evidence are (N, K) in 0..1.
 #
 # - Neighbors: the weighted fraction of each class among the nearest clips. The weight of a clip is
 #   exp(-(d - d_first) / (width * median d)) with its squared distance d, so near clips count more, relative
@@ -99,8 +90,7 @@ def listed(ranks: Floats, right: Tail, most: float) -> Bools:
 #   is predicted by a probe trained on it (out of fold).
 #
 # Suspicion is based on their mean. On four sets with planted errors, it found more errors than either alone,
-# and more
-# than confident learning on the same vectors (benchmarks/suspects.py).
+# and more than confident learning on the same vectors (benchmarks/suspects.py).
 
 
 class SuspectSettings(Settings):
@@ -119,8 +109,7 @@ class SuspectSettings(Settings):
     """Number of folds; each is predicted by a probe trained on the others."""
     apart: bool = False
     """Whether neighbors and probe exclude clips of the same group, for sets where whole recordings may have
-    wrong
-    labels; finds fewer wrong labels of single clips."""
+    wrong labels; finds fewer wrong labels of single clips."""
     right: float = Field(LISTED, ge=0, le=1)
     """Largest fraction of correct labels, or tags, that are as suspicious as a listed clip, 0 to 1."""
     most: int = Field(500, ge=1)
@@ -218,10 +207,8 @@ def _medians(apart: Floats, there: Bools) -> Floats:
 # Labels that are likely wrong: the evidence for another class is stronger.
 #
 # The suspicion is q / (p + q), where p is the mean evidence for the label of the clip and q that for the best
-# other
-# class; it is 0.5 if both are equal. The rank compares it with clips that would wrongly have the same label;
-# the score
-# is the probability that the label is wrong, see above.
+# other class; it is 0.5 if both are equal. The rank compares it with clips that would wrongly have the same
+# label; the score is the probability that the label is wrong, see above.
 
 FLOOR = 0.02
 """Added to the evidence for every class, so that two values near 0 do not give a high suspicion."""
@@ -350,13 +337,10 @@ def _suspect(doubts: LabelDoubts, place: int, metadata: ClipMetadata) -> Suspect
 # Tags that are likely wrong or missing on a clip.
 #
 # For each clip and tag, s is the mean evidence for the tag. A tag that the clip has is the more suspicious
-# the smaller s
-# is, compared with the clips that lack the tag, so a rare tag is not suspicious because it is rare. A tag
-# that the clip
-# lacks is the more suspicious the larger s is, compared with all tags that clips have. The score is the
-# probability that
-# the suspicion is true, see above. The tags of clips without any tag are unknown, so these clips are left
-# out.
+# the smaller s is, compared with the clips that lack the tag, so a rare tag is not suspicious because it is
+# rare. A tag that the clip lacks is the more suspicious the larger s is, compared with all tags that clips
+# have. The score is the probability that the suspicion is true, see above. The tags of clips without any tag
+# are unknown, so these clips are left out.
 
 
 class TagDoubts:

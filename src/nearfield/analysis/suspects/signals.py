@@ -26,8 +26,7 @@ from nearfield.metrics.checks import check_lengths
 # Statistics of the samples of each channel: level, clipping, offset, slope of the spectrum, correlation.
 #
 # Each file is decoded once, in blocks, at its own sample rate and with all channels, regardless of the
-# recipe. C is the
-# largest number of channels; values of channels that a clip does not have are NaN.
+# recipe. C is the largest number of channels; values of channels that a clip does not have are NaN.
 
 LOWEST = 60.0
 """Lowest frequency of the spectrum in Hz; below it is rumble, which says little about a microphone."""
@@ -317,8 +316,7 @@ class SignalSettings(Settings):
     `crest`."""
     crest: float = Field(20.0, ge=0)
     """Crest factor (peak above level) in dB from which a quiet clip contains a sound; that of steady noise is
-    about
-    12 dB, that of a short sound in a quiet clip is larger."""
+    about 12 dB, that of a short sound in a quiet clip is larger."""
     clipped: float = Field(0.001, gt=0, le=1)
     """Fraction of samples at full scale from which a clip is clipped."""
     offset: float = Field(0.02, gt=0, le=1)
@@ -339,12 +337,9 @@ def over(value: float, limit: float) -> float:
 # Broken and swapped channels, from statistics of each clip's samples.
 #
 # Conventions: levels in dB relative to full scale, tilt in dB per octave. The usual value is the median over
-# the clips
-# of one unit (one recorder or session; all clips if unknown), for each channel. The usual deviation is the
-# median
-# absolute deviation from it (times 1.4826, which is the standard deviation of a normal distribution), at
-# least
-# `SMALLEST`.
+# the clips of one unit (one recorder or session; all clips if unknown), for each channel. The usual deviation
+# is the median absolute deviation from it (times 1.4826, which is the standard deviation of a normal
+# distribution), at least `SMALLEST`.
 #
 # - channel: level or tilt of a channel, relative to the other channels of the clip (or to the unit, if clips
 #   have one

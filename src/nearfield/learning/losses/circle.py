@@ -52,10 +52,9 @@ class CircleLoss(RowLoss):
     """Circle loss over cosines, the mean over anchors with a loss above 0.
 
     Equals CircleLoss of pytorch-metric-learning in value and gradient. Anchors without a positive or without
-    a
-    negative are ignored. `weight` of the pairs is w_p in the equation above. The metric `active_fraction` is
-    the fraction of anchors outside the boundary. The loss is computed at least in float32, so a gamma of 256
-    does not overflow in any training precision.
+    a negative are ignored. `weight` of the pairs is w_p in the equation above. The metric `active_fraction`
+    is the fraction of anchors outside the boundary. The loss is computed at least in float32, so a gamma of
+    256 does not overflow in any training precision.
 
     Parameters
     ----------

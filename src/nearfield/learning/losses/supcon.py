@@ -41,10 +41,8 @@ class NTXentLoss(RowLoss):
     """NT-Xent (InfoNCE) over cosines, the mean over all positive pairs.
 
     Equals NTXentLoss of pytorch-metric-learning in value and gradient. `weight` of the pairs weights
-    positives
-    in the sum and in the number of pairs. The metric `active_fraction` is the fraction of positive pairs
-    whose
-    exponential is smaller than the sum over the negatives (a loss above log 2).
+    positives in the sum and in the number of pairs. The metric `active_fraction` is the fraction of positive
+    pairs whose exponential is smaller than the sum over the negatives (a loss above log 2).
 
     Parameters
     ----------

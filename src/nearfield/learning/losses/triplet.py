@@ -16,8 +16,7 @@ from nearfield.learning.losses.settings import BaseLossSettings, Margin
 # The triplet loss by listing the triplets of each anchor, for the options `swap` and `smooth`.
 #
 # With `swap`, the distance of the negative depends on the positive; with `smooth`, the gradient differs
-# between
-# triplets. Both therefore take O(B^3) steps. Stores two (B, B) matrices.
+# between triplets. Both therefore take O(B^3) steps. Stores two (B, B) matrices.
 
 
 def listed(

@@ -177,8 +177,7 @@ class PairMarginMiner(Miner):
 
 class MultiSimilarityPairs(BaseMinerSettings):
     """Positives that are not nearer than the nearest negative by more than epsilon, and negatives that are
-    not
-    farther than the farthest positive by more than epsilon."""
+    not farther than the farthest positive by more than epsilon."""
 
     kind: Literal["multi_similarity"] = "multi_similarity"
     epsilon: float = Field(0.1, ge=0)

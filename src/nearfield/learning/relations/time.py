@@ -293,8 +293,7 @@ def false_negative_report(
     dict
         Fractions (0..1) by name: `label`, `group`, `recording` and each further column (pairs with an unknown
         clip are not counted); `synchronous`: the start times differ by less than a second, which is
-        meaningful
-        if the recordings share one clock. Names without counted pairs are missing.
+        meaningful if the recordings share one clock. Names without counted pairs are missing.
 
     Raises
     ------

@@ -18,10 +18,8 @@ from nearfield.learning.samplers.batches import random_starts
 # Batches with an exact number of labels and of clips per label.
 #
 # An epoch contains every clip, and repeats as few as possible. A label with 5 clips and 4 clips per batch is
-# in two
-# batches of the shortest epoch, so three of its clips are repeated. If one label has most of the clips, the
-# clips
-# of the other labels are repeated more often, because every batch needs several labels.
+# in two batches of the shortest epoch, so three of its clips are repeated. If one label has most of the
+# clips, the clips of the other labels are repeated more often, because every batch needs several labels.
 
 
 class Balanced(BaseSamplerSettings):
@@ -41,8 +39,7 @@ class Balanced(BaseSamplerSettings):
     out and named in the output (drop)."""
     visits: Literal["clips", "classes"] = "clips"
     """What is drawn equally often in an epoch: clips (each about once), or classes (the labels of each batch
-    are
-    drawn uniformly, so clips of rare labels are drawn more often)."""
+    are drawn uniformly, so clips of rare labels are drawn more often)."""
 
     needs: ClassVar[Literal["labels", "tags", "time"] | None] = "labels"
     clip_by_clip: ClassVar[bool] = True
@@ -184,11 +181,8 @@ class BalancedSampler:
         """Yields the labels of each batch, drawn without replacement, weighted by their remaining quota.
 
         The quota of a label is the number of batches that contain it. A label whose remaining quota equals
-        the
-        number of remaining batches must be drawn now. This always succeeds: the remaining quotas sum to
-        `classes`
-        times the remaining batches, and none exceeds the number of remaining batches.
-        """
+        the number of remaining batches must be drawn now. This always succeeds: the remaining quotas sum to
+        `classes` times the remaining batches, and none exceeds the number of remaining batches."""
         batches = self.batches_per_epoch
         left = share_quotas(self._sizes(), self.settings.per_class, batches, batches * self.classes, rng)
         for to_come in range(batches, 0, -1):
@@ -204,8 +198,7 @@ def share_quotas(sizes: Ints, per_class: int, batches: int, total: int, rng: np.
     """Computes (classes,) the number of batches of an epoch that contain each label.
 
     Each label gets enough batches for all its clips. The remaining batches are assigned one at a time to the
-    label
-    whose clips are then repeated least; ties are broken at random.
+    label whose clips are then repeated least; ties are broken at random.
 
     Parameters
     ----------
@@ -258,10 +251,8 @@ class _ClassQueue:
 # Batches balanced by tags, for clips with several tags.
 #
 # All tags are drawn equally often, so clips with rare tags are drawn more often. Among the clips of a tag,
-# those
-# drawn least often in the epoch (for any of their tags) come first, so a clip with a rare and a common tag is
-# not
-# drawn twice before other clips are drawn once.
+# those drawn least often in the epoch (for any of their tags) come first, so a clip with a rare and a common
+# tag is not drawn twice before other clips are drawn once.
 
 
 class BalancedTags(BaseSamplerSettings):

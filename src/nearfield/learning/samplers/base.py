@@ -88,10 +88,8 @@ class BaseSamplerSettings(Settings):
     """Base of the settings of a sampler: a frozen class with `kind`, its settings, and `build`.
 
     The class variables and properties decide which relations and losses a sampler can be combined with, and
-    how
-    the cost of training is estimated; no other module refers to its kind. `windows` and `build` have no
-    default.
-    """
+    how the cost of training is estimated; no other module refers to its kind. `windows` and `build` have no
+    default."""
 
     kind: str
     needs: ClassVar[Literal["labels", "tags", "time"] | None] = None

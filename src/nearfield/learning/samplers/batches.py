@@ -38,8 +38,7 @@ def random_starts(
 # Mixtures of two clips, which have the tags of both.
 #
 # Tokozume, Ushiku and Harada 2018, "Learning from between-class examples for deep sound recognition". There,
-# the
-# network predicts the ratio of the mixture; here, the mixture has all tags of both clips.
+# the network predicts the ratio of the mixture; here, the mixture has all tags of both clips.
 
 
 class Mixing(Settings):

@@ -18,8 +18,7 @@ from nearfield.learning.samplers.batches import cut, rejection_sample
 # The grid of tiles of a set of recordings.
 #
 # Tiles are sorted by recording and start time, so the tiles of one recording, and the neighbors of a tile
-# within a
-# range, have consecutive numbers: low <= number < high.
+# within a range, have consecutive numbers: low <= number < high.
 
 SLACK = 1e-3
 """Seconds by which the last tile may exceed its clip, because decoders and tables round lengths."""
@@ -178,10 +177,8 @@ class NegativeSampler:
         """Draws negatives like `draw`, but for each clip of `tiles` from `files` random files only.
 
         The probability of a file is proportional to its number of allowed tiles, so over many epochs each
-        allowed
-        tile is drawn equally often. All tiles must have a negative, and no condition may depend on start
-        times.
-        """
+        allowed tile is drawn equally often. All tiles must have a negative, and no condition may depend on
+        start times."""
         clips, first, which = np.unique(self.grid.rows[tiles], return_index=True, return_inverse=True)
         anchors = np.repeat(tiles[first], files)
         kept = self.grid.rows[self.draw(anchors, rng)].reshape(len(clips), files)
@@ -250,10 +247,8 @@ class Tiles(BaseSamplerSettings):
     buffer of open files; none: all files."""
     across: Across | None = None
     """Tiles of one scene from another recorder at the same time are neighbors, too, and tiles of one scene
-    within
-    range_seconds are no negatives of each other; none: neighbors come from one recording. Use the same value
-    in
-    the relation time."""
+    within range_seconds are no negatives of each other; none: neighbors come from one recording. Use the same
+    value in the relation time."""
 
     @model_validator(mode="after")
     def _files_or_moments(self) -> Self:

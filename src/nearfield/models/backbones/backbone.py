@@ -28,11 +28,8 @@ class BaseBackboneSettings(Settings):
         """Creates the network for spectrograms (B, channels, bands, frames).
 
         Its output (map) is (B, F), (B, F, T) or (B, F, bands, T). The attribute `pooling` of the network is
-        the
-        default pooling of the map; without it, the default is the mean. Raises RequestError if spectrograms
-        are
-        too small.
-        """
+        the default pooling of the map; without it, the default is the mean. Raises RequestError if
+        spectrograms are too small."""
         raise NotImplementedError
 
 

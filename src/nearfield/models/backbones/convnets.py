@@ -269,8 +269,7 @@ class DenseSettings(Loadable):
 # The flattened spectrogram; the last layer of the embedding is then a linear projection of it.
 #
 # The simplest embedding of the course GCT634 (KAIST, 2021): 73,928,704 weights from 96 bands x 188 frames to
-# 4,096
-# dimensions (18,048 x 4,096 and 4,096 biases), and 2 more of batch norm of the input.
+# 4,096 dimensions (18,048 x 4,096 and 4,096 biases), and 2 more of batch norm of the input.
 
 
 class LinearProjection(nn.Module):

@@ -2,9 +2,7 @@
 loaded.
 
 He, Zhang, Ren and Sun 2015, "Deep residual learning for image recognition", table 1. In bottlenecks, the 3 x
-3
-convolution has the stride, as in the published weights.
-"""
+3 convolution has the stride, as in the published weights."""
 
 from typing import ClassVar, Literal, cast
 

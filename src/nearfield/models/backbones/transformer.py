@@ -53,8 +53,7 @@ class KaldiLogMel(nn.Module):
 
     Frames of 25 ms every 10 ms with the mean removed, pre-emphasis and a Hann window; mel bands of the power
     spectrum by the formula of Kaldi, from 20 Hz to half the sample rate; padded with zeros to the length of
-    the
-    encoder. All linear operations are one convolution. Gong, Chung and Glass 2021, "AST", section 2.1.
+    the encoder. All linear operations are one convolution. Gong, Chung and Glass 2021, "AST", section 2.1.
     """
 
     waves: Tensor
@@ -99,11 +98,8 @@ class RepeatedLogMel(nn.Module):
     """Input of the audio encoder of CLAP: waves (B, T) -> log-mel in decibels (B, 1, frames, bands).
 
     Sounds shorter than the window of the encoder are repeated as often as they fit, then padded with zeros.
-    Wu et
-    al. 2023, "Large-scale contrastive language-audio pretraining", section 3. Encoders trained with fusion of
-    views
-    of longer sounds use another mel scale.
-    """
+    Wu et al. 2023, "Large-scale contrastive language-audio pretraining", section 3. Encoders trained with
+    fusion of views of longer sounds use another mel scale."""
 
     def __init__(self, preprocessor: Mapping[str, Any], config: Any) -> None:
         super().__init__()
@@ -322,12 +318,9 @@ def _fetched(name: str, patterns: list[str]) -> Path:
 # Pretrained encoders of sound: audio spectrogram transformer, CLAP, wav2vec 2.0, HuBERT, WavLM.
 #
 # The networks are those of the library transformers (extra `hub`); only safetensors are loaded, and no code
-# of the
-# publisher is run. The input is the wave: the recipe needs the feature `waveform` and the sample rate of the
-# encoder,
-# and the network computes the input of the encoder itself. With `normalize: {kind: none}`, levels are those
-# of the
-# training of the encoder.
+# of the publisher is run. The input is the wave: the recipe needs the feature `waveform` and the sample rate
+# of the encoder, and the network computes the input of the encoder itself. With `normalize: {kind: none}`,
+# levels are those of the training of the encoder.
 
 log = logging.getLogger(__name__)
 

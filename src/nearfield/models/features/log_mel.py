@@ -27,10 +27,8 @@ class Framing:
     """Frames of `window` samples, one every `hop` samples.
 
     Padding `none`: all frames lie within the wave, the first at its beginning. `zero` and `reflect`: the
-    middle of
-    the FFT of frame f is at sample f x hop; beyond its ends, the wave is padded with zeros or mirrored at its
-    first and last sample.
-    """
+    middle of the FFT of frame f is at sample f x hop; beyond its ends, the wave is padded with zeros or
+    mirrored at its first and last sample."""
 
     window: int
     hop: int
@@ -135,10 +133,8 @@ def to_hertz(mel: Floats, scale: Scale) -> Floats:
 # The log-mel spectrogram.
 #
 # It is computed in blocks of frames that fit the cache, from cutting to the logarithm; the spectrum of a
-# whole batch
-# is never in memory. A mel band uses only a few of hundreds of FFT bins, so a product is computed for a group
-# of
-# bands, over the bins of that group.
+# whole batch is never in memory. A mel band uses only a few of hundreds of FFT bins, so a product is computed
+# for a group of bands, over the bins of that group.
 
 _TOGETHER = 16
 """Number of bands per product: more bands multiply more zeros, fewer need more calls."""
@@ -402,8 +398,7 @@ class MultiLogMelSettings(MelSettings, BaseFeatureSettings):
     kind: Literal["multi_log_mel"] = "multi_log_mel"
     windows_ms: tuple[float, ...] = Field((10.0, 20.0, 30.0), min_length=2, max_length=8)
     """Lengths of the frames in milliseconds, 2 to 8, shortest first, one channel each. Equal lengths give
-    equal
-    channels, as a baseline for the effect of more channels."""
+    equal channels, as a baseline for the effect of more channels."""
     hop_share: float = Field(1.0, gt=0.0, le=1.0)
     """Hop as a fraction of the window, above 0 to 1; 1: frames do not overlap."""
     resample: Literal["area", "nearest"] = "area"

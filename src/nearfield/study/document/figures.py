@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 # Figures as SVG.
 #
 # Text remains text. Colors that depend on the theme of the page (ink, muted) are drawn in two reserved
-# colors, which
-# `for_page` replaces by CSS and `for_print` by fixed colors. The colors of arms are from Okabe and Ito, and
-# readable on
-# white and on black. Equal facts give equal bytes.
+# colors, which `for_page` replaces by CSS and `for_print` by fixed colors. The colors of arms are from Okabe
+# and Ito, and readable on white and on black. Equal facts give equal bytes.
 
 INK, MUTED = "#010203", "#040506"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
@@ -132,21 +130,27 @@ def drawn_pairs(facts: StudyFacts) -> list[Comparison]:
     return [each for each in pairs if first in (each.one, each.other)]
 
 
+def draw_differences(
+    axes: "Axes", pairs: Sequence[Comparison], names: Sequence[str], meaningful: float, muted: str
+) -> None:
+    """Draws differences with their intervals, one below the other; `muted` is the color of undecided ones."""
+    axes.axvspan(-meaningful, meaningful, color=muted, alpha=0.18, linewidth=0)
+    axes.axvline(0, color=muted, linewidth=0.8)
+    for row, each in enumerate(pairs):
+        colour = COLOURS[0] if each.claim != "undecided" else muted
+        axes.plot([each.low, each.high], [row, row], color=colour, linewidth=1.4, solid_capstyle="round")
+        axes.plot([each.difference], [row], "o", color=colour, markersize=5)
+    axes.set_yticks(range(len(pairs)), names)
+    axes.set_ylim(len(pairs) - 0.5, -0.5)
+
+
 def difference_figure(facts: StudyFacts, pairs: Sequence[Comparison]) -> str:
     """Draws each difference with its simultaneous interval, 0, and the band of meaningless differences."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
-        meaningful = facts.conclusion.meaningful
-        axes.axvspan(-meaningful, meaningful, color=MUTED, alpha=0.18, linewidth=0)
-        axes.axvline(0, color=MUTED, linewidth=0.8)
-        for row, each in enumerate(pairs):
-            colour = COLOURS[0] if each.claim != "undecided" else MUTED
-            axes.plot([each.low, each.high], [row, row], color=colour, linewidth=1.4, solid_capstyle="round")
-            axes.plot([each.difference], [row], "o", color=colour, markersize=5)
         names = [f"{label(facts, each.one)} − {label(facts, each.other)}" for each in pairs]
-        axes.set_yticks(range(len(pairs)), names)
-        axes.set_ylim(len(pairs) - 0.5, -0.5)
+        draw_differences(axes, pairs, names, facts.conclusion.meaningful, MUTED)
         axes.set_xlabel(f"difference of {measure(facts.judge)}")
 
     return to_svg(draw, "differences", 0.6 + 0.22 * len(pairs))

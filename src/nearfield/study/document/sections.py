@@ -482,8 +482,7 @@ def _among_arms(facts: StudyFacts) -> list[Comparison]:
 
 def _against_baselines(facts: StudyFacts) -> list[Comparison]:
     """Returns the comparisons of the recommended arm with baselines; without one, of each baseline that no
-    arm is shown
-    to beat with the nearest arm."""
+    arm is shown to beat with the nearest arm."""
     arm = facts.conclusion.recommended
     rows = [each for each in facts.conclusion.comparisons if each.other.startswith("baseline/")]
     if arm is not None:

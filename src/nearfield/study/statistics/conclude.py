@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,14 @@ from nearfield.core.errors import RequestError
 from nearfield.core.text import count
 from nearfield.metrics.intervals import logit_interval
 from nearfield.study.records import Comparison, Conclusion, Estimate, VarianceParts, Verdict
-from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS, FOR_BASELINES, Bound, all_pairs
+from nearfield.study.statistics.family import (
+    FALSE_CLAIMS,
+    FOR_ARMS,
+    FOR_BASELINES,
+    Bound,
+    against_baseline,
+    all_pairs,
+)
 from nearfield.study.statistics.planning import ONE_LOOK, Look, cost, numbers, power, seeds_to_decide
 from nearfield.study.statistics.two_way import Array, MeanSquares, pairs
 
@@ -107,30 +114,21 @@ def recommend(
     candidates = tuple(
         arm for arm in compared if all(between[arm, other][1] >= 0 for other in compared if other != arm)
     )
-    good = [verdict.arm for verdict in found if verdict.word in ("best", "as_good")]
-    chosen, because = _chosen(good or candidates, estimates, costs if good else {})
+    good = {verdict.arm: verdict.word for verdict in found if verdict.word in ("best", "as_good")}
+    cheapest = min((costs.get(arm, 0.0) for arm in good), default=0.0)
+    cheap = [arm for arm in good if costs.get(arm, 0.0) == cheapest]
+    chosen = max(cheap or candidates, key=lambda arm: estimates[arm].mean)
     if not good:
-        because = f"it has the highest mean of {_those(len(candidates))}"
+        those = f"the {count(len(candidates), 'arm')} that are not shown to be worse than another"
+        because = f"it has the highest mean of {those}"
     elif len(good) == 1:
-        word = next(verdict.word for verdict in found if verdict.arm == chosen)
-        because = "it is the best" if word == "best" else "it alone is shown to be as good as the best"
+        is_best = good[chosen] == "best"
+        because = "it is the best" if is_best else "it alone is shown to be as good as the best"
+    elif len(cheap) == len(good):
+        because = "it has the highest mean of those that are as good as the best; they cost the same"
+    else:
+        because = "it is the cheapest of those that are as good as the best"
     return Recommendation(chosen, because, candidates, lost(chosen))
-
-
-def _those(candidates: int) -> str:
-    return f"the {count(candidates, 'arm')} that are not shown to be worse than another"
-
-
-def _chosen(
-    among: Sequence[str], estimates: Mapping[str, Estimate], costs: Mapping[str, float]
-) -> tuple[str, str]:
-    """The cheapest arm, of several the one of highest mean, and the reason."""
-    cheapest = min(costs.get(arm, 0.0) for arm in among)
-    cheap = [arm for arm in among if costs.get(arm, 0.0) == cheapest]
-    chosen = max(cheap, key=lambda arm: estimates[arm].mean)
-    if len(cheap) == len(among):
-        return chosen, "it has the highest mean of those that are as good as the best; they cost the same"
-    return chosen, "it is the cheapest of those that are as good as the best"
 
 
 # The conclusion of a study from its scores by arm, seed and test group.
@@ -273,23 +271,19 @@ def _baselines(
 ) -> list[Comparison]:
     """Compares every arm with every baseline; all these comparisons together may spend `rate`.
 
-    Each baseline is one more arm of the family of all arms, whose studentized range bounds the differences of
-    the arms from it (Dunnett's bound, made a little wider). Bonferroni corrects over baselines.
+    Bonferroni corrects over baselines.
     """
     arms, level = len(scores), rate * asked.look.share / max(1, len(baselines))
     found = []
     for name, baseline in baselines.items():
-        own = MeanSquares.of(np.stack([table - baseline for table in scores.values()]))
-        together = own.pooled(arms)
-        used = replace(own.borrowing(together), borrowed_dof=0)  # all of them share the baseline's groups
-        bound, errors = Bound(arms + 1, *used.dof), np.sqrt(used.variance)
-        limits = bound.limit(used.share, level) * errors
+        own, errors, shares, bound = against_baseline(np.stack(list(scores.values())), baseline)
+        together, limits = own.pooled(arms).single(), bound.limit(shares, level) * errors
         for place, arm in enumerate(scores):
-            squares, share = own.at(place), float(used.share[place])
-            corrected = _p_value(squares, float(errors[place]), share, bound) * FALSE_CLAIMS / level
-            limit = float(limits[place])
+            squares, limit = own.at(place), float(limits[place])
+            corrected = _p_value(squares, float(errors[place]), float(shares[place]), bound)
+            corrected *= FALSE_CLAIMS / level
             found.append(
-                _comparison(asked, (arm, name), squares, together.single(), limit, corrected, arms + 1, level)
+                _comparison(asked, (arm, name), squares, together, limit, corrected, arms + 1, level)
             )
     return found
 

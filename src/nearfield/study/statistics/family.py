@@ -21,7 +21,7 @@ Comparisons with baselines are a second family, and both share the error rate. A
 the family of all arms; Bonferroni corrects over baselines.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -78,6 +78,19 @@ def all_pairs(scores: Array) -> tuple[MeanSquares, Array, Array, Bound]:
     own = MeanSquares.of(differences(scores))
     used = own.borrowing(own.pooled(arms - 1))
     return own, np.asarray(np.sqrt(used.variance)), used.share, Bound(arms, *used.dof)
+
+
+def against_baseline(scores: Array, baseline: Array) -> tuple[MeanSquares, Array, Array, Bound]:
+    """(..., A, S, G) scores and those of a baseline -> mean squares, standard errors, shares (..., A), bound.
+
+    The baseline is one more arm of the family of all arms, whose studentized range bounds the differences of
+    the arms from it (Dunnett's bound, made a little wider). All differences share the baseline's groups, so
+    that no degrees of freedom are borrowed.
+    """
+    arms = scores.shape[-3]
+    own = MeanSquares.of(scores - baseline)
+    used = replace(own.borrowing(own.pooled(arms)), borrowed_dof=0)
+    return own, np.asarray(np.sqrt(used.variance)), used.share, Bound(arms + 1, *used.dof)
 
 
 def _quantile(arms: int, dof: int, level: float) -> float:
