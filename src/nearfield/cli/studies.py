@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,10 +45,10 @@ def run(
     from nearfield.core.settings import make
     from nearfield.study.engines import EngineSettings
     from nearfield.study.plan import Plan
-    from nearfield.study.run import Study
+    from nearfield.study.run import Study, groups_in
 
     if dry_run:
-        plan = Plan.load(file, changes or ())
+        plan = Plan.load(file, changes or (), partial(groups_in, data))
         found = _reach(plan, like, out)
         pilot = ["nearfield", "study", "run", str(file), "--data", data, "--out", "PILOT"]
         for change in (*(each for each in changes or () if not each.startswith("seeds")), "seeds=3"):
@@ -56,6 +57,8 @@ def run(
         return
     settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
     begun = Study.create(file, data, out, changes or ())
+    if begun.plan.seeds.folds > 1 and not as_json:
+        say(_folds_words(begun.plan), err=True)
     stopped = stoppable("the same command continues")
     with stopped, watching_study(out, quiet=as_json) as (callback, progress):
         facts = begun.run(settings, device, callback, progress)
@@ -214,6 +217,15 @@ def _show_cost(plan: Any, found: Any, shows: str, data: str, device: str, as_jso
         say(f"{name}: {text}")
 
 
+def _folds_words(plan: Any) -> str:
+    """What the design with folds does, and how to have another."""
+    kept = ", without its own test split" if plan.seeds.keep_test else ""
+    return (
+        f"Design: {plan.seeds.counted()}. Every group of the collection{kept} is judged, by trainings that "
+        "never saw it. For the collection's own splits: --set design.folds=1"
+    )
+
+
 def _counted(spans: Sequence[int], noun: str) -> str:
     """ "6 trainings", or "6 to 24 trainings"."""
     from nearfield.core.text import count
@@ -287,7 +299,7 @@ class _Board:
 
     def _counts(self) -> tuple[str, str]:
         """The number of finished tasks and the time left, as text."""
-        from nearfield.study.tasks import BASELINES
+        from nearfield.study.records import BASELINES
 
         outcomes, plain = self.standing.outcomes, self.standing.baselines
         measured = sum(task.arm == BASELINES for task in outcomes)
@@ -308,7 +320,7 @@ class _Board:
     def _seconds(self, is_plain: bool) -> float | None:
         """Seconds of a training, or of an evaluation of baselines: the mean of finished ones, else the
         estimate from a running training; None if unknown."""
-        from nearfield.study.tasks import BASELINES
+        from nearfield.study.records import BASELINES
 
         found = [
             each.seconds

@@ -72,11 +72,11 @@ def assign_splits(clips: Clips, source: str, seed: int, allow_leak: bool) -> Sid
 
 
 def fold_sides(table: pd.DataFrame, fold: Fold, validates: bool) -> list[str]:
-    """Returns the split of each clip of `table` in one fold of a cross-validation over train and val.
+    """Returns the split of each clip of `table` in one fold of a cross-validation.
 
     The fold becomes test. If `validates`, the next fold becomes val. The other folds become train. Clips of
-    the table's own test split get "". Raises DataError if there are fewer groups than folds, or if no fold
-    is left for train.
+    the table's own test split get "", unless the folds are over all clips. Raises DataError if there are
+    fewer groups than folds, or if no fold is left for train.
     """
     if validates and fold.of == 2:
         raise DataError(
@@ -85,7 +85,8 @@ def fold_sides(table: pd.DataFrame, fold: Fold, validates: bool) -> list[str]:
         )
     val_fold = fold.number % fold.of + 1 if validates else None
     split_of_fold = {fold.number: "test", val_fold: "val"}
-    own = table[table["split"].isin(["train", "val"])]
+    divided = ["train", "val", "test"] if fold.over == "all" else ["train", "val"]
+    own = table[table["split"].isin(divided)]
     folds = make_folds(list(own["group"]), stratify_by(own), fold.of)
     splits = {row: split_of_fold.get(number, "train") for row, number in zip(own.index, folds, strict=True)}
     return [splits.get(row, "") for row in table.index]
@@ -274,10 +275,10 @@ class Collection:
         return replace(self, table=self.table.assign(split=splits), split_from=origin)
 
     def with_fold(self, fold: Fold, validates: bool = False) -> Self:
-        """Returns the collection split as one fold of a cross-validation over train and val.
+        """Returns the collection split as one fold of a cross-validation.
 
-        Clips of test get no split (see `fold_sides`). Raises DataError if there are fewer groups than folds,
-        or if no clips are left for train.
+        Clips that the folds leave out get no split (see `fold_sides`). Raises DataError if there are fewer
+        groups than folds, or if no clips are left for train.
         """
         splits = fold_sides(self.table, fold, validates)
         origin = f"{fold}; {self.split_from}"

@@ -63,19 +63,23 @@ class Columns(Settings):
 
 
 class Fold(Settings):
-    """A fold of a cross-validation over train and val, to compare settings while test stays unseen.
+    """A fold of a cross-validation over train and val, to compare settings while test stays unseen; or over
+    all clips.
 
     Folds consist of whole groups, stratified by labels (or tags). One fold is used as test. The others are
     train, except the next one, which is val if the recipe keeps the best weights or follows a plateau.
     """
 
     of: int = Field(3, ge=2, le=100)
-    """Number of folds of train and val, the same for each seed."""
+    """Number of folds, the same for each seed."""
     number: int = Field(1, ge=1, le=100)
     """The fold that is test, from 1."""
+    over: Literal["train_and_val", "all"] = "train_and_val"
+    """The clips that are divided into folds; all: also those of the collection's own test split."""
 
     def __str__(self) -> str:
-        return f"fold {self.number} of {self.of} of train and val"
+        over = "all clips" if self.over == "all" else "train and val"
+        return f"fold {self.number} of {self.of} of {over}"
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:

@@ -40,12 +40,13 @@ def runs_of(plan: Plan) -> tuple[int, int]:
     also its finalists) and one run for the baselines.
     """
     each = len(plan.before) + len(plan.arms) + (plan.search.final if plan.search else 0) + 1
+    each *= plan.seeds.folds
     return _trials(plan)[0] + each * plan.seeds.looks()[0], _trials(plan)[0] + each * plan.seeds.at_most
 
 
 def baselines_of(plan: Plan) -> tuple[int, int]:
     """How many of these runs score the baselines and train nothing."""
-    return plan.seeds.looks()[0], plan.seeds.at_most
+    return plan.seeds.folds * plan.seeds.looks()[0], plan.seeds.folds * plan.seeds.at_most
 
 
 def _trials(plan: Plan) -> tuple[int, float]:
@@ -116,13 +117,13 @@ def estimate_cost(plan: Plan, data: str, device: str = "auto", callback: Callbac
     one = updates * (median(steps) if steps else first)
     trials, trials_in_whole = _trials(plan)
 
-    def seconds(runs: int, seeds: int) -> float:
+    def seconds(runs: int, baselines: int) -> float:
         """Every run is evaluated; all but those of the baselines are trained."""
-        return first + runs * measured + (runs - trials - seeds + trials_in_whole) * one
+        return first + runs * measured + (runs - trials - baselines + trials_in_whole) * one
 
-    least, most = runs_of(plan)
+    (least, most), (few, many) = runs_of(plan), baselines_of(plan)
     return Cost(
         (least, most),
-        (seconds(least, plan.seeds.looks()[0]), seconds(most, plan.seeds.at_most)),
+        (seconds(least, few), seconds(most, many)),
         (least * size, most * size),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,14 @@ from safetensors import safe_open
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import read_json
+from nearfield.core.text import count
+from nearfield.core.types import Ints
 from nearfield.study.budget import batch_size
 from nearfield.study.engines.engine import task_folder
 from nearfield.study.measures import arm_speed, draw_map, span
 from nearfield.study.plan import Plan
 from nearfield.study.records import (
+    BASELINES,
     Arm,
     ArmFacts,
     ClassFacts,
@@ -36,11 +39,10 @@ from nearfield.study.records import (
     Task,
     Verdict,
 )
-from nearfield.study.scores import table, tag_facts, told_by
+from nearfield.study.scores import fold_of_groups, round_of, table, tag_facts, told_by
 from nearfield.study.statistics.conclude import PlannedTest, conclude, estimate, has_estimate
 from nearfield.study.statistics.planning import ONE_LOOK, Look
 from nearfield.study.statistics.two_way import Array
-from nearfield.study.tasks import BASELINES
 from nearfield.training.evaluate_run import read_clips
 from nearfield.training.recipe import Recipe
 from nearfield.training.run_folder import RunFolder
@@ -104,6 +106,9 @@ CURVES = (
 )
 
 
+T = TypeVar("T")
+
+
 class Gathered:
     """The results of the runs of some seeds, each read once."""
 
@@ -120,7 +125,9 @@ class Gathered:
         tables = {arm.id: self._table(self.arms[arm.id], measure) for arm in self.plan.arms}
         found = {name: scores for name, scores in tables.items() if scores is not None}
         costs = {name: float(self._weights(name)) for name in found}
-        asked = PlannedTest(measure, self.plan.meaningful, costs, span(measure), look)
+        asked = PlannedTest(
+            measure, self.plan.meaningful, costs, span(measure), look, self._fold_of_groups(measure)
+        )
         failures = {arm: why for arm in tables if (why := self._failure(arm, tables[arm]))}
         concluded = conclude(asked, found, failures, self._baseline_tables(measure, found))
         lost = [name for name in tables if name not in found]
@@ -130,7 +137,7 @@ class Gathered:
         """The estimates of the further metrics of one arm."""
         tables = {name: self._table(self.arms[arm], name) for name in self.plan.measures}
         return {
-            name: estimate(scores, span(name))
+            name: estimate(scores, span(name), self._fold_of_groups(name))
             for name, scores in tables.items()
             if scores is not None and has_estimate(scores)
         }
@@ -157,10 +164,7 @@ class Gathered:
         who = told_by(self.plan.judge)
         if who is None:
             return ()
-        clips = {
-            arm: [self._clips_at(place / "clips.parquet") if result else None for place, result, _ in runs]
-            for arm, runs in self.arms.items()
-        }
+        clips = {arm: self._clips(runs) for arm, runs in self.arms.items()}
         ended = next((place for runs in self.arms.values() for place, result, _ in runs if result), None)
         return tag_facts(clips, RunFolder(ended), who, self.plan.reference) if ended else ()
 
@@ -203,6 +207,17 @@ class Gathered:
                     return found
         return pd.DataFrame({name: [] for name in ("id", "seconds", "label", "group", "split", "tags")})
 
+    def fold_splits(self) -> dict[str, pd.DataFrame]:
+        """The test clips of each fold, by "fold 1" and so on, as far as a training of it is finished."""
+        found: dict[str, pd.DataFrame] = {}
+        for runs in self.arms.values() if self.plan.seeds.folds > 1 else ():
+            for place, result, run in runs:
+                fold = self.plan.seeds.fold(run.seed)
+                if result and fold and f"fold {fold.number}" not in found:
+                    clips = _vectors(place, ["group", "split"])
+                    found[f"fold {fold.number}"] = clips[clips["split"] == "test"]
+        return {name: found[name] for name in sorted(found)}
+
     def environment(self) -> dict[str, Any]:
         """environment.json of the first run that has one."""
         for runs in self.arms.values():
@@ -240,8 +255,23 @@ class Gathered:
         return plain
 
     def _table(self, runs: Sequence[tuple[Path, dict[str, Any], RunFacts]], measure: str) -> Array | None:
-        clips = [self._clips_at(place / "clips.parquet") if result else None for place, result, _ in runs]
-        return table(clips, [run.metrics for _, _, run in runs], measure)
+        metrics = [run.metrics for _, _, run in runs]
+        return table(self._clips(runs), [_mean(each) for each in self._rounds(metrics)], measure)
+
+    def _fold_of_groups(self, measure: str) -> Ints | None:
+        """The fold of each column of the arms' tables; None without folds."""
+        rounds = [each for runs in self.arms.values() for each in self._clips(runs)]
+        return fold_of_groups(rounds, measure)
+
+    def _clips(self, runs: Sequence[tuple[Path, dict[str, Any], RunFacts]]) -> list[pd.DataFrame | None]:
+        """The clips of each training of an arm, or of each round of folds; None if a training failed."""
+        each = [self._clips_at(place / "clips.parquet") if result else None for place, result, _ in runs]
+        return [round_of(part) for part in self._rounds(each)]
+
+    def _rounds(self, each: Sequence[T]) -> list[Sequence[T]]:
+        """What belongs to one seed: a single training, or a round of folds."""
+        folds = self.plan.seeds.folds
+        return [each[first : first + folds] for first in range(0, len(each), folds)]
 
     def _clips_at(self, path: Path) -> pd.DataFrame:
         """The scores of single clips, read once for all metrics."""
@@ -256,12 +286,14 @@ class Gathered:
         found = {}
         for name in sorted({name for each in spaces.values() for name in each}):
             clips, metrics = [], []
-            for seed in (seed for seed, each in spaces.items() if name in each):
-                place = task_folder(self.folder, Task(BASELINES, seed))
-                clips.append(self._clips_at(place / f"{name}.clips.parquet"))
-                metrics.append(_baseline(place / f"{name}.json"))
+            for seeds in self._rounds(self.seeds):
+                if not all(name in spaces[seed] for seed in seeds):
+                    continue
+                places = [task_folder(self.folder, Task(BASELINES, seed)) for seed in seeds]
+                clips.append(round_of([self._clips_at(place / f"{name}.clips.parquet") for place in places]))
+                metrics.append(_mean([_baseline(place / f"{name}.json") for place in places]))
             scores = table(clips, metrics, measure)
-            wanted = len(self.seeds) if name == SEEDED else 1
+            wanted = len(self._rounds(self.seeds)) if name == SEEDED else 1
             if scores is not None and {scores.shape[1]} == groups and len(scores) == wanted:
                 found[name] = scores
         return found
@@ -281,7 +313,8 @@ class Gathered:
         if scores is None:
             return f"its trainings have no {self.plan.judge}"
         without = int((~np.isfinite(scores).all(1)).sum())
-        return f"{without} of {len(self.seeds)} trainings have no {self.plan.judge}" if without else ""
+        number = count(len(scores), "training" if self.plan.seeds.folds == 1 else "round of folds")
+        return f"{without} of {number} have no {self.plan.judge}" if without else ""
 
     def _weights(self, arm: str) -> int:
         """Number of weights of the network; 0 if no training is finished."""
@@ -341,7 +374,7 @@ def gather(
         arms=tuple(found.arm_facts(arm) for arm in plan.arms),
         conclusion=found.conclusion(plan.judge, look),
         baselines=found.baselines(),
-        data=_data_card(environment.get("data", {}), found.clips),
+        data=_data_card(environment.get("data", {}), found.clips, found.fold_splits()),
         environment={**environment.get("versions", {}), **_machine(environment.get("machine", {}))},
         deviations=(*deviations, *found.lost_baselines()),
         source=plan.source,
@@ -351,6 +384,7 @@ def gather(
         smoothing=plan.smoothing,
         speeds=found.speeds(),
         tags=found.tags(),
+        folds=plan.seeds.folds,
     )
 
 
@@ -360,9 +394,11 @@ def _with_lost(concluded: Conclusion, lost: Sequence[str], failures: Mapping[str
     return replace(concluded, verdicts=concluded.verdicts + more)
 
 
-def _data_card(data: Mapping[str, Any], clips: pd.DataFrame) -> dict[str, Any]:
+def _data_card(
+    data: Mapping[str, Any], clips: pd.DataFrame, folds: Mapping[str, pd.DataFrame]
+) -> dict[str, Any]:
     tags = {tag for each in clips["tags"] for tag in each}
-    splits = ("train", "val", "test")
+    parts = folds or {split: clips[clips["split"] == split] for split in ("train", "val", "test")}
     return {
         "name": data.get("name", ""),
         "given": data.get("given", ""),
@@ -370,8 +406,8 @@ def _data_card(data: Mapping[str, Any], clips: pd.DataFrame) -> dict[str, Any]:
         "hours": round(float(clips["seconds"].sum()) / 3600, 3),
         "classes": len(set(clips["label"]) - {""}),
         "tags": len(tags),
-        "split": {split: int((clips["split"] == split).sum()) for split in splits},
-        "groups": {split: int(clips.loc[clips["split"] == split, "group"].nunique()) for split in splits},
+        "split": {name: len(part) for name, part in parts.items()},
+        "groups": {name: int(part["group"].nunique()) for name, part in parts.items()},
         "split_from": data.get("split_from", ""),
         "fingerprint": data.get("fingerprint", ""),
         "split_hash": data.get("split_hash", ""),
@@ -383,6 +419,12 @@ def _vectors(place: Path, columns: list[str]) -> pd.DataFrame:
     """Columns of a run's vectors.parquet."""
     found: pd.DataFrame = RunFolder(place).table(RunFolder(place).vectors, columns).to_pandas()
     return found
+
+
+def _mean(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each metric that all of `each` have."""
+    names = [name for name in each[0] if all(name in metrics for metrics in each)]
+    return {name: fmean(metrics[name] for metrics in each) for name in names}
 
 
 def _baseline(path: Path) -> dict[str, float]:

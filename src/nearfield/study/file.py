@@ -4,7 +4,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
 
@@ -15,6 +15,7 @@ from nearfield.core.errors import RequestError, choose
 from nearfield.core.extras import has
 from nearfield.core.settings import Settings, make
 from nearfield.core.text import count
+from nearfield.data.settings import Fold
 from nearfield.study.budget import Hold
 from nearfield.training.old_names import OldNameWarning, current_key, told
 from nearfield.training.recipe import Recipe, flat, parse_change, read_keys, set_key
@@ -51,24 +52,67 @@ class SeedRange(Settings):
         return self
 
 
+class Design(Settings):
+    """Folds: every group of clips is judged, by trainings that never saw it.
+
+    The clips are divided into folds of whole groups, stratified by labels or tags. Each arm is trained with
+    every fold as test, with other seeds for every fold.
+    """
+
+    folds: int = Field(5, ge=1, le=20)
+    """Number of folds; 1: the splits of the collection, without folds."""
+    keep_test: bool = False
+    """Whether the folds leave out the collection's own test split, which is kept for a last run."""
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.folds == 2:
+            raise ValueError("2 folds train on half of the clips. Give 3 or more, or 1 for no folds.")
+        if self.keep_test and self.folds == 1:
+            raise ValueError("keep_test needs folds: without them, test is what judges.")
+        return self
+
+
 @dataclass(frozen=True)
 class SeedPlan:
-    """`at_least` to `at_most` seeds, numbered from `start`."""
+    """`at_least` to `at_most` seeds, numbered from `start`. With folds, a training per fold and seed.
+
+    All trainings have different seeds: the first round of folds has the seeds 0 to folds - 1, and so on.
+    """
 
     at_least: int
     at_most: int
     until_decided: bool
     start: int = 0
     """The first seed; above 0 after a search, whose seed must not be used again."""
+    folds: int = 1
+    """Number of folds; 1: the splits of the collection."""
+    keep_test: bool = False
+    """Whether the folds leave out the collection's own test split."""
 
     @classmethod
-    def of(cls, asked: SeedRange, start: int = 0) -> "SeedPlan":
-        """The plan of a study file's `seeds`."""
-        return cls(asked.at_least, asked.at_most, asked.until == "decided", start)
+    def of(cls, asked: SeedRange, design: Design, start: int = 0) -> "SeedPlan":
+        """The plan of a study file's `seeds` and `design`."""
+        until = asked.until == "decided"
+        return cls(asked.at_least, asked.at_most, until, start, design.folds, design.keep_test)
+
+    def plain(self) -> dict[str, Any]:
+        """The values as JSON-serializable objects; without folds, only those that version 0.1.0 had."""
+        values = asdict(self)
+        if self.folds == 1:
+            del values["folds"], values["keep_test"]
+        return values
 
     def take(self, number: int) -> tuple[int, ...]:
-        """The first `number` seeds."""
-        return tuple(range(self.start, self.start + number))
+        """The seeds of the first `number` trainings of an arm, or of that many rounds of folds."""
+        return tuple(range(self.start, self.start + number * self.folds))
+
+    def fold(self, seed: int) -> Fold | None:
+        """The fold that the training with this seed is judged by; None without folds."""
+        if self.folds == 1:
+            return None
+        number = (seed - self.start) % self.folds + 1
+        return Fold(of=self.folds, number=number, over="train_and_val" if self.keep_test else "all")
 
     def looks(self) -> tuple[int, ...]:
         """Numbers of seeds after which the arms are compared; each 1.5 times the last, up to `at_most`.
@@ -77,22 +121,24 @@ class SeedPlan:
         """
         if not self.until_decided:
             return (self.at_most,)
-        found = [min(self.at_most, max(VERDICT, self.at_least))]
+        found = [min(self.at_most, max(1 if self.folds > 1 else VERDICT, self.at_least))]
         while found[-1] < self.at_most:
             found.append(min(self.at_most, math.ceil(1.5 * found[-1])))
         return tuple(found)
 
     def counted(self) -> str:
-        """ "1 seed", "5 seeds", or "3 to 12 seeds, until decided"."""
+        """ "1 seed", "5 folds of 3 seeds", or "3 to 12 seeds, until decided"."""
+        folds = f"{self.folds} folds of " if self.folds > 1 else ""
         if self.until_decided:
-            return f"{self.at_least} to {count(self.at_most, 'seed')}, until decided"
-        return count(self.at_most, "seed")
+            return f"{folds}{self.at_least} to {count(self.at_most, 'seed')}, until decided"
+        return folds + count(self.at_most, "seed")
 
     def words(self) -> str:
-        """ "5", or "3 to 12, until decided"."""
-        return (
-            f"{self.at_least} to {self.at_most}, until decided" if self.until_decided else str(self.at_most)
-        )
+        """ "5", "5 folds of 3", or "3 to 12, until decided"."""
+        folds = f"{self.folds} folds of " if self.folds > 1 else ""
+        if self.until_decided:
+            return f"{folds}{self.at_least} to {self.at_most}, until decided"
+        return f"{folds}{self.at_most}"
 
 
 # The space of a search: ranges and choices by key. Missing ends and types come from the recipe's settings.
@@ -357,7 +403,11 @@ class StudyFile(Settings):
     measures: tuple[str, ...] = ()
     """Further metrics, which the document describes but never compares."""
     seeds: SeedRange = SeedRange(at_least=5, at_most=5, until=None)
-    """Number of trainings of each arm; or at_least, at_most and until: decided."""
+    """Number of trainings of each arm (with folds: per fold); or at_least, at_most and until: decided."""
+    design: Design = Design(folds=1)
+    """{folds: 5, seeds: 3}: every group is judged, by trainings that never saw it. none: the splits of the
+    collection; if neither seeds nor design are given, a small collection is divided into 5 folds of 3
+    seeds."""
     meaningful: float = Field(0.01, gt=0, lt=1)
     """The smallest difference of the judge that matters."""
     hold: Hold | None = None
@@ -377,8 +427,32 @@ class StudyFile(Settings):
     reduced: str = ""
     """How the study is smaller than its question requires, in words."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _seeds_of_design(cls, given: Any) -> Any:
+        """`design: {folds: 5, seeds: 3}` as `design: {folds: 5}` and `seeds: 3`."""
+        design = given.get("design") if isinstance(given, dict) else None
+        if not isinstance(design, dict) or "seeds" not in design:
+            return given
+        if "seeds" in given:
+            raise ValueError(
+                f"seeds and design.seeds are both given: {given['seeds']} and {design['seeds']}. Give one."
+            )
+        left = {name: value for name, value in design.items() if name != "seeds"}
+        return {**given, "seeds": design["seeds"], "design": left}
+
+    @property
+    def has_design(self) -> bool:
+        """Whether the file says how many seeds or folds to train."""
+        return bool(self.model_fields_set & {"seeds", "design"})
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
+        if self.search and self.design.folds > 1:
+            raise ValueError(
+                "a search chooses trials by val, whose clips other folds judge by. Search first, then study "
+                "the trials as arms with folds."
+            )
         given = [name for name in ("vary", "arms", "search") if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none of them"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from nearfield.study.arms import (
 )
 from nearfield.study.budget import Hold, budget, check_budgets, held
 from nearfield.study.file import (
+    Design,
     SearchSettings,
     SeedPlan,
+    SeedRange,
     Source,
     StudyFile,
     base_recipe,
@@ -34,9 +36,14 @@ from nearfield.study.file import (
     resolve,
 )
 from nearfield.study.measures import Method, check_judge, check_measure, check_target
-from nearfield.study.records import Arm, SourceClaim
+from nearfield.study.records import BASELINES, Arm, SourceClaim, Task
 from nearfield.training.old_names import current_key
 from nearfield.training.recipe import Recipe, flat
+
+SMALL = 500
+"""A collection with fewer groups is small: its own test split of a fifth of them decides little."""
+FOR_SMALL = {"seeds": SeedRange(at_least=3, at_most=3, until=None), "design": Design(folds=5)}
+"""The seeds and the design of a study of a small collection, unless its file gives one of them."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,9 @@ class Plan:
     """Window of a curve's moving average, in updates; None: a fifteenth of the training."""
 
     @classmethod
-    def load(cls, path: str | Path, changes: Iterable[str] = ()) -> "Plan":
+    def load(
+        cls, path: str | Path, changes: Iterable[str] = (), groups: Callable[[Recipe], int] | None = None
+    ) -> "Plan":
         """Loads the plan of a study file.
 
         Parameters
@@ -85,6 +94,9 @@ class Plan:
             The study file, or the name of a study that the package contains.
         changes
             Changes such as "seeds=3" or "train.updates=50".
+        groups
+            Returns the number of groups of clips in the data, read with the base recipe. Called if the file
+            gives neither seeds nor a design: below `SMALL` groups, the plan has 5 folds of 3 seeds.
 
         Raises
         ------
@@ -97,6 +109,14 @@ class Plan:
         for measure in study.measures:
             check_measure(measure, file.name)
         base = base_recipe(study, file)
+        is_free = not study.has_design and study.search is None and base.data.fold is None
+        if groups is not None and is_free and groups(base) < SMALL:
+            study = study.model_copy(update=FOR_SMALL)
+        if base.data.fold is not None and study.design.folds > 1:
+            raise RequestError(
+                f"{file.name}: data.fold and design.folds are both set. Remove data.fold: the study sets it "
+                "for each training."
+            )
         arms = _arms(study, file.name)
         search = resolve(study.search, base, file.name) if study.search else None
         plan = cls(
@@ -107,7 +127,7 @@ class Plan:
             reference=find_arm(
                 arms, arms[0].name if study.reference is None else study.reference, f"{file.name}: reference"
             ),
-            seeds=SeedPlan.of(study.seeds, start=1 if search else 0),
+            seeds=SeedPlan.of(study.seeds, study.design, start=1 if search else 0),
             judge=study.judge,
             measures=study.measures,
             meaningful=study.meaningful,
@@ -187,6 +207,14 @@ class Plan:
         arm = earlier.get(arm_id) or self.arm(arm_id)
         return self.recipe.changed(arm.changes, f"arm {arm_id!r}")
 
+    def recipe_for(self, task: Task) -> Recipe:
+        """The resolved recipe of a task: that of its arm, with the fold of its seed."""
+        recipe = self.recipe_of(self.reference if task.arm == BASELINES else task.arm)
+        fold = self.seeds.fold(task.seed)
+        if fold is None:
+            return recipe
+        return recipe.model_copy(update={"data": recipe.data.model_copy(update={"fold": fold})})
+
     def with_arms(self, arms: Sequence[Arm]) -> "Plan":
         """The plan with these arms in place of its own, checked like the arms of a study file.
 
@@ -235,7 +263,7 @@ class Plan:
         fields |= {
             "recipe": self.recipe.plain(),
             "arms": [asdict(arm) for arm in self.arms],
-            "seeds": asdict(self.seeds),
+            "seeds": self.seeds.plain(),
             "source": asdict(self.source) if self.source else None,
             "search": self.search.model_dump(mode="json") if self.search else None,
         }

@@ -26,6 +26,10 @@ class Arm:
     """Dotted recipe keys and their values: {"loss.margin": 0.3}. Empty for the recipe as it is."""
 
 
+BASELINES = "baselines"
+"""Takes the place of the arm's id in a task that scores the baselines."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One training and its evaluation: the unit that engines run. Its folder is `runs/{arm}/seed-{seed}`."""
@@ -60,7 +64,7 @@ class Estimate:
     """Lower end of the 95 % interval; it covers the variation between trainings and between test groups."""
     high: float
     per_seed: tuple[float | None, ...]
-    """One value per seed, in the order of `StudyFacts.seeds`; None where the run failed."""
+    """One value per seed; None where a run of it failed. With folds, a seed is a round of all folds."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ class Comparison:
     """Probability that a study of this size detects a difference as large as `meaningful`."""
     by_seeds: float | None = None
     """Probability that 100 seeds in all would decide the comparison; None if it is decided."""
+    folds: int = 1
+    """Number of folds of the groups, each judged by trainings of its own; 1: no folds."""
 
 
 @dataclass(frozen=True)
@@ -288,6 +294,7 @@ class StudyFacts:
     judge: str
     meaningful: float
     seeds: tuple[int, ...]
+    """Seeds of the trainings of each arm; with folds, a round of `folds` trainings after the other."""
     planned_seeds: str
     """In words: "5", or "3 to 12, until decided"."""
     varied: tuple[str, ...]
@@ -321,3 +328,5 @@ class StudyFacts:
     """For a search: method, number of trials, and the table of trials; empty otherwise."""
     tags: tuple[TagFacts, ...] = ()
     """One entry per tag, if the judge is an area under a curve over tags."""
+    folds: int = 1
+    """Number of folds; 1: the splits of the collection."""

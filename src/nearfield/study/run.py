@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,15 @@ from nearfield.study.engines.engine import FAILED, task_folder
 from nearfield.study.engines.local import LocalSettings
 from nearfield.study.facts import Gathered, gather, introductions_of
 from nearfield.study.journal import Journal
-from nearfield.study.plan import Plan
-from nearfield.study.records import Outcome, StudyFacts, Task
+from nearfield.study.plan import SMALL, Plan
+from nearfield.study.records import BASELINES, Outcome, StudyFacts, Task
 from nearfield.study.search import Told, TrialSearch, chosen, explore
 from nearfield.study.statistics.planning import Look, planned
-from nearfield.study.tasks import BASELINES
 from nearfield.training.events import Callback, Event, Note, ignore
 from nearfield.training.prepare import check_teaching, open_to_train
 from nearfield.training.recipe import Recipe
 from nearfield.training.setup import training_sampler
+from nearfield.training.validation import keeps_val
 
 _SHAPES = {"sample_rate", "clip_seconds", "image_size", "image_channels", "trim_db"}
 """Settings of data that only change how a clip is converted, so that arms with other values share a
@@ -79,14 +80,17 @@ class Study:
             If the plan is invalid, or if finished runs in `out` do not fit it.
         """
         given = list(changes)
-        folder, plan = Path(out).expanduser(), Plan.load(file, given)
+        folder = Path(out).expanduser()
         path = folder / "plan.json"
         if not path.is_file():
             check_free(folder, "study")
+            plan = Plan.load(file, given, partial(groups_in, data))
             asked = {"file": str(file), "data": data, "changes": given}
             write_json(path, {**asked, "plan": plan.plain()})
             return cls(folder, plan, data, str(file), given)
         study = cls.load(folder)
+        begun = study.plan.seeds.folds
+        plan = Plan.load(file, given, lambda recipe: SMALL if begun == 1 else 0)
         if study.data != data:
             raise RequestError(
                 f"{folder} was started with --data {study.data}, not {data}. Give that, or another folder."
@@ -216,7 +220,8 @@ class Study:
         Raises RequestError if the data changed since an arm was started (its seeds would be mixed), or if
         batch sizes or test groups differ between arms.
         """
-        judges: dict[str, set[str]] = {}
+        folds = self.plan.seeds.folds
+        judges: dict[str, set[tuple[int, str]]] = {}
         batches: dict[str, int] = {}
         begun = {entry["arm"]: entry["fingerprint"] for entry in journal.entries("data")}
         opened: dict[str, tuple[Collection, str]] = {}
@@ -224,13 +229,18 @@ class Study:
             recipe = self.plan.recipe_of(arm.id)
             key = recipe.data.model_dump_json(exclude=_SHAPES)
             if key not in opened:
-                collection = open_to_train(self.data, recipe, allow_leak=False)
+                collection = open_to_train(self.data, recipe, allow_leak=folds > 1)
                 opened[key] = collection, collection.fingerprint()
             collection, fingerprint = opened[key]
-            check_teaching(recipe, collection)
-            if arm in self.plan.arms:
-                judges[arm.name] = set(collection.subset(collection.rows("test")).table["group"])
-                batches[arm.name] = _real_batch(recipe, collection)
+            for seed in self.plan.seeds.take(1):
+                fold = self.plan.seeds.fold(seed)
+                split = collection.with_fold(fold, keeps_val(recipe)) if fold else collection
+                check_teaching(recipe, split)
+                if arm in self.plan.arms:
+                    groups = split.subset(split.rows("test")).table["group"]
+                    judges.setdefault(arm.name, set()).update((seed, group) for group in groups)
+                    batch = _real_batch(recipe, split)
+                    batches[arm.name] = min(batch, batches.get(arm.name, batch))
             if begun.setdefault(arm.id, fingerprint) != fingerprint:
                 raise RequestError(
                     f"{self.folder}: arm {arm.name!r}: the data ({self.data}) have changed since the study "
@@ -326,6 +336,11 @@ class Study:
                 journal.add("deviation", text=text)
 
 
+def groups_in(data: str, recipe: Recipe) -> int:
+    """Number of groups of clips in the data, which decides on folds if the study file does not."""
+    return int(open_to_train(data, recipe, allow_leak=True).table["group"].nunique())
+
+
 def _real_batch(recipe: Recipe, collection: Collection) -> int:
     """Windows in a batch of the arm's training; the requested number if only a training can determine it."""
     rows = collection.rows("train")
@@ -335,8 +350,8 @@ def _real_batch(recipe: Recipe, collection: Collection) -> int:
     return real_batch(recipe.sampler, built)
 
 
-def _check_judges(judges: dict[str, set[str]]) -> None:
-    """`judges` holds the groups of the test split by the name of the arm."""
+def _check_judges(judges: dict[str, set[tuple[int, str]]]) -> None:
+    """`judges` holds the groups of the test split of each fold by the name of the arm."""
     (first, groups), *others = judges.items()
     for name, own in others:
         if own != groups:
@@ -376,6 +391,7 @@ def _check_compatible(frozen: Plan, plan: Plan, folder: Path) -> None:
     for part, is_other in (
         ("recipe", frozen.recipe.plain() != plan.recipe.plain()),
         ("search", frozen.search != plan.search),
+        ("design", (frozen.seeds.folds, frozen.seeds.keep_test) != (plan.seeds.folds, plan.seeds.keep_test)),
     ):
         if is_other:
             raise RequestError(

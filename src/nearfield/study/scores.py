@@ -113,8 +113,17 @@ def _pseudo(whole: float, without: Floats) -> Floats:
 def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
     """Scores (G,) of the test groups, whose mean is the metric; None if single clips have no such score.
 
-    `clips` is a table that `evaluate_run.write_clips` wrote.
+    `clips` is a table that `evaluate_run.write_clips` wrote, or a round of folds (see `round_of`): the
+    groups of one fold after the other. A metric is then the mean over all groups of the folds.
     """
+    if FOLD in clips and measure == "probe/macro_f1":
+        # Over the predictions of all folds: the mean of F1 over folds is biased (Forman & Scholz 2010).
+        groups = groups_of(clips) + clips[FOLD].to_numpy() * (1 + groups_of(clips).max())
+        return by_group(clips.drop(columns=FOLD).assign(group=groups), measure)
+    if FOLD in clips:
+        found = [by_group(part, measure) for part in folds_of(clips)]
+        whole = [each for each in found if each is not None]
+        return np.concatenate(whole) if len(whole) == len(found) else None
     groups = groups_of(clips)
     if measure in clips:
         scores = clips[measure].to_numpy(np.float64)
@@ -139,6 +148,37 @@ def by_group(clips: pd.DataFrame, measure: str) -> Array | None:
     return None
 
 
+FOLD = "fold"
+"""The column of a round of folds: the number of the fold, from 0."""
+
+
+def round_of(folds: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
+    """The clips of a training, or of a round of trainings, one per fold; None if one of them failed."""
+    found = [each for each in folds if each is not None]
+    if len(found) < len(folds):
+        return None
+    if len(found) == 1:
+        return found[0]
+    return pd.concat([each.assign(**{FOLD: number}) for number, each in enumerate(found)], ignore_index=True)
+
+
+def folds_of(clips: pd.DataFrame) -> list[pd.DataFrame]:
+    """The clips of each fold of a round; all clips, without folds."""
+    if FOLD not in clips:
+        return [clips]
+    return [part.drop(columns=FOLD) for _, part in clips.groupby(FOLD, sort=True)]
+
+
+def fold_of_groups(clips: Sequence[pd.DataFrame | None], measure: str) -> Ints | None:
+    """The fold (G,) of each column of `table`; None without folds, or if the groups have no scores."""
+    first = next((each for each in clips if each is not None and FOLD in each), None)
+    if first is None:
+        return None
+    found = [by_group(part, measure) for part in folds_of(first)]
+    sizes = [len(each) for each in found if each is not None]
+    return np.repeat(np.arange(len(sizes)), sizes) if len(sizes) == len(found) else None
+
+
 def groups_of(clips: pd.DataFrame) -> Ints:
     """The group (n,) of each clip; a clip without a known group is a group of its own."""
     groups = clips["group"].to_numpy(np.int64)
@@ -150,8 +190,9 @@ def table(
 ) -> Array | None:
     """Scores (S, G) of one arm, one row per seed; NaN if that training failed or lacks the metric.
 
-    `clips` is as for `by_group`; `metrics` holds the metrics of each result. If single clips have no score
-    of the metric, G is 1, and only the variation between seeds is known. None if no run has the metric.
+    `clips` is as for `by_group`; `metrics` holds the metrics of each result, averaged over a round of folds.
+    If single clips have no score of the metric, G is 1, and only the variation between seeds is known. None
+    if no run has the metric.
     """
     rows = [None if each is None else by_group(each, measure) for each in clips]
     found = [row for row in rows if row is not None]
@@ -227,9 +268,7 @@ def _tag_scores(clips: pd.DataFrame, who: str) -> tuple[Bools, Floats, Ints]:
 def _scored(runs: Sequence[pd.DataFrame | None], who: str, area: str) -> _Scored | None:
     """Areas and pseudo-values of one arm; None if no run has scores."""
     found = [
-        areas_by_group(*_tag_scores(each, who), area)
-        if each is not None and f"{who}/scores" in each
-        else None
+        _areas_of_round(each, who, area) if each is not None and f"{who}/scores" in each else None
         for each in runs
     ]
     first = next((each for each in found if each is not None), None)
@@ -238,6 +277,14 @@ def _scored(runs: Sequence[pd.DataFrame | None], who: str, area: str) -> _Scored
     blank = tuple(np.full_like(part, np.nan) for part in first)
     areas, pseudo = (np.stack(parts) for parts in zip(*(each or blank for each in found), strict=True))
     return _Scored(areas, pseudo)
+
+
+def _areas_of_round(clips: pd.DataFrame, who: str, area: str) -> tuple[Floats, Floats]:
+    """Areas (K,), the mean over folds weighted by their groups, and pseudo-values (G, K) of each tag."""
+    each = [areas_by_group(*_tag_scores(part, who), area) for part in folds_of(clips)]
+    sizes = [len(pseudo) for _, pseudo in each]
+    areas = np.average([areas for areas, _ in each], axis=0, weights=sizes)
+    return areas, np.concatenate([pseudo for _, pseudo in each])
 
 
 def _group_dof(tags: Bools, groups: Ints) -> Ints:

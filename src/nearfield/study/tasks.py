@@ -23,7 +23,7 @@ from nearfield.metrics.result import EvaluationSettings
 from nearfield.study.arms import filled
 from nearfield.study.engines.engine import THREADS, failed, failure, task_folder
 from nearfield.study.plan import Plan
-from nearfield.study.records import Outcome, Task
+from nearfield.study.records import BASELINES, Outcome, Task
 from nearfield.training.baselines import plain_spaces, random_encoder
 from nearfield.training.device import Precision, best_precision
 from nearfield.training.evaluate_run import evaluate_run, write_clips
@@ -34,8 +34,6 @@ from nearfield.training.run_folder import RunFolder
 from nearfield.training.setup import TrainingSetup
 from nearfield.training.trainer import launch
 
-BASELINES = "baselines"
-"""Takes the place of the arm's id in a task that scores the baselines."""
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)
 """Errors of the machine, which say nothing about the arm."""
 
@@ -74,12 +72,12 @@ def perform(
 
 def _work(plan: Plan, data: str, place: Path, task: Task, device: str, callback: Callback) -> None:
     if task.arm == BASELINES:
-        is_first = task.seed == plan.seeds.start
-        _score_baselines(plan.recipe_of(plan.reference), data, place, task.seed, is_first, device, callback)
+        is_first = task.seed in plan.seeds.take(1)
+        _score_baselines(plan.recipe_for(task), data, place, task.seed, is_first, device, callback)
         return
     run, setup = RunFolder(place), None
     if not run.is_trained:
-        recipe = filled(plan.recipe_of(task.arm), plan.before, place.parents[2], task.seed)
+        recipe = filled(plan.recipe_for(task), plan.before, place.parents[2], task.seed)
         recipe = _as_begun(recipe, run)
         setup = launch(Request(recipe, data, place, task.seed, device, resume=run.is_started), callback)
     # With the precision of the training: bf16 takes half the time, and all arms are treated in the same way.
@@ -105,7 +103,8 @@ def _score_baselines(
 ) -> None:
     """Writes {name}.json and {name}.clips.parquet for each baseline, then result.json with all metrics.
 
-    Most baselines do not depend on the seed, so they are scored with the first seed only.
+    Most baselines do not depend on the seed, so they are scored with the first seed only
+    (with folds: in the first round of folds).
     """
     opened = open_to_train(data, recipe, allow_leak=False, callback=callback)
     setup = TrainingSetup.build(recipe, opened, seed, callback)

@@ -10,6 +10,7 @@ from scipy import stats
 
 from nearfield.core.errors import RequestError
 from nearfield.core.text import count
+from nearfield.core.types import Ints
 from nearfield.metrics.intervals import logit_interval
 from nearfield.study.records import Comparison, Conclusion, Estimate, VarianceParts, Verdict
 from nearfield.study.statistics.family import (
@@ -134,7 +135,7 @@ def recommend(
 # The conclusion of a study from its scores by arm, seed and test group.
 
 LEAST_SEEDS = 3
-"""With fewer seeds, a study describes its results but claims nothing."""
+"""With fewer trainings of an arm (seeds times folds), a study describes its results but claims nothing."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,13 @@ class PlannedTest:
     """The range of the metric, which limits the intervals of arms."""
     look: Look = ONE_LOOK
     """The share of the error rate that may be spent."""
+    folds: Ints | None = None
+    """The fold (G,) of each test group, if every fold is judged by trainings of its own."""
+
+    @property
+    def fold_count(self) -> int:
+        """Number of folds; 1 without folds."""
+        return 1 if self.folds is None else len(np.unique(self.folds))
 
 
 def conclude(
@@ -169,12 +177,16 @@ def conclude(
     failures = dict(failures or {})
     _check(scores)
     whole = {name: table for name, table in scores.items() if name not in failures}
-    estimates = {name: estimate(table, asked.within) for name, table in scores.items() if has_estimate(table)}
+    estimates = {
+        name: estimate(table, asked.within, asked.folds)
+        for name, table in scores.items()
+        if has_estimate(table)
+    }
     plain = {f"baseline/{name}": table for name, table in (baselines or {}).items()}
-    estimates |= {name: estimate(table, asked.within) for name, table in plain.items()}
+    estimates |= {name: estimate(table, asked.within, asked.folds) for name, table in plain.items()}
     seeds = len(next(iter(whole.values()))) if whole else 0
     comparisons: tuple[Comparison, ...] = ()
-    silent = _silence(seeds, asked.look)
+    silent = _silence(seeds, asked)
     if not silent:
         by_arms = FOR_ARMS if plain else FALSE_CLAIMS
         by_baselines = FOR_BASELINES if len(scores) > 1 else FALSE_CLAIMS
@@ -193,17 +205,17 @@ def conclude(
         found,
         chosen.arm,
         because,
-        _procedure(seeds, groups, len(whole), len(plain), asked.look),
+        _procedure(seeds, groups, len(whole), len(plain), asked),
         chosen.candidates,
         chosen.at_most_lost,
     )
 
 
-def _silence(seeds: int, look: Look) -> str:
+def _silence(seeds: int, asked: PlannedTest) -> str:
     """Why the study must not claim anything yet; "" if it may."""
-    if seeds < LEAST_SEEDS:
+    if seeds * asked.fold_count < LEAST_SEEDS:
         return f"a verdict needs {LEAST_SEEDS} seeds at least"
-    return "" if look.share else "a verdict needs all planned seeds"
+    return "" if asked.look.share else "a verdict needs all planned seeds"
 
 
 def _check(scores: Mapping[str, Array]) -> None:
@@ -220,7 +232,9 @@ def has_estimate(table: Array) -> bool:
     return bool(np.isfinite(table).all(1).any())
 
 
-def estimate(table: Array, within: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
+def estimate(
+    table: Array, within: tuple[float, float] = (-math.inf, math.inf), folds: Ints | None = None
+) -> Estimate:
     """Mean and 95 % interval of one arm; the mean alone if there is only one seed and one group.
 
     If the metric is bounded on both sides, the interval is computed on the scale of log(p / (1 - p)), as in
@@ -229,8 +243,8 @@ def estimate(table: Array, within: tuple[float, float] = (-math.inf, math.inf)) 
     per_seed = tuple(float(value) if np.isfinite(value) else None for value in table.mean(1))
     whole = table[np.isfinite(table).all(1)]
     mean, (seeds, groups) = float(whole.mean()), whole.shape
-    if seeds > 1:
-        squares = MeanSquares.of(whole)
+    if seeds > 1 or (folds is not None and len(np.unique(folds)) > 1):
+        squares = MeanSquares.of(whole, folds)
         error = float(np.sqrt(squares.variance))
         limit = float(Bound(2, *squares.dof).limit(squares.share, 0.05))
     elif groups > 1:
@@ -253,7 +267,7 @@ def _arms(asked: PlannedTest, scores: Mapping[str, Array], rate: float) -> list[
         return []
     tables = np.stack([scores[name] for name in names])
     level, arms = rate * asked.look.share, len(names)
-    squares, errors, seeds, bound = all_pairs(tables)
+    squares, errors, seeds, bound = all_pairs(tables, asked.folds)
     together = squares.pooled(arms - 1).single() if arms > 2 else None
     found = []
     for place, (one, other) in enumerate(zip(*pairs(arms), strict=True)):
@@ -276,7 +290,8 @@ def _baselines(
     arms, level = len(scores), rate * asked.look.share / max(1, len(baselines))
     found = []
     for name, baseline in baselines.items():
-        own, errors, shares, bound = against_baseline(np.stack(list(scores.values())), baseline)
+        tables = np.stack(list(scores.values()))
+        own, errors, shares, bound = against_baseline(tables, baseline, asked.folds)
         together, limits = own.pooled(arms).single(), bound.limit(shares, level) * errors
         for place, arm in enumerate(scores):
             squares, limit = own.at(place), float(limits[place])
@@ -337,16 +352,18 @@ def _comparison(
         parts=VarianceParts(*(part**0.5 for part in parts)),
         claim=claim,
         more_seeds=more,
-        power=power(asked.meaningful, parts, own.seeds, own.groups, arms, level, others),
+        power=power(asked.meaningful, parts, own.seeds, own.groups, arms, level, others, own.folds),
         by_seeds=by_seeds,
+        folds=own.folds,
     )
 
 
-def _procedure(seeds: int, groups: int, arms: int, baselines: int, look: Look) -> str:
+def _procedure(seeds: int, groups: int, arms: int, baselines: int, asked: PlannedTest) -> str:
+    look, folds = asked.look, asked.fold_count
     few = "Fewer than two arms have all their trainings: nothing is compared."
     if not arms:
         return few
-    if seeds < LEAST_SEEDS:
+    if seeds * folds < LEAST_SEEDS:
         return (
             f"With {count(seeds, 'seed')} this document describes and claims nothing: "
             f"a claim needs {LEAST_SEEDS} at least."
@@ -365,14 +382,27 @@ def _procedure(seeds: int, groups: int, arms: int, baselines: int, look: Look) -
     compared = f"{arms} arms are compared in all pairs{beside and ', and '}{beside}"
     if arms == 1:
         compared = f"One arm is compared {beside}"
+    crossed = f"paired by {seeds} seeds and crossed with {units}"
+    about = (
+        "The claims are about this split of this data set: other training clips are one more chance, which "
+        "no seed shows."
+    )
+    if folds > 1:
+        crossed = (
+            f"paired by {seeds * folds} trainings ({count(seeds, 'seed')} of each of {folds} folds) and by "
+            f"{groups} groups, each judged by the {count(seeds, 'training')} that never saw its fold"
+        )
+        about = (
+            "The claims are about collections like this one and splits like these: the part of the groups "
+            f"counts {MeanSquares.factor(seeds, folds):g} times, because the folds share training clips."
+        )
     return (
-        f"{compared}, paired by {seeds} seeds and crossed with {units}: "
+        f"{compared}, {crossed}: "
         "seeds, groups and the remainder are random (two-way random effects). The variance between seeds is "
         "pooled over all pairs; that between groups is a pair's own, drawn to the average. Intervals are "
         "simultaneous (Tukey's studentized range, with Cochran's bound for the two kinds of chance): "
         f"in {hold} of 100 studies all hold together, and whatever they exclude is "
-        f"claimed. p is corrected accordingly.{_spending(look)} The claims are about this split of this data "
-        "set: other training clips are one more chance, which no seed shows."
+        f"claimed. p is corrected accordingly.{_spending(look)} {about}"
     )
 
 

@@ -28,6 +28,7 @@ import numpy as np
 from scipy import stats
 from scipy.interpolate import PchipInterpolator
 
+from nearfield.core.types import Ints
 from nearfield.study.statistics.two_way import Array, MeanSquares, differences
 
 FALSE_CLAIMS = 0.05
@@ -72,15 +73,20 @@ class Bound:
         return float(np.exp(np.interp(-ratio, -limits, np.log(_LEVELS))))
 
 
-def all_pairs(scores: Array) -> tuple[MeanSquares, Array, Array, Bound]:
-    """(..., A, S, G) scores -> mean squares, standard errors and shares (..., pairs), and the bound."""
+def all_pairs(scores: Array, folds: Ints | None = None) -> tuple[MeanSquares, Array, Array, Bound]:
+    """(..., A, S, G) scores -> mean squares, standard errors and shares (..., pairs), and the bound.
+
+    `folds` (G,) numbers the fold of each group; None: all groups are judged by the same trainings.
+    """
     arms = scores.shape[-3]
-    own = MeanSquares.of(differences(scores))
+    own = MeanSquares.of(differences(scores), folds)
     used = own.borrowing(own.pooled(arms - 1))
     return own, np.asarray(np.sqrt(used.variance)), used.share, Bound(arms, *used.dof)
 
 
-def against_baseline(scores: Array, baseline: Array) -> tuple[MeanSquares, Array, Array, Bound]:
+def against_baseline(
+    scores: Array, baseline: Array, folds: Ints | None = None
+) -> tuple[MeanSquares, Array, Array, Bound]:
     """(..., A, S, G) scores and those of a baseline -> mean squares, standard errors, shares (..., A), bound.
 
     The baseline is one more arm of the family of all arms, whose studentized range bounds the differences of
@@ -88,7 +94,7 @@ def against_baseline(scores: Array, baseline: Array) -> tuple[MeanSquares, Array
     that no degrees of freedom are borrowed.
     """
     arms = scores.shape[-3]
-    own = MeanSquares.of(scores - baseline)
+    own = MeanSquares.of(scores - baseline, folds)
     used = replace(own.borrowing(own.pooled(arms)), borrowed_dof=0)
     return own, np.asarray(np.sqrt(used.variance)), used.share, Bound(arms + 1, *used.dof)
 

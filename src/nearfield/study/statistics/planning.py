@@ -79,7 +79,13 @@ def numbers(squares: MeanSquares) -> Parts:
 
 
 def limits(
-    parts: Parts, seeds: int, groups: int, arms: int, level: float, together: Parts | None = None
+    parts: Parts,
+    seeds: int,
+    groups: int,
+    arms: int,
+    level: float,
+    together: Parts | None = None,
+    folds: int = 1,
 ) -> tuple[Array, float]:
     """Simulated limits of `all_pairs` (DRAWS,) for a pair with these variance components, and the true
     standard error.
@@ -89,13 +95,13 @@ def limits(
     pairs vary like this one.
     """
     rng = np.random.default_rng(0)
-    dof = (seeds - 1, groups - 1, (seeds - 1) * (groups - 1))
+    dof = (folds * (seeds - 1) or folds - 1, groups - folds, (seeds - 1) * (groups - folds))
 
     def drawn(means: Sequence[float], layouts: int) -> list[Array]:
         found = []
         for mean, degrees in zip(means, dof, strict=True):
             count = degrees * layouts
-            found.append(mean * rng.chisquare(count, DRAWS) / count if count else np.zeros(DRAWS))
+            found.append(mean * rng.chisquare(count, DRAWS) / count if count > 0 else np.zeros(DRAWS))
         return found
 
     own = _means(parts, seeds, groups)
@@ -106,9 +112,11 @@ def limits(
     single, rest = drawn(own, 1), drawn(others, arms - 2)
     both = [(one + (arms - 2) * many) / (arms - 1) for one, many in zip(single, rest, strict=True)]
     zero = np.zeros(DRAWS)
-    alone = MeanSquares(zero, single[0], single[1], single[2], seeds, groups)
-    used = alone.borrowing(MeanSquares(zero, both[0], both[1], both[2], seeds, groups, arms - 1, arms - 1))
-    true = parts[0] / seeds + parts[1] / groups + parts[2] / (seeds * groups)
+    alone = MeanSquares(zero, single[0], single[1], single[2], seeds, groups, folds=folds)
+    used = alone.borrowing(
+        MeanSquares(zero, both[0], both[1], both[2], seeds, groups, arms - 1, arms - 1, folds=folds)
+    )
+    true = parts[0] / seeds + alone.overlap * parts[1] / groups + parts[2] / (seeds * groups)
     limit = np.sqrt(used.variance) * Bound(arms, *used.dof).limit(used.share, level)
     return limit, float(np.sqrt(true))
 
@@ -127,9 +135,10 @@ def power(
     arms: int,
     level: float = FOR_ARMS,
     together: Parts | None = None,
+    folds: int = 1,
 ) -> float:
     """Probability that a true `difference` between two of `arms` arms is claimed."""
-    limit, true = limits(parts, seeds, groups, arms, level, together)
+    limit, true = limits(parts, seeds, groups, arms, level, together, folds)
     if true == 0:
         return float(difference != 0)
     above = ndtr((abs(difference) - limit) / true)
@@ -189,7 +198,8 @@ def _probability_to_decide(
 
     def predict(squares: MeanSquares) -> tuple[Array, MeanSquares]:
         """Samples of the true mean square of seeds, and of the mean squares that `seeds` seeds will have."""
-        had, more = squares.dof[0], (seeds - squares.seeds) * squares.seed_layouts
+        had = squares.dof[0]
+        more = squares.folds * (seeds - squares.seeds) * squares.seed_layouts
         true = squares.seed * had / rng.chisquare(had, DRAWS)
         shown = (had * squares.seed + true * rng.chisquare(more, DRAWS)) / (had + more)
         group = squares.rest + squares.excess * seeds / squares.seeds
@@ -231,7 +241,7 @@ def groups_to_decide(
     steps: list[float] = np.geomspace(1.1, MOST_TIMES, 24).tolist()
     for number in sorted({math.ceil(present * step) for step in steps}):
         seeds, groups = (comparison.seeds, number) if has_seeds else (number, comparison.groups)
-        limit, true = limits(parts, seeds, groups, arms, level)
+        limit, true = limits(parts, seeds, groups, arms, level, folds=comparison.folds)
         if true == 0:
             return None
         room = np.maximum(0.0, meaningful - limit)

@@ -12,6 +12,17 @@ The mean squares MS_seed, MS_group and MS_rest of the two-way layout estimate it
 This is the analysis of multi-reader multi-case studies (Dorfman, Berbaum & Metz 1992; Obuchowski & Rockette
 1995; Hillis 2007 for the constrained sum), where the seed is the reader and the group is the case. Leading
 axes are batch axes: a simulation computes thousands of layouts in one call.
+
+With F folds, every group is judged by S trainings that never saw its fold, and trainings are nested in folds:
+
+    d[s, g] = mean + fold[f] + seed[f, s] + group[g] + rest[s, g]           f: the fold of group g
+
+MS_seed is then that of trainings within folds, with F (S - 1) degrees of freedom, and MS_group that of groups
+within folds. Two kinds of chance do not show in them: that of the training clips, which folds share (Bengio &
+Grandvalet 2004: no unbiased estimate exists), and that of the partition. Both shrink with the number of
+groups, as the groups' part does, so that the groups' part counts `OVERLAP` times (`benchmarks/folds.py`
+calibrates the factor with learners of three sorts). With one seed, what folds vary more than groups do is the
+part of the trainings, with F - 1 degrees of freedom.
 """
 
 from dataclasses import dataclass, replace
@@ -20,12 +31,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearfield.core.types import Ints
+
 Array = npt.NDArray[np.float64]
 
 SEED_PRIOR = 4
 """Degrees of freedom that the average of all pairs counts for where the seeds of a pair vary more than it."""
 GROUP_PRIOR = 20
 """Degrees of freedom that the average of all pairs counts for in the part of the groups."""
+OVERLAP = 2.0
+"""Factor of the groups' part with folds, whose training clips overlap."""
+OVERLAP_OF_ONE = 1.5
+"""The same with one seed, where the groups' part also holds the remainder."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +62,18 @@ class MeanSquares:
     """Number of independent layouts in `group` and `rest`; multiplies their degrees of freedom."""
     borrowed_dof: int = 0
     """Further degrees of freedom of the groups, from other layouts (see `borrowing`)."""
+    folds: int = 1
+    """Number of folds; 1: all groups are judged by the same trainings."""
 
     @classmethod
-    def of(cls, table: Array) -> "MeanSquares":
-        """Mean squares of (..., S, G) tables. S must be at least 2; G = 1 shows the effect of seeds only."""
+    def of(cls, table: Array, folds: Ints | None = None) -> "MeanSquares":
+        """Mean squares of (..., S, G) tables.
+
+        Without folds, S must be at least 2; G = 1 shows the effect of seeds only. `folds` (G,) numbers the
+        fold of each group, from 0; S may then be 1.
+        """
+        if folds is not None and len(np.unique(folds)) > 1:
+            return cls._in_folds(table, folds)
         seeds, groups = table.shape[-2:]
         mean = table.mean((-2, -1))
         by_seed, by_group = table.mean(-1), table.mean(-2)
@@ -59,6 +84,28 @@ class MeanSquares:
         rest = table - by_seed[..., :, None] - by_group[..., None, :] + mean[..., None, None]
         residual = (rest**2).sum((-2, -1)) / ((seeds - 1) * (groups - 1))
         return cls(mean, seed, group, residual, seeds, groups)
+
+    @classmethod
+    def _in_folds(cls, table: Array, folds: Ints) -> "MeanSquares":
+        """Mean squares of trainings and of groups within folds."""
+        seeds, groups = table.shape[-2:]
+        _, fold, sizes = np.unique(folds, return_inverse=True, return_counts=True)
+        number = len(sizes)
+        average = np.eye(number)[fold] / sizes  # (G, F)
+        by_training, by_group = table @ average, table.mean(-2)  # (..., S, F) and (..., G)
+        by_fold = by_training.mean(-2)
+        mean = np.asarray(table.mean((-2, -1)))
+        within = by_group - by_fold[..., fold]
+        group = seeds * (within**2).sum(-1) / max(1, groups - number)
+        if seeds == 1:
+            between = (sizes * (by_fold - mean[..., None]) ** 2).sum(-1) / (number - 1)
+            more = np.maximum(between - group, 0.0)
+            return cls(mean, more, group, np.zeros_like(group), 1, groups, folds=number)
+        spread = sizes * (by_training - by_fold[..., None, :]) ** 2
+        seed = spread.sum((-2, -1)) / (number * (seeds - 1))
+        rest = table - by_training[..., fold] - within[..., None, :]
+        residual = (rest**2).sum((-2, -1)) / max(1, (seeds - 1) * (groups - number))
+        return cls(mean, seed, group, residual, seeds, groups, folds=number)
 
     def pooled(self, layouts: int) -> "MeanSquares":
         """The average over the last axis, which counts as `layouts` independent layouts."""
@@ -83,11 +130,12 @@ class MeanSquares:
         average with the weight of `GROUP_PRIOR` degrees of freedom. Half of them count in `dof`; all of them
         would be too many where the groups of one arm vary more.
         """
-        own, most = (self.seeds - 1) / (self.seeds - 1 + SEED_PRIOR), np.maximum(self.seed, together.seed)
+        by_seed, by_group = self._own_dof
+        own, most = by_seed / (by_seed + SEED_PRIOR), np.maximum(self.seed, together.seed)
         seed = own * most + (1 - own) * together.seed
-        own = (self.groups - 1) / (self.groups - 1 + GROUP_PRIOR)
+        own = by_group / (by_group + GROUP_PRIOR)
         excess = own * (self.group - self.rest) + (1 - own) * (together.group - together.rest)
-        others = (together.group_layouts - 1) * (self.groups - 1)
+        others = (together.group_layouts - 1) * by_group
         return replace(
             self,
             seed=seed,
@@ -116,21 +164,39 @@ class MeanSquares:
         return np.asarray(np.maximum(self.group - self.rest, 0.0))
 
     @property
+    def overlap(self) -> float:
+        """The factor of the groups' part (see `factor`)."""
+        return self.factor(self.seeds, self.folds)
+
+    @staticmethod
+    def factor(seeds: int, folds: int) -> float:
+        """The factor of the groups' part: 1 without folds."""
+        if folds == 1:
+            return 1.0
+        return OVERLAP if seeds > 1 else OVERLAP_OF_ONE
+
+    @property
     def variance(self) -> Array:
         """Variance of the mean."""
-        return np.asarray((self.seed + self.excess) / (self.seeds * self.groups))
+        return np.asarray((self.seed + self.overlap * self.excess) / (self.seeds * self.groups))
 
     @property
     def share(self) -> Array:
         """Share of the variance that the seeds explain; the groups explain the rest. 1 if nothing varies."""
-        whole = self.seed + self.excess
+        whole = self.seed + self.overlap * self.excess
         return np.asarray(np.divide(self.seed, whole, out=np.ones_like(whole), where=whole > 0))
 
     @property
     def dof(self) -> tuple[int, int]:
         """Degrees of freedom of the seeds and of the groups."""
-        by_group = max(1, self.groups - 1) * self.group_layouts + self.borrowed_dof
-        return (self.seeds - 1) * self.seed_layouts, by_group
+        by_seed, by_group = self._own_dof
+        return by_seed * self.seed_layouts, by_group * self.group_layouts + self.borrowed_dof
+
+    @property
+    def _own_dof(self) -> tuple[int, int]:
+        """Degrees of freedom of the seeds and of the groups of one layout."""
+        by_seed = self.folds * (self.seeds - 1) or self.folds - 1
+        return by_seed, max(1, self.groups - self.folds)
 
     def parts(self) -> tuple[Any, Any, Any]:
         """Estimated (var_seed, var_group, var_rest), none negative."""

@@ -1,0 +1,208 @@
+"""Studies by folds: mean squares against slow sums, equal arms by simulation, and a study from end to end."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
+
+from nearfield.core.errors import RequestError
+from nearfield.study.file import Design, SeedPlan, SeedRange
+from nearfield.study.plan import SMALL, Plan
+from nearfield.study.run import Study
+from nearfield.study.scores import by_group, fold_of_groups, folds_of, round_of
+from nearfield.study.statistics.conclude import PlannedTest, conclude
+from nearfield.study.statistics.family import FALSE_CLAIMS, all_pairs
+from nearfield.study.statistics.planning import power
+from nearfield.study.statistics.two_way import Array, MeanSquares
+from tests.study import trainings
+from tests.study.imitations import Here
+
+
+@given(st.integers(1, 4), st.integers(2, 5), st.integers(1, 5), st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_mean_squares_are_those_within_folds(seeds: int, folds: int, most: int, number: int) -> None:
+    rng = np.random.default_rng(number)
+    fold = np.repeat(np.arange(folds), rng.integers(1, most + 1, folds))
+    groups = len(fold)
+    table = rng.normal(size=(seeds, groups))
+    found, mean = MeanSquares.of(table, fold), table.mean()
+
+    def cell(at: int) -> Array:
+        return np.asarray(table[:, fold == at])
+
+    of_groups = sum(seeds * ((cell(f).mean(0) - cell(f).mean()) ** 2).sum() for f in range(folds))
+    assert found.mean == pytest.approx(mean)
+    assert found.group == pytest.approx(of_groups / max(1, groups - folds))
+    if seeds == 1:
+        between = sum(cell(f).size * (cell(f).mean() - mean) ** 2 for f in range(folds)) / (folds - 1)
+        assert found.seed == pytest.approx(max(0.0, between - found.group))
+        assert found.dof == (folds - 1, max(1, groups - folds))
+        return
+    of_seeds = sum(
+        cell(f).shape[1] * (cell(f)[s].mean() - cell(f).mean()) ** 2
+        for f in range(folds)
+        for s in range(seeds)
+    )
+    within = sum(((cell(f) - cell(f).mean()) ** 2).sum() for f in range(folds))
+    assert found.seed == pytest.approx(of_seeds / (folds * (seeds - 1)))
+    assert found.rest == pytest.approx(
+        (within - of_groups - of_seeds) / max(1, (seeds - 1) * (groups - folds)), abs=1e-12
+    )
+    assert found.dof == (folds * (seeds - 1), max(1, groups - folds))
+
+
+def test_one_fold_is_no_fold() -> None:
+    table = np.random.default_rng(0).normal(size=(3, 7))
+    assert MeanSquares.of(table, np.zeros(7, np.int64)) == MeanSquares.of(table)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_equal_arms_of_learners_are_rarely_told_apart(seeds: int) -> None:
+    """Nearest class means of half of the training clips, on data that are equal for both arms on average."""
+    rng = np.random.default_rng(3)
+    studies, groups, classes, folds = 400, 40, 5, 5
+    centers = 0.55 * rng.standard_normal((classes, 8))
+    label = np.arange(groups) % classes
+    fold = np.sort((np.arange(groups) // classes) % folds)
+    label = np.concatenate([label[(np.arange(groups) // classes) % folds == f] for f in range(folds)])
+    tables = np.empty((studies, 2, seeds, groups))
+    for study in range(studies):
+        for arm in range(2):
+            clips = centers[label] + rng.standard_normal((groups, 8))
+            for number in range(folds):
+                known, asked = fold != number, fold == number
+                for seed in range(seeds):
+                    kept = known & (rng.random(groups) < 0.5)
+                    found = {each: kept & (label == each) for each in range(classes)}
+                    means = np.stack(
+                        [
+                            clips[at if at.any() else known & (label == each)].mean(0)
+                            for each, at in found.items()
+                        ]
+                    )
+                    nearest = ((clips[asked][:, None] - means) ** 2).sum(2).argmin(1)
+                    tables[study, arm, seed, asked] = nearest == label[asked]
+    own, errors, shares, bound = all_pairs(tables, fold)
+    claimed = np.abs(own.mean) > bound.limit(shares, FALSE_CLAIMS) * errors
+    assert claimed.mean() <= 0.05 + 2 * (0.05 * 0.95 / studies) ** 0.5
+    # What folds have in common is a part of the truth: without its factor, errors would be too small.
+    spread = float(own.mean.std())
+    assert float(errors.mean()) > 0.9 * spread
+
+
+def test_a_plan_by_folds_sees_smaller_differences_than_one_split() -> None:
+    parts = (0.02**2, 0.3**2, 0.3**2)
+    by_split = power(0.1, parts, 15, 50, 4)
+    by_folds = power(0.1, (parts[0] / 5, *parts[1:]), 3, 250, 4, folds=5)
+    assert by_folds > by_split + 0.2
+
+
+def clips(groups: list[int], predicted: list[str]) -> pd.DataFrame:
+    label = ["a", "b"] * (len(groups) // 2)
+    hits = [float(one == other) for one, other in zip(label, predicted, strict=True)]
+    return pd.DataFrame(
+        {"id": range(len(groups)), "group": groups, "label": label, "predicted": predicted, "score": hits}
+    )
+
+
+def test_a_round_has_the_groups_of_one_fold_after_the_other() -> None:
+    one = clips([4, 4, 7, 7], ["a", "b", "a", "a"])
+    other = clips([0, 0, 5, 5, 9, 9], ["a", "b", "b", "a", "a", "b"])
+    whole = round_of([one, other])
+    assert whole is not None
+    assert [list(part["group"]) for part in folds_of(whole)] == [list(one["group"]), list(other["group"])]
+    np.testing.assert_array_equal(fold_of_groups([None, whole], "score"), [0, 0, 1, 1, 1])
+    found, first, second = (by_group(each, "score") for each in (whole, one, other))
+    assert found is not None
+    assert first is not None
+    assert second is not None
+    np.testing.assert_allclose(found, [*first, *second])
+    f1 = by_group(whole, "probe/macro_f1")
+    assert f1 is not None
+    assert len(f1) == 5
+    assert f1.mean() == pytest.approx(f1_score(whole["label"], whole["predicted"], average="macro"))
+    assert round_of([one, None]) is None
+    assert round_of([one]) is one
+
+
+def test_every_training_has_its_own_seed_and_fold() -> None:
+    seeds = SeedPlan.of(SeedRange(at_least=3, at_most=3, until=None), Design(folds=5))
+    folds = [seeds.fold(seed) for seed in seeds.take(3)]
+    assert len(set(seeds.take(3))) == 15
+    assert [fold.number for fold in folds if fold] == [1, 2, 3, 4, 5] * 3
+    assert {fold.over for fold in folds if fold} == {"all"}
+    assert seeds.words() == "5 folds of 3"
+    assert SeedPlan.of(SeedRange(at_least=3, at_most=3, until=None), Design(folds=1)).fold(2) is None
+
+
+def plan_of(folder: Path, keys: str, groups: int | None = None) -> Plan:
+    trainings.plan(folder)
+    text = (folder / "study.yaml").read_text().replace("seeds: 3\n", keys)
+    (folder / "study.yaml").write_text(text)
+    return Plan.load(folder / "study.yaml", (), None if groups is None else lambda recipe: groups)
+
+
+def test_the_design_is_that_of_the_file_or_folds_where_the_set_is_small(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "design: {folds: 4, seeds: 2, keep_test: true}\n")
+    assert (plan.seeds.folds, plan.seeds.at_most, plan.seeds.keep_test) == (4, 2, True)
+    assert Plan.of(plan.plain()) == plan
+    assert plan_of(tmp_path, "seeds: 3\n", 40).seeds.folds == 1  # the file has decided
+    small, large = (plan_of(tmp_path, "", groups).seeds for groups in (SMALL - 1, SMALL))
+    assert (small.folds, small.at_most) == (5, 3)
+    assert (large.folds, large.at_most) == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("design: {folds: 2}\n", "2 folds train on half"),
+        ("design: {folds: 1, keep_test: true}\n", "keep_test needs folds"),
+        ("seeds: 3\ndesign: {folds: 5, seeds: 3}\n", "seeds and design.seeds are both given"),
+        ("design: {folds: 5}\nset: {data.fold: {of: 3}}\n", "data.fold and design.folds are both set"),
+    ],
+)
+def test_designs_that_cannot_work_are_refused(tmp_path: Path, keys: str, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        plan_of(tmp_path, keys)
+
+
+def test_every_group_is_judged_once_a_seed_by_trainings_that_never_saw_it(tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    data = trainings.sounds(tmp_path / "sounds")
+    plan_of(tmp_path, "design: {folds: 3, seeds: 1}\nmaps: []\nmeasures: [clusters/nmi]\n")
+    study = Study.create(tmp_path / "study.yaml", data, tmp_path / "out")
+    facts = study.run(Here(), device="cpu")  # type: ignore[arg-type]
+    judged: dict[str, list[str]] = {}
+    for arm in facts.arms:
+        assert [run.state for run in arm.runs] == ["done"] * 3
+        for run in arm.runs:
+            folder = tmp_path / "out" / "runs" / arm.arm.id / f"seed-{run.seed}"
+            table = pd.read_parquet(folder / "vectors.parquet", columns=["id", "group", "split"])
+            tested = table[table["split"] == "test"]
+            assert not set(tested["group"]) & set(table["group"][table["split"] == "train"])
+            judged.setdefault(arm.arm.id, []).extend(tested["id"])
+    for ids in judged.values():
+        assert len(ids) == len(set(ids)) == 40
+    (pair, *_) = facts.conclusion.comparisons
+    assert (pair.seeds, pair.groups, pair.folds) == (1, 40, 3)
+    assert "never saw its fold" in facts.conclusion.procedure
+    assert sum(facts.data["split"].values()) == 40
+    with pytest.raises(RequestError, match="another design"):
+        Study.create(tmp_path / "study.yaml", data, tmp_path / "out", ["design.folds=4"])
+
+
+def test_arms_are_compared_by_folds_with_a_single_seed() -> None:
+    rng = np.random.default_rng(0)
+    fold = np.repeat(np.arange(5), 20)
+    common = rng.normal(0, 0.3, 100)
+    tables = {
+        name: (mean + common + rng.normal(0, 0.05, 100))[None] for name, mean in (("a", 0.5), ("b", 0.6))
+    }
+    found = conclude(PlannedTest("probe/accuracy", 0.02, {}, folds=fold), tables)
+    assert [verdict.word for verdict in found.verdicts] == ["worse", "best"]
+    silent = conclude(PlannedTest("probe/accuracy", 0.02, {}), tables)
+    assert {verdict.word for verdict in silent.verdicts} == {"not_comparable"}
