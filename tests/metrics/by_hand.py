@@ -12,7 +12,7 @@ GRID_DISTANCES: tuple[Distance, ...] = ("euclidean", "squared_euclidean")
 def rankings(search: Search) -> list[list[int]]:
     """Every query's allowed gallery rows, nearest first, equal ones by row."""
     return [
-        sorted(allowed(search, query), key=lambda row, query=query: (_apart(search, query, row), row))  # type: ignore[misc]
+        sorted(allowed(search, query), key=lambda row, query=query: (apart(search, query, row), row))  # type: ignore[misc]
         for query in range(len(search.queries))
     ]
 
@@ -33,7 +33,8 @@ def allowed(search: Search, query: int) -> list[int]:
     return rows
 
 
-def _apart(search: Search, query: int, row: int) -> float:
+def apart(search: Search, query: int, row: int) -> float:
+    """The distance, squared unless it is the cosine distance."""
     left, right = search.queries[query].astype(float), search.gallery[row].astype(float)
     if search.distance == "cosine":
         scale = float(np.linalg.norm(left) * np.linalg.norm(right))

@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    brier_score_loss,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    precision_recall_fscore_support,
+)
 
 from nearfield.core.errors import RequestError
-from nearfield.metrics.classification import class_table, classification_scores, confusion
+from nearfield.metrics.classification import class_table, classification_scores, confusion, skill_scores
 
 NAMES = ("rain", "wind", "bell", "dog", "saw")
 
@@ -90,3 +97,27 @@ def test_all_draws_at_once_equal_one_draw_at_a_time() -> None:
     for draw, row in enumerate(weights):
         for name, values in classification_scores(reference, predicted, row).items():
             assert together[name][draw] == pytest.approx(values[0], abs=1e-15)
+
+
+def test_skills_are_one_less_the_losses_of_scikit_learn_over_those_of_guessing() -> None:
+    rng, classes = np.random.default_rng(0), np.array([1, 2, 4])
+    reference = rng.choice(classes, 50)
+    probabilities = rng.dirichlet(np.ones(3), 50) * 0.95 + 0.05 / 3
+    frequencies = np.array([0.5, 0.3, 0.2])
+    guesses = np.tile(frequencies, (50, 1))
+    for name, values in skill_scores(reference, classes, probabilities, frequencies).items():
+        loss = {"log_loss_skill": log_loss, "brier_skill": brier_score_loss}[name]
+        ours, theirs = (loss(reference, given, labels=classes) for given in (probabilities, guesses))
+        assert values.mean() == pytest.approx(1 - ours / theirs), name
+        assert skill_scores(reference, classes, guesses, frequencies)[name].mean() == pytest.approx(0)
+
+
+def test_one_clip_costs_a_bounded_loss_and_a_class_without_a_column_has_probability_zero() -> None:
+    classes, frequencies = np.arange(2), np.array([0.5, 0.5])
+    scores = skill_scores(np.array([0, 1, 1, 2]), classes, np.eye(2)[[0, 1, 0, 0]], frequencies)
+    least, guess = np.log(200), (3 * np.log(2) + np.log(200)) / 4
+    np.testing.assert_allclose(scores["log_loss_skill"], 1 - np.array([0, 0, least, least]) / guess)
+    guess = (3 * 0.5 + 1.5) / 4
+    np.testing.assert_allclose(scores["brier_skill"], 1 - np.array([0, 0, 2, 2]) / guess)
+    with pytest.raises(RequestError, match="probabilities"):
+        skill_scores(np.array([0, 1]), classes, np.eye(2)[[0]], frequencies)

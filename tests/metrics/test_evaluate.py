@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 from scipy.stats import t
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import brier_score_loss, f1_score, log_loss, roc_auc_score
 
 from nearfield.core.errors import DataError, RequestError, WorkError
 from nearfield.core.types import Bools, ClipMetadata, Ints, Vectors
@@ -16,9 +16,9 @@ from nearfield.metrics.evaluate import evaluate
 from nearfield.metrics.intervals import Resamples, weighted_mean
 from nearfield.metrics.neighbors import Search
 from nearfield.metrics.probes import Labelled, fit_label_probe
-from nearfield.metrics.registry import searches_within
+from nearfield.metrics.registry import row_of, searches_within
 from nearfield.metrics.result import EvaluationSettings, Findings, Result
-from nearfield.metrics.retrieval import label_scores
+from nearfield.metrics.retrieval import label_scores, margin_scores
 
 QUICK = EvaluationSettings(draws=50, dense_probe=False)
 
@@ -70,6 +70,13 @@ def test_figures_are_those_of_the_parts_called_alone() -> None:
     ):
         for name, values in label_scores(search, LABELS[test], LABELS[gallery]).items():
             expected[f"{prefix}/{name}"] = np.nanmean(values)
+    for name, values in margin_scores(search, LABELS[test], LABELS[gallery]).items():
+        expected[f"retrieval_from_train/{name}"] = values.mean()
+    # Train has as many clips of each class.
+    loss = log_loss(LABELS[test], probe.probabilities(vectors[test]))
+    expected["probe/log_loss_skill"] = 1 - loss / np.log(3)
+    loss = brier_score_loss(LABELS[test], probe.probabilities(vectors[test]), labels=np.arange(3))
+    expected["probe/brier_skill"] = 1 - loss / (2 / 3)
     for name, value in expected.items():
         assert result.metrics[name] == pytest.approx(float(value)), name
     np.testing.assert_array_equal(result.clips.rows, test)
@@ -86,7 +93,9 @@ def test_every_mean_over_clips_is_the_mean_of_its_scores() -> None:
     for name, scores in result.clips.scores.items():
         assert result.metrics[name] == pytest.approx(np.nanmean(scores))
         low, high = result.intervals[name]
-        assert 0 <= low <= result.metrics[name] <= high <= 1
+        row = row_of(name)
+        assert row
+        assert row.metric.range[0] <= low <= result.metrics[name] <= high <= row.metric.range[1]
     assert {"probe/macro_f1", "knn/macro_f1"} <= set(result.intervals)
 
 
@@ -133,6 +142,7 @@ def test_a_perfect_space_scores_one_everywhere() -> None:
         *("retrieval/recall_at_1", "retrieval/map_at_r", "retrieval_from_train/r_precision"),
         *("tagging/roc_auc", "tagging/pr_auc", "retrieval/multilabel_recall_at_1", "retrieval/tag_ndcg"),
         *("clusters/silhouette", "retrieval/tag_map"),
+        *("retrieval_from_train/margin", "retrieval_from_train/silhouette"),
     ):
         assert result.metrics[name] == pytest.approx(1), name
     assert result.metrics["geometry/centroid_spread"] == pytest.approx(0, abs=1e-6)
@@ -389,7 +399,7 @@ def test_degrees_of_freedom_are_of_the_groups_with_a_clip_that_is_scored() -> No
     found = Findings(100, resamples)
     values, at = np.array([0.2, 0.7, 0.9]), np.array([5, 20, 40])
     found.means("here", {"share": values, "of one": np.array([0.5, np.nan, np.nan])}, at)
-    found.resample_means()
+    found.resample_means(lambda name: (0.0, 1.0))
     counts = resamples.counts[:, at].astype(float)
     counts = counts[counts.any(axis=1)]
     deviation = (counts @ values / counts.sum(axis=1)).std(ddof=1)

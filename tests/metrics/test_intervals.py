@@ -135,6 +135,21 @@ def test_what_is_no_share_has_no_interval_of_one(figure: float) -> None:
         share_interval(figure, np.array([0.1, 0.2, 0.3]), 5)
 
 
+def test_a_score_between_other_bounds_has_the_interval_of_a_share_on_its_scale() -> None:
+    values = np.random.default_rng(0).normal(0.6, 0.05, 200)
+    low, high = share_interval(0.6, values, 12) or (0, 0)
+    scaled = share_interval(0.2, 2 * values - 1, 12, within=(-1.0, 1.0))
+    assert scaled == pytest.approx((2 * low - 1, 2 * high - 1))
+
+
+def test_a_score_without_a_lower_bound_has_a_symmetric_interval_up_to_its_upper_one() -> None:
+    values, within = np.random.default_rng(0).normal(0.9, 0.05, 200), (-np.inf, 1.0)
+    reach = t.ppf(0.975, 11) * values.std(ddof=1)
+    assert share_interval(-3.0, values, 12, within=within) == pytest.approx((-3 - reach, -3 + reach))
+    assert share_interval(0.9, values, 12, within=within) == pytest.approx((0.9 - reach, 1.0))
+    assert share_interval(1.0, np.ones(5), 12, within=within) is None
+
+
 @pytest.mark.parametrize("groups", [2, 8, 57])
 def test_a_share_that_all_groups_agree_on_has_the_bound_of_clopper_and_pearson(groups: int) -> None:
     exact = binomtest(groups, groups).proportion_ci(method="exact")

@@ -85,6 +85,10 @@ def not_finite(case: Case, findings: Findings) -> None:
     findings.metrics["mine/share"] = float("nan")
 
 
+def out_of_range(case: Case, findings: Findings) -> None:
+    findings.means("mine", {"share": np.full(20, 1.5)}, np.arange(20))
+
+
 def without_blocks(case: Case, findings: Findings) -> None:
     findings.means("mine", {"share": np.ones(20)}, np.arange(20))
 
@@ -94,6 +98,7 @@ def without_blocks(case: Case, findings: Findings) -> None:
     [
         (no_row, False, "ValueError: mine/other has no row. Add a Metric to the plugin, or leave it out."),
         (ours, False, "ValueError: probe/accuracy has no row. Add a Metric to the plugin, or leave it out."),
+        (out_of_range, False, "ValueError: mine/share is 1.5, and its row has the range 0 to 1."),
         (not_finite, False, "ValueError: mine/share is nan. Leave it out where it is not defined."),
         (
             without_blocks,

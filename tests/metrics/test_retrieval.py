@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from pytorch_metric_learning.utils.inference import CustomKNN
+from sklearn.metrics import silhouette_samples
 
 from nearfield.core.errors import RequestError
 from nearfield.metrics.neighbors import Search
-from nearfield.metrics.retrieval import label_scores, relevant_counts
+from nearfield.metrics.retrieval import label_scores, margin_scores, relevant_counts
 
-from .by_hand import numbers, rankings, searches
+from .by_hand import allowed, apart, numbers, rankings, searches
 
 
 @given(data=st.data())
@@ -38,6 +39,51 @@ def test_equals_a_loop_over_queries(data: st.DataObject) -> None:
         assert scores["map_at_r"][query] == pytest.approx(sum(precisions) / count)
         for cutoff in (1, 2, 4, 8):
             assert scores[f"recall_at_{cutoff}"][query] == any(hits[:cutoff])
+
+
+@given(data=st.data())
+@settings(max_examples=50, deadline=None)
+def test_margins_equal_a_loop_over_queries(data: st.DataObject) -> None:
+    search = data.draw(searches())
+    gallery_labels = data.draw(st.composite(numbers)(len(search.gallery)))
+    within = search.queries is search.gallery
+    query_labels = gallery_labels if within else data.draw(st.composite(numbers)(len(search.queries), -1))
+    scores = margin_scores(search, query_labels, gallery_labels)
+    is_root = search.distance == "euclidean"
+    for query, label in enumerate(query_labels.tolist()):
+        by_label: dict[int, list[float]] = {}
+        for row in allowed(search, query):
+            distance = apart(search, query, row) ** (0.5 if is_root else 1)
+            by_label.setdefault(int(gallery_labels[row]), []).append(distance)
+        own = by_label.pop(label, [])
+        for name, summary in (("margin", min), ("silhouette", np.mean)):
+            if not own or not by_label:
+                assert np.isnan(scores[name][query])
+                continue
+            a, b = float(summary(own)), min(float(summary(each)) for each in by_label.values())
+            expected = (b - a) / max(a, b) if max(a, b) > 0 else 0.0
+            assert scores[name][query] == pytest.approx(expected, abs=1e-9)
+
+
+def test_silhouettes_equal_scikit_learn_and_margins_have_the_sign_of_recall() -> None:
+    chance = np.random.default_rng(0)
+    labels, query_labels = chance.integers(0, 4, 60), chance.integers(0, 4, 20)
+    centers = chance.standard_normal((4, 5))
+    gallery, queries = (
+        (centers[each] + chance.standard_normal((len(each), 5))).astype(np.float32)
+        for each in (labels, query_labels)
+    )
+    search = Search(queries, gallery, "euclidean")
+    scores = margin_scores(search, query_labels, labels)
+    for query, vector in enumerate(queries):
+        together = np.vstack([gallery, vector]).astype(float), np.append(labels, query_labels[query])
+        assert scores["silhouette"][query] == pytest.approx(silhouette_samples(*together)[-1])
+    recall = label_scores(search, query_labels, labels)["recall_at_1"]
+    np.testing.assert_array_equal(scores["margin"] > 0, recall == 1)
+    assert 0 < recall.mean() < 1
+    wider = margin_scores(Search(8 * queries, 8 * gallery, "euclidean"), query_labels, labels)
+    for name, values in scores.items():
+        np.testing.assert_allclose(wider[name], values)
 
 
 @pytest.mark.parametrize("apart", [0.3, 1.5])

@@ -1,5 +1,6 @@
 """Scores of test groups against the measures that they stand for, and maps against scikit-learn."""
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from nearfield.metrics.neighbors import Search
 from nearfield.metrics.retrieval import label_scores
 from nearfield.study.measures import draw_map
 from nearfield.study.scores import by_group, table
+from nearfield.training.evaluate_run import read_clips
 
 CHANCE = np.random.default_rng(2)
 
@@ -31,6 +33,14 @@ def test_groups_of_macro_f1_average_to_it() -> None:
     assert found is not None
     assert len(found) == 4
     assert found.mean() == pytest.approx(f1_score(frame["label"], frame["predicted"], average="macro"))
+
+
+def test_runs_of_an_earlier_version_have_no_scores_of_later_metrics() -> None:
+    frame = read_clips(Path(__file__).parents[1] / "golden" / "v0_1_0" / "run" / "clips.parquet")
+    assert by_group(frame, "probe/accuracy") is not None
+    for measure in ("probe/log_loss_skill", "probe/brier_skill", "retrieval_from_train/margin"):
+        assert by_group(frame, measure) is None
+        assert table([frame, frame], [{}, {}], measure) is None
 
 
 def test_clips_without_a_group_stand_for_themselves() -> None:

@@ -1,4 +1,4 @@
-"""Scores of predicted labels: accuracy, F1, scores per class, confusion matrix.
+"""Scores of predicted labels: accuracy, F1, skill of probabilities, scores per class, confusion matrix.
 
 Conventions
 -----------
@@ -13,6 +13,13 @@ Metrics
 - `accuracy`: fraction of clips with the correct label.
 - `macro_f1`: mean over classes of F1 = 2 tp / (2 tp + fp + fn); rare and frequent classes weigh the same.
 - `weighted_f1`: the same, with classes weighted by their number of clips in the reference.
+- `log_loss_skill`, `brier_skill`: 1 - L / L0, where L is the mean over clips of a loss of the predicted
+  probabilities p, and L0 that of guessing with the frequencies of the classes. 1 is best, 0 is guessing; a
+  classifier that is sure and wrong is below 0. The loss of a clip of class y is -ln p_y, where p_y below
+  `LEAST` / C counts as that, or the sum over C classes of (p_k - [k = y])^2 (Brier 1950).
+
+Skill scores (Murphy 1973) are the losses on a scale on which higher is better, as for all other scores, and
+on which 0 and 1 mean the same for any number of classes.
 """
 
 from dataclasses import dataclass
@@ -83,6 +90,55 @@ def classification_scores(
         "accuracy": right.sum(axis=1) / safe_total,
         "macro_f1": (f1 * taken).sum(axis=1) / np.maximum(taken.sum(axis=1), 1),
         "weighted_f1": (f1 * support).sum(axis=1) / safe_total,
+    }
+
+
+LEAST = 0.01
+"""The smallest probability in a logarithm, in units of 1 / C: the loss of a clip is at most ln(C / LEAST)."""
+
+
+def skill_scores(
+    reference: Ints, classes: Ints, probabilities: Floats, frequencies: Floats
+) -> dict[str, Floats]:
+    """Computes the skill of predicted probabilities by log-loss and by Brier score.
+
+    Parameters
+    ----------
+    reference
+        (N,) class numbers.
+    classes
+        (C,) the class number of each column, ascending. A clip of another class has probability 0.
+    probabilities
+        (N, C) predicted probabilities.
+    frequencies
+        (C,) probabilities of the guess, which both losses are compared with.
+
+    Returns
+    -------
+    dict
+        `log_loss_skill` and `brier_skill`, each (N,): 1 - the loss of the clip / the mean loss of the guess,
+        so that their means are the skill scores.
+
+    Raises
+    ------
+    RequestError
+        If lengths differ.
+    """
+    check_lengths(len(reference), probabilities=probabilities)
+    check_lengths(len(classes), probabilities=probabilities.T, frequencies=frequencies)
+    truth = (reference[:, None] == classes).astype(np.float64)
+    losses, guessed = (_losses(truth, given) for given in (probabilities, frequencies[None]))
+    return {f"{name}_skill": 1 - loss / guessed[name].mean() for name, loss in losses.items()}
+
+
+def _losses(truth: Floats, probabilities: Floats) -> dict[str, Floats]:
+    """(N,) losses of (N, C) or (1, C) probabilities; `truth` (N, C) has a 1 for the class of each clip."""
+    right = (truth * probabilities).sum(axis=1)
+    squares = ((probabilities - truth) ** 2).sum(axis=1)
+    return {
+        "log_loss": -np.log(np.maximum(right, LEAST / truth.shape[1])),
+        # A class without a column is a column of zeros, whose error is 1.
+        "brier": squares + (1 - truth.sum(axis=1)),
     }
 
 

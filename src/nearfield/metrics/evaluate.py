@@ -11,7 +11,7 @@ from nearfield.core.text import count
 from nearfield.core.types import ClipMetadata, Floats, Ints, Vectors
 from nearfield.metrics.chance import expected_label_scores, guess_scores
 from nearfield.metrics.checks import check_lengths, check_vectors
-from nearfield.metrics.classification import class_table, classification_scores, confusion
+from nearfield.metrics.classification import class_table, classification_scores, confusion, skill_scores
 from nearfield.metrics.clusters import cluster_scores
 from nearfield.metrics.geometry import (
     HUB_NEIGHBOURS,
@@ -26,10 +26,23 @@ from nearfield.metrics.geometry import (
 from nearfield.metrics.intervals import Resamples
 from nearfield.metrics.neighbors import Search, available, nearest
 from nearfield.metrics.nuisance import measure_columns
-from nearfield.metrics.probes import Labelled, dense_predictions, fit_label_probe, probe_curve, vote
+from nearfield.metrics.probes import (
+    Labelled,
+    LabelProbe,
+    dense_predictions,
+    fit_label_probe,
+    probe_curve,
+    vote,
+)
 from nearfield.metrics.registry import MetricPlugin, metric_plugins, row_of
 from nearfield.metrics.result import Case, ClipScores, EmbeddedClips, EvaluationSettings, Findings, Result
-from nearfield.metrics.retrieval import Blocks, label_means_without, label_scores, relevant_counts
+from nearfield.metrics.retrieval import (
+    Blocks,
+    label_means_without,
+    label_scores,
+    margin_scores,
+    relevant_counts,
+)
 from nearfield.metrics.tag_metrics import measure_tagger, measure_tags
 from nearfield.metrics.temporal import (
     first_without,
@@ -63,6 +76,8 @@ def measure_labels(case: Case, found: Findings) -> None:
         return
     from_train = here.search(train, distance, barred=True)
     _retrieval("retrieval_from_train", train, from_train, at, found, here.metadata.labels)
+    margins = margin_scores(from_train, here.metadata.labels, train.metadata.labels)
+    found.means("retrieval_from_train", margins, at)
     if len(np.unique(train.metadata.labels)) < 2:
         found.note("Train has clips of one class only: no probes.")
         return
@@ -87,12 +102,18 @@ def _probe(case: Case, here: EmbeddedClips, train: EmbeddedClips, at: Ints, foun
         "probe/unseen_clips": float(unseen),
     }
     _classification("probe", labels, predicted, at, found)
+    found.means("probe", _skills(probe, here, train), at)
     if case.settings.probe_curve:
         found.probe_curve = probe_curve(probe, _labelled(train), _labelled(here), case.settings.seed)
     found.predicted = np.full(found.size, -1, dtype=np.int64)
     found.predicted[at] = predicted
     found.per_class = class_table(labels, predicted, names, train.metadata.labels)
     found.confusion = confusion(labels, predicted, names)
+
+
+def _skills(probe: LabelProbe, here: EmbeddedClips, train: EmbeddedClips) -> dict[str, Floats]:
+    frequencies = np.bincount(train.metadata.labels)[probe.classes] / len(train)
+    return skill_scores(here.metadata.labels, probe.classes, probe.probabilities(here.vectors), frequencies)
 
 
 def _other_probes(case: Case, here: EmbeddedClips, train: EmbeddedClips, at: Ints, found: Findings) -> None:
@@ -284,13 +305,16 @@ def measure_plugins(case: Case, found: Findings) -> None:
 
 
 def _check_plugin(plugin: MetricPlugin, own: Findings) -> None:
-    """Raises ValueError for a metric without a row, not finite, or without what its row promises."""
+    """Raises ValueError for a metric without a row or out of its range, or without what its row promises."""
     known = {name for name in own.metrics if (row := row_of(name)) and row.family == plugin.family}
     for name, value in own.metrics.items():
         if name not in known:
             raise ValueError(f"{name} has no row. Add a Metric to the plugin, or leave it out.")
         if not np.isfinite(value):
             raise ValueError(f"{name} is {value}. Leave it out where it is not defined.")
+        low, high = _range_of(name)
+        if not low <= value <= high:
+            raise ValueError(f"{name} is {value}, and its row has the range {low:g} to {high:g}.")
         searched = plugin.family.searches_within and own.blocks is not None and name in own.scores
         if searched and name not in own.without:
             raise ValueError(f"{name} searches clips among themselves: add it by found.within.")
@@ -376,8 +400,14 @@ def evaluate(
         if given is not None:
             check_lengths(len(vectors), predictions=given)
             found.per_tag_of_tagger = measure_tagger(given[rows], case.here.metadata, found)
-        found.resample_means()
+        found.resample_means(_range_of)
     return _result(case, np.asarray(rows, dtype=np.int64), found)
+
+
+def _range_of(name: str) -> tuple[float, float]:
+    row = row_of(name)
+    assert row is not None, name
+    return row.metric.range
 
 
 def _resamples(case: Case) -> Resamples | None:

@@ -91,37 +91,52 @@ class Resamples:
 
 
 def share_interval(
-    figure: float, values: Floats, groups: int, level: float = 0.95
+    figure: float,
+    values: Floats,
+    groups: int,
+    level: float = 0.95,
+    within: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[float, float] | None:
-    """Computes the bootstrap t interval of a proportion, or of a mean of proportions, on the logit scale.
+    """Computes the bootstrap t interval of a proportion, or of another mean of bounded scores.
+
+    It is computed on the logit scale between the bounds. A score without a lower or an upper bound has the
+    symmetric interval, cut off at its other bound.
 
     Parameters
     ----------
     figure
-        The score, in 0..1.
+        The score.
     values
         (draws,) its values in the resamples; NaN are left out.
     groups
         Number of groups; t has one degree of freedom less.
     level
         Confidence level.
+    within
+        Smallest and largest value of the score; infinite without a bound.
 
     Returns
     -------
     tuple of float or None
-        Lower and upper end. None for fewer than two values or groups.
+        Lower and upper end. None for fewer than two values or groups, and for a score without a bound that
+        does not vary.
 
     Raises
     ------
     ValueError
-        If `figure` is not in 0..1.
+        If `figure` is not within its bounds.
     """
     kept = values[np.isfinite(values)]
     if len(kept) < 2 or groups < 2:
         return None
-    return logit_interval(
-        figure, float(kept.std(ddof=1)), float(t.ppf((1 + level) / 2, groups - 1)), groups, level
-    )
+    deviation, limit = float(kept.std(ddof=1)), float(t.ppf((1 + level) / 2, groups - 1))
+    low, high = within
+    if np.isinf(high - low):
+        reach = limit * deviation
+        return None if deviation < NOTHING else (max(low, figure - reach), min(high, figure + reach))
+    size = high - low
+    ends = logit_interval((figure - low) / size, deviation / size, limit, groups, level)
+    return low + size * ends[0], low + size * ends[1]
 
 
 def logit_interval(

@@ -181,6 +181,29 @@ def ranking(search: Search, wanted: Ints) -> Iterator[Ranked]:
             yield from pool.map(rank, blocks[start : start + 2 * workers])
 
 
+def all_distances(search: Search) -> Iterator[tuple[Ints, Floats]]:
+    """Computes the distances of each query to the whole gallery, in blocks of queries.
+
+    Parameters
+    ----------
+    search
+        The queries, the gallery and what each query may return.
+
+    Yields
+    ------
+    rows : ndarray
+        (n,) rows of the queries, ascending.
+    distances : ndarray
+        (n, N) distances; inf for gallery rows that the query may not return.
+    """
+    if not len(search.queries) or not len(search.gallery):
+        return
+    space, step = _Space(search), max(1, CELLS // len(search.gallery))
+    for start in range(0, len(search.queries), step):
+        rows = np.arange(start, min(start + step, len(search.queries)))
+        yield rows, space.distances(rows, space.cells(rows))
+
+
 def nearest(search: Search, count: int) -> tuple[Ints, Floats]:
     """Finds the nearest gallery rows of each query.
 

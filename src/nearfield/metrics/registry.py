@@ -262,6 +262,13 @@ METRICS = (
            about="Fraction of clips with the correct label."),
     Metric("weighted_f1", _PROBES, words="weighted F1",
            about="Mean over classes of F1, weighted by their number of clips in the split."),
+    Metric("log_loss_skill", ("probe",), range=(-math.inf, 1.0), words="log-loss skill",
+           about="1 - L / L0: L is the log-loss of the probe's probabilities, L0 that of guessing with the "
+           "frequencies of the classes in train. 0 is guessing, 1 is sure and right. With C classes, a "
+           "probability below 0.01 / C counts as that, so that one clip cannot decide the mean."),
+    Metric("brier_skill", ("probe",), range=(-math.inf, 1.0), words="Brier skill",
+           about="The same with the Brier score, the squared error of the probabilities, summed over classes "
+           "(Brier 1950; Murphy 1973)."),
     # Retrieval by labels and by tags.
     Metric("recall_at_{k}", _GALLERIES, needs=_LABELS,
            about="Fraction of queries with a clip of their label among their k nearest."),
@@ -270,6 +277,12 @@ METRICS = (
     Metric("map_at_r", _GALLERIES, needs=_LABELS, words="MAP@R",
            about="Sum of the precision at the ranks 1 to R with a clip of the query's label, divided by R "
            "(Musgrave et al. 2020)."),
+    Metric("margin", ("retrieval_from_train",), range=(-1.0, 1.0), needs=_LABELS,
+           about="Mean of (b - a) / max(a, b): a is the distance to the nearest clip of the query's label, b "
+           "to the nearest of another label. It is above 0 for a query whose nearest clip has its label."),
+    Metric("silhouette", ("retrieval_from_train",), range=(-1.0, 1.0), needs=_LABELS,
+           about="The same with mean distances: to the clips of the query's label, and to those of the label "
+           "that is nearest by it (Rousseeuw 1987)."),
     Metric("multilabel_recall_at_{k}", (*_GALLERIES, "retrieval_without_{other}"), needs=_TAGS,
            about="Fraction of the query's tags that at least one of its k nearest clips has."),
     Metric("tag_overlap_at_{k}", (*_GALLERIES, "retrieval_without_{other}"), needs=_TAGS,

@@ -312,8 +312,11 @@ class Findings:
         `area_interval`."""
         self._keep(name, area_interval(self.metrics[name], without, groups))
 
-    def resample_means(self) -> None:
-        """Adds the intervals of all other metrics that are means over clips, in one pass over resamples."""
+    def resample_means(self, range_of: Callable[[str], tuple[float, float]]) -> None:
+        """Adds the intervals of all other metrics that are means over clips, in one pass over resamples.
+
+        `range_of` gives the smallest and the largest value of a metric.
+        """
         left = {name: scores for name, scores in self.scores.items() if name not in self.without}
         if self.resamples is None or not left:
             return
@@ -321,7 +324,9 @@ class Findings:
         values = self.resamples.apply(weighted_mean(np.stack(list(left.values()), axis=1)))
         for column, (name, scores) in enumerate(left.items()):
             groups = self.resamples.groups_with(np.isfinite(scores))
-            self._keep(name, share_interval(self.metrics[name], values[:, column], groups))
+            self._keep(
+                name, share_interval(self.metrics[name], values[:, column], groups, within=range_of(name))
+            )
 
     def _keep(self, name: str, ends: tuple[float, float] | None) -> None:
         if ends is not None:

@@ -1,4 +1,4 @@
-"""Retrieval by labels and by tags: recall@k, MAP@R, nDCG, and the jackknife of their means over groups."""
+"""Retrieval by labels and tags: recall@k, MAP@R, margins, nDCG; the jackknife of their means over groups."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from nearfield.metrics.checks import check_lengths
 from nearfield.metrics.neighbors import (
     Ranked,
     Search,
+    all_distances,
     available,
     barred_counts,
     count_equal,
@@ -198,6 +199,14 @@ class _Findable:
 # - `r_precision`: the fraction of the first R clips that have the label.
 # - `map_at_r`: the mean over ranks i = 1..R of the precision at i if the clip at rank i has the label, else 0
 #   (Musgrave, Belongie and Lim 2020, "A Metric Learning Reality Check").
+# - `margin`: (b - a) / max(a, b), where a is the distance to the nearest clip of the query's label and b to
+#   the nearest clip of another label. It is above 0 where recall at 1 is 1 (Crammer et al. 2002 call (b - a)
+#   / 2 the hypothesis margin of a nearest-neighbor rule).
+# - `silhouette`: the same, where a and b are mean distances: to the clips of the query's label, and to those
+#   of the label that is the nearest by it (Rousseeuw 1987). It is low for labels of several clusters.
+#
+# Both are in -1..1, and NaN where no clip of another label may be returned. The ratio has no unit, so that
+# spaces of different scale compare; it depends on whether distances are Euclidean or squared, as cosine ones.
 
 CUTOFFS = (1, 2, 4, 8)
 
@@ -247,6 +256,47 @@ def label_scores(
         found = hits & (np.arange(hits.shape[1]) < count[:, None])
         scores["r_precision"][block.rows] = found.sum(axis=1) / count
         scores["map_at_r"][block.rows] = _precision_sums(found) / count
+    return scores
+
+
+def margin_scores(search: Search, query_labels: Ints, gallery_labels: Ints) -> dict[str, Floats]:
+    """Scores how much nearer each query is to clips of its label than to those of other labels.
+
+    Parameters
+    ----------
+    search
+        The queries, the gallery and what each query may return.
+    query_labels
+        (Q,) class numbers of the queries; -1 means unknown.
+    gallery_labels
+        (N,) class numbers of the gallery, all known.
+
+    Returns
+    -------
+    dict
+        `margin` and `silhouette`, each (Q,); NaN where R is 0, or where no other label may be returned.
+    """
+    check_lengths(len(search.queries), query_labels=query_labels)
+    check_lengths(len(search.gallery), gallery_labels=gallery_labels)
+    order = np.argsort(gallery_labels, kind="stable")
+    classes, starts = np.unique(gallery_labels[order], return_index=True)
+    scores = {name: np.full(len(query_labels), np.nan) for name in ("margin", "silhouette")}
+    for rows, distances in all_distances(search):
+        sorted_ = distances[:, order]
+        there = np.isfinite(sorted_)
+        counts = np.add.reduceat(there, starts, axis=1, dtype=np.int64)
+        sums = np.add.reduceat(np.where(there, sorted_, 0.0), starts, axis=1)
+        by_class = {
+            "margin": np.minimum.reduceat(sorted_, starts, axis=1),
+            "silhouette": np.where(counts > 0, sums / np.maximum(counts, 1), np.inf),
+        }
+        is_own = query_labels[rows, None] == classes
+        for name, found in by_class.items():
+            own, other = (np.where(mask, found, np.inf).min(axis=1) for mask in (is_own, ~is_own))
+            larger = np.maximum(own, other)
+            known = np.isfinite(larger)
+            gaps = np.where(known, other, 0.0) - np.where(known, own, 0.0)
+            scores[name][rows] = np.where(known, gaps / np.where(larger > 0, larger, 1.0), np.nan)
     return scores
 
 
