@@ -19,7 +19,7 @@ from nearfield.core.errors import RequestError
 from nearfield.core.files import digest
 from nearfield.study.document import facts_from_json
 from nearfield.study.engines.engine import failed, task_folder
-from nearfield.study.estimate import reach
+from nearfield.study.forecast import Sizes, forecast, parts_of
 from nearfield.study.journal import Journal
 from nearfield.study.plan import Plan
 from nearfield.study.records import Outcome, StudyFacts, Task
@@ -390,20 +390,16 @@ def test_failed_trainings_are_told_and_nothing_to_compare_is_an_error(
     assert "6 of 6 trainings failed." in text
 
 
-def test_a_dry_run_says_what_the_plan_can_show(
+def test_a_finished_study_foretells_its_own_power(
     finished: tuple[Study, StudyFacts, list[Standing]], place: Path
 ) -> None:
-    plan = Plan.load(place / "study.yaml")
-    found = reach(plan, finished[1])
-    assert found is not None
-    pair = finished[1].conclusion.comparisons[0]
-    assert found.power == pytest.approx(pair.power)
-    assert found.floor <= found.smallest
-    (more,) = [reach(Plan.load(place / "study.yaml", ["seeds=12"]), finished[1])]
-    assert more is not None
-    assert more.smallest < found.smallest
-    other = Plan.load(place / "study.yaml", ["judge=probe/macro_f1"])
-    assert reach(other, finished[1]) is None
+    parts = parts_of(finished[1])
+    assert parts is not None
+    plan, sizes = Plan.load(place / "study.yaml"), Sizes(parts.groups, 40)
+    found, pair = forecast(plan, sizes, parts), finished[1].conclusion.comparisons[0]
+    assert found.own.power == pytest.approx(pair.power, abs=0.02)
+    more = forecast(Plan.load(place / "study.yaml", ["seeds=12"]), sizes, parts)
+    assert more.own.smallest < found.own.smallest
 
 
 def test_the_command_line_runs_and_reports(
@@ -435,11 +431,14 @@ def test_the_command_line_runs_and_reports(
     plain = json.loads(result.stdout)
     assert (plain["runs"], plain["trainings"], plain["baselines"]) == ([9], [6], [3])
     assert 0 < plain["seconds"][0] < 600
-    assert plain["power"] == pytest.approx(facts.conclusion.comparisons[0].power, abs=1e-3)
+    own = plain["forecast"]["options"][0]
+    assert own["power"] == pytest.approx(facts.conclusion.comparisons[0].power, abs=0.02)
     result = CliRunner().invoke(app, [*asked, "--dry-run", "--set", "seeds=1"])
-    assert "shows: a true difference of 0.05 in accuracy of the probe with a chance of " in result.stdout
+    assert "in accuracy of the probe with a chance of 0.8" in " ".join(result.stdout.split())
     assert "1 seed: 2 trainings and 1 baseline\n" in result.stdout
     assert "A trial for timing first: 12 updates of one training" in result.stderr
+    result = CliRunner().invoke(app, ["study", "parts", str(study.folder), "--json"])
+    assert json.loads(result.stdout)[0]["groups"] == facts.conclusion.comparisons[0].groups
 
 
 def test_a_dry_run_without_a_finished_study_says_what_to_do(

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,10 +33,12 @@ def run(
     engine: Annotated[str, typer.Option(help="local, or ray (an extra).")] = "local",
     workers: Annotated[int | None, typer.Option(min=1, help="Trainings at a time.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report the expected time and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Report time and what the plan can show; stop.")
+    ] = False,
     like: Annotated[
         Path | None,
-        typer.Option(help="A finished study on such data: --dry-run then says what the plan can show."),
+        typer.Option(help="A finished study on such data, whose variance tells what the plan can show."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -49,16 +50,13 @@ def run(
 
     if dry_run:
         plan = Plan.load(file, changes or (), partial(groups_in, data))
-        found = _reach(plan, like, out)
-        pilot = ["nearfield", "study", "run", str(file), "--data", data, "--out", "PILOT"]
-        for change in (*(each for each in changes or () if not each.startswith("seeds")), "seeds=3"):
-            pilot += ["--set", change]
-        _show_cost(plan, found, _reach_words(plan, found, shlex.join(pilot)), data, device, as_json)
+        finished = out if (out / "facts.json").is_file() else None
+        _show_cost(plan, _forecast(plan, data, like or finished), data, device, as_json)
         return
     settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
     begun = Study.create(file, data, out, changes or ())
-    if begun.plan.seeds.folds > 1 and not as_json:
-        say(_folds_words(begun.plan), err=True)
+    if not as_json:
+        _tell_plan(begun.plan, _forecast(begun.plan, data, like))
     stopped = stoppable("the same command continues")
     with stopped, watching_study(out, quiet=as_json) as (callback, progress):
         facts = begun.run(settings, device, callback, progress)
@@ -124,56 +122,73 @@ def _is_empty(facts: Any) -> bool:
     return whole < min(2, len(facts.arms))
 
 
-def _reach(plan: Any, like: Path | None, own: Path) -> Any:
-    """The power of the plan from the variance of a finished study; None if there is none.
+def _forecast(plan: Any, data: str, like: Path | None) -> Any:
+    """What the plan can decide; None if no study with its judge is known.
 
     Raises RequestError if the given study does not apply to this plan.
     """
     from nearfield.core.errors import RequestError
+    from nearfield.study.forecast import Sizes, forecast, parts_of, typical
+
+    if like is None:
+        parts = typical(plan.judge, plan.recipe.modality)
+    else:
+        facts = _facts_in(like, "--like")
+        parts = parts_of(facts)
+        if parts is None or facts.judge != plan.judge:
+            raise RequestError(
+                f"--like: {like} compared no arms by {plan.judge} (its judge: {facts.judge}). Give a "
+                "finished study by the same judge."
+            )
+    return forecast(plan, Sizes.of(data, plan), parts) if parts else None
+
+
+def _facts_in(folder: Path, where: str) -> Any:
+    """The facts of a finished study. Raises RequestError if the folder has none."""
+    from nearfield.core.errors import RequestError
     from nearfield.study.document import facts_from_json
-    from nearfield.study.estimate import reach
 
-    finished = like or own
-    path = finished / "facts.json" if finished.is_dir() else finished
+    path = folder / "facts.json" if folder.is_dir() else folder
     if not path.is_file():
-        if like is None:
-            return None
-        raise RequestError(f"--like: {like} holds no facts.json. Give the folder of a finished study.")
-    facts = facts_from_json(json.loads(path.read_text(encoding="utf-8")))
-    found = reach(plan, facts)
-    if found is None and like is not None:
-        raise RequestError(
-            f"--like: {like} compared no arms by {plan.judge} (its judge: {facts.judge}). Give a finished "
-            "study by the same judge."
-        )
-    return found
+        raise RequestError(f"{where}: {folder} holds no facts.json. Give the folder of a finished study.")
+    return facts_from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _reach_words(plan: Any, found: Any, pilot: str) -> str:
-    """The power of the plan, or the command of a pilot study that measures it."""
-    from nearfield.core.text import count
-    from nearfield.study.claims import measure
+def _tell_plan(plan: Any, found: Any) -> None:
+    """What the design is and what it can decide, before anything is trained."""
+    from nearfield.study.forecast import sentences
 
-    judge = measure(plan.judge)
-    if found is None:
-        return (
-            f"whether {count(plan.seeds.at_most, 'seed')} can show a true difference of {plan.meaningful:g} "
-            f"in {judge} is not known: it depends on how much that varies from seed to seed and between the "
-            f"test recordings of this data. A small study measures it ({pilot}); then repeat "
-            "this command with --like PILOT; any finished study on such data by this judge will do."
-        )
-    hopeless = " This plan is not likely to answer the question." if found.power < 0.5 else ""
-    return (
-        f"a true difference of {plan.meaningful:g} in {judge} with a chance of "
-        f"{found.power:.2f}; the smallest with a chance of 0.80 is {found.smallest:.3f}, with 100 seeds "
-        f"{found.floor:.3f} (by the variance of a finished study with {found.groups} test groups).{hopeless}"
-    )
+    if plan.seeds.folds > 1:
+        say(_folds_words(plan), err=True)
+    for each in sentences(found) if found else ():
+        say(each, err=True)
 
 
-def _show_cost(plan: Any, found: Any, shows: str, data: str, device: str, as_json: bool) -> None:
+@study.command("parts")
+def parts(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of finished studies.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print the variance of differences between arms: what --dry-run needs to know, as YAML."""
+    import yaml
+
+    from nearfield.study.forecast import parts_of
+
+    found = [parts_of(_facts_in(folder, "DIR")) for folder in folders]
+    rows = [each.plain() for each in found if each is not None]
+    if as_json:
+        print_json(rows)
+        return
+    say(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True).rstrip() if rows else "[]")
+
+
+def _show_cost(plan: Any, found: Any, data: str, device: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
     from nearfield.cli.output import progress_display
     from nearfield.core.text import count
     from nearfield.study.estimate import TRIED, baselines_of, estimate_cost
+    from nearfield.study.forecast import sentences
 
     if not as_json:
         tried = count(min(TRIED, plan.recipe_of(plan.reference).train.updates), "update")
@@ -194,8 +209,7 @@ def _show_cost(plan: Any, found: Any, shows: str, data: str, device: str, as_jso
         "baselines": list(dict.fromkeys(baselines)),
         "seconds": [round(each, 1) for each in dict.fromkeys(cost.seconds)],
         "bytes": list(dict.fromkeys(cost.bytes)),
-        "power": round(found.power, 3) if found else None,
-        "smallest": round(found.smallest, 4) if found else None,
+        "forecast": asdict(found) if found else None,
     }
     if as_json:
         print_json(plain)
@@ -211,10 +225,25 @@ def _show_cost(plan: Any, found: Any, shows: str, data: str, device: str, as_jso
         ),
         ("about", " to ".join(_span(each) for each in plain["seconds"])),
         ("on disk", " to ".join(f"{each / 1e6:.0f} MB" for each in plain["bytes"])),
-        ("shows", shows),
     ]
     for name, text in spans:
         say(f"{name}: {text}")
+    if found is None:
+        say(
+            f"What this plan can show is not known: no study by {plan.judge} ships with Nearfield. A "
+            "finished study on such data by this judge tells it: --like DIR."
+        )
+        return
+    table = Table("design", "trainings", "time", "smallest difference", f"chance for {plan.meaningful:g}")
+    one = plain["seconds"][-1] / max(1, cost.runs[-1])
+    for option in (*found.options, *([found.enough] if found.enough else [])):
+        time_left = _span(one * (option.trainings + option.trainings / max(1, len(plan.arms))))
+        table.add_row(
+            option.name, str(option.trainings), time_left, f"{option.smallest:.3f}", f"{option.power:.2f}"
+        )
+    terminal().print(table)
+    for text in sentences(found):
+        say(text)
 
 
 def _folds_words(plan: Any) -> str:

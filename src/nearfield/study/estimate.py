@@ -1,17 +1,14 @@
-"""Estimates the cost of a study from a short timing of its reference arm, and what the study can detect."""
+"""Estimates the cost of a study from a short timing of its reference arm."""
 
 import tempfile
 import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 
 from nearfield.study.plan import Plan
-from nearfield.study.records import StudyFacts
 from nearfield.study.search import TrialSearch
-from nearfield.study.statistics.conclude import LEAST_SEEDS
-from nearfield.study.statistics.planning import MOST_SEEDS, WANTED_POWER, power
 from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.events import Callback, Event, Stage, ignore
 from nearfield.training.prepare import Request
@@ -53,43 +50,6 @@ def _trials(plan: Plan) -> tuple[int, float]:
     """Number of trainings of the search, and their total length in full trainings."""
     lengths = TrialSearch(plan.search, plan.recipe).lengths() if plan.search else []
     return len(lengths), sum(lengths) / plan.recipe.train.updates
-
-
-@dataclass(frozen=True)
-class Reach:
-    """What a plan can detect, if its arms vary like those of a finished study."""
-
-    power: float
-    """Probability that a true difference of `meaningful` between two arms is claimed."""
-    smallest: float
-    """The smallest true difference that is claimed with a probability of `WANTED_POWER`."""
-    floor: float
-    """The same with `MOST_SEEDS` seeds, which is the limit of the test set."""
-    groups: int
-    """Number of test groups of the finished study."""
-
-
-def reach(plan: Plan, finished: StudyFacts) -> Reach | None:
-    """What `plan` can detect; None if the finished study compared no arms or has another judge."""
-    pairs = [each for each in finished.conclusion.comparisons if not each.other.startswith("baseline/")]
-    if not pairs or finished.judge != plan.judge:
-        return None
-    spread = [(each.parts.seed**2, each.parts.group**2, each.parts.residual**2) for each in pairs]
-    by_seed, by_group, rest = (fmean(part) for part in zip(*spread, strict=True))
-    groups, arms = pairs[0].groups, max(2, len(plan.arms))
-
-    def shown(difference: float, seeds: int) -> float:
-        return power(difference, (by_seed, by_group, rest), seeds, groups, arms)
-
-    def smallest(seeds: int) -> float:
-        low, high = 0.0, 1.0
-        for _ in range(20):
-            middle = (low + high) / 2
-            low, high = (low, middle) if shown(middle, seeds) >= WANTED_POWER else (middle, high)
-        return high
-
-    seeds = max(LEAST_SEEDS, plan.seeds.at_most)
-    return Reach(shown(plan.meaningful, seeds), smallest(seeds), smallest(MOST_SEEDS), groups)
 
 
 def estimate_cost(plan: Plan, data: str, device: str = "auto", callback: Callback = ignore) -> Cost:

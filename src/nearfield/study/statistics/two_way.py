@@ -41,7 +41,7 @@ GROUP_PRIOR = 20
 """Degrees of freedom that the average of all pairs counts for in the part of the groups."""
 OVERLAP = 2.0
 """Factor of the groups' part with folds, whose training clips overlap."""
-OVERLAP_OF_ONE = 1.5
+OVERLAP_OF_ONE = 1.35
 """The same with one seed, where the groups' part also holds the remainder."""
 
 
